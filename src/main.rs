@@ -1,0 +1,3 @@
+//! The `hallward` command.
+
+fn main() {}
