@@ -2,5 +2,12 @@
 //!
 //! Modules in reading order; `ARCHITECTURE.md` draws how they fit.
 
+pub mod wire;
+
+pub mod engine;
+
 pub mod ledger;
+
+pub mod desk;
+
 pub mod live;

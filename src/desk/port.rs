@@ -1,0 +1,277 @@
+//! What sessions and the desk say to each other.
+//!
+//! Requests go through one bounded channel. Responses go through a channel per connection that needs no bound of its own: acks
+//! are bounded by what the connection has sent unanswered, deliveries by its in-flight window, and messages of QoS 0 are
+//! dropped (and counted) once [`Connection::backlog`] says that the connection does not keep up.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use tokio::sync::mpsc;
+
+use crate::wire::message::{Message, Qos};
+use crate::wire::name::{Agent, Key};
+use crate::wire::reply::{Code, Rejection};
+use crate::wire::topic::RoomTopic;
+
+/// Numbers connections; never reused within a process.
+pub type ConnectionId = u64;
+
+/// The desk's end of a connection.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// Which.
+    pub id: ConnectionId,
+    /// Where responses go.
+    pub responses: mpsc::UnboundedSender<Response>,
+    /// Bytes of QoS 0 messages that wait to be written to the client; the connection keeps it, the desk looks at it.
+    pub backlog: Arc<AtomicUsize>,
+}
+
+/// From a session to the desk.
+#[derive(Debug)]
+pub enum Request {
+    /// CONNECT was read and allowed.
+    Open(Box<Open>),
+    /// SUBSCRIBE: filters are valid and allowed; `Subscribed` answers in the same order.
+    Subscribe {
+        /// Who asks.
+        connection: ConnectionId,
+        /// Echoed.
+        packet_id: u16,
+        /// What is asked for.
+        subscriptions: Vec<Subscription>,
+    },
+    /// UNSUBSCRIBE.
+    Unsubscribe {
+        /// Who asks.
+        connection: ConnectionId,
+        /// Echoed.
+        packet_id: u16,
+        /// The filters, as they were subscribed to.
+        filters: Vec<Arc<str>>,
+    },
+    /// PUBLISH of what only the desk may take; see `Publication`.
+    Publish {
+        /// Who publishes.
+        connection: ConnectionId,
+        /// The packet id, for QoS 1 and 2: `Published` answers.
+        packet_id: Option<u16>,
+        /// What.
+        publication: Publication,
+    },
+    /// PUBREL for a packet id of inbound QoS 2: `Released` answers.
+    Release {
+        /// Who.
+        connection: ConnectionId,
+        /// Which.
+        packet_id: u16,
+    },
+    /// The client acknowledged a delivery.
+    Acknowledge {
+        /// Who.
+        connection: ConnectionId,
+        /// From [`Delivery::seq`].
+        seq: u64,
+        /// How far.
+        stage: Stage,
+    },
+    /// The network connection is gone, or the client said DISCONNECT.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+        /// Whether the will is to be published.
+        publish_will: bool,
+        /// A new session expiry from an MQTT 5 DISCONNECT, in seconds.
+        expiry: Option<u32>,
+    },
+}
+
+/// A client that connects.
+#[derive(Debug)]
+pub struct Open {
+    /// Where responses go.
+    pub connection: Connection,
+    /// MQTT client id, never empty.
+    pub client_id: Arc<str>,
+    /// Forget any earlier session.
+    pub clean_start: bool,
+    /// Seconds that the session outlives its connection; 0 ends it with the connection (3.1.1 clean session),
+    /// `u32::MAX` keeps it for ever (3.1.1 without clean session).
+    pub expiry: u32,
+    /// How many deliveries may be unacknowledged at once: our limit and the client's Receive Maximum, whichever is less.
+    pub window: u16,
+    /// Published if the connection ends without DISCONNECT.
+    pub will: Option<Publication>,
+}
+
+impl Open {
+    /// Whether the session outlives its connection.
+    pub fn is_durable(&self) -> bool {
+        self.expiry > 0
+    }
+}
+
+/// A subscription (MQTT section 3.8.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The filter, `$share/…` included.
+    pub filter: Arc<str>,
+    /// The most that the client wants.
+    pub qos: Qos,
+    /// Not what this client published itself.
+    pub no_local: bool,
+    /// Keep the retain flag as published.
+    pub retain_as_published: bool,
+    /// When to send retained messages.
+    pub retain_handling: RetainHandling,
+    /// MQTT 5 Subscription Identifier.
+    pub id: Option<u32>,
+}
+
+/// When retained messages are sent for a subscription (MQTT 5 section 3.8.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetainHandling {
+    /// At every SUBSCRIBE.
+    Always,
+    /// Only if the subscription did not exist.
+    IfNew,
+    /// Never.
+    Never,
+}
+
+/// A publish that the desk takes: a command, an inbox message, a retained message, or one that a durable or shared
+/// subscriber wants. (The rest goes from the session to the live plane.)
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// The message; `retain` and `qos` as published.
+    pub message: Message,
+    /// What the topic grammar says of it.
+    pub route: Route,
+}
+
+/// What the topic grammar says of a publication.
+#[derive(Debug, Clone)]
+pub enum Route {
+    /// Ordinary MQTT, and an agent's own events: to whoever subscribes.
+    Subscribers,
+    /// A command or an inbox message.
+    Engine {
+        /// The client.
+        from: Agent,
+        /// The parsed topic.
+        topic: RoomTopic,
+        /// Correlation Data, where it is text.
+        correlation_id: Option<String>,
+        /// What the Response Topic appends to `reply/{me}`.
+        reply_rest: Option<Key>,
+        /// Message Expiry, in milliseconds.
+        ttl_ms: Option<u64>,
+    },
+    /// Refused by the grammar: only the `rejected` reply is left to do, where the writer and the room are known.
+    Refused {
+        /// The client, where its id is an agent's.
+        from: Option<Agent>,
+        /// The room, where the topic names one.
+        room: Option<crate::wire::name::Room>,
+        /// Why.
+        rejection: Rejection,
+    },
+}
+
+/// How far a client has acknowledged a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// QoS 0: written to the socket. QoS 1: PUBACK. QoS 2: PUBREC with an error, which ends the flow.
+    Done,
+    /// QoS 2: PUBREC; `Response::Release` says when PUBREL may go.
+    Received,
+    /// QoS 2: PUBCOMP.
+    Completed,
+}
+
+/// From the desk to a session.
+#[derive(Debug)]
+pub enum Response {
+    /// CONNACK may go; deliveries that were in flight follow.
+    Opened {
+        /// Whether an earlier session goes on.
+        session_present: bool,
+        /// The subscriptions that still stand.
+        subscriptions: Vec<Subscription>,
+        /// Packet ids of inbound QoS 2 messages that were taken and not released.
+        unreleased: Vec<u16>,
+    },
+    /// SUBACK may go.
+    Subscribed {
+        /// Echoed.
+        packet_id: u16,
+        /// Granted QoS or a refusal, in order.
+        results: Vec<Result<Qos, Code>>,
+        /// The retained messages to send now, each with the index of the subscription that asked. Those of a durable session
+        /// come as deliveries instead.
+        retained: Vec<(usize, Message)>,
+        /// Broadcasts stamped up to this are in `retained` already.
+        stamp: u64,
+    },
+    /// UNSUBACK may go.
+    Unsubscribed {
+        /// Echoed.
+        packet_id: u16,
+        /// Whether each subscription existed, in order.
+        existed: Vec<bool>,
+    },
+    /// PUBACK or PUBREC may go.
+    Published {
+        /// Echoed.
+        packet_id: u16,
+        /// Refusals become MQTT 5 reason codes; 3.1.1 acknowledges all the same, the reply has the words.
+        verdict: Result<(), Code>,
+    },
+    /// PUBCOMP may go.
+    Released {
+        /// Echoed.
+        packet_id: u16,
+    },
+    /// PUBLISH may go.
+    Deliver(Delivery),
+    /// PUBREL may go: PUBREC is on disk.
+    Release {
+        /// Which delivery.
+        seq: u64,
+        /// Its packet id, for durable sessions (else the session knows).
+        packet_id: Option<u16>,
+    },
+    /// Close the connection.
+    Close(CloseReason),
+}
+
+/// A message for the client.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Counts the client's deliveries; acknowledged by it.
+    pub seq: u64,
+    /// Durable sessions: the packet id, bound to `seq` so that it is the same after a crash. Else the session picks one.
+    pub packet_id: Option<u16>,
+    /// Sent before, perhaps.
+    pub dup: bool,
+    /// The effective QoS.
+    pub qos: Qos,
+    /// The retain flag to show.
+    pub retain: bool,
+    /// MQTT 5 identifiers of the subscriptions that it matches.
+    pub subscription_ids: Vec<u32>,
+    /// The message.
+    pub message: Message,
+}
+
+/// Why the desk closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The same client id connected elsewhere (0x8E).
+    TakenOver,
+    /// The gateway is going down (0x8B).
+    ShuttingDown,
+    /// A limit was reached that leaves no other way (0x97).
+    QuotaExceeded,
+}

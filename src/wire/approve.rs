@@ -1,0 +1,164 @@
+//! Approve messages: gates that a person holds.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Millis;
+use super::json::{Json, present};
+use super::name::{Agent, ApprovalId, CommandId};
+
+/// What happens when nobody decides in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnTimeout {
+    /// Not approved.
+    #[default]
+    Reject,
+    /// Approved; only where the room allows it.
+    Approve,
+    /// Asked again of `escalateTo`.
+    Escalate,
+}
+
+/// `approve/request/{me}`: ask for a decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalRequest {
+    /// The requester's own id; a repeat is a no-op that returns the first outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ApprovalId>,
+    /// What is to be done, in a word or a sentence.
+    pub action: String,
+    /// What exactly is to be approved.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub content: Option<Json>,
+    /// Who may decide: agent ids, or `role:NAME`; nobody named means anybody but the requester.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<String>,
+    /// How many approvals it takes; 1 if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<u32>,
+    /// Milliseconds until it times out; the room's default if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// What a time-out means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_timeout: Option<OnTimeout>,
+    /// Who is asked after a time-out with `escalate`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escalate_to: Vec<String>,
+    /// A hint for people: `low`, `medium`, `high`, `critical`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urgency: Option<String>,
+    /// Echoed in the reply and the decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// `approve/pending/{id}`: what awaits a decision (retained; cleared when decided).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingApproval {
+    /// The approval.
+    pub id: ApprovalId,
+    /// Who asks.
+    pub requester: Agent,
+    /// What is to be done.
+    pub action: String,
+    /// What exactly is to be approved.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub content: Option<Json>,
+    /// Who may decide; empty means anybody but the requester.
+    pub approvers: Vec<String>,
+    /// How many approvals it takes.
+    pub quorum: u32,
+    /// Who approved so far.
+    pub approved_by: Vec<Agent>,
+    /// A hint for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urgency: Option<String>,
+    /// SHA-256, in hexadecimal, over the canonical JSON (RFC 8785) of `{action, content}`.
+    pub digest: String,
+    /// When it was asked, Unix milliseconds.
+    pub requested_at: Millis,
+    /// When it times out, Unix milliseconds.
+    pub expires_at: Millis,
+}
+
+/// `approve/decide/{me}/{id}`: one approver's word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Decide {
+    /// `approve`; anything else is a rejection.
+    pub decision: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The digest of what was seen; a mismatch is 409.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The content as it should be instead.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub edit: Option<Json>,
+    /// Makes a repeat a no-op that returns the first outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<CommandId>,
+    /// Echoed in the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// How an approval ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// Go ahead.
+    Approve,
+    /// Do not.
+    Reject,
+}
+
+/// `approve/decision/{requester}`: the outcome, exactly once per approval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// The approval.
+    pub id: ApprovalId,
+    /// Whether to go ahead.
+    pub approved: bool,
+    /// The same in a word.
+    pub decision: Verdict,
+    /// Who decided; empty for a time-out.
+    pub by: Vec<Agent>,
+    /// The last decider's reason, or that it timed out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The content as approved, edited or not.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub content: Option<Json>,
+    /// Whether an approver changed the content.
+    pub edited: bool,
+    /// When, Unix milliseconds.
+    pub decided_at: Millis,
+    /// Whether the time ran out.
+    pub timed_out: bool,
+    /// Echoed from the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}

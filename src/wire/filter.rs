@@ -1,0 +1,173 @@
+//! Topic names and filters by MQTT's rules (sections 4.7 and 4.8.2): validity, matching, shared subscriptions.
+
+/// The most levels that a topic or filter may have; deeper ones are refused (see CVE-2019-11779).
+pub const MAX_TOPIC_LEVELS: usize = 128;
+
+/// A topic name or filter that breaks the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TopicRule {
+    /// MQTT-4.7.3-1.
+    #[error("a topic must have at least one character")]
+    Empty,
+    /// MQTT-4.7.3-2.
+    #[error("a topic must not contain the null character")]
+    Null,
+    /// MQTT-3.3.2-2: names in PUBLISH have no wildcards.
+    #[error("a topic name must not contain + or #")]
+    WildcardInName,
+    /// MQTT-4.7.1-1 (`#` last and alone in its level) and MQTT-4.7.1-2 (`+` alone in its level).
+    #[error("+ must fill its level, and # must be the last level")]
+    MisplacedWildcard,
+    /// Ours.
+    #[error("a topic may have at most {MAX_TOPIC_LEVELS} levels")]
+    TooDeep,
+    /// MQTT-4.8.2-1 and -2.
+    #[error("a shared filter is $share/NAME/FILTER, with a NAME free of / + #")]
+    BadShare,
+}
+
+/// Checks a topic name, as in PUBLISH and wills.
+pub fn check_name(topic: &str) -> Result<(), TopicRule> {
+    check_text(topic)?;
+    if topic.contains(['+', '#']) {
+        return Err(TopicRule::WildcardInName);
+    }
+    Ok(())
+}
+
+/// Checks a topic filter, as in SUBSCRIBE; `$share/…` included.
+pub fn check_filter(filter: &str) -> Result<(), TopicRule> {
+    check_text(filter)?;
+    let filter = match filter.strip_prefix("$share/") {
+        Some(_) => Shared::parse(filter).ok_or(TopicRule::BadShare)?.filter,
+        None if filter == "$share" => return Err(TopicRule::BadShare),
+        None => filter,
+    };
+    let mut levels = filter.split('/').peekable();
+    while let Some(level) = levels.next() {
+        let well_placed = match level {
+            "#" => levels.peek().is_none(),
+            "+" => true,
+            text => !text.contains(['+', '#']),
+        };
+        if !well_placed {
+            return Err(TopicRule::MisplacedWildcard);
+        }
+    }
+    Ok(())
+}
+
+fn check_text(topic: &str) -> Result<(), TopicRule> {
+    if topic.is_empty() {
+        return Err(TopicRule::Empty);
+    }
+    if topic.contains('\0') {
+        return Err(TopicRule::Null);
+    }
+    if topic.bytes().filter(|&b| b == b'/').count() >= MAX_TOPIC_LEVELS {
+        return Err(TopicRule::TooDeep);
+    }
+    Ok(())
+}
+
+/// A shared subscription's two parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shared<'a> {
+    /// The group's name; groups are told apart by name and filter (MQTT-4.8.2).
+    pub group: &'a str,
+    /// What the group listens to.
+    pub filter: &'a str,
+}
+
+impl<'a> Shared<'a> {
+    /// Splits `$share/{group}/{filter}`; `None` if it is not one, or not well formed.
+    pub fn parse(filter: &'a str) -> Option<Shared<'a>> {
+        let (group, filter) = filter.strip_prefix("$share/")?.split_once('/')?;
+        let valid = !group.is_empty() && !group.contains(['+', '#']) && !filter.is_empty();
+        valid.then_some(Shared { group, filter })
+    }
+}
+
+/// Whether a filter has a wildcard.
+pub fn has_wildcard(filter: &str) -> bool {
+    filter.split('/').any(|level| matches!(level, "+" | "#"))
+}
+
+/// Whether `filter` (no `$share/` in front) matches the topic name.
+///
+/// A filter that begins with a wildcard does not match a topic that begins with `$` (MQTT-4.7.2-1); `a/#` matches `a`
+/// too (MQTT-4.7.1-2, non-normative).
+pub fn matches(filter: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    let mut parts = filter.split('/');
+    loop {
+        match (parts.next(), levels.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            (Some("+"), Some(_)) => {}
+            (Some(part), Some(level)) if part == level => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_match_by_level() {
+        for (filter, topic) in [
+            ("a/b", "a/b"),
+            ("a/+", "a/b"),
+            ("a/+", "a/"),
+            ("#", "a/b/c"),
+            ("a/#", "a"),
+            ("a/#", "a/b/c"),
+            ("+/+", "/x"),
+            ("/+", "/x"),
+            ("$SYS/#", "$SYS/broker"),
+            ("+", "a"),
+            ("a/+/c", "a/b/c"),
+        ] {
+            assert!(matches(filter, topic), "{filter} should match {topic}");
+        }
+        for (filter, topic) in [
+            ("a/b", "a/b/c"),
+            ("a/+", "a"),
+            ("a/+", "a/b/c"),
+            ("+", "/x"),
+            ("#", "$SYS/x"),
+            ("+/x", "$SYS/x"),
+            ("a/#", "ab"),
+            ("a/b", "a"),
+            ("A", "a"),
+        ] {
+            assert!(!matches(filter, topic), "{filter} should not match {topic}");
+        }
+    }
+
+    #[test]
+    fn filters_are_checked() {
+        for good in ["a", "/", "+/#", "a/+/b", "$SYS/#", "$share/g/a/#", "é/ü"] {
+            assert_eq!(check_filter(good), Ok(()), "{good}");
+        }
+        for (bad, rule) in [
+            ("", TopicRule::Empty),
+            ("a/#/b", TopicRule::MisplacedWildcard),
+            ("a+", TopicRule::MisplacedWildcard),
+            ("a#", TopicRule::MisplacedWildcard),
+            ("a\0", TopicRule::Null),
+            ("$share/g", TopicRule::BadShare),
+            ("$share//a", TopicRule::BadShare),
+            ("$share/+/a", TopicRule::BadShare),
+            ("$share/g/", TopicRule::BadShare),
+        ] {
+            assert_eq!(check_filter(bad), Err(rule), "{bad}");
+        }
+        assert_eq!(check_filter(&"/".repeat(65_400)), Err(TopicRule::TooDeep));
+        assert_eq!(check_name("a/+"), Err(TopicRule::WildcardInName));
+    }
+}

@@ -1,0 +1,18 @@
+//! The wire: topics, messages, codes. Everything that crosses the boundary between agents and the gateway.
+//!
+//! It knows text and bytes and nothing else of ours; every other module imports it.
+
+pub mod approve;
+pub mod blackboard;
+pub mod filter;
+pub mod handoff;
+pub mod json;
+pub mod message;
+pub mod name;
+pub mod observe;
+pub mod presence;
+pub mod reply;
+pub mod topic;
+
+/// A point in time: Unix milliseconds.
+pub type Millis = u64;

@@ -1,0 +1,207 @@
+//! Replies to commands, and the codes in them: HTTP's numbers, which people know.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::blackboard::Entry;
+use super::json::Json;
+use super::name::{ApprovalId, CommandId, TaskId};
+
+/// A refusal's or an acceptance's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(into = "u16", try_from = "u16")]
+#[schemars(with = "u16")]
+pub enum Code {
+    /// 200: done.
+    Done,
+    /// 202: taken; the outcome comes later.
+    Taken,
+    /// 400: the topic or payload could not be understood.
+    Malformed,
+    /// 403: not this client's to do.
+    Forbidden,
+    /// 404: no such task, key, approval.
+    NotFound,
+    /// 408: it expired.
+    Expired,
+    /// 409: another version, attempt or state than the command names.
+    Conflict,
+    /// 413: larger than a limit allows.
+    TooLarge,
+    /// 422: well-formed, but a value is not allowed there.
+    Invalid,
+    /// 429: a limit on how many is reached.
+    TooMany,
+    /// 501: part of the protocol that this version does not have yet.
+    NotImplemented,
+    /// 503: nobody can do it now.
+    Unavailable,
+}
+
+impl From<Code> for u16 {
+    fn from(code: Code) -> u16 {
+        match code {
+            Code::Done => 200,
+            Code::Taken => 202,
+            Code::Malformed => 400,
+            Code::Forbidden => 403,
+            Code::NotFound => 404,
+            Code::Expired => 408,
+            Code::Conflict => 409,
+            Code::TooLarge => 413,
+            Code::Invalid => 422,
+            Code::TooMany => 429,
+            Code::NotImplemented => 501,
+            Code::Unavailable => 503,
+        }
+    }
+}
+
+impl TryFrom<u16> for Code {
+    type Error = String;
+    fn try_from(number: u16) -> Result<Code, String> {
+        Ok(match number {
+            200 => Code::Done,
+            202 => Code::Taken,
+            400 => Code::Malformed,
+            403 => Code::Forbidden,
+            404 => Code::NotFound,
+            408 => Code::Expired,
+            409 => Code::Conflict,
+            413 => Code::TooLarge,
+            422 => Code::Invalid,
+            429 => Code::TooMany,
+            501 => Code::NotImplemented,
+            503 => Code::Unavailable,
+            _ => return Err(format!("no such reply code: {number}")),
+        })
+    }
+}
+
+/// Why a command was refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{} {reason}", u16::from(*code))]
+pub struct Rejection {
+    /// The number.
+    pub code: Code,
+    /// What was expected, what came, and where.
+    pub reason: String,
+    /// The field, where one is to blame.
+    pub path: Option<String>,
+    /// The entry as it stands, with a blackboard conflict.
+    pub current: Option<Entry>,
+}
+
+impl Rejection {
+    /// A refusal in words.
+    pub fn new(code: Code, reason: impl Into<String>) -> Rejection {
+        Rejection {
+            code,
+            reason: reason.into(),
+            path: None,
+            current: None,
+        }
+    }
+
+    /// The same, with the field that is to blame.
+    pub fn at(mut self, path: impl Into<String>) -> Rejection {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// The same, with the entry as it stands.
+    pub fn with_current(mut self, current: Option<Entry>) -> Rejection {
+        self.current = current;
+        self
+    }
+}
+
+/// Whether a command was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ReplyStatus {
+    /// It has its effect, durably.
+    Accepted,
+    /// It has none.
+    Rejected,
+}
+
+/// What the gateway answers on `reply/{me}`.
+///
+/// An accepted command is answered if it carried an `id` or a `correlationId`, a rejected one always.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reply {
+    /// The command, by its topic: `handoff/dispatch`.
+    pub command: String,
+    /// Echoed from the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    /// The command's own id, echoed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<CommandId>,
+    /// Accepted or rejected.
+    pub status: ReplyStatus,
+    /// HTTP's number for it.
+    pub code: Code,
+    /// In words, with every rejection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The field that is to blame, where one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The task concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// The approval concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalId>,
+    /// The version that a blackboard write made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// The room's revision after a blackboard write, or of a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The entry as it stands, with a 409 of the blackboard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<Entry>,
+    /// What a query found.
+    #[serde(
+        default,
+        deserialize_with = "super::json::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub data: Option<Json>,
+}
+
+impl Reply {
+    /// An acceptance without further fields.
+    pub fn accepted(command: &str, code: Code) -> Reply {
+        Reply {
+            command: command.to_owned(),
+            correlation_id: None,
+            id: None,
+            status: ReplyStatus::Accepted,
+            code,
+            reason: None,
+            path: None,
+            task: None,
+            approval: None,
+            version: None,
+            revision: None,
+            current: None,
+            data: None,
+        }
+    }
+
+    /// A refusal.
+    pub fn rejected(command: &str, rejection: Rejection) -> Reply {
+        Reply {
+            status: ReplyStatus::Rejected,
+            reason: Some(rejection.reason),
+            path: rejection.path,
+            current: rejection.current,
+            ..Reply::accepted(command, rejection.code)
+        }
+    }
+}

@@ -1,0 +1,600 @@
+//! The topic grammar of rooms: text ⇄ [`RoomTopic`], who may write which, and what becomes of a publish.
+
+use std::fmt::Write as _;
+
+use super::name::{
+    Agent, ApprovalId, Capability, Category, GATEWAY, Key, LockName, NameError, Room, TaskType,
+    Tool,
+};
+use super::reply::{Code, Rejection};
+
+/// A topic under the root: the room, and what it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomTopic {
+    /// The room.
+    pub room: Room,
+    /// What the rest of the topic says.
+    pub topic: Topic,
+}
+
+/// Everything that can follow `rooms/{room}/`.
+///
+/// `me` is the writing client's own agent id; the other names are what the variant is about.
+#[expect(
+    missing_docs,
+    reason = "the fields are the segments of the topic table in docs/protocol.md"
+)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Topic {
+    PresenceAnnounce {
+        me: Agent,
+    },
+    PresenceAgent {
+        agent: Agent,
+    },
+    HandoffDispatch {
+        me: Agent,
+    },
+    HandoffWork {
+        capability: Capability,
+    },
+    HandoffUpdate {
+        me: Agent,
+    },
+    HandoffCancel {
+        me: Agent,
+    },
+    HandoffGet {
+        me: Agent,
+    },
+    HandoffList {
+        me: Agent,
+    },
+    HandoffRedrive {
+        me: Agent,
+    },
+    HandoffResult {
+        dispatcher: Agent,
+    },
+    Inbox {
+        to: Agent,
+        me: Agent,
+    },
+    BlackboardSet {
+        me: Agent,
+        key: Key,
+    },
+    BlackboardDelete {
+        me: Agent,
+        key: Key,
+    },
+    BlackboardTxn {
+        me: Agent,
+    },
+    BlackboardGet {
+        me: Agent,
+    },
+    BlackboardHistory {
+        me: Agent,
+    },
+    BlackboardLock {
+        me: Agent,
+        name: LockName,
+    },
+    BlackboardUnlock {
+        me: Agent,
+        name: LockName,
+    },
+    BlackboardState {
+        key: Key,
+    },
+    ObserveEvents {
+        source: Agent,
+        category: Category,
+    },
+    ObserveReplay {
+        me: Agent,
+    },
+    ApproveRequest {
+        me: Agent,
+    },
+    ApprovePending {
+        id: ApprovalId,
+    },
+    ApproveDecide {
+        me: Agent,
+        id: ApprovalId,
+    },
+    ApproveDecision {
+        requester: Agent,
+    },
+    ToolsRegister {
+        me: Agent,
+        tool: Tool,
+    },
+    ToolsCard {
+        tool: Tool,
+    },
+    ToolsCall {
+        me: Agent,
+        tool: Tool,
+    },
+    ToolsRun {
+        tool: Tool,
+    },
+    ToolsReturn {
+        me: Agent,
+    },
+    ToolsResult {
+        caller: Agent,
+    },
+    /// `rest` is what a client appended below its own reply topic (MQTT 5 Response Topic).
+    Reply {
+        me: Agent,
+        rest: Option<Key>,
+    },
+}
+
+/// Who consumes what a topic carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A client writes, the gateway alone consumes.
+    Command,
+    /// A client writes, subscribers receive it as it is.
+    Relayed,
+    /// The gateway writes.
+    Gateway,
+}
+
+/// What is to be done with a client's publish on a topic.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Admission {
+    /// Outside the root: ordinary MQTT.
+    Ordinary,
+    /// A command or an inbox message: the desk handles it, the ack waits for the disk.
+    Desk(RoomTopic),
+    /// An agent's own event: relayed as it is.
+    Relayed(RoomTopic),
+    /// Not allowed or not understood; `room` is where the `rejected` reply can go.
+    Refused {
+        /// The room of the topic, where it could be read.
+        room: Option<Room>,
+        /// Why.
+        rejection: Rejection,
+    },
+}
+
+/// Decides what becomes of a publish by client `client_id` on `topic`, where rooms live under `root`.
+///
+/// This is the grammar's own rule (every client-written topic names its writer), before any ACL.
+pub fn admit(root: &str, client_id: &str, topic: &str) -> Admission {
+    let Some(rest) = below_root(root, topic) else {
+        return Admission::Ordinary;
+    };
+    let room = rest.split('/').next().and_then(|room| Room::new(room).ok());
+    match parse_below_root(rest) {
+        Err(error) => Admission::Refused {
+            room,
+            rejection: Rejection::new(Code::Malformed, error.to_string()),
+        },
+        Ok(parsed) => match parsed.topic.writer() {
+            None => refused(room, format!("only the gateway writes to {topic}")),
+            Some(me) if me.as_str() == GATEWAY => refused(
+                room,
+                format!("{GATEWAY:?} is reserved for the gateway itself"),
+            ),
+            Some(me) if me.as_str() != client_id => refused(
+                room,
+                format!(
+                    "the topic names {:?} as its writer, but this session's client id is {client_id:?}",
+                    me.as_str()
+                ),
+            ),
+            Some(_) if parsed.topic.kind() == Kind::Relayed && !parsed.topic.is_inbox() => {
+                Admission::Relayed(parsed)
+            }
+            Some(_) => Admission::Desk(parsed),
+        },
+    }
+}
+
+fn refused(room: Option<Room>, reason: String) -> Admission {
+    Admission::Refused {
+        room,
+        rejection: Rejection::new(Code::Forbidden, reason),
+    }
+}
+
+/// What follows the root and its slash, if the topic lies under it.
+pub fn below_root<'a>(root: &str, topic: &'a str) -> Option<&'a str> {
+    topic.strip_prefix(root)?.strip_prefix('/')
+}
+
+/// A topic under the root that the grammar does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// One of the segments is no name.
+    #[error("{0}")]
+    Name(#[from] NameError),
+    /// The segments after the room match no row of the topic table.
+    #[error(
+        "no such topic in a room: {0:?} (expected one of presence, handoff, inbox, blackboard, observe, approve, tools, reply with its parts)"
+    )]
+    Unknown(String),
+}
+
+/// Parses `{room}/…`, what stands below the root.
+pub fn parse_below_root(rest: &str) -> Result<RoomTopic, TopicError> {
+    let (room, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    let room = Room::new(room)?;
+    let mut parts = rest.splitn(4, '/');
+    let part = |p: Option<&str>| p.unwrap_or("").to_owned();
+    let (pattern, verb) = (part(parts.next()), part(parts.next()));
+    let third = parts.next();
+    let fourth = parts.next();
+    let topic = parse_parts(&pattern, &verb, third, fourth)
+        .transpose()?
+        .ok_or_else(|| TopicError::Unknown(rest.chars().take(128).collect()))?;
+    Ok(RoomTopic { room, topic })
+}
+
+fn parse_parts(
+    pattern: &str,
+    verb: &str,
+    third: Option<&str>,
+    fourth: Option<&str>,
+) -> Option<Result<Topic, NameError>> {
+    match pattern {
+        "inbox" => {
+            return two(
+                Some(verb),
+                third,
+                fourth.is_none(),
+                Agent::new,
+                Agent::new,
+                |to, me| Topic::Inbox { to, me },
+            );
+        }
+        "reply" => return Some(parse_reply(verb, third, fourth)),
+        _ => {}
+    }
+    let me = |f: fn(Agent) -> Topic| one(third, fourth, Agent::new, f);
+    match (pattern, verb) {
+        ("presence", "announce") => me(|me| Topic::PresenceAnnounce { me }),
+        ("presence", "agent") => me(|agent| Topic::PresenceAgent { agent }),
+        ("handoff", "dispatch") => me(|me| Topic::HandoffDispatch { me }),
+        ("handoff", "work") => one(third, fourth, Capability::new, |capability| {
+            Topic::HandoffWork { capability }
+        }),
+        ("handoff", "update") => me(|me| Topic::HandoffUpdate { me }),
+        ("handoff", "cancel") => me(|me| Topic::HandoffCancel { me }),
+        ("handoff", "get") => me(|me| Topic::HandoffGet { me }),
+        ("handoff", "list") => me(|me| Topic::HandoffList { me }),
+        ("handoff", "redrive") => me(|me| Topic::HandoffRedrive { me }),
+        ("handoff", "result") => me(|dispatcher| Topic::HandoffResult { dispatcher }),
+        ("blackboard", "set") => two(third, fourth, true, Agent::new, Key::new, |me, key| {
+            Topic::BlackboardSet { me, key }
+        }),
+        ("blackboard", "delete") => two(third, fourth, true, Agent::new, Key::new, |me, key| {
+            Topic::BlackboardDelete { me, key }
+        }),
+        ("blackboard", "txn") => me(|me| Topic::BlackboardTxn { me }),
+        ("blackboard", "get") => me(|me| Topic::BlackboardGet { me }),
+        ("blackboard", "history") => me(|me| Topic::BlackboardHistory { me }),
+        ("blackboard", "lock") => two(
+            third,
+            fourth,
+            true,
+            Agent::new,
+            LockName::new,
+            |me, name| Topic::BlackboardLock { me, name },
+        ),
+        ("blackboard", "unlock") => two(
+            third,
+            fourth,
+            true,
+            Agent::new,
+            LockName::new,
+            |me, name| Topic::BlackboardUnlock { me, name },
+        ),
+        ("blackboard", "state") => {
+            Some(Key::new(&join(third?, fourth)).map(|key| Topic::BlackboardState { key }))
+        }
+        ("observe", "events") => two(
+            third,
+            fourth,
+            true,
+            Agent::new,
+            Category::new,
+            |source, category| Topic::ObserveEvents { source, category },
+        ),
+        ("observe", "replay") => me(|me| Topic::ObserveReplay { me }),
+        ("approve", "request") => me(|me| Topic::ApproveRequest { me }),
+        ("approve", "pending") => one(third, fourth, ApprovalId::new, |id| Topic::ApprovePending {
+            id,
+        }),
+        ("approve", "decide") => two(
+            third,
+            fourth,
+            true,
+            Agent::new,
+            ApprovalId::new,
+            |me, id| Topic::ApproveDecide { me, id },
+        ),
+        ("approve", "decision") => me(|requester| Topic::ApproveDecision { requester }),
+        ("tools", "register") => two(third, fourth, true, Agent::new, Tool::new, |me, tool| {
+            Topic::ToolsRegister { me, tool }
+        }),
+        ("tools", "card") => one(third, fourth, Tool::new, |tool| Topic::ToolsCard { tool }),
+        ("tools", "call") => two(third, fourth, true, Agent::new, Tool::new, |me, tool| {
+            Topic::ToolsCall { me, tool }
+        }),
+        ("tools", "run") => one(third, fourth, Tool::new, |tool| Topic::ToolsRun { tool }),
+        ("tools", "return") => me(|me| Topic::ToolsReturn { me }),
+        ("tools", "result") => me(|caller| Topic::ToolsResult { caller }),
+        _ => None,
+    }
+}
+
+fn one<T>(
+    third: Option<&str>,
+    fourth: Option<&str>,
+    parse: fn(&str) -> Result<T, NameError>,
+    make: fn(T) -> Topic,
+) -> Option<Result<Topic, NameError>> {
+    match (third, fourth) {
+        (Some(text), None) => Some(parse(text).map(make)),
+        _ => None,
+    }
+}
+
+fn two<A, B>(
+    first: Option<&str>,
+    second: Option<&str>,
+    ends: bool,
+    parse_first: fn(&str) -> Result<A, NameError>,
+    parse_second: fn(&str) -> Result<B, NameError>,
+    make: fn(A, B) -> Topic,
+) -> Option<Result<Topic, NameError>> {
+    let (first, second) = (first?, second?);
+    ends.then(|| Ok(make(parse_first(first)?, parse_second(second)?)))
+}
+
+fn parse_reply(me: &str, third: Option<&str>, fourth: Option<&str>) -> Result<Topic, NameError> {
+    let rest = third
+        .map(|third| Key::new(&join(third, fourth)))
+        .transpose()?;
+    Ok(Topic::Reply {
+        me: Agent::new(me)?,
+        rest,
+    })
+}
+
+fn join(third: &str, fourth: Option<&str>) -> String {
+    match fourth {
+        Some(fourth) => format!("{third}/{fourth}"),
+        None => third.to_owned(),
+    }
+}
+
+impl RoomTopic {
+    /// A topic of a room.
+    pub fn new(room: Room, topic: Topic) -> RoomTopic {
+        RoomTopic { room, topic }
+    }
+
+    /// Parses a whole topic; `None` if it does not lie under `root`.
+    pub fn parse(root: &str, topic: &str) -> Option<Result<RoomTopic, TopicError>> {
+        below_root(root, topic).map(parse_below_root)
+    }
+
+    /// The topic as MQTT text under `root`.
+    pub fn format(&self, root: &str) -> String {
+        let mut text = String::with_capacity(96);
+        text.push_str(root);
+        text.push('/');
+        text.push_str(self.room.as_str());
+        text.push('/');
+        self.topic.write(&mut text);
+        text
+    }
+}
+
+impl Topic {
+    fn write(&self, out: &mut String) {
+        // Writing to a String cannot fail.
+        let _ = match self {
+            Topic::PresenceAnnounce { me } => write!(out, "presence/announce/{me}"),
+            Topic::PresenceAgent { agent } => write!(out, "presence/agent/{agent}"),
+            Topic::HandoffDispatch { me } => write!(out, "handoff/dispatch/{me}"),
+            Topic::HandoffWork { capability } => write!(out, "handoff/work/{capability}"),
+            Topic::HandoffUpdate { me } => write!(out, "handoff/update/{me}"),
+            Topic::HandoffCancel { me } => write!(out, "handoff/cancel/{me}"),
+            Topic::HandoffGet { me } => write!(out, "handoff/get/{me}"),
+            Topic::HandoffList { me } => write!(out, "handoff/list/{me}"),
+            Topic::HandoffRedrive { me } => write!(out, "handoff/redrive/{me}"),
+            Topic::HandoffResult { dispatcher } => write!(out, "handoff/result/{dispatcher}"),
+            Topic::Inbox { to, me } => write!(out, "inbox/{to}/{me}"),
+            Topic::BlackboardSet { me, key } => write!(out, "blackboard/set/{me}/{key}"),
+            Topic::BlackboardDelete { me, key } => write!(out, "blackboard/delete/{me}/{key}"),
+            Topic::BlackboardTxn { me } => write!(out, "blackboard/txn/{me}"),
+            Topic::BlackboardGet { me } => write!(out, "blackboard/get/{me}"),
+            Topic::BlackboardHistory { me } => write!(out, "blackboard/history/{me}"),
+            Topic::BlackboardLock { me, name } => write!(out, "blackboard/lock/{me}/{name}"),
+            Topic::BlackboardUnlock { me, name } => write!(out, "blackboard/unlock/{me}/{name}"),
+            Topic::BlackboardState { key } => write!(out, "blackboard/state/{key}"),
+            Topic::ObserveEvents { source, category } => {
+                write!(out, "observe/events/{source}/{category}")
+            }
+            Topic::ObserveReplay { me } => write!(out, "observe/replay/{me}"),
+            Topic::ApproveRequest { me } => write!(out, "approve/request/{me}"),
+            Topic::ApprovePending { id } => write!(out, "approve/pending/{id}"),
+            Topic::ApproveDecide { me, id } => write!(out, "approve/decide/{me}/{id}"),
+            Topic::ApproveDecision { requester } => write!(out, "approve/decision/{requester}"),
+            Topic::ToolsRegister { me, tool } => write!(out, "tools/register/{me}/{tool}"),
+            Topic::ToolsCard { tool } => write!(out, "tools/card/{tool}"),
+            Topic::ToolsCall { me, tool } => write!(out, "tools/call/{me}/{tool}"),
+            Topic::ToolsRun { tool } => write!(out, "tools/run/{tool}"),
+            Topic::ToolsReturn { me } => write!(out, "tools/return/{me}"),
+            Topic::ToolsResult { caller } => write!(out, "tools/result/{caller}"),
+            Topic::Reply { me, rest: None } => write!(out, "reply/{me}"),
+            Topic::Reply {
+                me,
+                rest: Some(rest),
+            } => write!(out, "reply/{me}/{rest}"),
+        };
+    }
+
+    /// The client that the topic names as its writer; `None` where the gateway writes.
+    pub fn writer(&self) -> Option<&Agent> {
+        match self {
+            Topic::PresenceAnnounce { me }
+            | Topic::HandoffDispatch { me }
+            | Topic::HandoffUpdate { me }
+            | Topic::HandoffCancel { me }
+            | Topic::HandoffGet { me }
+            | Topic::HandoffList { me }
+            | Topic::HandoffRedrive { me }
+            | Topic::Inbox { me, .. }
+            | Topic::BlackboardSet { me, .. }
+            | Topic::BlackboardDelete { me, .. }
+            | Topic::BlackboardTxn { me }
+            | Topic::BlackboardGet { me }
+            | Topic::BlackboardHistory { me }
+            | Topic::BlackboardLock { me, .. }
+            | Topic::BlackboardUnlock { me, .. }
+            | Topic::ObserveReplay { me }
+            | Topic::ApproveRequest { me }
+            | Topic::ApproveDecide { me, .. }
+            | Topic::ToolsRegister { me, .. }
+            | Topic::ToolsCall { me, .. }
+            | Topic::ToolsReturn { me } => Some(me),
+            // `observe/events/gateway/…` fits the same shape; `admit` refuses that name to clients.
+            Topic::ObserveEvents { source, .. } => Some(source),
+            Topic::PresenceAgent { .. }
+            | Topic::HandoffWork { .. }
+            | Topic::HandoffResult { .. }
+            | Topic::BlackboardState { .. }
+            | Topic::ApprovePending { .. }
+            | Topic::ApproveDecision { .. }
+            | Topic::ToolsCard { .. }
+            | Topic::ToolsRun { .. }
+            | Topic::ToolsResult { .. }
+            | Topic::Reply { .. } => None,
+        }
+    }
+
+    /// Who consumes the topic.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Topic::Inbox { .. } | Topic::ObserveEvents { .. } => Kind::Relayed,
+            topic if topic.writer().is_some() => Kind::Command,
+            _ => Kind::Gateway,
+        }
+    }
+
+    fn is_inbox(&self) -> bool {
+        matches!(self, Topic::Inbox { .. })
+    }
+
+    /// The agent that a directed topic (inbox, result, decision, tool result, reply) is for. Assignments
+    /// and tool runs are directed too, but their topic does not say to whom.
+    pub fn addressee(&self) -> Option<&Agent> {
+        match self {
+            Topic::Inbox { to, .. } => Some(to),
+            Topic::HandoffResult { dispatcher } => Some(dispatcher),
+            Topic::ApproveDecision { requester } => Some(requester),
+            Topic::ToolsResult { caller } => Some(caller),
+            Topic::Reply { me, .. } => Some(me),
+            _ => None,
+        }
+    }
+
+    /// Whether the topic carries directed messages: they wait in one agent's mailbox until its MQTT ack.
+    pub fn is_directed(&self) -> bool {
+        self.addressee().is_some()
+            || matches!(self, Topic::HandoffWork { .. } | Topic::ToolsRun { .. })
+    }
+}
+
+/// What a subscription says about its owner, beyond that it wants messages.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Offer {
+    /// It listens in the room.
+    Joins(Room),
+    /// It offers a capability: `…/handoff/work/{capability}`, alone or in a share.
+    Works(Room, Capability),
+    /// It provides a tool: `…/tools/run/{tool}`, alone or in a share.
+    Provides(Room, Tool),
+}
+
+impl Offer {
+    /// Reads a topic filter (`$share/{group}/` allowed in front); `None` if it names no single room.
+    pub fn of_filter(root: &str, filter: &str) -> Option<Offer> {
+        let filter = match filter.strip_prefix("$share/") {
+            Some(shared) => shared.split_once('/')?.1,
+            None => filter,
+        };
+        let rest = below_root(root, filter)?;
+        let room = Room::new(rest.split('/').next()?).ok()?;
+        Some(match parse_below_root(rest).map(|parsed| parsed.topic) {
+            Ok(Topic::HandoffWork { capability }) => Offer::Works(room, capability),
+            Ok(Topic::ToolsRun { tool }) => Offer::Provides(room, tool),
+            _ => Offer::Joins(room),
+        })
+    }
+
+    /// The room that it concerns.
+    pub fn room(&self) -> &Room {
+        match self {
+            Offer::Joins(room) | Offer::Works(room, _) | Offer::Provides(room, _) => room,
+        }
+    }
+}
+
+/// The pattern that a command belongs to and its verb, as replies and events name it: `handoff/dispatch`.
+pub fn command_name(topic: &Topic) -> &'static str {
+    match topic {
+        Topic::PresenceAnnounce { .. } => "presence/announce",
+        Topic::HandoffDispatch { .. } => "handoff/dispatch",
+        Topic::HandoffUpdate { .. } => "handoff/update",
+        Topic::HandoffCancel { .. } => "handoff/cancel",
+        Topic::HandoffGet { .. } => "handoff/get",
+        Topic::HandoffList { .. } => "handoff/list",
+        Topic::HandoffRedrive { .. } => "handoff/redrive",
+        Topic::Inbox { .. } => "inbox",
+        Topic::BlackboardSet { .. } => "blackboard/set",
+        Topic::BlackboardDelete { .. } => "blackboard/delete",
+        Topic::BlackboardTxn { .. } => "blackboard/txn",
+        Topic::BlackboardGet { .. } => "blackboard/get",
+        Topic::BlackboardHistory { .. } => "blackboard/history",
+        Topic::BlackboardLock { .. } => "blackboard/lock",
+        Topic::BlackboardUnlock { .. } => "blackboard/unlock",
+        Topic::ObserveEvents { .. } => "observe/events",
+        Topic::ObserveReplay { .. } => "observe/replay",
+        Topic::ApproveRequest { .. } => "approve/request",
+        Topic::ApproveDecide { .. } => "approve/decide",
+        Topic::ToolsRegister { .. } => "tools/register",
+        Topic::ToolsCall { .. } => "tools/call",
+        Topic::ToolsReturn { .. } => "tools/return",
+        Topic::PresenceAgent { .. }
+        | Topic::HandoffWork { .. }
+        | Topic::HandoffResult { .. }
+        | Topic::BlackboardState { .. }
+        | Topic::ApprovePending { .. }
+        | Topic::ApproveDecision { .. }
+        | Topic::ToolsCard { .. }
+        | Topic::ToolsRun { .. }
+        | Topic::ToolsResult { .. }
+        | Topic::Reply { .. } => "gateway",
+    }
+}
+
+impl Topic {
+    /// Where an assignment of a task of this type goes when the worker offers just that.
+    pub fn work(task_type: &TaskType) -> Topic {
+        Topic::HandoffWork {
+            capability: task_type.clone().into(),
+        }
+    }
+}
