@@ -197,6 +197,8 @@ pub enum Response {
     Opened {
         /// Whether an earlier session goes on.
         session_present: bool,
+        /// Whether the session outlives this connection, so that the desk delivers all of QoS 1 and 2.
+        durable: bool,
         /// The subscriptions that still stand.
         subscriptions: Vec<Subscription>,
         /// Packet ids of inbound QoS 2 messages that were taken and not released.

@@ -49,6 +49,8 @@ pub enum Input {
     Disconnected {
         /// The agent.
         agent: Agent,
+        /// Whether the session outlives the connection.
+        session_continues: bool,
     },
     /// The session is gone for good (it expired, or an operator ended it): no grace.
     SessionEnded {

@@ -552,6 +552,24 @@ impl Offer {
     }
 }
 
+/// Whether a filter can match nothing but the subscriber's own directed messages, which come from its mailbox and never
+/// from the live plane: its inbox, replies, results and decisions, and the exact topics that offer work or tools.
+pub fn is_own_mail(root: &str, client_id: &str, filter: &str) -> bool {
+    let inner = super::filter::Shared::parse(filter).map_or(filter, |shared| shared.filter);
+    let Some(rest) = below_root(root, inner) else {
+        return false;
+    };
+    let parts: Vec<&str> = rest.split('/').collect();
+    match parts.as_slice() {
+        [_, "handoff", "work", name] | [_, "tools", "run", name] => !matches!(*name, "+" | "#"),
+        [_, "inbox", me, ..] | [_, "reply", me, ..] => *me == client_id,
+        [_, "handoff", "result", me]
+        | [_, "approve", "decision", me]
+        | [_, "tools", "result", me] => *me == client_id,
+        _ => false,
+    }
+}
+
 /// The pattern that a command belongs to and its verb, as replies and events name it: `handoff/dispatch`.
 pub fn command_name(topic: &Topic) -> &'static str {
     match topic {
@@ -596,5 +614,132 @@ impl Topic {
         Topic::HandoffWork {
             capability: task_type.clone().into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(topic: &str) -> Topic {
+        RoomTopic::parse("rooms", topic)
+            .expect("under the root")
+            .expect("known")
+            .topic
+    }
+
+    proptest! {
+        #[test]
+        fn parse_and_format_are_inverse(
+            room in "[a-zA-Z0-9_.-]{1,8}", name in "[a-zA-Z0-9_.-]{1,8}", key in "[a-z0-9_.-]{1,4}(/[a-z0-9_.-]{1,4}){0,7}",
+            shape in proptest::sample::select(vec![
+                "presence/announce/N", "presence/agent/N", "handoff/dispatch/N", "handoff/work/N", "handoff/update/N",
+                "handoff/cancel/N", "handoff/get/N", "handoff/list/N", "handoff/redrive/N", "handoff/result/N", "inbox/N/N",
+                "blackboard/set/N/K", "blackboard/delete/N/K", "blackboard/txn/N", "blackboard/get/N", "blackboard/history/N",
+                "blackboard/lock/N/N", "blackboard/unlock/N/N", "blackboard/state/K", "observe/events/N/N", "observe/replay/N",
+                "approve/request/N", "approve/pending/N", "approve/decide/N/N", "approve/decision/N", "tools/register/N/N",
+                "tools/card/N", "tools/call/N/N", "tools/run/N", "tools/return/N", "tools/result/N", "reply/N", "reply/N/K",
+            ]),
+        ) {
+            let topic = format!("rooms/{room}/{}", shape.replace('N', &name).replace('K', &key));
+            let parsed = RoomTopic::parse("rooms", &topic).expect("under the root").expect("in the table");
+            prop_assert_eq!(parsed.format("rooms"), topic);
+        }
+
+        #[test]
+        fn any_text_parses_or_is_refused_and_what_parses_formats_back(text in "rooms/[a-z/+#$ ]{0,40}") {
+            if let Some(Ok(parsed)) = RoomTopic::parse("rooms", &text) {
+                prop_assert_eq!(parsed.format("rooms"), text);
+            }
+        }
+    }
+
+    #[test]
+    fn commands_name_their_writer_and_others_are_refused() {
+        let admission = admit("rooms", "ann", "rooms/lab/handoff/dispatch/ann");
+        assert!(matches!(admission, Admission::Desk(_)));
+        let code = |client: &str, topic: &str| match admit("rooms", client, topic) {
+            Admission::Refused { rejection, .. } => u16::from(rejection.code),
+            other => panic!("{topic} by {client} should be refused, not {other:?}"),
+        };
+        assert_eq!(code("bob", "rooms/lab/handoff/dispatch/ann"), 403);
+        assert_eq!(code("bob", "rooms/lab/blackboard/state/plan"), 403);
+        assert_eq!(code("gateway", "rooms/lab/observe/events/gateway/x"), 403);
+        assert_eq!(code("ann", "rooms/no room/handoff/dispatch/ann"), 400);
+        assert_eq!(code("ann", "rooms/lab/handoff/nonsense/ann"), 400);
+        assert_eq!(code("ann", "rooms/lab"), 400);
+        assert_eq!(code("ann", "rooms/lab/blackboard/set/ann"), 400);
+        assert_eq!(code("ann", "rooms/lab/handoff/dispatch/ann/more"), 400);
+    }
+
+    #[test]
+    fn other_topics_are_ordinary() {
+        for topic in [
+            "sensors/1",
+            "room/lab/handoff/dispatch/ann",
+            "rooms",
+            "roomsx/lab",
+        ] {
+            assert_eq!(admit("rooms", "ann", topic), Admission::Ordinary, "{topic}");
+        }
+        assert!(matches!(
+            admit("rooms", "ann", "rooms/lab/observe/events/ann/log"),
+            Admission::Relayed(_)
+        ));
+        assert!(matches!(
+            admit("rooms", "ann", "rooms/lab/inbox/bob/ann"),
+            Admission::Desk(_)
+        ));
+    }
+
+    #[test]
+    fn exact_work_topics_offer_capabilities_and_wildcards_only_watch() {
+        let offer = |filter: &str| Offer::of_filter("rooms", filter);
+        let lab = || Room::new("lab").expect("a name");
+        let draft = Offer::Works(lab(), Capability::new("draft").expect("a name"));
+        assert_eq!(offer("rooms/lab/handoff/work/draft"), Some(draft.clone()));
+        assert_eq!(offer("$share/g/rooms/lab/handoff/work/draft"), Some(draft));
+        assert_eq!(offer("rooms/lab/handoff/work/+"), Some(Offer::Joins(lab())));
+        assert_eq!(offer("rooms/lab/#"), Some(Offer::Joins(lab())));
+        assert_eq!(offer("rooms/+/handoff/work/draft"), None);
+        assert_eq!(offer("sensors/#"), None);
+    }
+
+    #[test]
+    fn own_mail_is_told_from_what_others_may_see() {
+        for filter in [
+            "rooms/lab/inbox/ann/+",
+            "rooms/+/reply/ann",
+            "rooms/lab/handoff/result/ann",
+            "rooms/lab/handoff/work/draft",
+            "$share/g/rooms/lab/handoff/work/draft",
+            "rooms/lab/approve/decision/ann",
+        ] {
+            assert!(is_own_mail("rooms", "ann", filter), "{filter}");
+        }
+        for filter in [
+            "rooms/lab/#",
+            "rooms/lab/inbox/bob/+",
+            "rooms/lab/inbox/+/+",
+            "rooms/lab/handoff/work/+",
+            "#",
+            "x/reply/ann",
+        ] {
+            assert!(!is_own_mail("rooms", "ann", filter), "{filter}");
+        }
+    }
+
+    #[test]
+    fn directed_topics_know_their_addressee() {
+        assert_eq!(
+            parsed("rooms/lab/inbox/bob/ann")
+                .addressee()
+                .map(Agent::as_str),
+            Some("bob")
+        );
+        assert!(parsed("rooms/lab/handoff/work/draft").is_directed());
+        assert!(!parsed("rooms/lab/blackboard/state/plan").is_directed());
     }
 }
