@@ -12,6 +12,8 @@ use crate::codec::{self, Packet, Publish};
 
 /// Longest wait for a broker that owes an answer; then the scenario ends with an error.
 pub(crate) const STALL: Duration = Duration::from_secs(10);
+/// Longest wait, after the measured time, for what is still under way; the rest counts as lost or as an error.
+pub(crate) const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// Longest single wait for bytes, so that a loop can look at its clock.
 const TICK: Duration = Duration::from_millis(50);
 /// Receive buffer of an ordinary client; a packet must fit.
@@ -76,6 +78,7 @@ impl Client {
         mut on_message: impl FnMut(&Publish<'_>),
     ) -> Result<()> {
         codec::publish(&mut self.out, topic, 1, packet_id, payload);
+        self.begin_waiting();
         self.flush()?;
         let mut acked = false;
         while !acked {

@@ -10,9 +10,6 @@ use crate::machine::Machine;
 use crate::scenarios::{Goal, Outcome, PAYLOAD, Scenario};
 use crate::stats::{Reading, Unit, fold};
 
-/// The disk's column.
-const DISK: &str = "disk";
-
 /// All that a run of the program found.
 #[derive(Serialize)]
 pub(crate) struct Report {
@@ -50,9 +47,11 @@ struct Row {
 
 #[derive(Serialize)]
 struct Cell {
-    who: String,
+    who: Broker,
     value: f64,
     runs: Vec<f64>,
+    /// The disk's own figure in each of these runs, where the scenario took it.
+    disk: Vec<f64>,
 }
 
 /// A run that ended without figures.
@@ -85,10 +84,7 @@ impl Report {
         match outcome {
             Ok(outcome) => {
                 for reading in outcome.readings {
-                    section.record(&who.to_string(), reading);
-                }
-                for reading in outcome.disk {
-                    section.record(DISK, reading);
+                    section.record(who, reading, &outcome.disk);
                 }
             }
             Err(error) => section.errors.push(Fault {
@@ -133,20 +129,16 @@ impl Report {
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
         self.write_heading(out)?;
-        let columns: Vec<String> = self
-            .servers
-            .iter()
-            .map(|server| server.broker.to_string())
-            .chain([DISK.to_owned()])
-            .collect();
+        let brokers: Vec<Broker> = self.servers.iter().map(|server| server.broker).collect();
+        let columns: Vec<String> = brokers.iter().map(Broker::to_string).collect();
         writeln!(
             out,
-            "| scenario | measure | {} | ratio | goal |",
+            "| scenario | measure | {} | disk | ratio | goal |",
             columns.join(" | ")
         )?;
-        writeln!(out, "|---|---|{}---|---|", "--:|".repeat(columns.len()))?;
+        writeln!(out, "|---|---|{}--:|---|---|", "--:|".repeat(columns.len()))?;
         for section in &self.sections {
-            section.write(out, &columns)?;
+            section.write(out, &brokers)?;
         }
         writeln!(out)?;
         for section in &self.sections {
@@ -178,7 +170,7 @@ impl Report {
         )?;
         writeln!(
             out,
-            "{}; load generator on the same machine, {PAYLOAD} B payloads, {} interleaved runs of {} s.",
+            "{}; load generator on the same machine, {PAYLOAD} B payloads, {} × {} s each, interleaved.",
             servers.join(", "),
             self.runs,
             self.seconds
@@ -186,14 +178,15 @@ impl Report {
         writeln!(
             out,
             "Medians (lowest–highest run), faults and loss of the worst run; \"disk\" is append of {} B + fdatasync in the same \
-             run; ratios are hallward's figure divided by the other's.\n",
+             run; ratios are hallward's figure divided by the other's (to the disk: the median of each run's own).\n",
             crate::disk::RECORD
         )
     }
 }
 
 impl Section {
-    fn record(&mut self, who: &str, reading: Reading) {
+    fn record(&mut self, who: Broker, reading: Reading, disk: &[Reading]) {
+        let disk = disk.iter().find(|disk| disk.measure == reading.measure);
         let index = self
             .rows
             .iter()
@@ -213,27 +206,23 @@ impl Section {
             .position(|cell| cell.who == who)
             .unwrap_or_else(|| {
                 row.cells.push(Cell {
-                    who: who.to_owned(),
+                    who,
                     value: f64::NAN,
                     runs: Vec::new(),
+                    disk: Vec::new(),
                 });
                 row.cells.len() - 1
             });
         let cell = &mut row.cells[cell];
         cell.runs.push(reading.value);
         cell.value = fold(row.unit, &cell.runs);
+        cell.disk.extend(disk.map(|disk| disk.value));
     }
 
-    fn write(&self, out: &mut String, columns: &[String]) -> std::fmt::Result {
+    fn write(&self, out: &mut String, brokers: &[Broker]) -> std::fmt::Result {
         let mut title = self.scenario.title;
         for row in self.rows.iter().filter(|row| !row.is_tacit()) {
-            let cells: Vec<String> = columns
-                .iter()
-                .map(|who| {
-                    row.cell(who)
-                        .map_or("".to_owned(), |cell| cell.print(row.unit))
-                })
-                .collect();
+            let cells: Vec<String> = brokers.iter().map(|&who| row.print(who)).collect();
             let goals = self
                 .scenario
                 .goals
@@ -242,36 +231,71 @@ impl Section {
             let goals: Vec<String> = goals.map(|(_, goal)| row.judge(*goal)).collect();
             writeln!(
                 out,
-                "| {title} | {}{} | {} | {} | {} |",
+                "| {title} | {}{} | {} | {} | {} | {} |",
                 row.measure,
                 row.unit.suffix(),
                 cells.join(" | "),
+                row.disk(),
                 row.ratios().join(", "),
                 goals.join("; ")
             )?;
             title = "";
         }
-        for fault in &self.errors {
-            let words = fault.words.replace('|', "\\|").replace('\n', " ");
-            writeln!(
-                out,
-                "| {title} | **error** | {}{} |  |  |",
-                format_args!("{}, run {}: {words}", fault.who, fault.run + 1),
-                " |".repeat(columns.len() - 1)
-            )?;
+        for line in self.error_lines() {
+            let rest = " |".repeat(brokers.len());
+            writeln!(out, "| {title} | **error** | {line} |{rest}  |  |")?;
             title = "";
         }
         Ok(())
     }
+
+    /// Errors in words, those that repeat the same words for the same server once.
+    fn error_lines(&self) -> Vec<String> {
+        let mut lines: Vec<(Broker, &str, usize)> = Vec::new();
+        for fault in &self.errors {
+            match lines
+                .iter_mut()
+                .find(|(who, words, _)| *who == fault.who && *words == fault.words)
+            {
+                Some((_, _, times)) => *times += 1,
+                None => lines.push((fault.who, &fault.words, 1)),
+            }
+        }
+        let clean = |words: &str| words.replace('|', "\\|").replace('\n', " ");
+        let printed = lines.into_iter().map(|(who, words, times)| match times {
+            1 => format!("{who}, 1 run: {}", clean(words)),
+            _ => format!("{who}, {times} runs: {}", clean(words)),
+        });
+        printed.collect()
+    }
 }
 
 impl Row {
-    fn cell(&self, who: &str) -> Option<&Cell> {
+    fn cell(&self, who: Broker) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.who == who)
     }
 
-    fn value(&self, who: &str) -> Option<f64> {
+    fn value(&self, who: Broker) -> Option<f64> {
         self.cell(who).map(|cell| cell.value)
+    }
+
+    fn print(&self, who: Broker) -> String {
+        self.cell(who)
+            .map_or_else(String::new, |cell| spread(self.unit, &cell.runs))
+    }
+
+    /// The disk over all runs of the scenario, whoever was measured beside it.
+    fn disk(&self) -> String {
+        let all: Vec<f64> = self
+            .cells
+            .iter()
+            .flat_map(|cell| cell.disk.iter().copied())
+            .collect();
+        if all.is_empty() {
+            String::new()
+        } else {
+            spread(self.unit, &all)
+        }
     }
 
     /// Rows of faults other than loss say something only when there are some; loss is always shown.
@@ -283,8 +307,7 @@ impl Row {
     }
 
     fn ratios(&self) -> Vec<String> {
-        let own = Broker::Hallward.to_string();
-        let Some(ours) = self.value(&own) else {
+        let Some(ours) = self.cell(Broker::Hallward) else {
             return Vec::new();
         };
         if matches!(
@@ -293,54 +316,80 @@ impl Row {
         ) {
             return Vec::new();
         }
-        let others = self
+        let disk = ours.times_disk().map(|times| format!("{times:.2} × disk"));
+        let peers = self
             .cells
             .iter()
-            .filter(|cell| cell.who != own && cell.value > 0.0);
-        others
-            .map(|cell| format!("{:.2} × {}", ours / cell.value, cell.who))
-            .collect()
+            .filter(|cell| cell.who != Broker::Hallward && cell.value > 0.0);
+        let peers = peers.map(|cell| format!("{:.2} × {}", ours.value / cell.value, cell.who));
+        disk.into_iter().chain(peers).collect()
     }
 
     /// The goal in words, and whether hallward's figure meets it.
     fn judge(&self, goal: Goal) -> String {
-        let (words, bound, more_is_better) = match goal {
-            Goal::AtLeast(bound) => (format!("≥ {}", number(bound)), Some(bound), true),
-            Goal::AtMost(bound) => (format!("≤ {}", number(bound)), Some(bound), false),
-            Goal::TimesPeer(times, peer) => (
-                format!("≥ {times} × {peer}"),
-                self.value(&peer.to_string()).map(|theirs| times * theirs),
-                true,
+        let ours = self.value(Broker::Hallward);
+        let (words, met) = match goal {
+            Goal::AtLeast(bound) => (
+                format!("≥ {}", number(bound)),
+                ours.map(|ours| ours >= bound),
             ),
-            Goal::AtMostPeer(peer) => (format!("≤ {peer}"), self.value(&peer.to_string()), false),
-            Goal::TimesDisk(times) => (
-                format!("≤ {times} × disk"),
-                self.value(DISK).map(|disk| times * disk),
-                false,
+            Goal::AtMost(bound) => (
+                format!("≤ {}", number(bound)),
+                ours.map(|ours| ours <= bound),
             ),
+            Goal::TimesPeer(times, peer) => {
+                let met = ours
+                    .zip(self.value(peer))
+                    .map(|(ours, theirs)| ours >= times * theirs);
+                (format!("≥ {times} × {peer}"), met)
+            }
+            Goal::AtMostPeer(peer) => {
+                let met = ours
+                    .zip(self.value(peer))
+                    .map(|(ours, theirs)| ours <= theirs);
+                (format!("≤ {peer}"), met)
+            }
+            Goal::TimesDisk(bound) => {
+                let times = self.cell(Broker::Hallward).and_then(Cell::times_disk);
+                (
+                    format!("≤ {bound} × disk"),
+                    times.map(|times| times <= bound),
+                )
+            }
         };
-        let verdict = match (self.value(&Broker::Hallward.to_string()), bound) {
-            (Some(ours), Some(bound)) if (ours >= bound) == more_is_better || ours == bound => " ✓",
-            (Some(_), Some(_)) => " ✗",
-            _ => "",
+        let verdict = match met {
+            Some(true) => " ✓",
+            Some(false) => " ✗",
+            None => "",
         };
         words + verdict
     }
 }
 
 impl Cell {
-    fn print(&self, unit: Unit) -> String {
-        let mut text = number(self.value);
-        let low = self.runs.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = self.runs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let median_of_several =
-            self.runs.len() > 1 && !matches!(unit, Unit::Faults | Unit::PercentLost);
-        if median_of_several && high > low {
-            write!(text, " ({}–{})", number(low), number(high))
-                .expect("writing to a string cannot fail");
-        }
-        text
+    /// Each run against the disk as it was in that very run, then the median: a disk that slows down for a while moves
+    /// both.
+    fn times_disk(&self) -> Option<f64> {
+        let quotients: Vec<f64> = self
+            .runs
+            .iter()
+            .zip(&self.disk)
+            .map(|(own, disk)| own / disk)
+            .collect();
+        (!quotients.is_empty()).then(|| fold(Unit::Micros, &quotients))
     }
+}
+
+/// The folded figure, and between which runs it lies.
+fn spread(unit: Unit, runs: &[f64]) -> String {
+    let mut text = number(fold(unit, runs));
+    let low = runs.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = runs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if high > low && !matches!(unit, Unit::Faults | Unit::PercentLost) {
+        write!(text, " ({}–{})", number(low), number(high))
+            .expect("writing to a string cannot fail");
+    }
+    text
 }
 
 impl Unit {

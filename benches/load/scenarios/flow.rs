@@ -12,7 +12,7 @@ use anyhow::{Result, ensure};
 use super::receive::{self, Progress, Tally};
 use super::{Outcome, PAYLOAD, Plan};
 use crate::brokers::{Running, pause};
-use crate::client::{self, Client, PacketIds};
+use crate::client::{self, Client, DRAIN_LIMIT, PacketIds};
 use crate::codec::{self, Packet};
 use crate::disk::Probe;
 use crate::stats::{Latencies, Reading, Unit, as_f64, rate};
@@ -227,8 +227,14 @@ impl<'a> Publisher<'a> {
                 _ => self.wait_for_deliveries()?,
             }
         }
+        let ending = Instant::now();
         while self.in_flight.count > 0 {
             self.hear()?;
+            let unacked = self.in_flight.count;
+            ensure!(
+                ending.elapsed() < DRAIN_LIMIT,
+                "expected every publish to be acknowledged, {unacked} were not"
+            );
         }
         Ok(Published {
             sent: self.sent,

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::{Outcome, PAYLOAD, Plan, streams};
 use crate::brokers::{Broker, Running};
-use crate::client::{self, Client, PacketIds};
+use crate::client::{self, Client, DRAIN_LIMIT, PacketIds};
 use crate::codec::{self, Packet};
 use crate::disk::Probe;
 use crate::stats::{Latencies, Reading, Unit, as_f64, rate};
@@ -59,6 +59,18 @@ pub(super) fn eight_workers(plan: &Plan, server: &Running) -> Result<Outcome> {
         Crew {
             workers: 8,
             capacity: 8,
+            in_flight: 64,
+        },
+    )
+}
+
+pub(super) fn eight_serial_workers(plan: &Plan, server: &Running) -> Result<Outcome> {
+    measure(
+        plan,
+        server,
+        Crew {
+            workers: 8,
+            capacity: 1,
             in_flight: 64,
         },
     )
@@ -317,7 +329,7 @@ impl Book {
 
     /// Whether all results are in, or so long missing that they count as lost.
     pub(super) fn settled(&self, quiet: Duration) -> bool {
-        self.in_flight.is_empty() || quiet > DRAIN_QUIET
+        self.in_flight.is_empty() || quiet > DRAIN_QUIET || self.end.elapsed() > DRAIN_LIMIT
     }
 
     /// The number of a task that is about to be sent.

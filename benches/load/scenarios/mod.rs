@@ -180,7 +180,8 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario {
         name: "handoff8",
         title: "handoff round trip, 8 workers, 64 in flight",
-        note: "as above; every worker takes up to 8 tasks at once",
+        note: "as above; every worker takes up to 8 tasks at once, and who has several messages to send sends them \
+               together, to Redis too (pipelined)",
         storage: Storage::Durable,
         brokers: &[Hallward, Redis],
         goals: &[
@@ -188,6 +189,15 @@ pub(crate) const ALL: &[Scenario] = &[
             (handoff::TASKS, Goal::TimesPeer(3.0, Redis)),
         ],
         run: handoff::eight_workers,
+    },
+    Scenario {
+        name: "handoff8-serial",
+        title: "handoff round trip, 8 workers of capacity 1, 64 in flight",
+        note: "as above; every worker takes one task at a time",
+        storage: Storage::Durable,
+        brokers: &[Hallward, Redis],
+        goals: &[],
+        run: handoff::eight_serial_workers,
     },
     Scenario {
         name: "idle",

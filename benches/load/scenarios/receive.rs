@@ -12,13 +12,11 @@ use anyhow::{Context, Result, ensure};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::client::{Client, Inbound, STALL, is_wait};
+use crate::client::{Client, DRAIN_LIMIT, Inbound, STALL, is_wait};
 use crate::codec::{self, Packet};
 
 /// Once the publisher has ended, silence this long means that the rest is lost.
 const DRAIN_QUIET: Duration = Duration::from_secs(2);
-/// A backlog larger than the broker can deliver in this time counts as lost.
-const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(50);
 /// Receive buffer of one of many subscribers.
 const MEMBER_BUFFER: usize = 64 * 1024;
