@@ -1,1 +1,22 @@
-//! The durable plane.
+//! The durable plane: ordered key spaces on disk, and the thread that makes changes durable before anything leaves.
+//!
+//! It owns the files below the data directory and the one invariant of the gateway: *nothing leaves before the record that
+//! justifies it is on disk*. It never looks inside a key or a value, and decides nothing. The desk hands it sealed batches;
+//! recovery scans it once at the start.
+
+pub mod commit;
+pub mod fault;
+mod health;
+pub mod memory;
+pub mod sqlite;
+pub mod store;
+
+#[cfg(test)]
+mod agreement;
+
+pub use commit::{CommitOptions, Committer, Sealed};
+pub use fault::FaultStore;
+pub use health::{CommitHealth, CommitState};
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
+pub use store::{Batch, Space, Store, StoreError, Visit};

@@ -1,0 +1,81 @@
+//! Whatever is committed, the store on disk and the one in memory answer alike, before and after it is opened again.
+
+use std::ops::ControlFlow;
+
+use proptest::prelude::*;
+
+use super::{Batch, MemoryStore, Space, SqliteStore, Store};
+
+/// Few bytes and short keys, so that batches meet the same keys, prefixes of each other, and the edges of the byte range.
+fn key() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(
+        prop::sample::select(vec![0u8, 1, b'/', b'a', 254, 255]),
+        0..4,
+    )
+}
+
+fn space() -> impl Strategy<Value = Space> {
+    prop::sample::select(Space::ALL.to_vec())
+}
+
+fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
+    prop::option::weighted(0.7, prop::collection::vec(any::<u8>(), 0..20))
+}
+
+fn batch() -> impl Strategy<Value = Batch> {
+    prop::collection::vec((space(), key(), value()), 0..30).prop_map(|changes| {
+        let mut batch = Batch::default();
+        for (space, key, value) in changes {
+            match value {
+                Some(value) => batch.put(space, key, value),
+                None => batch.delete(space, key),
+            }
+        }
+        batch
+    })
+}
+
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn scan(store: &dyn Store, space: Space, prefix: &[u8], limit: usize) -> Rows {
+    let mut rows = Rows::new();
+    let visit = &mut |key: &[u8], value: &[u8]| {
+        rows.push((key.to_vec(), value.to_vec()));
+        if rows.len() < limit {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    };
+    store.scan(space, prefix, visit).unwrap();
+    rows
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn disk_and_memory_agree_on_every_scan(
+        batches in prop::collection::vec(batch(), 1..6),
+        prefixes in prop::collection::vec((key(), 1..40usize), 1..10),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut memory = MemoryStore::new();
+        let mut disk = SqliteStore::open(dir.path()).unwrap();
+        for batch in &batches {
+            memory.commit(batch).unwrap();
+            disk.commit(batch).unwrap();
+            for space in Space::ALL {
+                prop_assert_eq!(scan(&disk, space, b"", usize::MAX), scan(&memory, space, b"", usize::MAX));
+            }
+        }
+        drop(disk);
+        let disk = SqliteStore::open(dir.path()).unwrap();
+        for space in Space::ALL {
+            for (prefix, limit) in &prefixes {
+                prop_assert_eq!(scan(&disk, space, prefix, *limit), scan(&memory, space, prefix, *limit));
+                prop_assert_eq!(disk.get(space, prefix).unwrap(), memory.get(space, prefix).unwrap());
+            }
+        }
+    }
+}

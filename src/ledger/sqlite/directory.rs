@@ -1,0 +1,101 @@
+//! The data directory: creating it so that it survives a power cut, and keeping a second instance out.
+//!
+//! It owns the `lock` file and the directory's entries. It never opens the database as one.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::StoreError;
+
+const LOCK_FILE: &str = "lock";
+
+/// Makes sure that `dir` exists; a new one is readable by its owner alone, since it holds everybody's messages.
+pub(super) fn create(dir: &Path) -> Result<(), StoreError> {
+    match fs::metadata(dir) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => return Err(StoreError::NotADirectory { path: dir.into() }),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(refused(dir, error)),
+    }
+    let parent = parent(dir);
+    create(parent)?;
+    match private_directory().create(dir) {
+        Ok(()) => sync(parent),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => create_raced(dir),
+        Err(error) => Err(refused(dir, error)),
+    }
+}
+
+/// Somebody else made it between the look and the creation.
+fn create_raced(dir: &Path) -> Result<(), StoreError> {
+    if dir.is_dir() {
+        Ok(())
+    } else {
+        Err(StoreError::NotADirectory { path: dir.into() })
+    }
+}
+
+fn private_directory() -> DirBuilder {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has modes"))]
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+/// Takes the advisory lock; it ends with the returned handle, also when the process is killed.
+pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join(LOCK_FILE);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| refused(&path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: dir.into() }),
+        Err(TryLockError::Error(error)) => Err(refused(&path, error)),
+    }
+}
+
+/// Makes the entries of the directory durable: a synced file without a name is lost too.
+pub(super) fn sync(dir: &Path) -> Result<(), StoreError> {
+    if cfg!(unix) {
+        File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(|error| refused(dir, error))?;
+    }
+    Ok(())
+}
+
+/// A second handle of the database, for syncing alone.
+pub(super) fn open_for_sync(path: &Path) -> Result<Arc<File>, StoreError> {
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .map(Arc::new)
+        .map_err(|error| refused(path, error))
+}
+
+fn parent(dir: &Path) -> &Path {
+    match dir.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn refused(path: &Path, error: io::Error) -> StoreError {
+    match error.kind() {
+        ErrorKind::NotADirectory => StoreError::NotADirectory {
+            path: self::parent(path).into(),
+        },
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full { path: path.into() },
+        _ => StoreError::NotWritable {
+            path: path.into(),
+            source: Arc::new(error),
+        },
+    }
+}

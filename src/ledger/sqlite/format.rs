@@ -1,0 +1,81 @@
+//! The file format: whose file it is, which version it has, and how an older one becomes a current one.
+//!
+//! It owns the application id, the version and the list of migrations. It never touches a file of another program or of a
+//! newer release.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction};
+
+use super::{StoreError, store_error};
+
+/// Bytes of a database page.
+pub(super) const PAGE_BYTES: u32 = 4096;
+/// `Hwrd` in ASCII, in the header of every ledger.
+const APPLICATION_ID: u32 = 0x4877_7264;
+
+/// Step `n` takes a file from version `n` to `n + 1`. Released steps are never edited, only followed by new ones, and spell
+/// out the names that were current then.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE meta     (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
+    CREATE TABLE engine   (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
+    CREATE TABLE session  (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
+    CREATE TABLE outbox   (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
+    CREATE TABLE inbound  (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
+    CREATE TABLE retained (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
+"];
+
+/// The newest version that this build reads.
+pub(super) const SUPPORTED: u32 = MIGRATIONS.len() as u32;
+
+/// Refuses files that are not ours to open, without changing them.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let fail = |error| store_error(path, &error);
+    let application_id = pragma(connection, "application_id").map_err(fail)?;
+    let found = pragma(connection, "user_version").map_err(fail)?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
+        .map_err(fail)?;
+    let empty = application_id == 0 && found == 0 && tables == 0;
+    if application_id != APPLICATION_ID && !empty {
+        return Err(StoreError::Foreign {
+            found: application_id,
+            path: path.into(),
+        });
+    }
+    if found > SUPPORTED {
+        return Err(StoreError::NewerFormat {
+            found,
+            supported: SUPPORTED,
+            path: path.into(),
+        });
+    }
+    Ok(())
+}
+
+/// Takes the file to [`SUPPORTED`], each step in a transaction of its own, so that a crash repeats at most one.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let fail = |error| store_error(path, &error);
+    let found = pragma(connection, "user_version").map_err(fail)?;
+    for (from, step) in (0u32..).zip(MIGRATIONS).skip(found as usize) {
+        let transaction = connection.transaction().map_err(fail)?;
+        take_step(&transaction, from, step)
+            .and_then(|()| transaction.commit())
+            .map_err(fail)?;
+        tracing::info!(path = %path.display(), from, to = from + 1, "ledger format brought up to date");
+    }
+    Ok(())
+}
+
+fn take_step(transaction: &Transaction<'_>, from: u32, step: &str) -> Result<(), rusqlite::Error> {
+    transaction.execute_batch(step)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", from + 1)
+}
+
+/// Both ids are signed 32-bit numbers in the file; ours are not negative, and a foreign negative one stays recognisable.
+fn pragma(connection: &Connection, name: &str) -> Result<u32, rusqlite::Error> {
+    connection
+        .pragma_query_value(None, name, |row| row.get::<_, i32>(0))
+        .map(i32::cast_unsigned)
+}
