@@ -1,0 +1,18 @@
+//! Clients that others wrote, each against a gateway process of its own: paho-mqtt, mqtt.js, mosquitto's command line,
+//! rumqttc; and every command line that the documentation shows.
+//!
+//! What they need is fetched by `.ci/install`; a client that cannot be had fails its test and never skips it.
+
+mod docs;
+mod gateway;
+mod mosquitto;
+mod rumqttc;
+mod script;
+mod tools;
+
+use std::time::Duration;
+
+use gateway::Gateway;
+
+/// How long anything may take before a test fails: far more than it ever does on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(30);
