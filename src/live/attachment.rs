@@ -1,12 +1,10 @@
 //! A link together with what is subscribed on it: the part of a subscriber that is exchanged when a router is.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::router::{Gone, Link, Notice, Router};
+use super::router::{Gone, Link, Notice};
 use super::subscriptions::Subscriptions;
 
 pub(super) struct Attachment {
@@ -30,26 +28,27 @@ pub(super) enum Heard {
 
 impl Attachment {
     pub(super) fn new(generation: u64, link: Link) -> Self {
-        Self { generation, link, subscriptions: Subscriptions::default() }
+        Self {
+            generation,
+            link,
+            subscriptions: Subscriptions::default(),
+        }
     }
 
-    /// Opens a link and subscribes to all `filters`, blocking until the router has confirmed them or `deadline`.
-    pub(super) fn open_blocking(
-        generation: u64,
-        router: &Arc<Router>,
+    /// Subscribes to all `filters` and waits until the router has confirmed them; gives back what came meanwhile.
+    pub(super) async fn subscribe_all(
+        &mut self,
         filters: &[String],
-        deadline: Instant,
-    ) -> Result<(Self, VecDeque<Bytes>), Gone> {
-        let mut attachment = Self::new(generation, Link::open(router)?);
+    ) -> Result<VecDeque<Bytes>, Gone> {
         let mut early = VecDeque::new();
         for filter in filters {
-            attachment.ask_for(filter)?;
+            self.ask_for(filter)?;
         }
-        while !attachment.subscriptions.all_confirmed() {
-            let notice = attachment.link.next_blocking(deadline)?;
-            attachment.read(notice, &mut early)?;
+        while !self.subscriptions.all_confirmed() {
+            let notice = self.link.next().await?;
+            self.read(notice, &mut early)?;
         }
-        Ok((attachment, early))
+        Ok(early)
     }
 
     /// Subscribes to a filter unless that was done before. The confirmation comes as a notice.
@@ -62,13 +61,21 @@ impl Attachment {
     }
 
     pub(super) fn drop_filter(&mut self, filter: &str) -> Result<(), Gone> {
-        if self.subscriptions.remove(filter) { self.link.unsubscribe(filter) } else { Ok(()) }
+        if self.subscriptions.remove(filter) {
+            self.link.unsubscribe(filter)
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes the subscriptions those of `wanted`.
     pub(super) fn reconcile(&mut self, wanted: &[String]) -> Result<(), Gone> {
-        let surplus: Vec<String> =
-            self.subscriptions.filters().filter(|filter| !wanted.iter().any(|w| w == filter)).map(str::to_owned).collect();
+        let surplus: Vec<String> = self
+            .subscriptions
+            .filters()
+            .filter(|filter| !wanted.iter().any(|w| w == filter))
+            .map(str::to_owned)
+            .collect();
         for filter in surplus {
             self.drop_filter(&filter)?;
         }
@@ -79,9 +86,18 @@ impl Attachment {
     }
 
     /// Takes in a notice; frames go to `ready`.
-    pub(super) fn read(&mut self, notice: Notice, ready: &mut VecDeque<Bytes>) -> Result<Heard, Gone> {
+    pub(super) fn read(
+        &mut self,
+        notice: Notice,
+        ready: &mut VecDeque<Bytes>,
+    ) -> Result<Heard, Gone> {
         match notice {
-            Notice::Message { slot, offset, topic, payload } => {
+            Notice::Message {
+                slot,
+                offset,
+                topic,
+                payload,
+            } => {
                 ready.extend(self.subscriptions.accept(slot, offset, &topic, &payload));
                 Ok(Heard::Message)
             }

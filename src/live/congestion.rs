@@ -43,7 +43,10 @@ impl Congestion {
 
     pub(super) fn enter(&self, seat: &Arc<Seat>) {
         let mut seats = self.seats();
-        seats.entry(seat.id()).or_insert_with(|| Congested { seat: Arc::clone(seat), blocking_since: None });
+        seats.entry(seat.id()).or_insert_with(|| Congested {
+            seat: Arc::clone(seat),
+            blocking_since: None,
+        });
         self.congested.store(seats.len(), Ordering::SeqCst);
     }
 
@@ -59,7 +62,9 @@ impl Congestion {
     pub(super) fn blocks<'t>(&self, topics: impl Iterator<Item = &'t str>) -> bool {
         self.congested.load(Ordering::SeqCst) > 0 && {
             let topics: Vec<&str> = topics.collect();
-            self.seats().values().any(|congested| congested.seat.wants_any(&topics))
+            self.seats()
+                .values()
+                .any(|congested| congested.seat.wants_any(&topics))
         }
     }
 
@@ -83,15 +88,21 @@ impl Congestion {
     fn wait_for(&self, topics: &[&str]) -> Option<Instant> {
         let now = Instant::now();
         let mut seats = self.seats();
-        let in_the_way = seats.values_mut().filter(|congested| congested.seat.wants_any(topics));
-        in_the_way.map(|congested| *congested.blocking_since.get_or_insert(now) + self.patience).min()
+        let in_the_way = seats
+            .values_mut()
+            .filter(|congested| congested.seat.wants_any(topics));
+        in_the_way
+            .map(|congested| *congested.blocking_since.get_or_insert(now) + self.patience)
+            .min()
     }
 
     fn give_up(&self, topics: &[&str]) {
         let now = Instant::now();
         let mut seats = self.seats();
         seats.retain(|_, congested| {
-            let waited = congested.blocking_since.is_some_and(|since| since + self.patience <= now);
+            let waited = congested
+                .blocking_since
+                .is_some_and(|since| since + self.patience <= now);
             let too_slow = waited && congested.seat.wants_any(topics);
             if too_slow {
                 self.counters.too_slow.add(1);

@@ -26,7 +26,11 @@ impl Draft {
         buffer.extend_from_slice(topic.as_bytes());
         buffer.extend_from_slice(&[0; HEADER_LEN]);
         buffer.extend_from_slice(frame);
-        Self { buffer, topic_len, reliable }
+        Self {
+            buffer,
+            topic_len,
+            reliable,
+        }
     }
 
     /// The topic as the publisher named it.
@@ -50,7 +54,10 @@ impl Draft {
         header[..ORIGIN_LEN].copy_from_slice(&origin.to_be_bytes());
         header[ORIGIN_LEN..].copy_from_slice(&position.to_be_bytes());
         let whole = Bytes::from(self.buffer);
-        Sealed { topic: whole.slice(..self.topic_len), payload: whole.slice(self.topic_len..) }
+        Sealed {
+            topic: whole.slice(..self.topic_len),
+            payload: whole.slice(self.topic_len..),
+        }
     }
 }
 

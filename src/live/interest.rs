@@ -45,8 +45,14 @@ impl Interest {
     /// Whether any filter selects the topic.
     pub(super) fn wants(&self, topic: &str) -> bool {
         if topic.starts_with('$') {
-            let (first, rest) = topic.split_once('/').map_or((topic, None), |(first, rest)| (first, Some(rest)));
-            return self.root.children.get(first).is_some_and(|node| node.wants(rest));
+            let (first, rest) = topic
+                .split_once('/')
+                .map_or((topic, None), |(first, rest)| (first, Some(rest)));
+            return self
+                .root
+                .children
+                .get(first)
+                .is_some_and(|node| node.wants(rest));
         }
         self.root.wants(Some(topic))
     }
@@ -70,14 +76,24 @@ impl Node {
     }
 
     fn wants(&self, rest: Option<&str>) -> bool {
-        if self.children.get("#").is_some_and(|node| node.subscriptions > 0) {
+        if self
+            .children
+            .get("#")
+            .is_some_and(|node| node.subscriptions > 0)
+        {
             return true; // it covers the parent level too
         }
         let Some(rest) = rest else {
             return self.subscriptions > 0;
         };
-        let (level, deeper) = rest.split_once('/').map_or((rest, None), |(level, deeper)| (level, Some(deeper)));
-        [level, "+"].iter().any(|key| self.children.get(*key).is_some_and(|node| node.wants(deeper)))
+        let (level, deeper) = rest
+            .split_once('/')
+            .map_or((rest, None), |(level, deeper)| (level, Some(deeper)));
+        [level, "+"].iter().any(|key| {
+            self.children
+                .get(*key)
+                .is_some_and(|node| node.wants(deeper))
+        })
     }
 }
 
@@ -89,8 +105,10 @@ mod tests {
     #[test]
     fn it_wants_what_some_filter_matches_and_forgets_what_was_removed() {
         let filters = ["a/b", "a/+/c", "x/#", "+/y", "$SYS/#", "é/+", "/", "a//b"];
-        let topics =
-            ["a/b", "a/b/c", "a/x/c", "a", "x", "x/q/r", "z/y", "$SYS/y", "$SYS", "é/ü", "/", "a//b", "q", "", "$x/y"];
+        let topics = [
+            "a/b", "a/b/c", "a/x/c", "a", "x", "x/q/r", "z/y", "$SYS/y", "$SYS", "é/ü", "/",
+            "a//b", "q", "", "$x/y",
+        ];
         let mut interest = Interest::default();
         for filter in filters {
             interest.add(filter);
@@ -99,8 +117,15 @@ mod tests {
         assert_eq!(interest.filters(), filters.len());
         for removed in 0..=filters.len() {
             for topic in topics {
-                let expected = filters[removed..].iter().any(|filter| matches(filter, topic));
-                assert_eq!(interest.wants(topic), expected, "{topic} with {:?}", &filters[removed..]);
+                let expected = filters[removed..]
+                    .iter()
+                    .any(|filter| matches(filter, topic));
+                assert_eq!(
+                    interest.wants(topic),
+                    expected,
+                    "{topic} with {:?}",
+                    &filters[removed..]
+                );
             }
             if let Some(filter) = filters.get(removed) {
                 interest.remove(filter);

@@ -48,7 +48,12 @@ struct Load {
 impl Lane {
     pub(super) fn new(number: usize) -> Self {
         let origin = u32::try_from(number).unwrap_or(u32::MAX);
-        Self { origin, backlog: VecDeque::new(), connected: None, topics: HashSet::new() }
+        Self {
+            origin,
+            backlog: VecDeque::new(),
+            connected: None,
+            topics: HashSet::new(),
+        }
     }
 
     /// Takes in frames, leaving out those that nobody on the plane wants.
@@ -91,7 +96,11 @@ impl Lane {
     /// Takes over from a router that died what it left of this lane, though no publisher may come by again.
     pub(super) async fn recover(&mut self, shared: &Shared) {
         let died = shared.current.borrow().died;
-        if self.connected.as_ref().is_some_and(|connected| connected.generation <= died) {
+        if self
+            .connected
+            .as_ref()
+            .is_some_and(|connected| connected.generation <= died)
+        {
             self.salvage(shared);
         }
         self.pump(shared).await;
@@ -109,7 +118,10 @@ impl Lane {
         loop {
             let usable = {
                 let current = shared.current.borrow();
-                let generation = self.connected.as_ref().map(|connected| connected.generation);
+                let generation = self
+                    .connected
+                    .as_ref()
+                    .map(|connected| connected.generation);
                 current.phase == Phase::Open && generation == Some(current.generation)
             };
             if usable {
@@ -117,13 +129,24 @@ impl Lane {
             }
             self.let_go(shared);
             let mut changes = shared.current.subscribe();
-            let settled = |phase, generation| phase == Phase::Stopped || phase == Phase::Open && generation > failed;
-            let current = changes.wait_for(|now| settled(now.phase, now.generation)).await.ok()?.clone();
-            match shared.open_link(current.router?).await {
+            let settled = |phase, generation| {
+                phase == Phase::Stopped || phase == Phase::Open && generation > failed
+            };
+            let current = changes
+                .wait_for(|now| settled(now.phase, now.generation))
+                .await
+                .ok()?
+                .clone();
+            match shared.open_link(current.generation, &current.router?).await {
                 Ok(link) => {
                     let (unrouted, total) = (VecDeque::new(), Load::default());
                     self.topics = HashSet::new();
-                    self.connected = Some(Connected { generation: current.generation, link, unrouted, total });
+                    self.connected = Some(Connected {
+                        generation: current.generation,
+                        link,
+                        unrouted,
+                        total,
+                    });
                 }
                 Err(Gone) => failed = current.generation,
             }
@@ -133,7 +156,9 @@ impl Lane {
     /// Gives up the link. A router that was replaced in good order still routes all that it was sent.
     fn let_go(&mut self, shared: &Shared) {
         let died = shared.current.borrow().died;
-        let Some(connected) = &mut self.connected else { return };
+        let Some(connected) = &mut self.connected else {
+            return;
+        };
         if connected.generation <= died || connected.take_pongs().is_err() {
             self.salvage(shared);
         } else {
@@ -142,7 +167,9 @@ impl Lane {
     }
 
     fn send_some(&mut self, shared: &Shared) -> Result<(), Gone> {
-        let Some(connected) = &mut self.connected else { return Ok(()) };
+        let Some(connected) = &mut self.connected else {
+            return Ok(());
+        };
         // Held while sending: a router that is being replaced in good order gets nothing after the change.
         let current = shared.current.borrow();
         if current.generation != connected.generation || current.phase != Phase::Open {
@@ -165,13 +192,18 @@ impl Lane {
 
     /// Gives up the link to a dead router, keeping what the router had not taken.
     fn salvage(&mut self, shared: &Shared) {
-        let Some(mut connected) = self.connected.take() else { return };
+        let Some(mut connected) = self.connected.take() else {
+            return;
+        };
         connected.take_pongs().ok();
         let untaken = connected.link.take_back();
         let in_doubt = connected.total.messages.saturating_sub(untaken.len());
         if in_doubt > 0 {
             shared.counters.lost.add(in_doubt as u64);
-            tracing::error!(frames = in_doubt, "frames were with the live router when it died; some may be lost");
+            tracing::error!(
+                frames = in_doubt,
+                "frames were with the live router when it died; some may be lost"
+            );
         }
         for sealed in untaken.into_iter().rev() {
             self.backlog.push_front(sealed);

@@ -131,7 +131,13 @@ impl Plane {
         let runtime = Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
         let (counters, orders) = (Arc::new(Counters::default()), Arc::new(Orders::default()));
         let (router, watch) = supervisor::start_router(&config, &counters, &orders)?;
-        let shared = Arc::new(Shared::new(config, counters, Arc::clone(&orders), router, runtime));
+        let shared = Arc::new(Shared::new(
+            config,
+            counters,
+            Arc::clone(&orders),
+            router,
+            runtime,
+        ));
         tokio::spawn(supervisor::run(Arc::downgrade(&shared), orders, watch));
         Ok(Self { shared })
     }
@@ -164,6 +170,9 @@ impl Plane {
     pub async fn shutdown(self) {
         let mut changes = self.shared.current.subscribe();
         self.shared.orders.stop.notify_one();
-        changes.wait_for(|current| current.phase == Phase::Stopped).await.ok();
+        changes
+            .wait_for(|current| current.phase == Phase::Stopped)
+            .await
+            .ok();
     }
 }

@@ -21,18 +21,28 @@ pub struct Publisher {
 impl Publisher {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let lane = usize::try_from(shared.next_id()).unwrap_or_default() % LANES;
-        Self { shared, lane, batch: VecDeque::new() }
+        Self {
+            shared,
+            lane,
+            batch: VecDeque::new(),
+        }
     }
 
     /// Adds a frame to the batch; nothing moves until [`flush`](Self::flush). The frame is copied. It is the caller
     /// who bounds a batch.
-    #[expect(clippy::needless_pass_by_value, reason = "the caller gives the frame away")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the caller gives the frame away"
+    )]
     pub fn push(&mut self, topic: &str, frame: Bytes) {
         self.batch.push_back(Draft::new(topic, &frame, false));
     }
 
     /// As [`push`](Self::push), for a frame that must not be lost to a subscriber that lags: the flush waits for it.
-    #[expect(clippy::needless_pass_by_value, reason = "the caller gives the frame away")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the caller gives the frame away"
+    )]
     pub fn push_reliable(&mut self, topic: &str, frame: Bytes) {
         self.batch.push_back(Draft::new(topic, &frame, true));
     }
@@ -70,7 +80,12 @@ impl Publisher {
         let shared = &*self.shared;
         let chunk = self.chunk();
         loop {
-            let reliable = self.batch.iter().take(chunk).filter(|draft| draft.reliable()).map(Draft::topic);
+            let reliable = self
+                .batch
+                .iter()
+                .take(chunk)
+                .filter(|draft| draft.reliable())
+                .map(Draft::topic);
             shared.congestion.pass(reliable.clone()).await;
             let mut lane = shared.lanes[self.lane].lock().await;
             // Others may have filled the subscriber up while this one waited for its turn.
@@ -90,6 +105,11 @@ impl Publisher {
             bytes += draft.size();
             bytes <= BYTES_PER_EVENT
         };
-        self.batch.iter().take(MESSAGES_PER_EVENT).take_while(fits).count().max(1)
+        self.batch
+            .iter()
+            .take(MESSAGES_PER_EVENT)
+            .take_while(fits)
+            .count()
+            .max(1)
     }
 }

@@ -12,15 +12,15 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use bytes::Bytes;
 use rumqttd::local::{LinkBuilder, LinkError, LinkRx, LinkTx};
 use rumqttd::protocol::{
-    Disconnect, DisconnectReasonCode, Filter, Packet, PingReq, Publish, QoS, RetainForwardRule, Subscribe,
-    SubscribeProperties, Unsubscribe,
+    Disconnect, DisconnectReasonCode, Filter, Packet, PingReq, Publish, QoS, RetainForwardRule,
+    Subscribe, SubscribeProperties, Unsubscribe,
 };
 use rumqttd::{Forward, Notification, RouterConfig};
+use tokio::sync::{mpsc, oneshot};
 
 use super::frame::Sealed;
 use super::shared::Orders;
@@ -43,11 +43,12 @@ pub(super) struct RouterLimits {
     pub(super) segments: usize,
 }
 
-type Connect = dyn Fn(&str) -> Result<(LinkTx, LinkRx), LinkError> + Send + Sync;
+/// Links that may wait to be opened; more of them wait to be allowed to wait.
+const OPENINGS_QUEUED: usize = 64;
 
 /// A running router thread.
 pub(super) struct Router {
-    connect: Box<Connect>,
+    openings: mpsc::Sender<Opening>,
     counters: Arc<Counters>,
     orders: Arc<Orders>,
     links_named: AtomicU64,
@@ -55,16 +56,23 @@ pub(super) struct Router {
     filters: Mutex<HashSet<u64>>,
     thread_name: String,
     /// Only ever used to end the thread.
-    fuse: Mutex<LinkTx>,
+    fuse: Mutex<(LinkTx, LinkRx)>,
+}
+
+/// A link wanted.
+struct Opening {
+    router: Arc<Router>,
+    reply: oneshot::Sender<Result<Link, Gone>>,
 }
 
 impl Router {
-    /// Starts a router thread. Blocks until it answers: some ten microseconds.
+    /// Starts a router thread, and a thread that opens links to it. Returns a first link. Blocks until the router
+    /// answers: some ten microseconds.
     pub(super) fn spawn(
         limits: RouterLimits,
         counters: &Arc<Counters>,
         orders: &Arc<Orders>,
-    ) -> Result<Self, Gone> {
+    ) -> Result<(Arc<Self>, Link), Gone> {
         static ROUTERS_OF_THIS_PROCESS: AtomicUsize = AtomicUsize::new(0);
         let number = ROUTERS_OF_THIS_PROCESS.fetch_add(1, Ordering::Relaxed);
         let config = RouterConfig {
@@ -75,21 +83,30 @@ impl Router {
             ..RouterConfig::default()
         };
         let events = rumqttd::Router::new(number, config).spawn();
-        let connect: Box<Connect> = Box::new(move |name| {
-            let (tx, rx, _) = LinkBuilder::new(name, events.clone()).build()?;
-            Ok((tx, rx))
-        });
-        let (fuse, _) = connect("fuse").map_err(|_| Gone)?;
+        // The type of an event cannot be named, so its channel lives in a closure.
+        let connect = move |name: &str| {
+            LinkBuilder::new(name, events.clone())
+                .build()
+                .map(|(tx, rx, _)| (tx, rx))
+        };
+        let fuse = connect("fuse").map_err(|_| Gone)?;
         counters.routers_started.add(1);
-        Ok(Self {
-            connect,
+        let (openings, queue) = mpsc::channel(OPENINGS_QUEUED);
+        let router = Arc::new(Self {
+            openings,
             counters: Arc::clone(counters),
             orders: Arc::clone(orders),
             links_named: AtomicU64::new(0),
             filters: Mutex::default(),
             thread_name: format!("router-{number}"),
             fuse: Mutex::new(fuse),
-        })
+        });
+        let first = Link::connect(&router, &connect)?;
+        let opener = std::thread::Builder::new().name(format!("links-{number}"));
+        opener
+            .spawn(move || open_links(queue, &connect))
+            .map_err(|_| Gone)?;
+        Ok((router, first))
     }
 
     /// Links ever opened.
@@ -99,26 +116,47 @@ impl Router {
 
     /// Distinct filters ever subscribed.
     pub(super) fn filters_seen(&self) -> usize {
-        self.filters.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.filters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Makes the router thread panic as it does in the field: `Ready` for a link that it has already dropped.
-    pub(super) fn crash(self: &Arc<Self>) {
-        if let Ok(mut link) = Link::open(self) {
-            link.disconnect();
-            // The owner never does this; it is the fault that the supervisor exists for.
-            link.rx.ready().ok();
-        }
+    pub(super) fn crash(&self) {
+        let mut fuse = self.fuse.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason_code = DisconnectReasonCode::NormalDisconnection;
+        poll_once(
+            fuse.0
+                .send(Packet::Disconnect(Disconnect { reason_code }, None)),
+        );
+        fuse.1.ready().ok();
     }
 }
 
 impl Drop for Router {
     fn drop(&mut self) {
-        let fuse = self.fuse.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let charge = Bytes::from_owner(Charge { thread_name: std::mem::take(&mut self.thread_name) });
+        let (fuse, _) = self.fuse.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let charge = Bytes::from_owner(Charge {
+            thread_name: std::mem::take(&mut self.thread_name),
+        });
         // No subscription can match a topic without prefix: the router thread itself drops the only reference.
         let publish = Publish::new(Bytes::from_static(b"stop"), charge, false);
         poll_once(fuse.send(Packet::Publish(publish, None)));
+    }
+}
+
+/// Opens links one after the other until the router is dropped.
+///
+/// On a thread of its own, because opening one blocks until the router answers, and that may be never: a request
+/// that is in the router's channel when it dies is neither answered nor dropped. Such a thread stays behind, asleep;
+/// there is one at most for each router that dies.
+fn open_links(
+    mut queue: mpsc::Receiver<Opening>,
+    connect: &impl Fn(&str) -> Result<(LinkTx, LinkRx), LinkError>,
+) {
+    while let Some(Opening { router, reply }) = queue.blocking_recv() {
+        reply.send(Link::connect(&router, connect)).ok();
     }
 }
 
@@ -146,7 +184,12 @@ impl Drop for Charge {
 #[derive(Debug)]
 pub(super) enum Notice {
     /// A message of the subscription `slot`, at `offset` of that filter's log.
-    Message { slot: u32, offset: u64, topic: Bytes, payload: Bytes },
+    Message {
+        slot: u32,
+        offset: u64,
+        topic: Bytes,
+        payload: Bytes,
+    },
     /// The router stopped sending until [`Link::resume`].
     Paused,
     /// The subscription request with this packet id is in force.
@@ -168,13 +211,38 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Opens a link. Blocks for a round trip to the router thread.
-    pub(super) fn open(router: &Arc<Router>) -> Result<Self, Gone> {
+    /// Opens a link. Never returns if the router dies at the wrong moment: the caller must watch for that.
+    pub(super) async fn open(router: &Arc<Router>) -> Result<Self, Gone> {
+        let (reply, answer) = oneshot::channel();
+        router
+            .openings
+            .send(Opening {
+                router: Arc::clone(router),
+                reply,
+            })
+            .await
+            .map_err(|_| Gone)?;
+        answer.await.unwrap_or(Err(Gone))
+    }
+
+    fn connect(
+        router: &Arc<Router>,
+        connect: &impl Fn(&str) -> Result<(LinkTx, LinkRx), LinkError>,
+    ) -> Result<Self, Gone> {
         // Names are never used twice: the router keeps something for every name that it has ever seen.
-        let name = format!("link-{}", router.links_named.fetch_add(1, Ordering::Relaxed));
-        let (tx, rx) = (router.connect)(&name).map_err(|_| Gone)?;
+        let name = format!(
+            "link-{}",
+            router.links_named.fetch_add(1, Ordering::Relaxed)
+        );
+        let (tx, rx) = connect(&name).map_err(|_| Gone)?;
         router.counters.links_opened.add(1);
-        Ok(Self { tx, rx, router: Arc::clone(router), closed: false, last_packet_id: 0 })
+        Ok(Self {
+            tx,
+            rx,
+            router: Arc::clone(router),
+            closed: false,
+            last_packet_id: 0,
+        })
     }
 
     /// Asks for `filter`, its messages to be marked with `slot`; slot 0 costs nothing on the way, others an allocation
@@ -183,7 +251,11 @@ impl Link {
         self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(1);
         let mut hasher = DefaultHasher::new();
         filter.hash(&mut hasher);
-        self.router.filters.lock().unwrap_or_else(PoisonError::into_inner).insert(hasher.finish());
+        self.router
+            .filters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(hasher.finish());
         let filter = Filter {
             path: topics::routed(filter),
             qos: QoS::AtMostOnce,
@@ -191,15 +263,23 @@ impl Link {
             preserve_retain: false,
             retain_forward_rule: RetainForwardRule::Never,
         };
-        let properties =
-            (slot > 0).then(|| SubscribeProperties { id: Some(slot as usize), user_properties: Vec::new() });
-        let subscribe = Subscribe { pkid: self.last_packet_id, filters: vec![filter] };
+        let properties = (slot > 0).then(|| SubscribeProperties {
+            id: Some(slot as usize),
+            user_properties: Vec::new(),
+        });
+        let subscribe = Subscribe {
+            pkid: self.last_packet_id,
+            filters: vec![filter],
+        };
         self.send(Packet::Subscribe(subscribe, properties))?;
         Ok(self.last_packet_id)
     }
 
     pub(super) fn unsubscribe(&mut self, filter: &str) -> Result<(), Gone> {
-        let unsubscribe = Unsubscribe { pkid: 1, filters: vec![topics::routed(filter)] };
+        let unsubscribe = Unsubscribe {
+            pkid: 1,
+            filters: vec![topics::routed(filter)],
+        };
         self.send(Packet::Unsubscribe(unsubscribe, None))?;
         self.router.orders.sweep.notify_one();
         Ok(())
@@ -228,7 +308,10 @@ impl Link {
         let packets = buffer.drain(..);
         packets
             .filter_map(|packet| match packet {
-                Packet::Publish(publish, _) => Some(Sealed { topic: publish.topic, payload: publish.payload }),
+                Packet::Publish(publish, _) => Some(Sealed {
+                    topic: publish.topic,
+                    payload: publish.payload,
+                }),
                 _ => None,
             })
             .collect()
@@ -259,15 +342,6 @@ impl Link {
         poll_once(self.next())
     }
 
-    /// Waits for the next notice, blocking the thread until `deadline` at most.
-    pub(super) fn next_blocking(&mut self, deadline: Instant) -> Result<Notice, Gone> {
-        match self.rx.recv_deadline(deadline) {
-            Ok(Some(notification)) => self.read(notification),
-            Ok(None) => Ok(Notice::Nothing),
-            Err(_) => Err(Gone),
-        }
-    }
-
     fn send(&mut self, packet: Packet) -> Result<(), Gone> {
         if self.closed {
             return Err(Gone);
@@ -281,7 +355,8 @@ impl Link {
 
     fn disconnect(&mut self) {
         let reason_code = DisconnectReasonCode::NormalDisconnection;
-        self.send(Packet::Disconnect(Disconnect { reason_code }, None)).ok();
+        self.send(Packet::Disconnect(Disconnect { reason_code }, None))
+            .ok();
         self.closed = true;
     }
 
@@ -320,7 +395,12 @@ fn read_message(forward: Forward) -> Notice {
         .and_then(|properties| properties.subscription_identifiers.first().copied())
         .and_then(|id| u32::try_from(id).ok())
         .unwrap_or(0);
-    Notice::Message { slot, offset, topic: forward.publish.topic, payload: forward.publish.payload }
+    Notice::Message {
+        slot,
+        offset,
+        topic: forward.publish.topic,
+        payload: forward.publish.payload,
+    }
 }
 
 /// The future's output if it is ready at the first poll.

@@ -48,7 +48,9 @@ impl Seat {
 
     pub(super) fn wants_any(&self, topics: &[&str]) -> bool {
         let filters = self.filters();
-        topics.iter().any(|topic| filters.iter().any(|filter| topics::matches(filter, topic)))
+        topics
+            .iter()
+            .any(|topic| filters.iter().any(|filter| topics::matches(filter, topic)))
     }
 
     pub(super) fn offer(&self, replacement: Replacement) {
@@ -79,6 +81,8 @@ impl Seat {
     }
 
     fn replacement(&self) -> MutexGuard<'_, Option<Replacement>> {
-        self.replacement.lock().unwrap_or_else(PoisonError::into_inner)
+        self.replacement
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

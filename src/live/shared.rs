@@ -17,9 +17,6 @@ use super::router::{Gone, Link, Router, RouterLimits};
 use super::seat::Seat;
 use super::stats::Counters;
 
-/// Links that are opened at the same time; each blocks a thread of the blocking pool for a round trip to the router.
-const OPENING_AT_ONCE: usize = 4;
-
 /// Links beyond the subscribers': one for each lane, the supervisor's, the one that ends the router, and those that
 /// overlap while a subscriber changes over.
 const LINKS_OF_OUR_OWN: usize = LANES + 60;
@@ -56,7 +53,6 @@ pub(super) struct Shared {
     pub(super) orders: Arc<Orders>,
     /// Bytes given to routers since the start; a frame's position is this sum at its sending.
     sent: AtomicU64,
-    opening: Semaphore,
     seats: Mutex<HashMap<u64, Arc<Seat>>>,
     interest: RwLock<Interest>,
     ids: AtomicU64,
@@ -78,17 +74,23 @@ impl Shared {
         router: Arc<Router>,
         runtime: Handle,
     ) -> Self {
-        let current = Current { generation: 1, died: 0, phase: Phase::Open, router: Some(router) };
+        let current = Current {
+            generation: 1,
+            died: 0,
+            phase: Phase::Open,
+            router: Some(router),
+        };
         Self {
             congestion: Congestion::new(config.patience, Arc::clone(&counters)),
             counters,
             current: watch::Sender::new(current),
-            lanes: (0..LANES).map(|n| tokio::sync::Mutex::new(Lane::new(n))).collect(),
+            lanes: (0..LANES)
+                .map(|n| tokio::sync::Mutex::new(Lane::new(n)))
+                .collect(),
             link_permits: Arc::new(Semaphore::new(config.max_links)),
             runtime,
             orders,
             sent: AtomicU64::new(0),
-            opening: Semaphore::new(OPENING_AT_ONCE),
             seats: Mutex::default(),
             interest: RwLock::default(),
             ids: AtomicU64::new(0),
@@ -114,9 +116,17 @@ impl Shared {
         self.current.borrow().phase == Phase::Stopped
     }
 
-    pub(super) async fn open_link(&self, router: Arc<Router>) -> Result<Link, Gone> {
-        let _permit = self.opening.acquire().await.map_err(|_| Gone)?;
-        self.runtime.spawn_blocking(move || Link::open(&router)).await.unwrap_or(Err(Gone))
+    /// Opens a link to the router of `generation`, unless it dies meanwhile.
+    pub(super) async fn open_link(
+        &self,
+        generation: u64,
+        router: &Arc<Router>,
+    ) -> Result<Link, Gone> {
+        let mut changes = self.current.subscribe();
+        tokio::select! {
+            link = Link::open(router) => link,
+            _ = changes.wait_for(|now| now.died >= generation || now.phase == Phase::Stopped) => Err(Gone),
+        }
     }
 
     /// Puts a subscriber under the supervisor's care. From here on a router that dies is replaced for it too.
@@ -137,7 +147,9 @@ impl Shared {
     }
 
     pub(super) fn interest_mut(&self) -> RwLockWriteGuard<'_, Interest> {
-        self.interest.write().unwrap_or_else(PoisonError::into_inner)
+        self.interest
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn seats_locked(&self) -> MutexGuard<'_, HashMap<u64, Arc<Seat>>> {
@@ -153,7 +165,10 @@ impl Drop for Shared {
 
 pub(super) fn router_limits(config: &LiveConfig) -> RouterLimits {
     RouterLimits {
-        links: config.max_links.saturating_mul(2).saturating_add(LINKS_OF_OUR_OWN),
+        links: config
+            .max_links
+            .saturating_mul(2)
+            .saturating_add(LINKS_OF_OUR_OWN),
         segment_bytes: config.segment_bytes,
         segments: config.segments,
     }

@@ -55,7 +55,10 @@ impl Counters {
             lost: self.lost.read(),
             routers_started: self.routers_started.read(),
             routers_died: self.routers_died.read(),
-            links_open: self.links_opened.read().saturating_sub(self.links_closed.read()),
+            links_open: self
+                .links_opened
+                .read()
+                .saturating_sub(self.links_closed.read()),
             filters,
             overlaps_forgotten: self.overlaps_forgotten.read(),
             too_slow: self.too_slow.read(),

@@ -77,7 +77,10 @@ impl Subscriber {
     pub async fn subscribe(&mut self, filter: &str) {
         if self.permit.is_none() {
             // Subscribers beyond the configured number wait here for others to leave.
-            self.permit = Arc::clone(&self.shared.link_permits).acquire_owned().await.ok();
+            self.permit = Arc::clone(&self.shared.link_permits)
+                .acquire_owned()
+                .await
+                .ok();
         }
         self.want(filter);
         while !self.shared.stopped() {
@@ -89,16 +92,25 @@ impl Subscriber {
     }
 
     /// Drops a subscription; frames of it that are still on their way are dropped too.
-    #[expect(clippy::unused_async, reason = "room for an answer from the router, as subscribe has")]
+    #[expect(
+        clippy::unused_async,
+        reason = "room for an answer from the router, as subscribe has"
+    )]
     pub async fn unsubscribe(&mut self, filter: &str) {
         let empty = {
             let mut filters = self.seat.filters();
-            let Some(at) = filters.iter().position(|wanted| wanted == filter) else { return };
+            let Some(at) = filters.iter().position(|wanted| wanted == filter) else {
+                return;
+            };
             filters.swap_remove(at);
             filters.is_empty()
         };
         // A failure means that the router is gone; the link that replaces this one will not have the filter.
-        for attachment in self.current.iter_mut().chain(self.next.iter_mut().map(|next| &mut next.replacement.attachment)) {
+        for attachment in self.current.iter_mut().chain(
+            self.next
+                .iter_mut()
+                .map(|next| &mut next.replacement.attachment),
+        ) {
             attachment.drop_filter(filter).ok();
         }
         self.shared.interest_mut().remove(filter);
@@ -144,7 +156,9 @@ impl Subscriber {
         let mut missed = std::mem::take(&mut self.unreported);
         if let Some(current) = &mut self.current {
             missed += current.subscriptions.take_missed();
-            counters.overlaps_forgotten.add(current.subscriptions.take_forgotten());
+            counters
+                .overlaps_forgotten
+                .add(current.subscriptions.take_forgotten());
         }
         counters.missed.add(missed);
         Received { missed, too_slow }
@@ -154,7 +168,11 @@ impl Subscriber {
     fn take_in(&mut self) {
         let mut caught_up = false;
         while self.ready.len() < READ_AHEAD && !caught_up {
-            match self.current.as_mut().and_then(|current| current.link.take_now()) {
+            match self
+                .current
+                .as_mut()
+                .and_then(|current| current.link.take_now())
+            {
                 Some(notice) => self.read(notice),
                 None => caught_up = true,
             }
@@ -166,7 +184,9 @@ impl Subscriber {
     }
 
     fn read(&mut self, notice: Result<Notice, Gone>) {
-        let Some(current) = &mut self.current else { return };
+        let Some(current) = &mut self.current else {
+            return;
+        };
         match notice.and_then(|notice| current.read(notice, &mut self.ready)) {
             Ok(Heard::Message) => self.unsettle(),
             Ok(Heard::Backlog) => {
@@ -187,7 +207,10 @@ impl Subscriber {
 
     /// Bytes that were published after the newest message taken in: at least what the router still has for us.
     fn lag(&self) -> u64 {
-        let newest = self.current.as_ref().and_then(|current| current.subscriptions.newest());
+        let newest = self
+            .current
+            .as_ref()
+            .and_then(|current| current.subscriptions.newest());
         newest.map_or(0, |position| self.shared.sent_since(position))
     }
 
@@ -221,12 +244,15 @@ impl Subscriber {
     async fn attach(&mut self) {
         while !self.shared.stopped() {
             let now = self.shared.current.borrow().clone();
-            if self.newest().is_some_and(|attachment| attachment.generation == now.generation) {
+            if self
+                .newest()
+                .is_some_and(|attachment| attachment.generation == now.generation)
+            {
                 return;
             }
             if let (0, Some(router)) = (self.tried, now.router) {
                 self.tried = now.generation;
-                if let Ok(link) = self.shared.open_link(router).await {
+                if let Ok(link) = self.shared.open_link(now.generation, &router).await {
                     self.current = Some(Attachment::new(now.generation, link));
                     continue;
                 }
@@ -248,7 +274,9 @@ impl Subscriber {
             return Err(Gone);
         }
         loop {
-            let Some(newest) = self.newest() else { return Err(Gone) };
+            let Some(newest) = self.newest() else {
+                return Err(Gone);
+            };
             if newest.subscriptions.confirmed(filter) {
                 let generation = newest.generation;
                 return Ok(generation == self.shared.current.borrow().generation);
@@ -256,8 +284,14 @@ impl Subscriber {
             let notice = newest.link.next().await;
             match &mut self.next {
                 None => self.read(notice),
-                Some(Changeover { replacement: Replacement { attachment, early }, .. }) => {
-                    if notice.and_then(|notice| attachment.read(notice, early)).is_err() {
+                Some(Changeover {
+                    replacement: Replacement { attachment, early },
+                    ..
+                }) => {
+                    if notice
+                        .and_then(|notice| attachment.read(notice, early))
+                        .is_err()
+                    {
                         self.next = None;
                     }
                 }
@@ -280,16 +314,28 @@ impl Subscriber {
 
     /// Takes the link that the supervisor may have left.
     fn adopt(&mut self) {
-        let Some(mut replacement) = self.seat.take_replacement() else { return };
+        let Some(mut replacement) = self.seat.take_replacement() else {
+            return;
+        };
         let generation = replacement.attachment.generation;
         let wanted = self.seat.filters().clone();
-        if wanted.is_empty() || self.newest().is_some_and(|newest| newest.generation >= generation) {
+        if wanted.is_empty()
+            || self
+                .newest()
+                .is_some_and(|newest| newest.generation >= generation)
+        {
             return; // it came too late, or we were faster
         }
         // A failure shows again at the first read of this link.
         replacement.attachment.reconcile(&wanted).ok();
-        let alive = self.current.as_mut().is_some_and(|current| current.link.ping().is_ok());
-        self.next = Some(Changeover { replacement, quiet: false });
+        let alive = self
+            .current
+            .as_mut()
+            .is_some_and(|current| current.link.ping().is_ok());
+        self.next = Some(Changeover {
+            replacement,
+            quiet: false,
+        });
         if !alive {
             self.drain_dead_link();
         }
@@ -322,7 +368,11 @@ impl Subscriber {
             self.change_over();
         } else {
             next.quiet = true;
-            if self.current.as_mut().is_some_and(|current| current.link.ping().is_err()) {
+            if self
+                .current
+                .as_mut()
+                .is_some_and(|current| current.link.ping().is_err())
+            {
                 self.change_over();
             }
         }

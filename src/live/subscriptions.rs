@@ -52,7 +52,13 @@ impl Subscriptions {
         let slot = self.next_slot;
         self.next_slot += 1;
         let (expected, overlapped, confirmation) = (None, false, Confirmation::Unasked);
-        self.entries.push(Entry { slot, filter: filter.to_owned(), expected, overlapped, confirmation });
+        self.entries.push(Entry {
+            slot,
+            filter: filter.to_owned(),
+            expected,
+            overlapped,
+            confirmation,
+        });
         self.find_overlaps();
         Some(slot)
     }
@@ -73,17 +79,25 @@ impl Subscriptions {
 
     pub(super) fn confirm(&mut self, packet_id: u16) {
         let due = Confirmation::Due { packet_id };
-        for entry in self.entries.iter_mut().filter(|entry| entry.confirmation == due) {
+        for entry in self
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.confirmation == due)
+        {
             entry.confirmation = Confirmation::Received;
         }
     }
 
     pub(super) fn confirmed(&self, filter: &str) -> bool {
-        self.entries.iter().any(|entry| entry.filter == filter && entry.confirmation == Confirmation::Received)
+        self.entries
+            .iter()
+            .any(|entry| entry.filter == filter && entry.confirmation == Confirmation::Received)
     }
 
     pub(super) fn all_confirmed(&self) -> bool {
-        self.entries.iter().all(|entry| entry.confirmation == Confirmation::Received)
+        self.entries
+            .iter()
+            .all(|entry| entry.confirmation == Confirmation::Received)
     }
 
     fn contains(&self, filter: &str) -> bool {
@@ -95,8 +109,17 @@ impl Subscriptions {
     }
 
     /// Takes in a message; gives back its frame unless a copy of it was given before or nobody asked for it any more.
-    pub(super) fn accept(&mut self, slot: u32, offset: u64, topic: &[u8], payload: &Bytes) -> Option<Bytes> {
-        let at = self.entries.binary_search_by_key(&slot, |entry| entry.slot).ok()?;
+    pub(super) fn accept(
+        &mut self,
+        slot: u32,
+        offset: u64,
+        topic: &[u8],
+        payload: &Bytes,
+    ) -> Option<Bytes> {
+        let at = self
+            .entries
+            .binary_search_by_key(&slot, |entry| entry.slot)
+            .ok()?;
         let entry = &mut self.entries[at];
         if let Some(expected) = entry.expected {
             self.missed += offset.saturating_sub(expected);
@@ -128,15 +151,24 @@ impl Subscriptions {
     }
 
     fn copies(&self, topic: &[u8]) -> usize {
-        let topic = topic.get(PREFIX_LEN..).and_then(|topic| std::str::from_utf8(topic).ok()).unwrap_or_default();
-        self.entries.iter().filter(|entry| topics::matches(&entry.filter, topic)).count()
+        let topic = topic
+            .get(PREFIX_LEN..)
+            .and_then(|topic| std::str::from_utf8(topic).ok())
+            .unwrap_or_default();
+        self.entries
+            .iter()
+            .filter(|entry| topics::matches(&entry.filter, topic))
+            .count()
     }
 
     fn find_overlaps(&mut self) {
         for at in 0..self.entries.len() {
             let filter = &self.entries[at].filter;
-            let overlapped =
-                self.entries.iter().enumerate().any(|(n, other)| n != at && topics::overlap(filter, &other.filter));
+            let overlapped = self
+                .entries
+                .iter()
+                .enumerate()
+                .any(|(n, other)| n != at && topics::overlap(filter, &other.filter));
             self.entries[at].overlapped = overlapped;
         }
     }
@@ -167,7 +199,10 @@ impl Seen {
         }
         if copies > 1 {
             if self.order.len() == OVERLAPS_REMEMBERED
-                && self.order.pop_front().is_some_and(|oldest| self.due.remove(&oldest).is_some())
+                && self
+                    .order
+                    .pop_front()
+                    .is_some_and(|oldest| self.due.remove(&oldest).is_some())
             {
                 self.forgotten += 1;
             }
@@ -183,15 +218,27 @@ mod tests {
     use super::super::frame::Draft;
     use super::*;
 
-    fn deliver(table: &mut Subscriptions, slot: u32, offset: u64, topic: &str, position: u64) -> bool {
+    fn deliver(
+        table: &mut Subscriptions,
+        slot: u32,
+        offset: u64,
+        topic: &str,
+        position: u64,
+    ) -> bool {
         let sealed = Draft::new(topic, b"x", false).seal(1, position);
-        table.accept(slot, offset, &sealed.topic, &sealed.payload).is_some()
+        table
+            .accept(slot, offset, &sealed.topic, &sealed.payload)
+            .is_some()
     }
 
     #[test]
     fn only_the_first_copy_of_an_overlap_counts() {
         let mut table = Subscriptions::default();
-        let (a, b, c) = (table.add("a/#").unwrap(), table.add("+/b").unwrap(), table.add("c").unwrap());
+        let (a, b, c) = (
+            table.add("a/#").unwrap(),
+            table.add("+/b").unwrap(),
+            table.add("c").unwrap(),
+        );
         assert_eq!(table.add("c"), None);
         assert!(deliver(&mut table, a, 0, "a/b", 1));
         assert!(deliver(&mut table, a, 1, "a/x", 2));
@@ -206,7 +253,10 @@ mod tests {
         let (a, b) = (table.add("a/#").unwrap(), table.add("a/b").unwrap());
         assert!(deliver(&mut table, a, 0, "a/b", 1));
         table.remove("a/#");
-        assert!(!deliver(&mut table, a, 1, "a/x", 2), "nobody asks for it any more");
+        assert!(
+            !deliver(&mut table, a, 1, "a/x", 2),
+            "nobody asks for it any more"
+        );
         assert!(!deliver(&mut table, b, 0, "a/b", 1));
         assert!(deliver(&mut table, b, 1, "a/b", 3));
     }
@@ -231,7 +281,10 @@ mod tests {
             assert!(deliver(&mut table, a, n, "a/b", n));
         }
         assert_eq!(table.take_forgotten(), 1);
-        assert!(deliver(&mut table, b, 0, "a/b", 0), "forgotten, so it comes twice");
+        assert!(
+            deliver(&mut table, b, 0, "a/b", 0),
+            "forgotten, so it comes twice"
+        );
         assert!(!deliver(&mut table, b, limit, "a/b", limit));
     }
 }

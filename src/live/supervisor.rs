@@ -11,7 +11,9 @@
 //! in its logs before subscribers read it to the end. It ends when its last link is dropped. Nothing is lost.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
 
 use super::attachment::Attachment;
 use super::router::{Gone, Link, Notice, Router};
@@ -20,10 +22,10 @@ use super::shared::{Orders, Phase, Shared, router_limits};
 use super::stats::Counters;
 use super::{LiveConfig, LiveError};
 
-/// How long a new router may take to confirm the filters of one share of the subscribers before it is taken for dead.
+/// How long a new router may take to have all subscribers linked before it is taken for dead.
 const RELINK_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Blocking tasks that share the work of relinking.
+/// Tasks that share the work of relinking.
 const RELINKERS: usize = 4;
 
 /// How long the router may take to answer before it is woken once more; see [`settle`].
@@ -49,9 +51,7 @@ pub(super) fn start_router(
     counters: &Arc<Counters>,
     orders: &Arc<Orders>,
 ) -> Result<(Arc<Router>, Link), Gone> {
-    let router = Arc::new(Router::spawn(router_limits(config), counters, orders)?);
-    let watch = Link::open(&router)?;
-    Ok((router, watch))
+    Router::spawn(router_limits(config), counters, orders)
 }
 
 /// Runs until the last handle of the plane is dropped or the plane is told to stop.
@@ -59,7 +59,9 @@ pub(super) async fn run(shared: Weak<Shared>, orders: Arc<Orders>, mut watch: Li
     let mut retired: Weak<Router> = Weak::new();
     loop {
         let mut trouble = next_trouble(&orders, &mut watch).await;
-        let Some(shared) = shared.upgrade() else { return };
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
         if let Trouble::Sweep = trouble {
             trouble = match settle(&mut watch).await {
                 Ok(()) if has_seen_too_much(&shared) => Trouble::Rotate,
@@ -73,7 +75,9 @@ pub(super) async fn run(shared: Weak<Shared>, orders: Arc<Orders>, mut watch: Li
             Trouble::Rotate if retired.strong_count() > 0 => continue,
             Trouble::Rotate => {
                 retired = current_router(&shared);
-                shared.current.send_modify(|current| current.phase = Phase::Relinking);
+                shared
+                    .current
+                    .send_modify(|current| current.phase = Phase::Relinking);
                 if settle(&mut watch).await.is_err() {
                     mourn(&shared);
                 }
@@ -85,13 +89,11 @@ pub(super) async fn run(shared: Weak<Shared>, orders: Arc<Orders>, mut watch: Li
 }
 
 async fn next_trouble(orders: &Orders, watch: &mut Link) -> Trouble {
-    loop {
-        tokio::select! {
-            notice = watch.next() => if notice.is_err() { return Trouble::Died },
-            () = orders.rotate.notified() => return Trouble::Rotate,
-            () = orders.sweep.notified() => return Trouble::Sweep,
-            () = orders.stop.notified() => return Trouble::Stop,
-        }
+    tokio::select! {
+        Gone = death(watch) => Trouble::Died,
+        () = orders.rotate.notified() => Trouble::Rotate,
+        () = orders.sweep.notified() => Trouble::Sweep,
+        () = orders.stop.notified() => Trouble::Stop,
     }
 }
 
@@ -124,7 +126,10 @@ fn mourn(shared: &Shared) {
         current.router = None;
     });
     let generation = shared.current.borrow().generation;
-    tracing::error!(generation, "the live router died; frames that it held are lost; starting the next");
+    tracing::error!(
+        generation,
+        "the live router died; frames that it held are lost; starting the next"
+    );
 }
 
 /// Starts routers until one has every subscriber linked to it, then lets publishers go on.
@@ -141,14 +146,23 @@ async fn replace(shared: &Arc<Shared>) -> Link {
 async fn try_replace(shared: &Arc<Shared>) -> Result<Link, Gone> {
     let starter = Arc::clone(shared);
     let start = move || start_router(&starter.config, &starter.counters, &starter.orders);
-    let (router, watch) = shared.runtime.spawn_blocking(start).await.unwrap_or(Err(Gone))?;
+    let (router, mut watch) = shared
+        .runtime
+        .spawn_blocking(start)
+        .await
+        .unwrap_or(Err(Gone))?;
     shared.current.send_modify(|current| {
         current.phase = Phase::Relinking;
         current.generation += 1;
         current.router = Some(Arc::clone(&router));
     });
-    relink(shared, &router).await?;
-    shared.current.send_modify(|current| current.phase = Phase::Open);
+    tokio::select! {
+        relinked = tokio::time::timeout(RELINK_PATIENCE, relink(shared, &router)) => relinked.unwrap_or(Err(Gone))?,
+        Gone = death(&mut watch) => return Err(Gone),
+    }
+    shared
+        .current
+        .send_modify(|current| current.phase = Phase::Open);
     // Not awaited: a lane's lock may be held by a publisher that waits for the next router but one.
     tokio::spawn(recover_lanes(Arc::clone(shared)));
     Ok(watch)
@@ -158,26 +172,39 @@ async fn try_replace(shared: &Arc<Shared>) -> Result<Link, Gone> {
 async fn relink(shared: &Arc<Shared>, router: &Arc<Router>) -> Result<(), Gone> {
     let generation = shared.current.borrow().generation;
     let seats = shared.seats();
-    let shares = seats.chunks(seats.len().div_ceil(RELINKERS).max(1)).map(|seats| {
-        let (seats, router) = (seats.to_vec(), Arc::clone(router));
-        shared.runtime.spawn_blocking(move || relink_seats(&seats, &router, generation))
-    });
-    for share in shares.collect::<Vec<_>>() {
-        share.await.unwrap_or(Err(Gone))?;
+    let mut shares = JoinSet::new();
+    for seats in seats.chunks(seats.len().div_ceil(RELINKERS).max(1)) {
+        shares.spawn(relink_seats(seats.to_vec(), Arc::clone(router), generation));
+    }
+    while let Some(share) = shares.join_next().await {
+        share.unwrap_or(Err(Gone))?;
     }
     Ok(())
 }
 
-fn relink_seats(seats: &[Arc<Seat>], router: &Arc<Router>, generation: u64) -> Result<(), Gone> {
-    let deadline = Instant::now() + RELINK_PATIENCE;
+async fn relink_seats(
+    seats: Vec<Arc<Seat>>,
+    router: Arc<Router>,
+    generation: u64,
+) -> Result<(), Gone> {
     for seat in seats {
         let filters = seat.filters().clone();
         if !filters.is_empty() {
-            let (attachment, early) = Attachment::open_blocking(generation, router, &filters, deadline)?;
+            let mut attachment = Attachment::new(generation, Link::open(&router).await?);
+            let early = attachment.subscribe_all(&filters).await?;
             seat.offer(Replacement { attachment, early });
         }
     }
     Ok(())
+}
+
+/// Waits for the router to die.
+async fn death(watch: &mut Link) -> Gone {
+    loop {
+        if let Err(gone) = watch.next().await {
+            return gone;
+        }
+    }
 }
 
 async fn recover_lanes(shared: Arc<Shared>) {
@@ -200,12 +227,19 @@ async fn stop(shared: &Shared) {
 }
 
 fn current_router(shared: &Shared) -> Weak<Router> {
-    shared.current.borrow().router.as_ref().map_or_else(Weak::new, Arc::downgrade)
+    shared
+        .current
+        .borrow()
+        .router
+        .as_ref()
+        .map_or_else(Weak::new, Arc::downgrade)
 }
 
 /// Whether the router keeps so much of what is gone that it should be replaced.
 fn has_seen_too_much(shared: &Shared) -> bool {
-    let Some(router) = current_router(shared).upgrade() else { return false };
+    let Some(router) = current_router(shared).upgrade() else {
+        return false;
+    };
     let live = shared.interest().filters();
     let stale_filters = router.filters_seen().saturating_sub(live);
     router.links_seen() > shared.config.links_per_router as u64

@@ -46,13 +46,19 @@ fn number(n: usize) -> Bytes {
 }
 
 fn numbers(frames: &[Bytes]) -> Vec<usize> {
-    frames.iter().map(|frame| usize::from_be_bytes(frame[..].try_into().unwrap())).collect()
+    frames
+        .iter()
+        .map(|frame| usize::from_be_bytes(frame[..].try_into().unwrap()))
+        .collect()
 }
 
 /// Routers seen dead by the supervisor so far; waits until it has replaced that many and publishers may go on.
 async fn replaced(plane: &Plane, routers: u64) {
     let mut changes = plane.shared.current.subscribe();
-    changes.wait_for(|current| current.generation > routers && current.phase == Phase::Open).await.unwrap();
+    changes
+        .wait_for(|current| current.generation > routers && current.phase == Phase::Open)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,7 +78,15 @@ async fn a_frame_reaches_every_subscriber_of_its_topic_and_no_other() {
     assert_eq!(receive(&mut multi).await, "two");
     assert_eq!(receive(&mut other).await, "two");
     let stats = plane.stats();
-    assert_eq!((stats.published, stats.delivered, stats.missed, stats.filters), (2, 6, 0, 4));
+    assert_eq!(
+        (
+            stats.published,
+            stats.delivered,
+            stats.missed,
+            stats.filters
+        ),
+        (2, 6, 0, 4)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -166,7 +180,10 @@ async fn flat_out(config: LiveConfig, reliable: bool) -> (Vec<usize>, u64) {
     let mut publisher = plane.publisher();
     let reader = tokio::spawn(async move {
         let (mut out, mut missed) = (Vec::new(), 0);
-        while out.last().is_none_or(|last| numbers(std::slice::from_ref(last)) != [FRAMES - 1]) {
+        while out
+            .last()
+            .is_none_or(|last| numbers(std::slice::from_ref(last)) != [FRAMES - 1])
+        {
             missed += subscriber.recv(&mut out, 100).await.missed;
         }
         (numbers(&out), missed)
@@ -182,14 +199,21 @@ async fn flat_out(config: LiveConfig, reliable: bool) -> (Vec<usize>, u64) {
         }
     }
     let (numbers, missed) = reader.await.unwrap();
-    assert!(numbers.is_sorted_by(|a, b| a < b), "in order, without repeats");
+    assert!(
+        numbers.is_sorted_by(|a, b| a < b),
+        "in order, without repeats"
+    );
     assert_eq!(numbers.len() as u64 + missed, FRAMES as u64);
     (numbers, missed)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flat_out_every_frame_arrives_or_is_counted_as_missed() {
-    let small = LiveConfig { segment_bytes: 16 * 1024, segments: 2, ..LiveConfig::default() };
+    let small = LiveConfig {
+        segment_bytes: 16 * 1024,
+        segments: 2,
+        ..LiveConfig::default()
+    };
     flat_out(small, false).await;
     flat_out(LiveConfig::default(), false).await;
 }
@@ -218,7 +242,15 @@ async fn a_router_that_dies_in_a_quiet_moment_loses_nothing() {
         }
     }
     let stats = plane.stats();
-    assert_eq!((stats.routers_died, stats.routers_started, stats.missed, stats.lost), (5, 6, 0, 0));
+    assert_eq!(
+        (
+            stats.routers_died,
+            stats.routers_started,
+            stats.missed,
+            stats.lost
+        ),
+        (5, 6, 0, 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -246,13 +278,18 @@ async fn publishing_goes_on_across_a_crash_under_load() {
     for crashes in 1..=5 {
         subscriber.recv(&mut out, 100).await;
         plane.crash_router();
-        while plane.stats().routers_died < crashes || plane.shared.current.borrow().phase != Phase::Open {
+        while plane.stats().routers_died < crashes
+            || plane.shared.current.borrow().phase != Phase::Open
+        {
             subscriber.recv(&mut out, 100).await;
         }
     }
     let reader = tokio::spawn(async move {
         let mut out = Vec::new();
-        while out.last().is_none_or(|last: &Bytes| &last[..] != b"the end") {
+        while out
+            .last()
+            .is_none_or(|last: &Bytes| &last[..] != b"the end")
+        {
             subscriber.recv(&mut out, 100).await;
         }
     });
@@ -288,7 +325,13 @@ async fn frames_after_both_sides_are_linked_again_all_arrive() {
             out.clear();
             subscriber.recv(&mut out, 100).await;
             for n in numbers(&out) {
-                marks = if n == usize::MAX { 1 } else if marks > 0 { marks + 1 } else { 0 };
+                marks = if n == usize::MAX {
+                    1
+                } else if marks > 0 {
+                    marks + 1
+                } else {
+                    0
+                };
             }
         }
     }
@@ -296,7 +339,10 @@ async fn frames_after_both_sides_are_linked_again_all_arrive() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_router_is_replaced_in_good_order_without_losing_a_frame() {
-    let config = LiveConfig { topics_per_router: 500, ..LiveConfig::default() };
+    let config = LiveConfig {
+        topics_per_router: 500,
+        ..LiveConfig::default()
+    };
     let plane = Plane::start(config).unwrap();
     let mut subscriber = subscribed(&plane, &["many/#"]).await;
     let mut publisher = plane.publisher();
@@ -323,7 +369,11 @@ async fn a_router_is_replaced_in_good_order_without_losing_a_frame() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_subscribers_free_their_links_in_the_router() {
     // The router refuses links beyond its limit, so this only ends if every slot is given back.
-    let plane = Plane::start(LiveConfig { max_links: 1, ..LiveConfig::default() }).unwrap();
+    let plane = Plane::start(LiveConfig {
+        max_links: 1,
+        ..LiveConfig::default()
+    })
+    .unwrap();
     let mut publisher = plane.publisher();
     publish(&mut publisher, "a", "opens its lane").await;
     let before = plane.stats().links_open;
@@ -333,7 +383,10 @@ async fn dropped_subscribers_free_their_links_in_the_router() {
         assert_eq!(receive(&mut subscriber).await, n.to_string());
     }
     let stats = plane.stats();
-    assert!(stats.links_open <= before + 1, "the lane's, the supervisor's: {stats:?}");
+    assert!(
+        stats.links_open <= before + 1,
+        "the lane's, the supervisor's: {stats:?}"
+    );
     assert_eq!((stats.filters, stats.routers_started), (0, 1));
 }
 
@@ -402,7 +455,11 @@ async fn a_congested_subscriber_holds_back_reliable_frames_of_its_topics_only() 
 
 #[tokio::test]
 async fn a_subscriber_congested_beyond_patience_is_told_and_left_behind() {
-    let plane = Plane::start(LiveConfig { patience: Duration::ZERO, ..LiveConfig::default() }).unwrap();
+    let plane = Plane::start(LiveConfig {
+        patience: Duration::ZERO,
+        ..LiveConfig::default()
+    })
+    .unwrap();
     let mut slow = subscribed(&plane, &["a"]).await;
     slow.set_congested(true);
     let mut publisher = plane.publisher();
@@ -455,6 +512,17 @@ async fn nothing_hangs_on_a_plane_that_was_shut_down() {
 
 #[tokio::test]
 async fn limits_that_cannot_work_are_refused() {
-    let refused = Plane::start(LiveConfig { segment_bytes: 10, ..LiveConfig::default() }).err();
-    assert_eq!(refused, Some(LiveError::TooSmall { key: "segment_bytes", value: 10, least: 1024 }));
+    let refused = Plane::start(LiveConfig {
+        segment_bytes: 10,
+        ..LiveConfig::default()
+    })
+    .err();
+    assert_eq!(
+        refused,
+        Some(LiveError::TooSmall {
+            key: "segment_bytes",
+            value: 10,
+            least: 1024
+        })
+    );
 }
