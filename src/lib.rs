@@ -11,3 +11,11 @@ pub mod ledger;
 pub mod desk;
 
 pub mod live;
+
+pub mod http;
+
+pub mod config;
+
+pub mod runtime;
+
+pub mod cli;
