@@ -11,3 +11,5 @@ pub mod ledger;
 pub mod desk;
 
 pub mod live;
+
+pub mod mqtt;
