@@ -1,3 +1,5 @@
+//! Layers and problems as people write them.
+
 use std::io::Write as _;
 
 use super::super::leaves;
@@ -50,9 +52,7 @@ fn shipped_file_shows_and_explains_every_key() {
     let defaults = serde_json::to_value(Config::default()).expect("serializes");
     let lines: Vec<_> = SHIPPED.lines().collect();
     for (full_key, _) in leaves(&defaults) {
-        let (section, key) = full_key.split_once('.').expect("two parts");
-        let line =
-            line_of(SHIPPED, section, key).unwrap_or_else(|| panic!("{full_key} is missing"));
+        let line = line_of(SHIPPED, &full_key).unwrap_or_else(|| panic!("{full_key} is missing"));
         let above = lines[line - 2];
         assert!(above.starts_with('#'), "{full_key} has no comment above it");
     }
@@ -210,4 +210,26 @@ fn values_that_contradict_each_other_are_refused() {
     assert_eq!(problem.key, "handoff.max_payload");
     let problem = only_problem(from_file("[rooms]\nroot = \"a/b\"\n"));
     assert_eq!(problem.key, "rooms.root");
+}
+
+#[test]
+fn tables_within_sections_are_unknown_keys_with_their_line() {
+    let problem = only_problem(from_file("[mqtt]\n[mqtt.tls]\nport = 1\n"));
+    assert_eq!(problem.key, "mqtt.tls.port");
+    assert!(
+        matches!(problem.place, Place::File(_, Some(3))),
+        "{problem}"
+    );
+    let problem = only_problem(Config::load(&environment(&[("HALLWARD__A__B__C", "1")])));
+    assert_eq!(
+        problem.place,
+        Place::Environment("HALLWARD__A__B__C".to_owned())
+    );
+}
+
+#[test]
+fn empty_sections_are_fine_if_they_are_known() {
+    assert_eq!(from_file("[mqtt]\n[http]\n"), Ok(Config::default()));
+    let problem = only_problem(from_file("[mqtt]\n[htp]\n"));
+    assert_eq!(problem.suggestion.as_deref(), Some("[http]"));
 }
