@@ -121,14 +121,12 @@ fn files_stay_short_enough_to_read() {
 
 #[test]
 fn every_module_says_what_it_is() {
-    let silent = rust()
-        .into_iter()
-        .filter(|file| !file.text.starts_with("//! "));
-    none(
-        silent
-            .map(|file| format!("{}: does not open with //!", file.path))
-            .collect(),
-    );
+    let unit_tests = |file: &File| file.path.starts_with("src/") && file.is_test();
+    let silent = |file: &File| {
+        let silent = !file.text.starts_with("//!") && !unit_tests(file);
+        silent.then(|| format!("{}: does not open with //!", file.path))
+    };
+    none(rust().iter().filter_map(silent).collect());
 }
 
 /// The modules of ours that a text names, with the line: `crate::name`, and `use crate::{a, b}`.
@@ -190,18 +188,18 @@ fn import_rules_have_no_circle() {
 }
 
 #[test]
-fn code_never_unwraps_and_nothing_is_left_to_do() {
-    // Put together here, so that this file does not find itself.
+fn nothing_is_left_to_do_and_no_unwrap_is_excused() {
+    // Put together here, so that this file does not find itself. Clippy finds the unwraps: it knows what is a test.
     let marks = [
         concat!("TO", "DO"),
         concat!("FIX", "ME"),
         concat!("XX", "X"),
+        concat!("(clippy::", "unwrap_used"),
     ];
     let mut faults = Vec::new();
     for file in rust() {
-        let unwraps = |line: &str| !file.is_test() && line.contains(".unwrap()");
-        for (index, line) in file.code().lines().enumerate() {
-            if unwraps(line) || marks.iter().any(|mark| line.contains(mark)) {
+        for (index, line) in file.text.lines().enumerate() {
+            if marks.iter().any(|mark| line.contains(mark)) {
                 faults.push(format!("{}:{}: {}", file.path, index + 1, line.trim()));
             }
         }
