@@ -60,9 +60,7 @@ fn shipped_file_shows_and_explains_every_key() {
 
 #[test]
 fn flags_beat_the_environment_which_beats_the_file() {
-    let file = file(
-        "[mqtt]\nlisten = \"127.0.0.1:1\"\nmax_inflight = 1\nmax_packet = \"2KiB\"\n[handoff]\nmax_payload = \"1KiB\"\n[blackboard]\nmax_value = \"1KiB\"\n",
-    );
+    let file = file("[mqtt]\nlisten = \"127.0.0.1:1\"\nmax_inflight = 1\nmax_packet = \"2KiB\"\n");
     let layers = Layers {
         file: Some(file.path().to_owned()),
         flags: vec![Flag {
@@ -206,8 +204,8 @@ fn authentication_cannot_be_turned_on_yet() {
 
 #[test]
 fn values_that_contradict_each_other_are_refused() {
-    let problem = only_problem(from_file("[handoff]\nmax_payload = \"2MiB\"\n"));
-    assert_eq!(problem.key, "handoff.max_payload");
+    let problem = only_problem(from_file("[handoff]\nlease = \"2d\"\n"));
+    assert_eq!(problem.message, "must not be more than handoff.max_lease");
     let problem = only_problem(from_file("[rooms]\nroot = \"a/b\"\n"));
     assert_eq!(problem.key, "rooms.root");
 }
