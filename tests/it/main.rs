@@ -1,1 +1,6 @@
 //! End-to-end tests, one binary.
+
+mod cli;
+mod schemas;
+mod tidy;
+mod tools;
