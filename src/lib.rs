@@ -8,6 +8,16 @@ pub mod engine;
 
 pub mod ledger;
 
+pub mod live;
+
 pub mod desk;
 
-pub mod live;
+pub mod mqtt;
+
+pub mod http;
+
+pub mod config;
+
+pub mod runtime;
+
+pub mod cli;

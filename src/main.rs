@@ -1,3 +1,7 @@
 //! The `hallward` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hallward::cli::main(std::env::args_os())
+}

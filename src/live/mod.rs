@@ -1,1 +1,178 @@
-//! The live plane.
+//! The live plane: fan-out to whoever is listening now.
+//!
+//! It embeds a rumqttd router as a disposable part: supervised, replaced when it dies or has grown, never asked to
+//! keep anything that must not be lost. Sessions publish and subscribe here, the committer publishes what it has made
+//! durable; nobody outside sees a rumqttd type, and nobody is told when the router changes.
+//!
+//! Promises: a frame published after a subscription returned is received, once, in its publisher's order, or its
+//! absence is counted; a reliable frame waits for listeners that lag; a router's death loses at most what it held.
+
+mod attachment;
+mod congestion;
+mod frame;
+mod interest;
+mod lane;
+mod publisher;
+mod router;
+mod seat;
+mod shared;
+mod stats;
+mod subscriber;
+mod subscriptions;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+pub use publisher::Publisher;
+pub use stats::Stats;
+pub use subscriber::{Received, Subscriber};
+
+use shared::{Orders, Phase, Shared};
+use stats::Counters;
+
+/// Limits of the live plane.
+#[derive(Debug, Clone)]
+pub struct LiveConfig {
+    /// Subscribers that have subscriptions at the same time; more of them wait in their first subscribe.
+    pub max_links: usize,
+    /// Size of one segment of a filter's log, in bytes; at least 1,024.
+    pub segment_bytes: usize,
+    /// Segments kept per filter. A subscriber that lags by more than `segment_bytes × segments` misses messages.
+    /// Every filter in use comes to take that much memory.
+    pub segments: usize,
+    /// How long publishers of reliable frames wait for a congested subscriber before it is told that it is too slow.
+    pub patience: Duration,
+    /// Distinct topics published through one lane to one router before that router is replaced.
+    pub topics_per_router: usize,
+    /// Distinct filters no longer subscribed, if more than those that are, before a router is replaced.
+    pub filters_per_router: usize,
+    /// Links opened to one router before it is replaced.
+    pub links_per_router: usize,
+}
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        Self {
+            max_links: 20_000,
+            segment_bytes: 1024 * 1024,
+            segments: 4,
+            patience: Duration::from_secs(10),
+            topics_per_router: 100_000,
+            filters_per_router: 10_000,
+            links_per_router: 1_000_000,
+        }
+    }
+}
+
+impl LiveConfig {
+    /// Bytes of messages that a filter's log surely holds.
+    fn log_bytes(&self) -> u64 {
+        // The oldest segment goes as a whole when a new one begins.
+        (self.segment_bytes as u64).saturating_mul(self.segments.saturating_sub(1).max(1) as u64)
+    }
+
+    fn validate(&self) -> Result<(), LiveError> {
+        let limits = [
+            ("max_links", self.max_links, 1),
+            ("segment_bytes", self.segment_bytes, 1024),
+            ("segments", self.segments, 2),
+            ("topics_per_router", self.topics_per_router, 1),
+            ("filters_per_router", self.filters_per_router, 1),
+            ("links_per_router", self.links_per_router, 1),
+        ];
+        match limits.into_iter().find(|(_, value, least)| value < least) {
+            Some((key, value, least)) => Err(LiveError::TooSmall { key, value, least }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why the live plane could not start.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LiveError {
+    /// A limit is too small to work with.
+    #[error("live plane: {key} must be at least {least}, found {value}")]
+    TooSmall {
+        /// The limit's name.
+        key: &'static str,
+        /// What was configured.
+        value: usize,
+        /// The least that works.
+        least: usize,
+    },
+    /// Called outside a tokio runtime.
+    #[error("live plane: expected to be started within a tokio runtime, found none")]
+    NoRuntime,
+    /// The router thread did not answer.
+    #[error("live plane: the router thread did not start")]
+    RouterDidNotStart,
+}
+
+/// Handle to the live plane; cheap to clone. The plane stops when the last handle, publisher and subscriber is gone.
+#[derive(Clone)]
+pub struct Plane {
+    shared: Arc<Shared>,
+}
+
+impl Plane {
+    /// Starts the router, a thread of its own, and its supervisor, a task of the current tokio runtime. The runtime
+    /// needs its timer.
+    ///
+    /// # Errors
+    /// A limit too small, no runtime, or a thread that could not be started.
+    pub fn start(config: LiveConfig) -> Result<Self, LiveError> {
+        config.validate()?;
+        let runtime = Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
+        let (counters, orders) = (Arc::new(Counters::default()), Arc::new(Orders::default()));
+        let (router, watch) = supervisor::start_router(&config, &counters, &orders)?;
+        let shared = Arc::new(Shared::new(
+            config,
+            counters,
+            Arc::clone(&orders),
+            router,
+            runtime,
+        ));
+        tokio::spawn(supervisor::run(Arc::downgrade(&shared), orders, watch));
+        Ok(Self { shared })
+    }
+
+    /// A new publisher.
+    pub fn publisher(&self) -> Publisher {
+        Publisher::new(Arc::clone(&self.shared))
+    }
+
+    /// A new subscriber; it opens its link to the router when it first subscribes.
+    pub fn subscriber(&self) -> Subscriber {
+        Subscriber::new(Arc::clone(&self.shared))
+    }
+
+    /// What the plane has done so far.
+    pub fn stats(&self) -> Stats {
+        let filters = self.shared.interest().filters() as u64;
+        self.shared.counters.snapshot(filters)
+    }
+
+    /// Makes the router thread panic, the way it does in the field. For tests of whatever relies on its supervision.
+    pub fn crash_router(&self) {
+        let router = self.shared.current.borrow().router.clone();
+        if let Some(router) = router {
+            router.crash();
+        }
+    }
+
+    /// Stops the plane. Publishers discard and subscribers receive nothing from here on.
+    pub async fn shutdown(self) {
+        let mut changes = self.shared.current.subscribe();
+        self.shared.orders.stop.notify_one();
+        changes
+            .wait_for(|current| current.phase == Phase::Stopped)
+            .await
+            .ok();
+    }
+}

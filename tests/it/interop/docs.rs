@@ -5,18 +5,26 @@
 //! generated ids).
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{DEADLINE, Gateway, tools};
+use super::{DEADLINE, Gateway};
+use crate::tools::Tools;
 
 /// One step of a document.
 #[derive(Debug, PartialEq, Eq)]
 enum Step<'a> {
     /// A block of command lines begins.
     Begin,
-    Run { line: &'a str, number: usize },
-    Expect { lines: Vec<&'a str>, number: usize },
+    Run {
+        line: &'a str,
+        number: usize,
+    },
+    Expect {
+        lines: Vec<&'a str>,
+        number: usize,
+    },
 }
 
 /// The steps of a document, with the line numbers that they stand at.
@@ -41,7 +49,9 @@ fn steps(document: &str) -> Vec<Step<'_>> {
                 after_shell = language == "sh";
                 fence = None;
             }
-            (Some("sh"), None) if line.starts_with("mosquitto_") => steps.push(Step::Run { line, number }),
+            (Some("sh"), None) if line.starts_with("mosquitto_") => {
+                steps.push(Step::Run { line, number })
+            }
             (Some("text"), None) if after_shell => {
                 if let Some(Step::Expect { lines, .. }) = steps.last_mut() {
                     lines.push(line);
@@ -92,7 +102,12 @@ impl Reader<'_> {
         let (program, options) = line.split_once(' ').expect("a command line has options");
         let mut shell = Command::new("sh");
         let line = format!("exec {program} -p {} {more} {options}", self.port);
-        shell.arg("-c").arg(line).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        shell
+            .arg("-c")
+            .arg(line)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         shell
     }
 
@@ -108,7 +123,11 @@ impl Reader<'_> {
         let said = String::from_utf8_lossy(&output.stdout);
         let complained = String::from_utf8_lossy(&output.stderr);
         let place = format!("{}:{number}: {line}", self.name);
-        assert!(output.status.success(), "{place}\n{}: {said}{complained}", output.status);
+        assert!(
+            output.status.success(),
+            "{place}\n{}: {said}{complained}",
+            output.status
+        );
         self.printed.extend(said.lines().map(str::to_owned));
     }
 
@@ -125,7 +144,9 @@ impl Reader<'_> {
         let mut said = Vec::new();
         loop {
             let next = printed.recv_timeout(DEADLINE);
-            let line_said = next.unwrap_or_else(|_| panic!("{}:{number}: {line}: not subscribed: {said:?}", self.name));
+            let line_said = next.unwrap_or_else(|_| {
+                panic!("{}:{number}: {line}: not subscribed: {said:?}", self.name)
+            });
             if line_said.starts_with("Subscribed (mid") {
                 break;
             }
@@ -143,24 +164,43 @@ impl Reader<'_> {
         self.finish();
         let printed = std::mem::take(&mut self.printed);
         let fit = printed.len() == expected.len()
-            && expected.iter().zip(&printed).all(|(expected, printed)| fits(expected, printed));
+            && expected
+                .iter()
+                .zip(&printed)
+                .all(|(expected, printed)| fits(expected, printed));
         let (expected, printed) = (expected.join("\n"), printed.join("\n"));
-        assert!(fit, "{}:{number}: it says\n{expected}\nbut what is printed is\n{printed}", self.name);
+        assert!(
+            fit,
+            "{}:{number}: it says\n{expected}\nbut what is printed is\n{printed}",
+            self.name
+        );
     }
 
     fn finish(&mut self) {
-        for Beside { line, mut child, printed } in self.beside.drain(..) {
+        for Beside {
+            line,
+            mut child,
+            printed,
+        } in self.beside.drain(..)
+        {
             let mut said = Vec::new();
             loop {
                 match printed.recv_timeout(DEADLINE) {
-                    Ok(line) if line.starts_with("Client ") || line.starts_with("Subscribed (") => {}
+                    Ok(line) if line.starts_with("Client ") || line.starts_with("Subscribed (") => {
+                    }
                     Ok(line) => said.push(line),
                     Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
                     Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
                         let _ = child.kill();
                         let mut complained = String::new();
-                        let _ = child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut complained));
-                        panic!("{}: {line} does not end; it printed {said:?} {complained}", self.name);
+                        let _ = child
+                            .stderr
+                            .take()
+                            .map(|mut stderr| stderr.read_to_string(&mut complained));
+                        panic!(
+                            "{}: {line} does not end; it printed {said:?} {complained}",
+                            self.name
+                        );
                     }
                 }
             }
@@ -172,10 +212,14 @@ impl Reader<'_> {
 }
 
 fn holds(name: &str) -> usize {
-    tools::mosquitto();
-    let document = std::fs::read_to_string(tools::root().join(name)).expect("the document is there");
+    Tools::get();
+    let document = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+        .expect("the document is there");
     let steps = steps(&document);
-    let runs = steps.iter().filter(|step| matches!(step, Step::Run { .. })).count();
+    let runs = steps
+        .iter()
+        .filter(|step| matches!(step, Step::Run { .. }))
+        .count();
     if runs == 0 {
         return 0;
     }
@@ -203,7 +247,10 @@ fn holds(name: &str) -> usize {
 
 #[test]
 fn every_line_of_the_protocol_document_works() {
-    assert!(holds("docs/protocol.md") > 20, "there is a line for every row of the topic table");
+    assert!(
+        holds("docs/protocol.md") > 20,
+        "there is a line for every row of the topic table"
+    );
 }
 
 #[test]
@@ -221,7 +268,12 @@ fn expected_output_is_matched_with_its_gaps() {
     ] {
         assert!(fits(expected, printed), "{expected} {printed}");
     }
-    for (expected, printed) in [("plain", "plain x"), ("at …", "on 17"), (r#"{"a":…,"b":1}"#, r#"{"a":12}"#), ("a…a", "ab")] {
+    for (expected, printed) in [
+        ("plain", "plain x"),
+        ("at …", "on 17"),
+        (r#"{"a":…,"b":1}"#, r#"{"a":12}"#),
+        ("a…a", "ab"),
+    ] {
         assert!(!fits(expected, printed), "{expected} {printed}");
     }
 }

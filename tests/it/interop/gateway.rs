@@ -31,7 +31,10 @@ impl Gateway {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
-        let (stdout, mut stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        let (stdout, mut stderr) = (
+            child.stdout.take().expect("piped"),
+            child.stderr.take().expect("piped"),
+        );
         let stderr = std::thread::spawn(move || {
             let mut said = Vec::new();
             let _ = stderr.read_to_end(&mut said);
@@ -49,7 +52,11 @@ impl Gateway {
             stderr: Some(stderr),
             _data: data,
         };
-        while !told.recv_timeout(DEADLINE).expect("a banner in time").contains("Ctrl-C") {}
+        while !told
+            .recv_timeout(DEADLINE)
+            .expect("a banner in time")
+            .contains("Ctrl-C")
+        {}
         gateway
     }
 
@@ -65,7 +72,10 @@ fn free_address() -> SocketAddr {
 }
 
 impl Drop for Gateway {
-    #[expect(clippy::print_stderr, reason = "a test that fails shows what the gateway said")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "a test that fails shows what the gateway said"
+    )]
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

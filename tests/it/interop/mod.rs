@@ -1,14 +1,13 @@
 //! Clients that others wrote, each against a gateway process of its own: paho-mqtt, mqtt.js, mosquitto's command line,
 //! rumqttc; and every command line that the documentation shows.
 //!
-//! What they need is fetched by `.ci/install`; a client that cannot be had fails its test and never skips it.
+//! The clients come from `crate::tools`: one that cannot be had fails its test and never skips it.
 
 mod docs;
 mod gateway;
 mod mosquitto;
 mod rumqttc;
 mod script;
-mod tools;
 
 use std::time::Duration;
 

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{DEADLINE, Gateway, tools};
+use super::{DEADLINE, Gateway};
+use crate::tools::Tools;
 
 const VERSIONS: [&str; 2] = ["mqttv311", "mqttv5"];
 /// What our format puts in front of a message, to tell it from what `-d` prints.
@@ -18,7 +19,6 @@ struct Mosquitto {
 
 impl Mosquitto {
     fn each(test: impl Fn(Mosquitto)) {
-        tools::mosquitto();
         for version in VERSIONS {
             let gateway = Gateway::start();
             test(Mosquitto { gateway, version });
@@ -26,20 +26,31 @@ impl Mosquitto {
     }
 
     fn only_5(test: impl Fn(Mosquitto)) {
-        tools::mosquitto();
         let gateway = Gateway::start();
-        test(Mosquitto { gateway, version: "mqttv5" });
+        test(Mosquitto {
+            gateway,
+            version: "mqttv5",
+        });
     }
 
-    fn command(&self, program: &str, words: &[&str]) -> Command {
-        let mut command = Command::new(program);
-        command.args(["-h", "127.0.0.1", "-p", &self.gateway.port(), "-V", self.version]);
+    fn command(&self, mut command: Command, words: &[&str]) -> Command {
+        command.args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.gateway.port(),
+            "-V",
+            self.version,
+        ]);
         command.args(words).stdin(Stdio::null());
         command
     }
 
     fn publish(&self, words: &[&str]) {
-        let output = self.command("mosquitto_pub", words).output().expect("it runs");
+        let output = self
+            .command(Tools::get().mosquitto_pub(), words)
+            .output()
+            .expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "mosquitto_pub {words:?}: {said}");
     }
@@ -47,20 +58,30 @@ impl Mosquitto {
     /// Runs `mosquitto_sub` until it ends, which it must be told how: `-C` or `-E`.
     fn receive(&self, words: &[&str]) -> String {
         let waits = DEADLINE.as_secs().to_string();
-        let Output { status, stdout, stderr } = self
-            .command("mosquitto_sub", words)
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self
+            .command(Tools::get().mosquitto_sub(), words)
             .args(["-W", &waits])
             .output()
             .expect("it runs");
-        let (said, complained) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-        assert!(status.success(), "mosquitto_sub {words:?}: {status} {said} {complained}");
+        let (said, complained) = (
+            String::from_utf8_lossy(&stdout),
+            String::from_utf8_lossy(&stderr),
+        );
+        assert!(
+            status.success(),
+            "mosquitto_sub {words:?}: {status} {said} {complained}"
+        );
         said.into_owned()
     }
 
     /// Starts `mosquitto_sub` and returns when its subscription stands.
     fn subscribe(&self, format: &str, words: &[&str]) -> Subscriber {
         let mut child = self
-            .command("mosquitto_sub", words)
+            .command(Tools::get().mosquitto_sub(), words)
             .args(["-d", "-F", &format!("{MARK}{format}")])
             .stdout(Stdio::piped())
             .spawn()
@@ -85,7 +106,9 @@ struct Subscriber {
 
 impl Subscriber {
     fn line(&self) -> String {
-        self.lines.recv_timeout(DEADLINE).expect("mosquitto_sub says something in time")
+        self.lines
+            .recv_timeout(DEADLINE)
+            .expect("mosquitto_sub says something in time")
     }
 
     /// The next message, as the format shows it.
@@ -99,7 +122,10 @@ impl Subscriber {
 
     fn signal(mut self, name: &str) {
         let pid = self.child.id().to_string();
-        let status = Command::new("kill").args([name, &pid]).status().expect("kill runs");
+        let status = Command::new("kill")
+            .args([name, &pid])
+            .status()
+            .expect("kill runs");
         assert!(status.success(), "kill {name}");
         let _ = self.child.wait();
     }
@@ -119,7 +145,10 @@ fn mosquitto_gets_the_lower_of_both_qos() {
             let subscriber = mosquitto.subscribe("%q %p", &["-t", "qos", "-q", wanted]);
             for published in ["0", "1", "2"] {
                 mosquitto.publish(&["-t", "qos", "-q", published, "-m", published]);
-                assert_eq!(subscriber.next(), format!("{} {published}", wanted.min(published)));
+                assert_eq!(
+                    subscriber.next(),
+                    format!("{} {published}", wanted.min(published))
+                );
             }
         }
     });
@@ -128,7 +157,9 @@ fn mosquitto_gets_the_lower_of_both_qos() {
 #[test]
 fn mosquitto_finds_retained_messages_until_they_are_cleared() {
     Mosquitto::each(|mosquitto| {
-        let retained = |topics: &[&str]| mosquitto.receive(&[&["-C", "1", "-q", "1", "-F", "%r %t %p"], topics].concat());
+        let retained = |topics: &[&str]| {
+            mosquitto.receive(&[&["-C", "1", "-q", "1", "-F", "%r %t %p"], topics].concat())
+        };
         mosquitto.publish(&["-t", "kept", "-q", "1", "-r", "-m", "one"]);
         mosquitto.publish(&["-t", "kept", "-q", "2", "-r", "-m", "two"]);
         assert_eq!(retained(&["-t", "kept"]), "1 kept two\n");
@@ -144,7 +175,19 @@ fn mosquitto_leaves_a_will_when_killed_and_none_when_it_says_goodbye() {
         let watcher = mosquitto.subscribe("%t %p", &["-t", "will/+", "-q", "1"]);
         let doomed = |name: &str| {
             let topic = format!("will/{name}");
-            mosquitto.subscribe("%p", &["-t", "x", "--will-topic", &topic, "--will-payload", "gone", "--will-qos", "1"])
+            mosquitto.subscribe(
+                "%p",
+                &[
+                    "-t",
+                    "x",
+                    "--will-topic",
+                    &topic,
+                    "--will-payload",
+                    "gone",
+                    "--will-qos",
+                    "1",
+                ],
+            )
         };
         doomed("polite").signal("-INT");
         doomed("killed").signal("-KILL");
@@ -172,7 +215,10 @@ fn mosquitto_gets_what_came_while_it_was_away() {
 fn mosquitto_shares_a_subscription() {
     Mosquitto::each(|mosquitto| {
         let words = ["-t", "$share/team/jobs", "-t", "end", "-q", "1"];
-        let mut members = [mosquitto.subscribe("%t %p", &words), mosquitto.subscribe("%t %p", &words)];
+        let mut members = [
+            mosquitto.subscribe("%t %p", &words),
+            mosquitto.subscribe("%t %p", &words),
+        ];
         for number in 0..20 {
             mosquitto.publish(&["-t", "jobs", "-q", "1", "-m", &number.to_string()]);
         }
@@ -190,12 +236,16 @@ fn mosquitto_shares_a_subscription() {
                     }
                 });
             }
-            let mut got: Vec<String> = (0..20).map(|_| told.recv_timeout(DEADLINE).expect("a message")).collect();
+            let mut got: Vec<String> = (0..20)
+                .map(|_| told.recv_timeout(DEADLINE).expect("a message"))
+                .collect();
             got.sort_by_key(|message| message.trim_start_matches("jobs ").parse::<u32>().ok());
             let all: Vec<String> = (0..20).map(|number| format!("jobs {number}")).collect();
             assert_eq!(got, all, "each to exactly one");
             mosquitto.publish(&["-t", "end", "-q", "1", "-m", "."]);
-            let rest: Vec<String> = (0..2).map(|_| told.recv_timeout(DEADLINE).expect("an end")).collect();
+            let rest: Vec<String> = (0..2)
+                .map(|_| told.recv_timeout(DEADLINE).expect("an end"))
+                .collect();
             assert_eq!(rest, ["end .", "end ."], "and nothing twice");
         });
     });
@@ -222,14 +272,42 @@ fn mosquitto_sees_mqtt_5_properties() {
 #[test]
 fn mosquitto_is_told_when_it_writes_as_somebody_else() {
     Mosquitto::each(|mosquitto| {
-        let words = ["-i", "mallory", "-q", "1", "-t", "rooms/lab/handoff/dispatch/ann", "-m", "{}"];
-        let output = mosquitto.command("mosquitto_pub", &words).output().expect("it runs");
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let words = [
+            "-i",
+            "mallory",
+            "-q",
+            "1",
+            "-t",
+            "rooms/lab/handoff/dispatch/ann",
+            "-m",
+            "{}",
+        ];
+        let output = mosquitto
+            .command(Tools::get().mosquitto_pub(), &words)
+            .output()
+            .expect("it runs");
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         if mosquitto.version == "mqttv5" {
             assert!(said.to_lowercase().contains("not authorized"), "{said}");
         }
         // The reply waits in the mailbox, whatever the session.
-        let reply = mosquitto.receive(&["-i", "mallory", "-t", "rooms/lab/reply/mallory", "-q", "1", "-C", "1"]);
-        assert!(reply.contains(r#""status":"rejected","code":403"#), "{reply}");
+        let reply = mosquitto.receive(&[
+            "-i",
+            "mallory",
+            "-t",
+            "rooms/lab/reply/mallory",
+            "-q",
+            "1",
+            "-C",
+            "1",
+        ]);
+        assert!(
+            reply.contains(r#""status":"rejected","code":403"#),
+            "{reply}"
+        );
     });
 }

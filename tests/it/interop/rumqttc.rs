@@ -92,7 +92,8 @@ impl Peer {
     async fn until<T>(&mut self, what: &str, wanted: impl Fn(&Incoming) -> Option<T>) -> T {
         loop {
             let next = tokio::time::timeout(DEADLINE, self.incoming.recv()).await;
-            let next = next.unwrap_or_else(|_| panic!("no {what} in time; unread: {:?}", self.messages));
+            let next =
+                next.unwrap_or_else(|_| panic!("no {what} in time; unread: {:?}", self.messages));
             let next = next.unwrap_or_else(|| panic!("the connection ended before {what}"));
             if let Some(found) = wanted(&next) {
                 return found;
@@ -105,21 +106,37 @@ impl Peer {
 
     async fn subscribe(&mut self, filter: &str, qos: u8) {
         match &self.client {
-            Client::V4(client) => client.subscribe(filter, qos4(qos)).await.expect("it is connected"),
-            Client::V5(client) => client.subscribe(filter, qos5(qos)).await.expect("it is connected"),
+            Client::V4(client) => client
+                .subscribe(filter, qos4(qos))
+                .await
+                .expect("it is connected"),
+            Client::V5(client) => client
+                .subscribe(filter, qos5(qos))
+                .await
+                .expect("it is connected"),
         }
-        self.until("SUBACK", |incoming| (*incoming == Incoming::Subscribed).then_some(())).await;
+        self.until("SUBACK", |incoming| {
+            (*incoming == Incoming::Subscribed).then_some(())
+        })
+        .await;
     }
 
     /// Publishes, and waits for PUBACK or PUBCOMP.
     async fn publish(&mut self, topic: &str, payload: impl Into<Vec<u8>>, qos: u8, retain: bool) {
         let payload = payload.into();
         match &self.client {
-            Client::V4(client) => client.publish(topic, qos4(qos), retain, payload).await.expect("it is connected"),
-            Client::V5(client) => client.publish(topic, qos5(qos), retain, payload).await.expect("it is connected"),
+            Client::V4(client) => client
+                .publish(topic, qos4(qos), retain, payload)
+                .await
+                .expect("it is connected"),
+            Client::V5(client) => client
+                .publish(topic, qos5(qos), retain, payload)
+                .await
+                .expect("it is connected"),
         }
         if qos > 0 {
-            let acknowledged = |incoming: &Incoming| (*incoming == Incoming::Acknowledged).then_some(());
+            let acknowledged =
+                |incoming: &Incoming| (*incoming == Incoming::Acknowledged).then_some(());
             self.until("an acknowledgement", acknowledged).await;
         }
     }
@@ -130,7 +147,11 @@ impl Peer {
 
     /// The oldest message on this topic that nobody has asked for yet.
     async fn expect(&mut self, topic: &str) -> Message {
-        if let Some(at) = self.messages.iter().position(|message| message.topic == topic) {
+        if let Some(at) = self
+            .messages
+            .iter()
+            .position(|message| message.topic == topic)
+        {
             return self.messages.remove(at);
         }
         self.until(topic, |incoming| match incoming {
@@ -156,7 +177,10 @@ impl Peer {
 
     /// Waits until the connection has ended.
     async fn lost(&mut self) {
-        self.until("the end", |incoming| (*incoming == Incoming::Ended).then_some(())).await;
+        self.until("the end", |incoming| {
+            (*incoming == Incoming::Ended).then_some(())
+        })
+        .await;
     }
 
     /// Cuts the connection without a word.
@@ -181,9 +205,15 @@ fn open4(
     tell: UnboundedSender<Incoming>,
 ) -> (Client, JoinHandle<()>) {
     let mut how = mqtt4::MqttOptions::new(id, gateway.mqtt.ip().to_string(), gateway.mqtt.port());
-    how.set_keep_alive(KEEP_ALIVE).set_clean_session(!options.persistent);
+    how.set_keep_alive(KEEP_ALIVE)
+        .set_clean_session(!options.persistent);
     if let Some((topic, payload)) = options.will {
-        how.set_last_will(mqtt4::LastWill::new(topic, payload, mqtt4::QoS::AtLeastOnce, false));
+        how.set_last_will(mqtt4::LastWill::new(
+            topic,
+            payload,
+            mqtt4::QoS::AtLeastOnce,
+            false,
+        ));
     }
     let (client, mut events) = mqtt4::AsyncClient::new(how, 64);
     let connection = tokio::spawn(async move {
@@ -217,10 +247,17 @@ fn open5(
     tell: UnboundedSender<Incoming>,
 ) -> (Client, JoinHandle<()>) {
     let mut how = v5::MqttOptions::new(id, gateway.mqtt.ip().to_string(), gateway.mqtt.port());
-    how.set_keep_alive(KEEP_ALIVE).set_clean_start(!options.persistent);
+    how.set_keep_alive(KEEP_ALIVE)
+        .set_clean_start(!options.persistent);
     how.set_session_expiry_interval(options.persistent.then_some(300));
     if let Some((topic, payload)) = options.will {
-        how.set_last_will(mqtt5::v5::LastWill::new(topic, payload, mqtt5::QoS::AtLeastOnce, false, None));
+        how.set_last_will(mqtt5::v5::LastWill::new(
+            topic,
+            payload,
+            mqtt5::QoS::AtLeastOnce,
+            false,
+            None,
+        ));
     }
     let (client, mut events) = v5::AsyncClient::new(how, 64);
     let connection = tokio::spawn(async move {
@@ -259,7 +296,11 @@ async fn rumqttc_gets_the_lower_of_both_qos() {
             for published in 0..3 {
                 client.publish(&topic, [published], published, false).await;
                 let got = client.expect(&topic).await;
-                assert_eq!((got.payload[0], got.qos), (published, published.min(wanted)), "{version:?}");
+                assert_eq!(
+                    (got.payload[0], got.qos),
+                    (published, published.min(wanted)),
+                    "{version:?}"
+                );
             }
         }
         client.down().await;
@@ -276,7 +317,11 @@ async fn rumqttc_finds_retained_messages_until_they_are_cleared() {
         let mut reader = Peer::up(&gateway, version, "reader").await;
         reader.subscribe("kept", 1).await;
         let got = reader.expect("kept").await;
-        assert_eq!((got.payload.as_ref(), got.retain), (&b"two"[..], true), "{version:?}");
+        assert_eq!(
+            (got.payload.as_ref(), got.retain),
+            (&b"two"[..], true),
+            "{version:?}"
+        );
         writer.publish("kept", "", 1, true).await;
         assert!(reader.expect("kept").await.payload.is_empty());
         let mut late = Peer::up(&gateway, version, "late").await;
@@ -297,8 +342,14 @@ async fn rumqttc_leaves_a_will_when_cut_and_none_when_it_says_goodbye() {
             will: Some(("will", payload)),
             ..Options::default()
         };
-        Peer::connect(&gateway, version, "polite", will("polite")).await.down().await;
-        Peer::connect(&gateway, version, "cut", will("cut")).await.drop().await;
+        Peer::connect(&gateway, version, "polite", will("polite"))
+            .await
+            .down()
+            .await;
+        Peer::connect(&gateway, version, "cut", will("cut"))
+            .await
+            .drop()
+            .await;
         assert_eq!(watcher.expect("will").await.payload, "cut", "{version:?}");
         watcher.down().await;
     }
@@ -319,13 +370,19 @@ async fn rumqttc_gets_what_came_while_it_was_away() {
         away.drop().await;
         let mut writer = Peer::up(&gateway, version, "writer").await;
         for number in 0..20u8 {
-            writer.publish("away/x", [number], 1 + number % 2, false).await;
+            writer
+                .publish("away/x", [number], 1 + number % 2, false)
+                .await;
         }
         let mut back = Peer::connect(&gateway, version, &id, persistent).await;
         assert!(back.session_present, "{version:?}");
         for number in 0..20u8 {
             let got = back.expect("away/x").await;
-            assert_eq!((got.payload[0], got.qos), (number, 1 + number % 2), "{version:?}");
+            assert_eq!(
+                (got.payload[0], got.qos),
+                (number, 1 + number % 2),
+                "{version:?}"
+            );
         }
         back.down().await;
         Peer::up(&gateway, version, &id).await.down().await;
@@ -342,7 +399,11 @@ async fn rumqttc_is_taken_over_by_its_own_id() {
         first.lost().await;
         second.subscribe("twin", 1).await;
         second.publish("twin", "still here", 1, false).await;
-        assert_eq!(second.expect("twin").await.payload, "still here", "{version:?}");
+        assert_eq!(
+            second.expect("twin").await.payload,
+            "still here",
+            "{version:?}"
+        );
         second.down().await;
     }
 }
@@ -376,7 +437,13 @@ async fn rumqttc_shares_a_subscription_across_versions() {
     writer.publish("end", "", 1, false).await;
     for member in &mut members {
         member.expect("end").await;
-        assert!(member.messages.iter().all(|message| message.topic != "jobs"), "nothing twice");
+        assert!(
+            member
+                .messages
+                .iter()
+                .all(|message| message.topic != "jobs"),
+            "nothing twice"
+        );
     }
 }
 
@@ -387,13 +454,24 @@ async fn rumqttc_hands_off_a_task_between_versions() {
     let mut worker = Peer::up(&gateway, Version::V5, "worker").await;
     boss.subscribe("rooms/lab/handoff/result/boss", 1).await;
     worker.subscribe("rooms/lab/handoff/work/draft", 1).await;
-    boss.say("rooms/lab/handoff/dispatch/boss", &json!({"id": "t1", "type": "draft", "payload": {"n": 1}})).await;
+    boss.say(
+        "rooms/lab/handoff/dispatch/boss",
+        &json!({"id": "t1", "type": "draft", "payload": {"n": 1}}),
+    )
+    .await;
     let work = worker.expect_json("rooms/lab/handoff/work/draft").await;
-    assert_eq!((&work["task"], &work["payload"]), (&json!("t1"), &json!({"n": 1})));
-    let done = json!({"task": "t1", "attempt": work["attempt"], "status": "success", "result": [1, null]});
+    assert_eq!(
+        (&work["task"], &work["payload"]),
+        (&json!("t1"), &json!({"n": 1}))
+    );
+    let done =
+        json!({"task": "t1", "attempt": work["attempt"], "status": "success", "result": [1, null]});
     worker.say("rooms/lab/handoff/update/worker", &done).await;
     let result = boss.expect_json("rooms/lab/handoff/result/boss").await;
-    assert_eq!((&result["status"], &result["result"]), (&json!("succeeded"), &json!([1, null])));
+    assert_eq!(
+        (&result["status"], &result["result"]),
+        (&json!("succeeded"), &json!([1, null]))
+    );
 }
 
 #[tokio::test]
@@ -403,16 +481,31 @@ async fn rumqttc_works_with_state_approvals_and_mail() {
         let base = format!("rooms/{version:?}");
         let mut ann = Peer::up(&gateway, version, "ann").await;
         let mut bob = Peer::up(&gateway, version, "bob").await;
-        ann.say(&format!("{base}/blackboard/set/ann/plan"), &json!({"value": null})).await;
-        bob.subscribe(&format!("{base}/blackboard/state/#"), 1).await;
-        let state = bob.expect_json(&format!("{base}/blackboard/state/plan")).await;
-        assert_eq!((&state["value"], &state["version"]), (&Value::Null, &json!(1)));
+        ann.say(
+            &format!("{base}/blackboard/set/ann/plan"),
+            &json!({"value": null}),
+        )
+        .await;
+        bob.subscribe(&format!("{base}/blackboard/state/#"), 1)
+            .await;
+        let state = bob
+            .expect_json(&format!("{base}/blackboard/state/plan"))
+            .await;
+        assert_eq!(
+            (&state["value"], &state["version"]),
+            (&Value::Null, &json!(1))
+        );
 
-        ann.say(&format!("{base}/approve/request/ann"), &json!({"id": "a1", "action": "go"})).await;
+        ann.say(
+            &format!("{base}/approve/request/ann"),
+            &json!({"id": "a1", "action": "go"}),
+        )
+        .await;
         bob.subscribe(&format!("{base}/approve/pending/+"), 1).await;
         let pending = bob.expect_json(&format!("{base}/approve/pending/a1")).await;
         let word = json!({"decision": "approve", "digest": pending["digest"]});
-        bob.say(&format!("{base}/approve/decide/bob/a1"), &word).await;
+        bob.say(&format!("{base}/approve/decide/bob/a1"), &word)
+            .await;
         let topic = format!("{base}/approve/decision/ann");
         ann.subscribe(&topic, 1).await;
         assert_eq!(ann.expect_json(&topic).await["approved"], json!(true));
@@ -422,10 +515,15 @@ async fn rumqttc_works_with_state_approvals_and_mail() {
         bob.subscribe(&mail, 1).await;
         assert_eq!(bob.expect(&mail).await.payload.as_ref(), [0, 255]);
 
-        ann.say(&format!("{base}/handoff/dispatch/bob"), &json!({})).await;
+        ann.say(&format!("{base}/handoff/dispatch/bob"), &json!({}))
+            .await;
         let reply = format!("{base}/reply/ann");
         ann.subscribe(&reply, 1).await;
-        assert_eq!(ann.expect_json(&reply).await["code"], json!(403), "a wrong name is refused");
+        assert_eq!(
+            ann.expect_json(&reply).await["code"],
+            json!(403),
+            "a wrong name is refused"
+        );
         ann.down().await;
         bob.down().await;
     }

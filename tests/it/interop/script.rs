@@ -1,12 +1,15 @@
 //! paho-mqtt and mqtt.js, each by scripts of its own: a line per check, and words for the first that fails.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Gateway, tools};
+use super::Gateway;
+use crate::tools::Tools;
 
 fn folder(client: &str) -> PathBuf {
-    tools::root().join("tests/it/interop").join(client)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/interop")
+        .join(client)
 }
 
 fn passes(command: &mut Command, version: &str) {
@@ -18,19 +21,25 @@ fn passes(command: &mut Command, version: &str) {
         .expect("it starts");
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}\n{said}{complained}", output.status);
-    assert!(said.lines().any(|line| line.starts_with("ok ")), "no check ran: {said}{complained}");
+    assert!(
+        output.status.success(),
+        "{}\n{said}{complained}",
+        output.status
+    );
+    assert!(
+        said.lines().any(|line| line.starts_with("ok ")),
+        "no check ran: {said}{complained}"
+    );
 }
 
 fn paho(script: &str, version: &str) {
-    let mut python = Command::new(tools::python());
+    let mut python = Tools::get().python();
     // -B: leaves nothing behind in the sources.
     passes(python.arg("-B").arg(folder("paho").join(script)), version);
 }
 
 fn mqttjs(script: &str, version: &str) {
-    let mut node = Command::new("node");
-    node.env("HALLWARD_NODE_MODULES", tools::node_modules());
+    let mut node = Tools::get().node();
     passes(node.arg(folder("mqttjs").join(script)), version);
 }
 

@@ -5,7 +5,8 @@ import { createRequire } from "node:module";
 import { createConnection } from "node:net";
 import { isDeepStrictEqual, parseArgs } from "node:util";
 
-const mqtt = createRequire(`${process.env.HALLWARD_NODE_MODULES}/`)("mqtt");
+// By way of CommonJS, which looks in NODE_PATH.
+const mqtt = createRequire(import.meta.url)("mqtt");
 
 const DEADLINE = 20_000;
 const HOST = "127.0.0.1";

@@ -1,0 +1,132 @@
+//! The command line: reads the arguments, runs one command, and turns its outcome into an exit code.
+//!
+//! One file per command. Every failure is one line on standard error, `hallward: …`, and one of the codes in [`Failure`].
+//! `main.rs` calls [`main`]; nothing else does.
+
+mod check;
+mod demo;
+mod failure;
+mod layers;
+mod logging;
+mod serve;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+pub use failure::Failure;
+
+/// Coordination for teams of agents over plain MQTT.
+#[derive(Debug, Parser)]
+#[command(name = "hallward", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or Ctrl-C.
+    Serve(serve::Args),
+    /// Say whether a configuration is good, and if not, what is wrong and where.
+    Check(check::Args),
+    /// Watch a team of agents work: hand-offs, shared state and an approval on real sockets.
+    Demo(demo::Args),
+}
+
+/// Runs the command that the arguments name, the program's own name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let outcome = match Cli::try_parse_from(arguments) {
+        Ok(cli) => run(cli.command),
+        Err(error) => return usage(&error),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(&failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::run(args),
+    }
+}
+
+/// Help and version are answers; anything else is one line and [`Failure::USAGE`].
+fn usage(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            say(format_args!("{error}"));
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // Help was not asked for, so it goes where errors go.
+            let _ = write!(std::io::stderr(), "{error}");
+            ExitCode::from(Failure::USAGE)
+        }
+        _ => {
+            complain(&one_line(&error.to_string()));
+            ExitCode::from(Failure::USAGE)
+        }
+    }
+}
+
+/// The first paragraph and the tips of one of clap's messages, without its layout.
+fn one_line(message: &str) -> String {
+    let mut parts = Vec::new();
+    for (index, line) in message.lines().map(str::trim).enumerate() {
+        if line.starts_with("Usage:") || line.starts_with("For more information") {
+            break;
+        }
+        let line = match index {
+            0 => line.strip_prefix("error: ").unwrap_or(line),
+            _ => line,
+        };
+        if !line.is_empty() {
+            parts.push(line);
+        }
+    }
+    format!("{} (see hallward --help)", parts.join("; "))
+}
+
+/// Prints to standard output; a reader that has gone away is no failure of ours.
+fn say(text: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_fmt(text).and_then(|()| out.flush());
+}
+
+fn complain(message: &str) {
+    let line = message.replace(['\n', '\r'], " ");
+    let _ = writeln!(std::io::stderr(), "hallward: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_declared_consistently() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_errors_fit_on_one_line_with_their_tip() {
+        let error = Cli::try_parse_from(["hallward", "serve", "--mqt", "x"]).expect_err("a slip");
+        let line = one_line(&error.to_string());
+        assert!(!line.contains('\n'), "{line}");
+        assert!(
+            line.contains("'--mqt'") && line.contains("'--mqtt'"),
+            "{line}"
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! `hallward serve`: runs the gateway until it is told to stop.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::layers::{FileArg, KeyArgs, load};
+use super::{Failure, logging, say};
+use crate::config::Config;
+use crate::runtime::{Gateway, Places};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    file: FileArg,
+    #[command(flatten)]
+    keys: KeyArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = load(&args.file, &args.keys)?;
+    logging::start(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::try_again(format!("cannot start threads: {error}")))?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    // Before anything starts: a signal that comes early must find the way out, too.
+    let mut stop = Stop::listen()?;
+    let gateway = tokio::select! {
+        gateway = Gateway::start(config) => gateway?,
+        name = stop.wait() => return Err(Failure::runtime(format!("{name} before the gateway was up"))),
+    };
+    say(format_args!("{}", banner(gateway.places())));
+    let (told, tell) = tokio::sync::oneshot::channel::<()>();
+    let running = gateway.run(async {
+        // An error means that nobody will tell any more, which is as good as being told.
+        let _ = tell.await;
+    });
+    tokio::pin!(running);
+    let name = tokio::select! {
+        outcome = &mut running => return Ok(outcome?),
+        name = stop.wait() => name,
+    };
+    tracing::info!(signal = name, "draining");
+    drop(told);
+    tokio::select! {
+        outcome = &mut running => Ok(outcome?),
+        name = stop.wait() => Err(Failure::runtime(format!("{name} again: stopped without draining"))),
+    }
+}
+
+/// One screen: where to find what.
+fn banner(places: &Places) -> String {
+    format!(
+        "Hallward {} is up\n  mqtt  {}  (3.1.1 and 5.0)\n  http  http://{}  (/livez /readyz /metrics)\n  data  {}\n\
+         Stop it with Ctrl-C.\n",
+        env!("CARGO_PKG_VERSION"),
+        places.mqtt,
+        places.http,
+        places.data.display()
+    )
+}
+
+/// The signals that end the gateway.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Stop, Failure> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::runtime(format!("cannot listen for signals: {error}")))
+        };
+        Ok(Stop {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The name of the next one.
+    async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

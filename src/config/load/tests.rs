@@ -1,0 +1,233 @@
+//! Layers and problems as people write them.
+
+use std::io::Write as _;
+
+use super::super::leaves;
+use super::*;
+
+const SHIPPED: &str = include_str!("../../../config/hallward.toml");
+
+fn file(toml: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(toml.as_bytes()).expect("written");
+    file
+}
+
+fn from_file(toml: &str) -> Result<Config, Problems> {
+    let file = file(toml);
+    Config::load(&Layers {
+        file: Some(file.path().to_owned()),
+        ..Layers::default()
+    })
+}
+
+fn environment(pairs: &[(&str, &str)]) -> Layers {
+    Layers {
+        environment: pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..Layers::default()
+    }
+}
+
+fn only_problem(result: Result<Config, Problems>) -> Problem {
+    let Problems(mut problems) = result.expect_err("refused");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    problems.remove(0)
+}
+
+#[test]
+fn no_layers_give_the_defaults() {
+    assert_eq!(Config::load(&Layers::default()), Ok(Config::default()));
+}
+
+#[test]
+fn shipped_file_equals_the_defaults() {
+    assert_eq!(from_file(SHIPPED), Ok(Config::default()));
+}
+
+#[test]
+fn shipped_file_shows_and_explains_every_key() {
+    let defaults = serde_json::to_value(Config::default()).expect("serializes");
+    let lines: Vec<_> = SHIPPED.lines().collect();
+    for (full_key, _) in leaves(&defaults) {
+        let line = line_of(SHIPPED, &full_key).unwrap_or_else(|| panic!("{full_key} is missing"));
+        let above = lines[line - 2];
+        assert!(above.starts_with('#'), "{full_key} has no comment above it");
+    }
+}
+
+#[test]
+fn flags_beat_the_environment_which_beats_the_file() {
+    let file = file("[mqtt]\nlisten = \"127.0.0.1:1\"\nmax_inflight = 1\nmax_packet = \"2KiB\"\n");
+    let layers = Layers {
+        file: Some(file.path().to_owned()),
+        flags: vec![Flag {
+            flag: "--mqtt",
+            key: "mqtt.listen",
+            value: "127.0.0.1:3".to_owned(),
+        }],
+        ..environment(&[
+            ("HALLWARD__MQTT__LISTEN", "127.0.0.1:2"),
+            ("HALLWARD__MQTT__MAX_INFLIGHT", "2"),
+            ("HALLWARD_BLESS", "1"),
+            ("PATH", "/bin"),
+        ])
+    };
+    let config = Config::load(&layers).expect("good");
+    assert_eq!(config.mqtt.listen.port(), 3);
+    assert_eq!(config.mqtt.max_inflight, 2);
+    assert_eq!(config.mqtt.max_packet, 2048);
+}
+
+#[test]
+fn environment_text_becomes_numbers_words_and_flags() {
+    let config = Config::load(&environment(&[
+        ("HALLWARD__HANDOFF__BACKOFF_FACTOR", "1.5"),
+        ("HALLWARD__APPROVE__APPROVE_ON_TIMEOUT", "true"),
+        ("HALLWARD__LOG__FORMAT", "json"),
+        ("HALLWARD__ROOMS__ROOT", "7"),
+    ]))
+    .expect("good");
+    assert_eq!(config.handoff.backoff_factor, 1.5);
+    assert!(config.approve.approve_on_timeout);
+    assert_eq!(config.log.format, crate::config::LogFormat::Json);
+    assert_eq!(config.rooms.root, "7");
+}
+
+#[test]
+fn unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
+    let problem = only_problem(from_file("[mqtt]\n# how many\nmax_inflght = 5\n"));
+    assert!(
+        matches!(problem.place, Place::File(_, Some(3))),
+        "{problem}"
+    );
+    assert_eq!(problem.key, "mqtt.max_inflght");
+    assert_eq!(problem.suggestion.as_deref(), Some("max_inflight"));
+}
+
+#[test]
+fn unknown_section_is_named_with_the_nearest_known_one() {
+    let problem = only_problem(from_file("[mqqt]\nlisten = \"127.0.0.1:1\"\n"));
+    assert_eq!(problem.suggestion.as_deref(), Some("[mqtt]"));
+    let problem = only_problem(from_file("idempotency = \"24h\"\n"));
+    assert_eq!(problem.suggestion.as_deref(), Some("commands.idempotency"));
+}
+
+#[test]
+fn key_in_the_wrong_section_is_pointed_to_the_right_one() {
+    let problem = only_problem(from_file("[mqtt]\nidempotency = \"24h\"\n"));
+    assert_eq!(problem.suggestion.as_deref(), Some("commands.idempotency"));
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let toml = "[mqtt]\nlisten = \"localhost:1883\"\nmax_packet = 5\nmax_inflight = 0\n\n[handoff]\nlease = \"soon\"\n";
+    let Problems(problems) = from_file(toml).expect_err("refused");
+    let seen: Vec<_> = problems
+        .iter()
+        .map(|problem| match &problem.place {
+            Place::File(_, Some(line)) => (problem.key.as_str(), *line),
+            place => panic!("{place}"),
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("handoff.lease", 7),
+            ("mqtt.listen", 2),
+            ("mqtt.max_inflight", 4),
+            ("mqtt.max_packet", 3),
+        ]
+    );
+    assert_eq!(problems[2].message, "must be 1 to 65535, but is 0");
+}
+
+#[test]
+fn bad_environment_values_are_named_by_their_variable() {
+    let layers = environment(&[("HALLWARD__MQTT__MAX_CONNECTIONS", "many")]);
+    let problem = only_problem(Config::load(&layers));
+    assert_eq!(
+        problem.to_string(),
+        "HALLWARD__MQTT__MAX_CONNECTIONS: mqtt.max_connections: \
+         invalid type: string \"many\", expected usize"
+    );
+}
+
+#[test]
+fn text_is_no_number_in_a_file() {
+    let problem = only_problem(from_file("[mqtt]\nmax_connections = \"100\"\n"));
+    assert_eq!(problem.key, "mqtt.max_connections");
+}
+
+#[test]
+fn broken_toml_is_named_with_its_line() {
+    let problem = only_problem(from_file("[mqtt]\nlisten = \n"));
+    assert!(
+        matches!(problem.place, Place::File(_, Some(2))),
+        "{problem}"
+    );
+    assert!(problem.message.starts_with("not TOML: "), "{problem}");
+    assert!(!problem.message.contains('\n'));
+}
+
+#[test]
+fn missing_file_is_a_problem() {
+    let layers = Layers {
+        file: Some("/nonexistent/hallward.toml".into()),
+        ..Layers::default()
+    };
+    let problem = only_problem(Config::load(&layers));
+    assert!(problem.to_string().contains("cannot read"), "{problem}");
+}
+
+#[test]
+fn listening_beyond_loopback_without_authentication_is_refused() {
+    for (flag, key) in [("--mqtt", "mqtt.listen"), ("--http", "http.listen")] {
+        let value = "0.0.0.0:1".to_owned();
+        let layers = Layers {
+            flags: vec![Flag { flag, key, value }],
+            ..Layers::default()
+        };
+        let problem = only_problem(Config::load(&layers));
+        assert_eq!(problem.place, Place::Flag(flag));
+        assert!(problem.message.contains("authentication is off"));
+    }
+}
+
+#[test]
+fn authentication_cannot_be_turned_on_yet() {
+    let problem = only_problem(from_file("[auth]\nenabled = true\n"));
+    assert_eq!(problem.key, "auth.enabled");
+}
+
+#[test]
+fn values_that_contradict_each_other_are_refused() {
+    let problem = only_problem(from_file("[handoff]\nlease = \"2d\"\n"));
+    assert_eq!(problem.message, "must not be more than handoff.max_lease");
+    let problem = only_problem(from_file("[rooms]\nroot = \"a/b\"\n"));
+    assert_eq!(problem.key, "rooms.root");
+}
+
+#[test]
+fn tables_within_sections_are_unknown_keys_with_their_line() {
+    let problem = only_problem(from_file("[mqtt]\n[mqtt.tls]\nport = 1\n"));
+    assert_eq!(problem.key, "mqtt.tls.port");
+    assert!(
+        matches!(problem.place, Place::File(_, Some(3))),
+        "{problem}"
+    );
+    let problem = only_problem(Config::load(&environment(&[("HALLWARD__A__B__C", "1")])));
+    assert_eq!(
+        problem.place,
+        Place::Environment("HALLWARD__A__B__C".to_owned())
+    );
+}
+
+#[test]
+fn empty_sections_are_fine_if_they_are_known() {
+    assert_eq!(from_file("[mqtt]\n[http]\n"), Ok(Config::default()));
+    let problem = only_problem(from_file("[mqtt]\n[htp]\n"));
+    assert_eq!(problem.suggestion.as_deref(), Some("[http]"));
+}

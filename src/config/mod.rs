@@ -1,0 +1,66 @@
+//! The configuration: typed, layered, checked before anything starts.
+//!
+//! Layers, each beating the one before: the defaults compiled in here, a TOML file, `HALLWARD__SECTION__KEY` environment
+//! variables, command-line flags. [`Config::load`] reads them and returns either a configuration in which every value is
+//! known to be allowed, or all the problems at once. It opens no socket and touches no directory; `cli` calls it.
+
+mod limits;
+mod load;
+mod problem;
+mod sections;
+mod units;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{Flag, Layers};
+pub use problem::{Place, Problem, Problems};
+pub use sections::{
+    Approve, Auth, Blackboard, Commands, Data, Desk, Handoff, Http, Live, Log, LogFormat, LogLevel,
+    Mailbox, Mqtt, Retained, Rooms, Session,
+};
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The front door.
+    pub mqtt: Mqtt,
+    /// Health and metrics.
+    pub http: Http,
+    /// What must survive.
+    pub data: Data,
+    /// Rooms and the agents in them.
+    pub rooms: Rooms,
+    /// Tasks.
+    pub handoff: Handoff,
+    /// Shared state.
+    pub blackboard: Blackboard,
+    /// Gates.
+    pub approve: Approve,
+    /// What all commands share.
+    pub commands: Commands,
+    /// Directed messages.
+    pub mailbox: Mailbox,
+    /// Persistent sessions.
+    pub session: Session,
+    /// Retained messages.
+    pub retained: Retained,
+    /// The thread that takes what changes durable state.
+    pub desk: Desk,
+    /// The fan-out to whoever listens now.
+    pub live: Live,
+    /// Log lines.
+    pub log: Log,
+    /// Who may connect.
+    pub auth: Auth,
+}
+
+#[cfg(test)]
+/// Every value of a configuration in its serialized form, with its key: `mqtt.listen`.
+fn leaves(tree: &serde_json::Value) -> impl Iterator<Item = (String, &serde_json::Value)> {
+    let sections = tree.as_object().into_iter().flatten();
+    sections.flat_map(|(section, keys)| {
+        let keys = keys.as_object().into_iter().flatten();
+        keys.map(move |(key, value)| (format!("{section}.{key}"), value))
+    })
+}

@@ -1,0 +1,240 @@
+//! A lane carries the frames of many publishers to the router over one link, in the order in which they entered.
+//!
+//! A link costs tens of KiB, so publishers share a few lanes. Every batch ends with a ping; the pong says that the
+//! router has routed it, and what is not yet routed is bounded. When the router dies the lane takes back what the
+//! router never took and sends it to the next one; what it took without answering is in doubt and counted as lost.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::frame::{Draft, Sealed};
+use super::router::{Gone, Link, Notice};
+use super::shared::{Phase, Shared};
+
+/// Lanes of a plane.
+pub(super) const LANES: usize = 4;
+/// Messages that a lane may have sent without the router having routed them.
+pub(super) const UNROUTED_MESSAGES: usize = 2048;
+/// Bytes that a lane may have sent without the router having routed them, one message excepted.
+pub(super) const UNROUTED_BYTES: usize = 256 * 1024;
+/// Messages that go to the router as one event.
+pub(super) const MESSAGES_PER_EVENT: usize = 512;
+/// Bytes that go to the router as one event, one message excepted.
+pub(super) const BYTES_PER_EVENT: usize = 128 * 1024;
+
+pub(super) struct Lane {
+    origin: u32,
+    /// Entered, not yet given to the link.
+    backlog: VecDeque<Sealed>,
+    connected: Option<Connected>,
+    /// Hashes of the topics that the current router has seen from here; it keeps something for each, for ever.
+    topics: HashSet<u64>,
+}
+
+struct Connected {
+    generation: u64,
+    link: Link,
+    /// Batches sent, oldest first, whose pong is due.
+    unrouted: VecDeque<Load>,
+    total: Load,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Lane {
+    pub(super) fn new(number: usize) -> Self {
+        let origin = u32::try_from(number).unwrap_or(u32::MAX);
+        Self {
+            origin,
+            backlog: VecDeque::new(),
+            connected: None,
+            topics: HashSet::new(),
+        }
+    }
+
+    /// Takes in frames, leaving out those that nobody on the plane wants.
+    pub(super) fn enter(&mut self, shared: &Shared, drafts: impl Iterator<Item = Draft>) {
+        let mut unwanted = 0;
+        let interest = shared.interest();
+        for draft in drafts {
+            if !interest.wants(draft.topic()) {
+                unwanted += 1;
+                continue;
+            }
+            let mut hasher = DefaultHasher::new();
+            draft.topic().hash(&mut hasher);
+            self.topics.insert(hasher.finish());
+            let position = shared.advance(draft.size() as u64);
+            self.backlog.push_back(draft.seal(self.origin, position));
+        }
+        drop(interest);
+        shared.counters.unwanted.add(unwanted);
+        if self.topics.len() > shared.config.topics_per_router {
+            self.topics = HashSet::new();
+            shared.orders.rotate.notify_one();
+        }
+    }
+
+    /// Sends all that has entered; returns when the last of it is on its way to the router. If the future is dropped
+    /// the rest goes with the next call.
+    pub(super) async fn pump(&mut self, shared: &Shared) {
+        while !self.backlog.is_empty() {
+            let Some(connected) = self.connect(shared).await else {
+                self.backlog.clear(); // the plane has stopped
+                return;
+            };
+            if connected.make_room().await.is_err() || self.send_some(shared).is_err() {
+                self.salvage(shared);
+            }
+        }
+    }
+
+    /// Takes over from a router that died what it left of this lane, though no publisher may come by again.
+    pub(super) async fn recover(&mut self, shared: &Shared) {
+        let died = shared.current.borrow().died;
+        if self
+            .connected
+            .as_ref()
+            .is_some_and(|connected| connected.generation <= died)
+        {
+            self.salvage(shared);
+        }
+        self.pump(shared).await;
+    }
+
+    /// Gives up link and backlog. For a plane that stops.
+    pub(super) fn close(&mut self) {
+        self.backlog.clear();
+        self.connected = None;
+    }
+
+    /// A link to the current router, once publishers may use it. `None` if the plane has stopped.
+    async fn connect(&mut self, shared: &Shared) -> Option<&mut Connected> {
+        let mut failed = 0;
+        loop {
+            let usable = {
+                let current = shared.current.borrow();
+                let generation = self
+                    .connected
+                    .as_ref()
+                    .map(|connected| connected.generation);
+                current.phase == Phase::Open && generation == Some(current.generation)
+            };
+            if usable {
+                return self.connected.as_mut();
+            }
+            self.let_go(shared);
+            let mut changes = shared.current.subscribe();
+            let settled = |phase, generation| {
+                phase == Phase::Stopped || phase == Phase::Open && generation > failed
+            };
+            let current = changes
+                .wait_for(|now| settled(now.phase, now.generation))
+                .await
+                .ok()?
+                .clone();
+            match shared.open_link(current.generation, &current.router?).await {
+                Ok(link) => {
+                    let (unrouted, total) = (VecDeque::new(), Load::default());
+                    self.topics = HashSet::new();
+                    self.connected = Some(Connected {
+                        generation: current.generation,
+                        link,
+                        unrouted,
+                        total,
+                    });
+                }
+                Err(Gone) => failed = current.generation,
+            }
+        }
+    }
+
+    /// Gives up the link. A router that was replaced in good order still routes all that it was sent.
+    fn let_go(&mut self, shared: &Shared) {
+        let died = shared.current.borrow().died;
+        let Some(connected) = &mut self.connected else {
+            return;
+        };
+        if connected.generation <= died || connected.take_pongs().is_err() {
+            self.salvage(shared);
+        } else {
+            self.connected = None;
+        }
+    }
+
+    fn send_some(&mut self, shared: &Shared) -> Result<(), Gone> {
+        let Some(connected) = &mut self.connected else {
+            return Ok(());
+        };
+        // Held while sending: a router that is being replaced in good order gets nothing after the change.
+        let current = shared.current.borrow();
+        if current.generation != connected.generation || current.phase != Phase::Open {
+            return Ok(());
+        }
+        let mut load = Load::default();
+        for sealed in self.backlog.iter().take(MESSAGES_PER_EVENT) {
+            if load.messages > 0 && load.bytes + sealed.size() > BYTES_PER_EVENT {
+                break;
+            }
+            load.messages += 1;
+            load.bytes += sealed.size();
+        }
+        connected.unrouted.push_back(load);
+        connected.total.messages += load.messages;
+        connected.total.bytes += load.bytes;
+        shared.counters.published.add(load.messages as u64);
+        connected.link.publish(self.backlog.drain(..load.messages))
+    }
+
+    /// Gives up the link to a dead router, keeping what the router had not taken.
+    fn salvage(&mut self, shared: &Shared) {
+        let Some(mut connected) = self.connected.take() else {
+            return;
+        };
+        connected.take_pongs().ok();
+        let untaken = connected.link.take_back();
+        let in_doubt = connected.total.messages.saturating_sub(untaken.len());
+        if in_doubt > 0 {
+            shared.counters.lost.add(in_doubt as u64);
+            tracing::error!(
+                frames = in_doubt,
+                "frames were with the live router when it died; some may be lost"
+            );
+        }
+        for sealed in untaken.into_iter().rev() {
+            self.backlog.push_front(sealed);
+        }
+    }
+}
+
+impl Connected {
+    /// Waits until less is unrouted than may be.
+    async fn make_room(&mut self) -> Result<(), Gone> {
+        self.take_pongs()?;
+        while self.total.messages >= UNROUTED_MESSAGES || self.total.bytes >= UNROUTED_BYTES {
+            let notice = self.link.next().await?;
+            self.read(&notice);
+        }
+        Ok(())
+    }
+
+    fn take_pongs(&mut self) -> Result<(), Gone> {
+        while let Some(notice) = self.link.take_now() {
+            self.read(&notice?);
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, notice: &Notice) {
+        if let Notice::Pong = notice
+            && let Some(routed) = self.unrouted.pop_front()
+        {
+            self.total.messages -= routed.messages;
+            self.total.bytes -= routed.bytes;
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The sending end: buffers frames, then hands them to a lane, as fast as router and listeners allow.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::frame::Draft;
+use super::lane::{BYTES_PER_EVENT, LANES, MESSAGES_PER_EVENT};
+use super::shared::Shared;
+
+/// Sends frames to whoever is subscribed. Cheap: it owns a batch and nothing else; links are shared with others.
+///
+/// Frames of one publisher arrive in the order in which they were pushed, as far as one subscription goes.
+pub struct Publisher {
+    shared: Arc<Shared>,
+    lane: usize,
+    batch: VecDeque<Draft>,
+}
+
+impl Publisher {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let lane = usize::try_from(shared.next_id()).unwrap_or_default() % LANES;
+        Self {
+            shared,
+            lane,
+            batch: VecDeque::new(),
+        }
+    }
+
+    /// Adds a frame to the batch; nothing moves until [`flush`](Self::flush). The frame is copied. It is the caller
+    /// who bounds a batch.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the caller gives the frame away"
+    )]
+    pub fn push(&mut self, topic: &str, frame: Bytes) {
+        self.batch.push_back(Draft::new(topic, &frame, false));
+    }
+
+    /// As [`push`](Self::push), for a frame that must not be lost to a subscriber that lags: the flush waits for it.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the caller gives the frame away"
+    )]
+    pub fn push_reliable(&mut self, topic: &str, frame: Bytes) {
+        self.batch.push_back(Draft::new(topic, &frame, true));
+    }
+
+    /// Frames pushed since the last flush.
+    pub fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Whether there is nothing to flush.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// Sends the batch. Returns when the router has, or is about to take, all of it: this is where a publisher is
+    /// slowed, by a router that lags, by a router that is being replaced, and for reliable frames by a congested
+    /// subscriber, for [`LiveConfig::patience`](super::LiveConfig::patience) at most. If the future is dropped, what
+    /// was not sent goes with the next flush.
+    pub async fn flush(&mut self) {
+        while !self.batch.is_empty() {
+            self.flush_chunk().await;
+        }
+    }
+
+    /// [`flush`](Self::flush) for a thread that runs no tasks.
+    ///
+    /// # Panics
+    /// When called from within an asynchronous task.
+    pub fn flush_blocking(&mut self) {
+        let runtime = self.shared.runtime.clone();
+        runtime.block_on(self.flush());
+    }
+
+    async fn flush_chunk(&mut self) {
+        let shared = &*self.shared;
+        let chunk = self.chunk();
+        loop {
+            let reliable = self
+                .batch
+                .iter()
+                .take(chunk)
+                .filter(|draft| draft.reliable())
+                .map(Draft::topic);
+            shared.congestion.pass(reliable.clone()).await;
+            let mut lane = shared.lanes[self.lane].lock().await;
+            // Others may have filled the subscriber up while this one waited for its turn.
+            if shared.congestion.blocks(reliable) {
+                continue;
+            }
+            lane.enter(shared, self.batch.drain(..chunk));
+            lane.pump(shared).await;
+            return;
+        }
+    }
+
+    /// Frames that go at once, so that congestion is looked at again before the rest.
+    fn chunk(&self) -> usize {
+        let mut bytes = 0;
+        let fits = |draft: &&Draft| {
+            bytes += draft.size();
+            bytes <= BYTES_PER_EVENT
+        };
+        self.batch
+            .iter()
+            .take(MESSAGES_PER_EVENT)
+            .take_while(fits)
+            .count()
+            .max(1)
+    }
+}

@@ -1,0 +1,175 @@
+//! What all handles of one plane share: the current router, the seats of subscribers, the publishers' lanes, limits.
+//!
+//! Holds state and answers questions about it; acts on its own never. The supervisor alone changes the router.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore, watch};
+
+use super::LiveConfig;
+use super::congestion::Congestion;
+use super::interest::Interest;
+use super::lane::{LANES, Lane};
+use super::router::{Gone, Link, Router, RouterLimits};
+use super::seat::Seat;
+use super::stats::Counters;
+
+/// Links beyond the subscribers': one for each lane, the supervisor's, the one that ends the router, and those that
+/// overlap while a subscriber changes over.
+const LINKS_OF_OUR_OWN: usize = LANES + 60;
+
+/// Which router is in use, and whether publishers may.
+#[derive(Clone)]
+pub(super) struct Current {
+    /// Counts routers from 1.
+    pub(super) generation: u64,
+    /// The newest generation whose router died, rather than being replaced in good order. 0: none.
+    pub(super) died: u64,
+    pub(super) phase: Phase,
+    /// None while there is none, and once the plane has stopped.
+    pub(super) router: Option<Arc<Router>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Subscribers are being linked to the current router; publishers wait.
+    Relinking,
+    Open,
+    Stopped,
+}
+
+pub(super) struct Shared {
+    pub(super) config: LiveConfig,
+    pub(super) counters: Arc<Counters>,
+    pub(super) current: watch::Sender<Current>,
+    pub(super) congestion: Congestion,
+    pub(super) lanes: Vec<tokio::sync::Mutex<Lane>>,
+    /// One permit for each subscriber with a link.
+    pub(super) link_permits: Arc<Semaphore>,
+    pub(super) runtime: Handle,
+    pub(super) orders: Arc<Orders>,
+    /// Bytes given to routers since the start; a frame's position is this sum at its sending.
+    sent: AtomicU64,
+    seats: Mutex<HashMap<u64, Arc<Seat>>>,
+    interest: RwLock<Interest>,
+    ids: AtomicU64,
+}
+
+/// What handles ask of the supervisor. Outlives them, so that it can be told that they are gone.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    pub(super) rotate: Notify,
+    pub(super) sweep: Notify,
+    pub(super) stop: Notify,
+}
+
+impl Shared {
+    pub(super) fn new(
+        config: LiveConfig,
+        counters: Arc<Counters>,
+        orders: Arc<Orders>,
+        router: Arc<Router>,
+        runtime: Handle,
+    ) -> Self {
+        let current = Current {
+            generation: 1,
+            died: 0,
+            phase: Phase::Open,
+            router: Some(router),
+        };
+        Self {
+            congestion: Congestion::new(config.patience, Arc::clone(&counters)),
+            counters,
+            current: watch::Sender::new(current),
+            lanes: (0..LANES)
+                .map(|n| tokio::sync::Mutex::new(Lane::new(n)))
+                .collect(),
+            link_permits: Arc::new(Semaphore::new(config.max_links)),
+            runtime,
+            orders,
+            sent: AtomicU64::new(0),
+            seats: Mutex::default(),
+            interest: RwLock::default(),
+            ids: AtomicU64::new(0),
+            config,
+        }
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Reserves positions for `bytes` more; returns the first.
+    pub(super) fn advance(&self, bytes: u64) -> u64 {
+        self.sent.fetch_add(bytes, Ordering::Relaxed)
+    }
+
+    /// Bytes sent since `position`.
+    pub(super) fn sent_since(&self, position: u64) -> u64 {
+        self.sent.load(Ordering::Relaxed).saturating_sub(position)
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.current.borrow().phase == Phase::Stopped
+    }
+
+    /// Opens a link to the router of `generation`, unless it dies meanwhile.
+    pub(super) async fn open_link(
+        &self,
+        generation: u64,
+        router: &Arc<Router>,
+    ) -> Result<Link, Gone> {
+        let mut changes = self.current.subscribe();
+        tokio::select! {
+            link = Link::open(router) => link,
+            _ = changes.wait_for(|now| now.died >= generation || now.phase == Phase::Stopped) => Err(Gone),
+        }
+    }
+
+    /// Puts a subscriber under the supervisor's care. From here on a router that dies is replaced for it too.
+    pub(super) fn register(&self, seat: &Arc<Seat>) {
+        self.seats_locked().insert(seat.id(), Arc::clone(seat));
+    }
+
+    pub(super) fn unregister(&self, seat: &Seat) {
+        self.seats_locked().remove(&seat.id());
+    }
+
+    pub(super) fn seats(&self) -> Vec<Arc<Seat>> {
+        self.seats_locked().values().cloned().collect()
+    }
+
+    pub(super) fn interest(&self) -> RwLockReadGuard<'_, Interest> {
+        self.interest.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn interest_mut(&self) -> RwLockWriteGuard<'_, Interest> {
+        self.interest
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seats_locked(&self) -> MutexGuard<'_, HashMap<u64, Arc<Seat>>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.orders.stop.notify_one();
+    }
+}
+
+pub(super) fn router_limits(config: &LiveConfig) -> RouterLimits {
+    RouterLimits {
+        links: config
+            .max_links
+            .saturating_mul(2)
+            .saturating_add(LINKS_OF_OUR_OWN),
+        segment_bytes: config.segment_bytes,
+        segments: config.segments,
+    }
+}

@@ -1,0 +1,416 @@
+//! The receiving end: one link to the router, opened at the first subscription and replaced without a word.
+//!
+//! **Replacement.** The supervisor leaves a new, subscribed link in the subscriber's seat. If the old router died, its
+//! link is read to the end and the new one takes over. If the router is being replaced in good order, the old link is
+//! read until it has nothing left (publishers have moved on, so that comes to an end), and only then the new one,
+//! which keeps each publisher's order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::attachment::{Attachment, Heard};
+use super::router::{Gone, Notice};
+use super::seat::{Replacement, Seat};
+use super::shared::Shared;
+
+/// Frames taken from the link ahead of the session, so that the router can refill while the session works.
+const READ_AHEAD: usize = 512;
+
+/// What [`Subscriber::recv`] has to say beside the frames.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Messages jumped over since the last call because this subscriber lagged; summed over overlapping filters.
+    pub missed: u64,
+    /// It held up publishers of reliable frames for longer than the plane's patience: disconnect it (0x97).
+    pub too_slow: bool,
+}
+
+/// Receives what is published under its filters, each frame once however many of them match.
+///
+/// Costs next to nothing before the first subscription and after the last was dropped.
+pub struct Subscriber {
+    shared: Arc<Shared>,
+    seat: Arc<Seat>,
+    current: Option<Attachment>,
+    /// Where to go once the current router has nothing left for us.
+    next: Option<Changeover>,
+    /// Taken from the link, not yet handed out.
+    ready: VecDeque<Bytes>,
+    /// The newest router that this subscriber tried to link to by itself; 0 while it has no subscription.
+    tried: u64,
+    /// Jumped over on links that are gone.
+    unreported: u64,
+    permit: Option<OwnedSemaphorePermit>,
+    congested: bool,
+    behind: bool,
+}
+
+struct Changeover {
+    replacement: Replacement,
+    /// Nothing has come from the old router since the last pong.
+    quiet: bool,
+}
+
+impl Subscriber {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let seat = Arc::new(Seat::new(shared.next_id()));
+        Self {
+            shared,
+            seat,
+            current: None,
+            next: None,
+            ready: VecDeque::new(),
+            tried: 0,
+            unreported: 0,
+            permit: None,
+            congested: false,
+            behind: false,
+        }
+    }
+
+    /// Subscribes. When it returns, everything flushed later by any publisher will be received. A filter that is
+    /// subscribed already stays as it is. The filter must be valid (MQTT 5.0, section 4.7.1). If the future is
+    /// dropped, the filter may or may not be subscribed; call again or unsubscribe.
+    pub async fn subscribe(&mut self, filter: &str) {
+        if self.permit.is_none() {
+            // Subscribers beyond the configured number wait here for others to leave.
+            self.permit = Arc::clone(&self.shared.link_permits)
+                .acquire_owned()
+                .await
+                .ok();
+        }
+        self.want(filter);
+        while !self.shared.stopped() {
+            self.attach().await;
+            if self.subscribe_on_newest(filter).await == Ok(true) {
+                return;
+            }
+        }
+    }
+
+    /// Drops a subscription; frames of it that are still on their way are dropped too.
+    #[expect(
+        clippy::unused_async,
+        reason = "room for an answer from the router, as subscribe has"
+    )]
+    pub async fn unsubscribe(&mut self, filter: &str) {
+        let empty = {
+            let mut filters = self.seat.filters();
+            let Some(at) = filters.iter().position(|wanted| wanted == filter) else {
+                return;
+            };
+            filters.swap_remove(at);
+            filters.is_empty()
+        };
+        // A failure means that the router is gone; the link that replaces this one will not have the filter.
+        for attachment in self.current.iter_mut().chain(
+            self.next
+                .iter_mut()
+                .map(|next| &mut next.replacement.attachment),
+        ) {
+            attachment.drop_filter(filter).ok();
+        }
+        self.shared.interest_mut().remove(filter);
+        if empty {
+            self.detach();
+        }
+    }
+
+    /// Waits for at least one frame, or news about slowness, then appends to `out` what is there, at most `max`
+    /// frames. Cancel-safe: if the future is dropped, nothing is lost. Pends for ever while nothing is subscribed.
+    pub async fn recv(&mut self, out: &mut Vec<Bytes>, max: usize) -> Received {
+        tokio::task::coop::consume_budget().await;
+        loop {
+            self.take_in();
+            let too_slow = self.seat.take_too_slow();
+            if too_slow || !self.ready.is_empty() {
+                return self.hand_out(out, max, too_slow);
+            }
+            let Some(current) = &mut self.current else {
+                self.seat.changed().await;
+                self.adopt();
+                continue;
+            };
+            tokio::select! {
+                notice = current.link.next() => self.read(notice),
+                () = self.seat.changed() => self.adopt(),
+            }
+        }
+    }
+
+    /// Says whether the session behind this subscriber is unable to take more. While it is, publishers of reliable
+    /// frames that match its filters wait.
+    pub fn set_congested(&mut self, congested: bool) {
+        self.congested = congested;
+        self.mark();
+    }
+
+    fn hand_out(&mut self, out: &mut Vec<Bytes>, max: usize, too_slow: bool) -> Received {
+        let count = self.ready.len().min(max);
+        out.extend(self.ready.drain(..count));
+        let counters = &self.shared.counters;
+        counters.delivered.add(count as u64);
+        let mut missed = std::mem::take(&mut self.unreported);
+        if let Some(current) = &mut self.current {
+            missed += current.subscriptions.take_missed();
+            counters
+                .overlaps_forgotten
+                .add(current.subscriptions.take_forgotten());
+        }
+        counters.missed.add(missed);
+        Received { missed, too_slow }
+    }
+
+    /// Takes from the link what is there, up to the read-ahead.
+    fn take_in(&mut self) {
+        let mut caught_up = false;
+        while self.ready.len() < READ_AHEAD && !caught_up {
+            match self
+                .current
+                .as_mut()
+                .and_then(|current| current.link.take_now())
+            {
+                Some(notice) => self.read(notice),
+                None => caught_up = true,
+            }
+        }
+        if self.behind && (caught_up || self.lag() < self.shared.config.log_bytes() / 4) {
+            self.behind = false;
+            self.mark();
+        }
+    }
+
+    fn read(&mut self, notice: Result<Notice, Gone>) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        match notice.and_then(|notice| current.read(notice, &mut self.ready)) {
+            Ok(Heard::Message) => self.unsettle(),
+            Ok(Heard::Backlog) => {
+                self.unsettle();
+                if !self.behind && self.lag() > self.shared.config.log_bytes() / 2 {
+                    self.behind = true;
+                    self.mark();
+                }
+            }
+            Ok(Heard::Pong) => self.settle(),
+            Ok(Heard::Other) => {}
+            Err(Gone) => {
+                self.change_over();
+                self.adopt();
+            }
+        }
+    }
+
+    /// Bytes that were published after the newest message taken in: at least what the router still has for us.
+    fn lag(&self) -> u64 {
+        let newest = self
+            .current
+            .as_ref()
+            .and_then(|current| current.subscriptions.newest());
+        newest.map_or(0, |position| self.shared.sent_since(position))
+    }
+
+    fn mark(&self) {
+        if self.congested || self.behind {
+            self.shared.congestion.enter(&self.seat);
+        } else {
+            self.shared.congestion.leave(&self.seat);
+        }
+    }
+}
+
+/// Getting a link, and changing over to a newer one.
+impl Subscriber {
+    /// Enters the filter for this subscriber, whatever link it has or will have.
+    fn want(&self, filter: &str) {
+        {
+            let mut filters = self.seat.filters();
+            if filters.iter().any(|wanted| wanted == filter) {
+                return;
+            }
+            filters.push(filter.to_owned());
+        }
+        self.shared.interest_mut().add(filter);
+        self.shared.register(&self.seat);
+    }
+
+    /// Makes sure of a link to the current router. The first one this subscriber opens itself. Its seat was registered
+    /// before it looks up the current router, so if that one dies the supervisor cannot overlook the seat: every
+    /// later link is waited for.
+    async fn attach(&mut self) {
+        while !self.shared.stopped() {
+            let now = self.shared.current.borrow().clone();
+            if self
+                .newest()
+                .is_some_and(|attachment| attachment.generation == now.generation)
+            {
+                return;
+            }
+            if let (0, Some(router)) = (self.tried, now.router) {
+                self.tried = now.generation;
+                if let Ok(link) = self.shared.open_link(now.generation, &router).await {
+                    self.current = Some(Attachment::new(now.generation, link));
+                    continue;
+                }
+            }
+            self.seat.changed().await;
+            self.adopt();
+        }
+    }
+
+    /// Subscribes on the newest link and waits for the router's word. True if that is the current router still: then
+    /// it is the one that later publishes go to, or else its successor, which is given the filter before they do.
+    async fn subscribe_on_newest(&mut self, filter: &str) -> Result<bool, Gone> {
+        let asked = match self.newest() {
+            Some(newest) => newest.ask_for(filter),
+            None => return Err(Gone),
+        };
+        if asked.is_err() {
+            self.newest_is_gone();
+            return Err(Gone);
+        }
+        loop {
+            let Some(newest) = self.newest() else {
+                return Err(Gone);
+            };
+            if newest.subscriptions.confirmed(filter) {
+                let generation = newest.generation;
+                return Ok(generation == self.shared.current.borrow().generation);
+            }
+            let notice = newest.link.next().await;
+            match &mut self.next {
+                None => self.read(notice),
+                Some(Changeover {
+                    replacement: Replacement { attachment, early },
+                    ..
+                }) => {
+                    if notice
+                        .and_then(|notice| attachment.read(notice, early))
+                        .is_err()
+                    {
+                        self.next = None;
+                    }
+                }
+            }
+        }
+    }
+
+    fn newest(&mut self) -> Option<&mut Attachment> {
+        match &mut self.next {
+            Some(next) => Some(&mut next.replacement.attachment),
+            None => self.current.as_mut(),
+        }
+    }
+
+    fn newest_is_gone(&mut self) {
+        if self.next.take().is_none() {
+            self.read(Err(Gone));
+        }
+    }
+
+    /// Takes the link that the supervisor may have left.
+    fn adopt(&mut self) {
+        let Some(mut replacement) = self.seat.take_replacement() else {
+            return;
+        };
+        let generation = replacement.attachment.generation;
+        let wanted = self.seat.filters().clone();
+        if wanted.is_empty()
+            || self
+                .newest()
+                .is_some_and(|newest| newest.generation >= generation)
+        {
+            return; // it came too late, or we were faster
+        }
+        // A failure shows again at the first read of this link.
+        replacement.attachment.reconcile(&wanted).ok();
+        let alive = self
+            .current
+            .as_mut()
+            .is_some_and(|current| current.link.ping().is_ok());
+        self.next = Some(Changeover {
+            replacement,
+            quiet: false,
+        });
+        if !alive {
+            self.drain_dead_link();
+        }
+    }
+
+    /// Reads what a dead router had already given us, then changes over.
+    fn drain_dead_link(&mut self) {
+        while let Some(current) = &mut self.current {
+            match current.link.take_now() {
+                Some(Ok(notice)) => {
+                    current.read(notice, &mut self.ready).ok();
+                }
+                _ => break,
+            }
+        }
+        self.change_over();
+    }
+
+    fn unsettle(&mut self) {
+        if let Some(next) = &mut self.next {
+            next.quiet = false;
+        }
+    }
+
+    /// A pong from the old router. With nothing between two of them it has nothing left: publishers moved on before
+    /// the first ping, and a link that answers a ping is read from all its logs in the same turn.
+    fn settle(&mut self) {
+        let Some(next) = &mut self.next else { return };
+        if next.quiet {
+            self.change_over();
+        } else {
+            next.quiet = true;
+            if self
+                .current
+                .as_mut()
+                .is_some_and(|current| current.link.ping().is_err())
+            {
+                self.change_over();
+            }
+        }
+    }
+
+    /// Gives up the current link for the next, if there is one.
+    fn change_over(&mut self) {
+        if let Some(mut old) = self.current.take() {
+            // Gaps seen on the old link are reported as if the new one had seen them.
+            let missed = old.subscriptions.take_missed();
+            let forgotten = old.subscriptions.take_forgotten();
+            self.shared.counters.overlaps_forgotten.add(forgotten);
+            self.unreported += missed;
+        }
+        if let Some(next) = self.next.take() {
+            self.ready.extend(next.replacement.early);
+            self.current = Some(next.replacement.attachment);
+        }
+    }
+
+    /// Gives everything back; what was taken in already can still be received.
+    fn detach(&mut self) {
+        self.change_over();
+        (self.current, self.next, self.permit, self.tried) = (None, None, None, 0);
+        self.shared.unregister(&self.seat);
+        drop(self.seat.take_replacement());
+        self.behind = false;
+        self.mark();
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.shared.unregister(&self.seat);
+        self.shared.congestion.leave(&self.seat);
+        let mut interest = self.shared.interest_mut();
+        for filter in self.seat.filters().drain(..) {
+            interest.remove(&filter);
+        }
+    }
+}

@@ -1,0 +1,528 @@
+//! Scenarios over the whole plane. They wait for frames and counters, never for time.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+
+fn plane() -> Plane {
+    Plane::start(LiveConfig::default()).unwrap()
+}
+
+async fn publish(publisher: &mut Publisher, topic: &str, frame: &str) {
+    publisher.push(topic, Bytes::copy_from_slice(frame.as_bytes()));
+    publisher.flush().await;
+}
+
+async fn receive(subscriber: &mut Subscriber) -> String {
+    let mut out = Vec::new();
+    let received = subscriber.recv(&mut out, 1).await;
+    assert_eq!(received, Received::default());
+    String::from_utf8(out.remove(0).to_vec()).unwrap()
+}
+
+async fn subscribed(plane: &Plane, filters: &[&str]) -> Subscriber {
+    let mut subscriber = plane.subscriber();
+    for filter in filters {
+        subscriber.subscribe(filter).await;
+    }
+    subscriber
+}
+
+fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+fn number(n: usize) -> Bytes {
+    Bytes::copy_from_slice(&n.to_be_bytes())
+}
+
+fn numbers(frames: &[Bytes]) -> Vec<usize> {
+    frames
+        .iter()
+        .map(|frame| usize::from_be_bytes(frame[..].try_into().unwrap()))
+        .collect()
+}
+
+/// Routers seen dead by the supervisor so far; waits until it has replaced that many and publishers may go on.
+async fn replaced(plane: &Plane, routers: u64) {
+    let mut changes = plane.shared.current.subscribe();
+    changes
+        .wait_for(|current| current.generation > routers && current.phase == Phase::Open)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_reaches_every_subscriber_of_its_topic_and_no_other() {
+    let plane = plane();
+    let mut exact = subscribed(&plane, &["a/b"]).await;
+    let mut single = subscribed(&plane, &["a/+"]).await;
+    let mut multi = subscribed(&plane, &["#"]).await;
+    let mut other = subscribed(&plane, &["a/c"]).await;
+    let mut publisher = plane.publisher();
+    publish(&mut publisher, "a/b", "one").await;
+    publish(&mut publisher, "a/c", "two").await;
+    assert_eq!(receive(&mut exact).await, "one");
+    assert_eq!(receive(&mut single).await, "one");
+    assert_eq!(receive(&mut single).await, "two");
+    assert_eq!(receive(&mut multi).await, "one");
+    assert_eq!(receive(&mut multi).await, "two");
+    assert_eq!(receive(&mut other).await, "two");
+    let stats = plane.stats();
+    assert_eq!(
+        (
+            stats.published,
+            stats.delivered,
+            stats.missed,
+            stats.filters
+        ),
+        (2, 6, 0, 4)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn overlapping_filters_hand_a_frame_over_once() {
+    let plane = plane();
+    let mut subscriber = subscribed(&plane, &["a/b", "a/+", "#", "c/#"]).await;
+    let mut publisher = plane.publisher();
+    let topics = ["a/b", "a/x", "c/d", "z", "a/b"];
+    for round in 0..500 {
+        for (n, topic) in topics.iter().enumerate() {
+            publisher.push(topic, number(round * topics.len() + n));
+        }
+        publisher.flush().await;
+    }
+    let (mut out, expected) = (Vec::new(), 500 * topics.len());
+    while out.len() < expected {
+        assert_eq!(subscriber.recv(&mut out, 64).await, Received::default());
+    }
+    let distinct: HashSet<_> = numbers(&out).into_iter().collect();
+    assert_eq!((out.len(), distinct.len()), (expected, expected));
+    publish(&mut publisher, "z", "end").await;
+    assert_eq!(receive(&mut subscriber).await, "end");
+    assert_eq!(plane.stats().overlaps_forgotten, 0);
+}
+
+#[tokio::test]
+async fn a_leading_wildcard_leaves_dollar_topics_alone() {
+    let plane = plane();
+    let mut wild = subscribed(&plane, &["#", "+/x"]).await;
+    let mut system = subscribed(&plane, &["$SYS/#"]).await;
+    let mut publisher = plane.publisher();
+    publish(&mut publisher, "$SYS/x", "system").await;
+    publish(&mut publisher, "a/x", "ordinary").await;
+    assert_eq!(receive(&mut wild).await, "ordinary");
+    assert_eq!(receive(&mut system).await, "system");
+}
+
+#[tokio::test]
+async fn topics_may_begin_with_any_character() {
+    let plane = plane();
+    let mut subscriber = subscribed(&plane, &["é/+", "/", "日本/#"]).await;
+    let mut publisher = plane.publisher();
+    for topic in ["é/ü", "/", "日本", "日本/語"] {
+        publish(&mut publisher, topic, topic).await;
+        assert_eq!(receive(&mut subscriber).await, topic);
+    }
+    assert_eq!(plane.stats().routers_died, 0);
+}
+
+#[tokio::test]
+async fn empty_frames_are_frames() {
+    let plane = plane();
+    let mut subscriber = subscribed(&plane, &["a"]).await;
+    publish(&mut plane.publisher(), "a", "").await;
+    assert_eq!(receive(&mut subscriber).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_flushed_after_subscribe_returned_is_received() {
+    let plane = plane();
+    let mut keeper = subscribed(&plane, &["t/#"]).await;
+    let mut publisher = plane.publisher();
+    for n in 0..1000 {
+        let topic = format!("t/{}", n % 50);
+        let mut subscriber = subscribed(&plane, &[&topic]).await;
+        publish(&mut publisher, &topic, &n.to_string()).await;
+        assert_eq!(receive(&mut subscriber).await, n.to_string());
+        assert_eq!(receive(&mut keeper).await, n.to_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_comes_after_unsubscribe() {
+    let plane = plane();
+    let mut subscriber = subscribed(&plane, &["a", "b"]).await;
+    let mut publisher = plane.publisher();
+    subscriber.unsubscribe("a").await;
+    publish(&mut publisher, "a", "unwanted").await;
+    publish(&mut publisher, "b", "wanted").await;
+    assert_eq!(receive(&mut subscriber).await, "wanted");
+    subscriber.subscribe("a").await;
+    publish(&mut publisher, "a", "again").await;
+    assert_eq!(receive(&mut subscriber).await, "again");
+    assert_eq!(plane.stats().unwanted, 1);
+}
+
+async fn flat_out(config: LiveConfig, reliable: bool) -> (Vec<usize>, u64) {
+    const FRAMES: usize = 100_000;
+    let plane = Plane::start(config).unwrap();
+    let mut subscriber = subscribed(&plane, &["flat/out"]).await;
+    let mut publisher = plane.publisher();
+    let reader = tokio::spawn(async move {
+        let (mut out, mut missed) = (Vec::new(), 0);
+        while out
+            .last()
+            .is_none_or(|last| numbers(std::slice::from_ref(last)) != [FRAMES - 1])
+        {
+            missed += subscriber.recv(&mut out, 100).await.missed;
+        }
+        (numbers(&out), missed)
+    });
+    for n in 0..FRAMES {
+        if reliable {
+            publisher.push_reliable("flat/out", number(n));
+        } else {
+            publisher.push("flat/out", number(n));
+        }
+        if publisher.len() == 50 {
+            publisher.flush().await;
+        }
+    }
+    let (numbers, missed) = reader.await.unwrap();
+    assert!(
+        numbers.is_sorted_by(|a, b| a < b),
+        "in order, without repeats"
+    );
+    assert_eq!(numbers.len() as u64 + missed, FRAMES as u64);
+    (numbers, missed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flat_out_every_frame_arrives_or_is_counted_as_missed() {
+    let small = LiveConfig {
+        segment_bytes: 16 * 1024,
+        segments: 2,
+        ..LiveConfig::default()
+    };
+    flat_out(small, false).await;
+    flat_out(LiveConfig::default(), false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flat_out_no_reliable_frame_is_missed() {
+    let (numbers, missed) = flat_out(LiveConfig::default(), true).await;
+    assert_eq!((numbers.len(), missed), (100_000, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_that_dies_in_a_quiet_moment_loses_nothing() {
+    let plane = plane();
+    let mut subscribers = Vec::new();
+    for n in 0..50 {
+        subscribers.push(subscribed(&plane, &["all", &format!("own/{n}")]).await);
+    }
+    let mut publisher = plane.publisher();
+    for round in 1..=5 {
+        plane.crash_router();
+        publish(&mut publisher, "all", &round.to_string()).await;
+        for (n, subscriber) in subscribers.iter_mut().enumerate() {
+            publish(&mut publisher, &format!("own/{n}"), "own").await;
+            assert_eq!(receive(subscriber).await, round.to_string());
+            assert_eq!(receive(subscriber).await, "own");
+        }
+    }
+    let stats = plane.stats();
+    assert_eq!(
+        (
+            stats.routers_died,
+            stats.routers_started,
+            stats.missed,
+            stats.lost
+        ),
+        (5, 6, 0, 0)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishing_goes_on_across_a_crash_under_load() {
+    let plane = plane();
+    let mut subscriber = subscribed(&plane, &["load/#"]).await;
+    let (done, mut finish) = tokio::sync::watch::channel(false);
+    let publishers: Vec<_> = (0..4)
+        .map(|p| {
+            let (mut publisher, finish) = (plane.publisher(), done.subscribe());
+            tokio::spawn(async move {
+                let mut n = 0;
+                while !*finish.borrow() {
+                    for _ in 0..20 {
+                        publisher.push_reliable(&format!("load/{p}"), number(n));
+                        n += 1;
+                    }
+                    publisher.flush().await;
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    let mut out = Vec::new();
+    for crashes in 1..=5 {
+        subscriber.recv(&mut out, 100).await;
+        plane.crash_router();
+        while plane.stats().routers_died < crashes
+            || plane.shared.current.borrow().phase != Phase::Open
+        {
+            subscriber.recv(&mut out, 100).await;
+        }
+    }
+    let reader = tokio::spawn(async move {
+        let mut out = Vec::new();
+        while out
+            .last()
+            .is_none_or(|last: &Bytes| &last[..] != b"the end")
+        {
+            subscriber.recv(&mut out, 100).await;
+        }
+    });
+    done.send_replace(true);
+    finish.mark_unchanged();
+    for publisher in publishers {
+        publisher.await.unwrap();
+    }
+    publish(&mut plane.publisher(), "load/end", "the end").await;
+    reader.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_after_both_sides_are_linked_again_all_arrive() {
+    let plane = plane();
+    let mut subscriber = subscribed(&plane, &["a"]).await;
+    let mut publisher = plane.publisher();
+    for round in 1..=10 {
+        for n in 0..1000 {
+            publisher.push("a", number(n));
+        }
+        publisher.flush().await;
+        plane.crash_router();
+        replaced(&plane, round).await;
+        let mut out = Vec::new();
+        publisher.push("a", number(usize::MAX));
+        for n in 0..1000 {
+            publisher.push("a", number(n));
+        }
+        publisher.flush().await;
+        let mut marks = 0;
+        while marks < 1001 {
+            out.clear();
+            subscriber.recv(&mut out, 100).await;
+            for n in numbers(&out) {
+                marks = if n == usize::MAX {
+                    1
+                } else if marks > 0 {
+                    marks + 1
+                } else {
+                    0
+                };
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_is_replaced_in_good_order_without_losing_a_frame() {
+    let config = LiveConfig {
+        topics_per_router: 500,
+        ..LiveConfig::default()
+    };
+    let plane = Plane::start(config).unwrap();
+    let mut subscriber = subscribed(&plane, &["many/#"]).await;
+    let mut publisher = plane.publisher();
+    let reader = tokio::spawn(async move {
+        let mut out = Vec::new();
+        while out.len() < 20_000 {
+            assert_eq!(subscriber.recv(&mut out, 100).await, Received::default());
+        }
+        numbers(&out)
+    });
+    for n in 0..20_000 {
+        publisher.push_reliable(&format!("many/{n}"), number(n));
+        if n % 20 == 0 {
+            publisher.flush().await;
+        }
+    }
+    publisher.flush().await;
+    assert_eq!(reader.await.unwrap(), (0..20_000).collect::<Vec<_>>());
+    let stats = plane.stats();
+    assert!(stats.routers_started > 1, "{stats:?}");
+    assert_eq!((stats.routers_died, stats.lost), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_subscribers_free_their_links_in_the_router() {
+    // The router refuses links beyond its limit, so this only ends if every slot is given back.
+    let plane = Plane::start(LiveConfig {
+        max_links: 1,
+        ..LiveConfig::default()
+    })
+    .unwrap();
+    let mut publisher = plane.publisher();
+    publish(&mut publisher, "a", "opens its lane").await;
+    let before = plane.stats().links_open;
+    for n in 0..300 {
+        let mut subscriber = subscribed(&plane, &["a", "b"]).await;
+        publish(&mut publisher, "a", &n.to_string()).await;
+        assert_eq!(receive(&mut subscriber).await, n.to_string());
+    }
+    let stats = plane.stats();
+    assert!(
+        stats.links_open <= before + 1,
+        "the lane's, the supervisor's: {stats:?}"
+    );
+    assert_eq!((stats.filters, stats.routers_started), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_unsubscribe_gives_the_link_back() {
+    let plane = plane();
+    let before = plane.stats().links_open;
+    let mut subscriber = subscribed(&plane, &["a"]).await;
+    assert_eq!(plane.stats().links_open, before + 1);
+    subscriber.unsubscribe("a").await;
+    assert_eq!(plane.stats().links_open, before);
+    assert!(poll_once(subscriber.recv(&mut Vec::new(), 1)).is_none());
+    subscriber.subscribe("a").await;
+    publish(&mut plane.publisher(), "a", "x").await;
+    assert_eq!(receive(&mut subscriber).await, "x");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receive_that_is_cancelled_loses_nothing() {
+    const FRAMES: usize = 20_000;
+    let plane = plane();
+    let mut subscriber = subscribed(&plane, &["a"]).await;
+    let mut publisher = plane.publisher();
+    let sender = tokio::spawn(async move {
+        for n in 0..FRAMES {
+            publisher.push_reliable("a", number(n));
+            if n % 7 == 0 {
+                publisher.flush().await;
+            }
+        }
+        publisher.flush().await;
+    });
+    let mut out = Vec::new();
+    while out.len() < FRAMES {
+        tokio::select! {
+            biased;
+            () = tokio::task::yield_now() => {}
+            _ = subscriber.recv(&mut out, 3) => {}
+        }
+        poll_once(subscriber.recv(&mut out, 3));
+    }
+    sender.await.unwrap();
+    assert_eq!(numbers(&out), (0..FRAMES).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_congested_subscriber_holds_back_reliable_frames_of_its_topics_only() {
+    let plane = plane();
+    let mut congested = subscribed(&plane, &["a/#"]).await;
+    let mut other = subscribed(&plane, &["b", "a/x"]).await;
+    congested.set_congested(true);
+    let mut publisher = plane.publisher();
+    publisher.push_reliable("b", Bytes::from_static(b"elsewhere"));
+    publisher.flush().await;
+    publish(&mut publisher, "a/x", "best effort").await;
+    assert_eq!(receive(&mut other).await, "elsewhere");
+    assert_eq!(receive(&mut other).await, "best effort");
+    publisher.push_reliable("a/x", Bytes::from_static(b"reliable"));
+    assert!(poll_once(publisher.flush()).is_none());
+    assert_eq!(publisher.len(), 1, "a cancelled flush keeps its frames");
+    let flush = tokio::spawn(async move { publisher.flush().await });
+    congested.set_congested(false);
+    flush.await.unwrap();
+    assert_eq!(receive(&mut other).await, "reliable");
+}
+
+#[tokio::test]
+async fn a_subscriber_congested_beyond_patience_is_told_and_left_behind() {
+    let plane = Plane::start(LiveConfig {
+        patience: Duration::ZERO,
+        ..LiveConfig::default()
+    })
+    .unwrap();
+    let mut slow = subscribed(&plane, &["a"]).await;
+    slow.set_congested(true);
+    let mut publisher = plane.publisher();
+    publisher.push_reliable("a", Bytes::from_static(b"x"));
+    publisher.flush().await;
+    assert!(slow.recv(&mut Vec::new(), 1).await.too_slow);
+    assert_eq!(plane.stats().too_slow, 1);
+}
+
+#[tokio::test]
+async fn a_dropped_subscriber_holds_nobody_back() {
+    let plane = plane();
+    let mut slow = subscribed(&plane, &["a"]).await;
+    slow.set_congested(true);
+    drop(slow);
+    let mut publisher = plane.publisher();
+    publisher.push_reliable("a", Bytes::from_static(b"x"));
+    publisher.flush().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_thread_publishes_by_blocking() {
+    let plane = plane();
+    let mut subscriber = subscribed(&plane, &["a"]).await;
+    let mut publisher = plane.publisher();
+    let thread = std::thread::spawn(move || {
+        for n in 0..100 {
+            publisher.push("a", number(n));
+            publisher.flush_blocking();
+        }
+    });
+    let mut out = Vec::new();
+    while out.len() < 100 {
+        subscriber.recv(&mut out, 10).await;
+    }
+    thread.join().unwrap();
+    assert_eq!(numbers(&out), (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn nothing_hangs_on_a_plane_that_was_shut_down() {
+    let plane = plane();
+    let mut publisher = plane.publisher();
+    let mut subscriber = subscribed(&plane, &["a"]).await;
+    plane.shutdown().await;
+    publish(&mut publisher, "a", "x").await;
+    subscriber.subscribe("b").await;
+    subscriber.unsubscribe("a").await;
+}
+
+#[tokio::test]
+async fn limits_that_cannot_work_are_refused() {
+    let refused = Plane::start(LiveConfig {
+        segment_bytes: 10,
+        ..LiveConfig::default()
+    })
+    .err();
+    assert_eq!(
+        refused,
+        Some(LiveError::TooSmall {
+            key: "segment_bytes",
+            value: 10,
+            least: 1024
+        })
+    );
+}
