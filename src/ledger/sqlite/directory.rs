@@ -90,7 +90,7 @@ fn parent(dir: &Path) -> &Path {
 fn refused(path: &Path, error: io::Error) -> StoreError {
     match error.kind() {
         ErrorKind::NotADirectory => StoreError::NotADirectory {
-            path: self::parent(path).into(),
+            path: file_in_the_way(path).into(),
         },
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full { path: path.into() },
         _ => StoreError::NotWritable {
@@ -98,4 +98,10 @@ fn refused(path: &Path, error: io::Error) -> StoreError {
             source: Arc::new(error),
         },
     }
+}
+
+/// The ancestor that should be a directory and is none.
+fn file_in_the_way(path: &Path) -> &Path {
+    let mut ancestors = path.ancestors().skip(1);
+    ancestors.find(|ancestor| ancestor.exists()).unwrap_or(path)
 }
