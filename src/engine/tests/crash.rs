@@ -116,7 +116,7 @@ fn a_crash_anywhere_changes_nothing_in_the_end() {
             1
         );
         assert_eq!(world.retained("blackboard/state/gone"), None);
-        assert_eq!(world.view("plain").worker.is_some(), true);
+        assert!(world.view("plain").worker.is_some());
         world.check();
     }
 }
