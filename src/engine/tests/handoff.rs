@@ -22,8 +22,11 @@ fn a_task_goes_to_a_capable_worker_and_its_result_comes_back() {
         "boss",
         json!({ "id": "t", "type": "draft", "payload": { "b": 1.10, "a": null }, "correlationId": "c" }),
     );
-    let sent = &world.directed[1];
-    assert_eq!(sent.to, agent("w"));
+    let sent = world
+        .directed
+        .iter()
+        .find(|directed| directed.to == agent("w"))
+        .unwrap();
     assert_eq!(sent.topic.format(ROOT), "rooms/r/handoff/work/draft");
     let assignment: Assignment = parse(&sent.payload);
     assert_eq!(assignment.payload.unwrap().text(), r#"{"a":null,"b":1.1}"#);
