@@ -357,12 +357,6 @@ impl Outbound {
         self.flights.insert(packet_id, Flight::Released { seq });
         exits.output.ack(PUBREL, packet_id, None);
     }
-
-    /// Deliveries that are not fully acknowledged.
-    #[cfg(test)]
-    pub(super) fn in_flight(&self) -> usize {
-        self.flights.len()
-    }
 }
 
 /// An idle session holds no queue memory.
