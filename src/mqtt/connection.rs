@@ -3,6 +3,7 @@
 //! It waits in one place, for whatever comes first, so that nothing that is slow (the client, the desk, the live plane) keeps the
 //! others waiting; what the session cannot take at the moment is left unread.
 
+use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
@@ -105,7 +105,6 @@ where
         loop {
             self.session.settle_round();
             self.take_steps();
-            self.ask();
             if self.input.is_empty() || !self.session.may_read() {
                 break;
             }
@@ -119,34 +118,18 @@ where
         if self.input.is_empty() {
             self.input = BytesMut::new();
         }
-        self.ask();
     }
 
-    /// Passes requests to the queue as far as the live plane has done its part.
+    /// Asks the desk as far as the live plane has done its part.
     fn take_steps(&mut self) {
         let session = &mut self.session;
         while let Some(Step::Ask(_)) = session.subscribing.steps.front() {
             if let Some(Step::Ask(request)) = session.subscribing.steps.pop_front() {
-                session.exits.requests.push_back(request);
+                session.exits.ask(*request);
             }
         }
         if session.subscribing.steps.is_empty() {
             session.subscribing.steps.shrink_to_fit();
-        }
-    }
-
-    /// Gives the desk's channel what it has room for.
-    fn ask(&mut self) {
-        let session = &mut self.session;
-        while let Some(request) = session.exits.requests.pop_front() {
-            match session.door.desk.try_send(request) {
-                Ok(()) => {}
-                Err(TrySendError::Full(request)) => {
-                    session.exits.requests.push_front(request);
-                    return;
-                }
-                Err(TrySendError::Closed(_)) => session.refuse(Reason::ShuttingDown),
-            }
         }
     }
 
@@ -158,7 +141,7 @@ where
             .is_some_and(|live| !live.is_empty());
         let wants_input = !publishing && self.session.may_read();
         let session = &mut self.session;
-        let requests = &mut session.exits.requests;
+        let waiting = &mut session.exits.waiting;
         let io = poll_fn(|cx| {
             let output = &mut session.exits.output;
             if let Poll::Ready(event) =
@@ -181,19 +164,20 @@ where
             session.subscribing.steps.front(),
             &mut self.frames,
         );
-        let io_or_live = async {
+        // In no fixed order, so that neither a client, nor the desk, nor the live plane can starve the others.
+        let anyone = async {
             tokio::select! {
                 event = io => event,
                 event = live => event,
+                response = self.responses.recv() => Event::Response(response),
             }
         };
         tokio::select! {
             biased;
             () = stopped(&mut self.stop) => Event::Stop,
-            response = self.responses.recv() => Event::Response(response),
-            asked = ask_one(&session.door.desk, requests) => Event::Asked(asked),
+            asked = ask_one(&session.exits.desk, waiting) => Event::Asked(asked),
             () = flush(session.publisher.as_mut()) => Event::Flushed,
-            event = io_or_live => event,
+            event = anyone => event,
             () = timer => Event::KeepAlive,
         }
     }
@@ -221,8 +205,9 @@ where
             Event::Frames(received) => {
                 // A response that was sent before a broadcast is seen before it: the snapshot before its successors.
                 self.drain_responses();
-                let bytes = self.frames.iter().map(Bytes::len).sum();
-                self.session.exits.output.reserve(bytes);
+                let bytes: usize = self.frames.iter().map(Bytes::len).sum();
+                let most = self.session.door.config.write_high_water_bytes;
+                self.session.exits.output.reserve(bytes.min(most));
                 self.session.on_frames(&mut self.frames, received);
                 if self.frames.capacity() > FRAMES / 8 {
                     self.frames = Vec::new();
@@ -283,8 +268,8 @@ where
             publish_will,
             expiry,
         };
-        for request in session.exits.requests.drain(..).chain([last]) {
-            if session.door.desk.send(request).await.is_err() {
+        for request in session.exits.waiting.drain(..).chain([last]) {
+            if session.exits.desk.send(request).await.is_err() {
                 break;
             }
         }
@@ -332,17 +317,14 @@ async fn flush<L: Publisher>(publisher: Option<&mut L>) {
 }
 
 /// Waits for a place in the desk's channel, for the oldest request.
-async fn ask_one(
-    desk: &mpsc::Sender<Request>,
-    requests: &mut std::collections::VecDeque<Request>,
-) -> bool {
-    if requests.is_empty() {
+async fn ask_one(desk: &mpsc::Sender<Request>, waiting: &mut VecDeque<Request>) -> bool {
+    if waiting.is_empty() {
         return pending().await;
     }
     let Ok(place) = desk.reserve().await else {
         return false;
     };
-    if let Some(request) = requests.pop_front() {
+    if let Some(request) = waiting.pop_front() {
         place.send(request);
     }
     true

@@ -237,7 +237,7 @@ where
         let config = &self.door.config;
         let client = &connect.client;
         debug!(client = %client.id, v5 = client.v5, resumed = opened.session_present, "connected");
-        let mut exits = Exits::new(id, Arc::clone(&self.door.metrics));
+        let mut exits = Exits::new(id, self.door.desk.clone(), Arc::clone(&self.door.metrics));
         connect.accept(config, opened.session_present, &mut exits.output);
         let outbound = Outbound::new(
             config,

@@ -159,21 +159,3 @@ async fn a_retained_snapshot_is_whole_and_never_overtaken() {
     last.sort_unstable();
     assert_eq!(last, [50, 51]);
 }
-
-#[tokio::test]
-async fn packet_ids_in_flight_are_not_given_twice() {
-    let mut world = World::new();
-    let (mut client, desk) = world.client5("me").await;
-    say(&desk, delivery(5, None, 2, message("a", 2, b"stays")));
-    assert_eq!(client.recv().await.delivered().id, Some(1));
-    for seq in 0..70_000u32 {
-        say(
-            &desk,
-            delivery(u64::from(seq) + 6, None, 1, message("a", 1, b"")),
-        );
-        let id = client.recv().await.delivered().id.unwrap();
-        assert_ne!(id, 1);
-        client.send(&packet(0x40, &[&id.to_be_bytes()])).await;
-        acknowledged(&mut world).await;
-    }
-}
