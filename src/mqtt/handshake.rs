@@ -303,7 +303,11 @@ impl Connect {
     /// The refusal of a client that could have been let in, had all been well on our side.
     pub(super) fn turn_away(&self, reason: Reason) -> Refusal {
         if self.client.v5 {
-            Refusal::V5(reason)
+            // CONNACK's list of reasons (MQTT 5 section 3.2.2.2) knows neither of the two.
+            Refusal::V5(match reason {
+                Reason::ShuttingDown | Reason::TakenOver => Reason::ServerUnavailable,
+                other => other,
+            })
         } else {
             Refusal::V4(UNAVAILABLE)
         }

@@ -29,7 +29,7 @@ pub(super) enum Step {
     /// Unsubscribe there.
     Close(Arc<str>),
     /// Then ask the desk.
-    Ask(Request),
+    Ask(Box<Request>),
 }
 
 /// What was asked and not answered yet.
@@ -89,11 +89,11 @@ impl<P: Plane> Session<P> {
         }
         self.subscribing
             .steps
-            .push_back(Step::Ask(Request::Subscribe {
+            .push_back(Step::Ask(Box::new(Request::Subscribe {
                 connection: self.exits.connection,
                 packet_id: packet.packet_id,
                 subscriptions,
-            }));
+            })));
         self.subscribing
             .awaited
             .push_back(Awaited::Suback(packet.packet_id, asked));
@@ -171,11 +171,11 @@ impl<P: Plane> Session<P> {
         }
         self.subscribing
             .steps
-            .push_back(Step::Ask(Request::Unsubscribe {
+            .push_back(Step::Ask(Box::new(Request::Unsubscribe {
                 connection: self.exits.connection,
                 packet_id,
                 filters,
-            }));
+            })));
         self.subscribing
             .awaited
             .push_back(Awaited::Unsuback(packet_id, asked));
