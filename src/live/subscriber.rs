@@ -227,7 +227,7 @@ impl Subscriber {
             Ok(Heard::Pong) => self.answered(),
             Ok(Heard::Other) => {}
             Err(Gone) => {
-                self.change_over();
+                self.drain_dead_link();
                 self.adopt();
             }
         }

@@ -13,12 +13,15 @@ use super::seat::Seat;
 /// A filter is looked at each time that this fraction of the tolerated lag has been sent to it.
 const CHECKS_PER_LAG: u64 = 8;
 
+/// Reliable readers of a filter by the id of their seat.
+type Readers = HashMap<u64, (Arc<Seat>, Arc<Wanted>)>;
+
 /// What was sent to one filter, whoever subscribes it.
 #[derive(Default)]
 pub(super) struct Traffic {
     sent: AtomicU64,
     check_at: AtomicU64,
-    readers: Mutex<HashMap<u64, (Arc<Seat>, Arc<Wanted>)>>,
+    readers: Mutex<Readers>,
 }
 
 /// One subscriber's wish for one filter.
@@ -46,7 +49,7 @@ impl Traffic {
         behind.map(|(seat, _)| Arc::clone(seat)).collect()
     }
 
-    fn readers(&self) -> MutexGuard<'_, HashMap<u64, (Arc<Seat>, Arc<Wanted>)>> {
+    fn readers(&self) -> MutexGuard<'_, Readers> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
