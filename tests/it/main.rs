@@ -1,1 +1,6 @@
 //! End-to-end tests, one binary.
+
+mod crash;
+mod harness;
+mod operations;
+mod patterns;
