@@ -8,9 +8,11 @@ pub mod engine;
 
 pub mod ledger;
 
+pub mod live;
+
 pub mod desk;
 
-pub mod live;
+pub mod mqtt;
 
 pub mod http;
 

@@ -1,5 +1,7 @@
 //! Log lines: to standard error, for people or as JSON.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
@@ -8,6 +10,7 @@ use crate::config::{Log, LogFormat};
 pub(super) fn start(log: &Log) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter(log))
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // Tests and the demo may have started logging already: whoever came first stays.
     let _ = match log.format {

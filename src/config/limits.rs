@@ -16,13 +16,13 @@ enum Range {
     Count(u64, u64),
     Factor(f64, f64),
     Span(Duration, Duration),
-    Bytes(usize, usize),
+    Bytes(u64, u64),
 }
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
-const KIB: usize = 1 << 10;
-const MIB: usize = 1 << 20;
-const GIB: usize = 1 << 30;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
 
 /// The range of every number, duration and size in the configuration, by its key.
 #[rustfmt::skip]
@@ -31,47 +31,69 @@ fn range(key: &str) -> Option<Range> {
     const SECOND: u64 = 1000;
     const HOUR: u64 = 3600 * SECOND;
     const DAY: u64 = 24 * HOUR;
+    const YEAR: u64 = 365 * DAY;
+    const MANY: u64 = 100_000_000;
     Some(match key {
         "mqtt.max_connections" => Count(1, 1_000_000),
         "mqtt.connect_timeout" => Span(MS(100), MS(300 * SECOND)),
+        "mqtt.max_connect_packet" => Bytes(KIB, 16 * MIB),
+        "mqtt.drain_timeout" => Span(MS(0), MS(300 * SECOND)),
         // MQTT's Remaining Length ends at 256 MiB; the header of a packet needs some bytes, too.
         "mqtt.max_packet" => Bytes(KIB, 255 * MIB),
-        "mqtt.max_inflight" | "mqtt.receive_maximum" => Count(1, u16::MAX.into()),
+        "mqtt.max_inflight" | "mqtt.receive_maximum" => Count(1, u16::MAX as u64),
         "mqtt.max_keep_alive" => Span(MS(SECOND), MS(u16::MAX as u64 * SECOND)),
-        "mqtt.topic_alias_max" => Count(0, u16::MAX.into()),
-        "mqtt.write_buffer" => Bytes(4 * KIB, GIB),
-        "mqtt.max_pending_messages" => Count(1, 100_000_000),
+        "mqtt.topic_alias_max" => Count(0, u16::MAX as u64),
+        "mqtt.write_high_water" | "mqtt.write_buffer" => Bytes(4 * KIB, GIB),
+        "mqtt.max_pending_messages" => Count(1, MANY),
         "mqtt.max_pending_bytes" => Bytes(64 * KIB, 64 * GIB),
         "mqtt.max_subscriptions" => Count(1, 1_000_000),
         "mqtt.max_session_expiry" => Span(MS(0), MS((u32::MAX - 1) as u64 * SECOND)),
         "http.max_connections" => Count(1, 65_536),
         "http.timeout" => Span(MS(100), MS(300 * SECOND)),
-        "rooms.max_rooms" | "rooms.max_agents_per_room" => Count(1, 10_000_000),
+        "rooms.max_rooms" | "rooms.max_agents_per_room" => Count(1, MANY),
         "rooms.reconnect_grace" => Span(MS(0), MS(DAY)),
-        "handoff.lease" => Span(MS(100), MS(30 * DAY)),
-        "handoff.max_attempts" => Count(1, 1_000_000),
+        "rooms.max_metadata" => Bytes(0, MIB),
+        "rooms.max_capabilities_per_agent" => Count(1, 10_000),
+        "rooms.max_capacity" => Count(1, 1_000_000),
+        "handoff.lease" | "handoff.max_lease" => Span(MS(10), MS(30 * DAY)),
+        "handoff.min_lease" => Span(MS(10), MS(DAY)),
+        "handoff.max_attempts" | "handoff.max_attempts_limit" => Count(1, 1_000_000),
         "handoff.backoff_initial" | "handoff.backoff_max" => Span(MS(0), MS(30 * DAY)),
+        "handoff.backoff_limit" => Span(MS(0), MS(30 * DAY)),
         "handoff.backoff_factor" => Factor(1.0, 100.0),
-        "handoff.max_tasks_per_room" => Count(1, 100_000_000),
-        "handoff.result_retention" => Span(MS(0), MS(365 * DAY)),
+        "handoff.max_tasks_per_room" | "handoff.max_ended_tasks_per_room" => Count(1, MANY),
+        "handoff.max_task_bytes_per_room" => Bytes(64 * KIB, 64 * GIB),
+        "handoff.max_routes_per_room" => Count(1, 1_000_000),
+        "handoff.max_capabilities_per_task" => Count(1, 1000),
+        "handoff.result_retention" => Span(MS(0), MS(YEAR)),
         "handoff.max_payload" | "blackboard.max_value" => Bytes(KIB, 255 * MIB),
-        "blackboard.max_keys_per_room" => Count(1, 100_000_000),
-        "approve.timeout" => Span(MS(SECOND), MS(365 * DAY)),
-        "approve.max_pending_per_room" => Count(1, 10_000_000),
+        "handoff.kept_payload" => Bytes(0, MIB),
+        "blackboard.max_keys_per_room" | "blackboard.max_tombstones_per_room" => Count(1, MANY),
+        "blackboard.max_bytes_per_room" => Bytes(64 * KIB, 64 * GIB),
+        "blackboard.max_snapshot" => Bytes(KIB, 255 * MIB),
+        "approve.timeout" | "approve.max_timeout" => Span(MS(SECOND), MS(YEAR)),
+        "approve.max_pending_per_room" | "approve.max_decided_per_room" => Count(1, MANY),
+        "approve.max_quorum" | "approve.max_approvers" => Count(1, 10_000),
         // Agents rely on a repeat being recognised for a day.
-        "commands.idempotency" => Span(MS(DAY), MS(365 * DAY)),
-        "mailbox.max_messages" | "mailbox.max_replies" => Count(1, 100_000_000),
+        "commands.idempotency" => Span(MS(DAY), MS(YEAR)),
+        "commands.max_outcomes_per_room" => Count(1, MANY),
+        "commands.max_ttl" => Span(MS(SECOND), MS(10 * YEAR)),
+        "commands.max_correlation" | "commands.max_label" => Bytes(16, 64 * KIB),
+        "commands.max_reason" => Bytes(16, 64 * KIB),
+        "mailbox.max_messages" | "mailbox.max_replies" => Count(1, MANY),
         "mailbox.max_bytes" | "session.max_queued_bytes" => Bytes(64 * KIB, 64 * GIB),
-        "mailbox.reply_ttl" => Span(MS(SECOND), MS(365 * DAY)),
-        "mailbox.inbox_ttl" => Span(MS(SECOND), MS(365 * DAY)),
-        "session.max_queued_messages" => Count(1, 100_000_000),
-        "retained.max_messages" => Count(0, 100_000_000),
+        "mailbox.reply_ttl" | "mailbox.result_ttl" => Span(MS(SECOND), MS(YEAR)),
+        "mailbox.inbox_ttl" => Span(MS(SECOND), MS(YEAR)),
+        "session.max_sessions" | "session.max_queued_messages" => Count(1, MANY),
+        "retained.max_messages" => Count(0, MANY),
         "retained.max_bytes" => Bytes(0, 64 * GIB),
         "desk.max_pending" => Bytes(MIB, 64 * GIB),
         "desk.max_batch" => Count(1, 1_000_000),
         "live.segment" => Bytes(64 * KIB, GIB),
         "live.segments" => Count(2, 1000),
         "live.patience" => Span(MS(0), MS(HOUR)),
+        "live.topics_per_router" | "live.filters_per_router" => Count(1000, MANY),
+        "live.links_per_router" => Count(1000, MANY),
         _ => return None,
     })
 }
@@ -98,7 +120,7 @@ pub(super) fn check(key: &str, value: &Value) -> Result<(), String> {
             quoted(duration::format(high)),
         ),
         Range::Bytes(low, high) => (
-            text(value, size::parse).is_some_and(|bytes| (low..=high).contains(&bytes)),
+            text(value, size::parse).is_some_and(|bytes| (low..=high).contains(&(bytes as u64))),
             quoted(size::format(low)),
             quoted(size::format(high)),
         ),
@@ -149,28 +171,57 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
     if config.data.dir.as_os_str().is_empty() {
         refuse("data.dir", "must name a directory, but is empty".to_owned());
     }
-    if config.handoff.backoff_initial > config.handoff.backoff_max {
-        refuse(
-            "handoff.backoff_initial",
-            "must not be longer than handoff.backoff_max".to_owned(),
-        );
-    }
-    let payloads = [
-        ("handoff.max_payload", config.handoff.max_payload),
-        ("blackboard.max_value", config.blackboard.max_value),
-    ];
-    for (key, bytes) in payloads {
-        if bytes > config.mqtt.max_packet {
-            refuse(
-                key,
-                format!(
-                    "must not be larger than mqtt.max_packet ({})",
-                    size::format(config.mqtt.max_packet)
-                ),
-            );
+    for (key, small, large_key, large) in pairs(config) {
+        if small > large {
+            refuse(key, format!("must not be more than {large_key}"));
         }
     }
     problems
+}
+
+/// Values of which the first must not be more than the second.
+fn pairs(config: &Config) -> [(&'static str, u128, &'static str, u128); 6] {
+    let (handoff, approve) = (&config.handoff, &config.approve);
+    let of = |span: Duration| span.as_millis();
+    let lease = of(handoff.lease);
+    [
+        (
+            "handoff.min_lease",
+            of(handoff.min_lease),
+            "handoff.lease",
+            lease,
+        ),
+        (
+            "handoff.lease",
+            lease,
+            "handoff.max_lease",
+            of(handoff.max_lease),
+        ),
+        (
+            "handoff.max_attempts",
+            handoff.max_attempts.into(),
+            "handoff.max_attempts_limit",
+            handoff.max_attempts_limit.into(),
+        ),
+        (
+            "handoff.backoff_initial",
+            of(handoff.backoff_initial),
+            "handoff.backoff_max",
+            of(handoff.backoff_max),
+        ),
+        (
+            "handoff.backoff_max",
+            of(handoff.backoff_max),
+            "handoff.backoff_limit",
+            of(handoff.backoff_limit),
+        ),
+        (
+            "approve.timeout",
+            of(approve.timeout),
+            "approve.max_timeout",
+            of(approve.max_timeout),
+        ),
+    ]
 }
 
 fn is_loopback(address: &SocketAddr) -> bool {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use config::{ConfigError, Environment, File, FileFormat, ValueKind};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::problem::{line_of, nearest};
 use super::{Config, Place, Problem, Problems, limits};
@@ -65,18 +65,18 @@ impl Config {
 /// A value that somebody gave.
 #[derive(Debug)]
 struct Given {
-    section: String,
-    key: String,
+    /// `section.key`; just a name, or more parts, where somebody erred.
+    full_key: String,
     value: Value,
     from_environment: bool,
 }
 
 impl Given {
-    fn full_key(&self) -> String {
-        match self.key.as_str() {
-            "" => self.section.clone(),
-            key => format!("{}.{key}", self.section),
-        }
+    /// The section and the key in it, which is empty where only a section is named.
+    fn parts(&self) -> (&str, &str) {
+        self.full_key
+            .split_once('.')
+            .unwrap_or((&self.full_key, ""))
     }
 }
 
@@ -119,13 +119,15 @@ impl<'a> Sources<'a> {
         let defaults = serde_json::to_value(Config::default()).expect("defaults serialize");
         let mut good = defaults.clone();
         let mut problems = Vec::new();
-        for given in &self.given {
+        let empty_section =
+            |given: &&Given| given.value == json!({}) && defaults.get(&given.full_key).is_some();
+        for given in self.given.iter().filter(|given| !empty_section(given)) {
             match check(given, &defaults) {
-                Ok(value) => good[&given.section][&given.key] = value,
-                Err(problem) => {
-                    let place = self.place(&given.full_key());
-                    problems.push(problem.at(place));
+                Ok(value) => {
+                    let (section, key) = given.parts();
+                    good[section][key] = value;
                 }
+                Err(problem) => problems.push(problem.at(self.place(&given.full_key))),
             }
         }
         match serde_json::from_value(good) {
@@ -142,7 +144,7 @@ impl<'a> Sources<'a> {
         if let Some(flag) = self.flags.iter().find(|flag| flag.key == full_key) {
             return Place::Flag(flag.flag);
         }
-        let Some(given) = self.given.iter().find(|given| given.full_key() == full_key) else {
+        let Some(given) = self.given.iter().find(|given| given.full_key == full_key) else {
             return Place::Default;
         };
         if given.from_environment {
@@ -150,10 +152,7 @@ impl<'a> Sources<'a> {
             return Place::Environment(format!("{PREFIX}{SEPARATOR}{name}"));
         }
         match &self.file {
-            Some((path, text)) => Place::File(
-                path.to_path_buf(),
-                line_of(text, &given.section, &given.key),
-            ),
+            Some((path, text)) => Place::File(path.to_path_buf(), line_of(text, full_key)),
             None => Place::Default,
         }
     }
@@ -194,35 +193,33 @@ fn unreadable(error: ConfigError, file: Option<&Path>) -> Problem {
 
 fn given(root: config::Value) -> Vec<Given> {
     let mut given = Vec::new();
-    let ValueKind::Table(sections) = root.kind else {
-        return given;
-    };
-    for (section, value) in sections {
-        match value.kind {
-            ValueKind::Table(keys) => given.extend(keys.into_iter().map(|(key, value)| Given {
-                section: section.clone(),
-                key,
-                from_environment: is_from_environment(&value),
-                value: json(value),
-            })),
-            _ => given.push(Given {
-                section,
-                key: String::new(),
-                from_environment: is_from_environment(&value),
-                value: json(value),
-            }),
+    if let ValueKind::Table(sections) = root.kind {
+        for (section, value) in sections {
+            flatten(section, value, &mut given);
         }
     }
     // The merged layers are hash maps; problems come in the same order every time.
-    given.sort_by_key(Given::full_key);
+    given.sort_by(|a, b| a.full_key.cmp(&b.full_key));
     given
 }
 
-fn is_from_environment(value: &config::Value) -> bool {
-    value.origin().is_some()
+fn flatten(full_key: String, value: config::Value, given: &mut Vec<Given>) {
+    match value.kind {
+        ValueKind::Table(table) if !table.is_empty() => {
+            for (key, value) in table {
+                flatten(format!("{full_key}.{key}"), value, given);
+            }
+        }
+        _ => given.push(Given {
+            full_key,
+            // Text of a file and flags have no origin.
+            from_environment: value.origin().is_some(),
+            value: plain(value),
+        }),
+    }
 }
 
-fn json(value: config::Value) -> Value {
+fn plain(value: config::Value) -> Value {
     match value.kind {
         ValueKind::Nil => Value::Null,
         ValueKind::Boolean(value) => value.into(),
@@ -232,72 +229,65 @@ fn json(value: config::Value) -> Value {
         ValueKind::U128(value) => value.to_string().into(),
         ValueKind::Float(value) => value.into(),
         ValueKind::String(value) => value.into(),
-        ValueKind::Array(values) => values.into_iter().map(json).collect(),
+        ValueKind::Array(values) => values.into_iter().map(plain).collect(),
         ValueKind::Table(table) => table
             .into_iter()
-            .map(|(key, value)| (key, json(value)))
+            .map(|(key, value)| (key, plain(value)))
             .collect(),
     }
 }
 
 /// The value in the type that its key has, or what is wrong with it.
 fn check(given: &Given, defaults: &Value) -> Result<Value, Problem> {
-    let full_key = given.full_key();
-    let Some(default) = defaults
-        .get(&given.section)
-        .and_then(|section| section.get(&given.key))
-    else {
+    let (section, key) = given.parts();
+    let Some(default) = defaults.get(section).and_then(|keys| keys.get(key)) else {
         return Err(unknown(given, defaults));
     };
     let value = match (&given.value, default) {
-        // The environment and flags give text for everything.
+        // The environment has nothing but text.
         (Value::String(text), Value::Number(_) | Value::Bool(_)) if given.from_environment => {
             serde_json::from_str(text).unwrap_or_else(|_| given.value.clone())
         }
         _ => given.value.clone(),
     };
+    let refuse = |reason: String| Problem::of_key(&given.full_key, reason);
     let mut trial = defaults.clone();
-    trial[&given.section][&given.key] = value.clone();
-    serde_json::from_value::<Config>(trial)
-        .map_err(|error| Problem::of_key(&full_key, error.to_string()))?;
-    limits::check(&full_key, &value).map_err(|reason| Problem::of_key(&full_key, reason))?;
+    trial[section][key] = value.clone();
+    serde_json::from_value::<Config>(trial).map_err(|error| refuse(error.to_string()))?;
+    limits::check(&given.full_key, &value).map_err(refuse)?;
     Ok(value)
 }
 
 fn unknown(given: &Given, defaults: &Value) -> Problem {
+    let (section, key) = given.parts();
     let sections = || defaults.as_object().into_iter().flatten();
-    let known = defaults
-        .get(&given.section)
-        .and_then(|section| section.as_object());
+    let section_with = |key: &str| {
+        sections()
+            .find(|(_, keys)| keys.get(key).is_some())
+            .map(|(section, _)| format!("{section}.{key}"))
+    };
+    let known = defaults.get(section).and_then(Value::as_object);
     let (message, suggestion) = match known {
-        Some(_) if given.key.is_empty() => (
-            format!("is a section: write [{}] and its keys below", given.section),
+        Some(_) if key.is_empty() => (
+            format!("is a section: write [{section}] and its keys below it"),
             None,
         ),
         Some(keys) => {
-            let here = nearest(&given.key, keys.keys().map(String::as_str));
-            let elsewhere = || {
-                sections()
-                    .find(|(_, keys)| keys.get(&given.key).is_some())
-                    .map(|(section, _)| format!("{section}.{}", given.key))
-            };
-            let suggestion = here.map(str::to_owned).or_else(elsewhere);
-            ("unknown key".to_owned(), suggestion)
+            let here = nearest(key, keys.keys().map(String::as_str)).map(str::to_owned);
+            ("unknown key".to_owned(), section_with(key).or(here))
+        }
+        None if key.is_empty() && section_with(section).is_some() => {
+            ("no section".to_owned(), section_with(section))
         }
         None => {
-            let section = nearest(&given.section, sections().map(|(name, _)| name.as_str()));
-            let key = || {
-                sections()
-                    .find(|(_, keys)| given.key.is_empty() && keys.get(&given.section).is_some())
-                    .map(|(section, _)| format!("{section}.{}", given.section))
-            };
-            let suggestion = section.map(|name| format!("[{name}]")).or_else(key);
+            let near = nearest(section, sections().map(|(name, _)| name.as_str()));
+            let suggestion = near.map(|name| format!("[{name}]"));
             ("unknown section".to_owned(), suggestion)
         }
     };
     Problem {
         suggestion,
-        ..Problem::of_key(&given.full_key(), message)
+        ..Problem::of_key(&given.full_key, message)
     }
 }
 

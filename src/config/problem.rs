@@ -118,29 +118,29 @@ pub(super) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// The line, from 1, on which a TOML text sets `section.key` (or opens `section`, where the key is empty).
+/// The line, from 1, on which a TOML text sets `full_key` or opens the table of that name.
 ///
 /// It reads headings and bare or quoted keys at the beginning of lines, which is how people write these files; where a key
 /// is written another way there is no line, never a wrong one.
-pub(super) fn line_of(toml: &str, section: &str, key: &str) -> Option<usize> {
-    let mut current = String::new();
+pub(super) fn line_of(toml: &str, full_key: &str) -> Option<usize> {
+    let mut table = String::new();
     for (index, line) in toml.lines().enumerate() {
         let line = line.trim_start();
-        if let Some(heading) = line.strip_prefix('[') {
-            current = unquoted(heading.split(']').next().unwrap_or_default());
-            if key.is_empty() && current == section {
-                return Some(index + 1);
+        let named = if let Some(heading) = line.strip_prefix('[') {
+            table = unquoted(heading.split(']').next().unwrap_or_default());
+            table.clone()
+        } else if let Some((key, _)) = line.split_once('=') {
+            let key = unquoted(key);
+            if table.is_empty() {
+                key
+            } else {
+                format!("{table}.{key}")
             }
-        } else if let Some((name, _)) = line.split_once('=') {
-            let name = unquoted(name);
-            let full = match (current.is_empty(), key.is_empty()) {
-                (true, true) => name == section,
-                (true, false) => name == format!("{section}.{key}"),
-                (false, _) => current == section && name == key && !key.is_empty(),
-            };
-            if full {
-                return Some(index + 1);
-            }
+        } else {
+            continue;
+        };
+        if named == full_key {
+            return Some(index + 1);
         }
     }
     None
@@ -171,10 +171,10 @@ mod tests {
     #[test]
     fn lines_are_found_by_heading_and_key() {
         let toml = "http.listen = 1\n# [mqtt]\n[ \"mqtt\" ]\n  listen = 2\n'max_packet'=3\n[http]\nlisten = 4\n";
-        assert_eq!(line_of(toml, "http", "listen"), Some(1));
-        assert_eq!(line_of(toml, "mqtt", ""), Some(3));
-        assert_eq!(line_of(toml, "mqtt", "listen"), Some(4));
-        assert_eq!(line_of(toml, "mqtt", "max_packet"), Some(5));
-        assert_eq!(line_of(toml, "data", "dir"), None);
+        assert_eq!(line_of(toml, "http.listen"), Some(1));
+        assert_eq!(line_of(toml, "mqtt"), Some(3));
+        assert_eq!(line_of(toml, "mqtt.listen"), Some(4));
+        assert_eq!(line_of(toml, "mqtt.max_packet"), Some(5));
+        assert_eq!(line_of(toml, "data.dir"), None);
     }
 }

@@ -53,8 +53,7 @@ pub(super) mod size {
     }
 
     /// In the largest unit that divides it.
-    pub(in crate::config) fn format(bytes: usize) -> String {
-        let bytes = bytes as u64;
+    pub(in crate::config) fn format(bytes: u64) -> String {
         UNITS
             .iter()
             .find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit))
@@ -68,7 +67,7 @@ pub(super) mod size {
         value: &usize,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format(*value))
+        serializer.serialize_str(&format(*value as u64))
     }
 
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
@@ -124,7 +123,7 @@ mod tests {
         assert_eq!(size::format(256 << 10), "256KiB");
         assert_eq!(size::format((1 << 20) + 1), "1048577B");
         for bytes in [1, 1000, 1 << 10, 3 << 20, 5 << 30] {
-            assert_eq!(size::parse(&size::format(bytes)), Some(bytes));
+            assert_eq!(size::parse(&size::format(bytes as u64)), Some(bytes));
         }
     }
 

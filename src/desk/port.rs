@@ -28,6 +28,12 @@ pub struct Connection {
     pub backlog: Arc<AtomicUsize>,
 }
 
+/// What sessions ask before a publish leaves for the live plane: the shared, rarely changing index of who wants messages kept.
+pub trait Interest: Send + Sync + 'static {
+    /// Whether a durable or shared subscription matches a message on this topic at this QoS: then it is the desk's.
+    fn wants(&self, topic: &str, qos: Qos) -> bool;
+}
+
 /// From a session to the desk.
 #[derive(Debug)]
 pub enum Request {
@@ -103,6 +109,10 @@ pub struct Open {
     pub window: u16,
     /// Published if the connection ends without DISCONNECT.
     pub will: Option<Publication>,
+    /// Seconds that the will waits for the client to come back (MQTT 5 section 3.1.3.2.2); 0 publishes it at once.
+    pub will_delay: u32,
+    /// The will's Message Expiry in seconds; it counts from when the will is published, so the message has none yet.
+    pub will_expiry: Option<u32>,
 }
 
 impl Open {

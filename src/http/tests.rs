@@ -1,3 +1,5 @@
+//! The server as its clients meet it, friendly and hostile.
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,3 +1,5 @@
+//! Layers and problems as people write them.
+
 use std::io::Write as _;
 
 use super::super::leaves;
@@ -50,9 +52,7 @@ fn shipped_file_shows_and_explains_every_key() {
     let defaults = serde_json::to_value(Config::default()).expect("serializes");
     let lines: Vec<_> = SHIPPED.lines().collect();
     for (full_key, _) in leaves(&defaults) {
-        let (section, key) = full_key.split_once('.').expect("two parts");
-        let line =
-            line_of(SHIPPED, section, key).unwrap_or_else(|| panic!("{full_key} is missing"));
+        let line = line_of(SHIPPED, &full_key).unwrap_or_else(|| panic!("{full_key} is missing"));
         let above = lines[line - 2];
         assert!(above.starts_with('#'), "{full_key} has no comment above it");
     }
@@ -60,9 +60,7 @@ fn shipped_file_shows_and_explains_every_key() {
 
 #[test]
 fn flags_beat_the_environment_which_beats_the_file() {
-    let file = file(
-        "[mqtt]\nlisten = \"127.0.0.1:1\"\nmax_inflight = 1\nmax_packet = \"2KiB\"\n[handoff]\nmax_payload = \"1KiB\"\n[blackboard]\nmax_value = \"1KiB\"\n",
-    );
+    let file = file("[mqtt]\nlisten = \"127.0.0.1:1\"\nmax_inflight = 1\nmax_packet = \"2KiB\"\n");
     let layers = Layers {
         file: Some(file.path().to_owned()),
         flags: vec![Flag {
@@ -206,8 +204,30 @@ fn authentication_cannot_be_turned_on_yet() {
 
 #[test]
 fn values_that_contradict_each_other_are_refused() {
-    let problem = only_problem(from_file("[handoff]\nmax_payload = \"2MiB\"\n"));
-    assert_eq!(problem.key, "handoff.max_payload");
+    let problem = only_problem(from_file("[handoff]\nlease = \"2d\"\n"));
+    assert_eq!(problem.message, "must not be more than handoff.max_lease");
     let problem = only_problem(from_file("[rooms]\nroot = \"a/b\"\n"));
     assert_eq!(problem.key, "rooms.root");
+}
+
+#[test]
+fn tables_within_sections_are_unknown_keys_with_their_line() {
+    let problem = only_problem(from_file("[mqtt]\n[mqtt.tls]\nport = 1\n"));
+    assert_eq!(problem.key, "mqtt.tls.port");
+    assert!(
+        matches!(problem.place, Place::File(_, Some(3))),
+        "{problem}"
+    );
+    let problem = only_problem(Config::load(&environment(&[("HALLWARD__A__B__C", "1")])));
+    assert_eq!(
+        problem.place,
+        Place::Environment("HALLWARD__A__B__C".to_owned())
+    );
+}
+
+#[test]
+fn empty_sections_are_fine_if_they_are_known() {
+    assert_eq!(from_file("[mqtt]\n[http]\n"), Ok(Config::default()));
+    let problem = only_problem(from_file("[mqtt]\n[htp]\n"));
+    assert_eq!(problem.suggestion.as_deref(), Some("[http]"));
 }

@@ -1,0 +1,33 @@
+# Short names for what one does here; `just` lists them.
+
+_default:
+    @just --list
+
+# Watch a team of agents work
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+# Run the gateway
+serve *ARGS:
+    cargo run --release -- serve {{ARGS}}
+
+# The whole suite, or the tests whose name contains FILTER
+test *FILTER:
+    cargo test {{FILTER}}
+
+# Formatting and lints
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+
+# Write the schemas anew after a change to the wire types
+bless:
+    HALLWARD_BLESS=1 cargo test --test it schemas::
+
+# Licences, bans and advisories of the dependencies
+deny:
+    cargo deny check
+
+# What continuous integration runs
+ci:
+    .ci/run

@@ -1,0 +1,184 @@
+//! Sections about what is outside: who may connect where, what is kept on disk, what is logged.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::units::{address, duration, size};
+use super::{DAY, HOUR, KIB, MIB};
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// `[mqtt]`: the front door, and what one client may use of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mqtt {
+    /// Where MQTT clients connect; 3.1.1 and 5.0 on the same port.
+    #[serde(with = "address")]
+    pub listen: SocketAddr,
+    /// Connections at once; more are closed unanswered.
+    pub max_connections: usize,
+    /// From the TCP accept to a complete CONNECT.
+    #[serde(with = "duration")]
+    pub connect_timeout: Duration,
+    /// The largest first packet, in bytes: what a stranger may make the gateway hold.
+    #[serde(with = "size")]
+    pub max_connect_packet: usize,
+    /// How long a stop waits for clients to take what is on its way to them.
+    #[serde(with = "duration")]
+    pub drain_timeout: Duration,
+    /// The largest packet, in bytes (MQTT 5 section 3.2.2.3.6).
+    #[serde(with = "size")]
+    pub max_packet: usize,
+    /// Deliveries of QoS 1 and 2 unacknowledged at once, per client; its Receive Maximum may lower it.
+    pub max_inflight: u16,
+    /// Publishes of QoS 1 and 2 that a client may have unacknowledged (MQTT 5 section 3.2.2.3.3).
+    pub receive_maximum: u16,
+    /// The longest keep-alive granted; MQTT 5 clients that ask for more, or for none, are told so.
+    #[serde(with = "duration")]
+    pub max_keep_alive: Duration,
+    /// Topic aliases per connection and direction; 0 turns them off.
+    pub topic_alias_max: u16,
+    /// Bytes that may wait for one client's socket before deliveries of QoS 1 and 2 are held back.
+    #[serde(with = "size")]
+    pub write_high_water: usize,
+    /// Bytes of QoS 0 messages that may wait for one client; beyond it they are dropped, oldest first.
+    #[serde(with = "size")]
+    pub write_buffer: usize,
+    /// QoS 1 and 2 messages that may wait for one client without a durable session before it is disconnected (0x97).
+    pub max_pending_messages: usize,
+    /// The same in bytes.
+    #[serde(with = "size")]
+    pub max_pending_bytes: usize,
+    /// Subscriptions per client.
+    pub max_subscriptions: usize,
+    /// The longest that a session outlives its connection; longer requests are lowered to it.
+    #[serde(with = "duration")]
+    pub max_session_expiry: Duration,
+}
+
+impl Default for Mqtt {
+    fn default() -> Mqtt {
+        Mqtt {
+            listen: loopback(1883),
+            max_connections: 10_000,
+            connect_timeout: Duration::from_secs(10),
+            max_connect_packet: 64 * KIB,
+            drain_timeout: Duration::from_secs(5),
+            max_packet: MIB,
+            max_inflight: 256,
+            receive_maximum: 1024,
+            max_keep_alive: HOUR,
+            topic_alias_max: 16,
+            write_high_water: 256 * KIB,
+            write_buffer: MIB,
+            max_pending_messages: 10_000,
+            max_pending_bytes: 16 * MIB,
+            max_subscriptions: 1000,
+            max_session_expiry: 30 * DAY,
+        }
+    }
+}
+
+/// `[http]`: health and metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Where HTTP clients connect.
+    #[serde(with = "address")]
+    pub listen: SocketAddr,
+    /// Connections at once; more wait to be accepted.
+    pub max_connections: usize,
+    /// For a whole request to arrive, and for a client to take some of its answer.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+}
+
+impl Default for Http {
+    fn default() -> Http {
+        Http {
+            listen: loopback(8080),
+            max_connections: 128,
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// `[data]`: what must survive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// The directory of the ledger; made if it does not exist, used by one gateway at a time.
+    pub dir: PathBuf,
+}
+
+impl Default for Data {
+    fn default() -> Data {
+        Data {
+            dir: PathBuf::from("./hallward-data"),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged: this level and the graver ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What may need attention.
+    Warn,
+    /// What an operator wants to know.
+    #[default]
+    Info,
+    /// What helps to find a fault.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The word for it, as `tracing` filters read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
+}
+
+/// `[log]`: to standard error; `RUST_LOG` goes before it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// How much.
+    pub level: LogLevel,
+}
+
+/// `[auth]`: who may connect. Nothing to configure yet: everyone may, so the gateway stays on loopback.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Whether clients must prove who they are.
+    pub enabled: bool,
+}

@@ -1,0 +1,21 @@
+//! The sections of the configuration, one struct each, and their defaults.
+//!
+//! `config/hallward.toml` shows the same keys with the same defaults (a test compares them), `limits` says how far each
+//! may go. Types only: reading and checking happen next door.
+
+mod doors;
+mod plane;
+mod rooms;
+
+use std::time::Duration;
+
+pub use doors::{Auth, Data, Http, Log, LogFormat, LogLevel, Mqtt};
+pub use plane::{Desk, Live, Mailbox, Retained, Session};
+pub use rooms::{Approve, Blackboard, Commands, Handoff, Rooms};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);

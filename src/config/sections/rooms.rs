@@ -1,0 +1,221 @@
+//! Sections about what agents do in rooms: the limits of each pattern, and what holds where a command does not say.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::units::{duration, size};
+use super::{DAY, GIB, KIB, MIB, MINUTE};
+
+/// `[rooms]`: rooms and the agents in them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rooms {
+    /// The first topic segments, before the room.
+    pub root: String,
+    /// Rooms at once.
+    pub max_rooms: usize,
+    /// Agents per room, connected or not.
+    pub max_agents_per_room: usize,
+    /// How long an agent that lost its connection keeps its tasks and its place.
+    #[serde(with = "duration")]
+    pub reconnect_grace: Duration,
+    /// The largest `metadata` of an announcement, in bytes.
+    #[serde(with = "size")]
+    pub max_metadata: usize,
+    /// Capabilities that an agent may offer, and again that it may announce.
+    pub max_capabilities_per_agent: usize,
+    /// Tasks at once that an agent may announce.
+    pub max_capacity: u32,
+}
+
+impl Default for Rooms {
+    fn default() -> Rooms {
+        Rooms {
+            root: "rooms".to_owned(),
+            max_rooms: 1000,
+            max_agents_per_room: 10_000,
+            reconnect_grace: Duration::from_secs(30),
+            max_metadata: 8 * KIB,
+            max_capabilities_per_agent: 128,
+            max_capacity: 10_000,
+        }
+    }
+}
+
+/// `[handoff]`: tasks, and the defaults that a task may override.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Handoff {
+    /// How long a worker may be silent before its task goes to another.
+    #[serde(with = "duration")]
+    pub lease: Duration,
+    /// The shortest lease that a task may ask for.
+    #[serde(with = "duration")]
+    pub min_lease: Duration,
+    /// The longest lease that a task may ask for.
+    #[serde(with = "duration")]
+    pub max_lease: Duration,
+    /// Attempts before a task is dead.
+    pub max_attempts: u32,
+    /// The most attempts that a task may ask for.
+    pub max_attempts_limit: u32,
+    /// The wait before the second attempt.
+    #[serde(with = "duration")]
+    pub backoff_initial: Duration,
+    /// Each wait is the last one times this.
+    pub backoff_factor: f64,
+    /// No wait is longer.
+    #[serde(with = "duration")]
+    pub backoff_max: Duration,
+    /// The longest wait that a task may ask for.
+    #[serde(with = "duration")]
+    pub backoff_limit: Duration,
+    /// Tasks of a room that have not ended.
+    pub max_tasks_per_room: usize,
+    /// Payload bytes of the tasks of a room that have not ended.
+    #[serde(with = "size")]
+    pub max_task_bytes_per_room: usize,
+    /// Ended tasks that a room remembers; beyond it the oldest are forgotten before their time.
+    pub max_ended_tasks_per_room: usize,
+    /// Different sets of capabilities that a room's tasks need.
+    pub max_routes_per_room: usize,
+    /// Capabilities that a task may need.
+    pub max_capabilities_per_task: usize,
+    /// How long a task that ended can still be asked for.
+    #[serde(with = "duration")]
+    pub result_retention: Duration,
+    /// The largest task payload or result, in bytes.
+    #[serde(with = "size")]
+    pub max_payload: usize,
+    /// Payloads of ended tasks up to this size are kept with the task, in bytes; larger ones are removed at once.
+    #[serde(with = "size")]
+    pub kept_payload: usize,
+}
+
+impl Default for Handoff {
+    fn default() -> Handoff {
+        Handoff {
+            lease: MINUTE,
+            min_lease: Duration::from_millis(100),
+            max_lease: DAY,
+            max_attempts: 3,
+            max_attempts_limit: 100,
+            backoff_initial: Duration::from_secs(1),
+            backoff_factor: 2.0,
+            backoff_max: MINUTE,
+            backoff_limit: DAY,
+            max_tasks_per_room: 1_000_000,
+            max_task_bytes_per_room: GIB,
+            max_ended_tasks_per_room: 500_000,
+            max_routes_per_room: 1000,
+            max_capabilities_per_task: 16,
+            result_retention: DAY,
+            max_payload: 256 * KIB,
+            kept_payload: 512,
+        }
+    }
+}
+
+/// `[blackboard]`: versioned shared state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Blackboard {
+    /// Keys per room.
+    pub max_keys_per_room: usize,
+    /// Value bytes per room.
+    #[serde(with = "size")]
+    pub max_bytes_per_room: usize,
+    /// Deleted keys whose version a room remembers one by one; beyond it a new key starts above all forgotten ones.
+    pub max_tombstones_per_room: usize,
+    /// The largest value, in bytes.
+    #[serde(with = "size")]
+    pub max_value: usize,
+    /// What one `blackboard/get` returns, in bytes.
+    #[serde(with = "size")]
+    pub max_snapshot: usize,
+}
+
+impl Default for Blackboard {
+    fn default() -> Blackboard {
+        Blackboard {
+            max_keys_per_room: 100_000,
+            max_bytes_per_room: 256 * MIB,
+            max_tombstones_per_room: 100_000,
+            max_value: 256 * KIB,
+            max_snapshot: MIB,
+        }
+    }
+}
+
+/// `[approve]`: gates that a person holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Approve {
+    /// How long a request waits where it does not say.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// The longest time that a request may ask for.
+    #[serde(with = "duration")]
+    pub max_timeout: Duration,
+    /// Whether a request may ask to count as approved when nobody decides in time.
+    pub approve_on_timeout: bool,
+    /// Undecided requests per room.
+    pub max_pending_per_room: usize,
+    /// Decided requests that a room remembers; beyond it the oldest are forgotten before their time.
+    pub max_decided_per_room: usize,
+    /// The most approvals that one decision may need.
+    pub max_quorum: u32,
+    /// The most approvers that a request may name.
+    pub max_approvers: usize,
+}
+
+impl Default for Approve {
+    fn default() -> Approve {
+        Approve {
+            timeout: 15 * MINUTE,
+            max_timeout: 30 * DAY,
+            approve_on_timeout: false,
+            max_pending_per_room: 1000,
+            max_decided_per_room: 10_000,
+            max_quorum: 100,
+            max_approvers: 100,
+        }
+    }
+}
+
+/// `[commands]`: what all commands share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Commands {
+    /// How long a repeated command `id` is recognised.
+    #[serde(with = "duration")]
+    pub idempotency: Duration,
+    /// Outcomes of commands with an `id` that a room remembers; beyond it the oldest are forgotten before their time.
+    pub max_outcomes_per_room: usize,
+    /// The longest time to live, or delay, that a command may ask for.
+    #[serde(with = "duration")]
+    pub max_ttl: Duration,
+    /// The longest `correlationId`, `traceparent` and `tracestate`, in bytes.
+    #[serde(with = "size")]
+    pub max_correlation: usize,
+    /// The longest name, role, affinity, error code, urgency and digest, in bytes.
+    #[serde(with = "size")]
+    pub max_label: usize,
+    /// The longest reason, action and error message, in bytes.
+    #[serde(with = "size")]
+    pub max_reason: usize,
+}
+
+impl Default for Commands {
+    fn default() -> Commands {
+        Commands {
+            idempotency: DAY,
+            max_outcomes_per_room: 500_000,
+            max_ttl: 365 * DAY,
+            max_correlation: 512,
+            max_label: 128,
+            max_reason: 2 * KIB,
+        }
+    }
+}

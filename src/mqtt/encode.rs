@@ -1,0 +1,278 @@
+//! Packets to clients, written straight into the buffer that goes to the socket.
+
+use bytes::{Buf, BufMut, BytesMut};
+
+use crate::wire::Millis;
+use crate::wire::message::{Parts, Qos};
+
+use super::properties::id;
+use super::reason::Reason;
+
+/// First bytes of the acks (MQTT 5 sections 3.4 to 3.7).
+pub(super) const PUBACK: u8 = 0x40;
+pub(super) const PUBREC: u8 = 0x50;
+pub(super) const PUBREL: u8 = 0x62;
+pub(super) const PUBCOMP: u8 = 0x70;
+
+/// What waits for the socket, and how far the socket has come.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    buffer: BytesMut,
+    written: u64,
+    /// Packets since the last [`Output::take_packets`].
+    packets: u64,
+}
+
+impl Output {
+    /// Bytes that wait.
+    pub(super) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    pub(super) fn pending(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Notes that the socket took bytes. An emptied buffer is given back: an idle connection holds none.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.buffer.advance(count);
+        self.written += count as u64;
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
+    /// Bytes ever taken by the socket.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Bytes ever put here; a packet has left once [`Output::written`] reaches what this was behind it.
+    pub(super) fn position(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Packets put here since the last call.
+    pub(super) fn take_packets(&mut self) -> u64 {
+        std::mem::take(&mut self.packets)
+    }
+
+    /// Makes room at once for what is known to come.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.buffer.reserve(bytes);
+    }
+
+    /// PUBLISH.
+    pub(super) fn publish(&mut self, v5: bool, parts: &Parts<'_>, head: &Head<'_>) {
+        let layout = Layout::of(v5, parts, head);
+        self.header(head.first_byte(), layout.body);
+        put_string(&mut self.buffer, parts.topic.as_bytes());
+        if let Some(packet_id) = head.packet_id {
+            self.buffer.put_u16(packet_id);
+        }
+        if v5 {
+            put_varint(&mut self.buffer, layout.properties);
+            self.buffer.put_slice(parts.properties);
+            if parts.expires_at != 0 {
+                self.buffer.put_u8(id::MESSAGE_EXPIRY);
+                self.buffer
+                    .put_u32(seconds_left(parts.expires_at, head.now));
+            }
+            for &subscription in head.subscription_ids {
+                self.buffer.put_u8(id::SUBSCRIPTION_ID);
+                put_varint(&mut self.buffer, subscription as usize);
+            }
+        }
+        self.buffer.put_slice(parts.payload);
+    }
+
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP; `reason` only for MQTT 5.
+    pub(super) fn ack(&mut self, first: u8, packet_id: u16, reason: Option<Reason>) {
+        self.header(first, if reason.is_some() { 3 } else { 2 });
+        self.buffer.put_u16(packet_id);
+        if let Some(reason) = reason {
+            self.buffer.put_u8(reason.code());
+        }
+    }
+
+    /// SUBACK.
+    pub(super) fn suback(&mut self, v5: bool, packet_id: u16, codes: &[u8]) {
+        self.listed(0x90, v5, packet_id, codes);
+    }
+
+    /// UNSUBACK; 3.1.1 has no codes.
+    pub(super) fn unsuback(&mut self, v5: bool, packet_id: u16, codes: &[u8]) {
+        self.listed(0xB0, v5, packet_id, if v5 { codes } else { &[] });
+    }
+
+    fn listed(&mut self, first: u8, v5: bool, packet_id: u16, codes: &[u8]) {
+        self.header(first, 2 + usize::from(v5) + codes.len());
+        self.buffer.put_u16(packet_id);
+        if v5 {
+            self.buffer.put_u8(0);
+        }
+        self.buffer.put_slice(codes);
+    }
+
+    /// PINGRESP.
+    pub(super) fn pingresp(&mut self) {
+        self.header(0xD0, 0);
+    }
+
+    /// DISCONNECT, which only MQTT 5 lets a server send.
+    pub(super) fn disconnect(&mut self, reason: Reason) {
+        self.header(0xE0, 1);
+        self.buffer.put_u8(reason.code());
+    }
+
+    /// CONNACK; `properties` encoded, for MQTT 5.
+    pub(super) fn connack(&mut self, session_present: bool, code: u8, properties: Option<&[u8]>) {
+        let extra = properties.map_or(0, |block| varint_len(block.len()) + block.len());
+        self.header(0x20, 2 + extra);
+        self.buffer.put_u8(u8::from(session_present));
+        self.buffer.put_u8(code);
+        if let Some(block) = properties {
+            put_varint(&mut self.buffer, block.len());
+            self.buffer.put_slice(block);
+        }
+    }
+
+    fn header(&mut self, first: u8, body: usize) {
+        self.packets += 1;
+        self.buffer.reserve(5 + body);
+        self.buffer.put_u8(first);
+        put_varint(&mut self.buffer, body);
+    }
+}
+
+/// What a PUBLISH says beside its message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head<'a> {
+    pub(super) qos: Qos,
+    pub(super) retain: bool,
+    pub(super) dup: bool,
+    /// For QoS 1 and 2.
+    pub(super) packet_id: Option<u16>,
+    pub(super) subscription_ids: &'a [u32],
+    pub(super) now: Millis,
+}
+
+impl Head<'_> {
+    fn first_byte(&self) -> u8 {
+        0x30 | u8::from(self.dup) << 3 | self.qos.level() << 1 | u8::from(self.retain)
+    }
+}
+
+/// The size of a PUBLISH on the wire, in bytes.
+pub(super) fn publish_len(v5: bool, parts: &Parts<'_>, head: &Head<'_>) -> usize {
+    let body = Layout::of(v5, parts, head).body;
+    1 + varint_len(body) + body
+}
+
+struct Layout {
+    properties: usize,
+    body: usize,
+}
+
+impl Layout {
+    fn of(v5: bool, parts: &Parts<'_>, head: &Head<'_>) -> Layout {
+        let packet_id = if head.qos == Qos::AtMostOnce { 0 } else { 2 };
+        let plain = 2 + parts.topic.len() + packet_id + parts.payload.len();
+        if !v5 {
+            return Layout {
+                properties: 0,
+                body: plain,
+            };
+        }
+        let expiry = if parts.expires_at == 0 { 0 } else { 5 };
+        let ids = head.subscription_ids.iter();
+        let ids: usize = ids.map(|&id| 1 + varint_len(id as usize)).sum();
+        let properties = parts.properties.len() + expiry + ids;
+        Layout {
+            properties,
+            body: plain + varint_len(properties) + properties,
+        }
+    }
+}
+
+/// What is left of a message's life, in whole seconds and never 0: 0 would say that it has expired.
+fn seconds_left(expires_at: Millis, now: Millis) -> u32 {
+    let seconds = expires_at.saturating_sub(now).div_ceil(1000).max(1);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+pub(super) fn put_string(out: &mut BytesMut, text: &[u8]) {
+    // Topics were read from, or checked against, MQTT's 16 bits.
+    let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    out.put_u16(len);
+    out.put_slice(&text[..usize::from(len)]);
+}
+
+fn put_varint(out: &mut BytesMut, mut value: usize) {
+    loop {
+        let low = (value & 0x7f) as u8;
+        value >>= 7;
+        if value == 0 {
+            out.put_u8(low);
+            return;
+        }
+        out.put_u8(low | 0x80);
+    }
+}
+
+fn varint_len(value: usize) -> usize {
+    match value {
+        0..=0x7f => 1,
+        0x80..=0x3fff => 2,
+        0x4000..=0x1f_ffff => 3,
+        _ => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mqtt::{decode, frame};
+
+    proptest! {
+        #[test]
+        fn publishes_are_as_long_as_announced_and_read_back(v5: bool, level in 0u8..3, retain: bool, id in 1u16..,
+                                                            payload in prop::collection::vec(any::<u8>(), 0..300)) {
+            let qos = Qos::from_level(level).unwrap();
+            let parts = Parts { topic: "a/b", expires_at: 5_000, payload: &payload, ..Parts::default() };
+            let head = Head { qos, retain, dup: false, packet_id: (level > 0).then_some(id), subscription_ids: &[], now: 1 };
+            let mut out = Output::default();
+            out.publish(v5, &parts, &head);
+            prop_assert_eq!(out.len(), publish_len(v5, &parts, &head));
+            let frame = frame::first(out.pending(), usize::MAX).unwrap().unwrap();
+            let read = decode::publish(v5, frame.first, &out.pending()[frame.header..]).unwrap();
+            prop_assert_eq!(read.payload, &payload[..]);
+            prop_assert_eq!((read.qos, read.retain, read.packet_id), (qos, retain, head.packet_id));
+            prop_assert_eq!(read.properties.expiry, v5.then_some(5));
+        }
+    }
+
+    #[test]
+    fn a_message_about_to_expire_still_has_a_second() {
+        assert_eq!(seconds_left(10_001, 10_000), 1);
+        assert_eq!(seconds_left(12_001, 10_000), 3);
+    }
+
+    #[test]
+    fn emptied_output_holds_no_memory() {
+        let mut out = Output::default();
+        out.pingresp();
+        assert_eq!(out.position(), 2);
+        out.advance(2);
+        assert_eq!(
+            (out.written(), out.take_packets(), out.buffer.capacity()),
+            (2, 1, 0)
+        );
+    }
+}

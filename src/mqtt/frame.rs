@@ -1,0 +1,136 @@
+//! Cuts a byte stream into packets (MQTT 5 section 2.1), and checks what the fixed header alone tells.
+
+use super::reason::Reason;
+
+/// Where the first packet of a buffer lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Frame {
+    /// The first byte: type and flags.
+    pub(super) first: u8,
+    /// Bytes of the fixed header.
+    pub(super) header: usize,
+    /// Bytes behind it.
+    pub(super) body: usize,
+}
+
+impl Frame {
+    /// Bytes in all.
+    pub(super) fn len(self) -> usize {
+        self.header + self.body
+    }
+}
+
+/// Packet types that a client may send (MQTT 5 section 2.1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Connect,
+    Publish,
+    Puback,
+    Pubrec,
+    Pubrel,
+    Pubcomp,
+    Subscribe,
+    Unsubscribe,
+    Pingreq,
+    Disconnect,
+    Auth,
+}
+
+/// Finds the first packet; `None` if its header or body has not all arrived.
+///
+/// # Errors
+/// `Malformed` if the length takes more than four bytes (MQTT-1.5.5), `PacketTooLarge` as soon as the header tells of more
+/// than `max` bytes: nothing of such a packet needs to be held.
+pub(super) fn first(input: &[u8], max: usize) -> Result<Option<Frame>, Reason> {
+    let Some((&first, rest)) = input.split_first() else {
+        return Ok(None);
+    };
+    let mut body = 0;
+    for (index, &byte) in rest.iter().take(4).enumerate() {
+        body |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            let frame = Frame {
+                first,
+                header: index + 2,
+                body,
+            };
+            if frame.len() > max {
+                return Err(Reason::PacketTooLarge);
+            }
+            return Ok((input.len() >= frame.len()).then_some(frame));
+        }
+    }
+    if rest.len() >= 4 {
+        return Err(Reason::Malformed);
+    }
+    Ok(None)
+}
+
+/// The packet's type, if its flags are right and a client may send it.
+///
+/// # Errors
+/// `Malformed` for reserved types and flags (MQTT-2.1.3-1), `Protocol` for what only servers send.
+pub(super) fn kind(first: u8) -> Result<Kind, Reason> {
+    let (kind, flags) = match first >> 4 {
+        1 => (Kind::Connect, 0),
+        3 => return Ok(Kind::Publish),
+        4 => (Kind::Puback, 0),
+        5 => (Kind::Pubrec, 0),
+        6 => (Kind::Pubrel, 0b0010),
+        7 => (Kind::Pubcomp, 0),
+        8 => (Kind::Subscribe, 0b0010),
+        10 => (Kind::Unsubscribe, 0b0010),
+        12 => (Kind::Pingreq, 0),
+        14 => (Kind::Disconnect, 0),
+        15 => (Kind::Auth, 0),
+        2 | 9 | 11 | 13 => return Err(Reason::Protocol),
+        _ => return Err(Reason::Malformed),
+    };
+    if first & 0x0f == flags {
+        Ok(kind)
+    } else {
+        Err(Reason::Malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_found_as_their_bytes_arrive() {
+        assert_eq!(first(&[], 10), Ok(None));
+        assert_eq!(first(&[0x30], 10), Ok(None));
+        assert_eq!(first(&[0x30, 2, 7], 10), Ok(None));
+        let frame = first(&[0x30, 2, 7, 8, 9], 10);
+        assert_eq!(
+            frame,
+            Ok(Some(Frame {
+                first: 0x30,
+                header: 2,
+                body: 2
+            }))
+        );
+        assert_eq!(first(&[0x30, 0x80, 0x80, 0x80], 10), Ok(None));
+    }
+
+    #[test]
+    fn lengths_are_bounded_by_their_header_alone() {
+        assert_eq!(first(&[0x30, 9], 10), Err(Reason::PacketTooLarge));
+        assert_eq!(
+            first(&[0x30, 0xff, 0xff, 0xff, 0x7f], 1 << 20),
+            Err(Reason::PacketTooLarge)
+        );
+        let five = [0x30, 0x80, 0x80, 0x80, 0x80, 0x01];
+        assert_eq!(first(&five, usize::MAX), Err(Reason::Malformed));
+    }
+
+    #[test]
+    fn flags_and_directions_are_checked() {
+        assert_eq!(kind(0x82), Ok(Kind::Subscribe));
+        assert_eq!(kind(0x80), Err(Reason::Malformed));
+        assert_eq!(kind(0x60), Err(Reason::Malformed));
+        assert_eq!(kind(0x20), Err(Reason::Protocol));
+        assert_eq!(kind(0x00), Err(Reason::Malformed));
+    }
+}

@@ -1,0 +1,322 @@
+//! CONNECT and CONNACK: who the client is, what it asks for, and what it is granted (MQTT 5 sections 3.1 and 3.2).
+
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use mqtt_protocol_core::mqtt::packet::{Property, v3_1_1, v5_0};
+
+use crate::desk::port::{Publication, Route};
+use crate::wire::filter::check_name;
+use crate::wire::message::{Message, Parts, Qos};
+use crate::wire::name::GATEWAY;
+
+use super::clock;
+use super::config::MqttConfig;
+use super::decode::exact;
+use super::encode::{Output, put_string};
+use super::inbound::{Class, classify};
+use super::properties::{Properties, id};
+use super::reason::Reason;
+
+/// A client that was let in, as far as the session goes on asking about it.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// MQTT 5; else 3.1.1.
+    pub(super) v5: bool,
+    pub(super) id: Arc<str>,
+    /// The session outlives the connection.
+    pub(super) durable: bool,
+    /// Seconds; 0 for none.
+    pub(super) keep_alive: u16,
+}
+
+/// A CONNECT that was allowed.
+#[derive(Debug)]
+pub(super) struct Connect {
+    pub(super) client: Client,
+    pub(super) clean_start: bool,
+    /// Seconds.
+    pub(super) expiry: u32,
+    /// Our limit and the client's Receive Maximum, whichever is less.
+    pub(super) window: u16,
+    /// The client's Maximum Packet Size, in bytes.
+    pub(super) max_packet: usize,
+    pub(super) will: Option<Will>,
+    assigned_id: bool,
+    capped_expiry: bool,
+    capped_keep_alive: bool,
+}
+
+/// A will that was allowed.
+#[derive(Debug)]
+pub(super) struct Will {
+    pub(super) publication: Publication,
+    /// Seconds.
+    pub(super) delay: u32,
+    /// Seconds from its publication on.
+    pub(super) expiry: Option<u32>,
+}
+
+/// A CONNECT that was not, and how the client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// In 3.1.1's words: a return code.
+    V4(u8),
+    /// In MQTT 5's.
+    V5(Reason),
+    /// Not at all: it is not known to speak MQTT, or not known to understand.
+    Silent(Reason),
+}
+
+/// 3.1.1's return codes (table 3.1 there).
+const BAD_VERSION: u8 = 1;
+const BAD_ID: u8 = 2;
+const UNAVAILABLE: u8 = 3;
+const NOT_AUTHORIZED: u8 = 5;
+
+/// What both versions ask, before it is judged.
+struct Asked<'a> {
+    client_id: &'a str,
+    clean_start: bool,
+    keep_alive: u16,
+    expiry: u32,
+    receive_maximum: u16,
+    max_packet: usize,
+    will: Option<AskedWill<'a>>,
+}
+
+struct AskedWill<'a> {
+    topic: &'a str,
+    payload: &'a [u8],
+    qos: Qos,
+    retain: bool,
+    delay: u32,
+    /// As in PUBLISH.
+    properties: Vec<u8>,
+}
+
+/// Reads and judges the body of the first packet.
+pub(super) fn connect(config: &MqttConfig, body: &[u8]) -> Result<Connect, Refusal> {
+    match version(body)? {
+        4 => {
+            check_flags(body).map_err(Refusal::Silent)?;
+            let packet = exact(body, v3_1_1::Connect::parse).map_err(Refusal::Silent)?;
+            let never = if packet.clean_session() { 0 } else { u32::MAX };
+            let asked = Asked {
+                client_id: packet.client_id(),
+                clean_start: packet.clean_session(),
+                keep_alive: packet.keep_alive(),
+                expiry: never,
+                receive_maximum: u16::MAX,
+                max_packet: usize::MAX,
+                will: packet.will_topic().map(|topic| AskedWill {
+                    topic,
+                    payload: packet.will_payload().unwrap_or_default(),
+                    qos: Qos::from_level(packet.will_qos() as u8).unwrap_or_default(),
+                    retain: packet.will_retain(),
+                    delay: 0,
+                    properties: Vec::new(),
+                }),
+            };
+            judge(config, false, &asked).map_err(refusal_v4)
+        }
+        _ => connect_v5(config, body).map_err(Refusal::V5),
+    }
+}
+
+/// The protocol level, if it is one that we speak (MQTT-3.1.2-2).
+fn version(body: &[u8]) -> Result<u8, Refusal> {
+    let mut reader = super::reader::Reader::new(body);
+    let name = reader.string().map_err(Refusal::Silent)?;
+    let level = reader.u8().map_err(Refusal::Silent)?;
+    match (name, level) {
+        ("MQTT", 4 | 5) => Ok(level),
+        // Bit 7 marks a bridge; bridges that are told of a wrong version try again without it.
+        ("MQTT", 6..=0x7f) => Err(Refusal::V5(Reason::UnsupportedVersion)),
+        ("MQTT" | "MQIsdp", _) => Err(Refusal::V4(BAD_VERSION)),
+        _ => Err(Refusal::Silent(Reason::Protocol)),
+    }
+}
+
+/// The rules of the flags byte (MQTT-3.1.2-3 and -11 to -15).
+fn check_flags(body: &[u8]) -> Result<(), Reason> {
+    let flags = *body.get(7).ok_or(Reason::Malformed)?;
+    let (reserved, will) = (flags & 1 != 0, flags & 0b100 != 0);
+    let will_bits = flags >> 3 & 0b111;
+    if reserved || (will_bits & 0b11) == 3 || (!will && will_bits != 0) {
+        return Err(Reason::Malformed);
+    }
+    Ok(())
+}
+
+fn refusal_v4(reason: Reason) -> Refusal {
+    match reason {
+        Reason::ClientIdRefused => Refusal::V4(BAD_ID),
+        Reason::NotAuthorized => Refusal::V4(NOT_AUTHORIZED),
+        other => Refusal::Silent(other),
+    }
+}
+
+fn connect_v5(config: &MqttConfig, body: &[u8]) -> Result<Connect, Reason> {
+    check_flags(body)?;
+    let packet = exact(body, v5_0::Connect::parse)?;
+    let mut asked = Asked {
+        client_id: packet.client_id(),
+        clean_start: packet.clean_start(),
+        keep_alive: packet.keep_alive(),
+        expiry: 0,
+        receive_maximum: u16::MAX,
+        max_packet: usize::MAX,
+        will: None,
+    };
+    for property in packet.props() {
+        match property {
+            Property::SessionExpiryInterval(expiry) => asked.expiry = expiry.val(),
+            Property::ReceiveMaximum(maximum) => asked.receive_maximum = maximum.val(),
+            Property::MaximumPacketSize(size) => asked.max_packet = size.val() as usize,
+            Property::AuthenticationMethod(_) => return Err(Reason::BadAuthentication),
+            _ => {}
+        }
+    }
+    if asked.receive_maximum == 0 || asked.max_packet == 0 {
+        return Err(Reason::Protocol);
+    }
+    asked.will = packet.will_topic().map(|topic| will_v5(&packet, topic));
+    judge(config, true, &asked)
+}
+
+fn will_v5<'a>(packet: &'a v5_0::Connect, topic: &'a str) -> AskedWill<'a> {
+    let mut delay = 0;
+    let mut properties = Vec::new();
+    for property in packet.will_props() {
+        match property {
+            Property::WillDelayInterval(seconds) => delay = seconds.val(),
+            other => properties.extend(other.to_continuous_buffer()),
+        }
+    }
+    AskedWill {
+        topic,
+        payload: packet.will_payload().unwrap_or_default(),
+        qos: Qos::from_level(packet.will_qos() as u8).unwrap_or_default(),
+        retain: packet.will_retain(),
+        delay,
+        properties,
+    }
+}
+
+fn judge(config: &MqttConfig, v5: bool, asked: &Asked<'_>) -> Result<Connect, Reason> {
+    let assigned_id = asked.client_id.is_empty();
+    if asked.client_id == GATEWAY || (assigned_id && !v5 && !asked.clean_start) {
+        return Err(Reason::ClientIdRefused);
+    }
+    if asked.client_id.contains('\0') {
+        return Err(Reason::Malformed);
+    }
+    let id: Arc<str> = if assigned_id {
+        clock::assigned_client_id().into()
+    } else {
+        asked.client_id.into()
+    };
+    let will = asked
+        .will
+        .as_ref()
+        .map(|will| judge_will(config, &id, will))
+        .transpose()?;
+    let expiry = asked.expiry.min(config.session_expiry_max);
+    let longest = config.max_keep_alive.filter(|_| v5);
+    let too_long = |longest: &u16| asked.keep_alive == 0 || asked.keep_alive > *longest;
+    let capped = longest.filter(too_long);
+    Ok(Connect {
+        client: Client {
+            v5,
+            id,
+            durable: expiry > 0,
+            keep_alive: capped.unwrap_or(asked.keep_alive),
+        },
+        clean_start: asked.clean_start,
+        expiry,
+        window: config.max_inflight.min(asked.receive_maximum),
+        max_packet: asked.max_packet,
+        will,
+        assigned_id,
+        capped_expiry: expiry != asked.expiry,
+        capped_keep_alive: capped.is_some(),
+    })
+}
+
+fn judge_will(config: &MqttConfig, id: &str, will: &AskedWill<'_>) -> Result<Will, Reason> {
+    check_name(will.topic)?;
+    let properties = Properties::parse(&will.properties)?;
+    let route = match classify(&config.root, id, will.topic, &properties) {
+        Class::Plain => Route::Subscribers,
+        Class::Desk(route) => route,
+        Class::Dollar | Class::Refused(_) => return Err(Reason::NotAuthorized),
+    };
+    let message = Message::encode(&Parts {
+        topic: will.topic,
+        publisher: id,
+        qos: will.qos,
+        retain: will.retain,
+        stamp: 0,
+        expires_at: 0,
+        properties: &properties.forwarded,
+        payload: will.payload,
+    });
+    Ok(Will {
+        publication: Publication { message, route },
+        delay: will.delay,
+        expiry: properties.expiry,
+    })
+}
+
+impl Connect {
+    /// CONNACK for a client that is let in (MQTT 5 section 3.2.2.3).
+    pub(super) fn accept(&self, config: &MqttConfig, session_present: bool, out: &mut Output) {
+        if !self.client.v5 {
+            out.connack(session_present, 0, None);
+            return;
+        }
+        let mut block = BytesMut::with_capacity(64);
+        if self.capped_expiry {
+            block.put_u8(id::SESSION_EXPIRY);
+            block.put_u32(self.expiry);
+        }
+        block.put_u8(id::RECEIVE_MAXIMUM);
+        block.put_u16(config.receive_maximum);
+        block.put_u8(id::MAXIMUM_PACKET_SIZE);
+        block.put_u32(u32::try_from(config.max_packet_bytes).unwrap_or(u32::MAX));
+        if config.max_topic_alias > 0 {
+            block.put_u8(id::TOPIC_ALIAS_MAXIMUM);
+            block.put_u16(config.max_topic_alias);
+        }
+        if self.assigned_id {
+            block.put_u8(id::ASSIGNED_CLIENT_ID);
+            put_string(&mut block, self.client.id.as_bytes());
+        }
+        if self.capped_keep_alive {
+            block.put_u8(id::SERVER_KEEP_ALIVE);
+            block.put_u16(self.client.keep_alive);
+        }
+        out.connack(session_present, 0, Some(&block));
+    }
+
+    /// The refusal of a client that could have been let in, had all been well on our side.
+    pub(super) fn turn_away(&self, reason: Reason) -> Refusal {
+        if self.client.v5 {
+            Refusal::V5(reason)
+        } else {
+            Refusal::V4(UNAVAILABLE)
+        }
+    }
+}
+
+impl Refusal {
+    /// CONNACK for a client that is not let in.
+    pub(super) fn write(self, out: &mut Output) {
+        match self {
+            Refusal::V4(code) => out.connack(false, code, None),
+            Refusal::V5(reason) => out.connack(false, reason.code(), Some(&[])),
+            Refusal::Silent(_) => {}
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Publishes from the client: where each goes, and when it is acknowledged.
+//!
+//! What only the desk may take (commands, retained, what somebody durable wants) is acknowledged when the desk says that it is on
+//! disk. The rest goes to the live plane and is acknowledged at once. QoS 2 ids are remembered from PUBLISH to PUBREL either
+//! way (method B of MQTT 5 section 4.3.3), and not a second PUBREC leaves before the first one was due.
+
+use std::collections::HashMap;
+
+use crate::desk::port::{Publication, Request, Route};
+use crate::wire::Millis;
+use crate::wire::message::{Message, Parts, Qos};
+use crate::wire::name::{Agent, Key};
+use crate::wire::reply::Code;
+use crate::wire::topic::{Admission, RoomTopic, Topic, admit};
+
+use super::decode::{self, Ack, Publish};
+use super::encode::{PUBACK, PUBCOMP, PUBREC};
+use super::plane::{Plane, Publisher};
+use super::properties::Properties;
+use super::reason::{Reason, of_publish};
+use super::session::Session;
+
+/// How far an incoming QoS 2 message has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exactly {
+    /// The desk has it; PUBREC waits for its word.
+    AtDesk,
+    /// PUBREC was sent. `by_desk`: it is the desk that remembers the id.
+    Taken { by_desk: bool },
+    /// PUBREL is here; PUBCOMP waits for the desk's word.
+    Releasing,
+}
+
+/// Publishes of QoS 1 and 2 that are not fully acknowledged, and topic aliases.
+#[derive(Debug, Default)]
+pub(super) struct Inbound {
+    exactly: HashMap<u16, Exactly>,
+    /// Of `exactly`: those that wait for the desk.
+    exactly_at_desk: usize,
+    at_least_at_desk: usize,
+    /// Ids at the desk that were refused for their topic: their reason code says so.
+    refused_topics: Vec<u16>,
+    aliases: HashMap<u16, Box<str>>,
+}
+
+impl Inbound {
+    /// After a reconnect: ids that the desk holds until PUBREL.
+    pub(super) fn restore(&mut self, unreleased: &[u16]) {
+        let taken = |&id: &u16| (id, Exactly::Taken { by_desk: true });
+        self.exactly = unreleased.iter().map(taken).collect();
+    }
+
+    /// What the client may not exceed (MQTT 5 section 4.9).
+    fn unacknowledged(&self) -> usize {
+        self.at_least_at_desk + self.exactly.len()
+    }
+
+    /// Publishes whose ack waits for the desk.
+    pub(super) fn at_desk(&self) -> usize {
+        self.at_least_at_desk + self.exactly_at_desk
+    }
+
+    fn sent_to_desk(&mut self, packet_id: u16, qos: Qos) {
+        match qos {
+            Qos::AtMostOnce => {}
+            Qos::AtLeastOnce => self.at_least_at_desk += 1,
+            Qos::ExactlyOnce => {
+                self.exactly.insert(packet_id, Exactly::AtDesk);
+                self.exactly_at_desk += 1;
+            }
+        }
+    }
+}
+
+/// What the topic grammar makes of a publish.
+#[derive(Debug)]
+pub(super) enum Class {
+    /// `$…`: not for clients to write.
+    Dollar,
+    /// To whoever subscribes.
+    Plain,
+    /// The desk's, by its topic.
+    Desk(Route),
+    /// Refused by its topic.
+    Refused(Route),
+}
+
+/// Sorts a publish of client `client_id` by its topic.
+pub(super) fn classify(
+    root: &str,
+    client_id: &str,
+    topic: &str,
+    properties: &Properties<'_>,
+) -> Class {
+    if topic.starts_with('$') {
+        return Class::Dollar;
+    }
+    let from = Agent::new(client_id).ok();
+    match (admit(root, client_id, topic), from) {
+        (Admission::Ordinary | Admission::Relayed(_), _) => Class::Plain,
+        (Admission::Refused { room, rejection }, from) => Class::Refused(Route::Refused {
+            from,
+            room,
+            rejection,
+        }),
+        (Admission::Desk(topic), Some(from)) => {
+            let correlation = properties
+                .correlation
+                .and_then(|data| std::str::from_utf8(data).ok());
+            let response = properties.response_topic;
+            Class::Desk(Route::Engine {
+                reply_rest: response.and_then(|reply| own_reply(root, &topic, &from, reply)),
+                from,
+                topic,
+                correlation_id: correlation.map(str::to_owned),
+                ttl_ms: properties.expiry.map(|seconds| u64::from(seconds) * 1000),
+            })
+        }
+        // `admit` lets only a topic through that names the client id as an agent.
+        (Admission::Desk(_), None) => Class::Dollar,
+    }
+}
+
+/// What a Response Topic appends to the caller's own reply topic in the room of its command.
+fn own_reply(root: &str, command: &RoomTopic, from: &Agent, response: &str) -> Option<Key> {
+    let parsed = RoomTopic::parse(root, response)?.ok()?;
+    match parsed.topic {
+        Topic::Reply { me, rest } if me == *from && parsed.room == command.room => rest,
+        _ => None,
+    }
+}
+
+/// When a message that lives `expiry` seconds from `now` is over; 0 for never.
+fn expires_at(expiry: Option<u32>, now: Millis) -> Millis {
+    expiry.map_or(0, |seconds| now + u64::from(seconds) * 1000)
+}
+
+impl<P: Plane> Session<P> {
+    pub(super) fn on_publish(&mut self, first: u8, body: &[u8]) -> Result<(), Reason> {
+        let packet = decode::publish(self.client.v5, first, body)?;
+        self.exits.metrics.publishes_received.of(packet.qos).add(1);
+        if let Some(id) = packet.packet_id {
+            if packet.qos == Qos::ExactlyOnce && self.repeats(id) {
+                return Ok(());
+            }
+            let full =
+                self.inbound.unacknowledged() >= usize::from(self.door.config.receive_maximum);
+            if self.client.v5 && full {
+                return Err(Reason::ReceiveMaximum);
+            }
+        }
+        let aliased = self.resolve_alias(&packet)?;
+        let topic = aliased.as_deref().unwrap_or(packet.topic);
+        self.take(topic, &packet);
+        Ok(())
+    }
+
+    /// Whether a QoS 2 id is in use, so that this PUBLISH is a repeat; answers it if the first one was answered.
+    fn repeats(&mut self, id: u16) -> bool {
+        let known = self.inbound.exactly.get(&id).copied();
+        if let Some(Exactly::Taken { .. }) = known {
+            self.exits.output.ack(PUBREC, id, None);
+        }
+        known.is_some()
+    }
+
+    /// Notes, or looks up, a topic alias (MQTT 5 section 3.3.2.3.4).
+    fn resolve_alias(&mut self, packet: &Publish<'_>) -> Result<Option<Box<str>>, Reason> {
+        let Some(alias) = packet.properties.alias else {
+            return Ok(None);
+        };
+        if alias == 0 || alias > self.door.config.max_topic_alias {
+            return Err(Reason::TopicAliasInvalid);
+        }
+        if packet.topic.is_empty() {
+            // MQTT-3.3.2-12 and section 4.13: naming nothing is a protocol error.
+            return self
+                .inbound
+                .aliases
+                .get(&alias)
+                .cloned()
+                .map(Some)
+                .ok_or(Reason::Protocol);
+        }
+        self.inbound.aliases.insert(alias, packet.topic.into());
+        Ok(None)
+    }
+
+    fn take(&mut self, topic: &str, packet: &Publish<'_>) {
+        let class = classify(
+            &self.door.config.root,
+            &self.client.id,
+            topic,
+            &packet.properties,
+        );
+        let message = Message::encode(&Parts {
+            topic,
+            publisher: &self.client.id,
+            qos: packet.qos,
+            retain: packet.retain,
+            stamp: 0,
+            expires_at: expires_at(packet.properties.expiry, self.now),
+            properties: &packet.properties.forwarded,
+            payload: packet.payload,
+        });
+        match class {
+            Class::Dollar => {
+                self.exits.metrics.refused_dollar.add(1);
+                self.acknowledge_here(packet, Err(Reason::NotAuthorized));
+            }
+            Class::Desk(route) => self.hand_to_desk(packet, message, route),
+            Class::Refused(route) => {
+                self.inbound.refused_topics.extend(packet.packet_id);
+                self.hand_to_desk(packet, message, route);
+            }
+            Class::Plain if self.is_kept(topic, packet) => {
+                self.hand_to_desk(packet, message, Route::Subscribers);
+            }
+            Class::Plain => {
+                self.push_live(topic, &message);
+                self.acknowledge_here(packet, Ok(()));
+            }
+        }
+    }
+
+    /// Whether ordinary traffic is the desk's all the same.
+    fn is_kept(&self, topic: &str, packet: &Publish<'_>) -> bool {
+        packet.retain
+            || (packet.qos == Qos::ExactlyOnce && self.client.durable)
+            || self.door.interest.wants(topic, packet.qos)
+    }
+
+    fn hand_to_desk(&mut self, packet: &Publish<'_>, message: Message, route: Route) {
+        if let Some(id) = packet.packet_id {
+            self.inbound.sent_to_desk(id, packet.qos);
+        }
+        self.exits.requests.push_back(Request::Publish {
+            connection: self.exits.connection,
+            packet_id: packet.packet_id,
+            publication: Publication { message, route },
+        });
+    }
+
+    fn push_live(&mut self, topic: &str, message: &Message) {
+        let publisher = self
+            .publisher
+            .get_or_insert_with(|| self.door.plane.publisher());
+        let frame = message.as_bytes().clone();
+        if message.qos() == Qos::AtMostOnce {
+            publisher.push(topic, frame);
+        } else {
+            publisher.push_reliable(topic, frame);
+        }
+    }
+
+    fn acknowledge_here(&mut self, packet: &Publish<'_>, verdict: Result<(), Reason>) {
+        let Some(id) = packet.packet_id else { return };
+        self.acknowledge(id, packet.qos, verdict, false);
+    }
+
+    /// Sends PUBACK or PUBREC. A refusal is for MQTT 5 to read; 3.1.1 has no way to say it.
+    fn acknowledge(&mut self, id: u16, qos: Qos, verdict: Result<(), Reason>, by_desk: bool) {
+        let refused = verdict.err();
+        let reason = refused.filter(|_| self.client.v5);
+        if qos == Qos::AtLeastOnce {
+            self.exits.output.ack(PUBACK, id, reason);
+            return;
+        }
+        self.exits.output.ack(PUBREC, id, reason);
+        if reason.is_some() {
+            // MQTT-4.3.3: the id is free again, no PUBREL follows.
+            self.inbound.exactly.remove(&id);
+        } else {
+            // The desk does not keep the ids of what it refused.
+            let by_desk = by_desk && refused.is_none();
+            self.inbound.exactly.insert(id, Exactly::Taken { by_desk });
+        }
+    }
+
+    /// The desk's word on a publish.
+    pub(super) fn on_published(&mut self, id: u16, verdict: Result<(), Code>) {
+        let refused = self
+            .inbound
+            .refused_topics
+            .iter()
+            .position(|&refused| refused == id);
+        let by_topic = refused
+            .map(|at| self.inbound.refused_topics.swap_remove(at))
+            .is_some();
+        let verdict = verdict.map_err(|code| of_publish(code, by_topic));
+        let qos = match self.inbound.exactly.get(&id) {
+            Some(Exactly::AtDesk) => {
+                self.inbound.exactly_at_desk -= 1;
+                Qos::ExactlyOnce
+            }
+            _ => {
+                self.inbound.at_least_at_desk = self.inbound.at_least_at_desk.saturating_sub(1);
+                Qos::AtLeastOnce
+            }
+        };
+        self.acknowledge(id, qos, verdict, true);
+    }
+
+    pub(super) fn on_pubrel(&mut self, ack: Ack) -> Result<(), Reason> {
+        let id = ack.packet_id;
+        match self.inbound.exactly.get(&id).copied() {
+            Some(Exactly::Taken { by_desk: true }) => {
+                self.inbound.exactly.insert(id, Exactly::Releasing);
+                self.exits.requests.push_back(Request::Release {
+                    connection: self.exits.connection,
+                    packet_id: id,
+                });
+            }
+            Some(Exactly::Taken { by_desk: false }) => {
+                self.inbound.exactly.remove(&id);
+                self.exits.output.ack(PUBCOMP, id, None);
+            }
+            Some(Exactly::Releasing) => {}
+            // PUBREL before PUBREC.
+            Some(Exactly::AtDesk) => return Err(Reason::Protocol),
+            None => {
+                let reason = self.client.v5.then_some(Reason::PacketIdNotFound);
+                self.exits.output.ack(PUBCOMP, id, reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// The desk has forgotten the id.
+    pub(super) fn on_released(&mut self, id: u16) {
+        if self.inbound.exactly.get(&id) == Some(&Exactly::Releasing) {
+            self.inbound.exactly.remove(&id);
+            self.exits.output.ack(PUBCOMP, id, None);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Counters of the front door, shared by all connections. Names and types for export are the exporter's business.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::wire::message::Qos;
+
+/// A number that only grows, or a gauge that goes up and down.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds to it.
+    pub fn add(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Takes one away.
+    pub fn lower(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// As it stands.
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One count per QoS.
+#[derive(Debug, Default)]
+pub struct PerQos([Count; 3]);
+
+impl PerQos {
+    /// The count of one QoS.
+    pub fn of(&self, qos: Qos) -> &Count {
+        &self.0[usize::from(qos.level())]
+    }
+}
+
+/// What the front door counts since the process began.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Connections now, from accept to close.
+    pub connections_open: Count,
+    /// Connections accepted.
+    pub connections_total: Count,
+    /// Connections closed at once because there were too many.
+    pub connections_refused: Count,
+    /// CONNECTs answered with a refusal.
+    pub connects_refused: Count,
+    /// Connections that the gateway closed for a reason of its own, and said so where MQTT 5 lets it.
+    pub disconnects: Count,
+    /// Packets read.
+    pub packets_received: Count,
+    /// Packets written.
+    pub packets_sent: Count,
+    /// Bytes read.
+    pub bytes_received: Count,
+    /// Bytes written.
+    pub bytes_sent: Count,
+    /// PUBLISH packets read.
+    pub publishes_received: PerQos,
+    /// PUBLISH packets written.
+    pub publishes_sent: PerQos,
+    /// QoS 0 messages dropped because the client did not keep up.
+    pub dropped_slow: Count,
+    /// Messages dropped because they are larger than the client takes.
+    pub dropped_too_large: Count,
+    /// Messages dropped because they had expired.
+    pub dropped_expired: Count,
+    /// Messages of QoS 0 that the live plane jumped over.
+    pub missed: Count,
+    /// Publishes on `$…` topics, which clients may not write.
+    pub refused_dollar: Count,
+    /// Acks for packet ids that were not in flight.
+    pub stray_acks: Count,
+}

@@ -1,0 +1,33 @@
+//! The front door: MQTT 3.1.1 and 5.0 on one port.
+//!
+//! It owns sockets, packets, packet ids, in-flight windows and what a client is subscribed to. It never decides anything
+//! about rooms and keeps nothing durable: what must last goes to the desk as [`Request`](crate::desk::port::Request)s, and an
+//! ack for it leaves only when the desk says so. Everything else goes to the live plane, behind the seam in [`plane`].
+//!
+//! One task per connection: [`listener`] accepts, `handshake` reads CONNECT, `connection` moves bytes, and `session` (with
+//! `inbound`, `outbound` and `subscribing`) turns packets, responses and frames into one another without any I/O of its own.
+
+pub mod config;
+pub mod listener;
+pub mod metrics;
+pub mod plane;
+
+mod clock;
+mod connection;
+mod decode;
+mod encode;
+mod exits;
+mod frame;
+mod handshake;
+mod inbound;
+mod outbound;
+mod properties;
+mod reader;
+mod reason;
+mod session;
+mod subscribing;
+mod subscriptions;
+
+pub use config::MqttConfig;
+pub use listener::{Door, serve};
+pub use metrics::Metrics;

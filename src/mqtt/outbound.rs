@@ -1,0 +1,373 @@
+//! Deliveries to the client: packet ids, the in-flight window, and what waits for either or for the socket.
+//!
+//! Two queues. What must not be lost waits in order for window and socket: deliveries from the desk, retained snapshots, live
+//! messages of QoS 1 and 2. What may be lost, live messages of QoS 0, waits for the socket alone, and the oldest go first when
+//! there is too much of it. A retained snapshot is never overtaken: its successors would look older than it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::desk::port::{Delivery, Stage};
+use crate::wire::Millis;
+use crate::wire::message::{Message, Qos};
+
+use super::config::MqttConfig;
+use super::encode::{Head, PUBREL, publish_len};
+use super::exits::Exits;
+use super::reason::Reason;
+
+/// Where a message comes from, which decides what happens when the client does not keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The desk, which keeps count itself.
+    Desk,
+    /// Retained messages for a new subscription; already in memory, so taken whole.
+    Snapshot,
+    /// The live plane.
+    Live,
+}
+
+/// A message on its way to the client.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) origin: Origin,
+    pub(super) message: Message,
+    pub(super) qos: Qos,
+    pub(super) retain: bool,
+    pub(super) dup: bool,
+    /// The desk's number; 0 if only the session knows of it.
+    pub(super) seq: u64,
+    /// Given by the desk for durable sessions.
+    pub(super) packet_id: Option<u16>,
+    pub(super) subscription_ids: Vec<u32>,
+}
+
+impl From<Delivery> for Parcel {
+    fn from(delivery: Delivery) -> Parcel {
+        Parcel {
+            origin: Origin::Desk,
+            message: delivery.message,
+            qos: delivery.qos,
+            retain: delivery.retain,
+            dup: delivery.dup,
+            seq: delivery.seq,
+            packet_id: delivery.packet_id,
+            subscription_ids: delivery.subscription_ids,
+        }
+    }
+}
+
+/// How far an outgoing QoS 1 or 2 message has come (MQTT 5 section 4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flight {
+    /// QoS 1, PUBACK awaited.
+    AtLeastOnce { seq: u64 },
+    /// QoS 2, PUBREC awaited.
+    Sent { seq: u64 },
+    /// QoS 2, PUBREC is here; the desk's word is awaited.
+    Received { seq: u64 },
+    /// QoS 2, PUBREL sent, PUBCOMP awaited.
+    Released { seq: u64 },
+}
+
+/// The client's queues asked more of the session than it may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Overrun;
+
+#[derive(Debug)]
+pub(super) struct Outbound {
+    v5: bool,
+    max_packet: usize,
+    window: usize,
+    high_water: usize,
+    max_lossy_bytes: usize,
+    max_pending_messages: usize,
+    max_pending_bytes: usize,
+    flights: HashMap<u16, Flight>,
+    last_id: u16,
+    /// Not to be lost.
+    kept: VecDeque<Parcel>,
+    /// Of `kept`: from the live plane.
+    live: Load,
+    /// Of `kept`: from retained snapshots.
+    snapshots: usize,
+    /// May be lost.
+    lossy: VecDeque<Parcel>,
+    backlog: Arc<AtomicUsize>,
+    /// Desk deliveries of QoS 0 that are done once the socket has taken so many bytes: (bytes, seq).
+    unwritten: VecDeque<(u64, u64)>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Load {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Outbound {
+    pub(super) fn new(
+        config: &MqttConfig,
+        v5: bool,
+        max_packet: usize,
+        window: u16,
+        backlog: Arc<AtomicUsize>,
+    ) -> Outbound {
+        Outbound {
+            v5,
+            max_packet,
+            window: usize::from(window),
+            high_water: config.write_high_water_bytes,
+            max_lossy_bytes: config.max_lossy_bytes,
+            max_pending_messages: config.max_pending_messages,
+            max_pending_bytes: config.max_pending_bytes,
+            flights: HashMap::new(),
+            last_id: 0,
+            kept: VecDeque::new(),
+            live: Load::default(),
+            snapshots: 0,
+            lossy: VecDeque::new(),
+            backlog,
+            unwritten: VecDeque::new(),
+        }
+    }
+
+    /// Takes a message: writes it if window and socket allow, else keeps it as its origin says.
+    ///
+    /// # Errors
+    /// If the queue of live QoS 1 and 2 messages is full.
+    pub(super) fn offer(
+        &mut self,
+        parcel: Parcel,
+        exits: &mut Exits,
+        now: Millis,
+    ) -> Result<(), Overrun> {
+        let may_be_lost = parcel.qos == Qos::AtMostOnce
+            && (parcel.origin == Origin::Live || parcel.origin == Origin::Desk && parcel.seq == 0);
+        if may_be_lost {
+            if exits.output.len() < self.high_water && self.lossy.is_empty() && self.snapshots == 0
+            {
+                self.send(parcel, exits, now);
+            } else {
+                self.keep_lossy(parcel, exits);
+            }
+            return Ok(());
+        }
+        if self.kept.is_empty() && self.has_room(&parcel, exits) {
+            self.send(parcel, exits, now);
+            return Ok(());
+        }
+        match parcel.origin {
+            Origin::Live => {
+                self.live.messages += 1;
+                self.live.bytes += parcel.message.size();
+            }
+            Origin::Snapshot => self.snapshots += 1,
+            Origin::Desk => {}
+        }
+        self.kept.push_back(parcel);
+        let over = self.live.messages > self.max_pending_messages
+            || self.live.bytes > self.max_pending_bytes;
+        if over { Err(Overrun) } else { Ok(()) }
+    }
+
+    /// Writes what window and socket have room for now.
+    pub(super) fn pump(&mut self, exits: &mut Exits, now: Millis) {
+        while self
+            .kept
+            .front()
+            .is_some_and(|next| self.has_room(next, exits))
+        {
+            let Some(parcel) = self.kept.pop_front() else {
+                break;
+            };
+            match parcel.origin {
+                Origin::Live => {
+                    self.live.messages -= 1;
+                    self.live.bytes -= parcel.message.size();
+                }
+                Origin::Snapshot => self.snapshots -= 1,
+                Origin::Desk => {}
+            }
+            self.send(parcel, exits, now);
+        }
+        while self.snapshots == 0 && exits.output.len() < self.high_water {
+            let Some(parcel) = self.lossy.pop_front() else {
+                break;
+            };
+            self.backlog
+                .fetch_sub(parcel.message.size(), Ordering::Relaxed);
+            self.send(parcel, exits, now);
+        }
+        give_back(&mut self.kept);
+        give_back(&mut self.lossy);
+    }
+
+    /// Whether publishers should be held back: `Some` when that ought to change.
+    pub(super) fn congestion(&self, congested: bool) -> Option<bool> {
+        let share = if congested { 4 } else { 2 };
+        let past = self.live.messages > self.max_pending_messages / share
+            || self.live.bytes > self.max_pending_bytes / share;
+        (past != congested).then_some(past)
+    }
+
+    /// Notes how many bytes the socket has taken in all.
+    pub(super) fn written(&mut self, exits: &mut Exits) {
+        while let Some(&(position, seq)) = self.unwritten.front() {
+            if position > exits.output.written() {
+                break;
+            }
+            self.unwritten.pop_front();
+            exits.acknowledge(seq, Stage::Done);
+        }
+    }
+
+    fn has_room(&self, parcel: &Parcel, exits: &Exits) -> bool {
+        exits.output.len() < self.high_water
+            && (parcel.qos == Qos::AtMostOnce || self.flights.len() < self.window)
+    }
+
+    fn keep_lossy(&mut self, parcel: Parcel, exits: &Exits) {
+        let mut bytes = self
+            .backlog
+            .fetch_add(parcel.message.size(), Ordering::Relaxed)
+            + parcel.message.size();
+        self.lossy.push_back(parcel);
+        while bytes > self.max_lossy_bytes {
+            let Some(oldest) = self.lossy.pop_front() else {
+                break;
+            };
+            bytes -= oldest.message.size();
+            self.backlog
+                .fetch_sub(oldest.message.size(), Ordering::Relaxed);
+            exits.metrics.dropped_slow.add(1);
+        }
+    }
+
+    fn send(&mut self, parcel: Parcel, exits: &mut Exits, now: Millis) {
+        let parts = parcel.message.parts();
+        if parcel.message.expired(now) {
+            exits.metrics.dropped_expired.add(1);
+            exits.acknowledge(parcel.seq, Stage::Done);
+            return;
+        }
+        let mut head = Head {
+            qos: parcel.qos,
+            retain: parcel.retain,
+            dup: parcel.dup,
+            packet_id: None,
+            subscription_ids: &parcel.subscription_ids,
+            now,
+        };
+        if publish_len(self.v5, &parts, &head) > self.max_packet {
+            // MQTT-3.1.2-25: as if it had been sent.
+            exits.metrics.dropped_too_large.add(1);
+            exits.acknowledge(parcel.seq, Stage::Done);
+            return;
+        }
+        let seq = parcel.seq;
+        let flight = match parcel.qos {
+            Qos::AtMostOnce => None,
+            Qos::AtLeastOnce => Some(Flight::AtLeastOnce { seq }),
+            Qos::ExactlyOnce => Some(Flight::Sent { seq }),
+        };
+        if let Some(flight) = flight {
+            let packet_id = parcel.packet_id.unwrap_or_else(|| self.free_id());
+            self.flights.insert(packet_id, flight);
+            head.packet_id = Some(packet_id);
+        }
+        exits.output.publish(self.v5, &parts, &head);
+        exits.metrics.publishes_sent.of(parcel.qos).add(1);
+        if flight.is_none() && seq != 0 {
+            self.unwritten.push_back((exits.output.position(), seq));
+        }
+    }
+
+    /// A packet id that is not in flight. There are more ids than the window has places, so there always is one.
+    fn free_id(&mut self) -> u16 {
+        loop {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if !self.flights.contains_key(&self.last_id) {
+                return self.last_id;
+            }
+        }
+    }
+}
+
+/// What the client says about deliveries, and the desk about PUBREC.
+impl Outbound {
+    pub(super) fn puback(&mut self, packet_id: u16, exits: &mut Exits) {
+        match self.flights.get(&packet_id) {
+            Some(&Flight::AtLeastOnce { seq }) => {
+                self.flights.remove(&packet_id);
+                exits.acknowledge(seq, Stage::Done);
+            }
+            _ => exits.metrics.stray_acks.add(1),
+        }
+    }
+
+    pub(super) fn pubrec(&mut self, packet_id: u16, success: bool, exits: &mut Exits) {
+        match self.flights.get(&packet_id).copied() {
+            Some(Flight::Sent { seq }) if !success => {
+                // MQTT-4.3.3: an error ends the flow, and no PUBREL follows.
+                self.flights.remove(&packet_id);
+                exits.acknowledge(seq, Stage::Done);
+            }
+            Some(Flight::Sent { seq: 0 }) => {
+                self.flights.insert(packet_id, Flight::Released { seq: 0 });
+                exits.output.ack(PUBREL, packet_id, None);
+            }
+            Some(Flight::Sent { seq }) => {
+                self.flights.insert(packet_id, Flight::Received { seq });
+                exits.acknowledge(seq, Stage::Received);
+            }
+            Some(Flight::Received { .. }) => {}
+            Some(Flight::Released { .. }) => exits.output.ack(PUBREL, packet_id, None),
+            Some(Flight::AtLeastOnce { .. }) | None => {
+                exits.metrics.stray_acks.add(1);
+                if success {
+                    let reason = self.v5.then_some(Reason::PacketIdNotFound);
+                    exits.output.ack(PUBREL, packet_id, reason);
+                }
+            }
+        }
+    }
+
+    pub(super) fn pubcomp(&mut self, packet_id: u16, exits: &mut Exits) {
+        match self.flights.get(&packet_id) {
+            Some(&(Flight::Released { seq } | Flight::Received { seq })) => {
+                self.flights.remove(&packet_id);
+                exits.acknowledge(seq, Stage::Completed);
+            }
+            _ => exits.metrics.stray_acks.add(1),
+        }
+    }
+
+    /// The desk has PUBREC on disk. After a reconnect the flight is new to this connection.
+    pub(super) fn release(&mut self, seq: u64, packet_id: Option<u16>, exits: &mut Exits) {
+        let waiting = || {
+            let mut flights = self.flights.iter();
+            flights
+                .find(|(_, flight)| **flight == Flight::Received { seq })
+                .map(|(&id, _)| id)
+        };
+        let Some(packet_id) = packet_id.or_else(waiting) else {
+            return;
+        };
+        self.flights.insert(packet_id, Flight::Released { seq });
+        exits.output.ack(PUBREL, packet_id, None);
+    }
+
+    /// Deliveries that are not fully acknowledged.
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+}
+
+/// An idle session holds no queue memory.
+fn give_back(queue: &mut VecDeque<Parcel>) {
+    if queue.is_empty() && queue.capacity() > 0 {
+        *queue = VecDeque::new();
+    }
+}

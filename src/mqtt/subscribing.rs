@@ -1,0 +1,287 @@
+//! SUBSCRIBE and UNSUBSCRIBE: first the live plane, then the desk, then the client's answer.
+//!
+//! A filter is live before the desk takes its snapshot of retained messages, so that nothing falls in between; what comes twice,
+//! the stamps sort out. While the live plane is being asked, no further packet is read: requests keep their order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::desk::port::{Request, Response, Subscription};
+use crate::wire::filter::{Shared, check_filter};
+use crate::wire::message::{Message, Qos};
+use crate::wire::reply::Code;
+
+use super::decode::{self, Entry};
+use super::outbound::{Origin, Parcel};
+use super::plane::Plane;
+use super::reason::{Reason, of_subscription};
+use super::session::Session;
+use super::subscriptions::needs_live;
+
+/// SUBSCRIBEs and UNSUBSCRIBEs of one client that may await the desk at once; beyond, its socket is not read.
+pub(super) const MAX_AWAITED: usize = 64;
+
+/// Something to be done in order, one after the other.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Subscribe on the live plane.
+    Open(Arc<str>),
+    /// Unsubscribe there.
+    Close(Arc<str>),
+    /// Then ask the desk.
+    Ask(Request),
+}
+
+/// What was asked and not answered yet.
+#[derive(Debug)]
+enum Awaited {
+    /// Per filter: what was asked of the desk, or why it was not.
+    Suback(u16, Vec<Result<Subscription, Reason>>),
+    /// Per filter: asked of the desk, or no filter at all.
+    Unsuback(u16, Vec<Option<Arc<str>>>),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Subscribing {
+    pub(super) steps: VecDeque<Step>,
+    awaited: VecDeque<Awaited>,
+}
+
+impl Subscribing {
+    /// Whether more may be asked.
+    pub(super) fn has_room(&self) -> bool {
+        self.steps.is_empty() && self.awaited.len() < MAX_AWAITED
+    }
+
+    fn awaits(&self, filter: &str) -> bool {
+        self.awaited.iter().any(|awaited| match awaited {
+            Awaited::Suback(_, asked) => asked
+                .iter()
+                .flatten()
+                .any(|subscription| &*subscription.filter == filter),
+            Awaited::Unsuback(..) => false,
+        })
+    }
+}
+
+impl<P: Plane> Session<P> {
+    pub(super) fn on_subscribe(&mut self, body: &[u8]) -> Result<(), Reason> {
+        let packet = decode::subscribe(self.client.v5, body)?;
+        let id = packet.id;
+        let asked = packet
+            .entries
+            .into_iter()
+            .map(|entry| self.subscription(entry, id));
+        let asked: Vec<Result<Subscription, Reason>> = asked.collect::<Result<_, Reason>>()?;
+        let subscriptions: Vec<Subscription> = asked.iter().flatten().cloned().collect();
+        if subscriptions.is_empty() {
+            let codes: Vec<u8> = asked
+                .iter()
+                .map(|one| self.suback_code(one.as_ref().err()))
+                .collect();
+            self.exits
+                .output
+                .suback(self.client.v5, packet.packet_id, &codes);
+            return Ok(());
+        }
+        for subscription in &subscriptions {
+            self.open_live(&subscription.filter);
+        }
+        self.subscribing
+            .steps
+            .push_back(Step::Ask(Request::Subscribe {
+                connection: self.exits.connection,
+                packet_id: packet.packet_id,
+                subscriptions,
+            }));
+        self.subscribing
+            .awaited
+            .push_back(Awaited::Suback(packet.packet_id, asked));
+        Ok(())
+    }
+
+    /// A filter as the desk takes it; the inner error goes into SUBACK, the outer one ends the connection.
+    fn subscription(
+        &self,
+        entry: Entry,
+        id: Option<u32>,
+    ) -> Result<Result<Subscription, Reason>, Reason> {
+        if entry.filter.contains('\0') {
+            return Err(Reason::Malformed);
+        }
+        if entry.no_local && Shared::parse(&entry.filter).is_some() {
+            // MQTT-3.8.3-4.
+            return Err(Reason::Protocol);
+        }
+        if check_filter(&entry.filter).is_err() {
+            return Ok(Err(Reason::FilterInvalid));
+        }
+        Ok(Ok(Subscription {
+            filter: entry.filter.into(),
+            qos: entry.qos,
+            no_local: entry.no_local,
+            retain_as_published: entry.retain_as_published,
+            retain_handling: entry.retain_handling,
+            id,
+        }))
+    }
+
+    /// Queues a filter for the live plane, if it is needed there and not there yet.
+    fn open_live(&mut self, filter: &Arc<str>) {
+        if !needs_live(&self.door.config.root, &self.client.id, filter)
+            || self.subscriptions.contains(filter)
+            || self.subscribing.awaits(filter)
+        {
+            return;
+        }
+        if self.subscriber.is_none() {
+            self.subscriber = Some(self.door.plane.subscriber());
+        }
+        self.subscribing
+            .steps
+            .push_back(Step::Open(Arc::clone(filter)));
+    }
+
+    /// Queues a filter to be dropped from the live plane, unless it is still, or again, wanted.
+    fn close_live(&mut self, filter: &Arc<str>) {
+        if needs_live(&self.door.config.root, &self.client.id, filter)
+            && !self.subscriptions.contains(filter)
+            && !self.subscribing.awaits(filter)
+        {
+            self.subscribing
+                .steps
+                .push_back(Step::Close(Arc::clone(filter)));
+        }
+    }
+
+    pub(super) fn on_unsubscribe(&mut self, body: &[u8]) -> Result<(), Reason> {
+        let (packet_id, filters) = decode::unsubscribe(self.client.v5, body)?;
+        if filters.iter().any(|filter| filter.contains('\0')) {
+            return Err(Reason::Malformed);
+        }
+        let valid = |filter: String| check_filter(&filter).is_ok().then(|| Arc::from(filter));
+        let asked: Vec<Option<Arc<str>>> = filters.into_iter().map(valid).collect();
+        let filters: Vec<Arc<str>> = asked.iter().flatten().cloned().collect();
+        if filters.is_empty() {
+            let codes = vec![Reason::FilterInvalid.code(); asked.len()];
+            self.exits
+                .output
+                .unsuback(self.client.v5, packet_id, &codes);
+            return Ok(());
+        }
+        self.subscribing
+            .steps
+            .push_back(Step::Ask(Request::Unsubscribe {
+                connection: self.exits.connection,
+                packet_id,
+                filters,
+            }));
+        self.subscribing
+            .awaited
+            .push_back(Awaited::Unsuback(packet_id, asked));
+        Ok(())
+    }
+
+    /// The desk's answer to SUBSCRIBE: SUBACK first, then what is retained (MQTT-3.8.4).
+    pub(super) fn on_subscribed(&mut self, response: Response) -> Result<(), Reason> {
+        let Response::Subscribed {
+            results,
+            retained,
+            stamp,
+            ..
+        } = response
+        else {
+            return Ok(());
+        };
+        let Some(Awaited::Suback(packet_id, asked)) = self.subscribing.awaited.pop_front() else {
+            return Err(Reason::ImplementationSpecific);
+        };
+        let mut results = results.into_iter();
+        let mut codes = Vec::with_capacity(asked.len());
+        let mut granted = Vec::with_capacity(asked.len());
+        for one in asked {
+            let code = match one {
+                Err(reason) => self.suback_code(Some(&reason)),
+                Ok(subscription) => {
+                    let result = results.next().unwrap_or(Err(Code::Unavailable));
+                    granted.push((subscription.id, result.unwrap_or_default()));
+                    self.settle(subscription, result, stamp)
+                }
+            };
+            codes.push(code);
+        }
+        self.exits.output.suback(self.client.v5, packet_id, &codes);
+        self.send_retained(retained, &granted)
+    }
+
+    fn settle(&mut self, subscription: Subscription, result: Result<Qos, Code>, stamp: u64) -> u8 {
+        match result {
+            Ok(qos) => {
+                self.subscriptions.insert(subscription, qos, stamp);
+                qos.level()
+            }
+            Err(code) => {
+                self.close_live(&subscription.filter);
+                self.suback_code(Some(&of_subscription(code)))
+            }
+        }
+    }
+
+    fn suback_code(&self, reason: Option<&Reason>) -> u8 {
+        match reason {
+            Some(reason) if self.client.v5 => reason.code(),
+            // MQTT-3.9.3-2 of 3.1.1: it has one code for every failure.
+            _ => Reason::Unspecified.code(),
+        }
+    }
+
+    fn send_retained(
+        &mut self,
+        retained: Vec<(usize, Message)>,
+        granted: &[(Option<u32>, Qos)],
+    ) -> Result<(), Reason> {
+        let now = self.now;
+        for (index, message) in retained {
+            let (id, granted) = granted.get(index).copied().unwrap_or_default();
+            let parcel = Parcel {
+                origin: Origin::Snapshot,
+                qos: message.qos().min(granted),
+                retain: true,
+                dup: false,
+                seq: 0,
+                packet_id: None,
+                subscription_ids: id.into_iter().collect(),
+                message,
+            };
+            self.offer(parcel, now)?;
+        }
+        Ok(())
+    }
+
+    /// The desk's answer to UNSUBSCRIBE.
+    pub(super) fn on_unsubscribed(&mut self, existed: &[bool]) -> Result<(), Reason> {
+        let Some(Awaited::Unsuback(packet_id, asked)) = self.subscribing.awaited.pop_front() else {
+            return Err(Reason::ImplementationSpecific);
+        };
+        const NO_SUBSCRIPTION_EXISTED: u8 = 0x11;
+        let mut existed = existed.iter();
+        let mut codes = Vec::with_capacity(asked.len());
+        for filter in asked {
+            codes.push(match filter {
+                None => Reason::FilterInvalid.code(),
+                Some(filter) => {
+                    self.subscriptions.remove(&filter);
+                    self.close_live(&filter);
+                    match existed.next() {
+                        Some(true) => 0,
+                        _ => NO_SUBSCRIPTION_EXISTED,
+                    }
+                }
+            });
+        }
+        self.exits
+            .output
+            .unsuback(self.client.v5, packet_id, &codes);
+        Ok(())
+    }
+}

@@ -1,0 +1,271 @@
+//! Habits of the code and the pages that a machine can check. `ARCHITECTURE.md` says why the import rules are as they are.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const MAX_LINES: usize = 500;
+
+/// Longer files, each with its own bound and a reason.
+const LONGER: &[(&str, usize)] = &[
+    // One grammar, its parser and its printer: apart, they would drift.
+    ("src/wire/topic.rs", 640),
+];
+
+/// Who may import whom, within `crate::`. What is not named here may import nothing of ours.
+const IMPORTS: &[(&str, &[&str])] = &[
+    ("wire", &[]),
+    ("engine", &["wire"]),
+    ("ledger", &["wire"]),
+    ("live", &["wire"]),
+    ("desk", &["wire", "engine", "ledger", "live"]),
+    ("mqtt", &["wire", "desk", "live"]),
+    ("http", &["wire"]),
+    ("config", &["wire"]),
+    (
+        "runtime",
+        &[
+            "wire", "engine", "ledger", "live", "desk", "mqtt", "http", "config",
+        ],
+    ),
+    ("cli", &["wire", "config", "runtime"]),
+];
+
+struct File {
+    /// From the root of the repository, with `/`.
+    path: String,
+    text: String,
+}
+
+impl File {
+    /// The text without the tests at its end.
+    fn code(&self) -> &str {
+        let end = self.text.find("#[cfg(test)]\nmod ");
+        &self.text[..end.unwrap_or(self.text.len())]
+    }
+
+    fn is_test(&self) -> bool {
+        !self.path.starts_with("src/")
+            || self.path.ends_with("/tests.rs")
+            || self.path.contains("/tests/")
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folders: &[&str], extension: &str) -> Vec<File> {
+    let mut found = Vec::new();
+    let mut waiting: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("readable");
+            waiting.extend(entries.map(|entry| entry.expect("readable").path()));
+        } else if path.extension().is_some_and(|own| own == extension) {
+            let relative = path.strip_prefix(root()).expect("below the root");
+            found.push(File {
+                path: relative.to_string_lossy().replace('\\', "/"),
+                text: fs::read_to_string(&path).expect("text"),
+            });
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn rust() -> Vec<File> {
+    files(&["src", "tests", "benches", "examples", "fuzz"], "rs")
+}
+
+fn pages() -> Vec<File> {
+    let mut pages = files(&["docs", "config", "examples"], "md");
+    let here = fs::read_dir(root()).expect("readable");
+    for path in here.map(|entry| entry.expect("readable").path()) {
+        if path.extension().is_some_and(|own| own == "md") {
+            let name = path.file_name().expect("a file").to_string_lossy();
+            pages.push(File {
+                path: name.into_owned(),
+                text: fs::read_to_string(&path).expect("text"),
+            });
+        }
+    }
+    pages
+}
+
+#[track_caller]
+fn none(faults: Vec<String>) {
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn files_stay_short_enough_to_read() {
+    let bound = |path: &str| {
+        let longer = LONGER.iter().find(|(long, _)| *long == path);
+        longer.map_or(MAX_LINES, |(_, bound)| *bound)
+    };
+    let too_long = |file: &File| {
+        let lines = file.code().lines().count();
+        let bound = bound(&file.path);
+        (lines > bound).then(|| format!("{}: {lines} lines, {bound} at most", file.path))
+    };
+    let files = rust();
+    none(
+        files
+            .iter()
+            .filter(|f| !f.is_test())
+            .filter_map(too_long)
+            .collect(),
+    );
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    let unit_tests = |file: &File| file.path.starts_with("src/") && file.is_test();
+    let silent = |file: &File| {
+        let silent = !file.text.starts_with("//!") && !unit_tests(file);
+        silent.then(|| format!("{}: does not open with //!", file.path))
+    };
+    none(rust().iter().filter_map(silent).collect());
+}
+
+/// The modules of ours that a text names, with the line: `crate::name`, and `use crate::{a, b}`.
+fn named_modules(code: &str) -> BTreeSet<(usize, String)> {
+    let mut named = BTreeSet::new();
+    for (index, line) in code.lines().enumerate() {
+        let line = line.split("//").next().unwrap_or_default();
+        for (at, _) in line.match_indices("crate::") {
+            let rest = &line[at + "crate::".len()..];
+            let names: Vec<&str> = match rest.strip_prefix('{') {
+                Some(list) => list.split([',', '}']).map(str::trim).collect(),
+                None => vec![rest],
+            };
+            for name in names {
+                let name: String = name
+                    .chars()
+                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                    .collect();
+                if name.starts_with(|c: char| c.is_ascii_lowercase()) {
+                    named.insert((index + 1, name));
+                }
+            }
+        }
+    }
+    named
+}
+
+#[test]
+fn nothing_imports_upward() {
+    let mut faults = Vec::new();
+    for file in rust().into_iter().filter(|file| !file.is_test()) {
+        let below = file.path.strip_prefix("src/").expect("in src");
+        let module = below.split(['/', '.']).next().expect("split yields one");
+        if matches!(module, "lib" | "main") {
+            continue;
+        }
+        let allowed = IMPORTS.iter().find(|(name, _)| *name == module);
+        let allowed = allowed.map_or(&[][..], |(_, allowed)| allowed);
+        for (line, name) in named_modules(file.code()) {
+            if name != module && !allowed.contains(&name.as_str()) {
+                faults.push(format!(
+                    "{}:{line}: {module} must not import {name}",
+                    file.path
+                ));
+            }
+        }
+    }
+    none(faults);
+}
+
+#[test]
+fn import_rules_have_no_circle() {
+    for (index, (module, imports)) in IMPORTS.iter().enumerate() {
+        let earlier: Vec<_> = IMPORTS[..index].iter().map(|(name, _)| *name).collect();
+        for import in *imports {
+            assert!(earlier.contains(import), "{module} before {import}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_to_do_and_no_unwrap_is_excused() {
+    // Put together here, so that this file does not find itself. Clippy finds the unwraps: it knows what is a test.
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X"),
+        concat!("(clippy::", "unwrap_used"),
+    ];
+    let mut faults = Vec::new();
+    for file in rust() {
+        for (index, line) in file.text.lines().enumerate() {
+            if marks.iter().any(|mark| line.contains(mark)) {
+                faults.push(format!("{}:{}: {}", file.path, index + 1, line.trim()));
+            }
+        }
+    }
+    none(faults);
+}
+
+/// What pages link to: the text between `](` and `)`.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices("](")
+        .filter_map(|(at, _)| text[at + 2..].split_once(')'))
+        .map(|(target, _)| target)
+}
+
+/// A heading as the fragment of a link names it.
+fn fragment(heading: &str) -> String {
+    heading
+        .trim_start_matches('#')
+        .trim()
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+fn has_heading(page: &str, wanted: &str) -> bool {
+    page.lines()
+        .filter(|line| line.starts_with('#'))
+        .any(|line| fragment(line) == wanted)
+}
+
+#[test]
+fn links_between_pages_resolve() {
+    let mut faults = Vec::new();
+    for page in pages() {
+        let own = root().join(&page.path);
+        let folder = own.parent().expect("in a folder");
+        for link in links(&page.text).filter(|link| !link.contains("://")) {
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match path {
+                "" => own.clone(),
+                path => folder.join(path),
+            };
+            let found = match heading {
+                "" => target.exists(),
+                heading => {
+                    fs::read_to_string(&target).is_ok_and(|text| has_heading(&text, heading))
+                }
+            };
+            if !found {
+                faults.push(format!("{}: no {link}", page.path));
+            }
+        }
+    }
+    none(faults);
+}
+
+#[test]
+fn readme_has_two_set_up_commands_and_ci_runs_the_second() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("exists");
+    let set_up = readme.split("```sh\n").nth(1).expect("a block of commands");
+    let (set_up, _) = set_up.split_once("```").expect("the block ends");
+    let commands: Vec<_> = set_up.lines().map(|line| line.split('#').next()).collect();
+    let commands: Vec<_> = commands.into_iter().flatten().map(str::trim).collect();
+    assert_eq!(commands, ["cargo run --release -- demo", "cargo test"]);
+    let ci = fs::read_to_string(root().join(".ci/run")).expect("exists");
+    assert!(ci.lines().any(|line| line == "cargo test"), "{ci}");
+}
