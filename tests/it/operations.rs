@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::harness::{Ack, Agent, Client, Connect, DEADLINE, Gateway, Packet, Publish, Setup, free_address};
+use crate::harness::{
+    Ack, Agent, Client, Connect, DEADLINE, Gateway, Packet, Publish, Setup, free_address,
+};
 
 /// Runs `serve` where it must refuse, and returns its one line.
 #[track_caller]
@@ -84,7 +86,10 @@ fn listening_beyond_loopback_is_refused_while_authentication_is_off() {
     let data = tempfile::tempdir().expect("a temporary directory");
     for flag in ["--mqtt", "--http"] {
         let line = refused(64, &["--data", text(data.path()), flag, "0.0.0.0:0"], &[]);
-        assert!(line.contains("0.0.0.0:0") && line.contains("authentication"), "{line}");
+        assert!(
+            line.contains("0.0.0.0:0") && line.contains("authentication"),
+            "{line}"
+        );
     }
 }
 
@@ -96,8 +101,15 @@ fn an_unknown_key_is_refused_with_a_suggestion() {
     assert!(line.contains("reconnect_grace"), "{line}");
     let file = data.path().join("hallward.toml");
     std::fs::write(&file, "[handof]\nlease = \"1s\"\n").expect("writable");
-    let line = refused(64, &["--data", text(data.path()), "--config", text(&file)], &[]);
-    assert!(line.contains("handoff") && line.contains(text(&file)), "{line}");
+    let line = refused(
+        64,
+        &["--data", text(data.path()), "--config", text(&file)],
+        &[],
+    );
+    assert!(
+        line.contains("handoff") && line.contains(text(&file)),
+        "{line}"
+    );
 }
 
 #[test]
@@ -156,7 +168,11 @@ fn what_is_sent_while_it_drains_is_kept_if_it_was_acknowledged() {
     gateway.restart();
     let mut keeper = Client::connect(gateway.mqtt, Connect::v5("keeper").persistent());
     for n in 1..=acked {
-        assert_eq!(keeper.message().text(), n.to_string(), "{acked} were acknowledged");
+        assert_eq!(
+            keeper.message().text(),
+            n.to_string(),
+            "{acked} were acknowledged"
+        );
     }
 }
 
@@ -195,7 +211,10 @@ impl SmallDisk {
                 data: data.to_owned(),
             });
         }
-        let script = format!("mount -t tmpfs -o {SMALL_DISK} tmpfs '{}' && exec \"$@\"", text(data));
+        let script = format!(
+            "mount -t tmpfs -o {SMALL_DISK} tmpfs '{}' && exec \"$@\"",
+            text(data)
+        );
         let unshare = ["unshare", "-r", "-m", "sh", "-c", &script, "sh"];
         if !runs(unshare[0], &[&unshare[1..], &["true"]].concat()) {
             return None;
@@ -212,7 +231,11 @@ impl SmallDisk {
     fn filler(&self, gateway: &Gateway) -> PathBuf {
         match self.mount {
             Some(_) => self.data.join("filler"),
-            None => PathBuf::from(format!("/proc/{}/root{}/filler", gateway.pid(), text(&self.data))),
+            None => PathBuf::from(format!(
+                "/proc/{}/root{}/filler",
+                gateway.pid(),
+                text(&self.data)
+            )),
         }
     }
 }
@@ -272,7 +295,10 @@ fn a_full_disk_stalls_what_must_be_kept_and_nothing_else() {
         }));
     }
     let reason = ready_becomes(&gateway, 503);
-    assert!(reason.contains("full") || reason.contains("space"), "{reason}");
+    assert!(
+        reason.contains("full") || reason.contains("space"),
+        "{reason}"
+    );
     sender.ping();
     let mut acked = 0;
     while let Some(()) = sender.take_kept(puback) {
@@ -281,7 +307,11 @@ fn a_full_disk_stalls_what_must_be_kept_and_nothing_else() {
     assert!(acked < COUNT, "something must wait for the disk");
     for n in 0..100 {
         sender.publish(Publish::new("live", n.to_string(), 0));
-        assert_eq!(listener.message().text(), n.to_string(), "live traffic goes on");
+        assert_eq!(
+            listener.message().text(),
+            n.to_string(),
+            "live traffic goes on"
+        );
     }
 
     std::fs::remove_file(&filler).expect("it is there");
@@ -290,7 +320,11 @@ fn a_full_disk_stalls_what_must_be_kept_and_nothing_else() {
         acked += 1;
         // A small disk is full again soon unless what is acknowledged is gone.
         let message = keeper.message();
-        assert!(message.text().starts_with(&format!("{acked} ")), "{acked}: {:?}", &message.text()[..8]);
+        assert!(
+            message.text().starts_with(&format!("{acked} ")),
+            "{acked}: {:?}",
+            &message.text()[..8]
+        );
     }
     ready_becomes(&gateway, 200);
 }

@@ -38,7 +38,12 @@ fn said_by_actors(history: &[Event], complaints: &mut Vec<Complaint>) {
     for event in history {
         match &event.what {
             What::Wrong(words) => {
-                complain(complaints, &event.subject, event.n, format!("{}: {words}", event.who));
+                complain(
+                    complaints,
+                    &event.subject,
+                    event.n,
+                    format!("{}: {words}", event.who),
+                );
             }
             What::Refused { code } => {
                 let words = format!("{}: refused with {code:#04x} for no reason", event.who);
@@ -81,7 +86,13 @@ fn streams(history: &[Event], complaints: &mut Vec<Complaint>) {
                 sending.times += 1;
                 sending.qos = qos;
             }
-            What::Acked => sent.entry(stream).or_default().entry(event.n).or_default().acked = true,
+            What::Acked => {
+                sent.entry(stream)
+                    .or_default()
+                    .entry(event.n)
+                    .or_default()
+                    .acked = true
+            }
             What::Delivered { qos, dup } => {
                 let receiving = received.entry(receiver).or_default();
                 let (all, fresh) = receiving.got.entry(event.n).or_default();
@@ -116,19 +127,36 @@ fn received_in_full(
     for (n, sending) in sent {
         let (all, fresh) = receiving.got.get(n).copied().unwrap_or_default();
         if sending.acked && all == 0 {
-            complain(complaints, stream, *n, format!("acknowledged, but {who} never got it"));
+            complain(
+                complaints,
+                stream,
+                *n,
+                format!("acknowledged, but {who} never got it"),
+            );
         }
         // A publisher's repeat at QoS 1 is a message of its own to the gateway.
         let allowed = if sending.qos == 2 { 1 } else { sending.times };
         if receiving.exactly.contains(n) && all > 1 {
-            complain(complaints, stream, *n, format!("{who} got it {all} times at QoS 2"));
+            complain(
+                complaints,
+                stream,
+                *n,
+                format!("{who} got it {all} times at QoS 2"),
+            );
         } else if !receiving.clean && fresh > allowed {
-            let words = format!("{who} got it {fresh} times without DUP, but it was published {allowed} times");
+            let words = format!(
+                "{who} got it {fresh} times without DUP, but it was published {allowed} times"
+            );
             complain(complaints, stream, *n, words);
         }
     }
     for n in receiving.got.keys().filter(|n| !sent.contains_key(n)) {
-        complain(complaints, stream, *n, format!("{who} got what nobody sent"));
+        complain(
+            complaints,
+            stream,
+            *n,
+            format!("{who} got what nobody sent"),
+        );
     }
 }
 
@@ -149,7 +177,8 @@ fn retained(history: &[Event], complaints: &mut Vec<Complaint>) {
     for (topic, value) in &acked {
         let there = found.get(topic).copied().flatten();
         if there != *value {
-            let words = format!("acknowledged retained value {value:?}, but a newcomer finds {there:?}");
+            let words =
+                format!("acknowledged retained value {value:?}, but a newcomer finds {there:?}");
             complain(complaints, topic, 0, words);
         }
     }
@@ -174,16 +203,26 @@ fn tasks(history: &[Event], complaints: &mut Vec<Complaint>) {
     }
     for task in asked {
         if !results.contains_key(task) {
-            complain(complaints, task, 0, "dispatched and acknowledged, but without a final result");
+            complain(
+                complaints,
+                task,
+                0,
+                "dispatched and acknowledged, but without a final result",
+            );
         }
     }
     for (task, results) in results {
         for result in &results {
-            let What::Result { worker, attempts, .. } = &result.what else {
+            let What::Result {
+                worker, attempts, ..
+            } = &result.what
+            else {
                 continue;
             };
             if !finished.contains(&(task, worker, *attempts)) {
-                let words = format!("a result of {worker}'s attempt {attempts}, which {worker} never ended");
+                let words = format!(
+                    "a result of {worker}'s attempt {attempts}, which {worker} never ended"
+                );
                 complain(complaints, task, 0, words);
             }
         }
@@ -198,9 +237,19 @@ fn repeats(complaints: &mut Vec<Complaint>, subject: &str, kind: &str, events: &
         let (other, again) = outcome(&later.what);
         debug_assert!(delivery.is_some(), "only outcomes are compared");
         if one != other {
-            complain(complaints, subject, 0, format!("two different ones: {kind} {one}, then {other}"));
+            complain(
+                complaints,
+                subject,
+                0,
+                format!("two different ones: {kind} {one}, then {other}"),
+            );
         } else if !again.is_some_and(super::history::Delivery::may_repeat) {
-            complain(complaints, subject, 0, format!("the {kind} came again: {:?}", later.what));
+            complain(
+                complaints,
+                subject,
+                0,
+                format!("the {kind} came again: {:?}", later.what),
+            );
         }
     }
 }
@@ -212,7 +261,10 @@ fn outcome(what: &What) -> (String, Option<super::history::Delivery>) {
             attempts,
             outcome,
             delivery,
-        } => (format!("{outcome} by {worker} at attempt {attempts}"), Some(*delivery)),
+        } => (
+            format!("{outcome} by {worker} at attempt {attempts}"),
+            Some(*delivery),
+        ),
         What::Decision {
             by,
             approved,
@@ -225,7 +277,12 @@ fn outcome(what: &What) -> (String, Option<super::history::Delivery>) {
 fn keys(history: &[Event], complaints: &mut Vec<Complaint>) {
     let mut shown: BTreeMap<(&str, &str), Vec<(u64, &str)>> = BTreeMap::new();
     for event in history {
-        let What::Shown { id, version, delivery } = &event.what else {
+        let What::Shown {
+            id,
+            version,
+            delivery,
+        } = &event.what
+        else {
             continue;
         };
         let (key, who) = (event.subject.as_str(), event.who.as_str());
@@ -238,7 +295,8 @@ fn keys(history: &[Event], complaints: &mut Vec<Complaint>) {
             complain(complaints, key, 0, words);
             seen.push((*version, id));
         } else if !delivery.may_repeat() || !seen.contains(&(*version, id)) {
-            let words = format!("{who} saw version {version} ({id}) again after {last}, as {delivery:?}");
+            let words =
+                format!("{who} saw version {version} ({id}) again after {last}, as {delivery:?}");
             complain(complaints, key, 0, words);
         }
     }
@@ -265,7 +323,10 @@ fn written_is_shown(
         };
         for ((key, who), versions) in shown {
             if *key == event.subject && !versions.contains(&(*version, id)) {
-                let words = format!("{} was told that {id} made version {version}, but {who} never saw that", event.who);
+                let words = format!(
+                    "{} was told that {id} made version {version}, but {who} never saw that",
+                    event.who
+                );
                 complain(complaints, key, 0, words);
             }
         }
@@ -291,7 +352,12 @@ fn approvals(history: &[Event], complaints: &mut Vec<Complaint>) {
     }
     for approval in asked {
         if !decisions.contains_key(approval) {
-            complain(complaints, approval, 0, "requested and acknowledged, but never decided");
+            complain(
+                complaints,
+                approval,
+                0,
+                "requested and acknowledged, but never decided",
+            );
         }
     }
     for (approval, decisions) in decisions {

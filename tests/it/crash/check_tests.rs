@@ -81,12 +81,18 @@ fn good() -> Vec<Event> {
 fn condemned(history: &[Event], subject: &str, n: u64, word: &str) {
     let complaints = check(history);
     assert_eq!(complaints.len(), 1, "{complaints:#?}");
-    assert_eq!((complaints[0].subject.as_str(), complaints[0].n), (subject, n));
+    assert_eq!(
+        (complaints[0].subject.as_str(), complaints[0].n),
+        (subject, n)
+    );
     assert!(complaints[0].words.contains(word), "{complaints:#?}");
 }
 
 fn position(history: &[Event], wanted: impl Fn(&Event) -> bool) -> usize {
-    history.iter().position(wanted).expect("it is in the good history")
+    history
+        .iter()
+        .position(wanted)
+        .expect("it is in the good history")
 }
 
 #[test]
@@ -97,7 +103,9 @@ fn a_good_history_is_good() {
 #[test]
 fn a_lost_message_is_seen() {
     let mut history = good();
-    let at = position(&history, |event| event.n == 2 && matches!(event.what, What::Delivered { .. }));
+    let at = position(&history, |event| {
+        event.n == 2 && matches!(event.what, What::Delivered { .. })
+    });
     history.remove(at);
     condemned(&history, "q2/p", 2, "never got it");
 }
@@ -119,7 +127,12 @@ fn a_duplicate_at_qos_1_needs_dup_or_a_repeated_publish() {
         event("s", "q1/p", 1, What::Delivered { qos: 1, dup: true }),
     ];
     assert_eq!(check(&history), []);
-    history.push(event("s", "q1/p", 1, What::Delivered { qos: 1, dup: false }));
+    history.push(event(
+        "s",
+        "q1/p",
+        1,
+        What::Delivered { qos: 1, dup: false },
+    ));
     condemned(&history, "q1/p", 1, "without DUP");
     history.push(event("p", "q1/p", 1, What::Sent { qos: 1 }));
     assert_eq!(check(&history), []);
@@ -128,8 +141,12 @@ fn a_duplicate_at_qos_1_needs_dup_or_a_repeated_publish() {
 #[test]
 fn a_wrong_order_is_seen() {
     let mut history = good();
-    let first = position(&history, |event| event.n == 1 && matches!(event.what, What::Delivered { .. }));
-    let second = position(&history, |event| event.n == 2 && matches!(event.what, What::Delivered { .. }));
+    let first = position(&history, |event| {
+        event.n == 1 && matches!(event.what, What::Delivered { .. })
+    });
+    let second = position(&history, |event| {
+        event.n == 2 && matches!(event.what, What::Delivered { .. })
+    });
     history.swap(first, second);
     condemned(&history, "q2/p", 1, "after #2");
 }
@@ -137,7 +154,12 @@ fn a_wrong_order_is_seen() {
 #[test]
 fn a_message_from_nowhere_is_seen() {
     let mut history = good();
-    history.push(event("s", "q2/p", 9, What::Delivered { qos: 2, dup: false }));
+    history.push(event(
+        "s",
+        "q2/p",
+        9,
+        What::Delivered { qos: 2, dup: false },
+    ));
     condemned(&history, "q2/p", 9, "nobody sent");
 }
 
@@ -216,14 +238,18 @@ fn a_write_that_was_acknowledged_and_lost_is_seen() {
 #[test]
 fn decisions_that_are_missing_double_or_false_are_seen() {
     let mut history = good();
-    let at = position(&history, |event| matches!(event.what, What::Decision { .. }));
+    let at = position(&history, |event| {
+        matches!(event.what, What::Decision { .. })
+    });
     let one = history.remove(at);
     condemned(&history, "approval/1", 0, "never decided");
     history.push(one.clone());
     history.push(one);
     condemned(&history, "approval/1", 0, "came again");
     history.pop();
-    let at = position(&history, |event| matches!(event.what, What::Decision { .. }));
+    let at = position(&history, |event| {
+        matches!(event.what, What::Decision { .. })
+    });
     history[at].what = decision("a", false);
     condemned(&history, "approval/1", 0, "whose vote was Some(true)");
 }
@@ -233,6 +259,12 @@ fn a_timeline_shows_one_thing_and_the_kills_between() {
     let text = timeline(&good(), "q2/p", 2);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 5, "{text}");
-    assert!(lines[0].contains("Listens") && lines[1].contains("#2 Sent"), "{text}");
-    assert!(lines[2].contains("Killed") && lines[4].contains("Acked"), "{text}");
+    assert!(
+        lines[0].contains("Listens") && lines[1].contains("#2 Sent"),
+        "{text}"
+    );
+    assert!(
+        lines[2].contains("Killed") && lines[4].contains("Acked"),
+        "{text}"
+    );
 }

@@ -93,13 +93,16 @@ impl fmt::Display for Event {
 pub(super) fn timeline(history: &[Event], subject: &str, n: u64) -> String {
     const LINES: usize = 30;
     let concerns = |event: &&(usize, &Event)| {
-        event.1.what == What::Killed || (event.1.subject == subject && (event.1.n == n || event.1.n == 0))
+        event.1.what == What::Killed
+            || (event.1.subject == subject && (event.1.n == n || event.1.n == 0))
     };
     let numbered: Vec<(usize, &Event)> = history.iter().enumerate().collect();
     let mut lines: Vec<&(usize, &Event)> = Vec::new();
     for line in numbered.iter().filter(concerns) {
         // Of kills in a row one is enough.
-        if line.1.what == What::Killed && lines.last().is_some_and(|last| last.1.what == What::Killed) {
+        if line.1.what == What::Killed
+            && lines.last().is_some_and(|last| last.1.what == What::Killed)
+        {
             lines.pop();
         }
         lines.push(line);

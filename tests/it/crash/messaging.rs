@@ -13,8 +13,6 @@ const WINDOW: usize = 4;
 /// Payload of a stream's last message, after its number.
 const LAST: &str = "last";
 
-/// Streams of the publishers, with the QoS of each.
-pub(super) const STREAMS: [(&str, u8); 3] = [("flow/one/p1", 1), ("flow/two/p2", 2), ("flow/two/p3", 2)];
 /// Streams of the inbox, with the recipient of each.
 pub(super) const INBOXES: [(&str, &str); 2] = [
     ("rooms/crash/inbox/i2/i1", "i2"),
@@ -22,7 +20,13 @@ pub(super) const INBOXES: [(&str, &str); 2] = [
 ];
 
 /// Publishes 1, 2, 3 … to each of its streams in turn until it is told to stop.
-pub(super) fn publisher(world: &Arc<World>, name: &str, version: Version, qos: u8, streams: &[&str]) {
+pub(super) fn publisher(
+    world: &Arc<World>,
+    name: &str,
+    version: Version,
+    qos: u8,
+    streams: &[&str],
+) {
     let mut peer = Peer::new(world, persistent(version, name));
     peer.settle();
     let mut sent = 0;
@@ -31,11 +35,15 @@ pub(super) fn publisher(world: &Arc<World>, name: &str, version: Version, qos: u
         let stopping = world.stopping();
         while peer.in_flight() < WINDOW && !stopping {
             sent += 1;
-            streams.iter().for_each(|stream| number(&mut peer, stream, sent, "", qos));
+            streams
+                .iter()
+                .for_each(|stream| number(&mut peer, stream, sent, "", qos));
         }
         if stopping && !ended {
             ended = true;
-            streams.iter().for_each(|stream| number(&mut peer, stream, sent + 1, LAST, qos));
+            streams
+                .iter()
+                .for_each(|stream| number(&mut peer, stream, sent + 1, LAST, qos));
         }
         if ended && peer.in_flight() == 0 {
             return;
@@ -67,7 +75,13 @@ pub(super) struct Manners {
 }
 
 /// Receives whole streams, until it has the last message of each.
-pub(super) fn subscriber(world: &Arc<World>, connect: Connect, filter: &str, streams: &[&str], manners: Manners) {
+pub(super) fn subscriber(
+    world: &Arc<World>,
+    connect: Connect,
+    filter: &str,
+    streams: &[&str],
+    manners: Manners,
+) {
     let clean = connect.clean;
     let mut peer = Peer::new(world, connect)
         .listening(&[(filter, manners.qos)])

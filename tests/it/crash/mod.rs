@@ -26,7 +26,7 @@ use serde_json::json;
 use crate::harness::{Agent, Client, Connect, Gateway, Packet, Setup, Version};
 use check::check;
 use history::{Event, What, timeline};
-use messaging::{INBOXES, Manners, STREAMS, publisher, retainer, subscriber};
+use messaging::{INBOXES, Manners, publisher, retainer, subscriber};
 use peer::persistent;
 use teamwork::{END, SHARED, approver, dispatcher, requester, watcher, worker, writer};
 use world::World;
@@ -52,12 +52,17 @@ struct Run {
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, but is {text:?}")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} must be a number, but is {text:?}")),
+    )
 }
 
 impl Run {
     fn chosen() -> Run {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("after 1970");
         Run {
             seed: number("HALLWARD_CRASH_SEED").unwrap_or(now.as_micros() as u64),
             kills: number("HALLWARD_CRASH_KILLS").unwrap_or(KILLS),
@@ -100,7 +105,12 @@ impl Run {
             };
             if !world.steps_go_by(u64::from(packets)) {
                 if !world.over() {
-                    world.record("killer", "session", 0, What::Wrong("nobody gets any further".to_owned()));
+                    world.record(
+                        "killer",
+                        "session",
+                        0,
+                        What::Wrong("nobody gets any further".to_owned()),
+                    );
                     world.end();
                 }
                 return;
@@ -120,7 +130,11 @@ impl Run {
         let mut said = String::new();
         for complaint in complaints.iter().take(SHOWN) {
             let (subject, n) = (&complaint.subject, complaint.n);
-            said += &format!("\n  {subject}#{n}: {}\n{}", complaint.words, timeline(history, subject, n));
+            said += &format!(
+                "\n  {subject}#{n}: {}\n{}",
+                complaint.words,
+                timeline(history, subject, n)
+            );
         }
         assert!(
             complaints.is_empty(),
@@ -135,7 +149,8 @@ impl Run {
 
 /// What a run was made of, to see that it was no idle one.
 fn tally(history: &[Event]) -> String {
-    let count = |wanted: fn(&What) -> bool| history.iter().filter(|event| wanted(&event.what)).count();
+    let count =
+        |wanted: fn(&What) -> bool| history.iter().filter(|event| wanted(&event.what)).count();
     format!(
         "{} kills, {} publishes, {} acks, {} deliveries, {} results, {} versions shown, {} decisions",
         count(|what| *what == What::Killed),
@@ -179,7 +194,9 @@ impl Cast {
                 go(Box::new(|w| publisher(w, "p1", V311, 1, &["flow/one/p1"]))),
                 go(Box::new(|w| publisher(w, "p2", V5, 2, &["flow/two/p2"]))),
                 go(Box::new(|w| publisher(w, "p3", V311, 2, &["flow/two/p3"]))),
-                go(Box::new(|w| publisher(w, "i1", V5, 2, &INBOXES.map(|(stream, _)| stream)))),
+                go(Box::new(|w| {
+                    publisher(w, "i1", V5, 2, &INBOXES.map(|(stream, _)| stream))
+                })),
                 go(Box::new(|w| retainer(w, "r1", V311))),
                 go(Box::new(|w| retainer(w, "r2", V5))),
                 go(Box::new(|w| dispatcher(w, persistent(V5, "d1"), 2))),
@@ -191,24 +208,56 @@ impl Cast {
             ],
             receiving: vec![
                 go(Box::new(move |w| {
-                    subscriber(w, persistent(V5, "s1"), "flow/+/+", &flow, manners(2, None, 0));
+                    subscriber(
+                        w,
+                        persistent(V5, "s1"),
+                        "flow/+/+",
+                        &flow,
+                        manners(2, None, 0),
+                    );
                 })),
                 go(Box::new(move |w| {
-                    subscriber(w, persistent(V311, "s2"), "flow/#", &flow, manners(2, Some(100), 20));
+                    subscriber(
+                        w,
+                        persistent(V311, "s2"),
+                        "flow/#",
+                        &flow,
+                        manners(2, Some(100), 20),
+                    );
                 })),
                 go(Box::new(move |w| {
-                    subscriber(w, persistent(V5, "s3"), "flow/#", &flow, manners(1, Some(200), 20));
+                    subscriber(
+                        w,
+                        persistent(V5, "s3"),
+                        "flow/#",
+                        &flow,
+                        manners(1, Some(200), 20),
+                    );
                 })),
                 go(Box::new(move |w| {
                     let connect = Connect::v311("i2");
-                    subscriber(w, connect, "rooms/crash/inbox/i2/+", &[INBOXES[0].0], manners(1, Some(100), 20));
+                    subscriber(
+                        w,
+                        connect,
+                        "rooms/crash/inbox/i2/+",
+                        &[INBOXES[0].0],
+                        manners(1, Some(100), 20),
+                    );
                 })),
                 go(Box::new(move |w| {
                     let connect = persistent(V5, "i3");
-                    subscriber(w, connect, "rooms/crash/inbox/i3/+", &[INBOXES[1].0], manners(2, None, 20));
+                    subscriber(
+                        w,
+                        connect,
+                        "rooms/crash/inbox/i3/+",
+                        &[INBOXES[1].0],
+                        manners(2, None, 20),
+                    );
                 })),
                 go(Box::new(|w| watcher(w, persistent(V5, "w1"), 2, 20, KEYS))),
-                go(Box::new(|w| watcher(w, persistent(V311, "w2"), 1, 20, KEYS))),
+                go(Box::new(|w| {
+                    watcher(w, persistent(V311, "w2"), 1, 20, KEYS)
+                })),
             ],
             serving: vec![
                 go(Box::new(|w| worker(w, persistent(V311, "k1"), 1, 20))),

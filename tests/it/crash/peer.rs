@@ -56,7 +56,9 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn new(world: &Arc<World>, connect: Connect) -> Peer {
         let name = connect.client_id.clone();
-        let salt = name.bytes().fold(7, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte));
+        let salt = name
+            .bytes()
+            .fold(7, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte));
         Peer {
             rng: ChaCha8Rng::seed_from_u64(world.seed ^ salt.rotate_left(32)),
             name,
@@ -126,7 +128,11 @@ impl Peer {
 
     /// Publishes; [`Heard::Acked`] says when it is done.
     pub(super) fn publish(&mut self, mut publish: Publish, subject: &str, n: u64) {
-        let taken: BTreeSet<Option<u16>> = self.flights.iter().map(|flight| flight.publish.packet_id).collect();
+        let taken: BTreeSet<Option<u16>> = self
+            .flights
+            .iter()
+            .map(|flight| flight.publish.packet_id)
+            .collect();
         loop {
             self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(1);
             if !taken.contains(&Some(self.last_packet_id)) {
@@ -208,7 +214,9 @@ impl Peer {
                     .iter()
                     .map(|flight| format!("{}#{}", flight.subject, flight.n))
                     .collect();
-                self.wrong(format!("nothing comes any more; not acknowledged: {waiting:?}"));
+                self.wrong(format!(
+                    "nothing comes any more; not acknowledged: {waiting:?}"
+                ));
                 self.world.end();
                 None
             }
@@ -230,10 +238,15 @@ impl Peer {
             }
             return;
         };
-        if session_present == self.connect.clean || (self.known && !self.connect.clean && !session_present) {
+        if session_present == self.connect.clean
+            || (self.known && !self.connect.clean && !session_present)
+        {
             // The first CONNECT may have been taken without its CONNACK having come.
             if self.known || self.connect.clean {
-                self.wrong(format!("session present: {session_present}, clean: {}", self.connect.clean));
+                self.wrong(format!(
+                    "session present: {session_present}, clean: {}",
+                    self.connect.clean
+                ));
             }
         }
         self.known = true;
@@ -258,7 +271,9 @@ impl Peer {
         if !self.world.watch(client.socket().ok()?) {
             return None;
         }
-        client.try_send(&Packet::Connect(self.connect.clone())).ok()?;
+        client
+            .try_send(&Packet::Connect(self.connect.clone()))
+            .ok()?;
         self.world.step();
         match client.receive() {
             Ok(Packet::ConnAck {
@@ -354,7 +369,8 @@ impl Peer {
             .position(|flight| flight.publish.packet_id == Some(ack.packet_id))?;
         let flight = self.flights.remove(at)?;
         // On MQTT 5 a refused command says so here, too; its reply has the words.
-        let command = flight.publish.topic.starts_with("rooms/") && !flight.publish.topic.contains("/inbox/");
+        let command =
+            flight.publish.topic.starts_with("rooms/") && !flight.publish.topic.contains("/inbox/");
         if ack.code >= 0x80 && !command {
             self.record(&flight.subject, flight.n, What::Refused { code: ack.code });
         } else {

@@ -51,7 +51,11 @@ pub(super) fn dispatcher(world: &Arc<World>, connect: Connect, qos: u8) {
                 "id": id, "type": "job", "payload": {"n": count}, "maxAttempts": 100,
                 "backoff": {"initialMs": 5, "factor": 1.0, "maxMs": 5}
             });
-            peer.command(&format!("handoff/dispatch/{name}"), &task, &format!("task/{id}"));
+            peer.command(
+                &format!("handoff/dispatch/{name}"),
+                &task,
+                &format!("task/{id}"),
+            );
             open.insert(id);
         }
         match peer.next() {
@@ -76,7 +80,11 @@ fn result(peer: &Peer, message: &Publish) -> Option<String> {
     let result: TaskResult = read(peer, message)?;
     let task = result.task.as_str().to_owned();
     if result.is_final {
-        let worker = result.worker.as_ref().map(ToString::to_string).unwrap_or_default();
+        let worker = result
+            .worker
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         let what = What::Result {
             worker,
             attempts: result.attempts,
@@ -149,14 +157,20 @@ fn work(peer: &mut Peer, name: &str, assignment: &Assignment) {
         update["result"] = json!({"by": name, "attempt": attempt});
         peer.record(&format!("task/{task}"), 0, What::Finished { attempt });
     }
-    peer.command(&format!("handoff/update/{name}"), &update, &format!("update/{task}.{attempt}"));
+    peer.command(
+        &format!("handoff/update/{name}"),
+        &update,
+        &format!("update/{task}.{attempt}"),
+    );
 }
 
 /// Writes to a key that all share and to one of its own, always on the version that it knows.
 pub(super) fn writer(world: &Arc<World>, connect: Connect) {
     let name = connect.client_id.clone();
     let replies = format!("rooms/crash/reply/{name}");
-    let mut peer = Peer::new(world, connect).listening(&[(replies.as_str(), 1)]).cutting(20);
+    let mut peer = Peer::new(world, connect)
+        .listening(&[(replies.as_str(), 1)])
+        .cutting(20);
     peer.settle();
     let mut versions: BTreeMap<String, u64> = BTreeMap::new();
     let mut count = 0;
@@ -221,7 +235,9 @@ fn written(peer: &Peer, reply: &Reply) -> Option<u64> {
             peer.record(&key, 0, What::Written { id, version });
             Some(version)
         }
-        (ReplyStatus::Rejected, 409, _) => Some(reply.current.as_ref().map_or(0, |current| current.version)),
+        (ReplyStatus::Rejected, 409, _) => {
+            Some(reply.current.as_ref().map_or(0, |current| current.version))
+        }
         _ => {
             peer.record(&key, 0, What::Wrong(format!("{reply:?}")));
             None
@@ -244,14 +260,23 @@ pub(super) fn watcher(world: &Arc<World>, connect: Connect, qos: u8, cuts: u32, 
                 let Some(entry) = read::<Entry>(&peer, &message) else {
                     continue;
                 };
-                let value: serde_json::Value = serde_json::from_str(entry.value.text()).unwrap_or_default();
+                let value: serde_json::Value =
+                    serde_json::from_str(entry.value.text()).unwrap_or_default();
                 let id = value["id"].as_str().unwrap_or_default().to_owned();
                 if id.ends_with(END) {
                     ended.insert(entry.key.clone());
                 }
                 let version = entry.version;
                 let delivery = peer.delivery(&message);
-                peer.record(entry.key.as_str(), 0, What::Shown { id, version, delivery });
+                peer.record(
+                    entry.key.as_str(),
+                    0,
+                    What::Shown {
+                        id,
+                        version,
+                        delivery,
+                    },
+                );
             }
             Heard::Acked { .. } => {}
             Heard::Over => return,
@@ -275,7 +300,11 @@ pub(super) fn requester(world: &Arc<World>, connect: Connect, qos: u8) {
             count += 1;
             let id = format!("{name}-{count}");
             let request = json!({"id": id, "action": "go on", "content": {"n": count}});
-            peer.command(&format!("approve/request/{name}"), &request, &format!("approval/{id}"));
+            peer.command(
+                &format!("approve/request/{name}"),
+                &request,
+                &format!("approval/{id}"),
+            );
             open.insert(id);
         }
         match peer.next() {
@@ -331,7 +360,11 @@ pub(super) fn approver(world: &Arc<World>, connect: Connect, cuts: u32) {
                 peer.record(&format!("approval/{id}"), 0, What::Voted { approve });
                 let word = if approve { "approve" } else { "reject" };
                 let body = json!({"decision": word, "digest": pending.digest, "id": format!("{name}.{id}")});
-                peer.command(&format!("approve/decide/{name}/{id}"), &body, &format!("vote/{name}.{id}"));
+                peer.command(
+                    &format!("approve/decide/{name}/{id}"),
+                    &body,
+                    &format!("vote/{name}.{id}"),
+                );
             }
             Heard::Acked { .. } => {}
             Heard::Over => return,

@@ -88,7 +88,10 @@ impl World {
             n,
             what,
         };
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.history
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(event);
     }
 
     pub(super) fn take_history(&self) -> Vec<Event> {
@@ -103,7 +106,8 @@ impl World {
     /// Waits until so many more packets have gone by; false if they do not.
     pub(super) fn steps_go_by(&self, count: u64) -> bool {
         let goal = self.state().packets + count;
-        self.wait(|state| (state.packets >= goal).then_some(())).is_some()
+        self.wait(|state| (state.packets >= goal).then_some(()))
+            .is_some()
     }
 
     /// The same for an actor that stays away, which ends early when everybody is to finish.
@@ -141,7 +145,8 @@ impl World {
     }
 
     pub(super) fn all_settled(&self, count: usize) -> bool {
-        self.wait(|state| (state.settled >= count).then_some(())).is_some()
+        self.wait(|state| (state.settled >= count).then_some(()))
+            .is_some()
     }
 
     pub(super) fn start(&self) {

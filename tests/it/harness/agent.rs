@@ -10,9 +10,9 @@ use hallward::wire::reply::Reply;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::Gateway;
 use super::client::Client;
 use super::packet::{Connect, Packet, Publish};
-use super::Gateway;
 
 /// One agent in one room.
 #[derive(Debug)]
@@ -82,7 +82,11 @@ impl Agent {
     /// Subscribes below the room at QoS 1.
     pub(crate) fn listen(&mut self, rest: &str) {
         let topic = self.topic(rest);
-        assert_eq!(self.client.subscribe(&[(&topic, 1)]), [1], "SUBACK for {topic}");
+        assert_eq!(
+            self.client.subscribe(&[(&topic, 1)]),
+            [1],
+            "SUBACK for {topic}"
+        );
     }
 
     /// Publishes to a topic of the room at QoS 1 and returns the reason code.
@@ -113,7 +117,9 @@ impl Agent {
     fn reply_where(&mut self, wanted: impl Fn(&Reply) -> bool) -> Reply {
         let topic = self.topic(&format!("reply/{}", self.id));
         self.client.expect("a reply", |packet| match packet {
-            Packet::Publish(publish) if publish.topic == topic => Some(read(publish)).filter(&wanted),
+            Packet::Publish(publish) if publish.topic == topic => {
+                Some(read(publish)).filter(&wanted)
+            }
             _ => None,
         })
     }
@@ -121,14 +127,21 @@ impl Agent {
     /// Sends a command and expects it to be accepted.
     pub(crate) fn accepted(&mut self, rest: &str, body: Value) -> Reply {
         let reply = self.ask(rest, body);
-        assert!(u16::from(reply.code) < 300, "{rest} should be accepted: {reply:?}");
+        assert!(
+            u16::from(reply.code) < 300,
+            "{rest} should be accepted: {reply:?}"
+        );
         reply
     }
 
     /// Sends a command and expects it to be rejected with this code.
     pub(crate) fn rejected(&mut self, code: u16, rest: &str, body: Value) -> Reply {
         let reply = self.ask(rest, body);
-        assert_eq!(u16::from(reply.code), code, "{rest} should be rejected: {reply:?}");
+        assert_eq!(
+            u16::from(reply.code),
+            code,
+            "{rest} should be rejected: {reply:?}"
+        );
         assert!(reply.reason.is_some(), "a rejection has words: {reply:?}");
         reply
     }
@@ -140,12 +153,17 @@ impl Agent {
     /// Dispatches a task and returns its id.
     pub(crate) fn dispatch(&mut self, body: Value) -> String {
         let reply = self.accepted(&format!("handoff/dispatch/{}", self.id), body);
-        reply.task.expect("a dispatch has a task").as_str().to_owned()
+        reply
+            .task
+            .expect("a dispatch has a task")
+            .as_str()
+            .to_owned()
     }
 
     /// A worker's word on its task; returns the reply.
     pub(crate) fn update(&mut self, assignment: &Assignment, status: &str, more: Value) -> Reply {
-        let mut body = json!({"task": assignment.task, "attempt": assignment.attempt, "status": status});
+        let mut body =
+            json!({"task": assignment.task, "attempt": assignment.attempt, "status": status});
         for (key, value) in more.as_object().into_iter().flatten() {
             body[key] = value.clone();
         }
@@ -177,7 +195,10 @@ impl Agent {
 
     /// Writes a key and returns its version.
     pub(crate) fn set(&mut self, key: &str, value: Value) -> u64 {
-        let reply = self.accepted(&format!("blackboard/set/{}/{key}", self.id), json!({"value": value}));
+        let reply = self.accepted(
+            &format!("blackboard/set/{}/{key}", self.id),
+            json!({"value": value}),
+        );
         reply.version.expect("a write has a version")
     }
 
@@ -191,7 +212,11 @@ impl Agent {
     /// Asks for an approval and returns its id.
     pub(crate) fn request(&mut self, body: Value) -> String {
         let reply = self.accepted(&format!("approve/request/{}", self.id), body);
-        reply.approval.expect("a request has an id").as_str().to_owned()
+        reply
+            .approval
+            .expect("a request has an id")
+            .as_str()
+            .to_owned()
     }
 
     /// Decides an approval; returns the reply.
@@ -205,7 +230,11 @@ impl Agent {
     }
 
     /// Waits until the gateway shows the agent in this way.
-    pub(crate) fn presence_where(&mut self, agent: &str, wanted: impl Fn(&Presence) -> bool) -> Presence {
+    pub(crate) fn presence_where(
+        &mut self,
+        agent: &str,
+        wanted: impl Fn(&Presence) -> bool,
+    ) -> Presence {
         let topic = self.topic(&format!("presence/agent/{agent}"));
         loop {
             let publish = self.client.message_on(&topic);
@@ -233,7 +262,8 @@ impl Agent {
             &format!("blackboard/get/{}", self.id),
             &json!({"prefix": "no.such.key", "correlationId": correlation}),
         );
-        self.client.expect_silence_until(|publish| publish.text().contains(&correlation));
+        self.client
+            .expect_silence_until(|publish| publish.text().contains(&correlation));
     }
 
     /// Breaks the connection without a word.

@@ -116,7 +116,9 @@ impl Client {
                 Ok(0) => return Err(Lost::Closed),
                 Ok(count) => self.incoming.extend(&chunk[..count]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
                     return Err(Lost::Late);
                 }
                 Err(_) => return Err(Lost::Closed),
@@ -173,10 +175,16 @@ impl Client {
                     Some(found) => return found,
                     None => self.kept.push_back(packet),
                 },
-                Err(why) => panic!("{what} expected, but: {why:?}; before it came {:#?}", self.kept),
+                Err(why) => panic!(
+                    "{what} expected, but: {why:?}; before it came {:#?}",
+                    self.kept
+                ),
             }
         }
-        panic!("{what} expected, but only other packets came: {:#?}", self.kept);
+        panic!(
+            "{what} expected, but only other packets came: {:#?}",
+            self.kept
+        );
     }
 
     /// The first packet that `wanted` takes, from what was passed over alone.
@@ -202,11 +210,14 @@ impl Client {
         publish.packet_id = Some(packet_id);
         let (qos, topic) = (publish.qos, publish.topic.clone());
         self.send(&Packet::Publish(publish));
-        let code = self.expect(&format!("the ack of a publish to {topic}"), |packet| match packet {
-            Packet::PubAck(ack) if qos == 1 && ack.packet_id == packet_id => Some(ack.code),
-            Packet::PubRec(ack) if qos == 2 && ack.packet_id == packet_id => Some(ack.code),
-            _ => None,
-        });
+        let code = self.expect(
+            &format!("the ack of a publish to {topic}"),
+            |packet| match packet {
+                Packet::PubAck(ack) if qos == 1 && ack.packet_id == packet_id => Some(ack.code),
+                Packet::PubRec(ack) if qos == 2 && ack.packet_id == packet_id => Some(ack.code),
+                _ => None,
+            },
+        );
         if qos == 2 && code < 0x80 {
             self.send(&Packet::PubRel(Ack::ok(packet_id)));
             self.expect("PUBCOMP", |packet| match packet {
@@ -229,7 +240,9 @@ impl Client {
             properties: Properties::new(),
         });
         self.expect("SUBACK", |packet| match packet {
-            Packet::SubAck { packet_id, codes } if *packet_id == subscribed_id => Some(codes.clone()),
+            Packet::SubAck { packet_id, codes } if *packet_id == subscribed_id => {
+                Some(codes.clone())
+            }
             _ => None,
         })
     }
@@ -241,7 +254,9 @@ impl Client {
             filters: filters.iter().map(|filter| (*filter).to_owned()).collect(),
         });
         self.expect("UNSUBACK", |packet| match packet {
-            Packet::UnsubAck { packet_id, codes } if *packet_id == unsubscribed_id => Some(codes.clone()),
+            Packet::UnsubAck { packet_id, codes } if *packet_id == unsubscribed_id => {
+                Some(codes.clone())
+            }
             _ => None,
         })
     }
@@ -265,7 +280,10 @@ impl Client {
     /// Reads until the marker, which the test has sent on its way, and fails if any other message came before it.
     pub(crate) fn expect_silence_until(&mut self, marker: impl Fn(&Publish) -> bool) {
         let first = self.message();
-        assert!(marker(&first), "silence expected, but a message came: {first:?}");
+        assert!(
+            marker(&first),
+            "silence expected, but a message came: {first:?}"
+        );
     }
 
     /// Forgets the messages that were passed over.
@@ -276,7 +294,9 @@ impl Client {
     /// Sees that the connection still answers, with everything before it handled.
     pub(crate) fn ping(&mut self) {
         self.send(&Packet::PingReq);
-        self.expect("PINGRESP", |packet| matches!(packet, Packet::PingResp).then_some(()));
+        self.expect("PINGRESP", |packet| {
+            matches!(packet, Packet::PingResp).then_some(())
+        });
     }
 
     /// Expects the gateway to say DISCONNECT (MQTT 5), and returns why.

@@ -53,7 +53,10 @@ pub(crate) fn encode(packet: &Packet, version: Version) -> Vec<u8> {
             }
             0xE0
         }
-        Packet::ConnAck { .. } | Packet::SubAck { .. } | Packet::UnsubAck { .. } | Packet::PingResp => {
+        Packet::ConnAck { .. }
+        | Packet::SubAck { .. }
+        | Packet::UnsubAck { .. }
+        | Packet::PingResp => {
             panic!("a client never sends {packet:?}")
         }
     };
@@ -176,7 +179,10 @@ pub(crate) fn decode(buffer: &mut Vec<u8>, version: Version) -> Read<Option<Pack
     if body.0.is_empty() {
         Ok(Some(decoded))
     } else {
-        malformed(format!("{} bytes after the end of {decoded:?}", body.0.len()))
+        malformed(format!(
+            "{} bytes after the end of {decoded:?}",
+            body.0.len()
+        ))
     }
 }
 
@@ -198,7 +204,8 @@ fn remaining_length(buffer: &[u8]) -> Read<Option<(usize, usize)>> {
 struct Reader<'a>(&'a [u8], Version);
 
 const CONNACK: &[u8] = &[
-    0x11, 0x12, 0x13, 0x15, 0x16, 0x1A, 0x1C, 0x1F, 0x21, 0x22, 0x24, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2A,
+    0x11, 0x12, 0x13, 0x15, 0x16, 0x1A, 0x1C, 0x1F, 0x21, 0x22, 0x24, 0x25, 0x26, 0x27, 0x28, 0x29,
+    0x2A,
 ];
 const PUBLISH: &[u8] = &[0x01, 0x02, 0x03, 0x08, 0x09, 0x0B, 0x23, 0x26];
 const REASON: &[u8] = &[0x1F, 0x26];
@@ -213,7 +220,9 @@ impl<'a> Reader<'a> {
             _ => 0,
         };
         if flags != expected {
-            return malformed(format!("flags {flags:#x} in a packet that begins with {first:#x}"));
+            return malformed(format!(
+                "flags {flags:#x} in a packet that begins with {first:#x}"
+            ));
         }
         Ok(match first >> 4 {
             2 => self.connack()?,
@@ -260,7 +269,11 @@ impl<'a> Reader<'a> {
         if topic.contains(['+', '#']) {
             return malformed(format!("a wildcard in the topic {topic:?}"));
         }
-        let packet_id = if qos > 0 { Some(self.packet_id()?) } else { None };
+        let packet_id = if qos > 0 {
+            Some(self.packet_id()?)
+        } else {
+            None
+        };
         let properties = self.properties(PUBLISH)?;
         Ok(Publish {
             dup,
@@ -329,7 +342,11 @@ impl<'a> Reader<'a> {
             Some(Value::Two(_)) => Value::Two(self.two()?),
             Some(Value::Four(_)) => {
                 let bytes = self.take(4)?;
-                Value::Four(bytes.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
+                Value::Four(
+                    bytes
+                        .iter()
+                        .fold(0, |sum, byte| sum << 8 | u32::from(*byte)),
+                )
             }
             Some(Value::Variable(_)) => Value::Variable(self.variable()?),
             Some(Value::Text(_)) => Value::Text(self.text()?),
@@ -351,7 +368,8 @@ impl<'a> Reader<'a> {
     }
 
     fn two(&mut self) -> Read<u16> {
-        self.take(2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
+        self.take(2)
+            .map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
     }
 
     fn packet_id(&mut self) -> Read<u16> {

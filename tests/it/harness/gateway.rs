@@ -52,7 +52,10 @@ impl Setup {
 
     pub(crate) fn start(self) -> Gateway {
         let temporary = tempfile::tempdir().expect("a temporary directory");
-        let data = self.data.clone().unwrap_or_else(|| temporary.path().join("data"));
+        let data = self
+            .data
+            .clone()
+            .unwrap_or_else(|| temporary.path().join("data"));
         let mut failures = Vec::new();
         for _ in 0..PORT_TRIES {
             let (mqtt, http) = (free_address(), free_address());
@@ -168,8 +171,18 @@ impl Gateway {
             .arg("serve")
             .arg("--data")
             .arg(&self.data)
-            .args(["--mqtt", &self.mqtt.to_string(), "--http", &self.http.to_string()])
-            .envs(self.setup.environment.iter().map(|(name, value)| (name, value)))
+            .args([
+                "--mqtt",
+                &self.mqtt.to_string(),
+                "--http",
+                &self.http.to_string(),
+            ])
+            .envs(
+                self.setup
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -228,7 +241,9 @@ impl Gateway {
                 status
             }
             Err(_) => {
-                let _ = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]).status();
+                let _ = Command::new("sh")
+                    .args(["-c", &format!("kill -9 {pid}")])
+                    .status();
                 panic!("the gateway does not end; it says: {}", self.stderr());
             }
         }
@@ -242,25 +257,34 @@ impl Gateway {
 
     /// What it has said on standard error so far.
     pub(crate) fn stderr(&self) -> String {
-        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stderr
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Asks over HTTP; returns the status and the body.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.http).expect("HTTP listens");
         stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
         let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+        let body = answer
+            .split_once("\r\n\r\n")
+            .map(|(_, body)| body.to_owned());
         (status.expect("a status line"), body.unwrap_or_default())
     }
 }
 
 impl Drop for Gateway {
-    #[expect(clippy::print_stderr, reason = "a test that fails shows what the gateway said")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "a test that fails shows what the gateway said"
+    )]
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
@@ -307,6 +331,9 @@ fn read_in_thread(mut source: impl Read + Send + 'static) -> JoinHandle<String> 
 /// The first line, or `None` if the output ended without one.
 fn first_line_within_deadline(source: impl Read + Send + 'static) -> Option<String> {
     let (tell, told) = channel();
-    std::thread::spawn(move || tell.send(BufReader::new(source).lines().map_while(Result::ok).next()));
-    told.recv_timeout(DEADLINE).unwrap_or_else(|_| Some("nothing at all in time".to_owned()))
+    std::thread::spawn(move || {
+        tell.send(BufReader::new(source).lines().map_while(Result::ok).next())
+    });
+    told.recv_timeout(DEADLINE)
+        .unwrap_or_else(|_| Some("nothing at all in time".to_owned()))
 }

@@ -65,7 +65,13 @@ impl Connect {
         self
     }
 
-    pub(crate) fn with_will(mut self, topic: &str, payload: &str, qos: u8, retain: bool) -> Connect {
+    pub(crate) fn with_will(
+        mut self,
+        topic: &str,
+        payload: &str,
+        qos: u8,
+        retain: bool,
+    ) -> Connect {
         self.will = Some(Will {
             topic: topic.to_owned(),
             payload: payload.as_bytes().to_vec(),

@@ -36,14 +36,36 @@ fn an_approval_opens_the_gate() {
         "action": "publish", "content": {"title": "x"}, "urgency": "high", "correlationId": "ignored"
     }));
     let shown = pending(&mut human, &id);
-    assert_eq!((shown.requester.as_str(), shown.action.as_str(), shown.quorum), ("asker", "publish", 1));
-    assert_eq!(shown.content.as_ref().expect("content").text(), r#"{"title":"x"}"#);
-    let reply = human.decide(&id, json!({"decision": "approve", "reason": "fine", "digest": shown.digest}));
+    assert_eq!(
+        (
+            shown.requester.as_str(),
+            shown.action.as_str(),
+            shown.quorum
+        ),
+        ("asker", "publish", 1)
+    );
+    assert_eq!(
+        shown.content.as_ref().expect("content").text(),
+        r#"{"title":"x"}"#
+    );
+    let reply = human.decide(
+        &id,
+        json!({"decision": "approve", "reason": "fine", "digest": shown.digest}),
+    );
     assert_eq!(u16::from(reply.code), 200, "{reply:?}");
     let decision = asker.decision();
-    assert!(decision.approved && !decision.edited && !decision.timed_out, "{decision:?}");
-    assert_eq!((decision.id.as_str(), decision.decision), (id.as_str(), Verdict::Approve));
-    assert_eq!(decision.by.iter().map(|by| by.as_str()).collect::<Vec<_>>(), ["human"]);
+    assert!(
+        decision.approved && !decision.edited && !decision.timed_out,
+        "{decision:?}"
+    );
+    assert_eq!(
+        (decision.id.as_str(), decision.decision),
+        (id.as_str(), Verdict::Approve)
+    );
+    assert_eq!(
+        decision.by.iter().map(|by| by.as_str()).collect::<Vec<_>>(),
+        ["human"]
+    );
     assert_eq!(decision.reason.as_deref(), Some("fine"));
     expect_cleared(&mut human, &id);
     asker.expect_no_mail();
@@ -58,7 +80,10 @@ fn a_rejection_keeps_it_shut() {
     human.decide(&id, json!({"decision": "reject", "reason": "not yet"}));
     let decision = asker.decision();
     assert!(!decision.approved, "{decision:?}");
-    assert_eq!((decision.decision, decision.reason.as_deref()), (Verdict::Reject, Some("not yet")));
+    assert_eq!(
+        (decision.decision, decision.reason.as_deref()),
+        (Verdict::Reject, Some("not yet"))
+    );
 }
 
 #[test]
@@ -81,7 +106,10 @@ fn a_request_that_nobody_decides_fails_closed() {
     let id = asker.request(json!({"action": "publish", "timeoutMs": 150}));
     pending(&mut human, &id);
     let decision = asker.decision();
-    assert!(!decision.approved && decision.timed_out && decision.by.is_empty(), "{decision:?}");
+    assert!(
+        !decision.approved && decision.timed_out && decision.by.is_empty(),
+        "{decision:?}"
+    );
     expect_cleared(&mut human, &id);
     let late = human.decide(&id, json!({"decision": "approve"}));
     assert_eq!(u16::from(late.code), 409, "{late:?}");
@@ -107,7 +135,8 @@ fn only_named_approvers_and_roles_decide() {
     let mut stranger = approver(&gateway, "stranger");
     let mut editor = approver(&gateway, "editor");
     editor.announce(json!({"role": "editor-in-chief"}));
-    let id = asker.request(json!({"action": "publish", "approvers": ["someone", "role:editor-in-chief"]}));
+    let id = asker
+        .request(json!({"action": "publish", "approvers": ["someone", "role:editor-in-chief"]}));
     let reply = stranger.decide(&id, json!({"decision": "approve"}));
     assert_eq!(u16::from(reply.code), 403, "{reply:?}");
     let reply = editor.decide(&id, json!({"decision": "approve"}));
@@ -138,7 +167,10 @@ fn the_digest_is_sha256_over_canonical_json() {
     let mut human = approver(&gateway, "human");
     let id = asker.request(json!({"action": "pay", "content": {"z": 1.50, "a": "é"}}));
     let canonical = r#"{"action":"pay","content":{"a":"é","z":1.5}}"#;
-    let expected: String = Sha256::digest(canonical).iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected: String = Sha256::digest(canonical)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     assert_eq!(pending(&mut human, &id).digest, expected);
 }
 
@@ -168,14 +200,23 @@ fn a_quorum_of_two_takes_two() {
     pending(&mut two, &id);
     one.decide(&id, json!({"decision": "approve"}));
     let half = pending(&mut two, &id);
-    assert_eq!(half.approved_by.iter().map(|by| by.as_str()).collect::<Vec<_>>(), ["one"]);
+    assert_eq!(
+        half.approved_by
+            .iter()
+            .map(|by| by.as_str())
+            .collect::<Vec<_>>(),
+        ["one"]
+    );
     asker.expect_no_mail();
     one.decide(&id, json!({"decision": "approve"}));
     asker.expect_no_mail();
     two.decide(&id, json!({"decision": "approve"}));
     let decision = asker.decision();
     assert!(decision.approved);
-    assert_eq!(decision.by.iter().map(|by| by.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(
+        decision.by.iter().map(|by| by.as_str()).collect::<Vec<_>>(),
+        ["one", "two"]
+    );
 }
 
 #[test]
@@ -196,10 +237,16 @@ fn an_edited_approval_says_so() {
     let mut asker = requester(&gateway);
     let mut human = approver(&gateway, "human");
     let id = asker.request(json!({"action": "publish", "content": {"title": "tpyo"}}));
-    human.decide(&id, json!({"decision": "approve", "edit": {"title": "typo"}}));
+    human.decide(
+        &id,
+        json!({"decision": "approve", "edit": {"title": "typo"}}),
+    );
     let decision = asker.decision();
     assert!(decision.approved && decision.edited);
-    assert_eq!(decision.content.expect("content").text(), r#"{"title":"typo"}"#);
+    assert_eq!(
+        decision.content.expect("content").text(),
+        r#"{"title":"typo"}"#
+    );
 }
 
 #[test]
@@ -225,11 +272,17 @@ fn pending_requests_and_their_time_outs_survive_a_kill() {
     gateway.restart();
     let mut asker = requester(&gateway);
     let decision = asker.decision();
-    assert_eq!((decision.id.as_str(), decision.timed_out), (brief.as_str(), true));
+    assert_eq!(
+        (decision.id.as_str(), decision.timed_out),
+        (brief.as_str(), true)
+    );
     let mut human = approver(&gateway, "human");
     let shown = pending(&mut human, &waits);
     assert_eq!(shown.content.expect("content").text(), "[1,2]");
     human.decide(&waits, json!({"decision": "approve"}));
     let decision = asker.decision();
-    assert_eq!((decision.id.as_str(), decision.approved), (waits.as_str(), true));
+    assert_eq!(
+        (decision.id.as_str(), decision.approved),
+        (waits.as_str(), true)
+    );
 }

@@ -15,8 +15,10 @@ impl Bystander {
     }
 
     fn saw_nothing(mut self) {
-        self.0.tell("blackboard/set/bystander/mark", &json!({"value": 1}));
-        self.0.expect_silence_until(|message| message.topic.ends_with("/state/mark"));
+        self.0
+            .tell("blackboard/set/bystander/mark", &json!({"value": 1}));
+        self.0
+            .expect_silence_until(|message| message.topic.ends_with("/state/mark"));
         self.0.ping();
     }
 }
@@ -26,8 +28,14 @@ fn a_command_in_the_name_of_another_is_refused_on_mqtt_5() {
     let gateway = Gateway::start();
     let bystander = Bystander::at(&gateway);
     let mut eve = Agent::join(&gateway, "lab", "eve");
-    assert_eq!(eve.tell("blackboard/set/ann/plan", &json!({"value": 1})), 0x87);
-    assert_eq!(eve.tell("blackboard/state/plan", &json!({"value": 1})), 0x87);
+    assert_eq!(
+        eve.tell("blackboard/set/ann/plan", &json!({"value": 1})),
+        0x87
+    );
+    assert_eq!(
+        eve.tell("blackboard/state/plan", &json!({"value": 1})),
+        0x87
+    );
     eve.ping();
     bystander.saw_nothing();
 }
@@ -37,7 +45,11 @@ fn a_command_in_the_name_of_another_is_answered_on_3_1_1() {
     let gateway = Gateway::start();
     let bystander = Bystander::at(&gateway);
     let mut eve = Agent::join_v311(&gateway, "lab", "eve");
-    assert_eq!(eve.tell("blackboard/set/ann/plan", &json!({"value": 1})), 0, "3.1.1 has no codes");
+    assert_eq!(
+        eve.tell("blackboard/set/ann/plan", &json!({"value": 1})),
+        0,
+        "3.1.1 has no codes"
+    );
     let reply = eve.reply();
     assert_eq!(u16::from(reply.code), 403, "{reply:?}");
     let reason = reply.reason.expect("words");
@@ -56,7 +68,11 @@ fn bad_json_is_refused_with_its_place() {
         (r#"{"value":"#, None, "EOF"),
         ("not json", None, "expected"),
         (r#"{"ifVersion": 0}"#, None, "value"),
-        (r#"{"value": 1, "ifVersion": "many"}"#, Some("ifVersion"), "expected u64"),
+        (
+            r#"{"value": 1, "ifVersion": "many"}"#,
+            Some("ifVersion"),
+            "expected u64",
+        ),
         (r#"{"value": 1} trailing"#, None, "trailing"),
         ("", None, "EOF"),
     ] {
@@ -68,7 +84,12 @@ fn bad_json_is_refused_with_its_place() {
         let reason = reply.reason.expect("words");
         assert!(reason.contains(word), "{payload:?}: {reason}");
     }
-    for command in ["handoff/dispatch/eve", "handoff/update/eve", "approve/request/eve", "presence/announce/eve"] {
+    for command in [
+        "handoff/dispatch/eve",
+        "handoff/update/eve",
+        "approve/request/eve",
+        "presence/announce/eve",
+    ] {
         eve.tell_raw(command, "[");
         assert_eq!(u16::from(eve.reply().code), 400, "{command}");
     }
@@ -88,7 +109,11 @@ fn names_that_are_none_are_refused() {
     let gateway = Gateway::start();
     let bystander = Bystander::at(&gateway);
     let mut eve = Agent::join(&gateway, "lab", "eve");
-    for topic in ["rooms/no room/blackboard/set/eve/k", "rooms/é/inbox/bob/eve", "rooms//inbox/bob/eve"] {
+    for topic in [
+        "rooms/no room/blackboard/set/eve/k",
+        "rooms/é/inbox/bob/eve",
+        "rooms//inbox/bob/eve",
+    ] {
         let code = eve.publish(Publish::new(topic, r#"{"value":1}"#, 1));
         assert!(code >= 0x80, "{topic}: {code:#x}");
     }
@@ -116,9 +141,17 @@ fn what_is_too_large_is_refused() {
     let bystander = Bystander::at(&gateway);
     let mut eve = Agent::join(&gateway, "lab", "eve");
     let big = "x".repeat(2000);
-    eve.rejected(413, "handoff/dispatch/eve", json!({"type": "draft", "payload": big}));
+    eve.rejected(
+        413,
+        "handoff/dispatch/eve",
+        json!({"type": "draft", "payload": big}),
+    );
     let mut client = Client::connect(gateway.mqtt, Connect::v5("huge"));
-    client.send(&Packet::Publish(Publish::new("any/topic", vec![0; 20_000], 0)));
+    client.send(&Packet::Publish(Publish::new(
+        "any/topic",
+        vec![0; 20_000],
+        0,
+    )));
     assert_eq!(client.expect_disconnect(), 0x95);
     client.expect_closed();
     eve.ping();
@@ -130,7 +163,10 @@ fn limits_on_words_and_lists_hold() {
     let gateway = Gateway::start();
     let mut eve = Agent::join(&gateway, "lab", "eve");
     let many: Vec<String> = (0..1000).map(|n| format!("c{n}")).collect();
-    let reply = eve.ask("handoff/dispatch/eve", json!({"type": "draft", "capabilities": many}));
+    let reply = eve.ask(
+        "handoff/dispatch/eve",
+        json!({"type": "draft", "capabilities": many}),
+    );
     assert!(matches!(u16::from(reply.code), 413 | 422), "{reply:?}");
     let reply = eve.ask("approve/request/eve", json!({"action": "a".repeat(10_000)}));
     assert_eq!(u16::from(reply.code), 413, "{reply:?}");
@@ -147,9 +183,15 @@ fn malformed_packets_end_their_own_connection_only() {
         &[0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x01],
         &[0xC0, 0x00],
         &[0x20, 0x02, 0x00, 0x00],
-        &[0x10, 0x0A, 0x00, 0x04, b'M', b'Q', b'X', b'X', 0x04, 0x02, 0x00, 0x00],
-        &[0x10, 0x0C, 0x00, 0x04, b'M', b'Q', b'T', b'T', 0x09, 0x02, 0x00, 0x00, 0x00, 0x00],
-        &[0x10, 0x0C, 0x00, 0x04, b'M', b'Q', b'T', b'T', 0x04, 0x03, 0x00, 0x00, 0x00, 0x00],
+        &[
+            0x10, 0x0A, 0x00, 0x04, b'M', b'Q', b'X', b'X', 0x04, 0x02, 0x00, 0x00,
+        ],
+        &[
+            0x10, 0x0C, 0x00, 0x04, b'M', b'Q', b'T', b'T', 0x09, 0x02, 0x00, 0x00, 0x00, 0x00,
+        ],
+        &[
+            0x10, 0x0C, 0x00, 0x04, b'M', b'Q', b'T', b'T', 0x04, 0x03, 0x00, 0x00, 0x00, 0x00,
+        ],
         &[0x00, 0x00],
     ];
     for bytes in broken {
@@ -165,7 +207,9 @@ fn malformed_packets_end_their_own_connection_only() {
             &[0x30, 0x04, 0x00, 0x01, b'#', 0x00][..],
             &[0x80, 0x06, 0x00, 0x01, 0x00, 0x01, b'a', 0x00][..],
             &[0x32, 0x06, 0x00, 0x01, b'a', 0x00, 0x00, 0x00][..],
-            &[0x10, 0x0C, 0x00, 0x04, b'M', b'Q', b'T', b'T', 0x04, 0x02, 0x00, 0x00, 0x00, 0x00][..],
+            &[
+                0x10, 0x0C, 0x00, 0x04, b'M', b'Q', b'T', b'T', 0x04, 0x02, 0x00, 0x00, 0x00, 0x00,
+            ][..],
         ] {
             let mut client = Client::connect(gateway.mqtt, Connect::new(version, "broken"));
             client.send_raw(bytes);

@@ -12,18 +12,26 @@ fn a_task_goes_to_who_subscribed_for_it_and_its_result_comes_back() {
     boss.listen("handoff/result/boss");
     let mut worker = Agent::worker(&gateway, "lab", "worker", "draft");
     let payload = json!({"b": 1, "a": [null, 1.50, "é"]});
-    let task = boss.dispatch(json!({"type": "draft", "payload": payload, "correlationId": "ignored"}));
+    let task =
+        boss.dispatch(json!({"type": "draft", "payload": payload, "correlationId": "ignored"}));
     let assignment = worker.assignment("draft");
     assert_eq!(assignment.task.as_str(), task);
-    assert_eq!((assignment.attempt, assignment.dispatcher.as_str()), (1, "boss"));
-    let carried: Value = serde_json::from_str(assignment.payload.as_ref().expect("a payload").text()).expect("JSON");
+    assert_eq!(
+        (assignment.attempt, assignment.dispatcher.as_str()),
+        (1, "boss")
+    );
+    let carried: Value =
+        serde_json::from_str(assignment.payload.as_ref().expect("a payload").text()).expect("JSON");
     assert_eq!(carried, payload);
     assert_eq!(boss.task(&task).state, TaskState::Assigned);
     worker.update(&assignment, "accepted", json!({}));
     assert_eq!(boss.task(&task).state, TaskState::Running);
     worker.succeed(&assignment, json!({"words": 3}));
     let result = boss.result();
-    assert_eq!((result.status, result.is_final, result.attempts), (ResultStatus::Succeeded, true, 1));
+    assert_eq!(
+        (result.status, result.is_final, result.attempts),
+        (ResultStatus::Succeeded, true, 1)
+    );
     assert_eq!(result.result.expect("a result").text(), r#"{"words":3}"#);
     assert_eq!(result.worker.expect("a worker").as_str(), "worker");
 }
@@ -35,9 +43,15 @@ fn user_payloads_are_carried_byte_for_byte() {
     boss.listen("handoff/result/boss");
     let mut worker = Agent::worker(&gateway, "lab", "worker", "draft");
     let payload = r#"{ "z":1.10, "a":12345678901234567890123, "n":null }"#;
-    boss.tell_raw("handoff/dispatch/boss", format!(r#"{{"type":"draft","payload":{payload}}}"#));
+    boss.tell_raw(
+        "handoff/dispatch/boss",
+        format!(r#"{{"type":"draft","payload":{payload}}}"#),
+    );
     let assignment = worker.assignment("draft");
-    assert_eq!(assignment.payload.as_ref().expect("a payload").text(), payload);
+    assert_eq!(
+        assignment.payload.as_ref().expect("a payload").text(),
+        payload
+    );
     let update = format!(
         r#"{{"task":"{}","attempt":1,"status":"success","result":{payload}}}"#,
         assignment.task
@@ -63,7 +77,10 @@ fn a_shared_subscription_offers_the_capability_too() {
     let gateway = Gateway::start();
     let mut boss = Agent::join(&gateway, "lab", "boss");
     let mut worker = Agent::join(&gateway, "lab", "worker");
-    assert_eq!(worker.subscribe(&[("$share/team/rooms/lab/handoff/work/draft", 1)]), [1]);
+    assert_eq!(
+        worker.subscribe(&[("$share/team/rooms/lab/handoff/work/draft", 1)]),
+        [1]
+    );
     let task = boss.dispatch(json!({"type": "draft"}));
     assert_eq!(worker.assignment("draft").task.as_str(), task);
 }
@@ -76,7 +93,11 @@ fn a_wildcard_watches_and_gets_no_work() {
     watcher.listen("handoff/work/+");
     let task = boss.dispatch(json!({"type": "draft"}));
     assert_eq!(boss.task(&task).state, TaskState::Queued);
-    boss.rejected(503, "handoff/dispatch/boss", json!({"type": "draft", "requireOnline": true}));
+    boss.rejected(
+        503,
+        "handoff/dispatch/boss",
+        json!({"type": "draft", "requireOnline": true}),
+    );
 }
 
 #[test]
@@ -99,7 +120,10 @@ fn all_needed_capabilities_must_be_there() {
     let task = boss.dispatch(json!({"type": "contract", "capabilities": ["draft", "legal"]}));
     let assignment: hallward::wire::handoff::Assignment = {
         let message = whole.message();
-        assert!(message.topic.starts_with("rooms/lab/handoff/work/"), "{message:?}");
+        assert!(
+            message.topic.starts_with("rooms/lab/handoff/work/"),
+            "{message:?}"
+        );
         serde_json::from_slice(&message.payload).expect("an assignment")
     };
     assert_eq!(assignment.task.as_str(), task);
@@ -114,7 +138,13 @@ fn all_needed_capabilities_must_be_there() {
 fn the_most_urgent_goes_first_and_the_oldest_among_equals() {
     let gateway = Gateway::start();
     let mut boss = Agent::join(&gateway, "lab", "boss");
-    for (id, priority) in [("a", "low"), ("b", "medium"), ("c", "critical"), ("d", "high"), ("e", "medium")] {
+    for (id, priority) in [
+        ("a", "low"),
+        ("b", "medium"),
+        ("c", "critical"),
+        ("d", "high"),
+        ("e", "medium"),
+    ] {
         boss.dispatch(json!({"type": "draft", "id": id, "priority": priority}));
     }
     let mut worker = Agent::worker(&gateway, "lab", "worker", "draft");
@@ -143,7 +173,11 @@ fn two_workers_share_the_tasks() {
     got.sort();
     assert_eq!(got, tasks);
     let third = boss.dispatch(json!({"type": "draft"}));
-    assert_eq!(boss.task(&third).state, TaskState::Queued, "both are at their capacity");
+    assert_eq!(
+        boss.task(&third).state,
+        TaskState::Queued,
+        "both are at their capacity"
+    );
     one.expect_no_mail();
     two.expect_no_mail();
 }
@@ -191,10 +225,16 @@ fn the_task_of_a_worker_that_vanished_moves_after_the_grace() {
     let mut other = Agent::worker(&gateway, "lab", "other", "draft");
     lost.vanish();
     let assignment = other.assignment("draft");
-    assert_eq!((assignment.task.as_str(), assignment.attempt), (task.as_str(), 2));
+    assert_eq!(
+        (assignment.task.as_str(), assignment.attempt),
+        (task.as_str(), 2)
+    );
     other.succeed(&assignment, json!("done"));
     let result = boss.result();
-    assert_eq!((result.attempts, result.worker.expect("a worker").as_str()), (2, "other"));
+    assert_eq!(
+        (result.attempts, result.worker.expect("a worker").as_str()),
+        (2, "other")
+    );
 }
 
 #[test]

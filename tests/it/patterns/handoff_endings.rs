@@ -16,7 +16,11 @@ fn boss(gateway: &Gateway) -> Agent {
 }
 
 fn fail(worker: &mut Agent, assignment: &Assignment) {
-    let reply = worker.update(assignment, "error", json!({"error": {"code": "E1", "message": "it broke"}}));
+    let reply = worker.update(
+        assignment,
+        "error",
+        json!({"error": {"code": "E1", "message": "it broke"}}),
+    );
     assert_eq!(u16::from(reply.code), 200, "{reply:?}");
 }
 
@@ -32,9 +36,15 @@ fn a_task_that_fails_is_tried_again_and_is_dead_after_its_last_attempt() {
         fail(&mut worker, &assignment);
     }
     let result = boss.result();
-    assert_eq!((result.status, result.is_final, result.attempts), (ResultStatus::Dead, true, 2));
+    assert_eq!(
+        (result.status, result.is_final, result.attempts),
+        (ResultStatus::Dead, true, 2)
+    );
     let error = result.error.expect("an error");
-    assert_eq!((error.code.as_deref(), error.message.as_str()), (Some("E1"), "it broke"));
+    assert_eq!(
+        (error.code.as_deref(), error.message.as_str()),
+        (Some("E1"), "it broke")
+    );
     assert_eq!(boss.task(&task).state, TaskState::Dead);
     worker.expect_no_mail();
     boss.expect_no_mail();
@@ -47,7 +57,11 @@ fn an_error_that_no_retry_helps_is_the_end() {
     let mut worker = Agent::worker(&gateway, "lab", "worker", "draft");
     boss.dispatch(json!({"type": "draft", "maxAttempts": 5}));
     let assignment = worker.assignment("draft");
-    worker.update(&assignment, "error", json!({"error": {"message": "no such customer", "retryable": false}}));
+    worker.update(
+        &assignment,
+        "error",
+        json!({"error": {"message": "no such customer", "retryable": false}}),
+    );
     let result = boss.result();
     assert_eq!((result.status, result.attempts), (ResultStatus::Dead, 1));
 }
@@ -77,7 +91,10 @@ fn partial_results_come_as_they_are_made() {
     worker.update(&assignment, "progress", json!({"result": "half"}));
     worker.succeed(&assignment, json!("whole"));
     let partial = boss.result();
-    assert_eq!((partial.status, partial.is_final), (ResultStatus::Partial, false));
+    assert_eq!(
+        (partial.status, partial.is_final),
+        (ResultStatus::Partial, false)
+    );
     assert_eq!(partial.result.expect("a result").text(), r#""half""#);
     assert!(boss.result().is_final);
 }
@@ -87,7 +104,10 @@ fn a_waiting_task_can_be_cancelled() {
     let gateway = Gateway::start();
     let mut boss = boss(&gateway);
     let task = boss.dispatch(json!({"type": "draft"}));
-    boss.accepted("handoff/cancel/boss", json!({"task": task, "reason": "changed my mind"}));
+    boss.accepted(
+        "handoff/cancel/boss",
+        json!({"task": task, "reason": "changed my mind"}),
+    );
     assert_eq!(boss.result().status, ResultStatus::Cancelled);
     let mut worker = Agent::worker(&gateway, "lab", "worker", "draft");
     worker.expect_no_mail();
@@ -115,12 +135,18 @@ fn a_task_that_nobody_finished_in_time_expires() {
     let mut worker = Agent::worker(&gateway, "lab", "worker", "draft");
     let queued = boss.dispatch(json!({"type": "nobody-does-this", "ttlMs": 100}));
     let expired = boss.result();
-    assert_eq!((expired.task.as_str(), expired.status), (queued.as_str(), ResultStatus::Expired));
+    assert_eq!(
+        (expired.task.as_str(), expired.status),
+        (queued.as_str(), ResultStatus::Expired)
+    );
     let running = boss.dispatch(json!({"type": "draft", "ttlMs": 300}));
     let assignment = worker.assignment("draft");
     assert!(assignment.deadline.is_some());
     let expired = boss.result();
-    assert_eq!((expired.task.as_str(), expired.status), (running.as_str(), ResultStatus::Expired));
+    assert_eq!(
+        (expired.task.as_str(), expired.status),
+        (running.as_str(), ResultStatus::Expired)
+    );
     let late = worker.update(&assignment, "success", json!({"result": 1}));
     assert_eq!(u16::from(late.code), 409, "{late:?}");
 }
@@ -162,7 +188,11 @@ fn an_update_from_who_does_not_have_the_task_changes_nothing() {
 fn an_unknown_task_is_not_found() {
     let gateway = Gateway::start();
     let mut boss = boss(&gateway);
-    boss.rejected(404, "handoff/update/boss", json!({"task": "no-such", "attempt": 1, "status": "success"}));
+    boss.rejected(
+        404,
+        "handoff/update/boss",
+        json!({"task": "no-such", "attempt": 1, "status": "success"}),
+    );
     boss.rejected(404, "handoff/cancel/boss", json!({"task": "no-such"}));
     boss.rejected(404, "handoff/get/boss", json!({"task": "no-such"}));
 }
@@ -214,7 +244,10 @@ fn a_dispatcher_that_was_offline_gets_its_result_when_it_returns() {
     assert!(!dispatcher.session_present, "it asked for a clean session");
     dispatcher.listen("handoff/result/dispatcher");
     let result = dispatcher.result();
-    assert_eq!((result.task.as_str(), result.status), (task.as_str(), ResultStatus::Succeeded));
+    assert_eq!(
+        (result.task.as_str(), result.status),
+        (task.as_str(), ResultStatus::Succeeded)
+    );
     dispatcher.expect_no_mail();
 }
 
@@ -231,7 +264,10 @@ fn tasks_survive_a_kill_at_every_stage() {
     gateway.restart();
     let mut worker = Agent::worker(&gateway, "lab", "worker", "draft");
     let again = worker.assignment("draft");
-    assert_eq!((again.task.as_str(), again.attempt), (running.as_str(), assignment.attempt));
+    assert_eq!(
+        (again.task.as_str(), again.attempt),
+        (running.as_str(), assignment.attempt)
+    );
     worker.succeed(&again, json!("done"));
     gateway.kill();
     gateway.restart();

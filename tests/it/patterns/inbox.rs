@@ -79,7 +79,10 @@ fn exactly_once_is_honoured_where_both_ask_for_it() {
     let mut ann = Agent::join(&gateway, "lab", "ann");
     let mut bob = Agent::join(&gateway, "lab", "bob");
     assert_eq!(bob.subscribe(&[("rooms/lab/inbox/bob/+", 2)]), [2]);
-    assert_eq!(ann.publish(Publish::new("rooms/lab/inbox/bob/ann", "once", 2)), 0);
+    assert_eq!(
+        ann.publish(Publish::new("rooms/lab/inbox/bob/ann", "once", 2)),
+        0
+    );
     let message = bob.message();
     assert_eq!((message.qos, message.text()), (2, "once"));
     bob.expect_no_mail();

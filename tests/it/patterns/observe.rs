@@ -16,7 +16,10 @@ fn events_until(observer: &mut Agent, what: &str, subject: &str) -> Vec<Event> {
     let mut events: Vec<Event> = Vec::new();
     loop {
         let message = observer.message();
-        if !message.topic.starts_with("rooms/lab/observe/events/gateway/") {
+        if !message
+            .topic
+            .starts_with("rooms/lab/observe/events/gateway/")
+        {
             continue;
         }
         events.push(serde_json::from_slice(&message.payload).expect("an event"));
@@ -61,15 +64,39 @@ fn every_pattern_tells_what_happens_without_a_gap() {
     let events = events_until(&mut observer, "blackboard.set", "end");
     assert_gapless(&events);
     assert!(events.iter().all(|event| event.room.as_str() == "lab"));
-    assert_eq!(said(&events, "plan"), ["blackboard.set", "blackboard.deleted"]);
+    assert_eq!(
+        said(&events, "plan"),
+        ["blackboard.set", "blackboard.deleted"]
+    );
     let task = said(&events, "task-1");
-    assert_eq!(task.iter().filter(|what| *what == "handoff.assigned").count(), 2, "{task:?}");
-    assert!(task.first().is_some_and(|what| what.starts_with("handoff.")), "{task:?}");
+    assert_eq!(
+        task.iter()
+            .filter(|what| *what == "handoff.assigned")
+            .count(),
+        2,
+        "{task:?}"
+    );
+    assert!(
+        task.first()
+            .is_some_and(|what| what.starts_with("handoff.")),
+        "{task:?}"
+    );
     let gate = said(&events, "gate-1");
-    assert_eq!(gate.first().map(String::as_str), Some("approve.requested"), "{gate:?}");
-    assert_eq!(gate.last().map(String::as_str), Some("approve.decided"), "{gate:?}");
+    assert_eq!(
+        gate.first().map(String::as_str),
+        Some("approve.requested"),
+        "{gate:?}"
+    );
+    assert_eq!(
+        gate.last().map(String::as_str),
+        Some("approve.decided"),
+        "{gate:?}"
+    );
     assert!(!said(&events, "worker").is_empty(), "presence is told, too");
-    let write = events.iter().find(|event| event.subject == "plan").expect("told");
+    let write = events
+        .iter()
+        .find(|event| event.subject == "plan")
+        .expect("told");
     assert_eq!(write.who.as_str(), "boss");
 }
 

@@ -33,7 +33,11 @@ fn offering_a_capability_shows() {
     assert_eq!(names, ["draft", "review"]);
     ann.unsubscribe(&["rooms/lab/handoff/work/draft"]);
     watcher.presence_where("ann", |presence| {
-        presence.capabilities.iter().map(|c| c.as_str()).eq(["review"])
+        presence
+            .capabilities
+            .iter()
+            .map(|c| c.as_str())
+            .eq(["review"])
     });
 }
 
@@ -78,11 +82,17 @@ fn an_agent_that_loses_its_connection_is_away_and_comes_back() {
     let gateway = Gateway::start();
     let mut watcher = watcher(&gateway);
     let ann = Agent::join_as(&gateway, "lab", Connect::v5("ann").persistent());
-    watcher.presence_where("ann", |presence| presence.connection == ConnectionState::Online);
+    watcher.presence_where("ann", |presence| {
+        presence.connection == ConnectionState::Online
+    });
     ann.vanish();
-    watcher.presence_where("ann", |presence| presence.connection == ConnectionState::Away);
+    watcher.presence_where("ann", |presence| {
+        presence.connection == ConnectionState::Away
+    });
     let _ann = Agent::join_as(&gateway, "lab", Connect::v5("ann").persistent());
-    watcher.presence_where("ann", |presence| presence.connection == ConnectionState::Online);
+    watcher.presence_where("ann", |presence| {
+        presence.connection == ConnectionState::Online
+    });
 }
 
 #[test]
@@ -90,7 +100,9 @@ fn an_agent_with_a_session_that_stays_away_is_offline() {
     let gateway = Setup::new().with("rooms.reconnect_grace", "200ms").start();
     let mut watcher = watcher(&gateway);
     Agent::join_as(&gateway, "lab", Connect::v5("ann").persistent()).vanish();
-    watcher.presence_where("ann", |presence| presence.connection == ConnectionState::Offline);
+    watcher.presence_where("ann", |presence| {
+        presence.connection == ConnectionState::Offline
+    });
 }
 
 #[test]
@@ -98,7 +110,9 @@ fn an_agent_whose_session_ends_is_gone_after_the_grace() {
     let gateway = Setup::new().with("rooms.reconnect_grace", "200ms").start();
     let mut watcher = watcher(&gateway);
     Agent::join(&gateway, "lab", "ann").vanish();
-    watcher.presence_where("ann", |presence| presence.connection == ConnectionState::Away);
+    watcher.presence_where("ann", |presence| {
+        presence.connection == ConnectionState::Away
+    });
     let gone = watcher.message_on("rooms/lab/presence/agent/ann");
     assert!(gone.payload.is_empty(), "{gone:?}");
 }
@@ -117,7 +131,11 @@ fn leaving_with_an_empty_announcement_clears_the_presence() {
     late.listen("presence/agent/ann");
     ann.announce(json!({"role": "editor again"}));
     let back = late.presence_where("ann", |_| true);
-    assert_eq!(back.role.as_deref(), Some("editor again"), "nothing was retained in between");
+    assert_eq!(
+        back.role.as_deref(),
+        Some("editor again"),
+        "nothing was retained in between"
+    );
 }
 
 #[test]
@@ -144,8 +162,16 @@ fn rooms_do_not_see_each_other() {
     let mut near = Agent::join_as(&gateway, "elsewhere", Connect::v5("near"));
     near.listen("presence/agent/far");
     near.presence_where("far", |presence| presence.role.is_some());
-    watcher.publish(crate::harness::Publish::new("rooms/lab/observe/events/watcher/mark", "{}", 0));
+    watcher.publish(crate::harness::Publish::new(
+        "rooms/lab/observe/events/watcher/mark",
+        "{}",
+        0,
+    ));
     watcher.listen("observe/events/watcher/mark");
-    watcher.publish(crate::harness::Publish::new("rooms/lab/observe/events/watcher/mark", "{}", 0));
+    watcher.publish(crate::harness::Publish::new(
+        "rooms/lab/observe/events/watcher/mark",
+        "{}",
+        0,
+    ));
     watcher.expect_silence_until(|publish| publish.topic.ends_with("/mark"));
 }

@@ -10,13 +10,22 @@ fn an_accepted_command_is_answered_only_where_it_asks() {
     let gateway = Gateway::start();
     let mut ann = Agent::join_v311(&gateway, "lab", "ann");
     assert_eq!(ann.tell("blackboard/set/ann/plan", &json!({"value": 1})), 0);
-    assert_eq!(ann.tell("handoff/dispatch/ann", &json!({"type": "draft"})), 0);
+    assert_eq!(
+        ann.tell("handoff/dispatch/ann", &json!({"type": "draft"})),
+        0
+    );
     ann.expect_no_mail();
     ann.tell("blackboard/set/ann/plan", &json!({"value": 2, "id": "w-2"}));
     let reply = ann.reply();
     assert_eq!(reply.id.expect("echoed").as_str(), "w-2");
-    assert_eq!((reply.status, reply.command.as_str()), (ReplyStatus::Accepted, "blackboard/set"));
-    ann.tell("blackboard/set/ann/plan", &json!({"value": 3, "correlationId": "c-3"}));
+    assert_eq!(
+        (reply.status, reply.command.as_str()),
+        (ReplyStatus::Accepted, "blackboard/set")
+    );
+    ann.tell(
+        "blackboard/set/ann/plan",
+        &json!({"value": 3, "correlationId": "c-3"}),
+    );
     let reply = ann.reply();
     assert_eq!(reply.correlation_id.as_deref(), Some("c-3"));
     assert_eq!(reply.version, Some(3));
@@ -26,9 +35,15 @@ fn an_accepted_command_is_answered_only_where_it_asks() {
 fn a_rejected_command_is_always_answered() {
     let gateway = Gateway::start();
     let mut ann = Agent::join_v311(&gateway, "lab", "ann");
-    ann.tell("blackboard/set/ann/plan", &json!({"value": 1, "ifVersion": 7}));
+    ann.tell(
+        "blackboard/set/ann/plan",
+        &json!({"value": 1, "ifVersion": 7}),
+    );
     let reply = ann.reply();
-    assert_eq!((reply.status, u16::from(reply.code)), (ReplyStatus::Rejected, 409));
+    assert_eq!(
+        (reply.status, u16::from(reply.code)),
+        (ReplyStatus::Rejected, 409)
+    );
     assert!(reply.reason.is_some());
 }
 
@@ -37,7 +52,10 @@ fn replies_wait_for_who_was_gone() {
     let gateway = Gateway::start();
     let mut ann = Agent::join_v311(&gateway, "lab", "ann");
     ann.unsubscribe(&["rooms/lab/reply/ann"]);
-    ann.tell("handoff/dispatch/ann", &json!({"type": "draft", "id": "t-1"}));
+    ann.tell(
+        "handoff/dispatch/ann",
+        &json!({"type": "draft", "id": "t-1"}),
+    );
     ann.disconnect();
     let mut ann = Agent::join_v311(&gateway, "lab", "ann");
     assert_eq!(ann.reply().task.expect("a task").as_str(), "t-1");
@@ -83,9 +101,15 @@ fn parts_that_do_not_exist_yet_say_so() {
         ("blackboard/lock/ann/door", json!({})),
         ("blackboard/unlock/ann/door", json!({})),
         ("observe/replay/ann", json!({})),
-        ("tools/register/ann/hammer", json!({"description": "x", "inputSchema": {}})),
+        (
+            "tools/register/ann/hammer",
+            json!({"description": "x", "inputSchema": {}}),
+        ),
         ("tools/call/ann/hammer", json!({"arguments": {}})),
-        ("tools/return/ann", json!({"call": "x", "status": "success"})),
+        (
+            "tools/return/ann",
+            json!({"call": "x", "status": "success"}),
+        ),
     ] {
         ann.tell(topic, &body);
         let reply = ann.reply();
