@@ -41,7 +41,7 @@ fn range(key: &str) -> Option<Range> {
         // MQTT's Remaining Length ends at 256 MiB; the header of a packet needs some bytes, too.
         "mqtt.max_packet" => Bytes(KIB, 255 * MIB),
         "mqtt.max_inflight" | "mqtt.receive_maximum" => Count(1, u16::MAX as u64),
-        "mqtt.max_keep_alive" => Span(MS(SECOND), MS(u16::MAX as u64 * SECOND)),
+        "mqtt.max_keep_alive" => Span(MS(0), MS(u16::MAX as u64 * SECOND)),
         "mqtt.topic_alias_max" => Count(0, u16::MAX as u64),
         "mqtt.write_high_water" | "mqtt.write_buffer" => Bytes(4 * KIB, GIB),
         "mqtt.max_pending_messages" => Count(1, MANY),

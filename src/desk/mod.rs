@@ -1,3 +1,40 @@
 //! The desk: one thread that takes every input that changes durable state, in order, and lets nothing out early.
+//!
+//! THE INVARIANT: **nothing leaves before the record that justifies it is on disk.** A batch of requests goes through the
+//! engine; its records, mailbox entries, retained changes and session changes are one atomic commit; only when that is
+//! durable are its acks, deliveries and broadcasts released.
+//!
+//! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
+//! `subscribe`, `publish`, `deliver` (what it does with each request), `outbox`, `clients`, `retained`, `shares`, `trie`,
+//! `interest` (what it keeps), `batch` and `records` (what it writes), `recover`, `run` (the thread).
 
+mod batch;
+mod clients;
+mod core;
+mod deliver;
+mod interest;
+mod outbox;
 pub mod port;
+mod publish;
+mod records;
+mod recover;
+mod retained;
+mod run;
+mod session;
+mod shares;
+mod stats;
+mod subscribe;
+mod trie;
+
+pub use batch::{Pending, Release};
+pub use clients::ClientLimits;
+pub use core::{Desk, DeskSettings, Sealing};
+pub use interest::Interest;
+pub use records::RecordError;
+pub use recover::{RecoverError, engine_records};
+pub use retained::RetainedLimits;
+pub use run::{Pace, RunningDesk, now, start};
+pub use stats::{Count, DeskStats};
+
+#[cfg(test)]
+mod tests;

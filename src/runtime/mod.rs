@@ -2,14 +2,26 @@
 //!
 //! The only module that knows all the others. `cli` starts it and tells it when to stop.
 
+mod metrics;
+mod plane;
+mod settings;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::http::{self, Limits, Metrics};
+use crate::desk::{self, Desk, DeskStats, Interest, RecoverError, RunningDesk};
+use crate::engine::Engine;
+use crate::http;
+use crate::ledger::{CommitHealth, CommitOptions, CommitState, SqliteStore, Store, StoreError};
+use crate::live;
+use crate::mqtt::{self, Door};
+
+use plane::LivePlane;
 
 /// Why the gateway could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +37,31 @@ pub enum Error {
     Failed(String),
 }
 
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Error {
+        let words = error.to_string();
+        match error {
+            StoreError::Locked { .. } | StoreError::Full { .. } | StoreError::Busy { .. } => {
+                Error::Busy(words)
+            }
+            StoreError::NotWritable { .. }
+            | StoreError::NotADirectory { .. }
+            | StoreError::NewerFormat { .. }
+            | StoreError::Foreign { .. } => Error::Configuration(words),
+            StoreError::Corrupt { .. } | StoreError::Other { .. } => Error::Failed(words),
+        }
+    }
+}
+
+impl From<RecoverError> for Error {
+    fn from(error: RecoverError) -> Error {
+        match error {
+            RecoverError::Store(error) => error.into(),
+            RecoverError::Record(_) | RecoverError::Engine(_) => Error::Failed(error.to_string()),
+        }
+    }
+}
+
 /// Where a gateway can be found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
@@ -36,37 +73,71 @@ pub struct Places {
     pub data: PathBuf,
 }
 
-/// A gateway that runs.
-#[derive(Debug)]
+/// A gateway that has everything it needs and listens.
 pub struct Gateway {
     places: Places,
     config: Config,
     http: TcpListener,
+    mqtt: TcpListener,
+    plane: live::Plane,
+    desk: RunningDesk,
+    door: Arc<Door<LivePlane>>,
+    metrics: Arc<http::Metrics>,
 }
 
 impl Gateway {
-    /// Opens the data directory, recovers, and listens.
+    /// Listens, opens the data directory, and recovers.
     ///
     /// # Errors
-    /// If the directory cannot be used or an address cannot be had.
+    /// If an address cannot be had or the directory cannot be used.
     pub async fn start(config: Config) -> Result<Gateway, Error> {
-        let http = TcpListener::bind(config.http.listen)
-            .await
-            .map_err(|error| {
-                let address = config.http.listen;
-                Error::Busy(format!("cannot listen for HTTP on {address}: {error}"))
-            })?;
+        let mqtt = listen("MQTT", config.mqtt.listen).await?;
+        let http = listen("HTTP", config.http.listen).await?;
         let places = Places {
-            mqtt: config.mqtt.listen,
-            http: http
-                .local_addr()
-                .map_err(|error| Error::Failed(error.to_string()))?,
+            mqtt: local_address(&mqtt)?,
+            http: local_address(&http)?,
             data: config.data.dir.clone(),
         };
+        let dir = config.data.dir.clone();
+        let store: Box<dyn Store> = Box::new(blocking(move || SqliteStore::open(&dir)).await??);
+        let plane = live::Plane::start(settings::live(&config))
+            .map_err(|error| Error::Failed(error.to_string()))?;
+        let interest = Arc::new(Interest::default());
+        let (desk, store) = recover(&config, store, interest.clone()).await?;
+        let desk_stats = desk.stats();
+        let running = desk::start(
+            desk,
+            store,
+            CommitOptions::default(),
+            &plane,
+            settings::pace(&config),
+        )
+        .map_err(|error| Error::Busy(format!("cannot start the desk's thread: {error}")))?;
+        let front_door = Arc::new(mqtt::Metrics::default());
+        let mut metrics = http::Metrics::new();
+        register(
+            &mut metrics,
+            &front_door,
+            &desk_stats,
+            &running.health(),
+            &plane,
+        );
+        let door = Door::new(
+            settings::mqtt(&config),
+            running.requests(),
+            interest,
+            LivePlane(plane.clone()),
+            front_door,
+        );
         Ok(Gateway {
             places,
             config,
             http,
+            mqtt,
+            plane,
+            desk: running,
+            door,
+            metrics: Arc::new(metrics),
         })
     }
 
@@ -75,18 +146,129 @@ impl Gateway {
         &self.places
     }
 
-    /// Runs until `stop` resolves, then drains.
+    /// The live plane, for tests of its supervision.
+    #[doc(hidden)]
+    pub fn live_plane(&self) -> live::Plane {
+        self.plane.clone()
+    }
+
+    /// Runs until `stop` resolves, then drains: clients are told, what they sent is made durable.
     ///
     /// # Errors
     /// If it could not go on.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let limits = Limits {
-            max_connections: self.config.http.max_connections,
-            timeout: self.config.http.timeout,
+        let health = self.desk.health();
+        let (stopping, stopped) = watch::channel(false);
+        let http = tokio::spawn(serve_http(
+            &self.config,
+            self.http,
+            health.clone(),
+            self.metrics,
+            stopped.clone(),
+        ));
+        let front_door = tokio::spawn(mqtt::serve(self.door, self.mqtt, stopped));
+        let failure = tokio::select! {
+            () = stop => None,
+            error = health.failed() => Some(error),
         };
-        let health = Arc::new(|| Err("nothing but HTTP is built in yet".to_owned()));
-        http::serve(self.http, limits, health, Arc::new(Metrics::new()), stop)
-            .await
-            .map_err(|error| Error::Failed(error.to_string()))
+        // Nobody listens only if both servers are gone already.
+        let _ = stopping.send(true);
+        let _ = tokio::join!(front_door, http);
+        let desk = self.desk;
+        let outcome = blocking(move || desk.join()).await?;
+        self.plane.shutdown().await;
+        match failure {
+            Some(error) => Err(Error::Failed(error)),
+            None => Ok(outcome?),
+        }
     }
+}
+
+/// Rebuilds the desk from the ledger, on a thread that may block.
+async fn recover(
+    config: &Config,
+    store: Box<dyn Store>,
+    interest: Arc<Interest>,
+) -> Result<(Desk, Box<dyn Store>), Error> {
+    let (engine_settings, desk_settings) = (settings::engine(config), settings::desk(config));
+    blocking(move || {
+        let records = desk::engine_records(&*store)?;
+        let engine =
+            Engine::recover(engine_settings, seed(), records).map_err(RecoverError::from)?;
+        let mut desk = Desk::new(desk_settings, engine, interest);
+        desk.recover(desk::now(), &*store)?;
+        Ok((desk, store))
+    })
+    .await?
+}
+
+/// A seed that no earlier start of this process had: ids must be new.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::Failed(format!("a start-up step failed: {error}")))
+}
+
+async fn listen(what: &str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let words = format!("cannot listen for {what} on {address}: {error}");
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => Error::Busy(words),
+            _ => Error::Configuration(words),
+        }
+    })
+}
+
+fn local_address(listener: &TcpListener) -> Result<SocketAddr, Error> {
+    listener
+        .local_addr()
+        .map_err(|error| Error::Failed(error.to_string()))
+}
+
+fn register(
+    metrics: &mut http::Metrics,
+    front_door: &Arc<mqtt::Metrics>,
+    desk: &Arc<DeskStats>,
+    health: &Arc<CommitHealth>,
+    plane: &live::Plane,
+) {
+    let (front_door, desk, health, plane) = (
+        front_door.clone(),
+        desk.clone(),
+        health.clone(),
+        plane.clone(),
+    );
+    metrics.register(move || metrics::front_door(&front_door));
+    metrics.register(move || metrics::desk(&desk));
+    metrics.register(move || metrics::ledger(&health));
+    metrics.register(move || metrics::live(&plane.stats()));
+}
+
+/// The HTTP server, ready as long as the ledger takes commits.
+fn serve_http(
+    config: &Config,
+    listener: TcpListener,
+    ledger: Arc<CommitHealth>,
+    metrics: Arc<http::Metrics>,
+    mut stopped: watch::Receiver<bool>,
+) -> impl Future<Output = std::io::Result<()>> + use<> {
+    let limits = http::Limits {
+        max_connections: config.http.max_connections,
+        timeout: config.http.timeout,
+    };
+    let health = Arc::new(move || match ledger.state() {
+        CommitState::Ok => Ok(()),
+        CommitState::Stalled { error, .. } | CommitState::Failed { error } => Err(error),
+    });
+    let stop = async move {
+        // An error means that the sender is gone, which is as good as a stop.
+        let _ = stopped.wait_for(|&stopped| stopped).await;
+    };
+    http::serve(listener, limits, health, metrics, stop)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::units::{address, duration, size};
-use super::{DAY, HOUR, KIB, MIB};
+use super::{DAY, KIB, MIB};
 
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
@@ -38,7 +38,7 @@ pub struct Mqtt {
     pub max_inflight: u16,
     /// Publishes of QoS 1 and 2 that a client may have unacknowledged (MQTT 5 section 3.2.2.3.3).
     pub receive_maximum: u16,
-    /// The longest keep-alive granted; MQTT 5 clients that ask for more, or for none, are told so.
+    /// The longest keep-alive granted; MQTT 5 clients that ask for more, or for none, are told so. 0 grants any, and none.
     #[serde(with = "duration")]
     pub max_keep_alive: Duration,
     /// Topic aliases per connection and direction; 0 turns them off.
@@ -72,7 +72,7 @@ impl Default for Mqtt {
             max_packet: MIB,
             max_inflight: 256,
             receive_maximum: 1024,
-            max_keep_alive: HOUR,
+            max_keep_alive: Duration::ZERO,
             topic_alias_max: 16,
             write_high_water: 256 * KIB,
             write_buffer: MIB,

@@ -1,0 +1,283 @@
+//! The orchestrator: keeps the plan, hands off stage after stage, and asks before it publishes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::super::{Failure, say};
+use super::PATIENCE;
+use super::agent::{Agent, below_room};
+use super::gateway::GatewayProcess;
+use super::worker::Workers;
+use crate::wire::approve::{Decision, PendingApproval};
+use crate::wire::handoff::{ResultStatus, TaskResult};
+use crate::wire::json::Json;
+use crate::wire::reply::{Reply, ReplyStatus};
+
+const ID: &str = "orchestrator";
+const EDITOR: &str = "editor";
+const APPROVAL: &str = "publish-agents-at-the-edge";
+
+/// What happened, for the summary.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// Whether it ended with a publication.
+    pub(super) published: bool,
+    /// From dispatch to result, by task.
+    pub(super) tasks: BTreeMap<String, (TaskResult, Duration)>,
+    /// The plan's last version.
+    pub(super) plan_version: u64,
+    /// How it was decided.
+    pub(super) decision: Option<Decision>,
+    /// How often the gateway was killed.
+    pub(super) gateway_crashes: u32,
+}
+
+pub(super) struct Orchestrator {
+    agent: Agent,
+    gateway: SocketAddr,
+    approves_itself: bool,
+    report: Report,
+}
+
+impl Orchestrator {
+    pub(super) async fn start(
+        gateway: SocketAddr,
+        approves_itself: bool,
+    ) -> Result<Orchestrator, Failure> {
+        let topics =
+            ["handoff/result", "approve/decision", "reply"].map(|topic| format!("{topic}/{ID}"));
+        let agent = Agent::connect(gateway, ID, &topics).await?;
+        Ok(Orchestrator {
+            agent,
+            gateway,
+            approves_itself,
+            report: Report::default(),
+        })
+    }
+
+    /// The whole pipeline.
+    pub(super) async fn run(
+        &mut self,
+        gateway: &mut GatewayProcess,
+        workers: &Workers,
+        chaos: bool,
+    ) -> Result<Report, Failure> {
+        self.write_plan("research").await?;
+        let sources = self
+            .stage("research", &[json!("brokers"), json!("agents")])
+            .await?;
+        self.write_plan("draft").await?;
+        let pages = self.stage("draft", &sources).await?;
+        if chaos && !workers.crashed() {
+            return Err(Failure::runtime(
+                "no worker crashed, though chaos was asked for",
+            ));
+        }
+        self.write_plan("review").await?;
+        self.dispatch("review", 1, &json!(pages)).await?;
+        if chaos {
+            say(format_args!(
+                "  !! the gateway is killed with -9 while the review is under way, and started again\n"
+            ));
+            gateway.crash().await?;
+            self.report.gateway_crashes += 1;
+        }
+        let reviewed = self.results("review", 1).await?;
+        self.write_plan("approve").await?;
+        if !self.ask_approval(&json!(reviewed)).await? {
+            self.write_plan("rejected").await?;
+            return Ok(std::mem::take(&mut self.report));
+        }
+        self.write_plan("publish").await?;
+        self.stage("publish", &reviewed).await?;
+        self.write_plan("done").await?;
+        self.report.published = true;
+        Ok(std::mem::take(&mut self.report))
+    }
+
+    /// Writes the plan's next version, only if nobody else did meanwhile.
+    async fn write_plan(&mut self, stage: &str) -> Result<(), Failure> {
+        let version = self.report.plan_version;
+        let correlation = format!("plan-{stage}");
+        let set = json!({
+            "value": {"story": "agents at the edge", "stage": stage},
+            "ifVersion": version,
+            "id": format!("plan-{version}"),
+            "correlationId": correlation,
+        });
+        self.agent
+            .publish(&format!("blackboard/set/{ID}/plan"), &set)
+            .await?;
+        let reply = self.reply(&correlation).await?;
+        self.report.plan_version = reply.version.unwrap_or(version);
+        Ok(())
+    }
+
+    /// One task per input, all at once; their results in order.
+    async fn stage(
+        &mut self,
+        stage: &str,
+        inputs: &[serde_json::Value],
+    ) -> Result<Vec<serde_json::Value>, Failure> {
+        for (number, input) in (1..).zip(inputs) {
+            self.dispatch(stage, number, input).await?;
+        }
+        self.results(stage, inputs.len()).await
+    }
+
+    async fn dispatch(
+        &mut self,
+        stage: &str,
+        number: usize,
+        input: &serde_json::Value,
+    ) -> Result<(), Failure> {
+        let task = json!({"id": format!("{stage}-{number}"), "type": stage, "payload": input});
+        self.agent
+            .publish(&format!("handoff/dispatch/{ID}"), &task)
+            .await
+    }
+
+    async fn results(
+        &mut self,
+        stage: &str,
+        count: usize,
+    ) -> Result<Vec<serde_json::Value>, Failure> {
+        let begun = Instant::now();
+        let names: Vec<String> = (1..=count)
+            .map(|number| format!("{stage}-{number}"))
+            .collect();
+        while !names
+            .iter()
+            .all(|name| self.report.tasks.contains_key(name))
+        {
+            let result: TaskResult = self.expect("handoff/result").await?;
+            if result.is_final {
+                self.report
+                    .tasks
+                    .insert(result.task.to_string(), (result, begun.elapsed()));
+            }
+        }
+        names.iter().map(|name| self.succeeded(name)).collect()
+    }
+
+    fn succeeded(&self, name: &str) -> Result<serde_json::Value, Failure> {
+        let (result, _) = &self.report.tasks[name];
+        if result.status != ResultStatus::Succeeded {
+            return Err(Failure::runtime(format!(
+                "task {name} ended as {:?}: {:?}",
+                result.status, result.error
+            )));
+        }
+        let text = result.result.as_ref().map_or("null", Json::text);
+        serde_json::from_str(text)
+            .map_err(|error| Failure::runtime(format!("task {name} returned no JSON: {error}")))
+    }
+
+    /// The gate: whether a person said yes.
+    async fn ask_approval(&mut self, content: &serde_json::Value) -> Result<bool, Failure> {
+        let request = json!({"id": APPROVAL, "action": "publish the story", "content": content, "approvers": [EDITOR]});
+        self.agent
+            .publish(&format!("approve/request/{ID}"), &request)
+            .await?;
+        let reply = self.accepted().await?;
+        debug_assert!(reply.approval.is_some());
+        if self.approves_itself {
+            self.approve_as_editor().await?;
+        } else {
+            self.tell_how_to_approve();
+        }
+        loop {
+            let incoming = self.agent.next().await?;
+            if incoming.topic.starts_with("approve/decision/") {
+                let decision: Decision = incoming.read()?;
+                let approved = decision.approved;
+                self.report.decision = Some(decision);
+                return Ok(approved);
+            }
+        }
+    }
+
+    fn tell_how_to_approve(&self) {
+        let topic = below_room(&format!("approve/decide/{EDITOR}/{APPROVAL}"));
+        say(format_args!(
+            "\nThe story waits for the editor. You are the editor; in another terminal, type:\n\n  \
+             mosquitto_pub -h {} -p {} -i {EDITOR} -q 1 -t {topic} -m '{{\"decision\":\"approve\"}}'\n\n",
+            self.gateway.ip(),
+            self.gateway.port(),
+        ));
+    }
+
+    async fn approve_as_editor(&self) -> Result<(), Failure> {
+        let pending = format!("approve/pending/{APPROVAL}");
+        let mut editor =
+            Agent::connect(self.gateway, EDITOR, &[pending, format!("reply/{EDITOR}")]).await?;
+        let seen: PendingApproval = within_patience(editor.next()).await?.read()?;
+        // The digest binds the decision to what the editor saw.
+        let decision =
+            json!({"decision": "approve", "digest": seen.digest, "correlationId": "yes"});
+        editor
+            .publish(&format!("approve/decide/{EDITOR}/{APPROVAL}"), &decision)
+            .await?;
+        loop {
+            let incoming = within_patience(editor.next()).await?;
+            if incoming.topic.starts_with("reply/") {
+                return accept(incoming.read()?).map(drop);
+            }
+        }
+    }
+
+    async fn reply(&mut self, correlation: &str) -> Result<Reply, Failure> {
+        loop {
+            let reply = self.accepted().await?;
+            if reply.correlation_id.as_deref() == Some(correlation) {
+                return Ok(reply);
+            }
+        }
+    }
+
+    async fn accepted(&mut self) -> Result<Reply, Failure> {
+        accept(self.expect("reply").await?)
+    }
+
+    /// The next message of one kind; results that come meanwhile are kept.
+    async fn expect<T: serde::de::DeserializeOwned>(&mut self, kind: &str) -> Result<T, Failure> {
+        loop {
+            let incoming = within_patience(self.agent.next()).await?;
+            if incoming.is_empty() {
+                continue;
+            }
+            if incoming.topic.starts_with(kind) {
+                return incoming.read();
+            }
+            if incoming.topic.starts_with("reply/") {
+                accept(incoming.read()?)?;
+            }
+        }
+    }
+}
+
+fn accept(reply: Reply) -> Result<Reply, Failure> {
+    match reply.status {
+        ReplyStatus::Accepted => Ok(reply),
+        ReplyStatus::Rejected => {
+            let code = u16::from(reply.code);
+            let reason = reply.reason.unwrap_or_default();
+            Err(Failure::runtime(format!(
+                "{} was rejected: {code} {reason}",
+                reply.command
+            )))
+        }
+    }
+}
+
+async fn within_patience<T>(wait: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let waited = tokio::time::timeout(PATIENCE, wait).await;
+    waited.unwrap_or_else(|_| {
+        Err(Failure::runtime(format!(
+            "nothing came within {PATIENCE:?}"
+        )))
+    })
+}

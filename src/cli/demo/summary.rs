@@ -1,0 +1,56 @@
+//! The summary at the end of the demo.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::orchestrator::Report;
+use crate::wire::observe::Event;
+
+/// A screenful: tasks, attempts, versions, latencies.
+pub(super) fn of(report: &Report, events: &[Event]) -> String {
+    let mut out = String::new();
+    let attempts: u32 = report
+        .tasks
+        .values()
+        .map(|(result, _)| result.attempts)
+        .sum();
+    let mut line = |name: &str, value: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  {name:<12} {value}");
+    };
+    line(
+        "tasks",
+        format!("{} ended, {attempts} attempts", report.tasks.len()),
+    );
+    line("plan", format!("version {}", report.plan_version));
+    if let Some(decision) = &report.decision {
+        let by: Vec<&str> = decision.by.iter().map(|agent| agent.as_str()).collect();
+        line(
+            "approval",
+            format!("{:?} by {}", decision.decision, by.join(", ")),
+        );
+    }
+    line("events", format!("{} seen", events.len()));
+    if report.gateway_crashes > 0 {
+        line(
+            "chaos",
+            format!(
+                "the gateway was killed {} time(s), a worker once",
+                report.gateway_crashes
+            ),
+        );
+    }
+    let mut latencies: Vec<Duration> = report.tasks.values().map(|(_, latency)| *latency).collect();
+    latencies.sort_unstable();
+    if let (Some(median), Some(slowest)) = (latencies.get(latencies.len() / 2), latencies.last()) {
+        line(
+            "latency",
+            format!(
+                "median {} ms, slowest {} ms (the work itself takes 150)",
+                median.as_millis(),
+                slowest.as_millis()
+            ),
+        );
+    }
+    out
+}

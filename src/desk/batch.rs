@@ -1,0 +1,59 @@
+//! What one commit holds back: records, and everything that may leave only once they are on disk.
+
+use super::port::{Connection, Response};
+use crate::ledger::Batch;
+use crate::wire::Millis;
+use crate::wire::message::Message;
+
+/// Something that may leave once its batch is durable.
+#[derive(Debug)]
+pub enum Release {
+    /// To one session.
+    Respond(Connection, Response),
+    /// To whoever listens on the live plane.
+    Broadcast(Message),
+}
+
+/// The batch that fills.
+#[derive(Debug)]
+pub struct Pending {
+    /// Counts batches, from 1.
+    pub number: u64,
+    /// What is to be on disk.
+    pub records: Batch,
+    /// What waits for that, in order.
+    pub releases: Vec<Release>,
+    /// Since when somebody waits for it. Without anybody (only deletions of what was acknowledged), it may linger.
+    pub awaited: bool,
+    /// When its first change came.
+    pub since: Option<Millis>,
+}
+
+impl Pending {
+    /// The first batch, or the one after.
+    pub fn new(number: u64) -> Pending {
+        Pending {
+            number,
+            records: Batch::default(),
+            releases: Vec::new(),
+            awaited: false,
+            since: None,
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.releases.is_empty()
+    }
+
+    /// Holds something back; somebody waits for it.
+    pub fn release(&mut self, release: Release) {
+        self.releases.push(release);
+        self.awaited = true;
+    }
+
+    /// Holds a response back.
+    pub fn respond(&mut self, connection: &Connection, response: Response) {
+        self.release(Release::Respond(connection.clone(), response));
+    }
+}

@@ -1,0 +1,257 @@
+//! Everyone whom the desk keeps something for: connections, sessions, mailboxes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::outbox::{Entry, Kind, Outbox};
+use super::port::{Connection, Publication, Response, Subscription};
+use crate::engine::Mailboxes;
+use crate::wire::Millis;
+use crate::wire::filter::{self, Shared};
+use crate::wire::message::Qos;
+use crate::wire::name::{Agent, GATEWAY};
+use crate::wire::topic::Offer;
+
+/// Limits of mailboxes and of sessions' queues.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientLimits {
+    /// Sessions and mailboxes together.
+    pub max_clients: usize,
+    /// Subscriptions of one client.
+    pub max_subscriptions: usize,
+    /// Directed messages, replies aside, that wait for one agent; beyond it the sender is refused (429).
+    pub max_mailbox_messages: usize,
+    /// Bytes of directed messages that wait for one agent; beyond it the sender is refused (429).
+    pub max_mailbox_bytes: usize,
+    /// Replies that wait for one agent; beyond it the oldest is dropped and counted.
+    pub max_replies: usize,
+    /// Messages in one session's queue; beyond it new ones are dropped and counted, and the publishers of a connected but slow
+    /// client are slowed from half of it.
+    pub max_queued_messages: usize,
+    /// Bytes in one session's queue; as above.
+    pub max_queued_bytes: usize,
+}
+
+/// A client that is connected now.
+#[derive(Debug)]
+pub struct Connected {
+    /// The way to it.
+    pub connection: Connection,
+    /// How many deliveries may be unacknowledged.
+    pub window: usize,
+    /// The batch that says so: nothing is sent before its CONNACK.
+    pub opened_in: u64,
+    /// Published if it ends badly.
+    pub will: Option<Will>,
+    /// Acknowledgements of publishers that wait until this client catches up.
+    pub held: Vec<(Connection, Response)>,
+}
+
+/// What is published when a connection ends without DISCONNECT.
+#[derive(Debug)]
+pub struct Will {
+    /// The message, with its expiry still to be set.
+    pub publication: Publication,
+    /// Seconds that it waits for the client to come back.
+    pub delay: u32,
+    /// Seconds that it may wait for its receivers, from when it is published.
+    pub expiry: Option<u32>,
+}
+
+/// A session (MQTT section 4.1).
+#[derive(Debug, Default)]
+pub struct Session {
+    /// Seconds that it outlives its connection.
+    pub expiry: u32,
+    /// Whether it is in the ledger.
+    pub durable: bool,
+    /// When the connection was lost.
+    pub offline_since: Option<Millis>,
+    /// By filter.
+    pub subscriptions: BTreeMap<Arc<str>, Subscription>,
+    /// What the subscriptions say, and how many say it.
+    pub offers: BTreeMap<Offer, usize>,
+    /// Packet ids of inbound QoS 2 messages that were taken and not released.
+    pub unreleased: BTreeSet<u16>,
+}
+
+impl Session {
+    /// When it ends, if it is offline and ends at all.
+    pub fn ends_at(&self) -> Option<Millis> {
+        if self.expiry == u32::MAX {
+            return None;
+        }
+        self.offline_since
+            .map(|since| since + u64::from(self.expiry) * 1000)
+    }
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Client {
+    /// The MQTT client id.
+    pub id: Arc<str>,
+    /// The same, where it is an agent's.
+    pub agent: Option<Agent>,
+    /// Its connection, if it has one.
+    pub connected: Option<Connected>,
+    /// Its session, if it has one.
+    pub session: Option<Session>,
+    /// What waits for it.
+    pub outbox: Outbox,
+    /// A will that waits for it to come back, or for its session to end, and until when.
+    pub delayed_will: Option<(Millis, Will)>,
+}
+
+impl Client {
+    fn new(id: Arc<str>) -> Client {
+        let agent = Agent::new(&id)
+            .ok()
+            .filter(|agent| agent.as_str() != GATEWAY);
+        Client {
+            id,
+            agent,
+            connected: None,
+            session: None,
+            outbox: Outbox::default(),
+            delayed_will: None,
+        }
+    }
+
+    /// Whether nothing of it is left to keep.
+    pub fn is_idle(&self) -> bool {
+        self.connected.is_none() && self.session.is_none() && self.outbox.is_empty()
+    }
+
+    /// What the session grants to a directed message on a topic: QoS and subscription identifiers.
+    ///
+    /// The topics that offer work or tools count only when subscribed to exactly: a wildcard there only watches.
+    pub fn grants(&self, topic: &str, exact_only: bool) -> Option<(Qos, Vec<u32>)> {
+        let mut granted: Option<(Qos, Vec<u32>)> = None;
+        for subscription in self.session.as_ref()?.subscriptions.values() {
+            let filter = Shared::parse(&subscription.filter)
+                .map_or(&*subscription.filter, |shared| shared.filter);
+            let matches = if exact_only {
+                filter == topic
+            } else {
+                filter::matches(filter, topic)
+            };
+            if matches {
+                let (qos, ids) = granted.get_or_insert_default();
+                *qos = (*qos).max(subscription.qos);
+                ids.extend(subscription.id);
+            }
+        }
+        granted
+    }
+
+    /// How an entry of the outbox is to be sent now; `None` if no subscription matches.
+    pub fn terms(&self, entry: &Entry) -> Option<(Qos, bool, Vec<u32>)> {
+        match &entry.kind {
+            Kind::Queued {
+                qos,
+                retain,
+                subscription_ids,
+            } => Some((*qos, *retain, subscription_ids.clone())),
+            Kind::Inbox | Kind::Directed(_) => {
+                let exact_only = matches!(
+                    &entry.kind,
+                    Kind::Directed(crate::engine::Class::Assignment(_))
+                );
+                let (granted, ids) = self.grants(entry.message.topic(), exact_only)?;
+                Some((entry.message.qos().min(granted), false, ids))
+            }
+        }
+    }
+}
+
+/// All clients, by id.
+#[derive(Debug)]
+pub struct Clients {
+    clients: BTreeMap<Arc<str>, Client>,
+    /// The limits in force.
+    pub limits: ClientLimits,
+}
+
+impl Clients {
+    /// Nobody yet.
+    pub fn new(limits: ClientLimits) -> Clients {
+        Clients {
+            clients: BTreeMap::new(),
+            limits,
+        }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Looks one up.
+    pub fn get(&self, id: &str) -> Option<&Client> {
+        self.clients.get(id)
+    }
+
+    /// Looks one up, to change it.
+    pub fn get_mut(&mut self, id: &str) -> Option<&mut Client> {
+        self.clients.get_mut(id)
+    }
+
+    /// Looks one up or makes one, unless there are too many.
+    pub fn get_or_add(&mut self, id: &Arc<str>) -> Option<&mut Client> {
+        if !self.clients.contains_key(id) {
+            if self.clients.len() >= self.limits.max_clients {
+                return None;
+            }
+            self.clients.insert(id.clone(), Client::new(id.clone()));
+        }
+        self.clients.get_mut(id)
+    }
+
+    /// Puts one back from the ledger, whatever the limits are now.
+    pub fn restore(&mut self, id: &str) -> &mut Client {
+        let id: Arc<str> = id.into();
+        self.clients
+            .entry(id.clone())
+            .or_insert_with(|| Client::new(id))
+    }
+
+    /// Forgets a client of which nothing is left.
+    pub fn forget_if_idle(&mut self, id: &str) {
+        if self.clients.get(id).is_some_and(Client::is_idle) {
+            self.clients.remove(id);
+        }
+    }
+
+    /// Everyone, in order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.clients.values()
+    }
+
+    /// Everyone, to change them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
+        self.clients.values_mut()
+    }
+}
+
+impl Mailboxes for Clients {
+    fn free_messages(&self, agent: &Agent) -> usize {
+        match self.get(agent.as_str()) {
+            Some(client) => self
+                .limits
+                .max_mailbox_messages
+                .saturating_sub(client.outbox.directed_messages()),
+            None if self.clients.len() < self.limits.max_clients => {
+                self.limits.max_mailbox_messages
+            }
+            None => 0,
+        }
+    }
+
+    fn free_bytes(&self, agent: &Agent) -> usize {
+        let used = self
+            .get(agent.as_str())
+            .map_or(0, |client| client.outbox.directed_bytes());
+        self.limits.max_mailbox_bytes.saturating_sub(used)
+    }
+}

@@ -1,0 +1,291 @@
+//! The desk itself, as a pure state machine: requests and times in, one pending batch out.
+//!
+//! The thread in `run` feeds it, the simulation can too. It has no clock and does no I/O, but for the responses that it
+//! may send at once because what they show is on disk already.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::batch::{Pending, Release};
+use super::clients::{ClientLimits, Clients};
+use super::interest::Interest;
+use super::port::{ConnectionId, Request};
+use super::retained::{Retained, RetainedLimits};
+use super::shares::Shares;
+use super::stats::DeskStats;
+use super::trie::FilterTrie;
+use crate::engine::{Effect, Engine, Input, TaskCounts, Timer as EngineTimer, Verdict};
+use crate::ledger::Space;
+use crate::wire::Millis;
+use crate::wire::message::{Message, Qos};
+
+/// The desk's settings.
+#[derive(Debug, Clone)]
+pub struct DeskSettings {
+    /// The topic level under which rooms live.
+    pub root: String,
+    /// Limits of mailboxes and queues.
+    pub clients: ClientLimits,
+    /// Limits of the retained store.
+    pub retained: RetainedLimits,
+    /// How long deletions of what was acknowledged may wait for company, in milliseconds.
+    pub linger_ms: u64,
+}
+
+/// Why the desk wakes up on its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// A session without a connection ends.
+    SessionExpiry(Arc<str>),
+    /// A will has waited long enough for its client.
+    Will(Arc<str>),
+    /// A message that waits becomes too old.
+    MessageExpiry(Arc<str>, u64),
+}
+
+/// A durable subscription, as the index of subscribers holds it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub qos: Qos,
+    pub no_local: bool,
+    pub retain_as_published: bool,
+    pub id: Option<u32>,
+}
+
+/// Everything that is decided in one place.
+pub struct Desk {
+    pub(super) settings: DeskSettings,
+    pub(super) engine: Engine,
+    pub(super) clients: Clients,
+    pub(super) connections: BTreeMap<ConnectionId, Arc<str>>,
+    /// Unshared filters of durable sessions with QoS 1 or 2, by client.
+    pub(super) subscribers: FilterTrie<Arc<str>, Terms>,
+    pub(super) shares: Shares,
+    /// Wildcard filters that may see other agents' directed messages, by client.
+    pub(super) watchers: FilterTrie<Arc<str>, ()>,
+    pub(super) retained: Retained,
+    /// Counts changes of the retained store since the start.
+    pub(super) stamp: u64,
+    pub(super) interest: Arc<Interest>,
+    pub(super) timers: BTreeSet<(Millis, Timer)>,
+    pub(super) pending: Pending,
+    /// The newest batch that is on disk.
+    pub(super) durable: u64,
+    pub(super) stats: Arc<DeskStats>,
+}
+
+impl Desk {
+    /// A desk with nothing in it but the engine; `recover` fills it.
+    pub fn new(settings: DeskSettings, engine: Engine, interest: Arc<Interest>) -> Desk {
+        Desk {
+            clients: Clients::new(settings.clients),
+            retained: Retained::new(settings.retained),
+            settings,
+            engine,
+            connections: BTreeMap::new(),
+            subscribers: FilterTrie::default(),
+            shares: Shares::default(),
+            watchers: FilterTrie::default(),
+            stamp: 0,
+            interest,
+            timers: BTreeSet::new(),
+            pending: Pending::new(1),
+            durable: 0,
+            stats: Arc::default(),
+        }
+    }
+
+    /// The counters, to show them.
+    pub fn stats(&self) -> Arc<DeskStats> {
+        self.stats.clone()
+    }
+
+    /// Takes one request.
+    pub fn handle(&mut self, now: Millis, request: Request) {
+        self.stats.requests.add_one();
+        match request {
+            Request::Open(open) => self.open(now, *open),
+            Request::Subscribe {
+                connection,
+                packet_id,
+                subscriptions,
+            } => {
+                self.subscribe(now, connection, packet_id, subscriptions);
+            }
+            Request::Unsubscribe {
+                connection,
+                packet_id,
+                filters,
+            } => {
+                self.unsubscribe(now, connection, packet_id, &filters);
+            }
+            Request::Publish {
+                connection,
+                packet_id,
+                publication,
+            } => {
+                self.publish(now, connection, packet_id, &publication);
+            }
+            Request::Release {
+                connection,
+                packet_id,
+            } => self.release_inbound(connection, packet_id),
+            Request::Acknowledge {
+                connection,
+                seq,
+                stage,
+            } => self.acknowledge(now, connection, seq, stage),
+            Request::Close {
+                connection,
+                publish_will,
+                expiry,
+            } => self.close(now, connection, publish_will, expiry),
+        }
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Millis) {
+        while let Some((at, _)) = self.timers.first()
+            && *at <= now
+        {
+            let Some((_, timer)) = self.timers.pop_first() else {
+                break;
+            };
+            match timer {
+                Timer::SessionExpiry(client) => self.expire_session(now, &client),
+                Timer::Will(client) => self.will_timer(now, &client),
+                Timer::MessageExpiry(client, seq) => self.expire_message(now, &client, seq),
+            }
+        }
+        if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.feed(now, Input::Tick);
+        }
+    }
+
+    /// When [`Desk::tick`] is due, if ever.
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        let own = self.timers.first().map(|(at, _)| *at);
+        let engine = self
+            .engine
+            .poll_timeout()
+            .map(|(at, _): (Millis, EngineTimer)| at);
+        own.into_iter().chain(engine).min()
+    }
+
+    /// Whether a batch should be sealed now, or when at the latest.
+    pub fn wants_sealing(&self, now: Millis) -> Sealing {
+        match self.pending.since {
+            _ if self.pending.awaited => Sealing::Now,
+            Some(since) if now >= since + self.settings.linger_ms => Sealing::Now,
+            Some(since) => Sealing::At(since + self.settings.linger_ms),
+            None => Sealing::Never,
+        }
+    }
+
+    /// Ends the batch: the engine's last effects and records join it, and the next one begins. Its number is to be
+    /// given to [`Desk::committed`] once it is on disk.
+    pub fn seal(&mut self, now: Millis) -> Pending {
+        self.engine.flush();
+        self.apply_effects(now, None);
+        let records = &mut self.pending.records;
+        self.engine.drain_records(&mut |key, value| match value {
+            Some(value) => records.put(Space::Engine, key, Bytes::from(value)),
+            None => records.delete(Space::Engine, key),
+        });
+        self.stats.batches.add_one();
+        self.update_gauges();
+        let next = Pending::new(self.pending.number + 1);
+        std::mem::replace(&mut self.pending, next)
+    }
+
+    /// A batch is on disk.
+    pub fn committed(&mut self, number: u64) {
+        self.durable = self.durable.max(number);
+    }
+
+    /// How much the pending batch holds, in bytes.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.records.bytes()
+    }
+
+    /// Gives the engine an input that it cannot refuse, and applies what follows.
+    pub(super) fn feed(&mut self, now: Millis, input: Input) {
+        let verdict = self.feed_with(now, input, None);
+        debug_assert!(verdict.is_ok(), "only commands and offers are refused");
+    }
+
+    /// The same for a command that came as a message, which the engine may want to relay.
+    pub(super) fn feed_with(
+        &mut self,
+        now: Millis,
+        input: Input,
+        came_as: Option<&Message>,
+    ) -> Verdict {
+        let verdict = self.engine.handle(now, input, &self.clients);
+        self.apply_effects(now, came_as);
+        // Whatever it changed has a record; somebody may wait for an effect of it.
+        self.pending.awaited = true;
+        verdict
+    }
+
+    fn apply_effects(&mut self, now: Millis, came_as: Option<&Message>) {
+        while let Some(effect) = self.engine.poll_effect() {
+            match effect {
+                Effect::Deliver(directed) => self.deliver_directed(now, directed),
+                Effect::Relay { to, expires_at } => {
+                    if let Some(message) = came_as {
+                        self.deliver_inbox(now, &to, message, expires_at);
+                    }
+                }
+                Effect::Revoke { agent, assignment } => self.revoke(&agent, &assignment),
+                Effect::Retain { topic, payload } => {
+                    self.retain_from_gateway(now, &topic, payload.as_deref())
+                }
+                Effect::Event(event) => self.publish_event(now, &event),
+            }
+        }
+    }
+
+    /// Notes a change that nobody waits for.
+    pub(super) fn note_lazy_change(&mut self, now: Millis) {
+        self.pending.since.get_or_insert(now);
+    }
+
+    /// The client behind a connection; `None` after a take-over, whose late requests count for nothing.
+    pub(super) fn client_of(&self, connection: ConnectionId) -> Option<Arc<str>> {
+        self.connections.get(&connection).cloned()
+    }
+
+    pub(super) fn broadcast(&mut self, message: Message) {
+        self.stats.broadcasts.add_one();
+        self.pending.release(Release::Broadcast(message));
+    }
+
+    fn update_gauges(&self) {
+        let engine = self.engine.stats();
+        self.stats.clients.set(self.clients.len());
+        self.stats.connections.set(self.connections.len());
+        self.stats.retained.set(self.retained.count());
+        self.stats.retained_bytes.set(self.retained.bytes());
+        self.stats.rooms.set(engine.rooms);
+        let unfinished = TaskCounts::STATES.iter().filter(|state| !state.is_final());
+        self.stats
+            .tasks
+            .set(unfinished.map(|state| engine.tasks.of(*state)).sum());
+        self.stats.approvals.set(engine.pending_approvals);
+        self.stats.keys.set(engine.keys);
+    }
+}
+
+/// When a batch wants to be sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sealing {
+    /// Somebody waits for it.
+    Now,
+    /// At this time at the latest.
+    At(Millis),
+    /// There is nothing in it.
+    Never,
+}

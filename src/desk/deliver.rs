@@ -1,0 +1,315 @@
+//! Messages for one client: into its outbox, out through its window, acknowledged.
+
+use std::sync::Arc;
+
+use super::core::{Desk, Timer};
+use super::outbox::{Acknowledged, Kind, packet_id};
+use super::port::{ConnectionId, Delivery, Response, Stage};
+use super::publish::gateway_message;
+use super::records;
+use crate::engine::{AssignmentKey, Class, Directed};
+use crate::ledger::Space;
+use crate::wire::Millis;
+use crate::wire::message::{Message, Parts};
+use crate::wire::name::Agent;
+
+impl Desk {
+    /// Appends to a session's queue, unless it is full; whether the client is connected and slow.
+    pub(super) fn enqueue(
+        &mut self,
+        now: Millis,
+        id: &Arc<str>,
+        kind: Kind,
+        message: Message,
+    ) -> bool {
+        let limits = self.clients.limits;
+        let number = self.pending.number;
+        let Some(client) = self.clients.get_mut(id) else {
+            return false;
+        };
+        let Some(session) = &client.session else {
+            return false;
+        };
+        let outbox = &mut client.outbox;
+        if outbox.queued_messages() >= limits.max_queued_messages
+            || outbox.queued_bytes() + message.size() > limits.max_queued_bytes
+        {
+            self.stats.dropped_queue_full.add_one();
+            return client.connected.is_some();
+        }
+        let stored = session.durable;
+        let slow = client.connected.is_some()
+            && (outbox.queued_messages() >= limits.max_queued_messages / 2
+                || outbox.queued_bytes() >= limits.max_queued_bytes / 2);
+        let record = stored.then(|| records::encode_outbox(&kind, &message));
+        let expires_at = message.expires_at();
+        let seq = outbox.push(kind, message, stored, number, client.connected.is_some());
+        if let Some(record) = record {
+            self.pending
+                .records
+                .put(Space::Outbox, records::outbox_key(id, seq), record);
+        }
+        self.watch_expiry(id, seq, expires_at);
+        self.send_ready(now, id);
+        slow
+    }
+
+    /// Puts a message of the gateway's into an agent's mailbox.
+    pub(super) fn deliver_directed(&mut self, now: Millis, directed: Directed) {
+        let topic = directed.topic.format(&self.settings.root);
+        let correlation_id = directed.correlation_id.as_deref();
+        let message = gateway_message(
+            &topic,
+            &directed.payload,
+            false,
+            correlation_id,
+            directed.expires_at,
+        );
+        self.put_into_mailbox(now, &directed.to, Kind::Directed(directed.class), message);
+    }
+
+    /// Puts another agent's message into an agent's mailbox, as it is but for its expiry.
+    pub(super) fn deliver_inbox(
+        &mut self,
+        now: Millis,
+        to: &Agent,
+        message: &Message,
+        expires_at: Millis,
+    ) {
+        let message = Message::encode(&Parts {
+            expires_at,
+            retain: false,
+            ..message.parts()
+        });
+        self.put_into_mailbox(now, to, Kind::Inbox, message);
+    }
+
+    fn put_into_mailbox(&mut self, now: Millis, to: &Agent, kind: Kind, message: Message) {
+        let max_replies = self.clients.limits.max_replies;
+        let number = self.pending.number;
+        let id: Arc<str> = to.as_str().into();
+        if self.watchers.matches(message.topic()) {
+            self.broadcast(message.clone());
+        }
+        let Some(client) = self.clients.get_or_add(&id) else {
+            self.stats.dropped_no_mailbox.add_one();
+            return;
+        };
+        if let Kind::Directed(Class::Assignment(key)) = &kind
+            && client.outbox.holds(key)
+        {
+            return;
+        }
+        let mut dropped = None;
+        if kind.is_reply() && client.outbox.replies_len() >= max_replies {
+            dropped = client.outbox.oldest_waiting_reply();
+        }
+        let exact_only = matches!(&kind, Kind::Directed(Class::Assignment(_)));
+        let deliverable =
+            client.connected.is_some() && client.grants(message.topic(), exact_only).is_some();
+        let record = records::encode_outbox(&kind, &message);
+        let expires_at = message.expires_at();
+        let seq = client.outbox.push(kind, message, true, number, deliverable);
+        self.pending
+            .records
+            .put(Space::Outbox, records::outbox_key(&id, seq), record);
+        self.watch_expiry(&id, seq, expires_at);
+        if let Some(oldest) = dropped {
+            self.stats.dropped_replies.add_one();
+            self.drop_entry(&id, oldest);
+        }
+        self.send_ready(now, &id);
+    }
+
+    /// Takes an assignment back that has not been sent. What is in flight stays: the attempt fences it.
+    pub(super) fn revoke(&mut self, agent: &Agent, assignment: &AssignmentKey) {
+        let Some(client) = self.clients.get(agent.as_str()) else {
+            return;
+        };
+        let Some(seq) = client.outbox.find_assignment(assignment) else {
+            return;
+        };
+        if client.outbox.waiting(seq).is_some() {
+            self.drop_entry(agent.as_str(), seq);
+        }
+    }
+
+    fn drop_entry(&mut self, id: &str, seq: u64) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        if client.outbox.remove(seq).is_some_and(|entry| entry.stored) {
+            self.pending
+                .records
+                .delete(Space::Outbox, records::outbox_key(id, seq));
+        }
+    }
+
+    pub(super) fn watch_expiry(&mut self, id: &Arc<str>, seq: u64, expires_at: Millis) {
+        if expires_at != 0 {
+            self.timers
+                .insert((expires_at, Timer::MessageExpiry(id.clone(), seq)));
+        }
+    }
+
+    /// A message that still waits has become too old (MQTT-3.3.2-5).
+    pub(super) fn expire_message(&mut self, now: Millis, id: &Arc<str>, seq: u64) {
+        let waiting = self
+            .clients
+            .get(id)
+            .and_then(|client| client.outbox.waiting(seq));
+        if waiting.is_some_and(|entry| entry.message.expired(now)) {
+            self.stats.expired.add_one();
+            self.drop_entry(id, seq);
+            self.note_lazy_change(now);
+            self.clients.forget_if_idle(id);
+        }
+    }
+
+    /// After a connect or a subscribe: what had no taker may have one.
+    pub(super) fn resume_deliveries(&mut self, now: Millis, id: &Arc<str>) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        if client.connected.is_none() {
+            return;
+        }
+        let mut outbox = std::mem::take(&mut client.outbox);
+        outbox.unpark(|entry| client.terms(entry).is_some());
+        client.outbox = outbox;
+        self.send_ready(now, id);
+    }
+
+    /// Sends what the window has room for.
+    fn send_ready(&mut self, now: Millis, id: &Arc<str>) {
+        loop {
+            let durable = self.durable;
+            let Some(client) = self.clients.get_mut(id) else {
+                return;
+            };
+            let Some(connected) = &client.connected else {
+                return;
+            };
+            let (window, opened_in) = (connected.window, connected.opened_in);
+            let connection = connected.connection.clone();
+            let numbered = client
+                .session
+                .as_ref()
+                .is_some_and(|session| session.durable);
+            let mut outbox = std::mem::take(&mut client.outbox);
+            let next = outbox.next(window).map(|(seq, entry)| {
+                (
+                    seq,
+                    entry.batch,
+                    client.terms(entry),
+                    entry.dup,
+                    entry.message.clone(),
+                )
+            });
+            client.outbox = outbox;
+            let Some((seq, batch, terms, dup, message)) = next else {
+                return;
+            };
+            if message.expired(now) {
+                self.stats.expired.add_one();
+                self.drop_entry(id, seq);
+                continue;
+            }
+            let Some((qos, retain, subscription_ids)) = terms else {
+                // Unsubscribed since: a directed message waits for the next subscription.
+                if let Some(client) = self.clients.get_mut(id) {
+                    client.outbox.park(seq);
+                }
+                continue;
+            };
+            let packet_id = numbered.then(|| packet_id(seq));
+            let delivery = Delivery {
+                seq,
+                packet_id,
+                dup,
+                qos,
+                retain,
+                subscription_ids,
+                message,
+            };
+            self.stats.deliveries.add_one();
+            // THE invariant: a delivery leaves after the record that justifies it, and after its client's CONNACK.
+            if batch.max(opened_in) <= durable {
+                let _ = connection.responses.send(Response::Deliver(delivery));
+            } else {
+                self.pending
+                    .respond(&connection, Response::Deliver(delivery));
+            }
+        }
+    }
+
+    /// PUBACK, PUBREC, PUBCOMP.
+    pub(super) fn acknowledge(
+        &mut self,
+        now: Millis,
+        connection: ConnectionId,
+        seq: u64,
+        stage: Stage,
+    ) {
+        let Some(id) = self.client_of(connection) else {
+            return;
+        };
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let acknowledged = match stage {
+            Stage::Done => client.outbox.done(seq),
+            Stage::Received => client.outbox.received(seq),
+            Stage::Completed => client.outbox.completed(seq),
+        };
+        let key = records::outbox_key(&id, seq);
+        match acknowledged {
+            Acknowledged::Unknown => return,
+            Acknowledged::Removed { stored } => {
+                if stored {
+                    // Lost in a crash, it costs a repeat that QoS 1 allows; so nobody waits for it.
+                    self.pending.records.delete(Space::Outbox, key);
+                    self.note_lazy_change(now);
+                }
+            }
+            Acknowledged::Received { stored } => {
+                if stored {
+                    self.pending
+                        .records
+                        .put(Space::Outbox, key, records::encode_received());
+                }
+                let numbered = client
+                    .session
+                    .as_ref()
+                    .is_some_and(|session| session.durable);
+                if let Some(connected) = &client.connected {
+                    let response = Response::Release {
+                        seq,
+                        packet_id: numbered.then(|| packet_id(seq)),
+                    };
+                    self.pending.respond(&connected.connection, response);
+                }
+            }
+        }
+        self.send_ready(now, &id);
+        self.relieve(&id);
+    }
+
+    /// A client that has caught up no longer holds up its publishers.
+    fn relieve(&mut self, id: &Arc<str>) {
+        let limits = self.clients.limits;
+        let Some(client) = self.clients.get(id) else {
+            return;
+        };
+        let holds = client
+            .connected
+            .as_ref()
+            .is_some_and(|connected| !connected.held.is_empty());
+        if holds
+            && client.outbox.queued_messages() < limits.max_queued_messages / 4
+            && client.outbox.queued_bytes() < limits.max_queued_bytes / 4
+        {
+            self.release_held(id);
+        }
+    }
+}

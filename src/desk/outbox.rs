@@ -1,0 +1,547 @@
+//! One client's outgoing messages: its mailbox (directed, waits whatever the session is) and its session's queue, in one order.
+//!
+//! It decides what may be sent next, and in which state each message is. It does no I/O: the desk writes the records and
+//! releases the deliveries.
+//!
+//! The packet id of a durable session's delivery follows from its sequence number, so that it is the same after a crash
+//! without being stored (MQTT-4.4.0-1).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::engine::{AssignmentKey, Class};
+use crate::wire::Millis;
+use crate::wire::message::{Message, Qos};
+
+/// How many sequence numbers a packet id can tell apart.
+const PACKET_IDS: u64 = 65_535;
+
+/// The packet id of a durable session's delivery.
+pub fn packet_id(seq: u64) -> u16 {
+    u16::try_from((seq - 1) % PACKET_IDS + 1).unwrap_or(u16::MAX)
+}
+
+/// What an entry is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A broadcast that a subscription wants at this QoS; goes with the session.
+    Queued {
+        /// The effective QoS.
+        qos: Qos,
+        /// The retain flag to show.
+        retain: bool,
+        /// MQTT 5 identifiers of the subscriptions that it matches.
+        subscription_ids: Vec<u32>,
+    },
+    /// A message of the gateway's for this agent.
+    Directed(Class),
+    /// Another agent's message for this agent.
+    Inbox,
+}
+
+impl Kind {
+    /// Whether it stays when the session ends.
+    pub fn is_directed(&self) -> bool {
+        !matches!(self, Kind::Queued { .. })
+    }
+
+    /// Whether it is a reply: those give way to newer ones.
+    pub fn is_reply(&self) -> bool {
+        matches!(self, Kind::Directed(Class::Reply))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// For room in the window.
+    Ready,
+    /// For a subscription that matches.
+    Parked,
+    /// Sent, not acknowledged.
+    InFlight,
+    /// QoS 2: PUBREC came; PUBCOMP is missing.
+    Received,
+}
+
+/// A message that waits or is in flight.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// What it is for.
+    pub kind: Kind,
+    /// The message.
+    pub message: Message,
+    /// Whether it is (or is about to be) in the ledger.
+    pub stored: bool,
+    /// The batch that stores it; it may leave once that batch is durable.
+    pub batch: u64,
+    /// Sent before, perhaps.
+    pub dup: bool,
+    state: State,
+}
+
+/// How an entry left, or that it did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// It is gone; `stored` says whether the ledger has it.
+    Removed {
+        /// Whether a record is to be deleted.
+        stored: bool,
+    },
+    /// PUBREC: the message is gone, its packet id is not.
+    Received {
+        /// Whether the ledger knows it.
+        stored: bool,
+    },
+    /// Not in that state: an acknowledgement of what was never sent, or a repeat.
+    Unknown,
+}
+
+/// The messages of one client, by sequence number.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    entries: BTreeMap<u64, Entry>,
+    ready: BTreeSet<u64>,
+    parked: BTreeSet<u64>,
+    /// In flight or received: they fill the window.
+    unacknowledged: BTreeSet<u64>,
+    replies: BTreeSet<u64>,
+    assignments: BTreeMap<AssignmentKey, u64>,
+    last_seq: u64,
+    directed_messages: usize,
+    directed_bytes: usize,
+    queued_messages: usize,
+    queued_bytes: usize,
+}
+
+impl Outbox {
+    /// Whether nothing waits and nothing is in flight.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Directed messages, replies aside, for the mailbox's limit.
+    pub fn directed_messages(&self) -> usize {
+        self.directed_messages - self.replies.len()
+    }
+
+    /// Bytes of directed messages.
+    pub fn directed_bytes(&self) -> usize {
+        self.directed_bytes
+    }
+
+    /// Messages of the session's queue.
+    pub fn queued_messages(&self) -> usize {
+        self.queued_messages
+    }
+
+    /// Bytes of the session's queue.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// Replies that wait or are in flight.
+    pub fn replies_len(&self) -> usize {
+        self.replies.len()
+    }
+
+    /// Whether an assignment is here already.
+    pub fn holds(&self, assignment: &AssignmentKey) -> bool {
+        self.assignments.contains_key(assignment)
+    }
+
+    /// Adds a message at the end; `deliverable` says whether a subscription matches it now. Returns its sequence number.
+    pub fn push(
+        &mut self,
+        kind: Kind,
+        message: Message,
+        stored: bool,
+        batch: u64,
+        deliverable: bool,
+    ) -> u64 {
+        let seq = self.last_seq + 1;
+        let state = if deliverable {
+            State::Ready
+        } else {
+            State::Parked
+        };
+        self.insert(
+            seq,
+            Entry {
+                kind,
+                message,
+                stored,
+                batch,
+                dup: false,
+                state,
+            },
+        );
+        seq
+    }
+
+    /// Puts back a message from the ledger. Whether it was sent before the crash is not known.
+    pub fn restore(&mut self, seq: u64, kind: Kind, message: Message) {
+        let dup = !kind.is_directed();
+        self.insert(
+            seq,
+            Entry {
+                kind,
+                message,
+                stored: true,
+                batch: 0,
+                dup,
+                state: State::Parked,
+            },
+        );
+    }
+
+    /// Puts back the mark that PUBREC came for a message.
+    pub fn restore_received(&mut self, seq: u64) {
+        let message = Message::encode(&crate::wire::message::Parts::default());
+        let kind = Kind::Queued {
+            qos: Qos::ExactlyOnce,
+            retain: false,
+            subscription_ids: Vec::new(),
+        };
+        self.insert(
+            seq,
+            Entry {
+                kind,
+                message,
+                stored: true,
+                batch: 0,
+                dup: true,
+                state: State::Received,
+            },
+        );
+    }
+
+    fn insert(&mut self, seq: u64, entry: Entry) {
+        self.last_seq = self.last_seq.max(seq);
+        self.count(&entry, 1);
+        match &entry.kind {
+            Kind::Directed(Class::Reply) => {
+                self.replies.insert(seq);
+            }
+            Kind::Directed(Class::Assignment(key)) => {
+                self.assignments.insert(key.clone(), seq);
+            }
+            _ => {}
+        }
+        self.set_of(entry.state).insert(seq);
+        self.entries.insert(seq, entry);
+    }
+
+    fn count(&mut self, entry: &Entry, sign: isize) {
+        let (messages, bytes) = if entry.kind.is_directed() {
+            (&mut self.directed_messages, &mut self.directed_bytes)
+        } else {
+            (&mut self.queued_messages, &mut self.queued_bytes)
+        };
+        *messages = messages.saturating_add_signed(sign);
+        *bytes = bytes.saturating_add_signed(
+            sign * isize::try_from(entry.message.size()).unwrap_or(isize::MAX),
+        );
+    }
+
+    fn set_of(&mut self, state: State) -> &mut BTreeSet<u64> {
+        match state {
+            State::Ready => &mut self.ready,
+            State::Parked => &mut self.parked,
+            State::InFlight | State::Received => &mut self.unacknowledged,
+        }
+    }
+
+    fn set_state(&mut self, seq: u64, state: State) {
+        let Some(entry) = self.entries.get_mut(&seq) else {
+            return;
+        };
+        let old = std::mem::replace(&mut entry.state, state);
+        self.set_of(old).remove(&seq);
+        self.set_of(state).insert(seq);
+    }
+
+    /// Removes an entry in whatever state.
+    pub fn remove(&mut self, seq: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&seq)?;
+        self.count(&entry, -1);
+        self.set_of(entry.state).remove(&seq);
+        match &entry.kind {
+            Kind::Directed(Class::Reply) => {
+                self.replies.remove(&seq);
+            }
+            Kind::Directed(Class::Assignment(key)) => {
+                self.assignments.remove(key);
+            }
+            _ => {}
+        }
+        Some(entry)
+    }
+
+    /// The oldest reply that is not in flight, to make room for a newer one.
+    pub fn oldest_waiting_reply(&self) -> Option<u64> {
+        let waiting = |seq: &&u64| !self.unacknowledged.contains(seq);
+        self.replies.iter().find(waiting).copied()
+    }
+
+    /// The sequence number of an assignment that has not been sent, or has not been acknowledged.
+    pub fn find_assignment(&self, assignment: &AssignmentKey) -> Option<u64> {
+        self.assignments.get(assignment).copied()
+    }
+
+    /// Looks again at what had no matching subscription; `deliverable` decides.
+    pub fn unpark(&mut self, mut deliverable: impl FnMut(&Entry) -> bool) {
+        let parked: Vec<u64> = self.parked.iter().copied().collect();
+        for seq in parked {
+            if self.entries.get(&seq).is_some_and(&mut deliverable) {
+                self.set_state(seq, State::Ready);
+            }
+        }
+    }
+
+    /// Takes the next message to send, if the window has room. A durable session's packet ids must not collide, so it
+    /// never runs further ahead than they can tell apart.
+    pub fn next(&mut self, window: usize) -> Option<(u64, &Entry)> {
+        if self.unacknowledged.len() >= window {
+            return None;
+        }
+        let seq = *self.ready.first()?;
+        let oldest = self.unacknowledged.first().copied().unwrap_or(seq);
+        if seq >= oldest.saturating_add(PACKET_IDS) {
+            return None;
+        }
+        self.set_state(seq, State::InFlight);
+        self.entries.get(&seq).map(|entry| (seq, entry))
+    }
+
+    /// Takes back what `next` gave, for want of a subscription.
+    pub fn park(&mut self, seq: u64) {
+        self.set_state(seq, State::Parked);
+    }
+
+    /// PUBACK, or written at QoS 0, or PUBREC with an error.
+    pub fn done(&mut self, seq: u64) -> Acknowledged {
+        self.finish(seq, State::InFlight)
+    }
+
+    /// PUBREC.
+    pub fn received(&mut self, seq: u64) -> Acknowledged {
+        match self.entries.get(&seq) {
+            Some(entry) if entry.state == State::InFlight => {
+                let stored = entry.stored;
+                self.set_state(seq, State::Received);
+                self.forget_message(seq);
+                Acknowledged::Received { stored }
+            }
+            // A repeat, after a reconnect: PUBREL goes again.
+            Some(entry) if entry.state == State::Received => Acknowledged::Received {
+                stored: entry.stored,
+            },
+            _ => Acknowledged::Unknown,
+        }
+    }
+
+    /// After PUBREC the receiver owns the message: it no longer counts, only its packet id is still taken.
+    fn forget_message(&mut self, seq: u64) {
+        if let Some(entry) = self.remove(seq) {
+            let stored = entry.stored;
+            self.restore_received(seq);
+            if let Some(mark) = self.entries.get_mut(&seq) {
+                mark.stored = stored;
+            }
+        }
+    }
+
+    /// PUBCOMP.
+    pub fn completed(&mut self, seq: u64) -> Acknowledged {
+        self.finish(seq, State::Received)
+    }
+
+    fn finish(&mut self, seq: u64, expected: State) -> Acknowledged {
+        match self.entries.get(&seq) {
+            Some(entry) if entry.state == expected => {
+                let stored = entry.stored;
+                self.remove(seq);
+                Acknowledged::Removed { stored }
+            }
+            _ => Acknowledged::Unknown,
+        }
+    }
+
+    /// The connection is gone, the session stays: what was in flight will be sent again, first and marked as a repeat.
+    pub fn rewind(&mut self) {
+        for seq in self.unacknowledged.clone() {
+            if let Some(entry) = self.entries.get_mut(&seq)
+                && entry.state == State::InFlight
+            {
+                entry.dup = true;
+                self.set_state(seq, State::Parked);
+            }
+        }
+        for seq in std::mem::take(&mut self.ready) {
+            if let Some(entry) = self.entries.get_mut(&seq) {
+                entry.state = State::Parked;
+                self.parked.insert(seq);
+            }
+        }
+    }
+
+    /// The session is gone: its queue goes, the mailbox stays. Returns the sequence numbers whose records go.
+    pub fn end_session(&mut self) -> Vec<u64> {
+        self.rewind();
+        let goes = |entry: &Entry| !entry.kind.is_directed();
+        let gone: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| goes(entry))
+            .map(|(seq, _)| *seq)
+            .collect();
+        for entry in self.entries.values_mut() {
+            entry.dup = false;
+        }
+        gone.into_iter()
+            .filter(|seq| self.remove(*seq).is_some_and(|entry| entry.stored))
+            .collect()
+    }
+
+    /// QoS 2 deliveries for which PUBREC came and PUBCOMP did not, oldest first.
+    pub fn unreleased(&self) -> Vec<u64> {
+        let received = |seq: &&u64| {
+            self.entries
+                .get(seq)
+                .is_some_and(|entry| entry.state == State::Received)
+        };
+        self.unacknowledged
+            .iter()
+            .filter(received)
+            .copied()
+            .collect()
+    }
+
+    /// The entry, if it still waits (not in flight): for expiry.
+    pub fn waiting(&self, seq: u64) -> Option<&Entry> {
+        self.entries
+            .get(&seq)
+            .filter(|entry| matches!(entry.state, State::Ready | State::Parked))
+    }
+
+    /// Sequence numbers and expiry times of all that can expire.
+    pub fn expiring(&self) -> impl Iterator<Item = (Millis, u64)> {
+        self.entries
+            .iter()
+            .map(|(seq, entry)| (entry.message.expires_at(), *seq))
+            .filter(|(at, _)| *at != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::Parts;
+
+    fn message(payload: &[u8]) -> Message {
+        Message::encode(&Parts {
+            topic: "t",
+            payload,
+            ..Parts::default()
+        })
+    }
+
+    fn queued() -> Kind {
+        Kind::Queued {
+            qos: Qos::ExactlyOnce,
+            retain: false,
+            subscription_ids: Vec::new(),
+        }
+    }
+
+    fn send(outbox: &mut Outbox, window: usize) -> Vec<u64> {
+        std::iter::from_fn(|| outbox.next(window).map(|(seq, _)| seq)).collect()
+    }
+
+    #[test]
+    fn packet_ids_follow_from_sequence_numbers_and_are_never_zero() {
+        assert_eq!(packet_id(1), 1);
+        assert_eq!(packet_id(65_535), 65_535);
+        assert_eq!(packet_id(65_536), 1);
+    }
+
+    #[test]
+    fn window_bounds_what_is_in_flight() {
+        let mut outbox = Outbox::default();
+        for _ in 0..5 {
+            outbox.push(queued(), message(b"x"), true, 0, true);
+        }
+        assert_eq!(send(&mut outbox, 2), [1, 2]);
+        assert_eq!(outbox.done(1), Acknowledged::Removed { stored: true });
+        assert_eq!(send(&mut outbox, 2), [3]);
+        assert_eq!(outbox.done(1), Acknowledged::Unknown);
+    }
+
+    #[test]
+    fn packet_ids_in_flight_never_collide() {
+        let mut outbox = Outbox::default();
+        outbox.push(queued(), message(b"stuck"), true, 0, true);
+        assert_eq!(send(&mut outbox, 1), [1]);
+        outbox.last_seq = 65_534;
+        outbox.push(queued(), message(b"fits"), true, 0, true);
+        outbox.push(queued(), message(b"would collide"), true, 0, true);
+        assert_eq!(send(&mut outbox, 10), [65_535]);
+        outbox.done(1);
+        assert_eq!(send(&mut outbox, 10), [65_536]);
+    }
+
+    #[test]
+    fn qos_2_keeps_the_packet_id_until_pubcomp() {
+        let mut outbox = Outbox::default();
+        outbox.push(queued(), message(b"x"), true, 0, true);
+        send(&mut outbox, 1);
+        assert_eq!(outbox.received(1), Acknowledged::Received { stored: true });
+        assert_eq!(outbox.done(1), Acknowledged::Unknown);
+        assert_eq!(outbox.unreleased(), [1]);
+        outbox.rewind();
+        assert_eq!(
+            send(&mut outbox, 10),
+            [] as [u64; 0],
+            "a received message is never sent again"
+        );
+        assert_eq!(outbox.completed(1), Acknowledged::Removed { stored: true });
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_was_in_flight_goes_first_after_a_reconnect_and_is_marked() {
+        let mut outbox = Outbox::default();
+        for _ in 0..3 {
+            outbox.push(queued(), message(b"x"), true, 0, true);
+        }
+        send(&mut outbox, 2);
+        outbox.rewind();
+        outbox.unpark(|_| true);
+        let sent: Vec<(u64, bool)> =
+            std::iter::from_fn(|| outbox.next(9).map(|(seq, e)| (seq, e.dup))).collect();
+        assert_eq!(sent, [(1, true), (2, true), (3, false)]);
+    }
+
+    #[test]
+    fn session_end_takes_the_queue_and_leaves_the_mailbox() {
+        let mut outbox = Outbox::default();
+        outbox.push(queued(), message(b"broadcast"), true, 0, true);
+        outbox.push(Kind::Inbox, message(b"directed"), true, 0, true);
+        outbox.push(queued(), message(b"live only"), false, 0, true);
+        send(&mut outbox, 9);
+        assert_eq!(outbox.end_session(), [1]);
+        assert_eq!((outbox.queued_messages(), outbox.queued_bytes()), (0, 0));
+        assert_eq!(outbox.directed_messages(), 1);
+        outbox.unpark(|_| true);
+        assert_eq!(send(&mut outbox, 9), [2]);
+    }
+
+    #[test]
+    fn parked_messages_wait_for_a_subscription_in_order() {
+        let mut outbox = Outbox::default();
+        outbox.push(Kind::Inbox, message(b"1"), true, 0, false);
+        outbox.push(Kind::Inbox, message(b"2"), true, 0, true);
+        assert_eq!(send(&mut outbox, 9), [2]);
+        outbox.unpark(|_| true);
+        assert_eq!(send(&mut outbox, 9), [1]);
+    }
+}

@@ -1,0 +1,358 @@
+//! What the desk's own state looks like in the ledger: sessions, subscriptions, outgoing and inbound QoS 2 state, retained messages.
+//!
+//! | space | key | value |
+//! |---|---|---|
+//! | session | client `0` `h` | expiry (4), offline since (8) |
+//! | session | client `0` `s` filter | QoS, flags, retain handling, subscription id (4) |
+//! | outbox | client `0` sequence number (8) | kind, its particulars, the message |
+//! | inbound | client `0` packet id (2) | nothing |
+//! | retained | topic | the message |
+//!
+//! Numbers are big-endian, so that keys sort by them. Client ids cannot contain the null character (MQTT-1.5.4-2), so it
+//! ends them. The ledger's format version covers all of it.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::outbox::Kind;
+use super::port::{RetainHandling, Subscription};
+use crate::engine::{AssignmentKey, Class};
+use crate::wire::Millis;
+use crate::wire::message::{Message, Qos};
+use crate::wire::name::{ApprovalId, Room, TaskId};
+
+/// A record that does not read as what its place says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unreadable {what} record under key {key:?}")]
+pub struct RecordError {
+    what: &'static str,
+    key: String,
+}
+
+impl RecordError {
+    pub(super) fn new(what: &'static str, key: &[u8]) -> RecordError {
+        RecordError {
+            what,
+            key: key.escape_ascii().to_string(),
+        }
+    }
+}
+
+/// A session's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// Seconds that it outlives its connection.
+    pub expiry: u32,
+    /// When its connection was lost, Unix milliseconds; 0 while connected.
+    pub offline_since: Millis,
+}
+
+impl SessionRecord {
+    pub(super) fn encode(self) -> Bytes {
+        let mut out = BytesMut::with_capacity(12);
+        out.put_u32(self.expiry);
+        out.put_u64(self.offline_since);
+        out.freeze()
+    }
+
+    fn decode(mut value: &[u8]) -> Option<SessionRecord> {
+        Some(SessionRecord {
+            expiry: value.try_get_u32().ok()?,
+            offline_since: value.try_get_u64().ok()?,
+        })
+    }
+}
+
+/// What a key of the session space is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionItem {
+    /// The session itself.
+    Header(SessionRecord),
+    /// One of its subscriptions.
+    Subscription(Subscription),
+}
+
+pub(super) fn header_key(client: &str) -> Vec<u8> {
+    client_key(client, b"h")
+}
+
+pub(super) fn subscription_key(client: &str, filter: &str) -> Vec<u8> {
+    let mut key = client_key(client, b"s");
+    key.extend_from_slice(filter.as_bytes());
+    key
+}
+
+pub(super) fn outbox_key(client: &str, seq: u64) -> Vec<u8> {
+    client_key(client, &seq.to_be_bytes())
+}
+
+pub(super) fn inbound_key(client: &str, packet_id: u16) -> Vec<u8> {
+    client_key(client, &packet_id.to_be_bytes())
+}
+
+fn client_key(client: &str, rest: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(client.len() + 1 + rest.len());
+    key.extend_from_slice(client.as_bytes());
+    key.push(0);
+    key.extend_from_slice(rest);
+    key
+}
+
+/// Splits a key into the client id and what follows.
+fn split_key(key: &[u8]) -> Option<(&str, &[u8])> {
+    let end = key.iter().position(|&byte| byte == 0)?;
+    Some((std::str::from_utf8(&key[..end]).ok()?, &key[end + 1..]))
+}
+
+/// Reads a record of the session space.
+pub(super) fn read_session<'a>(
+    key: &'a [u8],
+    value: &[u8],
+) -> Result<(&'a str, SessionItem), RecordError> {
+    let read = || {
+        let (client, rest) = split_key(key)?;
+        let item = match rest.split_first()? {
+            (b'h', []) => SessionItem::Header(SessionRecord::decode(value)?),
+            (b's', filter) => SessionItem::Subscription(decode_subscription(
+                std::str::from_utf8(filter).ok()?,
+                value,
+            )?),
+            _ => return None,
+        };
+        Some((client, item))
+    };
+    read().ok_or_else(|| RecordError::new("session", key))
+}
+
+pub(super) fn encode_subscription(subscription: &Subscription) -> Bytes {
+    let mut out = BytesMut::with_capacity(7);
+    out.put_u8(subscription.qos.level());
+    out.put_u8(u8::from(subscription.no_local) | u8::from(subscription.retain_as_published) << 1);
+    out.put_u8(match subscription.retain_handling {
+        RetainHandling::Always => 0,
+        RetainHandling::IfNew => 1,
+        RetainHandling::Never => 2,
+    });
+    // 0 is no legal identifier (MQTT 5, 3.8.2.1.2).
+    out.put_u32(subscription.id.unwrap_or(0));
+    out.freeze()
+}
+
+fn decode_subscription(filter: &str, mut value: &[u8]) -> Option<Subscription> {
+    let qos = Qos::from_level(value.try_get_u8().ok()?)?;
+    let flags = value.try_get_u8().ok()?;
+    let retain_handling = match value.try_get_u8().ok()? {
+        0 => RetainHandling::Always,
+        1 => RetainHandling::IfNew,
+        2 => RetainHandling::Never,
+        _ => return None,
+    };
+    let id = value.try_get_u32().ok()?;
+    Some(Subscription {
+        filter: filter.into(),
+        qos,
+        no_local: flags & 1 != 0,
+        retain_as_published: flags & 2 != 0,
+        retain_handling,
+        id: (id != 0).then_some(id),
+    })
+}
+
+/// What a record of the outbox space holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutboxItem {
+    /// A message that is not acknowledged.
+    Message(Kind, Message),
+    /// PUBREC came for it; PUBCOMP did not.
+    Received,
+}
+
+const RECEIVED: u8 = 0;
+const QUEUED: u8 = 1;
+const INBOX: u8 = 2;
+const ASSIGNMENT: u8 = 3;
+const RESULT: u8 = 4;
+const DECISION: u8 = 5;
+const REPLY: u8 = 6;
+
+pub(super) fn encode_received() -> Bytes {
+    Bytes::from_static(&[RECEIVED])
+}
+
+pub(super) fn encode_outbox(kind: &Kind, message: &Message) -> Bytes {
+    let mut out = BytesMut::with_capacity(message.size() + 64);
+    match kind {
+        Kind::Queued {
+            qos,
+            retain,
+            subscription_ids,
+        } => {
+            out.put_u8(QUEUED);
+            out.put_u8(qos.level() | u8::from(*retain) << 2);
+            out.put_u16(u16::try_from(subscription_ids.len()).unwrap_or(u16::MAX));
+            subscription_ids
+                .iter()
+                .take(usize::from(u16::MAX))
+                .for_each(|id| out.put_u32(*id));
+        }
+        Kind::Inbox => out.put_u8(INBOX),
+        Kind::Directed(Class::Assignment(key)) => {
+            out.put_u8(ASSIGNMENT);
+            put_name(&mut out, key.room.as_str());
+            put_name(&mut out, key.task.as_str());
+            out.put_u32(key.attempt);
+        }
+        Kind::Directed(Class::Result) => out.put_u8(RESULT),
+        Kind::Directed(Class::Decision(id)) => {
+            out.put_u8(DECISION);
+            put_name(&mut out, id.as_str());
+        }
+        Kind::Directed(Class::Reply) => out.put_u8(REPLY),
+    }
+    out.put_slice(message.as_bytes());
+    out.freeze()
+}
+
+/// Names are at most 64 bytes long.
+fn put_name(out: &mut BytesMut, name: &str) {
+    out.put_u8(u8::try_from(name.len()).unwrap_or(u8::MAX));
+    out.put_slice(name.as_bytes());
+}
+
+fn take_name(value: &mut Bytes) -> Option<String> {
+    let len = usize::from(value.try_get_u8().ok()?);
+    (value.len() >= len)
+        .then(|| value.split_to(len))
+        .and_then(|name| String::from_utf8(name.to_vec()).ok())
+}
+
+/// Reads a record of the outbox space: the client, the sequence number, the item.
+pub(super) fn read_outbox<'a>(
+    key: &'a [u8],
+    value: &[u8],
+) -> Result<(&'a str, u64, OutboxItem), RecordError> {
+    let read = || {
+        let (client, mut rest) = split_key(key)?;
+        let seq = rest.try_get_u64().ok()?;
+        Some((client, seq, decode_outbox(Bytes::copy_from_slice(value))?))
+    };
+    read().ok_or_else(|| RecordError::new("outbox", key))
+}
+
+fn decode_outbox(mut value: Bytes) -> Option<OutboxItem> {
+    let kind = match value.try_get_u8().ok()? {
+        RECEIVED => return Some(OutboxItem::Received),
+        QUEUED => {
+            let flags = value.try_get_u8().ok()?;
+            let count = value.try_get_u16().ok()?;
+            let ids: Option<Vec<u32>> = (0..count).map(|_| value.try_get_u32().ok()).collect();
+            Kind::Queued {
+                qos: Qos::from_level(flags & 0b11)?,
+                retain: flags & 0b100 != 0,
+                subscription_ids: ids?,
+            }
+        }
+        INBOX => Kind::Inbox,
+        ASSIGNMENT => Kind::Directed(Class::Assignment(AssignmentKey {
+            room: Room::new(&take_name(&mut value)?).ok()?,
+            task: TaskId::new(&take_name(&mut value)?).ok()?,
+            attempt: value.try_get_u32().ok()?,
+        })),
+        RESULT => Kind::Directed(Class::Result),
+        DECISION => Kind::Directed(Class::Decision(
+            ApprovalId::new(&take_name(&mut value)?).ok()?,
+        )),
+        REPLY => Kind::Directed(Class::Reply),
+        _ => return None,
+    };
+    Some(OutboxItem::Message(kind, Message::decode(value).ok()?))
+}
+
+/// Reads a record of the inbound space: the client and the packet id.
+pub(super) fn read_inbound(key: &[u8]) -> Result<(&str, u16), RecordError> {
+    let read = || {
+        let (client, mut rest) = split_key(key)?;
+        Some((client, rest.try_get_u16().ok()?))
+    };
+    read().ok_or_else(|| RecordError::new("inbound", key))
+}
+
+/// Reads a record of the retained space.
+pub(super) fn read_retained(key: &[u8], value: &[u8]) -> Result<Message, RecordError> {
+    Message::decode(Bytes::copy_from_slice(value)).map_err(|_| RecordError::new("retained", key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::Parts;
+
+    #[test]
+    fn outbox_records_round_trip() {
+        let message = Message::encode(&Parts {
+            topic: "a/b",
+            payload: b"x",
+            ..Parts::default()
+        });
+        let assignment = AssignmentKey {
+            room: Room::new("lab").unwrap(),
+            task: TaskId::new("t-1").unwrap(),
+            attempt: 7,
+        };
+        for kind in [
+            Kind::Queued {
+                qos: Qos::ExactlyOnce,
+                retain: true,
+                subscription_ids: vec![1, 268_435_455],
+            },
+            Kind::Inbox,
+            Kind::Directed(Class::Assignment(assignment)),
+            Kind::Directed(Class::Result),
+            Kind::Directed(Class::Decision(ApprovalId::new("a").unwrap())),
+            Kind::Directed(Class::Reply),
+        ] {
+            let value = encode_outbox(&kind, &message);
+            let key = outbox_key("client", 9);
+            let item = OutboxItem::Message(kind, message.clone());
+            assert_eq!(read_outbox(&key, &value), Ok(("client", 9, item)));
+        }
+        assert_eq!(
+            read_outbox(&outbox_key("c", 1), &encode_received()),
+            Ok(("c", 1, OutboxItem::Received))
+        );
+    }
+
+    #[test]
+    fn session_records_round_trip() {
+        let header = SessionRecord {
+            expiry: 60,
+            offline_since: 5,
+        };
+        assert_eq!(
+            read_session(&header_key("c"), &header.encode()),
+            Ok(("c", SessionItem::Header(header)))
+        );
+        let subscription = Subscription {
+            filter: "$share/g/a/+".into(),
+            qos: Qos::AtLeastOnce,
+            no_local: false,
+            retain_as_published: true,
+            retain_handling: RetainHandling::IfNew,
+            id: Some(3),
+        };
+        let value = encode_subscription(&subscription);
+        let key = subscription_key("c", "$share/g/a/+");
+        assert_eq!(
+            read_session(&key, &value),
+            Ok(("c", SessionItem::Subscription(subscription)))
+        );
+    }
+
+    #[test]
+    fn unreadable_records_say_where() {
+        let error = read_outbox(b"client\0short", &[1]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#"unreadable outbox record under key "client\\x00short""#
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! Start: everything is rebuilt from the ledger's records, nothing is decided anew.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::core::{Desk, Timer};
+use super::records::{self, OutboxItem, RecordError, SessionItem};
+use crate::engine::Input;
+use crate::ledger::{Space, Store, StoreError};
+use crate::wire::Millis;
+
+/// Why a desk cannot start from its ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// One of the desk's records cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// One of the engine's records cannot be read.
+    #[error(transparent)]
+    Engine(#[from] crate::engine::RecordError),
+}
+
+/// The engine's records, to build it from.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn engine_records(store: &dyn Store) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    let mut records = Vec::new();
+    store.scan(Space::Engine, &[], &mut |key, value| {
+        records.push((key.to_vec(), value.to_vec()));
+        ControlFlow::Continue(())
+    })?;
+    Ok(records)
+}
+
+impl Desk {
+    /// Fills a new desk from the ledger; nobody is connected.
+    ///
+    /// # Errors
+    /// If the store or one of its records cannot be read.
+    pub fn recover(&mut self, now: Millis, store: &dyn Store) -> Result<(), RecoverError> {
+        read_all(store, Space::Session, |key, value| {
+            self.restore_session(key, value)
+        })?;
+        read_all(store, Space::Inbound, |key, _| self.restore_inbound(key))?;
+        read_all(store, Space::Outbox, |key, value| {
+            self.restore_outbox(key, value)
+        })?;
+        read_all(store, Space::Retained, |key, value| {
+            self.retained.set(records::read_retained(key, value)?);
+            Ok(())
+        })?;
+        self.index_recovered(now);
+        self.feed(now, Input::Recovered);
+        Ok(())
+    }
+
+    fn restore_session(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
+        let (id, item) = records::read_session(key, value)?;
+        let session = self.clients.restore(id).session.get_or_insert_default();
+        session.durable = true;
+        match item {
+            SessionItem::Header(record) => {
+                session.expiry = record.expiry;
+                session.offline_since = Some(record.offline_since);
+            }
+            SessionItem::Subscription(subscription) => {
+                session
+                    .subscriptions
+                    .insert(subscription.filter.clone(), subscription);
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_inbound(&mut self, key: &[u8]) -> Result<(), RecordError> {
+        let (id, packet_id) = records::read_inbound(key)?;
+        let session = self.clients.restore(id).session.get_or_insert_default();
+        session.unreleased.insert(packet_id);
+        Ok(())
+    }
+
+    fn restore_outbox(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
+        let (id, seq, item) = records::read_outbox(key, value)?;
+        let outbox = &mut self.clients.restore(id).outbox;
+        match item {
+            OutboxItem::Message(kind, message) => outbox.restore(seq, kind, message),
+            OutboxItem::Received => outbox.restore_received(seq),
+        }
+        Ok(())
+    }
+
+    fn index_recovered(&mut self, now: Millis) {
+        let mut found = Vec::new();
+        for client in self.clients.iter_mut() {
+            for (at, seq) in client.outbox.expiring() {
+                self.timers
+                    .insert((at, Timer::MessageExpiry(client.id.clone(), seq)));
+            }
+            let Some(session) = &mut client.session else {
+                continue;
+            };
+            // Connected when the gateway stopped: its absence begins now.
+            if session.offline_since.is_none_or(|since| since == 0) {
+                session.offline_since = Some(now);
+            }
+            if let Some(at) = session.ends_at() {
+                self.timers
+                    .insert((at, Timer::SessionExpiry(client.id.clone())));
+            }
+            found.push((
+                client.id.clone(),
+                session.subscriptions.values().cloned().collect::<Vec<_>>(),
+            ));
+        }
+        for (id, subscriptions) in found {
+            for subscription in subscriptions {
+                self.index(&id, true, &subscription);
+                self.count_offer(&id, &subscription.filter);
+            }
+        }
+        self.drop_marks_without_session();
+    }
+
+    /// A session that ended with its connection has no packet ids left to remember.
+    fn drop_marks_without_session(&mut self) {
+        let orphans: Vec<Arc<str>> = self
+            .clients
+            .iter()
+            .filter(|client| client.session.is_none() && !client.outbox.unreleased().is_empty())
+            .map(|client| client.id.clone())
+            .collect();
+        for id in orphans {
+            let Some(client) = self.clients.get_mut(&id) else {
+                continue;
+            };
+            for seq in client.outbox.end_session() {
+                self.pending
+                    .records
+                    .delete(Space::Outbox, records::outbox_key(&id, seq));
+            }
+            self.clients.forget_if_idle(&id);
+        }
+    }
+}
+
+fn read_all(
+    store: &dyn Store,
+    space: Space,
+    mut read: impl FnMut(&[u8], &[u8]) -> Result<(), RecordError>,
+) -> Result<(), RecoverError> {
+    let mut failed = None;
+    store.scan(space, &[], &mut |key, value| match read(key, value) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(()), |error| Err(error.into()))
+}

@@ -1,0 +1,162 @@
+//! The retained messages: the last one of each topic, for whoever subscribes later.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use crate::wire::Millis;
+use crate::wire::filter;
+use crate::wire::message::Message;
+
+/// Limits of the store.
+#[derive(Debug, Clone, Copy)]
+pub struct RetainedLimits {
+    /// Messages.
+    pub max_messages: usize,
+    /// Bytes of all messages.
+    pub max_bytes: usize,
+}
+
+/// All retained messages, by topic.
+#[derive(Debug)]
+pub struct Retained {
+    messages: BTreeMap<Box<str>, Message>,
+    bytes: usize,
+    limits: RetainedLimits,
+}
+
+impl Retained {
+    /// An empty store.
+    pub fn new(limits: RetainedLimits) -> Retained {
+        Retained {
+            messages: BTreeMap::new(),
+            bytes: 0,
+            limits,
+        }
+    }
+
+    /// How many messages.
+    pub fn count(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// How many bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a client may still retain this message. The gateway's own are bounded by the engine's limits instead.
+    pub fn has_room_for(&self, message: &Message) -> bool {
+        let old = self.messages.get(message.topic()).map(Message::size);
+        let grows = message.size() > old.unwrap_or(0);
+        let bytes = self.bytes - old.unwrap_or(0) + message.size();
+        let one_more = old.is_none() && self.messages.len() >= self.limits.max_messages;
+        !(one_more || grows && bytes > self.limits.max_bytes)
+    }
+
+    /// Keeps the message as its topic's last.
+    pub fn set(&mut self, message: Message) {
+        self.bytes += message.size();
+        if let Some(old) = self.messages.insert(message.topic().into(), message) {
+            self.bytes -= old.size();
+        }
+    }
+
+    /// Forgets a topic's message; whether there was one.
+    pub fn clear(&mut self, topic: &str) -> bool {
+        let old = self.messages.remove(topic);
+        self.bytes -= old.as_ref().map_or(0, Message::size);
+        old.is_some()
+    }
+
+    /// The messages whose topic the filter matches, expired ones left out, in topic order.
+    pub fn matching<'a>(
+        &'a self,
+        topic_filter: &'a str,
+        now: Millis,
+    ) -> impl Iterator<Item = &'a Message> {
+        let fixed = fixed_prefix(topic_filter);
+        self.messages
+            .range::<str, _>((Bound::Included(fixed), Bound::Unbounded))
+            .take_while(move |(topic, _)| topic.starts_with(fixed))
+            .filter(move |(topic, message)| {
+                filter::matches(topic_filter, topic) && !message.expired(now)
+            })
+            .map(|(_, message)| message)
+    }
+}
+
+/// What every matching topic begins with: the levels before the first wildcard (`a/#` matches `a`, so without the slash).
+fn fixed_prefix(filter: &str) -> &str {
+    let wildcard = filter.find(['+', '#']).unwrap_or(filter.len());
+    let fixed = &filter[..wildcard];
+    if wildcard < filter.len() {
+        fixed.trim_end_matches('/')
+    } else {
+        fixed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::Parts;
+
+    fn message(topic: &str, payload: &[u8]) -> Message {
+        Message::encode(&Parts {
+            topic,
+            payload,
+            retain: true,
+            ..Parts::default()
+        })
+    }
+
+    fn store() -> Retained {
+        Retained::new(RetainedLimits {
+            max_messages: 4,
+            max_bytes: 10_000,
+        })
+    }
+
+    fn topics(store: &Retained, filter: &str) -> Vec<String> {
+        store
+            .matching(filter, 0)
+            .map(|message| message.topic().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn filters_find_their_topics() {
+        let mut store = store();
+        for topic in ["a", "a/b", "a/b/c", "ab"] {
+            store.set(message(topic, b"x"));
+        }
+        assert_eq!(topics(&store, "a/#"), ["a", "a/b", "a/b/c"]);
+        assert_eq!(topics(&store, "a/+"), ["a/b"]);
+        assert_eq!(topics(&store, "+"), ["a", "ab"]);
+        assert_eq!(topics(&store, "a/b"), ["a/b"]);
+        assert_eq!(topics(&store, "#").len(), 4);
+    }
+
+    #[test]
+    fn a_full_store_refuses_new_topics_and_takes_changes() {
+        let mut store = store();
+        for topic in ["a", "b", "c", "d"] {
+            store.set(message(topic, b"x"));
+        }
+        assert!(!store.has_room_for(&message("e", b"x")));
+        assert!(store.has_room_for(&message("a", b"y")));
+        assert!(!store.has_room_for(&message("a", &[0; 20_000])));
+        assert!(store.clear("a"));
+        assert!(store.has_room_for(&message("e", b"x")));
+    }
+
+    #[test]
+    fn bytes_are_counted_through_replacement_and_clearing() {
+        let mut store = store();
+        store.set(message("a", &[0; 100]));
+        store.set(message("a", &[0; 10]));
+        assert_eq!(store.bytes(), message("a", &[0; 10]).size());
+        store.clear("a");
+        assert_eq!(store.bytes(), 0);
+    }
+}

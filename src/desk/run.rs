@@ -1,0 +1,281 @@
+//! The desk's thread: requests in, batches to the committer, releases out once they are durable.
+//!
+//! While one batch is being synced the next one fills. A batch is handed over when the one before is on disk, so that
+//! nobody waits for more than the sync in progress and its own; a very large one may queue behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Notify, mpsc};
+
+use super::batch::{Pending, Release};
+use super::core::{Desk, Sealing};
+use super::port::Request;
+use crate::ledger::{
+    CommitHealth, CommitOptions, CommitState, Committer, Sealed, Store, StoreError,
+};
+use crate::live::{Plane, Publisher};
+use crate::wire::Millis;
+use crate::wire::message::Qos;
+
+/// Requests that may wait for the desk; senders wait beyond it.
+const MAX_WAITING_REQUESTS: usize = 4096;
+/// Bytes from which a batch may queue behind the one being synced.
+const LARGE_BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// How much the desk takes at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Bytes beyond which it takes no request until a batch is on disk.
+    pub max_pending_bytes: usize,
+    /// Requests that it takes before it looks whether a batch can go.
+    pub max_requests_a_turn: usize,
+}
+
+/// A batch's number, and what may leave once it is on disk.
+type Releases = (u64, Vec<Release>);
+
+/// A running desk.
+pub struct RunningDesk {
+    requests: mpsc::Sender<Request>,
+    health: Arc<CommitHealth>,
+    thread: JoinHandle<Result<(), StoreError>>,
+}
+
+impl RunningDesk {
+    /// Where sessions send their requests.
+    pub fn requests(&self) -> mpsc::Sender<Request> {
+        self.requests.clone()
+    }
+
+    /// How the ledger does.
+    pub fn health(&self) -> Arc<CommitHealth> {
+        self.health.clone()
+    }
+
+    /// Ends the desk once every sender of requests is gone and everything is on disk. Blocks.
+    ///
+    /// # Errors
+    /// The ledger's, if it failed.
+    pub fn join(self) -> Result<(), StoreError> {
+        drop(self.requests);
+        self.thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+/// The wall clock in Unix milliseconds.
+pub fn now() -> Millis {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What crosses between the desk's thread and the committer's.
+#[derive(Default)]
+struct Progress {
+    durable: AtomicU64,
+    wake: Notify,
+}
+
+/// Starts the desk's thread and its committer.
+///
+/// # Errors
+/// If the thread cannot be started.
+pub fn start(
+    desk: Desk,
+    store: Box<dyn Store>,
+    options: CommitOptions,
+    plane: &Plane,
+    pace: Pace,
+) -> std::io::Result<RunningDesk> {
+    let (requests, inbox) = mpsc::channel(MAX_WAITING_REQUESTS);
+    let progress = Arc::new(Progress::default());
+    let committer = spawn_committer(store, options, plane.publisher(), progress.clone());
+    let health = committer.health();
+    let thread = std::thread::Builder::new()
+        .name("desk".into())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(
+                    Turn {
+                        desk,
+                        inbox,
+                        committer,
+                        progress,
+                        sealed: 0,
+                        carried: None,
+                        pace,
+                    }
+                    .run(),
+                ),
+                Err(error) => panic!("no timer for the desk's thread: {error}"),
+            }
+        })?;
+    Ok(RunningDesk {
+        requests,
+        health,
+        thread,
+    })
+}
+
+fn spawn_committer(
+    store: Box<dyn Store>,
+    options: CommitOptions,
+    mut publisher: Publisher,
+    progress: Arc<Progress>,
+) -> Committer<Releases> {
+    let idle = progress.clone();
+    let release = move |(number, releases): Releases| {
+        release_all(releases, &mut publisher);
+        progress.durable.store(number, Ordering::Release);
+        progress.wake.notify_one();
+    };
+    Committer::spawn(store, options, release, move || idle.wake.notify_one())
+}
+
+/// Runs on the committer's thread, after the batch is on disk. Responses go before broadcasts: a session that hears of a
+/// subscription must do so before it hears what came after.
+fn release_all(releases: Vec<Release>, publisher: &mut Publisher) {
+    let mut broadcast = false;
+    for release in releases {
+        match release {
+            // A session that is gone needs no answer.
+            Release::Respond(connection, response) => drop(connection.responses.send(response)),
+            Release::Broadcast(message) => {
+                broadcast = true;
+                let frame = message.as_bytes().clone();
+                if message.qos() == Qos::AtMostOnce {
+                    publisher.push(message.topic(), frame);
+                } else {
+                    publisher.push_reliable(message.topic(), frame);
+                }
+            }
+        }
+    }
+    if broadcast {
+        publisher.flush_blocking();
+    }
+}
+
+struct Turn {
+    desk: Desk,
+    inbox: mpsc::Receiver<Request>,
+    committer: Committer<Releases>,
+    progress: Arc<Progress>,
+    /// The newest batch that was sealed.
+    sealed: u64,
+    /// A sealed batch that the committer had no room for.
+    carried: Option<Sealed<Releases>>,
+    pace: Pace,
+}
+
+impl Turn {
+    async fn run(mut self) -> Result<(), StoreError> {
+        let mut requests = Vec::new();
+        let mut open = true;
+        while open && !self.failed() {
+            self.submit_if_due();
+            let full = self.desk.pending_bytes() >= self.pace.max_pending_bytes;
+            let deadline = self.deadline();
+            let progress = self.progress.clone();
+            tokio::select! {
+                taken = self.inbox.recv_many(&mut requests, self.pace.max_requests_a_turn), if !full => open = taken > 0,
+                () = progress.wake.notified() => {}
+                () = sleep_until(deadline) => {}
+            }
+            let now = now();
+            self.desk.committed(self.durable());
+            requests
+                .drain(..)
+                .for_each(|request| self.desk.handle(now, request));
+            self.desk.tick(now);
+        }
+        self.finish().await
+    }
+
+    fn durable(&self) -> u64 {
+        self.progress.durable.load(Ordering::Acquire)
+    }
+
+    fn failed(&self) -> bool {
+        matches!(self.committer.health().state(), CommitState::Failed { .. })
+    }
+
+    /// When the desk must wake without being asked.
+    fn deadline(&self) -> Option<Millis> {
+        let sealing = match self.desk.wants_sealing(now()) {
+            Sealing::At(at) => Some(at),
+            Sealing::Now | Sealing::Never => None,
+        };
+        sealing.into_iter().chain(self.desk.poll_timeout()).min()
+    }
+
+    fn submit_if_due(&mut self) {
+        let now = now();
+        let behind = self.sealed - self.durable();
+        let may_queue = u64::from(self.desk.pending_bytes() >= LARGE_BATCH_BYTES);
+        if self.carried.is_none()
+            && behind <= may_queue
+            && self.desk.wants_sealing(now) == Sealing::Now
+        {
+            self.seal(now);
+        }
+        self.submit();
+    }
+
+    fn seal(&mut self, now: Millis) {
+        let Pending {
+            number,
+            records,
+            releases,
+            ..
+        } = self.desk.seal(now);
+        self.sealed = number;
+        self.carried = Some(Sealed {
+            batch: records,
+            release: (number, releases),
+        });
+    }
+
+    /// Hands the sealed batch over; without room it stays, and the committer wakes us when there is some.
+    fn submit(&mut self) {
+        if let Some(sealed) = self.carried.take() {
+            self.carried = self.committer.try_submit(sealed).err();
+        }
+    }
+
+    /// No session is left, or the ledger has failed for good: what is pending goes to disk if it can, then the committer ends.
+    async fn finish(mut self) -> Result<(), StoreError> {
+        loop {
+            self.submit();
+            // A ledger that has failed takes nothing more; one that is stalled gets its last attempt from `close`.
+            if self.committer.health().state() != CommitState::Ok {
+                break;
+            }
+            if self.carried.is_none() {
+                if self.desk.wants_sealing(now()) == Sealing::Never {
+                    break;
+                }
+                self.seal(now());
+                continue;
+            }
+            self.progress.wake.notified().await;
+        }
+        let committer = self.committer;
+        committer.close()
+    }
+}
+
+async fn sleep_until(deadline: Option<Millis>) {
+    match deadline {
+        Some(at) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(now()))).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,350 @@
+//! Sessions begin, are resumed, taken over, and end.
+
+use std::sync::Arc;
+
+use super::batch::Release;
+use super::clients::{Client, Connected, Session, Will};
+use super::core::{Desk, Timer};
+use super::interest::Wanted;
+use super::outbox::packet_id;
+use super::port::{CloseReason, ConnectionId, Open, Publication, Response, Subscription};
+use super::records::{self, SessionRecord};
+use crate::engine::Input;
+use crate::ledger::Space;
+use crate::wire::Millis;
+use crate::wire::message::{Message, Parts};
+
+impl Desk {
+    /// CONNECT.
+    pub(super) fn open(&mut self, now: Millis, open: Open) {
+        let id = open.client_id.clone();
+        self.take_over(now, &id);
+        if open.clean_start {
+            self.publish_delayed_will(now, &id);
+            self.end_session(&id);
+        }
+        let number = self.pending.number;
+        let Some(client) = self.clients.get_or_add(&id) else {
+            tracing::warn!(client = %id, "connection refused: too many sessions and mailboxes");
+            self.pending.respond(
+                &open.connection,
+                Response::Close(CloseReason::QuotaExceeded),
+            );
+            return;
+        };
+        let session_present = client.session.is_some();
+        let session = client.session.get_or_insert_default();
+        // A session that was durable stays so until it ends, even if this connection gives it no time afterwards.
+        session.durable |= open.is_durable();
+        session.expiry = open.expiry;
+        session.offline_since = None;
+        let durable = session.durable;
+        let opened = Response::Opened {
+            session_present,
+            durable,
+            subscriptions: session.subscriptions.values().cloned().collect(),
+            unreleased: session.unreleased.iter().copied().collect(),
+        };
+        let agent = client.agent.clone();
+        // Back in time: the will is not published (MQTT-3.1.3-9).
+        client.delayed_will = None;
+        client.connected = Some(Connected {
+            connection: open.connection.clone(),
+            window: usize::from(open.window.max(1)),
+            opened_in: number,
+            will: open.will.map(|publication| Will {
+                publication,
+                delay: open.will_delay,
+                expiry: open.will_expiry,
+            }),
+            held: Vec::new(),
+        });
+        self.connections.insert(open.connection.id, id.clone());
+        self.pending.respond(&open.connection, opened);
+        if durable {
+            self.store_header(&id);
+        }
+        self.resend_releases(&id);
+        if let Some(agent) = agent {
+            self.feed(
+                now,
+                Input::Connected {
+                    agent,
+                    resumed: session_present,
+                    durable: open.expiry > 0,
+                },
+            );
+        }
+        self.resume_deliveries(now, &id);
+    }
+
+    /// PUBREL goes again for every delivery that had its PUBREC (MQTT-4.4.0-1).
+    fn resend_releases(&mut self, id: &str) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        let Some(connected) = &client.connected else {
+            return;
+        };
+        for seq in client.outbox.unreleased() {
+            let response = Response::Release {
+                seq,
+                packet_id: Some(packet_id(seq)),
+            };
+            self.pending.respond(&connected.connection, response);
+        }
+    }
+
+    /// A connection of the same client, if there is one, gives way (MQTT-3.1.4-3).
+    fn take_over(&mut self, now: Millis, id: &Arc<str>) {
+        let Some(connected) = self
+            .clients
+            .get_mut(id)
+            .and_then(|client| client.connected.take())
+        else {
+            return;
+        };
+        self.connections.remove(&connected.connection.id);
+        // It shows nothing that is not on disk, so it may go at once; whoever left already does not hear it.
+        let _ = connected
+            .connection
+            .responses
+            .send(Response::Close(CloseReason::TakenOver));
+        self.disconnected(now, id, connected, true);
+    }
+
+    /// The connection is gone, or DISCONNECT came.
+    pub(super) fn close(
+        &mut self,
+        now: Millis,
+        connection: ConnectionId,
+        publish_will: bool,
+        expiry: Option<u32>,
+    ) {
+        let Some(id) = self.connections.remove(&connection) else {
+            return;
+        };
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let Some(connected) = client.connected.take() else {
+            return;
+        };
+        if let (Some(session), Some(expiry)) = (&mut client.session, expiry) {
+            session.expiry = expiry;
+        }
+        self.disconnected(now, &id, connected, publish_will);
+        self.clients.forget_if_idle(&id);
+    }
+
+    fn disconnected(
+        &mut self,
+        now: Millis,
+        id: &Arc<str>,
+        connected: Connected,
+        publish_will: bool,
+    ) {
+        for (connection, response) in connected.held {
+            self.pending.respond(&connection, response);
+        }
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        client.outbox.rewind();
+        let agent = client.agent.clone();
+        let ended_by_wish = client
+            .session
+            .as_ref()
+            .is_some_and(|session| session.durable && session.expiry == 0);
+        let continues = client
+            .session
+            .as_ref()
+            .is_some_and(|session| session.expiry > 0);
+        if continues {
+            self.keep_session(now, id);
+        } else {
+            self.end_session(id);
+        }
+        if let Some(agent) = agent {
+            self.feed(
+                now,
+                Input::Disconnected {
+                    agent: agent.clone(),
+                },
+            );
+            if ended_by_wish {
+                self.feed(now, Input::SessionEnded { agent });
+            }
+        }
+        if publish_will && let Some(will) = connected.will {
+            self.will_falls_due(now, id, will, continues);
+        }
+    }
+
+    /// At once, or after its delay, or when the session ends, whichever is first (MQTT-3.1.2-8).
+    fn will_falls_due(&mut self, now: Millis, id: &Arc<str>, will: Will, session_continues: bool) {
+        if will.delay == 0 || !session_continues {
+            self.publish_will(now, id, &will);
+            return;
+        }
+        let at = now + u64::from(will.delay) * 1000;
+        self.timers.insert((at, Timer::Will(id.clone())));
+        if let Some(client) = self.clients.get_mut(id) {
+            client.delayed_will = Some((at, will));
+        }
+    }
+
+    /// A delay is over: of this will, or of an earlier one.
+    pub(super) fn will_timer(&mut self, now: Millis, id: &Arc<str>) {
+        let due = self
+            .clients
+            .get(id)
+            .and_then(|client| client.delayed_will.as_ref());
+        if due.is_some_and(|(at, _)| *at <= now) {
+            self.publish_delayed_will(now, id);
+        }
+    }
+
+    /// The delay is over, or the session is.
+    pub(super) fn publish_delayed_will(&mut self, now: Millis, id: &Arc<str>) {
+        let will = self
+            .clients
+            .get_mut(id)
+            .and_then(|client| client.delayed_will.take());
+        if let Some((_, will)) = will {
+            self.publish_will(now, id, &will);
+        }
+    }
+
+    fn keep_session(&mut self, now: Millis, id: &Arc<str>) {
+        let Some(session) = self
+            .clients
+            .get_mut(id)
+            .and_then(|client| client.session.as_mut())
+        else {
+            return;
+        };
+        session.offline_since = Some(now);
+        if let Some(at) = session.ends_at() {
+            self.timers.insert((at, Timer::SessionExpiry(id.clone())));
+        }
+        self.store_header(id);
+        self.note_lazy_change(now);
+    }
+
+    fn publish_will(&mut self, now: Millis, id: &Arc<str>, will: &Will) {
+        let message = &will.publication.message;
+        let expires_at = will
+            .expiry
+            .map_or(0, |seconds| now + u64::from(seconds) * 1000);
+        let publication = Publication {
+            message: Message::encode(&Parts {
+                expires_at,
+                ..message.parts()
+            }),
+            route: will.publication.route.clone(),
+        };
+        if let Err(code) = self.route(now, &publication) {
+            tracing::info!(client = %id, topic = message.topic(), code = u16::from(code), "will refused");
+        }
+    }
+
+    /// A session without a connection has lived its time.
+    pub(super) fn expire_session(&mut self, now: Millis, id: &Arc<str>) {
+        let ends_at = self
+            .clients
+            .get(id)
+            .and_then(|client| client.session.as_ref()?.ends_at());
+        // The timer of an earlier absence finds a session that was resumed since.
+        if ends_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let agent = self.clients.get(id).and_then(|client| client.agent.clone());
+        self.publish_delayed_will(now, id);
+        self.end_session(id);
+        if let Some(agent) = agent {
+            self.feed(now, Input::SessionEnded { agent });
+        }
+        self.clients.forget_if_idle(id);
+    }
+
+    /// The session goes, with its subscriptions and its queue; the mailbox stays.
+    pub(super) fn end_session(&mut self, id: &Arc<str>) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        let gone = client.outbox.end_session();
+        let Some(session) = client.session.take() else {
+            return;
+        };
+        for seq in gone {
+            self.pending
+                .records
+                .delete(Space::Outbox, records::outbox_key(id, seq));
+        }
+        for subscription in session.subscriptions.values() {
+            self.unindex(id, session.durable, subscription);
+        }
+        if session.durable {
+            self.delete_session_records(id, &session);
+        }
+    }
+
+    fn delete_session_records(&mut self, id: &str, session: &Session) {
+        let records = &mut self.pending.records;
+        records.delete(Space::Session, records::header_key(id));
+        for filter in session.subscriptions.keys() {
+            records.delete(Space::Session, records::subscription_key(id, filter));
+        }
+        for packet_id in &session.unreleased {
+            records.delete(Space::Inbound, records::inbound_key(id, *packet_id));
+        }
+    }
+
+    fn store_header(&mut self, id: &str) {
+        let Some(session) = self
+            .clients
+            .get(id)
+            .and_then(|client| client.session.as_ref())
+        else {
+            return;
+        };
+        let record = SessionRecord {
+            expiry: session.expiry,
+            offline_since: session.offline_since.unwrap_or(0),
+        };
+        self.pending
+            .records
+            .put(Space::Session, records::header_key(id), record.encode());
+    }
+
+    /// Takes a subscription out of every index.
+    pub(super) fn unindex(&mut self, id: &Arc<str>, durable: bool, subscription: &Subscription) {
+        use crate::wire::filter::Shared;
+        let filter = &subscription.filter;
+        if let Some(shared) = Shared::parse(filter) {
+            if self.shares.leave(filter, shared.filter, id) {
+                self.interest.remove(Wanted::Shared, shared.filter, filter);
+            }
+            return;
+        }
+        if durable && self.subscribers.remove(filter, id).is_some() {
+            self.interest.remove(Wanted::Durably, filter, id);
+        }
+        self.watchers.remove(filter, id);
+    }
+
+    /// Everything that waits for a client that cannot take it: held acknowledgements go out.
+    pub(super) fn release_held(&mut self, id: &str) {
+        let Some(connected) = self
+            .clients
+            .get_mut(id)
+            .and_then(|client: &mut Client| client.connected.as_mut())
+        else {
+            return;
+        };
+        for (connection, response) in std::mem::take(&mut connected.held) {
+            self.pending.release(Release::Respond(connection, response));
+        }
+    }
+}

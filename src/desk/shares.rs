@@ -1,0 +1,158 @@
+//! Shared subscriptions: groups of clients of which exactly one gets each message (MQTT 5 section 4.8.2).
+//!
+//! Groups are told apart by name and filter. Members take turns, connected ones before those that are away.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::trie::FilterTrie;
+use crate::wire::message::Qos;
+
+/// A member's side of its subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// The most that it wants.
+    pub qos: Qos,
+    /// Its MQTT 5 subscription identifier.
+    pub id: Option<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    members: BTreeMap<Arc<str>, Member>,
+    /// Who had the last message: the next one after it is next.
+    last: Option<Arc<str>>,
+}
+
+/// All groups.
+#[derive(Debug, Default)]
+pub struct Shares {
+    /// By the whole filter, `$share/{group}/{filter}`.
+    groups: BTreeMap<Arc<str>, Group>,
+    /// The whole filters by the filter inside.
+    index: FilterTrie<Arc<str>, ()>,
+}
+
+impl Shares {
+    /// Adds or changes a member; whether the group is new.
+    pub fn join(
+        &mut self,
+        whole: &Arc<str>,
+        inner: &str,
+        client: &Arc<str>,
+        member: Member,
+    ) -> bool {
+        let new = !self.groups.contains_key(whole);
+        self.groups
+            .entry(whole.clone())
+            .or_default()
+            .members
+            .insert(client.clone(), member);
+        if new {
+            self.index.insert(inner, whole.clone(), ());
+        }
+        new
+    }
+
+    /// Removes a member; whether the group is gone with it.
+    pub fn leave(&mut self, whole: &Arc<str>, inner: &str, client: &str) -> bool {
+        let Some(group) = self.groups.get_mut(whole) else {
+            return false;
+        };
+        group.members.remove(client);
+        if !group.members.is_empty() {
+            return false;
+        }
+        self.groups.remove(whole);
+        self.index.remove(inner, whole);
+        true
+    }
+
+    /// For each group that a topic concerns, the member whose turn it is. `connected` tells who can take it now.
+    pub fn pick(
+        &mut self,
+        topic: &str,
+        connected: impl Fn(&str) -> bool,
+    ) -> Vec<(Arc<str>, Member)> {
+        let mut concerned: Vec<Arc<str>> = Vec::new();
+        self.index
+            .visit(topic, &mut |whole, ()| concerned.push(whole.clone()));
+        concerned
+            .iter()
+            .filter_map(|whole| self.groups.get_mut(whole)?.take_turn(&connected))
+            .collect()
+    }
+}
+
+impl Group {
+    fn take_turn(&mut self, connected: &impl Fn(&str) -> bool) -> Option<(Arc<str>, Member)> {
+        let after_last = self.members.range::<Arc<str>, _>((
+            self.last
+                .as_ref()
+                .map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded),
+            std::ops::Bound::Unbounded,
+        ));
+        let mut turn = after_last.chain(self.members.iter());
+        let chosen = turn
+            .clone()
+            .find(|(client, _)| connected(client))
+            .or_else(|| turn.next())?;
+        let chosen = (chosen.0.clone(), *chosen.1);
+        self.last = Some(chosen.0.clone());
+        Some(chosen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMBER: Member = Member {
+        qos: Qos::AtLeastOnce,
+        id: None,
+    };
+
+    fn group_of(members: &[&str]) -> Shares {
+        let mut shares = Shares::default();
+        for member in members {
+            shares.join(&"$share/g/a/#".into(), "a/#", &(*member).into(), MEMBER);
+        }
+        shares
+    }
+
+    fn picked(shares: &mut Shares, topic: &str, connected: &[&str]) -> Vec<String> {
+        let picked = shares.pick(topic, |client| connected.contains(&client));
+        picked
+            .into_iter()
+            .map(|(client, _)| client.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn members_take_turns() {
+        let mut shares = group_of(&["x", "y", "z"]);
+        let all = ["x", "y", "z"];
+        let turns: Vec<_> = (0..4)
+            .flat_map(|_| picked(&mut shares, "a/b", &all))
+            .collect();
+        assert_eq!(turns, ["x", "y", "z", "x"]);
+        assert!(picked(&mut shares, "b", &all).is_empty());
+    }
+
+    #[test]
+    fn connected_members_come_first_and_the_away_ones_are_better_than_nobody() {
+        let mut shares = group_of(&["x", "y"]);
+        assert_eq!(picked(&mut shares, "a", &["y"]), ["y"]);
+        assert_eq!(picked(&mut shares, "a", &["y"]), ["y"]);
+        assert_eq!(picked(&mut shares, "a", &[]), ["x"]);
+    }
+
+    #[test]
+    fn groups_of_one_name_and_two_filters_are_two_groups() {
+        let mut shares = group_of(&["x"]);
+        shares.join(&"$share/g/a/b".into(), "a/b", &"w".into(), MEMBER);
+        assert_eq!(picked(&mut shares, "a/b", &["x", "w"]).len(), 2);
+        assert!(shares.leave(&"$share/g/a/b".into(), "a/b", "w"));
+        assert_eq!(picked(&mut shares, "a/b", &["x", "w"]), ["x"]);
+    }
+}

@@ -1,0 +1,281 @@
+//! SUBSCRIBE and UNSUBSCRIBE: indexes, offers, retained messages.
+
+use std::sync::Arc;
+
+use super::clients::Session;
+use super::core::{Desk, Terms};
+use super::interest::Wanted;
+use super::outbox::Kind;
+use super::port::{ConnectionId, Response, RetainHandling, Subscription};
+use super::records;
+use super::shares::Member;
+use crate::engine::Input;
+use crate::ledger::Space;
+use crate::wire::Millis;
+use crate::wire::filter::{self, Shared};
+use crate::wire::message::{Message, Qos};
+use crate::wire::reply::Code;
+use crate::wire::topic::{self, Offer};
+
+impl Desk {
+    /// SUBSCRIBE.
+    pub(super) fn subscribe(
+        &mut self,
+        now: Millis,
+        connection: ConnectionId,
+        packet_id: u16,
+        asked: Vec<Subscription>,
+    ) {
+        let Some(id) = self.client_of(connection) else {
+            return;
+        };
+        let mut results = Vec::with_capacity(asked.len());
+        let mut retained = Vec::new();
+        for (index, subscription) in asked.iter().enumerate() {
+            let result = self.add_subscription(now, &id, subscription);
+            results.push(result.map(|_| subscription.qos));
+            if let Ok(existed) = result {
+                let messages = self.retained_for(now, subscription, existed);
+                retained.extend(messages.into_iter().map(|message| (index, message)));
+            }
+        }
+        retained = self.queue_retained(now, &id, &asked, retained);
+        let response = Response::Subscribed {
+            packet_id,
+            results,
+            retained,
+            stamp: self.stamp,
+        };
+        if let Some(connected) = self
+            .clients
+            .get(&id)
+            .and_then(|client| client.connected.as_ref())
+        {
+            self.pending.respond(&connected.connection, response);
+        }
+        self.resume_deliveries(now, &id);
+    }
+
+    /// Adds or replaces one; whether it existed (MQTT-3.8.4-3).
+    fn add_subscription(
+        &mut self,
+        now: Millis,
+        id: &Arc<str>,
+        subscription: &Subscription,
+    ) -> Result<bool, Code> {
+        let limit = self.clients.limits.max_subscriptions;
+        let client = self.clients.get_mut(id).ok_or(Code::Unavailable)?;
+        let session = client.session.as_mut().ok_or(Code::Unavailable)?;
+        let old = session.subscriptions.get(&subscription.filter).cloned();
+        if old.is_none() && session.subscriptions.len() >= limit {
+            return Err(Code::TooMany);
+        }
+        let durable = session.durable;
+        self.offer(now, id, &subscription.filter)?;
+        let session = self
+            .clients
+            .get_mut(id)
+            .and_then(|client| client.session.as_mut());
+        let session = session.ok_or(Code::Unavailable)?;
+        session
+            .subscriptions
+            .insert(subscription.filter.clone(), subscription.clone());
+        if let Some(old) = &old {
+            self.unindex(id, durable, old);
+        }
+        self.index(id, durable, subscription);
+        if durable {
+            let key = records::subscription_key(id, &subscription.filter);
+            self.pending.records.put(
+                Space::Session,
+                key,
+                records::encode_subscription(subscription),
+            );
+        }
+        if old.is_none() {
+            self.count_offer(id, &subscription.filter);
+        }
+        Ok(old.is_some())
+    }
+
+    /// Puts a subscription into the indexes that it belongs to.
+    pub(super) fn index(&mut self, id: &Arc<str>, durable: bool, subscription: &Subscription) {
+        let filter = &subscription.filter;
+        if let Some(shared) = Shared::parse(filter) {
+            let member = Member {
+                qos: subscription.qos,
+                id: subscription.id,
+            };
+            if self.shares.join(filter, shared.filter, id, member) {
+                self.interest.add(Wanted::Shared, shared.filter, filter);
+            }
+            return;
+        }
+        if durable && subscription.qos > Qos::AtMostOnce {
+            let terms = Terms {
+                qos: subscription.qos,
+                no_local: subscription.no_local,
+                retain_as_published: subscription.retain_as_published,
+                id: subscription.id,
+            };
+            self.subscribers.insert(filter, id.clone(), terms);
+            self.interest.add(Wanted::Durably, filter, id);
+        }
+        if filter::has_wildcard(filter) && !topic::is_own_mail(&self.settings.root, id, filter) {
+            self.watchers.insert(filter, id.clone(), ());
+        }
+    }
+
+    /// Tells the engine what a filter offers; also when it was offered before, because after a reconnect the engine brings the
+    /// agent's assignments again.
+    fn offer(&mut self, now: Millis, id: &Arc<str>, filter: &str) -> Result<(), Code> {
+        let offer = Offer::of_filter(&self.settings.root, filter);
+        let agent = self.clients.get(id).and_then(|client| client.agent.clone());
+        match (agent, offer) {
+            (Some(agent), Some(offer)) => {
+                self.feed_with(now, Input::Offered { agent, offer }, None)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One subscription more makes this offer.
+    pub(super) fn count_offer(&mut self, id: &str, filter: &str) {
+        let session = self
+            .clients
+            .get_mut(id)
+            .and_then(|client| client.session.as_mut());
+        if let (Some(session), Some(offer)) =
+            (session, Offer::of_filter(&self.settings.root, filter))
+        {
+            *session.offers.entry(offer).or_default() += 1;
+        }
+    }
+
+    /// UNSUBSCRIBE.
+    pub(super) fn unsubscribe(
+        &mut self,
+        now: Millis,
+        connection: ConnectionId,
+        packet_id: u16,
+        filters: &[Arc<str>],
+    ) {
+        let Some(id) = self.client_of(connection) else {
+            return;
+        };
+        let existed = filters
+            .iter()
+            .map(|filter| self.remove_subscription(now, &id, filter))
+            .collect();
+        if let Some(connected) = self
+            .clients
+            .get(&id)
+            .and_then(|client| client.connected.as_ref())
+        {
+            self.pending.respond(
+                &connected.connection,
+                Response::Unsubscribed { packet_id, existed },
+            );
+        }
+    }
+
+    fn remove_subscription(&mut self, now: Millis, id: &Arc<str>, filter: &Arc<str>) -> bool {
+        let Some(client) = self.clients.get_mut(id) else {
+            return false;
+        };
+        let agent = client.agent.clone();
+        let Some(session) = client.session.as_mut() else {
+            return false;
+        };
+        let Some(old) = session.subscriptions.remove(filter) else {
+            return false;
+        };
+        let withdrawn =
+            Offer::of_filter(&self.settings.root, filter).filter(|offer| session.withdraw(offer));
+        let durable = session.durable;
+        self.unindex(id, durable, &old);
+        if durable {
+            self.pending
+                .records
+                .delete(Space::Session, records::subscription_key(id, filter));
+        }
+        if let (Some(agent), Some(offer)) = (agent, withdrawn) {
+            self.feed(now, Input::Withdrawn { agent, offer });
+        }
+        true
+    }
+
+    /// The retained messages that a new subscription asks for (MQTT 5 section 3.3.1.3); none for shared ones (MQTT-4.8.2-…).
+    fn retained_for(
+        &self,
+        now: Millis,
+        subscription: &Subscription,
+        existed: bool,
+    ) -> Vec<Message> {
+        let wanted = match subscription.retain_handling {
+            RetainHandling::Always => true,
+            RetainHandling::IfNew => !existed,
+            RetainHandling::Never => false,
+        };
+        if !wanted || Shared::parse(&subscription.filter).is_some() {
+            return Vec::new();
+        }
+        self.retained
+            .matching(&subscription.filter, now)
+            .cloned()
+            .collect()
+    }
+
+    /// Puts what a durable session wants at QoS 1 or 2 into its queue; returns the rest.
+    fn queue_retained(
+        &mut self,
+        now: Millis,
+        id: &Arc<str>,
+        asked: &[Subscription],
+        retained: Vec<(usize, Message)>,
+    ) -> Vec<(usize, Message)> {
+        let durable = self
+            .clients
+            .get(id)
+            .and_then(|client| client.session.as_ref())
+            .is_some_and(|s| s.durable);
+        if !durable {
+            return retained;
+        }
+        let mut rest = Vec::new();
+        for (index, message) in retained {
+            let qos = message.qos().min(asked[index].qos);
+            if qos == Qos::AtMostOnce {
+                rest.push((index, message));
+                continue;
+            }
+            let subscription_ids = asked[index].id.into_iter().collect();
+            self.enqueue(
+                now,
+                id,
+                Kind::Queued {
+                    qos,
+                    retain: true,
+                    subscription_ids,
+                },
+                message,
+            );
+        }
+        rest
+    }
+}
+
+impl Session {
+    /// One subscription less makes this offer; whether none is left.
+    fn withdraw(&mut self, offer: &Offer) -> bool {
+        let Some(count) = self.offers.get_mut(offer) else {
+            return false;
+        };
+        *count -= 1;
+        let last = *count == 0;
+        if last {
+            self.offers.remove(offer);
+        }
+        last
+    }
+}

@@ -1,0 +1,651 @@
+//! Scenarios of the desk: a pure state machine, a store in memory, no threads.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::core::{Desk, DeskSettings};
+use super::port::{
+    CloseReason, Connection, Delivery, Open, Publication, Request, Response, RetainHandling, Route,
+    Stage, Subscription,
+};
+use super::{ClientLimits, Interest, Release, RetainedLimits, engine_records};
+use crate::engine::{Engine, Settings};
+use crate::ledger::{MemoryStore, Space, Store};
+use crate::wire::Millis;
+use crate::wire::message::{Message, Parts, Qos};
+use crate::wire::reply::Code;
+use crate::wire::topic::{Admission, admit};
+
+fn settings() -> DeskSettings {
+    DeskSettings {
+        root: "rooms".into(),
+        clients: ClientLimits {
+            max_clients: 100,
+            max_subscriptions: 10,
+            max_mailbox_messages: 10,
+            max_mailbox_bytes: 10_000,
+            max_replies: 2,
+            max_queued_messages: 8,
+            max_queued_bytes: 10_000,
+        },
+        retained: RetainedLimits {
+            max_messages: 3,
+            max_bytes: 10_000,
+        },
+        linger_ms: 20,
+    }
+}
+
+struct World {
+    desk: Desk,
+    store: MemoryStore,
+    now: Millis,
+    connections: u64,
+    broadcasts: Vec<Message>,
+}
+
+struct Peer {
+    id: Arc<str>,
+    connection: u64,
+    responses: mpsc::UnboundedReceiver<Response>,
+    packet_id: u16,
+}
+
+impl World {
+    fn new() -> World {
+        let desk = Desk::new(
+            settings(),
+            Engine::new(Settings::default(), 1),
+            Arc::new(Interest::default()),
+        );
+        World {
+            desk,
+            store: MemoryStore::new(),
+            now: 1_000_000,
+            connections: 0,
+            broadcasts: Vec::new(),
+        }
+    }
+
+    fn handle(&mut self, request: Request) {
+        self.desk.handle(self.now, request);
+    }
+
+    /// Makes durable what is pending, and lets out what waits for it.
+    fn commit(&mut self) {
+        let pending = self.desk.seal(self.now);
+        self.store
+            .commit(&pending.records)
+            .expect("memory takes everything");
+        for release in pending.releases {
+            match release {
+                Release::Respond(connection, response) => drop(connection.responses.send(response)),
+                Release::Broadcast(message) => self.broadcasts.push(message),
+            }
+        }
+        self.desk.committed(pending.number);
+    }
+
+    /// Kill -9: only what is in the store is left.
+    fn crash(&mut self) {
+        let records = engine_records(&self.store).expect("readable");
+        let engine = Engine::recover(Settings::default(), 2, records).expect("readable");
+        self.desk = Desk::new(settings(), engine, Arc::new(Interest::default()));
+        self.desk.recover(self.now, &self.store).expect("readable");
+        self.broadcasts.clear();
+        self.commit();
+    }
+
+    fn pass(&mut self, millis: u64) {
+        self.now += millis;
+        self.desk.tick(self.now);
+        self.commit();
+    }
+
+    fn connect(&mut self, id: &str, clean_start: bool, expiry: u32) -> (Peer, bool) {
+        self.connect_with(id, clean_start, expiry, None, 0)
+    }
+
+    fn connect_with(
+        &mut self,
+        id: &str,
+        clean_start: bool,
+        expiry: u32,
+        will: Option<Publication>,
+        will_delay: u32,
+    ) -> (Peer, bool) {
+        self.connections += 1;
+        let (sender, responses) = mpsc::unbounded_channel();
+        let connection = Connection {
+            id: self.connections,
+            responses: sender,
+            backlog: Arc::default(),
+        };
+        let open = Open {
+            connection,
+            client_id: id.into(),
+            clean_start,
+            expiry,
+            window: 2,
+            will,
+            will_delay,
+            will_expiry: None,
+        };
+        self.handle(Request::Open(Box::new(open)));
+        let mut peer = Peer {
+            id: id.into(),
+            connection: self.connections,
+            responses,
+            packet_id: 0,
+        };
+        assert!(peer.next().is_none(), "nothing leaves before the commit");
+        self.commit();
+        match peer.next() {
+            Some(Response::Opened {
+                session_present, ..
+            }) => (peer, session_present),
+            other => panic!("expected Opened, got {other:?}"),
+        }
+    }
+
+    fn subscribe(&mut self, peer: &mut Peer, filter: &str, qos: Qos) -> Vec<Message> {
+        let subscription = Subscription {
+            filter: filter.into(),
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::Always,
+            id: None,
+        };
+        peer.packet_id += 1;
+        let (connection, packet_id) = (peer.connection, peer.packet_id);
+        self.handle(Request::Subscribe {
+            connection,
+            packet_id,
+            subscriptions: vec![subscription],
+        });
+        self.commit();
+        match peer.next() {
+            Some(Response::Subscribed {
+                results, retained, ..
+            }) => {
+                assert_eq!(results, [Ok(qos)]);
+                retained.into_iter().map(|(_, message)| message).collect()
+            }
+            other => panic!("expected Subscribed, got {other:?}"),
+        }
+    }
+
+    /// Publishes without committing.
+    fn publish(&mut self, peer: &mut Peer, publication: Publication) -> u16 {
+        peer.packet_id += 1;
+        let (connection, packet_id) = (peer.connection, Some(peer.packet_id));
+        self.handle(Request::Publish {
+            connection,
+            packet_id,
+            publication,
+        });
+        peer.packet_id
+    }
+
+    fn acknowledge(&mut self, peer: &Peer, seq: u64, stage: Stage) {
+        self.handle(Request::Acknowledge {
+            connection: peer.connection,
+            seq,
+            stage,
+        });
+    }
+
+    fn close(&mut self, peer: &Peer, publish_will: bool) {
+        self.handle(Request::Close {
+            connection: peer.connection,
+            publish_will,
+            expiry: None,
+        });
+        self.commit();
+    }
+
+    fn rows(&self, space: Space) -> usize {
+        let mut rows = 0;
+        self.store
+            .scan(space, &[], &mut |_, _| {
+                rows += 1;
+                ControlFlow::Continue(())
+            })
+            .expect("readable");
+        rows
+    }
+}
+
+impl Peer {
+    fn next(&mut self) -> Option<Response> {
+        self.responses.try_recv().ok()
+    }
+
+    fn deliveries(&mut self) -> Vec<Delivery> {
+        let mut found = Vec::new();
+        while let Some(response) = self.next() {
+            if let Response::Deliver(delivery) = response {
+                found.push(delivery);
+            }
+        }
+        found
+    }
+
+    fn payloads(&mut self) -> Vec<String> {
+        self.deliveries()
+            .iter()
+            .map(|d| String::from_utf8_lossy(&d.message.payload()).into_owned())
+            .collect()
+    }
+
+    fn verdict(&mut self, expected: u16) -> Option<Result<(), Code>> {
+        while let Some(response) = self.next() {
+            if let Response::Published { packet_id, verdict } = response {
+                assert_eq!(packet_id, expected);
+                return Some(verdict);
+            }
+        }
+        None
+    }
+}
+
+fn ordinary(publisher: &str, topic: &str, payload: &str, qos: Qos, retain: bool) -> Publication {
+    let parts = Parts {
+        topic,
+        publisher,
+        qos,
+        retain,
+        payload: payload.as_bytes(),
+        ..Parts::default()
+    };
+    Publication {
+        message: Message::encode(&parts),
+        route: Route::Subscribers,
+    }
+}
+
+fn to_room(publisher: &str, topic: &str, payload: &str) -> Publication {
+    let message = ordinary(publisher, topic, payload, Qos::AtLeastOnce, false).message;
+    let Admission::Desk(parsed) = admit("rooms", publisher, topic) else {
+        panic!("{topic} should be admitted")
+    };
+    let from = crate::wire::name::Agent::new(publisher).expect("an agent id");
+    let route = Route::Engine {
+        from,
+        topic: parsed,
+        correlation_id: None,
+        reply_rest: None,
+        ttl_ms: None,
+    };
+    Publication { message, route }
+}
+
+#[test]
+fn an_ack_leaves_only_after_its_commit() {
+    let mut world = World::new();
+    let (mut ann, _) = world.connect("ann", true, 0);
+    let id = world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, true));
+    assert!(ann.next().is_none());
+    world.commit();
+    assert_eq!(ann.verdict(id), Some(Ok(())));
+    assert_eq!(world.rows(Space::Retained), 1);
+}
+
+#[test]
+fn queue_of_a_durable_session_survives_a_crash_with_the_same_packet_ids() {
+    let mut world = World::new();
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    world.subscribe(&mut sub, "a/#", Qos::AtLeastOnce);
+    let (mut publisher, _) = world.connect("pub", true, 0);
+    for n in 0..4 {
+        world.publish(
+            &mut publisher,
+            ordinary("pub", "a/b", &n.to_string(), Qos::ExactlyOnce, false),
+        );
+    }
+    world.commit();
+    let before = sub.deliveries();
+    let ids: Vec<_> = before.iter().map(|d| (d.packet_id, d.dup, d.qos)).collect();
+    assert_eq!(
+        ids,
+        [
+            (Some(1), false, Qos::AtLeastOnce),
+            (Some(2), false, Qos::AtLeastOnce)
+        ]
+    );
+    world.crash();
+    let (mut sub, present) = world.connect("sub", false, u32::MAX);
+    assert!(present);
+    let again = sub.deliveries();
+    assert_eq!(
+        again.iter().map(|d| d.packet_id).collect::<Vec<_>>(),
+        [Some(1), Some(2)]
+    );
+    assert!(again.iter().all(|d| d.dup));
+    world.acknowledge(&sub, again[0].seq, Stage::Done);
+    world.acknowledge(&sub, again[1].seq, Stage::Done);
+    assert_eq!(
+        sub.payloads(),
+        ["2", "3"],
+        "what is on disk already needs no further commit"
+    );
+}
+
+#[test]
+fn qos_2_inbound_is_taken_once_across_a_crash() {
+    let mut world = World::new();
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    world.subscribe(&mut sub, "a", Qos::ExactlyOnce);
+    let (mut publisher, _) = world.connect("pub", false, u32::MAX);
+    let message = ordinary("pub", "a", "once", Qos::ExactlyOnce, false);
+    let packet_id = world.publish(&mut publisher, message.clone());
+    world.commit();
+    world.crash();
+    let (mut publisher, _) = world.connect("pub", false, u32::MAX);
+    publisher.packet_id = packet_id - 1;
+    world.publish(&mut publisher, message);
+    world.commit();
+    assert_eq!(publisher.verdict(packet_id), Some(Ok(())));
+    world.handle(Request::Release {
+        connection: publisher.connection,
+        packet_id,
+    });
+    assert!(
+        publisher.next().is_none(),
+        "PUBCOMP waits until the id is free on disk"
+    );
+    world.commit();
+    assert!(matches!(publisher.next(), Some(Response::Released { .. })));
+    assert_eq!(world.rows(Space::Inbound), 0);
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    assert_eq!(sub.payloads(), ["once"]);
+}
+
+#[test]
+fn qos_2_outbound_is_never_sent_again_after_pubrec() {
+    let mut world = World::new();
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    world.subscribe(&mut sub, "a", Qos::ExactlyOnce);
+    let (mut publisher, _) = world.connect("pub", true, 0);
+    world.publish(
+        &mut publisher,
+        ordinary("pub", "a", "x", Qos::ExactlyOnce, false),
+    );
+    world.commit();
+    let seq = sub.deliveries()[0].seq;
+    world.acknowledge(&sub, seq, Stage::Received);
+    assert!(sub.next().is_none(), "PUBREL waits until PUBREC is on disk");
+    world.commit();
+    assert!(matches!(
+        sub.next(),
+        Some(Response::Release {
+            packet_id: Some(1),
+            ..
+        })
+    ));
+    world.crash();
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    assert!(matches!(
+        sub.next(),
+        Some(Response::Release {
+            packet_id: Some(1),
+            ..
+        })
+    ));
+    assert!(sub.payloads().is_empty());
+    world.acknowledge(&sub, seq, Stage::Completed);
+    world.pass(100);
+    assert_eq!(world.rows(Space::Outbox), 0);
+}
+
+#[test]
+fn take_over_closes_the_older_connection_and_ignores_it_from_then_on() {
+    let mut world = World::new();
+    let (mut old, _) = world.connect("ann", false, u32::MAX);
+    let (mut new, present) = world.connect("ann", false, u32::MAX);
+    assert!(present);
+    assert!(matches!(
+        old.next(),
+        Some(Response::Close(CloseReason::TakenOver))
+    ));
+    world.publish(
+        &mut old,
+        ordinary("ann", "a", "late", Qos::AtLeastOnce, true),
+    );
+    world.close(&old, true);
+    assert_eq!(world.rows(Space::Retained), 0);
+    let id = world.publish(&mut new, ordinary("ann", "a", "x", Qos::AtLeastOnce, true));
+    world.commit();
+    assert_eq!(new.verdict(id), Some(Ok(())));
+}
+
+#[test]
+fn clean_start_forgets_the_session_and_keeps_the_mailbox() {
+    let mut world = World::new();
+    let (mut bob, _) = world.connect("bob", false, u32::MAX);
+    world.subscribe(&mut bob, "news", Qos::AtLeastOnce);
+    world.close(&bob, false);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    world.publish(
+        &mut ann,
+        ordinary("ann", "news", "broadcast", Qos::AtLeastOnce, false),
+    );
+    world.publish(
+        &mut ann,
+        to_room("ann", "rooms/lab/inbox/bob/ann", "for bob"),
+    );
+    world.commit();
+    let (mut bob, present) = world.connect("bob", true, 0);
+    assert!(!present);
+    assert!(
+        bob.payloads().is_empty(),
+        "a mailbox waits for a subscription"
+    );
+    world.subscribe(&mut bob, "rooms/lab/inbox/bob/+", Qos::AtLeastOnce);
+    assert_eq!(bob.payloads(), ["for bob"]);
+}
+
+#[test]
+fn inbox_of_a_clean_session_waits_for_the_ack_across_reconnects_and_crashes() {
+    let mut world = World::new();
+    let (mut ann, _) = world.connect("ann", true, 0);
+    let id = world.publish(&mut ann, to_room("ann", "rooms/lab/inbox/bob/ann", "hello"));
+    world.commit();
+    assert_eq!(ann.verdict(id), Some(Ok(())));
+    for round in 0..3 {
+        let (mut bob, _) = world.connect("bob", true, 0);
+        world.subscribe(&mut bob, "rooms/lab/inbox/bob/#", Qos::AtLeastOnce);
+        let delivery = &bob.deliveries()[0];
+        assert_eq!(delivery.message.topic(), "rooms/lab/inbox/bob/ann");
+        match round {
+            0 => world.close(&bob, true),
+            1 => world.crash(),
+            _ => world.acknowledge(&bob, delivery.seq, Stage::Done),
+        }
+    }
+    world.pass(100);
+    let (mut bob, _) = world.connect("bob", true, 0);
+    world.subscribe(&mut bob, "rooms/lab/inbox/bob/#", Qos::AtLeastOnce);
+    assert!(bob.deliveries().is_empty());
+}
+
+#[test]
+fn retained_messages_reach_later_subscribers_and_survive_a_crash() {
+    let mut world = World::new();
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for (topic, payload) in [("s/1", "one"), ("s/2", "two"), ("s/1", "three")] {
+        world.publish(
+            &mut ann,
+            ordinary("ann", topic, payload, Qos::AtLeastOnce, true),
+        );
+    }
+    world.publish(&mut ann, ordinary("ann", "s/2", "", Qos::AtLeastOnce, true));
+    world.commit();
+    assert_eq!(world.broadcasts.len(), 4);
+    world.crash();
+    let (mut bob, _) = world.connect("bob", true, 0);
+    let found = world.subscribe(&mut bob, "s/#", Qos::AtMostOnce);
+    let found: Vec<_> = found
+        .iter()
+        .map(|m| (m.topic().to_owned(), m.payload()))
+        .collect();
+    assert_eq!(found, [("s/1".to_owned(), "three".into())]);
+}
+
+#[test]
+fn full_retained_store_refuses_new_topics() {
+    let mut world = World::new();
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for n in 0..3 {
+        world.publish(
+            &mut ann,
+            ordinary("ann", &format!("s/{n}"), "x", Qos::AtLeastOnce, true),
+        );
+    }
+    world.commit();
+    while ann.next().is_some() {}
+    let id = world.publish(
+        &mut ann,
+        ordinary("ann", "s/3", "x", Qos::AtLeastOnce, true),
+    );
+    world.commit();
+    assert_eq!(ann.verdict(id), Some(Err(Code::TooMany)));
+}
+
+#[test]
+fn will_is_published_after_its_delay_unless_the_client_is_back() {
+    let will = || {
+        Some(ordinary(
+            "ann",
+            "wills/ann",
+            "gone",
+            Qos::AtLeastOnce,
+            false,
+        ))
+    };
+    let mut world = World::new();
+    let (ann, _) = world.connect_with("ann", false, u32::MAX, will(), 10);
+    world.close(&ann, true);
+    world.pass(9_000);
+    assert!(world.broadcasts.is_empty());
+    let (ann, _) = world.connect_with("ann", false, u32::MAX, will(), 10);
+    world.pass(60_000);
+    assert!(world.broadcasts.is_empty());
+    world.close(&ann, true);
+    world.pass(10_000);
+    assert_eq!(
+        world
+            .broadcasts
+            .iter()
+            .map(|m| m.topic().to_owned())
+            .collect::<Vec<_>>(),
+        ["wills/ann"]
+    );
+}
+
+#[test]
+fn session_ends_after_its_expiry_and_takes_its_records_along() {
+    let mut world = World::new();
+    let (mut sub, _) = world.connect("sub", false, 60);
+    world.subscribe(&mut sub, "a", Qos::AtLeastOnce);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, false));
+    world.commit();
+    world.close(&sub, false);
+    world.pass(59_000);
+    assert_eq!(
+        (world.rows(Space::Session), world.rows(Space::Outbox)),
+        (2, 1)
+    );
+    world.pass(1_000);
+    assert_eq!(
+        (world.rows(Space::Session), world.rows(Space::Outbox)),
+        (0, 0)
+    );
+    let (_, present) = world.connect("sub", false, 60);
+    assert!(!present);
+}
+
+#[test]
+fn slow_connected_subscriber_holds_back_its_publishers_until_it_catches_up() {
+    let mut world = World::new();
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    world.subscribe(&mut sub, "a", Qos::AtLeastOnce);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for _ in 0..4 {
+        let id = world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, false));
+        world.commit();
+        assert_eq!(ann.verdict(id), Some(Ok(())));
+    }
+    let held = world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, false));
+    world.commit();
+    assert_eq!(ann.verdict(held), None, "half of the queue is full");
+    for _ in 0..4 {
+        for delivery in sub.deliveries() {
+            world.acknowledge(&sub, delivery.seq, Stage::Done);
+        }
+        world.commit();
+    }
+    assert_eq!(ann.verdict(held), Some(Ok(())));
+}
+
+#[test]
+fn full_queue_of_an_absent_subscriber_drops_and_counts() {
+    let mut world = World::new();
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    world.subscribe(&mut sub, "a", Qos::AtLeastOnce);
+    world.close(&sub, false);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for _ in 0..10 {
+        world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, false));
+    }
+    world.commit();
+    assert_eq!(world.desk.stats().dropped_queue_full.get(), 2);
+    assert_eq!(world.rows(Space::Outbox), 8);
+}
+
+#[test]
+fn shared_group_gets_each_message_once() {
+    let mut world = World::new();
+    let (mut x, _) = world.connect("x", true, 0);
+    let (mut y, _) = world.connect("y", true, 0);
+    world.subscribe(&mut x, "$share/g/jobs/+", Qos::AtLeastOnce);
+    world.subscribe(&mut y, "$share/g/jobs/+", Qos::AtMostOnce);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for n in 0..4 {
+        world.publish(
+            &mut ann,
+            ordinary("ann", "jobs/1", &n.to_string(), Qos::AtLeastOnce, false),
+        );
+    }
+    world.commit();
+    assert_eq!(x.payloads(), ["0", "2"]);
+    assert_eq!(y.payloads(), ["1", "3"]);
+}
+
+#[test]
+fn nobody_else_hears_directed_messages_but_watchers() {
+    let mut world = World::new();
+    let (mut ann, _) = world.connect("ann", true, 0);
+    world.publish(
+        &mut ann,
+        to_room("ann", "rooms/lab/inbox/bob/ann", "secret"),
+    );
+    world.commit();
+    let heard = |world: &World| {
+        world
+            .broadcasts
+            .iter()
+            .any(|m| m.topic().contains("/inbox/"))
+    };
+    assert!(!heard(&world));
+    let (mut watcher, _) = world.connect("watcher", true, 0);
+    world.subscribe(&mut watcher, "rooms/lab/inbox/#", Qos::AtMostOnce);
+    world.publish(&mut ann, to_room("ann", "rooms/lab/inbox/bob/ann", "seen"));
+    world.commit();
+    assert!(heard(&world));
+    assert_eq!(watcher.id.as_ref(), "watcher");
+}

@@ -1,0 +1,141 @@
+//! From the configuration, in people's terms, to each part's own settings.
+
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::desk::{ClientLimits, DeskSettings, Pace, RetainedLimits};
+use crate::engine::Settings;
+use crate::live::LiveConfig;
+use crate::mqtt::MqttConfig;
+
+/// Deletions of acknowledged messages wait this long for something that must be synced anyway.
+const LINGER_MS: u64 = 20;
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// For the engine.
+pub(super) fn engine(config: &Config) -> Settings {
+    let Config {
+        rooms,
+        handoff,
+        blackboard,
+        approve,
+        commands,
+        mailbox,
+        ..
+    } = config;
+    Settings {
+        reconnect_grace_ms: millis(rooms.reconnect_grace),
+        max_rooms: rooms.max_rooms,
+        max_agents_per_room: rooms.max_agents_per_room,
+        max_metadata_bytes: rooms.max_metadata,
+        max_capabilities_per_agent: rooms.max_capabilities_per_agent,
+        max_capacity: rooms.max_capacity,
+        lease_ms: millis(handoff.lease),
+        min_lease_ms: millis(handoff.min_lease),
+        max_lease_ms: millis(handoff.max_lease),
+        max_attempts: handoff.max_attempts,
+        max_attempts_limit: handoff.max_attempts_limit,
+        backoff_initial_ms: millis(handoff.backoff_initial),
+        backoff_factor: handoff.backoff_factor,
+        backoff_max_ms: millis(handoff.backoff_max),
+        backoff_limit_ms: millis(handoff.backoff_limit),
+        max_tasks_per_room: handoff.max_tasks_per_room,
+        max_task_bytes_per_room: handoff.max_task_bytes_per_room,
+        max_ended_tasks_per_room: handoff.max_ended_tasks_per_room,
+        max_routes_per_room: handoff.max_routes_per_room,
+        max_capabilities_per_task: handoff.max_capabilities_per_task,
+        result_retention_ms: millis(handoff.result_retention),
+        max_payload_bytes: handoff.max_payload,
+        kept_payload_bytes: handoff.kept_payload,
+        max_keys_per_room: blackboard.max_keys_per_room,
+        max_key_bytes_per_room: blackboard.max_bytes_per_room,
+        max_tombstones_per_room: blackboard.max_tombstones_per_room,
+        max_value_bytes: blackboard.max_value,
+        max_snapshot_bytes: blackboard.max_snapshot,
+        approval_timeout_ms: millis(approve.timeout),
+        max_approval_timeout_ms: millis(approve.max_timeout),
+        allow_approve_on_timeout: approve.approve_on_timeout,
+        max_pending_approvals_per_room: approve.max_pending_per_room,
+        max_decided_approvals_per_room: approve.max_decided_per_room,
+        max_quorum: approve.max_quorum,
+        max_approvers: approve.max_approvers,
+        idempotency_ms: millis(commands.idempotency),
+        max_outcomes_per_room: commands.max_outcomes_per_room,
+        max_ttl_ms: millis(commands.max_ttl),
+        max_correlation_bytes: commands.max_correlation,
+        max_label_bytes: commands.max_label,
+        max_reason_bytes: commands.max_reason,
+        directed_ttl_ms: millis(mailbox.result_ttl),
+        reply_ttl_ms: millis(mailbox.reply_ttl),
+        inbox_ttl_ms: millis(mailbox.inbox_ttl),
+    }
+}
+
+/// For the desk.
+pub(super) fn desk(config: &Config) -> DeskSettings {
+    DeskSettings {
+        root: config.rooms.root.clone(),
+        clients: ClientLimits {
+            max_clients: config.session.max_sessions,
+            max_subscriptions: config.mqtt.max_subscriptions,
+            max_mailbox_messages: config.mailbox.max_messages,
+            max_mailbox_bytes: config.mailbox.max_bytes,
+            max_replies: config.mailbox.max_replies,
+            max_queued_messages: config.session.max_queued_messages,
+            max_queued_bytes: config.session.max_queued_bytes,
+        },
+        retained: RetainedLimits {
+            max_messages: config.retained.max_messages,
+            max_bytes: config.retained.max_bytes,
+        },
+        linger_ms: LINGER_MS,
+    }
+}
+
+/// For the desk's thread.
+pub(super) fn pace(config: &Config) -> Pace {
+    Pace {
+        max_pending_bytes: config.desk.max_pending,
+        max_requests_a_turn: config.desk.max_batch,
+    }
+}
+
+/// For the front door.
+pub(super) fn mqtt(config: &Config) -> MqttConfig {
+    let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+    MqttConfig {
+        root: config.rooms.root.clone(),
+        max_connections: config.mqtt.max_connections,
+        connect_timeout: config.mqtt.connect_timeout,
+        drain_timeout: config.mqtt.drain_timeout,
+        max_connect_packet_bytes: config.mqtt.max_connect_packet,
+        max_packet_bytes: config.mqtt.max_packet,
+        write_high_water_bytes: config.mqtt.write_high_water,
+        max_inflight: config.mqtt.max_inflight,
+        receive_maximum: config.mqtt.receive_maximum,
+        max_keep_alive: u16::try_from(config.mqtt.max_keep_alive.as_secs())
+            .ok()
+            .filter(|&seconds| seconds > 0),
+        max_topic_alias: config.mqtt.topic_alias_max,
+        session_expiry_max: seconds(config.mqtt.max_session_expiry),
+        max_lossy_bytes: config.mqtt.write_buffer,
+        max_pending_messages: config.mqtt.max_pending_messages,
+        max_pending_bytes: config.mqtt.max_pending_bytes,
+    }
+}
+
+/// For the live plane.
+pub(super) fn live(config: &Config) -> LiveConfig {
+    LiveConfig {
+        max_links: config.mqtt.max_connections,
+        segment_bytes: config.live.segment,
+        segments: config.live.segments,
+        patience: config.live.patience,
+        topics_per_router: config.live.topics_per_router,
+        filters_per_router: config.live.filters_per_router,
+        links_per_router: config.live.links_per_router,
+    }
+}
