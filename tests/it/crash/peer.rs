@@ -200,7 +200,7 @@ impl Peer {
                 self.hear(packet)
             }
             Err(Lost::Closed) => {
-                if self.world.lives(life) {
+                if self.world.lives(life) && !self.world.over() {
                     self.wrong("the gateway closed the connection although it lives");
                     self.world.end();
                 }
