@@ -39,8 +39,8 @@ pub struct Connected {
     pub connection: Connection,
     /// How many deliveries may be unacknowledged.
     pub window: usize,
-    /// The batch that says so: nothing is sent before its CONNACK.
-    pub opened_in: u64,
+    /// The batch of its last CONNACK or SUBACK: nothing is delivered before that.
+    pub answered_in: u64,
     /// Published if it ends badly.
     pub will: Option<Will>,
     /// Acknowledgements of publishers that wait until this client catches up.

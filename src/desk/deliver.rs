@@ -190,7 +190,7 @@ impl Desk {
             let Some(connected) = &client.connected else {
                 return;
             };
-            let (window, opened_in) = (connected.window, connected.opened_in);
+            let (window, answered_in) = (connected.window, connected.answered_in);
             let connection = connected.connection.clone();
             let numbered = client
                 .session
@@ -233,8 +233,9 @@ impl Desk {
                 message,
             };
             self.stats.deliveries.add_one();
-            // THE invariant: a delivery leaves after the record that justifies it, and after its client's CONNACK.
-            if batch.max(opened_in) <= durable {
+            // THE invariant: a delivery leaves after the record that justifies it, and after its client's CONNACK
+            // and SUBACK.
+            if batch.max(answered_in) <= durable {
                 let _ = connection.responses.send(Response::Deliver(delivery));
             } else {
                 self.pending

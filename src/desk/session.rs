@@ -51,7 +51,7 @@ impl Desk {
         client.connected = Some(Connected {
             connection: open.connection.clone(),
             window: usize::from(open.window.max(1)),
-            opened_in: number,
+            answered_in: number,
             will: open.will.map(|publication| Will {
                 publication,
                 delay: open.will_delay,
@@ -65,6 +65,8 @@ impl Desk {
             self.store_header(&id);
         }
         self.resend_releases(&id);
+        // First what waited, then what the return brings about: in the order in which it happened.
+        self.resume_deliveries(now, &id);
         if let Some(agent) = agent {
             self.feed(
                 now,
@@ -75,7 +77,6 @@ impl Desk {
                 },
             );
         }
-        self.resume_deliveries(now, &id);
     }
 
     /// PUBREL goes again for every delivery that had its PUBREC (MQTT-4.4.0-1).

@@ -48,9 +48,10 @@ impl Desk {
         };
         if let Some(connected) = self
             .clients
-            .get(&id)
-            .and_then(|client| client.connected.as_ref())
+            .get_mut(&id)
+            .and_then(|client| client.connected.as_mut())
         {
+            connected.answered_in = self.pending.number;
             self.pending.respond(&connected.connection, response);
         }
         self.resume_deliveries(now, &id);

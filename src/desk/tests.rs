@@ -608,6 +608,46 @@ fn full_queue_of_an_absent_subscriber_drops_and_counts() {
 }
 
 #[test]
+fn what_waited_comes_before_what_the_return_brings_about() {
+    let mut world = World::new();
+    let (mut watcher, _) = world.connect("watcher", false, u32::MAX);
+    world.subscribe(
+        &mut watcher,
+        "rooms/lab/observe/events/gateway/#",
+        Qos::AtLeastOnce,
+    );
+    world.subscribe(&mut watcher, "news", Qos::AtLeastOnce);
+    for delivery in watcher.deliveries() {
+        world.acknowledge(&watcher, delivery.seq, Stage::Done);
+    }
+    world.close(&watcher, true);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    world.publish(
+        &mut ann,
+        ordinary("ann", "news", "waited", Qos::AtLeastOnce, false),
+    );
+    world.commit();
+    let (mut watcher, _) = world.connect("watcher", false, u32::MAX);
+    let mut topics = Vec::new();
+    loop {
+        let deliveries = watcher.deliveries();
+        if deliveries.is_empty() {
+            break;
+        }
+        for delivery in deliveries {
+            topics.push(delivery.message.topic().to_owned());
+            world.acknowledge(&watcher, delivery.seq, Stage::Done);
+        }
+        world.commit();
+    }
+    let (news, last) = (topics.iter().position(|t| t == "news"), topics.len() - 1);
+    assert!(
+        news.is_some_and(|news| news < last),
+        "the return itself is the last event: {topics:?}"
+    );
+}
+
+#[test]
 fn shared_group_gets_each_message_once() {
     let mut world = World::new();
     let (mut x, _) = world.connect("x", true, 0);

@@ -79,6 +79,7 @@ impl Orchestrator {
         self.write_plan("review").await?;
         self.dispatch("review", 1, &json!(pages)).await?;
         if chaos {
+            self.taken("review-1").await?;
             say(format_args!(
                 "  !! the gateway is killed with -9 while the review is under way, and started again\n"
             ));
@@ -234,6 +235,16 @@ impl Orchestrator {
             let reply = self.accepted().await?;
             if reply.correlation_id.as_deref() == Some(correlation) {
                 return Ok(reply);
+            }
+        }
+    }
+
+    /// Waits until the gateway has said that it has a task.
+    async fn taken(&mut self, task: &str) -> Result<(), Failure> {
+        loop {
+            let reply = self.accepted().await?;
+            if reply.task.is_some_and(|taken| taken.as_str() == task) {
+                return Ok(());
             }
         }
     }
