@@ -13,6 +13,9 @@ use super::history::{Delivery, What};
 use super::world::{Life, World};
 use crate::harness::{Ack, Client, Connect, Lost, Packet, Properties, Publish, Version};
 
+/// A PUBCOMP's reason code (MQTT 5 section 3.7.2.1).
+const PACKET_ID_NOT_FOUND: u8 = 0x92;
+
 /// What an application is told.
 #[derive(Debug)]
 pub(super) enum Heard {
@@ -369,13 +372,15 @@ impl Peer {
             .position(|flight| flight.publish.packet_id == Some(ack.packet_id))?;
         let flight = self.flights.remove(at)?;
         // On MQTT 5 a refused command says so here, too; its reply has the words.
-        let command =
-            flight.publish.topic.starts_with("rooms/") && !flight.publish.topic.contains("/inbox/");
-        if ack.code >= 0x80 && !command {
-            self.record(&flight.subject, flight.n, What::Refused { code: ack.code });
-        } else {
-            self.record(&flight.subject, flight.n, What::Acked);
-        }
+        let topic = &flight.publish.topic;
+        let command = topic.starts_with("rooms/") && !topic.contains("/inbox/");
+        // Section 3.7.2.1: of a PUBREL that is repeated after a recovery, the gateway may know nothing any more.
+        let forgotten = flight.received && ack.code == PACKET_ID_NOT_FOUND;
+        let what = match ack.code {
+            0x80.. if !command && !forgotten => What::Refused { code: ack.code },
+            _ => What::Acked,
+        };
+        self.record(&flight.subject, flight.n, what);
         Some(Heard::Acked {
             subject: flight.subject,
             n: flight.n,

@@ -17,7 +17,7 @@ pub(crate) use agent::Agent;
 pub(crate) use client::{Client, Lost};
 pub(crate) use gateway::{Gateway, Setup, free_address};
 pub(crate) use packet::{Ack, Connect, Packet, Publish, Version};
-pub(crate) use properties::{Properties, id as property};
+pub(crate) use properties::{Properties, Value, id as property};
 
 /// How long anything may take before a test fails: far more than it ever does on a machine that is busy.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);

@@ -65,22 +65,18 @@ fn bad_json_is_refused_with_its_place() {
     let bystander = Bystander::at(&gateway);
     let mut eve = Agent::join(&gateway, "lab", "eve");
     for (payload, path, word) in [
-        (r#"{"value":"#, None, "EOF"),
-        ("not json", None, "expected"),
-        (r#"{"ifVersion": 0}"#, None, "value"),
-        (
-            r#"{"value": 1, "ifVersion": "many"}"#,
-            Some("ifVersion"),
-            "expected u64",
-        ),
-        (r#"{"value": 1} trailing"#, None, "trailing"),
-        ("", None, "EOF"),
+        (r#"{"value":"#, "value", "EOF"),
+        ("not json", "", "expected"),
+        (r#"{"ifVersion": 0}"#, "", "value"),
+        (r#"{"value": 1, "ifVersion": "many"}"#, "ifVersion", "expected u64"),
+        (r#"{"value": 1} trailing"#, "", "trailing"),
+        ("", "", "EOF"),
     ] {
         let code = eve.tell_raw("blackboard/set/eve/plan", payload);
         assert!(code >= 0x80, "{payload:?}: {code:#x}");
         let reply = eve.reply();
         assert_eq!(u16::from(reply.code), 400, "{payload:?}: {reply:?}");
-        assert_eq!(reply.path.as_deref(), path, "{payload:?}: {reply:?}");
+        assert_eq!(reply.path.unwrap_or_default(), path, "{payload:?}");
         let reason = reply.reason.expect("words");
         assert!(reason.contains(word), "{payload:?}: {reason}");
     }
@@ -195,9 +191,9 @@ fn malformed_packets_end_their_own_connection_only() {
         &[0x00, 0x00],
     ];
     for bytes in broken {
-        let mut client = Client::open(gateway.mqtt, Version::V311).expect("accepted");
+        // To a version that it does not know the gateway answers, if at all, as MQTT 5 says.
+        let mut client = Client::open(gateway.mqtt, Version::V5).expect("accepted");
         client.send_raw(bytes);
-        // A CONNACK with an error code may come first; after it nothing may.
         client.expect_closed();
     }
     for version in [Version::V311, Version::V5] {

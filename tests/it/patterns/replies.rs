@@ -3,7 +3,7 @@
 use hallward::wire::reply::{Reply, ReplyStatus};
 use serde_json::json;
 
-use crate::harness::{Agent, Gateway, Properties, Publish, property};
+use crate::harness::{Agent, Gateway, Properties, Publish, Value, property};
 
 #[test]
 fn an_accepted_command_is_answered_only_where_it_asks() {
@@ -74,20 +74,9 @@ fn correlation_data_and_response_topic_are_mirrored() {
     let message = ann.message_on("rooms/lab/reply/ann/desk/7");
     let reply: Reply = serde_json::from_slice(&message.payload).expect("a reply");
     assert_eq!(reply.correlation_id.as_deref(), Some("c-1"));
-    assert_eq!(
-        message.properties,
-        Properties(
-            message
-                .properties
-                .0
-                .iter()
-                .filter(|(id, _)| *id != property::CORRELATION_DATA)
-                .cloned()
-                .collect()
-        )
-        .binary(property::CORRELATION_DATA, b"c-1"),
-        "Correlation Data comes back"
-    );
+    let mirrored = message.properties.find(property::CORRELATION_DATA);
+    assert_eq!(mirrored, Some(&Value::Binary(b"c-1".to_vec())));
+    assert_eq!(message.properties.find(property::CONTENT_TYPE), Some(&Value::Text("application/json".to_owned())));
 }
 
 #[test]
@@ -115,5 +104,10 @@ fn parts_that_do_not_exist_yet_say_so() {
         let reply = ann.reply();
         assert_eq!(u16::from(reply.code), 501, "{topic}: {reply:?}");
         assert!(reply.reason.is_some(), "{topic}: {reply:?}");
+    }    for (field, value) in [("anyOf", json!(["x"])), ("group", json!("g")), ("dependsOn", json!(["t-1"]))] {
+        let mut task = json!({"type": "draft"});
+        task[field] = value;
+        let reply = ann.rejected(501, "handoff/dispatch/ann", task);
+        assert_eq!(reply.path.as_deref(), Some(field), "{reply:?}");
     }
 }
