@@ -16,6 +16,8 @@ pub struct Publisher {
     shared: Arc<Shared>,
     lane: usize,
     batch: VecDeque<Draft>,
+    /// The lane may still hold frames of ours: a flush was dropped while it sent them.
+    entered: bool,
 }
 
 impl Publisher {
@@ -25,6 +27,7 @@ impl Publisher {
             shared,
             lane,
             batch: VecDeque::new(),
+            entered: false,
         }
     }
 
@@ -54,7 +57,7 @@ impl Publisher {
 
     /// Whether there is nothing to flush.
     pub fn is_empty(&self) -> bool {
-        self.batch.is_empty()
+        self.batch.is_empty() && !self.entered
     }
 
     /// Sends the batch. Returns when the router has, or is about to take, all of it: this is where a publisher is
@@ -62,6 +65,11 @@ impl Publisher {
     /// subscriber, for [`LiveConfig::patience`](super::LiveConfig::patience) at most. If the future is dropped, what
     /// was not sent goes with the next flush.
     pub async fn flush(&mut self) {
+        if self.entered {
+            let mut lane = self.shared.lanes[self.lane].lock().await;
+            lane.pump(&self.shared).await;
+            self.entered = false;
+        }
         while !self.batch.is_empty() {
             self.flush_chunk().await;
         }
@@ -93,7 +101,9 @@ impl Publisher {
                 continue;
             }
             lane.enter(shared, self.batch.drain(..chunk));
+            self.entered = true;
             lane.pump(shared).await;
+            self.entered = false;
             return;
         }
     }

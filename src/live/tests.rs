@@ -90,6 +90,20 @@ async fn a_frame_reaches_every_subscriber_of_its_topic_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_of_a_flush_that_was_dropped_go_with_the_next() {
+    let plane = plane();
+    let mut subscriber = subscribed(&plane, &["a"]).await;
+    let mut publisher = plane.publisher();
+    publisher.push("a", Bytes::from_static(b"one"));
+    // A lane's first flush waits for its link.
+    assert_eq!(poll_once(publisher.flush()), None);
+    assert!(!publisher.is_empty());
+    publisher.flush().await;
+    assert!(publisher.is_empty());
+    assert_eq!(receive(&mut subscriber).await, "one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn overlapping_filters_hand_a_frame_over_once() {
     let plane = plane();
     let mut subscriber = subscribed(&plane, &["a/b", "a/+", "#", "c/#"]).await;

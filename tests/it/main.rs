@@ -1,6 +1,10 @@
 //! End-to-end tests, one binary.
 
 mod cli;
+mod crash;
+mod harness;
+mod operations;
+mod patterns;
 mod schemas;
 mod tidy;
 mod tools;
