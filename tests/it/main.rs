@@ -5,6 +5,7 @@ mod crash;
 mod harness;
 mod operations;
 mod patterns;
+mod interop;
 mod schemas;
 mod tidy;
 mod tools;
