@@ -2,120 +2,17 @@
 //!
 //! It owns the engine and whatever a real desk has on disk. A crash takes the engine and the open batch, nothing else.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-use hallward::engine::{AssignmentKey, Class, Effect, Engine, Input, Mailboxes, Verdict};
+use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Verdict};
 use hallward::wire::Millis;
 use hallward::wire::name::Agent;
-use hallward::wire::topic::{Offer, RoomTopic, Topic};
+use hallward::wire::topic::Topic;
 
 use super::agenda::{LinkId, Who};
+use super::durable::{Change, Durable, Letter, Mailbox, ROOT, letter_of};
 use super::history::{Cause, Step};
 use super::rules::Rules;
-
-/// The root that topics are written under; any will do.
-pub(super) const ROOT: &str = "rooms";
-
-/// What survives a crash.
-#[derive(Default)]
-pub(super) struct Durable {
-    /// The engine's records.
-    pub(super) ledger: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// What waits for whom.
-    pub(super) mailboxes: BTreeMap<Agent, Mailbox>,
-    /// Retained messages, by topic.
-    pub(super) retained: BTreeMap<String, Bytes>,
-    /// The subscriptions of sessions that outlive their connection.
-    pub(super) sessions: BTreeMap<Agent, BTreeSet<Offer>>,
-}
-
-/// The letters of one agent, oldest first.
-#[derive(Default)]
-pub(super) struct Mailbox {
-    letters: VecDeque<Letter>,
-    count: u64,
-}
-
-/// A directed message that waits for its ack.
-#[derive(Debug, Clone)]
-pub(super) struct Letter {
-    /// Counts the letters of the mailbox.
-    pub(super) number: u64,
-    /// What the gateway wrote; `None` for an agent's inbox message.
-    pub(super) class: Option<Class>,
-    /// Where it arrives.
-    pub(super) topic: RoomTopic,
-    /// As written.
-    pub(super) payload: Bytes,
-    /// When it may be dropped.
-    pub(super) expires_at: Option<Millis>,
-}
-
-impl Letter {
-    fn is_reply(&self) -> bool {
-        self.class == Some(Class::Reply)
-    }
-
-    /// Which assignment it is, if one.
-    pub(super) fn assignment(&self) -> Option<&AssignmentKey> {
-        match &self.class {
-            Some(Class::Assignment(key)) => Some(key),
-            _ => None,
-        }
-    }
-}
-
-impl Mailbox {
-    pub(super) fn letters(&self) -> impl Iterator<Item = &Letter> {
-        self.letters.iter()
-    }
-
-    pub(super) fn letter(&self, number: u64) -> Option<&Letter> {
-        self.letters.iter().find(|letter| letter.number == number)
-    }
-
-    fn directed(&self) -> usize {
-        self.letters().filter(|letter| !letter.is_reply()).count()
-    }
-
-    fn put(&mut self, mut letter: Letter, rules: &Rules) {
-        let waits = |key| self.letters().any(|other| other.assignment() == Some(key));
-        if letter.assignment().is_some_and(waits) {
-            return;
-        }
-        self.count += 1;
-        letter.number = self.count;
-        let is_reply = letter.is_reply();
-        self.letters.push_back(letter);
-        let replies = self.letters().filter(|letter| letter.is_reply()).count();
-        if is_reply && replies > rules.mailbox_replies {
-            let oldest = self.letters.iter().position(Letter::is_reply);
-            self.letters.remove(oldest.expect("there are too many"));
-        }
-    }
-
-    fn remove(&mut self, which: impl Fn(&Letter) -> bool) {
-        self.letters.retain(|letter| !which(letter));
-    }
-}
-
-/// What a batch changes besides the engine's records.
-#[derive(Debug)]
-enum Change {
-    Put(Agent, Letter),
-    Revoke(Agent, AssignmentKey),
-    Settle(Agent, u64),
-    Retain(String, Option<Bytes>),
-    Begin {
-        agent: Agent,
-        persistent: bool,
-        resumed: bool,
-    },
-    Offer(Agent, Offer),
-    Withdraw(Agent, Offer),
-    End(Agent),
-}
 
 /// An ack that waits for the commit.
 #[derive(Debug, Clone, Copy)]
@@ -150,6 +47,7 @@ pub(super) struct Desk {
     rules: Rules,
     engine: Option<Engine>,
     batch: Batch,
+    /// Differs for every engine of a run: it feeds the ids that are minted.
     seed: u64,
 }
 
@@ -219,12 +117,11 @@ impl Desk {
     /// Hands an input to the engine and keeps what comes of it until the commit.
     pub(super) fn handle(&mut self, now: Millis, input: Input) -> Verdict {
         let recipient_free = match &input {
-            Input::Command(command) => command
-                .topic
-                .topic
-                .inbox_to()
-                .map(|to| self.free_messages(to)),
-            _ => None,
+            Input::Command(command) => match &command.topic.topic {
+                Topic::Inbox { to, .. } => self.free_messages(to),
+                _ => self.free_messages(&command.from),
+            },
+            _ => 0,
         };
         let engine = self.engine.as_mut().expect("the gateway is up");
         let overdue = engine.poll_timeout().is_some_and(|(at, _)| at <= now);
@@ -267,7 +164,14 @@ impl Desk {
             persistent,
             resumed,
         });
-        let _ = self.handle(now, Input::Connected { agent, resumed });
+        let _ = self.handle(
+            now,
+            Input::Connected {
+                agent,
+                resumed,
+                durable: persistent,
+            },
+        );
         resumed
     }
 
@@ -329,7 +233,7 @@ impl Desk {
             cause: Cause::Sealed,
             verdict: Ok(()),
             overdue: true,
-            recipient_free: None,
+            recipient_free: 0,
             effects: Vec::new(),
         });
         let engine = self.engine.as_mut().expect("the gateway is up");
@@ -363,6 +267,7 @@ impl Desk {
 
     /// Builds an engine from the committed records.
     pub(super) fn recover(&mut self, now: Millis) {
+        self.seed = self.seed.wrapping_add(1 << 32);
         self.engine = Some(self.recovered());
         // Sessions that do not outlive their connection are not on disk: nobody's comes back.
         let _ = self.handle(now, Input::Recovered);
@@ -375,6 +280,7 @@ impl Desk {
             self.seed,
             self.durable.ledger.clone(),
         )
+        .expect("the engine reads what it wrote")
     }
 
     /// Whether an engine built from the committed records counts the same things as the one that wrote them.
@@ -399,85 +305,11 @@ impl Desk {
     }
 
     /// What the engine counts.
-    pub(super) fn stats(&self) -> hallward::engine::stats::Stats {
+    pub(super) fn stats(&self) -> hallward::engine::Stats {
         self.engine
             .as_ref()
             .expect("the gateway is up")
             .stats()
             .clone()
-    }
-}
-
-fn letter_of(directed: &hallward::engine::Directed) -> Letter {
-    Letter {
-        number: 0,
-        class: Some(directed.class.clone()),
-        topic: directed.topic.clone(),
-        payload: directed.payload.clone(),
-        expires_at: directed.expires_at,
-    }
-}
-
-impl Durable {
-    fn apply(&mut self, change: Change, rules: &Rules) {
-        match change {
-            Change::Put(to, letter) => self.mailboxes.entry(to).or_default().put(letter, rules),
-            Change::Revoke(agent, key) => {
-                if let Some(mailbox) = self.mailboxes.get_mut(&agent) {
-                    mailbox.remove(|letter| letter.assignment() == Some(&key));
-                }
-            }
-            Change::Settle(agent, number) => {
-                if let Some(mailbox) = self.mailboxes.get_mut(&agent) {
-                    mailbox.remove(|letter| letter.number == number);
-                }
-            }
-            Change::Retain(topic, Some(payload)) => {
-                self.retained.insert(topic, payload);
-            }
-            Change::Retain(topic, None) => {
-                self.retained.remove(&topic);
-            }
-            Change::Begin {
-                agent,
-                persistent,
-                resumed,
-            } => {
-                if !resumed {
-                    self.sessions.remove(&agent);
-                }
-                if persistent {
-                    self.sessions.entry(agent).or_default();
-                }
-            }
-            Change::End(agent) => {
-                self.sessions.remove(&agent);
-            }
-            Change::Offer(agent, offer) => {
-                if let Some(session) = self.sessions.get_mut(&agent) {
-                    session.insert(offer);
-                }
-            }
-            Change::Withdraw(agent, offer) => {
-                if let Some(session) = self.sessions.get_mut(&agent) {
-                    session.remove(&offer);
-                }
-            }
-        }
-    }
-}
-
-/// Reads what a topic says in the way in which the simulation asks.
-pub(super) trait TopicExt {
-    /// The recipient of an inbox message.
-    fn inbox_to(&self) -> Option<&Agent>;
-}
-
-impl TopicExt for Topic {
-    fn inbox_to(&self) -> Option<&Agent> {
-        match self {
-            Topic::Inbox { to, .. } => Some(to),
-            _ => None,
-        }
     }
 }

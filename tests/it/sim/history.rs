@@ -27,8 +27,8 @@ pub(super) struct Step {
     pub(super) verdict: Verdict,
     /// Whether the engine had asked to be woken at or before this time: what it does then need not come of the input.
     pub(super) overdue: bool,
-    /// How much room the recipient's mailbox had, for an inbox message.
-    pub(super) recipient_free: Option<usize>,
+    /// How much room the mailbox had that the command leads to: the recipient's of an inbox message, else the writer's.
+    pub(super) recipient_free: usize,
     /// What it wants done, in order.
     pub(super) effects: Vec<Effect>,
 }
@@ -53,11 +53,6 @@ impl Step {
     /// The command's refusal.
     pub(super) fn refusal(&self) -> Option<Code> {
         self.verdict.err()
-    }
-
-    /// Whether time alone drives the step: timers that are due must fire in it.
-    pub(super) fn is_tick(&self) -> bool {
-        matches!(self.input(), Some(Input::Tick))
     }
 
     /// The events, in order.

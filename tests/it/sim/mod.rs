@@ -8,6 +8,7 @@ mod agenda;
 mod agents;
 mod desk;
 mod dice;
+mod durable;
 mod history;
 mod invariants;
 mod model;

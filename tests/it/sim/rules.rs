@@ -1,6 +1,6 @@
 //! The limits and delays that both sides are told: the engine by its settings, the model by these numbers.
 
-use hallward::engine::settings::Settings;
+use hallward::engine::Settings;
 use hallward::wire::Millis;
 use hallward::wire::handoff::Backoff;
 
@@ -15,6 +15,8 @@ pub(super) struct Rules {
     pub(super) max_attempts: u32,
     /// The backoff of a task that names none.
     pub(super) backoff: Backoff,
+    /// Whether a `release` uses up an attempt and waits its backoff, as everything else that puts a task back.
+    pub(super) releases_fail: bool,
     /// How long an approval that names no time waits.
     pub(super) approval_timeout_ms: Millis,
     /// How long what has ended, and the ids of commands, are remembered.
@@ -36,9 +38,10 @@ impl Default for Rules {
                 factor: 2.0,
                 max_ms: 1_000,
             },
+            releases_fail: false,
             approval_timeout_ms: 4_000,
             retention_ms: 3_600_000,
-            mailbox_letters: 24,
+            mailbox_letters: 40,
             mailbox_replies: 64,
         }
     }

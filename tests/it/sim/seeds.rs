@@ -1,6 +1,8 @@
 //! The tests: many seeds, the seeds that once found something, and that a seed is a run.
 
+use std::fmt::Display;
 use std::ops::Range;
+use std::str::FromStr;
 
 use super::model::Tally;
 use super::world::{Report, run};
@@ -8,7 +10,8 @@ use super::world::{Report, run};
 /// Seeds of an ordinary test run; `HALLWARD_SIM_SEEDS` asks for more.
 const SEEDS: u64 = 24;
 
-fn number(name: &str) -> Option<u64> {
+/// A number from the environment.
+pub(super) fn number<N: FromStr<Err: Display>>(name: &str) -> Option<N> {
     let text = std::env::var(name).ok()?;
     Some(
         text.parse()
@@ -59,7 +62,7 @@ fn agents_and_crashes_break_no_invariant() {
     for seed in seeds() {
         total.add(&run_or_panic(seed).tally);
     }
-    if number("HALLWARD_SIM_SEED").is_none() {
+    if number::<u64>("HALLWARD_SIM_SEED").is_none() {
         total.has_everything();
     }
 }

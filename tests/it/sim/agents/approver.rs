@@ -6,7 +6,7 @@ use hallward::wire::name::{ApprovalId, CommandId, Room};
 use hallward::wire::presence::Announcement;
 use hallward::wire::topic::{RoomTopic, Topic};
 
-use super::super::desk::ROOT;
+use super::super::durable::ROOT;
 use super::super::history::read;
 use super::Ctx;
 

@@ -50,7 +50,7 @@ impl Dispatcher {
             2 => vec![skill_at(skill)],
             _ => Vec::new(),
         };
-        let any_of = if capabilities.is_empty() || ctx.dice.percent(60) {
+        let any_of = if capabilities.is_empty() || ctx.dice.percent(90) {
             Vec::new()
         } else {
             vec![skill_at(0), skill_at(2)]

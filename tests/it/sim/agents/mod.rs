@@ -19,8 +19,8 @@ use hallward::wire::name::{Agent, Key, Room};
 use hallward::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::agenda::LinkId;
-use super::desk::{Durable, Letter};
 use super::dice::Dice;
+use super::durable::{Durable, Letter};
 
 pub(super) use approver::Approver;
 pub(super) use dispatcher::Dispatcher;
@@ -317,8 +317,14 @@ fn chat(ctx: &mut Ctx<'_>) {
     let room = ctx.room();
     let to = ctx.dice.pick(ctx.others).clone();
     let me = ctx.me.clone();
-    let words = format!("hello {to} {}", ctx.dice.below(1000));
-    let _ = ctx.publish_bytes(&room, Topic::Inbox { to, me }, words.into(), false);
+    let words = ctx.dice.weighted(&[(15, 1), (1, 50)]);
+    for word in 0..words {
+        let topic = Topic::Inbox {
+            to: to.clone(),
+            me: me.clone(),
+        };
+        let _ = ctx.publish_bytes(&room, topic, format!("word {word}").into(), false);
+    }
 }
 
 /// Something that no gateway understands.

@@ -8,7 +8,7 @@ use hallward::wire::name::{Capability, CommandId, Room, TaskId};
 use hallward::wire::presence::{Announcement, Status};
 use hallward::wire::topic::{Offer, Topic};
 
-use super::super::desk::Letter;
+use super::super::durable::Letter;
 use super::super::history::read;
 use super::{Ctx, Doing, Intent};
 

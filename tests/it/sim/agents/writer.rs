@@ -6,7 +6,7 @@ use hallward::wire::json::Json;
 use hallward::wire::name::{CommandId, Key, Room};
 use hallward::wire::topic::{RoomTopic, Topic};
 
-use super::super::desk::ROOT;
+use super::super::durable::ROOT;
 use super::super::history::read;
 use super::Ctx;
 
@@ -34,7 +34,7 @@ impl Writer {
         let set = Set {
             value: Json::parse(value(ctx)).expect("JSON"),
             if_version: self.condition(room, &key, ctx),
-            merge: ctx.dice.percent(25),
+            merge: ctx.dice.percent(4),
             ttl_ms: ctx.dice.maybe(15, |dice| dice.between(50, 3_000)),
             correlation_id: ctx
                 .dice

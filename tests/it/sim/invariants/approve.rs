@@ -11,14 +11,15 @@ use hallward::wire::reply::Code;
 use hallward::wire::topic::{RoomTopic, Topic};
 
 use super::super::agents::Participant;
-use super::super::desk::{Durable, ROOT};
+use super::super::durable::{Durable, ROOT};
 use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::super::model::approvals::Approval;
+use super::replies::only_a_full_mailbox_is_full;
 use super::{Check, ensure};
 
 /// Approve: a well-formed request becomes pending; approval by time-out is refused where the room does not allow it.
-pub(super) fn requests(step: &Step) -> Check {
+pub(super) fn requests(model: &Model, step: &Step) -> Check {
     let command = step.command().expect("a request");
     let Ok(request) = json::decode::<ApprovalRequest>(&command.payload) else {
         ensure!(
@@ -32,6 +33,7 @@ pub(super) fn requests(step: &Step) -> Check {
     match step.refusal() {
         None => Ok(()),
         Some(Code::Forbidden | Code::Invalid) if dares => Ok(()),
+        Some(Code::TooMany) => only_a_full_mailbox_is_full(model, step, &command.from),
         Some(code) => {
             // More approvals than approvers can never come together: refusing that is sound.
             let hopeless = !request.approvers.is_empty()
@@ -123,7 +125,7 @@ pub(super) fn pending(
         pending.id == *id
             && pending.requester == approval.requester
             && pending.action == approval.request.action
-            && pending.content == approval.request.content
+            && pending.content == approval.content
             && pending.approvers == approval.request.approvers
             && pending.quorum == approval.quorum
             && pending.expires_at == approval.expires_at
@@ -167,7 +169,8 @@ pub(super) fn decisions(model: &Model, step: &Step, directed: &Directed, id: &Ap
     ensure!(
         decision.approved == (decision.decision == Verdict::Approve)
             && decision.decided_at == step.now
-            && decision.correlation_id.as_ref().is_none_or(|_| true),
+            && (approval.request.correlation_id.is_none()
+                || decision.correlation_id == approval.request.correlation_id),
         "a decision that contradicts itself: {decision:?}"
     );
     if decision.approved {
@@ -181,16 +184,10 @@ pub(super) fn decisions(model: &Model, step: &Step, directed: &Directed, id: &Ap
 }
 
 fn content_is_what_was_approved(approval: &Approval, decision: &Decision) -> Check {
-    let edited = decision
-        .content
-        .as_ref()
-        .is_some_and(|content| approval.edits.contains(content));
-    let right = if decision.edited {
-        edited
-    } else {
-        approval.edits.is_empty() && decision.content == approval.request.content
-    };
-    ensure!(right, "{approval:?} was approved as {decision:?}");
+    ensure!(
+        decision.content == approval.content && decision.edited == approval.edited,
+        "{approval:?} was approved as {decision:?}"
+    );
     Ok(())
 }
 
@@ -263,7 +260,7 @@ pub(super) fn every_approval_was_decided(model: &Model) -> Check {
 
 /// Approve: the requester has read one decision of each of its requests.
 pub(super) fn decisions_were_read_once(model: &Model, one: &Participant) -> Check {
-    let decided = |letter: &super::super::desk::Letter| match &letter.class {
+    let decided = |letter: &super::super::durable::Letter| match &letter.class {
         Some(Class::Decision(id)) => Some((letter.topic.room.clone(), id.clone())),
         _ => None,
     };

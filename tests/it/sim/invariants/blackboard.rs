@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use hallward::engine::Effect;
-use hallward::wire::blackboard::{Delete, Entry, Get, Set};
+use hallward::wire::blackboard::{Delete, Entry, Get, Set, Snapshot};
 use hallward::wire::json;
 use hallward::wire::name::{Key, Room};
 use hallward::wire::reply::{Code, Reply};
 use hallward::wire::topic::{RoomTopic, Topic};
 use serde_json::Value;
 
-use super::super::desk::{Durable, ROOT};
+use super::super::durable::{Durable, ROOT};
 use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::super::model::board::Board;
@@ -24,6 +24,9 @@ pub(super) fn sets(model: &Model, step: &Step, room: &Room, key: &Key) -> Check 
     let Ok(set) = json::decode::<Set>(&command.payload) else {
         return malformed(step);
     };
+    if set.merge && step.refusal() == Some(Code::NotImplemented) {
+        return Ok(());
+    }
     let board = model.board(room);
     conditional(&board, step, key, set.if_version, true)?;
     if step.verdict.is_ok()
@@ -250,7 +253,12 @@ pub(super) fn snapshots(model: &Model, step: &Step, room: &Room) -> Check {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         }
     };
-    let mut shown = entries_of(&reply)?;
+    let (revision, mut shown) = entries_of(&reply)?;
+    ensure!(
+        revision >= board.revision,
+        "a snapshot of revision {revision} after {}",
+        board.revision
+    );
     let mut expected: BTreeMap<Key, Entry> = board.entries.clone();
     expected.retain(|key, _| under(key));
     let lapsed = |key: &Key| board.is_lapsed(key, step.now);
@@ -263,14 +271,13 @@ pub(super) fn snapshots(model: &Model, step: &Step, room: &Room) -> Check {
     Ok(())
 }
 
-fn entries_of(reply: &Reply) -> Result<BTreeMap<Key, Entry>, String> {
+fn entries_of(reply: &Reply) -> Result<(u64, BTreeMap<Key, Entry>), String> {
     let data = reply.data.as_ref().ok_or("a get's reply has no data")?;
-    let entries: Vec<Entry> =
+    let snapshot: Snapshot =
         serde_json::from_str(data.text()).map_err(|error| format!("{data:?}: {error}"))?;
-    Ok(entries
-        .into_iter()
-        .map(|entry| (entry.key.clone(), entry))
-        .collect())
+    let entries = snapshot.entries.into_iter();
+    let entries = entries.map(|entry| (entry.key.clone(), entry)).collect();
+    Ok((snapshot.revision, entries))
 }
 
 /// Blackboard: who subscribes late has it all: the retained entries are the board, to the byte.

@@ -4,11 +4,13 @@
 //! before it, and then becomes part of the model.
 
 mod approve;
+mod attempts;
 mod blackboard;
 mod handoff;
 mod observe;
 mod presence;
 mod replies;
+mod results;
 mod work;
 
 use hallward::engine::{Class, Effect};
@@ -48,34 +50,41 @@ impl Checker {
 
     /// A step was committed.
     pub(super) fn step(&mut self, step: &Step) -> Check {
-        let queue = work::Queue::before(&self.model);
+        let queue = work::Queue::before(&self.model, step);
         self.model.begin(step);
         let repeat = replies::first_outcome(&self.model, step);
         replies::verdict_and_reply_agree(step)?;
         replies::repeats_return_the_first_outcome(step, repeat.as_ref())?;
-        if repeat.is_some() {
+        let is_no_op = repeat.is_some() || handoff::is_an_echo(&self.model, step);
+        if is_no_op {
             self.model.tally.repeats += 1;
         } else {
             self.judge_command(step)?;
-            replies::remember(&mut self.model, step);
         }
-        replies::rejected_commands_change_nothing(&self.model, step, repeat.is_some())?;
+        replies::remember(&mut self.model, step);
+        replies::rejected_commands_change_nothing(&self.model, step, is_no_op)?;
         for effect in &step.effects {
             self.judge_effect(step, effect)?;
             self.model.apply(effect);
         }
-        handoff::final_states_have_their_result(&self.model, step)?;
-        handoff::what_was_given_back_is_held_no_more(&self.model, step)?;
+        results::final_states_have_their_result(&self.model, step)?;
+        attempts::revocations_are_of_what_is_over(&self.model, step)?;
+        results::what_was_given_back_is_held_no_more(&self.model, step)?;
         approve::decisions_clear_what_was_pending(&self.model, step)?;
-        if repeat.is_none() {
+        if !is_no_op {
             blackboard::accepted_writes_are_seen(&self.model, step)?;
             approve::votes_that_suffice_decide(&self.model, step)?;
             handoff::cancelled_tasks_are_over(&self.model, step)?;
-            handoff::what_a_worker_returns_reaches_the_dispatcher(step)?;
+            results::what_a_worker_returns_reaches_the_dispatcher(step)?;
         }
         presence::workers_that_return_get_their_tasks_again(&self.model, step)?;
-        work::priority_is_respected(&self.model, step, &queue)?;
-        work::load_is_shared(&self.model, step, &queue)
+        match queue {
+            Some(queue) => {
+                work::priority_is_respected(&self.model, step, &queue)?;
+                work::load_is_shared(&self.model, step, &queue)
+            }
+            None => Ok(()),
+        }
     }
 
     /// A command that is no repeat: is the verdict right, and what does it make true?
@@ -94,11 +103,11 @@ impl Checker {
                 blackboard::deletes(&self.model, step, room, key)?;
             }
             Topic::BlackboardGet { .. } => blackboard::snapshots(&self.model, step, room)?,
-            Topic::ApproveRequest { .. } => approve::requests(step)?,
+            Topic::ApproveRequest { .. } => approve::requests(&self.model, step)?,
             Topic::ApproveDecide { me, id } => {
                 approve::votes(&self.model, step, room, me, id)?;
             }
-            Topic::Inbox { to, .. } => replies::inbox_messages_wait(step, to)?,
+            Topic::Inbox { to, .. } => replies::inbox_messages_wait(&self.model, step, to)?,
             _ => {}
         }
         self.model.take_command(step);
@@ -110,11 +119,11 @@ impl Checker {
         match effect {
             Effect::Event(event) => {
                 observe::events_have_no_gap(model, step, event)?;
-                handoff::transitions_are_legal(model, step, event)
+                attempts::transitions_are_legal(model, step, event)
             }
             Effect::Deliver(directed) => match &directed.class {
-                Class::Assignment(key) => handoff::assignments(model, step, directed, key),
-                Class::Result => handoff::results(model, step, directed),
+                Class::Assignment(key) => attempts::assignments(model, step, directed, key),
+                Class::Result => results::results(model, step, directed),
                 Class::Decision(id) => approve::decisions(model, step, directed, id),
                 Class::Reply => replies::replies_answer_their_command(step, directed),
             },
@@ -129,29 +138,31 @@ impl Checker {
                 other => Err(format!("nothing is retained on {other:?}")),
             },
             Effect::Relay { to, expires_at } => replies::relays(step, to, *expires_at),
-            Effect::Revoke { agent, assignment } => handoff::revocations(model, agent, assignment),
+            // Judged when the step is over.
+            Effect::Revoke { .. } => Ok(()),
         }
     }
 
     /// A batch was committed: what waits in the stores is what the model says.
     pub(super) fn committed(&mut self, desk: &Desk) -> Check {
         let model = &self.model;
-        handoff::one_holder_and_no_overload(model)?;
-        handoff::timers_have_fired(model)?;
-        handoff::no_stale_assignment_waits(model, &desk.durable)?;
+        attempts::one_holder_and_no_overload(model)?;
+        attempts::timers_have_fired(model)?;
+        attempts::no_stale_assignment_waits(model, &desk.durable)?;
         blackboard::retained_entries_are_the_board(model, &desk.durable)?;
         blackboard::lapsed_keys_are_gone(model)?;
         approve::retained_pending_is_what_is_open(model, &desk.durable)?;
         approve::silence_has_ended(model)?;
         presence::retained_presence_is_the_truth(model, &desk.durable)?;
+        replies::mailboxes_keep_their_bounds(model, &desk.durable)?;
         work::nobody_idles_while_work_waits(model, desk)
     }
 
     /// Calm has had its time: everything has ended and everybody knows.
     pub(super) fn finished(&self, everybody: &[Participant]) -> Check {
-        handoff::every_task_has_ended(&self.model)?;
+        results::every_task_has_ended(&self.model)?;
         for one in everybody {
-            handoff::results_were_read_once(&self.model, one)?;
+            results::results_were_read_once(&self.model, one)?;
             approve::decisions_were_read_once(&self.model, one)?;
         }
         approve::every_approval_was_decided(&self.model)
@@ -159,7 +170,7 @@ impl Checker {
 
     /// The tasks that wait because nobody can do them, with room and dispatcher; that anything else waits is an error.
     pub(super) fn waiting_for_nobody(&self) -> Result<Vec<(Room, TaskId, Agent)>, String> {
-        handoff::waiting_for_nobody(&self.model)
+        results::waiting_for_nobody(&self.model)
     }
 
     /// Longer than anything is remembered has passed and everybody has left.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use hallward::engine::stats::TaskCounts;
+use hallward::engine::TaskCounts;
 use hallward::wire::observe::Event;
 use hallward::wire::topic::{RoomTopic, Topic};
 
-use super::super::desk::{Desk, ROOT};
+use super::super::desk::Desk;
+use super::super::durable::ROOT;
 use super::super::history::Step;
 use super::super::model::Model;
 use super::{Check, ensure};

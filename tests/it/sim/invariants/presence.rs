@@ -7,7 +7,7 @@ use hallward::wire::name::{Agent, Room};
 use hallward::wire::presence::{ConnectionState, Presence, Status};
 use hallward::wire::topic::{RoomTopic, Topic};
 
-use super::super::desk::{Durable, ROOT};
+use super::super::durable::{Durable, ROOT};
 use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::super::model::people::{Link, Member};
@@ -49,7 +49,8 @@ fn one_record(
 ) -> Check {
     let grace = model.rules.grace_ms;
     let Some(shown) = shown else {
-        let gone = model.people.perhaps_past(agent, grace, model.now);
+        let gone = model.people.perhaps_past(agent, grace, model.now)
+            && !model.people.outlives_its_connection(agent);
         ensure!(
             gone || member.unsure || !member.is_in(),
             "in the room and not shown"
@@ -59,6 +60,10 @@ fn one_record(
     let connection = match model.people.link(agent) {
         Link::Online => ConnectionState::Online,
         Link::Away { .. } if model.people.surely_past(agent, grace, model.ticked_at) => {
+            ensure!(
+                model.people.outlives_its_connection(agent),
+                "its session ended with its connection and the grace is over"
+            );
             ConnectionState::Offline
         }
         Link::Away { .. } if model.people.perhaps_past(agent, grace, model.now) => shown.connection,
@@ -92,6 +97,7 @@ pub(super) fn workers_that_return_get_their_tasks_again(model: &Model, step: &St
     let Some(Input::Connected {
         agent,
         resumed: true,
+        ..
     }) = step.input()
     else {
         return Ok(());
@@ -103,7 +109,7 @@ pub(super) fn workers_that_return_get_their_tasks_again(model: &Model, step: &St
             _ => None,
         })
         .collect();
-    for ((room, id), task) in &model.tasks.all {
+    for ((room, id), task) in model.tasks.live() {
         let held = task.hold.as_ref().is_some_and(|hold| hold.worker == *agent);
         ensure!(
             !held || told.contains(&(id, task.attempt)),

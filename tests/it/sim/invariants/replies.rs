@@ -6,6 +6,7 @@ use hallward::wire::name::Agent;
 use hallward::wire::reply::{Code, Reply, ReplyStatus};
 use hallward::wire::topic::{Topic, command_name};
 
+use super::super::durable::Durable;
 use super::super::history::{Step, read};
 use super::super::model::{Identity, Model};
 use super::{Check, ensure};
@@ -48,7 +49,7 @@ pub(super) fn remember(model: &mut Model, step: &Step) {
         && let Some(identity) = identity(step)
         && let Some((_, reply)) = step.replies_to(&identity.0).pop()
     {
-        model.outcomes.insert(identity, reply);
+        model.outcomes.entry(identity).or_insert(reply);
     }
 }
 
@@ -161,13 +162,13 @@ pub(super) fn repeats_return_the_first_outcome(step: &Step, first: Option<&Reply
 pub(super) fn rejected_commands_change_nothing(
     model: &Model,
     step: &Step,
-    is_repeat: bool,
+    is_no_op: bool,
 ) -> Check {
     let Some(command) = step.command() else {
         return Ok(());
     };
     // Timers that are due fire at any input; what they do is judged on its own.
-    if step.overdue || !(is_repeat || step.verdict.is_err()) {
+    if step.overdue || !(is_no_op || step.verdict.is_err()) {
         return Ok(());
     }
     for effect in &step.effects {
@@ -182,7 +183,7 @@ pub(super) fn rejected_commands_change_nothing(
             harmless,
             "at {} a {} of {} did this: {effect:?}",
             model.now,
-            if is_repeat {
+            if is_no_op {
                 "repeat"
             } else {
                 "refused command"
@@ -194,8 +195,7 @@ pub(super) fn rejected_commands_change_nothing(
 }
 
 /// Inbox: a message waits for its recipient, connected or not; only a full mailbox rejects the sender, with 429.
-pub(super) fn inbox_messages_wait(step: &Step, to: &Agent) -> Check {
-    let free = step.recipient_free.unwrap_or(0);
+pub(super) fn inbox_messages_wait(model: &Model, step: &Step, to: &Agent) -> Check {
     match step.refusal() {
         None => {
             let relayed = step
@@ -208,15 +208,29 @@ pub(super) fn inbox_messages_wait(step: &Step, to: &Agent) -> Check {
                 "an accepted inbox message went out {relayed} times"
             );
             ensure!(
-                free > 0,
+                step.recipient_free > 0,
                 "the mailbox of {to} was full and took another message"
             );
+            Ok(())
         }
-        Some(code) => ensure!(
-            code == Code::TooMany && free == 0,
-            "an inbox message for {to}, whose mailbox has room for {free}, was refused with {code:?}"
-        ),
+        Some(code) => {
+            ensure!(
+                code == Code::TooMany,
+                "an inbox message was refused with {code:?}"
+            );
+            only_a_full_mailbox_is_full(model, step, to)
+        }
     }
+}
+
+/// Section 3: a full mailbox rejects the sender; full is one that has no room beyond what it will get for certain.
+pub(super) fn only_a_full_mailbox_is_full(model: &Model, step: &Step, whose: &Agent) -> Check {
+    let promised = model.promised(whose);
+    ensure!(
+        step.recipient_free <= promised,
+        "the mailbox of {whose} has room for {}, {promised} are promised: no 429",
+        step.recipient_free
+    );
     Ok(())
 }
 
@@ -230,5 +244,18 @@ pub(super) fn relays(step: &Step, to: &Agent, expires_at: Millis) -> Check {
         "relayed at {} to expire at {expires_at}",
         step.now
     );
+    Ok(())
+}
+
+/// Ground rule 6: a mailbox holds no more than its limit, a worker's assignments aside, which its capacity bounds.
+pub(super) fn mailboxes_keep_their_bounds(model: &Model, durable: &Durable) -> Check {
+    for (agent, mailbox) in &durable.mailboxes {
+        let assignments = mailbox.letters().filter(|one| one.assignment().is_some());
+        let letters = mailbox.directed() - assignments.count();
+        ensure!(
+            letters <= model.rules.mailbox_letters,
+            "{letters} letters wait for {agent}"
+        );
+    }
     Ok(())
 }

@@ -15,6 +15,7 @@ use super::{Check, ensure};
 /// How things stood before a step.
 pub(super) struct Queue {
     queued: BTreeSet<TaskName>,
+    attempts: BTreeMap<TaskName, u32>,
     /// What each member of each room held, and whether it could take more.
     loads: BTreeMap<(hallward::wire::name::Room, Agent), Load>,
 }
@@ -27,12 +28,16 @@ struct Load {
 }
 
 impl Queue {
-    pub(super) fn before(model: &Model) -> Queue {
-        let queued = model
-            .tasks
-            .all
-            .iter()
-            .filter(|(_, task)| task.state == "queued");
+    /// Nothing to compare where a step assigns nothing.
+    pub(super) fn before(model: &Model, step: &Step) -> Option<Queue> {
+        step.directed()
+            .any(|directed| matches!(directed.class, Class::Assignment(_)))
+            .then(|| Queue::of(model))
+    }
+
+    fn of(model: &Model) -> Queue {
+        let live = || model.tasks.live();
+        let queued = live().filter(|(_, task)| task.state == "queued");
         let loads = model.people.members.iter().map(|((room, agent), member)| {
             let in_flight = model.tasks.in_flight(room, agent);
             let load = Load {
@@ -44,6 +49,9 @@ impl Queue {
         });
         Queue {
             queued: queued.map(|(name, _)| name.clone()).collect(),
+            attempts: live()
+                .map(|(name, task)| (name.clone(), task.attempt))
+                .collect(),
             loads: loads.collect(),
         }
     }
@@ -53,10 +61,11 @@ fn takes_work(model: &Model, agent: &Agent, member: &Member) -> bool {
     model.people.is_online(agent) && !member.is_draining() && !member.unsure
 }
 
-/// The new assignments of a step, with their workers.
+/// The new assignments of a step, with their workers; not those that a worker is told of again.
 fn assigned<'a>(
     model: &'a Model,
     step: &'a Step,
+    before: &'a Queue,
 ) -> impl Iterator<Item = (TaskName, &'a TaskModel, &'a Agent)> {
     step.directed().filter_map(|directed| {
         let Class::Assignment(key) = &directed.class else {
@@ -64,16 +73,14 @@ fn assigned<'a>(
         };
         let name = (key.room.clone(), key.task.clone());
         let task = model.tasks.find(&key.room, &key.task)?;
-        Some((name, task, &directed.to))
+        let is_new = before.attempts.get(&name).copied().unwrap_or(0) < key.attempt;
+        is_new.then_some((name, task, &directed.to))
     })
 }
 
 /// Handoff: highest priority first, oldest first within a priority: who got a task could not have had a better one.
 pub(super) fn priority_is_respected(model: &Model, step: &Step, before: &Queue) -> Check {
-    for (name, task, worker) in assigned(model, step) {
-        if before.loads.is_empty() || task.hold.is_none() {
-            continue;
-        }
+    for (name, task, worker) in assigned(model, step, before) {
         let Some(member) = model.people.member_of(&name.0, worker) else {
             continue;
         };
@@ -86,10 +93,8 @@ pub(super) fn priority_is_respected(model: &Model, step: &Step, before: &Queue) 
                 && waiting.suits(member)
                 && waiting.spec.affinity.is_none()
                 && waiting.goes_before(task);
-            // Who is given its task again after a reconnect is passed nothing over.
-            let anew = !before_held(before, model, &name, worker, step);
             ensure!(
-                !(passed_over && anew),
+                !passed_over,
                 "{worker} got {} ({:?} of {}) while {} ({:?} of {}) waits",
                 name.1,
                 task.priority(),
@@ -103,30 +108,15 @@ pub(super) fn priority_is_respected(model: &Model, step: &Step, before: &Queue) 
     Ok(())
 }
 
-fn before_held(
-    before: &Queue,
-    model: &Model,
-    name: &TaskName,
-    worker: &Agent,
-    step: &Step,
-) -> bool {
-    // A task that was neither queued before nor became so in this step was the worker's already.
-    let _ = (model, worker);
-    !before.queued.contains(name)
-        && !step
-            .events()
-            .any(|event| event.subject == name.1.as_str() && event.to.as_deref() == Some("queued"))
-}
-
 /// Handoff: to the least loaded worker. A worker with more in hand than another that could have taken it, before and after
 /// the step and by any measure, was the wrong one.
 pub(super) fn load_is_shared(model: &Model, step: &Step, before: &Queue) -> Check {
-    for (name, task, worker) in assigned(model, step) {
+    for (name, task, worker) in assigned(model, step, before) {
         let key = (name.0.clone(), worker.clone());
         let Some(chosen) = before.loads.get(&key) else {
             continue;
         };
-        if task.spec.affinity.is_some() || before_held(before, model, &name, worker, step) {
+        if task.spec.affinity.is_some() {
             continue;
         }
         for (agent, member) in model.people.of_room(&name.0) {
@@ -156,7 +146,7 @@ pub(super) fn load_is_shared(model: &Model, step: &Step, before: &Queue) -> Chec
 
 /// Handoff: a queued task does not wait while somebody who can do it is online and free.
 pub(super) fn nobody_idles_while_work_waits(model: &Model, desk: &Desk) -> Check {
-    for ((room, id), task) in &model.tasks.all {
+    for ((room, id), task) in model.tasks.live() {
         if task.state != "queued" {
             continue;
         }

@@ -29,8 +29,9 @@ pub(in super::super) struct Approval {
     pub(in super::super) approvals: BTreeSet<Agent>,
     /// Whether anybody said anything else.
     pub(in super::super) objected: bool,
-    /// What an approver would have instead.
-    pub(in super::super) edits: Vec<Json>,
+    /// As asked, or as the last approver who edited it would have it.
+    pub(in super::super) content: Option<Json>,
+    pub(in super::super) edited: bool,
     pub(in super::super) decisions: Vec<Decision>,
     /// The retained message as it stands.
     pub(in super::super) pending: Option<Bytes>,
@@ -50,12 +51,13 @@ pub(super) fn requested(step: &Step, command: &Command, rules: &Rules) -> (Appro
     let timeout = request.timeout_ms.unwrap_or(rules.approval_timeout_ms);
     let approval = Approval {
         requester: command.from.clone(),
-        digests: digests(&request),
+        digests: digests(&request.action, request.content.as_ref()),
         quorum: request.quorum.unwrap_or(1),
         expires_at: step.now + timeout,
         approvals: BTreeSet::new(),
         objected: false,
-        edits: Vec::new(),
+        content: request.content.clone(),
+        edited: false,
         decisions: Vec::new(),
         pending: None,
         request,
@@ -64,18 +66,14 @@ pub(super) fn requested(step: &Step, command: &Command, rules: &Rules) -> (Appro
 }
 
 /// SHA-256 over the canonical JSON of action and content.
-fn digests(request: &ApprovalRequest) -> [String; 2] {
-    let bare = serde_json::json!({ "action": request.action });
+fn digests(action: &str, content: Option<&Json>) -> [String; 2] {
+    let bare = serde_json::json!({ "action": action });
     let mut full = bare.clone();
-    full["content"] = match &request.content {
+    full["content"] = match content {
         Some(content) => serde_json::from_str(content.text()).expect("JSON"),
         None => serde_json::Value::Null,
     };
-    let bare = if request.content.is_some() {
-        &full
-    } else {
-        &bare
-    };
+    let bare = if content.is_some() { &full } else { &bare };
     [digest(&full), digest(bare)]
 }
 
@@ -89,8 +87,18 @@ impl Approval {
     /// A vote that was accepted.
     pub(super) fn voted(&mut self, by: &Agent, vote: &Decide) {
         if vote.decision == "approve" {
+            if let Some(edit) = vote
+                .edit
+                .clone()
+                .filter(|edit| Some(edit) != self.content.as_ref())
+            {
+                // What the others approved is not what it is now.
+                self.approvals.clear();
+                self.digests = digests(&self.request.action, Some(&edit));
+                self.content = Some(edit);
+                self.edited = true;
+            }
             self.approvals.insert(by.clone());
-            self.edits.extend(vote.edit.clone());
         } else {
             self.objected = true;
         }

@@ -10,7 +10,7 @@ pub(super) mod tasks;
 
 use std::collections::BTreeMap;
 
-use hallward::engine::{Class, Effect, Input};
+use hallward::engine::{Class, Effect};
 use hallward::wire::Millis;
 use hallward::wire::name::{Agent, ApprovalId, Room, TaskId};
 use hallward::wire::reply::Reply;
@@ -104,7 +104,7 @@ pub(super) type Identity = (Agent, Room, String);
 pub(in super::super) struct Model {
     pub(super) rules: Rules,
     pub(super) now: Millis,
-    /// The latest time at which the engine was told to look at the clock: every timer up to here has fired.
+    /// The time of the latest input: timers that are due run before it, so every timer up to here has fired.
     pub(super) ticked_at: Millis,
     pub(super) people: People,
     pub(super) tasks: Tasks,
@@ -137,14 +137,14 @@ impl Model {
     pub(super) fn begin(&mut self, step: &Step) {
         self.now = step.now;
         self.tally.steps += 1;
-        if step.is_tick() || matches!(step.input(), Some(Input::Recovered)) {
+        if step.input().is_some() {
             self.ticked_at = step.now;
         }
         if let Some(code) = step.refusal() {
             *self.tally.rejected.entry(code.into()).or_default() += 1;
         }
         if let Some(input) = step.input() {
-            self.people.input(step.now, input);
+            self.people.input(step.now, input, &self.rules);
             self.tasks.input(step.now, input, &self.rules);
         }
     }
@@ -184,7 +184,7 @@ impl Model {
         match effect {
             Effect::Event(event) => {
                 self.seqs.insert(event.room.clone(), event.seq);
-                self.tasks.event(event, &mut self.tally);
+                self.tasks.event(event, &self.rules, &mut self.tally);
             }
             Effect::Deliver(directed) => match &directed.class {
                 Class::Assignment(key) => {
@@ -223,6 +223,16 @@ impl Model {
     /// The approval of a room by its id.
     pub(super) fn approval(&self, room: &Room, id: &ApprovalId) -> Option<&Approval> {
         self.approvals.get(&(room.clone(), id.clone()))
+    }
+
+    /// The letters that an agent will get for certain: a result for each of its tasks, a decision for each of its requests.
+    pub(super) fn promised(&self, agent: &Agent) -> usize {
+        let tasks = self.tasks.live();
+        let approvals = self.approvals.values();
+        tasks.filter(|(_, task)| task.dispatcher == *agent).count()
+            + approvals
+                .filter(|approval| approval.is_open() && approval.requester == *agent)
+                .count()
     }
 
     /// The board of a room, empty before the first write.

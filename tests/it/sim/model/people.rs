@@ -9,6 +9,8 @@ use hallward::wire::name::{Agent, Capability, Room};
 use hallward::wire::presence::{Announcement, Status};
 use hallward::wire::topic::Offer;
 
+use super::super::rules::Rules;
+
 /// Where an agent's connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Link {
@@ -36,6 +38,7 @@ pub(in super::super) struct Member {
 #[derive(Default)]
 pub(in super::super) struct People {
     pub(in super::super) links: BTreeMap<Agent, Link>,
+    durable: BTreeMap<Agent, bool>,
     pub(in super::super) members: BTreeMap<(Room, Agent), Member>,
 }
 
@@ -64,11 +67,21 @@ impl Member {
 }
 
 impl People {
-    pub(super) fn input(&mut self, now: Millis, input: &Input) {
+    pub(super) fn input(&mut self, now: Millis, input: &Input, rules: &Rules) {
         match input {
             Input::Recovered => self.recovered(now),
-            Input::Connected { agent, resumed } => {
+            Input::Connected {
+                agent,
+                resumed,
+                durable,
+            } => {
+                if self.surely_past(agent, rules.grace_ms, now)
+                    && !self.outlives_its_connection(agent)
+                {
+                    self.members.retain(|(_, member), _| member != agent);
+                }
                 self.links.insert(agent.clone(), Link::Online);
+                self.durable.insert(agent.clone(), *durable);
                 if !resumed {
                     self.new_session(agent);
                 }
@@ -146,6 +159,10 @@ impl People {
 
     pub(in super::super) fn is_online(&self, agent: &Agent) -> bool {
         self.link(agent) == Link::Online
+    }
+
+    pub(in super::super) fn outlives_its_connection(&self, agent: &Agent) -> bool {
+        self.durable.get(agent).copied().unwrap_or(false)
     }
 
     /// Whether the agent has been away for `grace` by now, however one counts.

@@ -1,10 +1,12 @@
 //! Tasks: where each stands, who holds it under which attempt, and until when at least and at most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hallward::engine::{AssignmentKey, Input};
 use hallward::wire::Millis;
-use hallward::wire::handoff::{Backoff, Priority, ResultStatus, Task, TaskResult, Update};
+use hallward::wire::handoff::{
+    Backoff, Priority, ResultStatus, Task, TaskResult, Update, UpdateStatus,
+};
 use hallward::wire::name::{Agent, Capability, Room, TaskId};
 use hallward::wire::observe::Event;
 
@@ -45,6 +47,12 @@ pub(in super::super) struct TaskModel {
     pub(in super::super) last_worker: Option<Agent>,
     /// No attempt begins before this.
     pub(in super::super) ready_at: Millis,
+    /// It does not wait for its next attempt longer than until here, if that is known.
+    pub(in super::super) due_by: Option<Millis>,
+    /// The word with which its worker ended the last attempt, if it did.
+    /// Attempts that count against `max_attempts`.
+    pub(in super::super) failures: u32,
+    pub(in super::super) last_word: Option<UpdateStatus>,
     /// Final results so far.
     pub(in super::super) finals: Vec<ResultStatus>,
 }
@@ -53,27 +61,35 @@ pub(in super::super) struct TaskModel {
 #[derive(Default)]
 pub(in super::super) struct Tasks {
     pub(in super::super) all: BTreeMap<TaskName, TaskModel>,
+    /// Those that have not ended.
+    live: BTreeSet<TaskName>,
     /// Where the id that the gateway mints for a nameless task becomes known: its first event.
     nameless: Option<TaskModel>,
     dispatched: u64,
 }
 
-impl TaskModel {
-    /// What a worker must be able to do, all of it.
-    pub(in super::super) fn needs(&self) -> Vec<Capability> {
-        if self.spec.capabilities.is_empty() {
-            vec![self.spec.task_type.clone().into()]
-        } else {
-            self.spec.capabilities.clone()
-        }
+/// What a worker must be able to do, all of it.
+pub(in super::super) fn needs(spec: &Task) -> Vec<Capability> {
+    if spec.capabilities.is_empty() {
+        vec![spec.task_type.clone().into()]
+    } else {
+        spec.capabilities.clone()
     }
+}
 
+/// Whether somebody with these capabilities can do such a task: it can all of it, and listens where at least one part is sent
+/// (a capability that is only announced says nothing about where assignments would be seen).
+pub(in super::super) fn suits(spec: &Task, member: &Member) -> bool {
+    let can = member.capabilities();
+    needs(spec).iter().all(|need| can.contains(need))
+        && needs(spec).iter().any(|need| member.works.contains(need))
+        && (spec.any_of.is_empty() || spec.any_of.iter().any(|one| can.contains(one)))
+}
+
+impl TaskModel {
     /// Whether somebody with these capabilities can do it.
     pub(in super::super) fn suits(&self, member: &Member) -> bool {
-        let can = member.capabilities();
-        let any_of = &self.spec.any_of;
-        self.needs().iter().all(|need| can.contains(need))
-            && (any_of.is_empty() || any_of.iter().any(|one| can.contains(one)))
+        suits(&self.spec, member)
     }
 
     pub(in super::super) fn priority(&self) -> Priority {
@@ -93,10 +109,18 @@ impl TaskModel {
             < (self.priority(), other.created_at, other.order)
     }
 
-    /// How long it waits after the attempt that has just failed.
+    /// Whether its last worker says just what ended the attempt, once more.
+    pub(in super::super) fn is_echo(&self, worker: &Agent, update: &Update) -> bool {
+        self.hold.is_none()
+            && self.attempt == update.attempt
+            && self.last_worker.as_ref() == Some(worker)
+            && self.last_word == Some(update.status)
+    }
+
+    /// How long it waits after the failure just counted.
     fn wait(&self) -> Millis {
         let mut wait = self.backoff.initial_ms as f64;
-        for _ in 1..self.attempt {
+        for _ in 1..self.failures {
             wait *= self.backoff.factor;
         }
         // Rounded down: how the engine rounds is its own business.
@@ -109,13 +133,23 @@ impl Tasks {
         self.all.get(&(room.clone(), task.clone()))
     }
 
+    /// The tasks that have not ended.
+    pub(in super::super) fn live(&self) -> impl Iterator<Item = (&TaskName, &TaskModel)> {
+        self.live.iter().map(|name| (name, &self.all[name]))
+    }
+
+    fn insert(&mut self, name: TaskName, task: TaskModel) {
+        self.live.insert(name.clone());
+        self.all.insert(name, task);
+    }
+
     /// The tasks that an agent holds in a room.
     pub(in super::super) fn held_by<'a>(
         &'a self,
         room: &'a Room,
         agent: &'a Agent,
     ) -> impl Iterator<Item = (&'a TaskName, &'a TaskModel)> {
-        self.all.iter().filter(move |((where_, _), task)| {
+        self.live().filter(move |((where_, _), task)| {
             where_ == room && task.hold.as_ref().is_some_and(|hold| hold.worker == *agent)
         })
     }
@@ -125,7 +159,10 @@ impl Tasks {
     }
 
     pub(super) fn input(&mut self, now: Millis, input: &Input, rules: &Rules) {
-        for task in self.all.values_mut() {
+        for name in &self.live {
+            let Some(task) = self.all.get_mut(name) else {
+                continue;
+            };
             let Some(hold) = &mut task.hold else {
                 continue;
             };
@@ -136,6 +173,8 @@ impl Tasks {
                     hold.lease_high = hold.lease_high.max(grace_ends).max(now + task.lease_ms);
                 }
                 Input::Connected { agent, .. } if hold.worker == *agent => {
+                    // Who is back has a whole lease; what a recovery added beyond it may go.
+                    hold.lease_low = hold.lease_low.min(now + task.lease_ms);
                     hold.lease_high = hold.lease_high.max(now + task.lease_ms);
                 }
                 _ => {}
@@ -163,11 +202,14 @@ impl Tasks {
             hold: None,
             last_worker: None,
             ready_at: step.now + spec.not_before_ms.unwrap_or(0),
+            due_by: Some(step.now + spec.not_before_ms.unwrap_or(0)),
+            failures: 0,
+            last_word: None,
             finals: Vec::new(),
             spec,
         };
         match id {
-            Some(id) => drop(self.all.insert((room, id), task)),
+            Some(id) => self.insert((room, id), task),
             None => self.nameless = Some(task),
         }
     }
@@ -187,7 +229,10 @@ impl Tasks {
                     hold.lease_low = step.now + task.lease_ms;
                     hold.lease_high = hold.lease_low;
                 }
-                Success | Error | Release => hold.given_back = true,
+                Success | Error | Release => {
+                    hold.given_back = true;
+                    task.last_word = Some(update.status);
+                }
             }
         }
     }
@@ -210,6 +255,7 @@ impl Tasks {
         tally.assigned += 1;
         task.attempt = key.attempt;
         task.last_worker = Some(worker.clone());
+        task.last_word = None;
         task.hold = Some(Hold {
             worker: worker.clone(),
             lease_low: now + task.lease_ms,
@@ -218,7 +264,7 @@ impl Tasks {
         });
     }
 
-    pub(super) fn event(&mut self, event: &Event, tally: &mut Tally) {
+    pub(super) fn event(&mut self, event: &Event, rules: &Rules, tally: &mut Tally) {
         if !event.what.starts_with("handoff.") {
             return;
         }
@@ -229,7 +275,7 @@ impl Tasks {
         if !self.all.contains_key(&name)
             && let Some(task) = self.nameless.take()
         {
-            self.all.insert(name.clone(), task);
+            self.insert(name.clone(), task);
         }
         let (Some(task), Some(to)) = (self.all.get_mut(&name), &event.to) else {
             return;
@@ -239,11 +285,16 @@ impl Tasks {
         match to.as_str() {
             "queued" | "waiting" | "failed" if was_held => {
                 task.hold = None;
-                task.ready_at = event.at + task.wait();
+                let is_free = !rules.releases_fail && task.last_word == Some(UpdateStatus::Release);
+                task.failures += u32::from(!is_free);
+                task.ready_at = event.at + if is_free { 0 } else { task.wait() };
+                // A millisecond for rounding.
+                task.due_by = (!is_free).then_some(task.ready_at + 1);
                 tally.put_back += 1;
             }
             _ if task.is_final() => {
                 task.hold = None;
+                self.live.remove(&name);
                 *tally.ended.entry(to.clone()).or_default() += 1;
             }
             _ => {}
