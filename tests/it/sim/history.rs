@@ -55,6 +55,11 @@ impl Step {
         self.verdict.err()
     }
 
+    /// Whether time alone drives the step.
+    pub(super) fn is_tick(&self) -> bool {
+        matches!(self.input(), Some(Input::Tick))
+    }
+
     /// The events, in order.
     pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
         self.effects.iter().filter_map(|effect| match effect {

@@ -17,6 +17,8 @@ pub(super) struct Rules {
     pub(super) backoff: Backoff,
     /// Whether a `release` uses up an attempt and waits its backoff, as everything else that puts a task back.
     pub(super) releases_fail: bool,
+    /// Whether a worker's last word on an attempt takes back its assignment, where that has not been acknowledged.
+    pub(super) last_word_revokes: bool,
     /// How long an approval that names no time waits.
     pub(super) approval_timeout_ms: Millis,
     /// How long what has ended, and the ids of commands, are remembered.
@@ -39,9 +41,10 @@ impl Default for Rules {
                 max_ms: 1_000,
             },
             releases_fail: false,
+            last_word_revokes: false,
             approval_timeout_ms: 4_000,
             retention_ms: 3_600_000,
-            mailbox_letters: 40,
+            mailbox_letters: 20,
             mailbox_replies: 64,
         }
     }

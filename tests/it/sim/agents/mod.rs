@@ -317,7 +317,7 @@ fn chat(ctx: &mut Ctx<'_>) {
     let room = ctx.room();
     let to = ctx.dice.pick(ctx.others).clone();
     let me = ctx.me.clone();
-    let words = ctx.dice.weighted(&[(15, 1), (1, 50)]);
+    let words = ctx.dice.weighted(&[(8, 1), (1, 30)]);
     for word in 0..words {
         let topic = Topic::Inbox {
             to: to.clone(),

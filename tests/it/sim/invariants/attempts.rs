@@ -87,9 +87,8 @@ fn attempts_end_for_a_reason(model: &Model, step: &Step, id: &TaskId, task: &Tas
             && command.payload.is_empty()
             && matches!(command.topic.topic, Topic::PresenceAnnounce { .. })
     });
-    let gone = model
-        .people
-        .perhaps_past(&hold.worker, model.rules.grace_ms, step.now);
+    let grace = model.rules.grace_ms;
+    let gone = model.then_or_now(|people| people.perhaps_past(&hold.worker, grace, step.now));
     ensure!(
         hold.given_back || hold.lease_low <= step.now || gone || left,
         "{id} is taken from {} at {} for no reason: {task:?}, {:?}",
@@ -128,7 +127,7 @@ pub(super) fn assignments(
     );
     assignment_says_what_was_dispatched(task, &assignment)?;
     ensure!(
-        model.people.is_online(worker),
+        model.then_or_now(|people| people.is_online(worker)),
         "{worker} gets {} and is not online",
         key.task
     );
@@ -169,25 +168,19 @@ pub(super) fn assignments(
 }
 
 fn worker_may_take(model: &Model, key: &AssignmentKey, worker: &Agent, task: &TaskModel) -> Check {
-    let Some(member) = model.people.member_of(&key.room, worker) else {
-        return Err(format!("{worker} is not in {}", key.room));
-    };
-    ensure!(
-        task.suits(member),
-        "{worker} can {:?} and gets {:?}",
-        member.capabilities(),
-        task.spec
-    );
-    ensure!(
-        !member.is_draining() || member.unsure,
-        "{worker} is draining and gets work"
-    );
     let in_flight = model.tasks.in_flight(&key.room, worker);
+    let may_take = model.then_or_now(|people| {
+        people.member_of(&key.room, worker).is_some_and(|member| {
+            let in_reach = !member.is_draining() && in_flight < member.capacity();
+            people.is_online(worker) && task.suits(member) && (in_reach || member.unsure)
+        })
+    });
     ensure!(
-        in_flight < member.capacity() || member.unsure,
-        "{worker} holds {in_flight}, takes {}, and gets {}",
-        member.capacity(),
-        key.task
+        may_take,
+        "{worker} holds {in_flight}, is {:?} and {:?}, and gets {:?}",
+        model.people.link(worker),
+        model.people.member_of(&key.room, worker),
+        task.spec
     );
     Ok(())
 }
@@ -224,15 +217,19 @@ fn assignment_can_be_received(model: &Model, task: &TaskModel, directed: &Direct
         asked.contains(capability),
         "asked for {asked:?}, sent on {capability}"
     );
-    let member = model.people.member_of(&directed.topic.room, &directed.to);
-    if let Some(member) = member {
-        ensure!(
-            member.works.contains(capability) || member.works.is_disjoint(&asked),
-            "{} listens to {:?} and gets it on {capability}",
-            directed.to,
-            member.works
-        );
-    }
+    let received = model.then_or_now(|people| {
+        people
+            .member_of(&directed.topic.room, &directed.to)
+            .is_some_and(|member| {
+                member.works.contains(capability) || member.works.is_disjoint(&asked)
+            })
+    });
+    ensure!(
+        received,
+        "{} gets it on {capability} and listens elsewhere: {:?}",
+        directed.to,
+        model.people.member_of(&directed.topic.room, &directed.to)
+    );
     Ok(())
 }
 
@@ -311,9 +308,8 @@ pub(super) fn no_stale_assignment_waits(model: &Model, durable: &Durable) -> Che
             });
             // Its worker has said its last word and will acknowledge it soon: the message and the word crossed.
             let crossed = task.is_some_and(|task| {
-                task.attempt == key.attempt
-                    && task.last_worker.as_ref() == Some(agent)
-                    && task.last_word.is_some()
+                let ended_it = task.given_back_by.get(&key.attempt) == Some(agent);
+                ended_it && !model.rules.last_word_revokes
             });
             ensure!(
                 crossed || hold.is_some_and(|hold| hold.worker == *agent),

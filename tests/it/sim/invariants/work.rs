@@ -28,11 +28,12 @@ struct Load {
 }
 
 impl Queue {
-    /// Nothing to compare where a step assigns nothing.
+    /// Nothing to compare where a step assigns nothing, or where timers ran before an input that changed who is there.
     pub(super) fn before(model: &Model, step: &Step) -> Option<Queue> {
-        step.directed()
-            .any(|directed| matches!(directed.class, Class::Assignment(_)))
-            .then(|| Queue::of(model))
+        let assigns = step
+            .directed()
+            .any(|directed| matches!(directed.class, Class::Assignment(_)));
+        (assigns && (step.is_tick() || !step.overdue)).then(|| Queue::of(model))
     }
 
     fn of(model: &Model) -> Queue {

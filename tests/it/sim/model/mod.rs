@@ -107,6 +107,8 @@ pub(in super::super) struct Model {
     /// The time of the latest input: timers that are due run before it, so every timer up to here has fired.
     pub(super) ticked_at: Millis,
     pub(super) people: People,
+    /// Who was there just before an input that ran timers first: what those did was right or wrong by this.
+    pub(super) people_before: Option<People>,
     pub(super) tasks: Tasks,
     pub(super) boards: BTreeMap<Room, Board>,
     pub(super) approvals: BTreeMap<(Room, ApprovalId), Approval>,
@@ -124,6 +126,7 @@ impl Model {
             now: 0,
             ticked_at: 0,
             people: People::default(),
+            people_before: None,
             tasks: Tasks::default(),
             boards: BTreeMap::new(),
             approvals: BTreeMap::new(),
@@ -143,6 +146,8 @@ impl Model {
         if let Some(code) = step.refusal() {
             *self.tally.rejected.entry(code.into()).or_default() += 1;
         }
+        let timers_first = step.overdue && step.input().is_some() && !step.is_tick();
+        self.people_before = timers_first.then(|| self.people.clone());
         if let Some(input) = step.input() {
             self.people.input(step.now, input, &self.rules);
             self.tasks.input(step.now, input, &self.rules);
@@ -218,6 +223,11 @@ impl Model {
             Effect::Relay { .. } => self.tally.relayed += 1,
             Effect::Revoke { .. } => {}
         }
+    }
+
+    /// Whether it holds for the people as they are, or as they were when the timers of this step ran.
+    pub(super) fn then_or_now(&self, holds: impl Fn(&People) -> bool) -> bool {
+        holds(&self.people) || self.people_before.as_ref().is_some_and(holds)
     }
 
     /// The approval of a room by its id.

@@ -35,7 +35,7 @@ pub(in super::super) struct Member {
 }
 
 /// Everybody.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(in super::super) struct People {
     pub(in super::super) links: BTreeMap<Agent, Link>,
     durable: BTreeMap<Agent, bool>,

@@ -50,6 +50,8 @@ pub(in super::super) struct TaskModel {
     /// It does not wait for its next attempt longer than until here, if that is known.
     pub(in super::super) due_by: Option<Millis>,
     /// The word with which its worker ended the last attempt, if it did.
+    /// Which attempts ended by their worker's own word, and whose.
+    pub(in super::super) given_back_by: BTreeMap<u32, Agent>,
     /// Attempts that count against `max_attempts`.
     pub(in super::super) failures: u32,
     pub(in super::super) last_word: Option<UpdateStatus>,
@@ -203,6 +205,7 @@ impl Tasks {
             last_worker: None,
             ready_at: step.now + spec.not_before_ms.unwrap_or(0),
             due_by: Some(step.now + spec.not_before_ms.unwrap_or(0)),
+            given_back_by: BTreeMap::new(),
             failures: 0,
             last_word: None,
             finals: Vec::new(),
@@ -232,6 +235,8 @@ impl Tasks {
                 Success | Error | Release => {
                     hold.given_back = true;
                     task.last_word = Some(update.status);
+                    task.given_back_by
+                        .insert(update.attempt, hold.worker.clone());
                 }
             }
         }

@@ -141,7 +141,9 @@ impl World {
         let Some(letter) = mailbox.and_then(|mailbox| mailbox.letter(number)).cloned() else {
             return;
         };
-        let at = self.now + self.dice.between(1, 30);
+        // Most readers acknowledge at once, some take their time.
+        let slowest = self.dice.weighted(&[(80, 30), (15, 1_500), (5, 6_000)]);
+        let at = self.now + self.dice.between(1, slowest);
         self.agenda.plan(at, Action::Settle(who, link, number));
         if letter.expires_at.is_none_or(|at| at > self.now) {
             let around = Surroundings {
