@@ -4,18 +4,56 @@
 //! randomness, no I/O and never iterates over a hash map: the same inputs at the same times give the same outputs.
 //! The desk drives it:
 //!
-//! 1. `Engine::handle` with the time and an input, which returns the verdict on a command;
-//! 2. `Engine::poll_effect` until it is empty: what is to be delivered, retained, announced;
-//! 3. before a batch is sealed, `Engine::drain_records`: what must be on disk before any of those effects leaves;
-//! 4. `Engine::poll_timeout` says when to call `handle` with [`Input::Tick`], and why.
+//! 1. [`Engine::handle`] with the time and an input, which returns the verdict on a command;
+//! 2. [`Engine::poll_effect`] until it is empty, after every `handle`: what is to be delivered, retained, announced. Mailboxes must
+//!    show what was delivered before the next `handle`;
+//! 3. at the end of a batch, [`Engine::flush`] and `poll_effect` again: presences that changed, each shown once per batch;
+//! 4. then [`Engine::drain_records`]: what must be on disk before any of those effects leaves;
+//! 5. [`Engine::poll_timeout`] says when to call `handle` with [`Input::Tick`], and why.
+//!
+//! After a restart: [`Engine::recover`] with a fresh seed, then [`Input::Recovered`], then as above.
+//!
+//! What the desk owes the engine's directed messages: assignments, results and decisions always fit. The engine admits a task, an
+//! approval or an inbox message only while [`Mailboxes`] shows more room than is promised already, and a worker's assignments
+//! are bounded by its capacity.
+
+mod approve;
+mod blackboard;
+mod context;
+mod event;
+mod handoff;
+mod inbox;
+mod presence;
+mod record;
+mod recover;
+mod replies;
+mod room;
+mod session;
+mod settings;
+mod stats;
+mod timer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use crate::wire::Millis;
 use crate::wire::name::{Agent, ApprovalId, Key, Room, TaskId};
 use crate::wire::observe::Event;
-use crate::wire::reply::{Code, Rejection};
+use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{Offer, RoomTopic};
+
+use context::Context;
+use room::RoomState;
+use timer::Subject;
+
+pub use record::{RecordError, RecordProblem};
+pub use settings::Settings;
+pub use stats::{Refusals, Stats, TaskCounts};
+pub use timer::Timer;
 
 /// What happens to the engine.
 #[derive(Debug, Clone)]
@@ -29,6 +67,8 @@ pub enum Input {
         agent: Agent,
         /// Whether its subscriptions still stand.
         resumed: bool,
+        /// Whether the session outlives its connection: if it does, the agent is `offline` after the grace; if not, it is gone.
+        durable: bool,
     },
     /// A subscription that names a room was made.
     Offered {
@@ -169,4 +209,199 @@ pub trait Mailboxes {
     fn free_messages(&self, agent: &Agent) -> usize;
     /// Bytes that still fit.
     fn free_bytes(&self, agent: &Agent) -> usize;
+}
+
+/// How many timers one `handle` runs at most; the rest are due at once again.
+const TIMERS_AT_ONCE: usize = 1_000;
+
+/// The engine. See the module for how it is driven.
+#[derive(Debug)]
+pub struct Engine {
+    cx: Context,
+    rooms: BTreeMap<Room, RoomState>,
+}
+
+impl Engine {
+    /// An engine without rooms. The seed feeds the ids that it mints; it must differ from that of every earlier run on the
+    /// same data.
+    pub fn new(settings: Settings, seed: u64) -> Engine {
+        Engine {
+            cx: Context::new(settings, seed),
+            rooms: BTreeMap::new(),
+        }
+    }
+
+    /// Takes an input at a time, which never goes back: an earlier one counts as the latest there was. Timers that are due by then
+    /// run first.
+    ///
+    /// # Errors
+    /// The code with which a command, or an offer, is refused.
+    pub fn handle(&mut self, now: Millis, input: Input, mailboxes: &dyn Mailboxes) -> Verdict {
+        self.cx.now = self.cx.now.max(now);
+        self.run_timers();
+        match input {
+            Input::Recovered => self.recovered(),
+            Input::Connected {
+                agent,
+                resumed,
+                durable,
+            } => self.connected(&agent, resumed, durable),
+            Input::Offered { agent, offer } => return self.offered(&agent, offer),
+            Input::Withdrawn { agent, offer } => {
+                self.in_room(offer.room(), |room, cx| room.withdraw(cx, &agent, &offer));
+            }
+            Input::Disconnected { agent } => self.disconnected(&agent),
+            Input::SessionEnded { agent } => self.session_ended(&agent),
+            Input::Command(command) => return self.command(&command, mailboxes),
+            Input::Refused {
+                from,
+                room,
+                command,
+                rejection,
+            } => {
+                self.cx.stats.commands += 1;
+                self.cx.stats.refusals.count(rejection.code);
+                let reply = Reply::rejected(&command, rejection);
+                replies::send(&mut self.cx, from, room, None, reply);
+            }
+            Input::Tick => {}
+        }
+        Ok(())
+    }
+
+    /// The next thing to be done, in order.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.cx.next_effect()
+    }
+
+    /// When to call `handle` with [`Input::Tick`] at the latest, and why.
+    pub fn poll_timeout(&self) -> Option<(Millis, Timer)> {
+        self.cx.timers.next()
+    }
+
+    /// Shows every agent whose presence looks different from when it was last shown: at the end of a batch, so that an agent which takes
+    /// and finishes a hundred tasks in it is shown once.
+    pub fn flush(&mut self) {
+        for name in self.cx.touched.clone() {
+            if let Some(room) = self.rooms.get_mut(&name) {
+                room.flush_presence(&mut self.cx);
+            }
+        }
+    }
+
+    /// Every record that changed since the last call, each once: `None` deletes. Flushes first; effects of that come out of the next
+    /// `poll_effect`.
+    pub fn drain_records(&mut self, put: &mut dyn FnMut(Vec<u8>, Option<Vec<u8>>)) {
+        self.flush();
+        for name in std::mem::take(&mut self.cx.touched) {
+            if let Some(room) = self.rooms.get_mut(&name) {
+                room.log.is_touched = false;
+                room.drain_records(put);
+            }
+        }
+    }
+
+    /// Numbers for the metrics.
+    pub fn stats(&self) -> Stats {
+        self.cx.stats.clone()
+    }
+
+    fn run_timers(&mut self) {
+        let mut rooms: Vec<Room> = Vec::new();
+        for _ in 0..TIMERS_AT_ONCE {
+            let Some((timer, subject)) = self.cx.timers.pop_due(self.cx.now) else {
+                break;
+            };
+            let name = match subject {
+                Subject::Agent(agent) => {
+                    self.grace_over(&agent);
+                    continue;
+                }
+                Subject::Room(ref room)
+                | Subject::Approval(ref room, _)
+                | Subject::Key(ref room, _)
+                | Subject::Task(ref room, _) => room.clone(),
+            };
+            if let Some(room) = self.rooms.get_mut(&name) {
+                room.timer(&mut self.cx, timer, &subject);
+            }
+            if rooms.last() != Some(&name) {
+                rooms.push(name);
+            }
+        }
+        // Only now, so that of the tasks that come due together the most urgent goes first.
+        for room in rooms {
+            self.in_room(&room, |_, _| ());
+        }
+    }
+
+    fn offered(&mut self, agent: &Agent, offer: Offer) -> Verdict {
+        let offered = self.in_new_room(&offer.room().clone(), |room, cx| {
+            room.offer(cx, agent, offer)
+        });
+        offered.map_err(|rejection| rejection.code)
+    }
+
+    fn command(&mut self, command: &Command, mailboxes: &dyn Mailboxes) -> Verdict {
+        self.cx.stats.commands += 1;
+        let mut call = replies::Call::new(command, mailboxes);
+        let outcome = self.in_new_room(&command.topic.room, |room, cx| room.command(cx, &mut call));
+        let verdict = match &outcome {
+            Ok(_) => Ok(()),
+            Err(rejection) => Err(rejection.code),
+        };
+        if let Err(code) = verdict {
+            self.cx.stats.refusals.count(code);
+        }
+        replies::answer(&mut self.cx, call, outcome);
+        verdict
+    }
+
+    /// Acts in a room, if it exists, then lets work that was freed find its workers.
+    fn in_room(&mut self, name: &Room, act: impl FnOnce(&mut RoomState, &mut Context)) {
+        if let Some(room) = self.rooms.get_mut(name) {
+            act(room, &mut self.cx);
+            room.settle(&mut self.cx);
+            room.arm_retention(&mut self.cx);
+        }
+    }
+
+    /// Acts in a room that comes into being by it, unless it only refuses.
+    fn in_new_room<T>(
+        &mut self,
+        name: &Room,
+        act: impl FnOnce(&mut RoomState, &mut Context) -> Result<T, Rejection>,
+    ) -> Result<T, Rejection> {
+        let limit = self.cx.settings.max_rooms;
+        let is_full = self.rooms.len() >= limit;
+        let Some(room) = self.rooms.get_mut(name) else {
+            if is_full {
+                let reason = format!("the gateway has its {limit} rooms");
+                return Err(Rejection::new(Code::TooMany, reason));
+            }
+            return self.open_room(name, act);
+        };
+        let acted = act(room, &mut self.cx);
+        room.settle(&mut self.cx);
+        room.arm_retention(&mut self.cx);
+        acted
+    }
+
+    fn open_room<T>(
+        &mut self,
+        name: &Room,
+        act: impl FnOnce(&mut RoomState, &mut Context) -> Result<T, Rejection>,
+    ) -> Result<T, Rejection> {
+        let mut room = RoomState::new(name.clone());
+        let acted = act(&mut room, &mut self.cx);
+        if room.is_pristine() {
+            self.cx.touched.retain(|touched| touched != name);
+            return acted;
+        }
+        room.settle(&mut self.cx);
+        room.arm_retention(&mut self.cx);
+        self.rooms.insert(name.clone(), room);
+        self.cx.stats.rooms += 1;
+        acted
+    }
 }

@@ -77,3 +77,13 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Millis>,
 }
+
+/// What `blackboard/get` answers in the reply's `data`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Snapshot {
+    /// The room's revision that it shows.
+    pub revision: u64,
+    /// The keys, in order.
+    pub entries: Vec<Entry>,
+}

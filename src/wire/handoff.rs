@@ -234,6 +234,20 @@ pub struct GetTask {
     pub correlation_id: Option<String>,
 }
 
+/// `handoff/redrive/{me}`: queue a dead task again; it ends with another final result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Redrive {
+    /// The task.
+    pub task: TaskId,
+    /// Makes a repeat a no-op that returns the first outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<CommandId>,
+    /// Echoed in the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -88,8 +88,8 @@ pub struct Rejection {
     pub reason: String,
     /// The field, where one is to blame.
     pub path: Option<String>,
-    /// The entry as it stands, with a blackboard conflict.
-    pub current: Option<Entry>,
+    /// The entry as it stands, with a blackboard conflict; boxed, because refusals travel in results.
+    pub current: Option<Box<Entry>>,
 }
 
 impl Rejection {
@@ -111,7 +111,7 @@ impl Rejection {
 
     /// The same, with the entry as it stands.
     pub fn with_current(mut self, current: Option<Entry>) -> Rejection {
-        self.current = current;
+        self.current = current.map(Box::new);
         self
     }
 }
@@ -200,7 +200,7 @@ impl Reply {
             status: ReplyStatus::Rejected,
             reason: Some(rejection.reason),
             path: rejection.path,
-            current: rejection.current,
+            current: rejection.current.map(|entry| *entry),
             ..Reply::accepted(command, rejection.code)
         }
     }

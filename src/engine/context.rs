@@ -1,0 +1,105 @@
+//! What all rooms share while an input is handled: the time, the limits, timers, sessions, and where effects go.
+//!
+//! It decides nothing. The engine owns one and lends it to the room that acts.
+
+use std::collections::{HashMap, VecDeque};
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use ulid::{ULID_LEN, Ulid};
+
+use crate::wire::Millis;
+use crate::wire::name::{Agent, Room};
+
+use super::presence::Sessions;
+use super::settings::Settings;
+use super::stats::Stats;
+use super::timer::Timers;
+use super::{Effect, Mailboxes};
+
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) settings: Settings,
+    pub(super) now: Millis,
+    pub(super) timers: Timers,
+    pub(super) sessions: Sessions,
+    pub(super) stats: Stats,
+    pub(super) gateway: Agent,
+    /// Rooms with something to flush or to record, in the order in which they first changed.
+    pub(super) touched: Vec<Room>,
+    effects: VecDeque<Effect>,
+    /// Directed messages that are promised to an agent: a result for each task that it dispatched and that has not ended, a
+    /// decision for each approval that it awaits. Only looked up, never iterated.
+    promised: HashMap<Agent, usize>,
+    ids: Ids,
+}
+
+impl Context {
+    pub(super) fn new(settings: Settings, seed: u64) -> Context {
+        Context {
+            settings,
+            now: 0,
+            timers: Timers::default(),
+            sessions: Sessions::default(),
+            stats: Stats::default(),
+            gateway: Agent::gateway(),
+            touched: Vec::new(),
+            effects: VecDeque::new(),
+            promised: HashMap::new(),
+            ids: Ids(ChaCha12Rng::seed_from_u64(seed)),
+        }
+    }
+
+    pub(super) fn emit(&mut self, effect: Effect) {
+        self.effects.push_back(effect);
+    }
+
+    pub(super) fn next_effect(&mut self) -> Option<Effect> {
+        let effect = self.effects.pop_front()?;
+        self.stats.effects += 1;
+        Some(effect)
+    }
+
+    /// A point in time that lies this far ahead.
+    pub(super) fn after(&self, ms: u64) -> Millis {
+        self.now.saturating_add(ms)
+    }
+
+    /// A ULID of now.
+    pub(super) fn mint(&mut self) -> String {
+        self.ids.mint(self.now)
+    }
+
+    pub(super) fn promise(&mut self, agent: &Agent) {
+        *self.promised.entry(agent.clone()).or_default() += 1;
+    }
+
+    pub(super) fn keep_promise(&mut self, agent: &Agent) {
+        if let Some(count) = self.promised.get_mut(agent) {
+            *count -= 1;
+            if *count == 0 {
+                self.promised.remove(agent);
+            }
+        }
+    }
+
+    /// Directed messages that an agent's mailbox can take beyond those that are promised to it.
+    pub(super) fn unpromised(&self, mailboxes: &dyn Mailboxes, agent: &Agent) -> usize {
+        let promised = self.promised.get(agent).copied().unwrap_or_default();
+        mailboxes.free_messages(agent).saturating_sub(promised)
+    }
+}
+
+/// Mints ids: unique within a run because the generator does not repeat, between runs because the seed differs.
+#[derive(Debug)]
+struct Ids(ChaCha12Rng);
+
+impl Ids {
+    fn mint(&mut self, now: Millis) -> String {
+        let random = u128::from(self.0.next_u64()) << 64 | u128::from(self.0.next_u64());
+        let mut text = [0; ULID_LEN];
+        Ulid::from_parts(now, random)
+            .array_to_str(&mut text)
+            .to_owned()
+    }
+}

@@ -1,0 +1,123 @@
+//! Events: how a transition of any pattern is told to those who observe.
+//!
+//! It numbers and shapes them; which transition is worth one is up to the pattern. Users' payloads never ride in an event.
+
+use serde::Serialize;
+
+use crate::wire::Millis;
+use crate::wire::json::Json;
+use crate::wire::name::{Agent, Capability, Room};
+use crate::wire::observe::Event;
+
+use super::Effect;
+use super::context::Context;
+
+/// A transition, borrowed from where it happened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Happened<'a> {
+    /// `pattern.transition`.
+    pub(super) what: &'static str,
+    pub(super) subject: &'a str,
+    pub(super) who: &'a Agent,
+    pub(super) from: Option<&'static str>,
+    pub(super) to: Option<&'static str>,
+    pub(super) detail: Detail<'a>,
+    pub(super) traceparent: Option<&'a str>,
+}
+
+impl<'a> Happened<'a> {
+    pub(super) fn new(what: &'static str, subject: &'a str, who: &'a Agent) -> Happened<'a> {
+        Happened {
+            what,
+            subject,
+            who,
+            from: None,
+            to: None,
+            detail: Detail::default(),
+            traceparent: None,
+        }
+    }
+}
+
+/// The particulars that an event may carry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Detail<'a> {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(super) task_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dispatcher: Option<&'a Agent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) worker: Option<&'a Agent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) capability: Option<&'a Capability>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bytes: Option<usize>,
+    /// Until when it waits, Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) digest: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) edited: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timed_out: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<&'a str>,
+}
+
+/// A room's event numbers, and whether anybody has to look at the room before the batch ends.
+#[derive(Debug)]
+pub(super) struct Log {
+    room: Room,
+    /// The last event's number.
+    pub(super) seq: u64,
+    /// When the last event was.
+    pub(super) at: Millis,
+    /// Whether the room is among `Context::touched`.
+    pub(super) is_touched: bool,
+}
+
+impl Log {
+    pub(super) fn new(room: Room) -> Log {
+        Log {
+            room,
+            seq: 0,
+            at: 0,
+            is_touched: false,
+        }
+    }
+
+    pub(super) fn touch(&mut self, cx: &mut Context) {
+        if !self.is_touched {
+            self.is_touched = true;
+            cx.touched.push(self.room.clone());
+        }
+    }
+
+    /// Numbers a transition and tells those who observe.
+    pub(super) fn tell(&mut self, cx: &mut Context, happened: &Happened<'_>) {
+        self.touch(cx);
+        self.seq += 1;
+        self.at = cx.now;
+        let detail = happened.detail;
+        cx.emit(Effect::Event(Event {
+            seq: self.seq,
+            at: cx.now,
+            room: self.room.clone(),
+            what: happened.what.to_owned(),
+            subject: happened.subject.to_owned(),
+            who: happened.who.clone(),
+            from: happened.from.map(str::to_owned),
+            to: happened.to.map(str::to_owned),
+            detail: (detail != Detail::default()).then(|| Json::of(&detail)),
+            traceparent: happened.traceparent.map(str::to_owned),
+        }));
+    }
+}

@@ -1,0 +1,265 @@
+//! Dispatch: admitting a task.
+//!
+//! It checks what was asked for against the limits, so that everything after it works with values that hold. A task that is
+//! taken is owed a final result, for which there must be room.
+
+use std::collections::BTreeSet;
+
+use crate::wire::handoff::{self, Backoff};
+use crate::wire::name::{Agent, Capability, TaskId};
+use crate::wire::reply::{Code, Rejection};
+
+use crate::engine::context::Context;
+use crate::engine::event::{Detail, Happened};
+use crate::engine::record::Change;
+use crate::engine::replies::{
+    Accepted, Call, Outcome, between, entries_at_most, json_at_most, text_at_most,
+};
+use crate::engine::room::{RoomState, not_yet};
+use crate::engine::settings::Settings;
+use crate::engine::timer::{Subject, Timer};
+
+use super::scheduler::RouteNo;
+use super::task::{Body, Stage, Status, Task, TaskNo};
+
+impl RoomState {
+    pub(in crate::engine) fn dispatch(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+        let mut asked: handoff::Task = call.read(&cx.settings)?;
+        asked.ttl_ms = asked.ttl_ms.or(call.command.ttl_ms);
+        if let Some(first) = self.dispatched_before(call.from(), asked.id.as_ref())? {
+            return Ok(first);
+        }
+        check(&cx.settings, &asked)?;
+        self.admit_task(cx, call, &asked)?;
+        let delay_ms = asked.not_before_ms.unwrap_or(0);
+        let require_online = asked.require_online;
+        let body = body(cx, call, asked);
+        let route = self.route(cx, &body, require_online)?;
+        Ok(self.take(cx, body, route, delay_ms))
+    }
+
+    fn dispatched_before(
+        &self,
+        from: &Agent,
+        id: Option<&TaskId>,
+    ) -> Result<Option<Accepted>, Rejection> {
+        let Some((id, no)) = id.and_then(|id| self.handoff.numbers.get_key_value(id)) else {
+            return Ok(None);
+        };
+        let dispatcher = &self.handoff.tasks[no].body.dispatcher;
+        if dispatcher != from {
+            let reason = format!("the id {id} is another dispatcher's");
+            return Err(Rejection::new(Code::Conflict, reason).at("id"));
+        }
+        Ok(Some(Accepted::task(Code::Taken, id)))
+    }
+
+    fn admit_task(
+        &self,
+        cx: &Context,
+        call: &Call<'_>,
+        asked: &handoff::Task,
+    ) -> Result<(), Rejection> {
+        let settings = &cx.settings;
+        let too_many = |reason: String| Err(Rejection::new(Code::TooMany, reason));
+        let limit = settings.max_tasks_per_room;
+        if self.handoff.unfinished() >= limit {
+            return too_many(format!("the room has its {limit} unfinished tasks"));
+        }
+        let size = asked.payload.as_ref().map_or(0, |json| json.text().len());
+        let limit = settings.max_task_bytes_per_room;
+        if self.handoff.payload_bytes + size > limit {
+            return too_many(format!(
+                "the room has its {limit} bytes of unfinished tasks"
+            ));
+        }
+        if cx.unpromised(call.mailboxes, call.from()) == 0
+            || call.mailboxes.free_bytes(call.from()) == 0
+        {
+            return too_many(format!(
+                "the mailbox of {} has no room for the result of another task",
+                call.from()
+            ));
+        }
+        Ok(())
+    }
+
+    fn route(
+        &mut self,
+        cx: &Context,
+        body: &Body,
+        require_online: bool,
+    ) -> Result<RouteNo, Rejection> {
+        let limit = cx.settings.max_routes_per_room;
+        let scheduler = &mut self.handoff.scheduler;
+        let Some(route) = scheduler.enter(&body.capabilities, limit) else {
+            let reason = format!("the room's tasks need {limit} different sets of capabilities");
+            return Err(Rejection::new(Code::TooMany, reason));
+        };
+        if require_online && !scheduler.is_served(route) {
+            scheduler.leave(route);
+            let needed: Vec<&str> = body.capabilities.iter().map(Capability::as_str).collect();
+            let reason = format!("nobody online can do {}", needed.join(" and "));
+            return Err(Rejection::new(Code::Unavailable, reason));
+        }
+        Ok(route)
+    }
+
+    /// From here on the task exists.
+    fn take(&mut self, cx: &mut Context, body: Body, route: RouteNo, delay_ms: u64) -> Accepted {
+        self.handoff.last_no += 1;
+        let no = TaskNo(self.handoff.last_no);
+        let stage = match delay_ms {
+            0 => Stage::Queued,
+            ms => Stage::Waiting {
+                until: cx.after(ms),
+            },
+        };
+        let accepted = Accepted::task(Code::Taken, &body.id);
+        let status = Status::new(stage, cx.now);
+        cx.promise(&body.dispatcher);
+        cx.stats.tasks.add(status.state());
+        self.change(cx, Change::Body(no));
+        self.change(cx, Change::State(no));
+        self.tell_dispatched(cx, &body, &status);
+        if let Some(deadline) = body.deadline {
+            let subject = Subject::Task(self.name.clone(), no);
+            cx.timers.arm(deadline, Timer::Deadline, subject);
+        }
+        self.handoff.payload_bytes += body.payload_bytes();
+        self.handoff.numbers.insert(body.id.clone(), no);
+        let task = Task {
+            body,
+            status,
+            lease_until: 0,
+            route: Some(route),
+        };
+        self.handoff.tasks.insert(no, Box::new(task));
+        self.entered_stage(cx, no, false);
+        accepted
+    }
+
+    fn tell_dispatched(&mut self, cx: &mut Context, body: &Body, status: &Status) {
+        let until = match status.stage {
+            Stage::Waiting { until } => Some(until),
+            _ => None,
+        };
+        let happened = Happened {
+            to: Some(status.state().as_str()),
+            detail: Detail {
+                task_type: Some(body.task_type.as_str()),
+                until,
+                ..Detail::default()
+            },
+            traceparent: body.traceparent.as_deref(),
+            ..Happened::new("handoff.dispatched", body.id.as_str(), &body.dispatcher)
+        };
+        self.tell(cx, &happened);
+    }
+}
+
+/// What the checked request comes to, with the room's defaults.
+fn body(cx: &mut Context, call: &Call<'_>, asked: handoff::Task) -> Body {
+    let settings = &cx.settings;
+    let backoff = asked.backoff.unwrap_or(Backoff {
+        initial_ms: settings.backoff_initial_ms,
+        factor: settings.backoff_factor,
+        max_ms: settings.backoff_max_ms,
+    });
+    Body {
+        dispatcher: call.from().clone(),
+        capabilities: needed(&asked),
+        task_type: asked.task_type,
+        payload: asked.payload,
+        priority: asked.priority.unwrap_or_default(),
+        created_at: cx.now,
+        deadline: asked.ttl_ms.map(|ms| cx.after(ms)),
+        lease_ms: asked.lease_ms.unwrap_or(settings.lease_ms),
+        max_attempts: asked.max_attempts.unwrap_or(settings.max_attempts),
+        backoff,
+        correlation_id: call.correlation_id.as_deref().map(Into::into),
+        traceparent: asked.traceparent.map(Into::into),
+        tracestate: asked.tracestate.map(Into::into),
+        id: asked.id.unwrap_or_else(|| mint(cx)),
+    }
+}
+
+fn mint(cx: &mut Context) -> TaskId {
+    TaskId::new(&cx.mint()).expect("a ULID is a name")
+}
+
+/// What a worker must be able to do, in the task's order, without repeats.
+fn needed(asked: &handoff::Task) -> Box<[Capability]> {
+    if asked.capabilities.is_empty() {
+        return Box::new([asked.task_type.clone().into()]);
+    }
+    let mut seen = BTreeSet::new();
+    let each = asked.capabilities.iter();
+    each.filter(|capability| seen.insert(*capability))
+        .cloned()
+        .collect()
+}
+
+fn check(settings: &Settings, asked: &handoff::Task) -> Result<(), Rejection> {
+    check_features(asked)?;
+    json_at_most(
+        "payload",
+        asked.payload.as_ref(),
+        settings.max_payload_bytes,
+    )?;
+    entries_at_most(
+        "capabilities",
+        asked.capabilities.len(),
+        settings.max_capabilities_per_task,
+    )?;
+    let correlation = settings.max_correlation_bytes;
+    text_at_most("traceparent", asked.traceparent.as_deref(), correlation)?;
+    text_at_most("tracestate", asked.tracestate.as_deref(), correlation)?;
+    text_at_most(
+        "affinity",
+        asked.affinity.as_deref(),
+        settings.max_label_bytes,
+    )?;
+    check_times(settings, asked)
+}
+
+fn check_features(asked: &handoff::Task) -> Result<(), Rejection> {
+    let wanted = [
+        ("anyOf", !asked.any_of.is_empty()),
+        ("dependsOn", !asked.depends_on.is_empty()),
+        ("parent", asked.parent.is_some()),
+        ("group", asked.group.is_some()),
+        ("groupSize", asked.group_size.is_some()),
+    ];
+    match wanted.iter().find(|(_, wanted)| *wanted) {
+        Some((field, _)) => Err(not_yet(&format!("handoff/dispatch with {field}")).at(*field)),
+        None => Ok(()),
+    }
+}
+
+fn check_times(settings: &Settings, asked: &handoff::Task) -> Result<(), Rejection> {
+    let longest = settings.max_ttl_ms;
+    if asked.ttl_ms == Some(0) {
+        let reason = "the task's time to live is over";
+        return Err(Rejection::new(Code::Expired, reason).at("ttlMs"));
+    }
+    between("ttlMs", asked.ttl_ms.unwrap_or(1), 1, longest)?;
+    between("notBeforeMs", asked.not_before_ms.unwrap_or(0), 0, longest)?;
+    let lease_ms = asked.lease_ms.unwrap_or(settings.lease_ms);
+    let (least, most) = (settings.min_lease_ms, settings.max_lease_ms);
+    between("leaseMs", lease_ms, least, most)?;
+    let attempts = asked.max_attempts.unwrap_or(settings.max_attempts);
+    let most = settings.max_attempts_limit;
+    between("maxAttempts", attempts.into(), 1, most.into())?;
+    let Some(backoff) = asked.backoff else {
+        return Ok(());
+    };
+    let most = settings.backoff_limit_ms;
+    between("backoff.maxMs", backoff.max_ms, 1, most)?;
+    between("backoff.initialMs", backoff.initial_ms, 1, backoff.max_ms)?;
+    if !(1.0..=100.0).contains(&backoff.factor) {
+        let reason = format!("backoff.factor must be 1 to 100, but is {}", backoff.factor);
+        return Err(Rejection::new(Code::Invalid, reason).at("backoff.factor"));
+    }
+    Ok(())
+}

@@ -1,0 +1,416 @@
+//! The scheduler: which task goes to which worker.
+//!
+//! Tasks that need the same set of capabilities share a route. A route keeps its tasks by priority and age, and the workers that
+//! could take one right now by load, so that choosing costs the same however many tasks wait and however many workers
+//! there are. It knows numbers and names only; tasks' states and workers' presence are others' business.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::wire::handoff::Priority;
+use crate::wire::name::{Agent, Capability};
+
+use super::TaskNo;
+
+/// A route's number; never reused within a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::engine) struct RouteNo(u32);
+
+/// What an available worker can take.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::engine) struct Skills {
+    /// By subscription: where assignments can be sent.
+    pub(in crate::engine) offered: BTreeSet<Capability>,
+    /// Besides those.
+    pub(in crate::engine) announced: BTreeSet<Capability>,
+    /// Tasks at once.
+    pub(in crate::engine) capacity: u32,
+}
+
+/// How a task stands in its route's queue: the most urgent first, then the oldest.
+type Rank = (Reverse<Priority>, TaskNo);
+
+/// How a worker stands among those that are free: the least loaded first, then who waited longest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Load {
+    /// Tasks held per capacity, in 2⁻³² parts.
+    ratio: u64,
+    in_flight: u32,
+    /// When it last got a task, counted in assignments.
+    turn: u64,
+}
+
+#[derive(Debug)]
+struct Worker {
+    skills: Skills,
+    in_flight: u32,
+    turn: u64,
+    /// The routes that it can serve.
+    routes: Vec<RouteNo>,
+}
+
+#[derive(Debug)]
+struct Route {
+    /// Sorted, without repeats.
+    need: Box<[Capability]>,
+    /// Tasks of it that have not ended: a route without any may give way to another.
+    tasks: usize,
+    queue: BTreeSet<Rank>,
+    /// Workers that can serve it, free or not.
+    capable: BTreeSet<Agent>,
+    /// Those of them that have capacity left.
+    ready: BTreeSet<(Load, Agent)>,
+}
+
+/// All routes of a room.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Scheduler {
+    routes: BTreeMap<RouteNo, Route>,
+    by_need: BTreeMap<Box<[Capability]>, RouteNo>,
+    /// Routes without tasks.
+    unused: BTreeSet<RouteNo>,
+    workers: BTreeMap<Agent, Worker>,
+    /// Routes where a task and a worker may have come together.
+    astir: BTreeSet<RouteNo>,
+    next_route: u32,
+    next_turn: u64,
+}
+
+impl Skills {
+    fn covers(&self, need: &[Capability]) -> bool {
+        need.iter().any(|one| self.offered.contains(one))
+            && need
+                .iter()
+                .all(|one| self.offered.contains(one) || self.announced.contains(one))
+    }
+}
+
+impl Worker {
+    /// Its place among the free; `None` if it has no capacity left.
+    fn load(&self) -> Option<Load> {
+        (self.in_flight < self.skills.capacity).then(|| Load {
+            ratio: (u64::from(self.in_flight) << 32) / u64::from(self.skills.capacity),
+            in_flight: self.in_flight,
+            turn: self.turn,
+        })
+    }
+}
+
+impl Scheduler {
+    /// Counts a task onto the route for what it needs; `None` if there are as many routes with tasks as may be.
+    pub(in crate::engine) fn enter(
+        &mut self,
+        need: &[Capability],
+        limit: usize,
+    ) -> Option<RouteNo> {
+        let mut need: Box<[Capability]> = need.into();
+        need.sort();
+        let no = match self.by_need.get(&need) {
+            Some(no) => *no,
+            None => self.open(need, limit)?,
+        };
+        if let Some(route) = self.routes.get_mut(&no) {
+            route.tasks += 1;
+            self.unused.remove(&no);
+        }
+        Some(no)
+    }
+
+    fn open(&mut self, need: Box<[Capability]>, limit: usize) -> Option<RouteNo> {
+        if self.routes.len() >= limit {
+            let oldest = self.unused.pop_first()?;
+            self.close(oldest);
+        }
+        let no = RouteNo(self.next_route);
+        self.next_route = self.next_route.wrapping_add(1);
+        let mut route = Route {
+            need: need.clone(),
+            tasks: 0,
+            queue: BTreeSet::new(),
+            capable: BTreeSet::new(),
+            ready: BTreeSet::new(),
+        };
+        for (agent, worker) in &mut self.workers {
+            if worker.skills.covers(&need) {
+                worker.routes.push(no);
+                route.capable.insert(agent.clone());
+                route
+                    .ready
+                    .extend(worker.load().map(|load| (load, agent.clone())));
+            }
+        }
+        self.routes.insert(no, route);
+        self.by_need.insert(need, no);
+        Some(no)
+    }
+
+    fn close(&mut self, no: RouteNo) {
+        let Some(route) = self.routes.remove(&no) else {
+            return;
+        };
+        self.by_need.remove(&route.need);
+        for agent in &route.capable {
+            if let Some(worker) = self.workers.get_mut(agent) {
+                worker.routes.retain(|other| *other != no);
+            }
+        }
+    }
+
+    /// A task of the route has ended, or was not taken after all.
+    pub(in crate::engine) fn leave(&mut self, no: RouteNo) {
+        if let Some(route) = self.routes.get_mut(&no) {
+            route.tasks -= 1;
+            if route.tasks == 0 {
+                self.unused.insert(no);
+            }
+        }
+    }
+
+    /// Whether anybody available can serve the route, free or not.
+    pub(in crate::engine) fn is_served(&self, no: RouteNo) -> bool {
+        self.routes
+            .get(&no)
+            .is_some_and(|route| !route.capable.is_empty())
+    }
+
+    /// Puts a task into its queue.
+    pub(in crate::engine) fn enqueue(&mut self, no: RouteNo, priority: Priority, task: TaskNo) {
+        if let Some(route) = self.routes.get_mut(&no) {
+            route.queue.insert((Reverse(priority), task));
+            self.astir.insert(no);
+        }
+    }
+
+    /// Takes a task out of its queue.
+    pub(in crate::engine) fn dequeue(&mut self, no: RouteNo, priority: Priority, task: TaskNo) {
+        if let Some(route) = self.routes.get_mut(&no) {
+            route.queue.remove(&(Reverse(priority), task));
+        }
+    }
+
+    /// A worker is available, or can take other things than before.
+    pub(in crate::engine) fn set_worker(&mut self, agent: &Agent, skills: Skills, in_flight: u32) {
+        let turn = match self.workers.get(agent) {
+            Some(known) if known.skills == skills && known.in_flight == in_flight => return,
+            Some(known) => known.turn,
+            None => self.turn(),
+        };
+        self.remove_worker(agent);
+        let mut worker = Worker {
+            skills,
+            in_flight,
+            turn,
+            routes: Vec::new(),
+        };
+        let load = worker.load();
+        for (no, route) in &mut self.routes {
+            if worker.skills.covers(&route.need) {
+                worker.routes.push(*no);
+                route.capable.insert(agent.clone());
+                route.ready.extend(load.map(|load| (load, agent.clone())));
+                self.astir.insert(*no);
+            }
+        }
+        self.workers.insert(agent.clone(), worker);
+    }
+
+    /// A worker is not available any more.
+    pub(in crate::engine) fn remove_worker(&mut self, agent: &Agent) {
+        let Some(worker) = self.workers.remove(agent) else {
+            return;
+        };
+        let load = worker.load();
+        for no in worker.routes {
+            if let Some(route) = self.routes.get_mut(&no) {
+                route.capable.remove(agent);
+                if let Some(load) = load {
+                    route.ready.remove(&(load, agent.clone()));
+                }
+            }
+        }
+    }
+
+    /// A worker has got a task.
+    pub(in crate::engine) fn took(&mut self, agent: &Agent) {
+        let turn = self.turn();
+        self.reload(agent, |worker| {
+            worker.in_flight += 1;
+            worker.turn = turn;
+        });
+    }
+
+    /// A worker has one task less.
+    pub(in crate::engine) fn freed(&mut self, agent: &Agent) {
+        self.reload(agent, |worker| {
+            worker.in_flight = worker.in_flight.saturating_sub(1);
+        });
+    }
+
+    fn reload(&mut self, agent: &Agent, change: impl FnOnce(&mut Worker)) {
+        let Some(worker) = self.workers.get_mut(agent) else {
+            return;
+        };
+        let before = worker.load();
+        change(worker);
+        let after = worker.load();
+        for no in &worker.routes {
+            let Some(route) = self.routes.get_mut(no) else {
+                continue;
+            };
+            if let Some(before) = before {
+                route.ready.remove(&(before, agent.clone()));
+            }
+            if let Some(after) = after {
+                route.ready.insert((after, agent.clone()));
+                if !route.queue.is_empty() {
+                    self.astir.insert(*no);
+                }
+            }
+        }
+    }
+
+    fn turn(&mut self) -> u64 {
+        self.next_turn += 1;
+        self.next_turn
+    }
+
+    /// The most urgent task that somebody is free for, and who takes it. The caller assigns it, which takes it out of the queue.
+    pub(in crate::engine) fn next_match(&mut self) -> Option<(TaskNo, Agent)> {
+        let routes = &self.routes;
+        self.astir.retain(|no| {
+            routes
+                .get(no)
+                .is_some_and(|route| !route.queue.is_empty() && !route.ready.is_empty())
+        });
+        let heads = self.astir.iter().filter_map(|no| {
+            let route = routes.get(no)?;
+            Some((route.queue.first()?, route.ready.first()?))
+        });
+        let ((_, task), (_, agent)) = heads.min_by_key(|(rank, _)| *rank)?;
+        Some((*task, agent.clone()))
+    }
+
+    /// The least loaded worker that is free for the route, apart from one.
+    pub(in crate::engine) fn free_apart_from(&self, no: RouteNo, not: &Agent) -> Option<Agent> {
+        let ready = &self.routes.get(&no)?.ready;
+        // The one to leave out is there once at most, so this looks at two.
+        let other = ready.iter().find(|(_, agent)| agent != not);
+        other.map(|(_, agent)| agent.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(name: &str) -> Agent {
+        Agent::new(name).unwrap()
+    }
+
+    fn capabilities(names: &[&str]) -> Vec<Capability> {
+        names
+            .iter()
+            .map(|name| Capability::new(name).unwrap())
+            .collect()
+    }
+
+    fn skills(offered: &[&str], announced: &[&str], capacity: u32) -> Skills {
+        Skills {
+            offered: capabilities(offered).into_iter().collect(),
+            announced: capabilities(announced).into_iter().collect(),
+            capacity,
+        }
+    }
+
+    /// Queues tasks with these needs and priorities, numbered from 1.
+    fn queue(scheduler: &mut Scheduler, tasks: &[(&[&str], Priority)]) {
+        for (index, (need, priority)) in tasks.iter().enumerate() {
+            let route = scheduler.enter(&capabilities(need), 10).unwrap();
+            scheduler.enqueue(route, *priority, TaskNo(index as u64 + 1));
+        }
+    }
+
+    /// Assigns until nothing matches; returns who got what.
+    fn matches(scheduler: &mut Scheduler, tasks: &[(&[&str], Priority)]) -> Vec<(u64, String)> {
+        let mut matches = Vec::new();
+        while let Some((task, agent)) = scheduler.next_match() {
+            let (need, priority) = tasks[task.0 as usize - 1];
+            let route = scheduler.by_need[capabilities(need).as_slice()];
+            scheduler.dequeue(route, priority, task);
+            scheduler.took(&agent);
+            matches.push((task.0, agent.to_string()));
+        }
+        matches
+    }
+
+    #[test]
+    fn urgent_tasks_go_first_and_old_ones_among_equals() {
+        let mut scheduler = Scheduler::default();
+        let tasks: [(&[&str], Priority); 4] = [
+            (&["a"], Priority::Low),
+            (&["a"], Priority::High),
+            (&["b"], Priority::High),
+            (&["b"], Priority::Critical),
+        ];
+        queue(&mut scheduler, &tasks);
+        scheduler.set_worker(&agent("w"), skills(&["a", "b"], &[], 4), 0);
+        let order: Vec<u64> = matches(&mut scheduler, &tasks)
+            .into_iter()
+            .map(|(task, _)| task)
+            .collect();
+        assert_eq!(order, [4, 2, 3, 1]);
+    }
+
+    #[test]
+    fn the_least_loaded_worker_is_chosen_and_then_who_waited_longest() {
+        let mut scheduler = Scheduler::default();
+        scheduler.set_worker(&agent("half"), skills(&["a"], &[], 2), 1);
+        scheduler.set_worker(&agent("idle-1"), skills(&["a"], &[], 1), 0);
+        scheduler.set_worker(&agent("idle-2"), skills(&["a"], &[], 4), 0);
+        let tasks: [(&[&str], Priority); 4] = [(&["a"], Priority::Medium); 4];
+        queue(&mut scheduler, &tasks);
+        let who: Vec<String> = matches(&mut scheduler, &tasks)
+            .into_iter()
+            .map(|(_, agent)| agent)
+            .collect();
+        assert_eq!(who, ["idle-1", "idle-2", "idle-2", "half"]);
+    }
+
+    #[test]
+    fn a_worker_needs_every_capability_and_must_listen_to_one_of_them() {
+        let mut scheduler = Scheduler::default();
+        let tasks: [(&[&str], Priority); 1] = [(&["a", "b"], Priority::Medium)];
+        queue(&mut scheduler, &tasks);
+        scheduler.set_worker(&agent("half"), skills(&["a"], &[], 1), 0);
+        scheduler.set_worker(&agent("deaf"), skills(&[], &["a", "b"], 1), 0);
+        assert!(matches(&mut scheduler, &tasks).is_empty());
+        scheduler.set_worker(&agent("both"), skills(&["b"], &["a"], 1), 0);
+        assert_eq!(matches(&mut scheduler, &tasks), [(1, "both".to_owned())]);
+    }
+
+    #[test]
+    fn a_worker_that_is_full_or_gone_gets_nothing() {
+        let mut scheduler = Scheduler::default();
+        let tasks: [(&[&str], Priority); 2] = [(&["a"], Priority::Medium); 2];
+        scheduler.set_worker(&agent("gone"), skills(&["a"], &[], 5), 0);
+        scheduler.remove_worker(&agent("gone"));
+        scheduler.set_worker(&agent("none"), skills(&["a"], &[], 0), 0);
+        scheduler.set_worker(&agent("one"), skills(&["a"], &[], 1), 0);
+        queue(&mut scheduler, &tasks);
+        assert_eq!(matches(&mut scheduler, &tasks), [(1, "one".to_owned())]);
+        scheduler.freed(&agent("one"));
+        assert_eq!(matches(&mut scheduler, &tasks), [(2, "one".to_owned())]);
+    }
+
+    #[test]
+    fn a_route_without_tasks_gives_way_to_another() {
+        let mut scheduler = Scheduler::default();
+        scheduler.set_worker(&agent("w"), skills(&["a", "b", "c"], &[], 1), 0);
+        let a = scheduler.enter(&capabilities(&["a"]), 2).unwrap();
+        scheduler.enter(&capabilities(&["b"]), 2).unwrap();
+        assert_eq!(scheduler.enter(&capabilities(&["c"]), 2), None);
+        scheduler.leave(a);
+        assert!(scheduler.enter(&capabilities(&["c"]), 2).is_some());
+        assert_eq!(scheduler.workers[&agent("w")].routes.len(), 2);
+    }
+}

@@ -1,0 +1,487 @@
+//! A task: what was asked for, where it stands, and the one `match` by which that changes.
+//!
+//! It knows nothing of rooms, workers' load, mailboxes or timers; `handoff` carries out what a step means for them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::Millis;
+use crate::wire::handoff::{
+    Backoff, Priority, ResultStatus, TaskError, TaskState, Update, UpdateStatus,
+};
+use crate::wire::json::Json;
+use crate::wire::name::{Agent, Capability, TaskId, TaskType};
+use crate::wire::reply::{Code, Rejection};
+
+use super::scheduler::RouteNo;
+
+/// A task's number in its room: counts dispatches, so it orders tasks by age; never reused.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub(in crate::engine) struct TaskNo(pub(in crate::engine) u64);
+
+/// What was asked for: fixed at the dispatch, recorded apart from the state so that a transition does not rewrite it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::engine) struct Body {
+    pub(in crate::engine) id: TaskId,
+    pub(in crate::engine) dispatcher: Agent,
+    #[serde(rename = "type")]
+    pub(in crate::engine) task_type: TaskType,
+    pub(in crate::engine) capabilities: Box<[Capability]>,
+    /// Dropped when the task has ended and cannot be redriven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) payload: Option<Json>,
+    pub(in crate::engine) priority: Priority,
+    pub(in crate::engine) created_at: Millis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) deadline: Option<Millis>,
+    pub(in crate::engine) lease_ms: u64,
+    pub(in crate::engine) max_attempts: u32,
+    pub(in crate::engine) backoff: Backoff,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) correlation_id: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) traceparent: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) tracestate: Option<Box<str>>,
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::engine) enum Stage {
+    /// For its delay or its backoff.
+    Waiting { until: Millis },
+    /// For a worker.
+    Queued,
+    /// With a worker, which has said so (`running`) or not yet.
+    Held { worker: Agent, running: bool },
+    /// For good, unless a dead one is redriven.
+    Ended {
+        how: Ending,
+        at: Millis,
+        worker: Option<Agent>,
+    },
+}
+
+/// How a task ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::engine) enum Ending {
+    Succeeded,
+    Dead,
+    Expired,
+    Cancelled,
+}
+
+/// What changes in the life of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::engine) struct Status {
+    pub(in crate::engine) stage: Stage,
+    /// The fencing token: how often it was assigned.
+    pub(in crate::engine) attempt: u32,
+    /// Attempts that failed: released ones do not count.
+    pub(in crate::engine) failures: u32,
+    /// How often in a row it was released.
+    pub(in crate::engine) releases: u32,
+    pub(in crate::engine) updated_at: Millis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) error: Option<Box<TaskError>>,
+}
+
+/// A task in memory.
+#[derive(Debug)]
+pub(in crate::engine) struct Task {
+    pub(in crate::engine) body: Body,
+    pub(in crate::engine) status: Status,
+    /// When its worker's lease runs out; 0 while nobody has it. Not recorded: after a restart leases begin anew.
+    pub(in crate::engine) lease_until: Millis,
+    /// Where it queues, until it has ended.
+    pub(in crate::engine) route: Option<RouteNo>,
+}
+
+/// What happens to a task.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::engine) enum Step {
+    /// Its delay or backoff is over.
+    Due,
+    /// It is sent to a worker.
+    Assign(Agent),
+    /// Its worker is at it.
+    Run,
+    /// Its worker is done.
+    Succeed,
+    /// Its worker failed.
+    Fail(TaskError),
+    /// Its worker gives it back.
+    Release,
+    /// Its worker went silent or away.
+    Lose(TaskError),
+    /// Its deadline came.
+    Expire,
+    /// Somebody cancelled it.
+    Cancel(TaskError),
+    /// Somebody wants a dead one tried again.
+    Redrive,
+}
+
+impl Ending {
+    pub(in crate::engine) fn state(self) -> TaskState {
+        match self {
+            Ending::Succeeded => TaskState::Succeeded,
+            Ending::Dead => TaskState::Dead,
+            Ending::Expired => TaskState::Expired,
+            Ending::Cancelled => TaskState::Cancelled,
+        }
+    }
+
+    pub(in crate::engine) fn result(self) -> ResultStatus {
+        match self {
+            Ending::Succeeded => ResultStatus::Succeeded,
+            Ending::Dead => ResultStatus::Dead,
+            Ending::Expired => ResultStatus::Expired,
+            Ending::Cancelled => ResultStatus::Cancelled,
+        }
+    }
+}
+
+impl Status {
+    pub(in crate::engine) fn new(stage: Stage, now: Millis) -> Status {
+        Status {
+            stage,
+            attempt: 0,
+            failures: 0,
+            releases: 0,
+            updated_at: now,
+            error: None,
+        }
+    }
+
+    pub(in crate::engine) fn state(&self) -> TaskState {
+        match &self.stage {
+            Stage::Waiting { .. } => TaskState::Waiting,
+            Stage::Queued => TaskState::Queued,
+            Stage::Held { running: false, .. } => TaskState::Assigned,
+            Stage::Held { running: true, .. } => TaskState::Running,
+            Stage::Ended { how, .. } => how.state(),
+        }
+    }
+
+    pub(in crate::engine) fn is_running(&self) -> bool {
+        matches!(self.stage, Stage::Held { running: true, .. })
+    }
+
+    /// Who has it, or had it when it ended.
+    pub(in crate::engine) fn worker(&self) -> Option<&Agent> {
+        match &self.stage {
+            Stage::Held { worker, .. } => Some(worker),
+            Stage::Ended { worker, .. } => worker.as_ref(),
+            Stage::Waiting { .. } | Stage::Queued => None,
+        }
+    }
+
+    /// Who has it now.
+    pub(in crate::engine) fn holder(&self) -> Option<&Agent> {
+        match &self.stage {
+            Stage::Held { worker, .. } => Some(worker),
+            _ => None,
+        }
+    }
+}
+
+impl Task {
+    /// Every change of state there is. Returns whether the step means anything where the task stands; if not, nothing
+    /// has changed.
+    pub(in crate::engine) fn step(&mut self, step: Step, now: Millis) -> bool {
+        let status = &mut self.status;
+        let next = match (&status.stage, step) {
+            (Stage::Waiting { .. }, Step::Due) => Stage::Queued,
+            (Stage::Queued, Step::Assign(worker)) => {
+                status.attempt += 1;
+                let running = false;
+                Stage::Held { worker, running }
+            }
+            (Stage::Held { worker, .. }, Step::Run) => Stage::Held {
+                worker: worker.clone(),
+                running: true,
+            },
+            (Stage::Held { worker, .. }, Step::Succeed) => {
+                let worker = Some(worker.clone());
+                status.error = None;
+                ended(Ending::Succeeded, now, worker)
+            }
+            (Stage::Held { worker, .. }, Step::Fail(error) | Step::Lose(error)) => {
+                let worker = Some(worker.clone());
+                let hopeless = error.retryable == Some(false);
+                status.error = Some(Box::new(error));
+                status.failures += 1;
+                status.releases = 0;
+                if hopeless || status.failures >= self.body.max_attempts {
+                    ended(Ending::Dead, now, worker)
+                } else {
+                    let until = now.saturating_add(self.body.backoff_after(status.failures));
+                    Stage::Waiting { until }
+                }
+            }
+            (Stage::Held { .. }, Step::Release) => {
+                status.releases += 1;
+                let until = now.saturating_add(self.body.backoff_after(status.releases));
+                Stage::Waiting { until }
+            }
+            (Stage::Waiting { .. } | Stage::Queued | Stage::Held { .. }, Step::Expire) => {
+                let worker = status.holder().cloned();
+                status.error = Some(Box::new(why("expired", "its time to live is over")));
+                ended(Ending::Expired, now, worker)
+            }
+            (Stage::Waiting { .. } | Stage::Queued | Stage::Held { .. }, Step::Cancel(error)) => {
+                let worker = status.holder().cloned();
+                status.error = Some(Box::new(error));
+                ended(Ending::Cancelled, now, worker)
+            }
+            (
+                Stage::Ended {
+                    how: Ending::Dead, ..
+                },
+                Step::Redrive,
+            ) => {
+                status.failures = 0;
+                status.releases = 0;
+                Stage::Queued
+            }
+            _ => return false,
+        };
+        status.stage = next;
+        status.updated_at = now;
+        true
+    }
+
+    /// Whether a worker may say this of it now; `Ok(false)` if it has said the very same before and the task has ended by it.
+    pub(in crate::engine) fn admits(
+        &self,
+        from: &Agent,
+        update: &Update,
+    ) -> Result<bool, Rejection> {
+        let (id, status) = (&self.body.id, &self.status);
+        let is_theirs = status.attempt == update.attempt && status.worker() == Some(from);
+        match &status.stage {
+            Stage::Held { .. } if is_theirs => Ok(true),
+            Stage::Held { worker, .. } => Err(conflict(format!(
+                "{id} is at attempt {} with {worker}; attempt {} of {from} is over",
+                status.attempt, update.attempt
+            ))),
+            Stage::Ended { how, .. } if is_theirs && how.is_answer_to(update.status) => Ok(false),
+            Stage::Ended { how, at, .. } => Err(conflict(format!(
+                "{id} has ended: {} at {at}",
+                how.state().as_str()
+            ))),
+            Stage::Waiting { .. } | Stage::Queued => Err(conflict(format!(
+                "nobody has {id} now: attempt {} of {from} is over",
+                update.attempt
+            ))),
+        }
+    }
+}
+
+impl Ending {
+    fn is_answer_to(self, said: UpdateStatus) -> bool {
+        matches!(
+            (self, said),
+            (Ending::Succeeded, UpdateStatus::Success) | (Ending::Dead, UpdateStatus::Error)
+        )
+    }
+}
+
+impl Body {
+    pub(in crate::engine) fn payload_bytes(&self) -> usize {
+        self.payload.as_ref().map_or(0, |json| json.text().len())
+    }
+
+    /// The wait after this many attempts in a row came to nothing, in milliseconds.
+    fn backoff_after(&self, times: u32) -> u64 {
+        let Backoff {
+            initial_ms,
+            factor,
+            max_ms,
+        } = self.backoff;
+        let mut wait = initial_ms as f64;
+        for _ in 1..times {
+            wait *= factor;
+            if wait >= max_ms as f64 {
+                break;
+            }
+        }
+        // A float beyond u64 becomes u64::MAX, which the limit then cuts.
+        (wait as u64).min(max_ms)
+    }
+}
+
+fn ended(how: Ending, at: Millis, worker: Option<Agent>) -> Stage {
+    Stage::Ended { how, at, worker }
+}
+
+fn conflict(reason: String) -> Rejection {
+    Rejection::new(Code::Conflict, reason)
+}
+
+/// The gateway's own words for why a task did not go on.
+pub(in crate::engine) fn why(code: &str, message: impl Into<String>) -> TaskError {
+    TaskError {
+        code: Some(code.to_owned()),
+        message: message.into(),
+        retryable: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(stage: Stage) -> Task {
+        let name = TaskType::new("draft").unwrap();
+        Task {
+            body: Body {
+                id: TaskId::new("t").unwrap(),
+                dispatcher: Agent::new("boss").unwrap(),
+                capabilities: Box::new([name.clone().into()]),
+                task_type: name,
+                payload: None,
+                priority: Priority::Medium,
+                created_at: 0,
+                deadline: None,
+                lease_ms: 10,
+                max_attempts: 3,
+                backoff: Backoff {
+                    initial_ms: 100,
+                    factor: 2.0,
+                    max_ms: 350,
+                },
+                correlation_id: None,
+                traceparent: None,
+                tracestate: None,
+            },
+            status: Status::new(stage, 0),
+            lease_until: 0,
+            route: None,
+        }
+    }
+
+    fn worker() -> Agent {
+        Agent::new("w").unwrap()
+    }
+
+    fn every_step() -> Vec<Step> {
+        vec![
+            Step::Due,
+            Step::Assign(worker()),
+            Step::Run,
+            Step::Succeed,
+            Step::Fail(why("x", "x")),
+            Step::Release,
+            Step::Lose(why("x", "x")),
+            Step::Expire,
+            Step::Cancel(why("x", "x")),
+            Step::Redrive,
+        ]
+    }
+
+    fn states_after(stage: &Stage) -> Vec<&'static str> {
+        let after = every_step().into_iter().map(|step| {
+            let mut task = task(stage.clone());
+            let moved = task.step(step, 5);
+            if moved {
+                task.status.state().as_str()
+            } else {
+                assert_eq!(task.status, Status::new(stage.clone(), 0));
+                "-"
+            }
+        });
+        after.collect()
+    }
+
+    #[test]
+    fn every_state_takes_the_steps_that_mean_something_there_and_no_other() {
+        let held = |running| Stage::Held {
+            worker: worker(),
+            running,
+        };
+        let end = |how| ended(how, 1, None);
+        let waiting = [
+            "queued",
+            "-",
+            "-",
+            "-",
+            "-",
+            "-",
+            "-",
+            "expired",
+            "cancelled",
+            "-",
+        ];
+        assert_eq!(states_after(&Stage::Waiting { until: 9 }), waiting);
+        let queued = [
+            "-",
+            "assigned",
+            "-",
+            "-",
+            "-",
+            "-",
+            "-",
+            "expired",
+            "cancelled",
+            "-",
+        ];
+        assert_eq!(states_after(&Stage::Queued), queued);
+        let at_work = [
+            "-",
+            "-",
+            "running",
+            "succeeded",
+            "waiting",
+            "waiting",
+            "waiting",
+            "expired",
+            "cancelled",
+            "-",
+        ];
+        assert_eq!(states_after(&held(false)), at_work);
+        assert_eq!(states_after(&held(true)), at_work);
+        let over = ["-"; 10];
+        assert_eq!(states_after(&end(Ending::Succeeded)), over);
+        assert_eq!(states_after(&end(Ending::Expired)), over);
+        assert_eq!(states_after(&end(Ending::Cancelled)), over);
+        let dead = ["-", "-", "-", "-", "-", "-", "-", "-", "-", "queued"];
+        assert_eq!(states_after(&end(Ending::Dead)), dead);
+    }
+
+    #[test]
+    fn backoff_grows_by_its_factor_up_to_its_limit() {
+        let body = task(Stage::Queued).body;
+        let waits: Vec<u64> = (1..=4).map(|times| body.backoff_after(times)).collect();
+        assert_eq!(waits, [100, 200, 350, 350]);
+    }
+
+    #[test]
+    fn attempts_that_fail_are_used_up_and_released_ones_are_not() {
+        let mut task = task(Stage::Queued);
+        for step in [
+            Step::Release,
+            Step::Fail(why("x", "x")),
+            Step::Lose(why("x", "x")),
+            Step::Fail(why("x", "x")),
+        ] {
+            task.step(Step::Due, 1);
+            assert!(task.step(Step::Assign(worker()), 1));
+            assert!(task.step(step, 1));
+        }
+        assert_eq!(task.status.state(), TaskState::Dead);
+        assert_eq!((task.status.attempt, task.status.failures), (4, 3));
+    }
+
+    #[test]
+    fn an_error_that_no_retry_helps_ends_a_task_at_once() {
+        let mut task = task(Stage::Queued);
+        task.step(Step::Assign(worker()), 1);
+        let mut error = why("bad-input", "no");
+        error.retryable = Some(false);
+        assert!(task.step(Step::Fail(error), 2));
+        assert_eq!(task.status.state(), TaskState::Dead);
+    }
+}

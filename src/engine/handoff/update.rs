@@ -1,0 +1,264 @@
+//! What agents may do with a task that exists: report on it, cancel it, look at it, have a dead one tried again.
+
+use crate::wire::handoff::{
+    Cancel, GetTask, Redrive, ResultStatus, TaskError, TaskState, TaskView, Update, UpdateStatus,
+};
+use crate::wire::name::TaskId;
+use crate::wire::reply::{Code, Rejection};
+
+use crate::engine::context::Context;
+use crate::engine::event::{Detail, Happened};
+use crate::engine::replies::{Accepted, Call, Outcome, json_at_most, text_at_most};
+use crate::engine::room::RoomState;
+use crate::engine::timer::{Subject, Timer};
+
+use super::task::{Step, Task, TaskNo, why};
+use super::{Advance, Handoff};
+
+impl Handoff {
+    fn number(&self, id: &TaskId) -> Result<TaskNo, Rejection> {
+        self.numbers
+            .get(id)
+            .copied()
+            .ok_or_else(|| Rejection::new(Code::NotFound, format!("no task {id}")).at("task"))
+    }
+}
+
+impl RoomState {
+    pub(in crate::engine) fn update(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+        let update: Update = call.read(&cx.settings)?;
+        self.once(cx, call, |room, cx| {
+            check_update(cx, &update)?;
+            let no = room.handoff.number(&update.task)?;
+            let accepted = Accepted::task(Code::Done, &update.task);
+            if !room.handoff.tasks[&no].admits(call.from(), &update)? {
+                return Ok(accepted);
+            }
+            room.seen(cx, call);
+            match update.status {
+                UpdateStatus::Accepted => room.run(cx, call, no),
+                UpdateStatus::Progress => {
+                    room.run(cx, call, no);
+                    room.admit_partial(cx, call, no, &update)?;
+                    room.partial(cx, call, no, update);
+                }
+                UpdateStatus::Success => room.succeed(cx, call, no, update),
+                UpdateStatus::Error => room.fail(cx, call, no, update.error),
+                UpdateStatus::Release => room.release(cx, no, Some(call.from())),
+            }
+            Ok(accepted)
+        })
+    }
+
+    fn seen(&mut self, cx: &Context, call: &Call<'_>) {
+        if let Some(member) = self.members.0.get_mut(call.from()) {
+            member.last_seen = cx.now;
+        }
+    }
+
+    /// The worker is at it, and has its whole lease again.
+    fn run(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo) {
+        self.renew_lease(cx, no);
+        let is_running = self.handoff.tasks[&no].status.is_running();
+        if !is_running {
+            let run = Advance {
+                who: Some(call.from()),
+                ..Advance::new(Step::Run, "handoff.running")
+            };
+            self.advance(cx, no, run);
+        }
+    }
+
+    /// A partial result needs room that is not promised to final ones.
+    fn admit_partial(
+        &self,
+        cx: &Context,
+        call: &Call<'_>,
+        no: TaskNo,
+        update: &Update,
+    ) -> Result<(), Rejection> {
+        let Some(result) = &update.result else {
+            return Ok(());
+        };
+        let to = &self.handoff.tasks[&no].body.dispatcher;
+        let size = result.text().len();
+        if cx.unpromised(call.mailboxes, to) == 0 || call.mailboxes.free_bytes(to) < size {
+            let reason = format!(
+                "the mailbox of {to} has no room for a partial result; the lease goes on all the same"
+            );
+            return Err(Rejection::new(Code::TooMany, reason));
+        }
+        Ok(())
+    }
+
+    fn partial(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo, update: Update) {
+        let Some(result) = update.result else {
+            return;
+        };
+        let task = &self.handoff.tasks[&no];
+        let (id, to) = (task.body.id.clone(), task.body.dispatcher.clone());
+        let traceparent = task.body.traceparent.clone();
+        let bytes = result.text().len();
+        let partial = task.result(cx.now, ResultStatus::Partial, Some(result));
+        self.deliver_result(cx, to, &partial);
+        let happened = Happened {
+            detail: Detail {
+                attempt: Some(update.attempt),
+                worker: Some(call.from()),
+                bytes: Some(bytes),
+                ..Detail::default()
+            },
+            traceparent: traceparent.as_deref(),
+            ..Happened::new("handoff.progress", id.as_str(), call.from())
+        };
+        self.tell(cx, &happened);
+    }
+
+    fn succeed(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo, update: Update) {
+        let succeed = Advance {
+            who: Some(call.from()),
+            result: update.result,
+            ..Advance::new(Step::Succeed, "handoff.succeeded")
+        };
+        self.advance(cx, no, succeed);
+    }
+
+    fn fail(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo, error: Option<TaskError>) {
+        let error = error.unwrap_or_else(|| why("error", "the worker did not say what went wrong"));
+        let reason = error.message.clone();
+        let fail = Advance {
+            who: Some(call.from()),
+            reason: Some(&reason),
+            ..Advance::new(Step::Fail(error), "handoff.failed")
+        };
+        self.advance(cx, no, fail);
+    }
+
+    pub(in crate::engine) fn cancel(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+        let cancel: Cancel = call.read(&cx.settings)?;
+        self.once(cx, call, |room, cx| {
+            let limit = cx.settings.max_reason_bytes;
+            text_at_most("reason", cancel.reason.as_deref(), limit)?;
+            let no = room.handoff.number(&cancel.task)?;
+            room.expect_unfinished(no)?;
+            let by = call.from();
+            let reason = cancel.reason.as_deref();
+            let words = reason.map_or_else(|| format!("cancelled by {by}"), str::to_owned);
+            let step = Step::Cancel(why("cancelled", words));
+            let advance = Advance {
+                who: Some(by),
+                reason,
+                revoke: true,
+                ..Advance::new(step, "handoff.cancelled")
+            };
+            room.advance(cx, no, advance);
+            Ok(Accepted::task(Code::Done, &cancel.task))
+        })
+    }
+
+    fn expect_unfinished(&self, no: TaskNo) -> Result<(), Rejection> {
+        let task = &self.handoff.tasks[&no];
+        let state = task.status.state();
+        if state.is_final() {
+            let reason = format!("{} has ended already: {}", task.body.id, state.as_str());
+            return Err(Rejection::new(Code::Conflict, reason));
+        }
+        Ok(())
+    }
+
+    pub(in crate::engine) fn get_task(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+        let get: GetTask = call.read(&cx.settings)?;
+        let no = self.handoff.number(&get.task)?;
+        Ok(Accepted {
+            task: Some(get.task),
+            ..Accepted::found(&self.handoff.tasks[&no].view())
+        })
+    }
+
+    pub(in crate::engine) fn redrive(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+        let redrive: Redrive = call.read(&cx.settings)?;
+        self.once(cx, call, |room, cx| {
+            let no = room.handoff.number(&redrive.task)?;
+            room.admit_redrive(cx, call, no)?;
+            room.reopen(cx, call, no)?;
+            Ok(Accepted::task(Code::Taken, &redrive.task))
+        })
+    }
+
+    fn admit_redrive(&self, cx: &Context, call: &Call<'_>, no: TaskNo) -> Result<(), Rejection> {
+        let task = &self.handoff.tasks[&no];
+        let id = &task.body.id;
+        if task.status.state() != TaskState::Dead {
+            let state = task.status.state().as_str();
+            let reason = format!("only a dead task can be redriven, but {id} is {state}");
+            return Err(Rejection::new(Code::Conflict, reason));
+        }
+        let overdue = |deadline| deadline <= cx.now;
+        if task.body.deadline.is_some_and(overdue) {
+            let reason = format!("the time to live of {id} is over");
+            return Err(Rejection::new(Code::Expired, reason));
+        }
+        let full = self.handoff.unfinished() >= cx.settings.max_tasks_per_room;
+        if full || cx.unpromised(call.mailboxes, &task.body.dispatcher) == 0 {
+            let reason = format!("no room for {id} or for its result");
+            return Err(Rejection::new(Code::TooMany, reason));
+        }
+        Ok(())
+    }
+
+    /// A dead task begins a new life: it is owed a result again.
+    fn reopen(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo) -> Result<(), Rejection> {
+        let limit = cx.settings.max_routes_per_room;
+        let handoff = &mut self.handoff;
+        let Some(task) = handoff.tasks.get_mut(&no) else {
+            return Ok(());
+        };
+        task.route = handoff.scheduler.enter(&task.body.capabilities, limit);
+        if task.route.is_none() {
+            let reason = format!("the room's tasks need {limit} different sets of capabilities");
+            return Err(Rejection::new(Code::TooMany, reason));
+        }
+        handoff.payload_bytes += task.body.payload_bytes();
+        if let Some(deadline) = task.body.deadline {
+            let subject = Subject::Task(self.name.clone(), no);
+            cx.timers.arm(deadline, Timer::Deadline, subject);
+        }
+        let advance = Advance {
+            who: Some(call.from()),
+            ..Advance::new(Step::Redrive, "handoff.redriven")
+        };
+        self.advance(cx, no, advance);
+        Ok(())
+    }
+}
+
+impl Task {
+    fn view(&self) -> TaskView {
+        let (body, status) = (&self.body, &self.status);
+        TaskView {
+            task: body.id.clone(),
+            task_type: body.task_type.clone(),
+            state: status.state(),
+            dispatcher: body.dispatcher.clone(),
+            worker: status.worker().cloned(),
+            attempt: status.attempt,
+            max_attempts: body.max_attempts,
+            capabilities: body.capabilities.to_vec(),
+            priority: body.priority,
+            created_at: body.created_at,
+            updated_at: status.updated_at,
+            deadline: body.deadline,
+            error: status.error.as_deref().cloned(),
+        }
+    }
+}
+
+fn check_update(cx: &Context, update: &Update) -> Result<(), Rejection> {
+    let settings = &cx.settings;
+    json_at_most("result", update.result.as_ref(), settings.max_payload_bytes)?;
+    let error = update.error.as_ref();
+    let code = error.and_then(|error| error.code.as_deref());
+    text_at_most("error.code", code, settings.max_label_bytes)?;
+    let message = error.map(|error| error.message.as_str());
+    text_at_most("error.message", message, settings.max_reason_bytes)
+}

@@ -1,0 +1,61 @@
+//! Inbox: messages between agents, kept for the recipient until it acknowledges them.
+//!
+//! It only admits them; the desk relays the bytes as they are and keeps them in the recipient's mailbox.
+
+use crate::wire::name::{Agent, GATEWAY};
+use crate::wire::reply::{Code, Rejection};
+
+use super::Effect;
+use super::context::Context;
+use super::event::{Detail, Happened};
+use super::replies::{Accepted, Call, Outcome, between, too_large};
+use super::room::RoomState;
+
+impl RoomState {
+    pub(super) fn inbox(&mut self, cx: &mut Context, call: &mut Call<'_>, to: &Agent) -> Outcome {
+        // Correlation Data on an inbox message is for its recipient: it asks for no reply of ours.
+        let correlation_id = call.correlation_id.take();
+        let admitted = self.admit(cx, call, to);
+        if admitted.is_err() {
+            call.correlation_id = correlation_id;
+        }
+        let ttl_ms = admitted?;
+        cx.emit(Effect::Relay {
+            to: to.clone(),
+            expires_at: cx.after(ttl_ms),
+        });
+        let detail = Detail {
+            bytes: Some(call.command.payload.len()),
+            ..Detail::default()
+        };
+        let happened = Happened::new("inbox.queued", to.as_str(), call.from());
+        self.tell(cx, &Happened { detail, ..happened });
+        Ok(Accepted::new(Code::Taken))
+    }
+
+    fn admit(&self, cx: &Context, call: &Call<'_>, to: &Agent) -> Result<u64, Rejection> {
+        let size = call.command.payload.len();
+        if to.as_str() == GATEWAY {
+            let reason = "the gateway has no inbox";
+            return Err(Rejection::new(Code::Forbidden, reason));
+        }
+        if size > cx.settings.max_payload_bytes {
+            return Err(too_large(
+                "an inbox message",
+                size,
+                cx.settings.max_payload_bytes,
+            ));
+        }
+        let ttl_ms = call.command.ttl_ms.unwrap_or(cx.settings.inbox_ttl_ms);
+        if ttl_ms == 0 {
+            let reason = "the message's time to live is over";
+            return Err(Rejection::new(Code::Expired, reason));
+        }
+        between("ttlMs", ttl_ms, 1, cx.settings.max_ttl_ms)?;
+        if cx.unpromised(call.mailboxes, to) == 0 || call.mailboxes.free_bytes(to) < size {
+            let reason = format!("the mailbox of {to} has no room for {size} bytes more");
+            return Err(Rejection::new(Code::TooMany, reason));
+        }
+        Ok(ttl_ms)
+    }
+}

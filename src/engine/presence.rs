@@ -1,0 +1,532 @@
+//! Presence: who is in a room, whether the gateway holds their connection, and what they can take.
+//!
+//! A session is an agent's, across rooms; a member is an agent's place in one room. Whatever may change how an agent looks
+//! only stirs it: what it then looks like is shown once per batch, by `flush`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::wire::Millis;
+use crate::wire::json;
+use crate::wire::name::{Agent, Capability, Room};
+use crate::wire::presence::{Announcement, ConnectionState, Presence, Status};
+use crate::wire::reply::{Code, Rejection};
+use crate::wire::topic::{Offer, RoomTopic, Topic};
+
+use super::Effect;
+use super::context::Context;
+use super::event::{Detail, Happened};
+use super::handoff::TaskNo;
+use super::handoff::scheduler::Skills;
+use super::record::Change;
+use super::replies::{
+    Accepted, Call, Outcome, between, entries_at_most, json_at_most, text_at_most,
+};
+use super::room::RoomState;
+
+/// An agent's MQTT session, as far as coordination cares.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Session {
+    pub(super) connected: bool,
+    /// Whether it outlives its connection.
+    pub(super) durable: bool,
+    /// Where the agent has a place.
+    pub(super) rooms: BTreeSet<Room>,
+    /// When the grace ends that runs now.
+    pub(super) grace_until: Option<Millis>,
+}
+
+/// All sessions that are connected or have a place in a room.
+pub(super) type Sessions = BTreeMap<Agent, Session>;
+
+/// An agent's place in a room.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) since: Millis,
+    pub(super) last_seen: Millis,
+    pub(super) announcement: Option<Box<Announcement>>,
+    /// Capabilities that its subscriptions offer.
+    pub(super) works: BTreeSet<Capability>,
+    pub(super) connection: ConnectionState,
+    pub(super) durable: bool,
+    /// It said that it leaves while subscriptions still stand: invisible and without work until it comes back.
+    pub(super) left: bool,
+    /// Its earlier session is gone and the new one has said nothing in this room yet.
+    pub(super) unconfirmed: bool,
+    /// The tasks that it has.
+    pub(super) held: BTreeSet<TaskNo>,
+    /// Those that its new session has not been sent again yet.
+    pub(super) owed: BTreeSet<TaskNo>,
+    /// What of its looks was shown last that may change without anybody saying so; unknown after a restart.
+    pub(super) shown: Option<(u32, Status, ConnectionState)>,
+}
+
+/// The agents of a room.
+#[derive(Debug, Default)]
+pub(super) struct Members(pub(super) BTreeMap<Agent, Member>);
+
+/// Why an agent has no place in a room any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Departure {
+    /// It said so.
+    Left,
+    /// Its session is over.
+    Ended,
+}
+
+impl Member {
+    pub(super) fn new(now: Millis) -> Member {
+        Member {
+            since: now,
+            last_seen: now,
+            announcement: None,
+            works: BTreeSet::new(),
+            connection: ConnectionState::Online,
+            durable: false,
+            left: false,
+            unconfirmed: false,
+            held: BTreeSet::new(),
+            owed: BTreeSet::new(),
+            shown: None,
+        }
+    }
+
+    fn announced<T>(&self, field: impl FnOnce(&Announcement) -> Option<T>) -> Option<T> {
+        self.announcement.as_deref().and_then(field)
+    }
+
+    pub(super) fn capacity(&self) -> u32 {
+        self.announced(|said| said.capacity).unwrap_or(1)
+    }
+
+    pub(super) fn in_flight(&self) -> u32 {
+        u32::try_from(self.held.len()).unwrap_or(u32::MAX)
+    }
+
+    fn status(&self) -> Status {
+        self.announced(|said| said.status)
+            .unwrap_or(if self.in_flight() >= self.capacity() {
+                Status::Busy
+            } else {
+                Status::Idle
+            })
+    }
+
+    /// What it can be given work for; `None` while it can be given none at all.
+    fn skills(&self) -> Option<Skills> {
+        let said = self.announced(|said| said.status);
+        let willing = !matches!(said, Some(Status::Draining | Status::Overloaded));
+        let online = self.connection == ConnectionState::Online;
+        (online && willing && !self.left).then(|| Skills {
+            offered: self.works.clone(),
+            announced: self
+                .announced(|said| Some(said.capabilities.iter().cloned().collect()))
+                .unwrap_or_default(),
+            capacity: self.capacity(),
+        })
+    }
+
+    fn presence(&self, agent: &Agent) -> Presence {
+        let mut capabilities = self.works.clone();
+        capabilities.extend(
+            self.announcement
+                .iter()
+                .flat_map(|said| said.capabilities.clone()),
+        );
+        let said = self.announcement.as_deref();
+        Presence {
+            agent: agent.clone(),
+            name: said.and_then(|said| said.name.clone()),
+            role: said.and_then(|said| said.role.clone()),
+            capabilities: capabilities.into_iter().collect(),
+            capacity: self.capacity(),
+            in_flight: self.in_flight(),
+            status: self.status(),
+            connection: self.connection,
+            load: said.and_then(|said| said.load),
+            metadata: said.and_then(|said| said.metadata.clone()),
+            since: self.since,
+            last_seen: self.last_seen,
+        }
+    }
+}
+
+impl Members {
+    pub(super) fn role(&self, agent: &Agent) -> Option<&str> {
+        let member = self.0.get(agent).filter(|member| !member.left)?;
+        member.announcement.as_deref()?.role.as_deref()
+    }
+}
+
+fn connection_word(connection: ConnectionState) -> &'static str {
+    match connection {
+        ConnectionState::Online => "online",
+        ConnectionState::Away => "away",
+        ConnectionState::Offline => "offline",
+    }
+}
+
+fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Idle => "idle",
+        Status::Busy => "busy",
+        Status::Overloaded => "overloaded",
+        Status::Draining => "draining",
+    }
+}
+
+impl RoomState {
+    /// Notes that an agent may look different; `surely` where more changed than the number of its tasks.
+    pub(super) fn stir(&mut self, cx: &mut Context, agent: &Agent, surely: bool) {
+        self.touch(cx);
+        match self.stirred.get_mut(agent) {
+            Some(known) => *known |= surely,
+            None => {
+                self.stirred.insert(agent.clone(), surely);
+            }
+        }
+    }
+
+    /// Shows every agent that looks different from when it was last shown.
+    pub(super) fn flush_presence(&mut self, cx: &mut Context) {
+        for (agent, surely) in std::mem::take(&mut self.stirred) {
+            let member = self.members.0.get_mut(&agent);
+            let Some(member) = member.filter(|member| !member.left) else {
+                continue;
+            };
+            let looks = (member.in_flight(), member.status(), member.connection);
+            if !surely && member.shown == Some(looks) {
+                continue;
+            }
+            member.shown = Some(looks);
+            let payload = json::encode(&member.presence(&agent));
+            let topic = RoomTopic::new(self.name.clone(), Topic::PresenceAgent { agent });
+            cx.emit(Effect::Retain {
+                topic,
+                payload: Some(payload),
+            });
+        }
+    }
+
+    /// The agent's place, made if it has none; says so if it is new or was left.
+    pub(super) fn join(&mut self, cx: &mut Context, agent: &Agent) -> Result<(), Rejection> {
+        let limit = cx.settings.max_agents_per_room;
+        let is_full = self.members.0.len() >= limit;
+        let joined = match self.members.0.get_mut(agent) {
+            Some(member) if member.left => {
+                member.left = false;
+                member.since = cx.now;
+                true
+            }
+            Some(_) => false,
+            None if is_full => {
+                let reason = format!("the room has its {limit} agents");
+                return Err(Rejection::new(Code::TooMany, reason));
+            }
+            None => {
+                let mut member = Member::new(cx.now);
+                member.durable = self.take_place(cx, agent);
+                self.members.0.insert(agent.clone(), member);
+                cx.stats.agents += 1;
+                true
+            }
+        };
+        if joined {
+            self.tell(cx, &Happened::new("presence.joined", agent.as_str(), agent));
+        }
+        if let Some(member) = self.members.0.get_mut(agent) {
+            member.unconfirmed = false;
+        }
+        Ok(())
+    }
+
+    /// Enters the room into the agent's session; returns whether that is durable.
+    fn take_place(&self, cx: &mut Context, agent: &Agent) -> bool {
+        let session = cx.sessions.entry(agent.clone()).or_insert_with(|| Session {
+            connected: true,
+            ..Session::default()
+        });
+        session.rooms.insert(self.name.clone());
+        session.durable
+    }
+
+    /// Records and shows what changed about an agent, and lets the scheduler know what it can take.
+    pub(super) fn refresh(&mut self, cx: &mut Context, agent: &Agent) {
+        self.change(cx, Change::Member(agent.clone()));
+        self.stir(cx, agent, true);
+        let Some(member) = self.members.0.get(agent) else {
+            return;
+        };
+        match member.skills() {
+            Some(skills) => self
+                .handoff
+                .scheduler
+                .set_worker(agent, skills, member.in_flight()),
+            None => self.handoff.scheduler.remove_worker(agent),
+        }
+    }
+
+    pub(super) fn announce(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+        let agent = call.from();
+        if call.command.payload.is_empty() {
+            self.depart(cx, agent, Departure::Left);
+            return Ok(Accepted::new(Code::Done));
+        }
+        let said: Announcement = call.read(&cx.settings)?;
+        check_announcement(cx, &said)?;
+        self.join(cx, agent)?;
+        let Some(member) = self.members.0.get_mut(agent) else {
+            return Ok(Accepted::new(Code::Done));
+        };
+        let before = member.status();
+        member.last_seen = cx.now;
+        member.announcement = Some(Box::new(said));
+        let after = member.status();
+        let happened = Happened {
+            from: Some(status_word(before)),
+            to: Some(status_word(after)),
+            ..Happened::new("presence.announced", agent.as_str(), agent)
+        };
+        self.tell(cx, &happened);
+        self.refresh(cx, agent);
+        Ok(Accepted::new(Code::Done))
+    }
+
+    pub(super) fn offer(
+        &mut self,
+        cx: &mut Context,
+        agent: &Agent,
+        offer: Offer,
+    ) -> Result<(), Rejection> {
+        self.join(cx, agent)?;
+        let limit = cx.settings.max_capabilities_per_agent;
+        let Some(member) = self.members.0.get_mut(agent) else {
+            return Ok(());
+        };
+        member.last_seen = cx.now;
+        if let Offer::Works(_, capability) = offer {
+            if member.works.len() >= limit && !member.works.contains(&capability) {
+                let reason = format!("{agent} offers its {limit} capabilities in the room");
+                return Err(Rejection::new(Code::TooMany, reason));
+            }
+            if member.works.insert(capability.clone()) {
+                self.tell_capability(cx, "presence.offered", agent, &capability);
+            }
+            self.refresh(cx, agent);
+            self.deliver_owed(cx, agent, &capability);
+        } else {
+            self.refresh(cx, agent);
+        }
+        Ok(())
+    }
+
+    pub(super) fn withdraw(&mut self, cx: &mut Context, agent: &Agent, offer: &Offer) {
+        let Offer::Works(_, capability) = offer else {
+            return;
+        };
+        let Some(member) = self.members.0.get_mut(agent) else {
+            return;
+        };
+        if !member.works.remove(capability) {
+            return;
+        }
+        member.last_seen = cx.now;
+        if member.left && member.works.is_empty() {
+            self.remove_member(cx, agent);
+            return;
+        }
+        if !member.left {
+            self.tell_capability(cx, "presence.withdrawn", agent, capability);
+        }
+        self.refresh(cx, agent);
+    }
+
+    fn tell_capability(
+        &mut self,
+        cx: &mut Context,
+        what: &'static str,
+        agent: &Agent,
+        capability: &Capability,
+    ) {
+        let detail = Detail {
+            capability: Some(capability),
+            ..Detail::default()
+        };
+        let happened = Happened::new(what, agent.as_str(), agent);
+        self.tell(cx, &Happened { detail, ..happened });
+    }
+
+    /// Takes an agent out of the room: its tasks go back, its presence is cleared.
+    pub(super) fn depart(&mut self, cx: &mut Context, agent: &Agent, why: Departure) {
+        let Some(member) = self.members.0.get_mut(agent) else {
+            return;
+        };
+        let was_there = !std::mem::replace(&mut member.left, true);
+        member.announcement = None;
+        member.owed.clear();
+        member.shown = None;
+        let stays = why == Departure::Left && !member.works.is_empty();
+        self.handoff.scheduler.remove_worker(agent);
+        if was_there {
+            self.give_back_all(cx, agent, why);
+            self.tell(cx, &Happened::new("presence.left", agent.as_str(), agent));
+        }
+        self.stirred.remove(agent);
+        if was_there {
+            let topic = Topic::PresenceAgent {
+                agent: agent.clone(),
+            };
+            cx.emit(Effect::Retain {
+                topic: RoomTopic::new(self.name.clone(), topic),
+                payload: None,
+            });
+        }
+        if stays {
+            self.change(cx, Change::Member(agent.clone()));
+        } else {
+            self.remove_member(cx, agent);
+        }
+    }
+
+    fn remove_member(&mut self, cx: &mut Context, agent: &Agent) {
+        self.members.0.remove(agent);
+        self.handoff.scheduler.remove_worker(agent);
+        cx.stats.agents -= 1;
+        if let Some(session) = cx.sessions.get_mut(agent) {
+            session.rooms.remove(&self.name);
+            if session.rooms.is_empty() && !session.connected {
+                cx.sessions.remove(agent);
+            }
+        }
+        self.change(cx, Change::Member(agent.clone()));
+    }
+
+    /// Notes what became of an agent's connection.
+    pub(super) fn set_connection(
+        &mut self,
+        cx: &mut Context,
+        agent: &Agent,
+        connection: ConnectionState,
+        durable: bool,
+    ) {
+        let Some(member) = self.members.0.get_mut(agent) else {
+            return;
+        };
+        let before = std::mem::replace(&mut member.connection, connection);
+        let was_durable = std::mem::replace(&mut member.durable, durable);
+        let is_there = !member.left;
+        if before == connection && was_durable == durable {
+            return;
+        }
+        if is_there && before != connection {
+            let what = match connection {
+                ConnectionState::Online => "presence.online",
+                ConnectionState::Away => "presence.away",
+                ConnectionState::Offline => "presence.offline",
+            };
+            let happened = Happened {
+                from: Some(connection_word(before)),
+                to: Some(connection_word(connection)),
+                ..Happened::new(what, agent.as_str(), agent)
+            };
+            self.tell(cx, &happened);
+        }
+        self.refresh(cx, agent);
+    }
+
+    /// A new session of an agent that has a place here: its subscriptions stand, or are gone with its earlier session.
+    pub(super) fn connected(
+        &mut self,
+        cx: &mut Context,
+        agent: &Agent,
+        resumed: bool,
+        durable: bool,
+    ) {
+        let Some(member) = self.members.0.get_mut(agent) else {
+            return;
+        };
+        member.last_seen = cx.now;
+        if !resumed {
+            if member.left {
+                self.remove_member(cx, agent);
+                return;
+            }
+            member.works.clear();
+            member.unconfirmed = true;
+            member.owed = member.held.clone();
+        }
+        self.set_connection(cx, agent, ConnectionState::Online, durable);
+        if resumed {
+            self.deliver_held(cx, agent);
+        } else {
+            self.refresh(cx, agent);
+            self.keep_leases(cx, agent, cx.settings.reconnect_grace_ms);
+        }
+    }
+
+    /// The connection is gone: the agent keeps what it has until the grace is over.
+    pub(super) fn disconnected(&mut self, cx: &mut Context, agent: &Agent, durable: bool) {
+        self.set_connection(cx, agent, ConnectionState::Away, durable);
+        self.keep_leases(cx, agent, cx.settings.reconnect_grace_ms);
+    }
+
+    /// After a restart: an agent that was connected is away, with its tasks. Says whether it is.
+    pub(super) fn recovered(&mut self, cx: &mut Context, agent: &Agent) -> bool {
+        let member = self.members.0.get(agent);
+        let Some(member) = member.filter(|member| member.connection == ConnectionState::Away)
+        else {
+            return false;
+        };
+        if !member.left {
+            let happened = Happened {
+                to: Some(connection_word(ConnectionState::Away)),
+                ..Happened::new("presence.away", agent.as_str(), agent)
+            };
+            self.tell(cx, &happened);
+        }
+        self.refresh(cx, agent);
+        self.restart_leases(cx, agent);
+        true
+    }
+
+    /// The grace is over for an agent that is connected: what its new session has not taken up is gone.
+    pub(super) fn confirm(&mut self, cx: &mut Context, agent: &Agent) {
+        let Some(member) = self.members.0.get_mut(agent) else {
+            return;
+        };
+        if member.unconfirmed {
+            self.depart(cx, agent, Departure::Ended);
+            return;
+        }
+        let owed = std::mem::take(&mut member.owed);
+        for no in owed {
+            self.give_back(cx, no, Departure::Ended);
+        }
+    }
+}
+
+fn check_announcement(cx: &Context, said: &Announcement) -> Result<(), Rejection> {
+    let settings = &cx.settings;
+    text_at_most("name", said.name.as_deref(), settings.max_label_bytes)?;
+    text_at_most("role", said.role.as_deref(), settings.max_label_bytes)?;
+    json_at_most(
+        "metadata",
+        said.metadata.as_ref(),
+        settings.max_metadata_bytes,
+    )?;
+    let capabilities = said.capabilities.len();
+    entries_at_most(
+        "capabilities",
+        capabilities,
+        settings.max_capabilities_per_agent,
+    )?;
+    let capacity = said.capacity.unwrap_or(1);
+    between("capacity", capacity.into(), 0, settings.max_capacity.into())?;
+    if said.load.is_some_and(|load| !(0.0..=1.0).contains(&load)) {
+        let reason = format!(
+            "load must be 0 to 1, but is {}",
+            said.load.unwrap_or_default()
+        );
+        return Err(Rejection::new(Code::Invalid, reason).at("load"));
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! Recovery: the state rebuilt from its records, after a restart.
+//!
+//! Nothing is decided again: what follows from the records (queues, timers, counts, promises) is derived from them, and what takes time
+//! is left to the timers. Nobody is connected yet; `Input::Recovered` says when the clock starts for those who were.
+
+use std::collections::BTreeMap;
+
+use crate::wire::name::{Agent, Key, Room};
+use crate::wire::presence::ConnectionState;
+
+use super::Engine;
+use super::approve::Approval;
+use super::blackboard::arm_expiry;
+use super::context::Context;
+use super::handoff::TaskNo;
+use super::handoff::task::{Body, Ending, Stage, Status, Task};
+use super::presence::Member;
+use super::record::{
+    Change, Head, KeyRecord, MemberRecord, Place, RecordError, RecordProblem, decode, place,
+};
+use super::room::RoomState;
+use super::settings::Settings;
+use super::timer::{Subject, Timer};
+
+/// A room while its records come in.
+struct Rebuilt {
+    room: RoomState,
+    /// Bodies whose status has not come yet.
+    bodies: BTreeMap<TaskNo, Body>,
+}
+
+impl Engine {
+    /// Rebuilds the state from records alone; nothing is re-decided. They come in the order of their keys. The seed must not be
+    /// one that an earlier run used.
+    ///
+    /// # Errors
+    /// If a record cannot be read, or half of a task is missing.
+    pub fn recover(
+        settings: Settings,
+        seed: u64,
+        records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+    ) -> Result<Engine, RecordError> {
+        let mut engine = Engine::new(settings, seed);
+        let mut rooms = BTreeMap::new();
+        for (key, value) in records {
+            let taken = place(&key)
+                .and_then(|(room, place)| take(&mut engine.cx, &mut rooms, room, place, &value));
+            taken.map_err(|problem| RecordError {
+                key: String::from_utf8_lossy(&key).into_owned(),
+                problem,
+            })?;
+        }
+        for (name, rebuilt) in rooms {
+            if let Some(no) = rebuilt.bodies.keys().next() {
+                return Err(RecordError {
+                    key: format!("{name} task {}", no.0),
+                    problem: RecordProblem::Alone,
+                });
+            }
+            let mut room = rebuilt.room;
+            room.outcomes.sort();
+            room.arm_retention(&mut engine.cx);
+            engine.cx.stats.rooms += 1;
+            engine.rooms.insert(name, room);
+        }
+        Ok(engine)
+    }
+}
+
+fn take(
+    cx: &mut Context,
+    rooms: &mut BTreeMap<Room, Rebuilt>,
+    name: Room,
+    place: Place,
+    value: &[u8],
+) -> Result<(), RecordProblem> {
+    let rebuilt = rooms.entry(name).or_insert_with_key(|name| Rebuilt {
+        room: RoomState::new(name.clone()),
+        bodies: BTreeMap::new(),
+    });
+    let room = &mut rebuilt.room;
+    match place {
+        Place::Head => room.rebuild_head(cx, &decode(value)?),
+        Place::Of(Change::Member(agent)) => room.rebuild_member(cx, agent, decode(value)?),
+        Place::Of(Change::Body(no)) => {
+            rebuilt.bodies.insert(no, decode(value)?);
+        }
+        Place::Of(Change::State(no)) => {
+            let body = rebuilt.bodies.remove(&no).ok_or(RecordProblem::Alone)?;
+            room.rebuild_task(cx, no, body, decode(value)?);
+        }
+        Place::Of(Change::Key(key)) => room.rebuild_key(cx, key, decode(value)?),
+        Place::Of(Change::Approval(_)) => room.rebuild_approval(cx, decode(value)?),
+        Place::Of(Change::Outcome(key)) => room.outcomes.insert(key, decode(value)?),
+    }
+    Ok(())
+}
+
+impl RoomState {
+    fn rebuild_head(&mut self, cx: &mut Context, head: &Head) {
+        self.log.seq = head.seq;
+        self.log.at = head.at;
+        self.handoff.last_no = head.last_task;
+        self.blackboard.revision = head.revision;
+        self.blackboard.version_floor = head.version_floor;
+        // The clock never goes back, not even over a restart.
+        cx.now = cx.now.max(head.at);
+    }
+
+    fn rebuild_member(&mut self, cx: &mut Context, agent: Agent, record: MemberRecord) {
+        let session = cx.sessions.entry(agent.clone()).or_default();
+        session.durable = record.durable;
+        session.rooms.insert(self.name.clone());
+        let member = Member {
+            last_seen: record.last_seen,
+            announcement: record.announcement,
+            works: record.works.into_iter().collect(),
+            connection: match record.connection {
+                ConnectionState::Offline => ConnectionState::Offline,
+                ConnectionState::Online | ConnectionState::Away => ConnectionState::Away,
+            },
+            durable: record.durable,
+            left: record.left,
+            ..Member::new(record.since)
+        };
+        cx.stats.agents += 1;
+        self.members.0.insert(agent, member);
+    }
+
+    fn rebuild_task(&mut self, cx: &mut Context, no: TaskNo, mut body: Body, status: Status) {
+        cx.stats.tasks.add(status.state());
+        self.handoff.numbers.insert(body.id.clone(), no);
+        let mut route = None;
+        if let Stage::Ended { how, at, .. } = status.stage {
+            self.handoff.ended.insert((at, no));
+            if how != Ending::Dead {
+                body.payload = None;
+            }
+        } else {
+            cx.promise(&body.dispatcher);
+            self.handoff.payload_bytes += body.payload_bytes();
+            // The limit held when the task was taken; a smaller one must not lose it now.
+            route = self.handoff.scheduler.enter(&body.capabilities, usize::MAX);
+            let subject = Subject::Task(self.name.clone(), no);
+            if let Some(deadline) = body.deadline {
+                cx.timers.arm(deadline, Timer::Deadline, subject.clone());
+            }
+            match (&status.stage, route) {
+                (Stage::Waiting { until }, _) => cx.timers.arm(*until, Timer::Due, subject),
+                (Stage::Queued, Some(route)) => {
+                    self.handoff.scheduler.enqueue(route, body.priority, no);
+                }
+                (Stage::Held { worker, .. }, _) => match self.members.0.get_mut(worker) {
+                    Some(member) => {
+                        member.held.insert(no);
+                    }
+                    None => cx.timers.arm(cx.now, Timer::Lease, subject),
+                },
+                _ => {}
+            }
+        }
+        let task = Task {
+            body,
+            status,
+            lease_until: 0,
+            route,
+        };
+        self.handoff.tasks.insert(no, Box::new(task));
+    }
+
+    fn rebuild_key(&mut self, cx: &mut Context, key: Key, record: KeyRecord<'_>) {
+        match record {
+            KeyRecord::Live(cell) => {
+                let cell = cell.into_owned();
+                arm_expiry(cx, &self.name, &key, &cell);
+                cx.stats.keys += 1;
+                self.blackboard.insert(key, cell);
+            }
+            KeyRecord::Deleted(tombstone) => self.blackboard.bury(key, tombstone),
+        }
+    }
+
+    fn rebuild_approval(&mut self, cx: &mut Context, approval: Approval) {
+        let asked = &approval.asked;
+        let id = asked.id.clone();
+        match &approval.ended {
+            Some(ended) => {
+                self.approvals.decided.insert((ended.at, id.clone()));
+            }
+            None => {
+                let subject = Subject::Approval(self.name.clone(), id.clone());
+                cx.timers.arm(asked.expires_at, Timer::Approval, subject);
+                cx.promise(&asked.requester);
+                cx.stats.pending_approvals += 1;
+            }
+        }
+        self.approvals.by_id.insert(id, approval);
+    }
+}

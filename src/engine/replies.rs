@@ -1,0 +1,371 @@
+//! Answers: reading a command's envelope, remembering first outcomes, writing replies.
+//!
+//! It makes a repeat harmless and an answer complete; what a command does is none of its business. Refusals are not
+//! remembered: a repeat of a refused command is tried again, and may succeed.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::wire::Millis;
+use crate::wire::handoff::{Cancel, GetTask, Redrive, Task, Update};
+use crate::wire::json::{self, Json};
+use crate::wire::name::{Agent, ApprovalId, CommandId, Key, Room, TaskId};
+use crate::wire::presence::Announcement;
+use crate::wire::reply::{Code, Rejection, Reply};
+use crate::wire::topic::{RoomTopic, Topic};
+use crate::wire::{approve, blackboard};
+
+use super::context::Context;
+use super::record::Change;
+use super::room::RoomState;
+use super::settings::Settings;
+use super::{Class, Command, Directed, Effect, Mailboxes};
+
+/// What an accepted command comes to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Accepted {
+    pub(super) code: Code,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) task: Option<TaskId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) approval: Option<ApprovalId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) revision: Option<u64>,
+    /// What a query found; a query is always answered, and never remembered.
+    #[serde(skip)]
+    pub(super) data: Option<Json>,
+}
+
+pub(super) type Outcome = Result<Accepted, Rejection>;
+
+impl Accepted {
+    pub(super) fn new(code: Code) -> Accepted {
+        Accepted {
+            code,
+            task: None,
+            approval: None,
+            version: None,
+            revision: None,
+            data: None,
+        }
+    }
+
+    pub(super) fn task(code: Code, task: &TaskId) -> Accepted {
+        Accepted {
+            task: Some(task.clone()),
+            ..Accepted::new(code)
+        }
+    }
+
+    pub(super) fn found<T: Serialize>(view: &T) -> Accepted {
+        Accepted {
+            data: Some(Json::of(view)),
+            ..Accepted::new(Code::Done)
+        }
+    }
+}
+
+/// The fields that commands have in common.
+pub(super) trait Envelope {
+    /// The client-minted id, where there is one.
+    fn id(&self) -> Option<&str>;
+    /// Takes the correlation id out.
+    fn take_correlation_id(&mut self) -> Option<String>;
+}
+
+macro_rules! envelope {
+    ($type:ty, id) => {
+        impl Envelope for $type {
+            fn id(&self) -> Option<&str> {
+                self.id.as_ref().map(|id| id.as_str())
+            }
+            fn take_correlation_id(&mut self) -> Option<String> {
+                self.correlation_id.take()
+            }
+        }
+    };
+    ($type:ty) => {
+        impl Envelope for $type {
+            fn id(&self) -> Option<&str> {
+                None
+            }
+            fn take_correlation_id(&mut self) -> Option<String> {
+                self.correlation_id.take()
+            }
+        }
+    };
+}
+
+envelope!(Task, id);
+envelope!(Update, id);
+envelope!(Cancel, id);
+envelope!(Redrive, id);
+envelope!(GetTask);
+envelope!(Announcement);
+envelope!(blackboard::Set, id);
+envelope!(blackboard::Delete, id);
+envelope!(blackboard::Get);
+envelope!(approve::ApprovalRequest, id);
+envelope!(approve::Decide, id);
+
+/// As much of any command as an answer to a malformed one needs.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Remains {
+    #[serde(default)]
+    id: Option<CommandId>,
+    #[serde(default)]
+    correlation_id: Option<String>,
+}
+
+/// A command while it is handled: what came, and what its answer will carry.
+pub(super) struct Call<'a> {
+    pub(super) command: &'a Command,
+    pub(super) mailboxes: &'a dyn Mailboxes,
+    pub(super) correlation_id: Option<String>,
+    pub(super) id: Option<CommandId>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(command: &'a Command, mailboxes: &'a dyn Mailboxes) -> Call<'a> {
+        Call {
+            command,
+            mailboxes,
+            correlation_id: command.correlation_id.clone(),
+            id: None,
+        }
+    }
+
+    pub(super) fn from(&self) -> &'a Agent {
+        &self.command.from
+    }
+
+    /// Reads the payload, and notes what the answer needs of it even where it is malformed.
+    pub(super) fn read<T: DeserializeOwned + Envelope>(
+        &mut self,
+        settings: &Settings,
+    ) -> Result<T, Rejection> {
+        let mut body: T = match json::decode(&self.command.payload) {
+            Ok(body) => body,
+            Err(rejection) => {
+                if let Ok(remains) = serde_json::from_slice::<Remains>(&self.command.payload) {
+                    self.id = remains.id;
+                    self.correlate(remains.correlation_id, settings).ok();
+                }
+                return Err(rejection);
+            }
+        };
+        self.id = body.id().and_then(|id| CommandId::new(id).ok());
+        self.correlate(body.take_correlation_id(), settings)?;
+        Ok(body)
+    }
+
+    /// The same, where an empty payload stands for a body without fields.
+    pub(super) fn read_or_default<T: DeserializeOwned + Envelope + Default>(
+        &mut self,
+        settings: &Settings,
+    ) -> Result<T, Rejection> {
+        if self.command.payload.is_empty() {
+            Ok(T::default())
+        } else {
+            self.read(settings)
+        }
+    }
+
+    fn correlate(&mut self, id: Option<String>, settings: &Settings) -> Result<(), Rejection> {
+        if let Some(id) = id {
+            at_most("correlationId", id.len(), settings.max_correlation_bytes)?;
+            self.correlation_id = Some(id);
+        }
+        Ok(())
+    }
+}
+
+/// The refusal of what is larger than a limit.
+pub(super) fn too_large(what: &str, found: usize, limit: usize) -> Rejection {
+    let reason = format!("{what} may have at most {limit} bytes, but has {found}");
+    Rejection::new(Code::TooLarge, reason)
+}
+
+/// Refuses with 413 a field that has too many bytes.
+pub(super) fn at_most(path: &str, found: usize, limit: usize) -> Result<(), Rejection> {
+    if found <= limit {
+        return Ok(());
+    }
+    Err(too_large(path, found, limit).at(path))
+}
+
+/// The same for a text that may be absent.
+pub(super) fn text_at_most(path: &str, text: Option<&str>, limit: usize) -> Result<(), Rejection> {
+    at_most(path, text.map_or(0, str::len), limit)
+}
+
+/// The same for JSON that may be absent.
+pub(super) fn json_at_most(path: &str, json: Option<&Json>, limit: usize) -> Result<(), Rejection> {
+    at_most(path, json.map_or(0, |json| json.text().len()), limit)
+}
+
+/// Refuses with 413 a list that has too many entries.
+pub(super) fn entries_at_most(path: &str, found: usize, limit: usize) -> Result<(), Rejection> {
+    if found <= limit {
+        return Ok(());
+    }
+    let reason = format!("{path} may have at most {limit} entries, but has {found}");
+    Err(Rejection::new(Code::TooLarge, reason).at(path))
+}
+
+/// Refuses with 422 a number that lies outside its bounds.
+pub(super) fn between(path: &str, found: u64, least: u64, most: u64) -> Result<(), Rejection> {
+    if (least..=most).contains(&found) {
+        return Ok(());
+    }
+    let reason = format!("{path} must be {least} to {most}, but is {found}");
+    Err(Rejection::new(Code::Invalid, reason).at(path))
+}
+
+/// Which command an outcome belongs to: an id means something only to the agent and the command that it came with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct OutcomeKey {
+    pub(super) agent: Agent,
+    pub(super) command: String,
+    pub(super) id: CommandId,
+}
+
+/// A remembered outcome.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Remembered {
+    pub(super) at: Millis,
+    pub(super) accepted: Accepted,
+}
+
+/// The first outcomes of a room's commands with an id.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes {
+    by_key: BTreeMap<OutcomeKey, Remembered>,
+    /// Oldest first.
+    order: VecDeque<(Millis, OutcomeKey)>,
+}
+
+impl Outcomes {
+    pub(super) fn find(&self, key: &OutcomeKey) -> Option<&Remembered> {
+        self.by_key.get(key)
+    }
+
+    pub(super) fn oldest(&self) -> Option<Millis> {
+        self.order.front().map(|(at, _)| *at)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(super) fn insert(&mut self, key: OutcomeKey, remembered: Remembered) {
+        self.order.push_back((remembered.at, key.clone()));
+        self.by_key.insert(key, remembered);
+    }
+
+    pub(super) fn forget_oldest(&mut self) -> Option<OutcomeKey> {
+        let (_, key) = self.order.pop_front()?;
+        self.by_key.remove(&key);
+        Some(key)
+    }
+
+    /// Records come ordered by key, not by time.
+    pub(super) fn sort(&mut self) {
+        self.order.make_contiguous().sort();
+    }
+}
+
+impl RoomState {
+    /// Runs a command, or returns what its first run came to where it carries an id that is known.
+    pub(super) fn once(
+        &mut self,
+        cx: &mut Context,
+        call: &Call<'_>,
+        act: impl FnOnce(&mut RoomState, &mut Context) -> Outcome,
+    ) -> Outcome {
+        let Some(id) = call.id.clone() else {
+            return act(self, cx);
+        };
+        let key = OutcomeKey {
+            agent: call.from().clone(),
+            command: command_name(call.command).to_owned(),
+            id,
+        };
+        if let Some(first) = self.outcomes.find(&key) {
+            return Ok(first.accepted.clone());
+        }
+        let accepted = act(self, cx)?;
+        if self.outcomes.len() >= cx.settings.max_outcomes_per_room
+            && let Some(forgotten) = self.outcomes.forget_oldest()
+        {
+            cx.stats.forgotten_early += 1;
+            self.change(cx, Change::Outcome(forgotten));
+        }
+        self.change(cx, Change::Outcome(key.clone()));
+        let remembered = Remembered {
+            at: cx.now,
+            accepted: accepted.clone(),
+        };
+        self.outcomes.insert(key, remembered);
+        Ok(accepted)
+    }
+}
+
+/// The command's name, as replies and outcomes carry it.
+pub(super) fn command_name(command: &Command) -> &'static str {
+    crate::wire::topic::command_name(&command.topic.topic)
+}
+
+/// Answers a command that wants an answer: one with an id or a correlation id, a query, or a refused one.
+pub(super) fn answer(cx: &mut Context, call: Call<'_>, outcome: Outcome) {
+    let wanted = call.id.is_some() || call.correlation_id.is_some();
+    let name = command_name(call.command);
+    let reply = match outcome {
+        Ok(accepted) if wanted || accepted.data.is_some() => Reply {
+            task: accepted.task,
+            approval: accepted.approval,
+            version: accepted.version,
+            revision: accepted.revision,
+            data: accepted.data,
+            ..Reply::accepted(name, accepted.code)
+        },
+        Ok(_) => return,
+        Err(rejection) => Reply::rejected(name, rejection),
+    };
+    let reply = Reply {
+        id: call.id,
+        correlation_id: call.correlation_id,
+        ..reply
+    };
+    let Command {
+        from,
+        topic,
+        reply_rest,
+        ..
+    } = call.command;
+    send(
+        cx,
+        from.clone(),
+        topic.room.clone(),
+        reply_rest.clone(),
+        reply,
+    );
+}
+
+/// Puts a reply into its reader's mailbox.
+pub(super) fn send(cx: &mut Context, to: Agent, room: Room, rest: Option<Key>, reply: Reply) {
+    let me = to.clone();
+    cx.emit(Effect::Deliver(Directed {
+        to,
+        topic: RoomTopic::new(room, Topic::Reply { me, rest }),
+        payload: json::encode(&reply),
+        class: Class::Reply,
+        correlation_id: reply.correlation_id,
+        expires_at: Some(cx.after(cx.settings.reply_ttl_ms)),
+    }));
+}

@@ -1,0 +1,186 @@
+//! A room: everything that its agents share, and the door through which their commands come in.
+//!
+//! It holds the patterns' state side by side and knows which file handles which command. It never looks at other rooms.
+
+use std::collections::BTreeMap;
+
+use crate::wire::Millis;
+use crate::wire::name::{Agent, Room};
+use crate::wire::reply::{Code, Rejection};
+use crate::wire::topic::Topic;
+
+use super::approve::Approvals;
+use super::blackboard::Blackboard;
+use super::context::Context;
+use super::event::{Happened, Log};
+use super::handoff::Handoff;
+use super::presence::Members;
+use super::record::Change;
+use super::replies::{Call, Outcome, Outcomes, command_name};
+use super::timer::{Subject, Timer};
+
+/// How much one retention timer forgets, so that no single input takes long; the rest follows at once.
+const FORGOTTEN_AT_ONCE: usize = 100;
+
+#[derive(Debug)]
+pub(super) struct RoomState {
+    pub(super) name: Room,
+    pub(super) log: Log,
+    pub(super) members: Members,
+    pub(super) handoff: Handoff,
+    pub(super) blackboard: Blackboard,
+    pub(super) approvals: Approvals,
+    pub(super) outcomes: Outcomes,
+    /// What must be recorded, with repeats.
+    pub(super) changes: Vec<Change>,
+    /// Agents whose presence may look different now, and whether it does for certain.
+    pub(super) stirred: BTreeMap<Agent, bool>,
+    retention_at: Option<Millis>,
+}
+
+impl RoomState {
+    pub(super) fn new(name: Room) -> RoomState {
+        RoomState {
+            log: Log::new(name.clone()),
+            name,
+            members: Members::default(),
+            handoff: Handoff::default(),
+            blackboard: Blackboard::default(),
+            approvals: Approvals::default(),
+            outcomes: Outcomes::default(),
+            changes: Vec::new(),
+            stirred: BTreeMap::new(),
+            retention_at: None,
+        }
+    }
+
+    /// Whether nothing ever happened in it: a room that only saw refusals does not stay.
+    pub(super) fn is_pristine(&self) -> bool {
+        self.log.seq == 0
+    }
+
+    pub(super) fn touch(&mut self, cx: &mut Context) {
+        self.log.touch(cx);
+    }
+
+    pub(super) fn tell(&mut self, cx: &mut Context, happened: &Happened<'_>) {
+        self.log.tell(cx, happened);
+    }
+
+    /// Notes that a record must be written or deleted.
+    pub(super) fn change(&mut self, cx: &mut Context, change: Change) {
+        self.touch(cx);
+        self.changes.push(change);
+    }
+
+    /// Hands a command to its pattern.
+    pub(super) fn command(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+        match &call.command.topic.topic {
+            Topic::PresenceAnnounce { .. } => self.announce(cx, call),
+            Topic::HandoffDispatch { .. } => self.dispatch(cx, call),
+            Topic::HandoffUpdate { .. } => self.update(cx, call),
+            Topic::HandoffCancel { .. } => self.cancel(cx, call),
+            Topic::HandoffGet { .. } => self.get_task(cx, call),
+            Topic::HandoffRedrive { .. } => self.redrive(cx, call),
+            Topic::Inbox { to, .. } => self.inbox(cx, call, to),
+            Topic::BlackboardSet { key, .. } => self.set(cx, call, key),
+            Topic::BlackboardDelete { key, .. } => self.delete(cx, call, key),
+            Topic::BlackboardGet { .. } => self.snapshot(cx, call),
+            Topic::ApproveRequest { .. } => self.request(cx, call),
+            Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
+            Topic::HandoffList { .. }
+            | Topic::BlackboardTxn { .. }
+            | Topic::BlackboardHistory { .. }
+            | Topic::BlackboardLock { .. }
+            | Topic::BlackboardUnlock { .. }
+            | Topic::ObserveReplay { .. }
+            | Topic::ToolsRegister { .. }
+            | Topic::ToolsCall { .. }
+            | Topic::ToolsReturn { .. } => Err(not_yet(command_name(call.command))),
+            Topic::PresenceAgent { .. }
+            | Topic::HandoffWork { .. }
+            | Topic::HandoffResult { .. }
+            | Topic::BlackboardState { .. }
+            | Topic::ObserveEvents { .. }
+            | Topic::ApprovePending { .. }
+            | Topic::ApproveDecision { .. }
+            | Topic::ToolsCard { .. }
+            | Topic::ToolsRun { .. }
+            | Topic::ToolsResult { .. }
+            | Topic::Reply { .. } => Err(Rejection::new(
+                Code::Malformed,
+                "this topic carries no command",
+            )),
+        }
+    }
+
+    /// A timer of the room's is due.
+    pub(super) fn timer(&mut self, cx: &mut Context, timer: Timer, subject: &Subject) {
+        match (timer, subject) {
+            (Timer::Deadline, Subject::Task(_, no)) => self.deadline_over(cx, *no),
+            (Timer::Lease, Subject::Task(_, no)) => self.lease_over(cx, *no),
+            (Timer::Due, Subject::Task(_, no)) => self.due(cx, *no),
+            (Timer::Approval, Subject::Approval(_, id)) => self.approval_timed_out(cx, id),
+            (Timer::KeyExpiry, Subject::Key(_, key)) => self.key_expired(cx, key),
+            (Timer::Retention, _) => self.retention_over(cx),
+            // No such pair is ever armed.
+            _ => {}
+        }
+    }
+
+    /// Sees to it that the oldest thing that the room remembers is forgotten in time.
+    pub(super) fn arm_retention(&mut self, cx: &mut Context) {
+        if self.retention_at.is_some() {
+            return;
+        }
+        let Some(at) = self.next_retention(cx) else {
+            return;
+        };
+        let subject = Subject::Room(self.name.clone());
+        cx.timers.arm(at, Timer::Retention, subject);
+        self.retention_at = Some(at);
+    }
+
+    fn next_retention(&self, cx: &Context) -> Option<Millis> {
+        let ended = self.handoff.oldest_ended();
+        let decided = self.approvals.oldest_decided();
+        let kept = [ended, decided].into_iter().flatten();
+        let kept = kept.map(|at| at.saturating_add(cx.settings.result_retention_ms));
+        let outcome = self.outcomes.oldest();
+        let outcome = outcome.map(|at| at.saturating_add(cx.settings.idempotency_ms));
+        kept.chain(outcome).min()
+    }
+
+    /// Forgets what has been remembered for long enough.
+    pub(super) fn retention_over(&mut self, cx: &mut Context) {
+        self.retention_at = None;
+        let kept_until = cx.settings.result_retention_ms;
+        let now = cx.now;
+        let is_over = |at: Millis, ms: u64| at.saturating_add(ms) <= now;
+        let idempotency = cx.settings.idempotency_ms;
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            let ended = self.handoff.oldest_ended();
+            let decided = self.approvals.oldest_decided();
+            let outcome = self.outcomes.oldest();
+            if ended.is_some_and(|at| is_over(at, kept_until)) {
+                self.forget_oldest_task(cx);
+            } else if decided.is_some_and(|at| is_over(at, kept_until)) {
+                self.forget_oldest_approval(cx);
+            } else if outcome.is_some_and(|at| is_over(at, idempotency)) {
+                if let Some(key) = self.outcomes.forget_oldest() {
+                    self.change(cx, Change::Outcome(key));
+                }
+            } else {
+                break;
+            }
+        }
+        self.arm_retention(cx);
+    }
+}
+
+/// Refuses what this version does not have.
+pub(super) fn not_yet(feature: &str) -> Rejection {
+    let reason =
+        format!("{feature} is part of the protocol, but this version does not have it yet");
+    Rejection::new(Code::NotImplemented, reason)
+}

@@ -1,0 +1,117 @@
+//! Sessions: what connections do to an agent's places in all its rooms.
+//!
+//! It turns the desk's news about sessions into calls on the rooms concerned, and runs the reconnect grace.
+
+use crate::wire::Millis;
+use crate::wire::name::{Agent, Room};
+use crate::wire::presence::ConnectionState;
+
+use super::Engine;
+use super::context::Context;
+use super::presence::{Departure, Session};
+use super::room::RoomState;
+use super::timer::{Subject, Timer};
+
+impl Engine {
+    pub(super) fn connected(&mut self, agent: &Agent, resumed: bool, durable: bool) {
+        let cx = &mut self.cx;
+        disarm_grace(cx, agent);
+        let session = cx.sessions.entry(agent.clone()).or_default();
+        session.connected = true;
+        session.durable = durable;
+        let rooms = !session.rooms.is_empty();
+        if rooms && !resumed {
+            arm_grace(cx, agent);
+        }
+        self.in_rooms_of(agent, |room, cx| {
+            room.connected(cx, agent, resumed, durable)
+        });
+    }
+
+    pub(super) fn disconnected(&mut self, agent: &Agent) {
+        disarm_grace(&mut self.cx, agent);
+        let Some(session) = self.cx.sessions.get_mut(agent) else {
+            return;
+        };
+        session.connected = false;
+        let durable = session.durable;
+        if session.rooms.is_empty() {
+            self.cx.sessions.remove(agent);
+            return;
+        }
+        arm_grace(&mut self.cx, agent);
+        self.in_rooms_of(agent, |room, cx| room.disconnected(cx, agent, durable));
+    }
+
+    pub(super) fn session_ended(&mut self, agent: &Agent) {
+        disarm_grace(&mut self.cx, agent);
+        self.in_rooms_of(agent, |room, cx| room.depart(cx, agent, Departure::Ended));
+        self.cx.sessions.remove(agent);
+    }
+
+    pub(super) fn grace_over(&mut self, agent: &Agent) {
+        let now = self.cx.now;
+        let session = self.cx.sessions.get_mut(agent);
+        let is_over = |session: &&mut Session| session.grace_until.is_some_and(|at| at <= now);
+        let Some(session) = session.filter(is_over) else {
+            return;
+        };
+        session.grace_until = None;
+        let Session {
+            connected, durable, ..
+        } = *session;
+        if connected {
+            self.in_rooms_of(agent, |room, cx| room.confirm(cx, agent));
+        } else if durable {
+            self.in_rooms_of(agent, |room, cx| {
+                room.set_connection(cx, agent, ConnectionState::Offline, true);
+                room.give_back_all(cx, agent, Departure::Ended);
+            });
+        } else {
+            self.session_ended(agent);
+        }
+    }
+
+    /// Nobody is connected after a restart; everyone who was has the grace from now.
+    pub(super) fn recovered(&mut self) {
+        let agents: Vec<Agent> = self.cx.sessions.keys().cloned().collect();
+        for agent in &agents {
+            let mut away = false;
+            self.in_rooms_of(agent, |room, cx| away |= room.recovered(cx, agent));
+            if away {
+                arm_grace(&mut self.cx, agent);
+            }
+        }
+        let rooms: Vec<Room> = self.rooms.keys().cloned().collect();
+        for room in &rooms {
+            self.in_room(room, RoomState::settle);
+        }
+    }
+
+    /// Acts in every room where the agent has a place, then lets the freed work find its workers.
+    fn in_rooms_of(&mut self, agent: &Agent, mut act: impl FnMut(&mut RoomState, &mut Context)) {
+        let Some(session) = self.cx.sessions.get(agent) else {
+            return;
+        };
+        for room in session.rooms.clone() {
+            self.in_room(&room, &mut act);
+        }
+    }
+}
+
+fn arm_grace(cx: &mut Context, agent: &Agent) {
+    let at: Millis = cx.after(cx.settings.reconnect_grace_ms);
+    if let Some(session) = cx.sessions.get_mut(agent) {
+        session.grace_until = Some(at);
+        cx.timers
+            .arm(at, Timer::Grace, Subject::Agent(agent.clone()));
+    }
+}
+
+fn disarm_grace(cx: &mut Context, agent: &Agent) {
+    let session = cx.sessions.get_mut(agent);
+    if let Some(at) = session.and_then(|session| session.grace_until.take()) {
+        cx.timers
+            .disarm(at, Timer::Grace, Subject::Agent(agent.clone()));
+    }
+}

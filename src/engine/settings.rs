@@ -1,0 +1,161 @@
+//! Every limit and default of the engine, each with a name.
+//!
+//! It holds numbers and checks none of them against each other; the configuration fills it, every other file of the engine
+//! reads it.
+
+/// Limits and defaults. Durations are milliseconds, sizes are bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// How long an agent whose connection is gone keeps its tasks and its place in the room.
+    pub reconnect_grace_ms: u64,
+
+    /// How long a worker may be silent, where the task does not say.
+    pub lease_ms: u64,
+    /// The shortest lease that a task may ask for.
+    pub min_lease_ms: u64,
+    /// The longest lease that a task may ask for.
+    pub max_lease_ms: u64,
+    /// Failed attempts after which a task is dead, where the task does not say.
+    pub max_attempts: u32,
+    /// The most attempts that a task may ask for.
+    pub max_attempts_limit: u32,
+    /// The wait after the first failed attempt, where the task does not say.
+    pub backoff_initial_ms: u64,
+    /// Each further wait is the last one times this, where the task does not say.
+    pub backoff_factor: f64,
+    /// No wait is longer, where the task does not say.
+    pub backoff_max_ms: u64,
+    /// The longest wait between attempts that a task may ask for.
+    pub backoff_limit_ms: u64,
+
+    /// How long an ended task and a decided approval are remembered: for queries, and for repeats of their id.
+    pub result_retention_ms: u64,
+    /// How long the outcome of a command that carried an id is remembered.
+    pub idempotency_ms: u64,
+    /// How long a result or a decision waits for its agent.
+    pub directed_ttl_ms: u64,
+    /// How long a reply waits for its agent.
+    pub reply_ttl_ms: u64,
+    /// How long an inbox message waits for its agent, where its sender does not say.
+    pub inbox_ttl_ms: u64,
+    /// The longest time to live or delay that a task, a key or an inbox message may ask for.
+    pub max_ttl_ms: u64,
+
+    /// How long an approval waits for its decision, where the request does not say.
+    pub approval_timeout_ms: u64,
+    /// The longest time that a request may ask for.
+    pub max_approval_timeout_ms: u64,
+    /// Whether a request may ask for `onTimeout: approve`.
+    pub allow_approve_on_timeout: bool,
+    /// The most approvals that one decision may need.
+    pub max_quorum: u32,
+    /// The most approvers that a request may name.
+    pub max_approvers: usize,
+
+    /// Rooms of the gateway.
+    pub max_rooms: usize,
+    /// Agents in a room.
+    pub max_agents_per_room: usize,
+    /// Tasks of a room that have not ended.
+    pub max_tasks_per_room: usize,
+    /// Payload bytes of a room's tasks that have not ended.
+    pub max_task_bytes_per_room: usize,
+    /// Ended tasks that a room remembers; beyond it the oldest are forgotten before their time.
+    pub max_ended_tasks_per_room: usize,
+    /// Different sets of needed capabilities among a room's tasks.
+    pub max_routes_per_room: usize,
+    /// Keys of a room.
+    pub max_keys_per_room: usize,
+    /// Value bytes of a room's keys.
+    pub max_key_bytes_per_room: usize,
+    /// Deleted keys whose version a room remembers one by one; beyond it a new key starts above all forgotten ones.
+    pub max_tombstones_per_room: usize,
+    /// Approvals of a room that await a decision.
+    pub max_pending_approvals_per_room: usize,
+    /// Decided approvals that a room remembers; beyond it the oldest are forgotten before their time.
+    pub max_decided_approvals_per_room: usize,
+    /// Outcomes of commands with an id that a room remembers; beyond it the oldest are forgotten before their time.
+    pub max_outcomes_per_room: usize,
+
+    /// A task's payload or result, an approval's content, an inbox message.
+    pub max_payload_bytes: usize,
+    /// A blackboard value.
+    pub max_value_bytes: usize,
+    /// What one `blackboard/get` returns.
+    pub max_snapshot_bytes: usize,
+    /// `metadata` of an announcement.
+    pub max_metadata_bytes: usize,
+    /// Payloads of ended tasks up to this size stay on disk until the task is forgotten; larger ones are removed at once.
+    pub kept_payload_bytes: usize,
+    /// `correlationId`, `traceparent`, `tracestate`.
+    pub max_correlation_bytes: usize,
+    /// `name`, `role`, `affinity`, an error's `code`, `urgency`, a digest.
+    pub max_label_bytes: usize,
+    /// `reason`, `action`, an error's `message`.
+    pub max_reason_bytes: usize,
+
+    /// Capabilities that a task may need.
+    pub max_capabilities_per_task: usize,
+    /// Capabilities that an agent may offer in a room, and again that it may announce.
+    pub max_capabilities_per_agent: usize,
+    /// Tasks at once that an agent may announce.
+    pub max_capacity: u32,
+}
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            reconnect_grace_ms: 30 * SECOND,
+            lease_ms: MINUTE,
+            min_lease_ms: 100,
+            max_lease_ms: DAY,
+            max_attempts: 3,
+            max_attempts_limit: 100,
+            backoff_initial_ms: SECOND,
+            backoff_factor: 2.0,
+            backoff_max_ms: MINUTE,
+            backoff_limit_ms: DAY,
+            result_retention_ms: DAY,
+            idempotency_ms: DAY,
+            directed_ttl_ms: 7 * DAY,
+            reply_ttl_ms: HOUR,
+            inbox_ttl_ms: 7 * DAY,
+            max_ttl_ms: 365 * DAY,
+            approval_timeout_ms: 15 * MINUTE,
+            max_approval_timeout_ms: 30 * DAY,
+            allow_approve_on_timeout: false,
+            max_quorum: 100,
+            max_approvers: 100,
+            max_rooms: 1_000,
+            max_agents_per_room: 10_000,
+            max_tasks_per_room: 1_000_000,
+            max_task_bytes_per_room: 1024 * MIB,
+            max_ended_tasks_per_room: 500_000,
+            max_routes_per_room: 1_000,
+            max_keys_per_room: 100_000,
+            max_key_bytes_per_room: 256 * MIB,
+            max_tombstones_per_room: 100_000,
+            max_pending_approvals_per_room: 1_000,
+            max_decided_approvals_per_room: 10_000,
+            max_outcomes_per_room: 500_000,
+            max_payload_bytes: 256 * KIB,
+            max_value_bytes: 256 * KIB,
+            max_snapshot_bytes: MIB,
+            max_metadata_bytes: 8 * KIB,
+            kept_payload_bytes: KIB / 2,
+            max_correlation_bytes: 512,
+            max_label_bytes: 128,
+            max_reason_bytes: 2 * KIB,
+            max_capabilities_per_task: 16,
+            max_capabilities_per_agent: 128,
+            max_capacity: 10_000,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Numbers for the metrics: kept up to date as things happen, so that reading them costs nothing.
+
+use crate::wire::handoff::TaskState;
+use crate::wire::reply::Code;
+
+/// What the engine holds and what it has done since it was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Rooms that exist.
+    pub rooms: usize,
+    /// Places of agents in rooms: an agent in two rooms counts twice.
+    pub agents: usize,
+    /// Tasks by state, ended ones as long as they are remembered.
+    pub tasks: TaskCounts,
+    /// Blackboard keys, without deleted ones.
+    pub keys: usize,
+    /// Approvals that await a decision.
+    pub pending_approvals: usize,
+    /// Commands handled, refused ones included.
+    pub commands: u64,
+    /// Refusals, by code.
+    pub refusals: Refusals,
+    /// Effects handed out.
+    pub effects: u64,
+    /// Ended tasks, decided approvals and outcomes that were forgotten before their time because a limit was reached.
+    pub forgotten_early: u64,
+}
+
+/// A number for each task state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskCounts([usize; TaskCounts::STATES.len()]);
+
+impl TaskCounts {
+    /// Every state, in the order in which a task passes through them.
+    pub const STATES: [TaskState; 8] = [
+        TaskState::Waiting,
+        TaskState::Queued,
+        TaskState::Assigned,
+        TaskState::Running,
+        TaskState::Succeeded,
+        TaskState::Dead,
+        TaskState::Expired,
+        TaskState::Cancelled,
+    ];
+
+    /// How many tasks are in this state.
+    pub fn of(&self, state: TaskState) -> usize {
+        self.0[state as usize]
+    }
+
+    pub(super) fn add(&mut self, state: TaskState) {
+        self.0[state as usize] += 1;
+    }
+
+    pub(super) fn remove(&mut self, state: TaskState) {
+        self.0[state as usize] -= 1;
+    }
+}
+
+/// A number for each code of a refusal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refusals([u64; Refusals::CODES.len()]);
+
+impl Refusals {
+    /// Every code with which a command can be refused.
+    pub const CODES: [Code; 10] = [
+        Code::Malformed,
+        Code::Forbidden,
+        Code::NotFound,
+        Code::Expired,
+        Code::Conflict,
+        Code::TooLarge,
+        Code::Invalid,
+        Code::TooMany,
+        Code::NotImplemented,
+        Code::Unavailable,
+    ];
+
+    /// How many commands were refused with this code; 0 for a code of acceptance.
+    pub fn of(&self, code: Code) -> u64 {
+        Refusals::place(code).map_or(0, |place| self.0[place])
+    }
+
+    pub(super) fn count(&mut self, code: Code) {
+        if let Some(place) = Refusals::place(code) {
+            self.0[place] += 1;
+        }
+    }
+
+    fn place(code: Code) -> Option<usize> {
+        Refusals::CODES.iter().position(|known| *known == code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_has_its_own_place() {
+        let mut counts = TaskCounts::default();
+        for state in TaskCounts::STATES {
+            counts.add(state);
+        }
+        assert!(
+            TaskCounts::STATES
+                .iter()
+                .all(|state| counts.of(*state) == 1)
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! Time: one ordered set of everything that will happen by itself.
+//!
+//! It knows when and to what; what then happens is decided by whoever armed it. It never reads a clock.
+
+use std::collections::BTreeSet;
+
+use crate::wire::Millis;
+use crate::wire::name::{Agent, ApprovalId, Key, Room};
+
+use super::handoff::TaskNo;
+
+/// Why the engine wants to be woken. At the same time, earlier variants go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// A task's time to live is over: it expires, wherever it stands.
+    Deadline,
+    /// An agent's reconnect grace is over: its tasks go back.
+    Grace,
+    /// A worker was silent for a whole lease: its task goes back.
+    Lease,
+    /// A task's delay or backoff is over: it queues for a worker.
+    Due,
+    /// An approval was not decided in time: it fails closed, or as its request says.
+    Approval,
+    /// A key's time to live is over: it is deleted.
+    KeyExpiry,
+    /// The oldest ended task, decided approval or remembered outcome of a room may be forgotten.
+    Retention,
+}
+
+/// What a timer is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Subject {
+    Agent(Agent),
+    Room(Room),
+    Task(Room, TaskNo),
+    Approval(Room, ApprovalId),
+    Key(Room, Key),
+}
+
+/// All timers that are armed. Who arms one remembers the time, because it takes it to disarm it.
+#[derive(Debug, Default)]
+pub(super) struct Timers(BTreeSet<(Millis, Timer, Subject)>);
+
+impl Timers {
+    pub(super) fn arm(&mut self, at: Millis, timer: Timer, subject: Subject) {
+        self.0.insert((at, timer, subject));
+    }
+
+    pub(super) fn disarm(&mut self, at: Millis, timer: Timer, subject: Subject) {
+        self.0.remove(&(at, timer, subject));
+    }
+
+    pub(super) fn next(&self) -> Option<(Millis, Timer)> {
+        self.0.first().map(|(at, timer, _)| (*at, *timer))
+    }
+
+    /// Takes the earliest timer if its time has come.
+    pub(super) fn pop_due(&mut self, now: Millis) -> Option<(Timer, Subject)> {
+        self.0.first().filter(|(at, ..)| *at <= now)?;
+        self.0
+            .pop_first()
+            .map(|(_, timer, subject)| (timer, subject))
+    }
+}
