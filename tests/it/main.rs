@@ -3,9 +3,10 @@
 mod cli;
 mod crash;
 mod harness;
+mod interop;
 mod operations;
 mod patterns;
-mod interop;
 mod schemas;
+mod sim;
 mod tidy;
 mod tools;
