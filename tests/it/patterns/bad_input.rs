@@ -68,7 +68,11 @@ fn bad_json_is_refused_with_its_place() {
         (r#"{"value":"#, "value", "EOF"),
         ("not json", "", "expected"),
         (r#"{"ifVersion": 0}"#, "", "value"),
-        (r#"{"value": 1, "ifVersion": "many"}"#, "ifVersion", "expected u64"),
+        (
+            r#"{"value": 1, "ifVersion": "many"}"#,
+            "ifVersion",
+            "expected u64",
+        ),
         (r#"{"value": 1} trailing"#, "", "trailing"),
         ("", "", "EOF"),
     ] {

@@ -76,7 +76,10 @@ fn correlation_data_and_response_topic_are_mirrored() {
     assert_eq!(reply.correlation_id.as_deref(), Some("c-1"));
     let mirrored = message.properties.find(property::CORRELATION_DATA);
     assert_eq!(mirrored, Some(&Value::Binary(b"c-1".to_vec())));
-    assert_eq!(message.properties.find(property::CONTENT_TYPE), Some(&Value::Text("application/json".to_owned())));
+    assert_eq!(
+        message.properties.find(property::CONTENT_TYPE),
+        Some(&Value::Text("application/json".to_owned()))
+    );
 }
 
 #[test]
@@ -104,7 +107,12 @@ fn parts_that_do_not_exist_yet_say_so() {
         let reply = ann.reply();
         assert_eq!(u16::from(reply.code), 501, "{topic}: {reply:?}");
         assert!(reply.reason.is_some(), "{topic}: {reply:?}");
-    }    for (field, value) in [("anyOf", json!(["x"])), ("group", json!("g")), ("dependsOn", json!(["t-1"]))] {
+    }
+    for (field, value) in [
+        ("anyOf", json!(["x"])),
+        ("group", json!("g")),
+        ("dependsOn", json!(["t-1"])),
+    ] {
         let mut task = json!({"type": "draft"});
         task[field] = value;
         let reply = ann.rejected(501, "handoff/dispatch/ann", task);
