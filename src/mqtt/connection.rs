@@ -297,8 +297,8 @@ async fn live_event<S: Subscriber>(
         return pending().await;
     };
     match step {
-        Some(Step::Open(filter)) => {
-            subscriber.subscribe(filter).await;
+        Some(Step::Open { filter, reliable }) => {
+            subscriber.subscribe(filter, *reliable).await;
             Event::Stepped
         }
         Some(Step::Close(filter)) => {

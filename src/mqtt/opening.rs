@@ -18,7 +18,7 @@ use super::connection::Running;
 use super::encode::Output;
 use super::exits::Exits;
 use super::frame::{self, Kind};
-use super::handshake::{self, Connect, Refusal};
+use super::handshake::{self, Client, Connect, Refusal};
 use super::listener::{Door, stopped};
 use super::outbound::Outbound;
 use super::plane::{Plane, Subscriber};
@@ -141,7 +141,7 @@ where
             backlog: Arc::clone(&backlog),
         };
         let admitted = match self.ask(&mut connect, desk_end, &mut responses).await {
-            Ok(opened) => self.listen(&connect.client.id, opened).await,
+            Ok(opened) => self.listen(&connect.client, opened).await,
             Err(reason) => Err(reason),
         };
         match admitted {
@@ -211,17 +211,16 @@ where
     /// from then on.
     async fn listen(
         &self,
-        me: &str,
+        client: &Client,
         opened: Opened,
     ) -> Result<(Opened, Option<P::Subscriber>), Reason> {
         let mut subscriber = None;
-        for Subscription { filter, .. } in &opened.subscriptions {
-            if needs_live(&self.door.config.root, me, filter) {
+        for subscription in &opened.subscriptions {
+            let filter = &subscription.filter;
+            if needs_live(&self.door.config.root, &client.id, filter) {
                 let subscriber = subscriber.get_or_insert_with(|| self.door.plane.subscriber());
-                if timeout_at(self.deadline, subscriber.subscribe(filter))
-                    .await
-                    .is_err()
-                {
+                let subscribing = subscriber.subscribe(filter, client.relies_on(subscription));
+                if timeout_at(self.deadline, subscribing).await.is_err() {
                     return Err(Reason::ServerUnavailable);
                 }
             }

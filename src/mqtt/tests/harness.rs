@@ -500,6 +500,8 @@ pub(super) struct FakePlane {
     listeners: Arc<Mutex<Vec<Listener>>>,
     saw: mpsc::UnboundedSender<Seen>,
     held: Arc<watch::Sender<bool>>,
+    /// Filters that were subscribed reliably.
+    pub(super) relied_on: Arc<Mutex<Vec<String>>>,
 }
 
 impl FakePlane {
@@ -509,6 +511,7 @@ impl FakePlane {
             listeners: Arc::default(),
             saw,
             held: Arc::new(watch::Sender::new(false)),
+            relied_on: Arc::default(),
         };
         (plane, seen)
     }
@@ -604,7 +607,10 @@ pub(super) struct FakeSubscriber {
 }
 
 impl Subscriber for FakeSubscriber {
-    async fn subscribe(&mut self, filter: &str) {
+    async fn subscribe(&mut self, filter: &str, reliable: bool) {
+        if reliable {
+            self.plane.relied_on.lock().unwrap().push(filter.to_owned());
+        }
         self.plane.listeners.lock().unwrap()[self.index]
             .filters
             .push(filter.to_owned());

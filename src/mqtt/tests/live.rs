@@ -149,3 +149,16 @@ async fn own_messages_come_back_unless_asked_not_to() {
     client.send(&publish(true, "a", 0, 0, b"echo")).await;
     assert_eq!(client.recv().await.delivered().payload, b"echo");
 }
+
+#[tokio::test]
+async fn the_live_plane_knows_what_must_not_be_lost() {
+    let mut world = World::new();
+    let (mut clean, desk) = world.client5("clean").await;
+    world.subscribe(&mut clean, &desk, "maybe", 0).await;
+    world.subscribe(&mut clean, &desk, "surely", 1).await;
+    // More is wanted of a filter that stands.
+    world.subscribe(&mut clean, &desk, "maybe", 2).await;
+    let (mut durable, desk) = world.client(true, &connect5("durable", 60, &[])).await;
+    world.subscribe(&mut durable, &desk, "kept", 1).await;
+    assert_eq!(*world.plane.relied_on.lock().unwrap(), ["surely", "maybe"]);
+}
