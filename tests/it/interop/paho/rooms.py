@@ -56,7 +56,6 @@ def retry_hands_the_task_out_again_and_fences_the_old_attempt():
     base = "rooms/retry"
     boss, worker = Peer("boss").up(), Peer("worker").up()
     boss.subscribe(f"{base}/handoff/result/boss")
-    worker.subscribe(f"{base}/handoff/work/+")
     worker.subscribe(f"{base}/handoff/work/flaky")
     worker.subscribe(f"{base}/reply/worker")
     backoff = {"initialMs": 1, "factor": 1, "maxMs": 1}
