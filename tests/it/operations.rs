@@ -9,7 +9,10 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::harness::{Ack, Agent, Client, Connect, DEADLINE, Gateway, Packet, Publish, Setup, Value, free_address, property};
+use crate::harness::{
+    Ack, Agent, Client, Connect, DEADLINE, Gateway, Packet, Publish, Setup, Value, free_address,
+    property,
+};
 
 /// Runs `serve` where it must refuse, and returns its one line.
 #[track_caller]
@@ -130,7 +133,10 @@ fn what_is_configured_is_told_to_clients_of_mqtt_5() {
     let client = Client::connect(gateway.mqtt, Connect::v5("curious"));
     let granted = |id| client.granted.find(id).cloned();
     assert_eq!(granted(property::RECEIVE_MAXIMUM), Some(Value::Two(7)));
-    assert_eq!(granted(property::MAXIMUM_PACKET_SIZE), Some(Value::Four(64 << 10)));
+    assert_eq!(
+        granted(property::MAXIMUM_PACKET_SIZE),
+        Some(Value::Four(64 << 10))
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Inbox: messages from one agent to another, kept until they are acknowledged.
 
-use crate::harness::{Agent, Client, Connect, Gateway, Properties, Publish, Setup, Value, property};
+use crate::harness::{
+    Agent, Client, Connect, Gateway, Properties, Publish, Setup, Value, property,
+};
 
 fn send(from: &mut Agent, to: &str, payload: &str) -> u8 {
     let topic = format!("inbox/{to}/{}", from.id);
@@ -125,7 +127,11 @@ fn properties_of_mqtt_5_arrive_as_they_were_sent() {
         let user = |(id, value): &(u8, Value)| (*id == property::USER).then(|| value.clone());
         properties.0.iter().filter_map(user).collect::<Vec<_>>()
     };
-    assert_eq!(users(&message.properties), users(&publish.properties), "in their order");
+    assert_eq!(
+        users(&message.properties),
+        users(&publish.properties),
+        "in their order"
+    );
     let content_type = message.properties.find(property::CONTENT_TYPE);
     assert_eq!(content_type, Some(&Value::Text("text/plain".to_owned())));
 }
