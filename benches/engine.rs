@@ -2,7 +2,6 @@
 //!
 //! Also prints what a queued task takes in memory, and how long a large room takes to recover.
 
-
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;

@@ -10,7 +10,8 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::harness::{
-    Ack, Agent, Client, Connect, DEADLINE, Gateway, Packet, Publish, Setup, free_address,
+    Ack, Agent, Client, Connect, DEADLINE, Gateway, Packet, Publish, Setup, Value, free_address,
+    property,
 };
 
 /// Runs `serve` where it must refuse, and returns its one line.
@@ -121,6 +122,21 @@ fn a_gateway_that_is_up_says_so_over_http() {
     assert_eq!(status, 200);
     assert!(metrics.contains("# TYPE"), "{metrics}");
     assert_eq!(gateway.get("/nonsense").0, 404);
+}
+
+#[test]
+fn what_is_configured_is_told_to_clients_of_mqtt_5() {
+    let gateway = Setup::new()
+        .with("mqtt.receive_maximum", "7")
+        .with("mqtt.max_packet", "64KiB")
+        .start();
+    let client = Client::connect(gateway.mqtt, Connect::v5("curious"));
+    let granted = |id| client.granted.find(id).cloned();
+    assert_eq!(granted(property::RECEIVE_MAXIMUM), Some(Value::Two(7)));
+    assert_eq!(
+        granted(property::MAXIMUM_PACKET_SIZE),
+        Some(Value::Four(64 << 10))
+    );
 }
 
 #[test]

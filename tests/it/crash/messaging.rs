@@ -101,7 +101,7 @@ pub(super) fn subscriber(
                     open.remove(message.topic.as_str());
                 }
             }
-            Heard::Acked { .. } => {}
+            Heard::Acked => {}
             Heard::Over => return,
         }
         if let Some(after) = manners.away_after
@@ -138,7 +138,7 @@ pub(super) fn retainer(world: &Arc<World>, name: &str, version: Version) {
         peer.publish(Publish::new(&topic, payload, 1).retained(), &topic, n);
         loop {
             match peer.next() {
-                Heard::Acked { .. } => break,
+                Heard::Acked => break,
                 Heard::Message(_) => {}
                 Heard::Over => return,
             }

@@ -99,9 +99,9 @@ impl Run {
         for kill in 1..=self.kills {
             // Mostly soon after the start, while everybody repeats what was lost; sometimes long after.
             let packets = match rng.next_u32() % 4 {
-                0 => rng.next_u32() % 100,
-                1 | 2 => rng.next_u32() % 1000,
-                _ => rng.next_u32() % 5000,
+                0 => rng.next_u32() % 200,
+                1 | 2 => rng.next_u32() % 3000,
+                _ => rng.next_u32() % 10_000,
             };
             if !world.steps_go_by(u64::from(packets)) {
                 if !world.over() {

@@ -22,7 +22,7 @@ pub(super) enum Heard {
     /// A message, once for each time that its QoS makes it a new one.
     Message(Publish),
     /// A publish is done.
-    Acked { subject: String, n: u64 },
+    Acked,
     /// Go home.
     Over,
 }
@@ -120,7 +120,7 @@ impl Peer {
 
     /// Connects, subscribes, and waits for everybody else to have done so.
     pub(super) fn settle(&mut self) {
-        while !(self.known && self.subscribed) && !self.world.over() {
+        while !(self.world.over() || self.known && self.subscribed) {
             if let Some(heard) = self.turn() {
                 self.told.push_back(heard);
             }
@@ -381,10 +381,7 @@ impl Peer {
             _ => What::Acked,
         };
         self.record(&flight.subject, flight.n, what);
-        Some(Heard::Acked {
-            subject: flight.subject,
-            n: flight.n,
-        })
+        Some(Heard::Acked)
     }
 
     fn delivered(&mut self, publish: Publish) -> Option<Heard> {

@@ -65,7 +65,7 @@ pub(super) fn dispatcher(world: &Arc<World>, connect: Connect, qos: u8) {
                 }
             }
             Heard::Message(message) => refused(&peer, &message),
-            Heard::Acked { .. } => {}
+            Heard::Acked => {}
             Heard::Over => return,
         }
     }
@@ -115,7 +115,7 @@ fn fence(peer: &mut Peer, mut hear: impl FnMut(&Peer, &Publish)) {
         match peer.next() {
             Heard::Message(message) if message.text().contains(&correlation) => return,
             Heard::Message(message) => hear(peer, &message),
-            Heard::Acked { .. } => {}
+            Heard::Acked => {}
             Heard::Over => return,
         }
     }
@@ -140,7 +140,7 @@ pub(super) fn worker(world: &Arc<World>, connect: Connect, qos: u8, cuts: u32) {
                     work(&mut peer, &name, &assignment);
                 }
             }
-            Heard::Acked { .. } => {}
+            Heard::Acked => {}
             Heard::Over => return,
         }
     }
@@ -210,7 +210,7 @@ fn write(peer: &mut Peer, key: &str, id: &str, version: u64) -> Option<u64> {
     let (mut acked, mut now) = (false, None);
     while !acked || now.is_none() {
         match peer.next() {
-            Heard::Acked { .. } => acked = true,
+            Heard::Acked => acked = true,
             Heard::Message(message) => {
                 let Some(reply) = read::<Reply>(peer, &message) else {
                     continue;
@@ -278,7 +278,7 @@ pub(super) fn watcher(world: &Arc<World>, connect: Connect, qos: u8, cuts: u32, 
                     },
                 );
             }
-            Heard::Acked { .. } => {}
+            Heard::Acked => {}
             Heard::Over => return,
         }
     }
@@ -314,7 +314,7 @@ pub(super) fn requester(world: &Arc<World>, connect: Connect, qos: u8) {
                 }
             }
             Heard::Message(message) => refused(&peer, &message),
-            Heard::Acked { .. } => {}
+            Heard::Acked => {}
             Heard::Over => return,
         }
     }
@@ -366,7 +366,7 @@ pub(super) fn approver(world: &Arc<World>, connect: Connect, cuts: u32) {
                     &format!("vote/{name}.{id}"),
                 );
             }
-            Heard::Acked { .. } => {}
+            Heard::Acked => {}
             Heard::Over => return,
         }
     }

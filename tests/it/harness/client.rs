@@ -28,6 +28,8 @@ pub(crate) struct Client {
     pub(crate) version: Version,
     /// From CONNACK.
     pub(crate) session_present: bool,
+    /// From CONNACK: what the gateway allows (MQTT 5).
+    pub(crate) granted: Properties,
     stream: TcpStream,
     incoming: Vec<u8>,
     kept: VecDeque<Packet>,
@@ -47,6 +49,7 @@ impl Client {
         Ok(Client {
             version,
             session_present: false,
+            granted: Properties::new(),
             stream,
             incoming: Vec::new(),
             kept: VecDeque::new(),
@@ -65,8 +68,11 @@ impl Client {
             Ok(Packet::ConnAck {
                 session_present,
                 code: 0,
-                ..
-            }) => client.session_present = session_present,
+                properties,
+            }) => {
+                client.session_present = session_present;
+                client.granted = properties;
+            }
             other => panic!("{id}: CONNACK with code 0 expected, but came {other:?}"),
         }
         client
@@ -284,11 +290,6 @@ impl Client {
             marker(&first),
             "silence expected, but a message came: {first:?}"
         );
-    }
-
-    /// Forgets the messages that were passed over.
-    pub(crate) fn forget_kept(&mut self) {
-        self.kept.clear();
     }
 
     /// Sees that the connection still answers, with everything before it handled.

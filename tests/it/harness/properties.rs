@@ -7,7 +7,9 @@ pub(crate) mod id {
     pub(crate) const RESPONSE_TOPIC: u8 = 0x08;
     pub(crate) const CORRELATION_DATA: u8 = 0x09;
     pub(crate) const SESSION_EXPIRY: u8 = 0x11;
+    pub(crate) const RECEIVE_MAXIMUM: u8 = 0x21;
     pub(crate) const USER: u8 = 0x26;
+    pub(crate) const MAXIMUM_PACKET_SIZE: u8 = 0x27;
 }
 
 /// A property's value, by its type (section 1.5).

@@ -3,7 +3,7 @@
 use hallward::wire::handoff::{ResultStatus, TaskState};
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Connect, Gateway, Setup};
+use crate::harness::{Agent, Connect, Gateway, Properties, Publish, Setup, property};
 
 #[test]
 fn a_task_goes_to_who_subscribed_for_it_and_its_result_comes_back() {
@@ -280,4 +280,17 @@ fn a_worker_that_returns_to_its_session_may_go_on() {
     assert!(worker.session_present);
     worker.succeed(&assignment, json!("done"));
     assert_eq!(boss.result().attempts, 1);
+}
+
+#[test]
+fn message_expiry_is_a_deadline() {
+    let gateway = Gateway::start();
+    let mut boss = Agent::join(&gateway, "lab", "boss");
+    let mut worker = Agent::worker(&gateway, "lab", "worker", "draft");
+    let mut publish = Publish::new("rooms/lab/handoff/dispatch/boss", r#"{"type":"draft"}"#, 1);
+    publish.properties = Properties::new().four(property::MESSAGE_EXPIRY, 60);
+    assert_eq!(boss.publish(publish), 0);
+    let assignment = worker.assignment("draft");
+    let deadline = assignment.deadline.expect("from the Message Expiry");
+    assert_eq!(deadline - assignment.created_at, 60_000);
 }

@@ -1,6 +1,8 @@
 //! Inbox: messages from one agent to another, kept until they are acknowledged.
 
-use crate::harness::{Agent, Client, Connect, Gateway, Publish, Setup};
+use crate::harness::{
+    Agent, Client, Connect, Gateway, Properties, Publish, Setup, Value, property,
+};
 
 fn send(from: &mut Agent, to: &str, payload: &str) -> u8 {
     let topic = format!("inbox/{to}/{}", from.id);
@@ -105,4 +107,31 @@ fn a_full_inbox_refuses_the_sender_and_loses_nothing() {
     bob.ping();
     assert_eq!(send(&mut ann, "bob", "room again"), 0);
     assert_eq!(bob.message().text(), "room again");
+}
+
+#[test]
+fn properties_of_mqtt_5_arrive_as_they_were_sent() {
+    let gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    let mut bob = Agent::join(&gateway, "lab", "bob");
+    bob.listen("inbox/bob/+");
+    let mut publish = Publish::new("rooms/lab/inbox/bob/ann", "x", 1);
+    publish.properties = Properties::new()
+        .text(property::CONTENT_TYPE, "text/plain")
+        .user("colour", "blue")
+        .user("colour", "green");
+    assert_eq!(ann.publish(publish.clone()), 0);
+    let message = bob.message();
+    assert_eq!(message.properties.find_user("colour"), Some("blue"));
+    let users = |properties: &Properties| {
+        let user = |(id, value): &(u8, Value)| (*id == property::USER).then(|| value.clone());
+        properties.0.iter().filter_map(user).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        users(&message.properties),
+        users(&publish.properties),
+        "in their order"
+    );
+    let content_type = message.properties.find(property::CONTENT_TYPE);
+    assert_eq!(content_type, Some(&Value::Text("text/plain".to_owned())));
 }

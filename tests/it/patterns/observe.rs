@@ -3,7 +3,7 @@
 use hallward::wire::observe::Event;
 use serde_json::json;
 
-use crate::harness::{Agent, Gateway, Publish, Setup};
+use crate::harness::{Agent, Connect, Gateway, Publish, Setup};
 
 fn observer(gateway: &Gateway) -> Agent {
     let mut observer = Agent::join_v311(gateway, "lab", "observer");
@@ -161,4 +161,18 @@ fn nobody_speaks_for_another_or_for_the_gateway() {
     }
     eve.tell_raw("observe/events/eve/log", "{}");
     observer.expect_silence_until(|message| message.topic.ends_with("/eve/log"));
+}
+
+#[test]
+fn an_agents_will_is_its_last_event() {
+    let gateway = Gateway::start();
+    let mut observer = Agent::join_v311(&gateway, "lab", "observer");
+    observer.listen("observe/events/+/last");
+    let topic = "rooms/lab/observe/events/ann/last";
+    let will = |id| Connect::v5(id).with_will(topic, r#"{"severity":"error"}"#, 1, false);
+    Agent::join_as(&gateway, "lab", will("ann")).disconnect();
+    Agent::join_as(&gateway, "lab", will("ann")).vanish();
+    assert_eq!(observer.message_on(topic).text(), r#"{"severity":"error"}"#);
+    observer.tell_raw("observe/events/observer/last", "{}");
+    observer.expect_silence_until(|message| message.topic.ends_with("/observer/last"));
 }
