@@ -187,6 +187,52 @@ fn work_is_spread_over_workers_by_load() {
 }
 
 #[test]
+fn the_same_affinity_prefers_the_same_worker_while_it_is_free() {
+    let mut world = World::new();
+    for name in ["a", "b", "c"] {
+        world.connect(name);
+        world
+            .send(name, "presence/announce", json!({ "capacity": 2 }))
+            .unwrap();
+        world.offers(name, "draft");
+    }
+    for id in ["1", "2", "3"] {
+        world.dispatch_with(
+            "boss",
+            json!({ "id": id, "type": "draft", "affinity": "customer-7" }),
+        );
+    }
+    assert_eq!(world.assignments("a"), assigned(&[("1", 1), ("2", 1)]));
+    assert_eq!(world.assignments("b"), assigned(&[("3", 1)]));
+    world.success("a", "1", 1);
+    world.dispatch_with(
+        "boss",
+        json!({ "id": "4", "type": "draft", "affinity": "customer-7" }),
+    );
+    assert_eq!(
+        world.assignments("b"),
+        assigned(&[("3", 1), ("4", 1)]),
+        "the last one counts"
+    );
+    world.check();
+}
+
+#[test]
+fn a_worker_that_lets_a_lease_run_out_is_shown_as_overloaded_until_it_speaks_again() {
+    let mut world = world_with_worker();
+    world.dispatch_with(
+        "boss",
+        json!({ "id": "t", "type": "draft", "maxAttempts": 1 }),
+    );
+    world.dispatch("boss", "u", "draft");
+    world.pass(60_000);
+    let status = |world: &World| world.presence("w").unwrap().status;
+    assert_eq!(status(&world), crate::wire::presence::Status::Overloaded);
+    world.update("w", "u", 1, "progress").unwrap();
+    assert_eq!(status(&world), crate::wire::presence::Status::Busy);
+}
+
+#[test]
 fn an_old_attempt_is_refused_and_changes_nothing() {
     let mut world = world_with_worker();
     world.dispatch("boss", "t", "draft");
