@@ -190,14 +190,13 @@ pub(super) fn questions(model: &Model, step: &Step, room: &Room) -> Check {
     let view: TaskView = data
         .and_then(|data| serde_json::from_str(data.text()).ok())
         .ok_or("a question got no task")?;
-    let holder = task.hold.as_ref().map(|hold| &hold.worker);
     ensure!(
         view.state.as_str() == task.state
             && view.attempt == task.attempt
             && view.dispatcher == task.dispatcher
             && view.created_at == task.created_at
             && view.deadline == task.deadline
-            && (holder.is_none() || view.worker.as_ref() == holder),
+            && view.worker == task.last_worker,
         "shown {view:?}, expected {task:?}"
     );
     Ok(())
