@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Verdict};
 use hallward::wire::Millis;
 use hallward::wire::name::Agent;
+use hallward::wire::reply::Code;
 use hallward::wire::topic::Topic;
 
 use super::agenda::{LinkId, Who};
@@ -116,13 +117,6 @@ impl Desk {
 
     /// Hands an input to the engine and keeps what comes of it until the commit.
     pub(super) fn handle(&mut self, now: Millis, input: Input) -> Verdict {
-        let recipient_free = match &input {
-            Input::Command(command) => match &command.topic.topic {
-                Topic::Inbox { to, .. } => self.free_messages(to),
-                _ => self.free_messages(&command.from),
-            },
-            _ => 0,
-        };
         let engine = self.engine.as_mut().expect("the gateway is up");
         let overdue = engine.poll_timeout().is_some_and(|(at, _)| at <= now);
         let room = Room {
@@ -132,15 +126,33 @@ impl Desk {
         };
         let verdict = engine.handle(now, input.clone(), &room);
         self.note_session(&input);
+        let free = self.room_left(&input, verdict);
         self.keep(Step {
             now,
             cause: Cause::Input(Box::new(input)),
             verdict,
             overdue,
-            recipient_free,
+            free,
             effects: Vec::new(),
         });
         verdict
+    }
+
+    /// The room in mailboxes, where it decides: for inbox messages and whatever is refused for want of it.
+    fn room_left(&self, input: &Input, verdict: Verdict) -> BTreeMap<Agent, usize> {
+        let Input::Command(command) = input else {
+            return BTreeMap::new();
+        };
+        let mut concerned = BTreeSet::new();
+        if let Topic::Inbox { to, .. } = &command.topic.topic {
+            concerned.insert(to.clone());
+        }
+        if verdict == Err(Code::TooMany) {
+            concerned.extend(self.durable.mailboxes.keys().cloned());
+            concerned.insert(command.from.clone());
+        }
+        let free = |agent: Agent| (agent.clone(), self.free_messages(&agent));
+        concerned.into_iter().map(free).collect()
     }
 
     /// Takes a letter out of a mailbox: its reader has acknowledged it.
@@ -233,7 +245,7 @@ impl Desk {
             cause: Cause::Sealed,
             verdict: Ok(()),
             overdue: true,
-            recipient_free: 0,
+            free: BTreeMap::new(),
             effects: Vec::new(),
         });
         let engine = self.engine.as_mut().expect("the gateway is up");

@@ -1,5 +1,7 @@
 //! What happened, in the order in which it was committed: the only thing that model and invariants see.
 
+use std::collections::BTreeMap;
+
 use hallward::engine::{Class, Command, Directed, Effect, Input, Verdict};
 use hallward::wire::Millis;
 use hallward::wire::json;
@@ -27,8 +29,8 @@ pub(super) struct Step {
     pub(super) verdict: Verdict,
     /// Whether the engine had asked to be woken at or before this time: what it does then need not come of the input.
     pub(super) overdue: bool,
-    /// How much room the mailbox had that the command leads to: the recipient's of an inbox message, else the writer's.
-    pub(super) recipient_free: usize,
+    /// How much room mailboxes had, where that decides.
+    pub(super) free: BTreeMap<Agent, usize>,
     /// What it wants done, in order.
     pub(super) effects: Vec<Effect>,
 }
@@ -53,6 +55,11 @@ impl Step {
     /// The command's refusal.
     pub(super) fn refusal(&self) -> Option<Code> {
         self.verdict.err()
+    }
+
+    /// How much room a mailbox had; all of it where nobody asked.
+    pub(super) fn free_of(&self, agent: &Agent) -> usize {
+        self.free.get(agent).copied().unwrap_or(usize::MAX)
     }
 
     /// Whether time alone drives the step.

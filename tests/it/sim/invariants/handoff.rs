@@ -1,6 +1,6 @@
 //! Handoff, command by command: dispatch, update, cancel, get.
 
-use hallward::wire::handoff::{Cancel, GetTask, Task, TaskView, Update};
+use hallward::wire::handoff::{Cancel, GetTask, Task, TaskView, Update, UpdateStatus};
 use hallward::wire::json;
 use hallward::wire::name::{Agent, Room};
 use hallward::wire::reply::Code;
@@ -61,7 +61,7 @@ pub(super) fn dispatches(model: &Model, step: &Step, room: &Room) -> Check {
 }
 
 /// Handoff: `attempt` fences. An update counts if its writer holds the task under that attempt; an old attempt is 409, an
-/// unknown task 404.
+/// unknown task 404. Only a partial result may find no room.
 pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Check {
     let command = step.command().expect("an update");
     let Ok(update) = json::decode::<Update>(&command.payload) else {
@@ -100,6 +100,13 @@ pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
         }
         (None, Some(code)) => Err(format!("{me} does not hold {task:?} and got {code:?}")),
         (Some(_), None) => Ok(()),
+        (Some(_), Some(Code::TooMany)) => {
+            ensure!(
+                update.status == UpdateStatus::Progress && update.result.is_some(),
+                "{update:?} needs no room and got 429"
+            );
+            only_a_full_mailbox_is_full(model, step, &task.dispatcher)
+        }
         (Some(hold), Some(code)) => {
             // Timers that are due may have ended the attempt just before.
             let overdue = step.overdue
@@ -183,14 +190,13 @@ pub(super) fn questions(model: &Model, step: &Step, room: &Room) -> Check {
     let view: TaskView = data
         .and_then(|data| serde_json::from_str(data.text()).ok())
         .ok_or("a question got no task")?;
-    let holder = task.hold.as_ref().map(|hold| &hold.worker);
     ensure!(
         view.state.as_str() == task.state
             && view.attempt == task.attempt
             && view.dispatcher == task.dispatcher
             && view.created_at == task.created_at
             && view.deadline == task.deadline
-            && (holder.is_none() || view.worker.as_ref() == holder),
+            && view.worker == task.last_worker,
         "shown {view:?}, expected {task:?}"
     );
     Ok(())

@@ -208,7 +208,7 @@ pub(super) fn inbox_messages_wait(model: &Model, step: &Step, to: &Agent) -> Che
                 "an accepted inbox message went out {relayed} times"
             );
             ensure!(
-                step.recipient_free > 0,
+                step.free_of(to) > 0,
                 "the mailbox of {to} was full and took another message"
             );
             Ok(())
@@ -227,9 +227,9 @@ pub(super) fn inbox_messages_wait(model: &Model, step: &Step, to: &Agent) -> Che
 pub(super) fn only_a_full_mailbox_is_full(model: &Model, step: &Step, whose: &Agent) -> Check {
     let promised = model.promised(whose);
     ensure!(
-        step.recipient_free <= promised,
+        step.free_of(whose) <= promised,
         "the mailbox of {whose} has room for {}, {promised} are promised: no 429",
-        step.recipient_free
+        step.free_of(whose)
     );
     Ok(())
 }

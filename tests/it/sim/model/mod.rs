@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use hallward::engine::{Class, Effect};
 use hallward::wire::Millis;
 use hallward::wire::name::{Agent, ApprovalId, Room, TaskId};
-use hallward::wire::reply::Reply;
+use hallward::wire::reply::{Code, Reply};
 use hallward::wire::topic::Topic;
 
 use super::history::{Step, read};
@@ -160,6 +160,12 @@ impl Model {
             return;
         };
         if step.verdict.is_err() {
+            // A partial result that finds no room is a sign of life all the same.
+            if let (Topic::HandoffUpdate { .. }, Err(Code::TooMany)) =
+                (&command.topic.topic, step.verdict)
+            {
+                self.tasks.gave_a_sign(step);
+            }
             return;
         }
         match &command.topic.topic {

@@ -242,6 +242,18 @@ impl Tasks {
         }
     }
 
+    /// An update that was refused but shows that the worker is at it: its lease may start anew.
+    pub(super) fn gave_a_sign(&mut self, step: &Step) {
+        let command = step.command().expect("an update");
+        let update: Update = read(&command.payload);
+        let name = (command.topic.room.clone(), update.task);
+        if let Some(task) = self.all.get_mut(&name)
+            && let Some(hold) = &mut task.hold
+        {
+            hold.lease_high = step.now + task.lease_ms;
+        }
+    }
+
     pub(super) fn assigned(
         &mut self,
         now: Millis,
