@@ -63,7 +63,7 @@ fn range(key: &str) -> Option<Range> {
         "handoff.backoff_factor" => Factor(1.0, 100.0),
         "handoff.max_tasks_per_room" | "handoff.max_ended_tasks_per_room" => Count(1, MANY),
         "handoff.max_task_bytes_per_room" => Bytes(64 * KIB, 64 * GIB),
-        "handoff.max_routes_per_room" => Count(1, 1_000_000),
+        "handoff.max_routes_per_room" | "handoff.max_affinities_per_room" => Count(1, 1_000_000),
         "handoff.max_capabilities_per_task" => Count(1, 1000),
         "handoff.result_retention" => Span(MS(0), MS(YEAR)),
         "handoff.max_payload" | "blackboard.max_value" => Bytes(KIB, 255 * MIB),

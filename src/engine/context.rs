@@ -11,7 +11,7 @@ use ulid::{ULID_LEN, Ulid};
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Room};
 
-use super::presence::Sessions;
+use super::member::Sessions;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::timer::Timers;

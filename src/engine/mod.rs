@@ -23,6 +23,7 @@ mod context;
 mod event;
 mod handoff;
 mod inbox;
+mod member;
 mod presence;
 mod record;
 mod recover;

@@ -1,178 +1,23 @@
 //! Presence: who is in a room, whether the gateway holds their connection, and what they can take.
 //!
-//! A session is an agent's, across rooms; a member is an agent's place in one room. Whatever may change how an agent looks
-//! only stirs it: what it then looks like is shown once per batch, by `flush`.
+//! It changes an agent's place in one room; `session` does so in all its rooms. Whatever may change how an agent looks only stirs
+//! it: what it then looks like is shown once per batch, by `flush`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::wire::Millis;
 use crate::wire::json;
-use crate::wire::name::{Agent, Capability, Room};
-use crate::wire::presence::{Announcement, ConnectionState, Presence, Status};
+use crate::wire::name::{Agent, Capability};
+use crate::wire::presence::{Announcement, ConnectionState};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::Effect;
 use super::context::Context;
 use super::event::{Detail, Happened};
-use super::handoff::TaskNo;
-use super::handoff::scheduler::Skills;
+use super::member::{Departure, Member, Session, connection_word, status_word};
 use super::record::Change;
 use super::replies::{
     Accepted, Call, Outcome, between, entries_at_most, json_at_most, text_at_most,
 };
 use super::room::RoomState;
-
-/// An agent's MQTT session, as far as coordination cares.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Session {
-    pub(super) connected: bool,
-    /// Whether it outlives its connection.
-    pub(super) durable: bool,
-    /// Where the agent has a place.
-    pub(super) rooms: BTreeSet<Room>,
-    /// When the grace ends that runs now.
-    pub(super) grace_until: Option<Millis>,
-}
-
-/// All sessions that are connected or have a place in a room.
-pub(super) type Sessions = BTreeMap<Agent, Session>;
-
-/// An agent's place in a room.
-#[derive(Debug)]
-pub(super) struct Member {
-    pub(super) since: Millis,
-    pub(super) last_seen: Millis,
-    pub(super) announcement: Option<Box<Announcement>>,
-    /// Capabilities that its subscriptions offer.
-    pub(super) works: BTreeSet<Capability>,
-    pub(super) connection: ConnectionState,
-    pub(super) durable: bool,
-    /// It said that it leaves while subscriptions still stand: invisible and without work until it comes back.
-    pub(super) left: bool,
-    /// Its earlier session is gone and the new one has said nothing in this room yet.
-    pub(super) unconfirmed: bool,
-    /// The tasks that it has.
-    pub(super) held: BTreeSet<TaskNo>,
-    /// Those that its new session has not been sent again yet.
-    pub(super) owed: BTreeSet<TaskNo>,
-    /// What of its looks was shown last that may change without anybody saying so; unknown after a restart.
-    pub(super) shown: Option<(u32, Status, ConnectionState)>,
-}
-
-/// The agents of a room.
-#[derive(Debug, Default)]
-pub(super) struct Members(pub(super) BTreeMap<Agent, Member>);
-
-/// Why an agent has no place in a room any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Departure {
-    /// It said so.
-    Left,
-    /// Its session is over.
-    Ended,
-}
-
-impl Member {
-    pub(super) fn new(now: Millis) -> Member {
-        Member {
-            since: now,
-            last_seen: now,
-            announcement: None,
-            works: BTreeSet::new(),
-            connection: ConnectionState::Online,
-            durable: false,
-            left: false,
-            unconfirmed: false,
-            held: BTreeSet::new(),
-            owed: BTreeSet::new(),
-            shown: None,
-        }
-    }
-
-    fn announced<T>(&self, field: impl FnOnce(&Announcement) -> Option<T>) -> Option<T> {
-        self.announcement.as_deref().and_then(field)
-    }
-
-    pub(super) fn capacity(&self) -> u32 {
-        self.announced(|said| said.capacity).unwrap_or(1)
-    }
-
-    pub(super) fn in_flight(&self) -> u32 {
-        u32::try_from(self.held.len()).unwrap_or(u32::MAX)
-    }
-
-    fn status(&self) -> Status {
-        self.announced(|said| said.status)
-            .unwrap_or(if self.in_flight() >= self.capacity() {
-                Status::Busy
-            } else {
-                Status::Idle
-            })
-    }
-
-    /// What it can be given work for; `None` while it can be given none at all.
-    fn skills(&self) -> Option<Skills> {
-        let said = self.announced(|said| said.status);
-        let willing = !matches!(said, Some(Status::Draining | Status::Overloaded));
-        let online = self.connection == ConnectionState::Online;
-        (online && willing && !self.left).then(|| Skills {
-            offered: self.works.clone(),
-            announced: self
-                .announced(|said| Some(said.capabilities.iter().cloned().collect()))
-                .unwrap_or_default(),
-            capacity: self.capacity(),
-        })
-    }
-
-    fn presence(&self, agent: &Agent) -> Presence {
-        let mut capabilities = self.works.clone();
-        capabilities.extend(
-            self.announcement
-                .iter()
-                .flat_map(|said| said.capabilities.clone()),
-        );
-        let said = self.announcement.as_deref();
-        Presence {
-            agent: agent.clone(),
-            name: said.and_then(|said| said.name.clone()),
-            role: said.and_then(|said| said.role.clone()),
-            capabilities: capabilities.into_iter().collect(),
-            capacity: self.capacity(),
-            in_flight: self.in_flight(),
-            status: self.status(),
-            connection: self.connection,
-            load: said.and_then(|said| said.load),
-            metadata: said.and_then(|said| said.metadata.clone()),
-            since: self.since,
-            last_seen: self.last_seen,
-        }
-    }
-}
-
-impl Members {
-    pub(super) fn role(&self, agent: &Agent) -> Option<&str> {
-        let member = self.0.get(agent).filter(|member| !member.left)?;
-        member.announcement.as_deref()?.role.as_deref()
-    }
-}
-
-fn connection_word(connection: ConnectionState) -> &'static str {
-    match connection {
-        ConnectionState::Online => "online",
-        ConnectionState::Away => "away",
-        ConnectionState::Offline => "offline",
-    }
-}
-
-fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Idle => "idle",
-        Status::Busy => "busy",
-        Status::Overloaded => "overloaded",
-        Status::Draining => "draining",
-    }
-}
 
 impl RoomState {
     /// Notes that an agent may look different; `surely` where more changed than the number of its tasks.
@@ -279,6 +124,7 @@ impl RoomState {
         };
         let before = member.status();
         member.last_seen = cx.now;
+        member.lapsed = false;
         member.announcement = Some(Box::new(said));
         let after = member.status();
         let happened = Happened {
@@ -445,6 +291,7 @@ impl RoomState {
             return;
         };
         member.last_seen = cx.now;
+        member.lapsed = false;
         if !resumed {
             if member.left {
                 self.remove_member(cx, agent);

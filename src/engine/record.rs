@@ -24,7 +24,7 @@ use crate::wire::presence::{Announcement, ConnectionState};
 
 use super::blackboard::{Cell, Tombstone};
 use super::handoff::TaskNo;
-use super::presence::Member;
+use super::member::Member;
 use super::replies::OutcomeKey;
 use super::room::RoomState;
 

@@ -14,7 +14,7 @@ use super::blackboard::arm_expiry;
 use super::context::Context;
 use super::handoff::TaskNo;
 use super::handoff::task::{Body, Ending, Stage, Status, Task};
-use super::presence::Member;
+use super::member::Member;
 use super::record::{
     Change, Head, KeyRecord, MemberRecord, Place, RecordError, RecordProblem, decode, place,
 };

@@ -14,7 +14,7 @@ use super::blackboard::Blackboard;
 use super::context::Context;
 use super::event::{Happened, Log};
 use super::handoff::Handoff;
-use super::presence::Members;
+use super::member::Members;
 use super::record::Change;
 use super::replies::{Call, Outcome, Outcomes, command_name};
 use super::timer::{Subject, Timer};

@@ -8,7 +8,7 @@ use crate::wire::presence::ConnectionState;
 
 use super::Engine;
 use super::context::Context;
-use super::presence::{Departure, Session};
+use super::member::{Departure, Session};
 use super::room::RoomState;
 use super::timer::{Subject, Timer};
 

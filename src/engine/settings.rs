@@ -64,6 +64,8 @@ pub struct Settings {
     pub max_ended_tasks_per_room: usize,
     /// Different sets of needed capabilities among a room's tasks.
     pub max_routes_per_room: usize,
+    /// Values of `affinity` for which a room remembers the last worker; beyond it the oldest are forgotten.
+    pub max_affinities_per_room: usize,
     /// Keys of a room.
     pub max_keys_per_room: usize,
     /// Value bytes of a room's keys.
@@ -139,6 +141,7 @@ impl Default for Settings {
             max_task_bytes_per_room: 1024 * MIB,
             max_ended_tasks_per_room: 500_000,
             max_routes_per_room: 1_000,
+            max_affinities_per_room: 10_000,
             max_keys_per_room: 100_000,
             max_key_bytes_per_room: 256 * MIB,
             max_tombstones_per_room: 100_000,

@@ -62,9 +62,4 @@ impl Timers {
             .pop_first()
             .map(|(_, timer, subject)| (timer, subject))
     }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
 }

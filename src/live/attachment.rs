@@ -1,11 +1,13 @@
 //! A link together with what is subscribed on it: the part of a subscriber that is exchanged when a router is.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::router::{Gone, Link, Notice};
 use super::subscriptions::Subscriptions;
+use super::traffic::Wanted;
 
 pub(super) struct Attachment {
     pub(super) generation: u64,
@@ -18,7 +20,7 @@ pub(super) struct Attachment {
 pub(super) enum Heard {
     /// A message, wanted or not.
     Message,
-    /// The reader is at least one full buffer behind; it has been asked for more.
+    /// A full buffer came to its end; the router has been asked for more.
     Backlog,
     /// A ping came back.
     Pong,
@@ -38,7 +40,7 @@ impl Attachment {
     /// Subscribes to all `filters` and waits until the router has confirmed them; gives back what came meanwhile.
     pub(super) async fn subscribe_all(
         &mut self,
-        filters: &[String],
+        filters: &[Arc<Wanted>],
     ) -> Result<VecDeque<Bytes>, Gone> {
         let mut early = VecDeque::new();
         for filter in filters {
@@ -52,9 +54,9 @@ impl Attachment {
     }
 
     /// Subscribes to a filter unless that was done before. The confirmation comes as a notice.
-    pub(super) fn ask_for(&mut self, filter: &str) -> Result<(), Gone> {
-        if let Some(slot) = self.subscriptions.add(filter) {
-            let packet_id = self.link.subscribe(filter, slot)?;
+    pub(super) fn ask_for(&mut self, wanted: &Arc<Wanted>) -> Result<(), Gone> {
+        if let Some(slot) = self.subscriptions.add(wanted) {
+            let packet_id = self.link.subscribe(&wanted.filter, slot)?;
             self.subscriptions.asked(slot, packet_id);
         }
         Ok(())
@@ -68,19 +70,19 @@ impl Attachment {
         }
     }
 
-    /// Makes the subscriptions those of `wanted`.
-    pub(super) fn reconcile(&mut self, wanted: &[String]) -> Result<(), Gone> {
+    /// Makes the subscriptions those of `filters`.
+    pub(super) fn reconcile(&mut self, filters: &[Arc<Wanted>]) -> Result<(), Gone> {
         let surplus: Vec<String> = self
             .subscriptions
             .filters()
-            .filter(|filter| !wanted.iter().any(|w| w == filter))
+            .filter(|filter| !filters.iter().any(|wanted| wanted.filter == *filter))
             .map(str::to_owned)
             .collect();
         for filter in surplus {
             self.drop_filter(&filter)?;
         }
-        for filter in wanted {
-            self.ask_for(filter)?;
+        for wanted in filters {
+            self.ask_for(wanted)?;
         }
         Ok(())
     }

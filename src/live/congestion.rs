@@ -1,8 +1,8 @@
 //! Subscribers that cannot keep up hold back the publishers of what they listen to.
 //!
-//! A subscriber is congested while its session says so or while the plane finds it far behind in the router's logs.
-//! A publisher asks here before each batch of reliable frames, and waits while one of their topics belongs to a
-//! congested subscriber. Whoever makes a publisher wait longer than the patience is told that it is too slow.
+//! A subscriber is congested while its session says so, or while publishers find it far behind in the log of a filter
+//! that it relies on. A publisher asks here before each batch of reliable frames, and waits while one of their topics
+//! belongs to a congested subscriber. Whoever makes a publisher wait beyond patience is told that it is too slow.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,32 +26,66 @@ pub(super) struct Congestion {
 
 struct Congested {
     seat: Arc<Seat>,
+    /// Its session says so: all its filters count.
+    by_session: bool,
+    /// Publishers say so: the filters that it relies on count.
+    behind: bool,
     /// When the first publisher began to wait for it.
     blocking_since: Option<Instant>,
 }
 
+impl Congested {
+    fn listens_to_any(&self, topics: &[&str]) -> bool {
+        self.seat.wants_any(topics, !self.by_session)
+    }
+}
+
 impl Congestion {
     pub(super) fn new(patience: Duration, counters: Arc<Counters>) -> Self {
+        let (congested, seats, changed) = (AtomicUsize::new(0), Mutex::default(), Notify::new());
         Self {
             patience,
             counters,
-            congested: AtomicUsize::new(0),
-            seats: Mutex::default(),
-            changed: Notify::new(),
+            congested,
+            seats,
+            changed,
         }
     }
 
-    pub(super) fn enter(&self, seat: &Arc<Seat>) {
-        let mut seats = self.seats();
-        seats.entry(seat.id()).or_insert_with(|| Congested {
-            seat: Arc::clone(seat),
-            blocking_since: None,
-        });
-        self.congested.store(seats.len(), Ordering::SeqCst);
+    /// The session's word.
+    pub(super) fn set_by_session(&self, seat: &Arc<Seat>, congested: bool) {
+        self.update(seat, |entry| entry.by_session = congested);
     }
 
-    pub(super) fn leave(&self, seat: &Seat) {
+    /// The publishers' word, and the subscriber's once it has caught up.
+    pub(super) fn set_behind(&self, seat: &Arc<Seat>, behind: bool) {
+        self.update(seat, |entry| {
+            entry.behind = behind;
+            entry.seat.set_behind(behind);
+        });
+    }
+
+    /// Forgets a subscriber.
+    pub(super) fn leave(&self, seat: &Arc<Seat>) {
+        self.update(seat, |entry| {
+            (entry.by_session, entry.behind) = (false, false);
+            entry.seat.set_behind(false);
+        });
+    }
+
+    fn update(&self, seat: &Arc<Seat>, change: impl FnOnce(&mut Congested)) {
         let mut seats = self.seats();
+        let entry = seats.entry(seat.id()).or_insert_with(|| Congested {
+            seat: Arc::clone(seat),
+            by_session: false,
+            behind: false,
+            blocking_since: None,
+        });
+        change(entry);
+        if entry.by_session || entry.behind {
+            self.congested.store(seats.len(), Ordering::SeqCst);
+            return;
+        }
         seats.remove(&seat.id());
         self.congested.store(seats.len(), Ordering::SeqCst);
         drop(seats);
@@ -64,7 +98,7 @@ impl Congestion {
             let topics: Vec<&str> = topics.collect();
             self.seats()
                 .values()
-                .any(|congested| congested.seat.wants_any(&topics))
+                .any(|congested| congested.listens_to_any(&topics))
         }
     }
 
@@ -90,7 +124,7 @@ impl Congestion {
         let mut seats = self.seats();
         let in_the_way = seats
             .values_mut()
-            .filter(|congested| congested.seat.wants_any(topics));
+            .filter(|congested| congested.listens_to_any(topics));
         in_the_way
             .map(|congested| *congested.blocking_since.get_or_insert(now) + self.patience)
             .min()
@@ -103,9 +137,10 @@ impl Congestion {
             let waited = congested
                 .blocking_since
                 .is_some_and(|since| since + self.patience <= now);
-            let too_slow = waited && congested.seat.wants_any(topics);
+            let too_slow = waited && congested.listens_to_any(topics);
             if too_slow {
                 self.counters.too_slow.add(1);
+                congested.seat.set_behind(false);
                 congested.seat.tell_too_slow();
             }
             !too_slow

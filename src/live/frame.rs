@@ -1,7 +1,7 @@
-//! The envelope in which a frame rides through the router: who sent it and where it stands among all that was sent.
+//! The envelope in which a frame rides through the router: which lane sent it, and its number there.
 //!
-//! One allocation holds the routed topic, the header and the frame; router and readers slice it. The header tells
-//! copies of one publish apart (overlapping filters) and how far behind a reader is (its position against the plane's).
+//! One allocation holds the routed topic, the header and the frame; router and readers slice it. By its header a
+//! reader with overlapping filters knows the copies of one publish.
 
 use bytes::Bytes;
 
@@ -48,11 +48,11 @@ impl Draft {
         self.buffer.len()
     }
 
-    /// Fills in the header. `origin` and `position` together are never used twice.
-    pub(super) fn seal(mut self, origin: u32, position: u64) -> Sealed {
+    /// Fills in the header. `origin` and `number` together are never used twice.
+    pub(super) fn seal(mut self, origin: u32, number: u64) -> Sealed {
         let header = &mut self.buffer[self.topic_len..self.topic_len + HEADER_LEN];
         header[..ORIGIN_LEN].copy_from_slice(&origin.to_be_bytes());
-        header[ORIGIN_LEN..].copy_from_slice(&position.to_be_bytes());
+        header[ORIGIN_LEN..].copy_from_slice(&number.to_be_bytes());
         let whole = Bytes::from(self.buffer);
         Sealed {
             topic: whole.slice(..self.topic_len),
@@ -80,8 +80,8 @@ pub(super) type FrameId = (u32, u64);
 /// Takes the envelope off. `None` for a payload that no publisher of ours sealed.
 pub(super) fn open(payload: &Bytes) -> Option<(FrameId, Bytes)> {
     let (origin, rest) = payload.split_first_chunk::<ORIGIN_LEN>()?;
-    let position = rest.first_chunk::<8>()?;
-    let id = (u32::from_be_bytes(*origin), u64::from_be_bytes(*position));
+    let number = rest.first_chunk::<8>()?;
+    let id = (u32::from_be_bytes(*origin), u64::from_be_bytes(*number));
     Some((id, payload.slice(HEADER_LEN..)))
 }
 

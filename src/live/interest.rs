@@ -1,25 +1,30 @@
-//! Which filters are subscribed anywhere on the plane, as a tree by level.
+//! Which filters are subscribed anywhere on the plane, as a tree by level, and what was sent to each.
 //!
 //! A router scans all its filters, for each publish, for a topic that nobody listens to; asking here first makes such
 //! a publish cheap. Filled before a subscription reaches the router and emptied after, so it never knows too few.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::traffic::Traffic;
 
 /// Filters with the number of subscriptions to each.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Interest {
     root: Node,
     filters: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Node {
     children: HashMap<Box<str>, Node>,
     subscriptions: usize,
+    traffic: Arc<Traffic>,
 }
 
 impl Interest {
-    pub(super) fn add(&mut self, filter: &str) {
+    /// Counts a subscription to the filter; returns what was sent to it.
+    pub(super) fn add(&mut self, filter: &str) -> Arc<Traffic> {
         let mut node = &mut self.root;
         for level in filter.split('/') {
             node = node.children.entry(level.into()).or_default();
@@ -28,6 +33,7 @@ impl Interest {
         if node.subscriptions == 1 {
             self.filters += 1;
         }
+        Arc::clone(&node.traffic)
     }
 
     pub(super) fn remove(&mut self, filter: &str) {
@@ -42,20 +48,24 @@ impl Interest {
         self.filters
     }
 
-    /// Whether any filter selects the topic.
-    pub(super) fn wants(&self, topic: &str) -> bool {
+    /// Calls `found` for each filter that selects the topic; returns whether there was one.
+    pub(super) fn matching(&self, topic: &str, found: &mut dyn FnMut(&Traffic)) -> bool {
         if topic.starts_with('$') {
-            let (first, rest) = topic
-                .split_once('/')
-                .map_or((topic, None), |(first, rest)| (first, Some(rest)));
+            let (first, rest) = split_level(topic);
             return self
                 .root
                 .children
                 .get(first)
-                .is_some_and(|node| node.wants(rest));
+                .is_some_and(|node| node.matching(rest, found));
         }
-        self.root.wants(Some(topic))
+        self.root.matching(Some(topic), found)
     }
+}
+
+fn split_level(topic: &str) -> (&str, Option<&str>) {
+    topic
+        .split_once('/')
+        .map_or((topic, None), |(level, rest)| (level, Some(rest)))
 }
 
 impl Node {
@@ -75,25 +85,28 @@ impl Node {
         last
     }
 
-    fn wants(&self, rest: Option<&str>) -> bool {
-        if self
-            .children
-            .get("#")
-            .is_some_and(|node| node.subscriptions > 0)
-        {
-            return true; // it covers the parent level too
+    fn matching(&self, rest: Option<&str>, found: &mut dyn FnMut(&Traffic)) -> bool {
+        // A multi-level wildcard covers its parent level too.
+        let mut any = self.children.get("#").is_some_and(|node| node.found(found));
+        match rest.map(split_level) {
+            None => any |= self.found(found),
+            Some((level, deeper)) => {
+                for key in [level, "+"] {
+                    any |= self
+                        .children
+                        .get(key)
+                        .is_some_and(|node| node.matching(deeper, found));
+                }
+            }
         }
-        let Some(rest) = rest else {
-            return self.subscriptions > 0;
-        };
-        let (level, deeper) = rest
-            .split_once('/')
-            .map_or((rest, None), |(level, deeper)| (level, Some(deeper)));
-        [level, "+"].iter().any(|key| {
-            self.children
-                .get(*key)
-                .is_some_and(|node| node.wants(deeper))
-        })
+        any
+    }
+
+    fn found(&self, found: &mut dyn FnMut(&Traffic)) -> bool {
+        if self.subscriptions > 0 {
+            found(&self.traffic);
+        }
+        self.subscriptions > 0
     }
 }
 
@@ -119,12 +132,15 @@ mod tests {
             for topic in topics {
                 let expected = filters[removed..]
                     .iter()
-                    .any(|filter| matches(filter, topic));
+                    .filter(|filter| matches(filter, topic))
+                    .count();
+                let mut found = 0;
+                let any = interest.matching(topic, &mut |_| found += 1);
+                let left = &filters[removed..];
                 assert_eq!(
-                    interest.wants(topic),
-                    expected,
-                    "{topic} with {:?}",
-                    &filters[removed..]
+                    (any, found),
+                    (expected > 0, expected),
+                    "{topic} with {left:?}"
                 );
             }
             if let Some(filter) = filters.get(removed) {

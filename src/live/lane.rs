@@ -10,20 +10,23 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::frame::{Draft, Sealed};
 use super::router::{Gone, Link, Notice};
 use super::shared::{Phase, Shared};
+use super::traffic::Traffic;
 
 /// Lanes of a plane.
 pub(super) const LANES: usize = 4;
 /// Messages that a lane may have sent without the router having routed them.
 pub(super) const UNROUTED_MESSAGES: usize = 2048;
 /// Bytes that a lane may have sent without the router having routed them, one message excepted.
-pub(super) const UNROUTED_BYTES: usize = 256 * 1024;
+pub(super) const UNROUTED_BYTES: usize = 128 * 1024;
 /// Messages that go to the router as one event.
 pub(super) const MESSAGES_PER_EVENT: usize = 512;
 /// Bytes that go to the router as one event, one message excepted.
-pub(super) const BYTES_PER_EVENT: usize = 128 * 1024;
+pub(super) const BYTES_PER_EVENT: usize = 64 * 1024;
 
 pub(super) struct Lane {
     origin: u32,
+    /// Frames that ever entered.
+    entered: u64,
     /// Entered, not yet given to the link.
     backlog: VecDeque<Sealed>,
     connected: Option<Connected>,
@@ -50,6 +53,7 @@ impl Lane {
         let origin = u32::try_from(number).unwrap_or(u32::MAX);
         Self {
             origin,
+            entered: 0,
             backlog: VecDeque::new(),
             connected: None,
             topics: HashSet::new(),
@@ -58,20 +62,27 @@ impl Lane {
 
     /// Takes in frames, leaving out those that nobody on the plane wants.
     pub(super) fn enter(&mut self, shared: &Shared, drafts: impl Iterator<Item = Draft>) {
-        let mut unwanted = 0;
+        let tolerated = shared.config.tolerated_lag();
+        let (mut unwanted, mut behind) = (0, Vec::new());
         let interest = shared.interest();
         for draft in drafts {
-            if !interest.wants(draft.topic()) {
+            let size = draft.size() as u64;
+            let count = &mut |traffic: &Traffic| behind.extend(traffic.send(size, tolerated));
+            if !interest.matching(draft.topic(), count) {
                 unwanted += 1;
                 continue;
             }
             let mut hasher = DefaultHasher::new();
             draft.topic().hash(&mut hasher);
             self.topics.insert(hasher.finish());
-            let position = shared.advance(draft.size() as u64);
-            self.backlog.push_back(draft.seal(self.origin, position));
+            self.entered += 1;
+            self.backlog
+                .push_back(draft.seal(self.origin, self.entered));
         }
         drop(interest);
+        for seat in behind {
+            shared.congestion.set_behind(&seat, true);
+        }
         shared.counters.unwanted.add(unwanted);
         if self.topics.len() > shared.config.topics_per_router {
             self.topics = HashSet::new();

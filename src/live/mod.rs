@@ -23,6 +23,7 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod traffic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +34,13 @@ pub use publisher::Publisher;
 pub use stats::Stats;
 pub use subscriber::{Received, Subscriber};
 
+use lane::{BYTES_PER_EVENT, LANES, UNROUTED_BYTES};
 use shared::{Orders, Phase, Shared};
 use stats::Counters;
+
+/// The least that a log must hold. What all lanes may have under way reaches the log in one turn of the router; with
+/// less than twice that, a reader could be overtaken before it or its publishers had a chance.
+const LEAST_LOG_BYTES: usize = 2 * LANES * (UNROUTED_BYTES + BYTES_PER_EVENT);
 
 /// Limits of the live plane.
 #[derive(Debug, Clone)]
@@ -43,8 +49,8 @@ pub struct LiveConfig {
     pub max_links: usize,
     /// Size of one segment of a filter's log, in bytes; at least 1,024.
     pub segment_bytes: usize,
-    /// Segments kept per filter. A subscriber that lags by more than `segment_bytes × segments` misses messages.
-    /// Every filter in use comes to take that much memory.
+    /// Segments kept per filter; with `segment_bytes × (segments - 1)` at least 1.5 MiB. A subscriber that lags by more
+    /// than that misses messages. Every filter in use comes to take `segment_bytes × segments` of memory.
     pub segments: usize,
     /// How long publishers of reliable frames wait for a congested subscriber before it is told that it is too slow.
     pub patience: Duration,
@@ -71,10 +77,15 @@ impl Default for LiveConfig {
 }
 
 impl LiveConfig {
-    /// Bytes of messages that a filter's log surely holds.
-    fn log_bytes(&self) -> u64 {
-        // The oldest segment goes as a whole when a new one begins.
-        (self.segment_bytes as u64).saturating_mul(self.segments.saturating_sub(1).max(1) as u64)
+    /// Bytes by which a reliable reader may lag before publishers are held back: half of what a log surely holds.
+    fn tolerated_lag(&self) -> u64 {
+        self.log_bytes() as u64 / 2
+    }
+
+    /// Bytes of messages that a filter's log surely holds: the oldest segment goes as a whole when a new one begins.
+    fn log_bytes(&self) -> usize {
+        self.segment_bytes
+            .saturating_mul(self.segments.saturating_sub(1))
     }
 
     fn validate(&self) -> Result<(), LiveError> {
@@ -82,6 +93,11 @@ impl LiveConfig {
             ("max_links", self.max_links, 1),
             ("segment_bytes", self.segment_bytes, 1024),
             ("segments", self.segments, 2),
+            (
+                "segment_bytes × (segments - 1)",
+                self.log_bytes(),
+                LEAST_LOG_BYTES,
+            ),
             ("topics_per_router", self.topics_per_router, 1),
             ("filters_per_router", self.filters_per_router, 1),
             ("links_per_router", self.links_per_router, 1),

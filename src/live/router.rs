@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use rumqttd::local::{LinkBuilder, LinkError, LinkRx, LinkTx};
+use rumqttd::local::{LinkBuilder, LinkRx, LinkTx};
 use rumqttd::protocol::{
     Disconnect, DisconnectReasonCode, Filter, Packet, PingReq, Publish, QoS, RetainForwardRule,
     Subscribe, SubscribeProperties, Unsubscribe,
@@ -88,8 +88,9 @@ impl Router {
             LinkBuilder::new(name, events.clone())
                 .build()
                 .map(|(tx, rx, _)| (tx, rx))
+                .map_err(|_| Gone)
         };
-        let fuse = connect("fuse").map_err(|_| Gone)?;
+        let fuse = connect("fuse")?;
         counters.routers_started.add(1);
         let (openings, queue) = mpsc::channel(OPENINGS_QUEUED);
         let router = Arc::new(Self {
@@ -122,27 +123,21 @@ impl Router {
             .len()
     }
 
-    /// Makes the router thread panic as it does in the field: `Ready` for a link that it has already dropped.
+    /// Makes the router thread unwind, as a panic does.
     pub(super) fn crash(&self) {
+        let charge = Bytes::from_owner(Charge {
+            thread_name: self.thread_name.clone(),
+        });
+        // No subscription can match a topic without prefix: the router thread itself drops the only reference.
+        let publish = Publish::new(Bytes::from_static(b"stop"), charge, false);
         let mut fuse = self.fuse.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason_code = DisconnectReasonCode::NormalDisconnection;
-        poll_once(
-            fuse.0
-                .send(Packet::Disconnect(Disconnect { reason_code }, None)),
-        );
-        fuse.1.ready().ok();
+        poll_once(fuse.0.send(Packet::Publish(publish, None)));
     }
 }
 
 impl Drop for Router {
     fn drop(&mut self) {
-        let (fuse, _) = self.fuse.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let charge = Bytes::from_owner(Charge {
-            thread_name: std::mem::take(&mut self.thread_name),
-        });
-        // No subscription can match a topic without prefix: the router thread itself drops the only reference.
-        let publish = Publish::new(Bytes::from_static(b"stop"), charge, false);
-        poll_once(fuse.send(Packet::Publish(publish, None)));
+        self.crash();
     }
 }
 
@@ -153,7 +148,7 @@ impl Drop for Router {
 /// there is one at most for each router that dies.
 fn open_links(
     mut queue: mpsc::Receiver<Opening>,
-    connect: &impl Fn(&str) -> Result<(LinkTx, LinkRx), LinkError>,
+    connect: &impl Fn(&str) -> Result<(LinkTx, LinkRx), Gone>,
 ) {
     while let Some(Opening { router, reply }) = queue.blocking_recv() {
         reply.send(Link::connect(&router, connect)).ok();
@@ -175,7 +170,7 @@ impl AsRef<[u8]> for Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         if std::thread::current().name() == Some(&self.thread_name) {
-            std::panic::resume_unwind(Box::new("the last handle of the live router was dropped"));
+            std::panic::resume_unwind(Box::new("the live router was told to end"));
         }
     }
 }
@@ -227,14 +222,14 @@ impl Link {
 
     fn connect(
         router: &Arc<Router>,
-        connect: &impl Fn(&str) -> Result<(LinkTx, LinkRx), LinkError>,
+        connect: &impl Fn(&str) -> Result<(LinkTx, LinkRx), Gone>,
     ) -> Result<Self, Gone> {
         // Names are never used twice: the router keeps something for every name that it has ever seen.
         let name = format!(
             "link-{}",
             router.links_named.fetch_add(1, Ordering::Relaxed)
         );
-        let (tx, rx) = connect(&name).map_err(|_| Gone)?;
+        let (tx, rx) = connect(&name)?;
         router.counters.links_opened.add(1);
         Ok(Self {
             tx,

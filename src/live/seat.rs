@@ -3,13 +3,14 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::attachment::Attachment;
 use super::topics;
+use super::traffic::Wanted;
 
 /// A link to a newer router, already subscribed, with what came while that was done.
 pub(super) struct Replacement {
@@ -19,9 +20,11 @@ pub(super) struct Replacement {
 
 pub(super) struct Seat {
     id: u64,
-    filters: Mutex<Vec<String>>,
+    filters: Mutex<Vec<Arc<Wanted>>>,
     replacement: Mutex<Option<Replacement>>,
     too_slow: AtomicBool,
+    /// Publishers found this subscriber far behind.
+    behind: AtomicBool,
     /// Wakes the one subscriber that owns this seat.
     changed: Notify,
 }
@@ -33,6 +36,7 @@ impl Seat {
             filters: Mutex::default(),
             replacement: Mutex::default(),
             too_slow: AtomicBool::new(false),
+            behind: AtomicBool::new(false),
             changed: Notify::new(),
         }
     }
@@ -42,15 +46,31 @@ impl Seat {
     }
 
     /// The filters that the subscriber wants, whatever its link has of them.
-    pub(super) fn filters(&self) -> MutexGuard<'_, Vec<String>> {
+    pub(super) fn filters(&self) -> MutexGuard<'_, Vec<Arc<Wanted>>> {
         self.filters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn wants_any(&self, topics: &[&str]) -> bool {
+    /// Whether one of the filters, or of those that it relies on, selects one of the topics.
+    pub(super) fn wants_any(&self, topics: &[&str], relied_on_only: bool) -> bool {
         let filters = self.filters();
-        topics
+        let mut filters = filters
             .iter()
-            .any(|topic| filters.iter().any(|filter| topics::matches(filter, topic)))
+            .filter(|wanted| !relied_on_only || wanted.reliable());
+        filters.any(|wanted| {
+            topics
+                .iter()
+                .any(|topic| topics::matches(&wanted.filter, topic))
+        })
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_behind(&self, behind: bool) {
+        if self.behind.swap(behind, Ordering::SeqCst) != behind && behind {
+            self.changed.notify_one();
+        }
     }
 
     pub(super) fn offer(&self, replacement: Replacement) {

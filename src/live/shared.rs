@@ -51,8 +51,6 @@ pub(super) struct Shared {
     pub(super) link_permits: Arc<Semaphore>,
     pub(super) runtime: Handle,
     pub(super) orders: Arc<Orders>,
-    /// Bytes given to routers since the start; a frame's position is this sum at its sending.
-    sent: AtomicU64,
     seats: Mutex<HashMap<u64, Arc<Seat>>>,
     interest: RwLock<Interest>,
     ids: AtomicU64,
@@ -90,7 +88,6 @@ impl Shared {
             link_permits: Arc::new(Semaphore::new(config.max_links)),
             runtime,
             orders,
-            sent: AtomicU64::new(0),
             seats: Mutex::default(),
             interest: RwLock::default(),
             ids: AtomicU64::new(0),
@@ -100,16 +97,6 @@ impl Shared {
 
     pub(super) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Reserves positions for `bytes` more; returns the first.
-    pub(super) fn advance(&self, bytes: u64) -> u64 {
-        self.sent.fetch_add(bytes, Ordering::Relaxed)
-    }
-
-    /// Bytes sent since `position`.
-    pub(super) fn sent_since(&self, position: u64) -> u64 {
-        self.sent.load(Ordering::Relaxed).saturating_sub(position)
     }
 
     pub(super) fn stopped(&self) -> bool {

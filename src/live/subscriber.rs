@@ -15,6 +15,7 @@ use super::attachment::{Attachment, Heard};
 use super::router::{Gone, Notice};
 use super::seat::{Replacement, Seat};
 use super::shared::Shared;
+use super::traffic::Wanted;
 
 /// Frames taken from the link ahead of the session, so that the router can refill while the session works.
 const READ_AHEAD: usize = 512;
@@ -36,7 +37,7 @@ pub struct Subscriber {
     seat: Arc<Seat>,
     current: Option<Attachment>,
     /// Where to go once the current router has nothing left for us.
-    next: Option<Changeover>,
+    next: Option<Replacement>,
     /// Taken from the link, not yet handed out.
     ready: VecDeque<Bytes>,
     /// The newest router that this subscriber tried to link to by itself; 0 while it has no subscription.
@@ -44,14 +45,18 @@ pub struct Subscriber {
     /// Jumped over on links that are gone.
     unreported: u64,
     permit: Option<OwnedSemaphorePermit>,
-    congested: bool,
-    behind: bool,
+    probe: Probe,
 }
 
-struct Changeover {
-    replacement: Replacement,
-    /// Nothing has come from the old router since the last pong.
-    quiet: bool,
+/// Finding out that the router has nothing left for us. It answers a ping in the turn in which it reads from all logs
+/// of the link: with nothing between two answers there was nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    Idle,
+    /// A ping is on its way; something may have come since the last answer.
+    Asked,
+    /// A ping is on its way, and nothing has come since the last answer.
+    Quiet,
 }
 
 impl Subscriber {
@@ -66,8 +71,7 @@ impl Subscriber {
             tried: 0,
             unreported: 0,
             permit: None,
-            congested: false,
-            behind: false,
+            probe: Probe::Idle,
         }
     }
 
@@ -75,6 +79,16 @@ impl Subscriber {
     /// subscribed already stays as it is. The filter must be valid (MQTT 5.0, section 4.7.1). If the future is
     /// dropped, the filter may or may not be subscribed; call again or unsubscribe.
     pub async fn subscribe(&mut self, filter: &str) {
+        self.subscribe_to(filter, false).await;
+    }
+
+    /// As [`subscribe`](Self::subscribe), and publishers of reliable frames wait when this subscriber falls far behind
+    /// in what the filter selects, whether or not it is being polled. For subscriptions with QoS 1 or 2.
+    pub async fn subscribe_reliable(&mut self, filter: &str) {
+        self.subscribe_to(filter, true).await;
+    }
+
+    async fn subscribe_to(&mut self, filter: &str, reliable: bool) {
         if self.permit.is_none() {
             // Subscribers beyond the configured number wait here for others to leave.
             self.permit = Arc::clone(&self.shared.link_permits)
@@ -82,12 +96,15 @@ impl Subscriber {
                 .await
                 .ok();
         }
-        self.want(filter);
+        let wanted = self.want(filter);
         while !self.shared.stopped() {
             self.attach().await;
-            if self.subscribe_on_newest(filter).await == Ok(true) {
-                return;
+            if self.subscribe_on_newest(&wanted).await == Ok(true) {
+                break;
             }
+        }
+        if reliable {
+            wanted.rely(&self.seat);
         }
     }
 
@@ -99,18 +116,15 @@ impl Subscriber {
     pub async fn unsubscribe(&mut self, filter: &str) {
         let empty = {
             let mut filters = self.seat.filters();
-            let Some(at) = filters.iter().position(|wanted| wanted == filter) else {
+            let Some(at) = filters.iter().position(|wanted| wanted.filter == filter) else {
                 return;
             };
-            filters.swap_remove(at);
+            filters.swap_remove(at).leave(&self.seat);
             filters.is_empty()
         };
         // A failure means that the router is gone; the link that replaces this one will not have the filter.
-        for attachment in self.current.iter_mut().chain(
-            self.next
-                .iter_mut()
-                .map(|next| &mut next.replacement.attachment),
-        ) {
+        let next = self.next.as_mut().map(|next| &mut next.attachment);
+        for attachment in self.current.iter_mut().chain(next) {
             attachment.drop_filter(filter).ok();
         }
         self.shared.interest_mut().remove(filter);
@@ -142,10 +156,15 @@ impl Subscriber {
     }
 
     /// Says whether the session behind this subscriber is unable to take more. While it is, publishers of reliable
-    /// frames that match its filters wait.
+    /// frames that match any of its filters wait.
     pub fn set_congested(&mut self, congested: bool) {
-        self.congested = congested;
-        self.mark();
+        self.shared.congestion.set_by_session(&self.seat, congested);
+    }
+
+    /// Whether publishers found it far behind in a filter that it relies on.
+    #[cfg(test)]
+    pub(super) fn is_behind(&self) -> bool {
+        self.seat.is_behind()
     }
 
     fn hand_out(&mut self, out: &mut Vec<Bytes>, max: usize, too_slow: bool) -> Received {
@@ -166,20 +185,32 @@ impl Subscriber {
 
     /// Takes from the link what is there, up to the read-ahead.
     fn take_in(&mut self) {
-        let mut caught_up = false;
-        while self.ready.len() < READ_AHEAD && !caught_up {
+        let mut empty = false;
+        while self.ready.len() < READ_AHEAD && !empty {
             match self
                 .current
                 .as_mut()
                 .and_then(|current| current.link.take_now())
             {
                 Some(notice) => self.read(notice),
-                None => caught_up = true,
+                None => empty = true,
             }
         }
-        if self.behind && (caught_up || self.lag() < self.shared.config.log_bytes() / 4) {
-            self.behind = false;
-            self.mark();
+        if self.seat.is_behind() {
+            self.report_progress(empty);
+        }
+    }
+
+    /// Publishers wait for this subscriber: tells them once it has caught up, or nearly so.
+    fn report_progress(&mut self, empty: bool) {
+        let lag = self
+            .current
+            .as_ref()
+            .map_or(0, |current| current.subscriptions.lag());
+        if lag < self.shared.config.tolerated_lag() / 2 {
+            self.shared.congestion.set_behind(&self.seat, false);
+        } else if empty && self.probe == Probe::Idle {
+            self.ask();
         }
     }
 
@@ -188,37 +219,54 @@ impl Subscriber {
             return;
         };
         match notice.and_then(|notice| current.read(notice, &mut self.ready)) {
-            Ok(Heard::Message) => self.unsettle(),
-            Ok(Heard::Backlog) => {
-                self.unsettle();
-                if !self.behind && self.lag() > self.shared.config.log_bytes() / 2 {
-                    self.behind = true;
-                    self.mark();
+            Ok(Heard::Message | Heard::Backlog) => {
+                if self.probe == Probe::Quiet {
+                    self.probe = Probe::Asked;
                 }
             }
-            Ok(Heard::Pong) => self.settle(),
+            Ok(Heard::Pong) => self.answered(),
             Ok(Heard::Other) => {}
             Err(Gone) => {
-                self.change_over();
+                self.drain_dead_link();
                 self.adopt();
             }
         }
     }
 
-    /// Bytes that were published after the newest message taken in: at least what the router still has for us.
-    fn lag(&self) -> u64 {
-        let newest = self
+    fn ask(&mut self) {
+        self.probe = Probe::Asked;
+        if self
             .current
-            .as_ref()
-            .and_then(|current| current.subscriptions.newest());
-        newest.map_or(0, |position| self.shared.sent_since(position))
+            .as_mut()
+            .is_some_and(|current| current.link.ping().is_err())
+        {
+            self.read(Err(Gone));
+        }
     }
 
-    fn mark(&self) {
-        if self.congested || self.behind {
-            self.shared.congestion.enter(&self.seat);
-        } else {
-            self.shared.congestion.leave(&self.seat);
+    fn answered(&mut self) {
+        match self.probe {
+            Probe::Idle => {}
+            Probe::Asked => {
+                self.ask();
+                if self.probe == Probe::Asked {
+                    self.probe = Probe::Quiet;
+                }
+            }
+            Probe::Quiet => self.caught_up(),
+        }
+    }
+
+    fn caught_up(&mut self) {
+        self.probe = Probe::Idle;
+        if let Some(current) = &self.current {
+            current.subscriptions.catch_up();
+        }
+        if self.seat.is_behind() {
+            self.shared.congestion.set_behind(&self.seat, false);
+        }
+        if self.next.is_some() {
+            self.change_over();
         }
     }
 }
@@ -226,16 +274,20 @@ impl Subscriber {
 /// Getting a link, and changing over to a newer one.
 impl Subscriber {
     /// Enters the filter for this subscriber, whatever link it has or will have.
-    fn want(&self, filter: &str) {
+    fn want(&self, filter: &str) -> Arc<Wanted> {
+        if let Some(wanted) = self
+            .seat
+            .filters()
+            .iter()
+            .find(|wanted| wanted.filter == filter)
         {
-            let mut filters = self.seat.filters();
-            if filters.iter().any(|wanted| wanted == filter) {
-                return;
-            }
-            filters.push(filter.to_owned());
+            return Arc::clone(wanted);
         }
-        self.shared.interest_mut().add(filter);
+        let traffic = self.shared.interest_mut().add(filter);
+        let wanted = Arc::new(Wanted::new(filter, traffic));
+        self.seat.filters().push(Arc::clone(&wanted));
         self.shared.register(&self.seat);
+        wanted
     }
 
     /// Makes sure of a link to the current router. The first one this subscriber opens itself. Its seat was registered
@@ -264,30 +316,22 @@ impl Subscriber {
 
     /// Subscribes on the newest link and waits for the router's word. True if that is the current router still: then
     /// it is the one that later publishes go to, or else its successor, which is given the filter before they do.
-    async fn subscribe_on_newest(&mut self, filter: &str) -> Result<bool, Gone> {
-        let asked = match self.newest() {
-            Some(newest) => newest.ask_for(filter),
-            None => return Err(Gone),
-        };
+    async fn subscribe_on_newest(&mut self, wanted: &Arc<Wanted>) -> Result<bool, Gone> {
+        let asked = self.newest().ok_or(Gone)?.ask_for(wanted);
         if asked.is_err() {
             self.newest_is_gone();
             return Err(Gone);
         }
         loop {
-            let Some(newest) = self.newest() else {
-                return Err(Gone);
-            };
-            if newest.subscriptions.confirmed(filter) {
+            let newest = self.newest().ok_or(Gone)?;
+            if newest.subscriptions.confirmed(&wanted.filter) {
                 let generation = newest.generation;
                 return Ok(generation == self.shared.current.borrow().generation);
             }
             let notice = newest.link.next().await;
             match &mut self.next {
                 None => self.read(notice),
-                Some(Changeover {
-                    replacement: Replacement { attachment, early },
-                    ..
-                }) => {
+                Some(Replacement { attachment, early }) => {
                     if notice
                         .and_then(|notice| attachment.read(notice, early))
                         .is_err()
@@ -301,7 +345,7 @@ impl Subscriber {
 
     fn newest(&mut self) -> Option<&mut Attachment> {
         match &mut self.next {
-            Some(next) => Some(&mut next.replacement.attachment),
+            Some(next) => Some(&mut next.attachment),
             None => self.current.as_mut(),
         }
     }
@@ -328,15 +372,13 @@ impl Subscriber {
         }
         // A failure shows again at the first read of this link.
         replacement.attachment.reconcile(&wanted).ok();
-        let alive = self
+        self.next = Some(replacement);
+        self.probe = Probe::Asked;
+        if self
             .current
             .as_mut()
-            .is_some_and(|current| current.link.ping().is_ok());
-        self.next = Some(Changeover {
-            replacement,
-            quiet: false,
-        });
-        if !alive {
+            .is_none_or(|current| current.link.ping().is_err())
+        {
             self.drain_dead_link();
         }
     }
@@ -354,32 +396,9 @@ impl Subscriber {
         self.change_over();
     }
 
-    fn unsettle(&mut self) {
-        if let Some(next) = &mut self.next {
-            next.quiet = false;
-        }
-    }
-
-    /// A pong from the old router. With nothing between two of them it has nothing left: publishers moved on before
-    /// the first ping, and a link that answers a ping is read from all its logs in the same turn.
-    fn settle(&mut self) {
-        let Some(next) = &mut self.next else { return };
-        if next.quiet {
-            self.change_over();
-        } else {
-            next.quiet = true;
-            if self
-                .current
-                .as_mut()
-                .is_some_and(|current| current.link.ping().is_err())
-            {
-                self.change_over();
-            }
-        }
-    }
-
     /// Gives up the current link for the next, if there is one.
     fn change_over(&mut self) {
+        self.probe = Probe::Idle;
         if let Some(mut old) = self.current.take() {
             // Gaps seen on the old link are reported as if the new one had seen them.
             let missed = old.subscriptions.take_missed();
@@ -388,8 +407,8 @@ impl Subscriber {
             self.unreported += missed;
         }
         if let Some(next) = self.next.take() {
-            self.ready.extend(next.replacement.early);
-            self.current = Some(next.replacement.attachment);
+            self.ready.extend(next.early);
+            self.current = Some(next.attachment);
         }
     }
 
@@ -399,8 +418,7 @@ impl Subscriber {
         (self.current, self.next, self.permit, self.tried) = (None, None, None, 0);
         self.shared.unregister(&self.seat);
         drop(self.seat.take_replacement());
-        self.behind = false;
-        self.mark();
+        self.shared.congestion.leave(&self.seat);
     }
 }
 
@@ -409,8 +427,9 @@ impl Drop for Subscriber {
         self.shared.unregister(&self.seat);
         self.shared.congestion.leave(&self.seat);
         let mut interest = self.shared.interest_mut();
-        for filter in self.seat.filters().drain(..) {
-            interest.remove(&filter);
+        for wanted in self.seat.filters().drain(..) {
+            wanted.leave(&self.seat);
+            interest.remove(&wanted.filter);
         }
     }
 }

@@ -2,11 +2,13 @@
 //! and how many messages were jumped over. Bookkeeping only; owned by a [`Subscriber`](super::Subscriber).
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::frame::{self, FrameId};
 use super::topics::{self, PREFIX_LEN};
+use super::traffic::Wanted;
 
 /// Frames remembered because another copy of them is due. A subscription ahead of an overlapping one by more than
 /// this many common frames makes the oldest forgotten, and its late copy is handed out again.
@@ -14,20 +16,18 @@ pub(super) const OVERLAPS_REMEMBERED: usize = 8192;
 
 /// The subscriptions of one link, by slot. A slot number is never used again on the same link, so what is still on
 /// its way when a filter is dropped is recognised.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Subscriptions {
     /// In ascending order of slot.
     entries: Vec<Entry>,
     next_slot: u32,
     seen: Seen,
     missed: u64,
-    newest: Option<u64>,
 }
 
-#[derive(Debug)]
 struct Entry {
     slot: u32,
-    filter: String,
+    wanted: Arc<Wanted>,
     /// Where the next message of this filter's log should be; unknown until the first.
     expected: Option<u64>,
     /// Whether another filter of this link has a topic in common with this one.
@@ -45,8 +45,8 @@ enum Confirmation {
 
 impl Subscriptions {
     /// The slot of a new subscription, or `None` if the filter is there already.
-    pub(super) fn add(&mut self, filter: &str) -> Option<u32> {
-        if self.contains(filter) {
+    pub(super) fn add(&mut self, wanted: &Arc<Wanted>) -> Option<u32> {
+        if self.contains(&wanted.filter) {
             return None;
         }
         let slot = self.next_slot;
@@ -54,7 +54,7 @@ impl Subscriptions {
         let (expected, overlapped, confirmation) = (None, false, Confirmation::Unasked);
         self.entries.push(Entry {
             slot,
-            filter: filter.to_owned(),
+            wanted: Arc::clone(wanted),
             expected,
             overlapped,
             confirmation,
@@ -65,7 +65,7 @@ impl Subscriptions {
 
     pub(super) fn remove(&mut self, filter: &str) -> bool {
         let before = self.entries.len();
-        self.entries.retain(|entry| entry.filter != filter);
+        self.entries.retain(|entry| entry.wanted.filter != filter);
         self.find_overlaps();
         self.entries.len() < before
     }
@@ -89,9 +89,9 @@ impl Subscriptions {
     }
 
     pub(super) fn confirmed(&self, filter: &str) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.filter == filter && entry.confirmation == Confirmation::Received)
+        self.entries.iter().any(|entry| {
+            entry.wanted.filter == filter && entry.confirmation == Confirmation::Received
+        })
     }
 
     pub(super) fn all_confirmed(&self) -> bool {
@@ -101,11 +101,15 @@ impl Subscriptions {
     }
 
     fn contains(&self, filter: &str) -> bool {
-        self.entries.iter().any(|entry| entry.filter == filter)
+        self.entries
+            .iter()
+            .any(|entry| entry.wanted.filter == filter)
     }
 
     pub(super) fn filters(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().map(|entry| entry.filter.as_str())
+        self.entries
+            .iter()
+            .map(|entry| entry.wanted.filter.as_str())
     }
 
     /// Takes in a message; gives back its frame unless a copy of it was given before or nobody asked for it any more.
@@ -125,9 +129,9 @@ impl Subscriptions {
             self.missed += offset.saturating_sub(expected);
         }
         entry.expected = Some(offset + 1);
+        entry.wanted.take((topic.len() + payload.len()) as u64);
         let overlapped = entry.overlapped;
         let (id, frame) = frame::open(payload)?;
-        self.newest = Some(id.1);
         if !overlapped && self.seen.is_empty() {
             return Some(frame);
         }
@@ -140,9 +144,21 @@ impl Subscriptions {
         std::mem::take(&mut self.missed)
     }
 
-    /// The plane's position when the newest message taken in was sent.
-    pub(super) fn newest(&self) -> Option<u64> {
-        self.newest
+    /// The lag of the filter that lags most, in bytes.
+    pub(super) fn lag(&self) -> u64 {
+        self.entries
+            .iter()
+            .filter(|entry| entry.wanted.reliable())
+            .map(|entry| entry.wanted.lag())
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Notes that everything sent so far has been taken.
+    pub(super) fn catch_up(&self) {
+        self.entries
+            .iter()
+            .for_each(|entry| entry.wanted.catch_up());
     }
 
     /// Times the memory of copies overflowed, since the last call.
@@ -157,18 +173,18 @@ impl Subscriptions {
             .unwrap_or_default();
         self.entries
             .iter()
-            .filter(|entry| topics::matches(&entry.filter, topic))
+            .filter(|entry| topics::matches(&entry.wanted.filter, topic))
             .count()
     }
 
     fn find_overlaps(&mut self) {
         for at in 0..self.entries.len() {
-            let filter = &self.entries[at].filter;
+            let filter = &self.entries[at].wanted.filter;
             let overlapped = self
                 .entries
                 .iter()
                 .enumerate()
-                .any(|(n, other)| n != at && topics::overlap(filter, &other.filter));
+                .any(|(n, other)| n != at && topics::overlap(filter, &other.wanted.filter));
             self.entries[at].overlapped = overlapped;
         }
     }
@@ -218,6 +234,10 @@ mod tests {
     use super::super::frame::Draft;
     use super::*;
 
+    fn add(table: &mut Subscriptions, filter: &str) -> Option<u32> {
+        table.add(&Arc::new(Wanted::new(filter, Arc::default())))
+    }
+
     fn deliver(
         table: &mut Subscriptions,
         slot: u32,
@@ -235,11 +255,11 @@ mod tests {
     fn only_the_first_copy_of_an_overlap_counts() {
         let mut table = Subscriptions::default();
         let (a, b, c) = (
-            table.add("a/#").unwrap(),
-            table.add("+/b").unwrap(),
-            table.add("c").unwrap(),
+            add(&mut table, "a/#").unwrap(),
+            add(&mut table, "+/b").unwrap(),
+            add(&mut table, "c").unwrap(),
         );
-        assert_eq!(table.add("c"), None);
+        assert_eq!(add(&mut table, "c"), None);
         assert!(deliver(&mut table, a, 0, "a/b", 1));
         assert!(deliver(&mut table, a, 1, "a/x", 2));
         assert!(!deliver(&mut table, b, 0, "a/b", 1));
@@ -250,7 +270,10 @@ mod tests {
     #[test]
     fn a_late_copy_is_recognised_after_the_other_filter_is_gone() {
         let mut table = Subscriptions::default();
-        let (a, b) = (table.add("a/#").unwrap(), table.add("a/b").unwrap());
+        let (a, b) = (
+            add(&mut table, "a/#").unwrap(),
+            add(&mut table, "a/b").unwrap(),
+        );
         assert!(deliver(&mut table, a, 0, "a/b", 1));
         table.remove("a/#");
         assert!(
@@ -264,7 +287,7 @@ mod tests {
     #[test]
     fn a_gap_in_the_log_is_counted_once() {
         let mut table = Subscriptions::default();
-        let slot = table.add("a").unwrap();
+        let slot = add(&mut table, "a").unwrap();
         deliver(&mut table, slot, 40, "a", 1);
         deliver(&mut table, slot, 41, "a", 2);
         deliver(&mut table, slot, 50, "a", 3);
@@ -275,7 +298,10 @@ mod tests {
     #[test]
     fn memory_of_copies_is_bounded_and_its_loss_counted() {
         let mut table = Subscriptions::default();
-        let (a, b) = (table.add("a/#").unwrap(), table.add("a/b").unwrap());
+        let (a, b) = (
+            add(&mut table, "a/#").unwrap(),
+            add(&mut table, "a/b").unwrap(),
+        );
         let limit = OVERLAPS_REMEMBERED as u64;
         for n in 0..=limit {
             assert!(deliver(&mut table, a, n, "a/b", n));

@@ -119,12 +119,12 @@ async fn settle(watch: &mut Link) -> Result<(), Gone> {
 
 /// Notes that the current router is dead. From here on no publisher sends.
 fn mourn(shared: &Shared) {
-    shared.counters.routers_died.add(1);
     shared.current.send_modify(|current| {
         current.phase = Phase::Relinking;
         current.died = current.generation;
         current.router = None;
     });
+    shared.counters.routers_died.add(1);
     let generation = shared.current.borrow().generation;
     tracing::error!(
         generation,

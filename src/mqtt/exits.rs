@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
 use crate::desk::port::{ConnectionId, Request, Stage};
 
 use super::encode::Output;
@@ -13,27 +16,72 @@ use super::metrics::Metrics;
 pub(super) struct Exits {
     /// To the client.
     pub(super) output: Output,
-    /// To the desk, in order.
-    pub(super) requests: VecDeque<Request>,
+    /// To the desk.
+    pub(super) desk: mpsc::Sender<Request>,
+    /// What the desk's channel has no room for yet, in order.
+    pub(super) waiting: VecDeque<Request>,
+    /// The desk takes nothing any more.
+    pub(super) desk_gone: bool,
     /// Who says it.
     pub(super) connection: ConnectionId,
     pub(super) metrics: Arc<Metrics>,
 }
 
 impl Exits {
-    pub(super) fn new(connection: ConnectionId, metrics: Arc<Metrics>) -> Exits {
+    pub(super) fn new(
+        connection: ConnectionId,
+        desk: mpsc::Sender<Request>,
+        metrics: Arc<Metrics>,
+    ) -> Exits {
         Exits {
             output: Output::default(),
-            requests: VecDeque::new(),
+            desk,
+            waiting: VecDeque::new(),
+            desk_gone: false,
             connection,
             metrics,
+        }
+    }
+
+    /// Hands a request to the desk, behind those that wait.
+    pub(super) fn ask(&mut self, request: Request) {
+        if self.waiting.is_empty() {
+            self.hand_over(request);
+        } else {
+            self.waiting.push_back(request);
+        }
+    }
+
+    /// Hands over what waits, as far as there is room; an emptied queue is given back.
+    pub(super) fn retry(&mut self) {
+        while let Some(request) = self.waiting.pop_front() {
+            if !self.hand_over(request) {
+                return;
+            }
+        }
+        if self.waiting.capacity() > 0 {
+            self.waiting = VecDeque::new();
+        }
+    }
+
+    fn hand_over(&mut self, request: Request) -> bool {
+        match self.desk.try_send(request) {
+            Ok(()) => true,
+            Err(TrySendError::Full(request)) => {
+                self.waiting.push_front(request);
+                false
+            }
+            Err(TrySendError::Closed(_)) => {
+                self.desk_gone = true;
+                true
+            }
         }
     }
 
     /// Tells the desk how far a delivery has come; a delivery of the session's own (`seq` 0) is nobody else's business.
     pub(super) fn acknowledge(&mut self, seq: u64, stage: Stage) {
         if seq != 0 {
-            self.requests.push_back(Request::Acknowledge {
+            self.ask(Request::Acknowledge {
                 connection: self.connection,
                 seq,
                 stage,

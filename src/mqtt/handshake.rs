@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use mqtt_protocol_core::mqtt::packet::{Property, v3_1_1, v5_0};
 
-use crate::desk::port::{Publication, Route};
+use crate::desk::port::{Publication, Route, Subscription};
 use crate::wire::filter::check_name;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::name::GATEWAY;
@@ -28,6 +28,14 @@ pub(super) struct Client {
     pub(super) durable: bool,
     /// Seconds; 0 for none.
     pub(super) keep_alive: u16,
+}
+
+impl Client {
+    /// Whether what a subscription selects may not be lost on the live plane. For a durable session QoS 1 and 2 are the
+    /// desk's.
+    pub(super) fn relies_on(&self, subscription: &Subscription) -> bool {
+        !self.durable && subscription.qos > Qos::AtMostOnce
+    }
 }
 
 /// A CONNECT that was allowed.
@@ -303,7 +311,11 @@ impl Connect {
     /// The refusal of a client that could have been let in, had all been well on our side.
     pub(super) fn turn_away(&self, reason: Reason) -> Refusal {
         if self.client.v5 {
-            Refusal::V5(reason)
+            // CONNACK's list of reasons (MQTT 5 section 3.2.2.2) knows neither of the two.
+            Refusal::V5(match reason {
+                Reason::ShuttingDown | Reason::TakenOver => Reason::ServerUnavailable,
+                other => other,
+            })
         } else {
             Refusal::V4(UNAVAILABLE)
         }

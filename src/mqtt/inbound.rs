@@ -234,7 +234,7 @@ impl<P: Plane> Session<P> {
         if let Some(id) = packet.packet_id {
             self.inbound.sent_to_desk(id, packet.qos);
         }
-        self.exits.requests.push_back(Request::Publish {
+        self.exits.ask(Request::Publish {
             connection: self.exits.connection,
             packet_id: packet.packet_id,
             publication: Publication { message, route },
@@ -306,7 +306,7 @@ impl<P: Plane> Session<P> {
         match self.inbound.exactly.get(&id).copied() {
             Some(Exactly::Taken { by_desk: true }) => {
                 self.inbound.exactly.insert(id, Exactly::Releasing);
-                self.exits.requests.push_back(Request::Release {
+                self.exits.ask(Request::Release {
                     connection: self.exits.connection,
                     packet_id: id,
                 });

@@ -14,8 +14,8 @@ use tracing::{debug, warn};
 use crate::desk::port::{ConnectionId, Interest, Request};
 
 use super::config::MqttConfig;
-use super::connection;
 use super::metrics::Metrics;
+use super::opening;
 use super::plane::Plane;
 
 /// A pause after the system refused to accept (too many open files, say): trying again at once would only burn time.
@@ -58,7 +58,7 @@ impl<P: Plane> Door<P> {
         self.metrics.connections_open.add(1);
         self.metrics.connections_total.add(1);
         let open = OpenConnection(Arc::clone(&self.metrics));
-        connection::serve(self, stream, stop).await;
+        opening::serve(self, stream, stop).await;
         drop(open);
     }
 

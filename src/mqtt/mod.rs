@@ -4,8 +4,9 @@
 //! about rooms and keeps nothing durable: what must last goes to the desk as [`Request`](crate::desk::port::Request)s, and an
 //! ack for it leaves only when the desk says so. Everything else goes to the live plane, behind the seam in [`plane`].
 //!
-//! One task per connection: [`listener`] accepts, `handshake` reads CONNECT, `connection` moves bytes, and `session` (with
-//! `inbound`, `outbound` and `subscribing`) turns packets, responses and frames into one another without any I/O of its own.
+//! One task per connection: [`listener`] accepts, `opening` gets it to CONNACK (`handshake` judges what CONNECT asks),
+//! `connection` moves bytes, and `session` (with `inbound`, `outbound` and `subscribing`) turns packets, responses and frames
+//! into one another without any I/O of its own.
 
 pub mod config;
 pub mod listener;
@@ -20,13 +21,18 @@ mod exits;
 mod frame;
 mod handshake;
 mod inbound;
+mod opening;
 mod outbound;
 mod properties;
 mod reader;
 mod reason;
 mod session;
+mod stream;
 mod subscribing;
 mod subscriptions;
+
+#[cfg(test)]
+mod tests;
 
 pub use config::MqttConfig;
 pub use listener::{Door, serve};

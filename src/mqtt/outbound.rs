@@ -17,6 +17,9 @@ use super::encode::{Head, PUBREL, publish_len};
 use super::exits::Exits;
 use super::reason::Reason;
 
+/// Places for flights that an idle session may hold on to.
+const FLIGHTS_AT_HAND: usize = 16;
+
 /// Where a message comes from, which decides what happens when the client does not keep up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -201,6 +204,9 @@ impl Outbound {
         }
         give_back(&mut self.kept);
         give_back(&mut self.lossy);
+        if self.flights.is_empty() && self.flights.capacity() > FLIGHTS_AT_HAND {
+            self.flights = HashMap::new();
+        }
     }
 
     /// Whether publishers should be held back: `Some` when that ought to change.
@@ -357,17 +363,55 @@ impl Outbound {
         self.flights.insert(packet_id, Flight::Released { seq });
         exits.output.ack(PUBREL, packet_id, None);
     }
-
-    /// Deliveries that are not fully acknowledged.
-    #[cfg(test)]
-    pub(super) fn in_flight(&self) -> usize {
-        self.flights.len()
-    }
 }
 
 /// An idle session holds no queue memory.
 fn give_back(queue: &mut VecDeque<Parcel>) {
     if queue.is_empty() && queue.capacity() > 0 {
         *queue = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::mqtt::metrics::Metrics;
+    use crate::wire::message::Parts;
+
+    fn parcel(level: u8) -> Parcel {
+        Parcel {
+            origin: Origin::Live,
+            message: Message::encode(&Parts {
+                topic: "a",
+                ..Parts::default()
+            }),
+            qos: Qos::from_level(level).unwrap(),
+            retain: false,
+            dup: false,
+            seq: 0,
+            packet_id: None,
+            subscription_ids: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn packet_ids_in_flight_are_not_given_twice() {
+        let (desk, _requests) = mpsc::channel(1);
+        let mut exits = Exits::new(1, desk, Arc::default());
+        let config = MqttConfig::default();
+        let mut outbound = Outbound::new(&config, false, usize::MAX, 3, Arc::default());
+        outbound.offer(parcel(2), &mut exits, 0).unwrap();
+        for round in 0..70_000u32 {
+            outbound.offer(parcel(1), &mut exits, 0).unwrap();
+            exits.output.advance(exits.output.len());
+            let id = outbound.last_id;
+            assert!(id > 1, "round {round}");
+            outbound.puback(id, &mut exits);
+        }
+        assert_eq!(outbound.flights.len(), 1);
+        let metrics: &Metrics = &exits.metrics;
+        assert_eq!(metrics.stray_acks.value(), 0);
     }
 }

@@ -31,8 +31,10 @@ pub trait Publisher: Send + 'static {
 
 /// Receives each frame once, however many of its filters match.
 pub trait Subscriber: Send + 'static {
-    /// When it returns, everything flushed later will be received. Cancelled, it may be called again.
-    fn subscribe(&mut self, filter: &str) -> impl Future<Output = ()> + Send;
+    /// When it returns, everything flushed later will be received. Cancelled, it may be called again. With `reliable`,
+    /// publishers of reliable frames also wait when this subscriber falls far behind in what the filter selects, and
+    /// a filter that is subscribed without becomes so.
+    fn subscribe(&mut self, filter: &str, reliable: bool) -> impl Future<Output = ()> + Send;
     /// Drops a filter.
     fn unsubscribe(&mut self, filter: &str) -> impl Future<Output = ()> + Send;
     /// Appends at most `max` frames to `out`, at least one unless there is something to say. Cancel-safe. Pends for ever

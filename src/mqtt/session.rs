@@ -99,7 +99,7 @@ impl<P: Plane> Session<P> {
     pub(super) fn may_read(&self) -> bool {
         let at_desk_max = usize::from(self.door.config.receive_maximum);
         self.end.is_none()
-            && self.exits.requests.len() < MAX_WAITING_REQUESTS
+            && self.exits.waiting.len() < MAX_WAITING_REQUESTS
             && self.exits.output.len() < self.door.config.write_high_water_bytes
             && self.subscribing.has_room()
             // MQTT 3.1.1 knows no Receive Maximum; MQTT 5 clients who exceed it are told so.
@@ -253,6 +253,7 @@ impl<P: Plane> Session<P> {
 
     /// The end of a round: writes what now has room, and tells the live plane whether to go easy.
     pub(super) fn settle_round(&mut self) {
+        self.exits.retry();
         self.outbound.written(&mut self.exits);
         self.outbound.pump(&mut self.exits, self.now);
         if let Some(congested) = self.outbound.congestion(self.congested) {
@@ -260,6 +261,9 @@ impl<P: Plane> Session<P> {
             if let Some(subscriber) = &mut self.subscriber {
                 subscriber.set_congested(congested);
             }
+        }
+        if self.exits.desk_gone {
+            self.refuse(Reason::ShuttingDown);
         }
     }
 

@@ -24,12 +24,12 @@ pub(super) const MAX_AWAITED: usize = 64;
 /// Something to be done in order, one after the other.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Subscribe on the live plane.
-    Open(Arc<str>),
+    /// Subscribe on the live plane; `reliable` if what it carries must not be lost.
+    Open { filter: Arc<str>, reliable: bool },
     /// Unsubscribe there.
     Close(Arc<str>),
     /// Then ask the desk.
-    Ask(Request),
+    Ask(Box<Request>),
 }
 
 /// What was asked and not answered yet.
@@ -85,15 +85,15 @@ impl<P: Plane> Session<P> {
             return Ok(());
         }
         for subscription in &subscriptions {
-            self.open_live(&subscription.filter);
+            self.open_live(subscription);
         }
         self.subscribing
             .steps
-            .push_back(Step::Ask(Request::Subscribe {
+            .push_back(Step::Ask(Box::new(Request::Subscribe {
                 connection: self.exits.connection,
                 packet_id: packet.packet_id,
                 subscriptions,
-            }));
+            })));
         self.subscribing
             .awaited
             .push_back(Awaited::Suback(packet.packet_id, asked));
@@ -126,20 +126,21 @@ impl<P: Plane> Session<P> {
         }))
     }
 
-    /// Queues a filter for the live plane, if it is needed there and not there yet.
-    fn open_live(&mut self, filter: &Arc<str>) {
-        if !needs_live(&self.door.config.root, &self.client.id, filter)
-            || self.subscriptions.contains(filter)
-            || self.subscribing.awaits(filter)
-        {
+    /// Queues a filter for the live plane, if it is needed there and not there yet, or not as it should be.
+    fn open_live(&mut self, subscription: &Subscription) {
+        let filter = &subscription.filter;
+        let reliable = self.client.relies_on(subscription);
+        let stands = self.subscriptions.contains(filter) || self.subscribing.awaits(filter);
+        if !needs_live(&self.door.config.root, &self.client.id, filter) || (stands && !reliable) {
             return;
         }
         if self.subscriber.is_none() {
             self.subscriber = Some(self.door.plane.subscriber());
         }
-        self.subscribing
-            .steps
-            .push_back(Step::Open(Arc::clone(filter)));
+        self.subscribing.steps.push_back(Step::Open {
+            filter: Arc::clone(filter),
+            reliable,
+        });
     }
 
     /// Queues a filter to be dropped from the live plane, unless it is still, or again, wanted.
@@ -171,11 +172,11 @@ impl<P: Plane> Session<P> {
         }
         self.subscribing
             .steps
-            .push_back(Step::Ask(Request::Unsubscribe {
+            .push_back(Step::Ask(Box::new(Request::Unsubscribe {
                 connection: self.exits.connection,
                 packet_id,
                 filters,
-            }));
+            })));
         self.subscribing
             .awaited
             .push_back(Awaited::Unsuback(packet_id, asked));

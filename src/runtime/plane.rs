@@ -41,8 +41,12 @@ impl Publisher for live::Publisher {
 }
 
 impl Subscriber for live::Subscriber {
-    async fn subscribe(&mut self, filter: &str) {
-        live::Subscriber::subscribe(self, filter).await;
+    async fn subscribe(&mut self, filter: &str, reliable: bool) {
+        if reliable {
+            self.subscribe_reliable(filter).await;
+        } else {
+            live::Subscriber::subscribe(self, filter).await;
+        }
     }
 
     async fn unsubscribe(&mut self, filter: &str) {

@@ -46,6 +46,7 @@ pub(super) fn engine(config: &Config) -> Settings {
         max_task_bytes_per_room: handoff.max_task_bytes_per_room,
         max_ended_tasks_per_room: handoff.max_ended_tasks_per_room,
         max_routes_per_room: handoff.max_routes_per_room,
+        max_affinities_per_room: handoff.max_affinities_per_room,
         max_capabilities_per_task: handoff.max_capabilities_per_task,
         result_retention_ms: millis(handoff.result_retention),
         max_payload_bytes: handoff.max_payload,

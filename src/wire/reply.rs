@@ -88,7 +88,7 @@ pub struct Rejection {
     pub reason: String,
     /// The field, where one is to blame.
     pub path: Option<String>,
-    /// The entry as it stands, with a blackboard conflict.
+    /// The entry as it stands, with a blackboard conflict; boxed, because refusals travel in results.
     pub current: Option<Box<Entry>>,
 }
 

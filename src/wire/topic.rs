@@ -643,7 +643,7 @@ mod tests {
                 "tools/card/N", "tools/call/N/N", "tools/run/N", "tools/return/N", "tools/result/N", "reply/N", "reply/N/K",
             ]),
         ) {
-            let topic = format!("rooms/{room}/{}", shape.replace('N', &name).replace('K', &key));
+            let topic = format!("rooms/{room}/{}", shape.replace('K', &key).replace('N', &name));
             let parsed = RoomTopic::parse("rooms", &topic).expect("under the root").expect("in the table");
             prop_assert_eq!(parsed.format("rooms"), topic);
         }

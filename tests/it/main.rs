@@ -1,7 +1,12 @@
 //! End-to-end tests, one binary.
 
 mod cli;
+mod crash;
+mod harness;
 mod interop;
+mod operations;
+mod patterns;
 mod schemas;
+mod sim;
 mod tidy;
 mod tools;

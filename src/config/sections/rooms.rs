@@ -80,6 +80,8 @@ pub struct Handoff {
     pub max_ended_tasks_per_room: usize,
     /// Different sets of capabilities that a room's tasks need.
     pub max_routes_per_room: usize,
+    /// Values of `affinity` for which a room remembers the last worker; the oldest are forgotten.
+    pub max_affinities_per_room: usize,
     /// Capabilities that a task may need.
     pub max_capabilities_per_task: usize,
     /// How long a task that ended can still be asked for.
@@ -109,6 +111,7 @@ impl Default for Handoff {
             max_task_bytes_per_room: GIB,
             max_ended_tasks_per_room: 500_000,
             max_routes_per_room: 1000,
+            max_affinities_per_room: 10_000,
             max_capabilities_per_task: 16,
             result_retention: DAY,
             max_payload: 256 * KIB,

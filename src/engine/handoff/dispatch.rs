@@ -177,6 +177,7 @@ fn body(cx: &mut Context, call: &Call<'_>, asked: handoff::Task) -> Body {
         lease_ms: asked.lease_ms.unwrap_or(settings.lease_ms),
         max_attempts: asked.max_attempts.unwrap_or(settings.max_attempts),
         backoff,
+        affinity: asked.affinity.map(Into::into),
         correlation_id: call.correlation_id.as_deref().map(Into::into),
         traceparent: asked.traceparent.map(Into::into),
         tracestate: asked.tracestate.map(Into::into),

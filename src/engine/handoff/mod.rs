@@ -1,32 +1,34 @@
 //! Handoff: tasks and what each step of theirs means for queues, workers, timers, dispatchers and observers.
 //!
-//! [`task`] says which steps there are, [`scheduler`] who gets what, `dispatch` and `update` what agents may ask for. Here a step
-//! is carried out, in one place (`advance`), so that none of its consequences can be forgotten.
+//! [`task`] says which steps there are, [`scheduler`] who gets what, `dispatch` and `update` what agents may ask for, `lease` how a
+//! task comes back. Here a step is carried out, in one place (`advance`), so that none of its consequences can be forgotten.
 
-pub(super) mod dispatch;
+mod affinity;
+mod dispatch;
+mod lease;
+mod messages;
 pub(super) mod scheduler;
 pub(super) mod task;
-pub(super) mod update;
+mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::Millis;
-use crate::wire::handoff::{Assignment, ResultStatus, TaskResult, TaskState};
-use crate::wire::json::{self, Json};
-use crate::wire::name::{Agent, Capability, TaskId};
-use crate::wire::topic::{RoomTopic, Topic};
+use crate::wire::handoff::TaskState;
+use crate::wire::json::Json;
+use crate::wire::name::{Agent, TaskId};
 
 use super::context::Context;
 use super::event::{Detail, Happened};
-use super::presence::Departure;
 use super::record::Change;
 use super::room::RoomState;
 use super::timer::{Subject, Timer};
-use super::{AssignmentKey, Class, Directed, Effect};
+use super::{AssignmentKey, Effect};
 
+use affinity::Affinities;
 use scheduler::Scheduler;
 pub(super) use task::TaskNo;
-use task::{Ending, Stage, Step, Task, why};
+use task::{Ending, Stage, Step, Task};
 
 /// A room's tasks.
 #[derive(Debug, Default)]
@@ -35,6 +37,7 @@ pub(super) struct Handoff {
     pub(super) tasks: BTreeMap<TaskNo, Box<Task>>,
     pub(super) numbers: BTreeMap<TaskId, TaskNo>,
     pub(super) scheduler: Scheduler,
+    affinities: Affinities,
     /// Ended tasks, oldest first.
     pub(super) ended: BTreeSet<(Millis, TaskNo)>,
     /// The number of the last task.
@@ -193,6 +196,7 @@ impl RoomState {
             self.handoff.scheduler.took(worker);
             self.stir(cx, worker, false);
         }
+        self.remember_affinity(cx, no, worker);
         self.renew_lease(cx, no);
         self.deliver(cx, no);
     }
@@ -259,196 +263,16 @@ impl RoomState {
         }
     }
 
-    fn deliver_result(&mut self, cx: &mut Context, to: Agent, result: &TaskResult) {
-        let dispatcher = to.clone();
-        cx.emit(Effect::Deliver(Directed {
-            to,
-            topic: RoomTopic::new(self.name.clone(), Topic::HandoffResult { dispatcher }),
-            payload: json::encode(result),
-            class: Class::Result,
-            correlation_id: result.correlation_id.clone(),
-            expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),
-        }));
-    }
-
-    /// Sends a worker the task that it has.
-    fn deliver(&mut self, cx: &mut Context, no: TaskNo) {
-        let Some(task) = self.handoff.tasks.get(&no) else {
-            return;
-        };
-        let Some(worker) = task.status.holder() else {
-            return;
-        };
-        let offers = |capability: &&Capability| {
-            let member = self.members.0.get(worker);
-            member.is_some_and(|member| member.works.contains(*capability))
-        };
-        let capabilities = &task.body.capabilities;
-        let Some(capability) = capabilities.iter().find(offers).or(capabilities.first()) else {
-            return;
-        };
-        let topic = Topic::HandoffWork {
-            capability: capability.clone(),
-        };
-        cx.emit(Effect::Deliver(Directed {
-            to: worker.clone(),
-            topic: RoomTopic::new(self.name.clone(), topic),
-            payload: json::encode(&task.assignment()),
-            class: Class::Assignment(AssignmentKey {
-                room: self.name.clone(),
-                task: task.body.id.clone(),
-                attempt: task.status.attempt,
-            }),
-            correlation_id: task.body.correlation_id.as_deref().map(str::to_owned),
-            expires_at: task.body.deadline,
-        }));
-    }
-
     /// Brings tasks and free workers together, the most urgent first, until one of them runs out.
     pub(super) fn settle(&mut self, cx: &mut Context) {
         while let Some((no, worker)) = self.handoff.scheduler.next_match() {
+            let worker = self.preferred(no).unwrap_or(worker);
             self.advance(
                 cx,
                 no,
                 Advance::new(Step::Assign(worker), "handoff.assigned"),
             );
         }
-    }
-
-    /// A released task goes to somebody else at once if somebody is free, and waits for its backoff otherwise, so that nobody is
-    /// handed what it has just given back.
-    fn release(&mut self, cx: &mut Context, no: TaskNo, who: Option<&Agent>) {
-        let Some(task) = self.handoff.tasks.get(&no) else {
-            return;
-        };
-        let other = match (task.route, task.status.holder()) {
-            // Only the first time: a task that everybody gives back must not go round without a pause.
-            (Some(route), Some(holder)) if task.status.releases == 0 => {
-                self.handoff.scheduler.free_apart_from(route, holder)
-            }
-            _ => None,
-        };
-        let released = Advance {
-            who,
-            ..Advance::new(Step::Release, "handoff.released")
-        };
-        self.advance(cx, no, released);
-        if let Some(other) = other {
-            self.advance(cx, no, Advance::new(Step::Due, "handoff.queued"));
-            self.advance(
-                cx,
-                no,
-                Advance::new(Step::Assign(other), "handoff.assigned"),
-            );
-        }
-    }
-
-    /// The worker of a task has left the room or is gone.
-    pub(super) fn give_back(&mut self, cx: &mut Context, no: TaskNo, why_gone: Departure) {
-        match why_gone {
-            Departure::Left => self.release(cx, no, None),
-            Departure::Ended => {
-                let reason = "its worker is gone";
-                let lost = Advance {
-                    reason: Some(reason),
-                    revoke: true,
-                    ..Advance::new(Step::Lose(why("worker-gone", reason)), "handoff.lost")
-                };
-                self.advance(cx, no, lost);
-            }
-        }
-    }
-
-    pub(super) fn give_back_all(&mut self, cx: &mut Context, agent: &Agent, why_gone: Departure) {
-        let held = self.members.0.get(agent).map(|member| member.held.clone());
-        for no in held.unwrap_or_default() {
-            self.give_back(cx, no, why_gone);
-        }
-    }
-
-    /// Sends a worker whose subscriptions still stand everything that it has.
-    pub(super) fn deliver_held(&mut self, cx: &mut Context, agent: &Agent) {
-        let held = self.members.0.get(agent).map(|member| member.held.clone());
-        for no in held.unwrap_or_default() {
-            self.renew_lease(cx, no);
-            self.deliver(cx, no);
-        }
-    }
-
-    /// Sends a worker that has subscribed anew what it has of this capability.
-    pub(super) fn deliver_owed(&mut self, cx: &mut Context, agent: &Agent, offered: &Capability) {
-        let Some(member) = self.members.0.get_mut(agent) else {
-            return;
-        };
-        let tasks = &self.handoff.tasks;
-        let owed = member.owed.iter().copied().filter(|no| {
-            tasks
-                .get(no)
-                .is_some_and(|task| task.body.capabilities.contains(offered))
-        });
-        let owed: Vec<TaskNo> = owed.collect();
-        for no in owed {
-            if let Some(member) = self.members.0.get_mut(agent) {
-                member.owed.remove(&no);
-            }
-            self.renew_lease(cx, no);
-            self.deliver(cx, no);
-        }
-    }
-
-    /// Starts a task's lease anew.
-    fn renew_lease(&mut self, cx: &mut Context, no: TaskNo) {
-        if let Some(task) = self.handoff.tasks.get(&no) {
-            let until = cx.after(task.body.lease_ms);
-            self.move_lease(cx, no, until);
-        }
-    }
-
-    fn move_lease(&mut self, cx: &mut Context, no: TaskNo, until: Millis) {
-        let Some(task) = self.handoff.tasks.get_mut(&no) else {
-            return;
-        };
-        let subject = Subject::Task(self.name.clone(), no);
-        if task.lease_until != 0 {
-            cx.timers
-                .disarm(task.lease_until, Timer::Lease, subject.clone());
-        }
-        task.lease_until = until;
-        cx.timers.arm(until, Timer::Lease, subject);
-    }
-
-    /// No lease of this agent runs out sooner than so many milliseconds from now.
-    pub(super) fn keep_leases(&mut self, cx: &mut Context, agent: &Agent, ms: u64) {
-        let until = cx.after(ms);
-        let held = self.members.0.get(agent).map(|member| member.held.clone());
-        for no in held.unwrap_or_default() {
-            let lease = self.handoff.tasks.get(&no).map(|task| task.lease_until);
-            if lease.is_some_and(|lease| lease < until) {
-                self.move_lease(cx, no, until);
-            }
-        }
-    }
-
-    /// After a restart, leases begin anew, and none ends before the grace does.
-    pub(super) fn restart_leases(&mut self, cx: &mut Context, agent: &Agent) {
-        let held = self.members.0.get(agent).map(|member| member.held.clone());
-        for no in held.unwrap_or_default() {
-            self.renew_lease(cx, no);
-        }
-        self.keep_leases(cx, agent, cx.settings.reconnect_grace_ms);
-    }
-
-    pub(super) fn lease_over(&mut self, cx: &mut Context, no: TaskNo) {
-        let Some(task) = self.handoff.tasks.get_mut(&no) else {
-            return;
-        };
-        let reason = format!("its worker was silent for {} ms", task.body.lease_ms);
-        let lost = Advance {
-            reason: Some(&reason),
-            revoke: true,
-            ..Advance::new(Step::Lose(why("lease-over", &reason)), "handoff.lost")
-        };
-        self.advance(cx, no, lost);
     }
 
     pub(super) fn due(&mut self, cx: &mut Context, no: TaskNo) {
@@ -473,46 +297,5 @@ impl RoomState {
         }
         self.change(cx, Change::Body(no));
         self.change(cx, Change::State(no));
-    }
-}
-
-impl Task {
-    fn assignment(&self) -> Assignment {
-        let body = &self.body;
-        Assignment {
-            task: body.id.clone(),
-            attempt: self.status.attempt,
-            task_type: body.task_type.clone(),
-            capabilities: body.capabilities.to_vec(),
-            payload: body.payload.clone(),
-            priority: body.priority,
-            dispatcher: body.dispatcher.clone(),
-            lease_ms: body.lease_ms,
-            created_at: body.created_at,
-            deadline: body.deadline,
-            correlation_id: body.correlation_id.as_deref().map(str::to_owned),
-            traceparent: body.traceparent.as_deref().map(str::to_owned),
-            tracestate: body.tracestate.as_deref().map(str::to_owned),
-        }
-    }
-
-    fn result(&self, now: Millis, status: ResultStatus, result: Option<Json>) -> TaskResult {
-        let body = &self.body;
-        let is_final = status != ResultStatus::Partial;
-        TaskResult {
-            task: body.id.clone(),
-            task_type: body.task_type.clone(),
-            status,
-            is_final,
-            result,
-            error: self.status.error.as_deref().filter(|_| is_final).cloned(),
-            attempts: self.status.attempt,
-            worker: self.status.worker().cloned(),
-            created_at: body.created_at,
-            at: now,
-            correlation_id: body.correlation_id.as_deref().map(str::to_owned),
-            traceparent: body.traceparent.as_deref().map(str::to_owned),
-            tracestate: body.tracestate.as_deref().map(str::to_owned),
-        }
     }
 }

@@ -290,6 +290,12 @@ impl Scheduler {
         Some((*task, agent.clone()))
     }
 
+    /// Whether a worker could take a task of the route right now.
+    pub(in crate::engine) fn is_free(&self, no: RouteNo, agent: &Agent) -> bool {
+        let worker = self.workers.get(agent);
+        worker.is_some_and(|worker| worker.load().is_some() && worker.routes.contains(&no))
+    }
+
     /// The least loaded worker that is free for the route, apart from one.
     pub(in crate::engine) fn free_apart_from(&self, no: RouteNo, not: &Agent) -> Option<Agent> {
         let ready = &self.routes.get(&no)?.ready;

@@ -39,6 +39,8 @@ pub(in crate::engine) struct Body {
     pub(in crate::engine) max_attempts: u32,
     pub(in crate::engine) backoff: Backoff,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) affinity: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) correlation_id: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) traceparent: Option<Box<str>>,
@@ -353,6 +355,7 @@ mod tests {
                     factor: 2.0,
                     max_ms: 350,
                 },
+                affinity: None,
                 correlation_id: None,
                 traceparent: None,
                 tracestate: None,

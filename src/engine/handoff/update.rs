@@ -1,7 +1,7 @@
 //! What agents may do with a task that exists: report on it, cancel it, look at it, have a dead one tried again.
 
 use crate::wire::handoff::{
-    Cancel, GetTask, Redrive, ResultStatus, TaskError, TaskState, TaskView, Update, UpdateStatus,
+    Cancel, GetTask, Redrive, ResultStatus, TaskError, TaskState, Update, UpdateStatus,
 };
 use crate::wire::name::TaskId;
 use crate::wire::reply::{Code, Rejection};
@@ -12,7 +12,7 @@ use crate::engine::replies::{Accepted, Call, Outcome, json_at_most, text_at_most
 use crate::engine::room::RoomState;
 use crate::engine::timer::{Subject, Timer};
 
-use super::task::{Step, Task, TaskNo, why};
+use super::task::{Step, TaskNo, why};
 use super::{Advance, Handoff};
 
 impl Handoff {
@@ -50,9 +50,12 @@ impl RoomState {
         })
     }
 
-    fn seen(&mut self, cx: &Context, call: &Call<'_>) {
+    fn seen(&mut self, cx: &mut Context, call: &Call<'_>) {
         if let Some(member) = self.members.0.get_mut(call.from()) {
             member.last_seen = cx.now;
+            if std::mem::take(&mut member.lapsed) {
+                self.stir(cx, call.from(), false);
+            }
         }
     }
 
@@ -229,27 +232,6 @@ impl RoomState {
         };
         self.advance(cx, no, advance);
         Ok(())
-    }
-}
-
-impl Task {
-    fn view(&self) -> TaskView {
-        let (body, status) = (&self.body, &self.status);
-        TaskView {
-            task: body.id.clone(),
-            task_type: body.task_type.clone(),
-            state: status.state(),
-            dispatcher: body.dispatcher.clone(),
-            worker: status.worker().cloned(),
-            attempt: status.attempt,
-            max_attempts: body.max_attempts,
-            capabilities: body.capabilities.to_vec(),
-            priority: body.priority,
-            created_at: body.created_at,
-            updated_at: status.updated_at,
-            deadline: body.deadline,
-            error: status.error.as_deref().cloned(),
-        }
     }
 }
 

@@ -22,8 +22,11 @@ fn a_task_goes_to_a_capable_worker_and_its_result_comes_back() {
         "boss",
         json!({ "id": "t", "type": "draft", "payload": { "b": 1.10, "a": null }, "correlationId": "c" }),
     );
-    let sent = &world.directed[1];
-    assert_eq!(sent.to, agent("w"));
+    let sent = world
+        .directed
+        .iter()
+        .find(|directed| directed.to == agent("w"))
+        .unwrap();
     assert_eq!(sent.topic.format(ROOT), "rooms/r/handoff/work/draft");
     let assignment: Assignment = parse(&sent.payload);
     assert_eq!(assignment.payload.unwrap().text(), r#"{"a":null,"b":1.1}"#);
@@ -181,6 +184,52 @@ fn work_is_spread_over_workers_by_load() {
     }
     assert_eq!(world.assignments("a"), assigned(&[("1", 1), ("3", 1)]));
     assert_eq!(world.assignments("b"), assigned(&[("2", 1), ("4", 1)]));
+}
+
+#[test]
+fn the_same_affinity_prefers_the_same_worker_while_it_is_free() {
+    let mut world = World::new();
+    for name in ["a", "b", "c"] {
+        world.connect(name);
+        world
+            .send(name, "presence/announce", json!({ "capacity": 2 }))
+            .unwrap();
+        world.offers(name, "draft");
+    }
+    for id in ["1", "2", "3"] {
+        world.dispatch_with(
+            "boss",
+            json!({ "id": id, "type": "draft", "affinity": "customer-7" }),
+        );
+    }
+    assert_eq!(world.assignments("a"), assigned(&[("1", 1), ("2", 1)]));
+    assert_eq!(world.assignments("b"), assigned(&[("3", 1)]));
+    world.success("a", "1", 1);
+    world.dispatch_with(
+        "boss",
+        json!({ "id": "4", "type": "draft", "affinity": "customer-7" }),
+    );
+    assert_eq!(
+        world.assignments("b"),
+        assigned(&[("3", 1), ("4", 1)]),
+        "the last one counts"
+    );
+    world.check();
+}
+
+#[test]
+fn a_worker_that_lets_a_lease_run_out_is_shown_as_overloaded_until_it_speaks_again() {
+    let mut world = world_with_worker();
+    world.dispatch_with(
+        "boss",
+        json!({ "id": "t", "type": "draft", "maxAttempts": 1 }),
+    );
+    world.dispatch("boss", "u", "draft");
+    world.pass(60_000);
+    let status = |world: &World| world.presence("w").unwrap().status;
+    assert_eq!(status(&world), crate::wire::presence::Status::Overloaded);
+    world.update("w", "u", 1, "progress").unwrap();
+    assert_eq!(status(&world), crate::wire::presence::Status::Busy);
 }
 
 #[test]

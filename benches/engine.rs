@@ -1,0 +1,181 @@
+//! The engine alone: what a task costs from dispatch to result, with little and with much in the queue, its records included.
+//!
+//! Also prints what a queued task takes in memory, and how long a large room takes to recover.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::Instant;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+
+use hallward::engine::{Command, Engine, Input, Mailboxes, Settings};
+use hallward::wire::name::Agent;
+use hallward::wire::topic::{Offer, RoomTopic};
+
+struct Roomy;
+
+impl Mailboxes for Roomy {
+    fn free_messages(&self, _: &Agent) -> usize {
+        usize::MAX
+    }
+    fn free_bytes(&self, _: &Agent) -> usize {
+        usize::MAX
+    }
+}
+
+fn agent(name: &str) -> Agent {
+    Agent::new(name).expect("a name")
+}
+
+fn command(from: &str, topic: &str, payload: String) -> Input {
+    let topic = RoomTopic::parse("rooms", topic).expect("under the root");
+    Input::Command(Command {
+        from: agent(from),
+        topic: topic.expect("a topic of the table"),
+        payload: payload.into(),
+        correlation_id: None,
+        reply_rest: None,
+        ttl_ms: None,
+    })
+}
+
+fn dispatch(id: u64, task_type: &str) -> Input {
+    let payload = format!(
+        r#"{{"id":"task-{id}","type":"{task_type}","payload":{{"document":"d-{id}","words":1200}}}}"#
+    );
+    command("boss", "rooms/bench/handoff/dispatch/boss", payload)
+}
+
+fn success(id: u64) -> Input {
+    let payload =
+        format!(r#"{{"task":"task-{id}","attempt":1,"status":"success","result":{{"ok":true}}}}"#);
+    command("worker-1", "rooms/bench/handoff/update/worker-1", payload)
+}
+
+fn run(engine: &mut Engine, now: u64, input: Input) {
+    engine.handle(now, input, &Roomy).expect("accepted");
+    while let Some(effect) = engine.poll_effect() {
+        black_box(effect);
+    }
+}
+
+fn seal(engine: &mut Engine, disk: Option<&mut BTreeMap<Vec<u8>, Vec<u8>>>) {
+    engine.flush();
+    while let Some(effect) = engine.poll_effect() {
+        black_box(effect);
+    }
+    let mut disk = disk;
+    engine.drain_records(&mut |key, value| match (&mut disk, value) {
+        (Some(disk), Some(value)) => drop(disk.insert(key, value)),
+        (Some(disk), None) => drop(disk.remove(&key)),
+        (None, value) => drop(black_box((key, value))),
+    });
+}
+
+/// One idle worker for `draft`, and so many tasks that nobody can do.
+fn engine(queued: u64, mut disk: Option<&mut BTreeMap<Vec<u8>, Vec<u8>>>) -> Engine {
+    let settings = Settings {
+        max_ended_tasks_per_room: 10_000,
+        ..Settings::default()
+    };
+    let mut engine = Engine::new(settings, 7);
+    for number in 1..=8 {
+        let worker = agent(&format!("worker-{number}"));
+        let connected = Input::Connected {
+            agent: worker.clone(),
+            resumed: false,
+            durable: true,
+        };
+        run(&mut engine, 1, connected);
+        if number == 1 {
+            let filter = "rooms/bench/handoff/work/draft";
+            let offer = Offer::of_filter("rooms", filter).expect("names a room");
+            let offered = Input::Offered {
+                agent: worker,
+                offer,
+            };
+            run(&mut engine, 1, offered);
+        }
+    }
+    for id in 0..queued {
+        run(&mut engine, 1, dispatch(id, "rare"));
+        if id % 100 == 0 {
+            seal(&mut engine, disk.as_deref_mut());
+        }
+    }
+    seal(&mut engine, disk);
+    engine
+}
+
+/// A task from dispatch to result is two commands; 32 of them share a batch.
+fn round_trips(criterion: &mut Criterion) {
+    for queued in [1, 100_000] {
+        let mut engine = engine(queued, None);
+        let mut id = 1_000_000_000;
+        let name = format!("32 tasks, dispatch to result, {queued} queued");
+        criterion.bench_function(&name, |bencher| {
+            bencher.iter_batched(
+                || {
+                    id += 32;
+                    let tasks = id..id + 32;
+                    tasks
+                        .flat_map(|id| [dispatch(id, "draft"), success(id)])
+                        .collect::<Vec<_>>()
+                },
+                |inputs| {
+                    for input in inputs {
+                        run(&mut engine, 2, input);
+                    }
+                    seal(&mut engine, None);
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+fn blackboard(criterion: &mut Criterion) {
+    let mut engine = engine(1, None);
+    criterion.bench_function("32 blackboard writes", |bencher| {
+        bencher.iter(|| {
+            for key in 0..32 {
+                let topic = format!("rooms/bench/blackboard/set/boss/plan/{key}");
+                run(
+                    &mut engine,
+                    2,
+                    command("boss", &topic, r#"{"value":{"step":1}}"#.into()),
+                );
+            }
+            seal(&mut engine, None);
+        });
+    });
+}
+
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * 4096)
+}
+
+/// Not a criterion measurement: once is enough.
+fn sizes(_: &mut Criterion) {
+    const TASKS: u64 = 1_000_000;
+    let before = resident_bytes();
+    let full = engine(TASKS, None);
+    if let (Some(before), Some(after)) = (before, resident_bytes()) {
+        let each = (after - before) / TASKS;
+        println!("memory per queued task, {TASKS} of them: {each} B");
+    }
+    drop(full);
+    let mut disk = BTreeMap::new();
+    drop(engine(TASKS / 10, Some(&mut disk)));
+    let (count, bytes) = (disk.len(), disk.values().map(Vec::len).sum::<usize>());
+    let began = Instant::now();
+    let engine = Engine::recover(Settings::default(), 8, disk).expect("its own records");
+    let took = began.elapsed();
+    println!("recovery: {count} records, {bytes} B, {took:?}");
+    drop(engine);
+}
+
+criterion_group!(benches, sizes, round_trips, blackboard);
+criterion_main!(benches);

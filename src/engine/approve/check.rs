@@ -1,0 +1,104 @@
+//! What a request and a decision must look like, and the digest that ties a decision to what was seen.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::wire::approve::{ApprovalRequest, Decide, OnTimeout};
+use crate::wire::json::Json;
+use crate::wire::name::{Agent, is_name};
+use crate::wire::reply::{Code, Rejection};
+
+use crate::engine::context::Context;
+use crate::engine::replies::{between, entries_at_most, json_at_most, text_at_most};
+use crate::engine::room::not_yet;
+
+use super::ROLE;
+
+/// SHA-256 in hexadecimal over the canonical JSON (RFC 8785) of `{action, content}`; `content` is left out where absent.
+pub(super) fn digest(action: &str, content: Option<&Json>) -> Result<String, Rejection> {
+    let invalid = |error: serde_json::Error| {
+        let reason = format!("content has no canonical form: {error}");
+        Rejection::new(Code::Invalid, reason).at("content")
+    };
+    let mut shown = serde_json::Map::new();
+    shown.insert("action".to_owned(), action.into());
+    if let Some(content) = content {
+        let value = serde_json::from_str(content.text()).map_err(invalid)?;
+        shown.insert("content".to_owned(), value);
+    }
+    let canonical = serde_json_canonicalizer::to_vec(&shown).map_err(invalid)?;
+    let hash = Sha256::digest(canonical);
+    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+pub(super) fn check_request(
+    cx: &Context,
+    from: &Agent,
+    request: &ApprovalRequest,
+) -> Result<(), Rejection> {
+    let settings = &cx.settings;
+    let on_timeout = request.on_timeout.unwrap_or_default();
+    if on_timeout == OnTimeout::Escalate || !request.escalate_to.is_empty() {
+        return Err(not_yet("approve/request with escalation").at("onTimeout"));
+    }
+    if on_timeout == OnTimeout::Approve && !settings.allow_approve_on_timeout {
+        let reason = "this gateway does not allow onTimeout: approve";
+        return Err(Rejection::new(Code::Forbidden, reason).at("onTimeout"));
+    }
+    text_at_most("action", Some(&request.action), settings.max_reason_bytes)?;
+    json_at_most(
+        "content",
+        request.content.as_ref(),
+        settings.max_payload_bytes,
+    )?;
+    text_at_most(
+        "urgency",
+        request.urgency.as_deref(),
+        settings.max_label_bytes,
+    )?;
+    entries_at_most("approvers", request.approvers.len(), settings.max_approvers)?;
+    let quorum = request.quorum.unwrap_or(1);
+    between("quorum", quorum.into(), 1, settings.max_quorum.into())?;
+    if let Some(timeout_ms) = request.timeout_ms {
+        between("timeoutMs", timeout_ms, 1, settings.max_approval_timeout_ms)?;
+    }
+    check_approvers(from, &request.approvers, quorum)
+}
+
+/// Approvers must be names, and enough of them must be able to decide.
+fn check_approvers(from: &Agent, approvers: &[String], quorum: u32) -> Result<(), Rejection> {
+    let invalid = |reason| Err(Rejection::new(Code::Invalid, reason).at("approvers"));
+    let mut agents = BTreeSet::new();
+    let mut roles = false;
+    for approver in approvers {
+        let role = approver.strip_prefix(ROLE);
+        if !is_name(role.unwrap_or(approver)) {
+            let shown: String = approver.chars().take(80).collect();
+            return invalid(format!("{shown:?} is neither an agent nor {ROLE}NAME"));
+        }
+        roles |= role.is_some();
+        if approver != from.as_str() {
+            agents.insert(approver);
+        }
+    }
+    if !approvers.is_empty() && !roles && agents.len() < quorum as usize {
+        let count = agents.len();
+        return invalid(format!(
+            "{quorum} must approve, but only {count} of the approvers may: a requester may not decide its own request"
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn check_decide(cx: &Context, decide: &Decide) -> Result<(), Rejection> {
+    let settings = &cx.settings;
+    text_at_most("decision", Some(&decide.decision), settings.max_label_bytes)?;
+    text_at_most(
+        "reason",
+        decide.reason.as_deref(),
+        settings.max_reason_bytes,
+    )?;
+    text_at_most("digest", decide.digest.as_deref(), settings.max_label_bytes)?;
+    json_at_most("edit", decide.edit.as_ref(), settings.max_payload_bytes)
+}

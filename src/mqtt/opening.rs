@@ -1,0 +1,268 @@
+//! A connection up to CONNACK: reads CONNECT against the clock, asks the desk for the session, listens again where it listened.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::debug;
+
+use crate::desk::port::{
+    Connection as DeskEnd, ConnectionId, Open, Request, Response, Subscription,
+};
+
+use super::connection::Running;
+use super::encode::Output;
+use super::exits::Exits;
+use super::frame::{self, Kind};
+use super::handshake::{self, Client, Connect, Refusal};
+use super::listener::{Door, stopped};
+use super::outbound::Outbound;
+use super::plane::{Plane, Subscriber};
+use super::reason::Reason;
+use super::session::Session;
+use super::stream::{GOODBYE, poll_read, say_goodbye};
+use super::subscriptions::needs_live;
+
+/// Serves a stream from its first byte to its last.
+pub(super) async fn serve<P, S>(door: Arc<Door<P>>, stream: S, stop: watch::Receiver<bool>)
+where
+    P: Plane,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // Both phases live on the heap, one after the other: the task of an idle connection is as large as the second alone.
+    let opening = Opening {
+        deadline: Instant::now() + door.config.connect_timeout,
+        door,
+        stream,
+        stop,
+        input: BytesMut::new(),
+    };
+    if let Some(mut running) = Box::pin(opening.open()).await {
+        running.run().await;
+        Box::pin(running.finish()).await;
+    }
+}
+
+/// Reads the first packet; `None` if the client went away.
+async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
+    door: &Door<P>,
+    stream: &mut S,
+    input: &mut BytesMut,
+) -> Result<Connect, Option<Refusal>> {
+    let silent = |reason| Some(Refusal::Silent(reason));
+    let max = door
+        .config
+        .max_connect_packet_bytes
+        .min(door.config.max_packet_bytes);
+    loop {
+        if let Some(&first) = input.first()
+            && frame::kind(first) != Ok(Kind::Connect)
+        {
+            // MQTT-3.1.0-1.
+            return Err(silent(Reason::Protocol));
+        }
+        if let Some(frame) = frame::first(input, max).map_err(silent)? {
+            door.metrics.packets_received.add(1);
+            let connect = handshake::connect(&door.config, &input[frame.header..frame.len()]);
+            input.advance(frame.len());
+            return connect.map_err(Some);
+        }
+        let count = poll_fn(|cx| poll_read(stream, input, cx))
+            .await
+            .map_err(|_| None)?;
+        if count == 0 {
+            return Err(None);
+        }
+        door.metrics.bytes_received.add(count as u64);
+    }
+}
+
+async fn refuse<P: Plane, S>(door: &Door<P>, stream: S, refusal: Refusal)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    debug!(?refusal, "refused a client");
+    door.metrics.connects_refused.add(1);
+    let mut output = Output::default();
+    refusal.write(&mut output);
+    door.metrics.packets_sent.add(output.take_packets());
+    door.metrics.bytes_sent.add(output.len() as u64);
+    say_goodbye(stream, output.pending()).await;
+}
+
+/// From the first byte to CONNACK.
+struct Opening<P, S> {
+    door: Arc<Door<P>>,
+    stream: S,
+    stop: watch::Receiver<bool>,
+    input: BytesMut,
+    deadline: Instant,
+}
+
+/// What the desk answered to CONNECT.
+struct Opened {
+    session_present: bool,
+    durable: bool,
+    subscriptions: Vec<Subscription>,
+    unreleased: Vec<u16>,
+}
+
+impl<P, S> Opening<P, S>
+where
+    P: Plane,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Lets the client in, or not.
+    async fn open(mut self) -> Option<Box<Running<P, S>>> {
+        let reading = read_connect(&self.door, &mut self.stream, &mut self.input);
+        let first = tokio::select! {
+            first = timeout_at(self.deadline, reading) => first,
+            () = stopped(&mut self.stop) => return None,
+        };
+        let mut connect = match first {
+            Ok(Ok(connect)) => connect,
+            Ok(Err(Some(refusal))) => {
+                refuse(&self.door, self.stream, refusal).await;
+                return None;
+            }
+            Ok(Err(None)) | Err(_) => return None,
+        };
+        self.deadline = Instant::now() + self.door.config.connect_timeout;
+        let id = self.door.next_connection();
+        let (sender, mut responses) = mpsc::unbounded_channel();
+        let backlog = Arc::new(AtomicUsize::new(0));
+        let desk_end = DeskEnd {
+            id,
+            responses: sender,
+            backlog: Arc::clone(&backlog),
+        };
+        let admitted = match self.ask(&mut connect, desk_end, &mut responses).await {
+            Ok(opened) => self.listen(&connect.client, opened).await,
+            Err(reason) => Err(reason),
+        };
+        match admitted {
+            Ok((opened, subscriber)) => {
+                let mut running = self.running(connect, id, backlog, responses, &opened);
+                running.session.subscriber = subscriber;
+                for subscription in opened.subscriptions {
+                    let qos = subscription.qos;
+                    running.session.subscriptions.insert(subscription, qos, 0);
+                }
+                Some(running)
+            }
+            Err(reason) => {
+                let close = Request::Close {
+                    connection: id,
+                    publish_will: false,
+                    expiry: None,
+                };
+                // The desk may be gone; then there is nothing to close.
+                let _ = timeout(GOODBYE, self.door.desk.send(close)).await;
+                refuse(&self.door, self.stream, connect.turn_away(reason)).await;
+                None
+            }
+        }
+    }
+
+    /// Asks the desk for the session.
+    async fn ask(
+        &self,
+        connect: &mut Connect,
+        connection: DeskEnd,
+        responses: &mut mpsc::UnboundedReceiver<Response>,
+    ) -> Result<Opened, Reason> {
+        let will = connect.will.take();
+        let open = Open {
+            connection,
+            client_id: Arc::clone(&connect.client.id),
+            clean_start: connect.clean_start,
+            expiry: connect.expiry,
+            window: connect.window,
+            will_delay: will.as_ref().map_or(0, |will| will.delay),
+            will_expiry: will.as_ref().and_then(|will| will.expiry),
+            will: will.map(|will| will.publication),
+        };
+        let asking = self.door.desk.send(Request::Open(Box::new(open)));
+        if !matches!(timeout_at(self.deadline, asking).await, Ok(Ok(()))) {
+            return Err(Reason::ServerUnavailable);
+        }
+        match timeout_at(self.deadline, responses.recv()).await {
+            Ok(Some(Response::Opened {
+                session_present,
+                durable,
+                subscriptions,
+                unreleased,
+            })) => Ok(Opened {
+                session_present,
+                durable,
+                subscriptions,
+                unreleased,
+            }),
+            Ok(Some(Response::Close(reason))) => Err(reason.into()),
+            _ => Err(Reason::ServerUnavailable),
+        }
+    }
+
+    /// Subscribes on the live plane what still stands. Before CONNACK: a client that reads "session present" misses nothing
+    /// from then on.
+    async fn listen(
+        &self,
+        client: &Client,
+        opened: Opened,
+    ) -> Result<(Opened, Option<P::Subscriber>), Reason> {
+        let mut subscriber = None;
+        for subscription in &opened.subscriptions {
+            let filter = &subscription.filter;
+            if needs_live(&self.door.config.root, &client.id, filter) {
+                let subscriber = subscriber.get_or_insert_with(|| self.door.plane.subscriber());
+                let subscribing = subscriber.subscribe(filter, client.relies_on(subscription));
+                if timeout_at(self.deadline, subscribing).await.is_err() {
+                    return Err(Reason::ServerUnavailable);
+                }
+            }
+        }
+        Ok((opened, subscriber))
+    }
+
+    fn running(
+        self,
+        connect: Connect,
+        id: ConnectionId,
+        backlog: Arc<AtomicUsize>,
+        responses: mpsc::UnboundedReceiver<Response>,
+        opened: &Opened,
+    ) -> Box<Running<P, S>> {
+        let mut connect = connect;
+        // A session that was durable before stays so until it ends.
+        connect.client.durable = opened.durable;
+        let config = &self.door.config;
+        let client = &connect.client;
+        debug!(client = %client.id, v5 = client.v5, resumed = opened.session_present, "connected");
+        let mut exits = Exits::new(id, self.door.desk.clone(), Arc::clone(&self.door.metrics));
+        connect.accept(config, opened.session_present, &mut exits.output);
+        let outbound = Outbound::new(
+            config,
+            client.v5,
+            connect.max_packet,
+            connect.window,
+            backlog,
+        );
+        let mut session = Session::new(Arc::clone(&self.door), connect.client, exits, outbound);
+        session.inbound.restore(&opened.unreleased);
+        Box::new(Running {
+            last_packet: Instant::now(),
+            session,
+            stream: self.stream,
+            input: self.input,
+            responses,
+            stop: self.stop,
+            frames: Vec::new(),
+            unflushed: false,
+            closed: false,
+        })
+    }
+}

@@ -1,0 +1,10 @@
+//! Scenarios of one or two clients over in-memory streams, with the test itself as desk and live plane.
+
+mod connecting;
+mod delivering;
+mod harness;
+mod hostile;
+mod leaving;
+mod live;
+mod publishing;
+mod subscribing;

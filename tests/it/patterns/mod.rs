@@ -1,0 +1,11 @@
+//! The patterns end to end: a file each, a scenario per test, real sockets.
+
+mod approve;
+mod bad_input;
+mod blackboard;
+mod handoff;
+mod handoff_endings;
+mod inbox;
+mod observe;
+mod presence;
+mod replies;

@@ -1,0 +1,133 @@
+//! Approvers: they ask each other for leave and decide, sometimes on their own request, on something else, or too late.
+
+use hallward::wire::approve::{ApprovalRequest, Decide, OnTimeout, PendingApproval};
+use hallward::wire::json::Json;
+use hallward::wire::name::{ApprovalId, CommandId, Room};
+use hallward::wire::presence::Announcement;
+use hallward::wire::topic::{RoomTopic, Topic};
+
+use super::super::durable::ROOT;
+use super::super::history::read;
+use super::Ctx;
+
+/// Remembers what it asked and what it saw pending.
+#[derive(Default)]
+pub(in super::super) struct Approver {
+    seen: Vec<(Room, PendingApproval)>,
+}
+
+impl Approver {
+    pub(super) fn greet(&mut self, ctx: &mut Ctx<'_>) {
+        let announcement = Announcement {
+            role: Some("editor".to_owned()),
+            ..Announcement::default()
+        };
+        for room in ctx.rooms {
+            let me = ctx.me.clone();
+            let topic = Topic::PresenceAnnounce { me };
+            let _ = ctx.publish(room, topic, &announcement, false);
+        }
+    }
+
+    pub(super) fn stroll(&mut self, ctx: &mut Ctx<'_>) {
+        if ctx.dice.percent(35) {
+            self.request(ctx);
+        } else {
+            self.decide(ctx);
+        }
+    }
+
+    fn request(&mut self, ctx: &mut Ctx<'_>) {
+        let room = ctx.room();
+        let id = ctx.dice.percent(80);
+        let id = id.then(|| ApprovalId::new(&ctx.mint("approval")).expect("a name"));
+        let other = ctx.dice.pick(ctx.others).to_string();
+        let approvers = match ctx.dice.below(10) {
+            0..=5 => Vec::new(),
+            6..=7 => vec!["role:editor".to_owned()],
+            _ => vec![other, ctx.me.to_string()],
+        };
+        let dice = &mut *ctx.dice;
+        let request = ApprovalRequest {
+            id: id.clone(),
+            action: format!("publish {}", dice.below(100)),
+            content: dice.maybe(70, |dice| {
+                let text = format!("{{\"z\":1.50, \"a\":[{}, null, \"é\"]}}", dice.below(10));
+                Json::parse(&text).expect("JSON")
+            }),
+            approvers,
+            quorum: dice.maybe(40, |dice| u32::try_from(dice.between(1, 2)).expect("small")),
+            timeout_ms: dice.maybe(50, |dice| dice.between(500, 6_000)),
+            on_timeout: dice.maybe(20, |dice| {
+                *dice.pick(&[OnTimeout::Reject, OnTimeout::Approve])
+            }),
+            escalate_to: Vec::new(),
+            urgency: dice.maybe(20, |_| "high".to_owned()),
+            correlation_id: dice.maybe(50, |dice| format!("c-{}", dice.below(1_000))),
+        };
+        let me = ctx.me.clone();
+        let command = ctx.publish(&room, Topic::ApproveRequest { me }, &request, id.is_some());
+        if id.is_some() && ctx.dice.percent(10) {
+            ctx.again(command, true);
+        }
+    }
+
+    fn decide(&mut self, ctx: &mut Ctx<'_>) {
+        let Some((room, pending)) = self.choose(ctx) else {
+            return;
+        };
+        let id = ctx.dice.percent(60);
+        let id = id.then(|| CommandId::new(&ctx.mint("vote")).expect("a name"));
+        let dice = &mut *ctx.dice;
+        let decide = Decide {
+            decision: dice
+                .weighted(&[
+                    (65, "approve"),
+                    (15, "reject"),
+                    (5, "Approve"),
+                    (5, "yes"),
+                    (5, ""),
+                    (5, "approve "),
+                ])
+                .to_owned(),
+            reason: dice.maybe(50, |_| "because".to_owned()),
+            digest: match dice.below(10) {
+                0..=4 => Some(pending.digest.clone()),
+                5 => Some("0".repeat(64)),
+                _ => None,
+            },
+            edit: dice.maybe(10, |_| Json::parse("{\"edited\": 1.0}").expect("JSON")),
+            id: id.clone(),
+            correlation_id: None,
+        };
+        let topic = Topic::ApproveDecide {
+            me: ctx.me.clone(),
+            id: pending.id,
+        };
+        let command = ctx.publish(&room, topic, &decide, id.is_some());
+        if id.is_some() && ctx.dice.percent(10) {
+            ctx.again(command, true);
+        }
+    }
+
+    /// What is pending now, or was once: late decisions are part of life.
+    fn choose(&mut self, ctx: &mut Ctx<'_>) -> Option<(Room, PendingApproval)> {
+        let pending = ctx
+            .durable
+            .retained
+            .iter()
+            .filter_map(|(topic, payload)| {
+                let topic = RoomTopic::parse(ROOT, topic)?.ok()?;
+                matches!(topic.topic, Topic::ApprovePending { .. })
+                    .then(|| (topic.room, read::<PendingApproval>(payload)))
+            })
+            .filter(|(room, _)| ctx.rooms.contains(room));
+        let pending: Vec<_> = pending.collect();
+        if pending.is_empty() || ctx.dice.percent(10) {
+            return (!self.seen.is_empty()).then(|| ctx.dice.pick(&self.seen).clone());
+        }
+        let chosen = ctx.dice.pick(&pending).clone();
+        self.seen.push(chosen.clone());
+        Some(chosen)
+    }
+}

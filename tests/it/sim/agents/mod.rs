@@ -1,0 +1,344 @@
+//! The agents: who they are, what they remember, and how they talk to the gateway.
+//!
+//! An agent never sees the desk. It is woken, it is handed letters, and it answers with [`Doing`]s that the world carries out.
+//! What it sends waits in its outbox until it is acknowledged and is sent again after every reconnect (QoS 1), except what it
+//! sends without an id: that is sent once (QoS 0), because a repeat would be another command.
+
+mod approver;
+mod dispatcher;
+mod worker;
+mod writer;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use hallward::engine::{Class, Command};
+use hallward::wire::Millis;
+use hallward::wire::json;
+use hallward::wire::name::{Agent, Key, Room};
+use hallward::wire::topic::{Offer, RoomTopic, Topic};
+
+use super::agenda::LinkId;
+use super::dice::Dice;
+use super::durable::{Durable, Letter};
+
+pub(super) use approver::Approver;
+pub(super) use dispatcher::Dispatcher;
+pub(super) use worker::{Job, Worker};
+pub(super) use writer::Writer;
+
+/// What an agent has in mind.
+#[derive(Debug)]
+pub(super) enum Intent {
+    /// Do something that its role does.
+    Stroll,
+    /// Go on with a task.
+    Work(Job),
+}
+
+/// What an agent does.
+#[derive(Debug)]
+pub(super) enum Doing {
+    /// Publish. `repeatable` ones carry an id: QoS 1.
+    Publish { command: Command, repeatable: bool },
+    /// SUBSCRIBE.
+    Offer(Offer),
+    /// UNSUBSCRIBE.
+    Withdraw(Offer),
+    /// Think again after so many milliseconds.
+    Later(Millis, Intent),
+    /// Break the connection, and come back after so many milliseconds.
+    HangUp { back_after: Millis },
+}
+
+/// What an agent sends.
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    Publish { command: Command, repeatable: bool },
+    Subscribe(Offer),
+    Unsubscribe(Offer),
+}
+
+/// Something sent and not yet acknowledged.
+#[derive(Debug, Clone)]
+pub(super) struct Packet {
+    pub(super) number: u64,
+    pub(super) content: Content,
+}
+
+/// What an agent may look at when it acts.
+pub(super) struct Ctx<'a> {
+    pub(super) me: &'a Agent,
+    pub(super) rooms: &'a [Room],
+    pub(super) dice: &'a mut Dice,
+    /// The retained messages, as an agent that subscribes now would see them.
+    pub(super) durable: &'a Durable,
+    /// Everybody else.
+    pub(super) others: &'a [Agent],
+    /// Whether the time of trouble is over: finish what there is and start nothing.
+    pub(super) calm: bool,
+    /// What it does.
+    pub(super) doings: Vec<Doing>,
+    serial: &'a mut u64,
+}
+
+impl Ctx<'_> {
+    /// A fresh id that nobody else mints.
+    pub(super) fn mint(&mut self, kind: &str) -> String {
+        *self.serial += 1;
+        format!("{kind}-{}-{}", self.me, self.serial)
+    }
+
+    /// One of the agent's rooms.
+    pub(super) fn room(&mut self) -> Room {
+        self.dice.pick(self.rooms).clone()
+    }
+
+    pub(super) fn later(&mut self, after: Millis, intent: Intent) {
+        self.doings.push(Doing::Later(after, intent));
+    }
+
+    /// Publishes a message of the wire's on a topic of a room.
+    pub(super) fn publish<T: serde::Serialize>(
+        &mut self,
+        room: &Room,
+        topic: Topic,
+        body: &T,
+        repeatable: bool,
+    ) -> Command {
+        self.publish_bytes(room, topic, json::encode(body), repeatable)
+    }
+
+    /// Publishes anything.
+    pub(super) fn publish_bytes(
+        &mut self,
+        room: &Room,
+        topic: Topic,
+        payload: Bytes,
+        repeatable: bool,
+    ) -> Command {
+        let command = Command {
+            from: self.me.clone(),
+            topic: RoomTopic::new(room.clone(), topic),
+            payload,
+            correlation_id: self
+                .dice
+                .maybe(10, |dice| format!("mqtt-{}", dice.below(1000))),
+            reply_rest: self
+                .dice
+                .maybe(5, |_| Key::new("mine/here").expect("a key")),
+            ttl_ms: None,
+        };
+        self.again(command.clone(), repeatable);
+        command
+    }
+
+    /// Publishes what was published before.
+    pub(super) fn again(&mut self, command: Command, repeatable: bool) {
+        self.doings.push(Doing::Publish {
+            command,
+            repeatable,
+        });
+    }
+}
+
+/// What an agent is there for.
+pub(super) enum Role {
+    Dispatcher(Dispatcher),
+    Worker(Worker),
+    Writer(Writer),
+    Approver(Approver),
+}
+
+/// One agent and its connection.
+pub(super) struct Participant {
+    pub(super) name: Agent,
+    pub(super) rooms: Vec<Room>,
+    pub(super) role: Role,
+    /// Whether its session outlives its connection.
+    pub(super) persistent: bool,
+    /// Whether it comes back by itself after a crash of the gateway.
+    pub(super) faithful: bool,
+    /// The connection that it has, or had last.
+    pub(super) link: LinkId,
+    pub(super) connected: bool,
+    pub(super) outbox: VecDeque<Packet>,
+    /// Letters sent to it on this connection.
+    pub(super) in_flight: BTreeSet<u64>,
+    /// When the last packet and the last letter under way arrive: nothing overtakes.
+    pub(super) last_arrival: Millis,
+    pub(super) last_delivery: Millis,
+    /// Every letter that it has read: its mailbox number and what it was.
+    pub(super) read: BTreeMap<u64, Letter>,
+    packets: u64,
+    serial: u64,
+}
+
+impl Participant {
+    pub(super) fn new(name: Agent, rooms: Vec<Room>, role: Role, dice: &mut Dice) -> Participant {
+        Participant {
+            name,
+            rooms,
+            role,
+            persistent: dice.percent(50),
+            faithful: dice.percent(85),
+            link: 0,
+            connected: false,
+            outbox: VecDeque::new(),
+            in_flight: BTreeSet::new(),
+            last_arrival: 0,
+            last_delivery: 0,
+            read: BTreeMap::new(),
+            packets: 0,
+            serial: 0,
+        }
+    }
+
+    /// Puts a packet into the outbox and tells its number.
+    pub(super) fn enqueue(&mut self, content: Content) -> u64 {
+        self.packets += 1;
+        self.outbox.push_back(Packet {
+            number: self.packets,
+            content,
+        });
+        self.packets
+    }
+
+    pub(super) fn packet(&self, number: u64) -> Option<&Packet> {
+        self.outbox.iter().find(|packet| packet.number == number)
+    }
+
+    /// Forgets what does not survive the connection.
+    pub(super) fn disconnected(&mut self) {
+        self.connected = false;
+        self.link += 1;
+        self.outbox.retain(|packet| {
+            matches!(
+                packet.content,
+                Content::Publish {
+                    repeatable: true,
+                    ..
+                }
+            )
+        });
+    }
+
+    /// The subscriptions that it wants to have.
+    pub(super) fn wants(&self) -> Vec<Offer> {
+        match &self.role {
+            Role::Worker(worker) => worker.wants(&self.rooms),
+            _ => self.rooms.iter().cloned().map(Offer::Joins).collect(),
+        }
+    }
+
+    /// What it does right after it connected and subscribed.
+    pub(super) fn greet(&mut self, resumed: bool, ctx: Surroundings<'_>) -> Vec<Doing> {
+        self.act(ctx, |role, ctx| match role {
+            Role::Worker(worker) => worker.greet(resumed, ctx),
+            Role::Approver(approver) => approver.greet(ctx),
+            _ => {}
+        })
+    }
+
+    pub(super) fn wake(&mut self, intent: Intent, ctx: Surroundings<'_>) -> Vec<Doing> {
+        self.act(ctx, |role, ctx| match (role, intent) {
+            (Role::Worker(worker), Intent::Work(job)) => worker.go_on(job, ctx),
+            (_, Intent::Work(_)) => {}
+            (role, Intent::Stroll) => {
+                if !ctx.calm {
+                    stroll(role, ctx);
+                }
+                let pause = ctx.dice.between(100, 1_500);
+                ctx.later(pause, Intent::Stroll);
+            }
+        })
+    }
+
+    /// Reads a letter; the same one may come again.
+    pub(super) fn receive(&mut self, letter: Letter, ctx: Surroundings<'_>) -> Vec<Doing> {
+        let doings = self.act(ctx, |role, ctx| {
+            if let (Role::Worker(worker), Some(Class::Assignment(_))) = (role, &letter.class) {
+                worker.receive(&letter, ctx);
+            }
+        });
+        self.read.insert(letter.number, letter);
+        doings
+    }
+
+    fn act(
+        &mut self,
+        around: Surroundings<'_>,
+        f: impl FnOnce(&mut Role, &mut Ctx<'_>),
+    ) -> Vec<Doing> {
+        let mut ctx = Ctx {
+            me: &self.name,
+            rooms: &self.rooms,
+            dice: around.dice,
+            durable: around.durable,
+            others: around.others,
+            calm: around.calm,
+            doings: Vec::new(),
+            serial: &mut self.serial,
+        };
+        f(&mut self.role, &mut ctx);
+        ctx.doings
+    }
+}
+
+/// What the world lends to an agent that acts.
+pub(super) struct Surroundings<'a> {
+    pub(super) dice: &'a mut Dice,
+    pub(super) durable: &'a Durable,
+    pub(super) others: &'a [Agent],
+    pub(super) calm: bool,
+}
+
+fn stroll(role: &mut Role, ctx: &mut Ctx<'_>) {
+    match ctx.dice.below(100) {
+        0..=5 => chat(ctx),
+        6..=7 => mumble(ctx),
+        8..=9 => {
+            let back_after = ctx
+                .dice
+                .weighted(&[(60, 200), (20, 1_000), (10, 1_900), (10, 4_000)]);
+            ctx.doings.push(Doing::HangUp { back_after });
+        }
+        _ => match role {
+            Role::Dispatcher(dispatcher) => dispatcher.stroll(ctx),
+            Role::Worker(worker) => worker.stroll(ctx),
+            Role::Writer(writer) => writer.stroll(ctx),
+            Role::Approver(approver) => approver.stroll(ctx),
+        },
+    }
+}
+
+/// An inbox message to somebody, present or not.
+fn chat(ctx: &mut Ctx<'_>) {
+    let room = ctx.room();
+    let to = ctx.dice.pick(ctx.others).clone();
+    let me = ctx.me.clone();
+    let words = ctx.dice.weighted(&[(8, 1), (1, 30)]);
+    for word in 0..words {
+        let topic = Topic::Inbox {
+            to: to.clone(),
+            me: me.clone(),
+        };
+        let _ = ctx.publish_bytes(&room, topic, format!("word {word}").into(), false);
+    }
+}
+
+/// Something that no gateway understands.
+fn mumble(ctx: &mut Ctx<'_>) {
+    let room = ctx.room();
+    let me = ctx.me.clone();
+    let (topic, words): (Topic, &'static [u8]) = match ctx.dice.below(4) {
+        0 => (Topic::HandoffDispatch { me }, b"{\"type\":"),
+        1 => (Topic::HandoffUpdate { me }, b"{\"task\":17}"),
+        2 => (Topic::ApproveRequest { me }, b"[]"),
+        _ => {
+            let key = Key::new("plan").expect("a key");
+            (Topic::BlackboardSet { me, key }, b"plain words")
+        }
+    };
+    let _ = ctx.publish_bytes(&room, topic, Bytes::from_static(words), false);
+}

@@ -1,0 +1,281 @@
+//! Workers: some finish what they get, some fail, some fall silent, some come back when nobody waits for them any more.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use hallward::wire::handoff::{Assignment, TaskError, Update, UpdateStatus};
+use hallward::wire::json::Json;
+use hallward::wire::name::{Capability, CommandId, Room, TaskId};
+use hallward::wire::presence::{Announcement, Status};
+use hallward::wire::topic::{Offer, Topic};
+
+use super::super::durable::Letter;
+use super::super::history::read;
+use super::{Ctx, Doing, Intent};
+
+/// One thing that a worker does about a task.
+#[derive(Debug, Clone, Copy)]
+enum Move {
+    Say(UpdateStatus),
+    Fail {
+        retryable: bool,
+    },
+    Wait(u64),
+    Break {
+        back_after: u64,
+    },
+    /// Names an attempt that never was.
+    Guess,
+    /// Says the last thing twice.
+    Stutter,
+}
+
+/// A task in hand and what is left to do about it.
+#[derive(Debug)]
+pub(in super::super) struct Job {
+    room: Room,
+    task: TaskId,
+    attempt: u32,
+    moves: VecDeque<Move>,
+    life: u64,
+}
+
+/// What a worker can and what it holds.
+pub(in super::super) struct Worker {
+    subscribed: Vec<Capability>,
+    announced: Vec<Capability>,
+    capacity: Option<u32>,
+    hands: BTreeMap<(Room, TaskId), u32>,
+    /// Counts its restarts: a restarted worker has forgotten its tasks.
+    life: u64,
+    draining: bool,
+    diligent: bool,
+}
+
+impl Worker {
+    pub(in super::super) fn new(
+        subscribed: Vec<Capability>,
+        announced: Vec<Capability>,
+        capacity: Option<u32>,
+    ) -> Worker {
+        Worker {
+            subscribed,
+            announced,
+            capacity,
+            hands: BTreeMap::new(),
+            life: 0,
+            draining: false,
+            diligent: false,
+        }
+    }
+
+    /// From now on it does what it is asked, at once.
+    pub(in super::super) fn reform(&mut self) {
+        self.diligent = true;
+        self.draining = false;
+    }
+
+    pub(super) fn wants(&self, rooms: &[Room]) -> Vec<Offer> {
+        let works = |room: &Room| {
+            self.subscribed
+                .iter()
+                .map(|capability| Offer::Works(room.clone(), capability.clone()))
+                .collect::<Vec<_>>()
+        };
+        rooms.iter().flat_map(works).collect()
+    }
+
+    pub(super) fn greet(&mut self, resumed: bool, ctx: &mut Ctx<'_>) {
+        if !resumed {
+            self.life += 1;
+            self.hands.clear();
+        }
+        if self.capacity.is_some() || !self.announced.is_empty() {
+            self.announce(ctx);
+        }
+    }
+
+    fn announce(&mut self, ctx: &mut Ctx<'_>) {
+        let announcement = Announcement {
+            capabilities: self.announced.clone(),
+            capacity: self.capacity,
+            status: Some(if self.draining {
+                Status::Draining
+            } else {
+                Status::Idle
+            }),
+            ..Announcement::default()
+        };
+        for room in ctx.rooms {
+            let me = ctx.me.clone();
+            let topic = Topic::PresenceAnnounce { me };
+            let _ = ctx.publish(room, topic, &announcement, false);
+        }
+    }
+
+    pub(super) fn stroll(&mut self, ctx: &mut Ctx<'_>) {
+        match ctx.dice.below(100) {
+            0..=9 if self.capacity.is_some() => {
+                self.draining = !self.draining;
+                self.announce(ctx);
+            }
+            10..=14 if self.capacity.is_some() => {
+                self.capacity = Some(u32::try_from(ctx.dice.between(1, 3)).expect("small"));
+                self.announce(ctx);
+            }
+            15..=19 => {
+                let wants = self.wants(ctx.rooms);
+                let offer = ctx.dice.pick(&wants).clone();
+                ctx.doings.push(Doing::Withdraw(offer.clone()));
+                ctx.doings.push(Doing::Offer(offer));
+            }
+            20..=24 => self.babble(ctx),
+            _ => {}
+        }
+    }
+
+    /// An update on somebody else's task, or on none.
+    fn babble(&mut self, ctx: &mut Ctx<'_>) {
+        let room = ctx.room();
+        let letters = ctx
+            .durable
+            .mailboxes
+            .values()
+            .flat_map(|box_| box_.letters());
+        let known: Vec<_> = letters.filter_map(|letter| letter.assignment()).collect();
+        let (room, task, attempt) = if known.is_empty() || ctx.dice.percent(30) {
+            (room, TaskId::new("no-such-task").expect("a name"), 1)
+        } else {
+            let key = *ctx.dice.pick(&known);
+            (key.room.clone(), key.task.clone(), key.attempt)
+        };
+        if !self.hands.contains_key(&(room.clone(), task.clone())) {
+            let update = update(task, attempt, UpdateStatus::Success);
+            let me = ctx.me.clone();
+            let _ = ctx.publish(&room, Topic::HandoffUpdate { me }, &update, false);
+        }
+    }
+
+    /// Takes a task in hand, unless it is there already.
+    pub(super) fn receive(&mut self, letter: &Letter, ctx: &mut Ctx<'_>) {
+        let assignment: Assignment = read(&letter.payload);
+        let room = letter.topic.room.clone();
+        let known = (room.clone(), assignment.task.clone());
+        if self.hands.get(&known) == Some(&assignment.attempt) {
+            return;
+        }
+        self.hands.insert(known, assignment.attempt);
+        let job = Job {
+            room,
+            task: assignment.task,
+            attempt: assignment.attempt,
+            moves: self.plan(assignment.lease_ms, ctx).into(),
+            life: self.life,
+        };
+        let pause = ctx.dice.between(1, 60);
+        ctx.later(pause, Intent::Work(job));
+    }
+
+    /// How this task will go.
+    fn plan(&mut self, lease_ms: u64, ctx: &mut Ctx<'_>) -> Vec<Move> {
+        use UpdateStatus::{Accepted, Progress, Release, Success};
+        if self.diligent {
+            return vec![Move::Say(Success)];
+        }
+        let dice = &mut *ctx.dice;
+        let mut moves = Vec::new();
+        if dice.percent(75) {
+            moves.push(Move::Say(Accepted));
+        }
+        for _ in 0..dice.below(3) {
+            moves.push(Move::Wait(dice.between(1, lease_ms)));
+            moves.push(Move::Say(Progress));
+        }
+        let grace = *dice.pick(&[100, 600, 1_500, 2_500]);
+        let end: &[Move] = match dice.below(100) {
+            0..=44 => &[Move::Say(Success)],
+            45..=49 => &[Move::Say(Success), Move::Stutter],
+            50..=59 => &[Move::Fail { retryable: true }],
+            60..=64 => &[Move::Fail { retryable: false }],
+            65..=69 => &[Move::Say(Release)],
+            70..=74 => &[Move::Guess, Move::Say(Success)],
+            75..=79 => &[],
+            80..=86 => &[Move::Wait(lease_ms + 500), Move::Say(Success)],
+            _ => &[Move::Break { back_after: grace }, Move::Say(Success)],
+        };
+        moves.extend_from_slice(end);
+        moves
+    }
+
+    pub(super) fn go_on(&mut self, mut job: Job, ctx: &mut Ctx<'_>) {
+        // A worker that was started anew has forgotten its tasks; now and then the old process is still about.
+        if job.life != self.life && !ctx.dice.percent(20) {
+            return;
+        }
+        let Some(next) = job.moves.pop_front() else {
+            return;
+        };
+        let mut pause = ctx.dice.between(1, 150);
+        match next {
+            Move::Say(status) => self.say(&job, update_of(&job, status), ctx),
+            Move::Stutter => {
+                let update = update_of(&job, UpdateStatus::Success);
+                self.say(&job, update, ctx);
+            }
+            Move::Fail { retryable } => {
+                let mut update = update_of(&job, UpdateStatus::Error);
+                update.error = Some(TaskError {
+                    code: Some("sim".to_owned()),
+                    message: "it would not".to_owned(),
+                    retryable: if retryable { None } else { Some(false) },
+                });
+                self.say(&job, update, ctx);
+            }
+            Move::Guess => {
+                let mut update = update_of(&job, UpdateStatus::Success);
+                update.attempt += 1;
+                self.say(&job, update, ctx);
+            }
+            Move::Wait(ms) => pause = ms,
+            Move::Break { back_after } => ctx.doings.push(Doing::HangUp { back_after }),
+        }
+        if !job.moves.is_empty() {
+            ctx.later(pause, Intent::Work(job));
+        }
+    }
+
+    fn say(&mut self, job: &Job, mut update: Update, ctx: &mut Ctx<'_>) {
+        if ctx.dice.percent(50) {
+            update.id = Some(CommandId::new(&ctx.mint("update")).expect("a name"));
+        }
+        update.result = match update.status {
+            UpdateStatus::Success => Some(Json::parse("{ \"done\": 1.0 }").expect("JSON")),
+            UpdateStatus::Progress => ctx
+                .dice
+                .maybe(40, |_| Json::parse("[1,  2]").expect("JSON")),
+            _ => None,
+        };
+        let me = ctx.me.clone();
+        let repeatable = update.id.is_some();
+        let topic = Topic::HandoffUpdate { me };
+        let command = ctx.publish(&job.room, topic, &update, repeatable);
+        if repeatable && ctx.dice.percent(10) {
+            ctx.again(command, true);
+        }
+    }
+}
+
+fn update_of(job: &Job, status: UpdateStatus) -> Update {
+    update(job.task.clone(), job.attempt, status)
+}
+
+fn update(task: TaskId, attempt: u32, status: UpdateStatus) -> Update {
+    Update {
+        task,
+        attempt,
+        status,
+        result: None,
+        error: None,
+        id: None,
+        correlation_id: None,
+    }
+}

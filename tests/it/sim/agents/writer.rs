@@ -1,0 +1,112 @@
+//! Writers: they set, merge and delete a handful of keys against one another, often with a version that is no longer true.
+
+use bytes::Bytes;
+use hallward::wire::blackboard::{Delete, Entry, Get, Set};
+use hallward::wire::json::Json;
+use hallward::wire::name::{CommandId, Key, Room};
+use hallward::wire::topic::{RoomTopic, Topic};
+
+use super::super::durable::ROOT;
+use super::super::history::read;
+use super::Ctx;
+
+const KEYS: [&str; 4] = ["plan", "plan/a", "notes", "x/y/z"];
+
+/// Remembers the versions that it has seen.
+#[derive(Default)]
+pub(in super::super) struct Writer {
+    seen: Vec<u64>,
+}
+
+impl Writer {
+    pub(super) fn stroll(&mut self, ctx: &mut Ctx<'_>) {
+        let room = ctx.room();
+        let key = Key::new(ctx.dice.pick::<&str>(&KEYS)).expect("a key");
+        match ctx.dice.below(100) {
+            0..=69 => self.set(&room, key, ctx),
+            70..=89 => self.delete(&room, key, ctx),
+            _ => look(&room, ctx),
+        }
+    }
+
+    fn set(&mut self, room: &Room, key: Key, ctx: &mut Ctx<'_>) {
+        let id = mint(ctx, "set");
+        let set = Set {
+            value: Json::parse(value(ctx)).expect("JSON"),
+            if_version: self.condition(room, &key, ctx),
+            merge: ctx.dice.percent(4),
+            ttl_ms: ctx.dice.maybe(15, |dice| dice.between(50, 3_000)),
+            correlation_id: ctx
+                .dice
+                .maybe(30, |dice| format!("c-{}", dice.below(1_000))),
+            id: id.clone(),
+        };
+        let me = ctx.me.clone();
+        let topic = Topic::BlackboardSet { me, key };
+        let command = ctx.publish(room, topic, &set, id.is_some());
+        if id.is_some() && ctx.dice.percent(15) {
+            ctx.again(command, true);
+        }
+    }
+
+    fn delete(&mut self, room: &Room, key: Key, ctx: &mut Ctx<'_>) {
+        let me = ctx.me.clone();
+        let topic = Topic::BlackboardDelete {
+            me,
+            key: key.clone(),
+        };
+        if ctx.dice.percent(20) {
+            let _ = ctx.publish_bytes(room, topic, Bytes::new(), false);
+            return;
+        }
+        let id = mint(ctx, "delete");
+        let delete = Delete {
+            if_version: self.condition(room, &key, ctx),
+            id: id.clone(),
+            correlation_id: None,
+        };
+        let _ = ctx.publish(room, topic, &delete, id.is_some());
+    }
+
+    /// The version that it believes in: the present one, an old one, none, or any.
+    fn condition(&mut self, room: &Room, key: &Key, ctx: &mut Ctx<'_>) -> Option<u64> {
+        let topic = Topic::BlackboardState { key: key.clone() };
+        let topic = RoomTopic::new(room.clone(), topic).format(ROOT);
+        let current = ctx.durable.retained.get(&topic);
+        let current = current.map_or(0, |payload| read::<Entry>(payload).version);
+        self.seen.push(current);
+        match ctx.dice.below(10) {
+            0..=2 => None,
+            3..=6 => Some(current),
+            7..=8 => Some(*ctx.dice.pick(&self.seen)),
+            _ => Some(0),
+        }
+    }
+}
+
+fn mint(ctx: &mut Ctx<'_>, kind: &str) -> Option<CommandId> {
+    let wanted = ctx.dice.percent(70);
+    wanted.then(|| CommandId::new(&ctx.mint(kind)).expect("a name"))
+}
+
+fn value(ctx: &mut Ctx<'_>) -> &'static str {
+    ctx.dice.pick::<&str>(&[
+        r#"{"b": 1.10, "a": {"x": null, "y": 2}}"#,
+        r#"{"a": {"y": null}, "c": [1, null]}"#,
+        "null",
+        "12345678901234567890123",
+        r#"[ 1.0,2 ]"#,
+        r#"{"a": 7}"#,
+        r#""words""#,
+    ])
+}
+
+/// What is there?
+fn look(room: &Room, ctx: &mut Ctx<'_>) {
+    let get = Get {
+        prefix: ctx.dice.maybe(50, |_| Key::new("plan").expect("a key")),
+        correlation_id: Some(ctx.mint("look")),
+    };
+    let me = ctx.me.clone();
+    let _ = ctx.publish(room, Topic::BlackboardGet { me }, &get, true);
+}

@@ -1,0 +1,327 @@
+//! A desk that keeps everything in memory and commits in batches: inputs in, one commit, and only then anything out.
+//!
+//! It owns the engine and whatever a real desk has on disk. A crash takes the engine and the open batch, nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Verdict};
+use hallward::wire::Millis;
+use hallward::wire::name::Agent;
+use hallward::wire::reply::Code;
+use hallward::wire::topic::Topic;
+
+use super::agenda::{LinkId, Who};
+use super::durable::{Change, Durable, Letter, Mailbox, ROOT, letter_of};
+use super::history::{Cause, Step};
+use super::rules::Rules;
+
+/// An ack that waits for the commit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Receipt {
+    pub(super) who: Who,
+    pub(super) link: LinkId,
+    pub(super) packet: u64,
+}
+
+/// What has been handled and not committed.
+#[derive(Default)]
+struct Batch {
+    steps: Vec<Step>,
+    changes: Vec<Change>,
+    receipts: Vec<Receipt>,
+    incoming: BTreeMap<Agent, usize>,
+}
+
+/// What a commit lets out.
+pub(super) struct Committed {
+    /// What happened, for the model.
+    pub(super) steps: Vec<Step>,
+    /// Whose packets are acknowledged.
+    pub(super) receipts: Vec<Receipt>,
+    /// Whose mailboxes have got something.
+    pub(super) recipients: BTreeSet<Agent>,
+}
+
+/// The engine and what is around it.
+pub(super) struct Desk {
+    pub(super) durable: Durable,
+    rules: Rules,
+    engine: Option<Engine>,
+    batch: Batch,
+    /// Differs for every engine of a run: it feeds the ids that are minted.
+    seed: u64,
+}
+
+/// What the engine may know of mailboxes: the committed letters, and those of the open batch.
+struct Room<'a> {
+    rules: &'a Rules,
+    mailboxes: &'a BTreeMap<Agent, Mailbox>,
+    incoming: &'a BTreeMap<Agent, usize>,
+}
+
+impl Mailboxes for Room<'_> {
+    fn free_messages(&self, agent: &Agent) -> usize {
+        let waiting = self.mailboxes.get(agent).map_or(0, Mailbox::directed);
+        let incoming = self.incoming.get(agent).copied().unwrap_or(0);
+        self.rules
+            .mailbox_letters
+            .saturating_sub(waiting + incoming)
+    }
+
+    fn free_bytes(&self, agent: &Agent) -> usize {
+        self.free_messages(agent) * 65_536
+    }
+}
+
+impl Desk {
+    pub(super) fn new(rules: &Rules, seed: u64) -> Desk {
+        Desk {
+            durable: Durable::default(),
+            rules: rules.clone(),
+            engine: Some(Engine::new(rules.settings(), seed)),
+            batch: Batch::default(),
+            seed,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    fn engine(&mut self) -> &mut Engine {
+        self.engine.as_mut().expect("the gateway is up")
+    }
+
+    /// When the engine wants to be woken.
+    pub(super) fn wakes_at(&mut self) -> Option<Millis> {
+        self.engine.as_mut()?.poll_timeout().map(|(at, _)| at)
+    }
+
+    /// Whether something waits for a commit.
+    pub(super) fn has_open_batch(&self) -> bool {
+        !self.batch.steps.is_empty() || !self.batch.changes.is_empty()
+    }
+
+    /// Whether `agent`'s mailbox can take another letter, as the engine is told.
+    pub(super) fn free_messages(&self, agent: &Agent) -> usize {
+        self.room().free_messages(agent)
+    }
+
+    fn room(&self) -> Room<'_> {
+        Room {
+            rules: &self.rules,
+            mailboxes: &self.durable.mailboxes,
+            incoming: &self.batch.incoming,
+        }
+    }
+
+    /// Hands an input to the engine and keeps what comes of it until the commit.
+    pub(super) fn handle(&mut self, now: Millis, input: Input) -> Verdict {
+        let engine = self.engine.as_mut().expect("the gateway is up");
+        let overdue = engine.poll_timeout().is_some_and(|(at, _)| at <= now);
+        let room = Room {
+            rules: &self.rules,
+            mailboxes: &self.durable.mailboxes,
+            incoming: &self.batch.incoming,
+        };
+        let verdict = engine.handle(now, input.clone(), &room);
+        self.note_session(&input);
+        let free = self.room_left(&input, verdict);
+        self.keep(Step {
+            now,
+            cause: Cause::Input(Box::new(input)),
+            verdict,
+            overdue,
+            free,
+            effects: Vec::new(),
+        });
+        verdict
+    }
+
+    /// The room in mailboxes, where it decides: for inbox messages and whatever is refused for want of it.
+    fn room_left(&self, input: &Input, verdict: Verdict) -> BTreeMap<Agent, usize> {
+        let Input::Command(command) = input else {
+            return BTreeMap::new();
+        };
+        let mut concerned = BTreeSet::new();
+        if let Topic::Inbox { to, .. } = &command.topic.topic {
+            concerned.insert(to.clone());
+        }
+        if verdict == Err(Code::TooMany) {
+            concerned.extend(self.durable.mailboxes.keys().cloned());
+            concerned.insert(command.from.clone());
+        }
+        let free = |agent: Agent| (agent.clone(), self.free_messages(&agent));
+        concerned.into_iter().map(free).collect()
+    }
+
+    /// Takes a letter out of a mailbox: its reader has acknowledged it.
+    pub(super) fn settle(&mut self, agent: &Agent, letter: u64) {
+        self.batch
+            .changes
+            .push(Change::Settle(agent.clone(), letter));
+    }
+
+    /// Notes whom to acknowledge once the batch is committed.
+    pub(super) fn owe(&mut self, receipt: Receipt) {
+        self.batch.receipts.push(receipt);
+    }
+
+    /// Somebody connects; a session that outlives its connection goes on where it was left. Tells whether it did.
+    pub(super) fn connect(&mut self, now: Millis, agent: &Agent, persistent: bool) -> bool {
+        let resumed = persistent && self.durable.sessions.contains_key(agent);
+        let agent = agent.clone();
+        self.batch.changes.push(Change::Begin {
+            agent: agent.clone(),
+            persistent,
+            resumed,
+        });
+        let _ = self.handle(
+            now,
+            Input::Connected {
+                agent,
+                resumed,
+                durable: persistent,
+            },
+        );
+        resumed
+    }
+
+    fn note_session(&mut self, input: &Input) {
+        let change = match input.clone() {
+            Input::Offered { agent, offer } => Change::Offer(agent, offer),
+            Input::Withdrawn { agent, offer } => Change::Withdraw(agent, offer),
+            Input::SessionEnded { agent } => Change::End(agent),
+            _ => return,
+        };
+        self.batch.changes.push(change);
+    }
+
+    /// Drains the effects of a step and files them.
+    fn keep(&mut self, mut step: Step) {
+        while let Some(effect) = self.engine().poll_effect() {
+            step.effects.push(effect);
+        }
+        for effect in &step.effects {
+            let change = match effect {
+                Effect::Deliver(directed) => {
+                    if directed.class != Class::Reply {
+                        *self.batch.incoming.entry(directed.to.clone()).or_default() += 1;
+                    }
+                    Change::Put(directed.to.clone(), letter_of(directed))
+                }
+                Effect::Relay { to, expires_at } => {
+                    *self.batch.incoming.entry(to.clone()).or_default() += 1;
+                    let command = step.command().expect("only an inbox message is relayed");
+                    Change::Put(
+                        to.clone(),
+                        Letter {
+                            number: 0,
+                            class: None,
+                            topic: command.topic.clone(),
+                            payload: command.payload.clone(),
+                            expires_at: Some(*expires_at),
+                        },
+                    )
+                }
+                Effect::Revoke { agent, assignment } => {
+                    Change::Revoke(agent.clone(), assignment.clone())
+                }
+                Effect::Retain { topic, payload } => {
+                    Change::Retain(topic.format(ROOT), payload.clone())
+                }
+                Effect::Event(_) => continue,
+            };
+            self.batch.changes.push(change);
+        }
+        self.batch.steps.push(step);
+    }
+
+    /// Seals the batch: the engine's records and everything else become durable at once.
+    pub(super) fn commit(&mut self, now: Millis) -> Committed {
+        self.engine().flush();
+        self.keep(Step {
+            now,
+            cause: Cause::Sealed,
+            verdict: Ok(()),
+            overdue: true,
+            free: BTreeMap::new(),
+            effects: Vec::new(),
+        });
+        let engine = self.engine.as_mut().expect("the gateway is up");
+        let ledger = &mut self.durable.ledger;
+        engine.drain_records(&mut |key, value| {
+            match value {
+                Some(value) => ledger.insert(key, value),
+                None => ledger.remove(&key),
+            };
+        });
+        let batch = std::mem::take(&mut self.batch);
+        let mut recipients = BTreeSet::new();
+        for change in batch.changes {
+            if let Change::Put(to, _) = &change {
+                recipients.insert(to.clone());
+            }
+            self.durable.apply(change, &self.rules);
+        }
+        Committed {
+            steps: batch.steps,
+            receipts: batch.receipts,
+            recipients,
+        }
+    }
+
+    /// Takes the engine and everything that was not committed.
+    pub(super) fn crash(&mut self) {
+        self.engine = None;
+        self.batch = Batch::default();
+    }
+
+    /// Builds an engine from the committed records.
+    pub(super) fn recover(&mut self, now: Millis) {
+        self.seed = self.seed.wrapping_add(1 << 32);
+        self.engine = Some(self.recovered());
+        // Sessions that do not outlive their connection are not on disk: nobody's comes back.
+        let _ = self.handle(now, Input::Recovered);
+    }
+
+    /// An engine as it would be after a crash at this moment.
+    fn recovered(&self) -> Engine {
+        Engine::recover(
+            self.rules.settings(),
+            self.seed,
+            self.durable.ledger.clone(),
+        )
+        .expect("the engine reads what it wrote")
+    }
+
+    /// Whether an engine built from the committed records counts the same things as the one that wrote them.
+    pub(super) fn check_recovery(&self) -> Result<(), String> {
+        let engine = self.engine.as_ref().expect("the gateway is up");
+        let count = |engine: &Engine| {
+            let stats = engine.stats();
+            (
+                stats.rooms,
+                stats.agents,
+                stats.tasks.clone(),
+                stats.keys,
+                stats.pending_approvals,
+            )
+        };
+        let (live, recovered) = (count(engine), count(&self.recovered()));
+        if live == recovered {
+            Ok(())
+        } else {
+            Err(format!("live {live:?}, recovered {recovered:?}"))
+        }
+    }
+
+    /// What the engine counts.
+    pub(super) fn stats(&self) -> hallward::engine::Stats {
+        self.engine
+            .as_ref()
+            .expect("the gateway is up")
+            .stats()
+            .clone()
+    }
+}

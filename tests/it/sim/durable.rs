@@ -1,0 +1,173 @@
+//! What the desk has on disk besides the engine's records: mailboxes, retained messages, sessions.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use hallward::engine::{AssignmentKey, Class, Directed};
+use hallward::wire::Millis;
+use hallward::wire::name::Agent;
+use hallward::wire::topic::{Offer, RoomTopic};
+
+use super::rules::Rules;
+
+/// The root that topics are written under; any will do.
+pub(super) const ROOT: &str = "rooms";
+
+/// What survives a crash.
+#[derive(Default)]
+pub(super) struct Durable {
+    /// The engine's records.
+    pub(super) ledger: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What waits for whom.
+    pub(super) mailboxes: BTreeMap<Agent, Mailbox>,
+    /// Retained messages, by topic.
+    pub(super) retained: BTreeMap<String, Bytes>,
+    /// The subscriptions of sessions that outlive their connection.
+    pub(super) sessions: BTreeMap<Agent, BTreeSet<Offer>>,
+}
+
+/// The letters of one agent, oldest first.
+#[derive(Default)]
+pub(super) struct Mailbox {
+    letters: VecDeque<Letter>,
+    count: u64,
+}
+
+/// A directed message that waits for its ack.
+#[derive(Debug, Clone)]
+pub(super) struct Letter {
+    /// Counts the letters of the mailbox.
+    pub(super) number: u64,
+    /// What the gateway wrote; `None` for an agent's inbox message.
+    pub(super) class: Option<Class>,
+    /// Where it arrives.
+    pub(super) topic: RoomTopic,
+    /// As written.
+    pub(super) payload: Bytes,
+    /// When it may be dropped.
+    pub(super) expires_at: Option<Millis>,
+}
+
+impl Letter {
+    fn is_reply(&self) -> bool {
+        self.class == Some(Class::Reply)
+    }
+
+    /// Which assignment it is, if one.
+    pub(super) fn assignment(&self) -> Option<&AssignmentKey> {
+        match &self.class {
+            Some(Class::Assignment(key)) => Some(key),
+            _ => None,
+        }
+    }
+}
+
+impl Mailbox {
+    pub(super) fn letters(&self) -> impl Iterator<Item = &Letter> {
+        self.letters.iter()
+    }
+
+    pub(super) fn letter(&self, number: u64) -> Option<&Letter> {
+        self.letters.iter().find(|letter| letter.number == number)
+    }
+
+    pub(super) fn directed(&self) -> usize {
+        self.letters().filter(|letter| !letter.is_reply()).count()
+    }
+
+    fn put(&mut self, mut letter: Letter, rules: &Rules) {
+        let waits = |key| self.letters().any(|other| other.assignment() == Some(key));
+        if letter.assignment().is_some_and(waits) {
+            return;
+        }
+        self.count += 1;
+        letter.number = self.count;
+        let is_reply = letter.is_reply();
+        self.letters.push_back(letter);
+        let replies = self.letters().filter(|letter| letter.is_reply()).count();
+        if is_reply && replies > rules.mailbox_replies {
+            let oldest = self.letters.iter().position(Letter::is_reply);
+            self.letters.remove(oldest.expect("there are too many"));
+        }
+    }
+
+    fn remove(&mut self, which: impl Fn(&Letter) -> bool) {
+        self.letters.retain(|letter| !which(letter));
+    }
+}
+
+/// What a batch changes besides the engine's records.
+#[derive(Debug)]
+pub(super) enum Change {
+    Put(Agent, Letter),
+    Revoke(Agent, AssignmentKey),
+    Settle(Agent, u64),
+    Retain(String, Option<Bytes>),
+    Begin {
+        agent: Agent,
+        persistent: bool,
+        resumed: bool,
+    },
+    Offer(Agent, Offer),
+    Withdraw(Agent, Offer),
+    End(Agent),
+}
+
+pub(super) fn letter_of(directed: &Directed) -> Letter {
+    Letter {
+        number: 0,
+        class: Some(directed.class.clone()),
+        topic: directed.topic.clone(),
+        payload: directed.payload.clone(),
+        expires_at: directed.expires_at,
+    }
+}
+
+impl Durable {
+    pub(super) fn apply(&mut self, change: Change, rules: &Rules) {
+        match change {
+            Change::Put(to, letter) => self.mailboxes.entry(to).or_default().put(letter, rules),
+            Change::Revoke(agent, key) => {
+                if let Some(mailbox) = self.mailboxes.get_mut(&agent) {
+                    mailbox.remove(|letter| letter.assignment() == Some(&key));
+                }
+            }
+            Change::Settle(agent, number) => {
+                if let Some(mailbox) = self.mailboxes.get_mut(&agent) {
+                    mailbox.remove(|letter| letter.number == number);
+                }
+            }
+            Change::Retain(topic, Some(payload)) => {
+                self.retained.insert(topic, payload);
+            }
+            Change::Retain(topic, None) => {
+                self.retained.remove(&topic);
+            }
+            Change::Begin {
+                agent,
+                persistent,
+                resumed,
+            } => {
+                if !resumed {
+                    self.sessions.remove(&agent);
+                }
+                if persistent {
+                    self.sessions.entry(agent).or_default();
+                }
+            }
+            Change::End(agent) => {
+                self.sessions.remove(&agent);
+            }
+            Change::Offer(agent, offer) => {
+                if let Some(session) = self.sessions.get_mut(&agent) {
+                    session.insert(offer);
+                }
+            }
+            Change::Withdraw(agent, offer) => {
+                if let Some(session) = self.sessions.get_mut(&agent) {
+                    session.remove(&offer);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What happened, in the order in which it was committed: the only thing that model and invariants see.
+
+use std::collections::BTreeMap;
+
+use hallward::engine::{Class, Command, Directed, Effect, Input, Verdict};
+use hallward::wire::Millis;
+use hallward::wire::json;
+use hallward::wire::name::Agent;
+use hallward::wire::observe::Event;
+use hallward::wire::reply::{Code, Reply};
+
+/// What made the engine produce effects.
+#[derive(Debug, Clone)]
+pub(super) enum Cause {
+    /// An input.
+    Input(Box<Input>),
+    /// The end of a batch.
+    Sealed,
+}
+
+/// One call of the engine and everything that came of it.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    /// The time that the engine was told.
+    pub(super) now: Millis,
+    /// Why it was called.
+    pub(super) cause: Cause,
+    /// What it said of a command.
+    pub(super) verdict: Verdict,
+    /// Whether the engine had asked to be woken at or before this time: what it does then need not come of the input.
+    pub(super) overdue: bool,
+    /// How much room mailboxes had, where that decides.
+    pub(super) free: BTreeMap<Agent, usize>,
+    /// What it wants done, in order.
+    pub(super) effects: Vec<Effect>,
+}
+
+impl Step {
+    /// The input, unless this is the end of a batch.
+    pub(super) fn input(&self) -> Option<&Input> {
+        match &self.cause {
+            Cause::Input(input) => Some(input),
+            Cause::Sealed => None,
+        }
+    }
+
+    /// The command, if it is one.
+    pub(super) fn command(&self) -> Option<&Command> {
+        match self.input() {
+            Some(Input::Command(command)) => Some(command),
+            _ => None,
+        }
+    }
+
+    /// The command's refusal.
+    pub(super) fn refusal(&self) -> Option<Code> {
+        self.verdict.err()
+    }
+
+    /// How much room a mailbox had; all of it where nobody asked.
+    pub(super) fn free_of(&self, agent: &Agent) -> usize {
+        self.free.get(agent).copied().unwrap_or(usize::MAX)
+    }
+
+    /// Whether time alone drives the step.
+    pub(super) fn is_tick(&self) -> bool {
+        matches!(self.input(), Some(Input::Tick))
+    }
+
+    /// The events, in order.
+    pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.effects.iter().filter_map(|effect| match effect {
+            Effect::Event(event) => Some(event),
+            _ => None,
+        })
+    }
+
+    /// The messages to mailboxes, in order.
+    pub(super) fn directed(&self) -> impl Iterator<Item = &Directed> {
+        self.effects.iter().filter_map(|effect| match effect {
+            Effect::Deliver(directed) => Some(directed),
+            _ => None,
+        })
+    }
+
+    /// The replies to `agent`.
+    pub(super) fn replies_to(&self, agent: &Agent) -> Vec<(&Directed, Reply)> {
+        self.directed()
+            .filter(|directed| directed.class == Class::Reply && directed.to == *agent)
+            .map(|directed| (directed, read(&directed.payload)))
+            .collect()
+    }
+}
+
+/// Reads a message of the gateway's, which is always well-formed.
+pub(super) fn read<T: serde::de::DeserializeOwned>(payload: &[u8]) -> T {
+    json::decode(payload).unwrap_or_else(|error| {
+        panic!(
+            "the gateway wrote {}: {error}",
+            String::from_utf8_lossy(payload)
+        )
+    })
+}

@@ -1,0 +1,321 @@
+//! Handoff, attempt by attempt: who gets a task, how long it keeps it, and how the task moves on.
+
+use std::collections::BTreeSet;
+
+use hallward::engine::{AssignmentKey, Directed, Effect};
+use hallward::wire::handoff::{Assignment, Cancel};
+use hallward::wire::name::{Agent, Capability, TaskId};
+use hallward::wire::observe::Event;
+use hallward::wire::topic::Topic;
+
+use super::super::durable::Durable;
+use super::super::history::{Step, read};
+use super::super::model::Model;
+use super::super::model::people::Link;
+use super::super::model::tasks::{TaskModel, needs};
+use super::{Check, ensure};
+
+/// Handoff: the states and the ways between them; every change says where it comes from.
+pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -> Check {
+    if !event.what.starts_with("handoff.") {
+        return Ok(());
+    }
+    let id = TaskId::new(&event.subject).map_err(|error| error.to_string())?;
+    let Some(task) = model.tasks.find(&event.room, &id) else {
+        ensure!(
+            model.tasks.has_nameless(),
+            "an event about a task that nobody dispatched: {event:?}"
+        );
+        return Ok(());
+    };
+    let Some(to) = &event.to else {
+        return Ok(());
+    };
+    let from = task.state.as_str();
+    if let Some(said) = &event.from {
+        ensure!(said == from, "{id} was {from:?}: {event:?}");
+    }
+    let legal = match from {
+        "" => matches!(to.as_str(), "waiting" | "queued"),
+        "waiting" => matches!(to.as_str(), "queued" | "expired" | "cancelled"),
+        "queued" => matches!(to.as_str(), "assigned" | "expired" | "cancelled"),
+        "assigned" | "running" => to != from || to == "running",
+        "failed" => matches!(to.as_str(), "waiting" | "queued" | "dead"),
+        _ => false,
+    };
+    ensure!(legal, "{id} goes from {from:?} to {to:?}");
+    match to.as_str() {
+        "waiting" | "queued" | "failed" | "dead" if matches!(from, "assigned" | "running") => {
+            attempts_end_for_a_reason(model, step, &id, task)
+        }
+        "queued" if from == "waiting" => {
+            ensure!(
+                task.ready_at <= step.now,
+                "{id} queues at {} and is not due before {}",
+                step.now,
+                task.ready_at
+            );
+            Ok(())
+        }
+        "expired" => {
+            ensure!(
+                task.deadline.is_some_and(|at| at <= step.now),
+                "{id} expires at {} before its deadline {:?}",
+                step.now,
+                task.deadline
+            );
+            Ok(())
+        }
+        "cancelled" => cancelled_by_somebody(step, &id),
+        "succeeded" => {
+            let given_back = task.hold.as_ref().is_some_and(|hold| hold.given_back);
+            ensure!(given_back, "{id} succeeds though its worker did not say so");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Handoff: an attempt ends by its worker's word, by a lease that ran out, or by a worker gone past the grace; a worker that
+/// is away for less keeps its task.
+fn attempts_end_for_a_reason(model: &Model, step: &Step, id: &TaskId, task: &TaskModel) -> Check {
+    let Some(hold) = &task.hold else {
+        return Err(format!("{id} is {} and nobody holds it", task.state));
+    };
+    let left = step.command().is_some_and(|command| {
+        command.from == hold.worker
+            && command.payload.is_empty()
+            && matches!(command.topic.topic, Topic::PresenceAnnounce { .. })
+    });
+    let grace = model.rules.grace_ms;
+    let gone = model.then_or_now(|people| people.perhaps_past(&hold.worker, grace, step.now));
+    ensure!(
+        hold.given_back || hold.lease_low <= step.now || gone || left,
+        "{id} is taken from {} at {} for no reason: {task:?}, {:?}",
+        hold.worker,
+        step.now,
+        model.people.link(&hold.worker)
+    );
+    Ok(())
+}
+
+fn cancelled_by_somebody(step: &Step, id: &TaskId) -> Check {
+    let cancelled = step.command().is_some_and(|command| {
+        matches!(command.topic.topic, Topic::HandoffCancel { .. })
+            && read::<Cancel>(&command.payload).task == *id
+    });
+    ensure!(cancelled, "{id} is cancelled by nobody");
+    Ok(())
+}
+
+/// Handoff: an assignment goes to one worker, online, with all the capabilities and free capacity, under an attempt of its
+/// own; the same attempt goes only to who has it already.
+pub(super) fn assignments(
+    model: &Model,
+    step: &Step,
+    directed: &Directed,
+    key: &AssignmentKey,
+) -> Check {
+    let assignment: Assignment = read(&directed.payload);
+    let worker = &directed.to;
+    let Some(task) = model.tasks.find(&key.room, &key.task) else {
+        return Err(format!("an assignment of an unknown task: {assignment:?}"));
+    };
+    ensure!(
+        assignment.task == key.task && assignment.attempt == key.attempt,
+        "{key:?} carries {assignment:?}"
+    );
+    assignment_says_what_was_dispatched(task, &assignment)?;
+    ensure!(
+        model.then_or_now(|people| people.is_online(worker)),
+        "{worker} gets {} and is not online",
+        key.task
+    );
+    assignment_can_be_received(model, task, directed)?;
+    if let Some(hold) = &task.hold {
+        ensure!(
+            hold.worker == *worker && key.attempt == task.attempt,
+            "{worker} gets attempt {} of {} while {} holds attempt {}",
+            key.attempt,
+            key.task,
+            hold.worker,
+            task.attempt
+        );
+        return Ok(());
+    }
+    ensure!(!task.is_final(), "{} is over and assigned", key.task);
+    ensure!(
+        key.attempt == task.attempt + 1 && task.failures < task.max_attempts,
+        "attempt {} follows {}, of which {} of {} failed",
+        key.attempt,
+        task.attempt,
+        task.failures,
+        task.max_attempts
+    );
+    ensure!(
+        task.ready_at <= step.now,
+        "{} is assigned at {} and not due before {}",
+        key.task,
+        step.now,
+        task.ready_at
+    );
+    ensure!(
+        task.deadline.is_none_or(|at| at > model.ticked_at),
+        "{} is assigned after its deadline",
+        key.task
+    );
+    worker_may_take(model, key, worker, task)
+}
+
+fn worker_may_take(model: &Model, key: &AssignmentKey, worker: &Agent, task: &TaskModel) -> Check {
+    let in_flight = model.tasks.in_flight(&key.room, worker);
+    let may_take = model.then_or_now(|people| {
+        people.member_of(&key.room, worker).is_some_and(|member| {
+            let in_reach = !member.is_draining() && in_flight < member.capacity();
+            people.is_online(worker) && task.suits(member) && (in_reach || member.unsure)
+        })
+    });
+    ensure!(
+        may_take,
+        "{worker} holds {in_flight}, is {:?} and {:?}, and gets {:?}",
+        model.people.link(worker),
+        model.people.member_of(&key.room, worker),
+        task.spec
+    );
+    Ok(())
+}
+
+/// Ground rule 4: what the dispatcher said is carried through unchanged.
+fn assignment_says_what_was_dispatched(task: &TaskModel, assignment: &Assignment) -> Check {
+    let spec = &task.spec;
+    ensure!(
+        assignment.payload == spec.payload
+            && assignment.task_type == spec.task_type
+            && assignment.priority == task.priority()
+            && assignment.dispatcher == task.dispatcher
+            && assignment.created_at == task.created_at
+            && assignment.deadline == task.deadline
+            && assignment.lease_ms == task.lease_ms
+            && assignment.traceparent == spec.traceparent
+            && (spec.correlation_id.is_none() || assignment.correlation_id == spec.correlation_id),
+        "dispatched {task:?}, assigned {assignment:?}"
+    );
+    Ok(())
+}
+
+/// Handoff: an assignment arrives on `handoff/work/{capability}` with a capability that the task asks for, and one that the
+/// worker subscribed to if there is one: else it could not see it.
+fn assignment_can_be_received(model: &Model, task: &TaskModel, directed: &Directed) -> Check {
+    let Topic::HandoffWork { capability } = &directed.topic.topic else {
+        return Err(format!("an assignment on {:?}", directed.topic));
+    };
+    let asked: BTreeSet<Capability> = needs(&task.spec)
+        .into_iter()
+        .chain(task.spec.any_of.clone())
+        .collect();
+    ensure!(
+        asked.contains(capability),
+        "asked for {asked:?}, sent on {capability}"
+    );
+    let received = model.then_or_now(|people| {
+        people
+            .member_of(&directed.topic.room, &directed.to)
+            .is_some_and(|member| {
+                member.works.contains(capability) || member.works.is_disjoint(&asked)
+            })
+    });
+    ensure!(
+        received,
+        "{} gets it on {capability} and listens elsewhere: {:?}",
+        directed.to,
+        model.people.member_of(&directed.topic.room, &directed.to)
+    );
+    Ok(())
+}
+
+/// Handoff: only an assignment that is no longer true is taken back out of a mailbox.
+pub(super) fn revocations_are_of_what_is_over(model: &Model, step: &Step) -> Check {
+    for effect in &step.effects {
+        let Effect::Revoke { agent, assignment } = effect else {
+            continue;
+        };
+        let task = model.tasks.find(&assignment.room, &assignment.task);
+        let hold = task.and_then(|task| {
+            let hold = task.hold.as_ref()?;
+            (task.attempt == assignment.attempt).then_some(hold)
+        });
+        ensure!(
+            hold.is_none_or(|hold| hold.worker != *agent),
+            "{agent} holds {assignment:?} and loses the message"
+        );
+    }
+    Ok(())
+}
+
+/// Handoff: no two workers hold the same task; what is assigned or running is held, nothing else is.
+pub(super) fn one_holder_and_no_overload(model: &Model) -> Check {
+    for ((_, id), task) in model.tasks.live() {
+        let active = matches!(task.state.as_str(), "assigned" | "running");
+        ensure!(
+            active == task.hold.is_some(),
+            "{id} is {:?} and held by {:?}",
+            task.state,
+            task.hold
+        );
+    }
+    Ok(())
+}
+
+/// Handoff: a lease, a grace, a delay and a deadline end when they end; no task is stuck past its time.
+pub(super) fn timers_have_fired(model: &Model) -> Check {
+    let now = model.ticked_at;
+    let grace = model.rules.grace_ms;
+    for ((_, id), task) in model.tasks.live() {
+        ensure!(
+            task.deadline.is_none_or(|at| at > now),
+            "{id} is past its deadline at {now}: {task:?}"
+        );
+        ensure!(
+            task.state != "waiting" || task.due_by.is_none_or(|due| due >= now),
+            "{id} waits at {now} though it is due: {task:?}"
+        );
+        let Some(hold) = &task.hold else {
+            continue;
+        };
+        ensure!(
+            !model.people.surely_past(&hold.worker, grace, now),
+            "{} is gone for good at {now} and holds {id}: {task:?}",
+            hold.worker
+        );
+        let away = matches!(model.people.link(&hold.worker), Link::Away { .. });
+        ensure!(
+            away || hold.lease_high > now,
+            "{} is silent past its lease at {now} and holds {id}: {task:?}",
+            hold.worker
+        );
+    }
+    Ok(())
+}
+
+/// Handoff: an assignment that is no longer true does not wait in a mailbox.
+pub(super) fn no_stale_assignment_waits(model: &Model, durable: &Durable) -> Check {
+    for (agent, mailbox) in &durable.mailboxes {
+        for key in mailbox.letters().filter_map(|letter| letter.assignment()) {
+            let task = model.tasks.find(&key.room, &key.task);
+            let hold = task.and_then(|task| {
+                let hold = task.hold.as_ref()?;
+                (task.attempt == key.attempt).then_some(hold)
+            });
+            // Its worker has said its last word and will acknowledge it soon: the message and the word crossed.
+            let crossed = task.is_some_and(|task| {
+                let ended_it = task.given_back_by.get(&key.attempt) == Some(agent);
+                ended_it && !model.rules.last_word_revokes
+            });
+            ensure!(
+                crossed || hold.is_some_and(|hold| hold.worker == *agent),
+                "{key:?} waits for {agent}, who does not hold it: {task:?}"
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! Handoff, command by command: dispatch, update, cancel, get.
+
+use hallward::wire::handoff::{Cancel, GetTask, Task, TaskView, Update, UpdateStatus};
+use hallward::wire::json;
+use hallward::wire::name::{Agent, Room};
+use hallward::wire::reply::Code;
+use hallward::wire::topic::Topic;
+
+use super::super::history::{Step, read};
+use super::super::model::Model;
+use super::super::model::tasks::{TaskModel, suits};
+use super::replies::only_a_full_mailbox_is_full;
+use super::{Check, ensure};
+
+/// Handoff: a well-formed task is taken, whether or not somebody can do it now; only `requireOnline` makes it 503, and only
+/// if nobody capable is online.
+pub(super) fn dispatches(model: &Model, step: &Step, room: &Room) -> Check {
+    let command = step.command().expect("a dispatch");
+    let Ok(spec) = json::decode::<Task>(&command.payload) else {
+        ensure!(
+            step.refusal() == Some(Code::Malformed),
+            "what is no task got {:?}",
+            step.verdict
+        );
+        return Ok(());
+    };
+    if let Some(id) = &spec.id
+        && let Some(task) = model.tasks.find(room, id)
+    {
+        return Err(format!("{id} is known and no repeat: {task:?}"));
+    }
+    let capable = |draining_too: bool| {
+        model.people.of_room(room).any(|(agent, member)| {
+            model.people.is_online(agent)
+                && suits(&spec, member)
+                && (draining_too || !(member.is_draining() || member.unsure))
+        })
+    };
+    match step.refusal() {
+        None => {
+            ensure!(
+                !spec.require_online || capable(true),
+                "nobody online can do {spec:?}, which requires it, but it was taken"
+            );
+            let reply = step.replies_to(&command.from).pop();
+            let named = reply.and_then(|(_, reply)| reply.task);
+            ensure!(
+                spec.id.is_none() || named.is_none() || named == spec.id,
+                "{:?} was taken as {named:?}",
+                spec.id
+            );
+        }
+        Some(Code::NotImplemented) if !spec.any_of.is_empty() => {}
+        Some(Code::TooMany) => only_a_full_mailbox_is_full(model, step, &command.from)?,
+        Some(code) => ensure!(
+            code == Code::Unavailable && spec.require_online && !capable(false),
+            "{spec:?} was refused with {code:?}"
+        ),
+    }
+    Ok(())
+}
+
+/// Handoff: `attempt` fences. An update counts if its writer holds the task under that attempt; an old attempt is 409, an
+/// unknown task 404. Only a partial result may find no room.
+pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Check {
+    let command = step.command().expect("an update");
+    let Ok(update) = json::decode::<Update>(&command.payload) else {
+        ensure!(
+            step.refusal() == Some(Code::Malformed),
+            "what is no update got {:?}",
+            step.verdict
+        );
+        return Ok(());
+    };
+    let Some(task) = model.tasks.find(room, &update.task) else {
+        ensure!(
+            step.refusal() == Some(Code::NotFound),
+            "an update of an unknown task got {:?}",
+            step.verdict
+        );
+        return Ok(());
+    };
+    let hold = task
+        .hold
+        .as_ref()
+        .filter(|_| task.attempt == update.attempt);
+    let hold = hold.filter(|hold| hold.worker == *me);
+    match (hold, step.refusal()) {
+        (None, None) => Err(format!(
+            "{me} does not hold {:?} under attempt {}, but its update was taken",
+            task, update.attempt
+        )),
+        (None, Some(Code::Conflict | Code::Forbidden)) => {
+            ensure!(
+                update.attempt >= task.attempt || step.refusal() == Some(Code::Conflict),
+                "an old attempt got {:?}",
+                step.verdict
+            );
+            Ok(())
+        }
+        (None, Some(code)) => Err(format!("{me} does not hold {task:?} and got {code:?}")),
+        (Some(_), None) => Ok(()),
+        (Some(_), Some(Code::TooMany)) => {
+            ensure!(
+                update.status == UpdateStatus::Progress && update.result.is_some(),
+                "{update:?} needs no room and got 429"
+            );
+            only_a_full_mailbox_is_full(model, step, &task.dispatcher)
+        }
+        (Some(hold), Some(code)) => {
+            // Timers that are due may have ended the attempt just before.
+            let overdue = step.overdue
+                && (hold.lease_low <= step.now || task.deadline.is_some_and(|at| at <= step.now));
+            ensure!(
+                overdue && code == Code::Conflict,
+                "{me} holds {task:?} at {} and got {code:?}",
+                step.now
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Ground rule 5, for workers that mint no ids: the last word on an attempt may come again, and is then a no-op.
+pub(super) fn is_an_echo(model: &Model, step: &Step) -> bool {
+    let Some(command) = step.command().filter(|_| step.verdict.is_ok()) else {
+        return false;
+    };
+    let Topic::HandoffUpdate { me } = &command.topic.topic else {
+        return false;
+    };
+    let update: Update = read(&command.payload);
+    let task = model.tasks.find(&command.topic.room, &update.task);
+    task.is_some_and(|task| task.is_echo(me, &update))
+}
+
+/// Handoff: what has not ended can be cancelled by its dispatcher; what is unknown is 404, what has ended 409.
+pub(super) fn cancels(model: &Model, step: &Step, room: &Room) -> Check {
+    let command = step.command().expect("a cancellation");
+    let cancel: Cancel = read(&command.payload);
+    let expected = match model.tasks.find(room, &cancel.task) {
+        None => Some(Code::NotFound),
+        Some(task) if task.is_final() => Some(Code::Conflict),
+        Some(task) if task.deadline.is_some_and(|at| at <= step.now) => return Ok(()),
+        Some(_) => None,
+    };
+    ensure!(
+        step.refusal() == expected,
+        "a cancellation of {} got {:?}, expected {expected:?}",
+        cancel.task,
+        step.verdict
+    );
+    Ok(())
+}
+
+/// Handoff: a cancelled task is over at once.
+pub(super) fn cancelled_tasks_are_over(model: &Model, step: &Step) -> Check {
+    let Some(command) = step.command().filter(|_| step.verdict.is_ok()) else {
+        return Ok(());
+    };
+    if !matches!(command.topic.topic, Topic::HandoffCancel { .. }) {
+        return Ok(());
+    }
+    let cancel: Cancel = read(&command.payload);
+    let task = model.tasks.find(&command.topic.room, &cancel.task);
+    ensure!(
+        task.is_some_and(TaskModel::is_final),
+        "cancelled and not over: {task:?}"
+    );
+    Ok(())
+}
+
+/// Handoff: `get` shows the task as it stands.
+pub(super) fn questions(model: &Model, step: &Step, room: &Room) -> Check {
+    let command = step.command().expect("a question");
+    let question: GetTask = read(&command.payload);
+    let Some(task) = model.tasks.find(room, &question.task) else {
+        ensure!(
+            step.refusal() == Some(Code::NotFound),
+            "a question about an unknown task got {:?}",
+            step.verdict
+        );
+        return Ok(());
+    };
+    if step.overdue {
+        return Ok(());
+    }
+    let reply = step.replies_to(&command.from).pop().map(|(_, reply)| reply);
+    let data = reply.and_then(|reply| reply.data);
+    let view: TaskView = data
+        .and_then(|data| serde_json::from_str(data.text()).ok())
+        .ok_or("a question got no task")?;
+    ensure!(
+        view.state.as_str() == task.state
+            && view.attempt == task.attempt
+            && view.dispatcher == task.dispatcher
+            && view.created_at == task.created_at
+            && view.deadline == task.deadline
+            && view.worker == task.last_worker,
+        "shown {view:?}, expected {task:?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! The invariants: what PROTOCOL promises, a function each, checked at every step, at every commit and at the end.
+//!
+//! The checker walks through a step in the order of its effects: each is judged by what the model held to be true just
+//! before it, and then becomes part of the model.
+
+mod approve;
+mod attempts;
+mod blackboard;
+mod handoff;
+mod observe;
+mod presence;
+mod replies;
+mod results;
+mod work;
+
+use hallward::engine::{Class, Effect};
+use hallward::wire::name::{Agent, Room, TaskId};
+use hallward::wire::topic::Topic;
+
+use super::agents::Participant;
+use super::desk::Desk;
+use super::history::Step;
+use super::model::Model;
+use super::rules::Rules;
+
+/// `Err` says which promise is broken, and how.
+pub(super) type Check = Result<(), String>;
+
+/// Breaks off with words unless it holds.
+macro_rules! ensure {
+    ($holds:expr, $($words:tt)+) => {
+        if !$holds {
+            return Err(format!($($words)+));
+        }
+    };
+}
+use ensure;
+
+/// Follows a run.
+pub(super) struct Checker {
+    pub(super) model: Model,
+}
+
+impl Checker {
+    pub(super) fn new(rules: &Rules) -> Checker {
+        Checker {
+            model: Model::new(rules),
+        }
+    }
+
+    /// A step was committed.
+    pub(super) fn step(&mut self, step: &Step) -> Check {
+        let queue = work::Queue::before(&self.model, step);
+        self.model.begin(step);
+        let repeat = replies::first_outcome(&self.model, step);
+        replies::verdict_and_reply_agree(step)?;
+        replies::repeats_return_the_first_outcome(step, repeat.as_ref())?;
+        let is_no_op = repeat.is_some() || handoff::is_an_echo(&self.model, step);
+        if is_no_op {
+            self.model.tally.repeats += 1;
+        } else {
+            self.judge_command(step)?;
+        }
+        replies::remember(&mut self.model, step);
+        replies::rejected_commands_change_nothing(&self.model, step, is_no_op)?;
+        for effect in &step.effects {
+            self.judge_effect(step, effect)?;
+            self.model.apply(effect);
+        }
+        results::final_states_have_their_result(&self.model, step)?;
+        attempts::revocations_are_of_what_is_over(&self.model, step)?;
+        results::what_was_given_back_is_held_no_more(&self.model, step)?;
+        approve::decisions_clear_what_was_pending(&self.model, step)?;
+        if !is_no_op {
+            blackboard::accepted_writes_are_seen(&self.model, step)?;
+            approve::votes_that_suffice_decide(&self.model, step)?;
+            handoff::cancelled_tasks_are_over(&self.model, step)?;
+            results::what_a_worker_returns_reaches_the_dispatcher(step)?;
+        }
+        presence::workers_that_return_get_their_tasks_again(&self.model, step)?;
+        match queue {
+            Some(queue) => {
+                work::priority_is_respected(&self.model, step, &queue)?;
+                work::load_is_shared(&self.model, step, &queue)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A command that is no repeat: is the verdict right, and what does it make true?
+    fn judge_command(&mut self, step: &Step) -> Check {
+        let Some(command) = step.command() else {
+            return Ok(());
+        };
+        let room = &command.topic.room;
+        match &command.topic.topic {
+            Topic::HandoffDispatch { .. } => handoff::dispatches(&self.model, step, room)?,
+            Topic::HandoffUpdate { me } => handoff::updates(&self.model, step, room, me)?,
+            Topic::HandoffCancel { .. } => handoff::cancels(&self.model, step, room)?,
+            Topic::HandoffGet { .. } => handoff::questions(&self.model, step, room)?,
+            Topic::BlackboardSet { key, .. } => blackboard::sets(&self.model, step, room, key)?,
+            Topic::BlackboardDelete { key, .. } => {
+                blackboard::deletes(&self.model, step, room, key)?;
+            }
+            Topic::BlackboardGet { .. } => blackboard::snapshots(&self.model, step, room)?,
+            Topic::ApproveRequest { .. } => approve::requests(&self.model, step)?,
+            Topic::ApproveDecide { me, id } => {
+                approve::votes(&self.model, step, room, me, id)?;
+            }
+            Topic::Inbox { to, .. } => replies::inbox_messages_wait(&self.model, step, to)?,
+            _ => {}
+        }
+        self.model.take_command(step);
+        Ok(())
+    }
+
+    fn judge_effect(&self, step: &Step, effect: &Effect) -> Check {
+        let model = &self.model;
+        match effect {
+            Effect::Event(event) => {
+                observe::events_have_no_gap(model, step, event)?;
+                attempts::transitions_are_legal(model, step, event)
+            }
+            Effect::Deliver(directed) => match &directed.class {
+                Class::Assignment(key) => attempts::assignments(model, step, directed, key),
+                Class::Result => results::results(model, step, directed),
+                Class::Decision(id) => approve::decisions(model, step, directed, id),
+                Class::Reply => replies::replies_answer_their_command(step, directed),
+            },
+            Effect::Retain { topic, payload } => match &topic.topic {
+                Topic::BlackboardState { key } => {
+                    blackboard::entries(model, step, &topic.room, key, payload.as_ref())
+                }
+                Topic::ApprovePending { id } => {
+                    approve::pending(model, &topic.room, id, payload.as_ref())
+                }
+                Topic::PresenceAgent { .. } => Ok(()),
+                other => Err(format!("nothing is retained on {other:?}")),
+            },
+            Effect::Relay { to, expires_at } => replies::relays(step, to, *expires_at),
+            // Judged when the step is over.
+            Effect::Revoke { .. } => Ok(()),
+        }
+    }
+
+    /// A batch was committed: what waits in the stores is what the model says.
+    pub(super) fn committed(&mut self, desk: &Desk) -> Check {
+        let model = &self.model;
+        attempts::one_holder_and_no_overload(model)?;
+        attempts::timers_have_fired(model)?;
+        attempts::no_stale_assignment_waits(model, &desk.durable)?;
+        blackboard::retained_entries_are_the_board(model, &desk.durable)?;
+        blackboard::lapsed_keys_are_gone(model)?;
+        approve::retained_pending_is_what_is_open(model, &desk.durable)?;
+        approve::silence_has_ended(model)?;
+        presence::retained_presence_is_the_truth(model, &desk.durable)?;
+        replies::mailboxes_keep_their_bounds(model, &desk.durable)?;
+        work::nobody_idles_while_work_waits(model, desk)
+    }
+
+    /// Calm has had its time: everything has ended and everybody knows.
+    pub(super) fn finished(&self, everybody: &[Participant]) -> Check {
+        results::every_task_has_ended(&self.model)?;
+        for one in everybody {
+            results::results_were_read_once(&self.model, one)?;
+            approve::decisions_were_read_once(&self.model, one)?;
+        }
+        approve::every_approval_was_decided(&self.model)
+    }
+
+    /// The tasks that wait because nobody can do them, with room and dispatcher; that anything else waits is an error.
+    pub(super) fn waiting_for_nobody(&self) -> Result<Vec<(Room, TaskId, Agent)>, String> {
+        results::waiting_for_nobody(&self.model)
+    }
+
+    /// Longer than anything is remembered has passed and everybody has left.
+    pub(super) fn forgotten(&self, desk: &Desk) -> Check {
+        observe::nothing_is_kept_for_ever(&self.model, desk)
+    }
+}

@@ -1,0 +1,120 @@
+//! Presence: the merged truth about everybody.
+
+use std::collections::BTreeSet;
+
+use hallward::engine::{Class, Input};
+use hallward::wire::name::{Agent, Room};
+use hallward::wire::presence::{ConnectionState, Presence, Status};
+use hallward::wire::topic::{RoomTopic, Topic};
+
+use super::super::durable::{Durable, ROOT};
+use super::super::history::{Step, read};
+use super::super::model::Model;
+use super::super::model::people::{Link, Member};
+use super::{Check, ensure};
+
+/// Presence: the retained record of an agent says whether it is connected, what it can do, how much it takes and how much it
+/// has; who is in no room any more has none.
+pub(super) fn retained_presence_is_the_truth(model: &Model, durable: &Durable) -> Check {
+    for ((room, agent), member) in &model.people.members {
+        let topic = Topic::PresenceAgent {
+            agent: agent.clone(),
+        };
+        let topic = RoomTopic::new(room.clone(), topic).format(ROOT);
+        let shown: Option<Presence> = durable.retained.get(&topic).map(|payload| read(payload));
+        one_record(model, room, agent, member, shown.as_ref())
+            .map_err(|error| format!("{topic}: {error}: {shown:?}, {member:?}"))?;
+    }
+    for topic in durable.retained.keys() {
+        if let Some(Ok(RoomTopic {
+            room,
+            topic: Topic::PresenceAgent { agent },
+        })) = RoomTopic::parse(ROOT, topic)
+        {
+            ensure!(
+                model.people.member_of(&room, &agent).is_some(),
+                "{topic} is retained though {agent} has left"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn one_record(
+    model: &Model,
+    room: &Room,
+    agent: &Agent,
+    member: &Member,
+    shown: Option<&Presence>,
+) -> Check {
+    let grace = model.rules.grace_ms;
+    let Some(shown) = shown else {
+        let gone = model.people.perhaps_past(agent, grace, model.now)
+            && !model.people.outlives_its_connection(agent);
+        ensure!(
+            gone || member.unsure || !member.is_in(),
+            "in the room and not shown"
+        );
+        return Ok(());
+    };
+    let connection = match model.people.link(agent) {
+        Link::Online => ConnectionState::Online,
+        Link::Away { .. } if model.people.surely_past(agent, grace, model.ticked_at) => {
+            ensure!(
+                model.people.outlives_its_connection(agent),
+                "its session ended with its connection and the grace is over"
+            );
+            ConnectionState::Offline
+        }
+        Link::Away { .. } if model.people.perhaps_past(agent, grace, model.now) => shown.connection,
+        Link::Away { .. } => ConnectionState::Away,
+        Link::Gone => ConnectionState::Offline,
+    };
+    ensure!(
+        shown.connection == connection,
+        "expected {connection:?} at {}",
+        model.now
+    );
+    let in_flight = model.tasks.in_flight(room, agent);
+    ensure!(shown.in_flight == in_flight, "it holds {in_flight}");
+    if member.unsure || model.people.link(agent) != Link::Online {
+        return Ok(());
+    }
+    let capabilities: BTreeSet<_> = shown.capabilities.iter().cloned().collect();
+    ensure!(
+        capabilities == member.capabilities() && shown.capacity == member.capacity(),
+        "other capabilities or capacity"
+    );
+    ensure!(
+        member.is_draining() == (shown.status == Status::Draining),
+        "other status"
+    );
+    Ok(())
+}
+
+/// Handoff: a worker that reconnects in time gets its assignments again.
+pub(super) fn workers_that_return_get_their_tasks_again(model: &Model, step: &Step) -> Check {
+    let Some(Input::Connected {
+        agent,
+        resumed: true,
+        ..
+    }) = step.input()
+    else {
+        return Ok(());
+    };
+    let told: BTreeSet<_> = step
+        .directed()
+        .filter_map(|directed| match &directed.class {
+            Class::Assignment(key) if directed.to == *agent => Some((&key.task, key.attempt)),
+            _ => None,
+        })
+        .collect();
+    for ((room, id), task) in model.tasks.live() {
+        let held = task.hold.as_ref().is_some_and(|hold| hold.worker == *agent);
+        ensure!(
+            !held || told.contains(&(id, task.attempt)),
+            "{agent} is back in {room} and is not told of {id}"
+        );
+    }
+    Ok(())
+}

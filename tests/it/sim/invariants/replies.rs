@@ -1,0 +1,261 @@
+//! Replies, the inbox, and what an id is good for.
+
+use hallward::engine::{Directed, Effect};
+use hallward::wire::Millis;
+use hallward::wire::name::Agent;
+use hallward::wire::reply::{Code, Reply, ReplyStatus};
+use hallward::wire::topic::{Topic, command_name};
+
+use super::super::durable::Durable;
+use super::super::history::{Step, read};
+use super::super::model::{Identity, Model};
+use super::{Check, ensure};
+
+/// The id and correlation id that a command's payload carries.
+fn named(step: &Step) -> (Option<String>, Option<String>) {
+    let Some(command) = step.command() else {
+        return (None, None);
+    };
+    if matches!(command.topic.topic, Topic::Inbox { .. }) {
+        return (None, None);
+    }
+    let payload: Option<serde_json::Value> = serde_json::from_slice(&command.payload).ok();
+    let text = |name: &str| {
+        let field = payload.as_ref()?.get(name)?;
+        field.as_str().map(str::to_owned)
+    };
+    (text("id"), text("correlationId"))
+}
+
+fn identity(step: &Step) -> Option<Identity> {
+    let command = step.command()?;
+    let name = command_name(&command.topic.topic);
+    let id = named(step).0?;
+    Some((
+        command.from.clone(),
+        command.topic.room.clone(),
+        format!("{name} {id}"),
+    ))
+}
+
+/// What was answered when this command came first, if it was accepted before.
+pub(super) fn first_outcome(model: &Model, step: &Step) -> Option<Reply> {
+    model.outcomes.get(&identity(step)?).cloned()
+}
+
+/// Notes the outcome of a command that carries an id.
+pub(super) fn remember(model: &mut Model, step: &Step) {
+    if step.verdict.is_ok()
+        && let Some(identity) = identity(step)
+        && let Some((_, reply)) = step.replies_to(&identity.0).pop()
+    {
+        model.outcomes.entry(identity).or_insert(reply);
+    }
+}
+
+/// Section 2: a rejected command gets its reply, an accepted one if it carries an id or a correlation id; one reply, with
+/// the code that the MQTT ack has too.
+pub(super) fn verdict_and_reply_agree(step: &Step) -> Check {
+    let Some(command) = step.command() else {
+        return Ok(());
+    };
+    let replies = step.replies_to(&command.from);
+    let (id, correlation_id) = named(step);
+    let inbox = matches!(command.topic.topic, Topic::Inbox { .. });
+    let asked =
+        id.is_some() || correlation_id.is_some() || (command.correlation_id.is_some() && !inbox);
+    match step.refusal() {
+        Some(code) => {
+            ensure!(
+                replies.len() == 1,
+                "a command refused with {code:?} got {} replies",
+                replies.len()
+            );
+            let reply = &replies[0].1;
+            ensure!(
+                reply.status == ReplyStatus::Rejected && reply.code == code,
+                "refused with {code:?}, but the reply says {reply:?}"
+            );
+            ensure!(
+                reply.reason.as_ref().is_some_and(|words| !words.is_empty()),
+                "a refusal without words: {reply:?}"
+            );
+        }
+        None => {
+            ensure!(
+                inbox || replies.len() == usize::from(asked),
+                "an accepted command (id {id:?}, correlation id {correlation_id:?}) got {} replies",
+                replies.len()
+            );
+            ensure!(
+                replies
+                    .iter()
+                    .all(|(_, reply)| reply.status == ReplyStatus::Accepted),
+                "accepted, but the reply says {replies:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Section 2: the reply names the command, echoes its correlation id, and goes to `reply/{me}` or below.
+pub(super) fn replies_answer_their_command(step: &Step, directed: &Directed) -> Check {
+    let Some(command) = step.command() else {
+        return Err(format!("a reply to no command: {directed:?}"));
+    };
+    let reply: Reply = read(&directed.payload);
+    ensure!(
+        directed.to == command.from && directed.topic.room == command.topic.room,
+        "a reply goes astray: {directed:?}"
+    );
+    let expected = Topic::Reply {
+        me: command.from.clone(),
+        rest: command.reply_rest.clone(),
+    };
+    ensure!(
+        directed.topic.topic == expected,
+        "a reply on {:?}, expected on {expected:?}",
+        directed.topic.topic
+    );
+    ensure!(
+        reply.command == command_name(&command.topic.topic),
+        "a reply to another command: {reply:?}"
+    );
+    let well_formed = serde_json::from_slice::<serde_json::Value>(&command.payload).is_ok();
+    let correlation_id = named(step).1.or_else(|| command.correlation_id.clone());
+    ensure!(
+        !well_formed || reply.correlation_id == correlation_id,
+        "the correlation id is {correlation_id:?}, the reply says {reply:?}"
+    );
+    Ok(())
+}
+
+/// Ground rule 5: a repeat of a command with an id returns the first outcome …
+pub(super) fn repeats_return_the_first_outcome(step: &Step, first: Option<&Reply>) -> Check {
+    let (Some(first), Some(command)) = (first, step.command()) else {
+        return Ok(());
+    };
+    ensure!(
+        step.verdict.is_ok(),
+        "first accepted as {first:?}, the repeat was refused: {:?}",
+        step.verdict
+    );
+    let replies = step.replies_to(&command.from);
+    let again = &replies[0].1;
+    let outcome = |reply: &Reply| {
+        (
+            reply.code,
+            reply.task.clone(),
+            reply.approval.clone(),
+            reply.version,
+            reply.revision,
+        )
+    };
+    ensure!(
+        outcome(again) == outcome(first),
+        "first {first:?}, repeated {again:?}"
+    );
+    Ok(())
+}
+
+/// … and is a no-op; and section 2: a rejected command has no effect but its reply.
+pub(super) fn rejected_commands_change_nothing(
+    model: &Model,
+    step: &Step,
+    is_no_op: bool,
+) -> Check {
+    let Some(command) = step.command() else {
+        return Ok(());
+    };
+    // Timers that are due fire at any input; what they do is judged on its own.
+    if step.overdue || !(is_no_op || step.verdict.is_err()) {
+        return Ok(());
+    }
+    for effect in &step.effects {
+        let harmless = match effect {
+            Effect::Deliver(directed) => directed.class == hallward::engine::Class::Reply,
+            // That an agent was seen, or is in the room now.
+            Effect::Retain { topic, .. } => matches!(topic.topic, Topic::PresenceAgent { .. }),
+            Effect::Event(event) => event.what.starts_with("presence."),
+            _ => false,
+        };
+        ensure!(
+            harmless,
+            "at {} a {} of {} did this: {effect:?}",
+            model.now,
+            if is_no_op {
+                "repeat"
+            } else {
+                "refused command"
+            },
+            command.from
+        );
+    }
+    Ok(())
+}
+
+/// Inbox: a message waits for its recipient, connected or not; only a full mailbox rejects the sender, with 429.
+pub(super) fn inbox_messages_wait(model: &Model, step: &Step, to: &Agent) -> Check {
+    match step.refusal() {
+        None => {
+            let relayed = step
+                .effects
+                .iter()
+                .filter(|effect| matches!(effect, Effect::Relay { .. }))
+                .count();
+            ensure!(
+                relayed == 1,
+                "an accepted inbox message went out {relayed} times"
+            );
+            ensure!(
+                step.free_of(to) > 0,
+                "the mailbox of {to} was full and took another message"
+            );
+            Ok(())
+        }
+        Some(code) => {
+            ensure!(
+                code == Code::TooMany,
+                "an inbox message was refused with {code:?}"
+            );
+            only_a_full_mailbox_is_full(model, step, to)
+        }
+    }
+}
+
+/// Section 3: a full mailbox rejects the sender; full is one that has no room beyond what it will get for certain.
+pub(super) fn only_a_full_mailbox_is_full(model: &Model, step: &Step, whose: &Agent) -> Check {
+    let promised = model.promised(whose);
+    ensure!(
+        step.free_of(whose) <= promised,
+        "the mailbox of {whose} has room for {}, {promised} are promised: no 429",
+        step.free_of(whose)
+    );
+    Ok(())
+}
+
+/// Inbox: what is relayed is the message at hand, to whom it names, for some time.
+pub(super) fn relays(step: &Step, to: &Agent, expires_at: Millis) -> Check {
+    let topic = step.command().map(|command| &command.topic.topic);
+    let addressed = matches!(topic, Some(Topic::Inbox { to: named, .. }) if named == to);
+    ensure!(addressed, "relayed to {to}: {topic:?}");
+    ensure!(
+        expires_at > step.now,
+        "relayed at {} to expire at {expires_at}",
+        step.now
+    );
+    Ok(())
+}
+
+/// Ground rule 6: a mailbox holds no more than its limit, a worker's assignments aside, which its capacity bounds.
+pub(super) fn mailboxes_keep_their_bounds(model: &Model, durable: &Durable) -> Check {
+    for (agent, mailbox) in &durable.mailboxes {
+        let assignments = mailbox.letters().filter(|one| one.assignment().is_some());
+        let letters = mailbox.directed() - assignments.count();
+        ensure!(
+            letters <= model.rules.mailbox_letters,
+            "{letters} letters wait for {agent}"
+        );
+    }
+    Ok(())
+}

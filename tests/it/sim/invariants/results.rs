@@ -1,0 +1,191 @@
+//! Handoff, the end: exactly one final result, and nothing left undone.
+
+use std::collections::BTreeSet;
+
+use hallward::engine::{Class, Directed};
+use hallward::wire::handoff::{ResultStatus, TaskResult, Update, UpdateStatus};
+use hallward::wire::name::{Agent, Room, TaskId};
+use hallward::wire::topic::Topic;
+
+use super::super::agents::Participant;
+use super::super::history::{Step, read};
+use super::super::model::Model;
+use super::{Check, ensure};
+
+/// Handoff: results go to the dispatcher, echo what it said, and there is one final one.
+pub(super) fn results(model: &Model, step: &Step, directed: &Directed) -> Check {
+    let result: TaskResult = read(&directed.payload);
+    let Some(task) = model.tasks.find(&directed.topic.room, &result.task) else {
+        return Err(format!("a result of an unknown task: {result:?}"));
+    };
+    let expected = Topic::HandoffResult {
+        dispatcher: task.dispatcher.clone(),
+    };
+    ensure!(
+        directed.to == task.dispatcher && directed.topic.topic == expected,
+        "{} wants the result, it goes to {}",
+        task.dispatcher,
+        directed.to
+    );
+    ensure!(
+        directed.expires_at.is_none_or(|at| at > step.now),
+        "a result that has expired already"
+    );
+    ensure!(
+        task.finals.is_empty(),
+        "after the final result {:?} comes {result:?}",
+        task.finals
+    );
+    ensure!(
+        result.is_final == (result.status != ResultStatus::Partial),
+        "final or not: {result:?}"
+    );
+    ensure!(
+        result.attempts == task.attempt
+            && result.worker == task.last_worker
+            && result.created_at == task.created_at
+            && (task.spec.correlation_id.is_none()
+                || result.correlation_id == task.spec.correlation_id),
+        "a result that tells another story: {result:?} of {task:?}"
+    );
+    Ok(())
+}
+
+/// Handoff: the dispatcher gets exactly one final result, at the moment at which the task ends, and it says how.
+pub(super) fn final_states_have_their_result(model: &Model, step: &Step) -> Check {
+    let mut touched: BTreeSet<(Room, TaskId)> = BTreeSet::new();
+    for event in step
+        .events()
+        .filter(|event| event.what.starts_with("handoff."))
+    {
+        if let Ok(id) = TaskId::new(&event.subject) {
+            touched.insert((event.room.clone(), id));
+        }
+    }
+    for directed in step.directed().filter(|one| one.class == Class::Result) {
+        let result: TaskResult = read(&directed.payload);
+        touched.insert((directed.topic.room.clone(), result.task));
+    }
+    ensure!(
+        !model.tasks.has_nameless(),
+        "a task was taken and no event tells of it"
+    );
+    for (room, id) in touched {
+        let Some(task) = model.tasks.find(&room, &id) else {
+            continue;
+        };
+        let finals: Vec<&str> = task.finals.iter().map(|status| word(*status)).collect();
+        let expected: Vec<&str> = task
+            .is_final()
+            .then_some(task.state.as_str())
+            .into_iter()
+            .collect();
+        ensure!(
+            finals == expected,
+            "{id} is {:?}, its final results are {finals:?}",
+            task.state
+        );
+    }
+    Ok(())
+}
+
+fn word(status: ResultStatus) -> &'static str {
+    match status {
+        ResultStatus::Partial => "partial",
+        ResultStatus::Succeeded => "succeeded",
+        ResultStatus::Dead => "dead",
+        ResultStatus::Expired => "expired",
+        ResultStatus::Cancelled => "cancelled",
+    }
+}
+
+/// Handoff: success, error and release end the attempt at once.
+pub(super) fn what_was_given_back_is_held_no_more(model: &Model, step: &Step) -> Check {
+    if step.command().is_none() {
+        return Ok(());
+    }
+    for ((_, id), task) in model.tasks.live() {
+        ensure!(
+            !task.hold.as_ref().is_some_and(|hold| hold.given_back),
+            "{id} was given back and is still held: {task:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Handoff: a partial result goes to the dispatcher as it comes, and success brings the worker's result, to the letter.
+pub(super) fn what_a_worker_returns_reaches_the_dispatcher(step: &Step) -> Check {
+    let Some(command) = step.command().filter(|_| step.verdict.is_ok()) else {
+        return Ok(());
+    };
+    if !matches!(command.topic.topic, Topic::HandoffUpdate { .. }) {
+        return Ok(());
+    }
+    let update: Update = read(&command.payload);
+    let results: Vec<TaskResult> = step
+        .directed()
+        .filter(|directed| directed.class == Class::Result)
+        .map(|directed| read(&directed.payload))
+        .filter(|result: &TaskResult| result.task == update.task)
+        .collect();
+    let partial = update.status == UpdateStatus::Progress && update.result.is_some();
+    if partial || update.status == UpdateStatus::Success {
+        ensure!(
+            results.len() == 1 && results[0].result == update.result,
+            "{update:?} brought {results:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Handoff: nobody capable, the task waits: that is the point of a queue. Anybody capable, and it does not.
+pub(super) fn waiting_for_nobody(model: &Model) -> Result<Vec<(Room, TaskId, Agent)>, String> {
+    let mut waiting = Vec::new();
+    for ((room, id), task) in model.tasks.live() {
+        let able = model
+            .people
+            .of_room(room)
+            .find(|(_, member)| task.suits(member));
+        if let Some((able, _)) = able {
+            return Err(format!(
+                "all has been calm, {able} can do {id}, and it is not done: {task:?}"
+            ));
+        }
+        waiting.push((room.clone(), id.clone(), task.dispatcher.clone()));
+    }
+    Ok(waiting)
+}
+
+/// Handoff: every accepted task has ended.
+pub(super) fn every_task_has_ended(model: &Model) -> Check {
+    for ((_, id), task) in &model.tasks.all {
+        ensure!(task.is_final(), "{id} has not ended: {task:?}");
+    }
+    Ok(())
+}
+
+/// Handoff: the dispatcher has read one final result of each of its tasks.
+pub(super) fn results_were_read_once(model: &Model, one: &Participant) -> Check {
+    let mut read_results: Vec<(Room, TaskId)> = Vec::new();
+    for letter in one.read.values().filter(|l| l.class == Some(Class::Result)) {
+        let result: TaskResult = read(&letter.payload);
+        if result.is_final {
+            read_results.push((letter.topic.room.clone(), result.task));
+        }
+    }
+    let mut expected: Vec<(Room, TaskId)> = model
+        .tasks
+        .all
+        .iter()
+        .filter(|(_, task)| task.dispatcher == one.name)
+        .map(|(name, _)| name.clone())
+        .collect();
+    read_results.sort();
+    expected.sort();
+    ensure!(
+        read_results == expected,
+        "{} dispatched {expected:?} and read the results of {read_results:?}",
+        one.name
+    );
+    Ok(())
+}

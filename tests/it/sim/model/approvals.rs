@@ -1,0 +1,119 @@
+//! Approvals: what was asked, who said what, and the one decision.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use hallward::engine::Command;
+use hallward::wire::Millis;
+use hallward::wire::approve::{ApprovalRequest, Decide, Decision};
+use hallward::wire::json::Json;
+use hallward::wire::name::{Agent, ApprovalId};
+use hallward::wire::topic::Topic;
+use sha2::{Digest, Sha256};
+
+use super::super::history::Step;
+use super::super::history::read;
+use super::super::rules::Rules;
+use super::Tally;
+
+/// One approval.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Approval {
+    pub(in super::super) request: ApprovalRequest,
+    pub(in super::super) requester: Agent,
+    /// The digests that are right: absent content may count as absent or as null.
+    pub(in super::super) digests: [String; 2],
+    pub(in super::super) quorum: u32,
+    pub(in super::super) expires_at: Millis,
+    /// Who said a clear `approve`.
+    pub(in super::super) approvals: BTreeSet<Agent>,
+    /// Whether anybody said anything else.
+    pub(in super::super) objected: bool,
+    /// As asked, or as the last approver who edited it would have it.
+    pub(in super::super) content: Option<Json>,
+    pub(in super::super) edited: bool,
+    pub(in super::super) decisions: Vec<Decision>,
+    /// The retained message as it stands.
+    pub(in super::super) pending: Option<Bytes>,
+}
+
+/// The approval that an accepted request makes. Its id, where the gateway mints it, is that of the pending message.
+pub(super) fn requested(step: &Step, command: &Command, rules: &Rules) -> (ApprovalId, Approval) {
+    let request: ApprovalRequest = read(&command.payload);
+    let minted = step.effects.iter().find_map(|effect| match effect {
+        hallward::engine::Effect::Retain { topic, .. } => match &topic.topic {
+            Topic::ApprovePending { id } => Some(id.clone()),
+            _ => None,
+        },
+        _ => None,
+    });
+    let id = request.id.clone().or(minted);
+    let timeout = request.timeout_ms.unwrap_or(rules.approval_timeout_ms);
+    let approval = Approval {
+        requester: command.from.clone(),
+        digests: digests(&request.action, request.content.as_ref()),
+        quorum: request.quorum.unwrap_or(1),
+        expires_at: step.now + timeout,
+        approvals: BTreeSet::new(),
+        objected: false,
+        content: request.content.clone(),
+        edited: false,
+        decisions: Vec::new(),
+        pending: None,
+        request,
+    };
+    (id.expect("a request becomes pending"), approval)
+}
+
+/// SHA-256 over the canonical JSON of action and content.
+fn digests(action: &str, content: Option<&Json>) -> [String; 2] {
+    let bare = serde_json::json!({ "action": action });
+    let mut full = bare.clone();
+    full["content"] = match content {
+        Some(content) => serde_json::from_str(content.text()).expect("JSON"),
+        None => serde_json::Value::Null,
+    };
+    let bare = if content.is_some() { &full } else { &bare };
+    [digest(&full), digest(bare)]
+}
+
+fn digest(subject: &serde_json::Value) -> String {
+    let canonical = serde_json_canonicalizer::to_vec(subject).expect("canonical JSON");
+    let sum = Sha256::digest(canonical);
+    sum.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Approval {
+    /// A vote that was accepted.
+    pub(super) fn voted(&mut self, by: &Agent, vote: &Decide) {
+        if vote.decision == "approve" {
+            if let Some(edit) = vote
+                .edit
+                .clone()
+                .filter(|edit| Some(edit) != self.content.as_ref())
+            {
+                // What the others approved is not what it is now.
+                self.approvals.clear();
+                self.digests = digests(&self.request.action, Some(&edit));
+                self.content = Some(edit);
+                self.edited = true;
+            }
+            self.approvals.insert(by.clone());
+        } else {
+            self.objected = true;
+        }
+    }
+
+    pub(super) fn decided(&mut self, decision: Decision, tally: &mut Tally) {
+        match (decision.approved, decision.timed_out) {
+            (true, _) => tally.approved += 1,
+            (false, true) => tally.timed_out += 1,
+            (false, false) => tally.refused += 1,
+        }
+        self.decisions.push(decision);
+    }
+
+    pub(in super::super) fn is_open(&self) -> bool {
+        self.decisions.is_empty()
+    }
+}

@@ -1,0 +1,62 @@
+//! The blackboard of a room: entries, and the version of every key that ever was.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use hallward::wire::Millis;
+use hallward::wire::blackboard::Entry;
+use hallward::wire::name::Key;
+
+use super::super::history::read;
+use super::Tally;
+
+/// One room's keys.
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct Board {
+    pub(in super::super) entries: BTreeMap<Key, Entry>,
+    /// The last version of each key, deleted or not.
+    pub(in super::super) versions: BTreeMap<Key, u64>,
+    /// The highest revision seen.
+    pub(in super::super) revision: u64,
+}
+
+impl Board {
+    /// The key's version as `ifVersion` means it: 0 if it is absent.
+    pub(in super::super) fn version(&self, key: &Key) -> u64 {
+        self.entries.get(key).map_or(0, |entry| entry.version)
+    }
+
+    /// The version that the next write of the key makes.
+    pub(in super::super) fn next_version(&self, key: &Key) -> u64 {
+        self.versions.get(key).copied().unwrap_or(0) + 1
+    }
+
+    /// Whether the key's time is up, whether or not it has been deleted yet.
+    pub(in super::super) fn is_lapsed(&self, key: &Key, now: Millis) -> bool {
+        let expires_at = self.entries.get(key).and_then(|entry| entry.expires_at);
+        expires_at.is_some_and(|at| at <= now)
+    }
+
+    pub(super) fn retained(&mut self, key: &Key, payload: Option<&Bytes>, tally: &mut Tally) {
+        match payload {
+            Some(payload) => {
+                let entry: Entry = read(payload);
+                if self.version(key) == entry.version {
+                    return;
+                }
+                tally.writes += 1;
+                self.versions.insert(key.clone(), entry.version);
+                self.revision = self.revision.max(entry.revision);
+                self.entries.insert(key.clone(), entry);
+            }
+            None => {
+                if let Some(entry) = self.entries.remove(key) {
+                    match entry.expires_at {
+                        Some(_) => tally.lapsed_keys += 1,
+                        None => tally.deletes += 1,
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The reference model: what the committed history says is true.
+//!
+//! It decides nothing. It follows inputs and effects in the order in which they were committed and keeps, for each agent,
+//! task, key and approval, what may be true now; where the protocol leaves the engine a choice, it keeps the bounds.
+
+pub(super) mod approvals;
+pub(super) mod board;
+pub(super) mod people;
+pub(super) mod tasks;
+
+use std::collections::BTreeMap;
+
+use hallward::engine::{Class, Effect};
+use hallward::wire::Millis;
+use hallward::wire::name::{Agent, ApprovalId, Room, TaskId};
+use hallward::wire::reply::{Code, Reply};
+use hallward::wire::topic::Topic;
+
+use super::history::{Step, read};
+use super::rules::Rules;
+use approvals::Approval;
+use board::Board;
+use people::People;
+use tasks::Tasks;
+
+/// How often something happened: a run in which nothing went wrong proves little.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in super::super) struct Tally {
+    pub(in super::super) steps: u64,
+    pub(in super::super) crashes: u64,
+    pub(in super::super) assigned: u64,
+    pub(in super::super) assigned_again: u64,
+    pub(in super::super) put_back: u64,
+    pub(in super::super) ended: BTreeMap<String, u64>,
+    pub(in super::super) rejected: BTreeMap<u16, u64>,
+    pub(in super::super) repeats: u64,
+    pub(in super::super) writes: u64,
+    pub(in super::super) deletes: u64,
+    pub(in super::super) lapsed_keys: u64,
+    pub(in super::super) approved: u64,
+    pub(in super::super) refused: u64,
+    pub(in super::super) timed_out: u64,
+    pub(in super::super) relayed: u64,
+}
+
+impl Tally {
+    /// Both together.
+    pub(in super::super) fn add(&mut self, other: &Tally) {
+        let counts = [
+            (&mut self.steps, other.steps),
+            (&mut self.crashes, other.crashes),
+            (&mut self.assigned, other.assigned),
+            (&mut self.assigned_again, other.assigned_again),
+            (&mut self.put_back, other.put_back),
+            (&mut self.repeats, other.repeats),
+            (&mut self.writes, other.writes),
+            (&mut self.deletes, other.deletes),
+            (&mut self.lapsed_keys, other.lapsed_keys),
+            (&mut self.approved, other.approved),
+            (&mut self.refused, other.refused),
+            (&mut self.timed_out, other.timed_out),
+            (&mut self.relayed, other.relayed),
+        ];
+        for (mine, theirs) in counts {
+            *mine += theirs;
+        }
+        for (end, count) in &other.ended {
+            *self.ended.entry(end.clone()).or_default() += count;
+        }
+        for (code, count) in &other.rejected {
+            *self.rejected.entry(*code).or_default() += count;
+        }
+    }
+
+    /// Fails unless everything that can happen has happened.
+    pub(in super::super) fn has_everything(&self) {
+        let counts = [
+            self.crashes,
+            self.assigned_again,
+            self.put_back,
+            self.repeats,
+            self.deletes,
+            self.lapsed_keys,
+            self.approved,
+            self.refused,
+            self.timed_out,
+            self.relayed,
+        ];
+        let ended = ["succeeded", "dead", "expired", "cancelled"].map(|end| self.ended.get(end));
+        let rejected = [400, 403, 404, 409, 429, 503].map(|code| self.rejected.get(&code));
+        assert!(
+            counts.iter().all(|count| *count > 0)
+                && ended.iter().all(Option::is_some)
+                && rejected.iter().all(Option::is_some),
+            "something never happened: {self:?}"
+        );
+    }
+}
+
+/// A command's id: who said it, in which room, about what.
+pub(super) type Identity = (Agent, Room, String);
+
+/// The whole of it.
+pub(in super::super) struct Model {
+    pub(super) rules: Rules,
+    pub(super) now: Millis,
+    /// The time of the latest input: timers that are due run before it, so every timer up to here has fired.
+    pub(super) ticked_at: Millis,
+    pub(super) people: People,
+    /// Who was there just before an input that ran timers first: what those did was right or wrong by this.
+    pub(super) people_before: Option<People>,
+    pub(super) tasks: Tasks,
+    pub(super) boards: BTreeMap<Room, Board>,
+    pub(super) approvals: BTreeMap<(Room, ApprovalId), Approval>,
+    /// The first outcome of every accepted command that carried an id.
+    pub(super) outcomes: BTreeMap<Identity, Reply>,
+    /// The last event of each room.
+    pub(super) seqs: BTreeMap<Room, u64>,
+    pub(in super::super) tally: Tally,
+}
+
+impl Model {
+    pub(super) fn new(rules: &Rules) -> Model {
+        Model {
+            rules: rules.clone(),
+            now: 0,
+            ticked_at: 0,
+            people: People::default(),
+            people_before: None,
+            tasks: Tasks::default(),
+            boards: BTreeMap::new(),
+            approvals: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            seqs: BTreeMap::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// The clock and the connections, before anything else of a step.
+    pub(super) fn begin(&mut self, step: &Step) {
+        self.now = step.now;
+        self.tally.steps += 1;
+        if step.input().is_some() {
+            self.ticked_at = step.now;
+        }
+        if let Some(code) = step.refusal() {
+            *self.tally.rejected.entry(code.into()).or_default() += 1;
+        }
+        let timers_first = step.overdue && step.input().is_some() && !step.is_tick();
+        self.people_before = timers_first.then(|| self.people.clone());
+        if let Some(input) = step.input() {
+            self.people.input(step.now, input, &self.rules);
+            self.tasks.input(step.now, input, &self.rules);
+        }
+    }
+
+    /// What an accepted command makes known before its effects. Not for repeats.
+    pub(super) fn take_command(&mut self, step: &Step) {
+        let Some(command) = step.command() else {
+            return;
+        };
+        if step.verdict.is_err() {
+            // A partial result that finds no room is a sign of life all the same.
+            if let (Topic::HandoffUpdate { .. }, Err(Code::TooMany)) =
+                (&command.topic.topic, step.verdict)
+            {
+                self.tasks.gave_a_sign(step);
+            }
+            return;
+        }
+        match &command.topic.topic {
+            Topic::HandoffDispatch { .. } => self.tasks.dispatched(step, &self.rules),
+            Topic::HandoffUpdate { .. } => self.tasks.updated(step),
+            Topic::ApproveRequest { .. } => {
+                let (id, approval) = approvals::requested(step, command, &self.rules);
+                self.approvals
+                    .insert((command.topic.room.clone(), id), approval);
+            }
+            Topic::ApproveDecide { me, id } => {
+                let key = (command.topic.room.clone(), id.clone());
+                if let Some(approval) = self.approvals.get_mut(&key) {
+                    approval.voted(me, &read(&command.payload));
+                }
+            }
+            Topic::PresenceAnnounce { me } => {
+                self.people
+                    .announced(&command.topic.room, me, &command.payload);
+            }
+            _ => {}
+        }
+    }
+
+    /// An effect has been checked and is now part of the truth.
+    pub(super) fn apply(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Event(event) => {
+                self.seqs.insert(event.room.clone(), event.seq);
+                self.tasks.event(event, &self.rules, &mut self.tally);
+            }
+            Effect::Deliver(directed) => match &directed.class {
+                Class::Assignment(key) => {
+                    self.tasks
+                        .assigned(self.now, key, &directed.to, &mut self.tally);
+                }
+                Class::Result => self
+                    .tasks
+                    .result(&directed.topic.room, &read(&directed.payload)),
+                Class::Decision(id) => {
+                    let key = (directed.topic.room.clone(), id.clone());
+                    if let Some(approval) = self.approvals.get_mut(&key) {
+                        approval.decided(read(&directed.payload), &mut self.tally);
+                    }
+                }
+                Class::Reply => {}
+            },
+            Effect::Retain { topic, payload } => match &topic.topic {
+                Topic::BlackboardState { key } => {
+                    let board = self.boards.entry(topic.room.clone()).or_default();
+                    board.retained(key, payload.as_ref(), &mut self.tally);
+                }
+                Topic::ApprovePending { id } => {
+                    let key = (topic.room.clone(), id.clone());
+                    if let Some(approval) = self.approvals.get_mut(&key) {
+                        approval.pending = payload.clone();
+                    }
+                }
+                _ => {}
+            },
+            Effect::Relay { .. } => self.tally.relayed += 1,
+            Effect::Revoke { .. } => {}
+        }
+    }
+
+    /// Whether it holds for the people as they are, or as they were when the timers of this step ran.
+    pub(super) fn then_or_now(&self, holds: impl Fn(&People) -> bool) -> bool {
+        holds(&self.people) || self.people_before.as_ref().is_some_and(holds)
+    }
+
+    /// The approval of a room by its id.
+    pub(super) fn approval(&self, room: &Room, id: &ApprovalId) -> Option<&Approval> {
+        self.approvals.get(&(room.clone(), id.clone()))
+    }
+
+    /// The letters that an agent will get for certain: a result for each of its tasks, a decision for each of its requests.
+    pub(super) fn promised(&self, agent: &Agent) -> usize {
+        let tasks = self.tasks.live();
+        let approvals = self.approvals.values();
+        tasks.filter(|(_, task)| task.dispatcher == *agent).count()
+            + approvals
+                .filter(|approval| approval.is_open() && approval.requester == *agent)
+                .count()
+    }
+
+    /// The board of a room, empty before the first write.
+    pub(super) fn board(&self, room: &Room) -> Board {
+        self.boards.get(room).cloned().unwrap_or_default()
+    }
+}
+
+/// Names a task in every room.
+pub(super) type TaskName = (Room, TaskId);

@@ -1,0 +1,200 @@
+//! Who is connected, since when not, and what each can do in which room.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hallward::engine::Input;
+use hallward::wire::Millis;
+use hallward::wire::json;
+use hallward::wire::name::{Agent, Capability, Room};
+use hallward::wire::presence::{Announcement, Status};
+use hallward::wire::topic::Offer;
+
+use super::super::rules::Rules;
+
+/// Where an agent's connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Link {
+    Online,
+    /// Lost; the grace began at `since` at the earliest and at `restarted` at the latest (a recovery may give it anew).
+    Away {
+        since: Millis,
+        restarted: Millis,
+    },
+    /// The session is gone.
+    Gone,
+}
+
+/// What an agent is in one room.
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct Member {
+    pub(in super::super) works: BTreeSet<Capability>,
+    pub(in super::super) joins: bool,
+    pub(in super::super) announcement: Option<Announcement>,
+    /// It came back with a new session and has not said anew what it can: what it announced before may count or not.
+    pub(in super::super) unsure: bool,
+}
+
+/// Everybody.
+#[derive(Clone, Default)]
+pub(in super::super) struct People {
+    pub(in super::super) links: BTreeMap<Agent, Link>,
+    durable: BTreeMap<Agent, bool>,
+    pub(in super::super) members: BTreeMap<(Room, Agent), Member>,
+}
+
+impl Member {
+    /// All that it can do here.
+    pub(in super::super) fn capabilities(&self) -> BTreeSet<Capability> {
+        let announced = self.announcement.iter().flat_map(|a| &a.capabilities);
+        self.works.iter().chain(announced).cloned().collect()
+    }
+
+    /// Tasks at once.
+    pub(in super::super) fn capacity(&self) -> u32 {
+        let announced = self.announcement.as_ref().and_then(|a| a.capacity);
+        announced.unwrap_or(1)
+    }
+
+    pub(in super::super) fn is_draining(&self) -> bool {
+        let status = self.announcement.as_ref().and_then(|a| a.status);
+        status == Some(Status::Draining)
+    }
+
+    /// Whether anything says that it is in the room.
+    pub(in super::super) fn is_in(&self) -> bool {
+        self.joins || !self.works.is_empty() || self.announcement.is_some()
+    }
+}
+
+impl People {
+    pub(super) fn input(&mut self, now: Millis, input: &Input, rules: &Rules) {
+        match input {
+            Input::Recovered => self.recovered(now),
+            Input::Connected {
+                agent,
+                resumed,
+                durable,
+            } => {
+                if self.surely_past(agent, rules.grace_ms, now)
+                    && !self.outlives_its_connection(agent)
+                {
+                    self.members.retain(|(_, member), _| member != agent);
+                }
+                self.links.insert(agent.clone(), Link::Online);
+                self.durable.insert(agent.clone(), *durable);
+                if !resumed {
+                    self.new_session(agent);
+                }
+            }
+            Input::Offered { agent, offer } => {
+                let member = self.member(offer.room(), agent);
+                match offer {
+                    Offer::Works(_, capability) => drop(member.works.insert(capability.clone())),
+                    _ => member.joins = true,
+                }
+            }
+            Input::Withdrawn { agent, offer } => {
+                if let Offer::Works(room, capability) = offer {
+                    // Having been in the room, it stays: only leaving leaves.
+                    let member = self.member(room, agent);
+                    member.works.remove(capability);
+                    member.joins = true;
+                }
+            }
+            Input::Disconnected { agent } => {
+                let away = Link::Away {
+                    since: now,
+                    restarted: now,
+                };
+                self.links.insert(agent.clone(), away);
+            }
+            Input::SessionEnded { agent } => {
+                self.links.insert(agent.clone(), Link::Gone);
+                self.members.retain(|(_, member), _| member != agent);
+            }
+            Input::Command(_) | Input::Refused { .. } | Input::Tick => {}
+        }
+    }
+
+    fn recovered(&mut self, now: Millis) {
+        for link in self.links.values_mut() {
+            *link = match *link {
+                Link::Online => Link::Away {
+                    since: now,
+                    restarted: now,
+                },
+                Link::Away { since, .. } => Link::Away {
+                    since,
+                    restarted: now,
+                },
+                Link::Gone => Link::Gone,
+            };
+        }
+    }
+
+    fn new_session(&mut self, agent: &Agent) {
+        for ((_, member), what) in &mut self.members {
+            if member == agent {
+                what.works.clear();
+                what.joins = false;
+                what.unsure = true;
+            }
+        }
+    }
+
+    fn member(&mut self, room: &Room, agent: &Agent) -> &mut Member {
+        let key = (room.clone(), agent.clone());
+        self.members.entry(key).or_default()
+    }
+
+    pub(super) fn announced(&mut self, room: &Room, agent: &Agent, payload: &[u8]) {
+        let member = self.member(room, agent);
+        member.announcement = json::decode(payload).ok();
+        member.unsure = false;
+    }
+
+    pub(in super::super) fn link(&self, agent: &Agent) -> Link {
+        self.links.get(agent).copied().unwrap_or(Link::Gone)
+    }
+
+    pub(in super::super) fn is_online(&self, agent: &Agent) -> bool {
+        self.link(agent) == Link::Online
+    }
+
+    pub(in super::super) fn outlives_its_connection(&self, agent: &Agent) -> bool {
+        self.durable.get(agent).copied().unwrap_or(false)
+    }
+
+    /// Whether the agent has been away for `grace` by now, however one counts.
+    pub(in super::super) fn surely_past(&self, agent: &Agent, grace: Millis, now: Millis) -> bool {
+        match self.link(agent) {
+            Link::Online => false,
+            Link::Away { restarted, .. } => restarted + grace <= now,
+            Link::Gone => true,
+        }
+    }
+
+    /// Whether the agent may have been away for `grace` by now.
+    pub(in super::super) fn perhaps_past(&self, agent: &Agent, grace: Millis, now: Millis) -> bool {
+        match self.link(agent) {
+            Link::Online => false,
+            Link::Away { since, .. } => since + grace <= now,
+            Link::Gone => true,
+        }
+    }
+
+    /// The members of a room.
+    pub(in super::super) fn of_room<'a>(
+        &'a self,
+        room: &'a Room,
+    ) -> impl Iterator<Item = (&'a Agent, &'a Member)> {
+        self.members
+            .iter()
+            .filter(move |((where_, _), _)| where_ == room)
+            .map(|((_, agent), member)| (agent, member))
+    }
+
+    pub(in super::super) fn member_of(&self, room: &Room, agent: &Agent) -> Option<&Member> {
+        self.members.get(&(room.clone(), agent.clone()))
+    }
+}

@@ -1,0 +1,333 @@
+//! Tasks: where each stands, who holds it under which attempt, and until when at least and at most.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hallward::engine::{AssignmentKey, Input};
+use hallward::wire::Millis;
+use hallward::wire::handoff::{
+    Backoff, Priority, ResultStatus, Task, TaskResult, Update, UpdateStatus,
+};
+use hallward::wire::name::{Agent, Capability, Room, TaskId};
+use hallward::wire::observe::Event;
+
+use super::super::history::{Step, read};
+use super::super::rules::Rules;
+use super::people::Member;
+use super::{Tally, TaskName};
+
+/// A worker has it.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Hold {
+    pub(in super::super) worker: Agent,
+    /// The lease runs at least until here …
+    pub(in super::super) lease_low: Millis,
+    /// … and no longer than until here, while the worker is connected.
+    pub(in super::super) lease_high: Millis,
+    /// The worker gave it back in the step that is being looked at.
+    pub(in super::super) given_back: bool,
+}
+
+/// One task.
+#[derive(Debug, Clone)]
+pub(in super::super) struct TaskModel {
+    /// Counts dispatches: ties of the clock are broken by it.
+    pub(in super::super) order: u64,
+    pub(in super::super) spec: Task,
+    pub(in super::super) dispatcher: Agent,
+    pub(in super::super) created_at: Millis,
+    pub(in super::super) deadline: Option<Millis>,
+    pub(in super::super) lease_ms: Millis,
+    pub(in super::super) max_attempts: u32,
+    pub(in super::super) backoff: Backoff,
+    /// The word of the last event about it; empty before the first.
+    pub(in super::super) state: String,
+    /// The last attempt that was handed out; 0 before the first.
+    pub(in super::super) attempt: u32,
+    pub(in super::super) hold: Option<Hold>,
+    pub(in super::super) last_worker: Option<Agent>,
+    /// No attempt begins before this.
+    pub(in super::super) ready_at: Millis,
+    /// It does not wait for its next attempt longer than until here, if that is known.
+    pub(in super::super) due_by: Option<Millis>,
+    /// The word with which its worker ended the last attempt, if it did.
+    /// Which attempts ended by their worker's own word, and whose.
+    pub(in super::super) given_back_by: BTreeMap<u32, Agent>,
+    /// Attempts that count against `max_attempts`.
+    pub(in super::super) failures: u32,
+    pub(in super::super) last_word: Option<UpdateStatus>,
+    /// Final results so far.
+    pub(in super::super) finals: Vec<ResultStatus>,
+}
+
+/// All tasks of all rooms, ended ones included.
+#[derive(Default)]
+pub(in super::super) struct Tasks {
+    pub(in super::super) all: BTreeMap<TaskName, TaskModel>,
+    /// Those that have not ended.
+    live: BTreeSet<TaskName>,
+    /// Where the id that the gateway mints for a nameless task becomes known: its first event.
+    nameless: Option<TaskModel>,
+    dispatched: u64,
+}
+
+/// What a worker must be able to do, all of it.
+pub(in super::super) fn needs(spec: &Task) -> Vec<Capability> {
+    if spec.capabilities.is_empty() {
+        vec![spec.task_type.clone().into()]
+    } else {
+        spec.capabilities.clone()
+    }
+}
+
+/// Whether somebody with these capabilities can do such a task: it can all of it, and listens where at least one part is sent
+/// (a capability that is only announced says nothing about where assignments would be seen).
+pub(in super::super) fn suits(spec: &Task, member: &Member) -> bool {
+    let can = member.capabilities();
+    needs(spec).iter().all(|need| can.contains(need))
+        && needs(spec).iter().any(|need| member.works.contains(need))
+        && (spec.any_of.is_empty() || spec.any_of.iter().any(|one| can.contains(one)))
+}
+
+impl TaskModel {
+    /// Whether somebody with these capabilities can do it.
+    pub(in super::super) fn suits(&self, member: &Member) -> bool {
+        suits(&self.spec, member)
+    }
+
+    pub(in super::super) fn priority(&self) -> Priority {
+        self.spec.priority.unwrap_or_default()
+    }
+
+    pub(in super::super) fn is_final(&self) -> bool {
+        matches!(
+            self.state.as_str(),
+            "succeeded" | "dead" | "expired" | "cancelled"
+        )
+    }
+
+    /// Whether it goes before `other` when both could have the same worker.
+    pub(in super::super) fn goes_before(&self, other: &TaskModel) -> bool {
+        (other.priority(), self.created_at, self.order)
+            < (self.priority(), other.created_at, other.order)
+    }
+
+    /// Whether its last worker says just what ended the attempt, once more.
+    pub(in super::super) fn is_echo(&self, worker: &Agent, update: &Update) -> bool {
+        self.hold.is_none()
+            && self.attempt == update.attempt
+            && self.last_worker.as_ref() == Some(worker)
+            && self.last_word == Some(update.status)
+    }
+
+    /// How long it waits after the failure just counted.
+    fn wait(&self) -> Millis {
+        let mut wait = self.backoff.initial_ms as f64;
+        for _ in 1..self.failures {
+            wait *= self.backoff.factor;
+        }
+        // Rounded down: how the engine rounds is its own business.
+        wait.min(self.backoff.max_ms as f64) as Millis
+    }
+}
+
+impl Tasks {
+    pub(in super::super) fn find(&self, room: &Room, task: &TaskId) -> Option<&TaskModel> {
+        self.all.get(&(room.clone(), task.clone()))
+    }
+
+    /// The tasks that have not ended.
+    pub(in super::super) fn live(&self) -> impl Iterator<Item = (&TaskName, &TaskModel)> {
+        self.live.iter().map(|name| (name, &self.all[name]))
+    }
+
+    fn insert(&mut self, name: TaskName, task: TaskModel) {
+        self.live.insert(name.clone());
+        self.all.insert(name, task);
+    }
+
+    /// The tasks that an agent holds in a room.
+    pub(in super::super) fn held_by<'a>(
+        &'a self,
+        room: &'a Room,
+        agent: &'a Agent,
+    ) -> impl Iterator<Item = (&'a TaskName, &'a TaskModel)> {
+        self.live().filter(move |((where_, _), task)| {
+            where_ == room && task.hold.as_ref().is_some_and(|hold| hold.worker == *agent)
+        })
+    }
+
+    pub(in super::super) fn in_flight(&self, room: &Room, agent: &Agent) -> u32 {
+        u32::try_from(self.held_by(room, agent).count()).expect("few")
+    }
+
+    pub(super) fn input(&mut self, now: Millis, input: &Input, rules: &Rules) {
+        for name in &self.live {
+            let Some(task) = self.all.get_mut(name) else {
+                continue;
+            };
+            let Some(hold) = &mut task.hold else {
+                continue;
+            };
+            match input {
+                Input::Recovered => {
+                    let grace_ends = now + rules.grace_ms;
+                    hold.lease_low = hold.lease_low.max(grace_ends);
+                    hold.lease_high = hold.lease_high.max(grace_ends).max(now + task.lease_ms);
+                }
+                Input::Connected { agent, .. } if hold.worker == *agent => {
+                    // Who is back has a whole lease; what a recovery added beyond it may go.
+                    hold.lease_low = hold.lease_low.min(now + task.lease_ms);
+                    hold.lease_high = hold.lease_high.max(now + task.lease_ms);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn dispatched(&mut self, step: &Step, rules: &Rules) {
+        let command = step.command().expect("a dispatch");
+        let spec: Task = read(&command.payload);
+        self.dispatched += 1;
+        let room = command.topic.room.clone();
+        let id = spec.id.clone();
+        let ttl = spec.ttl_ms.or(command.ttl_ms);
+        let task = TaskModel {
+            order: self.dispatched,
+            dispatcher: command.from.clone(),
+            created_at: step.now,
+            deadline: ttl.map(|ttl| step.now + ttl),
+            lease_ms: spec.lease_ms.unwrap_or(rules.lease_ms),
+            max_attempts: spec.max_attempts.unwrap_or(rules.max_attempts),
+            backoff: spec.backoff.unwrap_or(rules.backoff),
+            state: String::new(),
+            attempt: 0,
+            hold: None,
+            last_worker: None,
+            ready_at: step.now + spec.not_before_ms.unwrap_or(0),
+            due_by: Some(step.now + spec.not_before_ms.unwrap_or(0)),
+            given_back_by: BTreeMap::new(),
+            failures: 0,
+            last_word: None,
+            finals: Vec::new(),
+            spec,
+        };
+        match id {
+            Some(id) => self.insert((room, id), task),
+            None => self.nameless = Some(task),
+        }
+    }
+
+    /// An update that was accepted: the lease starts anew, or the task comes back.
+    pub(super) fn updated(&mut self, step: &Step) {
+        use hallward::wire::handoff::UpdateStatus::{Accepted, Error, Progress, Release, Success};
+        let command = step.command().expect("an update");
+        let update: Update = read(&command.payload);
+        let name = (command.topic.room.clone(), update.task);
+        let Some(task) = self.all.get_mut(&name) else {
+            return;
+        };
+        if let Some(hold) = &mut task.hold {
+            match update.status {
+                Accepted | Progress => {
+                    hold.lease_low = step.now + task.lease_ms;
+                    hold.lease_high = hold.lease_low;
+                }
+                Success | Error | Release => {
+                    hold.given_back = true;
+                    task.last_word = Some(update.status);
+                    task.given_back_by
+                        .insert(update.attempt, hold.worker.clone());
+                }
+            }
+        }
+    }
+
+    /// An update that was refused but shows that the worker is at it: its lease may start anew.
+    pub(super) fn gave_a_sign(&mut self, step: &Step) {
+        let command = step.command().expect("an update");
+        let update: Update = read(&command.payload);
+        let name = (command.topic.room.clone(), update.task);
+        if let Some(task) = self.all.get_mut(&name)
+            && let Some(hold) = &mut task.hold
+        {
+            hold.lease_high = step.now + task.lease_ms;
+        }
+    }
+
+    pub(super) fn assigned(
+        &mut self,
+        now: Millis,
+        key: &AssignmentKey,
+        worker: &Agent,
+        tally: &mut Tally,
+    ) {
+        let name = (key.room.clone(), key.task.clone());
+        let Some(task) = self.all.get_mut(&name) else {
+            return;
+        };
+        if task.attempt == key.attempt && task.hold.is_some() {
+            tally.assigned_again += 1;
+            return;
+        }
+        tally.assigned += 1;
+        task.attempt = key.attempt;
+        task.last_worker = Some(worker.clone());
+        task.last_word = None;
+        task.hold = Some(Hold {
+            worker: worker.clone(),
+            lease_low: now + task.lease_ms,
+            lease_high: now + task.lease_ms,
+            given_back: false,
+        });
+    }
+
+    pub(super) fn event(&mut self, event: &Event, rules: &Rules, tally: &mut Tally) {
+        if !event.what.starts_with("handoff.") {
+            return;
+        }
+        let Ok(id) = TaskId::new(&event.subject) else {
+            return;
+        };
+        let name = (event.room.clone(), id);
+        if !self.all.contains_key(&name)
+            && let Some(task) = self.nameless.take()
+        {
+            self.insert(name.clone(), task);
+        }
+        let (Some(task), Some(to)) = (self.all.get_mut(&name), &event.to) else {
+            return;
+        };
+        let was_held = task.hold.is_some();
+        task.state.clone_from(to);
+        match to.as_str() {
+            "queued" | "waiting" | "failed" if was_held => {
+                task.hold = None;
+                let is_free = !rules.releases_fail && task.last_word == Some(UpdateStatus::Release);
+                task.failures += u32::from(!is_free);
+                task.ready_at = event.at + if is_free { 0 } else { task.wait() };
+                // A millisecond for rounding.
+                task.due_by = (!is_free).then_some(task.ready_at + 1);
+                tally.put_back += 1;
+            }
+            _ if task.is_final() => {
+                task.hold = None;
+                self.live.remove(&name);
+                *tally.ended.entry(to.clone()).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn result(&mut self, room: &Room, result: &TaskResult) {
+        if let Some(task) = self.all.get_mut(&(room.clone(), result.task.clone()))
+            && result.is_final
+        {
+            task.finals.push(result.status);
+        }
+    }
+
+    /// Whether a dispatch without an id still waits for its name: every dispatch is an event.
+    pub(in super::super) fn has_nameless(&self) -> bool {
+        self.nameless.is_some()
+    }
+}

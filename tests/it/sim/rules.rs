@@ -1,0 +1,69 @@
+//! The limits and delays that both sides are told: the engine by its settings, the model by these numbers.
+
+use hallward::engine::Settings;
+use hallward::wire::Millis;
+use hallward::wire::handoff::Backoff;
+
+/// Short enough that a run of a minute meets every one of them.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    /// How long somebody whose connection broke keeps its place.
+    pub(super) grace_ms: Millis,
+    /// The lease of a task that names none.
+    pub(super) lease_ms: Millis,
+    /// The attempts of a task that names none.
+    pub(super) max_attempts: u32,
+    /// The backoff of a task that names none.
+    pub(super) backoff: Backoff,
+    /// Whether a `release` uses up an attempt and waits its backoff, as everything else that puts a task back.
+    pub(super) releases_fail: bool,
+    /// Whether a worker's last word on an attempt takes back its assignment, where that has not been acknowledged.
+    pub(super) last_word_revokes: bool,
+    /// How long an approval that names no time waits.
+    pub(super) approval_timeout_ms: Millis,
+    /// How long what has ended, and the ids of commands, are remembered.
+    pub(super) retention_ms: Millis,
+    /// Letters other than replies that a mailbox takes.
+    pub(super) mailbox_letters: usize,
+    /// Replies that wait in a mailbox before the oldest give way.
+    pub(super) mailbox_replies: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules {
+            grace_ms: 2_000,
+            lease_ms: 1_500,
+            max_attempts: 3,
+            backoff: Backoff {
+                initial_ms: 100,
+                factor: 2.0,
+                max_ms: 1_000,
+            },
+            releases_fail: false,
+            last_word_revokes: false,
+            approval_timeout_ms: 4_000,
+            retention_ms: 3_600_000,
+            mailbox_letters: 20,
+            mailbox_replies: 64,
+        }
+    }
+}
+
+impl Rules {
+    /// The same for the engine.
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            reconnect_grace_ms: self.grace_ms,
+            lease_ms: self.lease_ms,
+            max_attempts: self.max_attempts,
+            backoff_initial_ms: self.backoff.initial_ms,
+            backoff_factor: self.backoff.factor,
+            backoff_max_ms: self.backoff.max_ms,
+            result_retention_ms: self.retention_ms,
+            idempotency_ms: self.retention_ms,
+            approval_timeout_ms: self.approval_timeout_ms,
+            ..Settings::default()
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The world: the clock, the batches, the crashes.
+//!
+//! A run has four seasons. Trouble first: agents act at random, connections break, the gateway crashes. Then calm: everybody comes back and finishes
+//! what there is. Then everybody leaves. At last time passes until nothing is remembered that need not be.
+
+mod cast;
+mod network;
+mod seasons;
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use hallward::engine::Input;
+use hallward::wire::Millis;
+use hallward::wire::name::Agent;
+
+use super::agenda::{Action, Agenda};
+use super::agents::Participant;
+use super::desk::{Desk, Receipt};
+use super::dice::Dice;
+use super::history::Step;
+use super::invariants::Checker;
+use super::model::Tally;
+use super::rules::Rules;
+use super::seeds::number;
+
+/// The first moment: any will do, but zero hides mistakes.
+const DAWN: Millis = 1_700_000_000_000;
+/// How long trouble lasts.
+const TROUBLE_MS: Millis = 20_000;
+/// How long everybody has to finish afterwards.
+const CALM_MS: Millis = 120_000;
+/// Steps that a failure shows; `HALLWARD_SIM_TAIL` asks for more.
+const TAIL: usize = 60;
+/// Ticks at one moment before we call it spinning.
+const MAX_TICKS_AT_ONCE: u32 = 50;
+/// Inputs in a batch before it is sealed.
+const BATCH: u64 = 8;
+
+/// A run that broke an invariant.
+pub(super) struct Failure {
+    /// Which, and how.
+    pub(super) broken: String,
+    /// The last steps before.
+    pub(super) tail: Vec<String>,
+}
+
+/// A run that broke none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Report {
+    /// The same for the same seed.
+    pub(super) trace: u64,
+    /// What happened how often.
+    pub(super) tally: Tally,
+}
+
+/// One run.
+pub(super) struct World {
+    rules: Rules,
+    now: Millis,
+    dice: Dice,
+    agenda: Agenda,
+    desk: Desk,
+    everybody: Vec<Participant>,
+    names: Vec<Agent>,
+    checker: Checker,
+    calm: bool,
+    seal_planned: bool,
+    batched: u64,
+    ticks_at_once: (Millis, u32),
+    trace: DefaultHasher,
+    tail: VecDeque<String>,
+    tail_length: usize,
+}
+
+type Outcome = Result<(), String>;
+
+/// Runs a seed from dawn to oblivion.
+pub(super) fn run(seed: u64) -> Result<Report, Failure> {
+    let mut world = World::new(seed);
+    match world.live() {
+        Ok(()) => Ok(Report {
+            trace: world.trace.finish(),
+            tally: world.checker.model.tally.clone(),
+        }),
+        Err(broken) => Err(Failure {
+            broken,
+            tail: world.tail.into(),
+        }),
+    }
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut dice = Dice::new(seed);
+        let rules = Rules::default();
+        let everybody = cast::populate(&mut dice);
+        let names = everybody.iter().map(|one| one.name.clone()).collect();
+        World {
+            now: DAWN,
+            agenda: Agenda::default(),
+            desk: Desk::new(&rules, seed),
+            checker: Checker::new(&rules),
+            rules,
+            dice,
+            everybody,
+            names,
+            calm: false,
+            seal_planned: false,
+            batched: 0,
+            ticks_at_once: (0, 0),
+            trace: DefaultHasher::new(),
+            tail: VecDeque::new(),
+            tail_length: number("HALLWARD_SIM_TAIL").unwrap_or(TAIL),
+        }
+    }
+
+    /// Lets time pass until `until`.
+    fn pass(&mut self, until: Millis) -> Outcome {
+        loop {
+            let late = if self.dice.percent(10) {
+                self.dice.between(1, 40)
+            } else {
+                0
+            };
+            let tick = self.desk.wakes_at().map(|at| at.max(self.now) + late);
+            let next = self.agenda.next_at().unwrap_or(Millis::MAX);
+            match tick {
+                Some(tick) if tick < next.min(until) => self.tick(tick)?,
+                _ if next >= until => break,
+                _ => {
+                    let (at, action) = self.agenda.pop().expect("something is planned");
+                    self.now = at.max(self.now);
+                    self.act(action)?;
+                }
+            }
+        }
+        self.now = until;
+        Ok(())
+    }
+
+    fn tick(&mut self, at: Millis) -> Outcome {
+        self.now = at;
+        let (when, count) = self.ticks_at_once;
+        self.ticks_at_once = (at, if when == at { count + 1 } else { 1 });
+        if self.ticks_at_once.1 > MAX_TICKS_AT_ONCE {
+            return Err(format!(
+                "the engine wants to be woken again and again at {at}"
+            ));
+        }
+        self.hand_in(Input::Tick)
+    }
+
+    fn act(&mut self, action: Action) -> Outcome {
+        match action {
+            Action::Wake(who, intent) => self.wake(who, intent),
+            Action::Arrive(who, link, packet) => return self.arrive(who, link, packet),
+            Action::Acked(who, link, packet) => self.acked(who, link, packet),
+            Action::Deliver(who, link, letter) => self.deliver(who, link, letter),
+            Action::Settle(who, link, letter) => self.settle(who, link, letter),
+            Action::Connect(who) => return self.connect(who),
+            Action::HangUp(who, link) => return self.hang_up(who, link),
+            Action::EndSession(who, link) => return self.end_session(who, link),
+            Action::Seal => return self.seal(true),
+            Action::Crash => return self.crash(),
+            Action::Restart => {
+                self.desk.recover(self.now);
+                self.plan_seal();
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands an input in; the batch is sealed soon, or now if it is full.
+    fn hand_in(&mut self, input: Input) -> Outcome {
+        let _ = self.desk.handle(self.now, input);
+        self.batched()
+    }
+
+    fn batched(&mut self) -> Outcome {
+        self.batched += 1;
+        if self.batched >= BATCH {
+            return self.seal(true);
+        }
+        self.plan_seal();
+        Ok(())
+    }
+
+    fn plan_seal(&mut self) {
+        if !self.seal_planned {
+            self.seal_planned = true;
+            let at = self.now + self.dice.below(4);
+            self.agenda.plan(at, Action::Seal);
+        }
+    }
+
+    /// Commits the open batch, shows it to the checker, and lets its effects out unless the gateway dies just then.
+    fn seal(&mut self, release: bool) -> Outcome {
+        self.seal_planned = false;
+        self.batched = 0;
+        if !self.desk.is_up() || !self.desk.has_open_batch() {
+            return Ok(());
+        }
+        let committed = self.desk.commit(self.now);
+        for step in &committed.steps {
+            self.note(step);
+            self.checker.step(step)?;
+        }
+        self.checker.committed(&self.desk)?;
+        if self.dice.percent(3) {
+            self.desk
+                .check_recovery()
+                .map_err(|error| format!("recovery is not what was committed: {error}"))?;
+        }
+        if release {
+            for receipt in committed.receipts {
+                let after = self.dice.between(1, 20);
+                let Receipt { who, link, packet } = receipt;
+                self.agenda
+                    .plan(self.now + after, Action::Acked(who, link, packet));
+            }
+            for agent in committed.recipients {
+                if let Some(who) = self.names.iter().position(|name| *name == agent) {
+                    self.send_letters(who);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, step: &Step) {
+        let line = format!("{step:?}");
+        line.hash(&mut self.trace);
+        self.tail.push_back(line);
+        if self.tail.len() > self.tail_length {
+            self.tail.pop_front();
+        }
+    }
+
+    fn plan_crash(&mut self) {
+        let at = self.now + self.dice.between(500, 8_000);
+        self.agenda.plan(at, Action::Crash);
+    }
+
+    fn crash(&mut self) -> Outcome {
+        if self.calm {
+            return Ok(());
+        }
+        self.plan_crash();
+        if !self.desk.is_up() {
+            return Ok(());
+        }
+        match self.dice.below(4) {
+            0 => self.seal(true)?,
+            1 => self.seal(false)?,
+            _ => {}
+        }
+        self.checker.model.tally.crashes += 1;
+        self.desk.crash();
+        self.seal_planned = false;
+        let up_at = self.now + self.dice.weighted(&[(50, 1), (30, 300), (20, 3_000)]);
+        self.agenda.plan(up_at, Action::Restart);
+        for who in 0..self.everybody.len() {
+            if self.everybody[who].connected {
+                self.everybody[who].disconnected();
+                if self.everybody[who].faithful {
+                    let back = self.dice.weighted(&[(60, 300), (30, 1_500), (10, 6_000)]);
+                    let at = up_at + self.dice.below(back);
+                    self.agenda.plan(at, Action::Connect(who));
+                }
+            }
+        }
+        Ok(())
+    }
+}
