@@ -101,7 +101,11 @@ impl Reader<'_> {
     fn command(&self, line: &str, more: &str) -> Command {
         let (program, options) = line.split_once(' ').expect("a command line has options");
         let mut shell = Command::new("sh");
-        let line = format!("exec {program} -p {} {more} {options}", self.port);
+        // By lines, so that what a program says before it ends can be read.
+        let line = format!(
+            "exec stdbuf -oL {program} -p {} {more} {options}",
+            self.port
+        );
         shell
             .arg("-c")
             .arg(line)

@@ -80,8 +80,13 @@ impl Mosquitto {
 
     /// Starts `mosquitto_sub` and returns when its subscription stands.
     fn subscribe(&self, format: &str, words: &[&str]) -> Subscriber {
+        // Buffered by lines, or a pipe would hold back what it says.
+        let mut stdbuf = Command::new("stdbuf");
+        stdbuf
+            .arg("-oL")
+            .arg(Tools::get().mosquitto_sub().get_program());
         let mut child = self
-            .command(Tools::get().mosquitto_sub(), words)
+            .command(stdbuf, words)
             .args(["-d", "-F", &format!("{MARK}{format}")])
             .stdout(Stdio::piped())
             .spawn()
@@ -120,14 +125,10 @@ impl Subscriber {
         }
     }
 
-    fn signal(mut self, name: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill")
-            .args([name, &pid])
-            .status()
-            .expect("kill runs");
-        assert!(status.success(), "kill {name}");
-        let _ = self.child.wait();
+    /// Waits until it has ended by itself.
+    fn ended(mut self) {
+        let status = self.child.wait().expect("our child");
+        assert!(status.success(), "mosquitto_sub: {status}");
     }
 }
 
@@ -173,24 +174,17 @@ fn mosquitto_finds_retained_messages_until_they_are_cleared() {
 fn mosquitto_leaves_a_will_when_killed_and_none_when_it_says_goodbye() {
     Mosquitto::each(|mosquitto| {
         let watcher = mosquitto.subscribe("%t %p", &["-t", "will/+", "-q", "1"]);
+        // It ends by itself, with DISCONNECT, after one message.
         let doomed = |name: &str| {
             let topic = format!("will/{name}");
-            mosquitto.subscribe(
-                "%p",
-                &[
-                    "-t",
-                    "x",
-                    "--will-topic",
-                    &topic,
-                    "--will-payload",
-                    "gone",
-                    "--will-qos",
-                    "1",
-                ],
-            )
+            let will = ["--will-topic", &topic, "--will-payload", "gone"];
+            let words = [&["-t", "x", "-C", "1", "--will-qos", "1"], &will[..]].concat();
+            mosquitto.subscribe("%p", &words)
         };
-        doomed("polite").signal("-INT");
-        doomed("killed").signal("-KILL");
+        let polite = doomed("polite");
+        mosquitto.publish(&["-t", "x", "-q", "1", "-m", "enough"]);
+        polite.ended();
+        drop(doomed("killed"));
         assert_eq!(watcher.next(), "will/killed gone");
     });
 }
