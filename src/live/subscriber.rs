@@ -425,11 +425,13 @@ impl Subscriber {
 impl Drop for Subscriber {
     fn drop(&mut self) {
         self.shared.unregister(&self.seat);
-        self.shared.congestion.leave(&self.seat);
         let mut interest = self.shared.interest_mut();
         for wanted in self.seat.filters().drain(..) {
             wanted.leave(&self.seat);
             interest.remove(&wanted.filter);
         }
+        drop(interest);
+        self.seat.close();
+        self.shared.congestion.leave(&self.seat);
     }
 }

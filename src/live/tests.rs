@@ -544,6 +544,7 @@ async fn a_dropped_subscriber_holds_nobody_back() {
     let mut publisher = plane.publisher();
     publisher.push_reliable("a", Bytes::from_static(b"x"));
     publisher.flush().await;
+    assert_eq!(plane.stats().filters, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
