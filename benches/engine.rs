@@ -2,8 +2,6 @@
 //!
 //! Also prints what a queued task takes in memory, and how long a large room takes to recover.
 
-#![expect(missing_docs, reason = "criterion's macros make undocumented items")]
-
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;

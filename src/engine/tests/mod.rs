@@ -7,6 +7,7 @@ mod handoff;
 mod inbox;
 mod limits;
 mod presence;
+mod random;
 mod replies;
 
 use std::collections::BTreeMap;

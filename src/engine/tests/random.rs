@@ -1,0 +1,146 @@
+//! Random agents doing random things, crashes included: nothing panics, everything adds up, every task ends once.
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use super::*;
+
+const AGENTS: [&str; 4] = ["a", "b", "c", "d"];
+const TYPES: [&str; 3] = ["draft", "review", "rare"];
+
+struct Dice(ChaCha12Rng);
+
+impl Dice {
+    fn below(&mut self, sides: u64) -> u64 {
+        self.0.next_u64() % sides
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[usize::try_from(self.below(from.len() as u64)).unwrap()]
+    }
+}
+
+fn act(world: &mut World, dice: &mut Dice, step: u64) {
+    let who = dice.pick(&AGENTS);
+    let kind = dice.pick(&TYPES);
+    match dice.below(24) {
+        0 => world.connect_as(who, dice.below(2) == 0, dice.below(2) == 0),
+        1 => world.disconnect(who),
+        2 if dice.below(4) == 0 => world.end_session(who),
+        2..=4 => world.offers(who, kind),
+        5 => world.unsubscribe(who, &format!("rooms/r/handoff/work/{kind}")),
+        6 if dice.below(4) == 0 => drop(world.send_raw(who, "presence/announce", "")),
+        6 | 7 => {
+            let status = dice.pick(&["idle", "busy", "draining"]);
+            let said =
+                json!({ "capacity": dice.below(4), "status": status, "capabilities": [kind] });
+            world.send(who, "presence/announce", said).unwrap();
+        }
+        8..=12 => {
+            let task = json!({
+                "id": format!("t{step}"), "type": kind, "priority": dice.pick(&["low", "high"]),
+                "capabilities": if dice.below(3) == 0 { json!([kind, "draft"]) } else { json!([]) },
+                "ttlMs": 1 + dice.below(200_000), "notBeforeMs": dice.below(2) * dice.below(9_000),
+                "leaseMs": 1_000 + dice.below(20_000), "maxAttempts": 1 + dice.below(4),
+                "requireOnline": dice.below(5) == 0, "affinity": dice.pick(&["x", "y"]),
+            });
+            let _ = world.send(who, "handoff/dispatch", task);
+        }
+        13..=17 => {
+            let sent = world.assignments(who);
+            if !sent.is_empty() {
+                let recent = sent.len().saturating_sub(4);
+                let (task, attempt) =
+                    &sent[recent + usize::try_from(dice.below(4)).unwrap() % (sent.len() - recent)];
+                let status = dice.pick(&["accepted", "progress", "success", "error", "release"]);
+                let _ = world.update(who, &task.clone(), *attempt, status);
+            }
+        }
+        18 => {
+            let verb = dice.pick(&["handoff/cancel", "handoff/redrive"]);
+            let _ = world.send(
+                who,
+                verb,
+                json!({ "task": format!("t{}", dice.below(step + 1)) }),
+            );
+        }
+        19 => {
+            let set = json!({ "value": step, "ifVersion": dice.below(3), "ttlMs": 1 + dice.below(90_000) });
+            let _ = world.send(who, &format!("blackboard/set/{kind}"), set);
+        }
+        20 => drop(world.send_raw(who, &format!("blackboard/delete/{kind}"), "")),
+        21 => {
+            let request =
+                json!({ "id": format!("p{step}"), "action": "x", "quorum": 1 + dice.below(2) });
+            world.send(who, "approve/request", request).unwrap();
+        }
+        22 => {
+            let word = dice.pick(&["approve", "reject"]);
+            let topic = format!("approve/decide/p{}", dice.below(step + 1));
+            let _ = world.send(who, &topic, json!({ "decision": word }));
+        }
+        _ if dice.below(3) == 0 => world.crash(),
+        _ => {
+            let ms = dice.below(40_000);
+            world.pass(ms);
+        }
+    }
+}
+
+fn run(seed: u64) {
+    let mut dice = Dice(ChaCha12Rng::seed_from_u64(seed));
+    let mut world = World::new();
+    for step in 0..250 {
+        act(&mut world, &mut dice, step);
+    }
+    world.check();
+    let promised = world.events.iter().filter(|event| {
+        matches!(
+            event.what.as_str(),
+            "handoff.dispatched" | "handoff.redriven"
+        )
+    });
+    let promised = promised.count();
+    // Everything has a time to live or a time-out.
+    world.pass(24 * 60 * 60_000 - 300_000);
+    let ended: usize = AGENTS
+        .iter()
+        .map(|who| world.final_results(who).len())
+        .sum();
+    assert_eq!(
+        ended, promised,
+        "seed {seed}: one final result per life of a task"
+    );
+    let asked = world
+        .events
+        .iter()
+        .filter(|event| event.what == "approve.requested");
+    let asked = asked.count();
+    let decided: usize = AGENTS.iter().map(|who| world.decisions(who).len()).sum();
+    assert_eq!(decided, asked, "seed {seed}: one decision per request");
+    world.check();
+    for who in AGENTS {
+        world.end_session(who);
+    }
+    world.pass(3 * 24 * 60 * 60_000);
+    assert_eq!(
+        world.next_timer(),
+        None,
+        "seed {seed}: no timer is left behind"
+    );
+    assert_eq!(world.engine.stats().tasks, TaskCounts::default());
+    assert_eq!(world.engine.stats().agents, 0);
+    let left = world
+        .disk
+        .keys()
+        .filter(|key| !matches!(key[2], 1 | 5))
+        .count();
+    assert_eq!(left, 0, "seed {seed}: records are left behind");
+}
+
+#[test]
+fn random_agents_find_no_way_to_break_it() {
+    for seed in 0..60 {
+        run(seed);
+    }
+}
