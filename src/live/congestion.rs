@@ -54,6 +54,9 @@ impl Congestion {
 
     /// The session's word.
     pub(super) fn set_by_session(&self, seat: &Arc<Seat>, congested: bool) {
+        if !congested && self.congested.load(Ordering::SeqCst) == 0 {
+            return; // the usual case takes no lock
+        }
         self.update(seat, |entry| entry.by_session = congested);
     }
 
@@ -82,7 +85,8 @@ impl Congestion {
             blocking_since: None,
         });
         change(entry);
-        if entry.by_session || entry.behind {
+        // A publisher may still find a subscriber behind that has just gone.
+        if (entry.by_session || entry.behind) && !seat.is_closed() {
             self.congested.store(seats.len(), Ordering::SeqCst);
             return;
         }

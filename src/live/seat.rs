@@ -25,6 +25,8 @@ pub(super) struct Seat {
     too_slow: AtomicBool,
     /// Publishers found this subscriber far behind.
     behind: AtomicBool,
+    /// The subscriber is gone for good.
+    closed: AtomicBool,
     /// Wakes the one subscriber that owns this seat.
     changed: Notify,
 }
@@ -37,6 +39,7 @@ impl Seat {
             replacement: Mutex::default(),
             too_slow: AtomicBool::new(false),
             behind: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             changed: Notify::new(),
         }
     }
@@ -71,6 +74,14 @@ impl Seat {
         if self.behind.swap(behind, Ordering::SeqCst) != behind && behind {
             self.changed.notify_one();
         }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn offer(&self, replacement: Replacement) {

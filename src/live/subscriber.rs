@@ -303,8 +303,10 @@ impl Subscriber {
                 return;
             }
             if let (0, Some(router)) = (self.tried, now.router) {
+                let opened = self.shared.open_link(now.generation, &router).await;
+                // Not before: who is dropped while the link opens has not tried, and nobody else would.
                 self.tried = now.generation;
-                if let Ok(link) = self.shared.open_link(now.generation, &router).await {
+                if let Ok(link) = opened {
                     self.current = Some(Attachment::new(now.generation, link));
                     continue;
                 }
@@ -425,11 +427,13 @@ impl Subscriber {
 impl Drop for Subscriber {
     fn drop(&mut self) {
         self.shared.unregister(&self.seat);
-        self.shared.congestion.leave(&self.seat);
         let mut interest = self.shared.interest_mut();
         for wanted in self.seat.filters().drain(..) {
             wanted.leave(&self.seat);
             interest.remove(&wanted.filter);
         }
+        drop(interest);
+        self.seat.close();
+        self.shared.congestion.leave(&self.seat);
     }
 }

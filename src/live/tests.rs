@@ -104,6 +104,16 @@ async fn frames_of_a_flush_that_was_dropped_go_with_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscribe_that_was_dropped_while_its_link_opened_can_be_called_again() {
+    let plane = plane();
+    let mut subscriber = plane.subscriber();
+    assert_eq!(poll_once(subscriber.subscribe("a")), None);
+    subscriber.subscribe("a").await;
+    publish(&mut plane.publisher(), "a", "one").await;
+    assert_eq!(receive(&mut subscriber).await, "one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn overlapping_filters_hand_a_frame_over_once() {
     let plane = plane();
     let mut subscriber = subscribed(&plane, &["a/b", "a/+", "#", "c/#"]).await;
@@ -544,6 +554,7 @@ async fn a_dropped_subscriber_holds_nobody_back() {
     let mut publisher = plane.publisher();
     publisher.push_reliable("a", Bytes::from_static(b"x"));
     publisher.flush().await;
+    assert_eq!(plane.stats().filters, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

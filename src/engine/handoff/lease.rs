@@ -12,32 +12,14 @@ use super::task::{Step, why};
 use super::{Advance, TaskNo};
 
 impl RoomState {
-    /// A released task goes to somebody else at once if somebody is free, and waits for its backoff otherwise, so that nobody is
-    /// handed what it has just given back.
+    /// A task that is given back waits for its backoff, and has used up an attempt: one that everybody gives back must not go
+    /// round for ever.
     pub(super) fn release(&mut self, cx: &mut Context, no: TaskNo, who: Option<&Agent>) {
-        let Some(task) = self.handoff.tasks.get(&no) else {
-            return;
-        };
-        let other = match (task.route, task.status.holder()) {
-            // Only the first time: a task that everybody gives back must not go round without a pause.
-            (Some(route), Some(holder)) if task.status.releases == 0 => {
-                self.handoff.scheduler.free_apart_from(route, holder)
-            }
-            _ => None,
-        };
         let released = Advance {
             who,
             ..Advance::new(Step::Release, "handoff.released")
         };
         self.advance(cx, no, released);
-        if let Some(other) = other {
-            self.advance(cx, no, Advance::new(Step::Due, "handoff.queued"));
-            self.advance(
-                cx,
-                no,
-                Advance::new(Step::Assign(other), "handoff.assigned"),
-            );
-        }
     }
 
     /// The worker of a task has left the room or is gone.
@@ -53,7 +35,6 @@ impl RoomState {
                 let reason = "its worker is gone";
                 let lost = Advance {
                     reason: Some(reason),
-                    revoke: true,
                     ..Advance::new(Step::Lose(why("worker-gone", reason)), "handoff.lost")
                 };
                 self.advance(cx, no, lost);
@@ -161,7 +142,6 @@ impl RoomState {
         let reason = format!("its worker was silent for {} ms", task.body.lease_ms);
         let lost = Advance {
             reason: Some(&reason),
-            revoke: true,
             ..Advance::new(Step::Lose(why("lease-over", &reason)), "handoff.lost")
         };
         self.advance(cx, no, lost);

@@ -64,8 +64,6 @@ struct Advance<'a> {
     who: Option<&'a Agent>,
     reason: Option<&'a str>,
     result: Option<Json>,
-    /// Whether the worker that had it may not know: its assignment is taken back out of its mailbox.
-    revoke: bool,
 }
 
 impl<'a> Advance<'a> {
@@ -76,7 +74,6 @@ impl<'a> Advance<'a> {
             who: None,
             reason: None,
             result: None,
-            revoke: false,
         }
     }
 }
@@ -98,7 +95,7 @@ impl RoomState {
         cx.stats.tasks.remove(from);
         cx.stats.tasks.add(to);
         self.change(cx, Change::State(no));
-        self.left_stage(cx, no, &before, advance.revoke.then_some(attempt));
+        self.left_stage(cx, no, &before, attempt);
         self.entered_stage(cx, no, from.is_final());
         self.tell_step(cx, no, from, &advance);
         if to.is_final() {
@@ -107,7 +104,7 @@ impl RoomState {
     }
 
     /// Undoes what holds for a task in the stage that it was in.
-    fn left_stage(&mut self, cx: &mut Context, no: TaskNo, before: &Stage, revoked: Option<u32>) {
+    fn left_stage(&mut self, cx: &mut Context, no: TaskNo, before: &Stage, attempt: u32) {
         let Some(task) = self.handoff.tasks.get_mut(&no) else {
             return;
         };
@@ -130,18 +127,15 @@ impl RoomState {
                 let subject = Subject::Task(self.name.clone(), no);
                 cx.timers.disarm(task.lease_until, Timer::Lease, subject);
                 task.lease_until = 0;
-                if let Some(attempt) = revoked {
-                    let room = self.name.clone();
-                    let task = task.body.id.clone();
-                    cx.emit(Effect::Revoke {
-                        agent: worker.clone(),
-                        assignment: AssignmentKey {
-                            room,
-                            task,
-                            attempt,
-                        },
-                    });
-                }
+                // Also after the worker's own last word: a client that acknowledges late must not get the task again.
+                cx.emit(Effect::Revoke {
+                    agent: worker.clone(),
+                    assignment: AssignmentKey {
+                        room: self.name.clone(),
+                        task: task.body.id.clone(),
+                        attempt,
+                    },
+                });
                 self.free(cx, no, worker);
             }
             Stage::Ended { at, .. } => {
@@ -281,7 +275,6 @@ impl RoomState {
 
     pub(super) fn deadline_over(&mut self, cx: &mut Context, no: TaskNo) {
         let expired = Advance {
-            revoke: true,
             ..Advance::new(Step::Expire, "handoff.expired")
         };
         self.advance(cx, no, expired);

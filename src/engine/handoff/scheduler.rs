@@ -295,14 +295,6 @@ impl Scheduler {
         let worker = self.workers.get(agent);
         worker.is_some_and(|worker| worker.load().is_some() && worker.routes.contains(&no))
     }
-
-    /// The least loaded worker that is free for the route, apart from one.
-    pub(in crate::engine) fn free_apart_from(&self, no: RouteNo, not: &Agent) -> Option<Agent> {
-        let ready = &self.routes.get(&no)?.ready;
-        // The one to leave out is there once at most, so this looks at two.
-        let other = ready.iter().find(|(_, agent)| agent != not);
-        other.map(|(_, agent)| agent.clone())
-    }
 }
 
 #[cfg(test)]

@@ -61,7 +61,8 @@ pub(in crate::engine) enum Stage {
     Ended {
         how: Ending,
         at: Millis,
-        worker: Option<Agent>,
+        /// Whether it was its worker's own word that ended it.
+        by_worker: bool,
     },
 }
 
@@ -80,10 +81,11 @@ pub(in crate::engine) struct Status {
     pub(in crate::engine) stage: Stage,
     /// The fencing token: how often it was assigned.
     pub(in crate::engine) attempt: u32,
-    /// Attempts that failed: released ones do not count.
+    /// Attempts that came to nothing, released ones included.
     pub(in crate::engine) failures: u32,
-    /// How often in a row it was released.
-    pub(in crate::engine) releases: u32,
+    /// Who had it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) last_worker: Option<Agent>,
     pub(in crate::engine) updated_at: Millis,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) error: Option<Box<TaskError>>,
@@ -151,7 +153,7 @@ impl Status {
             stage,
             attempt: 0,
             failures: 0,
-            releases: 0,
+            last_worker: None,
             updated_at: now,
             error: None,
         }
@@ -171,13 +173,27 @@ impl Status {
         matches!(self.stage, Stage::Held { running: true, .. })
     }
 
-    /// Who has it, or had it when it ended.
+    /// Who has it, or had it last.
     pub(in crate::engine) fn worker(&self) -> Option<&Agent> {
-        match &self.stage {
-            Stage::Held { worker, .. } => Some(worker),
-            Stage::Ended { worker, .. } => worker.as_ref(),
-            Stage::Waiting { .. } | Stage::Queued => None,
+        self.last_worker.as_ref()
+    }
+
+    /// An attempt is over without success: another one after its backoff, or none.
+    fn come_to_nothing(
+        &mut self,
+        body: &Body,
+        error: TaskError,
+        now: Millis,
+        by_worker: bool,
+    ) -> Stage {
+        let hopeless = error.retryable == Some(false);
+        self.error = Some(Box::new(error));
+        self.failures += 1;
+        if hopeless || self.failures >= body.max_attempts {
+            return ended(Ending::Dead, now, by_worker);
         }
+        let until = now.saturating_add(body.backoff_after(self.failures));
+        Stage::Waiting { until }
     }
 
     /// Who has it now.
@@ -198,6 +214,7 @@ impl Task {
             (Stage::Waiting { .. }, Step::Due) => Stage::Queued,
             (Stage::Queued, Step::Assign(worker)) => {
                 status.attempt += 1;
+                status.last_worker = Some(worker.clone());
                 let running = false;
                 Stage::Held { worker, running }
             }
@@ -205,38 +222,27 @@ impl Task {
                 worker: worker.clone(),
                 running: true,
             },
-            (Stage::Held { worker, .. }, Step::Succeed) => {
-                let worker = Some(worker.clone());
+            (Stage::Held { .. }, Step::Succeed) => {
                 status.error = None;
-                ended(Ending::Succeeded, now, worker)
+                ended(Ending::Succeeded, now, true)
             }
-            (Stage::Held { worker, .. }, Step::Fail(error) | Step::Lose(error)) => {
-                let worker = Some(worker.clone());
-                let hopeless = error.retryable == Some(false);
-                status.error = Some(Box::new(error));
-                status.failures += 1;
-                status.releases = 0;
-                if hopeless || status.failures >= self.body.max_attempts {
-                    ended(Ending::Dead, now, worker)
-                } else {
-                    let until = now.saturating_add(self.body.backoff_after(status.failures));
-                    Stage::Waiting { until }
-                }
+            (Stage::Held { .. }, Step::Fail(error)) => {
+                status.come_to_nothing(&self.body, error, now, true)
             }
             (Stage::Held { .. }, Step::Release) => {
-                status.releases += 1;
-                let until = now.saturating_add(self.body.backoff_after(status.releases));
-                Stage::Waiting { until }
+                let error = why("released", "its worker gave it back");
+                status.come_to_nothing(&self.body, error, now, true)
+            }
+            (Stage::Held { .. }, Step::Lose(error)) => {
+                status.come_to_nothing(&self.body, error, now, false)
             }
             (Stage::Waiting { .. } | Stage::Queued | Stage::Held { .. }, Step::Expire) => {
-                let worker = status.holder().cloned();
                 status.error = Some(Box::new(why("expired", "its time to live is over")));
-                ended(Ending::Expired, now, worker)
+                ended(Ending::Expired, now, false)
             }
             (Stage::Waiting { .. } | Stage::Queued | Stage::Held { .. }, Step::Cancel(error)) => {
-                let worker = status.holder().cloned();
                 status.error = Some(Box::new(error));
-                ended(Ending::Cancelled, now, worker)
+                ended(Ending::Cancelled, now, false)
             }
             (
                 Stage::Ended {
@@ -245,7 +251,6 @@ impl Task {
                 Step::Redrive,
             ) => {
                 status.failures = 0;
-                status.releases = 0;
                 Stage::Queued
             }
             _ => return false,
@@ -269,7 +274,12 @@ impl Task {
                 "{id} is at attempt {} with {worker}; attempt {} of {from} is over",
                 status.attempt, update.attempt
             ))),
-            Stage::Ended { how, .. } if is_theirs && how.is_answer_to(update.status) => Ok(false),
+            // An attempt that the gateway ended is over, whatever its worker says later.
+            Stage::Ended {
+                how,
+                by_worker: true,
+                ..
+            } if is_theirs && how.is_answer_to(update.status) => Ok(false),
             Stage::Ended { how, at, .. } => Err(conflict(format!(
                 "{id} has ended: {} at {at}",
                 how.state().as_str()
@@ -286,7 +296,8 @@ impl Ending {
     fn is_answer_to(self, said: UpdateStatus) -> bool {
         matches!(
             (self, said),
-            (Ending::Succeeded, UpdateStatus::Success) | (Ending::Dead, UpdateStatus::Error)
+            (Ending::Succeeded, UpdateStatus::Success)
+                | (Ending::Dead, UpdateStatus::Error | UpdateStatus::Release)
         )
     }
 }
@@ -315,8 +326,8 @@ impl Body {
     }
 }
 
-fn ended(how: Ending, at: Millis, worker: Option<Agent>) -> Stage {
-    Stage::Ended { how, at, worker }
+fn ended(how: Ending, at: Millis, by_worker: bool) -> Stage {
+    Stage::Ended { how, at, by_worker }
 }
 
 fn conflict(reason: String) -> Rejection {
@@ -405,7 +416,7 @@ mod tests {
             worker: worker(),
             running,
         };
-        let end = |how| ended(how, 1, None);
+        let end = |how| ended(how, 1, true);
         let waiting = [
             "queued",
             "-",
@@ -462,11 +473,10 @@ mod tests {
     }
 
     #[test]
-    fn attempts_that_fail_are_used_up_and_released_ones_are_not() {
+    fn attempts_are_used_up_by_failing_getting_lost_and_being_given_back() {
         let mut task = task(Stage::Queued);
         for step in [
             Step::Release,
-            Step::Fail(why("x", "x")),
             Step::Lose(why("x", "x")),
             Step::Fail(why("x", "x")),
         ] {
@@ -475,7 +485,7 @@ mod tests {
             assert!(task.step(step, 1));
         }
         assert_eq!(task.status.state(), TaskState::Dead);
-        assert_eq!((task.status.attempt, task.status.failures), (4, 3));
+        assert_eq!((task.status.attempt, task.status.failures), (3, 3));
     }
 
     #[test]

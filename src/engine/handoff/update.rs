@@ -151,7 +151,6 @@ impl RoomState {
             let advance = Advance {
                 who: Some(by),
                 reason,
-                revoke: true,
                 ..Advance::new(step, "handoff.cancelled")
             };
             room.advance(cx, no, advance);

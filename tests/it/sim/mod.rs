@@ -13,5 +13,6 @@ mod history;
 mod invariants;
 mod model;
 mod rules;
+mod scenarios;
 mod seeds;
 mod world;

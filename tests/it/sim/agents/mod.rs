@@ -34,6 +34,8 @@ pub(super) enum Intent {
     Stroll,
     /// Go on with a task.
     Work(Job),
+    /// Come back into a room that one left.
+    Return(Room),
 }
 
 /// What an agent does.
@@ -45,6 +47,8 @@ pub(super) enum Doing {
     Offer(Offer),
     /// UNSUBSCRIBE.
     Withdraw(Offer),
+    /// Publish where only the gateway may.
+    Trespass(Room),
     /// Think again after so many milliseconds.
     Later(Millis, Intent),
     /// Break the connection, and come back after so many milliseconds.
@@ -57,6 +61,7 @@ pub(super) enum Content {
     Publish { command: Command, repeatable: bool },
     Subscribe(Offer),
     Unsubscribe(Offer),
+    Trespass(Room),
 }
 
 /// Something sent and not yet acknowledged.
@@ -243,7 +248,8 @@ impl Participant {
     pub(super) fn wake(&mut self, intent: Intent, ctx: Surroundings<'_>) -> Vec<Doing> {
         self.act(ctx, |role, ctx| match (role, intent) {
             (Role::Worker(worker), Intent::Work(job)) => worker.go_on(job, ctx),
-            (_, Intent::Work(_)) => {}
+            (Role::Worker(worker), Intent::Return(room)) => worker.come_back(&room, ctx),
+            (_, Intent::Work(_) | Intent::Return(_)) => {}
             (role, Intent::Stroll) => {
                 if !ctx.calm {
                     stroll(role, ctx);
@@ -331,6 +337,10 @@ fn chat(ctx: &mut Ctx<'_>) {
 fn mumble(ctx: &mut Ctx<'_>) {
     let room = ctx.room();
     let me = ctx.me.clone();
+    if ctx.dice.percent(20) {
+        ctx.doings.push(Doing::Trespass(room));
+        return;
+    }
     let (topic, words): (Topic, &'static [u8]) = match ctx.dice.below(4) {
         0 => (Topic::HandoffDispatch { me }, b"{\"type\":"),
         1 => (Topic::HandoffUpdate { me }, b"{\"task\":17}"),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use hallward::wire::handoff::{Assignment, TaskError, Update, UpdateStatus};
 use hallward::wire::json::Json;
 use hallward::wire::name::{Capability, CommandId, Room, TaskId};
@@ -129,7 +130,27 @@ impl Worker {
                 ctx.doings.push(Doing::Offer(offer));
             }
             20..=24 => self.babble(ctx),
+            25..=27 => self.leave(ctx),
             _ => {}
+        }
+    }
+
+    /// Leaves a room for a while, whatever it has in hand.
+    fn leave(&mut self, ctx: &mut Ctx<'_>) {
+        let room = ctx.room();
+        for offer in self.wants(std::slice::from_ref(&room)) {
+            ctx.doings.push(Doing::Withdraw(offer));
+        }
+        let me = ctx.me.clone();
+        let topic = Topic::PresenceAnnounce { me };
+        let _ = ctx.publish_bytes(&room, topic, Bytes::new(), false);
+        let pause = ctx.dice.between(200, 3_000);
+        ctx.later(pause, Intent::Return(room));
+    }
+
+    pub(super) fn come_back(&mut self, room: &Room, ctx: &mut Ctx<'_>) {
+        for offer in self.wants(std::slice::from_ref(room)) {
+            ctx.doings.push(Doing::Offer(offer));
         }
     }
 

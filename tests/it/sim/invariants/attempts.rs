@@ -82,15 +82,10 @@ fn attempts_end_for_a_reason(model: &Model, step: &Step, id: &TaskId, task: &Tas
     let Some(hold) = &task.hold else {
         return Err(format!("{id} is {} and nobody holds it", task.state));
     };
-    let left = step.command().is_some_and(|command| {
-        command.from == hold.worker
-            && command.payload.is_empty()
-            && matches!(command.topic.topic, Topic::PresenceAnnounce { .. })
-    });
     let grace = model.rules.grace_ms;
     let gone = model.then_or_now(|people| people.perhaps_past(&hold.worker, grace, step.now));
     ensure!(
-        hold.given_back || hold.lease_low <= step.now || gone || left,
+        hold.given_back || hold.lease_low <= step.now || gone,
         "{id} is taken from {} at {} for no reason: {task:?}, {:?}",
         hold.worker,
         step.now,

@@ -54,6 +54,7 @@ impl Checker {
         self.model.begin(step);
         let repeat = replies::first_outcome(&self.model, step);
         replies::verdict_and_reply_agree(step)?;
+        replies::trespassers_are_told(step)?;
         replies::repeats_return_the_first_outcome(step, repeat.as_ref())?;
         let is_no_op = repeat.is_some() || handoff::is_an_echo(&self.model, step);
         if is_no_op {

@@ -1,6 +1,6 @@
 //! Replies, the inbox, and what an id is good for.
 
-use hallward::engine::{Directed, Effect};
+use hallward::engine::{Directed, Effect, Input};
 use hallward::wire::Millis;
 use hallward::wire::name::Agent;
 use hallward::wire::reply::{Code, Reply, ReplyStatus};
@@ -98,8 +98,36 @@ pub(super) fn verdict_and_reply_agree(step: &Step) -> Check {
     Ok(())
 }
 
+/// Ground rule 3: who publishes where it may not is told so, and nothing else happens.
+pub(super) fn trespassers_are_told(step: &Step) -> Check {
+    let Some(Input::Refused {
+        from,
+        room,
+        rejection,
+        ..
+    }) = step.input()
+    else {
+        return Ok(());
+    };
+    let replies = step.replies_to(from);
+    let told = replies.iter().all(|(directed, reply)| {
+        directed.topic.room == *room
+            && reply.status == ReplyStatus::Rejected
+            && reply.code == rejection.code
+    });
+    ensure!(
+        replies.len() == 1 && told && (step.overdue || step.effects.len() == 1),
+        "{from} published where it may not and got {:?}",
+        step.effects
+    );
+    Ok(())
+}
+
 /// Section 2: the reply names the command, echoes its correlation id, and goes to `reply/{me}` or below.
 pub(super) fn replies_answer_their_command(step: &Step, directed: &Directed) -> Check {
+    if matches!(step.input(), Some(Input::Refused { .. })) {
+        return Ok(());
+    }
     let Some(command) = step.command() else {
         return Err(format!("a reply to no command: {directed:?}"));
     };

@@ -182,6 +182,10 @@ impl Model {
                     approval.voted(me, &read(&command.payload));
                 }
             }
+            Topic::PresenceAnnounce { me } if command.payload.is_empty() => {
+                self.people.left(&command.topic.room, me);
+                self.tasks.left(&command.topic.room, me);
+            }
             Topic::PresenceAnnounce { me } => {
                 self.people
                     .announced(&command.topic.room, me, &command.payload);

@@ -96,9 +96,11 @@ impl People {
             Input::Withdrawn { agent, offer } => {
                 if let Offer::Works(room, capability) = offer {
                     // Having been in the room, it stays: only leaving leaves.
-                    let member = self.member(room, agent);
-                    member.works.remove(capability);
-                    member.joins = true;
+                    let key = (room.clone(), agent.clone());
+                    if let Some(member) = self.members.get_mut(&key) {
+                        member.works.remove(capability);
+                        member.joins = true;
+                    }
                 }
             }
             Input::Disconnected { agent } => {
@@ -151,6 +153,10 @@ impl People {
         let member = self.member(room, agent);
         member.announcement = json::decode(payload).ok();
         member.unsure = false;
+    }
+
+    pub(super) fn left(&mut self, room: &Room, agent: &Agent) {
+        self.members.remove(&(room.clone(), agent.clone()));
     }
 
     pub(in super::super) fn link(&self, agent: &Agent) -> Link {

@@ -242,6 +242,23 @@ impl Tasks {
         }
     }
 
+    /// Who leaves the room gives back what it holds there.
+    pub(super) fn left(&mut self, room: &Room, agent: &Agent) {
+        let held: Vec<TaskName> = self
+            .held_by(room, agent)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in held {
+            if let Some(task) = self.all.get_mut(&name)
+                && let Some(hold) = &mut task.hold
+            {
+                hold.given_back = true;
+                task.last_word = Some(UpdateStatus::Release);
+                task.given_back_by.insert(task.attempt, agent.clone());
+            }
+        }
+    }
+
     /// An update that was refused but shows that the worker is at it: its lease may start anew.
     pub(super) fn gave_a_sign(&mut self, step: &Step) {
         let command = step.command().expect("an update");

@@ -2,6 +2,7 @@
 
 use hallward::engine::Input;
 use hallward::wire::Millis;
+use hallward::wire::reply::{Code, Rejection};
 use hallward::wire::topic::Offer;
 
 use super::super::agenda::{Action, LinkId, Who};
@@ -97,6 +98,12 @@ impl World {
             Content::Publish { command, .. } => Input::Command(command),
             Content::Subscribe(offer) => Input::Offered { agent, offer },
             Content::Unsubscribe(offer) => Input::Withdrawn { agent, offer },
+            Content::Trespass(room) => Input::Refused {
+                from: agent,
+                room,
+                command: "presence/agent".to_owned(),
+                rejection: Rejection::new(Code::Forbidden, "only the gateway writes there"),
+            },
         };
         self.desk.owe(Receipt {
             who,
@@ -199,7 +206,10 @@ impl World {
                 Doing::Withdraw(offer) if self.everybody[who].connected => {
                     self.send(who, Content::Unsubscribe(offer));
                 }
-                Doing::Offer(_) | Doing::Withdraw(_) => {}
+                Doing::Trespass(room) if self.everybody[who].connected => {
+                    self.send(who, Content::Trespass(room));
+                }
+                Doing::Offer(_) | Doing::Withdraw(_) | Doing::Trespass(_) => {}
                 Doing::Later(after, intent) => self
                     .agenda
                     .plan(self.now + after, Action::Wake(who, intent)),

@@ -1,0 +1,223 @@
+//! Named scenarios: what the random agents once found, told step by step. Every invariant is checked on the way.
+
+use hallward::engine::{Command, Input, Verdict};
+use hallward::wire::Millis;
+use hallward::wire::handoff::{
+    Backoff, Cancel, GetTask, ResultStatus, Task, TaskError, TaskResult, TaskView, Update,
+    UpdateStatus,
+};
+use hallward::wire::json;
+use hallward::wire::name::{Agent, Capability, Room, TaskId, TaskType};
+use hallward::wire::reply::Code;
+use hallward::wire::topic::{Offer, RoomTopic, Topic};
+
+use super::desk::Desk;
+use super::history::{Step, read};
+use super::invariants::Checker;
+use super::rules::Rules;
+
+/// A desk, a checker, and a clock that is moved by hand.
+struct Play {
+    now: Millis,
+    desk: Desk,
+    checker: Checker,
+    last: Vec<Step>,
+}
+
+fn agent(name: &str) -> Agent {
+    Agent::new(name).expect("a name")
+}
+
+fn room() -> Room {
+    Room::new("alpha").expect("a name")
+}
+
+fn task(name: &str) -> TaskId {
+    TaskId::new(name).expect("a name")
+}
+
+impl Play {
+    fn new() -> Play {
+        let rules = Rules::default();
+        Play {
+            now: 1_700_000_000_000,
+            desk: Desk::new(&rules, 1),
+            checker: Checker::new(&rules),
+            last: Vec::new(),
+        }
+    }
+
+    /// Hands an input in and commits at once.
+    fn hand_in(&mut self, input: Input) -> Verdict {
+        let verdict = self.desk.handle(self.now, input);
+        self.commit();
+        verdict
+    }
+
+    fn commit(&mut self) {
+        self.last = self.desk.commit(self.now).steps;
+        for step in &self.last {
+            self.checker.step(step).expect("no promise is broken");
+        }
+        self.checker
+            .committed(&self.desk)
+            .expect("no promise is broken");
+    }
+
+    fn say<T: serde::Serialize>(&mut self, me: &str, topic: Topic, body: &T) -> Verdict {
+        self.hand_in(Input::Command(Command {
+            from: agent(me),
+            topic: RoomTopic::new(room(), topic),
+            payload: json::encode(body),
+            correlation_id: None,
+            reply_rest: None,
+            ttl_ms: None,
+        }))
+    }
+
+    /// Connects and offers `draft`.
+    fn worker_comes(&mut self, name: &str) {
+        let _ = self.desk.connect(self.now, &agent(name), true);
+        let draft = Capability::new("draft").expect("a name");
+        let offer = Offer::Works(room(), draft);
+        let agent = agent(name);
+        let _ = self.hand_in(Input::Offered { agent, offer });
+    }
+
+    fn dispatch(&mut self, id: &str, max_attempts: u32) {
+        let me = agent("boss");
+        let body = Task {
+            id: Some(task(id)),
+            max_attempts: Some(max_attempts),
+            backoff: Some(Backoff {
+                initial_ms: 500,
+                factor: 1.0,
+                max_ms: 500,
+            }),
+            ..json::decode(br#"{"type":"draft"}"#).expect("a task")
+        };
+        assert_eq!(body.task_type, TaskType::new("draft").expect("a name"));
+        assert_eq!(
+            self.say("boss", Topic::HandoffDispatch { me }, &body),
+            Ok(())
+        );
+    }
+
+    fn update(&mut self, me: &str, id: &str, attempt: u32, status: UpdateStatus) -> Verdict {
+        let body = Update {
+            task: task(id),
+            attempt,
+            status,
+            result: None,
+            error: (status == UpdateStatus::Error).then(|| TaskError {
+                code: None,
+                message: "it would not".to_owned(),
+                retryable: None,
+            }),
+            id: None,
+            correlation_id: None,
+        };
+        self.say(me, Topic::HandoffUpdate { me: agent(me) }, &body)
+    }
+
+    /// Lets time pass, and wakes the engine whenever it asks.
+    fn wait(&mut self, ms: Millis) {
+        let until = self.now + ms;
+        while let Some(at) = self.desk.wakes_at().filter(|at| *at <= until) {
+            self.now = at.max(self.now);
+            let _ = self.hand_in(Input::Tick);
+        }
+        self.now = until;
+    }
+
+    fn crash(&mut self) {
+        self.desk.crash();
+        self.desk.recover(self.now);
+        self.commit();
+    }
+
+    /// The result that the last step sent.
+    fn result(&self) -> TaskResult {
+        let mut directed = self.last.iter().flat_map(Step::directed);
+        let result = directed.find(|one| one.to == agent("boss"));
+        read(&result.expect("a result").payload)
+    }
+}
+
+#[test]
+fn result_of_a_task_that_waits_names_who_had_it_last() {
+    let mut play = Play::new();
+    play.worker_comes("w1");
+    play.dispatch("t1", 3);
+    assert_eq!(play.update("w1", "t1", 1, UpdateStatus::Error), Ok(()));
+    let cancel = Cancel {
+        task: task("t1"),
+        reason: None,
+        id: None,
+        correlation_id: None,
+    };
+    let topic = Topic::HandoffCancel { me: agent("boss") };
+    assert_eq!(play.say("boss", topic, &cancel), Ok(()));
+    let result = play.result();
+    assert_eq!(result.status, ResultStatus::Cancelled);
+    assert_eq!((result.attempts, result.worker), (1, Some(agent("w1"))));
+}
+
+#[test]
+fn get_names_who_had_a_waiting_task_last_even_after_a_crash() {
+    let mut play = Play::new();
+    play.worker_comes("w1");
+    play.dispatch("t1", 3);
+    assert_eq!(play.update("w1", "t1", 1, UpdateStatus::Error), Ok(()));
+    play.crash();
+    let question = GetTask {
+        task: task("t1"),
+        correlation_id: Some("q".to_owned()),
+    };
+    let topic = Topic::HandoffGet { me: agent("boss") };
+    assert_eq!(play.say("boss", topic, &question), Ok(()));
+    let (_, reply) = play.last[0].replies_to(&agent("boss")).remove(0);
+    let view: TaskView = read(reply.data.expect("a view").text().as_bytes());
+    assert_eq!(view.worker, Some(agent("w1")));
+}
+
+#[test]
+fn error_after_the_lease_ran_out_on_the_last_attempt_is_a_conflict() {
+    let mut play = Play::new();
+    play.worker_comes("w1");
+    play.dispatch("t1", 1);
+    play.wait(1_500);
+    let verdict = play.update("w1", "t1", 1, UpdateStatus::Error);
+    assert_eq!(verdict, Err(Code::Conflict), "the gateway ended it, not w1");
+}
+
+#[test]
+fn error_that_ended_a_task_may_come_again_and_changes_nothing() {
+    let mut play = Play::new();
+    play.worker_comes("w1");
+    play.dispatch("t1", 1);
+    assert_eq!(play.update("w1", "t1", 1, UpdateStatus::Error), Ok(()));
+    assert_eq!(play.result().status, ResultStatus::Dead);
+    play.crash();
+    let again = play.update("w1", "t1", 1, UpdateStatus::Error);
+    assert!(matches!(again, Ok(()) | Err(Code::Conflict)), "{again:?}");
+}
+
+#[test]
+fn worker_that_returns_after_a_crash_keeps_its_task_and_a_late_one_does_not() {
+    let mut play = Play::new();
+    play.worker_comes("w1");
+    play.dispatch("t1", 3);
+    play.crash();
+    play.wait(1_999);
+    play.worker_comes("w1");
+    assert_eq!(play.update("w1", "t1", 1, UpdateStatus::Progress), Ok(()));
+    play.crash();
+    play.wait(2_000);
+    play.worker_comes("w1");
+    let verdict = play.update("w1", "t1", 1, UpdateStatus::Success);
+    assert_eq!(verdict, Err(Code::Conflict));
+    play.wait(500);
+    assert_eq!(play.update("w1", "t1", 2, UpdateStatus::Success), Ok(()));
+    assert_eq!(play.result().status, ResultStatus::Succeeded);
+}
