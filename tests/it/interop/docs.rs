@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{DEADLINE, Gateway};
+use crate::harness::{DEADLINE, Gateway};
 use crate::tools::Tools;
 
 /// One step of a document.
@@ -230,7 +230,7 @@ fn holds(name: &str) -> usize {
     let gateway = Gateway::start();
     let mut reader = Reader {
         name,
-        port: gateway.port(),
+        port: gateway.mqtt.port().to_string(),
         beside: Vec::new(),
         printed: Vec::new(),
     };

@@ -4,14 +4,6 @@
 //! The clients come from `crate::tools`: one that cannot be had fails its test and never skips it.
 
 mod docs;
-mod gateway;
 mod mosquitto;
 mod rumqttc;
 mod script;
-
-use std::time::Duration;
-
-use gateway::Gateway;
-
-/// How long anything may take before a test fails: far more than it ever does on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(30);

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{DEADLINE, Gateway};
+use crate::harness::{DEADLINE, Gateway};
 use crate::tools::Tools;
 
 const VERSIONS: [&str; 2] = ["mqttv311", "mqttv5"];
@@ -38,7 +38,7 @@ impl Mosquitto {
             "-h",
             "127.0.0.1",
             "-p",
-            &self.gateway.port(),
+            &self.gateway.mqtt.port().to_string(),
             "-V",
             self.version,
         ]);

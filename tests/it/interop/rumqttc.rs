@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use super::{DEADLINE, Gateway};
+use crate::harness::{DEADLINE, Gateway};
 
 const VERSIONS: [Version; 2] = [Version::V4, Version::V5];
 const KEEP_ALIVE: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::Gateway;
+use crate::harness::Gateway;
 use crate::tools::Tools;
 
 fn folder(client: &str) -> PathBuf {
@@ -15,7 +15,12 @@ fn folder(client: &str) -> PathBuf {
 fn passes(command: &mut Command, version: &str) {
     let gateway = Gateway::start();
     let output = command
-        .args(["--port", &gateway.port(), "--version", version])
+        .args([
+            "--port",
+            &gateway.mqtt.port().to_string(),
+            "--version",
+            version,
+        ])
         .stdin(Stdio::null())
         .output()
         .expect("it starts");
