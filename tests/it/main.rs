@@ -4,6 +4,7 @@ mod cli;
 mod crash;
 mod harness;
 mod interop;
+mod live_plane;
 mod operations;
 mod patterns;
 mod schemas;
