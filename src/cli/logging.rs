@@ -20,8 +20,9 @@ pub(super) fn start(log: &Log) {
 }
 
 fn filter(log: &Log) -> EnvFilter {
-    // The embedded router tells of every link that comes and goes; what matters of it is counted and told by us.
-    let ours = || EnvFilter::new(format!("{},rumqttd=error", log.level.as_str()));
+    // The embedded router opens a span for every publish even where nothing is shown; what matters of it is counted and told
+    // by us.
+    let ours = || EnvFilter::new(format!("{},rumqttd=off", log.level.as_str()));
     match std::env::var("RUST_LOG") {
         Ok(directives) if !directives.is_empty() => {
             EnvFilter::try_new(directives).unwrap_or_else(|_| ours())
