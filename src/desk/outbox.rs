@@ -179,7 +179,6 @@ impl Outbox {
 
     /// Puts back a message from the ledger. Whether it was sent before the crash is not known.
     pub fn restore(&mut self, seq: u64, kind: Kind, message: Message) {
-        let dup = !kind.is_directed();
         self.insert(
             seq,
             Entry {
@@ -187,7 +186,7 @@ impl Outbox {
                 message,
                 stored: true,
                 batch: 0,
-                dup,
+                dup: true,
                 state: State::Parked,
             },
         );
@@ -394,12 +393,17 @@ impl Outbox {
             .filter(|(_, entry)| goes(entry))
             .map(|(seq, _)| *seq)
             .collect();
-        for entry in self.entries.values_mut() {
-            entry.dup = false;
-        }
+        self.forget_sent();
         gone.into_iter()
             .filter(|seq| self.remove(*seq).is_some_and(|entry| entry.stored))
             .collect()
+    }
+
+    /// To a new session nothing was sent before.
+    pub fn forget_sent(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.dup = false;
+        }
     }
 
     /// QoS 2 deliveries for which PUBREC came and PUBCOMP did not, oldest first.

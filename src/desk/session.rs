@@ -33,6 +33,9 @@ impl Desk {
             return;
         };
         let session_present = client.session.is_some();
+        if !session_present {
+            client.outbox.forget_sent();
+        }
         let session = client.session.get_or_insert_default();
         // A session that was durable stays so until it ends, even if this connection gives it no time afterwards.
         session.durable |= open.is_durable();

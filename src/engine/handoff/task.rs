@@ -61,8 +61,8 @@ pub(in crate::engine) enum Stage {
     Ended {
         how: Ending,
         at: Millis,
-        /// Whether it was its worker's own word that ended it.
-        by_worker: bool,
+        /// The word of its worker that ended it, if it was one.
+        said: Option<UpdateStatus>,
     },
 }
 
@@ -184,13 +184,13 @@ impl Status {
         body: &Body,
         error: TaskError,
         now: Millis,
-        by_worker: bool,
+        said: Option<UpdateStatus>,
     ) -> Stage {
         let hopeless = error.retryable == Some(false);
         self.error = Some(Box::new(error));
         self.failures += 1;
         if hopeless || self.failures >= body.max_attempts {
-            return ended(Ending::Dead, now, by_worker);
+            return ended(Ending::Dead, now, said);
         }
         let until = now.saturating_add(body.backoff_after(self.failures));
         Stage::Waiting { until }
@@ -224,25 +224,25 @@ impl Task {
             },
             (Stage::Held { .. }, Step::Succeed) => {
                 status.error = None;
-                ended(Ending::Succeeded, now, true)
+                ended(Ending::Succeeded, now, Some(UpdateStatus::Success))
             }
             (Stage::Held { .. }, Step::Fail(error)) => {
-                status.come_to_nothing(&self.body, error, now, true)
+                status.come_to_nothing(&self.body, error, now, Some(UpdateStatus::Error))
             }
             (Stage::Held { .. }, Step::Release) => {
                 let error = why("released", "its worker gave it back");
-                status.come_to_nothing(&self.body, error, now, true)
+                status.come_to_nothing(&self.body, error, now, Some(UpdateStatus::Release))
             }
             (Stage::Held { .. }, Step::Lose(error)) => {
-                status.come_to_nothing(&self.body, error, now, false)
+                status.come_to_nothing(&self.body, error, now, None)
             }
             (Stage::Waiting { .. } | Stage::Queued | Stage::Held { .. }, Step::Expire) => {
                 status.error = Some(Box::new(why("expired", "its time to live is over")));
-                ended(Ending::Expired, now, false)
+                ended(Ending::Expired, now, None)
             }
             (Stage::Waiting { .. } | Stage::Queued | Stage::Held { .. }, Step::Cancel(error)) => {
                 status.error = Some(Box::new(error));
-                ended(Ending::Cancelled, now, false)
+                ended(Ending::Cancelled, now, None)
             }
             (
                 Stage::Ended {
@@ -275,11 +275,7 @@ impl Task {
                 status.attempt, update.attempt
             ))),
             // An attempt that the gateway ended is over, whatever its worker says later.
-            Stage::Ended {
-                how,
-                by_worker: true,
-                ..
-            } if is_theirs && how.is_answer_to(update.status) => Ok(false),
+            Stage::Ended { said, .. } if is_theirs && *said == Some(update.status) => Ok(false),
             Stage::Ended { how, at, .. } => Err(conflict(format!(
                 "{id} has ended: {} at {at}",
                 how.state().as_str()
@@ -289,16 +285,6 @@ impl Task {
                 update.attempt
             ))),
         }
-    }
-}
-
-impl Ending {
-    fn is_answer_to(self, said: UpdateStatus) -> bool {
-        matches!(
-            (self, said),
-            (Ending::Succeeded, UpdateStatus::Success)
-                | (Ending::Dead, UpdateStatus::Error | UpdateStatus::Release)
-        )
     }
 }
 
@@ -326,8 +312,8 @@ impl Body {
     }
 }
 
-fn ended(how: Ending, at: Millis, by_worker: bool) -> Stage {
-    Stage::Ended { how, at, by_worker }
+fn ended(how: Ending, at: Millis, said: Option<UpdateStatus>) -> Stage {
+    Stage::Ended { how, at, said }
 }
 
 fn conflict(reason: String) -> Rejection {
@@ -416,7 +402,7 @@ mod tests {
             worker: worker(),
             running,
         };
-        let end = |how| ended(how, 1, true);
+        let end = |how| ended(how, 1, None);
         let waiting = [
             "queued",
             "-",

@@ -318,23 +318,39 @@ fn an_error_is_tried_again_and_one_that_no_retry_helps_is_not() {
 }
 
 #[test]
-fn a_released_task_goes_to_somebody_else_at_once_and_costs_no_attempt() {
+fn a_task_that_everybody_gives_back_is_dead_in_the_end() {
     let mut world = world_with_worker();
     world.dispatch_with(
         "boss",
-        json!({ "id": "t", "type": "draft", "maxAttempts": 1 }),
+        json!({ "id": "t", "type": "draft", "maxAttempts": 2 }),
     );
     world.worker("x", "draft");
     world.update("w", "t", 1, "release").unwrap();
-    assert_eq!(world.assignments("x"), assigned(&[("t", 2)]));
-    world.update("x", "t", 2, "release").unwrap();
-    assert_eq!(
-        world.state("t"),
-        TaskState::Waiting,
-        "not round and round without a pause"
+    assert_eq!(world.state("t"), TaskState::Waiting);
+    world.pass(1_000);
+    let second = world.view("t").worker.unwrap();
+    world.update(second.as_str(), "t", 2, "release").unwrap();
+    assert_eq!(world.state("t"), TaskState::Dead);
+    let results = world.results("boss");
+    let error = results[0].error.as_ref().unwrap();
+    assert_eq!(error.code.as_deref(), Some("released"));
+}
+
+#[test]
+fn a_late_word_on_an_attempt_that_the_gateway_ended_is_refused() {
+    let mut world = world_with_worker();
+    world.dispatch_with(
+        "boss",
+        json!({ "id": "t", "type": "draft", "maxAttempts": 1, "leaseMs": 1_000 }),
     );
-    world.pass(2_000);
-    assert_eq!(world.view("t").attempt, 3);
+    world.pass(1_000);
+    assert_eq!(world.state("t"), TaskState::Dead);
+    let late = world.update("w", "t", 1, "error");
+    assert_eq!(late, Err(Code::Conflict));
+    assert_eq!(
+        world.results("boss")[0].worker.as_ref().unwrap().as_str(),
+        "w"
+    );
 }
 
 #[test]
@@ -431,6 +447,7 @@ fn worker_that_leaves_the_room_hands_its_tasks_on() {
     world.dispatch("boss", "t", "draft");
     world.worker("x", "draft");
     world.send_raw("w", "presence/announce", "").unwrap();
+    world.pass(1_000);
     assert_eq!(world.assignments("x"), assigned(&[("t", 2)]));
 }
 
@@ -654,7 +671,7 @@ fn a_view_shows_where_a_task_stands() {
     world.pass(10);
     world.update("w", "t", 1, "error").unwrap();
     let view = world.view("t");
-    assert_eq!(view.worker, None);
+    assert_eq!(view.worker.as_ref().map(Agent::as_str), Some("w"));
     assert_eq!((view.attempt, view.max_attempts), (1, 3));
     assert_eq!((view.created_at, view.updated_at), (START, START + 10));
     assert_eq!(view.deadline, Some(START + 9_000));
