@@ -113,6 +113,10 @@ impl<P: Plane> Session<P> {
             match frame::first(&input[used..], self.door.config.max_packet_bytes) {
                 Ok(None) => break,
                 Ok(Some(frame)) => {
+                    let publishes = matches!(frame::kind(frame.first), Ok(Kind::Publish));
+                    if publishes && self.subscribing.holds_publish() {
+                        break;
+                    }
                     let packet = &input[used..used + frame.len()];
                     used += frame.len();
                     self.exits.metrics.packets_received.add(1);

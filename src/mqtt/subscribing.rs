@@ -1,7 +1,8 @@
 //! SUBSCRIBE and UNSUBSCRIBE: first the live plane, then the desk, then the client's answer.
 //!
 //! A filter is live before the desk takes its snapshot of retained messages, so that nothing falls in between; what comes twice,
-//! the stamps sort out. While the live plane is being asked, no further packet is read: requests keep their order.
+//! the stamps sort out. While the live plane is being asked, no further packet is read: requests keep their order. A PUBLISH
+//! waits for the desk's answer, too.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -45,12 +46,28 @@ enum Awaited {
 pub(super) struct Subscribing {
     pub(super) steps: VecDeque<Step>,
     awaited: VecDeque<Awaited>,
+    /// A PUBLISH came while something was awaited: it goes first as soon as nothing is.
+    publish_waits: bool,
 }
 
 impl Subscribing {
     /// Whether more may be asked.
     pub(super) fn has_room(&self) -> bool {
-        self.steps.is_empty() && self.awaited.len() < MAX_AWAITED
+        self.steps.is_empty() && self.awaited.len() < MAX_AWAITED && !self.publish_waits
+    }
+
+    /// Whether a PUBLISH has to wait. A client that subscribes and publishes in one breath expects to receive that; until the desk
+    /// has answered, the session does not know the subscription.
+    pub(super) fn holds_publish(&mut self) -> bool {
+        self.publish_waits = !self.awaited.is_empty();
+        self.publish_waits
+    }
+
+    /// What the desk has answered now.
+    fn answered(&mut self) -> Option<Awaited> {
+        let awaited = self.awaited.pop_front();
+        self.publish_waits &= !self.awaited.is_empty();
+        awaited
     }
 
     fn awaits(&self, filter: &str) -> bool {
@@ -194,7 +211,7 @@ impl<P: Plane> Session<P> {
         else {
             return Ok(());
         };
-        let Some(Awaited::Suback(packet_id, asked)) = self.subscribing.awaited.pop_front() else {
+        let Some(Awaited::Suback(packet_id, asked)) = self.subscribing.answered() else {
             return Err(Reason::ImplementationSpecific);
         };
         let mut results = results.into_iter();
@@ -261,7 +278,7 @@ impl<P: Plane> Session<P> {
 
     /// The desk's answer to UNSUBSCRIBE.
     pub(super) fn on_unsubscribed(&mut self, existed: &[bool]) -> Result<(), Reason> {
-        let Some(Awaited::Unsuback(packet_id, asked)) = self.subscribing.awaited.pop_front() else {
+        let Some(Awaited::Unsuback(packet_id, asked)) = self.subscribing.answered() else {
             return Err(Reason::ImplementationSpecific);
         };
         const NO_SUBSCRIPTION_EXISTED: u8 = 0x11;

@@ -196,7 +196,7 @@ async fn leaving_and_joining_again_at_once_keeps_the_link() {
 #[tokio::test]
 async fn requests_keep_the_order_of_their_packets() {
     let mut world = World::new();
-    let (mut client, _desk) = world.client5("me").await;
+    let (mut client, desk) = world.client5("me").await;
     let packets = [
         publish(true, "kept/1", 0, 0, b""),
         subscribe(true, 1, &[("a", 0)]),
@@ -205,5 +205,35 @@ async fn requests_keep_the_order_of_their_packets() {
     client.send(&packets.concat()).await;
     assert_eq!(world.asked_to_publish().await.1.message.topic(), "kept/1");
     asked_to_subscribe(&mut world).await;
+    desk.responses.send(granted(1, 0)).unwrap();
     assert_eq!(world.asked_to_publish().await.1.message.topic(), "kept/2");
+}
+
+#[tokio::test]
+async fn a_publish_waits_until_the_subscription_before_it_stands() {
+    let mut world = World::new();
+    let (mut client, desk) = world.client5("me").await;
+    let packets = [
+        subscribe(true, 1, &[("a", 1)]),
+        subscribe(true, 2, &[("a/#", 1)]),
+        publish(true, "a", 1, 3, b"to myself"),
+    ];
+    client.send(&packets.concat()).await;
+    for packet_id in 1..=2 {
+        assert_eq!(asked_to_subscribe(&mut world).await.0, packet_id);
+    }
+    desk.responses.send(granted(1, 1)).unwrap();
+    desk.responses.send(granted(2, 1)).unwrap();
+    assert_eq!(client.recv().await, Got::Suback(1, vec![1]));
+    assert_eq!(client.recv().await, Got::Suback(2, vec![1]));
+    assert_eq!(client.recv().await, Got::Ack(0x40, 3, 0));
+}
+
+fn granted(packet_id: u16, qos: u8) -> Response {
+    Response::Subscribed {
+        packet_id,
+        results: vec![Ok(Qos::from_level(qos).unwrap())],
+        retained: Vec::new(),
+        stamp: 0,
+    }
 }

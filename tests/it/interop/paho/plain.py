@@ -35,6 +35,15 @@ def a_burst_at_each_qos_arrives_whole_and_in_order():
     subscriber.down()
 
 
+def subscribing_and_publishing_in_one_breath_works():
+    client = Peer("breath").up()
+    for number in range(20):
+        client.paho.subscribe(f"breath/{number}", 1)
+        client.publish(f"breath/{number}", f"{number}")
+        same("own message", client.expect(f"breath/{number}").payload, f"{number}".encode())
+    client.down()
+
+
 def large_and_empty_payloads_come_as_they_are():
     client = Peer("sizes").up()
     client.subscribe("sizes", qos=2)
@@ -387,6 +396,7 @@ def sessions_expire_when_they_said():
 CHECKS = [
     every_qos_both_ways_is_the_lower_of_the_two,
     a_burst_at_each_qos_arrives_whole_and_in_order,
+    subscribing_and_publishing_in_one_breath_works,
     large_and_empty_payloads_come_as_they_are,
     wildcards_match_by_the_rules,
     dollar_topics_are_not_for_clients,
