@@ -96,7 +96,9 @@ impl Approver {
                 5 => Some("0".repeat(64)),
                 _ => None,
             },
-            edit: dice.maybe(10, |_| Json::parse("{\"edited\": 1.0}").expect("JSON")),
+            edit: dice.maybe(15, |dice| {
+                Json::parse(&format!("{{\"edited\": {}.0}}", dice.below(3))).expect("JSON")
+            }),
             id: id.clone(),
             correlation_id: None,
         };

@@ -28,11 +28,11 @@ pub(super) fn populate(dice: &mut Dice) -> Vec<Participant> {
         add(format!("worker{number}"), role, dice);
     }
     for number in 0..2 {
-        add(
-            format!("writer{number}"),
-            Role::Writer(Writer::default()),
-            dice,
-        );
+        let role = Role::Writer(Writer::default());
+        add(format!("writer{number}"), role, dice);
+    }
+    // Three, so that two can agree on what the third asks.
+    for number in 0..3 {
         let role = Role::Approver(Approver::default());
         add(format!("approver{number}"), role, dice);
     }
