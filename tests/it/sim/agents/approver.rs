@@ -56,7 +56,7 @@ impl Approver {
                 Json::parse(&text).expect("JSON")
             }),
             approvers,
-            quorum: dice.maybe(40, |dice| u32::try_from(dice.between(1, 2)).expect("small")),
+            quorum: dice.maybe(70, |dice| u32::try_from(dice.between(1, 2)).expect("small")),
             timeout_ms: dice.maybe(50, |dice| dice.between(500, 6_000)),
             on_timeout: dice.maybe(20, |dice| {
                 *dice.pick(&[OnTimeout::Reject, OnTimeout::Approve])

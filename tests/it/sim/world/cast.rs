@@ -11,8 +11,9 @@ pub(super) fn populate(dice: &mut Dice) -> Vec<Participant> {
     let beta = Room::new("beta").expect("a name");
     let mut everybody = Vec::new();
     let mut add = |name: String, role: Role, dice: &mut Dice| {
-        let rooms = match dice.below(4) {
-            0 => vec![alpha.clone(), beta.clone()],
+        let everywhere = matches!(role, Role::Approver(_)) || dice.percent(25);
+        let rooms = match dice.below(3) {
+            _ if everywhere => vec![alpha.clone(), beta.clone()],
             1 => vec![beta.clone()],
             _ => vec![alpha.clone()],
         };
