@@ -56,7 +56,7 @@ impl Approver {
                 Json::parse(&text).expect("JSON")
             }),
             approvers,
-            quorum: dice.maybe(40, |dice| u32::try_from(dice.between(1, 2)).expect("small")),
+            quorum: dice.maybe(70, |dice| u32::try_from(dice.between(1, 2)).expect("small")),
             timeout_ms: dice.maybe(50, |dice| dice.between(500, 6_000)),
             on_timeout: dice.maybe(20, |dice| {
                 *dice.pick(&[OnTimeout::Reject, OnTimeout::Approve])
@@ -96,7 +96,9 @@ impl Approver {
                 5 => Some("0".repeat(64)),
                 _ => None,
             },
-            edit: dice.maybe(10, |_| Json::parse("{\"edited\": 1.0}").expect("JSON")),
+            edit: dice.maybe(15, |dice| {
+                Json::parse(&format!("{{\"edited\": {}.0}}", dice.below(3))).expect("JSON")
+            }),
             id: id.clone(),
             correlation_id: None,
         };

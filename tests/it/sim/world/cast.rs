@@ -11,8 +11,9 @@ pub(super) fn populate(dice: &mut Dice) -> Vec<Participant> {
     let beta = Room::new("beta").expect("a name");
     let mut everybody = Vec::new();
     let mut add = |name: String, role: Role, dice: &mut Dice| {
-        let rooms = match dice.below(4) {
-            0 => vec![alpha.clone(), beta.clone()],
+        let everywhere = matches!(role, Role::Approver(_)) || dice.percent(25);
+        let rooms = match dice.below(3) {
+            _ if everywhere => vec![alpha.clone(), beta.clone()],
             1 => vec![beta.clone()],
             _ => vec![alpha.clone()],
         };
@@ -28,11 +29,11 @@ pub(super) fn populate(dice: &mut Dice) -> Vec<Participant> {
         add(format!("worker{number}"), role, dice);
     }
     for number in 0..2 {
-        add(
-            format!("writer{number}"),
-            Role::Writer(Writer::default()),
-            dice,
-        );
+        let role = Role::Writer(Writer::default());
+        add(format!("writer{number}"), role, dice);
+    }
+    // Three, so that two can agree on what the third asks.
+    for number in 0..3 {
         let role = Role::Approver(Approver::default());
         add(format!("approver{number}"), role, dice);
     }
