@@ -30,7 +30,7 @@ impl Approver {
     }
 
     pub(super) fn stroll(&mut self, ctx: &mut Ctx<'_>) {
-        if ctx.dice.percent(35) {
+        if ctx.dice.percent(20) {
             self.request(ctx);
         } else {
             self.decide(ctx);

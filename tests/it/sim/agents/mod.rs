@@ -254,7 +254,7 @@ impl Participant {
                 if !ctx.calm {
                     stroll(role, ctx);
                 }
-                let pause = ctx.dice.between(100, 1_500);
+                let pause = ctx.dice.between(50, 900);
                 ctx.later(pause, Intent::Stroll);
             }
         })
