@@ -27,6 +27,8 @@ impl RoomState {
         };
         let released = Advance {
             who,
+            // One that leaves the room may not even have seen it.
+            revoke: who.is_none(),
             ..Advance::new(Step::Release, "handoff.released")
         };
         self.advance(cx, no, released);
