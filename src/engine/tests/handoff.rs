@@ -449,6 +449,7 @@ fn worker_that_leaves_the_room_hands_its_tasks_on() {
     world.send_raw("w", "presence/announce", "").unwrap();
     world.pass(1_000);
     assert_eq!(world.assignments("x"), assigned(&[("t", 2)]));
+    assert_eq!(world.revoked(), [("w".to_owned(), "t".to_owned(), 1)]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What happened, in the order in which it was committed: the only thing that model and invariants see.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 use hallward::engine::{Class, Command, Directed, Effect, Input, Verdict};
 use hallward::wire::Millis;
@@ -89,6 +90,22 @@ impl Step {
             .filter(|directed| directed.class == Class::Reply && directed.to == *agent)
             .map(|directed| (directed, read(&directed.payload)))
             .collect()
+    }
+}
+
+impl Hash for Step {
+    /// What came out: a run is the same if this is, and to format every step would cost more than to run it.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.now, self.verdict.is_ok(), &self.free).hash(state);
+        for effect in &self.effects {
+            match effect {
+                Effect::Deliver(Directed { to, payload, .. }) => (to, payload).hash(state),
+                Effect::Relay { to, expires_at } => (to, expires_at).hash(state),
+                Effect::Revoke { agent, assignment } => (agent, assignment).hash(state),
+                Effect::Retain { topic, payload } => (topic.format("rooms"), payload).hash(state),
+                Effect::Event(event) => (event.seq, &event.what, &event.subject).hash(state),
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use hallward::wire::handoff::{
     Backoff, Cancel, GetTask, ResultStatus, Task, TaskError, TaskResult, TaskView, Update,
     UpdateStatus,
 };
-use hallward::wire::json;
+use hallward::wire::json::{self, Json};
 use hallward::wire::name::{Agent, Capability, Room, TaskId, TaskType};
 use hallward::wire::reply::Code;
 use hallward::wire::topic::{Offer, RoomTopic, Topic};
@@ -104,7 +104,12 @@ impl Play {
     }
 
     fn update(&mut self, me: &str, id: &str, attempt: u32, status: UpdateStatus) -> Verdict {
-        let body = Update {
+        let body = Play::word(id, attempt, status);
+        self.say(me, Topic::HandoffUpdate { me: agent(me) }, &body)
+    }
+
+    fn word(id: &str, attempt: u32, status: UpdateStatus) -> Update {
+        Update {
             task: task(id),
             attempt,
             status,
@@ -116,8 +121,7 @@ impl Play {
             }),
             id: None,
             correlation_id: None,
-        };
-        self.say(me, Topic::HandoffUpdate { me: agent(me) }, &body)
+        }
     }
 
     /// Lets time pass, and wakes the engine whenever it asks.
@@ -189,6 +193,26 @@ fn error_after_the_lease_ran_out_on_the_last_attempt_is_a_conflict() {
     play.wait(1_500);
     let verdict = play.update("w1", "t1", 1, UpdateStatus::Error);
     assert_eq!(verdict, Err(Code::Conflict), "the gateway ended it, not w1");
+}
+
+#[test]
+fn partial_result_that_finds_no_room_does_not_move_its_task_on() {
+    let mut play = Play::new();
+    play.worker_comes("w1");
+    play.dispatch("t1", 1);
+    for _ in 0..Rules::default().mailbox_letters {
+        let topic = Topic::Inbox {
+            to: agent("boss"),
+            me: agent("w1"),
+        };
+        let _ = play.say("w1", topic, &"hello");
+    }
+    let mut progress = Play::word("t1", 1, UpdateStatus::Progress);
+    progress.result = Some(Json::parse("[1]").expect("JSON"));
+    let topic = Topic::HandoffUpdate { me: agent("w1") };
+    let verdict = play.say("w1", topic, &progress);
+    assert_eq!(verdict, Err(Code::TooMany));
+    assert_eq!(play.last.iter().flat_map(Step::events).count(), 0);
 }
 
 #[test]

@@ -253,9 +253,9 @@ impl Participant {
             (role, Intent::Stroll) => {
                 if !ctx.calm {
                     stroll(role, ctx);
+                    let pause = ctx.dice.between(50, 900);
+                    ctx.later(pause, Intent::Stroll);
                 }
-                let pause = ctx.dice.between(50, 900);
-                ctx.later(pause, Intent::Stroll);
             }
         })
     }

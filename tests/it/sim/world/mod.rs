@@ -69,7 +69,7 @@ pub(super) struct World {
     batched: u64,
     ticks_at_once: (Millis, u32),
     trace: DefaultHasher,
-    tail: VecDeque<String>,
+    tail: VecDeque<Step>,
     tail_length: usize,
 }
 
@@ -85,7 +85,7 @@ pub(super) fn run(seed: u64) -> Result<Report, Failure> {
         }),
         Err(broken) => Err(Failure {
             broken,
-            tail: world.tail.into(),
+            tail: world.tail.iter().map(|step| format!("{step:?}")).collect(),
         }),
     }
 }
@@ -202,9 +202,10 @@ impl World {
             return Ok(());
         }
         let committed = self.desk.commit(self.now);
-        for step in &committed.steps {
+        for step in committed.steps {
+            let check = self.checker.step(&step);
             self.note(step);
-            self.checker.step(step)?;
+            check?;
         }
         self.checker.committed(&self.desk)?;
         if self.dice.percent(3) {
@@ -228,10 +229,9 @@ impl World {
         Ok(())
     }
 
-    fn note(&mut self, step: &Step) {
-        let line = format!("{step:?}");
-        line.hash(&mut self.trace);
-        self.tail.push_back(line);
+    fn note(&mut self, step: Step) {
+        step.hash(&mut self.trace);
+        self.tail.push_back(step);
         if self.tail.len() > self.tail_length {
             self.tail.pop_front();
         }
