@@ -17,8 +17,6 @@ impl RoomState {
     pub(super) fn release(&mut self, cx: &mut Context, no: TaskNo, who: Option<&Agent>) {
         let released = Advance {
             who,
-            // One that leaves the room may not even have seen it.
-            revoke: who.is_none(),
             ..Advance::new(Step::Release, "handoff.released")
         };
         self.advance(cx, no, released);
