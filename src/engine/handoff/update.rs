@@ -38,8 +38,13 @@ impl RoomState {
             match update.status {
                 UpdateStatus::Accepted => room.run(cx, call, no),
                 UpdateStatus::Progress => {
+                    let admitted = room.admit_partial(cx, call, no, &update);
+                    if admitted.is_err() {
+                        // Refused or not, the worker has been heard.
+                        room.renew_lease(cx, no);
+                        return admitted.map(|()| accepted);
+                    }
                     room.run(cx, call, no);
-                    room.admit_partial(cx, call, no, &update)?;
                     room.partial(cx, call, no, update);
                 }
                 UpdateStatus::Success => room.succeed(cx, call, no, update),
