@@ -100,6 +100,10 @@ pub(super) fn present<'de, D: Deserializer<'de>>(
 /// # Errors
 /// 400 with the path, what was expected, and the line and column.
 pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Rejection> {
+    // To keep track of the path costs as much as to read; only what fails is read again for it.
+    if let Ok(value) = serde_json::from_slice(payload) {
+        return Ok(value);
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(payload);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
