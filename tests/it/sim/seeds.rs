@@ -8,7 +8,7 @@ use super::model::Tally;
 use super::world::{Report, run};
 
 /// Seeds of an ordinary test run; `HALLWARD_SIM_SEEDS` asks for more.
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 20;
 
 /// Later seeds that once found something; `scenarios` tells it step by step.
 const TELLING: [(u64, &str); 4] = [
