@@ -39,7 +39,7 @@ pub struct Connected {
     pub connection: Connection,
     /// How many deliveries may be unacknowledged.
     pub window: usize,
-    /// The batch of its last CONNACK or SUBACK: nothing is delivered before that.
+    /// The batch of what was held back for it last (CONNACK, SUBACK, a delivery): nothing is delivered before that.
     pub answered_in: u64,
     /// Published if it ends badly.
     pub will: Option<Will>,

@@ -238,9 +238,18 @@ impl Desk {
             if batch.max(answered_in) <= durable {
                 let _ = connection.responses.send(Response::Deliver(delivery));
             } else {
-                self.pending
-                    .respond(&connection, Response::Deliver(delivery));
+                self.hold_back(id, Response::Deliver(delivery));
             }
+        }
+    }
+
+    /// Holds a delivery back with the pending batch, and with it every later one, so that none overtakes it.
+    fn hold_back(&mut self, id: &str, delivery: Response) {
+        let number = self.pending.number;
+        let client = self.clients.get_mut(id);
+        if let Some(connected) = client.and_then(|client| client.connected.as_mut()) {
+            connected.answered_in = number;
+            self.pending.respond(&connected.connection, delivery);
         }
     }
 
