@@ -2,6 +2,7 @@
 
 mod cli;
 mod crash;
+mod demo;
 mod harness;
 mod interop;
 mod live_plane;
