@@ -10,7 +10,7 @@ use crate::wire::filter::check_name;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::name::GATEWAY;
 
-use super::clock;
+use super::assigned_id::assigned_client_id;
 use super::config::MqttConfig;
 use super::decode::exact;
 use super::encode::{Output, put_string};
@@ -221,7 +221,7 @@ fn judge(config: &MqttConfig, v5: bool, asked: &Asked<'_>) -> Result<Connect, Re
         return Err(Reason::Malformed);
     }
     let id: Arc<str> = if assigned_id {
-        clock::assigned_client_id().into()
+        assigned_client_id().into()
     } else {
         asked.client_id.into()
     };

@@ -13,7 +13,7 @@ pub mod listener;
 pub mod metrics;
 pub mod plane;
 
-mod clock;
+mod assigned_id;
 mod connection;
 mod decode;
 mod encode;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::desk::now;
 use crate::desk::port::Response;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
-use super::clock;
 use super::decode;
 use super::exits::Exits;
 use super::frame::{self, Kind};
@@ -83,7 +83,7 @@ impl<P: Plane> Session<P> {
             publisher: None,
             subscriber: None,
             end: None,
-            now: clock::now(),
+            now: now(),
             congested: false,
             ids: Vec::new(),
         }
@@ -91,7 +91,7 @@ impl<P: Plane> Session<P> {
 
     /// A new round: takes the time once for all that it brings.
     pub(super) fn begin(&mut self) {
-        self.now = clock::now();
+        self.now = now();
     }
 
     /// Whether another packet may be taken from the client. Every "no" ends by itself: with the socket, the desk or the live

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::desk::port::{RetainHandling, Subscription};
 use crate::wire::filter::{has_wildcard, matches};
 use crate::wire::message::{Parts, Qos};
-use crate::wire::topic::below_root;
+use crate::wire::topic::{below_root, is_own_mail};
 
 /// A subscription that stands.
 #[derive(Debug, Clone)]
@@ -164,14 +164,7 @@ fn directed<'a>(root: &str, topic: &'a str) -> Option<Directed<'a>> {
 
 /// Whether a filter can match anything that client `me` gets from the live plane: not if the desk serves it alone.
 pub(super) fn needs_live(root: &str, me: &str, filter: &str) -> bool {
-    if filter.starts_with("$share/") {
-        return false;
-    }
-    match directed(root, filter) {
-        Some(Directed::To(to)) => to != me,
-        Some(Directed::ToOneOf) => has_wildcard(filter),
-        None => true,
-    }
+    !filter.starts_with("$share/") && !is_own_mail(root, me, filter)
 }
 
 #[cfg(test)]

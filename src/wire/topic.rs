@@ -561,7 +561,8 @@ pub fn is_own_mail(root: &str, client_id: &str, filter: &str) -> bool {
     };
     let parts: Vec<&str> = rest.split('/').collect();
     match parts.as_slice() {
-        [_, "handoff", "work", name] | [_, "tools", "run", name] => !matches!(*name, "+" | "#"),
+        // With a wildcard, also one in the place of the room, it only watches.
+        [_, "handoff", "work", _] | [_, "tools", "run", _] => !super::filter::has_wildcard(inner),
         [_, "inbox", me, ..] | [_, "reply", me, ..] => *me == client_id,
         [_, "handoff", "result", me]
         | [_, "approve", "decision", me]
@@ -724,6 +725,7 @@ mod tests {
             "rooms/lab/inbox/bob/+",
             "rooms/lab/inbox/+/+",
             "rooms/lab/handoff/work/+",
+            "rooms/+/handoff/work/draft",
             "#",
             "x/reply/ann",
         ] {
