@@ -267,7 +267,7 @@ fn a_worker_that_returns_in_time_gets_its_assignment_again() {
 }
 
 #[test]
-fn a_worker_that_returns_to_its_session_may_go_on() {
+fn a_worker_that_returns_to_its_session_gets_again_what_it_had_acknowledged() {
     let gateway = Gateway::start();
     let mut boss = Agent::join(&gateway, "lab", "boss");
     boss.listen("handoff/result/boss");
@@ -278,6 +278,7 @@ fn a_worker_that_returns_to_its_session_may_go_on() {
     worker.vanish();
     let mut worker = Agent::join_as(&gateway, "lab", Connect::v311("worker").persistent());
     assert!(worker.session_present);
+    assert_eq!(worker.assignment("draft"), assignment);
     worker.succeed(&assignment, json!("done"));
     assert_eq!(boss.result().attempts, 1);
 }
