@@ -57,14 +57,7 @@ impl Desk {
     /// Puts a message of the gateway's into an agent's mailbox.
     pub(super) fn deliver_directed(&mut self, now: Millis, directed: Directed) {
         let topic = directed.topic.format(&self.settings.root);
-        let correlation_id = directed.correlation_id.as_deref();
-        let message = gateway_message(
-            &topic,
-            &directed.payload,
-            false,
-            correlation_id,
-            directed.expires_at,
-        );
+        let message = gateway_message(&topic, &directed.payload, false, &directed.mirrors);
         self.put_into_mailbox(now, &directed.to, Kind::Directed(directed.class), message);
     }
 

@@ -10,7 +10,8 @@ use std::sync::atomic::AtomicUsize;
 use tokio::sync::mpsc;
 
 use crate::wire::message::{Message, Qos};
-use crate::wire::name::{Agent, Key};
+use crate::wire::mirror::CommandMirrors;
+use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::RoomTopic;
 
@@ -171,12 +172,8 @@ pub enum Route {
         from: Agent,
         /// The parsed topic.
         topic: RoomTopic,
-        /// Correlation Data, where it is text.
-        correlation_id: Option<String>,
-        /// What the Response Topic appends to `reply/{me}`.
-        reply_rest: Option<Key>,
-        /// Message Expiry, in milliseconds.
-        ttl_ms: Option<u64>,
+        /// What its properties say.
+        mirrors: CommandMirrors,
     },
     /// Refused by the grammar: only the `rejected` reply is left to do, where the writer and the room are known.
     Refused {

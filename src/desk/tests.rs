@@ -15,6 +15,7 @@ use crate::engine::{Engine, Settings};
 use crate::ledger::{MemoryStore, Space, Store};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts, Qos};
+use crate::wire::mirror::CommandMirrors;
 use crate::wire::reply::Code;
 use crate::wire::topic::{Admission, admit};
 
@@ -284,9 +285,7 @@ fn to_room(publisher: &str, topic: &str, payload: &str) -> Publication {
     let route = Route::Engine {
         from,
         topic: parsed,
-        correlation_id: None,
-        reply_rest: None,
-        ttl_ms: None,
+        mirrors: CommandMirrors::default(),
     };
     Publication { message, route }
 }

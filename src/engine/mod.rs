@@ -42,7 +42,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::wire::Millis;
-use crate::wire::name::{Agent, ApprovalId, Key, Room, TaskId};
+use crate::wire::mirror::{CommandMirrors, MessageMirrors};
+use crate::wire::name::{Agent, ApprovalId, Room, TaskId};
 use crate::wire::observe::Event;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{Offer, RoomTopic};
@@ -122,12 +123,8 @@ pub struct Command {
     pub topic: RoomTopic,
     /// JSON.
     pub payload: Bytes,
-    /// MQTT 5 Correlation Data as text, used where the payload has no `correlationId`.
-    pub correlation_id: Option<String>,
-    /// What the MQTT 5 Response Topic appends to the writer's own `reply/{me}`.
-    pub reply_rest: Option<Key>,
-    /// MQTT 5 Message Expiry in milliseconds, used where the payload has no `ttlMs`.
-    pub ttl_ms: Option<u64>,
+    /// What its MQTT 5 properties say, used where the payload does not.
+    pub mirrors: CommandMirrors,
 }
 
 /// What the engine wants done once the records that justify it are on disk.
@@ -195,10 +192,8 @@ pub struct Directed {
     pub payload: Bytes,
     /// Which kind.
     pub class: Class,
-    /// Mirrored as MQTT 5 Correlation Data.
-    pub correlation_id: Option<String>,
-    /// When it may be dropped undelivered.
-    pub expires_at: Option<Millis>,
+    /// What its MQTT 5 properties say.
+    pub mirrors: MessageMirrors,
 }
 
 /// How a command ended, for the MQTT 5 reason code of its ack; the words are in the reply.

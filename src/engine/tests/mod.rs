@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::wire::Millis;
 use crate::wire::approve::Decision;
 use crate::wire::handoff::{Assignment, TaskResult, TaskState, TaskView};
+use crate::wire::mirror::CommandMirrors;
 use crate::wire::name::Agent;
 use crate::wire::observe::Event;
 use crate::wire::presence::Presence;
@@ -230,9 +231,7 @@ impl World {
             from: agent(from),
             topic,
             payload: payload.into(),
-            correlation_id: None,
-            reply_rest: None,
-            ttl_ms: None,
+            mirrors: CommandMirrors::default(),
         }
     }
 

@@ -7,6 +7,7 @@ use hallward::wire::handoff::{
     UpdateStatus,
 };
 use hallward::wire::json::{self, Json};
+use hallward::wire::mirror::CommandMirrors;
 use hallward::wire::name::{Agent, Capability, Room, TaskId, TaskType};
 use hallward::wire::reply::Code;
 use hallward::wire::topic::{Offer, RoomTopic, Topic};
@@ -69,9 +70,7 @@ impl Play {
             from: agent(me),
             topic: RoomTopic::new(room(), topic),
             payload: json::encode(body),
-            correlation_id: None,
-            reply_rest: None,
-            ttl_ms: None,
+            mirrors: CommandMirrors::default(),
         }))
     }
 

@@ -190,7 +190,7 @@ impl Tasks {
         self.dispatched += 1;
         let room = command.topic.room.clone();
         let id = spec.id.clone();
-        let ttl = spec.ttl_ms.or(command.ttl_ms);
+        let ttl = spec.ttl_ms.or(command.mirrors.ttl_ms);
         let task = TaskModel {
             order: self.dispatched,
             dispatcher: command.from.clone(),

@@ -3,6 +3,7 @@
 use hallward::engine::{Command, Input};
 use hallward::wire::handoff::Cancel;
 use hallward::wire::json;
+use hallward::wire::mirror::CommandMirrors;
 use hallward::wire::name::{Agent, Room, TaskId};
 use hallward::wire::topic::{RoomTopic, Topic};
 
@@ -105,8 +106,6 @@ fn cancel(room: &Room, task: TaskId, me: Agent) -> Command {
             id: None,
             correlation_id: None,
         }),
-        correlation_id: None,
-        reply_rest: None,
-        ttl_ms: None,
+        mirrors: CommandMirrors::default(),
     }
 }
