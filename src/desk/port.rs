@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::wire::message::{Message, Qos};
 use crate::wire::mirror::CommandMirrors;
@@ -92,6 +92,29 @@ pub enum Request {
         /// A new session expiry from an MQTT 5 DISCONNECT, in seconds.
         expiry: Option<u32>,
     },
+    /// Asks for what the desk alone can count.
+    Measure(oneshot::Sender<Holdings>),
+    /// Figures of the gateway's own under `$SYS`: retained, but not on disk.
+    Announce(Vec<Message>),
+}
+
+/// What the desk holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Clients with a session or mail, connected or not.
+    pub clients: usize,
+    /// Of these, connected.
+    pub connected: usize,
+    /// Subscriptions of all sessions, shared ones included.
+    pub subscriptions: usize,
+    /// Of these, shared.
+    pub shared_subscriptions: usize,
+    /// Messages in mailboxes and session queues, and retained ones.
+    pub stored_messages: usize,
+    /// Their bytes.
+    pub stored_bytes: usize,
+    /// Retained messages.
+    pub retained: usize,
 }
 
 /// A client that connects.

@@ -224,7 +224,7 @@ impl Desk {
     }
 
     /// To durable subscribers' queues, to one member of each shared group, and to the live plane for everybody else.
-    fn distribute(&mut self, now: Millis, message: Message) -> Vec<Arc<str>> {
+    pub(super) fn distribute(&mut self, now: Millis, message: Message) -> Vec<Arc<str>> {
         let mut slow = Vec::new();
         if message.qos() > Qos::AtMostOnce {
             for (client, kind) in self.durable_matches(&message) {

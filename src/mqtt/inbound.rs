@@ -146,7 +146,11 @@ fn expires_at(expiry: Option<u32>, now: Millis) -> Millis {
 impl<P: Plane> Session<P> {
     pub(super) fn on_publish(&mut self, first: u8, body: &[u8]) -> Result<(), Reason> {
         let packet = decode::publish(self.client.v5, first, body)?;
-        self.exits.metrics.publishes_received.of(packet.qos).add(1);
+        let metrics = &self.exits.metrics;
+        metrics.publishes_received.of(packet.qos).add(1);
+        metrics
+            .publish_bytes_received
+            .add(packet.payload.len() as u64);
         if let Some(id) = packet.packet_id {
             if packet.qos == Qos::ExactlyOnce && self.repeats(id) {
                 return Ok(());

@@ -290,6 +290,10 @@ impl Outbound {
         exits.output.publish(self.v5, &parts, &head);
         self.aliases.sent(parts.topic, head.alias);
         exits.metrics.publishes_sent.of(parcel.qos).add(1);
+        exits
+            .metrics
+            .publish_bytes_sent
+            .add(parts.payload.len() as u64);
         if flight.is_none() && seq != 0 {
             self.unwritten.push_back((exits.output.position(), seq));
         }
