@@ -56,6 +56,7 @@ impl Checker {
     /// A step was committed.
     pub(super) fn step(&mut self, step: &Step) -> Check {
         let queue = work::Queue::before(&self.model, step);
+        presence::places_end_for_a_reason(&self.model, step)?;
         self.model.begin(step);
         let repeat = replies::first_outcome(&self.model, step);
         replies::verdict_and_reply_agree(step)?;
