@@ -212,7 +212,7 @@ impl Model {
         match effect {
             Effect::Event(event) => {
                 self.seqs.insert(event.room.clone(), event.seq);
-                self.tasks.event(event, &self.rules, &mut self.tally);
+                self.tasks.event(event, &mut self.tally);
             }
             Effect::Deliver(directed) => match &directed.class {
                 Class::Assignment(key) => {

@@ -47,13 +47,11 @@ pub(in super::super) struct TaskModel {
     pub(in super::super) last_worker: Option<Agent>,
     /// No attempt begins before this.
     pub(in super::super) ready_at: Millis,
-    /// It does not wait for its next attempt longer than until here, if that is known.
-    pub(in super::super) due_by: Option<Millis>,
-    /// The word with which its worker ended the last attempt, if it did.
-    /// Which attempts ended by their worker's own word, and whose.
-    pub(in super::super) given_back_by: BTreeMap<u32, Agent>,
+    /// It does not wait for its next attempt longer than until here.
+    pub(in super::super) due_by: Millis,
     /// Attempts that count against `max_attempts`.
     pub(in super::super) failures: u32,
+    /// The word with which its worker ended the last attempt, if it did.
     pub(in super::super) last_word: Option<UpdateStatus>,
     /// Final results so far.
     pub(in super::super) finals: Vec<ResultStatus>,
@@ -204,8 +202,7 @@ impl Tasks {
             hold: None,
             last_worker: None,
             ready_at: step.now + spec.not_before_ms.unwrap_or(0),
-            due_by: Some(step.now + spec.not_before_ms.unwrap_or(0)),
-            given_back_by: BTreeMap::new(),
+            due_by: step.now + spec.not_before_ms.unwrap_or(0),
             failures: 0,
             last_word: None,
             finals: Vec::new(),
@@ -235,8 +232,6 @@ impl Tasks {
                 Success | Error | Release => {
                     hold.given_back = true;
                     task.last_word = Some(update.status);
-                    task.given_back_by
-                        .insert(update.attempt, hold.worker.clone());
                 }
             }
         }
@@ -254,7 +249,6 @@ impl Tasks {
             {
                 hold.given_back = true;
                 task.last_word = Some(UpdateStatus::Release);
-                task.given_back_by.insert(task.attempt, agent.clone());
             }
         }
     }
@@ -298,7 +292,7 @@ impl Tasks {
         });
     }
 
-    pub(super) fn event(&mut self, event: &Event, rules: &Rules, tally: &mut Tally) {
+    pub(super) fn event(&mut self, event: &Event, tally: &mut Tally) {
         if !event.what.starts_with("handoff.") {
             return;
         }
@@ -319,11 +313,10 @@ impl Tasks {
         match to.as_str() {
             "queued" | "waiting" | "failed" if was_held => {
                 task.hold = None;
-                let is_free = !rules.releases_fail && task.last_word == Some(UpdateStatus::Release);
-                task.failures += u32::from(!is_free);
-                task.ready_at = event.at + if is_free { 0 } else { task.wait() };
+                task.failures += 1;
+                task.ready_at = event.at + task.wait();
                 // A millisecond for rounding.
-                task.due_by = (!is_free).then_some(task.ready_at + 1);
+                task.due_by = task.ready_at + 1;
                 tally.put_back += 1;
             }
             _ if task.is_final() => {
