@@ -52,7 +52,9 @@ pub(in super::super) struct TaskModel {
     /// Attempts that count against `max_attempts`.
     pub(in super::super) failures: u32,
     /// The word with which its worker ended the last attempt, if it did.
-    pub(in super::super) last_word: Option<UpdateStatus>,
+    pub(in super::super) last_word: Option<Update>,
+    /// Whether it ended by that word.
+    pub(in super::super) ended_by_word: bool,
     /// Final results so far.
     pub(in super::super) finals: Vec<ResultStatus>,
 }
@@ -114,7 +116,10 @@ impl TaskModel {
         self.hold.is_none()
             && self.attempt == update.attempt
             && self.last_worker.as_ref() == Some(worker)
-            && self.last_word == Some(update.status)
+            && self.last_word.as_ref().is_some_and(|word| {
+                (word.status, &word.result, &word.error)
+                    == (update.status, &update.result, &update.error)
+            })
     }
 
     /// How long it waits after the failure just counted.
@@ -205,6 +210,7 @@ impl Tasks {
             due_by: step.now + spec.not_before_ms.unwrap_or(0),
             failures: 0,
             last_word: None,
+            ended_by_word: false,
             finals: Vec::new(),
             spec,
         };
@@ -219,7 +225,7 @@ impl Tasks {
         use hallward::wire::handoff::UpdateStatus::{Accepted, Error, Progress, Release, Success};
         let command = step.command().expect("an update");
         let update: Update = read(&command.payload);
-        let name = (command.topic.room.clone(), update.task);
+        let name = (command.topic.room.clone(), update.task.clone());
         let Some(task) = self.all.get_mut(&name) else {
             return;
         };
@@ -231,7 +237,7 @@ impl Tasks {
                 }
                 Success | Error | Release => {
                     hold.given_back = true;
-                    task.last_word = Some(update.status);
+                    task.last_word = Some(update);
                 }
             }
         }
@@ -248,7 +254,15 @@ impl Tasks {
                 && let Some(hold) = &mut task.hold
             {
                 hold.given_back = true;
-                task.last_word = Some(UpdateStatus::Release);
+                task.last_word = Some(Update {
+                    task: name.1,
+                    attempt: task.attempt,
+                    status: UpdateStatus::Release,
+                    result: None,
+                    error: None,
+                    id: None,
+                    correlation_id: None,
+                });
             }
         }
     }
@@ -320,7 +334,8 @@ impl Tasks {
                 tally.put_back += 1;
             }
             _ if task.is_final() => {
-                task.hold = None;
+                let hold = task.hold.take();
+                task.ended_by_word = hold.is_some_and(|hold| hold.given_back);
                 self.live.remove(&name);
                 *tally.ended.entry(to.clone()).or_default() += 1;
             }
