@@ -33,6 +33,7 @@ mod session;
 mod settings;
 mod stats;
 mod timer;
+mod vacated;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ use crate::wire::topic::{Offer, RoomTopic};
 use context::Context;
 use room::RoomState;
 use timer::Subject;
+use vacated::Vacated;
 
 pub use record::{RecordError, RecordProblem};
 pub use settings::Settings;
@@ -220,6 +222,7 @@ const TIMERS_AT_ONCE: usize = 1_000;
 pub struct Engine {
     cx: Context,
     rooms: BTreeMap<Room, RoomState>,
+    vacated: Vacated,
 }
 
 impl Engine {
@@ -229,6 +232,7 @@ impl Engine {
         Engine {
             cx: Context::new(settings, seed),
             rooms: BTreeMap::new(),
+            vacated: Vacated::default(),
         }
     }
 
@@ -291,15 +295,21 @@ impl Engine {
     }
 
     /// Every record that changed since the last call, each once: `None` deletes. Flushes first; effects of that come out of the next
-    /// `poll_effect`.
+    /// `poll_effect`. Rooms that nobody is in and that remember nothing are forgotten with it, but for their counters.
     pub fn drain_records(&mut self, put: &mut dyn FnMut(Vec<u8>, Option<Vec<u8>>)) {
         self.flush();
+        let mut heads = BTreeMap::new();
         for name in std::mem::take(&mut self.cx.touched) {
             if let Some(room) = self.rooms.get_mut(&name) {
                 room.log.is_touched = false;
                 room.drain_records(put);
+                heads.insert(name.clone(), room.head());
+                if room.is_vacant() {
+                    self.vacate(name);
+                }
             }
         }
+        self.drain_heads(heads, put);
     }
 
     /// Numbers for the metrics.
@@ -393,12 +403,17 @@ impl Engine {
         name: &Room,
         act: impl FnOnce(&mut RoomState, &mut Context) -> Result<T, Rejection>,
     ) -> Result<T, Rejection> {
+        let start = self.vacated.start_of(name);
         let mut room = RoomState::new(name.clone());
+        room.go_on(&start);
         let acted = act(&mut room, &mut self.cx);
-        if room.is_pristine() {
+        if room.head() == start {
+            // It only refused.
             self.cx.touched.retain(|touched| touched != name);
             return acted;
         }
+        self.vacated.remove(name);
+        self.cx.stats.vacated_rooms = self.vacated.len();
         room.settle(&mut self.cx);
         room.arm_retention(&mut self.cx);
         self.rooms.insert(name.clone(), room);

@@ -190,7 +190,11 @@ impl Checker {
     }
 
     /// Longer than anything is remembered has passed and everybody has left.
-    pub(super) fn forgotten(&self, desk: &Desk) -> Check {
-        observe::nothing_is_kept_for_ever(&self.model, desk)
+    pub(super) fn forgotten(&mut self, desk: &Desk) -> Check {
+        observe::nothing_is_kept_for_ever(&self.model, desk)?;
+        for board in self.model.boards.values_mut() {
+            board.everybody_is_gone();
+        }
+        Ok(())
     }
 }
