@@ -61,8 +61,9 @@ pub use timer::Timer;
 /// What happens to the engine.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The first input after `Engine::recover`: nobody is connected, everyone who was has the reconnect grace from now,
-    /// and leases run at least until its end.
+    /// The first input after `Engine::recover`: nobody is connected, and everyone who was has the reconnect grace from now. No lease
+    /// runs out because the gateway was down: each begins anew, and while its worker is away none ends before the grace does. A
+    /// worker that comes back in time has a whole lease from then, which may end sooner.
     Recovered,
     /// An agent's session began (`resumed: false`: whatever its earlier session offered is gone) or goes on.
     Connected {
