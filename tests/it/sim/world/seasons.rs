@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use hallward::engine::{Command, Input};
 use hallward::wire::handoff::Cancel;
 use hallward::wire::json;
@@ -95,7 +96,7 @@ impl World {
             for key in board.entries.into_keys().filter(|_| !is_left_as_it_is) {
                 let me_too = me.clone();
                 let delete = Topic::BlackboardDelete { me: me_too, key };
-                self.hand_in(said(&room, me, delete, b""))?;
+                self.hand_in(said(&room, me, delete, Bytes::new()))?;
             }
         }
         self.seal(true)
@@ -122,7 +123,7 @@ impl World {
             for key in KEYS {
                 let (me_too, key) = (me.clone(), Key::new(key).expect("a key"));
                 let set = Topic::BlackboardSet { me: me_too, key };
-                let one = br#"{"value":1,"correlationId":"c"}"#;
+                let one = r#"{"value":1,"correlationId":"c"}"#;
                 self.hand_in(said(room, me, set, one))?;
             }
         }
@@ -130,27 +131,26 @@ impl World {
     }
 }
 
-fn said(room: &Room, me: &Agent, topic: Topic, payload: &'static [u8]) -> Input {
-    Input::Command(Command {
-        from: me.clone(),
-        topic: RoomTopic::new(room.clone(), topic),
-        payload: payload.into(),
-        correlation_id: None,
-        reply_rest: None,
-        ttl_ms: None,
-    })
+fn said(room: &Room, me: &Agent, topic: Topic, payload: impl Into<Bytes>) -> Input {
+    Input::Command(command(room, me, topic, payload))
 }
 
 fn cancel(room: &Room, task: TaskId, me: Agent) -> Command {
+    let cancel = Cancel {
+        task,
+        reason: None,
+        id: None,
+        correlation_id: None,
+    };
+    let topic = Topic::HandoffCancel { me: me.clone() };
+    command(room, &me, topic, json::encode(&cancel))
+}
+
+fn command(room: &Room, me: &Agent, topic: Topic, payload: impl Into<Bytes>) -> Command {
     Command {
         from: me.clone(),
-        topic: RoomTopic::new(room.clone(), Topic::HandoffCancel { me }),
-        payload: json::encode(&Cancel {
-            task,
-            reason: None,
-            id: None,
-            correlation_id: None,
-        }),
+        topic: RoomTopic::new(room.clone(), topic),
+        payload: payload.into(),
         correlation_id: None,
         reply_rest: None,
         ttl_ms: None,
