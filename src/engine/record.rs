@@ -107,6 +107,8 @@ pub(super) struct MemberRecord {
     pub(super) connection: ConnectionState,
     pub(super) durable: bool,
     pub(super) left: bool,
+    #[serde(default)]
+    pub(super) unconfirmed: bool,
 }
 
 /// A key of the blackboard, or what is left of it.
@@ -126,6 +128,7 @@ impl MemberRecord {
             connection: member.connection,
             durable: member.durable,
             left: member.left,
+            unconfirmed: member.unconfirmed,
         }
     }
 }

@@ -132,6 +132,7 @@ impl RoomState {
             },
             durable: record.durable,
             left: record.left,
+            unconfirmed: record.unconfirmed,
             ..Member::new(record.since)
         };
         cx.stats.agents += 1;

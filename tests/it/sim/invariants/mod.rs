@@ -157,6 +157,7 @@ impl Checker {
         attempts::one_holder_and_no_overload(model)?;
         attempts::timers_have_fired(model)?;
         attempts::no_stale_assignment_waits(model, &desk.durable)?;
+        presence::silent_sessions_are_out(model)?;
         blackboard::lapsed_keys_are_gone(model)?;
         approve::silence_has_ended(model)?;
         replies::mailboxes_keep_their_bounds(model, &desk.durable)?;

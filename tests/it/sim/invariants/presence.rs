@@ -121,6 +121,19 @@ pub(super) fn places_end_for_a_reason(before: &Model, step: &Step) -> Check {
     Ok(())
 }
 
+/// Presence: a place does not outlast the session that took it by more than the grace.
+pub(super) fn silent_sessions_are_out(model: &Model) -> Check {
+    for ((room, agent), member) in &model.people.members {
+        let silent = member.silent_since;
+        ensure!(
+            silent.is_none_or(|since| since + model.rules.grace_ms > model.ticked_at),
+            "{agent} has said nothing in {room} since {silent:?} and is still there at {}",
+            model.ticked_at
+        );
+    }
+    Ok(())
+}
+
 /// Handoff: a worker that reconnects in time gets its assignments again.
 pub(super) fn workers_that_return_get_their_tasks_again(model: &Model, step: &Step) -> Check {
     let Some(Input::Connected {

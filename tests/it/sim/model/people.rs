@@ -30,7 +30,7 @@ pub(in super::super) struct Member {
     pub(in super::super) announcement: Option<Announcement>,
     /// It came back with a new session and has not said anew what it can: what it announced before may count or not.
     pub(in super::super) unsure: bool,
-    /// When the session began that has said nothing in the room yet, not even that it is there.
+    /// When the grace began of a session that has said nothing in the room yet, not even that it is there.
     pub(in super::super) silent_since: Option<Millis>,
 }
 
@@ -68,6 +68,7 @@ impl Member {
 
 impl People {
     pub(super) fn input(&mut self, now: Millis, input: &Input) {
+        self.grace_begins_anew(now, input);
         match input {
             Input::Recovered => self.recovered(now),
             Input::Connected {
@@ -127,6 +128,22 @@ impl People {
                 },
                 Link::Gone => Link::Gone,
             };
+        }
+    }
+
+    /// Who connects, is cut off or finds the gateway restarted has the grace from then to say something.
+    fn grace_begins_anew(&mut self, now: Millis, input: &Input) {
+        let concerned = |agent: &Agent| match input {
+            Input::Recovered => true,
+            Input::Connected { agent: whose, .. } | Input::Disconnected { agent: whose } => {
+                agent == whose
+            }
+            _ => false,
+        };
+        for ((_, agent), member) in &mut self.members {
+            if member.silent_since.is_some() && concerned(agent) {
+                member.silent_since = Some(now);
+            }
         }
     }
 
