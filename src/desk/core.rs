@@ -140,8 +140,9 @@ impl Desk {
             Request::Close {
                 connection,
                 publish_will,
+                why,
                 expiry,
-            } => self.close(now, connection, publish_will, expiry),
+            } => self.close(now, connection, publish_will, why, expiry),
             // Whoever asked may be gone.
             Request::Measure(answer) => drop(answer.send(self.holdings())),
             Request::Announce(figures) => self.announce(now, figures),
