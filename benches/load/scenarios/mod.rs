@@ -220,4 +220,13 @@ pub(crate) const ALL: &[Scenario] = &[
         ],
         run: idle::idle,
     },
+    Scenario {
+        name: "idle-subscribed",
+        title: "idle, with a subscription each",
+        note: "as above, every connection subscribed at QoS 1 to a topic of its own",
+        storage: Storage::Live,
+        brokers: &[Hallward, Mosquitto],
+        goals: &[],
+        run: idle::subscribed,
+    },
 ];
