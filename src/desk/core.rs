@@ -274,6 +274,7 @@ impl Desk {
         self.stats.retained.set(self.retained.count());
         self.stats.retained_bytes.set(self.retained.bytes());
         self.stats.rooms.set(engine.rooms);
+        self.stats.vacated_rooms.set(engine.vacated_rooms);
         let unfinished = TaskCounts::STATES.iter().filter(|state| !state.is_final());
         self.stats
             .tasks

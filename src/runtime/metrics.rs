@@ -178,6 +178,11 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
         ),
         gauge("rooms", "Rooms.", of(&d.rooms)),
         gauge(
+            "rooms_vacated",
+            "Rooms that nobody is in, of which only the numbers are remembered.",
+            of(&d.vacated_rooms),
+        ),
+        gauge(
             "tasks_unfinished",
             "Tasks that have not ended.",
             of(&d.tasks),
