@@ -16,6 +16,7 @@ use crate::desk::port::{ConnectionId, Interest, Request};
 use super::config::MqttConfig;
 use super::metrics::Metrics;
 use super::opening;
+use super::peer::Peer;
 use super::plane::Plane;
 
 /// A pause after the system refused to accept (too many open files, say): trying again at once would only burn time.
@@ -51,14 +52,18 @@ impl<P: Plane> Door<P> {
     }
 
     /// Serves one byte stream, whatever carries it, until it closes or `stop` turns true.
-    pub async fn serve_stream<S>(self: Arc<Self>, stream: S, stop: watch::Receiver<bool>)
-    where
+    pub async fn serve_stream<S>(
+        self: Arc<Self>,
+        stream: S,
+        peer: Peer,
+        stop: watch::Receiver<bool>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.metrics.connections_open.add(1);
         self.metrics.connections_total.add(1);
         let open = OpenConnection(Arc::clone(&self.metrics));
-        opening::serve(self, stream, stop).await;
+        opening::serve(self, stream, peer, stop).await;
         drop(open);
     }
 
@@ -97,7 +102,8 @@ pub async fn serve<P: Plane>(
                         debug!(%peer, "refused: too many connections");
                     } else if prepare(&stream).is_ok() {
                         let door = Arc::clone(&door);
-                        connections.spawn(door.serve_stream(stream, for_connections.clone()));
+                        let peer = Peer { address: Some(peer), ..Peer::default() };
+                        connections.spawn(door.serve_stream(stream, peer, for_connections.clone()));
                     }
                 }
                 Err(error) => {

@@ -21,6 +21,7 @@ use super::frame::{self, Kind};
 use super::handshake::{self, Client, Connect, Refusal};
 use super::listener::{Door, stopped};
 use super::outbound::Outbound;
+use super::peer::Peer;
 use super::plane::{Plane, Subscriber};
 use super::reason::Reason;
 use super::session::Session;
@@ -28,8 +29,12 @@ use super::stream::{GOODBYE, poll_read, say_goodbye};
 use super::subscriptions::needs_live;
 
 /// Serves a stream from its first byte to its last.
-pub(super) async fn serve<P, S>(door: Arc<Door<P>>, stream: S, stop: watch::Receiver<bool>)
-where
+pub(super) async fn serve<P, S>(
+    door: Arc<Door<P>>,
+    stream: S,
+    peer: Peer,
+    stop: watch::Receiver<bool>,
+) where
     P: Plane,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -38,6 +43,7 @@ where
         deadline: Instant::now() + door.config.connect_timeout,
         door,
         stream,
+        peer,
         stop,
         input: BytesMut::new(),
     };
@@ -98,6 +104,7 @@ where
 struct Opening<P, S> {
     door: Arc<Door<P>>,
     stream: S,
+    peer: Peer,
     stop: watch::Receiver<bool>,
     input: BytesMut,
     deadline: Instant,
@@ -241,7 +248,8 @@ where
         connect.client.durable = opened.durable;
         let config = &self.door.config;
         let client = &connect.client;
-        debug!(client = %client.id, v5 = client.v5, resumed = opened.session_present, "connected");
+        let resumed = opened.session_present;
+        debug!(client = %client.id, peer = ?self.peer.address, v5 = client.v5, resumed, "connected");
         let mut exits = Exits::new(id, self.door.desk.clone(), Arc::clone(&self.door.metrics));
         connect.accept(config, opened.session_present, &mut exits.output);
         let outbound = Outbound::new(

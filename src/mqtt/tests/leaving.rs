@@ -125,7 +125,11 @@ async fn silence_ends_a_connection_at_one_and_a_half_times_its_keep_alive() {
 async fn an_idle_connection_holds_little() {
     let world = World::new();
     let (near, far) = tokio::io::duplex(64);
-    let task = std::sync::Arc::clone(&world.door).serve_stream(far, world.stop.subscribe());
+    let task = std::sync::Arc::clone(&world.door).serve_stream(
+        far,
+        crate::mqtt::Peer::default(),
+        world.stop.subscribe(),
+    );
     let size = size_of_val(&task);
     let running = size_of::<crate::mqtt::connection::Running<FakePlane, tokio::net::TcpStream>>();
     assert!(size < 2 * 1024, "the task is {size} bytes");
