@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::units::{duration, size};
-use super::{Config, Problem};
+use super::{Config, Problem, listeners};
 
 /// The smallest and the largest allowed.
 #[derive(Debug, Clone, Copy)]
@@ -151,11 +151,10 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
                 .to_owned(),
         );
     } else {
-        let listeners = [
-            ("mqtt.listen", config.mqtt.listen),
-            ("http.listen", config.http.listen),
-        ];
-        for (key, address) in listeners.into_iter().filter(|(_, a)| !is_loopback(a)) {
+        let everywhere = config
+            .listeners()
+            .chain([("http.listen", config.http.listen)]);
+        for (key, address) in everywhere.filter(|(_, address)| !is_loopback(address)) {
             refuse(
                 key,
                 format!(
@@ -164,6 +163,9 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
                 ),
             );
         }
+    }
+    for (key, message) in listeners::check(config) {
+        refuse(key, message);
     }
     if let Err(reason) = check_root(&config.rooms.root) {
         refuse("rooms.root", reason);
@@ -248,9 +250,11 @@ mod tests {
     #[test]
     fn every_number_duration_and_size_has_a_range_and_starts_inside_it() {
         let free = ["data.dir", "rooms.root", "mqtt.listen", "http.listen"];
+        let transport = ["tls.", "websocket."];
         let defaults = serde_json::to_value(Config::default()).expect("serializes");
         for (key, value) in leaves(&defaults) {
-            let chosen = value.is_boolean() || key.starts_with("log.");
+            let checked_together = transport.iter().any(|section| key.starts_with(section));
+            let chosen = value.is_boolean() || key.starts_with("log.") || checked_together;
             assert!(
                 range(&key).is_some() || chosen || free.contains(&key.as_str()),
                 "{key} has no range"

@@ -1,6 +1,10 @@
 //! Accepts connections, one task each, and lets them go.
+//!
+//! The accept loop only accepts: what waits for the client (TLS, WebSocket, CONNECT) waits in the connection's own task, and all
+//! of it together until one deadline.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use crate::desk::port::{ConnectionId, Interest, Request};
@@ -18,6 +23,7 @@ use super::metrics::Metrics;
 use super::opening;
 use super::peer::Peer;
 use super::plane::Plane;
+use super::transport::{Stream, Transport};
 
 /// A pause after the system refused to accept (too many open files, say): trying again at once would only burn time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -60,11 +66,60 @@ impl<P: Plane> Door<P> {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.metrics.connections_open.add(1);
-        self.metrics.connections_total.add(1);
-        let open = OpenConnection(Arc::clone(&self.metrics));
-        opening::serve(self, stream, peer, stop).await;
+        let open = OpenConnection::count(&self.metrics);
+        let deadline = Instant::now() + self.config.connect_timeout;
+        opening::serve(self, stream, Arrival { peer, deadline }, stop).await;
         drop(open);
+    }
+
+    /// Serves a socket that was just accepted.
+    async fn serve_socket(
+        self: Arc<Self>,
+        socket: TcpStream,
+        address: SocketAddr,
+        transport: Transport,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let open = OpenConnection::count(&self.metrics);
+        let deadline = Instant::now() + self.config.connect_timeout;
+        let handshake = self.handshake(socket, address, &transport, deadline);
+        // On the heap and gone before the session begins: an idle connection does not carry its handshake along.
+        let handshake = Box::pin(handshake);
+        let opened = tokio::select! {
+            opened = handshake => opened,
+            () = stopped(&mut stop) => None,
+        };
+        drop(transport);
+        if let Some((stream, peer)) = opened {
+            opening::serve(self, stream, Arrival { peer, deadline }, stop).await;
+        }
+        drop(open);
+    }
+
+    async fn handshake(
+        &self,
+        socket: TcpStream,
+        address: SocketAddr,
+        transport: &Transport,
+        deadline: Instant,
+    ) -> Option<(Stream, Peer)> {
+        match timeout_at(deadline, transport.open(socket)).await {
+            Ok(Ok((stream, certificate_identity))) => {
+                let peer = Peer {
+                    address: Some(address),
+                    certificate_identity,
+                };
+                Some((stream, peer))
+            }
+            Ok(Err(failure)) => {
+                debug!(peer = %address, %failure, "handshake failed");
+                None
+            }
+            Err(_) => {
+                debug!(peer = %address, "handshake took too long");
+                None
+            }
+        }
     }
 
     pub(super) fn next_connection(&self) -> ConnectionId {
@@ -72,8 +127,23 @@ impl<P: Plane> Door<P> {
     }
 }
 
+/// A byte stream that has come in and has not said CONNECT.
+pub(super) struct Arrival {
+    pub(super) peer: Peer,
+    /// For the whole CONNECT to be here.
+    pub(super) deadline: Instant,
+}
+
 /// Counts a connection as open while it lives, however it ends.
 struct OpenConnection(Arc<Metrics>);
+
+impl OpenConnection {
+    fn count(metrics: &Arc<Metrics>) -> OpenConnection {
+        metrics.connections_open.add(1);
+        metrics.connections_total.add(1);
+        OpenConnection(Arc::clone(metrics))
+    }
+}
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
@@ -81,11 +151,31 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Accepts until `stop` turns true or its sender is gone; then every connection is asked to close (0x8B), and those that have
-/// not after `drain_timeout` are cut.
+/// A socket that listens, and how its clients are spoken to.
+pub struct Listener {
+    /// Bound already.
+    pub socket: TcpListener,
+    /// What its clients speak below MQTT.
+    pub transport: Transport,
+}
+
+/// Accepts on all listeners until `stop` turns true or its sender is gone; then every connection is asked to close (0x8B), and
+/// those that have not after `drain_timeout` are cut.
 pub async fn serve<P: Plane>(
     door: Arc<Door<P>>,
-    listener: TcpListener,
+    listeners: Vec<Listener>,
+    stop: watch::Receiver<bool>,
+) {
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        loops.spawn(accept_on(Arc::clone(&door), listener, stop.clone()));
+    }
+    loops.join_all().await;
+}
+
+async fn accept_on<P: Plane>(
+    door: Arc<Door<P>>,
+    listener: Listener,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
@@ -95,15 +185,16 @@ pub async fn serve<P: Plane>(
         tokio::select! {
             () = &mut stopped => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    if connections.len() >= door.config.max_connections {
+            accepted = listener.socket.accept() => match accepted {
+                Ok((socket, address)) => {
+                    if door.metrics.connections_open.value() >= door.config.max_connections as u64 {
                         door.metrics.connections_refused.add(1);
-                        debug!(%peer, "refused: too many connections");
-                    } else if prepare(&stream).is_ok() {
+                        debug!(peer = %address, "refused: too many connections");
+                    } else if prepare(&socket).is_ok() {
                         let door = Arc::clone(&door);
-                        let peer = Peer { address: Some(peer), ..Peer::default() };
-                        connections.spawn(door.serve_stream(stream, peer, for_connections.clone()));
+                        let transport = listener.transport.clone();
+                        let stop = for_connections.clone();
+                        connections.spawn(door.serve_socket(socket, address, transport, stop));
                     }
                 }
                 Err(error) => {

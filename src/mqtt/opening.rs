@@ -19,7 +19,7 @@ use super::encode::Output;
 use super::exits::Exits;
 use super::frame::{self, Kind};
 use super::handshake::{self, Client, Connect, Refusal};
-use super::listener::{Door, stopped};
+use super::listener::{Arrival, Door, stopped};
 use super::outbound::Outbound;
 use super::peer::Peer;
 use super::plane::{Plane, Subscriber};
@@ -32,7 +32,7 @@ use super::subscriptions::needs_live;
 pub(super) async fn serve<P, S>(
     door: Arc<Door<P>>,
     stream: S,
-    peer: Peer,
+    arrival: Arrival,
     stop: watch::Receiver<bool>,
 ) where
     P: Plane,
@@ -40,12 +40,12 @@ pub(super) async fn serve<P, S>(
 {
     // Both phases live on the heap, one after the other: the task of an idle connection is as large as the second alone.
     let opening = Opening {
-        deadline: Instant::now() + door.config.connect_timeout,
         door,
         stream,
-        peer,
         stop,
         input: BytesMut::new(),
+        peer: arrival.peer,
+        deadline: arrival.deadline,
     };
     if let Some(mut running) = Box::pin(opening.open()).await {
         running.run().await;

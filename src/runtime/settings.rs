@@ -1,12 +1,14 @@
 //! From the configuration, in people's terms, to each part's own settings.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{ClientCertificate as Ask, Config, Identity, MinVersion};
 use crate::desk::{ClientLimits, DeskSettings, Pace, RetainedLimits};
 use crate::engine::Settings;
 use crate::live::LiveConfig;
 use crate::mqtt::MqttConfig;
+use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, TlsSettings};
 
 /// Deletions of acknowledged messages wait this long for something that must be synced anyway.
 const LINGER_MS: u64 = 20;
@@ -125,6 +127,28 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
         max_lossy_bytes: config.mqtt.write_buffer,
         max_pending_messages: config.mqtt.max_pending_messages,
         max_pending_bytes: config.mqtt.max_pending_bytes,
+    }
+}
+
+/// For the listeners that encrypt.
+pub(super) fn tls(config: &Config) -> TlsSettings {
+    let tls = &config.tls;
+    let given = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    TlsSettings {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca: given(&tls.client_ca),
+        client_certificate: match tls.client_certificate {
+            Ask::None => ClientCertificate::None,
+            Ask::Optional => ClientCertificate::Optional,
+            Ask::Required => ClientCertificate::Required,
+        },
+        identity: match tls.identity {
+            Identity::Cn => IdentityField::CommonName,
+            Identity::San => IdentityField::AlternativeName,
+        },
+        crl: given(&tls.crl),
+        allow_tls12: tls.min_version == MinVersion::Tls12,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::units::{address, duration, size};
+use super::super::units::{address, duration, optional_address, size};
 use super::{DAY, KIB, MIB};
 
 fn loopback(port: u16) -> SocketAddr {
@@ -17,9 +17,9 @@ fn loopback(port: u16) -> SocketAddr {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mqtt {
-    /// Where MQTT clients connect; 3.1.1 and 5.0 on the same port.
-    #[serde(with = "address")]
-    pub listen: SocketAddr,
+    /// Where MQTT clients connect over plain TCP; 3.1.1 and 5.0 on the same port. Nowhere, if none.
+    #[serde(with = "optional_address")]
+    pub listen: Option<SocketAddr>,
     /// Connections at once; more are closed unanswered.
     pub max_connections: usize,
     /// From the TCP accept to a complete CONNECT.
@@ -64,7 +64,7 @@ pub struct Mqtt {
 impl Default for Mqtt {
     fn default() -> Mqtt {
         Mqtt {
-            listen: loopback(1883),
+            listen: Some(loopback(1883)),
             max_connections: 10_000,
             connect_timeout: Duration::from_secs(10),
             max_connect_packet: 64 * KIB,
