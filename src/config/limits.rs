@@ -35,6 +35,10 @@ fn range(key: &str) -> Option<Range> {
     const MANY: u64 = 100_000_000;
     Some(match key {
         "mqtt.max_connections" => Count(1, 1_000_000),
+        "mqtt.max_connections_per_address" => Count(0, 1_000_000),
+        "mqtt.connect_rate" | "mqtt.connect_rate_per_address" => Count(0, 1_000_000),
+        "mqtt.connect_burst" | "mqtt.connect_burst_per_address" => Count(1, 1_000_000),
+        "mqtt.max_opening" => Count(1, 1_000_000),
         "mqtt.connect_timeout" => Span(MS(100), MS(300 * SECOND)),
         "mqtt.max_connect_packet" => Bytes(KIB, 16 * MIB),
         "mqtt.drain_timeout" => Span(MS(0), MS(300 * SECOND)),

@@ -18,12 +18,13 @@ use tracing::{debug, warn};
 
 use crate::desk::port::{ConnectionId, Interest, Request};
 
+use super::admission::{Admission, Guest, Waiting};
 use super::config::MqttConfig;
 use super::metrics::Metrics;
 use super::opening;
 use super::peer::Peer;
 use super::plane::Plane;
-use super::transport::{Stream, Transport};
+use super::transport::{Failure, Stream, Transport};
 
 /// A pause after the system refused to accept (too many open files, say): trying again at once would only burn time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -35,6 +36,7 @@ pub struct Door<P> {
     pub(super) interest: Arc<dyn Interest>,
     pub(super) plane: P,
     pub(super) metrics: Arc<Metrics>,
+    admission: Arc<Admission>,
     last_connection: AtomicU64,
 }
 
@@ -47,12 +49,14 @@ impl<P: Plane> Door<P> {
         plane: P,
         metrics: Arc<Metrics>,
     ) -> Arc<Door<P>> {
+        let admission = Admission::new(&config, Arc::clone(&metrics));
         Arc::new(Door {
             config,
             desk,
             interest,
             plane,
             metrics,
+            admission,
             last_connection: AtomicU64::new(0),
         })
     }
@@ -68,7 +72,12 @@ impl<P: Plane> Door<P> {
     {
         let open = OpenConnection::count(&self.metrics);
         let deadline = Instant::now() + self.config.connect_timeout;
-        opening::serve(self, stream, Arrival { peer, deadline }, stop).await;
+        let arrival = Arrival {
+            peer,
+            deadline,
+            waiting: None,
+        };
+        opening::serve(self, stream, arrival, stop).await;
         drop(open);
     }
 
@@ -78,8 +87,10 @@ impl<P: Plane> Door<P> {
         socket: TcpStream,
         address: SocketAddr,
         transport: Transport,
+        admitted: (Guest, Waiting),
         mut stop: watch::Receiver<bool>,
     ) {
+        let (guest, waiting) = admitted;
         let open = OpenConnection::count(&self.metrics);
         let deadline = Instant::now() + self.config.connect_timeout;
         let handshake = self.handshake(socket, address, &transport, deadline);
@@ -88,12 +99,22 @@ impl<P: Plane> Door<P> {
         let opened = tokio::select! {
             opened = handshake => opened,
             () = stopped(&mut stop) => None,
+            () = waiting.given_away() => {
+                self.metrics.openings_failed.gave_way.add(1);
+                None
+            }
         };
         drop(transport);
         if let Some((stream, peer)) = opened {
-            opening::serve(self, stream, Arrival { peer, deadline }, stop).await;
+            let arrival = Arrival {
+                peer,
+                deadline,
+                waiting: Some(waiting),
+            };
+            opening::serve(self, stream, arrival, stop).await;
         }
         drop(open);
+        drop(guest);
     }
 
     async fn handshake(
@@ -113,10 +134,16 @@ impl<P: Plane> Door<P> {
             }
             Ok(Err(failure)) => {
                 debug!(peer = %address, %failure, "handshake failed");
+                let failed = &self.metrics.openings_failed;
+                match failure {
+                    Failure::Tls(_) => failed.tls.add(1),
+                    Failure::WebSocket(_) => failed.websocket.add(1),
+                }
                 None
             }
             Err(_) => {
                 debug!(peer = %address, "handshake took too long");
+                self.metrics.openings_failed.timeout.add(1);
                 None
             }
         }
@@ -132,6 +159,16 @@ pub(super) struct Arrival {
     pub(super) peer: Peer,
     /// For the whole CONNECT to be here.
     pub(super) deadline: Instant,
+    /// Its seat among those who have not said CONNECT, if those are counted.
+    pub(super) waiting: Option<Waiting>,
+}
+
+/// Resolves when a seat is needed by somebody else; without a seat, never.
+pub(super) async fn must_give_way(waiting: Option<&Waiting>) {
+    match waiting {
+        Some(waiting) => waiting.given_away().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Counts a connection as open while it lives, however it ends.
@@ -187,14 +224,14 @@ async fn accept_on<P: Plane>(
             Some(_) = connections.join_next() => {}
             accepted = listener.socket.accept() => match accepted {
                 Ok((socket, address)) => {
-                    if door.metrics.connections_open.value() >= door.config.max_connections as u64 {
-                        door.metrics.connections_refused.add(1);
-                        debug!(peer = %address, "refused: too many connections");
-                    } else if prepare(&socket).is_ok() {
+                    // What is refused is closed by being dropped.
+                    if let Ok(admitted) = door.admission.enter(address.ip(), Instant::now())
+                        && prepare(&socket).is_ok()
+                    {
                         let door = Arc::clone(&door);
                         let transport = listener.transport.clone();
                         let stop = for_connections.clone();
-                        connections.spawn(door.serve_socket(socket, address, transport, stop));
+                        connections.spawn(door.serve_socket(socket, address, transport, admitted, stop));
                     }
                 }
                 Err(error) => {

@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod plane;
 pub mod transport;
 
+mod admission;
 mod assigned_id;
 mod connection;
 mod decode;

@@ -14,12 +14,13 @@ use crate::desk::port::{
     Connection as DeskEnd, ConnectionId, Open, Request, Response, Subscription,
 };
 
+use super::admission::Waiting;
 use super::connection::Running;
 use super::encode::Output;
 use super::exits::Exits;
 use super::frame::{self, Kind};
 use super::handshake::{self, Client, Connect, Refusal};
-use super::listener::{Arrival, Door, stopped};
+use super::listener::{Arrival, Door, must_give_way, stopped};
 use super::outbound::Outbound;
 use super::peer::Peer;
 use super::plane::{Plane, Subscriber};
@@ -46,6 +47,7 @@ pub(super) async fn serve<P, S>(
         input: BytesMut::new(),
         peer: arrival.peer,
         deadline: arrival.deadline,
+        waiting: arrival.waiting,
     };
     if let Some(mut running) = Box::pin(opening.open()).await {
         running.run().await;
@@ -108,6 +110,8 @@ struct Opening<P, S> {
     stop: watch::Receiver<bool>,
     input: BytesMut,
     deadline: Instant,
+    /// Until CONNECT is here.
+    waiting: Option<Waiting>,
 }
 
 /// What the desk answered to CONNECT.
@@ -129,14 +133,23 @@ where
         let first = tokio::select! {
             first = timeout_at(self.deadline, reading) => first,
             () = stopped(&mut self.stop) => return None,
+            () = must_give_way(self.waiting.as_ref()) => {
+                self.door.metrics.openings_failed.gave_way.add(1);
+                return None;
+            }
         };
+        self.waiting = None;
         let mut connect = match first {
             Ok(Ok(connect)) => connect,
             Ok(Err(Some(refusal))) => {
                 refuse(&self.door, self.stream, refusal).await;
                 return None;
             }
-            Ok(Err(None)) | Err(_) => return None,
+            Ok(Err(None)) => return None,
+            Err(_) => {
+                self.door.metrics.openings_failed.timeout.add(1);
+                return None;
+            }
         };
         self.deadline = Instant::now() + self.door.config.connect_timeout;
         let id = self.door.next_connection();

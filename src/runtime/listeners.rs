@@ -81,19 +81,36 @@ pub(super) async fn bind(
 ) -> Result<(Vec<Listener>, MqttPlaces), Error> {
     let mut places = MqttPlaces::default();
     let mut listeners = Vec::new();
-    let encrypted = Transport { tls: tls.cloned() };
+    let rules = Arc::new(settings::upgrade(config));
+    let transport = |encrypts: bool, frames: bool| Transport {
+        tls: tls.filter(|_| encrypts).cloned(),
+        websocket: frames.then(|| Arc::clone(&rules)),
+    };
+    let (mqtt, websocket) = (&config.mqtt, &config.websocket);
     let wanted = [
         (
             "MQTT",
-            config.mqtt.listen,
-            Transport::default(),
+            mqtt.listen,
+            transport(false, false),
             &mut places.tcp,
         ),
         (
             "MQTT over TLS",
             config.tls.listen,
-            encrypted,
+            transport(true, false),
             &mut places.tls,
+        ),
+        (
+            "WebSocket",
+            websocket.listen,
+            transport(false, true),
+            &mut places.websocket,
+        ),
+        (
+            "WebSocket over TLS",
+            websocket.tls_listen,
+            transport(true, true),
+            &mut places.secure_websocket,
         ),
     ];
     for (what, address, transport, place) in wanted {

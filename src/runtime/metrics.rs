@@ -36,10 +36,28 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
             "Connections accepted.",
             m.connections_total.value(),
         ),
-        Metric::counter(
+        Metric::counters(
             "mqtt_connections_refused",
-            "Connections closed at once because there were too many.",
-            m.connections_refused.value(),
+            "Connections closed as they arrived.",
+            "reason",
+            [
+                ("too_many", m.connections_refused.too_many.value()),
+                ("address", m.connections_refused.address.value()),
+                ("rate", m.connections_refused.rate.value()),
+                ("address_rate", m.connections_refused.address_rate.value()),
+                ("opening", m.connections_refused.opening.value()),
+            ],
+        ),
+        Metric::counters(
+            "mqtt_openings_failed",
+            "Connections that ended before CONNECT.",
+            "reason",
+            [
+                ("tls", m.openings_failed.tls.value()),
+                ("websocket", m.openings_failed.websocket.value()),
+                ("timeout", m.openings_failed.timeout.value()),
+                ("gave_way", m.openings_failed.gave_way.value()),
+            ],
         ),
         Metric::counter(
             "mqtt_connects_refused",

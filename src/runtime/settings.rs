@@ -9,6 +9,7 @@ use crate::engine::Settings;
 use crate::live::LiveConfig;
 use crate::mqtt::MqttConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, TlsSettings};
+use crate::mqtt::transport::websocket::UpgradeRules;
 
 /// Deletions of acknowledged messages wait this long for something that must be synced anyway.
 const LINGER_MS: u64 = 20;
@@ -112,6 +113,13 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
     MqttConfig {
         root: config.rooms.root.clone(),
         max_connections: config.mqtt.max_connections,
+        max_connections_per_address: Some(config.mqtt.max_connections_per_address)
+            .filter(|&max| max > 0),
+        connect_rate: config.mqtt.connect_rate,
+        connect_burst: config.mqtt.connect_burst,
+        connect_rate_per_address: config.mqtt.connect_rate_per_address,
+        connect_burst_per_address: config.mqtt.connect_burst_per_address,
+        max_opening: config.mqtt.max_opening,
         connect_timeout: config.mqtt.connect_timeout,
         drain_timeout: config.mqtt.drain_timeout,
         max_connect_packet_bytes: config.mqtt.max_connect_packet,
@@ -149,6 +157,15 @@ pub(super) fn tls(config: &Config) -> TlsSettings {
         },
         crl: given(&tls.crl),
         allow_tls12: tls.min_version == MinVersion::Tls12,
+    }
+}
+
+/// For the listeners in WebSocket frames.
+pub(super) fn upgrade(config: &Config) -> UpgradeRules {
+    UpgradeRules {
+        path: config.websocket.path.clone(),
+        origins: config.websocket.origins.clone(),
+        same_host: config.auth.enabled,
     }
 }
 

@@ -356,7 +356,7 @@ async fn the_listener_bounds_connections_and_stops_with_a_word() {
     let mut second = TcpStream::connect(address).await.unwrap();
     let refused = within(second.read(&mut [0; 8])).await;
     assert!(matches!(refused, Ok(0) | Err(_)), "{refused:?}");
-    assert_eq!(world.metrics.connections_refused.value(), 1);
+    assert_eq!(world.metrics.connections_refused.too_many.value(), 1);
 
     world.stop.send_replace(true);
     let mut rest = Vec::new();

@@ -6,6 +6,7 @@
 
 mod stream;
 pub mod tls;
+pub mod websocket;
 
 use std::io;
 use std::sync::Arc;
@@ -15,12 +16,15 @@ use tokio::net::TcpStream;
 pub(super) use stream::Stream;
 use stream::Wire;
 use tls::Tls;
+use websocket::{UpgradeError, UpgradeRules};
 
 /// How the clients of one listener are spoken to. Without anything it is plain MQTT over TCP.
 #[derive(Clone, Default)]
 pub struct Transport {
     /// Encrypts, if there.
     pub tls: Option<Arc<Tls>>,
+    /// Takes MQTT out of WebSocket frames, if there.
+    pub websocket: Option<Arc<UpgradeRules>>,
 }
 
 /// Why a connection got no further than its transport's handshake.
@@ -28,6 +32,8 @@ pub struct Transport {
 pub(super) enum Failure {
     #[error("no TLS: {0}")]
     Tls(io::Error),
+    #[error("no WebSocket: {0}")]
+    WebSocket(UpgradeError),
 }
 
 impl Transport {
@@ -43,6 +49,13 @@ impl Transport {
                 (Wire::Tls(Box::new(stream)), identity)
             }
         };
-        Ok((Stream::Plain(wire), identity))
+        let stream = match &self.websocket {
+            None => Stream::Plain(wire),
+            Some(rules) => {
+                let upgraded = websocket::accept(wire, rules).await;
+                Stream::WebSocket(Box::new(upgraded.map_err(Failure::WebSocket)?))
+            }
+        };
+        Ok((stream, identity))
     }
 }

@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::websocket::WebSocketStream;
+
 /// What is under the WebSocket frames, if there are any.
 pub(in crate::mqtt) enum Wire {
     Tcp(TcpStream),
@@ -18,6 +20,8 @@ pub(in crate::mqtt) enum Wire {
 /// What a session reads and writes.
 pub(in crate::mqtt) enum Stream {
     Plain(Wire),
+    /// On the heap: few connections are.
+    WebSocket(Box<WebSocketStream<Wire>>),
 }
 
 /// Passes the four calls on to whichever stream is inside.
@@ -62,4 +66,4 @@ macro_rules! pass_on {
 }
 
 pass_on!(Wire, Wire::Tcp, Wire::Tls);
-pass_on!(Stream, Stream::Plain);
+pass_on!(Stream, Stream::Plain, Stream::WebSocket);
