@@ -5,6 +5,7 @@ use crate::http::Metric;
 use crate::ledger::{CommitHealth, CommitState};
 use crate::live;
 use crate::mqtt;
+use crate::mqtt::transport::tls::Tls;
 use crate::wire::message::Qos;
 
 #[expect(
@@ -117,6 +118,28 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
             "mqtt_stray_acks",
             "Acks for packet ids that were not in flight.",
             m.stray_acks.value(),
+        ),
+    ]
+}
+
+/// The certificates.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "gauges are floating-point in the format"
+)]
+pub(super) fn tls(tls: &Tls) -> Vec<Metric> {
+    let (done, failed) = tls.reloads();
+    vec![
+        Metric::gauge(
+            "tls_certificate_not_after_seconds",
+            "When the gateway's certificate expires, in Unix time.",
+            tls.not_after() as f64,
+        ),
+        Metric::counters(
+            "tls_reloads",
+            "Times that the files were read again.",
+            "outcome",
+            [("done", done), ("failed", failed)],
         ),
     ]
 }

@@ -129,6 +129,9 @@ impl Gateway {
             &running.health(),
             &plane,
         );
+        if let Some(tls) = tls {
+            metrics.register(move || metrics::tls(&tls));
+        }
         let door = Door::new(
             settings::mqtt(&config),
             running.requests(),

@@ -29,22 +29,22 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 /// Why a connection is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    TooMany,
-    TooManyFromAddress,
-    TooFast,
-    TooFastFromAddress,
-    TooManyOpening,
+    Total,
+    Address,
+    Rate,
+    AddressRate,
+    Opening,
 }
 
 impl Refusal {
     /// The setting that it follows from.
     fn key(self) -> &'static str {
         match self {
-            Refusal::TooMany => "mqtt.max_connections",
-            Refusal::TooManyFromAddress => "mqtt.max_connections_per_address",
-            Refusal::TooFast => "mqtt.connect_rate",
-            Refusal::TooFastFromAddress => "mqtt.connect_rate_per_address",
-            Refusal::TooManyOpening => "mqtt.max_opening",
+            Refusal::Total => "mqtt.max_connections",
+            Refusal::Address => "mqtt.max_connections_per_address",
+            Refusal::Rate => "mqtt.connect_rate",
+            Refusal::AddressRate => "mqtt.connect_rate_per_address",
+            Refusal::Opening => "mqtt.max_opening",
         }
     }
 }
@@ -141,11 +141,11 @@ impl Admission {
     /// The order matters: what one address does beyond its share takes nothing from the share of all.
     fn judge(&self, state: &mut State, source: Source, now: Instant) -> Result<Waiting, Refusal> {
         if state.open >= self.max_connections {
-            return Err(Refusal::TooMany);
+            return Err(Refusal::Total);
         }
         let own = state.sources.get(&source).map_or(0, |own| own.open);
         if self.max_per_address.is_some_and(|max| own >= max) {
-            return Err(Refusal::TooManyFromAddress);
+            return Err(Refusal::Address);
         }
         if let Some(rate) = self.rate_per_address {
             if state.sources.len() >= self.max_connections + MAX_RESTING {
@@ -153,23 +153,23 @@ impl Admission {
             }
             let own = state.sources.entry(source).or_default();
             if !own.meter.pass(rate, now) {
-                return Err(Refusal::TooFastFromAddress);
+                return Err(Refusal::AddressRate);
             }
         }
         if self.rate.is_some_and(|rate| !state.meter.pass(rate, now)) {
-            return Err(Refusal::TooFast);
+            return Err(Refusal::Rate);
         }
-        self.lobby.enter(now).ok_or(Refusal::TooManyOpening)
+        self.lobby.enter(now).ok_or(Refusal::Opening)
     }
 
     fn refuse(&self, state: &mut State, refusal: Refusal, address: IpAddr, now: Instant) {
         let counts = &self.metrics.connections_refused;
         let count = match refusal {
-            Refusal::TooMany => &counts.too_many,
-            Refusal::TooManyFromAddress => &counts.address,
-            Refusal::TooFast => &counts.rate,
-            Refusal::TooFastFromAddress => &counts.address_rate,
-            Refusal::TooManyOpening => &counts.opening,
+            Refusal::Total => &counts.too_many,
+            Refusal::Address => &counts.address,
+            Refusal::Rate => &counts.rate,
+            Refusal::AddressRate => &counts.address_rate,
+            Refusal::Opening => &counts.opening,
         };
         count.add(1);
         let key = refusal.key();
@@ -228,14 +228,14 @@ mod tests {
         let enter = |address| admission.enter(ip(address), now).map(|(guest, _)| guest);
         let first = enter("192.0.2.1").expect("let in");
         let _second = enter("192.0.2.1").expect("let in");
-        assert_eq!(enter("192.0.2.1").err(), Some(Refusal::TooManyFromAddress));
+        assert_eq!(enter("192.0.2.1").err(), Some(Refusal::Address));
         assert_eq!(
             enter("::ffff:192.0.2.1").err(),
-            Some(Refusal::TooManyFromAddress),
+            Some(Refusal::Address),
             "the same address in another spelling"
         );
         let _third = enter("192.0.2.2").expect("let in");
-        assert_eq!(enter("192.0.2.3").err(), Some(Refusal::TooMany));
+        assert_eq!(enter("192.0.2.3").err(), Some(Refusal::Total));
         drop(first);
         enter("192.0.2.1").expect("there is room again");
         let refused = &admission.metrics.connections_refused;
@@ -251,7 +251,7 @@ mod tests {
         let now = Instant::now();
         let _one = admission.enter(ip("2001:db8::1"), now).expect("let in");
         let refused = admission.enter(ip("2001:db8::ffff:1"), now).err();
-        assert_eq!(refused, Some(Refusal::TooManyFromAddress));
+        assert_eq!(refused, Some(Refusal::Address));
         admission
             .enter(ip("2001:db8:0:1::1"), now)
             .expect("another network");
@@ -271,10 +271,10 @@ mod tests {
         assert_eq!(enter("192.0.2.1"), Ok(()));
         assert_eq!(enter("192.0.2.1"), Ok(()));
         for _ in 0..10 {
-            assert_eq!(enter("192.0.2.1"), Err(Refusal::TooFastFromAddress));
+            assert_eq!(enter("192.0.2.1"), Err(Refusal::AddressRate));
         }
         assert_eq!(enter("192.0.2.2"), Ok(()));
-        assert_eq!(enter("192.0.2.3"), Err(Refusal::TooFast));
+        assert_eq!(enter("192.0.2.3"), Err(Refusal::Rate));
         let refused = &admission.metrics.connections_refused;
         assert_eq!(
             (refused.address_rate.value(), refused.rate.value()),
@@ -313,7 +313,7 @@ mod tests {
         let now = Instant::now();
         let (_guest, waiting) = admission.enter(ip("192.0.2.1"), now).expect("let in");
         let refused = admission.enter(ip("192.0.2.2"), now).err();
-        assert_eq!(refused, Some(Refusal::TooManyOpening));
+        assert_eq!(refused, Some(Refusal::Opening));
         drop(waiting);
         admission
             .enter(ip("192.0.2.2"), now)

@@ -9,7 +9,7 @@ mod identity;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::crypto::CryptoProvider;
@@ -66,6 +66,8 @@ pub struct Tls {
     current: RwLock<Arc<ServerConfig>>,
     /// Unix seconds.
     not_after: AtomicI64,
+    reloads: AtomicU64,
+    failed_reloads: AtomicU64,
 }
 
 /// What was loaded, for the log.
@@ -88,6 +90,8 @@ impl Tls {
             settings,
             current: RwLock::new(Arc::new(config)),
             not_after: AtomicI64::new(summary.not_after),
+            reloads: AtomicU64::new(0),
+            failed_reloads: AtomicU64::new(0),
         };
         Ok((tls, loaded))
     }
@@ -97,7 +101,10 @@ impl Tls {
     /// # Errors
     /// The first thing that is wrong with them; what was in use before stays in use.
     pub fn reload(&self) -> Result<Loaded, TlsError> {
-        let (config, summary, loaded) = build(&self.settings)?;
+        let (config, summary, loaded) = build(&self.settings).inspect_err(|_| {
+            self.failed_reloads.fetch_add(1, Ordering::Relaxed);
+        })?;
+        self.reloads.fetch_add(1, Ordering::Relaxed);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         self.not_after.store(summary.not_after, Ordering::Relaxed);
         Ok(loaded)
@@ -106,6 +113,14 @@ impl Tls {
     /// When the gateway's certificate expires, in Unix seconds.
     pub fn not_after(&self) -> i64 {
         self.not_after.load(Ordering::Relaxed)
+    }
+
+    /// How often the files were read again: with success, and in vain.
+    pub fn reloads(&self) -> (u64, u64) {
+        (
+            self.reloads.load(Ordering::Relaxed),
+            self.failed_reloads.load(Ordering::Relaxed),
+        )
     }
 
     /// Shakes hands, and says who the client is if its certificate does.
@@ -250,3 +265,6 @@ fn revocations(
     }
     Ok(lists)
 }
+
+#[cfg(test)]
+mod tests;
