@@ -82,76 +82,81 @@ impl<P: Plane> Door<P> {
     }
 
     /// Serves a socket that was just accepted.
-    async fn serve_socket(
+    pub(super) fn serve_socket(
         self: Arc<Self>,
-        socket: TcpStream,
-        address: SocketAddr,
-        transport: Transport,
-        admitted: (Guest, Waiting),
-        mut stop: watch::Receiver<bool>,
-    ) {
-        let (guest, waiting) = admitted;
+        accepted: Accepted,
+        stop: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send {
         let open = OpenConnection::count(&self.metrics);
-        let deadline = Instant::now() + self.config.connect_timeout;
-        let handshake = self.handshake(socket, address, &transport, deadline);
-        // On the heap and gone before the session begins: an idle connection does not carry its handshake along.
-        let handshake = Box::pin(handshake);
-        let opened = tokio::select! {
-            opened = handshake => opened,
-            () = stopped(&mut stop) => None,
-            () = waiting.given_away() => {
-                self.metrics.openings_failed.gave_way.add(1);
-                None
-            }
+        let Accepted {
+            socket,
+            address,
+            transport,
+            guest,
+            waiting,
+        } = accepted;
+        let arrival = Arrival {
+            peer: Peer {
+                address: Some(address),
+                ..Peer::default()
+            },
+            deadline: Instant::now() + self.config.connect_timeout,
+            waiting: Some(waiting),
         };
-        drop(transport);
-        if let Some((stream, peer)) = opened {
-            let arrival = Arrival {
-                peer,
-                deadline,
-                waiting: Some(waiting),
-            };
-            opening::serve(self, stream, arrival, stop).await;
+        let door = Arc::clone(&self);
+        // On the heap, and gone before the session begins: an idle connection does not carry its handshake along.
+        let handshake = Box::pin(door.handshake(socket, transport, arrival, stop.clone()));
+        async move {
+            if let Some((stream, arrival)) = handshake.await {
+                opening::serve(self, stream, arrival, stop).await;
+            }
+            drop(open);
+            drop(guest);
         }
-        drop(open);
-        drop(guest);
     }
 
+    /// Opens the transport; none if that fails, takes too long, or must not go on.
     async fn handshake(
-        &self,
+        self: Arc<Self>,
         socket: TcpStream,
-        address: SocketAddr,
-        transport: &Transport,
-        deadline: Instant,
-    ) -> Option<(Stream, Peer)> {
-        match timeout_at(deadline, transport.open(socket)).await {
-            Ok(Ok((stream, certificate_identity))) => {
-                let peer = Peer {
-                    address: Some(address),
-                    certificate_identity,
-                };
-                Some((stream, peer))
-            }
-            Ok(Err(failure)) => {
-                debug!(peer = %address, %failure, "handshake failed");
-                let failed = &self.metrics.openings_failed;
-                match failure {
-                    Failure::Tls(_) => failed.tls.add(1),
-                    Failure::WebSocket(_) => failed.websocket.add(1),
+        transport: Transport,
+        mut arrival: Arrival,
+        mut stop: watch::Receiver<bool>,
+    ) -> Option<(Stream, Arrival)> {
+        let opening = timeout_at(arrival.deadline, transport.open(socket));
+        let failed = &self.metrics.openings_failed;
+        let (failure, count) = tokio::select! {
+            opened = opening => match opened {
+                Ok(Ok((stream, identity))) => {
+                    arrival.peer.certificate_identity = identity;
+                    return Some((stream, arrival));
                 }
-                None
+                Ok(Err(failure @ Failure::Tls(_))) => (failure.to_string(), &failed.tls),
+                Ok(Err(failure @ Failure::WebSocket(_))) => (failure.to_string(), &failed.websocket),
+                Err(_) => ("it took too long".to_owned(), &failed.timeout),
+            },
+            () = must_give_way(arrival.waiting.as_ref()) => {
+                ("others needed its place".to_owned(), &failed.gave_way)
             }
-            Err(_) => {
-                debug!(peer = %address, "handshake took too long");
-                self.metrics.openings_failed.timeout.add(1);
-                None
-            }
-        }
+            () = stopped(&mut stop) => return None,
+        };
+        count.add(1);
+        debug!(peer = ?arrival.peer.address, failure, "closed during its handshake");
+        None
     }
 
     pub(super) fn next_connection(&self) -> ConnectionId {
         self.last_connection.fetch_add(1, Ordering::Relaxed) + 1
     }
+}
+
+/// A socket that was let in, and how to speak on it.
+pub(super) struct Accepted {
+    socket: TcpStream,
+    address: SocketAddr,
+    transport: Transport,
+    guest: Guest,
+    waiting: Waiting,
 }
 
 /// A byte stream that has come in and has not said CONNECT.
@@ -225,13 +230,13 @@ async fn accept_on<P: Plane>(
             accepted = listener.socket.accept() => match accepted {
                 Ok((socket, address)) => {
                     // What is refused is closed by being dropped.
-                    if let Ok(admitted) = door.admission.enter(address.ip(), Instant::now())
+                    if let Ok((guest, waiting)) = door.admission.enter(address.ip(), Instant::now())
                         && prepare(&socket).is_ok()
                     {
-                        let door = Arc::clone(&door);
                         let transport = listener.transport.clone();
-                        let stop = for_connections.clone();
-                        connections.spawn(door.serve_socket(socket, address, transport, admitted, stop));
+                        let accepted = Accepted { socket, address, transport, guest, waiting };
+                        let door = Arc::clone(&door);
+                        connections.spawn(door.serve_socket(accepted, for_connections.clone()));
                     }
                 }
                 Err(error) => {

@@ -122,6 +122,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketStream<S> {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, words)));
                 }
             }
+            if !this.out.is_empty() {
+                // A pong that did not go out at once; an error will be seen by the read.
+                let _ = this.poll_out(cx);
+            }
             let before = buffer.filled().len();
             if this.early.is_empty() {
                 ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
