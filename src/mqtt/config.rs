@@ -61,7 +61,7 @@ impl Default for MqttConfig {
             connect_burst: 100,
             connect_rate_per_address: 0,
             connect_burst_per_address: 20,
-            max_opening: 1024,
+            max_opening: 4096,
             connect_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(5),
             max_connect_packet_bytes: 64 * 1024,

@@ -157,6 +157,7 @@ pub(super) fn tls(config: &Config) -> TlsSettings {
         },
         crl: given(&tls.crl),
         allow_tls12: tls.min_version == MinVersion::Tls12,
+        max_handshakes: tls.max_handshakes,
     }
 }
 

@@ -83,7 +83,7 @@ impl Default for Mqtt {
             connect_burst: 100,
             connect_rate_per_address: 0,
             connect_burst_per_address: 20,
-            max_opening: 1024,
+            max_opening: 4096,
             connect_timeout: Duration::from_secs(10),
             max_connect_packet: 64 * KIB,
             drain_timeout: Duration::from_secs(5),

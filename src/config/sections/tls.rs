@@ -44,7 +44,7 @@ pub enum MinVersion {
 }
 
 /// `[tls]`: encryption, for MQTT and for WebSocket. The files are read again on SIGHUP.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
     /// Where MQTT clients connect with TLS; nowhere, if none.
@@ -64,6 +64,24 @@ pub struct Tls {
     pub crl: PathBuf,
     /// The oldest version of TLS that is spoken.
     pub min_version: MinVersion,
+    /// Handshakes that go on at once; more wait for their turn.
+    pub max_handshakes: usize,
+}
+
+impl Default for Tls {
+    fn default() -> Tls {
+        Tls {
+            listen: None,
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            client_ca: PathBuf::new(),
+            client_certificate: ClientCertificate::None,
+            identity: Identity::Cn,
+            crl: PathBuf::new(),
+            min_version: MinVersion::Tls12,
+            max_handshakes: 256,
+        }
+    }
 }
 
 /// `[websocket]`: MQTT in WebSocket frames (MQTT 5 section 6).

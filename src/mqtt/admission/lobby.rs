@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// A handshake may take so long before it has to give way to others.
-const FAIR_TIME: Duration = Duration::from_secs(1);
+/// A handshake may take so long before it has to give way to others: some round trips on a slow network.
+const FAIR_TIME: Duration = Duration::from_secs(2);
 
 /// Those who wait, oldest first.
 #[derive(Debug)]

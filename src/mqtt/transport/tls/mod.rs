@@ -9,8 +9,10 @@ mod identity;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::default_provider;
@@ -21,6 +23,8 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -58,7 +62,12 @@ pub struct TlsSettings {
     pub crl: Option<PathBuf>,
     /// Whether TLS 1.2 will do, or 1.3 is asked for.
     pub allow_tls12: bool,
+    /// Handshakes that go on at once; the next ones begin in the order in which they came.
+    pub max_handshakes: usize,
 }
+
+/// A handshake that takes longer goes on without being counted: its client is slow, and others need not wait for that.
+const TURN: Duration = Duration::from_millis(500);
 
 /// The certificates in use.
 pub struct Tls {
@@ -68,6 +77,7 @@ pub struct Tls {
     not_after: AtomicI64,
     reloads: AtomicU64,
     failed_reloads: AtomicU64,
+    turns: Semaphore,
 }
 
 /// What was loaded, for the log.
@@ -87,6 +97,7 @@ impl Tls {
     pub fn load(settings: TlsSettings) -> Result<(Tls, Loaded), TlsError> {
         let (config, summary, loaded) = build(&settings)?;
         let tls = Tls {
+            turns: Semaphore::new(settings.max_handshakes),
             settings,
             current: RwLock::new(Arc::new(config)),
             not_after: AtomicI64::new(summary.not_after),
@@ -129,7 +140,17 @@ impl Tls {
         stream: TcpStream,
     ) -> io::Result<(TlsStream<TcpStream>, Option<Arc<str>>)> {
         let config = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
-        let stream = TlsAcceptor::from(config).accept(stream).await?;
+        // If all went on at once, a storm of clients would make each so slow that none is done before its deadline. Whoever says
+        // nothing takes no turn.
+        stream.readable().await?;
+        let turn = self.turns.acquire().await.map_err(io::Error::other)?;
+        let mut handshake = pin!(TlsAcceptor::from(config).accept(stream));
+        let begun = timeout(TURN, &mut handshake).await;
+        drop(turn);
+        let stream = match begun {
+            Ok(done) => done?,
+            Err(_) => handshake.await?,
+        };
         let (_, session) = stream.get_ref();
         let certificate = session.peer_certificates().and_then(<[_]>::first);
         let name = certificate.and_then(|own| identity::identity(own, self.settings.identity));

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind};
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
 
@@ -72,6 +72,7 @@ impl Files {
             identity: IdentityField::CommonName,
             crl: None,
             allow_tls12: true,
+            max_handshakes: 1,
         }
     }
 
@@ -188,4 +189,22 @@ async fn a_reload_that_fails_changes_nothing() {
     identity.expect("the old pair still works");
     files.renew();
     tls.reload().expect("a good pair again");
+}
+
+#[tokio::test]
+async fn a_client_that_stalls_keeps_its_turn_for_a_moment_only() {
+    let files = Files::new();
+    let tls = load(files.settings(ClientCertificate::None));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut stalled = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    stalled.write_all(b"\x16\x03\x01").await.unwrap();
+    let (far, _) = listener.accept().await.unwrap();
+    // There is one turn, and the stalled one has it first.
+    tokio::select! {
+        biased;
+        _ = tls.accept(far) => panic!("it says no more"),
+        (identity, _) = shake(&tls, files.client(false)) => drop(identity.unwrap()),
+    }
 }
