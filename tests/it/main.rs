@@ -12,3 +12,4 @@ mod schemas;
 mod sim;
 mod tidy;
 mod tools;
+mod transport;
