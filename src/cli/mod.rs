@@ -3,11 +3,13 @@
 //! One file per command. Every failure is one line on standard error, `hallward: …`, and one of the codes in [`Failure`].
 //! `main.rs` calls [`main`]; nothing else does.
 
+mod acl;
 mod check;
 mod demo;
 mod failure;
 mod layers;
 mod logging;
+mod passwd;
 mod serve;
 
 use std::ffi::OsString;
@@ -33,6 +35,10 @@ enum Command {
     Serve(serve::Args),
     /// Say whether a configuration is good, and if not, what is wrong and where.
     Check(check::Args),
+    /// Give a user a password, change it, or remove the user
+    Passwd(passwd::Args),
+    /// Ask what the users and rights of a configuration allow
+    Acl(acl::Args),
     /// Watch a team of agents work: hand-offs, shared state and an approval on real sockets.
     Demo(demo::Args),
 }
@@ -56,6 +62,8 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Passwd(args) => passwd::run(&args),
+        Command::Acl(args) => acl::run(&args),
         Command::Demo(args) => demo::run(args),
     }
 }

@@ -28,20 +28,25 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 async fn serve(config: Config) -> Result<(), Failure> {
     // Before anything starts: a signal that comes early must find the way out, too.
     let mut stop = Stop::listen()?;
+    let mut hangup = listen_for(SignalKind::hangup())?;
     let gateway = tokio::select! {
         gateway = Gateway::start(config) => gateway?,
         name = stop.wait() => return Err(Failure::runtime(format!("{name} before the gateway was up"))),
     };
     say(format_args!("{}", banner(gateway.places())));
+    let reload = gateway.reload();
     let (told, tell) = tokio::sync::oneshot::channel::<()>();
     let running = gateway.run(async {
         // An error means that nobody will tell any more, which is as good as being told.
         let _ = tell.await;
     });
     tokio::pin!(running);
-    let name = tokio::select! {
-        outcome = &mut running => return Ok(outcome?),
-        name = stop.wait() => name,
+    let name = loop {
+        tokio::select! {
+            outcome = &mut running => return Ok(outcome?),
+            name = stop.wait() => break name,
+            _ = hangup.recv() => reload.run().await,
+        }
     };
     tracing::info!(signal = name, "draining");
     drop(told);
@@ -63,6 +68,10 @@ fn banner(places: &Places) -> String {
     )
 }
 
+fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::runtime(format!("cannot listen for signals: {error}")))
+}
+
 /// The signals that end the gateway.
 struct Stop {
     terminate: Signal,
@@ -71,13 +80,9 @@ struct Stop {
 
 impl Stop {
     fn listen() -> Result<Stop, Failure> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::runtime(format!("cannot listen for signals: {error}")))
-        };
         Ok(Stop {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen_for(SignalKind::terminate())?,
+            interrupt: listen_for(SignalKind::interrupt())?,
         })
     }
 

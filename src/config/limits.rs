@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::units::{duration, size};
-use super::{Config, Problem};
+use super::{Auth, Config, Problem};
 
 /// The smallest and the largest allowed.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +94,8 @@ fn range(key: &str) -> Option<Range> {
         "live.patience" => Span(MS(0), MS(HOUR)),
         "live.topics_per_router" | "live.filters_per_router" => Count(1000, MANY),
         "live.links_per_router" => Count(1000, MANY),
+        "auth.max_password_checks" => Count(1, 1024),
+        "auth.jwt_leeway" => Span(MS(0), MS(HOUR)),
         _ => return None,
     })
 }
@@ -145,11 +147,9 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut refuse = |key: &str, message: String| problems.push(Problem::of_key(key, message));
     if config.auth.enabled {
-        refuse(
-            "auth.enabled",
-            "this version cannot authenticate clients yet: leave it false and stay on loopback"
-                .to_owned(),
-        );
+        for (key, reason) in check_auth(&config.auth) {
+            refuse(key, reason);
+        }
     } else {
         let listeners = [
             ("mqtt.listen", config.mqtt.listen),
@@ -174,6 +174,45 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
     for (key, small, large_key, large) in pairs(config) {
         if small > large {
             refuse(key, format!("must not be more than {large_key}"));
+        }
+    }
+    problems
+}
+
+/// What would let nobody in, or mean nothing.
+fn check_auth(auth: &Auth) -> Vec<(&'static str, String)> {
+    let mut problems = Vec::new();
+    let given = |path: &std::path::PathBuf| !path.as_os_str().is_empty();
+    let ways_in = [
+        given(&auth.password_file),
+        given(&auth.jwt_key_file),
+        given(&auth.jwt_jwks_file),
+        auth.certificate,
+        !auth.anonymous.is_empty(),
+    ];
+    if !ways_in.contains(&true) {
+        let message = "nobody could log in: set auth.password_file, auth.jwt_key_file, auth.jwt_jwks_file, \
+                       auth.certificate or auth.anonymous";
+        problems.push(("auth.enabled", message.to_owned()));
+    }
+    let claims = [
+        ("auth.jwt_user_claim", &auth.jwt_user_claim),
+        ("auth.jwt_roles_claim", &auth.jwt_roles_claim),
+        ("auth.jwt_rooms_claim", &auth.jwt_rooms_claim),
+    ];
+    let unnamed = claims.into_iter().filter(|(_, claim)| claim.is_empty());
+    problems.extend(unnamed.map(|(key, _)| (key, "must name a claim, but is empty".to_owned())));
+    if auth.client_ids.is_empty() {
+        let message = "must have at least one pattern: [\"*\"] lets users have any client id";
+        problems.push(("auth.client_ids", message.to_owned()));
+    }
+    for pattern in &auth.client_ids {
+        let fixed = pattern.strip_suffix('*').unwrap_or(pattern);
+        if pattern.is_empty() || fixed.contains('*') {
+            let message = format!(
+                "a pattern must not be empty and may have a * only at its end, but is {pattern:?}"
+            );
+            problems.push(("auth.client_ids", message));
         }
     }
     problems
@@ -250,7 +289,9 @@ mod tests {
         let free = ["data.dir", "rooms.root", "mqtt.listen", "http.listen"];
         let defaults = serde_json::to_value(Config::default()).expect("serializes");
         for (key, value) in leaves(&defaults) {
-            let chosen = value.is_boolean() || key.starts_with("log.");
+            let chosen = value.is_boolean() || value.is_array() || key.starts_with("log.");
+            let named = key.starts_with("auth.") && value.as_str().is_some();
+            let chosen = chosen || named && key != "auth.jwt_leeway";
             assert!(
                 range(&key).is_some() || chosen || free.contains(&key.as_str()),
                 "{key} has no range"

@@ -132,6 +132,8 @@ impl World {
             backlog: Arc::default(),
         };
         let open = Open {
+            owner: None,
+            gate: None,
             connection,
             client_id: id.into(),
             clean_start,

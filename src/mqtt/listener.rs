@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use crate::auth::Guard;
 use crate::desk::port::{ConnectionId, Interest, Request};
 
 use super::config::MqttConfig;
@@ -29,6 +30,8 @@ pub struct Door<P> {
     pub(super) interest: Arc<dyn Interest>,
     pub(super) plane: P,
     pub(super) metrics: Arc<Metrics>,
+    /// `None` while everybody is let in.
+    pub(super) guard: Option<Arc<Guard>>,
     last_connection: AtomicU64,
 }
 
@@ -41,12 +44,25 @@ impl<P: Plane> Door<P> {
         plane: P,
         metrics: Arc<Metrics>,
     ) -> Arc<Door<P>> {
+        Door::guarded(config, desk, interest, plane, metrics, None)
+    }
+
+    /// The same with a guard, who asks clients who they are.
+    pub fn guarded(
+        config: MqttConfig,
+        desk: mpsc::Sender<Request>,
+        interest: Arc<dyn Interest>,
+        plane: P,
+        metrics: Arc<Metrics>,
+        guard: Option<Arc<Guard>>,
+    ) -> Arc<Door<P>> {
         Arc::new(Door {
             config,
             desk,
             interest,
             plane,
             metrics,
+            guard,
             last_connection: AtomicU64::new(0),
         })
     }

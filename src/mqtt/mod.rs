@@ -4,6 +4,8 @@
 //! about rooms and keeps nothing durable: what must last goes to the desk as [`Request`](crate::desk::port::Request)s, and an
 //! ack for it leaves only when the desk says so. Everything else goes to the live plane, behind the seam in [`plane`].
 //!
+//! Where a guard is posted ([`auth`](crate::auth)), `access` is where a connection asks it.
+//!
 //! One task per connection: [`listener`] accepts, `opening` gets it to CONNACK (`handshake` judges what CONNECT asks),
 //! `connection` moves bytes, and `session` (with `inbound`, `outbound` and `subscribing`) turns packets, responses and frames
 //! into one another without any I/O of its own.
@@ -13,6 +15,7 @@ pub mod listener;
 pub mod metrics;
 pub mod plane;
 
+mod access;
 mod assigned_id;
 mod connection;
 mod decode;

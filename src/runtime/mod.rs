@@ -2,6 +2,7 @@
 //!
 //! The only module that knows all the others. `cli` starts it and tells it when to stop.
 
+mod guard;
 mod metrics;
 mod plane;
 mod settings;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::auth::Guard;
 use crate::config::Config;
 use crate::desk::{self, Desk, DeskStats, Interest, RecoverError, RunningDesk};
 use crate::engine::Engine;
@@ -21,6 +23,7 @@ use crate::ledger::{CommitHealth, CommitOptions, CommitState, SqliteStore, Store
 use crate::live;
 use crate::mqtt::{self, Door};
 
+pub use guard::{Reload, rules};
 use plane::LivePlane;
 
 /// Why the gateway could not start or go on.
@@ -83,6 +86,7 @@ pub struct Gateway {
     desk: RunningDesk,
     door: Arc<Door<LivePlane>>,
     metrics: Arc<http::Metrics>,
+    guard: Option<Arc<Guard>>,
 }
 
 impl Gateway {
@@ -91,6 +95,7 @@ impl Gateway {
     /// # Errors
     /// If an address cannot be had or the directory cannot be used.
     pub async fn start(config: Config) -> Result<Gateway, Error> {
+        let guard = guard::post(&config).await?;
         let mqtt = listen("MQTT", config.mqtt.listen).await?;
         let http = listen("HTTP", config.http.listen).await?;
         let places = Places {
@@ -122,12 +127,17 @@ impl Gateway {
             &running.health(),
             &plane,
         );
-        let door = Door::new(
+        if let Some(guard) = &guard {
+            let stats = guard.stats();
+            metrics.register(move || metrics::auth(&stats));
+        }
+        let door = Door::guarded(
             settings::mqtt(&config),
             running.requests(),
             interest,
             LivePlane(plane.clone()),
             front_door,
+            guard.clone(),
         );
         Ok(Gateway {
             places,
@@ -138,12 +148,20 @@ impl Gateway {
             desk: running,
             door,
             metrics: Arc::new(metrics),
+            guard,
         })
     }
 
     /// Where it can be found, with the ports that it really has.
     pub fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// Reads again what may change while it runs.
+    pub fn reload(&self) -> Reload {
+        Reload {
+            guard: self.guard.clone(),
+        }
     }
 
     /// The live plane, for tests of its supervision.

@@ -1,0 +1,3 @@
+//! The same questions to a real mosquitto.
+
+use super::*;

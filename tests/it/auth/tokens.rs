@@ -1,0 +1,3 @@
+//! JSON Web Tokens in the password field.
+
+use super::*;
