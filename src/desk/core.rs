@@ -141,8 +141,12 @@ impl Desk {
             Request::Close {
                 connection,
                 publish_will,
+                why,
                 expiry,
-            } => self.close(now, connection, publish_will, expiry),
+            } => self.close(now, connection, publish_will, why, expiry),
+            // Whoever asked may be gone.
+            Request::Measure(answer) => drop(answer.send(self.holdings())),
+            Request::Announce(figures) => self.announce(now, figures),
         }
     }
 
@@ -306,6 +310,7 @@ impl Desk {
         self.stats.retained.set(self.retained.count());
         self.stats.retained_bytes.set(self.retained.bytes());
         self.stats.rooms.set(engine.rooms);
+        self.stats.vacated_rooms.set(engine.vacated_rooms);
         let unfinished = TaskCounts::STATES.iter().filter(|state| !state.is_final());
         self.stats
             .tasks

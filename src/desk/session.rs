@@ -138,7 +138,7 @@ impl Desk {
             .connection
             .responses
             .send(Response::Close(CloseReason::TakenOver));
-        self.disconnected(now, id, connected, true);
+        self.disconnected(now, id, connected, true, "taken over by a new connection");
     }
 
     /// The connection is gone, or DISCONNECT came.
@@ -147,6 +147,7 @@ impl Desk {
         now: Millis,
         connection: ConnectionId,
         publish_will: bool,
+        why: &'static str,
         expiry: Option<u32>,
     ) {
         let Some(id) = self.connections.remove(&connection) else {
@@ -161,7 +162,7 @@ impl Desk {
         if let (Some(session), Some(expiry)) = (&mut client.session, expiry) {
             session.expiry = expiry;
         }
-        self.disconnected(now, &id, connected, publish_will);
+        self.disconnected(now, &id, connected, publish_will, why);
         self.forget_if_idle(&id);
     }
 
@@ -171,6 +172,7 @@ impl Desk {
         id: &Arc<str>,
         connected: Connected,
         publish_will: bool,
+        why: &'static str,
     ) {
         for (connection, response) in connected.held {
             self.pending.respond(&connection, response);
@@ -198,6 +200,7 @@ impl Desk {
                 now,
                 Input::Disconnected {
                     agent: agent.clone(),
+                    why,
                 },
             );
             if ended_by_wish {
@@ -297,6 +300,7 @@ impl Desk {
             return;
         }
         let agent = self.clients.get(id).and_then(|client| client.agent.clone());
+        self.stats.expired_sessions.add_one();
         self.publish_delayed_will(now, id);
         self.end_session(id);
         if let Some(agent) = agent {

@@ -50,6 +50,8 @@ pub(super) struct Connect {
     pub(super) window: u16,
     /// The client's Maximum Packet Size, in bytes.
     pub(super) max_packet: usize,
+    /// Our limit and the client's Topic Alias Maximum, whichever is less.
+    pub(super) max_alias: u16,
     pub(super) will: Option<Will>,
     pub(super) user: Option<String>,
     pub(super) password: Option<Vec<u8>>,
@@ -94,6 +96,7 @@ struct Asked<'a> {
     expiry: u32,
     receive_maximum: u16,
     max_packet: usize,
+    max_alias: u16,
     will: Option<AskedWill<'a>>,
     user: Option<&'a str>,
     password: Option<&'a [u8]>,
@@ -123,6 +126,7 @@ pub(super) fn connect(config: &MqttConfig, body: &[u8]) -> Result<Connect, Refus
                 expiry: never,
                 receive_maximum: u16::MAX,
                 max_packet: usize::MAX,
+                max_alias: 0,
                 will: packet.will_topic().map(|topic| AskedWill {
                     topic,
                     payload: packet.will_payload().unwrap_or_default(),
@@ -185,6 +189,7 @@ fn connect_v5(config: &MqttConfig, body: &[u8]) -> Result<Connect, Reason> {
         expiry: 0,
         receive_maximum: u16::MAX,
         max_packet: usize::MAX,
+        max_alias: 0,
         will: None,
         user: packet.user_name(),
         password: packet.password(),
@@ -194,6 +199,7 @@ fn connect_v5(config: &MqttConfig, body: &[u8]) -> Result<Connect, Reason> {
             Property::SessionExpiryInterval(expiry) => asked.expiry = expiry.val(),
             Property::ReceiveMaximum(maximum) => asked.receive_maximum = maximum.val(),
             Property::MaximumPacketSize(size) => asked.max_packet = size.val() as usize,
+            Property::TopicAliasMaximum(maximum) => asked.max_alias = maximum.val(),
             Property::AuthenticationMethod(_) => return Err(Reason::BadAuthentication),
             _ => {}
         }
@@ -284,6 +290,7 @@ fn judge(config: &MqttConfig, v5: bool, asked: &Asked<'_>) -> Result<Connect, Re
         expiry,
         window: config.max_inflight.min(asked.receive_maximum),
         max_packet: asked.max_packet,
+        max_alias: config.max_topic_alias.min(asked.max_alias),
         will,
         user: asked.user.map(str::to_owned),
         password: asked.password.map(<[u8]>::to_vec),

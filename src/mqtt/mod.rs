@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod plane;
 
 mod access;
+mod aliases;
 mod assigned_id;
 mod connection;
 mod decode;

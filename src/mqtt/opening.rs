@@ -179,6 +179,7 @@ where
                 let close = Request::Close {
                     connection: id,
                     publish_will: false,
+                    why: reason.words(),
                     expiry: None,
                 };
                 // The desk may be gone; then there is nothing to close.
@@ -292,6 +293,7 @@ where
             client.v5,
             connect.max_packet,
             connect.window,
+            connect.max_alias,
             backlog,
         );
         let mut session = Session::new(Arc::clone(&self.door), connect.client, exits, outbound);

@@ -6,10 +6,12 @@ mod guard;
 mod metrics;
 mod plane;
 mod settings;
+mod sys;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -87,6 +89,7 @@ pub struct Gateway {
     door: Arc<Door<LivePlane>>,
     metrics: Arc<http::Metrics>,
     guard: Option<Arc<Guard>>,
+    status: sys::Status,
 }
 
 impl Gateway {
@@ -136,9 +139,10 @@ impl Gateway {
             running.requests(),
             interest,
             LivePlane(plane.clone()),
-            front_door,
+            Arc::clone(&front_door),
             guard.clone(),
         );
+        let status = sys::Status::new(front_door, desk_stats, Instant::now());
         Ok(Gateway {
             places,
             config,
@@ -149,6 +153,7 @@ impl Gateway {
             door,
             metrics: Arc::new(metrics),
             guard,
+            status,
         })
     }
 
@@ -184,6 +189,15 @@ impl Gateway {
             self.metrics,
             stopped.clone(),
         ));
+        let sys = self.config.mqtt.sys_interval;
+        if !sys.is_zero() {
+            tokio::spawn(sys::run(
+                sys,
+                self.desk.requests(),
+                self.status,
+                stopped.clone(),
+            ));
+        }
         let front_door = tokio::spawn(mqtt::serve(self.door, self.mqtt, stopped));
         let failure = tokio::select! {
             () = stop => None,

@@ -178,6 +178,3 @@ fn texts(claim: Option<&Value>) -> Option<Vec<String>> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests;

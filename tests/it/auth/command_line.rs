@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 use super::*;
+use crate::tools::Tools;
 
 fn run(arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_hallward"))
@@ -36,4 +37,192 @@ fn shown(output: &Output) -> (i32, String, String) {
         text(&output.stdout),
         text(&output.stderr),
     )
+}
+
+#[test]
+fn passwords_are_set_changed_and_removed() {
+    let site = Site::bare();
+    let file = site.path("passwords");
+    passwd(&file, "ann", "one");
+    passwd(&file, "bob", "two words: and ä colon");
+    passwd(&file, "ann", "three");
+    let site = site
+        .with("auth.password_file", text(&file))
+        .with("auth.client_ids", r#"["*"]"#);
+    let gateway = site.start();
+    let by = |user: &str, password: &str| Connect::v5("x").by(user, password);
+    connect(&gateway, by("ann", "three")).disconnect();
+    connect(&gateway, by("bob", "two words: and ä colon")).disconnect();
+    assert_eq!(refused(&gateway, by("ann", "one")), BAD_CREDENTIALS);
+    let (code, ..) = shown(&run(&["passwd", "-D", text(&file), "ann"], ""));
+    assert_eq!(code, 0);
+    assert!(reload(&gateway));
+    assert_eq!(refused(&gateway, by("ann", "three")), BAD_CREDENTIALS);
+    let (code, _, error) = shown(&run(&["passwd", "-D", text(&file), "ann"], ""));
+    assert_eq!(code, 1);
+    assert!(error.ends_with("no user \"ann\"\n"), "{error}");
+}
+
+#[test]
+fn slips_of_passwd_are_one_line_and_change_nothing() {
+    let site = Site::bare();
+    let file = site.path("passwords");
+    for (words, input) in [
+        (&["--stdin", "a:b"][..], "x\n"),
+        (&["--stdin", "ann"], "\n"),
+        (&["--stdin", "-D", "ann"], ""),
+        (&["ann"], ""),
+    ] {
+        let words = [&["passwd", text(&file)], words].concat();
+        let (code, _, error) = shown(&run(&words, input));
+        assert_eq!(code, 64, "{words:?}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    assert!(!file.exists());
+}
+
+#[test]
+fn passwd_asks_twice_and_shows_nothing() {
+    // A terminal of its own, and answers as somebody types them: each after its question.
+    const TYPIST: &str = r#"
+import os, pty, sys
+answers = sys.argv[1].split(",")
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+screen = b""
+for answer in answers:
+    while not screen.endswith(b": "):
+        screen += os.read(terminal, 1024)
+    screen += b"|"
+    os.write(terminal, answer.encode() + b"\n")
+try:
+    while True:
+        more = os.read(terminal, 1024)
+        if not more: break
+        screen += more
+except OSError:
+    pass
+print(screen.decode().replace("\r", ""))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+    let site = Site::bare();
+    let file = site.path("passwords");
+    let type_in = |answers: &str| {
+        let binary = env!("CARGO_BIN_EXE_hallward");
+        let output = Tools::get()
+            .python()
+            .args(["-c", TYPIST, answers, binary, "passwd", text(&file), "ann"])
+            .output()
+            .expect("python runs");
+        shown(&output)
+    };
+    let (code, screen, error) = type_in("typed,typed");
+    assert_eq!(code, 0, "{screen} {error}");
+    assert!(
+        screen.contains("Password: ") && screen.contains("Again: "),
+        "{screen}"
+    );
+    assert!(!screen.contains("typed"), "{screen}");
+    let first = std::fs::read_to_string(&file).expect("written");
+    assert!(first.starts_with("ann:$argon2id$"), "{first}");
+    let (code, screen, _) = type_in("typed,mistyped");
+    assert_eq!(code, 64, "{screen}");
+    assert!(screen.contains("not the same"), "{screen}");
+    assert_eq!(std::fs::read_to_string(&file).expect("there"), first);
+}
+
+/// A configuration file that names the site's files.
+fn configuration(site: &Site, acl: &str) -> PathBuf {
+    site.write("acl", acl);
+    let toml = format!(
+        "[auth]\nenabled = true\npassword_file = {:?}\nusers_file = {:?}\nacl_file = {:?}\n",
+        site.path("passwords"),
+        site.path("users.toml"),
+        site.path("acl")
+    );
+    site.write("hallward.toml", &toml);
+    site.path("hallward.toml")
+}
+
+#[test]
+fn acl_test_says_what_is_allowed_and_why() {
+    let site = Site::new();
+    let file = configuration(
+        &site,
+        "user ann\ntopic read news/#\ntopic deny rooms/lab/blackboard/#\n",
+    );
+    let ask = |user: &str, client: &str, topic: &str| {
+        shown(&run(
+            &["acl", "test", "--config", text(&file), user, client, topic],
+            "",
+        ))
+    };
+    let acl = site.path("acl").display().to_string();
+    let nothing = "no role and no line of the ACL file allows it";
+    let (code, said, _) = ask("ann", "ann-1", "news/today");
+    assert_eq!(
+        (code, said),
+        (
+            0,
+            format!(
+                "subscribe  allow  {acl}:2: topic read news/#\nreceive    allow  {acl}:2: topic read news/#\n\
+                 publish    deny   {nothing}\n"
+            )
+        )
+    );
+    let (code, said, _) = ask("ann", "ann-1", "rooms/lab/handoff/dispatch/ann-1");
+    assert_eq!(code, 0);
+    assert!(
+        said.ends_with("publish    allow  role agent: handoff/dispatch/{me}\n"),
+        "{said}"
+    );
+    let (code, said, _) = ask("ann", "ann-1", "rooms/lab/blackboard/#");
+    assert_eq!(code, 1);
+    assert_eq!(
+        said,
+        format!("subscribe  deny   {acl}:3: topic deny rooms/lab/blackboard/#\n")
+    );
+    let (code, said, _) = ask("root", "root", "rooms/lab/reply/ann");
+    assert_eq!(code, 0);
+    assert!(
+        said.ends_with("publish    deny   only the gateway writes to rooms/lab/reply/ann\n"),
+        "{said}"
+    );
+    let (code, _, error) = ask("zoe", "zoe", "x");
+    assert_eq!(code, 1);
+    assert!(error.contains("\"zoe\" may do nothing with x"), "{error}");
+    let (code, _, error) = ask("ann", "bob", "x");
+    assert_eq!(code, 1);
+    assert!(error.contains("auth.client_ids"), "{error}");
+    let (code, _, error) = ask("ann", "ann", "a/#/b");
+    assert_eq!(code, 64, "{error}");
+}
+
+#[test]
+fn check_reads_the_files_of_users_and_rights() {
+    let site = Site::new();
+    let file = configuration(&site, "user ann\ntopik x\n");
+    let check = || shown(&run(&["check", "--config", text(&file)], ""));
+    site.write("passwords", "ann\n");
+    let (code, said, _) = check();
+    assert_eq!(code, 64);
+    let begins: Vec<String> = [("passwords", 1), ("acl", 2)]
+        .map(|(name, line)| format!("{}:{line}: expected ", site.path(name).display()))
+        .to_vec();
+    assert_eq!(said.lines().count(), 2, "{said}");
+    for (line, begin) in said.lines().zip(begins) {
+        assert!(line.starts_with(&begin), "{line}");
+    }
+    site.write("acl", "topic read x\n");
+    site.write("passwords", PASSWORDS);
+    assert_eq!(check().0, 0);
+    let missing = site.path("users.toml");
+    std::fs::remove_file(&missing).expect("it was there");
+    let (code, said, _) = check();
+    assert_eq!(code, 64);
+    assert!(
+        said.starts_with(&format!("{}: cannot read", missing.display())),
+        "{said}"
+    );
 }
