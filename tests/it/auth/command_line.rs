@@ -85,7 +85,7 @@ fn slips_of_passwd_are_one_line_and_change_nothing() {
 fn passwd_asks_twice_and_shows_nothing() {
     // A terminal of its own, and answers as somebody types them: each after its question.
     const TYPIST: &str = r#"
-import os, pty, sys
+import os, pty, sys, termios
 answers = sys.argv[1].split(",")
 pid, terminal = pty.fork()
 if pid == 0:
@@ -94,6 +94,9 @@ screen = b""
 for answer in answers:
     while not screen.endswith(b": "):
         screen += os.read(terminal, 1024)
+    # Nobody types before the question is there to be read.
+    while termios.tcgetattr(terminal)[3] & termios.ECHO:
+        os.sched_yield()
     screen += b"|"
     os.write(terminal, answer.encode() + b"\n")
 try:

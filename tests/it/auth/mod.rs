@@ -175,6 +175,15 @@ fn reload(gateway: &Gateway) -> bool {
     }
 }
 
+/// Waits until the log has these words.
+fn logged(gateway: &Gateway, words: &str) {
+    let deadline = Instant::now() + DEADLINE;
+    while !gateway.stderr().contains(words) {
+        assert!(Instant::now() < deadline, "not logged: {words}");
+        gateway.get("/livez");
+    }
+}
+
 fn text(path: &Path) -> &str {
     path.to_str().expect("a UTF-8 path")
 }

@@ -1,5 +1,6 @@
 //! The same files and the same questions to a real mosquitto and to the gateway: where the ACL file alone decides, both must give
-//! the same answers.
+//! the same answers. (One thing is left out: mosquitto 2.0 also puts names into parts of levels, which its manual excludes and 2.1
+//! does not do any more.)
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -26,12 +27,12 @@ user bob b
 topic read   spaced out/#
 user ann
 topic second/section
+topic mark
 pattern read u/%u/#
 pattern write c/%c/in
 pattern deny u/%u/hidden
 pattern a/overruled
 pattern deny a/b
-pattern part-%u/x
 pattern w/%u
 ";
 
@@ -60,7 +61,6 @@ const TOPICS: &[&str] = &[
     "c/ann/in",
     "c/other/in",
     "a/overruled",
-    "part-ann/x",
     "w/ann",
     "nothing",
     "/a/b",

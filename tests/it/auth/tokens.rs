@@ -138,7 +138,11 @@ fn ec_jwk(pair: &EcdsaKeyPair, id: &str, curve: &str) -> Value {
 fn a_key_set_knows_rsa_and_both_curves() {
     let (p256, random) = ec(&ECDSA_P256_SHA256_FIXED_SIGNING);
     let (p384, _) = ec(&ECDSA_P384_SHA384_FIXED_SIGNING);
-    let rsa = RsaKeyPair::from_pkcs8(&rsa_pkcs8()).expect("readable");
+    let key = rsa_key();
+    // Versions of openssl differ in how they wrap it.
+    let rsa = RsaKeyPair::from_pkcs8(&key)
+        .or_else(|_| RsaKeyPair::from_der(&key))
+        .expect("readable");
     let public = rsa.public().clone();
     let components = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(&public);
     let set = json!({"keys": [
@@ -200,16 +204,12 @@ fn a_key_set_knows_rsa_and_both_curves() {
     other.ping();
     site.write("jwks.json", "{\n\"keys\": [\n");
     assert!(!reload(&gateway));
-    assert!(
-        gateway
-            .stderr()
-            .contains("jwks.json:3: expected a JSON Web Key Set")
-    );
+    logged(&gateway, "jwks.json:3: expected a JSON Web Key Set");
     other.ping();
 }
 
 /// Any RSA key; `openssl` makes one quicker than a page of numbers would read.
-fn rsa_pkcs8() -> Vec<u8> {
+fn rsa_key() -> Vec<u8> {
     let output = std::process::Command::new("openssl")
         .args([
             "genpkey",
