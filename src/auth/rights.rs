@@ -19,7 +19,7 @@ pub struct Rights {
     rules: Arc<Rules>,
     identity: Arc<Identity>,
     client_id: Arc<str>,
-    grants: Grants,
+    grants: Arc<Grants>,
 }
 
 /// An answer, and what it rests on.
@@ -63,7 +63,7 @@ impl Rights {
         rules: Arc<Rules>,
         identity: Arc<Identity>,
         client_id: Arc<str>,
-        grants: Grants,
+        grants: Arc<Grants>,
     ) -> Rights {
         Rights {
             rules,
@@ -71,6 +71,11 @@ impl Rights {
             client_id,
             grants,
         }
+    }
+
+    /// Whether they follow from these rules.
+    pub fn are_of(&self, rules: &Arc<Rules>) -> bool {
+        Arc::ptr_eq(&self.rules, rules)
     }
 
     /// Who has them.

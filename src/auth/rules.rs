@@ -115,15 +115,15 @@ impl Rules {
     }
 
     /// Roles and rooms: the token's, where it has the claims, else the file's.
-    fn grants(&self, identity: &Identity) -> Grants {
-        let mut grants = self.users.grants(&identity.user).clone();
-        if let Proof::Token { roles, rooms, .. } = &identity.proof {
-            grants.roles = roles.unwrap_or(grants.roles);
-            if let Some(rooms) = rooms {
-                grants.rooms.clone_from(rooms);
-            }
-        }
-        grants
+    fn grants(&self, identity: &Identity) -> Arc<Grants> {
+        let grants = self.users.grants(&identity.user);
+        let Proof::Token { roles, rooms, .. } = &identity.proof else {
+            return grants.clone();
+        };
+        Arc::new(Grants {
+            roles: roles.unwrap_or(grants.roles),
+            rooms: rooms.clone().unwrap_or_else(|| grants.rooms.clone()),
+        })
     }
 
     /// An id for a client of this user that brought none; `None` if the rule of client ids has no room for new ones.

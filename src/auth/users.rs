@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -92,8 +93,8 @@ struct Document {
 /// Everybody with roles.
 #[derive(Debug, Default)]
 pub(super) struct UsersFile {
-    default: Grants,
-    users: BTreeMap<String, Grants>,
+    default: Arc<Grants>,
+    users: BTreeMap<String, Arc<Grants>>,
 }
 
 impl UsersFile {
@@ -105,17 +106,17 @@ impl UsersFile {
             message: error.message().replace('\n', ", "),
         })?;
         Ok(UsersFile {
-            default: document.default.map(Grants::from).unwrap_or_default(),
+            default: Arc::new(document.default.map(Grants::from).unwrap_or_default()),
             users: document
                 .users
                 .into_iter()
-                .map(|(user, table)| (user, table.into()))
+                .map(|(user, table)| (user, Arc::new(table.into())))
                 .collect(),
         })
     }
 
     /// What a user may be and where.
-    pub(super) fn grants(&self, user: &str) -> &Grants {
+    pub(super) fn grants(&self, user: &str) -> &Arc<Grants> {
         self.users.get(user).unwrap_or(&self.default)
     }
 
@@ -150,7 +151,7 @@ mod tests {
         assert!(file.grants("stranger").may_enter("lobby"));
         assert_eq!(
             file.grants("b@x.org"),
-            &Grants::default(),
+            &Arc::new(Grants::default()),
             "named, so no default"
         );
     }

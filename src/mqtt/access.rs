@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::auth::{Access as Kind, Credentials, Guard, Identity, Refused, Rights, Rules};
+use crate::auth::{Access as Kind, Credentials, Guard, Identity, Refused, Rights};
 use crate::desk::now;
 use crate::desk::port::{Gate, Route};
 use crate::wire::Millis;
@@ -22,8 +22,10 @@ use super::inbound::Class;
 use super::peer::Peer;
 use super::reason::Reason;
 
-/// Topics whose delivery was decided lately, per session; full, it is emptied.
+/// Topics that a session remembers the answer for; full, it is emptied.
 const MAX_DECIDED: usize = 64;
+/// Longer topics are decided each time, in bytes.
+const MAX_DECIDED_BYTES: usize = 256;
 
 /// A client's rights, as its session holds them.
 #[derive(Debug)]
@@ -31,7 +33,14 @@ pub(super) struct Access {
     guard: Arc<Guard>,
     rights: Rights,
     changes: watch::Receiver<()>,
-    decided: HashMap<Box<str>, bool>,
+    decided: Decided,
+    gate: Arc<ClientGate>,
+}
+
+impl Drop for Access {
+    fn drop(&mut self) {
+        self.gate.forget();
+    }
 }
 
 /// Why a session may not go on.
@@ -67,9 +76,15 @@ pub(super) async fn enter(
     match admitted {
         Ok(rights) => Ok(Access {
             guard: Arc::clone(guard),
+            gate: Arc::new(ClientGate {
+                guard: Arc::clone(guard),
+                identity: Arc::clone(rights.identity()),
+                client_id: Arc::clone(rights.client_id()),
+                current: Mutex::default(),
+            }),
             rights,
             changes,
-            decided: HashMap::new(),
+            decided: Decided::default(),
         }),
         Err(kind) => {
             let from = peer.address.map_or("nowhere".to_owned(), |a| a.to_string());
@@ -109,11 +124,7 @@ impl Access {
 
     /// For the desk to ask.
     pub(super) fn gate(&self) -> Arc<dyn Gate> {
-        Arc::new(ClientGate {
-            guard: Arc::clone(&self.guard),
-            current: Mutex::new((self.guard.rules(), Some(self.rights.clone()))),
-            first: self.rights.clone(),
-        })
+        self.gate.clone()
     }
 
     /// Counts a refusal and logs it, once a minute.
@@ -123,15 +134,7 @@ impl Access {
 
     /// Whether a message on this topic may be delivered.
     pub(super) fn may_receive(&mut self, topic: &str) -> bool {
-        if let Some(&decided) = self.decided.get(topic) {
-            return decided;
-        }
-        let allowed = self.rights.may_receive(topic);
-        if self.decided.len() >= MAX_DECIDED {
-            self.decided.clear();
-        }
-        self.decided.insert(topic.into(), allowed);
-        allowed
+        self.decided.of(&self.rights, Kind::Receive, topic)
     }
 
     /// Counts a delivery that was refused. It is not worth a line: who subscribes to a wildcard asks for it.
@@ -146,7 +149,7 @@ impl Access {
             self.refused(
                 now,
                 Refused::Subscribe,
-                &format_args!("SUBSCRIBE to {filter}: {verdict}"),
+                &format_args!("SUBSCRIBE to {}: {verdict}", shown(filter)),
             );
         }
         verdict.allows()
@@ -158,18 +161,15 @@ impl Access {
     }
 
     /// What becomes of a publish that the grammar has sorted.
-    pub(super) fn judge(&self, root: &str, now: Millis, topic: &str, class: Class) -> Class {
+    pub(super) fn judge(&mut self, root: &str, now: Millis, topic: &str, class: Class) -> Class {
         match class {
             Class::Plain | Class::Desk(_) => {
-                let verdict = self.rights.of_topic(Kind::Publish, topic);
-                if verdict.allows() {
+                if self.decided.of(&self.rights, Kind::Publish, topic) {
                     return class;
                 }
-                self.refused(
-                    now,
-                    Refused::Publish,
-                    &format_args!("PUBLISH on {topic}: {verdict}"),
-                );
+                let verdict = self.rights.of_topic(Kind::Publish, topic);
+                let what = format!("PUBLISH on {}: {verdict}", shown(topic));
+                self.refused(now, Refused::Publish, &what);
                 self.forbidden(root, topic)
             }
             Class::Refused(Route::Refused {
@@ -199,7 +199,7 @@ impl Access {
     }
 
     /// Refused, with a reply where the writer may read it.
-    fn forbidden(&self, root: &str, topic: &str) -> Class {
+    fn forbidden(&mut self, root: &str, topic: &str) -> Class {
         let parsed = RoomTopic::parse(root, topic).and_then(Result::ok);
         let from = Agent::new(self.rights.client_id()).ok();
         let (Some(parsed), Some(from)) = (parsed, from) else {
@@ -245,7 +245,8 @@ impl Access {
     /// # Errors
     /// If the client is nobody any more; counted and logged.
     pub(super) fn renew(&mut self, now: Millis) -> Result<(), Reason> {
-        self.decided = HashMap::new();
+        self.decided = Decided::default();
+        self.gate.forget();
         match self.guard.renew(&self.rights) {
             Ok(rights) => {
                 self.rights = rights;
@@ -266,27 +267,28 @@ impl Access {
     }
 }
 
-/// The desk's view of a client's rights, by the rules as they are when it asks.
+/// The desk's view of a client's rights, by the rules as they are when it asks. It keeps the answer's rules no longer than the session
+/// does, so that old rules go when nobody needs them.
 #[derive(Debug)]
 struct ClientGate {
     guard: Arc<Guard>,
-    first: Rights,
-    current: Mutex<(Arc<Rules>, Option<Rights>)>,
+    identity: Arc<Identity>,
+    client_id: Arc<str>,
+    current: Mutex<Option<Rights>>,
 }
 
 impl ClientGate {
     fn ask(&self, question: impl Fn(&Rights) -> bool) -> bool {
         let rules = self.guard.rules();
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&current.0, &rules) {
-            *current = (rules, self.guard.renew(&self.first).ok());
+        if !current.as_ref().is_some_and(|rights| rights.are_of(&rules)) {
+            *current = rules.rights(&self.identity, &self.client_id).ok();
         }
-        let expired = self
-            .first
-            .identity()
-            .expires_at()
-            .is_some_and(|at| at <= now());
-        !expired && current.1.as_ref().is_some_and(question)
+        current.as_ref().is_some_and(question)
+    }
+
+    fn forget(&self) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -298,4 +300,44 @@ impl Gate for ClientGate {
     fn may_receive(&self, topic: &str) -> bool {
         self.ask(|rights| rights.may_receive(topic))
     }
+}
+
+/// Topics that were decided lately: most clients write and read a few, over and over.
+#[derive(Debug, Default)]
+struct Decided(HashMap<Box<str>, (Option<bool>, Option<bool>)>);
+
+impl Decided {
+    fn of(&mut self, rights: &Rights, access: Kind, topic: &str) -> bool {
+        let decide = || rights.of_topic(access, topic).allows();
+        let place = |(publish, receive)| match access {
+            Kind::Publish => publish,
+            Kind::Receive => receive,
+        };
+        if let Some(known) = self.0.get(topic).copied().and_then(place) {
+            return known;
+        }
+        let allowed = decide();
+        if topic.len() > MAX_DECIDED_BYTES {
+            return allowed;
+        }
+        if self.0.len() >= MAX_DECIDED {
+            self.0.clear();
+        }
+        let entry = self.0.entry(topic.into()).or_default();
+        match access {
+            Kind::Publish => entry.0 = Some(allowed),
+            Kind::Receive => entry.1 = Some(allowed),
+        }
+        allowed
+    }
+}
+
+/// A topic or filter for the log: no longer than a line, and with nothing in it that a terminal obeys.
+fn shown(topic: &str) -> String {
+    const MAX_CHARS: usize = 128;
+    let mut text: String = topic.chars().take(MAX_CHARS).collect();
+    if text.len() < topic.len() {
+        text.push('…');
+    }
+    format!("{text:?}")
 }

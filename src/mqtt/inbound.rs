@@ -207,7 +207,7 @@ impl<P: Plane> Session<P> {
             topic,
             &packet.properties,
         );
-        let class = match &self.access {
+        let class = match &mut self.access {
             Some(access) => access.judge(&self.door.config.root, self.now, topic, class),
             None => class,
         };

@@ -229,3 +229,45 @@ fn check_reads_the_files_of_users_and_rights() {
         "{said}"
     );
 }
+
+/// The block "Five minutes" of `docs/security.md`, in a directory of its own.
+#[test]
+fn the_first_five_minutes_of_the_guide_work() {
+    let guide = include_str!("../../../docs/security.md");
+    let (_, section) = guide.split_once("## Five minutes").expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("the next one");
+    let blocks: Vec<&str> = section
+        .split("```")
+        .skip(1)
+        .step_by(2)
+        .filter_map(|block| block.split_once('\n').map(|(_, text)| text))
+        .collect();
+    let [passwords, users, configuration, commands, shown_by_acl] = blocks[..] else {
+        panic!("five blocks: {blocks:#?}");
+    };
+    let site = Site::bare();
+    site.write("users.toml", users);
+    site.write("hallward.toml", configuration);
+    site.write("wes-password.txt", "secret\n");
+    // The first line asks at a terminal, the last one serves; other tests do that.
+    let mut script: Vec<&str> = passwords.lines().skip(1).collect();
+    script.extend(commands.lines().take(2));
+    let directory = Path::new(env!("CARGO_BIN_EXE_hallward"))
+        .parent()
+        .expect("a directory");
+    let path = format!(
+        "{}:{}",
+        directory.display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let output = Command::new("sh")
+        .args(["-e", "-c", &script.join("\n")])
+        .current_dir(site.directory.path())
+        .env("PATH", path)
+        .output()
+        .expect("sh runs");
+    let (code, said, error) = shown(&output);
+    assert_eq!(code, 0, "{said} {error}");
+    assert!(said.starts_with("configuration ok"), "{said}");
+    assert!(said.ends_with(shown_by_acl), "{said}");
+}

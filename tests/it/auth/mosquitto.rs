@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::*;
 use crate::harness::{Publish, free_address};
+use crate::tools::Tools;
 
 const ACL: &str = "\
 # anonymous
@@ -154,6 +155,8 @@ fn acl_files_mean_what_they_mean_to_mosquitto() {
         .acl(&acl)
         .with("auth.anonymous", "guest")
         .with("auth.client_ids", r#"["*"]"#);
+    // Sees that mosquitto is installed.
+    Tools::get();
     passwd_of(&site, "bob b");
     let mosquitto = Mosquitto::start(&site);
     let gateway = site.start();

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::harness::{Agent, Publish};
+use crate::harness::{Ack, Agent, Publish, Value, property};
 
 const ACL: &str = "user ann\ntopic read news/#\nuser bob\ntopic news/#\n";
 
@@ -32,6 +32,37 @@ fn what_is_no_longer_allowed_is_no_longer_delivered() {
         "again",
         "the subscription itself stood"
     );
+}
+
+#[test]
+fn what_waits_for_a_slow_reader_is_looked_at_again() {
+    let site = Site::new().acl(ACL);
+    let gateway = site.start();
+    let mut slow = v5("ann", "ann");
+    slow.properties = slow
+        .properties
+        .with(property::RECEIVE_MAXIMUM, Value::Two(1));
+    let mut ann = connect(&gateway, slow).by_hand();
+    assert_eq!(ann.subscribe(&[("news/#", 1)]), [1]);
+    let mut bob = connect(&gateway, v5("bob", "bob"));
+    for text in ["sent", "waits", "waits too"] {
+        bob.publish(Publish::new("news/x", text, 1));
+    }
+    bob.publish(Publish::new("news/open", "open", 1));
+    let first = ann.message();
+    assert_eq!(first.text(), "sent");
+    // All of it has arrived when this has, which needs no window.
+    bob.publish(Publish::new("news/x", "unacknowledged", 0));
+    assert_eq!(ann.message().text(), "unacknowledged");
+    site.write(
+        "acl",
+        "user ann\ntopic read news/open\nuser bob\ntopic news/#\n",
+    );
+    assert!(reload(&gateway));
+    ann.ping();
+    let packet_id = first.packet_id.expect("QoS 1");
+    ann.send(&Packet::PubAck(Ack::ok(packet_id)));
+    assert_eq!(ann.message().text(), "open");
 }
 
 /// CVE-2021-34434: what was queued or retained before a right was revoked came through all the same.

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::harness::{Agent, Publish};
+use crate::tools::Tools;
 
 const SECRET: &str = "a secret that is long enough for HS256";
 
@@ -210,6 +211,8 @@ fn a_key_set_knows_rsa_and_both_curves() {
 
 /// Any RSA key; `openssl` makes one quicker than a page of numbers would read.
 fn rsa_key() -> Vec<u8> {
+    // Sees that it is installed.
+    Tools::get();
     let output = std::process::Command::new("openssl")
         .args([
             "genpkey",
