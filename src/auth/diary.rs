@@ -39,7 +39,8 @@ impl Diary {
     }
 }
 
-fn shortened(client: &str) -> &str {
+/// As much of a client id as is remembered and shown.
+pub(super) fn shortened(client: &str) -> &str {
     let mut end = client.len().min(MAX_ID_BYTES);
     while !client.is_char_boundary(end) {
         end -= 1;

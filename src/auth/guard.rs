@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, watch};
 
-use super::diary::Diary;
+use super::diary::{Diary, shortened};
 use super::identity::{Identity, Proof};
 use super::problem::FileProblem;
 use super::rights::Rights;
@@ -21,7 +21,7 @@ use super::token::{Tokens, Verified};
 use crate::wire::Millis;
 
 /// What a client brings to prove who it is.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Credentials<'a> {
     /// User Name of CONNECT.
     pub user: Option<&'a str>,
@@ -176,7 +176,8 @@ impl Guard {
         let mut diary = self.diary.lock().unwrap_or_else(PoisonError::into_inner);
         if diary.note(now, client_id) {
             drop(diary);
-            tracing::warn!(client = client_id, kind = kind.name(), "refused: {what}");
+            let client = shortened(client_id);
+            tracing::warn!(client, kind = kind.name(), "refused: {what}");
         } else {
             self.stats.unlogged.fetch_add(1, Ordering::Relaxed);
         }
@@ -234,5 +235,78 @@ fn warn_of_open_files(settings: &Settings) {
     let files = [&settings.password_file, &settings.tokens.key_file];
     for path in files.into_iter().flatten().filter(|path| open(path)) {
         tracing::warn!("{}: everybody on this machine may read it", path.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(settings: Settings) -> Arc<Guard> {
+        Guard::open(Settings {
+            client_ids: vec!["%u".to_owned()],
+            ..settings
+        })
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_verified_certificate_is_a_login_where_it_is_meant_to_be() {
+        let name: Arc<str> = "sensor-7".into();
+        let credentials = Credentials {
+            user: Some("somebody"),
+            password: Some(b"else"),
+            certificate: Some(&name),
+        };
+        let on = guard(Settings {
+            certificate: true,
+            ..Settings::default()
+        });
+        let identity = on.login(credentials).await.unwrap();
+        assert_eq!(identity.user, name);
+        assert!(on.rules().rights(&identity, &name).is_ok());
+        assert_eq!(
+            on.login(Credentials::default()).await,
+            Err(Refused::Anonymous)
+        );
+        let off = guard(Settings::default());
+        assert_eq!(off.login(credentials).await, Err(Refused::Credentials));
+        let rights = off.rules().rights(&identity, &name);
+        assert_eq!(
+            rights.err(),
+            Some(Refused::Removed),
+            "not after a change of mind"
+        );
+    }
+
+    #[tokio::test]
+    async fn checks_wait_for_one_another_and_a_client_that_leaves_gives_up_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("passwords");
+        crate::auth::set_password(&path, "ann", b"right").unwrap();
+        let guard = guard(Settings {
+            password_file: Some(path),
+            max_password_checks: 1,
+            ..Settings::default()
+        });
+        let place = guard.checks.clone().acquire_owned().await.unwrap();
+        let login = |password| Credentials {
+            user: Some("ann"),
+            password: Some(password),
+            certificate: None,
+        };
+        {
+            let mut waiting = std::pin::pin!(guard.login(login(b"right")));
+            let polled =
+                std::future::poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx)));
+            assert!(polled.await.is_pending());
+            assert_eq!(guard.stats.checks_waiting(), 1);
+        }
+        assert_eq!(guard.stats.checks_waiting(), 0);
+        drop(place);
+        let (good, bad) = tokio::join!(guard.login(login(b"right")), guard.login(login(b"wrong")));
+        assert_eq!(&*good.unwrap().user, "ann");
+        assert_eq!(bad, Err(Refused::Credentials));
+        assert_eq!(guard.stats.checks_running(), 0);
     }
 }

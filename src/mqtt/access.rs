@@ -64,7 +64,7 @@ pub(super) async fn enter(
     let (user, password) = (connect.user.take(), connect.password.take());
     let credentials = Credentials {
         user: user.as_deref(),
-        password: password.as_deref(),
+        password: password.as_ref().map(|secret| &*secret.0),
         certificate: peer.certificate_identity.as_ref(),
     };
     // Before the rules are asked: what changes from here on is heard of.
@@ -88,7 +88,8 @@ pub(super) async fn enter(
         }),
         Err(kind) => {
             let from = peer.address.map_or("nowhere".to_owned(), |a| a.to_string());
-            let what = format!("CONNECT from {from}, user {:?}", user.unwrap_or_default());
+            let user = shown(&user.unwrap_or_default());
+            let what = format!("CONNECT from {from}, user {user}");
             guard.refused(now(), kind, &connect.client.id, &what);
             Err(match kind {
                 Refused::Credentials => Reason::BadCredentials,
@@ -332,7 +333,7 @@ impl Decided {
     }
 }
 
-/// A topic or filter for the log: no longer than a line, and with nothing in it that a terminal obeys.
+/// A topic, a filter or a name for the log: no longer than a line, and with nothing in it that a terminal obeys.
 fn shown(topic: &str) -> String {
     const MAX_CHARS: usize = 128;
     let mut text: String = topic.chars().take(MAX_CHARS).collect();

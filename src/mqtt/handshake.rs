@@ -54,10 +54,19 @@ pub(super) struct Connect {
     pub(super) max_alias: u16,
     pub(super) will: Option<Will>,
     pub(super) user: Option<String>,
-    pub(super) password: Option<Vec<u8>>,
+    pub(super) password: Option<Secret>,
     pub(super) assigned_id: bool,
     capped_expiry: bool,
     capped_keep_alive: bool,
+}
+
+/// Bytes that no log may show.
+pub(super) struct Secret(pub(super) Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// A will that was allowed.
@@ -293,7 +302,7 @@ fn judge(config: &MqttConfig, v5: bool, asked: &Asked<'_>) -> Result<Connect, Re
         max_alias: config.max_topic_alias.min(asked.max_alias),
         will,
         user: asked.user.map(str::to_owned),
-        password: asked.password.map(<[u8]>::to_vec),
+        password: asked.password.map(|password| Secret(password.to_vec())),
         assigned_id,
         capped_expiry: expiry != asked.expiry,
         capped_keep_alive: capped.is_some(),
