@@ -36,6 +36,8 @@ pub struct Credentials<'a> {
 pub struct Guard {
     settings: Settings,
     rules: RwLock<Arc<Rules>>,
+    /// Held while files are read, so that what is read last counts last.
+    reloading: Mutex<()>,
     changes: watch::Sender<()>,
     checks: Arc<Semaphore>,
     /// Decides whose hash stands in for that of somebody unknown.
@@ -54,6 +56,7 @@ impl Guard {
         warn_of_open_files(&settings);
         Ok(Arc::new(Guard {
             rules: RwLock::new(Arc::new(rules)),
+            reloading: Mutex::default(),
             changes: watch::Sender::new(()),
             checks: Arc::new(Semaphore::new(settings.max_password_checks.max(1))),
             secret: RandomState::new(),
@@ -68,6 +71,10 @@ impl Guard {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn reload(&self) -> Result<(), Vec<FileProblem>> {
+        let _one_at_a_time = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match Rules::load(&self.settings) {
             Ok(rules) => {
                 let mut place = self.rules.write().unwrap_or_else(PoisonError::into_inner);

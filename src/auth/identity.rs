@@ -31,19 +31,11 @@ pub(super) enum Proof {
     },
     /// A certificate that TLS has verified.
     Certificate,
-    /// Nothing: `hallward acl test` asks about somebody.
+    /// Nothing: somebody asks what this user might do.
     Supposed,
 }
 
 impl Identity {
-    /// Somebody of this name, proved by nothing, to ask what they might do.
-    pub fn supposed(user: &str) -> Identity {
-        Identity {
-            user: user.into(),
-            proof: Proof::Supposed,
-        }
-    }
-
     /// The name as the ACL file knows it: anonymous clients have none there.
     pub(super) fn acl_name(&self) -> Option<&str> {
         match self.proof {

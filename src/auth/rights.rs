@@ -195,7 +195,7 @@ mod tests {
         std::fs::write(settings.users_file.as_ref().unwrap(), users).unwrap();
         std::fs::write(settings.acl_file.as_ref().unwrap(), acl).unwrap();
         let rules = Arc::new(Rules::load(&settings).unwrap());
-        let identity = Arc::new(Identity::supposed(user));
+        let identity = rules.suppose(user);
         rules.rights(&identity, &client_id.into()).unwrap()
     }
 

@@ -97,6 +97,19 @@ impl Rules {
         ))
     }
 
+    /// Somebody of this name, proved by nothing, to ask what they might do.
+    pub fn suppose(&self, user: &str) -> Arc<Identity> {
+        let anonymous = self.settings.anonymous.as_deref() == Some(user);
+        Arc::new(Identity {
+            user: user.into(),
+            proof: if anonymous {
+                Proof::Anonymous
+            } else {
+                Proof::Supposed
+            },
+        })
+    }
+
     fn still_holds(&self, identity: &Identity) -> bool {
         match &identity.proof {
             Proof::Anonymous => self.settings.anonymous.as_deref() == Some(&identity.user),

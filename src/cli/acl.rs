@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::layers::{FileArg, KeyArgs, load};
 use super::{Failure, say};
-use crate::auth::{Access, FileProblem, Identity, Rights, Verdict};
+use crate::auth::{Access, FileProblem, Rights, Verdict};
 use crate::config::Config;
 use crate::runtime;
 use crate::wire::filter::{check_filter, has_wildcard};
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             "authentication is off (auth.enabled): everybody may do everything",
         ));
     };
-    let user = Arc::new(Identity::supposed(&test.user));
+    let user = rules.suppose(&test.user);
     let rights = rules.rights(&user, &test.client).map_err(|_| {
         let message = format!(
             "the client id {:?} is not one of {:?} (auth.client_ids): it could not connect",

@@ -45,7 +45,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tokio::select! {
             outcome = &mut running => return Ok(outcome?),
             name = stop.wait() => break name,
-            _ = hangup.recv() => reload.run().await,
+            // On its own: a file that is slow to read must not keep the gateway from stopping.
+            _ = hangup.recv() => drop(tokio::spawn(reload.clone().run())),
         }
     };
     tracing::info!(signal = name, "draining");

@@ -46,8 +46,8 @@ pub struct Reload {
 
 impl Reload {
     /// Takes the files as they are now: all of it, or nothing and a word for each fault.
-    pub async fn run(&self) {
-        let Some(guard) = self.guard.clone() else {
+    pub async fn run(self) {
+        let Some(guard) = self.guard else {
             tracing::info!("nothing to read anew: authentication is off");
             return;
         };

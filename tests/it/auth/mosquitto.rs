@@ -184,3 +184,80 @@ fn passwd_of(site: &Site, user: &str) {
         .expect("mosquitto_passwd is installed");
     assert!(output.status.success(), "{output:?}");
 }
+
+/// The programs that people try first, with both versions of MQTT.
+#[test]
+fn mosquitto_pub_and_sub_log_in_and_are_told_what_they_may_not() {
+    let site = Site::new().acl("user ann\ntopic news\nuser bob\ntopic read news\n");
+    let gateway = site.start();
+    let run = |mut program: Command, version: &str, words: &[&str]| {
+        let port = gateway.mqtt.port().to_string();
+        let output = program
+            .args(["-h", "127.0.0.1", "-p", &port, "-V", version, "-q", "1"])
+            .args(words)
+            .stdin(Stdio::null())
+            .output()
+            .expect("it runs");
+        let said =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (output.status.success(), said.concat())
+    };
+    let tools = Tools::get();
+    for version in ["mqttv311", "mqttv5"] {
+        let ann = ["-i", "ann-1", "-u", "ann", "-P", "ann-secret"];
+        let keep = [&ann[..], &["-t", "news", "-r", "-m", version]].concat();
+        let (kept, said) = run(tools.mosquitto_pub(), version, &keep);
+        assert!(kept, "{said}");
+        let bob = [
+            "-i",
+            "bob",
+            "-u",
+            "bob",
+            "-P",
+            "bob-secret",
+            "-W",
+            "30",
+            "-C",
+            "1",
+        ];
+        let (read, said) = run(
+            tools.mosquitto_sub(),
+            version,
+            &[&bob[..], &["-t", "news"]].concat(),
+        );
+        assert_eq!((read, said.trim()), (true, version));
+        let (_, said) = run(
+            tools.mosquitto_sub(),
+            version,
+            &[&bob[..], &["-t", "other"]].concat(),
+        );
+        assert!(said.contains("denied"), "{said}");
+        let wrong = [
+            "-i", "ann-1", "-u", "ann", "-P", "wrong", "-t", "news", "-m", "x",
+        ];
+        let (entered, said) = run(tools.mosquitto_pub(), version, &wrong);
+        assert!(!entered, "{said}");
+        let said = said.to_lowercase();
+        assert!(
+            said.contains("bad user") || said.contains("not authori"),
+            "{said}"
+        );
+        let stranger = [
+            "-i",
+            "bob-1",
+            "-u",
+            "ann",
+            "-P",
+            "ann-secret",
+            "-t",
+            "news",
+            "-m",
+            "x",
+        ];
+        let (entered, said) = run(tools.mosquitto_pub(), version, &stranger);
+        assert!(
+            !entered && said.to_lowercase().contains("not authori"),
+            "{said}"
+        );
+    }
+}
