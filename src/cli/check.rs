@@ -3,7 +3,7 @@
 
 use super::layers::{FileArg, KeyArgs, load};
 use super::{Failure, say};
-use crate::config::Problems;
+use crate::config::{Config, Problems};
 use crate::runtime;
 
 #[derive(Debug, clap::Args)]
@@ -22,12 +22,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
                 }
                 return Err(refusal(problems.len()));
             }
+            let warnings = runtime::check_files(&config)?;
             say(format_args!(
-                "configuration ok\n  mqtt  {}\n  http  {}\n  data  {}\n",
-                config.mqtt.listen,
+                "configuration ok\n{}  http  {}\n  data  {}\n",
+                mqtt_lines(&config),
                 config.http.listen,
                 config.data.dir.display()
             ));
+            for warning in warnings {
+                say(format_args!("warning: {warning}\n"));
+            }
             Ok(())
         }
         Err(Problems(problems)) => {
@@ -44,4 +48,13 @@ fn refusal(problems: usize) -> Failure {
         1 => "the configuration has a problem".to_owned(),
         many => format!("the configuration has {many} problems"),
     })
+}
+
+/// Where MQTT clients will be listened for: `mqtt.listen` is called `mqtt`, the others by their keys.
+fn mqtt_lines(config: &Config) -> String {
+    let line = |(key, address): (&str, _)| match key {
+        "mqtt.listen" => format!("  mqtt  {address}\n"),
+        other => format!("  {other}  {address}\n"),
+    };
+    config.listeners().map(line).collect()
 }

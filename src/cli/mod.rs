@@ -4,6 +4,7 @@
 //! `main.rs` calls [`main`]; nothing else does.
 
 mod acl;
+mod certs;
 mod check;
 mod demo;
 mod failure;
@@ -35,6 +36,8 @@ enum Command {
     Serve(serve::Args),
     /// Say whether a configuration is good, and if not, what is wrong and where.
     Check(check::Args),
+    /// Make certificates to try TLS with.
+    Certs(certs::Args),
     /// Give a user a password, change it, or remove the user
     Passwd(passwd::Args),
     /// Ask what the users and rights of a configuration allow
@@ -62,6 +65,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Certs(args) => certs::run(&args),
         Command::Passwd(args) => passwd::run(&args),
         Command::Acl(args) => acl::run(&args),
         Command::Demo(args) => demo::run(args),

@@ -16,12 +16,13 @@ use crate::desk::port::{
 };
 
 use super::access::{self, Access};
+use super::admission::Waiting;
 use super::connection::Running;
 use super::encode::Output;
 use super::exits::Exits;
 use super::frame::{self, Kind};
 use super::handshake::{self, Client, Connect, Refusal};
-use super::listener::{Door, stopped};
+use super::listener::{Arrival, Door, must_give_way, stopped};
 use super::outbound::Outbound;
 use super::peer::Peer;
 use super::plane::{Plane, Subscriber};
@@ -34,7 +35,7 @@ use super::subscriptions::needs_live;
 pub(super) async fn serve<P, S>(
     door: Arc<Door<P>>,
     stream: S,
-    peer: Peer,
+    arrival: Arrival,
     stop: watch::Receiver<bool>,
 ) where
     P: Plane,
@@ -42,12 +43,13 @@ pub(super) async fn serve<P, S>(
 {
     // Both phases live on the heap, one after the other: the task of an idle connection is as large as the second alone.
     let opening = Opening {
-        deadline: Instant::now() + door.config.connect_timeout,
         door,
         stream,
-        peer,
         stop,
         input: BytesMut::new(),
+        peer: arrival.peer,
+        deadline: arrival.deadline,
+        waiting: arrival.waiting,
     };
     if let Some(mut running) = Box::pin(opening.open()).await {
         running.run().await;
@@ -110,6 +112,8 @@ struct Opening<P, S> {
     stop: watch::Receiver<bool>,
     input: BytesMut,
     deadline: Instant,
+    /// Until CONNECT is here.
+    waiting: Option<Waiting>,
 }
 
 /// What the desk answered to CONNECT.
@@ -131,14 +135,23 @@ where
         let first = tokio::select! {
             first = timeout_at(self.deadline, reading) => first,
             () = stopped(&mut self.stop) => return None,
+            () = must_give_way(self.waiting.as_ref()) => {
+                self.door.metrics.openings_failed.gave_way.add(1);
+                return None;
+            }
         };
+        self.waiting = None;
         let mut connect = match first {
             Ok(Ok(connect)) => connect,
             Ok(Err(Some(refusal))) => {
                 refuse(&self.door, self.stream, refusal).await;
                 return None;
             }
-            Ok(Err(None)) | Err(_) => return None,
+            Ok(Err(None)) => return None,
+            Err(_) => {
+                self.door.metrics.openings_failed.timeout.add(1);
+                return None;
+            }
         };
         self.deadline = Instant::now() + self.door.config.connect_timeout;
         let access = match self.identify(&mut connect).await {

@@ -3,8 +3,10 @@
 //! The only module that knows all the others. `cli` starts it and tells it when to stop.
 
 mod guard;
+mod listeners;
 mod metrics;
 mod plane;
+mod reload;
 mod settings;
 mod sys;
 
@@ -16,7 +18,6 @@ use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::auth::Guard;
 use crate::config::Config;
 use crate::desk::{self, Desk, DeskStats, Interest, RecoverError, RunningDesk};
 use crate::engine::Engine;
@@ -25,8 +26,10 @@ use crate::ledger::{CommitHealth, CommitOptions, CommitState, SqliteStore, Store
 use crate::live;
 use crate::mqtt::{self, Door};
 
-pub use guard::{Reload, rules};
+pub use guard::rules;
+pub use listeners::{MqttPlaces, check_files};
 use plane::LivePlane;
+pub use reload::Reload;
 
 /// Why the gateway could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +74,7 @@ impl From<RecoverError> for Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
     /// For MQTT clients.
-    pub mqtt: SocketAddr,
+    pub mqtt: MqttPlaces,
     /// For health checks and metrics.
     pub http: SocketAddr,
     /// The ledger's directory.
@@ -83,13 +86,13 @@ pub struct Gateway {
     places: Places,
     config: Config,
     http: TcpListener,
-    mqtt: TcpListener,
+    mqtt: Vec<mqtt::Listener>,
     plane: live::Plane,
     desk: RunningDesk,
     door: Arc<Door<LivePlane>>,
     metrics: Arc<http::Metrics>,
-    guard: Option<Arc<Guard>>,
     status: sys::Status,
+    reload: Reload,
 }
 
 impl Gateway {
@@ -98,11 +101,13 @@ impl Gateway {
     /// # Errors
     /// If an address cannot be had or the directory cannot be used.
     pub async fn start(config: Config) -> Result<Gateway, Error> {
-        let guard = guard::post(&config).await?;
-        let mqtt = listen("MQTT", config.mqtt.listen).await?;
+        let reload = Reload::default();
+        let guard = guard::post(&config, &reload).await?;
+        let tls = listeners::certificates(&config, &reload).await?;
+        let (mqtt, mqtt_places) = listeners::bind(&config, tls.as_ref()).await?;
         let http = listen("HTTP", config.http.listen).await?;
         let places = Places {
-            mqtt: local_address(&mqtt)?,
+            mqtt: mqtt_places,
             http: local_address(&http)?,
             data: config.data.dir.clone(),
         };
@@ -130,6 +135,9 @@ impl Gateway {
             &running.health(),
             &plane,
         );
+        if let Some(tls) = tls {
+            metrics.register(move || metrics::tls(&tls));
+        }
         if let Some(guard) = &guard {
             let stats = guard.stats();
             metrics.register(move || metrics::auth(&stats));
@@ -140,7 +148,7 @@ impl Gateway {
             interest,
             LivePlane(plane.clone()),
             Arc::clone(&front_door),
-            guard.clone(),
+            guard,
         );
         let status = sys::Status::new(front_door, desk_stats, Instant::now());
         Ok(Gateway {
@@ -152,8 +160,8 @@ impl Gateway {
             desk: running,
             door,
             metrics: Arc::new(metrics),
-            guard,
             status,
+            reload,
         })
     }
 
@@ -162,11 +170,9 @@ impl Gateway {
         &self.places
     }
 
-    /// Reads again what may change while it runs.
+    /// What can be read again while it runs.
     pub fn reload(&self) -> Reload {
-        Reload {
-            guard: self.guard.clone(),
-        }
+        self.reload.clone()
     }
 
     /// The live plane, for tests of its supervision.

@@ -151,7 +151,7 @@ fn broken_files_change_nothing_and_are_named() {
         &gateway,
         &format!("{}:4: expected user, topic, pattern", acl.display()),
     );
-    logged(&gateway, "stay as they were");
+    logged(&gateway, "not reloaded, the old stays in use");
     site.write("acl", ACL);
     site.write("users.toml", "[users.ann]\nroles = [\"king\"]\n");
     assert!(!reload(&gateway));
