@@ -12,6 +12,8 @@ pub mod live;
 
 pub mod desk;
 
+pub mod auth;
+
 pub mod mqtt;
 
 pub mod http;

@@ -1,4 +1,5 @@
-//! `hallward check`: says whether a configuration is good, and if not, everything that is wrong with it.
+//! `hallward check`: says whether a configuration, and the files of users and rights that it names, are good, and if not,
+//! everything that is wrong with them.
 
 use super::layers::{FileArg, KeyArgs, load};
 use super::{Failure, say};
@@ -14,6 +15,13 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match load(&args.file, &KeyArgs::default()) {
         Ok(config) => {
+            let files = runtime::rules(&config);
+            if let Err(problems) = &files {
+                for problem in problems {
+                    say(format_args!("{problem}\n"));
+                }
+                return Err(refusal(problems.len()));
+            }
             let warnings = runtime::check_files(&config)?;
             say(format_args!(
                 "configuration ok\n{}  http  {}\n  data  {}\n",
@@ -30,12 +38,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             for problem in &problems {
                 say(format_args!("{problem}\n"));
             }
-            Err(Failure::usage(match problems.len() {
-                1 => "the configuration has a problem".to_owned(),
-                many => format!("the configuration has {many} problems"),
-            }))
+            Err(refusal(problems.len()))
         }
     }
+}
+
+fn refusal(problems: usize) -> Failure {
+    Failure::usage(match problems {
+        1 => "the configuration has a problem".to_owned(),
+        many => format!("the configuration has {many} problems"),
+    })
 }
 
 /// Where MQTT clients will be listened for: `mqtt.listen` is called `mqtt`, the others by their keys.

@@ -3,12 +3,14 @@
 //! One file per command. Every failure is one line on standard error, `hallward: …`, and one of the codes in [`Failure`].
 //! `main.rs` calls [`main`]; nothing else does.
 
+mod acl;
 mod certs;
 mod check;
 mod demo;
 mod failure;
 mod layers;
 mod logging;
+mod passwd;
 mod serve;
 
 use std::ffi::OsString;
@@ -36,6 +38,10 @@ enum Command {
     Check(check::Args),
     /// Make certificates to try TLS with.
     Certs(certs::Args),
+    /// Give a user a password, change it, or remove the user
+    Passwd(passwd::Args),
+    /// Ask what the users and rights of a configuration allow
+    Acl(acl::Args),
     /// Watch a team of agents work: hand-offs, shared state and an approval on real sockets.
     Demo(demo::Args),
 }
@@ -60,6 +66,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Certs(args) => certs::run(&args),
+        Command::Passwd(args) => passwd::run(&args),
+        Command::Acl(args) => acl::run(&args),
         Command::Demo(args) => demo::run(args),
     }
 }

@@ -45,7 +45,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tokio::select! {
             outcome = &mut running => return Ok(outcome?),
             name = stop.wait() => break name,
-            Some(()) = hangup.recv() => reload.run().await,
+            // On its own: a file that is slow to read must not keep the gateway from stopping.
+            Some(()) = hangup.recv() => {
+                let reload = reload.clone();
+                tokio::spawn(async move { reload.run().await });
+            }
         }
     };
     tracing::info!(signal = name, "draining");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::units::{duration, size};
-use super::{Config, Problem, listeners};
+use super::{Auth, ClientCertificate, Config, Problem, listeners};
 
 /// The smallest and the largest allowed.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +102,8 @@ fn range(key: &str) -> Option<Range> {
         "live.patience" => Span(MS(0), MS(HOUR)),
         "live.topics_per_router" | "live.filters_per_router" => Count(1000, MANY),
         "live.links_per_router" => Count(1000, MANY),
+        "auth.max_password_checks" => Count(1, 1024),
+        "auth.jwt_leeway" => Span(MS(0), MS(HOUR)),
         _ => return None,
     })
 }
@@ -153,11 +155,13 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut refuse = |key: &str, message: String| problems.push(Problem::of_key(key, message));
     if config.auth.enabled {
-        refuse(
-            "auth.enabled",
-            "this version cannot authenticate clients yet: leave it false and stay on loopback"
-                .to_owned(),
-        );
+        for (key, reason) in check_auth(&config.auth) {
+            refuse(key, reason);
+        }
+        if config.auth.certificate && config.tls.client_certificate == ClientCertificate::None {
+            let message = "no client is asked for a certificate: set tls.client_certificate";
+            refuse("auth.certificate", message.to_owned());
+        }
     } else {
         let everywhere = config
             .listeners()
@@ -184,6 +188,45 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
     for (key, small, large_key, large) in pairs(config) {
         if small > large {
             refuse(key, format!("must not be more than {large_key}"));
+        }
+    }
+    problems
+}
+
+/// What would let nobody in, or mean nothing.
+fn check_auth(auth: &Auth) -> Vec<(&'static str, String)> {
+    let mut problems = Vec::new();
+    let given = |path: &std::path::PathBuf| !path.as_os_str().is_empty();
+    let ways_in = [
+        given(&auth.password_file),
+        given(&auth.jwt_key_file),
+        given(&auth.jwt_jwks_file),
+        auth.certificate,
+        !auth.anonymous.is_empty(),
+    ];
+    if !ways_in.contains(&true) {
+        let message = "nobody could log in: set auth.password_file, auth.jwt_key_file, auth.jwt_jwks_file, \
+                       auth.certificate or auth.anonymous";
+        problems.push(("auth.enabled", message.to_owned()));
+    }
+    let claims = [
+        ("auth.jwt_user_claim", &auth.jwt_user_claim),
+        ("auth.jwt_roles_claim", &auth.jwt_roles_claim),
+        ("auth.jwt_rooms_claim", &auth.jwt_rooms_claim),
+    ];
+    let unnamed = claims.into_iter().filter(|(_, claim)| claim.is_empty());
+    problems.extend(unnamed.map(|(key, _)| (key, "must name a claim, but is empty".to_owned())));
+    if auth.client_ids.is_empty() {
+        let message = "must have at least one pattern: [\"*\"] lets users have any client id";
+        problems.push(("auth.client_ids", message.to_owned()));
+    }
+    for pattern in &auth.client_ids {
+        let fixed = pattern.strip_suffix('*').unwrap_or(pattern);
+        if pattern.is_empty() || fixed.contains('*') {
+            let message = format!(
+                "a pattern must not be empty and may have a * only at its end, but is {pattern:?}"
+            );
+            problems.push(("auth.client_ids", message));
         }
     }
     problems
@@ -262,7 +305,9 @@ mod tests {
         let defaults = serde_json::to_value(Config::default()).expect("serializes");
         for (key, value) in leaves(&defaults) {
             let checked_together = transport.iter().any(|section| key.starts_with(section));
-            let chosen = value.is_boolean() || key.starts_with("log.") || checked_together;
+            let named = key.starts_with("auth.") && !key.ends_with("leeway") && value.is_string();
+            let free_form = value.is_boolean() || value.is_array() || named;
+            let chosen = free_form || key.starts_with("log.") || checked_together;
             assert!(
                 range(&key).is_some() || chosen || free.contains(&key.as_str()),
                 "{key} has no range"

@@ -244,8 +244,10 @@ fn check(given: &Given, defaults: &Value) -> Result<Value, Problem> {
         return Err(unknown(given, defaults));
     };
     let value = match (&given.value, default) {
-        // The environment has nothing but text.
-        (Value::String(text), Value::Number(_) | Value::Bool(_)) if given.from_environment => {
+        // The environment has nothing but text; lists are written as in JSON.
+        (Value::String(text), Value::Number(_) | Value::Bool(_) | Value::Array(_))
+            if given.from_environment =>
+        {
             serde_json::from_str(text).unwrap_or_else(|_| given.value.clone())
         }
         _ => given.value.clone(),

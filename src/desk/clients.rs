@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::outbox::{Entry, Kind, Outbox};
-use super::port::{Connection, Publication, Response, Subscription};
+use super::port::{Connection, Gate, Publication, Response, Subscription};
 use crate::engine::Mailboxes;
 use crate::wire::Millis;
 use crate::wire::filter::{self, Shared};
@@ -41,6 +41,8 @@ pub struct Connected {
     pub window: usize,
     /// The batch of what was held back for it last (CONNACK, SUBACK, a delivery): nothing is delivered before that.
     pub answered_in: u64,
+    /// What it may do; `None` for everything.
+    pub gate: Option<Arc<dyn Gate>>,
     /// Published if it ends badly.
     pub will: Option<Will>,
     /// Acknowledgements of publishers that wait until this client catches up.
@@ -52,6 +54,8 @@ pub struct Connected {
 pub struct Will {
     /// The message, with its expiry still to be set.
     pub publication: Publication,
+    /// Asked again when it is published.
+    pub gate: Option<Arc<dyn Gate>>,
     /// Seconds that it waits for the client to come back.
     pub delay: u32,
     /// Seconds that it may wait for its receivers, from when it is published.
@@ -93,6 +97,10 @@ pub struct Client {
     pub id: Arc<str>,
     /// The same, where it is an agent's.
     pub agent: Option<Agent>,
+    /// The user whose it is: session, mailbox and connection. `None` until a user has claimed it.
+    pub owner: Option<Arc<str>>,
+    /// Whether the ledger knows the owner.
+    pub owner_stored: bool,
     /// Its connection, if it has one.
     pub connected: Option<Connected>,
     /// Its session, if it has one.
@@ -111,6 +119,8 @@ impl Client {
         Client {
             id,
             agent,
+            owner: None,
+            owner_stored: false,
             connected: None,
             session: None,
             outbox: Outbox::default(),

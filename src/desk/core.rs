@@ -12,6 +12,7 @@ use super::batch::{Pending, Release};
 use super::clients::{ClientLimits, Clients};
 use super::interest::Interest;
 use super::port::{ConnectionId, Request};
+use super::records;
 use super::retained::{Retained, RetainedLimits};
 use super::shares::Shares;
 use super::stats::DeskStats;
@@ -260,6 +261,41 @@ impl Desk {
     /// The client behind a connection; `None` after a take-over, whose late requests count for nothing.
     pub(super) fn client_of(&self, connection: ConnectionId) -> Option<Arc<str>> {
         self.connections.get(&connection).cloned()
+    }
+
+    /// Puts a client's owner on disk as soon as there is something to be owned there.
+    pub(super) fn store_owner(&mut self, id: &str) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        let kept = client
+            .session
+            .as_ref()
+            .is_some_and(|session| session.durable)
+            || client.outbox.directed_messages() + client.outbox.replies_len() > 0;
+        if let Some(owner) = client
+            .owner
+            .as_ref()
+            .filter(|_| kept && !client.owner_stored)
+        {
+            let (key, value) = (
+                records::owner_key(id),
+                Bytes::copy_from_slice(owner.as_bytes()),
+            );
+            self.pending.records.put(Space::Session, key, value);
+            client.owner_stored = true;
+        }
+    }
+
+    /// Forgets a client of which nothing is left.
+    pub(super) fn forget_if_idle(&mut self, id: &str) {
+        let idle = self.clients.get(id).filter(|client| client.is_idle());
+        if idle.is_some_and(|client| client.owner_stored) {
+            self.pending
+                .records
+                .delete(Space::Session, records::owner_key(id));
+        }
+        self.clients.forget_if_idle(id);
     }
 
     pub(super) fn broadcast(&mut self, message: Message) {

@@ -106,6 +106,7 @@ impl Desk {
         self.pending
             .records
             .put(Space::Outbox, records::outbox_key(&id, seq), record);
+        self.store_owner(&id);
         self.watch_expiry(&id, seq, expires_at);
         if let Some(oldest) = dropped {
             self.stats.dropped_replies.add_one();
@@ -168,7 +169,7 @@ impl Desk {
             self.stats.expired.add_one();
             self.drop_entry(id, seq);
             self.note_lazy_change(now);
-            self.clients.forget_if_idle(id);
+            self.forget_if_idle(id);
         }
     }
 

@@ -35,6 +35,15 @@ pub trait Interest: Send + Sync + 'static {
     fn wants(&self, topic: &str, qos: Qos) -> bool;
 }
 
+/// What a client may do, for the desk to ask when the client's session cannot: about a will, and about whose turn it is in a
+/// shared subscription. The answer follows the rules as they are at the moment.
+pub trait Gate: std::fmt::Debug + Send + Sync + 'static {
+    /// Whether it may publish on a topic.
+    fn may_publish(&self, topic: &str) -> bool;
+    /// Whether a message on a topic may be delivered to it.
+    fn may_receive(&self, topic: &str) -> bool;
+}
+
 /// From a session to the desk.
 #[derive(Debug)]
 pub enum Request {
@@ -126,6 +135,10 @@ pub struct Open {
     pub connection: Connection,
     /// MQTT client id, never empty.
     pub client_id: Arc<str>,
+    /// The user who proved to be behind it: what the client keeps is this user's alone. `None` while nobody is asked.
+    pub owner: Option<Arc<str>>,
+    /// What it may do; `None` for everything.
+    pub gate: Option<Arc<dyn Gate>>,
     /// Forget any earlier session.
     pub clean_start: bool,
     /// Seconds that the session outlives its connection; 0 ends it with the connection (3.1.1 clean session),
@@ -308,4 +321,6 @@ pub enum CloseReason {
     ShuttingDown,
     /// A limit was reached that leaves no other way (0x97).
     QuotaExceeded,
+    /// What is kept under this client id belongs to another user (0x87).
+    NotOwner,
 }

@@ -269,12 +269,14 @@ impl Desk {
 
     fn distribute_to_shares(&mut self, now: Millis, message: &Message) {
         let clients = &self.clients;
-        let connected = |id: &str| {
-            clients
-                .get(id)
-                .is_some_and(|client| client.connected.is_some())
+        let can_take = |id: &str| {
+            let connected = clients.get(id).and_then(|client| client.connected.as_ref());
+            connected.is_some_and(|connected| {
+                let gate = connected.gate.as_ref();
+                gate.is_none_or(|gate| gate.may_receive(message.topic()))
+            })
         };
-        for (client, member) in self.shares.pick(message.topic(), connected) {
+        for (client, member) in self.shares.pick(message.topic(), can_take) {
             let qos = message.qos().min(member.qos);
             let subscription_ids: Vec<u32> = member.id.into_iter().collect();
             if qos == Qos::AtMostOnce {

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | session | client `0` `h` | expiry (4), offline since (8) |
 //! | session | client `0` `s` filter | QoS, flags, retain handling, subscription id (4) |
+//! | session | client `0` `o` | the user whose session and mailbox it is; absent where no user has claimed them |
 //! | outbox | client `0` sequence number (8) | kind, its particulars, the message |
 //! | inbound | client `0` packet id (2) | nothing |
 //! | retained | topic | the message |
@@ -69,10 +70,16 @@ pub enum SessionItem {
     Header(SessionRecord),
     /// One of its subscriptions.
     Subscription(Subscription),
+    /// The user whose it is.
+    Owner(std::sync::Arc<str>),
 }
 
 pub(super) fn header_key(client: &str) -> Vec<u8> {
     client_key(client, b"h")
+}
+
+pub(super) fn owner_key(client: &str) -> Vec<u8> {
+    client_key(client, b"o")
 }
 
 pub(super) fn subscription_key(client: &str, filter: &str) -> Vec<u8> {
@@ -116,6 +123,7 @@ pub(super) fn read_session<'a>(
                 std::str::from_utf8(filter).ok()?,
                 value,
             )?),
+            (b'o', []) => SessionItem::Owner(std::str::from_utf8(value).ok()?.into()),
             _ => return None,
         };
         Some((client, item))
@@ -339,6 +347,10 @@ mod tests {
             retain_handling: RetainHandling::IfNew,
             id: Some(3),
         };
+        assert_eq!(
+            read_session(&owner_key("c"), b"ann"),
+            Ok(("c", SessionItem::Owner("ann".into())))
+        );
         let value = encode_subscription(&subscription);
         let key = subscription_key("c", "$share/g/a/+");
         assert_eq!(

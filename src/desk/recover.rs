@@ -60,9 +60,16 @@ impl Desk {
 
     fn restore_session(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
         let (id, item) = records::read_session(key, value)?;
-        let session = self.clients.restore(id).session.get_or_insert_default();
+        let client = self.clients.restore(id);
+        if let SessionItem::Owner(owner) = item {
+            client.owner = Some(owner);
+            client.owner_stored = true;
+            return Ok(());
+        }
+        let session = client.session.get_or_insert_default();
         session.durable = true;
         match item {
+            SessionItem::Owner(_) => {}
             SessionItem::Header(record) => {
                 session.expiry = record.expiry;
                 session.offline_since = Some(record.offline_since);
@@ -127,6 +134,15 @@ impl Desk {
 
     /// A session that ended with its connection has no packet ids left to remember.
     fn drop_marks_without_session(&mut self) {
+        let idle: Vec<Arc<str>> = self
+            .clients
+            .iter()
+            .filter(|client| client.is_idle())
+            .map(|client| client.id.clone())
+            .collect();
+        for id in idle {
+            self.forget_if_idle(&id);
+        }
         let orphans: Vec<Arc<str>> = self
             .clients
             .iter()
@@ -142,7 +158,7 @@ impl Desk {
                     .records
                     .delete(Space::Outbox, records::outbox_key(&id, seq));
             }
-            self.clients.forget_if_idle(&id);
+            self.forget_if_idle(&id);
         }
     }
 }

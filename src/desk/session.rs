@@ -18,6 +18,11 @@ impl Desk {
     /// CONNECT.
     pub(super) fn open(&mut self, now: Millis, open: Open) {
         let id = open.client_id.clone();
+        if !self.claims(&id, open.owner.as_ref()) {
+            self.pending
+                .respond(&open.connection, Response::Close(CloseReason::NotOwner));
+            return;
+        }
         self.take_over(now, &id);
         if open.clean_start {
             self.publish_delayed_will(now, &id);
@@ -32,6 +37,9 @@ impl Desk {
             );
             return;
         };
+        if client.owner.is_none() {
+            client.owner.clone_from(&open.owner);
+        }
         let session_present = client.session.is_some();
         if !session_present {
             client.outbox.forget_sent();
@@ -55,8 +63,10 @@ impl Desk {
             connection: open.connection.clone(),
             window: usize::from(open.window.max(1)),
             answered_in: number,
+            gate: open.gate.clone(),
             will: open.will.map(|publication| Will {
                 publication,
+                gate: open.gate,
                 delay: open.will_delay,
                 expiry: open.will_expiry,
             }),
@@ -67,6 +77,7 @@ impl Desk {
         if durable {
             self.store_header(&id);
         }
+        self.store_owner(&id);
         self.resend_releases(&id);
         // First what waited, then what the return brings about: in the order in which it happened.
         self.resume_deliveries(now, &id);
@@ -79,6 +90,19 @@ impl Desk {
                     durable: open.expiry > 0,
                 },
             );
+        }
+    }
+
+    /// Whether what is kept under a client id, or is connected under it, is this user's or still nobody's. Without
+    /// authentication nobody is asked.
+    fn claims(&self, id: &str, user: Option<&Arc<str>>) -> bool {
+        let owner = self
+            .clients
+            .get(id)
+            .and_then(|client| client.owner.as_ref());
+        match (owner, user) {
+            (Some(owner), Some(user)) => owner == user,
+            _ => true,
         }
     }
 
@@ -139,7 +163,7 @@ impl Desk {
             session.expiry = expiry;
         }
         self.disconnected(now, &id, connected, publish_will, why);
-        self.clients.forget_if_idle(&id);
+        self.forget_if_idle(&id);
     }
 
     fn disconnected(
@@ -241,6 +265,15 @@ impl Desk {
 
     fn publish_will(&mut self, now: Millis, id: &Arc<str>, will: &Will) {
         let message = &will.publication.message;
+        if will
+            .gate
+            .as_ref()
+            .is_some_and(|gate| !gate.may_publish(message.topic()))
+        {
+            tracing::info!(client = %id, topic = message.topic(), "will refused: no longer allowed");
+            self.stats.refusals.add_one();
+            return;
+        }
         let expires_at = will
             .expiry
             .map_or(0, |seconds| now + u64::from(seconds) * 1000);
@@ -273,7 +306,7 @@ impl Desk {
         if let Some(agent) = agent {
             self.feed(now, Input::SessionEnded { agent });
         }
-        self.clients.forget_if_idle(id);
+        self.forget_if_idle(id);
     }
 
     /// The session goes, with its subscriptions and its queue; the mailbox stays.

@@ -68,7 +68,7 @@ impl Shares {
         true
     }
 
-    /// For each group that a topic concerns, the member whose turn it is. `connected` tells who can take it now.
+    /// For each group that a topic concerns, the member whose turn it is. `connected` tells who can take it now: is there, and may have it.
     pub fn pick(
         &mut self,
         topic: &str,

@@ -45,6 +45,8 @@ struct World {
     now: Millis,
     connections: u64,
     broadcasts: Vec<Message>,
+    /// The user behind the next connection.
+    owner: Option<Arc<str>>,
 }
 
 struct Peer {
@@ -67,6 +69,7 @@ impl World {
             now: 1_000_000,
             connections: 0,
             broadcasts: Vec::new(),
+            owner: None,
         }
     }
 
@@ -113,6 +116,40 @@ impl World {
         self.commit();
     }
 
+    fn connect_as(&mut self, user: &str, id: &str, expiry: u32) -> (Peer, bool) {
+        self.owner = Some(user.into());
+        let connected = self.connect(id, false, expiry);
+        self.owner = None;
+        connected
+    }
+
+    fn is_refused(&mut self, user: &str, id: &str) -> bool {
+        self.connections += 1;
+        let (sender, mut responses) = mpsc::unbounded_channel();
+        let open = Open {
+            connection: Connection {
+                id: self.connections,
+                responses: sender,
+                backlog: Arc::default(),
+            },
+            client_id: id.into(),
+            owner: Some(user.into()),
+            gate: None,
+            clean_start: true,
+            expiry: 0,
+            window: 2,
+            will: None,
+            will_delay: 0,
+            will_expiry: None,
+        };
+        self.handle(Request::Open(Box::new(open)));
+        self.commit();
+        matches!(
+            responses.try_recv(),
+            Ok(Response::Close(CloseReason::NotOwner))
+        )
+    }
+
     fn connect(&mut self, id: &str, clean_start: bool, expiry: u32) -> (Peer, bool) {
         self.connect_with(id, clean_start, expiry, None, 0)
     }
@@ -133,6 +170,8 @@ impl World {
             backlog: Arc::default(),
         };
         let open = Open {
+            owner: self.owner.clone(),
+            gate: None,
             connection,
             client_id: id.into(),
             clean_start,
@@ -760,4 +799,46 @@ fn a_later_session_does_not_get_an_assignment_that_was_cancelled_in_flight() {
         world.commit();
         assert_eq!(worker.payloads(), [] as [&str; 0], "crash: {crash}");
     }
+}
+
+#[test]
+fn what_is_kept_under_a_client_id_is_its_users_until_nothing_is_left() {
+    let mut world = World::new();
+    let (ann, _) = world.connect_as("ann", "a", 60);
+    assert!(world.is_refused("bob", "a"), "while she is connected");
+    world.close(&ann, false);
+    assert!(world.is_refused("bob", "a"), "while she is away");
+    world.crash();
+    assert!(world.is_refused("bob", "a"), "after a crash");
+    world.pass(60_000);
+    assert!(!world.is_refused("bob", "a"), "her session is over");
+    assert_eq!(world.rows(Space::Session), 0, "and no owner is left behind");
+}
+
+#[test]
+fn a_mailbox_without_a_session_keeps_its_owner_over_a_crash() {
+    let mut world = World::new();
+    let (ann, _) = world.connect_as("ann", "ann", 0);
+    let (mut bob, _) = world.connect_as("bob", "bob", 0);
+    let inbox = to_room("bob", "rooms/lab/inbox/ann/bob", "hello");
+    world.publish(&mut bob, inbox);
+    world.commit();
+    world.close(&ann, false);
+    world.crash();
+    assert!(world.is_refused("bob", "ann"));
+    let (_ann, present) = world.connect_as("ann", "ann", 0);
+    assert!(!present);
+}
+
+#[test]
+fn sessions_from_before_there_were_users_go_to_the_first_who_comes() {
+    let mut world = World::new();
+    let (before, _) = world.connect("a", false, 60);
+    world.close(&before, false);
+    world.crash();
+    let (ann, present) = world.connect_as("ann", "a", 60);
+    assert!(present);
+    world.close(&ann, false);
+    world.crash();
+    assert!(world.is_refused("bob", "a"));
 }

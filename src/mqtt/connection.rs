@@ -17,6 +17,7 @@ use tracing::debug;
 
 use crate::desk::port::{Request, Response};
 
+use super::access::{Access, Change};
 use super::encode::Output;
 use super::listener::stopped;
 use super::plane::{Plane, Publisher, Received, Subscriber};
@@ -44,6 +45,8 @@ enum Event {
     /// The live plane did the step at the front.
     Stepped,
     Frames(Received),
+    /// What the client may do has changed.
+    Access(Change),
     KeepAlive,
 }
 
@@ -178,6 +181,7 @@ where
             asked = ask_one(&session.exits.desk, waiting) => Event::Asked(asked),
             () = flush(session.publisher.as_mut()) => Event::Flushed,
             event = anyone => event,
+            change = Access::change(session.access.as_deref_mut()) => Event::Access(change),
             () = timer => Event::KeepAlive,
         }
     }
@@ -192,6 +196,7 @@ where
             Event::Response(None) | Event::Asked(false) => {
                 self.session.refuse(Reason::ShuttingDown);
             }
+            Event::Access(change) => self.session.on_change(change),
             Event::Asked(true) | Event::Flushed | Event::KeepAlive => {}
             Event::Read(count) => self.session.exits.metrics.bytes_received.add(count as u64),
             Event::Wrote(count) => self.count_output(count),

@@ -16,6 +16,7 @@ use super::decode::exact;
 use super::encode::{Output, put_string};
 use super::inbound::{Class, classify};
 use super::properties::{Properties, id};
+use super::reader::Reader;
 use super::reason::Reason;
 
 /// A client that was let in, as far as the session goes on asking about it.
@@ -52,9 +53,20 @@ pub(super) struct Connect {
     /// Our limit and the client's Topic Alias Maximum, whichever is less.
     pub(super) max_alias: u16,
     pub(super) will: Option<Will>,
-    assigned_id: bool,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<Secret>,
+    pub(super) assigned_id: bool,
     capped_expiry: bool,
     capped_keep_alive: bool,
+}
+
+/// Bytes that no log may show.
+pub(super) struct Secret(pub(super) Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// A will that was allowed.
@@ -82,6 +94,7 @@ pub(super) enum Refusal {
 const BAD_VERSION: u8 = 1;
 const BAD_ID: u8 = 2;
 const UNAVAILABLE: u8 = 3;
+const BAD_CREDENTIALS: u8 = 4;
 const NOT_AUTHORIZED: u8 = 5;
 
 /// What both versions ask, before it is judged.
@@ -94,6 +107,8 @@ struct Asked<'a> {
     max_packet: usize,
     max_alias: u16,
     will: Option<AskedWill<'a>>,
+    user: Option<&'a str>,
+    password: Option<&'a [u8]>,
 }
 
 struct AskedWill<'a> {
@@ -129,6 +144,8 @@ pub(super) fn connect(config: &MqttConfig, body: &[u8]) -> Result<Connect, Refus
                     delay: 0,
                     properties: Vec::new(),
                 }),
+                user: packet.user_name(),
+                password: packet.password(),
             };
             judge(config, false, &asked).map_err(refusal_v4)
         }
@@ -138,7 +155,7 @@ pub(super) fn connect(config: &MqttConfig, body: &[u8]) -> Result<Connect, Refus
 
 /// The protocol level, if it is one that we speak (MQTT-3.1.2-2).
 fn version(body: &[u8]) -> Result<u8, Refusal> {
-    let mut reader = super::reader::Reader::new(body);
+    let mut reader = Reader::new(body);
     let name = reader.string().map_err(Refusal::Silent)?;
     let level = reader.u8().map_err(Refusal::Silent)?;
     match (name, level) {
@@ -171,6 +188,8 @@ fn refusal_v4(reason: Reason) -> Refusal {
 
 fn connect_v5(config: &MqttConfig, body: &[u8]) -> Result<Connect, Reason> {
     check_flags(body)?;
+    let with_user = with_user(body)?;
+    let body = with_user.as_deref().unwrap_or(body);
     let packet = exact(body, v5_0::Connect::parse)?;
     let mut asked = Asked {
         client_id: packet.client_id(),
@@ -181,6 +200,8 @@ fn connect_v5(config: &MqttConfig, body: &[u8]) -> Result<Connect, Reason> {
         max_packet: usize::MAX,
         max_alias: 0,
         will: None,
+        user: packet.user_name(),
+        password: packet.password(),
     };
     for property in packet.props() {
         match property {
@@ -197,6 +218,33 @@ fn connect_v5(config: &MqttConfig, body: &[u8]) -> Result<Connect, Reason> {
     }
     asked.will = packet.will_topic().map(|topic| will_v5(&packet, topic));
     judge(config, true, &asked)
+}
+
+/// MQTT 5 allows a password without a user name (section 3.1.2.9), the parser does not: puts an empty name before it.
+fn with_user(body: &[u8]) -> Result<Option<Vec<u8>>, Reason> {
+    const USER_AND_PASSWORD: u8 = 0b1100_0000;
+    const PASSWORD: u8 = 0b0100_0000;
+    const WILL: u8 = 0b0000_0100;
+    const FLAGS_AT: usize = 7;
+    let flags = *body.get(FLAGS_AT).ok_or(Reason::Malformed)?;
+    if flags & USER_AND_PASSWORD != PASSWORD {
+        return Ok(None);
+    }
+    let mut reader = Reader::new(body);
+    reader.take(FLAGS_AT + 3)?;
+    let properties = reader.varint()?;
+    reader.take(properties)?;
+    reader.binary()?;
+    if flags & WILL != 0 {
+        let properties = reader.varint()?;
+        reader.take(properties)?;
+        reader.binary()?;
+        reader.binary()?;
+    }
+    let (before, password) = body.split_at(body.len() - reader.rest().len());
+    let mut with_user = [before, &[0, 0], password].concat();
+    with_user[FLAGS_AT] |= USER_AND_PASSWORD;
+    Ok(Some(with_user))
 }
 
 fn will_v5<'a>(packet: &'a v5_0::Connect, topic: &'a str) -> AskedWill<'a> {
@@ -253,6 +301,8 @@ fn judge(config: &MqttConfig, v5: bool, asked: &Asked<'_>) -> Result<Connect, Re
         max_packet: asked.max_packet,
         max_alias: config.max_topic_alias.min(asked.max_alias),
         will,
+        user: asked.user.map(str::to_owned),
+        password: asked.password.map(|password| Secret(password.to_vec())),
         assigned_id,
         capped_expiry: expiry != asked.expiry,
         capped_keep_alive: capped.is_some(),
@@ -265,7 +315,7 @@ fn judge_will(config: &MqttConfig, id: &str, will: &AskedWill<'_>) -> Result<Wil
     let route = match classify(&config.root, id, will.topic, &properties) {
         Class::Plain => Route::Subscribers,
         Class::Desk(route) => route,
-        Class::Dollar | Class::Refused(_) => return Err(Reason::NotAuthorized),
+        Class::Dollar | Class::Refused(_) | Class::Forbidden => return Err(Reason::NotAuthorized),
     };
     let message = Message::encode(&Parts {
         topic: will.topic,
@@ -285,6 +335,18 @@ fn judge_will(config: &MqttConfig, id: &str, will: &AskedWill<'_>) -> Result<Wil
 }
 
 impl Connect {
+    /// Gives a client that brought no id another one than it would have had.
+    pub(super) fn assign(&mut self, id: Arc<str>) {
+        if let Some(will) = &mut self.will {
+            let message = &will.publication.message;
+            will.publication.message = Message::encode(&Parts {
+                publisher: &id,
+                ..message.parts()
+            });
+        }
+        self.client.id = id;
+    }
+
     /// CONNACK for a client that is let in (MQTT 5 section 3.2.2.3).
     pub(super) fn accept(&self, config: &MqttConfig, session_present: bool, out: &mut Output) {
         if !self.client.v5 {
@@ -324,7 +386,12 @@ impl Connect {
                 other => other,
             })
         } else {
-            Refusal::V4(UNAVAILABLE)
+            Refusal::V4(match reason {
+                Reason::BadCredentials => BAD_CREDENTIALS,
+                Reason::NotAuthorized => NOT_AUTHORIZED,
+                Reason::ClientIdRefused => BAD_ID,
+                _ => UNAVAILABLE,
+            })
         }
     }
 }

@@ -84,6 +84,8 @@ pub(super) enum Class {
     Desk(Route),
     /// Refused by its topic.
     Refused(Route),
+    /// Not this client's to write, and no reply would reach it.
+    Forbidden,
 }
 
 /// Sorts a publish of client `client_id` by its topic.
@@ -205,6 +207,10 @@ impl<P: Plane> Session<P> {
             topic,
             &packet.properties,
         );
+        let class = match &mut self.access {
+            Some(access) => access.judge(&self.door.config.root, self.now, topic, class),
+            None => class,
+        };
         let message = Message::encode(&Parts {
             topic,
             publisher: &self.client.id,
@@ -220,6 +226,7 @@ impl<P: Plane> Session<P> {
                 self.exits.metrics.refused_dollar.add(1);
                 self.acknowledge_here(packet, Err(Reason::NotAuthorized));
             }
+            Class::Forbidden => self.acknowledge_here(packet, Err(Reason::NotAuthorized)),
             Class::Desk(route) => self.hand_to_desk(packet, message, route),
             Class::Refused(route) => {
                 self.inbound.refused_topics.extend(packet.packet_id);

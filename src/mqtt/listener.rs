@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
+use crate::auth::Guard;
 use crate::desk::port::{ConnectionId, Interest, Request};
 
 use super::admission::{Admission, Guest, Waiting};
@@ -36,6 +37,8 @@ pub struct Door<P> {
     pub(super) interest: Arc<dyn Interest>,
     pub(super) plane: P,
     pub(super) metrics: Arc<Metrics>,
+    /// `None` while everybody is let in.
+    pub(super) guard: Option<Arc<Guard>>,
     admission: Arc<Admission>,
     last_connection: AtomicU64,
 }
@@ -49,6 +52,18 @@ impl<P: Plane> Door<P> {
         plane: P,
         metrics: Arc<Metrics>,
     ) -> Arc<Door<P>> {
+        Door::guarded(config, desk, interest, plane, metrics, None)
+    }
+
+    /// The same with a guard, who asks clients who they are.
+    pub fn guarded(
+        config: MqttConfig,
+        desk: mpsc::Sender<Request>,
+        interest: Arc<dyn Interest>,
+        plane: P,
+        metrics: Arc<Metrics>,
+        guard: Option<Arc<Guard>>,
+    ) -> Arc<Door<P>> {
         let admission = Admission::new(&config, Arc::clone(&metrics));
         Arc::new(Door {
             config,
@@ -56,6 +71,7 @@ impl<P: Plane> Door<P> {
             interest,
             plane,
             metrics,
+            guard,
             admission,
             last_connection: AtomicU64::new(0),
         })

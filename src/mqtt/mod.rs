@@ -4,7 +4,8 @@
 //! about rooms and keeps nothing durable: what must last goes to the desk as [`Request`](crate::desk::port::Request)s, and an
 //! ack for it leaves only when the desk says so. Everything else goes to the live plane, behind the seam in [`plane`].
 //!
-//! One task per connection: [`listener`] accepts, [`transport`] makes a byte stream of it, `opening` gets it to CONNACK (`handshake` judges what CONNECT asks),
+//! One task per connection: [`listener`] accepts, [`transport`] makes a byte stream of it, `opening` gets it to CONNACK
+//! (`handshake` judges what CONNECT asks, and where a guard is posted `access` asks [`auth`](crate::auth) who it is),
 //! `connection` moves bytes, and `session` (with `inbound`, `outbound` and `subscribing`) turns packets, responses and frames
 //! into one another without any I/O of its own.
 
@@ -14,6 +15,7 @@ pub mod metrics;
 pub mod plane;
 pub mod transport;
 
+mod access;
 mod admission;
 mod aliases;
 mod assigned_id;

@@ -10,10 +10,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
+use crate::auth::Refused;
 use crate::desk::port::{
-    Connection as DeskEnd, ConnectionId, Open, Request, Response, Subscription,
+    CloseReason, Connection as DeskEnd, ConnectionId, Open, Request, Response, Subscription,
 };
 
+use super::access::{self, Access};
 use super::admission::Waiting;
 use super::connection::Running;
 use super::encode::Output;
@@ -152,6 +154,13 @@ where
             }
         };
         self.deadline = Instant::now() + self.door.config.connect_timeout;
+        let access = match self.identify(&mut connect).await {
+            Ok(access) => access,
+            Err(reason) => {
+                refuse(&self.door, self.stream, connect.turn_away(reason)).await;
+                return None;
+            }
+        };
         let id = self.door.next_connection();
         let (sender, mut responses) = mpsc::unbounded_channel();
         let backlog = Arc::new(AtomicUsize::new(0));
@@ -160,7 +169,10 @@ where
             responses: sender,
             backlog: Arc::clone(&backlog),
         };
-        let admitted = match self.ask(&mut connect, desk_end, &mut responses).await {
+        let admitted = match self
+            .ask(&mut connect, access.as_ref(), desk_end, &mut responses)
+            .await
+        {
             Ok(opened) => self.listen(&connect.client, opened).await,
             Err(reason) => Err(reason),
         };
@@ -168,10 +180,12 @@ where
             Ok((opened, subscriber)) => {
                 let mut running = self.running(connect, id, backlog, responses, &opened);
                 running.session.subscriber = subscriber;
+                running.session.access = access.map(Box::new);
                 for subscription in opened.subscriptions {
                     let qos = subscription.qos;
                     running.session.subscriptions.insert(subscription, qos, 0);
                 }
+                running.session.review_offers();
                 Some(running)
             }
             Err(reason) => {
@@ -189,10 +203,23 @@ where
         }
     }
 
+    /// Asks the guard, if there is one, who the client is. A check that waits for others waits no longer than the deadline.
+    async fn identify(&self, connect: &mut Connect) -> Result<Option<Access>, Reason> {
+        let Some(guard) = &self.door.guard else {
+            return Ok(None);
+        };
+        let entering = access::enter(guard, &self.peer, connect);
+        match timeout_at(self.deadline, entering).await {
+            Ok(entered) => entered.map(Some),
+            Err(_) => Err(Reason::ServerUnavailable),
+        }
+    }
+
     /// Asks the desk for the session.
     async fn ask(
         &self,
         connect: &mut Connect,
+        access: Option<&Access>,
         connection: DeskEnd,
         responses: &mut mpsc::UnboundedReceiver<Response>,
     ) -> Result<Opened, Reason> {
@@ -200,6 +227,8 @@ where
         let open = Open {
             connection,
             client_id: Arc::clone(&connect.client.id),
+            owner: access.map(Access::owner),
+            gate: access.map(Access::gate),
             clean_start: connect.clean_start,
             expiry: connect.expiry,
             window: connect.window,
@@ -223,7 +252,13 @@ where
                 subscriptions,
                 unreleased,
             }),
-            Ok(Some(Response::Close(reason))) => Err(reason.into()),
+            Ok(Some(Response::Close(reason))) => {
+                if let (Some(access), CloseReason::NotOwner) = (access, reason) {
+                    let what = "CONNECT: what is kept under this id is another user's";
+                    access.refused(crate::desk::now(), Refused::Owner, &what);
+                }
+                Err(reason.into())
+            }
             _ => Err(Reason::ServerUnavailable),
         }
     }

@@ -178,6 +178,38 @@ impl Outbound {
         if over { Err(Overrun) } else { Ok(()) }
     }
 
+    /// Drops what waits here and may not be delivered any more; the desk hears that it is done.
+    pub(super) fn retain(&mut self, mut allowed: impl FnMut(&str) -> bool, exits: &mut Exits) {
+        for parcel in std::mem::take(&mut self.kept) {
+            if allowed(parcel.message.topic()) {
+                self.kept.push_back(parcel);
+                continue;
+            }
+            self.leave(&parcel);
+            exits.acknowledge(parcel.seq, Stage::Done);
+        }
+        for parcel in std::mem::take(&mut self.lossy) {
+            if allowed(parcel.message.topic()) {
+                self.lossy.push_back(parcel);
+            } else {
+                self.backlog
+                    .fetch_sub(parcel.message.size(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Takes a parcel that waited out of the count.
+    fn leave(&mut self, parcel: &Parcel) {
+        match parcel.origin {
+            Origin::Live => {
+                self.live.messages -= 1;
+                self.live.bytes -= parcel.message.size();
+            }
+            Origin::Snapshot => self.snapshots -= 1,
+            Origin::Desk => {}
+        }
+    }
+
     /// Writes what window and socket have room for now.
     pub(super) fn pump(&mut self, exits: &mut Exits, now: Millis) {
         while self
@@ -188,14 +220,7 @@ impl Outbound {
             let Some(parcel) = self.kept.pop_front() else {
                 break;
             };
-            match parcel.origin {
-                Origin::Live => {
-                    self.live.messages -= 1;
-                    self.live.bytes -= parcel.message.size();
-                }
-                Origin::Snapshot => self.snapshots -= 1,
-                Origin::Desk => {}
-            }
+            self.leave(&parcel);
             self.send(parcel, exits, now);
         }
         while self.snapshots == 0 && exits.output.len() < self.high_water {

@@ -16,6 +16,7 @@ pub(super) enum Reason {
     ImplementationSpecific = 0x83,
     UnsupportedVersion = 0x84,
     ClientIdRefused = 0x85,
+    BadCredentials = 0x86,
     NotAuthorized = 0x87,
     ServerUnavailable = 0x88,
     ShuttingDown = 0x8B,
@@ -30,6 +31,7 @@ pub(super) enum Reason {
     PacketTooLarge = 0x95,
     QuotaExceeded = 0x97,
     PayloadInvalid = 0x99,
+    MaximumConnectTime = 0xA0,
 }
 
 impl Reason {
@@ -47,6 +49,7 @@ impl Reason {
             Reason::ImplementationSpecific => "refused by the gateway",
             Reason::UnsupportedVersion => "unsupported protocol version",
             Reason::ClientIdRefused => "client id refused",
+            Reason::BadCredentials => "bad user name or password",
             Reason::NotAuthorized => "not authorized",
             Reason::ServerUnavailable => "server unavailable",
             Reason::ShuttingDown => "the gateway is shutting down",
@@ -61,6 +64,7 @@ impl Reason {
             Reason::PacketTooLarge => "packet too large",
             Reason::QuotaExceeded => "quota exceeded",
             Reason::PayloadInvalid => "invalid payload",
+            Reason::MaximumConnectTime => "the token is over",
         }
     }
 }
@@ -93,6 +97,7 @@ impl From<CloseReason> for Reason {
             CloseReason::TakenOver => Reason::TakenOver,
             CloseReason::ShuttingDown => Reason::ShuttingDown,
             CloseReason::QuotaExceeded => Reason::QuotaExceeded,
+            CloseReason::NotOwner => Reason::NotAuthorized,
         }
     }
 }

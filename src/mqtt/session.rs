@@ -7,10 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::desk::now;
-use crate::desk::port::Response;
+use crate::desk::port::{Response, Stage};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
+use super::access::{Access, Change};
 use super::decode;
 use super::exits::Exits;
 use super::frame::{self, Kind};
@@ -58,6 +59,8 @@ pub(super) struct Session<P: Plane> {
     /// Opened by the first publish, and the first subscription, that need them.
     pub(super) publisher: Option<P::Publisher>,
     pub(super) subscriber: Option<P::Subscriber>,
+    /// What the client may do; `None` for everything.
+    pub(super) access: Option<Box<Access>>,
     pub(super) end: Option<End>,
     /// When this round began.
     pub(super) now: Millis,
@@ -82,6 +85,7 @@ impl<P: Plane> Session<P> {
             subscribing: Subscribing::default(),
             publisher: None,
             subscriber: None,
+            access: None,
             end: None,
             now: now(),
             congested: false,
@@ -252,6 +256,13 @@ impl<P: Plane> Session<P> {
     }
 
     pub(super) fn offer(&mut self, parcel: Parcel, now: Millis) -> Result<(), Reason> {
+        if let Some(access) = &mut self.access
+            && !access.may_receive(parcel.message.topic())
+        {
+            access.not_delivered();
+            self.exits.acknowledge(parcel.seq, Stage::Done);
+            return Ok(());
+        }
         Ok(self.outbound.offer(parcel, &mut self.exits, now)?)
     }
 
@@ -268,6 +279,25 @@ impl<P: Plane> Session<P> {
         }
         if self.exits.desk_gone {
             self.refuse(Reason::ShuttingDown);
+        }
+    }
+
+    /// The rules, or the client's standing, have changed.
+    pub(super) fn on_change(&mut self, change: Change) {
+        let Some(access) = &mut self.access else {
+            return;
+        };
+        let renewed = match change {
+            Change::Expired => Err(access.expire(self.now)),
+            Change::Rules => access.renew(self.now),
+        };
+        match renewed {
+            Ok(()) => {
+                self.outbound
+                    .retain(|topic| access.may_receive(topic), &mut self.exits);
+                self.review_offers();
+            }
+            Err(reason) => self.refuse(reason),
         }
     }
 

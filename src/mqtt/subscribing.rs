@@ -11,6 +11,7 @@ use crate::desk::port::{Request, Response, Subscription};
 use crate::wire::filter::{Shared, check_filter};
 use crate::wire::message::{Message, Qos};
 use crate::wire::reply::Code;
+use crate::wire::topic::Offer;
 
 use super::decode::{self, Entry};
 use super::outbound::{Origin, Parcel};
@@ -40,6 +41,10 @@ enum Awaited {
     Suback(u16, Vec<Result<Subscription, Reason>>),
     /// Per filter: asked of the desk, or no filter at all.
     Unsuback(u16, Vec<Option<Arc<str>>>),
+    /// Offers that the client may not make any more; nobody waits for an answer.
+    Withdrawn,
+    /// Offers that it may make again.
+    Restored(Vec<Subscription>),
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +53,8 @@ pub(super) struct Subscribing {
     awaited: VecDeque<Awaited>,
     /// A PUBLISH came while something was awaited: it goes first as soon as nothing is.
     publish_waits: bool,
+    /// Offers that stand and may not be made at present.
+    suspended: Vec<Subscription>,
 }
 
 impl Subscribing {
@@ -76,7 +83,8 @@ impl Subscribing {
                 .iter()
                 .flatten()
                 .any(|subscription| &*subscription.filter == filter),
-            Awaited::Unsuback(..) => false,
+            Awaited::Restored(again) => again.iter().any(|one| &*one.filter == filter),
+            Awaited::Unsuback(..) | Awaited::Withdrawn => false,
         })
     }
 }
@@ -132,6 +140,11 @@ impl<P: Plane> Session<P> {
         }
         if check_filter(&entry.filter).is_err() {
             return Ok(Err(Reason::FilterInvalid));
+        }
+        if let Some(access) = &self.access
+            && !access.may_subscribe(self.now, &entry.filter)
+        {
+            return Ok(Err(Reason::NotAuthorized));
         }
         Ok(Ok(Subscription {
             filter: entry.filter.into(),
@@ -200,6 +213,63 @@ impl<P: Plane> Session<P> {
         Ok(())
     }
 
+    /// Withdraws the offers of work and tools that the client may not make any more, so that tasks and calls go to others, and
+    /// makes those again that it may. Other subscriptions stand: what they bring is checked one by one.
+    pub(super) fn review_offers(&mut self) {
+        let Some(access) = &self.access else {
+            return;
+        };
+        let root = &self.door.config.root;
+        let is_offer = |filter: &str| {
+            matches!(
+                Offer::of_filter(root, filter),
+                Some(Offer::Works(..) | Offer::Provides(..))
+            )
+        };
+        let may = |filter: &str| access.still_may_subscribe(filter);
+        let lost = self
+            .subscriptions
+            .take(|filter| is_offer(filter) && !may(filter));
+        let suspended = std::mem::take(&mut self.subscribing.suspended);
+        let (again, still): (Vec<_>, Vec<_>) =
+            suspended.into_iter().partition(|one| may(&one.filter));
+        self.subscribing.suspended = still;
+        let connection = self.exits.connection;
+        if !lost.is_empty() {
+            let filters = lost.iter().map(|one| Arc::clone(&one.filter)).collect();
+            self.subscribing.suspended.extend(lost);
+            self.ask_in_turn(
+                Awaited::Withdrawn,
+                Request::Unsubscribe {
+                    connection,
+                    packet_id: 0,
+                    filters,
+                },
+            );
+        }
+        if !again.is_empty() {
+            for subscription in &again {
+                let qos = subscription.qos;
+                self.subscriptions.insert(subscription.clone(), qos, 0);
+            }
+            self.ask_in_turn(
+                Awaited::Restored(again.clone()),
+                Request::Subscribe {
+                    connection,
+                    packet_id: 0,
+                    subscriptions: again,
+                },
+            );
+        }
+    }
+
+    fn ask_in_turn(&mut self, awaited: Awaited, request: Request) {
+        self.subscribing.awaited.push_back(awaited);
+        self.subscribing
+            .steps
+            .push_back(Step::Ask(Box::new(request)));
+    }
+
     /// The desk's answer to SUBSCRIBE: SUBACK first, then what is retained (MQTT-3.8.4).
     pub(super) fn on_subscribed(&mut self, response: Response) -> Result<(), Reason> {
         let Response::Subscribed {
@@ -211,8 +281,10 @@ impl<P: Plane> Session<P> {
         else {
             return Ok(());
         };
-        let Some(Awaited::Suback(packet_id, asked)) = self.subscribing.answered() else {
-            return Err(Reason::ImplementationSpecific);
+        let (packet_id, asked) = match self.subscribing.answered() {
+            Some(Awaited::Suback(packet_id, asked)) => (packet_id, asked),
+            Some(Awaited::Restored(_)) => return Ok(()),
+            _ => return Err(Reason::ImplementationSpecific),
         };
         let mut results = results.into_iter();
         let mut codes = Vec::with_capacity(asked.len());
@@ -235,6 +307,9 @@ impl<P: Plane> Session<P> {
     fn settle(&mut self, subscription: Subscription, result: Result<Qos, Code>, stamp: u64) -> u8 {
         match result {
             Ok(qos) => {
+                self.subscribing
+                    .suspended
+                    .retain(|one| one.filter != subscription.filter);
                 self.subscriptions.insert(subscription, qos, stamp);
                 qos.level()
             }
@@ -278,8 +353,10 @@ impl<P: Plane> Session<P> {
 
     /// The desk's answer to UNSUBSCRIBE.
     pub(super) fn on_unsubscribed(&mut self, existed: &[bool]) -> Result<(), Reason> {
-        let Some(Awaited::Unsuback(packet_id, asked)) = self.subscribing.answered() else {
-            return Err(Reason::ImplementationSpecific);
+        let (packet_id, asked) = match self.subscribing.answered() {
+            Some(Awaited::Unsuback(packet_id, asked)) => (packet_id, asked),
+            Some(Awaited::Withdrawn) => return Ok(()),
+            _ => return Err(Reason::ImplementationSpecific),
         };
         const NO_SUBSCRIPTION_EXISTED: u8 = 0x11;
         let mut existed = existed.iter();
@@ -289,6 +366,9 @@ impl<P: Plane> Session<P> {
                 None => Reason::FilterInvalid.code(),
                 Some(filter) => {
                     self.subscriptions.remove(&filter);
+                    self.subscribing
+                        .suspended
+                        .retain(|one| one.filter != filter);
                     self.close_live(&filter);
                     match existed.next() {
                         Some(true) => 0,

@@ -24,7 +24,7 @@ pub(super) struct Subscriptions {
     exact: HashMap<Arc<str>, Entry>,
     wildcard: Vec<Entry>,
     /// Served by the desk alone, so only their being there matters.
-    shared: HashMap<Arc<str>, Qos>,
+    shared: HashMap<Arc<str>, Subscription>,
 }
 
 /// How a live message is to be delivered.
@@ -41,7 +41,7 @@ impl Subscriptions {
     pub(super) fn insert(&mut self, subscription: Subscription, granted: Qos, stamp: u64) {
         let filter = Arc::clone(&subscription.filter);
         if filter.starts_with("$share/") {
-            self.shared.insert(filter, granted);
+            self.shared.insert(filter, subscription);
             return;
         }
         let wildcard = has_wildcard(&filter);
@@ -78,6 +78,19 @@ impl Subscriptions {
         self.shared.remove(filter);
         self.wildcard
             .retain(|entry| &*entry.subscription.filter != filter);
+    }
+
+    /// Removes the subscriptions whose filter is chosen, and returns them.
+    pub(super) fn take(&mut self, chosen: impl Fn(&str) -> bool) -> Vec<Subscription> {
+        let exact = self.exact.extract_if(|filter, _| chosen(filter));
+        let exact = exact.map(|(_, entry)| entry.subscription);
+        let shared = self.shared.extract_if(|filter, _| chosen(filter));
+        let shared = shared.map(|(_, subscription)| subscription);
+        let wild = self
+            .wildcard
+            .extract_if(.., |entry| chosen(&entry.subscription.filter));
+        let wild = wild.map(|entry| entry.subscription);
+        exact.chain(shared).chain(wild).collect()
     }
 
     /// Whether this very filter is subscribed.

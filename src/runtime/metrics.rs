@@ -1,5 +1,6 @@
 //! What each part counts, under the names that `/metrics` shows. `hallward_` goes in front.
 
+use crate::auth;
 use crate::desk::{Count, DeskStats};
 use crate::http::Metric;
 use crate::ledger::{CommitHealth, CommitState};
@@ -267,6 +268,45 @@ pub(super) fn ledger(health: &CommitHealth) -> Vec<Metric> {
             "ledger_stalls",
             "Times that the disk began to refuse.",
             health.stalls(),
+        ),
+    ]
+}
+
+/// The guard.
+pub(super) fn auth(stats: &auth::Stats) -> Vec<Metric> {
+    let (reloads, failed) = stats.reloads();
+    vec![
+        Metric::counter(
+            "auth_logins",
+            "Clients that proved who they are.",
+            stats.logins(),
+        ),
+        Metric::counters(
+            "auth_refusals",
+            "What clients were refused.",
+            "kind",
+            auth::Refused::ALL.map(|kind| (kind.name(), stats.refused(kind))),
+        ),
+        Metric::counter(
+            "auth_refusals_unlogged",
+            "Refusals without a log line, because the client had one that minute.",
+            stats.unlogged(),
+        ),
+        gauge(
+            "auth_password_checks",
+            "Password checks that run now.",
+            stats.checks_running(),
+        ),
+        gauge(
+            "auth_password_checks_waiting",
+            "Clients whose password check waits for others.",
+            stats.checks_waiting(),
+        ),
+        Metric::counters(
+            "auth_reloads",
+            "Times that users, rights and keys were read anew.",
+            "outcome",
+            [("ok", reloads), ("failed", failed)],
         ),
     ]
 }

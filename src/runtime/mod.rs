@@ -2,6 +2,7 @@
 //!
 //! The only module that knows all the others. `cli` starts it and tells it when to stop.
 
+mod guard;
 mod listeners;
 mod metrics;
 mod plane;
@@ -25,6 +26,7 @@ use crate::ledger::{CommitHealth, CommitOptions, CommitState, SqliteStore, Store
 use crate::live;
 use crate::mqtt::{self, Door};
 
+pub use guard::rules;
 pub use listeners::{MqttPlaces, check_files};
 use plane::LivePlane;
 pub use reload::Reload;
@@ -100,6 +102,7 @@ impl Gateway {
     /// If an address cannot be had or the directory cannot be used.
     pub async fn start(config: Config) -> Result<Gateway, Error> {
         let reload = Reload::default();
+        let guard = guard::post(&config, &reload).await?;
         let tls = listeners::certificates(&config, &reload).await?;
         let (mqtt, mqtt_places) = listeners::bind(&config, tls.as_ref()).await?;
         let http = listen("HTTP", config.http.listen).await?;
@@ -135,12 +138,17 @@ impl Gateway {
         if let Some(tls) = tls {
             metrics.register(move || metrics::tls(&tls));
         }
-        let door = Door::new(
+        if let Some(guard) = &guard {
+            let stats = guard.stats();
+            metrics.register(move || metrics::auth(&stats));
+        }
+        let door = Door::guarded(
             settings::mqtt(&config),
             running.requests(),
             interest,
             LivePlane(plane.clone()),
             Arc::clone(&front_door),
+            guard,
         );
         let status = sys::Status::new(front_door, desk_stats, Instant::now());
         Ok(Gateway {

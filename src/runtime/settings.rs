@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::auth;
 use crate::config::{ClientCertificate as Ask, Config, Identity, MinVersion};
 use crate::desk::{ClientLimits, DeskSettings, Pace, RetainedLimits};
 use crate::engine::Settings;
@@ -137,6 +138,33 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
         max_pending_messages: config.mqtt.max_pending_messages,
         max_pending_bytes: config.mqtt.max_pending_bytes,
     }
+}
+
+/// For the guard; `None` while everybody is let in.
+pub(super) fn auth(config: &Config) -> Option<auth::Settings> {
+    let keys = &config.auth;
+    let path = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    let text = |text: &String| (!text.is_empty()).then(|| text.clone());
+    keys.enabled.then(|| auth::Settings {
+        root: config.rooms.root.clone(),
+        password_file: path(&keys.password_file),
+        users_file: path(&keys.users_file),
+        acl_file: path(&keys.acl_file),
+        anonymous: text(&keys.anonymous),
+        certificate: keys.certificate,
+        client_ids: keys.client_ids.clone(),
+        max_password_checks: keys.max_password_checks,
+        tokens: auth::TokenSettings {
+            key_file: path(&keys.jwt_key_file),
+            jwks_file: path(&keys.jwt_jwks_file),
+            issuer: text(&keys.jwt_issuer),
+            audience: text(&keys.jwt_audience),
+            leeway: keys.jwt_leeway,
+            user_claim: keys.jwt_user_claim.clone(),
+            roles_claim: keys.jwt_roles_claim.clone(),
+            rooms_claim: keys.jwt_rooms_claim.clone(),
+        },
+    })
 }
 
 /// For the listeners that encrypt.

@@ -1,5 +1,6 @@
 //! End-to-end tests, one binary.
 
+mod auth;
 mod cli;
 mod crash;
 mod demo;

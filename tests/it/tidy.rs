@@ -19,16 +19,17 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("ledger", &["wire"]),
     ("live", &["wire"]),
     ("desk", &["wire", "engine", "ledger", "live"]),
-    ("mqtt", &["wire", "desk", "live"]),
+    ("auth", &["wire"]),
+    ("mqtt", &["wire", "auth", "desk", "live"]),
     ("http", &["wire"]),
     ("config", &["wire"]),
     (
         "runtime",
         &[
-            "wire", "engine", "ledger", "live", "desk", "mqtt", "http", "config",
+            "wire", "engine", "ledger", "live", "desk", "auth", "mqtt", "http", "config",
         ],
     ),
-    ("cli", &["wire", "config", "runtime"]),
+    ("cli", &["wire", "auth", "config", "runtime"]),
 ];
 
 struct File {

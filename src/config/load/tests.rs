@@ -197,9 +197,22 @@ fn listening_beyond_loopback_without_authentication_is_refused() {
 }
 
 #[test]
-fn authentication_cannot_be_turned_on_yet() {
+fn authentication_that_would_let_nobody_in_is_refused() {
     let problem = only_problem(from_file("[auth]\nenabled = true\n"));
     assert_eq!(problem.key, "auth.enabled");
+    assert!(problem.message.starts_with("nobody could log in"));
+    let problem = only_problem(from_file(
+        "[auth]\nenabled = true\nanonymous = \"guest\"\nclient_ids = [\"*-%u\"]\n",
+    ));
+    assert_eq!(problem.key, "auth.client_ids");
+}
+
+#[test]
+fn authentication_lets_the_gateway_listen_beyond_loopback() {
+    let config = from_file(
+        "[mqtt]\nlisten = \"0.0.0.0:1883\"\n[auth]\nenabled = true\npassword_file = \"passwords\"\n",
+    );
+    assert_eq!(config.expect("good").auth.client_ids.len(), 4);
 }
 
 #[test]

@@ -196,11 +196,3 @@ pub struct Log {
     /// How much.
     pub level: LogLevel,
 }
-
-/// `[auth]`: who may connect. Nothing to configure yet: everyone may, so the gateway stays on loopback.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    /// Whether clients must prove who they are.
-    pub enabled: bool,
-}

@@ -3,6 +3,7 @@
 //! `config/hallward.toml` shows the same keys with the same defaults (a test compares them), `limits` says how far each
 //! may go. Types only: reading and checking happen next door.
 
+mod auth;
 mod doors;
 mod plane;
 mod rooms;
@@ -10,7 +11,8 @@ mod tls;
 
 use std::time::Duration;
 
-pub use doors::{Auth, Data, Http, Log, LogFormat, LogLevel, Mqtt};
+pub use auth::Auth;
+pub use doors::{Data, Http, Log, LogFormat, LogLevel, Mqtt};
 pub use plane::{Desk, Live, Mailbox, Retained, Session};
 pub use rooms::{Approve, Blackboard, Commands, Handoff, Rooms};
 pub use tls::{ClientCertificate, Identity, MinVersion, Tls, WebSocket};

@@ -65,6 +65,13 @@ impl Connect {
         self
     }
 
+    /// With a user name and a password.
+    pub(crate) fn by(mut self, user: &str, password: &str) -> Connect {
+        self.username = Some(user.to_owned());
+        self.password = Some(password.as_bytes().to_vec());
+        self
+    }
+
     pub(crate) fn with_will(
         mut self,
         topic: &str,

@@ -78,3 +78,39 @@ fn revoked_clients_are_refused() {
         assert!(hello.showing("bad").connect(up.tls).is_err());
     }
 }
+
+#[test]
+fn a_certificate_is_a_login_where_it_is_meant_to_be() {
+    let pki = Pki::new();
+    pki.client("writer", 11);
+    pki.client("reader", 12);
+    pki.put(
+        "acl",
+        "user writer\ntopic write hello\nuser reader\ntopic read hello\n",
+    );
+    let setup = Setup::new()
+        .with("tls.client_ca", pki.path("ca.crt"))
+        .with("tls.client_certificate", "required")
+        .with("auth.enabled", "true")
+        .with("auth.certificate", "true")
+        .with("auth.acl_file", pki.path("acl"));
+    let up = Listening::with(setup, pki);
+    let showing = |name: &str, words: &[&str]| {
+        let (certificate, key) = (format!("{name}.crt"), format!("{name}.key"));
+        let pair = [
+            "--cert",
+            up.pki.path(&certificate),
+            "--key",
+            up.pki.path(&key),
+        ];
+        up.mosquitto(&[&pair[..], words].concat())
+    };
+    let (ok, said) = showing("writer", &["-V", "mqttv5"]);
+    assert!(ok, "{said}");
+    let (ok, said) = showing("reader", &["-V", "mqttv5"]);
+    assert!(!ok, "the client id is the writer's: {said}");
+    let (_, said) = showing("reader", &["-V", "mqttv5", "-i", "reader"]);
+    assert!(said.to_lowercase().contains("not authorized"), "{said}");
+    let (ok, said) = showing("reader", &["-u", "writer", "-P", "x"]);
+    assert!(!ok, "what CONNECT says does not matter: {said}");
+}

@@ -1,0 +1,319 @@
+//! The one guard of a running gateway: lets clients prove who they are, holds the rules in force, and has them read anew.
+//!
+//! Connections share it. What it decides for one of them stands in the [`Rights`] that it gives out; when the rules change it
+//! says so, and everybody asks for new ones.
+
+use std::hash::RandomState;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio::sync::{Semaphore, watch};
+
+use super::diary::{Diary, shortened};
+use super::identity::{Identity, Proof};
+use super::problem::FileProblem;
+use super::rights::Rights;
+use super::rules::Rules;
+use super::settings::Settings;
+use super::stats::{Raised, Refused, Stats};
+use super::token::{Tokens, Verified};
+use crate::wire::Millis;
+
+/// What a client brings to prove who it is.
+#[derive(Clone, Copy, Default)]
+pub struct Credentials<'a> {
+    /// User Name of CONNECT.
+    pub user: Option<&'a str>,
+    /// Password of CONNECT: a password, or a token.
+    pub password: Option<&'a [u8]>,
+    /// The name in a certificate that TLS has verified.
+    pub certificate: Option<&'a Arc<str>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Guard {
+    settings: Settings,
+    rules: RwLock<Arc<Rules>>,
+    /// Held while files are read, so that what is read last counts last.
+    reloading: Mutex<()>,
+    changes: watch::Sender<()>,
+    checks: Arc<Semaphore>,
+    /// Decides whose hash stands in for that of somebody unknown.
+    secret: RandomState,
+    stats: Arc<Stats>,
+    diary: Mutex<Diary>,
+}
+
+impl Guard {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn open(settings: Settings) -> Result<Arc<Guard>, Vec<FileProblem>> {
+        let rules = Rules::load(&settings)?;
+        warn_of_open_files(&settings);
+        Ok(Arc::new(Guard {
+            rules: RwLock::new(Arc::new(rules)),
+            reloading: Mutex::default(),
+            changes: watch::Sender::new(()),
+            checks: Arc::new(Semaphore::new(settings.max_password_checks.max(1))),
+            secret: RandomState::new(),
+            stats: Arc::default(),
+            diary: Mutex::default(),
+            settings,
+        }))
+    }
+
+    /// Reads the files anew: all of it counts from now on, or, if anything is wrong, nothing does. Blocks.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn reload(&self) -> Result<(), Vec<FileProblem>> {
+        let _one_at_a_time = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match Rules::load(&self.settings) {
+            Ok(rules) => {
+                let mut place = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+                *place = Arc::new(rules);
+                drop(place);
+                self.stats.reloads.fetch_add(1, Ordering::Relaxed);
+                self.changes.send_replace(());
+                Ok(())
+            }
+            Err(problems) => {
+                self.stats.reloads_failed.fetch_add(1, Ordering::Relaxed);
+                Err(problems)
+            }
+        }
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> Arc<Rules> {
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        rules.clone()
+    }
+
+    /// Tells when the rules have changed.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// What it counts.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.stats.clone()
+    }
+
+    /// Finds out who a client is. A password check may wait for others, and runs on a thread that may block.
+    ///
+    /// # Errors
+    /// If it proves nothing; counted by whoever refuses it.
+    pub async fn login(&self, credentials: Credentials<'_>) -> Result<Arc<Identity>, Refused> {
+        let rules = self.rules();
+        let identity = match credentials {
+            Credentials {
+                certificate: Some(name),
+                ..
+            } if self.settings.certificate => Identity {
+                user: name.clone(),
+                proof: Proof::Certificate,
+            },
+            Credentials {
+                user: None,
+                password: None,
+                ..
+            } => anonymous(&self.settings)?,
+            Credentials {
+                password: Some(token),
+                ..
+            } if Tokens::looks_like_one(token) && rules.tokens.is_some() => {
+                by_token(&rules, token)?
+            }
+            Credentials {
+                user: Some(user),
+                password: Some(password),
+                ..
+            } => self.by_password(&rules, user, password).await?,
+            _ => return Err(Refused::Credentials),
+        };
+        self.stats.logins.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(identity))
+    }
+
+    async fn by_password(
+        &self,
+        rules: &Rules,
+        user: &str,
+        password: &[u8],
+    ) -> Result<Identity, Refused> {
+        let file = rules.passwords.as_ref().ok_or(Refused::Credentials)?;
+        let check = file.check_of(user, &self.secret);
+        let waiting = Raised::new(&self.stats.checks_waiting);
+        let permit = self.checks.clone().acquire_owned().await;
+        drop(waiting);
+        let stats = self.stats.clone();
+        let password = password.to_vec();
+        // A client that goes away does not end its check, so the check itself holds the place.
+        let checked = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let _running = Raised::new(&stats.checks_running);
+            check.run(&password)
+        });
+        match checked.await {
+            Ok(Some(entry)) => Ok(Identity {
+                user: user.into(),
+                proof: Proof::Password(entry.text.clone()),
+            }),
+            _ => Err(Refused::Credentials),
+        }
+    }
+
+    /// Counts a refusal, and logs it unless the client had its line this minute.
+    pub fn refused(
+        &self,
+        now: Millis,
+        kind: Refused,
+        client_id: &str,
+        what: &dyn std::fmt::Display,
+    ) {
+        self.stats.count(kind);
+        let mut diary = self.diary.lock().unwrap_or_else(PoisonError::into_inner);
+        if diary.note(now, client_id) {
+            drop(diary);
+            let client = shortened(client_id);
+            tracing::warn!(client, kind = kind.name(), "refused: {what}");
+        } else {
+            self.stats.unlogged.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The same rights under the rules that are in force now.
+    ///
+    /// # Errors
+    /// If the identity or its client id is not what it was.
+    pub fn renew(&self, rights: &Rights) -> Result<Rights, Refused> {
+        self.rules().rights(rights.identity(), rights.client_id())
+    }
+}
+
+fn anonymous(settings: &Settings) -> Result<Identity, Refused> {
+    let user = settings.anonymous.as_deref().ok_or(Refused::Anonymous)?;
+    Ok(Identity {
+        user: user.into(),
+        proof: Proof::Anonymous,
+    })
+}
+
+fn by_token(rules: &Rules, token: &[u8]) -> Result<Identity, Refused> {
+    let tokens = rules.tokens.as_ref().ok_or(Refused::Credentials)?;
+    match tokens.verify(token) {
+        Ok(Verified {
+            user,
+            roles,
+            rooms,
+            expires_at,
+            key,
+        }) => Ok(Identity {
+            user,
+            proof: Proof::Token {
+                key,
+                expires_at,
+                roles,
+                rooms,
+            },
+        }),
+        Err(error) => {
+            tracing::debug!(%error, "token refused");
+            Err(Refused::Credentials)
+        }
+    }
+}
+
+/// Secrets that everybody on the machine may read are worth a word.
+fn warn_of_open_files(settings: &Settings) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let open = |path: &Path| {
+        let metadata = std::fs::metadata(path);
+        metadata.is_ok_and(|found| found.permissions().mode() & 0o004 != 0)
+    };
+    let files = [&settings.password_file, &settings.tokens.key_file];
+    for path in files.into_iter().flatten().filter(|path| open(path)) {
+        tracing::warn!("{}: everybody on this machine may read it", path.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(settings: Settings) -> Arc<Guard> {
+        Guard::open(Settings {
+            client_ids: vec!["%u".to_owned()],
+            ..settings
+        })
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_verified_certificate_is_a_login_where_it_is_meant_to_be() {
+        let name: Arc<str> = "sensor-7".into();
+        let credentials = Credentials {
+            user: Some("somebody"),
+            password: Some(b"else"),
+            certificate: Some(&name),
+        };
+        let on = guard(Settings {
+            certificate: true,
+            ..Settings::default()
+        });
+        let identity = on.login(credentials).await.unwrap();
+        assert_eq!(identity.user, name);
+        assert!(on.rules().rights(&identity, &name).is_ok());
+        assert_eq!(
+            on.login(Credentials::default()).await,
+            Err(Refused::Anonymous)
+        );
+        let off = guard(Settings::default());
+        assert_eq!(off.login(credentials).await, Err(Refused::Credentials));
+        let rights = off.rules().rights(&identity, &name);
+        assert_eq!(
+            rights.err(),
+            Some(Refused::Removed),
+            "not after a change of mind"
+        );
+    }
+
+    #[tokio::test]
+    async fn checks_wait_for_one_another_and_a_client_that_leaves_gives_up_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("passwords");
+        crate::auth::set_password(&path, "ann", b"right").unwrap();
+        let guard = guard(Settings {
+            password_file: Some(path),
+            max_password_checks: 1,
+            ..Settings::default()
+        });
+        let place = guard.checks.clone().acquire_owned().await.unwrap();
+        let login = |password| Credentials {
+            user: Some("ann"),
+            password: Some(password),
+            certificate: None,
+        };
+        {
+            let mut waiting = std::pin::pin!(guard.login(login(b"right")));
+            let polled =
+                std::future::poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx)));
+            assert!(polled.await.is_pending());
+            assert_eq!(guard.stats.checks_waiting(), 1);
+        }
+        assert_eq!(guard.stats.checks_waiting(), 0);
+        drop(place);
+        let (good, bad) = tokio::join!(guard.login(login(b"right")), guard.login(login(b"wrong")));
+        assert_eq!(&*good.unwrap().user, "ann");
+        assert_eq!(bad, Err(Refused::Credentials));
+        assert_eq!(guard.stats.checks_running(), 0);
+    }
+}

@@ -1,0 +1,37 @@
+//! Who a client is, and what it may do.
+//!
+//! It owns the files of passwords, users, rights and keys: how they are read, what they answer, and when they are read anew. It
+//! knows topics by the grammar in `wire` and nothing of packets or sessions: `mqtt` asks it at CONNECT, PUBLISH, SUBSCRIBE and
+//! before each delivery; `runtime` builds the [`Guard`] and tells it to read again; `cli` edits and questions the same files.
+//!
+//! Reading order: `settings`, `identity` (who), `password`, `token` (proved how), `client_id` (under which ids), `users`, `role`,
+//! `acl` (what each may do), `rights` (taken together), `rules` (all files at one moment), `guard` (the running thing).
+
+mod acl;
+mod client_id;
+mod diary;
+mod guard;
+mod identity;
+mod levels;
+mod password;
+mod problem;
+mod rights;
+mod role;
+mod rules;
+mod settings;
+mod stats;
+mod token;
+mod users;
+
+pub use acl::Decided;
+pub use client_id::{BadPattern, ClientIds};
+pub use guard::{Credentials, Guard};
+pub use identity::Identity;
+pub use password::{EditError, HashError, PasswordHash, remove_user, set_password};
+pub use problem::FileProblem;
+pub use rights::{Rights, Verdict};
+pub use role::{Access, ROWS, Role, RoleSet, Row};
+pub use rules::Rules;
+pub use settings::{Settings, TokenSettings};
+pub use stats::{Refused, Stats};
+pub use users::{Grants, RoomPattern};

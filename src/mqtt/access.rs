@@ -1,0 +1,344 @@
+//! What the guard has to say about one client: at CONNECT, for each publish and filter, before each delivery, and again
+//! whenever its rules change. Without a guard there is none of this, and no cost.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::auth::{Access as Kind, Credentials, Guard, Identity, Refused, Rights};
+use crate::desk::now;
+use crate::desk::port::{Gate, Route};
+use crate::wire::Millis;
+use crate::wire::name::Agent;
+use crate::wire::reply::{Code, Rejection};
+use crate::wire::topic::{RoomTopic, Topic};
+
+use super::handshake::Connect;
+use super::inbound::Class;
+use super::peer::Peer;
+use super::reason::Reason;
+
+/// Topics that a session remembers the answer for; full, it is emptied.
+const MAX_DECIDED: usize = 64;
+/// Longer topics are decided each time, in bytes.
+const MAX_DECIDED_BYTES: usize = 256;
+
+/// A client's rights, as its session holds them.
+#[derive(Debug)]
+pub(super) struct Access {
+    guard: Arc<Guard>,
+    rights: Rights,
+    changes: watch::Receiver<()>,
+    decided: Decided,
+    gate: Arc<ClientGate>,
+}
+
+impl Drop for Access {
+    fn drop(&mut self) {
+        self.gate.forget();
+    }
+}
+
+/// Why a session may not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The rules were read anew.
+    Rules,
+    /// The client's token is over.
+    Expired,
+}
+
+/// Lets a client in under its id, or not.
+///
+/// # Errors
+/// What CONNACK says; counted and logged.
+pub(super) async fn enter(
+    guard: &Arc<Guard>,
+    peer: &Peer,
+    connect: &mut Connect,
+) -> Result<Access, Reason> {
+    let (user, password) = (connect.user.take(), connect.password.take());
+    let credentials = Credentials {
+        user: user.as_deref(),
+        password: password.as_ref().map(|secret| &*secret.0),
+        certificate: peer.certificate_identity.as_ref(),
+    };
+    // Before the rules are asked: what changes from here on is heard of.
+    let changes = guard.changes();
+    let admitted = match guard.login(credentials).await {
+        Ok(identity) => admit(guard, &identity, connect),
+        Err(kind) => Err(kind),
+    };
+    match admitted {
+        Ok(rights) => Ok(Access {
+            guard: Arc::clone(guard),
+            gate: Arc::new(ClientGate {
+                guard: Arc::clone(guard),
+                identity: Arc::clone(rights.identity()),
+                client_id: Arc::clone(rights.client_id()),
+                current: Mutex::default(),
+            }),
+            rights,
+            changes,
+            decided: Decided::default(),
+        }),
+        Err(kind) => {
+            let from = peer.address.map_or("nowhere".to_owned(), |a| a.to_string());
+            let user = shown(&user.unwrap_or_default());
+            let what = format!("CONNECT from {from}, user {user}");
+            guard.refused(now(), kind, &connect.client.id, &what);
+            Err(match kind {
+                Refused::Credentials => Reason::BadCredentials,
+                _ => Reason::NotAuthorized,
+            })
+        }
+    }
+}
+
+/// The client id and the will, judged by who brings them.
+fn admit(
+    guard: &Guard,
+    identity: &Arc<Identity>,
+    connect: &mut Connect,
+) -> Result<Rights, Refused> {
+    let rules = guard.rules();
+    if connect.assigned_id {
+        let id = rules.assign_id(identity, &connect.client.id);
+        connect.assign(id.ok_or(Refused::ClientId)?.into());
+    }
+    let rights = rules.rights(identity, &connect.client.id)?;
+    match &connect.will {
+        Some(will) if !rights.may_publish(will.publication.message.topic()) => Err(Refused::Will),
+        _ => Ok(rights),
+    }
+}
+
+impl Access {
+    /// Whose the client is.
+    pub(super) fn owner(&self) -> Arc<str> {
+        Arc::clone(&self.rights.identity().user)
+    }
+
+    /// For the desk to ask.
+    pub(super) fn gate(&self) -> Arc<dyn Gate> {
+        self.gate.clone()
+    }
+
+    /// Counts a refusal and logs it, once a minute.
+    pub(super) fn refused(&self, now: Millis, kind: Refused, what: &dyn std::fmt::Display) {
+        self.guard.refused(now, kind, self.rights.client_id(), what);
+    }
+
+    /// Whether a message on this topic may be delivered.
+    pub(super) fn may_receive(&mut self, topic: &str) -> bool {
+        self.decided.of(&self.rights, Kind::Receive, topic)
+    }
+
+    /// Counts a delivery that was refused. It is not worth a line: who subscribes to a wildcard asks for it.
+    pub(super) fn not_delivered(&self) {
+        self.guard.stats().count_delivery();
+    }
+
+    /// Whether a subscription to this filter may stand; a refusal is counted.
+    pub(super) fn may_subscribe(&self, now: Millis, filter: &str) -> bool {
+        let verdict = self.rights.of_filter(filter);
+        if !verdict.allows() {
+            self.refused(
+                now,
+                Refused::Subscribe,
+                &format_args!("SUBSCRIBE to {}: {verdict}", shown(filter)),
+            );
+        }
+        verdict.allows()
+    }
+
+    /// The same without a word about it.
+    pub(super) fn still_may_subscribe(&self, filter: &str) -> bool {
+        self.rights.of_filter(filter).allows()
+    }
+
+    /// What becomes of a publish that the grammar has sorted.
+    pub(super) fn judge(&mut self, root: &str, now: Millis, topic: &str, class: Class) -> Class {
+        match class {
+            Class::Plain | Class::Desk(_) => {
+                if self.decided.of(&self.rights, Kind::Publish, topic) {
+                    return class;
+                }
+                let verdict = self.rights.of_topic(Kind::Publish, topic);
+                let what = format!("PUBLISH on {}: {verdict}", shown(topic));
+                self.refused(now, Refused::Publish, &what);
+                self.forbidden(root, topic)
+            }
+            Class::Refused(Route::Refused {
+                from: Some(from),
+                room: Some(room),
+                rejection,
+            }) => {
+                let reply = RoomTopic::new(
+                    room.clone(),
+                    Topic::Reply {
+                        me: from.clone(),
+                        rest: None,
+                    },
+                );
+                if self.rights.may_receive(&reply.format(root)) {
+                    Class::Refused(Route::Refused {
+                        from: Some(from),
+                        room: Some(room),
+                        rejection,
+                    })
+                } else {
+                    Class::Forbidden
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// Refused, with a reply where the writer may read it.
+    fn forbidden(&mut self, root: &str, topic: &str) -> Class {
+        let parsed = RoomTopic::parse(root, topic).and_then(Result::ok);
+        let from = Agent::new(self.rights.client_id()).ok();
+        let (Some(parsed), Some(from)) = (parsed, from) else {
+            return Class::Forbidden;
+        };
+        let reason = format!("{:?} may not write to {topic}", self.rights.identity().user);
+        self.judge(
+            root,
+            0,
+            topic,
+            Class::Refused(Route::Refused {
+                from: Some(from),
+                room: Some(parsed.room),
+                rejection: Rejection::new(Code::Forbidden, reason),
+            }),
+        )
+    }
+
+    /// Waits until the session must be looked at again. Cancel-safe.
+    pub(super) async fn change(access: Option<&mut Access>) -> Change {
+        let Some(access) = access else {
+            return pending().await;
+        };
+        let expires_at = access.rights.identity().expires_at();
+        let expired = async {
+            match expires_at {
+                Some(at) => sleep(Duration::from_millis(at.saturating_sub(now()))).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            changed = access.changes.changed() => match changed {
+                Ok(()) => Change::Rules,
+                // The guard lives as long as the door.
+                Err(_) => pending().await,
+            },
+            () = expired => Change::Expired,
+        }
+    }
+
+    /// Takes the rules that are in force now.
+    ///
+    /// # Errors
+    /// If the client is nobody any more; counted and logged.
+    pub(super) fn renew(&mut self, now: Millis) -> Result<(), Reason> {
+        self.decided = Decided::default();
+        self.gate.forget();
+        match self.guard.renew(&self.rights) {
+            Ok(rights) => {
+                self.rights = rights;
+                Ok(())
+            }
+            Err(kind) => {
+                let user = &self.rights.identity().user;
+                self.refused(now, kind, &format_args!("user {user:?} is not what it was"));
+                Err(Reason::NotAuthorized)
+            }
+        }
+    }
+
+    /// The token is over.
+    pub(super) fn expire(&self, now: Millis) -> Reason {
+        self.refused(now, Refused::Expired, &"the token is over");
+        Reason::MaximumConnectTime
+    }
+}
+
+/// The desk's view of a client's rights, by the rules as they are when it asks. It keeps the answer's rules no longer than the session
+/// does, so that old rules go when nobody needs them.
+#[derive(Debug)]
+struct ClientGate {
+    guard: Arc<Guard>,
+    identity: Arc<Identity>,
+    client_id: Arc<str>,
+    current: Mutex<Option<Rights>>,
+}
+
+impl ClientGate {
+    fn ask(&self, question: impl Fn(&Rights) -> bool) -> bool {
+        let rules = self.guard.rules();
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if !current.as_ref().is_some_and(|rights| rights.are_of(&rules)) {
+            *current = rules.rights(&self.identity, &self.client_id).ok();
+        }
+        current.as_ref().is_some_and(question)
+    }
+
+    fn forget(&self) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Gate for ClientGate {
+    fn may_publish(&self, topic: &str) -> bool {
+        self.ask(|rights| rights.may_publish(topic))
+    }
+
+    fn may_receive(&self, topic: &str) -> bool {
+        self.ask(|rights| rights.may_receive(topic))
+    }
+}
+
+/// Topics that were decided lately: most clients write and read a few, over and over.
+#[derive(Debug, Default)]
+struct Decided(HashMap<Box<str>, (Option<bool>, Option<bool>)>);
+
+impl Decided {
+    fn of(&mut self, rights: &Rights, access: Kind, topic: &str) -> bool {
+        let decide = || rights.of_topic(access, topic).allows();
+        let place = |(publish, receive)| match access {
+            Kind::Publish => publish,
+            Kind::Receive => receive,
+        };
+        if let Some(known) = self.0.get(topic).copied().and_then(place) {
+            return known;
+        }
+        let allowed = decide();
+        if topic.len() > MAX_DECIDED_BYTES {
+            return allowed;
+        }
+        if self.0.len() >= MAX_DECIDED {
+            self.0.clear();
+        }
+        let entry = self.0.entry(topic.into()).or_default();
+        match access {
+            Kind::Publish => entry.0 = Some(allowed),
+            Kind::Receive => entry.1 = Some(allowed),
+        }
+        allowed
+    }
+}
+
+/// A topic, a filter or a name for the log: no longer than a line, and with nothing in it that a terminal obeys.
+fn shown(topic: &str) -> String {
+    const MAX_CHARS: usize = 128;
+    let mut text: String = topic.chars().take(MAX_CHARS).collect();
+    if text.len() < topic.len() {
+        text.push('…');
+    }
+    format!("{text:?}")
+}

@@ -1,0 +1,39 @@
+//! Builds the guard from the configuration, and has it read its files anew.
+
+use std::sync::Arc;
+
+use super::{Error, Reload, blocking, settings};
+use crate::auth::{FileProblem, Guard, Rules};
+use crate::config::Config;
+
+/// Posts a guard, if the configuration asks for one; its files are reloaded with everything else.
+pub(super) async fn post(config: &Config, reload: &Reload) -> Result<Option<Arc<Guard>>, Error> {
+    let Some(settings) = settings::auth(config) else {
+        return Ok(None);
+    };
+    let guard = blocking(move || Guard::open(settings))
+        .await?
+        .map_err(|problems| Error::Configuration(listed(&problems)))?;
+    let reloaded = Arc::clone(&guard);
+    reload.register("auth", move || match reloaded.reload() {
+        Ok(()) => Ok("users, passwords, rights and keys".to_owned()),
+        Err(problems) => Err(listed(&problems)),
+    });
+    Ok(Some(guard))
+}
+
+fn listed(problems: &[FileProblem]) -> String {
+    let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    words.join("; ")
+}
+
+/// The rules that a configuration names, read now and used by nobody; `None` while everybody is let in.
+///
+/// # Errors
+/// Everything that is wrong with the files.
+pub fn rules(config: &Config) -> Result<Option<Arc<Rules>>, Vec<FileProblem>> {
+    let settings = settings::auth(config);
+    settings
+        .map(|settings| Rules::load(&settings).map(Arc::new))
+        .transpose()
+}
