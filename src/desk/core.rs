@@ -268,17 +268,17 @@ impl Desk {
 
     fn update_gauges(&self) {
         let engine = self.engine.stats();
-        self.stats.clients.set(self.clients.len());
-        self.stats.connections.set(self.connections.len());
-        self.stats.retained.set(self.retained.count());
-        self.stats.retained_bytes.set(self.retained.bytes());
-        self.stats.rooms.set(engine.rooms);
+        self.stats.clients.set_len(self.clients.len());
+        self.stats.connections.set_len(self.connections.len());
+        self.stats.retained.set_len(self.retained.count());
+        self.stats.retained_bytes.set_len(self.retained.bytes());
+        self.stats.rooms.set_len(engine.rooms);
         let unfinished = TaskCounts::STATES.iter().filter(|state| !state.is_final());
         self.stats
             .tasks
-            .set(unfinished.map(|state| engine.tasks.of(*state)).sum());
-        self.stats.approvals.set(engine.pending_approvals);
-        self.stats.keys.set(engine.keys);
+            .set_len(unfinished.map(|state| engine.tasks.of(*state)).sum());
+        self.stats.approvals.set_len(engine.pending_approvals);
+        self.stats.keys.set_len(engine.keys);
     }
 }
 

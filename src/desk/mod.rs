@@ -35,7 +35,7 @@ pub use records::RecordError;
 pub use recover::{RecoverError, engine_records};
 pub use retained::RetainedLimits;
 pub use run::{Pace, RunningDesk, now, start};
-pub use stats::{Count, DeskStats};
+pub use stats::DeskStats;
 
 #[cfg(test)]
 mod tests;

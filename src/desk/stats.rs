@@ -1,32 +1,6 @@
 //! What the desk counts.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A number that only the desk's thread changes and anybody reads.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    /// One more.
-    pub fn add_one(&self) {
-        self.add(1);
-    }
-
-    /// So many more.
-    pub fn add(&self, more: usize) {
-        self.0.fetch_add(more as u64, Ordering::Relaxed);
-    }
-
-    /// It is so many now.
-    pub fn set(&self, now: usize) {
-        self.0.store(now as u64, Ordering::Relaxed);
-    }
-
-    /// How many.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::count::Count;
 
 /// The desk's counters and gauges.
 #[derive(Debug, Default)]

@@ -635,7 +635,7 @@ fn full_queue_of_an_absent_subscriber_drops_and_counts() {
         world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, false));
     }
     world.commit();
-    assert_eq!(world.desk.stats().dropped_queue_full.get(), 2);
+    assert_eq!(world.desk.stats().dropped_queue_full.value(), 2);
     assert_eq!(world.rows(Space::Outbox), 8);
 }
 

@@ -1,6 +1,6 @@
 //! What each part counts, under the names that `/metrics` shows. `hallward_` goes in front.
 
-use crate::desk::{Count, DeskStats};
+use crate::desk::DeskStats;
 use crate::http::Metric;
 use crate::ledger::{CommitHealth, CommitState};
 use crate::live;
@@ -13,10 +13,6 @@ use crate::wire::message::Qos;
 )]
 fn gauge(name: &'static str, help: &'static str, value: u64) -> Metric {
     Metric::gauge(name, help, value as f64)
-}
-
-fn of(count: &Count) -> u64 {
-    count.get()
 }
 
 /// The front door.
@@ -116,78 +112,82 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
 /// The desk.
 pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
     vec![
-        Metric::counter("desk_requests", "Requests handled.", of(&d.requests)),
-        Metric::counter("desk_batches", "Batches sealed.", of(&d.batches)),
+        Metric::counter("desk_requests", "Requests handled.", d.requests.value()),
+        Metric::counter("desk_batches", "Batches sealed.", d.batches.value()),
         Metric::counter(
             "desk_publishes",
             "Publishes that came to the desk.",
-            of(&d.publishes),
+            d.publishes.value(),
         ),
         Metric::counter(
             "desk_refusals",
             "Commands and publishes refused.",
-            of(&d.refusals),
+            d.refusals.value(),
         ),
         Metric::counter(
             "desk_deliveries",
             "Messages sent from mailboxes and queues.",
-            of(&d.deliveries),
+            d.deliveries.value(),
         ),
         Metric::counter(
             "desk_broadcasts",
             "Messages sent to the live plane.",
-            of(&d.broadcasts),
+            d.broadcasts.value(),
         ),
         Metric::counter(
             "desk_held_acks",
             "Acks held back because a subscriber is slow.",
-            of(&d.held_acks),
+            d.held_acks.value(),
         ),
         Metric::counters(
             "desk_messages_dropped",
             "Messages that were not kept.",
             "reason",
             [
-                ("queue_full", of(&d.dropped_queue_full)),
-                ("old_reply", of(&d.dropped_replies)),
-                ("no_mailbox", of(&d.dropped_no_mailbox)),
-                ("backlog", of(&d.dropped_backlog)),
-                ("expired", of(&d.expired)),
+                ("queue_full", d.dropped_queue_full.value()),
+                ("old_reply", d.dropped_replies.value()),
+                ("no_mailbox", d.dropped_no_mailbox.value()),
+                ("backlog", d.dropped_backlog.value()),
+                ("expired", d.expired.value()),
             ],
         ),
         gauge(
             "clients",
             "Clients with a session, a connection or mail.",
-            of(&d.clients),
+            d.clients.value(),
         ),
         Metric::counter(
             "sessions_expired",
             "Sessions that ended because nobody came back in time.",
-            of(&d.expired_sessions),
+            d.expired_sessions.value(),
         ),
         gauge(
             "sessions_connected",
             "Sessions with a connection.",
-            of(&d.connections),
+            d.connections.value(),
         ),
-        gauge("retained_messages", "Retained messages.", of(&d.retained)),
+        gauge(
+            "retained_messages",
+            "Retained messages.",
+            d.retained.value(),
+        ),
         gauge(
             "retained_bytes",
             "Bytes of retained messages.",
-            of(&d.retained_bytes),
+            d.retained_bytes.value(),
         ),
-        gauge("rooms", "Rooms.", of(&d.rooms)),
+        gauge("rooms", "Rooms.", d.rooms.value()),
         gauge(
             "tasks_unfinished",
             "Tasks that have not ended.",
-            of(&d.tasks),
+            d.tasks.value(),
         ),
         gauge(
             "approvals_pending",
             "Approvals that await a decision.",
-            of(&d.approvals),
+            d.approvals.value(),
         ),
-        gauge("blackboard_keys", "Blackboard keys.", of(&d.keys)),
+        gauge("blackboard_keys", "Blackboard keys.", d.keys.value()),
     ]
 }
 

@@ -14,12 +14,13 @@ const LONGER: &[(&str, usize)] = &[
 
 /// Who may import whom, within `crate::`. What is not named here may import nothing of ours.
 const IMPORTS: &[(&str, &[&str])] = &[
+    ("count", &[]),
     ("wire", &[]),
     ("engine", &["wire"]),
-    ("ledger", &["wire"]),
-    ("live", &["wire"]),
-    ("desk", &["wire", "engine", "ledger", "live"]),
-    ("mqtt", &["wire", "desk", "live"]),
+    ("ledger", &["count", "wire"]),
+    ("live", &["count", "wire"]),
+    ("desk", &["count", "wire", "engine", "ledger", "live"]),
+    ("mqtt", &["count", "wire", "desk", "live"]),
     ("http", &["wire"]),
     ("config", &["wire"]),
     (
