@@ -16,7 +16,7 @@ pub use load::{Flag, Layers};
 pub use problem::{Place, Problem, Problems};
 pub use sections::{
     Approve, Auth, Blackboard, Commands, Data, Desk, Handoff, Http, Live, Log, LogFormat, LogLevel,
-    Mailbox, Mqtt, Retained, Rooms, Session,
+    Mailbox, Memory, Mqtt, Retained, Rooms, Session,
 };
 
 /// Everything that can be configured.
@@ -45,6 +45,8 @@ pub struct Config {
     pub session: Session,
     /// Retained messages.
     pub retained: Retained,
+    /// All that waits.
+    pub memory: Memory,
     /// The thread that takes what changes durable state.
     pub desk: Desk,
     /// The fan-out to whoever listens now.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::memory::Memory;
 use super::outbox::{Entry, Kind, Outbox};
 use super::port::{Connection, Publication, Response, Subscription};
 use crate::engine::Mailboxes;
@@ -25,11 +26,13 @@ pub struct ClientLimits {
     pub max_mailbox_bytes: usize,
     /// Replies that wait for one agent; beyond it the oldest is dropped and counted.
     pub max_replies: usize,
-    /// Messages in one session's queue; beyond it new ones are dropped and counted, and the publishers of a connected but slow
-    /// client are slowed from half of it.
+    /// Messages in one session's queue; beyond it publishers are refused (0x97) and the gateway's own messages dropped and
+    /// counted. The publishers of a connected but slow client are slowed from half of it.
     pub max_queued_messages: usize,
     /// Bytes in one session's queue; as above.
     pub max_queued_bytes: usize,
+    /// Bytes of QoS 0 messages that may wait for a member of a shared subscription; beyond it new ones are dropped and counted.
+    pub max_backlog_bytes: usize,
 }
 
 /// A client that is connected now.
@@ -104,7 +107,7 @@ pub struct Client {
 }
 
 impl Client {
-    fn new(id: Arc<str>) -> Client {
+    fn new(id: Arc<str>, memory: Arc<Memory>) -> Client {
         let agent = Agent::new(&id)
             .ok()
             .filter(|agent| agent.as_str() != GATEWAY);
@@ -113,7 +116,7 @@ impl Client {
             agent,
             connected: None,
             session: None,
-            outbox: Outbox::default(),
+            outbox: Outbox::counted_in(memory),
             delayed_will: None,
         }
     }
@@ -145,6 +148,12 @@ impl Client {
         granted
     }
 
+    /// Whether its session's queue has room for so many bytes more.
+    pub fn can_queue(&self, limits: &ClientLimits, bytes: usize) -> bool {
+        self.outbox.queued_messages() < limits.max_queued_messages
+            && self.outbox.queued_bytes() + bytes <= limits.max_queued_bytes
+    }
+
     /// How an entry of the outbox is to be sent now; `None` if no subscription matches.
     pub fn terms(&self, entry: &Entry) -> Option<(Qos, bool, Vec<u32>)> {
         match &entry.kind {
@@ -171,14 +180,16 @@ pub struct Clients {
     clients: BTreeMap<Arc<str>, Client>,
     /// The limits in force.
     pub limits: ClientLimits,
+    memory: Arc<Memory>,
 }
 
 impl Clients {
     /// Nobody yet.
-    pub fn new(limits: ClientLimits) -> Clients {
+    pub fn new(limits: ClientLimits, memory: Arc<Memory>) -> Clients {
         Clients {
             clients: BTreeMap::new(),
             limits,
+            memory,
         }
     }
 
@@ -203,7 +214,8 @@ impl Clients {
             if self.clients.len() >= self.limits.max_clients {
                 return None;
             }
-            self.clients.insert(id.clone(), Client::new(id.clone()));
+            let client = Client::new(id.clone(), self.memory.clone());
+            self.clients.insert(id.clone(), client);
         }
         self.clients.get_mut(id)
     }
@@ -213,7 +225,7 @@ impl Clients {
         let id: Arc<str> = id.into();
         self.clients
             .entry(id.clone())
-            .or_insert_with(|| Client::new(id))
+            .or_insert_with(|| Client::new(id, self.memory.clone()))
     }
 
     /// Forgets a client of which nothing is left.
@@ -252,6 +264,7 @@ impl Mailboxes for Clients {
         let used = self
             .get(agent.as_str())
             .map_or(0, |client| client.outbox.directed_bytes());
-        self.limits.max_mailbox_bytes.saturating_sub(used)
+        let free = self.limits.max_mailbox_bytes.saturating_sub(used);
+        free.min(self.memory.room_to_store())
     }
 }

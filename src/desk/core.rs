@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::batch::{Pending, Release};
 use super::clients::{ClientLimits, Clients};
 use super::interest::Interest;
+use super::memory::{Holder, Memory};
 use super::port::{ConnectionId, Request};
 use super::retained::{Retained, RetainedLimits};
 use super::shares::Shares;
@@ -30,6 +31,8 @@ pub struct DeskSettings {
     pub clients: ClientLimits,
     /// Limits of the retained store.
     pub retained: RetainedLimits,
+    /// The bound on everything that waits, shared with the front door.
+    pub memory: Arc<Memory>,
     /// How long deletions of what was acknowledged may wait for company, in milliseconds.
     pub linger_ms: u64,
 }
@@ -74,14 +77,16 @@ pub struct Desk {
     /// The newest batch that is on disk.
     pub(super) durable: u64,
     pub(super) stats: Arc<DeskStats>,
+    /// When it was last said that a queue is full.
+    pub(super) warned_at: Option<Millis>,
 }
 
 impl Desk {
     /// A desk with nothing in it but the engine; `recover` fills it.
     pub fn new(settings: DeskSettings, engine: Engine, interest: Arc<Interest>) -> Desk {
         Desk {
-            clients: Clients::new(settings.clients),
-            retained: Retained::new(settings.retained),
+            clients: Clients::new(settings.clients, settings.memory.clone()),
+            retained: Retained::new(settings.retained, settings.memory.clone()),
             settings,
             engine,
             connections: BTreeMap::new(),
@@ -94,6 +99,7 @@ impl Desk {
             pending: Pending::new(1),
             durable: 0,
             stats: Arc::default(),
+            warned_at: None,
         }
     }
 
@@ -126,6 +132,8 @@ impl Desk {
                 packet_id,
                 publication,
             } => {
+                let memory = &self.settings.memory;
+                memory.give_back(Holder::Requests, publication.message.size());
                 self.publish(now, connection, packet_id, &publication);
             }
             Request::Release {

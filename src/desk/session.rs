@@ -25,6 +25,7 @@ impl Desk {
         }
         let number = self.pending.number;
         let Some(client) = self.clients.get_or_add(&id) else {
+            self.stats.refused_sessions.add_one();
             tracing::warn!(client = %id, "connection refused: too many sessions and mailboxes");
             self.pending.respond(
                 &open.connection,

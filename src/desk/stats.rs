@@ -17,7 +17,15 @@ pub struct DeskStats {
     pub deliveries: Count,
     /// Broadcasts sent to the live plane.
     pub broadcasts: Count,
-    /// Messages dropped because a session's queue was full.
+    /// Publishes refused because a session's queue was full.
+    pub refused_queue_full: Count,
+    /// Publishes refused because the retained store was full.
+    pub refused_retained_full: Count,
+    /// Filters refused because their client has all the subscriptions that it may have.
+    pub refused_subscriptions: Count,
+    /// CONNECTs refused because there are too many sessions and mailboxes.
+    pub refused_sessions: Count,
+    /// Messages of the gateway's own dropped because a session's queue was full.
     pub dropped_queue_full: Count,
     /// Replies dropped because newer ones came and nobody fetched them.
     pub dropped_replies: Count,

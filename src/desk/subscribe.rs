@@ -69,6 +69,7 @@ impl Desk {
         let session = client.session.as_mut().ok_or(Code::Unavailable)?;
         let old = session.subscriptions.get(&subscription.filter).cloned();
         if old.is_none() && session.subscriptions.len() >= limit {
+            self.stats.refused_subscriptions.add_one();
             return Err(Code::TooMany);
         }
         let durable = session.durable;

@@ -44,7 +44,8 @@ enum Event {
     /// The live plane did the step at the front.
     Stepped,
     Frames(Received),
-    KeepAlive,
+    /// The client is read again, or it has been silent for long.
+    Timer,
 }
 
 /// After CONNACK.
@@ -73,15 +74,18 @@ where
         let timer = sleep_until(self.keep_alive_deadline());
         let mut timer = pin!(timer);
         loop {
-            self.session.begin();
+            self.begin();
             self.advance();
             if self.session.end.is_some() {
                 break;
             }
+            if let Some(until) = self.session.held_until() {
+                timer.as_mut().reset(until);
+            }
             let event = self.next_event(timer.as_mut()).await;
-            self.session.begin();
+            self.begin();
             match event {
-                Event::KeepAlive => {
+                Event::Timer => {
                     let deadline = self.keep_alive_deadline();
                     // Silence that we caused by not reading does not count.
                     let heard = deadline > Instant::now() || self.reads_held_back();
@@ -97,6 +101,13 @@ where
                 }
                 event => self.on_event(event),
             }
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.session.begin() {
+            // While it was not read, it could not be heard.
+            self.last_packet = Instant::now();
         }
     }
 
@@ -118,6 +129,7 @@ where
         if self.input.is_empty() {
             self.input = BytesMut::new();
         }
+        self.session.settle_input(self.input.len());
     }
 
     /// Asks the desk as far as the live plane has done its part.
@@ -178,7 +190,7 @@ where
             asked = ask_one(&session.exits.desk, waiting) => Event::Asked(asked),
             () = flush(session.publisher.as_mut()) => Event::Flushed,
             event = anyone => event,
-            () = timer => Event::KeepAlive,
+            () = timer => Event::Timer,
         }
     }
 
@@ -192,7 +204,7 @@ where
             Event::Response(None) | Event::Asked(false) => {
                 self.session.refuse(Reason::ShuttingDown);
             }
-            Event::Asked(true) | Event::Flushed | Event::KeepAlive => {}
+            Event::Asked(true) | Event::Flushed | Event::Timer => {}
             Event::Read(count) => self.session.exits.metrics.bytes_received.add(count as u64),
             Event::Wrote(count) => self.count_output(count),
             Event::Broken => {

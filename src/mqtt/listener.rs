@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use crate::desk::Memory;
 use crate::desk::port::{ConnectionId, Interest, Request};
 
 use super::config::MqttConfig;
@@ -28,6 +29,7 @@ pub struct Door<P> {
     pub(super) interest: Arc<dyn Interest>,
     pub(super) plane: P,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) memory: Arc<Memory>,
     last_connection: AtomicU64,
 }
 
@@ -39,6 +41,7 @@ impl<P: Plane> Door<P> {
         interest: Arc<dyn Interest>,
         plane: P,
         metrics: Arc<Metrics>,
+        memory: Arc<Memory>,
     ) -> Arc<Door<P>> {
         Arc::new(Door {
             config,
@@ -46,6 +49,7 @@ impl<P: Plane> Door<P> {
             interest,
             plane,
             metrics,
+            memory,
             last_connection: AtomicU64::new(0),
         })
     }

@@ -53,6 +53,12 @@ pub struct Metrics {
     pub missed: Count,
     /// Publishes on `$…` topics, which clients may not write.
     pub refused_dollar: Count,
+    /// Times that a client was not read because it sent faster than it may.
+    pub throttled: Count,
+    /// Now: clients that are not read for that reason.
+    pub throttled_now: Count,
+    /// Topics and filters refused because they have too many levels.
+    pub too_deep: Count,
     /// Acks for packet ids that were not in flight.
     pub stray_acks: Count,
 }

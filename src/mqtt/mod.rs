@@ -31,10 +31,11 @@ mod session;
 mod stream;
 mod subscribing;
 mod subscriptions;
+mod throttle;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::MqttConfig;
+pub use config::{MqttConfig, Rate};
 pub use listener::{Door, serve};
 pub use metrics::Metrics;

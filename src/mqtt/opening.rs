@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
+use crate::desk::Share;
 use crate::desk::port::{
     Connection as DeskEnd, ConnectionId, Open, Request, Response, Subscription,
 };
@@ -34,12 +35,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Both phases live on the heap, one after the other: the task of an idle connection is as large as the second alone.
+    let share = Share::new(Arc::clone(&door.memory));
     let opening = Opening {
         deadline: Instant::now() + door.config.connect_timeout,
         door,
         stream,
         stop,
         input: BytesMut::new(),
+        share,
     };
     if let Some(mut running) = Box::pin(opening.open()).await {
         running.run().await;
@@ -52,6 +55,7 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
     door: &Door<P>,
     stream: &mut S,
     input: &mut BytesMut,
+    share: &mut Share,
 ) -> Result<Connect, Option<Refusal>> {
     let silent = |reason| Some(Refusal::Silent(reason));
     let max = door
@@ -78,6 +82,12 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
             return Err(None);
         }
         door.metrics.bytes_received.add(count as u64);
+        share.set_incoming(input.len());
+        share.look();
+        if share.is_refused(input.len()) {
+            share.memory().closed.add_one();
+            return Err(silent(Reason::QuotaExceeded));
+        }
     }
 }
 
@@ -101,6 +111,7 @@ struct Opening<P, S> {
     stop: watch::Receiver<bool>,
     input: BytesMut,
     deadline: Instant,
+    share: Share,
 }
 
 /// What the desk answered to CONNECT.
@@ -118,7 +129,12 @@ where
 {
     /// Lets the client in, or not.
     async fn open(mut self) -> Option<Box<Running<P, S>>> {
-        let reading = read_connect(&self.door, &mut self.stream, &mut self.input);
+        let reading = read_connect(
+            &self.door,
+            &mut self.stream,
+            &mut self.input,
+            &mut self.share,
+        );
         let first = tokio::select! {
             first = timeout_at(self.deadline, reading) => first,
             () = stopped(&mut self.stop) => return None,
@@ -242,7 +258,12 @@ where
         let config = &self.door.config;
         let client = &connect.client;
         debug!(client = %client.id, v5 = client.v5, resumed = opened.session_present, "connected");
-        let mut exits = Exits::new(id, self.door.desk.clone(), Arc::clone(&self.door.metrics));
+        let mut exits = Exits::new(
+            id,
+            self.door.desk.clone(),
+            Arc::clone(&self.door.metrics),
+            self.share,
+        );
         connect.accept(config, opened.session_present, &mut exits.output);
         let outbound = Outbound::new(
             config,

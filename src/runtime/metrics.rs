@@ -1,6 +1,6 @@
 //! What each part counts, under the names that `/metrics` shows. `hallward_` goes in front.
 
-use crate::desk::DeskStats;
+use crate::desk::{DeskStats, Holder, Memory};
 use crate::http::Metric;
 use crate::ledger::{CommitHealth, CommitState};
 use crate::live;
@@ -102,6 +102,21 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
             m.refused_dollar.value(),
         ),
         Metric::counter(
+            "mqtt_throttled",
+            "Times that a client was not read because it sent faster than it may.",
+            m.throttled.value(),
+        ),
+        gauge(
+            "mqtt_throttled_clients",
+            "Clients that are not read for that reason now.",
+            m.throttled_now.value(),
+        ),
+        Metric::counter(
+            "mqtt_topics_too_deep",
+            "Topics and filters refused because they have too many levels.",
+            m.too_deep.value(),
+        ),
+        Metric::counter(
             "mqtt_stray_acks",
             "Acks for packet ids that were not in flight.",
             m.stray_acks.value(),
@@ -123,6 +138,25 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
             "desk_refusals",
             "Commands and publishes refused.",
             d.refusals.value(),
+        ),
+        Metric::counters(
+            "desk_publishes_refused",
+            "Publishes refused for want of room: memory_refusals has those for want of memory.",
+            "reason",
+            [
+                ("queue_full", d.refused_queue_full.value()),
+                ("retained_full", d.refused_retained_full.value()),
+            ],
+        ),
+        Metric::counter(
+            "desk_subscriptions_refused",
+            "Filters refused because their client has all the subscriptions that it may have.",
+            d.refused_subscriptions.value(),
+        ),
+        Metric::counter(
+            "sessions_refused",
+            "CONNECTs refused because there are too many sessions and mailboxes.",
+            d.refused_sessions.value(),
         ),
         Metric::counter(
             "desk_deliveries",
@@ -188,6 +222,33 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
             d.approvals.value(),
         ),
         gauge("blackboard_keys", "Blackboard keys.", d.keys.value()),
+    ]
+}
+
+/// Everything that waits.
+pub(super) fn memory(memory: &Memory) -> Vec<Metric> {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "gauges are floating-point in the format"
+    )]
+    let held = Holder::ALL.map(|(holder, name)| (name, memory.held(holder) as f64));
+    vec![
+        Metric::gauges(
+            "queued_bytes",
+            "Bytes that wait, by what holds them; what waits for several is counted for each.",
+            "holder",
+            held,
+        ),
+        Metric::counters(
+            "memory_refusals",
+            "What came of reaching memory.max_queued.",
+            "outcome",
+            [
+                ("refused", memory.refused.value()),
+                ("dropped", memory.dropped.value()),
+                ("closed", memory.closed.value()),
+            ],
+        ),
     ]
 }
 

@@ -10,7 +10,7 @@ mod rooms;
 use std::time::Duration;
 
 pub use doors::{Auth, Data, Http, Log, LogFormat, LogLevel, Mqtt};
-pub use plane::{Desk, Live, Mailbox, Retained, Session};
+pub use plane::{Desk, Live, Mailbox, Memory, Retained, Session};
 pub use rooms::{Approve, Blackboard, Commands, Handoff, Rooms};
 
 const KIB: usize = 1 << 10;
