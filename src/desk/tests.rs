@@ -219,6 +219,7 @@ impl World {
         self.handle(Request::Close {
             connection: peer.connection,
             publish_will,
+            why: "test",
             expiry: None,
         });
         self.commit();

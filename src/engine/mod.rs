@@ -33,6 +33,7 @@ mod session;
 mod settings;
 mod stats;
 mod timer;
+mod vacated;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ use crate::wire::topic::{Offer, RoomTopic};
 use context::Context;
 use room::RoomState;
 use timer::Subject;
+use vacated::Vacated;
 
 pub use record::{RecordError, RecordProblem};
 pub use settings::Settings;
@@ -60,8 +62,9 @@ pub use timer::Timer;
 /// What happens to the engine.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The first input after `Engine::recover`: nobody is connected, everyone who was has the reconnect grace from now,
-    /// and leases run at least until its end.
+    /// The first input after `Engine::recover`: nobody is connected, and everyone who was has the reconnect grace from now. No lease
+    /// runs out because the gateway was down: each begins anew, and while its worker is away none ends before the grace does. A
+    /// worker that comes back in time has a whole lease from then, which may end sooner.
     Recovered,
     /// An agent's session began (`resumed: false`: whatever its earlier session offered is gone) or goes on.
     Connected {
@@ -91,6 +94,8 @@ pub enum Input {
     Disconnected {
         /// The agent.
         agent: Agent,
+        /// Why, in words for the event; empty where nobody knows.
+        why: &'static str,
     },
     /// The session is gone for good (it expired, or an operator ended it): no grace.
     SessionEnded {
@@ -215,6 +220,7 @@ const TIMERS_AT_ONCE: usize = 1_000;
 pub struct Engine {
     cx: Context,
     rooms: BTreeMap<Room, RoomState>,
+    vacated: Vacated,
 }
 
 impl Engine {
@@ -224,6 +230,7 @@ impl Engine {
         Engine {
             cx: Context::new(settings, seed),
             rooms: BTreeMap::new(),
+            vacated: Vacated::default(),
         }
     }
 
@@ -246,7 +253,7 @@ impl Engine {
             Input::Withdrawn { agent, offer } => {
                 self.in_room(offer.room(), |room, cx| room.withdraw(cx, &agent, &offer));
             }
-            Input::Disconnected { agent } => self.disconnected(&agent),
+            Input::Disconnected { agent, why } => self.disconnected(&agent, why),
             Input::SessionEnded { agent } => self.session_ended(&agent),
             Input::Command(command) => return self.command(&command, mailboxes),
             Input::Refused {
@@ -286,15 +293,21 @@ impl Engine {
     }
 
     /// Every record that changed since the last call, each once: `None` deletes. Flushes first; effects of that come out of the next
-    /// `poll_effect`.
+    /// `poll_effect`. Rooms that nobody is in and that remember nothing are forgotten with it, but for their counters.
     pub fn drain_records(&mut self, put: &mut dyn FnMut(Vec<u8>, Option<Vec<u8>>)) {
         self.flush();
+        let mut heads = BTreeMap::new();
         for name in std::mem::take(&mut self.cx.touched) {
             if let Some(room) = self.rooms.get_mut(&name) {
                 room.log.is_touched = false;
                 room.drain_records(put);
+                heads.insert(name.clone(), room.head());
+                if room.is_vacant() {
+                    self.vacate(name);
+                }
             }
         }
+        self.drain_heads(heads, put);
     }
 
     /// Numbers for the metrics.
@@ -388,12 +401,17 @@ impl Engine {
         name: &Room,
         act: impl FnOnce(&mut RoomState, &mut Context) -> Result<T, Rejection>,
     ) -> Result<T, Rejection> {
+        let start = self.vacated.start_of(name);
         let mut room = RoomState::new(name.clone());
+        room.go_on(&start);
         let acted = act(&mut room, &mut self.cx);
-        if room.is_pristine() {
+        if room.head() == start {
+            // It only refused.
             self.cx.touched.retain(|touched| touched != name);
             return acted;
         }
+        self.vacated.remove(name);
+        self.cx.stats.vacated_rooms = self.vacated.len();
         room.settle(&mut self.cx);
         room.arm_retention(&mut self.cx);
         self.rooms.insert(name.clone(), room);

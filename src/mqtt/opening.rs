@@ -174,6 +174,7 @@ where
                 let close = Request::Close {
                     connection: id,
                     publish_will: false,
+                    why: reason.words(),
                     expiry: None,
                 };
                 // The desk may be gone; then there is nothing to close.

@@ -212,6 +212,11 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
         ),
         gauge("rooms", "Rooms.", d.rooms.value()),
         gauge(
+            "rooms_vacated",
+            "Rooms that nobody is in, of which only the numbers are remembered.",
+            d.vacated_rooms.value(),
+        ),
+        gauge(
             "tasks_unfinished",
             "Tasks that have not ended.",
             d.tasks.value(),

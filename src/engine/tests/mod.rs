@@ -9,6 +9,7 @@ mod limits;
 mod presence;
 mod random;
 mod replies;
+mod rooms;
 
 use std::collections::BTreeMap;
 
@@ -191,8 +192,11 @@ impl World {
     }
 
     fn disconnect(&mut self, name: &str) {
-        self.input(Input::Disconnected { agent: agent(name) })
-            .unwrap();
+        self.input(Input::Disconnected {
+            agent: agent(name),
+            why: "test",
+        })
+        .unwrap();
     }
 
     fn end_session(&mut self, name: &str) {
@@ -373,6 +377,7 @@ impl World {
         let again = Engine::recover(self.settings.clone(), 99, self.disk.clone()).unwrap();
         let recovered = again.stats();
         assert_eq!(stats.rooms, recovered.rooms);
+        assert_eq!(stats.vacated_rooms, recovered.vacated_rooms);
         assert_eq!(stats.agents, recovered.agents);
         assert_eq!(stats.tasks, recovered.tasks);
         assert_eq!(stats.keys, recovered.keys);

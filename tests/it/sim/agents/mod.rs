@@ -26,7 +26,7 @@ use super::durable::{Durable, Letter};
 pub(super) use approver::Approver;
 pub(super) use dispatcher::Dispatcher;
 pub(super) use worker::{Job, Worker};
-pub(super) use writer::Writer;
+pub(super) use writer::{KEYS, Writer};
 
 /// What an agent has in mind.
 #[derive(Debug)]
