@@ -17,7 +17,7 @@ use super::retained::{Retained, RetainedLimits};
 use super::shares::Shares;
 use super::stats::DeskStats;
 use super::trie::FilterTrie;
-use crate::engine::{Effect, Engine, Input, TaskCounts, Timer as EngineTimer, Verdict};
+use crate::engine::{Effect, Engine, Input, Refusals, TaskCounts, Timer as EngineTimer, Verdict};
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
@@ -287,6 +287,10 @@ impl Desk {
         self.stats
             .tasks
             .set_len(unfinished.map(|state| engine.tasks.of(*state)).sum());
+        for (code, refused) in Refusals::CODES.iter().zip(&self.stats.commands_refused) {
+            refused.set(engine.refusals.of(*code));
+        }
+        self.stats.forgotten_early.set(engine.forgotten_early);
         self.stats.approvals.set_len(engine.pending_approvals);
         self.stats.keys.set_len(engine.keys);
     }

@@ -1,6 +1,7 @@
 //! What the desk counts.
 
 use crate::count::Count;
+use crate::engine::Refusals;
 
 /// The desk's counters and gauges.
 #[derive(Debug, Default)]
@@ -35,6 +36,10 @@ pub struct DeskStats {
     pub dropped_backlog: Count,
     /// Sessions that ended because nobody came back in time.
     pub expired_sessions: Count,
+    /// Commands refused, by code, in the order of [`Refusals::CODES`].
+    pub commands_refused: [Count; Refusals::CODES.len()],
+    /// Ended tasks, decided approvals and outcomes that were forgotten before their time.
+    pub forgotten_early: Count,
     /// Messages that expired undelivered.
     pub expired: Count,
     /// Acknowledgements held back because a subscriber is slow.

@@ -25,7 +25,7 @@ use super::session::{End, Session};
 use super::stream::{GOODBYE, poll_read, say_goodbye};
 use super::subscribing::Step;
 
-/// The most frames taken from the live plane in one go.
+/// The most frames taken from the live plane in one go: one client's share of a turn, no limit on anything that waits.
 const FRAMES: usize = 256;
 /// A keep-alive that is none.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);

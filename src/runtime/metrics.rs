@@ -1,6 +1,7 @@
 //! What each part counts, under the names that `/metrics` shows. `hallward_` goes in front.
 
 use crate::desk::{DeskStats, Holder, Memory};
+use crate::engine::Refusals;
 use crate::http::Metric;
 use crate::ledger::{CommitHealth, CommitState};
 use crate::live;
@@ -147,6 +148,20 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
                 ("queue_full", d.refused_queue_full.value()),
                 ("retained_full", d.refused_retained_full.value()),
             ],
+        ),
+        Metric::counters(
+            "commands_refused",
+            "Commands refused, by the code of the reply.",
+            "code",
+            Refusals::CODES
+                .iter()
+                .zip(&d.commands_refused)
+                .map(|(code, count)| (u16::from(*code).to_string(), count.value())),
+        ),
+        Metric::counter(
+            "forgotten_early",
+            "Ended tasks, decided approvals and outcomes forgotten before their time for a limit.",
+            d.forgotten_early.value(),
         ),
         Metric::counter(
             "desk_subscriptions_refused",
