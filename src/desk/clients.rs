@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::memory::Memory;
+use super::memory::{Held, Memory};
 use super::outbox::{Entry, Kind, Outbox};
 use super::port::{Connection, Publication, Response, Subscription};
 use crate::engine::Mailboxes;
@@ -55,6 +55,8 @@ pub struct Connected {
 pub struct Will {
     /// The message, with its expiry still to be set.
     pub publication: Publication,
+    /// Its place in memory.
+    pub _held: Held,
     /// Seconds that it waits for the client to come back.
     pub delay: u32,
     /// Seconds that it may wait for its receivers, from when it is published.

@@ -32,17 +32,23 @@ pub enum Holder {
     Incoming,
     /// What waits for connections' sockets and windows.
     Outgoing,
+    /// Wills of clients that are connected, or may come back in time.
+    Wills,
+    /// Filters in the indexes; an estimate.
+    Subscriptions,
 }
 
 impl Holder {
     /// Every holder, with its name for the metrics.
-    pub const ALL: [(Holder, &'static str); 6] = [
+    pub const ALL: [(Holder, &'static str); 8] = [
         (Holder::Mailboxes, "mailboxes"),
         (Holder::Sessions, "sessions"),
         (Holder::Retained, "retained"),
         (Holder::Requests, "requests"),
         (Holder::Incoming, "incoming"),
         (Holder::Outgoing, "outgoing"),
+        (Holder::Wills, "wills"),
+        (Holder::Subscriptions, "subscriptions"),
     ];
 }
 
@@ -92,6 +98,11 @@ impl Memory {
         self.total() >= self.max
     }
 
+    /// Whether so much may not be held for one client, unless it is little.
+    pub fn refuses(&self, bytes: usize) -> bool {
+        bytes > SPARED_BYTES && self.is_full()
+    }
+
     /// Bytes that may still be stored.
     pub fn room_to_store(&self) -> usize {
         (self.max - self.max / 4).saturating_sub(self.total())
@@ -107,6 +118,32 @@ impl Memory {
         // Never below nothing: a figure that wrapped around would close the gateway to everybody.
         let less = |held: usize| Some(held.saturating_sub(bytes));
         let _ = self.held[holder as usize].fetch_update(Relaxed, Relaxed, less);
+    }
+}
+
+/// A holding of one thing; gone when the thing is.
+#[derive(Debug)]
+pub struct Held {
+    memory: Arc<Memory>,
+    holder: Holder,
+    bytes: usize,
+}
+
+impl Held {
+    /// So much is held from now on.
+    pub fn new(memory: &Arc<Memory>, holder: Holder, bytes: usize) -> Held {
+        memory.take(holder, bytes);
+        Held {
+            memory: memory.clone(),
+            holder,
+            bytes,
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.memory.give_back(self.holder, self.bytes);
     }
 }
 

@@ -213,3 +213,92 @@ fn without_memory_mail_is_refused_and_its_sender_told() {
         "what was acknowledged is kept"
     );
 }
+
+#[test]
+fn wills_and_subscriptions_take_memory_until_they_are_gone() {
+    let (mut world, memory) = small(64 * KIB);
+    let will = || {
+        Some(ordinary(
+            "ann",
+            "w",
+            &"x".repeat(20 * KIB),
+            Qos::AtLeastOnce,
+            false,
+        ))
+    };
+    let (mut ann, _) = world.connect_with("ann", false, 60, will(), 30);
+    world.subscribe(&mut ann, "a/b", Qos::AtLeastOnce);
+    world.subscribe(&mut ann, "a/b", Qos::AtMostOnce);
+    world.subscribe(&mut ann, "$share/g/a", Qos::AtMostOnce);
+    assert!(memory.held(Holder::Wills) > 20 * KIB);
+    let subscriptions = memory.held(Holder::Subscriptions);
+    assert!((512..4 * KIB).contains(&subscriptions), "{subscriptions}");
+    world.close(&ann, true);
+    assert!(memory.held(Holder::Wills) > 20 * KIB, "it is delayed");
+    world.pass(30_000);
+    assert_eq!(memory.held(Holder::Wills), 0);
+    assert_eq!(memory.held(Holder::Subscriptions), subscriptions);
+    world.pass(60_000);
+    assert_eq!(memory.held(Holder::Subscriptions), 0);
+    assert_eq!(memory.total(), 0);
+}
+
+#[test]
+fn without_memory_large_wills_and_new_subscriptions_are_refused() {
+    let (mut world, memory) = small(64 * KIB);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    world.subscribe(&mut ann, "old", Qos::AtLeastOnce);
+    memory.take(Holder::Outgoing, 64 * KIB);
+    let subscription = |filter: &str| Subscription {
+        filter: filter.into(),
+        qos: Qos::AtLeastOnce,
+        no_local: false,
+        retain_as_published: false,
+        retain_handling: RetainHandling::Always,
+        id: None,
+    };
+    world.handle(Request::Subscribe {
+        connection: ann.connection,
+        packet_id: 9,
+        subscriptions: vec![subscription("new"), subscription("old")],
+    });
+    world.commit();
+    match ann.next() {
+        Some(Response::Subscribed { results, .. }) => {
+            assert_eq!(results, [Err(Code::TooMany), Ok(Qos::AtLeastOnce)]);
+        }
+        other => panic!("expected Subscribed, got {other:?}"),
+    }
+    let will = |size: usize| {
+        Some(ordinary(
+            "bob",
+            "w",
+            &"x".repeat(size),
+            Qos::AtLeastOnce,
+            false,
+        ))
+    };
+    world.connect_with("bob", true, 0, will(KIB), 0);
+    let (sender, mut responses) = mpsc::unbounded_channel();
+    world.handle(Request::Open(Box::new(Open {
+        connection: Connection {
+            id: 9999,
+            responses: sender,
+            backlog: Arc::default(),
+        },
+        client_id: "bob".into(),
+        clean_start: true,
+        expiry: 0,
+        window: 2,
+        will: will(20 * KIB),
+        will_delay: 0,
+        will_expiry: None,
+    })));
+    world.commit();
+    let answer = responses.try_recv();
+    assert!(
+        matches!(answer, Ok(Response::Close(CloseReason::QuotaExceeded))),
+        "{answer:?}"
+    );
+    assert_eq!(memory.refused.value(), 2);
+}
