@@ -6,6 +6,7 @@ use crate::http::Metric;
 use crate::ledger::{CommitHealth, CommitState};
 use crate::live;
 use crate::mqtt;
+use crate::mqtt::transport::tls::Tls;
 use crate::wire::message::Qos;
 
 #[expect(
@@ -33,10 +34,28 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
             "Connections accepted.",
             m.connections_total.value(),
         ),
-        Metric::counter(
+        Metric::counters(
             "mqtt_connections_refused",
-            "Connections closed at once because there were too many.",
-            m.connections_refused.value(),
+            "Connections closed as they arrived.",
+            "reason",
+            [
+                ("too_many", m.connections_refused.too_many.value()),
+                ("address", m.connections_refused.address.value()),
+                ("rate", m.connections_refused.rate.value()),
+                ("address_rate", m.connections_refused.address_rate.value()),
+                ("opening", m.connections_refused.opening.value()),
+            ],
+        ),
+        Metric::counters(
+            "mqtt_openings_failed",
+            "Connections that ended before CONNECT.",
+            "reason",
+            [
+                ("tls", m.openings_failed.tls.value()),
+                ("websocket", m.openings_failed.websocket.value()),
+                ("timeout", m.openings_failed.timeout.value()),
+                ("gave_way", m.openings_failed.gave_way.value()),
+            ],
         ),
         Metric::counter(
             "mqtt_connects_refused",
@@ -121,6 +140,28 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
             "mqtt_stray_acks",
             "Acks for packet ids that were not in flight.",
             m.stray_acks.value(),
+        ),
+    ]
+}
+
+/// The certificates.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "gauges are floating-point in the format"
+)]
+pub(super) fn tls(tls: &Tls) -> Vec<Metric> {
+    let (done, failed) = tls.reloads();
+    vec![
+        Metric::gauge(
+            "tls_certificate_not_after_seconds",
+            "When the gateway's certificate expires, in Unix time.",
+            tls.not_after() as f64,
+        ),
+        Metric::counters(
+            "tls_reloads",
+            "Times that the files were read again.",
+            "outcome",
+            [("done", done), ("failed", failed)],
         ),
     ]
 }

@@ -77,12 +77,21 @@ fn limits() -> BTreeMap<String, String> {
 
 #[test]
 fn the_page_of_limits_names_every_limit_with_its_default() {
-    let plain = |value: &str| value.replace('_', "");
-    let written: BTreeMap<String, String> = rows()
-        .into_iter()
-        .map(|(key, row)| (key, plain(&row.default)))
-        .collect();
-    assert_eq!(written, limits());
+    let (written, limits) = (rows(), limits());
+    let plain = |row: &Row| row.default.replace('_', "");
+    let mut faults = Vec::new();
+    for (key, default) in &limits {
+        match written.get(key) {
+            None => faults.push(format!("{key} is not in docs/limits.md")),
+            Some(row) if plain(row) != *default => {
+                faults.push(format!("{key} is {default}, the page says {}", row.default));
+            }
+            Some(_) => {}
+        }
+    }
+    let unknown = written.keys().filter(|key| !limits.contains_key(*key));
+    faults.extend(unknown.map(|key| format!("{key} is no limit of the configuration")));
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
 #[test]
