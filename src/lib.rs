@@ -2,6 +2,8 @@
 //!
 //! Modules in reading order; `ARCHITECTURE.md` draws how they fit.
 
+pub mod count;
+
 pub mod wire;
 
 pub mod engine;

@@ -44,7 +44,11 @@ fn range(key: &str) -> Option<Range> {
         "mqtt.drain_timeout" => Span(MS(0), MS(300 * SECOND)),
         // MQTT's Remaining Length ends at 256 MiB; the header of a packet needs some bytes, too.
         "mqtt.max_packet" => Bytes(KIB, 255 * MIB),
+        // The topics of rooms have up to 15; each level is a step of a recursion.
+        "mqtt.max_topic_levels" => Count(16, 1000),
         "mqtt.max_inflight" | "mqtt.receive_maximum" => Count(1, u16::MAX as u64),
+        "mqtt.max_publish_rate" | "mqtt.publish_burst" => Count(0, MANY),
+        "mqtt.max_byte_rate" | "mqtt.byte_burst" => Bytes(0, 64 * GIB),
         "mqtt.max_keep_alive" => Span(MS(0), MS(u16::MAX as u64 * SECOND)),
         "mqtt.topic_alias_max" => Count(0, u16::MAX as u64),
         "mqtt.write_high_water" | "mqtt.write_buffer" => Bytes(4 * KIB, GIB),
@@ -95,8 +99,10 @@ fn range(key: &str) -> Option<Range> {
         "session.max_sessions" | "session.max_queued_messages" => Count(1, MANY),
         "retained.max_messages" => Count(0, MANY),
         "retained.max_bytes" => Bytes(0, 64 * GIB),
+        "memory.max_queued" => Bytes(16 * MIB, 1024 * GIB),
         "desk.max_pending" => Bytes(MIB, 64 * GIB),
-        "desk.max_batch" => Count(1, 1_000_000),
+        "desk.max_batch" | "desk.max_requests" => Count(1, 1_000_000),
+        "desk.linger" => Span(MS(0), MS(SECOND)),
         "live.segment" => Bytes(64 * KIB, GIB),
         "live.segments" => Count(2, 1000),
         "live.patience" => Span(MS(0), MS(HOUR)),

@@ -17,8 +17,8 @@ pub use load::{Flag, Layers};
 pub use problem::{Place, Problem, Problems};
 pub use sections::{
     Approve, Auth, Blackboard, ClientCertificate, Commands, Data, Desk, Handoff, Http, Identity,
-    Live, Log, LogFormat, LogLevel, Mailbox, MinVersion, Mqtt, Retained, Rooms, Session, Tls,
-    WebSocket,
+    Live, Log, LogFormat, LogLevel, Mailbox, Memory, MinVersion, Mqtt, Retained, Rooms, Session,
+    Tls, WebSocket,
 };
 
 /// Everything that can be configured.
@@ -51,6 +51,8 @@ pub struct Config {
     pub session: Session,
     /// Retained messages.
     pub retained: Retained,
+    /// All that waits.
+    pub memory: Memory,
     /// The thread that takes what changes durable state.
     pub desk: Desk,
     /// The fan-out to whoever listens now.

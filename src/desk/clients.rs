@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::memory::{Held, Memory};
 use super::outbox::{Entry, Kind, Outbox};
 use super::port::{Connection, Gate, Publication, Response, Subscription};
 use crate::engine::Mailboxes;
@@ -25,11 +26,13 @@ pub struct ClientLimits {
     pub max_mailbox_bytes: usize,
     /// Replies that wait for one agent; beyond it the oldest is dropped and counted.
     pub max_replies: usize,
-    /// Messages in one session's queue; beyond it new ones are dropped and counted, and the publishers of a connected but slow
-    /// client are slowed from half of it.
+    /// Messages in one session's queue; beyond it publishers are refused (0x97) and the gateway's own messages dropped and
+    /// counted. The publishers of a connected but slow client are slowed from half of it.
     pub max_queued_messages: usize,
     /// Bytes in one session's queue; as above.
     pub max_queued_bytes: usize,
+    /// Bytes of QoS 0 messages that may wait for a member of a shared subscription; beyond it new ones are dropped and counted.
+    pub max_backlog_bytes: usize,
 }
 
 /// A client that is connected now.
@@ -56,6 +59,8 @@ pub struct Will {
     pub publication: Publication,
     /// Asked again when it is published.
     pub gate: Option<Arc<dyn Gate>>,
+    /// Its place in memory.
+    pub _held: Held,
     /// Seconds that it waits for the client to come back.
     pub delay: u32,
     /// Seconds that it may wait for its receivers, from when it is published.
@@ -112,7 +117,7 @@ pub struct Client {
 }
 
 impl Client {
-    fn new(id: Arc<str>) -> Client {
+    fn new(id: Arc<str>, memory: Arc<Memory>) -> Client {
         let agent = Agent::new(&id)
             .ok()
             .filter(|agent| agent.as_str() != GATEWAY);
@@ -123,9 +128,17 @@ impl Client {
             owner_stored: false,
             connected: None,
             session: None,
-            outbox: Outbox::default(),
+            outbox: Outbox::counted_in(memory),
             delayed_will: None,
         }
+    }
+
+    /// Whether it is connected, and allowed to receive on this topic.
+    pub fn may_receive_now(&self, topic: &str) -> bool {
+        self.connected.as_ref().is_some_and(|connected| {
+            let gate = connected.gate.as_ref();
+            gate.is_none_or(|gate| gate.may_receive(topic))
+        })
     }
 
     /// Whether nothing of it is left to keep.
@@ -155,6 +168,12 @@ impl Client {
         granted
     }
 
+    /// Whether its session's queue has room for so many bytes more.
+    pub fn can_queue(&self, limits: &ClientLimits, bytes: usize) -> bool {
+        self.outbox.queued_messages() < limits.max_queued_messages
+            && self.outbox.queued_bytes() + bytes <= limits.max_queued_bytes
+    }
+
     /// How an entry of the outbox is to be sent now; `None` if no subscription matches.
     pub fn terms(&self, entry: &Entry) -> Option<(Qos, bool, Vec<u32>)> {
         match &entry.kind {
@@ -181,14 +200,16 @@ pub struct Clients {
     clients: BTreeMap<Arc<str>, Client>,
     /// The limits in force.
     pub limits: ClientLimits,
+    memory: Arc<Memory>,
 }
 
 impl Clients {
     /// Nobody yet.
-    pub fn new(limits: ClientLimits) -> Clients {
+    pub fn new(limits: ClientLimits, memory: Arc<Memory>) -> Clients {
         Clients {
             clients: BTreeMap::new(),
             limits,
+            memory,
         }
     }
 
@@ -213,7 +234,8 @@ impl Clients {
             if self.clients.len() >= self.limits.max_clients {
                 return None;
             }
-            self.clients.insert(id.clone(), Client::new(id.clone()));
+            let client = Client::new(id.clone(), self.memory.clone());
+            self.clients.insert(id.clone(), client);
         }
         self.clients.get_mut(id)
     }
@@ -223,7 +245,7 @@ impl Clients {
         let id: Arc<str> = id.into();
         self.clients
             .entry(id.clone())
-            .or_insert_with(|| Client::new(id))
+            .or_insert_with(|| Client::new(id, self.memory.clone()))
     }
 
     /// Forgets a client of which nothing is left.
@@ -262,6 +284,7 @@ impl Mailboxes for Clients {
         let used = self
             .get(agent.as_str())
             .map_or(0, |client| client.outbox.directed_bytes());
-        self.limits.max_mailbox_bytes.saturating_sub(used)
+        let free = self.limits.max_mailbox_bytes.saturating_sub(used);
+        free.min(self.memory.room_to_store())
     }
 }

@@ -11,13 +11,14 @@ use bytes::Bytes;
 use super::batch::{Pending, Release};
 use super::clients::{ClientLimits, Clients};
 use super::interest::Interest;
+use super::memory::{Holder, Memory};
 use super::port::{ConnectionId, Request};
 use super::records;
 use super::retained::{Retained, RetainedLimits};
 use super::shares::Shares;
 use super::stats::DeskStats;
 use super::trie::FilterTrie;
-use crate::engine::{Effect, Engine, Input, TaskCounts, Timer as EngineTimer, Verdict};
+use crate::engine::{Effect, Engine, Input, Refusals, TaskCounts, Timer as EngineTimer, Verdict};
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
@@ -31,6 +32,8 @@ pub struct DeskSettings {
     pub clients: ClientLimits,
     /// Limits of the retained store.
     pub retained: RetainedLimits,
+    /// The bound on everything that waits, shared with the front door.
+    pub memory: Arc<Memory>,
     /// How long deletions of what was acknowledged may wait for company, in milliseconds.
     pub linger_ms: u64,
 }
@@ -75,14 +78,16 @@ pub struct Desk {
     /// The newest batch that is on disk.
     pub(super) durable: u64,
     pub(super) stats: Arc<DeskStats>,
+    /// When it was last said that a queue is full.
+    pub(super) warned_at: Option<Millis>,
 }
 
 impl Desk {
     /// A desk with nothing in it but the engine; `recover` fills it.
     pub fn new(settings: DeskSettings, engine: Engine, interest: Arc<Interest>) -> Desk {
         Desk {
-            clients: Clients::new(settings.clients),
-            retained: Retained::new(settings.retained),
+            clients: Clients::new(settings.clients, settings.memory.clone()),
+            retained: Retained::new(settings.retained, settings.memory.clone()),
             settings,
             engine,
             connections: BTreeMap::new(),
@@ -95,6 +100,7 @@ impl Desk {
             pending: Pending::new(1),
             durable: 0,
             stats: Arc::default(),
+            warned_at: None,
         }
     }
 
@@ -127,6 +133,8 @@ impl Desk {
                 packet_id,
                 publication,
             } => {
+                let memory = &self.settings.memory;
+                memory.give_back(Holder::Requests, publication.message.size());
                 self.publish(now, connection, packet_id, &publication);
             }
             Request::Release {
@@ -305,18 +313,22 @@ impl Desk {
 
     fn update_gauges(&self) {
         let engine = self.engine.stats();
-        self.stats.clients.set(self.clients.len());
-        self.stats.connections.set(self.connections.len());
-        self.stats.retained.set(self.retained.count());
-        self.stats.retained_bytes.set(self.retained.bytes());
-        self.stats.rooms.set(engine.rooms);
-        self.stats.vacated_rooms.set(engine.vacated_rooms);
+        self.stats.clients.set_len(self.clients.len());
+        self.stats.connections.set_len(self.connections.len());
+        self.stats.retained.set_len(self.retained.count());
+        self.stats.retained_bytes.set_len(self.retained.bytes());
+        self.stats.rooms.set_len(engine.rooms);
+        self.stats.vacated_rooms.set_len(engine.vacated_rooms);
         let unfinished = TaskCounts::STATES.iter().filter(|state| !state.is_final());
         self.stats
             .tasks
-            .set(unfinished.map(|state| engine.tasks.of(*state)).sum());
-        self.stats.approvals.set(engine.pending_approvals);
-        self.stats.keys.set(engine.keys);
+            .set_len(unfinished.map(|state| engine.tasks.of(*state)).sum());
+        for (code, refused) in Refusals::CODES.iter().zip(&self.stats.commands_refused) {
+            refused.set(engine.refusals.of(*code));
+        }
+        self.stats.forgotten_early.set(engine.forgotten_early);
+        self.stats.approvals.set_len(engine.pending_approvals);
+        self.stats.keys.set_len(engine.keys);
     }
 }
 

@@ -30,13 +30,17 @@ impl Desk {
         let Some(session) = &client.session else {
             return false;
         };
-        let outbox = &mut client.outbox;
-        if outbox.queued_messages() >= limits.max_queued_messages
-            || outbox.queued_bytes() + message.size() > limits.max_queued_bytes
-        {
-            self.stats.dropped_queue_full.add_one();
+        let no_memory = self.settings.memory.room_to_store() < message.size();
+        if no_memory || !client.can_queue(&limits, message.size()) {
+            // A publisher was refused before; this is a message of the gateway's own, or a retained one.
+            if no_memory {
+                self.settings.memory.dropped.add_one();
+            } else {
+                self.stats.dropped_queue_full.add_one();
+            }
             return client.connected.is_some();
         }
+        let outbox = &mut client.outbox;
         let stored = session.durable;
         let slow = client.connected.is_some()
             && (outbox.queued_messages() >= limits.max_queued_messages / 2

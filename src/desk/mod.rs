@@ -6,13 +6,14 @@
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
 //! `subscribe`, `publish`, `deliver`, `status` (what it does with each request), `outbox`, `clients`, `retained`, `shares`, `trie`,
-//! `interest` (what it keeps), `batch` and `records` (what it writes), `recover`, `run` (the thread).
+//! `interest`, `memory` (what it keeps), `batch` and `records` (what it writes), `recover`, `run` (the thread).
 
 mod batch;
 mod clients;
 mod core;
 mod deliver;
 mod interest;
+mod memory;
 mod outbox;
 pub mod port;
 mod publish;
@@ -31,11 +32,12 @@ pub use batch::{Pending, Release};
 pub use clients::ClientLimits;
 pub use core::{Desk, DeskSettings, Sealing};
 pub use interest::Interest;
+pub use memory::{Holder, Memory, Share};
 pub use records::RecordError;
 pub use recover::{RecoverError, engine_records};
 pub use retained::RetainedLimits;
 pub use run::{Pace, RunningDesk, now, start};
-pub use stats::{Count, DeskStats};
+pub use stats::DeskStats;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,9 @@
 //! without being stored (MQTT-4.4.0-1).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::memory::{Holder, Memory};
 use crate::engine::{AssignmentKey, Class};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
@@ -112,9 +114,19 @@ pub struct Outbox {
     directed_bytes: usize,
     queued_messages: usize,
     queued_bytes: usize,
+    /// Where its bytes count, too.
+    memory: Option<Arc<Memory>>,
 }
 
 impl Outbox {
+    /// An empty one whose bytes count in `memory`.
+    pub fn counted_in(memory: Arc<Memory>) -> Outbox {
+        Outbox {
+            memory: Some(memory),
+            ..Outbox::default()
+        }
+    }
+
     /// Whether nothing waits and nothing is in flight.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -235,15 +247,21 @@ impl Outbox {
     }
 
     fn count(&mut self, entry: &Entry, sign: isize) {
-        let (messages, bytes) = if entry.kind.is_directed() {
-            (&mut self.directed_messages, &mut self.directed_bytes)
+        let (messages, bytes, holder) = if entry.kind.is_directed() {
+            let (messages, bytes) = (&mut self.directed_messages, &mut self.directed_bytes);
+            (messages, bytes, Holder::Mailboxes)
         } else {
-            (&mut self.queued_messages, &mut self.queued_bytes)
+            let (messages, bytes) = (&mut self.queued_messages, &mut self.queued_bytes);
+            (messages, bytes, Holder::Sessions)
         };
+        let size = entry.message.size();
         *messages = messages.saturating_add_signed(sign);
-        *bytes = bytes.saturating_add_signed(
-            sign * isize::try_from(entry.message.size()).unwrap_or(isize::MAX),
-        );
+        *bytes = bytes.saturating_add_signed(sign * isize::try_from(size).unwrap_or(isize::MAX));
+        match &self.memory {
+            Some(memory) if sign > 0 => memory.take(holder, size),
+            Some(memory) => memory.give_back(holder, size),
+            None => {}
+        }
     }
 
     fn set_of(&mut self, state: State) -> &mut BTreeSet<u64> {

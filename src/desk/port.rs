@@ -275,6 +275,12 @@ pub enum Response {
         /// Refusals become MQTT 5 reason codes; 3.1.1 acknowledges all the same, the reply has the words.
         verdict: Result<(), Code>,
     },
+    /// A publish was not taken because there is no room to keep it, and had no effect: MQTT 5 is told so (0x97), and from a
+    /// 3.1.1 client the connection is closed, for its acknowledgement would be a promise (MQTT-4.8.0-2).
+    NoRoom {
+        /// Echoed.
+        packet_id: u16,
+    },
     /// PUBCOMP may go.
     Released {
         /// Echoed.

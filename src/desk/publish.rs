@@ -9,6 +9,7 @@ use super::core::Desk;
 use super::outbox::Kind;
 use super::port::{ConnectionId, Delivery, Publication, Response, Route};
 use super::records;
+use super::shares::Member;
 use crate::engine::{self, Input, Verdict};
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -20,8 +21,25 @@ use crate::wire::observe::Event;
 use crate::wire::reply::Code;
 use crate::wire::topic::{RoomTopic, Topic, below_root};
 
-/// Bytes of QoS 0 messages that may wait for a member of a shared subscription.
-const MAX_BACKLOG_BYTES: usize = 1024 * 1024;
+/// How often at most a full queue is told of in the log.
+const WARN_EVERY_MS: u64 = 60_000;
+
+/// Who gets a message from the desk.
+struct Receivers {
+    /// Persistent sessions.
+    sessions: BTreeMap<Arc<str>, Kind>,
+    /// One member of each shared group, with the QoS that it gets.
+    members: Vec<(Arc<str>, Member)>,
+}
+
+impl Receivers {
+    /// Those whose queue it goes through.
+    fn queues(&self) -> impl Iterator<Item = &Arc<str>> {
+        let members = self.members.iter();
+        let queued = members.filter(|(_, member)| member.qos > Qos::AtMostOnce);
+        self.sessions.keys().chain(queued.map(|(id, _)| id))
+    }
+}
 
 impl Desk {
     /// A publish that only the desk may take.
@@ -46,9 +64,12 @@ impl Desk {
         };
         if verdict.is_err() {
             self.stats.refusals.add_one();
+            if self.settings.memory.room_to_store() < publication.message.size() {
+                self.settings.memory.refused.add_one();
+            }
         }
         if let Some(packet_id) = packet_id {
-            self.acknowledge_publisher(&id, packet_id, verdict);
+            self.acknowledge_publisher(&id, packet_id, &publication.route, verdict);
         }
     }
 
@@ -108,6 +129,7 @@ impl Desk {
         &mut self,
         id: &str,
         packet_id: u16,
+        route: &Route,
         verdict: Result<Vec<Arc<str>>, Code>,
     ) {
         let Some(connected) = self
@@ -119,9 +141,13 @@ impl Desk {
         };
         let connection = connected.connection.clone();
         let slow = verdict.as_ref().ok().and_then(|slow| slow.first()).cloned();
-        let response = Response::Published {
-            packet_id,
-            verdict: verdict.map(|_| ()),
+        let response = match (route, verdict) {
+            // A command that is refused has its reply; here nothing else would say it.
+            (Route::Subscribers, Err(Code::TooMany)) => Response::NoRoom { packet_id },
+            (_, verdict) => Response::Published {
+                packet_id,
+                verdict: verdict.map(|_| ()),
+            },
         };
         // A client never waits for itself: it could not read its way out.
         let waits_for = slow.filter(|slow| **slow != *id);
@@ -190,15 +216,41 @@ impl Desk {
         now: Millis,
         message: &Message,
     ) -> Result<Vec<Arc<str>>, Code> {
-        if !message.retain() {
-            return Ok(self.distribute(now, message.clone()));
+        let receivers = self.receivers(message);
+        if !self.all_have_room(now, &receivers, message.size()) {
+            return Err(Code::TooMany);
         }
-        let full = !message.payload().is_empty() && !self.retained.has_room_for(message);
-        if full {
+        if !message.retain() {
+            return Ok(self.hand_out(now, message.clone(), receivers));
+        }
+        if !message.payload().is_empty() && !self.retained.has_room_for(message) {
+            self.stats.refused_retained_full.add_one();
             return Err(Code::TooMany);
         }
         let message = self.retain(message);
-        Ok(self.distribute(now, message))
+        Ok(self.hand_out(now, message, receivers))
+    }
+
+    /// Whether every queue that is to have a message can take it. If not, nobody gets it and its publisher is told: an
+    /// acknowledgement would promise it to all.
+    fn all_have_room(&mut self, now: Millis, receivers: &Receivers, bytes: usize) -> bool {
+        let mut queues = receivers.queues().peekable();
+        if queues.peek().is_some() && self.settings.memory.room_to_store() < bytes {
+            return false;
+        }
+        let full = queues.find(|id| {
+            let client = self.clients.get(id);
+            client.is_some_and(|client| !client.can_queue(&self.clients.limits, bytes))
+        });
+        let Some(full) = full else {
+            return true;
+        };
+        self.stats.refused_queue_full.add_one();
+        if self.warned_at.is_none_or(|at| now >= at + WARN_EVERY_MS) {
+            self.warned_at = Some(now);
+            tracing::warn!(client = %full, "publishers are refused: the queue of this session is full");
+        }
+        false
     }
 
     /// Keeps (or with an empty payload clears, MQTT-3.3.1-6) a retained message; returns it stamped.
@@ -224,16 +276,47 @@ impl Desk {
     }
 
     /// To durable subscribers' queues, to one member of each shared group, and to the live plane for everybody else.
-    pub(super) fn distribute(&mut self, now: Millis, message: Message) -> Vec<Arc<str>> {
+    pub(super) fn distribute(&mut self, now: Millis, message: Message) {
+        let receivers = self.receivers(&message);
+        self.hand_out(now, message, receivers);
+    }
+
+    /// Who gets a message from the desk.
+    fn receivers(&mut self, message: &Message) -> Receivers {
+        let sessions = if message.qos() > Qos::AtMostOnce {
+            self.durable_matches(message)
+        } else {
+            BTreeMap::new()
+        };
+        let clients = &self.clients;
+        let takes = |id: &str| {
+            clients.get(id).is_some_and(|client| {
+                client.may_receive_now(message.topic())
+                    && client.can_queue(&clients.limits, message.size())
+            })
+        };
+        let members = self.shares.pick(message.topic(), takes);
+        let effective = |(client, member): (Arc<str>, Member)| {
+            let qos = message.qos().min(member.qos);
+            (client, Member { qos, ..member })
+        };
+        Receivers {
+            sessions,
+            members: members.into_iter().map(effective).collect(),
+        }
+    }
+
+    /// Returns the connected receivers that are slow.
+    fn hand_out(&mut self, now: Millis, message: Message, receivers: Receivers) -> Vec<Arc<str>> {
         let mut slow = Vec::new();
-        if message.qos() > Qos::AtMostOnce {
-            for (client, kind) in self.durable_matches(&message) {
-                if self.enqueue(now, &client, kind, message.clone()) {
-                    slow.push(client);
-                }
+        for (client, kind) in receivers.sessions {
+            if self.enqueue(now, &client, kind, message.clone()) {
+                slow.push(client);
             }
         }
-        self.distribute_to_shares(now, &message);
+        for (client, member) in receivers.members {
+            self.hand_to_member(now, &client, member, &message);
+        }
         self.broadcast(message);
         slow
     }
@@ -267,33 +350,18 @@ impl Desk {
         matches
     }
 
-    fn distribute_to_shares(&mut self, now: Millis, message: &Message) {
-        let clients = &self.clients;
-        let can_take = |id: &str| {
-            let connected = clients.get(id).and_then(|client| client.connected.as_ref());
-            connected.is_some_and(|connected| {
-                let gate = connected.gate.as_ref();
-                gate.is_none_or(|gate| gate.may_receive(message.topic()))
-            })
-        };
-        for (client, member) in self.shares.pick(message.topic(), can_take) {
-            let qos = message.qos().min(member.qos);
-            let subscription_ids: Vec<u32> = member.id.into_iter().collect();
-            if qos == Qos::AtMostOnce {
-                self.send_unacknowledged(&client, message, subscription_ids);
-            } else {
-                self.enqueue(
-                    now,
-                    &client,
-                    Kind::Queued {
-                        qos,
-                        retain: false,
-                        subscription_ids,
-                    },
-                    message.clone(),
-                );
-            }
+    fn hand_to_member(&mut self, now: Millis, id: &Arc<str>, member: Member, message: &Message) {
+        let subscription_ids: Vec<u32> = member.id.into_iter().collect();
+        if member.qos == Qos::AtMostOnce {
+            self.send_unacknowledged(id, message, subscription_ids);
+            return;
         }
+        let kind = Kind::Queued {
+            qos: member.qos,
+            retain: false,
+            subscription_ids,
+        };
+        self.enqueue(now, id, kind, message.clone());
     }
 
     /// QoS 0 to a member of a shared subscription: dropped if the member is away or does not keep up.
@@ -308,7 +376,7 @@ impl Desk {
         let backlog = connection
             .backlog
             .load(std::sync::atomic::Ordering::Relaxed);
-        if backlog > MAX_BACKLOG_BYTES {
+        if backlog > self.clients.limits.max_backlog_bytes {
             self.stats.dropped_backlog.add_one();
             return;
         }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
+use super::memory::{Holder, Memory};
 use crate::wire::Millis;
 use crate::wire::filter;
 use crate::wire::message::Message;
@@ -24,6 +26,7 @@ pub struct Retained {
     /// Of all these: those of clients, which the limits are for.
     clients: Load,
     limits: RetainedLimits,
+    memory: Arc<Memory>,
 }
 
 #[derive(Debug, Default)]
@@ -34,12 +37,13 @@ struct Load {
 
 impl Retained {
     /// An empty store.
-    pub fn new(limits: RetainedLimits) -> Retained {
+    pub fn new(limits: RetainedLimits, memory: Arc<Memory>) -> Retained {
         Retained {
             messages: BTreeMap::new(),
             bytes: 0,
             clients: Load::default(),
             limits,
+            memory,
         }
     }
 
@@ -58,6 +62,9 @@ impl Retained {
         let old = self.messages.get(message.topic());
         let old = old.filter(|old| is_clients(old)).map(Message::size);
         let grows = message.size() > old.unwrap_or(0);
+        if grows && message.size() - old.unwrap_or(0) > self.memory.room_to_store() {
+            return false;
+        }
         let bytes = self.clients.bytes - old.unwrap_or(0) + message.size();
         let one_more = old.is_none() && self.clients.messages >= self.limits.max_messages;
         !(one_more || grows && bytes > self.limits.max_bytes)
@@ -72,7 +79,13 @@ impl Retained {
     }
 
     fn tally(&mut self, message: &Message, sign: isize) {
-        let bytes = sign * isize::try_from(message.size()).unwrap_or(isize::MAX);
+        let size = message.size();
+        if sign > 0 {
+            self.memory.take(Holder::Retained, size);
+        } else {
+            self.memory.give_back(Holder::Retained, size);
+        }
+        let bytes = sign * isize::try_from(size).unwrap_or(isize::MAX);
         self.bytes = self.bytes.saturating_add_signed(bytes);
         if is_clients(message) {
             let clients = &mut self.clients;
@@ -144,10 +157,13 @@ mod tests {
     }
 
     fn store() -> Retained {
-        Retained::new(RetainedLimits {
-            max_messages: 4,
-            max_bytes: 10_000,
-        })
+        Retained::new(
+            RetainedLimits {
+                max_messages: 4,
+                max_bytes: 10_000,
+            },
+            Memory::boundless(),
+        )
     }
 
     fn topics(store: &Retained, filter: &str) -> Vec<String> {

@@ -20,15 +20,17 @@ use crate::live::{Plane, Publisher};
 use crate::wire::Millis;
 use crate::wire::message::Qos;
 
-/// Requests that may wait for the desk; senders wait beyond it.
-const MAX_WAITING_REQUESTS: usize = 4096;
-/// Bytes from which a batch may queue behind the one being synced.
+/// Bytes from which a batch may queue behind the one being synced. It bounds nothing (`desk.max_pending` does) and changes only
+/// when large batches go, so there is no key for it.
 const LARGE_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
 /// How much the desk takes at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// Bytes beyond which it takes no request until a batch is on disk.
     pub max_pending_bytes: usize,
+    /// Requests that may wait for it; senders wait beyond it.
+    pub max_waiting_requests: usize,
     /// Requests that it takes before it looks whether a batch can go.
     pub max_requests_a_turn: usize,
 }
@@ -92,7 +94,7 @@ pub fn start(
     plane: &Plane,
     pace: Pace,
 ) -> std::io::Result<RunningDesk> {
-    let (requests, inbox) = mpsc::channel(MAX_WAITING_REQUESTS);
+    let (requests, inbox) = mpsc::channel(pace.max_waiting_requests);
     let progress = Arc::new(Progress::default());
     let committer = spawn_committer(store, options, plane.publisher(), progress.clone());
     let health = committer.health();

@@ -6,9 +6,11 @@ use super::batch::Release;
 use super::clients::{Client, Connected, Session, Will};
 use super::core::{Desk, Timer};
 use super::interest::Wanted;
+use super::memory::{Held, Holder};
 use super::outbox::packet_id;
 use super::port::{CloseReason, ConnectionId, Open, Publication, Response, Subscription};
 use super::records::{self, SessionRecord};
+use super::subscribe::weight;
 use crate::engine::Input;
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -23,6 +25,14 @@ impl Desk {
                 .respond(&open.connection, Response::Close(CloseReason::NotOwner));
             return;
         }
+        let memory = self.settings.memory.clone();
+        let will_size = |will: &Publication| will.message.size();
+        if memory.refuses(open.will.as_ref().map_or(0, will_size)) {
+            memory.refused.add_one();
+            let refusal = Response::Close(CloseReason::QuotaExceeded);
+            self.pending.respond(&open.connection, refusal);
+            return;
+        }
         self.take_over(now, &id);
         if open.clean_start {
             self.publish_delayed_will(now, &id);
@@ -30,6 +40,7 @@ impl Desk {
         }
         let number = self.pending.number;
         let Some(client) = self.clients.get_or_add(&id) else {
+            self.stats.refused_sessions.add_one();
             tracing::warn!(client = %id, "connection refused: too many sessions and mailboxes");
             self.pending.respond(
                 &open.connection,
@@ -65,6 +76,7 @@ impl Desk {
             answered_in: number,
             gate: open.gate.clone(),
             will: open.will.map(|publication| Will {
+                _held: Held::new(&memory, Holder::Wills, will_size(&publication)),
                 publication,
                 gate: open.gate,
                 delay: open.will_delay,
@@ -363,6 +375,8 @@ impl Desk {
     pub(super) fn unindex(&mut self, id: &Arc<str>, durable: bool, subscription: &Subscription) {
         use crate::wire::filter::Shared;
         let filter = &subscription.filter;
+        let memory = &self.settings.memory;
+        memory.give_back(Holder::Subscriptions, weight(filter));
         if let Some(shared) = Shared::parse(filter) {
             if self.shares.leave(filter, shared.filter, id) {
                 self.interest.remove(Wanted::Shared, shared.filter, filter);

@@ -1,32 +1,7 @@
 //! What the desk counts.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A number that only the desk's thread changes and anybody reads.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    /// One more.
-    pub fn add_one(&self) {
-        self.add(1);
-    }
-
-    /// So many more.
-    pub fn add(&self, more: usize) {
-        self.0.fetch_add(more as u64, Ordering::Relaxed);
-    }
-
-    /// It is so many now.
-    pub fn set(&self, now: usize) {
-        self.0.store(now as u64, Ordering::Relaxed);
-    }
-
-    /// How many.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::count::Count;
+use crate::engine::Refusals;
 
 /// The desk's counters and gauges.
 #[derive(Debug, Default)]
@@ -43,7 +18,15 @@ pub struct DeskStats {
     pub deliveries: Count,
     /// Broadcasts sent to the live plane.
     pub broadcasts: Count,
-    /// Messages dropped because a session's queue was full.
+    /// Publishes refused because a session's queue was full.
+    pub refused_queue_full: Count,
+    /// Publishes refused because the retained store was full.
+    pub refused_retained_full: Count,
+    /// Filters refused because their client has all the subscriptions that it may have.
+    pub refused_subscriptions: Count,
+    /// CONNECTs refused because there are too many sessions and mailboxes.
+    pub refused_sessions: Count,
+    /// Messages of the gateway's own dropped because a session's queue was full.
     pub dropped_queue_full: Count,
     /// Replies dropped because newer ones came and nobody fetched them.
     pub dropped_replies: Count,
@@ -53,6 +36,10 @@ pub struct DeskStats {
     pub dropped_backlog: Count,
     /// Sessions that ended because nobody came back in time.
     pub expired_sessions: Count,
+    /// Commands refused, by code, in the order of [`Refusals::CODES`].
+    pub commands_refused: [Count; Refusals::CODES.len()],
+    /// Ended tasks, decided approvals and outcomes that were forgotten before their time.
+    pub forgotten_early: Count,
     /// Messages that expired undelivered.
     pub expired: Count,
     /// Acknowledgements held back because a subscriber is slow.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::clients::Session;
 use super::core::{Desk, Terms};
 use super::interest::Wanted;
+use super::memory::Holder;
 use super::outbox::Kind;
 use super::port::{ConnectionId, Response, RetainHandling, Subscription};
 use super::records;
@@ -69,6 +70,11 @@ impl Desk {
         let session = client.session.as_mut().ok_or(Code::Unavailable)?;
         let old = session.subscriptions.get(&subscription.filter).cloned();
         if old.is_none() && session.subscriptions.len() >= limit {
+            self.stats.refused_subscriptions.add_one();
+            return Err(Code::TooMany);
+        }
+        if old.is_none() && self.settings.memory.is_full() {
+            self.settings.memory.refused.add_one();
             return Err(Code::TooMany);
         }
         let durable = session.durable;
@@ -102,6 +108,8 @@ impl Desk {
     /// Puts a subscription into the indexes that it belongs to.
     pub(super) fn index(&mut self, id: &Arc<str>, durable: bool, subscription: &Subscription) {
         let filter = &subscription.filter;
+        let memory = &self.settings.memory;
+        memory.take(Holder::Subscriptions, weight(filter));
         if let Some(shared) = Shared::parse(filter) {
             let member = Member {
                 qos: subscription.qos,
@@ -264,6 +272,14 @@ impl Desk {
         }
         rest
     }
+}
+
+/// What a subscription takes in the indexes of the desk and of its connection, in bytes, roughly: its text in both, and an
+/// entry for each level.
+pub(super) fn weight(filter: &str) -> usize {
+    const OF_ONE: usize = 256;
+    const OF_A_LEVEL: usize = 128;
+    OF_ONE + 2 * filter.len() + OF_A_LEVEL * filter.split('/').count()
 }
 
 impl Session {

@@ -2,10 +2,11 @@
 //!
 //! It owns numbers and words only. The committer writes them; metrics, readiness and the runtime read them.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+
+use crate::count::Count;
 
 /// Whether batches become durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,56 +30,56 @@ pub enum CommitState {
 /// Shared by the committer and everybody who watches it. Counters only grow.
 #[derive(Debug)]
 pub struct CommitHealth {
-    commits: AtomicU64,
-    rows: AtomicU64,
-    bytes: AtomicU64,
-    sync_micros: AtomicU64,
-    last_sync_micros: AtomicU64,
-    stalls: AtomicU64,
+    commits: Count,
+    rows: Count,
+    bytes: Count,
+    sync_micros: Count,
+    last_sync_micros: Count,
+    stalls: Count,
     state: watch::Sender<CommitState>,
 }
 
 impl CommitHealth {
     pub(super) fn new() -> Self {
         Self {
-            commits: AtomicU64::new(0),
-            rows: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            sync_micros: AtomicU64::new(0),
-            last_sync_micros: AtomicU64::new(0),
-            stalls: AtomicU64::new(0),
+            commits: Count::default(),
+            rows: Count::default(),
+            bytes: Count::default(),
+            sync_micros: Count::default(),
+            last_sync_micros: Count::default(),
+            stalls: Count::default(),
             state: watch::Sender::new(CommitState::Ok),
         }
     }
 
     /// Batches made durable; empty ones cost no commit and do not count.
     pub fn commits(&self) -> u64 {
-        self.commits.load(Relaxed)
+        self.commits.value()
     }
 
     /// Rows written or deleted.
     pub fn rows(&self) -> u64 {
-        self.rows.load(Relaxed)
+        self.rows.value()
     }
 
     /// Bytes of keys and values committed.
     pub fn bytes(&self) -> u64 {
-        self.bytes.load(Relaxed)
+        self.bytes.value()
     }
 
     /// Microseconds spent in successful commits, sync included.
     pub fn sync_micros(&self) -> u64 {
-        self.sync_micros.load(Relaxed)
+        self.sync_micros.value()
     }
 
     /// Microseconds of the last successful commit.
     pub fn last_sync_micros(&self) -> u64 {
-        self.last_sync_micros.load(Relaxed)
+        self.last_sync_micros.value()
     }
 
     /// How often the store began to refuse.
     pub fn stalls(&self) -> u64 {
-        self.stalls.load(Relaxed)
+        self.stalls.value()
     }
 
     /// The state now.
@@ -106,11 +107,11 @@ impl CommitHealth {
 
     pub(super) fn committed(&self, rows: usize, bytes: usize, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.commits.fetch_add(1, Relaxed);
-        self.rows.fetch_add(rows as u64, Relaxed);
-        self.bytes.fetch_add(bytes as u64, Relaxed);
-        self.sync_micros.fetch_add(micros, Relaxed);
-        self.last_sync_micros.store(micros, Relaxed);
+        self.commits.add(1);
+        self.rows.add(rows as u64);
+        self.bytes.add(bytes as u64);
+        self.sync_micros.add(micros);
+        self.last_sync_micros.set(micros);
     }
 
     /// True if this is the first failure of a new stall.
@@ -127,7 +128,7 @@ impl CommitHealth {
             *state = CommitState::Stalled { since, error };
         });
         if begins {
-            self.stalls.fetch_add(1, Relaxed);
+            self.stalls.add(1);
         }
         begins
     }

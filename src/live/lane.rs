@@ -12,6 +12,9 @@ use super::router::{Gone, Link, Notice};
 use super::shared::{Phase, Shared};
 use super::traffic::Traffic;
 
+// No keys for these: they pace publishers against the router and lose nothing, and the least size of a log follows from them
+// (`LEAST_LOG_BYTES`).
+
 /// Lanes of a plane.
 pub(super) const LANES: usize = 4;
 /// Messages that a lane may have sent without the router having routed them.

@@ -1,6 +1,6 @@
 //! Counters of the live plane: kept here, raised by its parts, read through [`Plane::stats`](super::Plane::stats).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::count::Count;
 
 /// What the live plane has done since it started. Counts unless said otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,34 +48,20 @@ pub(super) struct Counters {
 impl Counters {
     pub(super) fn snapshot(&self, filters: u64) -> Stats {
         Stats {
-            published: self.published.read(),
-            unwanted: self.unwanted.read(),
-            delivered: self.delivered.read(),
-            missed: self.missed.read(),
-            lost: self.lost.read(),
-            routers_started: self.routers_started.read(),
-            routers_died: self.routers_died.read(),
+            published: self.published.value(),
+            unwanted: self.unwanted.value(),
+            delivered: self.delivered.value(),
+            missed: self.missed.value(),
+            lost: self.lost.value(),
+            routers_started: self.routers_started.value(),
+            routers_died: self.routers_died.value(),
             links_open: self
                 .links_opened
-                .read()
-                .saturating_sub(self.links_closed.read()),
+                .value()
+                .saturating_sub(self.links_closed.value()),
             filters,
-            overlaps_forgotten: self.overlaps_forgotten.read(),
-            too_slow: self.too_slow.read(),
+            overlaps_forgotten: self.overlaps_forgotten.value(),
+            too_slow: self.too_slow.value(),
         }
-    }
-}
-
-/// One monotone counter; relaxed, since nothing is ordered by it.
-#[derive(Debug, Default)]
-pub(super) struct Count(AtomicU64);
-
-impl Count {
-    pub(super) fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
-
-    pub(super) fn read(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }

@@ -2,6 +2,15 @@
 
 use std::time::Duration;
 
+/// So much a second, and so much at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rate {
+    /// 0 for without limit.
+    pub per_second: u64,
+    /// What a client that was silent may send at once; 0 for as much as in a second.
+    pub burst: u64,
+}
+
 /// Limits and timeouts of the MQTT listener and of each connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MqttConfig {
@@ -28,12 +37,20 @@ pub struct MqttConfig {
     pub drain_timeout: Duration,
     /// The largest first packet, in bytes: what a stranger may make us hold.
     pub max_connect_packet_bytes: usize,
+    /// Levels of a topic or a filter.
+    pub max_topic_levels: usize,
+    /// Subscriptions of one client, and filters in one SUBSCRIBE.
+    pub max_subscriptions: usize,
     /// The largest packet taken from a client, in bytes; MQTT 5 clients are told (Maximum Packet Size).
     pub max_packet_bytes: usize,
     /// Deliveries of QoS 1 and 2 that may be unacknowledged at once, where the client allows as many.
     pub max_inflight: u16,
     /// Publishes of QoS 1 and 2 from one client that may be unacknowledged at once (Receive Maximum).
     pub receive_maximum: u16,
+    /// PUBLISH packets read from one client; beyond it the client is not read for a while.
+    pub publish_rate: Rate,
+    /// Bytes read from one client, likewise.
+    pub byte_rate: Rate,
     /// The longest keep-alive granted to an MQTT 5 client, in seconds (Server Keep Alive); `None` grants any, and none.
     pub max_keep_alive: Option<u16>,
     /// Topic aliases that a client may set; 0 forbids them.
@@ -66,8 +83,12 @@ impl Default for MqttConfig {
             drain_timeout: Duration::from_secs(5),
             max_connect_packet_bytes: 64 * 1024,
             max_packet_bytes: 1024 * 1024,
+            max_topic_levels: 128,
+            max_subscriptions: 1000,
             max_inflight: 256,
             receive_maximum: 1024,
+            publish_rate: Rate::default(),
+            byte_rate: Rate::default(),
             max_keep_alive: None,
             max_topic_alias: 16,
             session_expiry_max: u32::MAX,

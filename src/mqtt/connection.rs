@@ -26,7 +26,7 @@ use super::session::{End, Session};
 use super::stream::{GOODBYE, poll_read, say_goodbye};
 use super::subscribing::Step;
 
-/// The most frames taken from the live plane in one go.
+/// The most frames taken from the live plane in one go: one client's share of a turn, no limit on anything that waits.
 const FRAMES: usize = 256;
 /// A keep-alive that is none.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -47,7 +47,8 @@ enum Event {
     Frames(Received),
     /// What the client may do has changed.
     Access(Change),
-    KeepAlive,
+    /// The client is read again, or it has been silent for long.
+    Timer,
 }
 
 /// After CONNACK.
@@ -76,15 +77,18 @@ where
         let timer = sleep_until(self.keep_alive_deadline());
         let mut timer = pin!(timer);
         loop {
-            self.session.begin();
+            self.begin();
             self.advance();
             if self.session.end.is_some() {
                 break;
             }
+            if let Some(until) = self.session.held_until() {
+                timer.as_mut().reset(until);
+            }
             let event = self.next_event(timer.as_mut()).await;
-            self.session.begin();
+            self.begin();
             match event {
-                Event::KeepAlive => {
+                Event::Timer => {
                     let deadline = self.keep_alive_deadline();
                     // Silence that we caused by not reading does not count.
                     let heard = deadline > Instant::now() || self.reads_held_back();
@@ -100,6 +104,13 @@ where
                 }
                 event => self.on_event(event),
             }
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.session.begin() {
+            // While it was not read, it could not be heard.
+            self.last_packet = Instant::now();
         }
     }
 
@@ -121,6 +132,7 @@ where
         if self.input.is_empty() {
             self.input = BytesMut::new();
         }
+        self.session.settle_input(self.input.len());
     }
 
     /// Asks the desk as far as the live plane has done its part.
@@ -182,7 +194,7 @@ where
             () = flush(session.publisher.as_mut()) => Event::Flushed,
             event = anyone => event,
             change = Access::change(session.access.as_deref_mut()) => Event::Access(change),
-            () = timer => Event::KeepAlive,
+            () = timer => Event::Timer,
         }
     }
 
@@ -197,7 +209,7 @@ where
                 self.session.refuse(Reason::ShuttingDown);
             }
             Event::Access(change) => self.session.on_change(change),
-            Event::Asked(true) | Event::Flushed | Event::KeepAlive => {}
+            Event::Asked(true) | Event::Flushed | Event::Timer => {}
             Event::Read(count) => self.session.exits.metrics.bytes_received.add(count as u64),
             Event::Wrote(count) => self.count_output(count),
             Event::Broken => {

@@ -252,8 +252,6 @@ mod tests {
         ] {
             assert_eq!(publish(false, first, body), Err(reason), "{body:?}");
         }
-        let deep = [&[0xff, 0x00][..], "/".repeat(0xff00).as_bytes()].concat();
-        assert_eq!(publish(false, 0x30, &deep), Err(Reason::TopicNameInvalid));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::desk::port::{ConnectionId, Request, Stage};
+use crate::desk::{Holder, Share};
 
 use super::encode::Output;
 use super::metrics::Metrics;
@@ -25,6 +26,8 @@ pub(super) struct Exits {
     /// Who says it.
     pub(super) connection: ConnectionId,
     pub(super) metrics: Arc<Metrics>,
+    /// Of the memory that there is for all that waits.
+    pub(super) share: Share,
 }
 
 impl Exits {
@@ -32,6 +35,7 @@ impl Exits {
         connection: ConnectionId,
         desk: mpsc::Sender<Request>,
         metrics: Arc<Metrics>,
+        share: Share,
     ) -> Exits {
         Exits {
             output: Output::default(),
@@ -40,11 +44,17 @@ impl Exits {
             desk_gone: false,
             connection,
             metrics,
+            share,
         }
     }
 
     /// Hands a request to the desk, behind those that wait.
     pub(super) fn ask(&mut self, request: Request) {
+        if let Request::Publish { publication, .. } = &request {
+            // The desk gives it back when it takes the request.
+            let memory = self.share.memory();
+            memory.take(Holder::Requests, publication.message.size());
+        }
         if self.waiting.is_empty() {
             self.hand_over(request);
         } else {

@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use mqtt_protocol_core::mqtt::packet::{Property, v3_1_1, v5_0};
 
 use crate::desk::port::{Publication, Route, Subscription};
-use crate::wire::filter::check_name;
+use crate::wire::filter::{check_levels, check_name};
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::name::GATEWAY;
 
@@ -27,6 +27,8 @@ pub(super) struct Client {
     pub(super) id: Arc<str>,
     /// The session outlives the connection.
     pub(super) durable: bool,
+    /// CONNECT gave the session time after the connection: DISCONNECT may change it (MQTT-3.14.2-2).
+    pub(super) asked_to_last: bool,
     /// Seconds; 0 for none.
     pub(super) keep_alive: u16,
 }
@@ -293,6 +295,7 @@ fn judge(config: &MqttConfig, v5: bool, asked: &Asked<'_>) -> Result<Connect, Re
             v5,
             id,
             durable: expiry > 0,
+            asked_to_last: asked.expiry > 0,
             keep_alive: capped.unwrap_or(asked.keep_alive),
         },
         clean_start: asked.clean_start,
@@ -311,6 +314,7 @@ fn judge(config: &MqttConfig, v5: bool, asked: &Asked<'_>) -> Result<Connect, Re
 
 fn judge_will(config: &MqttConfig, id: &str, will: &AskedWill<'_>) -> Result<Will, Reason> {
     check_name(will.topic)?;
+    check_levels(will.topic, config.max_topic_levels)?;
     let properties = Properties::parse(&will.properties)?;
     let route = match classify(&config.root, id, will.topic, &properties) {
         Class::Plain => Route::Subscribers,

@@ -56,6 +56,13 @@ impl Inbound {
         self.at_least_at_desk + self.exactly.len()
     }
 
+    /// Bytes that ids take until they are released. MQTT 5 clients may have as many as Receive Maximum; 3.1.1 knows no such
+    /// bound but that there are 65,535 ids.
+    pub(super) fn held_bytes(&self) -> usize {
+        const OF_ONE: usize = 16;
+        self.exactly.len() * OF_ONE
+    }
+
     /// Publishes whose ack waits for the desk.
     pub(super) fn at_desk(&self) -> usize {
         self.at_least_at_desk + self.exactly_at_desk
@@ -148,6 +155,7 @@ fn expires_at(expiry: Option<u32>, now: Millis) -> Millis {
 impl<P: Plane> Session<P> {
     pub(super) fn on_publish(&mut self, first: u8, body: &[u8]) -> Result<(), Reason> {
         let packet = decode::publish(self.client.v5, first, body)?;
+        self.check_depth(packet.topic)?;
         let metrics = &self.exits.metrics;
         metrics.publishes_received.of(packet.qos).add(1);
         metrics
@@ -227,10 +235,13 @@ impl<P: Plane> Session<P> {
                 self.acknowledge_here(packet, Err(Reason::NotAuthorized));
             }
             Class::Forbidden => self.acknowledge_here(packet, Err(Reason::NotAuthorized)),
-            Class::Desk(route) => self.hand_to_desk(packet, message, route),
-            Class::Refused(route) => {
-                self.inbound.refused_topics.extend(packet.packet_id);
+            Class::Desk(route) => {
                 self.hand_to_desk(packet, message, route);
+            }
+            Class::Refused(route) => {
+                if self.hand_to_desk(packet, message, route) {
+                    self.inbound.refused_topics.extend(packet.packet_id);
+                }
             }
             Class::Plain if self.is_kept(topic, packet) => {
                 self.hand_to_desk(packet, message, Route::Subscribers);
@@ -249,7 +260,15 @@ impl<P: Plane> Session<P> {
             || self.door.interest.wants(topic, packet.qos)
     }
 
-    fn hand_to_desk(&mut self, packet: &Publish<'_>, message: Message, route: Route) {
+    /// Whether it was taken: not if there is no memory left for what waits.
+    fn hand_to_desk(&mut self, packet: &Publish<'_>, message: Message, route: Route) -> bool {
+        if self.exits.share.is_full() {
+            self.exits.share.memory().refused.add_one();
+            if let Err(reason) = self.turn_down(packet) {
+                self.refuse(reason);
+            }
+            return false;
+        }
         if let Some(id) = packet.packet_id {
             self.inbound.sent_to_desk(id, packet.qos);
         }
@@ -258,6 +277,27 @@ impl<P: Plane> Session<P> {
             packet_id: packet.packet_id,
             publication: Publication { message, route },
         });
+        true
+    }
+
+    /// Says that a publish cannot be kept. 3.1.1 has no word for it, and an acknowledgement would be a promise.
+    fn turn_down(&mut self, packet: &Publish<'_>) -> Result<(), Reason> {
+        if packet.packet_id.is_some() && !self.client.v5 {
+            // MQTT-4.8.0-2.
+            return Err(Reason::QuotaExceeded);
+        }
+        self.acknowledge_here(packet, Err(Reason::QuotaExceeded));
+        Ok(())
+    }
+
+    /// The desk has no room for a publish.
+    pub(super) fn on_no_room(&mut self, id: u16) -> Result<(), Reason> {
+        if !self.client.v5 {
+            // MQTT-4.8.0-2.
+            return Err(Reason::QuotaExceeded);
+        }
+        self.on_published(id, Err(Code::TooMany));
+        Ok(())
     }
 
     fn push_live(&mut self, topic: &str, message: &Message) {

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use crate::auth::Guard;
+use crate::desk::Memory;
 use crate::desk::port::{ConnectionId, Interest, Request};
 
 use super::admission::{Admission, Guest, Waiting};
@@ -39,6 +40,7 @@ pub struct Door<P> {
     pub(super) metrics: Arc<Metrics>,
     /// `None` while everybody is let in.
     pub(super) guard: Option<Arc<Guard>>,
+    pub(super) memory: Arc<Memory>,
     admission: Arc<Admission>,
     last_connection: AtomicU64,
 }
@@ -51,17 +53,7 @@ impl<P: Plane> Door<P> {
         interest: Arc<dyn Interest>,
         plane: P,
         metrics: Arc<Metrics>,
-    ) -> Arc<Door<P>> {
-        Door::guarded(config, desk, interest, plane, metrics, None)
-    }
-
-    /// The same with a guard, who asks clients who they are.
-    pub fn guarded(
-        config: MqttConfig,
-        desk: mpsc::Sender<Request>,
-        interest: Arc<dyn Interest>,
-        plane: P,
-        metrics: Arc<Metrics>,
+        memory: Arc<Memory>,
         guard: Option<Arc<Guard>>,
     ) -> Arc<Door<P>> {
         let admission = Admission::new(&config, Arc::clone(&metrics));
@@ -72,6 +64,7 @@ impl<P: Plane> Door<P> {
             plane,
             metrics,
             guard,
+            memory,
             admission,
             last_connection: AtomicU64::new(0),
         })

@@ -1,29 +1,7 @@
 //! Counters of the front door, shared by all connections. Names and types for export are the exporter's business.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use crate::count::Count;
 use crate::wire::message::Qos;
-
-/// A number that only grows, or a gauge that goes up and down.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    /// Adds to it.
-    pub fn add(&self, by: u64) {
-        self.0.fetch_add(by, Ordering::Relaxed);
-    }
-
-    /// Takes one away.
-    pub fn lower(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// As it stands.
-    pub fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// One count per QoS.
 #[derive(Debug, Default)]
@@ -105,6 +83,12 @@ pub struct Metrics {
     pub missed: Count,
     /// Publishes on `$…` topics, which clients may not write.
     pub refused_dollar: Count,
+    /// Times that a client was not read because it sent faster than it may.
+    pub throttled: Count,
+    /// Now: clients that are not read for that reason.
+    pub throttled_now: Count,
+    /// Topics and filters refused because they have too many levels.
+    pub too_deep: Count,
     /// Acks for packet ids that were not in flight.
     pub stray_acks: Count,
 }

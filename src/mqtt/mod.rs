@@ -36,11 +36,12 @@ mod session;
 mod stream;
 mod subscribing;
 mod subscriptions;
+mod throttle;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::MqttConfig;
+pub use config::{MqttConfig, Rate};
 pub use listener::{Door, Listener, serve};
 pub use metrics::Metrics;
 pub use peer::Peer;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use crate::auth::Refused;
+use crate::desk::Share;
 use crate::desk::port::{
     CloseReason, Connection as DeskEnd, ConnectionId, Open, Request, Response, Subscription,
 };
@@ -42,6 +43,7 @@ pub(super) async fn serve<P, S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Both phases live on the heap, one after the other: the task of an idle connection is as large as the second alone.
+    let share = Share::new(Arc::clone(&door.memory));
     let opening = Opening {
         door,
         stream,
@@ -50,6 +52,7 @@ pub(super) async fn serve<P, S>(
         peer: arrival.peer,
         deadline: arrival.deadline,
         waiting: arrival.waiting,
+        share,
     };
     if let Some(mut running) = Box::pin(opening.open()).await {
         running.run().await;
@@ -62,6 +65,7 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
     door: &Door<P>,
     stream: &mut S,
     input: &mut BytesMut,
+    share: &mut Share,
 ) -> Result<Connect, Option<Refusal>> {
     let silent = |reason| Some(Refusal::Silent(reason));
     let max = door
@@ -88,6 +92,12 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
             return Err(None);
         }
         door.metrics.bytes_received.add(count as u64);
+        share.set_incoming(input.len());
+        share.look();
+        if share.is_refused(input.len()) {
+            share.memory().closed.add_one();
+            return Err(silent(Reason::QuotaExceeded));
+        }
     }
 }
 
@@ -114,6 +124,7 @@ struct Opening<P, S> {
     deadline: Instant,
     /// Until CONNECT is here.
     waiting: Option<Waiting>,
+    share: Share,
 }
 
 /// What the desk answered to CONNECT.
@@ -131,7 +142,12 @@ where
 {
     /// Lets the client in, or not.
     async fn open(mut self) -> Option<Box<Running<P, S>>> {
-        let reading = read_connect(&self.door, &mut self.stream, &mut self.input);
+        let reading = read_connect(
+            &self.door,
+            &mut self.stream,
+            &mut self.input,
+            &mut self.share,
+        );
         let first = tokio::select! {
             first = timeout_at(self.deadline, reading) => first,
             () = stopped(&mut self.stop) => return None,
@@ -299,7 +315,12 @@ where
         let client = &connect.client;
         let resumed = opened.session_present;
         debug!(client = %client.id, peer = ?self.peer.address, v5 = client.v5, resumed, "connected");
-        let mut exits = Exits::new(id, self.door.desk.clone(), Arc::clone(&self.door.metrics));
+        let mut exits = Exits::new(
+            id,
+            self.door.desk.clone(),
+            Arc::clone(&self.door.metrics),
+            self.share,
+        );
         connect.accept(config, opened.session_present, &mut exits.output);
         let outbound = Outbound::new(
             config,

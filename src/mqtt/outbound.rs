@@ -98,6 +98,8 @@ pub(super) struct Outbound {
     snapshots: usize,
     /// May be lost.
     lossy: VecDeque<Parcel>,
+    /// Bytes of both.
+    waiting_bytes: usize,
     backlog: Arc<AtomicUsize>,
     /// Desk deliveries of QoS 0 that are done once the socket has taken so many bytes: (bytes, seq).
     unwritten: VecDeque<(u64, u64)>,
@@ -133,6 +135,7 @@ impl Outbound {
             live: Load::default(),
             snapshots: 0,
             lossy: VecDeque::new(),
+            waiting_bytes: 0,
             backlog,
             unwritten: VecDeque::new(),
             aliases: Aliases::new(max_alias),
@@ -152,8 +155,7 @@ impl Outbound {
         let may_be_lost = parcel.qos == Qos::AtMostOnce
             && (parcel.origin == Origin::Live || parcel.origin == Origin::Desk && parcel.seq == 0);
         if may_be_lost {
-            if exits.output.len() < self.high_water && self.lossy.is_empty() && self.snapshots == 0
-            {
+            if self.socket_takes(exits) && self.lossy.is_empty() && self.snapshots == 0 {
                 self.send(parcel, exits, now);
             } else {
                 self.keep_lossy(parcel, exits);
@@ -172,10 +174,21 @@ impl Outbound {
             Origin::Snapshot => self.snapshots += 1,
             Origin::Desk => {}
         }
+        let promised = parcel.origin == Origin::Desk;
+        self.waiting_bytes += held_bytes(&parcel);
         self.kept.push_back(parcel);
+        // What comes from the desk is in its window, and not lost with this connection.
+        let no_memory = !promised && exits.share.is_refused(self.waiting_bytes);
+        if no_memory {
+            exits.share.memory().closed.add_one();
+        }
         let over = self.live.messages > self.max_pending_messages
             || self.live.bytes > self.max_pending_bytes;
-        if over { Err(Overrun) } else { Ok(()) }
+        if over || no_memory {
+            Err(Overrun)
+        } else {
+            Ok(())
+        }
     }
 
     /// Drops what waits here and may not be delivered any more; the desk hears that it is done.
@@ -220,13 +233,15 @@ impl Outbound {
             let Some(parcel) = self.kept.pop_front() else {
                 break;
             };
+            self.waiting_bytes -= held_bytes(&parcel);
             self.leave(&parcel);
             self.send(parcel, exits, now);
         }
-        while self.snapshots == 0 && exits.output.len() < self.high_water {
+        while self.snapshots == 0 && self.socket_takes(exits) {
             let Some(parcel) = self.lossy.pop_front() else {
                 break;
             };
+            self.waiting_bytes -= held_bytes(&parcel);
             self.backlog
                 .fetch_sub(parcel.message.size(), Ordering::Relaxed);
             self.send(parcel, exits, now);
@@ -258,8 +273,19 @@ impl Outbound {
     }
 
     fn has_room(&self, parcel: &Parcel, exits: &Exits) -> bool {
-        exits.output.len() < self.high_water
+        self.socket_takes(exits)
             && (parcel.qos == Qos::AtMostOnce || self.flights.len() < self.window)
+    }
+
+    /// Whether more may be put before the socket; less of it where memory is short.
+    fn socket_takes(&self, exits: &Exits) -> bool {
+        let waiting = exits.output.len();
+        waiting < self.high_water && !exits.share.is_refused(waiting)
+    }
+
+    /// Bytes that wait for the window or the socket, what is encoded already aside.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
     }
 
     fn keep_lossy(&mut self, parcel: Parcel, exits: &Exits) {
@@ -267,11 +293,16 @@ impl Outbound {
             .backlog
             .fetch_add(parcel.message.size(), Ordering::Relaxed)
             + parcel.message.size();
+        self.waiting_bytes += held_bytes(&parcel);
         self.lossy.push_back(parcel);
-        while bytes > self.max_lossy_bytes {
+        while bytes > self.max_lossy_bytes || exits.share.is_refused(bytes) {
             let Some(oldest) = self.lossy.pop_front() else {
                 break;
             };
+            if bytes <= self.max_lossy_bytes {
+                exits.share.memory().dropped.add_one();
+            }
+            self.waiting_bytes -= held_bytes(&oldest);
             bytes -= oldest.message.size();
             self.backlog
                 .fetch_sub(oldest.message.size(), Ordering::Relaxed);
@@ -400,6 +431,11 @@ impl Outbound {
     }
 }
 
+/// A small message costs more than its bytes.
+fn held_bytes(parcel: &Parcel) -> usize {
+    size_of::<Parcel>() + parcel.message.size()
+}
+
 /// An idle session holds no queue memory.
 fn give_back(queue: &mut VecDeque<Parcel>) {
     if queue.is_empty() && queue.capacity() > 0 {
@@ -412,6 +448,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::desk::{Memory, Share};
     use crate::mqtt::metrics::Metrics;
     use crate::wire::message::Parts;
 
@@ -434,7 +471,8 @@ mod tests {
     #[test]
     fn packet_ids_in_flight_are_not_given_twice() {
         let (desk, _requests) = mpsc::channel(1);
-        let mut exits = Exits::new(1, desk, Arc::default());
+        let share = Share::new(Memory::boundless());
+        let mut exits = Exits::new(1, desk, Arc::default(), share);
         let config = MqttConfig::default();
         let mut outbound = Outbound::new(&config, false, usize::MAX, 3, 0, Arc::default());
         outbound.offer(parcel(2), &mut exits, 0).unwrap();

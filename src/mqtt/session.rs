@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::desk::now;
 use crate::desk::port::{Response, Stage};
@@ -23,8 +24,10 @@ use super::plane::{Plane, Received, Subscriber};
 use super::reason::Reason;
 use super::subscribing::Subscribing;
 use super::subscriptions::Subscriptions;
+use super::throttle::Throttle;
 
-/// Requests that may wait for the desk's channel before the client's socket is left unread.
+/// Requests that may wait for the desk's channel before the client's socket is left unread. Their bytes count in
+/// `memory.max_queued`; the number only keeps one client from being far ahead of the others, so there is no key for it.
 const MAX_WAITING_REQUESTS: usize = 256;
 
 /// Why a connection ends.
@@ -64,6 +67,8 @@ pub(super) struct Session<P: Plane> {
     pub(super) end: Option<End>,
     /// When this round began.
     pub(super) now: Millis,
+    /// `None` where clients may send as fast as they like.
+    pub(super) throttle: Option<Box<Throttle>>,
     congested: bool,
     ids: Vec<u32>,
 }
@@ -75,7 +80,9 @@ impl<P: Plane> Session<P> {
         exits: Exits,
         outbound: Outbound,
     ) -> Session<P> {
+        let throttle = Throttle::new(&door.config, Instant::now());
         Session {
+            throttle,
             door,
             client,
             exits,
@@ -93,19 +100,36 @@ impl<P: Plane> Session<P> {
         }
     }
 
-    /// A new round: takes the time once for all that it brings.
-    pub(super) fn begin(&mut self) {
+    /// A new round: takes the time once for all that it brings. Whether a client that sent too fast is read again from now on.
+    pub(super) fn begin(&mut self) -> bool {
         self.now = now();
+        self.exits.share.look();
+        let throttle = self.throttle.as_mut();
+        throttle.is_some_and(|throttle| throttle.release(Instant::now()))
+    }
+
+    /// Until when the client is not read because it sent too fast.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        self.throttle.as_ref()?.held_until()
+    }
+
+    /// Whether the client's rates allow a packet now.
+    fn in_time(&mut self, publishes: bool, bytes: usize) -> bool {
+        let metrics = &self.exits.metrics;
+        self.throttle
+            .as_mut()
+            .is_none_or(|throttle| throttle.takes(publishes, bytes, Instant::now(), metrics))
     }
 
     /// Whether another packet may be taken from the client. Every "no" ends by itself: with the socket, the desk or the live
-    /// plane having taken what waits for it.
+    /// plane having taken what waits for it, or in time.
     pub(super) fn may_read(&self) -> bool {
         let at_desk_max = usize::from(self.door.config.receive_maximum);
         self.end.is_none()
             && self.exits.waiting.len() < MAX_WAITING_REQUESTS
             && self.exits.output.len() < self.door.config.write_high_water_bytes
             && self.subscribing.has_room()
+            && self.held_until().is_none()
             // MQTT 3.1.1 knows no Receive Maximum; MQTT 5 clients who exceed it are told so.
             && (self.client.v5 || self.inbound.at_desk() < at_desk_max)
     }
@@ -119,6 +143,9 @@ impl<P: Plane> Session<P> {
                 Ok(Some(frame)) => {
                     let publishes = matches!(frame::kind(frame.first), Ok(Kind::Publish));
                     if publishes && self.subscribing.holds_publish() {
+                        break;
+                    }
+                    if !self.in_time(publishes, frame.len()) {
                         break;
                     }
                     let packet = &input[used..used + frame.len()];
@@ -172,7 +199,7 @@ impl<P: Plane> Session<P> {
         let packet = decode::disconnect(self.client.v5, body)?;
         let longest = self.door.config.session_expiry_max;
         let expiry = packet.expiry.map(|seconds| seconds.min(longest));
-        if expiry.is_some_and(|seconds| seconds > 0) && !self.client.durable {
+        if expiry.is_some_and(|seconds| seconds > 0) && !self.client.asked_to_last {
             // MQTT-3.14.2-2 forbids to turn an expiry of 0 into another.
             return Err(Reason::Protocol);
         }
@@ -194,6 +221,7 @@ impl<P: Plane> Session<P> {
                 self.on_published(packet_id, verdict);
                 Ok(())
             }
+            Response::NoRoom { packet_id } => self.on_no_room(packet_id),
             Response::Released { packet_id } => {
                 self.on_released(packet_id);
                 Ok(())
@@ -266,11 +294,23 @@ impl<P: Plane> Session<P> {
         Ok(self.outbound.offer(parcel, &mut self.exits, now)?)
     }
 
+    /// Notes how much is held of what the client sent, in bytes; ends the session if it needs more and there is no memory.
+    pub(super) fn settle_input(&mut self, waiting: usize) {
+        let held = waiting + self.inbound.held_bytes();
+        self.exits.share.set_incoming(held);
+        if self.exits.share.is_refused(held) && self.may_read() {
+            self.exits.share.memory().closed.add_one();
+            self.refuse(Reason::QuotaExceeded);
+        }
+    }
+
     /// The end of a round: writes what now has room, and tells the live plane whether to go easy.
     pub(super) fn settle_round(&mut self) {
         self.exits.retry();
         self.outbound.written(&mut self.exits);
         self.outbound.pump(&mut self.exits, self.now);
+        let outgoing = self.exits.output.len() + self.outbound.waiting_bytes();
+        self.exits.share.set_outgoing(outgoing);
         if let Some(congested) = self.outbound.congestion(self.congested) {
             self.congested = congested;
             if let Some(subscriber) = &mut self.subscriber {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::desk::port::{Request, Response, Subscription};
-use crate::wire::filter::{Shared, check_filter};
+use crate::wire::filter::{Shared, TopicRule, check_filter, check_levels};
 use crate::wire::message::{Message, Qos};
 use crate::wire::reply::Code;
 use crate::wire::topic::Offer;
@@ -20,8 +20,9 @@ use super::reason::{Reason, of_subscription};
 use super::session::Session;
 use super::subscriptions::needs_live;
 
-/// SUBSCRIBEs and UNSUBSCRIBEs of one client that may await the desk at once; beyond, its socket is not read.
-pub(super) const MAX_AWAITED: usize = 64;
+/// SUBSCRIBEs and UNSUBSCRIBEs of one client that may await the desk at once; beyond, its socket is not read. The desk answers with
+/// every commit, so a larger number would only let one client hold more; there is no key for it.
+pub(super) const MAX_AWAITED: usize = 16;
 
 /// Something to be done in order, one after the other.
 #[derive(Debug)]
@@ -93,6 +94,14 @@ impl<P: Plane> Session<P> {
     pub(super) fn on_subscribe(&mut self, body: &[u8]) -> Result<(), Reason> {
         let packet = decode::subscribe(self.client.v5, body)?;
         let id = packet.id;
+        if packet.entries.len() > self.door.config.max_subscriptions {
+            // More than a client may have, so that some must be refused; as one packet they would take far more memory
+            // than their bytes.
+            let codes = vec![self.suback_code(Some(&Reason::QuotaExceeded)); packet.entries.len()];
+            let output = &mut self.exits.output;
+            output.suback(self.client.v5, packet.packet_id, &codes);
+            return Ok(());
+        }
         let asked = packet
             .entries
             .into_iter()
@@ -125,6 +134,12 @@ impl<P: Plane> Session<P> {
         Ok(())
     }
 
+    /// How deep a topic or a filter may be is ours to say.
+    pub(super) fn check_depth(&self, topic: &str) -> Result<(), TopicRule> {
+        let most = self.door.config.max_topic_levels;
+        check_levels(topic, most).inspect_err(|_| self.exits.metrics.too_deep.add_one())
+    }
+
     /// A filter as the desk takes it; the inner error goes into SUBACK, the outer one ends the connection.
     fn subscription(
         &self,
@@ -138,7 +153,7 @@ impl<P: Plane> Session<P> {
             // MQTT-3.8.3-4.
             return Err(Reason::Protocol);
         }
-        if check_filter(&entry.filter).is_err() {
+        if check_filter(&entry.filter).is_err() || self.check_depth(&entry.filter).is_err() {
             return Ok(Err(Reason::FilterInvalid));
         }
         if let Some(access) = &self.access
@@ -190,7 +205,11 @@ impl<P: Plane> Session<P> {
         if filters.iter().any(|filter| filter.contains('\0')) {
             return Err(Reason::Malformed);
         }
-        let valid = |filter: String| check_filter(&filter).is_ok().then(|| Arc::from(filter));
+        let max_levels = self.door.config.max_topic_levels;
+        let valid = |filter: String| {
+            let valid = check_filter(&filter).and_then(|()| check_levels(&filter, max_levels));
+            valid.is_ok().then(|| Arc::from(filter))
+        };
         let asked: Vec<Option<Arc<str>>> = filters.into_iter().map(valid).collect();
         let filters: Vec<Arc<str>> = asked.iter().flatten().cloned().collect();
         if filters.is_empty() {

@@ -1,7 +1,8 @@
 //! What each part counts, under the names that `/metrics` shows. `hallward_` goes in front.
 
 use crate::auth;
-use crate::desk::{Count, DeskStats};
+use crate::desk::{DeskStats, Holder, Memory};
+use crate::engine::Refusals;
 use crate::http::Metric;
 use crate::ledger::{CommitHealth, CommitState};
 use crate::live;
@@ -15,10 +16,6 @@ use crate::wire::message::Qos;
 )]
 fn gauge(name: &'static str, help: &'static str, value: u64) -> Metric {
     Metric::gauge(name, help, value as f64)
-}
-
-fn of(count: &Count) -> u64 {
-    count.get()
 }
 
 /// The front door.
@@ -126,6 +123,21 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
             m.refused_dollar.value(),
         ),
         Metric::counter(
+            "mqtt_throttled",
+            "Times that a client was not read because it sent faster than it may.",
+            m.throttled.value(),
+        ),
+        gauge(
+            "mqtt_throttled_clients",
+            "Clients that are not read for that reason now.",
+            m.throttled_now.value(),
+        ),
+        Metric::counter(
+            "mqtt_topics_too_deep",
+            "Topics and filters refused because they have too many levels.",
+            m.too_deep.value(),
+        ),
+        Metric::counter(
             "mqtt_stray_acks",
             "Acks for packet ids that were not in flight.",
             m.stray_acks.value(),
@@ -158,83 +170,147 @@ pub(super) fn tls(tls: &Tls) -> Vec<Metric> {
 /// The desk.
 pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
     vec![
-        Metric::counter("desk_requests", "Requests handled.", of(&d.requests)),
-        Metric::counter("desk_batches", "Batches sealed.", of(&d.batches)),
+        Metric::counter("desk_requests", "Requests handled.", d.requests.value()),
+        Metric::counter("desk_batches", "Batches sealed.", d.batches.value()),
         Metric::counter(
             "desk_publishes",
             "Publishes that came to the desk.",
-            of(&d.publishes),
+            d.publishes.value(),
         ),
         Metric::counter(
             "desk_refusals",
             "Commands and publishes refused.",
-            of(&d.refusals),
+            d.refusals.value(),
+        ),
+        Metric::counters(
+            "desk_publishes_refused",
+            "Publishes refused for want of room: memory_refusals has those for want of memory.",
+            "reason",
+            [
+                ("queue_full", d.refused_queue_full.value()),
+                ("retained_full", d.refused_retained_full.value()),
+            ],
+        ),
+        Metric::counters(
+            "commands_refused",
+            "Commands refused, by the code of the reply.",
+            "code",
+            Refusals::CODES
+                .iter()
+                .zip(&d.commands_refused)
+                .map(|(code, count)| (u16::from(*code).to_string(), count.value())),
+        ),
+        Metric::counter(
+            "forgotten_early",
+            "Ended tasks, decided approvals and outcomes forgotten before their time for a limit.",
+            d.forgotten_early.value(),
+        ),
+        Metric::counter(
+            "desk_subscriptions_refused",
+            "Filters refused because their client has all the subscriptions that it may have.",
+            d.refused_subscriptions.value(),
+        ),
+        Metric::counter(
+            "sessions_refused",
+            "CONNECTs refused because there are too many sessions and mailboxes.",
+            d.refused_sessions.value(),
         ),
         Metric::counter(
             "desk_deliveries",
             "Messages sent from mailboxes and queues.",
-            of(&d.deliveries),
+            d.deliveries.value(),
         ),
         Metric::counter(
             "desk_broadcasts",
             "Messages sent to the live plane.",
-            of(&d.broadcasts),
+            d.broadcasts.value(),
         ),
         Metric::counter(
             "desk_held_acks",
             "Acks held back because a subscriber is slow.",
-            of(&d.held_acks),
+            d.held_acks.value(),
         ),
         Metric::counters(
             "desk_messages_dropped",
             "Messages that were not kept.",
             "reason",
             [
-                ("queue_full", of(&d.dropped_queue_full)),
-                ("old_reply", of(&d.dropped_replies)),
-                ("no_mailbox", of(&d.dropped_no_mailbox)),
-                ("backlog", of(&d.dropped_backlog)),
-                ("expired", of(&d.expired)),
+                ("queue_full", d.dropped_queue_full.value()),
+                ("old_reply", d.dropped_replies.value()),
+                ("no_mailbox", d.dropped_no_mailbox.value()),
+                ("backlog", d.dropped_backlog.value()),
+                ("expired", d.expired.value()),
             ],
         ),
         gauge(
             "clients",
             "Clients with a session, a connection or mail.",
-            of(&d.clients),
+            d.clients.value(),
         ),
         Metric::counter(
             "sessions_expired",
             "Sessions that ended because nobody came back in time.",
-            of(&d.expired_sessions),
+            d.expired_sessions.value(),
         ),
         gauge(
             "sessions_connected",
             "Sessions with a connection.",
-            of(&d.connections),
+            d.connections.value(),
         ),
-        gauge("retained_messages", "Retained messages.", of(&d.retained)),
+        gauge(
+            "retained_messages",
+            "Retained messages.",
+            d.retained.value(),
+        ),
         gauge(
             "retained_bytes",
             "Bytes of retained messages.",
-            of(&d.retained_bytes),
+            d.retained_bytes.value(),
         ),
-        gauge("rooms", "Rooms.", of(&d.rooms)),
+        gauge("rooms", "Rooms.", d.rooms.value()),
         gauge(
             "rooms_vacated",
             "Rooms that nobody is in, of which only the numbers are remembered.",
-            of(&d.vacated_rooms),
+            d.vacated_rooms.value(),
         ),
         gauge(
             "tasks_unfinished",
             "Tasks that have not ended.",
-            of(&d.tasks),
+            d.tasks.value(),
         ),
         gauge(
             "approvals_pending",
             "Approvals that await a decision.",
-            of(&d.approvals),
+            d.approvals.value(),
         ),
-        gauge("blackboard_keys", "Blackboard keys.", of(&d.keys)),
+        gauge("blackboard_keys", "Blackboard keys.", d.keys.value()),
+    ]
+}
+
+/// Everything that waits.
+pub(super) fn memory(memory: &Memory) -> Vec<Metric> {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "gauges are floating-point in the format"
+    )]
+    let held = Holder::ALL.map(|(holder, name)| (name, memory.held(holder) as f64));
+    vec![
+        Metric::gauges(
+            "queued_bytes",
+            "Bytes that wait, by what holds them; what waits for several is counted for each.",
+            "holder",
+            held,
+        ),
+        Metric::counters(
+            "memory_refusals",
+            "What came of reaching memory.max_queued.",
+            "outcome",
+            [
+                ("refused", memory.refused.value()),
+                ("dropped", memory.dropped.value()),
+                ("closed", memory.closed.value()),
+            ],
+        ),
     ]
 }
 

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::desk::{self, Desk, DeskStats, Interest, RecoverError, RunningDesk};
+use crate::desk::{self, Desk, DeskStats, Interest, Memory, RecoverError, RunningDesk};
 use crate::engine::Engine;
 use crate::http;
 use crate::ledger::{CommitHealth, CommitOptions, CommitState, SqliteStore, Store, StoreError};
@@ -116,7 +116,8 @@ impl Gateway {
         let plane = live::Plane::start(settings::live(&config))
             .map_err(|error| Error::Failed(error.to_string()))?;
         let interest = Arc::new(Interest::default());
-        let (desk, store) = recover(&config, store, interest.clone()).await?;
+        let memory = Memory::new(config.memory.max_queued);
+        let (desk, store) = recover(&config, store, interest.clone(), memory.clone()).await?;
         let desk_stats = desk.stats();
         let running = desk::start(
             desk,
@@ -134,6 +135,7 @@ impl Gateway {
             &desk_stats,
             &running.health(),
             &plane,
+            &memory,
         );
         if let Some(tls) = tls {
             metrics.register(move || metrics::tls(&tls));
@@ -142,12 +144,13 @@ impl Gateway {
             let stats = guard.stats();
             metrics.register(move || metrics::auth(&stats));
         }
-        let door = Door::guarded(
+        let door = Door::new(
             settings::mqtt(&config),
             running.requests(),
             interest,
             LivePlane(plane.clone()),
             Arc::clone(&front_door),
+            memory,
             guard,
         );
         let status = sys::Status::new(front_door, desk_stats, Instant::now());
@@ -227,8 +230,10 @@ async fn recover(
     config: &Config,
     store: Box<dyn Store>,
     interest: Arc<Interest>,
+    memory: Arc<Memory>,
 ) -> Result<(Desk, Box<dyn Store>), Error> {
-    let (engine_settings, desk_settings) = (settings::engine(config), settings::desk(config));
+    let (engine_settings, desk_settings) =
+        (settings::engine(config), settings::desk(config, memory));
     blocking(move || {
         let records = desk::engine_records(&*store)?;
         let engine =
@@ -275,15 +280,18 @@ fn register(
     desk: &Arc<DeskStats>,
     health: &Arc<CommitHealth>,
     plane: &live::Plane,
+    memory: &Arc<Memory>,
 ) {
-    let (front_door, desk, health, plane) = (
+    let (front_door, desk, health, plane, memory) = (
         front_door.clone(),
         desk.clone(),
         health.clone(),
         plane.clone(),
+        memory.clone(),
     );
     metrics.register(move || metrics::front_door(&front_door));
     metrics.register(move || metrics::desk(&desk));
+    metrics.register(move || metrics::memory(&memory));
     metrics.register(move || metrics::ledger(&health));
     metrics.register(move || metrics::live(&plane.stats()));
 }

@@ -1,19 +1,17 @@
 //! From the configuration, in people's terms, to each part's own settings.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth;
 use crate::config::{ClientCertificate as Ask, Config, Identity, MinVersion};
-use crate::desk::{ClientLimits, DeskSettings, Pace, RetainedLimits};
+use crate::desk::{ClientLimits, DeskSettings, Memory, Pace, RetainedLimits};
 use crate::engine::Settings;
 use crate::live::LiveConfig;
-use crate::mqtt::MqttConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, TlsSettings};
 use crate::mqtt::transport::websocket::UpgradeRules;
-
-/// Deletions of acknowledged messages wait this long for something that must be synced anyway.
-const LINGER_MS: u64 = 20;
+use crate::mqtt::{MqttConfig, Rate};
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -81,7 +79,7 @@ pub(super) fn engine(config: &Config) -> Settings {
 }
 
 /// For the desk.
-pub(super) fn desk(config: &Config) -> DeskSettings {
+pub(super) fn desk(config: &Config, memory: Arc<Memory>) -> DeskSettings {
     DeskSettings {
         root: config.rooms.root.clone(),
         clients: ClientLimits {
@@ -92,12 +90,14 @@ pub(super) fn desk(config: &Config) -> DeskSettings {
             max_replies: config.mailbox.max_replies,
             max_queued_messages: config.session.max_queued_messages,
             max_queued_bytes: config.session.max_queued_bytes,
+            max_backlog_bytes: config.mqtt.write_buffer,
         },
         retained: RetainedLimits {
             max_messages: config.retained.max_messages,
             max_bytes: config.retained.max_bytes,
         },
-        linger_ms: LINGER_MS,
+        memory,
+        linger_ms: millis(config.desk.linger),
     }
 }
 
@@ -105,6 +105,7 @@ pub(super) fn desk(config: &Config) -> DeskSettings {
 pub(super) fn pace(config: &Config) -> Pace {
     Pace {
         max_pending_bytes: config.desk.max_pending,
+        max_waiting_requests: config.desk.max_requests,
         max_requests_a_turn: config.desk.max_batch,
     }
 }
@@ -127,8 +128,18 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
         max_connect_packet_bytes: config.mqtt.max_connect_packet,
         max_packet_bytes: config.mqtt.max_packet,
         write_high_water_bytes: config.mqtt.write_high_water,
+        max_topic_levels: config.mqtt.max_topic_levels,
+        max_subscriptions: config.mqtt.max_subscriptions,
         max_inflight: config.mqtt.max_inflight,
         receive_maximum: config.mqtt.receive_maximum,
+        publish_rate: Rate {
+            per_second: config.mqtt.max_publish_rate,
+            burst: config.mqtt.publish_burst,
+        },
+        byte_rate: Rate {
+            per_second: config.mqtt.max_byte_rate as u64,
+            burst: config.mqtt.byte_burst as u64,
+        },
         max_keep_alive: u16::try_from(config.mqtt.max_keep_alive.as_secs())
             .ok()
             .filter(|&seconds| seconds > 0),

@@ -155,8 +155,8 @@ impl Status {
         let dropped = door.dropped_slow.value()
             + door.dropped_too_large.value()
             + door.missed.value()
-            + desk.dropped_queue_full.get()
-            + desk.dropped_backlog.get();
+            + desk.dropped_queue_full.value()
+            + desk.dropped_backlog.value();
         [
             (
                 "messages/received",
@@ -179,7 +179,7 @@ impl Status {
                 door.publish_bytes_received.value(),
             ),
             ("publish/bytes/sent", "", door.publish_bytes_sent.value()),
-            ("clients/expired", "", desk.expired_sessions.get()),
+            ("clients/expired", "", desk.expired_sessions.value()),
             ("sockets/opened", "sockets", door.connections_total.value()),
         ]
     }

@@ -1,8 +1,5 @@
 //! Topic names and filters by MQTT's rules (sections 4.7 and 4.8.2): validity, matching, shared subscriptions.
 
-/// The most levels that a topic or filter may have; deeper ones are refused (see CVE-2019-11779).
-pub const MAX_TOPIC_LEVELS: usize = 128;
-
 /// A topic name or filter that breaks the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TopicRule {
@@ -19,7 +16,7 @@ pub enum TopicRule {
     #[error("+ must fill its level, and # must be the last level")]
     MisplacedWildcard,
     /// Ours.
-    #[error("a topic may have at most {MAX_TOPIC_LEVELS} levels")]
+    #[error("a topic must not have more levels than are allowed")]
     TooDeep,
     /// MQTT-4.8.2-1 and -2.
     #[error("a shared filter is $share/NAME/FILTER, with a NAME free of / + #")]
@@ -57,15 +54,21 @@ pub fn check_filter(filter: &str) -> Result<(), TopicRule> {
     Ok(())
 }
 
+/// Checks how many levels a topic or a filter has, without what `$share/…` puts in front (see CVE-2019-11779).
+pub fn check_levels(topic: &str, max: usize) -> Result<(), TopicRule> {
+    let topic = Shared::parse(topic).map_or(topic, |shared| shared.filter);
+    if topic.bytes().filter(|&b| b == b'/').count() >= max {
+        return Err(TopicRule::TooDeep);
+    }
+    Ok(())
+}
+
 fn check_text(topic: &str) -> Result<(), TopicRule> {
     if topic.is_empty() {
         return Err(TopicRule::Empty);
     }
     if topic.contains('\0') {
         return Err(TopicRule::Null);
-    }
-    if topic.bytes().filter(|&b| b == b'/').count() >= MAX_TOPIC_LEVELS {
-        return Err(TopicRule::TooDeep);
     }
     Ok(())
 }
@@ -167,7 +170,18 @@ mod tests {
         ] {
             assert_eq!(check_filter(bad), Err(rule), "{bad}");
         }
-        assert_eq!(check_filter(&"/".repeat(65_400)), Err(TopicRule::TooDeep));
         assert_eq!(check_name("a/+"), Err(TopicRule::WildcardInName));
+    }
+
+    #[test]
+    fn levels_are_counted_without_the_group_of_a_share() {
+        for at_most_three in ["a", "a/b/c", "//", "+/+/#", "$share/g/a/b/c"] {
+            assert_eq!(check_levels(at_most_three, 3), Ok(()), "{at_most_three}");
+        }
+        for deeper in ["a/b/c/d", "///", "+/+/+/#", "$share/g/a/b/c/d"] {
+            assert_eq!(check_levels(deeper, 3), Err(TopicRule::TooDeep), "{deeper}");
+        }
+        let deep = "/".repeat(65_400);
+        assert_eq!(check_levels(&deep, 1000), Err(TopicRule::TooDeep));
     }
 }

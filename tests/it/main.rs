@@ -6,6 +6,7 @@ mod crash;
 mod demo;
 mod harness;
 mod interop;
+mod limits;
 mod live_plane;
 mod operations;
 mod patterns;

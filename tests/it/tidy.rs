@@ -14,13 +14,14 @@ const LONGER: &[(&str, usize)] = &[
 
 /// Who may import whom, within `crate::`. What is not named here may import nothing of ours.
 const IMPORTS: &[(&str, &[&str])] = &[
+    ("count", &[]),
     ("wire", &[]),
     ("engine", &["wire"]),
-    ("ledger", &["wire"]),
-    ("live", &["wire"]),
-    ("desk", &["wire", "engine", "ledger", "live"]),
-    ("auth", &["wire"]),
-    ("mqtt", &["wire", "auth", "desk", "live"]),
+    ("ledger", &["count", "wire"]),
+    ("live", &["count", "wire"]),
+    ("desk", &["count", "wire", "engine", "ledger", "live"]),
+    ("auth", &["count", "wire"]),
+    ("mqtt", &["count", "wire", "auth", "desk", "live"]),
     ("http", &["wire"]),
     ("config", &["wire"]),
     (

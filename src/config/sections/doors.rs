@@ -46,10 +46,22 @@ pub struct Mqtt {
     /// The largest packet, in bytes (MQTT 5 section 3.2.2.3.6).
     #[serde(with = "size")]
     pub max_packet: usize,
+    /// Levels of a topic name or filter; deeper ones are refused (0x90, in SUBACK 0x8F).
+    pub max_topic_levels: usize,
     /// Deliveries of QoS 1 and 2 unacknowledged at once, per client; its Receive Maximum may lower it.
     pub max_inflight: u16,
     /// Publishes of QoS 1 and 2 that a client may have unacknowledged (MQTT 5 section 3.2.2.3.3).
     pub receive_maximum: u16,
+    /// PUBLISH packets a second that are read from one client; 0 for as many as come.
+    pub max_publish_rate: u64,
+    /// PUBLISH packets that a client may send at once after a silence; 0 for as many as in a second.
+    pub publish_burst: u64,
+    /// Bytes a second that are read from one client; 0 for as many as come.
+    #[serde(with = "size")]
+    pub max_byte_rate: usize,
+    /// Bytes that a client may send at once after a silence; 0 for as many as in a second.
+    #[serde(with = "size")]
+    pub byte_burst: usize,
     /// The longest keep-alive granted; MQTT 5 clients that ask for more, or for none, are told so. 0 grants any, and none.
     #[serde(with = "duration")]
     pub max_keep_alive: Duration,
@@ -91,8 +103,13 @@ impl Default for Mqtt {
             max_connect_packet: 64 * KIB,
             drain_timeout: Duration::from_secs(5),
             max_packet: MIB,
+            max_topic_levels: 128,
             max_inflight: 256,
             receive_maximum: 1024,
+            max_publish_rate: 0,
+            publish_burst: 0,
+            max_byte_rate: 0,
+            byte_burst: 0,
             max_keep_alive: Duration::ZERO,
             topic_alias_max: 16,
             write_high_water: 256 * KIB,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::units::{duration, size};
-use super::{DAY, HOUR, MIB};
+use super::{DAY, GIB, HOUR, MIB};
 
 /// `[mailbox]`: directed messages that wait for one agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,21 @@ impl Default for Retained {
     }
 }
 
+/// `[memory]`: one bound on everything that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Memory {
+    /// Bytes of mailboxes, queues, retained messages, requests, and of what connections hold of packets.
+    #[serde(with = "size")]
+    pub max_queued: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory { max_queued: GIB }
+    }
+}
+
 /// `[desk]`: the one thread that takes every input that changes durable state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -94,6 +109,11 @@ pub struct Desk {
     pub max_pending: usize,
     /// Inputs per commit.
     pub max_batch: usize,
+    /// Inputs that wait to be taken; beyond it their senders are not read.
+    pub max_requests: usize,
+    /// How long deletions of what was acknowledged wait for something that must be on disk anyway.
+    #[serde(with = "duration")]
+    pub linger: Duration,
 }
 
 impl Default for Desk {
@@ -101,6 +121,8 @@ impl Default for Desk {
         Desk {
             max_pending: 64 * MIB,
             max_batch: 4096,
+            max_requests: 4096,
+            linger: Duration::from_millis(20),
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::desk::Memory;
 use crate::desk::port::{
     Connection, Delivery, Interest, Open, Request, Response, RetainHandling, Subscription,
 };
@@ -35,6 +36,7 @@ pub(super) struct World {
     pub(super) saw: mpsc::UnboundedReceiver<Seen>,
     pub(super) stop: watch::Sender<bool>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) memory: Arc<Memory>,
     /// Bytes that a client may leave unread before its connection has to wait.
     pub(super) pipe: usize,
 }
@@ -57,12 +59,15 @@ impl World {
         let (to_desk, desk) = mpsc::channel(8);
         let (plane, saw) = FakePlane::new();
         let metrics = Arc::new(Metrics::default());
+        let memory = Memory::new(64 << 20);
         let door = Door::new(
             config,
             to_desk,
             Arc::new(Kept),
             plane.clone(),
             Arc::clone(&metrics),
+            Arc::clone(&memory),
+            None,
         );
         World {
             door,
@@ -71,6 +76,7 @@ impl World {
             saw,
             stop: watch::Sender::new(false),
             metrics,
+            memory,
             pipe: 1 << 20,
         }
     }

@@ -62,6 +62,35 @@ async fn the_expiry_can_be_changed_but_not_from_none() {
 }
 
 #[tokio::test]
+async fn a_resumed_session_is_not_extended_by_a_connection_that_gave_it_no_time() {
+    use mqtt_protocol_core::mqtt::packet::SessionExpiryInterval;
+    let leave = v5_0::Disconnect::builder()
+        .reason_code(
+            mqtt_protocol_core::mqtt::result_code::DisconnectReasonCode::NormalDisconnection,
+        )
+        .props(vec![SessionExpiryInterval::new(7).unwrap().into()])
+        .build()
+        .unwrap()
+        .to_continuous_buffer();
+    let mut world = World::new();
+    let mut client = world.dial();
+    client.send(&connect5("me", 0, &[])).await;
+    let open = world.asked_to_open().await;
+    let resumed = Response::Opened {
+        session_present: true,
+        durable: true,
+        subscriptions: Vec::new(),
+        unreleased: Vec::new(),
+    };
+    open.connection.responses.send(resumed).unwrap();
+    let got = client.recv().await;
+    assert!(matches!(got, Got::Connack { present: true, .. }), "{got:?}");
+    client.send(&leave).await;
+    assert_eq!(client.recv().await, Got::Disconnect(0x82));
+    assert_eq!(closed(&mut world).await, (true, None));
+}
+
+#[tokio::test]
 async fn what_was_published_before_leaving_still_goes_out() {
     let mut world = World::new();
     let (mut client, _desk) = world.client5("me").await;

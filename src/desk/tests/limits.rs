@@ -1,0 +1,308 @@
+use super::*;
+use crate::desk::Holder;
+
+const KIB: usize = 1024;
+
+/// A world whose memory for all that waits is this large.
+fn small(max: usize) -> (World, Arc<Memory>) {
+    let memory = Memory::new(max);
+    let settings = DeskSettings {
+        memory: memory.clone(),
+        ..settings()
+    };
+    (World::with(settings), memory)
+}
+
+fn kib(topic: &str, retain: bool) -> Publication {
+    ordinary("ann", topic, &"x".repeat(KIB), Qos::AtLeastOnce, retain)
+}
+
+#[test]
+fn full_queue_of_an_absent_subscriber_refuses_the_publisher_and_nobody_gets_the_message() {
+    let mut world = World::new();
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    world.subscribe(&mut sub, "a", Qos::AtLeastOnce);
+    world.close(&sub, false);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for n in 0..10 {
+        let id = world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, false));
+        world.commit();
+        let verdict = ann.verdict(id);
+        let expected = if n < 8 { Ok(()) } else { Err(Code::TooMany) };
+        assert_eq!(verdict, Some(expected), "message {n}");
+    }
+    assert_eq!(world.desk.stats().refused_queue_full.value(), 2);
+    assert_eq!(world.rows(Space::Outbox), 8);
+    assert_eq!(world.broadcasts.len(), 8, "all or nobody");
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    for _ in 0..4 {
+        for delivery in sub.deliveries() {
+            world.acknowledge(&sub, delivery.seq, Stage::Done);
+        }
+        world.commit();
+    }
+    let id = world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, false));
+    world.commit();
+    assert_eq!(ann.verdict(id), Some(Ok(())), "there is room again");
+}
+
+#[test]
+fn full_member_of_a_share_leaves_its_turn_to_others_and_the_last_one_refuses() {
+    let mut world = World::new();
+    let (mut one, _) = world.connect("one", false, u32::MAX);
+    let (mut two, _) = world.connect("two", false, u32::MAX);
+    world.subscribe(&mut one, "$share/g/a", Qos::AtLeastOnce);
+    world.subscribe(&mut two, "$share/g/a", Qos::AtLeastOnce);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for n in 0..17 {
+        let id = world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, false));
+        world.commit();
+        let expected = if n < 16 { Ok(()) } else { Err(Code::TooMany) };
+        assert_eq!(ann.verdict(id), Some(expected), "message {n}");
+    }
+    assert_eq!(world.desk.stats().refused_queue_full.value(), 1);
+}
+
+#[test]
+fn messages_of_the_gateway_that_a_full_queue_cannot_take_are_dropped_and_counted() {
+    let mut world = World::new();
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    world.subscribe(&mut sub, "rooms/lab/blackboard/state/#", Qos::AtLeastOnce);
+    world.close(&sub, false);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for _ in 0..10 {
+        let set = to_room("ann", "rooms/lab/blackboard/set/ann/k", r#"{"value":1}"#);
+        let id = world.publish(&mut ann, set);
+        world.commit();
+        assert_eq!(ann.verdict(id), Some(Ok(())), "it is on the blackboard");
+    }
+    assert_eq!(world.desk.stats().dropped_queue_full.value(), 2);
+}
+
+#[test]
+fn subscriptions_end_at_their_limit_and_the_refusal_says_so() {
+    let mut world = World::new();
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for n in 0..10 {
+        world.subscribe(&mut ann, &format!("a/{n}"), Qos::AtLeastOnce);
+    }
+    let asked = |filter: &str| Subscription {
+        filter: filter.into(),
+        qos: Qos::AtLeastOnce,
+        no_local: false,
+        retain_as_published: false,
+        retain_handling: RetainHandling::Always,
+        id: None,
+    };
+    world.handle(Request::Subscribe {
+        connection: ann.connection,
+        packet_id: 99,
+        subscriptions: vec![asked("one/more"), asked("a/3")],
+    });
+    world.commit();
+    match ann.next() {
+        Some(Response::Subscribed { results, .. }) => {
+            assert_eq!(results, [Err(Code::TooMany), Ok(Qos::AtLeastOnce)]);
+        }
+        other => panic!("expected Subscribed, got {other:?}"),
+    }
+    assert_eq!(world.desk.stats().refused_subscriptions.value(), 1);
+}
+
+#[test]
+fn more_sessions_than_may_be_are_refused() {
+    let mut world = World::new();
+    for n in 0..100 {
+        world.connect(&format!("c{n}"), false, u32::MAX);
+    }
+    let (sender, mut responses) = mpsc::unbounded_channel();
+    world.handle(Request::Open(Box::new(Open {
+        connection: Connection {
+            id: 9999,
+            responses: sender,
+            backlog: Arc::default(),
+        },
+        client_id: "one-more".into(),
+        owner: None,
+        gate: None,
+        clean_start: true,
+        expiry: 0,
+        window: 2,
+        will: None,
+        will_delay: 0,
+        will_expiry: None,
+    })));
+    world.commit();
+    let answer = responses.try_recv();
+    assert!(
+        matches!(answer, Ok(Response::Close(CloseReason::QuotaExceeded))),
+        "{answer:?}"
+    );
+    assert_eq!(world.desk.stats().refused_sessions.value(), 1);
+}
+
+#[test]
+fn without_memory_queues_refuse_and_what_needs_none_goes_on() {
+    let (mut world, memory) = small(4 * KIB);
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    world.subscribe(&mut sub, "a", Qos::AtLeastOnce);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    let mut verdicts = Vec::new();
+    for _ in 0..4 {
+        let id = world.publish(&mut ann, kib("a", false));
+        world.commit();
+        verdicts.extend(ann.verdict(id));
+    }
+    assert_eq!(
+        verdicts,
+        [Ok(()), Ok(()), Err(Code::TooMany), Err(Code::TooMany)]
+    );
+    assert_eq!(memory.refused.value(), 2);
+    assert!(memory.held(Holder::Sessions) > 2 * KIB);
+    let id = world.publish(&mut ann, kib("nobody/keeps/this", false));
+    world.commit();
+    assert_eq!(ann.verdict(id), Some(Ok(())));
+    for delivery in sub.deliveries() {
+        world.acknowledge(&sub, delivery.seq, Stage::Done);
+    }
+    assert_eq!(memory.held(Holder::Sessions), 0);
+    let id = world.publish(&mut ann, kib("a", false));
+    world.commit();
+    assert_eq!(ann.verdict(id), Some(Ok(())), "there is room again");
+}
+
+#[test]
+fn without_memory_nothing_more_is_retained_but_clearing_is_possible() {
+    let (mut world, memory) = small(4 * KIB);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    let mut publish = |publication| {
+        let id = world.publish(&mut ann, publication);
+        world.commit();
+        ann.verdict(id)
+    };
+    assert_eq!(publish(kib("s/1", true)), Some(Ok(())));
+    assert_eq!(publish(kib("s/2", true)), Some(Ok(())));
+    assert_eq!(publish(kib("s/3", true)), Some(Err(Code::TooMany)));
+    assert_eq!(
+        publish(kib("s/1", true)),
+        Some(Ok(())),
+        "no larger than before"
+    );
+    let clear = ordinary("ann", "s/1", "", Qos::AtLeastOnce, true);
+    assert_eq!(publish(clear), Some(Ok(())));
+    assert_eq!(publish(kib("s/3", true)), Some(Ok(())));
+    assert!(memory.held(Holder::Retained) > 2 * KIB);
+}
+
+#[test]
+fn without_memory_mail_is_refused_and_its_sender_told() {
+    let (mut world, memory) = small(8 * KIB);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    world.subscribe(&mut ann, "rooms/lab/reply/ann", Qos::AtMostOnce);
+    let mail = || to_room("ann", "rooms/lab/inbox/bob/ann", &"x".repeat(2 * KIB));
+    let mut verdicts = Vec::new();
+    for _ in 0..3 {
+        let id = world.publish(&mut ann, mail());
+        world.commit();
+        verdicts.extend(ann.verdict(id));
+    }
+    assert_eq!(verdicts, [Ok(()), Ok(()), Err(Code::TooMany)]);
+    assert_eq!(memory.refused.value(), 1);
+    assert!(memory.held(Holder::Mailboxes) > 4 * KIB);
+    world.crash();
+    assert!(
+        world.desk.holdings().stored_messages >= 2,
+        "what was acknowledged is kept"
+    );
+}
+
+#[test]
+fn wills_and_subscriptions_take_memory_until_they_are_gone() {
+    let (mut world, memory) = small(64 * KIB);
+    let will = || {
+        Some(ordinary(
+            "ann",
+            "w",
+            &"x".repeat(20 * KIB),
+            Qos::AtLeastOnce,
+            false,
+        ))
+    };
+    let (mut ann, _) = world.connect_with("ann", false, 60, will(), 30);
+    world.subscribe(&mut ann, "a/b", Qos::AtLeastOnce);
+    world.subscribe(&mut ann, "a/b", Qos::AtMostOnce);
+    world.subscribe(&mut ann, "$share/g/a", Qos::AtMostOnce);
+    assert!(memory.held(Holder::Wills) > 20 * KIB);
+    let subscriptions = memory.held(Holder::Subscriptions);
+    assert!((512..4 * KIB).contains(&subscriptions), "{subscriptions}");
+    world.close(&ann, true);
+    assert!(memory.held(Holder::Wills) > 20 * KIB, "it is delayed");
+    world.pass(30_000);
+    assert_eq!(memory.held(Holder::Wills), 0);
+    assert_eq!(memory.held(Holder::Subscriptions), subscriptions);
+    world.pass(60_000);
+    assert_eq!(memory.held(Holder::Subscriptions), 0);
+    assert_eq!(memory.total(), 0);
+}
+
+#[test]
+fn without_memory_large_wills_and_new_subscriptions_are_refused() {
+    let (mut world, memory) = small(64 * KIB);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    world.subscribe(&mut ann, "old", Qos::AtLeastOnce);
+    memory.take(Holder::Outgoing, 64 * KIB);
+    let subscription = |filter: &str| Subscription {
+        filter: filter.into(),
+        qos: Qos::AtLeastOnce,
+        no_local: false,
+        retain_as_published: false,
+        retain_handling: RetainHandling::Always,
+        id: None,
+    };
+    world.handle(Request::Subscribe {
+        connection: ann.connection,
+        packet_id: 9,
+        subscriptions: vec![subscription("new"), subscription("old")],
+    });
+    world.commit();
+    match ann.next() {
+        Some(Response::Subscribed { results, .. }) => {
+            assert_eq!(results, [Err(Code::TooMany), Ok(Qos::AtLeastOnce)]);
+        }
+        other => panic!("expected Subscribed, got {other:?}"),
+    }
+    let will = |size: usize| {
+        Some(ordinary(
+            "bob",
+            "w",
+            &"x".repeat(size),
+            Qos::AtLeastOnce,
+            false,
+        ))
+    };
+    world.connect_with("bob", true, 0, will(KIB), 0);
+    let (sender, mut responses) = mpsc::unbounded_channel();
+    world.handle(Request::Open(Box::new(Open {
+        connection: Connection {
+            id: 9999,
+            responses: sender,
+            backlog: Arc::default(),
+        },
+        client_id: "bob".into(),
+        owner: None,
+        gate: None,
+        clean_start: true,
+        expiry: 0,
+        window: 2,
+        will: will(20 * KIB),
+        will_delay: 0,
+        will_expiry: None,
+    })));
+    world.commit();
+    let answer = responses.try_recv();
+    assert!(
+        matches!(answer, Ok(Response::Close(CloseReason::QuotaExceeded))),
+        "{answer:?}"
+    );
+    assert_eq!(memory.refused.value(), 2);
+}

@@ -1,0 +1,340 @@
+//! Every limit: the page that lists them is true to the configuration and the metrics, and the ones of the front door do what
+//! it says. Those of rooms are met in the engine's own tests.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use hallward::config::Config;
+
+use crate::harness::{Ack, Client, Connect, Gateway, Packet, Publish, Setup, Version};
+
+/// The sum of a metric over its labels.
+fn metric(gateway: &Gateway, name: &str) -> u64 {
+    let (_, metrics) = gateway.get("/metrics");
+    let values = metrics.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let value = rest.strip_prefix(' ').or_else(|| {
+            let labels = rest.strip_prefix('{')?;
+            labels.split_once("} ").map(|(_, value)| value)
+        })?;
+        Some(value.parse::<f64>().expect("a number"))
+    });
+    let values: Vec<f64> = values.collect();
+    assert!(!values.is_empty(), "no {name} in {metrics}");
+    format!("{}", values.iter().sum::<f64>())
+        .parse()
+        .expect("a whole number")
+}
+
+/// One row of a table of limits.
+#[derive(Debug)]
+struct Row {
+    default: String,
+    metrics: Vec<String>,
+}
+
+/// The rows of docs/limits.md whose first cell is a key.
+fn rows() -> BTreeMap<String, Row> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/limits.md");
+    let page = std::fs::read_to_string(page).expect("the page of limits");
+    let mut rows = BTreeMap::new();
+    for line in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [key, default, outcome, metrics] = cells[..] else {
+            panic!("four cells expected: {line}");
+        };
+        assert!(!outcome.is_empty(), "{key} says nothing of what happens");
+        let bare = |cell: &str| cell.trim_matches(['`', '"']).to_owned();
+        let metrics = metrics.trim_end_matches('|').trim();
+        let metrics = metrics
+            .split(", ")
+            .filter(|name| !name.is_empty())
+            .map(bare)
+            .collect();
+        let default = bare(default);
+        let again = rows.insert(bare(key), Row { default, metrics });
+        assert!(again.is_none(), "{key} stands there twice");
+    }
+    rows
+}
+
+/// Every count, size and factor of the configuration with its default; durations are no limits on how much.
+fn limits() -> BTreeMap<String, String> {
+    let tree = serde_json::to_value(Config::default()).expect("a configuration");
+    let mut limits = BTreeMap::new();
+    for (section, keys) in tree.as_object().expect("sections") {
+        for (key, value) in keys.as_object().expect("keys") {
+            let text = value.as_str().unwrap_or_default();
+            let size = text.ends_with('B') && text.starts_with(|c: char| c.is_ascii_digit());
+            if value.is_u64() || size {
+                let value = value.to_string().trim_matches('"').to_owned();
+                limits.insert(format!("{section}.{key}"), value);
+            }
+        }
+    }
+    limits
+}
+
+#[test]
+fn the_page_of_limits_names_every_limit_with_its_default() {
+    let (written, limits) = (rows(), limits());
+    let plain = |row: &Row| row.default.replace('_', "");
+    let mut faults = Vec::new();
+    for (key, default) in &limits {
+        match written.get(key) {
+            None => faults.push(format!("{key} is not in docs/limits.md")),
+            Some(row) if plain(row) != *default => {
+                faults.push(format!("{key} is {default}, the page says {}", row.default));
+            }
+            Some(_) => {}
+        }
+    }
+    let unknown = written.keys().filter(|key| !limits.contains_key(*key));
+    faults.extend(unknown.map(|key| format!("{key} is no limit of the configuration")));
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn the_page_of_limits_names_metrics_that_exist() {
+    let gateway = Gateway::start();
+    let (_, metrics) = gateway.get("/metrics");
+    for (key, row) in rows() {
+        for name in row.metrics {
+            let shown = metrics.lines().any(|line| {
+                let rest = line.strip_prefix(&name);
+                rest.is_some_and(|rest| rest.starts_with([' ', '{']))
+            });
+            assert!(shown, "{key}: there is no metric {name}");
+        }
+    }
+}
+
+const VERSIONS: [Version; 2] = [Version::V311, Version::V5];
+
+/// A persistent session that is subscribed and away.
+fn absent(gateway: &Gateway, id: &str, filter: &str) {
+    let mut client = Client::connect(gateway.mqtt, Connect::v5(id).persistent());
+    client.subscribe(&[(filter, 1)]);
+    client.disconnect();
+}
+
+#[test]
+fn no_more_deliveries_are_unacknowledged_than_may_be() {
+    let gateway = Setup::new().with("mqtt.max_inflight", "2").start();
+    for version in VERSIONS {
+        for persistent in [false, true] {
+            let id = format!("reader-{version:?}-{persistent}");
+            let connect = Connect::new(version, &id);
+            let connect = if persistent {
+                connect.persistent()
+            } else {
+                connect
+            };
+            let mut reader = Client::connect(gateway.mqtt, connect).by_hand();
+            reader.subscribe(&[(&id, 1)]);
+            let mut writer = Client::connect(gateway.mqtt, Connect::v5("writer"));
+            for n in 0..5 {
+                assert_eq!(writer.publish(Publish::new(&id, format!("{n}"), 1)), 0);
+            }
+            let first = reader.message();
+            assert_eq!((first.text(), reader.message().text()), ("0", "1"));
+            reader.ping();
+            let more =
+                reader.take_kept(|packet| matches!(packet, Packet::Publish(_)).then_some(()));
+            assert_eq!(more, None, "{id}");
+            reader.send(&Packet::PubAck(Ack::ok(first.packet_id.expect("QoS 1"))));
+            assert_eq!(reader.message().text(), "2");
+            reader.vanish();
+        }
+    }
+}
+
+#[test]
+fn subscriptions_end_at_their_limit() {
+    let gateway = Setup::new().with("mqtt.max_subscriptions", "2").start();
+    for (version, refusal) in VERSIONS.into_iter().zip([0x80, 0x97]) {
+        let mut client = Client::connect(gateway.mqtt, Connect::new(version, "greedy"));
+        assert_eq!(client.subscribe(&[("a", 0), ("b", 1)]), [0, 1]);
+        assert_eq!(client.subscribe(&[("c", 0), ("a", 1)]), [refusal, 1]);
+        assert_eq!(
+            client.subscribe(&[("a", 0), ("b", 0), ("c", 0)]),
+            [refusal; 3]
+        );
+        client.unsubscribe(&["a"]);
+        assert_eq!(client.subscribe(&[("c", 0)]), [0]);
+        client.disconnect();
+    }
+    assert_eq!(
+        metric(&gateway, "hallward_desk_subscriptions_refused_total"),
+        2
+    );
+}
+
+#[test]
+fn a_full_queue_refuses_the_publisher_and_keeps_what_was_acknowledged() {
+    let mut gateway = Setup::new()
+        .with("session.max_queued_messages", "3")
+        .start();
+    absent(&gateway, "away", "news");
+    let mut five = Client::connect(gateway.mqtt, Connect::v5("five"));
+    let codes: Vec<u8> = (0..5)
+        .map(|n| five.publish(Publish::new("news", format!("{n}"), 1)))
+        .collect();
+    assert_eq!(codes, [0, 0, 0, 0x97, 0x97]);
+    assert_eq!(five.publish(Publish::new("news", "twice", 2)), 0x97);
+    let mut old = Client::connect(gateway.mqtt, Connect::v311("old"));
+    old.send(&Packet::Publish(Publish {
+        packet_id: Some(1),
+        ..Publish::new("news", "no word for it", 1)
+    }));
+    old.expect_closed();
+    assert_eq!(
+        old.take_kept(|packet| matches!(packet, Packet::PubAck(_)).then_some(())),
+        None
+    );
+    let refused = metric(&gateway, "hallward_desk_publishes_refused_total");
+    assert_eq!(refused, 4);
+    gateway.kill();
+    gateway.restart();
+    let mut away = Client::connect(gateway.mqtt, Connect::v5("away").persistent());
+    for n in 0..3 {
+        assert_eq!(away.message().text(), n.to_string());
+    }
+    away.ping();
+    let mut five = Client::connect(gateway.mqtt, Connect::v5("five"));
+    assert_eq!(five.publish(Publish::new("news", "last", 2)), 0);
+    assert_eq!(
+        away.message().text(),
+        "last",
+        "nothing that was refused came"
+    );
+}
+
+#[test]
+fn a_full_retained_store_refuses_new_topics() {
+    let gateway = Setup::new().with("retained.max_messages", "2").start();
+    let mut five = Client::connect(gateway.mqtt, Connect::v5("five"));
+    for (topic, text, code) in [
+        ("a", "1", 0),
+        ("b", "1", 0),
+        ("c", "1", 0x97),
+        ("a", "2", 0),
+        ("b", "", 0),
+        ("c", "2", 0),
+    ] {
+        let publish = Publish::new(topic, text, 1).retained();
+        assert_eq!(five.publish(publish), code, "{topic} {text}");
+    }
+    let mut old = Client::connect(gateway.mqtt, Connect::v311("old"));
+    old.send(&Packet::Publish(Publish {
+        packet_id: Some(1),
+        ..Publish::new("d", "1", 1).retained()
+    }));
+    old.expect_closed();
+    let refused = metric(&gateway, "hallward_desk_publishes_refused_total");
+    assert_eq!(refused, 2);
+}
+
+#[test]
+fn sessions_end_at_their_limit() {
+    let gateway = Setup::new().with("session.max_sessions", "2").start();
+    absent(&gateway, "one", "a");
+    absent(&gateway, "two", "a");
+    let mut three = Client::open(gateway.mqtt, Version::V5).expect("accepted");
+    three.send(&Packet::Connect(Connect::v5("three")));
+    match three.receive() {
+        Ok(Packet::ConnAck { code: 0x97, .. }) => {}
+        other => panic!("CONNACK 0x97 expected, but came {other:?}"),
+    }
+    assert_eq!(metric(&gateway, "hallward_sessions_refused_total"), 1);
+    Client::connect(gateway.mqtt, Connect::v5("two").persistent());
+}
+
+#[test]
+fn topics_end_at_their_depth() {
+    let gateway = Setup::new().with("mqtt.max_topic_levels", "16").start();
+    let (fits, deeper) = (["l"; 16].join("/"), ["l"; 17].join("/"));
+    let mut client = Client::connect(gateway.mqtt, Connect::v5("diver"));
+    assert_eq!(
+        client.subscribe(&[(&fits, 1), (&deeper, 1), (&["+"; 17].join("/"), 1)]),
+        [1, 0x8F, 0x8F]
+    );
+    assert_eq!(client.publish(Publish::new(&fits, "x", 1)), 0);
+    assert_eq!(client.message().topic, fits);
+    client.send(&Packet::Publish(Publish::new(&deeper, "x", 0)));
+    assert_eq!(client.expect_disconnect(), 0x90);
+    assert_eq!(metric(&gateway, "hallward_mqtt_topics_too_deep_total"), 3);
+}
+
+#[test]
+fn a_client_that_publishes_too_fast_is_slowed_and_others_are_not() {
+    let gateway = Setup::new()
+        .with("mqtt.max_publish_rate", "20")
+        .with("mqtt.publish_burst", "1")
+        .start();
+    let mut reader = Client::connect(gateway.mqtt, Connect::v5("reader"));
+    reader.subscribe(&[("fast", 0), ("slow", 0)]);
+    let mut flood = Client::connect(gateway.mqtt, Connect::v311("flood"));
+    for n in 0..20 {
+        flood.send(&Packet::Publish(Publish::new("fast", format!("{n}"), 0)));
+    }
+    assert_eq!(reader.message_on("fast").text(), "0");
+    let mut other = Client::connect(gateway.mqtt, Connect::v311("other"));
+    other.publish(Publish::new("slow", "through", 0));
+    assert_eq!(reader.message_on("slow").text(), "through");
+    for n in 1..20 {
+        assert_eq!(
+            reader.message_on("fast").text(),
+            n.to_string(),
+            "nothing is lost"
+        );
+    }
+    assert!(metric(&gateway, "hallward_mqtt_throttled_total") > 0);
+    flood.ping();
+    assert_eq!(metric(&gateway, "hallward_mqtt_throttled_clients"), 0);
+}
+
+#[test]
+fn memory_for_what_waits_is_bounded_and_what_was_acknowledged_is_kept() {
+    const KIB: usize = 1024;
+    let mut gateway = Setup::new()
+        .with("memory.max_queued", "16MiB")
+        .with("session.max_queued_bytes", "1GiB")
+        .start();
+    absent(&gateway, "away", "bulk");
+    let mut writer = Client::connect(gateway.mqtt, Connect::v5("writer"));
+    let block = vec![b'x'; 512 * KIB];
+    // How many are taken until one is refused.
+    let mut until_refused = |publish: &dyn Fn(usize) -> Publish| {
+        let codes = (0..100).map(|n| writer.publish(publish(n)));
+        let codes: Vec<u8> = codes.take_while(|code| *code == 0).collect();
+        assert!(codes.len() < 100, "memory has no end");
+        codes.len()
+    };
+    let taken = until_refused(&|_| Publish::new("bulk", block.clone(), 1));
+    // The one on its way may count twice for a moment: as a packet and as a request.
+    assert!((22..=23).contains(&taken), "{taken} of 512 KiB in 12 MiB");
+    let held = metric(&gateway, "hallward_queued_bytes");
+    assert!(
+        (11_000 * KIB as u64..12_300 * KIB as u64).contains(&held),
+        "{held}"
+    );
+    until_refused(&|n| Publish::new(&format!("kept/{n}"), block.clone(), 1).retained());
+    until_refused(&|_| Publish::new("rooms/lab/inbox/away/writer", vec![b'x'; 200 * KIB], 1));
+    writer.subscribe(&[("rooms/lab/reply/writer", 1)]);
+    let refused = writer.message_on("rooms/lab/reply/writer");
+    assert!(refused.text().contains("429"), "{}", refused.text());
+    assert_eq!(writer.publish(Publish::new("for/who/is/here", block, 1)), 0);
+    assert!(metric(&gateway, "hallward_memory_refusals_total") >= 3);
+    gateway.kill();
+    gateway.restart();
+    assert!(metric(&gateway, "hallward_queued_bytes") > 11_000 * KIB as u64);
+    let mut away = Client::connect(gateway.mqtt, Connect::v5("away").persistent());
+    for _ in 0..taken {
+        assert_eq!(away.message_on("bulk").payload.len(), 512 * KIB);
+    }
+    away.ping();
+    let mut writer = Client::connect(gateway.mqtt, Connect::v5("writer"));
+    assert_eq!(writer.publish(Publish::new("bulk", "room again", 1)), 0);
+    assert_eq!(away.message_on("bulk").text(), "room again");
+}
