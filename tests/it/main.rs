@@ -1,6 +1,7 @@
 //! End-to-end tests, one binary.
 
 mod cli;
+mod conformance;
 mod crash;
 mod demo;
 mod harness;
