@@ -9,6 +9,7 @@ use std::time::Instant;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
 use hallward::engine::{Command, Engine, Input, Mailboxes, Settings};
+use hallward::wire::mirror::CommandMirrors;
 use hallward::wire::name::Agent;
 use hallward::wire::topic::{Offer, RoomTopic};
 
@@ -33,9 +34,7 @@ fn command(from: &str, topic: &str, payload: String) -> Input {
         from: agent(from),
         topic: topic.expect("a topic of the table"),
         payload: payload.into(),
-        correlation_id: None,
-        reply_rest: None,
-        ttl_ms: None,
+        mirrors: CommandMirrors::default(),
     })
 }
 

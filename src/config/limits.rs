@@ -48,9 +48,12 @@ fn range(key: &str) -> Option<Range> {
         "mqtt.max_pending_bytes" => Bytes(64 * KIB, 64 * GIB),
         "mqtt.max_subscriptions" => Count(1, 1_000_000),
         "mqtt.max_session_expiry" => Span(MS(0), MS((u32::MAX - 1) as u64 * SECOND)),
+        "mqtt.sys_interval" => Span(MS(0), MS(DAY)),
         "http.max_connections" => Count(1, 65_536),
         "http.timeout" => Span(MS(100), MS(300 * SECOND)),
-        "rooms.max_rooms" | "rooms.max_agents_per_room" => Count(1, MANY),
+        "rooms.max_rooms" | "rooms.max_vacated_rooms" | "rooms.max_agents_per_room" => {
+            Count(1, MANY)
+        }
         "rooms.reconnect_grace" => Span(MS(0), MS(DAY)),
         "rooms.max_metadata" => Bytes(0, MIB),
         "rooms.max_capabilities_per_agent" => Count(1, 10_000),

@@ -142,6 +142,9 @@ impl Desk {
                 publish_will,
                 expiry,
             } => self.close(now, connection, publish_will, expiry),
+            // Whoever asked may be gone.
+            Request::Measure(answer) => drop(answer.send(self.holdings())),
+            Request::Announce(figures) => self.announce(now, figures),
         }
     }
 

@@ -57,14 +57,7 @@ impl Desk {
     /// Puts a message of the gateway's into an agent's mailbox.
     pub(super) fn deliver_directed(&mut self, now: Millis, directed: Directed) {
         let topic = directed.topic.format(&self.settings.root);
-        let correlation_id = directed.correlation_id.as_deref();
-        let message = gateway_message(
-            &topic,
-            &directed.payload,
-            false,
-            correlation_id,
-            directed.expires_at,
-        );
+        let message = gateway_message(&topic, &directed.payload, false, &directed.mirrors);
         self.put_into_mailbox(now, &directed.to, Kind::Directed(directed.class), message);
     }
 
@@ -121,9 +114,10 @@ impl Desk {
         self.send_ready(now, &id);
     }
 
-    /// Takes an assignment back that has not been sent. What is in flight stays: the attempt fences it.
+    /// Takes an assignment back. One that is in flight stays for the rest of its session, as MQTT wants it (MQTT-4.4.0-1): its
+    /// attempt fences it.
     pub(super) fn revoke(&mut self, agent: &Agent, assignment: &AssignmentKey) {
-        let Some(client) = self.clients.get(agent.as_str()) else {
+        let Some(client) = self.clients.get_mut(agent.as_str()) else {
             return;
         };
         let Some(seq) = client.outbox.find_assignment(assignment) else {
@@ -131,6 +125,18 @@ impl Desk {
         };
         if client.outbox.waiting(seq).is_some() {
             self.drop_entry(agent.as_str(), seq);
+            return;
+        }
+        client.outbox.revoke(seq);
+        if client
+            .session
+            .as_ref()
+            .is_none_or(|session| !session.durable)
+        {
+            // After a crash, too, only a later session could get it.
+            self.pending
+                .records
+                .delete(Space::Outbox, records::outbox_key(agent.as_str(), seq));
         }
     }
 

@@ -5,7 +5,7 @@
 //! durable are its acks, deliveries and broadcasts released.
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
-//! `subscribe`, `publish`, `deliver` (what it does with each request), `outbox`, `clients`, `retained`, `shares`, `trie`,
+//! `subscribe`, `publish`, `deliver`, `status` (what it does with each request), `outbox`, `clients`, `retained`, `shares`, `trie`,
 //! `interest` (what it keeps), `batch` and `records` (what it writes), `recover`, `run` (the thread).
 
 mod batch;
@@ -23,6 +23,7 @@ mod run;
 mod session;
 mod shares;
 mod stats;
+mod status;
 mod subscribe;
 mod trie;
 

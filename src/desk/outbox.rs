@@ -75,6 +75,8 @@ pub struct Entry {
     pub batch: u64,
     /// Sent before, perhaps.
     pub dup: bool,
+    /// No longer true: goes with the session, within which MQTT has it sent until it is acknowledged.
+    revoked: bool,
     state: State,
 }
 
@@ -171,6 +173,7 @@ impl Outbox {
                 stored,
                 batch,
                 dup: false,
+                revoked: false,
                 state,
             },
         );
@@ -187,6 +190,7 @@ impl Outbox {
                 stored: true,
                 batch: 0,
                 dup: true,
+                revoked: false,
                 state: State::Parked,
             },
         );
@@ -208,6 +212,7 @@ impl Outbox {
                 stored: true,
                 batch: 0,
                 dup: true,
+                revoked: false,
                 state: State::Received,
             },
         );
@@ -383,10 +388,17 @@ impl Outbox {
         }
     }
 
+    /// Marks an entry that is in flight as no longer true: a later session does not get it.
+    pub fn revoke(&mut self, seq: u64) {
+        if let Some(entry) = self.entries.get_mut(&seq) {
+            entry.revoked = true;
+        }
+    }
+
     /// The session is gone: its queue goes, the mailbox stays. Returns the sequence numbers whose records go.
     pub fn end_session(&mut self) -> Vec<u64> {
         self.rewind();
-        let goes = |entry: &Entry| !entry.kind.is_directed();
+        let goes = |entry: &Entry| !entry.kind.is_directed() || entry.revoked;
         let gone: Vec<u64> = self
             .entries
             .iter()
@@ -535,6 +547,21 @@ mod tests {
         assert_eq!(outbox.end_session(), [1]);
         assert_eq!((outbox.queued_messages(), outbox.queued_bytes()), (0, 0));
         assert_eq!(outbox.directed_messages(), 1);
+        outbox.unpark(|_| true);
+        assert_eq!(send(&mut outbox, 9), [2]);
+    }
+
+    #[test]
+    fn what_was_revoked_in_flight_goes_with_the_session() {
+        let mut outbox = Outbox::default();
+        outbox.push(Kind::Inbox, message(b"revoked"), true, 0, true);
+        outbox.push(Kind::Inbox, message(b"stands"), true, 0, true);
+        send(&mut outbox, 9);
+        outbox.revoke(1);
+        outbox.rewind();
+        outbox.unpark(|_| true);
+        assert_eq!(send(&mut outbox, 9), [1, 2], "the session goes on");
+        assert_eq!(outbox.end_session(), [1]);
         outbox.unpark(|_| true);
         assert_eq!(send(&mut outbox, 9), [2]);
     }

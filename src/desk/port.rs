@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::wire::message::{Message, Qos};
-use crate::wire::name::{Agent, Key};
+use crate::wire::mirror::CommandMirrors;
+use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::RoomTopic;
 
@@ -91,6 +92,29 @@ pub enum Request {
         /// A new session expiry from an MQTT 5 DISCONNECT, in seconds.
         expiry: Option<u32>,
     },
+    /// Asks for what the desk alone can count.
+    Measure(oneshot::Sender<Holdings>),
+    /// Figures of the gateway's own under `$SYS`: retained, but not on disk.
+    Announce(Vec<Message>),
+}
+
+/// What the desk holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Clients with a session or mail, connected or not.
+    pub clients: usize,
+    /// Of these, connected.
+    pub connected: usize,
+    /// Subscriptions of all sessions, shared ones included.
+    pub subscriptions: usize,
+    /// Of these, shared.
+    pub shared_subscriptions: usize,
+    /// Messages in mailboxes and session queues, and retained ones.
+    pub stored_messages: usize,
+    /// Their bytes.
+    pub stored_bytes: usize,
+    /// Retained messages.
+    pub retained: usize,
 }
 
 /// A client that connects.
@@ -171,12 +195,8 @@ pub enum Route {
         from: Agent,
         /// The parsed topic.
         topic: RoomTopic,
-        /// Correlation Data, where it is text.
-        correlation_id: Option<String>,
-        /// What the Response Topic appends to `reply/{me}`.
-        reply_rest: Option<Key>,
-        /// Message Expiry, in milliseconds.
-        ttl_ms: Option<u64>,
+        /// What its properties say.
+        mirrors: CommandMirrors,
     },
     /// Refused by the grammar: only the `rejected` reply is left to do, where the writer and the room are known.
     Refused {

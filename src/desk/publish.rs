@@ -14,6 +14,7 @@ use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::json;
 use crate::wire::message::{Message, Parts, Qos};
+use crate::wire::mirror::{self, MessageMirrors, Trace};
 use crate::wire::name::Agent;
 use crate::wire::observe::Event;
 use crate::wire::reply::Code;
@@ -145,17 +146,13 @@ impl Desk {
             Route::Engine {
                 from,
                 topic,
-                correlation_id,
-                reply_rest,
-                ttl_ms,
+                mirrors,
             } => {
                 let command = engine::Command {
                     from: from.clone(),
                     topic: topic.clone(),
                     payload: message.payload(),
-                    correlation_id: correlation_id.clone(),
-                    reply_rest: reply_rest.clone(),
-                    ttl_ms: *ttl_ms,
+                    mirrors: mirrors.clone(),
                 };
                 let verdict: Verdict = self.feed_with(now, Input::Command(command), Some(message));
                 verdict.map(|()| Vec::new())
@@ -227,7 +224,7 @@ impl Desk {
     }
 
     /// To durable subscribers' queues, to one member of each shared group, and to the live plane for everybody else.
-    fn distribute(&mut self, now: Millis, message: Message) -> Vec<Arc<str>> {
+    pub(super) fn distribute(&mut self, now: Millis, message: Message) -> Vec<Arc<str>> {
         let mut slow = Vec::new();
         if message.qos() > Qos::AtMostOnce {
             for (client, kind) in self.durable_matches(&message) {
@@ -334,7 +331,8 @@ impl Desk {
         payload: Option<&[u8]>,
     ) {
         let topic = topic.format(&self.settings.root);
-        let message = gateway_message(&topic, payload.unwrap_or_default(), true, None, None);
+        let mirrors = MessageMirrors::default();
+        let message = gateway_message(&topic, payload.unwrap_or_default(), true, &mirrors);
         let stamped = self.retain(&message);
         self.distribute(now, stamped);
     }
@@ -350,7 +348,15 @@ impl Desk {
             category,
         };
         let topic = RoomTopic::new(event.room.clone(), topic).format(&self.settings.root);
-        let message = gateway_message(&topic, &json::encode(event), false, None, None);
+        let mirrors = MessageMirrors {
+            from: Some(event.who.clone()),
+            trace: Trace {
+                traceparent: event.traceparent.clone(),
+                tracestate: None,
+            },
+            ..MessageMirrors::default()
+        };
+        let message = gateway_message(&topic, &json::encode(event), false, &mirrors);
         self.distribute(now, message);
     }
 }
@@ -360,36 +366,49 @@ pub(super) fn gateway_message(
     topic: &str,
     payload: &[u8],
     retain: bool,
-    correlation_id: Option<&str>,
-    expires_at: Option<Millis>,
+    mirrors: &MessageMirrors,
 ) -> Message {
-    let properties = json_properties(correlation_id);
+    let properties = json_properties(mirrors);
     Message::encode(&Parts {
         topic,
         publisher: "",
         qos: Qos::ExactlyOnce,
         retain,
         stamp: 0,
-        expires_at: expires_at.unwrap_or(0),
+        expires_at: mirrors.expires_at.unwrap_or(0),
         properties: &properties,
         payload,
     })
 }
 
-/// MQTT 5 properties of a JSON message: Content Type (0x03) and, where there is one, Correlation Data (0x09).
-fn json_properties(correlation_id: Option<&str>) -> BytesMut {
-    const CONTENT_TYPE: &[u8] = b"application/json";
-    let mut out = BytesMut::with_capacity(32 + correlation_id.map_or(0, str::len));
-    let mut put = |id: u8, value: &[u8]| {
-        if let Ok(len) = u16::try_from(value.len()) {
-            out.put_u8(id);
-            out.put_u16(len);
-            out.put_slice(value);
+/// MQTT 5 properties of a JSON message (MQTT 5 section 3.3.2.3).
+fn json_properties(mirrors: &MessageMirrors) -> BytesMut {
+    const CONTENT_TYPE: (u8, &str) = (0x03, "application/json");
+    const CORRELATION_DATA: u8 = 0x09;
+    const USER_PROPERTY: u8 = 0x26;
+    let mut out = BytesMut::with_capacity(128);
+    put_property(&mut out, CONTENT_TYPE.0, &[CONTENT_TYPE.1]);
+    if let Some(correlation_id) = &mirrors.correlation_id {
+        put_property(&mut out, CORRELATION_DATA, &[correlation_id]);
+    }
+    for (name, value) in [
+        (mirror::FROM, mirrors.from.as_ref().map(Agent::as_str)),
+        (mirror::TRACEPARENT, mirrors.trace.traceparent.as_deref()),
+        (mirror::TRACESTATE, mirrors.trace.tracestate.as_deref()),
+    ] {
+        if let Some(value) = value {
+            put_property(&mut out, USER_PROPERTY, &[name, value]);
         }
-    };
-    put(0x03, CONTENT_TYPE);
-    if let Some(correlation_id) = correlation_id {
-        put(0x09, correlation_id.as_bytes());
     }
     out
+}
+
+/// A property of one string, or of a pair. The engine's limits keep every string far below the 65,535 bytes that fit.
+fn put_property(out: &mut BytesMut, id: u8, strings: &[&str]) {
+    out.put_u8(id);
+    for text in strings {
+        let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
+        out.put_u16(len);
+        out.put_slice(&text.as_bytes()[..usize::from(len)]);
+    }
 }

@@ -21,7 +21,15 @@ pub struct RetainedLimits {
 pub struct Retained {
     messages: BTreeMap<Box<str>, Message>,
     bytes: usize,
+    /// Of all these: those of clients, which the limits are for.
+    clients: Load,
     limits: RetainedLimits,
+}
+
+#[derive(Debug, Default)]
+struct Load {
+    messages: usize,
+    bytes: usize,
 }
 
 impl Retained {
@@ -30,6 +38,7 @@ impl Retained {
         Retained {
             messages: BTreeMap::new(),
             bytes: 0,
+            clients: Load::default(),
             limits,
         }
     }
@@ -46,26 +55,44 @@ impl Retained {
 
     /// Whether a client may still retain this message. The gateway's own are bounded by the engine's limits instead.
     pub fn has_room_for(&self, message: &Message) -> bool {
-        let old = self.messages.get(message.topic()).map(Message::size);
+        let old = self.messages.get(message.topic());
+        let old = old.filter(|old| is_clients(old)).map(Message::size);
         let grows = message.size() > old.unwrap_or(0);
-        let bytes = self.bytes - old.unwrap_or(0) + message.size();
-        let one_more = old.is_none() && self.messages.len() >= self.limits.max_messages;
+        let bytes = self.clients.bytes - old.unwrap_or(0) + message.size();
+        let one_more = old.is_none() && self.clients.messages >= self.limits.max_messages;
         !(one_more || grows && bytes > self.limits.max_bytes)
     }
 
     /// Keeps the message as its topic's last.
     pub fn set(&mut self, message: Message) {
-        self.bytes += message.size();
+        self.tally(&message, 1);
         if let Some(old) = self.messages.insert(message.topic().into(), message) {
-            self.bytes -= old.size();
+            self.tally(&old, -1);
         }
+    }
+
+    fn tally(&mut self, message: &Message, sign: isize) {
+        let bytes = sign * isize::try_from(message.size()).unwrap_or(isize::MAX);
+        self.bytes = self.bytes.saturating_add_signed(bytes);
+        if is_clients(message) {
+            let clients = &mut self.clients;
+            clients.messages = clients.messages.saturating_add_signed(sign);
+            clients.bytes = clients.bytes.saturating_add_signed(bytes);
+        }
+    }
+
+    /// A topic's message.
+    pub fn get(&self, topic: &str) -> Option<&Message> {
+        self.messages.get(topic)
     }
 
     /// Forgets a topic's message; whether there was one.
     pub fn clear(&mut self, topic: &str) -> bool {
-        let old = self.messages.remove(topic);
-        self.bytes -= old.as_ref().map_or(0, Message::size);
-        old.is_some()
+        let Some(old) = self.messages.remove(topic) else {
+            return false;
+        };
+        self.tally(&old, -1);
+        true
     }
 
     /// The messages whose topic the filter matches, expired ones left out, in topic order.
@@ -83,6 +110,11 @@ impl Retained {
             })
             .map(|(_, message)| message)
     }
+}
+
+/// The gateway's own messages have no publisher.
+fn is_clients(message: &Message) -> bool {
+    !message.publisher().is_empty()
 }
 
 /// What every matching topic begins with: the levels before the first wildcard (`a/#` matches `a`, so without the slash).
@@ -106,6 +138,7 @@ mod tests {
             topic,
             payload,
             retain: true,
+            publisher: "ann",
             ..Parts::default()
         })
     }
@@ -148,6 +181,24 @@ mod tests {
         assert!(!store.has_room_for(&message("a", &[0; 20_000])));
         assert!(store.clear("a"));
         assert!(store.has_room_for(&message("e", b"x")));
+    }
+
+    #[test]
+    fn messages_of_the_gateway_take_no_place_from_clients() {
+        let mut store = store();
+        for n in 0..9 {
+            store.set(Message::encode(&Parts {
+                topic: &format!("own/{n}"),
+                payload: &[0; 5_000],
+                ..Parts::default()
+            }));
+        }
+        for topic in ["a", "b", "c", "d"] {
+            assert!(store.has_room_for(&message(topic, b"x")));
+            store.set(message(topic, b"x"));
+        }
+        assert!(!store.has_room_for(&message("e", b"x")));
+        assert_eq!(store.count(), 13);
     }
 
     #[test]

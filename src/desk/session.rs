@@ -264,6 +264,7 @@ impl Desk {
             return;
         }
         let agent = self.clients.get(id).and_then(|client| client.agent.clone());
+        self.stats.expired_sessions.add_one();
         self.publish_delayed_will(now, id);
         self.end_session(id);
         if let Some(agent) = agent {

@@ -51,6 +51,8 @@ pub struct DeskStats {
     pub dropped_no_mailbox: Count,
     /// QoS 0 messages to members of shared subscriptions dropped because they do not keep up.
     pub dropped_backlog: Count,
+    /// Sessions that ended because nobody came back in time.
+    pub expired_sessions: Count,
     /// Messages that expired undelivered.
     pub expired: Count,
     /// Acknowledgements held back because a subscriber is slow.

@@ -15,6 +15,7 @@ use crate::engine::{Engine, Settings};
 use crate::ledger::{MemoryStore, Space, Store};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts, Qos};
+use crate::wire::mirror::CommandMirrors;
 use crate::wire::reply::Code;
 use crate::wire::topic::{Admission, admit};
 
@@ -284,9 +285,7 @@ fn to_room(publisher: &str, topic: &str, payload: &str) -> Publication {
     let route = Route::Engine {
         from,
         topic: parsed,
-        correlation_id: None,
-        reply_rest: None,
-        ttl_ms: None,
+        mirrors: CommandMirrors::default(),
     };
     Publication { message, route }
 }
@@ -721,4 +720,43 @@ fn nobody_else_hears_directed_messages_but_watchers() {
     world.commit();
     assert!(heard(&world));
     assert_eq!(watcher.id.as_ref(), "watcher");
+}
+
+#[test]
+fn a_later_session_does_not_get_an_assignment_that_was_cancelled_in_flight() {
+    for crash in [false, true] {
+        let mut world = World::new();
+        let (mut worker, _) = world.connect("worker", true, 0);
+        world.subscribe(
+            &mut worker,
+            "rooms/lab/handoff/work/draft",
+            Qos::AtLeastOnce,
+        );
+        let (mut boss, _) = world.connect("boss", true, 0);
+        let task = r#"{"id":"t1","type":"draft"}"#;
+        world.publish(
+            &mut boss,
+            to_room("boss", "rooms/lab/handoff/dispatch/boss", task),
+        );
+        world.commit();
+        assert_eq!(worker.deliveries().len(), 1, "the assignment");
+        world.publish(
+            &mut boss,
+            to_room("boss", "rooms/lab/handoff/cancel/boss", r#"{"task":"t1"}"#),
+        );
+        world.commit();
+        if crash {
+            world.crash();
+        } else {
+            world.close(&worker, true);
+        }
+        let (mut worker, _) = world.connect("worker", true, 0);
+        world.subscribe(
+            &mut worker,
+            "rooms/lab/handoff/work/draft",
+            Qos::AtLeastOnce,
+        );
+        world.commit();
+        assert_eq!(worker.payloads(), [] as [&str; 0], "crash: {crash}");
+    }
 }

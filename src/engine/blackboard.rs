@@ -1,7 +1,8 @@
 //! Blackboard: versioned state that a room shares.
 //!
 //! A key's version counts its writes and is never used twice, not even after a delete: a deleted key leaves a tombstone
-//! with its last version. When tombstones are too many, the oldest are merged into a floor from which new keys start.
+//! with its last version. When tombstones are too many, the oldest are merged into a floor from which new keys start; so are all of a
+//! room that has long been deserted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -250,15 +251,21 @@ impl RoomState {
 
     fn merge_tombstones(&mut self, cx: &mut Context) {
         while self.blackboard.tombstones.len() > cx.settings.max_tombstones_per_room {
-            let Some((_, key)) = self.blackboard.buried.first().cloned() else {
-                return;
-            };
-            if let Some(tombstone) = self.blackboard.exhume(&key) {
-                let floor = self.blackboard.version_floor.max(tombstone.version);
-                self.blackboard.version_floor = floor;
-            }
-            self.change(cx, Change::Key(key));
+            self.merge_oldest_tombstone(cx);
         }
+    }
+
+    /// Forgets the key that was deleted first, and which version it had: new keys start above it. Returns whether there was one.
+    pub(super) fn merge_oldest_tombstone(&mut self, cx: &mut Context) -> bool {
+        let Some((_, key)) = self.blackboard.buried.first().cloned() else {
+            return false;
+        };
+        if let Some(tombstone) = self.blackboard.exhume(&key) {
+            let floor = self.blackboard.version_floor.max(tombstone.version);
+            self.blackboard.version_floor = floor;
+        }
+        self.change(cx, Change::Key(key));
+        true
     }
 
     fn show(&mut self, cx: &mut Context, key: &Key, payload: Option<bytes::Bytes>) {

@@ -46,7 +46,11 @@ impl RoomState {
                 cx.settings.max_payload_bytes,
             ));
         }
-        let ttl_ms = call.command.ttl_ms.unwrap_or(cx.settings.inbox_ttl_ms);
+        let ttl_ms = call
+            .command
+            .mirrors
+            .ttl_ms
+            .unwrap_or(cx.settings.inbox_ttl_ms);
         if ttl_ms == 0 {
             let reason = "the message's time to live is over";
             return Err(Rejection::new(Code::Expired, reason));

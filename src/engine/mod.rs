@@ -33,6 +33,7 @@ mod session;
 mod settings;
 mod stats;
 mod timer;
+mod vacated;
 
 #[cfg(test)]
 mod tests;
@@ -42,7 +43,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::wire::Millis;
-use crate::wire::name::{Agent, ApprovalId, Key, Room, TaskId};
+use crate::wire::mirror::{CommandMirrors, MessageMirrors};
+use crate::wire::name::{Agent, ApprovalId, Room, TaskId};
 use crate::wire::observe::Event;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{Offer, RoomTopic};
@@ -50,6 +52,7 @@ use crate::wire::topic::{Offer, RoomTopic};
 use context::Context;
 use room::RoomState;
 use timer::Subject;
+use vacated::Vacated;
 
 pub use record::{RecordError, RecordProblem};
 pub use settings::Settings;
@@ -59,8 +62,9 @@ pub use timer::Timer;
 /// What happens to the engine.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The first input after `Engine::recover`: nobody is connected, everyone who was has the reconnect grace from now,
-    /// and leases run at least until its end.
+    /// The first input after `Engine::recover`: nobody is connected, and everyone who was has the reconnect grace from now. No lease
+    /// runs out because the gateway was down: each begins anew, and while its worker is away none ends before the grace does. A
+    /// worker that comes back in time has a whole lease from then, which may end sooner.
     Recovered,
     /// An agent's session began (`resumed: false`: whatever its earlier session offered is gone) or goes on.
     Connected {
@@ -122,12 +126,8 @@ pub struct Command {
     pub topic: RoomTopic,
     /// JSON.
     pub payload: Bytes,
-    /// MQTT 5 Correlation Data as text, used where the payload has no `correlationId`.
-    pub correlation_id: Option<String>,
-    /// What the MQTT 5 Response Topic appends to the writer's own `reply/{me}`.
-    pub reply_rest: Option<Key>,
-    /// MQTT 5 Message Expiry in milliseconds, used where the payload has no `ttlMs`.
-    pub ttl_ms: Option<u64>,
+    /// What its MQTT 5 properties say, used where the payload does not.
+    pub mirrors: CommandMirrors,
 }
 
 /// What the engine wants done once the records that justify it are on disk.
@@ -195,10 +195,8 @@ pub struct Directed {
     pub payload: Bytes,
     /// Which kind.
     pub class: Class,
-    /// Mirrored as MQTT 5 Correlation Data.
-    pub correlation_id: Option<String>,
-    /// When it may be dropped undelivered.
-    pub expires_at: Option<Millis>,
+    /// What its MQTT 5 properties say.
+    pub mirrors: MessageMirrors,
 }
 
 /// How a command ended, for the MQTT 5 reason code of its ack; the words are in the reply.
@@ -220,6 +218,7 @@ const TIMERS_AT_ONCE: usize = 1_000;
 pub struct Engine {
     cx: Context,
     rooms: BTreeMap<Room, RoomState>,
+    vacated: Vacated,
 }
 
 impl Engine {
@@ -229,6 +228,7 @@ impl Engine {
         Engine {
             cx: Context::new(settings, seed),
             rooms: BTreeMap::new(),
+            vacated: Vacated::default(),
         }
     }
 
@@ -291,15 +291,21 @@ impl Engine {
     }
 
     /// Every record that changed since the last call, each once: `None` deletes. Flushes first; effects of that come out of the next
-    /// `poll_effect`.
+    /// `poll_effect`. Rooms that nobody is in and that remember nothing are forgotten with it, but for their counters.
     pub fn drain_records(&mut self, put: &mut dyn FnMut(Vec<u8>, Option<Vec<u8>>)) {
         self.flush();
+        let mut heads = BTreeMap::new();
         for name in std::mem::take(&mut self.cx.touched) {
             if let Some(room) = self.rooms.get_mut(&name) {
                 room.log.is_touched = false;
                 room.drain_records(put);
+                heads.insert(name.clone(), room.head());
+                if room.is_vacant() {
+                    self.vacate(name);
+                }
             }
         }
+        self.drain_heads(heads, put);
     }
 
     /// Numbers for the metrics.
@@ -393,12 +399,17 @@ impl Engine {
         name: &Room,
         act: impl FnOnce(&mut RoomState, &mut Context) -> Result<T, Rejection>,
     ) -> Result<T, Rejection> {
+        let start = self.vacated.start_of(name);
         let mut room = RoomState::new(name.clone());
+        room.go_on(&start);
         let acted = act(&mut room, &mut self.cx);
-        if room.is_pristine() {
+        if room.head() == start {
+            // It only refused.
             self.cx.touched.retain(|touched| touched != name);
             return acted;
         }
+        self.vacated.remove(name);
+        self.cx.stats.vacated_rooms = self.vacated.len();
         room.settle(&mut self.cx);
         room.arm_retention(&mut self.cx);
         self.rooms.insert(name.clone(), room);

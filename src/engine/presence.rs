@@ -335,6 +335,12 @@ impl RoomState {
         true
     }
 
+    /// Whether the agent has its place from an earlier session, and the present one has said nothing here.
+    pub(super) fn is_unconfirmed(&self, agent: &Agent) -> bool {
+        let member = self.members.0.get(agent);
+        member.is_some_and(|member| member.unconfirmed)
+    }
+
     /// The grace is over for an agent that is connected: what its new session has not taken up is gone.
     pub(super) fn confirm(&mut self, cx: &mut Context, agent: &Agent) {
         let Some(member) = self.members.0.get_mut(agent) else {

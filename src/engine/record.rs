@@ -12,6 +12,8 @@
 //! | 5 | [`KeyRecord`] | the key |
 //! | 6 | approval | its id |
 //! | 7 | outcome of a command with an id | agent, command, id, with zero bytes between |
+//!
+//! The head of no room (its name is empty) is the ground from which rooms start that are not remembered.
 
 use std::borrow::Cow;
 
@@ -84,8 +86,8 @@ pub(super) enum Place {
     Of(Change),
 }
 
-/// A room's counters.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A room's counters: all that is left of one that was vacated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) seq: u64,
     pub(super) at: Millis,
@@ -105,6 +107,8 @@ pub(super) struct MemberRecord {
     pub(super) connection: ConnectionState,
     pub(super) durable: bool,
     pub(super) left: bool,
+    #[serde(default)]
+    pub(super) unconfirmed: bool,
 }
 
 /// A key of the blackboard, or what is left of it.
@@ -124,21 +128,14 @@ impl MemberRecord {
             connection: member.connection,
             durable: member.durable,
             left: member.left,
+            unconfirmed: member.unconfirmed,
         }
     }
 }
 
 impl RoomState {
-    /// Every record that changed since the last call, each once: `None` deletes.
+    /// Every record that changed since the last call, each once: `None` deletes. The head is not among them.
     pub(super) fn drain_records(&mut self, put: &mut dyn FnMut(Vec<u8>, Option<Vec<u8>>)) {
-        let head = Head {
-            seq: self.log.seq,
-            at: self.log.at,
-            last_task: self.handoff.last_no,
-            revision: self.blackboard.revision,
-            version_floor: self.blackboard.version_floor,
-        };
-        put(key(&self.name, HEAD, &[]), Some(encode(&head)));
         let mut changes = std::mem::take(&mut self.changes);
         changes.sort_unstable();
         changes.dedup();
@@ -184,6 +181,16 @@ impl Change {
     }
 }
 
+/// Where a room's counters are kept.
+pub(super) fn head_key(room: &Room) -> Vec<u8> {
+    key(room, HEAD, &[])
+}
+
+/// Where the counters are kept from which rooms start that are not remembered.
+pub(super) fn ground_key() -> Vec<u8> {
+    vec![0, HEAD]
+}
+
 fn key(room: &Room, tag: u8, rest: &[&[u8]]) -> Vec<u8> {
     let room = room.as_str().as_bytes();
     let len = rest.iter().map(|part| part.len()).sum::<usize>() + room.len() + 2;
@@ -227,7 +234,7 @@ fn split(key: &[u8]) -> Option<(Room, Place)> {
     Some((room, place))
 }
 
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     out.push(FORMAT);
     serde_cbor::to_writer(&mut out, value).expect("records serialize into memory");

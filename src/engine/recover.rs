@@ -16,7 +16,8 @@ use super::handoff::TaskNo;
 use super::handoff::task::{Body, Ending, Stage, Status, Task};
 use super::member::Member;
 use super::record::{
-    Change, Head, KeyRecord, MemberRecord, Place, RecordError, RecordProblem, decode, place,
+    Change, Head, KeyRecord, MemberRecord, Place, RecordError, RecordProblem, decode, ground_key,
+    place,
 };
 use super::room::RoomState;
 use super::settings::Settings;
@@ -43,6 +44,14 @@ impl Engine {
         let mut engine = Engine::new(settings, seed);
         let mut rooms = BTreeMap::new();
         for (key, value) in records {
+            if key == ground_key() {
+                let ground = decode(&value).map_err(|problem| RecordError {
+                    key: "the ground of all rooms".to_owned(),
+                    problem,
+                })?;
+                engine.vacated.stand_on(ground);
+                continue;
+            }
             let taken = place(&key)
                 .and_then(|(room, place)| take(&mut engine.cx, &mut rooms, room, place, &value));
             taken.map_err(|problem| RecordError {
@@ -58,11 +67,17 @@ impl Engine {
                 });
             }
             let mut room = rebuilt.room;
+            if room.is_vacant() {
+                let limit = engine.cx.settings.max_vacated_rooms;
+                engine.vacated.insert(name, room.head(), limit);
+                continue;
+            }
             room.outcomes.sort();
             room.arm_retention(&mut engine.cx);
             engine.cx.stats.rooms += 1;
             engine.rooms.insert(name, room);
         }
+        engine.cx.stats.vacated_rooms = engine.vacated.len();
         Ok(engine)
     }
 }
@@ -98,11 +113,7 @@ fn take(
 
 impl RoomState {
     fn rebuild_head(&mut self, cx: &mut Context, head: &Head) {
-        self.log.seq = head.seq;
-        self.log.at = head.at;
-        self.handoff.last_no = head.last_task;
-        self.blackboard.revision = head.revision;
-        self.blackboard.version_floor = head.version_floor;
+        self.go_on(head);
         // The clock never goes back, not even over a restart.
         cx.now = cx.now.max(head.at);
     }
@@ -121,6 +132,7 @@ impl RoomState {
             },
             durable: record.durable,
             left: record.left,
+            unconfirmed: record.unconfirmed,
             ..Member::new(record.since)
         };
         cx.stats.agents += 1;

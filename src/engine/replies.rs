@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::wire::Millis;
 use crate::wire::handoff::{Cancel, GetTask, Redrive, Task, Update};
 use crate::wire::json::{self, Json};
+use crate::wire::mirror::MessageMirrors;
 use crate::wire::name::{Agent, ApprovalId, CommandId, Key, Room, TaskId};
 use crate::wire::presence::Announcement;
 use crate::wire::reply::{Code, Rejection, Reply};
@@ -135,7 +136,7 @@ impl<'a> Call<'a> {
         Call {
             command,
             mailboxes,
-            correlation_id: command.correlation_id.clone(),
+            correlation_id: command.mirrors.correlation_id.clone(),
             id: None,
         }
     }
@@ -345,14 +346,14 @@ pub(super) fn answer(cx: &mut Context, call: Call<'_>, outcome: Outcome) {
     let Command {
         from,
         topic,
-        reply_rest,
+        mirrors,
         ..
     } = call.command;
     send(
         cx,
         from.clone(),
         topic.room.clone(),
-        reply_rest.clone(),
+        mirrors.reply_rest.clone(),
         reply,
     );
 }
@@ -365,7 +366,10 @@ pub(super) fn send(cx: &mut Context, to: Agent, room: Room, rest: Option<Key>, r
         topic: RoomTopic::new(room, Topic::Reply { me, rest }),
         payload: json::encode(&reply),
         class: Class::Reply,
-        correlation_id: reply.correlation_id,
-        expires_at: Some(cx.after(cx.settings.reply_ttl_ms)),
+        mirrors: MessageMirrors {
+            correlation_id: reply.correlation_id,
+            expires_at: Some(cx.after(cx.settings.reply_ttl_ms)),
+            ..MessageMirrors::default()
+        },
     }));
 }

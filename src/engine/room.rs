@@ -15,7 +15,7 @@ use super::context::Context;
 use super::event::{Happened, Log};
 use super::handoff::Handoff;
 use super::member::Members;
-use super::record::Change;
+use super::record::{Change, Head};
 use super::replies::{Call, Outcome, Outcomes, command_name};
 use super::timer::{Subject, Timer};
 
@@ -54,9 +54,38 @@ impl RoomState {
         }
     }
 
-    /// Whether nothing ever happened in it: a room that only saw refusals does not stay.
-    pub(super) fn is_pristine(&self) -> bool {
-        self.log.seq == 0
+    /// Where its counters stand.
+    pub(super) fn head(&self) -> Head {
+        Head {
+            seq: self.log.seq,
+            at: self.log.at,
+            last_task: self.handoff.last_no,
+            revision: self.blackboard.revision,
+            version_floor: self.blackboard.version_floor,
+        }
+    }
+
+    /// Lets its counters go on from where they stood.
+    pub(super) fn go_on(&mut self, from: &Head) {
+        self.log.seq = from.seq;
+        self.log.at = from.at;
+        self.handoff.last_no = from.last_task;
+        self.blackboard.revision = from.revision;
+        self.blackboard.version_floor = from.version_floor;
+    }
+
+    /// Whether nobody is in it and nothing of it must be remembered but deleted keys.
+    fn is_deserted(&self) -> bool {
+        self.members.0.is_empty()
+            && self.handoff.tasks.is_empty()
+            && self.approvals.by_id.is_empty()
+            && self.outcomes.len() == 0
+            && self.blackboard.cells.is_empty()
+    }
+
+    /// Whether its counters are all that is left of it.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.is_deserted() && self.blackboard.tombstones.is_empty()
     }
 
     pub(super) fn touch(&mut self, cx: &mut Context) {
@@ -148,7 +177,10 @@ impl RoomState {
         let kept = kept.map(|at| at.saturating_add(cx.settings.result_retention_ms));
         let outcome = self.outcomes.oldest();
         let outcome = outcome.map(|at| at.saturating_add(cx.settings.idempotency_ms));
-        kept.chain(outcome).min()
+        // Deleted keys keep their versions one by one as long as somebody may think of them.
+        let graves = self.is_deserted() && !self.is_vacant();
+        let deserted = graves.then(|| self.log.at.saturating_add(cx.settings.idempotency_ms));
+        kept.chain(outcome).chain(deserted).min()
     }
 
     /// Forgets what has been remembered for long enough.
@@ -170,11 +202,22 @@ impl RoomState {
                 if let Some(key) = self.outcomes.forget_oldest() {
                     self.change(cx, Change::Outcome(key));
                 }
-            } else {
+            } else if !(self.is_deserted()
+                && is_over(self.log.at, idempotency)
+                && self.merge_oldest_tombstone(cx))
+            {
                 break;
             }
         }
         self.arm_retention(cx);
+    }
+
+    /// The room is about to go: nothing is to be forgotten in it any more.
+    pub(super) fn disarm_retention(&mut self, cx: &mut Context) {
+        if let Some(at) = self.retention_at.take() {
+            let subject = Subject::Room(self.name.clone());
+            cx.timers.disarm(at, Timer::Retention, subject);
+        }
     }
 }
 

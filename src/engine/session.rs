@@ -19,13 +19,15 @@ impl Engine {
         let session = cx.sessions.entry(agent.clone()).or_default();
         session.connected = true;
         session.durable = durable;
-        let rooms = !session.rooms.is_empty();
-        if rooms && !resumed {
-            arm_grace(cx, agent);
-        }
+        let mut unconfirmed = false;
         self.in_rooms_of(agent, |room, cx| {
-            room.connected(cx, agent, resumed, durable)
+            room.connected(cx, agent, resumed, durable);
+            unconfirmed |= room.is_unconfirmed(agent);
         });
+        let has_rooms = |session: &Session| !session.rooms.is_empty();
+        if unconfirmed || (!resumed && self.cx.sessions.get(agent).is_some_and(has_rooms)) {
+            arm_grace(&mut self.cx, agent);
+        }
     }
 
     pub(super) fn disconnected(&mut self, agent: &Agent) {
@@ -64,6 +66,11 @@ impl Engine {
             self.in_rooms_of(agent, |room, cx| room.confirm(cx, agent));
         } else if durable {
             self.in_rooms_of(agent, |room, cx| {
+                if room.is_unconfirmed(agent) {
+                    // The session that outlives its connection has never been here; the one that was has ended.
+                    room.depart(cx, agent, Departure::Ended);
+                    return;
+                }
                 room.set_connection(cx, agent, ConnectionState::Offline, true);
                 room.give_back_all(cx, agent, Departure::Ended);
             });

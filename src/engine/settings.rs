@@ -52,8 +52,10 @@ pub struct Settings {
     /// The most approvers that a request may name.
     pub max_approvers: usize,
 
-    /// Rooms of the gateway.
+    /// Rooms of the gateway, without vacated ones.
     pub max_rooms: usize,
+    /// Vacated rooms whose counters are remembered one by one; beyond it a new room's counters start above those of all others.
+    pub max_vacated_rooms: usize,
     /// Agents in a room.
     pub max_agents_per_room: usize,
     /// Tasks of a room that have not ended.
@@ -136,6 +138,7 @@ impl Default for Settings {
             max_quorum: 100,
             max_approvers: 100,
             max_rooms: 1_000,
+            max_vacated_rooms: 100_000,
             max_agents_per_room: 10_000,
             max_tasks_per_room: 1_000_000,
             max_task_bytes_per_room: 1024 * MIB,

@@ -8,6 +8,8 @@ use crate::wire::reply::Code;
 pub struct Stats {
     /// Rooms that exist.
     pub rooms: usize,
+    /// Rooms of which nothing is left but their counters.
+    pub vacated_rooms: usize,
     /// Places of agents in rooms: an agent in two rooms counts twice.
     pub agents: usize,
     /// Tasks by state, ended ones as long as they are remembered.

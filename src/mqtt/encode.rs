@@ -70,7 +70,7 @@ impl Output {
     pub(super) fn publish(&mut self, v5: bool, parts: &Parts<'_>, head: &Head<'_>) {
         let layout = Layout::of(v5, parts, head);
         self.header(head.first_byte(), layout.body);
-        put_string(&mut self.buffer, parts.topic.as_bytes());
+        put_string(&mut self.buffer, head.topic(parts).as_bytes());
         if let Some(packet_id) = head.packet_id {
             self.buffer.put_u16(packet_id);
         }
@@ -81,6 +81,10 @@ impl Output {
                 self.buffer.put_u8(id::MESSAGE_EXPIRY);
                 self.buffer
                     .put_u32(seconds_left(parts.expires_at, head.now));
+            }
+            if let Some(alias) = head.alias {
+                self.buffer.put_u8(id::TOPIC_ALIAS);
+                self.buffer.put_u16(alias.number);
             }
             for &subscription in head.subscription_ids {
                 self.buffer.put_u8(id::SUBSCRIPTION_ID);
@@ -158,10 +162,29 @@ pub(super) struct Head<'a> {
     /// For QoS 1 and 2.
     pub(super) packet_id: Option<u16>,
     pub(super) subscription_ids: &'a [u32],
+    /// For MQTT 5 clients that take them.
+    pub(super) alias: Option<Alias>,
     pub(super) now: Millis,
 }
 
+/// A topic alias (MQTT 5 section 3.3.2.3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Alias {
+    pub(super) number: u16,
+    /// Whether the client was told before what it stands for.
+    pub(super) known: bool,
+}
+
 impl Head<'_> {
+    /// The topic, unless its alias stands for it.
+    fn topic<'a>(&self, parts: &Parts<'a>) -> &'a str {
+        if self.alias.is_some_and(|alias| alias.known) {
+            ""
+        } else {
+            parts.topic
+        }
+    }
+
     fn first_byte(&self) -> u8 {
         0x30 | u8::from(self.dup) << 3 | self.qos.level() << 1 | u8::from(self.retain)
     }
@@ -181,7 +204,7 @@ struct Layout {
 impl Layout {
     fn of(v5: bool, parts: &Parts<'_>, head: &Head<'_>) -> Layout {
         let packet_id = if head.qos == Qos::AtMostOnce { 0 } else { 2 };
-        let plain = 2 + parts.topic.len() + packet_id + parts.payload.len();
+        let plain = 2 + head.topic(parts).len() + packet_id + parts.payload.len();
         if !v5 {
             return Layout {
                 properties: 0,
@@ -191,7 +214,8 @@ impl Layout {
         let expiry = if parts.expires_at == 0 { 0 } else { 5 };
         let ids = head.subscription_ids.iter();
         let ids: usize = ids.map(|&id| 1 + varint_len(id as usize)).sum();
-        let properties = parts.properties.len() + expiry + ids;
+        let alias = if head.alias.is_some() { 3 } else { 0 };
+        let properties = parts.properties.len() + expiry + alias + ids;
         Layout {
             properties,
             body: plain + varint_len(properties) + properties,
@@ -246,7 +270,7 @@ mod tests {
                                                             payload in prop::collection::vec(any::<u8>(), 0..300)) {
             let qos = Qos::from_level(level).unwrap();
             let parts = Parts { topic: "a/b", expires_at: 5_000, payload: &payload, ..Parts::default() };
-            let head = Head { qos, retain, dup: false, packet_id: (level > 0).then_some(id), subscription_ids: &[], now: 1 };
+            let head = Head { qos, retain, dup: false, packet_id: (level > 0).then_some(id), subscription_ids: &[], alias: None, now: 1 };
             let mut out = Output::default();
             out.publish(v5, &parts, &head);
             prop_assert_eq!(out.len(), publish_len(v5, &parts, &head));

@@ -49,6 +49,8 @@ pub(super) struct Connect {
     pub(super) window: u16,
     /// The client's Maximum Packet Size, in bytes.
     pub(super) max_packet: usize,
+    /// Our limit and the client's Topic Alias Maximum, whichever is less.
+    pub(super) max_alias: u16,
     pub(super) will: Option<Will>,
     assigned_id: bool,
     capped_expiry: bool,
@@ -90,6 +92,7 @@ struct Asked<'a> {
     expiry: u32,
     receive_maximum: u16,
     max_packet: usize,
+    max_alias: u16,
     will: Option<AskedWill<'a>>,
 }
 
@@ -117,6 +120,7 @@ pub(super) fn connect(config: &MqttConfig, body: &[u8]) -> Result<Connect, Refus
                 expiry: never,
                 receive_maximum: u16::MAX,
                 max_packet: usize::MAX,
+                max_alias: 0,
                 will: packet.will_topic().map(|topic| AskedWill {
                     topic,
                     payload: packet.will_payload().unwrap_or_default(),
@@ -175,6 +179,7 @@ fn connect_v5(config: &MqttConfig, body: &[u8]) -> Result<Connect, Reason> {
         expiry: 0,
         receive_maximum: u16::MAX,
         max_packet: usize::MAX,
+        max_alias: 0,
         will: None,
     };
     for property in packet.props() {
@@ -182,6 +187,7 @@ fn connect_v5(config: &MqttConfig, body: &[u8]) -> Result<Connect, Reason> {
             Property::SessionExpiryInterval(expiry) => asked.expiry = expiry.val(),
             Property::ReceiveMaximum(maximum) => asked.receive_maximum = maximum.val(),
             Property::MaximumPacketSize(size) => asked.max_packet = size.val() as usize,
+            Property::TopicAliasMaximum(maximum) => asked.max_alias = maximum.val(),
             Property::AuthenticationMethod(_) => return Err(Reason::BadAuthentication),
             _ => {}
         }
@@ -245,6 +251,7 @@ fn judge(config: &MqttConfig, v5: bool, asked: &Asked<'_>) -> Result<Connect, Re
         expiry,
         window: config.max_inflight.min(asked.receive_maximum),
         max_packet: asked.max_packet,
+        max_alias: config.max_topic_alias.min(asked.max_alias),
         will,
         assigned_id,
         capped_expiry: expiry != asked.expiry,

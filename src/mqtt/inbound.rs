@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use crate::desk::port::{Publication, Request, Route};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts, Qos};
+use crate::wire::mirror::{CommandMirrors, Trace};
 use crate::wire::name::{Agent, Key};
 use crate::wire::reply::Code;
 use crate::wire::topic::{Admission, RoomTopic, Topic, admit};
@@ -108,12 +109,19 @@ pub(super) fn classify(
                 .correlation
                 .and_then(|data| std::str::from_utf8(data).ok());
             let response = properties.response_topic;
+            let owned = |text: Option<&str>| text.map(str::to_owned);
             Class::Desk(Route::Engine {
-                reply_rest: response.and_then(|reply| own_reply(root, &topic, &from, reply)),
+                mirrors: CommandMirrors {
+                    correlation_id: owned(correlation),
+                    reply_rest: response.and_then(|reply| own_reply(root, &topic, &from, reply)),
+                    ttl_ms: properties.expiry.map(|seconds| u64::from(seconds) * 1000),
+                    trace: Trace {
+                        traceparent: owned(properties.traceparent),
+                        tracestate: owned(properties.tracestate),
+                    },
+                },
                 from,
                 topic,
-                correlation_id: correlation.map(str::to_owned),
-                ttl_ms: properties.expiry.map(|seconds| u64::from(seconds) * 1000),
             })
         }
         // `admit` lets only a topic through that names the client id as an agent.
@@ -138,7 +146,11 @@ fn expires_at(expiry: Option<u32>, now: Millis) -> Millis {
 impl<P: Plane> Session<P> {
     pub(super) fn on_publish(&mut self, first: u8, body: &[u8]) -> Result<(), Reason> {
         let packet = decode::publish(self.client.v5, first, body)?;
-        self.exits.metrics.publishes_received.of(packet.qos).add(1);
+        let metrics = &self.exits.metrics;
+        metrics.publishes_received.of(packet.qos).add(1);
+        metrics
+            .publish_bytes_received
+            .add(packet.payload.len() as u64);
         if let Some(id) = packet.packet_id {
             if packet.qos == Qos::ExactlyOnce && self.repeats(id) {
                 return Ok(());

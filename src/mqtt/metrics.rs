@@ -61,6 +61,10 @@ pub struct Metrics {
     pub publishes_received: PerQos,
     /// PUBLISH packets written.
     pub publishes_sent: PerQos,
+    /// Payload bytes of PUBLISH packets read.
+    pub publish_bytes_received: Count,
+    /// Payload bytes of PUBLISH packets written.
+    pub publish_bytes_sent: Count,
     /// QoS 0 messages dropped because the client did not keep up.
     pub dropped_slow: Count,
     /// Messages dropped because they are larger than the client takes.

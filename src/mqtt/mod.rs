@@ -13,6 +13,7 @@ pub mod listener;
 pub mod metrics;
 pub mod plane;
 
+mod aliases;
 mod assigned_id;
 mod connection;
 mod decode;

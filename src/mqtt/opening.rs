@@ -249,6 +249,7 @@ where
             client.v5,
             connect.max_packet,
             connect.window,
+            connect.max_alias,
             backlog,
         );
         let mut session = Session::new(Arc::clone(&self.door), connect.client, exits, outbound);

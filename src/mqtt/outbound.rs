@@ -12,6 +12,7 @@ use crate::desk::port::{Delivery, Stage};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
+use super::aliases::Aliases;
 use super::config::MqttConfig;
 use super::encode::{Head, PUBREL, publish_len};
 use super::exits::Exits;
@@ -100,6 +101,7 @@ pub(super) struct Outbound {
     backlog: Arc<AtomicUsize>,
     /// Desk deliveries of QoS 0 that are done once the socket has taken so many bytes: (bytes, seq).
     unwritten: VecDeque<(u64, u64)>,
+    aliases: Aliases,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -114,6 +116,7 @@ impl Outbound {
         v5: bool,
         max_packet: usize,
         window: u16,
+        max_alias: u16,
         backlog: Arc<AtomicUsize>,
     ) -> Outbound {
         Outbound {
@@ -132,6 +135,7 @@ impl Outbound {
             lossy: VecDeque::new(),
             backlog,
             unwritten: VecDeque::new(),
+            aliases: Aliases::new(max_alias),
         }
     }
 
@@ -263,6 +267,7 @@ impl Outbound {
             dup: parcel.dup,
             packet_id: None,
             subscription_ids: &parcel.subscription_ids,
+            alias: self.aliases.find(parts.topic),
             now,
         };
         if publish_len(self.v5, &parts, &head) > self.max_packet {
@@ -283,7 +288,12 @@ impl Outbound {
             head.packet_id = Some(packet_id);
         }
         exits.output.publish(self.v5, &parts, &head);
+        self.aliases.sent(parts.topic, head.alias);
         exits.metrics.publishes_sent.of(parcel.qos).add(1);
+        exits
+            .metrics
+            .publish_bytes_sent
+            .add(parts.payload.len() as u64);
         if flight.is_none() && seq != 0 {
             self.unwritten.push_back((exits.output.position(), seq));
         }
@@ -401,7 +411,7 @@ mod tests {
         let (desk, _requests) = mpsc::channel(1);
         let mut exits = Exits::new(1, desk, Arc::default());
         let config = MqttConfig::default();
-        let mut outbound = Outbound::new(&config, false, usize::MAX, 3, Arc::default());
+        let mut outbound = Outbound::new(&config, false, usize::MAX, 3, 0, Arc::default());
         outbound.offer(parcel(2), &mut exits, 0).unwrap();
         for round in 0..70_000u32 {
             outbound.offer(parcel(1), &mut exits, 0).unwrap();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::wire::filter::check_name;
+use crate::wire::mirror::{TRACEPARENT, TRACESTATE};
 
 use super::reader::Reader;
 use super::reason::Reason;
@@ -36,6 +37,9 @@ pub(super) struct Properties<'a> {
     pub(super) response_topic: Option<&'a str>,
     /// Correlation Data.
     pub(super) correlation: Option<&'a [u8]>,
+    /// The first user property of this name, as of the next.
+    pub(super) traceparent: Option<&'a str>,
+    pub(super) tracestate: Option<&'a str>,
     /// What subscribers get unchanged and in order, encoded.
     pub(super) forwarded: Cow<'a, [u8]>,
 }
@@ -85,8 +89,12 @@ impl<'a> Properties<'a> {
                 reader.string()?;
             }
             id::USER_PROPERTY => {
-                reader.string()?;
-                reader.string()?;
+                let (name, value) = (reader.string()?, reader.string()?);
+                match name {
+                    TRACEPARENT => self.traceparent = self.traceparent.or(Some(value)),
+                    TRACESTATE => self.tracestate = self.tracestate.or(Some(value)),
+                    _ => {}
+                }
             }
             id::RESPONSE_TOPIC => {
                 let topic = reader.string()?;

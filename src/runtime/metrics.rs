@@ -79,6 +79,16 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
             "qos",
             by_qos(&m.publishes_sent),
         ),
+        Metric::counter(
+            "mqtt_publish_bytes_received",
+            "Payload bytes of PUBLISH packets read.",
+            m.publish_bytes_received.value(),
+        ),
+        Metric::counter(
+            "mqtt_publish_bytes_sent",
+            "Payload bytes of PUBLISH packets written.",
+            m.publish_bytes_sent.value(),
+        ),
         Metric::counters(
             "mqtt_messages_dropped",
             "Messages that did not reach a client.",
@@ -149,6 +159,11 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
             "clients",
             "Clients with a session, a connection or mail.",
             of(&d.clients),
+        ),
+        Metric::counter(
+            "sessions_expired",
+            "Sessions that ended because nobody came back in time.",
+            of(&d.expired_sessions),
         ),
         gauge(
             "sessions_connected",

@@ -5,10 +5,12 @@
 mod metrics;
 mod plane;
 mod settings;
+mod sys;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -83,6 +85,7 @@ pub struct Gateway {
     desk: RunningDesk,
     door: Arc<Door<LivePlane>>,
     metrics: Arc<http::Metrics>,
+    status: sys::Status,
 }
 
 impl Gateway {
@@ -127,8 +130,9 @@ impl Gateway {
             running.requests(),
             interest,
             LivePlane(plane.clone()),
-            front_door,
+            Arc::clone(&front_door),
         );
+        let status = sys::Status::new(front_door, desk_stats, Instant::now());
         Ok(Gateway {
             places,
             config,
@@ -138,6 +142,7 @@ impl Gateway {
             desk: running,
             door,
             metrics: Arc::new(metrics),
+            status,
         })
     }
 
@@ -166,6 +171,15 @@ impl Gateway {
             self.metrics,
             stopped.clone(),
         ));
+        let sys = self.config.mqtt.sys_interval;
+        if !sys.is_zero() {
+            tokio::spawn(sys::run(
+                sys,
+                self.desk.requests(),
+                self.status,
+                stopped.clone(),
+            ));
+        }
         let front_door = tokio::spawn(mqtt::serve(self.door, self.mqtt, stopped));
         let failure = tokio::select! {
             () = stop => None,

@@ -29,6 +29,7 @@ pub(super) fn engine(config: &Config) -> Settings {
     Settings {
         reconnect_grace_ms: millis(rooms.reconnect_grace),
         max_rooms: rooms.max_rooms,
+        max_vacated_rooms: rooms.max_vacated_rooms,
         max_agents_per_room: rooms.max_agents_per_room,
         max_metadata_bytes: rooms.max_metadata,
         max_capabilities_per_agent: rooms.max_capabilities_per_agent,

@@ -8,6 +8,7 @@ pub mod filter;
 pub mod handoff;
 pub mod json;
 pub mod message;
+pub mod mirror;
 pub mod name;
 pub mod observe;
 pub mod presence;

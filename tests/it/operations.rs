@@ -14,6 +14,16 @@ use crate::harness::{
     property,
 };
 
+/// The value of a metric without labels.
+fn metric(gateway: &Gateway, name: &str) -> u64 {
+    let (_, metrics) = gateway.get("/metrics");
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value = line.unwrap_or_else(|| panic!("no {name} in {metrics}"));
+    value.parse().expect("a whole number")
+}
+
 /// Runs `serve` where it must refuse, and returns its one line.
 #[track_caller]
 fn refused(code: i32, arguments: &[&str], environment: &[(&str, &str)]) -> String {
@@ -27,6 +37,13 @@ fn refused(code: i32, arguments: &[&str], environment: &[(&str, &str)]) -> Strin
         }
     }
     let output = Gateway::run(&all, environment);
+    // Other tests look for ports, too, and may have been quicker.
+    let taken = |own: &String| {
+        all.contains(&own.as_str()) && output.stderr.contains(&format!("{own}: Address already"))
+    };
+    if taken(&mqtt) || taken(&http) {
+        return refused(code, arguments, environment);
+    }
     assert_eq!(output.code, Some(code), "{output:?}");
     assert_eq!(output.stdout, "", "{output:?}");
     let complaints: Vec<&str> = output
@@ -343,4 +360,44 @@ fn a_full_disk_stalls_what_must_be_kept_and_nothing_else() {
         );
     }
     ready_becomes(&gateway, 200);
+}
+
+#[test]
+fn the_gateways_figures_are_under_sys_for_who_asks_for_them() {
+    let gateway = Setup::new().with("mqtt.sys_interval", "50ms").start();
+    let mut nosy = Client::connect(gateway.mqtt, Connect::v5("nosy"));
+    nosy.subscribe(&[("#", 0), ("+/broker/version", 0)]);
+    let mut watcher = Client::connect(gateway.mqtt, Connect::v311("watcher"));
+    watcher.subscribe(&[("$SYS/broker/version", 0)]);
+    let version = watcher.message();
+    assert!(version.retain, "it was there before");
+    assert_eq!(
+        version.text(),
+        concat!("hallward version ", env!("CARGO_PKG_VERSION"))
+    );
+    watcher.subscribe(&[("$SYS/broker/clients/connected", 1)]);
+    let third = Client::connect(gateway.mqtt, Connect::v5("third"));
+    while watcher.message_on("$SYS/broker/clients/connected").text() != "3" {}
+    third.disconnect();
+    while watcher.message_on("$SYS/broker/clients/connected").text() != "2" {}
+    nosy.publish(Publish::new("marker", "x", 0));
+    nosy.expect_silence_until(|publish| publish.topic == "marker");
+}
+
+#[test]
+fn figures_cost_the_disk_nothing_and_can_be_turned_off() {
+    let gateway = Setup::new().with("mqtt.sys_interval", "0s").start();
+    let mut watcher = Client::connect(gateway.mqtt, Connect::v5("watcher"));
+    watcher.subscribe(&[("$SYS/#", 0), ("marker", 0)]);
+    watcher.publish(Publish::new("marker", "x", 0));
+    watcher.expect_silence_until(|publish| publish.topic == "marker");
+
+    let gateway = Setup::new().with("mqtt.sys_interval", "50ms").start();
+    let commits = || metric(&gateway, "hallward_ledger_commits_total");
+    let mut watcher = Client::connect(gateway.mqtt, Connect::v5("watcher"));
+    watcher.subscribe(&[("$SYS/broker/uptime", 0)]);
+    let before = commits();
+    watcher.message_on("$SYS/broker/uptime");
+    watcher.message_on("$SYS/broker/uptime");
+    assert_eq!(commits(), before);
 }

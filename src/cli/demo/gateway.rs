@@ -21,16 +21,25 @@ pub(super) struct GatewayProcess {
 impl GatewayProcess {
     /// Starts one on the usual port, or on another where that is taken, with a data directory of its own.
     pub(super) async fn start() -> Result<GatewayProcess, Failure> {
-        let mqtt = free_address(1883)?;
-        let http = free_address(0)?;
         let data = std::env::temp_dir().join(format!("hallward-demo-{}", std::process::id()));
-        let child = spawn(mqtt, http, &data).await?;
-        Ok(GatewayProcess {
-            mqtt,
-            http,
-            data,
-            child,
-        })
+        let mut preferred = 1883;
+        loop {
+            let mqtt = free_address(preferred)?;
+            let http = free_address(0)?;
+            match spawn(mqtt, http, &data).await {
+                Ok(child) => {
+                    return Ok(GatewayProcess {
+                        mqtt,
+                        http,
+                        data,
+                        child,
+                    });
+                }
+                // Somebody else may have taken the usual port since it was found free.
+                Err(_) if mqtt.port() == preferred => preferred = 0,
+                Err(failure) => return Err(failure),
+            }
+        }
     }
 
     /// Where MQTT clients connect.

@@ -59,6 +59,9 @@ pub struct Mqtt {
     /// The longest that a session outlives its connection; longer requests are lowered to it.
     #[serde(with = "duration")]
     pub max_session_expiry: Duration,
+    /// How often the figures under `$SYS/broker/` are published; 0 publishes none.
+    #[serde(with = "duration")]
+    pub sys_interval: Duration,
 }
 
 impl Default for Mqtt {
@@ -80,6 +83,7 @@ impl Default for Mqtt {
             max_pending_bytes: 16 * MIB,
             max_subscriptions: 1000,
             max_session_expiry: 30 * DAY,
+            sys_interval: Duration::from_secs(10),
         }
     }
 }

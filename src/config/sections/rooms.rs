@@ -15,6 +15,8 @@ pub struct Rooms {
     pub root: String,
     /// Rooms at once.
     pub max_rooms: usize,
+    /// Empty rooms whose event numbers and versions are remembered one by one.
+    pub max_vacated_rooms: usize,
     /// Agents per room, connected or not.
     pub max_agents_per_room: usize,
     /// How long an agent that lost its connection keeps its tasks and its place.
@@ -34,6 +36,7 @@ impl Default for Rooms {
         Rooms {
             root: "rooms".to_owned(),
             max_rooms: 1000,
+            max_vacated_rooms: 100_000,
             max_agents_per_room: 10_000,
             reconnect_grace: Duration::from_secs(30),
             max_metadata: 8 * KIB,

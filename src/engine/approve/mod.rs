@@ -14,6 +14,7 @@ use crate::wire::approve::{
     ApprovalRequest, Decide, Decision, OnTimeout, PendingApproval, Verdict,
 };
 use crate::wire::json;
+use crate::wire::mirror::MessageMirrors;
 use crate::wire::name::{Agent, ApprovalId};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
@@ -348,15 +349,19 @@ impl RoomState {
         let topic = Topic::ApproveDecision {
             requester: requester.clone(),
         };
+        let who = ended.by.last().unwrap_or(&cx.gateway).clone();
         cx.emit(Effect::Deliver(Directed {
             to: requester,
             topic: RoomTopic::new(self.name.clone(), topic),
             payload: json::encode(&decision),
             class: Class::Decision(id.clone()),
-            correlation_id: approval.correlation_id.clone(),
-            expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),
+            mirrors: MessageMirrors {
+                correlation_id: approval.correlation_id.clone(),
+                from: Some(who.clone()),
+                expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),
+                ..MessageMirrors::default()
+            },
         }));
-        let who = ended.by.last().unwrap_or(&cx.gateway).clone();
         let happened = Happened {
             from: Some("pending"),
             to: Some(if ended.approved {

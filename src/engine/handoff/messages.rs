@@ -3,6 +3,7 @@
 use crate::wire::Millis;
 use crate::wire::handoff::{Assignment, ResultStatus, TaskResult, TaskView};
 use crate::wire::json::{self, Json};
+use crate::wire::mirror::{MessageMirrors, Trace};
 use crate::wire::name::{Agent, Capability};
 use crate::wire::topic::{RoomTopic, Topic};
 
@@ -21,8 +22,15 @@ impl RoomState {
             topic: RoomTopic::new(self.name.clone(), Topic::HandoffResult { dispatcher }),
             payload: json::encode(result),
             class: Class::Result,
-            correlation_id: result.correlation_id.clone(),
-            expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),
+            mirrors: MessageMirrors {
+                correlation_id: result.correlation_id.clone(),
+                from: result.worker.clone(),
+                trace: Trace {
+                    traceparent: result.traceparent.clone(),
+                    tracestate: result.tracestate.clone(),
+                },
+                expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),
+            },
         }));
     }
 
@@ -54,8 +62,15 @@ impl RoomState {
                 task: task.body.id.clone(),
                 attempt: task.status.attempt,
             }),
-            correlation_id: task.body.correlation_id.as_deref().map(str::to_owned),
-            expires_at: task.body.deadline,
+            mirrors: MessageMirrors {
+                correlation_id: task.body.correlation_id.as_deref().map(str::to_owned),
+                from: Some(task.body.dispatcher.clone()),
+                trace: Trace {
+                    traceparent: task.body.traceparent.as_deref().map(str::to_owned),
+                    tracestate: task.body.tracestate.as_deref().map(str::to_owned),
+                },
+                expires_at: task.body.deadline,
+            },
         }));
     }
 }

@@ -1,7 +1,8 @@
 //! Handoff: tasks and what each step of theirs means for queues, workers, timers, dispatchers and observers.
 //!
 //! [`task`] says which steps there are, [`scheduler`] who gets what, `dispatch` and `update` what agents may ask for, `lease` how a
-//! task comes back. Here a step is carried out, in one place (`advance`), so that none of its consequences can be forgotten.
+//! task comes back, `word` what a worker may say. Here a step is carried out, in one place (`advance`), so that none of its consequences
+//! can be forgotten.
 
 mod affinity;
 mod dispatch;
@@ -10,6 +11,7 @@ mod messages;
 pub(super) mod scheduler;
 pub(super) mod task;
 mod update;
+mod word;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,17 +2,17 @@
 //!
 //! It knows nothing of rooms, workers' load, mailboxes or timers; `handoff` carries out what a step means for them.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
-use crate::wire::handoff::{
-    Backoff, Priority, ResultStatus, TaskError, TaskState, Update, UpdateStatus,
-};
+use crate::wire::handoff::{Backoff, Priority, ResultStatus, TaskError, TaskState, UpdateStatus};
 use crate::wire::json::Json;
 use crate::wire::name::{Agent, Capability, TaskId, TaskType};
-use crate::wire::reply::{Code, Rejection};
 
 use super::scheduler::RouteNo;
+use super::word::Word;
 
 /// A task's number in its room: counts dispatches, so it orders tasks by age; never reused.
 #[derive(
@@ -63,6 +63,9 @@ pub(in crate::engine) enum Stage {
         at: Millis,
         /// The word of its worker that ended it, if it was one.
         said: Option<UpdateStatus>,
+        /// Of that word; see [`Word`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<NonZeroU64>,
     },
 }
 
@@ -112,9 +115,9 @@ pub(in crate::engine) enum Step {
     /// Its worker is at it.
     Run,
     /// Its worker is done.
-    Succeed,
+    Succeed(Word),
     /// Its worker failed.
-    Fail(TaskError),
+    Fail(TaskError, Word),
     /// Its worker gives it back.
     Release,
     /// Its worker went silent or away.
@@ -184,7 +187,7 @@ impl Status {
         body: &Body,
         error: TaskError,
         now: Millis,
-        said: Option<UpdateStatus>,
+        said: Option<Word>,
     ) -> Stage {
         let hopeless = error.retryable == Some(false);
         self.error = Some(Box::new(error));
@@ -222,16 +225,17 @@ impl Task {
                 worker: worker.clone(),
                 running: true,
             },
-            (Stage::Held { .. }, Step::Succeed) => {
+            (Stage::Held { .. }, Step::Succeed(word)) => {
                 status.error = None;
-                ended(Ending::Succeeded, now, Some(UpdateStatus::Success))
+                ended(Ending::Succeeded, now, Some(word))
             }
-            (Stage::Held { .. }, Step::Fail(error)) => {
-                status.come_to_nothing(&self.body, error, now, Some(UpdateStatus::Error))
+            (Stage::Held { .. }, Step::Fail(error, word)) => {
+                status.come_to_nothing(&self.body, error, now, Some(word))
             }
             (Stage::Held { .. }, Step::Release) => {
                 let error = why("released", "its worker gave it back");
-                status.come_to_nothing(&self.body, error, now, Some(UpdateStatus::Release))
+                let word = Word::plain(UpdateStatus::Release);
+                status.come_to_nothing(&self.body, error, now, Some(word))
             }
             (Stage::Held { .. }, Step::Lose(error)) => {
                 status.come_to_nothing(&self.body, error, now, None)
@@ -259,33 +263,6 @@ impl Task {
         status.updated_at = now;
         true
     }
-
-    /// Whether a worker may say this of it now; `Ok(false)` if it has said the very same before and the task has ended by it.
-    pub(in crate::engine) fn admits(
-        &self,
-        from: &Agent,
-        update: &Update,
-    ) -> Result<bool, Rejection> {
-        let (id, status) = (&self.body.id, &self.status);
-        let is_theirs = status.attempt == update.attempt && status.worker() == Some(from);
-        match &status.stage {
-            Stage::Held { .. } if is_theirs => Ok(true),
-            Stage::Held { worker, .. } => Err(conflict(format!(
-                "{id} is at attempt {} with {worker}; attempt {} of {from} is over",
-                status.attempt, update.attempt
-            ))),
-            // An attempt that the gateway ended is over, whatever its worker says later.
-            Stage::Ended { said, .. } if is_theirs && *said == Some(update.status) => Ok(false),
-            Stage::Ended { how, at, .. } => Err(conflict(format!(
-                "{id} has ended: {} at {at}",
-                how.state().as_str()
-            ))),
-            Stage::Waiting { .. } | Stage::Queued => Err(conflict(format!(
-                "nobody has {id} now: attempt {} of {from} is over",
-                update.attempt
-            ))),
-        }
-    }
 }
 
 impl Body {
@@ -312,12 +289,13 @@ impl Body {
     }
 }
 
-fn ended(how: Ending, at: Millis, said: Option<UpdateStatus>) -> Stage {
-    Stage::Ended { how, at, said }
-}
-
-fn conflict(reason: String) -> Rejection {
-    Rejection::new(Code::Conflict, reason)
+fn ended(how: Ending, at: Millis, word: Option<Word>) -> Stage {
+    Stage::Ended {
+        how,
+        at,
+        said: word.map(|word| word.status),
+        digest: word.and_then(|word| word.digest),
+    }
 }
 
 /// The gateway's own words for why a task did not go on.
@@ -367,13 +345,17 @@ mod tests {
         Agent::new("w").unwrap()
     }
 
+    fn word(status: UpdateStatus) -> Word {
+        Word::plain(status)
+    }
+
     fn every_step() -> Vec<Step> {
         vec![
             Step::Due,
             Step::Assign(worker()),
             Step::Run,
-            Step::Succeed,
-            Step::Fail(why("x", "x")),
+            Step::Succeed(word(UpdateStatus::Success)),
+            Step::Fail(why("x", "x"), word(UpdateStatus::Error)),
             Step::Release,
             Step::Lose(why("x", "x")),
             Step::Expire,
@@ -464,7 +446,7 @@ mod tests {
         for step in [
             Step::Release,
             Step::Lose(why("x", "x")),
-            Step::Fail(why("x", "x")),
+            Step::Fail(why("x", "x"), word(UpdateStatus::Error)),
         ] {
             task.step(Step::Due, 1);
             assert!(task.step(Step::Assign(worker()), 1));
@@ -480,7 +462,7 @@ mod tests {
         task.step(Step::Assign(worker()), 1);
         let mut error = why("bad-input", "no");
         error.retryable = Some(false);
-        assert!(task.step(Step::Fail(error), 2));
+        assert!(task.step(Step::Fail(error, word(UpdateStatus::Error)), 2));
         assert_eq!(task.status.state(), TaskState::Dead);
     }
 }

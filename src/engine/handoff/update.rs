@@ -1,7 +1,7 @@
 //! What agents may do with a task that exists: report on it, cancel it, look at it, have a dead one tried again.
 
 use crate::wire::handoff::{
-    Cancel, GetTask, Redrive, ResultStatus, TaskError, TaskState, Update, UpdateStatus,
+    Cancel, GetTask, Redrive, ResultStatus, TaskState, Update, UpdateStatus,
 };
 use crate::wire::name::TaskId;
 use crate::wire::reply::{Code, Rejection};
@@ -13,6 +13,7 @@ use crate::engine::room::RoomState;
 use crate::engine::timer::{Subject, Timer};
 
 use super::task::{Step, TaskNo, why};
+use super::word::Word;
 use super::{Advance, Handoff};
 
 impl Handoff {
@@ -48,7 +49,7 @@ impl RoomState {
                     room.partial(cx, call, no, update);
                 }
                 UpdateStatus::Success => room.succeed(cx, call, no, update),
-                UpdateStatus::Error => room.fail(cx, call, no, update.error),
+                UpdateStatus::Error => room.fail(cx, call, no, update),
                 UpdateStatus::Release => room.release(cx, no, Some(call.from())),
             }
             Ok(accepted)
@@ -123,21 +124,24 @@ impl RoomState {
     }
 
     fn succeed(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo, update: Update) {
+        let step = Step::Succeed(Word::of(&update));
         let succeed = Advance {
             who: Some(call.from()),
             result: update.result,
-            ..Advance::new(Step::Succeed, "handoff.succeeded")
+            ..Advance::new(step, "handoff.succeeded")
         };
         self.advance(cx, no, succeed);
     }
 
-    fn fail(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo, error: Option<TaskError>) {
+    fn fail(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo, update: Update) {
+        let word = Word::of(&update);
+        let error = update.error;
         let error = error.unwrap_or_else(|| why("error", "the worker did not say what went wrong"));
         let reason = error.message.clone();
         let fail = Advance {
             who: Some(call.from()),
             reason: Some(&reason),
-            ..Advance::new(Step::Fail(error), "handoff.failed")
+            ..Advance::new(Step::Fail(error, word), "handoff.failed")
         };
         self.advance(cx, no, fail);
     }

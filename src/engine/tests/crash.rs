@@ -156,6 +156,30 @@ fn worker_that_returns_after_a_crash_keeps_its_task() {
 }
 
 #[test]
+fn no_lease_runs_out_because_the_gateway_was_down() {
+    for (lease_ms, until_back) in [(1_000, 29_999), (100_000, 29_999), (100_000, 1)] {
+        let mut world = World::new();
+        world.connect_as("w", false, true);
+        world.offers("w", "draft");
+        world.dispatch_with(
+            "boss",
+            json!({ "id": "t", "type": "draft", "leaseMs": lease_ms }),
+        );
+        world.pass(lease_ms - 1);
+        world.now += 60 * 60_000;
+        world.crash();
+        world.pass(until_back);
+        assert_eq!(world.state("t"), TaskState::Assigned);
+        world.connect_as("w", true, true);
+        world.pass(lease_ms - 1);
+        assert_eq!(world.state("t"), TaskState::Assigned, "a whole lease");
+        world.pass(1);
+        assert_eq!(world.state("t"), TaskState::Waiting, "and no more");
+        world.check();
+    }
+}
+
+#[test]
 fn worker_that_does_not_return_after_a_crash_loses_its_task() {
     for durable in [true, false] {
         let mut world = World::new();

@@ -260,6 +260,46 @@ fn the_same_last_word_twice_is_harmless_and_another_one_is_refused() {
 }
 
 #[test]
+fn another_result_of_a_task_that_has_ended_is_a_conflict_also_after_a_crash() {
+    let mut world = world_with_worker();
+    world.dispatch("boss", "t", "draft");
+    let says = |world: &mut World, result: Value| {
+        let mut update = json!({ "task": "t", "attempt": 1, "status": "success" });
+        update["result"] = result;
+        world.send("w", "handoff/update", update)
+    };
+    says(&mut world, json!({ "pages": 3 })).unwrap();
+    for _ in 0..2 {
+        assert_eq!(says(&mut world, json!({ "pages": 3 })), Ok(()));
+        assert_eq!(says(&mut world, json!({ "pages": 4 })), Err(Code::Conflict));
+        assert_eq!(world.update("w", "t", 1, "success"), Err(Code::Conflict));
+        let reason = world.last_reply("w").reason.unwrap();
+        assert!(reason.contains("something else"), "{reason}");
+        world.crash();
+    }
+    assert_eq!(world.results("boss").len(), 1);
+    assert_eq!(world.state("t"), TaskState::Succeeded);
+}
+
+#[test]
+fn another_error_of_a_task_that_it_ended_is_a_conflict() {
+    let mut world = world_with_worker();
+    world.dispatch_with(
+        "boss",
+        json!({ "id": "t", "type": "draft", "maxAttempts": 1 }),
+    );
+    let says = |world: &mut World, message: &str| {
+        let error = json!({ "message": message });
+        let update = json!({ "task": "t", "attempt": 1, "status": "error", "error": error });
+        world.send("w", "handoff/update", update)
+    };
+    assert_eq!(says(&mut world, "no ink"), Ok(()));
+    assert_eq!(says(&mut world, "no ink"), Ok(()));
+    assert_eq!(says(&mut world, "no paper"), Err(Code::Conflict));
+    assert_eq!(world.results("boss").len(), 1);
+}
+
+#[test]
 fn a_lease_that_runs_out_puts_the_task_back_until_attempts_are_used_up() {
     let mut world = world_with_worker();
     world.dispatch("boss", "t", "draft");
@@ -309,11 +349,11 @@ fn an_error_is_tried_again_and_one_that_no_retry_helps_is_not() {
     world.pass(1_000);
     let error = json!({ "code": "bad-input", "message": "no", "retryable": false });
     let update = json!({ "task": "t", "attempt": 2, "status": "error", "error": error });
-    world.send("w", "handoff/update", update).unwrap();
+    world.send("w", "handoff/update", update.clone()).unwrap();
     assert_eq!(world.state("t"), TaskState::Dead);
     let results = world.results("boss");
     assert_eq!(results[0].error.as_ref().unwrap().message, "no");
-    world.update("w", "t", 2, "error").unwrap();
+    world.send("w", "handoff/update", update).unwrap();
     assert_eq!(world.results("boss").len(), 1);
 }
 

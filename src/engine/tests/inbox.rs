@@ -16,8 +16,11 @@ fn write(world: &mut World, command: Command) -> Verdict {
 
 fn message(ttl_ms: Option<u64>, payload: &'static str) -> Command {
     Command {
-        ttl_ms,
-        correlation_id: Some("c".to_owned()),
+        mirrors: CommandMirrors {
+            ttl_ms,
+            correlation_id: Some("c".to_owned()),
+            ..CommandMirrors::default()
+        },
         ..World::command("me", topic("rooms/r/inbox/you/me"), payload)
     }
 }

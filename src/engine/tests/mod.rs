@@ -9,6 +9,7 @@ mod limits;
 mod presence;
 mod random;
 mod replies;
+mod rooms;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use crate::wire::Millis;
 use crate::wire::approve::Decision;
 use crate::wire::handoff::{Assignment, TaskResult, TaskState, TaskView};
+use crate::wire::mirror::CommandMirrors;
 use crate::wire::name::Agent;
 use crate::wire::observe::Event;
 use crate::wire::presence::Presence;
@@ -230,9 +232,7 @@ impl World {
             from: agent(from),
             topic,
             payload: payload.into(),
-            correlation_id: None,
-            reply_rest: None,
-            ttl_ms: None,
+            mirrors: CommandMirrors::default(),
         }
     }
 
@@ -374,6 +374,7 @@ impl World {
         let again = Engine::recover(self.settings.clone(), 99, self.disk.clone()).unwrap();
         let recovered = again.stats();
         assert_eq!(stats.rooms, recovered.rooms);
+        assert_eq!(stats.vacated_rooms, recovered.vacated_rooms);
         assert_eq!(stats.agents, recovered.agents);
         assert_eq!(stats.tasks, recovered.tasks);
         assert_eq!(stats.keys, recovered.keys);

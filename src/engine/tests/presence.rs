@@ -162,6 +162,33 @@ fn a_new_session_that_says_nothing_in_a_room_leaves_it_after_the_grace() {
 }
 
 #[test]
+fn a_place_of_an_earlier_session_goes_also_if_the_new_one_breaks_off_or_the_gateway_does() {
+    type Trouble = fn(&mut World);
+    let troubles: [Trouble; 3] = [
+        |world| world.disconnect("a"),
+        |world| world.crash(),
+        |world| {
+            world.crash();
+            world.connect_as("a", true, true);
+        },
+    ];
+    for trouble in troubles {
+        let mut world = World::new();
+        world.connect_as("a", false, true);
+        world.offers("a", "draft");
+        world.connect_as("a", false, true);
+        trouble(&mut world);
+        world.pass(29_999);
+        assert!(world.presence("a").is_some());
+        world.pass(1);
+        assert_eq!(world.presence("a"), None);
+        world.connect_as("a", true, true);
+        assert_eq!(world.engine.stats().agents, 0);
+        world.check();
+    }
+}
+
+#[test]
 fn a_new_session_that_announces_keeps_its_place() {
     let mut world = World::new();
     world.worker("a", "draft");

@@ -1,5 +1,6 @@
 //! Replies: who gets one, where, with what in it.
 
+use crate::wire::mirror::{CommandMirrors, Trace};
 use crate::wire::name::Key;
 use crate::wire::reply::{Rejection, ReplyStatus};
 
@@ -56,9 +57,15 @@ fn a_refused_command_is_always_answered_even_where_its_payload_is_broken() {
 fn mqtt_5_properties_stand_in_for_what_the_payload_does_not_say() {
     let mut world = World::new();
     let command = Command {
-        correlation_id: Some("property".to_owned()),
-        reply_rest: Some(Key::new("x/y").unwrap()),
-        ttl_ms: Some(1_000),
+        mirrors: CommandMirrors {
+            correlation_id: Some("property".to_owned()),
+            reply_rest: Some(Key::new("x/y").unwrap()),
+            ttl_ms: Some(1_000),
+            trace: Trace {
+                traceparent: Some("00-trace".to_owned()),
+                tracestate: None,
+            },
+        },
         ..World::command(
             "a",
             topic("rooms/r/handoff/dispatch/a"),
@@ -68,9 +75,9 @@ fn mqtt_5_properties_stand_in_for_what_the_payload_does_not_say() {
     world.input(Input::Command(command)).unwrap();
     let reply = world.directed.last().unwrap().clone();
     assert_eq!(reply.topic.format(ROOT), "rooms/r/reply/a/x/y");
-    assert_eq!(reply.correlation_id.as_deref(), Some("property"));
+    assert_eq!(reply.mirrors.correlation_id.as_deref(), Some("property"));
     assert_eq!(reply.class, Class::Reply);
-    assert_eq!(reply.expires_at, Some(START + 60 * 60_000));
+    assert_eq!(reply.mirrors.expires_at, Some(START + 60 * 60_000));
     assert_eq!(world.view("t").deadline, Some(START + 1_000));
     world.pass(1_000);
     assert_eq!(

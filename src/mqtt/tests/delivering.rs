@@ -1,4 +1,6 @@
-use mqtt_protocol_core::mqtt::packet::{MaximumPacketSize, ReceiveMaximum};
+use mqtt_protocol_core::mqtt::packet::{
+    MaximumPacketSize, Property, ReceiveMaximum, TopicAliasMaximum,
+};
 
 use super::harness::*;
 use crate::desk::port::{Connection, Request, Response, Stage};
@@ -158,4 +160,41 @@ async fn a_retained_snapshot_is_whole_and_never_overtaken() {
     let mut last = [client.recv().await, client.recv().await].map(|got| got.delivered().payload[0]);
     last.sort_unstable();
     assert_eq!(last, [50, 51]);
+}
+
+/// Topics of the next deliveries, and the alias beside each.
+async fn shown(client: &mut Client, count: usize) -> Vec<(String, Option<u16>)> {
+    let mut all = Vec::new();
+    for _ in 0..count {
+        let got = client.recv().await.delivered();
+        let alias = got.properties.iter().find_map(|property| match property {
+            Property::TopicAlias(alias) => Some(alias.val()),
+            _ => None,
+        });
+        all.push((got.topic, alias));
+    }
+    all
+}
+
+#[tokio::test]
+async fn topics_get_the_aliases_that_the_client_takes() {
+    let mut world = World::new();
+    for (takes, expected) in [
+        (
+            1,
+            [("long/one", Some(1)), ("long/two", None), ("", Some(1))],
+        ),
+        (
+            0,
+            [("long/one", None), ("long/two", None), ("long/one", None)],
+        ),
+    ] {
+        let maximum = Property::TopicAliasMaximum(TopicAliasMaximum::new(takes).unwrap());
+        let (mut client, desk) = world.client(true, &connect5("me", 0, &[maximum])).await;
+        for topic in ["long/one", "long/two", "long/one"] {
+            say(&desk, delivery(0, None, 0, message(topic, 0, b"x")));
+        }
+        let expected = expected.map(|(topic, alias)| (topic.to_owned(), alias));
+        assert_eq!(shown(&mut client, 3).await, expected);
+    }
 }

@@ -176,21 +176,14 @@ async fn commands_carry_their_mqtt_5_mirrors() {
             ))
             .await;
         let (_, publication) = world.asked_to_publish().await;
-        let Route::Engine {
-            from,
-            correlation_id,
-            reply_rest,
-            ttl_ms,
-            ..
-        } = publication.route
-        else {
+        let Route::Engine { from, mirrors, .. } = publication.route else {
             panic!()
         };
         assert_eq!(from.as_str(), "me");
-        assert_eq!(correlation_id.as_deref(), Some("c1"));
-        assert_eq!(ttl_ms, Some(9_000));
+        assert_eq!(mirrors.correlation_id.as_deref(), Some("c1"));
+        assert_eq!(mirrors.ttl_ms, Some(9_000));
         assert_eq!(
-            reply_rest.as_ref().map(|rest| rest.as_str()),
+            mirrors.reply_rest.as_ref().map(|rest| rest.as_str()),
             expected,
             "{reply}"
         );

@@ -1,6 +1,6 @@
 //! Handoff: which worker gets which task, and keeps it.
 
-use hallward::wire::handoff::{ResultStatus, TaskState};
+use hallward::wire::handoff::{Assignment, ResultStatus, TaskState};
 use serde_json::{Value, json};
 
 use crate::harness::{Agent, Connect, Gateway, Properties, Publish, Setup, property};
@@ -267,7 +267,7 @@ fn a_worker_that_returns_in_time_gets_its_assignment_again() {
 }
 
 #[test]
-fn a_worker_that_returns_to_its_session_may_go_on() {
+fn a_worker_that_returns_to_its_session_gets_again_what_it_had_acknowledged() {
     let gateway = Gateway::start();
     let mut boss = Agent::join(&gateway, "lab", "boss");
     boss.listen("handoff/result/boss");
@@ -278,6 +278,7 @@ fn a_worker_that_returns_to_its_session_may_go_on() {
     worker.vanish();
     let mut worker = Agent::join_as(&gateway, "lab", Connect::v311("worker").persistent());
     assert!(worker.session_present);
+    assert_eq!(worker.assignment("draft"), assignment);
     worker.succeed(&assignment, json!("done"));
     assert_eq!(boss.result().attempts, 1);
 }
@@ -293,4 +294,42 @@ fn message_expiry_is_a_deadline() {
     let assignment = worker.assignment("draft");
     let deadline = assignment.deadline.expect("from the Message Expiry");
     assert_eq!(deadline - assignment.created_at, 60_000);
+}
+
+#[test]
+fn the_trace_and_the_sender_are_user_properties_too() {
+    let gateway = Gateway::start();
+    let mut boss = Agent::join(&gateway, "lab", "boss");
+    boss.listen("handoff/result/boss");
+    boss.listen("observe/events/gateway/handoff");
+    let mut worker = Agent::worker(&gateway, "lab", "worker", "draft");
+    let (parent, state) = (
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "vendor=1",
+    );
+    let mut publish = Publish::new("rooms/lab/handoff/dispatch/boss", r#"{"type":"draft"}"#, 1);
+    publish.properties = Properties::new()
+        .user("traceparent", parent)
+        .user("tracestate", state);
+    assert_eq!(boss.publish(publish), 0);
+    let shown = |publish: &Publish| {
+        ["from", "traceparent", "tracestate"]
+            .map(|name| publish.properties.find_user(name).map(str::to_owned))
+    };
+    let given = |from: &str| [from, parent, state].map(|text| Some(text.to_owned()));
+
+    let message = worker.message_on("rooms/lab/handoff/work/draft");
+    assert_eq!(shown(&message), given("boss"));
+    let assignment: Assignment = serde_json::from_slice(&message.payload).expect("an assignment");
+    assert_eq!(assignment.traceparent.as_deref(), Some(parent));
+
+    worker.succeed(&assignment, json!("done"));
+    let message = boss.message_on("rooms/lab/handoff/result/boss");
+    assert_eq!(shown(&message), given("worker"));
+    let event = boss.message_on("rooms/lab/observe/events/gateway/handoff");
+    assert_eq!(
+        shown(&event)[..2],
+        given("boss")[..2],
+        "the first event is the dispatch"
+    );
 }

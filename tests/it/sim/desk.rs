@@ -302,6 +302,7 @@ impl Desk {
             let stats = engine.stats();
             (
                 stats.rooms,
+                stats.vacated_rooms,
                 stats.agents,
                 stats.tasks.clone(),
                 stats.keys,

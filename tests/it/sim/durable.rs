@@ -119,7 +119,7 @@ pub(super) fn letter_of(directed: &Directed) -> Letter {
         class: Some(directed.class.clone()),
         topic: directed.topic.clone(),
         payload: directed.payload.clone(),
-        expires_at: directed.expires_at,
+        expires_at: directed.mirrors.expires_at,
     }
 }
 

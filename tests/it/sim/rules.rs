@@ -15,10 +15,6 @@ pub(super) struct Rules {
     pub(super) max_attempts: u32,
     /// The backoff of a task that names none.
     pub(super) backoff: Backoff,
-    /// Whether a `release` uses up an attempt and waits its backoff, as everything else that puts a task back.
-    pub(super) releases_fail: bool,
-    /// Whether a worker's last word on an attempt takes back its assignment, where that has not been acknowledged.
-    pub(super) last_word_revokes: bool,
     /// How long an approval that names no time waits.
     pub(super) approval_timeout_ms: Millis,
     /// How long what has ended, and the ids of commands, are remembered.
@@ -40,8 +36,6 @@ impl Default for Rules {
                 factor: 2.0,
                 max_ms: 1_000,
             },
-            releases_fail: true,
-            last_word_revokes: true,
             approval_timeout_ms: 4_000,
             retention_ms: 3_600_000,
             mailbox_letters: 20,

@@ -1,13 +1,15 @@
 //! Named scenarios: what the random agents once found, told step by step. Every invariant is checked on the way.
 
-use hallward::engine::{Command, Input, Verdict};
+use hallward::engine::{Class, Command, Input, Verdict};
 use hallward::wire::Millis;
 use hallward::wire::handoff::{
     Backoff, Cancel, GetTask, ResultStatus, Task, TaskError, TaskResult, TaskView, Update,
     UpdateStatus,
 };
 use hallward::wire::json::{self, Json};
+use hallward::wire::mirror::CommandMirrors;
 use hallward::wire::name::{Agent, Capability, Room, TaskId, TaskType};
+use hallward::wire::presence::Announcement;
 use hallward::wire::reply::Code;
 use hallward::wire::topic::{Offer, RoomTopic, Topic};
 
@@ -69,15 +71,17 @@ impl Play {
             from: agent(me),
             topic: RoomTopic::new(room(), topic),
             payload: json::encode(body),
-            correlation_id: None,
-            reply_rest: None,
-            ttl_ms: None,
+            mirrors: CommandMirrors::default(),
         }))
     }
 
-    /// Connects and offers `draft`.
+    /// Connects and offers `draft`, with a session that outlives its connection.
     fn worker_comes(&mut self, name: &str) {
-        let _ = self.desk.connect(self.now, &agent(name), true);
+        self.worker_comes_with(name, true);
+    }
+
+    fn worker_comes_with(&mut self, name: &str, persistent: bool) {
+        let _ = self.desk.connect(self.now, &agent(name), persistent);
         let draft = Capability::new("draft").expect("a name");
         let offer = Offer::Works(room(), draft);
         let agent = agent(name);
@@ -85,9 +89,17 @@ impl Play {
     }
 
     fn dispatch(&mut self, id: &str, max_attempts: u32) {
+        self.dispatch_for(&[], id, max_attempts);
+    }
+
+    fn dispatch_for(&mut self, needs: &[&str], id: &str, max_attempts: u32) {
         let me = agent("boss");
+        let needs = needs.iter();
         let body = Task {
             id: Some(task(id)),
+            capabilities: needs
+                .map(|need| Capability::new(need).expect("a name"))
+                .collect(),
             max_attempts: Some(max_attempts),
             backoff: Some(Backoff {
                 initial_ms: 500,
@@ -138,6 +150,16 @@ impl Play {
         self.desk.crash();
         self.desk.recover(self.now);
         self.commit();
+    }
+
+    /// The tasks that the last commit handed out.
+    fn assigned(&self) -> Vec<String> {
+        let directed = self.last.iter().flat_map(Step::directed);
+        let tasks = directed.filter_map(|one| match &one.class {
+            Class::Assignment(key) => Some(key.task.to_string()),
+            _ => None,
+        });
+        tasks.collect()
     }
 
     /// The result that the last step sent.
@@ -244,4 +266,25 @@ fn worker_that_returns_after_a_crash_keeps_its_task_and_a_late_one_does_not() {
     play.wait(500);
     assert_eq!(play.update("w1", "t1", 2, UpdateStatus::Success), Ok(()));
     assert_eq!(play.result().status, ResultStatus::Succeeded);
+}
+
+#[test]
+fn worker_that_was_gone_before_a_crash_comes_back_as_a_stranger() {
+    let mut play = Play::new();
+    play.worker_comes_with("w1", false);
+    let topic = || Topic::PresenceAnnounce { me: agent("w1") };
+    let can_review: Announcement = read(br#"{"capabilities":["review"]}"#);
+    assert_eq!(play.say("w1", topic(), &can_review), Ok(()));
+    let _ = play.hand_in(Input::Disconnected { agent: agent("w1") });
+    play.wait(2_000);
+    // The restart gives a new grace to those who are away, not to those whose session is over.
+    play.crash();
+    play.dispatch_for(&["draft", "review"], "older", 1);
+    play.dispatch("younger", 1);
+    play.worker_comes_with("w1", false);
+    assert_eq!(
+        play.assigned(),
+        ["younger"],
+        "w1 has not said that it can review"
+    );
 }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use hallward::engine::{Class, Command};
 use hallward::wire::Millis;
 use hallward::wire::json;
+use hallward::wire::mirror::CommandMirrors;
 use hallward::wire::name::{Agent, Key, Room};
 use hallward::wire::topic::{Offer, RoomTopic, Topic};
 
@@ -25,7 +26,7 @@ use super::durable::{Durable, Letter};
 pub(super) use approver::Approver;
 pub(super) use dispatcher::Dispatcher;
 pub(super) use worker::{Job, Worker};
-pub(super) use writer::Writer;
+pub(super) use writer::{KEYS, Writer};
 
 /// What an agent has in mind.
 #[derive(Debug)]
@@ -126,13 +127,15 @@ impl Ctx<'_> {
             from: self.me.clone(),
             topic: RoomTopic::new(room.clone(), topic),
             payload,
-            correlation_id: self
-                .dice
-                .maybe(10, |dice| format!("mqtt-{}", dice.below(1000))),
-            reply_rest: self
-                .dice
-                .maybe(5, |_| Key::new("mine/here").expect("a key")),
-            ttl_ms: None,
+            mirrors: CommandMirrors {
+                correlation_id: self
+                    .dice
+                    .maybe(10, |dice| format!("mqtt-{}", dice.below(1000))),
+                reply_rest: self
+                    .dice
+                    .maybe(5, |_| Key::new("mine/here").expect("a key")),
+                ..CommandMirrors::default()
+            },
         };
         self.again(command.clone(), repeatable);
         command

@@ -28,6 +28,8 @@ enum Move {
     Guess,
     /// Says the last thing twice.
     Stutter,
+    /// Has another result when it is too late.
+    Recant,
 }
 
 /// A task in hand and what is left to do about it.
@@ -214,7 +216,8 @@ impl Worker {
         let grace = *dice.pick(&[100, 600, 1_500, 2_500]);
         let end: &[Move] = match dice.below(100) {
             0..=44 => &[Move::Say(Success)],
-            45..=49 => &[Move::Say(Success), Move::Stutter],
+            45..=47 => &[Move::Say(Success), Move::Stutter],
+            48..=49 => &[Move::Say(Success), Move::Recant],
             50..=59 => &[Move::Fail { retryable: true }],
             60..=64 => &[Move::Fail { retryable: false }],
             65..=69 => &[Move::Say(Release)],
@@ -240,6 +243,11 @@ impl Worker {
             Move::Say(status) => self.say(&job, update_of(&job, status), ctx),
             Move::Stutter => {
                 let update = update_of(&job, UpdateStatus::Success);
+                self.say(&job, update, ctx);
+            }
+            Move::Recant => {
+                let mut update = update_of(&job, UpdateStatus::Success);
+                update.result = Some(Json::parse("{\"done\": 2}").expect("JSON"));
                 self.say(&job, update, ctx);
             }
             Move::Fail { retryable } => {
@@ -269,6 +277,7 @@ impl Worker {
             update.id = Some(CommandId::new(&ctx.mint("update")).expect("a name"));
         }
         update.result = match update.status {
+            UpdateStatus::Success if update.result.is_some() => update.result,
             UpdateStatus::Success => Some(Json::parse("{ \"done\": 1.0 }").expect("JSON")),
             UpdateStatus::Progress => ctx
                 .dice

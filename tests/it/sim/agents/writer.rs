@@ -10,7 +10,7 @@ use super::super::durable::ROOT;
 use super::super::history::read;
 use super::Ctx;
 
-const KEYS: [&str; 4] = ["plan", "plan/a", "notes", "x/y/z"];
+pub(in super::super) const KEYS: [&str; 4] = ["plan", "plan/a", "notes", "x/y/z"];
 
 /// Remembers the versions that it has seen.
 #[derive(Default)]

@@ -271,7 +271,7 @@ pub(super) fn timers_have_fired(model: &Model) -> Check {
             "{id} is past its deadline at {now}: {task:?}"
         );
         ensure!(
-            task.state != "waiting" || task.due_by.is_none_or(|due| due >= now),
+            task.state != "waiting" || task.due_by >= now,
             "{id} waits at {now} though it is due: {task:?}"
         );
         let Some(hold) = &task.hold else {
@@ -301,13 +301,8 @@ pub(super) fn no_stale_assignment_waits(model: &Model, durable: &Durable) -> Che
                 let hold = task.hold.as_ref()?;
                 (task.attempt == key.attempt).then_some(hold)
             });
-            // Its worker has said its last word and will acknowledge it soon: the message and the word crossed.
-            let crossed = task.is_some_and(|task| {
-                let ended_it = task.given_back_by.get(&key.attempt) == Some(agent);
-                ended_it && !model.rules.last_word_revokes
-            });
             ensure!(
-                crossed || hold.is_some_and(|hold| hold.worker == *agent),
+                hold.is_some_and(|hold| hold.worker == *agent),
                 "{key:?} waits for {agent}, who does not hold it: {task:?}"
             );
         }

@@ -142,7 +142,11 @@ pub(super) fn entries(
         entry.key == *key
             && entry.updated_by == command.from
             && entry.updated_at == step.now
-            && entry.expires_at == set.ttl_ms.or(command.ttl_ms).map(|ttl| step.now + ttl),
+            && entry.expires_at
+                == set
+                    .ttl_ms
+                    .or(command.mirrors.ttl_ms)
+                    .map(|ttl| step.now + ttl),
         "an entry that says another key, writer or time: {entry:?}"
     );
     value_is_the_writers(&board, step, &set, &entry)

@@ -96,6 +96,11 @@ pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
                 "an old attempt got {:?}",
                 step.verdict
             );
+            ensure!(
+                !(task.ended_by_word && task.is_echo(me, &update)),
+                "{me} said {update:?} before, and ended {} by it: no conflict",
+                update.task
+            );
             Ok(())
         }
         (None, Some(code)) => Err(format!("{me} does not hold {task:?} and got {code:?}")),
@@ -121,7 +126,7 @@ pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
     }
 }
 
-/// Ground rule 5, for workers that mint no ids: the last word on an attempt may come again, and is then a no-op.
+/// Ground rule 5, for workers that mint no ids: the word that ended a task may come again, to the letter, and is then a no-op.
 pub(super) fn is_an_echo(model: &Model, step: &Step) -> bool {
     let Some(command) = step.command().filter(|_| step.verdict.is_ok()) else {
         return false;

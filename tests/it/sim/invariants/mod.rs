@@ -56,6 +56,7 @@ impl Checker {
     /// A step was committed.
     pub(super) fn step(&mut self, step: &Step) -> Check {
         let queue = work::Queue::before(&self.model, step);
+        presence::places_end_for_a_reason(&self.model, step)?;
         self.model.begin(step);
         let repeat = replies::first_outcome(&self.model, step);
         replies::verdict_and_reply_agree(step)?;
@@ -156,6 +157,7 @@ impl Checker {
         attempts::one_holder_and_no_overload(model)?;
         attempts::timers_have_fired(model)?;
         attempts::no_stale_assignment_waits(model, &desk.durable)?;
+        presence::silent_sessions_are_out(model)?;
         blackboard::lapsed_keys_are_gone(model)?;
         approve::silence_has_ended(model)?;
         replies::mailboxes_keep_their_bounds(model, &desk.durable)?;
@@ -189,7 +191,11 @@ impl Checker {
     }
 
     /// Longer than anything is remembered has passed and everybody has left.
-    pub(super) fn forgotten(&self, desk: &Desk) -> Check {
-        observe::nothing_is_kept_for_ever(&self.model, desk)
+    pub(super) fn forgotten(&mut self, desk: &Desk) -> Check {
+        observe::nothing_is_kept_for_ever(&self.model, desk)?;
+        for board in self.model.boards.values_mut() {
+            board.everybody_is_gone();
+        }
+        Ok(())
     }
 }

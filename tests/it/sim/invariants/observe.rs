@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use hallward::engine::TaskCounts;
+use hallward::wire::name::Room;
 use hallward::wire::observe::Event;
 use hallward::wire::topic::{RoomTopic, Topic};
 
@@ -30,8 +31,8 @@ pub(super) fn events_have_no_gap(model: &Model, step: &Step, event: &Event) -> C
     Ok(())
 }
 
-/// Ground rule 6: when all has ended and the retention is over, no task and no approval is remembered, and the records are
-/// a few per room, key and agent.
+/// Ground rule 6: when all has ended and the retention is over, no task and no approval is remembered, a room without keys is
+/// vacated, and of records there is one for each room and each key.
 pub(super) fn nothing_is_kept_for_ever(model: &Model, desk: &Desk) -> Check {
     let stats = desk.stats();
     let tasks: usize = TaskCounts::STATES
@@ -43,15 +44,28 @@ pub(super) fn nothing_is_kept_for_ever(model: &Model, desk: &Desk) -> Check {
         "long after the end the engine still counts {stats:?}"
     );
     let rooms: BTreeSet<_> = model.seqs.keys().collect();
-    let keys: usize = model
+    let keys_of = |room: &Room| {
+        model
+            .boards
+            .get(room)
+            .map_or(0, |board| board.entries.len())
+    };
+    let in_use = rooms.iter().filter(|&&room| keys_of(room) > 0);
+    ensure!(
+        stats.rooms == in_use.count() && stats.rooms + stats.vacated_rooms == rooms.len(),
+        "rooms that hold nothing are still counted: {stats:?}"
+    );
+    let keys: usize = rooms.iter().map(|room| keys_of(room)).sum();
+    let deleted = model
         .boards
         .values()
-        .map(|board| board.versions.len())
+        .filter(|board| !board.entries.is_empty());
+    let deleted: usize = deleted
+        .map(|board| board.versions.len() - board.entries.len())
         .sum();
-    let bound = 4 + 4 * rooms.len() + 2 * keys;
     let records = desk.durable.ledger.len();
     ensure!(
-        records <= bound,
+        records <= rooms.len() + keys + deleted,
         "{records} records are left for {} rooms and {keys} keys: {:?}",
         rooms.len(),
         desk.durable

@@ -9,8 +9,8 @@ use hallward::wire::topic::{RoomTopic, Topic};
 
 use super::super::durable::{Durable, ROOT};
 use super::super::history::{Step, read};
-use super::super::model::Model;
 use super::super::model::people::{Link, Member};
+use super::super::model::{LEFT, Model};
 use super::{Check, ensure};
 
 /// Presence: the retained record of an agent says whether it is connected, what it can do, how much it takes and how much it
@@ -89,6 +89,48 @@ fn one_record(
         member.is_draining() == (shown.status == Status::Draining),
         "other status"
     );
+    Ok(())
+}
+
+/// Presence: an agent is in a room until it leaves or its session ends: of somebody who is away, a session that does not outlive
+/// its connection ends with the grace; of somebody who is back, so does the earlier one, where the new one says nothing.
+pub(super) fn places_end_for_a_reason(before: &Model, step: &Step) -> Check {
+    let grace = before.rules.grace_ms;
+    for event in step.events().filter(|event| event.what == LEFT) {
+        let (room, agent) = (&event.room, &event.who);
+        let said_so = step.command().is_some_and(|command| {
+            let is_farewell = matches!(command.topic.topic, Topic::PresenceAnnounce { .. })
+                && command.payload.is_empty();
+            is_farewell && command.from == *agent && command.topic.room == *room
+        });
+        let ended =
+            matches!(step.input(), Some(Input::SessionEnded { agent: whose }) if whose == agent);
+        let people = &before.people;
+        let gone =
+            people.surely_past(agent, grace, step.now) && !people.outlives_its_connection(agent);
+        let member = people.member_of(room, agent);
+        let silent = member.and_then(|member| member.silent_since);
+        let silent = silent.is_some_and(|since| since + grace <= step.now);
+        ensure!(
+            said_so || ended || (step.overdue && (gone || silent)),
+            "{agent} is taken out of {room} at {} for no reason: {:?}, {member:?}",
+            step.now,
+            people.link(agent)
+        );
+    }
+    Ok(())
+}
+
+/// Presence: a place does not outlast the session that took it by more than the grace.
+pub(super) fn silent_sessions_are_out(model: &Model) -> Check {
+    for ((room, agent), member) in &model.people.members {
+        let silent = member.silent_since;
+        ensure!(
+            silent.is_none_or(|since| since + model.rules.grace_ms > model.ticked_at),
+            "{agent} has said nothing in {room} since {silent:?} and is still there at {}",
+            model.ticked_at
+        );
+    }
     Ok(())
 }
 

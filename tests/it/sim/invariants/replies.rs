@@ -62,8 +62,9 @@ pub(super) fn verdict_and_reply_agree(step: &Step) -> Check {
     let replies = step.replies_to(&command.from);
     let (id, correlation_id) = named(step);
     let inbox = matches!(command.topic.topic, Topic::Inbox { .. });
-    let asked =
-        id.is_some() || correlation_id.is_some() || (command.correlation_id.is_some() && !inbox);
+    let asked = id.is_some()
+        || correlation_id.is_some()
+        || (command.mirrors.correlation_id.is_some() && !inbox);
     match step.refusal() {
         Some(code) => {
             ensure!(
@@ -138,7 +139,7 @@ pub(super) fn replies_answer_their_command(step: &Step, directed: &Directed) -> 
     );
     let expected = Topic::Reply {
         me: command.from.clone(),
-        rest: command.reply_rest.clone(),
+        rest: command.mirrors.reply_rest.clone(),
     };
     ensure!(
         directed.topic.topic == expected,
@@ -150,7 +151,9 @@ pub(super) fn replies_answer_their_command(step: &Step, directed: &Directed) -> 
         "a reply to another command: {reply:?}"
     );
     let well_formed = serde_json::from_slice::<serde_json::Value>(&command.payload).is_ok();
-    let correlation_id = named(step).1.or_else(|| command.correlation_id.clone());
+    let correlation_id = named(step)
+        .1
+        .or_else(|| command.mirrors.correlation_id.clone());
     ensure!(
         !well_formed || reply.correlation_id == correlation_id,
         "the correlation id is {correlation_id:?}, the reply says {reply:?}"

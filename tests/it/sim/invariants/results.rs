@@ -28,7 +28,7 @@ pub(super) fn results(model: &Model, step: &Step, directed: &Directed) -> Check 
         directed.to
     );
     ensure!(
-        directed.expires_at.is_none_or(|at| at > step.now),
+        directed.mirrors.expires_at.is_none_or(|at| at > step.now),
         "a result that has expired already"
     );
     ensure!(

@@ -125,10 +125,6 @@ pub(super) fn load_is_shared(model: &Model, step: &Step, before: &Queue) -> Chec
             let Some(load) = before.loads.get(&key) else {
                 continue;
             };
-            if task.given_back_by.get(&(task.attempt - 1)) == Some(agent) {
-                // Who has just given it back is not asked again first.
-                continue;
-            }
             let now = model.tasks.in_flight(&name.0, agent);
             let free = load.takes_work
                 && takes_work(model, agent, member)

@@ -16,6 +16,8 @@ pub(in super::super) struct Board {
     pub(in super::super) entries: BTreeMap<Key, Entry>,
     /// The last version of each key, deleted or not.
     pub(in super::super) versions: BTreeMap<Key, u64>,
+    /// The last version of any key of which the room has forgotten its own.
+    floor: u64,
     /// The highest revision seen.
     pub(in super::super) revision: u64,
 }
@@ -28,13 +30,21 @@ impl Board {
 
     /// The version that the next write of the key makes.
     pub(in super::super) fn next_version(&self, key: &Key) -> u64 {
-        self.versions.get(key).copied().unwrap_or(0) + 1
+        self.versions.get(key).copied().unwrap_or(self.floor) + 1
     }
 
     /// Whether the key's time is up, whether or not it has been deleted yet.
     pub(in super::super) fn is_lapsed(&self, key: &Key, now: Millis) -> bool {
         let expires_at = self.entries.get(key).and_then(|entry| entry.expires_at);
         expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// A room without keys that has long been deserted knows only that no version was higher.
+    pub(in super::super) fn everybody_is_gone(&mut self) {
+        if self.entries.is_empty() {
+            let forgotten = std::mem::take(&mut self.versions);
+            self.floor = forgotten.into_values().fold(self.floor, u64::max);
+        }
     }
 
     pub(super) fn retained(&mut self, key: &Key, payload: Option<&Bytes>, tally: &mut Tally) {

@@ -97,6 +97,9 @@ impl Tally {
     }
 }
 
+/// Says that an agent has no place in a room any more.
+pub(super) const LEFT: &str = "presence.left";
+
 /// A command's id: who said it, in which room, about what.
 pub(super) type Identity = (Agent, Room, String);
 
@@ -148,9 +151,19 @@ impl Model {
         }
         let timers_first = step.overdue && step.input().is_some() && !step.is_tick();
         self.people_before = timers_first.then(|| self.people.clone());
+        if step.overdue {
+            self.timers_end_places(step);
+        }
         if let Some(input) = step.input() {
-            self.people.input(step.now, input, &self.rules);
+            self.people.input(step.now, input);
             self.tasks.input(step.now, input, &self.rules);
+        }
+    }
+
+    /// Timers run before the input, so whom they take out of a room may come back by it.
+    fn timers_end_places(&mut self, step: &Step) {
+        for event in step.events().filter(|event| event.what == LEFT) {
+            self.people.left(&event.room, &event.who);
         }
     }
 
@@ -199,7 +212,7 @@ impl Model {
         match effect {
             Effect::Event(event) => {
                 self.seqs.insert(event.room.clone(), event.seq);
-                self.tasks.event(event, &self.rules, &mut self.tally);
+                self.tasks.event(event, &mut self.tally);
             }
             Effect::Deliver(directed) => match &directed.class {
                 Class::Assignment(key) => {

@@ -9,8 +9,6 @@ use hallward::wire::name::{Agent, Capability, Room};
 use hallward::wire::presence::{Announcement, Status};
 use hallward::wire::topic::Offer;
 
-use super::super::rules::Rules;
-
 /// Where an agent's connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Link {
@@ -32,6 +30,8 @@ pub(in super::super) struct Member {
     pub(in super::super) announcement: Option<Announcement>,
     /// It came back with a new session and has not said anew what it can: what it announced before may count or not.
     pub(in super::super) unsure: bool,
+    /// When the grace began of a session that has said nothing in the room yet, not even that it is there.
+    pub(in super::super) silent_since: Option<Millis>,
 }
 
 /// Everybody.
@@ -67,7 +67,8 @@ impl Member {
 }
 
 impl People {
-    pub(super) fn input(&mut self, now: Millis, input: &Input, rules: &Rules) {
+    pub(super) fn input(&mut self, now: Millis, input: &Input) {
+        self.grace_begins_anew(now, input);
         match input {
             Input::Recovered => self.recovered(now),
             Input::Connected {
@@ -75,19 +76,15 @@ impl People {
                 resumed,
                 durable,
             } => {
-                if self.surely_past(agent, rules.grace_ms, now)
-                    && !self.outlives_its_connection(agent)
-                {
-                    self.members.retain(|(_, member), _| member != agent);
-                }
                 self.links.insert(agent.clone(), Link::Online);
                 self.durable.insert(agent.clone(), *durable);
                 if !resumed {
-                    self.new_session(agent);
+                    self.new_session(agent, now);
                 }
             }
             Input::Offered { agent, offer } => {
                 let member = self.member(offer.room(), agent);
+                member.silent_since = None;
                 match offer {
                     Offer::Works(_, capability) => drop(member.works.insert(capability.clone())),
                     _ => member.joins = true,
@@ -134,12 +131,29 @@ impl People {
         }
     }
 
-    fn new_session(&mut self, agent: &Agent) {
+    /// Who connects, is cut off or finds the gateway restarted has the grace from then to say something.
+    fn grace_begins_anew(&mut self, now: Millis, input: &Input) {
+        let concerned = |agent: &Agent| match input {
+            Input::Recovered => true,
+            Input::Connected { agent: whose, .. } | Input::Disconnected { agent: whose } => {
+                agent == whose
+            }
+            _ => false,
+        };
+        for ((_, agent), member) in &mut self.members {
+            if member.silent_since.is_some() && concerned(agent) {
+                member.silent_since = Some(now);
+            }
+        }
+    }
+
+    fn new_session(&mut self, agent: &Agent, now: Millis) {
         for ((_, member), what) in &mut self.members {
             if member == agent {
                 what.works.clear();
                 what.joins = false;
                 what.unsure = true;
+                what.silent_since = Some(now);
             }
         }
     }
@@ -153,6 +167,7 @@ impl People {
         let member = self.member(room, agent);
         member.announcement = json::decode(payload).ok();
         member.unsure = false;
+        member.silent_since = None;
     }
 
     pub(super) fn left(&mut self, room: &Room, agent: &Agent) {

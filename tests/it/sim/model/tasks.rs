@@ -47,14 +47,14 @@ pub(in super::super) struct TaskModel {
     pub(in super::super) last_worker: Option<Agent>,
     /// No attempt begins before this.
     pub(in super::super) ready_at: Millis,
-    /// It does not wait for its next attempt longer than until here, if that is known.
-    pub(in super::super) due_by: Option<Millis>,
-    /// The word with which its worker ended the last attempt, if it did.
-    /// Which attempts ended by their worker's own word, and whose.
-    pub(in super::super) given_back_by: BTreeMap<u32, Agent>,
+    /// It does not wait for its next attempt longer than until here.
+    pub(in super::super) due_by: Millis,
     /// Attempts that count against `max_attempts`.
     pub(in super::super) failures: u32,
-    pub(in super::super) last_word: Option<UpdateStatus>,
+    /// The word with which its worker ended the last attempt, if it did.
+    pub(in super::super) last_word: Option<Update>,
+    /// Whether it ended by that word.
+    pub(in super::super) ended_by_word: bool,
     /// Final results so far.
     pub(in super::super) finals: Vec<ResultStatus>,
 }
@@ -116,7 +116,10 @@ impl TaskModel {
         self.hold.is_none()
             && self.attempt == update.attempt
             && self.last_worker.as_ref() == Some(worker)
-            && self.last_word == Some(update.status)
+            && self.last_word.as_ref().is_some_and(|word| {
+                (word.status, &word.result, &word.error)
+                    == (update.status, &update.result, &update.error)
+            })
     }
 
     /// How long it waits after the failure just counted.
@@ -190,7 +193,7 @@ impl Tasks {
         self.dispatched += 1;
         let room = command.topic.room.clone();
         let id = spec.id.clone();
-        let ttl = spec.ttl_ms.or(command.ttl_ms);
+        let ttl = spec.ttl_ms.or(command.mirrors.ttl_ms);
         let task = TaskModel {
             order: self.dispatched,
             dispatcher: command.from.clone(),
@@ -204,10 +207,10 @@ impl Tasks {
             hold: None,
             last_worker: None,
             ready_at: step.now + spec.not_before_ms.unwrap_or(0),
-            due_by: Some(step.now + spec.not_before_ms.unwrap_or(0)),
-            given_back_by: BTreeMap::new(),
+            due_by: step.now + spec.not_before_ms.unwrap_or(0),
             failures: 0,
             last_word: None,
+            ended_by_word: false,
             finals: Vec::new(),
             spec,
         };
@@ -222,7 +225,7 @@ impl Tasks {
         use hallward::wire::handoff::UpdateStatus::{Accepted, Error, Progress, Release, Success};
         let command = step.command().expect("an update");
         let update: Update = read(&command.payload);
-        let name = (command.topic.room.clone(), update.task);
+        let name = (command.topic.room.clone(), update.task.clone());
         let Some(task) = self.all.get_mut(&name) else {
             return;
         };
@@ -234,9 +237,7 @@ impl Tasks {
                 }
                 Success | Error | Release => {
                     hold.given_back = true;
-                    task.last_word = Some(update.status);
-                    task.given_back_by
-                        .insert(update.attempt, hold.worker.clone());
+                    task.last_word = Some(update);
                 }
             }
         }
@@ -253,8 +254,15 @@ impl Tasks {
                 && let Some(hold) = &mut task.hold
             {
                 hold.given_back = true;
-                task.last_word = Some(UpdateStatus::Release);
-                task.given_back_by.insert(task.attempt, agent.clone());
+                task.last_word = Some(Update {
+                    task: name.1,
+                    attempt: task.attempt,
+                    status: UpdateStatus::Release,
+                    result: None,
+                    error: None,
+                    id: None,
+                    correlation_id: None,
+                });
             }
         }
     }
@@ -298,7 +306,7 @@ impl Tasks {
         });
     }
 
-    pub(super) fn event(&mut self, event: &Event, rules: &Rules, tally: &mut Tally) {
+    pub(super) fn event(&mut self, event: &Event, tally: &mut Tally) {
         if !event.what.starts_with("handoff.") {
             return;
         }
@@ -319,15 +327,15 @@ impl Tasks {
         match to.as_str() {
             "queued" | "waiting" | "failed" if was_held => {
                 task.hold = None;
-                let is_free = !rules.releases_fail && task.last_word == Some(UpdateStatus::Release);
-                task.failures += u32::from(!is_free);
-                task.ready_at = event.at + if is_free { 0 } else { task.wait() };
+                task.failures += 1;
+                task.ready_at = event.at + task.wait();
                 // A millisecond for rounding.
-                task.due_by = (!is_free).then_some(task.ready_at + 1);
+                task.due_by = task.ready_at + 1;
                 tally.put_back += 1;
             }
             _ if task.is_final() => {
-                task.hold = None;
+                let hold = task.hold.take();
+                task.ended_by_word = hold.is_some_and(|hold| hold.given_back);
                 self.live.remove(&name);
                 *tally.ended.entry(to.clone()).or_default() += 1;
             }

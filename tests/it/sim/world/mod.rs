@@ -1,7 +1,8 @@
 //! The world: the clock, the batches, the crashes.
 //!
-//! A run has four seasons. Trouble first: agents act at random, connections break, the gateway crashes. Then calm: everybody comes back and finishes
-//! what there is. Then everybody leaves. At last time passes until nothing is remembered that need not be.
+//! A run has its seasons. Trouble first: agents act at random, connections break, the gateway crashes. Then calm: everybody comes
+//! back and finishes what there is. Then everybody leaves, and time passes until nothing is remembered that need not be. At last
+//! somebody comes back and finds versions and numbers going on.
 
 mod cast;
 mod network;

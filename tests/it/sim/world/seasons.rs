@@ -1,13 +1,17 @@
-//! The four seasons of a run: trouble, calm, everybody leaves, all is forgotten.
+//! The seasons of a run: trouble, calm, everybody leaves, all is forgotten; and somebody comes back.
 
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
 use hallward::engine::{Command, Input};
 use hallward::wire::handoff::Cancel;
 use hallward::wire::json;
-use hallward::wire::name::{Agent, Room, TaskId};
+use hallward::wire::mirror::CommandMirrors;
+use hallward::wire::name::{Agent, Key, Room, TaskId};
 use hallward::wire::topic::{RoomTopic, Topic};
 
 use super::super::agenda::Action;
-use super::super::agents::{Content, Intent, Role};
+use super::super::agents::{Content, Intent, KEYS, Role};
 use super::{CALM_MS, DAWN, Outcome, TROUBLE_MS, World};
 
 impl World {
@@ -22,6 +26,9 @@ impl World {
         self.pass(DAWN + TROUBLE_MS)?;
         self.calm_down()?;
         self.everybody_leaves()?;
+        self.forget()?;
+        self.somebody_comes_back()?;
+        self.clean_up()?;
         self.forget()
     }
 
@@ -78,6 +85,21 @@ impl World {
             let agent = self.everybody[who].name.clone();
             self.hand_in(Input::SessionEnded { agent })?;
         }
+        self.seal(true)?;
+        self.clean_up()
+    }
+
+    /// Some rooms are left without a key.
+    fn clean_up(&mut self) -> Outcome {
+        let me = &self.names[0].clone();
+        for (room, board) in self.checker.model.boards.clone() {
+            let is_left_as_it_is = self.dice.percent(50);
+            for key in board.entries.into_keys().filter(|_| !is_left_as_it_is) {
+                let me_too = me.clone();
+                let delete = Topic::BlackboardDelete { me: me_too, key };
+                self.hand_in(said(&room, me, delete, Bytes::new()))?;
+            }
+        }
         self.seal(true)
     }
 
@@ -93,20 +115,43 @@ impl World {
         self.pass(self.now + 2 * self.rules.retention_ms)?;
         self.checker.forgotten(&self.desk)
     }
+
+    /// Rooms that were vacated go on where they were: in numbers of events, in revisions and in versions.
+    fn somebody_comes_back(&mut self) -> Outcome {
+        let me = &self.names[0].clone();
+        let rooms: BTreeSet<Room> = self.checker.model.seqs.keys().cloned().collect();
+        for room in &rooms {
+            for key in KEYS {
+                let (me_too, key) = (me.clone(), Key::new(key).expect("a key"));
+                let set = Topic::BlackboardSet { me: me_too, key };
+                let one = r#"{"value":1,"correlationId":"c"}"#;
+                self.hand_in(said(room, me, set, one))?;
+            }
+        }
+        self.seal(true)
+    }
+}
+
+fn said(room: &Room, me: &Agent, topic: Topic, payload: impl Into<Bytes>) -> Input {
+    Input::Command(command(room, me, topic, payload))
 }
 
 fn cancel(room: &Room, task: TaskId, me: Agent) -> Command {
+    let cancel = Cancel {
+        task,
+        reason: None,
+        id: None,
+        correlation_id: None,
+    };
+    let topic = Topic::HandoffCancel { me: me.clone() };
+    command(room, &me, topic, json::encode(&cancel))
+}
+
+fn command(room: &Room, me: &Agent, topic: Topic, payload: impl Into<Bytes>) -> Command {
     Command {
         from: me.clone(),
-        topic: RoomTopic::new(room.clone(), Topic::HandoffCancel { me }),
-        payload: json::encode(&Cancel {
-            task,
-            reason: None,
-            id: None,
-            correlation_id: None,
-        }),
-        correlation_id: None,
-        reply_rest: None,
-        ttl_ms: None,
+        topic: RoomTopic::new(room.clone(), topic),
+        payload: payload.into(),
+        mirrors: CommandMirrors::default(),
     }
 }

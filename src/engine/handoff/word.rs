@@ -1,0 +1,151 @@
+//! Words: what a worker may say of a task, and how a repeat of the update that ended it is told from another one.
+//!
+//! A worker whose acknowledgement was lost says the same again, and that changes nothing. Somebody who says something else of a
+//! task that has ended must learn that nobody heard it. A digest is kept, not what was said: the dispatcher has that.
+
+use std::num::NonZeroU64;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::wire::handoff::{Update, UpdateStatus};
+use crate::wire::json::Json;
+use crate::wire::name::Agent;
+use crate::wire::reply::{Code, Rejection};
+
+use super::task::{Stage, Status, Task};
+
+/// What a worker said last of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) struct Word {
+    pub(super) status: UpdateStatus,
+    /// Of all that an update says besides; `None` where nobody can tell any more, and for a worker that left.
+    pub(super) digest: Option<NonZeroU64>,
+}
+
+impl Word {
+    /// Without particulars: any update of this status is the same.
+    pub(super) fn plain(status: UpdateStatus) -> Word {
+        Word {
+            status,
+            digest: None,
+        }
+    }
+
+    /// The word that an update is: the same text makes the same word, whatever the update's id is.
+    pub(super) fn of(update: &Update) -> Word {
+        Word {
+            status: update.status,
+            digest: NonZeroU64::new(digest(update)),
+        }
+    }
+
+    /// Whether an update says the same as this.
+    pub(super) fn is_said_again_by(self, update: &Update) -> bool {
+        self.status == update.status
+            && (self.digest.is_none() || self.digest == Word::of(update).digest)
+    }
+}
+
+impl Task {
+    /// Whether a worker may say this of it now; `Ok(false)` if it has said the very same before and the task has ended by it.
+    pub(in crate::engine) fn admits(
+        &self,
+        from: &Agent,
+        update: &Update,
+    ) -> Result<bool, Rejection> {
+        let (id, status) = (&self.body.id, &self.status);
+        let is_theirs = status.attempt == update.attempt && status.worker() == Some(from);
+        match &status.stage {
+            Stage::Held { .. } if is_theirs => Ok(true),
+            Stage::Held { worker, .. } => Err(conflict(format!(
+                "{id} is at attempt {} with {worker}; attempt {} of {from} is over",
+                status.attempt, update.attempt
+            ))),
+            // An attempt that the gateway ended is over, whatever its worker says later.
+            Stage::Ended { how, at, .. } => match status.last_word().filter(|_| is_theirs) {
+                Some(word) if word.is_said_again_by(update) => Ok(false),
+                word => Err(conflict(format!(
+                    "{id} has ended: {} at {at}{}",
+                    how.state().as_str(),
+                    word.map_or("", |_| ", by something else that its worker said")
+                ))),
+            },
+            Stage::Waiting { .. } | Stage::Queued => Err(conflict(format!(
+                "nobody has {id} now: attempt {} of {from} is over",
+                update.attempt
+            ))),
+        }
+    }
+}
+
+impl Status {
+    /// The word of its worker that ended it.
+    fn last_word(&self) -> Option<Word> {
+        match self.stage {
+            Stage::Ended { said, digest, .. } => said.map(|status| Word { status, digest }),
+            _ => None,
+        }
+    }
+}
+
+fn conflict(reason: String) -> Rejection {
+    Rejection::new(Code::Conflict, reason)
+}
+
+/// Stands in records, so it must not change between versions: the first 8 bytes of SHA-256 over each part and its length.
+fn digest(update: &Update) -> u64 {
+    let error = update.error.as_ref().map(Json::of);
+    let mut hash = Sha256::new();
+    for part in [&update.result, &error] {
+        let text = part.as_ref().map_or("", Json::text);
+        // JSON is never empty: an absent part has a length of its own.
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    let sum: [u8; 32] = hash.finalize().into();
+    let [a, b, c, d, e, f, g, h, ..] = sum;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn update(json: &str) -> Update {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn only_what_was_said_counts() {
+        let first = Word::of(&update(
+            r#"{"task":"t","attempt":1,"status":"success","result":[1]}"#,
+        ));
+        for (again, json) in [
+            (true, r#"{"id":"other","result":[1],"status":"success""#),
+            (false, r#"{"result":[2],"status":"success""#),
+            (false, r#"{"status":"success""#),
+            (false, r#"{"result":[1],"status":"error""#),
+            (
+                false,
+                r#"{"result":[1],"error":{"message":"m"},"status":"success""#,
+            ),
+        ] {
+            let second = update(&format!(r#"{json},"task":"t","attempt":1}}"#));
+            assert_eq!(first.is_said_again_by(&second), again, "{json}");
+        }
+    }
+
+    #[test]
+    fn digest_is_that_of_every_version() {
+        // printf '\0\0\0\0\0\0\0\3[1]\0\0\0\0\0\0\0\0' | sha256sum
+        let update = update(r#"{"task":"t","attempt":1,"status":"success","result":[1]}"#);
+        assert_eq!(format!("{:016x}", digest(&update)), "14facaa2361a367f");
+    }
+
+    #[test]
+    fn where_no_digest_was_kept_the_status_decides() {
+        let known = Word::plain(UpdateStatus::Success);
+        let said = update(r#"{"task":"t","attempt":1,"status":"success","result":1}"#);
+        assert!(known.is_said_again_by(&said));
+    }
+}

@@ -1,0 +1,233 @@
+//! Rooms that come and go: an empty one makes way for another, and what it promised holds when somebody comes back.
+
+use super::*;
+
+const DAY: u64 = 24 * 60 * 60_000;
+
+/// At most so many rooms, and so many vacated ones whose counters are remembered one by one.
+fn world_of(max_rooms: usize, max_vacated_rooms: usize) -> World {
+    World::with(Settings {
+        max_rooms,
+        max_vacated_rooms,
+        ..Settings::default()
+    })
+}
+
+fn command_in(world: &mut World, room: &str, verb: &str, payload: &str) -> Verdict {
+    let mut parts: Vec<&str> = verb.splitn(3, '/').collect();
+    parts.insert(2.min(parts.len()), "a");
+    let topic = topic(&format!("rooms/{room}/{}", parts.join("/")));
+    let payload = payload.to_owned();
+    world.input(Input::Command(World::command("a", topic, payload)))
+}
+
+/// Comes into a room and leaves it again.
+fn visit(world: &mut World, room: &str) {
+    assert_eq!(
+        command_in(world, room, "presence/announce", "{}"),
+        Ok(()),
+        "{room}"
+    );
+    assert_eq!(command_in(world, room, "presence/announce", ""), Ok(()));
+}
+
+fn set(world: &mut World, room: &str, key: &str) -> Verdict {
+    let verb = format!("blackboard/set/{key}");
+    command_in(world, room, &verb, r#"{"value":1,"correlationId":"c"}"#)
+}
+
+fn delete(world: &mut World, room: &str, key: &str) {
+    let verb = format!("blackboard/delete/{key}");
+    assert_eq!(command_in(world, room, &verb, ""), Ok(()));
+}
+
+fn rooms(world: &World) -> (usize, usize) {
+    let stats = world.engine.stats();
+    (stats.rooms, stats.vacated_rooms)
+}
+
+/// The numbers of a room's events.
+fn seqs(world: &World, room: &str) -> Vec<u64> {
+    let events = world.events.iter();
+    let theirs = events.filter(|event| event.room.as_str() == room);
+    theirs.map(|event| event.seq).collect()
+}
+
+#[test]
+fn a_room_that_everybody_has_left_makes_way_for_another() {
+    let mut world = world_of(1, 10);
+    for room in ["r", "s", "t"] {
+        visit(&mut world, room);
+    }
+    assert_eq!(rooms(&world), (0, 3));
+    world.check();
+}
+
+#[test]
+fn events_of_a_room_that_is_opened_again_are_numbered_on() {
+    let mut world = world_of(1, 10);
+    visit(&mut world, "r");
+    world.crash();
+    assert_eq!(rooms(&world), (0, 1));
+    visit(&mut world, "r");
+    assert_eq!(seqs(&world, "r"), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(rooms(&world), (0, 1));
+    world.check();
+}
+
+#[test]
+fn versions_are_not_used_twice_in_a_room_that_was_vacated() {
+    let mut world = world_of(1, 10);
+    for key in ["k", "k", "l"] {
+        set(&mut world, "r", key).unwrap();
+    }
+    delete(&mut world, "r", "k");
+    delete(&mut world, "r", "l");
+    world.pass(DAY - 1);
+    assert_eq!(
+        rooms(&world),
+        (1, 0),
+        "deleted keys are still known by name"
+    );
+    world.pass(1);
+    assert_eq!(rooms(&world), (0, 1));
+    assert_eq!(world.disk.len(), 1, "its counters are all that is left");
+    world.crash();
+    set(&mut world, "r", "l").unwrap();
+    let reply = world.last_reply("a");
+    assert_eq!((reply.version, reply.revision), (Some(3), Some(6)));
+    assert_eq!(rooms(&world), (1, 0));
+    world.check();
+}
+
+#[test]
+fn a_deserted_room_is_vacated_also_if_the_gateway_was_down_when_it_was_due() {
+    let mut world = world_of(1, 10);
+    set(&mut world, "r", "k").unwrap();
+    delete(&mut world, "r", "k");
+    world.now += 2 * DAY;
+    world.crash();
+    world.pass(0);
+    assert_eq!(rooms(&world), (0, 1));
+    world.check();
+}
+
+#[test]
+fn many_deleted_keys_are_forgotten_a_few_at_a_time() {
+    let mut world = world_of(1, 10);
+    for key in 0..250 {
+        set(&mut world, "r", &format!("k{key}")).unwrap();
+        delete(&mut world, "r", &format!("k{key}"));
+    }
+    world.pass(DAY);
+    assert_eq!(rooms(&world), (0, 1));
+    assert_eq!(world.disk.len(), 1);
+    world.check();
+}
+
+#[test]
+fn what_is_remembered_keeps_its_room() {
+    let mut world = world_of(1, 10);
+    let with_id = r#"{"value":1,"id":"once"}"#;
+    command_in(&mut world, "r", "blackboard/set/k", with_id).unwrap();
+    delete(&mut world, "r", "k");
+    let task = r#"{"id":"t","type":"draft"}"#;
+    command_in(&mut world, "r", "handoff/dispatch", task).unwrap();
+    command_in(&mut world, "r", "handoff/cancel", r#"{"task":"t"}"#).unwrap();
+    world.pass(DAY - 1);
+    world.crash();
+    command_in(&mut world, "r", "blackboard/set/k", with_id).unwrap();
+    assert_eq!(world.last_reply("a").version, Some(1), "the first outcome");
+    assert_eq!(world.state("t"), TaskState::Cancelled);
+    let other = command_in(&mut world, "s", "presence/announce", "{}");
+    assert_eq!(other, Err(Code::TooMany));
+    world.pass(2 * DAY);
+    assert_eq!(rooms(&world), (0, 1));
+    visit(&mut world, "s");
+    world.check();
+}
+
+#[test]
+fn a_connected_agent_or_a_live_key_keeps_its_room() {
+    let mut world = world_of(2, 10);
+    world.connect("w");
+    world.subscribe("w", "rooms/r/#").unwrap();
+    set(&mut world, "s", "k").unwrap();
+    world.pass(10 * DAY);
+    assert_eq!(rooms(&world), (2, 0));
+    world.disconnect("w");
+    world.pass(30_000);
+    assert_eq!(rooms(&world), (1, 1));
+    world.check();
+}
+
+#[test]
+fn refusals_do_not_open_a_vacated_room() {
+    let mut world = world_of(1, 10);
+    visit(&mut world, "r");
+    assert_eq!(
+        command_in(&mut world, "r", "handoff/get", r#"{"task":"t"}"#),
+        Err(Code::NotFound)
+    );
+    assert_eq!(rooms(&world), (0, 1));
+    visit(&mut world, "r");
+    assert_eq!(seqs(&world, "r"), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn beyond_their_limit_vacated_rooms_leave_a_ground_above_which_others_start() {
+    let mut world = world_of(10, 1);
+    for _ in 0..3 {
+        set(&mut world, "r", "k").unwrap();
+    }
+    delete(&mut world, "r", "k");
+    world.pass(DAY);
+    visit(&mut world, "s");
+    assert_eq!(rooms(&world), (0, 1), "r is remembered by the ground alone");
+    assert_eq!(world.disk.len(), 2, "the ground, and s");
+    for room in ["r", "new"] {
+        world.crash();
+        set(&mut world, room, "k").unwrap();
+        let reply = world.last_reply("a");
+        assert_eq!(
+            (reply.version, reply.revision),
+            (Some(4), Some(5)),
+            "{room}"
+        );
+    }
+    assert_eq!(seqs(&world, "r"), [1, 2, 3, 4, 5]);
+    visit(&mut world, "s");
+    assert_eq!(seqs(&world, "s"), [1, 2, 3, 4, 5, 6], "s is still known");
+    world.check();
+}
+
+#[test]
+fn a_lower_limit_holds_for_rooms_that_were_vacated_under_a_higher_one() {
+    let mut world = world_of(1, 10);
+    for room in ["r", "s", "t"] {
+        visit(&mut world, room);
+        world.pass(1);
+    }
+    world.settings.max_vacated_rooms = 1;
+    world.crash();
+    assert_eq!(rooms(&world), (0, 1));
+    assert_eq!(world.disk.len(), 2, "the ground, and t");
+    visit(&mut world, "r");
+    assert_eq!(seqs(&world, "r"), [1, 2, 3, 4, 5, 6]);
+    world.check();
+}
+
+#[test]
+fn a_room_that_is_left_and_entered_in_one_batch_stays() {
+    let mut world = world_of(1, 10);
+    let announce = |payload: &'static str| {
+        let topic = topic("rooms/r/presence/announce/a");
+        Input::Command(World::command("a", topic, payload))
+    };
+    for payload in ["{}", "", "{}"] {
+        world.input_in_batch(announce(payload)).unwrap();
+    }
+    world.end_batch();
+    assert_eq!(rooms(&world), (1, 0));
+    world.check();
+}
