@@ -73,6 +73,8 @@ pub struct Session {
     pub offers: BTreeMap<Offer, usize>,
     /// Packet ids of inbound QoS 2 messages that were taken and not released.
     pub unreleased: BTreeSet<u16>,
+    /// After a restart: the highest sequence number that may have been sent before it.
+    pub last_sent: u64,
 }
 
 impl Session {
@@ -152,6 +154,7 @@ impl Client {
                 qos,
                 retain,
                 subscription_ids,
+                ..
             } => Some((*qos, *retain, subscription_ids.clone())),
             Kind::Inbox | Kind::Directed(_) => {
                 let exact_only = matches!(

@@ -31,9 +31,7 @@ impl Desk {
             return false;
         };
         let outbox = &mut client.outbox;
-        if outbox.queued_messages() >= limits.max_queued_messages
-            || outbox.queued_bytes() + message.size() > limits.max_queued_bytes
-        {
+        if outbox.is_full(&limits, &message) {
             self.stats.dropped_queue_full.add_one();
             return client.connected.is_some();
         }
@@ -52,6 +50,12 @@ impl Desk {
         self.watch_expiry(id, seq, expires_at);
         self.send_ready(now, id);
         slow
+    }
+
+    /// Whether a session's queue has no room for a message.
+    pub(super) fn is_full(&self, id: &str, message: &Message) -> bool {
+        let client = self.clients.get(id);
+        client.is_some_and(|client| client.outbox.is_full(&self.clients.limits, message))
     }
 
     /// Puts a message of the gateway's into an agent's mailbox.
@@ -216,7 +220,8 @@ impl Desk {
             let Some((seq, batch, terms, dup, message)) = next else {
                 return;
             };
-            if message.expired(now) {
+            // What was sent once is sent until it is acknowledged (MQTT-4.3.3-7).
+            if message.expired(now) && !dup {
                 self.stats.expired.add_one();
                 self.drop_entry(id, seq);
                 continue;

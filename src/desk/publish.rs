@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::batch::Release;
 use super::core::Desk;
 use super::outbox::Kind;
 use super::port::{ConnectionId, Delivery, Publication, Response, Route};
 use super::records;
+use super::shares::Turn;
 use crate::engine::{self, Input, Verdict};
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -22,6 +24,23 @@ use crate::wire::topic::{RoomTopic, Topic, below_root};
 
 /// Bytes of QoS 0 messages that may wait for a member of a shared subscription.
 const MAX_BACKLOG_BYTES: usize = 1024 * 1024;
+
+/// Whose queues a message goes into.
+struct Targets {
+    durable: BTreeMap<Arc<str>, Kind>,
+    turns: Vec<Turn>,
+    /// As published.
+    qos: Qos,
+}
+
+impl Targets {
+    /// Those that keep it until it is acknowledged.
+    fn queued(&self) -> impl Iterator<Item = &Arc<str>> {
+        let keeps = |turn: &&Turn| turn.member.qos.min(self.qos) > Qos::AtMostOnce;
+        let members = self.turns.iter().filter(keeps).map(|turn| &turn.client);
+        self.durable.keys().chain(members)
+    }
+}
 
 impl Desk {
     /// A publish that only the desk may take.
@@ -49,6 +68,11 @@ impl Desk {
         }
         if let Some(packet_id) = packet_id {
             self.acknowledge_publisher(&id, packet_id, verdict);
+        }
+        let connected = self.clients.get(&id).and_then(|client| client.connected.as_ref());
+        if let Some(connected) = connected {
+            let published = Arc::clone(&connected.connection.published);
+            self.pending.release(Release::Published(published));
         }
     }
 
@@ -185,20 +209,26 @@ impl Desk {
         }
     }
 
+    /// All who want it get it, or, where a queue is full, nobody does and its publisher knows (MQTT-4.5.0-1).
     fn publish_to_subscribers(
         &mut self,
         now: Millis,
         message: &Message,
     ) -> Result<Vec<Arc<str>>, Code> {
-        if !message.retain() {
-            return Ok(self.distribute(now, message.clone()));
-        }
-        let full = !message.payload().is_empty() && !self.retained.has_room_for(message);
-        if full {
+        let clears = message.payload().is_empty();
+        if message.retain() && !clears && !self.retained.has_room_for(message) {
             return Err(Code::TooMany);
         }
-        let message = self.retain(message);
-        Ok(self.distribute(now, message))
+        let targets = self.targets(message);
+        if targets.queued().any(|client| self.is_full(client, message)) {
+            self.stats.dropped_queue_full.add_one();
+            return Err(Code::TooMany);
+        }
+        if message.retain() {
+            let stamped = self.retain(message);
+            return Ok(self.distribute_to(now, stamped, targets));
+        }
+        Ok(self.distribute_to(now, message.clone(), targets))
     }
 
     /// Keeps (or with an empty payload clears, MQTT-3.3.1-6) a retained message; returns it stamped.
@@ -225,15 +255,39 @@ impl Desk {
 
     /// To durable subscribers' queues, to one member of each shared group, and to the live plane for everybody else.
     pub(super) fn distribute(&mut self, now: Millis, message: Message) -> Vec<Arc<str>> {
+        let targets = self.targets(&message);
+        self.distribute_to(now, message, targets)
+    }
+
+    fn targets(&mut self, message: &Message) -> Targets {
+        let clients = &self.clients;
+        let connected = |id: &str| {
+            clients
+                .get(id)
+                .is_some_and(|client| client.connected.is_some())
+        };
+        Targets {
+            turns: self.shares.pick(message.topic(), connected),
+            durable: self.durable_matches(message),
+            qos: message.qos(),
+        }
+    }
+
+    fn distribute_to(
+        &mut self,
+        now: Millis,
+        message: Message,
+        targets: Targets,
+    ) -> Vec<Arc<str>> {
         let mut slow = Vec::new();
-        if message.qos() > Qos::AtMostOnce {
-            for (client, kind) in self.durable_matches(&message) {
-                if self.enqueue(now, &client, kind, message.clone()) {
-                    slow.push(client);
-                }
+        for (client, kind) in targets.durable {
+            if self.enqueue(now, &client, kind, message.clone()) {
+                slow.push(client);
             }
         }
-        self.distribute_to_shares(now, &message);
+        for turn in targets.turns {
+            self.deliver_to_member(now, turn, &message);
+        }
         self.broadcast(message);
         slow
     }
@@ -241,6 +295,9 @@ impl Desk {
     /// Each durable session that matches, once, with the highest QoS of its matching subscriptions (MQTT-3.3.4-2, -3).
     fn durable_matches(&self, message: &Message) -> BTreeMap<Arc<str>, Kind> {
         let mut matches: BTreeMap<Arc<str>, Kind> = BTreeMap::new();
+        if message.qos() == Qos::AtMostOnce {
+            return matches;
+        }
         self.subscribers
             .visit(message.topic(), &mut |client, terms| {
                 if terms.no_local && **client == *message.publisher() {
@@ -252,11 +309,13 @@ impl Desk {
                     qos: granted,
                     retain: shows_retain,
                     subscription_ids: Vec::new(),
+                    share: None,
                 });
                 if let Kind::Queued {
                     qos,
                     retain,
                     subscription_ids,
+                    ..
                 } = kind
                 {
                     *qos = (*qos).max(granted);
@@ -264,33 +323,43 @@ impl Desk {
                     subscription_ids.extend(terms.id);
                 }
             });
+        // Whom QoS 0 is enough for is served by the live plane.
+        let queued = |kind: &Kind| matches!(kind, Kind::Queued { qos, .. } if *qos > Qos::AtMostOnce);
+        matches.retain(|_, kind| queued(kind));
         matches
     }
 
-    fn distribute_to_shares(&mut self, now: Millis, message: &Message) {
+    fn deliver_to_member(&mut self, now: Millis, turn: Turn, message: &Message) {
+        let qos = message.qos().min(turn.member.qos);
+        let subscription_ids: Vec<u32> = turn.member.id.into_iter().collect();
+        if qos == Qos::AtMostOnce {
+            self.send_unacknowledged(&turn.client, message, subscription_ids);
+            return;
+        }
+        let kind = Kind::Queued {
+            qos,
+            retain: false,
+            subscription_ids,
+            share: Some(turn.share),
+        };
+        self.enqueue(now, &turn.client, kind, message.clone());
+    }
+
+    /// A member's session has ended before it acknowledged this: another one gets it, if there is one.
+    pub(super) fn inherit(&mut self, now: Millis, share: &Arc<str>, message: &Message) {
         let clients = &self.clients;
         let connected = |id: &str| {
             clients
                 .get(id)
                 .is_some_and(|client| client.connected.is_some())
         };
-        for (client, member) in self.shares.pick(message.topic(), connected) {
-            let qos = message.qos().min(member.qos);
-            let subscription_ids: Vec<u32> = member.id.into_iter().collect();
-            if qos == Qos::AtMostOnce {
-                self.send_unacknowledged(&client, message, subscription_ids);
-            } else {
-                self.enqueue(
-                    now,
-                    &client,
-                    Kind::Queued {
-                        qos,
-                        retain: false,
-                        subscription_ids,
-                    },
-                    message.clone(),
-                );
-            }
+        if let Some((client, member)) = self.shares.pick_from(share, connected) {
+            let turn = Turn {
+                share: share.clone(),
+                client,
+                member,
+            };
+            self.deliver_to_member(now, turn, message);
         }
     }
 

@@ -66,6 +66,11 @@ impl Desk {
             SessionItem::Header(record) => {
                 session.expiry = record.expiry;
                 session.offline_since = Some(record.offline_since);
+                // What was sent on a connection that the crash broke is not known.
+                session.last_sent = match record.offline_since {
+                    0 => u64::MAX,
+                    _ => record.last_sent,
+                };
             }
             SessionItem::Subscription(subscription) => {
                 session
@@ -85,9 +90,16 @@ impl Desk {
 
     fn restore_outbox(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
         let (id, seq, item) = records::read_outbox(key, value)?;
-        let outbox = &mut self.clients.restore(id).outbox;
+        let client = self.clients.restore(id);
+        let last_sent = client
+            .session
+            .as_ref()
+            .map_or(u64::MAX, |session| session.last_sent);
+        let outbox = &mut client.outbox;
         match item {
-            OutboxItem::Message(kind, message) => outbox.restore(seq, kind, message),
+            OutboxItem::Message(kind, message) => {
+                outbox.restore(seq, kind, message, seq <= last_sent);
+            }
             OutboxItem::Received => outbox.restore_received(seq),
         }
         Ok(())

@@ -93,6 +93,7 @@ impl World {
                     drop(connection.responses.send(response));
                 }
                 Release::Broadcast(message) => self.broadcasts.push(message),
+                Release::Published(_) => {}
             }
         }
     }
@@ -131,6 +132,7 @@ impl World {
             id: self.connections,
             responses: sender,
             backlog: Arc::default(),
+            published: Arc::default(),
         };
         let open = Open {
             connection,

@@ -4,7 +4,9 @@
 //! disk. The rest goes to the live plane and is acknowledged at once. QoS 2 ids are remembered from PUBLISH to PUBREL either
 //! way (method B of MQTT 5 section 4.3.3), and not a second PUBREC leaves before the first one was due.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::desk::port::{Publication, Request, Route};
 use crate::wire::Millis;
@@ -36,12 +38,19 @@ enum Exactly {
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
     exactly: HashMap<u16, Exactly>,
+    /// Of `exactly`: ids of an earlier connection.
+    restored: BTreeSet<u16>,
     /// Of `exactly`: those that wait for the desk.
     exactly_at_desk: usize,
     at_least_at_desk: usize,
     /// Ids at the desk that were refused for their topic: their reason code says so.
     refused_topics: Vec<u16>,
     aliases: HashMap<u16, Box<str>>,
+    /// Ids at the desk of a client that cannot be told of a refusal, neither by a reason code nor by a reply.
+    unanswerable: BTreeSet<u16>,
+    /// Publishes handed to the desk, and how many of them have left it.
+    handed_over: u64,
+    pub(super) published: Arc<AtomicU64>,
 }
 
 impl Inbound {
@@ -49,11 +58,23 @@ impl Inbound {
     pub(super) fn restore(&mut self, unreleased: &[u16]) {
         let taken = |&id: &u16| (id, Exactly::Taken { by_desk: true });
         self.exactly = unreleased.iter().map(taken).collect();
+        self.restored = unreleased.iter().copied().collect();
     }
 
-    /// What the client may not exceed (MQTT 5 section 4.9).
+    /// What the client may not exceed (MQTT 5 section 4.9). What it sent on an earlier connection does not count.
     fn unacknowledged(&self) -> usize {
-        self.at_least_at_desk + self.exactly.len()
+        self.at_least_at_desk + self.exactly.len() - self.restored.len()
+    }
+
+    /// A QoS 2 id is free again.
+    fn forget(&mut self, packet_id: u16) {
+        self.exactly.remove(&packet_id);
+        self.restored.remove(&packet_id);
+    }
+
+    /// Whether the desk still has publishes that a later one must not overtake (MQTT-4.6.0-5).
+    fn any_on_their_way(&self) -> bool {
+        self.handed_over != self.published.load(Ordering::Acquire)
     }
 
     /// Publishes whose ack waits for the desk.
@@ -151,6 +172,8 @@ impl<P: Plane> Session<P> {
         metrics
             .publish_bytes_received
             .add(packet.payload.len() as u64);
+        // A repeat may be the first of its connection to set an alias.
+        let aliased = self.resolve_alias(&packet)?;
         if let Some(id) = packet.packet_id {
             if packet.qos == Qos::ExactlyOnce && self.repeats(id) {
                 return Ok(());
@@ -161,7 +184,10 @@ impl<P: Plane> Session<P> {
                 return Err(Reason::ReceiveMaximum);
             }
         }
-        let aliased = self.resolve_alias(&packet)?;
+        if !packet.properties.fits(packet.payload) {
+            self.acknowledge_here(&packet, Err(Reason::PayloadInvalid));
+            return Ok(());
+        }
         let topic = aliased.as_deref().unwrap_or(packet.topic);
         self.take(topic, &packet);
         Ok(())
@@ -239,18 +265,29 @@ impl<P: Plane> Session<P> {
     fn is_kept(&self, topic: &str, packet: &Publish<'_>) -> bool {
         packet.retain
             || (packet.qos == Qos::ExactlyOnce && self.client.durable)
+            || self.inbound.any_on_their_way()
             || self.door.interest.wants(topic, packet.qos)
     }
 
     fn hand_to_desk(&mut self, packet: &Publish<'_>, message: Message, route: Route) {
         if let Some(id) = packet.packet_id {
             self.inbound.sent_to_desk(id, packet.qos);
+            if !self.client.v5 && matches!(route, Route::Subscribers) {
+                self.inbound.unanswerable.insert(id);
+            }
         }
-        self.exits.ask(Request::Publish {
+        self.inbound.handed_over += 1;
+        let request = Request::Publish {
             connection: self.exits.connection,
             packet_id: packet.packet_id,
             publication: Publication { message, route },
-        });
+        };
+        if self.is_publishing() {
+            // What went past the desk before is not to be overtaken, either.
+            self.exits.waiting.push_back(request);
+        } else {
+            self.exits.ask(request);
+        }
     }
 
     fn push_live(&mut self, topic: &str, message: &Message) {
@@ -281,7 +318,7 @@ impl<P: Plane> Session<P> {
         self.exits.output.ack(PUBREC, id, reason);
         if reason.is_some() {
             // MQTT-4.3.3: the id is free again, no PUBREL follows.
-            self.inbound.exactly.remove(&id);
+            self.inbound.forget(id);
         } else {
             // The desk does not keep the ids of what it refused.
             let by_desk = by_desk && refused.is_none();
@@ -290,7 +327,16 @@ impl<P: Plane> Session<P> {
     }
 
     /// The desk's word on a publish.
-    pub(super) fn on_published(&mut self, id: u16, verdict: Result<(), Code>) {
+    pub(super) fn on_published(
+        &mut self,
+        id: u16,
+        verdict: Result<(), Code>,
+    ) -> Result<(), Reason> {
+        let unanswerable = self.inbound.unanswerable.remove(&id);
+        if unanswerable && verdict.is_err() {
+            // 3.1.1 has no word for "later", and no reply comes: an ack would be a lie (MQTT-4.8.0-2 there).
+            return Err(Reason::QuotaExceeded);
+        }
         let refused = self
             .inbound
             .refused_topics
@@ -311,6 +357,7 @@ impl<P: Plane> Session<P> {
             }
         };
         self.acknowledge(id, qos, verdict, true);
+        Ok(())
     }
 
     pub(super) fn on_pubrel(&mut self, ack: Ack) -> Result<(), Reason> {
@@ -324,7 +371,7 @@ impl<P: Plane> Session<P> {
                 });
             }
             Some(Exactly::Taken { by_desk: false }) => {
-                self.inbound.exactly.remove(&id);
+                self.inbound.forget(id);
                 self.exits.output.ack(PUBCOMP, id, None);
             }
             Some(Exactly::Releasing) => {}
@@ -341,7 +388,7 @@ impl<P: Plane> Session<P> {
     /// The desk has forgotten the id.
     pub(super) fn on_released(&mut self, id: u16) {
         if self.inbound.exactly.get(&id) == Some(&Exactly::Releasing) {
-            self.inbound.exactly.remove(&id);
+            self.inbound.forget(id);
             self.exits.output.ack(PUBCOMP, id, None);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -135,10 +135,12 @@ where
         let id = self.door.next_connection();
         let (sender, mut responses) = mpsc::unbounded_channel();
         let backlog = Arc::new(AtomicUsize::new(0));
+        let published = Arc::new(AtomicU64::new(0));
         let desk_end = DeskEnd {
             id,
             responses: sender,
             backlog: Arc::clone(&backlog),
+            published: Arc::clone(&published),
         };
         let admitted = match self.ask(&mut connect, desk_end, &mut responses).await {
             Ok(opened) => self.listen(&connect.client, opened).await,
@@ -148,6 +150,7 @@ where
             Ok((opened, subscriber)) => {
                 let mut running = self.running(connect, id, backlog, responses, &opened);
                 running.session.subscriber = subscriber;
+                running.session.inbound.published = published;
                 for subscription in opened.subscriptions {
                     let qos = subscription.qos;
                     running.session.subscriptions.insert(subscription, qos, 0);
@@ -243,6 +246,8 @@ where
         let client = &connect.client;
         debug!(client = %client.id, v5 = client.v5, resumed = opened.session_present, "connected");
         let mut exits = Exits::new(id, self.door.desk.clone(), Arc::clone(&self.door.metrics));
+        let explains = client.v5 && connect.problem_information;
+        exits.output.heed(connect.max_packet, explains);
         connect.accept(config, opened.session_present, &mut exits.output);
         let outbound = Outbound::new(
             config,

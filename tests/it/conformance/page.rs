@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// How many statements each version numbers, in its Appendix B.
-const STATEMENTS: [(&str, usize); 2] = [("3.1.1", 139), ("5.0", 251)];
+const STATEMENTS: [(&str, usize); 2] = [("3.1.1", 141), ("5.0", 251)];
 
 type Clause = (&'static str, String);
 

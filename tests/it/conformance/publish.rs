@@ -42,6 +42,7 @@ fn mqtt_3_3_1_3_dup_is_not_passed_on() {
             again.dup = true;
             sender.send(&Packet::Publish(again));
             if qos == 2 {
+                sender.expect("PUBREC", |packet| matches!(packet, Packet::PubRec(_)).then_some(()));
                 sender.send(&Packet::PubRel(Ack::ok(9)));
             }
             for receiver in [&mut durable, &mut live] {
