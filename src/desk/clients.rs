@@ -103,6 +103,8 @@ pub struct Client {
     pub outbox: Outbox,
     /// A will that waits for it to come back, or for its session to end, and until when.
     pub delayed_will: Option<(Millis, Will)>,
+    /// Whether the ledger has a will of it.
+    pub will_stored: bool,
 }
 
 impl Client {
@@ -117,6 +119,7 @@ impl Client {
             session: None,
             outbox: Outbox::default(),
             delayed_will: None,
+            will_stored: false,
         }
     }
 

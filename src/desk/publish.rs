@@ -69,7 +69,10 @@ impl Desk {
         if let Some(packet_id) = packet_id {
             self.acknowledge_publisher(&id, packet_id, verdict);
         }
-        let connected = self.clients.get(&id).and_then(|client| client.connected.as_ref());
+        let connected = self
+            .clients
+            .get(&id)
+            .and_then(|client| client.connected.as_ref());
         if let Some(connected) = connected {
             let published = Arc::clone(&connected.connection.published);
             self.pending.release(Release::Published(published));
@@ -273,12 +276,7 @@ impl Desk {
         }
     }
 
-    fn distribute_to(
-        &mut self,
-        now: Millis,
-        message: Message,
-        targets: Targets,
-    ) -> Vec<Arc<str>> {
+    fn distribute_to(&mut self, now: Millis, message: Message, targets: Targets) -> Vec<Arc<str>> {
         let mut slow = Vec::new();
         for (client, kind) in targets.durable {
             if self.enqueue(now, &client, kind, message.clone()) {
@@ -324,7 +322,8 @@ impl Desk {
                 }
             });
         // Whom QoS 0 is enough for is served by the live plane.
-        let queued = |kind: &Kind| matches!(kind, Kind::Queued { qos, .. } if *qos > Qos::AtMostOnce);
+        let queued =
+            |kind: &Kind| matches!(kind, Kind::Queued { qos, .. } if *qos > Qos::AtMostOnce);
         matches.retain(|_, kind| queued(kind));
         matches
     }

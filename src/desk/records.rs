@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | session | client `0` `h` | expiry (4), offline since (8), last sequence number sent (8) |
 //! | session | client `0` `s` filter | QoS, flags, retain handling, subscription id (4) |
+//! | session | client `0` `w` | its connection's will, or that of a lost one that still waits |
 //! | outbox | client `0` sequence number (8) | kind, its particulars, the message |
 //! | inbound | client `0` packet id (2) | nothing |
 //! | retained | topic | the message |
@@ -76,6 +77,8 @@ pub enum SessionItem {
     Header(SessionRecord),
     /// One of its subscriptions.
     Subscription(Subscription),
+    /// The will of its connection, to be read by `wills`.
+    Will,
 }
 
 pub(super) fn header_key(client: &str) -> Vec<u8> {
@@ -86,6 +89,10 @@ pub(super) fn subscription_key(client: &str, filter: &str) -> Vec<u8> {
     let mut key = client_key(client, b"s");
     key.extend_from_slice(filter.as_bytes());
     key
+}
+
+pub(super) fn will_key(client: &str) -> Vec<u8> {
+    client_key(client, b"w")
 }
 
 pub(super) fn outbox_key(client: &str, seq: u64) -> Vec<u8> {
@@ -118,6 +125,7 @@ pub(super) fn read_session<'a>(
     let read = || {
         let (client, rest) = split_key(key)?;
         let item = match rest.split_first()? {
+            (b'w', []) => SessionItem::Will,
             (b'h', []) => SessionItem::Header(SessionRecord::decode(value)?),
             (b's', filter) => SessionItem::Subscription(decode_subscription(
                 std::str::from_utf8(filter).ok()?,

@@ -3,8 +3,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::core::{Desk, Timer};
 use super::records::{self, OutboxItem, RecordError, SessionItem};
+use super::wills;
 use crate::engine::Input;
 use crate::ledger::{Space, Store, StoreError};
 use crate::wire::Millis;
@@ -55,11 +58,22 @@ impl Desk {
         })?;
         self.index_recovered(now);
         self.feed(now, Input::Recovered);
+        self.recover_wills(now);
         Ok(())
     }
 
     fn restore_session(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
         let (id, item) = records::read_session(key, value)?;
+        if item == SessionItem::Will {
+            let value = Bytes::copy_from_slice(value);
+            let will = wills::decode(&self.settings.root, id, value)
+                .ok_or_else(|| RecordError::new("will", key))?;
+            let client = self.clients.restore(id);
+            // When it is due is known once the session is.
+            client.delayed_will = Some((0, will));
+            client.will_stored = true;
+            return Ok(());
+        }
         let session = self.clients.restore(id).session.get_or_insert_default();
         session.durable = true;
         match item {
@@ -77,6 +91,7 @@ impl Desk {
                     .subscriptions
                     .insert(subscription.filter.clone(), subscription);
             }
+            SessionItem::Will => {}
         }
         Ok(())
     }

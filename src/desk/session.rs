@@ -62,6 +62,7 @@ impl Desk {
             }),
             held: Vec::new(),
         });
+        self.store_will(&id);
         self.connections.insert(open.connection.id, id.clone());
         self.pending.respond(&open.connection, opened);
         if durable {
@@ -180,8 +181,10 @@ impl Desk {
                 self.feed(now, Input::SessionEnded { agent });
             }
         }
-        if publish_will && let Some(will) = connected.will {
-            self.will_falls_due(now, id, will, continues);
+        match connected.will {
+            Some(will) if publish_will => self.will_falls_due(now, id, will, continues),
+            Some(_) => self.forget_will(id),
+            None => {}
         }
     }
 
@@ -236,7 +239,8 @@ impl Desk {
         self.note_lazy_change(now);
     }
 
-    fn publish_will(&mut self, now: Millis, id: &Arc<str>, will: &Will) {
+    pub(super) fn publish_will(&mut self, now: Millis, id: &Arc<str>, will: &Will) {
+        self.forget_will(id);
         let message = &will.publication.message;
         let expires_at = will
             .expiry

@@ -80,11 +80,7 @@ impl Shares {
     }
 
     /// For each group that a topic concerns, the member whose turn it is. `connected` tells who can take it now.
-    pub fn pick(
-        &mut self,
-        topic: &str,
-        connected: impl Fn(&str) -> bool,
-    ) -> Vec<Turn> {
+    pub fn pick(&mut self, topic: &str, connected: impl Fn(&str) -> bool) -> Vec<Turn> {
         let mut concerned: Vec<Arc<str>> = Vec::new();
         self.index
             .visit(topic, &mut |whole, ()| concerned.push(whole.clone()));

@@ -83,7 +83,10 @@ pub(super) fn ack(v5: bool, kind: Kind, body: &[u8]) -> Result<Ack, Reason> {
     let code = reader.u8()?;
     let known = match kind {
         Kind::Puback | Kind::Pubrec => {
-            matches!(code, 0 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99)
+            matches!(
+                code,
+                0 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99
+            )
         }
         _ => matches!(code, 0 | 0x92),
     };

@@ -56,9 +56,9 @@ pub(super) fn read<'a>(
 /// By the types of section 2.2.2.2.
 fn value<'a>(property: u8, block: &mut Reader<'a>) -> Result<Value<'a>, Reason> {
     Ok(match property {
-        id::PAYLOAD_FORMAT
-        | id::REQUEST_PROBLEM_INFORMATION
-        | id::REQUEST_RESPONSE_INFORMATION => Value::Number(block.u8()?.into()),
+        id::PAYLOAD_FORMAT | id::REQUEST_PROBLEM_INFORMATION | id::REQUEST_RESPONSE_INFORMATION => {
+            Value::Number(block.u8()?.into())
+        }
         id::RECEIVE_MAXIMUM | id::TOPIC_ALIAS_MAXIMUM => Value::Number(block.u16()?.into()),
         id::MESSAGE_EXPIRY | id::SESSION_EXPIRY | id::WILL_DELAY | id::MAXIMUM_PACKET_SIZE => {
             Value::Number(block.u32()?)

@@ -185,11 +185,7 @@ fn read_wishes(reader: &mut Reader<'_>) -> Result<Wishes, Reason> {
     Ok(wishes)
 }
 
-fn read_will<'a>(
-    v5: bool,
-    flags: Flags,
-    reader: &mut Reader<'a>,
-) -> Result<HelloWill<'a>, Reason> {
+fn read_will<'a>(v5: bool, flags: Flags, reader: &mut Reader<'a>) -> Result<HelloWill<'a>, Reason> {
     let mut delay = 0;
     let mut properties = Vec::new();
     if v5 {

@@ -32,10 +32,20 @@ fn mqtt_4_12_0_7_auth_without_a_method_is_a_protocol_error() {
         frame(0xF0, &[&[0x19], &length, &method]),
         frame(0xF0, &[&[0x00]]),
     ] {
-        assert_eq!(cut_off(&gateway, Version::V5, &packet), Some(0x82), "{packet:02x?}");
+        assert_eq!(
+            cut_off(&gateway, Version::V5, &packet),
+            Some(0x82),
+            "{packet:02x?}"
+        );
     }
     // And we never begin: neither AUTH nor a method in CONNACK.
     let mut client = join(&gateway, Version::V5, "no-auth");
-    assert_eq!(client.granted.find(0x15).map(|value| matches!(value, Value::Text(_))), None);
+    assert_eq!(
+        client
+            .granted
+            .find(0x15)
+            .map(|value| matches!(value, Value::Text(_))),
+        None
+    );
     client.ping();
 }

@@ -25,7 +25,8 @@ fn mqtt_3_14_4_1_after_our_disconnect_there_is_nothing() {
     let mut sender = join(&gateway, Version::V5, "end-sender");
     let mut wire = Wire::open(&gateway);
     wire.send(&connect(5, 2, &[], &[&text("end")])).expect();
-    wire.send(&frame(0x82, &[&[0, 1, 0], &text("end"), &[0]])).expect();
+    wire.send(&frame(0x82, &[&[0, 1, 0], &text("end"), &[0]]))
+        .expect();
     // Deliveries, an answer that is due, and then the offence.
     for number in 0..20 {
         sender.publish(Publish::new("end", number.to_string(), 1));
@@ -96,7 +97,9 @@ fn mqtt_4_1_0_1_an_offence_does_not_cost_the_session() {
 #[test]
 fn mqtt_3_14_2_1_every_way_in_which_a_client_may_leave() {
     let gateway = gateway();
-    for code in [0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99] {
+    for code in [
+        0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
+    ] {
         let mut client = join(&gateway, Version::V5, "many-ways");
         let properties = Properties::new().text(0x1F, "so long").user("a", "b");
         client.send(&Packet::Disconnect { code, properties });

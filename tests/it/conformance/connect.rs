@@ -79,8 +79,17 @@ fn mqtt_3_1_2_1_another_protocol_name_is_not_served() {
 fn mqtt_3_1_2_2_another_version_is_refused_in_words_that_its_client_may_know() {
     let gateway = gateway();
     let with = |name: &str, level: u8| frame(0x10, &[&text(name), &[level, 2, 0, 0], &text("c")]);
-    for old in [with("MQIsdp", 3), with("MQTT", 3), with("MQTT", 0), with("MQTT", 0x84)] {
-        assert_eq!(refusal(&gateway, &old), Some((0x20, vec![0, 1])), "{old:02x?}");
+    for old in [
+        with("MQIsdp", 3),
+        with("MQTT", 3),
+        with("MQTT", 0),
+        with("MQTT", 0x84),
+    ] {
+        assert_eq!(
+            refusal(&gateway, &old),
+            Some((0x20, vec![0, 1])),
+            "{old:02x?}"
+        );
     }
     for level in [6, 9, 0x7F] {
         let answer = refusal(&gateway, &with("MQTT", level));
@@ -105,7 +114,10 @@ fn mqtt_3_1_2_3_flags_that_contradict_each_other_are_malformed() {
             ("reserved", connect(level, 0x03, &[], &[&id])),
             ("will QoS 1 without will", connect(level, 0x0A, &[], &[&id])),
             ("will QoS 2 without will", connect(level, 0x12, &[], &[&id])),
-            ("will retain without will", connect(level, 0x22, &[], &[&id])),
+            (
+                "will retain without will",
+                connect(level, 0x22, &[], &[&id]),
+            ),
             ("will QoS 3", connect(level, 0x1E, &[], &[&id, &will])),
         ];
         if level == 4 {
@@ -133,16 +145,31 @@ fn mqtt_3_1_3_1_the_payload_of_connect_is_what_its_flags_say() {
         for (what, packet) in [
             ("no client id", connect(level, 2, &[], &[])),
             ("will flag, no will", connect(level, 6, &[], &[&id])),
-            ("will flag, no will message", connect(level, 6, &[], &[&id, none, &text("t")])),
-            ("will without the flag", connect(level, 2, &[], &[&id, &will])),
+            (
+                "will flag, no will message",
+                connect(level, 6, &[], &[&id, none, &text("t")]),
+            ),
+            (
+                "will without the flag",
+                connect(level, 2, &[], &[&id, &will]),
+            ),
             ("user flag, no user", connect(level, 0x82, &[], &[&id])),
-            ("user without the flag", connect(level, 2, &[], &[&id, &user])),
-            ("password flag, no password", connect(level, 0xC2, &[], &[&id, &user])),
-            ("password without the flag", connect(level, 0x82, &[], &[&id, &user, &user])),
-            ("user before will", connect(level, 0x86, &[], &[&id, &user, &will])),
+            (
+                "user without the flag",
+                connect(level, 2, &[], &[&id, &user]),
+            ),
+            (
+                "password flag, no password",
+                connect(level, 0xC2, &[], &[&id, &user]),
+            ),
+            (
+                "password without the flag",
+                connect(level, 0x82, &[], &[&id, &user, &user]),
+            ),
         ] {
             if level == 5 {
-                let answer = refusal(&gateway, &packet).unwrap_or_else(|| panic!("{what}: CONNACK"));
+                let answer =
+                    refusal(&gateway, &packet).unwrap_or_else(|| panic!("{what}: CONNACK"));
                 assert_eq!(&answer.1[..2], [0, 0x81], "{what}");
             } else {
                 assert_eq!(refusal(&gateway, &packet), None, "{what}");
@@ -196,7 +223,12 @@ fn mqtt_3_1_4_1_properties_of_connect_are_checked() {
         refused_v5(&gateway, &packet, code);
     }
     let mut wire = Wire::open(&gateway);
-    wire.send(&connect(5, 2, &[&pair, &pair, &[0x17, 0, 0x19, 1, 0x22, 0, 9]], &[&id]));
+    wire.send(&connect(
+        5,
+        2,
+        &[&pair, &pair, &[0x17, 0, 0x19, 1, 0x22, 0, 9]],
+        &[&id],
+    ));
     assert_eq!(&wire.expect().1[..2], [0, 0]);
 }
 
@@ -304,7 +336,11 @@ fn mqtt_3_2_0_1_connack_comes_before_everything_else() {
         let mut wire = Wire::open(&gateway);
         wire.send(&bytes);
         let (first, body) = wire.expect();
-        assert_eq!((first, &body[..2]), (0x20, &[1, 0][..]), "only bit 0 of the flags");
+        assert_eq!(
+            (first, &body[..2]),
+            (0x20, &[1, 0][..]),
+            "only bit 0 of the flags"
+        );
         let rest: BTreeSet<u8> = [wire.expect().0, wire.expect().0].into();
         assert_eq!(rest, BTreeSet::from([0x32, 0xD0]));
     }
@@ -358,7 +394,11 @@ fn mqtt_3_1_2_22_silence_beyond_the_keep_alive_is_a_lost_connection() {
                 ..connect
             },
         );
-        assert_eq!(watcher.message().text(), "lost", "the will: as if the network had failed");
+        assert_eq!(
+            watcher.message().text(),
+            "lost",
+            "the will: as if the network had failed"
+        );
         drop(client);
     }
 }
@@ -407,7 +447,10 @@ fn mqtt_3_2_2_9_everything_is_supported_so_nothing_is_ruled_out() {
     ] {
         assert_eq!(client.granted.find(id), None, "{what}: absent means yes");
     }
-    assert_eq!(client.subscribe(&[("all/a", 2), ("$share/g/all/+", 2)]), [2, 2]);
+    assert_eq!(
+        client.subscribe(&[("all/a", 2), ("$share/g/all/+", 2)]),
+        [2, 2]
+    );
 }
 
 /// 3.1.1: MQTT-3.8.3-2.
@@ -415,7 +458,10 @@ fn mqtt_3_2_2_9_everything_is_supported_so_nothing_is_ruled_out() {
 fn mqtt_3_8_3_2_wildcards_are_supported() {
     let gateway = gateway();
     let mut client = join(&gateway, Version::V311, "wild");
-    assert_eq!(client.subscribe(&[("wild/+", 0), ("wild/#", 1), ("+/wild", 2)]), [0, 1, 2]);
+    assert_eq!(
+        client.subscribe(&[("wild/+", 0), ("wild/#", 1), ("+/wild", 2)]),
+        [0, 1, 2]
+    );
 }
 
 /// 5.0: MQTT-3.14.0-1, MQTT-3.2.2-8.
@@ -426,9 +472,23 @@ fn mqtt_3_14_0_1_a_client_that_is_not_let_in_gets_connack_and_never_disconnect()
         (connect(5, 3, &[], &[&text("c")]), 0x81),
         (connect(5, 2, &[&[0x21, 0, 0]], &[&text("c")]), 0x82),
         (connect(5, 2, &[], &[&text("gateway")]), 0x85),
-        (connect(5, 6, &[], &[&text("c"), &[0], &text("a/#"), &text("p")]), 0x90),
-        (connect(5, 6, &[], &[&text("c"), &[0], &text("$SYS/x"), &text("p")]), 0x87),
-        (connect(5, 6, &[], &[&text("c"), &[2, 1, 1], &text("t"), &binary(&[0xFF])]), 0x99),
+        (
+            connect(5, 6, &[], &[&text("c"), &[0], &text("a/#"), &text("p")]),
+            0x90,
+        ),
+        (
+            connect(5, 6, &[], &[&text("c"), &[0], &text("$SYS/x"), &text("p")]),
+            0x87,
+        ),
+        (
+            connect(
+                5,
+                6,
+                &[],
+                &[&text("c"), &[2, 1, 1], &text("t"), &binary(&[0xFF])],
+            ),
+            0x99,
+        ),
     ] {
         refused_v5(&gateway, &packet, code);
     }
@@ -465,7 +525,10 @@ fn mqtt_3_1_2_4_a_clean_start_forgets_the_old_session() {
         assert_eq!(clean.message().text(), "new");
         clean.disconnect();
         let after = Client::connect(gateway.mqtt, Connect::new(version, &id).persistent());
-        assert!(!after.session_present, "a clean session leaves nothing behind");
+        assert!(
+            !after.session_present,
+            "a clean session leaves nothing behind"
+        );
     }
 }
 

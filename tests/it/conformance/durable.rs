@@ -61,7 +61,12 @@ fn mqtt_4_4_0_1_what_was_not_acknowledged_is_sent_again_the_same() {
             let mut sender = join(&gateway, version, &format!("{id}-sender"));
             for (at, qos) in [1, 2, 2, 1, 2, 1, 2, 1].into_iter().enumerate() {
                 // Different topics: the order holds across them for what is sent again.
-                publish(&mut sender, &format!("{id}/{}", at % 3), &at.to_string(), qos);
+                publish(
+                    &mut sender,
+                    &format!("{id}/{}", at % 3),
+                    &at.to_string(),
+                    qos,
+                );
             }
             let first: Vec<_> = (0..8).map(|_| next(&mut client)).collect();
             assert!(first.iter().all(|(_, _, dup, _)| !dup));
@@ -75,7 +80,11 @@ fn mqtt_4_4_0_1_what_was_not_acknowledged_is_sent_again_the_same() {
             client.ping();
             // Acknowledgements may reach the disk later; a repeat of what they were for is allowed to QoS 1 alone.
             let mut client = come_back(&mut gateway, client, &id, crash);
-            assert_eq!(next_pubrel(&mut client), ids[1], "PUBREL, and not the message");
+            assert_eq!(
+                next_pubrel(&mut client),
+                ids[1],
+                "PUBREL, and not the message"
+            );
             if crash {
                 // That PUBCOMP came may have been forgotten, not that PUBREC did.
                 assert_eq!(next_pubrel(&mut client), ids[4]);
@@ -126,7 +135,11 @@ fn mqtt_3_3_1_3_what_was_never_sent_is_no_repeat() {
             assert_eq!(next(&mut client), (1, sent, true, "sent".to_owned()));
             for expected in ["waits", "waits, too"] {
                 let (.., dup, text) = next(&mut client);
-                assert_eq!((dup, text.as_str()), (false, expected), "{version:?} crash {crash}");
+                assert_eq!(
+                    (dup, text.as_str()),
+                    (false, expected),
+                    "{version:?} crash {crash}"
+                );
             }
         }
     }
@@ -226,7 +239,9 @@ fn mqtt_4_4_0_1_a_clean_session_is_sent_nothing_again() {
 /// 5.0: MQTT-4.4.0-1, MQTT-4.6.0-5. 3.1.1: MQTT-4.6.0-1, MQTT-4.6.0-6.
 #[test]
 fn mqtt_4_6_0_5_a_long_backlog_comes_in_order_through_a_small_window_and_lost_connections() {
-    let mut gateway = crate::harness::Setup::new().with("mqtt.max_inflight", "5").start();
+    let mut gateway = crate::harness::Setup::new()
+        .with("mqtt.max_inflight", "5")
+        .start();
     for version in BOTH {
         let id = own("backlog", version);
         let mut client = lasting(&gateway, version, &id);

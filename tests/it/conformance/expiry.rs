@@ -1,9 +1,7 @@
 //! Message expiry (MQTT 5 section 3.3.2.3.3): the time that is left goes with the message, and what is too old stays.
 
 use super::{gateway, join, publish, wait};
-use crate::harness::{
-    Ack, Client, Connect, Packet, Properties, Publish, Value, Version, property,
-};
+use crate::harness::{Ack, Client, Connect, Packet, Properties, Publish, Value, Version, property};
 
 fn expiring(topic: &str, payload: &str, qos: u8, seconds: u32) -> Publish {
     let mut message = Publish::new(topic, payload, qos);
@@ -90,7 +88,10 @@ fn mqtt_4_3_3_7_what_was_sent_once_does_not_expire() {
     publish(&mut sender, "sent-once", "later", 2);
     let mut client = Client::connect(gateway.mqtt, lasting()).by_hand();
     let again = client.message();
-    assert_eq!((again.text(), again.packet_id, again.dup), ("begun", Some(begun), true));
+    assert_eq!(
+        (again.text(), again.packet_id, again.dup),
+        ("begun", Some(begun), true)
+    );
     assert_eq!(client.message().text(), "later");
 }
 

@@ -37,7 +37,9 @@ fn mqtt_3_3_4_9_no_more_than_receive_maximum_is_in_flight() {
         // "1" was of QoS 2: PUBREC alone makes no room, PUBCOMP does.
         let two = taken[1].packet_id.expect("QoS 2");
         client.send(&Packet::PubRec(Ack::ok(two)));
-        client.expect("PUBREL", |packet| matches!(packet, Packet::PubRel(_)).then_some(()));
+        client.expect("PUBREL", |packet| {
+            matches!(packet, Packet::PubRel(_)).then_some(())
+        });
         client.ping();
         client.send(&Packet::PubComp(Ack::ok(two)));
         assert_eq!(client.message().text(), "3");
@@ -45,7 +47,10 @@ fn mqtt_3_3_4_9_no_more_than_receive_maximum_is_in_flight() {
         assert_eq!(client.message().text(), "4");
         // A refusal makes room, too.
         let packet_id = taken[0].packet_id.expect("QoS 1");
-        client.send(&Packet::PubAck(Ack { packet_id, code: 0x80 }));
+        client.send(&Packet::PubAck(Ack {
+            packet_id,
+            code: 0x80,
+        }));
         assert_eq!(client.message().text(), "5");
         client.ping();
     }
@@ -56,7 +61,10 @@ fn mqtt_3_3_4_9_no_more_than_receive_maximum_is_in_flight() {
 fn mqtt_3_3_4_7_a_client_that_sends_more_than_it_may_is_cut_off() {
     let gateway = Setup::new().with("mqtt.receive_maximum", "2").start();
     let mut client = join(&gateway, Version::V5, "greedy");
-    assert_eq!(client.granted.find(property::RECEIVE_MAXIMUM), Some(&Value::Two(2)));
+    assert_eq!(
+        client.granted.find(property::RECEIVE_MAXIMUM),
+        Some(&Value::Two(2))
+    );
     for id in 1..=2 {
         client.send(&Packet::Publish(numbered("greedy", "x", 2, id)));
     }
@@ -77,7 +85,9 @@ fn mqtt_4_9_0_1_a_new_connection_has_the_whole_quota() {
     let mut client = Client::connect(gateway.mqtt, lasting());
     for id in 1..=2 {
         client.send(&Packet::Publish(numbered("quota", "x", 2, id)));
-        client.expect("PUBREC", |packet| matches!(packet, Packet::PubRec(_)).then_some(()));
+        client.expect("PUBREC", |packet| {
+            matches!(packet, Packet::PubRec(_)).then_some(())
+        });
     }
     client.vanish();
     // Both had their PUBREC: what goes again is PUBREL, which no quota counts.
@@ -118,12 +128,21 @@ fn mqtt_3_3_2_12_topic_aliases_stand_for_their_topic() {
         for alias in 1..=3 {
             client.publish(aliased(&format!("alias/{alias}"), alias, "set", qos));
             client.publish(aliased("", alias, "used", qos));
-            client.publish(aliased(&format!("alias/new/{alias}"), alias, "changed", qos));
+            client.publish(aliased(
+                &format!("alias/new/{alias}"),
+                alias,
+                "changed",
+                qos,
+            ));
             client.publish(aliased("", alias, "used", qos));
             for expected in ["alias/", "alias/", "alias/new/", "alias/new/"] {
                 let message = watcher.message();
                 assert_eq!(message.topic, format!("{expected}{alias}"));
-                assert_eq!(message.properties, Properties::new(), "the alias is the publisher's own");
+                assert_eq!(
+                    message.properties,
+                    Properties::new(),
+                    "the alias is the publisher's own"
+                );
             }
         }
     }
@@ -144,7 +163,9 @@ fn mqtt_3_3_2_7_a_repeat_sets_its_alias_all_the_same() {
     watcher.subscribe(&[("alias-repeat", 2)]);
     let mut client = Client::connect(gateway.mqtt, lasting());
     client.send(&Packet::Publish(numbered("alias-repeat", "first", 2, 8)));
-    client.expect("PUBREC", |packet| matches!(packet, Packet::PubRec(_)).then_some(()));
+    client.expect("PUBREC", |packet| {
+        matches!(packet, Packet::PubRec(_)).then_some(())
+    });
     client.vanish();
     let mut client = Client::connect(gateway.mqtt, lasting());
     let mut again = aliased("alias-repeat", 1, "first", 2);
@@ -162,7 +183,11 @@ fn mqtt_3_3_2_8_aliases_out_of_range_are_invalid() {
     for alias in [0u16, 17, 65_535] {
         let properties = [&[3, 0x23][..], &alias.to_be_bytes()].concat();
         let packet = frame(0x30, &[&text("a"), &properties]);
-        assert_eq!(cut_off(&gateway, Version::V5, &packet), Some(0x94), "{alias}");
+        assert_eq!(
+            cut_off(&gateway, Version::V5, &packet),
+            Some(0x94),
+            "{alias}"
+        );
     }
     let none = Setup::new().with("mqtt.topic_alias_max", "0").start();
     let client = join(&none, Version::V5, "no-alias");
@@ -181,14 +206,21 @@ fn seen_with(gateway: &Gateway, id: &str, maximum: Option<u16>) -> Vec<(String, 
     client.subscribe(&[(&format!("{id}/+"), 1)]);
     let mut sender = join(gateway, Version::V5, &format!("{id}-sender"));
     for number in 0..12 {
-        publish(&mut sender, &format!("{id}/{}", number % 4), "x", number % 2);
+        publish(
+            &mut sender,
+            &format!("{id}/{}", number % 4),
+            "x",
+            number % 2,
+        );
     }
     (0..12)
         .map(|_| client.message())
-        .map(|message| match message.properties.find(property::TOPIC_ALIAS) {
-            Some(Value::Two(alias)) => (message.topic, Some(*alias)),
-            _ => (message.topic, None),
-        })
+        .map(
+            |message| match message.properties.find(property::TOPIC_ALIAS) {
+                Some(Value::Two(alias)) => (message.topic, Some(*alias)),
+                _ => (message.topic, None),
+            },
+        )
         .collect()
 }
 
@@ -198,12 +230,19 @@ fn mqtt_3_1_2_26_aliases_to_a_client_stay_within_what_it_allows() {
     let gateway = gateway();
     for (round, none) in [None, Some(0)].into_iter().enumerate() {
         let seen = seen_with(&gateway, &format!("no-aliases-{round}"), none);
-        assert!(seen.iter().all(|(topic, alias)| alias.is_none() && !topic.is_empty()), "{seen:?}");
+        assert!(
+            seen.iter()
+                .all(|(topic, alias)| alias.is_none() && !topic.is_empty()),
+            "{seen:?}"
+        );
     }
     let seen = seen_with(&gateway, "two-aliases", Some(2));
     let mut known = std::collections::BTreeMap::<u16, String>::new();
     for (at, (topic, alias)) in seen.into_iter().enumerate() {
-        assert!(alias.is_none_or(|alias| (1..=2).contains(&alias)), "{alias:?}");
+        assert!(
+            alias.is_none_or(|alias| (1..=2).contains(&alias)),
+            "{alias:?}"
+        );
         let topic = match (alias, topic.is_empty()) {
             (Some(alias), true) => known[&alias].clone(),
             (Some(alias), false) => {

@@ -140,7 +140,11 @@ fn mqtt_4_13_1_1_bodies_that_are_too_short_or_too_long_close_the_connection() {
     }
     // A property block that is longer than the packet, and one that ends within a property.
     for properties in [&[5u8, 0x01, 1][..], &[1, 0x02], &[3, 0x02, 0, 0]] {
-        let said = cut_off(&gateway, Version::V5, &frame(0x30, &[&text("a"), properties]));
+        let said = cut_off(
+            &gateway,
+            Version::V5,
+            &frame(0x30, &[&text("a"), properties]),
+        );
         assert_eq!(said, Some(0x81), "{properties:02x?}");
     }
 }
@@ -192,10 +196,18 @@ fn mqtt_2_2_1_4_packet_ids_in_flight_differ_and_are_never_0() {
         let mut sender = join(&gateway, version, &format!("{id}-sender"));
         let mut seen = std::collections::BTreeSet::new();
         for number in 0..100 {
-            publish(&mut sender, &format!("{id}/{}", number % 7), "x", 1 + number % 2);
+            publish(
+                &mut sender,
+                &format!("{id}/{}", number % 7),
+                "x",
+                1 + number % 2,
+            );
             let message = client.message();
             let packet_id = message.packet_id.expect("QoS 1 and 2 have one");
-            assert!(packet_id != 0 && seen.insert(packet_id), "{packet_id} twice");
+            assert!(
+                packet_id != 0 && seen.insert(packet_id),
+                "{packet_id} twice"
+            );
         }
     }
 }
@@ -260,7 +272,9 @@ fn mqtt_4_2_0_1_packets_come_through_however_the_stream_is_cut() {
             bytes.extend(frame(0x30, &[&text(&id), none, &[number; 200]]));
         }
         bytes.chunks(1).for_each(|byte| client.send_raw(byte));
-        client.expect("CONNACK", |packet| matches!(packet, Packet::ConnAck { code: 0, .. }).then_some(()));
+        client.expect("CONNACK", |packet| {
+            matches!(packet, Packet::ConnAck { code: 0, .. }).then_some(())
+        });
         for number in 0..3 {
             assert_eq!(client.message().payload, [number; 200]);
         }
@@ -268,7 +282,9 @@ fn mqtt_4_2_0_1_packets_come_through_however_the_stream_is_cut() {
         let at_once: Vec<u8> = (0..50).flat_map(|_| [0xC0, 0]).collect();
         other.send_raw(&at_once);
         for _ in 0..50 {
-            other.expect("PINGRESP", |packet| matches!(packet, Packet::PingResp).then_some(()));
+            other.expect("PINGRESP", |packet| {
+                matches!(packet, Packet::PingResp).then_some(())
+            });
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Maximum Packet Size both ways (MQTT 5 section 3.1.2.11.4), and Reason Strings, which must not make a packet too large.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::wire::{Wire, connect, frame, text};
 use super::{cut_off, gateway, join, publish, said_at_the_end};
 use crate::harness::{
@@ -17,7 +19,10 @@ fn small(id: &str, maximum: u32) -> Connect {
 fn mqtt_3_1_2_25_what_is_too_large_for_one_is_dropped_for_that_one_alone() {
     let gateway = gateway();
     let lasting = |id| small(id, 100).persistent();
-    for (round, connect) in [small("small-0", 100), lasting("small-1")].into_iter().enumerate() {
+    for (round, connect) in [small("small-0", 100), lasting("small-1")]
+        .into_iter()
+        .enumerate()
+    {
         let topic = format!("small/{round}");
         let mut limited = Client::connect(gateway.mqtt, connect);
         let mut other = join(&gateway, Version::V5, &format!("large-{round}"));
@@ -31,7 +36,11 @@ fn mqtt_3_1_2_25_what_is_too_large_for_one_is_dropped_for_that_one_alone() {
             publish(&mut sender, &topic, &"x".repeat(100 - head), qos);
             publish(&mut sender, &topic, &"x".repeat(101 - head), qos);
             publish(&mut sender, &topic, "next", qos);
-            assert_eq!(limited.message().payload.len(), 100 - head, "as large as can be");
+            assert_eq!(
+                limited.message().payload.len(),
+                100 - head,
+                "as large as can be"
+            );
             assert_eq!(limited.message().text(), "next");
             for expected in [100 - head, 101 - head, 4] {
                 assert_eq!(other.message().payload.len(), expected);
@@ -53,7 +62,9 @@ fn mqtt_3_1_2_25_what_is_too_large_takes_no_place_in_the_window() {
     for lasting in [false, true] {
         let topic = format!("no-place-{lasting}");
         let mut connect = small(&topic, 100);
-        connect.properties = connect.properties.with(property::RECEIVE_MAXIMUM, Value::Two(1));
+        connect.properties = connect
+            .properties
+            .with(property::RECEIVE_MAXIMUM, Value::Two(1));
         if lasting {
             connect = connect.persistent();
         }
@@ -76,11 +87,16 @@ fn mqtt_3_1_2_24_answers_are_not_too_large_either() {
         let mut wire = Wire::open(&gateway);
         let properties = [0x27, 0, 0, 0, maximum];
         wire.send(&connect(5, 2, &[&properties], &[&text("tiny")]));
-        let filters: Vec<u8> = (0..30).flat_map(|_| [&text("a")[..], &[9]].concat()).collect();
+        let filters: Vec<u8> = (0..30)
+            .flat_map(|_| [&text("a")[..], &[9]].concat())
+            .collect();
         wire.send(&frame(0x82, &[&[0, 1, 0], &filters]));
         wire.send(&frame(0x32, &[&text("$no"), &[0, 1, 0], b"x"]));
         while let Some((first, body)) = wire.packet() {
-            assert!(body.len() + 2 <= usize::from(maximum), "{first:#x} {body:02x?} for {maximum}");
+            assert!(
+                body.len() + 2 <= usize::from(maximum),
+                "{first:#x} {body:02x?} for {maximum}"
+            );
             if first == 0x40 {
                 break;
             }
@@ -100,7 +116,11 @@ fn mqtt_3_2_2_15_a_packet_that_is_too_large_closes_the_connection() {
     client.subscribe(&[("fits", 0)]);
     client.publish(Publish::new("fits", vec![0; largest], 0));
     assert_eq!(client.message().payload.len(), largest);
-    client.send(&Packet::Publish(Publish::new("fits", vec![0; largest + 1], 0)));
+    client.send(&Packet::Publish(Publish::new(
+        "fits",
+        vec![0; largest + 1],
+        0,
+    )));
     assert_eq!(said_at_the_end(&mut client), Some(0x95));
     for version in super::BOTH {
         // The header alone tells; nothing needs to follow.
@@ -123,20 +143,38 @@ fn reason_string(block: &[u8]) -> Option<String> {
 /// Every refusal that an acknowledgement can say, as (packet, what begins its answer, where the properties are).
 fn refusals() -> Vec<(Vec<u8>, Vec<u8>, usize)> {
     vec![
-        (frame(0x32, &[&text("$no"), &[0, 1, 0], b"x"]), vec![0x40, 0, 1, 0x87], 3),
-        (frame(0x34, &[&text("$no"), &[0, 2, 0], b"x"]), vec![0x50, 0, 2, 0x87], 3),
-        (frame(0x32, &[&text("rooms/r/no"), &[0, 3, 0], b"x"]), vec![0x40, 0, 3, 0x90], 3),
+        (
+            frame(0x32, &[&text("$no"), &[0, 1, 0], b"x"]),
+            vec![0x40, 0, 1, 0x87],
+            3,
+        ),
+        (
+            frame(0x34, &[&text("$no"), &[0, 2, 0], b"x"]),
+            vec![0x50, 0, 2, 0x87],
+            3,
+        ),
+        (
+            frame(0x32, &[&text("rooms/r/no"), &[0, 3, 0], b"x"]),
+            vec![0x40, 0, 3, 0x90],
+            3,
+        ),
         (frame(0x62, &[&[0, 4]]), vec![0x70, 0, 4, 0x92], 3),
         (frame(0x50, &[&[0, 5]]), vec![0x62, 0, 5, 0x92], 3),
-        (frame(0x82, &[&[0, 6, 0], &text("a#"), &[0]]), vec![0x90, 0, 6], 2),
+        (
+            frame(0x82, &[&[0, 6, 0], &text("a#"), &[0]]),
+            vec![0x90, 0, 6],
+            2,
+        ),
         (frame(0xA2, &[&[0, 7, 0], &text("a#")]), vec![0xB0, 0, 7], 2),
     ]
 }
 
 /// The answer of a connection that was let in with these properties.
 fn ask(gateway: &Gateway, properties: &[&[u8]], bytes: &[u8]) -> (u8, Vec<u8>) {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let id = format!("asks{}", ASKED.fetch_add(1, Ordering::Relaxed));
     let mut wire = Wire::open(gateway);
-    wire.send(&connect(5, 2, properties, &[&text("")]));
+    wire.send(&connect(5, 2, properties, &[&text(&id)]));
     wire.expect();
     wire.send(bytes).expect()
 }
@@ -147,7 +185,10 @@ fn mqtt_3_4_2_2_acknowledgements_that_refuse_say_why_if_that_fits() {
     let gateway = gateway();
     for (packet, begins, at) in refusals() {
         let (first, body) = ask(&gateway, &[], &packet);
-        assert_eq!((first, &body[..begins.len() - 1]), (begins[0], &begins[1..]));
+        assert_eq!(
+            (first, &body[..begins.len() - 1]),
+            (begins[0], &begins[1..])
+        );
         let codes = if at == 2 { 1 } else { 0 };
         let words = reason_string(&body[at..body.len() - codes]).expect("a Reason String");
         assert!(!words.is_empty());
@@ -155,7 +196,10 @@ fn mqtt_3_4_2_2_acknowledgements_that_refuse_say_why_if_that_fits() {
         let tight: u32 = u32::try_from(body.len() + 2 - 1).expect("short");
         let tight = [&[0x27][..], &tight.max(30).to_be_bytes()].concat();
         let (first, shorter) = ask(&gateway, &[&tight], &packet);
-        assert_eq!((first, &shorter[..begins.len() - 1]), (begins[0], &begins[1..]));
+        assert_eq!(
+            (first, &shorter[..begins.len() - 1]),
+            (begins[0], &begins[1..])
+        );
         if body.len() + 2 > 30 {
             assert!(shorter.len() < 10, "{shorter:02x?}");
         }
@@ -168,7 +212,10 @@ fn mqtt_3_1_2_29_who_wants_no_problem_information_gets_none() {
     let gateway = gateway();
     for (packet, begins, at) in refusals() {
         let (first, body) = ask(&gateway, &[&[0x17, 0]], &packet);
-        assert_eq!((first, &body[..begins.len() - 1]), (begins[0], &begins[1..]));
+        assert_eq!(
+            (first, &body[..begins.len() - 1]),
+            (begins[0], &begins[1..])
+        );
         if at == 2 {
             assert_eq!(body[2], 0, "no properties: {body:02x?}");
         } else {

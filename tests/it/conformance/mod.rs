@@ -86,7 +86,9 @@ pub(super) fn subscribe_with(
     properties: Properties,
 ) -> Vec<u8> {
     let id = client.packet_id();
-    let filters = filters.iter().map(|&(filter, options)| (filter.to_owned(), options));
+    let filters = filters
+        .iter()
+        .map(|&(filter, options)| (filter.to_owned(), options));
     client.send(&Packet::Subscribe {
         packet_id: id,
         filters: filters.collect(),
@@ -126,7 +128,9 @@ pub(super) fn wait(gateway: &Gateway, seconds: u32) {
     let topic = format!("clock/{}", CLOCKS.fetch_add(1, Ordering::Relaxed));
     let mut watcher = join(gateway, Version::V5, &format!("{topic}/watcher"));
     watcher.subscribe(&[(&topic, 0)]);
-    let mut clock = Connect::v5(&topic).persistent().with_will(&topic, "now", 0, false);
+    let mut clock = Connect::v5(&topic)
+        .persistent()
+        .with_will(&topic, "now", 0, false);
     if let Some(will) = &mut clock.will {
         will.properties = Properties::new().four(0x18, seconds);
     }

@@ -12,7 +12,10 @@ const NEVER: u8 = 2 << 4;
 fn both_kinds(id: &str) -> [(Connect, String); 2] {
     [
         (Connect::v5(id), id.to_owned()),
-        (Connect::v5(&format!("{id}-kept")).persistent(), format!("{id}-kept")),
+        (
+            Connect::v5(&format!("{id}-kept")).persistent(),
+            format!("{id}-kept"),
+        ),
     ]
 }
 
@@ -100,7 +103,11 @@ fn mqtt_3_3_1_10_retain_handling_says_when_retained_messages_are_sent() {
         client.unsubscribe(&[&topic]);
         client.subscribe(&[(&topic, 1 | IF_NEW)]);
         let kept = client.message();
-        assert_eq!((kept.text(), kept.retain), ("kept", true), "a new one again");
+        assert_eq!(
+            (kept.text(), kept.retain),
+            ("kept", true),
+            "a new one again"
+        );
     }
 }
 
@@ -110,20 +117,29 @@ fn mqtt_3_8_3_5_reserved_options_are_malformed() {
     let gateway = gateway();
     for options in [0x40, 0x80, 0xC1] {
         let packet = frame(0x82, &[&[0, 1, 0], &text("a"), &[options]]);
-        assert_eq!(cut_off(&gateway, Version::V5, &packet), Some(0x81), "{options:#x}");
+        assert_eq!(
+            cut_off(&gateway, Version::V5, &packet),
+            Some(0x81),
+            "{options:#x}"
+        );
     }
     // QoS 3 and Retain Handling 3 are protocol errors.
     for options in [0x03, 0x30, 0x33] {
         let packet = frame(0x82, &[&[0, 1, 0], &text("a"), &[options]]);
-        assert_eq!(cut_off(&gateway, Version::V5, &packet), Some(0x82), "{options:#x}");
+        assert_eq!(
+            cut_off(&gateway, Version::V5, &packet),
+            Some(0x82),
+            "{options:#x}"
+        );
     }
 }
 
-/// 5.0: MQTT-3.3.4-3, MQTT-3.3.4-5, MQTT-3.8.4-3.
+/// 5.0: MQTT-3.3.4-3, MQTT-3.8.4-3.
 #[test]
 fn mqtt_3_3_4_3_the_identifier_is_that_of_the_subscription_as_it_is_now() {
     let gateway = gateway();
-    let identified = |number| Properties::new().with(property::SUBSCRIPTION_ID, Value::Variable(number));
+    let identified =
+        |number| Properties::new().with(property::SUBSCRIPTION_ID, Value::Variable(number));
     for (connect, id) in both_kinds("identified") {
         let mut client = Client::connect(gateway.mqtt, connect);
         let topic = format!("{id}/a");
@@ -137,7 +153,11 @@ fn mqtt_3_3_4_3_the_identifier_is_that_of_the_subscription_as_it_is_now() {
         }
         client.subscribe(&[(&topic, 1 | NEVER)]);
         publish(&mut client, &topic, "new", 1);
-        assert_eq!(client.message().properties, Properties::new(), "none any more");
+        assert_eq!(
+            client.message().properties,
+            Properties::new(),
+            "none any more"
+        );
     }
 }
 
@@ -152,12 +172,24 @@ fn mqtt_4_13_1_1_properties_of_subscribe_are_checked() {
         (&[6, 0x0B, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], 0x81),
     ] {
         let packet = frame(0x82, &[&[0, 1], properties, &text("a"), &[0]]);
-        assert_eq!(cut_off(&gateway, Version::V5, &packet), Some(code), "{properties:02x?}");
+        assert_eq!(
+            cut_off(&gateway, Version::V5, &packet),
+            Some(code),
+            "{properties:02x?}"
+        );
     }
     let packet = frame(0xA2, &[&[0, 1], &[2, 0x0B, 1], &text("a")]);
-    assert_eq!(cut_off(&gateway, Version::V5, &packet), Some(0x81), "not in UNSUBSCRIBE");
+    assert_eq!(
+        cut_off(&gateway, Version::V5, &packet),
+        Some(0x81),
+        "not in UNSUBSCRIBE"
+    );
     let mut client = join(&gateway, Version::V5, "with-user");
-    let codes = subscribe_with(&mut client, &[("with-user", 0)], Properties::new().user("a", "b"));
+    let codes = subscribe_with(
+        &mut client,
+        &[("with-user", 0)],
+        Properties::new().user("a", "b"),
+    );
     assert_eq!(codes, [0]);
     client.send(&Packet::PingReq);
 }

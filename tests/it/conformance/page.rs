@@ -33,7 +33,10 @@ fn sources() -> Vec<(String, String)> {
             let entries = fs::read_dir(&path).expect("readable");
             waiting.extend(entries.map(|entry| entry.expect("readable").path()));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let module = path.strip_prefix(&root).expect("below the root").with_extension("");
+            let module = path
+                .strip_prefix(&root)
+                .expect("below the root")
+                .with_extension("");
             let module = module.to_string_lossy().replace(['/', '\\'], "::");
             let text = fs::read_to_string(&path).expect("text");
             found.push((module.trim_end_matches("::mod").to_owned(), text));
@@ -113,14 +116,21 @@ fn row(version: &'static str, line: &str) -> Option<Row> {
     Some(Row {
         clause: (version, format!("MQTT-{id}")),
         asks: asks.to_owned(),
-        shown: shown.trim_end_matches(" |").trim_end_matches('|').trim().to_owned(),
+        shown: shown
+            .trim_end_matches(" |")
+            .trim_end_matches('|')
+            .trim()
+            .to_owned(),
     })
 }
 
 /// The version that a heading begins the table of.
 fn table(line: &str) -> Option<&'static str> {
     let heading = line.strip_prefix("## MQTT ")?;
-    STATEMENTS.iter().map(|(version, _)| *version).find(|version| heading == *version)
+    STATEMENTS
+        .iter()
+        .map(|(version, _)| *version)
+        .find(|version| heading == *version)
 }
 
 /// What the last cell of a clause that tests show must say.
@@ -149,7 +159,12 @@ fn every_clause_has_its_tests_or_a_reason() {
             if !rows.insert(row.clause.clone()) {
                 faults.push(format!("{:?} stands there twice", row.clause));
             }
-            let mut tests: Vec<&str> = shown.get(&row.clause).into_iter().flatten().map(String::as_str).collect();
+            let mut tests: Vec<&str> = shown
+                .get(&row.clause)
+                .into_iter()
+                .flatten()
+                .map(String::as_str)
+                .collect();
             tests.sort_unstable();
             let names_tests = row.shown.starts_with('`');
             let expected = cell(&tests);
@@ -166,7 +181,12 @@ fn every_clause_has_its_tests_or_a_reason() {
         written.push_str(&line);
         written.push('\n');
     }
-    faults.extend(shown.keys().filter(|clause| !rows.contains(clause)).map(|clause| format!("{clause:?} is in no table")));
+    faults.extend(
+        shown
+            .keys()
+            .filter(|clause| !rows.contains(clause))
+            .map(|clause| format!("{clause:?} is in no table")),
+    );
     for (version, expected) in STATEMENTS {
         let count = rows.iter().filter(|(of, _)| *of == version).count();
         if count != expected {
@@ -176,14 +196,21 @@ fn every_clause_has_its_tests_or_a_reason() {
     if bless {
         fs::write(page(), written).expect("writable");
     }
-    assert!(faults.is_empty(), "\n{}\nHALLWARD_BLESS=1 writes the tests' names.\n", faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "\n{}\nHALLWARD_BLESS=1 writes the tests' names.\n",
+        faults.join("\n")
+    );
 }
 
 #[test]
 fn tests_are_named_by_a_clause_that_they_show() {
     let mut faults = Vec::new();
     for Shown { test, clauses } in tests() {
-        let Some(name) = test.strip_prefix("conformance::").and_then(|rest| rest.split("::").nth(1)) else {
+        let Some(name) = test
+            .strip_prefix("conformance::")
+            .and_then(|rest| rest.split("::").nth(1))
+        else {
             continue;
         };
         let named = |(_, id): &Clause| {

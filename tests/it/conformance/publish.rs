@@ -13,11 +13,19 @@ fn mqtt_3_3_1_4_flags_that_cannot_be_are_malformed() {
         let expected = (version == Version::V5).then_some(0x81);
         for first in [0x36, 0x37, 0x3E, 0x3F] {
             let packet = frame(first, &[&text("a"), &[0, 1], none]);
-            assert_eq!(cut_off(&gateway, version, &packet), expected, "QoS 3: {first:#x}");
+            assert_eq!(
+                cut_off(&gateway, version, &packet),
+                expected,
+                "QoS 3: {first:#x}"
+            );
         }
         for first in [0x38, 0x39] {
             let packet = frame(first, &[&text("a"), none]);
-            assert_eq!(cut_off(&gateway, version, &packet), expected, "DUP at QoS 0");
+            assert_eq!(
+                cut_off(&gateway, version, &packet),
+                expected,
+                "DUP at QoS 0"
+            );
         }
     }
 }
@@ -42,7 +50,9 @@ fn mqtt_3_3_1_3_dup_is_not_passed_on() {
             again.dup = true;
             sender.send(&Packet::Publish(again));
             if qos == 2 {
-                sender.expect("PUBREC", |packet| matches!(packet, Packet::PubRec(_)).then_some(()));
+                sender.expect("PUBREC", |packet| {
+                    matches!(packet, Packet::PubRec(_)).then_some(())
+                });
                 sender.send(&Packet::PubRel(Ack::ok(9)));
             }
             for receiver in [&mut durable, &mut live] {
@@ -143,14 +153,31 @@ fn mqtt_3_3_4_1_each_qos_has_its_answer() {
         for topic in [format!("{id}/kept"), format!("{id}/live")] {
             client.send(&Packet::Publish(Publish::new(&topic, "0", 0)));
             client.send(&Packet::Publish(numbered(&topic, "1", 1, 11)));
-            let first = client.receive().expect("an answer to QoS 1, and none to QoS 0");
-            assert!(matches!(first, Packet::PubAck(Ack { packet_id: 11, .. })), "{first:?}");
+            let first = client
+                .receive()
+                .expect("an answer to QoS 1, and none to QoS 0");
+            assert!(
+                matches!(first, Packet::PubAck(Ack { packet_id: 11, .. })),
+                "{first:?}"
+            );
             client.send(&Packet::Publish(numbered(&topic, "2", 2, 12)));
             let second = client.receive().expect("an answer to QoS 2");
-            assert!(matches!(second, Packet::PubRec(Ack { packet_id: 12, .. })), "{second:?}");
+            assert!(
+                matches!(second, Packet::PubRec(Ack { packet_id: 12, .. })),
+                "{second:?}"
+            );
             client.send(&Packet::PubRel(Ack::ok(12)));
             let third = client.receive().expect("an answer to PUBREL");
-            assert!(matches!(third, Packet::PubComp(Ack { packet_id: 12, code: 0 })), "{third:?}");
+            assert!(
+                matches!(
+                    third,
+                    Packet::PubComp(Ack {
+                        packet_id: 12,
+                        code: 0
+                    })
+                ),
+                "{third:?}"
+            );
         }
     }
 }
@@ -212,7 +239,11 @@ fn mqtt_3_3_2_14_a_response_topic_is_a_topic_name() {
         let properties = [&[0x08][..], &text(topic)].concat();
         let length = [u8::try_from(properties.len()).expect("short")];
         let packet = frame(0x30, &[&text("a"), &length, &properties]);
-        assert_eq!(cut_off(&gateway, Version::V5, &packet), Some(0x82), "{topic}");
+        assert_eq!(
+            cut_off(&gateway, Version::V5, &packet),
+            Some(0x82),
+            "{topic}"
+        );
     }
 }
 
@@ -231,7 +262,11 @@ fn mqtt_3_3_4_6_properties_of_publish_are_checked() {
     ] {
         let length = [u8::try_from(properties.len()).expect("short")];
         let packet = frame(0x30, &[&text("a"), &length, properties]);
-        assert_eq!(cut_off(&gateway, Version::V5, &packet), Some(code), "{properties:02x?}");
+        assert_eq!(
+            cut_off(&gateway, Version::V5, &packet),
+            Some(code),
+            "{properties:02x?}"
+        );
     }
 }
 
@@ -271,9 +306,13 @@ fn mqtt_3_3_4_2_overlapping_subscriptions_get_one_copy_at_the_highest_qos_with_a
                 connect = connect.persistent();
             }
             let mut client = Client::connect(gateway.mqtt, connect);
-            for (number, filter, qos) in [(7, "a/b", 0), (300, "+/b", 2), (9, "a/#", 1), (1, "c", 2)] {
+            for (number, filter, qos) in
+                [(7, "a/b", 0), (300, "+/b", 2), (9, "a/#", 1), (1, "c", 2)]
+            {
                 let properties = match version {
-                    Version::V5 => Properties::new().with(property::SUBSCRIPTION_ID, Value::Variable(number)),
+                    Version::V5 => {
+                        Properties::new().with(property::SUBSCRIPTION_ID, Value::Variable(number))
+                    }
                     Version::V311 => Properties::new(),
                 };
                 subscribe_with(&mut client, &[(&format!("{id}/{filter}"), qos)], properties);
@@ -283,9 +322,14 @@ fn mqtt_3_3_4_2_overlapping_subscriptions_get_one_copy_at_the_highest_qos_with_a
                 publish(&mut client, &format!("{id}/a/b"), "x", qos);
                 let message = client.message();
                 assert_eq!(message.qos, qos);
-                let mut ids: Vec<u32> = message.properties.0.iter().filter_map(identifier).collect();
+                let mut ids: Vec<u32> =
+                    message.properties.0.iter().filter_map(identifier).collect();
                 ids.sort_unstable();
-                let all: &[u32] = if version == Version::V5 { &[7, 9, 300] } else { &[] };
+                let all: &[u32] = if version == Version::V5 {
+                    &[7, 9, 300]
+                } else {
+                    &[]
+                };
                 assert_eq!(ids, all, "{version:?} lasting {lasting} QoS {qos}");
             }
             publish(&mut client, &format!("{id}/a/b"), "marker", 2);

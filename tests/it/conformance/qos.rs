@@ -18,7 +18,10 @@ fn receivers(gateway: &Gateway, version: Version, topic: &str, qos: u8) -> [Clie
 fn take(client: &mut Client, what: &str) -> (u16, String) {
     let message = client.message();
     assert_eq!(message.text(), what);
-    (message.packet_id.expect("QoS 1 or 2"), message.text().to_owned())
+    (
+        message.packet_id.expect("QoS 1 or 2"),
+        message.text().to_owned(),
+    )
 }
 
 #[track_caller]
@@ -102,7 +105,9 @@ fn mqtt_4_3_3_9_after_a_refusal_the_same_id_is_a_new_message() {
     assert_eq!(expect_ack(&mut sender, 0x50, 3), 0);
     sender.send(&Packet::PubRel(Ack::ok(3)));
     assert_eq!(expect_ack(&mut sender, 0x70, 3), 0);
-    receivers.iter_mut().for_each(|receiver| drop(take(receiver, "new")));
+    receivers
+        .iter_mut()
+        .for_each(|receiver| drop(take(receiver, "new")));
 }
 
 /// 5.0: MQTT-3.7.2-1, MQTT-4.3.3-11. 3.1.1: MQTT-4.3.3-2.
@@ -178,7 +183,10 @@ fn mqtt_4_4_0_2_a_delivery_that_is_refused_is_over() {
             // Neither PUBREL nor the message comes.
             publish(&mut sender, "refuses", "next", 1);
             let next = receiver.receive().expect("the next message");
-            assert!(matches!(&next, Packet::Publish(message) if message.text() == "next"), "{next:?}");
+            assert!(
+                matches!(&next, Packet::Publish(message) if message.text() == "next"),
+                "{next:?}"
+            );
         }
     }
     let resumed = Client::connect(gateway.mqtt, Connect::v5("refuses-durable").persistent());
@@ -248,12 +256,20 @@ fn mqtt_3_9_3_2_the_gateways_own_codes_are_of_the_lists() {
             client.publish(Publish::new("$codes", "x", 1)),
             client.publish(Publish::new("rooms/r/handoff/get/nobody", "{}", 1)),
             client.publish(Publish::new("rooms/r/nonsense", "{}", 2)),
-            client.publish(Publish::new(&format!("rooms/r/blackboard/set/{}/k", own("codes", version)), "no", 1)),
+            client.publish(Publish::new(
+                &format!("rooms/r/blackboard/set/{}/k", own("codes", version)),
+                "no",
+                1,
+            )),
         ];
         let known = [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
         assert!(acks.iter().all(|code| known.contains(code)), "{acks:02x?}");
         let refused = acks.iter().filter(|code| **code >= 0x80).count();
-        assert_eq!(refused, if version == Version::V5 { 4 } else { 0 }, "{acks:02x?}");
+        assert_eq!(
+            refused,
+            if version == Version::V5 { 4 } else { 0 },
+            "{acks:02x?}"
+        );
         let granted = client.subscribe(&[("a", 0), ("a/#/b", 1), ("b", 2), ("$share/g", 0)]);
         match version {
             Version::V5 => assert_eq!(granted, [0, 0x8F, 2, 0x8F]),
@@ -283,7 +299,9 @@ fn mqtt_4_6_0_5_messages_of_one_client_keep_their_order_on_a_topic() {
             // Retained ones take another way through the gateway than the others. They must not overtake, nor be overtaken.
             for wanted in [1, 2] {
                 let watchers = &mut watchers[..wanted];
-                watchers.iter_mut().for_each(|watcher| drop(watcher.subscribe(&[(&topic, qos)])));
+                watchers
+                    .iter_mut()
+                    .for_each(|watcher| drop(watcher.subscribe(&[(&topic, qos)])));
                 for number in 0..200u16 {
                     let mut message = Publish::new(&topic, number.to_string(), qos);
                     message.retain = number % 3 == 0;
@@ -316,7 +334,8 @@ fn mqtt_4_3_3_13_expiry_does_not_end_the_flow_of_the_sender() {
     keeper.subscribe(&[("expires-in-flight", 2)]);
     keeper.disconnect();
     let mut message = numbered("expires-in-flight", "x", 2, 4);
-    message.properties = crate::harness::Properties::new().four(crate::harness::property::MESSAGE_EXPIRY, 1);
+    message.properties =
+        crate::harness::Properties::new().four(crate::harness::property::MESSAGE_EXPIRY, 1);
     sender.send(&Packet::Publish(message.clone()));
     assert_eq!(expect_ack(&mut sender, 0x50, 4), 0);
     // By now it may have expired; the flow goes on as if not.

@@ -14,7 +14,10 @@ fn found(gateway: &Gateway, version: Version, filter: &str) -> Vec<(String, Stri
         if message.text() == "marker" {
             return found;
         }
-        assert!(message.retain, "it was sent because of the new subscription: {message:?}");
+        assert!(
+            message.retain,
+            "it was sent because of the new subscription: {message:?}"
+        );
         let text = message.text().to_owned();
         found.push((message.topic, text, message.qos));
     }
@@ -70,7 +73,10 @@ fn mqtt_3_3_1_6_an_empty_one_clears_the_topic_and_is_delivered_like_any_other() 
             retain(&mut client, &topic, "", qos);
             assert_eq!(watcher.message().text(), "kept");
             let empty = watcher.message();
-            assert_eq!((empty.payload.len(), empty.qos, empty.retain), (0, qos, false));
+            assert_eq!(
+                (empty.payload.len(), empty.qos, empty.retain),
+                (0, qos, false)
+            );
             assert_eq!(found(&gateway, version, &topic), []);
         }
     }
@@ -145,11 +151,16 @@ fn mqtt_3_8_4_4_subscribing_again_shows_it_again_and_loses_nothing() {
         let mut sender = join(&gateway, version, &format!("{topic}-sender"));
         for round in 0..20 {
             let payload = round.to_string();
-            let sent = crate::harness::Packet::Publish(super::numbered(&topic, &payload, 1, round + 1));
+            let sent =
+                crate::harness::Packet::Publish(super::numbered(&topic, &payload, 1, round + 1));
             sender.send(&sent);
             client.subscribe(&[(&topic, 1)]);
             let (one, other) = (client.message(), client.message());
-            let (again, new) = if one.retain { (one, other) } else { (other, one) };
+            let (again, new) = if one.retain {
+                (one, other)
+            } else {
+                (other, one)
+            };
             assert_eq!((again.text(), new.text()), ("kept", payload.as_str()));
             assert!(again.retain && !new.retain);
         }

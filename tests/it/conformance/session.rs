@@ -1,7 +1,7 @@
 //! Sessions (MQTT section 4.1): how long they last, and what they hold while nobody is there.
 
 use super::wire::{block, frame};
-use super::{BOTH, gateway, join, own, publish, said_at_the_end, wait};
+use super::{BOTH, gateway, join, numbered, own, publish, said_at_the_end, wait};
 use crate::harness::{
     Client, Connect, Gateway, Packet, Properties, Publish, Setup, Value, Version, property,
 };
@@ -15,7 +15,10 @@ fn lasting(id: &str, seconds: u32) -> Connect {
 
 fn leave(client: &mut Client, expiry: u32) {
     let properties = Properties::new().four(property::SESSION_EXPIRY, expiry);
-    client.send(&Packet::Disconnect { code: 0, properties });
+    client.send(&Packet::Disconnect {
+        code: 0,
+        properties,
+    });
 }
 
 /// 5.0: MQTT-3.1.2-23, MQTT-4.1.0-2. 3.1.1: MQTT-3.1.2-5, MQTT-4.1.0-1.
@@ -26,7 +29,11 @@ fn mqtt_3_1_2_23_a_session_is_kept_for_its_time() {
         let id = own("kept", version);
         let connect = || Connect::new(version, &id).persistent();
         let mut client = Client::connect(gateway.mqtt, connect());
-        client.subscribe(&[(&format!("{id}/a"), 1), (&format!("{id}/b"), 2), (&format!("{id}/c"), 0)]);
+        client.subscribe(&[
+            (&format!("{id}/a"), 1),
+            (&format!("{id}/b"), 2),
+            (&format!("{id}/c"), 0),
+        ]);
         client.unsubscribe(&[&format!("{id}/b")]);
         client.vanish();
         let mut sender = join(&gateway, version, &format!("{id}-sender"));
@@ -103,7 +110,10 @@ fn mqtt_4_1_0_2_a_client_may_change_the_time_as_it_leaves() {
     assert!(client.session_present, "longer");
     leave(&mut client, 0);
     client.expect_closed();
-    assert!(!Client::connect(gateway.mqtt, lasting("changes", 600)).session_present, "now");
+    assert!(
+        !Client::connect(gateway.mqtt, lasting("changes", 600)).session_present,
+        "now"
+    );
 }
 
 /// 5.0: MQTT-4.13.1-1.
@@ -136,7 +146,11 @@ fn mqtt_4_13_1_1_properties_of_disconnect_are_checked() {
     ] {
         let mut client = Client::connect(gateway.mqtt, lasting("bad-goodbye", 600));
         client.send_raw(&frame(0xE0, &[&[0], &block(&[properties])]));
-        assert_eq!(said_at_the_end(&mut client), Some(code), "{properties:02x?}");
+        assert_eq!(
+            said_at_the_end(&mut client),
+            Some(code),
+            "{properties:02x?}"
+        );
     }
 }
 
@@ -219,7 +233,10 @@ fn mqtt_4_1_0_2_the_time_of_a_session_runs_while_the_gateway_is_down() {
 /// 5.0: MQTT-4.5.0-1. 3.1.1: MQTT-4.5.0-1.
 #[test]
 fn mqtt_4_5_0_1_a_full_queue_is_never_silent() {
-    for (key, value) in [("session.max_queued_messages", "10"), ("session.max_queued_bytes", "4KiB")] {
+    for (key, value) in [
+        ("session.max_queued_messages", "10"),
+        ("session.max_queued_bytes", "64KiB"),
+    ] {
         let gateway = Setup::new().with(key, value).start();
         let connect = || Connect::v5("full").persistent();
         let mut client = Client::connect(gateway.mqtt, connect());
@@ -228,7 +245,7 @@ fn mqtt_4_5_0_1_a_full_queue_is_never_silent() {
         let mut sender = join(&gateway, Version::V5, "sender");
         let mut taken = 0;
         let refused = loop {
-            match sender.publish(Publish::new("full", format!("{taken:0400}"), 1)) {
+            match sender.publish(Publish::new("full", format!("{taken:04000}"), 1)) {
                 0 => taken += 1,
                 code => break code,
             }
@@ -238,9 +255,38 @@ fn mqtt_4_5_0_1_a_full_queue_is_never_silent() {
         // What was acknowledged is there, in order; what was refused is not.
         let mut client = Client::connect(gateway.mqtt, connect());
         for number in 0..taken {
-            assert_eq!(client.message().text(), format!("{number:0400}"));
+            assert_eq!(client.message().text(), format!("{number:04000}"));
         }
         publish(&mut sender, "full", "marker", 1);
         client.expect_silence_until(|message| message.text() == "marker");
+    }
+}
+
+/// 3.1.1: MQTT-4.8.0-2.
+#[test]
+fn mqtt_4_8_0_2_what_3_1_1_cannot_be_refused_in_words_is_not_acknowledged() {
+    let gateway = Setup::new()
+        .with("session.max_queued_messages", "10")
+        .start();
+    let lasting = || Connect::v311("full").persistent();
+    let mut client = Client::connect(gateway.mqtt, lasting());
+    client.subscribe(&[("full", 1)]);
+    client.disconnect();
+    let mut sender = join(&gateway, Version::V311, "sender");
+    for id in 1..=12 {
+        sender.send(&Packet::Publish(numbered("full", &id.to_string(), 1, id)));
+    }
+    sender.expect_closed();
+    let acknowledged = std::iter::from_fn(|| {
+        sender.take_kept(|packet| matches!(packet, Packet::PubAck(_)).then_some(()))
+    });
+    assert_eq!(
+        acknowledged.count(),
+        10,
+        "what has an acknowledgement is kept"
+    );
+    let mut client = Client::connect(gateway.mqtt, lasting());
+    for id in 1..=10 {
+        assert_eq!(client.message().text(), id.to_string());
     }
 }

@@ -21,7 +21,7 @@ fn places(version: Version) -> Vec<Place> {
         Version::V311 => vec![],
         Version::V5 => vec![0],
     };
-    let id = vec![0, 1];
+    let id = [0, 1];
     let with = |more: &[u8]| [&id[..], more].concat();
     let mut places = vec![
         ("topic", 0x30, vec![], [&none[..], b"x"].concat()),
@@ -99,7 +99,11 @@ fn mqtt_1_5_4_1_a_string_that_is_no_utf_8_or_has_a_null_closes_the_connection() 
         for place in places(version) {
             for bad in BAD {
                 let said = cut_off(&gateway, version, &packet(&place, bad));
-                assert_eq!(said, expected, "{version:?} {} {:#x} {bad:?}", place.0, place.1);
+                assert_eq!(
+                    said, expected,
+                    "{version:?} {} {:#x} {bad:?}",
+                    place.0, place.1
+                );
             }
         }
     }
@@ -112,7 +116,11 @@ fn mqtt_1_5_7_1_both_halves_of_a_user_property_are_strings() {
     for bad in BAD {
         for (name, value) in [(binary(bad), text("v")), (text("n"), binary(bad))] {
             let properties = block(&[&[0x26], &name, &value]);
-            let said = cut_off(&gateway, Version::V5, &frame(0x30, &[&text("a"), &properties]));
+            let said = cut_off(
+                &gateway,
+                Version::V5,
+                &frame(0x30, &[&text("a"), &properties]),
+            );
             assert_eq!(said, Some(0x81), "{bad:?}");
         }
     }
@@ -129,14 +137,21 @@ fn mqtt_3_1_3_4_strings_of_connect_are_utf_8() {
             let none: &[u8] = if level == 5 { &[0] } else { &[] };
             for (what, packet) in [
                 ("client id", connect(level, 2, &[], &[&bad])),
-                ("will topic", connect(level, 6, &[], &[&id, none, &bad, &will])),
+                (
+                    "will topic",
+                    connect(level, 6, &[], &[&id, none, &bad, &will]),
+                ),
                 ("user name", connect(level, 0x82, &[], &[&id, &bad])),
             ] {
                 let mut wire = Wire::open(&gateway);
                 wire.send(&packet);
                 if level == 5 {
                     let (first, body) = wire.expect();
-                    assert_eq!((first, &body[..2]), (0x20, &[0, 0x81][..]), "{what} {bad:?}");
+                    assert_eq!(
+                        (first, &body[..2]),
+                        (0x20, &[0, 0x81][..]),
+                        "{what} {bad:?}"
+                    );
                 }
                 wire.expect_end();
             }
@@ -156,7 +171,11 @@ fn mqtt_1_5_4_2_strings_in_the_properties_of_connect_and_of_its_will_are_utf_8()
             let block = block(&[properties]);
             connect(5, 6, &[], &[&id, &block, &text("t"), &text("p")])
         };
-        for packet in [connect(5, 2, &[&pair], &[&id]), will(&pair), will(&content_type)] {
+        for packet in [
+            connect(5, 2, &[&pair], &[&id]),
+            will(&pair),
+            will(&content_type),
+        ] {
             let mut wire = Wire::open(&gateway);
             wire.send(&packet);
             let (first, body) = wire.expect();

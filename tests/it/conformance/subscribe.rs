@@ -23,7 +23,11 @@ fn mqtt_3_8_3_4_reserved_bits_beside_the_qos_are_malformed() {
     let gateway = gateway();
     for options in [0x03, 0x04, 0x08, 0x10, 0x80, 0xFF] {
         let packet = frame(0x82, &[&[0, 1], &text("a"), &[options]]);
-        assert_eq!(cut_off(&gateway, Version::V311, &packet), None, "{options:#x}");
+        assert_eq!(
+            cut_off(&gateway, Version::V311, &packet),
+            None,
+            "{options:#x}"
+        );
     }
 }
 
@@ -40,7 +44,10 @@ fn mqtt_3_8_4_6_suback_has_a_code_for_each_filter_in_order() {
             .enumerate()
             .map(|(at, qos)| (format!("{id}/{at}"), *qos))
             .collect();
-        let filters: Vec<(&str, u8)> = named.iter().map(|(name, qos)| (name.as_str(), *qos)).collect();
+        let filters: Vec<(&str, u8)> = named
+            .iter()
+            .map(|(name, qos)| (name.as_str(), *qos))
+            .collect();
         assert_eq!(client.subscribe(&filters), [2, 0, 1, 1, 2, 0, 2]);
         // Each as if it had come alone; of two that are the same the later one counts.
         for (topic, qos) in &named {
@@ -126,7 +133,13 @@ fn mqtt_3_10_4_1_only_the_very_same_filter_is_unsubscribed() {
         let all = ["a", "+", "#", "a/b"].map(in_id);
         let filters: Vec<(&str, u8)> = all.iter().map(|filter| (filter.as_str(), 1)).collect();
         client.subscribe(&filters);
-        let left = client.unsubscribe(&[&in_id("A"), &in_id("a"), &in_id("+/b"), &in_id("#"), &in_id("a")]);
+        let left = client.unsubscribe(&[
+            &in_id("A"),
+            &in_id("a"),
+            &in_id("+/b"),
+            &in_id("#"),
+            &in_id("a"),
+        ]);
         if version == Version::V5 {
             assert_eq!(left, [0x11, 0, 0x11, 0, 0x11]);
         }
@@ -185,12 +198,17 @@ fn mqtt_3_10_4_3_deliveries_that_were_begun_are_completed() {
             publish(&mut sender, &id, "one", 1);
             publish(&mut sender, &id, "two", 2);
             let ids = [client.message(), client.message()].map(|message| message.packet_id);
-            let [Some(one), Some(two)] = ids else { panic!("{ids:?}") };
+            let [Some(one), Some(two)] = ids else {
+                panic!("{ids:?}")
+            };
             client.unsubscribe(&[&id]);
             client.send(&Packet::PubAck(Ack::ok(one)));
             client.send(&Packet::PubRec(Ack::ok(two)));
             let released = client.receive().expect("PUBREL");
-            assert!(matches!(released, Packet::PubRel(ack) if ack.packet_id == two), "{released:?}");
+            assert!(
+                matches!(released, Packet::PubRel(ack) if ack.packet_id == two),
+                "{released:?}"
+            );
             client.send(&Packet::PubComp(Ack::ok(two)));
             client.ping();
         }
@@ -231,7 +249,19 @@ fn mqtt_4_7_1_1_filters_that_are_none_are_refused_one_by_one() {
             let expected = if version == Version::V5 { 0x8F } else { 0x80 };
             assert_eq!(codes, [1, expected], "{bad}");
         }
-        let good = ["#", "+", "a/#", "+/+", "/", "/+", "a//b", "+/a/#", " ", "$share/g/#", "$share/ /+/a"];
+        let good = [
+            "#",
+            "+",
+            "a/#",
+            "+/+",
+            "/",
+            "/+",
+            "a//b",
+            "+/a/#",
+            " ",
+            "$share/g/#",
+            "$share/ /+/a",
+        ];
         for filter in good {
             assert_eq!(client.subscribe(&[(filter, 1)]), [1], "{filter}");
             client.unsubscribe(&[filter]);
@@ -242,7 +272,9 @@ fn mqtt_4_7_1_1_filters_that_are_none_are_refused_one_by_one() {
 /// 5.0: MQTT-3.8.4-7, MQTT-3.9.3-2. 3.1.1: MQTT-3.8.4-5, MQTT-3.9.3-2.
 #[test]
 fn mqtt_3_8_4_7_a_subscription_beyond_the_limit_fails_alone() {
-    let gateway = crate::harness::Setup::new().with("mqtt.max_subscriptions", "2").start();
+    let gateway = crate::harness::Setup::new()
+        .with("mqtt.max_subscriptions", "2")
+        .start();
     for version in BOTH {
         let mut client = join(&gateway, version, &own("limited", version));
         let codes = client.subscribe(&[("a", 0), ("b", 1), ("c", 2), ("a", 2)]);
@@ -266,7 +298,10 @@ fn mqtt_3_8_4_1_many_at_once_are_answered_in_order() {
         wire.expect();
         for id in 1..=200u8 {
             let (first, body) = wire.expect();
-            assert_eq!((first, &body[..2], body.last()), (0x90, &[0, id][..], Some(&(id % 3))));
+            assert_eq!(
+                (first, &body[..2], body.last()),
+                (0x90, &[0, id][..], Some(&(id % 3)))
+            );
             let (first, body) = wire.expect();
             assert_eq!((first, &body[..2]), (0xB0, &[1, id][..]));
         }

@@ -8,7 +8,11 @@ use crate::harness::{Client, Connect, Gateway, Publish};
 fn mqtt_4_7_1_2_wildcards_match_whole_levels() {
     let gateway = gateway();
     let table: &[(&str, &[&str], &[&str])] = &[
-        ("a/#", &["a", "a/", "a/b", "a/b/c", "a//"], &["b", "ab", "/a", "A/b"]),
+        (
+            "a/#",
+            &["a", "a/", "a/b", "a/b/c", "a//"],
+            &["b", "ab", "/a", "A/b"],
+        ),
         ("a/+", &["a/b", "a/", "a/ "], &["a", "a/b/c", "a/b/"]),
         ("a/+/c", &["a/b/c", "a//c"], &["a/c", "a/b/b/c", "a/b/C"]),
         ("+/b", &["a/b", "/b"], &["b", "a/a/b"]),
@@ -41,7 +45,11 @@ fn mqtt_4_7_1_2_wildcards_match_whole_levels() {
                     }
                 }
                 client.expect_silence_until(|message| message.text() == "marker");
-                client.unsubscribe(&[&of(filter), &of("marker"), &format!("{share}{}", of(filter))]);
+                client.unsubscribe(&[
+                    &of(filter),
+                    &of("marker"),
+                    &format!("{share}{}", of(filter)),
+                ]);
                 client.disconnect();
             }
         }
@@ -73,14 +81,30 @@ fn mqtt_4_7_3_4_topics_are_compared_as_they_are() {
     for version in BOTH {
         let id = own("as-is", version);
         let mut client = join(&gateway, version, &id);
-        let forms = ["x", "X", " x", "x ", "x/", "/x", "x\u{301}", "\u{FFFD}", "\u{10FFFF}", "%78", "\\x", "\u{1}"];
+        let forms = [
+            "x",
+            "X",
+            " x",
+            "x ",
+            "x/",
+            "/x",
+            "x\u{301}",
+            "\u{FFFD}",
+            "\u{10FFFF}",
+            "%78",
+            "\\x",
+            "\u{1}",
+        ];
         for form in forms {
             client.subscribe(&[(&format!("{id}/{form}"), 1)]);
         }
         for form in forms {
             publish(&mut client, &format!("{id}/{form}"), form, 1);
             let message = client.message();
-            assert_eq!((message.topic, message.payload), (format!("{id}/{form}"), form.as_bytes().to_vec()));
+            assert_eq!(
+                (message.topic, message.payload),
+                (format!("{id}/{form}"), form.as_bytes().to_vec())
+            );
         }
     }
 }

@@ -208,7 +208,9 @@ fn mqtt_3_1_3_10_the_properties_of_a_will_are_published_with_it() {
         .user("b", "3")
         .binary(property::CORRELATION_DATA, &[0, 0xFF]);
     let mut connect = willing(Version::V5, "carries", 1, false);
-    let asked = Properties::new().four(property::MESSAGE_EXPIRY, 90).four(WILL_DELAY, 0);
+    let asked = Properties::new()
+        .four(property::MESSAGE_EXPIRY, 90)
+        .four(WILL_DELAY, 0);
     connect.will.as_mut().expect("a will").properties =
         Properties([asked.0, carried.0.clone()].concat());
     Client::connect(gateway.mqtt, connect).vanish();
@@ -217,7 +219,11 @@ fn mqtt_3_1_3_10_the_properties_of_a_will_are_published_with_it() {
         .0
         .into_iter()
         .partition(|(id, _)| *id == property::MESSAGE_EXPIRY);
-    assert_eq!(expiry, [(property::MESSAGE_EXPIRY, Value::Four(90))], "from when it is published");
+    assert_eq!(
+        expiry,
+        [(property::MESSAGE_EXPIRY, Value::Four(90))],
+        "from when it is published"
+    );
     assert_eq!(Properties(rest), carried);
 }
 
@@ -239,7 +245,11 @@ fn mqtt_3_1_2_7_a_will_outlives_the_gateway_that_stored_it() {
             gateway.mqtt,
             Connect::new(version, &format!("{id}-keeper")).persistent(),
         );
-        assert_eq!(keeper.message().text(), "gone", "its connection broke with the gateway");
+        assert_eq!(
+            keeper.message().text(),
+            "gone",
+            "its connection broke with the gateway"
+        );
         drop(lasting);
     }
 }

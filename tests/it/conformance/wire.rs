@@ -74,7 +74,9 @@ impl Wire {
                 Ok(0) => return None,
                 Ok(count) => self.incoming.extend(&chunk[..count]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
                     panic!("neither a packet nor the end of the connection in time");
                 }
                 Err(_) => return None,
@@ -117,7 +119,11 @@ pub(super) fn block(properties: &[&[u8]]) -> Vec<u8> {
 
 /// CONNECT at this protocol level, keep-alive off; `properties` where the level has them.
 pub(super) fn connect(level: u8, flags: u8, properties: &[&[u8]], payload: &[&[u8]]) -> Vec<u8> {
-    let block = if level >= 5 { block(properties) } else { Vec::new() };
+    let block = if level >= 5 {
+        block(properties)
+    } else {
+        Vec::new()
+    };
     let head = [&text("MQTT")[..], &[level, flags, 0, 0], &block].concat();
     frame(0x10, &[&head, &payload.concat()])
 }
