@@ -5,6 +5,7 @@
 //! way (method B of MQTT 5 section 4.3.3), and not a second PUBREC leaves before the first one was due.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,6 +51,8 @@ pub(super) struct Inbound {
     unanswerable: BTreeSet<u16>,
     /// Publishes handed to the desk, and how many of them have left it.
     handed_over: u64,
+    /// The last of them by topic (its hash), forgotten once all have left.
+    on_their_way: HashMap<u64, u64>,
     pub(super) published: Arc<AtomicU64>,
 }
 
@@ -72,9 +75,24 @@ impl Inbound {
         self.restored.remove(&packet_id);
     }
 
-    /// Whether the desk still has publishes that a later one must not overtake (MQTT-4.6.0-5).
-    fn any_on_their_way(&self) -> bool {
-        self.handed_over != self.published.load(Ordering::Acquire)
+    /// Whether the desk still has a publish on this topic, which a later one must not overtake (MQTT-4.6.0-5).
+    fn is_on_its_way(&mut self, topic: &str) -> bool {
+        let published = self.published.load(Ordering::Acquire);
+        if self.on_their_way.is_empty() || self.handed_over == published {
+            self.on_their_way = HashMap::new();
+            return false;
+        }
+        let many = self.on_their_way.len() > MAX_TOPICS_ON_THEIR_WAY;
+        let last = self.on_their_way.get(&hash(topic));
+        many || last.is_some_and(|&number| number > published)
+    }
+
+    /// Notes a publish that goes to the desk.
+    fn hand_over(&mut self, topic: &str) {
+        self.handed_over += 1;
+        if self.on_their_way.len() <= MAX_TOPICS_ON_THEIR_WAY {
+            self.on_their_way.insert(hash(topic), self.handed_over);
+        }
     }
 
     /// Publishes whose ack waits for the desk.
@@ -92,6 +110,16 @@ impl Inbound {
             }
         }
     }
+}
+
+/// Topics whose publishes at the desk a connection tells apart; with more, all that it publishes goes that way for a while.
+const MAX_TOPICS_ON_THEIR_WAY: usize = 256;
+
+/// Two topics of one hash cost a detour by the desk, no more.
+fn hash(topic: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    topic.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What the topic grammar makes of a publish.
@@ -262,11 +290,11 @@ impl<P: Plane> Session<P> {
     }
 
     /// Whether ordinary traffic is the desk's all the same.
-    fn is_kept(&self, topic: &str, packet: &Publish<'_>) -> bool {
+    fn is_kept(&mut self, topic: &str, packet: &Publish<'_>) -> bool {
         packet.retain
             || (packet.qos == Qos::ExactlyOnce && self.client.durable)
-            || self.inbound.any_on_their_way()
             || self.door.interest.wants(topic, packet.qos)
+            || self.inbound.is_on_its_way(topic)
     }
 
     fn hand_to_desk(&mut self, packet: &Publish<'_>, message: Message, route: Route) {
@@ -276,7 +304,7 @@ impl<P: Plane> Session<P> {
                 self.inbound.unanswerable.insert(id);
             }
         }
-        self.inbound.handed_over += 1;
+        self.inbound.hand_over(message.topic());
         let request = Request::Publish {
             connection: self.exits.connection,
             packet_id: packet.packet_id,

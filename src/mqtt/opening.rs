@@ -246,7 +246,7 @@ where
         let client = &connect.client;
         debug!(client = %client.id, v5 = client.v5, resumed = opened.session_present, "connected");
         let mut exits = Exits::new(id, self.door.desk.clone(), Arc::clone(&self.door.metrics));
-        let explains = client.v5 && connect.problem_information;
+        let explains = client.v5 && connect.problem_information && config.reason_strings;
         exits.output.heed(connect.max_packet, explains);
         connect.accept(config, opened.session_present, &mut exits.output);
         let outbound = Outbound::new(
