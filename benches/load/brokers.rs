@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::resp::Redis;
+use crate::rumqttd_listener;
 
 /// Longest wait for a server to become ready.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -30,6 +31,8 @@ const LOG_TAIL: usize = 600;
 pub(crate) enum Broker {
     Hallward,
     Mosquitto,
+    /// Its own listener, in a process of its own that this program makes of itself.
+    Rumqttd,
     Redis,
 }
 
@@ -45,32 +48,34 @@ impl fmt::Display for Broker {
         f.write_str(match self {
             Self::Hallward => "hallward",
             Self::Mosquitto => "mosquitto",
+            Self::Rumqttd => "rumqttd",
             Self::Redis => "redis",
         })
     }
 }
 
 impl Broker {
-    fn program(self) -> &'static str {
-        match self {
-            Self::Hallward => env!("CARGO_BIN_EXE_hallward"),
-            Self::Mosquitto => "mosquitto",
-            Self::Redis => "redis-server",
-        }
+    fn program(self) -> Result<PathBuf> {
+        Ok(match self {
+            Self::Hallward => env!("CARGO_BIN_EXE_hallward").into(),
+            Self::Mosquitto => "mosquitto".into(),
+            Self::Rumqttd => std::env::current_exe()?,
+            Self::Redis => "redis-server".into(),
+        })
     }
 
     /// The version that the program prints, or why it cannot be run.
     pub(crate) fn version(self) -> Result<String> {
-        let flag = if self == Self::Mosquitto {
-            "-h"
-        } else {
-            "--version"
+        let flag = match self {
+            Self::Mosquitto => "-h",
+            Self::Rumqttd => return Ok(rumqttd_listener::VERSION.to_owned()),
+            Self::Hallward | Self::Redis => "--version",
         };
-        let output = Command::new(self.program())
+        let output = Command::new(self.program()?)
             .arg(flag)
             .stdin(Stdio::null())
             .output()
-            .with_context(|| format!("{} is not installed", self.program()))?;
+            .with_context(|| format!("{self} is not installed"))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let version = text
             .split_whitespace()
@@ -82,7 +87,7 @@ impl Broker {
     }
 
     fn command(self, storage: Storage, site: &Site) -> Result<Command> {
-        let mut command = Command::new(self.program());
+        let mut command = Command::new(self.program()?);
         match self {
             Self::Hallward => {
                 command.arg("serve").arg("--data").arg(&site.data);
@@ -100,6 +105,9 @@ impl Broker {
                 let config = site.data.join("mosquitto.conf");
                 fs::write(&config, mosquitto_config(storage, site))?;
                 command.arg("-c").arg(config);
+            }
+            Self::Rumqttd => {
+                command.args(["--bench", "--serve-rumqttd", &site.addr.to_string()]);
             }
             Self::Redis => {
                 command.args([
@@ -186,7 +194,7 @@ impl Running {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .with_context(|| format!("starting {}", broker.program()))?;
+            .with_context(|| format!("starting {broker}"))?;
         let mut running = Self {
             broker,
             addr,
@@ -202,7 +210,9 @@ impl Running {
         loop {
             let tried = match self.broker {
                 Broker::Hallward => ready(http),
-                Broker::Mosquitto => Client::connect(self.addr, "load-ready", true).map(drop),
+                Broker::Mosquitto | Broker::Rumqttd => {
+                    Client::connect(self.addr, "load-ready", true).map(drop)
+                }
                 Broker::Redis => Redis::connect(self.addr).and_then(|mut redis| redis.ping()),
             };
             let Err(error) = tried else { return Ok(()) };

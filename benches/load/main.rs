@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,6 +24,7 @@ mod disk;
 mod machine;
 mod report;
 mod resp;
+mod rumqttd_listener;
 mod scenarios;
 mod stats;
 
@@ -42,7 +44,7 @@ struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "hallward,mosquitto,redis"
+        default_value = "hallward,mosquitto,rumqttd,redis"
     )]
     brokers: Vec<Broker>,
     /// Also writes every figure of every run to this file.
@@ -57,6 +59,9 @@ struct Args {
     /// Configuration file for hallward; its defaults otherwise.
     #[arg(long)]
     hallward_config: Option<PathBuf>,
+    /// Be a rumqttd on this address instead.
+    #[arg(long, hide = true)]
+    serve_rumqttd: Option<SocketAddr>,
     /// Given by `cargo bench`, not by `cargo test`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -94,6 +99,10 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     machine::raise_open_files();
+    if let Some(address) = args.serve_rumqttd {
+        rumqttd_listener::serve(address)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let plan = plan(&args)?;
     let servers = available(&args.brokers)?;
     let runs = if args.quick {

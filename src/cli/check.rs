@@ -2,7 +2,8 @@
 
 use super::layers::{FileArg, KeyArgs, load};
 use super::{Failure, say};
-use crate::config::Problems;
+use crate::config::{Config, Problems};
+use crate::runtime;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -13,12 +14,16 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match load(&args.file, &KeyArgs::default()) {
         Ok(config) => {
+            let warnings = runtime::check_files(&config)?;
             say(format_args!(
-                "configuration ok\n  mqtt  {}\n  http  {}\n  data  {}\n",
-                config.mqtt.listen,
+                "configuration ok\n{}  http  {}\n  data  {}\n",
+                mqtt_lines(&config),
                 config.http.listen,
                 config.data.dir.display()
             ));
+            for warning in warnings {
+                say(format_args!("warning: {warning}\n"));
+            }
             Ok(())
         }
         Err(Problems(problems)) => {
@@ -31,4 +36,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             }))
         }
     }
+}
+
+/// Where MQTT clients will be listened for: `mqtt.listen` is called `mqtt`, the others by their keys.
+fn mqtt_lines(config: &Config) -> String {
+    let line = |(key, address): (&str, _)| match key {
+        "mqtt.listen" => format!("  mqtt  {address}\n"),
+        other => format!("  {other}  {address}\n"),
+    };
+    config.listeners().map(line).collect()
 }

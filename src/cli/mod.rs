@@ -3,6 +3,7 @@
 //! One file per command. Every failure is one line on standard error, `hallward: …`, and one of the codes in [`Failure`].
 //! `main.rs` calls [`main`]; nothing else does.
 
+mod certs;
 mod check;
 mod demo;
 mod failure;
@@ -33,6 +34,8 @@ enum Command {
     Serve(serve::Args),
     /// Say whether a configuration is good, and if not, what is wrong and where.
     Check(check::Args),
+    /// Make certificates to try TLS with.
+    Certs(certs::Args),
     /// Watch a team of agents work: hand-offs, shared state and an approval on real sockets.
     Demo(demo::Args),
 }
@@ -56,6 +59,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Certs(args) => certs::run(&args),
         Command::Demo(args) => demo::run(args),
     }
 }

@@ -5,7 +5,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::layers::{FileArg, KeyArgs, load};
 use super::{Failure, logging, say};
 use crate::config::Config;
-use crate::runtime::{Gateway, Places};
+use crate::runtime::{Gateway, MqttPlaces, Places};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -28,20 +28,25 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 async fn serve(config: Config) -> Result<(), Failure> {
     // Before anything starts: a signal that comes early must find the way out, too.
     let mut stop = Stop::listen()?;
+    let mut hangup = listen(SignalKind::hangup())?;
     let gateway = tokio::select! {
         gateway = Gateway::start(config) => gateway?,
         name = stop.wait() => return Err(Failure::runtime(format!("{name} before the gateway was up"))),
     };
     say(format_args!("{}", banner(gateway.places())));
     let (told, tell) = tokio::sync::oneshot::channel::<()>();
+    let reload = gateway.reload();
     let running = gateway.run(async {
         // An error means that nobody will tell any more, which is as good as being told.
         let _ = tell.await;
     });
     tokio::pin!(running);
-    let name = tokio::select! {
-        outcome = &mut running => return Ok(outcome?),
-        name = stop.wait() => name,
+    let name = loop {
+        tokio::select! {
+            outcome = &mut running => return Ok(outcome?),
+            name = stop.wait() => break name,
+            Some(()) = hangup.recv() => reload.run().await,
+        }
     };
     tracing::info!(signal = name, "draining");
     drop(told);
@@ -51,16 +56,38 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
 }
 
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::runtime(format!("cannot listen for signals: {error}")))
+}
+
 /// One screen: where to find what.
 fn banner(places: &Places) -> String {
     format!(
-        "Hallward {} is up\n  mqtt  {}  (3.1.1 and 5.0)\n  http  http://{}  (/livez /readyz /metrics)\n  data  {}\n\
+        "Hallward {} is up\n{}  http  http://{}  (/livez /readyz /metrics)\n  data  {}\n\
          Stop it with Ctrl-C.\n",
         env!("CARGO_PKG_VERSION"),
-        places.mqtt,
+        mqtt_lines(&places.mqtt),
         places.http,
         places.data.display()
     )
+}
+
+fn mqtt_lines(places: &MqttPlaces) -> String {
+    let lines = [
+        ("mqtt ", "", places.tcp, "(3.1.1 and 5.0)"),
+        ("mqtts", "", places.tls, "(3.1.1 and 5.0 over TLS)"),
+        ("ws   ", "ws://", places.websocket, "(WebSocket)"),
+        (
+            "wss  ",
+            "wss://",
+            places.secure_websocket,
+            "(WebSocket over TLS)",
+        ),
+    ];
+    let line = |(name, scheme, address, words): (_, _, Option<_>, _)| {
+        Some(format!("  {name} {scheme}{}  {words}\n", address?))
+    };
+    lines.into_iter().filter_map(line).collect()
 }
 
 /// The signals that end the gateway.
@@ -71,10 +98,6 @@ struct Stop {
 
 impl Stop {
     fn listen() -> Result<Stop, Failure> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::runtime(format!("cannot listen for signals: {error}")))
-        };
         Ok(Stop {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

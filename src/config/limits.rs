@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::units::{duration, size};
-use super::{Config, Problem};
+use super::{Config, Problem, listeners};
 
 /// The smallest and the largest allowed.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,10 @@ fn range(key: &str) -> Option<Range> {
     const MANY: u64 = 100_000_000;
     Some(match key {
         "mqtt.max_connections" => Count(1, 1_000_000),
+        "mqtt.max_connections_per_address" => Count(0, 1_000_000),
+        "mqtt.connect_rate" | "mqtt.connect_rate_per_address" => Count(0, 1_000_000),
+        "mqtt.connect_burst" | "mqtt.connect_burst_per_address" => Count(1, 1_000_000),
+        "mqtt.max_opening" => Count(1, 1_000_000),
         "mqtt.connect_timeout" => Span(MS(100), MS(300 * SECOND)),
         "mqtt.max_connect_packet" => Bytes(KIB, 16 * MIB),
         "mqtt.drain_timeout" => Span(MS(0), MS(300 * SECOND)),
@@ -49,6 +53,7 @@ fn range(key: &str) -> Option<Range> {
         "mqtt.max_subscriptions" => Count(1, 1_000_000),
         "mqtt.max_session_expiry" => Span(MS(0), MS((u32::MAX - 1) as u64 * SECOND)),
         "mqtt.sys_interval" => Span(MS(0), MS(DAY)),
+        "tls.max_handshakes" => Count(1, 100_000),
         "http.max_connections" => Count(1, 65_536),
         "http.timeout" => Span(MS(100), MS(300 * SECOND)),
         "rooms.max_rooms" | "rooms.max_vacated_rooms" | "rooms.max_agents_per_room" => {
@@ -154,11 +159,10 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
                 .to_owned(),
         );
     } else {
-        let listeners = [
-            ("mqtt.listen", config.mqtt.listen),
-            ("http.listen", config.http.listen),
-        ];
-        for (key, address) in listeners.into_iter().filter(|(_, a)| !is_loopback(a)) {
+        let everywhere = config
+            .listeners()
+            .chain([("http.listen", config.http.listen)]);
+        for (key, address) in everywhere.filter(|(_, address)| !is_loopback(address)) {
             refuse(
                 key,
                 format!(
@@ -167,6 +171,9 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
                 ),
             );
         }
+    }
+    for (key, message) in listeners::check(config) {
+        refuse(key, message);
     }
     if let Err(reason) = check_root(&config.rooms.root) {
         refuse("rooms.root", reason);
@@ -251,9 +258,11 @@ mod tests {
     #[test]
     fn every_number_duration_and_size_has_a_range_and_starts_inside_it() {
         let free = ["data.dir", "rooms.root", "mqtt.listen", "http.listen"];
+        let transport = ["tls.", "websocket."];
         let defaults = serde_json::to_value(Config::default()).expect("serializes");
         for (key, value) in leaves(&defaults) {
-            let chosen = value.is_boolean() || key.starts_with("log.");
+            let checked_together = transport.iter().any(|section| key.starts_with(section));
+            let chosen = value.is_boolean() || key.starts_with("log.") || checked_together;
             assert!(
                 range(&key).is_some() || chosen || free.contains(&key.as_str()),
                 "{key} has no range"

@@ -5,6 +5,7 @@
 //! known to be allowed, or all the problems at once. It opens no socket and touches no directory; `cli` calls it.
 
 mod limits;
+mod listeners;
 mod load;
 mod problem;
 mod sections;
@@ -15,8 +16,9 @@ use serde::{Deserialize, Serialize};
 pub use load::{Flag, Layers};
 pub use problem::{Place, Problem, Problems};
 pub use sections::{
-    Approve, Auth, Blackboard, Commands, Data, Desk, Handoff, Http, Live, Log, LogFormat, LogLevel,
-    Mailbox, Mqtt, Retained, Rooms, Session,
+    Approve, Auth, Blackboard, ClientCertificate, Commands, Data, Desk, Handoff, Http, Identity,
+    Live, Log, LogFormat, LogLevel, Mailbox, MinVersion, Mqtt, Retained, Rooms, Session, Tls,
+    WebSocket,
 };
 
 /// Everything that can be configured.
@@ -25,6 +27,10 @@ pub use sections::{
 pub struct Config {
     /// The front door.
     pub mqtt: Mqtt,
+    /// Encryption.
+    pub tls: Tls,
+    /// MQTT in WebSocket frames.
+    pub websocket: WebSocket,
     /// Health and metrics.
     pub http: Http,
     /// What must survive.

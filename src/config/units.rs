@@ -111,6 +111,75 @@ pub(super) mod address {
     }
 }
 
+/// The same where nothing may be listened on: the empty text.
+pub(super) mod optional_address {
+    use std::net::SocketAddr;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(in crate::config) fn serialize<S: Serializer>(
+        value: &Option<SocketAddr>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(address) => serializer.collect_str(address),
+            None => serializer.serialize_str(""),
+        }
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SocketAddr>, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let parsed = value.as_str().and_then(|text| match text {
+            "" => Some(None),
+            text => text.parse().ok().map(Some),
+        });
+        parsed.ok_or_else(|| {
+            D::Error::custom(format!(
+                "expected an IP address and a port such as \"127.0.0.1:1883\", or \"\" for none, but found {value}"
+            ))
+        })
+    }
+}
+
+/// A list of words, written as one or, where there is nothing but text, with commas between them.
+pub(super) mod words {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(in crate::config) fn serialize<S: Serializer>(
+        value: &[String],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.serialize(serializer)
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<String>, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let parts: Option<Vec<&str>> = match &value {
+            serde_json::Value::String(text) => Some(text.split(',').collect()),
+            serde_json::Value::Array(items) => {
+                items.iter().map(serde_json::Value::as_str).collect()
+            }
+            _ => None,
+        };
+        let parts = parts.ok_or_else(|| {
+            D::Error::custom(format!(
+                "expected a list such as [\"one\", \"two\"], but found {value}"
+            ))
+        })?;
+        let words = parts
+            .into_iter()
+            .map(str::trim)
+            .filter(|word| !word.is_empty());
+        Ok(words.map(str::to_owned).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -140,8 +140,9 @@ impl Desk {
             Request::Close {
                 connection,
                 publish_will,
+                why,
                 expiry,
-            } => self.close(now, connection, publish_will, expiry),
+            } => self.close(now, connection, publish_will, why, expiry),
             // Whoever asked may be gone.
             Request::Measure(answer) => drop(answer.send(self.holdings())),
             Request::Announce(figures) => self.announce(now, figures),
@@ -273,6 +274,7 @@ impl Desk {
         self.stats.retained.set(self.retained.count());
         self.stats.retained_bytes.set(self.retained.bytes());
         self.stats.rooms.set(engine.rooms);
+        self.stats.vacated_rooms.set(engine.vacated_rooms);
         let unfinished = TaskCounts::STATES.iter().filter(|state| !state.is_final());
         self.stats
             .tasks

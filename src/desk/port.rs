@@ -92,6 +92,8 @@ pub enum Request {
         connection: ConnectionId,
         /// Whether the will is to be published.
         publish_will: bool,
+        /// Why, in words for the rooms' events.
+        why: &'static str,
         /// A new session expiry from an MQTT 5 DISCONNECT, in seconds.
         expiry: Option<u32>,
     },

@@ -115,7 +115,7 @@ impl Desk {
             .connection
             .responses
             .send(Response::Close(CloseReason::TakenOver));
-        self.disconnected(now, id, connected, true);
+        self.disconnected(now, id, connected, true, "taken over by a new connection");
     }
 
     /// The connection is gone, or DISCONNECT came.
@@ -124,6 +124,7 @@ impl Desk {
         now: Millis,
         connection: ConnectionId,
         publish_will: bool,
+        why: &'static str,
         expiry: Option<u32>,
     ) {
         let Some(id) = self.connections.remove(&connection) else {
@@ -138,7 +139,7 @@ impl Desk {
         if let (Some(session), Some(expiry)) = (&mut client.session, expiry) {
             session.expiry = expiry;
         }
-        self.disconnected(now, &id, connected, publish_will);
+        self.disconnected(now, &id, connected, publish_will, why);
         self.clients.forget_if_idle(&id);
     }
 
@@ -148,6 +149,7 @@ impl Desk {
         id: &Arc<str>,
         connected: Connected,
         publish_will: bool,
+        why: &'static str,
     ) {
         for (connection, response) in connected.held {
             self.pending.respond(&connection, response);
@@ -175,6 +177,7 @@ impl Desk {
                 now,
                 Input::Disconnected {
                     agent: agent.clone(),
+                    why,
                 },
             );
             if ended_by_wish {

@@ -67,6 +67,8 @@ pub struct DeskStats {
     pub retained_bytes: Count,
     /// Now: rooms.
     pub rooms: Count,
+    /// Now: rooms that nobody is in, of which only the numbers are remembered.
+    pub vacated_rooms: Count,
     /// Now: unfinished tasks.
     pub tasks: Count,
     /// Now: approvals that await a decision.

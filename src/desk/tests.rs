@@ -213,6 +213,7 @@ impl World {
         self.handle(Request::Close {
             connection: peer.connection,
             publish_will,
+            why: "test",
             expiry: None,
         });
         self.commit();

@@ -94,6 +94,8 @@ pub enum Input {
     Disconnected {
         /// The agent.
         agent: Agent,
+        /// Why, in words for the event; empty where nobody knows.
+        why: &'static str,
     },
     /// The session is gone for good (it expired, or an operator ended it): no grace.
     SessionEnded {
@@ -251,7 +253,7 @@ impl Engine {
             Input::Withdrawn { agent, offer } => {
                 self.in_room(offer.room(), |room, cx| room.withdraw(cx, &agent, &offer));
             }
-            Input::Disconnected { agent } => self.disconnected(&agent),
+            Input::Disconnected { agent, why } => self.disconnected(&agent, why),
             Input::SessionEnded { agent } => self.session_ended(&agent),
             Input::Command(command) => return self.command(&command, mailboxes),
             Input::Refused {

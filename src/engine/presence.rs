@@ -253,6 +253,7 @@ impl RoomState {
         agent: &Agent,
         connection: ConnectionState,
         durable: bool,
+        why: &'static str,
     ) {
         let Some(member) = self.members.0.get_mut(agent) else {
             return;
@@ -272,6 +273,10 @@ impl RoomState {
             let happened = Happened {
                 from: Some(connection_word(before)),
                 to: Some(connection_word(connection)),
+                detail: Detail {
+                    reason: Some(why).filter(|why| !why.is_empty()),
+                    ..Detail::default()
+                },
                 ..Happened::new(what, agent.as_str(), agent)
             };
             self.tell(cx, &happened);
@@ -301,7 +306,7 @@ impl RoomState {
             member.unconfirmed = true;
             member.owed = member.held.clone();
         }
-        self.set_connection(cx, agent, ConnectionState::Online, durable);
+        self.set_connection(cx, agent, ConnectionState::Online, durable, "");
         if resumed {
             self.deliver_held(cx, agent);
         } else {
@@ -311,8 +316,14 @@ impl RoomState {
     }
 
     /// The connection is gone: the agent keeps what it has until the grace is over.
-    pub(super) fn disconnected(&mut self, cx: &mut Context, agent: &Agent, durable: bool) {
-        self.set_connection(cx, agent, ConnectionState::Away, durable);
+    pub(super) fn disconnected(
+        &mut self,
+        cx: &mut Context,
+        agent: &Agent,
+        durable: bool,
+        why: &'static str,
+    ) {
+        self.set_connection(cx, agent, ConnectionState::Away, durable, why);
         self.keep_leases(cx, agent, cx.settings.reconnect_grace_ms);
     }
 
@@ -326,6 +337,10 @@ impl RoomState {
         if !member.left {
             let happened = Happened {
                 to: Some(connection_word(ConnectionState::Away)),
+                detail: Detail {
+                    reason: Some("the gateway restarted"),
+                    ..Detail::default()
+                },
                 ..Happened::new("presence.away", agent.as_str(), agent)
             };
             self.tell(cx, &happened);

@@ -30,7 +30,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn disconnected(&mut self, agent: &Agent) {
+    pub(super) fn disconnected(&mut self, agent: &Agent, why: &'static str) {
         disarm_grace(&mut self.cx, agent);
         let Some(session) = self.cx.sessions.get_mut(agent) else {
             return;
@@ -42,7 +42,7 @@ impl Engine {
             return;
         }
         arm_grace(&mut self.cx, agent);
-        self.in_rooms_of(agent, |room, cx| room.disconnected(cx, agent, durable));
+        self.in_rooms_of(agent, |room, cx| room.disconnected(cx, agent, durable, why));
     }
 
     pub(super) fn session_ended(&mut self, agent: &Agent) {
@@ -71,7 +71,7 @@ impl Engine {
                     room.depart(cx, agent, Departure::Ended);
                     return;
                 }
-                room.set_connection(cx, agent, ConnectionState::Offline, true);
+                room.set_connection(cx, agent, ConnectionState::Offline, true, "");
                 room.give_back_all(cx, agent, Departure::Ended);
             });
         } else {

@@ -9,6 +9,19 @@ pub struct MqttConfig {
     pub root: String,
     /// Connections at once; more are closed as they arrive.
     pub max_connections: usize,
+    /// The same from one address (with IPv6: from one /64); none is no bound of its own.
+    pub max_connections_per_address: Option<usize>,
+    /// Connections accepted a second, on average; 0 is no limit. More are closed as they arrive.
+    pub connect_rate: u32,
+    /// How many may come at once after a pause.
+    pub connect_burst: u32,
+    /// The same from one address.
+    pub connect_rate_per_address: u32,
+    /// The same from one address.
+    pub connect_burst_per_address: u32,
+    /// Connections that have not said CONNECT, handshakes included. When there are more, the one that has waited longest is closed,
+    /// or the newest if all of them have come just now.
+    pub max_opening: usize,
     /// From accept to a whole CONNECT, and from there to the desk's word.
     pub connect_timeout: Duration,
     /// How long a stop waits for connections to say goodbye before it cuts them.
@@ -45,6 +58,12 @@ impl Default for MqttConfig {
         Self {
             root: "rooms".to_owned(),
             max_connections: 10_000,
+            max_connections_per_address: None,
+            connect_rate: 0,
+            connect_burst: 100,
+            connect_rate_per_address: 0,
+            connect_burst_per_address: 20,
+            max_opening: 4096,
             connect_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(5),
             max_connect_packet_bytes: 64 * 1024,

@@ -242,12 +242,13 @@ where
     /// Hands on what was taken from the client, tells the desk, tells the client.
     pub(super) async fn finish(mut self: Box<Self>) {
         let session = &mut self.session;
-        let (publish_will, expiry) = match session.end {
+        let (publish_will, why, expiry) = match session.end {
             Some(End::Left {
                 publish_will,
                 expiry,
-            }) => (publish_will, expiry),
-            _ => (true, None),
+            }) => (publish_will, "disconnected", expiry),
+            Some(End::Refused(reason)) => (true, reason.words(), None),
+            Some(End::Gone) | None => (true, "connection lost", None),
         };
         if let Some(publisher) = &mut session.publisher {
             let patience = session.door.config.drain_timeout;
@@ -257,6 +258,7 @@ where
         let last = Request::Close {
             connection: session.exits.connection,
             publish_will,
+            why,
             expiry,
         };
         for request in session.exits.waiting.drain(..).chain([last]) {

@@ -131,7 +131,9 @@ impl Output {
             self.buffer.put_u16(packet_id);
             return;
         };
-        let words = self.room_for(reason.words(), 4).filter(|_| self.explains);
+        let words = self
+            .room_for(reason.explanation(), 4)
+            .filter(|_| self.explains);
         self.header(first, 3 + words.map_or(0, |words| 1 + property_len(words)));
         self.buffer.put_u16(packet_id);
         self.buffer.put_u8(reason.code());
@@ -166,7 +168,7 @@ impl Output {
         let refused = codes.iter().copied().find(|code| *code >= 0x80);
         let words = refused
             .filter(|_| v5 && self.explains)
-            .and_then(|code| self.room_for(reason::words(code), body));
+            .and_then(|code| self.room_for(reason::explain(code), body));
         self.header(first, body + words.map_or(0, property_len));
         self.buffer.put_u16(packet_id);
         match words {
@@ -184,7 +186,7 @@ impl Output {
 
     /// DISCONNECT, which only MQTT 5 lets a server send. Its words are for everybody.
     pub(super) fn disconnect(&mut self, reason: Reason) {
-        let words = self.room_for(reason.words(), 2);
+        let words = self.room_for(reason.explanation(), 2);
         self.header(0xE0, 1 + words.map_or(0, |words| 1 + property_len(words)));
         self.buffer.put_u8(reason.code());
         if let Some(words) = words {
@@ -196,7 +198,7 @@ impl Output {
     pub(super) fn connack_refusal(&mut self, reason: Reason) {
         const WITHOUT_WORDS: usize = 5;
         let mut block = BytesMut::new();
-        if let Some(words) = self.room_for(reason.words(), 3) {
+        if let Some(words) = self.room_for(reason.explanation(), 3) {
             put_reason_property(&mut block, words);
         }
         if WITHOUT_WORDS <= self.max_packet {

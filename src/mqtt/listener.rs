@@ -1,6 +1,10 @@
 //! Accepts connections, one task each, and lets them go.
+//!
+//! The accept loop only accepts: what waits for the client (TLS, WebSocket, CONNECT) waits in the connection's own task, and all
+//! of it together until one deadline.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,14 +13,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use crate::desk::port::{ConnectionId, Interest, Request};
 
+use super::admission::{Admission, Guest, Waiting};
 use super::config::MqttConfig;
 use super::metrics::Metrics;
 use super::opening;
+use super::peer::Peer;
 use super::plane::Plane;
+use super::transport::{Failure, Stream, Transport};
 
 /// A pause after the system refused to accept (too many open files, say): trying again at once would only burn time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -28,6 +36,7 @@ pub struct Door<P> {
     pub(super) interest: Arc<dyn Interest>,
     pub(super) plane: P,
     pub(super) metrics: Arc<Metrics>,
+    admission: Arc<Admission>,
     last_connection: AtomicU64,
 }
 
@@ -40,26 +49,100 @@ impl<P: Plane> Door<P> {
         plane: P,
         metrics: Arc<Metrics>,
     ) -> Arc<Door<P>> {
+        let admission = Admission::new(&config, Arc::clone(&metrics));
         Arc::new(Door {
             config,
             desk,
             interest,
             plane,
             metrics,
+            admission,
             last_connection: AtomicU64::new(0),
         })
     }
 
     /// Serves one byte stream, whatever carries it, until it closes or `stop` turns true.
-    pub async fn serve_stream<S>(self: Arc<Self>, stream: S, stop: watch::Receiver<bool>)
-    where
+    pub async fn serve_stream<S>(
+        self: Arc<Self>,
+        stream: S,
+        peer: Peer,
+        stop: watch::Receiver<bool>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.metrics.connections_open.add(1);
-        self.metrics.connections_total.add(1);
-        let open = OpenConnection(Arc::clone(&self.metrics));
-        opening::serve(self, stream, stop).await;
+        let open = OpenConnection::count(&self.metrics);
+        let deadline = Instant::now() + self.config.connect_timeout;
+        let arrival = Arrival {
+            peer,
+            deadline,
+            waiting: None,
+        };
+        opening::serve(self, stream, arrival, stop).await;
         drop(open);
+    }
+
+    /// Serves a socket that was just accepted.
+    pub(super) fn serve_socket(
+        self: Arc<Self>,
+        accepted: Accepted,
+        stop: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send {
+        let open = OpenConnection::count(&self.metrics);
+        let Accepted {
+            socket,
+            address,
+            transport,
+            guest,
+            waiting,
+        } = accepted;
+        let arrival = Arrival {
+            peer: Peer {
+                address: Some(address),
+                ..Peer::default()
+            },
+            deadline: Instant::now() + self.config.connect_timeout,
+            waiting: Some(waiting),
+        };
+        let door = Arc::clone(&self);
+        // On the heap, and gone before the session begins: an idle connection does not carry its handshake along.
+        let handshake = Box::pin(door.handshake(socket, transport, arrival, stop.clone()));
+        async move {
+            if let Some((stream, arrival)) = handshake.await {
+                opening::serve(self, stream, arrival, stop).await;
+            }
+            drop(open);
+            drop(guest);
+        }
+    }
+
+    /// Opens the transport; none if that fails, takes too long, or must not go on.
+    async fn handshake(
+        self: Arc<Self>,
+        socket: TcpStream,
+        transport: Transport,
+        mut arrival: Arrival,
+        mut stop: watch::Receiver<bool>,
+    ) -> Option<(Stream, Arrival)> {
+        let opening = timeout_at(arrival.deadline, transport.open(socket));
+        let failed = &self.metrics.openings_failed;
+        let (failure, count) = tokio::select! {
+            opened = opening => match opened {
+                Ok(Ok((stream, identity))) => {
+                    arrival.peer.certificate_identity = identity;
+                    return Some((stream, arrival));
+                }
+                Ok(Err(failure @ Failure::Tls(_))) => (failure.to_string(), &failed.tls),
+                Ok(Err(failure @ Failure::WebSocket(_))) => (failure.to_string(), &failed.websocket),
+                Err(_) => ("it took too long".to_owned(), &failed.timeout),
+            },
+            () = must_give_way(arrival.waiting.as_ref()) => {
+                ("others needed its place".to_owned(), &failed.gave_way)
+            }
+            () = stopped(&mut stop) => return None,
+        };
+        count.add(1);
+        debug!(peer = ?arrival.peer.address, failure, "closed during its handshake");
+        None
     }
 
     pub(super) fn next_connection(&self) -> ConnectionId {
@@ -67,8 +150,42 @@ impl<P: Plane> Door<P> {
     }
 }
 
+/// A socket that was let in, and how to speak on it.
+pub(super) struct Accepted {
+    socket: TcpStream,
+    address: SocketAddr,
+    transport: Transport,
+    guest: Guest,
+    waiting: Waiting,
+}
+
+/// A byte stream that has come in and has not said CONNECT.
+pub(super) struct Arrival {
+    pub(super) peer: Peer,
+    /// For the whole CONNECT to be here.
+    pub(super) deadline: Instant,
+    /// Its seat among those who have not said CONNECT, if those are counted.
+    pub(super) waiting: Option<Waiting>,
+}
+
+/// Resolves when a seat is needed by somebody else; without a seat, never.
+pub(super) async fn must_give_way(waiting: Option<&Waiting>) {
+    match waiting {
+        Some(waiting) => waiting.given_away().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Counts a connection as open while it lives, however it ends.
 struct OpenConnection(Arc<Metrics>);
+
+impl OpenConnection {
+    fn count(metrics: &Arc<Metrics>) -> OpenConnection {
+        metrics.connections_open.add(1);
+        metrics.connections_total.add(1);
+        OpenConnection(Arc::clone(metrics))
+    }
+}
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
@@ -76,11 +193,31 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Accepts until `stop` turns true or its sender is gone; then every connection is asked to close (0x8B), and those that have
-/// not after `drain_timeout` are cut.
+/// A socket that listens, and how its clients are spoken to.
+pub struct Listener {
+    /// Bound already.
+    pub socket: TcpListener,
+    /// What its clients speak below MQTT.
+    pub transport: Transport,
+}
+
+/// Accepts on all listeners until `stop` turns true or its sender is gone; then every connection is asked to close (0x8B), and
+/// those that have not after `drain_timeout` are cut.
 pub async fn serve<P: Plane>(
     door: Arc<Door<P>>,
-    listener: TcpListener,
+    listeners: Vec<Listener>,
+    stop: watch::Receiver<bool>,
+) {
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        loops.spawn(accept_on(Arc::clone(&door), listener, stop.clone()));
+    }
+    loops.join_all().await;
+}
+
+async fn accept_on<P: Plane>(
+    door: Arc<Door<P>>,
+    listener: Listener,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
@@ -90,14 +227,16 @@ pub async fn serve<P: Plane>(
         tokio::select! {
             () = &mut stopped => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    if connections.len() >= door.config.max_connections {
-                        door.metrics.connections_refused.add(1);
-                        debug!(%peer, "refused: too many connections");
-                    } else if prepare(&stream).is_ok() {
+            accepted = listener.socket.accept() => match accepted {
+                Ok((socket, address)) => {
+                    // What is refused is closed by being dropped.
+                    if let Ok((guest, waiting)) = door.admission.enter(address.ip(), Instant::now())
+                        && prepare(&socket).is_ok()
+                    {
+                        let transport = listener.transport.clone();
+                        let accepted = Accepted { socket, address, transport, guest, waiting };
                         let door = Arc::clone(&door);
-                        connections.spawn(door.serve_stream(stream, for_connections.clone()));
+                        connections.spawn(door.serve_socket(accepted, for_connections.clone()));
                     }
                 }
                 Err(error) => {

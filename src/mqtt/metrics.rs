@@ -36,6 +36,34 @@ impl PerQos {
     }
 }
 
+/// Connections closed as they arrived.
+#[derive(Debug, Default)]
+pub struct RefusedConnections {
+    /// There were as many as there may be.
+    pub too_many: Count,
+    /// There were as many from that address.
+    pub address: Count,
+    /// They came too fast.
+    pub rate: Count,
+    /// They came too fast from that address.
+    pub address_rate: Count,
+    /// Too many were opening.
+    pub opening: Count,
+}
+
+/// Connections that ended between accept and CONNECT.
+#[derive(Debug, Default)]
+pub struct FailedOpenings {
+    /// TLS did not come about: an unknown authority, an old version, a revoked certificate, no TLS at all.
+    pub tls: Count,
+    /// The request for a WebSocket was not good.
+    pub websocket: Count,
+    /// The deadline came first.
+    pub timeout: Count,
+    /// They had to give way to others.
+    pub gave_way: Count,
+}
+
 /// What the front door counts since the process began.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -43,8 +71,10 @@ pub struct Metrics {
     pub connections_open: Count,
     /// Connections accepted.
     pub connections_total: Count,
-    /// Connections closed at once because there were too many.
-    pub connections_refused: Count,
+    /// Connections closed as they arrived, by the limit that they met.
+    pub connections_refused: RefusedConnections,
+    /// Connections closed before they said CONNECT, by what became of them.
+    pub openings_failed: FailedOpenings,
     /// CONNECTs answered with a refusal.
     pub connects_refused: Count,
     /// Connections that the gateway closed for a reason of its own, and said so where MQTT 5 lets it.

@@ -4,7 +4,7 @@
 //! about rooms and keeps nothing durable: what must last goes to the desk as [`Request`](crate::desk::port::Request)s, and an
 //! ack for it leaves only when the desk says so. Everything else goes to the live plane, behind the seam in [`plane`].
 //!
-//! One task per connection: [`listener`] accepts, `opening` gets it to CONNACK (`handshake` judges what CONNECT asks),
+//! One task per connection: [`listener`] accepts, [`transport`] makes a byte stream of it, `opening` gets it to CONNACK (`handshake` judges what CONNECT asks),
 //! `connection` moves bytes, and `session` (with `inbound`, `outbound` and `subscribing`) turns packets, responses and frames
 //! into one another without any I/O of its own.
 
@@ -12,7 +12,9 @@ pub mod config;
 pub mod listener;
 pub mod metrics;
 pub mod plane;
+pub mod transport;
 
+mod admission;
 mod aliases;
 mod assigned_id;
 mod connection;
@@ -26,6 +28,7 @@ mod hello;
 mod inbound;
 mod opening;
 mod outbound;
+mod peer;
 mod properties;
 mod reader;
 mod reason;
@@ -38,5 +41,7 @@ mod subscriptions;
 mod tests;
 
 pub use config::MqttConfig;
-pub use listener::{Door, serve};
+pub use listener::{Door, Listener, serve};
 pub use metrics::Metrics;
+pub use peer::Peer;
+pub use transport::Transport;

@@ -14,13 +14,15 @@ use crate::desk::port::{
     Connection as DeskEnd, ConnectionId, Open, Request, Response, Subscription,
 };
 
+use super::admission::Waiting;
 use super::connection::Running;
 use super::encode::Output;
 use super::exits::Exits;
 use super::frame::{self, Kind};
 use super::handshake::{self, Client, Connect, Refusal};
-use super::listener::{Door, stopped};
+use super::listener::{Arrival, Door, must_give_way, stopped};
 use super::outbound::Outbound;
+use super::peer::Peer;
 use super::plane::{Plane, Subscriber};
 use super::reason::Reason;
 use super::session::Session;
@@ -28,18 +30,24 @@ use super::stream::{GOODBYE, poll_read, say_goodbye};
 use super::subscriptions::needs_live;
 
 /// Serves a stream from its first byte to its last.
-pub(super) async fn serve<P, S>(door: Arc<Door<P>>, stream: S, stop: watch::Receiver<bool>)
-where
+pub(super) async fn serve<P, S>(
+    door: Arc<Door<P>>,
+    stream: S,
+    arrival: Arrival,
+    stop: watch::Receiver<bool>,
+) where
     P: Plane,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Both phases live on the heap, one after the other: the task of an idle connection is as large as the second alone.
     let opening = Opening {
-        deadline: Instant::now() + door.config.connect_timeout,
         door,
         stream,
         stop,
         input: BytesMut::new(),
+        peer: arrival.peer,
+        deadline: arrival.deadline,
+        waiting: arrival.waiting,
     };
     if let Some(mut running) = Box::pin(opening.open()).await {
         running.run().await;
@@ -98,9 +106,12 @@ where
 struct Opening<P, S> {
     door: Arc<Door<P>>,
     stream: S,
+    peer: Peer,
     stop: watch::Receiver<bool>,
     input: BytesMut,
     deadline: Instant,
+    /// Until CONNECT is here.
+    waiting: Option<Waiting>,
 }
 
 /// What the desk answered to CONNECT.
@@ -122,14 +133,23 @@ where
         let first = tokio::select! {
             first = timeout_at(self.deadline, reading) => first,
             () = stopped(&mut self.stop) => return None,
+            () = must_give_way(self.waiting.as_ref()) => {
+                self.door.metrics.openings_failed.gave_way.add(1);
+                return None;
+            }
         };
+        self.waiting = None;
         let mut connect = match first {
             Ok(Ok(connect)) => connect,
             Ok(Err(Some(refusal))) => {
                 refuse(&self.door, self.stream, refusal).await;
                 return None;
             }
-            Ok(Err(None)) | Err(_) => return None,
+            Ok(Err(None)) => return None,
+            Err(_) => {
+                self.door.metrics.openings_failed.timeout.add(1);
+                return None;
+            }
         };
         self.deadline = Instant::now() + self.door.config.connect_timeout;
         let id = self.door.next_connection();
@@ -161,6 +181,7 @@ where
                 let close = Request::Close {
                     connection: id,
                     publish_will: false,
+                    why: reason.words(),
                     expiry: None,
                 };
                 // The desk may be gone; then there is nothing to close.
@@ -244,7 +265,8 @@ where
         connect.client.durable = opened.durable;
         let config = &self.door.config;
         let client = &connect.client;
-        debug!(client = %client.id, v5 = client.v5, resumed = opened.session_present, "connected");
+        let resumed = opened.session_present;
+        debug!(client = %client.id, peer = ?self.peer.address, v5 = client.v5, resumed, "connected");
         let mut exits = Exits::new(id, self.door.desk.clone(), Arc::clone(&self.door.metrics));
         let explains = client.v5 && connect.problem_information && config.reason_strings;
         exits.output.heed(connect.max_packet, explains);

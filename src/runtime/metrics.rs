@@ -5,6 +5,7 @@ use crate::http::Metric;
 use crate::ledger::{CommitHealth, CommitState};
 use crate::live;
 use crate::mqtt;
+use crate::mqtt::transport::tls::Tls;
 use crate::wire::message::Qos;
 
 #[expect(
@@ -36,10 +37,28 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
             "Connections accepted.",
             m.connections_total.value(),
         ),
-        Metric::counter(
+        Metric::counters(
             "mqtt_connections_refused",
-            "Connections closed at once because there were too many.",
-            m.connections_refused.value(),
+            "Connections closed as they arrived.",
+            "reason",
+            [
+                ("too_many", m.connections_refused.too_many.value()),
+                ("address", m.connections_refused.address.value()),
+                ("rate", m.connections_refused.rate.value()),
+                ("address_rate", m.connections_refused.address_rate.value()),
+                ("opening", m.connections_refused.opening.value()),
+            ],
+        ),
+        Metric::counters(
+            "mqtt_openings_failed",
+            "Connections that ended before CONNECT.",
+            "reason",
+            [
+                ("tls", m.openings_failed.tls.value()),
+                ("websocket", m.openings_failed.websocket.value()),
+                ("timeout", m.openings_failed.timeout.value()),
+                ("gave_way", m.openings_failed.gave_way.value()),
+            ],
         ),
         Metric::counter(
             "mqtt_connects_refused",
@@ -113,6 +132,28 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
     ]
 }
 
+/// The certificates.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "gauges are floating-point in the format"
+)]
+pub(super) fn tls(tls: &Tls) -> Vec<Metric> {
+    let (done, failed) = tls.reloads();
+    vec![
+        Metric::gauge(
+            "tls_certificate_not_after_seconds",
+            "When the gateway's certificate expires, in Unix time.",
+            tls.not_after() as f64,
+        ),
+        Metric::counters(
+            "tls_reloads",
+            "Times that the files were read again.",
+            "outcome",
+            [("done", done), ("failed", failed)],
+        ),
+    ]
+}
+
 /// The desk.
 pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
     vec![
@@ -177,6 +218,11 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
             of(&d.retained_bytes),
         ),
         gauge("rooms", "Rooms.", of(&d.rooms)),
+        gauge(
+            "rooms_vacated",
+            "Rooms that nobody is in, of which only the numbers are remembered.",
+            of(&d.vacated_rooms),
+        ),
         gauge(
             "tasks_unfinished",
             "Tasks that have not ended.",

@@ -2,8 +2,10 @@
 //!
 //! The only module that knows all the others. `cli` starts it and tells it when to stop.
 
+mod listeners;
 mod metrics;
 mod plane;
+mod reload;
 mod settings;
 mod sys;
 
@@ -23,7 +25,9 @@ use crate::ledger::{CommitHealth, CommitOptions, CommitState, SqliteStore, Store
 use crate::live;
 use crate::mqtt::{self, Door};
 
+pub use listeners::{MqttPlaces, check_files};
 use plane::LivePlane;
+pub use reload::Reload;
 
 /// Why the gateway could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +72,7 @@ impl From<RecoverError> for Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
     /// For MQTT clients.
-    pub mqtt: SocketAddr,
+    pub mqtt: MqttPlaces,
     /// For health checks and metrics.
     pub http: SocketAddr,
     /// The ledger's directory.
@@ -80,12 +84,13 @@ pub struct Gateway {
     places: Places,
     config: Config,
     http: TcpListener,
-    mqtt: TcpListener,
+    mqtt: Vec<mqtt::Listener>,
     plane: live::Plane,
     desk: RunningDesk,
     door: Arc<Door<LivePlane>>,
     metrics: Arc<http::Metrics>,
     status: sys::Status,
+    reload: Reload,
 }
 
 impl Gateway {
@@ -94,10 +99,12 @@ impl Gateway {
     /// # Errors
     /// If an address cannot be had or the directory cannot be used.
     pub async fn start(config: Config) -> Result<Gateway, Error> {
-        let mqtt = listen("MQTT", config.mqtt.listen).await?;
+        let reload = Reload::default();
+        let tls = listeners::certificates(&config, &reload).await?;
+        let (mqtt, mqtt_places) = listeners::bind(&config, tls.as_ref()).await?;
         let http = listen("HTTP", config.http.listen).await?;
         let places = Places {
-            mqtt: local_address(&mqtt)?,
+            mqtt: mqtt_places,
             http: local_address(&http)?,
             data: config.data.dir.clone(),
         };
@@ -125,6 +132,9 @@ impl Gateway {
             &running.health(),
             &plane,
         );
+        if let Some(tls) = tls {
+            metrics.register(move || metrics::tls(&tls));
+        }
         let door = Door::new(
             settings::mqtt(&config),
             running.requests(),
@@ -143,12 +153,18 @@ impl Gateway {
             door,
             metrics: Arc::new(metrics),
             status,
+            reload,
         })
     }
 
     /// Where it can be found, with the ports that it really has.
     pub fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// What can be read again while it runs.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// The live plane, for tests of its supervision.

@@ -1,12 +1,15 @@
 //! From the configuration, in people's terms, to each part's own settings.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{ClientCertificate as Ask, Config, Identity, MinVersion};
 use crate::desk::{ClientLimits, DeskSettings, Pace, RetainedLimits};
 use crate::engine::Settings;
 use crate::live::LiveConfig;
 use crate::mqtt::MqttConfig;
+use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, TlsSettings};
+use crate::mqtt::transport::websocket::UpgradeRules;
 
 /// Deletions of acknowledged messages wait this long for something that must be synced anyway.
 const LINGER_MS: u64 = 20;
@@ -111,6 +114,13 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
     MqttConfig {
         root: config.rooms.root.clone(),
         max_connections: config.mqtt.max_connections,
+        max_connections_per_address: Some(config.mqtt.max_connections_per_address)
+            .filter(|&max| max > 0),
+        connect_rate: config.mqtt.connect_rate,
+        connect_burst: config.mqtt.connect_burst,
+        connect_rate_per_address: config.mqtt.connect_rate_per_address,
+        connect_burst_per_address: config.mqtt.connect_burst_per_address,
+        max_opening: config.mqtt.max_opening,
         connect_timeout: config.mqtt.connect_timeout,
         drain_timeout: config.mqtt.drain_timeout,
         max_connect_packet_bytes: config.mqtt.max_connect_packet,
@@ -127,6 +137,38 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
         max_lossy_bytes: config.mqtt.write_buffer,
         max_pending_messages: config.mqtt.max_pending_messages,
         max_pending_bytes: config.mqtt.max_pending_bytes,
+    }
+}
+
+/// For the listeners that encrypt.
+pub(super) fn tls(config: &Config) -> TlsSettings {
+    let tls = &config.tls;
+    let given = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    TlsSettings {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca: given(&tls.client_ca),
+        client_certificate: match tls.client_certificate {
+            Ask::None => ClientCertificate::None,
+            Ask::Optional => ClientCertificate::Optional,
+            Ask::Required => ClientCertificate::Required,
+        },
+        identity: match tls.identity {
+            Identity::Cn => IdentityField::CommonName,
+            Identity::San => IdentityField::AlternativeName,
+        },
+        crl: given(&tls.crl),
+        allow_tls12: tls.min_version == MinVersion::Tls12,
+        max_handshakes: tls.max_handshakes,
+    }
+}
+
+/// For the listeners in WebSocket frames.
+pub(super) fn upgrade(config: &Config) -> UpgradeRules {
+    UpgradeRules {
+        path: config.websocket.path.clone(),
+        origins: config.websocket.origins.clone(),
+        same_host: config.auth.enabled,
     }
 }
 

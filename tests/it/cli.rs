@@ -41,7 +41,7 @@ fn help_and_version_are_answers() {
     let directory = directory();
     let help = hallward(&directory).arg("--help").output().expect("runs");
     assert!(help.status.success());
-    for command in ["serve", "check", "demo"] {
+    for command in ["serve", "check", "certs", "demo"] {
         assert!(out(&help).contains(command), "{}", out(&help));
     }
     let version = hallward(&directory)

@@ -25,7 +25,7 @@ impl InProcess {
     fn start() -> InProcess {
         let data = tempfile::tempdir().expect("a directory");
         let mut config = Config::default();
-        config.mqtt.listen = free_address();
+        config.mqtt.listen = Some(free_address());
         config.http.listen = free_address();
         config.data.dir = data.path().to_owned();
         let (started, up) = std::sync::mpsc::channel();
@@ -34,7 +34,10 @@ impl InProcess {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             runtime.block_on(async {
                 let gateway = Gateway::start(config).await.expect("it starts");
-                let told = started.send((gateway.places().mqtt, gateway.live_plane()));
+                let told = started.send((
+                    gateway.places().mqtt.tcp.expect("it listens"),
+                    gateway.live_plane(),
+                ));
                 told.expect("the test waits");
                 let stop = async { drop(stopped.await) };
                 gateway.run(stop).await.expect("it drains");

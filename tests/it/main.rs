@@ -13,3 +13,4 @@ mod schemas;
 mod sim;
 mod tidy;
 mod tools;
+mod transport;

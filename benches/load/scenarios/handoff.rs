@@ -83,7 +83,7 @@ fn measure(plan: &Plan, server: &Running, crew: Crew) -> Result<Outcome> {
     match server.broker {
         Broker::Hallward => hand_off(server, crew, &mut book)?,
         Broker::Redis => streams::hand_off(server, crew, &mut book)?,
-        Broker::Mosquitto => bail!("mosquitto has no handoff"),
+        peer => bail!("{peer} has no handoff"),
     }
     probe.run(DISK_TIME)?;
     Ok(Outcome {

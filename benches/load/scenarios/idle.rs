@@ -27,9 +27,21 @@ pub(super) fn idle(plan: &Plan, server: &Running) -> Result<Outcome> {
         Reading::new("CPU", Unit::PercentCpu, cpu_share),
     ];
 
+    readings.extend(connections(plan, server, start, false)?);
+    Ok(readings.into())
+}
+
+/// The same with a subscription each, to a topic of its own.
+pub(super) fn subscribed(plan: &Plan, server: &Running) -> Result<Outcome> {
+    let start = settled(server)?;
+    Ok(connections(plan, server, start, true)?.into())
+}
+
+fn connections(plan: &Plan, server: &Running, start: u64, subscribe: bool) -> Result<Vec<Reading>> {
+    let mut readings = Vec::new();
     let mut connections = Vec::new();
     for &count in &plan.idle_connections {
-        grow(&mut connections, count, server)
+        grow(&mut connections, count, server, subscribe)
             .with_context(|| format!("opening {count} connections"))?;
         let resident = settled(server)?;
         let each = as_f64(resident.saturating_sub(start)) / as_f64(u64::try_from(count)?);
@@ -44,13 +56,22 @@ pub(super) fn idle(plan: &Plan, server: &Running) -> Result<Outcome> {
             as_f64(resident) / 1_024.0,
         ));
     }
-    Ok(readings.into())
+    Ok(readings)
 }
 
-fn grow(connections: &mut Vec<TcpStream>, count: usize, server: &Running) -> Result<()> {
+fn grow(
+    connections: &mut Vec<TcpStream>,
+    count: usize,
+    server: &Running,
+    subscribe: bool,
+) -> Result<()> {
     while connections.len() < count {
         let client_id = format!("load-idle-{}", connections.len());
-        connections.push(Client::connect(server.addr, &client_id, true)?.into_stream());
+        let mut client = Client::connect(server.addr, &client_id, true)?;
+        if subscribe {
+            client.subscribe(&[&format!("idle/{client_id}")], 1)?;
+        }
+        connections.push(client.into_stream());
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::brokers::Broker::{Hallward, Mosquitto, Redis};
+use crate::brokers::Broker::{Hallward, Mosquitto, Redis, Rumqttd};
 use crate::brokers::{Broker, Running, Storage};
 use crate::stats::Reading;
 
@@ -78,7 +78,7 @@ pub(crate) const ALL: &[Scenario] = &[
         title: "QoS 0, 1→1, flat out",
         note: "the publisher writes as fast as its socket takes it; loss is what the broker dropped",
         storage: Storage::Live,
-        brokers: &[Hallward, Mosquitto],
+        brokers: &[Hallward, Mosquitto, Rumqttd],
         goals: &[],
         run: flow::qos0,
     },
@@ -87,7 +87,7 @@ pub(crate) const ALL: &[Scenario] = &[
         title: "QoS 0, 1→1, paced",
         note: "the publisher stays at most 1,000 messages ahead of the subscriber",
         storage: Storage::Live,
-        brokers: &[Hallward, Mosquitto],
+        brokers: &[Hallward, Mosquitto, Rumqttd],
         goals: &[],
         run: flow::qos0_paced,
     },
@@ -96,8 +96,11 @@ pub(crate) const ALL: &[Scenario] = &[
         title: "QoS 1, 1→1, clean sessions",
         note: "1,000 in flight",
         storage: Storage::Live,
-        brokers: &[Hallward, Mosquitto],
-        goals: &[(flow::DELIVERED, Goal::TimesPeer(4.0, Mosquitto))],
+        brokers: &[Hallward, Mosquitto, Rumqttd],
+        goals: &[
+            (flow::DELIVERED, Goal::TimesPeer(4.0, Mosquitto)),
+            (flow::DELIVERED, Goal::TimesPeer(0.8, Rumqttd)),
+        ],
         run: flow::qos1,
     },
     Scenario {
@@ -105,8 +108,11 @@ pub(crate) const ALL: &[Scenario] = &[
         title: "QoS 2, 1→1, clean sessions",
         note: "1,000 in flight, each until its PUBCOMP",
         storage: Storage::Live,
-        brokers: &[Hallward, Mosquitto],
-        goals: &[(flow::DELIVERED, Goal::TimesPeer(4.0, Mosquitto))],
+        brokers: &[Hallward, Mosquitto, Rumqttd],
+        goals: &[
+            (flow::DELIVERED, Goal::TimesPeer(4.0, Mosquitto)),
+            (flow::DELIVERED, Goal::TimesPeer(0.8, Rumqttd)),
+        ],
         run: flow::qos2,
     },
     Scenario {
@@ -114,7 +120,7 @@ pub(crate) const ALL: &[Scenario] = &[
         title: "QoS 0, 1→100",
         note: "the publisher stays at most 1,000 messages ahead of the average subscriber",
         storage: Storage::Live,
-        brokers: &[Hallward, Mosquitto],
+        brokers: &[Hallward, Mosquitto, Rumqttd],
         goals: &[(flow::DELIVERED, Goal::TimesPeer(6.0, Mosquitto))],
         run: flow::fanout0,
     },
@@ -123,7 +129,7 @@ pub(crate) const ALL: &[Scenario] = &[
         title: "QoS 1, 1→100, clean sessions",
         note: "paced as above, and 1,000 in flight",
         storage: Storage::Live,
-        brokers: &[Hallward, Mosquitto],
+        brokers: &[Hallward, Mosquitto, Rumqttd],
         goals: &[],
         run: flow::fanout1,
     },
@@ -213,5 +219,14 @@ pub(crate) const ALL: &[Scenario] = &[
             ("resident at 10000 connections", Goal::AtMost(120.0)),
         ],
         run: idle::idle,
+    },
+    Scenario {
+        name: "idle-subscribed",
+        title: "idle, with a subscription each",
+        note: "as above, every connection subscribed at QoS 1 to a topic of its own",
+        storage: Storage::Live,
+        brokers: &[Hallward, Mosquitto],
+        goals: &[],
+        run: idle::subscribed,
     },
 ];

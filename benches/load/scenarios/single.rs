@@ -116,7 +116,7 @@ pub(super) fn dispatch(plan: &Plan, server: &Running) -> Result<Outcome> {
     match server.broker {
         Broker::Hallward => dispatch_commands(plan, server),
         Broker::Redis => add_entries(plan, server),
-        Broker::Mosquitto => bail!("mosquitto has no commands"),
+        peer => bail!("{peer} has no commands"),
     }
 }
 

@@ -76,7 +76,7 @@ fn flags_beat_the_environment_which_beats_the_file() {
         ])
     };
     let config = Config::load(&layers).expect("good");
-    assert_eq!(config.mqtt.listen.port(), 3);
+    assert_eq!(config.mqtt.listen.map(|address| address.port()), Some(3));
     assert_eq!(config.mqtt.max_inflight, 2);
     assert_eq!(config.mqtt.max_packet, 2048);
 }
@@ -230,4 +230,59 @@ fn empty_sections_are_fine_if_they_are_known() {
     assert_eq!(from_file("[mqtt]\n[http]\n"), Ok(Config::default()));
     let problem = only_problem(from_file("[mqtt]\n[htp]\n"));
     assert_eq!(problem.suggestion.as_deref(), Some("[http]"));
+}
+
+#[test]
+fn somebody_must_be_able_to_connect() {
+    let problem = only_problem(from_file("[mqtt]\nlisten = \"\"\n"));
+    assert_eq!(problem.key, "mqtt.listen");
+    assert!(problem.message.contains("nobody could connect"));
+    let config = from_file("[mqtt]\nlisten = \"\"\n[websocket]\nlisten = \"127.0.0.1:8083\"\n");
+    assert_eq!(config.expect("good").mqtt.listen, None);
+}
+
+#[test]
+fn listeners_that_encrypt_need_both_files() {
+    let Problems(problems) =
+        from_file("[websocket]\ntls_listen = \"127.0.0.1:8084\"\n").expect_err("refused");
+    let keys: Vec<_> = problems.iter().map(|problem| &*problem.key).collect();
+    assert_eq!(keys, ["tls.certificate", "tls.key"]);
+    assert!(problems[0].message.contains("websocket.tls_listen"));
+}
+
+#[test]
+fn lists_are_lists_or_words_with_commas() {
+    let wanted = ["https://a.example", "*"];
+    let config = from_file("[websocket]\norigins = [\"https://a.example\", \"*\"]\n");
+    assert_eq!(config.expect("good").websocket.origins, wanted);
+    let layers = environment(&[("HALLWARD__WEBSOCKET__ORIGINS", "https://a.example, *")]);
+    assert_eq!(
+        Config::load(&layers).expect("good").websocket.origins,
+        wanted
+    );
+    let problem = only_problem(from_file("[websocket]\norigins = [1]\n"));
+    assert!(problem.message.contains("expected a list"), "{problem}");
+    let problem = only_problem(from_file("[websocket]\norigins = [\"app.example\"]\n"));
+    assert!(problem.message.contains("expected an origin"), "{problem}");
+}
+
+#[test]
+fn websocket_paths_are_paths() {
+    for path in ["mqtt", "/a b", "/mqtt?x=1", ""] {
+        let problem = only_problem(from_file(&format!("[websocket]\npath = {path:?}\n")));
+        assert_eq!(problem.key, "websocket.path");
+    }
+}
+
+#[test]
+fn words_that_must_be_one_of_a_few_say_which() {
+    for (key, value) in [
+        ("client_certificate", "maybe"),
+        ("identity", "dn"),
+        ("min_version", "1.1"),
+    ] {
+        let problem = only_problem(from_file(&format!("[tls]\n{key} = {value:?}\n")));
+        assert_eq!(problem.key, format!("tls.{key}"));
+        assert!(problem.message.contains("expected"), "{problem}");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::units::{address, duration, size};
+use super::super::units::{address, duration, optional_address, size};
 use super::{DAY, KIB, MIB};
 
 fn loopback(port: u16) -> SocketAddr {
@@ -17,11 +17,23 @@ fn loopback(port: u16) -> SocketAddr {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mqtt {
-    /// Where MQTT clients connect; 3.1.1 and 5.0 on the same port.
-    #[serde(with = "address")]
-    pub listen: SocketAddr,
+    /// Where MQTT clients connect over plain TCP; 3.1.1 and 5.0 on the same port. Nowhere, if none.
+    #[serde(with = "optional_address")]
+    pub listen: Option<SocketAddr>,
     /// Connections at once; more are closed unanswered.
     pub max_connections: usize,
+    /// The same from one address (with IPv6: one /64); 0 is no bound of its own.
+    pub max_connections_per_address: usize,
+    /// Connections accepted a second, on average; more are closed unanswered. 0 is no limit.
+    pub connect_rate: u32,
+    /// How many may come at once after a pause.
+    pub connect_burst: u32,
+    /// The rate from one address; 0 is no limit.
+    pub connect_rate_per_address: u32,
+    /// How many may come at once from one address after a pause.
+    pub connect_burst_per_address: u32,
+    /// Connections that have not sent their CONNECT; when there are more, the one that has waited longest is closed.
+    pub max_opening: usize,
     /// From the TCP accept to a complete CONNECT.
     #[serde(with = "duration")]
     pub connect_timeout: Duration,
@@ -69,8 +81,14 @@ pub struct Mqtt {
 impl Default for Mqtt {
     fn default() -> Mqtt {
         Mqtt {
-            listen: loopback(1883),
+            listen: Some(loopback(1883)),
             max_connections: 10_000,
+            max_connections_per_address: 0,
+            connect_rate: 0,
+            connect_burst: 100,
+            connect_rate_per_address: 0,
+            connect_burst_per_address: 20,
+            max_opening: 4096,
             connect_timeout: Duration::from_secs(10),
             max_connect_packet: 64 * KIB,
             drain_timeout: Duration::from_secs(5),

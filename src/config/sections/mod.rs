@@ -6,12 +6,14 @@
 mod doors;
 mod plane;
 mod rooms;
+mod tls;
 
 use std::time::Duration;
 
 pub use doors::{Auth, Data, Http, Log, LogFormat, LogLevel, Mqtt};
 pub use plane::{Desk, Live, Mailbox, Retained, Session};
 pub use rooms::{Approve, Blackboard, Commands, Handoff, Rooms};
+pub use tls::{ClientCertificate, Identity, MinVersion, Tls, WebSocket};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;

@@ -192,8 +192,11 @@ impl World {
     }
 
     fn disconnect(&mut self, name: &str) {
-        self.input(Input::Disconnected { agent: agent(name) })
-            .unwrap();
+        self.input(Input::Disconnected {
+            agent: agent(name),
+            why: "test",
+        })
+        .unwrap();
     }
 
     fn end_session(&mut self, name: &str) {

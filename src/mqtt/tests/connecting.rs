@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::harness::*;
 use crate::desk::port::{CloseReason, Request, Response, Route};
-use crate::mqtt::{MqttConfig, serve};
+use crate::mqtt::{Listener, MqttConfig, Transport, serve};
 
 fn refused(code: u8) -> Got {
     Got::Connack {
@@ -357,7 +357,14 @@ async fn the_listener_bounds_connections_and_stops_with_a_word() {
     });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = tokio::spawn(serve(world.door.clone(), listener, world.stop.subscribe()));
+    let serving = tokio::spawn(serve(
+        world.door.clone(),
+        vec![Listener {
+            socket: listener,
+            transport: Transport::default(),
+        }],
+        world.stop.subscribe(),
+    ));
     let mut first = TcpStream::connect(address).await.unwrap();
     first.write_all(&connect5("me", 0, &[])).await.unwrap();
     world.opened().await;
@@ -368,7 +375,7 @@ async fn the_listener_bounds_connections_and_stops_with_a_word() {
     let mut second = TcpStream::connect(address).await.unwrap();
     let refused = within(second.read(&mut [0; 8])).await;
     assert!(matches!(refused, Ok(0) | Err(_)), "{refused:?}");
-    assert_eq!(world.metrics.connections_refused.value(), 1);
+    assert_eq!(world.metrics.connections_refused.too_many.value(), 1);
 
     world.stop.send_replace(true);
     let mut rest = Vec::new();

@@ -14,7 +14,7 @@ use crate::desk::port::{
     Connection, Delivery, Interest, Open, Request, Response, RetainHandling, Subscription,
 };
 use crate::mqtt::plane::{Plane, Publisher, Received, Subscriber};
-use crate::mqtt::{Door, Metrics, MqttConfig};
+use crate::mqtt::{Door, Metrics, MqttConfig, Peer};
 use crate::wire::filter::matches;
 use crate::wire::message::{Message, Parts, Qos};
 
@@ -78,7 +78,8 @@ impl World {
     /// Dials in and says nothing yet.
     pub(super) fn dial(&self) -> Client {
         let (near, far) = duplex(self.pipe);
-        let serving = Arc::clone(&self.door).serve_stream(far, self.stop.subscribe());
+        let serving =
+            Arc::clone(&self.door).serve_stream(far, Peer::default(), self.stop.subscribe());
         Client {
             stream: near,
             v5: true,

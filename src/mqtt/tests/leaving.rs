@@ -127,10 +127,21 @@ async fn silence_ends_a_connection_at_one_and_a_half_times_its_keep_alive() {
 async fn an_idle_connection_holds_little() {
     let world = World::new();
     let (near, far) = tokio::io::duplex(64);
-    let task = std::sync::Arc::clone(&world.door).serve_stream(far, world.stop.subscribe());
+    let task = std::sync::Arc::clone(&world.door).serve_stream(
+        far,
+        crate::mqtt::Peer::default(),
+        world.stop.subscribe(),
+    );
     let size = size_of_val(&task);
     let running = size_of::<crate::mqtt::connection::Running<FakePlane, tokio::net::TcpStream>>();
     assert!(size < 2 * 1024, "the task is {size} bytes");
     assert!(running < 1536, "what it works on is {running} bytes");
     drop(near);
+    let socket = future_size(crate::mqtt::Door::<FakePlane>::serve_socket);
+    assert!(socket < 2 * 1024, "the task of a socket is {socket} bytes");
+}
+
+/// The size of what a function of three arguments returns.
+fn future_size<A, B, C, R>(_: impl FnOnce(A, B, C) -> R) -> usize {
+    size_of::<R>()
 }

@@ -22,6 +22,7 @@ const PORT_TRIES: usize = 8;
 pub(crate) struct Setup {
     environment: Vec<(String, String)>,
     data: Option<PathBuf>,
+    config: Option<PathBuf>,
     /// Words before the program: a wrapper that sets limits.
     wrapper: Vec<OsString>,
 }
@@ -41,6 +42,12 @@ impl Setup {
     /// Keeps the data in this directory, which outlives the gateway.
     pub(crate) fn on(mut self, data: &Path) -> Setup {
         self.data = Some(data.to_owned());
+        self
+    }
+
+    /// Reads this configuration file.
+    pub(crate) fn configured_by(mut self, file: &Path) -> Setup {
+        self.config = Some(file.to_owned());
         self
     }
 
@@ -155,6 +162,20 @@ impl Gateway {
         }
     }
 
+    /// Runs `hallward check` with this environment.
+    pub(crate) fn check(environment: &[(&str, &str)]) -> Output {
+        let output = Command::new(env!("CARGO_BIN_EXE_hallward"))
+            .arg("check")
+            .envs(environment.iter().copied())
+            .output()
+            .expect("the binary starts");
+        Output {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// Starts it again on the same ports and data.
     pub(crate) fn restart(&mut self) {
         assert!(self.running.is_none(), "it runs");
@@ -177,6 +198,12 @@ impl Gateway {
                 "--http",
                 &self.http.to_string(),
             ])
+            .args(
+                self.setup
+                    .config
+                    .iter()
+                    .flat_map(|file| [OsString::from("--config"), file.into()]),
+            )
             .envs(
                 self.setup
                     .environment

@@ -3,7 +3,7 @@
 use hallward::wire::observe::Event;
 use serde_json::json;
 
-use crate::harness::{Agent, Connect, Gateway, Publish, Setup};
+use crate::harness::{Agent, Connect, Gateway, Packet, Publish, Setup};
 
 fn observer(gateway: &Gateway) -> Agent {
     let mut observer = Agent::join_v311(gateway, "lab", "observer");
@@ -175,4 +175,29 @@ fn an_agents_will_is_its_last_event() {
     assert_eq!(observer.message_on(topic).text(), r#"{"severity":"error"}"#);
     observer.tell_raw("observe/events/observer/last", "{}");
     observer.expect_silence_until(|message| message.topic.ends_with("/observer/last"));
+}
+
+#[test]
+fn a_connection_that_ends_is_told_with_its_reason() {
+    let gateway = Setup::new().with("mqtt.max_packet", "4KiB").start();
+    let mut observer = observer(&gateway);
+    let mut why = || {
+        let events = events_until(&mut observer, "presence.away", "worker");
+        let event = events.last().expect("at least one");
+        let detail = event.detail.as_ref().expect("a detail").text();
+        let detail: serde_json::Value = serde_json::from_str(detail).expect("JSON");
+        detail["reason"].as_str().expect("a reason").to_owned()
+    };
+    let join = || Agent::worker(&gateway, "lab", "worker", "draft");
+    join().vanish();
+    assert_eq!(why(), "connection lost");
+    let taken_over = join();
+    let worker = join();
+    assert_eq!(why(), "taken over by a new connection");
+    drop(taken_over);
+    worker.disconnect();
+    assert_eq!(why(), "disconnected");
+    let mut worker = join();
+    worker.send(&Packet::Publish(Publish::new("x", "x".repeat(5000), 0)));
+    assert_eq!(why(), "packet too large");
 }

@@ -275,7 +275,10 @@ fn worker_that_was_gone_before_a_crash_comes_back_as_a_stranger() {
     let topic = || Topic::PresenceAnnounce { me: agent("w1") };
     let can_review: Announcement = read(br#"{"capabilities":["review"]}"#);
     assert_eq!(play.say("w1", topic(), &can_review), Ok(()));
-    let _ = play.hand_in(Input::Disconnected { agent: agent("w1") });
+    let _ = play.hand_in(Input::Disconnected {
+        agent: agent("w1"),
+        why: "",
+    });
     play.wait(2_000);
     // The restart gives a new grace to those who are away, not to those whose session is over.
     play.crash();

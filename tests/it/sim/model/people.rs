@@ -100,7 +100,7 @@ impl People {
                     }
                 }
             }
-            Input::Disconnected { agent } => {
+            Input::Disconnected { agent, .. } => {
                 let away = Link::Away {
                     since: now,
                     restarted: now,
@@ -135,7 +135,7 @@ impl People {
     fn grace_begins_anew(&mut self, now: Millis, input: &Input) {
         let concerned = |agent: &Agent| match input {
             Input::Recovered => true,
-            Input::Connected { agent: whose, .. } | Input::Disconnected { agent: whose } => {
+            Input::Connected { agent: whose, .. } | Input::Disconnected { agent: whose, .. } => {
                 agent == whose
             }
             _ => false,

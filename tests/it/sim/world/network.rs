@@ -59,7 +59,7 @@ impl World {
         }
         one.disconnected();
         let agent = one.name.clone();
-        self.hand_in(Input::Disconnected { agent })
+        self.hand_in(Input::Disconnected { agent, why: "" })
     }
 
     pub(super) fn end_session(&mut self, who: Who, link: LinkId) -> Outcome {

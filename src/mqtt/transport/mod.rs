@@ -1,0 +1,61 @@
+//! What carries MQTT: a TCP connection, encrypted or not, with or without WebSocket frames.
+//!
+//! It turns an accepted socket into the one [`Stream`] type that sessions run over, and says whose certificate came with it. It
+//! knows nothing of MQTT packets and sets no deadline: whoever opens a transport bounds the time and the number of those that
+//! open at once. `listener` calls it, in each connection's own task.
+
+mod stream;
+pub mod tls;
+pub mod websocket;
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+
+pub(super) use stream::Stream;
+use stream::Wire;
+use tls::Tls;
+use websocket::{UpgradeError, UpgradeRules};
+
+/// How the clients of one listener are spoken to. Without anything it is plain MQTT over TCP.
+#[derive(Clone, Default)]
+pub struct Transport {
+    /// Encrypts, if there.
+    pub tls: Option<Arc<Tls>>,
+    /// Takes MQTT out of WebSocket frames, if there.
+    pub websocket: Option<Arc<UpgradeRules>>,
+}
+
+/// Why a connection got no further than its transport's handshake.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("no TLS: {0}")]
+    Tls(io::Error),
+    #[error("no WebSocket: {0}")]
+    WebSocket(UpgradeError),
+}
+
+impl Transport {
+    /// Shakes hands on every layer. It takes as long as the client likes.
+    pub(super) async fn open(
+        &self,
+        socket: TcpStream,
+    ) -> Result<(Stream, Option<Arc<str>>), Failure> {
+        let (wire, identity) = match &self.tls {
+            None => (Wire::Tcp(socket), None),
+            Some(tls) => {
+                let (stream, identity) = tls.accept(socket).await.map_err(Failure::Tls)?;
+                (Wire::Tls(Box::new(stream)), identity)
+            }
+        };
+        let stream = match &self.websocket {
+            None => Stream::Plain(wire),
+            Some(rules) => {
+                let upgraded = websocket::accept(wire, rules).await;
+                Stream::WebSocket(Box::new(upgraded.map_err(Failure::WebSocket)?))
+            }
+        };
+        Ok((stream, identity))
+    }
+}

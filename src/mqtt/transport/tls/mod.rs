@@ -1,0 +1,291 @@
+//! TLS: one set of certificates for every listener that encrypts, read again when an operator says so.
+//!
+//! It owns the rustls configuration and swaps it whole: a handshake uses the one that was current when it began, and connections
+//! that stand are not touched. A set of files that does not fit leaves the old one in use. It never decides who may come in:
+//! it hands on the name from a certificate that it has verified.
+
+mod files;
+mod identity;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+pub use files::TlsError;
+pub use identity::IdentityField;
+
+use files::{Source, Summary, is_stale, summary};
+
+/// Whether clients must show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientCertificate {
+    /// They are not asked.
+    #[default]
+    None,
+    /// They are asked and may have none; one that they show must be good.
+    Optional,
+    /// They must show a good one.
+    Required,
+}
+
+/// What TLS is to be like: files, and what is asked of clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The gateway's certificate (PEM), with the intermediate ones after it.
+    pub certificate: PathBuf,
+    /// Its private key (PEM).
+    pub key: PathBuf,
+    /// Authorities for clients' certificates (PEM).
+    pub client_ca: Option<PathBuf>,
+    /// Whether clients must show a certificate. Anything but `None` needs `client_ca`.
+    pub client_certificate: ClientCertificate,
+    /// Where in it the client's name is.
+    pub identity: IdentityField,
+    /// Revocation lists for clients' certificates (PEM).
+    pub crl: Option<PathBuf>,
+    /// Whether TLS 1.2 will do, or 1.3 is asked for.
+    pub allow_tls12: bool,
+    /// Handshakes that go on at once; the next ones begin in the order in which they came.
+    pub max_handshakes: usize,
+}
+
+/// A handshake that takes longer goes on without being counted: its client is slow, and others need not wait for that.
+const TURN: Duration = Duration::from_millis(500);
+
+/// The certificates in use.
+pub struct Tls {
+    settings: TlsSettings,
+    current: RwLock<Arc<ServerConfig>>,
+    /// Unix seconds.
+    not_after: AtomicI64,
+    reloads: AtomicU64,
+    failed_reloads: AtomicU64,
+    turns: Semaphore,
+}
+
+/// What was loaded, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Who the certificate is for, and until when.
+    pub certificate: String,
+    /// What is usable and will not please everybody: an expired certificate, a stale revocation list.
+    pub warnings: Vec<String>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with them.
+    pub fn load(settings: TlsSettings) -> Result<(Tls, Loaded), TlsError> {
+        let (config, summary, loaded) = build(&settings)?;
+        let tls = Tls {
+            turns: Semaphore::new(settings.max_handshakes),
+            settings,
+            current: RwLock::new(Arc::new(config)),
+            not_after: AtomicI64::new(summary.not_after),
+            reloads: AtomicU64::new(0),
+            failed_reloads: AtomicU64::new(0),
+        };
+        Ok((tls, loaded))
+    }
+
+    /// Reads the files again; handshakes that begin from now on use them.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with them; what was in use before stays in use.
+    pub fn reload(&self) -> Result<Loaded, TlsError> {
+        let (config, summary, loaded) = build(&self.settings).inspect_err(|_| {
+            self.failed_reloads.fetch_add(1, Ordering::Relaxed);
+        })?;
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        self.not_after.store(summary.not_after, Ordering::Relaxed);
+        Ok(loaded)
+    }
+
+    /// When the gateway's certificate expires, in Unix seconds.
+    pub fn not_after(&self) -> i64 {
+        self.not_after.load(Ordering::Relaxed)
+    }
+
+    /// How often the files were read again: with success, and in vain.
+    pub fn reloads(&self) -> (u64, u64) {
+        (
+            self.reloads.load(Ordering::Relaxed),
+            self.failed_reloads.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Shakes hands, and says who the client is if its certificate does.
+    pub(super) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<(TlsStream<TcpStream>, Option<Arc<str>>)> {
+        let config = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        // If all went on at once, a storm of clients would make each so slow that none is done before its deadline. Whoever says
+        // nothing takes no turn.
+        stream.readable().await?;
+        let turn = self.turns.acquire().await.map_err(io::Error::other)?;
+        let mut handshake = pin!(TlsAcceptor::from(config).accept(stream));
+        let begun = timeout(TURN, &mut handshake).await;
+        drop(turn);
+        let stream = match begun {
+            Ok(done) => done?,
+            Err(_) => handshake.await?,
+        };
+        let (_, session) = stream.get_ref();
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        let name = certificate.and_then(|own| identity::identity(own, self.settings.identity));
+        Ok((stream, name.map(Arc::from)))
+    }
+}
+
+fn build(settings: &TlsSettings) -> Result<(ServerConfig, Summary, Loaded), TlsError> {
+    let provider = Arc::new(default_provider());
+    let (certified, summary) = certified(settings, &provider)?;
+    let mut warnings = Vec::new();
+    if let Some(warning) = summary.warning {
+        let path = settings.certificate.display();
+        warnings.push(format!("tls.certificate: {path} {warning}"));
+    }
+    let versions: &[&SupportedProtocolVersion] = match settings.allow_tls12 {
+        true => &[&TLS13, &TLS12],
+        false => &[&TLS13],
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .map_err(|error| certificate(settings).unusable(error))?;
+    let verifier = verifier(settings, provider, &mut warnings)?;
+    let asks_clients = verifier.is_some();
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    if asks_clients {
+        // A resumed session would not be checked again: its certificate may have been revoked or have expired meanwhile.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
+    let loaded = Loaded {
+        certificate: format!(
+            "{}, valid until {}",
+            summary.subject, summary.not_after_text
+        ),
+        warnings,
+    };
+    Ok((config, summary, loaded))
+}
+
+fn certificate(settings: &TlsSettings) -> Source<'_> {
+    Source {
+        key: "tls.certificate",
+        path: &settings.certificate,
+    }
+}
+
+fn certified(
+    settings: &TlsSettings,
+    provider: &CryptoProvider,
+) -> Result<(CertifiedKey, Summary), TlsError> {
+    let key = Source {
+        key: "tls.key",
+        path: &settings.key,
+    };
+    let chain = certificate(settings).certificates()?;
+    let summary = summary(&chain[0]);
+    match CertifiedKey::from_der(chain, key.private_key()?, provider) {
+        Ok(certified) => Ok((certified, summary)),
+        Err(rustls::Error::InconsistentKeys(_)) => Err(TlsError::Mismatch {
+            key: settings.key.clone(),
+            certificate: settings.certificate.clone(),
+        }),
+        Err(error) => Err(key.unusable(error)),
+    }
+}
+
+fn verifier(
+    settings: &TlsSettings,
+    provider: Arc<CryptoProvider>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    let path = match (&settings.client_certificate, &settings.client_ca) {
+        (ClientCertificate::None, _) | (_, None) => return Ok(None),
+        (_, Some(path)) => path,
+    };
+    let source = Source {
+        key: "tls.client_ca",
+        path,
+    };
+    let roots = roots(source, source.authorities()?)?;
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    if let Some(path) = &settings.crl {
+        builder = builder
+            .with_crls(revocations(path, warnings)?)
+            .only_check_end_entity_revocation();
+    }
+    if settings.client_certificate == ClientCertificate::Optional {
+        builder = builder.allow_unauthenticated();
+    }
+    let verifier = builder.build().map_err(|error| match &settings.crl {
+        Some(path) => Source {
+            key: "tls.crl",
+            path,
+        }
+        .unusable(error),
+        None => source.unusable(error),
+    })?;
+    Ok(Some(verifier))
+}
+
+fn roots(
+    source: Source<'_>,
+    authorities: Vec<CertificateDer<'static>>,
+) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots
+            .add(authority)
+            .map_err(|error| source.unusable(error))?;
+    }
+    Ok(roots)
+}
+
+fn revocations(
+    path: &Path,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<rustls::pki_types::CertificateRevocationListDer<'static>>, TlsError> {
+    let source = Source {
+        key: "tls.crl",
+        path,
+    };
+    let lists = source.revocations()?;
+    if lists.iter().any(is_stale) {
+        let path = path.display();
+        warnings.push(format!(
+            "tls.crl: {path} should have been replaced by now; it is used all the same"
+        ));
+    }
+    Ok(lists)
+}
+
+#[cfg(test)]
+mod tests;

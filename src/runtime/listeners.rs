@@ -1,0 +1,124 @@
+//! Binds the listeners for MQTT clients and gives each its transport, with one set of certificates for those that encrypt.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::mqtt::Listener;
+use crate::mqtt::transport::Transport;
+use crate::mqtt::transport::tls::{Loaded, Tls};
+
+use super::{Error, Reload, settings};
+
+/// Where MQTT clients can connect, with the ports that were really given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MqttPlaces {
+    /// Over TCP.
+    pub tcp: Option<SocketAddr>,
+    /// Over TLS.
+    pub tls: Option<SocketAddr>,
+    /// In WebSocket frames, `ws://`.
+    pub websocket: Option<SocketAddr>,
+    /// In WebSocket frames over TLS, `wss://`.
+    pub secure_websocket: Option<SocketAddr>,
+}
+
+/// Reads the files that listeners need, and opens no port.
+///
+/// # Errors
+/// What is wrong with the first file that is.
+pub fn check_files(config: &Config) -> Result<Vec<String>, Error> {
+    match load(config)? {
+        Some((_, Loaded { warnings, .. })) => Ok(warnings),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn load(config: &Config) -> Result<Option<(Tls, Loaded)>, Error> {
+    if config.encrypts().is_none() {
+        return Ok(None);
+    }
+    let loaded = Tls::load(settings::tls(config));
+    loaded
+        .map(Some)
+        .map_err(|error| Error::Configuration(error.to_string()))
+}
+
+/// The certificates, if a listener encrypts; reloaded with everything else.
+pub(super) async fn certificates(
+    config: &Config,
+    reload: &Reload,
+) -> Result<Option<Arc<Tls>>, Error> {
+    let for_thread = config.clone();
+    let loaded = super::blocking(move || load(&for_thread)).await??;
+    let Some((tls, loaded)) = loaded else {
+        return Ok(None);
+    };
+    info!("TLS: {}", announce(&loaded));
+    let tls = Arc::new(tls);
+    let reloaded = Arc::clone(&tls);
+    reload.register("tls", move || match reloaded.reload() {
+        Ok(loaded) => Ok(announce(&loaded)),
+        Err(error) => Err(error.to_string()),
+    });
+    Ok(Some(tls))
+}
+
+/// Logs what may not please, and says what was loaded.
+fn announce(loaded: &Loaded) -> String {
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
+    loaded.certificate.clone()
+}
+
+/// Binds all that are configured.
+pub(super) async fn bind(
+    config: &Config,
+    tls: Option<&Arc<Tls>>,
+) -> Result<(Vec<Listener>, MqttPlaces), Error> {
+    let mut places = MqttPlaces::default();
+    let mut listeners = Vec::new();
+    let rules = Arc::new(settings::upgrade(config));
+    let transport = |encrypts: bool, frames: bool| Transport {
+        tls: tls.filter(|_| encrypts).cloned(),
+        websocket: frames.then(|| Arc::clone(&rules)),
+    };
+    let (mqtt, websocket) = (&config.mqtt, &config.websocket);
+    let wanted = [
+        (
+            "MQTT",
+            mqtt.listen,
+            transport(false, false),
+            &mut places.tcp,
+        ),
+        (
+            "MQTT over TLS",
+            config.tls.listen,
+            transport(true, false),
+            &mut places.tls,
+        ),
+        (
+            "WebSocket",
+            websocket.listen,
+            transport(false, true),
+            &mut places.websocket,
+        ),
+        (
+            "WebSocket over TLS",
+            websocket.tls_listen,
+            transport(true, true),
+            &mut places.secure_websocket,
+        ),
+    ];
+    for (what, address, transport, place) in wanted {
+        if let Some(address) = address {
+            let socket = super::listen(what, address).await?;
+            *place = Some(super::local_address(&socket)?);
+            listeners.push(Listener { socket, transport });
+        }
+    }
+    Ok((listeners, places))
+}
