@@ -1,5 +1,8 @@
 //! What one commit holds back: records, and everything that may leave only once they are on disk.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 use super::port::{Connection, Response};
 use crate::ledger::Batch;
 use crate::wire::Millis;
@@ -12,6 +15,8 @@ pub enum Release {
     Respond(Connection, Response),
     /// To whoever listens on the live plane.
     Broadcast(Message),
+    /// One more publish of a connection has left, all that came of it included.
+    Published(Arc<AtomicU64>),
 }
 
 /// The batch that fills.

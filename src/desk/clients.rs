@@ -82,6 +82,8 @@ pub struct Session {
     pub offers: BTreeMap<Offer, usize>,
     /// Packet ids of inbound QoS 2 messages that were taken and not released.
     pub unreleased: BTreeSet<u16>,
+    /// After a restart: the highest sequence number that may have been sent before it.
+    pub last_sent: u64,
 }
 
 impl Session {
@@ -114,6 +116,8 @@ pub struct Client {
     pub outbox: Outbox,
     /// A will that waits for it to come back, or for its session to end, and until when.
     pub delayed_will: Option<(Millis, Will)>,
+    /// Whether the ledger has a will of it.
+    pub will_stored: bool,
 }
 
 impl Client {
@@ -130,6 +134,7 @@ impl Client {
             session: None,
             outbox: Outbox::counted_in(memory),
             delayed_will: None,
+            will_stored: false,
         }
     }
 
@@ -181,6 +186,7 @@ impl Client {
                 qos,
                 retain,
                 subscription_ids,
+                ..
             } => Some((*qos, *retain, subscription_ids.clone())),
             Kind::Inbox | Kind::Directed(_) => {
                 let exact_only = matches!(

@@ -64,7 +64,7 @@ pub struct Desk {
     pub(super) engine: Engine,
     pub(super) clients: Clients,
     pub(super) connections: BTreeMap<ConnectionId, Arc<str>>,
-    /// Unshared filters of durable sessions with QoS 1 or 2, by client.
+    /// Unshared filters of durable sessions, by client. Those of QoS 0 add their identifiers to what the others have delivered.
     pub(super) subscribers: FilterTrie<Arc<str>, Terms>,
     pub(super) shares: Shares,
     /// Wildcard filters that may see other agents' directed messages, by client.

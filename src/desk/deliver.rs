@@ -221,7 +221,8 @@ impl Desk {
             let Some((seq, batch, terms, dup, message)) = next else {
                 return;
             };
-            if message.expired(now) {
+            // What was sent once is sent until it is acknowledged (MQTT-4.3.3-7).
+            if message.expired(now) && !dup {
                 self.stats.expired.add_one();
                 self.drop_entry(id, seq);
                 continue;

@@ -27,6 +27,7 @@ mod stats;
 mod status;
 mod subscribe;
 mod trie;
+mod wills;
 
 pub use batch::{Pending, Release};
 pub use clients::ClientLimits;

@@ -33,6 +33,8 @@ pub enum Kind {
         retain: bool,
         /// MQTT 5 identifiers of the subscriptions that it matches.
         subscription_ids: Vec<u32>,
+        /// The shared subscription, `$share/…`, that it came to this client by: another member inherits it.
+        share: Option<Arc<str>>,
     },
     /// A message of the gateway's for this agent.
     Directed(Class),
@@ -110,6 +112,7 @@ pub struct Outbox {
     replies: BTreeSet<u64>,
     assignments: BTreeMap<AssignmentKey, u64>,
     last_seq: u64,
+    last_sent: u64,
     directed_messages: usize,
     directed_bytes: usize,
     queued_messages: usize,
@@ -192,8 +195,8 @@ impl Outbox {
         seq
     }
 
-    /// Puts back a message from the ledger. Whether it was sent before the crash is not known.
-    pub fn restore(&mut self, seq: u64, kind: Kind, message: Message) {
+    /// Puts back a message from the ledger; `dup` unless it is known that it was never sent.
+    pub fn restore(&mut self, seq: u64, kind: Kind, message: Message, dup: bool) {
         self.insert(
             seq,
             Entry {
@@ -201,7 +204,7 @@ impl Outbox {
                 message,
                 stored: true,
                 batch: 0,
-                dup: true,
+                dup,
                 revoked: false,
                 state: State::Parked,
             },
@@ -215,6 +218,7 @@ impl Outbox {
             qos: Qos::ExactlyOnce,
             retain: false,
             subscription_ids: Vec::new(),
+            share: None,
         };
         self.insert(
             seq,
@@ -331,7 +335,13 @@ impl Outbox {
             return None;
         }
         self.set_state(seq, State::InFlight);
+        self.last_sent = self.last_sent.max(seq);
         self.entries.get(&seq).map(|entry| (seq, entry))
+    }
+
+    /// The highest sequence number that was ever sent.
+    pub fn last_sent(&self) -> u64 {
+        self.last_sent
     }
 
     /// Takes back what `next` gave, for want of a subscription.
@@ -450,11 +460,30 @@ impl Outbox {
             .collect()
     }
 
-    /// The entry, if it still waits (not in flight): for expiry.
+    /// What the members of a shared subscription inherit if the session ends now, in order: what is not acknowledged, but for
+    /// QoS 2 once it was sent (MQTT-4.8.2-5).
+    pub fn inheritance(&self) -> Vec<(Arc<str>, Message)> {
+        let inherited = |entry: &Entry| match &entry.kind {
+            Kind::Queued {
+                qos,
+                share: Some(share),
+                ..
+            } if entry.state != State::Received => {
+                let begun = entry.dup || entry.state == State::InFlight;
+                let goes = *qos < Qos::ExactlyOnce || !begun;
+                goes.then(|| (share.clone(), entry.message.clone()))
+            }
+            _ => None,
+        };
+        self.entries.values().filter_map(inherited).collect()
+    }
+
+    /// The entry, if it still waits and was never sent: for expiry. What was sent once is sent until it is acknowledged
+    /// (MQTT-4.3.3-7, MQTT-4.4.0-1).
     pub fn waiting(&self, seq: u64) -> Option<&Entry> {
         self.entries
             .get(&seq)
-            .filter(|entry| matches!(entry.state, State::Ready | State::Parked))
+            .filter(|entry| !entry.dup && matches!(entry.state, State::Ready | State::Parked))
     }
 
     /// Sequence numbers and expiry times of all that can expire.
@@ -484,6 +513,7 @@ mod tests {
             qos: Qos::ExactlyOnce,
             retain: false,
             subscription_ids: Vec::new(),
+            share: None,
         }
     }
 

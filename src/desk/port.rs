@@ -5,7 +5,7 @@
 //! dropped (and counted) once [`Connection::backlog`] says that the connection does not keep up.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +27,9 @@ pub struct Connection {
     pub responses: mpsc::UnboundedSender<Response>,
     /// Bytes of QoS 0 messages that wait to be written to the client; the connection keeps it, the desk looks at it.
     pub backlog: Arc<AtomicUsize>,
+    /// How many of the connection's publishes have left the desk; the desk keeps it. What the connection sends past the desk
+    /// must not overtake those that have not (MQTT-4.6.0-5).
+    pub published: Arc<AtomicU64>,
 }
 
 /// What sessions ask before a publish leaves for the live plane: the shared, rarely changing index of who wants messages kept.

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::batch::Release;
+use super::clients::Clients;
 use super::core::Desk;
 use super::outbox::Kind;
 use super::port::{ConnectionId, Delivery, Publication, Response, Route};
 use super::records;
-use super::shares::Member;
+use super::shares::Turn;
 use crate::engine::{self, Input, Verdict};
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -24,20 +26,20 @@ use crate::wire::topic::{RoomTopic, Topic, below_root};
 /// How often at most a full queue is told of in the log.
 const WARN_EVERY_MS: u64 = 60_000;
 
-/// Who gets a message from the desk.
-struct Receivers {
-    /// Persistent sessions.
-    sessions: BTreeMap<Arc<str>, Kind>,
-    /// One member of each shared group, with the QoS that it gets.
-    members: Vec<(Arc<str>, Member)>,
+/// Whose queues a message goes into.
+struct Targets {
+    durable: BTreeMap<Arc<str>, Kind>,
+    turns: Vec<Turn>,
+    /// As published.
+    qos: Qos,
 }
 
-impl Receivers {
-    /// Those whose queue it goes through.
-    fn queues(&self) -> impl Iterator<Item = &Arc<str>> {
-        let members = self.members.iter();
-        let queued = members.filter(|(_, member)| member.qos > Qos::AtMostOnce);
-        self.sessions.keys().chain(queued.map(|(id, _)| id))
+impl Targets {
+    /// Those that keep it until it is acknowledged.
+    fn queued(&self) -> impl Iterator<Item = &Arc<str>> {
+        let keeps = |turn: &&Turn| turn.member.qos.min(self.qos) > Qos::AtMostOnce;
+        let members = self.turns.iter().filter(keeps).map(|turn| &turn.client);
+        self.durable.keys().chain(members)
     }
 }
 
@@ -70,6 +72,14 @@ impl Desk {
         }
         if let Some(packet_id) = packet_id {
             self.acknowledge_publisher(&id, packet_id, &publication.route, verdict);
+        }
+        let connected = self
+            .clients
+            .get(&id)
+            .and_then(|client| client.connected.as_ref());
+        if let Some(connected) = connected {
+            let published = Arc::clone(&connected.connection.published);
+            self.pending.release(Release::Published(published));
         }
     }
 
@@ -211,30 +221,32 @@ impl Desk {
         }
     }
 
+    /// All who want it get it, or, where a queue is full, nobody does and its publisher knows (MQTT-4.5.0-1).
     fn publish_to_subscribers(
         &mut self,
         now: Millis,
         message: &Message,
     ) -> Result<Vec<Arc<str>>, Code> {
-        let receivers = self.receivers(message);
-        if !self.all_have_room(now, &receivers, message.size()) {
-            return Err(Code::TooMany);
-        }
-        if !message.retain() {
-            return Ok(self.hand_out(now, message.clone(), receivers));
-        }
-        if !message.payload().is_empty() && !self.retained.has_room_for(message) {
+        let clears = message.payload().is_empty();
+        if message.retain() && !clears && !self.retained.has_room_for(message) {
             self.stats.refused_retained_full.add_one();
             return Err(Code::TooMany);
         }
-        let message = self.retain(message);
-        Ok(self.hand_out(now, message, receivers))
+        let targets = self.targets(message);
+        if !self.all_have_room(now, &targets, message.size()) {
+            return Err(Code::TooMany);
+        }
+        if message.retain() {
+            let stamped = self.retain(message);
+            return Ok(self.distribute_to(now, stamped, targets));
+        }
+        Ok(self.distribute_to(now, message.clone(), targets))
     }
 
     /// Whether every queue that is to have a message can take it. If not, nobody gets it and its publisher is told: an
     /// acknowledgement would promise it to all.
-    fn all_have_room(&mut self, now: Millis, receivers: &Receivers, bytes: usize) -> bool {
-        let mut queues = receivers.queues().peekable();
+    fn all_have_room(&mut self, now: Millis, targets: &Targets, bytes: usize) -> bool {
+        let mut queues = targets.queued().peekable();
         if queues.peek().is_some() && self.settings.memory.room_to_store() < bytes {
             return false;
         }
@@ -276,46 +288,29 @@ impl Desk {
     }
 
     /// To durable subscribers' queues, to one member of each shared group, and to the live plane for everybody else.
-    pub(super) fn distribute(&mut self, now: Millis, message: Message) {
-        let receivers = self.receivers(&message);
-        self.hand_out(now, message, receivers);
+    pub(super) fn distribute(&mut self, now: Millis, message: Message) -> Vec<Arc<str>> {
+        let targets = self.targets(&message);
+        self.distribute_to(now, message, targets)
     }
 
-    /// Who gets a message from the desk.
-    fn receivers(&mut self, message: &Message) -> Receivers {
-        let sessions = if message.qos() > Qos::AtMostOnce {
-            self.durable_matches(message)
-        } else {
-            BTreeMap::new()
-        };
-        let clients = &self.clients;
-        let takes = |id: &str| {
-            clients.get(id).is_some_and(|client| {
-                client.may_receive_now(message.topic())
-                    && client.can_queue(&clients.limits, message.size())
-            })
-        };
-        let members = self.shares.pick(message.topic(), takes);
-        let effective = |(client, member): (Arc<str>, Member)| {
-            let qos = message.qos().min(member.qos);
-            (client, Member { qos, ..member })
-        };
-        Receivers {
-            sessions,
-            members: members.into_iter().map(effective).collect(),
+    fn targets(&mut self, message: &Message) -> Targets {
+        let takes = can_take(&self.clients, message);
+        Targets {
+            turns: self.shares.pick(message.topic(), takes),
+            durable: self.durable_matches(message),
+            qos: message.qos(),
         }
     }
 
-    /// Returns the connected receivers that are slow.
-    fn hand_out(&mut self, now: Millis, message: Message, receivers: Receivers) -> Vec<Arc<str>> {
+    fn distribute_to(&mut self, now: Millis, message: Message, targets: Targets) -> Vec<Arc<str>> {
         let mut slow = Vec::new();
-        for (client, kind) in receivers.sessions {
+        for (client, kind) in targets.durable {
             if self.enqueue(now, &client, kind, message.clone()) {
                 slow.push(client);
             }
         }
-        for (client, member) in receivers.members {
-            self.hand_to_member(now, &client, member, &message);
+        for turn in targets.turns {
+            self.deliver_to_member(now, turn, &message);
         }
         self.broadcast(message);
         slow
@@ -324,6 +319,9 @@ impl Desk {
     /// Each durable session that matches, once, with the highest QoS of its matching subscriptions (MQTT-3.3.4-2, -3).
     fn durable_matches(&self, message: &Message) -> BTreeMap<Arc<str>, Kind> {
         let mut matches: BTreeMap<Arc<str>, Kind> = BTreeMap::new();
+        if message.qos() == Qos::AtMostOnce {
+            return matches;
+        }
         self.subscribers
             .visit(message.topic(), &mut |client, terms| {
                 if terms.no_local && **client == *message.publisher() {
@@ -335,11 +333,13 @@ impl Desk {
                     qos: granted,
                     retain: shows_retain,
                     subscription_ids: Vec::new(),
+                    share: None,
                 });
                 if let Kind::Queued {
                     qos,
                     retain,
                     subscription_ids,
+                    ..
                 } = kind
                 {
                     *qos = (*qos).max(granted);
@@ -347,21 +347,40 @@ impl Desk {
                     subscription_ids.extend(terms.id);
                 }
             });
+        // Whom QoS 0 is enough for is served by the live plane.
+        let queued =
+            |kind: &Kind| matches!(kind, Kind::Queued { qos, .. } if *qos > Qos::AtMostOnce);
+        matches.retain(|_, kind| queued(kind));
         matches
     }
 
-    fn hand_to_member(&mut self, now: Millis, id: &Arc<str>, member: Member, message: &Message) {
-        let subscription_ids: Vec<u32> = member.id.into_iter().collect();
-        if member.qos == Qos::AtMostOnce {
-            self.send_unacknowledged(id, message, subscription_ids);
+    fn deliver_to_member(&mut self, now: Millis, turn: Turn, message: &Message) {
+        let qos = message.qos().min(turn.member.qos);
+        let subscription_ids: Vec<u32> = turn.member.id.into_iter().collect();
+        if qos == Qos::AtMostOnce {
+            self.send_unacknowledged(&turn.client, message, subscription_ids);
             return;
         }
         let kind = Kind::Queued {
-            qos: member.qos,
+            qos,
             retain: false,
             subscription_ids,
+            share: Some(turn.share),
         };
-        self.enqueue(now, id, kind, message.clone());
+        self.enqueue(now, &turn.client, kind, message.clone());
+    }
+
+    /// A member's session has ended before it acknowledged this: another one gets it, if there is one.
+    pub(super) fn inherit(&mut self, now: Millis, share: &Arc<str>, message: &Message) {
+        let takes = can_take(&self.clients, message);
+        if let Some((client, member)) = self.shares.pick_from(share, takes) {
+            let turn = Turn {
+                share: share.clone(),
+                client,
+                member,
+            };
+            self.deliver_to_member(now, turn, message);
+        }
     }
 
     /// QoS 0 to a member of a shared subscription: dropped if the member is away or does not keep up.
@@ -428,6 +447,16 @@ impl Desk {
         };
         let message = gateway_message(&topic, &json::encode(event), false, &mirrors);
         self.distribute(now, message);
+    }
+}
+
+/// Who of a shared group can take a message now: is connected, may have it, and has room.
+fn can_take(clients: &Clients, message: &Message) -> impl Fn(&str) -> bool {
+    let bytes = message.size();
+    move |id| {
+        clients.get(id).is_some_and(|client| {
+            client.may_receive_now(message.topic()) && client.can_queue(&clients.limits, bytes)
+        })
     }
 }
 

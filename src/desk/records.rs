@@ -2,15 +2,18 @@
 //!
 //! | space | key | value |
 //! |---|---|---|
-//! | session | client `0` `h` | expiry (4), offline since (8) |
+//! | session | client `0` `h` | expiry (4), offline since (8), last sequence number sent (8) |
 //! | session | client `0` `s` filter | QoS, flags, retain handling, subscription id (4) |
 //! | session | client `0` `o` | the user whose session and mailbox it is; absent where no user has claimed them |
+//! | session | client `0` `w` | its connection's will, or that of a lost one that still waits |
 //! | outbox | client `0` sequence number (8) | kind, its particulars, the message |
 //! | inbound | client `0` packet id (2) | nothing |
 //! | retained | topic | the message |
 //!
 //! Numbers are big-endian, so that keys sort by them. Client ids cannot contain the null character (MQTT-1.5.4-2), so it
 //! ends them. The ledger's format version covers all of it.
+
+use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -45,13 +48,16 @@ pub struct SessionRecord {
     pub expiry: u32,
     /// When its connection was lost, Unix milliseconds; 0 while connected.
     pub offline_since: Millis,
+    /// The highest sequence number that was sent, while it is offline; `u64::MAX` where that is not known.
+    pub last_sent: u64,
 }
 
 impl SessionRecord {
     pub(super) fn encode(self) -> Bytes {
-        let mut out = BytesMut::with_capacity(12);
+        let mut out = BytesMut::with_capacity(20);
         out.put_u32(self.expiry);
         out.put_u64(self.offline_since);
+        out.put_u64(self.last_sent);
         out.freeze()
     }
 
@@ -59,6 +65,8 @@ impl SessionRecord {
         Some(SessionRecord {
             expiry: value.try_get_u32().ok()?,
             offline_since: value.try_get_u64().ok()?,
+            // Earlier versions did not write it down.
+            last_sent: value.try_get_u64().unwrap_or(u64::MAX),
         })
     }
 }
@@ -72,6 +80,8 @@ pub enum SessionItem {
     Subscription(Subscription),
     /// The user whose it is.
     Owner(std::sync::Arc<str>),
+    /// The will of its connection, to be read by `wills`.
+    Will,
 }
 
 pub(super) fn header_key(client: &str) -> Vec<u8> {
@@ -86,6 +96,10 @@ pub(super) fn subscription_key(client: &str, filter: &str) -> Vec<u8> {
     let mut key = client_key(client, b"s");
     key.extend_from_slice(filter.as_bytes());
     key
+}
+
+pub(super) fn will_key(client: &str) -> Vec<u8> {
+    client_key(client, b"w")
 }
 
 pub(super) fn outbox_key(client: &str, seq: u64) -> Vec<u8> {
@@ -118,6 +132,7 @@ pub(super) fn read_session<'a>(
     let read = || {
         let (client, rest) = split_key(key)?;
         let item = match rest.split_first()? {
+            (b'w', []) => SessionItem::Will,
             (b'h', []) => SessionItem::Header(SessionRecord::decode(value)?),
             (b's', filter) => SessionItem::Subscription(decode_subscription(
                 std::str::from_utf8(filter).ok()?,
@@ -181,6 +196,7 @@ const ASSIGNMENT: u8 = 3;
 const RESULT: u8 = 4;
 const DECISION: u8 = 5;
 const REPLY: u8 = 6;
+const SHARED: u8 = 7;
 
 pub(super) fn encode_received() -> Bytes {
     Bytes::from_static(&[RECEIVED])
@@ -193,8 +209,14 @@ pub(super) fn encode_outbox(kind: &Kind, message: &Message) -> Bytes {
             qos,
             retain,
             subscription_ids,
+            share,
         } => {
-            out.put_u8(QUEUED);
+            out.put_u8(if share.is_some() { SHARED } else { QUEUED });
+            if let Some(share) = share {
+                // A filter was read from MQTT's 16 bits.
+                out.put_u16(u16::try_from(share.len()).unwrap_or(u16::MAX));
+                out.put_slice(share.as_bytes());
+            }
             out.put_u8(qos.level() | u8::from(*retain) << 2);
             out.put_u16(u16::try_from(subscription_ids.len()).unwrap_or(u16::MAX));
             subscription_ids
@@ -233,6 +255,12 @@ fn take_name(value: &mut Bytes) -> Option<String> {
         .and_then(|name| String::from_utf8(name.to_vec()).ok())
 }
 
+fn take_filter(value: &mut Bytes) -> Option<Arc<str>> {
+    let len = usize::from(value.try_get_u16().ok()?);
+    let filter = (value.len() >= len).then(|| value.split_to(len))?;
+    std::str::from_utf8(&filter).ok().map(Arc::from)
+}
+
 /// Reads a record of the outbox space: the client, the sequence number, the item.
 pub(super) fn read_outbox<'a>(
     key: &'a [u8],
@@ -249,7 +277,11 @@ pub(super) fn read_outbox<'a>(
 fn decode_outbox(mut value: Bytes) -> Option<OutboxItem> {
     let kind = match value.try_get_u8().ok()? {
         RECEIVED => return Some(OutboxItem::Received),
-        QUEUED => {
+        tag @ (QUEUED | SHARED) => {
+            let share = match tag {
+                SHARED => Some(take_filter(&mut value)?),
+                _ => None,
+            };
             let flags = value.try_get_u8().ok()?;
             let count = value.try_get_u16().ok()?;
             let ids: Option<Vec<u32>> = (0..count).map(|_| value.try_get_u32().ok()).collect();
@@ -257,6 +289,7 @@ fn decode_outbox(mut value: Bytes) -> Option<OutboxItem> {
                 qos: Qos::from_level(flags & 0b11)?,
                 retain: flags & 0b100 != 0,
                 subscription_ids: ids?,
+                share,
             }
         }
         INBOX => Kind::Inbox,
@@ -311,6 +344,13 @@ mod tests {
                 qos: Qos::ExactlyOnce,
                 retain: true,
                 subscription_ids: vec![1, 268_435_455],
+                share: None,
+            },
+            Kind::Queued {
+                qos: Qos::AtLeastOnce,
+                retain: false,
+                subscription_ids: Vec::new(),
+                share: Some("$share/g/a/+".into()),
             },
             Kind::Inbox,
             Kind::Directed(Class::Assignment(assignment)),
@@ -334,6 +374,7 @@ mod tests {
         let header = SessionRecord {
             expiry: 60,
             offline_since: 5,
+            last_sent: 9,
         };
         assert_eq!(
             read_session(&header_key("c"), &header.encode()),

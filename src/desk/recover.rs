@@ -3,8 +3,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::core::{Desk, Timer};
 use super::records::{self, OutboxItem, RecordError, SessionItem};
+use super::wills;
 use crate::engine::Input;
 use crate::ledger::{Space, Store, StoreError};
 use crate::wire::Millis;
@@ -55,16 +58,29 @@ impl Desk {
         })?;
         self.index_recovered(now);
         self.feed(now, Input::Recovered);
+        self.recover_wills(now);
         Ok(())
     }
 
     fn restore_session(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
         let (id, item) = records::read_session(key, value)?;
         let client = self.clients.restore(id);
-        if let SessionItem::Owner(owner) = item {
-            client.owner = Some(owner);
-            client.owner_stored = true;
-            return Ok(());
+        match &item {
+            SessionItem::Owner(owner) => {
+                client.owner = Some(owner.clone());
+                client.owner_stored = true;
+                return Ok(());
+            }
+            SessionItem::Will => {
+                let value = Bytes::copy_from_slice(value);
+                let will = wills::decode(&self.settings, id, value)
+                    .ok_or_else(|| RecordError::new("will", key))?;
+                // When it is due is known once the session is.
+                client.delayed_will = Some((0, will));
+                client.will_stored = true;
+                return Ok(());
+            }
+            _ => {}
         }
         let session = client.session.get_or_insert_default();
         session.durable = true;
@@ -73,12 +89,18 @@ impl Desk {
             SessionItem::Header(record) => {
                 session.expiry = record.expiry;
                 session.offline_since = Some(record.offline_since);
+                // What was sent on a connection that the crash broke is not known.
+                session.last_sent = match record.offline_since {
+                    0 => u64::MAX,
+                    _ => record.last_sent,
+                };
             }
             SessionItem::Subscription(subscription) => {
                 session
                     .subscriptions
                     .insert(subscription.filter.clone(), subscription);
             }
+            SessionItem::Will => {}
         }
         Ok(())
     }
@@ -92,9 +114,16 @@ impl Desk {
 
     fn restore_outbox(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
         let (id, seq, item) = records::read_outbox(key, value)?;
-        let outbox = &mut self.clients.restore(id).outbox;
+        let client = self.clients.restore(id);
+        let last_sent = client
+            .session
+            .as_ref()
+            .map_or(u64::MAX, |session| session.last_sent);
+        let outbox = &mut client.outbox;
         match item {
-            OutboxItem::Message(kind, message) => outbox.restore(seq, kind, message),
+            OutboxItem::Message(kind, message) => {
+                outbox.restore(seq, kind, message, seq <= last_sent);
+            }
             OutboxItem::Received => outbox.restore_received(seq),
         }
         Ok(())

@@ -146,8 +146,10 @@ fn spawn_committer(
 /// subscription must do so before it hears what came after.
 fn release_all(releases: Vec<Release>, publisher: &mut Publisher) {
     let mut broadcast = false;
+    let mut published = Vec::new();
     for release in releases {
         match release {
+            Release::Published(count) => published.push(count),
             // A session that is gone needs no answer.
             Release::Respond(connection, response) => drop(connection.responses.send(response)),
             Release::Broadcast(message) => {
@@ -163,6 +165,9 @@ fn release_all(releases: Vec<Release>, publisher: &mut Publisher) {
     }
     if broadcast {
         publisher.flush_blocking();
+    }
+    for count in published {
+        count.fetch_add(1, Ordering::Release);
     }
 }
 

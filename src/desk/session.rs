@@ -14,7 +14,7 @@ use super::subscribe::weight;
 use crate::engine::Input;
 use crate::ledger::Space;
 use crate::wire::Millis;
-use crate::wire::message::{Message, Parts};
+use crate::wire::message::{Message, Parts, Qos};
 
 impl Desk {
     /// CONNECT.
@@ -36,7 +36,7 @@ impl Desk {
         self.take_over(now, &id);
         if open.clean_start {
             self.publish_delayed_will(now, &id);
-            self.end_session(&id);
+            self.end_session(now, &id);
         }
         let number = self.pending.number;
         let Some(client) = self.clients.get_or_add(&id) else {
@@ -84,6 +84,7 @@ impl Desk {
             }),
             held: Vec::new(),
         });
+        self.store_will(&id);
         self.connections.insert(open.connection.id, id.clone());
         self.pending.respond(&open.connection, opened);
         if durable {
@@ -205,7 +206,7 @@ impl Desk {
         if continues {
             self.keep_session(now, id);
         } else {
-            self.end_session(id);
+            self.end_session(now, id);
         }
         if let Some(agent) = agent {
             self.feed(
@@ -219,8 +220,10 @@ impl Desk {
                 self.feed(now, Input::SessionEnded { agent });
             }
         }
-        if publish_will && let Some(will) = connected.will {
-            self.will_falls_due(now, id, will, continues);
+        match connected.will {
+            Some(will) if publish_will => self.will_falls_due(now, id, will, continues),
+            Some(_) => self.forget_will(id),
+            None => {}
         }
     }
 
@@ -275,7 +278,8 @@ impl Desk {
         self.note_lazy_change(now);
     }
 
-    fn publish_will(&mut self, now: Millis, id: &Arc<str>, will: &Will) {
+    pub(super) fn publish_will(&mut self, now: Millis, id: &Arc<str>, will: &Will) {
+        self.forget_will(id);
         let message = &will.publication.message;
         if will
             .gate
@@ -314,7 +318,7 @@ impl Desk {
         let agent = self.clients.get(id).and_then(|client| client.agent.clone());
         self.stats.expired_sessions.add_one();
         self.publish_delayed_will(now, id);
-        self.end_session(id);
+        self.end_session(now, id);
         if let Some(agent) = agent {
             self.feed(now, Input::SessionEnded { agent });
         }
@@ -322,11 +326,17 @@ impl Desk {
     }
 
     /// The session goes, with its subscriptions and its queue; the mailbox stays.
-    pub(super) fn end_session(&mut self, id: &Arc<str>) {
+    pub(super) fn end_session(&mut self, now: Millis, id: &Arc<str>) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
+        let inheritance = client.outbox.inheritance();
         let gone = client.outbox.end_session();
+        // What was sent once has not expired while the session lasted; now it may.
+        for (at, seq) in client.outbox.expiring() {
+            self.timers
+                .insert((at, Timer::MessageExpiry(id.clone(), seq)));
+        }
         let Some(session) = client.session.take() else {
             return;
         };
@@ -340,6 +350,9 @@ impl Desk {
         }
         if session.durable {
             self.delete_session_records(id, &session);
+        }
+        for (share, message) in inheritance {
+            self.inherit(now, &share, &message);
         }
     }
 
@@ -355,16 +368,16 @@ impl Desk {
     }
 
     fn store_header(&mut self, id: &str) {
-        let Some(session) = self
-            .clients
-            .get(id)
-            .and_then(|client| client.session.as_ref())
-        else {
+        let Some(client) = self.clients.get(id) else {
+            return;
+        };
+        let Some(session) = &client.session else {
             return;
         };
         let record = SessionRecord {
             expiry: session.expiry,
             offline_since: session.offline_since.unwrap_or(0),
+            last_sent: client.outbox.last_sent().max(session.last_sent),
         };
         self.pending
             .records
@@ -383,7 +396,10 @@ impl Desk {
             }
             return;
         }
-        if durable && self.subscribers.remove(filter, id).is_some() {
+        if durable
+            && let Some(terms) = self.subscribers.remove(filter, id)
+            && terms.qos > Qos::AtMostOnce
+        {
             self.interest.remove(Wanted::Durably, filter, id);
         }
         self.watchers.remove(filter, id);

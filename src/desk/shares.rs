@@ -17,6 +17,17 @@ pub struct Member {
     pub id: Option<u32>,
 }
 
+/// Whose turn it is, in one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// The whole filter.
+    pub share: Arc<str>,
+    /// The member.
+    pub client: Arc<str>,
+    /// Its side of the subscription.
+    pub member: Member,
+}
+
 #[derive(Debug, Default)]
 struct Group {
     members: BTreeMap<Arc<str>, Member>,
@@ -68,19 +79,35 @@ impl Shares {
         true
     }
 
-    /// For each group that a topic concerns, the member whose turn it is. `connected` tells who can take it now: is there, and may have it.
-    pub fn pick(
-        &mut self,
-        topic: &str,
-        connected: impl Fn(&str) -> bool,
-    ) -> Vec<(Arc<str>, Member)> {
+    /// For each group that a topic concerns, the member whose turn it is. `connected` tells who can take it now: is there, and
+    /// may have it.
+    pub fn pick(&mut self, topic: &str, connected: impl Fn(&str) -> bool) -> Vec<Turn> {
         let mut concerned: Vec<Arc<str>> = Vec::new();
         self.index
             .visit(topic, &mut |whole, ()| concerned.push(whole.clone()));
         concerned
             .iter()
-            .filter_map(|whole| self.groups.get_mut(whole)?.take_turn(&connected))
+            .filter_map(|whole| {
+                let (client, member) = self.groups.get_mut(whole)?.take_turn(&connected)?;
+                let share = whole.clone();
+                Some(Turn {
+                    share,
+                    client,
+                    member,
+                })
+            })
             .collect()
+    }
+}
+
+impl Shares {
+    /// The member of this one group whose turn it is.
+    pub fn pick_from(
+        &mut self,
+        whole: &str,
+        connected: impl Fn(&str) -> bool,
+    ) -> Option<(Arc<str>, Member)> {
+        self.groups.get_mut(whole)?.take_turn(&connected)
     }
 }
 
@@ -124,7 +151,7 @@ mod tests {
         let picked = shares.pick(topic, |client| connected.contains(&client));
         picked
             .into_iter()
-            .map(|(client, _)| client.to_string())
+            .map(|turn| turn.client.to_string())
             .collect()
     }
 

@@ -36,7 +36,7 @@ impl Desk {
             let result = self.add_subscription(now, &id, subscription);
             results.push(result.map(|_| subscription.qos));
             if let Ok(existed) = result {
-                let messages = self.retained_for(now, subscription, existed);
+                let messages = self.retained_for(now, &id, subscription, existed);
                 retained.extend(messages.into_iter().map(|message| (index, message)));
             }
         }
@@ -120,7 +120,7 @@ impl Desk {
             }
             return;
         }
-        if durable && subscription.qos > Qos::AtMostOnce {
+        if durable {
             let terms = Terms {
                 qos: subscription.qos,
                 no_local: subscription.no_local,
@@ -128,7 +128,9 @@ impl Desk {
                 id: subscription.id,
             };
             self.subscribers.insert(filter, id.clone(), terms);
-            self.interest.add(Wanted::Durably, filter, id);
+            if subscription.qos > Qos::AtMostOnce {
+                self.interest.add(Wanted::Durably, filter, id);
+            }
         }
         if filter::has_wildcard(filter) && !topic::is_own_mail(&self.settings.root, id, filter) {
             self.watchers.insert(filter, id.clone(), ());
@@ -218,6 +220,7 @@ impl Desk {
     fn retained_for(
         &self,
         now: Millis,
+        id: &str,
         subscription: &Subscription,
         existed: bool,
     ) -> Vec<Message> {
@@ -229,8 +232,11 @@ impl Desk {
         if !wanted || Shared::parse(&subscription.filter).is_some() {
             return Vec::new();
         }
+        // An own message is not for a client that wants none of its own (MQTT-3.8.3-3), however old it is.
+        let own = |message: &&Message| subscription.no_local && message.publisher() == id;
         self.retained
             .matching(&subscription.filter, now)
+            .filter(|message| !own(message))
             .cloned()
             .collect()
     }
@@ -266,6 +272,7 @@ impl Desk {
                     qos,
                     retain: true,
                     subscription_ids,
+                    share: None,
                 },
                 message,
             );

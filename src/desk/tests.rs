@@ -21,7 +21,7 @@ use crate::wire::mirror::CommandMirrors;
 use crate::wire::reply::Code;
 use crate::wire::topic::{Admission, admit};
 
-fn settings() -> DeskSettings {
+pub(super) fn settings() -> DeskSettings {
     DeskSettings {
         root: "rooms".into(),
         clients: ClientLimits {
@@ -104,6 +104,7 @@ impl World {
                     drop(connection.responses.send(response));
                 }
                 Release::Broadcast(message) => self.broadcasts.push(message),
+                Release::Published(_) => {}
             }
         }
     }
@@ -139,6 +140,7 @@ impl World {
                 id: self.connections,
                 responses: sender,
                 backlog: Arc::default(),
+                published: Arc::default(),
             },
             client_id: id.into(),
             owner: Some(user.into()),
@@ -176,6 +178,7 @@ impl World {
             id: self.connections,
             responses: sender,
             backlog: Arc::default(),
+            published: Arc::default(),
         };
         let open = Open {
             owner: self.owner.clone(),

@@ -55,6 +55,8 @@ pub struct MqttConfig {
     pub max_keep_alive: Option<u16>,
     /// Topic aliases that a client may set; 0 forbids them.
     pub max_topic_alias: u16,
+    /// Whether acks that refuse have a Reason String.
+    pub reason_strings: bool,
     /// The longest session expiry granted, in seconds; `u32::MAX` is for ever.
     pub session_expiry_max: u32,
     /// Encoded bytes that may wait for a client's socket before new deliveries are held back.
@@ -91,6 +93,7 @@ impl Default for MqttConfig {
             byte_rate: Rate::default(),
             max_keep_alive: None,
             max_topic_alias: 16,
+            reason_strings: true,
             session_expiry_max: u32::MAX,
             write_high_water_bytes: 256 * 1024,
             max_lossy_bytes: 1024 * 1024,

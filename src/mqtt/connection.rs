@@ -149,11 +149,7 @@ where
     }
 
     async fn next_event(&mut self, timer: Pin<&mut tokio::time::Sleep>) -> Event {
-        let publishing = self
-            .session
-            .publisher
-            .as_ref()
-            .is_some_and(|live| !live.is_empty());
+        let publishing = self.session.is_publishing();
         let wants_input = !publishing && self.session.may_read();
         let session = &mut self.session;
         let waiting = &mut session.exits.waiting;
@@ -190,7 +186,7 @@ where
         tokio::select! {
             biased;
             () = stopped(&mut self.stop) => Event::Stop,
-            asked = ask_one(&session.exits.desk, waiting) => Event::Asked(asked),
+            asked = ask_one(&session.exits.desk, waiting), if !publishing => Event::Asked(asked),
             () = flush(session.publisher.as_mut()) => Event::Flushed,
             event = anyone => event,
             change = Access::change(session.access.as_deref_mut()) => Event::Access(change),
@@ -257,12 +253,7 @@ where
     fn reads_held_back(&self) -> bool {
         let client_reads =
             self.session.exits.output.len() < self.session.door.config.write_high_water_bytes;
-        let publishing = self
-            .session
-            .publisher
-            .as_ref()
-            .is_some_and(|live| !live.is_empty());
-        client_reads && (publishing || !self.session.may_read())
+        client_reads && (self.session.is_publishing() || !self.session.may_read())
     }
 
     /// Hands on what was taken from the client, tells the desk, tells the client.

@@ -1,19 +1,15 @@
 //! Packets from clients, as far as a session wants to know them.
 //!
-//! PUBLISH and the short acks are read by hand, without a copy, because they are what a busy connection consists of. The rest is
-//! parsed by mqtt-protocol-core; the checks it leaves to others are made here.
-
-use mqtt_protocol_core::mqtt::packet::{
-    Property, RetainHandling as Handling, SubEntry, v3_1_1, v5_0,
-};
-use mqtt_protocol_core::mqtt::result_code::{DisconnectReasonCode, MqttError};
+//! All are read by hand and strictly: what is let through here is well formed, and what comes twice, too long or in the wrong
+//! place is not.
 
 use crate::desk::port::RetainHandling;
 use crate::wire::filter::check_name;
 use crate::wire::message::Qos;
 
+use super::fields;
 use super::frame::Kind;
-use super::properties::Properties;
+use super::properties::{Properties, id};
 use super::reader::Reader;
 use super::reason::Reason;
 
@@ -73,8 +69,9 @@ pub(super) struct Ack {
 
 /// Reads an ack (MQTT 5 sections 3.4 to 3.7).
 pub(super) fn ack(v5: bool, kind: Kind, body: &[u8]) -> Result<Ack, Reason> {
-    let packet_id = Reader::new(body).packet_id()?;
-    if body.len() == 2 {
+    let mut reader = Reader::new(body);
+    let packet_id = reader.packet_id()?;
+    if reader.is_empty() {
         return Ok(Ack {
             packet_id,
             success: true,
@@ -83,16 +80,39 @@ pub(super) fn ack(v5: bool, kind: Kind, body: &[u8]) -> Result<Ack, Reason> {
     if !v5 {
         return Err(Reason::Malformed);
     }
-    match kind {
-        Kind::Puback => exact(body, v5_0::Puback::parse).map(drop),
-        Kind::Pubrec => exact(body, v5_0::Pubrec::parse).map(drop),
-        Kind::Pubrel => exact(body, v5_0::Pubrel::parse).map(drop),
-        _ => exact(body, v5_0::Pubcomp::parse).map(drop),
-    }?;
+    let code = reader.u8()?;
+    let known = match kind {
+        Kind::Puback | Kind::Pubrec => {
+            matches!(
+                code,
+                0 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99
+            )
+        }
+        _ => matches!(code, 0 | 0x92),
+    };
+    if !known {
+        return Err(Reason::Malformed);
+    }
+    if !reader.is_empty() {
+        fields::read(&mut reader, &WORDS, |_, _, _| Ok(()))?;
+    }
+    end(reader)?;
     Ok(Ack {
         packet_id,
-        success: body[2] < 0x80,
+        success: code < 0x80,
     })
+}
+
+/// The properties of whatever carries a reason code.
+const WORDS: [u8; 2] = [id::REASON_STRING, id::USER_PROPERTY];
+
+/// A body must be used up.
+fn end(reader: Reader<'_>) -> Result<(), Reason> {
+    if reader.is_empty() {
+        Ok(())
+    } else {
+        Err(Reason::Malformed)
+    }
 }
 
 /// SUBSCRIBE.
@@ -116,25 +136,25 @@ pub(super) struct Entry {
 
 /// Reads SUBSCRIBE (MQTT 5 section 3.8).
 pub(super) fn subscribe(v5: bool, body: &[u8]) -> Result<Subscribe, Reason> {
-    let packet_id = Reader::new(body).packet_id()?;
-    let (id, entries) = if v5 {
-        let packet = exact(body, v5_0::Subscribe::parse)?;
-        let id = packet.props().iter().find_map(|property| match property {
-            Property::SubscriptionIdentifier(id) => Some(id.val()),
-            _ => None,
-        });
-        (id, packet.entries().iter().map(entry).collect())
-    } else {
-        let packet = exact(body, v3_1_1::Subscribe::parse)?;
-        // MQTT-3.8.3-4 of 3.1.1: all but the QoS is reserved.
-        let reserved = |entry: &SubEntry| entry.sub_opts().to_buffer()[0] & 0b1111_1100 != 0;
-        if packet.entries().iter().any(reserved) {
-            return Err(Reason::Malformed);
-        }
-        (None, packet.entries().iter().map(entry).collect())
-    };
-    if id == Some(0) {
+    let mut reader = Reader::new(body);
+    let packet_id = reader.packet_id()?;
+    let mut id = None;
+    if v5 {
+        let allowed = [id::SUBSCRIPTION_ID, id::USER_PROPERTY];
+        fields::read(&mut reader, &allowed, |property, value, _| {
+            if property == id::SUBSCRIPTION_ID {
+                id = Some(value.number());
+            }
+            Ok(())
+        })?;
+    }
+    if id == Some(0) || reader.is_empty() {
         return Err(Reason::Protocol);
+    }
+    let mut entries = Vec::new();
+    while !reader.is_empty() {
+        let filter = reader.string()?.to_owned();
+        entries.push(entry(v5, filter, reader.u8()?)?);
     }
     Ok(Subscribe {
         packet_id,
@@ -143,32 +163,41 @@ pub(super) fn subscribe(v5: bool, body: &[u8]) -> Result<Subscribe, Reason> {
     })
 }
 
-fn entry(entry: &SubEntry) -> Entry {
-    let options = entry.sub_opts();
-    Entry {
-        filter: entry.topic_filter().to_owned(),
-        qos: Qos::from_level(options.qos() as u8).unwrap_or_default(),
-        no_local: options.nl(),
-        retain_as_published: options.rap(),
-        retain_handling: match options.rh() {
-            Handling::SendRetained => RetainHandling::Always,
-            Handling::SendRetainedIfNotExists => RetainHandling::IfNew,
-            Handling::DoNotSendRetained => RetainHandling::Never,
-        },
+/// Reads Subscription Options (MQTT 5 section 3.8.3.1).
+fn entry(v5: bool, filter: String, options: u8) -> Result<Entry, Reason> {
+    // On 3.1.1 all but the QoS is reserved (MQTT-3.8.3-4 there).
+    let reserved = if v5 { 0b1100_0000 } else { 0b1111_1100 };
+    if options & reserved != 0 {
+        return Err(Reason::Malformed);
     }
+    Ok(Entry {
+        filter,
+        qos: Qos::from_level(options & 0b11).ok_or(Reason::Protocol)?,
+        no_local: options & 0b100 != 0,
+        retain_as_published: options & 0b1000 != 0,
+        retain_handling: match options >> 4 & 0b11 {
+            0 => RetainHandling::Always,
+            1 => RetainHandling::IfNew,
+            2 => RetainHandling::Never,
+            _ => return Err(Reason::Protocol),
+        },
+    })
 }
 
 /// Reads UNSUBSCRIBE (MQTT 5 section 3.10): packet id and filters, unchecked.
 pub(super) fn unsubscribe(v5: bool, body: &[u8]) -> Result<(u16, Vec<String>), Reason> {
-    let packet_id = Reader::new(body).packet_id()?;
-    let owned = |filter: &mqtt_protocol_core::mqtt::packet::MqttString| filter.as_str().to_owned();
-    let filters = if v5 {
-        let packet = exact(body, v5_0::Unsubscribe::parse)?;
-        packet.entries().iter().map(owned).collect()
-    } else {
-        let packet = exact(body, v3_1_1::Unsubscribe::parse)?;
-        packet.entries().iter().map(owned).collect()
-    };
+    let mut reader = Reader::new(body);
+    let packet_id = reader.packet_id()?;
+    if v5 {
+        fields::read(&mut reader, &[id::USER_PROPERTY], |_, _, _| Ok(()))?;
+    }
+    if reader.is_empty() {
+        return Err(Reason::Protocol);
+    }
+    let mut filters = Vec::new();
+    while !reader.is_empty() {
+        filters.push(reader.string()?.to_owned());
+    }
     Ok((packet_id, filters))
 }
 
@@ -183,44 +212,35 @@ pub(super) struct Disconnect {
 
 /// Reads DISCONNECT (MQTT 5 section 3.14).
 pub(super) fn disconnect(v5: bool, body: &[u8]) -> Result<Disconnect, Reason> {
-    if !v5 {
-        return if body.is_empty() {
-            Ok(Disconnect {
-                publish_will: false,
-                expiry: None,
-            })
-        } else {
-            Err(Reason::Malformed)
-        };
+    let mut reader = Reader::new(body);
+    let mut disconnect = Disconnect {
+        publish_will: false,
+        expiry: None,
+    };
+    if v5 && !reader.is_empty() {
+        let code = reader.u8()?;
+        let known = matches!(code, 0 | 4 | 0x80..=0x83 | 0x87 | 0x89 | 0x8B..=0x90 | 0x93..=0xA2);
+        if !known {
+            return Err(Reason::Malformed);
+        }
+        disconnect.publish_will = code != 0;
     }
-    let packet = exact(body, v5_0::Disconnect::parse)?;
-    let reason = packet.reason_code();
-    let properties = packet.props().as_ref();
-    let expiry = properties.and_then(|all| {
-        all.iter().find_map(|property| match property {
-            Property::SessionExpiryInterval(expiry) => Some(expiry.val()),
-            _ => None,
-        })
-    });
-    Ok(Disconnect {
-        publish_will: !matches!(
-            reason,
-            None | Some(DisconnectReasonCode::NormalDisconnection)
-        ),
-        expiry,
-    })
-}
-
-/// Parses a body that must be used up.
-pub(super) fn exact<T>(
-    body: &[u8],
-    parse: impl FnOnce(&[u8]) -> Result<(T, usize), MqttError>,
-) -> Result<T, Reason> {
-    match parse(body) {
-        Ok((packet, used)) if used == body.len() => Ok(packet),
-        Ok(_) => Err(Reason::Malformed),
-        Err(error) => Err(error.into()),
+    if v5 && !reader.is_empty() {
+        let allowed = [
+            id::SESSION_EXPIRY,
+            id::REASON_STRING,
+            id::SERVER_REFERENCE,
+            id::USER_PROPERTY,
+        ];
+        fields::read(&mut reader, &allowed, |property, value, _| {
+            if property == id::SESSION_EXPIRY {
+                disconnect.expiry = Some(value.number());
+            }
+            Ok(())
+        })?;
     }
+    end(reader)?;
+    Ok(disconnect)
 }
 
 #[cfg(test)]

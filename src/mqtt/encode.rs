@@ -6,7 +6,7 @@ use crate::wire::Millis;
 use crate::wire::message::{Parts, Qos};
 
 use super::properties::id;
-use super::reason::Reason;
+use super::reason::{self, Reason};
 
 /// First bytes of the acks (MQTT 5 sections 3.4 to 3.7).
 pub(super) const PUBACK: u8 = 0x40;
@@ -15,12 +15,31 @@ pub(super) const PUBREL: u8 = 0x62;
 pub(super) const PUBCOMP: u8 = 0x70;
 
 /// What waits for the socket, and how far the socket has come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Output {
     buffer: BytesMut,
     written: u64,
     /// Packets since the last [`Output::take_packets`].
     packets: u64,
+    /// The client's Maximum Packet Size, in bytes.
+    max_packet: usize,
+    /// Acks that refuse have a Reason String, where there is room.
+    explains: bool,
+    /// An answer was larger than the client takes, and is missing.
+    too_large: bool,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            written: 0,
+            packets: 0,
+            max_packet: usize::MAX,
+            explains: false,
+            too_large: false,
+        }
+    }
 }
 
 impl Output {
@@ -54,6 +73,17 @@ impl Output {
     /// Bytes ever put here; a packet has left once [`Output::written`] reaches what this was behind it.
     pub(super) fn position(&self) -> u64 {
         self.written + self.buffer.len() as u64
+    }
+
+    /// Sets the largest packet that the client takes, and whether acks that refuse are to say why.
+    pub(super) fn heed(&mut self, max_packet: usize, explains: bool) {
+        self.max_packet = max_packet;
+        self.explains = explains;
+    }
+
+    /// Whether an answer had to be left out because the client takes none that large (MQTT-3.1.2-24).
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.too_large
     }
 
     /// Packets put here since the last call.
@@ -96,11 +126,26 @@ impl Output {
 
     /// PUBACK, PUBREC, PUBREL or PUBCOMP; `reason` only for MQTT 5.
     pub(super) fn ack(&mut self, first: u8, packet_id: u16, reason: Option<Reason>) {
-        self.header(first, if reason.is_some() { 3 } else { 2 });
+        let Some(reason) = reason else {
+            self.header(first, 2);
+            self.buffer.put_u16(packet_id);
+            return;
+        };
+        let words = self
+            .room_for(reason.explanation(), 4)
+            .filter(|_| self.explains);
+        self.header(first, 3 + words.map_or(0, |words| 1 + property_len(words)));
         self.buffer.put_u16(packet_id);
-        if let Some(reason) = reason {
-            self.buffer.put_u8(reason.code());
+        self.buffer.put_u8(reason.code());
+        if let Some(words) = words {
+            put_reason_string(&mut self.buffer, words);
         }
+    }
+
+    /// The words, if a packet with so many bytes of body beside them is not too large (MQTT-3.4.2-2 and its like).
+    fn room_for(&self, words: &'static str, body: usize) -> Option<&'static str> {
+        let body = body + property_len(words);
+        (1 + varint_len(body) + body <= self.max_packet).then_some(words)
     }
 
     /// SUBACK.
@@ -114,10 +159,22 @@ impl Output {
     }
 
     fn listed(&mut self, first: u8, v5: bool, packet_id: u16, codes: &[u8]) {
-        self.header(first, 2 + usize::from(v5) + codes.len());
+        let body = 2 + usize::from(v5) + codes.len();
+        if 1 + varint_len(body) + body > self.max_packet {
+            self.too_large = true;
+            return;
+        }
+        // One string for all: that of the first that was refused.
+        let refused = codes.iter().copied().find(|code| *code >= 0x80);
+        let words = refused
+            .filter(|_| v5 && self.explains)
+            .and_then(|code| self.room_for(reason::explain(code), body));
+        self.header(first, body + words.map_or(0, property_len));
         self.buffer.put_u16(packet_id);
-        if v5 {
-            self.buffer.put_u8(0);
+        match words {
+            Some(words) => put_reason_string(&mut self.buffer, words),
+            None if v5 => self.buffer.put_u8(0),
+            None => {}
         }
         self.buffer.put_slice(codes);
     }
@@ -127,10 +184,26 @@ impl Output {
         self.header(0xD0, 0);
     }
 
-    /// DISCONNECT, which only MQTT 5 lets a server send.
+    /// DISCONNECT, which only MQTT 5 lets a server send. Its words are for everybody.
     pub(super) fn disconnect(&mut self, reason: Reason) {
-        self.header(0xE0, 1);
+        let words = self.room_for(reason.explanation(), 2);
+        self.header(0xE0, 1 + words.map_or(0, |words| 1 + property_len(words)));
         self.buffer.put_u8(reason.code());
+        if let Some(words) = words {
+            put_reason_string(&mut self.buffer, words);
+        }
+    }
+
+    /// CONNACK for a client of MQTT 5 that is not let in; nothing, if not even that fits.
+    pub(super) fn connack_refusal(&mut self, reason: Reason) {
+        const WITHOUT_WORDS: usize = 5;
+        let mut block = BytesMut::new();
+        if let Some(words) = self.room_for(reason.explanation(), 3) {
+            put_reason_property(&mut block, words);
+        }
+        if WITHOUT_WORDS <= self.max_packet {
+            self.connack(false, reason.code(), Some(&block));
+        }
     }
 
     /// CONNACK; `properties` encoded, for MQTT 5.
@@ -227,6 +300,22 @@ impl Layout {
 fn seconds_left(expires_at: Millis, now: Millis) -> u32 {
     let seconds = expires_at.saturating_sub(now).div_ceil(1000).max(1);
     u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+/// The bytes of a Reason String in a property block.
+fn property_len(words: &str) -> usize {
+    3 + words.len()
+}
+
+/// A property block with a Reason String alone; those are short enough for one byte of length.
+fn put_reason_string(out: &mut BytesMut, words: &str) {
+    put_varint(out, property_len(words));
+    put_reason_property(out, words);
+}
+
+fn put_reason_property(out: &mut BytesMut, words: &str) {
+    out.put_u8(id::REASON_STRING);
+    put_string(out, words.as_bytes());
 }
 
 pub(super) fn put_string(out: &mut BytesMut, text: &[u8]) {

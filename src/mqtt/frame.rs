@@ -18,6 +18,11 @@ impl Frame {
     pub(super) fn len(self) -> usize {
         self.header + self.body
     }
+
+    /// Whether the length takes as few bytes as it can (MQTT-1.5.5-1; 3.1.1 does not ask for it).
+    pub(super) fn is_minimal(self) -> bool {
+        self.header == 2 || self.body >> (7 * (self.header - 2)) > 0
+    }
 }
 
 /// Packet types that a client may send (MQTT 5 section 2.1.2).
@@ -123,6 +128,16 @@ mod tests {
         );
         let five = [0x30, 0x80, 0x80, 0x80, 0x80, 0x01];
         assert_eq!(first(&five, usize::MAX), Err(Reason::Malformed));
+    }
+
+    #[test]
+    fn lengths_that_are_longer_than_they_need_to_be_are_told() {
+        let minimal = |input: &[u8]| first(input, 1 << 20).unwrap().unwrap().is_minimal();
+        assert!(minimal(&[0xC0, 0]));
+        assert!(!minimal(&[0xC0, 0x80, 0]));
+        let with = |header: [u8; 2]| [&[0x30][..], &header, &[0; 200]].concat();
+        assert!(minimal(&with([0x80, 1])));
+        assert!(!minimal(&with([0xFF, 0])));
     }
 
     #[test]

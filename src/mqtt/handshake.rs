@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use mqtt_protocol_core::mqtt::packet::{Property, v3_1_1, v5_0};
 
 use crate::desk::port::{Publication, Route, Subscription};
 use crate::wire::filter::{check_levels, check_name};
@@ -12,8 +11,8 @@ use crate::wire::name::GATEWAY;
 
 use super::assigned_id::assigned_client_id;
 use super::config::MqttConfig;
-use super::decode::exact;
 use super::encode::{Output, put_string};
+use super::hello::{self, Hello, HelloWill, Wishes};
 use super::inbound::{Class, classify};
 use super::properties::{Properties, id};
 use super::reader::Reader;
@@ -54,6 +53,8 @@ pub(super) struct Connect {
     pub(super) max_packet: usize,
     /// Our limit and the client's Topic Alias Maximum, whichever is less.
     pub(super) max_alias: u16,
+    /// Whether acks that refuse may say why (Request Problem Information).
+    pub(super) problem_information: bool,
     pub(super) will: Option<Will>,
     pub(super) user: Option<String>,
     pub(super) password: Option<Secret>,
@@ -86,8 +87,8 @@ pub(super) struct Will {
 pub(super) enum Refusal {
     /// In 3.1.1's words: a return code.
     V4(u8),
-    /// In MQTT 5's.
-    V5(Reason),
+    /// In MQTT 5's, and the client's Maximum Packet Size.
+    V5(Reason, usize),
     /// Not at all: it is not known to speak MQTT, or not known to understand.
     Silent(Reason),
 }
@@ -99,85 +100,32 @@ const UNAVAILABLE: u8 = 3;
 const BAD_CREDENTIALS: u8 = 4;
 const NOT_AUTHORIZED: u8 = 5;
 
-/// What both versions ask, before it is judged.
-struct Asked<'a> {
-    client_id: &'a str,
-    clean_start: bool,
-    keep_alive: u16,
-    expiry: u32,
-    receive_maximum: u16,
-    max_packet: usize,
-    max_alias: u16,
-    will: Option<AskedWill<'a>>,
-    user: Option<&'a str>,
-    password: Option<&'a [u8]>,
-}
-
-struct AskedWill<'a> {
-    topic: &'a str,
-    payload: &'a [u8],
-    qos: Qos,
-    retain: bool,
-    delay: u32,
-    /// As in PUBLISH.
-    properties: Vec<u8>,
-}
-
 /// Reads and judges the body of the first packet.
 pub(super) fn connect(config: &MqttConfig, body: &[u8]) -> Result<Connect, Refusal> {
-    match version(body)? {
-        4 => {
-            check_flags(body).map_err(Refusal::Silent)?;
-            let packet = exact(body, v3_1_1::Connect::parse).map_err(Refusal::Silent)?;
-            let never = if packet.clean_session() { 0 } else { u32::MAX };
-            let asked = Asked {
-                client_id: packet.client_id(),
-                clean_start: packet.clean_session(),
-                keep_alive: packet.keep_alive(),
-                expiry: never,
-                receive_maximum: u16::MAX,
-                max_packet: usize::MAX,
-                max_alias: 0,
-                will: packet.will_topic().map(|topic| AskedWill {
-                    topic,
-                    payload: packet.will_payload().unwrap_or_default(),
-                    qos: Qos::from_level(packet.will_qos() as u8).unwrap_or_default(),
-                    retain: packet.will_retain(),
-                    delay: 0,
-                    properties: Vec::new(),
-                }),
-                user: packet.user_name(),
-                password: packet.password(),
-            };
-            judge(config, false, &asked).map_err(refusal_v4)
+    let mut reader = Reader::new(body);
+    let v5 = version(&mut reader)? == 5;
+    let mut wishes = Wishes::default();
+    let judged = hello::read(v5, reader, &mut wishes).and_then(|asked| judge(config, v5, &asked));
+    judged.map_err(|reason| {
+        if v5 {
+            Refusal::V5(reason, wishes.max_packet)
+        } else {
+            refusal_v4(reason)
         }
-        _ => connect_v5(config, body).map_err(Refusal::V5),
-    }
+    })
 }
 
 /// The protocol level, if it is one that we speak (MQTT-3.1.2-2).
-fn version(body: &[u8]) -> Result<u8, Refusal> {
-    let mut reader = Reader::new(body);
+fn version(reader: &mut Reader<'_>) -> Result<u8, Refusal> {
     let name = reader.string().map_err(Refusal::Silent)?;
     let level = reader.u8().map_err(Refusal::Silent)?;
     match (name, level) {
         ("MQTT", 4 | 5) => Ok(level),
         // Bit 7 marks a bridge; bridges that are told of a wrong version try again without it.
-        ("MQTT", 6..=0x7f) => Err(Refusal::V5(Reason::UnsupportedVersion)),
+        ("MQTT", 6..=0x7f) => Err(Refusal::V5(Reason::UnsupportedVersion, usize::MAX)),
         ("MQTT" | "MQIsdp", _) => Err(Refusal::V4(BAD_VERSION)),
         _ => Err(Refusal::Silent(Reason::Protocol)),
     }
-}
-
-/// The rules of the flags byte (MQTT-3.1.2-3 and -11 to -15).
-fn check_flags(body: &[u8]) -> Result<(), Reason> {
-    let flags = *body.get(7).ok_or(Reason::Malformed)?;
-    let (reserved, will) = (flags & 1 != 0, flags & 0b100 != 0);
-    let will_bits = flags >> 3 & 0b111;
-    if reserved || (will_bits & 0b11) == 3 || (!will && will_bits != 0) {
-        return Err(Reason::Malformed);
-    }
-    Ok(())
 }
 
 fn refusal_v4(reason: Reason) -> Refusal {
@@ -188,93 +136,14 @@ fn refusal_v4(reason: Reason) -> Refusal {
     }
 }
 
-fn connect_v5(config: &MqttConfig, body: &[u8]) -> Result<Connect, Reason> {
-    check_flags(body)?;
-    let with_user = with_user(body)?;
-    let body = with_user.as_deref().unwrap_or(body);
-    let packet = exact(body, v5_0::Connect::parse)?;
-    let mut asked = Asked {
-        client_id: packet.client_id(),
-        clean_start: packet.clean_start(),
-        keep_alive: packet.keep_alive(),
-        expiry: 0,
-        receive_maximum: u16::MAX,
-        max_packet: usize::MAX,
-        max_alias: 0,
-        will: None,
-        user: packet.user_name(),
-        password: packet.password(),
-    };
-    for property in packet.props() {
-        match property {
-            Property::SessionExpiryInterval(expiry) => asked.expiry = expiry.val(),
-            Property::ReceiveMaximum(maximum) => asked.receive_maximum = maximum.val(),
-            Property::MaximumPacketSize(size) => asked.max_packet = size.val() as usize,
-            Property::TopicAliasMaximum(maximum) => asked.max_alias = maximum.val(),
-            Property::AuthenticationMethod(_) => return Err(Reason::BadAuthentication),
-            _ => {}
-        }
+fn judge(config: &MqttConfig, v5: bool, asked: &Hello<'_>) -> Result<Connect, Reason> {
+    let wishes = asked.wishes;
+    if wishes.extended_authentication {
+        return Err(Reason::BadAuthentication);
     }
-    if asked.receive_maximum == 0 || asked.max_packet == 0 {
-        return Err(Reason::Protocol);
-    }
-    asked.will = packet.will_topic().map(|topic| will_v5(&packet, topic));
-    judge(config, true, &asked)
-}
-
-/// MQTT 5 allows a password without a user name (section 3.1.2.9), the parser does not: puts an empty name before it.
-fn with_user(body: &[u8]) -> Result<Option<Vec<u8>>, Reason> {
-    const USER_AND_PASSWORD: u8 = 0b1100_0000;
-    const PASSWORD: u8 = 0b0100_0000;
-    const WILL: u8 = 0b0000_0100;
-    const FLAGS_AT: usize = 7;
-    let flags = *body.get(FLAGS_AT).ok_or(Reason::Malformed)?;
-    if flags & USER_AND_PASSWORD != PASSWORD {
-        return Ok(None);
-    }
-    let mut reader = Reader::new(body);
-    reader.take(FLAGS_AT + 3)?;
-    let properties = reader.varint()?;
-    reader.take(properties)?;
-    reader.binary()?;
-    if flags & WILL != 0 {
-        let properties = reader.varint()?;
-        reader.take(properties)?;
-        reader.binary()?;
-        reader.binary()?;
-    }
-    let (before, password) = body.split_at(body.len() - reader.rest().len());
-    let mut with_user = [before, &[0, 0], password].concat();
-    with_user[FLAGS_AT] |= USER_AND_PASSWORD;
-    Ok(Some(with_user))
-}
-
-fn will_v5<'a>(packet: &'a v5_0::Connect, topic: &'a str) -> AskedWill<'a> {
-    let mut delay = 0;
-    let mut properties = Vec::new();
-    for property in packet.will_props() {
-        match property {
-            Property::WillDelayInterval(seconds) => delay = seconds.val(),
-            other => properties.extend(other.to_continuous_buffer()),
-        }
-    }
-    AskedWill {
-        topic,
-        payload: packet.will_payload().unwrap_or_default(),
-        qos: Qos::from_level(packet.will_qos() as u8).unwrap_or_default(),
-        retain: packet.will_retain(),
-        delay,
-        properties,
-    }
-}
-
-fn judge(config: &MqttConfig, v5: bool, asked: &Asked<'_>) -> Result<Connect, Reason> {
     let assigned_id = asked.client_id.is_empty();
     if asked.client_id == GATEWAY || (assigned_id && !v5 && !asked.clean_start) {
         return Err(Reason::ClientIdRefused);
-    }
-    if asked.client_id.contains('\0') {
-        return Err(Reason::Malformed);
     }
     let id: Arc<str> = if assigned_id {
         assigned_client_id().into()
@@ -286,36 +155,47 @@ fn judge(config: &MqttConfig, v5: bool, asked: &Asked<'_>) -> Result<Connect, Re
         .as_ref()
         .map(|will| judge_will(config, &id, will))
         .transpose()?;
-    let expiry = asked.expiry.min(config.session_expiry_max);
+    let wanted = match v5 {
+        true => wishes.session_expiry,
+        false if asked.clean_start => 0,
+        false => u32::MAX,
+    };
+    let expiry = wanted.min(config.session_expiry_max);
     let longest = config.max_keep_alive.filter(|_| v5);
     let too_long = |longest: &u16| asked.keep_alive == 0 || asked.keep_alive > *longest;
     let capped = longest.filter(too_long);
-    Ok(Connect {
+    let connect = Connect {
         client: Client {
             v5,
             id,
             durable: expiry > 0,
-            asked_to_last: asked.expiry > 0,
+            asked_to_last: wanted > 0,
             keep_alive: capped.unwrap_or(asked.keep_alive),
         },
         clean_start: asked.clean_start,
         expiry,
-        window: config.max_inflight.min(asked.receive_maximum),
-        max_packet: asked.max_packet,
-        max_alias: config.max_topic_alias.min(asked.max_alias),
+        window: config.max_inflight.min(wishes.receive_maximum),
+        max_packet: wishes.max_packet,
+        max_alias: config.max_topic_alias.min(wishes.topic_alias_maximum),
+        problem_information: wishes.problem_information,
         will,
-        user: asked.user.map(str::to_owned),
+        user: asked.user_name.map(str::to_owned),
         password: asked.password.map(|password| Secret(password.to_vec())),
         assigned_id,
-        capped_expiry: expiry != asked.expiry,
+        capped_expiry: expiry != wanted,
         capped_keep_alive: capped.is_some(),
-    })
+    };
+    connect.check_answer(config)?;
+    Ok(connect)
 }
 
-fn judge_will(config: &MqttConfig, id: &str, will: &AskedWill<'_>) -> Result<Will, Reason> {
+fn judge_will(config: &MqttConfig, id: &str, will: &HelloWill<'_>) -> Result<Will, Reason> {
     check_name(will.topic)?;
     check_levels(will.topic, config.max_topic_levels)?;
     let properties = Properties::parse(&will.properties)?;
+    if !properties.fits(will.payload) {
+        return Err(Reason::PayloadInvalid);
+    }
     let route = match classify(&config.root, id, will.topic, &properties) {
         Class::Plain => Route::Subscribers,
         Class::Desk(route) => route,
@@ -349,6 +229,16 @@ impl Connect {
             });
         }
         self.client.id = id;
+    }
+
+    /// A client that cannot be sent CONNACK cannot be let in (MQTT-3.1.2-24).
+    fn check_answer(&self, config: &MqttConfig) -> Result<(), Reason> {
+        let mut answer = Output::default();
+        self.accept(config, false, &mut answer);
+        if answer.len() > self.max_packet {
+            return Err(Reason::ImplementationSpecific);
+        }
+        Ok(())
     }
 
     /// CONNACK for a client that is let in (MQTT 5 section 3.2.2.3).
@@ -385,10 +275,11 @@ impl Connect {
     pub(super) fn turn_away(&self, reason: Reason) -> Refusal {
         if self.client.v5 {
             // CONNACK's list of reasons (MQTT 5 section 3.2.2.2) knows neither of the two.
-            Refusal::V5(match reason {
+            let reason = match reason {
                 Reason::ShuttingDown | Reason::TakenOver => Reason::ServerUnavailable,
                 other => other,
-            })
+            };
+            Refusal::V5(reason, self.max_packet)
         } else {
             Refusal::V4(match reason {
                 Reason::BadCredentials => BAD_CREDENTIALS,
@@ -405,7 +296,10 @@ impl Refusal {
     pub(super) fn write(self, out: &mut Output) {
         match self {
             Refusal::V4(code) => out.connack(false, code, None),
-            Refusal::V5(reason) => out.connack(false, reason.code(), Some(&[])),
+            Refusal::V5(reason, max_packet) => {
+                out.heed(max_packet, true);
+                out.connack_refusal(reason);
+            }
             Refusal::Silent(_) => {}
         }
     }

@@ -4,7 +4,10 @@
 //! disk. The rest goes to the live plane and is acknowledged at once. QoS 2 ids are remembered from PUBLISH to PUBREL either
 //! way (method B of MQTT 5 section 4.3.3), and not a second PUBREC leaves before the first one was due.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::desk::port::{Publication, Request, Route};
 use crate::wire::Millis;
@@ -36,12 +39,19 @@ enum Exactly {
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
     exactly: HashMap<u16, Exactly>,
+    /// Of `exactly`: ids of an earlier connection.
+    restored: BTreeSet<u16>,
     /// Of `exactly`: those that wait for the desk.
     exactly_at_desk: usize,
     at_least_at_desk: usize,
     /// Ids at the desk that were refused for their topic: their reason code says so.
     refused_topics: Vec<u16>,
     aliases: HashMap<u16, Box<str>>,
+    /// Publishes handed to the desk, and how many of them have left it.
+    handed_over: u64,
+    /// The last of them by topic (its hash), forgotten once all have left.
+    on_their_way: HashMap<u64, u64>,
+    pub(super) published: Arc<AtomicU64>,
 }
 
 impl Inbound {
@@ -49,11 +59,38 @@ impl Inbound {
     pub(super) fn restore(&mut self, unreleased: &[u16]) {
         let taken = |&id: &u16| (id, Exactly::Taken { by_desk: true });
         self.exactly = unreleased.iter().map(taken).collect();
+        self.restored = unreleased.iter().copied().collect();
     }
 
-    /// What the client may not exceed (MQTT 5 section 4.9).
+    /// What the client may not exceed (MQTT 5 section 4.9). What it sent on an earlier connection does not count.
     fn unacknowledged(&self) -> usize {
-        self.at_least_at_desk + self.exactly.len()
+        self.at_least_at_desk + self.exactly.len() - self.restored.len()
+    }
+
+    /// A QoS 2 id is free again.
+    fn forget(&mut self, packet_id: u16) {
+        self.exactly.remove(&packet_id);
+        self.restored.remove(&packet_id);
+    }
+
+    /// Whether the desk still has a publish on this topic, which a later one must not overtake (MQTT-4.6.0-5).
+    fn is_on_its_way(&mut self, topic: &str) -> bool {
+        let published = self.published.load(Ordering::Acquire);
+        if self.on_their_way.is_empty() || self.handed_over == published {
+            self.on_their_way = HashMap::new();
+            return false;
+        }
+        let many = self.on_their_way.len() > MAX_TOPICS_ON_THEIR_WAY;
+        let last = self.on_their_way.get(&hash(topic));
+        many || last.is_some_and(|&number| number > published)
+    }
+
+    /// Notes a publish that goes to the desk.
+    fn hand_over(&mut self, topic: &str) {
+        self.handed_over += 1;
+        if self.on_their_way.len() <= MAX_TOPICS_ON_THEIR_WAY {
+            self.on_their_way.insert(hash(topic), self.handed_over);
+        }
     }
 
     /// Bytes that ids take until they are released. MQTT 5 clients may have as many as Receive Maximum; 3.1.1 knows no such
@@ -78,6 +115,16 @@ impl Inbound {
             }
         }
     }
+}
+
+/// Topics whose publishes at the desk a connection tells apart; with more, all that it publishes goes that way for a while.
+const MAX_TOPICS_ON_THEIR_WAY: usize = 256;
+
+/// Two topics of one hash cost a detour by the desk, no more.
+fn hash(topic: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    topic.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What the topic grammar makes of a publish.
@@ -161,6 +208,8 @@ impl<P: Plane> Session<P> {
         metrics
             .publish_bytes_received
             .add(packet.payload.len() as u64);
+        // A repeat may be the first of its connection to set an alias.
+        let aliased = self.resolve_alias(&packet)?;
         if let Some(id) = packet.packet_id {
             if packet.qos == Qos::ExactlyOnce && self.repeats(id) {
                 return Ok(());
@@ -171,7 +220,10 @@ impl<P: Plane> Session<P> {
                 return Err(Reason::ReceiveMaximum);
             }
         }
-        let aliased = self.resolve_alias(&packet)?;
+        if !packet.properties.fits(packet.payload) {
+            self.acknowledge_here(&packet, Err(Reason::PayloadInvalid));
+            return Ok(());
+        }
         let topic = aliased.as_deref().unwrap_or(packet.topic);
         self.take(topic, &packet);
         Ok(())
@@ -254,10 +306,11 @@ impl<P: Plane> Session<P> {
     }
 
     /// Whether ordinary traffic is the desk's all the same.
-    fn is_kept(&self, topic: &str, packet: &Publish<'_>) -> bool {
+    fn is_kept(&mut self, topic: &str, packet: &Publish<'_>) -> bool {
         packet.retain
             || (packet.qos == Qos::ExactlyOnce && self.client.durable)
             || self.door.interest.wants(topic, packet.qos)
+            || self.inbound.is_on_its_way(topic)
     }
 
     /// Whether it was taken: not if there is no memory left for what waits.
@@ -272,11 +325,18 @@ impl<P: Plane> Session<P> {
         if let Some(id) = packet.packet_id {
             self.inbound.sent_to_desk(id, packet.qos);
         }
-        self.exits.ask(Request::Publish {
+        self.inbound.hand_over(message.topic());
+        let request = Request::Publish {
             connection: self.exits.connection,
             packet_id: packet.packet_id,
             publication: Publication { message, route },
-        });
+        };
+        if self.is_publishing() {
+            // What went past the desk before is not to be overtaken, either.
+            self.exits.waiting.push_back(request);
+        } else {
+            self.exits.ask(request);
+        }
         true
     }
 
@@ -328,7 +388,7 @@ impl<P: Plane> Session<P> {
         self.exits.output.ack(PUBREC, id, reason);
         if reason.is_some() {
             // MQTT-4.3.3: the id is free again, no PUBREL follows.
-            self.inbound.exactly.remove(&id);
+            self.inbound.forget(id);
         } else {
             // The desk does not keep the ids of what it refused.
             let by_desk = by_desk && refused.is_none();
@@ -371,7 +431,7 @@ impl<P: Plane> Session<P> {
                 });
             }
             Some(Exactly::Taken { by_desk: false }) => {
-                self.inbound.exactly.remove(&id);
+                self.inbound.forget(id);
                 self.exits.output.ack(PUBCOMP, id, None);
             }
             Some(Exactly::Releasing) => {}
@@ -388,7 +448,7 @@ impl<P: Plane> Session<P> {
     /// The desk has forgotten the id.
     pub(super) fn on_released(&mut self, id: u16) {
         if self.inbound.exactly.get(&id) == Some(&Exactly::Releasing) {
-            self.inbound.exactly.remove(&id);
+            self.inbound.forget(id);
             self.exits.output.ack(PUBCOMP, id, None);
         }
     }

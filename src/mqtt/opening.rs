@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -180,10 +180,12 @@ where
         let id = self.door.next_connection();
         let (sender, mut responses) = mpsc::unbounded_channel();
         let backlog = Arc::new(AtomicUsize::new(0));
+        let published = Arc::new(AtomicU64::new(0));
         let desk_end = DeskEnd {
             id,
             responses: sender,
             backlog: Arc::clone(&backlog),
+            published: Arc::clone(&published),
         };
         let admitted = match self
             .ask(&mut connect, access.as_ref(), desk_end, &mut responses)
@@ -197,6 +199,7 @@ where
                 let mut running = self.running(connect, id, backlog, responses, &opened);
                 running.session.subscriber = subscriber;
                 running.session.access = access.map(Box::new);
+                running.session.inbound.published = published;
                 for subscription in opened.subscriptions {
                     let qos = subscription.qos;
                     running.session.subscriptions.insert(subscription, qos, 0);
@@ -321,6 +324,8 @@ where
             Arc::clone(&self.door.metrics),
             self.share,
         );
+        let explains = client.v5 && connect.problem_information && config.reason_strings;
+        exits.output.heed(connect.max_packet, explains);
         connect.accept(config, opened.session_present, &mut exits.output);
         let outbound = Outbound::new(
             config,

@@ -89,6 +89,8 @@ pub(super) struct Outbound {
     max_pending_messages: usize,
     max_pending_bytes: usize,
     flights: HashMap<u16, Flight>,
+    /// Ids whose PUBREC is here, in its order, and whether their PUBREL may go.
+    releasing: VecDeque<(u16, bool)>,
     last_id: u16,
     /// Not to be lost.
     kept: VecDeque<Parcel>,
@@ -130,6 +132,7 @@ impl Outbound {
             max_pending_messages: config.max_pending_messages,
             max_pending_bytes: config.max_pending_bytes,
             flights: HashMap::new(),
+            releasing: VecDeque::new(),
             last_id: 0,
             kept: VecDeque::new(),
             live: Load::default(),
@@ -312,7 +315,8 @@ impl Outbound {
 
     fn send(&mut self, parcel: Parcel, exits: &mut Exits, now: Millis) {
         let parts = parcel.message.parts();
-        if parcel.message.expired(now) {
+        // What was sent once is sent until it is acknowledged (MQTT-4.3.3-7).
+        if parcel.message.expired(now) && !parcel.dup {
             exits.metrics.dropped_expired.add(1);
             exits.acknowledge(parcel.seq, Stage::Done);
             return;
@@ -326,6 +330,12 @@ impl Outbound {
             alias: self.aliases.find(parts.topic),
             now,
         };
+        if head.alias.is_some_and(|alias| !alias.known)
+            && publish_len(self.v5, &parts, &head) > self.max_packet
+        {
+            // Telling the alias takes room that the message may need.
+            head.alias = None;
+        }
         if publish_len(self.v5, &parts, &head) > self.max_packet {
             // MQTT-3.1.2-25: as if it had been sent.
             exits.metrics.dropped_too_large.add(1);
@@ -385,13 +395,11 @@ impl Outbound {
                 self.flights.remove(&packet_id);
                 exits.acknowledge(seq, Stage::Done);
             }
-            Some(Flight::Sent { seq: 0 }) => {
-                self.flights.insert(packet_id, Flight::Released { seq: 0 });
-                exits.output.ack(PUBREL, packet_id, None);
-            }
             Some(Flight::Sent { seq }) => {
                 self.flights.insert(packet_id, Flight::Received { seq });
+                self.releasing.push_back((packet_id, seq == 0));
                 exits.acknowledge(seq, Stage::Received);
+                self.send_releases(exits);
             }
             Some(Flight::Received { .. }) => {}
             Some(Flight::Released { .. }) => exits.output.ack(PUBREL, packet_id, None),
@@ -409,6 +417,7 @@ impl Outbound {
         match self.flights.get(&packet_id) {
             Some(&(Flight::Released { seq } | Flight::Received { seq })) => {
                 self.flights.remove(&packet_id);
+                self.releasing.retain(|(id, _)| *id != packet_id);
                 exits.acknowledge(seq, Stage::Completed);
             }
             _ => exits.metrics.stray_acks.add(1),
@@ -426,8 +435,29 @@ impl Outbound {
         let Some(packet_id) = packet_id.or_else(waiting) else {
             return;
         };
-        self.flights.insert(packet_id, Flight::Released { seq });
-        exits.output.ack(PUBREL, packet_id, None);
+        match self.releasing.iter_mut().find(|(id, _)| *id == packet_id) {
+            Some((_, may_go)) => *may_go = true,
+            None => {
+                self.flights.insert(packet_id, Flight::Released { seq });
+                exits.output.ack(PUBREL, packet_id, None);
+            }
+        }
+        self.send_releases(exits);
+    }
+
+    /// PUBREL goes in the order in which PUBREC came (MQTT-4.6.0-6 of 3.1.1), though some wait for the desk and others need not.
+    fn send_releases(&mut self, exits: &mut Exits) {
+        while let Some((packet_id, true)) = self.releasing.front().copied() {
+            self.releasing.pop_front();
+            let Some(Flight::Received { seq }) = self.flights.get(&packet_id).copied() else {
+                continue;
+            };
+            self.flights.insert(packet_id, Flight::Released { seq });
+            exits.output.ack(PUBREL, packet_id, None);
+        }
+        if self.releasing.is_empty() && self.releasing.capacity() > FLIGHTS_AT_HAND {
+            self.releasing = VecDeque::new();
+        }
     }
 }
 

@@ -19,6 +19,13 @@ pub(super) mod id {
     pub(in crate::mqtt) const SESSION_EXPIRY: u8 = 0x11;
     pub(in crate::mqtt) const ASSIGNED_CLIENT_ID: u8 = 0x12;
     pub(in crate::mqtt) const SERVER_KEEP_ALIVE: u8 = 0x13;
+    pub(in crate::mqtt) const AUTHENTICATION_METHOD: u8 = 0x15;
+    pub(in crate::mqtt) const AUTHENTICATION_DATA: u8 = 0x16;
+    pub(in crate::mqtt) const REQUEST_PROBLEM_INFORMATION: u8 = 0x17;
+    pub(in crate::mqtt) const WILL_DELAY: u8 = 0x18;
+    pub(in crate::mqtt) const REQUEST_RESPONSE_INFORMATION: u8 = 0x19;
+    pub(in crate::mqtt) const SERVER_REFERENCE: u8 = 0x1C;
+    pub(in crate::mqtt) const REASON_STRING: u8 = 0x1F;
     pub(in crate::mqtt) const RECEIVE_MAXIMUM: u8 = 0x21;
     pub(in crate::mqtt) const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
     pub(in crate::mqtt) const TOPIC_ALIAS: u8 = 0x23;
@@ -40,6 +47,8 @@ pub(super) struct Properties<'a> {
     /// The first user property of this name, as of the next.
     pub(super) traceparent: Option<&'a str>,
     pub(super) tracestate: Option<&'a str>,
+    /// Payload Format Indicator: the payload is text.
+    pub(super) is_text: bool,
     /// What subscribers get unchanged and in order, encoded.
     pub(super) forwarded: Cow<'a, [u8]>,
 }
@@ -73,6 +82,11 @@ impl<'a> Properties<'a> {
         Ok(properties)
     }
 
+    /// Whether a payload is what the Payload Format Indicator says (MQTT 5 section 3.3.2.3.2).
+    pub(super) fn fits(&self, payload: &[u8]) -> bool {
+        !self.is_text || std::str::from_utf8(payload).is_ok()
+    }
+
     /// Reads one property; whether it is forwarded.
     fn read(&mut self, reader: &mut Reader<'a>, seen: &mut Seen) -> Result<bool, Reason> {
         let id = reader.u8()?;
@@ -80,11 +94,10 @@ impl<'a> Properties<'a> {
             seen.note(id)?;
         }
         match id {
-            id::PAYLOAD_FORMAT => {
-                if reader.u8()? > 1 {
-                    return Err(Reason::Malformed);
-                }
-            }
+            id::PAYLOAD_FORMAT => match reader.u8()? {
+                format @ 0..=1 => self.is_text = format == 1,
+                _ => return Err(Reason::Malformed),
+            },
             id::CONTENT_TYPE => {
                 reader.string()?;
             }
@@ -119,12 +132,12 @@ impl<'a> Properties<'a> {
     }
 }
 
-/// Which properties were there; all identifiers of PUBLISH are below 64.
+/// Which properties were there; all identifiers are below 64.
 #[derive(Default)]
-struct Seen(u64);
+pub(super) struct Seen(u64);
 
 impl Seen {
-    fn note(&mut self, id: u8) -> Result<(), Reason> {
+    pub(super) fn note(&mut self, id: u8) -> Result<(), Reason> {
         let bit = 1u64.checked_shl(u32::from(id)).ok_or(Reason::Malformed)?;
         if self.0 & bit != 0 {
             return Err(Reason::Protocol);

@@ -48,12 +48,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A variable byte integer.
+    /// A variable byte integer, in as few bytes as it takes (MQTT-1.5.5-1).
     pub(super) fn varint(&mut self) -> Result<usize, Reason> {
         let mut value = 0;
         for index in 0..4 {
             let byte = self.u8()?;
             value |= usize::from(byte & 0x7f) << (7 * index);
+            if byte == 0 && index > 0 {
+                return Err(Reason::Malformed);
+            }
             if byte & 0x80 == 0 {
                 return Ok(value);
             }

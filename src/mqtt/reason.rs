@@ -1,7 +1,5 @@
 //! MQTT 5 reason codes (section 2.4), as far as the gateway says them, and how the desk's codes map to them.
 
-use mqtt_protocol_core::mqtt::result_code::MqttError;
-
 use crate::desk::port::CloseReason;
 use crate::wire::filter::TopicRule;
 use crate::wire::reply::Code;
@@ -40,6 +38,11 @@ impl Reason {
         self as u8
     }
 
+    /// The Reason String that goes with it.
+    pub(super) fn explanation(self) -> &'static str {
+        explain(self.code())
+    }
+
     /// For people, in the events of a room.
     pub(super) fn words(self) -> &'static str {
         match self {
@@ -69,14 +72,30 @@ impl Reason {
     }
 }
 
-impl From<MqttError> for Reason {
-    fn from(error: MqttError) -> Reason {
-        match error {
-            MqttError::MalformedPacket => Reason::Malformed,
-            MqttError::PacketTooLarge => Reason::PacketTooLarge,
-            MqttError::UnsupportedProtocolVersion => Reason::UnsupportedVersion,
-            _ => Reason::Protocol,
-        }
+/// What a reason code means here, in words for whoever reads a client's log; at most 120 bytes.
+pub(super) fn explain(code: u8) -> &'static str {
+    match code {
+        0x81 => "malformed packet: it does not read as MQTT says",
+        0x82 => "protocol error: a packet or a value that is not allowed here",
+        0x83 => "well formed, but not possible with this gateway",
+        0x84 => "the gateway speaks MQTT 3.1.1 and 5.0",
+        0x85 => "this client id cannot be used",
+        0x86 => "user name or password are wrong",
+        0x87 => "not allowed for this client",
+        0x88 => "the gateway cannot serve at the moment",
+        0x8B => "the gateway is shutting down",
+        0x8C => "the gateway knows no such authentication method",
+        0x8D => "nothing was heard for one and a half times the keep-alive",
+        0x8E => "the same client id has connected again",
+        0x8F => "no valid topic filter",
+        0x90 => "no valid topic name, or none that this client may write",
+        0x92 => "no message of this packet id is in flight",
+        0x93 => "more messages in flight than Receive Maximum allows",
+        0x94 => "a topic alias is 0, or above Topic Alias Maximum",
+        0x95 => "larger than Maximum Packet Size allows",
+        0x97 => "a limit of the gateway is reached",
+        0x99 => "the payload is not what it has to be",
+        _ => "refused, and no further reason is given",
     }
 }
 

@@ -20,7 +20,7 @@ use super::handshake::Client;
 use super::inbound::Inbound;
 use super::listener::Door;
 use super::outbound::{Origin, Outbound, Overrun, Parcel};
-use super::plane::{Plane, Received, Subscriber};
+use super::plane::{Plane, Publisher, Received, Subscriber};
 use super::reason::Reason;
 use super::subscribing::Subscribing;
 use super::subscriptions::Subscriptions;
@@ -134,12 +134,21 @@ impl<P: Plane> Session<P> {
             && (self.client.v5 || self.inbound.at_desk() < at_desk_max)
     }
 
+    /// Whether frames wait to be flushed to the live plane.
+    pub(super) fn is_publishing(&self) -> bool {
+        let publisher = self.publisher.as_ref();
+        publisher.is_some_and(|live| !live.is_empty())
+    }
+
     /// Takes packets as far as they are whole and may be taken; how many bytes that was.
     pub(super) fn feed(&mut self, input: &[u8]) -> usize {
         let mut used = 0;
         while self.may_read() {
             match frame::first(&input[used..], self.door.config.max_packet_bytes) {
                 Ok(None) => break,
+                Ok(Some(frame)) if self.client.v5 && !frame.is_minimal() => {
+                    self.refuse(Reason::Malformed);
+                }
                 Ok(Some(frame)) => {
                     let publishes = matches!(frame::kind(frame.first), Ok(Kind::Publish));
                     if publishes && self.subscribing.holds_publish() {
@@ -306,7 +315,9 @@ impl<P: Plane> Session<P> {
 
     /// The end of a round: writes what now has room, and tells the live plane whether to go easy.
     pub(super) fn settle_round(&mut self) {
-        self.exits.retry();
+        if !self.is_publishing() {
+            self.exits.retry();
+        }
         self.outbound.written(&mut self.exits);
         self.outbound.pump(&mut self.exits, self.now);
         let outgoing = self.exits.output.len() + self.outbound.waiting_bytes();
@@ -319,6 +330,9 @@ impl<P: Plane> Session<P> {
         }
         if self.exits.desk_gone {
             self.refuse(Reason::ShuttingDown);
+        }
+        if self.exits.output.is_incomplete() {
+            self.refuse(Reason::PacketTooLarge);
         }
     }
 

@@ -190,7 +190,9 @@ impl<P: Plane> Session<P> {
 
     /// Queues a filter to be dropped from the live plane, unless it is still, or again, wanted.
     fn close_live(&mut self, filter: &Arc<str>) {
-        if needs_live(&self.door.config.root, &self.client.id, filter)
+        // Without a subscriber nothing was ever subscribed there, and nobody would take the step.
+        if self.subscriber.is_some()
+            && needs_live(&self.door.config.root, &self.client.id, filter)
             && !self.subscriptions.contains(filter)
             && !self.subscribing.awaits(filter)
         {

@@ -144,6 +144,7 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
             .ok()
             .filter(|&seconds| seconds > 0),
         max_topic_alias: config.mqtt.topic_alias_max,
+        reason_strings: config.mqtt.reason_strings,
         session_expiry_max: seconds(config.mqtt.max_session_expiry),
         max_lossy_bytes: config.mqtt.write_buffer,
         max_pending_messages: config.mqtt.max_pending_messages,

@@ -2,6 +2,7 @@
 
 mod auth;
 mod cli;
+mod conformance;
 mod crash;
 mod demo;
 mod harness;

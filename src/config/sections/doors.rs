@@ -67,6 +67,8 @@ pub struct Mqtt {
     pub max_keep_alive: Duration,
     /// Topic aliases per connection and direction; 0 turns them off.
     pub topic_alias_max: u16,
+    /// Whether acknowledgements that refuse say why in words, too (MQTT 5 Reason String).
+    pub reason_strings: bool,
     /// Bytes that may wait for one client's socket before deliveries of QoS 1 and 2 are held back.
     #[serde(with = "size")]
     pub write_high_water: usize,
@@ -112,6 +114,7 @@ impl Default for Mqtt {
             byte_burst: 0,
             max_keep_alive: Duration::ZERO,
             topic_alias_max: 16,
+            reason_strings: true,
             write_high_water: 256 * KIB,
             write_buffer: MIB,
             max_pending_messages: 10_000,

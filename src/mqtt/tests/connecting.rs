@@ -20,6 +20,25 @@ fn refused(code: u8) -> Got {
     }
 }
 
+/// Takes the Reason String off a refusal of MQTT 5, which must have one and nothing else.
+fn without_words(got: Got) -> Got {
+    match got {
+        Got::Connack {
+            present,
+            code: code @ 0x80..,
+            properties,
+        } => {
+            assert!(matches!(properties[..], [Property::ReasonString(_)]));
+            Got::Connack {
+                present,
+                code,
+                properties: Vec::new(),
+            }
+        }
+        other => other,
+    }
+}
+
 async fn answer(v5: bool, connect: &[u8]) -> Got {
     let world = World::new();
     let mut client = world.dial();
@@ -29,7 +48,7 @@ async fn answer(v5: bool, connect: &[u8]) -> Got {
     if got != Got::Closed {
         assert_eq!(client.recv().await, Got::Closed);
     }
-    got
+    without_words(got)
 }
 
 #[tokio::test]
@@ -277,7 +296,7 @@ async fn a_desk_that_declines_is_heard() {
         .responses
         .send(Response::Close(CloseReason::ShuttingDown))
         .unwrap();
-    assert_eq!(client.recv().await, refused(0x88));
+    assert_eq!(without_words(client.recv().await), refused(0x88));
     assert!(matches!(
         world.asked().await,
         Request::Close {
@@ -361,7 +380,8 @@ async fn the_listener_bounds_connections_and_stops_with_a_word() {
     world.stop.send_replace(true);
     let mut rest = Vec::new();
     within(first.read_to_end(&mut rest)).await.unwrap();
-    assert!(rest.ends_with(&[0xE0, 1, 0x8B]));
+    let disconnect = |bytes: &[u8]| bytes[0] == 0xE0 && bytes[2] == 0x8B;
+    assert!(rest.windows(3).any(disconnect), "{rest:?}");
     drop(first);
     assert!(matches!(world.asked().await, Request::Close { .. }));
     within(serving).await.unwrap();

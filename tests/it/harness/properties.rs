@@ -6,8 +6,12 @@ pub(crate) mod id {
     pub(crate) const CONTENT_TYPE: u8 = 0x03;
     pub(crate) const RESPONSE_TOPIC: u8 = 0x08;
     pub(crate) const CORRELATION_DATA: u8 = 0x09;
+    pub(crate) const SUBSCRIPTION_ID: u8 = 0x0B;
     pub(crate) const SESSION_EXPIRY: u8 = 0x11;
+    pub(crate) const ASSIGNED_CLIENT_ID: u8 = 0x12;
+    pub(crate) const SERVER_KEEP_ALIVE: u8 = 0x13;
     pub(crate) const RECEIVE_MAXIMUM: u8 = 0x21;
+    pub(crate) const TOPIC_ALIAS: u8 = 0x23;
     pub(crate) const USER: u8 = 0x26;
     pub(crate) const MAXIMUM_PACKET_SIZE: u8 = 0x27;
 }

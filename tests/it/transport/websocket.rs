@@ -100,6 +100,7 @@ impl Raw {
     }
 }
 
+/// 5.0: MQTT-6.0.0-2. 3.1.1: MQTT-6.0.0-2.
 #[test]
 fn mqtt_6_0_0_2_a_packet_may_span_frames_and_a_frame_hold_several() {
     let up = Listening::start();
@@ -117,6 +118,7 @@ fn mqtt_6_0_0_2_a_packet_may_span_frames_and_a_frame_hold_several() {
     assert_eq!(answers, [0xD0, 0, 0xD0, 0]);
 }
 
+/// 5.0: MQTT-6.0.0-1. 3.1.1: MQTT-6.0.0-1.
 #[test]
 fn mqtt_6_0_0_1_a_text_frame_closes_the_connection_with_1003() {
     let up = Listening::start();
@@ -126,6 +128,22 @@ fn mqtt_6_0_0_1_a_text_frame_closes_the_connection_with_1003() {
     client.send(0x81, b"\xC0\x00");
     assert_eq!(client.frame(), (0x88, 1003_u16.to_be_bytes().to_vec()));
     client.expect_end();
+}
+
+/// 5.0: MQTT-6.0.0-4. 3.1.1: MQTT-6.0.0-4.
+#[test]
+fn mqtt_6_0_0_4_the_sub_protocol_that_is_selected_is_mqtt() {
+    let up = Listening::start();
+    let several = "Sec-WebSocket-Protocol: chat, mqtt, mqttv3.1";
+    let offer = |request: String| request.replacen("Sec-WebSocket-Protocol: mqtt", several, 1);
+    let (_, head) = Raw::request(&up, offer);
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let head = head.to_lowercase();
+    let selected = head
+        .lines()
+        .filter_map(|line| line.strip_prefix("sec-websocket-protocol:"));
+    let selected: Vec<&str> = selected.map(str::trim).collect();
+    assert_eq!(selected, ["mqtt"], "{head}");
 }
 
 #[test]
