@@ -265,13 +265,14 @@ impl<P: Plane> Session<P> {
         }
     }
 
-    fn on_live(&mut self, message: Message) -> Result<(), Reason> {
+    pub(super) fn on_live(&mut self, message: Message) -> Result<(), Reason> {
         let parts = message.parts();
         let root = &self.door.config.root;
         let Some(found) = self
             .subscriptions
             .matching(root, &self.client.id, &parts, &mut self.ids)
         else {
+            self.subscribing.keep_early(&message);
             return Ok(());
         };
         let qos = parts.qos.min(found.granted);

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::desk::port::{Request, Response, Subscription};
-use crate::wire::filter::{Shared, TopicRule, check_filter, check_levels};
+use crate::wire::filter::{Shared, TopicRule, check_filter, check_levels, matches};
 use crate::wire::message::{Message, Qos};
 use crate::wire::reply::Code;
 use crate::wire::topic::Offer;
@@ -23,6 +23,9 @@ use super::subscriptions::needs_live;
 /// SUBSCRIBEs and UNSUBSCRIBEs of one client that may await the desk at once; beyond, its socket is not read. The desk answers with
 /// every commit, so a larger number would only let one client hold more; there is no key for it.
 pub(super) const MAX_AWAITED: usize = 16;
+
+/// Live messages that wait for the SUBACK of the subscription that selects them.
+const MAX_EARLY: usize = 256;
 
 /// Something to be done in order, one after the other.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ enum Awaited {
 pub(super) struct Subscribing {
     pub(super) steps: VecDeque<Step>,
     awaited: VecDeque<Awaited>,
+    /// Live messages that only a filter still awaited selects: they follow its SUBACK.
+    early: Vec<Message>,
     /// A PUBLISH came while something was awaited: it goes first as soon as nothing is.
     publish_waits: bool,
     /// Offers that stand and may not be made at present.
@@ -76,6 +81,22 @@ impl Subscribing {
         let awaited = self.awaited.pop_front();
         self.publish_waits &= !self.awaited.is_empty();
         awaited
+    }
+
+    /// Keeps a live message that no subscription that stands selects, if one that is awaited does. Nobody was promised it yet, so
+    /// beyond the bound it is let go.
+    pub(super) fn keep_early(&mut self, message: &Message) {
+        let topic = message.topic();
+        let selects = |awaited: &Awaited| match awaited {
+            Awaited::Suback(_, asked) => asked
+                .iter()
+                .flatten()
+                .any(|subscription| matches(&subscription.filter, topic)),
+            Awaited::Unsuback(..) | Awaited::Withdrawn | Awaited::Restored(_) => false,
+        };
+        if self.early.len() < MAX_EARLY && self.awaited.iter().any(selects) {
+            self.early.push(message.clone());
+        }
     }
 
     fn awaits(&self, filter: &str) -> bool {
@@ -322,7 +343,10 @@ impl<P: Plane> Session<P> {
             codes.push(code);
         }
         self.exits.output.suback(self.client.v5, packet_id, &codes);
-        self.send_retained(retained, &granted)
+        self.send_retained(retained, &granted)?;
+        std::mem::take(&mut self.subscribing.early)
+            .into_iter()
+            .try_for_each(|message| self.on_live(message))
     }
 
     fn settle(&mut self, subscription: Subscription, result: Result<Qos, Code>, stamp: u64) -> u8 {

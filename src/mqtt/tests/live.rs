@@ -1,6 +1,7 @@
 use super::harness::*;
+use crate::desk::port::{Request, Response};
 use crate::mqtt::MqttConfig;
-use crate::wire::message::{Message, Parts};
+use crate::wire::message::{Message, Parts, Qos};
 
 #[tokio::test]
 async fn a_message_comes_at_the_lower_of_both_qos() {
@@ -161,4 +162,28 @@ async fn the_live_plane_knows_what_must_not_be_lost() {
     let (mut durable, desk) = world.client(true, &connect5("durable", 60, &[])).await;
     world.subscribe(&mut durable, &desk, "kept", 1).await;
     assert_eq!(*world.plane.relied_on.lock().unwrap(), ["surely", "maybe"]);
+}
+
+#[tokio::test]
+async fn what_comes_between_subscribe_and_suback_follows_the_suback() {
+    let mut world = World::new();
+    let (mut client, desk) = world.client5("me").await;
+    client.send(&subscribe(true, 7, &[("a/+", 1)])).await;
+    assert_eq!(world.seen().await, Seen::Subscribed("a/+".to_owned()));
+    let Request::Subscribe { packet_id, .. } = world.asked().await else {
+        panic!("expected Subscribe")
+    };
+    world.plane.send(&message("a/b", 1, b"early"));
+    world.plane.send(&message("b", 1, b"nobody's"));
+    client.silent().await;
+    let granted = Response::Subscribed {
+        packet_id,
+        results: vec![Ok(Qos::AtLeastOnce)],
+        retained: Vec::new(),
+        stamp: 0,
+    };
+    desk.responses.send(granted).unwrap();
+    assert_eq!(client.recv().await, Got::Suback(7, vec![1]));
+    assert_eq!(client.recv().await.delivered().payload, b"early");
+    client.silent().await;
 }
