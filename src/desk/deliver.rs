@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::core::{Desk, Timer};
 use super::outbox::{Acknowledged, Kind, packet_id};
+use super::own::gateway_message;
 use super::port::{ConnectionId, Delivery, Response, Stage};
-use super::publish::gateway_message;
 use super::records;
 use crate::engine::{AssignmentKey, Class, Directed};
 use crate::ledger::Space;

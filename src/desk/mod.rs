@@ -5,7 +5,7 @@
 //! durable are its acks, deliveries and broadcasts released.
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
-//! `subscribe`, `publish`, `deliver`, `status` (what it does with each request), `outbox`, `clients`, `retained`, `shares`, `trie`,
+//! `subscribe`, `publish`, `deliver`, `status`, `own` (what it does with each request), `outbox`, `clients`, `retained`, `shares`, `trie`,
 //! `interest`, `memory` (what it keeps), `batch` and `records` (what it writes), `recover`, `run` (the thread).
 
 mod batch;
@@ -15,6 +15,7 @@ mod deliver;
 mod interest;
 mod memory;
 mod outbox;
+mod own;
 pub mod port;
 mod publish;
 mod records;

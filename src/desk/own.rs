@@ -1,0 +1,103 @@
+//! Messages of the gateway's own: retained truths, events, and how everything that it writes looks on the wire.
+
+use bytes::{BufMut, BytesMut};
+
+use super::core::Desk;
+use crate::wire::Millis;
+use crate::wire::json;
+use crate::wire::message::{Message, Parts, Qos};
+use crate::wire::mirror::{self, MessageMirrors, Trace};
+use crate::wire::name::Agent;
+use crate::wire::observe::Event;
+use crate::wire::topic::{RoomTopic, Topic};
+
+impl Desk {
+    /// A retained message of the gateway's: a key, a presence, a pending approval. The engine's limits bound them.
+    pub(super) fn retain_from_gateway(
+        &mut self,
+        now: Millis,
+        topic: &RoomTopic,
+        payload: Option<&[u8]>,
+    ) {
+        let topic = topic.format(&self.settings.root);
+        let mirrors = MessageMirrors::default();
+        let message = gateway_message(&topic, payload.unwrap_or_default(), true, &mirrors);
+        let stamped = self.retain(&message);
+        self.distribute(now, stamped);
+    }
+
+    /// An event of the gateway's.
+    pub(super) fn publish_event(&mut self, now: Millis, event: &Event) {
+        let category = event.what.split('.').next().unwrap_or("gateway");
+        let Ok(category) = crate::wire::name::Category::new(category) else {
+            return;
+        };
+        let topic = Topic::ObserveEvents {
+            source: Agent::gateway(),
+            category,
+        };
+        let topic = RoomTopic::new(event.room.clone(), topic).format(&self.settings.root);
+        let mirrors = MessageMirrors {
+            from: Some(event.who.clone()),
+            trace: Trace {
+                traceparent: event.traceparent.clone(),
+                tracestate: None,
+            },
+            ..MessageMirrors::default()
+        };
+        let message = gateway_message(&topic, &json::encode(event), false, &mirrors);
+        self.distribute(now, message);
+    }
+}
+
+/// A message of the gateway's own: JSON, at the highest QoS, so that each subscriber gets the one that it asked for.
+pub(super) fn gateway_message(
+    topic: &str,
+    payload: &[u8],
+    retain: bool,
+    mirrors: &MessageMirrors,
+) -> Message {
+    let properties = json_properties(mirrors);
+    Message::encode(&Parts {
+        topic,
+        publisher: "",
+        qos: Qos::ExactlyOnce,
+        retain,
+        stamp: 0,
+        expires_at: mirrors.expires_at.unwrap_or(0),
+        properties: &properties,
+        payload,
+    })
+}
+
+/// MQTT 5 properties of a JSON message (MQTT 5 section 3.3.2.3).
+fn json_properties(mirrors: &MessageMirrors) -> BytesMut {
+    const CONTENT_TYPE: (u8, &str) = (0x03, "application/json");
+    const CORRELATION_DATA: u8 = 0x09;
+    const USER_PROPERTY: u8 = 0x26;
+    let mut out = BytesMut::with_capacity(128);
+    put_property(&mut out, CONTENT_TYPE.0, &[CONTENT_TYPE.1]);
+    if let Some(correlation_id) = &mirrors.correlation_id {
+        put_property(&mut out, CORRELATION_DATA, &[correlation_id]);
+    }
+    for (name, value) in [
+        (mirror::FROM, mirrors.from.as_ref().map(Agent::as_str)),
+        (mirror::TRACEPARENT, mirrors.trace.traceparent.as_deref()),
+        (mirror::TRACESTATE, mirrors.trace.tracestate.as_deref()),
+    ] {
+        if let Some(value) = value {
+            put_property(&mut out, USER_PROPERTY, &[name, value]);
+        }
+    }
+    out
+}
+
+/// A property of one string, or of a pair. The engine's limits keep every string far below the 65,535 bytes that fit.
+fn put_property(out: &mut BytesMut, id: u8, strings: &[&str]) {
+    out.put_u8(id);
+    for text in strings {
+        let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
+        out.put_u16(len);
+        out.put_slice(&text.as_bytes()[..usize::from(len)]);
+    }
+}
