@@ -9,6 +9,8 @@
 //! into one another without any I/O of its own.
 
 pub mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod listener;
 pub mod metrics;
 pub mod plane;

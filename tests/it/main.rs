@@ -1,5 +1,6 @@
 //! End-to-end tests, one binary.
 
+mod abuse;
 mod cli;
 mod crash;
 mod demo;
