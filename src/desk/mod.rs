@@ -6,7 +6,7 @@
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
 //! `subscribe`, `publish`, `deliver`, `status` (what it does with each request), `outbox`, `clients`, `retained`, `shares`, `trie`,
-//! `interest` (what it keeps), `batch` and `records` (what it writes), `recover`, `run` (the thread).
+//! `interest` (what it keeps), `timers`, `batch` and `records` (what it writes), `recover`, `run` (the thread).
 
 mod batch;
 mod clients;
@@ -25,6 +25,7 @@ mod shares;
 mod stats;
 mod status;
 mod subscribe;
+mod timers;
 mod trie;
 
 pub use batch::{Pending, Release};

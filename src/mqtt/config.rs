@@ -27,6 +27,8 @@ pub struct MqttConfig {
     pub max_topic_alias: u16,
     /// The longest session expiry granted, in seconds; `u32::MAX` is for ever.
     pub session_expiry_max: u32,
+    /// Subscriptions of one client.
+    pub max_subscriptions: usize,
     /// Encoded bytes that may wait for a client's socket before new deliveries are held back.
     pub write_high_water_bytes: usize,
     /// Bytes of QoS 0 messages that wait for a client; beyond it the oldest are dropped.
@@ -52,6 +54,7 @@ impl Default for MqttConfig {
             max_keep_alive: None,
             max_topic_alias: 16,
             session_expiry_max: u32::MAX,
+            max_subscriptions: 1000,
             write_high_water_bytes: 256 * 1024,
             max_lossy_bytes: 1024 * 1024,
             max_pending_messages: 16 * 1024,

@@ -24,6 +24,7 @@ mod exits;
 mod frame;
 mod handshake;
 mod inbound;
+mod listening;
 mod opening;
 mod outbound;
 mod properties;

@@ -47,6 +47,13 @@ pub(super) struct Parcel {
     pub(super) subscription_ids: Vec<u32>,
 }
 
+impl Parcel {
+    /// Bytes that it takes while it waits, all told.
+    fn weight(&self) -> usize {
+        size_of::<Parcel>() + self.subscription_ids.len() * size_of::<u32>() + self.message.size()
+    }
+}
+
 impl From<Delivery> for Parcel {
     fn from(delivery: Delivery) -> Parcel {
         Parcel {
@@ -167,7 +174,7 @@ impl Outbound {
         match parcel.origin {
             Origin::Live => {
                 self.live.messages += 1;
-                self.live.bytes += parcel.message.size();
+                self.live.bytes += parcel.weight();
             }
             Origin::Snapshot => self.snapshots += 1,
             Origin::Desk => {}
@@ -191,7 +198,7 @@ impl Outbound {
             match parcel.origin {
                 Origin::Live => {
                     self.live.messages -= 1;
-                    self.live.bytes -= parcel.message.size();
+                    self.live.bytes -= parcel.weight();
                 }
                 Origin::Snapshot => self.snapshots -= 1,
                 Origin::Desk => {}
@@ -202,8 +209,7 @@ impl Outbound {
             let Some(parcel) = self.lossy.pop_front() else {
                 break;
             };
-            self.backlog
-                .fetch_sub(parcel.message.size(), Ordering::Relaxed);
+            self.backlog.fetch_sub(parcel.weight(), Ordering::Relaxed);
             self.send(parcel, exits, now);
         }
         give_back(&mut self.kept);
@@ -211,6 +217,11 @@ impl Outbound {
         if self.flights.is_empty() && self.flights.capacity() > FLIGHTS_AT_HAND {
             self.flights = HashMap::new();
         }
+    }
+
+    /// Retained messages that wait.
+    pub(super) fn snapshots(&self) -> usize {
+        self.snapshots
     }
 
     /// Whether publishers should be held back: `Some` when that ought to change.
@@ -238,18 +249,15 @@ impl Outbound {
     }
 
     fn keep_lossy(&mut self, parcel: Parcel, exits: &Exits) {
-        let mut bytes = self
-            .backlog
-            .fetch_add(parcel.message.size(), Ordering::Relaxed)
-            + parcel.message.size();
+        let weight = parcel.weight();
+        let mut bytes = self.backlog.fetch_add(weight, Ordering::Relaxed) + weight;
         self.lossy.push_back(parcel);
         while bytes > self.max_lossy_bytes {
             let Some(oldest) = self.lossy.pop_front() else {
                 break;
             };
-            bytes -= oldest.message.size();
-            self.backlog
-                .fetch_sub(oldest.message.size(), Ordering::Relaxed);
+            bytes -= oldest.weight();
+            self.backlog.fetch_sub(oldest.weight(), Ordering::Relaxed);
             exits.metrics.dropped_slow.add(1);
         }
     }

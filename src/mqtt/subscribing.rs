@@ -21,6 +21,8 @@ use super::subscriptions::needs_live;
 
 /// SUBSCRIBEs and UNSUBSCRIBEs of one client that may await the desk at once; beyond, its socket is not read.
 pub(super) const MAX_AWAITED: usize = 64;
+/// Filters in all of these from which on nothing more is read.
+const MAX_AWAITED_FILTERS: usize = 1024;
 
 /// Something to be done in order, one after the other.
 #[derive(Debug)]
@@ -42,6 +44,16 @@ enum Awaited {
     Unsuback(u16, Vec<Option<Arc<str>>>),
 }
 
+impl Awaited {
+    /// Filters that the desk was asked about.
+    fn filters(&self) -> usize {
+        match self {
+            Awaited::Suback(_, asked) => asked.len(),
+            Awaited::Unsuback(_, asked) => asked.len(),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Subscribing {
     pub(super) steps: VecDeque<Step>,
@@ -53,7 +65,11 @@ pub(super) struct Subscribing {
 impl Subscribing {
     /// Whether more may be asked.
     pub(super) fn has_room(&self) -> bool {
-        self.steps.is_empty() && self.awaited.len() < MAX_AWAITED && !self.publish_waits
+        let filters = self.awaited.iter().map(Awaited::filters).sum::<usize>();
+        self.steps.is_empty()
+            && self.awaited.len() < MAX_AWAITED
+            && filters < MAX_AWAITED_FILTERS
+            && !self.publish_waits
     }
 
     /// Whether a PUBLISH has to wait. A client that subscribes and publishes in one breath expects to receive that; until the desk
@@ -89,7 +105,8 @@ impl<P: Plane> Session<P> {
             .entries
             .into_iter()
             .map(|entry| self.subscription(entry, id));
-        let asked: Vec<Result<Subscription, Reason>> = asked.collect::<Result<_, Reason>>()?;
+        let mut asked: Vec<Result<Subscription, Reason>> = asked.collect::<Result<_, Reason>>()?;
+        self.refuse_too_many(&mut asked);
         let subscriptions: Vec<Subscription> = asked.iter().flatten().cloned().collect();
         if subscriptions.is_empty() {
             let codes: Vec<u8> = asked
@@ -115,6 +132,27 @@ impl<P: Plane> Session<P> {
             .awaited
             .push_back(Awaited::Suback(packet.packet_id, asked));
         Ok(())
+    }
+
+    /// What exceeds the limit of subscriptions must not get as far as the live plane, let alone the desk.
+    fn refuse_too_many(&self, asked: &mut [Result<Subscription, Reason>]) {
+        let most = self.door.config.max_subscriptions;
+        let mut all = self.subscriptions.len();
+        for (index, one) in asked.iter_mut().enumerate() {
+            let is_new = |filter: &str| {
+                !self.subscriptions.contains(filter) && !self.subscribing.awaits(filter)
+            };
+            match one {
+                Ok(_) if index >= most => *one = Err(Reason::QuotaExceeded),
+                Ok(subscription) if is_new(&subscription.filter) => {
+                    all += 1;
+                    if all > most {
+                        *one = Err(Reason::QuotaExceeded);
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     /// A filter as the desk takes it; the inner error goes into SUBACK, the outer one ends the connection.
@@ -143,21 +181,22 @@ impl<P: Plane> Session<P> {
         }))
     }
 
-    /// Queues a filter for the live plane, if it is needed there and not there yet, or not as it should be.
+    /// Queues what a filter needs of the live plane, if that is not there yet, or not as it should be.
     fn open_live(&mut self, subscription: &Subscription) {
         let filter = &subscription.filter;
-        let reliable = self.client.relies_on(subscription);
-        let stands = self.subscriptions.contains(filter) || self.subscribing.awaits(filter);
-        if !needs_live(&self.door.config.root, &self.client.id, filter) || (stands && !reliable) {
+        if !needs_live(&self.door.config.root, &self.client.id, filter) {
             return;
         }
+        let reliable = self.client.relies_on(subscription);
+        let Some((filter, reliable)) = self.listening.open(filter, reliable) else {
+            return;
+        };
         if self.subscriber.is_none() {
             self.subscriber = Some(self.door.plane.subscriber());
         }
-        self.subscribing.steps.push_back(Step::Open {
-            filter: Arc::clone(filter),
-            reliable,
-        });
+        self.subscribing
+            .steps
+            .push_back(Step::Open { filter, reliable });
     }
 
     /// Queues a filter to be dropped from the live plane, unless it is still, or again, wanted.
@@ -165,10 +204,9 @@ impl<P: Plane> Session<P> {
         if needs_live(&self.door.config.root, &self.client.id, filter)
             && !self.subscriptions.contains(filter)
             && !self.subscribing.awaits(filter)
+            && let Some(filter) = self.listening.close(filter)
         {
-            self.subscribing
-                .steps
-                .push_back(Step::Close(Arc::clone(filter)));
+            self.subscribing.steps.push_back(Step::Close(filter));
         }
     }
 
@@ -205,6 +243,7 @@ impl<P: Plane> Session<P> {
         let Response::Subscribed {
             results,
             retained,
+            retained_room,
             stamp,
             ..
         } = response
@@ -229,6 +268,10 @@ impl<P: Plane> Session<P> {
             codes.push(code);
         }
         self.exits.output.suback(self.client.v5, packet_id, &codes);
+        if self.outbound.snapshots() + retained.len() > retained_room {
+            // It asks for everything again and again, and does not take it.
+            return Err(Reason::QuotaExceeded);
+        }
         self.send_retained(retained, &granted)
     }
 
@@ -287,14 +330,12 @@ impl<P: Plane> Session<P> {
         for filter in asked {
             codes.push(match filter {
                 None => Reason::FilterInvalid.code(),
-                Some(filter) => {
+                Some(filter) if existed.next() == Some(&true) => {
                     self.subscriptions.remove(&filter);
                     self.close_live(&filter);
-                    match existed.next() {
-                        Some(true) => 0,
-                        _ => NO_SUBSCRIPTION_EXISTED,
-                    }
+                    0
                 }
+                Some(_) => NO_SUBSCRIPTION_EXISTED,
             });
         }
         self.exits

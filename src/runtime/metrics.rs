@@ -143,6 +143,11 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
             "Acks held back because a subscriber is slow.",
             of(&d.held_acks),
         ),
+        Metric::counter(
+            "desk_disconnects_too_slow",
+            "Clients disconnected because publishers had to wait for them for too long.",
+            of(&d.too_slow),
+        ),
         Metric::counters(
             "desk_messages_dropped",
             "Messages that were not kept.",

@@ -93,6 +93,7 @@ pub(super) fn desk(config: &Config) -> DeskSettings {
             max_bytes: config.retained.max_bytes,
         },
         linger_ms: LINGER_MS,
+        patience_ms: millis(config.live.patience),
     }
 }
 
@@ -114,6 +115,7 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
         drain_timeout: config.mqtt.drain_timeout,
         max_connect_packet_bytes: config.mqtt.max_connect_packet,
         max_packet_bytes: config.mqtt.max_packet,
+        max_subscriptions: config.mqtt.max_subscriptions,
         write_high_water_bytes: config.mqtt.write_high_water,
         max_inflight: config.mqtt.max_inflight,
         receive_maximum: config.mqtt.receive_maximum,

@@ -45,6 +45,7 @@ async fn the_live_plane_is_joined_before_the_desk_looks() {
         packet_id,
         results: vec![Ok(Qos::ExactlyOnce)],
         retained: vec![(0, retained.clone())],
+        retained_room: 1024,
         stamp: 3,
     };
     desk.responses.send(answer).unwrap();
@@ -98,6 +99,7 @@ async fn bad_filters_are_answered_one_by_one() {
             packet_id,
             results: vec![Err(Code::Forbidden), Ok(Qos::AtMostOnce)],
             retained: Vec::new(),
+            retained_room: 1024,
             stamp: 0,
         };
         desk.responses.send(answer).unwrap();
@@ -184,6 +186,7 @@ async fn leaving_and_joining_again_at_once_keeps_the_link() {
         packet_id: 3,
         results: vec![Ok(Qos::AtMostOnce)],
         retained: Vec::new(),
+        retained_room: 1024,
         stamp: 0,
     };
     desk.responses.send(answer).unwrap();
@@ -234,6 +237,7 @@ fn granted(packet_id: u16, qos: u8) -> Response {
         packet_id,
         results: vec![Ok(Qos::from_level(qos).unwrap())],
         retained: Vec::new(),
+        retained_room: 1024,
         stamp: 0,
     }
 }

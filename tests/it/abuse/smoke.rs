@@ -24,3 +24,10 @@ proptest! {
         fuzzed::run(&data);
     }
 }
+
+#[test]
+fn a_property_length_of_more_bytes_than_it_needs_is_no_trouble() {
+    let body = [&[0xff, 0x00, 0x80, 0x00][..], &[0; 20]].concat();
+    fuzzing::packet(true, 0xa2, &body);
+    fuzzing::packet(true, 0x82, &body);
+}

@@ -99,7 +99,7 @@ fn payload(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
 /// Properties of any packet; some will not be allowed in it.
 fn properties(u: &mut Unstructured<'_>) -> Result<Properties> {
     let mut all = Properties::new();
-    while u.ratio(1, 3)? {
+    while !u.is_empty() && u.ratio(1, 3)? {
         let id = *u.choose(&[
             0x01, 0x02, 0x03, 0x08, 0x09, 0x0B, 0x11, 0x17, 0x18, 0x19, 0x21, 0x22, 0x23, 0x26,
             0x27,
@@ -168,7 +168,7 @@ impl<'a> Arbitrary<'a> for Sent {
             }
             4 | 5 => {
                 let mut filters = Vec::new();
-                while filters.is_empty() || u.ratio(1, 2)? {
+                while filters.is_empty() || !u.is_empty() && u.ratio(1, 2)? {
                     filters.push((text(u, FILTERS)?, *u.choose(&[0, 1, 2, 5, 9, 0x22, 0xff])?));
                 }
                 Packet::Subscribe {

@@ -28,7 +28,7 @@ const QUIET: usize = 6;
 /// Turns after which something goes round in circles.
 const RESTLESS: usize = 100_000;
 /// The most that one write repeats.
-const MAX_REPEATED_BYTES: usize = 64 * 1024;
+const MAX_REPEATED_BYTES: usize = 8 * 1024;
 
 const LIMITS: ClientLimits = ClientLimits {
     max_clients: 5_000,
@@ -67,6 +67,7 @@ fn desk_settings() -> DeskSettings {
         clients: LIMITS,
         retained: RETAINED,
         linger_ms: 0,
+        patience_ms: 10_000,
     }
 }
 
