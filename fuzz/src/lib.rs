@@ -5,8 +5,10 @@ mod codec;
 #[path = "../../tests/it/abuse/fuzzed/mod.rs"]
 mod fuzzed;
 #[path = "../../tests/it/harness/packet.rs"]
+#[expect(dead_code, reason = "the tests use the rest")]
 mod packet;
 #[path = "../../tests/it/harness/properties.rs"]
+#[expect(dead_code, reason = "the tests use the rest")]
 mod properties;
 
 mod packets {

@@ -166,7 +166,10 @@ mod tests {
     #[test]
     fn a_wider_filter_stays_for_as_long_as_it_serves_somebody() {
         let mut listening = Listening::default();
-        let filters = overlapping(20);
+        // None of which is what some of them are joined to.
+        let filters = overlapping(1_024).into_iter().enumerate();
+        let filters = filters.filter(|(bits, _)| bits.count_ones() <= 1);
+        let filters: Vec<Arc<str>> = filters.map(|(_, filter)| filter).collect();
         for filter in &filters {
             listening.open(filter, false);
         }

@@ -90,7 +90,8 @@ fn persistent_subscriber_that_never_acknowledges_cannot_hold_publishers_up_for_e
         mule.subscribe(&[("#", 1)]);
         let mut sender = Client::connect(gateway.mqtt, Connect::v5("sender"));
         for n in 0..300 {
-            assert_eq!(sender.publish(Publish::new("queue", n.to_string(), 1)), 0);
+            let code = sender.publish(Publish::new("queue", n.to_string(), 1));
+            assert!([0, 0x97].contains(&code), "{n}: {code:#x}");
             if n % 100 == 0 {
                 // What alone it does is to stay alive.
                 let _ = mule.try_send(&Packet::PingReq);

@@ -86,7 +86,7 @@ fn text(u: &mut Unstructured<'_>, pool: &[&str]) -> Result<String> {
     if u.ratio(7, 8)? {
         return Ok((*u.choose(pool)?).to_owned());
     }
-    Ok(String::arbitrary(u)?)
+    String::arbitrary(u)
 }
 
 fn payload(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
