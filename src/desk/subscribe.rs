@@ -213,10 +213,10 @@ impl Desk {
         true
     }
 
-    /// The most copies of retained messages that may wait for one client: each one twice, for filters that overlap, and some.
+    /// The most copies of retained messages that may wait for one client: each one four times, for filters that overlap, and some.
     /// Without it, a packet full of filters that all match everything would multiply the store.
     fn retained_room(&self) -> usize {
-        2 * self.retained.count() + 1024
+        4 * self.retained.count() + 1024
     }
 
     /// The retained messages that a new subscription asks for (MQTT 5 section 3.3.1.3); none for shared ones (MQTT-4.8.2-…).

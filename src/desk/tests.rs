@@ -702,10 +702,10 @@ fn one_subscribe_brings_no_more_copies_than_there_is_room_for() {
     else {
         panic!("expected Subscribed")
     };
-    assert_eq!(retained_room, 1_030, "twice what there is, and some");
-    assert_eq!(retained.len(), 343 * 3);
+    assert_eq!(retained_room, 1_036, "four times what there is, and some");
+    assert_eq!(retained.len(), 345 * 3);
     let granted = results.iter().filter(|result| result.is_ok()).count();
-    assert_eq!((granted, results.len()), (343, 1_000));
+    assert_eq!((granted, results.len()), (345, 1_000));
 }
 
 #[test]

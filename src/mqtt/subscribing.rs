@@ -24,6 +24,10 @@ pub(super) const MAX_AWAITED: usize = 64;
 /// Filters in all of these from which on nothing more is read.
 const MAX_AWAITED_FILTERS: usize = 1024;
 
+/// Filters that the desk is asked about at once. To find what is retained under each takes it a while; between two parts it
+/// turns to others.
+const FILTERS_AT_ONCE: usize = 8;
+
 /// Something to be done in order, one after the other.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -38,19 +42,52 @@ pub(super) enum Step {
 /// What was asked and not answered yet.
 #[derive(Debug)]
 enum Awaited {
-    /// Per filter: what was asked of the desk, or why it was not.
-    Suback(u16, Vec<Result<Subscription, Reason>>),
+    Suback(Suback),
     /// Per filter: asked of the desk, or no filter at all.
     Unsuback(u16, Vec<Option<Arc<str>>>),
 }
 
+/// A SUBSCRIBE under way. Per filter: what is to be asked of the desk, or why it is not.
+#[derive(Debug)]
+struct Suback {
+    packet_id: u16,
+    /// For SUBACK, as far as the desk has answered.
+    codes: Vec<u8>,
+    /// Before the desk.
+    part: Vec<Result<Subscription, Reason>>,
+    /// Still to come.
+    rest: VecDeque<Result<Subscription, Reason>>,
+}
+
 impl Awaited {
-    /// Filters that the desk was asked about.
+    /// Filters that are not answered.
     fn filters(&self) -> usize {
         match self {
-            Awaited::Suback(_, asked) => asked.len(),
+            Awaited::Suback(suback) => suback.part.len() + suback.rest.len(),
             Awaited::Unsuback(_, asked) => asked.len(),
         }
+    }
+
+    /// Whether the desk is to be asked about more of it, so that nothing may be asked behind it yet.
+    fn goes_on(&self) -> bool {
+        matches!(self, Awaited::Suback(suback) if !suback.rest.is_empty())
+    }
+}
+
+impl Suback {
+    /// Takes the next filters as the part to be asked about; at least one of them is for the desk if any of the rest is.
+    fn take_part(&mut self) -> Vec<Subscription> {
+        let mut asked = Vec::new();
+        while asked.len() < FILTERS_AT_ONCE
+            && let Some(one) = self.rest.pop_front()
+        {
+            asked.extend(one.as_ref().ok().cloned());
+            self.part.push(one);
+        }
+        if self.rest.iter().all(Result::is_err) {
+            self.part.extend(self.rest.drain(..));
+        }
+        asked
     }
 }
 
@@ -69,6 +106,7 @@ impl Subscribing {
         self.steps.is_empty()
             && self.awaited.len() < MAX_AWAITED
             && filters < MAX_AWAITED_FILTERS
+            && !self.awaited.back().is_some_and(Awaited::goes_on)
             && !self.publish_waits
     }
 
@@ -88,8 +126,7 @@ impl Subscribing {
 
     fn awaits(&self, filter: &str) -> bool {
         self.awaited.iter().any(|awaited| match awaited {
-            Awaited::Suback(_, asked) => asked
-                .iter()
+            Awaited::Suback(suback) => (suback.part.iter().chain(&suback.rest))
                 .flatten()
                 .any(|subscription| &*subscription.filter == filter),
             Awaited::Unsuback(..) => false,
@@ -107,8 +144,7 @@ impl<P: Plane> Session<P> {
             .map(|entry| self.subscription(entry, id));
         let mut asked: Vec<Result<Subscription, Reason>> = asked.collect::<Result<_, Reason>>()?;
         self.refuse_too_many(&mut asked);
-        let subscriptions: Vec<Subscription> = asked.iter().flatten().cloned().collect();
-        if subscriptions.is_empty() {
+        if asked.iter().all(Result::is_err) {
             let codes: Vec<u8> = asked
                 .iter()
                 .map(|one| self.suback_code(one.as_ref().err()))
@@ -118,20 +154,29 @@ impl<P: Plane> Session<P> {
                 .suback(self.client.v5, packet.packet_id, &codes);
             return Ok(());
         }
-        for subscription in &subscriptions {
+        for subscription in asked.iter().flatten() {
             self.open_live(subscription);
         }
+        self.ask_for_part(Suback {
+            packet_id: packet.packet_id,
+            codes: Vec::with_capacity(asked.len()),
+            part: Vec::new(),
+            rest: asked.into(),
+        });
+        Ok(())
+    }
+
+    /// Asks the desk about the next filters of a SUBSCRIBE.
+    fn ask_for_part(&mut self, mut suback: Suback) {
+        let subscriptions = suback.take_part();
         self.subscribing
             .steps
             .push_back(Step::Ask(Box::new(Request::Subscribe {
                 connection: self.exits.connection,
-                packet_id: packet.packet_id,
+                packet_id: suback.packet_id,
                 subscriptions,
             })));
-        self.subscribing
-            .awaited
-            .push_back(Awaited::Suback(packet.packet_id, asked));
-        Ok(())
+        self.subscribing.awaited.push_back(Awaited::Suback(suback));
     }
 
     /// What exceeds the limit of subscriptions must not get as far as the live plane, let alone the desk.
@@ -238,7 +283,8 @@ impl<P: Plane> Session<P> {
         Ok(())
     }
 
-    /// The desk's answer to SUBSCRIBE: SUBACK first, then what is retained (MQTT-3.8.4).
+    /// The desk's answer to SUBSCRIBE, or to a part of it: SUBACK once it is complete, then what is retained (MQTT-3.8.4). What is
+    /// retained under earlier parts goes before it, lest its successors overtake it.
     pub(super) fn on_subscribed(&mut self, response: Response) -> Result<(), Reason> {
         let Response::Subscribed {
             results,
@@ -250,13 +296,12 @@ impl<P: Plane> Session<P> {
         else {
             return Ok(());
         };
-        let Some(Awaited::Suback(packet_id, asked)) = self.subscribing.answered() else {
+        let Some(Awaited::Suback(mut suback)) = self.subscribing.answered() else {
             return Err(Reason::ImplementationSpecific);
         };
         let mut results = results.into_iter();
-        let mut codes = Vec::with_capacity(asked.len());
-        let mut granted = Vec::with_capacity(asked.len());
-        for one in asked {
+        let mut granted = Vec::with_capacity(suback.part.len());
+        for one in std::mem::take(&mut suback.part) {
             let code = match one {
                 Err(reason) => self.suback_code(Some(&reason)),
                 Ok(subscription) => {
@@ -265,9 +310,15 @@ impl<P: Plane> Session<P> {
                     self.settle(subscription, result, stamp)
                 }
             };
-            codes.push(code);
+            suback.codes.push(code);
         }
-        self.exits.output.suback(self.client.v5, packet_id, &codes);
+        if suback.rest.is_empty() {
+            self.exits
+                .output
+                .suback(self.client.v5, suback.packet_id, &suback.codes);
+        } else {
+            self.ask_for_part(suback);
+        }
         if self.outbound.snapshots() + retained.len() > retained_room {
             // It asks for everything again and again, and does not take it.
             return Err(Reason::QuotaExceeded);
