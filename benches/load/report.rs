@@ -312,7 +312,7 @@ impl Row {
         };
         if matches!(
             self.unit,
-            Unit::Faults | Unit::PercentLost | Unit::PercentCpu
+            Unit::Faults | Unit::PercentLost | Unit::PercentCpu | Unit::TimesQuiet
         ) {
             return Vec::new();
         }
@@ -400,6 +400,7 @@ impl Unit {
             Self::Faults => "",
             Self::PercentLost => ", %",
             Self::PercentCpu => ", % of a core",
+            Self::TimesQuiet => ", × quiet",
             Self::KiB => ", KiB",
             Self::MiB => ", MiB",
         }

@@ -19,6 +19,8 @@ pub(crate) enum Unit {
     PercentLost,
     /// Percent of one core.
     PercentCpu,
+    /// A latency divided by the same without disturbance; less is better.
+    TimesQuiet,
     KiB,
     MiB,
 }
@@ -53,6 +55,11 @@ impl Latencies {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Takes over the samples of another.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     /// The median and the 99th percentile, named `{prefix}p50` and `{prefix}p99`; nothing without samples.

@@ -50,6 +50,8 @@ pub struct Connected {
     pub will: Option<Will>,
     /// Acknowledgements of publishers that wait until this client catches up.
     pub held: Vec<(Connection, Response)>,
+    /// How long those publishers are asked to wait, if there are any.
+    pub patience_ends: Option<Millis>,
 }
 
 /// What is published when a connection ends without DISCONNECT.

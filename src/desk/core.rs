@@ -3,7 +3,7 @@
 //! The thread in `run` feeds it, the simulation can too. It has no clock and does no I/O, but for the responses that it
 //! may send at once because what they show is on disk already.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use super::records;
 use super::retained::{Retained, RetainedLimits};
 use super::shares::Shares;
 use super::stats::DeskStats;
+use super::timers::{Timer, Timers};
 use super::trie::FilterTrie;
 use crate::engine::{Effect, Engine, Input, Refusals, TaskCounts, Timer as EngineTimer, Verdict};
 use crate::ledger::Space;
@@ -36,17 +37,9 @@ pub struct DeskSettings {
     pub memory: Arc<Memory>,
     /// How long deletions of what was acknowledged may wait for company, in milliseconds.
     pub linger_ms: u64,
-}
-
-/// Why the desk wakes up on its own.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Timer {
-    /// A session without a connection ends.
-    SessionExpiry(Arc<str>),
-    /// A will has waited long enough for its client.
-    Will(Arc<str>),
-    /// A message that waits becomes too old.
-    MessageExpiry(Arc<str>, u64),
+    /// How long publishers of QoS 1 and 2 wait for a connected client whose queue is half full, before it is disconnected, in
+    /// milliseconds.
+    pub patience_ms: u64,
 }
 
 /// A durable subscription, as the index of subscribers holds it.
@@ -73,7 +66,7 @@ pub struct Desk {
     /// Counts changes of the retained store since the start.
     pub(super) stamp: u64,
     pub(super) interest: Arc<Interest>,
-    pub(super) timers: BTreeSet<(Millis, Timer)>,
+    pub(super) timers: Timers,
     pub(super) pending: Pending,
     /// The newest batch that is on disk.
     pub(super) durable: u64,
@@ -96,7 +89,7 @@ impl Desk {
             watchers: FilterTrie::default(),
             stamp: 0,
             interest,
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
             pending: Pending::new(1),
             durable: 0,
             stats: Arc::default(),
@@ -160,16 +153,12 @@ impl Desk {
 
     /// Does what is due.
     pub fn tick(&mut self, now: Millis) {
-        while let Some((at, _)) = self.timers.first()
-            && *at <= now
-        {
-            let Some((_, timer)) = self.timers.pop_first() else {
-                break;
-            };
+        while let Some(timer) = self.timers.take_due(now) {
             match timer {
                 Timer::SessionExpiry(client) => self.expire_session(now, &client),
                 Timer::Will(client) => self.will_timer(now, &client),
                 Timer::MessageExpiry(client, seq) => self.expire_message(now, &client, seq),
+                Timer::Patience(client) => self.patience_ends(now, &client),
             }
         }
         if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
@@ -179,7 +168,7 @@ impl Desk {
 
     /// When [`Desk::tick`] is due, if ever.
     pub fn poll_timeout(&self) -> Option<Millis> {
-        let own = self.timers.first().map(|(at, _)| *at);
+        let own = self.timers.next();
         let engine = self
             .engine
             .poll_timeout()

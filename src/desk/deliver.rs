@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::core::{Desk, Timer};
+use super::core::Desk;
 use super::outbox::{Acknowledged, Kind, packet_id};
 use super::own::gateway_message;
 use super::port::{ConnectionId, Delivery, Response, Stage};
 use super::records;
+use super::timers::Timer;
 use crate::engine::{AssignmentKey, Class, Directed};
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -158,8 +159,7 @@ impl Desk {
 
     pub(super) fn watch_expiry(&mut self, id: &Arc<str>, seq: u64, expires_at: Millis) {
         if expires_at != 0 {
-            self.timers
-                .insert((expires_at, Timer::MessageExpiry(id.clone(), seq)));
+            self.set_timer(expires_at, Timer::MessageExpiry(id.clone(), seq));
         }
     }
 

@@ -5,8 +5,9 @@
 //! durable are its acks, deliveries and broadcasts released.
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
-//! `subscribe`, `publish`, `deliver`, `status`, `own` (what it does with each request), `outbox`, `clients`, `retained`, `shares`, `trie`,
-//! `interest`, `memory` (what it keeps), `batch` and `records` (what it writes), `recover`, `run` (the thread).
+//! `subscribe`, `publish`, `deliver`, `status`, `own` (what it does with each request), `outbox`, `clients`, `retained`, `shares`,
+//! `trie`, `interest`, `memory` (what it keeps), `wills`, `timers`, `batch` and `records` (what it writes), `recover`, `run` (the
+//! thread).
 
 mod batch;
 mod clients;
@@ -27,6 +28,7 @@ mod shares;
 mod stats;
 mod status;
 mod subscribe;
+mod timers;
 mod trie;
 mod wills;
 

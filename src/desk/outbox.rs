@@ -486,6 +486,12 @@ impl Outbox {
             .filter(|entry| !entry.dup && matches!(entry.state, State::Ready | State::Parked))
     }
 
+    /// When a message expires, if it is still here and does.
+    pub fn expires(&self, seq: u64) -> Option<Millis> {
+        let at = self.entries.get(&seq)?.message.expires_at();
+        (at != 0).then_some(at)
+    }
+
     /// Sequence numbers and expiry times of all that can expire.
     pub fn expiring(&self) -> impl Iterator<Item = (Millis, u64)> {
         self.entries

@@ -261,6 +261,8 @@ pub enum Response {
         /// The retained messages to send now, each with the index of the subscription that asked. Those of a durable session
         /// come as deliveries instead.
         retained: Vec<(usize, Message)>,
+        /// Retained messages that may wait for one client; more of them are not to be taken in.
+        retained_room: usize,
         /// Broadcasts stamped up to this are in `retained` already.
         stamp: u64,
     },

@@ -12,6 +12,7 @@ use super::outbox::Kind;
 use super::port::{ConnectionId, Delivery, Publication, Response, Route};
 use super::records;
 use super::shares::Turn;
+use super::timers::Timer;
 use crate::engine::{self, Input, Verdict};
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -67,7 +68,7 @@ impl Desk {
             }
         }
         if let Some(packet_id) = packet_id {
-            self.acknowledge_publisher(&id, packet_id, &publication.route, verdict);
+            self.acknowledge_publisher(now, &id, packet_id, &publication.route, verdict);
         }
         let connected = self
             .clients
@@ -133,6 +134,7 @@ impl Desk {
     /// PUBACK or PUBREC leaves with the batch, or later where a subscriber is connected and slow.
     fn acknowledge_publisher(
         &mut self,
+        now: Millis,
         id: &str,
         packet_id: u16,
         route: &Route,
@@ -157,12 +159,18 @@ impl Desk {
         };
         // A client never waits for itself: it could not read its way out.
         let waits_for = slow.filter(|slow| **slow != *id);
-        match waits_for.and_then(|slow| self.clients.get_mut(&slow)?.connected.as_mut()) {
-            Some(slow) => {
-                self.stats.held_acks.add_one();
-                slow.held.push((connection, response));
-            }
-            None => self.pending.respond(&connection, response),
+        let slow = waits_for
+            .and_then(|slow| Some((self.clients.get_mut(&slow)?.connected.as_mut()?, slow)));
+        let Some((connected, slow)) = slow else {
+            self.pending.respond(&connection, response);
+            return;
+        };
+        self.stats.held_acks.add_one();
+        connected.held.push((connection, response));
+        if connected.patience_ends.is_none() {
+            let at = now + self.settings.patience_ms;
+            connected.patience_ends = Some(at);
+            self.set_timer(at, Timer::Patience(slow));
         }
     }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::core::{Desk, Timer};
+use super::core::Desk;
 use super::records::{self, OutboxItem, RecordError, SessionItem};
+use super::timers::Timer;
 use super::wills;
 use crate::engine::Input;
 use crate::ledger::{Space, Store, StoreError};
@@ -130,11 +131,10 @@ impl Desk {
     }
 
     fn index_recovered(&mut self, now: Millis) {
-        let mut found = Vec::new();
+        let (mut found, mut timers) = (Vec::new(), Vec::new());
         for client in self.clients.iter_mut() {
             for (at, seq) in client.outbox.expiring() {
-                self.timers
-                    .insert((at, Timer::MessageExpiry(client.id.clone(), seq)));
+                timers.push((at, Timer::MessageExpiry(client.id.clone(), seq)));
             }
             let Some(session) = &mut client.session else {
                 continue;
@@ -144,13 +144,15 @@ impl Desk {
                 session.offline_since = Some(now);
             }
             if let Some(at) = session.ends_at() {
-                self.timers
-                    .insert((at, Timer::SessionExpiry(client.id.clone())));
+                timers.push((at, Timer::SessionExpiry(client.id.clone())));
             }
             found.push((
                 client.id.clone(),
                 session.subscriptions.values().cloned().collect::<Vec<_>>(),
             ));
+        }
+        for (at, timer) in timers {
+            self.set_timer(at, timer);
         }
         for (id, subscriptions) in found {
             for subscription in subscriptions {

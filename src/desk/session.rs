@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::batch::Release;
 use super::clients::{Client, Connected, Session, Will};
-use super::core::{Desk, Timer};
+use super::core::Desk;
 use super::interest::Wanted;
 use super::memory::{Held, Holder};
 use super::outbox::packet_id;
 use super::port::{CloseReason, ConnectionId, Open, Publication, Response, Subscription};
 use super::records::{self, SessionRecord};
 use super::subscribe::weight;
+use super::timers::Timer;
 use crate::engine::Input;
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -83,6 +84,7 @@ impl Desk {
                 expiry: open.will_expiry,
             }),
             held: Vec::new(),
+            patience_ends: None,
         });
         self.store_will(&id);
         self.connections.insert(open.connection.id, id.clone());
@@ -138,6 +140,26 @@ impl Desk {
 
     /// A connection of the same client, if there is one, gives way (MQTT-3.1.4-3).
     fn take_over(&mut self, now: Millis, id: &Arc<str>) {
+        self.disconnect(now, id, CloseReason::TakenOver);
+    }
+
+    /// Publishers have waited for this client as long as they are asked to, unless it has caught up since. It may come back;
+    /// meanwhile publishers of what does not fit its queue are refused.
+    pub(super) fn patience_ends(&mut self, now: Millis, id: &Arc<str>) {
+        let connected = self
+            .clients
+            .get(id)
+            .and_then(|client| client.connected.as_ref());
+        if connected.is_some_and(|own| own.patience_ends.is_some_and(|at| at <= now)) {
+            self.stats.too_slow.add_one();
+            tracing::info!(client = %id, "disconnected: publishers waited for it for too long");
+            self.disconnect(now, id, CloseReason::QuotaExceeded);
+            self.clients.forget_if_idle(id);
+        }
+    }
+
+    /// Closes a client's connection, if it has one, and sees to its session and its will.
+    fn disconnect(&mut self, now: Millis, id: &Arc<str>, reason: CloseReason) {
         let Some(connected) = self
             .clients
             .get_mut(id)
@@ -147,11 +169,12 @@ impl Desk {
         };
         self.connections.remove(&connected.connection.id);
         // It shows nothing that is not on disk, so it may go at once; whoever left already does not hear it.
-        let _ = connected
-            .connection
-            .responses
-            .send(Response::Close(CloseReason::TakenOver));
-        self.disconnected(now, id, connected, true, "taken over by a new connection");
+        let _ = connected.connection.responses.send(Response::Close(reason));
+        let why = match reason {
+            CloseReason::TakenOver => "taken over by a new connection",
+            _ => "too slow",
+        };
+        self.disconnected(now, id, connected, true, why);
     }
 
     /// The connection is gone, or DISCONNECT came.
@@ -234,10 +257,10 @@ impl Desk {
             return;
         }
         let at = now + u64::from(will.delay) * 1000;
-        self.timers.insert((at, Timer::Will(id.clone())));
         if let Some(client) = self.clients.get_mut(id) {
             client.delayed_will = Some((at, will));
         }
+        self.set_timer(at, Timer::Will(id.clone()));
     }
 
     /// A delay is over: of this will, or of an earlier one.
@@ -272,7 +295,7 @@ impl Desk {
         };
         session.offline_since = Some(now);
         if let Some(at) = session.ends_at() {
-            self.timers.insert((at, Timer::SessionExpiry(id.clone())));
+            self.set_timer(at, Timer::SessionExpiry(id.clone()));
         }
         self.store_header(id);
         self.note_lazy_change(now);
@@ -333,11 +356,12 @@ impl Desk {
         let inheritance = client.outbox.inheritance();
         let gone = client.outbox.end_session();
         // What was sent once has not expired while the session lasted; now it may.
-        for (at, seq) in client.outbox.expiring() {
-            self.timers
-                .insert((at, Timer::MessageExpiry(id.clone(), seq)));
+        let expiring: Vec<(Millis, u64)> = client.outbox.expiring().collect();
+        let session = client.session.take();
+        for (at, seq) in expiring {
+            self.set_timer(at, Timer::MessageExpiry(id.clone(), seq));
         }
-        let Some(session) = client.session.take() else {
+        let Some(session) = session else {
             return;
         };
         for seq in gone {
@@ -414,6 +438,7 @@ impl Desk {
         else {
             return;
         };
+        connected.patience_ends = None;
         for (connection, response) in std::mem::take(&mut connected.held) {
             self.pending.release(Release::Respond(connection, response));
         }

@@ -44,6 +44,8 @@ pub struct DeskStats {
     pub expired: Count,
     /// Acknowledgements held back because a subscriber is slow.
     pub held_acks: Count,
+    /// Clients disconnected because publishers had to wait for them for too long.
+    pub too_slow: Count,
     /// Now: clients with a session, a connection or mail.
     pub clients: Count,
     /// Now: connections.

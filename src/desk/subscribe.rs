@@ -32,19 +32,26 @@ impl Desk {
         };
         let mut results = Vec::with_capacity(asked.len());
         let mut retained = Vec::new();
+        let retained_room = self.retained_room();
         for (index, subscription) in asked.iter().enumerate() {
-            let result = self.add_subscription(now, &id, subscription);
-            results.push(result.map(|_| subscription.qos));
-            if let Ok(existed) = result {
-                let messages = self.retained_for(now, &id, subscription, existed);
+            let room = retained_room - retained.len();
+            let added = self.add_subscription(now, &id, subscription);
+            results.push(added.and_then(|existed| {
+                let messages = self.retained_for(now, &id, subscription, existed, room);
+                if messages.is_none() && !existed {
+                    self.remove_subscription(now, &id, &subscription.filter);
+                }
+                let messages = messages.ok_or(Code::TooMany)?;
                 retained.extend(messages.into_iter().map(|message| (index, message)));
-            }
+                Ok(subscription.qos)
+            }));
         }
         retained = self.queue_retained(now, &id, &asked, retained);
         let response = Response::Subscribed {
             packet_id,
             results,
             retained,
+            retained_room,
             stamp: self.stamp,
         };
         if let Some(connected) = self
@@ -216,29 +223,36 @@ impl Desk {
         true
     }
 
+    /// The most copies of retained messages that may wait for one client: each one four times, for filters that overlap, and some.
+    /// Without it, a packet full of filters that all match everything would multiply the store.
+    fn retained_room(&self) -> usize {
+        4 * self.retained.count() + 1024
+    }
+
     /// The retained messages that a new subscription asks for (MQTT 5 section 3.3.1.3); none for shared ones (MQTT-4.8.2-…).
+    /// Nothing at all if there are more than fit.
     fn retained_for(
         &self,
         now: Millis,
         id: &str,
         subscription: &Subscription,
         existed: bool,
-    ) -> Vec<Message> {
+        room: usize,
+    ) -> Option<Vec<Message>> {
         let wanted = match subscription.retain_handling {
             RetainHandling::Always => true,
             RetainHandling::IfNew => !existed,
             RetainHandling::Never => false,
         };
         if !wanted || Shared::parse(&subscription.filter).is_some() {
-            return Vec::new();
+            return Some(Vec::new());
         }
         // An own message is not for a client that wants none of its own (MQTT-3.8.3-3), however old it is.
         let own = |message: &&Message| subscription.no_local && message.publisher() == id;
-        self.retained
-            .matching(&subscription.filter, now)
-            .filter(|message| !own(message))
-            .cloned()
-            .collect()
+        let matching = self.retained.matching(&subscription.filter, now);
+        let others = matching.filter(|message| !own(message));
+        let messages: Vec<Message> = others.take(room + 1).cloned().collect();
+        (messages.len() <= room).then_some(messages)
     }
 
     /// Puts what a durable session wants at QoS 1 or 2 into its queue; returns the rest.

@@ -40,6 +40,7 @@ pub(super) fn settings() -> DeskSettings {
         },
         memory: Memory::boundless(),
         linger_ms: 20,
+        patience_ms: 10_000,
     }
 }
 
@@ -651,6 +652,114 @@ fn slow_connected_subscriber_holds_back_its_publishers_until_it_catches_up() {
         world.commit();
     }
     assert_eq!(ann.verdict(held), Some(Ok(())));
+}
+
+#[test]
+fn subscriber_that_never_catches_up_is_disconnected_and_its_publishers_go_on() {
+    let mut world = World::new();
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    world.subscribe(&mut sub, "a", Qos::AtLeastOnce);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for _ in 0..4 {
+        let id = world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, false));
+        world.commit();
+        assert_eq!(ann.verdict(id), Some(Ok(())));
+    }
+    let held = world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, false));
+    world.pass(9_999);
+    assert_eq!(ann.verdict(held), None, "patience is not over");
+    world.pass(1);
+    assert_eq!(ann.verdict(held), Some(Ok(())));
+    let told = std::iter::from_fn(|| sub.next());
+    let closed =
+        |response: &Response| matches!(response, Response::Close(CloseReason::QuotaExceeded));
+    assert_eq!(told.filter(closed).count(), 1);
+    for _ in 0..9 {
+        let id = world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, false));
+        world.commit();
+        assert_eq!(
+            ann.verdict(id),
+            Some(Ok(())),
+            "nobody waits for who is away"
+        );
+    }
+    let (mut sub, present) = world.connect("sub", false, u32::MAX);
+    assert!(present, "its session goes on");
+    assert_eq!(sub.deliveries().len(), 2, "as many as its window takes");
+}
+
+#[test]
+fn timers_of_what_is_gone_do_not_pile_up() {
+    let mut world = World::new();
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    world.subscribe(&mut sub, "a", Qos::AtLeastOnce);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for _ in 0..5_000 {
+        let message = Message::encode(&Parts {
+            topic: "a",
+            publisher: "ann",
+            qos: Qos::AtLeastOnce,
+            expires_at: world.now + 86_400_000,
+            ..Parts::default()
+        });
+        let publication = Publication {
+            message,
+            route: Route::Subscribers,
+        };
+        world.publish(&mut ann, publication);
+        world.pass(1);
+        for delivery in sub.deliveries() {
+            world.acknowledge(&sub, delivery.seq, Stage::Done);
+        }
+        let (visitor, _) = world.connect("visitor", false, 3_600);
+        world.close(&visitor, false);
+    }
+    assert!(
+        world.desk.timers.len() <= 1_100,
+        "{}",
+        world.desk.timers.len()
+    );
+}
+
+#[test]
+fn one_subscribe_brings_no_more_copies_than_there_is_room_for() {
+    let mut world = World::new();
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for topic in ["a", "b", "c"] {
+        world.publish(
+            &mut ann,
+            ordinary("ann", topic, "x", Qos::AtLeastOnce, true),
+        );
+        world.commit();
+    }
+    let (mut sub, _) = world.connect("sub", true, 0);
+    let subscription = Subscription {
+        filter: "#".into(),
+        qos: Qos::AtMostOnce,
+        no_local: false,
+        retain_as_published: false,
+        retain_handling: RetainHandling::Always,
+        id: None,
+    };
+    world.handle(Request::Subscribe {
+        connection: sub.connection,
+        packet_id: 1,
+        subscriptions: vec![subscription; 1_000],
+    });
+    world.commit();
+    let Some(Response::Subscribed {
+        results,
+        retained,
+        retained_room,
+        ..
+    }) = sub.next()
+    else {
+        panic!("expected Subscribed")
+    };
+    assert_eq!(retained_room, 1_036, "four times what there is, and some");
+    assert_eq!(retained.len(), 345 * 3);
+    let granted = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!((granted, results.len()), (345, 1_000));
 }
 
 #[test]

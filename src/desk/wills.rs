@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::clients::Will;
-use super::core::{Desk, DeskSettings, Timer};
+use super::core::{Desk, DeskSettings};
 use super::memory::{Held, Holder};
 use super::port::{Publication, Route};
 use super::records;
+use super::timers::Timer;
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::Message;
@@ -155,7 +156,7 @@ impl Desk {
         }
         for (id, at, will) in due {
             if at > now {
-                self.timers.insert((at, Timer::Will(id.clone())));
+                self.set_timer(at, Timer::Will(id.clone()));
                 if let Some(client) = self.clients.get_mut(&id) {
                     client.delayed_will = Some((at, will));
                 }

@@ -30,8 +30,8 @@ struct Entry {
     wanted: Arc<Wanted>,
     /// Where the next message of this filter's log should be; unknown until the first.
     expected: Option<u64>,
-    /// Whether another filter of this link has a topic in common with this one.
-    overlapped: bool,
+    /// How many other filters of this link have a topic in common with this one.
+    overlaps: usize,
     confirmation: Confirmation,
 }
 
@@ -51,23 +51,30 @@ impl Subscriptions {
         }
         let slot = self.next_slot;
         self.next_slot += 1;
-        let (expected, overlapped, confirmation) = (None, false, Confirmation::Unasked);
+        let (expected, confirmation) = (None, Confirmation::Unasked);
+        let overlaps = self
+            .overlapping(&wanted.filter)
+            .map(|entry| entry.overlaps += 1)
+            .count();
         self.entries.push(Entry {
             slot,
             wanted: Arc::clone(wanted),
             expected,
-            overlapped,
+            overlaps,
             confirmation,
         });
-        self.find_overlaps();
         Some(slot)
     }
 
     pub(super) fn remove(&mut self, filter: &str) -> bool {
         let before = self.entries.len();
         self.entries.retain(|entry| entry.wanted.filter != filter);
-        self.find_overlaps();
-        self.entries.len() < before
+        let removed = self.entries.len() < before;
+        if removed {
+            self.overlapping(filter)
+                .for_each(|entry| entry.overlaps -= 1);
+        }
+        removed
     }
 
     /// Notes the packet id under which the router will confirm the slot.
@@ -130,7 +137,7 @@ impl Subscriptions {
         }
         entry.expected = Some(offset + 1);
         entry.wanted.take((topic.len() + payload.len()) as u64);
-        let overlapped = entry.overlapped;
+        let overlapped = entry.overlaps > 0;
         let (id, frame) = frame::open(payload)?;
         if !overlapped && self.seen.is_empty() {
             return Some(frame);
@@ -177,16 +184,11 @@ impl Subscriptions {
             .count()
     }
 
-    fn find_overlaps(&mut self) {
-        for at in 0..self.entries.len() {
-            let filter = &self.entries[at].wanted.filter;
-            let overlapped = self
-                .entries
-                .iter()
-                .enumerate()
-                .any(|(n, other)| n != at && topics::overlap(filter, &other.wanted.filter));
-            self.entries[at].overlapped = overlapped;
-        }
+    /// The entries that have a topic in common with a filter. Each is looked at once: a client may have very many.
+    fn overlapping<'a>(&'a mut self, filter: &'a str) -> impl Iterator<Item = &'a mut Entry> {
+        self.entries
+            .iter_mut()
+            .filter(move |entry| topics::overlap(filter, &entry.wanted.filter))
     }
 }
 

@@ -3,6 +3,8 @@
 //! Knows nothing of links. Topics that begin with `$` get a prefix of their own, so that the router itself keeps
 //! `#` and `+/x` away from them (MQTT-4.7.2-1), and every other topic begins with an ASCII letter whatever it contains.
 
+pub(super) use crate::wire::filter::overlap;
+
 /// Length of the prefix that [`routed`] puts in front, in bytes.
 pub(super) const PREFIX_LEN: usize = 2;
 
@@ -42,22 +44,6 @@ pub(super) fn matches(filter: &str, topic: &str) -> bool {
         }
     }
     levels.next().is_none()
-}
-
-/// Whether some topic could match both filters.
-pub(super) fn overlap(a: &str, b: &str) -> bool {
-    let wild = |filter: &str| filter.starts_with(['+', '#']);
-    if (a.starts_with('$') && wild(b)) || (b.starts_with('$') && wild(a)) {
-        return false;
-    }
-    let (mut a, mut b) = (a.split('/'), b.split('/'));
-    loop {
-        match (a.next(), b.next()) {
-            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
-            (Some(x), Some(y)) if x == y || x == "+" || y == "+" => {}
-            _ => return false,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@
 //! into one another without any I/O of its own.
 
 pub mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod listener;
 pub mod metrics;
 pub mod plane;
@@ -28,6 +30,7 @@ mod frame;
 mod handshake;
 mod hello;
 mod inbound;
+mod listening;
 mod opening;
 mod outbound;
 mod peer;

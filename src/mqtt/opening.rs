@@ -24,6 +24,7 @@ use super::exits::Exits;
 use super::frame::{self, Kind};
 use super::handshake::{self, Client, Connect, Refusal};
 use super::listener::{Arrival, Door, must_give_way, stopped};
+use super::listening::Listening;
 use super::outbound::Outbound;
 use super::peer::Peer;
 use super::plane::{Plane, Subscriber};
@@ -195,11 +196,12 @@ where
             Err(reason) => Err(reason),
         };
         match admitted {
-            Ok((opened, subscriber)) => {
+            Ok((opened, listening, subscriber)) => {
                 let mut running = self.running(connect, id, backlog, responses, &opened);
                 running.session.subscriber = subscriber;
                 running.session.access = access.map(Box::new);
                 running.session.inbound.published = published;
+                running.session.listening = listening;
                 for subscription in opened.subscriptions {
                     let qos = subscription.qos;
                     running.session.subscriptions.insert(subscription, qos, 0);
@@ -288,19 +290,22 @@ where
         &self,
         client: &Client,
         opened: Opened,
-    ) -> Result<(Opened, Option<P::Subscriber>), Reason> {
-        let mut subscriber = None;
+    ) -> Result<(Opened, Listening, Option<P::Subscriber>), Reason> {
+        let (mut subscriber, mut listening) = (None, Listening::default());
         for subscription in &opened.subscriptions {
             let filter = &subscription.filter;
-            if needs_live(&self.door.config.root, &client.id, filter) {
+            if needs_live(&self.door.config.root, &client.id, filter)
+                && let Some((filter, reliable)) =
+                    listening.open(filter, client.relies_on(subscription))
+            {
                 let subscriber = subscriber.get_or_insert_with(|| self.door.plane.subscriber());
-                let subscribing = subscriber.subscribe(filter, client.relies_on(subscription));
+                let subscribing = subscriber.subscribe(&filter, reliable);
                 if timeout_at(self.deadline, subscribing).await.is_err() {
                     return Err(Reason::ServerUnavailable);
                 }
             }
         }
-        Ok((opened, subscriber))
+        Ok((opened, listening, subscriber))
     }
 
     fn running(

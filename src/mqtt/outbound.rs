@@ -47,6 +47,13 @@ pub(super) struct Parcel {
     pub(super) subscription_ids: Vec<u32>,
 }
 
+impl Parcel {
+    /// Bytes that it takes while it waits, all told.
+    fn weight(&self) -> usize {
+        size_of::<Parcel>() + self.subscription_ids.len() * size_of::<u32>() + self.message.size()
+    }
+}
+
 impl From<Delivery> for Parcel {
     fn from(delivery: Delivery) -> Parcel {
         Parcel {
@@ -172,13 +179,13 @@ impl Outbound {
         match parcel.origin {
             Origin::Live => {
                 self.live.messages += 1;
-                self.live.bytes += parcel.message.size();
+                self.live.bytes += parcel.weight();
             }
             Origin::Snapshot => self.snapshots += 1,
             Origin::Desk => {}
         }
         let promised = parcel.origin == Origin::Desk;
-        self.waiting_bytes += held_bytes(&parcel);
+        self.waiting_bytes += parcel.weight();
         self.kept.push_back(parcel);
         // What comes from the desk is in its window, and not lost with this connection.
         let no_memory = !promised && exits.share.is_refused(self.waiting_bytes);
@@ -208,8 +215,7 @@ impl Outbound {
             if allowed(parcel.message.topic()) {
                 self.lossy.push_back(parcel);
             } else {
-                self.backlog
-                    .fetch_sub(parcel.message.size(), Ordering::Relaxed);
+                self.backlog.fetch_sub(parcel.weight(), Ordering::Relaxed);
             }
         }
     }
@@ -219,7 +225,7 @@ impl Outbound {
         match parcel.origin {
             Origin::Live => {
                 self.live.messages -= 1;
-                self.live.bytes -= parcel.message.size();
+                self.live.bytes -= parcel.weight();
             }
             Origin::Snapshot => self.snapshots -= 1,
             Origin::Desk => {}
@@ -236,7 +242,7 @@ impl Outbound {
             let Some(parcel) = self.kept.pop_front() else {
                 break;
             };
-            self.waiting_bytes -= held_bytes(&parcel);
+            self.waiting_bytes -= parcel.weight();
             self.leave(&parcel);
             self.send(parcel, exits, now);
         }
@@ -244,9 +250,8 @@ impl Outbound {
             let Some(parcel) = self.lossy.pop_front() else {
                 break;
             };
-            self.waiting_bytes -= held_bytes(&parcel);
-            self.backlog
-                .fetch_sub(parcel.message.size(), Ordering::Relaxed);
+            self.waiting_bytes -= parcel.weight();
+            self.backlog.fetch_sub(parcel.weight(), Ordering::Relaxed);
             self.send(parcel, exits, now);
         }
         give_back(&mut self.kept);
@@ -254,6 +259,11 @@ impl Outbound {
         if self.flights.is_empty() && self.flights.capacity() > FLIGHTS_AT_HAND {
             self.flights = HashMap::new();
         }
+    }
+
+    /// Retained messages that wait.
+    pub(super) fn snapshots(&self) -> usize {
+        self.snapshots
     }
 
     /// Whether publishers should be held back: `Some` when that ought to change.
@@ -292,11 +302,9 @@ impl Outbound {
     }
 
     fn keep_lossy(&mut self, parcel: Parcel, exits: &Exits) {
-        let mut bytes = self
-            .backlog
-            .fetch_add(parcel.message.size(), Ordering::Relaxed)
-            + parcel.message.size();
-        self.waiting_bytes += held_bytes(&parcel);
+        let weight = parcel.weight();
+        let mut bytes = self.backlog.fetch_add(weight, Ordering::Relaxed) + weight;
+        self.waiting_bytes += weight;
         self.lossy.push_back(parcel);
         while bytes > self.max_lossy_bytes || exits.share.is_refused(bytes) {
             let Some(oldest) = self.lossy.pop_front() else {
@@ -305,10 +313,9 @@ impl Outbound {
             if bytes <= self.max_lossy_bytes {
                 exits.share.memory().dropped.add_one();
             }
-            self.waiting_bytes -= held_bytes(&oldest);
-            bytes -= oldest.message.size();
-            self.backlog
-                .fetch_sub(oldest.message.size(), Ordering::Relaxed);
+            self.waiting_bytes -= oldest.weight();
+            bytes -= oldest.weight();
+            self.backlog.fetch_sub(oldest.weight(), Ordering::Relaxed);
             exits.metrics.dropped_slow.add(1);
         }
     }
@@ -459,11 +466,6 @@ impl Outbound {
             self.releasing = VecDeque::new();
         }
     }
-}
-
-/// A small message costs more than its bytes.
-fn held_bytes(parcel: &Parcel) -> usize {
-    size_of::<Parcel>() + parcel.message.size()
 }
 
 /// An idle session holds no queue memory.

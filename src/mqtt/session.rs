@@ -19,6 +19,7 @@ use super::frame::{self, Kind};
 use super::handshake::Client;
 use super::inbound::Inbound;
 use super::listener::Door;
+use super::listening::Listening;
 use super::outbound::{Origin, Outbound, Overrun, Parcel};
 use super::plane::{Plane, Publisher, Received, Subscriber};
 use super::reason::Reason;
@@ -59,6 +60,7 @@ pub(super) struct Session<P: Plane> {
     pub(super) outbound: Outbound,
     pub(super) subscriptions: Subscriptions,
     pub(super) subscribing: Subscribing,
+    pub(super) listening: Listening,
     /// Opened by the first publish, and the first subscription, that need them.
     pub(super) publisher: Option<P::Publisher>,
     pub(super) subscriber: Option<P::Subscriber>,
@@ -90,6 +92,7 @@ impl<P: Plane> Session<P> {
             outbound,
             subscriptions: Subscriptions::default(),
             subscribing: Subscribing::default(),
+            listening: Listening::default(),
             publisher: None,
             subscriber: None,
             access: None,

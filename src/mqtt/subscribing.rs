@@ -27,6 +27,13 @@ pub(super) const MAX_AWAITED: usize = 16;
 /// Live messages that wait for the SUBACK of the subscription that selects them.
 const MAX_EARLY: usize = 256;
 
+/// Filters in all of these from which on nothing more is read.
+const MAX_AWAITED_FILTERS: usize = 1024;
+
+/// Filters that the desk is asked about at once. To find what is retained under each takes it a while; between two parts it
+/// turns to others.
+const FILTERS_AT_ONCE: usize = 8;
+
 /// Something to be done in order, one after the other.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -41,14 +48,59 @@ pub(super) enum Step {
 /// What was asked and not answered yet.
 #[derive(Debug)]
 enum Awaited {
-    /// Per filter: what was asked of the desk, or why it was not.
-    Suback(u16, Vec<Result<Subscription, Reason>>),
+    Suback(Suback),
     /// Per filter: asked of the desk, or no filter at all.
     Unsuback(u16, Vec<Option<Arc<str>>>),
     /// Offers that the client may not make any more; nobody waits for an answer.
     Withdrawn,
     /// Offers that it may make again.
     Restored(Vec<Subscription>),
+}
+
+/// A SUBSCRIBE under way. Per filter: what is to be asked of the desk, or why it is not.
+#[derive(Debug)]
+struct Suback {
+    packet_id: u16,
+    /// For SUBACK, as far as the desk has answered.
+    codes: Vec<u8>,
+    /// Before the desk.
+    part: Vec<Result<Subscription, Reason>>,
+    /// Still to come.
+    rest: VecDeque<Result<Subscription, Reason>>,
+}
+
+impl Awaited {
+    /// Filters that are not answered.
+    fn filters(&self) -> usize {
+        match self {
+            Awaited::Suback(suback) => suback.part.len() + suback.rest.len(),
+            Awaited::Unsuback(_, asked) => asked.len(),
+            Awaited::Restored(again) => again.len(),
+            Awaited::Withdrawn => 0,
+        }
+    }
+
+    /// Whether the desk is to be asked about more of it, so that nothing may be asked behind it yet.
+    fn goes_on(&self) -> bool {
+        matches!(self, Awaited::Suback(suback) if !suback.rest.is_empty())
+    }
+}
+
+impl Suback {
+    /// Takes the next filters as the part to be asked about; at least one of them is for the desk if any of the rest is.
+    fn take_part(&mut self) -> Vec<Subscription> {
+        let mut asked = Vec::new();
+        while asked.len() < FILTERS_AT_ONCE
+            && let Some(one) = self.rest.pop_front()
+        {
+            asked.extend(one.as_ref().ok().cloned());
+            self.part.push(one);
+        }
+        if self.rest.iter().all(Result::is_err) {
+            self.part.extend(self.rest.drain(..));
+        }
+        asked
+    }
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +118,12 @@ pub(super) struct Subscribing {
 impl Subscribing {
     /// Whether more may be asked.
     pub(super) fn has_room(&self) -> bool {
-        self.steps.is_empty() && self.awaited.len() < MAX_AWAITED && !self.publish_waits
+        let filters = self.awaited.iter().map(Awaited::filters).sum::<usize>();
+        self.steps.is_empty()
+            && self.awaited.len() < MAX_AWAITED
+            && filters < MAX_AWAITED_FILTERS
+            && !self.awaited.back().is_some_and(Awaited::goes_on)
+            && !self.publish_waits
     }
 
     /// Whether a PUBLISH has to wait. A client that subscribes and publishes in one breath expects to receive that; until the desk
@@ -88,8 +145,7 @@ impl Subscribing {
     pub(super) fn keep_early(&mut self, message: &Message) {
         let topic = message.topic();
         let selects = |awaited: &Awaited| match awaited {
-            Awaited::Suback(_, asked) => asked
-                .iter()
+            Awaited::Suback(suback) => (suback.part.iter().chain(&suback.rest))
                 .flatten()
                 .any(|subscription| matches(&subscription.filter, topic)),
             Awaited::Unsuback(..) | Awaited::Withdrawn | Awaited::Restored(_) => false,
@@ -101,8 +157,7 @@ impl Subscribing {
 
     fn awaits(&self, filter: &str) -> bool {
         self.awaited.iter().any(|awaited| match awaited {
-            Awaited::Suback(_, asked) => asked
-                .iter()
+            Awaited::Suback(suback) => (suback.part.iter().chain(&suback.rest))
                 .flatten()
                 .any(|subscription| &*subscription.filter == filter),
             Awaited::Restored(again) => again.iter().any(|one| &*one.filter == filter),
@@ -127,9 +182,9 @@ impl<P: Plane> Session<P> {
             .entries
             .into_iter()
             .map(|entry| self.subscription(entry, id));
-        let asked: Vec<Result<Subscription, Reason>> = asked.collect::<Result<_, Reason>>()?;
-        let subscriptions: Vec<Subscription> = asked.iter().flatten().cloned().collect();
-        if subscriptions.is_empty() {
+        let mut asked: Vec<Result<Subscription, Reason>> = asked.collect::<Result<_, Reason>>()?;
+        self.refuse_too_many(&mut asked);
+        if asked.iter().all(Result::is_err) {
             let codes: Vec<u8> = asked
                 .iter()
                 .map(|one| self.suback_code(one.as_ref().err()))
@@ -139,20 +194,49 @@ impl<P: Plane> Session<P> {
                 .suback(self.client.v5, packet.packet_id, &codes);
             return Ok(());
         }
-        for subscription in &subscriptions {
+        for subscription in asked.iter().flatten() {
             self.open_live(subscription);
         }
+        self.ask_for_part(Suback {
+            packet_id: packet.packet_id,
+            codes: Vec::with_capacity(asked.len()),
+            part: Vec::new(),
+            rest: asked.into(),
+        });
+        Ok(())
+    }
+
+    /// Asks the desk about the next filters of a SUBSCRIBE.
+    fn ask_for_part(&mut self, mut suback: Suback) {
+        let subscriptions = suback.take_part();
         self.subscribing
             .steps
             .push_back(Step::Ask(Box::new(Request::Subscribe {
                 connection: self.exits.connection,
-                packet_id: packet.packet_id,
+                packet_id: suback.packet_id,
                 subscriptions,
             })));
-        self.subscribing
-            .awaited
-            .push_back(Awaited::Suback(packet.packet_id, asked));
-        Ok(())
+        self.subscribing.awaited.push_back(Awaited::Suback(suback));
+    }
+
+    /// What exceeds the limit of subscriptions must not get as far as the live plane, let alone the desk.
+    fn refuse_too_many(&self, asked: &mut [Result<Subscription, Reason>]) {
+        let most = self.door.config.max_subscriptions;
+        let mut all = self.subscriptions.len();
+        for one in asked.iter_mut() {
+            let is_new = |filter: &str| {
+                !self.subscriptions.contains(filter) && !self.subscribing.awaits(filter)
+            };
+            match one {
+                Ok(subscription) if is_new(&subscription.filter) => {
+                    all += 1;
+                    if all > most {
+                        *one = Err(Reason::QuotaExceeded);
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     /// How deep a topic or a filter may be is ours to say.
@@ -192,21 +276,22 @@ impl<P: Plane> Session<P> {
         }))
     }
 
-    /// Queues a filter for the live plane, if it is needed there and not there yet, or not as it should be.
+    /// Queues what a filter needs of the live plane, if that is not there yet, or not as it should be.
     fn open_live(&mut self, subscription: &Subscription) {
         let filter = &subscription.filter;
-        let reliable = self.client.relies_on(subscription);
-        let stands = self.subscriptions.contains(filter) || self.subscribing.awaits(filter);
-        if !needs_live(&self.door.config.root, &self.client.id, filter) || (stands && !reliable) {
+        if !needs_live(&self.door.config.root, &self.client.id, filter) {
             return;
         }
+        let reliable = self.client.relies_on(subscription);
+        let Some((filter, reliable)) = self.listening.open(filter, reliable) else {
+            return;
+        };
         if self.subscriber.is_none() {
             self.subscriber = Some(self.door.plane.subscriber());
         }
-        self.subscribing.steps.push_back(Step::Open {
-            filter: Arc::clone(filter),
-            reliable,
-        });
+        self.subscribing
+            .steps
+            .push_back(Step::Open { filter, reliable });
     }
 
     /// Queues a filter to be dropped from the live plane, unless it is still, or again, wanted.
@@ -216,10 +301,9 @@ impl<P: Plane> Session<P> {
             && needs_live(&self.door.config.root, &self.client.id, filter)
             && !self.subscriptions.contains(filter)
             && !self.subscribing.awaits(filter)
+            && let Some(filter) = self.listening.close(filter)
         {
-            self.subscribing
-                .steps
-                .push_back(Step::Close(Arc::clone(filter)));
+            self.subscribing.steps.push_back(Step::Close(filter));
         }
     }
 
@@ -312,26 +396,27 @@ impl<P: Plane> Session<P> {
             .push_back(Step::Ask(Box::new(request)));
     }
 
-    /// The desk's answer to SUBSCRIBE: SUBACK first, then what is retained (MQTT-3.8.4).
+    /// The desk's answer to SUBSCRIBE, or to a part of it: SUBACK once it is complete, then what is retained (MQTT-3.8.4). What is
+    /// retained under earlier parts goes before it, lest its successors overtake it.
     pub(super) fn on_subscribed(&mut self, response: Response) -> Result<(), Reason> {
         let Response::Subscribed {
             results,
             retained,
+            retained_room,
             stamp,
             ..
         } = response
         else {
             return Ok(());
         };
-        let (packet_id, asked) = match self.subscribing.answered() {
-            Some(Awaited::Suback(packet_id, asked)) => (packet_id, asked),
+        let mut suback = match self.subscribing.answered() {
+            Some(Awaited::Suback(suback)) => suback,
             Some(Awaited::Restored(_)) => return Ok(()),
             _ => return Err(Reason::ImplementationSpecific),
         };
         let mut results = results.into_iter();
-        let mut codes = Vec::with_capacity(asked.len());
-        let mut granted = Vec::with_capacity(asked.len());
-        for one in asked {
+        let mut granted = Vec::with_capacity(suback.part.len());
+        for one in std::mem::take(&mut suback.part) {
             let code = match one {
                 Err(reason) => self.suback_code(Some(&reason)),
                 Ok(subscription) => {
@@ -340,10 +425,28 @@ impl<P: Plane> Session<P> {
                     self.settle(subscription, result, stamp)
                 }
             };
-            codes.push(code);
+            suback.codes.push(code);
         }
-        self.exits.output.suback(self.client.v5, packet_id, &codes);
+        if suback.rest.is_empty() {
+            self.exits
+                .output
+                .suback(self.client.v5, suback.packet_id, &suback.codes);
+        } else {
+            self.ask_for_part(suback);
+        }
+        if self.outbound.snapshots() + retained.len() > retained_room {
+            // It asks for everything again and again, and does not take it.
+            return Err(Reason::QuotaExceeded);
+        }
         self.send_retained(retained, &granted)?;
+        if self
+            .subscribing
+            .awaited
+            .back()
+            .is_some_and(Awaited::goes_on)
+        {
+            return Ok(());
+        }
         std::mem::take(&mut self.subscribing.early)
             .into_iter()
             .try_for_each(|message| self.on_live(message))
@@ -409,17 +512,15 @@ impl<P: Plane> Session<P> {
         for filter in asked {
             codes.push(match filter {
                 None => Reason::FilterInvalid.code(),
-                Some(filter) => {
+                Some(filter) if existed.next() == Some(&true) => {
                     self.subscriptions.remove(&filter);
                     self.subscribing
                         .suspended
                         .retain(|one| one.filter != filter);
                     self.close_live(&filter);
-                    match existed.next() {
-                        Some(true) => 0,
-                        _ => NO_SUBSCRIPTION_EXISTED,
-                    }
+                    0
                 }
+                Some(_) => NO_SUBSCRIPTION_EXISTED,
             });
         }
         self.exits

@@ -93,6 +93,11 @@ impl Subscriptions {
         exact.chain(shared).chain(wild).collect()
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.exact.len() + self.wildcard.len() + self.shared.len()
+    }
+
     /// Whether this very filter is subscribed.
     pub(super) fn contains(&self, filter: &str) -> bool {
         self.exact.contains_key(filter)

@@ -230,6 +230,11 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
             "Acks held back because a subscriber is slow.",
             d.held_acks.value(),
         ),
+        Metric::counter(
+            "desk_disconnects_too_slow",
+            "Clients disconnected because publishers had to wait for them for too long.",
+            d.too_slow.value(),
+        ),
         Metric::counters(
             "desk_messages_dropped",
             "Messages that were not kept.",

@@ -98,6 +98,7 @@ pub(super) fn desk(config: &Config, memory: Arc<Memory>) -> DeskSettings {
         },
         memory,
         linger_ms: millis(config.desk.linger),
+        patience_ms: millis(config.live.patience),
     }
 }
 

@@ -116,9 +116,77 @@ pub fn matches(filter: &str, topic: &str) -> bool {
     }
 }
 
+/// Whether some topic could match both filters.
+pub fn overlap(a: &str, b: &str) -> bool {
+    let wild = |filter: &str| filter.starts_with(['+', '#']);
+    if (a.starts_with('$') && wild(b)) || (b.starts_with('$') && wild(a)) {
+        return false;
+    }
+    let (mut a, mut b) = (a.split('/'), b.split('/'));
+    loop {
+        match (a.next(), b.next()) {
+            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
+            (Some(x), Some(y)) if x == y || x == "+" || y == "+" => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether every topic that `narrow` matches, `wide` matches too.
+pub fn covers(wide: &str, narrow: &str) -> bool {
+    if narrow.starts_with('$') && wide.starts_with(['+', '#']) {
+        return false;
+    }
+    let (mut wide, mut narrow) = (wide.split('/'), narrow.split('/'));
+    loop {
+        match (wide.next(), narrow.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            (Some("+"), Some(level)) if level != "#" => {}
+            (Some(own), Some(level)) if own == level => {}
+            _ => return false,
+        }
+    }
+}
+
+/// A filter that covers both of two that [`overlap`].
+pub fn join(a: &str, b: &str) -> String {
+    let (mut a, mut b) = (a.split('/'), b.split('/'));
+    let mut levels = Vec::new();
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return levels.join("/"),
+            (Some(x), Some(y)) if x != "#" && y != "#" => {
+                levels.push(if x == y { x } else { "+" });
+            }
+            _ => {
+                levels.push("#");
+                return levels.join("/");
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn what_covers_matches_whatever_is_covered(
+            a in "(a|b|\\+|\\$x)(/(a|b|\\+|)){0,3}(/#)?",
+            b in "(a|b|\\+|\\$x)(/(a|b|\\+|)){0,3}(/#)?",
+            topic in "(a|b|\\$x)(/(a|b|)){0,4}",
+        ) {
+            if overlap(&a, &b) {
+                let both = join(&a, &b);
+                prop_assert!(check_filter(&both).is_ok() && covers(&both, &a) && covers(&both, &b), "{}", both);
+            }
+            prop_assert!(!(covers(&a, &b) && matches(&b, &topic)) || matches(&a, &topic));
+            prop_assert!(!(matches(&a, &topic) && matches(&b, &topic)) || overlap(&a, &b));
+        }
+    }
 
     #[test]
     fn filters_match_by_level() {

@@ -1,5 +1,6 @@
 //! End-to-end tests, one binary.
 
+mod abuse;
 mod auth;
 mod cli;
 mod conformance;

@@ -14,16 +14,6 @@ use crate::harness::{
     property,
 };
 
-/// The value of a metric without labels.
-fn metric(gateway: &Gateway, name: &str) -> u64 {
-    let (_, metrics) = gateway.get("/metrics");
-    let line = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let value = line.unwrap_or_else(|| panic!("no {name} in {metrics}"));
-    value.parse().expect("a whole number")
-}
-
 /// Runs `serve` where it must refuse, and returns its one line.
 #[track_caller]
 fn refused(code: i32, arguments: &[&str], environment: &[(&str, &str)]) -> String {
@@ -393,7 +383,7 @@ fn figures_cost_the_disk_nothing_and_can_be_turned_off() {
     watcher.expect_silence_until(|publish| publish.topic == "marker");
 
     let gateway = Setup::new().with("mqtt.sys_interval", "50ms").start();
-    let commits = || metric(&gateway, "hallward_ledger_commits_total");
+    let commits = || gateway.metric("hallward_ledger_commits_total");
     let mut watcher = Client::connect(gateway.mqtt, Connect::v5("watcher"));
     watcher.subscribe(&[("$SYS/broker/uptime", 0)]);
     let before = commits();

@@ -77,7 +77,15 @@ fn files(folders: &[&str], extension: &str) -> Vec<File> {
 }
 
 fn rust() -> Vec<File> {
-    files(&["src", "tests", "benches", "examples", "fuzz"], "rs")
+    let folders = [
+        "src",
+        "tests",
+        "benches",
+        "examples",
+        "fuzz/src",
+        "fuzz/fuzz_targets",
+    ];
+    files(&folders, "rs")
 }
 
 fn pages() -> Vec<File> {

@@ -10,6 +10,7 @@ use crate::brokers::Broker::{Hallward, Mosquitto, Redis, Rumqttd};
 use crate::brokers::{Broker, Running, Storage};
 use crate::stats::Reading;
 
+mod abuse;
 mod flow;
 mod handoff;
 mod idle;
@@ -204,6 +205,18 @@ pub(crate) const ALL: &[Scenario] = &[
         brokers: &[Hallward, Redis],
         goals: &[],
         run: handoff::eight_serial_workers,
+    },
+    Scenario {
+        name: "abuse",
+        title: "round trip, QoS 1, while others misbehave",
+        note: "as `rtt`, in slices of the measured time: quiet before each attack, then under it. Attackers share the machine: a \
+               flood of 20,000 messages/s to a subscriber that does not read; two threads that take over one persistent session \
+               as fast as they can; two that subscribe to 1,000 filters, overlapping and with wildcards, leave and come again; \
+               5,000 idle connections and two threads that connect and leave",
+        storage: Storage::Live,
+        brokers: &[Hallward, Mosquitto],
+        goals: abuse::GOALS,
+        run: abuse::abuse,
     },
     Scenario {
         name: "idle",

@@ -25,6 +25,15 @@ const DISK_SLICE: Duration = Duration::from_millis(100);
 const LOAD_SLICE: Duration = Duration::from_millis(250);
 
 pub(super) fn round_trip(plan: &Plan, server: &Running) -> Result<Outcome> {
+    let trips = trips(plan, server)?;
+    let per_second = rate(trips.len() as u64, plan.seconds);
+    let mut readings = trips.readings("");
+    readings.push(Reading::new("round trips", Unit::PerSecond, per_second));
+    Ok(readings.into())
+}
+
+/// Round trips for the measured time, one at a time.
+pub(super) fn trips(plan: &Plan, server: &Running) -> Result<Latencies> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut echo = Client::connect(server.addr, "load-pong", true)?;
     echo.subscribe(&[PING], 1)?;
@@ -33,11 +42,7 @@ pub(super) fn round_trip(plan: &Plan, server: &Running) -> Result<Outcome> {
     let trips = send_pings(plan, server);
     stop.store(true, Ordering::Release);
     client::join(echo)?;
-    let trips = trips?;
-    let per_second = rate(trips.len() as u64, plan.seconds);
-    let mut readings = trips.readings("");
-    readings.push(Reading::new("round trips", Unit::PerSecond, per_second));
-    Ok(readings.into())
+    trips
 }
 
 fn send_pings(plan: &Plan, server: &Running) -> Result<Latencies> {

@@ -144,6 +144,7 @@ async fn a_retained_snapshot_is_whole_and_never_overtaken() {
             packet_id,
             results: vec![Ok(Qos::AtLeastOnce)],
             retained: (0..50).map(|number| (0, state(number))).collect(),
+            retained_room: 1024,
             stamp: 0,
         },
     );

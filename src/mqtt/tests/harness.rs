@@ -180,6 +180,7 @@ impl World {
             packet_id,
             results: vec![Ok(Qos::from_level(qos).unwrap())],
             retained: Vec::new(),
+            retained_room: 1024,
             stamp: 0,
         };
         desk.responses.send(answer).unwrap();

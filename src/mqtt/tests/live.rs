@@ -180,6 +180,7 @@ async fn what_comes_between_subscribe_and_suback_follows_the_suback() {
         packet_id,
         results: vec![Ok(Qos::AtLeastOnce)],
         retained: Vec::new(),
+        retained_room: 1024,
         stamp: 0,
     };
     desk.responses.send(granted).unwrap();

@@ -1,5 +1,6 @@
 use super::harness::*;
 use crate::desk::port::{Request, Response, RetainHandling, Subscription};
+use crate::mqtt::MqttConfig;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::reply::Code;
 
@@ -45,6 +46,7 @@ async fn the_live_plane_is_joined_before_the_desk_looks() {
         packet_id,
         results: vec![Ok(Qos::ExactlyOnce)],
         retained: vec![(0, retained.clone())],
+        retained_room: 1024,
         stamp: 3,
     };
     desk.responses.send(answer).unwrap();
@@ -98,6 +100,7 @@ async fn bad_filters_are_answered_one_by_one() {
             packet_id,
             results: vec![Err(Code::Forbidden), Ok(Qos::AtMostOnce)],
             retained: Vec::new(),
+            retained_room: 1024,
             stamp: 0,
         };
         desk.responses.send(answer).unwrap();
@@ -184,6 +187,7 @@ async fn leaving_and_joining_again_at_once_keeps_the_link() {
         packet_id: 3,
         results: vec![Ok(Qos::AtMostOnce)],
         retained: Vec::new(),
+        retained_room: 1024,
         stamp: 0,
     };
     desk.responses.send(answer).unwrap();
@@ -234,6 +238,76 @@ fn granted(packet_id: u16, qos: u8) -> Response {
         packet_id,
         results: vec![Ok(Qos::from_level(qos).unwrap())],
         retained: Vec::new(),
+        retained_room: 1024,
         stamp: 0,
     }
+}
+
+#[tokio::test]
+async fn many_filters_are_asked_for_in_parts_and_acknowledged_at_once() {
+    let mut world = World::new();
+    let (mut client, desk) = world.client5("me").await;
+    let names: Vec<String> = (0..20).map(|n| format!("f{n:02}")).collect();
+    let mut filters: Vec<(&str, u8)> = names.iter().map(|name| (&**name, 1)).collect();
+    filters[3] = ("#/x", 1);
+    client.send(&subscribe(true, 7, &filters)).await;
+    // A later packet waits for all parts of the earlier.
+    client.send(&unsubscribe(true, 8, &["f19"])).await;
+    for _ in 0..19 {
+        world.seen().await;
+    }
+    let mut asked = Vec::new();
+    for len in [8, 8, 3] {
+        let (packet_id, part) = asked_to_subscribe(&mut world).await;
+        assert_eq!((packet_id, part.len()), (7, len));
+        let results = part.iter().map(|own| match &*own.filter {
+            "f10" => Err(Code::TooMany),
+            _ => Ok(Qos::AtLeastOnce),
+        });
+        let answer = Response::Subscribed {
+            packet_id,
+            results: results.collect(),
+            retained: Vec::new(),
+            retained_room: 1024,
+            stamp: 0,
+        };
+        asked.extend(part);
+        desk.responses.send(answer).unwrap();
+    }
+    assert_eq!(asked.len(), 19);
+    let mut codes = vec![1; 20];
+    (codes[3], codes[10]) = (0x8F, 0x97);
+    assert_eq!(client.recv().await, Got::Suback(7, codes));
+    let next = loop {
+        match world.asked().await {
+            Request::Unsubscribe { packet_id, .. } => break packet_id,
+            other => panic!("expected Unsubscribe, came {other:?}"),
+        }
+    };
+    assert_eq!(next, 8);
+}
+
+#[tokio::test]
+async fn filters_beyond_the_limit_get_no_further() {
+    let mut world = World::with(MqttConfig {
+        max_subscriptions: 2,
+        ..MqttConfig::default()
+    });
+    let (mut client, desk) = world.client5("me").await;
+    client
+        .send(&subscribe(true, 7, &[("a", 0), ("b", 0), ("c", 0)]))
+        .await;
+    let (packet_id, part) = asked_to_subscribe(&mut world).await;
+    assert_eq!(part.len(), 2);
+    let answer = Response::Subscribed {
+        packet_id,
+        results: vec![Ok(Qos::AtMostOnce); 2],
+        retained: Vec::new(),
+        retained_room: 1024,
+        stamp: 0,
+    };
+    desk.responses.send(answer).unwrap();
+    assert_eq!(client.recv().await, Got::Suback(7, vec![0, 0, 0x97]));
+    client.send(&subscribe(true, 8, &[("d", 0)])).await;
+    assert_eq!(client.recv().await, Got::Suback(8, vec![0x97]));
 }

@@ -236,6 +236,17 @@ impl Gateway {
         self.running.as_ref().expect("it runs").child.id()
     }
 
+    /// Resident memory, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.parse::<u64>().ok())
+            .expect("the kernel counts it")
+            * 1024
+    }
+
     /// `kill -9`: no warning, no goodbye.
     pub(crate) fn kill(&mut self) {
         if let Some(Running { mut child, stderr }) = self.running.take() {
@@ -288,6 +299,16 @@ impl Gateway {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The value of a metric, its labels included in the name.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let (_, metrics) = self.get("/metrics");
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = line.unwrap_or_else(|| panic!("no {name} in {metrics}"));
+        value.parse::<f64>().expect("a number") as u64
     }
 
     /// Asks over HTTP; returns the status and the body.

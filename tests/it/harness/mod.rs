@@ -15,8 +15,9 @@ use std::time::Duration;
 
 pub(crate) use agent::Agent;
 pub(crate) use client::{Client, Lost};
+pub(crate) use codec::{decode, encode};
 pub(crate) use gateway::{Gateway, Setup, free_address};
-pub(crate) use packet::{Ack, Connect, Packet, Publish, Version};
+pub(crate) use packet::{Ack, Connect, Packet, Publish, Version, Will};
 pub(crate) use properties::{Properties, Value, id as property};
 
 /// How long anything may take before a test fails: far more than it ever does on a machine that is busy.

@@ -1,0 +1,102 @@
+//! Why and when the desk wakes up on its own.
+//!
+//! A timer whose cause is gone stays where it is, but not for ever: clients who come and go, and messages that are taken long before
+//! they expire, would fill the memory with them. What has become pointless is thrown out before it is the greater part.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::core::Desk;
+use crate::wire::Millis;
+
+/// Timers among which nobody looks for pointless ones.
+const NOT_WORTH_A_LOOK: usize = 1024;
+
+/// What is to be done, once it is time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// A session without a connection ends.
+    SessionExpiry(Arc<str>),
+    /// A will has waited long enough for its client.
+    Will(Arc<str>),
+    /// A message that waits becomes too old.
+    MessageExpiry(Arc<str>, u64),
+    /// Publishers have waited long enough for a client that does not keep up.
+    Patience(Arc<str>),
+}
+
+/// All timers, the next one first.
+#[derive(Debug)]
+pub(super) struct Timers {
+    due: BTreeSet<(Millis, Timer)>,
+    /// The number at which the pointless ones are looked for.
+    look_at: usize,
+}
+
+impl Default for Timers {
+    fn default() -> Timers {
+        Timers {
+            due: BTreeSet::new(),
+            look_at: NOT_WORTH_A_LOOK,
+        }
+    }
+}
+
+impl Timers {
+    /// When the next one is due.
+    pub(super) fn next(&self) -> Option<Millis> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Takes one that is due.
+    pub(super) fn take_due(&mut self, now: Millis) -> Option<Timer> {
+        if self.next()? > now {
+            return None;
+        }
+        self.due.pop_first().map(|(_, timer)| timer)
+    }
+
+    /// How many.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.due.len()
+    }
+}
+
+impl Desk {
+    /// Wakes up for this.
+    pub(super) fn set_timer(&mut self, at: Millis, timer: Timer) {
+        self.timers.due.insert((at, timer));
+        if self.timers.due.len() > self.timers.look_at {
+            let mut timers = std::mem::take(&mut self.timers);
+            timers.due.retain(|(at, timer)| self.has_point(*at, timer));
+            timers.look_at = (2 * timers.due.len()).max(NOT_WORTH_A_LOOK);
+            self.timers = timers;
+        }
+    }
+
+    /// Whether there would be something to do at that time.
+    fn has_point(&self, at: Millis, timer: &Timer) -> bool {
+        match timer {
+            Timer::SessionExpiry(id) => {
+                let session = self.clients.get(id).and_then(|own| own.session.as_ref());
+                session.is_some_and(|session| session.ends_at() == Some(at))
+            }
+            Timer::Will(id) => {
+                let will = self
+                    .clients
+                    .get(id)
+                    .and_then(|own| own.delayed_will.as_ref());
+                will.is_some_and(|(due, _)| *due == at)
+            }
+            Timer::MessageExpiry(id, seq) => self
+                .clients
+                .get(id)
+                .is_some_and(|own| own.outbox.expires(*seq) == Some(at)),
+            Timer::Patience(id) => {
+                let connected = self.clients.get(id).and_then(|own| own.connected.as_ref());
+                connected.is_some_and(|connected| connected.patience_ends == Some(at))
+            }
+        }
+    }
+}
