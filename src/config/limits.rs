@@ -306,7 +306,13 @@ mod tests {
 
     #[test]
     fn every_number_duration_and_size_has_a_range_and_starts_inside_it() {
-        let free = ["data.dir", "rooms.root", "mqtt.listen", "http.listen"];
+        let free = [
+            "data.dir",
+            "rooms.root",
+            "mqtt.listen",
+            "http.listen",
+            "session.when_full",
+        ];
         let transport = ["tls.", "websocket."];
         let defaults = serde_json::to_value(Config::default()).expect("serializes");
         for (key, value) in leaves(&defaults) {

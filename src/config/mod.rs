@@ -18,7 +18,7 @@ pub use problem::{Place, Problem, Problems};
 pub use sections::{
     Approve, Auth, Blackboard, ClientCertificate, Commands, Data, Desk, Handoff, Http, Identity,
     Live, Log, LogFormat, LogLevel, Mailbox, Memory, MinVersion, Mqtt, Retained, Rooms, Session,
-    Tls, WebSocket,
+    Tls, WebSocket, WhenFull,
 };
 
 /// Everything that can be configured.

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::kind::Kind;
 use super::memory::{Held, Memory};
-use super::outbox::{Entry, Kind, Outbox};
+use super::outbox::{Entry, Outbox};
 use super::port::{Connection, Gate, Publication, Response, Subscription};
 use crate::engine::Mailboxes;
 use crate::wire::Millis;
@@ -33,6 +34,8 @@ pub struct ClientLimits {
     pub max_queued_bytes: usize,
     /// Bytes of QoS 0 messages that may wait for a member of a shared subscription; beyond it new ones are dropped and counted.
     pub max_backlog_bytes: usize,
+    /// Whether a publish for a session that is full is refused, rather than dropped for that session.
+    pub refuse_when_full: bool,
 }
 
 /// A client that is connected now.

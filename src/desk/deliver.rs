@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::core::Desk;
-use super::outbox::{Acknowledged, Kind, packet_id};
+use super::kind::Kind;
+use super::outbox::{Acknowledged, packet_id};
 use super::own::gateway_message;
 use super::port::{ConnectionId, Delivery, Response, Stage};
 use super::records;
@@ -33,13 +34,14 @@ impl Desk {
         };
         let no_memory = self.settings.memory.room_to_store() < message.size();
         if no_memory || !client.can_queue(&limits, message.size()) {
-            // A publisher was refused before; this is a message of the gateway's own, or a retained one.
+            let is_connected = client.connected.is_some();
             if no_memory {
                 self.settings.memory.dropped.add_one();
             } else {
                 self.stats.dropped_queue_full.add_one();
+                self.warn_of_full_queue(now, id);
             }
-            return client.connected.is_some();
+            return is_connected;
         }
         let outbox = &mut client.outbox;
         let stored = session.durable;

@@ -5,7 +5,7 @@
 //! durable are its acks, deliveries and broadcasts released.
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
-//! `subscribe`, `publish`, `deliver`, `status`, `own` (what it does with each request), `outbox`, `clients`, `retained`, `shares`,
+//! `subscribe`, `publish`, `deliver`, `status`, `own` (what it does with each request), `outbox`, `kind`, `clients`, `retained`, `shares`,
 //! `trie`, `interest`, `memory` (what it keeps), `wills`, `timers`, `batch` and `records` (what it writes), `recover`, `run` (the
 //! thread).
 
@@ -14,6 +14,7 @@ mod clients;
 mod core;
 mod deliver;
 mod interest;
+mod kind;
 mod memory;
 mod outbox;
 mod own;

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::kind::Kind;
 use super::memory::{Holder, Memory};
 use crate::engine::{AssignmentKey, Class};
 use crate::wire::Millis;
@@ -20,38 +21,6 @@ const PACKET_IDS: u64 = 65_535;
 /// The packet id of a durable session's delivery.
 pub fn packet_id(seq: u64) -> u16 {
     u16::try_from((seq - 1) % PACKET_IDS + 1).unwrap_or(u16::MAX)
-}
-
-/// What an entry is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
-    /// A broadcast that a subscription wants at this QoS; goes with the session.
-    Queued {
-        /// The effective QoS.
-        qos: Qos,
-        /// The retain flag to show.
-        retain: bool,
-        /// MQTT 5 identifiers of the subscriptions that it matches.
-        subscription_ids: Vec<u32>,
-        /// The shared subscription, `$share/…`, that it came to this client by: another member inherits it.
-        share: Option<Arc<str>>,
-    },
-    /// A message of the gateway's for this agent.
-    Directed(Class),
-    /// Another agent's message for this agent.
-    Inbox,
-}
-
-impl Kind {
-    /// Whether it stays when the session ends.
-    pub fn is_directed(&self) -> bool {
-        !matches!(self, Kind::Queued { .. })
-    }
-
-    /// Whether it is a reply: those give way to newer ones.
-    pub fn is_reply(&self) -> bool {
-        matches!(self, Kind::Directed(Class::Reply))
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

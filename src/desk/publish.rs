@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::batch::Release;
 use super::clients::Clients;
 use super::core::Desk;
-use super::outbox::Kind;
+use super::kind::Kind;
 use super::port::{ConnectionId, Delivery, Publication, Response, Route};
 use super::records;
 use super::shares::Turn;
@@ -247,12 +247,15 @@ impl Desk {
         Ok(self.distribute_to(now, message.clone(), targets))
     }
 
-    /// Whether every queue that is to have a message can take it. If not, nobody gets it and its publisher is told: an
-    /// acknowledgement would promise it to all.
+    /// Whether a message may go to all whom it is for. If their queues are to be full for nobody, and one of them is, nobody gets
+    /// it and its publisher is told.
     fn all_have_room(&mut self, now: Millis, targets: &Targets, bytes: usize) -> bool {
         let mut queues = targets.queued().peekable();
         if queues.peek().is_some() && self.settings.memory.room_to_store() < bytes {
             return false;
+        }
+        if !self.clients.limits.refuse_when_full {
+            return true;
         }
         let full = queues.find(|id| {
             let client = self.clients.get(id);
@@ -262,11 +265,21 @@ impl Desk {
             return true;
         };
         self.stats.refused_queue_full.add_one();
+        let full = full.clone();
+        self.warn_of_full_queue(now, &full);
+        false
+    }
+
+    pub(super) fn warn_of_full_queue(&mut self, now: Millis, id: &str) {
         if self.warned_at.is_none_or(|at| now >= at + WARN_EVERY_MS) {
             self.warned_at = Some(now);
-            tracing::warn!(client = %full, "publishers are refused: the queue of this session is full");
+            let outcome = if self.clients.limits.refuse_when_full {
+                "publishers are refused"
+            } else {
+                "it misses messages"
+            };
+            tracing::warn!(client = %id, "the queue of this session is full: {outcome}");
         }
-        false
     }
 
     /// Keeps (or with an empty payload clears, MQTT-3.3.1-6) a retained message; returns it stamped.

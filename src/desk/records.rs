@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::outbox::Kind;
+use super::kind::Kind;
 use super::port::{RetainHandling, Subscription};
 use crate::engine::{AssignmentKey, Class};
 use crate::wire::Millis;

@@ -33,6 +33,7 @@ pub(super) fn settings() -> DeskSettings {
             max_queued_messages: 8,
             max_queued_bytes: 10_000,
             max_backlog_bytes: 10_000,
+            refuse_when_full: true,
         },
         retained: RetainedLimits {
             max_messages: 3,
@@ -674,12 +675,13 @@ fn subscriber_that_never_catches_up_is_disconnected_and_its_publishers_go_on() {
     let closed =
         |response: &Response| matches!(response, Response::Close(CloseReason::QuotaExceeded));
     assert_eq!(told.filter(closed).count(), 1);
-    for _ in 0..9 {
+    for n in 5..10 {
         let id = world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, false));
         world.commit();
+        let verdict = if n < 8 { Ok(()) } else { Err(Code::TooMany) };
         assert_eq!(
             ann.verdict(id),
-            Some(Ok(())),
+            Some(verdict),
             "nobody waits for who is away"
         );
     }

@@ -18,13 +18,13 @@ use tracing::debug;
 use crate::desk::port::{Request, Response};
 
 use super::access::{Access, Change};
+use super::awaited::Step;
 use super::encode::Output;
 use super::listener::stopped;
 use super::plane::{Plane, Publisher, Received, Subscriber};
 use super::reason::Reason;
 use super::session::{End, Session};
 use super::stream::{GOODBYE, poll_read, say_goodbye};
-use super::subscribing::Step;
 
 /// The most frames taken from the live plane in one go: one client's share of a turn, no limit on anything that waits.
 const FRAMES: usize = 256;

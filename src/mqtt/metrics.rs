@@ -81,6 +81,8 @@ pub struct Metrics {
     pub dropped_expired: Count,
     /// Messages of QoS 0 that the live plane jumped over.
     pub missed: Count,
+    /// Filters refused because a client has as many as it may.
+    pub subscriptions_refused: Count,
     /// Publishes on `$…` topics, which clients may not write.
     pub refused_dollar: Count,
     /// Times that a client was not read because it sent faster than it may.

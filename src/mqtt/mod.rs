@@ -21,6 +21,7 @@ mod access;
 mod admission;
 mod aliases;
 mod assigned_id;
+mod awaited;
 mod connection;
 mod decode;
 mod encode;

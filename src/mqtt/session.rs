@@ -13,6 +13,7 @@ use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
 use super::access::{Access, Change};
+use super::awaited::Subscribing;
 use super::decode;
 use super::exits::Exits;
 use super::frame::{self, Kind};
@@ -23,7 +24,6 @@ use super::listening::Listening;
 use super::outbound::{Origin, Outbound, Overrun, Parcel};
 use super::plane::{Plane, Publisher, Received, Subscriber};
 use super::reason::Reason;
-use super::subscribing::Subscribing;
 use super::subscriptions::Subscriptions;
 use super::throttle::Throttle;
 

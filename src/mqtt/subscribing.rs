@@ -4,15 +4,15 @@
 //! the stamps sort out. While the live plane is being asked, no further packet is read: requests keep their order. A PUBLISH
 //! waits for the desk's answer, too.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::desk::port::{Request, Response, Subscription};
-use crate::wire::filter::{Shared, TopicRule, check_filter, check_levels, matches};
+use crate::wire::filter::{Shared, TopicRule, check_filter, check_levels};
 use crate::wire::message::{Message, Qos};
 use crate::wire::reply::Code;
 use crate::wire::topic::Offer;
 
+use super::awaited::{Awaited, Step, Suback};
 use super::decode::{self, Entry};
 use super::outbound::{Origin, Parcel};
 use super::plane::Plane;
@@ -20,164 +20,31 @@ use super::reason::{Reason, of_subscription};
 use super::session::Session;
 use super::subscriptions::needs_live;
 
-/// SUBSCRIBEs and UNSUBSCRIBEs of one client that may await the desk at once; beyond, its socket is not read. The desk answers with
-/// every commit, so a larger number would only let one client hold more; there is no key for it.
-pub(super) const MAX_AWAITED: usize = 16;
-
-/// Live messages that wait for the SUBACK of the subscription that selects them.
-const MAX_EARLY: usize = 256;
-
-/// Filters in all of these from which on nothing more is read.
-const MAX_AWAITED_FILTERS: usize = 1024;
-
-/// Filters that the desk is asked about at once. To find what is retained under each takes it a while; between two parts it
-/// turns to others.
-const FILTERS_AT_ONCE: usize = 8;
-
-/// Something to be done in order, one after the other.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// Subscribe on the live plane; `reliable` if what it carries must not be lost.
-    Open { filter: Arc<str>, reliable: bool },
-    /// Unsubscribe there.
-    Close(Arc<str>),
-    /// Then ask the desk.
-    Ask(Box<Request>),
-}
-
-/// What was asked and not answered yet.
-#[derive(Debug)]
-enum Awaited {
-    Suback(Suback),
-    /// Per filter: asked of the desk, or no filter at all.
-    Unsuback(u16, Vec<Option<Arc<str>>>),
-    /// Offers that the client may not make any more; nobody waits for an answer.
-    Withdrawn,
-    /// Offers that it may make again.
-    Restored(Vec<Subscription>),
-}
-
-/// A SUBSCRIBE under way. Per filter: what is to be asked of the desk, or why it is not.
-#[derive(Debug)]
-struct Suback {
-    packet_id: u16,
-    /// For SUBACK, as far as the desk has answered.
-    codes: Vec<u8>,
-    /// Before the desk.
-    part: Vec<Result<Subscription, Reason>>,
-    /// Still to come.
-    rest: VecDeque<Result<Subscription, Reason>>,
-}
-
-impl Awaited {
-    /// Filters that are not answered.
-    fn filters(&self) -> usize {
-        match self {
-            Awaited::Suback(suback) => suback.part.len() + suback.rest.len(),
-            Awaited::Unsuback(_, asked) => asked.len(),
-            Awaited::Restored(again) => again.len(),
-            Awaited::Withdrawn => 0,
-        }
+/// What must not even be asked for ends the connection.
+fn check_sound(entry: &Entry) -> Result<(), Reason> {
+    if entry.filter.contains('\0') {
+        return Err(Reason::Malformed);
     }
-
-    /// Whether the desk is to be asked about more of it, so that nothing may be asked behind it yet.
-    fn goes_on(&self) -> bool {
-        matches!(self, Awaited::Suback(suback) if !suback.rest.is_empty())
+    if entry.no_local && Shared::parse(&entry.filter).is_some() {
+        // MQTT-3.8.3-4.
+        return Err(Reason::Protocol);
     }
-}
-
-impl Suback {
-    /// Takes the next filters as the part to be asked about; at least one of them is for the desk if any of the rest is.
-    fn take_part(&mut self) -> Vec<Subscription> {
-        let mut asked = Vec::new();
-        while asked.len() < FILTERS_AT_ONCE
-            && let Some(one) = self.rest.pop_front()
-        {
-            asked.extend(one.as_ref().ok().cloned());
-            self.part.push(one);
-        }
-        if self.rest.iter().all(Result::is_err) {
-            self.part.extend(self.rest.drain(..));
-        }
-        asked
-    }
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Subscribing {
-    pub(super) steps: VecDeque<Step>,
-    awaited: VecDeque<Awaited>,
-    /// Live messages that only a filter still awaited selects: they follow its SUBACK.
-    early: Vec<Message>,
-    /// A PUBLISH came while something was awaited: it goes first as soon as nothing is.
-    publish_waits: bool,
-    /// Offers that stand and may not be made at present.
-    suspended: Vec<Subscription>,
-}
-
-impl Subscribing {
-    /// Whether more may be asked.
-    pub(super) fn has_room(&self) -> bool {
-        let filters = self.awaited.iter().map(Awaited::filters).sum::<usize>();
-        self.steps.is_empty()
-            && self.awaited.len() < MAX_AWAITED
-            && filters < MAX_AWAITED_FILTERS
-            && !self.awaited.back().is_some_and(Awaited::goes_on)
-            && !self.publish_waits
-    }
-
-    /// Whether a PUBLISH has to wait. A client that subscribes and publishes in one breath expects to receive that; until the desk
-    /// has answered, the session does not know the subscription.
-    pub(super) fn holds_publish(&mut self) -> bool {
-        self.publish_waits = !self.awaited.is_empty();
-        self.publish_waits
-    }
-
-    /// What the desk has answered now.
-    fn answered(&mut self) -> Option<Awaited> {
-        let awaited = self.awaited.pop_front();
-        self.publish_waits &= !self.awaited.is_empty();
-        awaited
-    }
-
-    /// Keeps a live message that no subscription that stands selects, if one that is awaited does. Nobody was promised it yet, so
-    /// beyond the bound it is let go.
-    pub(super) fn keep_early(&mut self, message: &Message) {
-        let topic = message.topic();
-        let selects = |awaited: &Awaited| match awaited {
-            Awaited::Suback(suback) => (suback.part.iter().chain(&suback.rest))
-                .flatten()
-                .any(|subscription| matches(&subscription.filter, topic)),
-            Awaited::Unsuback(..) | Awaited::Withdrawn | Awaited::Restored(_) => false,
-        };
-        if self.early.len() < MAX_EARLY && self.awaited.iter().any(selects) {
-            self.early.push(message.clone());
-        }
-    }
-
-    fn awaits(&self, filter: &str) -> bool {
-        self.awaited.iter().any(|awaited| match awaited {
-            Awaited::Suback(suback) => (suback.part.iter().chain(&suback.rest))
-                .flatten()
-                .any(|subscription| &*subscription.filter == filter),
-            Awaited::Restored(again) => again.iter().any(|one| &*one.filter == filter),
-            Awaited::Unsuback(..) | Awaited::Withdrawn => false,
-        })
-    }
+    Ok(())
 }
 
 impl<P: Plane> Session<P> {
     pub(super) fn on_subscribe(&mut self, body: &[u8]) -> Result<(), Reason> {
-        let packet = decode::subscribe(self.client.v5, body)?;
+        let mut packet = decode::subscribe(self.client.v5, body)?;
         let id = packet.id;
-        if packet.entries.len() > self.door.config.max_subscriptions {
-            // More than a client may have, so that some must be refused; as one packet they would take far more memory
-            // than their bytes.
-            let codes = vec![self.suback_code(Some(&Reason::QuotaExceeded)); packet.entries.len()];
-            let output = &mut self.exits.output;
-            output.suback(self.client.v5, packet.packet_id, &codes);
-            return Ok(());
+        // What a packet asks for beyond what a client may have is refused at once: kept, it would take far more memory than its
+        // bytes.
+        let most = self.door.config.max_subscriptions.min(packet.entries.len());
+        let surplus = packet.entries.split_off(most);
+        for entry in &surplus {
+            check_sound(entry)?;
         }
+        let surplus = surplus.len();
+        self.exits.metrics.subscriptions_refused.add(surplus as u64);
         let asked = packet
             .entries
             .into_iter()
@@ -185,10 +52,11 @@ impl<P: Plane> Session<P> {
         let mut asked: Vec<Result<Subscription, Reason>> = asked.collect::<Result<_, Reason>>()?;
         self.refuse_too_many(&mut asked);
         if asked.iter().all(Result::is_err) {
-            let codes: Vec<u8> = asked
+            let mut codes: Vec<u8> = asked
                 .iter()
                 .map(|one| self.suback_code(one.as_ref().err()))
                 .collect();
+            self.refuse_surplus(&mut codes, surplus);
             self.exits
                 .output
                 .suback(self.client.v5, packet.packet_id, &codes);
@@ -202,8 +70,14 @@ impl<P: Plane> Session<P> {
             codes: Vec::with_capacity(asked.len()),
             part: Vec::new(),
             rest: asked.into(),
+            surplus,
         });
         Ok(())
+    }
+
+    fn refuse_surplus(&self, codes: &mut Vec<u8>, surplus: usize) {
+        let refused = self.suback_code(Some(&Reason::QuotaExceeded));
+        codes.extend(std::iter::repeat_n(refused, surplus));
     }
 
     /// Asks the desk about the next filters of a SUBSCRIBE.
@@ -231,6 +105,7 @@ impl<P: Plane> Session<P> {
                 Ok(subscription) if is_new(&subscription.filter) => {
                     all += 1;
                     if all > most {
+                        self.exits.metrics.subscriptions_refused.add(1);
                         *one = Err(Reason::QuotaExceeded);
                     }
                 }
@@ -251,13 +126,7 @@ impl<P: Plane> Session<P> {
         entry: Entry,
         id: Option<u32>,
     ) -> Result<Result<Subscription, Reason>, Reason> {
-        if entry.filter.contains('\0') {
-            return Err(Reason::Malformed);
-        }
-        if entry.no_local && Shared::parse(&entry.filter).is_some() {
-            // MQTT-3.8.3-4.
-            return Err(Reason::Protocol);
-        }
+        check_sound(&entry)?;
         if check_filter(&entry.filter).is_err() || self.check_depth(&entry.filter).is_err() {
             return Ok(Err(Reason::FilterInvalid));
         }
@@ -428,6 +297,7 @@ impl<P: Plane> Session<P> {
             suback.codes.push(code);
         }
         if suback.rest.is_empty() {
+            self.refuse_surplus(&mut suback.codes, suback.surplus);
             self.exits
                 .output
                 .suback(self.client.v5, suback.packet_id, &suback.codes);

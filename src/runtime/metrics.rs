@@ -118,6 +118,11 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
             ],
         ),
         Metric::counter(
+            "mqtt_subscriptions_refused",
+            "Filters refused because a client has as many as it may.",
+            m.subscriptions_refused.value(),
+        ),
+        Metric::counter(
             "mqtt_refused_dollar_topics",
             "Publishes on topics that begin with $.",
             m.refused_dollar.value(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth;
-use crate::config::{ClientCertificate as Ask, Config, Identity, MinVersion};
+use crate::config::{ClientCertificate as Ask, Config, Identity, MinVersion, WhenFull};
 use crate::desk::{ClientLimits, DeskSettings, Memory, Pace, RetainedLimits};
 use crate::engine::Settings;
 use crate::live::LiveConfig;
@@ -91,6 +91,7 @@ pub(super) fn desk(config: &Config, memory: Arc<Memory>) -> DeskSettings {
             max_queued_messages: config.session.max_queued_messages,
             max_queued_bytes: config.session.max_queued_bytes,
             max_backlog_bytes: config.mqtt.write_buffer,
+            refuse_when_full: config.session.when_full == WhenFull::Refuse,
         },
         retained: RetainedLimits {
             max_messages: config.retained.max_messages,

@@ -158,22 +158,52 @@ fn subscriptions_end_at_their_limit() {
         assert_eq!(client.subscribe(&[("c", 0), ("a", 1)]), [refusal, 1]);
         assert_eq!(
             client.subscribe(&[("a", 0), ("b", 0), ("c", 0)]),
-            [refusal; 3]
+            [0, 0, refusal]
         );
         client.unsubscribe(&["a"]);
         assert_eq!(client.subscribe(&[("c", 0)]), [0]);
         client.disconnect();
     }
     assert_eq!(
-        metric(&gateway, "hallward_desk_subscriptions_refused_total"),
-        2
+        metric(&gateway, "hallward_mqtt_subscriptions_refused_total"),
+        4
     );
 }
 
 #[test]
-fn a_full_queue_refuses_the_publisher_and_keeps_what_was_acknowledged() {
+fn a_full_queue_misses_what_comes_and_disturbs_nobody_else() {
     let mut gateway = Setup::new()
         .with("session.max_queued_messages", "3")
+        .start();
+    absent(&gateway, "away", "news");
+    let mut reader = Client::connect(gateway.mqtt, Connect::v5("reader"));
+    reader.subscribe(&[("news", 1)]);
+    for connect in [Connect::v5("five"), Connect::v311("old")] {
+        let mut sender = Client::connect(gateway.mqtt, connect);
+        for n in 0..5 {
+            assert_eq!(sender.publish(Publish::new("news", n.to_string(), 1)), 0);
+            assert_eq!(reader.message().text(), n.to_string());
+        }
+    }
+    let (_, metrics) = gateway.get("/metrics");
+    let dropped = r#"hallward_desk_messages_dropped_total{reason="queue_full"} 7"#;
+    assert!(metrics.contains(dropped), "{metrics}");
+    gateway.kill();
+    gateway.restart();
+    let mut away = Client::connect(gateway.mqtt, Connect::v5("away").persistent());
+    for n in 0..3 {
+        assert_eq!(away.message().text(), n.to_string(), "the oldest stay");
+    }
+    let mut sender = Client::connect(gateway.mqtt, Connect::v5("five"));
+    assert_eq!(sender.publish(Publish::new("news", "last", 1)), 0);
+    assert_eq!(away.message().text(), "last");
+}
+
+#[test]
+fn a_full_queue_refuses_the_publisher_where_that_is_wanted_and_keeps_what_was_acknowledged() {
+    let mut gateway = Setup::new()
+        .with("session.max_queued_messages", "3")
+        .with("session.when_full", "refuse")
         .start();
     absent(&gateway, "away", "news");
     let mut five = Client::connect(gateway.mqtt, Connect::v5("five"));

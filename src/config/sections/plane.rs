@@ -42,15 +42,28 @@ impl Default for Mailbox {
     }
 }
 
+/// What becomes of a message that a persistent session wants and has no room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenFull {
+    /// This session misses it; its publisher and everybody else do not notice.
+    #[default]
+    Drop,
+    /// Nobody gets it, and its publisher is refused.
+    Refuse,
+}
+
 /// `[session]`: messages that wait for a persistent session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Session {
-    /// Messages per session; a full one refuses the publisher.
+    /// Messages per session.
     pub max_queued_messages: usize,
     /// The same in bytes.
     #[serde(with = "size")]
     pub max_queued_bytes: usize,
+    /// What becomes of a message for a full session.
+    pub when_full: WhenFull,
     /// Clients that the gateway remembers: sessions and mailboxes together, connected or not.
     pub max_sessions: usize,
 }
@@ -60,6 +73,7 @@ impl Default for Session {
         Session {
             max_queued_messages: 10_000,
             max_queued_bytes: 64 * MIB,
+            when_full: WhenFull::Drop,
             max_sessions: 100_000,
         }
     }

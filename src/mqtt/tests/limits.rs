@@ -55,16 +55,3 @@ async fn a_will_too_deep_is_refused_with_its_connection() {
         other => panic!("expected CONNACK, came {other:?}"),
     }
 }
-
-#[tokio::test]
-async fn a_subscribe_of_more_filters_than_a_client_may_have_takes_no_memory() {
-    let mut world = shallow();
-    let (mut client, _desk) = world.client5("me").await;
-    let filters = [("a", 0), ("b", 0), ("c", 0), ("d", 0)];
-    client.send(&subscribe(true, 1, &filters)).await;
-    assert_eq!(client.recv().await, Got::Suback(1, vec![0x97; 4]));
-    client.send(&subscribe(true, 2, &filters[..3])).await;
-    for filter in ["a", "b", "c"] {
-        assert_eq!(world.seen().await, Seen::Subscribed(filter.into()));
-    }
-}

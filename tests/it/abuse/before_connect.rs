@@ -109,7 +109,7 @@ fn lengths_of_five_bytes_and_packets_cut_short_close() {
         stranger.shutdown(Shutdown::Write).expect("it stands");
         let answer = read_to_end(stranger);
         assert!(
-            answer.is_empty() || matches!(answer[..], [0x20, 3, 0, 0x81 | 0x82, 0]),
+            answer.is_empty() || matches!(answer[..], [0x20, _, 0, 0x81 | 0x82, ..]),
             "{bytes:?} was answered with {answer:?}"
         );
     }

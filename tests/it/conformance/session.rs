@@ -237,7 +237,8 @@ fn mqtt_4_5_0_1_a_full_queue_is_never_silent() {
         ("session.max_queued_messages", "10"),
         ("session.max_queued_bytes", "64KiB"),
     ] {
-        let gateway = Setup::new().with(key, value).start();
+        let refuse = Setup::new().with("session.when_full", "refuse");
+        let gateway = refuse.with(key, value).start();
         let connect = || Connect::v5("full").persistent();
         let mut client = Client::connect(gateway.mqtt, connect());
         client.subscribe(&[("full", 1)]);
@@ -268,6 +269,7 @@ fn mqtt_4_5_0_1_a_full_queue_is_never_silent() {
 fn mqtt_4_8_0_2_what_3_1_1_cannot_be_refused_in_words_is_not_acknowledged() {
     let gateway = Setup::new()
         .with("session.max_queued_messages", "10")
+        .with("session.when_full", "refuse")
         .start();
     let lasting = || Connect::v311("full").persistent();
     let mut client = Client::connect(gateway.mqtt, lasting());

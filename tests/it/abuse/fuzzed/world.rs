@@ -44,6 +44,7 @@ const LIMITS: ClientLimits = ClientLimits {
     max_queued_messages: 10_000_000,
     max_queued_bytes: 1 << 40,
     max_backlog_bytes: 1 << 20,
+    refuse_when_full: false,
 };
 const RETAINED: RetainedLimits = RetainedLimits {
     max_messages: 8,

@@ -1,0 +1,38 @@
+//! What a message in an outbox is for, which decides how long it stays and who may take it over.
+
+use std::sync::Arc;
+
+use crate::engine::Class;
+use crate::wire::message::Qos;
+
+/// What an entry is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A broadcast that a subscription wants at this QoS; goes with the session.
+    Queued {
+        /// The effective QoS.
+        qos: Qos,
+        /// The retain flag to show.
+        retain: bool,
+        /// MQTT 5 identifiers of the subscriptions that it matches.
+        subscription_ids: Vec<u32>,
+        /// The shared subscription, `$share/…`, that it came to this client by: another member inherits it.
+        share: Option<Arc<str>>,
+    },
+    /// A message of the gateway's for this agent.
+    Directed(Class),
+    /// Another agent's message for this agent.
+    Inbox,
+}
+
+impl Kind {
+    /// Whether it stays when the session ends.
+    pub fn is_directed(&self) -> bool {
+        !matches!(self, Kind::Queued { .. })
+    }
+
+    /// Whether it is a reply: those give way to newer ones.
+    pub fn is_reply(&self) -> bool {
+        matches!(self, Kind::Directed(Class::Reply))
+    }
+}

@@ -1,0 +1,160 @@
+//! What a client has asked for by SUBSCRIBE and UNSUBSCRIBE and not been answered yet, in its order, and what waits for it.
+//!
+//! It keeps and bounds; `subscribing` asks and answers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::desk::port::{Request, Subscription};
+use crate::wire::filter::matches;
+use crate::wire::message::Message;
+
+use super::reason::Reason;
+
+/// SUBSCRIBEs and UNSUBSCRIBEs of one client that may await the desk at once; beyond, its socket is not read. The desk answers with
+/// every commit, so a larger number would only let one client hold more; there is no key for it.
+const MAX_AWAITED: usize = 16;
+
+/// Live messages that wait for the SUBACK of the subscription that selects them.
+const MAX_EARLY: usize = 256;
+
+/// Filters in all of these from which on nothing more is read.
+const MAX_AWAITED_FILTERS: usize = 1024;
+
+/// Filters that the desk is asked about at once. To find what is retained under each takes it a while; between two parts it
+/// turns to others.
+const FILTERS_AT_ONCE: usize = 8;
+
+/// Something to be done in order, one after the other.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Subscribe on the live plane; `reliable` if what it carries must not be lost.
+    Open { filter: Arc<str>, reliable: bool },
+    /// Unsubscribe there.
+    Close(Arc<str>),
+    /// Then ask the desk.
+    Ask(Box<Request>),
+}
+
+/// What was asked and not answered yet.
+#[derive(Debug)]
+pub(super) enum Awaited {
+    Suback(Suback),
+    /// Per filter: asked of the desk, or no filter at all.
+    Unsuback(u16, Vec<Option<Arc<str>>>),
+    /// Offers that the client may not make any more; nobody waits for an answer.
+    Withdrawn,
+    /// Offers that it may make again.
+    Restored(Vec<Subscription>),
+}
+
+/// A SUBSCRIBE under way. Per filter: what is to be asked of the desk, or why it is not.
+#[derive(Debug)]
+pub(super) struct Suback {
+    pub(super) packet_id: u16,
+    /// For SUBACK, as far as the desk has answered.
+    pub(super) codes: Vec<u8>,
+    /// Before the desk.
+    pub(super) part: Vec<Result<Subscription, Reason>>,
+    /// Still to come.
+    pub(super) rest: VecDeque<Result<Subscription, Reason>>,
+    /// Filters behind these that are refused because there are too many.
+    pub(super) surplus: usize,
+}
+
+impl Awaited {
+    /// Filters that are not answered.
+    fn filters(&self) -> usize {
+        match self {
+            Awaited::Suback(suback) => suback.part.len() + suback.rest.len(),
+            Awaited::Unsuback(_, asked) => asked.len(),
+            Awaited::Restored(again) => again.len(),
+            Awaited::Withdrawn => 0,
+        }
+    }
+
+    /// Whether the desk is to be asked about more of it, so that nothing may be asked behind it yet.
+    pub(super) fn goes_on(&self) -> bool {
+        matches!(self, Awaited::Suback(suback) if !suback.rest.is_empty())
+    }
+}
+
+impl Suback {
+    /// Takes the next filters as the part to be asked about; at least one of them is for the desk if any of the rest is.
+    pub(super) fn take_part(&mut self) -> Vec<Subscription> {
+        let mut asked = Vec::new();
+        while asked.len() < FILTERS_AT_ONCE
+            && let Some(one) = self.rest.pop_front()
+        {
+            asked.extend(one.as_ref().ok().cloned());
+            self.part.push(one);
+        }
+        if self.rest.iter().all(Result::is_err) {
+            self.part.extend(self.rest.drain(..));
+        }
+        asked
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Subscribing {
+    pub(super) steps: VecDeque<Step>,
+    pub(super) awaited: VecDeque<Awaited>,
+    /// Live messages that only a filter still awaited selects: they follow its SUBACK.
+    pub(super) early: Vec<Message>,
+    /// A PUBLISH came while something was awaited: it goes first as soon as nothing is.
+    publish_waits: bool,
+    /// Offers that stand and may not be made at present.
+    pub(super) suspended: Vec<Subscription>,
+}
+
+impl Subscribing {
+    /// Whether more may be asked.
+    pub(super) fn has_room(&self) -> bool {
+        let filters = self.awaited.iter().map(Awaited::filters).sum::<usize>();
+        self.steps.is_empty()
+            && self.awaited.len() < MAX_AWAITED
+            && filters < MAX_AWAITED_FILTERS
+            && !self.awaited.back().is_some_and(Awaited::goes_on)
+            && !self.publish_waits
+    }
+
+    /// Whether a PUBLISH has to wait. A client that subscribes and publishes in one breath expects to receive that; until the desk
+    /// has answered, the session does not know the subscription.
+    pub(super) fn holds_publish(&mut self) -> bool {
+        self.publish_waits = !self.awaited.is_empty();
+        self.publish_waits
+    }
+
+    /// What the desk has answered now.
+    pub(super) fn answered(&mut self) -> Option<Awaited> {
+        let awaited = self.awaited.pop_front();
+        self.publish_waits &= !self.awaited.is_empty();
+        awaited
+    }
+
+    /// Keeps a live message that no subscription that stands selects, if one that is awaited does. Nobody was promised it yet, so
+    /// beyond the bound it is let go.
+    pub(super) fn keep_early(&mut self, message: &Message) {
+        let topic = message.topic();
+        let selects = |awaited: &Awaited| match awaited {
+            Awaited::Suback(suback) => (suback.part.iter().chain(&suback.rest))
+                .flatten()
+                .any(|subscription| matches(&subscription.filter, topic)),
+            Awaited::Unsuback(..) | Awaited::Withdrawn | Awaited::Restored(_) => false,
+        };
+        if self.early.len() < MAX_EARLY && self.awaited.iter().any(selects) {
+            self.early.push(message.clone());
+        }
+    }
+
+    pub(super) fn awaits(&self, filter: &str) -> bool {
+        self.awaited.iter().any(|awaited| match awaited {
+            Awaited::Suback(suback) => (suback.part.iter().chain(&suback.rest))
+                .flatten()
+                .any(|subscription| &*subscription.filter == filter),
+            Awaited::Restored(again) => again.iter().any(|one| &*one.filter == filter),
+            Awaited::Unsuback(..) | Awaited::Withdrawn => false,
+        })
+    }
+}
