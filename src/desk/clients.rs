@@ -153,7 +153,10 @@ impl Client {
 
     /// Whether nothing of it is left to keep.
     pub fn is_idle(&self) -> bool {
-        self.connected.is_none() && self.session.is_none() && self.outbox.is_empty()
+        self.connected.is_none()
+            && self.session.is_none()
+            && self.outbox.is_empty()
+            && self.delayed_will.is_none()
     }
 
     /// What the session grants to a directed message on a topic: QoS and subscription identifiers.

@@ -12,7 +12,7 @@ use super::batch::{Pending, Release};
 use super::clients::{ClientLimits, Clients};
 use super::interest::Interest;
 use super::memory::{Holder, Memory};
-use super::port::{ConnectionId, Request};
+use super::port::{ConnectionId, Gates, Request};
 use super::records;
 use super::retained::{Retained, RetainedLimits};
 use super::shares::Shares;
@@ -35,6 +35,8 @@ pub struct DeskSettings {
     pub retained: RetainedLimits,
     /// The bound on everything that waits, shared with the front door.
     pub memory: Arc<Memory>,
+    /// Who judges the wills that a restart publishes; `None` while everybody may do everything.
+    pub gates: Option<Arc<dyn Gates>>,
     /// How long deletions of what was acknowledged may wait for company, in milliseconds.
     pub linger_ms: u64,
     /// How long publishers of QoS 1 and 2 wait for a connected client whose queue is half full, before it is disconnected, in
@@ -265,10 +267,11 @@ impl Desk {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
-        let kept = client
-            .session
-            .as_ref()
-            .is_some_and(|session| session.durable)
+        let kept = client.will_stored
+            || client
+                .session
+                .as_ref()
+                .is_some_and(|session| session.durable)
             || client.outbox.directed_messages() + client.outbox.replies_len() > 0;
         if let Some(owner) = client
             .owner

@@ -47,6 +47,12 @@ pub trait Gate: std::fmt::Debug + Send + Sync + 'static {
     fn may_receive(&self, topic: &str) -> bool;
 }
 
+/// Gates of clients that are not connected: whose will is all that is left, after a restart.
+pub trait Gates: std::fmt::Debug + Send + Sync + 'static {
+    /// For the client of this id, which is this user's.
+    fn of(&self, owner: &str, client_id: &Arc<str>) -> Arc<dyn Gate>;
+}
+
 /// From a session to the desk.
 #[derive(Debug)]
 pub enum Request {

@@ -154,7 +154,7 @@ impl Desk {
             self.stats.too_slow.add_one();
             tracing::info!(client = %id, "disconnected: publishers waited for it for too long");
             self.disconnect(now, id, CloseReason::QuotaExceeded);
-            self.clients.forget_if_idle(id);
+            self.forget_if_idle(id);
         }
     }
 

@@ -40,6 +40,7 @@ pub(super) fn settings() -> DeskSettings {
             max_bytes: 10_000,
         },
         memory: Memory::boundless(),
+        gates: None,
         linger_ms: 20,
         patience_ms: 10_000,
     }

@@ -66,7 +66,6 @@ pub(super) fn decode(settings: &DeskSettings, client: &str, mut value: Bytes) ->
     Some(Will {
         _held: Held::new(&settings.memory, Holder::Wills, message.size()),
         publication: Publication { message, route },
-        // Who asked is gone; the rights that it had were asked at its CONNECT.
         gate: None,
         delay,
         expiry: expires.then_some(expiry),
@@ -143,9 +142,13 @@ impl Desk {
     pub(super) fn recover_wills(&mut self, now: Millis) {
         let mut due = Vec::new();
         for client in self.clients.iter_mut() {
-            let Some((_, will)) = client.delayed_will.take() else {
+            let Some((_, mut will)) = client.delayed_will.take() else {
                 continue;
             };
+            // A will from before authentication is nobody's, and nobody may do nothing.
+            let owner = client.owner.as_deref().unwrap_or_default();
+            let gates = self.settings.gates.as_ref();
+            will.gate = gates.map(|gates| gates.of(owner, &client.id));
             let since = client
                 .session
                 .as_ref()
@@ -162,7 +165,7 @@ impl Desk {
                 }
             } else {
                 self.publish_will(now, &id, &will);
-                self.clients.forget_if_idle(&id);
+                self.forget_if_idle(&id);
             }
         }
     }

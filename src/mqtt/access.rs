@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::auth::{Access as Kind, Credentials, Guard, Identity, Refused, Rights};
 use crate::desk::now;
-use crate::desk::port::{Gate, Route};
+use crate::desk::port::{Gate, Gates, Route};
 use crate::wire::Millis;
 use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
@@ -300,6 +300,21 @@ impl Gate for ClientGate {
 
     fn may_receive(&self, topic: &str) -> bool {
         self.ask(|rights| rights.may_receive(topic))
+    }
+}
+
+/// Gates for wills whose clients are gone, by the names that they had.
+#[derive(Debug)]
+pub struct AbsentClients(pub Arc<Guard>);
+
+impl Gates for AbsentClients {
+    fn of(&self, owner: &str, client_id: &Arc<str>) -> Arc<dyn Gate> {
+        Arc::new(ClientGate {
+            identity: self.0.rules().suppose(owner),
+            guard: Arc::clone(&self.0),
+            client_id: Arc::clone(client_id),
+            current: Mutex::default(),
+        })
     }
 }
 

@@ -47,6 +47,7 @@ mod throttle;
 #[cfg(test)]
 mod tests;
 
+pub use access::AbsentClients;
 pub use config::{MqttConfig, Rate};
 pub use listener::{Door, Listener, serve};
 pub use metrics::Metrics;

@@ -18,7 +18,9 @@ use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::auth::Guard;
 use crate::config::Config;
+use crate::desk::port::Gates;
 use crate::desk::{self, Desk, DeskStats, Interest, Memory, RecoverError, RunningDesk};
 use crate::engine::Engine;
 use crate::http;
@@ -117,7 +119,14 @@ impl Gateway {
             .map_err(|error| Error::Failed(error.to_string()))?;
         let interest = Arc::new(Interest::default());
         let memory = Memory::new(config.memory.max_queued);
-        let (desk, store) = recover(&config, store, interest.clone(), memory.clone()).await?;
+        let (desk, store) = recover(
+            &config,
+            store,
+            interest.clone(),
+            memory.clone(),
+            guard.as_ref(),
+        )
+        .await?;
         let desk_stats = desk.stats();
         let running = desk::start(
             desk,
@@ -231,9 +240,12 @@ async fn recover(
     store: Box<dyn Store>,
     interest: Arc<Interest>,
     memory: Arc<Memory>,
+    guard: Option<&Arc<Guard>>,
 ) -> Result<(Desk, Box<dyn Store>), Error> {
-    let (engine_settings, desk_settings) =
-        (settings::engine(config), settings::desk(config, memory));
+    let gates =
+        guard.map(|guard| Arc::new(mqtt::AbsentClients(Arc::clone(guard))) as Arc<dyn Gates>);
+    let engine_settings = settings::engine(config);
+    let desk_settings = settings::desk(config, memory, gates);
     blocking(move || {
         let records = desk::engine_records(&*store)?;
         let engine =

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::auth;
 use crate::config::{ClientCertificate as Ask, Config, Identity, MinVersion, WhenFull};
+use crate::desk::port::Gates;
 use crate::desk::{ClientLimits, DeskSettings, Memory, Pace, RetainedLimits};
 use crate::engine::Settings;
 use crate::live::LiveConfig;
@@ -79,7 +80,11 @@ pub(super) fn engine(config: &Config) -> Settings {
 }
 
 /// For the desk.
-pub(super) fn desk(config: &Config, memory: Arc<Memory>) -> DeskSettings {
+pub(super) fn desk(
+    config: &Config,
+    memory: Arc<Memory>,
+    gates: Option<Arc<dyn Gates>>,
+) -> DeskSettings {
     DeskSettings {
         root: config.rooms.root.clone(),
         clients: ClientLimits {
@@ -98,6 +103,7 @@ pub(super) fn desk(config: &Config, memory: Arc<Memory>) -> DeskSettings {
             max_bytes: config.retained.max_bytes,
         },
         memory,
+        gates,
         linger_ms: millis(config.desk.linger),
         patience_ms: millis(config.live.patience),
     }

@@ -285,6 +285,25 @@ fn a_will_is_asked_again_when_it_is_due() {
 }
 
 #[test]
+fn a_will_that_a_crash_makes_due_is_asked_again_too() {
+    let site = Site::new().acl(ACL);
+    let mut gateway = site.start();
+    let mut watcher = connect(&gateway, v5("bob", "bob").persistent());
+    watcher.subscribe(&[("news/#", 1)]);
+    let will = |id, topic, text| v5("bob", id).with_will(topic, text, 1, false);
+    let _revoked = connect(&gateway, will("bob-2", "news/will", "will"));
+    let _allowed = connect(&gateway, will("bob-3", "news/mark", "mark"));
+    gateway.kill();
+    site.write(
+        "acl",
+        "user bob\ntopic read news/#\ntopic write news/mark\n",
+    );
+    gateway.restart();
+    let mut watcher = connect(&gateway, v5("bob", "bob").persistent());
+    watcher.expect_silence_until(|publish| publish.text() == "mark");
+}
+
+#[test]
 fn response_topics_lead_nowhere_else() {
     let gateway = Site::new().start();
     let mut ann = Agent::join_as(&gateway, "lab", v5("ann", "ann"));

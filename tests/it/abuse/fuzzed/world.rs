@@ -75,6 +75,7 @@ fn desk_settings(memory: Arc<Memory>) -> DeskSettings {
         linger_ms: 0,
         patience_ms: 10_000,
         memory,
+        gates: None,
     }
 }
 
