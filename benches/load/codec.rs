@@ -119,12 +119,17 @@ fn short(body: &[u8], at: usize) -> Result<u16> {
     Ok(u16::from_be_bytes([byte(body, at)?, byte(body, at + 1)?]))
 }
 
-/// Appends a CONNECT with keep-alive 0: a load client is either busy or meant to be silent.
+/// Longer than any run.
+const KEEP_ALIVE_SECONDS: u16 = 7200;
+
+/// Appends a CONNECT with a keep-alive longer than any run: a load client is either busy or meant to be silent, and rumqttd refuses
+/// 0.
 pub(crate) fn connect(out: &mut Vec<u8>, client_id: &str, clean: bool) {
     out.push(0x10);
     remaining_length(out, 10 + 2 + client_id.len());
     string(out, "MQTT");
-    out.extend([4, if clean { 2 } else { 0 }, 0, 0]);
+    out.extend([4, if clean { 2 } else { 0 }]);
+    out.extend(KEEP_ALIVE_SECONDS.to_be_bytes());
     string(out, client_id);
 }
 

@@ -22,6 +22,7 @@ pub mod port;
 mod publish;
 mod records;
 mod recover;
+mod responses;
 mod retained;
 mod run;
 mod session;

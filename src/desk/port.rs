@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+pub use super::responses::{ResponseReceiver, ResponseSender, responses};
 use crate::wire::message::{Message, Qos};
 use crate::wire::mirror::CommandMirrors;
 use crate::wire::name::Agent;
@@ -24,7 +25,7 @@ pub struct Connection {
     /// Which.
     pub id: ConnectionId,
     /// Where responses go.
-    pub responses: mpsc::UnboundedSender<Response>,
+    pub responses: ResponseSender,
     /// Bytes of QoS 0 messages that wait to be written to the client; the connection keeps it, the desk looks at it.
     pub backlog: Arc<AtomicUsize>,
     /// How many of the connection's publishes have left the desk; the desk keeps it. What the connection sends past the desk

@@ -5,8 +5,6 @@ mod limits;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::core::{Desk, DeskSettings};
 use super::port::{
     CloseReason, Connection, Delivery, Open, Publication, Request, Response, RetainHandling, Route,
@@ -59,7 +57,7 @@ struct World {
 struct Peer {
     id: Arc<str>,
     connection: u64,
-    responses: mpsc::UnboundedReceiver<Response>,
+    responses: super::port::ResponseReceiver,
     packet_id: u16,
 }
 
@@ -137,7 +135,7 @@ impl World {
 
     fn is_refused(&mut self, user: &str, id: &str) -> bool {
         self.connections += 1;
-        let (sender, mut responses) = mpsc::unbounded_channel();
+        let (sender, mut responses) = super::port::responses();
         let open = Open {
             connection: Connection {
                 id: self.connections,
@@ -176,7 +174,7 @@ impl World {
         will_delay: u32,
     ) -> (Peer, bool) {
         self.connections += 1;
-        let (sender, responses) = mpsc::unbounded_channel();
+        let (sender, responses) = super::port::responses();
         let connection = Connection {
             id: self.connections,
             responses: sender,

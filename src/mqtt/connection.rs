@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use crate::desk::port::{Request, Response};
+use crate::desk::port::{Request, Response, ResponseReceiver};
 
 use super::access::{Access, Change};
 use super::awaited::Step;
@@ -56,7 +56,7 @@ pub(super) struct Running<P: Plane, S> {
     pub(super) session: Session<P>,
     pub(super) stream: S,
     pub(super) input: BytesMut,
-    pub(super) responses: mpsc::UnboundedReceiver<Response>,
+    pub(super) responses: ResponseReceiver,
     pub(super) stop: watch::Receiver<bool>,
     /// Filled by the live plane, emptied in the same round.
     pub(super) frames: Vec<Bytes>,

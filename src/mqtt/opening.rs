@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use crate::auth::Refused;
 use crate::desk::Share;
 use crate::desk::port::{
-    CloseReason, Connection as DeskEnd, ConnectionId, Open, Request, Response, Subscription,
+    self, CloseReason, Connection as DeskEnd, ConnectionId, Open, Request, Response,
+    ResponseReceiver, Subscription,
 };
 
 use super::access::{self, Access};
@@ -179,7 +180,7 @@ where
             }
         };
         let id = self.door.next_connection();
-        let (sender, mut responses) = mpsc::unbounded_channel();
+        let (sender, mut responses) = port::responses();
         let backlog = Arc::new(AtomicUsize::new(0));
         let published = Arc::new(AtomicU64::new(0));
         let desk_end = DeskEnd {
@@ -242,7 +243,7 @@ where
         connect: &mut Connect,
         access: Option<&Access>,
         connection: DeskEnd,
-        responses: &mut mpsc::UnboundedReceiver<Response>,
+        responses: &mut ResponseReceiver,
     ) -> Result<Opened, Reason> {
         let will = connect.will.take();
         let open = Open {
@@ -313,7 +314,7 @@ where
         connect: Connect,
         id: ConnectionId,
         backlog: Arc<AtomicUsize>,
-        responses: mpsc::UnboundedReceiver<Response>,
+        responses: ResponseReceiver,
         opened: &Opened,
     ) -> Box<Running<P, S>> {
         let mut connect = connect;

@@ -115,7 +115,7 @@ fn more_sessions_than_may_be_are_refused() {
     for n in 0..100 {
         world.connect(&format!("c{n}"), false, u32::MAX);
     }
-    let (sender, mut responses) = mpsc::unbounded_channel();
+    let (sender, mut responses) = crate::desk::port::responses();
     world.handle(Request::Open(Box::new(Open {
         connection: Connection {
             id: 9999,
@@ -282,7 +282,7 @@ fn without_memory_large_wills_and_new_subscriptions_are_refused() {
         ))
     };
     world.connect_with("bob", true, 0, will(KIB), 0);
-    let (sender, mut responses) = mpsc::unbounded_channel();
+    let (sender, mut responses) = crate::desk::port::responses();
     world.handle(Request::Open(Box::new(Open {
         connection: Connection {
             id: 9999,
