@@ -80,8 +80,9 @@ impl Guard {
                 let mut place = self.rules.write().unwrap_or_else(PoisonError::into_inner);
                 *place = Arc::new(rules);
                 drop(place);
-                self.stats.reloads.fetch_add(1, Ordering::Relaxed);
                 self.changes.send_replace(());
+                // Whoever sees the count sees the rules: sessions look for news before each decision.
+                self.stats.reloads.fetch_add(1, Ordering::Release);
                 Ok(())
             }
             Err(problems) => {

@@ -34,6 +34,8 @@ pub(super) struct Access {
     rights: Rights,
     changes: watch::Receiver<()>,
     decided: Decided,
+    /// The rules that came have no place for the client; its session is about to hear of it.
+    lost: bool,
     gate: Arc<ClientGate>,
 }
 
@@ -85,6 +87,7 @@ pub(super) async fn enter(
             rights,
             changes,
             decided: Decided::default(),
+            lost: false,
         }),
         Err(kind) => {
             let from = peer.address.map_or("nowhere".to_owned(), |a| a.to_string());
@@ -135,7 +138,21 @@ impl Access {
 
     /// Whether a message on this topic may be delivered.
     pub(super) fn may_receive(&mut self, topic: &str) -> bool {
-        self.decided.of(&self.rights, Kind::Receive, topic)
+        self.follow();
+        !self.lost && self.decided.of(&self.rights, Kind::Receive, topic)
+    }
+
+    /// Rules that changed count at once, even before the session turns to the news of it.
+    fn follow(&mut self) {
+        let changed = self.changes.has_changed().unwrap_or(false);
+        if !changed || self.rights.are_of(&self.guard.rules()) {
+            return;
+        }
+        self.decided = Decided::default();
+        match self.guard.renew(&self.rights) {
+            Ok(rights) => self.rights = rights,
+            Err(_) => self.lost = true,
+        }
     }
 
     /// Counts a delivery that was refused. It is not worth a line: who subscribes to a wildcard asks for it.
@@ -165,7 +182,8 @@ impl Access {
     pub(super) fn judge(&mut self, root: &str, now: Millis, topic: &str, class: Class) -> Class {
         match class {
             Class::Plain | Class::Desk(_) => {
-                if self.decided.of(&self.rights, Kind::Publish, topic) {
+                self.follow();
+                if !self.lost && self.decided.of(&self.rights, Kind::Publish, topic) {
                     return class;
                 }
                 let verdict = self.rights.of_topic(Kind::Publish, topic);
@@ -250,7 +268,7 @@ impl Access {
         self.gate.forget();
         match self.guard.renew(&self.rights) {
             Ok(rights) => {
-                self.rights = rights;
+                (self.rights, self.lost) = (rights, false);
                 Ok(())
             }
             Err(kind) => {
