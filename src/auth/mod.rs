@@ -12,7 +12,6 @@ mod client_id;
 mod diary;
 mod guard;
 mod identity;
-mod levels;
 mod password;
 mod problem;
 mod rights;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::levels::overlap;
+use crate::wire::filter::levels_overlap;
 use crate::wire::name::is_name;
 
 /// What a user is to a room.
@@ -208,7 +208,7 @@ pub(super) fn allowing(
             .topic
             .split('/')
             .map(|level| if level == "{me}" { me } else { level });
-        overlap(topic, rest.split('/')).then_some((role, row))
+        levels_overlap(topic, rest.split('/')).then_some((role, row))
     })
 }
 

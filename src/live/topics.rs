@@ -1,9 +1,9 @@
-//! Topic names as the router sees them, and MQTT's matching rules.
+//! Topic names as the router sees them.
 //!
 //! Knows nothing of links. Topics that begin with `$` get a prefix of their own, so that the router itself keeps
 //! `#` and `+/x` away from them (MQTT-4.7.2-1), and every other topic begins with an ASCII letter whatever it contains.
 
-pub(super) use crate::wire::filter::overlap;
+pub(super) use crate::wire::filter::{matches, overlap};
 
 /// Length of the prefix that [`routed`] puts in front, in bytes.
 pub(super) const PREFIX_LEN: usize = 2;
@@ -26,24 +26,6 @@ pub(super) fn routed(topic: &str) -> String {
     routed.push_str(prefix(topic));
     routed.push_str(topic);
     routed
-}
-
-/// Whether `filter` selects `topic` (MQTT 5.0, section 4.7; MQTT-4.7.2-1 for `$` topics).
-pub(super) fn matches(filter: &str, topic: &str) -> bool {
-    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
-        return false;
-    }
-    let mut levels = topic.split('/');
-    for wanted in filter.split('/') {
-        if wanted == "#" {
-            return true;
-        }
-        match levels.next() {
-            Some(level) if wanted == "+" || wanted == level => {}
-            _ => return false,
-        }
-    }
-    levels.next().is_none()
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ impl<'a> Shared<'a> {
 
 /// Whether a filter has a wildcard.
 pub fn has_wildcard(filter: &str) -> bool {
-    filter.split('/').any(|level| matches!(level, "+" | "#"))
+    filter.split('/').any(is_wildcard)
 }
 
 /// Whether `filter` (no `$share/` in front) matches the topic name.
@@ -118,11 +118,20 @@ pub fn matches(filter: &str, topic: &str) -> bool {
 
 /// Whether some topic could match both filters.
 pub fn overlap(a: &str, b: &str) -> bool {
-    let wild = |filter: &str| filter.starts_with(['+', '#']);
-    if (a.starts_with('$') && wild(b)) || (b.starts_with('$') && wild(a)) {
+    levels_overlap(a.split('/'), b.split('/'))
+}
+
+/// The same for filters that are there level by level.
+pub fn levels_overlap<'a>(
+    a: impl Iterator<Item = &'a str>,
+    b: impl Iterator<Item = &'a str>,
+) -> bool {
+    let (mut a, mut b) = (a.peekable(), b.peekable());
+    if let (Some(x), Some(y)) = (a.peek(), b.peek())
+        && (is_wildcard(x) && y.starts_with('$') || is_wildcard(y) && x.starts_with('$'))
+    {
         return false;
     }
-    let (mut a, mut b) = (a.split('/'), b.split('/'));
     loop {
         match (a.next(), b.next()) {
             (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
@@ -134,10 +143,21 @@ pub fn overlap(a: &str, b: &str) -> bool {
 
 /// Whether every topic that `narrow` matches, `wide` matches too.
 pub fn covers(wide: &str, narrow: &str) -> bool {
-    if narrow.starts_with('$') && wide.starts_with(['+', '#']) {
+    levels_cover(wide.split('/'), narrow.split('/'))
+}
+
+/// The same for filters that are there level by level.
+pub fn levels_cover<'a>(
+    wide: impl Iterator<Item = &'a str>,
+    narrow: impl Iterator<Item = &'a str>,
+) -> bool {
+    let (mut wide, mut narrow) = (wide.peekable(), narrow.peekable());
+    if let (Some(own), Some(level)) = (wide.peek(), narrow.peek())
+        && is_wildcard(own)
+        && level.starts_with('$')
+    {
         return false;
     }
-    let (mut wide, mut narrow) = (wide.split('/'), narrow.split('/'));
     loop {
         match (wide.next(), narrow.next()) {
             (Some("#"), _) | (None, None) => return true,
@@ -146,6 +166,10 @@ pub fn covers(wide: &str, narrow: &str) -> bool {
             _ => return false,
         }
     }
+}
+
+fn is_wildcard(level: &str) -> bool {
+    matches!(level, "+" | "#")
 }
 
 /// A filter that covers both of two that [`overlap`].
@@ -185,6 +209,50 @@ mod tests {
             }
             prop_assert!(!(covers(&a, &b) && matches(&b, &topic)) || matches(&a, &topic));
             prop_assert!(!(matches(&a, &topic) && matches(&b, &topic)) || overlap(&a, &b));
+        }
+    }
+
+    #[test]
+    fn filters_overlap_where_a_topic_could_match_both() {
+        for (a, b) in [
+            ("#", "a/b"),
+            ("a/#", "a"),
+            ("a/+", "+/b"),
+            ("a/+/c", "a/b/#"),
+            ("$SYS/#", "$SYS/+"),
+        ] {
+            assert!(overlap(a, b) && overlap(b, a), "{a} {b}");
+        }
+        for (a, b) in [
+            ("a", "b"),
+            ("a/+", "a"),
+            ("a/b", "a/b/c"),
+            ("#", "$SYS/x"),
+            ("+/x", "$SYS/#"),
+        ] {
+            assert!(!overlap(a, b) && !overlap(b, a), "{a} {b}");
+        }
+    }
+
+    fn levels(choices: &'static [&'static str]) -> impl Strategy<Value = String> {
+        proptest::collection::vec(proptest::sample::select(choices), 1..5)
+            .prop_map(|levels| levels.join("/"))
+    }
+
+    proptest! {
+        #[test]
+        fn overlapping_and_covering_agree_with_matching(
+            a in levels(&["a", "b", "+", "#", "$x"]),
+            b in levels(&["a", "b", "+", "#", "$x"]),
+            topic in levels(&["a", "b", "$x"]),
+        ) {
+            prop_assume!(check_filter(&a).is_ok() && check_filter(&b).is_ok());
+            if matches(&a, &topic) && matches(&b, &topic) {
+                prop_assert!(overlap(&a, &b));
+            }
+            if covers(&a, &b) && matches(&b, &topic) {
+                prop_assert!(matches(&a, &topic));
+            }
         }
     }
 

@@ -8,9 +8,8 @@ mod parse;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::levels::{covers, overlap};
 use super::role::Access;
-use crate::wire::filter::has_wildcard;
+use crate::wire::filter::{has_wildcard, levels_cover, levels_overlap};
 
 /// What a line grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +115,7 @@ impl Acl {
         self.ask(asker, |line, substitute| {
             (line.grant == Grant::Deny || line.grant.allows(access))
                 && levels(line, substitute, topic)
-                    .is_some_and(|levels| overlap(levels, topic.split('/')))
+                    .is_some_and(|levels| levels_overlap(levels, topic.split('/')))
         })
     }
 
@@ -130,8 +129,8 @@ impl Acl {
                 return false;
             };
             match line.grant {
-                Grant::Deny => covers(levels, filter.split('/')),
-                grant => grant.allows(Access::Receive) && overlap(levels, filter.split('/')),
+                Grant::Deny => levels_cover(levels, filter.split('/')),
+                grant => grant.allows(Access::Receive) && levels_overlap(levels, filter.split('/')),
             }
         })
     }
