@@ -282,6 +282,11 @@ impl Outbox {
         self.assignments.get(assignment).copied()
     }
 
+    /// The newest message's sequence number; 0 before the first.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
     /// Looks again at what had no matching subscription; `deliverable` decides.
     pub fn unpark(&mut self, mut deliverable: impl FnMut(&Entry) -> bool) {
         let parked: Vec<u64> = self.parked.iter().copied().collect();

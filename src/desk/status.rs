@@ -42,12 +42,7 @@ impl Desk {
             if known.is_some_and(|known| known.payload() == figure.payload()) {
                 continue;
             }
-            self.stamp += 1;
-            let stamped = Message::encode(&Parts {
-                stamp: self.stamp,
-                retain: true,
-                ..figure.parts()
-            });
+            let stamped = self.stamp(&figure);
             self.retained.set(stamped.clone());
             self.distribute(now, stamped);
         }
