@@ -51,6 +51,23 @@ impl Space {
         }
     }
 
+    /// The space's number in the log: never changed once released.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Meta => 1,
+            Self::Engine => 2,
+            Self::Session => 3,
+            Self::Outbox => 4,
+            Self::Inbound => 5,
+            Self::Retained => 6,
+        }
+    }
+
+    /// The space of a number in the log.
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|space| space.code() == code)
+    }
+
     /// Where the space stands in [`Space::ALL`].
     pub(crate) fn index(self) -> usize {
         self as usize

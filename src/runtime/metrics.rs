@@ -4,7 +4,7 @@ use crate::auth;
 use crate::desk::{DeskStats, Holder, Memory};
 use crate::engine::Refusals;
 use crate::http::Metric;
-use crate::ledger::{CommitHealth, CommitState};
+use crate::ledger::{CommitHealth, CommitState, LogStats};
 use crate::live;
 use crate::mqtt;
 use crate::mqtt::transport::tls::Tls;
@@ -325,6 +325,36 @@ pub(super) fn memory(memory: &Memory) -> Vec<Metric> {
 }
 
 /// The ledger.
+pub(super) fn log(stats: &LogStats) -> Vec<Metric> {
+    vec![
+        gauge(
+            "log_full_segments",
+            "Full files of the commit log that wait to be copied to the database.",
+            stats.full_segments.value(),
+        ),
+        Metric::counter(
+            "log_segments_flushed",
+            "Files of the commit log copied to the database.",
+            stats.flushed_segments.value(),
+        ),
+        Metric::counter(
+            "log_rows_flushed",
+            "Rows of the database written or deleted.",
+            stats.flushed_rows.value(),
+        ),
+        Metric::counter(
+            "log_failures",
+            "Attempts to copy or to make a file of the commit log that failed; each is tried again.",
+            stats.failures.value(),
+        ),
+        Metric::counter(
+            "log_waits",
+            "Commits that waited for the next file of the commit log.",
+            stats.waits.value(),
+        ),
+    ]
+}
+
 pub(super) fn ledger(health: &CommitHealth) -> Vec<Metric> {
     let ok = matches!(health.state(), CommitState::Ok);
     vec![

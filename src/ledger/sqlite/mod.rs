@@ -14,7 +14,6 @@
 //! resident), temporary b-trees in memory because the ledger needs none.
 
 mod checkpoint;
-mod directory;
 mod format;
 
 use std::fs::File;
@@ -28,6 +27,7 @@ use rusqlite::{
 };
 
 use self::checkpoint::{Checkpointer, WalFrames};
+use super::directory;
 use super::store::{Batch, Space, Store, StoreError, Visit, prefix_end};
 
 /// The database file in the data directory.
