@@ -27,7 +27,7 @@ pub use client_id::{BadPattern, ClientIds};
 pub use guard::{Credentials, Guard};
 pub use identity::Identity;
 pub use password::{EditError, HashError, PasswordHash, remove_user, set_password};
-pub use problem::FileProblem;
+pub use problem::{FileProblem, list_problems};
 pub use rights::{Rights, Verdict};
 pub use role::{Access, ROWS, Role, RoleSet, Row};
 pub use rules::Rules;
