@@ -13,6 +13,7 @@ mod diary;
 mod guard;
 mod identity;
 mod password;
+mod prefix;
 mod problem;
 mod rights;
 mod role;
