@@ -137,10 +137,14 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
         max_connections: config.mqtt.max_connections,
         max_connections_per_address: Some(config.mqtt.max_connections_per_address)
             .filter(|&max| max > 0),
-        connect_rate: config.mqtt.connect_rate,
-        connect_burst: config.mqtt.connect_burst,
-        connect_rate_per_address: config.mqtt.connect_rate_per_address,
-        connect_burst_per_address: config.mqtt.connect_burst_per_address,
+        connect_rate: Rate {
+            per_second: config.mqtt.connect_rate.into(),
+            burst: config.mqtt.connect_burst.into(),
+        },
+        connect_rate_per_address: Rate {
+            per_second: config.mqtt.connect_rate_per_address.into(),
+            burst: config.mqtt.connect_burst_per_address.into(),
+        },
         max_opening: config.mqtt.max_opening,
         connect_timeout: config.mqtt.connect_timeout,
         drain_timeout: config.mqtt.drain_timeout,
