@@ -6,7 +6,7 @@ use super::core::Desk;
 use super::port::Holdings;
 use crate::wire::Millis;
 use crate::wire::filter::Shared;
-use crate::wire::message::{Message, Parts};
+use crate::wire::message::Message;
 
 impl Desk {
     /// Looks at every client.

@@ -22,4 +22,4 @@ pub use health::{CommitHealth, CommitState};
 pub use log::{LogLimits, LogStats, LoggedStore};
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
-pub use store::{Batch, Space, Store, StoreError, Visit};
+pub use store::{Batch, Reader, Space, Store, StoreError, Visit, VisitKey};

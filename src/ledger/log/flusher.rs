@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::super::store::{Store, StoreError};
 use super::overlay::Overlay;
+use super::pending::Pending;
 use super::segment::Segment;
 use super::{FLUSH_BYTES, LogLimits, LogStats, note_flushed};
 
@@ -19,9 +20,9 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// A segment that takes no more commits, and what it says.
 #[derive(Debug)]
-pub(super) struct Full {
-    pub(super) segment: Segment,
-    pub(super) overlay: Arc<Overlay>,
+struct Full {
+    segment: Segment,
+    overlay: Arc<Overlay>,
 }
 
 /// The log's side.
@@ -36,6 +37,7 @@ pub(super) struct Flusher<S: Store + 'static> {
 #[derive(Debug)]
 struct Shared<S> {
     base: Mutex<S>,
+    pending: Arc<Pending>,
     state: Mutex<State>,
     changed: Condvar,
     stats: Arc<LogStats>,
@@ -91,6 +93,7 @@ impl<S: Store + 'static> Flusher<S> {
     ) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared {
             base: Mutex::new(base),
+            pending: Arc::default(),
             state: Mutex::new(State {
                 full: VecDeque::new(),
                 ready: None,
@@ -170,18 +173,18 @@ impl<S: Store + 'static> Flusher<S> {
     }
 
     /// Takes over a full segment.
-    pub(super) fn take(&self, full: Full) {
+    pub(super) fn take(&self, segment: Segment) {
+        let overlay = self.shared.pending.seal();
         let mut state = self.shared.lock();
-        state.full.push_back(full);
+        state.full.push_back(Full { segment, overlay });
         self.shared.stats.full_segments.set_len(state.full.len());
         drop(state);
         self.shared.changed.notify_all();
     }
 
-    /// What is not in the database yet, oldest first.
-    pub(super) fn overlays(&self) -> Vec<Arc<Overlay>> {
-        let state = self.shared.lock();
-        state.full.iter().map(|full| full.overlay.clone()).collect()
+    /// What is not in the database yet.
+    pub(super) fn pending(&self) -> Arc<Pending> {
+        Arc::clone(&self.shared.pending)
     }
 
     /// The database; waits while a part of a segment is written to it.
@@ -189,8 +192,8 @@ impl<S: Store + 'static> Flusher<S> {
         self.shared.base()
     }
 
-    /// Ends the thread, copies what is left and `last` to the database, and removes the log.
-    pub(super) fn close(&mut self, last: &Overlay) -> Result<(), StoreError> {
+    /// Ends the thread, and copies what is left to the database.
+    pub(super) fn close(&mut self) -> Result<(), StoreError> {
         self.shared.lock().closing = true;
         self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take()
@@ -198,18 +201,11 @@ impl<S: Store + 'static> Flusher<S> {
         {
             tracing::error!("the flusher's thread panicked");
         }
-        let mut base = self.shared.base();
-        let mut state = self.shared.lock();
-        while let Some(full) = state.full.front() {
-            super::flush(&mut *base, &full.overlay)?;
-            if let Some(full) = state.full.pop_front() {
-                full.segment.remove()?;
-            }
-        }
-        if !last.is_empty() {
-            super::flush(&mut *base, last)?;
-        }
-        Ok(())
+        let full = std::mem::take(&mut self.shared.lock().full);
+        let last = self.shared.pending.seal();
+        let left = full.iter().map(|full| &full.overlay).chain([&last]);
+        left.filter(|overlay| !overlay.is_empty())
+            .try_for_each(|overlay| super::flush(&mut *self.shared.base(), overlay))
     }
 }
 
@@ -331,6 +327,7 @@ impl<S: Store> Worker<S> {
             }
         }
         note_flushed(&mut *self.shared.base(), overlay)?;
+        self.shared.pending.flushed();
         let superfluous = self.shared.lock().flushed();
         self.shared.stats.full_segments.lower();
         self.shared.stats.flushed_segments.add_one();

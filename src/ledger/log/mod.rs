@@ -20,21 +20,23 @@
 mod flusher;
 mod frame;
 mod overlay;
+mod pending;
+mod reader;
 mod segment;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::flusher::{Flusher, Full};
+use self::flusher::Flusher;
 use self::frame::Frame;
 use self::overlay::Overlay;
+use self::reader::LoggedReader;
 use self::segment::Segment;
 use super::directory;
-use super::store::{Batch, Space, Store, StoreError, Visit};
+use super::store::{Batch, Reader, Space, Store, StoreError, Visit, prefix_end};
 use crate::count::Count;
 
 /// The directory of the segments, in the data directory.
@@ -82,8 +84,6 @@ pub struct LogStats {
 pub struct LoggedStore<S: Store + 'static> {
     dir: PathBuf,
     current: Segment,
-    /// What the current segment says.
-    active: Overlay,
     last_seq: u64,
     flusher: Flusher<S>,
     /// After a failed sync nobody knows what is on disk: nothing is written any more.
@@ -105,7 +105,6 @@ impl<S: Store + 'static> LoggedStore<S> {
         Ok(Self {
             dir,
             current,
-            active: Overlay::default(),
             last_seq,
             flusher,
             broken: None,
@@ -120,10 +119,8 @@ impl<S: Store + 'static> LoggedStore<S> {
     /// Hands the current segment to the flusher and goes on in the next.
     fn next_segment(&mut self, bytes: usize) -> Result<(), StoreError> {
         let next = self.flusher.next_segment(bytes as u64)?;
-        self.flusher.take(Full {
-            segment: std::mem::replace(&mut self.current, next),
-            overlay: Arc::new(std::mem::take(&mut self.active)),
-        });
+        self.flusher
+            .take(std::mem::replace(&mut self.current, next));
         Ok(())
     }
 
@@ -131,16 +128,6 @@ impl<S: Store + 'static> LoggedStore<S> {
     #[cfg(test)]
     fn current_end(&self) -> usize {
         usize::try_from(self.current.end()).unwrap()
-    }
-
-    /// What the log says of the keys with a prefix: the newest of all that is not in the database yet.
-    fn over(&self, space: Space, prefix: &[u8]) -> BTreeMap<bytes::Bytes, Option<bytes::Bytes>> {
-        let mut over = BTreeMap::new();
-        for overlay in self.flusher.overlays() {
-            overlay.lay_over(space, prefix, &mut over);
-        }
-        self.active.lay_over(space, prefix, &mut over);
-        over
     }
 }
 
@@ -164,34 +151,36 @@ impl<S: Store + 'static> Store for LoggedStore<S> {
             return Err(error);
         }
         self.last_seq += 1;
-        self.active
-            .add(&frame)
-            .expect("a frame that was just encoded reads");
+        self.flusher.pending().add(&frame);
         Ok(())
     }
 
     fn scan(&self, space: Space, prefix: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
-        let over = self.over(space, prefix);
+        let over = self
+            .flusher
+            .pending()
+            .over(space, prefix, prefix_end(prefix).as_deref());
         let base = self.flusher.base();
         overlay::visit_merged(over, |visit| base.scan(space, prefix, visit), visit)
     }
 
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let waiting = self.flusher.overlays();
-        let newest_first = waiting.iter().rev().map(|overlay| &**overlay);
-        for overlay in std::iter::once(&self.active).chain(newest_first) {
-            if let Some(value) = overlay.get(space, key) {
-                return Ok(value.map(|value| value.to_vec()));
-            }
+        match self.flusher.pending().get(space, key) {
+            Some(value) => Ok(value.map(|value| value.to_vec())),
+            None => self.flusher.base().get(space, key),
         }
-        self.flusher.base().get(space, key)
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        let base = self.flusher.base().reader()?;
+        Ok(Box::new(LoggedReader::new(self.flusher.pending(), base)))
     }
 }
 
 impl<S: Store + 'static> Drop for LoggedStore<S> {
     /// Copies everything to the database, so that a clean end leaves an empty log. Best effort: the next start reads what is left.
     fn drop(&mut self) {
-        let closed = self.flusher.close(&self.active).and_then(|()| {
+        let closed = self.flusher.close().and_then(|()| {
             let left = segment::find(&self.dir)?;
             left.iter().try_for_each(segment::Found::remove)
         });
@@ -205,21 +194,21 @@ impl<S: Store + 'static> Drop for LoggedStore<S> {
 fn replay(base: &mut impl Store, dir: &Path) -> Result<(u64, u64), StoreError> {
     let found = segment::find(dir)?;
     let flushed = flushed_seq(base, dir)?;
-    let mut reader = Reader {
+    let mut reading = Reading {
         flushed,
         last_seq: flushed,
         overlay: Overlay::default(),
     };
     for segment in &found {
-        reader.read(segment)?;
-        if reader.overlay.bytes >= FLUSH_BYTES {
-            flush(base, &std::mem::take(&mut reader.overlay))?;
+        reading.read(segment)?;
+        if reading.overlay.bytes >= FLUSH_BYTES {
+            flush(base, &std::mem::take(&mut reading.overlay))?;
         }
     }
-    if !reader.overlay.is_empty() {
-        flush(base, &reader.overlay)?;
+    if !reading.overlay.is_empty() {
+        flush(base, &reading.overlay)?;
     }
-    let last_seq = reader.last_seq;
+    let last_seq = reading.last_seq;
     if last_seq > flushed {
         let commits = last_seq - flushed;
         tracing::info!(commits, "commits of the log copied to the database");
@@ -230,13 +219,13 @@ fn replay(base: &mut impl Store, dir: &Path) -> Result<(u64, u64), StoreError> {
 }
 
 /// Reads segment after segment and sees that no commit is missing after those that the database has.
-struct Reader {
+struct Reading {
     flushed: u64,
     last_seq: u64,
     overlay: Overlay,
 }
 
-impl Reader {
+impl Reading {
     fn read(&mut self, segment: &segment::Found) -> Result<(), StoreError> {
         let (frames, is_gap) = segment.frames()?;
         let is_new = |frame: &&Frame| frame.seq() > self.flushed;

@@ -7,8 +7,11 @@ use std::ops::{Bound, ControlFlow};
 
 use bytes::Bytes;
 
-use super::super::store::{Batch, Space, StoreError, Visit, prefix_end};
+use super::super::store::{Batch, Space, StoreError, Visit};
 use super::frame::{Frame, Malformed};
+
+/// What lies over a range of the database, by key.
+pub(super) type Over = BTreeMap<Bytes, Option<Bytes>>;
 
 /// Changes by space and key; `None` is a delete.
 #[derive(Debug, Default)]
@@ -42,19 +45,17 @@ impl Overlay {
         self.changes.get(&place).map(Option::as_ref)
     }
 
-    /// Lays what it says of the keys with a prefix over `below`.
-    pub(super) fn lay_over(
-        &self,
-        space: Space,
-        prefix: &[u8],
-        below: &mut BTreeMap<Bytes, Option<Bytes>>,
-    ) {
-        let from = Bound::Included((space, Bytes::copy_from_slice(prefix)));
-        let to = match prefix_end(prefix) {
-            Some(end) => Bound::Excluded((space, Bytes::from(end))),
+    /// Lays what it says of the keys from `from` on and below `to`, or to the end of the space, over `below`.
+    pub(super) fn lay_over(&self, space: Space, from: &[u8], to: Option<&[u8]>, below: &mut Over) {
+        let start = Bound::Included((space, Bytes::copy_from_slice(from)));
+        let end = match to {
+            Some(to) => Bound::Excluded((space, Bytes::copy_from_slice(to))),
             None => Bound::Unbounded,
         };
-        let range = self.changes.range((from, to));
+        if to.is_some_and(|to| to <= from) {
+            return;
+        }
+        let range = self.changes.range((start, end));
         for ((_, key), value) in range.take_while(|((of, _), _)| *of == space) {
             below.insert(key.clone(), value.clone());
         }
@@ -81,7 +82,7 @@ impl Overlay {
 
 /// Visits what `scan` finds below and what lies over it, in the order of the keys.
 pub(super) fn visit_merged(
-    over: BTreeMap<Bytes, Option<Bytes>>,
+    over: Over,
     scan: impl FnOnce(Visit<'_>) -> Result<(), StoreError>,
     visit: Visit<'_>,
 ) -> Result<(), StoreError> {

@@ -25,6 +25,9 @@ const MIGRATIONS: &[&str] = &[
     CREATE TABLE inbound  (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE retained (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
 ",
+    "
+    CREATE TABLE journal  (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
+",
     // From here on commits may lie in the log beside the file: releases that do not know it must not open the file.
     "",
 ];
