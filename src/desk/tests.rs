@@ -420,6 +420,7 @@ fn what_comes_after_a_crash_is_not_called_a_duplicate_after_the_next() {
         &mut publisher,
         ordinary("pub", "a/b", "before", Qos::AtLeastOnce, false),
     );
+    world.commit();
     world.crash();
     let (sub, _) = world.connect("sub", false, u32::MAX);
     world.close(&sub, false);
