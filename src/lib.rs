@@ -4,6 +4,8 @@
 
 pub mod count;
 
+pub mod schema;
+
 pub mod wire;
 
 pub mod engine;

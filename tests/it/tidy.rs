@@ -15,8 +15,9 @@ const LONGER: &[(&str, usize)] = &[
 /// Who may import whom, within `crate::`. What is not named here may import nothing of ours.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("count", &[]),
+    ("schema", &[]),
     ("wire", &[]),
-    ("engine", &["wire"]),
+    ("engine", &["schema", "wire"]),
     ("ledger", &["count", "wire"]),
     ("live", &["count", "wire"]),
     ("desk", &["count", "wire", "engine", "ledger", "live"]),
@@ -27,7 +28,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "runtime",
         &[
-            "wire", "engine", "ledger", "live", "desk", "auth", "mqtt", "http", "config",
+            "schema", "wire", "engine", "ledger", "live", "desk", "auth", "mqtt", "http", "config",
         ],
     ),
     ("cli", &["wire", "auth", "config", "runtime"]),

@@ -9,4 +9,5 @@ mod handoff_list;
 mod inbox;
 mod observe;
 mod presence;
+mod replay;
 mod replies;
