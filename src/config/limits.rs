@@ -65,6 +65,8 @@ fn range(key: &str) -> Option<Range> {
         "rooms.max_rooms" | "rooms.max_vacated_rooms" | "rooms.max_agents_per_room" => {
             Count(1, MANY)
         }
+        "rooms.max_departed_per_room" => Count(0, 1_000_000),
+        "rooms.departed_retention" => Span(MS(0), MS(YEAR)),
         "rooms.reconnect_grace" => Span(MS(0), MS(DAY)),
         "rooms.max_metadata" => Bytes(0, MIB),
         "rooms.max_capabilities_per_agent" => Count(1, 10_000),
@@ -78,6 +80,9 @@ fn range(key: &str) -> Option<Range> {
         "handoff.max_tasks_per_room" | "handoff.max_ended_tasks_per_room" => Count(1, MANY),
         "handoff.max_task_bytes_per_room" => Bytes(64 * KIB, 64 * GIB),
         "handoff.max_routes_per_room" | "handoff.max_affinities_per_room" => Count(1, 1_000_000),
+        "handoff.max_history_per_task" => Count(1, 1000),
+        "handoff.max_page" => Count(1, 10_000),
+        "handoff.max_redrive" => Count(1, 100_000),
         "handoff.max_capabilities_per_task" => Count(1, 1000),
         "handoff.result_retention" => Span(MS(0), MS(YEAR)),
         "handoff.max_payload" | "blackboard.max_value" => Bytes(KIB, 255 * MIB),
