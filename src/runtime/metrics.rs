@@ -114,6 +114,7 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
                 ("slow_reader", m.dropped_slow.value()),
                 ("too_large_for_client", m.dropped_too_large.value()),
                 ("expired", m.dropped_expired.value()),
+                ("before_suback", m.dropped_early.value()),
                 ("lagged", m.missed.value()),
             ],
         ),
