@@ -49,6 +49,8 @@ pub struct MqttConfig {
     pub byte_rate: Rate,
     /// The longest keep-alive granted to an MQTT 5 client, in seconds (Server Keep Alive); `None` grants any, and none.
     pub max_keep_alive: Option<u16>,
+    /// Silence after which TCP probes whether the other end is there; whoever does not answer for as long again is closed.
+    pub tcp_keepalive: Option<Duration>,
     /// Topic aliases that a client may set; 0 forbids them.
     pub max_topic_alias: u16,
     /// Whether acks that refuse have a Reason String.
@@ -85,6 +87,7 @@ impl Default for MqttConfig {
             publish_rate: Rate::default(),
             byte_rate: Rate::default(),
             max_keep_alive: None,
+            tcp_keepalive: Some(Duration::from_secs(60)),
             max_topic_alias: 16,
             reason_strings: true,
             session_expiry_max: u32::MAX,

@@ -157,6 +157,7 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
         max_keep_alive: u16::try_from(config.mqtt.max_keep_alive.as_secs())
             .ok()
             .filter(|&seconds| seconds > 0),
+        tcp_keepalive: Some(config.mqtt.tcp_keepalive).filter(|idle| !idle.is_zero()),
         max_topic_alias: config.mqtt.topic_alias_max,
         reason_strings: config.mqtt.reason_strings,
         session_expiry_max: seconds(config.mqtt.max_session_expiry),
