@@ -115,6 +115,7 @@ impl RoomState {
             Topic::BlackboardSet { key, .. } => self.set(cx, call, key),
             Topic::BlackboardDelete { key, .. } => self.delete(cx, call, key),
             Topic::BlackboardGet { .. } => self.snapshot(cx, call),
+            Topic::ObserveReplay { .. } => self.replay(cx, call),
             Topic::ApproveRequest { .. } => self.request(cx, call),
             Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
             Topic::HandoffList { .. }
@@ -122,7 +123,6 @@ impl RoomState {
             | Topic::BlackboardHistory { .. }
             | Topic::BlackboardLock { .. }
             | Topic::BlackboardUnlock { .. }
-            | Topic::ObserveReplay { .. }
             | Topic::ToolsRegister { .. }
             | Topic::ToolsCall { .. }
             | Topic::ToolsReturn { .. } => Err(not_yet(command_name(call.command))),

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::auth;
 use crate::config::{
-    CertificatePair, ClientCertificate as Ask, Config, Identity, MinVersion, WhenFull,
+    CertificatePair, ClientCertificate as Ask, Config, Identity, Keep, MinVersion, WhenFull,
 };
 use crate::desk::port::Gates;
-use crate::desk::{ClientLimits, DeskSettings, Memory, Pace, RetainedLimits};
+use crate::desk::{ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits};
 use crate::engine::Settings;
 use crate::live::LiveConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, Pair, TlsSettings};
@@ -29,6 +29,7 @@ pub(super) fn engine(config: &Config) -> Settings {
         approve,
         commands,
         mailbox,
+        observe,
         ..
     } = config;
     Settings {
@@ -69,6 +70,8 @@ pub(super) fn engine(config: &Config) -> Settings {
         max_decided_approvals_per_room: approve.max_decided_per_room,
         max_quorum: approve.max_quorum,
         max_approvers: approve.max_approvers,
+        max_replay_events: observe.max_page,
+        max_replay_bytes: observe.max_page_bytes,
         idempotency_ms: millis(commands.idempotency),
         max_outcomes_per_room: commands.max_outcomes_per_room,
         max_ttl_ms: millis(commands.max_ttl),
@@ -103,6 +106,14 @@ pub(super) fn desk(
         retained: RetainedLimits {
             max_messages: config.retained.max_messages,
             max_bytes: config.retained.max_bytes,
+        },
+        journal: JournalLimits {
+            keep: config.observe.keep == Keep::Gateway,
+            retention_ms: millis(config.observe.retention),
+            max_bytes_per_room: config.observe.max_bytes_per_room as u64,
+            max_bytes: config.observe.max_bytes as u64,
+            max_rooms: config.observe.max_rooms,
+            max_read_bytes: config.observe.max_read,
         },
         memory,
         gates,
