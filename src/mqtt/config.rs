@@ -55,6 +55,8 @@ pub struct MqttConfig {
     pub max_topic_alias: u16,
     /// Whether acks that refuse have a Reason String.
     pub reason_strings: bool,
+    /// Whether acks say 0x87 where rights are missing, or 0x80 (which is for servers that do not wish to reveal the reason).
+    pub reveal_denials: bool,
     /// The longest session expiry granted, in seconds; `u32::MAX` is for ever.
     pub session_expiry_max: u32,
     /// Encoded bytes that may wait for a client's socket before new deliveries are held back.
@@ -90,6 +92,7 @@ impl Default for MqttConfig {
             tcp_keepalive: Some(Duration::from_secs(60)),
             max_topic_alias: 16,
             reason_strings: true,
+            reveal_denials: true,
             session_expiry_max: u32::MAX,
             max_subscriptions: 1000,
             write_high_water_bytes: 256 * 1024,

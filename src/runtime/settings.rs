@@ -171,6 +171,7 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
         tcp_keepalive: Some(config.mqtt.tcp_keepalive).filter(|idle| !idle.is_zero()),
         max_topic_alias: config.mqtt.topic_alias_max,
         reason_strings: config.mqtt.reason_strings,
+        reveal_denials: config.auth.reveal_denials,
         session_expiry_max: seconds(config.mqtt.max_session_expiry),
         max_lossy_bytes: config.mqtt.write_buffer,
         max_pending_messages: config.mqtt.max_pending_messages,
