@@ -26,7 +26,7 @@ pub(super) const HEADER: u64 = 16;
 const EXTENSION: &str = "log";
 /// A file on its way to becoming a segment; what a crash leaves of one is removed.
 const MAKING: &str = "making";
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A segment that takes frames.
 #[derive(Debug)]
