@@ -12,6 +12,7 @@
 //! | 5 | [`KeyRecord`] | the key |
 //! | 6 | approval | its id |
 //! | 7 | outcome of a command with an id | agent, command, id, with zero bytes between |
+//! | 32 | somebody who left | the agent |
 //!
 //! The head of no room (its name is empty) is the ground from which rooms start that are not remembered.
 
@@ -40,6 +41,7 @@ const STATE: u8 = 4;
 const KEY: u8 = 5;
 const APPROVAL: u8 = 6;
 const OUTCOME: u8 = 7;
+const DEPARTED: u8 = 32;
 
 /// A record from which the engine cannot be rebuilt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +79,7 @@ pub(super) enum Change {
     Key(Key),
     Approval(ApprovalId),
     Outcome(OutcomeKey),
+    Departed(Agent),
 }
 
 /// What a key says its record is.
@@ -161,6 +164,7 @@ impl RoomState {
             },
             Change::Approval(id) => Some(encode(self.approvals.by_id.get(id)?)),
             Change::Outcome(key) => Some(encode(self.outcomes.find(key)?)),
+            Change::Departed(agent) => Some(encode(self.departures.get(agent)?)),
         }
     }
 }
@@ -173,6 +177,7 @@ impl Change {
             Change::State(no) => key(room, STATE, &[&no.0.to_be_bytes()]),
             Change::Key(name) => key(room, KEY, &[name.as_str().as_bytes()]),
             Change::Approval(id) => key(room, APPROVAL, &[id.as_str().as_bytes()]),
+            Change::Departed(agent) => key(room, DEPARTED, &[agent.as_str().as_bytes()]),
             Change::Outcome(OutcomeKey { agent, command, id }) => {
                 let parts = [agent.as_str(), "\0", command, "\0", id.as_str()];
                 key(room, OUTCOME, &parts.map(str::as_bytes))
@@ -221,6 +226,7 @@ fn split(key: &[u8]) -> Option<(Room, Place)> {
         STATE => Place::Of(Change::State(number()?)),
         KEY => Place::Of(Change::Key(Key::new(text()?).ok()?)),
         APPROVAL => Place::Of(Change::Approval(ApprovalId::new(text()?).ok()?)),
+        DEPARTED => Place::Of(Change::Departed(Agent::new(text()?).ok()?)),
         OUTCOME => {
             let mut parts = text()?.splitn(3, '\0');
             Place::Of(Change::Outcome(OutcomeKey {
@@ -259,6 +265,7 @@ mod tests {
         let room = Room::new("studio").unwrap();
         let changes = [
             Change::Member(Agent::new("a").unwrap()),
+            Change::Departed(Agent::new("a").unwrap()),
             Change::Body(TaskNo(7)),
             Change::State(TaskNo(u64::MAX)),
             Change::Key(Key::new("a/b/c").unwrap()),
