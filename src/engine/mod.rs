@@ -401,9 +401,9 @@ impl Engine {
         name: &Room,
         act: impl FnOnce(&mut RoomState, &mut Context) -> Result<T, Rejection>,
     ) -> Result<T, Rejection> {
-        let start = self.vacated.start_of(name);
         let mut room = RoomState::new(name.clone());
-        room.go_on(&start);
+        room.go_on(&self.vacated.start_of(name));
+        let start = room.head();
         let acted = act(&mut room, &mut self.cx);
         if room.head() == start {
             // It only refused.

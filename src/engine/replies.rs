@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
+use crate::wire::blackboard::Written;
 use crate::wire::handoff::{Cancel, GetTask, Redrive, Task, Update};
 use crate::wire::json::{self, Json};
 use crate::wire::mirror::MessageMirrors;
@@ -36,6 +37,8 @@ pub(super) struct Accepted {
     pub(super) version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) revision: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(super) versions: Vec<Written>,
     /// What a query found; a query is always answered, and never remembered.
     #[serde(skip)]
     pub(super) data: Option<Json>,
@@ -51,6 +54,7 @@ impl Accepted {
             approval: None,
             version: None,
             revision: None,
+            versions: Vec::new(),
             data: None,
         }
     }
@@ -109,7 +113,9 @@ envelope!(GetTask);
 envelope!(Announcement);
 envelope!(blackboard::Set, id);
 envelope!(blackboard::Delete, id);
+envelope!(blackboard::Txn, id);
 envelope!(blackboard::Get);
+envelope!(blackboard::GetHistory);
 envelope!(approve::ApprovalRequest, id);
 envelope!(approve::Decide, id);
 
@@ -332,6 +338,7 @@ pub(super) fn answer(cx: &mut Context, call: Call<'_>, outcome: Outcome) {
             approval: accepted.approval,
             version: accepted.version,
             revision: accepted.revision,
+            versions: accepted.versions,
             data: accepted.data,
             ..Reply::accepted(name, accepted.code)
         },

@@ -62,6 +62,7 @@ impl RoomState {
             last_task: self.handoff.last_no,
             revision: self.blackboard.revision,
             version_floor: self.blackboard.version_floor,
+            history_floor: Some(self.blackboard.history.floor),
         }
     }
 
@@ -72,6 +73,7 @@ impl RoomState {
         self.handoff.last_no = from.last_task;
         self.blackboard.revision = from.revision;
         self.blackboard.version_floor = from.version_floor;
+        self.blackboard.history.floor = from.history_floor();
     }
 
     /// Whether nobody is in it and nothing of it must be remembered but deleted keys.
@@ -114,12 +116,12 @@ impl RoomState {
             Topic::Inbox { to, .. } => self.inbox(cx, call, to),
             Topic::BlackboardSet { key, .. } => self.set(cx, call, key),
             Topic::BlackboardDelete { key, .. } => self.delete(cx, call, key),
+            Topic::BlackboardTxn { .. } => self.transact(cx, call),
             Topic::BlackboardGet { .. } => self.snapshot(cx, call),
+            Topic::BlackboardHistory { .. } => self.history(cx, call),
             Topic::ApproveRequest { .. } => self.request(cx, call),
             Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
             Topic::HandoffList { .. }
-            | Topic::BlackboardTxn { .. }
-            | Topic::BlackboardHistory { .. }
             | Topic::BlackboardLock { .. }
             | Topic::BlackboardUnlock { .. }
             | Topic::ObserveReplay { .. }

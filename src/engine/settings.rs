@@ -74,6 +74,12 @@ pub struct Settings {
     pub max_key_bytes_per_room: usize,
     /// Deleted keys whose version a room remembers one by one; beyond it a new key starts above all forgotten ones.
     pub max_tombstones_per_room: usize,
+    /// Versions of a key that are kept, the one that stands included.
+    pub max_versions_per_key: usize,
+    /// Bytes of past versions that a room keeps; beyond it the oldest are forgotten.
+    pub max_history_bytes_per_room: usize,
+    /// Operations of one transaction.
+    pub max_txn_ops: usize,
     /// Approvals of a room that await a decision.
     pub max_pending_approvals_per_room: usize,
     /// Decided approvals that a room remembers; beyond it the oldest are forgotten before their time.
@@ -85,7 +91,7 @@ pub struct Settings {
     pub max_payload_bytes: usize,
     /// A blackboard value.
     pub max_value_bytes: usize,
-    /// What one `blackboard/get` returns.
+    /// What one `blackboard/get` or `blackboard/history` returns.
     pub max_snapshot_bytes: usize,
     /// `metadata` of an announcement.
     pub max_metadata_bytes: usize,
@@ -148,6 +154,9 @@ impl Default for Settings {
             max_keys_per_room: 100_000,
             max_key_bytes_per_room: 256 * MIB,
             max_tombstones_per_room: 100_000,
+            max_versions_per_key: 16,
+            max_history_bytes_per_room: 64 * MIB,
+            max_txn_ops: 128,
             max_pending_approvals_per_room: 1_000,
             max_decided_approvals_per_room: 10_000,
             max_outcomes_per_room: 500_000,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::blackboard::Entry;
+use super::blackboard::{Entry, Written};
 use super::json::Json;
 use super::name::{ApprovalId, CommandId, TaskId};
 
@@ -162,6 +162,9 @@ pub struct Reply {
     /// The room's revision after a blackboard write, or of a snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// What a transaction made of each key that it wrote, in the order of its operations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<Written>,
     /// The entry as it stands, with a 409 of the blackboard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<Entry>,
@@ -189,6 +192,7 @@ impl Reply {
             approval: None,
             version: None,
             revision: None,
+            versions: Vec::new(),
             current: None,
             data: None,
         }

@@ -137,9 +137,16 @@ pub struct Blackboard {
     /// The largest value, in bytes.
     #[serde(with = "size")]
     pub max_value: usize,
-    /// What one `blackboard/get` returns, in bytes.
+    /// What one `blackboard/get` or `blackboard/history` returns, in bytes.
     #[serde(with = "size")]
     pub max_snapshot: usize,
+    /// Versions of a key that are kept, the one that stands included.
+    pub history: usize,
+    /// Bytes of past versions per room; beyond it the oldest are forgotten.
+    #[serde(with = "size")]
+    pub max_history_bytes_per_room: usize,
+    /// Operations of one transaction.
+    pub max_txn_ops: usize,
 }
 
 impl Default for Blackboard {
@@ -150,6 +157,9 @@ impl Default for Blackboard {
             max_tombstones_per_room: 100_000,
             max_value: 256 * KIB,
             max_snapshot: MIB,
+            history: 16,
+            max_history_bytes_per_room: 64 * MIB,
+            max_txn_ops: 128,
         }
     }
 }

@@ -33,8 +33,6 @@ fn what_this_version_does_not_have_is_said_so() {
     let mut world = World::new();
     for (verb, feature) in [
         ("handoff/list", "handoff/list"),
-        ("blackboard/txn", "blackboard/txn"),
-        ("blackboard/history", "blackboard/history"),
         ("blackboard/lock/l", "blackboard/lock"),
         ("blackboard/unlock/l", "blackboard/unlock"),
         ("observe/replay", "observe/replay"),
@@ -46,11 +44,6 @@ fn what_this_version_does_not_have_is_said_so() {
         let reply = world.last_reply("a");
         assert!(reply.reason.unwrap().starts_with(feature));
     }
-    let merge = json!({ "value": {}, "merge": true });
-    assert_eq!(
-        world.send("a", "blackboard/set/k", merge),
-        Err(Code::NotImplemented)
-    );
 }
 
 #[test]

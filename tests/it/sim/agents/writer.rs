@@ -104,6 +104,7 @@ fn value(ctx: &mut Ctx<'_>) -> &'static str {
 /// What is there?
 fn look(room: &Room, ctx: &mut Ctx<'_>) {
     let get = Get {
+        revision: None,
         prefix: ctx.dice.maybe(50, |_| Key::new("plan").expect("a key")),
         correlation_id: Some(ctx.mint("look")),
     };
