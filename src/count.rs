@@ -24,6 +24,12 @@ impl Count {
         self.0.fetch_sub(1, Relaxed);
     }
 
+    /// One more for as long as what is returned lives.
+    pub fn raise(&self) -> Raised<'_> {
+        self.add_one();
+        Raised(self)
+    }
+
     /// It is so many now.
     pub fn set(&self, now: u64) {
         self.0.store(now, Relaxed);
@@ -37,5 +43,15 @@ impl Count {
     /// How many.
     pub fn value(&self) -> u64 {
         self.0.load(Relaxed)
+    }
+}
+
+/// Keeps a gauge one higher while it lives.
+#[derive(Debug)]
+pub struct Raised<'a>(&'a Count);
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.0.lower();
     }
 }

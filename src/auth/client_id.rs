@@ -3,28 +3,27 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::prefix::Prefix;
+
 /// A text with `%u` for the user's name, and perhaps a `*` at its end for anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Pattern {
-    text: String,
-    open: bool,
-}
+struct Pattern(Prefix);
 
 impl Pattern {
-    /// What an id must begin with, or be.
-    fn fixed(&self, user: &str) -> String {
-        self.text.replace("%u", user)
-    }
-
-    fn binds(&self, user: &str, client_id: &str) -> bool {
-        match client_id.strip_prefix(&self.fixed(user)) {
-            Some(rest) => self.open || rest.is_empty(),
-            None => false,
+    /// What it says of one user.
+    fn of(&self, user: &str) -> Prefix {
+        Prefix {
+            text: self.0.text.replace("%u", user).into(),
+            open: self.0.open,
         }
     }
 
+    fn binds(&self, user: &str, client_id: &str) -> bool {
+        self.of(user).fits(client_id)
+    }
+
     fn names_user(&self) -> bool {
-        self.text.contains("%u")
+        self.0.text.contains("%u")
     }
 }
 
@@ -44,17 +43,11 @@ impl ClientIds {
     /// If one is empty or has a `*` before its end.
     pub fn new(patterns: &[String]) -> Result<ClientIds, BadPattern> {
         let read = |text: &String| {
-            let (fixed, open) = match text.strip_suffix('*') {
-                Some(fixed) => (fixed, true),
-                None => (&**text, false),
-            };
-            if text.is_empty() || fixed.contains('*') {
+            let prefix = Prefix::read(text);
+            if text.is_empty() || prefix.text.contains('*') {
                 return Err(BadPattern(text.clone()));
             }
-            Ok(Pattern {
-                text: fixed.to_owned(),
-                open,
-            })
+            Ok(Pattern(prefix))
         };
         patterns
             .iter()
@@ -88,8 +81,8 @@ impl ClientIds {
 
     /// An id for a client that brought none; `None` if the rule leaves no room for new ones.
     pub(super) fn assign(&self, user: &str, fresh: &str) -> Option<String> {
-        let open = self.0.iter().find(|pattern| pattern.open)?;
-        Some(format!("{}{fresh}", open.fixed(user)))
+        let open = self.0.iter().find(|pattern| pattern.0.open)?;
+        Some(format!("{}{fresh}", open.of(user).text))
     }
 }
 

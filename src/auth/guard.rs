@@ -5,7 +5,6 @@
 
 use std::hash::RandomState;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, watch};
@@ -16,7 +15,7 @@ use super::problem::FileProblem;
 use super::rights::Rights;
 use super::rules::Rules;
 use super::settings::Settings;
-use super::stats::{Raised, Refused, Stats};
+use super::stats::{Refused, Stats};
 use super::token::{Tokens, Verified};
 use crate::wire::Millis;
 
@@ -75,21 +74,14 @@ impl Guard {
             .reloading
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        match Rules::load(&self.settings) {
-            Ok(rules) => {
-                let mut place = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-                *place = Arc::new(rules);
-                drop(place);
-                self.changes.send_replace(());
-                // Whoever sees the count sees the rules: sessions look for news before each decision.
-                self.stats.reloads.fetch_add(1, Ordering::Release);
-                Ok(())
-            }
-            Err(problems) => {
-                self.stats.reloads_failed.fetch_add(1, Ordering::Relaxed);
-                Err(problems)
-            }
-        }
+        let rules =
+            Rules::load(&self.settings).inspect_err(|_| self.stats.reloads_failed.add_one())?;
+        let mut place = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Arc::new(rules);
+        self.changes.send_replace(());
+        // Under the lock: whoever sees the count sees the rules too. Sessions look for news before each decision.
+        self.stats.reloads.add_one();
+        Ok(())
     }
 
     /// The rules in force.
@@ -140,7 +132,7 @@ impl Guard {
             } => self.by_password(&rules, user, password).await?,
             _ => return Err(Refused::Credentials),
         };
-        self.stats.logins.fetch_add(1, Ordering::Relaxed);
+        self.stats.logins.add_one();
         Ok(Arc::new(identity))
     }
 
@@ -152,7 +144,7 @@ impl Guard {
     ) -> Result<Identity, Refused> {
         let file = rules.passwords.as_ref().ok_or(Refused::Credentials)?;
         let check = file.check_of(user, &self.secret);
-        let waiting = Raised::new(&self.stats.checks_waiting);
+        let waiting = self.stats.checks_waiting.raise();
         let permit = self.checks.clone().acquire_owned().await;
         drop(waiting);
         let stats = self.stats.clone();
@@ -160,7 +152,7 @@ impl Guard {
         // A client that goes away does not end its check, so the check itself holds the place.
         let checked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let _running = Raised::new(&stats.checks_running);
+            let _running = stats.checks_running.raise();
             check.run(&password)
         });
         match checked.await {
@@ -187,7 +179,7 @@ impl Guard {
             let client = shortened(client_id);
             tracing::warn!(client, kind = kind.name(), "refused: {what}");
         } else {
-            self.stats.unlogged.fetch_add(1, Ordering::Relaxed);
+            self.stats.unlogged.add_one();
         }
     }
 
@@ -308,13 +300,13 @@ mod tests {
             let polled =
                 std::future::poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx)));
             assert!(polled.await.is_pending());
-            assert_eq!(guard.stats.checks_waiting(), 1);
+            assert_eq!(guard.stats.checks_waiting.value(), 1);
         }
-        assert_eq!(guard.stats.checks_waiting(), 0);
+        assert_eq!(guard.stats.checks_waiting.value(), 0);
         drop(place);
         let (good, bad) = tokio::join!(guard.login(login(b"right")), guard.login(login(b"wrong")));
         assert_eq!(&*good.unwrap().user, "ann");
         assert_eq!(bad, Err(Refused::Credentials));
-        assert_eq!(guard.stats.checks_running(), 0);
+        assert_eq!(guard.stats.checks_running.value(), 0);
     }
 }

@@ -36,12 +36,9 @@ pub(super) enum Proof {
 }
 
 impl Identity {
-    /// The name as the ACL file knows it: anonymous clients have none there.
-    pub(super) fn acl_name(&self) -> Option<&str> {
-        match self.proof {
-            Proof::Anonymous => None,
-            _ => Some(&self.user),
-        }
+    /// Whether it is a client without a name that acts as this user.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.proof == Proof::Anonymous
     }
 
     /// When its proof is over.

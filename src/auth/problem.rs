@@ -45,6 +45,12 @@ impl FileProblem {
     }
 }
 
+/// All of them in one line.
+pub fn list_problems(problems: &[FileProblem]) -> String {
+    let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    words.join("; ")
+}
+
 /// Reads a whole file of text.
 pub(super) fn read_text(path: &Path) -> Result<String, FileProblem> {
     let cannot = |error: std::io::Error| FileProblem::whole(path, format!("cannot read: {error}"));

@@ -90,7 +90,8 @@ impl Rights {
 
     fn asker(&self) -> Asker<'_> {
         Asker {
-            user: self.identity.acl_name(),
+            user: &self.identity.user,
+            anonymous: self.identity.is_anonymous(),
             client_id: &self.client_id,
         }
     }

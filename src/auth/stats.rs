@@ -1,6 +1,6 @@
 //! What authentication and authorisation count.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::count::Count;
 
 /// What was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,21 +59,27 @@ impl Refused {
     }
 }
 
-/// Counters and gauges.
+/// Counters, and gauges of password checks.
 #[derive(Debug, Default)]
 pub struct Stats {
-    refused: [AtomicU64; Refused::ALL.len()],
-    pub(super) logins: AtomicU64,
-    pub(super) checks_running: AtomicU64,
-    pub(super) checks_waiting: AtomicU64,
-    pub(super) reloads: AtomicU64,
-    pub(super) reloads_failed: AtomicU64,
-    pub(super) unlogged: AtomicU64,
+    refused: [Count; Refused::ALL.len()],
+    /// Clients that proved who they are.
+    pub logins: Count,
+    /// Password checks that run now.
+    pub checks_running: Count,
+    /// Clients whose password check waits now.
+    pub checks_waiting: Count,
+    /// Times that the files were read anew.
+    pub reloads: Count,
+    /// Times that they were and changed nothing, because something was wrong with them.
+    pub reloads_failed: Count,
+    /// Refusals that were counted and not logged.
+    pub unlogged: Count,
 }
 
 impl Stats {
     pub(super) fn count(&self, kind: Refused) {
-        self.refused[kind as usize].fetch_add(1, Ordering::Relaxed);
+        self.refused[kind as usize].add_one();
     }
 
     /// Counts a delivery that was refused.
@@ -83,50 +89,6 @@ impl Stats {
 
     /// Refusals of one kind.
     pub fn refused(&self, kind: Refused) -> u64 {
-        self.refused[kind as usize].load(Ordering::Relaxed)
-    }
-
-    /// Clients that proved who they are.
-    pub fn logins(&self) -> u64 {
-        self.logins.load(Ordering::Relaxed)
-    }
-
-    /// Password checks that run now.
-    pub fn checks_running(&self) -> u64 {
-        self.checks_running.load(Ordering::Relaxed)
-    }
-
-    /// Clients whose password check waits now.
-    pub fn checks_waiting(&self) -> u64 {
-        self.checks_waiting.load(Ordering::Relaxed)
-    }
-
-    /// Times that the files were read anew: those that worked, and those that changed nothing.
-    pub fn reloads(&self) -> (u64, u64) {
-        (
-            self.reloads.load(Ordering::Relaxed),
-            self.reloads_failed.load(Ordering::Relaxed),
-        )
-    }
-
-    /// Refusals that were counted and not logged.
-    pub fn unlogged(&self) -> u64 {
-        self.unlogged.load(Ordering::Relaxed)
-    }
-}
-
-/// Raises a gauge while it lives.
-pub(super) struct Raised<'a>(&'a AtomicU64);
-
-impl<'a> Raised<'a> {
-    pub(super) fn new(gauge: &'a AtomicU64) -> Raised<'a> {
-        gauge.fetch_add(1, Ordering::Relaxed);
-        Raised(gauge)
-    }
-}
-
-impl Drop for Raised<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.refused[kind as usize].value()
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::prefix::Prefix;
 use super::problem::{FileProblem, line_at, read_text};
 use super::role::{Role, RoleSet};
 use crate::wire::name::is_name;
@@ -13,23 +14,14 @@ use crate::wire::name::is_name;
 /// A room by its name, rooms by how their names begin (`lab-*`), or all of them (`*`).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct RoomPattern {
-    text: Box<str>,
-    open: bool,
-}
+pub struct RoomPattern(Prefix);
 
 impl TryFrom<String> for RoomPattern {
     type Error = String;
     fn try_from(text: String) -> Result<RoomPattern, String> {
-        let (fixed, open) = match text.strip_suffix('*') {
-            Some(fixed) => (fixed, true),
-            None => (&*text, false),
-        };
-        if is_name(fixed) || (open && fixed.is_empty()) {
-            Ok(RoomPattern {
-                text: fixed.into(),
-                open,
-            })
+        let prefix = Prefix::read(&text);
+        if is_name(&prefix.text) || (prefix.open && prefix.text.is_empty()) {
+            Ok(RoomPattern(prefix))
         } else {
             Err(format!(
                 "a room must be 1 to 64 of A-Z a-z 0-9 _ . -, with or without a * at its end, but is {text:?}"
@@ -41,10 +33,7 @@ impl TryFrom<String> for RoomPattern {
 impl RoomPattern {
     /// Whether the room is meant.
     pub fn matches(&self, room: &str) -> bool {
-        match room.strip_prefix(&*self.text) {
-            Some(rest) => self.open || rest.is_empty(),
-            None => false,
-        }
+        self.0.fits(room)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::layers::{FileArg, KeyArgs, load};
 use super::{Failure, say};
-use crate::auth::{Access, FileProblem, Rights, Verdict};
+use crate::auth::{Access, Rights, Verdict, list_problems};
 use crate::config::Config;
 use crate::runtime;
 use crate::wire::filter::{check_filter, has_wildcard};
@@ -42,7 +42,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = load(&test.file, &KeyArgs::default())?;
     check_filter(&test.topic)
         .map_err(|rule| Failure::usage(format!("{:?}: {rule}", test.topic)))?;
-    let Some(rules) = runtime::rules(&config).map_err(|problems| unreadable(&problems))? else {
+    let Some(rules) =
+        runtime::rules(&config).map_err(|problems| Failure::usage(list_problems(&problems)))?
+    else {
         return Err(Failure::usage(
             "authentication is off (auth.enabled): everybody may do everything",
         ));
@@ -56,11 +58,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Failure::runtime(message)
     })?;
     answer(&config, test, &rights)
-}
-
-fn unreadable(problems: &[FileProblem]) -> Failure {
-    let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    Failure::usage(words.join("; "))
 }
 
 fn answer(config: &Config, test: &Test, rights: &Rights) -> Result<(), Failure> {

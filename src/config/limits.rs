@@ -86,6 +86,13 @@ fn range(key: &str) -> Option<Range> {
         "blackboard.history" => Count(1, 10_000),
         "blackboard.max_history_bytes_per_room" => Bytes(0, 64 * GIB),
         "blackboard.max_txn_ops" => Count(1, 10_000),
+        "observe.retention" => Span(MS(SECOND), MS(10 * YEAR)),
+        // A chunk and some more must fit, else a busy room would keep nothing.
+        "observe.max_bytes_per_room" | "observe.max_bytes" => Bytes(256 * KIB, 1024 * GIB),
+        "observe.max_rooms" => Count(1, MANY),
+        "observe.max_page" => Count(1, 10_000),
+        "observe.max_page_bytes" => Bytes(KIB, 16 * MIB),
+        "observe.max_read" => Bytes(64 * KIB, GIB),
         "approve.timeout" | "approve.max_timeout" => Span(MS(SECOND), MS(YEAR)),
         "approve.max_pending_per_room" | "approve.max_decided_per_room" => Count(1, MANY),
         "approve.max_quorum" | "approve.max_approvers" => Count(1, 10_000),
@@ -315,6 +322,7 @@ mod tests {
             "mqtt.listen",
             "http.listen",
             "session.when_full",
+            "observe.keep",
         ];
         let transport = ["tls.", "websocket."];
         let defaults = serde_json::to_value(Config::default()).expect("serializes");

@@ -24,6 +24,8 @@ mod event;
 mod handoff;
 mod inbox;
 mod member;
+mod observe;
+mod past;
 mod presence;
 mod record;
 mod recover;
@@ -54,6 +56,7 @@ use room::RoomState;
 use timer::Subject;
 use vacated::Vacated;
 
+pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
 pub use settings::Settings;
 pub use stats::{Refusals, Stats, TaskCounts};
@@ -204,12 +207,16 @@ pub struct Directed {
 /// How a command ended, for the MQTT 5 reason code of its ack; the words are in the reply.
 pub type Verdict = Result<(), Code>;
 
-/// How much room an agent's mailbox has; the desk keeps the mailboxes and tells.
+/// What the desk keeps and the engine may ask about: how much room an agent's mailbox has, and what happened before.
 pub trait Mailboxes {
     /// Directed messages (replies aside) that still fit.
     fn free_messages(&self, agent: &Agent) -> usize;
     /// Bytes that still fit.
     fn free_bytes(&self, agent: &Agent) -> usize;
+    /// The events that were told before; nothing, where nobody keeps them.
+    fn past(&self) -> &dyn Past {
+        &NoPast
+    }
 }
 
 /// How many timers one `handle` runs at most; the rest are due at once again.

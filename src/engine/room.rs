@@ -119,12 +119,12 @@ impl RoomState {
             Topic::BlackboardTxn { .. } => self.transact(cx, call),
             Topic::BlackboardGet { .. } => self.snapshot(cx, call),
             Topic::BlackboardHistory { .. } => self.history(cx, call),
+            Topic::ObserveReplay { .. } => self.replay(cx, call),
             Topic::ApproveRequest { .. } => self.request(cx, call),
             Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
             Topic::HandoffList { .. }
             | Topic::BlackboardLock { .. }
             | Topic::BlackboardUnlock { .. }
-            | Topic::ObserveReplay { .. }
             | Topic::ToolsRegister { .. }
             | Topic::ToolsCall { .. }
             | Topic::ToolsReturn { .. } => Err(not_yet(command_name(call.command))),

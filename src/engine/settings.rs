@@ -104,6 +104,11 @@ pub struct Settings {
     /// `reason`, `action`, an error's `message`.
     pub max_reason_bytes: usize,
 
+    /// Events in one page of the past.
+    pub max_replay_events: usize,
+    /// Bytes of the events in one page of the past.
+    pub max_replay_bytes: usize,
+
     /// Capabilities that a task may need.
     pub max_capabilities_per_task: usize,
     /// Capabilities that an agent may offer in a room, and again that it may announce.
@@ -168,6 +173,8 @@ impl Default for Settings {
             max_correlation_bytes: 512,
             max_label_bytes: 128,
             max_reason_bytes: 2 * KIB,
+            max_replay_events: 1_000,
+            max_replay_bytes: 64 * KIB,
             max_capabilities_per_task: 16,
             max_capabilities_per_agent: 128,
             max_capacity: 10_000,

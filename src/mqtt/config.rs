@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Rate {
     /// 0 for without limit.
     pub per_second: u64,
-    /// What a client that was silent may send at once; 0 for as much as in a second.
+    /// What may come at once after a pause; for one client's publishes and bytes 0 is as much as in a second.
     pub burst: u64,
 }
 
@@ -20,14 +20,10 @@ pub struct MqttConfig {
     pub max_connections: usize,
     /// The same from one address (with IPv6: from one /64); none is no bound of its own.
     pub max_connections_per_address: Option<usize>,
-    /// Connections accepted a second, on average; 0 is no limit. More are closed as they arrive.
-    pub connect_rate: u32,
-    /// How many may come at once after a pause.
-    pub connect_burst: u32,
+    /// Connections accepted; more are closed as they arrive.
+    pub connect_rate: Rate,
     /// The same from one address.
-    pub connect_rate_per_address: u32,
-    /// The same from one address.
-    pub connect_burst_per_address: u32,
+    pub connect_rate_per_address: Rate,
     /// Connections that have not said CONNECT, handshakes included. When there are more, the one that has waited longest is closed,
     /// or the newest if all of them have come just now.
     pub max_opening: usize,
@@ -76,10 +72,8 @@ impl Default for MqttConfig {
             root: "rooms".to_owned(),
             max_connections: 10_000,
             max_connections_per_address: None,
-            connect_rate: 0,
-            connect_burst: 100,
-            connect_rate_per_address: 0,
-            connect_burst_per_address: 20,
+            connect_rate: Rate::default(),
+            connect_rate_per_address: Rate::default(),
             max_opening: 4096,
             connect_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(5),

@@ -36,6 +36,7 @@ mod opening;
 mod outbound;
 mod peer;
 mod properties;
+mod rate;
 mod reader;
 mod reason;
 mod session;

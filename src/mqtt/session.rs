@@ -82,7 +82,7 @@ impl<P: Plane> Session<P> {
         exits: Exits,
         outbound: Outbound,
     ) -> Session<P> {
-        let throttle = Throttle::new(&door.config, Instant::now());
+        let throttle = Throttle::new(&door.config);
         Session {
             throttle,
             door,

@@ -1,25 +1,25 @@
-//! How fast one client is read: two token buckets, one for its PUBLISH packets and one for all its bytes.
+//! How fast one client is read: by two rates, one for its PUBLISH packets and one for all its bytes.
 //!
 //! It decides and remembers, the session asks it before each packet, and the connection waits until the time that it names.
 //! It has no clock: every call brings the time. Nothing is ever dropped for it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::config::{MqttConfig, Rate};
 use super::metrics::Metrics;
+use super::rate::{Meter, Pace};
 
-/// A bucket never holds less than its rate lets through in this time: timers are not finer than a millisecond, and one
-/// token a tick would be less than the rate.
-const LEAST_BURST: Duration = Duration::from_millis(10);
+/// A burst is never less than this part of what a second lets through: timers are not finer than a millisecond, and one packet
+/// a tick would be less than the rate.
+const LEAST_BURST: u64 = 100;
 
 /// What one client may send, and how far it is ahead of that.
 #[derive(Debug)]
 pub(super) struct Throttle {
-    publishes: Bucket,
-    bytes: Bucket,
+    publishes: Option<Limit>,
+    bytes: Option<Limit>,
     held: Option<Held>,
 }
 
@@ -50,12 +50,14 @@ impl Drop for HeldBack {
 
 impl Throttle {
     /// `None` where nothing is limited.
-    pub(super) fn new(config: &MqttConfig, now: Instant) -> Option<Box<Throttle>> {
-        let limited = config.publish_rate.per_second > 0 || config.byte_rate.per_second > 0;
+    pub(super) fn new(config: &MqttConfig) -> Option<Box<Throttle>> {
+        let publishes = Limit::new(config.publish_rate);
+        let bytes = Limit::new(config.byte_rate);
+        let limited = publishes.is_some() || bytes.is_some();
         limited.then(|| {
             Box::new(Throttle {
-                publishes: Bucket::new(config.publish_rate, now),
-                bytes: Bucket::new(config.byte_rate, now),
+                publishes,
+                bytes,
                 held: None,
             })
         })
@@ -69,19 +71,23 @@ impl Throttle {
         now: Instant,
         metrics: &Arc<Metrics>,
     ) -> bool {
-        let publishes_at = publish.then(|| self.publishes.next_at(1)).flatten();
-        let next_at = publishes_at.max(self.bytes.next_at(bytes as u64));
-        if let Some(until) = next_at.filter(|&at| at > now) {
+        let publishes = self.publishes.as_mut().filter(|_| publish);
+        let costs = [(publishes, 1), (self.bytes.as_mut(), bytes as u64)];
+        let waits = costs
+            .iter()
+            .filter_map(|(limit, cost)| limit.as_ref()?.wait_until(*cost, now));
+        if let Some(until) = waits.max() {
             self.held = Some(Held {
                 until,
                 _counted: HeldBack::count(metrics),
             });
             return false;
         }
-        if publish {
-            self.publishes.pay(1, now);
+        for (limit, cost) in costs {
+            if let Some(limit) = limit {
+                limit.pay(cost, now);
+            }
         }
-        self.bytes.pay(bytes as u64, now);
         true
     }
 
@@ -96,55 +102,40 @@ impl Throttle {
     }
 }
 
-/// A token bucket in the form of the time at which it would be full again. A cost may be more than the bucket holds: it is
-/// taken when the bucket is full, and the next one waits until the debt is paid.
+/// One of the two limits, where it is set.
 #[derive(Debug)]
-struct Bucket {
-    rate: Rate,
-    /// How long an empty bucket takes to fill.
-    depth: Duration,
-    full_at: Instant,
+struct Limit {
+    pace: Pace,
+    meter: Meter,
 }
 
-impl Bucket {
-    fn new(rate: Rate, now: Instant) -> Bucket {
+impl Limit {
+    fn new(rate: Rate) -> Option<Limit> {
         let burst = match rate.burst {
             0 => rate.per_second,
             burst => burst,
         };
-        Bucket {
-            rate,
-            depth: span(burst, rate).max(span(1, rate)).max(LEAST_BURST),
-            full_at: now,
-        }
+        let pace = Pace::new(Rate {
+            burst: burst.max(rate.per_second / LEAST_BURST),
+            ..rate
+        })?;
+        let meter = Meter::default();
+        Some(Limit { pace, meter })
     }
 
-    /// The earliest time at which the cost may be taken; `None` if the bucket is bottomless.
-    fn next_at(&self, cost: u64) -> Option<Instant> {
-        let limited = self.rate.per_second > 0;
-        limited.then(|| {
-            let spare = self.depth.saturating_sub(span(cost, self.rate));
-            // A clock that began later than that has no such time.
-            self.full_at.checked_sub(spare).unwrap_or(self.full_at)
-        })
+    fn wait_until(&self, amount: u64, now: Instant) -> Option<Instant> {
+        self.meter.wait_until(self.pace, amount, now)
     }
 
-    fn pay(&mut self, cost: u64, now: Instant) {
-        if self.rate.per_second > 0 {
-            self.full_at = self.full_at.max(now) + span(cost, self.rate);
-        }
+    fn pay(&mut self, amount: u64, now: Instant) {
+        self.meter.pay(self.pace, amount, now);
     }
-}
-
-/// How long the rate takes for so much.
-fn span(amount: u64, rate: Rate) -> Duration {
-    const SECOND: u128 = 1_000_000_000;
-    let nanos = u128::from(amount) * SECOND / u128::from(rate.per_second.max(1));
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX / 4))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -168,7 +159,7 @@ mod tests {
             };
             let now = Instant::now();
             Reader {
-                throttle: Throttle::new(&config, now).unwrap(),
+                throttle: Throttle::new(&config).unwrap(),
                 metrics: Arc::default(),
                 now,
             }
@@ -204,7 +195,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_where_nothing_is_limited() {
-        assert!(Throttle::new(&MqttConfig::default(), Instant::now()).is_none());
+        assert!(Throttle::new(&MqttConfig::default()).is_none());
     }
 
     #[test]

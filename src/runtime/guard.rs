@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Error, Reload, blocking, settings};
-use crate::auth::{FileProblem, Guard, Rules};
+use crate::auth::{FileProblem, Guard, Rules, list_problems};
 use crate::config::Config;
 
 /// Posts a guard, if the configuration asks for one; its files are reloaded with everything else.
@@ -13,18 +13,13 @@ pub(super) async fn post(config: &Config, reload: &Reload) -> Result<Option<Arc<
     };
     let guard = blocking(move || Guard::open(settings))
         .await?
-        .map_err(|problems| Error::Configuration(listed(&problems)))?;
+        .map_err(|problems| Error::Configuration(list_problems(&problems)))?;
     let reloaded = Arc::clone(&guard);
     reload.register("auth", move || match reloaded.reload() {
         Ok(()) => Ok("users, passwords, rights and keys".to_owned()),
-        Err(problems) => Err(listed(&problems)),
+        Err(problems) => Err(list_problems(&problems)),
     });
     Ok(Some(guard))
-}
-
-fn listed(problems: &[FileProblem]) -> String {
-    let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    words.join("; ")
 }
 
 /// The rules that a configuration names, read now and used by nobody; `None` while everybody is let in.

@@ -156,7 +156,6 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
     reason = "gauges are floating-point in the format"
 )]
 pub(super) fn tls(tls: &Tls) -> Vec<Metric> {
-    let (done, failed) = tls.reloads();
     vec![
         Metric::gauge(
             "tls_certificate_not_after_seconds",
@@ -167,7 +166,10 @@ pub(super) fn tls(tls: &Tls) -> Vec<Metric> {
             "tls_reloads",
             "Times that the files were read again.",
             "outcome",
-            [("done", done), ("failed", failed)],
+            [
+                ("done", tls.reloads.value()),
+                ("failed", tls.reloads_failed.value()),
+            ],
         ),
     ]
 }
@@ -195,6 +197,31 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
                 ("queue_full", d.refused_queue_full.value()),
                 ("retained_full", d.refused_retained_full.value()),
             ],
+        ),
+        Metric::counter(
+            "journal_events",
+            "Events kept for replays.",
+            d.journal_events.value(),
+        ),
+        Metric::counter(
+            "journal_written_bytes",
+            "Bytes of events kept for replays.",
+            d.journal_written.value(),
+        ),
+        Metric::counter(
+            "journal_trimmed",
+            "Events that are kept no longer, for their age or for a limit.",
+            d.journal_trimmed.value(),
+        ),
+        gauge(
+            "journal_bytes",
+            "Bytes of events that can be replayed.",
+            d.journal_bytes.value(),
+        ),
+        gauge(
+            "journal_rooms",
+            "Rooms with events that can be replayed.",
+            d.journal_rooms.value(),
         ),
         Metric::counters(
             "commands_refused",
@@ -360,12 +387,11 @@ pub(super) fn ledger(health: &CommitHealth) -> Vec<Metric> {
 
 /// The guard.
 pub(super) fn auth(stats: &auth::Stats) -> Vec<Metric> {
-    let (reloads, failed) = stats.reloads();
     vec![
         Metric::counter(
             "auth_logins",
             "Clients that proved who they are.",
-            stats.logins(),
+            stats.logins.value(),
         ),
         Metric::counters(
             "auth_refusals",
@@ -376,23 +402,26 @@ pub(super) fn auth(stats: &auth::Stats) -> Vec<Metric> {
         Metric::counter(
             "auth_refusals_unlogged",
             "Refusals without a log line, because the client had one that minute.",
-            stats.unlogged(),
+            stats.unlogged.value(),
         ),
         gauge(
             "auth_password_checks",
             "Password checks that run now.",
-            stats.checks_running(),
+            stats.checks_running.value(),
         ),
         gauge(
             "auth_password_checks_waiting",
             "Clients whose password check waits for others.",
-            stats.checks_waiting(),
+            stats.checks_waiting.value(),
         ),
         Metric::counters(
             "auth_reloads",
             "Times that users, rights and keys were read anew.",
             "outcome",
-            [("ok", reloads), ("failed", failed)],
+            [
+                ("ok", stats.reloads.value()),
+                ("failed", stats.reloads_failed.value()),
+            ],
         ),
     ]
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth;
-use crate::config::{ClientCertificate as Ask, Config, Identity, MinVersion, WhenFull};
+use crate::config::{ClientCertificate as Ask, Config, Identity, Keep, MinVersion, WhenFull};
 use crate::desk::port::Gates;
-use crate::desk::{ClientLimits, DeskSettings, Memory, Pace, RetainedLimits};
+use crate::desk::{ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits};
 use crate::engine::Settings;
 use crate::live::LiveConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, TlsSettings};
@@ -27,6 +27,7 @@ pub(super) fn engine(config: &Config) -> Settings {
         approve,
         commands,
         mailbox,
+        observe,
         ..
     } = config;
     Settings {
@@ -70,6 +71,8 @@ pub(super) fn engine(config: &Config) -> Settings {
         max_decided_approvals_per_room: approve.max_decided_per_room,
         max_quorum: approve.max_quorum,
         max_approvers: approve.max_approvers,
+        max_replay_events: observe.max_page,
+        max_replay_bytes: observe.max_page_bytes,
         idempotency_ms: millis(commands.idempotency),
         max_outcomes_per_room: commands.max_outcomes_per_room,
         max_ttl_ms: millis(commands.max_ttl),
@@ -105,6 +108,14 @@ pub(super) fn desk(
             max_messages: config.retained.max_messages,
             max_bytes: config.retained.max_bytes,
         },
+        journal: JournalLimits {
+            keep: config.observe.keep == Keep::Gateway,
+            retention_ms: millis(config.observe.retention),
+            max_bytes_per_room: config.observe.max_bytes_per_room as u64,
+            max_bytes: config.observe.max_bytes as u64,
+            max_rooms: config.observe.max_rooms,
+            max_read_bytes: config.observe.max_read,
+        },
         memory,
         gates,
         linger_ms: millis(config.desk.linger),
@@ -129,10 +140,14 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
         max_connections: config.mqtt.max_connections,
         max_connections_per_address: Some(config.mqtt.max_connections_per_address)
             .filter(|&max| max > 0),
-        connect_rate: config.mqtt.connect_rate,
-        connect_burst: config.mqtt.connect_burst,
-        connect_rate_per_address: config.mqtt.connect_rate_per_address,
-        connect_burst_per_address: config.mqtt.connect_burst_per_address,
+        connect_rate: Rate {
+            per_second: config.mqtt.connect_rate.into(),
+            burst: config.mqtt.connect_burst.into(),
+        },
+        connect_rate_per_address: Rate {
+            per_second: config.mqtt.connect_rate_per_address.into(),
+            burst: config.mqtt.connect_burst_per_address.into(),
+        },
         max_opening: config.mqtt.max_opening,
         connect_timeout: config.mqtt.connect_timeout,
         drain_timeout: config.mqtt.drain_timeout,

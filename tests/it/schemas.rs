@@ -73,6 +73,8 @@ fn messages() -> Vec<Message> {
         message::<approve::Decision>("decision", Gateway),
         message::<reply::Reply>("reply", Gateway),
         message::<observe::Event>("event", Gateway),
+        message::<observe::Replay>("replay", Client),
+        message::<observe::ReplayPage>("replay-page", Gateway),
     ]
 }
 

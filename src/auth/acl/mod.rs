@@ -1,7 +1,8 @@
 //! Mosquitto's ACL file: the same grammar, the same answers.
 //!
 //! A user's own lines are asked first, then the pattern lines; in each group a `deny` that matches beats every allowance. A file
-//! that mosquitto reads is read here alike, so what is written about its `acl_file` holds.
+//! that mosquitto reads is read here alike, so what is written about its `acl_file` holds. One thing mosquitto does not know: the
+//! user as whom anonymous clients act. That user's lines are theirs, besides those before the first `user`.
 
 mod parse;
 
@@ -89,8 +90,10 @@ pub enum Opinion<'a> {
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
 pub struct Asker<'a> {
-    /// `None` for an anonymous client.
-    pub user: Option<&'a str>,
+    /// The user, or as whom an anonymous client acts.
+    pub user: &'a str,
+    /// Without a name of its own: the lines before the first `user` count as well, and `%u` stands for nobody.
+    pub anonymous: bool,
     /// The MQTT client id.
     pub client_id: &'a str,
 }
@@ -141,18 +144,21 @@ impl Acl {
         asker: Asker<'_>,
         concerns: impl Fn(&Line, Option<Asker<'_>>) -> bool,
     ) -> Opinion<'_> {
-        let own = match asker.user {
-            Some(user) => self.users.get(user).map_or(&[][..], Vec::as_slice),
-            None => &self.anonymous,
-        };
-        if let Some(line) = own.iter().find(|line| concerns(line, None)) {
+        let named = self.users.get(asker.user);
+        let nameless = Some(&self.anonymous).filter(|_| asker.anonymous);
+        let own = [nameless, named]
+            .into_iter()
+            .flatten()
+            .filter_map(|lines| lines.iter().find(|line| concerns(line, None)));
+        // The first of each list is a `deny` if one concerns it.
+        if let Some(line) = own.min_by_key(|line| line.grant != Grant::Deny) {
             return self.opinion(line);
         }
         if self.patterns.is_empty() {
             return Opinion::Nothing;
         }
         let dangerous = |name: &str| name.contains(['+', '#']);
-        if asker.user.is_some_and(dangerous) || dangerous(asker.client_id) {
+        if !asker.anonymous && dangerous(asker.user) || dangerous(asker.client_id) {
             return Opinion::DangerousName;
         }
         let found = self
@@ -182,14 +188,14 @@ fn levels<'a>(
     topic: &str,
 ) -> Option<impl Iterator<Item = &'a str>> {
     let dollars = line.filter.starts_with('$') == topic.starts_with('$');
-    let needs_user = substitute.is_some_and(|asker| asker.user.is_none())
+    let needs_user = substitute.is_some_and(|asker| asker.anonymous)
         && line.filter.split('/').any(|level| level == "%u");
     (dollars && !needs_user).then(|| {
         line.filter
             .split('/')
             .map(move |level| match (level, substitute) {
                 ("%c", Some(asker)) => asker.client_id,
-                ("%u", Some(asker)) => asker.user.unwrap_or_default(),
+                ("%u", Some(asker)) => asker.user,
                 _ => level,
             })
     })

@@ -19,11 +19,13 @@ fn faults(text: &str) -> Vec<String> {
 }
 
 const ANN: Asker<'static> = Asker {
-    user: Some("ann"),
+    user: "ann",
+    anonymous: false,
     client_id: "ann-1",
 };
 const NOBODY: Asker<'static> = Asker {
-    user: None,
+    user: "guest",
+    anonymous: true,
     client_id: "x",
 };
 
@@ -54,10 +56,33 @@ fn users_have_their_own_lines_and_strangers_the_first_ones() {
     assert_eq!(may(&acl, ANN, "only/written"), "w");
     assert_eq!(may(&acl, ANN, "b"), "");
     let bob = Asker {
-        user: Some("bob b"),
+        user: "bob b",
+        anonymous: false,
         client_id: "x",
     };
     assert_eq!(may(&acl, bob, "b"), "rw", "a name may have spaces");
+}
+
+#[test]
+fn anonymous_clients_have_the_lines_of_the_user_as_whom_they_act_too() {
+    let acl = acl(
+        "topic read open/#\ntopic deny both/1\ntopic x\n\nuser guest\ntopic write box/#\n\
+                   topic both/#\ntopic deny x\npattern u/%u\npattern all\n",
+    );
+    assert_eq!(may(&acl, NOBODY, "open/x"), "r");
+    assert_eq!(may(&acl, NOBODY, "box/1"), "w");
+    assert_eq!(may(&acl, NOBODY, "both/2"), "rw");
+    for denied in ["both/1", "x"] {
+        assert_eq!(may(&acl, NOBODY, denied), "", "{denied}: denied in either");
+    }
+    assert_eq!(may(&acl, NOBODY, "u/guest"), "", "it proved no name");
+    assert_eq!(may(&acl, NOBODY, "all"), "rw");
+    let guest = Asker {
+        anonymous: false,
+        ..NOBODY
+    };
+    assert_eq!(may(&acl, guest, "open/x"), "", "somebody who is guest");
+    assert_eq!(may(&acl, guest, "u/guest"), "rw");
 }
 
 #[test]
@@ -91,7 +116,8 @@ fn patterns_put_names_in_place_of_whole_levels_only() {
     assert_eq!(may(&acl, NOBODY, "u//1"), "", "nobody has no name");
     assert_eq!(may(&acl, NOBODY, "c/x"), "w");
     let slash = Asker {
-        user: Some("a/b"),
+        user: "a/b",
+        anonymous: false,
         client_id: "c",
     };
     assert_eq!(may(&acl, slash, "u/a/b"), "");
@@ -101,7 +127,8 @@ fn patterns_put_names_in_place_of_whole_levels_only() {
 fn names_with_wildcards_get_nothing_from_patterns() {
     let acl = acl("topic read open\nuser #\ntopic mine\npattern read u/%u/#\n");
     let sly = Asker {
-        user: Some("#"),
+        user: "#",
+        anonymous: false,
         client_id: "x",
     };
     assert_eq!(may(&acl, sly, "mine"), "rw");
@@ -110,7 +137,8 @@ fn names_with_wildcards_get_nothing_from_patterns() {
         Opinion::DangerousName
     );
     let sly = Asker {
-        user: Some("ann"),
+        user: "ann",
+        anonymous: false,
         client_id: "+",
     };
     assert_eq!(
@@ -124,12 +152,14 @@ fn wildcards_do_not_reach_dollar_topics() {
     let acl = acl("user ann\ntopic read #\nuser op\ntopic read $SYS/#\npattern read %u/#\n");
     assert_eq!(may(&acl, ANN, "$SYS/broker/uptime"), "");
     let op = Asker {
-        user: Some("op"),
+        user: "op",
+        anonymous: false,
         client_id: "op",
     };
     assert_eq!(may(&acl, op, "$SYS/broker/uptime"), "r");
     let sly = Asker {
-        user: Some("$SYS"),
+        user: "$SYS",
+        anonymous: false,
         client_id: "x",
     };
     assert_eq!(may(&acl, sly, "$SYS/broker/uptime"), "", "nor does a name");

@@ -35,7 +35,6 @@ fn what_this_version_does_not_have_is_said_so() {
         ("handoff/list", "handoff/list"),
         ("blackboard/lock/l", "blackboard/lock"),
         ("blackboard/unlock/l", "blackboard/unlock"),
-        ("observe/replay", "observe/replay"),
         ("tools/register/t", "tools/register"),
         ("tools/call/t", "tools/call"),
         ("tools/return", "tools/return"),

@@ -4,7 +4,6 @@
 //! unanswered and counted. It never waits. `listener` asks it.
 
 mod lobby;
-mod rate;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -18,8 +17,8 @@ pub(super) use lobby::Waiting;
 
 use super::config::MqttConfig;
 use super::metrics::Metrics;
+use super::rate::{Meter, Pace};
 use lobby::Lobby;
-use rate::{Meter, Rate};
 
 /// Addresses without a connection whose recent connects are remembered; beyond it all of them are forgotten.
 const MAX_RESTING: usize = 65_536;
@@ -84,8 +83,8 @@ struct FromSource {
 pub(super) struct Admission {
     max_connections: usize,
     max_per_address: Option<usize>,
-    rate: Option<Rate>,
-    rate_per_address: Option<Rate>,
+    rate: Option<Pace>,
+    rate_per_address: Option<Pace>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
     lobby: Arc<Lobby>,
@@ -96,11 +95,8 @@ impl Admission {
         Arc::new(Admission {
             max_connections: config.max_connections,
             max_per_address: config.max_connections_per_address,
-            rate: Rate::new(config.connect_rate, config.connect_burst),
-            rate_per_address: Rate::new(
-                config.connect_rate_per_address,
-                config.connect_burst_per_address,
-            ),
+            rate: Pace::new(config.connect_rate),
+            rate_per_address: Pace::new(config.connect_rate_per_address),
             metrics,
             state: Mutex::default(),
             lobby: Arc::new(Lobby::new(config.max_opening)),
@@ -208,9 +204,14 @@ impl Drop for Guest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mqtt::Rate;
 
     fn admission(config: MqttConfig) -> Arc<Admission> {
         Admission::new(&config, Arc::default())
+    }
+
+    fn rate(per_second: u64, burst: u64) -> Rate {
+        Rate { per_second, burst }
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -260,10 +261,8 @@ mod tests {
     #[test]
     fn one_fast_address_takes_nothing_from_the_rate_of_all() {
         let admission = admission(MqttConfig {
-            connect_rate: 1,
-            connect_burst: 3,
-            connect_rate_per_address: 1,
-            connect_burst_per_address: 2,
+            connect_rate: rate(1, 3),
+            connect_rate_per_address: rate(1, 2),
             ..MqttConfig::default()
         });
         let now = Instant::now();
@@ -290,7 +289,7 @@ mod tests {
 
         let many = admission(MqttConfig {
             max_connections: 1,
-            connect_rate_per_address: 1,
+            connect_rate_per_address: rate(1, 20),
             ..MqttConfig::default()
         });
         let now = Instant::now();

@@ -46,12 +46,13 @@ fn who_brings_nothing_is_refused_unless_a_user_is_named_for_it() {
 
     let gateway = Site::new()
         .with("auth.anonymous", "guest")
-        .acl("topic read public/#\nuser guest\ntopic secret\nuser bob\ntopic write public/#\n")
+        .acl("topic read public/#\nuser guest\ntopic box\nuser bob\ntopic write public/#\ntopic secret\n")
         .start();
     let mut guest = connect(&gateway, Connect::v5("guest-1"));
     assert_eq!(
-        guest.subscribe(&[("public/#", 1), ("secret", 1)]),
-        [1, NOT_AUTHORIZED]
+        guest.subscribe(&[("public/#", 1), ("box", 1), ("secret", 1)]),
+        [1, 1, NOT_AUTHORIZED],
+        "what nobody may and what guest may"
     );
     let mut bob = connect(&gateway, v5("bob", "bob"));
     assert_eq!(bob.publish(Publish::new("public/x", "hello", 1)), 0);

@@ -8,4 +8,5 @@ mod handoff_endings;
 mod inbox;
 mod observe;
 mod presence;
+mod replay;
 mod replies;

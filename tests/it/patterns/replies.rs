@@ -92,7 +92,6 @@ fn parts_that_do_not_exist_yet_say_so() {
         ("blackboard/history/ann", json!({"key": "plan"})),
         ("blackboard/lock/ann/door", json!({})),
         ("blackboard/unlock/ann/door", json!({})),
-        ("observe/replay/ann", json!({})),
         (
             "tools/register/ann/hammer",
             json!({"description": "x", "inputSchema": {}}),

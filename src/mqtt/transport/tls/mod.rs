@@ -10,7 +10,7 @@ mod identity;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use crate::count::Count;
 
 pub use files::TlsError;
 pub use identity::IdentityField;
@@ -75,8 +77,10 @@ pub struct Tls {
     current: RwLock<Arc<ServerConfig>>,
     /// Unix seconds.
     not_after: AtomicI64,
-    reloads: AtomicU64,
-    failed_reloads: AtomicU64,
+    /// Times that the files were read again.
+    pub reloads: Count,
+    /// Times that they were in vain: something was wrong with them.
+    pub reloads_failed: Count,
     turns: Semaphore,
 }
 
@@ -101,8 +105,8 @@ impl Tls {
             settings,
             current: RwLock::new(Arc::new(config)),
             not_after: AtomicI64::new(summary.not_after),
-            reloads: AtomicU64::new(0),
-            failed_reloads: AtomicU64::new(0),
+            reloads: Count::default(),
+            reloads_failed: Count::default(),
         };
         Ok((tls, loaded))
     }
@@ -112,26 +116,19 @@ impl Tls {
     /// # Errors
     /// The first thing that is wrong with them; what was in use before stays in use.
     pub fn reload(&self) -> Result<Loaded, TlsError> {
-        let (config, summary, loaded) = build(&self.settings).inspect_err(|_| {
-            self.failed_reloads.fetch_add(1, Ordering::Relaxed);
-        })?;
-        self.reloads.fetch_add(1, Ordering::Relaxed);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        let (config, summary, loaded) =
+            build(&self.settings).inspect_err(|_| self.reloads_failed.add_one())?;
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(config);
         self.not_after.store(summary.not_after, Ordering::Relaxed);
+        // Under the lock: whoever sees the count shakes hands with the new ones.
+        self.reloads.add_one();
         Ok(loaded)
     }
 
     /// When the gateway's certificate expires, in Unix seconds.
     pub fn not_after(&self) -> i64 {
         self.not_after.load(Ordering::Relaxed)
-    }
-
-    /// How often the files were read again: with success, and in vain.
-    pub fn reloads(&self) -> (u64, u64) {
-        (
-            self.reloads.load(Ordering::Relaxed),
-            self.failed_reloads.load(Ordering::Relaxed),
-        )
     }
 
     /// Shakes hands, and says who the client is if its certificate does.

@@ -213,6 +213,9 @@ impl Model {
             Effect::Event(event) => {
                 self.seqs.insert(event.room.clone(), event.seq);
                 self.tasks.event(event, &mut self.tally);
+                if let Some(board) = self.boards.get_mut(&event.room) {
+                    board.event(event);
+                }
             }
             Effect::Deliver(directed) => match &directed.class {
                 Class::Assignment(key) => {

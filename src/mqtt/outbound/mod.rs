@@ -4,70 +4,28 @@
 //! messages of QoS 1 and 2. What may be lost, live messages of QoS 0, waits for the socket alone, and the oldest go first when
 //! there is too much of it. A retained snapshot is never overtaken: its successors would look older than it.
 
+mod acks;
+mod parcel;
+mod waiting;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
-use crate::desk::port::{Delivery, Stage};
+use crate::desk::port::Stage;
 use crate::wire::Millis;
-use crate::wire::message::{Message, Qos};
+use crate::wire::message::Qos;
 
 use super::aliases::Aliases;
 use super::config::MqttConfig;
-use super::encode::{Head, PUBREL, publish_len};
+use super::encode::{Head, publish_len};
 use super::exits::Exits;
-use super::reason::Reason;
+use waiting::Waiting;
+
+pub(super) use parcel::{Origin, Parcel};
 
 /// Places for flights that an idle session may hold on to.
 const FLIGHTS_AT_HAND: usize = 16;
-
-/// Where a message comes from, which decides what happens when the client does not keep up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// The desk, which keeps count itself.
-    Desk,
-    /// Retained messages for a new subscription; already in memory, so taken whole.
-    Snapshot,
-    /// The live plane.
-    Live,
-}
-
-/// A message on its way to the client.
-#[derive(Debug)]
-pub(super) struct Parcel {
-    pub(super) origin: Origin,
-    pub(super) message: Message,
-    pub(super) qos: Qos,
-    pub(super) retain: bool,
-    pub(super) dup: bool,
-    /// The desk's number; 0 if only the session knows of it.
-    pub(super) seq: u64,
-    /// Given by the desk for durable sessions.
-    pub(super) packet_id: Option<u16>,
-    pub(super) subscription_ids: Vec<u32>,
-}
-
-impl Parcel {
-    /// Bytes that it takes while it waits, all told.
-    fn weight(&self) -> usize {
-        size_of::<Parcel>() + self.subscription_ids.len() * size_of::<u32>() + self.message.size()
-    }
-}
-
-impl From<Delivery> for Parcel {
-    fn from(delivery: Delivery) -> Parcel {
-        Parcel {
-            origin: Origin::Desk,
-            message: delivery.message,
-            qos: delivery.qos,
-            retain: delivery.retain,
-            dup: delivery.dup,
-            seq: delivery.seq,
-            packet_id: delivery.packet_id,
-            subscription_ids: delivery.subscription_ids,
-        }
-    }
-}
 
 /// How far an outgoing QoS 1 or 2 message has come (MQTT 5 section 4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,26 +57,10 @@ pub(super) struct Outbound {
     /// Ids whose PUBREC is here, in its order, and whether their PUBREL may go.
     releasing: VecDeque<(u16, bool)>,
     last_id: u16,
-    /// Not to be lost.
-    kept: VecDeque<Parcel>,
-    /// Of `kept`: from the live plane.
-    live: Load,
-    /// Of `kept`: from retained snapshots.
-    snapshots: usize,
-    /// May be lost.
-    lossy: VecDeque<Parcel>,
-    /// Bytes of both.
-    waiting_bytes: usize,
-    backlog: Arc<AtomicUsize>,
+    waiting: Waiting,
     /// Desk deliveries of QoS 0 that are done once the socket has taken so many bytes: (bytes, seq).
     unwritten: VecDeque<(u64, u64)>,
     aliases: Aliases,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Load {
-    messages: usize,
-    bytes: usize,
 }
 
 impl Outbound {
@@ -141,12 +83,7 @@ impl Outbound {
             flights: HashMap::new(),
             releasing: VecDeque::new(),
             last_id: 0,
-            kept: VecDeque::new(),
-            live: Load::default(),
-            snapshots: 0,
-            lossy: VecDeque::new(),
-            waiting_bytes: 0,
-            backlog,
+            waiting: Waiting::new(backlog),
             unwritten: VecDeque::new(),
             aliases: Aliases::new(max_alias),
         }
@@ -165,35 +102,26 @@ impl Outbound {
         let may_be_lost = parcel.qos == Qos::AtMostOnce
             && (parcel.origin == Origin::Live || parcel.origin == Origin::Desk && parcel.seq == 0);
         if may_be_lost {
-            if self.socket_takes(exits) && self.lossy.is_empty() && self.snapshots == 0 {
+            if self.socket_takes(exits) && self.waiting.lets_lossy_pass() {
                 self.send(parcel, exits, now);
             } else {
                 self.keep_lossy(parcel, exits);
             }
             return Ok(());
         }
-        if self.kept.is_empty() && self.has_room(&parcel, exits) {
+        if self.waiting.next_kept().is_none() && self.has_room(&parcel, exits) {
             self.send(parcel, exits, now);
             return Ok(());
         }
-        match parcel.origin {
-            Origin::Live => {
-                self.live.messages += 1;
-                self.live.bytes += parcel.weight();
-            }
-            Origin::Snapshot => self.snapshots += 1,
-            Origin::Desk => {}
-        }
         let promised = parcel.origin == Origin::Desk;
-        self.waiting_bytes += parcel.weight();
-        self.kept.push_back(parcel);
+        self.waiting.keep(parcel);
         // What comes from the desk is in its window, and not lost with this connection.
-        let no_memory = !promised && exits.share.is_refused(self.waiting_bytes);
+        let no_memory = !promised && exits.share.is_refused(self.waiting.bytes());
         if no_memory {
             exits.share.memory().closed.add_one();
         }
-        let over = self.live.messages > self.max_pending_messages
-            || self.live.bytes > self.max_pending_bytes;
+        let live = self.waiting.live();
+        let over = live.messages > self.max_pending_messages || live.bytes > self.max_pending_bytes;
         if over || no_memory {
             Err(Overrun)
         } else {
@@ -202,60 +130,29 @@ impl Outbound {
     }
 
     /// Drops what waits here and may not be delivered any more; the desk hears that it is done.
-    pub(super) fn retain(&mut self, mut allowed: impl FnMut(&str) -> bool, exits: &mut Exits) {
-        for parcel in std::mem::take(&mut self.kept) {
-            if allowed(parcel.message.topic()) {
-                self.kept.push_back(parcel);
-                continue;
-            }
-            self.leave(&parcel);
-            exits.acknowledge(parcel.seq, Stage::Done);
-        }
-        for parcel in std::mem::take(&mut self.lossy) {
-            if allowed(parcel.message.topic()) {
-                self.lossy.push_back(parcel);
-            } else {
-                self.backlog.fetch_sub(parcel.weight(), Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Takes a parcel that waited out of the count.
-    fn leave(&mut self, parcel: &Parcel) {
-        match parcel.origin {
-            Origin::Live => {
-                self.live.messages -= 1;
-                self.live.bytes -= parcel.weight();
-            }
-            Origin::Snapshot => self.snapshots -= 1,
-            Origin::Desk => {}
-        }
+    pub(super) fn retain(&mut self, allowed: impl FnMut(&str) -> bool, exits: &mut Exits) {
+        self.waiting.retain(allowed, |dropped| {
+            exits.acknowledge(dropped.seq, Stage::Done)
+        });
     }
 
     /// Writes what window and socket have room for now.
     pub(super) fn pump(&mut self, exits: &mut Exits, now: Millis) {
         while self
-            .kept
-            .front()
+            .waiting
+            .next_kept()
             .is_some_and(|next| self.has_room(next, exits))
+            && let Some(parcel) = self.waiting.take_kept()
         {
-            let Some(parcel) = self.kept.pop_front() else {
-                break;
-            };
-            self.waiting_bytes -= parcel.weight();
-            self.leave(&parcel);
             self.send(parcel, exits, now);
         }
-        while self.snapshots == 0 && self.socket_takes(exits) {
-            let Some(parcel) = self.lossy.pop_front() else {
-                break;
-            };
-            self.waiting_bytes -= parcel.weight();
-            self.backlog.fetch_sub(parcel.weight(), Ordering::Relaxed);
+        while self.waiting.snapshots() == 0
+            && self.socket_takes(exits)
+            && let Some(parcel) = self.waiting.take_lossy()
+        {
             self.send(parcel, exits, now);
         }
-        give_back(&mut self.kept);
-        give_back(&mut self.lossy);
+        self.waiting.give_back();
         if self.flights.is_empty() && self.flights.capacity() > FLIGHTS_AT_HAND {
             self.flights = HashMap::new();
         }
@@ -263,14 +160,15 @@ impl Outbound {
 
     /// Retained messages that wait.
     pub(super) fn snapshots(&self) -> usize {
-        self.snapshots
+        self.waiting.snapshots()
     }
 
     /// Whether publishers should be held back: `Some` when that ought to change.
     pub(super) fn congestion(&self, congested: bool) -> Option<bool> {
         let share = if congested { 4 } else { 2 };
-        let past = self.live.messages > self.max_pending_messages / share
-            || self.live.bytes > self.max_pending_bytes / share;
+        let live = self.waiting.live();
+        let past = live.messages > self.max_pending_messages / share
+            || live.bytes > self.max_pending_bytes / share;
         (past != congested).then_some(past)
     }
 
@@ -298,24 +196,20 @@ impl Outbound {
 
     /// Bytes that wait for the window or the socket, what is encoded already aside.
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes
+        self.waiting.bytes()
     }
 
     fn keep_lossy(&mut self, parcel: Parcel, exits: &Exits) {
-        let weight = parcel.weight();
-        let mut bytes = self.backlog.fetch_add(weight, Ordering::Relaxed) + weight;
-        self.waiting_bytes += weight;
-        self.lossy.push_back(parcel);
-        while bytes > self.max_lossy_bytes || exits.share.is_refused(bytes) {
-            let Some(oldest) = self.lossy.pop_front() else {
-                break;
-            };
-            if bytes <= self.max_lossy_bytes {
+        self.waiting.keep_lossy(parcel);
+        loop {
+            let bytes = self.waiting.lossy_bytes();
+            let too_much = bytes > self.max_lossy_bytes;
+            if !too_much && !exits.share.is_refused(bytes) || self.waiting.take_lossy().is_none() {
+                return;
+            }
+            if !too_much {
                 exits.share.memory().dropped.add_one();
             }
-            self.waiting_bytes -= oldest.weight();
-            bytes -= oldest.weight();
-            self.backlog.fetch_sub(oldest.weight(), Ordering::Relaxed);
             exits.metrics.dropped_slow.add(1);
         }
     }
@@ -383,98 +277,6 @@ impl Outbound {
     }
 }
 
-/// What the client says about deliveries, and the desk about PUBREC.
-impl Outbound {
-    pub(super) fn puback(&mut self, packet_id: u16, exits: &mut Exits) {
-        match self.flights.get(&packet_id) {
-            Some(&Flight::AtLeastOnce { seq }) => {
-                self.flights.remove(&packet_id);
-                exits.acknowledge(seq, Stage::Done);
-            }
-            _ => exits.metrics.stray_acks.add(1),
-        }
-    }
-
-    pub(super) fn pubrec(&mut self, packet_id: u16, success: bool, exits: &mut Exits) {
-        match self.flights.get(&packet_id).copied() {
-            Some(Flight::Sent { seq }) if !success => {
-                // MQTT-4.3.3: an error ends the flow, and no PUBREL follows.
-                self.flights.remove(&packet_id);
-                exits.acknowledge(seq, Stage::Done);
-            }
-            Some(Flight::Sent { seq }) => {
-                self.flights.insert(packet_id, Flight::Received { seq });
-                self.releasing.push_back((packet_id, seq == 0));
-                exits.acknowledge(seq, Stage::Received);
-                self.send_releases(exits);
-            }
-            Some(Flight::Received { .. }) => {}
-            Some(Flight::Released { .. }) => exits.output.ack(PUBREL, packet_id, None),
-            Some(Flight::AtLeastOnce { .. }) | None => {
-                exits.metrics.stray_acks.add(1);
-                if success {
-                    let reason = self.v5.then_some(Reason::PacketIdNotFound);
-                    exits.output.ack(PUBREL, packet_id, reason);
-                }
-            }
-        }
-    }
-
-    pub(super) fn pubcomp(&mut self, packet_id: u16, exits: &mut Exits) {
-        match self.flights.get(&packet_id) {
-            Some(&(Flight::Released { seq } | Flight::Received { seq })) => {
-                self.flights.remove(&packet_id);
-                self.releasing.retain(|(id, _)| *id != packet_id);
-                exits.acknowledge(seq, Stage::Completed);
-            }
-            _ => exits.metrics.stray_acks.add(1),
-        }
-    }
-
-    /// The desk has PUBREC on disk. After a reconnect the flight is new to this connection.
-    pub(super) fn release(&mut self, seq: u64, packet_id: Option<u16>, exits: &mut Exits) {
-        let waiting = || {
-            let mut flights = self.flights.iter();
-            flights
-                .find(|(_, flight)| **flight == Flight::Received { seq })
-                .map(|(&id, _)| id)
-        };
-        let Some(packet_id) = packet_id.or_else(waiting) else {
-            return;
-        };
-        match self.releasing.iter_mut().find(|(id, _)| *id == packet_id) {
-            Some((_, may_go)) => *may_go = true,
-            None => {
-                self.flights.insert(packet_id, Flight::Released { seq });
-                exits.output.ack(PUBREL, packet_id, None);
-            }
-        }
-        self.send_releases(exits);
-    }
-
-    /// PUBREL goes in the order in which PUBREC came (MQTT-4.6.0-6 of 3.1.1), though some wait for the desk and others need not.
-    fn send_releases(&mut self, exits: &mut Exits) {
-        while let Some((packet_id, true)) = self.releasing.front().copied() {
-            self.releasing.pop_front();
-            let Some(Flight::Received { seq }) = self.flights.get(&packet_id).copied() else {
-                continue;
-            };
-            self.flights.insert(packet_id, Flight::Released { seq });
-            exits.output.ack(PUBREL, packet_id, None);
-        }
-        if self.releasing.is_empty() && self.releasing.capacity() > FLIGHTS_AT_HAND {
-            self.releasing = VecDeque::new();
-        }
-    }
-}
-
-/// An idle session holds no queue memory.
-fn give_back(queue: &mut VecDeque<Parcel>) {
-    if queue.is_empty() && queue.capacity() > 0 {
-        *queue = VecDeque::new();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::sync::mpsc;
@@ -482,7 +284,7 @@ mod tests {
     use super::*;
     use crate::desk::{Memory, Share};
     use crate::mqtt::metrics::Metrics;
-    use crate::wire::message::Parts;
+    use crate::wire::message::{Message, Parts};
 
     fn parcel(level: u8) -> Parcel {
         Parcel {

@@ -1,0 +1,52 @@
+//! One message on its way to one client. `waiting` keeps it until window and socket have room.
+
+use crate::desk::port::Delivery;
+use crate::wire::message::{Message, Qos};
+
+/// Where a message comes from, which decides what happens when the client does not keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::mqtt) enum Origin {
+    /// The desk, which keeps count itself.
+    Desk,
+    /// Retained messages for a new subscription; already in memory, so taken whole.
+    Snapshot,
+    /// The live plane.
+    Live,
+}
+
+/// A message on its way to the client.
+#[derive(Debug)]
+pub(in crate::mqtt) struct Parcel {
+    pub(in crate::mqtt) origin: Origin,
+    pub(in crate::mqtt) message: Message,
+    pub(in crate::mqtt) qos: Qos,
+    pub(in crate::mqtt) retain: bool,
+    pub(in crate::mqtt) dup: bool,
+    /// The desk's number; 0 if only the session knows of it.
+    pub(in crate::mqtt) seq: u64,
+    /// Given by the desk for durable sessions.
+    pub(in crate::mqtt) packet_id: Option<u16>,
+    pub(in crate::mqtt) subscription_ids: Vec<u32>,
+}
+
+impl Parcel {
+    /// Bytes that it takes while it waits, all told.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Parcel>() + self.subscription_ids.len() * size_of::<u32>() + self.message.size()
+    }
+}
+
+impl From<Delivery> for Parcel {
+    fn from(delivery: Delivery) -> Parcel {
+        Parcel {
+            origin: Origin::Desk,
+            message: delivery.message,
+            qos: delivery.qos,
+            retain: delivery.retain,
+            dup: delivery.dup,
+            seq: delivery.seq,
+            packet_id: delivery.packet_id,
+            subscription_ids: delivery.subscription_ids,
+        }
+    }
+}
