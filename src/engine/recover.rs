@@ -12,7 +12,7 @@ use super::Engine;
 use super::approve::Approval;
 use super::context::Context;
 use super::handoff::TaskNo;
-use super::handoff::task::{Body, Ending, Stage, Status, Task};
+use super::handoff::task::Body;
 use super::member::Member;
 use super::record::{
     Change, Head, MemberRecord, Place, RecordError, RecordProblem, decode, ground_key, place,
@@ -136,47 +136,6 @@ impl RoomState {
         };
         cx.stats.agents += 1;
         self.members.0.insert(agent, member);
-    }
-
-    fn rebuild_task(&mut self, cx: &mut Context, no: TaskNo, mut body: Body, status: Status) {
-        cx.stats.tasks.add(status.state());
-        self.handoff.numbers.insert(body.id.clone(), no);
-        let mut route = None;
-        if let Stage::Ended { how, at, .. } = status.stage {
-            self.handoff.ended.insert((at, no));
-            if how != Ending::Dead {
-                body.payload = None;
-            }
-        } else {
-            cx.promise(&body.dispatcher);
-            self.handoff.payload_bytes += body.payload_bytes();
-            // The limit held when the task was taken; a smaller one must not lose it now.
-            route = self.handoff.scheduler.enter(&body.capabilities, usize::MAX);
-            let subject = Subject::Task(self.name.clone(), no);
-            if let Some(deadline) = body.deadline {
-                cx.timers.arm(deadline, Timer::Deadline, subject.clone());
-            }
-            match (&status.stage, route) {
-                (Stage::Waiting { until }, _) => cx.timers.arm(*until, Timer::Due, subject),
-                (Stage::Queued, Some(route)) => {
-                    self.handoff.scheduler.enqueue(route, body.priority, no);
-                }
-                (Stage::Held { worker, .. }, _) => match self.members.0.get_mut(worker) {
-                    Some(member) => {
-                        member.held.insert(no);
-                    }
-                    None => cx.timers.arm(cx.now, Timer::Lease, subject),
-                },
-                _ => {}
-            }
-        }
-        let task = Task {
-            body,
-            status,
-            lease_until: 0,
-            route,
-        };
-        self.handoff.tasks.insert(no, Box::new(task));
     }
 
     fn rebuild_approval(&mut self, cx: &mut Context, approval: Approval) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
 use crate::wire::blackboard::Written;
-use crate::wire::handoff::{Cancel, GetTask, Redrive, Task, Update};
+use crate::wire::handoff::{Cancel, GetTask, ListTasks, Redrive, Task, Update};
 use crate::wire::json::{self, Json};
 use crate::wire::mirror::MessageMirrors;
 use crate::wire::name::{Agent, ApprovalId, CommandId, Key, Room, TaskId};
@@ -43,6 +43,9 @@ pub(super) struct Accepted {
     /// What a query found; a query is always answered, and never remembered.
     #[serde(skip)]
     pub(super) data: Option<Json>,
+    /// What a command tells of what it did, each time that it is repeated; it is always answered, too.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) told: Option<Json>,
 }
 
 pub(super) type Outcome = Result<Accepted, Rejection>;
@@ -57,6 +60,7 @@ impl Accepted {
             revision: None,
             versions: Vec::new(),
             data: None,
+            told: None,
         }
     }
 
@@ -111,6 +115,7 @@ envelope!(Update, id);
 envelope!(Cancel, id);
 envelope!(Redrive, id);
 envelope!(GetTask);
+envelope!(ListTasks);
 envelope!(Announcement);
 envelope!(Replay);
 envelope!(blackboard::Set, id);
@@ -334,14 +339,15 @@ pub(super) fn command_name(command: &Command) -> &'static str {
 pub(super) fn answer(cx: &mut Context, call: Call<'_>, outcome: Outcome) {
     let wanted = call.id.is_some() || call.correlation_id.is_some();
     let name = command_name(call.command);
+    let tells = |accepted: &Accepted| accepted.data.is_some() || accepted.told.is_some();
     let reply = match outcome {
-        Ok(accepted) if wanted || accepted.data.is_some() => Reply {
+        Ok(accepted) if wanted || tells(&accepted) => Reply {
             task: accepted.task,
             approval: accepted.approval,
             version: accepted.version,
             revision: accepted.revision,
             versions: accepted.versions,
-            data: accepted.data,
+            data: accepted.data.or(accepted.told),
             ..Reply::accepted(name, accepted.code)
         },
         Ok(_) => return,

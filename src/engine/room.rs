@@ -112,6 +112,7 @@ impl RoomState {
             Topic::HandoffUpdate { .. } => self.update(cx, call),
             Topic::HandoffCancel { .. } => self.cancel(cx, call),
             Topic::HandoffGet { .. } => self.get_task(cx, call),
+            Topic::HandoffList { .. } => self.list_tasks(cx, call),
             Topic::HandoffRedrive { .. } => self.redrive(cx, call),
             Topic::Inbox { to, .. } => self.inbox(cx, call, to),
             Topic::BlackboardSet { key, .. } => self.set(cx, call, key),
@@ -122,8 +123,7 @@ impl RoomState {
             Topic::ObserveReplay { .. } => self.replay(cx, call),
             Topic::ApproveRequest { .. } => self.request(cx, call),
             Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
-            Topic::HandoffList { .. }
-            | Topic::BlackboardLock { .. }
+            Topic::BlackboardLock { .. }
             | Topic::BlackboardUnlock { .. }
             | Topic::ToolsRegister { .. }
             | Topic::ToolsCall { .. }

@@ -66,6 +66,12 @@ pub struct Settings {
     pub max_ended_tasks_per_room: usize,
     /// Different sets of needed capabilities among a room's tasks.
     pub max_routes_per_room: usize,
+    /// Attempts that a task's history shows; beyond it the oldest are dropped.
+    pub max_history_per_task: usize,
+    /// Tasks on a page of `handoff/list`.
+    pub max_page: u32,
+    /// Dead tasks that one `handoff/redrive` looks at.
+    pub max_redrive: u32,
     /// Values of `affinity` for which a room remembers the last worker; beyond it the oldest are forgotten.
     pub max_affinities_per_room: usize,
     /// Keys of a room.
@@ -155,6 +161,9 @@ impl Default for Settings {
             max_task_bytes_per_room: 1024 * MIB,
             max_ended_tasks_per_room: 500_000,
             max_routes_per_room: 1_000,
+            max_history_per_task: 20,
+            max_page: 200,
+            max_redrive: 1_000,
             max_affinities_per_room: 10_000,
             max_keys_per_room: 100_000,
             max_key_bytes_per_room: 256 * MIB,

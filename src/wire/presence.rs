@@ -76,7 +76,8 @@ pub struct Announcement {
     /// The encoding in which it wants to be answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
-    /// The largest message that it can take, in bytes.
+    /// The largest assignment that it can take, in bytes of its JSON: a larger one goes to another. Rounded down by at most an
+    /// eighth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u32>,
     /// Echoed in the reply.

@@ -83,6 +83,12 @@ pub struct Handoff {
     pub max_ended_tasks_per_room: usize,
     /// Different sets of capabilities that a room's tasks need.
     pub max_routes_per_room: usize,
+    /// Attempts that a task's history shows; the oldest are dropped.
+    pub max_history_per_task: usize,
+    /// Tasks on a page of a list.
+    pub max_page: u32,
+    /// Dead tasks that one redrive looks at.
+    pub max_redrive: u32,
     /// Values of `affinity` for which a room remembers the last worker; the oldest are forgotten.
     pub max_affinities_per_room: usize,
     /// Capabilities that a task may need.
@@ -114,6 +120,9 @@ impl Default for Handoff {
             max_task_bytes_per_room: GIB,
             max_ended_tasks_per_room: 500_000,
             max_routes_per_room: 1000,
+            max_history_per_task: 20,
+            max_page: 200,
+            max_redrive: 1000,
             max_affinities_per_room: 10_000,
             max_capabilities_per_task: 16,
             result_retention: DAY,

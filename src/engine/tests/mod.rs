@@ -6,6 +6,7 @@ mod crash;
 mod handoff;
 mod inbox;
 mod limits;
+mod list;
 mod observe;
 mod presence;
 mod random;

@@ -5,6 +5,7 @@ mod bad_input;
 mod blackboard;
 mod handoff;
 mod handoff_endings;
+mod handoff_list;
 mod inbox;
 mod observe;
 mod presence;
