@@ -63,6 +63,8 @@ fn range(key: &str) -> Option<Range> {
         "rooms.max_rooms" | "rooms.max_vacated_rooms" | "rooms.max_agents_per_room" => {
             Count(1, MANY)
         }
+        "rooms.max_departed_per_room" => Count(0, 1_000_000),
+        "rooms.departed_retention" => Span(MS(0), MS(YEAR)),
         "rooms.reconnect_grace" => Span(MS(0), MS(DAY)),
         "rooms.max_metadata" => Bytes(0, MIB),
         "rooms.max_capabilities_per_agent" => Count(1, 10_000),

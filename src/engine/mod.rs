@@ -30,6 +30,7 @@ mod presence;
 mod record;
 mod recover;
 mod replies;
+mod roll;
 mod room;
 mod session;
 mod settings;
@@ -307,6 +308,9 @@ impl Engine {
         for name in std::mem::take(&mut self.cx.touched) {
             if let Some(room) = self.rooms.get_mut(&name) {
                 room.log.is_touched = false;
+                if room.is_vacant() {
+                    room.forget_all_departed();
+                }
                 room.drain_records(put);
                 heads.insert(name.clone(), room.head());
                 if room.is_vacant() {

@@ -49,14 +49,14 @@ impl RoomState {
             lost_at: self.log.at,
         });
         let (start, complete) = match (asked.from_seq, asked.since) {
-            (Some(seq), _) => (seq, seq >= kept.oldest),
+            (Some(seq), _) => (seq, seq.max(1) >= kept.oldest),
             (None, Some(at)) => (
                 past.near(&self.name, at).map_err(refusal)?,
                 at > kept.lost_at,
             ),
             (None, None) => (kept.oldest, true),
         };
-        let mut page = Page::new(asked, start.max(kept.oldest), self.page_bytes(cx, call));
+        let mut page = Page::new(asked, start.max(kept.oldest), self.page_bytes(cx, call)?);
         page.max_events = page.max_events.min(cx.settings.max_replay_events);
         past.read(&self.name, page.next, &mut |event| page.look(event))
             .map_err(refusal)?;
@@ -81,15 +81,19 @@ impl RoomState {
         }))
     }
 
-    /// What the events of one answer may have: as the limit says, as the asker's mailbox has room, and as the asker can take.
-    fn page_bytes(&self, cx: &Context, call: &Call<'_>) -> usize {
+    /// What the entries of one answer may have: as the limit says, and as the asker can take and has room for.
+    pub(super) fn page_bytes(&self, cx: &Context, call: &Call<'_>) -> Result<usize, Rejection> {
         let member = self.members.0.get(call.from());
         let said = member.and_then(|member| member.announcement.as_ref()?.max_bytes);
         let can_take = said.map_or(usize::MAX, |most| {
             (most as usize).saturating_sub(ENVELOPE_BYTES)
         });
-        let room = call.mailboxes.free_bytes(call.from());
-        cx.settings.max_replay_bytes.min(can_take).min(room)
+        let most = cx.settings.max_page_bytes.min(can_take);
+        if call.mailboxes.free_bytes(call.from()) < most {
+            let reason = format!("your mailbox has no room for an answer of {most} bytes");
+            return Err(Rejection::new(Code::TooMany, reason));
+        }
+        Ok(most)
     }
 }
 

@@ -13,6 +13,7 @@
 //! | 6 | approval | its id |
 //! | 7 | outcome of a command with an id | agent, command, id, with zero bytes between |
 //! | 8 | version of a key, written once; the last one is what stands | the key, a zero byte, the room's revision, 8 bytes, big end first |
+//! | 32 | somebody who left | the agent |
 //!
 //! The head of no room (its name is empty) is the ground from which rooms start that are not remembered.
 
@@ -40,6 +41,7 @@ const KEY: u8 = 5;
 const APPROVAL: u8 = 6;
 const OUTCOME: u8 = 7;
 const VERSION: u8 = 8;
+const DEPARTED: u8 = 32;
 
 /// A record from which the engine cannot be rebuilt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +80,7 @@ pub(super) enum Change {
     Version(Key, u64),
     Approval(ApprovalId),
     Outcome(OutcomeKey),
+    Departed(Agent),
 }
 
 /// What a key says its record is.
@@ -172,6 +175,7 @@ impl RoomState {
             Change::Version(key, revision) => Some(encode(self.blackboard.find(key, *revision)?)),
             Change::Approval(id) => Some(encode(self.approvals.by_id.get(id)?)),
             Change::Outcome(key) => Some(encode(self.outcomes.find(key)?)),
+            Change::Departed(agent) => Some(encode(self.departures.get(agent)?)),
         }
     }
 }
@@ -188,6 +192,7 @@ impl Change {
                 key(room, VERSION, &parts)
             }
             Change::Approval(id) => key(room, APPROVAL, &[id.as_str().as_bytes()]),
+            Change::Departed(agent) => key(room, DEPARTED, &[agent.as_str().as_bytes()]),
             Change::Outcome(OutcomeKey { agent, command, id }) => {
                 let parts = [agent.as_str(), "\0", command, "\0", id.as_str()];
                 key(room, OUTCOME, &parts.map(str::as_bytes))
@@ -242,6 +247,7 @@ fn split(key: &[u8]) -> Option<(Room, Place)> {
             Place::Of(Change::Version(Key::new(name).ok()?, revision))
         }
         APPROVAL => Place::Of(Change::Approval(ApprovalId::new(text()?).ok()?)),
+        DEPARTED => Place::Of(Change::Departed(Agent::new(text()?).ok()?)),
         OUTCOME => {
             let mut parts = text()?.splitn(3, '\0');
             Place::Of(Change::Outcome(OutcomeKey {
@@ -280,6 +286,7 @@ mod tests {
         let room = Room::new("studio").unwrap();
         let changes = [
             Change::Member(Agent::new("a").unwrap()),
+            Change::Departed(Agent::new("a").unwrap()),
             Change::Body(TaskNo(7)),
             Change::State(TaskNo(u64::MAX)),
             Change::Key(Key::new("a/b/c").unwrap()),

@@ -105,6 +105,7 @@ fn take(
         Place::Of(Change::Key(key)) => room.rebuild_key(cx, key, decode(value)?),
         Place::Of(Change::Version(key, _)) => room.rebuild_version(cx, key, decode(value)?),
         Place::Of(Change::Approval(_)) => room.rebuild_approval(cx, decode(value)?),
+        Place::Of(Change::Departed(_)) => room.departures.insert(decode(value)?),
         Place::Of(Change::Outcome(key)) => room.outcomes.insert(key, decode(value)?),
     }
     Ok(())
@@ -135,6 +136,7 @@ impl RoomState {
             ..Member::new(record.since)
         };
         cx.stats.agents += 1;
+        self.present += usize::from(!member.left);
         self.members.0.insert(agent, member);
     }
 

@@ -56,6 +56,10 @@ pub struct Settings {
     pub max_rooms: usize,
     /// Vacated rooms whose counters are remembered one by one; beyond it a new room's counters start above those of all others.
     pub max_vacated_rooms: usize,
+    /// How long it is remembered who has left a room.
+    pub departed_retention_ms: u64,
+    /// Agents that have left a room and are remembered; beyond it the first are forgotten before their time.
+    pub max_departed_per_room: usize,
     /// Agents in a room.
     pub max_agents_per_room: usize,
     /// Tasks of a room that have not ended.
@@ -112,8 +116,8 @@ pub struct Settings {
 
     /// Events in one page of the past.
     pub max_replay_events: usize,
-    /// Bytes of the events in one page of the past.
-    pub max_replay_bytes: usize,
+    /// Bytes of the entries in one page of an answer: of the past, of who is there, of mail.
+    pub max_page_bytes: usize,
 
     /// Capabilities that a task may need.
     pub max_capabilities_per_task: usize,
@@ -156,6 +160,8 @@ impl Default for Settings {
             max_approvers: 100,
             max_rooms: 1_000,
             max_vacated_rooms: 100_000,
+            departed_retention_ms: 7 * DAY,
+            max_departed_per_room: 1_000,
             max_agents_per_room: 10_000,
             max_tasks_per_room: 1_000_000,
             max_task_bytes_per_room: 1024 * MIB,
@@ -183,7 +189,7 @@ impl Default for Settings {
             max_label_bytes: 128,
             max_reason_bytes: 2 * KIB,
             max_replay_events: 1_000,
-            max_replay_bytes: 64 * KIB,
+            max_page_bytes: 64 * KIB,
             max_capabilities_per_task: 16,
             max_capabilities_per_agent: 128,
             max_capacity: 10_000,

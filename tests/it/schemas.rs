@@ -52,6 +52,8 @@ fn messages() -> Vec<Message> {
     vec![
         message::<presence::Announcement>("announcement", Client),
         message::<presence::Presence>("presence", Gateway),
+        message::<presence::PresenceList>("presence-list", Client),
+        message::<presence::Roll>("roll", Gateway),
         message::<handoff::Task>("task", Client),
         message::<handoff::Assignment>("assignment", Gateway),
         message::<handoff::Update>("update", Client),

@@ -19,6 +19,11 @@ pub struct Rooms {
     pub max_vacated_rooms: usize,
     /// Agents per room, connected or not.
     pub max_agents_per_room: usize,
+    /// Agents that have left a room and are remembered; beyond it the first are forgotten.
+    pub max_departed_per_room: usize,
+    /// How long it is remembered who has left a room.
+    #[serde(with = "duration")]
+    pub departed_retention: Duration,
     /// How long an agent that lost its connection keeps its tasks and its place.
     #[serde(with = "duration")]
     pub reconnect_grace: Duration,
@@ -38,6 +43,8 @@ impl Default for Rooms {
             max_rooms: 1000,
             max_vacated_rooms: 100_000,
             max_agents_per_room: 10_000,
+            max_departed_per_room: 1000,
+            departed_retention: 7 * DAY,
             reconnect_grace: Duration::from_secs(30),
             max_metadata: 8 * KIB,
             max_capabilities_per_agent: 128,
