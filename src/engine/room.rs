@@ -168,12 +168,14 @@ impl RoomState {
 
     /// Sees to it that the oldest thing that the room remembers is forgotten in time.
     pub(super) fn arm_retention(&mut self, cx: &mut Context) {
-        if self.retention_at.is_some() {
-            return;
-        }
         let Some(at) = self.next_retention(cx) else {
             return;
         };
+        if self.retention_at.is_some_and(|armed| armed <= at) {
+            return;
+        }
+        // What is remembered for long must not put off what is remembered for less.
+        self.disarm_retention(cx);
         let subject = Subject::Room(self.name.clone());
         cx.timers.arm(at, Timer::Retention, subject);
         self.retention_at = Some(at);
@@ -226,7 +228,7 @@ impl RoomState {
         self.arm_retention(cx);
     }
 
-    /// The room is about to go: nothing is to be forgotten in it any more.
+    /// Nothing is to be forgotten for now: the room is about to go, or something else is due sooner.
     pub(super) fn disarm_retention(&mut self, cx: &mut Context) {
         if let Some(at) = self.retention_at.take() {
             let subject = Subject::Room(self.name.clone());
