@@ -6,6 +6,7 @@ mod blackboard;
 mod handoff;
 mod handoff_endings;
 mod inbox;
+mod locks;
 mod observe;
 mod presence;
 mod replay;
