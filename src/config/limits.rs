@@ -93,6 +93,11 @@ fn range(key: &str) -> Option<Range> {
         "blackboard.history" => Count(1, 10_000),
         "blackboard.max_history_bytes_per_room" => Bytes(0, 64 * GIB),
         "blackboard.max_txn_ops" => Count(1, 10_000),
+        "blackboard.lock_ttl" | "blackboard.max_lock_ttl" => Span(MS(10), MS(30 * DAY)),
+        "blackboard.lock_wait" | "blackboard.max_lock_wait" => Span(MS(10), MS(30 * DAY)),
+        "blackboard.max_locks_per_room" => Count(1, 1_000_000),
+        // All who wait for a lock are in one record.
+        "blackboard.max_lock_waiters" => Count(0, 1000),
         "observe.retention" => Span(MS(SECOND), MS(10 * YEAR)),
         // A chunk and some more must fit, else a busy room would keep nothing.
         "observe.max_bytes_per_room" | "observe.max_bytes" => Bytes(256 * KIB, 1024 * GIB),

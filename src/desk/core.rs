@@ -343,6 +343,7 @@ impl Desk {
         self.stats.forgotten_early.set(engine.forgotten_early);
         self.stats.approvals.set_len(engine.pending_approvals);
         self.stats.keys.set_len(engine.keys);
+        self.stats.locks.set_len(engine.locks);
         let journal = self.journal.stats();
         self.stats.journal_events.set(journal.events);
         self.stats.journal_written.set(journal.written);

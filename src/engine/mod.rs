@@ -340,6 +340,8 @@ impl Engine {
                 Subject::Room(ref room)
                 | Subject::Approval(ref room, _)
                 | Subject::Key(ref room, _)
+                | Subject::Lock(ref room, _)
+                | Subject::Waiter(ref room, _, _)
                 | Subject::Task(ref room, _) => room.clone(),
             };
             if let Some(room) = self.rooms.get_mut(&name) {

@@ -13,6 +13,7 @@
 //! | 6 | approval | its id |
 //! | 7 | outcome of a command with an id | agent, command, id, with zero bytes between |
 //! | 8 | version of a key, written once; the last one is what stands | the key, a zero byte, the room's revision, 8 bytes, big end first |
+//! | 9 | lock that somebody holds, with those who wait | its name |
 //! | 32 | somebody who left | the agent |
 //!
 //! The head of no room (its name is empty) is the ground from which rooms start that are not remembered.
@@ -21,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
-use crate::wire::name::{Agent, ApprovalId, Capability, CommandId, Key, Room};
+use crate::wire::name::{Agent, ApprovalId, Capability, CommandId, Key, LockName, Room};
 use crate::wire::presence::{Announcement, ConnectionState};
 
 use super::blackboard::Version;
@@ -41,6 +42,7 @@ const KEY: u8 = 5;
 const APPROVAL: u8 = 6;
 const OUTCOME: u8 = 7;
 const VERSION: u8 = 8;
+const LOCK: u8 = 9;
 const DEPARTED: u8 = 32;
 
 /// A record from which the engine cannot be rebuilt.
@@ -78,6 +80,7 @@ pub(super) enum Change {
     State(TaskNo),
     Key(Key),
     Version(Key, u64),
+    Lock(LockName),
     Approval(ApprovalId),
     Outcome(OutcomeKey),
     Departed(Agent),
@@ -101,6 +104,9 @@ pub(super) struct Head {
     /// What the room's keys were before this revision is not remembered of all of them. Earlier versions kept no history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) history_floor: Option<u64>,
+    /// The last fencing token.
+    #[serde(default)]
+    pub(super) last_token: u64,
 }
 
 impl Head {
@@ -173,6 +179,7 @@ impl RoomState {
             // Its version stands in a record of the other kind.
             Change::Key(_) => None,
             Change::Version(key, revision) => Some(encode(self.blackboard.find(key, *revision)?)),
+            Change::Lock(name) => Some(encode(self.blackboard.locks.get(name)?)),
             Change::Approval(id) => Some(encode(self.approvals.by_id.get(id)?)),
             Change::Outcome(key) => Some(encode(self.outcomes.find(key)?)),
             Change::Departed(agent) => Some(encode(self.departures.get(agent)?)),
@@ -191,6 +198,7 @@ impl Change {
                 let parts = [name.as_str().as_bytes(), &[0], &revision.to_be_bytes()];
                 key(room, VERSION, &parts)
             }
+            Change::Lock(name) => key(room, LOCK, &[name.as_str().as_bytes()]),
             Change::Approval(id) => key(room, APPROVAL, &[id.as_str().as_bytes()]),
             Change::Departed(agent) => key(room, DEPARTED, &[agent.as_str().as_bytes()]),
             Change::Outcome(OutcomeKey { agent, command, id }) => {
@@ -246,6 +254,7 @@ fn split(key: &[u8]) -> Option<(Room, Place)> {
             let revision = u64::from_be_bytes(*revision);
             Place::Of(Change::Version(Key::new(name).ok()?, revision))
         }
+        LOCK => Place::Of(Change::Lock(LockName::new(text()?).ok()?)),
         APPROVAL => Place::Of(Change::Approval(ApprovalId::new(text()?).ok()?)),
         DEPARTED => Place::Of(Change::Departed(Agent::new(text()?).ok()?)),
         OUTCOME => {
@@ -291,6 +300,7 @@ mod tests {
             Change::State(TaskNo(u64::MAX)),
             Change::Key(Key::new("a/b/c").unwrap()),
             Change::Version(Key::new("a/b/c").unwrap(), 256),
+            Change::Lock(LockName::new("l").unwrap()),
             Change::Approval(ApprovalId::new("x").unwrap()),
             Change::Outcome(OutcomeKey {
                 agent: Agent::new("a").unwrap(),

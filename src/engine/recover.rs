@@ -104,6 +104,7 @@ fn take(
         }
         Place::Of(Change::Key(key)) => room.rebuild_key(cx, key, decode(value)?),
         Place::Of(Change::Version(key, _)) => room.rebuild_version(cx, key, decode(value)?),
+        Place::Of(Change::Lock(name)) => room.rebuild_lock(cx, name, decode(value)?),
         Place::Of(Change::Approval(_)) => room.rebuild_approval(cx, decode(value)?),
         Place::Of(Change::Departed(_)) => room.departures.insert(decode(value)?),
         Place::Of(Change::Outcome(key)) => room.outcomes.insert(key, decode(value)?),

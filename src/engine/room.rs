@@ -69,6 +69,7 @@ impl RoomState {
             revision: self.blackboard.revision,
             version_floor: self.blackboard.version_floor,
             history_floor: Some(self.blackboard.history.floor),
+            last_token: self.blackboard.locks.last_token,
         }
     }
 
@@ -80,6 +81,7 @@ impl RoomState {
         self.blackboard.revision = from.revision;
         self.blackboard.version_floor = from.version_floor;
         self.blackboard.history.floor = from.history_floor();
+        self.blackboard.locks.last_token = from.last_token;
     }
 
     /// Whether nobody is in it and nothing of it must be remembered but deleted keys.
@@ -89,6 +91,7 @@ impl RoomState {
             && self.approvals.by_id.is_empty()
             && self.outcomes.len() == 0
             && self.blackboard.cells.is_empty()
+            && self.blackboard.locks.is_empty()
     }
 
     /// Whether its counters are all that is left of it.
@@ -127,14 +130,14 @@ impl RoomState {
             Topic::BlackboardTxn { .. } => self.transact(cx, call),
             Topic::BlackboardGet { .. } => self.snapshot(cx, call),
             Topic::BlackboardHistory { .. } => self.history(cx, call),
+            Topic::BlackboardLock { name, .. } => self.lock(cx, call, name),
+            Topic::BlackboardUnlock { name, .. } => self.unlock(cx, call, name),
             Topic::ObserveReplay { .. } => self.replay(cx, call),
             Topic::ApproveRequest { .. } => self.request(cx, call),
             Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
-            Topic::BlackboardLock { .. }
-            | Topic::BlackboardUnlock { .. }
-            | Topic::ToolsRegister { .. }
-            | Topic::ToolsCall { .. }
-            | Topic::ToolsReturn { .. } => Err(not_yet(command_name(call.command))),
+            Topic::ToolsRegister { .. } | Topic::ToolsCall { .. } | Topic::ToolsReturn { .. } => {
+                Err(not_yet(command_name(call.command)))
+            }
             Topic::PresenceAgent { .. }
             | Topic::HandoffWork { .. }
             | Topic::HandoffResult { .. }
@@ -160,6 +163,8 @@ impl RoomState {
             (Timer::Due, Subject::Task(_, no)) => self.due(cx, *no),
             (Timer::Approval, Subject::Approval(_, id)) => self.approval_timed_out(cx, id),
             (Timer::KeyExpiry, Subject::Key(_, key)) => self.key_expired(cx, key),
+            (Timer::LockLease, Subject::Lock(_, name)) => self.lock_expired(cx, name),
+            (Timer::LockWait, Subject::Waiter(_, name, who)) => self.wait_over(cx, name, who),
             (Timer::Retention, _) => self.retention_over(cx),
             // No such pair is ever armed.
             _ => {}

@@ -90,6 +90,18 @@ pub struct Settings {
     pub max_history_bytes_per_room: usize,
     /// Operations of one transaction.
     pub max_txn_ops: usize,
+    /// How long a lock is held, where the command does not say.
+    pub lock_ttl_ms: u64,
+    /// The longest lease on a lock that a command may ask for.
+    pub max_lock_ttl_ms: u64,
+    /// How long a command waits for a lock, where it waits and does not say.
+    pub lock_wait_ms: u64,
+    /// The longest wait for a lock that a command may ask for.
+    pub max_lock_wait_ms: u64,
+    /// Locks of a room that are held.
+    pub max_locks_per_room: usize,
+    /// Agents that wait for one lock.
+    pub max_lock_waiters: usize,
     /// Approvals of a room that await a decision.
     pub max_pending_approvals_per_room: usize,
     /// Decided approvals that a room remembers; beyond it the oldest are forgotten before their time.
@@ -177,6 +189,12 @@ impl Default for Settings {
             max_versions_per_key: 16,
             max_history_bytes_per_room: 64 * MIB,
             max_txn_ops: 128,
+            lock_ttl_ms: 30 * SECOND,
+            max_lock_ttl_ms: DAY,
+            lock_wait_ms: MINUTE,
+            max_lock_wait_ms: HOUR,
+            max_locks_per_room: 10_000,
+            max_lock_waiters: 100,
             max_pending_approvals_per_room: 1_000,
             max_decided_approvals_per_room: 10_000,
             max_outcomes_per_room: 500_000,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Millis;
 use super::json::{Json, present};
-use super::name::{Agent, CommandId, Key};
+use super::name::{Agent, CommandId, Key, LockName};
 
 /// `blackboard/set/{me}/{key…}`: write a key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,9 @@ pub struct Set {
     /// Milliseconds after which the key deletes itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
+    /// Write only while this lock is held under this token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
     /// Makes a repeat a no-op that returns the first outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<CommandId>,
@@ -37,6 +40,9 @@ pub struct Delete {
     /// Delete only if this is the key's version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_version: Option<u64>,
+    /// Delete only while this lock is held under this token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
     /// Makes a repeat a no-op that returns the first outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<CommandId>,
@@ -53,6 +59,9 @@ pub struct Delete {
 pub struct Txn {
     /// What is to be done, in order; one at least.
     pub ops: Vec<Op>,
+    /// Only while this lock is held under this token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
     /// Makes a repeat a no-op that returns the first outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<CommandId>,
@@ -109,6 +118,9 @@ pub struct Get {
     /// The room as it was at this revision, as far as the history of its keys reaches; absent means as it is now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// Whether to list the locks that are held now, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub locks: bool,
     /// Echoed in the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
@@ -126,6 +138,73 @@ pub struct GetHistory {
     /// Echoed in the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+}
+
+/// `blackboard/lock/{me}/{name}`: take a lock, or renew the lease on one that the writer holds. May be empty.
+///
+/// It is always answered: at once, or where it waits when it holds the lock (200) or has given up (408).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Lock {
+    /// Milliseconds after which the lock is free again, unless it is renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// Wait while another holds it, in the order of asking; else that is 409.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wait: bool,
+    /// Milliseconds to wait at most; it says `wait`, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+    /// Only renew, and only if the lock is still held under this token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<u64>,
+    /// Makes a repeat a no-op that returns the first outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<CommandId>,
+    /// Echoed in the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// `blackboard/unlock/{me}/{name}`: give a lock back, or no longer wait for it. May be empty.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unlock {
+    /// Only if the lock is held under this token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<u64>,
+    /// Makes a repeat a no-op that returns the first outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<CommandId>,
+    /// Echoed in the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// Lets a write take effect only while a lock is held under a token: one of an earlier holder is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fence {
+    /// The lock.
+    pub lock: LockName,
+    /// The token that the lock command returned.
+    pub token: u64,
+}
+
+/// A lock that somebody holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LockState {
+    /// The lock.
+    pub name: LockName,
+    /// Who holds it.
+    pub holder: Agent,
+    /// The fencing token: larger than every earlier one, of any lock of the room.
+    pub token: u64,
+    /// When the lease ends, Unix milliseconds.
+    pub expires_at: Millis,
+    /// How many wait for it.
+    pub waiting: u64,
 }
 
 /// `blackboard/state/{key…}`: a key as it stands (retained; an empty payload means deleted).
@@ -157,6 +236,9 @@ pub struct Snapshot {
     pub revision: u64,
     /// The keys, in order.
     pub entries: Vec<Entry>,
+    /// The locks that are held now, by name, if they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<LockState>,
 }
 
 /// What `blackboard/history` answers in the reply's `data`.

@@ -68,6 +68,8 @@ fn messages() -> Vec<Message> {
         message::<blackboard::Set>("set", Client),
         message::<blackboard::Delete>("delete", Client),
         message::<blackboard::Txn>("txn", Client),
+        message::<blackboard::Lock>("lock", Client),
+        message::<blackboard::Unlock>("unlock", Client),
         message::<blackboard::Get>("get", Client),
         message::<blackboard::Snapshot>("snapshot", Gateway),
         message::<blackboard::GetHistory>("get-history", Client),

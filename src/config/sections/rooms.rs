@@ -163,6 +163,22 @@ pub struct Blackboard {
     pub max_history_bytes_per_room: usize,
     /// Operations of one transaction.
     pub max_txn_ops: usize,
+    /// How long a lock is held where the command does not say.
+    #[serde(with = "duration")]
+    pub lock_ttl: Duration,
+    /// The longest lease on a lock that a command may ask for.
+    #[serde(with = "duration")]
+    pub max_lock_ttl: Duration,
+    /// How long a command waits for a lock where it waits and does not say.
+    #[serde(with = "duration")]
+    pub lock_wait: Duration,
+    /// The longest wait for a lock that a command may ask for.
+    #[serde(with = "duration")]
+    pub max_lock_wait: Duration,
+    /// Locks per room that are held.
+    pub max_locks_per_room: usize,
+    /// Agents that wait for one lock.
+    pub max_lock_waiters: usize,
 }
 
 impl Default for Blackboard {
@@ -176,6 +192,12 @@ impl Default for Blackboard {
             history: 16,
             max_history_bytes_per_room: 64 * MIB,
             max_txn_ops: 128,
+            lock_ttl: Duration::from_secs(30),
+            max_lock_ttl: DAY,
+            lock_wait: MINUTE,
+            max_lock_wait: 60 * MINUTE,
+            max_locks_per_room: 10_000,
+            max_lock_waiters: 100,
         }
     }
 }

@@ -4,9 +4,11 @@
 //! with its last version. When tombstones are too many, the oldest are merged into a floor from which new keys start; so are all of a
 //! room that has long been deserted. What a key was before is its history, in which tombstones stand, too.
 //!
-//! This file holds the state; `write` and `txn` change it, `history` and `snapshot` answer about it.
+//! This file holds the state; `write` and `txn` change it, `lock` and `locking` say who may, `history` and `snapshot` answer about it.
 
 mod history;
+mod lock;
+mod locking;
 mod snapshot;
 mod txn;
 mod write;
@@ -28,6 +30,7 @@ use super::room::RoomState;
 use super::timer::{Subject, Timer};
 
 use history::History;
+use lock::Locks;
 
 /// What a write made of a key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +63,7 @@ pub(super) struct Blackboard {
     /// Keys that were deleted.
     pub(super) tombstones: BTreeMap<Key, Version>,
     pub(super) history: History,
+    pub(super) locks: Locks,
     /// Tombstones, oldest first.
     buried: BTreeSet<(u64, Key)>,
     /// Of the values that stand.

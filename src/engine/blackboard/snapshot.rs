@@ -19,11 +19,16 @@ struct Collector {
 
 impl Collector {
     fn add(&mut self, key: &Key, version: &Version) -> Result<(), Rejection> {
-        self.bytes += key.as_str().len() + version.size();
+        self.count(key.as_str().len() + version.size())?;
+        self.entries.extend(version.entry(key));
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), Rejection> {
+        self.bytes += bytes;
         if self.bytes > self.limit {
             return Err(too_large("a snapshot", self.bytes, self.limit));
         }
-        self.entries.extend(version.entry(key));
         Ok(())
     }
 }
@@ -45,10 +50,19 @@ impl RoomState {
         } else {
             board.collect_past(&mut found, get.prefix.as_ref(), revision)?;
         }
+        let mut locks = Vec::new();
+        for lock in self.blackboard.locks.states().filter(|_| get.locks) {
+            found.count(lock.name.as_str().len() + lock.holder.as_str().len())?;
+            locks.push(lock);
+        }
         let entries = found.entries;
         Ok(Accepted {
             revision: Some(revision),
-            ..Accepted::found(&Snapshot { revision, entries })
+            ..Accepted::found(&Snapshot {
+                revision,
+                entries,
+                locks,
+            })
         })
     }
 }

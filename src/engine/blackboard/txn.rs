@@ -26,6 +26,7 @@ impl RoomState {
             return Err(Rejection::new(Code::Invalid, reason).at("ops"));
         }
         self.once(cx, call, |room, cx| {
+            room.check_fence(txn.fence.as_ref())?;
             let writes = room.blackboard.plan(&cx.settings, txn.ops)?;
             if !writes.is_empty() {
                 room.blackboard.revision += 1;

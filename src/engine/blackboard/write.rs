@@ -125,6 +125,7 @@ impl RoomState {
                 merge: set.merge,
                 ttl_ms: set.ttl_ms,
             };
+            room.check_fence(set.fence.as_ref())?;
             let (board, settings) = (&room.blackboard, &cx.settings);
             let write = board.plan_set(settings, key.clone(), wanted)?;
             board.admit(settings, std::slice::from_ref(&write))?;
@@ -140,6 +141,7 @@ impl RoomState {
     ) -> Outcome {
         let delete: Delete = call.read_or_default(&cx.settings)?;
         self.once(cx, call, |room, cx| {
+            room.check_fence(delete.fence.as_ref())?;
             let write = room
                 .blackboard
                 .plan_delete(key.clone(), delete.if_version)?;

@@ -31,8 +31,6 @@ fn what_this_version_does_not_have_is_said_so() {
     }
     let mut world = World::new();
     for (verb, feature) in [
-        ("blackboard/lock/l", "blackboard/lock"),
-        ("blackboard/unlock/l", "blackboard/unlock"),
         ("tools/register/t", "tools/register"),
         ("tools/call/t", "tools/call"),
         ("tools/return", "tools/return"),

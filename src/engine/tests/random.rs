@@ -68,6 +68,11 @@ fn act(world: &mut World, dice: &mut Dice, step: u64) {
             let set = json!({ "value": step, "ifVersion": dice.below(3), "ttlMs": 1 + dice.below(90_000) });
             let _ = world.send(who, &format!("blackboard/set/{kind}"), set);
         }
+        20 if dice.below(4) == 0 => {
+            let body = json!({ "ttlMs": 1 + dice.below(60_000), "wait": dice.below(2) == 0 });
+            let verb = dice.pick(&["lock", "lock", "unlock"]);
+            let _ = world.send(who, &format!("blackboard/{verb}/{kind}"), body);
+        }
         20 if dice.below(3) == 0 => {
             let mut ops = vec![
                 json!({ "op": "check", "key": dice.pick(&TYPES), "ifVersion": dice.below(3) }),

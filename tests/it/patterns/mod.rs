@@ -7,6 +7,7 @@ mod handoff;
 mod handoff_endings;
 mod handoff_list;
 mod inbox;
+mod locks;
 mod observe;
 mod presence;
 mod replay;

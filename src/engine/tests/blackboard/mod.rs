@@ -1,6 +1,7 @@
 //! Blackboard: versions, conditions, deletes, time to live, snapshots.
 
 mod history;
+mod locks;
 mod txn;
 
 use crate::wire::blackboard::{Entry, Snapshot};

@@ -33,6 +33,7 @@ impl Writer {
     fn set(&mut self, room: &Room, key: Key, ctx: &mut Ctx<'_>) {
         let id = mint(ctx, "set");
         let set = Set {
+            fence: None,
             value: Json::parse(value(ctx)).expect("JSON"),
             if_version: self.condition(room, &key, ctx),
             merge: ctx.dice.percent(4),
@@ -62,6 +63,7 @@ impl Writer {
         }
         let id = mint(ctx, "delete");
         let delete = Delete {
+            fence: None,
             if_version: self.condition(room, &key, ctx),
             id: id.clone(),
             correlation_id: None,
@@ -105,6 +107,7 @@ fn value(ctx: &mut Ctx<'_>) -> &'static str {
 /// What is there?
 fn look(room: &Room, ctx: &mut Ctx<'_>) {
     let get = Get {
+        locks: false,
         revision: ctx.dice.maybe(50, |dice| dice.below(40)),
         prefix: ctx.dice.maybe(50, |_| Key::new("plan").expect("a key")),
         correlation_id: Some(ctx.mint("look")),
