@@ -2,13 +2,16 @@
 //!
 //! A limit that is out of range is refused with the range, never clamped: what runs is what was written.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::sections::KeySchema;
 use super::units::{duration, size};
 use super::{Auth, ClientCertificate, Config, Problem, listeners, tables};
+use crate::wire::name::Key;
 
 /// The smallest and the largest allowed.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +26,9 @@ const MS: fn(u64) -> Duration = Duration::from_millis;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+
+/// Schemas of keys, each up to 64 KiB.
+const MAX_SCHEMAS: usize = 1000;
 
 /// The range of every number, duration and size in the configuration, by its key.
 #[rustfmt::skip]
@@ -216,6 +222,9 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
     for (key, message) in listeners::check(config) {
         refuse(key, message);
     }
+    for message in check_schemas(&config.blackboard.schemas) {
+        refuse("blackboard.schemas", message);
+    }
     if let Err(reason) = check_root(&config.rooms.root) {
         refuse("rooms.root", reason);
     }
@@ -317,6 +326,29 @@ fn pairs(config: &Config) -> [(&'static str, u128, &'static str, u128); 6] {
 
 fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
+}
+
+/// Prefixes are keys, each with one schema.
+fn check_schemas(schemas: &[KeySchema]) -> Vec<String> {
+    let mut messages = Vec::new();
+    if schemas.len() > MAX_SCHEMAS {
+        messages.push(format!(
+            "may have at most {MAX_SCHEMAS} entries, but has {}",
+            schemas.len()
+        ));
+    }
+    let mut prefixes = BTreeSet::new();
+    for KeySchema { prefix, schema } in schemas {
+        if let Err(error) = Key::new(prefix) {
+            messages.push(format!("prefix: {error}"));
+        } else if !prefixes.insert(prefix) {
+            messages.push(format!("the prefix {prefix} has two schemas"));
+        }
+        if schema.as_os_str().is_empty() {
+            messages.push(format!("the prefix {prefix} must have a file in schema"));
+        }
+    }
+    messages
 }
 
 /// One topic segment: a longer root would leave too few of the slashes that cloud brokers allow.

@@ -157,6 +157,7 @@ impl Desk {
             } => self.close(now, connection, publish_will, why, expiry),
             // Whoever asked may be gone.
             Request::Measure(answer) => drop(answer.send(self.holdings())),
+            Request::Schemas(schemas) => self.feed(now, Input::Schemas(schemas)),
             Request::Announce(figures) => self.announce(now, figures),
         }
     }

@@ -57,6 +57,7 @@ use room::RoomState;
 use timer::Subject;
 use vacated::Vacated;
 
+pub use blackboard::KeySchemas;
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
 pub use settings::{CapabilityLimits, Settings, TypeDefaults};
@@ -119,6 +120,8 @@ pub enum Input {
         /// Why.
         rejection: Rejection,
     },
+    /// From now on other schemas hold for what is written to the blackboard.
+    Schemas(KeySchemas),
     /// Time passed.
     Tick,
 }
@@ -275,6 +278,7 @@ impl Engine {
                 let reply = Reply::rejected(&command, rejection);
                 replies::send(&mut self.cx, from, room, None, reply);
             }
+            Input::Schemas(schemas) => self.cx.settings.key_schemas = schemas,
             Input::Tick => {}
         }
         Ok(())

@@ -42,6 +42,8 @@ pub struct CapabilityLimits {
     pub dispatch_burst: u32,
 }
 
+use super::blackboard::KeySchemas;
+
 /// Limits and defaults. Durations are milliseconds, sizes are bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -147,6 +149,8 @@ pub struct Settings {
     pub max_versions_per_key: usize,
     /// Bytes of past versions that a room keeps; beyond it the oldest are forgotten.
     pub max_history_bytes_per_room: usize,
+    /// What values must look like, by the prefix of their keys.
+    pub key_schemas: KeySchemas,
     /// Operations of one transaction.
     pub max_txn_ops: usize,
     /// How long a lock is held, where the command does not say.
@@ -261,6 +265,7 @@ impl Default for Settings {
             max_tombstones_per_room: 100_000,
             max_versions_per_key: 16,
             max_history_bytes_per_room: 64 * MIB,
+            key_schemas: KeySchemas::default(),
             max_txn_ops: 128,
             lock_ttl_ms: 30 * SECOND,
             max_lock_ttl_ms: DAY,

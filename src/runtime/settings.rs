@@ -12,6 +12,7 @@ use crate::config::{
 };
 use crate::desk::port::Gates;
 use crate::desk::{ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits};
+use crate::engine::KeySchemas;
 use crate::engine::{CapabilityLimits, Settings, TypeDefaults};
 use crate::live::LiveConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, Pair, TlsSettings};
@@ -83,6 +84,8 @@ pub(super) fn engine(config: &Config) -> Settings {
         max_snapshot_bytes: blackboard.max_snapshot,
         max_versions_per_key: blackboard.history,
         max_history_bytes_per_room: blackboard.max_history_bytes_per_room,
+        // They are in files; whoever starts the engine reads them.
+        key_schemas: KeySchemas::default(),
         max_txn_ops: blackboard.max_txn_ops,
         lock_ttl_ms: millis(blackboard.lock_ttl),
         max_lock_ttl_ms: millis(blackboard.max_lock_ttl),

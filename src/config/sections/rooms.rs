@@ -1,6 +1,7 @@
 //! Sections about what agents do in rooms: the limits of each pattern, and what holds where a command does not say.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -243,6 +244,8 @@ pub struct Blackboard {
     /// Bytes of past versions per room; beyond it the oldest are forgotten.
     #[serde(with = "size")]
     pub max_history_bytes_per_room: usize,
+    /// What values must look like, by the prefix of their keys.
+    pub schemas: Vec<KeySchema>,
     /// Operations of one transaction.
     pub max_txn_ops: usize,
     /// How long a lock is held where the command does not say.
@@ -263,6 +266,16 @@ pub struct Blackboard {
     pub max_lock_waiters: usize,
 }
 
+/// One of `[[blackboard.schemas]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeySchema {
+    /// A key, or the segments that keys begin with; of several that fit the longest counts.
+    pub prefix: String,
+    /// A file with a JSON Schema.
+    pub schema: PathBuf,
+}
+
 impl Default for Blackboard {
     fn default() -> Blackboard {
         Blackboard {
@@ -273,6 +286,7 @@ impl Default for Blackboard {
             max_snapshot: MIB,
             history: 16,
             max_history_bytes_per_room: 64 * MIB,
+            schemas: Vec::new(),
             max_txn_ops: 128,
             lock_ttl: Duration::from_secs(30),
             max_lock_ttl: DAY,

@@ -9,6 +9,7 @@
 mod history;
 mod lock;
 mod locking;
+mod schemas;
 mod snapshot;
 mod txn;
 mod write;
@@ -28,6 +29,8 @@ use super::context::Context;
 use super::record::KeyRecord;
 use super::room::RoomState;
 use super::timer::{Subject, Timer};
+
+pub use schemas::KeySchemas;
 
 use history::History;
 use lock::Locks;

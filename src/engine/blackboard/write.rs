@@ -63,6 +63,7 @@ impl Blackboard {
                 .map_err(|error| Rejection::new(Code::Invalid, error.to_string()).at("value"))?;
             at_most("value", value.text().len(), limit)?;
         }
+        settings.key_schemas.check(&key, &value)?;
         let ttl_ms = wanted.ttl_ms;
         let deed = Deed::Put { value, ttl_ms };
         Ok(Write { key, deed })

@@ -2,6 +2,7 @@
 
 mod history;
 mod locks;
+mod schemas;
 mod txn;
 
 use crate::wire::blackboard::{Entry, Snapshot};
