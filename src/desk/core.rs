@@ -157,6 +157,7 @@ impl Desk {
             } => self.close(now, connection, publish_will, why, expiry),
             // Whoever asked may be gone.
             Request::Measure(answer) => drop(answer.send(self.holdings())),
+            Request::Schemas(schemas) => self.feed(now, Input::Schemas(schemas)),
             Request::Announce(figures) => self.announce(now, figures),
         }
     }
@@ -343,6 +344,7 @@ impl Desk {
         self.stats.forgotten_early.set(engine.forgotten_early);
         self.stats.approvals.set_len(engine.pending_approvals);
         self.stats.keys.set_len(engine.keys);
+        self.stats.locks.set_len(engine.locks);
         let journal = self.journal.stats();
         self.stats.journal_events.set(journal.events);
         self.stats.journal_written.set(journal.written);

@@ -64,6 +64,8 @@ pub struct DeskStats {
     pub approvals: Count,
     /// Now: blackboard keys.
     pub keys: Count,
+    /// Now: locks that somebody holds.
+    pub locks: Count,
     /// Events that the journal has taken.
     pub journal_events: Count,
     /// Bytes that the journal has taken.

@@ -68,6 +68,8 @@ impl RoomState {
             last_task: self.handoff.last_no,
             revision: self.blackboard.revision,
             version_floor: self.blackboard.version_floor,
+            history_floor: Some(self.blackboard.history.floor),
+            last_token: self.blackboard.locks.last_token,
         }
     }
 
@@ -78,6 +80,8 @@ impl RoomState {
         self.handoff.last_no = from.last_task;
         self.blackboard.revision = from.revision;
         self.blackboard.version_floor = from.version_floor;
+        self.blackboard.history.floor = from.history_floor();
+        self.blackboard.locks.last_token = from.last_token;
     }
 
     /// Whether nobody is in it and nothing of it must be remembered but deleted keys.
@@ -87,6 +91,7 @@ impl RoomState {
             && self.approvals.by_id.is_empty()
             && self.outcomes.len() == 0
             && self.blackboard.cells.is_empty()
+            && self.blackboard.locks.is_empty()
     }
 
     /// Whether its counters are all that is left of it.
@@ -122,17 +127,17 @@ impl RoomState {
             Topic::Inbox { to, .. } => self.inbox(cx, call, to),
             Topic::BlackboardSet { key, .. } => self.set(cx, call, key),
             Topic::BlackboardDelete { key, .. } => self.delete(cx, call, key),
+            Topic::BlackboardTxn { .. } => self.transact(cx, call),
             Topic::BlackboardGet { .. } => self.snapshot(cx, call),
+            Topic::BlackboardHistory { .. } => self.history(cx, call),
+            Topic::BlackboardLock { name, .. } => self.lock(cx, call, name),
+            Topic::BlackboardUnlock { name, .. } => self.unlock(cx, call, name),
             Topic::ObserveReplay { .. } => self.replay(cx, call),
             Topic::ApproveRequest { .. } => self.request(cx, call),
             Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
-            Topic::BlackboardTxn { .. }
-            | Topic::BlackboardHistory { .. }
-            | Topic::BlackboardLock { .. }
-            | Topic::BlackboardUnlock { .. }
-            | Topic::ToolsRegister { .. }
-            | Topic::ToolsCall { .. }
-            | Topic::ToolsReturn { .. } => Err(not_yet(command_name(call.command))),
+            Topic::ToolsRegister { .. } | Topic::ToolsCall { .. } | Topic::ToolsReturn { .. } => {
+                Err(not_yet(command_name(call.command)))
+            }
             Topic::PresenceAgent { .. }
             | Topic::HandoffWork { .. }
             | Topic::HandoffResult { .. }
@@ -160,6 +165,8 @@ impl RoomState {
             (Timer::Due, Subject::Task(_, no)) => self.due(cx, *no),
             (Timer::Approval, Subject::Approval(_, id)) => self.approval_timed_out(cx, id),
             (Timer::KeyExpiry, Subject::Key(_, key)) => self.key_expired(cx, key),
+            (Timer::LockLease, Subject::Lock(_, name)) => self.lock_expired(cx, name),
+            (Timer::LockWait, Subject::Waiter(_, name, who)) => self.wait_over(cx, name, who),
             (Timer::Retention, _) => self.retention_over(cx),
             // No such pair is ever armed.
             _ => {}
@@ -227,7 +234,7 @@ impl RoomState {
         self.arm_retention(cx);
     }
 
-    /// The room is about to go: nothing is to be forgotten in it any more.
+    /// Nothing is to be forgotten for now: the room is about to go, or something else is due sooner.
     pub(super) fn disarm_retention(&mut self, cx: &mut Context) {
         if let Some(at) = self.retention_at.take() {
             let subject = Subject::Room(self.name.clone());

@@ -16,6 +16,8 @@ pub struct Stats {
     pub tasks: TaskCounts,
     /// Blackboard keys, without deleted ones.
     pub keys: usize,
+    /// Locks that somebody holds.
+    pub locks: usize,
     /// Approvals that await a decision.
     pub pending_approvals: usize,
     /// Commands handled, refused ones included.

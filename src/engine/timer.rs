@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::wire::Millis;
-use crate::wire::name::{Agent, ApprovalId, Key, Room};
+use crate::wire::name::{Agent, ApprovalId, Key, LockName, Room};
 
 use super::handoff::TaskNo;
 
@@ -28,6 +28,10 @@ pub enum Timer {
     Approval,
     /// A key's time to live is over: it is deleted.
     KeyExpiry,
+    /// A lock's lease is over: it goes to the next who waits, or is free.
+    LockLease,
+    /// An agent has waited for a lock for as long as it would.
+    LockWait,
     /// The oldest ended task, decided approval or remembered outcome of a room may be forgotten.
     Retention,
 }
@@ -40,6 +44,8 @@ pub(super) enum Subject {
     Task(Room, TaskNo),
     Approval(Room, ApprovalId),
     Key(Room, Key),
+    Lock(Room, LockName),
+    Waiter(Room, LockName, Agent),
 }
 
 /// All timers that are armed. Who arms one remembers the time, because it takes it to disarm it.

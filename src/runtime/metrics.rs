@@ -325,6 +325,11 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
             d.approvals.value(),
         ),
         gauge("blackboard_keys", "Blackboard keys.", d.keys.value()),
+        gauge(
+            "blackboard_locks",
+            "Locks that somebody holds.",
+            d.locks.value(),
+        ),
     ]
 }
 

@@ -7,6 +7,7 @@ mod listeners;
 mod metrics;
 mod plane;
 mod reload;
+mod schemas;
 mod settings;
 mod sys;
 
@@ -34,6 +35,7 @@ pub use guard::rules;
 pub use listeners::{MqttPlaces, check_files};
 use plane::LivePlane;
 pub use reload::Reload;
+pub use schemas::key_schemas;
 
 /// Why the gateway could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +143,7 @@ impl Gateway {
             settings::pace(&config),
         )
         .map_err(|error| Error::Busy(format!("cannot start the desk's thread: {error}")))?;
+        schemas::register(&config, &reload, running.requests().downgrade());
         let front_door = Arc::new(mqtt::Metrics::default());
         let mut metrics = http::Metrics::new();
         register(
@@ -250,9 +253,11 @@ async fn recover(
 ) -> Result<(Desk, Box<dyn Store>), Error> {
     let gates =
         guard.map(|guard| Arc::new(mqtt::AbsentClients(Arc::clone(guard))) as Arc<dyn Gates>);
-    let engine_settings = settings::engine(config);
+    let mut engine_settings = settings::engine(config);
     let desk_settings = settings::desk(config, memory, gates);
+    let for_thread = config.clone();
     blocking(move || {
+        engine_settings.key_schemas = key_schemas(&for_thread).map_err(Error::Configuration)?;
         let records = desk::engine_records(&*store)?;
         let engine =
             Engine::recover(engine_settings, seed(), records).map_err(RecoverError::from)?;

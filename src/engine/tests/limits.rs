@@ -23,10 +23,6 @@ fn with(field: &str, value: Value) -> Value {
 fn what_this_version_does_not_have_is_said_so() {
     let mut world = World::new();
     for (verb, feature) in [
-        ("blackboard/txn", "blackboard/txn"),
-        ("blackboard/history", "blackboard/history"),
-        ("blackboard/lock/l", "blackboard/lock"),
-        ("blackboard/unlock/l", "blackboard/unlock"),
         ("tools/register/t", "tools/register"),
         ("tools/call/t", "tools/call"),
         ("tools/return", "tools/return"),
@@ -35,11 +31,6 @@ fn what_this_version_does_not_have_is_said_so() {
         let reply = world.last_reply("a");
         assert!(reply.reason.unwrap().starts_with(feature));
     }
-    let merge = json!({ "value": {}, "merge": true });
-    assert_eq!(
-        world.send("a", "blackboard/set/k", merge),
-        Err(Code::NotImplemented)
-    );
 }
 
 #[test]

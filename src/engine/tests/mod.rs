@@ -444,6 +444,7 @@ impl World {
         assert_eq!(stats.agents, recovered.agents);
         assert_eq!(stats.tasks, recovered.tasks);
         assert_eq!(stats.keys, recovered.keys);
+        assert_eq!(stats.locks, recovered.locks);
         assert_eq!(stats.pending_approvals, recovered.pending_approvals);
     }
 }

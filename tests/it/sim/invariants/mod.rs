@@ -6,6 +6,7 @@
 mod approve;
 mod attempts;
 mod blackboard;
+mod board_past;
 mod handoff;
 mod observe;
 mod presence;
@@ -110,6 +111,7 @@ impl Checker {
                 blackboard::deletes(&self.model, step, room, key)?;
             }
             Topic::BlackboardGet { .. } => blackboard::snapshots(&self.model, step, room)?,
+            Topic::BlackboardHistory { .. } => board_past::histories(&self.model, step, room)?,
             Topic::ApproveRequest { .. } => approve::requests(&self.model, step)?,
             Topic::ApproveDecide { me, id } => {
                 approve::votes(&self.model, step, room, me, id)?;

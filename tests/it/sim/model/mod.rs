@@ -225,6 +225,9 @@ impl Model {
                 let past = self.past.entry(event.room.clone()).or_default();
                 past.push(event.clone());
                 self.tasks.event(event, &mut self.tally);
+                if let Some(board) = self.boards.get_mut(&event.room) {
+                    board.event(event);
+                }
             }
             Effect::Deliver(directed) => match &directed.class {
                 Class::Assignment(key) => {

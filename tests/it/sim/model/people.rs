@@ -111,7 +111,7 @@ impl People {
                 self.links.insert(agent.clone(), Link::Gone);
                 self.members.retain(|(_, member), _| member != agent);
             }
-            Input::Command(_) | Input::Refused { .. } | Input::Tick => {}
+            Input::Command(_) | Input::Refused { .. } | Input::Schemas(_) | Input::Tick => {}
         }
     }
 
