@@ -185,6 +185,8 @@ pub const ROWS: &[Row] = &[
     reads("tools/run/+", WORKERS),
     writes("tools/return/{me}", WORKERS),
     reads("tools/result/{me}", EVERYBODY),
+    writes("tools/cancel/{me}", AGENTS),
+    reads("tools/cancelled/{me}", EVERYBODY),
     reads("reply/{me}/#", EVERYBODY),
     reads("#", BRIDGES),
 ];
@@ -245,6 +247,7 @@ mod tests {
             ("tools/register/me/t", Access::Publish),
             ("tools/call/me/t", Access::Publish),
             ("tools/return/me", Access::Publish),
+            ("tools/cancel/me", Access::Publish),
             ("presence/agent/bob", Access::Receive),
             ("handoff/work/c", Access::Receive),
             ("handoff/result/me", Access::Receive),
@@ -256,6 +259,7 @@ mod tests {
             ("tools/card/t", Access::Receive),
             ("tools/run/t", Access::Receive),
             ("tools/result/me", Access::Receive),
+            ("tools/cancelled/me", Access::Receive),
             ("reply/me", Access::Receive),
             ("reply/me/x/y", Access::Receive),
         ] {

@@ -18,7 +18,7 @@ pub use problem::{Place, Problem, Problems};
 pub use sections::{
     Approve, Auth, Blackboard, ClientCertificate, Commands, Data, Desk, Handoff, Http, Identity,
     Live, Log, LogFormat, LogLevel, Mailbox, Memory, MinVersion, Mqtt, Retained, Rooms, Session,
-    Tls, WebSocket, WhenFull,
+    Tls, Tools, WebSocket, WhenFull,
 };
 
 /// Everything that can be configured.
@@ -43,6 +43,8 @@ pub struct Config {
     pub blackboard: Blackboard,
     /// Gates.
     pub approve: Approve,
+    /// Remote tools.
+    pub tools: Tools,
     /// What all commands share.
     pub commands: Commands,
     /// Directed messages.

@@ -106,6 +106,8 @@ fn take(
         }
         Place::Of(Change::Key(key)) => room.rebuild_key(cx, key, decode(value)?),
         Place::Of(Change::Approval(_)) => room.rebuild_approval(cx, decode(value)?),
+        Place::Of(Change::Tool(tool)) => room.rebuild_tool(cx, tool, decode(value)?),
+        Place::Of(Change::Call(_)) => room.rebuild_call(cx, decode(value)?),
         Place::Of(Change::Outcome(key)) => room.outcomes.insert(key, decode(value)?),
     }
     Ok(())
@@ -126,6 +128,7 @@ impl RoomState {
             last_seen: record.last_seen,
             announcement: record.announcement,
             works: record.works.into_iter().collect(),
+            provides: record.provides.into_iter().collect(),
             connection: match record.connection {
                 ConnectionState::Offline => ConnectionState::Offline,
                 ConnectionState::Online | ConnectionState::Away => ConnectionState::Away,

@@ -12,11 +12,11 @@ use crate::wire::Millis;
 use crate::wire::handoff::{Cancel, GetTask, Redrive, Task, Update};
 use crate::wire::json::{self, Json};
 use crate::wire::mirror::MessageMirrors;
-use crate::wire::name::{Agent, ApprovalId, CommandId, Key, Room, TaskId};
+use crate::wire::name::{Agent, ApprovalId, CallId, CommandId, Key, Room, TaskId};
 use crate::wire::presence::Announcement;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic};
-use crate::wire::{approve, blackboard};
+use crate::wire::{approve, blackboard, tools};
 
 use super::context::Context;
 use super::record::Change;
@@ -32,6 +32,8 @@ pub(super) struct Accepted {
     pub(super) task: Option<TaskId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) approval: Option<ApprovalId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) call: Option<CallId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -49,6 +51,7 @@ impl Accepted {
             code,
             task: None,
             approval: None,
+            call: None,
             version: None,
             revision: None,
             data: None,
@@ -58,6 +61,13 @@ impl Accepted {
     pub(super) fn task(code: Code, task: &TaskId) -> Accepted {
         Accepted {
             task: Some(task.clone()),
+            ..Accepted::new(code)
+        }
+    }
+
+    pub(super) fn call(code: Code, call: &CallId) -> Accepted {
+        Accepted {
+            call: Some(call.clone()),
             ..Accepted::new(code)
         }
     }
@@ -112,6 +122,10 @@ envelope!(blackboard::Delete, id);
 envelope!(blackboard::Get);
 envelope!(approve::ApprovalRequest, id);
 envelope!(approve::Decide, id);
+envelope!(tools::Registration, id);
+envelope!(tools::ToolCall, id);
+envelope!(tools::ToolReturn, id);
+envelope!(tools::CancelCall, id);
 
 /// As much of any command as an answer to a malformed one needs.
 #[derive(Deserialize)]
@@ -330,6 +344,7 @@ pub(super) fn answer(cx: &mut Context, call: Call<'_>, outcome: Outcome) {
         Ok(accepted) if wanted || accepted.data.is_some() => Reply {
             task: accepted.task,
             approval: accepted.approval,
+            call: accepted.call,
             version: accepted.version,
             revision: accepted.revision,
             data: accepted.data,

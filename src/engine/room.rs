@@ -18,6 +18,7 @@ use super::member::Members;
 use super::record::{Change, Head};
 use super::replies::{Call, Outcome, Outcomes, command_name};
 use super::timer::{Subject, Timer};
+use super::tools::Tools;
 
 /// How much one retention timer forgets, so that no single input takes long; the rest follows at once.
 const FORGOTTEN_AT_ONCE: usize = 100;
@@ -30,6 +31,7 @@ pub(super) struct RoomState {
     pub(super) handoff: Handoff,
     pub(super) blackboard: Blackboard,
     pub(super) approvals: Approvals,
+    pub(super) tools: Tools,
     pub(super) outcomes: Outcomes,
     /// What must be recorded, with repeats.
     pub(super) changes: Vec<Change>,
@@ -47,6 +49,7 @@ impl RoomState {
             handoff: Handoff::default(),
             blackboard: Blackboard::default(),
             approvals: Approvals::default(),
+            tools: Tools::default(),
             outcomes: Outcomes::default(),
             changes: Vec::new(),
             stirred: BTreeMap::new(),
@@ -79,6 +82,7 @@ impl RoomState {
         self.members.0.is_empty()
             && self.handoff.tasks.is_empty()
             && self.approvals.by_id.is_empty()
+            && self.tools.is_empty()
             && self.outcomes.len() == 0
             && self.blackboard.cells.is_empty()
     }
@@ -117,15 +121,16 @@ impl RoomState {
             Topic::BlackboardGet { .. } => self.snapshot(cx, call),
             Topic::ApproveRequest { .. } => self.request(cx, call),
             Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
+            Topic::ToolsRegister { tool, .. } => self.register_tool(cx, call, tool),
+            Topic::ToolsCall { tool, .. } => self.call_tool(cx, call, tool),
+            Topic::ToolsReturn { .. } => self.return_call(cx, call),
+            Topic::ToolsCancel { .. } => self.cancel_call(cx, call),
             Topic::HandoffList { .. }
             | Topic::BlackboardTxn { .. }
             | Topic::BlackboardHistory { .. }
             | Topic::BlackboardLock { .. }
             | Topic::BlackboardUnlock { .. }
-            | Topic::ObserveReplay { .. }
-            | Topic::ToolsRegister { .. }
-            | Topic::ToolsCall { .. }
-            | Topic::ToolsReturn { .. } => Err(not_yet(command_name(call.command))),
+            | Topic::ObserveReplay { .. } => Err(not_yet(command_name(call.command))),
             Topic::PresenceAgent { .. }
             | Topic::HandoffWork { .. }
             | Topic::HandoffResult { .. }
@@ -136,6 +141,7 @@ impl RoomState {
             | Topic::ToolsCard { .. }
             | Topic::ToolsRun { .. }
             | Topic::ToolsResult { .. }
+            | Topic::ToolsCancelled { .. }
             | Topic::Reply { .. } => Err(Rejection::new(
                 Code::Malformed,
                 "this topic carries no command",
@@ -150,6 +156,8 @@ impl RoomState {
             (Timer::Lease, Subject::Task(_, no)) => self.lease_over(cx, *no),
             (Timer::Due, Subject::Task(_, no)) => self.due(cx, *no),
             (Timer::Approval, Subject::Approval(_, id)) => self.approval_timed_out(cx, id),
+            (Timer::Call, Subject::Call(_, id)) => self.call_timed_out(cx, id),
+            (Timer::ProviderGrace, Subject::Provider(_, agent)) => self.provider_is_gone(cx, agent),
             (Timer::KeyExpiry, Subject::Key(_, key)) => self.key_expired(cx, key),
             (Timer::Retention, _) => self.retention_over(cx),
             // No such pair is ever armed.

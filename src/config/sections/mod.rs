@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use auth::Auth;
 pub use doors::{Data, Http, Log, LogFormat, LogLevel, Mqtt};
 pub use plane::{Desk, Live, Mailbox, Memory, Retained, Session, WhenFull};
-pub use rooms::{Approve, Blackboard, Commands, Handoff, Rooms};
+pub use rooms::{Approve, Blackboard, Commands, Handoff, Rooms, Tools};
 pub use tls::{ClientCertificate, Identity, MinVersion, Tls, WebSocket};
 
 const KIB: usize = 1 << 10;

@@ -9,3 +9,4 @@ mod inbox;
 mod observe;
 mod presence;
 mod replies;
+mod tools;

@@ -132,6 +132,10 @@ impl Checker {
                 Class::Assignment(key) => attempts::assignments(model, step, directed, key),
                 Class::Result => results::results(model, step, directed),
                 Class::Decision(id) => approve::decisions(model, step, directed, id),
+                // Nobody in this world provides tools.
+                Class::Run(_) | Class::ToolResult | Class::Notice => {
+                    Err(format!("nobody asked for {:?}", directed.topic))
+                }
                 Class::Reply => replies::replies_answer_their_command(step, directed),
             },
             Effect::Retain { topic, payload } => match &topic.topic {
@@ -146,7 +150,7 @@ impl Checker {
             },
             Effect::Relay { to, expires_at } => replies::relays(step, to, *expires_at),
             // Judged when the step is over.
-            Effect::Revoke { .. } => Ok(()),
+            Effect::Revoke { .. } | Effect::RevokeRun { .. } => Ok(()),
         }
     }
 

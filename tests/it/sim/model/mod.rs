@@ -228,6 +228,7 @@ impl Model {
                         approval.decided(read(&directed.payload), &mut self.tally);
                     }
                 }
+                Class::Run(_) | Class::ToolResult | Class::Notice => {}
                 Class::Reply => {}
             },
             Effect::Retain { topic, payload } => match &topic.topic {
@@ -244,7 +245,7 @@ impl Model {
                 _ => {}
             },
             Effect::Relay { .. } => self.tally.relayed += 1,
-            Effect::Revoke { .. } => {}
+            Effect::Revoke { .. } | Effect::RevokeRun { .. } => {}
         }
     }
 
