@@ -154,6 +154,7 @@ const fn reads(topic: &'static str, receive: RoleSet) -> Row {
 pub const ROWS: &[Row] = &[
     writes("presence/announce/{me}", RoleSet::of(&[Role::Agent, Role::Worker, Role::Approver, Role::Bridge])),
     reads("presence/agent/+", EVERYBODY),
+    writes("presence/list/{me}", EVERYBODY),
     writes("handoff/dispatch/{me}", AGENTS),
     reads("handoff/work/+", WORKERS),
     writes("handoff/update/{me}", WORKERS),
@@ -249,6 +250,7 @@ mod tests {
             ("tools/return/me", Access::Publish),
             ("tools/cancel/me", Access::Publish),
             ("presence/agent/bob", Access::Receive),
+            ("presence/list/me", Access::Publish),
             ("handoff/work/c", Access::Receive),
             ("handoff/result/me", Access::Receive),
             ("inbox/me/bob", Access::Receive),
@@ -315,6 +317,7 @@ mod tests {
         assert_eq!(
             written,
             [
+                "presence/list/{me}",
                 "blackboard/get/{me}",
                 "blackboard/history/{me}",
                 "observe/replay/{me}"

@@ -63,6 +63,8 @@ fn range(key: &str) -> Option<Range> {
         "rooms.max_rooms" | "rooms.max_vacated_rooms" | "rooms.max_agents_per_room" => {
             Count(1, MANY)
         }
+        "rooms.max_departed_per_room" => Count(0, 1_000_000),
+        "rooms.departed_retention" => Span(MS(0), MS(YEAR)),
         "rooms.reconnect_grace" => Span(MS(0), MS(DAY)),
         "rooms.max_metadata" => Bytes(0, MIB),
         "rooms.max_capabilities_per_agent" => Count(1, 10_000),
@@ -76,6 +78,9 @@ fn range(key: &str) -> Option<Range> {
         "handoff.max_tasks_per_room" | "handoff.max_ended_tasks_per_room" => Count(1, MANY),
         "handoff.max_task_bytes_per_room" => Bytes(64 * KIB, 64 * GIB),
         "handoff.max_routes_per_room" | "handoff.max_affinities_per_room" => Count(1, 1_000_000),
+        "handoff.max_history_per_task" => Count(1, 1000),
+        "handoff.max_page" => Count(1, 10_000),
+        "handoff.max_redrive" => Count(1, 100_000),
         "handoff.max_capabilities_per_task" => Count(1, 1000),
         "handoff.result_retention" => Span(MS(0), MS(YEAR)),
         "handoff.max_payload" | "blackboard.max_value" => Bytes(KIB, 255 * MIB),
@@ -83,6 +88,13 @@ fn range(key: &str) -> Option<Range> {
         "blackboard.max_keys_per_room" | "blackboard.max_tombstones_per_room" => Count(1, MANY),
         "blackboard.max_bytes_per_room" => Bytes(64 * KIB, 64 * GIB),
         "blackboard.max_snapshot" => Bytes(KIB, 255 * MIB),
+        "observe.retention" => Span(MS(SECOND), MS(10 * YEAR)),
+        // A chunk and some more must fit, else a busy room would keep nothing.
+        "observe.max_bytes_per_room" | "observe.max_bytes" => Bytes(256 * KIB, 1024 * GIB),
+        "observe.max_rooms" => Count(1, MANY),
+        "observe.max_page" => Count(1, 10_000),
+        "observe.max_page_bytes" => Bytes(KIB, 16 * MIB),
+        "observe.max_read" => Bytes(64 * KIB, GIB),
         "approve.timeout" | "approve.max_timeout" => Span(MS(SECOND), MS(YEAR)),
         "approve.max_pending_per_room" | "approve.max_decided_per_room" => Count(1, MANY),
         "approve.max_quorum" | "approve.max_approvers" => Count(1, 10_000),
@@ -327,6 +339,7 @@ mod tests {
             "mqtt.listen",
             "http.listen",
             "session.when_full",
+            "observe.keep",
         ];
         let transport = ["tls.", "websocket."];
         let defaults = serde_json::to_value(Config::default()).expect("serializes");

@@ -17,8 +17,8 @@ pub use load::{Flag, Layers};
 pub use problem::{Place, Problem, Problems};
 pub use sections::{
     Approve, Auth, Blackboard, ClientCertificate, Commands, Data, Desk, Handoff, Http, Identity,
-    Live, Log, LogFormat, LogLevel, Mailbox, Memory, MinVersion, Mqtt, Retained, Rooms, Session,
-    Tls, Tools, WebSocket, WhenFull,
+    Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory, MinVersion, Mqtt, Observe, Retained,
+    Rooms, Session, Tls, Tools, WebSocket, WhenFull,
 };
 
 /// Everything that can be configured.
@@ -41,6 +41,8 @@ pub struct Config {
     pub handoff: Handoff,
     /// Shared state.
     pub blackboard: Blackboard,
+    /// The past of rooms.
+    pub observe: Observe,
     /// Gates.
     pub approve: Approve,
     /// Remote tools.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::batch::{Pending, Release};
 use super::clients::{ClientLimits, Clients};
 use super::interest::Interest;
+use super::journal::{Journal, JournalLimits};
 use super::memory::{Holder, Memory};
 use super::port::{ConnectionId, Gates, Request};
 use super::records;
@@ -20,11 +21,13 @@ use super::stats::DeskStats;
 use super::timers::{Timer, Timers};
 use super::trie::FilterTrie;
 use crate::engine::{
-    Effect, Engine, Input, Refusals, TaskCounts, Timer as EngineTimer, ToolOutcomes, Verdict,
+    Effect, Engine, Input, Mailboxes, Past, Refusals, TaskCounts, Timer as EngineTimer,
+    ToolOutcomes, Verdict,
 };
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
+use crate::wire::name::Agent;
 
 /// The desk's settings.
 #[derive(Debug, Clone)]
@@ -35,6 +38,8 @@ pub struct DeskSettings {
     pub clients: ClientLimits,
     /// Limits of the retained store.
     pub retained: RetainedLimits,
+    /// How much of rooms' past is kept.
+    pub journal: JournalLimits,
     /// The bound on everything that waits, shared with the front door.
     pub memory: Arc<Memory>,
     /// Who judges the wills that a restart publishes; `None` while everybody may do everything.
@@ -67,6 +72,7 @@ pub struct Desk {
     /// Wildcard filters that may see other agents' directed messages, by client.
     pub(super) watchers: FilterTrie<Arc<str>, ()>,
     pub(super) retained: Retained,
+    pub(super) journal: Journal,
     /// Counts changes of the retained store since the start.
     pub(super) stamp: u64,
     pub(super) interest: Arc<Interest>,
@@ -85,6 +91,7 @@ impl Desk {
         Desk {
             clients: Clients::new(settings.clients, settings.memory.clone()),
             retained: Retained::new(settings.retained, settings.memory.clone()),
+            journal: Journal::new(settings.journal),
             settings,
             engine,
             connections: BTreeMap::new(),
@@ -168,6 +175,10 @@ impl Desk {
         if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.feed(now, Input::Tick);
         }
+        if self.journal.next_trim().is_some_and(|at| at <= now) {
+            // Sealing does it.
+            self.note_lazy_change(now);
+        }
     }
 
     /// When [`Desk::tick`] is due, if ever.
@@ -177,7 +188,10 @@ impl Desk {
             .engine
             .poll_timeout()
             .map(|(at, _): (Millis, EngineTimer)| at);
-        own.into_iter().chain(engine).min()
+        // A batch that is to be sealed anyway forgets what is due.
+        let trim = self.journal.next_trim();
+        let trim = trim.filter(|_| self.pending.since.is_none());
+        own.into_iter().chain(engine).chain(trim).min()
     }
 
     /// Whether a batch should be sealed now, or when at the latest.
@@ -200,6 +214,8 @@ impl Desk {
             Some(value) => records.put(Space::Engine, key, Bytes::from(value)),
             None => records.delete(Space::Engine, key),
         });
+        let number = self.pending.number;
+        self.journal.seal(number, now, &mut self.pending.records);
         self.stats.batches.add_one();
         self.update_gauges();
         let next = Pending::new(self.pending.number + 1);
@@ -209,6 +225,7 @@ impl Desk {
     /// A batch is on disk.
     pub fn committed(&mut self, number: u64) {
         self.durable = self.durable.max(number);
+        self.journal.committed(number);
     }
 
     /// How much the pending batch holds, in bytes.
@@ -229,7 +246,11 @@ impl Desk {
         input: Input,
         came_as: Option<&Message>,
     ) -> Verdict {
-        let verdict = self.engine.handle(now, input, &self.clients);
+        let kept = Kept {
+            clients: &self.clients,
+            journal: &self.journal,
+        };
+        let verdict = self.engine.handle(now, input, &kept);
         self.apply_effects(now, came_as);
         // Whatever it changed has a record; somebody may wait for an effect of it.
         self.pending.awaited = true;
@@ -329,6 +350,32 @@ impl Desk {
             ended.set(engine.tool_endings.of(*outcome));
         }
         self.stats.keys.set_len(engine.keys);
+        let journal = self.journal.stats();
+        self.stats.journal_events.set(journal.events);
+        self.stats.journal_written.set(journal.written);
+        self.stats.journal_trimmed.set(journal.trimmed);
+        self.stats.journal_bytes.set(journal.bytes);
+        self.stats.journal_rooms.set_len(journal.rooms);
+    }
+}
+
+/// What the engine may ask about.
+struct Kept<'a> {
+    clients: &'a Clients,
+    journal: &'a Journal,
+}
+
+impl Mailboxes for Kept<'_> {
+    fn free_messages(&self, agent: &Agent) -> usize {
+        self.clients.free_messages(agent)
+    }
+
+    fn free_bytes(&self, agent: &Agent) -> usize {
+        self.clients.free_bytes(agent)
+    }
+
+    fn past(&self) -> &dyn Past {
+        self.journal
     }
 }
 

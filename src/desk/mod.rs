@@ -6,7 +6,7 @@
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
 //! `subscribe`, `publish`, `deliver`, `status`, `own` (what it does with each request), `outbox`, `kind`, `clients`, `retained`, `shares`,
-//! `trie`, `interest`, `memory` (what it keeps), `wills`, `timers`, `batch` and `records` (what it writes), `recover`, `run` (the
+//! `trie`, `interest`, `memory`, `journal` (what it keeps), `wills`, `timers`, `batch` and `records` (what it writes), `recover`, `run` (the
 //! thread).
 
 mod batch;
@@ -14,6 +14,7 @@ mod clients;
 mod core;
 mod deliver;
 mod interest;
+mod journal;
 mod kind;
 mod memory;
 mod outbox;
@@ -38,6 +39,7 @@ pub use batch::{Pending, Release};
 pub use clients::ClientLimits;
 pub use core::{Desk, DeskSettings, Sealing};
 pub use interest::Interest;
+pub use journal::{Journal, JournalLimits, JournalStats};
 pub use memory::{Holder, Memory, Share};
 pub use records::RecordError;
 pub use recover::{RecoverError, engine_records};

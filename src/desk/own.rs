@@ -26,10 +26,10 @@ impl Desk {
         self.distribute(now, stamped);
     }
 
-    /// An event of the gateway's.
+    /// An event of the gateway's: to the journal, and to whoever observes.
     pub(super) fn publish_event(&mut self, now: Millis, event: &Event) {
-        let category = event.what.split('.').next().unwrap_or("gateway");
-        let Ok(category) = crate::wire::name::Category::new(category) else {
+        let name = event.what.split('.').next().unwrap_or("gateway");
+        let Ok(category) = crate::wire::name::Category::new(name) else {
             return;
         };
         let topic = Topic::ObserveEvents {
@@ -45,7 +45,10 @@ impl Desk {
             },
             ..MessageMirrors::default()
         };
-        let message = gateway_message(&topic, &json::encode(event), false, &mirrors);
+        let payload = json::encode(event);
+        self.journal
+            .append(&event.room, event.seq, event.at, name, &payload);
+        let message = gateway_message(&topic, &payload, false, &mirrors);
         self.distribute(now, message);
     }
 }

@@ -275,7 +275,11 @@ impl Turn {
             }
             self.progress.wake.notified().await;
         }
-        let committer = self.committer;
+        let Turn {
+            desk, committer, ..
+        } = self;
+        // What reads the ledger goes before the ledger does.
+        drop(desk);
         committer.close()
     }
 }

@@ -70,4 +70,14 @@ pub struct DeskStats {
     pub tool_endings: [Count; ToolOutcomes::ALL.len()],
     /// Now: blackboard keys.
     pub keys: Count,
+    /// Events that the journal has taken.
+    pub journal_events: Count,
+    /// Bytes that the journal has taken.
+    pub journal_written: Count,
+    /// Events that the journal has given up.
+    pub journal_trimmed: Count,
+    /// Now: bytes in the journal.
+    pub journal_bytes: Count,
+    /// Now: rooms with events in the journal.
+    pub journal_rooms: Count,
 }

@@ -10,7 +10,9 @@ use super::port::{
     CloseReason, Connection, Delivery, Open, Publication, Request, Response, RetainHandling, Route,
     Stage, Subscription,
 };
-use super::{ClientLimits, Interest, Memory, Release, RetainedLimits, engine_records};
+use super::{
+    ClientLimits, Interest, JournalLimits, Memory, Release, RetainedLimits, engine_records,
+};
 use crate::engine::{Engine, Settings};
 use crate::ledger::{MemoryStore, Space, Store};
 use crate::wire::Millis;
@@ -18,6 +20,17 @@ use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::mirror::CommandMirrors;
 use crate::wire::reply::Code;
 use crate::wire::topic::{Admission, admit};
+
+fn journal() -> JournalLimits {
+    JournalLimits {
+        keep: true,
+        retention_ms: 1_000_000,
+        max_bytes_per_room: 100_000,
+        max_bytes: 1_000_000,
+        max_rooms: 100,
+        max_read_bytes: 100_000,
+    }
+}
 
 pub(super) fn settings() -> DeskSettings {
     DeskSettings {
@@ -37,6 +50,7 @@ pub(super) fn settings() -> DeskSettings {
             max_messages: 3,
             max_bytes: 10_000,
         },
+        journal: journal(),
         memory: Memory::boundless(),
         gates: None,
         linger_ms: 20,

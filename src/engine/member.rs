@@ -10,6 +10,7 @@ use crate::wire::presence::{Announcement, ConnectionState, Presence, Status};
 
 use super::handoff::TaskNo;
 use super::handoff::scheduler::Skills;
+use super::handoff::size::SizeClass;
 
 /// An agent's MQTT session, as far as coordination cares.
 #[derive(Debug, Clone, Default)]
@@ -97,6 +98,11 @@ impl Member {
         self.announced(|said| said.capacity).unwrap_or(1)
     }
 
+    /// The largest assignment that it takes, in bytes; `None` if it takes any.
+    pub(super) fn max_bytes(&self) -> Option<u32> {
+        self.announced(|said| said.max_bytes)
+    }
+
     pub(super) fn in_flight(&self) -> u32 {
         u32::try_from(self.held.len()).unwrap_or(u32::MAX)
     }
@@ -126,6 +132,7 @@ impl Member {
                 .announced(|said| Some(said.capabilities.iter().cloned().collect()))
                 .unwrap_or_default(),
             capacity: self.capacity(),
+            limit: SizeClass::of_limit(self.max_bytes()),
         })
     }
 

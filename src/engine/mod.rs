@@ -24,10 +24,13 @@ mod event;
 mod handoff;
 mod inbox;
 mod member;
+mod observe;
+mod past;
 mod presence;
 mod record;
 mod recover;
 mod replies;
+mod roll;
 mod room;
 mod session;
 mod settings;
@@ -55,6 +58,7 @@ use room::RoomState;
 use timer::Subject;
 use vacated::Vacated;
 
+pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
 pub use settings::Settings;
 pub use stats::{Refusals, Stats, TaskCounts, ToolOutcome, ToolOutcomes};
@@ -229,12 +233,16 @@ pub struct Directed {
 /// How a command ended, for the MQTT 5 reason code of its ack; the words are in the reply.
 pub type Verdict = Result<(), Code>;
 
-/// How much room an agent's mailbox has; the desk keeps the mailboxes and tells.
+/// What the desk keeps and the engine may ask about: how much room an agent's mailbox has, and what happened before.
 pub trait Mailboxes {
     /// Directed messages (replies aside) that still fit.
     fn free_messages(&self, agent: &Agent) -> usize;
     /// Bytes that still fit.
     fn free_bytes(&self, agent: &Agent) -> usize;
+    /// The events that were told before; nothing, where nobody keeps them.
+    fn past(&self) -> &dyn Past {
+        &NoPast
+    }
 }
 
 /// How many timers one `handle` runs at most; the rest are due at once again.
@@ -326,6 +334,9 @@ impl Engine {
         for name in std::mem::take(&mut self.cx.touched) {
             if let Some(room) = self.rooms.get_mut(&name) {
                 room.log.is_touched = false;
+                if room.is_vacant() {
+                    room.forget_all_departed();
+                }
                 room.drain_records(put);
                 heads.insert(name.clone(), room.head());
                 if room.is_vacant() {

@@ -76,6 +76,8 @@ impl RoomState {
             }
         };
         if joined {
+            self.present += 1;
+            self.is_back(cx, agent);
             self.tell(cx, &Happened::new("presence.joined", agent.as_str(), agent));
         }
         if let Some(member) = self.members.0.get_mut(agent) {
@@ -230,6 +232,10 @@ impl RoomState {
 
     /// Takes an agent out of the room: its tasks go back, its presence is cleared.
     pub(super) fn depart(&mut self, cx: &mut Context, agent: &Agent, why: Departure) {
+        if self.members.0.get(agent).is_some_and(|member| !member.left) {
+            self.present -= 1;
+            self.remember_departed(cx, agent);
+        }
         let Some(member) = self.members.0.get_mut(agent) else {
             return;
         };

@@ -14,6 +14,7 @@
 //! | 20 | tool | its name |
 //! | 21 | tool call that is not over, after the tools | its id |
 //! | 7 | outcome of a command with an id | agent, command, id, with zero bytes between |
+//! | 32 | somebody who left | the agent |
 //!
 //! The head of no room (its name is empty) is the ground from which rooms start that are not remembered.
 
@@ -44,6 +45,7 @@ const APPROVAL: u8 = 6;
 const OUTCOME: u8 = 7;
 const TOOL: u8 = 20;
 const CALL: u8 = 21;
+const DEPARTED: u8 = 32;
 
 /// A record from which the engine cannot be rebuilt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +85,7 @@ pub(super) enum Change {
     Outcome(OutcomeKey),
     Tool(Tool),
     Call(CallId),
+    Departed(Agent),
 }
 
 /// What a key says its record is.
@@ -172,6 +175,7 @@ impl RoomState {
             Change::Outcome(key) => Some(encode(self.outcomes.find(key)?)),
             Change::Tool(tool) => Some(encode(self.tools.registry.definition(tool)?)),
             Change::Call(id) => Some(encode(self.tools.calls.get(id)?)),
+            Change::Departed(agent) => Some(encode(self.departures.get(agent)?)),
         }
     }
 }
@@ -186,6 +190,7 @@ impl Change {
             Change::Approval(id) => key(room, APPROVAL, &[id.as_str().as_bytes()]),
             Change::Tool(tool) => key(room, TOOL, &[tool.as_str().as_bytes()]),
             Change::Call(id) => key(room, CALL, &[id.as_str().as_bytes()]),
+            Change::Departed(agent) => key(room, DEPARTED, &[agent.as_str().as_bytes()]),
             Change::Outcome(OutcomeKey { agent, command, id }) => {
                 let parts = [agent.as_str(), "\0", command, "\0", id.as_str()];
                 key(room, OUTCOME, &parts.map(str::as_bytes))
@@ -236,6 +241,7 @@ fn split(key: &[u8]) -> Option<(Room, Place)> {
         APPROVAL => Place::Of(Change::Approval(ApprovalId::new(text()?).ok()?)),
         TOOL => Place::Of(Change::Tool(Tool::new(text()?).ok()?)),
         CALL => Place::Of(Change::Call(CallId::new(text()?).ok()?)),
+        DEPARTED => Place::Of(Change::Departed(Agent::new(text()?).ok()?)),
         OUTCOME => {
             let mut parts = text()?.splitn(3, '\0');
             Place::Of(Change::Outcome(OutcomeKey {
@@ -274,6 +280,7 @@ mod tests {
         let room = Room::new("studio").unwrap();
         let changes = [
             Change::Member(Agent::new("a").unwrap()),
+            Change::Departed(Agent::new("a").unwrap()),
             Change::Body(TaskNo(7)),
             Change::State(TaskNo(u64::MAX)),
             Change::Key(Key::new("a/b/c").unwrap()),

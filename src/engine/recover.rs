@@ -13,7 +13,7 @@ use super::approve::Approval;
 use super::blackboard::arm_expiry;
 use super::context::Context;
 use super::handoff::TaskNo;
-use super::handoff::task::{Body, Ending, Stage, Status, Task};
+use super::handoff::task::Body;
 use super::member::Member;
 use super::record::{
     Change, Head, KeyRecord, MemberRecord, Place, RecordError, RecordProblem, decode, ground_key,
@@ -108,6 +108,7 @@ fn take(
         Place::Of(Change::Approval(_)) => room.rebuild_approval(cx, decode(value)?),
         Place::Of(Change::Tool(tool)) => room.rebuild_tool(cx, tool, decode(value)?),
         Place::Of(Change::Call(_)) => room.rebuild_call(cx, decode(value)?),
+        Place::Of(Change::Departed(_)) => room.departures.insert(decode(value)?),
         Place::Of(Change::Outcome(key)) => room.outcomes.insert(key, decode(value)?),
     }
     Ok(())
@@ -139,48 +140,8 @@ impl RoomState {
             ..Member::new(record.since)
         };
         cx.stats.agents += 1;
+        self.present += usize::from(!member.left);
         self.members.0.insert(agent, member);
-    }
-
-    fn rebuild_task(&mut self, cx: &mut Context, no: TaskNo, mut body: Body, status: Status) {
-        cx.stats.tasks.add(status.state());
-        self.handoff.numbers.insert(body.id.clone(), no);
-        let mut route = None;
-        if let Stage::Ended { how, at, .. } = status.stage {
-            self.handoff.ended.insert((at, no));
-            if how != Ending::Dead {
-                body.payload = None;
-            }
-        } else {
-            cx.promise(&body.dispatcher);
-            self.handoff.payload_bytes += body.payload_bytes();
-            // The limit held when the task was taken; a smaller one must not lose it now.
-            route = self.handoff.scheduler.enter(&body.capabilities, usize::MAX);
-            let subject = Subject::Task(self.name.clone(), no);
-            if let Some(deadline) = body.deadline {
-                cx.timers.arm(deadline, Timer::Deadline, subject.clone());
-            }
-            match (&status.stage, route) {
-                (Stage::Waiting { until }, _) => cx.timers.arm(*until, Timer::Due, subject),
-                (Stage::Queued, Some(route)) => {
-                    self.handoff.scheduler.enqueue(route, body.priority, no);
-                }
-                (Stage::Held { worker, .. }, _) => match self.members.0.get_mut(worker) {
-                    Some(member) => {
-                        member.held.insert(no);
-                    }
-                    None => cx.timers.arm(cx.now, Timer::Lease, subject),
-                },
-                _ => {}
-            }
-        }
-        let task = Task {
-            body,
-            status,
-            lease_until: 0,
-            route,
-        };
-        self.handoff.tasks.insert(no, Box::new(task));
     }
 
     fn rebuild_key(&mut self, cx: &mut Context, key: Key, record: KeyRecord<'_>) {

@@ -9,11 +9,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
-use crate::wire::handoff::{Cancel, GetTask, Redrive, Task, Update};
+use crate::wire::handoff::{Cancel, GetTask, ListTasks, Redrive, Task, Update};
 use crate::wire::json::{self, Json};
 use crate::wire::mirror::MessageMirrors;
 use crate::wire::name::{Agent, ApprovalId, CallId, CommandId, Key, Room, TaskId};
-use crate::wire::presence::Announcement;
+use crate::wire::observe::Replay;
+use crate::wire::presence::{Announcement, PresenceList};
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic};
 use crate::wire::{approve, blackboard, tools};
@@ -41,6 +42,9 @@ pub(super) struct Accepted {
     /// What a query found; a query is always answered, and never remembered.
     #[serde(skip)]
     pub(super) data: Option<Json>,
+    /// What a command tells of what it did, each time that it is repeated; it is always answered, too.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) told: Option<Json>,
 }
 
 pub(super) type Outcome = Result<Accepted, Rejection>;
@@ -55,6 +59,7 @@ impl Accepted {
             version: None,
             revision: None,
             data: None,
+            told: None,
         }
     }
 
@@ -116,7 +121,10 @@ envelope!(Update, id);
 envelope!(Cancel, id);
 envelope!(Redrive, id);
 envelope!(GetTask);
+envelope!(ListTasks);
 envelope!(Announcement);
+envelope!(Replay);
+envelope!(PresenceList);
 envelope!(blackboard::Set, id);
 envelope!(blackboard::Delete, id);
 envelope!(blackboard::Get);
@@ -340,14 +348,15 @@ pub(super) fn command_name(command: &Command) -> &'static str {
 pub(super) fn answer(cx: &mut Context, call: Call<'_>, outcome: Outcome) {
     let wanted = call.id.is_some() || call.correlation_id.is_some();
     let name = command_name(call.command);
+    let tells = |accepted: &Accepted| accepted.data.is_some() || accepted.told.is_some();
     let reply = match outcome {
-        Ok(accepted) if wanted || accepted.data.is_some() => Reply {
+        Ok(accepted) if wanted || tells(&accepted) => Reply {
             task: accepted.task,
             approval: accepted.approval,
             call: accepted.call,
             version: accepted.version,
             revision: accepted.revision,
-            data: accepted.data,
+            data: accepted.data.or(accepted.told),
             ..Reply::accepted(name, accepted.code)
         },
         Ok(_) => return,

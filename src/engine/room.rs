@@ -17,6 +17,7 @@ use super::handoff::Handoff;
 use super::member::Members;
 use super::record::{Change, Head};
 use super::replies::{Call, Outcome, Outcomes, command_name};
+use super::roll::Departures;
 use super::timer::{Subject, Timer};
 use super::tools::Tools;
 
@@ -28,6 +29,9 @@ pub(super) struct RoomState {
     pub(super) name: Room,
     pub(super) log: Log,
     pub(super) members: Members,
+    /// Members that have not left.
+    pub(super) present: usize,
+    pub(super) departures: Departures,
     pub(super) handoff: Handoff,
     pub(super) blackboard: Blackboard,
     pub(super) approvals: Approvals,
@@ -46,6 +50,8 @@ impl RoomState {
             log: Log::new(name.clone()),
             name,
             members: Members::default(),
+            present: 0,
+            departures: Departures::default(),
             handoff: Handoff::default(),
             blackboard: Blackboard::default(),
             approvals: Approvals::default(),
@@ -110,27 +116,28 @@ impl RoomState {
     pub(super) fn command(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
         match &call.command.topic.topic {
             Topic::PresenceAnnounce { .. } => self.announce(cx, call),
+            Topic::PresenceList { .. } => self.list_presence(cx, call),
             Topic::HandoffDispatch { .. } => self.dispatch(cx, call),
             Topic::HandoffUpdate { .. } => self.update(cx, call),
             Topic::HandoffCancel { .. } => self.cancel(cx, call),
             Topic::HandoffGet { .. } => self.get_task(cx, call),
+            Topic::HandoffList { .. } => self.list_tasks(cx, call),
             Topic::HandoffRedrive { .. } => self.redrive(cx, call),
             Topic::Inbox { to, .. } => self.inbox(cx, call, to),
             Topic::BlackboardSet { key, .. } => self.set(cx, call, key),
             Topic::BlackboardDelete { key, .. } => self.delete(cx, call, key),
             Topic::BlackboardGet { .. } => self.snapshot(cx, call),
+            Topic::ObserveReplay { .. } => self.replay(cx, call),
             Topic::ApproveRequest { .. } => self.request(cx, call),
             Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
             Topic::ToolsRegister { tool, .. } => self.register_tool(cx, call, tool),
             Topic::ToolsCall { tool, .. } => self.call_tool(cx, call, tool),
             Topic::ToolsReturn { .. } => self.return_call(cx, call),
             Topic::ToolsCancel { .. } => self.cancel_call(cx, call),
-            Topic::HandoffList { .. }
-            | Topic::BlackboardTxn { .. }
+            Topic::BlackboardTxn { .. }
             | Topic::BlackboardHistory { .. }
             | Topic::BlackboardLock { .. }
-            | Topic::BlackboardUnlock { .. }
-            | Topic::ObserveReplay { .. } => Err(not_yet(command_name(call.command))),
+            | Topic::BlackboardUnlock { .. } => Err(not_yet(command_name(call.command))),
             Topic::PresenceAgent { .. }
             | Topic::HandoffWork { .. }
             | Topic::HandoffResult { .. }
@@ -185,10 +192,12 @@ impl RoomState {
         let kept = kept.map(|at| at.saturating_add(cx.settings.result_retention_ms));
         let outcome = self.outcomes.oldest();
         let outcome = outcome.map(|at| at.saturating_add(cx.settings.idempotency_ms));
+        let departed = self.departures.oldest();
+        let departed = departed.map(|at| at.saturating_add(cx.settings.departed_retention_ms));
         // Deleted keys keep their versions one by one as long as somebody may think of them.
         let graves = self.is_deserted() && !self.is_vacant();
         let deserted = graves.then(|| self.log.at.saturating_add(cx.settings.idempotency_ms));
-        kept.chain(outcome).chain(deserted).min()
+        kept.chain(outcome).chain(departed).chain(deserted).min()
     }
 
     /// Forgets what has been remembered for long enough.
@@ -202,6 +211,7 @@ impl RoomState {
             let ended = self.handoff.oldest_ended();
             let decided = self.approvals.oldest_decided();
             let outcome = self.outcomes.oldest();
+            let departed = self.departures.oldest();
             if ended.is_some_and(|at| is_over(at, kept_until)) {
                 self.forget_oldest_task(cx);
             } else if decided.is_some_and(|at| is_over(at, kept_until)) {
@@ -210,6 +220,8 @@ impl RoomState {
                 if let Some(key) = self.outcomes.forget_oldest() {
                     self.change(cx, Change::Outcome(key));
                 }
+            } else if departed.is_some_and(|at| is_over(at, cx.settings.departed_retention_ms)) {
+                self.forget_oldest_departed(cx);
             } else if !(self.is_deserted()
                 && is_over(self.log.at, idempotency)
                 && self.merge_oldest_tombstone(cx))

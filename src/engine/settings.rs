@@ -81,6 +81,10 @@ pub struct Settings {
     pub max_rooms: usize,
     /// Vacated rooms whose counters are remembered one by one; beyond it a new room's counters start above those of all others.
     pub max_vacated_rooms: usize,
+    /// How long it is remembered who has left a room.
+    pub departed_retention_ms: u64,
+    /// Agents that have left a room and are remembered; beyond it the first are forgotten before their time.
+    pub max_departed_per_room: usize,
     /// Agents in a room.
     pub max_agents_per_room: usize,
     /// Tasks of a room that have not ended.
@@ -91,6 +95,12 @@ pub struct Settings {
     pub max_ended_tasks_per_room: usize,
     /// Different sets of needed capabilities among a room's tasks.
     pub max_routes_per_room: usize,
+    /// Attempts that a task's history shows; beyond it the oldest are dropped.
+    pub max_history_per_task: usize,
+    /// Tasks on a page of `handoff/list`.
+    pub max_page: u32,
+    /// Dead tasks that one `handoff/redrive` looks at.
+    pub max_redrive: u32,
     /// Values of `affinity` for which a room remembers the last worker; beyond it the oldest are forgotten.
     pub max_affinities_per_room: usize,
     /// Keys of a room.
@@ -122,6 +132,11 @@ pub struct Settings {
     pub max_label_bytes: usize,
     /// `reason`, `action`, an error's `message`.
     pub max_reason_bytes: usize,
+
+    /// Events in one page of the past.
+    pub max_replay_events: usize,
+    /// Bytes of the entries in one page of an answer: of the past, of who is there, of mail.
+    pub max_page_bytes: usize,
 
     /// Capabilities that a task may need.
     pub max_capabilities_per_task: usize,
@@ -176,11 +191,16 @@ impl Default for Settings {
             max_call_bytes_per_room: 64 * MIB,
             max_rooms: 1_000,
             max_vacated_rooms: 100_000,
+            departed_retention_ms: 7 * DAY,
+            max_departed_per_room: 1_000,
             max_agents_per_room: 10_000,
             max_tasks_per_room: 1_000_000,
             max_task_bytes_per_room: 1024 * MIB,
             max_ended_tasks_per_room: 500_000,
             max_routes_per_room: 1_000,
+            max_history_per_task: 20,
+            max_page: 200,
+            max_redrive: 1_000,
             max_affinities_per_room: 10_000,
             max_keys_per_room: 100_000,
             max_key_bytes_per_room: 256 * MIB,
@@ -196,6 +216,8 @@ impl Default for Settings {
             max_correlation_bytes: 512,
             max_label_bytes: 128,
             max_reason_bytes: 2 * KIB,
+            max_replay_events: 1_000,
+            max_page_bytes: 64 * KIB,
             max_capabilities_per_task: 16,
             max_capabilities_per_agent: 128,
             max_capacity: 10_000,

@@ -51,6 +51,23 @@ fn scan(store: &dyn Store, space: Space, prefix: &[u8], limit: usize) -> Rows {
     rows
 }
 
+/// Everything in a range, with and without the values.
+fn ranges(store: &dyn Store, space: Space, from: &[u8], to: &[u8]) -> (Rows, Vec<Vec<u8>>) {
+    let reader = store.reader().unwrap();
+    let (mut rows, mut keys) = (Rows::new(), Vec::new());
+    let visit = &mut |key: &[u8], value: &[u8]| {
+        rows.push((key.to_vec(), value.to_vec()));
+        ControlFlow::Continue(())
+    };
+    reader.range(space, from, to, visit).unwrap();
+    let visit = &mut |key: &[u8]| {
+        keys.push(key.to_vec());
+        ControlFlow::Continue(())
+    };
+    reader.keys(space, from, to, visit).unwrap();
+    (rows, keys)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -58,6 +75,7 @@ proptest! {
     fn disk_and_memory_agree_on_every_scan(
         batches in prop::collection::vec(batch(), 1..6),
         prefixes in prop::collection::vec((key(), 1..40usize), 1..10),
+        ends in prop::collection::vec((key(), key()), 1..5),
     ) {
         let dir = tempfile::tempdir().unwrap();
         let mut memory = MemoryStore::new();
@@ -67,6 +85,10 @@ proptest! {
             disk.commit(batch).unwrap();
             for space in Space::ALL {
                 prop_assert_eq!(scan(&disk, space, b"", usize::MAX), scan(&memory, space, b"", usize::MAX));
+            }
+            for (from, to) in &ends {
+                let space = Space::Journal;
+                prop_assert_eq!(ranges(&disk, space, from, to), ranges(&memory, space, from, to));
             }
         }
         drop(disk);

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::memory::MemoryStore;
-use super::store::{Batch, Space, Store, StoreError, Visit};
+use super::store::{Batch, Reader, Space, Store, StoreError, Visit};
 
 /// A scripted store. Cloning shares it.
 #[derive(Debug, Default, Clone)]
@@ -114,6 +114,10 @@ impl Store for FaultStore {
 
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.lock().current.get(space, key)
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        self.lock().current.reader()
     }
 }
 

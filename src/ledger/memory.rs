@@ -4,15 +4,73 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
 
-use super::store::{Batch, Space, Store, StoreError, Visit, prefix_end};
+use super::store::{Batch, Reader, Space, Store, StoreError, Visit, VisitKey, prefix_end};
+
+type Rows = BTreeMap<(Space, Vec<u8>), Bytes>;
 
 /// All spaces in one ordered map. A clone shares nothing with its original.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct MemoryStore {
-    rows: BTreeMap<(Space, Vec<u8>), Bytes>,
+    rows: Arc<RwLock<Rows>>,
+}
+
+/// Sees what its store has at the moment.
+struct MemoryReader(Arc<RwLock<Rows>>);
+
+fn look(rows: &RwLock<Rows>) -> std::sync::RwLockReadGuard<'_, Rows> {
+    rows.read()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Clone for MemoryStore {
+    fn clone(&self) -> Self {
+        Self {
+            rows: Arc::new(RwLock::new(look(&self.rows).clone())),
+        }
+    }
+}
+
+impl PartialEq for MemoryStore {
+    fn eq(&self, other: &Self) -> bool {
+        *look(&self.rows) == *look(&other.rows)
+    }
+}
+
+impl Eq for MemoryStore {}
+
+impl Reader for MemoryReader {
+    fn range(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        if from < to {
+            for ((_, key), value) in
+                look(&self.0).range((space, from.to_vec())..(space, to.to_vec()))
+            {
+                if visit(key, value).is_break() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn keys(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        visit: VisitKey<'_>,
+    ) -> Result<(), StoreError> {
+        self.range(space, from, to, &mut |key, _| visit(key))
+    }
 }
 
 impl MemoryStore {
@@ -28,19 +86,23 @@ impl MemoryStore {
 
     /// Rows over all spaces.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        look(&self.rows).len()
     }
 
     /// No row in any space.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        look(&self.rows).is_empty()
     }
 
     pub(super) fn apply(&mut self, batch: &Batch) {
+        let mut rows = self
+            .rows
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         for (space, key, value) in batch.iter() {
             match value {
-                Some(value) => self.rows.insert((space, key.to_vec()), value.clone()),
-                None => self.rows.remove(&(space, key.to_vec())),
+                Some(value) => rows.insert((space, key.to_vec()), value.clone()),
+                None => rows.remove(&(space, key.to_vec())),
             };
         }
     }
@@ -58,7 +120,7 @@ impl Store for MemoryStore {
             Some(end) => Bound::Excluded((space, end)),
             None => Bound::Unbounded,
         };
-        for ((at, key), value) in self.rows.range((from, to)) {
+        for ((at, key), value) in look(&self.rows).range((from, to)) {
             if *at != space || visit(key, value).is_break() {
                 break;
             }
@@ -67,10 +129,13 @@ impl Store for MemoryStore {
     }
 
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
-            .rows
+        Ok(look(&self.rows)
             .get(&(space, key.to_vec()))
             .map(|value| value.to_vec()))
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        Ok(Box::new(MemoryReader(Arc::clone(&self.rows))))
     }
 }
 

@@ -19,4 +19,4 @@ pub use fault::FaultStore;
 pub use health::{CommitHealth, CommitState};
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
-pub use store::{Batch, Space, Store, StoreError, Visit};
+pub use store::{Batch, Reader, Space, Store, StoreError, Visit, VisitKey};

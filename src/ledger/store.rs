@@ -26,17 +26,20 @@ pub enum Space {
     Inbound,
     /// Retained messages by topic.
     Retained,
+    /// What happened in rooms, in order.
+    Journal,
 }
 
 impl Space {
     /// Every space, in declaration order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Meta,
         Self::Engine,
         Self::Session,
         Self::Outbox,
         Self::Inbound,
         Self::Retained,
+        Self::Journal,
     ];
 
     /// The name on disk and in logs: lower case ASCII, never changed once released.
@@ -48,6 +51,7 @@ impl Space {
             Self::Outbox => "outbox",
             Self::Inbound => "inbound",
             Self::Retained => "retained",
+            Self::Journal => "journal",
         }
     }
 
@@ -124,6 +128,36 @@ impl Batch {
 /// Sees a key and its value; breaking ends the scan.
 pub type Visit<'a> = &'a mut (dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a);
 
+/// Sees a key; breaking ends the scan.
+pub type VisitKey<'a> = &'a mut (dyn FnMut(&[u8]) -> ControlFlow<()> + 'a);
+
+/// Reads what is committed, beside the thread that commits. What one call sees is of one moment.
+pub trait Reader: Send {
+    /// Visits the keys from `from` on and below `to`, in byte order, with their values, until `visit` breaks.
+    ///
+    /// # Errors
+    /// Whatever reading meets; what was visited before it is valid.
+    fn range(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError>;
+
+    /// The same without the values, which costs less the larger they are.
+    ///
+    /// # Errors
+    /// Whatever reading meets; what was visited before it is valid.
+    fn keys(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        visit: VisitKey<'_>,
+    ) -> Result<(), StoreError>;
+}
+
 /// An ordered, atomic, durable key-value store.
 pub trait Store: Send {
     /// Applies the whole batch or nothing. The batch is durable when this returns `Ok`.
@@ -146,6 +180,12 @@ pub trait Store: Send {
     /// # Errors
     /// Whatever reading meets.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// A second way in, for whoever reads while another thread commits.
+    ///
+    /// # Errors
+    /// Whatever opening it meets.
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
 }
 
 /// What can go wrong with a store. Cheap to clone, so that a test can script the same failure many times.

@@ -198,6 +198,31 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
                 ("retained_full", d.refused_retained_full.value()),
             ],
         ),
+        Metric::counter(
+            "journal_events",
+            "Events kept for replays.",
+            d.journal_events.value(),
+        ),
+        Metric::counter(
+            "journal_written_bytes",
+            "Bytes of events kept for replays.",
+            d.journal_written.value(),
+        ),
+        Metric::counter(
+            "journal_trimmed",
+            "Events that are kept no longer, for their age or for a limit.",
+            d.journal_trimmed.value(),
+        ),
+        gauge(
+            "journal_bytes",
+            "Bytes of events that can be replayed.",
+            d.journal_bytes.value(),
+        ),
+        gauge(
+            "journal_rooms",
+            "Rooms with events that can be replayed.",
+            d.journal_rooms.value(),
+        ),
         Metric::counters(
             "commands_refused",
             "Commands refused, by the code of the reply.",

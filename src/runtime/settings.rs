@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth;
-use crate::config::{ClientCertificate as Ask, Config, Identity, MinVersion, WhenFull};
+use crate::config::{ClientCertificate as Ask, Config, Identity, Keep, MinVersion, WhenFull};
 use crate::desk::port::Gates;
-use crate::desk::{ClientLimits, DeskSettings, Memory, Pace, RetainedLimits};
+use crate::desk::{ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits};
 use crate::engine::Settings;
 use crate::live::LiveConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, TlsSettings};
@@ -28,6 +28,7 @@ pub(super) fn engine(config: &Config) -> Settings {
         tools,
         commands,
         mailbox,
+        observe,
         ..
     } = config;
     Settings {
@@ -35,6 +36,8 @@ pub(super) fn engine(config: &Config) -> Settings {
         max_rooms: rooms.max_rooms,
         max_vacated_rooms: rooms.max_vacated_rooms,
         max_agents_per_room: rooms.max_agents_per_room,
+        departed_retention_ms: millis(rooms.departed_retention),
+        max_departed_per_room: rooms.max_departed_per_room,
         max_metadata_bytes: rooms.max_metadata,
         max_capabilities_per_agent: rooms.max_capabilities_per_agent,
         max_capacity: rooms.max_capacity,
@@ -51,6 +54,9 @@ pub(super) fn engine(config: &Config) -> Settings {
         max_task_bytes_per_room: handoff.max_task_bytes_per_room,
         max_ended_tasks_per_room: handoff.max_ended_tasks_per_room,
         max_routes_per_room: handoff.max_routes_per_room,
+        max_history_per_task: handoff.max_history_per_task,
+        max_page: handoff.max_page,
+        max_redrive: handoff.max_redrive,
         max_affinities_per_room: handoff.max_affinities_per_room,
         max_capabilities_per_task: handoff.max_capabilities_per_task,
         result_retention_ms: millis(handoff.result_retention),
@@ -80,6 +86,8 @@ pub(super) fn engine(config: &Config) -> Settings {
         max_calls_per_caller: tools.max_calls_per_caller,
         max_calls_per_provider: tools.max_calls_per_provider,
         max_call_bytes_per_room: tools.max_call_bytes_per_room,
+        max_replay_events: observe.max_page,
+        max_page_bytes: observe.max_page_bytes,
         idempotency_ms: millis(commands.idempotency),
         max_outcomes_per_room: commands.max_outcomes_per_room,
         max_ttl_ms: millis(commands.max_ttl),
@@ -114,6 +122,14 @@ pub(super) fn desk(
         retained: RetainedLimits {
             max_messages: config.retained.max_messages,
             max_bytes: config.retained.max_bytes,
+        },
+        journal: JournalLimits {
+            keep: config.observe.keep == Keep::Gateway,
+            retention_ms: millis(config.observe.retention),
+            max_bytes_per_room: config.observe.max_bytes_per_room as u64,
+            max_bytes: config.observe.max_bytes as u64,
+            max_rooms: config.observe.max_rooms,
+            max_read_bytes: config.observe.max_read,
         },
         memory,
         gates,

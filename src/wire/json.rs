@@ -131,6 +131,26 @@ pub fn encode<T: Serialize + ?Sized>(message: &T) -> Bytes {
         .into()
 }
 
+/// How many bytes [`encode`] would make of a message.
+///
+/// # Panics
+/// Never, as `encode` does not.
+pub fn length<T: Serialize + ?Sized>(message: &T) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, message).expect("wire types serialize");
+    count.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,7 +76,8 @@ pub struct Announcement {
     /// The encoding in which it wants to be answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
-    /// The largest message that it can take, in bytes.
+    /// The largest assignment that it can take, in bytes of its JSON: a larger one goes to another. Rounded down by at most an
+    /// eighth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u32>,
     /// Echoed in the reply.
@@ -120,4 +121,74 @@ pub struct Presence {
     pub since: Millis,
     /// When the gateway last changed this record for something that the agent did, Unix milliseconds.
     pub last_seen: Millis,
+}
+
+/// `presence/list/{me}`: asks who is in the room, in one consistent look, a page at a time.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PresenceList {
+    /// Only those with this status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// Only those whose connection is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionState>,
+    /// Only those that offer or announce it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capability: Option<Capability>,
+    /// Only those with this role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// In place of those who are there: those who have left, as long as they are remembered. `status`, `connection` and
+    /// `capability` say nothing about them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub departed: bool,
+    /// The page after this agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Agent>,
+    /// Agents in one answer at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Echoed in the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// `data` of the reply to a list: who is there, or was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Roll {
+    /// When it was so, Unix milliseconds.
+    pub at: Millis,
+    /// How many agents are in the room, whatever was asked for.
+    pub present: usize,
+    /// Those who are there, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<Presence>,
+    /// Those who have left, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub departed: Vec<Departed>,
+    /// `after` of the next page, where there is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Agent>,
+}
+
+/// Somebody who was in the room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Departed {
+    /// The agent.
+    pub agent: Agent,
+    /// As announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// As announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// It was in the room since, Unix milliseconds.
+    pub since: Millis,
+    /// When it last did something there, Unix milliseconds.
+    pub last_seen: Millis,
+    /// When it left, or its session was over, Unix milliseconds.
+    pub left_at: Millis,
 }

@@ -32,6 +32,9 @@ pub enum Topic {
     PresenceAgent {
         agent: Agent,
     },
+    PresenceList {
+        me: Agent,
+    },
     HandoffDispatch {
         me: Agent,
     },
@@ -267,6 +270,7 @@ fn parse_parts(
     let me = |f: fn(Agent) -> Topic| one(third, fourth, Agent::new, f);
     match (pattern, verb) {
         ("presence", "announce") => me(|me| Topic::PresenceAnnounce { me }),
+        ("presence", "list") => me(|me| Topic::PresenceList { me }),
         ("presence", "agent") => me(|agent| Topic::PresenceAgent { agent }),
         ("handoff", "dispatch") => me(|me| Topic::HandoffDispatch { me }),
         ("handoff", "work") => one(third, fourth, Capability::new, |capability| {
@@ -413,6 +417,7 @@ impl Topic {
         // Writing to a String cannot fail.
         let _ = match self {
             Topic::PresenceAnnounce { me } => write!(out, "presence/announce/{me}"),
+            Topic::PresenceList { me } => write!(out, "presence/list/{me}"),
             Topic::PresenceAgent { agent } => write!(out, "presence/agent/{agent}"),
             Topic::HandoffDispatch { me } => write!(out, "handoff/dispatch/{me}"),
             Topic::HandoffWork { capability } => write!(out, "handoff/work/{capability}"),
@@ -459,6 +464,7 @@ impl Topic {
     pub fn writer(&self) -> Option<&Agent> {
         match self {
             Topic::PresenceAnnounce { me }
+            | Topic::PresenceList { me }
             | Topic::HandoffDispatch { me }
             | Topic::HandoffUpdate { me }
             | Topic::HandoffCancel { me }
@@ -589,6 +595,7 @@ pub fn is_own_mail(root: &str, client_id: &str, filter: &str) -> bool {
 pub fn command_name(topic: &Topic) -> &'static str {
     match topic {
         Topic::PresenceAnnounce { .. } => "presence/announce",
+        Topic::PresenceList { .. } => "presence/list",
         Topic::HandoffDispatch { .. } => "handoff/dispatch",
         Topic::HandoffUpdate { .. } => "handoff/update",
         Topic::HandoffCancel { .. } => "handoff/cancel",
@@ -652,7 +659,7 @@ mod tests {
         fn parse_and_format_are_inverse(
             room in "[a-zA-Z0-9_.-]{1,8}", name in "[a-zA-Z0-9_.-]{1,8}", key in "[a-z0-9_.-]{1,4}(/[a-z0-9_.-]{1,4}){0,7}",
             shape in proptest::sample::select(vec![
-                "presence/announce/N", "presence/agent/N", "handoff/dispatch/N", "handoff/work/N", "handoff/update/N",
+                "presence/announce/N", "presence/agent/N", "presence/list/N", "handoff/dispatch/N", "handoff/work/N", "handoff/update/N",
                 "handoff/cancel/N", "handoff/get/N", "handoff/list/N", "handoff/redrive/N", "handoff/result/N", "inbox/N/N",
                 "blackboard/set/N/K", "blackboard/delete/N/K", "blackboard/txn/N", "blackboard/get/N", "blackboard/history/N",
                 "blackboard/lock/N/N", "blackboard/unlock/N/N", "blackboard/state/K", "observe/events/N/N", "observe/replay/N",

@@ -52,11 +52,17 @@ fn messages() -> Vec<Message> {
     vec![
         message::<presence::Announcement>("announcement", Client),
         message::<presence::Presence>("presence", Gateway),
+        message::<presence::PresenceList>("presence-list", Client),
+        message::<presence::Roll>("roll", Gateway),
         message::<handoff::Task>("task", Client),
         message::<handoff::Assignment>("assignment", Gateway),
         message::<handoff::Update>("update", Client),
         message::<handoff::Cancel>("cancel", Client),
         message::<handoff::GetTask>("get-task", Client),
+        message::<handoff::ListTasks>("list-tasks", Client),
+        message::<handoff::Redrive>("redrive", Client),
+        message::<handoff::TaskPage>("task-page", Gateway),
+        message::<handoff::Redriven>("redriven", Gateway),
         message::<handoff::TaskResult>("task-result", Gateway),
         message::<handoff::TaskView>("task-view", Gateway),
         message::<blackboard::Set>("set", Client),
@@ -77,6 +83,8 @@ fn messages() -> Vec<Message> {
         message::<tools::CallOver>("call-over", Gateway),
         message::<reply::Reply>("reply", Gateway),
         message::<observe::Event>("event", Gateway),
+        message::<observe::Replay>("replay", Client),
+        message::<observe::ReplayPage>("replay-page", Gateway),
     ]
 }
 

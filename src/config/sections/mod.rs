@@ -5,6 +5,7 @@
 
 mod auth;
 mod doors;
+mod observe;
 mod plane;
 mod rooms;
 mod tls;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use auth::Auth;
 pub use doors::{Data, Http, Log, LogFormat, LogLevel, Mqtt};
+pub use observe::{Keep, Observe};
 pub use plane::{Desk, Live, Mailbox, Memory, Retained, Session, WhenFull};
 pub use rooms::{Approve, Blackboard, Commands, Handoff, Rooms, Tools};
 pub use tls::{ClientCertificate, Identity, MinVersion, Tls, WebSocket};

@@ -19,6 +19,11 @@ pub struct Rooms {
     pub max_vacated_rooms: usize,
     /// Agents per room, connected or not.
     pub max_agents_per_room: usize,
+    /// Agents that have left a room and are remembered; beyond it the first are forgotten.
+    pub max_departed_per_room: usize,
+    /// How long it is remembered who has left a room.
+    #[serde(with = "duration")]
+    pub departed_retention: Duration,
     /// How long an agent that lost its connection keeps its tasks and its place.
     #[serde(with = "duration")]
     pub reconnect_grace: Duration,
@@ -38,6 +43,8 @@ impl Default for Rooms {
             max_rooms: 1000,
             max_vacated_rooms: 100_000,
             max_agents_per_room: 10_000,
+            max_departed_per_room: 1000,
+            departed_retention: 7 * DAY,
             reconnect_grace: Duration::from_secs(30),
             max_metadata: 8 * KIB,
             max_capabilities_per_agent: 128,
@@ -83,6 +90,12 @@ pub struct Handoff {
     pub max_ended_tasks_per_room: usize,
     /// Different sets of capabilities that a room's tasks need.
     pub max_routes_per_room: usize,
+    /// Attempts that a task's history shows; the oldest are dropped.
+    pub max_history_per_task: usize,
+    /// Tasks on a page of a list.
+    pub max_page: u32,
+    /// Dead tasks that one redrive looks at.
+    pub max_redrive: u32,
     /// Values of `affinity` for which a room remembers the last worker; the oldest are forgotten.
     pub max_affinities_per_room: usize,
     /// Capabilities that a task may need.
@@ -114,6 +127,9 @@ impl Default for Handoff {
             max_task_bytes_per_room: GIB,
             max_ended_tasks_per_room: 500_000,
             max_routes_per_room: 1000,
+            max_history_per_task: 20,
+            max_page: 200,
+            max_redrive: 1000,
             max_affinities_per_room: 10_000,
             max_capabilities_per_task: 16,
             result_retention: DAY,

@@ -49,7 +49,7 @@ impl RoomState {
         let task = self.handoff.tasks.get(&no)?;
         let value = task.body.affinity.as_deref()?;
         let worker = self.handoff.affinities.workers.get(value)?;
-        let is_free = self.handoff.scheduler.is_free(task.route?, worker);
+        let is_free = self.handoff.scheduler.is_free(task.queue_key()?, worker);
         is_free.then(|| worker.clone())
     }
 }

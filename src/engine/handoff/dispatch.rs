@@ -20,7 +20,8 @@ use crate::engine::settings::Settings;
 use crate::engine::timer::{Subject, Timer};
 
 use super::scheduler::RouteNo;
-use super::task::{Body, Stage, Status, Task, TaskNo};
+use super::size::SizeClass;
+use super::task::{Body, Stage, Status, TaskNo};
 
 impl RoomState {
     pub(in crate::engine) fn dispatch(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
@@ -39,7 +40,8 @@ impl RoomState {
         self.admit_task(cx, call, &asked)?;
         let delay_ms = asked.not_before_ms.unwrap_or(0);
         let require_online = asked.require_online;
-        let body = body(cx, call, asked);
+        let mut body = body(cx, call, asked);
+        body.measure();
         let route = self.route(cx, &body, require_online)?;
         Ok(self.take(cx, body, route, delay_ms))
     }
@@ -98,14 +100,27 @@ impl RoomState {
     ) -> Result<RouteNo, Rejection> {
         let limit = cx.settings.max_routes_per_room;
         let scheduler = &mut self.handoff.scheduler;
-        let Some(route) = scheduler.enter(&body.capabilities, limit) else {
+        let Some(route) = scheduler.enter(body.need(), limit) else {
             let reason = format!("the room's tasks need {limit} different sets of capabilities");
             return Err(Rejection::new(Code::TooMany, reason));
         };
-        if require_online && !scheduler.is_served(route) {
+        if require_online && !scheduler.is_served(route, body.size()) {
+            let smaller = scheduler.is_served(route, SizeClass::default());
             scheduler.leave(route);
-            let needed: Vec<&str> = body.capabilities.iter().map(Capability::as_str).collect();
-            let reason = format!("nobody online can do {}", needed.join(" and "));
+            let words = |names: &[Capability], join| {
+                let names: Vec<&str> = names.iter().map(Capability::as_str).collect();
+                names.join(join)
+            };
+            let mut reason = format!(
+                "nobody online can do {}",
+                words(&body.capabilities, " and ")
+            );
+            if !body.any_of().is_empty() {
+                reason += &format!(" and one of {}", words(body.any_of(), ", "));
+            }
+            if smaller {
+                reason += &format!(" and take an assignment of {} bytes", body.bytes);
+            }
             return Err(Rejection::new(Code::Unavailable, reason));
         }
         Ok(route)
@@ -133,14 +148,7 @@ impl RoomState {
             cx.timers.arm(deadline, Timer::Deadline, subject);
         }
         self.handoff.payload_bytes += body.payload_bytes();
-        self.handoff.numbers.insert(body.id.clone(), no);
-        let task = Task {
-            body,
-            status,
-            lease_until: 0,
-            route: Some(route),
-        };
-        self.handoff.tasks.insert(no, Box::new(task));
+        self.handoff.insert(no, body, status, Some(route));
         self.entered_stage(cx, no, false);
         accepted
     }
@@ -175,6 +183,8 @@ fn body(cx: &mut Context, call: &Call<'_>, asked: handoff::Task) -> Body {
     Body {
         dispatcher: call.from().clone(),
         capabilities: needed(&asked),
+        any_of: distinct(&asked.any_of),
+        bytes: 0,
         task_type: asked.task_type,
         payload: asked.payload,
         priority: asked.priority.unwrap_or_default(),
@@ -200,11 +210,13 @@ fn needed(asked: &handoff::Task) -> Box<[Capability]> {
     if asked.capabilities.is_empty() {
         return Box::new([asked.task_type.clone().into()]);
     }
+    distinct(&asked.capabilities)
+}
+
+fn distinct(names: &[Capability]) -> Box<[Capability]> {
     let mut seen = BTreeSet::new();
-    let each = asked.capabilities.iter();
-    each.filter(|capability| seen.insert(*capability))
-        .cloned()
-        .collect()
+    let each = names.iter().filter(|name| seen.insert(*name));
+    each.cloned().collect()
 }
 
 fn check(settings: &Settings, asked: &handoff::Task) -> Result<(), Rejection> {
@@ -217,6 +229,11 @@ fn check(settings: &Settings, asked: &handoff::Task) -> Result<(), Rejection> {
     entries_at_most(
         "capabilities",
         asked.capabilities.len(),
+        settings.max_capabilities_per_task,
+    )?;
+    entries_at_most(
+        "anyOf",
+        asked.any_of.len(),
         settings.max_capabilities_per_task,
     )?;
     let correlation = settings.max_correlation_bytes;
@@ -232,7 +249,6 @@ fn check(settings: &Settings, asked: &handoff::Task) -> Result<(), Rejection> {
 
 fn check_features(asked: &handoff::Task) -> Result<(), Rejection> {
     let wanted = [
-        ("anyOf", !asked.any_of.is_empty()),
         ("dependsOn", !asked.depends_on.is_empty()),
         ("parent", asked.parent.is_some()),
         ("group", asked.group.is_some()),

@@ -58,9 +58,23 @@ impl RoomState {
     pub(in crate::engine) fn deliver_held(&mut self, cx: &mut Context, agent: &Agent) {
         let held = self.members.0.get(agent).map(|member| member.held.clone());
         for no in held.unwrap_or_default() {
-            self.renew_lease(cx, no);
-            self.deliver(cx, no);
+            self.deliver_again(cx, no, agent);
         }
+    }
+
+    /// Sends a worker what it has once more, unless it takes no message of that size any more.
+    fn deliver_again(&mut self, cx: &mut Context, no: TaskNo, agent: &Agent) {
+        if self.is_too_large(no, agent) {
+            let reason = "its assignment is larger than its worker takes now";
+            let lost = Advance {
+                reason: Some(reason),
+                ..Advance::new(Step::Lose(why("too-large", reason)), "handoff.lost")
+            };
+            self.advance(cx, no, lost);
+            return;
+        }
+        self.renew_lease(cx, no);
+        self.deliver(cx, no);
     }
 
     /// Sends a worker that has subscribed anew what it has of this capability.
@@ -77,15 +91,14 @@ impl RoomState {
         let owed = member.owed.iter().copied().filter(|no| {
             tasks
                 .get(no)
-                .is_some_and(|task| task.body.capabilities.contains(offered))
+                .is_some_and(|task| task.body.asks_for(offered))
         });
         let owed: Vec<TaskNo> = owed.collect();
         for no in owed {
             if let Some(member) = self.members.0.get_mut(agent) {
                 member.owed.remove(&no);
             }
-            self.renew_lease(cx, no);
-            self.deliver(cx, no);
+            self.deliver_again(cx, no, agent);
         }
     }
 

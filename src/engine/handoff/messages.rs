@@ -8,11 +8,15 @@ use crate::wire::name::{Agent, Capability};
 use crate::wire::topic::{RoomTopic, Topic};
 
 use crate::engine::context::Context;
+use crate::engine::member::Member;
 use crate::engine::room::RoomState;
 use crate::engine::{AssignmentKey, Class, Directed, Effect};
 
 use super::TaskNo;
-use super::task::Task;
+use super::task::{Body, Stage, Task};
+
+/// The attempt that sizes are counted with, because the length of its number is part of them: few tasks see a later one.
+const MEASURED_ATTEMPT: u32 = 999;
 
 impl RoomState {
     pub(super) fn deliver_result(&mut self, cx: &mut Context, to: Agent, result: &TaskResult) {
@@ -34,6 +38,14 @@ impl RoomState {
         }));
     }
 
+    /// Whether the task's assignment is larger than what its worker takes.
+    pub(super) fn is_too_large(&self, no: TaskNo, worker: &Agent) -> bool {
+        let said = self.members.0.get(worker).and_then(Member::max_bytes);
+        let task = self.handoff.tasks.get(&no);
+        said.zip(task)
+            .is_some_and(|(most, task)| task.assignment_bytes() > most)
+    }
+
     /// Sends a worker the task that it has.
     pub(super) fn deliver(&mut self, cx: &mut Context, no: TaskNo) {
         let Some(task) = self.handoff.tasks.get(&no) else {
@@ -42,12 +54,15 @@ impl RoomState {
         let Some(worker) = task.status.holder() else {
             return;
         };
+        if self.is_too_large(no, worker) {
+            return;
+        }
         let offers = |capability: &&Capability| {
             let member = self.members.0.get(worker);
             member.is_some_and(|member| member.works.contains(*capability))
         };
-        let capabilities = &task.body.capabilities;
-        let Some(capability) = capabilities.iter().find(offers).or(capabilities.first()) else {
+        let asked = || task.body.capabilities.iter().chain(task.body.any_of());
+        let Some(capability) = asked().find(offers).or(asked().next()) else {
             return;
         };
         let topic = Topic::HandoffWork {
@@ -56,7 +71,7 @@ impl RoomState {
         cx.emit(Effect::Deliver(Directed {
             to: worker.clone(),
             topic: RoomTopic::new(self.name.clone(), topic),
-            payload: json::encode(&task.assignment()),
+            payload: json::encode(&task.body.assignment(task.status.attempt)),
             class: Class::Assignment(AssignmentKey {
                 room: self.name.clone(),
                 task: task.body.id.clone(),
@@ -75,24 +90,38 @@ impl RoomState {
     }
 }
 
-impl Task {
-    fn assignment(&self) -> Assignment {
-        let body = &self.body;
+impl Body {
+    fn assignment(&self, attempt: u32) -> Assignment {
         Assignment {
-            task: body.id.clone(),
-            attempt: self.status.attempt,
-            task_type: body.task_type.clone(),
-            capabilities: body.capabilities.to_vec(),
-            payload: body.payload.clone(),
-            priority: body.priority,
-            dispatcher: body.dispatcher.clone(),
-            lease_ms: body.lease_ms,
-            created_at: body.created_at,
-            deadline: body.deadline,
-            correlation_id: body.correlation_id.as_deref().map(str::to_owned),
-            traceparent: body.traceparent.as_deref().map(str::to_owned),
-            tracestate: body.tracestate.as_deref().map(str::to_owned),
+            task: self.id.clone(),
+            attempt,
+            task_type: self.task_type.clone(),
+            capabilities: self.capabilities.to_vec(),
+            payload: self.payload.clone(),
+            priority: self.priority,
+            dispatcher: self.dispatcher.clone(),
+            lease_ms: self.lease_ms,
+            created_at: self.created_at,
+            deadline: self.deadline,
+            correlation_id: self.correlation_id.as_deref().map(str::to_owned),
+            traceparent: self.traceparent.as_deref().map(str::to_owned),
+            tracestate: self.tracestate.as_deref().map(str::to_owned),
         }
+    }
+
+    /// Counts how large its assignment is, in bytes of JSON.
+    pub(in crate::engine) fn measure(&mut self) {
+        let bytes = json::length(&self.assignment(MEASURED_ATTEMPT));
+        self.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    }
+}
+
+impl Task {
+    /// The size of the assignment of its present attempt, in bytes of JSON.
+    pub(super) fn assignment_bytes(&self) -> u32 {
+        let digits = |attempt: u32| attempt.max(1).ilog10();
+        let more = digits(self.status.attempt).saturating_sub(digits(MEASURED_ATTEMPT));
+        self.body.bytes.saturating_add(more)
     }
 
     pub(super) fn result(
@@ -131,11 +160,18 @@ impl Task {
             attempt: status.attempt,
             max_attempts: body.max_attempts,
             capabilities: body.capabilities.to_vec(),
+            any_of: body.any_of.to_vec(),
             priority: body.priority,
             created_at: body.created_at,
             updated_at: status.updated_at,
+            due_at: match status.stage {
+                Stage::Waiting { until } => Some(until),
+                _ => None,
+            },
             deadline: body.deadline,
+            bytes: Some(body.bytes),
             error: status.error.as_deref().cloned(),
+            history: Vec::new(),
         }
     }
 }

@@ -6,9 +6,16 @@
 
 mod affinity;
 mod dispatch;
+mod history;
+mod index;
 mod lease;
+mod list;
 mod messages;
+mod queue;
+mod rebuild;
+mod redrive;
 pub(super) mod scheduler;
+pub(super) mod size;
 pub(super) mod task;
 mod update;
 mod word;
@@ -28,9 +35,10 @@ use super::timer::{Subject, Timer};
 use super::{AssignmentKey, Effect};
 
 use affinity::Affinities;
-use scheduler::Scheduler;
+use index::Index;
+use scheduler::{RouteNo, Scheduler};
 pub(super) use task::TaskNo;
-use task::{Ending, Stage, Step, Task};
+use task::{Body, Ending, Stage, Status, Step, Task};
 
 /// A room's tasks.
 #[derive(Debug, Default)]
@@ -40,6 +48,7 @@ pub(super) struct Handoff {
     pub(super) numbers: BTreeMap<TaskId, TaskNo>,
     pub(super) scheduler: Scheduler,
     affinities: Affinities,
+    index: Index,
     /// Ended tasks, oldest first.
     pub(super) ended: BTreeSet<(Millis, TaskNo)>,
     /// The number of the last task.
@@ -55,6 +64,25 @@ impl Handoff {
 
     fn unfinished(&self) -> usize {
         self.tasks.len() - self.ended.len()
+    }
+
+    /// Takes a task in, new or from its records.
+    pub(super) fn insert(
+        &mut self,
+        no: TaskNo,
+        body: Body,
+        status: Status,
+        route: Option<RouteNo>,
+    ) {
+        self.index.insert(no, status.state(), &body);
+        self.numbers.insert(body.id.clone(), no);
+        let task = Task {
+            body,
+            status,
+            lease_until: 0,
+            route,
+        };
+        self.tasks.insert(no, Box::new(task));
     }
 }
 
@@ -94,8 +122,10 @@ impl RoomState {
         }
         let to = task.status.state();
         let attempt = task.status.attempt;
+        task.status.history.keep(cx.settings.max_history_per_task);
         cx.stats.tasks.remove(from);
         cx.stats.tasks.add(to);
+        self.handoff.index.moved(no, from, to, &task.body);
         self.change(cx, Change::State(no));
         self.left_stage(cx, no, &before, attempt);
         self.entered_stage(cx, no, from.is_final());
@@ -116,9 +146,15 @@ impl RoomState {
                 cx.timers.disarm(*until, Timer::Due, subject);
             }
             Stage::Queued => {
-                if let Some(route) = task.route {
-                    let priority = task.body.priority;
-                    self.handoff.scheduler.dequeue(route, priority, no);
+                if let Some(key) = task.queue_key() {
+                    let served = task.status.holder().is_some();
+                    let Body {
+                        priority,
+                        dispatcher,
+                        ..
+                    } = &task.body;
+                    let scheduler = &mut self.handoff.scheduler;
+                    scheduler.dequeue(key, *priority, dispatcher, no, served);
                 }
             }
             Stage::Held { worker, .. } => {
@@ -169,9 +205,14 @@ impl RoomState {
                 if was_ended {
                     cx.promise(&task.body.dispatcher);
                 }
-                if let Some(route) = task.route {
-                    let priority = task.body.priority;
-                    self.handoff.scheduler.enqueue(route, priority, no);
+                if let Some(key) = task.queue_key() {
+                    let Body {
+                        priority,
+                        dispatcher,
+                        ..
+                    } = &task.body;
+                    let scheduler = &mut self.handoff.scheduler;
+                    scheduler.enqueue(key, *priority, dispatcher, no);
                 }
             }
             Stage::Held { worker, running } => {
@@ -288,7 +329,9 @@ impl RoomState {
         };
         if let Some(task) = self.handoff.tasks.remove(&no) {
             self.handoff.numbers.remove(&task.body.id);
-            cx.stats.tasks.remove(task.status.state());
+            let state = task.status.state();
+            self.handoff.index.remove(no, state, &task.body);
+            cx.stats.tasks.remove(state);
         }
         self.change(cx, Change::Body(no));
         self.change(cx, Change::State(no));

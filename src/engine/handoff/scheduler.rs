@@ -1,20 +1,30 @@
 //! The scheduler: which task goes to which worker.
 //!
-//! Tasks that need the same set of capabilities share a route. A route keeps its tasks by priority and age, and the workers that
-//! could take one right now by load, so that choosing costs the same however many tasks wait and however many workers
-//! there are. It knows numbers and names only; tasks' states and workers' presence are others' business.
+//! Tasks that need the same capabilities share a route. A route's tasks stand in `queue` in the order in which they go, and the
+//! workers that could take one right now stand here by load, so that choosing costs the same however many tasks wait and however
+//! many workers there are. It knows numbers and names only; tasks' states and workers' presence are others' business.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::handoff::Priority;
 use crate::wire::name::{Agent, Capability};
 
 use super::TaskNo;
+use super::queue::{QueueKey, Queues, Rank};
+use super::size::SizeClass;
 
 /// A route's number; never reused within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::engine) struct RouteNo(u32);
+pub(in crate::engine) struct RouteNo(pub(super) u32);
+
+/// What a worker must be able to do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::engine) struct Need {
+    /// All of these; sorted, without repeats.
+    all: Box<[Capability]>,
+    /// And one of these, if there are any; sorted, without repeats.
+    any: Box<[Capability]>,
+}
 
 /// What an available worker can take.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,10 +35,9 @@ pub(in crate::engine) struct Skills {
     pub(in crate::engine) announced: BTreeSet<Capability>,
     /// Tasks at once.
     pub(in crate::engine) capacity: u32,
+    /// The largest assignment that it takes.
+    pub(in crate::engine) limit: SizeClass,
 }
-
-/// How a task stands in its route's queue: the most urgent first, then the oldest.
-type Rank = (Reverse<Priority>, TaskNo);
 
 /// How a worker stands among those that are free: the least loaded first, then who waited longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,22 +60,21 @@ struct Worker {
 
 #[derive(Debug)]
 struct Route {
-    /// Sorted, without repeats.
-    need: Box<[Capability]>,
+    need: Need,
     /// Tasks of it that have not ended: a route without any may give way to another.
     tasks: usize,
-    queue: BTreeSet<Rank>,
-    /// Workers that can serve it, free or not.
-    capable: BTreeSet<Agent>,
+    /// Workers that can serve it, free or not, by the largest assignment that they take.
+    capable: BTreeSet<(SizeClass, Agent)>,
     /// Those of them that have capacity left.
-    ready: BTreeSet<(Load, Agent)>,
+    ready: BTreeMap<SizeClass, BTreeSet<(Load, Agent)>>,
 }
 
 /// All routes of a room.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Scheduler {
     routes: BTreeMap<RouteNo, Route>,
-    by_need: BTreeMap<Box<[Capability]>, RouteNo>,
+    by_need: BTreeMap<Need, RouteNo>,
+    queues: Queues,
     /// Routes without tasks.
     unused: BTreeSet<RouteNo>,
     workers: BTreeMap<Agent, Worker>,
@@ -76,12 +84,64 @@ pub(in crate::engine) struct Scheduler {
     next_turn: u64,
 }
 
+impl Need {
+    pub(in crate::engine) fn new(all: &[Capability], any: &[Capability]) -> Need {
+        let sorted = |names: &[Capability]| {
+            let names: BTreeSet<&Capability> = names.iter().collect();
+            names.into_iter().cloned().collect()
+        };
+        Need {
+            all: sorted(all),
+            any: sorted(any),
+        }
+    }
+}
+
 impl Skills {
-    fn covers(&self, need: &[Capability]) -> bool {
-        need.iter().any(|one| self.offered.contains(one))
-            && need
-                .iter()
-                .all(|one| self.offered.contains(one) || self.announced.contains(one))
+    fn covers(&self, need: &Need) -> bool {
+        let can = |one: &Capability| self.offered.contains(one) || self.announced.contains(one);
+        let mut both = need.all.iter().chain(&need.any);
+        both.any(|one| self.offered.contains(one))
+            && need.all.iter().all(can)
+            && (need.any.is_empty() || need.any.iter().any(can))
+    }
+}
+
+impl Route {
+    /// A worker that can serve it is there.
+    fn add(&mut self, agent: &Agent, limit: SizeClass, load: Option<Load>) {
+        self.capable.insert((limit, agent.clone()));
+        self.add_ready(agent, limit, load);
+    }
+
+    fn remove(&mut self, agent: &Agent, limit: SizeClass, load: Option<Load>) {
+        self.capable.remove(&(limit, agent.clone()));
+        self.remove_ready(agent, limit, load);
+    }
+
+    fn add_ready(&mut self, agent: &Agent, limit: SizeClass, load: Option<Load>) {
+        if let Some(load) = load {
+            let ready = self.ready.entry(limit).or_default();
+            ready.insert((load, agent.clone()));
+        }
+    }
+
+    fn remove_ready(&mut self, agent: &Agent, limit: SizeClass, load: Option<Load>) {
+        if let Some(load) = load
+            && let Some(ready) = self.ready.get_mut(&limit)
+        {
+            ready.remove(&(load, agent.clone()));
+            if ready.is_empty() {
+                self.ready.remove(&limit);
+            }
+        }
+    }
+
+    /// Who of those that are free takes an assignment of this size.
+    fn least_loaded(&self, size: SizeClass) -> Option<&Agent> {
+        let large_enough = self.ready.range(size..).map(|(_, ready)| ready);
+        let firsts = large_enough.filter_map(BTreeSet::first);
+        firsts.min().map(|(_, agent)| agent)
     }
 }
 
@@ -98,13 +158,7 @@ impl Worker {
 
 impl Scheduler {
     /// Counts a task onto the route for what it needs; `None` if there are as many routes with tasks as may be.
-    pub(in crate::engine) fn enter(
-        &mut self,
-        need: &[Capability],
-        limit: usize,
-    ) -> Option<RouteNo> {
-        let mut need: Box<[Capability]> = need.into();
-        need.sort();
+    pub(in crate::engine) fn enter(&mut self, need: Need, limit: usize) -> Option<RouteNo> {
         let no = match self.by_need.get(&need) {
             Some(no) => *no,
             None => self.open(need, limit)?,
@@ -116,7 +170,7 @@ impl Scheduler {
         Some(no)
     }
 
-    fn open(&mut self, need: Box<[Capability]>, limit: usize) -> Option<RouteNo> {
+    fn open(&mut self, need: Need, limit: usize) -> Option<RouteNo> {
         if self.routes.len() >= limit {
             let oldest = self.unused.pop_first()?;
             self.close(oldest);
@@ -126,17 +180,13 @@ impl Scheduler {
         let mut route = Route {
             need: need.clone(),
             tasks: 0,
-            queue: BTreeSet::new(),
             capable: BTreeSet::new(),
-            ready: BTreeSet::new(),
+            ready: BTreeMap::new(),
         };
         for (agent, worker) in &mut self.workers {
             if worker.skills.covers(&need) {
                 worker.routes.push(no);
-                route.capable.insert(agent.clone());
-                route
-                    .ready
-                    .extend(worker.load().map(|load| (load, agent.clone())));
+                route.add(agent, worker.skills.limit, worker.load());
             }
         }
         self.routes.insert(no, route);
@@ -149,7 +199,7 @@ impl Scheduler {
             return;
         };
         self.by_need.remove(&route.need);
-        for agent in &route.capable {
+        for (_, agent) in &route.capable {
             if let Some(worker) = self.workers.get_mut(agent) {
                 worker.routes.retain(|other| *other != no);
             }
@@ -166,26 +216,35 @@ impl Scheduler {
         }
     }
 
-    /// Whether anybody available can serve the route, free or not.
-    pub(in crate::engine) fn is_served(&self, no: RouteNo) -> bool {
-        self.routes
-            .get(&no)
-            .is_some_and(|route| !route.capable.is_empty())
+    /// Whether anybody available can serve the route with assignments of this size, free or not.
+    pub(in crate::engine) fn is_served(&self, no: RouteNo, size: SizeClass) -> bool {
+        let route = self.routes.get(&no);
+        let largest = route.and_then(|route| route.capable.last());
+        largest.is_some_and(|(limit, _)| *limit >= size)
     }
 
     /// Puts a task into its queue.
-    pub(in crate::engine) fn enqueue(&mut self, no: RouteNo, priority: Priority, task: TaskNo) {
-        if let Some(route) = self.routes.get_mut(&no) {
-            route.queue.insert((Reverse(priority), task));
-            self.astir.insert(no);
-        }
+    pub(in crate::engine) fn enqueue(
+        &mut self,
+        at: QueueKey,
+        priority: Priority,
+        from: &Agent,
+        task: TaskNo,
+    ) {
+        self.queues.insert(at, priority, from, task);
+        self.astir.insert(at.route);
     }
 
-    /// Takes a task out of its queue.
-    pub(in crate::engine) fn dequeue(&mut self, no: RouteNo, priority: Priority, task: TaskNo) {
-        if let Some(route) = self.routes.get_mut(&no) {
-            route.queue.remove(&(Reverse(priority), task));
-        }
+    /// Takes a task out of its queue; `served` if a worker has it now.
+    pub(in crate::engine) fn dequeue(
+        &mut self,
+        at: QueueKey,
+        priority: Priority,
+        from: &Agent,
+        task: TaskNo,
+        served: bool,
+    ) {
+        self.queues.remove(at, priority, from, task, served);
     }
 
     /// A worker is available, or can take other things than before.
@@ -206,8 +265,7 @@ impl Scheduler {
         for (no, route) in &mut self.routes {
             if worker.skills.covers(&route.need) {
                 worker.routes.push(*no);
-                route.capable.insert(agent.clone());
-                route.ready.extend(load.map(|load| (load, agent.clone())));
+                route.add(agent, worker.skills.limit, load);
                 self.astir.insert(*no);
             }
         }
@@ -222,10 +280,7 @@ impl Scheduler {
         let load = worker.load();
         for no in worker.routes {
             if let Some(route) = self.routes.get_mut(&no) {
-                route.capable.remove(agent);
-                if let Some(load) = load {
-                    route.ready.remove(&(load, agent.clone()));
-                }
+                route.remove(agent, worker.skills.limit, load);
             }
         }
     }
@@ -257,14 +312,10 @@ impl Scheduler {
             let Some(route) = self.routes.get_mut(no) else {
                 continue;
             };
-            if let Some(before) = before {
-                route.ready.remove(&(before, agent.clone()));
-            }
-            if let Some(after) = after {
-                route.ready.insert((after, agent.clone()));
-                if !route.queue.is_empty() {
-                    self.astir.insert(*no);
-                }
+            route.remove_ready(agent, worker.skills.limit, before);
+            route.add_ready(agent, worker.skills.limit, after);
+            if after.is_some() && self.queues.has_any(*no) {
+                self.astir.insert(*no);
             }
         }
     }
@@ -274,26 +325,36 @@ impl Scheduler {
         self.next_turn
     }
 
-    /// The most urgent task that somebody is free for, and who takes it. The caller assigns it, which takes it out of the queue.
+    /// The task that goes first of those that somebody is free for, and who takes it. The caller assigns it, which takes it out of
+    /// the queue.
     pub(in crate::engine) fn next_match(&mut self) -> Option<(TaskNo, Agent)> {
-        let routes = &self.routes;
+        let (routes, queues) = (&self.routes, &self.queues);
+        let mut best: Option<(Rank, SizeClass, &Route)> = None;
         self.astir.retain(|no| {
-            routes
-                .get(no)
-                .is_some_and(|route| !route.queue.is_empty() && !route.ready.is_empty())
+            let Some(route) = routes.get(no) else {
+                return false;
+            };
+            let largest = route.ready.last_key_value().map(|(limit, _)| *limit);
+            let Some((rank, size)) = largest.and_then(|limit| queues.first(*no, limit)) else {
+                return false;
+            };
+            if best.as_ref().is_none_or(|(first, ..)| rank < *first) {
+                best = Some((rank, size, route));
+            }
+            true
         });
-        let heads = self.astir.iter().filter_map(|no| {
-            let route = routes.get(no)?;
-            Some((route.queue.first()?, route.ready.first()?))
-        });
-        let ((_, task), (_, agent)) = heads.min_by_key(|(rank, _)| *rank)?;
-        Some((*task, agent.clone()))
+        let ((_, _, task), size, route) = best?;
+        Some((task, route.least_loaded(size)?.clone()))
     }
 
-    /// Whether a worker could take a task of the route right now.
-    pub(in crate::engine) fn is_free(&self, no: RouteNo, agent: &Agent) -> bool {
+    /// Whether a worker could take a task of this place right now.
+    pub(in crate::engine) fn is_free(&self, at: QueueKey, agent: &Agent) -> bool {
         let worker = self.workers.get(agent);
-        worker.is_some_and(|worker| worker.load().is_some() && worker.routes.contains(&no))
+        worker.is_some_and(|worker| {
+            worker.load().is_some()
+                && worker.skills.limit >= at.size
+                && worker.routes.contains(&at.route)
+        })
     }
 }
 
@@ -317,14 +378,30 @@ mod tests {
             offered: capabilities(offered).into_iter().collect(),
             announced: capabilities(announced).into_iter().collect(),
             capacity,
+            limit: SizeClass::ANY,
+        }
+    }
+
+    fn need(names: &[&str]) -> Need {
+        Need::new(&capabilities(names), &[])
+    }
+
+    fn boss() -> Agent {
+        agent("boss")
+    }
+
+    fn at(route: RouteNo) -> QueueKey {
+        QueueKey {
+            route,
+            size: SizeClass::of_task(100),
         }
     }
 
     /// Queues tasks with these needs and priorities, numbered from 1.
     fn queue(scheduler: &mut Scheduler, tasks: &[(&[&str], Priority)]) {
         for (index, (need, priority)) in tasks.iter().enumerate() {
-            let route = scheduler.enter(&capabilities(need), 10).unwrap();
-            scheduler.enqueue(route, *priority, TaskNo(index as u64 + 1));
+            let route = scheduler.enter(self::need(need), 10).unwrap();
+            scheduler.enqueue(at(route), *priority, &boss(), TaskNo(index as u64 + 1));
         }
     }
 
@@ -333,8 +410,8 @@ mod tests {
         let mut matches = Vec::new();
         while let Some((task, agent)) = scheduler.next_match() {
             let (need, priority) = tasks[task.0 as usize - 1];
-            let route = scheduler.by_need[capabilities(need).as_slice()];
-            scheduler.dequeue(route, priority, task);
+            let route = scheduler.by_need[&self::need(need)];
+            scheduler.dequeue(at(route), priority, &boss(), task, true);
             scheduler.took(&agent);
             matches.push((task.0, agent.to_string()));
         }
@@ -404,11 +481,49 @@ mod tests {
     fn a_route_without_tasks_gives_way_to_another() {
         let mut scheduler = Scheduler::default();
         scheduler.set_worker(&agent("w"), skills(&["a", "b", "c"], &[], 1), 0);
-        let a = scheduler.enter(&capabilities(&["a"]), 2).unwrap();
-        scheduler.enter(&capabilities(&["b"]), 2).unwrap();
-        assert_eq!(scheduler.enter(&capabilities(&["c"]), 2), None);
+        let a = scheduler.enter(need(&["a"]), 2).unwrap();
+        scheduler.enter(need(&["b"]), 2).unwrap();
+        assert_eq!(scheduler.enter(need(&["c"]), 2), None);
         scheduler.leave(a);
-        assert!(scheduler.enter(&capabilities(&["c"]), 2).is_some());
+        assert!(scheduler.enter(need(&["c"]), 2).is_some());
         assert_eq!(scheduler.workers[&agent("w")].routes.len(), 2);
+    }
+
+    #[test]
+    fn one_of_several_capabilities_is_enough_where_the_task_says_so() {
+        let mut scheduler = Scheduler::default();
+        let need = Need::new(&capabilities(&["a"]), &capabilities(&["b", "c"]));
+        let route = scheduler.enter(need, 10).unwrap();
+        scheduler.enqueue(at(route), Priority::Medium, &boss(), TaskNo(1));
+        scheduler.set_worker(&agent("only-a"), skills(&["a"], &[], 1), 0);
+        scheduler.set_worker(&agent("only-c"), skills(&["c"], &[], 1), 0);
+        assert_eq!(scheduler.next_match(), None);
+        scheduler.set_worker(&agent("both"), skills(&["c"], &["a"], 1), 0);
+        assert_eq!(scheduler.next_match(), Some((TaskNo(1), agent("both"))));
+    }
+
+    #[test]
+    fn a_task_that_is_too_large_for_a_worker_does_not_stand_in_the_way_of_a_smaller_one() {
+        let mut scheduler = Scheduler::default();
+        let route = scheduler.enter(need(&["a"]), 10).unwrap();
+        let large = QueueKey {
+            route,
+            size: SizeClass::of_task(1_000),
+        };
+        scheduler.enqueue(large, Priority::High, &boss(), TaskNo(1));
+        scheduler.enqueue(at(route), Priority::Low, &boss(), TaskNo(2));
+        let small = Skills {
+            limit: SizeClass::of_limit(Some(128)),
+            ..skills(&["a"], &[], 1)
+        };
+        scheduler.set_worker(&agent("small"), small, 0);
+        assert!(scheduler.is_served(route, at(route).size));
+        assert!(!scheduler.is_served(route, large.size));
+        assert!(!scheduler.is_free(large, &agent("small")));
+        assert_eq!(scheduler.next_match(), Some((TaskNo(2), agent("small"))));
+        scheduler.dequeue(at(route), Priority::Low, &boss(), TaskNo(2), true);
+        assert_eq!(scheduler.next_match(), None);
+        scheduler.set_worker(&agent("large"), skills(&["a"], &[], 1), 0);
+        assert_eq!(scheduler.next_match(), Some((TaskNo(1), agent("large"))));
     }
 }

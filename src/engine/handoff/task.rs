@@ -7,11 +7,16 @@ use std::num::NonZeroU64;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
-use crate::wire::handoff::{Backoff, Priority, ResultStatus, TaskError, TaskState, UpdateStatus};
+use crate::wire::handoff::{
+    AttemptOutcome, Backoff, Priority, ResultStatus, TaskError, TaskState, UpdateStatus,
+};
 use crate::wire::json::Json;
 use crate::wire::name::{Agent, Capability, TaskId, TaskType};
 
-use super::scheduler::RouteNo;
+use super::history::History;
+use super::queue::QueueKey;
+use super::scheduler::{Need, RouteNo};
+use super::size::SizeClass;
 use super::word::Word;
 
 /// A task's number in its room: counts dispatches, so it orders tasks by age; never reused.
@@ -28,9 +33,15 @@ pub(in crate::engine) struct Body {
     #[serde(rename = "type")]
     pub(in crate::engine) task_type: TaskType,
     pub(in crate::engine) capabilities: Box<[Capability]>,
+    /// Besides those, one of these.
+    #[serde(default, skip_serializing_if = "<[Capability]>::is_empty")]
+    pub(in crate::engine) any_of: Box<[Capability]>,
     /// Dropped when the task has ended and cannot be redriven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) payload: Option<Json>,
+    /// The size of its assignment; 0 in records of versions that did not count it.
+    #[serde(default)]
+    pub(in crate::engine) bytes: u32,
     pub(in crate::engine) priority: Priority,
     pub(in crate::engine) created_at: Millis,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,6 +103,8 @@ pub(in crate::engine) struct Status {
     pub(in crate::engine) updated_at: Millis,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) error: Option<Box<TaskError>>,
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub(in crate::engine) history: History,
 }
 
 /// A task in memory.
@@ -159,6 +172,7 @@ impl Status {
             last_worker: None,
             updated_at: now,
             error: None,
+            history: History::default(),
         }
     }
 
@@ -187,8 +201,9 @@ impl Status {
         body: &Body,
         error: TaskError,
         now: Millis,
-        said: Option<Word>,
+        (how, said): (AttemptOutcome, Option<Word>),
     ) -> Stage {
+        self.history.end(how, Some(&error.message), now);
         let hopeless = error.retryable == Some(false);
         self.error = Some(Box::new(error));
         self.failures += 1;
@@ -218,6 +233,7 @@ impl Task {
             (Stage::Queued, Step::Assign(worker)) => {
                 status.attempt += 1;
                 status.last_worker = Some(worker.clone());
+                status.history.begin(status.attempt, &worker, now);
                 let running = false;
                 Stage::Held { worker, running }
             }
@@ -227,24 +243,31 @@ impl Task {
             },
             (Stage::Held { .. }, Step::Succeed(word)) => {
                 status.error = None;
+                status.history.end(AttemptOutcome::Succeeded, None, now);
                 ended(Ending::Succeeded, now, Some(word))
             }
             (Stage::Held { .. }, Step::Fail(error, word)) => {
-                status.come_to_nothing(&self.body, error, now, Some(word))
+                let end = (AttemptOutcome::Failed, Some(word));
+                status.come_to_nothing(&self.body, error, now, end)
             }
             (Stage::Held { .. }, Step::Release) => {
                 let error = why("released", "its worker gave it back");
                 let word = Word::plain(UpdateStatus::Release);
-                status.come_to_nothing(&self.body, error, now, Some(word))
+                let end = (AttemptOutcome::Released, Some(word));
+                status.come_to_nothing(&self.body, error, now, end)
             }
             (Stage::Held { .. }, Step::Lose(error)) => {
-                status.come_to_nothing(&self.body, error, now, None)
+                status.come_to_nothing(&self.body, error, now, (AttemptOutcome::Lost, None))
             }
             (Stage::Waiting { .. } | Stage::Queued | Stage::Held { .. }, Step::Expire) => {
                 status.error = Some(Box::new(why("expired", "its time to live is over")));
+                status.history.end(AttemptOutcome::Expired, None, now);
                 ended(Ending::Expired, now, None)
             }
             (Stage::Waiting { .. } | Stage::Queued | Stage::Held { .. }, Step::Cancel(error)) => {
+                status
+                    .history
+                    .end(AttemptOutcome::Cancelled, Some(&error.message), now);
                 status.error = Some(Box::new(error));
                 ended(Ending::Cancelled, now, None)
             }
@@ -265,7 +288,36 @@ impl Task {
     }
 }
 
+impl Task {
+    /// Where it queues; `None` once it has ended.
+    pub(in crate::engine) fn queue_key(&self) -> Option<QueueKey> {
+        Some(QueueKey {
+            route: self.route?,
+            size: self.body.size(),
+        })
+    }
+}
+
 impl Body {
+    pub(in crate::engine) fn any_of(&self) -> &[Capability] {
+        &self.any_of
+    }
+
+    /// What a worker must be able to do.
+    pub(in crate::engine) fn need(&self) -> Need {
+        Need::new(&self.capabilities, &self.any_of)
+    }
+
+    /// Whether a work topic of this capability may bring it.
+    pub(in crate::engine) fn asks_for(&self, capability: &Capability) -> bool {
+        self.capabilities.contains(capability) || self.any_of.contains(capability)
+    }
+
+    /// How large its assignment is, as far as workers' limits go.
+    pub(in crate::engine) fn size(&self) -> SizeClass {
+        SizeClass::of_task(self.bytes)
+    }
+
     pub(in crate::engine) fn payload_bytes(&self) -> usize {
         self.payload.as_ref().map_or(0, |json| json.text().len())
     }
@@ -319,6 +371,8 @@ mod tests {
                 dispatcher: Agent::new("boss").unwrap(),
                 capabilities: Box::new([name.clone().into()]),
                 task_type: name,
+                any_of: Box::default(),
+                bytes: 0,
                 payload: None,
                 priority: Priority::Medium,
                 created_at: 0,

@@ -1,8 +1,6 @@
-//! What agents may do with a task that exists: report on it, cancel it, look at it, have a dead one tried again.
+//! What agents may do with a task that exists: report on it, cancel it.
 
-use crate::wire::handoff::{
-    Cancel, GetTask, Redrive, ResultStatus, TaskState, Update, UpdateStatus,
-};
+use crate::wire::handoff::{Cancel, ResultStatus, Update, UpdateStatus};
 use crate::wire::name::TaskId;
 use crate::wire::reply::{Code, Rejection};
 
@@ -10,14 +8,13 @@ use crate::engine::context::Context;
 use crate::engine::event::{Detail, Happened};
 use crate::engine::replies::{Accepted, Call, Outcome, json_at_most, text_at_most};
 use crate::engine::room::RoomState;
-use crate::engine::timer::{Subject, Timer};
 
 use super::task::{Step, TaskNo, why};
 use super::word::Word;
 use super::{Advance, Handoff};
 
 impl Handoff {
-    fn number(&self, id: &TaskId) -> Result<TaskNo, Rejection> {
+    pub(super) fn number(&self, id: &TaskId) -> Result<TaskNo, Rejection> {
         self.numbers
             .get(id)
             .copied()
@@ -174,71 +171,6 @@ impl RoomState {
             let reason = format!("{} has ended already: {}", task.body.id, state.as_str());
             return Err(Rejection::new(Code::Conflict, reason));
         }
-        Ok(())
-    }
-
-    pub(in crate::engine) fn get_task(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
-        let get: GetTask = call.read(&cx.settings)?;
-        let no = self.handoff.number(&get.task)?;
-        Ok(Accepted {
-            task: Some(get.task),
-            ..Accepted::found(&self.handoff.tasks[&no].view())
-        })
-    }
-
-    pub(in crate::engine) fn redrive(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
-        let redrive: Redrive = call.read(&cx.settings)?;
-        self.once(cx, call, |room, cx| {
-            let no = room.handoff.number(&redrive.task)?;
-            room.admit_redrive(cx, call, no)?;
-            room.reopen(cx, call, no)?;
-            Ok(Accepted::task(Code::Taken, &redrive.task))
-        })
-    }
-
-    fn admit_redrive(&self, cx: &Context, call: &Call<'_>, no: TaskNo) -> Result<(), Rejection> {
-        let task = &self.handoff.tasks[&no];
-        let id = &task.body.id;
-        if task.status.state() != TaskState::Dead {
-            let state = task.status.state().as_str();
-            let reason = format!("only a dead task can be redriven, but {id} is {state}");
-            return Err(Rejection::new(Code::Conflict, reason));
-        }
-        let overdue = |deadline| deadline <= cx.now;
-        if task.body.deadline.is_some_and(overdue) {
-            let reason = format!("the time to live of {id} is over");
-            return Err(Rejection::new(Code::Expired, reason));
-        }
-        let full = self.handoff.unfinished() >= cx.settings.max_tasks_per_room;
-        if full || cx.unpromised(call.mailboxes, &task.body.dispatcher) == 0 {
-            let reason = format!("no room for {id} or for its result");
-            return Err(Rejection::new(Code::TooMany, reason));
-        }
-        Ok(())
-    }
-
-    /// A dead task begins a new life: it is owed a result again.
-    fn reopen(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo) -> Result<(), Rejection> {
-        let limit = cx.settings.max_routes_per_room;
-        let handoff = &mut self.handoff;
-        let Some(task) = handoff.tasks.get_mut(&no) else {
-            return Ok(());
-        };
-        task.route = handoff.scheduler.enter(&task.body.capabilities, limit);
-        if task.route.is_none() {
-            let reason = format!("the room's tasks need {limit} different sets of capabilities");
-            return Err(Rejection::new(Code::TooMany, reason));
-        }
-        handoff.payload_bytes += task.body.payload_bytes();
-        if let Some(deadline) = task.body.deadline {
-            let subject = Subject::Task(self.name.clone(), no);
-            cx.timers.arm(deadline, Timer::Deadline, subject);
-        }
-        let advance = Advance {
-            who: Some(call.from()),
-            ..Advance::new(Step::Redrive, "handoff.redriven")
-        };
-        self.advance(cx, no, advance);
         Ok(())
     }
 }

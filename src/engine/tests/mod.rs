@@ -6,6 +6,8 @@ mod crash;
 mod handoff;
 mod inbox;
 mod limits;
+mod list;
+mod observe;
 mod presence;
 mod random;
 mod replies;
@@ -22,15 +24,15 @@ use crate::wire::Millis;
 use crate::wire::approve::Decision;
 use crate::wire::handoff::{Assignment, TaskResult, TaskState, TaskView};
 use crate::wire::mirror::CommandMirrors;
-use crate::wire::name::Agent;
+use crate::wire::name::{Agent, Room};
 use crate::wire::observe::Event;
 use crate::wire::presence::Presence;
 use crate::wire::reply::{Code, Reply};
 use crate::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::{
-    Class, Command, Directed, Effect, Engine, Input, Mailboxes, Settings, TaskCounts, Timer,
-    Verdict,
+    Class, Command, Directed, Effect, Engine, Forgetful, Input, Kept, Mailboxes, Past, Recall,
+    Recalled, Settings, TaskCounts, Timer, Verdict,
 };
 
 const ROOT: &str = "rooms";
@@ -41,6 +43,54 @@ const START: Millis = 1_000_000;
 struct FakeMailboxes {
     free_messages: BTreeMap<Agent, usize>,
     free_bytes: BTreeMap<Agent, usize>,
+    past: FakePast,
+}
+
+/// Every event, but for those that a test has it forget.
+#[derive(Default)]
+struct FakePast {
+    events: Vec<Event>,
+    is_busy: bool,
+}
+
+impl FakePast {
+    fn of(&self, room: &Room) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(move |event| event.room == *room)
+    }
+}
+
+impl Past for FakePast {
+    fn kept(&self, room: &Room) -> Option<Kept> {
+        let oldest = self.of(room).next()?;
+        Some(Kept {
+            oldest: oldest.seq,
+            newest: self.of(room).last()?.seq,
+            lost_at: if oldest.seq > 1 { oldest.at } else { 0 },
+        })
+    }
+
+    fn near(&self, room: &Room, at: Millis) -> Result<u64, Forgetful> {
+        let first = self.of(room).find(|event| event.at >= at);
+        Ok(first.map_or(u64::MAX, |event| event.seq))
+    }
+
+    fn read(&self, room: &Room, from: u64, visit: Recall<'_>) -> Result<(), Forgetful> {
+        if self.is_busy {
+            return Err(Forgetful::Busy);
+        }
+        for event in self.of(room).filter(|event| event.seq >= from) {
+            let recalled = Recalled {
+                seq: event.seq,
+                at: event.at,
+                category: event.what.split('.').next().unwrap(),
+                payload: &crate::wire::json::encode(event),
+            };
+            if visit(recalled).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Mailboxes for FakeMailboxes {
@@ -50,6 +100,10 @@ impl Mailboxes for FakeMailboxes {
 
     fn free_bytes(&self, agent: &Agent) -> usize {
         self.free_bytes.get(agent).copied().unwrap_or(usize::MAX)
+    }
+
+    fn past(&self) -> &dyn Past {
+        &self.past
     }
 }
 
@@ -142,7 +196,10 @@ impl World {
         while let Some(effect) = self.engine.poll_effect() {
             match &effect {
                 Effect::Deliver(directed) => self.directed.push(directed.clone()),
-                Effect::Event(event) => self.events.push(event.clone()),
+                Effect::Event(event) => {
+                    self.mailboxes.past.events.push(event.clone());
+                    self.events.push(event.clone());
+                }
                 Effect::Retain { topic, payload } => {
                     self.retains += 1;
                     let topic = topic.format(ROOT);

@@ -300,3 +300,140 @@ fn offers_are_bounded() {
         Err(Code::TooMany)
     );
 }
+
+fn roll(world: &mut World, asked: Value) -> crate::wire::presence::Roll {
+    world.send("eye", "presence/list", asked).unwrap();
+    let reply = world.last_reply("eye");
+    serde_json::from_str(reply.data.expect("a page").text()).unwrap()
+}
+
+fn listed(roll: &crate::wire::presence::Roll) -> Vec<&str> {
+    let present = roll.agents.iter().map(|presence| presence.agent.as_str());
+    let departed = roll.departed.iter().map(|departed| departed.agent.as_str());
+    present.chain(departed).collect()
+}
+
+#[test]
+fn a_list_shows_who_is_there_page_by_page() {
+    let mut world = World::new();
+    for name in ["c", "a", "b", "d"] {
+        world.worker(name, "draft");
+    }
+    world
+        .send(
+            "b",
+            "presence/announce",
+            json!({ "role": "editor", "status": "draining" }),
+        )
+        .unwrap();
+    world.send("d", "presence/announce", json!({})).unwrap();
+    world.send_raw("d", "presence/announce", "").unwrap();
+    let all = roll(&mut world, json!({}));
+    assert_eq!(
+        (listed(&all), all.present, all.next.clone()),
+        (vec!["a", "b", "c"], 3, None)
+    );
+    assert_eq!(all.agents[1], world.presence("b").unwrap());
+    let first = roll(&mut world, json!({ "limit": 2 }));
+    assert_eq!(listed(&first), ["a", "b"]);
+    let second = roll(&mut world, json!({ "limit": 2, "after": first.next }));
+    assert_eq!((listed(&second), second.next.clone()), (vec!["c"], None));
+    for (asked, expected) in [
+        (json!({ "status": "draining" }), vec!["b"]),
+        (json!({ "role": "editor" }), vec!["b"]),
+        (json!({ "connection": "away" }), vec![]),
+        (json!({ "capability": "draft" }), vec!["a", "b", "c"]),
+        (json!({ "capability": "sing" }), vec![]),
+    ] {
+        assert_eq!(
+            listed(&roll(&mut world, asked.clone())),
+            expected,
+            "{asked}"
+        );
+    }
+    assert_eq!(
+        world.send("eye", "presence/list", json!({ "limit": 0 })),
+        Err(Code::Invalid)
+    );
+}
+
+#[test]
+fn who_left_is_remembered_with_when_it_was_seen_last() {
+    let mut world = World::with(Settings {
+        max_departed_per_room: 2,
+        ..Settings::default()
+    });
+    world.worker("stays", "draft");
+    for name in ["x", "y", "z"] {
+        world.connect(name);
+        let said = json!({ "name": name, "role": "guest" });
+        world.send(name, "presence/announce", said).unwrap();
+        world.now += 1_000;
+        world.end_session(name);
+    }
+    let gone = roll(&mut world, json!({ "departed": true }));
+    assert_eq!(
+        (listed(&gone), gone.present),
+        (vec!["y", "z"], 1),
+        "two at most"
+    );
+    let z = &gone.departed[1];
+    assert_eq!(
+        (z.role.as_deref(), z.left_at - z.last_seen),
+        (Some("guest"), 1_000)
+    );
+    world.crash();
+    assert_eq!(
+        listed(&roll(&mut world, json!({ "departed": true }))),
+        ["y", "z"]
+    );
+    world.connect("z");
+    world.send("z", "presence/announce", json!({})).unwrap();
+    assert_eq!(
+        listed(&roll(&mut world, json!({ "departed": true }))),
+        ["y"]
+    );
+    world.pass(8 * 24 * 3_600_000);
+    assert_eq!(
+        listed(&roll(&mut world, json!({ "departed": true }))),
+        [] as [&str; 0]
+    );
+    world.check();
+}
+
+#[test]
+fn a_room_in_which_nothing_is_left_forgets_who_was_there() {
+    let mut world = World::new();
+    world.worker("a", "draft");
+    world.end_session("a");
+    assert_eq!(world.engine.stats().rooms, 0);
+    assert_eq!(world.disk.len(), 1, "the counters alone");
+    world.worker("b", "draft");
+    assert_eq!(
+        listed(&roll(&mut world, json!({ "departed": true }))),
+        [] as [&str; 0]
+    );
+}
+
+#[test]
+fn a_worker_whose_lease_ran_out_is_overloaded_until_it_is_heard() {
+    let mut world = World::new();
+    world.connect("a");
+    world
+        .send("a", "presence/announce", json!({ "capacity": 2 }))
+        .unwrap();
+    world.offers("a", "draft");
+    world.dispatch("boss", "t", "draft");
+    world.pass(Settings::default().lease_ms);
+    assert_eq!(
+        listed(&roll(&mut world, json!({ "status": "overloaded" }))),
+        ["a"]
+    );
+    world
+        .send("a", "presence/announce", json!({ "capacity": 2 }))
+        .unwrap();
+    assert_eq!(
+        listed(&roll(&mut world, json!({ "status": "overloaded" }))),
+        [] as [&str; 0]
+    );
+}

@@ -27,6 +27,10 @@ impl Store for GatedStore {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.get(space, key)
     }
+
+    fn reader(&self) -> Result<Box<dyn super::super::Reader>, StoreError> {
+        self.inner.reader()
+    }
 }
 
 /// A committer over a scripted store, with what it released and how far the disk was then.

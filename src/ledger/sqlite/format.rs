@@ -16,14 +16,19 @@ const APPLICATION_ID: u32 = 0x4877_7264;
 
 /// Step `n` takes a file from version `n` to `n + 1`. Released steps are never edited, only followed by new ones, and spell
 /// out the names that were current then.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta     (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE engine   (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE session  (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE outbox   (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE inbound  (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
     CREATE TABLE retained (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
-"];
+",
+    "
+    CREATE TABLE journal  (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
+",
+];
 
 /// The newest version that this build reads.
 pub(super) const SUPPORTED: u32 = MIGRATIONS.len() as u32;

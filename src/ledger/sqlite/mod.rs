@@ -16,6 +16,7 @@
 mod checkpoint;
 mod directory;
 mod format;
+mod reader;
 
 use std::fs::File;
 use std::io;
@@ -28,7 +29,8 @@ use rusqlite::{
 };
 
 use self::checkpoint::{Checkpointer, WalFrames};
-use super::store::{Batch, Space, Store, StoreError, Visit, prefix_end};
+use self::reader::SqliteReader;
+use super::store::{Batch, Reader, Space, Store, StoreError, Visit, prefix_end};
 
 /// The database file in the data directory.
 pub const DATABASE_FILE: &str = "hallward.db";
@@ -68,7 +70,7 @@ pub struct SqliteStore {
     call_at: u64,
     wal: WalFrames,
     path: PathBuf,
-    _database: Arc<File>,
+    database: Arc<File>,
     _lock: File,
 }
 
@@ -139,7 +141,7 @@ impl SqliteStore {
             call_at: limits.soft_pages,
             wal: WalFrames::default(),
             path,
-            _database: database,
+            database,
             _lock: lock,
         })
     }
@@ -276,6 +278,11 @@ impl Store for SqliteStore {
             statement.query_row((key,), |row| row.get(0)).optional()
         };
         get().map_err(|error| store_error(&self.path, &error))
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        let reader = SqliteReader::open(self.path.clone(), Arc::clone(&self.database))?;
+        Ok(Box::new(reader))
     }
 }
 

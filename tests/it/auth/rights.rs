@@ -310,7 +310,7 @@ fn response_topics_lead_nowhere_else() {
     ann.listen("reply/ann/#");
     let mut bob = Agent::join_as(&gateway, "lab", v5("bob", "bob"));
     bob.listen("reply/bob/#");
-    let mut publish = Publish::new("rooms/lab/handoff/list/ann", r#"{"id":"q1"}"#, 1);
+    let mut publish = Publish::new("rooms/lab/handoff/get/ann", r#"{"task":"none"}"#, 1);
     publish.properties = publish
         .properties
         .text(property::RESPONSE_TOPIC, "rooms/lab/reply/bob/x");

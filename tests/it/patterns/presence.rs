@@ -1,6 +1,6 @@
 //! Presence: who is in the room, and how they come and go.
 
-use hallward::wire::presence::{ConnectionState, Status};
+use hallward::wire::presence::{ConnectionState, Roll, Status};
 use serde_json::json;
 
 use crate::harness::{Agent, Connect, Gateway, Setup};
@@ -174,4 +174,28 @@ fn rooms_do_not_see_each_other() {
         0,
     ));
     watcher.expect_silence_until(|publish| publish.topic.ends_with("/mark"));
+}
+
+#[test]
+fn one_question_tells_who_is_here_and_who_was() {
+    let gateway = Gateway::start();
+    let mut ann = Agent::join_v311(&gateway, "lab", "ann");
+    ann.announce(json!({ "role": "editor" }));
+    let mut bob = Agent::worker(&gateway, "lab", "bob", "draft");
+    let mut eve = Agent::join(&gateway, "lab", "eve");
+    eve.accepted("presence/announce/eve", json!({ "name": "Eve" }));
+    eve.tell_raw("presence/announce/eve", "");
+    let mut list = |asked: serde_json::Value| -> Roll {
+        let reply = bob.accepted("presence/list/bob", asked);
+        serde_json::from_str(reply.data.expect("a page").text()).expect("a page")
+    };
+    let here = list(json!({}));
+    let names: Vec<&str> = here.agents.iter().map(|one| one.agent.as_str()).collect();
+    assert_eq!((names, here.present), (vec!["ann", "bob"], 2));
+    let gone = list(json!({ "departed": true }));
+    assert_eq!(gone.departed[0].agent.as_str(), "eve");
+    assert_eq!(gone.departed[0].name.as_deref(), Some("Eve"));
+    let drafters = list(json!({ "capability": "draft", "limit": 1 }));
+    assert_eq!(drafters.agents[0].agent.as_str(), "bob");
+    bob.rejected(422, "presence/list/bob", json!({ "limit": 1_001 }));
 }

@@ -4,8 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Verdict};
+use hallward::desk::Journal;
+use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Past, Verdict};
+use hallward::ledger::{Batch as Records, Store};
 use hallward::wire::Millis;
+use hallward::wire::json;
 use hallward::wire::name::Agent;
 use hallward::wire::reply::Code;
 use hallward::wire::topic::Topic;
@@ -47,7 +50,10 @@ pub(super) struct Desk {
     pub(super) durable: Durable,
     rules: Rules,
     engine: Option<Engine>,
+    /// The real one, on what is durable.
+    pub(super) journal: Journal,
     batch: Batch,
+    batches: u64,
     /// Differs for every engine of a run: it feeds the ids that are minted.
     seed: u64,
 }
@@ -57,6 +63,7 @@ struct Room<'a> {
     rules: &'a Rules,
     mailboxes: &'a BTreeMap<Agent, Mailbox>,
     incoming: &'a BTreeMap<Agent, usize>,
+    journal: &'a Journal,
 }
 
 impl Mailboxes for Room<'_> {
@@ -71,12 +78,27 @@ impl Mailboxes for Room<'_> {
     fn free_bytes(&self, agent: &Agent) -> usize {
         self.free_messages(agent) * 65_536
     }
+
+    fn past(&self) -> &dyn Past {
+        self.journal
+    }
+}
+
+fn journal(rules: &Rules, durable: &Durable) -> Journal {
+    let mut journal = Journal::new(rules.journal());
+    journal
+        .recover(&durable.past)
+        .expect("the journal reads what it wrote");
+    journal
 }
 
 impl Desk {
     pub(super) fn new(rules: &Rules, seed: u64) -> Desk {
+        let durable = Durable::default();
         Desk {
-            durable: Durable::default(),
+            journal: journal(rules, &durable),
+            batches: 0,
+            durable,
             rules: rules.clone(),
             engine: Some(Engine::new(rules.settings(), seed)),
             batch: Batch::default(),
@@ -94,7 +116,10 @@ impl Desk {
 
     /// When the engine wants to be woken.
     pub(super) fn wakes_at(&mut self) -> Option<Millis> {
-        self.engine.as_mut()?.poll_timeout().map(|(at, _)| at)
+        let engine = self.engine.as_mut()?.poll_timeout().map(|(at, _)| at);
+        // A batch that is open forgets what is due when it is sealed.
+        let trim = self.journal.next_trim().filter(|_| !self.has_open_batch());
+        engine.into_iter().chain(trim).min()
     }
 
     /// Whether something waits for a commit.
@@ -112,6 +137,7 @@ impl Desk {
             rules: &self.rules,
             mailboxes: &self.durable.mailboxes,
             incoming: &self.batch.incoming,
+            journal: &self.journal,
         }
     }
 
@@ -123,6 +149,7 @@ impl Desk {
             rules: &self.rules,
             mailboxes: &self.durable.mailboxes,
             incoming: &self.batch.incoming,
+            journal: &self.journal,
         };
         let verdict = engine.handle(now, input.clone(), &room);
         self.note_session(&input);
@@ -231,7 +258,13 @@ impl Desk {
                 Effect::Retain { topic, payload } => {
                     Change::Retain(topic.format(ROOT), payload.clone())
                 }
-                Effect::Event(_) => continue,
+                Effect::Event(event) => {
+                    let (category, _) = event.what.split_once('.').expect("pattern.transition");
+                    let payload = json::encode(event);
+                    self.journal
+                        .append(&event.room, event.seq, event.at, category, &payload);
+                    continue;
+                }
             };
             self.batch.changes.push(change);
         }
@@ -257,6 +290,12 @@ impl Desk {
                 None => ledger.remove(&key),
             };
         });
+        self.batches += 1;
+        let mut records = Records::default();
+        self.journal.seal(self.batches, now, &mut records);
+        let written = self.durable.past.commit(&records);
+        written.expect("memory takes everything");
+        self.journal.committed(self.batches);
         let batch = std::mem::take(&mut self.batch);
         let mut recipients = BTreeSet::new();
         for change in batch.changes {
@@ -281,6 +320,7 @@ impl Desk {
     /// Builds an engine from the committed records.
     pub(super) fn recover(&mut self, now: Millis) {
         self.seed = self.seed.wrapping_add(1 << 32);
+        self.journal = journal(&self.rules, &self.durable);
         self.engine = Some(self.recovered());
         // Sessions that do not outlive their connection are not on disk: nobody's comes back.
         let _ = self.handle(now, Input::Recovered);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use hallward::engine::{AssignmentKey, Class, Directed, RunKey};
+use hallward::ledger::MemoryStore;
 use hallward::wire::Millis;
 use hallward::wire::name::Agent;
 use hallward::wire::topic::{Offer, RoomTopic};
@@ -18,6 +19,8 @@ pub(super) const ROOT: &str = "rooms";
 pub(super) struct Durable {
     /// The engine's records.
     pub(super) ledger: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The journal.
+    pub(super) past: MemoryStore,
     /// What waits for whom.
     pub(super) mailboxes: BTreeMap<Agent, Mailbox>,
     /// Retained messages, by topic.

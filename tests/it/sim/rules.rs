@@ -1,5 +1,6 @@
 //! The limits and delays that both sides are told: the engine by its settings, the model by these numbers.
 
+use hallward::desk::JournalLimits;
 use hallward::engine::Settings;
 use hallward::wire::Millis;
 use hallward::wire::handoff::Backoff;
@@ -23,6 +24,8 @@ pub(super) struct Rules {
     pub(super) mailbox_letters: usize,
     /// Replies that wait in a mailbox before the oldest give way.
     pub(super) mailbox_replies: usize,
+    /// Bytes of a room's past that are kept.
+    pub(super) past_bytes: u64,
 }
 
 impl Default for Rules {
@@ -40,11 +43,24 @@ impl Default for Rules {
             retention_ms: 3_600_000,
             mailbox_letters: 20,
             mailbox_replies: 64,
+            past_bytes: 20_000,
         }
     }
 }
 
 impl Rules {
+    /// The same for the journal.
+    pub(super) fn journal(&self) -> JournalLimits {
+        JournalLimits {
+            keep: true,
+            retention_ms: self.retention_ms,
+            max_bytes_per_room: self.past_bytes,
+            max_bytes: 10 * self.past_bytes,
+            max_rooms: 100,
+            max_read_bytes: 1 << 20,
+        }
+    }
+
     /// The same for the engine.
     pub(super) fn settings(&self) -> Settings {
         Settings {
@@ -55,6 +71,7 @@ impl Rules {
             backoff_factor: self.backoff.factor,
             backoff_max_ms: self.backoff.max_ms,
             result_retention_ms: self.retention_ms,
+            departed_retention_ms: self.retention_ms,
             idempotency_ms: self.retention_ms,
             approval_timeout_ms: self.approval_timeout_ms,
             ..Settings::default()

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hallward::desk::port::{Holdings, Request};
-use hallward::desk::{self, ClientLimits, Desk, DeskSettings, Memory, Release, RetainedLimits};
+use hallward::desk::{
+    self, ClientLimits, Desk, DeskSettings, JournalLimits, Memory, Release, RetainedLimits,
+};
 use hallward::engine::{Engine, Settings};
 use hallward::ledger::{MemoryStore, Store};
 use hallward::mqtt::{Door, Metrics, MqttConfig};
@@ -74,6 +76,14 @@ fn desk_settings(memory: Arc<Memory>) -> DeskSettings {
         retained: RETAINED,
         linger_ms: 0,
         patience_ms: 10_000,
+        journal: JournalLimits {
+            keep: true,
+            retention_ms: 60_000,
+            max_bytes_per_room: 1 << 20,
+            max_bytes: 1 << 22,
+            max_rooms: 100,
+            max_read_bytes: 1 << 20,
+        },
         memory,
         gates: None,
     }

@@ -17,6 +17,8 @@ use hallward::wire::Millis;
 use hallward::wire::json;
 use hallward::wire::mirror::CommandMirrors;
 use hallward::wire::name::{Agent, Key, Room};
+use hallward::wire::observe::Replay;
+use hallward::wire::presence::PresenceList;
 use hallward::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::agenda::LinkId;
@@ -306,7 +308,9 @@ fn stroll(role: &mut Role, ctx: &mut Ctx<'_>) {
     match ctx.dice.below(100) {
         0..=5 => chat(ctx),
         6..=7 => mumble(ctx),
-        8..=9 => {
+        8..=9 => look_back(ctx),
+        10 => look_around(ctx),
+        11..=12 => {
             let back_after = ctx
                 .dice
                 .weighted(&[(60, 200), (20, 1_000), (10, 1_900), (10, 4_000)]);
@@ -334,6 +338,53 @@ fn chat(ctx: &mut Ctx<'_>) {
         };
         let _ = ctx.publish_bytes(&room, topic, format!("word {word}").into(), false);
     }
+}
+
+/// Who is here, or was?
+fn look_around(ctx: &mut Ctx<'_>) {
+    let room = ctx.room();
+    let asked = PresenceList {
+        departed: ctx.dice.percent(30),
+        limit: ctx
+            .dice
+            .maybe(50, |dice| u32::try_from(dice.between(1, 5)).expect("small")),
+        correlation_id: Some(ctx.mint("around")),
+        ..PresenceList::default()
+    };
+    let me = ctx.me.clone();
+    let _ = ctx.publish(&room, Topic::PresenceList { me }, &asked, true);
+}
+
+/// What happened before?
+fn look_back(ctx: &mut Ctx<'_>) {
+    let room = ctx.room();
+    let since = ctx
+        .dice
+        .maybe(20, |dice| 1_700_000_000_000 + dice.below(25_000));
+    let asked = Replay {
+        from_seq: ctx
+            .dice
+            .maybe(60, |dice| dice.below(600))
+            .filter(|_| since.is_none()),
+        since,
+        until: ctx
+            .dice
+            .maybe(20, |dice| 1_700_000_000_000 + dice.below(30_000)),
+        filter: ctx.dice.maybe(30, |dice| {
+            let filters = [
+                "observe/events/gateway/handoff",
+                "observe/events/+/presence",
+                "observe/#",
+            ];
+            (*dice.pick(&filters)).to_owned()
+        }),
+        limit: ctx.dice.maybe(50, |dice| {
+            u32::try_from(dice.between(1, 50)).expect("small")
+        }),
+        correlation_id: Some(ctx.mint("back")),
+    };
+    let me = ctx.me.clone();
+    let _ = ctx.publish(&room, Topic::ObserveReplay { me }, &asked, true);
 }
 
 /// Something that no gateway understands.

@@ -50,7 +50,6 @@ pub(super) fn dispatches(model: &Model, step: &Step, room: &Room) -> Check {
                 spec.id
             );
         }
-        Some(Code::NotImplemented) if !spec.any_of.is_empty() => {}
         Some(Code::TooMany) => only_a_full_mailbox_is_full(model, step, &command.from)?,
         Some(code) => ensure!(
             code == Code::Unavailable && spec.require_online && !capable(false),

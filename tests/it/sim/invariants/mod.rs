@@ -114,6 +114,8 @@ impl Checker {
             Topic::ApproveDecide { me, id } => {
                 approve::votes(&self.model, step, room, me, id)?;
             }
+            Topic::PresenceList { .. } => presence::lists(&self.model, step, room)?,
+            Topic::ObserveReplay { .. } => observe::replays(&mut self.model, step, room)?,
             Topic::Inbox { to, .. } => replies::inbox_messages_wait(&self.model, step, to)?,
             _ => {}
         }
@@ -175,6 +177,7 @@ impl Checker {
     /// What is retained, all of it, is what the model says.
     fn whole_store(&self, desk: &Desk) -> Check {
         blackboard::retained_entries_are_the_board(&self.model, &desk.durable)?;
+        observe::the_journal_is_the_past(&self.model, &desk.journal)?;
         approve::retained_pending_is_what_is_open(&self.model, &desk.durable)?;
         presence::retained_presence_is_the_truth(&self.model, &desk.durable)
     }

@@ -1,15 +1,19 @@
 //! Observe: the event stream, and what the gateway remembers of it all.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
-use hallward::engine::TaskCounts;
+use hallward::desk::Journal;
+use hallward::engine::{Past, TaskCounts};
+use hallward::wire::filter;
 use hallward::wire::name::Room;
-use hallward::wire::observe::Event;
+use hallward::wire::observe::{Event, Replay, ReplayPage};
+use hallward::wire::reply::Code;
 use hallward::wire::topic::{RoomTopic, Topic};
 
 use super::super::desk::Desk;
 use super::super::durable::ROOT;
-use super::super::history::Step;
+use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::{Check, ensure};
 
@@ -29,6 +33,106 @@ pub(super) fn events_have_no_gap(model: &Model, step: &Step, event: &Event) -> C
         event.at
     );
     Ok(())
+}
+
+/// Observe: the journal has every event of a room from the oldest that it keeps on, as it was told, and gives up the oldest first.
+pub(super) fn the_journal_is_the_past(model: &Model, journal: &Journal) -> Check {
+    for (room, past) in &model.past {
+        let Some(kept) = journal.kept(room) else {
+            continue;
+        };
+        let expected = past.iter().filter(|event| event.seq >= kept.oldest);
+        let mut expected = expected.peekable();
+        let mut wrong = None;
+        let read = journal.read(room, 0, &mut |event| {
+            let told: Event = read(event.payload);
+            if expected.next() != Some(&told) {
+                wrong = Some(told);
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        ensure!(read.is_ok(), "the past of {room} cannot be read: {read:?}");
+        ensure!(wrong.is_none(), "the journal of {room} has {wrong:?}");
+        ensure!(
+            expected.peek().is_none(),
+            "the journal of {room} lacks {:?}",
+            expected.peek()
+        );
+    }
+    Ok(())
+}
+
+/// Observe: a replay is the past, in order, from where it was asked for to where its cursor stands, all that matches and nothing else.
+pub(super) fn replays(model: &mut Model, step: &Step, room: &Room) -> Check {
+    let command = step.command().expect("a replay is a command");
+    if step.refusal() == Some(Code::TooMany) && step.free_of(&command.from) == 0 {
+        return Ok(());
+    }
+    ensure!(
+        step.verdict.is_ok(),
+        "a replay was refused: {:?}",
+        step.verdict
+    );
+    let Some((_, reply)) = step.replies_to(&command.from).pop() else {
+        return Err("a replay without a reply".to_owned());
+    };
+    let data = reply.data.as_ref().map(|data| data.text().as_bytes());
+    let page: ReplayPage = read(data.unwrap_or_default());
+    let asked: Replay = read(&command.payload);
+    let empty = Vec::new();
+    let past = model.past.get(room).unwrap_or(&empty);
+    let newest = past.last().map_or(0, |event| event.seq);
+    ensure!(
+        step.overdue || page.newest == newest,
+        "the newest event is {newest}, a replay says {page:?}"
+    );
+    let first_of_time = |at| past.iter().find(|event| event.at >= at);
+    let start = match (asked.from_seq, asked.since) {
+        (Some(seq), _) => seq.max(1),
+        (None, Some(at)) => first_of_time(at).map_or(newest + 1, |event| event.seq),
+        (None, None) => page.oldest,
+    };
+    let lost = start < page.oldest;
+    ensure!(
+        !lost || !page.complete,
+        "asked from {start}, a replay says that all is there: {page:?}"
+    );
+    ensure!(
+        page.complete || start <= page.oldest,
+        "all from {start} on is kept, a replay says otherwise: {page:?}"
+    );
+    let start = start.max(page.oldest);
+    let filter = asked.filter.as_deref().unwrap_or("#");
+    let expected: Vec<&Event> = past
+        .iter()
+        .filter(|event| (start..page.next).contains(&event.seq))
+        .filter(|event| asked.until.is_none_or(|until| event.at < until))
+        .filter(|event| filter::matches(filter, &topic_of(event)))
+        .collect();
+    ensure!(
+        page.events.iter().eq(expected.iter().copied()),
+        "a replay of {asked:?} shows {:?}, expected {expected:?}",
+        page.events
+    );
+    let limit = asked.limit.map_or(100, |limit| limit as usize);
+    ensure!(page.events.len() <= limit, "more than {limit}: {page:?}");
+    let next_is_too_late = past
+        .iter()
+        .find(|event| event.seq >= page.next)
+        .is_none_or(|event| asked.until.is_some_and(|until| event.at >= until));
+    ensure!(
+        page.end == next_is_too_late || step.overdue || page.next < start,
+        "whether it ends here: {page:?}"
+    );
+    model.tally.recalled += page.events.len() as u64;
+    model.tally.not_recalled += u64::from(!page.complete);
+    Ok(())
+}
+
+fn topic_of(event: &Event) -> String {
+    let (category, _) = event.what.split_once('.').expect("pattern.transition");
+    format!("observe/events/gateway/{category}")
 }
 
 /// Ground rule 6: when all has ended and the retention is over, no task and no approval is remembered, a room without keys is
@@ -73,6 +177,11 @@ pub(super) fn nothing_is_kept_for_ever(model: &Model, desk: &Desk) -> Check {
             .keys()
             .map(|key| String::from_utf8_lossy(key).into_owned())
             .collect::<Vec<_>>()
+    );
+    ensure!(
+        desk.durable.past.is_empty() && desk.journal.stats().bytes == 0,
+        "the journal keeps what is too old: {:?}",
+        desk.journal.stats()
     );
     for topic in desk.durable.retained.keys() {
         let parsed = RoomTopic::parse(ROOT, topic).and_then(Result::ok);

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use hallward::engine::{Class, Input};
 use hallward::wire::name::{Agent, Room};
-use hallward::wire::presence::{ConnectionState, Presence, Status};
+use hallward::wire::presence::{ConnectionState, Presence, PresenceList, Roll, Status};
+use hallward::wire::reply::Code;
 use hallward::wire::topic::{RoomTopic, Topic};
 
 use super::super::durable::{Durable, ROOT};
@@ -156,6 +157,49 @@ pub(super) fn workers_that_return_get_their_tasks_again(model: &Model, step: &St
         ensure!(
             !held || told.contains(&(id, task.attempt)),
             "{agent} is back in {room} and is not told of {id}"
+        );
+    }
+    Ok(())
+}
+
+/// Presence: a list shows those who are in the room and nobody else, by name, and as departed nobody who is there.
+pub(super) fn lists(model: &Model, step: &Step, room: &Room) -> Check {
+    let command = step.command().expect("a list is a command");
+    if step.refusal() == Some(Code::TooMany) && step.free_of(&command.from) == 0 {
+        return Ok(());
+    }
+    let Some((_, reply)) = step.replies_to(&command.from).pop() else {
+        return Err("a list without a reply".to_owned());
+    };
+    let data = reply.data.as_ref().map(|data| data.text().as_bytes());
+    let roll: Roll = read(data.unwrap_or_default());
+    let asked: PresenceList = read(&command.payload);
+    let limit = asked.limit.map_or(100, |limit| limit as usize);
+    let listed = roll.agents.iter().map(|one| &one.agent);
+    let departed = roll.departed.iter().map(|one| &one.agent);
+    let names: Vec<&Agent> = listed.clone().chain(departed.clone()).collect();
+    ensure!(
+        names.is_sorted() && names.len() <= limit && listed.len() <= roll.present,
+        "a list of {limit} at most, by name: {roll:?}"
+    );
+    let member = |agent: &Agent| model.people.member_of(room, agent).is_some();
+    for agent in listed.clone() {
+        ensure!(
+            model.then_or_now(|people| people.member_of(room, agent).is_some()),
+            "{agent} is listed in {room}, where it is not"
+        );
+    }
+    ensure!(
+        roll.next.is_some() || asked.departed || listed.len() == roll.present,
+        "a list that ends without everybody: {roll:?}"
+    );
+    for agent in departed {
+        let sure = member(agent) && !step.overdue;
+        let known = model.people.member_of(room, agent);
+        let here = sure && known.is_some_and(|member| member.is_in() && !member.unsure);
+        ensure!(
+            !here || model.people.link(agent) != Link::Online,
+            "{agent} is listed as departed from {room}, where it is"
         );
     }
     Ok(())

@@ -79,7 +79,7 @@ fn assigned<'a>(
     })
 }
 
-/// Handoff: highest priority first, oldest first within a priority: who got a task could not have had a better one.
+/// Handoff: highest priority first, oldest first within a priority and a dispatcher: who got a task could not have had a better one.
 pub(super) fn priority_is_respected(model: &Model, step: &Step, before: &Queue) -> Check {
     for (name, task, worker) in assigned(model, step, before) {
         let Some(member) = model.people.member_of(&name.0, worker) else {

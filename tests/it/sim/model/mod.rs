@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use hallward::engine::{Class, Effect};
 use hallward::wire::Millis;
 use hallward::wire::name::{Agent, ApprovalId, Room, TaskId};
+use hallward::wire::observe::Event;
 use hallward::wire::reply::{Code, Reply};
 use hallward::wire::topic::Topic;
 
@@ -41,6 +42,8 @@ pub(in super::super) struct Tally {
     pub(in super::super) refused: u64,
     pub(in super::super) timed_out: u64,
     pub(in super::super) relayed: u64,
+    pub(in super::super) recalled: u64,
+    pub(in super::super) not_recalled: u64,
 }
 
 impl Tally {
@@ -60,6 +63,8 @@ impl Tally {
             (&mut self.refused, other.refused),
             (&mut self.timed_out, other.timed_out),
             (&mut self.relayed, other.relayed),
+            (&mut self.recalled, other.recalled),
+            (&mut self.not_recalled, other.not_recalled),
         ];
         for (mine, theirs) in counts {
             *mine += theirs;
@@ -85,6 +90,8 @@ impl Tally {
             self.refused,
             self.timed_out,
             self.relayed,
+            self.recalled,
+            self.not_recalled,
         ];
         let ended = ["succeeded", "dead", "expired", "cancelled"].map(|end| self.ended.get(end));
         let rejected = [400, 403, 404, 409, 429, 503].map(|code| self.rejected.get(&code));
@@ -119,6 +126,8 @@ pub(in super::super) struct Model {
     pub(super) outcomes: BTreeMap<Identity, Reply>,
     /// The last event of each room.
     pub(super) seqs: BTreeMap<Room, u64>,
+    /// Every event of each room.
+    pub(super) past: BTreeMap<Room, Vec<Event>>,
     pub(in super::super) tally: Tally,
 }
 
@@ -135,6 +144,7 @@ impl Model {
             approvals: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             seqs: BTreeMap::new(),
+            past: BTreeMap::new(),
             tally: Tally::default(),
         }
     }
@@ -212,6 +222,8 @@ impl Model {
         match effect {
             Effect::Event(event) => {
                 self.seqs.insert(event.room.clone(), event.seq);
+                let past = self.past.entry(event.room.clone()).or_default();
+                past.push(event.clone());
                 self.tasks.event(event, &mut self.tally);
             }
             Effect::Deliver(directed) => match &directed.class {

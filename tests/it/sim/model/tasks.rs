@@ -105,10 +105,11 @@ impl TaskModel {
         )
     }
 
-    /// Whether it goes before `other` when both could have the same worker.
+    /// Whether it surely goes before `other` when both could have the same worker: within a priority, dispatchers take turns.
     pub(in super::super) fn goes_before(&self, other: &TaskModel) -> bool {
-        (other.priority(), self.created_at, self.order)
-            < (self.priority(), other.created_at, other.order)
+        let is_older = (self.created_at, self.order) < (other.created_at, other.order);
+        let same = self.priority() == other.priority() && self.dispatcher == other.dispatcher;
+        self.priority() > other.priority() || (same && is_older)
     }
 
     /// Whether its last worker says just what ended the attempt, once more.

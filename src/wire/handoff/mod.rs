@@ -1,11 +1,17 @@
 //! Handoff messages: tasks routed by capability, results collected.
 
+mod query;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Millis;
 use super::json::{Json, present};
 use super::name::{Agent, Capability, CommandId, TaskId, TaskType};
+
+pub use query::{
+    AttemptOutcome, AttemptView, GetTask, ListTasks, Redrive, Redriven, States, TaskPage, TaskView,
+};
 
 /// Which task goes first.
 #[derive(
@@ -49,7 +55,7 @@ pub struct Task {
     /// What the worker must be able to do, all of it; the type alone if not said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<Capability>,
-    /// One of these is enough.
+    /// Besides, the worker must be able to do one of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub any_of: Vec<Capability>,
     /// What the worker gets, as it is.
@@ -223,33 +229,10 @@ pub struct Cancel {
     pub correlation_id: Option<String>,
 }
 
-/// `handoff/get/{me}`: one task as it stands, in the reply's `data`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct GetTask {
-    /// The task.
-    pub task: TaskId,
-    /// Echoed in the reply.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub correlation_id: Option<String>,
-}
-
-/// `handoff/redrive/{me}`: queue a dead task again; it ends with another final result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Redrive {
-    /// The task.
-    pub task: TaskId,
-    /// Makes a repeat a no-op that returns the first outcome.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<CommandId>,
-    /// Echoed in the reply.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub correlation_id: Option<String>,
-}
-
 /// Where a task stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub enum TaskState {
     /// For its delay, or its backoff, or what it depends on.
@@ -352,40 +335,4 @@ pub struct TaskResult {
     /// As dispatched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
-}
-
-/// A task as `handoff/get` shows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TaskView {
-    /// The task.
-    pub task: TaskId,
-    /// What kind of task.
-    #[serde(rename = "type")]
-    pub task_type: TaskType,
-    /// Where it stands.
-    pub state: TaskState,
-    /// Who dispatched it.
-    pub dispatcher: Agent,
-    /// Who has it, or had it last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub worker: Option<Agent>,
-    /// The attempt that it is at; 0 before the first.
-    pub attempt: u32,
-    /// Attempts before it is dead.
-    pub max_attempts: u32,
-    /// What it needs.
-    pub capabilities: Vec<Capability>,
-    /// Which goes first.
-    pub priority: Priority,
-    /// When it was dispatched, Unix milliseconds.
-    pub created_at: Millis,
-    /// When it last changed, Unix milliseconds.
-    pub updated_at: Millis,
-    /// When it expires, Unix milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline: Option<Millis>,
-    /// What went wrong last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<TaskError>,
 }

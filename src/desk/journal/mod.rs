@@ -1,0 +1,269 @@
+//! The journal: what happened in each room, in order, for as long as it is kept.
+//!
+//! It takes every event of the gateway's as it is told, writes it with the batch that caused it, and shows it to whoever asks. It
+//! is bounded by age, by bytes of a room, by bytes of all rooms and by the number of rooms; what is too much goes in portions, the
+//! oldest first, so that no commit gets long. It numbers nothing: the engine does. The desk drives it; so can a simulation.
+
+mod chunk;
+mod read;
+mod trim;
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use super::records::RecordError;
+use super::recover::RecoverError;
+use crate::ledger::{Batch, Reader, Space, Store};
+use crate::wire::Millis;
+use crate::wire::name::Room;
+
+use chunk::{Chunk, Label, SUMMARIES, Summary, summary_key};
+
+/// A chunk takes no more events beyond this, so that one that is read is read soon.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// How much of the past is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct JournalLimits {
+    /// Whether anything is kept at all.
+    pub keep: bool,
+    /// How long, in milliseconds.
+    pub retention_ms: u64,
+    /// Bytes of one room.
+    pub max_bytes_per_room: u64,
+    /// Bytes of all rooms.
+    pub max_bytes: u64,
+    /// Rooms, existing or not.
+    pub max_rooms: usize,
+    /// Bytes that all who ask during one batch may have read; beyond it they are asked to come again.
+    pub max_read_bytes: usize,
+}
+
+/// What the journal has done, and holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JournalStats {
+    /// Events taken.
+    pub events: u64,
+    /// Bytes taken.
+    pub written: u64,
+    /// Events that are not kept any more.
+    pub trimmed: u64,
+    /// Now: bytes kept.
+    pub bytes: u64,
+    /// Now: rooms with a past.
+    pub rooms: usize,
+}
+
+/// Every room's past. See the module.
+pub struct Journal {
+    limits: JournalLimits,
+    /// `None` until there is a ledger: then only what is not on disk yet is seen.
+    reader: Option<Box<dyn Reader>>,
+    shelves: BTreeMap<Room, Shelf>,
+    /// Rooms by the time of their oldest chunk.
+    by_age: BTreeSet<(Millis, Room)>,
+    /// Rooms that have more bytes than they may.
+    too_full: BTreeSet<Room>,
+    /// Rooms in which something happened since the last batch was sealed.
+    touched: BTreeSet<Room>,
+    /// Sealed batches that are not on disk yet, and the rooms that have events in them.
+    in_flight: VecDeque<(u64, Vec<Room>)>,
+    /// Nothing can be trimmed before this.
+    resting_until: Millis,
+    stats: JournalStats,
+    /// Bytes that may still be read in this batch.
+    may_read: Cell<usize>,
+}
+
+/// A room's past.
+#[derive(Debug, Default)]
+struct Shelf {
+    summary: Summary,
+    /// Not on disk yet, with the batch that brings them there; oldest first.
+    fresh: VecDeque<(u64, Label, Bytes)>,
+    /// Full chunks, and the one that fills, of the batch that fills.
+    open: Vec<Chunk>,
+    /// The place in `by_age`.
+    filed_at: Option<Millis>,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal")
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// An empty one that keeps what it is given in memory until `recover` shows it a ledger.
+    pub fn new(limits: JournalLimits) -> Journal {
+        Journal {
+            limits,
+            reader: None,
+            shelves: BTreeMap::new(),
+            by_age: BTreeSet::new(),
+            too_full: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            in_flight: VecDeque::new(),
+            resting_until: 0,
+            stats: JournalStats::default(),
+            may_read: Cell::new(limits.max_read_bytes),
+        }
+    }
+
+    /// Finds what earlier runs have left. Reads one record a room.
+    ///
+    /// # Errors
+    /// If the store or a record cannot be read.
+    pub fn recover(&mut self, store: &dyn Store) -> Result<(), RecoverError> {
+        self.reader = Some(store.reader()?);
+        let mut failed = None;
+        store.scan(Space::Journal, SUMMARIES, &mut |key, value| {
+            match Summary::read(key, value) {
+                Some((room, summary)) => self.restore(room, summary),
+                None => failed = Some(RecordError::new("journal", key)),
+            }
+            match failed {
+                None => ControlFlow::Continue(()),
+                Some(_) => ControlFlow::Break(()),
+            }
+        })?;
+        failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    fn restore(&mut self, room: Room, summary: Summary) {
+        self.stats.bytes += summary.bytes;
+        let shelf = Shelf {
+            summary,
+            ..Shelf::default()
+        };
+        self.shelves.insert(room.clone(), shelf);
+        self.file(&room);
+    }
+
+    /// Takes an event that is told now. Numbers of a room only rise, but may leave some out.
+    pub fn append(&mut self, room: &Room, seq: u64, at: Millis, category: &str, payload: &[u8]) {
+        if !self.limits.keep {
+            return;
+        }
+        if !self.shelves.contains_key(room) {
+            let shelf = Shelf {
+                summary: Summary {
+                    oldest: seq,
+                    // What was before it, if anything was, was kept by nobody.
+                    lost_at: if seq > 1 { at } else { 0 },
+                    ..Summary::default()
+                },
+                ..Shelf::default()
+            };
+            self.shelves.insert(room.clone(), shelf);
+        }
+        let Some(shelf) = self.shelves.get_mut(room) else {
+            return;
+        };
+        let follows =
+            |chunk: &&mut Chunk| chunk.label.last + 1 == seq && chunk.value().len() < CHUNK_BYTES;
+        match shelf.open.last_mut().filter(follows) {
+            Some(chunk) => chunk.push(at, category, payload),
+            None => {
+                let mut chunk = Chunk::new(seq);
+                chunk.push(at, category, payload);
+                shelf.open.push(chunk);
+            }
+        }
+        shelf.summary.newest = seq;
+        self.stats.events += 1;
+        if !self.touched.contains(room) {
+            self.touched.insert(room.clone());
+        }
+    }
+
+    /// Ends the batch of this number: what happened in it joins its records, and what is too old or too much leaves with it.
+    pub fn seal(&mut self, number: u64, now: Millis, records: &mut Batch) {
+        self.may_read.set(self.limits.max_read_bytes);
+        let touched = std::mem::take(&mut self.touched);
+        let mut added = 0;
+        for room in &touched {
+            added += self.seal_room(room, number, records);
+        }
+        let trimmed = self.trim(now, added, records);
+        for room in touched.iter().chain(&trimmed) {
+            let key = summary_key(room);
+            match self.shelves.get(room) {
+                Some(shelf) => records.put(Space::Journal, key, shelf.summary.encode()),
+                None => records.delete(Space::Journal, key),
+            }
+        }
+        if !touched.is_empty() {
+            self.in_flight
+                .push_back((number, touched.into_iter().collect()));
+        }
+        self.stats.rooms = self.shelves.len();
+    }
+
+    fn seal_room(&mut self, room: &Room, number: u64, records: &mut Batch) -> usize {
+        let Some(shelf) = self.shelves.get_mut(room) else {
+            return 0;
+        };
+        let added = shelf.open.len();
+        for chunk in std::mem::take(&mut shelf.open) {
+            let (label, value) = chunk.into_value();
+            let size = label.size(room);
+            shelf.summary.bytes += size;
+            self.stats.bytes += size;
+            self.stats.written += size;
+            if shelf.summary.oldest_at == 0 {
+                shelf.summary.oldest_at = label.at;
+            }
+            records.put(Space::Journal, label.key(room), value.clone());
+            shelf.fresh.push_back((number, label, value));
+        }
+        if shelf.summary.bytes > self.limits.max_bytes_per_room {
+            self.too_full.insert(room.clone());
+        }
+        self.file(room);
+        added
+    }
+
+    /// A batch is on disk, and with it all before it.
+    pub fn committed(&mut self, number: u64) {
+        while let Some((_, rooms)) = self.in_flight.pop_front_if(|(sealed, _)| *sealed <= number) {
+            for room in rooms {
+                if let Some(shelf) = self.shelves.get_mut(&room) {
+                    while shelf
+                        .fresh
+                        .pop_front_if(|(batch, ..)| *batch <= number)
+                        .is_some()
+                    {}
+                }
+            }
+        }
+    }
+
+    /// What it has done, and holds.
+    pub fn stats(&self) -> JournalStats {
+        self.stats
+    }
+
+    /// Puts a room where its oldest chunk belongs.
+    fn file(&mut self, room: &Room) {
+        let Some(shelf) = self.shelves.get_mut(room) else {
+            return;
+        };
+        let at = shelf.summary.oldest_at;
+        if shelf.filed_at == Some(at) {
+            return;
+        }
+        if let Some(before) = shelf.filed_at.replace(at) {
+            self.by_age.remove(&(before, room.clone()));
+        }
+        self.by_age.insert((at, room.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

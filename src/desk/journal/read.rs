@@ -1,0 +1,162 @@
+//! Reading the past: first what is on disk, then what is on its way there.
+
+use std::ops::ControlFlow;
+
+use super::Journal;
+use super::chunk::{Label, end, events, from};
+use crate::engine::{Forgetful, Kept, Past, Recall};
+use crate::ledger::{Space, StoreError};
+use crate::wire::Millis;
+use crate::wire::name::Room;
+
+impl Past for Journal {
+    fn kept(&self, room: &Room) -> Option<Kept> {
+        let summary = &self.shelves.get(room)?.summary;
+        Some(Kept {
+            oldest: summary.oldest,
+            newest: summary.newest,
+            lost_at: summary.lost_at,
+        })
+    }
+
+    fn near(&self, room: &Room, at: Millis) -> Result<u64, Forgetful> {
+        let Some(shelf) = self.shelves.get(room) else {
+            return Ok(0);
+        };
+        let summary = &shelf.summary;
+        let (mut low, mut high) = (summary.oldest, summary.newest + 1);
+        // Times rise with numbers, so that halving finds the chunk; the labels of those on disk are in their keys.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let Some(label) = self.label_from(room, middle)? else {
+                // From there on nothing is on disk.
+                high = middle;
+                continue;
+            };
+            if label.at < at {
+                low = label.last + 1;
+            } else {
+                high = label.first.min(middle).max(low);
+            }
+        }
+        Ok(low)
+    }
+
+    fn read(&self, room: &Room, seq: u64, visit: Recall<'_>) -> Result<(), Forgetful> {
+        let Some(shelf) = self.shelves.get(room) else {
+            return Ok(());
+        };
+        let fresh_from = shelf.fresh.front().map(|(_, label, _)| label.first);
+        let open_from = shelf.open.first().map(|chunk| chunk.label.first);
+        let in_memory_from = fresh_from.or(open_from).unwrap_or(u64::MAX);
+        let mut reading = Reading {
+            seq: seq.max(shelf.summary.oldest),
+            visit,
+            stopped: None,
+        };
+        if reading.seq < in_memory_from {
+            self.read_disk(room, in_memory_from, &mut reading)?;
+        }
+        for (_, label, value) in &shelf.fresh {
+            reading.chunk(label, value);
+        }
+        for chunk in &shelf.open {
+            reading.chunk(&chunk.label, chunk.value());
+        }
+        match reading.stopped {
+            Some(Err(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How far a reader has come.
+struct Reading<'a> {
+    seq: u64,
+    visit: Recall<'a>,
+    /// It is over, or something went wrong.
+    stopped: Option<Result<(), Forgetful>>,
+}
+
+impl Reading<'_> {
+    fn chunk(&mut self, label: &Label, value: &[u8]) {
+        if self.stopped.is_some() || label.last < self.seq {
+            return;
+        }
+        for event in events(label.first, value) {
+            let Some(event) = event else {
+                self.stopped = Some(Err(Forgetful::Unreadable));
+                return;
+            };
+            if event.seq < self.seq {
+                continue;
+            }
+            if (self.visit)(event).is_break() {
+                self.stopped = Some(Ok(()));
+                return;
+            }
+            self.seq = event.seq + 1;
+        }
+    }
+}
+
+impl Journal {
+    /// The first chunk on disk that has this number or a later one.
+    fn label_from(&self, room: &Room, seq: u64) -> Result<Option<Label>, Forgetful> {
+        let Some(reader) = &self.reader else {
+            return Ok(None);
+        };
+        let mut found = None;
+        let (from, to) = (from(room, seq), end(room));
+        let first = &mut |key: &[u8]| {
+            found = Label::read(key);
+            ControlFlow::Break(())
+        };
+        reader
+            .keys(Space::Journal, &from, &to, first)
+            .map_err(|error| unreadable(&error))?;
+        Ok(found)
+    }
+
+    fn read_disk(
+        &self,
+        room: &Room,
+        until: u64,
+        reading: &mut Reading<'_>,
+    ) -> Result<(), Forgetful> {
+        let Some(reader) = &self.reader else {
+            return Ok(());
+        };
+        if self.may_read.get() == 0 {
+            return Err(Forgetful::Busy);
+        }
+        let (from, to) = (from(room, reading.seq), end(room));
+        let chunk = &mut |key: &[u8], value: &[u8]| {
+            let left = self.may_read.get().saturating_sub(value.len());
+            self.may_read.set(left);
+            let Some(label) = Label::read(key) else {
+                reading.stopped = Some(Err(Forgetful::Unreadable));
+                return ControlFlow::Break(());
+            };
+            if label.first >= until {
+                return ControlFlow::Break(());
+            }
+            reading.chunk(&label, value);
+            if reading.stopped.is_none() && left == 0 {
+                reading.stopped = Some(Ok(()));
+            }
+            match reading.stopped {
+                None => ControlFlow::Continue(()),
+                Some(_) => ControlFlow::Break(()),
+            }
+        };
+        reader
+            .range(Space::Journal, &from, &to, chunk)
+            .map_err(|error| unreadable(&error))
+    }
+}
+
+fn unreadable(error: &StoreError) -> Forgetful {
+    tracing::warn!(%error, "a room's past cannot be read");
+    Forgetful::Unreadable
+}

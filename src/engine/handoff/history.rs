@@ -1,0 +1,85 @@
+//! Histories: the attempts at a task, who had it and how each ended.
+//!
+//! Plain data that `task` writes as it moves on; `handoff/get` shows it. Of a task with many attempts the oldest are dropped.
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::Millis;
+use crate::wire::handoff::{AttemptOutcome, AttemptView};
+use crate::wire::name::Agent;
+
+/// How much of what went wrong is kept with each attempt, in bytes; the last error is kept whole with the task.
+const KEPT_ERROR_BYTES: usize = 200;
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Attempt {
+    no: u32,
+    worker: Agent,
+    at: Millis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<Box<End>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct End {
+    at: Millis,
+    how: AttemptOutcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<Box<str>>,
+}
+
+/// The attempts at a task, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(in crate::engine) struct History(Vec<Attempt>);
+
+impl History {
+    pub(in crate::engine) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// An attempt begins.
+    pub(super) fn begin(&mut self, no: u32, worker: &Agent, at: Millis) {
+        // Most tasks need no more than one.
+        self.0.reserve_exact(1);
+        self.0.push(Attempt {
+            no,
+            worker: worker.clone(),
+            at,
+            end: None,
+        });
+    }
+
+    /// The attempt that goes on ends.
+    pub(super) fn end(&mut self, how: AttemptOutcome, error: Option<&str>, at: Millis) {
+        if let Some(attempt) = self.0.last_mut()
+            && attempt.end.is_none()
+        {
+            let error = error.map(|text| text[..text.floor_char_boundary(KEPT_ERROR_BYTES)].into());
+            attempt.end = Some(Box::new(End { at, how, error }));
+        }
+    }
+
+    /// Drops the oldest beyond so many.
+    pub(super) fn keep(&mut self, limit: usize) {
+        if self.0.len() > limit {
+            self.0.drain(..self.0.len() - limit);
+        }
+    }
+
+    pub(super) fn view(&self) -> Vec<AttemptView> {
+        let views = self.0.iter().map(|attempt| {
+            let end = attempt.end.as_deref();
+            AttemptView {
+                attempt: attempt.no,
+                worker: attempt.worker.clone(),
+                assigned_at: attempt.at,
+                ended_at: end.map(|end| end.at),
+                outcome: end.map(|end| end.how),
+                error: end.and_then(|end| end.error.as_deref()).map(str::to_owned),
+            }
+        });
+        views.collect()
+    }
+}

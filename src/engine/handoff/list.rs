@@ -1,0 +1,136 @@
+//! Looking at tasks: one with its history, or a page of many. It changes nothing.
+
+use serde::Serialize;
+
+use crate::wire::Millis;
+use crate::wire::handoff::{GetTask, ListTasks, States, TaskView};
+use crate::wire::json::Json;
+use crate::wire::reply::{Code, Rejection};
+
+use crate::engine::context::Context;
+use crate::engine::replies::{Accepted, Call, Outcome, between};
+use crate::engine::room::RoomState;
+
+use super::Handoff;
+use super::index::Wanted;
+use super::task::{Task, TaskNo};
+
+/// Tasks that one command looks at, where conditions that have no index drop some of them: the page ends there, and the next goes on.
+const LOOKED_AT: usize = 1_000;
+
+/// Tasks on a page where the question does not say.
+const USUAL_PAGE: u32 = 50;
+
+/// As `wire::handoff::TaskPage`, with its tasks encoded already.
+#[derive(Serialize)]
+struct Page {
+    tasks: Vec<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+impl Handoff {
+    /// The number from which on tasks were dispatched then or later: numbers grow with time.
+    fn first_of(&self, at: Millis) -> TaskNo {
+        let (mut low, mut high) = (0, self.last_no + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.tasks.range(TaskNo(middle)..TaskNo(high)).next() {
+                Some((no, task)) if task.body.created_at < at => low = no.0 + 1,
+                _ => high = middle,
+            }
+        }
+        TaskNo(low)
+    }
+
+    /// From the first to the last number that may be meant.
+    fn range_of(&self, asked: &ListTasks, after: Option<TaskNo>) -> (TaskNo, TaskNo) {
+        let mut first = asked
+            .created_after
+            .map_or(TaskNo(0), |at| self.first_of(at));
+        let mut last = match asked.created_before {
+            Some(at) => TaskNo(self.first_of(at).0.saturating_sub(1)),
+            None => TaskNo(self.last_no),
+        };
+        match after {
+            Some(after) if asked.newest_first => last = last.min(TaskNo(after.0.saturating_sub(1))),
+            Some(after) => first = first.max(TaskNo(after.0.saturating_add(1))),
+            None => {}
+        }
+        (first, last)
+    }
+}
+
+impl RoomState {
+    pub(in crate::engine) fn get_task(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+        let get: GetTask = call.read(&cx.settings)?;
+        let no = self.handoff.number(&get.task)?;
+        let task = &self.handoff.tasks[&no];
+        let view = TaskView {
+            history: task.status.history.view(),
+            ..task.view()
+        };
+        Ok(Accepted {
+            task: Some(get.task),
+            ..Accepted::found(&view)
+        })
+    }
+
+    pub(in crate::engine) fn list_tasks(&self, cx: &Context, call: &mut Call<'_>) -> Outcome {
+        let asked: ListTasks = call.read_or_default(&cx.settings)?;
+        let limit = asked.limit.unwrap_or(USUAL_PAGE.min(cx.settings.max_page));
+        between("limit", limit.into(), 1, cx.settings.max_page.into())?;
+        let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
+        let (first, last) = self.handoff.range_of(&asked, after);
+        let wanted = Wanted {
+            states: asked.state.as_ref().map_or(&[], States::as_slice),
+            task_type: asked.task_type.as_ref(),
+            capability: asked.capability.as_ref(),
+        };
+        let index = &self.handoff.index;
+        let mut found = index.find(wanted, first..=last, asked.newest_first);
+        let mut page = Page {
+            tasks: Vec::new(),
+            cursor: None,
+        };
+        let (mut bytes, mut looked_at, mut at) = (0, 0, None);
+        while page.tasks.len() < limit as usize && looked_at < LOOKED_AT {
+            let Some(no) = found.next() else {
+                return Ok(Accepted::found(&page));
+            };
+            looked_at += 1;
+            let task = &self.handoff.tasks[&no];
+            if task.is_asked_for(&asked) {
+                let view = Json::of(&task.view());
+                bytes += view.text().len();
+                // A first one always fits: a view carries no payload.
+                if bytes > cx.settings.max_payload_bytes && !page.tasks.is_empty() {
+                    page.cursor = at;
+                    return Ok(Accepted::found(&page));
+                }
+                page.tasks.push(view);
+            }
+            at = Some(no.0.to_string());
+        }
+        page.cursor = found.next().and(at);
+        Ok(Accepted::found(&page))
+    }
+}
+
+impl Task {
+    /// Whether it meets the conditions that the index does not see to.
+    fn is_asked_for(&self, asked: &ListTasks) -> bool {
+        let dispatcher = asked.dispatcher.as_ref();
+        let capability = asked.capability.as_ref();
+        dispatcher.is_none_or(|dispatcher| self.body.dispatcher == *dispatcher)
+            && capability.is_none_or(|capability| self.body.asks_for(capability))
+    }
+}
+
+fn read_cursor(text: &str) -> Result<TaskNo, Rejection> {
+    let number = text.parse().map_err(|_| {
+        let reason = format!("cursor must be one that a page came with, but is {text:?}");
+        Rejection::new(Code::Invalid, reason).at("cursor")
+    })?;
+    Ok(TaskNo(number))
+}

@@ -1,0 +1,69 @@
+//! Tasks rebuilt from their records: queues, timers and promises are derived, nothing is decided.
+
+use crate::engine::context::Context;
+use crate::engine::room::RoomState;
+use crate::engine::timer::{Subject, Timer};
+
+use super::task::{Body, Ending, Stage, Status, TaskNo};
+
+impl RoomState {
+    /// Takes a task in. They come by number, after the members of the room.
+    pub(in crate::engine) fn rebuild_task(
+        &mut self,
+        cx: &mut Context,
+        no: TaskNo,
+        mut body: Body,
+        status: Status,
+    ) {
+        cx.stats.tasks.add(status.state());
+        if body.bytes == 0 {
+            body.measure();
+        }
+        if let Stage::Ended { how, at, .. } = status.stage {
+            self.handoff.ended.insert((at, no));
+            if how != Ending::Dead {
+                body.payload = None;
+            }
+            self.handoff.insert(no, body, status, None);
+            return;
+        }
+        cx.promise(&body.dispatcher);
+        self.handoff.payload_bytes += body.payload_bytes();
+        if let Some(deadline) = body.deadline {
+            let subject = Subject::Task(self.name.clone(), no);
+            cx.timers.arm(deadline, Timer::Deadline, subject);
+        }
+        // The limit held when the task was taken; a smaller one must not lose it now.
+        let route = self.handoff.scheduler.enter(body.need(), usize::MAX);
+        self.handoff.insert(no, body, status, route);
+        self.rebuild_stage(cx, no);
+    }
+
+    fn rebuild_stage(&mut self, cx: &mut Context, no: TaskNo) {
+        let Some(task) = self.handoff.tasks.get(&no) else {
+            return;
+        };
+        let subject = Subject::Task(self.name.clone(), no);
+        match &task.status.stage {
+            Stage::Waiting { until } => cx.timers.arm(*until, Timer::Due, subject),
+            Stage::Queued => {
+                if let Some(key) = task.queue_key() {
+                    let Body {
+                        priority,
+                        dispatcher,
+                        ..
+                    } = &task.body;
+                    let scheduler = &mut self.handoff.scheduler;
+                    scheduler.enqueue(key, *priority, dispatcher, no);
+                }
+            }
+            Stage::Held { worker, .. } => match self.members.0.get_mut(worker) {
+                Some(member) => {
+                    member.held.insert(no);
+                }
+                None => cx.timers.arm(cx.now, Timer::Lease, subject),
+            },
+            Stage::Ended { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Observe: a room's past, a page at a time.
+//!
+//! A question is answered from what the desk keeps, in the reply itself; nothing is remembered between two pages but what the asker
+//! says. How far one page looks is bounded, so that nobody waits for somebody's long past.
+
+use std::ops::ControlFlow;
+
+use crate::wire::filter;
+use crate::wire::observe::{Event, Replay, ReplayPage};
+use crate::wire::reply::{Code, Rejection};
+
+use super::context::Context;
+use super::past::{Forgetful, Kept, Recalled};
+use super::replies::{Accepted, Call, Outcome, between};
+use super::room::RoomState;
+
+/// Events in a page where the question does not say.
+const USUAL_PAGE: usize = 100;
+/// A page looks at so many events at least for those that it returns, and at twice as many as it may return.
+const LOOKS: usize = 1_000;
+/// What the rest of a reply may take of the largest message that its reader can take.
+const ENVELOPE_BYTES: usize = 512;
+
+/// A page while it fills.
+struct Page {
+    asked: Replay,
+    max_events: usize,
+    max_bytes: usize,
+    looks: usize,
+    bytes: usize,
+    events: Vec<Event>,
+    /// Where the next page begins.
+    next: u64,
+    /// An event that did not fit even alone.
+    too_large: Option<usize>,
+    /// `until` is reached.
+    over: bool,
+    unreadable: bool,
+}
+
+impl RoomState {
+    pub(super) fn replay(&mut self, cx: &Context, call: &mut Call<'_>) -> Outcome {
+        let asked: Replay = call.read_or_default(&cx.settings)?;
+        check(&asked, cx.settings.max_replay_events)?;
+        let past = call.mailboxes.past();
+        let kept = past.kept(&self.name).unwrap_or(Kept {
+            oldest: self.log.seq + 1,
+            newest: self.log.seq,
+            lost_at: self.log.at,
+        });
+        let (start, complete) = match (asked.from_seq, asked.since) {
+            (Some(seq), _) => (seq, seq.max(1) >= kept.oldest),
+            (None, Some(at)) => (
+                past.near(&self.name, at).map_err(refusal)?,
+                at > kept.lost_at,
+            ),
+            (None, None) => (kept.oldest, true),
+        };
+        let mut page = Page::new(asked, start.max(kept.oldest), self.page_bytes(cx, call)?);
+        page.max_events = page.max_events.min(cx.settings.max_replay_events);
+        past.read(&self.name, page.next, &mut |event| page.look(event))
+            .map_err(refusal)?;
+        if page.unreadable {
+            return Err(refusal(Forgetful::Unreadable));
+        }
+        if let Some(bytes) = page.too_large.filter(|_| page.events.is_empty()) {
+            let most = page.max_bytes;
+            let reason = format!(
+                "event {} has {bytes} bytes, an answer to you may have {most}",
+                page.next
+            );
+            return Err(Rejection::new(Code::TooLarge, reason));
+        }
+        Ok(Accepted::found(&ReplayPage {
+            end: page.over || page.next > kept.newest,
+            events: page.events,
+            next: page.next,
+            complete,
+            oldest: kept.oldest,
+            newest: kept.newest,
+        }))
+    }
+
+    /// What the entries of one answer may have: as the limit says, and as the asker can take and has room for.
+    pub(super) fn page_bytes(&self, cx: &Context, call: &Call<'_>) -> Result<usize, Rejection> {
+        let member = self.members.0.get(call.from());
+        let said = member.and_then(|member| member.announcement.as_ref()?.max_bytes);
+        let can_take = said.map_or(usize::MAX, |most| {
+            (most as usize).saturating_sub(ENVELOPE_BYTES)
+        });
+        let most = cx.settings.max_page_bytes.min(can_take);
+        if call.mailboxes.free_bytes(call.from()) < most {
+            let reason = format!("your mailbox has no room for an answer of {most} bytes");
+            return Err(Rejection::new(Code::TooMany, reason));
+        }
+        Ok(most)
+    }
+}
+
+fn check(asked: &Replay, max_events: usize) -> Result<(), Rejection> {
+    if asked.from_seq.is_some() && asked.since.is_some() {
+        let reason = "fromSeq and since say both where to begin: give one of them";
+        return Err(Rejection::new(Code::Invalid, reason).at("since"));
+    }
+    if let Some(limit) = asked.limit {
+        between("limit", limit.into(), 1, max_events as u64)?;
+    }
+    let Some(wanted) = &asked.filter else {
+        return Ok(());
+    };
+    filter::check_filter(wanted)
+        .map_err(|rule| Rejection::new(Code::Invalid, rule.to_string()).at("filter"))?;
+    if filter::overlap(wanted, "observe/events/gateway/+") {
+        return Ok(());
+    }
+    let reason = format!(
+        "{wanted:?} matches no event that is kept: those are on observe/events/gateway/{{category}}"
+    );
+    Err(Rejection::new(Code::Invalid, reason).at("filter"))
+}
+
+fn refusal(error: Forgetful) -> Rejection {
+    let code = match error {
+        Forgetful::Busy => Code::TooMany,
+        Forgetful::Unreadable => Code::Unavailable,
+    };
+    Rejection::new(code, error.to_string())
+}
+
+impl Page {
+    fn new(asked: Replay, start: u64, max_bytes: usize) -> Page {
+        let max_events = asked.limit.map_or(USUAL_PAGE, |limit| limit as usize);
+        Page {
+            asked,
+            max_events,
+            max_bytes,
+            looks: max_events.saturating_mul(2).max(LOOKS),
+            bytes: 0,
+            events: Vec::new(),
+            next: start,
+            too_large: None,
+            over: false,
+            unreadable: false,
+        }
+    }
+
+    fn look(&mut self, event: Recalled<'_>) -> ControlFlow<()> {
+        if self.asked.until.is_some_and(|until| event.at >= until) {
+            self.over = true;
+            return ControlFlow::Break(());
+        }
+        if self.looks == 0 || self.events.len() >= self.max_events {
+            return ControlFlow::Break(());
+        }
+        if self.wants(&event) {
+            let bytes = event.payload.len() + 1;
+            if self.bytes + bytes > self.max_bytes {
+                self.too_large = Some(bytes);
+                return ControlFlow::Break(());
+            }
+            let Ok(told) = serde_json::from_slice(event.payload) else {
+                self.unreadable = true;
+                return ControlFlow::Break(());
+            };
+            self.bytes += bytes;
+            self.events.push(told);
+        }
+        self.looks -= 1;
+        self.next = event.seq + 1;
+        ControlFlow::Continue(())
+    }
+
+    fn wants(&self, event: &Recalled<'_>) -> bool {
+        if self.asked.since.is_some_and(|since| event.at < since) {
+            return false;
+        }
+        self.asked.filter.as_ref().is_none_or(|wanted| {
+            filter::matches(
+                wanted,
+                &format!("observe/events/gateway/{}", event.category),
+            )
+        })
+    }
+}

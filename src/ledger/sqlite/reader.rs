@@ -1,0 +1,98 @@
+//! A second way into the file, for whoever reads while the committer commits.
+//!
+//! It owns a connection that cannot write. Each call is a read transaction of its own and ends with the call, so that it holds back
+//! no checkpoint for longer than that.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::super::store::{Reader, Space, StoreError, Visit, VisitKey};
+use super::{connect, store_error};
+
+/// What is read is a page here and a page there: little of it is worth keeping.
+const CACHE_KIB: u32 = 1024;
+
+/// Reads the ledger of a [`super::SqliteStore`].
+pub(super) struct SqliteReader {
+    connection: Connection,
+    statements: [Statements; Space::ALL.len()],
+    path: PathBuf,
+    // Closed after the connection: see `checkpoint`.
+    _database: Arc<File>,
+}
+
+struct Statements {
+    range: String,
+    keys: String,
+}
+
+impl SqliteReader {
+    pub(super) fn open(path: PathBuf, database: Arc<File>) -> Result<SqliteReader, StoreError> {
+        let open = || {
+            let connection = connect(&path)?;
+            connection.execute_batch(&format!(
+                "PRAGMA query_only = ON; PRAGMA cache_size = -{CACHE_KIB};"
+            ))?;
+            Ok(connection)
+        };
+        Ok(SqliteReader {
+            connection: open().map_err(|error| store_error(&path, &error))?,
+            statements: Space::ALL.map(|space| {
+                let table = space.name();
+                Statements {
+                    range: format!("SELECT k, v FROM {table} WHERE k >= ?1 AND k < ?2 ORDER BY k"),
+                    keys: format!("SELECT k FROM {table} WHERE k >= ?1 AND k < ?2 ORDER BY k"),
+                }
+            }),
+            path,
+            _database: database,
+        })
+    }
+}
+
+impl Reader for SqliteReader {
+    fn range(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let mut read = || {
+            let sql = &self.statements[space.index()].range;
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut rows = statement.query((from, to))?;
+            while let Some(row) = rows.next()? {
+                if visit(row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|error| store_error(&self.path, &error))
+    }
+
+    fn keys(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+        visit: VisitKey<'_>,
+    ) -> Result<(), StoreError> {
+        let mut read = || {
+            let sql = &self.statements[space.index()].keys;
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut rows = statement.query((from, to))?;
+            while let Some(row) = rows.next()? {
+                if visit(row.get_ref(0)?.as_blob()?).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|error| store_error(&self.path, &error))
+    }
+}
