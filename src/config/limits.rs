@@ -50,6 +50,8 @@ fn range(key: &str) -> Option<Range> {
         "mqtt.max_publish_rate" | "mqtt.publish_burst" => Count(0, MANY),
         "mqtt.max_byte_rate" | "mqtt.byte_burst" => Bytes(0, 64 * GIB),
         "mqtt.max_keep_alive" => Span(MS(0), MS(u16::MAX as u64 * SECOND)),
+        // What Linux takes.
+        "mqtt.tcp_keepalive" => Span(MS(0), MS(32_767 * SECOND)),
         "mqtt.topic_alias_max" => Count(0, u16::MAX as u64),
         "mqtt.write_high_water" | "mqtt.write_buffer" => Bytes(4 * KIB, GIB),
         "mqtt.max_pending_messages" => Count(1, MANY),

@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 pub use load::{Flag, Layers};
 pub use problem::{Place, Problem, Problems};
 pub use sections::{
-    Approve, Auth, Blackboard, ClientCertificate, Commands, Data, Desk, Handoff, Http, Identity,
-    Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory, MinVersion, Mqtt, Observe, Retained,
-    Rooms, Session, Tls, Tools, WebSocket, WhenFull,
+    Approve, Auth, Blackboard, CertificatePair, ClientCertificate, Commands, Data, Desk, Handoff,
+    Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory, MinVersion, Mqtt,
+    Observe, Retained, Rooms, Session, Tls, Tools, WebSocket, WhenFull,
 };
 
 /// Everything that can be configured.

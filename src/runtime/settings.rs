@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth;
-use crate::config::{ClientCertificate as Ask, Config, Identity, Keep, MinVersion, WhenFull};
+use crate::config::{
+    CertificatePair, ClientCertificate as Ask, Config, Identity, Keep, MinVersion, WhenFull,
+};
 use crate::desk::port::Gates;
 use crate::desk::{ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits};
 use crate::engine::Settings;
 use crate::live::LiveConfig;
-use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, TlsSettings};
+use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, Pair, TlsSettings};
 use crate::mqtt::transport::websocket::UpgradeRules;
 use crate::mqtt::{MqttConfig, Rate};
 
@@ -184,8 +186,10 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
         max_keep_alive: u16::try_from(config.mqtt.max_keep_alive.as_secs())
             .ok()
             .filter(|&seconds| seconds > 0),
+        tcp_keepalive: Some(config.mqtt.tcp_keepalive).filter(|idle| !idle.is_zero()),
         max_topic_alias: config.mqtt.topic_alias_max,
         reason_strings: config.mqtt.reason_strings,
+        reveal_denials: config.auth.reveal_denials,
         session_expiry_max: seconds(config.mqtt.max_session_expiry),
         max_lossy_bytes: config.mqtt.write_buffer,
         max_pending_messages: config.mqtt.max_pending_messages,
@@ -224,9 +228,16 @@ pub(super) fn auth(config: &Config) -> Option<auth::Settings> {
 pub(super) fn tls(config: &Config) -> TlsSettings {
     let tls = &config.tls;
     let given = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    let pair = |other: &CertificatePair| Pair {
+        certificate: other.certificate.clone(),
+        key: other.key.clone(),
+    };
     TlsSettings {
-        certificate: tls.certificate.clone(),
-        key: tls.key.clone(),
+        own: Pair {
+            certificate: tls.certificate.clone(),
+            key: tls.key.clone(),
+        },
+        others: tls.others.iter().map(pair).collect(),
         client_ca: given(&tls.client_ca),
         client_certificate: match tls.client_certificate {
             Ask::None => ClientCertificate::None,

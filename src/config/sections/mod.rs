@@ -17,7 +17,7 @@ pub use doors::{Data, Http, Log, LogFormat, LogLevel, Mqtt};
 pub use observe::{Keep, Observe};
 pub use plane::{Desk, Live, Mailbox, Memory, Retained, Session, WhenFull};
 pub use rooms::{Approve, Blackboard, Commands, Handoff, Rooms, Tools};
-pub use tls::{ClientCertificate, Identity, MinVersion, Tls, WebSocket};
+pub use tls::{CertificatePair, ClientCertificate, Identity, MinVersion, Tls, WebSocket};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
