@@ -9,6 +9,7 @@ mod listeners;
 mod load;
 mod problem;
 mod sections;
+mod tables;
 mod units;
 
 use serde::{Deserialize, Serialize};

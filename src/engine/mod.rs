@@ -60,7 +60,7 @@ use vacated::Vacated;
 
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
-pub use settings::Settings;
+pub use settings::{CapabilityLimits, Settings, TypeDefaults};
 pub use stats::{Refusals, Stats, TaskCounts, ToolOutcome, ToolOutcomes};
 pub use timer::Timer;
 

@@ -1,20 +1,23 @@
 //! From the configuration, in people's terms, to each part's own settings.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth;
 use crate::config::{
-    CertificatePair, ClientCertificate as Ask, Config, Identity, Keep, MinVersion, WhenFull,
+    CertificatePair, ClientCertificate as Ask, Config, Handoff, Identity, Keep, MinVersion,
+    WhenFull,
 };
 use crate::desk::port::Gates;
 use crate::desk::{ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits};
-use crate::engine::Settings;
+use crate::engine::{CapabilityLimits, Settings, TypeDefaults};
 use crate::live::LiveConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, Pair, TlsSettings};
 use crate::mqtt::transport::websocket::UpgradeRules;
 use crate::mqtt::{MqttConfig, Rate};
+use crate::wire::name::{Capability, TaskType};
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -56,6 +59,16 @@ pub(super) fn engine(config: &Config) -> Settings {
         max_task_bytes_per_room: handoff.max_task_bytes_per_room,
         max_ended_tasks_per_room: handoff.max_ended_tasks_per_room,
         max_routes_per_room: handoff.max_routes_per_room,
+        types: types(handoff),
+        capabilities: capabilities(handoff),
+        capability_limits: capability_limits(handoff),
+        max_dependencies_per_task: handoff.max_dependencies_per_task,
+        max_dependants_per_task: handoff.max_dependants_per_task,
+        max_descendants_per_task: handoff.max_descendants_per_task,
+        max_depth: handoff.max_depth,
+        max_group_size: handoff.max_group_size,
+        max_groups_per_room: handoff.max_groups_per_room,
+        max_group_result_bytes: handoff.max_group_result,
         max_history_per_task: handoff.max_history_per_task,
         max_page: handoff.max_page,
         max_redrive: handoff.max_redrive,
@@ -100,6 +113,45 @@ pub(super) fn engine(config: &Config) -> Settings {
         reply_ttl_ms: millis(mailbox.reply_ttl),
         inbox_ttl_ms: millis(mailbox.inbox_ttl),
     }
+}
+
+fn types(handoff: &Handoff) -> BTreeMap<TaskType, TypeDefaults> {
+    let types = handoff.types.iter().map(|(name, of_type)| {
+        let defaults = TypeDefaults {
+            lease_ms: of_type.lease.map(millis),
+            max_attempts: of_type.max_attempts,
+            backoff_initial_ms: of_type.backoff_initial.map(millis),
+            backoff_factor: of_type.backoff_factor,
+            backoff_max_ms: of_type.backoff_max.map(millis),
+            priority: of_type.priority,
+            ttl_ms: of_type.ttl.map(millis),
+            require_online: of_type.require_online,
+            result_retention_ms: of_type.result_retention.map(millis),
+        };
+        (name.clone(), defaults)
+    });
+    types.collect()
+}
+
+fn capability_limits(handoff: &Handoff) -> CapabilityLimits {
+    CapabilityLimits {
+        max_queued: handoff.max_queued_per_capability,
+        dispatch_rate: handoff.dispatch_rate,
+        dispatch_burst: handoff.dispatch_burst,
+    }
+}
+
+fn capabilities(handoff: &Handoff) -> BTreeMap<Capability, CapabilityLimits> {
+    let usual = capability_limits(handoff);
+    let capabilities = handoff.capabilities.iter().map(|(name, own)| {
+        let limits = CapabilityLimits {
+            max_queued: own.max_queued.unwrap_or(usual.max_queued),
+            dispatch_rate: own.dispatch_rate.unwrap_or(usual.dispatch_rate),
+            dispatch_burst: own.dispatch_burst.unwrap_or(usual.dispatch_burst),
+        };
+        (name.clone(), limits)
+    });
+    capabilities.collect()
 }
 
 /// For the desk.

@@ -138,7 +138,7 @@ impl Checker {
                 Class::Run(_) | Class::ToolResult | Class::Notice => {
                     Err(format!("nobody asked for {:?}", directed.topic))
                 }
-                Class::Reply => replies::replies_answer_their_command(step, directed),
+                Class::Reply => replies::replies_answer_their_command(model, step, directed),
             },
             Effect::Retain { topic, payload } => match &topic.topic {
                 Topic::BlackboardState { key } => {
