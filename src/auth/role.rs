@@ -180,6 +180,8 @@ pub const ROWS: &[Row] = &[
     reads("approve/pending/+", RoleSet::of(&[Role::Agent, Role::Approver, Role::Observer, Role::Bridge])),
     writes("approve/decide/{me}/+", APPROVERS),
     reads("approve/decision/{me}", EVERYBODY),
+    writes("approve/cancel/{me}", AGENTS),
+    writes("approve/audit/{me}", RoleSet::of(&[Role::Agent, Role::Approver, Role::Observer, Role::Bridge])),
     writes("tools/register/{me}/+", WORKERS),
     reads("tools/card/+", WORKERS),
     writes("tools/call/{me}/+", AGENTS),
@@ -245,6 +247,8 @@ mod tests {
             ("observe/events/me/c", Access::Publish),
             ("observe/replay/me", Access::Publish),
             ("approve/request/me", Access::Publish),
+            ("approve/cancel/me", Access::Publish),
+            ("approve/audit/me", Access::Publish),
             ("tools/register/me/t", Access::Publish),
             ("tools/call/me/t", Access::Publish),
             ("tools/return/me", Access::Publish),
@@ -320,7 +324,8 @@ mod tests {
                 "presence/list/{me}",
                 "blackboard/get/{me}",
                 "blackboard/history/{me}",
-                "observe/replay/{me}"
+                "observe/replay/{me}",
+                "approve/audit/{me}",
             ],
             "questions alone"
         );

@@ -107,6 +107,8 @@ fn range(key: &str) -> Option<Range> {
         "observe.max_page_bytes" => Bytes(KIB, 16 * MIB),
         "observe.max_read" => Bytes(64 * KIB, GIB),
         "approve.timeout" | "approve.max_timeout" => Span(MS(SECOND), MS(YEAR)),
+        "approve.retention" => Span(MS(0), MS(10 * YEAR)),
+        "approve.max_trail" => Bytes(4 * KIB, MIB),
         "approve.max_pending_per_room" | "approve.max_decided_per_room" => Count(1, MANY),
         "approve.max_quorum" | "approve.max_approvers" => Count(1, 10_000),
         "tools.timeout" | "tools.max_timeout" => Span(MS(100), MS(DAY)),

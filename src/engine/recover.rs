@@ -159,17 +159,12 @@ impl RoomState {
     fn rebuild_approval(&mut self, cx: &mut Context, approval: Approval) {
         let asked = &approval.asked;
         let id = asked.id.clone();
-        match &approval.ended {
-            Some(ended) => {
-                self.approvals.decided.insert((ended.at, id.clone()));
-            }
-            None => {
-                let subject = Subject::Approval(self.name.clone(), id.clone());
-                cx.timers.arm(asked.expires_at, Timer::Approval, subject);
-                cx.promise(&asked.requester);
-                cx.stats.pending_approvals += 1;
-            }
+        if approval.ended.is_none() {
+            let subject = Subject::Approval(self.name.clone(), id);
+            cx.timers.arm(asked.expires_at, Timer::Approval, subject);
+            cx.promise(&asked.requester);
+            cx.stats.pending_approvals += 1;
         }
-        self.approvals.by_id.insert(id, approval);
+        self.approvals.put(approval);
     }
 }

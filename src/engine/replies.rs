@@ -130,6 +130,8 @@ envelope!(blackboard::Delete, id);
 envelope!(blackboard::Get);
 envelope!(approve::ApprovalRequest, id);
 envelope!(approve::Decide, id);
+envelope!(approve::CancelApproval, id);
+envelope!(approve::AuditQuery);
 envelope!(tools::Registration, id);
 envelope!(tools::ToolCall, id);
 envelope!(tools::ToolReturn, id);

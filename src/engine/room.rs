@@ -130,6 +130,8 @@ impl RoomState {
             Topic::ObserveReplay { .. } => self.replay(cx, call),
             Topic::ApproveRequest { .. } => self.request(cx, call),
             Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
+            Topic::ApproveCancel { .. } => self.cancel_approval(cx, call),
+            Topic::ApproveAudit { .. } => self.audit(cx, call),
             Topic::ToolsRegister { tool, .. } => self.register_tool(cx, call, tool),
             Topic::ToolsCall { tool, .. } => self.call_tool(cx, call, tool),
             Topic::ToolsReturn { .. } => self.return_call(cx, call),
@@ -191,7 +193,7 @@ impl RoomState {
 
     fn next_retention(&self, cx: &Context) -> Option<Millis> {
         let decided = self.approvals.oldest_decided();
-        let decided = decided.map(|at| at.saturating_add(cx.settings.result_retention_ms));
+        let decided = decided.map(|at| at.saturating_add(cx.settings.approval_retention_ms));
         let kept = [self.handoff.forgets_at(), decided].into_iter().flatten();
         let outcome = self.outcomes.oldest();
         let outcome = outcome.map(|at| at.saturating_add(cx.settings.idempotency_ms));
@@ -206,7 +208,6 @@ impl RoomState {
     /// Forgets what has been remembered for long enough.
     pub(super) fn retention_over(&mut self, cx: &mut Context) {
         self.retention_at = None;
-        let kept_until = cx.settings.result_retention_ms;
         let now = cx.now;
         let is_over = |at: Millis, ms: u64| at.saturating_add(ms) <= now;
         let idempotency = cx.settings.idempotency_ms;
@@ -217,7 +218,7 @@ impl RoomState {
             let departed = self.departures.oldest();
             if ended.is_some_and(|at| at <= now) {
                 self.forget_oldest_task(cx);
-            } else if decided.is_some_and(|at| is_over(at, kept_until)) {
+            } else if decided.is_some_and(|at| is_over(at, cx.settings.approval_retention_ms)) {
                 self.forget_oldest_approval(cx);
             } else if outcome.is_some_and(|at| is_over(at, idempotency)) {
                 if let Some(key) = self.outcomes.forget_oldest() {

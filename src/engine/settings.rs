@@ -67,7 +67,7 @@ pub struct Settings {
     /// The longest wait between attempts that a task may ask for.
     pub backoff_limit_ms: u64,
 
-    /// How long an ended task and a decided approval are remembered: for queries, and for repeats of their id.
+    /// How long an ended task is remembered: for queries, and for repeats of its id.
     pub result_retention_ms: u64,
     /// How long the outcome of a command that carried an id is remembered.
     pub idempotency_ms: u64,
@@ -84,6 +84,10 @@ pub struct Settings {
     pub approval_timeout_ms: u64,
     /// The longest time that a request may ask for.
     pub max_approval_timeout_ms: u64,
+    /// How long a decided approval is remembered, with its audit trail.
+    pub approval_retention_ms: u64,
+    /// What an approval's audit trail may hold.
+    pub max_trail_bytes: usize,
     /// Whether a request may ask for `onTimeout: approve`.
     pub allow_approve_on_timeout: bool,
     /// The most approvals that one decision may need.
@@ -233,6 +237,8 @@ impl Default for Settings {
             max_ttl_ms: 365 * DAY,
             approval_timeout_ms: 15 * MINUTE,
             max_approval_timeout_ms: 30 * DAY,
+            approval_retention_ms: 30 * DAY,
+            max_trail_bytes: 16 * KIB,
             allow_approve_on_timeout: false,
             max_quorum: 100,
             max_approvers: 100,

@@ -85,6 +85,8 @@ pub(super) fn engine(config: &Config) -> Settings {
         approval_timeout_ms: millis(approve.timeout),
         max_approval_timeout_ms: millis(approve.max_timeout),
         allow_approve_on_timeout: approve.approve_on_timeout,
+        approval_retention_ms: millis(approve.retention),
+        max_trail_bytes: approve.max_trail,
         max_pending_approvals_per_room: approve.max_pending_per_room,
         max_decided_approvals_per_room: approve.max_decided_per_room,
         max_quorum: approve.max_quorum,

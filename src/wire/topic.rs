@@ -111,6 +111,12 @@ pub enum Topic {
     ApproveDecision {
         requester: Agent,
     },
+    ApproveCancel {
+        me: Agent,
+    },
+    ApproveAudit {
+        me: Agent,
+    },
     ToolsRegister {
         me: Agent,
         tool: Tool,
@@ -332,6 +338,8 @@ fn parse_parts(
             |me, id| Topic::ApproveDecide { me, id },
         ),
         ("approve", "decision") => me(|requester| Topic::ApproveDecision { requester }),
+        ("approve", "cancel") => me(|me| Topic::ApproveCancel { me }),
+        ("approve", "audit") => me(|me| Topic::ApproveAudit { me }),
         ("tools", "register") => two(third, fourth, true, Agent::new, Tool::new, |me, tool| {
             Topic::ToolsRegister { me, tool }
         }),
@@ -444,6 +452,8 @@ impl Topic {
             Topic::ApprovePending { id } => write!(out, "approve/pending/{id}"),
             Topic::ApproveDecide { me, id } => write!(out, "approve/decide/{me}/{id}"),
             Topic::ApproveDecision { requester } => write!(out, "approve/decision/{requester}"),
+            Topic::ApproveCancel { me } => write!(out, "approve/cancel/{me}"),
+            Topic::ApproveAudit { me } => write!(out, "approve/audit/{me}"),
             Topic::ToolsRegister { me, tool } => write!(out, "tools/register/{me}/{tool}"),
             Topic::ToolsCard { tool } => write!(out, "tools/card/{tool}"),
             Topic::ToolsCall { me, tool } => write!(out, "tools/call/{me}/{tool}"),
@@ -482,6 +492,8 @@ impl Topic {
             | Topic::ObserveReplay { me }
             | Topic::ApproveRequest { me }
             | Topic::ApproveDecide { me, .. }
+            | Topic::ApproveCancel { me }
+            | Topic::ApproveAudit { me }
             | Topic::ToolsRegister { me, .. }
             | Topic::ToolsCall { me, .. }
             | Topic::ToolsReturn { me }
@@ -614,6 +626,8 @@ pub fn command_name(topic: &Topic) -> &'static str {
         Topic::ObserveReplay { .. } => "observe/replay",
         Topic::ApproveRequest { .. } => "approve/request",
         Topic::ApproveDecide { .. } => "approve/decide",
+        Topic::ApproveCancel { .. } => "approve/cancel",
+        Topic::ApproveAudit { .. } => "approve/audit",
         Topic::ToolsRegister { .. } => "tools/register",
         Topic::ToolsCall { .. } => "tools/call",
         Topic::ToolsReturn { .. } => "tools/return",
@@ -663,7 +677,7 @@ mod tests {
                 "handoff/cancel/N", "handoff/get/N", "handoff/list/N", "handoff/redrive/N", "handoff/result/N", "inbox/N/N",
                 "blackboard/set/N/K", "blackboard/delete/N/K", "blackboard/txn/N", "blackboard/get/N", "blackboard/history/N",
                 "blackboard/lock/N/N", "blackboard/unlock/N/N", "blackboard/state/K", "observe/events/N/N", "observe/replay/N",
-                "approve/request/N", "approve/pending/N", "approve/decide/N/N", "approve/decision/N", "tools/register/N/N",
+                "approve/request/N", "approve/pending/N", "approve/decide/N/N", "approve/decision/N", "approve/cancel/N", "approve/audit/N", "tools/register/N/N",
                 "tools/card/N", "tools/call/N/N", "tools/run/N", "tools/return/N", "tools/result/N", "tools/cancel/N", "tools/cancelled/N",
                 "reply/N", "reply/N/K",
             ]),

@@ -264,6 +264,12 @@ pub struct Approve {
     pub max_timeout: Duration,
     /// Whether a request may ask to count as approved when nobody decides in time.
     pub approve_on_timeout: bool,
+    /// How long a decided request can still be asked for, with everything that happened to it.
+    #[serde(with = "duration")]
+    pub retention: Duration,
+    /// What is kept of that for one request, in bytes.
+    #[serde(with = "size")]
+    pub max_trail: usize,
     /// Undecided requests per room.
     pub max_pending_per_room: usize,
     /// Decided requests that a room remembers; beyond it the oldest are forgotten before their time.
@@ -280,6 +286,8 @@ impl Default for Approve {
             timeout: 15 * MINUTE,
             max_timeout: 30 * DAY,
             approve_on_timeout: false,
+            retention: 30 * DAY,
+            max_trail: 16 * KIB,
             max_pending_per_room: 1000,
             max_decided_per_room: 10_000,
             max_quorum: 100,

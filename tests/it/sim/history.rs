@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
+use bytes::Bytes;
 use hallward::engine::{Class, Command, Directed, Effect, Input, Verdict};
 use hallward::wire::Millis;
 use hallward::wire::json;
 use hallward::wire::name::Agent;
 use hallward::wire::observe::Event;
 use hallward::wire::reply::{Code, Reply};
+use hallward::wire::topic::RoomTopic;
 
 /// What made the engine produce effects.
 #[derive(Debug, Clone)]
@@ -83,6 +85,15 @@ impl Step {
     pub(super) fn directed(&self) -> impl Iterator<Item = &Directed> {
         self.effects.iter().filter_map(|effect| match effect {
             Effect::Deliver(directed) => Some(directed),
+            _ => None,
+        })
+    }
+
+    /// What is retained on a topic when the step is over, if it touched that.
+    pub(super) fn last_retained(&self, wanted: &RoomTopic) -> Option<&Option<Bytes>> {
+        let mut latest = self.effects.iter().rev();
+        latest.find_map(|effect| match effect {
+            Effect::Retain { topic, payload } if topic == wanted => Some(payload),
             _ => None,
         })
     }
