@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blackboard::{Entry, LockState, Written};
 use super::json::Json;
-use super::name::{ApprovalId, CommandId, TaskId};
+use super::name::{ApprovalId, CallId, CommandId, TaskId};
 
 /// A refusal's or an acceptance's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,8 +32,6 @@ pub enum Code {
     Invalid,
     /// 429: a limit on how many is reached.
     TooMany,
-    /// 501: part of the protocol that this version does not have yet.
-    NotImplemented,
     /// 503: nobody can do it now.
     Unavailable,
 }
@@ -51,7 +49,6 @@ impl From<Code> for u16 {
             Code::TooLarge => 413,
             Code::Invalid => 422,
             Code::TooMany => 429,
-            Code::NotImplemented => 501,
             Code::Unavailable => 503,
         }
     }
@@ -71,7 +68,6 @@ impl TryFrom<u16> for Code {
             413 => Code::TooLarge,
             422 => Code::Invalid,
             429 => Code::TooMany,
-            501 => Code::NotImplemented,
             503 => Code::Unavailable,
             _ => return Err(format!("no such reply code: {number}")),
         })
@@ -165,6 +161,9 @@ pub struct Reply {
     /// The approval concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalId>,
+    /// The tool call concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
     /// The version that a blackboard write made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
@@ -202,6 +201,7 @@ impl Reply {
             path: None,
             task: None,
             approval: None,
+            call: None,
             version: None,
             revision: None,
             versions: Vec::new(),

@@ -135,7 +135,7 @@ fn run(seed: u64) {
     for who in AGENTS {
         world.end_session(who);
     }
-    world.pass(3 * 24 * 60 * 60_000);
+    world.pass(31 * 24 * 60 * 60_000);
     assert_eq!(
         world.next_timer(),
         None,

@@ -24,9 +24,6 @@ pub(super) fn sets(model: &Model, step: &Step, room: &Room, key: &Key) -> Check 
     let Ok(set) = json::decode::<Set>(&command.payload) else {
         return malformed(step);
     };
-    if set.merge && step.refusal() == Some(Code::NotImplemented) {
-        return Ok(());
-    }
     let board = model.board(room);
     conditional(&board, step, key, set.if_version, true)?;
     if step.verdict.is_ok()
