@@ -378,8 +378,10 @@ impl Tasks {
         let Some(task) = self.all.get_mut(&name) else {
             return;
         };
-        if task.attempt == key.attempt && task.hold.is_some() {
+        if let Some(hold) = task.hold.as_mut().filter(|_| task.attempt == key.attempt) {
             tally.assigned_again += 1;
+            // Its worker has a whole lease from when it is sent again.
+            hold.lease_high = hold.lease_high.max(now + task.lease_ms);
             return;
         }
         tally.assigned += 1;
