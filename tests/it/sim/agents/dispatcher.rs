@@ -237,7 +237,8 @@ fn list(ctx: &mut Ctx<'_>) {
     let question = ListTasks {
         state: ctx.dice.maybe(60, |dice| States::One(*dice.pick(&states))),
         task_type: ctx.dice.maybe(40, |dice| {
-            TaskType::new(*dice.pick(&SKILLS)).expect("a name")
+            let skill = *dice.pick(&SKILLS);
+            TaskType::new(skill).expect("a name")
         }),
         limit: Some(5),
         correlation_id: Some(ctx.mint("list")),
