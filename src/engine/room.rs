@@ -16,7 +16,7 @@ use super::event::{Happened, Log};
 use super::handoff::Handoff;
 use super::member::Members;
 use super::record::{Change, Head};
-use super::replies::{Call, Outcome, Outcomes, command_name};
+use super::replies::{Call, Outcome, Outcomes};
 use super::roll::Departures;
 use super::timer::{Subject, Timer};
 use super::tools::Tools;
