@@ -438,7 +438,7 @@ pub(super) fn auth(stats: &auth::Stats) -> Vec<Metric> {
             "Times that users, rights and keys were read anew.",
             "outcome",
             [
-                ("ok", stats.reloads.value()),
+                ("done", stats.reloads.value()),
                 ("failed", stats.reloads_failed.value()),
             ],
         ),
