@@ -379,8 +379,6 @@ pub(super) fn memory(memory: &Memory) -> Vec<Metric> {
     ]
 }
 
-/// The ledger.
-
 /// The guard.
 pub(super) fn auth(stats: &auth::Stats) -> Vec<Metric> {
     vec![

@@ -4,6 +4,7 @@ use super::gauge;
 use crate::http::Metric;
 use crate::ledger::{CommitHealth, CommitState, LogStats};
 
+/// The log in front of the database.
 pub(in super::super) fn log(stats: &LogStats) -> Vec<Metric> {
     vec![
         gauge(
@@ -34,6 +35,7 @@ pub(in super::super) fn log(stats: &LogStats) -> Vec<Metric> {
     ]
 }
 
+/// Commits.
 pub(in super::super) fn ledger(health: &CommitHealth) -> Vec<Metric> {
     let ok = matches!(health.state(), CommitState::Ok);
     vec![
