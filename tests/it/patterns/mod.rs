@@ -12,3 +12,4 @@ mod observe;
 mod presence;
 mod replay;
 mod replies;
+mod tools;
