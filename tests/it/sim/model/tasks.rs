@@ -110,10 +110,11 @@ pub(in super::super) fn needs(spec: &Task) -> Vec<Capability> {
 /// (a capability that is only announced says nothing about where assignments would be seen).
 pub(in super::super) fn suits(spec: &Task, member: &Member) -> bool {
     let can = member.capabilities();
-    let needs = needs(spec);
-    let mut asked = needs.iter().chain(&spec.any_of);
-    needs.iter().all(|need| can.contains(need))
-        && asked.any(|need| member.works.contains(need))
+    needs(spec).iter().all(|need| can.contains(need))
+        && needs(spec)
+            .iter()
+            .chain(&spec.any_of)
+            .any(|need| member.works.contains(need))
         && (spec.any_of.is_empty() || spec.any_of.iter().any(|one| can.contains(one)))
 }
 
