@@ -180,12 +180,16 @@ pub const ROWS: &[Row] = &[
     reads("approve/pending/+", RoleSet::of(&[Role::Agent, Role::Approver, Role::Observer, Role::Bridge])),
     writes("approve/decide/{me}/+", APPROVERS),
     reads("approve/decision/{me}", EVERYBODY),
+    writes("approve/cancel/{me}", AGENTS),
+    writes("approve/audit/{me}", RoleSet::of(&[Role::Agent, Role::Approver, Role::Observer, Role::Bridge])),
     writes("tools/register/{me}/+", WORKERS),
     reads("tools/card/+", WORKERS),
     writes("tools/call/{me}/+", AGENTS),
     reads("tools/run/+", WORKERS),
     writes("tools/return/{me}", WORKERS),
     reads("tools/result/{me}", EVERYBODY),
+    writes("tools/cancel/{me}", AGENTS),
+    reads("tools/cancelled/{me}", EVERYBODY),
     reads("reply/{me}/#", EVERYBODY),
     reads("#", BRIDGES),
 ];
@@ -243,9 +247,12 @@ mod tests {
             ("observe/events/me/c", Access::Publish),
             ("observe/replay/me", Access::Publish),
             ("approve/request/me", Access::Publish),
+            ("approve/cancel/me", Access::Publish),
+            ("approve/audit/me", Access::Publish),
             ("tools/register/me/t", Access::Publish),
             ("tools/call/me/t", Access::Publish),
             ("tools/return/me", Access::Publish),
+            ("tools/cancel/me", Access::Publish),
             ("presence/agent/bob", Access::Receive),
             ("presence/list/me", Access::Publish),
             ("handoff/work/c", Access::Receive),
@@ -258,6 +265,7 @@ mod tests {
             ("tools/card/t", Access::Receive),
             ("tools/run/t", Access::Receive),
             ("tools/result/me", Access::Receive),
+            ("tools/cancelled/me", Access::Receive),
             ("reply/me", Access::Receive),
             ("reply/me/x/y", Access::Receive),
         ] {
@@ -316,7 +324,8 @@ mod tests {
                 "presence/list/{me}",
                 "blackboard/get/{me}",
                 "blackboard/history/{me}",
-                "observe/replay/{me}"
+                "observe/replay/{me}",
+                "approve/audit/{me}",
             ],
             "questions alone"
         );

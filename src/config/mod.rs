@@ -19,7 +19,7 @@ pub use problem::{Place, Problem, Problems};
 pub use sections::{
     Approve, Auth, Blackboard, CertificatePair, ClientCertificate, Commands, Data, Desk, Handoff,
     Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory, MinVersion, Mqtt,
-    Observe, Retained, Rooms, Session, Tls, WebSocket, WhenFull,
+    Observe, Retained, Rooms, Session, Tls, Tools, WebSocket, WhenFull,
 };
 
 /// Everything that can be configured.
@@ -46,6 +46,8 @@ pub struct Config {
     pub observe: Observe,
     /// Gates.
     pub approve: Approve,
+    /// Remote tools.
+    pub tools: Tools,
     /// What all commands share.
     pub commands: Commands,
     /// Directed messages.

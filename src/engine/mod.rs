@@ -36,6 +36,7 @@ mod session;
 mod settings;
 mod stats;
 mod timer;
+mod tools;
 mod vacated;
 
 #[cfg(test)]
@@ -47,7 +48,7 @@ use bytes::Bytes;
 
 use crate::wire::Millis;
 use crate::wire::mirror::{CommandMirrors, MessageMirrors};
-use crate::wire::name::{Agent, ApprovalId, Room, TaskId};
+use crate::wire::name::{Agent, ApprovalId, CallId, Room, TaskId};
 use crate::wire::observe::Event;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{Offer, RoomTopic};
@@ -61,7 +62,7 @@ pub use blackboard::KeySchemas;
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
 pub use settings::{CapabilityLimits, Settings, TypeDefaults};
-pub use stats::{Refusals, Stats, TaskCounts};
+pub use stats::{Refusals, Stats, TaskCounts, ToolOutcome, ToolOutcomes};
 pub use timer::Timer;
 
 /// What happens to the engine.
@@ -158,6 +159,13 @@ pub enum Effect {
         /// Which assignment.
         assignment: AssignmentKey,
     },
+    /// The same for a tool's run.
+    RevokeRun {
+        /// Whose mailbox.
+        agent: Agent,
+        /// Which run.
+        run: RunKey,
+    },
     /// Set (or with `None` clear) a retained message of the gateway's, and tell everyone who listens.
     Retain {
         /// Where.
@@ -180,17 +188,34 @@ pub struct AssignmentKey {
     pub attempt: u32,
 }
 
+/// Which run of a tool: a mailbox never holds the same one twice.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunKey {
+    /// The room.
+    pub room: Room,
+    /// The call.
+    pub call: CallId,
+    /// How many providers have lost it before.
+    pub turn: u32,
+}
+
 /// What kind of directed message, for the mailbox's limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Class {
     /// `handoff/work`; already waiting under the same key means nothing to do.
     Assignment(AssignmentKey),
+    /// `tools/run`; already waiting under the same key means nothing to do.
+    Run(RunKey),
     /// `handoff/result`.
     Result,
+    /// `tools/result`.
+    ToolResult,
     /// `approve/decision`.
     Decision(ApprovalId),
     /// `reply`: the oldest give way when too many wait.
     Reply,
+    /// `tools/cancelled`: gives way among replies.
+    Notice,
 }
 
 /// A message of the gateway's for one agent.
@@ -300,6 +325,7 @@ impl Engine {
         for name in self.cx.touched.clone() {
             if let Some(room) = self.rooms.get_mut(&name) {
                 room.flush_presence(&mut self.cx);
+                room.flush_cards(&mut self.cx);
             }
         }
     }
@@ -343,6 +369,8 @@ impl Engine {
                 }
                 Subject::Room(ref room)
                 | Subject::Approval(ref room, _)
+                | Subject::Call(ref room, _)
+                | Subject::Provider(ref room, _)
                 | Subject::Key(ref room, _)
                 | Subject::Lock(ref room, _)
                 | Subject::Waiter(ref room, _, _)

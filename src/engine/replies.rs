@@ -13,12 +13,12 @@ use crate::wire::blackboard::{LockState, Written};
 use crate::wire::handoff::{Cancel, GetTask, ListTasks, Redrive, Task, Update};
 use crate::wire::json::{self, Json};
 use crate::wire::mirror::MessageMirrors;
-use crate::wire::name::{Agent, ApprovalId, CommandId, Key, Room, TaskId};
+use crate::wire::name::{Agent, ApprovalId, CallId, CommandId, Key, Room, TaskId};
 use crate::wire::observe::Replay;
 use crate::wire::presence::{Announcement, PresenceList};
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic};
-use crate::wire::{approve, blackboard};
+use crate::wire::{approve, blackboard, tools};
 
 use super::context::Context;
 use super::record::Change;
@@ -34,6 +34,8 @@ pub(super) struct Accepted {
     pub(super) task: Option<TaskId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) approval: Option<ApprovalId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) call: Option<CallId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -62,6 +64,7 @@ impl Accepted {
             code,
             task: None,
             approval: None,
+            call: None,
             version: None,
             revision: None,
             versions: Vec::new(),
@@ -91,6 +94,13 @@ impl Accepted {
         Accepted {
             is_later: true,
             ..Accepted::new(Code::Taken)
+        }
+    }
+
+    pub(super) fn call(code: Code, call: &CallId) -> Accepted {
+        Accepted {
+            call: Some(call.clone()),
+            ..Accepted::new(code)
         }
     }
 
@@ -151,6 +161,12 @@ envelope!(blackboard::Get);
 envelope!(blackboard::GetHistory);
 envelope!(approve::ApprovalRequest, id);
 envelope!(approve::Decide, id);
+envelope!(approve::CancelApproval, id);
+envelope!(approve::AuditQuery);
+envelope!(tools::Registration, id);
+envelope!(tools::ToolCall, id);
+envelope!(tools::ToolReturn, id);
+envelope!(tools::CancelCall, id);
 
 /// As much of any command as an answer to a malformed one needs.
 #[derive(Deserialize)]
@@ -390,6 +406,7 @@ pub(super) fn answer(cx: &mut Context, call: Call<'_>, outcome: Outcome) {
         Ok(accepted) if wanted || tells(&accepted) => Reply {
             task: accepted.task,
             approval: accepted.approval,
+            call: accepted.call,
             version: accepted.version,
             revision: accepted.revision,
             versions: accepted.versions,

@@ -74,6 +74,7 @@ impl Engine {
                 room.set_connection(cx, agent, ConnectionState::Offline, true, "");
                 room.give_back_all(cx, agent, Departure::Ended);
                 room.release_locks(cx, agent);
+                room.lose_calls(cx, agent);
             });
         } else {
             self.session_ended(agent);
@@ -92,7 +93,7 @@ impl Engine {
         }
         let rooms: Vec<Room> = self.rooms.keys().cloned().collect();
         for room in &rooms {
-            self.in_room(room, RoomState::settle);
+            self.in_room(room, RoomState::stir_cards);
         }
     }
 

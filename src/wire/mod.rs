@@ -14,6 +14,7 @@ pub mod name;
 pub mod observe;
 pub mod presence;
 pub mod reply;
+pub mod tools;
 pub mod topic;
 
 /// A point in time: Unix milliseconds.

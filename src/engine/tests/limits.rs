@@ -20,20 +20,6 @@ fn with(field: &str, value: Value) -> Value {
 }
 
 #[test]
-fn what_this_version_does_not_have_is_said_so() {
-    let mut world = World::new();
-    for (verb, feature) in [
-        ("tools/register/t", "tools/register"),
-        ("tools/call/t", "tools/call"),
-        ("tools/return", "tools/return"),
-    ] {
-        assert_eq!(world.send("a", verb, json!({})), Err(Code::NotImplemented));
-        let reply = world.last_reply("a");
-        assert!(reply.reason.unwrap().starts_with(feature));
-    }
-}
-
-#[test]
 fn tasks_are_checked() {
     for (field, value, code) in [
         ("payload", json!("x".repeat(262_143)), Code::TooLarge),

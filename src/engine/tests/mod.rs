@@ -13,6 +13,7 @@ mod random;
 mod replies;
 mod rooms;
 mod ties;
+mod tools;
 
 use std::collections::BTreeMap;
 
@@ -208,7 +209,7 @@ impl World {
                         None => self.retained.remove(&topic),
                     };
                 }
-                Effect::Relay { .. } | Effect::Revoke { .. } => {}
+                Effect::Relay { .. } | Effect::Revoke { .. } | Effect::RevokeRun { .. } => {}
             }
             self.effects.push(effect);
         }
@@ -446,5 +447,7 @@ impl World {
         assert_eq!(stats.keys, recovered.keys);
         assert_eq!(stats.locks, recovered.locks);
         assert_eq!(stats.pending_approvals, recovered.pending_approvals);
+        assert_eq!(stats.tools, recovered.tools);
+        assert_eq!(stats.tool_calls, recovered.tool_calls);
     }
 }

@@ -14,3 +14,4 @@ mod observe;
 mod presence;
 mod replay;
 mod replies;
+mod tools;

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use hallward::engine::{Class, Directed, Effect};
 use hallward::wire::Millis;
+use hallward::wire::approve::CancelApproval;
 use hallward::wire::name::{Agent, ApprovalId, Room, TaskId};
 use hallward::wire::observe::Event;
 use hallward::wire::reply::{Code, Reply};
@@ -47,6 +48,7 @@ pub(in super::super) struct Tally {
     pub(in super::super) approved: u64,
     pub(in super::super) refused: u64,
     pub(in super::super) timed_out: u64,
+    pub(in super::super) escalated: u64,
     pub(in super::super) relayed: u64,
     pub(in super::super) recalled: u64,
     pub(in super::super) not_recalled: u64,
@@ -72,6 +74,7 @@ impl Tally {
             (&mut self.approved, other.approved),
             (&mut self.refused, other.refused),
             (&mut self.timed_out, other.timed_out),
+            (&mut self.escalated, other.escalated),
             (&mut self.relayed, other.relayed),
             (&mut self.recalled, other.recalled),
             (&mut self.not_recalled, other.not_recalled),
@@ -103,6 +106,7 @@ impl Tally {
             self.approved,
             self.refused,
             self.timed_out,
+            self.escalated,
             self.relayed,
             self.recalled,
             self.not_recalled,
@@ -218,7 +222,14 @@ impl Model {
             Topic::ApproveDecide { me, id } => {
                 let key = (command.topic.room.clone(), id.clone());
                 if let Some(approval) = self.approvals.get_mut(&key) {
-                    approval.voted(me, &read(&command.payload));
+                    approval.voted(step.now, me, &read(&command.payload));
+                }
+            }
+            Topic::ApproveCancel { .. } => {
+                let cancel: CancelApproval = read(&command.payload);
+                let key = (command.topic.room.clone(), cancel.approval);
+                if let Some(approval) = self.approvals.get_mut(&key) {
+                    approval.cancelled = true;
                 }
             }
             Topic::PresenceAnnounce { me } if command.payload.is_empty() => {
@@ -260,6 +271,7 @@ impl Model {
                         approval.decided(read(&directed.payload), &mut self.tally);
                     }
                 }
+                Class::Run(_) | Class::ToolResult | Class::Notice => {}
                 Class::Reply => self.reply(directed),
             },
             Effect::Retain { topic, payload } => match &topic.topic {
@@ -276,7 +288,7 @@ impl Model {
                 _ => {}
             },
             Effect::Relay { .. } => self.tally.relayed += 1,
-            Effect::Revoke { .. } => {}
+            Effect::Revoke { .. } | Effect::RevokeRun { .. } => {}
         }
     }
 
