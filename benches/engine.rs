@@ -151,6 +151,45 @@ fn blackboard(criterion: &mut Criterion) {
     });
 }
 
+/// What a write costs beside many other keys, what a transaction costs, and what a lock.
+fn shared_state(criterion: &mut Criterion) {
+    for keys in [0, 90_000] {
+        let mut engine = engine(1, None);
+        let set = |key: u64| {
+            let topic = format!("rooms/bench/blackboard/set/boss/plan/{key}");
+            command("boss", &topic, r#"{"value":{"step":1}}"#.into())
+        };
+        for key in 0..keys {
+            run(&mut engine, 2, set(key + 2));
+        }
+        seal(&mut engine, None);
+        let mut bench = |what: &str, inputs: &[(&str, &str)]| {
+            criterion.bench_function(&format!("{what} beside {keys} keys"), |bencher| {
+                bencher.iter(|| {
+                    for (verb, payload) in inputs {
+                        let topic = format!("rooms/bench/blackboard/{verb}");
+                        run(
+                            &mut engine,
+                            2,
+                            command("boss", &topic, (*payload).to_owned()),
+                        );
+                    }
+                    seal(&mut engine, None);
+                });
+            });
+        };
+        bench("a write", &[("set/boss/plan/1", r#"{"value":{"step":1}}"#)]);
+        let patch = r#"{"value":{"step":2},"merge":true}"#;
+        bench("a merge", &[("set/boss/plan/1", patch)]);
+        let ops = r#"{"ops":[{"op":"set","key":"plan/0","value":1},{"op":"set","key":"plan/1","value":{"step":1}}]}"#;
+        bench("a transaction of two writes", &[("txn/boss", ops)]);
+        bench(
+            "a lock taken and given back",
+            &[("lock/boss/press", ""), ("unlock/boss/press", "")],
+        );
+    }
+}
+
 fn resident_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
@@ -338,5 +377,5 @@ fn scale(_: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, sizes, scale, round_trips, blackboard);
+criterion_group!(benches, sizes, scale, round_trips, blackboard, shared_state);
 criterion_main!(benches);

@@ -299,3 +299,42 @@ fn a_transaction_is_all_or_nothing_and_one_revision() {
     ann.listen("blackboard/state/to");
     assert_eq!(ann.state("to").expect("retained").value.text(), "3");
 }
+
+#[test]
+fn a_watcher_of_a_prefix_misses_nothing_between_what_is_retained_and_what_comes() {
+    let gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    for n in 0..50 {
+        ann.set("plan/step", json!(n));
+        ann.set("other", json!(n));
+    }
+    let writer = std::thread::spawn(move || {
+        for n in 50..250 {
+            ann.set("plan/step", json!(n));
+            ann.set("other", json!(n));
+        }
+        ann
+    });
+    // They join while the writer writes: from what is retained on, each sees every version once.
+    for n in 0..3 {
+        let mut watcher = Agent::join_v311(&gateway, "lab", &format!("watcher-{n}"));
+        watcher.listen("blackboard/state/plan/#");
+        let mut next = None;
+        loop {
+            let entry = watcher.state("plan/step").expect("set");
+            assert_eq!(next.unwrap_or(entry.version), entry.version, "watcher {n}");
+            if entry.version == 250 {
+                break;
+            }
+            next = Some(entry.version + 1);
+        }
+    }
+    let mut ann = writer.join().expect("the writer ends");
+    let mut late = Agent::join(&gateway, "lab", "late");
+    late.listen("blackboard/state/plan/#");
+    assert_eq!(late.state("plan/step").expect("retained").version, 250);
+    ann.set("other", json!("no part of it"));
+    ann.set("plan/mark", json!(true));
+    let topic = late.topic("blackboard/state/plan/mark");
+    late.expect_silence_until(|message| message.topic == topic);
+}

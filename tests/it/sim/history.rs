@@ -47,6 +47,9 @@ pub(super) fn group_result(directed: &Directed) -> Option<GroupResult> {
 /// What a worker is told of a task that it had in hand is no reply to a command of its own.
 pub(super) const NOTICE: &str = "handoff/work";
 
+/// A lock command may be answered long after it came.
+pub(super) const LOCK: &str = "blackboard/lock";
+
 impl Step {
     /// The input, unless this is the end of a batch.
     pub(super) fn input(&self) -> Option<&Input> {
@@ -109,7 +112,7 @@ impl Step {
         self.directed()
             .filter(|directed| directed.class == Class::Reply && directed.to == *agent)
             .map(|directed| (directed, read(&directed.payload)))
-            .filter(|(_, reply): &(_, Reply)| reply.command != NOTICE)
+            .filter(|(_, reply): &(_, Reply)| reply.command != NOTICE && reply.command != LOCK)
             .collect()
     }
 }

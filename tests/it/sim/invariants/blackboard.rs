@@ -15,7 +15,7 @@ use super::super::durable::{Durable, ROOT};
 use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::super::model::board::Board;
-use super::{Check, board_past, ensure};
+use super::{Check, board_past, ensure, locks, txn};
 
 /// Blackboard: `ifVersion` is honoured (0 means absent), a mismatch is 409 with the current entry, anything else well-formed
 /// is taken.
@@ -24,6 +24,9 @@ pub(super) fn sets(model: &Model, step: &Step, room: &Room, key: &Key) -> Check 
     let Ok(set) = json::decode::<Set>(&command.payload) else {
         return malformed(step);
     };
+    if locks::fences(model, step, room, set.fence.as_ref())? {
+        return Ok(());
+    }
     let board = model.board(room);
     conditional(&board, step, key, set.if_version, true)?;
     if step.verdict.is_ok()
@@ -47,6 +50,9 @@ pub(super) fn deletes(model: &Model, step: &Step, room: &Room, key: &Key) -> Che
     } else {
         read(&command.payload)
     };
+    if locks::fences(model, step, room, delete.fence.as_ref())? {
+        return Ok(());
+    }
     conditional(&model.board(room), step, key, delete.if_version, false)
 }
 
@@ -110,19 +116,14 @@ pub(super) fn entries(
 ) -> Check {
     let board = model.board(room);
     let Some(payload) = payload else {
-        return removals(&board, step, key);
+        return removals(&board, step, room, key);
     };
     let entry: Entry = read(payload);
-    let written = match step.command().map(|command| &command.topic) {
-        Some(topic) if topic.room == *room => match &topic.topic {
-            Topic::BlackboardSet { key: named, .. } => named == key,
-            _ => false,
-        },
-        _ => false,
+    let Some(set) = txn::wanted(step, room, key) else {
+        return Err(format!("{key} was written by nobody: {entry:?}"));
     };
-    ensure!(written, "{key} was written by nobody: {entry:?}");
     let command = step.command().expect("a write");
-    let set: Set = read(&command.payload);
+    let is_txn = matches!(command.topic.topic, Topic::BlackboardTxn { .. });
     ensure!(
         entry.version == board.next_version(key),
         "{key} goes from version {} to {}",
@@ -130,7 +131,7 @@ pub(super) fn entries(
         entry.version
     );
     ensure!(
-        entry.revision > board.revision,
+        entry.revision > board.revision || (is_txn && entry.revision == board.revision),
         "revision {} follows {}",
         entry.revision,
         board.revision
@@ -194,11 +195,8 @@ fn merged(target: Value, patch: &Value) -> Value {
 }
 
 /// Blackboard: a key goes because somebody deletes it or because its time is up.
-fn removals(board: &Board, step: &Step, key: &Key) -> Check {
-    let deleted = step.command().is_some_and(|command| {
-        matches!(&command.topic.topic, Topic::BlackboardDelete { key: named, .. } if named == key)
-            && step.verdict.is_ok()
-    });
+fn removals(board: &Board, step: &Step, room: &Room, key: &Key) -> Check {
+    let deleted = step.verdict.is_ok() && txn::deletes(step, room, key);
     ensure!(
         deleted || board.is_lapsed(key, step.now) || !board.entries.contains_key(key),
         "{key} went for no reason: {:?}",

@@ -9,10 +9,12 @@ mod blackboard;
 mod board_past;
 mod handoff;
 mod lists;
+mod locks;
 mod observe;
 mod presence;
 mod replies;
 mod results;
+mod txn;
 mod work;
 
 use hallward::engine::{Class, Effect};
@@ -116,6 +118,12 @@ impl Checker {
             Topic::BlackboardDelete { key, .. } => {
                 blackboard::deletes(&self.model, step, room, key)?;
             }
+            Topic::BlackboardTxn { .. } => txn::transactions(&self.model, step, room)?,
+            Topic::BlackboardLock { .. } => {
+                locks::commands(&self.model, step, room)?;
+                let correlation = locks::correlation(step);
+                self.model.locks.unanswered.extend(correlation);
+            }
             Topic::BlackboardGet { .. } => blackboard::snapshots(&self.model, step, room)?,
             Topic::BlackboardHistory { .. } => board_past::histories(&self.model, step, room)?,
             Topic::ApproveRequest { .. } => approve::requests(&self.model, step)?,
@@ -137,6 +145,7 @@ impl Checker {
         match effect {
             Effect::Event(event) => {
                 observe::events_have_no_gap(model, step, event)?;
+                locks::transitions(model, step, event)?;
                 attempts::transitions_are_legal(model, step, event)
             }
             Effect::Deliver(directed) => match &directed.class {
@@ -178,6 +187,7 @@ impl Checker {
         attempts::no_stale_assignment_waits(model, &desk.durable)?;
         presence::silent_sessions_are_out(model)?;
         blackboard::lapsed_keys_are_gone(model)?;
+        locks::leases_have_ended(model)?;
         approve::silence_has_ended(model)?;
         replies::mailboxes_keep_their_bounds(model, &desk.durable)?;
         work::nobody_idles_while_work_waits(model, desk)?;
@@ -213,6 +223,7 @@ impl Checker {
     /// Longer than anything is remembered has passed and everybody has left.
     pub(super) fn forgotten(&mut self, desk: &Desk) -> Check {
         observe::nothing_is_kept_for_ever(&self.model, desk)?;
+        locks::nothing_is_held(&self.model, desk.stats().locks)?;
         for board in self.model.boards.values_mut() {
             board.everybody_is_gone();
         }

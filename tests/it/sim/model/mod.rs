@@ -5,12 +5,13 @@
 
 pub(super) mod approvals;
 pub(super) mod board;
+pub(super) mod locks;
 pub(super) mod people;
 pub(super) mod tasks;
 
 use std::collections::BTreeMap;
 
-use hallward::engine::{Class, Effect};
+use hallward::engine::{Class, Directed, Effect};
 use hallward::wire::Millis;
 use hallward::wire::approve::CancelApproval;
 use hallward::wire::name::{Agent, ApprovalId, Room, TaskId};
@@ -18,10 +19,11 @@ use hallward::wire::observe::Event;
 use hallward::wire::reply::{Code, Reply};
 use hallward::wire::topic::Topic;
 
-use super::history::{Step, group_result, read};
+use super::history::{LOCK, Step, group_result, read};
 use super::rules::Rules;
 use approvals::Approval;
 use board::Board;
+use locks::Locks;
 use people::People;
 use tasks::Tasks;
 
@@ -39,6 +41,10 @@ pub(in super::super) struct Tally {
     pub(in super::super) writes: u64,
     pub(in super::super) deletes: u64,
     pub(in super::super) lapsed_keys: u64,
+    pub(in super::super) transactions: u64,
+    pub(in super::super) locked: u64,
+    pub(in super::super) waited: u64,
+    pub(in super::super) fenced_off: u64,
     pub(in super::super) approved: u64,
     pub(in super::super) refused: u64,
     pub(in super::super) timed_out: u64,
@@ -64,6 +70,10 @@ impl Tally {
             (&mut self.writes, other.writes),
             (&mut self.deletes, other.deletes),
             (&mut self.lapsed_keys, other.lapsed_keys),
+            (&mut self.transactions, other.transactions),
+            (&mut self.locked, other.locked),
+            (&mut self.waited, other.waited),
+            (&mut self.fenced_off, other.fenced_off),
             (&mut self.approved, other.approved),
             (&mut self.refused, other.refused),
             (&mut self.timed_out, other.timed_out),
@@ -95,6 +105,10 @@ impl Tally {
             self.repeats,
             self.deletes,
             self.lapsed_keys,
+            self.transactions,
+            self.locked,
+            self.waited,
+            self.fenced_off,
             self.approved,
             self.refused,
             self.timed_out,
@@ -134,6 +148,7 @@ pub(in super::super) struct Model {
     pub(super) people_before: Option<People>,
     pub(super) tasks: Tasks,
     pub(super) boards: BTreeMap<Room, Board>,
+    pub(super) locks: Locks,
     pub(super) approvals: BTreeMap<(Room, ApprovalId), Approval>,
     /// The first outcome of every accepted command that carried an id.
     pub(super) outcomes: BTreeMap<Identity, Reply>,
@@ -154,6 +169,7 @@ impl Model {
             people_before: None,
             tasks: Tasks::default(),
             boards: BTreeMap::new(),
+            locks: Locks::default(),
             approvals: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             seqs: BTreeMap::new(),
@@ -248,6 +264,7 @@ impl Model {
                 if let Some(board) = self.boards.get_mut(&event.room) {
                     board.event(event);
                 }
+                self.locks.event(event, &mut self.tally);
             }
             Effect::Deliver(directed) => match &directed.class {
                 Class::Assignment(key) => {
@@ -274,7 +291,7 @@ impl Model {
                     }
                 }
                 Class::Run(_) | Class::ToolResult | Class::Notice => {}
-                Class::Reply => {}
+                Class::Reply => self.reply(directed),
             },
             Effect::Retain { topic, payload } => match &topic.topic {
                 Topic::BlackboardState { key } => {
@@ -291,6 +308,25 @@ impl Model {
             },
             Effect::Relay { .. } => self.tally.relayed += 1,
             Effect::Revoke { .. } | Effect::RevokeRun { .. } => {}
+        }
+    }
+
+    /// A lock command was answered; one that renews a lease says until when.
+    fn reply(&mut self, directed: &Directed) {
+        let reply: Reply = read(&directed.payload);
+        self.tally.transactions += u64::from(!reply.versions.is_empty());
+        self.tally.fenced_off += u64::from(reply.path.as_deref() == Some("fence"));
+        if reply.command != LOCK {
+            return;
+        }
+        if let Some(correlation) = &reply.correlation_id {
+            self.locks.unanswered.remove(correlation);
+        }
+        if let Some(state) = reply.lock {
+            let key = (directed.topic.room.clone(), state.name.to_string());
+            if let Some(holder) = self.locks.held.get_mut(&key) {
+                holder.until = state.expires_at;
+            }
         }
     }
 
