@@ -65,6 +65,8 @@ fn range(key: &str) -> Option<Range> {
         "mqtt.max_subscriptions" => Count(1, 1_000_000),
         "mqtt.max_session_expiry" => Span(MS(0), MS((u32::MAX - 1) as u64 * SECOND)),
         "mqtt.sys_interval" => Span(MS(0), MS(DAY)),
+        "data.log_segment" => Bytes(64 * KIB, GIB),
+        "data.log_segments" => Count(1, 1000),
         "tls.max_handshakes" => Count(1, 100_000),
         "http.max_connections" => Count(1, 65_536),
         "http.timeout" => Span(MS(100), MS(300 * SECOND)),

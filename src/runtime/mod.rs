@@ -25,7 +25,9 @@ use crate::desk::port::Gates;
 use crate::desk::{self, Desk, DeskStats, Interest, Memory, RecoverError, RunningDesk};
 use crate::engine::Engine;
 use crate::http;
-use crate::ledger::{CommitHealth, CommitOptions, CommitState, SqliteStore, Store, StoreError};
+use crate::ledger::{
+    CommitHealth, CommitOptions, CommitState, LoggedStore, SqliteStore, Store, StoreError,
+};
 use crate::live;
 use crate::mqtt::{self, Door};
 
@@ -116,14 +118,17 @@ impl Gateway {
             data: config.data.dir.clone(),
         };
         let dir = config.data.dir.clone();
-        let store: Box<dyn Store> = Box::new(blocking(move || SqliteStore::open(&dir)).await??);
+        let limits = settings::log(&config);
+        let store =
+            blocking(move || LoggedStore::open(SqliteStore::open(&dir)?, &dir, limits)).await??;
+        let log = store.stats();
         let plane = live::Plane::start(settings::live(&config))
             .map_err(|error| Error::Failed(error.to_string()))?;
         let interest = Arc::new(Interest::default());
         let memory = Memory::new(config.memory.max_queued);
         let (desk, store) = recover(
             &config,
-            store,
+            Box::new(store),
             interest.clone(),
             memory.clone(),
             guard.as_ref(),
@@ -149,6 +154,7 @@ impl Gateway {
             &plane,
             &memory,
         );
+        metrics.register(move || metrics::log(&log));
         if let Some(tls) = tls {
             metrics.register(move || metrics::tls(&tls));
         }

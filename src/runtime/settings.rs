@@ -14,6 +14,7 @@ use crate::desk::port::Gates;
 use crate::desk::{ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits};
 use crate::engine::KeySchemas;
 use crate::engine::{CapabilityLimits, Settings, TypeDefaults};
+use crate::ledger::LogLimits;
 use crate::live::LiveConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, Pair, TlsSettings};
 use crate::mqtt::transport::websocket::UpgradeRules;
@@ -339,5 +340,13 @@ pub(super) fn live(config: &Config) -> LiveConfig {
         topics_per_router: config.live.topics_per_router,
         filters_per_router: config.live.filters_per_router,
         links_per_router: config.live.links_per_router,
+    }
+}
+
+/// What the commit log may hold.
+pub(super) fn log(config: &Config) -> LogLimits {
+    LogLimits {
+        segment_bytes: config.data.log_segment as u64,
+        segments: config.data.log_segments,
     }
 }

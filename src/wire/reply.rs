@@ -32,8 +32,6 @@ pub enum Code {
     Invalid,
     /// 429: a limit on how many is reached.
     TooMany,
-    /// 501: part of the protocol that this version does not have yet.
-    NotImplemented,
     /// 503: nobody can do it now.
     Unavailable,
 }
@@ -51,7 +49,6 @@ impl From<Code> for u16 {
             Code::TooLarge => 413,
             Code::Invalid => 422,
             Code::TooMany => 429,
-            Code::NotImplemented => 501,
             Code::Unavailable => 503,
         }
     }
@@ -71,7 +68,6 @@ impl TryFrom<u16> for Code {
             413 => Code::TooLarge,
             422 => Code::Invalid,
             429 => Code::TooMany,
-            501 => Code::NotImplemented,
             503 => Code::Unavailable,
             _ => return Err(format!("no such reply code: {number}")),
         })

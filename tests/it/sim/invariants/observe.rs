@@ -69,6 +69,11 @@ pub(super) fn replays(model: &mut Model, step: &Step, room: &Room) -> Check {
     if step.refusal() == Some(Code::TooMany) && step.free_of(&command.from) == 0 {
         return Ok(());
     }
+    let member = model.people.member_of(room, &command.from);
+    if step.refusal() == Some(Code::TooLarge) && member.is_some_and(|one| one.max_bytes().is_some())
+    {
+        return Ok(());
+    }
     ensure!(
         step.verdict.is_ok(),
         "a replay was refused: {:?}",

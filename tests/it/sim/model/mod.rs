@@ -19,7 +19,7 @@ use hallward::wire::observe::Event;
 use hallward::wire::reply::{Code, Reply};
 use hallward::wire::topic::Topic;
 
-use super::history::{LOCK, Step, read};
+use super::history::{LOCK, Step, group_result, read};
 use super::rules::Rules;
 use approvals::Approval;
 use board::Board;
@@ -50,6 +50,9 @@ pub(in super::super) struct Tally {
     pub(in super::super) timed_out: u64,
     pub(in super::super) escalated: u64,
     pub(in super::super) relayed: u64,
+    pub(in super::super) doomed: u64,
+    pub(in super::super) redriven: u64,
+    pub(in super::super) gathered: u64,
     pub(in super::super) recalled: u64,
     pub(in super::super) not_recalled: u64,
 }
@@ -76,6 +79,9 @@ impl Tally {
             (&mut self.timed_out, other.timed_out),
             (&mut self.escalated, other.escalated),
             (&mut self.relayed, other.relayed),
+            (&mut self.doomed, other.doomed),
+            (&mut self.redriven, other.redriven),
+            (&mut self.gathered, other.gathered),
             (&mut self.recalled, other.recalled),
             (&mut self.not_recalled, other.not_recalled),
         ];
@@ -108,6 +114,9 @@ impl Tally {
             self.timed_out,
             self.escalated,
             self.relayed,
+            self.doomed,
+            self.redriven,
+            self.gathered,
             self.recalled,
             self.not_recalled,
         ];
@@ -262,9 +271,19 @@ impl Model {
                     self.tasks
                         .assigned(self.now, key, &directed.to, &mut self.tally);
                 }
-                Class::Result => self
-                    .tasks
-                    .result(&directed.topic.room, &read(&directed.payload)),
+                Class::Result => match group_result(directed) {
+                    Some(result) => {
+                        let name = (
+                            directed.topic.room.clone(),
+                            directed.to.clone(),
+                            result.group,
+                        );
+                        self.tasks.gathered(name, &mut self.tally);
+                    }
+                    None => self
+                        .tasks
+                        .result(&directed.topic.room, &read(&directed.payload)),
+                },
                 Class::Decision(id) => {
                     let key = (directed.topic.room.clone(), id.clone());
                     if let Some(approval) = self.approvals.get_mut(&key) {
@@ -325,7 +344,9 @@ impl Model {
     pub(super) fn promised(&self, agent: &Agent) -> usize {
         let tasks = self.tasks.live();
         let approvals = self.approvals.values();
+        let groups = self.tasks.groups.keys();
         tasks.filter(|(_, task)| task.dispatcher == *agent).count()
+            + groups.filter(|(_, whose, _)| whose == agent).count()
             + approvals
                 .filter(|approval| approval.is_open() && approval.requester == *agent)
                 .count()
