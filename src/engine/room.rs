@@ -16,7 +16,7 @@ use super::event::{Happened, Log};
 use super::handoff::Handoff;
 use super::member::Members;
 use super::record::{Change, Head};
-use super::replies::{Call, Outcome, Outcomes, command_name};
+use super::replies::{Call, Outcome, Outcomes};
 use super::roll::Departures;
 use super::timer::{Subject, Timer};
 use super::tools::Tools;
@@ -71,6 +71,8 @@ impl RoomState {
             last_task: self.handoff.last_no,
             revision: self.blackboard.revision,
             version_floor: self.blackboard.version_floor,
+            history_floor: Some(self.blackboard.history.floor),
+            last_token: self.blackboard.locks.last_token,
         }
     }
 
@@ -81,6 +83,8 @@ impl RoomState {
         self.handoff.last_no = from.last_task;
         self.blackboard.revision = from.revision;
         self.blackboard.version_floor = from.version_floor;
+        self.blackboard.history.floor = from.history_floor();
+        self.blackboard.locks.last_token = from.last_token;
     }
 
     /// Whether nobody is in it and nothing of it must be remembered but deleted keys.
@@ -91,6 +95,7 @@ impl RoomState {
             && self.tools.is_empty()
             && self.outcomes.len() == 0
             && self.blackboard.cells.is_empty()
+            && self.blackboard.locks.is_empty()
     }
 
     /// Whether its counters are all that is left of it.
@@ -126,7 +131,11 @@ impl RoomState {
             Topic::Inbox { to, .. } => self.inbox(cx, call, to),
             Topic::BlackboardSet { key, .. } => self.set(cx, call, key),
             Topic::BlackboardDelete { key, .. } => self.delete(cx, call, key),
+            Topic::BlackboardTxn { .. } => self.transact(cx, call),
             Topic::BlackboardGet { .. } => self.snapshot(cx, call),
+            Topic::BlackboardHistory { .. } => self.history(cx, call),
+            Topic::BlackboardLock { name, .. } => self.lock(cx, call, name),
+            Topic::BlackboardUnlock { name, .. } => self.unlock(cx, call, name),
             Topic::ObserveReplay { .. } => self.replay(cx, call),
             Topic::ApproveRequest { .. } => self.request(cx, call),
             Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
@@ -136,10 +145,6 @@ impl RoomState {
             Topic::ToolsCall { tool, .. } => self.call_tool(cx, call, tool),
             Topic::ToolsReturn { .. } => self.return_call(cx, call),
             Topic::ToolsCancel { .. } => self.cancel_call(cx, call),
-            Topic::BlackboardTxn { .. }
-            | Topic::BlackboardHistory { .. }
-            | Topic::BlackboardLock { .. }
-            | Topic::BlackboardUnlock { .. } => Err(not_yet(command_name(call.command))),
             Topic::PresenceAgent { .. }
             | Topic::HandoffWork { .. }
             | Topic::HandoffResult { .. }
@@ -170,6 +175,8 @@ impl RoomState {
             (Timer::Call, Subject::Call(_, id)) => self.call_timed_out(cx, id),
             (Timer::ProviderGrace, Subject::Provider(_, agent)) => self.provider_is_gone(cx, agent),
             (Timer::KeyExpiry, Subject::Key(_, key)) => self.key_expired(cx, key),
+            (Timer::LockLease, Subject::Lock(_, name)) => self.lock_expired(cx, name),
+            (Timer::LockWait, Subject::Waiter(_, name, who)) => self.wait_over(cx, name, who),
             (Timer::Retention, _) => self.retention_over(cx),
             // No such pair is ever armed.
             _ => {}
@@ -236,18 +243,11 @@ impl RoomState {
         self.arm_retention(cx);
     }
 
-    /// The room is about to go: nothing is to be forgotten in it any more.
+    /// Nothing is to be forgotten for now: the room is about to go, or something else is due sooner.
     pub(super) fn disarm_retention(&mut self, cx: &mut Context) {
         if let Some(at) = self.retention_at.take() {
             let subject = Subject::Room(self.name.clone());
             cx.timers.disarm(at, Timer::Retention, subject);
         }
     }
-}
-
-/// Refuses what this version does not have.
-pub(super) fn not_yet(feature: &str) -> Rejection {
-    let reason =
-        format!("{feature} is part of the protocol, but this version does not have it yet");
-    Rejection::new(Code::NotImplemented, reason)
 }

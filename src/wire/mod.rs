@@ -7,6 +7,7 @@ pub mod blackboard;
 pub mod filter;
 pub mod handoff;
 pub mod json;
+pub mod merge;
 pub mod message;
 pub mod mirror;
 pub mod name;

@@ -16,7 +16,7 @@ pub use auth::Auth;
 pub use doors::{Data, Http, Log, LogFormat, LogLevel, Mqtt};
 pub use observe::{Keep, Observe};
 pub use plane::{Desk, Live, Mailbox, Memory, Retained, Session, WhenFull};
-pub use rooms::{Approve, Blackboard, Commands, Handoff, Rooms, Tools};
+pub use rooms::{Approve, Blackboard, Commands, Handoff, KeySchema, Rooms, Tools};
 pub use tls::{CertificatePair, ClientCertificate, Identity, MinVersion, Tls, WebSocket};
 
 const KIB: usize = 1 << 10;

@@ -72,6 +72,19 @@ fn act(world: &mut World, dice: &mut Dice, step: u64) {
             let set = json!({ "value": step, "ifVersion": dice.below(3), "ttlMs": 1 + dice.below(90_000) });
             let _ = world.send(who, &format!("blackboard/set/{kind}"), set);
         }
+        20 if dice.below(4) == 0 => {
+            let body = json!({ "ttlMs": 1 + dice.below(60_000), "wait": dice.below(2) == 0 });
+            let verb = dice.pick(&["lock", "lock", "unlock"]);
+            let _ = world.send(who, &format!("blackboard/{verb}/{kind}"), body);
+        }
+        20 if dice.below(3) == 0 => {
+            let mut ops = vec![
+                json!({ "op": "check", "key": dice.pick(&TYPES), "ifVersion": dice.below(3) }),
+            ];
+            ops.push(json!({ "op": "set", "key": kind, "value": { "s": step }, "merge": true, "ttlMs": 1 + dice.below(90_000) }));
+            ops.truncate(1 + usize::try_from(dice.below(2)).unwrap());
+            let _ = world.send(who, "blackboard/txn", json!({ "ops": ops }));
+        }
         20 => drop(world.send_raw(who, &format!("blackboard/delete/{kind}"), "")),
         21 => {
             let request =
@@ -228,7 +241,7 @@ fn run(seed: u64) {
     let left = world
         .disk
         .keys()
-        .filter(|key| !matches!(key[2], 1 | 5))
+        .filter(|key| !matches!(key[2], 1 | 8))
         .count();
     assert_eq!(left, 0, "seed {seed}: records are left behind");
 }

@@ -1,5 +1,6 @@
-//! Blackboard: versions, conditions, deletes, and what late joiners see.
+//! Blackboard: versions, conditions, deletes, the past, transactions, and what late joiners see.
 
+use hallward::wire::blackboard::{History, Snapshot};
 use serde_json::{Value, json};
 
 use crate::harness::{Agent, Gateway, Setup};
@@ -217,4 +218,84 @@ fn a_value_beyond_its_limit_is_too_large() {
         json!({"value": "x".repeat(2000)}),
     );
     assert_eq!(ann.set("big", json!("x".repeat(900))), 1);
+}
+
+#[test]
+fn a_merge_leaves_what_it_does_not_name_as_it_was_written() {
+    let gateway = Gateway::start();
+    let mut ann = Agent::join_v311(&gateway, "lab", "ann");
+    ann.listen("blackboard/state/#");
+    let text = r#"{ "z":1.10, "a":12345678901234567890123, "n":{"x":null} }"#;
+    ann.tell_raw("blackboard/set/ann/raw", format!(r#"{{"value":{text}}}"#));
+    ann.state("raw").expect("set");
+    let patch = json!({"value": {"z": null, "n": {"y": 2}}, "merge": true, "ifVersion": 1});
+    ann.accepted("blackboard/set/ann/raw", patch);
+    let merged = ann.state("raw").expect("set");
+    let expected = r#"{ "a":12345678901234567890123, "n":{"x":null,"y":2} }"#;
+    assert_eq!((merged.version, merged.value.text()), (2, expected));
+}
+
+#[test]
+fn the_past_of_a_key_and_of_the_room_survive_a_kill() {
+    let mut gateway = Setup::new().with("blackboard.history", "3").start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    for n in 1..=3 {
+        ann.set("plan", json!(n));
+    }
+    ann.accepted("blackboard/delete/ann/plan", json!({}));
+    gateway.kill();
+    gateway.restart();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    let reply = ann.accepted("blackboard/history/ann", json!({"key": "plan"}));
+    let data = reply.data.expect("a query has data");
+    let history: History = serde_json::from_str(data.text()).expect("a history");
+    let seen: Vec<_> = history
+        .versions
+        .iter()
+        .map(|version| (version.version, version.deleted))
+        .collect();
+    assert_eq!(seen, [(2, false), (3, false), (3, true)]);
+    let then = ann.accepted("blackboard/get/ann", json!({"revision": 2}));
+    let data = then.data.expect("a query has data");
+    let snapshot: Snapshot = serde_json::from_str(data.text()).expect("a snapshot");
+    assert_eq!(snapshot.entries[0].value.text(), "2");
+    let lost = ann.rejected(404, "blackboard/get/ann", json!({"revision": 1}));
+    assert_eq!(lost.path.as_deref(), Some("revision"));
+}
+
+#[test]
+fn a_transaction_is_all_or_nothing_and_one_revision() {
+    let mut gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    ann.listen("blackboard/state/#");
+    ann.set("from", json!(10));
+    ann.state("from");
+    let transfer = json!({"id": "t-1", "ops": [
+        {"op": "set", "key": "from", "value": 7, "ifVersion": 1},
+        {"op": "set", "key": "to", "value": 3, "ifVersion": 0},
+    ]});
+    let reply = ann.accepted("blackboard/txn/ann", transfer.clone());
+    assert_eq!((reply.revision, reply.versions.len()), (Some(2), 2));
+    let (from, to) = (
+        ann.state("from").expect("set"),
+        ann.state("to").expect("set"),
+    );
+    assert_eq!((from.revision, to.revision), (2, 2));
+    let stale = json!({"ops": [
+        {"op": "delete", "key": "to"},
+        {"op": "check", "key": "from", "ifVersion": 1},
+    ]});
+    let refused = ann.rejected(409, "blackboard/txn/ann", stale);
+    assert_eq!(refused.path.as_deref(), Some("ops[1]"));
+    assert_eq!(refused.current.expect("the entry").version, 2);
+    gateway.kill();
+    gateway.restart();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    let again = ann.accepted("blackboard/txn/ann", transfer);
+    assert_eq!(
+        (again.revision, again.versions),
+        (reply.revision, reply.versions)
+    );
+    ann.listen("blackboard/state/to");
+    assert_eq!(ann.state("to").expect("retained").value.text(), "3");
 }

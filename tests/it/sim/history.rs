@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use bytes::Bytes;
 use hallward::engine::{Class, Command, Directed, Effect, Input, Verdict};
 use hallward::wire::Millis;
+use hallward::wire::handoff::GroupResult;
 use hallward::wire::json;
 use hallward::wire::name::Agent;
 use hallward::wire::observe::Event;
@@ -36,6 +37,11 @@ pub(super) struct Step {
     pub(super) free: BTreeMap<Agent, usize>,
     /// What it wants done, in order.
     pub(super) effects: Vec<Effect>,
+}
+
+/// The result of a group, if that is what the message is.
+pub(super) fn group_result(directed: &Directed) -> Option<GroupResult> {
+    serde_json::from_slice(&directed.payload).ok()
 }
 
 /// What a worker is told of a task that it had in hand is no reply to a command of its own.

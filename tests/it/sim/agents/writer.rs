@@ -1,7 +1,7 @@
 //! Writers: they set, merge and delete a handful of keys against one another, often with a version that is no longer true.
 
 use bytes::Bytes;
-use hallward::wire::blackboard::{Delete, Entry, Get, Set};
+use hallward::wire::blackboard::{Delete, Entry, Get, GetHistory, Set};
 use hallward::wire::json::Json;
 use hallward::wire::name::{CommandId, Key, Room};
 use hallward::wire::topic::{RoomTopic, Topic};
@@ -24,7 +24,8 @@ impl Writer {
         let key = Key::new(ctx.dice.pick::<&str>(&KEYS)).expect("a key");
         match ctx.dice.below(100) {
             0..=69 => self.set(&room, key, ctx),
-            70..=89 => self.delete(&room, key, ctx),
+            70..=86 => self.delete(&room, key, ctx),
+            87..=91 => look_back(&room, key, ctx),
             _ => look(&room, ctx),
         }
     }
@@ -32,6 +33,7 @@ impl Writer {
     fn set(&mut self, room: &Room, key: Key, ctx: &mut Ctx<'_>) {
         let id = mint(ctx, "set");
         let set = Set {
+            fence: None,
             value: Json::parse(value(ctx)).expect("JSON"),
             if_version: self.condition(room, &key, ctx),
             merge: ctx.dice.percent(4),
@@ -61,6 +63,7 @@ impl Writer {
         }
         let id = mint(ctx, "delete");
         let delete = Delete {
+            fence: None,
             if_version: self.condition(room, &key, ctx),
             id: id.clone(),
             correlation_id: None,
@@ -104,9 +107,22 @@ fn value(ctx: &mut Ctx<'_>) -> &'static str {
 /// What is there?
 fn look(room: &Room, ctx: &mut Ctx<'_>) {
     let get = Get {
+        locks: false,
+        revision: ctx.dice.maybe(50, |dice| dice.below(40)),
         prefix: ctx.dice.maybe(50, |_| Key::new("plan").expect("a key")),
         correlation_id: Some(ctx.mint("look")),
     };
     let me = ctx.me.clone();
     let _ = ctx.publish(room, Topic::BlackboardGet { me }, &get, true);
+}
+
+/// What was there?
+fn look_back(room: &Room, key: Key, ctx: &mut Ctx<'_>) {
+    let get = GetHistory {
+        key,
+        limit: ctx.dice.maybe(30, |dice| dice.between(1, 4)),
+        correlation_id: Some(ctx.mint("look-back")),
+    };
+    let me = ctx.me.clone();
+    let _ = ctx.publish(room, Topic::BlackboardHistory { me }, &get, true);
 }

@@ -6,7 +6,9 @@
 mod approve;
 mod attempts;
 mod blackboard;
+mod board_past;
 mod handoff;
+mod lists;
 mod observe;
 mod presence;
 mod replies;
@@ -76,6 +78,7 @@ impl Checker {
             self.model.apply(effect);
         }
         results::final_states_have_their_result(&self.model, step)?;
+        results::complete_groups_are_gathered(&self.model)?;
         attempts::revocations_are_of_what_is_over(&self.model, step)?;
         results::what_was_given_back_is_held_no_more(&self.model, step)?;
         approve::decisions_clear_what_was_pending(&self.model, step)?;
@@ -83,6 +86,7 @@ impl Checker {
             blackboard::accepted_writes_are_seen(&self.model, step)?;
             approve::votes_that_suffice_decide(&self.model, step)?;
             handoff::cancelled_tasks_are_over(&self.model, step)?;
+            lists::redrives_tell_what_remains(&self.model, step)?;
             results::what_a_worker_returns_reaches_the_dispatcher(step)?;
         }
         presence::workers_that_return_get_their_tasks_again(&self.model, step)?;
@@ -106,11 +110,14 @@ impl Checker {
             Topic::HandoffUpdate { me } => handoff::updates(&self.model, step, room, me)?,
             Topic::HandoffCancel { .. } => handoff::cancels(&self.model, step, room)?,
             Topic::HandoffGet { .. } => handoff::questions(&self.model, step, room)?,
+            Topic::HandoffList { .. } => lists::pages(&self.model, step, room)?,
+            Topic::HandoffRedrive { .. } => lists::redrives(&self.model, step, room)?,
             Topic::BlackboardSet { key, .. } => blackboard::sets(&self.model, step, room, key)?,
             Topic::BlackboardDelete { key, .. } => {
                 blackboard::deletes(&self.model, step, room, key)?;
             }
             Topic::BlackboardGet { .. } => blackboard::snapshots(&self.model, step, room)?,
+            Topic::BlackboardHistory { .. } => board_past::histories(&self.model, step, room)?,
             Topic::ApproveRequest { .. } => approve::requests(&self.model, step)?,
             Topic::ApproveDecide { me, id } => {
                 approve::votes(&self.model, step, room, me, id)?;

@@ -18,7 +18,7 @@ use hallward::wire::observe::Event;
 use hallward::wire::reply::{Code, Reply};
 use hallward::wire::topic::Topic;
 
-use super::history::{Step, read};
+use super::history::{Step, group_result, read};
 use super::rules::Rules;
 use approvals::Approval;
 use board::Board;
@@ -44,6 +44,9 @@ pub(in super::super) struct Tally {
     pub(in super::super) timed_out: u64,
     pub(in super::super) escalated: u64,
     pub(in super::super) relayed: u64,
+    pub(in super::super) doomed: u64,
+    pub(in super::super) redriven: u64,
+    pub(in super::super) gathered: u64,
     pub(in super::super) recalled: u64,
     pub(in super::super) not_recalled: u64,
 }
@@ -66,6 +69,9 @@ impl Tally {
             (&mut self.timed_out, other.timed_out),
             (&mut self.escalated, other.escalated),
             (&mut self.relayed, other.relayed),
+            (&mut self.doomed, other.doomed),
+            (&mut self.redriven, other.redriven),
+            (&mut self.gathered, other.gathered),
             (&mut self.recalled, other.recalled),
             (&mut self.not_recalled, other.not_recalled),
         ];
@@ -94,6 +100,9 @@ impl Tally {
             self.timed_out,
             self.escalated,
             self.relayed,
+            self.doomed,
+            self.redriven,
+            self.gathered,
             self.recalled,
             self.not_recalled,
         ];
@@ -236,15 +245,28 @@ impl Model {
                 let past = self.past.entry(event.room.clone()).or_default();
                 past.push(event.clone());
                 self.tasks.event(event, &mut self.tally);
+                if let Some(board) = self.boards.get_mut(&event.room) {
+                    board.event(event);
+                }
             }
             Effect::Deliver(directed) => match &directed.class {
                 Class::Assignment(key) => {
                     self.tasks
                         .assigned(self.now, key, &directed.to, &mut self.tally);
                 }
-                Class::Result => self
-                    .tasks
-                    .result(&directed.topic.room, &read(&directed.payload)),
+                Class::Result => match group_result(directed) {
+                    Some(result) => {
+                        let name = (
+                            directed.topic.room.clone(),
+                            directed.to.clone(),
+                            result.group,
+                        );
+                        self.tasks.gathered(name, &mut self.tally);
+                    }
+                    None => self
+                        .tasks
+                        .result(&directed.topic.room, &read(&directed.payload)),
+                },
                 Class::Decision(id) => {
                     let key = (directed.topic.room.clone(), id.clone());
                     if let Some(approval) = self.approvals.get_mut(&key) {
@@ -286,7 +308,9 @@ impl Model {
     pub(super) fn promised(&self, agent: &Agent) -> usize {
         let tasks = self.tasks.live();
         let approvals = self.approvals.values();
+        let groups = self.tasks.groups.keys();
         tasks.filter(|(_, task)| task.dispatcher == *agent).count()
+            + groups.filter(|(_, whose, _)| whose == agent).count()
             + approvals
                 .filter(|approval| approval.is_open() && approval.requester == *agent)
                 .count()
