@@ -16,7 +16,6 @@ mod publisher;
 mod router;
 mod seat;
 mod shared;
-mod spare;
 mod stats;
 mod subscriber;
 mod subscriptions;
