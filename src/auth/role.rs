@@ -186,6 +186,12 @@ pub const ROWS: &[Row] = &[
     reads("tools/run/+", WORKERS),
     writes("tools/return/{me}", WORKERS),
     reads("tools/result/{me}", EVERYBODY),
+    writes("mailbox/list/{me}", EVERYBODY),
+    writes("mailbox/list/{me}/+", NOBODY),
+    writes("mailbox/purge/{me}", EVERYBODY),
+    writes("mailbox/purge/{me}/+", NOBODY),
+    writes("room/close/{me}", NOBODY),
+    writes("room/open/{me}", NOBODY),
     reads("reply/{me}/#", EVERYBODY),
     reads("#", BRIDGES),
 ];
@@ -268,6 +274,13 @@ mod tests {
             );
             assert!(may(Role::Agent, access, rest), "{rest}");
         }
+        for role in Role::ALL.into_iter().filter(|role| *role != Role::Admin) {
+            assert!(!may(role, Access::Publish, "room/close/me"), "admin alone");
+            assert!(
+                !may(role, Access::Publish, "mailbox/purge/me/bob"),
+                "admin alone"
+            );
+        }
         assert!(may(Role::Approver, Access::Publish, "approve/decide/me/p"));
         assert!(!may(Role::Agent, Access::Publish, "approve/decide/me/p"));
     }
@@ -316,9 +329,11 @@ mod tests {
                 "presence/list/{me}",
                 "blackboard/get/{me}",
                 "blackboard/history/{me}",
-                "observe/replay/{me}"
+                "observe/replay/{me}",
+                "mailbox/list/{me}",
+                "mailbox/purge/{me}"
             ],
-            "questions alone"
+            "questions alone, and its own mail"
         );
     }
 

@@ -35,6 +35,12 @@ enum State {
     Received,
 }
 
+impl State {
+    fn waits(self) -> bool {
+        matches!(self, State::Ready | State::Parked)
+    }
+}
+
 /// A message that waits or is in flight.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -453,6 +459,20 @@ impl Outbox {
         self.entries
             .get(&seq)
             .filter(|entry| !entry.dup && matches!(entry.state, State::Ready | State::Parked))
+    }
+
+    /// Directed messages behind a sequence number, oldest first, and whether each is in flight.
+    pub fn directed_after(&self, seq: u64) -> impl Iterator<Item = (u64, &Entry, bool)> {
+        let entries = self.entries.range(seq.saturating_add(1)..);
+        let directed = entries.filter(|(_, entry)| entry.kind.is_directed());
+        directed.map(|(seq, entry)| (*seq, entry, !entry.state.waits()))
+    }
+
+    /// Whether it is here and not in flight.
+    pub fn is_idle(&self, seq: u64) -> bool {
+        self.entries
+            .get(&seq)
+            .is_some_and(|entry| entry.state.waits())
     }
 
     /// When a message expires, if it is still here and does.

@@ -223,6 +223,16 @@ impl RoomState {
         self.erase(cx, "blackboard.expired", &gateway, key);
     }
 
+    /// The gateway deletes the first key; whether there was one.
+    pub(super) fn delete_first_key(&mut self, cx: &mut Context) -> bool {
+        let Some(key) = self.blackboard.cells.keys().next().cloned() else {
+            return false;
+        };
+        let gateway = cx.gateway.clone();
+        self.erase(cx, "blackboard.deleted", &gateway, &key)
+            .is_some()
+    }
+
     fn erase(
         &mut self,
         cx: &mut Context,

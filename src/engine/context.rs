@@ -2,7 +2,8 @@
 //!
 //! It decides nothing. The engine owns one and lends it to the room that acts.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -19,7 +20,12 @@ use super::{Effect, Mailboxes};
 
 #[derive(Debug)]
 pub(super) struct Context {
-    pub(super) settings: Settings,
+    /// Of the room that was entered last.
+    pub(super) settings: Arc<Settings>,
+    /// Of rooms that the configuration does not name.
+    common: Arc<Settings>,
+    /// Of those that it names.
+    named: BTreeMap<Room, Arc<Settings>>,
     pub(super) now: Millis,
     pub(super) timers: Timers,
     pub(super) sessions: Sessions,
@@ -36,8 +42,14 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(settings: Settings, seed: u64) -> Context {
+        let named = settings.rooms.iter();
+        let named = named.map(|(room, own)| (room.clone(), Arc::new(own.settings.clone())));
+        let named = named.collect();
+        let common = Arc::new(settings);
         Context {
-            settings,
+            settings: Arc::clone(&common),
+            common,
+            named,
             now: 0,
             timers: Timers::default(),
             sessions: Sessions::default(),
@@ -48,6 +60,25 @@ impl Context {
             promised: HashMap::new(),
             ids: Ids(ChaCha12Rng::seed_from_u64(seed)),
         }
+    }
+
+    /// What follows is about this room: its limits and defaults count.
+    pub(super) fn enter(&mut self, room: &Room) {
+        if !self.named.is_empty() {
+            let own = self.named.get(room).unwrap_or(&self.common);
+            self.settings = Arc::clone(own);
+        }
+    }
+
+    /// Whether the configuration lets a room come into being.
+    pub(super) fn may_exist(&self, room: &Room) -> bool {
+        self.common.rooms_on_use || self.common.rooms.contains_key(room)
+    }
+
+    /// Whether an agent may take part in a room.
+    pub(super) fn may_enter(&self, room: &Room, agent: &Agent) -> bool {
+        let own = self.common.rooms.get(room);
+        own.is_none_or(|own| own.admits(agent))
     }
 
     pub(super) fn emit(&mut self, effect: Effect) {

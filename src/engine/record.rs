@@ -97,6 +97,9 @@ pub(super) struct Head {
     pub(super) last_task: u64,
     pub(super) revision: u64,
     pub(super) version_floor: u64,
+    /// Since when the room is closed, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) closed: Option<Millis>,
 }
 
 /// An agent's place in a room.

@@ -13,7 +13,7 @@ use super::approve::Approvals;
 use super::blackboard::Blackboard;
 use super::context::Context;
 use super::event::{Happened, Log};
-use super::handoff::Handoff;
+use super::handoff::{Handoff, TaskNo};
 use super::member::Members;
 use super::record::{Change, Head};
 use super::replies::{Call, Outcome, Outcomes, command_name};
@@ -40,6 +40,12 @@ pub(super) struct RoomState {
     /// Agents whose presence may look different now, and whether it does for certain.
     pub(super) stirred: BTreeMap<Agent, bool>,
     retention_at: Option<Millis>,
+    /// Since when nothing begins in it, if so.
+    pub(super) closed: Option<Millis>,
+    /// Whether not all has ended yet that was in it when it was closed.
+    pub(super) is_sweeping: bool,
+    /// How far its tasks have been looked through for that.
+    pub(super) swept: TaskNo,
 }
 
 impl RoomState {
@@ -57,6 +63,9 @@ impl RoomState {
             changes: Vec::new(),
             stirred: BTreeMap::new(),
             retention_at: None,
+            closed: None,
+            is_sweeping: false,
+            swept: TaskNo(0),
         }
     }
 
@@ -68,6 +77,7 @@ impl RoomState {
             last_task: self.handoff.last_no,
             revision: self.blackboard.revision,
             version_floor: self.blackboard.version_floor,
+            closed: self.closed,
         }
     }
 
@@ -78,6 +88,7 @@ impl RoomState {
         self.handoff.last_no = from.last_task;
         self.blackboard.revision = from.revision;
         self.blackboard.version_floor = from.version_floor;
+        self.closed = from.closed;
     }
 
     /// Whether nobody is in it and nothing of it must be remembered but deleted keys.
@@ -91,7 +102,7 @@ impl RoomState {
 
     /// Whether its counters are all that is left of it.
     pub(super) fn is_vacant(&self) -> bool {
-        self.is_deserted() && self.blackboard.tombstones.is_empty()
+        self.is_deserted() && self.blackboard.tombstones.is_empty() && self.closed.is_none()
     }
 
     pub(super) fn touch(&mut self, cx: &mut Context) {
@@ -110,6 +121,8 @@ impl RoomState {
 
     /// Hands a command to its pattern.
     pub(super) fn command(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+        self.expect_member(cx, call.from())?;
+        self.expect_open(&call.command.topic.topic)?;
         match &call.command.topic.topic {
             Topic::PresenceAnnounce { .. } => self.announce(cx, call),
             Topic::PresenceList { .. } => self.list_presence(cx, call),
@@ -124,6 +137,10 @@ impl RoomState {
             Topic::BlackboardDelete { key, .. } => self.delete(cx, call, key),
             Topic::BlackboardGet { .. } => self.snapshot(cx, call),
             Topic::ObserveReplay { .. } => self.replay(cx, call),
+            Topic::MailboxList { me, of } => self.list_mail(cx, call, of.as_ref().unwrap_or(me)),
+            Topic::MailboxPurge { me, of } => self.purge_mail(cx, call, of.as_ref().unwrap_or(me)),
+            Topic::RoomClose { .. } => self.close(cx, call),
+            Topic::RoomOpen { .. } => self.open(cx, call),
             Topic::ApproveRequest { .. } => self.request(cx, call),
             Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
             Topic::BlackboardTxn { .. }
@@ -150,6 +167,15 @@ impl RoomState {
         }
     }
 
+    /// Refuses who may not take part.
+    pub(super) fn expect_member(&self, cx: &Context, agent: &Agent) -> Result<(), Rejection> {
+        if cx.may_enter(&self.name, agent) {
+            return Ok(());
+        }
+        let reason = format!("{agent} is no member of the room {}", self.name);
+        Err(Rejection::new(Code::Forbidden, reason))
+    }
+
     /// A timer of the room's is due.
     pub(super) fn timer(&mut self, cx: &mut Context, timer: Timer, subject: &Subject) {
         match (timer, subject) {
@@ -159,6 +185,7 @@ impl RoomState {
             (Timer::Approval, Subject::Approval(_, id)) => self.approval_timed_out(cx, id),
             (Timer::KeyExpiry, Subject::Key(_, key)) => self.key_expired(cx, key),
             (Timer::Retention, _) => self.retention_over(cx),
+            (Timer::Closing, _) => self.sweep(cx),
             // No such pair is ever armed.
             _ => {}
         }
@@ -187,7 +214,7 @@ impl RoomState {
         let departed = self.departures.oldest();
         let departed = departed.map(|at| at.saturating_add(cx.settings.departed_retention_ms));
         // Deleted keys keep their versions one by one as long as somebody may think of them.
-        let graves = self.is_deserted() && !self.is_vacant();
+        let graves = self.is_deserted() && !self.blackboard.tombstones.is_empty();
         let deserted = graves.then(|| self.log.at.saturating_add(cx.settings.idempotency_ms));
         kept.chain(outcome).chain(departed).chain(deserted).min()
     }

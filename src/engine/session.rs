@@ -91,7 +91,10 @@ impl Engine {
         }
         let rooms: Vec<Room> = self.rooms.keys().cloned().collect();
         for room in &rooms {
-            self.in_room(room, RoomState::settle);
+            self.in_room(room, |room, cx| {
+                room.sweep(cx);
+                room.settle(cx);
+            });
         }
     }
 

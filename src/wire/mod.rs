@@ -7,12 +7,14 @@ pub mod blackboard;
 pub mod filter;
 pub mod handoff;
 pub mod json;
+pub mod mailbox;
 pub mod message;
 pub mod mirror;
 pub mod name;
 pub mod observe;
 pub mod presence;
 pub mod reply;
+pub mod room;
 pub mod topic;
 
 /// A point in time: Unix milliseconds.

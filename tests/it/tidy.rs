@@ -9,7 +9,7 @@ const MAX_LINES: usize = 500;
 /// Longer files, each with its own bound and a reason.
 const LONGER: &[(&str, usize)] = &[
     // One grammar, its parser and its printer: apart, they would drift.
-    ("src/wire/topic.rs", 640),
+    ("src/wire/topic.rs", 720),
 ];
 
 /// Who may import whom, within `crate::`. What is not named here may import nothing of ours.

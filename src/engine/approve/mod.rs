@@ -331,6 +331,25 @@ impl RoomState {
         self.end_approval(cx, approval, ended, Some(reason));
     }
 
+    /// The gateway refuses the first approval that awaits a decision; whether there was one.
+    pub(super) fn refuse_oldest_approval(&mut self, cx: &mut Context, reason: &str) -> bool {
+        if self.approvals.pending() == 0 {
+            return false;
+        }
+        let mut all = self.approvals.by_id.values();
+        let Some(approval) = all.find(|approval| approval.ended.is_none()) else {
+            return false;
+        };
+        let ended = Ended {
+            approved: false,
+            by: Vec::new(),
+            at: cx.now,
+            timed_out: false,
+        };
+        self.end_approval(cx, approval.clone(), ended, Some(reason.to_owned()));
+        true
+    }
+
     /// The one place where an approval ends.
     fn end_approval(
         &mut self,

@@ -207,7 +207,7 @@ impl World {
                         None => self.retained.remove(&topic),
                     };
                 }
-                Effect::Relay { .. } | Effect::Revoke { .. } => {}
+                Effect::Relay { .. } | Effect::Revoke { .. } | Effect::Discard { .. } => {}
             }
             self.effects.push(effect);
         }

@@ -254,6 +254,8 @@ impl Desk {
                 Effect::Revoke { agent, assignment } => {
                     Change::Revoke(agent.clone(), assignment.clone())
                 }
+                // Nobody here takes mail out.
+                Effect::Discard { .. } => continue,
                 Effect::Retain { topic, payload } => {
                     Change::Retain(topic.format(ROOT), payload.clone())
                 }

@@ -256,7 +256,7 @@ impl Model {
                 _ => {}
             },
             Effect::Relay { .. } => self.tally.relayed += 1,
-            Effect::Revoke { .. } => {}
+            Effect::Revoke { .. } | Effect::Discard { .. } => {}
         }
     }
 
