@@ -185,6 +185,7 @@ impl Dev {
         let (names, client, days) = (names.join(", "), &self.client, self.days);
         let configuration = configuration(dir);
         let dir = dir.display();
+        let program = super::program();
         format!(
             "\
 Made in {dir}, for development, valid for {days} days:
@@ -197,7 +198,7 @@ The lines for the configuration, also in {dir}/hallward.toml:
 {configuration}
 Start the gateway:
 
-  hallward serve --config {dir}/hallward.toml
+  {program} serve --config {dir}/hallward.toml
 
 Publish without and with a client certificate:
 

@@ -115,6 +115,15 @@ fn say(text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text).and_then(|()| out.flush());
 }
 
+/// How this program was called, for lines that people are to type: it need not be on their path.
+fn program() -> String {
+    let called = std::env::args_os().next();
+    called.map_or_else(
+        || "hallward".to_owned(),
+        |path| path.to_string_lossy().into_owned(),
+    )
+}
+
 fn complain(message: &str) {
     let line = message.replace(['\n', '\r'], " ");
     let _ = writeln!(std::io::stderr(), "hallward: {line}");

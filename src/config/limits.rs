@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::sections::{check_members, stands_for};
 use super::units::{duration, size};
-use super::{Auth, ClientCertificate, Config, Problem, listeners};
+use super::{Auth, ClientCertificate, Config, Problem, listeners, tables};
 
 /// The smallest and the largest allowed.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,8 @@ fn range(key: &str) -> Option<Range> {
         "mqtt.max_publish_rate" | "mqtt.publish_burst" => Count(0, MANY),
         "mqtt.max_byte_rate" | "mqtt.byte_burst" => Bytes(0, 64 * GIB),
         "mqtt.max_keep_alive" => Span(MS(0), MS(u16::MAX as u64 * SECOND)),
+        // What Linux takes.
+        "mqtt.tcp_keepalive" => Span(MS(0), MS(32_767 * SECOND)),
         "mqtt.topic_alias_max" => Count(0, u16::MAX as u64),
         "mqtt.write_high_water" | "mqtt.write_buffer" => Bytes(4 * KIB, GIB),
         "mqtt.max_pending_messages" => Count(1, MANY),
@@ -79,6 +81,15 @@ fn range(key: &str) -> Option<Range> {
         "handoff.max_tasks_per_room" | "handoff.max_ended_tasks_per_room" => Count(1, MANY),
         "handoff.max_task_bytes_per_room" => Bytes(64 * KIB, 64 * GIB),
         "handoff.max_routes_per_room" | "handoff.max_affinities_per_room" => Count(1, 1_000_000),
+        "handoff.max_queued_per_capability" => Count(1, MANY),
+        "handoff.dispatch_rate" => Count(0, 1_000_000),
+        "handoff.dispatch_burst" => Count(1, 1_000_000),
+        "handoff.max_dependencies_per_task" | "handoff.max_dependants_per_task" => Count(1, 10_000),
+        "handoff.max_descendants_per_task" => Count(1, 1_000_000),
+        "handoff.max_depth" => Count(1, 1000),
+        "handoff.max_group_size" => Count(1, 10_000),
+        "handoff.max_groups_per_room" => Count(1, MANY),
+        "handoff.max_group_result" => Bytes(0, 16 * MIB),
         "handoff.max_history_per_task" => Count(1, 1000),
         "handoff.max_page" => Count(1, 10_000),
         "handoff.max_redrive" => Count(1, 100_000),
@@ -223,6 +234,7 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
             refuse(key, format!("must not be more than {large_key}"));
         }
     }
+    problems.extend(tables::check_together(config));
     problems
 }
 
@@ -348,7 +360,7 @@ mod tests {
         for (key, value) in leaves(&defaults) {
             let checked_together = transport.iter().any(|section| key.starts_with(section));
             let named = key.starts_with("auth.") && !key.ends_with("leeway") && value.is_string();
-            let free_form = value.is_boolean() || value.is_array() || named;
+            let free_form = value.is_boolean() || value.is_array() || value.is_object() || named;
             let chosen = free_form || key.starts_with("log.") || checked_together;
             assert!(
                 range(&key).is_some() || chosen || free.contains(&key.as_str()),

@@ -10,7 +10,7 @@ use config::{ConfigError, Environment, File, FileFormat, ValueKind};
 use serde_json::{Value, json};
 
 use super::problem::{line_of, nearest};
-use super::{Config, Place, Problem, Problems, limits};
+use super::{Config, Place, Problem, Problems, limits, tables};
 
 const PREFIX: &str = "HALLWARD";
 const SEPARATOR: &str = "__";
@@ -228,7 +228,7 @@ fn given(root: config::Value) -> Vec<Given> {
 
 fn flatten(full_key: String, value: config::Value, given: &mut Vec<Given>) {
     match value.kind {
-        ValueKind::Table(table) if !table.is_empty() => {
+        ValueKind::Table(table) if !table.is_empty() && !tables::is_table(&full_key) => {
             for (key, value) in table {
                 flatten(format!("{full_key}.{key}"), value, given);
             }
@@ -287,6 +287,9 @@ fn check(given: &Given, defaults: &Value) -> Result<Value, Problem> {
     let mut trial = defaults.clone();
     set(&mut trial, given, value.clone());
     serde_json::from_value::<Config>(trial).map_err(|error| refuse(error.to_string()))?;
+    if tables::is_table(&given.full_key) {
+        tables::check(&value).map_err(refuse)?;
+    }
     limits::check(&given.full_key, &value).map_err(refuse)?;
     Ok(value)
 }

@@ -9,6 +9,7 @@ mod listeners;
 mod load;
 mod problem;
 mod sections;
+mod tables;
 mod units;
 
 use serde::{Deserialize, Serialize};
@@ -16,9 +17,9 @@ use serde::{Deserialize, Serialize};
 pub use load::{Flag, Layers};
 pub use problem::{Place, Problem, Problems};
 pub use sections::{
-    Approve, Auth, Blackboard, Bytes, ClientCertificate, Commands, Create, Data, Desk, Handoff,
-    Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory, MinVersion, Mqtt,
-    Observe, Retained, Room, Rooms, Session, Span, Tls, WebSocket, WhenFull,
+    Approve, Auth, Blackboard, Bytes, CertificatePair, ClientCertificate, Commands, Create, Data,
+    Desk, Handoff, Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory,
+    MinVersion, Mqtt, Observe, Retained, Room, Rooms, Session, Span, Tls, WebSocket, WhenFull,
 };
 
 /// Everything that can be configured.

@@ -63,7 +63,7 @@ use vacated::Vacated;
 
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
-pub use settings::{RoomSettings, Settings};
+pub use settings::{CapabilityLimits, RoomSettings, Settings, TypeDefaults};
 pub use stats::{Refusals, Stats, TaskCounts};
 pub use timer::Timer;
 

@@ -5,7 +5,7 @@
 
 use crate::wire::json;
 use crate::wire::name::{Agent, Capability};
-use crate::wire::presence::{Announcement, ConnectionState};
+use crate::wire::presence::{Announcement, ConnectionState, Status};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{Offer, RoomTopic, Topic};
 
@@ -136,7 +136,20 @@ impl RoomState {
         };
         self.tell(cx, &happened);
         self.refresh(cx, agent);
+        self.tell_drained(cx, agent);
         Ok(Accepted::new(Code::Done))
+    }
+
+    /// Says so when an agent that takes no new work has none left.
+    pub(super) fn tell_drained(&mut self, cx: &mut Context, agent: &Agent) {
+        let member = self.members.0.get(agent);
+        let drained = |member: &Member| {
+            member.status() == Status::Draining && member.held.is_empty() && !member.left
+        };
+        if member.is_some_and(drained) {
+            let happened = Happened::new("presence.drained", agent.as_str(), agent);
+            self.tell(cx, &happened);
+        }
     }
 
     pub(super) fn offer(

@@ -180,6 +180,8 @@ impl RoomState {
     pub(super) fn timer(&mut self, cx: &mut Context, timer: Timer, subject: &Subject) {
         match (timer, subject) {
             (Timer::Deadline, Subject::Task(_, no)) => self.deadline_over(cx, *no),
+            (Timer::Dependency, Subject::Task(_, no)) => self.dependency_over(cx, *no),
+            (Timer::Group, Subject::Task(_, no)) => self.group_over(cx, *no),
             (Timer::Lease, Subject::Task(_, no)) => self.lease_over(cx, *no),
             (Timer::Due, Subject::Task(_, no)) => self.due(cx, *no),
             (Timer::Approval, Subject::Approval(_, id)) => self.approval_timed_out(cx, id),
@@ -193,22 +195,23 @@ impl RoomState {
 
     /// Sees to it that the oldest thing that the room remembers is forgotten in time.
     pub(super) fn arm_retention(&mut self, cx: &mut Context) {
-        if self.retention_at.is_some() {
-            return;
-        }
         let Some(at) = self.next_retention(cx) else {
             return;
         };
+        // What ended later may be kept for a shorter time.
+        if self.retention_at.is_some_and(|armed| armed <= at) {
+            return;
+        }
+        self.disarm_retention(cx);
         let subject = Subject::Room(self.name.clone());
         cx.timers.arm(at, Timer::Retention, subject);
         self.retention_at = Some(at);
     }
 
     fn next_retention(&self, cx: &Context) -> Option<Millis> {
-        let ended = self.handoff.oldest_ended();
         let decided = self.approvals.oldest_decided();
-        let kept = [ended, decided].into_iter().flatten();
-        let kept = kept.map(|at| at.saturating_add(cx.settings.result_retention_ms));
+        let decided = decided.map(|at| at.saturating_add(cx.settings.result_retention_ms));
+        let kept = [self.handoff.forgets_at(), decided].into_iter().flatten();
         let outcome = self.outcomes.oldest();
         let outcome = outcome.map(|at| at.saturating_add(cx.settings.idempotency_ms));
         let departed = self.departures.oldest();
@@ -227,11 +230,11 @@ impl RoomState {
         let is_over = |at: Millis, ms: u64| at.saturating_add(ms) <= now;
         let idempotency = cx.settings.idempotency_ms;
         for _ in 0..FORGOTTEN_AT_ONCE {
-            let ended = self.handoff.oldest_ended();
+            let ended = self.handoff.forgets_at();
             let decided = self.approvals.oldest_decided();
             let outcome = self.outcomes.oldest();
             let departed = self.departures.oldest();
-            if ended.is_some_and(|at| is_over(at, kept_until)) {
+            if ended.is_some_and(|at| at <= now) {
                 self.forget_oldest_task(cx);
             } else if decided.is_some_and(|at| is_over(at, kept_until)) {
                 self.forget_oldest_approval(cx);

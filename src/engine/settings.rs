@@ -5,7 +5,42 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::name::{Agent, Room};
+use crate::wire::handoff::Priority;
+use crate::wire::name::{Agent, Capability, Room, TaskType};
+
+/// What holds for tasks of one type that do not say otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct TypeDefaults {
+    /// How long a worker may be silent.
+    pub lease_ms: Option<u64>,
+    /// Failed attempts after which the task is dead.
+    pub max_attempts: Option<u32>,
+    /// The wait after the first failed attempt.
+    pub backoff_initial_ms: Option<u64>,
+    /// Each further wait is the last one times this.
+    pub backoff_factor: Option<f64>,
+    /// No wait is longer.
+    pub backoff_max_ms: Option<u64>,
+    /// Which goes first.
+    pub priority: Option<Priority>,
+    /// The time to live.
+    pub ttl_ms: Option<u64>,
+    /// Whether to refuse what nobody online can do.
+    pub require_online: bool,
+    /// How long the task is remembered after its end.
+    pub result_retention_ms: Option<u64>,
+}
+
+/// What a room takes of tasks that need a capability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CapabilityLimits {
+    /// Tasks that wait for it.
+    pub max_queued: usize,
+    /// Tasks dispatched in a second, on the average; 0: as many as come.
+    pub dispatch_rate: u32,
+    /// Tasks dispatched at once.
+    pub dispatch_burst: u32,
+}
 
 /// What holds for one room that the configuration names.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +134,26 @@ pub struct Settings {
     pub max_ended_tasks_per_room: usize,
     /// Different sets of needed capabilities among a room's tasks.
     pub max_routes_per_room: usize,
+    /// Defaults by type of task.
+    pub types: BTreeMap<TaskType, TypeDefaults>,
+    /// Limits by capability.
+    pub capabilities: BTreeMap<Capability, CapabilityLimits>,
+    /// The limits of every other capability.
+    pub capability_limits: CapabilityLimits,
+    /// Tasks that one may depend on.
+    pub max_dependencies_per_task: usize,
+    /// Tasks that wait for the same one.
+    pub max_dependants_per_task: usize,
+    /// Tasks that have not ended and belong to the same topmost one, near or far.
+    pub max_descendants_per_task: usize,
+    /// How many tasks may be above another.
+    pub max_depth: usize,
+    /// Tasks of a group.
+    pub max_group_size: u32,
+    /// Groups of a room that have not been gathered.
+    pub max_groups_per_room: usize,
+    /// Results and errors that a group's result repeats; beyond it they are left out and said to be.
+    pub max_group_result_bytes: usize,
     /// Attempts that a task's history shows; beyond it the oldest are dropped.
     pub max_history_per_task: usize,
     /// Tasks on a page of `handoff/list`.
@@ -192,6 +247,20 @@ impl Default for Settings {
             max_task_bytes_per_room: 1024 * MIB,
             max_ended_tasks_per_room: 500_000,
             max_routes_per_room: 1_000,
+            types: BTreeMap::new(),
+            capabilities: BTreeMap::new(),
+            capability_limits: CapabilityLimits {
+                max_queued: 1_000_000,
+                dispatch_rate: 0,
+                dispatch_burst: 100,
+            },
+            max_dependencies_per_task: 64,
+            max_dependants_per_task: 1_000,
+            max_descendants_per_task: 10_000,
+            max_depth: 16,
+            max_group_size: 1_000,
+            max_groups_per_room: 10_000,
+            max_group_result_bytes: 256 * KIB,
             max_history_per_task: 20,
             max_page: 200,
             max_redrive: 1_000,

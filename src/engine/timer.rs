@@ -14,12 +14,16 @@ use super::handoff::TaskNo;
 pub enum Timer {
     /// A task's time to live is over: it expires, wherever it stands.
     Deadline,
+    /// Something that a task depends on has failed: it fails, too.
+    Dependency,
     /// An agent's reconnect grace is over: its tasks go back.
     Grace,
     /// A worker was silent for a whole lease: its task goes back.
     Lease,
     /// A task's delay or backoff is over: it queues for a worker.
     Due,
+    /// No further task came to a group for too long: it is gathered as it is.
+    Group,
     /// An approval was not decided in time: it fails closed, or as its request says.
     Approval,
     /// A key's time to live is over: it is deleted.

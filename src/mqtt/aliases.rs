@@ -1,5 +1,5 @@
-//! Topic aliases for the way to the client (MQTT 5 section 3.3.2.3.4): the first topics get them, for as long as the connection
-//! lasts.
+//! Topic aliases (MQTT 5 section 3.3.2.3.4), for as long as a connection lasts. On the way to the client the first topics get them;
+//! on the way from it the client says which.
 
 use std::collections::HashMap;
 
@@ -13,6 +13,8 @@ const WORTH_IT: usize = 4;
 pub(super) struct Aliases {
     max: u16,
     numbers: HashMap<Box<str>, u16>,
+    /// Of the topics, in all.
+    bytes: usize,
 }
 
 impl Aliases {
@@ -21,6 +23,7 @@ impl Aliases {
         Aliases {
             max,
             numbers: HashMap::new(),
+            bytes: 0,
         }
     }
 
@@ -49,8 +52,40 @@ impl Aliases {
             known: false,
         }) = alias
         {
+            self.bytes += topic.len();
             self.numbers.insert(topic.into(), number);
         }
+    }
+
+    /// Bytes that the topics take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// What the client has set.
+#[derive(Debug, Default)]
+pub(super) struct OfClient {
+    topics: HashMap<u16, Box<str>>,
+    /// Of the topics, in all.
+    bytes: usize,
+}
+
+impl OfClient {
+    pub(super) fn set(&mut self, alias: u16, topic: &str) {
+        self.bytes += topic.len();
+        if let Some(old) = self.topics.insert(alias, topic.into()) {
+            self.bytes -= old.len();
+        }
+    }
+
+    pub(super) fn topic(&self, alias: u16) -> Option<&str> {
+        self.topics.get(&alias).map(|topic| &**topic)
+    }
+
+    /// Bytes that the topics take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -81,5 +116,19 @@ mod tests {
         assert_eq!(aliases.find("other/topic"), None);
         assert_eq!(aliases.find("abc"), None);
         assert_eq!(Aliases::new(0).find("long/topic"), None);
+    }
+
+    #[test]
+    fn topics_are_counted_as_long_as_they_are_remembered() {
+        let mut aliases = Aliases::new(2);
+        aliases.sent("long/topic", aliases.find("long/topic"));
+        aliases.sent("long/topic", aliases.find("long/topic"));
+        assert_eq!(aliases.bytes(), 10);
+        let mut set = OfClient::default();
+        set.set(1, "a/long/topic");
+        set.set(2, "b");
+        assert_eq!((set.topic(1), set.bytes()), (Some("a/long/topic"), 13));
+        set.set(1, "c");
+        assert_eq!((set.topic(1), set.bytes()), (Some("c"), 2));
     }
 }

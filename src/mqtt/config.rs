@@ -49,10 +49,14 @@ pub struct MqttConfig {
     pub byte_rate: Rate,
     /// The longest keep-alive granted to an MQTT 5 client, in seconds (Server Keep Alive); `None` grants any, and none.
     pub max_keep_alive: Option<u16>,
+    /// Silence after which TCP probes whether the other end is there; whoever does not answer for as long again is closed.
+    pub tcp_keepalive: Option<Duration>,
     /// Topic aliases that a client may set; 0 forbids them.
     pub max_topic_alias: u16,
     /// Whether acks that refuse have a Reason String.
     pub reason_strings: bool,
+    /// Whether acks say 0x87 where rights are missing, or 0x80 (which is for servers that do not wish to reveal the reason).
+    pub reveal_denials: bool,
     /// The longest session expiry granted, in seconds; `u32::MAX` is for ever.
     pub session_expiry_max: u32,
     /// Encoded bytes that may wait for a client's socket before new deliveries are held back.
@@ -85,8 +89,10 @@ impl Default for MqttConfig {
             publish_rate: Rate::default(),
             byte_rate: Rate::default(),
             max_keep_alive: None,
+            tcp_keepalive: Some(Duration::from_secs(60)),
             max_topic_alias: 16,
             reason_strings: true,
+            reveal_denials: true,
             session_expiry_max: u32::MAX,
             max_subscriptions: 1000,
             write_high_water_bytes: 256 * 1024,

@@ -23,10 +23,37 @@ pub(super) struct Output {
     packets: u64,
     /// The client's Maximum Packet Size, in bytes.
     max_packet: usize,
-    /// Acks that refuse have a Reason String, where there is room.
-    explains: bool,
+    manner: Manner,
     /// An answer was larger than the client takes, and is missing.
     too_large: bool,
+}
+
+/// What acks that refuse tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Manner {
+    /// They have a Reason String, where there is room.
+    pub(super) explains: bool,
+    /// They say that rights are missing, where they are.
+    pub(super) reveals: bool,
+}
+
+impl Default for Manner {
+    fn default() -> Manner {
+        Manner {
+            explains: false,
+            reveals: true,
+        }
+    }
+}
+
+impl Manner {
+    /// The reason code that is told in place of the real one.
+    fn tells(self, code: u8) -> u8 {
+        match Reason::NotAuthorized.code() {
+            hidden if code == hidden && !self.reveals => Reason::Unspecified.code(),
+            _ => code,
+        }
+    }
 }
 
 impl Default for Output {
@@ -36,7 +63,7 @@ impl Default for Output {
             written: 0,
             packets: 0,
             max_packet: usize::MAX,
-            explains: false,
+            manner: Manner::default(),
             too_large: false,
         }
     }
@@ -75,10 +102,10 @@ impl Output {
         self.written + self.buffer.len() as u64
     }
 
-    /// Sets the largest packet that the client takes, and whether acks that refuse are to say why.
-    pub(super) fn heed(&mut self, max_packet: usize, explains: bool) {
+    /// Sets the largest packet that the client takes, and what acks that refuse are to tell.
+    pub(super) fn heed(&mut self, max_packet: usize, manner: Manner) {
         self.max_packet = max_packet;
-        self.explains = explains;
+        self.manner = manner;
     }
 
     /// Whether an answer had to be left out because the client takes none that large (MQTT-3.1.2-24).
@@ -131,12 +158,13 @@ impl Output {
             self.buffer.put_u16(packet_id);
             return;
         };
+        let code = self.manner.tells(reason.code());
         let words = self
-            .room_for(reason.explanation(), 4)
-            .filter(|_| self.explains);
+            .room_for(reason::explain(code), 4)
+            .filter(|_| self.manner.explains);
         self.header(first, 3 + words.map_or(0, |words| 1 + property_len(words)));
         self.buffer.put_u16(packet_id);
-        self.buffer.put_u8(reason.code());
+        self.buffer.put_u8(code);
         if let Some(words) = words {
             put_reason_string(&mut self.buffer, words);
         }
@@ -165,9 +193,11 @@ impl Output {
             return;
         }
         // One string for all: that of the first that was refused.
-        let refused = codes.iter().copied().find(|code| *code >= 0x80);
+        let manner = self.manner;
+        let codes = codes.iter().map(|&code| manner.tells(code));
+        let refused = codes.clone().find(|code| *code >= 0x80);
         let words = refused
-            .filter(|_| v5 && self.explains)
+            .filter(|_| v5 && manner.explains)
             .and_then(|code| self.room_for(reason::explain(code), body));
         self.header(first, body + words.map_or(0, property_len));
         self.buffer.put_u16(packet_id);
@@ -176,7 +206,7 @@ impl Output {
             None if v5 => self.buffer.put_u8(0),
             None => {}
         }
-        self.buffer.put_slice(codes);
+        self.buffer.extend(codes);
     }
 
     /// PINGRESP.
@@ -387,5 +417,23 @@ mod tests {
             (out.written(), out.take_packets(), out.buffer.capacity()),
             (2, 1, 0)
         );
+    }
+
+    #[test]
+    fn what_is_not_to_be_revealed_is_in_no_code_and_in_no_words() {
+        for reveals in [true, false] {
+            let manner = Manner {
+                explains: true,
+                reveals,
+            };
+            let mut out = Output::default();
+            out.heed(usize::MAX, manner);
+            out.ack(PUBACK, 1, Some(Reason::NotAuthorized));
+            out.suback(true, 2, &[1, Reason::NotAuthorized.code()]);
+            let told = String::from_utf8_lossy(out.pending());
+            assert_eq!(told.matches("not allowed").count() == 2, reveals, "{told}");
+            assert_eq!(out.pending().contains(&0x87), reveals);
+            assert_eq!(out.pending().contains(&0x80), !reveals);
+        }
     }
 }

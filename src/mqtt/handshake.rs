@@ -11,7 +11,7 @@ use crate::wire::name::GATEWAY;
 
 use super::assigned_id::assigned_client_id;
 use super::config::MqttConfig;
-use super::encode::{Output, put_string};
+use super::encode::{Manner, Output, put_string};
 use super::hello::{self, Hello, HelloWill, Wishes};
 use super::inbound::{Class, classify};
 use super::properties::{Properties, id};
@@ -297,7 +297,7 @@ impl Refusal {
         match self {
             Refusal::V4(code) => out.connack(false, code, None),
             Refusal::V5(reason, max_packet) => {
-                out.heed(max_packet, true);
+                out.heed(max_packet, Manner::default());
                 out.connack_refusal(reason);
             }
             Refusal::Silent(_) => {}

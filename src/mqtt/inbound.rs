@@ -17,6 +17,7 @@ use crate::wire::name::{Agent, Key};
 use crate::wire::reply::Code;
 use crate::wire::topic::{Admission, RoomTopic, Topic, admit};
 
+use super::aliases::OfClient;
 use super::decode::{self, Ack, Publish};
 use super::encode::{PUBACK, PUBCOMP, PUBREC};
 use super::plane::{Plane, Publisher};
@@ -46,7 +47,7 @@ pub(super) struct Inbound {
     at_least_at_desk: usize,
     /// Ids at the desk that were refused for their topic: their reason code says so.
     refused_topics: Vec<u16>,
-    aliases: HashMap<u16, Box<str>>,
+    aliases: OfClient,
     /// Publishes handed to the desk, and how many of them have left it.
     handed_over: u64,
     /// The last of them by topic (its hash), forgotten once all have left.
@@ -93,11 +94,11 @@ impl Inbound {
         }
     }
 
-    /// Bytes that ids take until they are released. MQTT 5 clients may have as many as Receive Maximum; 3.1.1 knows no such
-    /// bound but that there are 65,535 ids.
+    /// Bytes that aliases take, and ids until they are released. MQTT 5 clients may have as many ids as Receive Maximum; 3.1.1
+    /// knows no such bound but that there are 65,535.
     pub(super) fn held_bytes(&self) -> usize {
         const OF_ONE: usize = 16;
-        self.exactly.len() * OF_ONE
+        self.exactly.len() * OF_ONE + self.aliases.bytes()
     }
 
     /// Publishes whose ack waits for the desk.
@@ -251,12 +252,11 @@ impl<P: Plane> Session<P> {
             return self
                 .inbound
                 .aliases
-                .get(&alias)
-                .cloned()
-                .map(Some)
+                .topic(alias)
+                .map(|topic| Some(topic.into()))
                 .ok_or(Reason::Protocol);
         }
-        self.inbound.aliases.insert(alias, packet.topic.into());
+        self.inbound.aliases.set(alias, packet.topic);
         Ok(None)
     }
 

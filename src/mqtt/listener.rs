@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -30,6 +31,8 @@ use super::transport::{Failure, Stream, Transport};
 
 /// A pause after the system refused to accept (too many open files, say): trying again at once would only burn time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Unanswered probes after which a silent connection is closed.
+const PROBES: u32 = 6;
 
 /// What every connection of the gateway shares.
 pub struct Door<P> {
@@ -240,7 +243,7 @@ async fn accept_on<P: Plane>(
                 Ok((socket, address)) => {
                     // What is refused is closed by being dropped.
                     if let Ok((guest, waiting)) = door.admission.enter(address.ip(), Instant::now())
-                        && prepare(&socket).is_ok()
+                        && prepare(&socket, door.config.tcp_keepalive).is_ok()
                     {
                         let transport = listener.transport.clone();
                         let accepted = Accepted { socket, address, transport, guest, waiting };
@@ -265,13 +268,57 @@ async fn accept_on<P: Plane>(
     }
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    // A client may be gone before it was accepted; that is its own affair.
-    stream.set_nodelay(true)
+/// Sets up an accepted socket. It fails if the client is gone already, which is the client's own affair.
+///
+/// There is no `TCP_USER_TIMEOUT`: it would also cut off clients that answer and do not read for a while, and those are bounded
+/// by what may wait for them. A vanished client that is owed bytes is found by retransmission.
+fn prepare(stream: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let Some(idle) = keepalive else {
+        return Ok(());
+    };
+    let interval = (idle / PROBES).max(Duration::from_secs(1));
+    let keepalive = TcpKeepalive::new()
+        .with_time(idle.max(Duration::from_secs(1)))
+        .with_interval(interval)
+        .with_retries(PROBES);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 /// Waits until told to stop.
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone, which is as good as a stop.
     let _ = stop.wait_for(|&stop| stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn accepted(keepalive: Option<Duration>) -> TcpStream {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (far, _) = listener.accept().await.unwrap();
+        prepare(&far, keepalive).unwrap();
+        drop(near);
+        far
+    }
+
+    #[tokio::test]
+    async fn silent_connections_are_probed_and_given_as_long_again_to_answer() {
+        let stream = accepted(Some(Duration::from_secs(60))).await;
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap() && stream.nodelay().unwrap());
+        let idle = socket.tcp_keepalive_time().unwrap();
+        let interval = socket.tcp_keepalive_interval().unwrap();
+        let probes = socket.tcp_keepalive_retries().unwrap();
+        assert_eq!(idle, Duration::from_secs(60));
+        assert_eq!(interval * probes, idle);
+
+        let short = accepted(Some(Duration::from_millis(1))).await;
+        let idle = SockRef::from(&short).tcp_keepalive_time().unwrap();
+        assert_eq!(idle, Duration::from_secs(1), "no less can be said");
+        let never = accepted(None).await;
+        assert!(!SockRef::from(&never).keepalive().unwrap());
+    }
 }

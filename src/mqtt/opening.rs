@@ -20,7 +20,7 @@ use crate::desk::port::{
 use super::access::{self, Access};
 use super::admission::Waiting;
 use super::connection::Running;
-use super::encode::Output;
+use super::encode::{Manner, Output};
 use super::exits::Exits;
 use super::frame::{self, Kind};
 use super::handshake::{self, Client, Connect, Refusal};
@@ -330,8 +330,11 @@ where
             Arc::clone(&self.door.metrics),
             self.share,
         );
-        let explains = client.v5 && connect.problem_information && config.reason_strings;
-        exits.output.heed(connect.max_packet, explains);
+        let manner = Manner {
+            explains: client.v5 && connect.problem_information && config.reason_strings,
+            reveals: config.reveal_denials,
+        };
+        exits.output.heed(connect.max_packet, manner);
         connect.accept(config, opened.session_present, &mut exits.output);
         let outbound = Outbound::new(
             config,

@@ -324,7 +324,7 @@ impl<P: Plane> Session<P> {
         }
         self.outbound.written(&mut self.exits);
         self.outbound.pump(&mut self.exits, self.now);
-        let outgoing = self.exits.output.len() + self.outbound.waiting_bytes();
+        let outgoing = self.exits.output.len() + self.outbound.held_bytes();
         self.exits.share.set_outgoing(outgoing);
         if let Some(congested) = self.outbound.congestion(self.congested) {
             self.congested = congested;

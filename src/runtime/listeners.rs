@@ -71,7 +71,7 @@ fn announce(loaded: &Loaded) -> String {
     for warning in &loaded.warnings {
         warn!("{warning}");
     }
-    loaded.certificate.clone()
+    loaded.certificates.clone()
 }
 
 /// Binds all that are configured.

@@ -159,7 +159,7 @@ pub(super) fn tls(tls: &Tls) -> Vec<Metric> {
     vec![
         Metric::gauge(
             "tls_certificate_not_after_seconds",
-            "When the gateway's certificate expires, in Unix time.",
+            "When the first of the gateway's certificates expires, in Unix time.",
             tls.not_after() as f64,
         ),
         Metric::counters(

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use crate::auth;
 use crate::config::{
-    self, ClientCertificate as Ask, Config, Create, Identity, Keep, MinVersion, WhenFull,
+    self, CertificatePair, ClientCertificate as Ask, Config, Create, Handoff, Identity, Keep,
+    MinVersion, WhenFull,
 };
 use crate::desk::port::Gates;
 use crate::desk::{ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits};
-use crate::engine::{RoomSettings, Settings};
+use crate::engine::{CapabilityLimits, RoomSettings, Settings, TypeDefaults};
 use crate::live::LiveConfig;
-use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, TlsSettings};
+use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, Pair, TlsSettings};
 use crate::mqtt::transport::websocket::UpgradeRules;
 use crate::mqtt::{MqttConfig, Rate};
-use crate::wire::name::Room;
+use crate::wire::name::{Capability, Room, TaskType};
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -97,6 +98,16 @@ fn common(config: &Config) -> Settings {
         max_task_bytes_per_room: handoff.max_task_bytes_per_room,
         max_ended_tasks_per_room: handoff.max_ended_tasks_per_room,
         max_routes_per_room: handoff.max_routes_per_room,
+        types: types(handoff),
+        capabilities: capabilities(handoff),
+        capability_limits: capability_limits(handoff),
+        max_dependencies_per_task: handoff.max_dependencies_per_task,
+        max_dependants_per_task: handoff.max_dependants_per_task,
+        max_descendants_per_task: handoff.max_descendants_per_task,
+        max_depth: handoff.max_depth,
+        max_group_size: handoff.max_group_size,
+        max_groups_per_room: handoff.max_groups_per_room,
+        max_group_result_bytes: handoff.max_group_result,
         max_history_per_task: handoff.max_history_per_task,
         max_page: handoff.max_page,
         max_redrive: handoff.max_redrive,
@@ -129,6 +140,45 @@ fn common(config: &Config) -> Settings {
         reply_ttl_ms: millis(mailbox.reply_ttl),
         inbox_ttl_ms: millis(mailbox.inbox_ttl),
     }
+}
+
+fn types(handoff: &Handoff) -> BTreeMap<TaskType, TypeDefaults> {
+    let types = handoff.types.iter().map(|(name, of_type)| {
+        let defaults = TypeDefaults {
+            lease_ms: of_type.lease.map(millis),
+            max_attempts: of_type.max_attempts,
+            backoff_initial_ms: of_type.backoff_initial.map(millis),
+            backoff_factor: of_type.backoff_factor,
+            backoff_max_ms: of_type.backoff_max.map(millis),
+            priority: of_type.priority,
+            ttl_ms: of_type.ttl.map(millis),
+            require_online: of_type.require_online,
+            result_retention_ms: of_type.result_retention.map(millis),
+        };
+        (name.clone(), defaults)
+    });
+    types.collect()
+}
+
+fn capability_limits(handoff: &Handoff) -> CapabilityLimits {
+    CapabilityLimits {
+        max_queued: handoff.max_queued_per_capability,
+        dispatch_rate: handoff.dispatch_rate,
+        dispatch_burst: handoff.dispatch_burst,
+    }
+}
+
+fn capabilities(handoff: &Handoff) -> BTreeMap<Capability, CapabilityLimits> {
+    let usual = capability_limits(handoff);
+    let capabilities = handoff.capabilities.iter().map(|(name, own)| {
+        let limits = CapabilityLimits {
+            max_queued: own.max_queued.unwrap_or(usual.max_queued),
+            dispatch_rate: own.dispatch_rate.unwrap_or(usual.dispatch_rate),
+            dispatch_burst: own.dispatch_burst.unwrap_or(usual.dispatch_burst),
+        };
+        (name.clone(), limits)
+    });
+    capabilities.collect()
 }
 
 /// For the desk.
@@ -215,8 +265,10 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
         max_keep_alive: u16::try_from(config.mqtt.max_keep_alive.as_secs())
             .ok()
             .filter(|&seconds| seconds > 0),
+        tcp_keepalive: Some(config.mqtt.tcp_keepalive).filter(|idle| !idle.is_zero()),
         max_topic_alias: config.mqtt.topic_alias_max,
         reason_strings: config.mqtt.reason_strings,
+        reveal_denials: config.auth.reveal_denials,
         session_expiry_max: seconds(config.mqtt.max_session_expiry),
         max_lossy_bytes: config.mqtt.write_buffer,
         max_pending_messages: config.mqtt.max_pending_messages,
@@ -255,9 +307,16 @@ pub(super) fn auth(config: &Config) -> Option<auth::Settings> {
 pub(super) fn tls(config: &Config) -> TlsSettings {
     let tls = &config.tls;
     let given = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    let pair = |other: &CertificatePair| Pair {
+        certificate: other.certificate.clone(),
+        key: other.key.clone(),
+    };
     TlsSettings {
-        certificate: tls.certificate.clone(),
-        key: tls.key.clone(),
+        own: Pair {
+            certificate: tls.certificate.clone(),
+            key: tls.key.clone(),
+        },
+        others: tls.others.iter().map(pair).collect(),
         client_ca: given(&tls.client_ca),
         client_certificate: match tls.client_certificate {
             Ask::None => ClientCertificate::None,

@@ -61,6 +61,7 @@ fn messages() -> Vec<Message> {
         message::<handoff::GetTask>("get-task", Client),
         message::<handoff::ListTasks>("list-tasks", Client),
         message::<handoff::Redrive>("redrive", Client),
+        message::<handoff::GroupResult>("group-result", Gateway),
         message::<handoff::TaskPage>("task-page", Gateway),
         message::<handoff::Redriven>("redriven", Gateway),
         message::<handoff::TaskResult>("task-result", Gateway),

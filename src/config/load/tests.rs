@@ -60,6 +60,46 @@ fn shipped_file_shows_and_explains_every_key() {
 }
 
 #[test]
+fn types_and_capabilities_have_tables_of_their_own() {
+    let config = from_file(
+        "[handoff.types.draft]\nlease = \"5m\"\npriority = \"high\"\n[handoff.capabilities.paint]\ndispatch_rate = 5\n",
+    )
+    .expect("good");
+    let draft = config.handoff.types.values().next().expect("one");
+    assert_eq!(draft.lease, Some(std::time::Duration::from_secs(300)));
+    let paint = config.handoff.capabilities.values().next().expect("one");
+    assert_eq!((paint.dispatch_rate, paint.max_queued), (Some(5), None));
+    for (bad, words) in [
+        ("[handoff.types.draft]\nlaese = \"5m\"", "laese"),
+        ("[handoff.types.\"a b\"]\nlease = \"5m\"", "A-Z"),
+        (
+            "[handoff.types.draft]\nlease = \"40d\"",
+            "draft.lease must be",
+        ),
+        (
+            "[handoff.types.draft]\nlease = \"2d\"",
+            "draft.lease must be",
+        ),
+        (
+            "[handoff.types.draft]\nmax_attempts = 101",
+            "max_attempts_limit",
+        ),
+        (
+            "[handoff.types.draft]\nbackoff_initial = \"2m\"",
+            "backoff_max",
+        ),
+        ("[handoff.types.draft]\npriority = \"urgent\"", "urgent"),
+        (
+            "[handoff.capabilities.paint]\nmax_queued = 0",
+            "paint.max_queued must be",
+        ),
+    ] {
+        let problem = only_problem(from_file(bad));
+        assert!(problem.to_string().contains(words), "{bad}: {problem}");
+    }
+}
+
+#[test]
 fn flags_beat_the_environment_which_beats_the_file() {
     let file = file("[mqtt]\nlisten = \"127.0.0.1:1\"\nmax_inflight = 1\nmax_packet = \"2KiB\"\n");
     let layers = Layers {

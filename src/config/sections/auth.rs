@@ -25,6 +25,8 @@ pub struct Auth {
     pub certificate: bool,
     /// Client ids that a user may have: `%u` is the user's name, a `*` at the end anything.
     pub client_ids: Vec<String>,
+    /// Whether acknowledgements of MQTT 5 say that rights are missing, where they are.
+    pub reveal_denials: bool,
     /// Passwords checked at once; more wait.
     pub max_password_checks: usize,
     /// Tokens: an HMAC secret, or a public key in PEM.
@@ -56,6 +58,7 @@ impl Default for Auth {
             anonymous: String::new(),
             certificate: false,
             client_ids: ["%u", "%u-*", "%u.*", "%u:*"].map(str::to_owned).to_vec(),
+            reveal_denials: true,
             max_password_checks: 2,
             jwt_key_file: PathBuf::new(),
             jwt_jwks_file: PathBuf::new(),

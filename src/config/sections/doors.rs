@@ -65,6 +65,9 @@ pub struct Mqtt {
     /// The longest keep-alive granted; MQTT 5 clients that ask for more, or for none, are told so. 0 grants any, and none.
     #[serde(with = "duration")]
     pub max_keep_alive: Duration,
+    /// After how much silence the operating system asks whether the client's machine is still there; 0 never asks.
+    #[serde(with = "duration")]
+    pub tcp_keepalive: Duration,
     /// Topic aliases per connection and direction; 0 turns them off.
     pub topic_alias_max: u16,
     /// Whether acknowledgements that refuse say why in words, too (MQTT 5 Reason String).
@@ -113,6 +116,7 @@ impl Default for Mqtt {
             max_byte_rate: 0,
             byte_burst: 0,
             max_keep_alive: Duration::ZERO,
+            tcp_keepalive: Duration::from_secs(60),
             topic_alias_max: 16,
             reason_strings: true,
             write_high_water: 256 * KIB,

@@ -20,7 +20,7 @@ pub use plane::{Desk, Live, Mailbox, Memory, Retained, Session, WhenFull};
 pub use room::{Bytes, Create, Room, Span};
 pub(super) use room::{check_members, stands_for};
 pub use rooms::{Approve, Blackboard, Commands, Handoff, Rooms};
-pub use tls::{ClientCertificate, Identity, MinVersion, Tls, WebSocket};
+pub use tls::{CertificatePair, ClientCertificate, Identity, MinVersion, Tls, WebSocket};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;

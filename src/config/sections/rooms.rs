@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::units::{duration, size};
+use super::super::units::{duration, optional_duration, size};
 use super::room::{Create, Room};
+use crate::wire::handoff::Priority;
+use crate::wire::name::{Capability, TaskType};
+
 use super::{DAY, GIB, KIB, MIB, MINUTE};
 
 /// `[rooms]`: rooms and the agents in them.
@@ -98,6 +101,31 @@ pub struct Handoff {
     pub max_ended_tasks_per_room: usize,
     /// Different sets of capabilities that a room's tasks need.
     pub max_routes_per_room: usize,
+    /// Tasks of a room that wait for the same capability.
+    pub max_queued_per_capability: usize,
+    /// Tasks for the same capability that a room takes in a second, on the average; 0: as many as come.
+    pub dispatch_rate: u32,
+    /// Tasks for the same capability that a room takes at once, where there is a rate.
+    pub dispatch_burst: u32,
+    /// Defaults by type of task.
+    pub types: BTreeMap<TaskType, TaskTypeDefaults>,
+    /// Limits by capability.
+    pub capabilities: BTreeMap<Capability, CapabilityLimits>,
+    /// Tasks that one may depend on.
+    pub max_dependencies_per_task: usize,
+    /// Tasks that may wait for the same one.
+    pub max_dependants_per_task: usize,
+    /// Unfinished tasks that may belong to the same topmost one, near or far.
+    pub max_descendants_per_task: usize,
+    /// How many tasks may be above another.
+    pub max_depth: usize,
+    /// Tasks of a group.
+    pub max_group_size: u32,
+    /// Groups of a room that have not had their result.
+    pub max_groups_per_room: usize,
+    /// Results and errors that a group's result repeats, in bytes; beyond it they are left out and said to be.
+    #[serde(with = "size")]
+    pub max_group_result: usize,
     /// Attempts that a task's history shows; the oldest are dropped.
     pub max_history_per_task: usize,
     /// Tasks on a page of a list.
@@ -119,6 +147,47 @@ pub struct Handoff {
     pub kept_payload: usize,
 }
 
+/// `[handoff.types.NAME]`: what holds for tasks of one type that do not say otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TaskTypeDefaults {
+    /// How long a worker may be silent.
+    #[serde(with = "optional_duration", skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Duration>,
+    /// Attempts before a task is dead.
+    pub max_attempts: Option<u32>,
+    /// The wait before the second attempt.
+    #[serde(with = "optional_duration", skip_serializing_if = "Option::is_none")]
+    pub backoff_initial: Option<Duration>,
+    /// Each wait is the last one times this.
+    pub backoff_factor: Option<f64>,
+    /// No wait is longer.
+    #[serde(with = "optional_duration", skip_serializing_if = "Option::is_none")]
+    pub backoff_max: Option<Duration>,
+    /// Which goes first.
+    pub priority: Option<Priority>,
+    /// After which a task expires unless it ended.
+    #[serde(with = "optional_duration", skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Duration>,
+    /// Whether a task is refused if nobody online can do it.
+    pub require_online: bool,
+    /// How long a task that ended can still be asked for.
+    #[serde(with = "optional_duration", skip_serializing_if = "Option::is_none")]
+    pub result_retention: Option<Duration>,
+}
+
+/// `[handoff.capabilities.NAME]`: what a room takes of tasks that need one capability.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CapabilityLimits {
+    /// Tasks that wait for it.
+    pub max_queued: Option<usize>,
+    /// Tasks in a second, on the average; 0: as many as come.
+    pub dispatch_rate: Option<u32>,
+    /// Tasks at once, where there is a rate.
+    pub dispatch_burst: Option<u32>,
+}
+
 impl Default for Handoff {
     fn default() -> Handoff {
         Handoff {
@@ -135,6 +204,18 @@ impl Default for Handoff {
             max_task_bytes_per_room: GIB,
             max_ended_tasks_per_room: 500_000,
             max_routes_per_room: 1000,
+            max_queued_per_capability: 1_000_000,
+            dispatch_rate: 0,
+            dispatch_burst: 100,
+            types: BTreeMap::new(),
+            capabilities: BTreeMap::new(),
+            max_dependencies_per_task: 64,
+            max_dependants_per_task: 1000,
+            max_descendants_per_task: 10_000,
+            max_depth: 16,
+            max_group_size: 1000,
+            max_groups_per_room: 10_000,
+            max_group_result: 256 * KIB,
             max_history_per_task: 20,
             max_page: 200,
             max_redrive: 1000,

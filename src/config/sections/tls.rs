@@ -43,6 +43,16 @@ pub enum MinVersion {
     Tls13,
 }
 
+/// A certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificatePair {
+    /// The certificate, with intermediate ones after it (PEM).
+    pub certificate: PathBuf,
+    /// Its private key (PEM).
+    pub key: PathBuf,
+}
+
 /// `[tls]`: encryption, for MQTT and for WebSocket. The files are read again on SIGHUP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -54,6 +64,8 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its private key (PEM).
     pub key: PathBuf,
+    /// Further certificates with their keys, each for the DNS names that are in it.
+    pub others: Vec<CertificatePair>,
     /// Authorities whose certificates are good for clients (PEM).
     pub client_ca: PathBuf,
     /// Whether clients must show a certificate.
@@ -74,6 +86,7 @@ impl Default for Tls {
             listen: None,
             certificate: PathBuf::new(),
             key: PathBuf::new(),
+            others: Vec::new(),
             client_ca: PathBuf::new(),
             client_certificate: ClientCertificate::None,
             identity: Identity::Cn,

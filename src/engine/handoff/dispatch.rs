@@ -15,13 +15,14 @@ use crate::engine::record::Change;
 use crate::engine::replies::{
     Accepted, Call, Outcome, between, entries_at_most, json_at_most, text_at_most,
 };
-use crate::engine::room::{RoomState, not_yet};
+use crate::engine::room::RoomState;
 use crate::engine::settings::Settings;
 use crate::engine::timer::{Subject, Timer};
 
 use super::scheduler::RouteNo;
 use super::size::SizeClass;
 use super::task::{Body, Stage, Status, TaskNo};
+use super::ties::Ties;
 
 impl RoomState {
     pub(in crate::engine) fn dispatch(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
@@ -36,13 +37,18 @@ impl RoomState {
         if let Some(first) = self.dispatched_before(call.from(), asked.id.as_ref())? {
             return Ok(first);
         }
+        default_by_type(&cx.settings, &mut asked);
         check(&cx.settings, &asked)?;
         self.admit_task(cx, call, &asked)?;
         let delay_ms = asked.not_before_ms.unwrap_or(0);
         let require_online = asked.require_online;
-        let mut body = body(cx, call, asked);
+        let group = self.admit_group(cx, call, &asked)?;
+        let ties = self.tie(cx, &asked, group)?;
+        let mut body = body(cx, call, asked, ties);
         body.measure();
+        self.admit_capabilities(cx, &body)?;
         let route = self.route(cx, &body, require_online)?;
+        self.count_capabilities(cx, &body);
         Ok(self.take(cx, body, route, delay_ms))
     }
 
@@ -130,11 +136,13 @@ impl RoomState {
     fn take(&mut self, cx: &mut Context, body: Body, route: RouteNo, delay_ms: u64) -> Accepted {
         self.handoff.last_no += 1;
         let no = TaskNo(self.handoff.last_no);
-        let stage = match delay_ms {
-            0 => Stage::Queued,
-            ms => Stage::Waiting {
-                until: cx.after(ms),
-            },
+        let unmet = body.ties.as_deref().map(|ties| self.handoff.unmet(ties));
+        let unmet = unmet.unwrap_or_default();
+        let stage = if delay_ms == 0 && unmet.is_empty() {
+            Stage::Queued
+        } else {
+            let until = cx.after(delay_ms);
+            Stage::Waiting { until, unmet }
         };
         let accepted = Accepted::task(Code::Taken, &body.id);
         let status = Status::new(stage, cx.now);
@@ -150,12 +158,14 @@ impl RoomState {
         self.handoff.payload_bytes += body.payload_bytes();
         self.handoff.insert(no, body, status, Some(route));
         self.entered_stage(cx, no, false);
+        self.join_family(no);
+        self.join_group(cx, no);
         accepted
     }
 
     fn tell_dispatched(&mut self, cx: &mut Context, body: &Body, status: &Status) {
         let until = match status.stage {
-            Stage::Waiting { until } => Some(until),
+            Stage::Waiting { until, .. } => Some(until).filter(|until| *until > cx.now),
             _ => None,
         };
         let happened = Happened {
@@ -172,8 +182,27 @@ impl RoomState {
     }
 }
 
+/// Fills in what the configuration says of tasks of this type.
+fn default_by_type(settings: &Settings, asked: &mut handoff::Task) {
+    let Some(of_type) = settings.types.get(&asked.task_type) else {
+        return;
+    };
+    asked.lease_ms = asked.lease_ms.or(of_type.lease_ms);
+    asked.max_attempts = asked.max_attempts.or(of_type.max_attempts);
+    asked.priority = asked.priority.or(of_type.priority);
+    asked.ttl_ms = asked.ttl_ms.or(of_type.ttl_ms);
+    asked.require_online |= of_type.require_online;
+    asked.backoff.get_or_insert(Backoff {
+        initial_ms: of_type
+            .backoff_initial_ms
+            .unwrap_or(settings.backoff_initial_ms),
+        factor: of_type.backoff_factor.unwrap_or(settings.backoff_factor),
+        max_ms: of_type.backoff_max_ms.unwrap_or(settings.backoff_max_ms),
+    });
+}
+
 /// What the checked request comes to, with the room's defaults.
-fn body(cx: &mut Context, call: &Call<'_>, asked: handoff::Task) -> Body {
+fn body(cx: &mut Context, call: &Call<'_>, asked: handoff::Task, ties: Option<Box<Ties>>) -> Body {
     let settings = &cx.settings;
     let backoff = asked.backoff.unwrap_or(Backoff {
         initial_ms: settings.backoff_initial_ms,
@@ -197,6 +226,7 @@ fn body(cx: &mut Context, call: &Call<'_>, asked: handoff::Task) -> Body {
         correlation_id: call.correlation_id.as_deref().map(Into::into),
         traceparent: asked.traceparent.map(Into::into),
         tracestate: asked.tracestate.map(Into::into),
+        ties,
         id: asked.id.unwrap_or_else(|| mint(cx)),
     }
 }
@@ -220,7 +250,6 @@ fn distinct(names: &[Capability]) -> Box<[Capability]> {
 }
 
 fn check(settings: &Settings, asked: &handoff::Task) -> Result<(), Rejection> {
-    check_features(asked)?;
     json_at_most(
         "payload",
         asked.payload.as_ref(),
@@ -245,19 +274,6 @@ fn check(settings: &Settings, asked: &handoff::Task) -> Result<(), Rejection> {
         settings.max_label_bytes,
     )?;
     check_times(settings, asked)
-}
-
-fn check_features(asked: &handoff::Task) -> Result<(), Rejection> {
-    let wanted = [
-        ("dependsOn", !asked.depends_on.is_empty()),
-        ("parent", asked.parent.is_some()),
-        ("group", asked.group.is_some()),
-        ("groupSize", asked.group_size.is_some()),
-    ];
-    match wanted.iter().find(|(_, wanted)| *wanted) {
-        Some((field, _)) => Err(not_yet(&format!("handoff/dispatch with {field}")).at(*field)),
-        None => Ok(()),
-    }
 }
 
 fn check_times(settings: &Settings, asked: &handoff::Task) -> Result<(), Rejection> {

@@ -1,14 +1,16 @@
 //! What handoff sends: assignments to workers, results to dispatchers, views to whoever asks.
 
 use crate::wire::Millis;
-use crate::wire::handoff::{Assignment, ResultStatus, TaskResult, TaskView};
+use crate::wire::handoff::{Assignment, ResultStatus, TaskResult, TaskState, TaskView};
 use crate::wire::json::{self, Json};
 use crate::wire::mirror::{MessageMirrors, Trace};
-use crate::wire::name::{Agent, Capability};
+use crate::wire::name::{Agent, Capability, TaskId};
+use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic};
 
 use crate::engine::context::Context;
 use crate::engine::member::Member;
+use crate::engine::replies;
 use crate::engine::room::RoomState;
 use crate::engine::{AssignmentKey, Class, Directed, Effect};
 
@@ -90,6 +92,31 @@ impl RoomState {
     }
 }
 
+impl RoomState {
+    /// Tells a worker that what it is at is of no use any more: a task that was cancelled, or whose time is over.
+    pub(super) fn tell_worker(&self, cx: &mut Context, no: TaskNo, worker: &Agent, attempt: u32) {
+        let Some(task) = self.handoff.tasks.get(&no) else {
+            return;
+        };
+        let code = match task.status.state() {
+            TaskState::Cancelled => Code::Conflict,
+            TaskState::Expired => Code::Expired,
+            _ => return,
+        };
+        let id = &task.body.id;
+        let error = task.status.error.as_deref();
+        let words = error.map_or("", |error| error.message.as_str());
+        let state = task.status.state().as_str();
+        let reason =
+            format!("attempt {attempt} of {id} is over, because the task is {state}: {words}");
+        let reply = Reply {
+            task: Some(id.clone()),
+            ..Reply::rejected("handoff/work", Rejection::new(code, reason))
+        };
+        replies::send(cx, worker.clone(), self.name.clone(), None, reply);
+    }
+}
+
 impl Body {
     fn assignment(&self, attempt: u32) -> Assignment {
         Assignment {
@@ -137,6 +164,7 @@ impl Task {
             task_type: body.task_type.clone(),
             status,
             is_final,
+            part: (!is_final).then_some(self.status.parts),
             result,
             error: self.status.error.as_deref().filter(|_| is_final).cloned(),
             attempts: self.status.attempt,
@@ -151,6 +179,13 @@ impl Task {
 
     pub(super) fn view(&self) -> TaskView {
         let (body, status) = (&self.body, &self.status);
+        let unmet = match &status.stage {
+            Stage::Waiting { unmet, .. } => unmet.as_slice(),
+            _ => &[],
+        };
+        let ties = body.ties.iter().flat_map(|ties| &ties.depends_on);
+        let group = body.ties.as_deref().and_then(|ties| ties.group.as_ref());
+        let ids = |ids: &mut dyn Iterator<Item = &TaskId>| ids.cloned().collect();
         TaskView {
             task: body.id.clone(),
             task_type: body.task_type.clone(),
@@ -165,9 +200,15 @@ impl Task {
             created_at: body.created_at,
             updated_at: status.updated_at,
             due_at: match status.stage {
-                Stage::Waiting { until } => Some(until),
+                Stage::Waiting { until, .. } => Some(until),
                 _ => None,
             },
+            depends_on: ids(&mut ties.clone().map(|tie| &tie.id)),
+            waits_for: ids(&mut ties
+                .filter(|tie| unmet.contains(&tie.no))
+                .map(|tie| &tie.id)),
+            parent: body.ties.as_deref().and_then(|ties| ties.parent.clone()),
+            group: group.map(|group| group.name.to_string()),
             deadline: body.deadline,
             bytes: Some(body.bytes),
             error: status.error.as_deref().cloned(),

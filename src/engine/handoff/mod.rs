@@ -4,8 +4,10 @@
 //! task comes back, `word` what a worker may say. Here a step is carried out, in one place (`advance`), so that none of its consequences
 //! can be forgotten.
 
+mod admit;
 mod affinity;
 mod dispatch;
+mod group;
 mod history;
 mod index;
 mod lease;
@@ -17,6 +19,7 @@ mod redrive;
 pub(super) mod scheduler;
 pub(super) mod size;
 pub(super) mod task;
+mod ties;
 mod update;
 mod word;
 
@@ -34,11 +37,14 @@ use super::room::RoomState;
 use super::timer::{Subject, Timer};
 use super::{AssignmentKey, Effect};
 
+use admit::Rates;
 use affinity::Affinities;
+use group::Groups;
 use index::Index;
 use scheduler::{RouteNo, Scheduler};
 pub(super) use task::TaskNo;
 use task::{Body, Ending, Stage, Status, Step, Task};
+use ties::Bonds;
 
 /// A room's tasks.
 #[derive(Debug, Default)]
@@ -49,7 +55,10 @@ pub(super) struct Handoff {
     pub(super) scheduler: Scheduler,
     affinities: Affinities,
     index: Index,
-    /// Ended tasks, oldest first.
+    rates: Rates,
+    bonds: Bonds,
+    groups: Groups,
+    /// Ended tasks, by when they are to be forgotten.
     pub(super) ended: BTreeSet<(Millis, TaskNo)>,
     /// The number of the last task.
     pub(super) last_no: u64,
@@ -58,7 +67,8 @@ pub(super) struct Handoff {
 }
 
 impl Handoff {
-    pub(super) fn oldest_ended(&self) -> Option<Millis> {
+    /// When the next ended task is to be forgotten.
+    pub(super) fn forgets_at(&self) -> Option<Millis> {
         self.ended.first().map(|(at, _)| *at)
     }
 
@@ -141,9 +151,10 @@ impl RoomState {
             return;
         };
         match before {
-            Stage::Waiting { until } => {
+            Stage::Waiting { until, unmet } => {
                 let subject = Subject::Task(self.name.clone(), no);
                 cx.timers.disarm(*until, Timer::Due, subject);
+                self.await_no_more(no, unmet);
             }
             Stage::Queued => {
                 if let Some(key) = task.queue_key() {
@@ -175,9 +186,12 @@ impl RoomState {
                     },
                 });
                 self.free(cx, no, worker);
+                self.tell_worker(cx, no, worker, attempt);
             }
             Stage::Ended { at, .. } => {
-                self.handoff.ended.remove(&(*at, no));
+                let until = task.body.kept_until(&cx.settings, *at);
+                self.handoff.ended.remove(&(until, no));
+                self.back_in_group(cx, no);
             }
         }
     }
@@ -188,6 +202,7 @@ impl RoomState {
             member.owed.remove(&no);
             self.handoff.scheduler.freed(worker);
             self.stir(cx, worker, false);
+            self.tell_drained(cx, worker);
         }
     }
 
@@ -196,15 +211,17 @@ impl RoomState {
         let Some(task) = self.handoff.tasks.get_mut(&no) else {
             return;
         };
+        if was_ended {
+            cx.promise(&task.body.dispatcher);
+        }
         match &task.status.stage {
-            Stage::Waiting { until } => {
+            Stage::Waiting { until, unmet } => {
                 let subject = Subject::Task(self.name.clone(), no);
                 cx.timers.arm(*until, Timer::Due, subject);
+                let unmet = unmet.clone();
+                self.await_dependencies(cx, no, &unmet);
             }
             Stage::Queued => {
-                if was_ended {
-                    cx.promise(&task.body.dispatcher);
-                }
                 if let Some(key) = task.queue_key() {
                     let Body {
                         priority,
@@ -222,7 +239,11 @@ impl RoomState {
                 }
             }
             Stage::Ended { at, .. } => {
-                self.handoff.ended.insert((*at, no));
+                // One that its group waits for is not to be forgotten.
+                if task.is_gathered() {
+                    let until = task.body.kept_until(&cx.settings, *at);
+                    self.handoff.ended.insert((until, no));
+                }
             }
         }
     }
@@ -243,7 +264,7 @@ impl RoomState {
             return;
         };
         let until = match task.status.stage {
-            Stage::Waiting { until } => Some(until),
+            Stage::Waiting { until, .. } => Some(until).filter(|until| *until > cx.now),
             _ => None,
         };
         let gateway = cx.gateway.clone();
@@ -291,9 +312,27 @@ impl RoomState {
         }
         let to = task.body.dispatcher.clone();
         self.deliver_result(cx, to, &sent);
+        self.leave_family(no);
+        self.release_dependants(cx, no, how);
+        self.ended_in_group(cx, no, sent.result);
         if how != Ending::Dead && payload > cx.settings.kept_payload_bytes {
             self.change(cx, Change::Body(no));
         }
+        self.forget_early(cx);
+    }
+
+    /// A task that ended may be forgotten when its time is over.
+    fn remember_ended(&mut self, cx: &mut Context, no: TaskNo) {
+        if let Some(task) = self.handoff.tasks.get(&no)
+            && let Stage::Ended { at, .. } = task.status.stage
+        {
+            let until = task.body.kept_until(&cx.settings, at);
+            self.handoff.ended.insert((until, no));
+        }
+        self.forget_early(cx);
+    }
+
+    fn forget_early(&mut self, cx: &mut Context) {
         if self.handoff.ended.len() > cx.settings.max_ended_tasks_per_room {
             cx.stats.forgotten_early += 1;
             self.forget_oldest_task(cx);

@@ -20,11 +20,16 @@ impl RoomState {
             body.measure();
         }
         if let Stage::Ended { how, at, .. } = status.stage {
-            self.handoff.ended.insert((at, no));
             if how != Ending::Dead {
                 body.payload = None;
             }
             self.handoff.insert(no, body, status, None);
+            if self.handoff.tasks[&no].is_gathered() {
+                let until = self.handoff.tasks[&no].body.kept_until(&cx.settings, at);
+                self.handoff.ended.insert((until, no));
+            } else {
+                self.join_group(cx, no);
+            }
             return;
         }
         cx.promise(&body.dispatcher);
@@ -37,6 +42,8 @@ impl RoomState {
         let route = self.handoff.scheduler.enter(body.need(), usize::MAX);
         self.handoff.insert(no, body, status, route);
         self.rebuild_stage(cx, no);
+        self.join_family(no);
+        self.join_group(cx, no);
     }
 
     fn rebuild_stage(&mut self, cx: &mut Context, no: TaskNo) {
@@ -45,7 +52,11 @@ impl RoomState {
         };
         let subject = Subject::Task(self.name.clone(), no);
         match &task.status.stage {
-            Stage::Waiting { until } => cx.timers.arm(*until, Timer::Due, subject),
+            Stage::Waiting { until, unmet } => {
+                cx.timers.arm(*until, Timer::Due, subject);
+                let unmet = unmet.clone();
+                self.await_dependencies(cx, no, &unmet);
+            }
             Stage::Queued => {
                 if let Some(key) = task.queue_key() {
                     let Body {

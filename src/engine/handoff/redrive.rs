@@ -104,6 +104,7 @@ impl RoomState {
 
     /// A dead task begins a new life: it is owed a result again.
     fn reopen(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo) -> Result<(), Rejection> {
+        let unmet = self.tie_again(cx, no)?;
         let limit = cx.settings.max_routes_per_room;
         let handoff = &mut self.handoff;
         let Some(task) = handoff.tasks.get_mut(&no) else {
@@ -121,9 +122,10 @@ impl RoomState {
         }
         let advance = Advance {
             who: Some(call.from()),
-            ..Advance::new(Step::Redrive, "handoff.redriven")
+            ..Advance::new(Step::Redrive(unmet), "handoff.redriven")
         };
         self.advance(cx, no, advance);
+        self.join_family(no);
         Ok(())
     }
 }

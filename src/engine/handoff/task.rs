@@ -13,10 +13,13 @@ use crate::wire::handoff::{
 use crate::wire::json::Json;
 use crate::wire::name::{Agent, Capability, TaskId, TaskType};
 
+use crate::engine::settings::Settings;
+
 use super::history::History;
 use super::queue::QueueKey;
 use super::scheduler::{Need, RouteNo};
 use super::size::SizeClass;
+use super::ties::Ties;
 use super::word::Word;
 
 /// A task's number in its room: counts dispatches, so it orders tasks by age; never reused.
@@ -57,13 +60,20 @@ pub(in crate::engine) struct Body {
     pub(in crate::engine) traceparent: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) tracestate: Option<Box<str>>,
+    /// Boxed, because most tasks have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) ties: Option<Box<Ties>>,
 }
 
 /// Where a task stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::engine) enum Stage {
-    /// For its delay or its backoff.
-    Waiting { until: Millis },
+    /// For its delay or its backoff, and for what it depends on.
+    Waiting {
+        until: Millis,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unmet: Vec<TaskNo>,
+    },
     /// For a worker.
     Queued,
     /// With a worker, which has said so (`running`) or not yet.
@@ -105,6 +115,18 @@ pub(in crate::engine) struct Status {
     pub(in crate::engine) error: Option<Box<TaskError>>,
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub(in crate::engine) history: History,
+    /// Partial results so far.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(in crate::engine) parts: u32,
+    /// Its result, kept for that of its group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) kept: Option<Json>,
+    /// There was no room to keep what it came to for its group.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::engine) omitted: bool,
+    /// Its group has had its result.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::engine) gathered: bool,
 }
 
 /// A task in memory.
@@ -139,8 +161,18 @@ pub(in crate::engine) enum Step {
     Expire,
     /// Somebody cancelled it.
     Cancel(TaskError),
-    /// Somebody wants a dead one tried again.
-    Redrive,
+    /// What it depends on has failed.
+    Doom(TaskError),
+    /// Somebody wants a dead one tried again, which may have to wait for these first.
+    Redrive(Vec<TaskNo>),
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it may skip by reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Ending {
@@ -173,7 +205,23 @@ impl Status {
             updated_at: now,
             error: None,
             history: History::default(),
+            parts: 0,
+            kept: None,
+            omitted: false,
+            gathered: false,
         }
+    }
+
+    /// Bytes that are kept for the result of its group.
+    pub(super) fn kept_bytes(&self) -> usize {
+        if self.omitted {
+            return 0;
+        }
+        let result = self.kept.as_ref().map_or(0, |json| json.text().len());
+        let error = self.error.as_deref().map_or(0, |error| {
+            error.message.len() + error.code.as_ref().map_or(0, String::len)
+        });
+        result + error
     }
 
     pub(in crate::engine) fn state(&self) -> TaskState {
@@ -210,8 +258,10 @@ impl Status {
         if hopeless || self.failures >= body.max_attempts {
             return ended(Ending::Dead, now, said);
         }
-        let until = now.saturating_add(body.backoff_after(self.failures));
-        Stage::Waiting { until }
+        Stage::Waiting {
+            until: now.saturating_add(body.backoff_after(self.failures)),
+            unmet: Vec::new(),
+        }
     }
 
     /// Who has it now.
@@ -229,7 +279,11 @@ impl Task {
     pub(in crate::engine) fn step(&mut self, step: Step, now: Millis) -> bool {
         let status = &mut self.status;
         let next = match (&status.stage, step) {
-            (Stage::Waiting { .. }, Step::Due) => Stage::Queued,
+            (Stage::Waiting { unmet, .. }, Step::Due) if unmet.is_empty() => Stage::Queued,
+            (Stage::Waiting { .. }, Step::Doom(error)) => {
+                status.error = Some(Box::new(error));
+                ended(Ending::Dead, now, None)
+            }
             (Stage::Queued, Step::Assign(worker)) => {
                 status.attempt += 1;
                 status.last_worker = Some(worker.clone());
@@ -275,10 +329,14 @@ impl Task {
                 Stage::Ended {
                     how: Ending::Dead, ..
                 },
-                Step::Redrive,
+                Step::Redrive(unmet),
             ) => {
                 status.failures = 0;
-                Stage::Queued
+                if unmet.is_empty() {
+                    Stage::Queued
+                } else {
+                    Stage::Waiting { until: now, unmet }
+                }
             }
             _ => return false,
         };
@@ -311,6 +369,13 @@ impl Body {
     /// Whether a work topic of this capability may bring it.
     pub(in crate::engine) fn asks_for(&self, capability: &Capability) -> bool {
         self.capabilities.contains(capability) || self.any_of.contains(capability)
+    }
+
+    /// Until when it is remembered if it ended then.
+    pub(in crate::engine) fn kept_until(&self, settings: &Settings, ended_at: Millis) -> Millis {
+        let of_type = settings.types.get(&self.task_type);
+        let own = of_type.and_then(|of_type| of_type.result_retention_ms);
+        ended_at.saturating_add(own.unwrap_or(settings.result_retention_ms))
     }
 
     /// How large its assignment is, as far as workers' limits go.
@@ -388,6 +453,7 @@ mod tests {
                 correlation_id: None,
                 traceparent: None,
                 tracestate: None,
+                ties: None,
             },
             status: Status::new(stage, 0),
             lease_until: 0,
@@ -414,7 +480,8 @@ mod tests {
             Step::Lose(why("x", "x")),
             Step::Expire,
             Step::Cancel(why("x", "x")),
-            Step::Redrive,
+            Step::Redrive(Vec::new()),
+            Step::Doom(why("x", "x")),
         ]
     }
 
@@ -439,52 +506,22 @@ mod tests {
             running,
         };
         let end = |how| ended(how, 1, None);
-        let waiting = [
-            "queued",
-            "-",
-            "-",
-            "-",
-            "-",
-            "-",
-            "-",
-            "expired",
-            "cancelled",
-            "-",
+        let waiting = |unmet| Stage::Waiting { until: 9, unmet };
+        #[rustfmt::skip]
+        let expected = [
+            (waiting(vec![]), ["queued", "-", "-", "-", "-", "-", "-", "expired", "cancelled", "-", "dead"]),
+            (waiting(vec![TaskNo(1)]), ["-", "-", "-", "-", "-", "-", "-", "expired", "cancelled", "-", "dead"]),
+            (Stage::Queued, ["-", "assigned", "-", "-", "-", "-", "-", "expired", "cancelled", "-", "-"]),
+            (held(false), ["-", "-", "running", "succeeded", "waiting", "waiting", "waiting", "expired", "cancelled", "-", "-"]),
+            (held(true), ["-", "-", "running", "succeeded", "waiting", "waiting", "waiting", "expired", "cancelled", "-", "-"]),
+            (end(Ending::Succeeded), ["-"; 11]),
+            (end(Ending::Expired), ["-"; 11]),
+            (end(Ending::Cancelled), ["-"; 11]),
+            (end(Ending::Dead), ["-", "-", "-", "-", "-", "-", "-", "-", "-", "queued", "-"]),
         ];
-        assert_eq!(states_after(&Stage::Waiting { until: 9 }), waiting);
-        let queued = [
-            "-",
-            "assigned",
-            "-",
-            "-",
-            "-",
-            "-",
-            "-",
-            "expired",
-            "cancelled",
-            "-",
-        ];
-        assert_eq!(states_after(&Stage::Queued), queued);
-        let at_work = [
-            "-",
-            "-",
-            "running",
-            "succeeded",
-            "waiting",
-            "waiting",
-            "waiting",
-            "expired",
-            "cancelled",
-            "-",
-        ];
-        assert_eq!(states_after(&held(false)), at_work);
-        assert_eq!(states_after(&held(true)), at_work);
-        let over = ["-"; 10];
-        assert_eq!(states_after(&end(Ending::Succeeded)), over);
-        assert_eq!(states_after(&end(Ending::Expired)), over);
-        assert_eq!(states_after(&end(Ending::Cancelled)), over);
-        let dead = ["-", "-", "-", "-", "-", "-", "-", "-", "-", "queued"];
-        assert_eq!(states_after(&end(Ending::Dead)), dead);
+        for (stage, states) in expected {
+            assert_eq!(states_after(&stage), states, "{stage:?}");
+        }
     }
 
     #[test]

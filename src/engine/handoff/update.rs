@@ -6,6 +6,7 @@ use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::context::Context;
 use crate::engine::event::{Detail, Happened};
+use crate::engine::record::Change;
 use crate::engine::replies::{Accepted, Call, Outcome, json_at_most, text_at_most};
 use crate::engine::room::RoomState;
 
@@ -101,11 +102,15 @@ impl RoomState {
         let Some(result) = update.result else {
             return;
         };
-        let task = &self.handoff.tasks[&no];
+        let Some(task) = self.handoff.tasks.get_mut(&no) else {
+            return;
+        };
+        task.status.parts += 1;
         let (id, to) = (task.body.id.clone(), task.body.dispatcher.clone());
         let traceparent = task.body.traceparent.clone();
         let bytes = result.text().len();
         let partial = task.result(cx.now, ResultStatus::Partial, Some(result));
+        self.change(cx, Change::State(no));
         self.deliver_result(cx, to, &partial);
         let happened = Happened {
             detail: Detail {
@@ -150,16 +155,7 @@ impl RoomState {
             text_at_most("reason", cancel.reason.as_deref(), limit)?;
             let no = room.handoff.number(&cancel.task)?;
             room.expect_unfinished(no)?;
-            let by = call.from();
-            let reason = cancel.reason.as_deref();
-            let words = reason.map_or_else(|| format!("cancelled by {by}"), str::to_owned);
-            let step = Step::Cancel(why("cancelled", words));
-            let advance = Advance {
-                who: Some(by),
-                reason,
-                ..Advance::new(step, "handoff.cancelled")
-            };
-            room.advance(cx, no, advance);
+            room.cancel_family(cx, no, call.from(), cancel.reason.as_deref());
             Ok(Accepted::task(Code::Done, &cancel.task))
         })
     }

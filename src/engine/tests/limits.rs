@@ -21,14 +21,6 @@ fn with(field: &str, value: Value) -> Value {
 
 #[test]
 fn what_this_version_does_not_have_is_said_so() {
-    for (field, value) in [
-        ("dependsOn", json!(["a"])),
-        ("parent", json!("a")),
-        ("group", json!("a")),
-        ("groupSize", json!(2)),
-    ] {
-        assert_eq!(refused(with(field, value)), Code::NotImplemented, "{field}");
-    }
     let mut world = World::new();
     for (verb, feature) in [
         ("blackboard/txn", "blackboard/txn"),
@@ -162,6 +154,110 @@ fn ended_tasks_beyond_the_limit_are_forgotten_oldest_first() {
     assert_eq!(world.state("2"), TaskState::Succeeded);
     assert_eq!(world.engine.stats().forgotten_early, 1);
     world.check();
+}
+
+#[test]
+fn what_waits_for_a_capability_is_bounded_and_so_is_how_fast_it_comes() {
+    let mut settings = Settings::default();
+    let slow = crate::engine::CapabilityLimits {
+        dispatch_rate: 10,
+        dispatch_burst: 2,
+        ..settings.capability_limits
+    };
+    let few = crate::engine::CapabilityLimits {
+        max_queued: 1,
+        ..settings.capability_limits
+    };
+    settings.capabilities = BTreeMap::from([("slow", slow), ("few", few)].map(|(name, limits)| {
+        let name = crate::wire::name::Capability::new(name).unwrap();
+        (name, limits)
+    }));
+    let mut world = World::with(settings);
+    let send = |world: &mut World, kind: &str| {
+        world.send("boss", "handoff/dispatch", json!({ "type": kind }))
+    };
+    assert_eq!(send(&mut world, "few"), Ok(()));
+    assert_eq!(send(&mut world, "few"), Err(Code::TooMany));
+    let both = json!({ "type": "x", "capabilities": ["slow", "few"] });
+    assert_eq!(
+        world.send("boss", "handoff/dispatch", both),
+        Err(Code::TooMany)
+    );
+    world.worker("w", "few");
+    assert_eq!(send(&mut world, "few"), Ok(()), "one is at work, one waits");
+    for _ in 0..2 {
+        assert_eq!(send(&mut world, "slow"), Ok(()));
+    }
+    assert_eq!(send(&mut world, "slow"), Err(Code::TooMany));
+    let reason = world.last_reply("boss").reason.unwrap();
+    assert!(reason.ends_with("try again in 100 ms"), "{reason}");
+    assert_eq!(send(&mut world, "other"), Ok(()));
+    world.pass(99);
+    assert_eq!(send(&mut world, "slow"), Err(Code::TooMany));
+    world.pass(1);
+    assert_eq!(send(&mut world, "slow"), Ok(()));
+    assert_eq!(send(&mut world, "slow"), Err(Code::TooMany));
+    world.pass(10_000);
+    for expected in [Ok(()), Ok(()), Err(Code::TooMany)] {
+        assert_eq!(send(&mut world, "slow"), expected, "no more than the burst");
+    }
+}
+
+#[test]
+fn a_type_may_have_defaults_of_its_own() {
+    let of_type = crate::engine::TypeDefaults {
+        lease_ms: Some(7_000),
+        max_attempts: Some(1),
+        backoff_initial_ms: Some(10),
+        priority: Some(crate::wire::handoff::Priority::High),
+        ttl_ms: Some(50_000),
+        result_retention_ms: Some(1_000),
+        ..Default::default()
+    };
+    let careful = crate::engine::TypeDefaults {
+        require_online: true,
+        ..Default::default()
+    };
+    let types = [("draft", of_type), ("careful", careful)].map(|(name, of_type)| {
+        let name = crate::wire::name::TaskType::new(name).unwrap();
+        (name, of_type)
+    });
+    let mut world = World::with(Settings {
+        types: BTreeMap::from(types),
+        ..Settings::default()
+    });
+    let careful = json!({ "type": "careful" });
+    assert_eq!(
+        world.send("boss", "handoff/dispatch", careful),
+        Err(Code::Unavailable)
+    );
+    world.dispatch("boss", "usual", "review");
+    world
+        .send("boss", "handoff/cancel", json!({ "task": "usual" }))
+        .unwrap();
+    world.worker("w", "draft");
+    world.dispatch("boss", "t", "draft");
+    let view = world.view("t");
+    assert_eq!(
+        (view.max_attempts, view.deadline),
+        (1, Some(START + 50_000))
+    );
+    assert_eq!(view.priority, crate::wire::handoff::Priority::High);
+    let own = json!({ "id": "own", "type": "draft", "maxAttempts": 2, "leaseMs": 200, "priority": "low" });
+    world.dispatch_with("boss", own);
+    assert_eq!(world.view("own").max_attempts, 2);
+    world.success("w", "t", 1);
+    world.crash();
+    world.pass(999);
+    assert_eq!(world.state("t"), TaskState::Succeeded);
+    world.pass(1);
+    let get = json!({ "task": "t" });
+    assert_eq!(world.send("v", "handoff/get", get), Err(Code::NotFound));
+    assert_eq!(
+        world.state("usual"),
+        TaskState::Cancelled,
+        "kept for longer"
+    );
 }
 
 #[test]

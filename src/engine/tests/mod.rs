@@ -12,6 +12,7 @@ mod presence;
 mod random;
 mod replies;
 mod rooms;
+mod ties;
 
 use std::collections::BTreeMap;
 
@@ -346,7 +347,12 @@ impl World {
     }
 
     fn results(&self, name: &str) -> Vec<TaskResult> {
-        self.directed_to(name, |topic| matches!(topic, Topic::HandoffResult { .. }))
+        let results: Vec<Value> =
+            self.directed_to(name, |topic| matches!(topic, Topic::HandoffResult { .. }));
+        let of_tasks = results.into_iter().filter(|one| one["status"] != "group");
+        of_tasks
+            .map(|one| serde_json::from_value(one).unwrap())
+            .collect()
     }
 
     fn final_results(&self, name: &str) -> Vec<(String, TaskState)> {

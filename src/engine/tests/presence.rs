@@ -5,6 +5,39 @@ use crate::wire::presence::{ConnectionState, Status};
 use super::*;
 
 #[test]
+fn a_draining_worker_finishes_what_it_has_and_it_is_told_when_that_is_done() {
+    let mut world = World::new();
+    world.worker("w", "draft");
+    world.dispatch("boss", "1", "draft");
+    world.dispatch("boss", "2", "draft");
+    world
+        .send(
+            "w",
+            "presence/announce",
+            json!({ "status": "draining", "capacity": 2 }),
+        )
+        .unwrap();
+    let drained = |world: &World| {
+        world
+            .story("w")
+            .iter()
+            .filter(|what| *what == "presence.drained")
+            .count()
+    };
+    assert_eq!((world.assignments("w").len(), drained(&world)), (1, 0));
+    assert_eq!(world.presence("w").unwrap().in_flight, 1);
+    world.success("w", "1", 1);
+    assert_eq!((world.assignments("w").len(), drained(&world)), (1, 1));
+    let shown = world.presence("w").unwrap();
+    assert_eq!(
+        (shown.in_flight, shown.status),
+        (0, crate::wire::presence::Status::Draining)
+    );
+    world.send("w", "presence/announce", json!({})).unwrap();
+    assert_eq!(world.assignments("w").len(), 2);
+}
+
+#[test]
 fn an_agent_is_in_the_room_from_its_first_subscription_until_its_session_ends() {
     let mut world = World::new();
     world.connect("a");

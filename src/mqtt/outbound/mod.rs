@@ -194,9 +194,9 @@ impl Outbound {
         waiting < self.high_water && !exits.share.is_refused(waiting)
     }
 
-    /// Bytes that wait for the window or the socket, what is encoded already aside.
-    pub(super) fn waiting_bytes(&self) -> usize {
-        self.waiting.bytes()
+    /// Bytes that wait for the window or the socket, what is encoded already aside, and those of aliases.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.waiting.bytes() + self.aliases.bytes()
     }
 
     fn keep_lossy(&mut self, parcel: Parcel, exits: &Exits) {

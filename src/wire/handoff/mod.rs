@@ -1,5 +1,6 @@
 //! Handoff messages: tasks routed by capability, results collected.
 
+mod gather;
 mod query;
 
 use schemars::JsonSchema;
@@ -9,6 +10,7 @@ use super::Millis;
 use super::json::{Json, present};
 use super::name::{Agent, Capability, CommandId, TaskId, TaskType};
 
+pub use gather::{GroupEntry, GroupResult, GroupStatus};
 pub use query::{
     AttemptOutcome, AttemptView, GetTask, ListTasks, Redrive, Redriven, States, TaskPage, TaskView,
 };
@@ -86,7 +88,7 @@ pub struct Task {
     /// The same value prefers the same worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<String>,
-    /// Tasks that must succeed first.
+    /// Tasks of the room that must succeed first; one that ends otherwise fails this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<TaskId>,
     /// The task that this one belongs to; cancelling that one cancels this.
@@ -95,7 +97,7 @@ pub struct Task {
     /// Tasks of one group are gathered into one group result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// How many tasks the group has.
+    /// How many tasks the group has; with the first of them at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_size: Option<u32>,
     /// Refuse with 503 if nobody online can do it, instead of waiting.
@@ -307,6 +309,9 @@ pub struct TaskResult {
     /// Whether this is the one final result.
     #[serde(rename = "final")]
     pub is_final: bool,
+    /// Which partial result of the task this is, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<u32>,
     /// What the worker returned.
     #[serde(
         default,

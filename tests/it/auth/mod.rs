@@ -42,8 +42,10 @@ roles = ["admin"]
 "#;
 
 /// Reason codes of MQTT 5 and return codes of 3.1.1.
+const UNSPECIFIED: u8 = 0x80;
 const BAD_CREDENTIALS: u8 = 0x86;
 const NOT_AUTHORIZED: u8 = 0x87;
+const FILTER_INVALID: u8 = 0x8F;
 const V311_BAD_CREDENTIALS: u8 = 4;
 const V311_NOT_AUTHORIZED: u8 = 5;
 

@@ -47,6 +47,25 @@ fn publishes_need_a_role_or_a_line() {
 }
 
 #[test]
+fn denials_need_not_be_told() {
+    let site = Site::new().acl(ACL).with("auth.reveal_denials", "false");
+    let gateway = site.start();
+    let mut ann = connect(&gateway, v5("ann", "ann"));
+    for topic in ["news/today", "rooms/dev-1/handoff/dispatch/ann", "$SYS/x"] {
+        for qos in [1, 2] {
+            let code = ann.publish(Publish::new(topic, "{}", qos));
+            assert_eq!(code, UNSPECIFIED, "{topic} {qos}");
+        }
+    }
+    let filters = [("news/#", 1), ("team/#", 1), ("a/#/b", 1)];
+    assert_eq!(ann.subscribe(&filters), [1, UNSPECIFIED, FILTER_INVALID]);
+    assert_eq!(refusals(&gateway, "publish"), 4, "the operator is told");
+    let mut stranger = v5("ann", "ann-3");
+    stranger.password = Some(b"wrong".to_vec());
+    assert_eq!(refused(&gateway, stranger), BAD_CREDENTIALS);
+}
+
+#[test]
 fn a_refused_command_of_311_is_answered_where_its_writer_may_read() {
     let gateway = Site::new().start();
     let mut wes = Agent::join_as(&gateway, "lab", v311("wes", "wes"));

@@ -6,6 +6,7 @@ mod blackboard;
 mod handoff;
 mod handoff_endings;
 mod handoff_list;
+mod handoff_ties;
 mod inbox;
 mod mailbox;
 mod observe;

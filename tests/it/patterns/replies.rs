@@ -106,10 +106,4 @@ fn parts_that_do_not_exist_yet_say_so() {
         assert_eq!(u16::from(reply.code), 501, "{topic}: {reply:?}");
         assert!(reply.reason.is_some(), "{topic}: {reply:?}");
     }
-    for (field, value) in [("group", json!("g")), ("dependsOn", json!(["t-1"]))] {
-        let mut task = json!({"type": "draft"});
-        task[field] = value;
-        let reply = ann.rejected(501, "handoff/dispatch/ann", task);
-        assert_eq!(reply.path.as_deref(), Some(field), "{reply:?}");
-    }
 }

@@ -36,6 +36,9 @@ pub(super) struct Step {
     pub(super) effects: Vec<Effect>,
 }
 
+/// What a worker is told of a task that it had in hand is no reply to a command of its own.
+pub(super) const NOTICE: &str = "handoff/work";
+
 impl Step {
     /// The input, unless this is the end of a batch.
     pub(super) fn input(&self) -> Option<&Input> {
@@ -89,6 +92,7 @@ impl Step {
         self.directed()
             .filter(|directed| directed.class == Class::Reply && directed.to == *agent)
             .map(|directed| (directed, read(&directed.payload)))
+            .filter(|(_, reply): &(_, Reply)| reply.command != NOTICE)
             .collect()
     }
 }

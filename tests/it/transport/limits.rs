@@ -142,3 +142,44 @@ fn the_limit_on_connections_holds_for_all_listeners_together() {
         4,
     );
 }
+
+/// The operating system's timer for a connection of the gateway, in seconds, if it is the one for keep-alive.
+#[cfg(target_os = "linux")]
+fn keepalive_timer(gateway: SocketAddr, client: SocketAddr) -> Option<u64> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+    let ends = [gateway, client].map(|end| format!(":{:04X}", end.port()));
+    let mut rows = table.lines().map(|line| line.split_whitespace());
+    let row: Vec<&str> = rows
+        .find(|row| {
+            let mut row = row.clone().skip(1);
+            ends.iter()
+                .all(|end| row.next().is_some_and(|own| own.ends_with(end)))
+        })?
+        .collect();
+    let (kind, hundredths) = row[5].split_once(':')?;
+    let hundredths = u64::from_str_radix(hundredths, 16).expect("hexadecimal");
+    (kind == "02").then_some(hundredths / 100)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn clients_without_a_keep_alive_are_asked_whether_they_are_there() {
+    for (wanted, least, most) in [("10m", 590, 600), ("0s", 0, 0)] {
+        let gateway = Setup::new().with("mqtt.tcp_keepalive", wanted).start();
+        let mut client = TcpStream::connect(gateway.mqtt).expect("it accepts");
+        client.write_all(CONNECT).expect("written");
+        let mut connack = [0; 4];
+        client.read_exact(&mut connack).expect("let in");
+        let own = client.local_addr().expect("bound");
+        let begun = Instant::now();
+        loop {
+            // While an acknowledgement of TCP is awaited, that has the timer.
+            match keepalive_timer(gateway.mqtt, own) {
+                Some(seconds) if (least..=most).contains(&seconds) => break,
+                None if most == 0 => break,
+                other => assert!(begun.elapsed() < DEADLINE, "{wanted}: {other:?}"),
+            }
+            std::thread::yield_now();
+        }
+    }
+}

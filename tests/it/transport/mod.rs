@@ -4,6 +4,7 @@ mod certs;
 mod files;
 mod limits;
 mod mutual;
+mod names;
 mod pki;
 mod reload;
 mod tls;

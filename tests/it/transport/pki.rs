@@ -65,6 +65,15 @@ impl Pki {
             .sign(self, "server", params, ExtendedKeyUsagePurpose::ServerAuth);
     }
 
+    /// `FILE.crt` and `FILE.key` for the gateway under another name.
+    pub(super) fn server(&self, file: &str, name: &str, serial: u64) {
+        let mut params = named(file, 30);
+        params.serial_number = Some(SerialNumber::from(serial));
+        params.subject_alt_names = vec![SanType::DnsName(name.try_into().expect("a name"))];
+        self.authority
+            .sign(self, file, params, ExtendedKeyUsagePurpose::ServerAuth);
+    }
+
     /// `NAME.crt` and `NAME.key` for a client.
     pub(super) fn client(&self, name: &str, serial: u64) {
         let mut params = named(name, 30);

@@ -8,7 +8,7 @@ use super::tls_client::Hello;
 use crate::harness::{DEADLINE, Gateway, Setup};
 
 /// Sends SIGHUP and waits until the gateway has said how it went.
-fn reload(gateway: &Gateway) -> String {
+pub(super) fn reload(gateway: &Gateway) -> String {
     let before = gateway.stderr().len();
     gateway.signal("HUP");
     let begun = Instant::now();

@@ -31,6 +31,8 @@ pub(super) struct Hello<'a> {
     pub(super) pki: &'a Pki,
     /// The name of a certificate to show.
     pub(super) show: Option<&'a str>,
+    /// What it calls the gateway.
+    pub(super) name: &'a str,
     /// The one version that it speaks; none is all.
     pub(super) only: Option<&'static SupportedProtocolVersion>,
 }
@@ -40,6 +42,7 @@ impl<'a> Hello<'a> {
         Hello {
             pki,
             show: None,
+            name: "localhost",
             only: None,
         }
     }
@@ -49,6 +52,10 @@ impl<'a> Hello<'a> {
             show: Some(name),
             ..self
         }
+    }
+
+    pub(super) fn calling(self, name: &'a str) -> Hello<'a> {
+        Hello { name, ..self }
     }
 
     pub(super) fn speaking(self, version: &'static SupportedProtocolVersion) -> Hello<'a> {
@@ -85,13 +92,27 @@ impl<'a> Hello<'a> {
         }
     }
 
-    /// Shakes hands and connects as an MQTT client. With TLS 1.3 a refused certificate is only seen after the handshake.
-    pub(super) fn connect(self, address: SocketAddr) -> std::io::Result<TlsClient> {
+    /// The certificate that is shown at an address, whatever is spoken there after the handshake.
+    pub(super) fn certificate_at(self, address: SocketAddr) -> Vec<u8> {
+        let mut client = self.dial(address).expect("it listens");
+        while client.0.conn.is_handshaking() {
+            let (session, socket) = (&mut client.0.conn, &mut client.0.sock);
+            session.complete_io(socket).expect("shaken hands");
+        }
+        client.certificate()
+    }
+
+    fn dial(self, address: SocketAddr) -> std::io::Result<TlsClient> {
         let socket = TcpStream::connect(address)?;
         socket.set_read_timeout(Some(DEADLINE))?;
-        let name = ServerName::try_from("localhost").expect("a name");
+        let name = ServerName::try_from(self.name.to_owned()).expect("a name");
         let session = ClientConnection::new(Arc::new(self.config()), name).expect("a client");
-        let mut client = TlsClient(StreamOwned::new(session, socket));
+        Ok(TlsClient(StreamOwned::new(session, socket)))
+    }
+
+    /// Shakes hands and connects as an MQTT client. With TLS 1.3 a refused certificate is only seen after the handshake.
+    pub(super) fn connect(self, address: SocketAddr) -> std::io::Result<TlsClient> {
+        let mut client = self.dial(address)?;
         // Two clients of a test must not take over one another's session.
         static NUMBER: AtomicU8 = AtomicU8::new(0);
         let mut connect = CONNECT.to_vec();

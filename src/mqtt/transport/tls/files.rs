@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate, X509Version};
+use x509_parser::prelude::{
+    CertificateRevocationList, FromDer, GeneralName, X509Certificate, X509Version,
+};
 
 /// What is wrong with the files that TLS was given. `key` is the configuration's, such as `tls.certificate`.
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +35,16 @@ pub enum TlsError {
         found: String,
     },
     /// The private key is not the certificate's.
-    #[error("tls.key: {key} does not belong to the certificate in {certificate} (tls.certificate)")]
+    #[error(
+        "{key_of}: {key} does not belong to the certificate in {certificate} ({certificate_of})"
+    )]
     Mismatch {
+        /// The configuration's key for the key's file.
+        key_of: &'static str,
         /// The key's file.
         key: PathBuf,
+        /// The configuration's key for the certificate's file.
+        certificate_of: &'static str,
         /// The certificate's file.
         certificate: PathBuf,
     },
@@ -212,6 +220,23 @@ pub(super) fn summary(certificate: &CertificateDer<'_>) -> Summary {
         not_after_text: validity.not_after.to_string(),
         warning,
     }
+}
+
+/// The DNS names that a certificate is for, as it has them: `*.example.org` among them.
+pub(super) fn dns_names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return Vec::new();
+    };
+    let Ok(Some(alternatives)) = parsed.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let names = alternatives.value.general_names.iter();
+    names
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Whether a revocation list should have been replaced by now.

@@ -1,4 +1,4 @@
-//! TLS: one set of certificates for every listener that encrypts, read again when an operator says so.
+//! TLS: one set of certificates for all listeners that encrypt, read again when an operator says so.
 //!
 //! It owns the rustls configuration and swaps it whole: a handshake uses the one that was current when it began, and connections
 //! that stand are not touched. A set of files that does not fit leaves the old one in use. It never decides who may come in:
@@ -6,6 +6,7 @@
 
 mod files;
 mod identity;
+mod names;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::net::TcpStream;
@@ -34,6 +35,7 @@ pub use files::TlsError;
 pub use identity::IdentityField;
 
 use files::{Source, Summary, is_stale, summary};
+use names::ByName;
 
 /// Whether clients must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,13 +49,22 @@ pub enum ClientCertificate {
     Required,
 }
 
-/// What TLS is to be like: files, and what is asked of clients.
+/// A certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsSettings {
-    /// The gateway's certificate (PEM), with the intermediate ones after it.
+pub struct Pair {
+    /// The certificate (PEM), with the intermediate ones after it.
     pub certificate: PathBuf,
     /// Its private key (PEM).
     pub key: PathBuf,
+}
+
+/// What TLS is to be like: files, and what is asked of clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The gateway's certificate, which is shown unless another one fits better.
+    pub own: Pair,
+    /// Further ones, each for the DNS names that are in it.
+    pub others: Vec<Pair>,
     /// Authorities for clients' certificates (PEM).
     pub client_ca: Option<PathBuf>,
     /// Whether clients must show a certificate. Anything but `None` needs `client_ca`.
@@ -75,7 +86,7 @@ const TURN: Duration = Duration::from_millis(500);
 pub struct Tls {
     settings: TlsSettings,
     current: RwLock<Arc<ServerConfig>>,
-    /// Unix seconds.
+    /// Of the certificate that expires first, in Unix seconds.
     not_after: AtomicI64,
     /// Times that the files were read again.
     pub reloads: Count,
@@ -87,8 +98,8 @@ pub struct Tls {
 /// What was loaded, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
-    /// Who the certificate is for, and until when.
-    pub certificate: String,
+    /// Who each certificate is for, and until when.
+    pub certificates: String,
     /// What is usable and will not please everybody: an expired certificate, a stale revocation list.
     pub warnings: Vec<String>,
 }
@@ -99,12 +110,12 @@ impl Tls {
     /// # Errors
     /// The first thing that is wrong with them.
     pub fn load(settings: TlsSettings) -> Result<(Tls, Loaded), TlsError> {
-        let (config, summary, loaded) = build(&settings)?;
+        let (config, not_after, loaded) = build(&settings)?;
         let tls = Tls {
             turns: Semaphore::new(settings.max_handshakes),
             settings,
             current: RwLock::new(Arc::new(config)),
-            not_after: AtomicI64::new(summary.not_after),
+            not_after: AtomicI64::new(not_after),
             reloads: Count::default(),
             reloads_failed: Count::default(),
         };
@@ -116,17 +127,17 @@ impl Tls {
     /// # Errors
     /// The first thing that is wrong with them; what was in use before stays in use.
     pub fn reload(&self) -> Result<Loaded, TlsError> {
-        let (config, summary, loaded) =
+        let (config, not_after, loaded) =
             build(&self.settings).inspect_err(|_| self.reloads_failed.add_one())?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(config);
-        self.not_after.store(summary.not_after, Ordering::Relaxed);
+        self.not_after.store(not_after, Ordering::Relaxed);
         // Under the lock: whoever sees the count shakes hands with the new ones.
         self.reloads.add_one();
         Ok(loaded)
     }
 
-    /// When the gateway's certificate expires, in Unix seconds.
+    /// When the first of the gateway's certificates expires, in Unix seconds.
     pub fn not_after(&self) -> i64 {
         self.not_after.load(Ordering::Relaxed)
     }
@@ -155,13 +166,26 @@ impl Tls {
     }
 }
 
-fn build(settings: &TlsSettings) -> Result<(ServerConfig, Summary, Loaded), TlsError> {
+fn build(settings: &TlsSettings) -> Result<(ServerConfig, i64, Loaded), TlsError> {
     let provider = Arc::new(default_provider());
-    let (certified, summary) = certified(settings, &provider)?;
     let mut warnings = Vec::new();
-    if let Some(warning) = summary.warning {
-        let path = settings.certificate.display();
-        warnings.push(format!("tls.certificate: {path} {warning}"));
+    let mut summaries = Vec::new();
+    let mut load = |files: PairFiles<'_>| {
+        let (certified, summary) = certified(files, &provider)?;
+        if let Some(warning) = summary.warning {
+            let Source { key, path } = files.certificate;
+            warnings.push(format!("{key}: {} {warning}", path.display()));
+        }
+        summaries.push(summary);
+        Ok(certified)
+    };
+    let own = load(PairFiles::own(&settings.own))?;
+    let mut certificates = ByName::new(own);
+    for other in &settings.others {
+        let files = PairFiles::other(other);
+        certificates
+            .add(load(files)?)
+            .map_err(|reason| files.certificate.unusable(reason))?;
     }
     let versions: &[&SupportedProtocolVersion] = match settings.allow_tls12 {
         true => &[&TLS13, &TLS12],
@@ -169,51 +193,73 @@ fn build(settings: &TlsSettings) -> Result<(ServerConfig, Summary, Loaded), TlsE
     };
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
-        .map_err(|error| certificate(settings).unusable(error))?;
+        .map_err(|error| PairFiles::own(&settings.own).certificate.unusable(error))?;
     let verifier = verifier(settings, provider, &mut warnings)?;
     let asks_clients = verifier.is_some();
     let builder = match verifier {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    let mut config = builder.with_cert_resolver(Arc::new(certificates));
     if asks_clients {
         // A resumed session would not be checked again: its certificate may have been revoked or have expired meanwhile.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
+    let described = |own: &Summary| format!("{}, valid until {}", own.subject, own.not_after_text);
+    let described: Vec<String> = summaries.iter().map(described).collect();
     let loaded = Loaded {
-        certificate: format!(
-            "{}, valid until {}",
-            summary.subject, summary.not_after_text
-        ),
+        certificates: described.join("; "),
         warnings,
     };
-    Ok((config, summary, loaded))
+    let not_after = summaries.iter().map(|own| own.not_after).min();
+    Ok((config, not_after.unwrap_or_default(), loaded))
 }
 
-fn certificate(settings: &TlsSettings) -> Source<'_> {
-    Source {
-        key: "tls.certificate",
-        path: &settings.certificate,
+/// The files of a pair, with the keys that name them.
+#[derive(Clone, Copy)]
+struct PairFiles<'a> {
+    certificate: Source<'a>,
+    key: Source<'a>,
+}
+
+impl PairFiles<'_> {
+    fn own(pair: &Pair) -> PairFiles<'_> {
+        PairFiles::named(pair, "tls.certificate", "tls.key")
+    }
+
+    fn other(pair: &Pair) -> PairFiles<'_> {
+        PairFiles::named(pair, "tls.others", "tls.others")
+    }
+
+    fn named<'a>(pair: &'a Pair, certificate: &'static str, key: &'static str) -> PairFiles<'a> {
+        PairFiles {
+            certificate: Source {
+                key: certificate,
+                path: &pair.certificate,
+            },
+            key: Source {
+                key,
+                path: &pair.key,
+            },
+        }
     }
 }
 
 fn certified(
-    settings: &TlsSettings,
+    files: PairFiles<'_>,
     provider: &CryptoProvider,
 ) -> Result<(CertifiedKey, Summary), TlsError> {
-    let key = Source {
-        key: "tls.key",
-        path: &settings.key,
-    };
-    let chain = certificate(settings).certificates()?;
+    let PairFiles { certificate, key } = files;
+    let chain = certificate.certificates()?;
     let summary = summary(&chain[0]);
     match CertifiedKey::from_der(chain, key.private_key()?, provider) {
         Ok(certified) => Ok((certified, summary)),
         Err(rustls::Error::InconsistentKeys(_)) => Err(TlsError::Mismatch {
-            key: settings.key.clone(),
-            certificate: settings.certificate.clone(),
+            key_of: key.key,
+            key: key.path.to_owned(),
+            certificate_of: certificate.key,
+            certificate: certificate.path.to_owned(),
         }),
         Err(error) => Err(key.unusable(error)),
     }

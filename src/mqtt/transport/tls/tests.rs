@@ -65,8 +65,11 @@ impl Files {
 
     fn settings(&self, client_certificate: ClientCertificate) -> TlsSettings {
         TlsSettings {
-            certificate: self.path("server.crt"),
-            key: self.path("server.key"),
+            own: Pair {
+                certificate: self.path("server.crt"),
+                key: self.path("server.key"),
+            },
+            others: Vec::new(),
             client_ca: Some(self.path("ca.crt")),
             client_certificate,
             identity: IdentityField::CommonName,

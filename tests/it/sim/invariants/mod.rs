@@ -134,7 +134,7 @@ impl Checker {
                 Class::Assignment(key) => attempts::assignments(model, step, directed, key),
                 Class::Result => results::results(model, step, directed),
                 Class::Decision(id) => approve::decisions(model, step, directed, id),
-                Class::Reply => replies::replies_answer_their_command(step, directed),
+                Class::Reply => replies::replies_answer_their_command(model, step, directed),
             },
             Effect::Retain { topic, payload } => match &topic.topic {
                 Topic::BlackboardState { key } => {

@@ -7,7 +7,8 @@ use hallward::wire::reply::{Code, Reply, ReplyStatus};
 use hallward::wire::topic::{Topic, command_name};
 
 use super::super::durable::Durable;
-use super::super::history::{Step, read};
+use super::super::history::{NOTICE, Step, read};
+use super::super::model::tasks::TaskModel;
 use super::super::model::{Identity, Model};
 use super::{Check, ensure};
 
@@ -125,14 +126,21 @@ pub(super) fn trespassers_are_told(step: &Step) -> Check {
 }
 
 /// Section 2: the reply names the command, echoes its correlation id, and goes to `reply/{me}` or below.
-pub(super) fn replies_answer_their_command(step: &Step, directed: &Directed) -> Check {
+pub(super) fn replies_answer_their_command(
+    model: &Model,
+    step: &Step,
+    directed: &Directed,
+) -> Check {
     if matches!(step.input(), Some(Input::Refused { .. })) {
         return Ok(());
+    }
+    let reply: Reply = read(&directed.payload);
+    if reply.command == NOTICE {
+        return workers_are_told_of_what_is_over(model, directed, &reply);
     }
     let Some(command) = step.command() else {
         return Err(format!("a reply to no command: {directed:?}"));
     };
-    let reply: Reply = read(&directed.payload);
     ensure!(
         directed.to == command.from && directed.topic.room == command.topic.room,
         "a reply goes astray: {directed:?}"
@@ -157,6 +165,27 @@ pub(super) fn replies_answer_their_command(step: &Step, directed: &Directed) -> 
     ensure!(
         !well_formed || reply.correlation_id == correlation_id,
         "the correlation id is {correlation_id:?}, the reply says {reply:?}"
+    );
+    Ok(())
+}
+
+/// Handoff: the worker that has a task which is cancelled or expires is told, and nobody else.
+fn workers_are_told_of_what_is_over(model: &Model, directed: &Directed, reply: &Reply) -> Check {
+    let name = reply.task.as_ref().ok_or("a notice about no task")?;
+    let task = model.tasks.find(&directed.topic.room, name);
+    let holds = |task: &TaskModel| {
+        task.hold
+            .as_ref()
+            .is_some_and(|hold| hold.worker == directed.to)
+    };
+    ensure!(
+        task.is_some_and(holds),
+        "{} is told of {name}, which it does not have: {task:?}",
+        directed.to
+    );
+    ensure!(
+        matches!(reply.code, Code::Conflict | Code::Expired),
+        "a notice with another code: {reply:?}"
     );
     Ok(())
 }

@@ -1,0 +1,117 @@
+//! Admission by capability: how many tasks may wait for one, and how fast they may come.
+//!
+//! It says whether, and with which words not; what is then done with the task is the business of `dispatch`. Rates are kept as the time
+//! at which the next task would be on time; they are not recorded, so a restart begins with a whole burst.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::wire::Millis;
+use crate::wire::handoff::TaskState;
+use crate::wire::name::Capability;
+use crate::wire::reply::{Code, Rejection};
+
+use crate::engine::context::Context;
+use crate::engine::room::RoomState;
+use crate::engine::settings::{CapabilityLimits, Settings};
+
+use super::index::Wanted;
+use super::task::Body;
+
+/// Capabilities whose rate is remembered at once; beyond it the one that is over soonest is forgotten before its time.
+const MAX_RATES: usize = 10_000;
+
+const SECOND_US: u64 = 1_000_000;
+
+/// When the next task of each capability would be on time, in microseconds; only where that lies ahead.
+#[derive(Debug, Default)]
+pub(super) struct Rates {
+    on_time: BTreeMap<Capability, u64>,
+    order: BTreeSet<(u64, Capability)>,
+}
+
+impl Rates {
+    /// How many milliseconds too early a task would come now.
+    fn too_early(&self, now: Millis, capability: &Capability, limits: CapabilityLimits) -> u64 {
+        let Some(interval) = interval(limits) else {
+            return 0;
+        };
+        let now = now.saturating_mul(1_000);
+        let on_time = self
+            .on_time
+            .get(capability)
+            .copied()
+            .unwrap_or(now)
+            .max(now);
+        let ahead = on_time - now + interval;
+        let burst = interval.saturating_mul(limits.dispatch_burst.max(1).into());
+        ahead.saturating_sub(burst).div_ceil(1_000)
+    }
+
+    /// A task has been taken.
+    fn count(&mut self, now: Millis, capability: &Capability, limits: CapabilityLimits) {
+        let Some(interval) = interval(limits) else {
+            return;
+        };
+        let now = now.saturating_mul(1_000);
+        let before = self.on_time.remove(capability);
+        if let Some(before) = before {
+            self.order.remove(&(before, capability.clone()));
+        }
+        let on_time = before.unwrap_or(now).max(now).saturating_add(interval);
+        self.on_time.insert(capability.clone(), on_time);
+        self.order.insert((on_time, capability.clone()));
+        while let Some((first, _)) = self.order.first()
+            && (*first <= now || self.order.len() > MAX_RATES)
+        {
+            if let Some((_, over)) = self.order.pop_first() {
+                self.on_time.remove(&over);
+            }
+        }
+    }
+}
+
+fn interval(limits: CapabilityLimits) -> Option<u64> {
+    SECOND_US.checked_div(limits.dispatch_rate.into())
+}
+
+impl Settings {
+    fn of_capability(&self, capability: &Capability) -> CapabilityLimits {
+        let own = self.capabilities.get(capability).copied();
+        own.unwrap_or(self.capability_limits)
+    }
+}
+
+impl RoomState {
+    /// Whether another task may come for each of the capabilities that it needs.
+    pub(super) fn admit_capabilities(&self, cx: &Context, body: &Body) -> Result<(), Rejection> {
+        let handoff = &self.handoff;
+        for capability in &body.capabilities {
+            let limits = cx.settings.of_capability(capability);
+            let refuse =
+                |reason: String| Err(Rejection::new(Code::TooMany, reason).at("capabilities"));
+            let waiting = handoff.index.count(Wanted {
+                states: &[TaskState::Waiting, TaskState::Queued],
+                task_type: None,
+                capability: Some(capability),
+            });
+            if waiting >= limits.max_queued {
+                return refuse(format!("{waiting} tasks wait for {capability} already"));
+            }
+            let early = handoff.rates.too_early(cx.now, capability, limits);
+            if early > 0 {
+                let rate = limits.dispatch_rate;
+                return refuse(format!(
+                    "{capability} takes {rate} tasks a second: try again in {early} ms"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn count_capabilities(&mut self, cx: &Context, body: &Body) {
+        for capability in &body.capabilities {
+            let limits = cx.settings.of_capability(capability);
+            self.handoff.rates.count(cx.now, capability, limits);
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Groups: tasks that were fanned out together, and the one result that gathers them.
+//!
+//! A group is its dispatcher's, and is derived from its tasks: nothing else is recorded of it. Its tasks are remembered, and count
+//! as unfinished, until it is gathered: when all of them are there and have ended, or when no further one came for as long as results are
+//! kept. It never changes what happens to a task.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::Millis;
+use crate::wire::handoff::{self, GroupEntry, GroupResult, GroupStatus};
+use crate::wire::json::{self, Json};
+use crate::wire::mirror::MessageMirrors;
+use crate::wire::name::Agent;
+use crate::wire::reply::{Code, Rejection};
+use crate::wire::topic::{RoomTopic, Topic};
+
+use crate::engine::context::Context;
+use crate::engine::event::{Detail, Happened};
+use crate::engine::record::Change;
+use crate::engine::replies::{Call, between, text_at_most};
+use crate::engine::room::RoomState;
+use crate::engine::timer::{Subject, Timer};
+use crate::engine::{Class, Directed, Effect};
+
+use super::task::{Stage, Task, TaskNo};
+
+/// The group that a task is of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::engine) struct GroupTie {
+    pub(super) name: Box<str>,
+    size: u32,
+}
+
+/// Whose group, and its name.
+type GroupKey = (Agent, Box<str>);
+
+/// Tasks that wait to be gathered.
+#[derive(Debug)]
+struct Group {
+    size: u32,
+    /// In the order in which they were dispatched.
+    members: Vec<TaskNo>,
+    ended: usize,
+    /// Bytes of results and errors that are kept for the group result.
+    bytes: usize,
+    /// When it is gathered though it is not complete; armed while all that are there have ended.
+    until: Option<Millis>,
+}
+
+/// The groups of a room that have not been gathered.
+#[derive(Debug, Default)]
+pub(super) struct Groups(BTreeMap<GroupKey, Group>);
+
+impl Task {
+    /// The group that still waits for it.
+    fn group(&self) -> Option<GroupKey> {
+        let tie = self.body.ties.as_deref()?.group.as_ref()?;
+        let key = || (self.body.dispatcher.clone(), tie.name.clone());
+        (!self.status.gathered).then(key)
+    }
+
+    /// Whether it must be remembered for its group.
+    pub(super) fn is_gathered(&self) -> bool {
+        self.group().is_none()
+    }
+}
+
+impl RoomState {
+    /// Checks the group that a new task asks for.
+    pub(super) fn admit_group(
+        &self,
+        cx: &Context,
+        call: &Call<'_>,
+        asked: &handoff::Task,
+    ) -> Result<Option<GroupTie>, Rejection> {
+        let settings = &cx.settings;
+        let refuse = |code, reason: String| Err(Rejection::new(code, reason).at("group"));
+        let Some(name) = asked.group.as_deref() else {
+            if asked.group_size.is_some() {
+                let reason = "groupSize means nothing without group".to_owned();
+                return refuse(Code::Invalid, reason);
+            }
+            return Ok(None);
+        };
+        text_at_most("group", Some(name), settings.max_label_bytes)?;
+        let key = (call.from().clone(), Box::from(name));
+        let known = self.handoff.groups.0.get(&key);
+        let Some(size) = asked.group_size.or(known.map(|group| group.size)) else {
+            let reason = format!("groupSize must say how many tasks {name:?} has");
+            return Err(Rejection::new(Code::Invalid, reason).at("groupSize"));
+        };
+        between("groupSize", size.into(), 1, settings.max_group_size.into())?;
+        let name = Box::from(name);
+        let tie = Some(GroupTie { name, size });
+        let Some(group) = known else {
+            let limit = settings.max_groups_per_room;
+            if self.handoff.groups.0.len() >= limit {
+                return refuse(Code::TooMany, format!("the room has its {limit} groups"));
+            }
+            if cx.unpromised(call.mailboxes, call.from()) < 2 {
+                let reason = format!("the mailbox of {} has no room for a group", call.from());
+                return refuse(Code::TooMany, reason);
+            }
+            return Ok(tie);
+        };
+        if group.size != size {
+            let reason = format!("the group has {} tasks, not {size}", group.size);
+            return refuse(Code::Conflict, reason);
+        }
+        if group.members.len() >= size as usize {
+            return refuse(Code::Conflict, format!("the group has its {size} tasks"));
+        }
+        Ok(tie)
+    }
+
+    /// A task is there, new or from its records.
+    pub(super) fn join_group(&mut self, cx: &mut Context, no: TaskNo) {
+        let Some(task) = self.handoff.tasks.get(&no) else {
+            return;
+        };
+        let Some(key) = task.group() else {
+            return;
+        };
+        let tie = task
+            .body
+            .ties
+            .as_deref()
+            .and_then(|ties| ties.group.as_ref());
+        let size = tie.map_or(0, |tie| tie.size);
+        let dispatcher = key.0.clone();
+        let group = self.handoff.groups.0.entry(key.clone()).or_insert_with(|| {
+            cx.promise(&dispatcher);
+            Group {
+                size,
+                members: Vec::new(),
+                ended: 0,
+                bytes: 0,
+                until: None,
+            }
+        });
+        group.members.push(no);
+        if let Stage::Ended { .. } = task.status.stage {
+            group.ended += 1;
+            group.bytes += task.status.kept_bytes();
+            self.handoff.payload_bytes += task.status.kept_bytes();
+        }
+        self.wait_for_group(cx, &key);
+    }
+
+    /// A task of a group has ended: what it came to is kept for the group result, as far as there is room.
+    pub(super) fn ended_in_group(&mut self, cx: &mut Context, no: TaskNo, result: Option<Json>) {
+        let handoff = &mut self.handoff;
+        let Some(task) = handoff.tasks.get_mut(&no) else {
+            return;
+        };
+        let Some(key) = task.group() else {
+            return;
+        };
+        let Some(group) = handoff.groups.0.get_mut(&key) else {
+            return;
+        };
+        task.status.kept = result;
+        let bytes = task.status.kept_bytes();
+        let room = cx
+            .settings
+            .max_group_result_bytes
+            .saturating_sub(group.bytes);
+        let in_room = cx.settings.max_task_bytes_per_room;
+        if bytes > room || handoff.payload_bytes + bytes > in_room {
+            task.status.kept = None;
+            task.status.omitted = true;
+        } else {
+            group.bytes += bytes;
+            handoff.payload_bytes += bytes;
+        }
+        group.ended += 1;
+        if group.ended == group.size as usize {
+            self.gather(cx, &key);
+        } else {
+            self.wait_for_group(cx, &key);
+        }
+    }
+
+    /// A dead task of a group lives again.
+    pub(super) fn back_in_group(&mut self, cx: &mut Context, no: TaskNo) {
+        let handoff = &mut self.handoff;
+        let Some(task) = handoff.tasks.get_mut(&no) else {
+            return;
+        };
+        let Some(key) = task.group() else {
+            return;
+        };
+        let bytes = task.status.kept_bytes();
+        task.status.omitted = false;
+        if let Some(group) = handoff.groups.0.get_mut(&key) {
+            group.ended -= 1;
+            group.bytes -= bytes;
+            handoff.payload_bytes -= bytes;
+        }
+        self.wait_for_group(cx, &key);
+    }
+
+    /// Sees to it that a group of which everything that is there has ended does not wait for ever.
+    fn wait_for_group(&mut self, cx: &mut Context, key: &GroupKey) {
+        let Some(group) = self.handoff.groups.0.get_mut(key) else {
+            return;
+        };
+        let Some(first) = group.members.first() else {
+            return;
+        };
+        let subject = || Subject::Task(self.name.clone(), *first);
+        if let Some(until) = group.until.take() {
+            cx.timers.disarm(until, Timer::Group, subject());
+        }
+        if group.ended == group.members.len() {
+            let until = cx.after(cx.settings.result_retention_ms);
+            group.until = Some(until);
+            cx.timers.arm(until, Timer::Group, subject());
+        }
+    }
+
+    /// Nothing came to a group for long enough: it is gathered as it is.
+    pub(in crate::engine) fn group_over(&mut self, cx: &mut Context, first: TaskNo) {
+        let task = self.handoff.tasks.get(&first);
+        if let Some(key) = task.and_then(|task| task.group()) {
+            self.gather(cx, &key);
+        }
+    }
+
+    /// Sends the one result of a group, and lets its tasks go.
+    fn gather(&mut self, cx: &mut Context, key: &GroupKey) {
+        let handoff = &mut self.handoff;
+        let Some(group) = handoff.groups.0.remove(key) else {
+            return;
+        };
+        let first = group.members.first().copied().unwrap_or_default();
+        if let Some(until) = group.until {
+            let subject = Subject::Task(self.name.clone(), first);
+            cx.timers.disarm(until, Timer::Group, subject);
+        }
+        handoff.payload_bytes -= group.bytes;
+        let members = group.members.iter().filter_map(|no| handoff.tasks.get(no));
+        let gathered = GroupResult {
+            group: key.1.to_string(),
+            status: GroupStatus::Group,
+            is_final: true,
+            complete: group.members.len() == group.size as usize,
+            size: group.size,
+            tasks: members.filter_map(|task| task.entry()).collect(),
+            at: cx.now,
+        };
+        cx.keep_promise(&key.0);
+        let dispatcher = key.0.clone();
+        let topic = Topic::HandoffResult { dispatcher };
+        cx.emit(Effect::Deliver(Directed {
+            to: key.0.clone(),
+            topic: RoomTopic::new(self.name.clone(), topic),
+            payload: json::encode(&gathered),
+            class: Class::Result,
+            mirrors: MessageMirrors {
+                expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),
+                ..MessageMirrors::default()
+            },
+        }));
+        let gateway = cx.gateway.clone();
+        let happened = Happened {
+            detail: Detail {
+                dispatcher: Some(&key.0),
+                ..Detail::default()
+            },
+            ..Happened::new("handoff.gathered", &key.1, &gateway)
+        };
+        self.tell(cx, &happened);
+        for no in group.members {
+            self.let_go(cx, no);
+        }
+    }
+
+    /// A task of a group that was gathered is remembered as long as any other, and no longer.
+    fn let_go(&mut self, cx: &mut Context, no: TaskNo) {
+        let Some(task) = self.handoff.tasks.get_mut(&no) else {
+            return;
+        };
+        task.status.gathered = true;
+        task.status.kept = None;
+        self.change(cx, Change::State(no));
+        self.remember_ended(cx, no);
+    }
+}
+
+impl Task {
+    fn entry(&self) -> Option<GroupEntry> {
+        let Stage::Ended { how, .. } = self.status.stage else {
+            return None;
+        };
+        let omitted = self.status.omitted;
+        let error = self.status.error.as_deref().filter(|_| !omitted);
+        Some(GroupEntry {
+            task: self.body.id.clone(),
+            task_type: self.body.task_type.clone(),
+            status: how.result(),
+            result: self.status.kept.clone(),
+            error: error.cloned(),
+            omitted,
+            attempts: self.status.attempt,
+            worker: self.status.worker().cloned(),
+        })
+    }
+}

@@ -1,0 +1,390 @@
+//! Ties between tasks: which waits for which, and which belongs to which.
+//!
+//! A task may depend on tasks that exist, and belong to one that has not ended, so neither can go in a circle. What has failed
+//! fails those that depend on it, one timer each; what is cancelled cancels all that belongs to it, at once. Only tasks that have
+//! not ended stand here, and what keeps them together; the records have the rest.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::handoff::{self, TaskState};
+use crate::wire::name::{Agent, TaskId};
+use crate::wire::reply::{Code, Rejection};
+
+use crate::engine::context::Context;
+use crate::engine::record::Change;
+use crate::engine::replies::entries_at_most;
+use crate::engine::room::RoomState;
+use crate::engine::timer::{Subject, Timer};
+
+use super::group::GroupTie;
+use super::task::{Ending, Stage, Step, Task, TaskNo, why};
+use super::{Advance, Handoff};
+
+/// How much of the reason is passed on from task to task, in bytes.
+const KEPT_REASON_BYTES: usize = 512;
+
+/// Another task, by both its names: an id may be used anew when its task is forgotten.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::engine) struct Tie {
+    pub(super) id: TaskId,
+    pub(super) no: TaskNo,
+}
+
+/// What ties a task to others; part of its body.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(in crate::engine) struct Ties {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) depends_on: Vec<Tie>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) parent: Option<TaskId>,
+    /// The parent, its parent, and so on, the topmost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) ancestors: Vec<TaskNo>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) group: Option<GroupTie>,
+}
+
+/// The ties of a room's tasks, from the other side.
+#[derive(Debug, Default)]
+pub(super) struct Bonds {
+    /// Who waits for a task.
+    dependants: BTreeMap<TaskNo, BTreeSet<TaskNo>>,
+    /// What belongs to a task and has not ended, or has something below it that has not.
+    children: BTreeMap<TaskNo, BTreeSet<TaskNo>>,
+    parents: BTreeMap<TaskNo, TaskNo>,
+    /// How many tasks that have not ended belong to a topmost one, near or far.
+    families: BTreeMap<TaskNo, usize>,
+}
+
+impl Bonds {
+    fn wait(&mut self, no: TaskNo, dependency: TaskNo) {
+        self.dependants.entry(dependency).or_default().insert(no);
+    }
+
+    fn wait_no_more(&mut self, no: TaskNo, dependency: TaskNo) {
+        if let Some(waiting) = self.dependants.get_mut(&dependency) {
+            waiting.remove(&no);
+            if waiting.is_empty() {
+                self.dependants.remove(&dependency);
+            }
+        }
+    }
+
+    fn family(&self, ancestors: &[TaskNo]) -> usize {
+        let family = ancestors.first().and_then(|top| self.families.get(top));
+        family.copied().unwrap_or(0)
+    }
+
+    /// A task is there, below these.
+    fn join(&mut self, no: TaskNo, ancestors: &[TaskNo]) {
+        let Some(top) = ancestors.first() else {
+            return;
+        };
+        *self.families.entry(*top).or_default() += 1;
+        let below = ancestors.iter().skip(1).chain([&no]);
+        for (parent, child) in ancestors.iter().zip(below) {
+            self.parents.insert(*child, *parent);
+            self.children.entry(*parent).or_default().insert(*child);
+        }
+    }
+
+    /// A task has ended. Those above it that have ended go, too, unless something else is below them.
+    fn leave(&mut self, no: TaskNo, ancestors: &[TaskNo], has_ended: impl Fn(TaskNo) -> bool) {
+        let Some(top) = ancestors.first() else {
+            return;
+        };
+        if let Some(family) = self.families.get_mut(top) {
+            *family -= 1;
+            if *family == 0 {
+                self.families.remove(top);
+            }
+        }
+        let mut at = no;
+        while has_ended(at) && !self.children.contains_key(&at) {
+            let Some(parent) = self.parents.remove(&at) else {
+                return;
+            };
+            if let Some(children) = self.children.get_mut(&parent) {
+                children.remove(&at);
+                if children.is_empty() {
+                    self.children.remove(&parent);
+                }
+            }
+            at = parent;
+        }
+    }
+}
+
+impl Task {
+    fn ancestors(&self) -> &[TaskNo] {
+        let ties = self.body.ties.as_deref();
+        ties.map_or(&[], |ties| &ties.ancestors)
+    }
+
+    fn has_ended_badly(&self) -> bool {
+        match self.status.stage {
+            Stage::Ended { how, .. } => how != Ending::Succeeded,
+            _ => false,
+        }
+    }
+}
+
+impl Handoff {
+    /// What a task depends on and what has not been met of it: unknown tasks are refused, so there is no circle.
+    fn dependencies(&self, cx: &Context, asked: &handoff::Task) -> Result<Vec<Tie>, Rejection> {
+        let settings = &cx.settings;
+        let most = settings.max_dependencies_per_task;
+        entries_at_most("dependsOn", asked.depends_on.len(), most)?;
+        let mut ties: Vec<Tie> = Vec::new();
+        for id in &asked.depends_on {
+            let no = self.number(id).map_err(|reason| reason.at("dependsOn"))?;
+            let waiting = self.bonds.dependants.get(&no).map_or(0, BTreeSet::len);
+            let most = settings.max_dependants_per_task;
+            if waiting >= most {
+                let reason = format!("{most} tasks wait for {id} already");
+                return Err(Rejection::new(Code::TooMany, reason).at("dependsOn"));
+            }
+            if ties.iter().all(|tie| tie.no != no) {
+                let id = id.clone();
+                ties.push(Tie { id, no });
+            }
+        }
+        Ok(ties)
+    }
+
+    /// The tasks above a new one.
+    fn line(&self, cx: &Context, parent: &TaskId) -> Result<Vec<TaskNo>, Rejection> {
+        let settings = &cx.settings;
+        let no = self.number(parent).map_err(|reason| reason.at("parent"))?;
+        let task = &self.tasks[&no];
+        let state = task.status.state();
+        if state.is_final() {
+            let reason = format!("{parent} has ended already: {}", state.as_str());
+            return Err(Rejection::new(Code::Conflict, reason).at("parent"));
+        }
+        let mut line = task.ancestors().to_vec();
+        line.push(no);
+        if line.len() > settings.max_depth {
+            let reason = format!("{parent} is {} tasks deep already", settings.max_depth);
+            return Err(Rejection::new(Code::Invalid, reason).at("parent"));
+        }
+        self.admit_descendant(cx, &line)?;
+        Ok(line)
+    }
+
+    fn admit_descendant(&self, cx: &Context, line: &[TaskNo]) -> Result<(), Rejection> {
+        let most = cx.settings.max_descendants_per_task;
+        if self.bonds.family(line) >= most {
+            let reason = format!("{most} unfinished tasks belong to the topmost parent already");
+            return Err(Rejection::new(Code::TooMany, reason).at("parent"));
+        }
+        Ok(())
+    }
+
+    /// Which of a task's dependencies have not succeeded.
+    pub(super) fn unmet(&self, ties: &Ties) -> Vec<TaskNo> {
+        let succeeded = |tie: &&Tie| {
+            let task = self.tasks.get(&tie.no);
+            task.is_some_and(|task| task.status.state() == TaskState::Succeeded)
+        };
+        let unmet = ties.depends_on.iter().filter(|tie| !succeeded(tie));
+        unmet.map(|tie| tie.no).collect()
+    }
+}
+
+impl RoomState {
+    /// Checks what a new task is tied to.
+    pub(super) fn tie(
+        &self,
+        cx: &Context,
+        asked: &handoff::Task,
+        group: Option<GroupTie>,
+    ) -> Result<Option<Box<Ties>>, Rejection> {
+        let handoff = &self.handoff;
+        let ties = Ties {
+            depends_on: handoff.dependencies(cx, asked)?,
+            ancestors: match &asked.parent {
+                Some(parent) => handoff.line(cx, parent)?,
+                None => Vec::new(),
+            },
+            parent: asked.parent.clone(),
+            group,
+        };
+        Ok((ties != Ties::default()).then(|| Box::new(ties)))
+    }
+
+    /// A task that has not ended is there, or there again.
+    pub(super) fn join_family(&mut self, no: TaskNo) {
+        if let Some(task) = self.handoff.tasks.get(&no) {
+            self.handoff.bonds.join(no, task.ancestors());
+        }
+    }
+
+    pub(super) fn leave_family(&mut self, no: TaskNo) {
+        let Handoff { tasks, bonds, .. } = &mut self.handoff;
+        if let Some(task) = tasks.get(&no) {
+            let has_ended = |no: TaskNo| {
+                let task = tasks.get(&no);
+                task.is_none_or(|task| task.status.state().is_final())
+            };
+            bonds.leave(no, task.ancestors(), has_ended);
+        }
+    }
+
+    /// A task waits for these. What has failed already, or has been forgotten since it failed, fails it.
+    pub(super) fn await_dependencies(&mut self, cx: &mut Context, no: TaskNo, unmet: &[TaskNo]) {
+        let Handoff { tasks, bonds, .. } = &mut self.handoff;
+        let mut failed = false;
+        for dependency in unmet {
+            bonds.wait(no, *dependency);
+            let task = tasks.get(dependency);
+            failed |= task.is_none_or(|task| task.status.state().is_final());
+        }
+        if failed {
+            let subject = Subject::Task(self.name.clone(), no);
+            cx.timers.arm(cx.now, Timer::Dependency, subject);
+        }
+    }
+
+    pub(super) fn await_no_more(&mut self, no: TaskNo, unmet: &[TaskNo]) {
+        for dependency in unmet {
+            self.handoff.bonds.wait_no_more(no, *dependency);
+        }
+    }
+
+    /// A task has ended: those that wait for it go on, or fail.
+    pub(super) fn release_dependants(&mut self, cx: &mut Context, no: TaskNo, how: Ending) {
+        let Some(waiting) = self.handoff.bonds.dependants.remove(&no) else {
+            return;
+        };
+        for one in waiting {
+            if how == Ending::Succeeded {
+                self.dependency_met(cx, one, no);
+            } else {
+                let subject = Subject::Task(self.name.clone(), one);
+                cx.timers.arm(cx.now, Timer::Dependency, subject);
+            }
+        }
+    }
+
+    fn dependency_met(&mut self, cx: &mut Context, no: TaskNo, dependency: TaskNo) {
+        let Some(task) = self.handoff.tasks.get_mut(&no) else {
+            return;
+        };
+        let Stage::Waiting { until, unmet } = &mut task.status.stage else {
+            return;
+        };
+        unmet.retain(|one| *one != dependency);
+        let is_due = unmet.is_empty() && *until <= cx.now;
+        self.change(cx, Change::State(no));
+        if is_due {
+            self.due(cx, no);
+        }
+    }
+
+    /// A task that waits fails if something that it depends on has failed.
+    pub(in crate::engine) fn dependency_over(&mut self, cx: &mut Context, no: TaskNo) {
+        let tasks = &self.handoff.tasks;
+        let Some(task) = tasks.get(&no) else {
+            return;
+        };
+        let (Stage::Waiting { unmet, .. }, Some(ties)) = (&task.status.stage, &task.body.ties)
+        else {
+            return;
+        };
+        let failed = unmet.iter().find(|no| {
+            let dependency = tasks.get(no);
+            dependency.is_none_or(|task| task.has_ended_badly())
+        });
+        let Some(failed) = failed else {
+            return;
+        };
+        let tie = ties.depends_on.iter().find(|tie| tie.no == *failed);
+        let id = tie.map_or("a task", |tie| tie.id.as_str());
+        let mut reason = match tasks.get(failed) {
+            Some(dependency) => {
+                let error = dependency.status.error.as_deref();
+                let state = dependency.status.state().as_str();
+                let words = error.map_or("", |error| error.message.as_str());
+                format!("it depends on {id}, which is {state}: {words}")
+            }
+            None => format!("it depends on {id}, which did not succeed"),
+        };
+        reason.truncate(reason.floor_char_boundary(KEPT_REASON_BYTES));
+        let step = Step::Doom(why("dependency-failed", &reason));
+        let doomed = Advance {
+            reason: Some(&reason),
+            ..Advance::new(step, "handoff.failed")
+        };
+        self.advance(cx, no, doomed);
+    }
+
+    /// Cancels a task and all that belongs to it, parents first.
+    pub(super) fn cancel_family(
+        &mut self,
+        cx: &mut Context,
+        no: TaskNo,
+        by: &Agent,
+        reason: Option<&str>,
+    ) {
+        let id = self.handoff.tasks[&no].body.id.clone();
+        let mut words = reason.map_or_else(|| format!("cancelled by {by}"), str::to_owned);
+        let mut waiting = VecDeque::from([no]);
+        while let Some(next) = waiting.pop_front() {
+            let children = self.handoff.bonds.children.get(&next);
+            waiting.extend(children.into_iter().flatten());
+            let cancel = Advance {
+                who: Some(by),
+                reason: Some(&words)
+                    .filter(|_| reason.is_some() || next != no)
+                    .map(String::as_str),
+                ..Advance::new(
+                    Step::Cancel(why("cancelled", words.as_str())),
+                    "handoff.cancelled",
+                )
+            };
+            self.advance(cx, next, cancel);
+            if next == no {
+                words = format!("it belongs to {id}, which was cancelled: {words}");
+            }
+        }
+    }
+
+    /// Whether a dead task may live again as far as its ties go, and what it then waits for.
+    pub(super) fn tie_again(&self, cx: &Context, no: TaskNo) -> Result<Vec<TaskNo>, Rejection> {
+        let handoff = &self.handoff;
+        let task = &handoff.tasks[&no];
+        let Some(ties) = task.body.ties.as_deref() else {
+            return Ok(Vec::new());
+        };
+        let conflict = |reason: String| Err(Rejection::new(Code::Conflict, reason));
+        let cancelled = |no: &&TaskNo| {
+            let task = handoff.tasks.get(no);
+            task.is_some_and(|task| task.status.state() == TaskState::Cancelled)
+        };
+        if let Some(above) = ties.ancestors.iter().find(cancelled) {
+            let above = &handoff.tasks[above].body.id;
+            return conflict(format!(
+                "{} belongs to {above}, which was cancelled",
+                task.body.id
+            ));
+        }
+        handoff.admit_descendant(cx, &ties.ancestors)?;
+        // One that was handed out had all that it depends on.
+        if task.status.attempt > 0 {
+            return Ok(Vec::new());
+        }
+        let unmet = handoff.unmet(ties);
+        for tie in ties.depends_on.iter().filter(|tie| unmet.contains(&tie.no)) {
+            let state = handoff.tasks.get(&tie.no).map(|task| task.status.state());
+            if state.is_none_or(TaskState::is_final) {
+                let state = state.map_or("forgotten", TaskState::as_str);
+                let reason = format!("{} depends on {}, which is {state}", task.body.id, tie.id);
+                return conflict(reason);
+            }
+        }
+        Ok(unmet)
+    }
+}
