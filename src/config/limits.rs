@@ -108,8 +108,19 @@ fn range(key: &str) -> Option<Range> {
         "observe.max_page_bytes" => Bytes(KIB, 16 * MIB),
         "observe.max_read" => Bytes(64 * KIB, GIB),
         "approve.timeout" | "approve.max_timeout" => Span(MS(SECOND), MS(YEAR)),
+        "approve.retention" => Span(MS(0), MS(10 * YEAR)),
+        "approve.max_trail" => Bytes(4 * KIB, MIB),
         "approve.max_pending_per_room" | "approve.max_decided_per_room" => Count(1, MANY),
         "approve.max_quorum" | "approve.max_approvers" => Count(1, 10_000),
+        "tools.timeout" | "tools.max_timeout" => Span(MS(100), MS(DAY)),
+        "tools.provider_grace" => Span(MS(0), MS(DAY)),
+        "tools.max_per_room" | "tools.max_calls_per_room" => Count(1, 1_000_000),
+        "tools.max_per_agent" | "tools.max_providers" => Count(1, 10_000),
+        "tools.max_calls_per_caller" | "tools.max_calls_per_provider" => Count(1, 1_000_000),
+        // No longer ones can be checked in a time that is known.
+        "tools.max_schema" => Bytes(KIB, 64 * KIB),
+        "tools.max_arguments" => Bytes(KIB, 255 * MIB),
+        "tools.max_call_bytes_per_room" => Bytes(64 * KIB, 64 * GIB),
         // Agents rely on a repeat being recognised for a day.
         "commands.idempotency" => Span(MS(DAY), MS(YEAR)),
         "commands.max_outcomes_per_room" => Count(1, MANY),
@@ -278,7 +289,7 @@ fn check_auth(auth: &Auth) -> Vec<(&'static str, String)> {
 }
 
 /// Values of which the first must not be more than the second.
-fn pairs(config: &Config) -> [(&'static str, u128, &'static str, u128); 6] {
+fn pairs(config: &Config) -> [(&'static str, u128, &'static str, u128); 7] {
     let (handoff, approve) = (&config.handoff, &config.approve);
     let of = |span: Duration| span.as_millis();
     let lease = of(handoff.lease);
@@ -318,6 +329,12 @@ fn pairs(config: &Config) -> [(&'static str, u128, &'static str, u128); 6] {
             of(approve.timeout),
             "approve.max_timeout",
             of(approve.max_timeout),
+        ),
+        (
+            "tools.timeout",
+            of(config.tools.timeout),
+            "tools.max_timeout",
+            of(config.tools.max_timeout),
         ),
     ]
 }

@@ -19,7 +19,8 @@ pub use problem::{Place, Problem, Problems};
 pub use sections::{
     Approve, Auth, Blackboard, Bytes, CertificatePair, ClientCertificate, Commands, Create, Data,
     Desk, Handoff, Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory,
-    MinVersion, Mqtt, Observe, Retained, Room, Rooms, Session, Span, Tls, WebSocket, WhenFull,
+    MinVersion, Mqtt, Observe, Retained, Room, Rooms, Session, Span, Tls, Tools, WebSocket,
+    WhenFull,
 };
 
 /// Everything that can be configured.
@@ -46,6 +47,8 @@ pub struct Config {
     pub observe: Observe,
     /// Gates.
     pub approve: Approve,
+    /// Remote tools.
+    pub tools: Tools,
     /// What all commands share.
     pub commands: Commands,
     /// Directed messages.

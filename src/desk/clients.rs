@@ -197,10 +197,7 @@ impl Client {
                 ..
             } => Some((*qos, *retain, subscription_ids.clone())),
             Kind::Inbox | Kind::Directed(_) => {
-                let exact_only = matches!(
-                    &entry.kind,
-                    Kind::Directed(crate::engine::Class::Assignment(_))
-                );
+                let exact_only = entry.kind.is_for_exact_topic();
                 let (granted, ids) = self.grants(entry.message.topic(), exact_only)?;
                 Some((entry.message.qos().min(granted), false, ids))
             }

@@ -22,8 +22,8 @@ use super::stats::DeskStats;
 use super::timers::{Timer, Timers};
 use super::trie::FilterTrie;
 use crate::engine::{
-    Effect, Engine, Input, Mailboxes, Past, Refusals, TaskCounts, Timer as EngineTimer, Verdict,
-    VisitMail,
+    Effect, Engine, Input, Mailboxes, Past, Refusals, TaskCounts, Timer as EngineTimer,
+    ToolOutcomes, Verdict, VisitMail,
 };
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -270,6 +270,7 @@ impl Desk {
                 }
                 Effect::Discard { agent, seqs } => self.discard(now, &agent, &seqs),
                 Effect::Revoke { agent, assignment } => self.revoke(&agent, &assignment),
+                Effect::RevokeRun { agent, run } => self.revoke_run(&agent, &run),
                 Effect::Retain { topic, payload } => {
                     self.retain_from_gateway(now, &topic, payload.as_deref())
                 }
@@ -346,6 +347,11 @@ impl Desk {
         }
         self.stats.forgotten_early.set(engine.forgotten_early);
         self.stats.approvals.set_len(engine.pending_approvals);
+        self.stats.tools.set_len(engine.tools);
+        self.stats.tool_calls.set_len(engine.tool_calls);
+        for ((outcome, _), ended) in ToolOutcomes::ALL.iter().zip(&self.stats.tool_endings) {
+            ended.set(engine.tool_endings.of(*outcome));
+        }
         self.stats.keys.set_len(engine.keys);
         let journal = self.journal.stats();
         self.stats.journal_events.set(journal.events);

@@ -9,7 +9,7 @@ use super::own::gateway_message;
 use super::port::{ConnectionId, Delivery, Response, Stage};
 use super::records;
 use super::timers::Timer;
-use crate::engine::{AssignmentKey, Class, Directed};
+use crate::engine::{AssignmentKey, Directed, RunKey};
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts};
@@ -95,16 +95,14 @@ impl Desk {
             self.stats.dropped_no_mailbox.add_one();
             return;
         };
-        if let Kind::Directed(Class::Assignment(key)) = &kind
-            && client.outbox.holds(key)
-        {
+        if client.outbox.holds(&kind) {
             return;
         }
         let mut dropped = None;
         if kind.is_reply() && client.outbox.replies_len() >= max_replies {
             dropped = client.outbox.oldest_waiting_reply();
         }
-        let exact_only = matches!(&kind, Kind::Directed(Class::Assignment(_)));
+        let exact_only = kind.is_for_exact_topic();
         let deliverable =
             client.connected.is_some() && client.grants(message.topic(), exact_only).is_some();
         let record = records::encode_outbox(&kind, &message);
@@ -125,10 +123,22 @@ impl Desk {
     /// Takes an assignment back. One that is in flight stays for the rest of its session, as MQTT wants it (MQTT-4.4.0-1): its
     /// attempt fences it.
     pub(super) fn revoke(&mut self, agent: &Agent, assignment: &AssignmentKey) {
+        let client = self.clients.get(agent.as_str());
+        if let Some(seq) = client.and_then(|client| client.outbox.find_assignment(assignment)) {
+            self.take_out(agent, seq);
+        }
+    }
+
+    /// The same for a tool's run, which its turn fences.
+    pub(super) fn revoke_run(&mut self, agent: &Agent, run: &RunKey) {
+        let client = self.clients.get(agent.as_str());
+        if let Some(seq) = client.and_then(|client| client.outbox.find_run(run)) {
+            self.take_out(agent, seq);
+        }
+    }
+
+    fn take_out(&mut self, agent: &Agent, seq: u64) {
         let Some(client) = self.clients.get_mut(agent.as_str()) else {
-            return;
-        };
-        let Some(seq) = client.outbox.find_assignment(assignment) else {
             return;
         };
         if client.outbox.waiting(seq).is_some() {

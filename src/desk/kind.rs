@@ -31,8 +31,13 @@ impl Kind {
         !matches!(self, Kind::Queued { .. })
     }
 
-    /// Whether it is a reply: those give way to newer ones.
+    /// Whether only a subscription to just its topic takes it: work and tools' runs are for those who offer them.
+    pub fn is_for_exact_topic(&self) -> bool {
+        matches!(self, Kind::Directed(Class::Assignment(_) | Class::Run(_)))
+    }
+
+    /// Whether it is a reply, or a notice that counts as one: those give way to newer ones.
     pub fn is_reply(&self) -> bool {
-        matches!(self, Kind::Directed(Class::Reply))
+        matches!(self, Kind::Directed(Class::Reply | Class::Notice))
     }
 }

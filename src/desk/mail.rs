@@ -51,10 +51,10 @@ fn kind_of(entry: &Entry) -> Option<MailKind> {
     Some(match &entry.kind {
         Kind::Queued { .. } => return None,
         Kind::Inbox => MailKind::Inbox,
-        Kind::Directed(Class::Assignment(_)) => MailKind::Assignment,
-        Kind::Directed(Class::Result) => MailKind::Result,
+        Kind::Directed(Class::Assignment(_) | Class::Run(_)) => MailKind::Assignment,
+        Kind::Directed(Class::Result | Class::ToolResult) => MailKind::Result,
         Kind::Directed(Class::Decision(_)) => MailKind::Decision,
-        Kind::Directed(Class::Reply) => MailKind::Reply,
+        Kind::Directed(Class::Reply | Class::Notice) => MailKind::Reply,
     })
 }
 

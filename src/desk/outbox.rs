@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::kind::Kind;
 use super::memory::{Holder, Memory};
-use crate::engine::{AssignmentKey, Class};
+use crate::engine::{AssignmentKey, Class, RunKey};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
@@ -86,6 +86,7 @@ pub struct Outbox {
     unacknowledged: BTreeSet<u64>,
     replies: BTreeSet<u64>,
     assignments: BTreeMap<AssignmentKey, u64>,
+    runs: BTreeMap<RunKey, u64>,
     last_seq: u64,
     last_sent: u64,
     directed_messages: usize,
@@ -135,9 +136,13 @@ impl Outbox {
         self.replies.len()
     }
 
-    /// Whether an assignment is here already.
-    pub fn holds(&self, assignment: &AssignmentKey) -> bool {
-        self.assignments.contains_key(assignment)
+    /// Whether such a message is here already: an assignment or a run never is twice.
+    pub fn holds(&self, kind: &Kind) -> bool {
+        match kind {
+            Kind::Directed(Class::Assignment(key)) => self.assignments.contains_key(key),
+            Kind::Directed(Class::Run(key)) => self.runs.contains_key(key),
+            _ => false,
+        }
     }
 
     /// Adds a message at the end; `deliverable` says whether a subscription matches it now. Returns its sequence number.
@@ -213,11 +218,14 @@ impl Outbox {
         self.last_seq = self.last_seq.max(seq);
         self.count(&entry, 1);
         match &entry.kind {
-            Kind::Directed(Class::Reply) => {
+            kind if kind.is_reply() => {
                 self.replies.insert(seq);
             }
             Kind::Directed(Class::Assignment(key)) => {
                 self.assignments.insert(key.clone(), seq);
+            }
+            Kind::Directed(Class::Run(key)) => {
+                self.runs.insert(key.clone(), seq);
             }
             _ => {}
         }
@@ -266,11 +274,14 @@ impl Outbox {
         self.count(&entry, -1);
         self.set_of(entry.state).remove(&seq);
         match &entry.kind {
-            Kind::Directed(Class::Reply) => {
+            kind if kind.is_reply() => {
                 self.replies.remove(&seq);
             }
             Kind::Directed(Class::Assignment(key)) => {
                 self.assignments.remove(key);
+            }
+            Kind::Directed(Class::Run(key)) => {
+                self.runs.remove(key);
             }
             _ => {}
         }
@@ -286,6 +297,11 @@ impl Outbox {
     /// The sequence number of an assignment that has not been sent, or has not been acknowledged.
     pub fn find_assignment(&self, assignment: &AssignmentKey) -> Option<u64> {
         self.assignments.get(assignment).copied()
+    }
+
+    /// The same for a tool's run.
+    pub fn find_run(&self, run: &RunKey) -> Option<u64> {
+        self.runs.get(run).copied()
     }
 
     /// Looks again at what had no matching subscription; `deliverable` decides.

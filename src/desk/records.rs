@@ -19,10 +19,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::kind::Kind;
 use super::port::{RetainHandling, Subscription};
-use crate::engine::{AssignmentKey, Class};
+use crate::engine::{AssignmentKey, Class, RunKey};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
-use crate::wire::name::{ApprovalId, Room, TaskId};
+use crate::wire::name::{ApprovalId, CallId, Room, TaskId};
 
 /// A record that does not read as what its place says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -197,6 +197,9 @@ const RESULT: u8 = 4;
 const DECISION: u8 = 5;
 const REPLY: u8 = 6;
 const SHARED: u8 = 7;
+const RUN: u8 = 8;
+const TOOL_RESULT: u8 = 9;
+const NOTICE: u8 = 10;
 
 pub(super) fn encode_received() -> Bytes {
     Bytes::from_static(&[RECEIVED])
@@ -231,12 +234,20 @@ pub(super) fn encode_outbox(kind: &Kind, message: &Message) -> Bytes {
             put_name(&mut out, key.task.as_str());
             out.put_u32(key.attempt);
         }
+        Kind::Directed(Class::Run(key)) => {
+            out.put_u8(RUN);
+            put_name(&mut out, key.room.as_str());
+            put_name(&mut out, key.call.as_str());
+            out.put_u32(key.turn);
+        }
         Kind::Directed(Class::Result) => out.put_u8(RESULT),
         Kind::Directed(Class::Decision(id)) => {
             out.put_u8(DECISION);
             put_name(&mut out, id.as_str());
         }
         Kind::Directed(Class::Reply) => out.put_u8(REPLY),
+        Kind::Directed(Class::ToolResult) => out.put_u8(TOOL_RESULT),
+        Kind::Directed(Class::Notice) => out.put_u8(NOTICE),
     }
     out.put_slice(message.as_bytes());
     out.freeze()
@@ -298,11 +309,18 @@ fn decode_outbox(mut value: Bytes) -> Option<OutboxItem> {
             task: TaskId::new(&take_name(&mut value)?).ok()?,
             attempt: value.try_get_u32().ok()?,
         })),
+        RUN => Kind::Directed(Class::Run(RunKey {
+            room: Room::new(&take_name(&mut value)?).ok()?,
+            call: CallId::new(&take_name(&mut value)?).ok()?,
+            turn: value.try_get_u32().ok()?,
+        })),
         RESULT => Kind::Directed(Class::Result),
         DECISION => Kind::Directed(Class::Decision(
             ApprovalId::new(&take_name(&mut value)?).ok()?,
         )),
         REPLY => Kind::Directed(Class::Reply),
+        TOOL_RESULT => Kind::Directed(Class::ToolResult),
+        NOTICE => Kind::Directed(Class::Notice),
         _ => return None,
     };
     Some(OutboxItem::Message(kind, Message::decode(value).ok()?))
@@ -339,6 +357,11 @@ mod tests {
             task: TaskId::new("t-1").unwrap(),
             attempt: 7,
         };
+        let run = RunKey {
+            room: Room::new("lab").unwrap(),
+            call: CallId::new("a/c-1").unwrap(),
+            turn: 2,
+        };
         for kind in [
             Kind::Queued {
                 qos: Qos::ExactlyOnce,
@@ -354,9 +377,12 @@ mod tests {
             },
             Kind::Inbox,
             Kind::Directed(Class::Assignment(assignment)),
+            Kind::Directed(Class::Run(run)),
             Kind::Directed(Class::Result),
             Kind::Directed(Class::Decision(ApprovalId::new("a").unwrap())),
             Kind::Directed(Class::Reply),
+            Kind::Directed(Class::ToolResult),
+            Kind::Directed(Class::Notice),
         ] {
             let value = encode_outbox(&kind, &message);
             let key = outbox_key("client", 9);

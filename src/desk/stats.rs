@@ -1,7 +1,7 @@
 //! What the desk counts.
 
 use crate::count::Count;
-use crate::engine::Refusals;
+use crate::engine::{Refusals, ToolOutcomes};
 
 /// The desk's counters and gauges.
 #[derive(Debug, Default)]
@@ -64,6 +64,12 @@ pub struct DeskStats {
     pub tasks: Count,
     /// Now: approvals that await a decision.
     pub approvals: Count,
+    /// Now: tools that somebody has registered.
+    pub tools: Count,
+    /// Now: tool calls that are not over.
+    pub tool_calls: Count,
+    /// Tool calls that are over, by how, in the order of [`ToolOutcomes::ALL`].
+    pub tool_endings: [Count; ToolOutcomes::ALL.len()],
     /// Now: blackboard keys.
     pub keys: Count,
     /// Events that the journal has taken.

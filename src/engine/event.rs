@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::wire::Millis;
 use crate::wire::json::Json;
-use crate::wire::name::{Agent, Capability, Room};
+use crate::wire::name::{Agent, Capability, Room, Tool};
 use crate::wire::observe::Event;
 
 use super::Effect;
@@ -53,6 +53,10 @@ pub(super) struct Detail<'a> {
     pub(super) worker: Option<&'a Agent>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) capability: Option<&'a Capability>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tool: Option<&'a Tool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) provider: Option<&'a Agent>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::Millis;
-use crate::wire::name::{Agent, Capability, Room};
+use crate::wire::name::{Agent, Capability, Room, Tool};
 use crate::wire::presence::{Announcement, ConnectionState, Presence, Status};
 
 use super::handoff::TaskNo;
@@ -35,6 +35,8 @@ pub(super) struct Member {
     pub(super) announcement: Option<Box<Announcement>>,
     /// Capabilities that its subscriptions offer.
     pub(super) works: BTreeSet<Capability>,
+    /// Tools whose runs its subscriptions take.
+    pub(super) provides: BTreeSet<Tool>,
     pub(super) connection: ConnectionState,
     pub(super) durable: bool,
     /// It said that it leaves while subscriptions still stand: invisible and without work until it comes back.
@@ -71,6 +73,7 @@ impl Member {
             last_seen: now,
             announcement: None,
             works: BTreeSet::new(),
+            provides: BTreeSet::new(),
             connection: ConnectionState::Online,
             durable: false,
             left: false,
@@ -80,6 +83,11 @@ impl Member {
             owed: BTreeSet::new(),
             shown: None,
         }
+    }
+
+    /// Whether no subscription of its offers work or tools.
+    pub(super) fn offers_nothing(&self) -> bool {
+        self.works.is_empty() && self.provides.is_empty()
     }
 
     fn announced<T>(&self, field: impl FnOnce(&Announcement) -> Option<T>) -> Option<T> {
@@ -108,12 +116,17 @@ impl Member {
         self.announced(|said| said.status).unwrap_or(derived)
     }
 
-    /// What it can be given work for; `None` while it can be given none at all.
-    pub(super) fn skills(&self) -> Option<Skills> {
+    /// Whether it can be given anything to do, as long as it has room for it.
+    pub(super) fn is_available(&self) -> bool {
         let said = self.announced(|said| said.status);
         let willing = !matches!(said, Some(Status::Draining | Status::Overloaded));
         let online = self.connection == ConnectionState::Online;
-        (online && willing && !self.left).then(|| Skills {
+        online && willing && !self.left
+    }
+
+    /// What it can be given work for; `None` while it can be given none at all.
+    pub(super) fn skills(&self) -> Option<Skills> {
+        self.is_available().then(|| Skills {
             offered: self.works.clone(),
             announced: self
                 .announced(|said| Some(said.capabilities.iter().cloned().collect()))

@@ -38,6 +38,7 @@ mod session;
 mod settings;
 mod stats;
 mod timer;
+mod tools;
 mod vacated;
 
 #[cfg(test)]
@@ -51,7 +52,7 @@ use bytes::Bytes;
 use crate::wire::Millis;
 use crate::wire::mailbox::Mail;
 use crate::wire::mirror::{CommandMirrors, MessageMirrors};
-use crate::wire::name::{Agent, ApprovalId, Room, TaskId};
+use crate::wire::name::{Agent, ApprovalId, CallId, Room, TaskId};
 use crate::wire::observe::Event;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{Offer, RoomTopic};
@@ -64,7 +65,7 @@ use vacated::Vacated;
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
 pub use settings::{CapabilityLimits, RoomSettings, Settings, TypeDefaults};
-pub use stats::{Refusals, Stats, TaskCounts};
+pub use stats::{Refusals, Stats, TaskCounts, ToolOutcome, ToolOutcomes};
 pub use timer::Timer;
 
 /// What happens to the engine.
@@ -159,6 +160,13 @@ pub enum Effect {
         /// Which assignment.
         assignment: AssignmentKey,
     },
+    /// The same for a tool's run.
+    RevokeRun {
+        /// Whose mailbox.
+        agent: Agent,
+        /// Which run.
+        run: RunKey,
+    },
     /// Take messages out of a mailbox that have not been sent on the present connection.
     Discard {
         /// Whose mailbox.
@@ -188,17 +196,34 @@ pub struct AssignmentKey {
     pub attempt: u32,
 }
 
+/// Which run of a tool: a mailbox never holds the same one twice.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunKey {
+    /// The room.
+    pub room: Room,
+    /// The call.
+    pub call: CallId,
+    /// How many providers have lost it before.
+    pub turn: u32,
+}
+
 /// What kind of directed message, for the mailbox's limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Class {
     /// `handoff/work`; already waiting under the same key means nothing to do.
     Assignment(AssignmentKey),
+    /// `tools/run`; already waiting under the same key means nothing to do.
+    Run(RunKey),
     /// `handoff/result`.
     Result,
+    /// `tools/result`.
+    ToolResult,
     /// `approve/decision`.
     Decision(ApprovalId),
     /// `reply`: the oldest give way when too many wait.
     Reply,
+    /// `tools/cancelled`: gives way among replies.
+    Notice,
 }
 
 /// A message of the gateway's for one agent.
@@ -313,6 +338,7 @@ impl Engine {
             if let Some(room) = self.rooms.get_mut(&name) {
                 self.cx.enter(&name);
                 room.flush_presence(&mut self.cx);
+                room.flush_cards(&mut self.cx);
             }
         }
     }
@@ -356,6 +382,8 @@ impl Engine {
                 }
                 Subject::Room(ref room)
                 | Subject::Approval(ref room, _)
+                | Subject::Call(ref room, _)
+                | Subject::Provider(ref room, _)
                 | Subject::Key(ref room, _)
                 | Subject::Task(ref room, _) => room.clone(),
             };

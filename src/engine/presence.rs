@@ -4,7 +4,7 @@
 //! it: what it then looks like is shown once per batch, by `flush`.
 
 use crate::wire::json;
-use crate::wire::name::{Agent, Capability};
+use crate::wire::name::{Agent, Capability, Tool};
 use crate::wire::presence::{Announcement, ConnectionState, Status};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{Offer, RoomTopic, Topic};
@@ -110,6 +110,7 @@ impl RoomState {
                 .set_worker(agent, skills, member.in_flight()),
             None => self.handoff.scheduler.remove_worker(agent),
         }
+        self.recall(cx, agent);
     }
 
     pub(super) fn announce(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
@@ -181,12 +182,23 @@ impl RoomState {
             self.refresh(cx, agent);
             self.deliver_owed(cx, agent, &capability);
         } else {
+            if let Offer::Provides(_, tool) = offer {
+                let limit = cx.settings.max_tools_per_agent;
+                if member.provides.len() >= limit && !member.provides.contains(&tool) {
+                    let reason = format!("{agent} listens to its {limit} tools in the room");
+                    return Err(Rejection::new(Code::TooMany, reason));
+                }
+                member.provides.insert(tool);
+            }
             self.refresh(cx, agent);
         }
         Ok(())
     }
 
     pub(super) fn withdraw(&mut self, cx: &mut Context, agent: &Agent, offer: &Offer) {
+        if let Offer::Provides(_, tool) = offer {
+            self.stop_listening(cx, agent, tool);
+        }
         let Offer::Works(_, capability) = offer else {
             return;
         };
@@ -197,7 +209,7 @@ impl RoomState {
             return;
         }
         member.last_seen = cx.now;
-        if member.left && member.works.is_empty() {
+        if member.left && member.offers_nothing() {
             self.remove_member(cx, agent);
             return;
         }
@@ -205,6 +217,21 @@ impl RoomState {
             self.tell_capability(cx, "presence.withdrawn", agent, capability);
         }
         self.refresh(cx, agent);
+    }
+
+    fn stop_listening(&mut self, cx: &mut Context, agent: &Agent, tool: &Tool) {
+        let Some(member) = self.members.0.get_mut(agent) else {
+            return;
+        };
+        if !member.provides.remove(tool) {
+            return;
+        }
+        member.last_seen = cx.now;
+        if member.left && member.offers_nothing() {
+            self.remove_member(cx, agent);
+        } else {
+            self.refresh(cx, agent);
+        }
     }
 
     fn tell_capability(
@@ -235,8 +262,9 @@ impl RoomState {
         member.announcement = None;
         member.owed.clear();
         member.shown = None;
-        let stays = why == Departure::Left && !member.works.is_empty();
+        let stays = why == Departure::Left && !member.offers_nothing();
         self.handoff.scheduler.remove_worker(agent);
+        self.withdraw_tools(cx, agent);
         if was_there {
             self.give_back_all(cx, agent, why);
             self.tell(cx, &Happened::new("presence.left", agent.as_str(), agent));
@@ -328,9 +356,11 @@ impl RoomState {
                 return;
             }
             member.works.clear();
+            member.provides.clear();
             member.unconfirmed = true;
             member.owed = member.held.clone();
         }
+        self.provider_is_back(cx, agent);
         self.set_connection(cx, agent, ConnectionState::Online, durable, "");
         if resumed {
             self.deliver_held(cx, agent);
@@ -349,6 +379,7 @@ impl RoomState {
         why: &'static str,
     ) {
         self.set_connection(cx, agent, ConnectionState::Away, durable, why);
+        self.expect_provider_back(cx, agent);
         self.keep_leases(cx, agent, cx.settings.reconnect_grace_ms);
     }
 
@@ -394,6 +425,7 @@ impl RoomState {
         for no in owed {
             self.give_back(cx, no, Departure::Ended);
         }
+        self.confirm_tools(cx, agent);
     }
 }
 

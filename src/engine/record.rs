@@ -11,6 +11,8 @@
 //! | 4 | task status, at every transition | the same |
 //! | 5 | [`KeyRecord`] | the key |
 //! | 6 | approval | its id |
+//! | 20 | tool | its name |
+//! | 21 | tool call that is not over, after the tools | its id |
 //! | 7 | outcome of a command with an id | agent, command, id, with zero bytes between |
 //! | 32 | somebody who left | the agent |
 //!
@@ -22,7 +24,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
-use crate::wire::name::{Agent, ApprovalId, Capability, CommandId, Key, Room};
+use crate::wire::name::{Agent, ApprovalId, CallId, Capability, CommandId, Key, Room, Tool};
 use crate::wire::presence::{Announcement, ConnectionState};
 
 use super::blackboard::{Cell, Tombstone};
@@ -41,6 +43,8 @@ const STATE: u8 = 4;
 const KEY: u8 = 5;
 const APPROVAL: u8 = 6;
 const OUTCOME: u8 = 7;
+const TOOL: u8 = 20;
+const CALL: u8 = 21;
 const DEPARTED: u8 = 32;
 
 /// A record from which the engine cannot be rebuilt.
@@ -79,6 +83,8 @@ pub(super) enum Change {
     Key(Key),
     Approval(ApprovalId),
     Outcome(OutcomeKey),
+    Tool(Tool),
+    Call(CallId),
     Departed(Agent),
 }
 
@@ -110,6 +116,8 @@ pub(super) struct MemberRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) announcement: Option<Box<Announcement>>,
     pub(super) works: Vec<Capability>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) provides: Vec<Tool>,
     pub(super) connection: ConnectionState,
     pub(super) durable: bool,
     pub(super) left: bool,
@@ -131,6 +139,7 @@ impl MemberRecord {
             last_seen: member.last_seen,
             announcement: member.announcement.clone(),
             works: member.works.iter().cloned().collect(),
+            provides: member.provides.iter().cloned().collect(),
             connection: member.connection,
             durable: member.durable,
             left: member.left,
@@ -167,6 +176,8 @@ impl RoomState {
             },
             Change::Approval(id) => Some(encode(self.approvals.by_id.get(id)?)),
             Change::Outcome(key) => Some(encode(self.outcomes.find(key)?)),
+            Change::Tool(tool) => Some(encode(self.tools.registry.definition(tool)?)),
+            Change::Call(id) => Some(encode(self.tools.calls.get(id)?)),
             Change::Departed(agent) => Some(encode(self.departures.get(agent)?)),
         }
     }
@@ -180,6 +191,8 @@ impl Change {
             Change::State(no) => key(room, STATE, &[&no.0.to_be_bytes()]),
             Change::Key(name) => key(room, KEY, &[name.as_str().as_bytes()]),
             Change::Approval(id) => key(room, APPROVAL, &[id.as_str().as_bytes()]),
+            Change::Tool(tool) => key(room, TOOL, &[tool.as_str().as_bytes()]),
+            Change::Call(id) => key(room, CALL, &[id.as_str().as_bytes()]),
             Change::Departed(agent) => key(room, DEPARTED, &[agent.as_str().as_bytes()]),
             Change::Outcome(OutcomeKey { agent, command, id }) => {
                 let parts = [agent.as_str(), "\0", command, "\0", id.as_str()];
@@ -229,6 +242,8 @@ fn split(key: &[u8]) -> Option<(Room, Place)> {
         STATE => Place::Of(Change::State(number()?)),
         KEY => Place::Of(Change::Key(Key::new(text()?).ok()?)),
         APPROVAL => Place::Of(Change::Approval(ApprovalId::new(text()?).ok()?)),
+        TOOL => Place::Of(Change::Tool(Tool::new(text()?).ok()?)),
+        CALL => Place::Of(Change::Call(CallId::new(text()?).ok()?)),
         DEPARTED => Place::Of(Change::Departed(Agent::new(text()?).ok()?)),
         OUTCOME => {
             let mut parts = text()?.splitn(3, '\0');
@@ -273,6 +288,8 @@ mod tests {
             Change::State(TaskNo(u64::MAX)),
             Change::Key(Key::new("a/b/c").unwrap()),
             Change::Approval(ApprovalId::new("x").unwrap()),
+            Change::Tool(Tool::new("t").unwrap()),
+            Change::Call(CallId::new("a/c").unwrap()),
             Change::Outcome(OutcomeKey {
                 agent: Agent::new("a").unwrap(),
                 command: "handoff/update".to_owned(),

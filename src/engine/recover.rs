@@ -108,6 +108,8 @@ fn take(
         }
         Place::Of(Change::Key(key)) => room.rebuild_key(cx, key, decode(value)?),
         Place::Of(Change::Approval(_)) => room.rebuild_approval(cx, decode(value)?),
+        Place::Of(Change::Tool(tool)) => room.rebuild_tool(cx, tool, decode(value)?),
+        Place::Of(Change::Call(_)) => room.rebuild_call(cx, decode(value)?),
         Place::Of(Change::Departed(_)) => room.departures.insert(decode(value)?),
         Place::Of(Change::Outcome(key)) => room.outcomes.insert(key, decode(value)?),
     }
@@ -129,6 +131,7 @@ impl RoomState {
             last_seen: record.last_seen,
             announcement: record.announcement,
             works: record.works.into_iter().collect(),
+            provides: record.provides.into_iter().collect(),
             connection: match record.connection {
                 ConnectionState::Offline => ConnectionState::Offline,
                 ConnectionState::Online | ConnectionState::Away => ConnectionState::Away,
@@ -158,17 +161,12 @@ impl RoomState {
     fn rebuild_approval(&mut self, cx: &mut Context, approval: Approval) {
         let asked = &approval.asked;
         let id = asked.id.clone();
-        match &approval.ended {
-            Some(ended) => {
-                self.approvals.decided.insert((ended.at, id.clone()));
-            }
-            None => {
-                let subject = Subject::Approval(self.name.clone(), id.clone());
-                cx.timers.arm(asked.expires_at, Timer::Approval, subject);
-                cx.promise(&asked.requester);
-                cx.stats.pending_approvals += 1;
-            }
+        if approval.ended.is_none() {
+            let subject = Subject::Approval(self.name.clone(), id);
+            cx.timers.arm(asked.expires_at, Timer::Approval, subject);
+            cx.promise(&asked.requester);
+            cx.stats.pending_approvals += 1;
         }
-        self.approvals.by_id.insert(id, approval);
+        self.approvals.put(approval);
     }
 }

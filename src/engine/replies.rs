@@ -13,13 +13,13 @@ use crate::wire::handoff::{Cancel, GetTask, ListTasks, Redrive, Task, Update};
 use crate::wire::json::{self, Json};
 use crate::wire::mailbox::{MailboxList, MailboxPurge};
 use crate::wire::mirror::MessageMirrors;
-use crate::wire::name::{Agent, ApprovalId, CommandId, Key, Room, TaskId};
+use crate::wire::name::{Agent, ApprovalId, CallId, CommandId, Key, Room, TaskId};
 use crate::wire::observe::Replay;
 use crate::wire::presence::{Announcement, PresenceList};
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::room::CloseRoom;
 use crate::wire::topic::{RoomTopic, Topic};
-use crate::wire::{approve, blackboard};
+use crate::wire::{approve, blackboard, tools};
 
 use super::context::Context;
 use super::record::Change;
@@ -35,6 +35,8 @@ pub(super) struct Accepted {
     pub(super) task: Option<TaskId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) approval: Option<ApprovalId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) call: Option<CallId>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -55,6 +57,7 @@ impl Accepted {
             code,
             task: None,
             approval: None,
+            call: None,
             version: None,
             revision: None,
             data: None,
@@ -65,6 +68,13 @@ impl Accepted {
     pub(super) fn task(code: Code, task: &TaskId) -> Accepted {
         Accepted {
             task: Some(task.clone()),
+            ..Accepted::new(code)
+        }
+    }
+
+    pub(super) fn call(code: Code, call: &CallId) -> Accepted {
+        Accepted {
+            call: Some(call.clone()),
             ..Accepted::new(code)
         }
     }
@@ -125,6 +135,12 @@ envelope!(blackboard::Delete, id);
 envelope!(blackboard::Get);
 envelope!(approve::ApprovalRequest, id);
 envelope!(approve::Decide, id);
+envelope!(approve::CancelApproval, id);
+envelope!(approve::AuditQuery);
+envelope!(tools::Registration, id);
+envelope!(tools::ToolCall, id);
+envelope!(tools::ToolReturn, id);
+envelope!(tools::CancelCall, id);
 
 /// As much of any command as an answer to a malformed one needs.
 #[derive(Deserialize)]
@@ -350,6 +366,7 @@ pub(super) fn answer(cx: &mut Context, call: Call<'_>, outcome: Outcome) {
         Ok(accepted) if wanted || tells(&accepted) => Reply {
             task: accepted.task,
             approval: accepted.approval,
+            call: accepted.call,
             version: accepted.version,
             revision: accepted.revision,
             data: accepted.data.or(accepted.told),

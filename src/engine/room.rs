@@ -19,6 +19,7 @@ use super::record::{Change, Head};
 use super::replies::{Call, Outcome, Outcomes, command_name};
 use super::roll::Departures;
 use super::timer::{Subject, Timer};
+use super::tools::Tools;
 
 /// How much one retention timer forgets, so that no single input takes long; the rest follows at once.
 const FORGOTTEN_AT_ONCE: usize = 100;
@@ -34,6 +35,7 @@ pub(super) struct RoomState {
     pub(super) handoff: Handoff,
     pub(super) blackboard: Blackboard,
     pub(super) approvals: Approvals,
+    pub(super) tools: Tools,
     pub(super) outcomes: Outcomes,
     /// What must be recorded, with repeats.
     pub(super) changes: Vec<Change>,
@@ -59,6 +61,7 @@ impl RoomState {
             handoff: Handoff::default(),
             blackboard: Blackboard::default(),
             approvals: Approvals::default(),
+            tools: Tools::default(),
             outcomes: Outcomes::default(),
             changes: Vec::new(),
             stirred: BTreeMap::new(),
@@ -96,6 +99,7 @@ impl RoomState {
         self.members.0.is_empty()
             && self.handoff.tasks.is_empty()
             && self.approvals.by_id.is_empty()
+            && self.tools.is_empty()
             && self.outcomes.len() == 0
             && self.blackboard.cells.is_empty()
     }
@@ -143,13 +147,16 @@ impl RoomState {
             Topic::RoomOpen { .. } => self.open(cx, call),
             Topic::ApproveRequest { .. } => self.request(cx, call),
             Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
+            Topic::ApproveCancel { .. } => self.cancel_approval(cx, call),
+            Topic::ApproveAudit { .. } => self.audit(cx, call),
+            Topic::ToolsRegister { tool, .. } => self.register_tool(cx, call, tool),
+            Topic::ToolsCall { tool, .. } => self.call_tool(cx, call, tool),
+            Topic::ToolsReturn { .. } => self.return_call(cx, call),
+            Topic::ToolsCancel { .. } => self.cancel_call(cx, call),
             Topic::BlackboardTxn { .. }
             | Topic::BlackboardHistory { .. }
             | Topic::BlackboardLock { .. }
-            | Topic::BlackboardUnlock { .. }
-            | Topic::ToolsRegister { .. }
-            | Topic::ToolsCall { .. }
-            | Topic::ToolsReturn { .. } => Err(not_yet(command_name(call.command))),
+            | Topic::BlackboardUnlock { .. } => Err(not_yet(command_name(call.command))),
             Topic::PresenceAgent { .. }
             | Topic::HandoffWork { .. }
             | Topic::HandoffResult { .. }
@@ -160,6 +167,7 @@ impl RoomState {
             | Topic::ToolsCard { .. }
             | Topic::ToolsRun { .. }
             | Topic::ToolsResult { .. }
+            | Topic::ToolsCancelled { .. }
             | Topic::Reply { .. } => Err(Rejection::new(
                 Code::Malformed,
                 "this topic carries no command",
@@ -185,6 +193,8 @@ impl RoomState {
             (Timer::Lease, Subject::Task(_, no)) => self.lease_over(cx, *no),
             (Timer::Due, Subject::Task(_, no)) => self.due(cx, *no),
             (Timer::Approval, Subject::Approval(_, id)) => self.approval_timed_out(cx, id),
+            (Timer::Call, Subject::Call(_, id)) => self.call_timed_out(cx, id),
+            (Timer::ProviderGrace, Subject::Provider(_, agent)) => self.provider_is_gone(cx, agent),
             (Timer::KeyExpiry, Subject::Key(_, key)) => self.key_expired(cx, key),
             (Timer::Retention, _) => self.retention_over(cx),
             (Timer::Closing, _) => self.sweep(cx),
@@ -210,7 +220,7 @@ impl RoomState {
 
     fn next_retention(&self, cx: &Context) -> Option<Millis> {
         let decided = self.approvals.oldest_decided();
-        let decided = decided.map(|at| at.saturating_add(cx.settings.result_retention_ms));
+        let decided = decided.map(|at| at.saturating_add(cx.settings.approval_retention_ms));
         let kept = [self.handoff.forgets_at(), decided].into_iter().flatten();
         let outcome = self.outcomes.oldest();
         let outcome = outcome.map(|at| at.saturating_add(cx.settings.idempotency_ms));
@@ -225,7 +235,6 @@ impl RoomState {
     /// Forgets what has been remembered for long enough.
     pub(super) fn retention_over(&mut self, cx: &mut Context) {
         self.retention_at = None;
-        let kept_until = cx.settings.result_retention_ms;
         let now = cx.now;
         let is_over = |at: Millis, ms: u64| at.saturating_add(ms) <= now;
         let idempotency = cx.settings.idempotency_ms;
@@ -236,7 +245,7 @@ impl RoomState {
             let departed = self.departures.oldest();
             if ended.is_some_and(|at| at <= now) {
                 self.forget_oldest_task(cx);
-            } else if decided.is_some_and(|at| is_over(at, kept_until)) {
+            } else if decided.is_some_and(|at| is_over(at, cx.settings.approval_retention_ms)) {
                 self.forget_oldest_approval(cx);
             } else if outcome.is_some_and(|at| is_over(at, idempotency)) {
                 if let Some(key) = self.outcomes.forget_oldest() {

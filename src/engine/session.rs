@@ -73,6 +73,7 @@ impl Engine {
                 }
                 room.set_connection(cx, agent, ConnectionState::Offline, true, "");
                 room.give_back_all(cx, agent, Departure::Ended);
+                room.lose_calls(cx, agent);
             });
         } else {
             self.session_ended(agent);
@@ -93,7 +94,7 @@ impl Engine {
         for room in &rooms {
             self.in_room(room, |room, cx| {
                 room.sweep(cx);
-                room.settle(cx);
+                room.stir_cards(cx);
             });
         }
     }

@@ -92,7 +92,7 @@ pub struct Settings {
     /// The longest wait between attempts that a task may ask for.
     pub backoff_limit_ms: u64,
 
-    /// How long an ended task and a decided approval are remembered: for queries, and for repeats of their id.
+    /// How long an ended task is remembered: for queries, and for repeats of its id.
     pub result_retention_ms: u64,
     /// How long the outcome of a command that carried an id is remembered.
     pub idempotency_ms: u64,
@@ -109,12 +109,41 @@ pub struct Settings {
     pub approval_timeout_ms: u64,
     /// The longest time that a request may ask for.
     pub max_approval_timeout_ms: u64,
+    /// How long a decided approval is remembered, with its audit trail.
+    pub approval_retention_ms: u64,
+    /// What an approval's audit trail may hold.
+    pub max_trail_bytes: usize,
     /// Whether a request may ask for `onTimeout: approve`.
     pub allow_approve_on_timeout: bool,
     /// The most approvals that one decision may need.
     pub max_quorum: u32,
     /// The most approvers that a request may name.
     pub max_approvers: usize,
+
+    /// How long an agent whose connection is gone keeps its tool calls.
+    pub provider_grace_ms: u64,
+    /// How long a tool call may take, where neither the tool nor the call says.
+    pub tool_timeout_ms: u64,
+    /// The longest time that a tool or a call may ask for.
+    pub max_tool_timeout_ms: u64,
+    /// Tools of a room.
+    pub max_tools_per_room: usize,
+    /// Tools that an agent may register in a room, and again that it may listen for.
+    pub max_tools_per_agent: usize,
+    /// Agents that may register the same tool.
+    pub max_providers_per_tool: usize,
+    /// An input schema, and again an output schema.
+    pub max_tool_schema_bytes: usize,
+    /// `arguments` of a call.
+    pub max_argument_bytes: usize,
+    /// Calls of a room that are not over.
+    pub max_calls_per_room: usize,
+    /// Those of one caller in a room.
+    pub max_calls_per_caller: usize,
+    /// Those that one provider has in a room.
+    pub max_calls_per_provider: usize,
+    /// Argument bytes that a room keeps for calls that may run twice.
+    pub max_call_bytes_per_room: usize,
 
     /// Rooms of the gateway, without vacated ones.
     pub max_rooms: usize,
@@ -235,9 +264,23 @@ impl Default for Settings {
             max_ttl_ms: 365 * DAY,
             approval_timeout_ms: 15 * MINUTE,
             max_approval_timeout_ms: 30 * DAY,
+            approval_retention_ms: 30 * DAY,
+            max_trail_bytes: 16 * KIB,
             allow_approve_on_timeout: false,
             max_quorum: 100,
             max_approvers: 100,
+            provider_grace_ms: SECOND,
+            tool_timeout_ms: 30 * SECOND,
+            max_tool_timeout_ms: HOUR,
+            max_tools_per_room: 1_000,
+            max_tools_per_agent: 128,
+            max_providers_per_tool: 100,
+            max_tool_schema_bytes: 32 * KIB,
+            max_argument_bytes: 64 * KIB,
+            max_calls_per_room: 10_000,
+            max_calls_per_caller: 1_000,
+            max_calls_per_provider: 100,
+            max_call_bytes_per_room: 64 * MIB,
             max_rooms: 1_000,
             max_vacated_rooms: 100_000,
             departed_retention_ms: 7 * DAY,

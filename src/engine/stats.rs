@@ -18,6 +18,12 @@ pub struct Stats {
     pub keys: usize,
     /// Approvals that await a decision.
     pub pending_approvals: usize,
+    /// Tools that somebody has registered.
+    pub tools: usize,
+    /// Tool calls that are not over.
+    pub tool_calls: usize,
+    /// Tool calls that are over.
+    pub tool_endings: ToolOutcomes,
     /// Commands handled, refused ones included.
     pub commands: u64,
     /// Refusals, by code.
@@ -56,6 +62,45 @@ impl TaskCounts {
 
     pub(super) fn remove(&mut self, state: TaskState) {
         self.0[state as usize] -= 1;
+    }
+}
+
+/// How a tool call ends, as the metrics tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolOutcome {
+    /// Its provider did it.
+    Success,
+    /// Its provider could not.
+    Error,
+    /// Nobody answered in time.
+    TimedOut,
+    /// Its caller did not want it any more.
+    Cancelled,
+    /// Its provider, or what the tool was, is gone.
+    Lost,
+}
+
+/// A number for each way in which a tool call ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ToolOutcomes([u64; ToolOutcomes::ALL.len()]);
+
+impl ToolOutcomes {
+    /// Every way, with its name.
+    pub const ALL: [(ToolOutcome, &'static str); 5] = [
+        (ToolOutcome::Success, "success"),
+        (ToolOutcome::Error, "error"),
+        (ToolOutcome::TimedOut, "timed_out"),
+        (ToolOutcome::Cancelled, "cancelled"),
+        (ToolOutcome::Lost, "lost"),
+    ];
+
+    /// How many calls ended so.
+    pub fn of(&self, outcome: ToolOutcome) -> u64 {
+        self.0[outcome as usize]
+    }
+
+    pub(super) fn count(&mut self, outcome: ToolOutcome) {
+        self.0[outcome as usize] += 1;
     }
 }
 

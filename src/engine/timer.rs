@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::wire::Millis;
-use crate::wire::name::{Agent, ApprovalId, Key, Room};
+use crate::wire::name::{Agent, ApprovalId, CallId, Key, Room};
 
 use super::handoff::TaskNo;
 
@@ -26,6 +26,10 @@ pub enum Timer {
     Group,
     /// An approval was not decided in time: it fails closed, or as its request says.
     Approval,
+    /// A tool call was not answered in time: its caller is told so.
+    Call,
+    /// An agent that lost its connection has not been back soon enough for its tool calls.
+    ProviderGrace,
     /// A key's time to live is over: it is deleted.
     KeyExpiry,
     /// The oldest ended task, decided approval or remembered outcome of a room may be forgotten.
@@ -38,9 +42,11 @@ pub enum Timer {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     Agent(Agent),
+    Provider(Room, Agent),
     Room(Room),
     Task(Room, TaskNo),
     Approval(Room, ApprovalId),
+    Call(Room, CallId),
     Key(Room, Key),
 }
 

@@ -2,7 +2,7 @@
 
 use crate::auth;
 use crate::desk::{DeskStats, Holder, Memory};
-use crate::engine::Refusals;
+use crate::engine::{Refusals, ToolOutcomes};
 use crate::http::Metric;
 use crate::ledger::{CommitHealth, CommitState};
 use crate::live;
@@ -321,6 +321,25 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
             "Approvals that await a decision.",
             d.approvals.value(),
         ),
+        gauge(
+            "tools",
+            "Tools that somebody has registered.",
+            d.tools.value(),
+        ),
+        gauge(
+            "tool_calls",
+            "Tool calls that are not over.",
+            d.tool_calls.value(),
+        ),
+        Metric::counters(
+            "tool_calls_ended",
+            "Tool calls that are over, by how they ended.",
+            "outcome",
+            ToolOutcomes::ALL
+                .iter()
+                .zip(&d.tool_endings)
+                .map(|((_, name), count)| (*name, count.value())),
+        ),
         gauge("blackboard_keys", "Blackboard keys.", d.keys.value()),
     ]
 }
@@ -420,7 +439,7 @@ pub(super) fn auth(stats: &auth::Stats) -> Vec<Metric> {
             "Times that users, rights and keys were read anew.",
             "outcome",
             [
-                ("ok", stats.reloads.value()),
+                ("done", stats.reloads.value()),
                 ("failed", stats.reloads_failed.value()),
             ],
         ),

@@ -59,6 +59,23 @@ pub struct ApprovalRequest {
     pub correlation_id: Option<String>,
 }
 
+/// `approve/cancel/{me}`: take one's own request back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CancelApproval {
+    /// The approval.
+    pub approval: ApprovalId,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Makes a repeat a no-op that returns the first outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<CommandId>,
+    /// Echoed in the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
 /// `approve/pending/{id}`: what awaits a decision (retained; cleared when decided).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -91,14 +108,25 @@ pub struct PendingApproval {
     pub requested_at: Millis,
     /// When it times out, Unix milliseconds.
     pub expires_at: Millis,
+    /// Whether it timed out once and was asked again of `escalateTo`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub escalated: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// `approve/decide/{me}/{id}`: one approver's word.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Decide {
-    /// `approve`; anything else is a rejection.
+    /// `approve`; `defer` asks for more time; anything else is a rejection.
     pub decision: String,
+    /// With `defer`: milliseconds from now until it times out; the request's own time-out if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defer_ms: Option<u64>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -158,7 +186,143 @@ pub struct Decision {
     pub decided_at: Millis,
     /// Whether the time ran out.
     pub timed_out: bool,
+    /// Whether the requester took it back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cancelled: bool,
+    /// Whether it was asked again of `escalateTo`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub escalated: bool,
     /// Echoed from the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+}
+
+/// Where an approval stands.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum ApprovalState {
+    /// It awaits a decision.
+    Pending,
+    /// Go ahead; also by a time-out, where that is allowed.
+    Approved,
+    /// Somebody said no.
+    Rejected,
+    /// Nobody decided in time.
+    TimedOut,
+    /// The requester took it back.
+    Cancelled,
+}
+
+/// `approve/audit/{me}`: look approvals up, oldest first; answered in the reply's `data`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditQuery {
+    /// Just this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalId>,
+    /// Those in this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<ApprovalState>,
+    /// Those asked at this time or later, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Millis>,
+    /// Those asked before this time, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Millis>,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Where the page before ended: its `cursor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Echoed in the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// What somebody did about an approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum AuditAct {
+    /// Asked.
+    Requested,
+    /// Approved.
+    Approved,
+    /// Approved with another content.
+    Edited,
+    /// Said anything but a clear `approve`.
+    Rejected,
+    /// Asked for more time.
+    Deferred,
+    /// Nobody: the time ran out, and others were asked.
+    Escalated,
+    /// Nobody: the time ran out.
+    TimedOut,
+    /// Took it back.
+    Cancelled,
+}
+
+/// One line of an approval's audit trail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEntry {
+    /// When, Unix milliseconds.
+    pub at: Millis,
+    /// Who; `gateway` where it was the time.
+    pub who: Agent,
+    /// What.
+    pub act: AuditAct,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The digest of what it was about, where that is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+/// An approval as the audit shows it. Contents are not in it: the digest says which one it was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditedApproval {
+    /// The approval.
+    pub id: ApprovalId,
+    /// Who asked.
+    pub requester: Agent,
+    /// What for.
+    pub action: String,
+    /// Where it stands.
+    pub state: ApprovalState,
+    /// Of the content as it was last.
+    pub digest: String,
+    /// Who may decide, or might last.
+    pub approvers: Vec<String>,
+    /// How many approvals it takes.
+    pub quorum: u32,
+    /// Whether an approver changed the content.
+    pub edited: bool,
+    /// When it was asked, Unix milliseconds.
+    pub requested_at: Millis,
+    /// When it times out, or would have, Unix milliseconds.
+    pub expires_at: Millis,
+    /// When it was decided, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<Millis>,
+    /// Who decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<Agent>,
+    /// Everything that happened to it, in order.
+    pub trail: Vec<AuditEntry>,
+}
+
+/// A page of approvals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditPage {
+    /// Oldest first.
+    pub approvals: Vec<AuditedApproval>,
+    /// Where the next page begins, if there may be more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }

@@ -15,6 +15,7 @@ pub mod observe;
 pub mod presence;
 pub mod reply;
 pub mod room;
+pub mod tools;
 pub mod topic;
 
 /// A point in time: Unix milliseconds.

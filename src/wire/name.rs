@@ -130,6 +130,7 @@ impl<T> Visitor<'_> for Reader<T> {
 /// The regular expression that the schemas give for a name of this kind.
 fn schema_pattern(what: &str) -> &'static str {
     match what {
+        "a call id" => "^[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]{1,64}$",
         "a key" => "^[A-Za-z0-9_.-]{1,64}(/[A-Za-z0-9_.-]{1,64}){0,7}$",
         _ => "^[A-Za-z0-9_.-]{1,64}$",
     }
@@ -137,6 +138,11 @@ fn schema_pattern(what: &str) -> &'static str {
 
 fn is_key(text: &str) -> bool {
     text.split('/').count() <= MAX_KEY_SEGMENTS && text.split('/').all(is_name)
+}
+
+fn is_call_id(text: &str) -> bool {
+    text.split_once('/')
+        .is_some_and(|(caller, id)| is_name(caller) && is_name(id))
 }
 
 name!(
@@ -164,6 +170,10 @@ name!(
     ApprovalId, "an approval id", is_name
 );
 name!(
+    /// A tool call's id: its caller and, after a `/`, the caller's own id or one minted by the gateway (a ULID).
+    CallId, "a call id", is_call_id
+);
+name!(
     /// A client-minted id that makes a command idempotent.
     CommandId, "a command id", is_name
 );
@@ -187,6 +197,13 @@ name!(
 impl From<TaskType> for Capability {
     fn from(task_type: TaskType) -> Capability {
         Capability(task_type.0)
+    }
+}
+
+impl CallId {
+    /// The id of a caller's call.
+    pub fn of(caller: &Agent, id: &CommandId) -> CallId {
+        CallId(format!("{caller}/{id}").into())
     }
 }
 
@@ -217,6 +234,16 @@ mod tests {
         assert!(Key::new("a/b/c/d/e/f/g/h").is_ok());
         for bad in ["", "a//b", "/a", "a/", "a/b/c/d/e/f/g/h/i"] {
             assert!(Key::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn call_ids_say_who_calls() {
+        let caller = Agent::new("ann").expect("a name");
+        let id = CallId::of(&caller, &CommandId::new("7").expect("a name"));
+        assert_eq!(id, CallId::new("ann/7").expect("two names"));
+        for bad in ["ann", "ann/", "/7", "a/b/c", ""] {
+            assert!(CallId::new(bad).is_err(), "{bad:?}");
         }
     }
 

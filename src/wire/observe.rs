@@ -19,7 +19,7 @@ pub struct Event {
     pub room: Room,
     /// What happened, as `pattern.transition`: `handoff.assigned`.
     pub what: String,
-    /// The task, key, approval or agent that it happened to.
+    /// The task, key, approval, agent, tool or call that it happened to.
     pub subject: String,
     /// Who caused it.
     pub who: Agent,

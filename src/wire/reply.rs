@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blackboard::Entry;
 use super::json::Json;
-use super::name::{ApprovalId, CommandId, TaskId};
+use super::name::{ApprovalId, CallId, CommandId, TaskId};
 
 /// A refusal's or an acceptance's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -156,6 +156,9 @@ pub struct Reply {
     /// The approval concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalId>,
+    /// The tool call concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
     /// The version that a blackboard write made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
@@ -187,6 +190,7 @@ impl Reply {
             path: None,
             task: None,
             approval: None,
+            call: None,
             version: None,
             revision: None,
             current: None,

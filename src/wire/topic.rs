@@ -111,6 +111,12 @@ pub enum Topic {
     ApproveDecision {
         requester: Agent,
     },
+    ApproveCancel {
+        me: Agent,
+    },
+    ApproveAudit {
+        me: Agent,
+    },
     ToolsRegister {
         me: Agent,
         tool: Tool,
@@ -130,6 +136,12 @@ pub enum Topic {
     },
     ToolsResult {
         caller: Agent,
+    },
+    ToolsCancel {
+        me: Agent,
+    },
+    ToolsCancelled {
+        provider: Agent,
     },
     /// `of`: whose mailbox, if it is not the writer's own.
     MailboxList {
@@ -345,6 +357,8 @@ fn parse_parts(
             |me, id| Topic::ApproveDecide { me, id },
         ),
         ("approve", "decision") => me(|requester| Topic::ApproveDecision { requester }),
+        ("approve", "cancel") => me(|me| Topic::ApproveCancel { me }),
+        ("approve", "audit") => me(|me| Topic::ApproveAudit { me }),
         ("tools", "register") => two(third, fourth, true, Agent::new, Tool::new, |me, tool| {
             Topic::ToolsRegister { me, tool }
         }),
@@ -355,6 +369,8 @@ fn parse_parts(
         ("tools", "run") => one(third, fourth, Tool::new, |tool| Topic::ToolsRun { tool }),
         ("tools", "return") => me(|me| Topic::ToolsReturn { me }),
         ("tools", "result") => me(|caller| Topic::ToolsResult { caller }),
+        ("tools", "cancel") => me(|me| Topic::ToolsCancel { me }),
+        ("tools", "cancelled") => me(|provider| Topic::ToolsCancelled { provider }),
         _ => None,
     }
 }
@@ -468,12 +484,16 @@ impl Topic {
             Topic::ApprovePending { id } => write!(out, "approve/pending/{id}"),
             Topic::ApproveDecide { me, id } => write!(out, "approve/decide/{me}/{id}"),
             Topic::ApproveDecision { requester } => write!(out, "approve/decision/{requester}"),
+            Topic::ApproveCancel { me } => write!(out, "approve/cancel/{me}"),
+            Topic::ApproveAudit { me } => write!(out, "approve/audit/{me}"),
             Topic::ToolsRegister { me, tool } => write!(out, "tools/register/{me}/{tool}"),
             Topic::ToolsCard { tool } => write!(out, "tools/card/{tool}"),
             Topic::ToolsCall { me, tool } => write!(out, "tools/call/{me}/{tool}"),
             Topic::ToolsRun { tool } => write!(out, "tools/run/{tool}"),
             Topic::ToolsReturn { me } => write!(out, "tools/return/{me}"),
             Topic::ToolsResult { caller } => write!(out, "tools/result/{caller}"),
+            Topic::ToolsCancel { me } => write!(out, "tools/cancel/{me}"),
+            Topic::ToolsCancelled { provider } => write!(out, "tools/cancelled/{provider}"),
             Topic::Reply { me, rest: None } => write!(out, "reply/{me}"),
             Topic::Reply {
                 me,
@@ -508,9 +528,12 @@ impl Topic {
             | Topic::RoomOpen { me }
             | Topic::ApproveRequest { me }
             | Topic::ApproveDecide { me, .. }
+            | Topic::ApproveCancel { me }
+            | Topic::ApproveAudit { me }
             | Topic::ToolsRegister { me, .. }
             | Topic::ToolsCall { me, .. }
-            | Topic::ToolsReturn { me } => Some(me),
+            | Topic::ToolsReturn { me }
+            | Topic::ToolsCancel { me } => Some(me),
             // `observe/events/gateway/…` fits the same shape; `admit` refuses that name to clients.
             Topic::ObserveEvents { source, .. } => Some(source),
             Topic::PresenceAgent { .. }
@@ -522,6 +545,7 @@ impl Topic {
             | Topic::ToolsCard { .. }
             | Topic::ToolsRun { .. }
             | Topic::ToolsResult { .. }
+            | Topic::ToolsCancelled { .. }
             | Topic::Reply { .. } => None,
         }
     }
@@ -539,7 +563,7 @@ impl Topic {
         matches!(self, Topic::Inbox { .. })
     }
 
-    /// The agent that a directed topic (inbox, result, decision, tool result, reply) is for. Assignments
+    /// The agent that a directed topic (inbox, result, decision, tool result or cancellation, reply) is for. Assignments
     /// and tool runs are directed too, but their topic does not say to whom.
     pub fn addressee(&self) -> Option<&Agent> {
         match self {
@@ -547,6 +571,7 @@ impl Topic {
             Topic::HandoffResult { dispatcher } => Some(dispatcher),
             Topic::ApproveDecision { requester } => Some(requester),
             Topic::ToolsResult { caller } => Some(caller),
+            Topic::ToolsCancelled { provider } => Some(provider),
             Topic::Reply { me, .. } => Some(me),
             _ => None,
         }
@@ -613,7 +638,8 @@ pub fn is_own_mail(root: &str, client_id: &str, filter: &str) -> bool {
         [_, "inbox", me, ..] | [_, "reply", me, ..] => *me == client_id,
         [_, "handoff", "result", me]
         | [_, "approve", "decision", me]
-        | [_, "tools", "result", me] => *me == client_id,
+        | [_, "tools", "result", me]
+        | [_, "tools", "cancelled", me] => *me == client_id,
         _ => false,
     }
 }
@@ -645,9 +671,12 @@ pub fn command_name(topic: &Topic) -> &'static str {
         Topic::RoomOpen { .. } => "room/open",
         Topic::ApproveRequest { .. } => "approve/request",
         Topic::ApproveDecide { .. } => "approve/decide",
+        Topic::ApproveCancel { .. } => "approve/cancel",
+        Topic::ApproveAudit { .. } => "approve/audit",
         Topic::ToolsRegister { .. } => "tools/register",
         Topic::ToolsCall { .. } => "tools/call",
         Topic::ToolsReturn { .. } => "tools/return",
+        Topic::ToolsCancel { .. } => "tools/cancel",
         Topic::PresenceAgent { .. }
         | Topic::HandoffWork { .. }
         | Topic::HandoffResult { .. }
@@ -657,6 +686,7 @@ pub fn command_name(topic: &Topic) -> &'static str {
         | Topic::ToolsCard { .. }
         | Topic::ToolsRun { .. }
         | Topic::ToolsResult { .. }
+        | Topic::ToolsCancelled { .. }
         | Topic::Reply { .. } => "gateway",
     }
 }
@@ -691,9 +721,11 @@ mod tests {
                 "presence/announce/N", "presence/agent/N", "presence/list/N", "handoff/dispatch/N", "handoff/work/N", "handoff/update/N",
                 "handoff/cancel/N", "handoff/get/N", "handoff/list/N", "handoff/redrive/N", "handoff/result/N", "inbox/N/N",
                 "blackboard/set/N/K", "blackboard/delete/N/K", "blackboard/txn/N", "blackboard/get/N", "blackboard/history/N",
-                "blackboard/lock/N/N", "blackboard/unlock/N/N", "blackboard/state/K", "observe/events/N/N", "observe/replay/N", "mailbox/list/N", "mailbox/list/N/N", "mailbox/purge/N", "mailbox/purge/N/N", "room/close/N", "room/open/N",
-                "approve/request/N", "approve/pending/N", "approve/decide/N/N", "approve/decision/N", "tools/register/N/N",
-                "tools/card/N", "tools/call/N/N", "tools/run/N", "tools/return/N", "tools/result/N", "reply/N", "reply/N/K",
+                "blackboard/lock/N/N", "blackboard/unlock/N/N", "blackboard/state/K", "observe/events/N/N", "observe/replay/N",
+                "mailbox/list/N", "mailbox/list/N/N", "mailbox/purge/N", "mailbox/purge/N/N", "room/close/N", "room/open/N",
+                "approve/request/N", "approve/pending/N", "approve/decide/N/N", "approve/decision/N", "approve/cancel/N", "approve/audit/N", "tools/register/N/N",
+                "tools/card/N", "tools/call/N/N", "tools/run/N", "tools/return/N", "tools/result/N", "tools/cancel/N", "tools/cancelled/N",
+                "reply/N", "reply/N/K",
             ]),
         ) {
             let topic = format!("rooms/{room}/{}", shape.replace('K', &key).replace('N', &name));

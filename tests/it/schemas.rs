@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hallward::wire::{approve, blackboard, handoff, json, mailbox, observe, presence, reply, room};
+use hallward::wire::{
+    approve, blackboard, handoff, json, mailbox, observe, presence, reply, room, tools,
+};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
@@ -74,6 +76,17 @@ fn messages() -> Vec<Message> {
         message::<approve::PendingApproval>("pending-approval", Gateway),
         message::<approve::Decide>("decide", Client),
         message::<approve::Decision>("decision", Gateway),
+        message::<approve::CancelApproval>("cancel-approval", Client),
+        message::<approve::AuditQuery>("audit-query", Client),
+        message::<approve::AuditPage>("audit-page", Gateway),
+        message::<tools::Registration>("registration", Client),
+        message::<tools::ToolCard>("tool-card", Gateway),
+        message::<tools::ToolCall>("tool-call", Client),
+        message::<tools::ToolRun>("tool-run", Gateway),
+        message::<tools::ToolReturn>("tool-return", Client),
+        message::<tools::ToolResult>("tool-result", Gateway),
+        message::<tools::CancelCall>("cancel-call", Client),
+        message::<tools::CallOver>("call-over", Gateway),
         message::<reply::Reply>("reply", Gateway),
         message::<mailbox::MailboxList>("mailbox-list", Client),
         message::<mailbox::MailboxPage>("mailbox-page", Gateway),

@@ -271,6 +271,12 @@ pub struct Approve {
     pub max_timeout: Duration,
     /// Whether a request may ask to count as approved when nobody decides in time.
     pub approve_on_timeout: bool,
+    /// How long a decided request can still be asked for, with everything that happened to it.
+    #[serde(with = "duration")]
+    pub retention: Duration,
+    /// What is kept of that for one request, in bytes.
+    #[serde(with = "size")]
+    pub max_trail: usize,
     /// Undecided requests per room.
     pub max_pending_per_room: usize,
     /// Decided requests that a room remembers; beyond it the oldest are forgotten before their time.
@@ -287,10 +293,67 @@ impl Default for Approve {
             timeout: 15 * MINUTE,
             max_timeout: 30 * DAY,
             approve_on_timeout: false,
+            retention: 30 * DAY,
+            max_trail: 16 * KIB,
             max_pending_per_room: 1000,
             max_decided_per_room: 10_000,
             max_quorum: 100,
             max_approvers: 100,
+        }
+    }
+}
+
+/// `[tools]`: remote tools, and the defaults that a tool or a call may override.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tools {
+    /// How long a call may take where neither the tool nor the call says.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// The longest time that a tool or a call may ask for.
+    #[serde(with = "duration")]
+    pub max_timeout: Duration,
+    /// How long an agent whose connection is gone keeps its calls.
+    #[serde(with = "duration")]
+    pub provider_grace: Duration,
+    /// Tools per room.
+    pub max_per_room: usize,
+    /// Tools that an agent may register in a room, and again that it may listen for.
+    pub max_per_agent: usize,
+    /// Agents that may provide the same tool.
+    pub max_providers: usize,
+    /// The largest input schema, and output schema, in bytes.
+    #[serde(with = "size")]
+    pub max_schema: usize,
+    /// The largest arguments of a call, in bytes.
+    #[serde(with = "size")]
+    pub max_arguments: usize,
+    /// Calls of a room that are not over.
+    pub max_calls_per_room: usize,
+    /// Calls of one caller in a room that are not over.
+    pub max_calls_per_caller: usize,
+    /// Calls at once that one provider gets in a room.
+    pub max_calls_per_provider: usize,
+    /// Argument bytes that a room keeps for calls that may go to another provider.
+    #[serde(with = "size")]
+    pub max_call_bytes_per_room: usize,
+}
+
+impl Default for Tools {
+    fn default() -> Tools {
+        Tools {
+            timeout: Duration::from_secs(30),
+            max_timeout: 60 * MINUTE,
+            provider_grace: Duration::from_secs(1),
+            max_per_room: 1000,
+            max_per_agent: 128,
+            max_providers: 100,
+            max_schema: 32 * KIB,
+            max_arguments: 64 * KIB,
+            max_calls_per_room: 10_000,
+            max_calls_per_caller: 1000,
+            max_calls_per_provider: 100,
+            max_call_bytes_per_room: 64 * MIB,
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::context::Context;
 use crate::engine::replies::{between, entries_at_most, json_at_most, text_at_most};
-use crate::engine::room::not_yet;
 
 use super::ROLE;
 
@@ -39,9 +38,7 @@ pub(super) fn check_request(
 ) -> Result<(), Rejection> {
     let settings = &cx.settings;
     let on_timeout = request.on_timeout.unwrap_or_default();
-    if on_timeout == OnTimeout::Escalate || !request.escalate_to.is_empty() {
-        return Err(not_yet("approve/request with escalation").at("onTimeout"));
-    }
+    check_escalation(from, request, settings.max_approvers)?;
     if on_timeout == OnTimeout::Approve && !settings.allow_approve_on_timeout {
         let reason = "this gateway does not allow onTimeout: approve";
         return Err(Rejection::new(Code::Forbidden, reason).at("onTimeout"));
@@ -63,12 +60,32 @@ pub(super) fn check_request(
     if let Some(timeout_ms) = request.timeout_ms {
         between("timeoutMs", timeout_ms, 1, settings.max_approval_timeout_ms)?;
     }
-    check_approvers(from, &request.approvers, quorum)
+    check_approvers("approvers", from, &request.approvers, quorum)
+}
+
+/// Whoever is to be asked after a time-out must be named, and not the requester alone.
+fn check_escalation(
+    from: &Agent,
+    request: &ApprovalRequest,
+    limit: usize,
+) -> Result<(), Rejection> {
+    let escalates = request.on_timeout == Some(OnTimeout::Escalate);
+    if escalates == request.escalate_to.is_empty() {
+        let reason = "onTimeout: escalate and escalateTo belong together";
+        return Err(Rejection::new(Code::Invalid, reason).at("escalateTo"));
+    }
+    entries_at_most("escalateTo", request.escalate_to.len(), limit)?;
+    check_approvers("escalateTo", from, &request.escalate_to, 1)
 }
 
 /// Approvers must be names, and enough of them must be able to decide.
-fn check_approvers(from: &Agent, approvers: &[String], quorum: u32) -> Result<(), Rejection> {
-    let invalid = |reason| Err(Rejection::new(Code::Invalid, reason).at("approvers"));
+fn check_approvers(
+    path: &str,
+    from: &Agent,
+    approvers: &[String],
+    quorum: u32,
+) -> Result<(), Rejection> {
+    let invalid = |reason| Err(Rejection::new(Code::Invalid, reason).at(path));
     let mut agents = BTreeSet::new();
     let mut roles = false;
     for approver in approvers {

@@ -1,6 +1,6 @@
 //! Approve: gates, votes, time-outs.
 
-use crate::wire::approve::{PendingApproval, Verdict as Word};
+use crate::wire::approve::{ApprovalState, AuditAct, AuditPage, PendingApproval, Verdict as Word};
 
 use super::*;
 
@@ -276,14 +276,6 @@ fn requests_are_checked() {
             json!({ "action": "x", "approvers": ["a", "a"], "quorum": 2 }),
             Code::Invalid,
         ),
-        (
-            json!({ "action": "x", "onTimeout": "escalate" }),
-            Code::NotImplemented,
-        ),
-        (
-            json!({ "action": "x", "escalateTo": ["a"] }),
-            Code::NotImplemented,
-        ),
         (json!({ "content": 1 }), Code::Malformed),
     ] {
         assert_eq!(ask(&mut world, request.clone()), Err(code), "{request}");
@@ -326,9 +318,293 @@ fn pending_approvals_are_bounded() {
 fn a_decided_approval_is_remembered_for_a_while() {
     let mut world = asked(json!({}));
     decide(&mut world, "boss", "approve").unwrap();
-    world.pass(24 * 60 * 60_000 - 1);
+    world.pass(30 * 24 * 60 * 60_000 - 1);
     assert_eq!(decide(&mut world, "late", "approve"), Err(Code::Conflict));
     world.pass(1);
     assert_eq!(decide(&mut world, "late", "approve"), Err(Code::NotFound));
     assert_eq!(world.disk.len(), 1, "only the room's head is left");
+}
+
+fn audit(world: &mut World, query: Value) -> AuditPage {
+    world.send("auditor", "approve/audit", query).unwrap();
+    let data = world.last_reply("auditor").data.unwrap();
+    serde_json::from_str(data.text()).unwrap()
+}
+
+/// What the trail of `p` says: who did what.
+fn trail(world: &mut World) -> Vec<(String, AuditAct)> {
+    let page = audit(world, json!({ "approval": "p" }));
+    let trail = page.approvals[0].trail.iter();
+    trail
+        .map(|entry| (entry.who.to_string(), entry.act))
+        .collect()
+}
+
+fn did(who: &str, act: AuditAct) -> (String, AuditAct) {
+    (who.to_owned(), act)
+}
+
+#[test]
+fn a_request_that_times_out_is_asked_again_of_others_once() {
+    let mut world = asked(json!({
+        "approvers": ["first"], "onTimeout": "escalate", "escalateTo": ["role:boss", "asker"], "timeoutMs": 1_000
+    }));
+    world.connect("second");
+    let boss = json!({ "role": "boss" });
+    world.send("second", "presence/announce", boss).unwrap();
+    assert_eq!(
+        decide(&mut world, "second", "approve"),
+        Err(Code::Forbidden)
+    );
+    world.pass(1_000);
+    assert!(world.decisions("asker").is_empty());
+    let shown = pending(&world).unwrap();
+    assert!(shown.escalated);
+    assert_eq!(shown.approvers, ["role:boss", "asker"]);
+    assert_eq!(shown.expires_at, START + 2_000);
+    assert_eq!(decide(&mut world, "first", "approve"), Err(Code::Forbidden));
+    assert_eq!(decide(&mut world, "asker", "approve"), Err(Code::Forbidden));
+    decide(&mut world, "second", "approve").unwrap();
+    let decision = &world.decisions("asker")[0];
+    assert!(decision.approved && decision.escalated && !decision.timed_out);
+    assert_eq!(
+        trail(&mut world),
+        [
+            did("asker", AuditAct::Requested),
+            did("gateway", AuditAct::Escalated),
+            did("second", AuditAct::Approved),
+        ]
+    );
+    world.check();
+}
+
+#[test]
+fn an_escalation_that_nobody_answers_is_no() {
+    let mut world = asked(json!({
+        "onTimeout": "escalate", "escalateTo": ["boss"], "timeoutMs": 1_000
+    }));
+    world.pass(1_000);
+    world.crash();
+    world.pass(999);
+    assert!(world.decisions("asker").is_empty());
+    world.pass(1);
+    let decision = &world.decisions("asker")[0];
+    assert!(!decision.approved && decision.timed_out && decision.escalated);
+    assert_eq!(pending(&world), None);
+    let told = [
+        did("asker", AuditAct::Requested),
+        did("gateway", AuditAct::Escalated),
+        did("gateway", AuditAct::TimedOut),
+    ];
+    assert_eq!(trail(&mut world), told);
+    world.check();
+}
+
+#[test]
+fn escalation_needs_somebody_who_may_decide() {
+    for request in [
+        json!({ "onTimeout": "escalate" }),
+        json!({ "escalateTo": ["boss"] }),
+        json!({ "onTimeout": "reject", "escalateTo": ["boss"] }),
+        json!({ "onTimeout": "escalate", "escalateTo": ["asker"] }),
+        json!({ "onTimeout": "escalate", "escalateTo": ["no name"] }),
+    ] {
+        let mut world = World::new();
+        let mut request = request;
+        request["action"] = "publish".into();
+        assert_eq!(
+            ask(&mut world, request.clone()),
+            Err(Code::Invalid),
+            "{request}"
+        );
+    }
+}
+
+#[test]
+fn what_was_approved_before_an_escalation_stands() {
+    let mut world = asked(json!({
+        "approvers": ["a", "b"], "quorum": 2, "onTimeout": "escalate", "escalateTo": ["boss"], "timeoutMs": 1_000
+    }));
+    decide(&mut world, "a", "approve").unwrap();
+    world.pass(1_000);
+    decide(&mut world, "boss", "approve").unwrap();
+    let decision = &world.decisions("asker")[0];
+    assert!(decision.approved);
+    assert_eq!(decision.by, [agent("a"), agent("boss")]);
+}
+
+#[test]
+fn a_deferral_gives_more_time_and_decides_nothing() {
+    let mut world = asked(json!({ "timeoutMs": 1_000, "approvers": ["boss"] }));
+    let defer = |ms: u64| json!({ "decision": "defer", "deferMs": ms, "reason": "at lunch" });
+    assert_eq!(
+        decide_with(&mut world, "other", defer(5_000)),
+        Err(Code::Forbidden)
+    );
+    assert_eq!(
+        decide_with(&mut world, "asker", defer(5_000)),
+        Err(Code::Forbidden)
+    );
+    decide_with(&mut world, "boss", defer(5_000)).unwrap();
+    assert_eq!(pending(&world).unwrap().expires_at, START + 5_000);
+    assert_eq!(world.next_timer(), Some((5_000, Timer::Approval)));
+    for ms in [1_000, 31 * 24 * 3_600_000] {
+        assert_eq!(
+            decide_with(&mut world, "boss", defer(ms)),
+            Err(Code::Invalid)
+        );
+    }
+    world.crash();
+    world.pass(4_500);
+    decide(&mut world, "boss", "defer").unwrap();
+    assert_eq!(
+        pending(&world).unwrap().expires_at,
+        START + 5_500,
+        "the request's own time"
+    );
+    world.pass(1_000);
+    let decision = &world.decisions("asker")[0];
+    assert!(!decision.approved && decision.timed_out);
+    let told = trail(&mut world);
+    assert_eq!(
+        told[1..3],
+        [
+            did("boss", AuditAct::Deferred),
+            did("boss", AuditAct::Deferred)
+        ]
+    );
+    world.check();
+}
+
+#[test]
+fn only_the_requester_takes_its_request_back() {
+    let mut world = asked(json!({ "correlationId": "c" }));
+    let cancel = json!({ "approval": "p", "reason": "too late" });
+    let cancelled =
+        |world: &mut World, who: &str| world.send(who, "approve/cancel", cancel.clone());
+    assert_eq!(cancelled(&mut world, "boss"), Err(Code::Forbidden));
+    cancelled(&mut world, "asker").unwrap();
+    let decision = &world.decisions("asker")[0];
+    assert!(!decision.approved && decision.cancelled && !decision.timed_out);
+    assert_eq!(decision.reason.as_deref(), Some("too late"));
+    assert_eq!(pending(&world), None);
+    assert_eq!(cancelled(&mut world, "asker"), Err(Code::Conflict));
+    assert_eq!(decide(&mut world, "boss", "approve"), Err(Code::Conflict));
+    let unknown = json!({ "approval": "q" });
+    assert_eq!(
+        world.send("asker", "approve/cancel", unknown),
+        Err(Code::NotFound)
+    );
+    world.pass(60 * 60_000);
+    assert_eq!(world.decisions("asker").len(), 1);
+    world.check();
+}
+
+#[test]
+fn the_audit_tells_everything_that_happened_in_order() {
+    let mut world = asked(json!({ "quorum": 2, "content": 1 }));
+    decide(&mut world, "a", "approve").unwrap();
+    decide_with(
+        &mut world,
+        "b",
+        json!({ "decision": "approve", "edit": 2, "reason": "better" }),
+    )
+    .unwrap();
+    decide(&mut world, "c", "reject").unwrap();
+    world.crash();
+    let page = audit(&mut world, json!({ "approval": "p" }));
+    let audited = &page.approvals[0];
+    assert_eq!(audited.state, ApprovalState::Rejected);
+    assert_eq!((audited.edited, audited.decided_at), (true, Some(START)));
+    let digests: Vec<bool> = audited
+        .trail
+        .iter()
+        .map(|entry| entry.digest.is_some())
+        .collect();
+    assert_eq!(digests, [true, false, true, false], "where it is new");
+    assert_eq!(audited.trail[2].digest.as_ref(), Some(&audited.digest));
+    assert_eq!(audited.trail[2].reason.as_deref(), Some("better"));
+    let told = [
+        did("asker", AuditAct::Requested),
+        did("a", AuditAct::Approved),
+        did("b", AuditAct::Edited),
+        did("c", AuditAct::Rejected),
+    ];
+    assert_eq!(trail(&mut world), told);
+    let unknown = json!({ "approval": "q" });
+    assert_eq!(
+        world.send("auditor", "approve/audit", unknown),
+        Err(Code::NotFound)
+    );
+}
+
+#[test]
+fn the_audit_pages_by_state_and_time() {
+    let mut world = World::new();
+    for n in 0..7 {
+        let request = json!({ "id": format!("p{n}"), "action": "x", "timeoutMs": 60_000 });
+        ask(&mut world, request).unwrap();
+        world.pass(10);
+    }
+    let approve = json!({ "decision": "approve" });
+    for id in ["p1", "p4"] {
+        world
+            .send("boss", &format!("approve/decide/{id}"), approve.clone())
+            .unwrap();
+    }
+    let ids = |page: &AuditPage| -> Vec<String> {
+        page.approvals
+            .iter()
+            .map(|one| one.id.to_string())
+            .collect()
+    };
+    let approved = audit(&mut world, json!({ "state": "approved" }));
+    assert_eq!(ids(&approved), ["p1", "p4"]);
+    let between = json!({ "since": START + 10, "until": START + 40, "state": "pending" });
+    assert_eq!(ids(&audit(&mut world, between)), ["p2", "p3"]);
+    let (mut seen, mut query) = (Vec::new(), json!({ "limit": 3 }));
+    loop {
+        let page = audit(&mut world, query.clone());
+        seen.extend(ids(&page));
+        let Some(cursor) = page.cursor else {
+            break;
+        };
+        query["cursor"] = cursor.into();
+    }
+    assert_eq!(seen, ["p0", "p1", "p2", "p3", "p4", "p5", "p6"]);
+    for (query, path) in [
+        (json!({ "cursor": "x" }), "cursor"),
+        (json!({ "limit": 0 }), "limit"),
+    ] {
+        assert_eq!(
+            world.send("auditor", "approve/audit", query),
+            Err(Code::Invalid)
+        );
+        assert_eq!(world.last_reply("auditor").path.as_deref(), Some(path));
+    }
+    world.pass(60_000);
+    let late = audit(&mut world, json!({ "state": "timedOut" }));
+    assert_eq!(late.approvals.len(), 5);
+}
+
+#[test]
+fn a_full_trail_takes_nothing_but_a_decision() {
+    let mut world = World::with(Settings {
+        max_trail_bytes: 600,
+        ..Settings::default()
+    });
+    let request = json!({ "id": "p", "action": "x", "quorum": 2 });
+    ask(&mut world, request).unwrap();
+    let defer = |n: u64| json!({ "decision": "defer", "deferMs": 3_600_000 + n });
+    for n in 1..=3 {
+        decide_with(&mut world, "boss", defer(n)).unwrap();
+    }
+    assert_eq!(
+        decide_with(&mut world, "boss", defer(4)),
+        Err(Code::TooMany)
+    );
+    assert_eq!(decide(&mut world, "boss", "approve"), Err(Code::TooMany));
+    decide(&mut world, "boss", "reject").unwrap();
+    assert!(!world.decisions("asker")[0].approved);
+    world.check();
 }

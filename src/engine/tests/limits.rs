@@ -27,9 +27,6 @@ fn what_this_version_does_not_have_is_said_so() {
         ("blackboard/history", "blackboard/history"),
         ("blackboard/lock/l", "blackboard/lock"),
         ("blackboard/unlock/l", "blackboard/unlock"),
-        ("tools/register/t", "tools/register"),
-        ("tools/call/t", "tools/call"),
-        ("tools/return", "tools/return"),
     ] {
         assert_eq!(world.send("a", verb, json!({})), Err(Code::NotImplemented));
         let reply = world.last_reply("a");

@@ -13,6 +13,7 @@ mod random;
 mod replies;
 mod rooms;
 mod ties;
+mod tools;
 
 use std::collections::BTreeMap;
 
@@ -208,7 +209,10 @@ impl World {
                         None => self.retained.remove(&topic),
                     };
                 }
-                Effect::Relay { .. } | Effect::Revoke { .. } | Effect::Discard { .. } => {}
+                Effect::Relay { .. }
+                | Effect::Revoke { .. }
+                | Effect::RevokeRun { .. }
+                | Effect::Discard { .. } => {}
             }
             self.effects.push(effect);
         }
@@ -445,5 +449,7 @@ impl World {
         assert_eq!(stats.tasks, recovered.tasks);
         assert_eq!(stats.keys, recovered.keys);
         assert_eq!(stats.pending_approvals, recovered.pending_approvals);
+        assert_eq!(stats.tools, recovered.tools);
+        assert_eq!(stats.tool_calls, recovered.tool_calls);
     }
 }

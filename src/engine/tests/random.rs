@@ -3,10 +3,14 @@
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::wire::tools::{ToolResult, ToolRun};
+
 use super::*;
 
 const AGENTS: [&str; 4] = ["a", "b", "c", "d"];
 const TYPES: [&str; 3] = ["draft", "review", "rare"];
+/// The calls of the second may be run twice.
+const TOOLS: [&str; 2] = ["once", "often"];
 
 struct Dice(ChaCha12Rng);
 
@@ -23,7 +27,7 @@ impl Dice {
 fn act(world: &mut World, dice: &mut Dice, step: u64) {
     let who = dice.pick(&AGENTS);
     let kind = dice.pick(&TYPES);
-    match dice.below(24) {
+    match dice.below(30) {
         0 => world.connect_as(who, dice.below(2) == 0, dice.below(2) == 0),
         1 => world.disconnect(who),
         2 if dice.below(4) == 0 => world.end_session(who),
@@ -75,16 +79,106 @@ fn act(world: &mut World, dice: &mut Dice, step: u64) {
             world.send(who, "approve/request", request).unwrap();
         }
         22 => {
-            let word = dice.pick(&["approve", "reject"]);
+            let word = dice.pick(&["approve", "reject", "defer"]);
             let topic = format!("approve/decide/p{}", dice.below(step + 1));
             let _ = world.send(who, &topic, json!({ "decision": word }));
         }
+        23 => {
+            let cancel = json!({ "approval": format!("p{}", dice.below(step + 1)) });
+            let _ = world.send(who, "approve/cancel", cancel);
+        }
+        24..=28 => act_on_tools(world, dice, who),
         _ if dice.below(3) == 0 => world.crash(),
         _ => {
             let ms = dice.below(40_000);
             world.pass(ms);
         }
     }
+}
+
+fn act_on_tools(world: &mut World, dice: &mut Dice, who: &str) {
+    let tool = dice.pick(&TOOLS);
+    let register = format!("tools/register/{tool}");
+    match dice.below(8) {
+        0 | 1 => {
+            let _ = world.subscribe(who, &format!("rooms/r/tools/run/{tool}"));
+            let said = json!({
+                "description": "d", "inputSchema": { "type": "integer" }, "outputSchema": { "maximum": 8 },
+                "idempotent": tool == "often",
+            });
+            let _ = world.send(who, &register, said);
+        }
+        2 if dice.below(3) == 0 => drop(world.send_raw(who, &register, "")),
+        2 => world.unsubscribe(who, &format!("rooms/r/tools/run/{tool}")),
+        3 | 4 => {
+            let call = json!({ "arguments": dice.below(9), "timeoutMs": 1 + dice.below(60_000) });
+            let _ = world.send(who, &format!("tools/call/{tool}"), call);
+        }
+        5 | 6 => {
+            let runs: Vec<ToolRun> =
+                world.directed_to(who, |topic| matches!(topic, Topic::ToolsRun { .. }));
+            if let Some(run) = runs
+                .iter()
+                .rev()
+                .nth(usize::try_from(dice.below(3)).unwrap())
+            {
+                let status = dice.pick(&["success", "success", "error", "partial"]);
+                let said = json!({ "call": run.call, "status": status, "result": dice.below(10) });
+                let _ = world.send(who, "tools/return", said);
+            }
+        }
+        _ => {
+            let called = world
+                .events
+                .iter()
+                .rev()
+                .filter(|event| event.what == "tools.called");
+            let called: Vec<String> = called.take(3).map(|event| event.subject.clone()).collect();
+            if !called.is_empty() {
+                let call = &called[usize::try_from(dice.below(3)).unwrap() % called.len()];
+                let _ = world.send(who, "tools/cancel", json!({ "call": call }));
+            }
+        }
+    }
+}
+
+/// Every call has one final result that fits its schema, and what may run once only has run once only.
+fn tool_calls_end_once(world: &World, seed: u64) {
+    let of = |what: &str| {
+        let events = world.events.iter().filter(|event| event.what == what);
+        let subjects: Vec<&str> = events.map(|event| event.subject.as_str()).collect();
+        subjects
+    };
+    let mut called = of("tools.called");
+    let (mut ended, mut ran_once) = (Vec::new(), Vec::new());
+    for who in AGENTS {
+        let is_result = |topic: &Topic| matches!(topic, Topic::ToolsResult { .. });
+        let results: Vec<ToolResult> = world.directed_to(who, is_result);
+        for result in results.into_iter().filter(|result| result.is_final) {
+            let text = result.result.as_ref().map(|json| json.text().to_owned());
+            assert_ne!(
+                text.as_deref(),
+                Some("9"),
+                "seed {seed}: no result of the schema's"
+            );
+            ended.push(result.call.to_string());
+        }
+        let is_run = |topic: &Topic| matches!(topic, Topic::ToolsRun { .. });
+        let runs: Vec<ToolRun> = world.directed_to(who, is_run);
+        let once = runs.into_iter().filter(|run| run.tool.as_str() == "once");
+        ran_once.extend(once.map(|run| run.call.to_string()));
+    }
+    called.sort_unstable();
+    ended.sort();
+    assert_eq!(ended, called, "seed {seed}: one final result per call");
+    let runs = ran_once.len();
+    ran_once.sort();
+    ran_once.dedup();
+    assert_eq!(
+        runs,
+        ran_once.len(),
+        "seed {seed}: run twice what may run once"
+    );
 }
 
 fn run(seed: u64) {
@@ -111,6 +205,7 @@ fn run(seed: u64) {
         ended, promised,
         "seed {seed}: one final result per life of a task"
     );
+    tool_calls_end_once(&world, seed);
     let asked = world
         .events
         .iter()
@@ -122,7 +217,7 @@ fn run(seed: u64) {
     for who in AGENTS {
         world.end_session(who);
     }
-    world.pass(3 * 24 * 60 * 60_000);
+    world.pass(31 * 24 * 60 * 60_000);
     assert_eq!(
         world.next_timer(),
         None,

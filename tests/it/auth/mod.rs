@@ -165,11 +165,11 @@ fn reload(gateway: &Gateway) -> bool {
             &format!("hallward_auth_reloads_total{{outcome=\"{outcome}\"}}"),
         )
     };
-    let before = (count("ok"), count("failed"));
+    let before = (count("done"), count("failed"));
     gateway.signal("HUP");
     let deadline = Instant::now() + DEADLINE;
     loop {
-        let after = (count("ok"), count("failed"));
+        let after = (count("done"), count("failed"));
         if after != before {
             return after.0 > before.0;
         }

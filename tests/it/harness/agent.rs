@@ -7,6 +7,7 @@ use hallward::wire::blackboard::Entry;
 use hallward::wire::handoff::{Assignment, TaskResult, TaskView};
 use hallward::wire::presence::Presence;
 use hallward::wire::reply::Reply;
+use hallward::wire::tools::{CallOver, ToolResult, ToolRun};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -227,6 +228,42 @@ impl Agent {
     /// The next decision on a request of this agent.
     pub(crate) fn decision(&mut self) -> Decision {
         self.next(&format!("approve/decision/{}", self.id))
+    }
+
+    /// Provides a tool: registers it and listens to its exact topic.
+    pub(crate) fn provide(&mut self, tool: &str, registration: Value) {
+        self.listen(&format!("tools/run/{tool}"));
+        self.accepted(&format!("tools/register/{}/{tool}", self.id), registration);
+    }
+
+    /// Calls a tool and returns the call's id.
+    pub(crate) fn call(&mut self, tool: &str, body: Value) -> String {
+        let reply = self.accepted(&format!("tools/call/{}/{tool}", self.id), body);
+        reply.call.expect("a call has an id").as_str().to_owned()
+    }
+
+    /// The next call of a tool that this agent provides.
+    pub(crate) fn run(&mut self, tool: &str) -> ToolRun {
+        self.next(&format!("tools/run/{tool}"))
+    }
+
+    /// Answers a call; returns the reply.
+    pub(crate) fn answer(&mut self, call: &str, status: &str, more: Value) -> Reply {
+        let mut body = json!({"call": call, "status": status});
+        for (key, value) in more.as_object().into_iter().flatten() {
+            body[key] = value.clone();
+        }
+        self.ask(&format!("tools/return/{}", self.id), body)
+    }
+
+    /// The next result of a call of this agent.
+    pub(crate) fn tool_result(&mut self) -> ToolResult {
+        self.next(&format!("tools/result/{}", self.id))
+    }
+
+    /// The next word that a call needs no answer any more.
+    pub(crate) fn call_over(&mut self) -> CallOver {
+        self.next(&format!("tools/cancelled/{}", self.id))
     }
 
     /// Waits until the gateway shows the agent in this way.

@@ -1,6 +1,6 @@
 //! Approve: gates that somebody else must open, and that stay shut in doubt.
 
-use hallward::wire::approve::{PendingApproval, Verdict};
+use hallward::wire::approve::{ApprovalState, AuditAct, AuditPage, PendingApproval, Verdict};
 use serde_json::json;
 
 use crate::harness::{Agent, Gateway};
@@ -285,4 +285,111 @@ fn pending_requests_and_their_time_outs_survive_a_kill() {
         (decision.id.as_str(), decision.approved),
         (waits.as_str(), true)
     );
+}
+
+#[test]
+fn a_request_that_nobody_decides_is_asked_again_of_others() {
+    let gateway = Gateway::start();
+    let mut asker = requester(&gateway);
+    let mut first = approver(&gateway, "first");
+    let mut chief = approver(&gateway, "chief");
+    let id = asker.request(json!({
+        "action": "publish", "approvers": ["first"], "timeoutMs": 300, "onTimeout": "escalate", "escalateTo": ["chief"]
+    }));
+    let shown = pending(&mut chief, &id);
+    assert!(!shown.escalated);
+    let shown = pending(&mut chief, &id);
+    assert!(shown.escalated);
+    assert_eq!(shown.approvers, ["chief"]);
+    let late = first.decide(&id, json!({"decision": "approve"}));
+    let decided = chief.decide(&id, json!({"decision": "approve"}));
+    let decision = asker.decision();
+    assert_eq!(u16::from(late.code) / 100, 4, "{late:?}");
+    // A machine that is very busy may have let the second time run out, too: that is no, never yes.
+    assert_eq!(
+        decision.approved,
+        u16::from(decided.code) == 200,
+        "{decision:?}"
+    );
+    assert!(decision.escalated);
+    asker.expect_no_mail();
+}
+
+#[test]
+fn a_deferral_moves_the_time_out() {
+    let gateway = Gateway::start();
+    let mut asker = requester(&gateway);
+    let mut human = approver(&gateway, "human");
+    let id = asker.request(json!({"action": "publish", "timeoutMs": 60_000}));
+    let before = pending(&mut human, &id).expires_at;
+    let reply = human.decide(&id, json!({"decision": "defer", "deferMs": 3_600_000}));
+    assert_eq!(u16::from(reply.code), 200, "{reply:?}");
+    assert!(pending(&mut human, &id).expires_at > before + 3_000_000);
+    let reply = human.decide(&id, json!({"decision": "defer", "deferMs": 1}));
+    assert_eq!(
+        (u16::from(reply.code), reply.path.as_deref()),
+        (422, Some("deferMs"))
+    );
+    asker.expect_no_mail();
+    human.decide(&id, json!({"decision": "approve"}));
+    assert!(asker.decision().approved);
+}
+
+#[test]
+fn a_requester_takes_its_request_back() {
+    let gateway = Gateway::start();
+    let mut asker = requester(&gateway);
+    let mut human = approver(&gateway, "human");
+    let id = asker.request(json!({"action": "publish"}));
+    pending(&mut human, &id);
+    human.rejected(403, "approve/cancel/human", json!({"approval": id}));
+    asker.accepted(
+        "approve/cancel/asker",
+        json!({"approval": id, "reason": "changed my mind"}),
+    );
+    let decision = asker.decision();
+    assert!(
+        !decision.approved && decision.cancelled && !decision.timed_out,
+        "{decision:?}"
+    );
+    expect_cleared(&mut human, &id);
+    let late = human.decide(&id, json!({"decision": "approve"}));
+    assert_eq!(u16::from(late.code), 409, "{late:?}");
+    asker.expect_no_mail();
+}
+
+#[test]
+fn the_audit_trail_survives_a_kill() {
+    let mut gateway = Gateway::start();
+    let mut asker = requester(&gateway);
+    let mut human = approver(&gateway, "human");
+    let id = asker.request(json!({"action": "publish", "quorum": 2, "content": 1}));
+    human.decide(
+        &id,
+        json!({"decision": "approve", "edit": 2, "reason": "better"}),
+    );
+    gateway.kill();
+    gateway.restart();
+    let mut asker = requester(&gateway);
+    asker.accepted("approve/cancel/asker", json!({"approval": id}));
+    let mut auditor = Agent::join_v311(&gateway, "lab", "auditor");
+    let reply = auditor.accepted("approve/audit/auditor", json!({"state": "cancelled"}));
+    let data = reply.data.expect("a page");
+    let page: AuditPage = serde_json::from_str(data.text()).expect("a page of approvals");
+    let audited = &page.approvals[0];
+    assert_eq!(
+        (audited.id.as_str(), audited.state),
+        (id.as_str(), ApprovalState::Cancelled)
+    );
+    let trail: Vec<_> = audited
+        .trail
+        .iter()
+        .map(|entry| (entry.who.as_str(), entry.act))
+        .collect();
+    let expected = [
+        ("asker", AuditAct::Requested),
+        ("human", AuditAct::Edited),
+        ("asker", AuditAct::Cancelled),
+    ];
+    assert_eq!(trail, expected);
 }

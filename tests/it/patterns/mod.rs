@@ -14,3 +14,4 @@ mod presence;
 mod replay;
 mod replies;
 mod rooms;
+mod tools;

@@ -232,7 +232,7 @@ impl Desk {
         for effect in &step.effects {
             let change = match effect {
                 Effect::Deliver(directed) => {
-                    if directed.class != Class::Reply {
+                    if !matches!(directed.class, Class::Reply | Class::Notice) {
                         *self.batch.incoming.entry(directed.to.clone()).or_default() += 1;
                     }
                     Change::Put(directed.to.clone(), letter_of(directed))
@@ -254,6 +254,7 @@ impl Desk {
                 Effect::Revoke { agent, assignment } => {
                     Change::Revoke(agent.clone(), assignment.clone())
                 }
+                Effect::RevokeRun { agent, run } => Change::RevokeRun(agent.clone(), run.clone()),
                 // Nobody here takes mail out.
                 Effect::Discard { .. } => continue,
                 Effect::Retain { topic, payload } => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use hallward::engine::{AssignmentKey, Class, Directed};
+use hallward::engine::{AssignmentKey, Class, Directed, RunKey};
 use hallward::ledger::MemoryStore;
 use hallward::wire::Millis;
 use hallward::wire::name::Agent;
@@ -53,7 +53,15 @@ pub(super) struct Letter {
 
 impl Letter {
     fn is_reply(&self) -> bool {
-        self.class == Some(Class::Reply)
+        matches!(self.class, Some(Class::Reply | Class::Notice))
+    }
+
+    /// Which tool's run it is, if one.
+    pub(super) fn run(&self) -> Option<&RunKey> {
+        match &self.class {
+            Some(Class::Run(key)) => Some(key),
+            _ => None,
+        }
     }
 
     /// Which assignment it is, if one.
@@ -83,6 +91,10 @@ impl Mailbox {
         if letter.assignment().is_some_and(waits) {
             return;
         }
+        let waits = |key| self.letters().any(|other| other.run() == Some(key));
+        if letter.run().is_some_and(waits) {
+            return;
+        }
         self.count += 1;
         letter.number = self.count;
         let is_reply = letter.is_reply();
@@ -104,6 +116,7 @@ impl Mailbox {
 pub(super) enum Change {
     Put(Agent, Letter),
     Revoke(Agent, AssignmentKey),
+    RevokeRun(Agent, RunKey),
     Settle(Agent, u64),
     Retain(String, Option<Bytes>),
     Begin {
@@ -133,6 +146,11 @@ impl Durable {
             Change::Revoke(agent, key) => {
                 if let Some(mailbox) = self.mailboxes.get_mut(&agent) {
                     mailbox.remove(|letter| letter.assignment() == Some(&key));
+                }
+            }
+            Change::RevokeRun(agent, key) => {
+                if let Some(mailbox) = self.mailboxes.get_mut(&agent) {
+                    mailbox.remove(|letter| letter.run() == Some(&key));
                 }
             }
             Change::Settle(agent, number) => {

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
+use bytes::Bytes;
 use hallward::engine::{Class, Command, Directed, Effect, Input, Verdict};
 use hallward::wire::Millis;
 use hallward::wire::json;
 use hallward::wire::name::Agent;
 use hallward::wire::observe::Event;
 use hallward::wire::reply::{Code, Reply};
+use hallward::wire::topic::RoomTopic;
 
 /// What made the engine produce effects.
 #[derive(Debug, Clone)]
@@ -87,6 +89,15 @@ impl Step {
         })
     }
 
+    /// What is retained on a topic when the step is over, if it touched that.
+    pub(super) fn last_retained(&self, wanted: &RoomTopic) -> Option<&Option<Bytes>> {
+        let mut latest = self.effects.iter().rev();
+        latest.find_map(|effect| match effect {
+            Effect::Retain { topic, payload } if topic == wanted => Some(payload),
+            _ => None,
+        })
+    }
+
     /// The replies to `agent`.
     pub(super) fn replies_to(&self, agent: &Agent) -> Vec<(&Directed, Reply)> {
         self.directed()
@@ -106,6 +117,7 @@ impl Hash for Step {
                 Effect::Deliver(Directed { to, payload, .. }) => (to, payload).hash(state),
                 Effect::Relay { to, expires_at } => (to, expires_at).hash(state),
                 Effect::Revoke { agent, assignment } => (agent, assignment).hash(state),
+                Effect::RevokeRun { agent, run } => (agent, run).hash(state),
                 Effect::Discard { agent, seqs } => (agent, seqs).hash(state),
                 Effect::Retain { topic, payload } => (topic.format("rooms"), payload).hash(state),
                 Effect::Event(event) => (event.seq, &event.what, &event.subject).hash(state),

@@ -71,6 +71,7 @@ impl Rules {
             backoff_factor: self.backoff.factor,
             backoff_max_ms: self.backoff.max_ms,
             result_retention_ms: self.retention_ms,
+            approval_retention_ms: self.retention_ms,
             departed_retention_ms: self.retention_ms,
             idempotency_ms: self.retention_ms,
             approval_timeout_ms: self.approval_timeout_ms,

@@ -1,6 +1,8 @@
 //! Approvers: they ask each other for leave and decide, sometimes on their own request, on something else, or too late.
 
-use hallward::wire::approve::{ApprovalRequest, Decide, OnTimeout, PendingApproval};
+use hallward::wire::approve::{
+    ApprovalRequest, CancelApproval, Decide, OnTimeout, PendingApproval,
+};
 use hallward::wire::json::Json;
 use hallward::wire::name::{ApprovalId, CommandId, Room};
 use hallward::wire::presence::Announcement;
@@ -14,6 +16,7 @@ use super::Ctx;
 #[derive(Default)]
 pub(in super::super) struct Approver {
     seen: Vec<(Room, PendingApproval)>,
+    asked: Vec<(Room, ApprovalId)>,
 }
 
 impl Approver {
@@ -30,10 +33,10 @@ impl Approver {
     }
 
     pub(super) fn stroll(&mut self, ctx: &mut Ctx<'_>) {
-        if ctx.dice.percent(20) {
-            self.request(ctx);
-        } else {
-            self.decide(ctx);
+        match ctx.dice.below(100) {
+            0..=19 => self.request(ctx),
+            20..=23 => self.cancel(ctx),
+            _ => self.decide(ctx),
         }
     }
 
@@ -47,6 +50,11 @@ impl Approver {
             6..=7 => vec!["role:editor".to_owned()],
             _ => vec![other, ctx.me.to_string()],
         };
+        let escalate_to: Vec<String> = match ctx.dice.below(10) {
+            0 => vec!["role:editor".to_owned()],
+            1 => vec![ctx.dice.pick(ctx.others).to_string()],
+            _ => Vec::new(),
+        };
         let dice = &mut *ctx.dice;
         let request = ApprovalRequest {
             id: id.clone(),
@@ -58,15 +66,43 @@ impl Approver {
             approvers,
             quorum: dice.maybe(70, |dice| u32::try_from(dice.between(1, 2)).expect("small")),
             timeout_ms: dice.maybe(50, |dice| dice.between(500, 6_000)),
-            on_timeout: dice.maybe(20, |dice| {
-                *dice.pick(&[OnTimeout::Reject, OnTimeout::Approve])
-            }),
-            escalate_to: Vec::new(),
+            on_timeout: match escalate_to.is_empty() {
+                false => Some(OnTimeout::Escalate),
+                true => dice.maybe(20, |dice| {
+                    *dice.pick(&[OnTimeout::Reject, OnTimeout::Approve])
+                }),
+            },
+            escalate_to,
             urgency: dice.maybe(20, |_| "high".to_owned()),
             correlation_id: dice.maybe(50, |dice| format!("c-{}", dice.below(1_000))),
         };
+        self.asked.extend(id.clone().map(|id| (room.clone(), id)));
         let me = ctx.me.clone();
         let command = ctx.publish(&room, Topic::ApproveRequest { me }, &request, id.is_some());
+        if id.is_some() && ctx.dice.percent(10) {
+            ctx.again(command, true);
+        }
+    }
+
+    /// Takes back what it asked, or what somebody else did.
+    fn cancel(&mut self, ctx: &mut Ctx<'_>) {
+        let seen = self.seen.iter();
+        let seen = seen.map(|(room, pending)| (room.clone(), pending.id.clone()));
+        let known: Vec<_> = self.asked.iter().cloned().chain(seen).collect();
+        if known.is_empty() {
+            return;
+        }
+        let (room, approval) = ctx.dice.pick(&known).clone();
+        let id = ctx.dice.percent(60);
+        let id = id.then(|| CommandId::new(&ctx.mint("cancel")).expect("a name"));
+        let cancel = CancelApproval {
+            approval,
+            reason: ctx.dice.maybe(50, |_| "never mind".to_owned()),
+            id: id.clone(),
+            correlation_id: None,
+        };
+        let me = ctx.me.clone();
+        let command = ctx.publish(&room, Topic::ApproveCancel { me }, &cancel, id.is_some());
         if id.is_some() && ctx.dice.percent(10) {
             ctx.again(command, true);
         }
@@ -82,8 +118,9 @@ impl Approver {
         let decide = Decide {
             decision: dice
                 .weighted(&[
-                    (65, "approve"),
-                    (15, "reject"),
+                    (60, "approve"),
+                    (10, "reject"),
+                    (10, "defer"),
                     (5, "Approve"),
                     (5, "yes"),
                     (5, ""),
@@ -99,6 +136,7 @@ impl Approver {
             edit: dice.maybe(15, |dice| {
                 Json::parse(&format!("{{\"edited\": {}.0}}", dice.below(3))).expect("JSON")
             }),
+            defer_ms: dice.maybe(50, |dice| dice.between(500, 6_000)),
             id: id.clone(),
             correlation_id: None,
         };

@@ -1,9 +1,9 @@
 //! Approve: nothing but enough clear words of the right people is an approval.
 
 use bytes::Bytes;
-use hallward::engine::{Class, Directed, Input};
+use hallward::engine::{Class, Directed, Effect, Input};
 use hallward::wire::approve::{
-    ApprovalRequest, Decide, Decision, OnTimeout, PendingApproval, Verdict,
+    ApprovalRequest, CancelApproval, Decide, Decision, OnTimeout, PendingApproval, Verdict,
 };
 use hallward::wire::json;
 use hallward::wire::name::{Agent, ApprovalId, Room};
@@ -29,10 +29,15 @@ pub(super) fn requests(model: &Model, step: &Step) -> Check {
         );
         return Ok(());
     };
+    // Nobody but the requester is nobody to escalate to.
+    let alone = |one: &String| *one == command.from.as_str();
+    let escalates = request.on_timeout == Some(OnTimeout::Escalate);
+    let in_vain = escalates && request.escalate_to.iter().all(alone);
     let dares = request.on_timeout == Some(OnTimeout::Approve);
     match step.refusal() {
         None => Ok(()),
         Some(Code::Forbidden | Code::Invalid) if dares => Ok(()),
+        Some(Code::Invalid) if in_vain => Ok(()),
         Some(Code::TooMany) => only_a_full_mailbox_is_full(model, step, &command.from),
         Some(code) => {
             // More approvals than approvers can never come together: refusing that is sound.
@@ -82,6 +87,14 @@ pub(super) fn votes(model: &Model, step: &Step, room: &Room, me: &Agent, id: &Ap
     if reasons[..4].iter().all(|(applies, _)| !applies) {
         allowed.push(None);
     }
+    if vote.decision == "defer" {
+        // Not later than it is, perhaps.
+        let until = step.now + vote.defer_ms.unwrap_or(approval.timeout_ms);
+        if until <= approval.expires_at {
+            allowed.retain(Option::is_some);
+            allowed.push(Some(Code::Invalid));
+        }
+    }
     if approval.expires_at <= step.now {
         allowed.extend([Some(Code::Conflict), Some(Code::Expired)]);
     }
@@ -100,7 +113,57 @@ fn may_decide(model: &Model, room: &Room, me: &Agent, approval: &Approval) -> bo
         Some(name) => role.as_deref() == Some(name),
         None => one == me.as_str(),
     };
-    approval.request.approvers.is_empty() || approval.request.approvers.iter().any(named)
+    approval.approvers.is_empty() || approval.approvers.iter().any(named)
+}
+
+/// Approve: the requester alone takes a request back, while it is open.
+pub(super) fn cancels(model: &Model, step: &Step, room: &Room) -> Check {
+    let command = step.command().expect("a cancel");
+    let Ok(cancel) = json::decode::<CancelApproval>(&command.payload) else {
+        return Ok(());
+    };
+    let expected = match model.approval(room, &cancel.approval) {
+        None => Some(Code::NotFound),
+        Some(approval) if approval.requester != command.from => Some(Code::Forbidden),
+        Some(approval) if !approval.is_open() => Some(Code::Conflict),
+        // Its time may have run out just now.
+        Some(approval) if approval.expires_at <= step.now => return Ok(()),
+        Some(_) => None,
+    };
+    ensure!(
+        step.refusal() == expected,
+        "{command:?} got {:?}, expected {expected:?}",
+        step.verdict
+    );
+    Ok(())
+}
+
+/// Approve: others are asked once, and only when the time of the first is over, where the request says so.
+pub(super) fn escalations(model: &mut Model, step: &Step) -> Check {
+    for effect in &step.effects {
+        let Effect::Event(event) = effect else {
+            continue;
+        };
+        if event.what != "approve.escalated" {
+            continue;
+        }
+        let key = ApprovalId::new(&event.subject).map(|id| (event.room.clone(), id));
+        let approval = key.ok().and_then(|key| model.approvals.get_mut(&key));
+        let Some(approval) = approval else {
+            return Err(format!("{event:?} is of nothing that was asked"));
+        };
+        ensure!(
+            approval.request.on_timeout == Some(OnTimeout::Escalate)
+                && !approval.escalated
+                && approval.is_open()
+                && approval.expires_at <= step.now,
+            "{approval:?} was escalated at {}",
+            step.now
+        );
+        approval.escalate(step.now);
+        model.tally.escalated += 1;
+    }
+    Ok(())
 }
 
 /// Approve: what is pending says what is asked, with the digest of just that.
@@ -126,7 +189,8 @@ pub(super) fn pending(
             && pending.requester == approval.requester
             && pending.action == approval.request.action
             && pending.content == approval.content
-            && pending.approvers == approval.request.approvers
+            && pending.approvers == approval.approvers
+            && pending.escalated == approval.escalated
             && pending.quorum == approval.quorum
             && pending.expires_at == approval.expires_at
             && approval.digests.contains(&pending.digest)
@@ -162,13 +226,18 @@ pub(super) fn decisions(model: &Model, step: &Step, directed: &Directed, id: &Ap
     let reason = match (decision.approved, decision.timed_out) {
         (true, true) => false,
         (true, false) => quorum && !approval.objected,
-        (false, true) => expired && decision.by.is_empty(),
-        (false, false) => approval.objected,
+        (false, true) => {
+            let escalates = approval.request.on_timeout == Some(OnTimeout::Escalate);
+            expired && decision.by.is_empty() && approval.escalated == escalates
+        }
+        (false, false) => approval.objected || approval.cancelled,
     };
     ensure!(reason, "{approval:?} at {} became {decision:?}", step.now);
     ensure!(
         decision.approved == (decision.decision == Verdict::Approve)
             && decision.decided_at == step.now
+            && decision.cancelled == approval.cancelled
+            && decision.escalated == approval.escalated
             && (approval.request.correlation_id.is_none()
                 || decision.correlation_id == approval.request.correlation_id),
         "a decision that contradicts itself: {decision:?}"
@@ -214,7 +283,8 @@ pub(super) fn votes_that_suffice_decide(model: &Model, step: &Step) -> Check {
         return Ok(());
     };
     if let Some(approval) = model.approval(&command.topic.room, id) {
-        let enough = approval.approvals.len() >= approval.quorum as usize || approval.objected;
+        let votes = approval.approvals.len() >= approval.quorum as usize;
+        let enough = votes || approval.objected || approval.cancelled;
         ensure!(
             !enough || !approval.is_open(),
             "{approval:?} has what it takes and is open"

@@ -62,6 +62,7 @@ impl Checker {
         replies::verdict_and_reply_agree(step)?;
         replies::trespassers_are_told(step)?;
         replies::repeats_return_the_first_outcome(step, repeat.as_ref())?;
+        approve::escalations(&mut self.model, step)?;
         let is_no_op = repeat.is_some() || handoff::is_an_echo(&self.model, step);
         if is_no_op {
             self.model.tally.repeats += 1;
@@ -114,6 +115,7 @@ impl Checker {
             Topic::ApproveDecide { me, id } => {
                 approve::votes(&self.model, step, room, me, id)?;
             }
+            Topic::ApproveCancel { .. } => approve::cancels(&self.model, step, room)?,
             Topic::PresenceList { .. } => presence::lists(&self.model, step, room)?,
             Topic::ObserveReplay { .. } => observe::replays(&mut self.model, step, room)?,
             Topic::Inbox { to, .. } => replies::inbox_messages_wait(&self.model, step, to)?,
@@ -134,11 +136,19 @@ impl Checker {
                 Class::Assignment(key) => attempts::assignments(model, step, directed, key),
                 Class::Result => results::results(model, step, directed),
                 Class::Decision(id) => approve::decisions(model, step, directed, id),
+                // Nobody in this world provides tools.
+                Class::Run(_) | Class::ToolResult | Class::Notice => {
+                    Err(format!("nobody asked for {:?}", directed.topic))
+                }
                 Class::Reply => replies::replies_answer_their_command(model, step, directed),
             },
             Effect::Retain { topic, payload } => match &topic.topic {
                 Topic::BlackboardState { key } => {
                     blackboard::entries(model, step, &topic.room, key, payload.as_ref())
+                }
+                // Time may have run out and somebody voted: the last word is the one that stays.
+                Topic::ApprovePending { .. } if step.last_retained(topic) != Some(payload) => {
+                    Ok(())
                 }
                 Topic::ApprovePending { id } => {
                     approve::pending(model, &topic.room, id, payload.as_ref())
@@ -148,7 +158,7 @@ impl Checker {
             },
             Effect::Relay { to, expires_at } => replies::relays(step, to, *expires_at),
             // Judged when the step is over.
-            Effect::Revoke { .. } => Ok(()),
+            Effect::Revoke { .. } | Effect::RevokeRun { .. } => Ok(()),
             Effect::Discard { .. } => Err("nobody asked for that".to_owned()),
         }
     }

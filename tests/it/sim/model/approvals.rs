@@ -24,6 +24,13 @@ pub(in super::super) struct Approval {
     /// The digests that are right: absent content may count as absent or as null.
     pub(in super::super) digests: [String; 2],
     pub(in super::super) quorum: u32,
+    /// Who may decide now.
+    pub(in super::super) approvers: Vec<String>,
+    pub(in super::super) timeout_ms: Millis,
+    /// Whether others were asked after a time-out.
+    pub(in super::super) escalated: bool,
+    /// Whether the requester took it back.
+    pub(in super::super) cancelled: bool,
     pub(in super::super) expires_at: Millis,
     /// Who said a clear `approve`.
     pub(in super::super) approvals: BTreeSet<Agent>,
@@ -54,6 +61,10 @@ pub(super) fn requested(step: &Step, command: &Command, rules: &Rules) -> (Appro
         digests: digests(&request.action, request.content.as_ref()),
         quorum: request.quorum.unwrap_or(1),
         expires_at: step.now + timeout,
+        approvers: request.approvers.clone(),
+        timeout_ms: timeout,
+        escalated: false,
+        cancelled: false,
         approvals: BTreeSet::new(),
         objected: false,
         content: request.content.clone(),
@@ -85,8 +96,10 @@ fn digest(subject: &serde_json::Value) -> String {
 
 impl Approval {
     /// A vote that was accepted.
-    pub(super) fn voted(&mut self, by: &Agent, vote: &Decide) {
-        if vote.decision == "approve" {
+    pub(super) fn voted(&mut self, now: Millis, by: &Agent, vote: &Decide) {
+        if vote.decision == "defer" {
+            self.expires_at = now + vote.defer_ms.unwrap_or(self.timeout_ms);
+        } else if vote.decision == "approve" {
             if let Some(edit) = vote
                 .edit
                 .clone()
@@ -102,6 +115,13 @@ impl Approval {
         } else {
             self.objected = true;
         }
+    }
+
+    /// Time ran out for those who were asked first.
+    pub(in super::super) fn escalate(&mut self, now: Millis) {
+        self.escalated = true;
+        self.approvers.clone_from(&self.request.escalate_to);
+        self.expires_at = now + self.timeout_ms;
     }
 
     pub(super) fn decided(&mut self, decision: Decision, tally: &mut Tally) {

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use hallward::engine::{Class, Effect};
 use hallward::wire::Millis;
+use hallward::wire::approve::CancelApproval;
 use hallward::wire::name::{Agent, ApprovalId, Room, TaskId};
 use hallward::wire::observe::Event;
 use hallward::wire::reply::{Code, Reply};
@@ -41,6 +42,7 @@ pub(in super::super) struct Tally {
     pub(in super::super) approved: u64,
     pub(in super::super) refused: u64,
     pub(in super::super) timed_out: u64,
+    pub(in super::super) escalated: u64,
     pub(in super::super) relayed: u64,
     pub(in super::super) recalled: u64,
     pub(in super::super) not_recalled: u64,
@@ -62,6 +64,7 @@ impl Tally {
             (&mut self.approved, other.approved),
             (&mut self.refused, other.refused),
             (&mut self.timed_out, other.timed_out),
+            (&mut self.escalated, other.escalated),
             (&mut self.relayed, other.relayed),
             (&mut self.recalled, other.recalled),
             (&mut self.not_recalled, other.not_recalled),
@@ -89,6 +92,7 @@ impl Tally {
             self.approved,
             self.refused,
             self.timed_out,
+            self.escalated,
             self.relayed,
             self.recalled,
             self.not_recalled,
@@ -202,7 +206,14 @@ impl Model {
             Topic::ApproveDecide { me, id } => {
                 let key = (command.topic.room.clone(), id.clone());
                 if let Some(approval) = self.approvals.get_mut(&key) {
-                    approval.voted(me, &read(&command.payload));
+                    approval.voted(step.now, me, &read(&command.payload));
+                }
+            }
+            Topic::ApproveCancel { .. } => {
+                let cancel: CancelApproval = read(&command.payload);
+                let key = (command.topic.room.clone(), cancel.approval);
+                if let Some(approval) = self.approvals.get_mut(&key) {
+                    approval.cancelled = true;
                 }
             }
             Topic::PresenceAnnounce { me } if command.payload.is_empty() => {
@@ -240,6 +251,7 @@ impl Model {
                         approval.decided(read(&directed.payload), &mut self.tally);
                     }
                 }
+                Class::Run(_) | Class::ToolResult | Class::Notice => {}
                 Class::Reply => {}
             },
             Effect::Retain { topic, payload } => match &topic.topic {
@@ -256,7 +268,7 @@ impl Model {
                 _ => {}
             },
             Effect::Relay { .. } => self.tally.relayed += 1,
-            Effect::Revoke { .. } | Effect::Discard { .. } => {}
+            Effect::Revoke { .. } | Effect::RevokeRun { .. } | Effect::Discard { .. } => {}
         }
     }
 

@@ -84,7 +84,10 @@ pub(in super::super) fn needs(spec: &Task) -> Vec<Capability> {
 pub(in super::super) fn suits(spec: &Task, member: &Member) -> bool {
     let can = member.capabilities();
     needs(spec).iter().all(|need| can.contains(need))
-        && needs(spec).iter().any(|need| member.works.contains(need))
+        && needs(spec)
+            .iter()
+            .chain(&spec.any_of)
+            .any(|need| member.works.contains(need))
         && (spec.any_of.is_empty() || spec.any_of.iter().any(|one| can.contains(one)))
 }
 

@@ -1,0 +1,235 @@
+//! Endings: time that runs out, others who are asked then, requests that are taken back, and the one decision.
+
+use crate::wire::approve::{AuditAct, CancelApproval, Decision, OnTimeout, Verdict};
+use crate::wire::json;
+use crate::wire::mirror::MessageMirrors;
+use crate::wire::name::{Agent, ApprovalId};
+use crate::wire::reply::{Code, Rejection};
+use crate::wire::topic::{RoomTopic, Topic};
+
+use crate::engine::context::Context;
+use crate::engine::event::{Detail, Happened};
+use crate::engine::record::Change;
+use crate::engine::replies::{Accepted, Call, Outcome, text_at_most};
+use crate::engine::room::RoomState;
+use crate::engine::timer::{Subject, Timer};
+use crate::engine::{Class, Directed, Effect};
+
+use super::{Approval, Ended};
+
+impl RoomState {
+    pub(in crate::engine) fn approval_timed_out(&mut self, cx: &mut Context, id: &ApprovalId) {
+        let Some(mut approval) = self.approvals.by_id.get(id).cloned() else {
+            return;
+        };
+        if approval.on_timeout == OnTimeout::Escalate && !approval.asked.escalated {
+            self.escalate(cx, approval);
+            return;
+        }
+        let waited = approval.asked.expires_at - approval.asked.requested_at;
+        let ended = Ended {
+            // The setting may have changed since the request was taken.
+            approved: approval.on_timeout == OnTimeout::Approve
+                && cx.settings.allow_approve_on_timeout,
+            by: Vec::new(),
+            at: cx.now,
+            timed_out: true,
+            cancelled: false,
+        };
+        let reason = format!("nobody decided within {waited} ms");
+        let gateway = cx.gateway.clone();
+        approval.note(cx.now, &gateway, AuditAct::TimedOut, None);
+        self.end_approval(cx, approval, ended, Some(reason));
+    }
+
+    /// Time is over for those who were asked first: others are asked, once. What was approved so far stands.
+    fn escalate(&mut self, cx: &mut Context, mut approval: Approval) {
+        let asked = &mut approval.asked;
+        asked.approvers = std::mem::take(&mut approval.escalate_to);
+        asked.escalated = true;
+        asked.expires_at = cx.after(approval.timeout_ms);
+        let id = asked.id.clone();
+        let subject = Subject::Approval(self.name.clone(), id.clone());
+        cx.timers.arm(asked.expires_at, Timer::Approval, subject);
+        let gateway = cx.gateway.clone();
+        approval.note(cx.now, &gateway, AuditAct::Escalated, None);
+        let happened = Happened {
+            detail: Detail {
+                until: Some(approval.asked.expires_at),
+                ..Detail::default()
+            },
+            ..Happened::new("approve.escalated", id.as_str(), &gateway)
+        };
+        self.tell(cx, &happened);
+        self.show_pending(cx, &approval);
+        self.approvals.put(approval);
+    }
+
+    pub(in crate::engine) fn cancel_approval(
+        &mut self,
+        cx: &mut Context,
+        call: &mut Call<'_>,
+    ) -> Outcome {
+        let cancel: CancelApproval = call.read(&cx.settings)?;
+        self.once(cx, call, |room, cx| {
+            let (by, id) = (call.from(), &cancel.approval);
+            let limit = cx.settings.max_reason_bytes;
+            text_at_most("reason", cancel.reason.as_deref(), limit)?;
+            let Some(approval) = room.approvals.by_id.get(id) else {
+                let reason = format!("no approval {id}");
+                return Err(Rejection::new(Code::NotFound, reason).at("approval"));
+            };
+            if approval.asked.requester != *by {
+                let reason = format!("{id} is not a request of {by}");
+                return Err(Rejection::new(Code::Forbidden, reason));
+            }
+            if let Some(ended) = &approval.ended {
+                return Err(Rejection::new(Code::Conflict, ended.in_words(id)));
+            }
+            let mut approval = approval.clone();
+            approval.note(cx.now, by, AuditAct::Cancelled, cancel.reason.clone());
+            let ended = Ended {
+                approved: false,
+                by: vec![by.clone()],
+                at: cx.now,
+                timed_out: false,
+                cancelled: true,
+            };
+            room.end_approval(cx, approval, ended, cancel.reason);
+            Ok(Accepted {
+                approval: Some(id.clone()),
+                ..Accepted::new(Code::Done)
+            })
+        })
+    }
+
+    /// The gateway refuses the first approval that awaits a decision; whether there was one.
+    pub(in crate::engine) fn refuse_oldest_approval(
+        &mut self,
+        cx: &mut Context,
+        reason: &str,
+    ) -> bool {
+        let mut all = self.approvals.by_id.values();
+        let Some(mut approval) = all.find(|approval| approval.ended.is_none()).cloned() else {
+            return false;
+        };
+        let ended = Ended {
+            approved: false,
+            by: Vec::new(),
+            at: cx.now,
+            timed_out: false,
+            cancelled: true,
+        };
+        let gateway = cx.gateway.clone();
+        approval.note(cx.now, &gateway, AuditAct::Cancelled, None);
+        self.end_approval(cx, approval, ended, Some(reason.to_owned()));
+        true
+    }
+
+    /// The one place where an approval ends.
+    pub(super) fn end_approval(
+        &mut self,
+        cx: &mut Context,
+        mut approval: Approval,
+        ended: Ended,
+        reason: Option<String>,
+    ) {
+        let asked = &approval.asked;
+        let (id, requester) = (asked.id.clone(), asked.requester.clone());
+        let subject = Subject::Approval(self.name.clone(), id.clone());
+        cx.timers.disarm(asked.expires_at, Timer::Approval, subject);
+        cx.keep_promise(&requester);
+        cx.stats.pending_approvals -= 1;
+        let decision = approval.decision(&ended, reason.clone());
+        let topic = Topic::ApproveDecision {
+            requester: requester.clone(),
+        };
+        let who = ended.by.last().unwrap_or(&cx.gateway).clone();
+        cx.emit(Effect::Deliver(Directed {
+            to: requester,
+            topic: RoomTopic::new(self.name.clone(), topic),
+            payload: json::encode(&decision),
+            class: Class::Decision(id.clone()),
+            mirrors: MessageMirrors {
+                correlation_id: approval.correlation_id.clone(),
+                from: Some(who.clone()),
+                expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),
+                ..MessageMirrors::default()
+            },
+        }));
+        let happened = Happened {
+            from: Some("pending"),
+            to: Some(ended.word()),
+            detail: Detail {
+                timed_out: ended.timed_out.then_some(true),
+                edited: approval.edited.then_some(true),
+                digest: Some(&approval.asked.digest),
+                reason: reason.as_deref(),
+                ..Detail::default()
+            },
+            ..Happened::new("approve.decided", id.as_str(), &who)
+        };
+        self.tell(cx, &happened);
+        approval.ended = Some(ended);
+        // The digest stays as proof of what was decided; a large content does not.
+        let kept = cx.settings.kept_payload_bytes;
+        let content = approval.asked.content.take();
+        approval.asked.content = content.filter(|content| content.text().len() <= kept);
+        self.show_pending(cx, &approval);
+        self.approvals.put(approval);
+        if self.approvals.decided.len() > cx.settings.max_decided_approvals_per_room {
+            cx.stats.forgotten_early += 1;
+            self.forget_oldest_approval(cx);
+        }
+    }
+
+    pub(in crate::engine) fn forget_oldest_approval(&mut self, cx: &mut Context) {
+        let oldest = self.approvals.decided.first().cloned();
+        if let Some((_, id)) = oldest {
+            self.approvals.remove(&id);
+            self.change(cx, Change::Approval(id));
+        }
+    }
+}
+
+impl Approval {
+    fn decision(&self, ended: &Ended, reason: Option<String>) -> Decision {
+        Decision {
+            id: self.asked.id.clone(),
+            approved: ended.approved,
+            decision: if ended.approved {
+                Verdict::Approve
+            } else {
+                Verdict::Reject
+            },
+            by: ended.by.clone(),
+            reason,
+            content: self.asked.content.clone(),
+            edited: self.edited,
+            decided_at: ended.at,
+            timed_out: ended.timed_out,
+            cancelled: ended.cancelled,
+            escalated: self.asked.escalated,
+            correlation_id: self.correlation_id.clone(),
+        }
+    }
+}
+
+impl Ended {
+    fn word(&self) -> &'static str {
+        match (self.approved, self.cancelled) {
+            (true, _) => "approved",
+            (false, true) => "cancelled",
+            (false, false) => "rejected",
+        }
+    }
+
+    pub(super) fn in_words(&self, id: &ApprovalId) -> String {
+        let word = self.word();
+        let by: Vec<&str> = self.by.iter().map(Agent::as_str).collect();
+        match by.is_empty() {
+            true => format!("{id} timed out at {} and is {word}", self.at),
+            false => format!("{id} was {word} by {} at {}", by.join(", "), self.at),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Votes: what approvers may say, and what it comes to.
+//!
+//! An approval covers one content: an approver who edits it starts the count anew for everybody else. Whoever needs more time says
+//! `defer`, which is no vote: in the end the time runs out all the same.
+
+use crate::wire::approve::{AuditAct, Decide};
+use crate::wire::name::{Agent, ApprovalId};
+use crate::wire::reply::{Code, Rejection};
+
+use crate::engine::context::Context;
+use crate::engine::event::{Detail, Happened};
+use crate::engine::replies::{Accepted, Call, Outcome};
+use crate::engine::room::RoomState;
+use crate::engine::timer::{Subject, Timer};
+
+use super::check::{check_decide, digest};
+use super::{Approval, Ended, ROLE};
+
+/// What a valid word comes to.
+enum Vote {
+    Again,
+    Approve,
+    Reject,
+    Defer,
+}
+
+impl RoomState {
+    pub(in crate::engine) fn decide(
+        &mut self,
+        cx: &mut Context,
+        call: &mut Call<'_>,
+        id: &ApprovalId,
+    ) -> Outcome {
+        let decide: Decide = call.read(&cx.settings)?;
+        self.once(cx, call, |room, cx| {
+            check_decide(cx, &decide)?;
+            let vote = room.check_vote(call.from(), id, &decide)?;
+            let mut approval = room.approvals.by_id[id].clone();
+            match vote {
+                Vote::Again => {}
+                Vote::Reject => room.voted(cx, approval, call.from(), false, decide.reason),
+                Vote::Defer => room.defer(cx, approval, call.from(), decide)?,
+                Vote::Approve => {
+                    let votes = approval.asked.approved_by.len() + 1;
+                    let quorum = approval.asked.quorum as usize;
+                    let decides = quorum == 1 || (decide.edit.is_none() && votes >= quorum);
+                    approval.expect_room(cx, decide.reason.as_deref(), decides)?;
+                    let edit = decide
+                        .edit
+                        .filter(|edit| approval.asked.content.as_ref() != Some(edit));
+                    if let Some(edit) = edit {
+                        approval.asked.digest = digest(&approval.asked.action, Some(&edit))?;
+                        approval.asked.content = Some(edit);
+                        approval.asked.approved_by.clear();
+                        approval.edited = true;
+                    }
+                    approval.asked.approved_by.push(call.from().clone());
+                    room.voted(cx, approval, call.from(), true, decide.reason);
+                }
+            }
+            Ok(Accepted {
+                approval: Some(id.clone()),
+                ..Accepted::new(Code::Done)
+            })
+        })
+    }
+
+    /// Whether this agent may say this now.
+    fn check_vote(
+        &self,
+        from: &Agent,
+        id: &ApprovalId,
+        decide: &Decide,
+    ) -> Result<Vote, Rejection> {
+        let Some(approval) = self.approvals.by_id.get(id) else {
+            let reason = format!("no approval {id}");
+            return Err(Rejection::new(Code::NotFound, reason));
+        };
+        let asked = &approval.asked;
+        if let Some(ended) = &approval.ended {
+            return Err(Rejection::new(Code::Conflict, ended.in_words(id)));
+        }
+        if asked.requester == *from {
+            let reason = "a requester may not decide its own request";
+            return Err(Rejection::new(Code::Forbidden, reason));
+        }
+        if !self.may_decide(from, &asked.approvers) {
+            let reason = format!("{from} is not among the approvers of {id}");
+            return Err(Rejection::new(Code::Forbidden, reason));
+        }
+        if let Some(seen) = decide.digest.as_ref().filter(|seen| **seen != asked.digest) {
+            let reason = format!(
+                "what was seen has digest {seen}, but {id} has {}",
+                asked.digest
+            );
+            return Err(Rejection::new(Code::Conflict, reason).at("digest"));
+        }
+        if decide.decision == "defer" {
+            return Ok(Vote::Defer);
+        }
+        let approves = decide.decision == "approve";
+        match (asked.approved_by.contains(from), approves) {
+            (true, true) if decide.edit.is_none() => Ok(Vote::Again),
+            (true, _) => {
+                let reason = format!("{from} has approved {id} already");
+                Err(Rejection::new(Code::Conflict, reason))
+            }
+            (false, true) => Ok(Vote::Approve),
+            (false, false) => Ok(Vote::Reject),
+        }
+    }
+
+    fn may_decide(&self, agent: &Agent, approvers: &[String]) -> bool {
+        let role = self.members.role(agent);
+        approvers.is_empty()
+            || approvers
+                .iter()
+                .any(|approver| match approver.strip_prefix(ROLE) {
+                    Some(name) => role == Some(name),
+                    None => approver == agent.as_str(),
+                })
+    }
+
+    /// Gives everybody more time, up to the longest that a request may ask for.
+    fn defer(
+        &mut self,
+        cx: &mut Context,
+        mut approval: Approval,
+        by: &Agent,
+        decide: Decide,
+    ) -> Result<(), Rejection> {
+        approval.expect_room(cx, decide.reason.as_deref(), false)?;
+        let longest = cx.settings.max_approval_timeout_ms;
+        let latest = approval.asked.requested_at.saturating_add(longest);
+        let until = cx.after(decide.defer_ms.unwrap_or(approval.timeout_ms));
+        let before = approval.asked.expires_at;
+        if until > latest || until <= before {
+            let reason = format!(
+                "it would time out at {until}, but must do so after {before} and not after {latest}"
+            );
+            return Err(Rejection::new(Code::Invalid, reason).at("deferMs"));
+        }
+        let id = approval.asked.id.clone();
+        let subject = Subject::Approval(self.name.clone(), id.clone());
+        cx.timers.disarm(before, Timer::Approval, subject.clone());
+        cx.timers.arm(until, Timer::Approval, subject);
+        approval.asked.expires_at = until;
+        let happened = Happened {
+            detail: Detail {
+                until: Some(until),
+                reason: decide.reason.as_deref(),
+                ..Detail::default()
+            },
+            ..Happened::new("approve.deferred", id.as_str(), by)
+        };
+        self.tell(cx, &happened);
+        approval.note(cx.now, by, AuditAct::Deferred, decide.reason);
+        self.show_pending(cx, &approval);
+        self.approvals.put(approval);
+        Ok(())
+    }
+
+    fn voted(
+        &mut self,
+        cx: &mut Context,
+        mut approval: Approval,
+        by: &Agent,
+        approves: bool,
+        reason: Option<String>,
+    ) {
+        let id = approval.asked.id.clone();
+        let detail = Detail {
+            digest: Some(&approval.asked.digest),
+            edited: approval.edited.then_some(true),
+            reason: reason.as_deref(),
+            ..Detail::default()
+        };
+        let happened = Happened {
+            to: Some(if approves { "approve" } else { "reject" }),
+            detail,
+            ..Happened::new("approve.voted", id.as_str(), by)
+        };
+        self.tell(cx, &happened);
+        let act = match approves {
+            true if approval.newly_edited() => AuditAct::Edited,
+            true => AuditAct::Approved,
+            false => AuditAct::Rejected,
+        };
+        approval.note(cx.now, by, act, reason.clone());
+        let votes = approval.asked.approved_by.len();
+        let quorum = approval.asked.quorum as usize;
+        if approves && votes < quorum {
+            self.show_pending(cx, &approval);
+            self.approvals.put(approval);
+            return;
+        }
+        let by = if approves {
+            approval.asked.approved_by.clone()
+        } else {
+            vec![by.clone()]
+        };
+        let ended = Ended {
+            approved: approves,
+            by,
+            at: cx.now,
+            timed_out: false,
+            cancelled: false,
+        };
+        self.end_approval(cx, approval, ended, reason);
+    }
+}

@@ -1,0 +1,103 @@
+//! Answering: what a provider may say of a call that it has.
+//!
+//! An answer that is refused changes nothing: the call stays open, and the provider may say it better until the time is over.
+
+use crate::wire::name::{Agent, CallId};
+use crate::wire::reply::{Code, Rejection};
+use crate::wire::tools::{ReturnStatus, ToolError, ToolReturn};
+
+use crate::engine::context::Context;
+use crate::engine::replies::{Accepted, Call, Outcome, json_at_most, text_at_most};
+use crate::engine::room::RoomState;
+
+use super::call::End;
+use super::calling::invalid;
+
+impl RoomState {
+    pub(in crate::engine) fn return_call(
+        &mut self,
+        cx: &mut Context,
+        call: &mut Call<'_>,
+    ) -> Outcome {
+        let said: ToolReturn = call.read(&cx.settings)?;
+        self.once(cx, call, |room, cx| {
+            check_return(cx, &said)?;
+            let id = said.call.clone();
+            room.expect_provider(&id, call.from())?;
+            match said.status {
+                ReturnStatus::Partial => room.partial_return(cx, call, said)?,
+                ReturnStatus::Success => {
+                    room.check_output(&said)?;
+                    room.end_call(cx, &id, Some(call.from()), End::Success(said.result));
+                }
+                ReturnStatus::Error => {
+                    let error = said.error.unwrap_or_else(|| ToolError {
+                        code: None,
+                        message: "the provider did not say what went wrong".to_owned(),
+                        data: None,
+                    });
+                    room.end_call(cx, &id, Some(call.from()), End::Error(error));
+                }
+            }
+            if let Some(member) = room.members.0.get_mut(call.from()) {
+                member.last_seen = cx.now;
+            }
+            Ok(Accepted::call(Code::Done, &id))
+        })
+    }
+
+    fn expect_provider(&self, id: &CallId, from: &Agent) -> Result<(), Rejection> {
+        let provider = &self.open_call(id)?.provider;
+        if provider != from {
+            let reason = format!("{id} is not with {from}, but with {provider}");
+            return Err(Rejection::new(Code::Conflict, reason).at("call"));
+        }
+        Ok(())
+    }
+
+    /// A success must be what the tool promises; a provider that gives nothing has given `null`.
+    fn check_output(&self, said: &ToolReturn) -> Result<(), Rejection> {
+        let tool = &self.open_call(&said.call)?.tool;
+        let Some(entry) = self.tools.registry.get(tool) else {
+            return Ok(());
+        };
+        let Some(output) = &entry.contract()?.output else {
+            return Ok(());
+        };
+        let text = said.result.as_ref().map_or("null", |result| result.text());
+        output
+            .check(text)
+            .map_err(|violation| invalid("result", violation))
+    }
+
+    /// Parts go on at once, in order; they need room that is not promised to final results.
+    fn partial_return(
+        &mut self,
+        cx: &mut Context,
+        call: &Call<'_>,
+        said: ToolReturn,
+    ) -> Result<(), Rejection> {
+        let open = self.open_call(&said.call)?.clone();
+        let size = said.result.as_ref().map_or(0, |result| result.text().len());
+        let to = &open.caller;
+        if cx.unpromised(call.mailboxes, to) == 0 || call.mailboxes.free_bytes(to) < size {
+            let reason = format!("the mailbox of {to} has no room for a partial result");
+            return Err(Rejection::new(Code::TooMany, reason));
+        }
+        self.tell_call(cx, &open, "tools.progress", None, None);
+        self.deliver_partial(cx, &open, said.result);
+        Ok(())
+    }
+}
+
+fn check_return(cx: &Context, said: &ToolReturn) -> Result<(), Rejection> {
+    let settings = &cx.settings;
+    json_at_most("result", said.result.as_ref(), settings.max_payload_bytes)?;
+    let error = said.error.as_ref();
+    let code = error.and_then(|error| error.code.as_deref());
+    text_at_most("error.code", code, settings.max_label_bytes)?;
+    let message = error.map(|error| error.message.as_str());
+    text_at_most("error.message", message, settings.max_reason_bytes)?;
+    let data = error.and_then(|error| error.data.as_ref());
+    json_at_most("error.data", data, settings.max_metadata_bytes)
+}

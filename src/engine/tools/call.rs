@@ -1,0 +1,115 @@
+//! A call: what was asked of whom, and the ways in which it ends.
+//!
+//! It is open from the moment when a provider has it until one of those; it has no other states.
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::Millis;
+use crate::wire::json::Json;
+use crate::wire::name::{Agent, CallId, Tool};
+use crate::wire::tools::ToolError;
+
+use crate::engine::stats::ToolOutcome;
+
+/// A call that is not over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::engine) struct Call {
+    pub(super) id: CallId,
+    pub(super) tool: Tool,
+    pub(super) caller: Agent,
+    pub(in crate::engine) provider: Agent,
+    /// How many providers have lost it: tells one run from another.
+    pub(super) turn: u32,
+    /// Kept only if it may run twice: nobody needs them again otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) arguments: Option<Json>,
+    pub(super) called_at: Millis,
+    pub(super) deadline: Millis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) correlation_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tracestate: Option<String>,
+}
+
+impl Call {
+    /// Argument bytes that it keeps.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.arguments.as_ref().map_or(0, |json| json.text().len())
+    }
+}
+
+/// How a call ends.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum End {
+    /// Its provider has done it.
+    Success(Option<Json>),
+    /// Its provider could not.
+    Error(ToolError),
+    /// Nobody answered within so many milliseconds.
+    TimedOut(u64),
+    /// Its caller does not want it any more.
+    Cancelled(String),
+    /// Its provider went away, and nobody else may have it.
+    Gone(Agent),
+    /// Its provider took the tool back.
+    Withdrawn(Agent),
+    /// The tool means something else now.
+    Changed,
+}
+
+impl End {
+    pub(super) fn outcome(&self) -> ToolOutcome {
+        match self {
+            End::Success(_) => ToolOutcome::Success,
+            End::Error(_) => ToolOutcome::Error,
+            End::TimedOut(_) => ToolOutcome::TimedOut,
+            End::Cancelled(_) => ToolOutcome::Cancelled,
+            End::Gone(_) | End::Withdrawn(_) | End::Changed => ToolOutcome::Lost,
+        }
+    }
+
+    /// Whether the provider has said so itself.
+    pub(super) fn is_providers_own(&self) -> bool {
+        matches!(self, End::Success(_) | End::Error(_))
+    }
+
+    /// What the event says: the transition, the state that the call ends in.
+    pub(super) fn told_as(&self) -> (&'static str, &'static str) {
+        match self {
+            End::Success(_) => ("tools.returned", "success"),
+            End::Error(_) => ("tools.returned", "error"),
+            End::TimedOut(_) => ("tools.expired", "error"),
+            End::Cancelled(_) => ("tools.cancelled", "error"),
+            End::Gone(_) | End::Withdrawn(_) | End::Changed => ("tools.lost", "error"),
+        }
+    }
+
+    /// What the caller is told; `None` if the call was a success.
+    pub(super) fn error(&self) -> Option<ToolError> {
+        let gateways = |code: &str, message: String| ToolError {
+            code: Some(code.to_owned()),
+            message,
+            data: None,
+        };
+        Some(match self {
+            End::Success(_) => return None,
+            End::Error(error) => error.clone(),
+            End::TimedOut(ms) => gateways("timeout", format!("no answer within {ms} ms")),
+            End::Cancelled(reason) => gateways("cancelled", reason.clone()),
+            End::Gone(provider) => gateways(
+                "provider-gone",
+                format!("{provider} lost its connection before it answered"),
+            ),
+            End::Withdrawn(provider) => gateways(
+                "withdrawn",
+                format!("{provider} withdrew the tool before it answered"),
+            ),
+            End::Changed => gateways(
+                "tool-changed",
+                "the tool was registered anew with another schema".to_owned(),
+            ),
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! Calling: admitting a call, and taking one's own back.
+//!
+//! Whatever can be said against a call is said at once, before anybody is called: a caller waits for nothing but the tool.
+
+use crate::wire::json::Json;
+use crate::wire::name::{Agent, CallId, CommandId, Tool};
+use crate::wire::reply::{Code, Rejection};
+use crate::wire::tools::{CancelCall, ToolCall as Asked};
+
+use crate::engine::context::Context;
+use crate::engine::replies::{Accepted, Call, Outcome, between, json_at_most, text_at_most};
+use crate::engine::room::RoomState;
+use crate::schema::Violation;
+
+use super::call::{Call as ToolCall, End};
+use super::registry::Entry;
+
+impl RoomState {
+    pub(in crate::engine) fn call_tool(
+        &mut self,
+        cx: &mut Context,
+        call: &mut Call<'_>,
+        tool: &Tool,
+    ) -> Outcome {
+        let mut asked: Asked = call.read(&cx.settings)?;
+        if asked.traceparent.is_none() {
+            let trace = call.command.mirrors.trace.clone();
+            (asked.traceparent, asked.tracestate) = (trace.traceparent, trace.tracestate);
+        }
+        self.once(cx, call, |room, cx| {
+            let id = call_id(cx, call);
+            if room.tools.calls.contains_key(&id) {
+                // Its outcome has been forgotten before its time.
+                return Ok(Accepted::call(Code::Taken, &id));
+            }
+            let arguments = asked.arguments.take();
+            let arguments = arguments.unwrap_or_else(|| Json::of(&serde_json::Map::new()));
+            check_call(cx, &asked, &arguments)?;
+            let entry = room.callable(tool)?;
+            let input = &entry.contract()?.input;
+            input
+                .check(arguments.text())
+                .map_err(|violation| invalid("arguments", violation))?;
+            let (kept, timeout_ms) = (entry.definition.idempotent, entry.definition.timeout_ms);
+            room.admit_call(cx, call, &arguments, kept)?;
+            let provider = room.free_provider(cx, tool)?;
+            let timeout_ms = asked.timeout_ms.or(timeout_ms);
+            let timeout_ms = timeout_ms.unwrap_or(cx.settings.tool_timeout_ms);
+            let begun = ToolCall {
+                id: id.clone(),
+                tool: tool.clone(),
+                caller: call.from().clone(),
+                provider,
+                turn: 0,
+                arguments: kept.then(|| arguments.clone()),
+                called_at: cx.now,
+                deadline: cx.after(timeout_ms),
+                correlation_id: call.correlation_id.clone(),
+                traceparent: asked.traceparent,
+                tracestate: asked.tracestate,
+            };
+            room.begin_call(cx, begun, &arguments);
+            Ok(Accepted::call(Code::Taken, &id))
+        })
+    }
+
+    /// The tool, if somebody can be called for it, busy or not.
+    fn callable(&self, tool: &Tool) -> Result<&Entry, Rejection> {
+        let entry = self.tools.registry.get(tool);
+        let callable = entry.filter(|entry| !entry.callable.is_empty());
+        callable.ok_or_else(|| {
+            let reason = match entry {
+                None => format!("nobody has registered {tool}"),
+                Some(_) => {
+                    format!("nobody who provides {tool} is online and listens to tools/run/{tool}")
+                }
+            };
+            Rejection::new(Code::Unavailable, reason)
+        })
+    }
+
+    fn admit_call(
+        &self,
+        cx: &Context,
+        call: &Call<'_>,
+        arguments: &Json,
+        kept: bool,
+    ) -> Result<(), Rejection> {
+        let settings = &cx.settings;
+        let caller = call.from();
+        let too_many = |reason: String| Err(Rejection::new(Code::TooMany, reason));
+        let limit = settings.max_calls_per_room;
+        if self.tools.calls.len() >= limit {
+            return too_many(format!("the room has its {limit} calls under way"));
+        }
+        let own = self
+            .tools
+            .by_caller
+            .get(caller)
+            .copied()
+            .unwrap_or_default();
+        let limit = settings.max_calls_per_caller;
+        if own >= limit {
+            return too_many(format!("{caller} has its {limit} calls under way"));
+        }
+        let limit = settings.max_call_bytes_per_room;
+        if kept && self.tools.argument_bytes + arguments.text().len() > limit {
+            return too_many(format!(
+                "the room has its {limit} bytes of arguments under way"
+            ));
+        }
+        if cx.unpromised(call.mailboxes, caller) == 0 || call.mailboxes.free_bytes(caller) == 0 {
+            return too_many(format!(
+                "the mailbox of {caller} has no room for the result"
+            ));
+        }
+        Ok(())
+    }
+
+    fn free_provider(&self, cx: &Context, tool: &Tool) -> Result<Agent, Rejection> {
+        self.tools.registry.pick(tool, None).ok_or_else(|| {
+            let limit = cx.settings.max_calls_per_provider;
+            let reason = format!("everybody who provides {tool} has {limit} calls under way");
+            Rejection::new(Code::TooMany, reason)
+        })
+    }
+
+    pub(in crate::engine) fn cancel_call(
+        &mut self,
+        cx: &mut Context,
+        call: &mut Call<'_>,
+    ) -> Outcome {
+        let cancel: CancelCall = call.read(&cx.settings)?;
+        self.once(cx, call, |room, cx| {
+            let (by, reason) = (call.from(), cancel.reason);
+            text_at_most("reason", reason.as_deref(), cx.settings.max_reason_bytes)?;
+            let open = room.open_call(&cancel.call)?;
+            if open.caller != *by {
+                let reason = format!("{} is not a call of {by}", cancel.call);
+                return Err(Rejection::new(Code::Forbidden, reason));
+            }
+            let reason = reason.unwrap_or_else(|| format!("cancelled by {by}"));
+            room.end_call(cx, &cancel.call, Some(by), End::Cancelled(reason));
+            Ok(Accepted::call(Code::Done, &cancel.call))
+        })
+    }
+
+    pub(super) fn open_call(&self, id: &CallId) -> Result<&ToolCall, Rejection> {
+        self.tools.calls.get(id).ok_or_else(|| {
+            let reason = format!("{id} is no call that is under way: it is over, or never was");
+            Rejection::new(Code::Conflict, reason).at("call")
+        })
+    }
+}
+
+fn call_id(cx: &mut Context, call: &Call<'_>) -> CallId {
+    let own = call.id.clone();
+    let id = own.unwrap_or_else(|| CommandId::new(&cx.mint()).expect("a ULID is a name"));
+    CallId::of(call.from(), &id)
+}
+
+/// The refusal of a value that is not as its schema wants it, with its place as a JSON pointer into the command.
+pub(super) fn invalid(field: &str, violation: Violation) -> Rejection {
+    let path = format!("/{field}{}", violation.path);
+    Rejection::new(Code::Invalid, violation.reason).at(path)
+}
+
+fn check_call(cx: &Context, asked: &Asked, arguments: &Json) -> Result<(), Rejection> {
+    let settings = &cx.settings;
+    let limit = settings.max_argument_bytes;
+    json_at_most("arguments", Some(arguments), limit)?;
+    let correlation = settings.max_correlation_bytes;
+    text_at_most("traceparent", asked.traceparent.as_deref(), correlation)?;
+    text_at_most("tracestate", asked.tracestate.as_deref(), correlation)?;
+    match asked.timeout_ms {
+        Some(ms) => between("timeoutMs", ms, 1, settings.max_tool_timeout_ms),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,217 @@
+//! What tools send: runs and cancellations to providers, results to callers, events to whoever observes.
+
+use crate::wire::json::{self, Json};
+use crate::wire::mirror::{MessageMirrors, Trace};
+use crate::wire::name::Agent;
+use crate::wire::tools::{CallOver, ReturnStatus, ToolResult, ToolRun};
+use crate::wire::topic::{RoomTopic, Topic};
+
+use crate::engine::context::Context;
+use crate::engine::event::{Detail, Happened};
+use crate::engine::room::RoomState;
+use crate::engine::{Class, Directed, Effect, RunKey};
+
+use super::call::{Call, End};
+
+impl RoomState {
+    fn run_key(&self, call: &Call) -> RunKey {
+        RunKey {
+            room: self.name.clone(),
+            call: call.id.clone(),
+            turn: call.turn,
+        }
+    }
+
+    pub(super) fn deliver_run(&mut self, cx: &mut Context, call: &Call, arguments: &Json) {
+        let run = ToolRun {
+            call: call.id.clone(),
+            tool: call.tool.clone(),
+            arguments: arguments.clone(),
+            caller: call.caller.clone(),
+            called_at: call.called_at,
+            deadline: call.deadline,
+            correlation_id: call.correlation_id.clone(),
+            traceparent: call.traceparent.clone(),
+            tracestate: call.tracestate.clone(),
+        };
+        let topic = Topic::ToolsRun {
+            tool: call.tool.clone(),
+        };
+        cx.emit(Effect::Deliver(Directed {
+            to: call.provider.clone(),
+            topic: RoomTopic::new(self.name.clone(), topic),
+            payload: json::encode(&run),
+            class: Class::Run(self.run_key(call)),
+            mirrors: MessageMirrors {
+                correlation_id: call.correlation_id.clone(),
+                from: Some(call.caller.clone()),
+                trace: call.trace(),
+                expires_at: Some(call.deadline),
+            },
+        }));
+    }
+
+    pub(super) fn revoke_run(&mut self, cx: &mut Context, call: &Call) {
+        cx.emit(Effect::RevokeRun {
+            agent: call.provider.clone(),
+            run: self.run_key(call),
+        });
+    }
+
+    /// Tells a provider that nobody waits for its answer. As with replies, the oldest give way when too many wait.
+    pub(super) fn deliver_notice(
+        &mut self,
+        cx: &mut Context,
+        call: &Call,
+        code: &str,
+        reason: &str,
+    ) {
+        let over = CallOver {
+            call: call.id.clone(),
+            tool: call.tool.clone(),
+            code: code.to_owned(),
+            reason: reason.to_owned(),
+            at: cx.now,
+        };
+        let provider = call.provider.clone();
+        cx.emit(Effect::Deliver(Directed {
+            to: provider.clone(),
+            topic: RoomTopic::new(self.name.clone(), Topic::ToolsCancelled { provider }),
+            payload: json::encode(&over),
+            class: Class::Notice,
+            mirrors: MessageMirrors {
+                correlation_id: call.correlation_id.clone(),
+                from: Some(call.caller.clone()),
+                trace: call.trace(),
+                expires_at: Some(cx.after(cx.settings.reply_ttl_ms)),
+            },
+        }));
+    }
+
+    pub(super) fn deliver_partial(&mut self, cx: &mut Context, call: &Call, result: Option<Json>) {
+        let partial = ToolResult {
+            status: ReturnStatus::Partial,
+            result,
+            ..call.result(cx.now)
+        };
+        self.deliver_tool_result(cx, call, &partial);
+    }
+
+    /// The one final result of a call.
+    pub(super) fn deliver_result_of(&mut self, cx: &mut Context, call: &Call, end: End) {
+        let error = end.error();
+        let result = ToolResult {
+            status: match error {
+                None => ReturnStatus::Success,
+                Some(_) => ReturnStatus::Error,
+            },
+            is_final: true,
+            error,
+            result: match end {
+                End::Success(result) => result,
+                _ => None,
+            },
+            ..call.result(cx.now)
+        };
+        self.deliver_tool_result(cx, call, &result);
+    }
+
+    fn deliver_tool_result(&mut self, cx: &mut Context, call: &Call, result: &ToolResult) {
+        let caller = call.caller.clone();
+        cx.emit(Effect::Deliver(Directed {
+            to: caller.clone(),
+            topic: RoomTopic::new(self.name.clone(), Topic::ToolsResult { caller }),
+            payload: json::encode(result),
+            class: Class::ToolResult,
+            mirrors: MessageMirrors {
+                correlation_id: call.correlation_id.clone(),
+                from: Some(call.provider.clone()),
+                trace: call.trace(),
+                expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),
+            },
+        }));
+    }
+
+    /// Tells of a call that goes on.
+    pub(super) fn tell_call(
+        &mut self,
+        cx: &mut Context,
+        call: &Call,
+        what: &'static str,
+        to: Option<&'static str>,
+        lost_by: Option<&Agent>,
+    ) {
+        let by_provider = what == "tools.progress";
+        let reason = lost_by.map(|agent| format!("{agent} is gone"));
+        let who = match lost_by {
+            Some(_) => cx.gateway.clone(),
+            None if by_provider => call.provider.clone(),
+            None => call.caller.clone(),
+        };
+        let happened = Happened {
+            to,
+            detail: Detail {
+                tool: Some(&call.tool),
+                provider: Some(&call.provider),
+                until: Some(call.deadline),
+                reason: reason.as_deref(),
+                ..Detail::default()
+            },
+            traceparent: call.traceparent.as_deref(),
+            ..Happened::new(what, call.id.as_str(), &who)
+        };
+        self.tell(cx, &happened);
+    }
+
+    pub(super) fn tell_ending(
+        &mut self,
+        cx: &mut Context,
+        call: &Call,
+        who: Option<&Agent>,
+        end: &End,
+    ) {
+        let (what, to) = end.told_as();
+        let error = end.error();
+        let gateway = cx.gateway.clone();
+        let happened = Happened {
+            from: Some("running"),
+            to: Some(to),
+            detail: Detail {
+                tool: Some(&call.tool),
+                provider: Some(&call.provider),
+                reason: error.as_ref().map(|error| error.message.as_str()),
+                ..Detail::default()
+            },
+            traceparent: call.traceparent.as_deref(),
+            ..Happened::new(what, call.id.as_str(), who.unwrap_or(&gateway))
+        };
+        self.tell(cx, &happened);
+    }
+}
+
+impl Call {
+    fn trace(&self) -> Trace {
+        Trace {
+            traceparent: self.traceparent.clone(),
+            tracestate: self.tracestate.clone(),
+        }
+    }
+
+    /// A result that says nothing yet.
+    fn result(&self, now: crate::wire::Millis) -> ToolResult {
+        ToolResult {
+            call: self.id.clone(),
+            tool: self.tool.clone(),
+            status: ReturnStatus::Partial,
+            is_final: false,
+            result: None,
+            error: None,
+            provider: self.provider.clone(),
+            called_at: self.called_at,
+            at: now,
+            correlation_id: self.correlation_id.clone(),
+            traceparent: self.traceparent.clone(),
+            tracestate: self.tracestate.clone(),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Tools: capabilities with a schema and a short answer.
+//!
+//! [`registry`] knows which tools there are and who can be called, `register` how that changes, [`call`] what a call is, `calling` and
+//! `answering` what agents may do about one, `messages` what is sent. Here a call goes to a provider and ends, each in one place, so that
+//! none of the consequences can be forgotten.
+//!
+//! A call is with exactly one provider from its first moment to its last: it never queues. Whoever loses its connection has a short
+//! grace of its own and then loses its calls, because a caller waits for a tool as it waits for a function. After a restart of the
+//! gateway providers have the whole reconnect grace, since it is not they who went away.
+
+mod answering;
+mod call;
+mod calling;
+mod messages;
+mod register;
+mod registry;
+
+use std::collections::BTreeMap;
+
+use crate::wire::Millis;
+use crate::wire::json::Json;
+use crate::wire::name::{Agent, CallId, Tool};
+
+use super::context::Context;
+use super::record::Change;
+use super::room::RoomState;
+use super::timer::{Subject, Timer};
+
+pub(super) use call::Call as ToolCall;
+use call::End;
+pub(super) use registry::Definition;
+use registry::Registry;
+
+/// A room's tools and the calls that are not over.
+#[derive(Debug, Default)]
+pub(super) struct Tools {
+    pub(super) registry: Registry,
+    pub(super) calls: BTreeMap<CallId, ToolCall>,
+    /// How many of them each caller has.
+    by_caller: BTreeMap<Agent, usize>,
+    /// Argument bytes that are kept for them.
+    argument_bytes: usize,
+    /// When those lose their calls who have lost their connection. Not recorded: a restart gives everybody more.
+    graces: BTreeMap<Agent, Millis>,
+}
+
+impl Tools {
+    /// Whether nothing of it must be remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.registry.is_empty()
+    }
+
+    fn enter(&mut self, call: ToolCall) {
+        self.argument_bytes += call.kept_bytes();
+        *self.by_caller.entry(call.caller.clone()).or_default() += 1;
+        self.calls.insert(call.id.clone(), call);
+    }
+
+    fn leave(&mut self, id: &CallId) -> Option<ToolCall> {
+        let call = self.calls.remove(id)?;
+        self.argument_bytes -= call.kept_bytes();
+        if let Some(count) = self.by_caller.get_mut(&call.caller) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_caller.remove(&call.caller);
+            }
+        }
+        Some(call)
+    }
+}
+
+impl RoomState {
+    /// The one place where a call comes into being: from here on its caller is owed one final result.
+    fn begin_call(&mut self, cx: &mut Context, call: ToolCall, arguments: &Json) {
+        let subject = Subject::Call(self.name.clone(), call.id.clone());
+        cx.timers.arm(call.deadline, Timer::Call, subject);
+        cx.promise(&call.caller);
+        cx.stats.tool_calls += 1;
+        self.change(cx, Change::Call(call.id.clone()));
+        let limit = cx.settings.max_calls_per_provider;
+        self.tools.registry.took(&call.provider, &call.id, limit);
+        self.tools.registry.enter(&call.tool, &call.id);
+        self.deliver_run(cx, &call, arguments);
+        self.tell_call(cx, &call, "tools.called", Some("running"), None);
+        self.tools.enter(call);
+    }
+
+    /// The one place where a call ends.
+    fn end_call(&mut self, cx: &mut Context, id: &CallId, who: Option<&Agent>, end: End) {
+        let Some(call) = self.tools.leave(id) else {
+            return;
+        };
+        let subject = Subject::Call(self.name.clone(), id.clone());
+        cx.timers.disarm(call.deadline, Timer::Call, subject);
+        cx.keep_promise(&call.caller);
+        cx.stats.tool_calls -= 1;
+        cx.stats.tool_endings.count(end.outcome());
+        self.change(cx, Change::Call(id.clone()));
+        self.tools.registry.exit(&call.tool, id);
+        let notice = end.error().filter(|_| !end.is_providers_own());
+        let notice = notice
+            .as_ref()
+            .and_then(|error| Some((error.code.as_deref()?, error.message.as_str())));
+        self.take_back(cx, &call, notice);
+        self.tell_ending(cx, &call, who, &end);
+        self.deliver_result_of(cx, &call, end);
+    }
+
+    /// The provider of a call does not have it any more: frees it, and tells it unless it was its own word.
+    fn take_back(&mut self, cx: &mut Context, call: &ToolCall, notice: Option<(&str, &str)>) {
+        let limit = cx.settings.max_calls_per_provider;
+        self.tools.registry.freed(&call.provider, &call.id, limit);
+        self.revoke_run(cx, call);
+        if let Some((code, reason)) = notice {
+            self.deliver_notice(cx, call, code, reason);
+        }
+    }
+
+    /// A call whose provider is gone: to another one if it may run twice and somebody can be called, else it ends at once.
+    fn lose_call(&mut self, cx: &mut Context, id: &CallId, end: End) {
+        let Some(call) = self.tools.calls.get(id) else {
+            return;
+        };
+        let from = call.provider.clone();
+        let next = self.tools.registry.pick(&call.tool, Some(&from));
+        let (Some(arguments), Some(next)) = (call.arguments.clone(), next) else {
+            self.end_call(cx, id, None, end);
+            return;
+        };
+        let before = call.clone();
+        let reason = format!("{} has the call now", next.as_str());
+        self.take_back(cx, &before, Some(("rerouted", &reason)));
+        let limit = cx.settings.max_calls_per_provider;
+        self.tools.registry.took(&next, id, limit);
+        let moved = ToolCall {
+            provider: next,
+            turn: before.turn + 1,
+            ..before
+        };
+        self.change(cx, Change::Call(id.clone()));
+        self.deliver_run(cx, &moved, &arguments);
+        self.tell_call(cx, &moved, "tools.rerouted", None, Some(&from));
+        self.tools.calls.insert(id.clone(), moved);
+    }
+
+    /// The connection of an agent is gone: soon its calls are, too.
+    pub(super) fn expect_provider_back(&mut self, cx: &mut Context, agent: &Agent) {
+        if self.tools.registry.calls_of(agent).is_empty() {
+            return;
+        }
+        let at = cx.after(cx.settings.provider_grace_ms);
+        self.provider_is_back(cx, agent);
+        if at == cx.now {
+            self.lose_calls(cx, agent);
+            return;
+        }
+        let subject = Subject::Provider(self.name.clone(), agent.clone());
+        cx.timers.arm(at, Timer::ProviderGrace, subject);
+        self.tools.graces.insert(agent.clone(), at);
+    }
+
+    /// An agent is connected again, or there is nothing to wait for.
+    pub(super) fn provider_is_back(&mut self, cx: &mut Context, agent: &Agent) {
+        if let Some(at) = self.tools.graces.remove(agent) {
+            let subject = Subject::Provider(self.name.clone(), agent.clone());
+            cx.timers.disarm(at, Timer::ProviderGrace, subject);
+        }
+    }
+
+    pub(super) fn provider_is_gone(&mut self, cx: &mut Context, agent: &Agent) {
+        self.tools.graces.remove(agent);
+        self.lose_calls(cx, agent);
+    }
+
+    /// An agent is gone, and so are the calls that it had.
+    pub(super) fn lose_calls(&mut self, cx: &mut Context, agent: &Agent) {
+        self.provider_is_back(cx, agent);
+        for id in self.tools.registry.calls_of(agent) {
+            self.lose_call(cx, &id, End::Gone(agent.clone()));
+        }
+    }
+
+    pub(super) fn call_timed_out(&mut self, cx: &mut Context, id: &CallId) {
+        let Some(call) = self.tools.calls.get(id) else {
+            return;
+        };
+        let waited = call.deadline.saturating_sub(call.called_at);
+        self.end_call(cx, id, None, End::TimedOut(waited));
+    }
+
+    /// Puts a call back that earlier runs have left.
+    pub(super) fn rebuild_call(&mut self, cx: &mut Context, call: ToolCall) {
+        let subject = Subject::Call(self.name.clone(), call.id.clone());
+        cx.timers.arm(call.deadline, Timer::Call, subject);
+        cx.promise(&call.caller);
+        cx.stats.tool_calls += 1;
+        let limit = cx.settings.max_calls_per_provider;
+        self.tools.registry.took(&call.provider, &call.id, limit);
+        self.tools.registry.enter(&call.tool, &call.id);
+        self.tools.enter(call);
+    }
+
+    /// Puts a tool back that earlier runs have left; nobody can be called yet.
+    pub(super) fn rebuild_tool(&mut self, cx: &mut Context, tool: Tool, definition: Definition) {
+        cx.stats.tools += 1;
+        self.tools.registry.restore(tool, definition);
+    }
+}

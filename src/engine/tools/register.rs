@@ -1,0 +1,287 @@
+//! Registering: what agents may say of the tools that they provide, and what others see of it.
+//!
+//! A tool means one thing in a room: two providers must agree on its schemas and on whether a call may run twice. Who comes
+//! with another idea is refused while somebody else can be called, and is believed when nobody can.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::wire::json::{self, Json};
+use crate::wire::name::{Agent, CallId, Tool};
+use crate::wire::reply::{Code, Rejection};
+use crate::wire::tools::{Registration, ToolCard};
+use crate::wire::topic::{RoomTopic, Topic};
+
+use crate::engine::Effect;
+use crate::engine::context::Context;
+use crate::engine::event::{Detail, Happened};
+use crate::engine::record::Change;
+use crate::engine::replies::{Accepted, Call, Outcome, between, json_at_most, text_at_most};
+use crate::engine::room::RoomState;
+
+use super::call::End;
+use super::registry::{Contract, Definition};
+
+/// What callers rely on.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Promise {
+    input_schema: serde_json::Value,
+    output_schema: Option<serde_json::Value>,
+    idempotent: bool,
+}
+
+impl RoomState {
+    pub(in crate::engine) fn register_tool(
+        &mut self,
+        cx: &mut Context,
+        call: &mut Call<'_>,
+        tool: &Tool,
+    ) -> Outcome {
+        let agent = call.from();
+        if call.command.payload.is_empty() {
+            if !self.tools.registry.registered_by(agent).contains(tool) {
+                let reason = format!("{agent} has not registered {tool}");
+                return Err(Rejection::new(Code::NotFound, reason));
+            }
+            self.withdraw_tool(cx, agent, tool);
+            return Ok(Accepted::new(Code::Done));
+        }
+        let said: Registration = call.read(&cx.settings)?;
+        self.once(cx, call, |room, cx| {
+            check_registration(cx, &said)?;
+            room.admit_tool(cx, agent, tool)?;
+            let definition = room.definition(agent, tool, said)?;
+            let contract = Contract::of(&definition)?;
+            room.join(cx, agent)?;
+            room.put_tool(cx, agent, tool, definition, contract);
+            Ok(Accepted::new(Code::Done))
+        })
+    }
+
+    fn admit_tool(&self, cx: &Context, agent: &Agent, tool: &Tool) -> Result<(), Rejection> {
+        let too_many = |reason: String| Err(Rejection::new(Code::TooMany, reason));
+        let registry = &self.tools.registry;
+        let own = registry.registered_by(agent);
+        let limit = cx.settings.max_tools_per_agent;
+        if own.len() >= limit && !own.contains(tool) {
+            return too_many(format!("{agent} has registered its {limit} tools"));
+        }
+        let limit = cx.settings.max_tools_per_room;
+        let Some(entry) = registry.get(tool) else {
+            return match registry.len() >= limit {
+                true => too_many(format!("the room has its {limit} tools")),
+                false => Ok(()),
+            };
+        };
+        let registered = &entry.definition.registered;
+        let limit = cx.settings.max_providers_per_tool;
+        if registered.len() >= limit && !registered.contains(agent) {
+            return too_many(format!("{tool} has its {limit} providers"));
+        }
+        Ok(())
+    }
+
+    /// What the tool is from now on, with everybody who stands by it.
+    fn definition(
+        &self,
+        agent: &Agent,
+        tool: &Tool,
+        said: Registration,
+    ) -> Result<Definition, Rejection> {
+        let contract = digest(&said)?;
+        let mut registered = BTreeSet::from([agent.clone()]);
+        if let Some(entry) = self.tools.registry.get(tool) {
+            if entry.definition.contract == contract {
+                registered.extend(entry.definition.registered.iter().cloned());
+            } else if let Some(other) = entry.callable.iter().find(|other| *other != agent) {
+                let reason = format!(
+                    "{other} provides {tool} with other schemas, or another idempotent: they must be the same"
+                );
+                return Err(Rejection::new(Code::Conflict, reason));
+            }
+        }
+        Ok(Definition {
+            title: said.title,
+            description: said.description,
+            input_schema: said.input_schema,
+            output_schema: said.output_schema,
+            annotations: said.annotations,
+            timeout_ms: said.timeout_ms,
+            idempotent: said.idempotent,
+            contract,
+            registered,
+        })
+    }
+
+    fn put_tool(
+        &mut self,
+        cx: &mut Context,
+        agent: &Agent,
+        tool: &Tool,
+        definition: Definition,
+        contract: Contract,
+    ) {
+        let before = self.tools.registry.get(tool);
+        let is_new = before.is_none();
+        let changed = before.filter(|entry| entry.definition.contract != definition.contract);
+        let orphans: Vec<CallId> =
+            changed.map_or_else(Vec::new, |entry| entry.calls.iter().cloned().collect());
+        cx.stats.tools += usize::from(is_new);
+        self.tools.registry.put(tool, definition, contract);
+        for id in orphans {
+            self.end_call(cx, &id, None, End::Changed);
+        }
+        self.change(cx, Change::Tool(tool.clone()));
+        self.tell_tool(cx, "tools.registered", agent, tool);
+        self.refresh(cx, agent);
+    }
+
+    /// An agent does not provide a tool any more: its calls of it go, and the tool with its last provider.
+    fn withdraw_tool(&mut self, cx: &mut Context, agent: &Agent, tool: &Tool) {
+        if !self.tools.registry.unregister(tool, agent) {
+            return;
+        }
+        if self.tools.registry.get(tool).is_none() {
+            cx.stats.tools -= 1;
+        }
+        self.change(cx, Change::Tool(tool.clone()));
+        self.tell_tool(cx, "tools.withdrawn", agent, tool);
+        for id in self.tools.registry.calls_of(agent) {
+            if self
+                .tools
+                .calls
+                .get(&id)
+                .is_some_and(|call| call.tool == *tool)
+            {
+                self.lose_call(cx, &id, End::Withdrawn(agent.clone()));
+            }
+        }
+    }
+
+    /// The agent has left the room: it provides nothing, and what it was called for is lost.
+    pub(in crate::engine) fn withdraw_tools(&mut self, cx: &mut Context, agent: &Agent) {
+        self.lose_calls(cx, agent);
+        for tool in self.tools.registry.registered_by(agent) {
+            self.withdraw_tool(cx, agent, &tool);
+        }
+    }
+
+    /// The grace is over for an agent that came back with a new session: what it has not subscribed to again it does not provide.
+    pub(in crate::engine) fn confirm_tools(&mut self, cx: &mut Context, agent: &Agent) {
+        for tool in self.tools.registry.registered_by(agent) {
+            let listens = |member: &crate::engine::member::Member| member.provides.contains(&tool);
+            if !self.members.0.get(agent).is_some_and(listens) {
+                self.withdraw_tool(cx, agent, &tool);
+            }
+        }
+    }
+
+    /// Sees to it that an agent can be called for just what it provides now.
+    pub(in crate::engine) fn recall(&mut self, cx: &mut Context, agent: &Agent) {
+        let none = BTreeSet::new();
+        let member = self.members.0.get(agent);
+        let listens = member.filter(|member| member.is_available());
+        let listens = listens.map_or(&none, |member| &member.provides);
+        let limit = cx.settings.max_calls_per_provider;
+        self.tools.registry.set_callable(agent, listens, limit);
+    }
+
+    /// After a restart nobody knows what was shown of whom, and nobody is connected.
+    pub(in crate::engine) fn stir_cards(&mut self, cx: &mut Context) {
+        if !self.tools.registry.is_empty() {
+            self.tools.registry.stir_all();
+            self.touch(cx);
+        }
+    }
+
+    /// Shows every tool that looks different from when it was last shown.
+    pub(in crate::engine) fn flush_cards(&mut self, cx: &mut Context) {
+        for tool in std::mem::take(&mut self.tools.registry.stirred) {
+            let timeout_ms = cx.settings.tool_timeout_ms;
+            let payload = match self.tools.registry.get_mut(&tool) {
+                Some(entry) if entry.shown.as_ref() == Some(&entry.callable) => continue,
+                Some(entry) => {
+                    entry.shown = Some(entry.callable.clone());
+                    let providers = entry.callable.iter().cloned().collect();
+                    let card = entry.definition.card(&tool, timeout_ms, providers);
+                    Some(json::encode(&card))
+                }
+                None => None,
+            };
+            cx.emit(Effect::Retain {
+                topic: RoomTopic::new(self.name.clone(), Topic::ToolsCard { tool }),
+                payload,
+            });
+        }
+    }
+
+    fn tell_tool(&mut self, cx: &mut Context, what: &'static str, agent: &Agent, tool: &Tool) {
+        let definition = self.tools.registry.definition(tool);
+        let contract = definition.map(|definition| definition.contract.clone());
+        let happened = Happened {
+            detail: Detail {
+                digest: contract.as_deref(),
+                ..Detail::default()
+            },
+            ..Happened::new(what, tool.as_str(), agent)
+        };
+        self.tell(cx, &happened);
+    }
+}
+
+impl Definition {
+    fn card(&self, tool: &Tool, timeout_ms: u64, providers: Vec<Agent>) -> ToolCard {
+        ToolCard {
+            name: tool.clone(),
+            title: self.title.clone(),
+            description: self.description.clone(),
+            input_schema: self.input_schema.clone(),
+            output_schema: self.output_schema.clone(),
+            annotations: self.annotations.clone(),
+            timeout_ms: self.timeout_ms.unwrap_or(timeout_ms),
+            idempotent: self.idempotent,
+            providers,
+        }
+    }
+}
+
+/// SHA-256 over the canonical JSON (RFC 8785) of what callers rely on: order and spelling do not matter.
+fn digest(said: &Registration) -> Result<String, Rejection> {
+    let parse = |path: &str, schema: &Json| {
+        serde_json::from_str(schema.text())
+            .map_err(|error| Rejection::new(Code::Invalid, error.to_string()).at(path))
+    };
+    let output = said.output_schema.as_ref();
+    let promise = Promise {
+        input_schema: parse("inputSchema", &said.input_schema)?,
+        output_schema: output
+            .map(|schema| parse("outputSchema", schema))
+            .transpose()?,
+        idempotent: said.idempotent,
+    };
+    let canonical = serde_json_canonicalizer::to_vec(&promise).map_err(|error| {
+        let reason = format!("a schema has no canonical form: {error}");
+        Rejection::new(Code::Invalid, reason).at("inputSchema")
+    })?;
+    let hash = Sha256::digest(canonical);
+    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn check_registration(cx: &Context, said: &Registration) -> Result<(), Rejection> {
+    let settings = &cx.settings;
+    text_at_most("title", said.title.as_deref(), settings.max_label_bytes)?;
+    let words = settings.max_reason_bytes;
+    text_at_most("description", Some(&said.description), words)?;
+    let schema = settings.max_tool_schema_bytes;
+    json_at_most("inputSchema", Some(&said.input_schema), schema)?;
+    json_at_most("outputSchema", said.output_schema.as_ref(), schema)?;
+    let hints = settings.max_metadata_bytes;
+    json_at_most("annotations", said.annotations.as_ref(), hints)?;
+    match said.timeout_ms {
+        Some(ms) => between("timeoutMs", ms, 1, settings.max_tool_timeout_ms),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,308 @@
+//! Tools: found by their card, called with arguments that fit, answered exactly once.
+
+use hallward::wire::tools::{ReturnStatus, ToolCard, ToolResult};
+use serde_json::{Value, json};
+
+use crate::harness::{Agent, Connect, Gateway, Setup};
+
+fn spell() -> Value {
+    json!({
+        "title": "Spell checker",
+        "description": "finds misspelt words",
+        "inputSchema": {
+            "type": "object",
+            "properties": {"text": {"type": "string"}},
+            "required": ["text"],
+        },
+        "outputSchema": {"type": "array", "items": {"type": "string"}},
+        "annotations": {"readOnlyHint": true},
+    })
+}
+
+fn idempotent() -> Value {
+    let mut tool = spell();
+    tool["idempotent"] = true.into();
+    tool
+}
+
+fn provider(gateway: &Gateway, id: &str, tool: Value) -> Agent {
+    let mut provider = Agent::join_v311(gateway, "lab", id);
+    provider.listen(&format!("tools/cancelled/{id}"));
+    provider.provide("spell", tool);
+    provider
+}
+
+fn caller(gateway: &Gateway, id: &str) -> Agent {
+    let mut caller = Agent::join(gateway, "lab", id);
+    caller.listen(&format!("tools/result/{id}"));
+    caller
+}
+
+fn text(word: &str) -> Value {
+    json!({"arguments": {"text": word}})
+}
+
+fn code(result: &ToolResult) -> Option<&str> {
+    assert!(
+        result.is_final && result.status == ReturnStatus::Error,
+        "{result:?}"
+    );
+    result
+        .error
+        .as_ref()
+        .and_then(|error| error.code.as_deref())
+}
+
+#[test]
+fn a_tool_is_found_called_and_answered() {
+    let gateway = Gateway::start();
+    let mut speller = provider(&gateway, "speller", spell());
+    let mut ann = caller(&gateway, "ann");
+    ann.listen("tools/card/+");
+    let card: ToolCard = ann.next("tools/card/spell");
+    assert_eq!((card.name.as_str(), card.idempotent), ("spell", false));
+    assert_eq!(
+        card.providers
+            .iter()
+            .map(|a| a.as_str())
+            .collect::<Vec<_>>(),
+        ["speller"]
+    );
+    assert_eq!(
+        card.annotations.expect("hints").text(),
+        r#"{"readOnlyHint":true}"#
+    );
+    let call = ann.call("spell", json!({"id": "one", "arguments": {"text": "helo"}}));
+    assert_eq!(call, "ann/one");
+    let run = speller.run("spell");
+    assert_eq!((run.call.as_str(), run.caller.as_str()), ("ann/one", "ann"));
+    assert_eq!(run.arguments.text(), r#"{"text":"helo"}"#);
+    for part in [1, 2] {
+        let reply = speller.answer(&call, "partial", json!({"result": {"part": part}}));
+        assert_eq!(u16::from(reply.code), 200, "{reply:?}");
+    }
+    speller.answer(&call, "success", json!({"result": ["helo"]}));
+    for part in [1, 2] {
+        let result = ann.tool_result();
+        assert!(!result.is_final);
+        assert_eq!(
+            result.result.expect("a part").text(),
+            format!(r#"{{"part":{part}}}"#)
+        );
+    }
+    let result = ann.tool_result();
+    assert!(
+        result.is_final && result.status == ReturnStatus::Success,
+        "{result:?}"
+    );
+    assert_eq!(result.result.expect("a result").text(), r#"["helo"]"#);
+    ann.expect_no_mail();
+    speller.expect_no_mail();
+}
+
+#[test]
+fn arguments_and_results_are_checked_against_their_schemas() {
+    let gateway = Gateway::start();
+    let mut speller = provider(&gateway, "speller", spell());
+    let mut ann = caller(&gateway, "ann");
+    let reply = ann.rejected(
+        422,
+        "tools/call/ann/spell",
+        json!({"arguments": {"text": 7}}),
+    );
+    assert_eq!(reply.path.as_deref(), Some("/arguments/text"));
+    speller.expect_no_mail();
+    let call = ann.call("spell", text("helo"));
+    speller.run("spell");
+    let reply = speller.answer(&call, "success", json!({"result": ["a", 7]}));
+    assert_eq!(
+        (u16::from(reply.code), reply.path.as_deref()),
+        (422, Some("/result/1"))
+    );
+    speller.answer(&call, "success", json!({"result": []}));
+    assert_eq!(ann.tool_result().status, ReturnStatus::Success);
+    ann.expect_no_mail();
+    let odd = json!({"description": "d", "inputSchema": {"type": "odd"}});
+    let reply = speller.rejected(422, "tools/register/speller/odd", odd);
+    assert_eq!(reply.path.as_deref(), Some("inputSchema"));
+}
+
+#[test]
+fn nobody_there_is_said_within_the_round_trip() {
+    let gateway = Gateway::start();
+    let mut ann = caller(&gateway, "ann");
+    ann.rejected(503, "tools/call/ann/spell", text("helo"));
+    let mut speller = provider(&gateway, "speller", spell());
+    let call = ann.call("spell", text("helo"));
+    speller.run("spell");
+    speller.answer(&call, "success", json!({"result": []}));
+    assert!(ann.tool_result().is_final);
+    speller.disconnect();
+    let topic = ann.topic("presence/agent/speller");
+    ann.subscribe(&[(&topic, 1)]);
+    ann.presence_where("speller", |presence| {
+        presence.connection != hallward::wire::presence::ConnectionState::Online
+    });
+    ann.rejected(503, "tools/call/ann/spell", text("helo"));
+}
+
+#[test]
+fn a_wildcard_watches_runs_and_provides_nothing() {
+    let gateway = Gateway::start();
+    let mut watcher = Agent::join(&gateway, "lab", "watcher");
+    watcher.listen("tools/run/+");
+    watcher.accepted("tools/register/watcher/spell", spell());
+    let mut ann = caller(&gateway, "ann");
+    ann.rejected(503, "tools/call/ann/spell", text("helo"));
+    let mut shared = Agent::join(&gateway, "lab", "shared");
+    let filter = format!("$share/g/{}", shared.topic("tools/run/spell"));
+    assert_eq!(shared.subscribe(&[(&filter, 1)]), [1]);
+    shared.accepted("tools/register/shared/spell", spell());
+    let call = ann.call("spell", text("helo"));
+    assert_eq!(shared.run("spell").call.as_str(), call);
+    assert_eq!(watcher.run("spell").call.as_str(), call);
+    let reply = watcher.answer(&call, "success", json!({"result": []}));
+    assert_eq!(u16::from(reply.code), 409, "{reply:?}");
+    shared.answer(&call, "success", json!({"result": []}));
+    assert!(ann.tool_result().is_final);
+}
+
+#[test]
+fn a_call_that_takes_too_long_ends_and_its_late_answer_counts_for_nothing() {
+    let gateway = Gateway::start();
+    let mut speller = provider(&gateway, "speller", spell());
+    let mut ann = caller(&gateway, "ann");
+    let call = ann.call(
+        "spell",
+        json!({"arguments": {"text": "x"}, "timeoutMs": 150}),
+    );
+    speller.run("spell");
+    assert_eq!(code(&ann.tool_result()), Some("timeout"));
+    let over = speller.call_over();
+    assert_eq!(
+        (over.call.as_str(), over.code.as_str()),
+        (call.as_str(), "timeout")
+    );
+    let late = speller.answer(&call, "success", json!({"result": []}));
+    assert_eq!(u16::from(late.code), 409, "{late:?}");
+    ann.expect_no_mail();
+}
+
+#[test]
+fn a_caller_cancels_and_the_provider_is_told() {
+    let gateway = Gateway::start();
+    let mut speller = provider(&gateway, "speller", spell());
+    let mut ann = caller(&gateway, "ann");
+    let mut bob = caller(&gateway, "bob");
+    let call = ann.call("spell", text("helo"));
+    speller.run("spell");
+    bob.rejected(403, "tools/cancel/bob", json!({"call": call}));
+    ann.accepted(
+        "tools/cancel/ann",
+        json!({"call": call, "reason": "found it"}),
+    );
+    let result = ann.tool_result();
+    assert_eq!(code(&result), Some("cancelled"));
+    assert_eq!(speller.call_over().reason, "found it");
+    ann.rejected(409, "tools/cancel/ann", json!({"call": call}));
+    ann.expect_no_mail();
+}
+
+#[test]
+fn a_provider_that_is_killed_costs_an_error_soon_and_not_the_time_out() {
+    let gateway = Setup::new().with("tools.provider_grace", "100ms").start();
+    let mut speller = provider(&gateway, "speller", spell());
+    let mut ann = caller(&gateway, "ann");
+    ann.call(
+        "spell",
+        json!({"arguments": {"text": "x"}, "timeoutMs": 3_600_000}),
+    );
+    speller.run("spell");
+    speller.vanish();
+    assert_eq!(code(&ann.tool_result()), Some("provider-gone"));
+    ann.expect_no_mail();
+}
+
+#[test]
+fn an_idempotent_call_is_taken_over_by_another_provider() {
+    let gateway = Setup::new().with("tools.provider_grace", "0s").start();
+    let mut one = provider(&gateway, "one", idempotent());
+    let mut ann = caller(&gateway, "ann");
+    let call = ann.call("spell", text("helo"));
+    one.run("spell");
+    let mut two = provider(&gateway, "two", idempotent());
+    one.vanish();
+    assert_eq!(two.run("spell").call.as_str(), call);
+    let mut one = Agent::join_v311(&gateway, "lab", "one");
+    let late = one.answer(&call, "success", json!({"result": ["late"]}));
+    assert_eq!(u16::from(late.code), 409, "{late:?}");
+    two.answer(&call, "success", json!({"result": []}));
+    let result = ann.tool_result();
+    assert_eq!(
+        (result.provider.as_str(), result.status),
+        ("two", ReturnStatus::Success)
+    );
+    ann.expect_no_mail();
+}
+
+#[test]
+fn two_providers_share_the_calls_and_must_agree_on_the_tool() {
+    let gateway = Gateway::start();
+    let mut one = provider(&gateway, "one", spell());
+    let mut two = Agent::join(&gateway, "lab", "two");
+    two.listen("tools/run/spell");
+    let other = json!({"description": "d", "inputSchema": {}});
+    two.rejected(409, "tools/register/two/spell", other);
+    two.accepted("tools/register/two/spell", spell());
+    let mut ann = caller(&gateway, "ann");
+    let first = ann.call("spell", text("a"));
+    let second = ann.call("spell", text("b"));
+    assert_eq!(one.run("spell").call.as_str(), first);
+    assert_eq!(two.run("spell").call.as_str(), second);
+    one.expect_no_mail();
+    two.expect_no_mail();
+}
+
+#[test]
+fn calls_survive_a_kill_and_end_once() {
+    let mut gateway = Gateway::start();
+    let mut speller = provider(&gateway, "speller", spell());
+    let mut ann = caller(&gateway, "ann");
+    let call = ann.call("spell", json!({"id": "a", "arguments": {"text": "x"}}));
+    speller.run("spell");
+    let brief = ann.call(
+        "spell",
+        json!({"arguments": {"text": "x"}, "timeoutMs": 300}),
+    );
+    gateway.kill();
+    gateway.restart();
+    let mut speller = Agent::join(&gateway, "lab", "speller");
+    speller.listen("tools/run/spell");
+    let mut ann = caller(&gateway, "ann");
+    let result = ann.tool_result();
+    assert_eq!(
+        (result.call.as_str(), code(&result)),
+        (brief.as_str(), Some("timeout"))
+    );
+    let again = ann.call("spell", json!({"id": "a", "arguments": {"text": "x"}}));
+    assert_eq!(again, call, "the repeat is no second call");
+    let reply = speller.answer(&call, "success", json!({"result": []}));
+    assert_eq!(u16::from(reply.code), 200, "{reply:?}");
+    assert_eq!(ann.tool_result().status, ReturnStatus::Success);
+    let again = speller.answer(&call, "success", json!({"result": []}));
+    assert_eq!(u16::from(again.code), 409, "{again:?}");
+}
+
+#[test]
+fn a_result_waits_for_a_caller_that_was_away() {
+    let gateway = Gateway::start();
+    let mut speller = provider(&gateway, "speller", spell());
+    let mut ann = Agent::join_as(&gateway, "lab", Connect::v311("ann"));
+    let call = ann.call("spell", text("helo"));
+    ann.vanish();
+    speller.run("spell");
+    speller.answer(&call, "success", json!({"result": []}));
+    let mut ann = caller(&gateway, "ann");
+    assert_eq!(ann.tool_result().call.as_str(), call);
+    ann.expect_no_mail();
+}
