@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use hallward::ledger::{Batch, Space, SqliteStore, Store};
+use hallward::ledger::{Batch, LogLimits, LoggedStore, Space, SqliteStore, Store};
 
 const RECORD_BYTES: usize = 512;
 const COMMIT_SIZES: [u64; 4] = [1, 10, 100, 1000];
@@ -36,23 +36,53 @@ fn main() {
     criterion.final_summary();
 
     if !std::env::args().any(|argument| argument == "--test") {
-        for records in COMMIT_SIZES {
-            steady_state(&root, records, &disk);
+        for way in Way::ALL {
+            for records in COMMIT_SIZES {
+                steady_state(&root, way, records, &disk);
+            }
         }
         fdatasync(&root).print("disk: append 4 KiB + fdatasync, again", None);
     }
     let _ = fs::remove_dir_all(&root);
 }
 
+/// Where a commit goes.
+#[derive(Clone, Copy)]
+enum Way {
+    /// To the database at once.
+    Database,
+    /// To the log in front of it, as in the gateway.
+    Log,
+}
+
+impl Way {
+    const ALL: [Way; 2] = [Way::Database, Way::Log];
+
+    fn name(self) -> &'static str {
+        match self {
+            Way::Database => "database",
+            Way::Log => "log",
+        }
+    }
+}
+
 /// Append, and delete what is older than the backlog: the shape of a mailbox.
 struct Queue {
-    store: SqliteStore,
+    store: Box<dyn Store>,
     next: u64,
 }
 
 impl Queue {
-    fn open(root: &Path, name: &str) -> Self {
-        let store = SqliteStore::open(&root.join(name)).expect("a fresh directory takes a ledger");
+    fn open(root: &Path, way: Way, records: u64) -> Self {
+        let dir = root.join(format!("{}-{records}", way.name()));
+        let database = SqliteStore::open(&dir).expect("a fresh directory takes a ledger");
+        let store: Box<dyn Store> = match way {
+            Way::Database => Box::new(database),
+            Way::Log => Box::new(
+                LoggedStore::open(database, &dir, LogLimits::default())
+                    .expect("a fresh directory takes a log"),
+            ),
+        };
         Self { store, next: 0 }
     }
 
@@ -77,15 +107,18 @@ fn key(n: u64) -> Vec<u8> {
 }
 
 fn commits(criterion: &mut Criterion, root: &Path) {
-    let mut group = criterion.benchmark_group("commit");
-    for records in COMMIT_SIZES {
-        let mut queue = Queue::open(root, &format!("commit-{records}"));
-        group.throughput(Throughput::Elements(records));
-        group.bench_function(BenchmarkId::from_parameter(records), |bencher| {
-            bencher.iter(|| queue.commit(records));
-        });
+    let root = root.join("commit");
+    for way in Way::ALL {
+        let mut group = criterion.benchmark_group(format!("commit/{}", way.name()));
+        for records in COMMIT_SIZES {
+            let mut queue = Queue::open(&root, way, records);
+            group.throughput(Throughput::Elements(records));
+            group.bench_function(BenchmarkId::from_parameter(records), |bencher| {
+                bencher.iter(|| queue.commit(records));
+            });
+        }
+        group.finish();
     }
-    group.finish();
 }
 
 fn recovery(criterion: &mut Criterion, root: &Path) {
@@ -119,8 +152,8 @@ fn recovery(criterion: &mut Criterion, root: &Path) {
 }
 
 /// Commits back to back, checkpoints included, for long enough to meet many of them.
-fn steady_state(root: &Path, records: u64, disk: &Latency) {
-    let mut queue = Queue::open(root, &format!("steady-{records}"));
+fn steady_state(root: &Path, way: Way, records: u64, disk: &Latency) {
+    let mut queue = Queue::open(&root.join("steady"), way, records);
     let mut micros = Vec::new();
     let start = Instant::now();
     while start.elapsed() < STEADY {
@@ -129,7 +162,10 @@ fn steady_state(root: &Path, records: u64, disk: &Latency) {
         micros.push(commit.elapsed().as_micros());
     }
     let rate = micros.len() as f64 * records as f64 / start.elapsed().as_secs_f64();
-    let label = format!("steady: {records} a commit, {rate:.0} records/s");
+    let label = format!(
+        "steady: {}, {records} a commit, {rate:.0} records/s",
+        way.name()
+    );
     Latency::of(micros).print(&label, Some(disk));
 }
 

@@ -22,6 +22,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
                 }
                 return Err(refusal(problems.len()));
             }
+            runtime::key_schemas(&config).map_err(Failure::usage)?;
             let warnings = runtime::check_files(&config)?;
             say(format_args!(
                 "configuration ok\n{}  http  {}\n  data  {}\n",

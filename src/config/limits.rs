@@ -2,14 +2,16 @@
 //!
 //! A limit that is out of range is refused with the range, never clamped: what runs is what was written.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::sections::{check_members, stands_for};
+use super::sections::{KeySchema, check_members, stands_for};
 use super::units::{duration, size};
 use super::{Auth, ClientCertificate, Config, Problem, listeners, tables};
+use crate::wire::name::Key;
 
 /// The smallest and the largest allowed.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +26,9 @@ const MS: fn(u64) -> Duration = Duration::from_millis;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+
+/// Schemas of keys, each up to 64 KiB.
+const MAX_SCHEMAS: usize = 1000;
 
 /// The range of every number, duration and size in the configuration, by its key.
 #[rustfmt::skip]
@@ -60,6 +65,8 @@ fn range(key: &str) -> Option<Range> {
         "mqtt.max_subscriptions" => Count(1, 1_000_000),
         "mqtt.max_session_expiry" => Span(MS(0), MS((u32::MAX - 1) as u64 * SECOND)),
         "mqtt.sys_interval" => Span(MS(0), MS(DAY)),
+        "data.log_segment" => Bytes(64 * KIB, GIB),
+        "data.log_segments" => Count(1, 1000),
         "tls.max_handshakes" => Count(1, 100_000),
         "http.max_connections" => Count(1, 65_536),
         "http.timeout" => Span(MS(100), MS(300 * SECOND)),
@@ -100,6 +107,14 @@ fn range(key: &str) -> Option<Range> {
         "blackboard.max_keys_per_room" | "blackboard.max_tombstones_per_room" => Count(1, MANY),
         "blackboard.max_bytes_per_room" => Bytes(64 * KIB, 64 * GIB),
         "blackboard.max_snapshot" => Bytes(KIB, 255 * MIB),
+        "blackboard.history" => Count(1, 10_000),
+        "blackboard.max_history_bytes_per_room" => Bytes(0, 64 * GIB),
+        "blackboard.max_txn_ops" => Count(1, 10_000),
+        "blackboard.lock_ttl" | "blackboard.max_lock_ttl" => Span(MS(10), MS(30 * DAY)),
+        "blackboard.lock_wait" | "blackboard.max_lock_wait" => Span(MS(10), MS(30 * DAY)),
+        "blackboard.max_locks_per_room" => Count(1, 1_000_000),
+        // All who wait for a lock are in one record.
+        "blackboard.max_lock_waiters" => Count(0, 1000),
         "observe.retention" => Span(MS(SECOND), MS(10 * YEAR)),
         // A chunk and some more must fit, else a busy room would keep nothing.
         "observe.max_bytes_per_room" | "observe.max_bytes" => Bytes(256 * KIB, 1024 * GIB),
@@ -222,6 +237,9 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
     for (key, message) in listeners::check(config) {
         refuse(key, message);
     }
+    for message in check_schemas(&config.blackboard.schemas) {
+        refuse("blackboard.schemas", message);
+    }
     if let Err(reason) = check_root(&config.rooms.root) {
         refuse("rooms.root", reason);
     }
@@ -341,6 +359,29 @@ fn pairs(config: &Config) -> [(&'static str, u128, &'static str, u128); 7] {
 
 fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
+}
+
+/// Prefixes are keys, each with one schema.
+fn check_schemas(schemas: &[KeySchema]) -> Vec<String> {
+    let mut messages = Vec::new();
+    if schemas.len() > MAX_SCHEMAS {
+        messages.push(format!(
+            "may have at most {MAX_SCHEMAS} entries, but has {}",
+            schemas.len()
+        ));
+    }
+    let mut prefixes = BTreeSet::new();
+    for KeySchema { prefix, schema } in schemas {
+        if let Err(error) = Key::new(prefix) {
+            messages.push(format!("prefix: {error}"));
+        } else if !prefixes.insert(prefix) {
+            messages.push(format!("the prefix {prefix} has two schemas"));
+        }
+        if schema.as_os_str().is_empty() {
+            messages.push(format!("the prefix {prefix} must have a file in schema"));
+        }
+    }
+    messages
 }
 
 /// One topic segment: a longer root would leave too few of the slashes that cloud brokers allow.

@@ -27,8 +27,8 @@ pub struct ClientLimits {
     pub max_mailbox_bytes: usize,
     /// Replies that wait for one agent; beyond it the oldest is dropped and counted.
     pub max_replies: usize,
-    /// Messages in one session's queue; beyond it publishers are refused (0x97) and the gateway's own messages dropped and
-    /// counted. The publishers of a connected but slow client are slowed from half of it.
+    /// Messages in one session's queue; beyond it the session misses what comes, which is counted, or with `refuse_when_full`
+    /// clients' publishes are refused (0x97). The publishers of a connected but slow client are slowed from half of it.
     pub max_queued_messages: usize,
     /// Bytes in one session's queue; as above.
     pub max_queued_bytes: usize,
@@ -126,6 +126,13 @@ pub struct Client {
 }
 
 impl Client {
+    /// Its session, which survives; made if it is not known yet.
+    pub fn durable_session(&mut self) -> &mut Session {
+        let session = self.session.get_or_insert_default();
+        session.durable = true;
+        session
+    }
+
     fn new(id: Arc<str>, memory: Arc<Memory>) -> Client {
         let agent = Agent::new(&id)
             .ok()

@@ -159,6 +159,7 @@ impl Desk {
             } => self.close(now, connection, publish_will, why, expiry),
             // Whoever asked may be gone.
             Request::Measure(answer) => drop(answer.send(self.holdings())),
+            Request::Schemas(schemas) => self.feed(now, Input::Schemas(schemas)),
             Request::Announce(figures) => self.announce(now, figures),
         }
     }
@@ -353,6 +354,7 @@ impl Desk {
             ended.set(engine.tool_endings.of(*outcome));
         }
         self.stats.keys.set_len(engine.keys);
+        self.stats.locks.set_len(engine.locks);
         let journal = self.journal.stats();
         self.stats.journal_events.set(journal.events);
         self.stats.journal_written.set(journal.written);

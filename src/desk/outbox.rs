@@ -299,6 +299,11 @@ impl Outbox {
         self.assignments.get(assignment).copied()
     }
 
+    /// The newest message's sequence number; 0 before the first.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
     /// The same for a tool's run.
     pub fn find_run(&self, run: &RunKey) -> Option<u64> {
         self.runs.get(run).copied()

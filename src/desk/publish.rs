@@ -225,7 +225,8 @@ impl Desk {
         }
     }
 
-    /// All who want it get it, or, where a queue is full, nobody does and its publisher knows (MQTT-4.5.0-1).
+    /// All who want it get it (MQTT-4.5.0-1). Where a queue is full, its session misses the message, or, if queues are to be full
+    /// for nobody, nobody gets it and its publisher knows.
     fn publish_to_subscribers(
         &mut self,
         now: Millis,
@@ -284,10 +285,7 @@ impl Desk {
 
     /// Keeps (or with an empty payload clears, MQTT-3.3.1-6) a retained message; returns it stamped.
     pub(super) fn retain(&mut self, message: &Message) -> Message {
-        let stamped = Message::encode(&Parts {
-            stamp: self.stamp + 1,
-            ..message.parts()
-        });
+        let stamped = self.stamp(message);
         let topic = stamped.topic().as_bytes().to_vec();
         if stamped.payload().is_empty() {
             if self.retained.clear(stamped.topic()) {
@@ -299,9 +297,18 @@ impl Desk {
                 .records
                 .put(Space::Retained, topic, stamped.as_bytes().clone());
         }
-        self.stamp += 1;
         self.pending.awaited = true;
         stamped
+    }
+
+    /// The message as the next change of what is retained.
+    pub(super) fn stamp(&mut self, message: &Message) -> Message {
+        self.stamp += 1;
+        Message::encode(&Parts {
+            stamp: self.stamp,
+            retain: true,
+            ..message.parts()
+        })
     }
 
     /// To durable subscribers' queues, to one member of each shared group, and to the live plane for everybody else.

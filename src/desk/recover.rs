@@ -67,11 +67,10 @@ impl Desk {
     fn restore_session(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
         let (id, item) = records::read_session(key, value)?;
         let client = self.clients.restore(id);
-        match &item {
+        match item {
             SessionItem::Owner(owner) => {
-                client.owner = Some(owner.clone());
+                client.owner = Some(owner);
                 client.owner_stored = true;
-                return Ok(());
             }
             SessionItem::Will => {
                 let value = Bytes::copy_from_slice(value);
@@ -80,15 +79,9 @@ impl Desk {
                 // When it is due is known once the session is.
                 client.delayed_will = Some((0, will));
                 client.will_stored = true;
-                return Ok(());
             }
-            _ => {}
-        }
-        let session = client.session.get_or_insert_default();
-        session.durable = true;
-        match item {
-            SessionItem::Owner(_) => {}
             SessionItem::Header(record) => {
+                let session = client.durable_session();
                 session.expiry = record.expiry;
                 session.offline_since = Some(record.offline_since);
                 // What was sent on a connection that the crash broke is not known.
@@ -98,11 +91,10 @@ impl Desk {
                 };
             }
             SessionItem::Subscription(subscription) => {
-                session
-                    .subscriptions
-                    .insert(subscription.filter.clone(), subscription);
+                let filter = subscription.filter.clone();
+                let session = client.durable_session();
+                session.subscriptions.insert(filter, subscription);
             }
-            SessionItem::Will => {}
         }
         Ok(())
     }
@@ -140,6 +132,8 @@ impl Desk {
             let Some(session) = &mut client.session else {
                 continue;
             };
+            // What comes from now on has not been sent.
+            session.last_sent = session.last_sent.min(client.outbox.last_seq());
             // Connected when the gateway stopped: its absence begins now.
             if session.offline_since.is_none_or(|since| since == 0) {
                 session.offline_since = Some(now);
@@ -164,7 +158,8 @@ impl Desk {
         self.drop_marks_without_session();
     }
 
-    /// A session that ended with its connection has no packet ids left to remember.
+    /// A session that ended with its connection has no packet ids left to remember; a client of whom only that or less was
+    /// left is forgotten.
     fn drop_marks_without_session(&mut self) {
         let idle: Vec<Arc<str>> = self
             .clients

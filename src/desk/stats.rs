@@ -72,6 +72,8 @@ pub struct DeskStats {
     pub tool_endings: [Count; ToolOutcomes::ALL.len()],
     /// Now: blackboard keys.
     pub keys: Count,
+    /// Now: locks that somebody holds.
+    pub locks: Count,
     /// Events that the journal has taken.
     pub journal_events: Count,
     /// Bytes that the journal has taken.

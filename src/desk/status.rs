@@ -6,7 +6,7 @@ use super::core::Desk;
 use super::port::Holdings;
 use crate::wire::Millis;
 use crate::wire::filter::Shared;
-use crate::wire::message::{Message, Parts};
+use crate::wire::message::Message;
 
 impl Desk {
     /// Looks at every client.
@@ -42,12 +42,7 @@ impl Desk {
             if known.is_some_and(|known| known.payload() == figure.payload()) {
                 continue;
             }
-            self.stamp += 1;
-            let stamped = Message::encode(&Parts {
-                stamp: self.stamp,
-                retain: true,
-                ..figure.parts()
-            });
+            let stamped = self.stamp(&figure);
             self.retained.set(stamped.clone());
             self.distribute(now, stamped);
         }

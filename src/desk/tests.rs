@@ -411,6 +411,32 @@ fn queue_of_a_durable_session_survives_a_crash_with_the_same_packet_ids() {
 }
 
 #[test]
+fn what_comes_after_a_crash_is_not_called_a_duplicate_after_the_next() {
+    let mut world = World::new();
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    world.subscribe(&mut sub, "a/#", Qos::AtLeastOnce);
+    let (mut publisher, _) = world.connect("pub", true, 0);
+    world.publish(
+        &mut publisher,
+        ordinary("pub", "a/b", "before", Qos::AtLeastOnce, false),
+    );
+    world.commit();
+    world.crash();
+    let (sub, _) = world.connect("sub", false, u32::MAX);
+    world.close(&sub, false);
+    let (mut publisher, _) = world.connect("pub", true, 0);
+    world.publish(
+        &mut publisher,
+        ordinary("pub", "a/b", "after", Qos::AtLeastOnce, false),
+    );
+    world.commit();
+    world.crash();
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    let duplicates: Vec<bool> = sub.deliveries().iter().map(|d| d.dup).collect();
+    assert_eq!(duplicates, [true, false]);
+}
+
+#[test]
 fn qos_2_inbound_is_taken_once_across_a_crash() {
     let mut world = World::new();
     let (mut sub, _) = world.connect("sub", false, u32::MAX);

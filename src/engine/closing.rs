@@ -1,7 +1,7 @@
 //! Closing a room: everything in it ends with words, and until it is opened again nothing begins.
 //!
-//! What is in a room may be much, so it ends a portion at a time: tasks are cancelled, approvals refused, keys deleted, agents taken
-//! out, each as if somebody had said so, with the results, decisions and events that go with it. A room that is being closed takes no
+//! What is in a room may be much, so it ends a portion at a time: tasks and calls of tools are cancelled, approvals refused, locks
+//! freed, keys deleted, agents taken out, each as if somebody had said so, with the results, decisions and events that go with it. A room that is being closed takes no
 //! command but questions and the one that opens it.
 
 use crate::wire::reply::{Code, Rejection};
@@ -110,6 +110,8 @@ impl RoomState {
         }
         while left > 0 {
             if self.refuse_oldest_approval(cx, WORDS)
+                || self.cancel_first_call(cx, WORDS)
+                || self.end_first_lock(cx, WORDS)
                 || self.delete_first_key(cx)
                 || self.take_out_somebody(cx)
             {

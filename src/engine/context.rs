@@ -12,6 +12,7 @@ use ulid::{ULID_LEN, Ulid};
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Room};
 
+use super::blackboard::KeySchemas;
 use super::member::Sessions;
 use super::settings::Settings;
 use super::stats::Stats;
@@ -43,7 +44,14 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(settings: Settings, seed: u64) -> Context {
         let named = settings.rooms.iter();
-        let named = named.map(|(room, own)| (room.clone(), Arc::new(own.settings.clone())));
+        let named = named.map(|(room, own)| {
+            let key_schemas = settings.key_schemas.clone();
+            let own = Settings {
+                key_schemas,
+                ..own.settings.clone()
+            };
+            (room.clone(), Arc::new(own))
+        });
         let named = named.collect();
         let common = Arc::new(settings);
         Context {
@@ -68,6 +76,14 @@ impl Context {
             let own = self.named.get(room).unwrap_or(&self.common);
             self.settings = Arc::clone(own);
         }
+    }
+
+    /// From now on these schemas hold in every room.
+    pub(super) fn set_schemas(&mut self, schemas: &KeySchemas) {
+        for settings in self.named.values_mut().chain([&mut self.common]) {
+            Arc::make_mut(settings).key_schemas = schemas.clone();
+        }
+        self.settings = Arc::clone(&self.common);
     }
 
     /// Whether the configuration lets a room come into being.

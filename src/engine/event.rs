@@ -61,6 +61,9 @@ pub(super) struct Detail<'a> {
     pub(super) version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) revision: Option<u64>,
+    /// The fencing token of a lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) token: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bytes: Option<usize>,
     /// Until when it waits, Unix milliseconds.

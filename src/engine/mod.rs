@@ -62,6 +62,7 @@ use room::RoomState;
 use timer::Subject;
 use vacated::Vacated;
 
+pub use blackboard::KeySchemas;
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
 pub use settings::{CapabilityLimits, RoomSettings, Settings, TypeDefaults};
@@ -124,6 +125,8 @@ pub enum Input {
         /// Why.
         rejection: Rejection,
     },
+    /// From now on other schemas hold for what is written to the blackboard.
+    Schemas(KeySchemas),
     /// Time passed.
     Tick,
 }
@@ -316,6 +319,7 @@ impl Engine {
                 let reply = Reply::rejected(&command, rejection);
                 replies::send(&mut self.cx, from, room, None, reply);
             }
+            Input::Schemas(schemas) => self.cx.set_schemas(&schemas),
             Input::Tick => {}
         }
         Ok(())
@@ -385,6 +389,8 @@ impl Engine {
                 | Subject::Call(ref room, _)
                 | Subject::Provider(ref room, _)
                 | Subject::Key(ref room, _)
+                | Subject::Lock(ref room, _)
+                | Subject::Waiter(ref room, _, _)
                 | Subject::Task(ref room, _) => room.clone(),
             };
             if let Some(room) = self.rooms.get_mut(&name) {
@@ -466,9 +472,9 @@ impl Engine {
         name: &Room,
         act: impl FnOnce(&mut RoomState, &mut Context) -> Result<T, Rejection>,
     ) -> Result<T, Rejection> {
-        let start = self.vacated.start_of(name);
         let mut room = RoomState::new(name.clone());
-        room.go_on(&start);
+        room.go_on(&self.vacated.start_of(name));
+        let start = room.head();
         let acted = act(&mut room, &mut self.cx);
         if room.head() == start {
             // It only refused.

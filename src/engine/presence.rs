@@ -267,6 +267,7 @@ impl RoomState {
         self.withdraw_tools(cx, agent);
         if was_there {
             self.give_back_all(cx, agent, why);
+            self.release_locks(cx, agent);
             self.tell(cx, &Happened::new("presence.left", agent.as_str(), agent));
         }
         self.stirred.remove(agent);

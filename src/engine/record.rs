@@ -9,25 +9,27 @@
 //! | 2 | [`MemberRecord`] | the agent |
 //! | 3 | task body, written once | the task's number, 8 bytes, big end first |
 //! | 4 | task status, at every transition | the same |
-//! | 5 | [`KeyRecord`] | the key |
+//! | 5 | [`KeyRecord`] as earlier versions wrote it; no longer written | the key |
 //! | 6 | approval | its id |
 //! | 20 | tool | its name |
 //! | 21 | tool call that is not over, after the tools | its id |
 //! | 7 | outcome of a command with an id | agent, command, id, with zero bytes between |
+//! | 8 | version of a key, written once; the last one is what stands | the key, a zero byte, the room's revision, 8 bytes, big end first |
+//! | 9 | lock that somebody holds, with those who wait | its name |
 //! | 32 | somebody who left | the agent |
 //!
 //! The head of no room (its name is empty) is the ground from which rooms start that are not remembered.
-
-use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
-use crate::wire::name::{Agent, ApprovalId, CallId, Capability, CommandId, Key, Room, Tool};
+use crate::wire::name::{
+    Agent, ApprovalId, CallId, Capability, CommandId, Key, LockName, Room, Tool,
+};
 use crate::wire::presence::{Announcement, ConnectionState};
 
-use super::blackboard::{Cell, Tombstone};
+use super::blackboard::Version;
 use super::handoff::TaskNo;
 use super::member::Member;
 use super::replies::OutcomeKey;
@@ -43,6 +45,8 @@ const STATE: u8 = 4;
 const KEY: u8 = 5;
 const APPROVAL: u8 = 6;
 const OUTCOME: u8 = 7;
+const VERSION: u8 = 8;
+const LOCK: u8 = 9;
 const TOOL: u8 = 20;
 const CALL: u8 = 21;
 const DEPARTED: u8 = 32;
@@ -81,6 +85,8 @@ pub(super) enum Change {
     Body(TaskNo),
     State(TaskNo),
     Key(Key),
+    Version(Key, u64),
+    Lock(LockName),
     Approval(ApprovalId),
     Outcome(OutcomeKey),
     Tool(Tool),
@@ -106,6 +112,18 @@ pub(super) struct Head {
     /// Since when the room is closed, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) closed: Option<Millis>,
+    /// What the room's keys were before this revision is not remembered of all of them. Earlier versions kept no history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) history_floor: Option<u64>,
+    /// The last fencing token.
+    #[serde(default)]
+    pub(super) last_token: u64,
+}
+
+impl Head {
+    pub(super) fn history_floor(&self) -> u64 {
+        self.history_floor.unwrap_or(self.revision)
+    }
 }
 
 /// An agent's place in a room.
@@ -125,11 +143,16 @@ pub(super) struct MemberRecord {
     pub(super) unconfirmed: bool,
 }
 
-/// A key of the blackboard, or what is left of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) enum KeyRecord<'a> {
-    Live(Cow<'a, Cell>),
-    Deleted(Tombstone),
+/// A key of the blackboard, or what is left of it, as versions without a history wrote it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) enum KeyRecord {
+    Live(Version),
+    Deleted {
+        version: u64,
+        /// The room's revision when it was deleted.
+        revision: u64,
+    },
 }
 
 impl MemberRecord {
@@ -167,13 +190,10 @@ impl RoomState {
             }
             Change::Body(no) => Some(encode(&self.handoff.tasks.get(no)?.body)),
             Change::State(no) => Some(encode(&self.handoff.tasks.get(no)?.status)),
-            Change::Key(key) => match self.blackboard.cells.get(key) {
-                Some(cell) => Some(encode(&KeyRecord::Live(Cow::Borrowed(cell)))),
-                None => {
-                    let tombstone = self.blackboard.tombstones.get(key)?;
-                    Some(encode(&KeyRecord::Deleted(*tombstone)))
-                }
-            },
+            // Its version stands in a record of the other kind.
+            Change::Key(_) => None,
+            Change::Version(key, revision) => Some(encode(self.blackboard.find(key, *revision)?)),
+            Change::Lock(name) => Some(encode(self.blackboard.locks.get(name)?)),
             Change::Approval(id) => Some(encode(self.approvals.by_id.get(id)?)),
             Change::Outcome(key) => Some(encode(self.outcomes.find(key)?)),
             Change::Tool(tool) => Some(encode(self.tools.registry.definition(tool)?)),
@@ -190,6 +210,11 @@ impl Change {
             Change::Body(no) => key(room, BODY, &[&no.0.to_be_bytes()]),
             Change::State(no) => key(room, STATE, &[&no.0.to_be_bytes()]),
             Change::Key(name) => key(room, KEY, &[name.as_str().as_bytes()]),
+            Change::Version(name, revision) => {
+                let parts = [name.as_str().as_bytes(), &[0], &revision.to_be_bytes()];
+                key(room, VERSION, &parts)
+            }
+            Change::Lock(name) => key(room, LOCK, &[name.as_str().as_bytes()]),
             Change::Approval(id) => key(room, APPROVAL, &[id.as_str().as_bytes()]),
             Change::Tool(tool) => key(room, TOOL, &[tool.as_str().as_bytes()]),
             Change::Call(id) => key(room, CALL, &[id.as_str().as_bytes()]),
@@ -241,6 +266,13 @@ fn split(key: &[u8]) -> Option<(Room, Place)> {
         BODY => Place::Of(Change::Body(number()?)),
         STATE => Place::Of(Change::State(number()?)),
         KEY => Place::Of(Change::Key(Key::new(text()?).ok()?)),
+        VERSION => {
+            let (rest, revision) = rest.split_last_chunk()?;
+            let name = std::str::from_utf8(rest.strip_suffix(&[0])?).ok()?;
+            let revision = u64::from_be_bytes(*revision);
+            Place::Of(Change::Version(Key::new(name).ok()?, revision))
+        }
+        LOCK => Place::Of(Change::Lock(LockName::new(text()?).ok()?)),
         APPROVAL => Place::Of(Change::Approval(ApprovalId::new(text()?).ok()?)),
         TOOL => Place::Of(Change::Tool(Tool::new(text()?).ok()?)),
         CALL => Place::Of(Change::Call(CallId::new(text()?).ok()?)),
@@ -287,6 +319,8 @@ mod tests {
             Change::Body(TaskNo(7)),
             Change::State(TaskNo(u64::MAX)),
             Change::Key(Key::new("a/b/c").unwrap()),
+            Change::Version(Key::new("a/b/c").unwrap(), 256),
+            Change::Lock(LockName::new("l").unwrap()),
             Change::Approval(ApprovalId::new("x").unwrap()),
             Change::Tool(Tool::new("t").unwrap()),
             Change::Call(CallId::new("a/c").unwrap()),

@@ -5,19 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::name::{Agent, Key, Room};
+use crate::wire::name::{Agent, Room};
 use crate::wire::presence::ConnectionState;
 
 use super::Engine;
 use super::approve::Approval;
-use super::blackboard::arm_expiry;
 use super::context::Context;
 use super::handoff::TaskNo;
 use super::handoff::task::Body;
 use super::member::Member;
 use super::record::{
-    Change, Head, KeyRecord, MemberRecord, Place, RecordError, RecordProblem, decode, ground_key,
-    place,
+    Change, Head, MemberRecord, Place, RecordError, RecordProblem, decode, ground_key, place,
 };
 use super::room::RoomState;
 use super::settings::Settings;
@@ -107,6 +105,8 @@ fn take(
             room.rebuild_task(cx, no, body, decode(value)?);
         }
         Place::Of(Change::Key(key)) => room.rebuild_key(cx, key, decode(value)?),
+        Place::Of(Change::Version(key, _)) => room.rebuild_version(cx, key, decode(value)?),
+        Place::Of(Change::Lock(name)) => room.rebuild_lock(cx, name, decode(value)?),
         Place::Of(Change::Approval(_)) => room.rebuild_approval(cx, decode(value)?),
         Place::Of(Change::Tool(tool)) => room.rebuild_tool(cx, tool, decode(value)?),
         Place::Of(Change::Call(_)) => room.rebuild_call(cx, decode(value)?),
@@ -144,18 +144,6 @@ impl RoomState {
         cx.stats.agents += 1;
         self.present += usize::from(!member.left);
         self.members.0.insert(agent, member);
-    }
-
-    fn rebuild_key(&mut self, cx: &mut Context, key: Key, record: KeyRecord<'_>) {
-        match record {
-            KeyRecord::Live(cell) => {
-                let cell = cell.into_owned();
-                arm_expiry(cx, &self.name, &key, &cell);
-                cx.stats.keys += 1;
-                self.blackboard.insert(key, cell);
-            }
-            KeyRecord::Deleted(tombstone) => self.blackboard.bury(key, tombstone),
-        }
     }
 
     fn rebuild_approval(&mut self, cx: &mut Context, approval: Approval) {

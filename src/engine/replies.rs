@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
+use crate::wire::blackboard::{LockState, Written};
 use crate::wire::handoff::{Cancel, GetTask, ListTasks, Redrive, Task, Update};
 use crate::wire::json::{self, Json};
 use crate::wire::mailbox::{MailboxList, MailboxPurge};
@@ -41,6 +42,14 @@ pub(super) struct Accepted {
     pub(super) version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) revision: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(super) versions: Vec<Written>,
+    /// The lock that it got; always told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) lock: Option<Box<LockState>>,
+    /// The outcome comes later, and the answer with it.
+    #[serde(skip)]
+    pub(super) is_later: bool,
     /// What a query found; a query is always answered, and never remembered.
     #[serde(skip)]
     pub(super) data: Option<Json>,
@@ -60,6 +69,9 @@ impl Accepted {
             call: None,
             version: None,
             revision: None,
+            versions: Vec::new(),
+            lock: None,
+            is_later: false,
             data: None,
             told: None,
         }
@@ -69,6 +81,21 @@ impl Accepted {
         Accepted {
             task: Some(task.clone()),
             ..Accepted::new(code)
+        }
+    }
+
+    pub(super) fn locked(state: Option<LockState>) -> Accepted {
+        Accepted {
+            lock: state.map(Box::new),
+            ..Accepted::new(Code::Done)
+        }
+    }
+
+    /// What will be answered when there is an outcome.
+    pub(super) fn later() -> Accepted {
+        Accepted {
+            is_later: true,
+            ..Accepted::new(Code::Taken)
         }
     }
 
@@ -132,7 +159,11 @@ envelope!(MailboxPurge, id);
 envelope!(PresenceList);
 envelope!(blackboard::Set, id);
 envelope!(blackboard::Delete, id);
+envelope!(blackboard::Txn, id);
+envelope!(blackboard::Lock, id);
+envelope!(blackboard::Unlock, id);
 envelope!(blackboard::Get);
+envelope!(blackboard::GetHistory);
 envelope!(approve::ApprovalRequest, id);
 envelope!(approve::Decide, id);
 envelope!(approve::CancelApproval, id);
@@ -174,6 +205,14 @@ impl<'a> Call<'a> {
 
     pub(super) fn from(&self) -> &'a Agent {
         &self.command.from
+    }
+
+    fn outcome_key(&self) -> Option<OutcomeKey> {
+        Some(OutcomeKey {
+            agent: self.from().clone(),
+            command: command_name(self.command).to_owned(),
+            id: self.id.clone()?,
+        })
     }
 
     /// Reads the payload, and notes what the answer needs of it.
@@ -324,18 +363,28 @@ impl RoomState {
         call: &Call<'_>,
         act: impl FnOnce(&mut RoomState, &mut Context) -> Outcome,
     ) -> Outcome {
-        let Some(id) = call.id.clone() else {
-            return act(self, cx);
-        };
-        let key = OutcomeKey {
-            agent: call.from().clone(),
-            command: command_name(call.command).to_owned(),
-            id,
-        };
-        if let Some(first) = self.outcomes.find(&key) {
-            return Ok(first.accepted.clone());
+        if let Some(first) = self.first_outcome(call) {
+            return Ok(first);
         }
         let accepted = act(self, cx)?;
+        self.remember_call(cx, call, &accepted);
+        Ok(accepted)
+    }
+
+    /// What the first run of a command came to, where it carries an id that is known.
+    pub(super) fn first_outcome(&self, call: &Call<'_>) -> Option<Accepted> {
+        let first = self.outcomes.find(&call.outcome_key()?)?;
+        Some(first.accepted.clone())
+    }
+
+    /// Remembers what a command came to, if it carries an id.
+    pub(super) fn remember_call(&mut self, cx: &mut Context, call: &Call<'_>, accepted: &Accepted) {
+        if let Some(key) = call.outcome_key() {
+            self.remember(cx, key, accepted);
+        }
+    }
+
+    pub(super) fn remember(&mut self, cx: &mut Context, key: OutcomeKey, accepted: &Accepted) {
         if self.outcomes.len() >= cx.settings.max_outcomes_per_room
             && let Some(forgotten) = self.outcomes.forget_oldest()
         {
@@ -348,7 +397,6 @@ impl RoomState {
             accepted: accepted.clone(),
         };
         self.outcomes.insert(key, remembered);
-        Ok(accepted)
     }
 }
 
@@ -361,14 +409,19 @@ pub(super) fn command_name(command: &Command) -> &'static str {
 pub(super) fn answer(cx: &mut Context, call: Call<'_>, outcome: Outcome) {
     let wanted = call.id.is_some() || call.correlation_id.is_some();
     let name = command_name(call.command);
-    let tells = |accepted: &Accepted| accepted.data.is_some() || accepted.told.is_some();
+    let tells = |accepted: &Accepted| {
+        accepted.data.is_some() || accepted.told.is_some() || accepted.lock.is_some()
+    };
     let reply = match outcome {
+        Ok(accepted) if accepted.is_later => return,
         Ok(accepted) if wanted || tells(&accepted) => Reply {
             task: accepted.task,
             approval: accepted.approval,
             call: accepted.call,
             version: accepted.version,
             revision: accepted.revision,
+            versions: accepted.versions,
+            lock: accepted.lock.map(|lock| *lock),
             data: accepted.data.or(accepted.told),
             ..Reply::accepted(name, accepted.code)
         },

@@ -16,7 +16,7 @@ use super::event::{Happened, Log};
 use super::handoff::{Handoff, TaskNo};
 use super::member::Members;
 use super::record::{Change, Head};
-use super::replies::{Call, Outcome, Outcomes, command_name};
+use super::replies::{Call, Outcome, Outcomes};
 use super::roll::Departures;
 use super::timer::{Subject, Timer};
 use super::tools::Tools;
@@ -81,6 +81,8 @@ impl RoomState {
             revision: self.blackboard.revision,
             version_floor: self.blackboard.version_floor,
             closed: self.closed,
+            history_floor: Some(self.blackboard.history.floor),
+            last_token: self.blackboard.locks.last_token,
         }
     }
 
@@ -92,6 +94,8 @@ impl RoomState {
         self.blackboard.revision = from.revision;
         self.blackboard.version_floor = from.version_floor;
         self.closed = from.closed;
+        self.blackboard.history.floor = from.history_floor();
+        self.blackboard.locks.last_token = from.last_token;
     }
 
     /// Whether nobody is in it and nothing of it must be remembered but deleted keys.
@@ -102,6 +106,7 @@ impl RoomState {
             && self.tools.is_empty()
             && self.outcomes.len() == 0
             && self.blackboard.cells.is_empty()
+            && self.blackboard.locks.is_empty()
     }
 
     /// Whether its counters are all that is left of it.
@@ -139,7 +144,11 @@ impl RoomState {
             Topic::Inbox { to, .. } => self.inbox(cx, call, to),
             Topic::BlackboardSet { key, .. } => self.set(cx, call, key),
             Topic::BlackboardDelete { key, .. } => self.delete(cx, call, key),
+            Topic::BlackboardTxn { .. } => self.transact(cx, call),
             Topic::BlackboardGet { .. } => self.snapshot(cx, call),
+            Topic::BlackboardHistory { .. } => self.history(cx, call),
+            Topic::BlackboardLock { name, .. } => self.lock(cx, call, name),
+            Topic::BlackboardUnlock { name, .. } => self.unlock(cx, call, name),
             Topic::ObserveReplay { .. } => self.replay(cx, call),
             Topic::MailboxList { me, of } => self.list_mail(cx, call, of.as_ref().unwrap_or(me)),
             Topic::MailboxPurge { me, of } => self.purge_mail(cx, call, of.as_ref().unwrap_or(me)),
@@ -153,10 +162,6 @@ impl RoomState {
             Topic::ToolsCall { tool, .. } => self.call_tool(cx, call, tool),
             Topic::ToolsReturn { .. } => self.return_call(cx, call),
             Topic::ToolsCancel { .. } => self.cancel_call(cx, call),
-            Topic::BlackboardTxn { .. }
-            | Topic::BlackboardHistory { .. }
-            | Topic::BlackboardLock { .. }
-            | Topic::BlackboardUnlock { .. } => Err(not_yet(command_name(call.command))),
             Topic::PresenceAgent { .. }
             | Topic::HandoffWork { .. }
             | Topic::HandoffResult { .. }
@@ -196,6 +201,8 @@ impl RoomState {
             (Timer::Call, Subject::Call(_, id)) => self.call_timed_out(cx, id),
             (Timer::ProviderGrace, Subject::Provider(_, agent)) => self.provider_is_gone(cx, agent),
             (Timer::KeyExpiry, Subject::Key(_, key)) => self.key_expired(cx, key),
+            (Timer::LockLease, Subject::Lock(_, name)) => self.lock_expired(cx, name),
+            (Timer::LockWait, Subject::Waiter(_, name, who)) => self.wait_over(cx, name, who),
             (Timer::Retention, _) => self.retention_over(cx),
             (Timer::Closing, _) => self.sweep(cx),
             // No such pair is ever armed.
@@ -263,18 +270,11 @@ impl RoomState {
         self.arm_retention(cx);
     }
 
-    /// The room is about to go: nothing is to be forgotten in it any more.
+    /// Nothing is to be forgotten for now: the room is about to go, or something else is due sooner.
     pub(super) fn disarm_retention(&mut self, cx: &mut Context) {
         if let Some(at) = self.retention_at.take() {
             let subject = Subject::Room(self.name.clone());
             cx.timers.disarm(at, Timer::Retention, subject);
         }
     }
-}
-
-/// Refuses what this version does not have.
-pub(super) fn not_yet(feature: &str) -> Rejection {
-    let reason =
-        format!("{feature} is part of the protocol, but this version does not have it yet");
-    Rejection::new(Code::NotImplemented, reason)
 }

@@ -73,6 +73,7 @@ impl Engine {
                 }
                 room.set_connection(cx, agent, ConnectionState::Offline, true, "");
                 room.give_back_all(cx, agent, Departure::Ended);
+                room.release_locks(cx, agent);
                 room.lose_calls(cx, agent);
             });
         } else {

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use crate::wire::handoff::Priority;
 use crate::wire::name::{Agent, Capability, Room, TaskType};
 
+use super::blackboard::KeySchemas;
+
 /// What holds for tasks of one type that do not say otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct TypeDefaults {
@@ -197,6 +199,26 @@ pub struct Settings {
     pub max_key_bytes_per_room: usize,
     /// Deleted keys whose version a room remembers one by one; beyond it a new key starts above all forgotten ones.
     pub max_tombstones_per_room: usize,
+    /// Versions of a key that are kept, the one that stands included.
+    pub max_versions_per_key: usize,
+    /// Bytes of past versions that a room keeps; beyond it the oldest are forgotten.
+    pub max_history_bytes_per_room: usize,
+    /// What values must look like, by the prefix of their keys.
+    pub key_schemas: KeySchemas,
+    /// Operations of one transaction.
+    pub max_txn_ops: usize,
+    /// How long a lock is held, where the command does not say.
+    pub lock_ttl_ms: u64,
+    /// The longest lease on a lock that a command may ask for.
+    pub max_lock_ttl_ms: u64,
+    /// How long a command waits for a lock, where it waits and does not say.
+    pub lock_wait_ms: u64,
+    /// The longest wait for a lock that a command may ask for.
+    pub max_lock_wait_ms: u64,
+    /// Locks of a room that are held.
+    pub max_locks_per_room: usize,
+    /// Agents that wait for one lock.
+    pub max_lock_waiters: usize,
     /// Approvals of a room that await a decision.
     pub max_pending_approvals_per_room: usize,
     /// Decided approvals that a room remembers; beyond it the oldest are forgotten before their time.
@@ -208,7 +230,7 @@ pub struct Settings {
     pub max_payload_bytes: usize,
     /// A blackboard value.
     pub max_value_bytes: usize,
-    /// What one `blackboard/get` returns.
+    /// What one `blackboard/get` or `blackboard/history` returns.
     pub max_snapshot_bytes: usize,
     /// `metadata` of an announcement.
     pub max_metadata_bytes: usize,
@@ -311,6 +333,16 @@ impl Default for Settings {
             max_keys_per_room: 100_000,
             max_key_bytes_per_room: 256 * MIB,
             max_tombstones_per_room: 100_000,
+            max_versions_per_key: 16,
+            max_history_bytes_per_room: 64 * MIB,
+            key_schemas: KeySchemas::default(),
+            max_txn_ops: 128,
+            lock_ttl_ms: 30 * SECOND,
+            max_lock_ttl_ms: DAY,
+            lock_wait_ms: MINUTE,
+            max_lock_wait_ms: HOUR,
+            max_locks_per_room: 10_000,
+            max_lock_waiters: 100,
             max_pending_approvals_per_room: 1_000,
             max_decided_approvals_per_room: 10_000,
             max_outcomes_per_room: 500_000,

@@ -16,6 +16,8 @@ pub struct Stats {
     pub tasks: TaskCounts,
     /// Blackboard keys, without deleted ones.
     pub keys: usize,
+    /// Locks that somebody holds.
+    pub locks: usize,
     /// Approvals that await a decision.
     pub pending_approvals: usize,
     /// Tools that somebody has registered.
@@ -110,7 +112,7 @@ pub struct Refusals([u64; Refusals::CODES.len()]);
 
 impl Refusals {
     /// Every code with which a command can be refused.
-    pub const CODES: [Code; 10] = [
+    pub const CODES: [Code; 9] = [
         Code::Malformed,
         Code::Forbidden,
         Code::NotFound,
@@ -119,7 +121,6 @@ impl Refusals {
         Code::TooLarge,
         Code::Invalid,
         Code::TooMany,
-        Code::NotImplemented,
         Code::Unavailable,
     ];
 

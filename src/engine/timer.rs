@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::wire::Millis;
-use crate::wire::name::{Agent, ApprovalId, CallId, Key, Room};
+use crate::wire::name::{Agent, ApprovalId, CallId, Key, LockName, Room};
 
 use super::handoff::TaskNo;
 
@@ -32,6 +32,10 @@ pub enum Timer {
     ProviderGrace,
     /// A key's time to live is over: it is deleted.
     KeyExpiry,
+    /// A lock's lease is over: it goes to the next who waits, or is free.
+    LockLease,
+    /// An agent has waited for a lock for as long as it would.
+    LockWait,
     /// The oldest ended task, decided approval or remembered outcome of a room may be forgotten.
     Retention,
     /// A room is being closed: more of what is in it ends.
@@ -48,6 +52,8 @@ pub(super) enum Subject {
     Approval(Room, ApprovalId),
     Call(Room, CallId),
     Key(Room, Key),
+    Lock(Room, LockName),
+    Waiter(Room, LockName, Agent),
 }
 
 /// All timers that are armed. Who arms one remembers the time, because it takes it to disarm it.

@@ -5,8 +5,10 @@
 //! recovery scans it once at the start.
 
 pub mod commit;
+mod directory;
 pub mod fault;
 mod health;
+pub mod log;
 pub mod memory;
 pub mod sqlite;
 pub mod store;
@@ -17,6 +19,7 @@ mod agreement;
 pub use commit::{CommitOptions, Committer, Sealed};
 pub use fault::FaultStore;
 pub use health::{CommitHealth, CommitState};
+pub use log::{LogLimits, LogStats, LoggedStore};
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 pub use store::{Batch, Reader, Space, Store, StoreError, Visit, VisitKey};

@@ -55,6 +55,24 @@ impl Space {
         }
     }
 
+    /// The space's number in the log: never changed once released.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Meta => 1,
+            Self::Engine => 2,
+            Self::Session => 3,
+            Self::Outbox => 4,
+            Self::Inbound => 5,
+            Self::Retained => 6,
+            Self::Journal => 7,
+        }
+    }
+
+    /// The space of a number in the log.
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|space| space.code() == code)
+    }
+
     /// Where the space stands in [`Space::ALL`].
     pub(crate) fn index(self) -> usize {
         self as usize
@@ -131,7 +149,7 @@ pub type Visit<'a> = &'a mut (dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a);
 /// Sees a key; breaking ends the scan.
 pub type VisitKey<'a> = &'a mut (dyn FnMut(&[u8]) -> ControlFlow<()> + 'a);
 
-/// Reads what is committed, beside the thread that commits. What one call sees is of one moment.
+/// Reads what is committed, beside the thread that commits. What is committed while a call runs may be seen by it or not.
 pub trait Reader: Send {
     /// Visits the keys from `from` on and below `to`, in byte order, with their values, until `visit` breaks.
     ///

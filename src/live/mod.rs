@@ -16,6 +16,7 @@ mod publisher;
 mod router;
 mod seat;
 mod shared;
+mod spare;
 mod stats;
 mod subscriber;
 mod subscriptions;

@@ -15,6 +15,7 @@ use super::interest::Interest;
 use super::lane::{LANES, Lane};
 use super::router::{Gone, Link, Router, RouterLimits};
 use super::seat::Seat;
+use super::spare::Spare;
 use super::stats::Counters;
 
 /// Links beyond the subscribers': one for each lane, the supervisor's, the one that ends the router, and those that
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub(super) link_permits: Arc<Semaphore>,
     pub(super) runtime: Handle,
     pub(super) orders: Arc<Orders>,
+    pub(super) spare: Arc<Spare>,
     seats: Mutex<HashMap<u64, Arc<Seat>>>,
     interest: RwLock<Interest>,
     ids: AtomicU64,
@@ -88,6 +90,7 @@ impl Shared {
             link_permits: Arc::new(Semaphore::new(config.max_links)),
             runtime,
             orders,
+            spare: Arc::default(),
             seats: Mutex::default(),
             interest: RwLock::default(),
             ids: AtomicU64::new(0),
@@ -114,6 +117,33 @@ impl Shared {
             link = Link::open(router) => link,
             _ = changes.wait_for(|now| now.died >= generation || now.phase == Phase::Stopped) => Err(Gone),
         }
+    }
+
+    /// A link to the router of `generation`: the one that is kept ready if there is one, at once, else a new one.
+    pub(super) async fn link(
+        self: &Arc<Self>,
+        generation: u64,
+        router: &Arc<Router>,
+    ) -> Result<Link, Gone> {
+        let link = match self.spare.take(generation) {
+            Some(link) => Ok(link),
+            None => self.open_link(generation, router).await,
+        };
+        if self.spare.is_wanted() {
+            let shared = Arc::clone(self);
+            self.runtime.spawn(async move { shared.open_spare().await });
+        }
+        link
+    }
+
+    async fn open_spare(&self) {
+        let now = self.current.borrow().clone();
+        let opened = match now.router {
+            Some(router) => self.open_link(now.generation, &router).await.ok(),
+            None => None,
+        };
+        let newest = || self.current.borrow().generation;
+        self.spare.put(now.generation, opened, newest);
     }
 
     /// Puts a subscriber under the supervisor's care. From here on a router that dies is replaced for it too.

@@ -303,7 +303,7 @@ impl Subscriber {
                 return;
             }
             if let (0, Some(router)) = (self.tried, now.router) {
-                let opened = self.shared.open_link(now.generation, &router).await;
+                let opened = self.shared.link(now.generation, &router).await;
                 // Not before: who is dropped while the link opens has not tried, and nobody else would.
                 self.tried = now.generation;
                 if let Ok(link) = opened {

@@ -124,6 +124,7 @@ fn mourn(shared: &Shared) {
         current.died = current.generation;
         current.router = None;
     });
+    shared.spare.clear();
     shared.counters.routers_died.add(1);
     let generation = shared.current.borrow().generation;
     tracing::error!(
@@ -156,6 +157,7 @@ async fn try_replace(shared: &Arc<Shared>) -> Result<Link, Gone> {
         current.generation += 1;
         current.router = Some(Arc::clone(&router));
     });
+    shared.spare.clear();
     tokio::select! {
         relinked = tokio::time::timeout(RELINK_PATIENCE, relink(shared, &router)) => relinked.unwrap_or(Err(Gone))?,
         Gone = death(&mut watch) => return Err(Gone),
@@ -218,6 +220,7 @@ async fn stop(shared: &Shared) {
         current.phase = Phase::Stopped;
         current.router = None;
     });
+    shared.spare.clear();
     for seat in shared.seats() {
         seat.wake();
     }

@@ -183,6 +183,46 @@ async fn what_is_flushed_after_subscribe_returned_is_received() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_subscription_that_finds_a_link_is_with_the_router_at_once() {
+    let plane = plane();
+    let _first = subscribed(&plane, &["other"]).await;
+    while !plane.shared.spare.is_there() {
+        tokio::task::yield_now().await;
+    }
+    let mut publisher = plane.publisher();
+    publish(&mut publisher, "other", "opens the lane").await;
+    let mut subscriber = plane.subscriber();
+    {
+        let mut subscribing = pin!(subscriber.subscribe("a"));
+        let begun = subscribing
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        publish(&mut publisher, "a", "right behind it").await;
+        if begun.is_pending() {
+            subscribing.await;
+        }
+    }
+    assert_eq!(receive(&mut subscriber).await, "right behind it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replaced_router_takes_its_spare_link_along() {
+    let plane = plane();
+    let mut subscriber = subscribed(&plane, &["a"]).await;
+    while !plane.shared.spare.is_there() {
+        tokio::task::yield_now().await;
+    }
+    plane.shared.orders.rotate.notify_one();
+    replaced(&plane, 1).await;
+    assert!(!plane.shared.spare.is_there());
+    let mut later = subscribed(&plane, &["a"]).await;
+    let mut publisher = plane.publisher();
+    publish(&mut publisher, "a", "one").await;
+    assert_eq!(receive(&mut later).await, "one");
+    assert_eq!(receive(&mut subscriber).await, "one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_comes_after_unsubscribe() {
     let plane = plane();
     let mut subscriber = subscribed(&plane, &["a", "b"]).await;
@@ -460,8 +500,8 @@ async fn dropped_subscribers_free_their_links_in_the_router() {
     }
     let stats = plane.stats();
     assert!(
-        stats.links_open <= before + 1,
-        "the lane's, the supervisor's: {stats:?}"
+        stats.links_open <= before + 2,
+        "the last subscriber's, and the one that is kept ready: {stats:?}"
     );
     assert_eq!((stats.filters, stats.routers_started), (0, 1));
 }
@@ -469,11 +509,15 @@ async fn dropped_subscribers_free_their_links_in_the_router() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_unsubscribe_gives_the_link_back() {
     let plane = plane();
-    let before = plane.stats().links_open;
-    let mut subscriber = subscribed(&plane, &["a"]).await;
-    assert_eq!(plane.stats().links_open, before + 1);
+    let mut subscriber = subscribed(&plane, &["a", "b"]).await;
+    while !plane.shared.spare.is_there() {
+        tokio::task::yield_now().await;
+    }
+    let linked = plane.stats().links_open;
     subscriber.unsubscribe("a").await;
-    assert_eq!(plane.stats().links_open, before);
+    assert_eq!(plane.stats().links_open, linked);
+    subscriber.unsubscribe("b").await;
+    assert_eq!(plane.stats().links_open, linked - 1);
     assert!(poll_once(subscriber.recv(&mut Vec::new(), 1)).is_none());
     subscriber.subscribe("a").await;
     publish(&mut plane.publisher(), "a", "x").await;

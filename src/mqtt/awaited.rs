@@ -15,7 +15,8 @@ use super::reason::Reason;
 /// every commit, so a larger number would only let one client hold more; there is no key for it.
 const MAX_AWAITED: usize = 16;
 
-/// Live messages that wait for the SUBACK of the subscription that selects them.
+/// Live messages that wait for the SUBACK of the subscription that selects them; beyond it they are dropped and counted. Nobody was
+/// promised them yet, so there is no key for it.
 const MAX_EARLY: usize = 256;
 
 /// Filters in all of these from which on nothing more is read.
@@ -80,6 +81,11 @@ impl Awaited {
 }
 
 impl Suback {
+    /// Subscriptions that are or will be asked of the desk.
+    fn asked(&self) -> impl Iterator<Item = &Subscription> {
+        self.part.iter().chain(&self.rest).flatten()
+    }
+
     /// Takes the next filters as the part to be asked about; at least one of them is for the desk if any of the rest is.
     pub(super) fn take_part(&mut self) -> Vec<Subscription> {
         let mut asked = Vec::new();
@@ -101,7 +107,8 @@ pub(super) struct Subscribing {
     pub(super) steps: VecDeque<Step>,
     pub(super) awaited: VecDeque<Awaited>,
     /// Live messages that only a filter still awaited selects: they follow its SUBACK.
-    pub(super) early: Vec<Message>,
+    early: Vec<Message>,
+    early_bytes: usize,
     /// A PUBLISH came while something was awaited: it goes first as soon as nothing is.
     publish_waits: bool,
     /// Offers that stand and may not be made at present.
@@ -133,26 +140,42 @@ impl Subscribing {
         awaited
     }
 
-    /// Keeps a live message that no subscription that stands selects, if one that is awaited does. Nobody was promised it yet, so
-    /// beyond the bound it is let go.
-    pub(super) fn keep_early(&mut self, message: &Message) {
+    /// Keeps a live message that no subscription that stands selects, if one that is awaited does; false if it does and there is no
+    /// room.
+    pub(super) fn keep_early(&mut self, message: &Message) -> bool {
         let topic = message.topic();
         let selects = |awaited: &Awaited| match awaited {
-            Awaited::Suback(suback) => (suback.part.iter().chain(&suback.rest))
-                .flatten()
-                .any(|subscription| matches(&subscription.filter, topic)),
+            Awaited::Suback(suback) => suback.asked().any(|one| matches(&one.filter, topic)),
             Awaited::Unsuback(..) | Awaited::Withdrawn | Awaited::Restored(_) => false,
         };
-        if self.early.len() < MAX_EARLY && self.awaited.iter().any(selects) {
-            self.early.push(message.clone());
+        if !self.awaited.iter().any(selects) {
+            return true;
         }
+        if self.early.len() >= MAX_EARLY {
+            return false;
+        }
+        self.early_bytes += message.size();
+        self.early.push(message.clone());
+        true
+    }
+
+    /// Bytes of the live messages that wait for a SUBACK.
+    pub(super) fn early_bytes(&self) -> usize {
+        self.early_bytes
+    }
+
+    /// The live messages that waited for a SUBACK, once nothing more is to be asked about it.
+    pub(super) fn take_early(&mut self) -> Vec<Message> {
+        if self.awaited.back().is_some_and(Awaited::goes_on) {
+            return Vec::new();
+        }
+        self.early_bytes = 0;
+        std::mem::take(&mut self.early)
     }
 
     pub(super) fn awaits(&self, filter: &str) -> bool {
         self.awaited.iter().any(|awaited| match awaited {
-            Awaited::Suback(suback) => (suback.part.iter().chain(&suback.rest))
-                .flatten()
-                .any(|subscription| &*subscription.filter == filter),
+            Awaited::Suback(suback) => suback.asked().any(|one| &*one.filter == filter),
             Awaited::Restored(again) => again.iter().any(|one| &*one.filter == filter),
             Awaited::Unsuback(..) | Awaited::Withdrawn => false,
         })

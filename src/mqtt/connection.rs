@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -20,6 +20,7 @@ use crate::desk::port::{Request, Response, ResponseReceiver};
 use super::access::{Access, Change};
 use super::awaited::Step;
 use super::encode::Output;
+use super::incumbents::Seat;
 use super::listener::stopped;
 use super::plane::{Plane, Publisher, Received, Subscriber};
 use super::reason::Reason;
@@ -28,6 +29,8 @@ use super::stream::{GOODBYE, poll_read, say_goodbye};
 
 /// The most frames taken from the live plane in one go: one client's share of a turn, no limit on anything that waits.
 const FRAMES: usize = 256;
+/// The most that is read for the sake of a newer connection, in bytes.
+const MOST_READ_AT_ONCE: usize = 256 * 1024;
 /// A keep-alive that is none.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -47,6 +50,8 @@ enum Event {
     Frames(Received),
     /// What the client may do has changed.
     Access(Change),
+    /// A newer connection wants the client's session.
+    Wanted,
     /// The client is read again, or it has been silent for long.
     Timer,
 }
@@ -65,6 +70,9 @@ pub(super) struct Running<P: Plane, S> {
     /// The socket is not to be written to any more.
     pub(super) closed: bool,
     pub(super) last_packet: Instant,
+    pub(super) seat: Seat,
+    /// A newer connection waits until what has come is read.
+    pub(super) is_wanted: bool,
 }
 
 impl<P, S> Running<P, S>
@@ -81,6 +89,9 @@ where
             self.advance();
             if self.session.end.is_some() {
                 break;
+            }
+            if std::mem::take(&mut self.is_wanted) {
+                self.seat.settled();
             }
             if let Some(until) = self.session.held_until() {
                 timer.as_mut().reset(until);
@@ -190,6 +201,7 @@ where
             () = flush(session.publisher.as_mut()) => Event::Flushed,
             event = anyone => event,
             change = Access::change(session.access.as_deref_mut()) => Event::Access(change),
+            () = self.seat.wanted() => Event::Wanted,
             () = timer => Event::Timer,
         }
     }
@@ -205,6 +217,10 @@ where
                 self.session.refuse(Reason::ShuttingDown);
             }
             Event::Access(change) => self.session.on_change(change),
+            Event::Wanted => {
+                self.is_wanted = true;
+                self.read_what_came();
+            }
             Event::Asked(true) | Event::Flushed | Event::Timer => {}
             Event::Read(count) => self.session.exits.metrics.bytes_received.add(count as u64),
             Event::Wrote(count) => self.count_output(count),
@@ -226,6 +242,24 @@ where
                     self.frames = Vec::new();
                 }
             }
+        }
+    }
+
+    /// Reads what the client sent so far, as far as it may be read now.
+    fn read_what_came(&mut self) {
+        // Whoever waits next for the stream brings a waker of its own.
+        let mut cx = Context::from_waker(Waker::noop());
+        while self.input.len() < MOST_READ_AT_ONCE && self.session.may_read() {
+            match poll_read(&mut self.stream, &mut self.input, &mut cx) {
+                Poll::Ready(Ok(count @ 1..)) => {
+                    self.on_event(Event::Read(count));
+                    continue;
+                }
+                // What came before the end is taken first: it may be a DISCONNECT. Then the end is met again.
+                Poll::Ready(_) => self.is_wanted = false,
+                Poll::Pending => {}
+            }
+            break;
         }
     }
 
@@ -283,6 +317,7 @@ where
                 break;
             }
         }
+        self.seat.leave();
         if let Some(End::Refused(reason)) = session.end {
             debug!(client = %session.client.id, ?reason, "closing");
             session.exits.metrics.disconnects.add(1);

@@ -23,6 +23,7 @@ use crate::desk::port::{ConnectionId, Interest, Request};
 
 use super::admission::{Admission, Guest, Waiting};
 use super::config::MqttConfig;
+use super::incumbents::Incumbents;
 use super::metrics::Metrics;
 use super::opening;
 use super::peer::Peer;
@@ -44,6 +45,7 @@ pub struct Door<P> {
     /// `None` while everybody is let in.
     pub(super) guard: Option<Arc<Guard>>,
     pub(super) memory: Arc<Memory>,
+    pub(super) incumbents: Arc<Incumbents>,
     admission: Arc<Admission>,
     last_connection: AtomicU64,
 }
@@ -68,6 +70,7 @@ impl<P: Plane> Door<P> {
             metrics,
             guard,
             memory,
+            incumbents: Arc::default(),
             admission,
             last_connection: AtomicU64::new(0),
         })

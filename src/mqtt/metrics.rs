@@ -77,6 +77,8 @@ pub struct Metrics {
     pub dropped_slow: Count,
     /// Messages dropped because they are larger than the client takes.
     pub dropped_too_large: Count,
+    /// Live messages dropped because too many came before the SUBACK of the subscription that selects them.
+    pub dropped_early: Count,
     /// Messages dropped because they had expired.
     pub dropped_expired: Count,
     /// Messages of QoS 0 that the live plane jumped over.

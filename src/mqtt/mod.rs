@@ -12,7 +12,8 @@
 pub mod config;
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod listener;
+pub mod incumbents;
+mod listener;
 pub mod metrics;
 pub mod plane;
 pub mod transport;

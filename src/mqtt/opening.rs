@@ -179,6 +179,7 @@ where
                 return None;
             }
         };
+        self.door.incumbents.settle(&connect.client.id).await;
         let id = self.door.next_connection();
         let (sender, mut responses) = port::responses();
         let backlog = Arc::new(AtomicUsize::new(0));
@@ -344,10 +345,13 @@ where
             connect.max_alias,
             backlog,
         );
+        let seat = self.door.incumbents.seat(&connect.client.id);
         let mut session = Session::new(Arc::clone(&self.door), connect.client, exits, outbound);
         session.inbound.restore(&opened.unreleased);
         Box::new(Running {
             last_packet: Instant::now(),
+            seat,
+            is_wanted: false,
             session,
             stream: self.stream,
             input: self.input,

@@ -138,7 +138,6 @@ pub(super) fn of_subscription(code: Code) -> Reason {
         Code::Forbidden => Reason::NotAuthorized,
         Code::Malformed | Code::Invalid => Reason::FilterInvalid,
         Code::TooMany | Code::TooLarge => Reason::QuotaExceeded,
-        Code::NotImplemented => Reason::ImplementationSpecific,
         _ => Reason::Unspecified,
     }
 }

@@ -275,7 +275,9 @@ impl<P: Plane> Session<P> {
             .subscriptions
             .matching(root, &self.client.id, &parts, &mut self.ids)
         else {
-            self.subscribing.keep_early(&message);
+            if !self.subscribing.keep_early(&message) {
+                self.exits.metrics.dropped_early.add_one();
+            }
             return Ok(());
         };
         let qos = parts.qos.min(found.granted);
@@ -324,7 +326,8 @@ impl<P: Plane> Session<P> {
         }
         self.outbound.written(&mut self.exits);
         self.outbound.pump(&mut self.exits, self.now);
-        let outgoing = self.exits.output.len() + self.outbound.held_bytes();
+        let outgoing =
+            self.exits.output.len() + self.outbound.held_bytes() + self.subscribing.early_bytes();
         self.exits.share.set_outgoing(outgoing);
         if let Some(congested) = self.outbound.congestion(self.congested) {
             self.congested = congested;

@@ -52,14 +52,11 @@ impl<P: Plane> Session<P> {
         let mut asked: Vec<Result<Subscription, Reason>> = asked.collect::<Result<_, Reason>>()?;
         self.refuse_too_many(&mut asked);
         if asked.iter().all(Result::is_err) {
-            let mut codes: Vec<u8> = asked
+            let codes = asked
                 .iter()
                 .map(|one| self.suback_code(one.as_ref().err()))
                 .collect();
-            self.refuse_surplus(&mut codes, surplus);
-            self.exits
-                .output
-                .suback(self.client.v5, packet.packet_id, &codes);
+            self.send_suback(packet.packet_id, codes, surplus);
             return Ok(());
         }
         for subscription in asked.iter().flatten() {
@@ -75,22 +72,22 @@ impl<P: Plane> Session<P> {
         Ok(())
     }
 
-    fn refuse_surplus(&self, codes: &mut Vec<u8>, surplus: usize) {
+    /// Answers a SUBSCRIBE; as many filters behind the codes are refused because there are too many.
+    fn send_suback(&mut self, packet_id: u16, mut codes: Vec<u8>, surplus: usize) {
         let refused = self.suback_code(Some(&Reason::QuotaExceeded));
         codes.extend(std::iter::repeat_n(refused, surplus));
+        let v5 = self.client.v5;
+        self.exits.output.suback(v5, packet_id, &codes);
     }
 
     /// Asks the desk about the next filters of a SUBSCRIBE.
     fn ask_for_part(&mut self, mut suback: Suback) {
-        let subscriptions = suback.take_part();
-        self.subscribing
-            .steps
-            .push_back(Step::Ask(Box::new(Request::Subscribe {
-                connection: self.exits.connection,
-                packet_id: suback.packet_id,
-                subscriptions,
-            })));
-        self.subscribing.awaited.push_back(Awaited::Suback(suback));
+        let request = Request::Subscribe {
+            connection: self.exits.connection,
+            subscriptions: suback.take_part(),
+            packet_id: suback.packet_id,
+        };
+        self.ask_in_turn(Awaited::Suback(suback), request);
     }
 
     /// What exceeds the limit of subscriptions must not get as far as the live plane, let alone the desk.
@@ -195,16 +192,12 @@ impl<P: Plane> Session<P> {
                 .unsuback(self.client.v5, packet_id, &codes);
             return Ok(());
         }
-        self.subscribing
-            .steps
-            .push_back(Step::Ask(Box::new(Request::Unsubscribe {
-                connection: self.exits.connection,
-                packet_id,
-                filters,
-            })));
-        self.subscribing
-            .awaited
-            .push_back(Awaited::Unsuback(packet_id, asked));
+        let request = Request::Unsubscribe {
+            connection: self.exits.connection,
+            packet_id,
+            filters,
+        };
+        self.ask_in_turn(Awaited::Unsuback(packet_id, asked), request);
         Ok(())
     }
 
@@ -297,10 +290,7 @@ impl<P: Plane> Session<P> {
             suback.codes.push(code);
         }
         if suback.rest.is_empty() {
-            self.refuse_surplus(&mut suback.codes, suback.surplus);
-            self.exits
-                .output
-                .suback(self.client.v5, suback.packet_id, &suback.codes);
+            self.send_suback(suback.packet_id, suback.codes, suback.surplus);
         } else {
             self.ask_for_part(suback);
         }
@@ -309,15 +299,8 @@ impl<P: Plane> Session<P> {
             return Err(Reason::QuotaExceeded);
         }
         self.send_retained(retained, &granted)?;
-        if self
-            .subscribing
-            .awaited
-            .back()
-            .is_some_and(Awaited::goes_on)
-        {
-            return Ok(());
-        }
-        std::mem::take(&mut self.subscribing.early)
+        self.subscribing
+            .take_early()
             .into_iter()
             .try_for_each(|message| self.on_live(message))
     }

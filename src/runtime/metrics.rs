@@ -1,14 +1,17 @@
 //! What each part counts, under the names that `/metrics` shows. `hallward_` goes in front.
 
+mod ledger;
+
 use crate::auth;
 use crate::desk::{DeskStats, Holder, Memory};
 use crate::engine::{Refusals, ToolOutcomes};
 use crate::http::Metric;
-use crate::ledger::{CommitHealth, CommitState};
 use crate::live;
 use crate::mqtt;
 use crate::mqtt::transport::tls::Tls;
 use crate::wire::message::Qos;
+
+pub(super) use ledger::{ledger, log};
 
 #[expect(
     clippy::cast_precision_loss,
@@ -114,6 +117,7 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
                 ("slow_reader", m.dropped_slow.value()),
                 ("too_large_for_client", m.dropped_too_large.value()),
                 ("expired", m.dropped_expired.value()),
+                ("before_suback", m.dropped_early.value()),
                 ("lagged", m.missed.value()),
             ],
         ),
@@ -341,6 +345,11 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
                 .map(|((_, name), count)| (*name, count.value())),
         ),
         gauge("blackboard_keys", "Blackboard keys.", d.keys.value()),
+        gauge(
+            "blackboard_locks",
+            "Locks that somebody holds.",
+            d.locks.value(),
+        ),
     ]
 }
 
@@ -367,40 +376,6 @@ pub(super) fn memory(memory: &Memory) -> Vec<Metric> {
                 ("dropped", memory.dropped.value()),
                 ("closed", memory.closed.value()),
             ],
-        ),
-    ]
-}
-
-/// The ledger.
-pub(super) fn ledger(health: &CommitHealth) -> Vec<Metric> {
-    let ok = matches!(health.state(), CommitState::Ok);
-    vec![
-        gauge(
-            "ledger_ok",
-            "1 while commits reach the disk.",
-            u64::from(ok),
-        ),
-        Metric::counter("ledger_commits", "Batches made durable.", health.commits()),
-        Metric::counter("ledger_rows", "Rows written or deleted.", health.rows()),
-        Metric::counter(
-            "ledger_bytes",
-            "Bytes of keys and values committed.",
-            health.bytes(),
-        ),
-        Metric::counter(
-            "ledger_sync_microseconds",
-            "Time spent in commits.",
-            health.sync_micros(),
-        ),
-        gauge(
-            "ledger_last_sync_microseconds",
-            "Time of the last commit.",
-            health.last_sync_micros(),
-        ),
-        Metric::counter(
-            "ledger_stalls",
-            "Times that the disk began to refuse.",
-            health.stalls(),
         ),
     ]
 }

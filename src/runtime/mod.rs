@@ -7,6 +7,7 @@ mod listeners;
 mod metrics;
 mod plane;
 mod reload;
+mod schemas;
 mod settings;
 mod sys;
 
@@ -24,7 +25,9 @@ use crate::desk::port::Gates;
 use crate::desk::{self, Desk, DeskStats, Interest, Memory, RecoverError, RunningDesk};
 use crate::engine::Engine;
 use crate::http;
-use crate::ledger::{CommitHealth, CommitOptions, CommitState, SqliteStore, Store, StoreError};
+use crate::ledger::{
+    CommitHealth, CommitOptions, CommitState, LoggedStore, SqliteStore, Store, StoreError,
+};
 use crate::live;
 use crate::mqtt::{self, Door};
 
@@ -32,6 +35,7 @@ pub use guard::rules;
 pub use listeners::{MqttPlaces, check_files};
 use plane::LivePlane;
 pub use reload::Reload;
+pub use schemas::key_schemas;
 
 /// Why the gateway could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -114,14 +118,17 @@ impl Gateway {
             data: config.data.dir.clone(),
         };
         let dir = config.data.dir.clone();
-        let store: Box<dyn Store> = Box::new(blocking(move || SqliteStore::open(&dir)).await??);
+        let limits = settings::log(&config);
+        let store =
+            blocking(move || LoggedStore::open(SqliteStore::open(&dir)?, &dir, limits)).await??;
+        let log = store.stats();
         let plane = live::Plane::start(settings::live(&config))
             .map_err(|error| Error::Failed(error.to_string()))?;
         let interest = Arc::new(Interest::default());
         let memory = Memory::new(config.memory.max_queued);
         let (desk, store) = recover(
             &config,
-            store,
+            Box::new(store),
             interest.clone(),
             memory.clone(),
             guard.as_ref(),
@@ -136,6 +143,7 @@ impl Gateway {
             settings::pace(&config),
         )
         .map_err(|error| Error::Busy(format!("cannot start the desk's thread: {error}")))?;
+        schemas::register(&config, &reload, running.requests().downgrade());
         let front_door = Arc::new(mqtt::Metrics::default());
         let mut metrics = http::Metrics::new();
         register(
@@ -146,6 +154,7 @@ impl Gateway {
             &plane,
             &memory,
         );
+        metrics.register(move || metrics::log(&log));
         if let Some(tls) = tls {
             metrics.register(move || metrics::tls(&tls));
         }
@@ -244,9 +253,11 @@ async fn recover(
 ) -> Result<(Desk, Box<dyn Store>), Error> {
     let gates =
         guard.map(|guard| Arc::new(mqtt::AbsentClients(Arc::clone(guard))) as Arc<dyn Gates>);
-    let engine_settings = settings::engine(config);
+    let mut engine_settings = settings::engine(config);
     let desk_settings = settings::desk(config, memory, gates);
+    let for_thread = config.clone();
     blocking(move || {
+        engine_settings.key_schemas = key_schemas(&for_thread).map_err(Error::Configuration)?;
         let records = desk::engine_records(&*store)?;
         let engine =
             Engine::recover(engine_settings, seed(), records).map_err(RecoverError::from)?;

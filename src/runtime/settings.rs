@@ -12,7 +12,8 @@ use crate::config::{
 };
 use crate::desk::port::Gates;
 use crate::desk::{ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits};
-use crate::engine::{CapabilityLimits, RoomSettings, Settings, TypeDefaults};
+use crate::engine::{CapabilityLimits, KeySchemas, RoomSettings, Settings, TypeDefaults};
+use crate::ledger::LogLimits;
 use crate::live::LiveConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, Pair, TlsSettings};
 use crate::mqtt::transport::websocket::UpgradeRules;
@@ -122,6 +123,17 @@ fn common(config: &Config) -> Settings {
         max_tombstones_per_room: blackboard.max_tombstones_per_room,
         max_value_bytes: blackboard.max_value,
         max_snapshot_bytes: blackboard.max_snapshot,
+        max_versions_per_key: blackboard.history,
+        max_history_bytes_per_room: blackboard.max_history_bytes_per_room,
+        // They are in files; whoever starts the engine reads them.
+        key_schemas: KeySchemas::default(),
+        max_txn_ops: blackboard.max_txn_ops,
+        lock_ttl_ms: millis(blackboard.lock_ttl),
+        max_lock_ttl_ms: millis(blackboard.max_lock_ttl),
+        lock_wait_ms: millis(blackboard.lock_wait),
+        max_lock_wait_ms: millis(blackboard.max_lock_wait),
+        max_locks_per_room: blackboard.max_locks_per_room,
+        max_lock_waiters: blackboard.max_lock_waiters,
         approval_timeout_ms: millis(approve.timeout),
         max_approval_timeout_ms: millis(approve.max_timeout),
         allow_approve_on_timeout: approve.approve_on_timeout,
@@ -367,5 +379,13 @@ pub(super) fn live(config: &Config) -> LiveConfig {
         topics_per_router: config.live.topics_per_router,
         filters_per_router: config.live.filters_per_router,
         links_per_router: config.live.links_per_router,
+    }
+}
+
+/// What the commit log may hold.
+pub(super) fn log(config: &Config) -> LogLimits {
+    LogLimits {
+        segment_bytes: config.data.log_segment as u64,
+        segments: config.data.log_segments,
     }
 }

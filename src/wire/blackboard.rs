@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Millis;
-use super::json::Json;
-use super::name::{Agent, CommandId, Key};
+use super::json::{Json, present};
+use super::name::{Agent, CommandId, Key, LockName};
 
 /// `blackboard/set/{me}/{key…}`: write a key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,9 @@ pub struct Set {
     /// Milliseconds after which the key deletes itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
+    /// Write only while this lock is held under this token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
     /// Makes a repeat a no-op that returns the first outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<CommandId>,
@@ -37,12 +40,72 @@ pub struct Delete {
     /// Delete only if this is the key's version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_version: Option<u64>,
+    /// Delete only while this lock is held under this token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
     /// Makes a repeat a no-op that returns the first outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<CommandId>,
     /// Echoed in the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+}
+
+/// `blackboard/txn/{me}`: several writes and conditions, all or nothing, as one revision of the room.
+///
+/// Every condition is about the room as it was before. A key is written by one operation at most.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Txn {
+    /// What is to be done, in order; one at least.
+    pub ops: Vec<Op>,
+    /// Only while this lock is held under this token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
+    /// Makes a repeat a no-op that returns the first outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<CommandId>,
+    /// Echoed in the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// One operation of a transaction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Op {
+    /// What it does.
+    pub op: OpKind,
+    /// To which key.
+    pub key: Key,
+    /// With `set`, the new value; `null` is a value.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub value: Option<Json>,
+    /// Only if this is the key's version; 0 means only if it is absent. A `check` needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<u64>,
+    /// With `set`: apply `value` as a JSON Merge Patch (RFC 7396) instead of replacing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merge: bool,
+    /// With `set`: milliseconds after which the key deletes itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+}
+
+/// What an operation of a transaction does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OpKind {
+    /// Writes the key.
+    Set,
+    /// Removes the key.
+    Delete,
+    /// Only compares the key's version.
+    Check,
 }
 
 /// `blackboard/get/{me}`: a consistent snapshot of every key under a prefix, in the reply's `data`.
@@ -52,9 +115,96 @@ pub struct Get {
     /// The key, or the segments that keys begin with; absent means all keys of the room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<Key>,
+    /// The room as it was at this revision, as far as the history of its keys reaches; absent means as it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// Whether to list the locks that are held now, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub locks: bool,
     /// Echoed in the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+}
+
+/// `blackboard/history/{me}`: the last versions of a key, in the reply's `data`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GetHistory {
+    /// The key.
+    pub key: Key,
+    /// How many versions at most, the newest; absent means all that are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Echoed in the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// `blackboard/lock/{me}/{name}`: take a lock, or renew the lease on one that the writer holds. May be empty.
+///
+/// It is always answered: at once, or where it waits when it holds the lock (200) or has given up (408).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Lock {
+    /// Milliseconds after which the lock is free again, unless it is renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// Wait while another holds it, in the order of asking; else that is 409.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wait: bool,
+    /// Milliseconds to wait at most; it says `wait`, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+    /// Only renew, and only if the lock is still held under this token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<u64>,
+    /// Makes a repeat a no-op that returns the first outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<CommandId>,
+    /// Echoed in the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// `blackboard/unlock/{me}/{name}`: give a lock back, or no longer wait for it. May be empty.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unlock {
+    /// Only if the lock is held under this token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<u64>,
+    /// Makes a repeat a no-op that returns the first outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<CommandId>,
+    /// Echoed in the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// Lets a write take effect only while a lock is held under a token: one of an earlier holder is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fence {
+    /// The lock.
+    pub lock: LockName,
+    /// The token that the lock command returned.
+    pub token: u64,
+}
+
+/// A lock that somebody holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LockState {
+    /// The lock.
+    pub name: LockName,
+    /// Who holds it.
+    pub holder: Agent,
+    /// The fencing token: larger than every earlier one, of any lock of the room.
+    pub token: u64,
+    /// When the lease ends, Unix milliseconds.
+    pub expires_at: Millis,
+    /// How many wait for it.
+    pub waiting: u64,
 }
 
 /// `blackboard/state/{key…}`: a key as it stands (retained; an empty payload means deleted).
@@ -86,4 +236,54 @@ pub struct Snapshot {
     pub revision: u64,
     /// The keys, in order.
     pub entries: Vec<Entry>,
+    /// The locks that are held now, by name, if they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<LockState>,
+}
+
+/// What `blackboard/history` answers in the reply's `data`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    /// The key.
+    pub key: Key,
+    /// Its versions, oldest first.
+    pub versions: Vec<Version>,
+}
+
+/// One version of a key, or the end of one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Version {
+    /// Counts the writes of the key; where it was deleted, the version that it had.
+    pub version: u64,
+    /// The room's revision that this write made.
+    pub revision: u64,
+    /// The value; absent where the key was deleted.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub value: Option<Json>,
+    /// Whether the key was deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+    /// When, Unix milliseconds.
+    pub updated_at: Millis,
+    /// Who; `gateway` where its time to live was over.
+    pub updated_by: Agent,
+    /// When the value was to delete itself, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Millis>,
+}
+
+/// What a transaction made of one key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Written {
+    /// The key.
+    pub key: Key,
+    /// Its version; where it was deleted, the version that it had.
+    pub version: u64,
 }

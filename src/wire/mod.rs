@@ -8,6 +8,7 @@ pub mod filter;
 pub mod handoff;
 pub mod json;
 pub mod mailbox;
+pub mod merge;
 pub mod message;
 pub mod mirror;
 pub mod name;

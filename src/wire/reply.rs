@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::blackboard::Entry;
+use super::blackboard::{Entry, LockState, Written};
 use super::json::Json;
 use super::name::{ApprovalId, CallId, CommandId, TaskId};
 
@@ -32,8 +32,6 @@ pub enum Code {
     Invalid,
     /// 429: a limit on how many is reached.
     TooMany,
-    /// 501: part of the protocol that this version does not have yet.
-    NotImplemented,
     /// 503: nobody can do it now.
     Unavailable,
 }
@@ -51,7 +49,6 @@ impl From<Code> for u16 {
             Code::TooLarge => 413,
             Code::Invalid => 422,
             Code::TooMany => 429,
-            Code::NotImplemented => 501,
             Code::Unavailable => 503,
         }
     }
@@ -71,7 +68,6 @@ impl TryFrom<u16> for Code {
             413 => Code::TooLarge,
             422 => Code::Invalid,
             429 => Code::TooMany,
-            501 => Code::NotImplemented,
             503 => Code::Unavailable,
             _ => return Err(format!("no such reply code: {number}")),
         })
@@ -90,6 +86,8 @@ pub struct Rejection {
     pub path: Option<String>,
     /// The entry as it stands, with a blackboard conflict; boxed, because refusals travel in results.
     pub current: Option<Box<Entry>>,
+    /// The lock as it stands, where one is in the way.
+    pub lock: Option<Box<LockState>>,
 }
 
 impl Rejection {
@@ -100,6 +98,7 @@ impl Rejection {
             reason: reason.into(),
             path: None,
             current: None,
+            lock: None,
         }
     }
 
@@ -112,6 +111,12 @@ impl Rejection {
     /// The same, with the entry as it stands.
     pub fn with_current(mut self, current: Option<Entry>) -> Rejection {
         self.current = current.map(Box::new);
+        self
+    }
+
+    /// The same, with the lock as it stands.
+    pub fn with_lock(mut self, lock: Option<LockState>) -> Rejection {
+        self.lock = lock.map(Box::new);
         self
     }
 }
@@ -165,9 +170,15 @@ pub struct Reply {
     /// The room's revision after a blackboard write, or of a snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// What a transaction made of each key that it wrote, in the order of its operations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<Written>,
     /// The entry as it stands, with a 409 of the blackboard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<Entry>,
+    /// The lock that is held now, or that is in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockState>,
     /// What a query found.
     #[serde(
         default,
@@ -193,7 +204,9 @@ impl Reply {
             call: None,
             version: None,
             revision: None,
+            versions: Vec::new(),
             current: None,
+            lock: None,
             data: None,
         }
     }
@@ -205,6 +218,7 @@ impl Reply {
             reason: Some(rejection.reason),
             path: rejection.path,
             current: rejection.current.map(|entry| *entry),
+            lock: rejection.lock.map(|lock| *lock),
             ..Reply::accepted(command, rejection.code)
         }
     }

@@ -388,3 +388,20 @@ fn a_room_may_have_a_section_of_its_own() {
         );
     }
 }
+
+#[test]
+fn schemas_of_keys_are_tables_each_with_a_prefix_and_a_file() {
+    let text = "[[blackboard.schemas]]\nprefix = \"plan\"\nschema = \"plan.json\"\n";
+    let schemas = from_file(text).expect("good").blackboard.schemas;
+    assert_eq!(schemas[0].prefix, "plan");
+    for (bad, words) in [
+        (text.replace("\"plan\"", "\"a b\""), "prefix: a key must be"),
+        (text.replace("plan.json", ""), "must have a file"),
+        (text.repeat(2), "has two schemas"),
+        (text.replace("schema =", "file ="), "unknown field `file`"),
+    ] {
+        let problem = only_problem(from_file(&bad));
+        assert_eq!(problem.key, "blackboard.schemas");
+        assert!(problem.message.contains(words), "{problem}");
+    }
+}

@@ -160,12 +160,19 @@ impl Default for Http {
 pub struct Data {
     /// The directory of the ledger; made if it does not exist, used by one gateway at a time.
     pub dir: PathBuf,
+    /// Size of a file of the commit log; so much is set aside on the disk twice.
+    #[serde(with = "size")]
+    pub log_segment: usize,
+    /// Full files that may wait to be copied to the database; beyond it commits wait.
+    pub log_segments: usize,
 }
 
 impl Default for Data {
     fn default() -> Data {
         Data {
             dir: PathBuf::from("./hallward-data"),
+            log_segment: 4 * MIB,
+            log_segments: 8,
         }
     }
 }

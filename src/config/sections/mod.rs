@@ -19,7 +19,7 @@ pub use observe::{Keep, Observe};
 pub use plane::{Desk, Live, Mailbox, Memory, Retained, Session, WhenFull};
 pub use room::{Bytes, Create, Room, Span};
 pub(super) use room::{check_members, stands_for};
-pub use rooms::{Approve, Blackboard, Commands, Handoff, Rooms, Tools};
+pub use rooms::{Approve, Blackboard, Commands, Handoff, KeySchema, Rooms, Tools};
 pub use tls::{CertificatePair, ClientCertificate, Identity, MinVersion, Tls, WebSocket};
 
 const KIB: usize = 1 << 10;

@@ -1,6 +1,7 @@
 //! Sections about what agents do in rooms: the limits of each pattern, and what holds where a command does not say.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -242,9 +243,44 @@ pub struct Blackboard {
     /// The largest value, in bytes.
     #[serde(with = "size")]
     pub max_value: usize,
-    /// What one `blackboard/get` returns, in bytes.
+    /// What one `blackboard/get` or `blackboard/history` returns, in bytes.
     #[serde(with = "size")]
     pub max_snapshot: usize,
+    /// Versions of a key that are kept, the one that stands included.
+    pub history: usize,
+    /// Bytes of past versions per room; beyond it the oldest are forgotten.
+    #[serde(with = "size")]
+    pub max_history_bytes_per_room: usize,
+    /// What values must look like, by the prefix of their keys.
+    pub schemas: Vec<KeySchema>,
+    /// Operations of one transaction.
+    pub max_txn_ops: usize,
+    /// How long a lock is held where the command does not say.
+    #[serde(with = "duration")]
+    pub lock_ttl: Duration,
+    /// The longest lease on a lock that a command may ask for.
+    #[serde(with = "duration")]
+    pub max_lock_ttl: Duration,
+    /// How long a command waits for a lock where it waits and does not say.
+    #[serde(with = "duration")]
+    pub lock_wait: Duration,
+    /// The longest wait for a lock that a command may ask for.
+    #[serde(with = "duration")]
+    pub max_lock_wait: Duration,
+    /// Locks per room that are held.
+    pub max_locks_per_room: usize,
+    /// Agents that wait for one lock.
+    pub max_lock_waiters: usize,
+}
+
+/// One of `[[blackboard.schemas]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeySchema {
+    /// A key, or the segments that keys begin with; of several that fit the longest counts.
+    pub prefix: String,
+    /// A file with a JSON Schema.
+    pub schema: PathBuf,
 }
 
 impl Default for Blackboard {
@@ -255,6 +291,16 @@ impl Default for Blackboard {
             max_tombstones_per_room: 100_000,
             max_value: 256 * KIB,
             max_snapshot: MIB,
+            history: 16,
+            max_history_bytes_per_room: 64 * MIB,
+            schemas: Vec::new(),
+            max_txn_ops: 128,
+            lock_ttl: Duration::from_secs(30),
+            max_lock_ttl: DAY,
+            lock_wait: MINUTE,
+            max_lock_wait: 60 * MINUTE,
+            max_locks_per_room: 10_000,
+            max_lock_waiters: 100,
         }
     }
 }

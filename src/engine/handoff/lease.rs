@@ -62,9 +62,11 @@ impl RoomState {
         }
     }
 
-    /// Sends a worker what it has once more, unless it takes no message of that size any more.
+    /// Sends a worker what it has once more. If it takes no message of that size any more, it keeps only what it is at.
     fn deliver_again(&mut self, cx: &mut Context, no: TaskNo, agent: &Agent) {
-        if self.is_too_large(no, agent) {
+        let task = self.handoff.tasks.get(&no);
+        let is_running = task.is_some_and(|task| task.status.is_running());
+        if !is_running && self.is_too_large(no, agent) {
             let reason = "its assignment is larger than its worker takes now";
             let lost = Advance {
                 reason: Some(reason),

@@ -80,6 +80,7 @@ impl RoomState {
         let asked: ListTasks = call.read_or_default(&cx.settings)?;
         let limit = asked.limit.unwrap_or(USUAL_PAGE.min(cx.settings.max_page));
         between("limit", limit.into(), 1, cx.settings.max_page.into())?;
+        let most = self.page_bytes(cx, call)?;
         let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
         let (first, last) = self.handoff.range_of(&asked, after);
         let wanted = Wanted {
@@ -103,8 +104,14 @@ impl RoomState {
             if task.is_asked_for(&asked) {
                 let view = Json::of(&task.view());
                 bytes += view.text().len();
-                // A first one always fits: a view carries no payload.
-                if bytes > cx.settings.max_payload_bytes && !page.tasks.is_empty() {
+                if bytes > most && page.tasks.is_empty() {
+                    let reason = format!(
+                        "{} takes {bytes} bytes, an answer to you may have {most}",
+                        task.body.id
+                    );
+                    return Err(Rejection::new(Code::TooLarge, reason));
+                }
+                if bytes > most {
                     page.cursor = at;
                     return Ok(Accepted::found(&page));
                 }

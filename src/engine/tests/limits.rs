@@ -20,26 +20,6 @@ fn with(field: &str, value: Value) -> Value {
 }
 
 #[test]
-fn what_this_version_does_not_have_is_said_so() {
-    let mut world = World::new();
-    for (verb, feature) in [
-        ("blackboard/txn", "blackboard/txn"),
-        ("blackboard/history", "blackboard/history"),
-        ("blackboard/lock/l", "blackboard/lock"),
-        ("blackboard/unlock/l", "blackboard/unlock"),
-    ] {
-        assert_eq!(world.send("a", verb, json!({})), Err(Code::NotImplemented));
-        let reply = world.last_reply("a");
-        assert!(reply.reason.unwrap().starts_with(feature));
-    }
-    let merge = json!({ "value": {}, "merge": true });
-    assert_eq!(
-        world.send("a", "blackboard/set/k", merge),
-        Err(Code::NotImplemented)
-    );
-}
-
-#[test]
 fn tasks_are_checked() {
     for (field, value, code) in [
         ("payload", json!("x".repeat(262_143)), Code::TooLarge),

@@ -104,7 +104,7 @@ fn a_list_is_of_the_tasks_that_meet_every_condition() {
 #[test]
 fn a_page_that_would_be_too_large_ends_early_and_the_next_goes_on() {
     let settings = Settings {
-        max_payload_bytes: 600,
+        max_page_bytes: 600,
         ..Settings::default()
     };
     let mut world = World::with(settings);
@@ -364,22 +364,24 @@ fn a_small_worker_is_never_sent_what_it_cannot_take() {
 }
 
 #[test]
-fn a_worker_that_comes_back_smaller_gives_back_what_is_too_large_for_it() {
+fn a_worker_that_comes_back_smaller_keeps_what_it_is_at_and_gives_back_what_it_may_not_have_seen() {
     let mut world = World::new();
     world.connect_as("w", false, true);
+    let announce = |world: &mut World, said| world.send("w", "presence/announce", said).unwrap();
+    announce(&mut world, json!({ "capacity": 2 }));
     world.offers("w", "draft");
-    world.dispatch_with(
-        "boss",
-        json!({ "id": "t", "type": "draft", "payload": "x".repeat(200) }),
-    );
-    world
-        .send("w", "presence/announce", json!({ "maxBytes": 100 }))
-        .unwrap();
-    assert_eq!(world.state("t"), TaskState::Assigned, "it has it already");
+    for id in ["t", "u"] {
+        let task = json!({ "id": id, "type": "draft", "payload": "x".repeat(200) });
+        world.dispatch_with("boss", task);
+    }
+    world.update("w", "t", 1, "accepted").unwrap();
+    announce(&mut world, json!({ "capacity": 2, "maxBytes": 100 }));
+    assert_eq!(world.state("u"), TaskState::Assigned, "it has it already");
     world.disconnect("w");
     world.connect_as("w", true, true);
-    assert_eq!(world.assignments("w").len(), 1);
-    assert_eq!(world.state("t"), TaskState::Waiting);
+    assert_eq!(world.assignments("w").len(), 2, "nothing is sent again");
+    assert_eq!(world.state("t"), TaskState::Running, "it is at it");
+    assert_eq!(world.state("u"), TaskState::Waiting);
 }
 
 #[test]

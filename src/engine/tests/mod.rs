@@ -448,6 +448,7 @@ impl World {
         assert_eq!(stats.agents, recovered.agents);
         assert_eq!(stats.tasks, recovered.tasks);
         assert_eq!(stats.keys, recovered.keys);
+        assert_eq!(stats.locks, recovered.locks);
         assert_eq!(stats.pending_approvals, recovered.pending_approvals);
         assert_eq!(stats.tools, recovered.tools);
         assert_eq!(stats.tool_calls, recovered.tool_calls);

@@ -72,6 +72,19 @@ fn act(world: &mut World, dice: &mut Dice, step: u64) {
             let set = json!({ "value": step, "ifVersion": dice.below(3), "ttlMs": 1 + dice.below(90_000) });
             let _ = world.send(who, &format!("blackboard/set/{kind}"), set);
         }
+        20 if dice.below(4) == 0 => {
+            let body = json!({ "ttlMs": 1 + dice.below(60_000), "wait": dice.below(2) == 0 });
+            let verb = dice.pick(&["lock", "lock", "unlock"]);
+            let _ = world.send(who, &format!("blackboard/{verb}/{kind}"), body);
+        }
+        20 if dice.below(3) == 0 => {
+            let mut ops = vec![
+                json!({ "op": "check", "key": dice.pick(&TYPES), "ifVersion": dice.below(3) }),
+            ];
+            ops.push(json!({ "op": "set", "key": kind, "value": { "s": step }, "merge": true, "ttlMs": 1 + dice.below(90_000) }));
+            ops.truncate(1 + usize::try_from(dice.below(2)).unwrap());
+            let _ = world.send(who, "blackboard/txn", json!({ "ops": ops }));
+        }
         20 => drop(world.send_raw(who, &format!("blackboard/delete/{kind}"), "")),
         21 => {
             let request =
@@ -228,7 +241,7 @@ fn run(seed: u64) {
     let left = world
         .disk
         .keys()
-        .filter(|key| !matches!(key[2], 1 | 5))
+        .filter(|key| !matches!(key[2], 1 | 8))
         .count();
     assert_eq!(left, 0, "seed {seed}: records are left behind");
 }
@@ -238,4 +251,50 @@ fn random_agents_find_no_way_to_break_it() {
     for seed in 0..60 {
         run(seed);
     }
+}
+
+/// Nothing but tools, with providers that come and go: returns how many calls were answered, lost and given to another.
+fn run_tools(seed: u64) -> [usize; 3] {
+    let mut dice = Dice(ChaCha12Rng::seed_from_u64(seed));
+    let mut world = World::new();
+    for _ in 0..250 {
+        let who = dice.pick(&AGENTS);
+        match dice.below(40) {
+            0..=2 => world.disconnect(who),
+            3..=6 => world.connect_as(who, dice.below(2) == 0, dice.below(2) == 0),
+            7 => world.crash(),
+            8..=10 => {
+                let ms = dice.below(2_000);
+                world.pass(ms);
+            }
+            11 => {
+                let status = dice.pick(&["idle", "draining"]);
+                let said = json!({ "status": status });
+                world.send(who, "presence/announce", said).unwrap();
+            }
+            _ => act_on_tools(&mut world, &mut dice, who),
+        }
+    }
+    world.check();
+    world.pass(60_000);
+    tool_calls_end_once(&world, seed);
+    world.check();
+    ["tools.returned", "tools.lost", "tools.rerouted"].map(|what| {
+        let events = world.events.iter();
+        events.filter(|event| event.what == what).count()
+    })
+}
+
+#[test]
+fn tools_that_come_and_go_leave_no_call_without_its_one_result() {
+    let mut seen = [0; 3];
+    for seed in 0..40 {
+        for (count, more) in seen.iter_mut().zip(run_tools(seed)) {
+            *count += more;
+        }
+    }
+    assert!(
+        seen.iter().all(|count| *count > 20),
+        "too little happened: {seen:?}"
+    );
 }

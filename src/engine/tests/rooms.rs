@@ -404,3 +404,57 @@ fn a_large_room_is_closed_in_portions() {
     assert_eq!(world.send_raw("root", "room/open", ""), Ok(()));
     world.check();
 }
+
+#[test]
+fn closing_a_room_frees_its_locks_and_cancels_its_calls() {
+    let mut world = World::new();
+    world.connect("p");
+    world.subscribe("p", "rooms/r/tools/run/spell").unwrap();
+    let tool = json!({
+        "description": "finds misspelt words",
+        "inputSchema": { "type": "object" },
+        "idempotent": true,
+    });
+    world.send("p", "tools/register/spell", tool).unwrap();
+    let call = json!({ "arguments": {} });
+    world.send("ann", "tools/call/spell", call).unwrap();
+    let lock = "blackboard/lock/l";
+    world.send("ann", lock, json!({})).unwrap();
+    for who in ["bob", "eve"] {
+        world.send(who, lock, json!({ "wait": true })).unwrap();
+        assert!(world.replies(who).is_empty(), "{who} waits");
+    }
+    world.send_raw("root", "room/close", "").unwrap();
+    let is_result = |topic: &Topic| matches!(topic, Topic::ToolsResult { .. });
+    let results: Vec<crate::wire::tools::ToolResult> = world.directed_to("ann", is_result);
+    let error = results[0].error.as_ref().unwrap();
+    assert_eq!(
+        (error.code.as_deref(), error.message.as_str()),
+        (Some("cancelled"), "the room was closed")
+    );
+    for who in ["bob", "eve"] {
+        let reply = world.last_reply(who);
+        assert_eq!(reply.code, Code::Expired);
+        let reason = reply.reason.unwrap();
+        assert!(reason.contains("the room was closed"), "{reason}");
+    }
+    let told = [
+        "blackboard.locked",
+        "blackboard.waiting",
+        "blackboard.waiting",
+        "blackboard.gaveUp",
+        "blackboard.gaveUp",
+        "blackboard.unlocked",
+    ];
+    assert_eq!(world.story("l"), told);
+    assert_eq!(world.send("bob", lock, json!({})), Err(Code::Unavailable));
+    let stats = world.engine.stats();
+    assert_eq!((stats.locks, stats.tool_calls, stats.tools), (0, 0, 0));
+    assert!(world.retained.is_empty(), "{:?}", world.retained);
+    world.check();
+    world.crash();
+    world.send_raw("root", "room/open", "").unwrap();
+    world.send("bob", lock, json!({})).unwrap();
+    let token = world.last_reply("bob").lock.unwrap().token;
+    assert_eq!(token, 2, "tokens go on");
+}

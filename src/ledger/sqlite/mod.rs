@@ -14,7 +14,6 @@
 //! resident), temporary b-trees in memory because the ledger needs none.
 
 mod checkpoint;
-mod directory;
 mod format;
 mod reader;
 
@@ -30,6 +29,7 @@ use rusqlite::{
 
 use self::checkpoint::{Checkpointer, WalFrames};
 use self::reader::SqliteReader;
+use super::directory;
 use super::store::{Batch, Reader, Space, Store, StoreError, Visit, prefix_end};
 
 /// The database file in the data directory.

@@ -173,3 +173,45 @@ fn keep_alives_beyond_the_limit_are_lowered_and_enforced() {
         assert_eq!(client.expect_disconnect(), 0x8D);
     }
 }
+
+/// DISCONNECT on one socket and CONNECT on the next, before the gateway can have read either.
+#[test]
+fn who_leaves_and_comes_back_in_one_breath_has_left() {
+    let gateway = Gateway::start();
+    let lasting = || {
+        let mut connect = Connect::v5("hasty").persistent();
+        connect.properties = Properties::new().four(property::SESSION_EXPIRY, 300);
+        connect
+    };
+    let leave = |client: &mut Client, expiry| {
+        client.send(&Packet::Disconnect {
+            code: 0,
+            properties: Properties::new().four(property::SESSION_EXPIRY, expiry),
+        });
+    };
+    // Kept open, so that nothing but the DISCONNECT says that they are gone.
+    let mut left = Vec::new();
+    for _ in 0..40 {
+        let mut client = Client::connect(gateway.mqtt, lasting());
+        assert!(!client.session_present);
+        leave(&mut client, 0);
+        left.push(client);
+    }
+    let mut heir = Client::connect(gateway.mqtt, Connect::v5("heir"));
+    heir.subscribe(&[("last/words", 1)]);
+    left.push(Client::connect(gateway.mqtt, lasting()));
+    for n in 0..40 {
+        let mut client = Client::connect(gateway.mqtt, lasting());
+        assert!(client.session_present);
+        client.send(&Packet::Publish(Publish {
+            packet_id: Some(1),
+            ..Publish::new("last/words", n.to_string(), 1)
+        }));
+        leave(&mut client, 300);
+        left.push(client);
+    }
+    assert!(Client::connect(gateway.mqtt, lasting()).session_present);
+    for n in 0..40 {
+        assert_eq!(heir.message().text(), n.to_string());
+    }
+}

@@ -1,5 +1,6 @@
-//! Blackboard: versions, conditions, deletes, and what late joiners see.
+//! Blackboard: versions, conditions, deletes, the past, transactions, and what late joiners see.
 
+use hallward::wire::blackboard::{History, Snapshot};
 use serde_json::{Value, json};
 
 use crate::harness::{Agent, Gateway, Setup};
@@ -217,4 +218,123 @@ fn a_value_beyond_its_limit_is_too_large() {
         json!({"value": "x".repeat(2000)}),
     );
     assert_eq!(ann.set("big", json!("x".repeat(900))), 1);
+}
+
+#[test]
+fn a_merge_leaves_what_it_does_not_name_as_it_was_written() {
+    let gateway = Gateway::start();
+    let mut ann = Agent::join_v311(&gateway, "lab", "ann");
+    ann.listen("blackboard/state/#");
+    let text = r#"{ "z":1.10, "a":12345678901234567890123, "n":{"x":null} }"#;
+    ann.tell_raw("blackboard/set/ann/raw", format!(r#"{{"value":{text}}}"#));
+    ann.state("raw").expect("set");
+    let patch = json!({"value": {"z": null, "n": {"y": 2}}, "merge": true, "ifVersion": 1});
+    ann.accepted("blackboard/set/ann/raw", patch);
+    let merged = ann.state("raw").expect("set");
+    let expected = r#"{ "a":12345678901234567890123, "n":{"x":null,"y":2} }"#;
+    assert_eq!((merged.version, merged.value.text()), (2, expected));
+}
+
+#[test]
+fn the_past_of_a_key_and_of_the_room_survive_a_kill() {
+    let mut gateway = Setup::new().with("blackboard.history", "3").start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    for n in 1..=3 {
+        ann.set("plan", json!(n));
+    }
+    ann.accepted("blackboard/delete/ann/plan", json!({}));
+    gateway.kill();
+    gateway.restart();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    let reply = ann.accepted("blackboard/history/ann", json!({"key": "plan"}));
+    let data = reply.data.expect("a query has data");
+    let history: History = serde_json::from_str(data.text()).expect("a history");
+    let seen: Vec<_> = history
+        .versions
+        .iter()
+        .map(|version| (version.version, version.deleted))
+        .collect();
+    assert_eq!(seen, [(2, false), (3, false), (3, true)]);
+    let then = ann.accepted("blackboard/get/ann", json!({"revision": 2}));
+    let data = then.data.expect("a query has data");
+    let snapshot: Snapshot = serde_json::from_str(data.text()).expect("a snapshot");
+    assert_eq!(snapshot.entries[0].value.text(), "2");
+    let lost = ann.rejected(404, "blackboard/get/ann", json!({"revision": 1}));
+    assert_eq!(lost.path.as_deref(), Some("revision"));
+}
+
+#[test]
+fn a_transaction_is_all_or_nothing_and_one_revision() {
+    let mut gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    ann.listen("blackboard/state/#");
+    ann.set("from", json!(10));
+    ann.state("from");
+    let transfer = json!({"id": "t-1", "ops": [
+        {"op": "set", "key": "from", "value": 7, "ifVersion": 1},
+        {"op": "set", "key": "to", "value": 3, "ifVersion": 0},
+    ]});
+    let reply = ann.accepted("blackboard/txn/ann", transfer.clone());
+    assert_eq!((reply.revision, reply.versions.len()), (Some(2), 2));
+    let (from, to) = (
+        ann.state("from").expect("set"),
+        ann.state("to").expect("set"),
+    );
+    assert_eq!((from.revision, to.revision), (2, 2));
+    let stale = json!({"ops": [
+        {"op": "delete", "key": "to"},
+        {"op": "check", "key": "from", "ifVersion": 1},
+    ]});
+    let refused = ann.rejected(409, "blackboard/txn/ann", stale);
+    assert_eq!(refused.path.as_deref(), Some("ops[1]"));
+    assert_eq!(refused.current.expect("the entry").version, 2);
+    gateway.kill();
+    gateway.restart();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    let again = ann.accepted("blackboard/txn/ann", transfer);
+    assert_eq!(
+        (again.revision, again.versions),
+        (reply.revision, reply.versions)
+    );
+    ann.listen("blackboard/state/to");
+    assert_eq!(ann.state("to").expect("retained").value.text(), "3");
+}
+
+#[test]
+fn a_watcher_of_a_prefix_misses_nothing_between_what_is_retained_and_what_comes() {
+    let gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    for n in 0..50 {
+        ann.set("plan/step", json!(n));
+        ann.set("other", json!(n));
+    }
+    let writer = std::thread::spawn(move || {
+        for n in 50..250 {
+            ann.set("plan/step", json!(n));
+            ann.set("other", json!(n));
+        }
+        ann
+    });
+    // They join while the writer writes: from what is retained on, each sees every version once.
+    for n in 0..3 {
+        let mut watcher = Agent::join_v311(&gateway, "lab", &format!("watcher-{n}"));
+        watcher.listen("blackboard/state/plan/#");
+        let mut next = None;
+        loop {
+            let entry = watcher.state("plan/step").expect("set");
+            assert_eq!(next.unwrap_or(entry.version), entry.version, "watcher {n}");
+            if entry.version == 250 {
+                break;
+            }
+            next = Some(entry.version + 1);
+        }
+    }
+    let mut ann = writer.join().expect("the writer ends");
+    let mut late = Agent::join(&gateway, "lab", "late");
+    late.listen("blackboard/state/plan/#");
+    assert_eq!(late.state("plan/step").expect("retained").version, 250);
+    ann.set("other", json!("no part of it"));
+    ann.set("plan/mark", json!(true));
+    let topic = late.topic("blackboard/state/plan/mark");
+    late.expect_silence_until(|message| message.topic == topic);
 }

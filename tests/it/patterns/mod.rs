@@ -8,6 +8,8 @@ mod handoff_endings;
 mod handoff_list;
 mod handoff_ties;
 mod inbox;
+mod key_schemas;
+mod locks;
 mod mailbox;
 mod observe;
 mod presence;

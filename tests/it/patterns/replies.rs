@@ -81,29 +81,3 @@ fn correlation_data_and_response_topic_are_mirrored() {
         Some(&Value::Text("application/json".to_owned()))
     );
 }
-
-#[test]
-fn parts_that_do_not_exist_yet_say_so() {
-    let gateway = Gateway::start();
-    let mut ann = Agent::join(&gateway, "lab", "ann");
-    for (topic, body) in [
-        ("blackboard/txn/ann", json!({"ops": []})),
-        ("blackboard/history/ann", json!({"key": "plan"})),
-        ("blackboard/lock/ann/door", json!({})),
-        ("blackboard/unlock/ann/door", json!({})),
-        (
-            "tools/register/ann/hammer",
-            json!({"description": "x", "inputSchema": {}}),
-        ),
-        ("tools/call/ann/hammer", json!({"arguments": {}})),
-        (
-            "tools/return/ann",
-            json!({"call": "x", "status": "success"}),
-        ),
-    ] {
-        ann.tell(topic, &body);
-        let reply = ann.reply();
-        assert_eq!(u16::from(reply.code), 501, "{topic}: {reply:?}");
-        assert!(reply.reason.is_some(), "{topic}: {reply:?}");
-    }
-}

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use bytes::Bytes;
 use hallward::engine::{Class, Command, Directed, Effect, Input, Verdict};
 use hallward::wire::Millis;
+use hallward::wire::handoff::GroupResult;
 use hallward::wire::json;
 use hallward::wire::name::Agent;
 use hallward::wire::observe::Event;
@@ -38,8 +39,16 @@ pub(super) struct Step {
     pub(super) effects: Vec<Effect>,
 }
 
+/// The result of a group, if that is what the message is.
+pub(super) fn group_result(directed: &Directed) -> Option<GroupResult> {
+    serde_json::from_slice(&directed.payload).ok()
+}
+
 /// What a worker is told of a task that it had in hand is no reply to a command of its own.
 pub(super) const NOTICE: &str = "handoff/work";
+
+/// A lock command may be answered long after it came.
+pub(super) const LOCK: &str = "blackboard/lock";
 
 impl Step {
     /// The input, unless this is the end of a batch.
@@ -103,7 +112,7 @@ impl Step {
         self.directed()
             .filter(|directed| directed.class == Class::Reply && directed.to == *agent)
             .map(|directed| (directed, read(&directed.payload)))
-            .filter(|(_, reply): &(_, Reply)| reply.command != NOTICE)
+            .filter(|(_, reply): &(_, Reply)| reply.command != NOTICE && reply.command != LOCK)
             .collect()
     }
 }

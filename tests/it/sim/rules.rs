@@ -20,6 +20,8 @@ pub(super) struct Rules {
     pub(super) approval_timeout_ms: Millis,
     /// How long what has ended, and the ids of commands, are remembered.
     pub(super) retention_ms: Millis,
+    /// Versions of a key that are kept.
+    pub(super) kept_versions: usize,
     /// Letters other than replies that a mailbox takes.
     pub(super) mailbox_letters: usize,
     /// Replies that wait in a mailbox before the oldest give way.
@@ -41,6 +43,7 @@ impl Default for Rules {
             },
             approval_timeout_ms: 4_000,
             retention_ms: 3_600_000,
+            kept_versions: 6,
             mailbox_letters: 20,
             mailbox_replies: 64,
             past_bytes: 20_000,
@@ -75,6 +78,7 @@ impl Rules {
             departed_retention_ms: self.retention_ms,
             idempotency_ms: self.retention_ms,
             approval_timeout_ms: self.approval_timeout_ms,
+            max_versions_per_key: self.kept_versions,
             ..Settings::default()
         }
     }

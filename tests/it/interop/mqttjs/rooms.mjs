@@ -128,7 +128,7 @@ async function refusalsHaveACodeAndWords() {
     [`${base}/inbox/ann/boss`, "x", 403, NOT_AUTHORIZED],
     [`${base}/handoff/dispatch/mallory`, "no json", 400, 0x99],
     [`${base}/handoff/cancel/mallory`, { task: "none" }, 404, 0x83],
-    [`${base}/tools/call/mallory/hammer`, {}, 501, 0x83],
+    [`${base}/tools/call/mallory/hammer`, { arguments: {} }, 503, 0x83],
   ]) {
     same(`ack on ${topic}`, await mallory.publish(topic, payload), V5 ? ack : 0);
     const reply = await mallory.expectJson(`${base}/reply/mallory`);

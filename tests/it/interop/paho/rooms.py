@@ -258,8 +258,7 @@ def refusals_have_a_code_and_words():
     refused(f"{base}/handoff/dispatch/mallory", b"not json", 400, 0x99)
     refused(f"{base}/handoff/cancel/mallory", {"task": "none"}, 404, 0x83)
     refused(f"{base}/approve/decide/mallory/none", {"decision": "approve"}, 404, 0x83)
-    for later in ("tools/call/mallory/hammer", "blackboard/txn/mallory"):
-        refused(f"{base}/{later}", {}, 501, 0x83)
+    refused(f"{base}/tools/call/mallory/hammer", {"arguments": {}}, 503, 0x83)
     mallory.publish("alive", "yes")
     same("and the connection lives", mallory.expect("alive").payload, b"yes")
     mallory.down()

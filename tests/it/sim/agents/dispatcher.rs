@@ -1,7 +1,9 @@
 //! Dispatchers: they hand out tasks of every kind, repeat themselves, and change their minds.
 
 use hallward::engine::Command;
-use hallward::wire::handoff::{Backoff, Cancel, GetTask, Priority, Task};
+use hallward::wire::handoff::{
+    Backoff, Cancel, GetTask, ListTasks, Priority, Redrive, States, Task, TaskState,
+};
 use hallward::wire::json::Json;
 use hallward::wire::name::{Capability, CommandId, Room, TaskId, TaskType};
 use hallward::wire::topic::Topic;
@@ -16,21 +18,28 @@ pub(in super::super) const SKILLS: [&str; 4] = ["draft", "review", "publish", "d
 pub(in super::super) struct Dispatcher {
     tasks: Vec<(Room, TaskId)>,
     said: Vec<Command>,
+    /// The group that it is about to dispatch: where, its name, its size, and how many tasks it still lacks.
+    group: Option<(Room, String, u32, u32)>,
 }
 
 impl Dispatcher {
     pub(super) fn stroll(&mut self, ctx: &mut Ctx<'_>) {
         match ctx.dice.below(100) {
-            0..=69 => self.dispatch(ctx),
-            70..=79 => self.cancel(ctx),
-            80..=89 => self.repeat(ctx),
+            0..=67 => self.dispatch(ctx),
+            68..=75 => self.cancel(ctx),
+            76..=83 => self.repeat(ctx),
+            84..=88 => self.redrive(ctx),
+            89..=92 => list(ctx),
             _ => self.ask(ctx),
         }
     }
 
     fn dispatch(&mut self, ctx: &mut Ctx<'_>) {
         let room = ctx.room();
-        let task = self.imagine(ctx);
+        let mut task = self.imagine(ctx);
+        if task.id.is_some() {
+            self.tie(&room, &mut task, ctx);
+        }
         let repeatable = task.id.is_some();
         if let Some(id) = &task.id {
             self.tasks.push((room.clone(), id.clone()));
@@ -96,6 +105,80 @@ impl Dispatcher {
         }
     }
 
+    /// Ties it to others, mostly to such as there are.
+    fn tie(&mut self, room: &Room, task: &mut Task, ctx: &mut Ctx<'_>) {
+        let here: Vec<&TaskId> = self
+            .tasks
+            .iter()
+            .rev()
+            .filter(|(at, _)| at == room)
+            .take(5)
+            .map(|(_, id)| id)
+            .collect();
+        let somebody = |ctx: &mut Ctx<'_>| {
+            let unknown = here.is_empty() || ctx.dice.percent(3);
+            if unknown {
+                TaskId::new("never-heard-of").expect("a name")
+            } else {
+                (*ctx.dice.pick(&here)).clone()
+            }
+        };
+        if ctx.dice.percent(15) {
+            task.depends_on.push(somebody(ctx));
+            if ctx.dice.percent(40) {
+                task.depends_on.push(somebody(ctx));
+            }
+        }
+        if ctx.dice.percent(15) {
+            task.parent = Some(somebody(ctx));
+        }
+        self.group_up(room, task, ctx);
+    }
+
+    fn group_up(&mut self, room: &Room, task: &mut Task, ctx: &mut Ctx<'_>) {
+        if self.group.is_none() && ctx.dice.percent(15) {
+            let size = u32::try_from(ctx.dice.between(1, 4)).expect("small");
+            self.group = Some((room.clone(), ctx.mint("group"), size, size));
+        }
+        let Some((at, name, size, lacks)) = &mut self.group else {
+            return;
+        };
+        if at != room {
+            return;
+        }
+        task.group = Some(name.clone());
+        task.group_size = Some(*size + u32::from(ctx.dice.percent(3)));
+        *lacks -= 1;
+        // Now and then one too many.
+        if *lacks == 0 && !ctx.dice.percent(10) {
+            self.group = None;
+        } else {
+            *lacks = (*lacks).max(1);
+        }
+    }
+
+    /// Another life for the dead, one or a few of a type.
+    fn redrive(&mut self, ctx: &mut Ctx<'_>) {
+        let mut redrive = Redrive {
+            id: Some(CommandId::new(&ctx.mint("redrive")).expect("a name")),
+            correlation_id: Some(ctx.mint("again")),
+            ..Redrive::default()
+        };
+        let room = if ctx.dice.percent(50) || self.tasks.is_empty() {
+            let skill = *ctx.dice.pick(&SKILLS);
+            redrive.task_type = Some(TaskType::new(skill).expect("a name"));
+            redrive.limit = Some(2);
+            ctx.room()
+        } else {
+            let (room, task) = ctx.dice.pick(&self.tasks).clone();
+            redrive.task = Some(task);
+            room
+        };
+        let me = ctx.me.clone();
+        let command = ctx.publish(&room, Topic::HandoffRedrive { me }, &redrive, true);
+        self.said.push(command);
+    }
+
     fn cancel(&mut self, ctx: &mut Ctx<'_>) {
         let (room, task) = if self.tasks.is_empty() || ctx.dice.percent(10) {
             (ctx.room(), TaskId::new("never-heard-of").expect("a name"))
@@ -140,6 +223,29 @@ impl Dispatcher {
         };
         let _ = ctx.publish(&room, Topic::HandoffGet { me }, &question, true);
     }
+}
+
+/// What is there?
+fn list(ctx: &mut Ctx<'_>) {
+    let room = ctx.room();
+    let states = [
+        TaskState::Waiting,
+        TaskState::Queued,
+        TaskState::Running,
+        TaskState::Dead,
+    ];
+    let question = ListTasks {
+        state: ctx.dice.maybe(60, |dice| States::One(*dice.pick(&states))),
+        task_type: ctx.dice.maybe(40, |dice| {
+            let skill = *dice.pick(&SKILLS);
+            TaskType::new(skill).expect("a name")
+        }),
+        limit: Some(5),
+        correlation_id: Some(ctx.mint("list")),
+        ..ListTasks::default()
+    };
+    let me = ctx.me.clone();
+    let _ = ctx.publish(&room, Topic::HandoffList { me }, &question, true);
 }
 
 fn skill_at(index: usize) -> Capability {

@@ -47,6 +47,8 @@ pub(in super::super) struct Worker {
     subscribed: Vec<Capability>,
     announced: Vec<Capability>,
     capacity: Option<u32>,
+    /// The largest assignment that it takes.
+    max_bytes: Option<u32>,
     hands: BTreeMap<(Room, TaskId), u32>,
     /// Counts its restarts: a restarted worker has forgotten its tasks.
     life: u64,
@@ -59,11 +61,13 @@ impl Worker {
         subscribed: Vec<Capability>,
         announced: Vec<Capability>,
         capacity: Option<u32>,
+        max_bytes: Option<u32>,
     ) -> Worker {
         Worker {
             subscribed,
             announced,
             capacity,
+            max_bytes,
             hands: BTreeMap::new(),
             life: 0,
             draining: false,
@@ -92,7 +96,8 @@ impl Worker {
             self.life += 1;
             self.hands.clear();
         }
-        if self.capacity.is_some() || !self.announced.is_empty() {
+        let says_more = self.capacity.is_some() || self.max_bytes.is_some();
+        if says_more || !self.announced.is_empty() {
             self.announce(ctx);
         }
     }
@@ -101,6 +106,7 @@ impl Worker {
         let announcement = Announcement {
             capabilities: self.announced.clone(),
             capacity: self.capacity,
+            max_bytes: self.max_bytes,
             status: Some(if self.draining {
                 Status::Draining
             } else {

@@ -12,12 +12,12 @@ use super::super::durable::Durable;
 use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::super::model::people::Link;
-use super::super::model::tasks::{TaskModel, needs};
+use super::super::model::tasks::{GATHERED, REDRIVEN, TaskModel, needs};
 use super::{Check, ensure};
 
 /// Handoff: the states and the ways between them; every change says where it comes from.
 pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -> Check {
-    if !event.what.starts_with("handoff.") {
+    if !event.what.starts_with("handoff.") || event.what == GATHERED {
         return Ok(());
     }
     let id = TaskId::new(&event.subject).map_err(|error| error.to_string())?;
@@ -37,7 +37,8 @@ pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -
     }
     let legal = match from {
         "" => matches!(to.as_str(), "waiting" | "queued"),
-        "waiting" => matches!(to.as_str(), "queued" | "expired" | "cancelled"),
+        "waiting" => matches!(to.as_str(), "queued" | "expired" | "cancelled" | "dead"),
+        "dead" if event.what == REDRIVEN => matches!(to.as_str(), "waiting" | "queued"),
         "queued" => matches!(to.as_str(), "assigned" | "expired" | "cancelled"),
         "assigned" | "running" => to != from || to == "running",
         "failed" => matches!(to.as_str(), "waiting" | "queued" | "dead"),
@@ -46,9 +47,22 @@ pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -
     ensure!(legal, "{id} goes from {from:?} to {to:?}");
     match to.as_str() {
         "waiting" | "queued" | "failed" | "dead" if matches!(from, "assigned" | "running") => {
-            attempts_end_for_a_reason(model, step, &id, task)
+            let detail = event.detail.as_ref().map_or("", |detail| detail.text());
+            let too_large = detail.contains("larger than its worker takes");
+            attempts_end_for_a_reason(model, step, &id, task, too_large)
+        }
+        "dead" if from == "waiting" => {
+            ensure!(
+                model.tasks.doomed_at(&event.room, task).is_some(),
+                "{id} dies though nothing that it depends on has failed: {task:?}"
+            );
+            Ok(())
         }
         "queued" if from == "waiting" => {
+            ensure!(
+                model.tasks.is_free_to_go(&event.room, task),
+                "{id} queues and depends on what has not succeeded: {task:?}"
+            );
             ensure!(
                 task.ready_at <= step.now,
                 "{id} queues at {} and is not due before {}",
@@ -66,7 +80,7 @@ pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -
             );
             Ok(())
         }
-        "cancelled" => cancelled_by_somebody(step, &id),
+        "cancelled" => cancelled_by_somebody(model, step, &id, task),
         "succeeded" => {
             let given_back = task.hold.as_ref().is_some_and(|hold| hold.given_back);
             ensure!(given_back, "{id} succeeds though its worker did not say so");
@@ -78,14 +92,22 @@ pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -
 
 /// Handoff: an attempt ends by its worker's word, by a lease that ran out, or by a worker gone past the grace; a worker that
 /// is away for less keeps its task.
-fn attempts_end_for_a_reason(model: &Model, step: &Step, id: &TaskId, task: &TaskModel) -> Check {
+fn attempts_end_for_a_reason(
+    model: &Model,
+    step: &Step,
+    id: &TaskId,
+    task: &TaskModel,
+    too_large: bool,
+) -> Check {
     let Some(hold) = &task.hold else {
         return Err(format!("{id} is {} and nobody holds it", task.state));
     };
     let grace = model.rules.grace_ms;
     let gone = model.then_or_now(|people| people.perhaps_past(&hold.worker, grace, step.now));
+    // Before it announced its limit, a worker may have got what is beyond it; what it is at it keeps.
+    let too_large = too_large && task.state == "assigned";
     ensure!(
-        hold.given_back || hold.lease_low <= step.now || gone,
+        hold.given_back || hold.lease_low <= step.now || gone || too_large,
         "{id} is taken from {} at {} for no reason: {task:?}, {:?}",
         hold.worker,
         step.now,
@@ -94,10 +116,13 @@ fn attempts_end_for_a_reason(model: &Model, step: &Step, id: &TaskId, task: &Tas
     Ok(())
 }
 
-fn cancelled_by_somebody(step: &Step, id: &TaskId) -> Check {
+fn cancelled_by_somebody(model: &Model, step: &Step, id: &TaskId, task: &TaskModel) -> Check {
     let cancelled = step.command().is_some_and(|command| {
-        matches!(command.topic.topic, Topic::HandoffCancel { .. })
-            && read::<Cancel>(&command.payload).task == *id
+        if !matches!(command.topic.topic, Topic::HandoffCancel { .. }) {
+            return false;
+        }
+        let named = read::<Cancel>(&command.payload).task;
+        named == *id || model.tasks.is_below(&command.topic.room, task, &named)
     });
     ensure!(cancelled, "{id} is cancelled by nobody");
     Ok(())
@@ -127,6 +152,7 @@ pub(super) fn assignments(
         key.task
     );
     assignment_can_be_received(model, task, directed)?;
+    assignment_is_not_too_large(model, directed)?;
     if let Some(hold) = &task.hold {
         ensure!(
             hold.worker == *worker && key.attempt == task.attempt,
@@ -228,6 +254,25 @@ fn assignment_can_be_received(model: &Model, task: &TaskModel, directed: &Direct
     Ok(())
 }
 
+/// Presence: `maxBytes` is kept to, whatever else there is.
+fn assignment_is_not_too_large(model: &Model, directed: &Directed) -> Check {
+    let room = &directed.topic.room;
+    let fits = model.then_or_now(|people| {
+        people.member_of(room, &directed.to).is_none_or(|member| {
+            let most = member.max_bytes().map_or(usize::MAX, |most| most as usize);
+            member.unsure || directed.payload.len() <= most
+        })
+    });
+    ensure!(
+        fits,
+        "{} gets {} bytes: {:?}",
+        directed.to,
+        directed.payload.len(),
+        model.people.member_of(room, &directed.to)
+    );
+    Ok(())
+}
+
 /// Handoff: only an assignment that is no longer true is taken back out of a mailbox.
 pub(super) fn revocations_are_of_what_is_over(model: &Model, step: &Step) -> Check {
     for effect in &step.effects {
@@ -265,14 +310,22 @@ pub(super) fn one_holder_and_no_overload(model: &Model) -> Check {
 pub(super) fn timers_have_fired(model: &Model) -> Check {
     let now = model.ticked_at;
     let grace = model.rules.grace_ms;
-    for ((_, id), task) in model.tasks.live() {
+    for ((room, id), task) in model.tasks.live() {
         ensure!(
             task.deadline.is_none_or(|at| at > now),
             "{id} is past its deadline at {now}: {task:?}"
         );
+        let free_to_go = model.tasks.is_free_to_go(room, task);
         ensure!(
-            task.state != "waiting" || task.due_by >= now,
+            task.state != "waiting" || task.due_by >= now || !free_to_go,
             "{id} waits at {now} though it is due: {task:?}"
+        );
+        // What comes too late fails with what has failed before.
+        let doomed_at = model.tasks.doomed_at(room, task);
+        let doomed_at = doomed_at.map(|at| at.max(task.created_at));
+        ensure!(
+            task.state != "waiting" || free_to_go || doomed_at.is_none_or(|at| at >= now),
+            "{id} waits at {now} for what failed at {doomed_at:?}: {task:?}"
         );
         let Some(hold) = &task.hold else {
             continue;

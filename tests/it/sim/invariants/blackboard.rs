@@ -15,7 +15,7 @@ use super::super::durable::{Durable, ROOT};
 use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::super::model::board::Board;
-use super::{Check, ensure};
+use super::{Check, board_past, ensure, locks, txn};
 
 /// Blackboard: `ifVersion` is honoured (0 means absent), a mismatch is 409 with the current entry, anything else well-formed
 /// is taken.
@@ -24,7 +24,7 @@ pub(super) fn sets(model: &Model, step: &Step, room: &Room, key: &Key) -> Check 
     let Ok(set) = json::decode::<Set>(&command.payload) else {
         return malformed(step);
     };
-    if set.merge && step.refusal() == Some(Code::NotImplemented) {
+    if locks::fences(model, step, room, set.fence.as_ref())? {
         return Ok(());
     }
     let board = model.board(room);
@@ -50,6 +50,9 @@ pub(super) fn deletes(model: &Model, step: &Step, room: &Room, key: &Key) -> Che
     } else {
         read(&command.payload)
     };
+    if locks::fences(model, step, room, delete.fence.as_ref())? {
+        return Ok(());
+    }
     conditional(&model.board(room), step, key, delete.if_version, false)
 }
 
@@ -113,19 +116,14 @@ pub(super) fn entries(
 ) -> Check {
     let board = model.board(room);
     let Some(payload) = payload else {
-        return removals(&board, step, key);
+        return removals(&board, step, room, key);
     };
     let entry: Entry = read(payload);
-    let written = match step.command().map(|command| &command.topic) {
-        Some(topic) if topic.room == *room => match &topic.topic {
-            Topic::BlackboardSet { key: named, .. } => named == key,
-            _ => false,
-        },
-        _ => false,
+    let Some(set) = txn::wanted(step, room, key) else {
+        return Err(format!("{key} was written by nobody: {entry:?}"));
     };
-    ensure!(written, "{key} was written by nobody: {entry:?}");
     let command = step.command().expect("a write");
-    let set: Set = read(&command.payload);
+    let is_txn = matches!(command.topic.topic, Topic::BlackboardTxn { .. });
     ensure!(
         entry.version == board.next_version(key),
         "{key} goes from version {} to {}",
@@ -133,7 +131,7 @@ pub(super) fn entries(
         entry.version
     );
     ensure!(
-        entry.revision > board.revision,
+        entry.revision > board.revision || (is_txn && entry.revision == board.revision),
         "revision {} follows {}",
         entry.revision,
         board.revision
@@ -197,11 +195,8 @@ fn merged(target: Value, patch: &Value) -> Value {
 }
 
 /// Blackboard: a key goes because somebody deletes it or because its time is up.
-fn removals(board: &Board, step: &Step, key: &Key) -> Check {
-    let deleted = step.command().is_some_and(|command| {
-        matches!(&command.topic.topic, Topic::BlackboardDelete { key: named, .. } if named == key)
-            && step.verdict.is_ok()
-    });
+fn removals(board: &Board, step: &Step, room: &Room, key: &Key) -> Check {
+    let deleted = step.verdict.is_ok() && txn::deletes(step, room, key);
     ensure!(
         deleted || board.is_lapsed(key, step.now) || !board.entries.contains_key(key),
         "{key} went for no reason: {:?}",
@@ -240,23 +235,19 @@ pub(super) fn accepted_writes_are_seen(model: &Model, step: &Step) -> Check {
 /// Blackboard: a get is a consistent snapshot of the keys under a prefix.
 pub(super) fn snapshots(model: &Model, step: &Step, room: &Room) -> Check {
     let command = step.command().expect("a question");
+    let get: Get = read(&command.payload);
+    if let Some(revision) = get.revision {
+        return board_past::snapshots(model, step, room, &get, revision);
+    }
     ensure!(
         step.verdict.is_ok(),
         "a get was refused: {:?}",
         step.verdict
     );
-    let get: Get = read(&command.payload);
     let Some((_, reply)) = step.replies_to(&command.from).pop() else {
         return Err("a get got no reply".to_owned());
     };
     let board = model.board(room);
-    let under = |key: &Key| match &get.prefix {
-        None => true,
-        Some(prefix) => {
-            let rest = key.as_str().strip_prefix(prefix.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        }
-    };
     let (revision, mut shown) = entries_of(&reply)?;
     ensure!(
         revision >= board.revision,
@@ -264,7 +255,7 @@ pub(super) fn snapshots(model: &Model, step: &Step, room: &Room) -> Check {
         board.revision
     );
     let mut expected: BTreeMap<Key, Entry> = board.entries.clone();
-    expected.retain(|key, _| under(key));
+    expected.retain(|key, _| is_under(key, get.prefix.as_ref()));
     let lapsed = |key: &Key| board.is_lapsed(key, step.now);
     shown.retain(|key, _| !lapsed(key));
     expected.retain(|key, _| !lapsed(key));
@@ -275,7 +266,15 @@ pub(super) fn snapshots(model: &Model, step: &Step, room: &Room) -> Check {
     Ok(())
 }
 
-fn entries_of(reply: &Reply) -> Result<(u64, BTreeMap<Key, Entry>), String> {
+/// Whether a key is the prefix, or lies below it.
+pub(super) fn is_under(key: &Key, prefix: Option<&Key>) -> bool {
+    prefix.is_none_or(|prefix| {
+        let rest = key.as_str().strip_prefix(prefix.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+pub(super) fn entries_of(reply: &Reply) -> Result<(u64, BTreeMap<Key, Entry>), String> {
     let data = reply.data.as_ref().ok_or("a get's reply has no data")?;
     let snapshot: Snapshot =
         serde_json::from_str(data.text()).map_err(|error| format!("{data:?}: {error}"))?;

@@ -31,13 +31,19 @@ pub(super) fn dispatches(model: &Model, step: &Step, room: &Room) -> Check {
     }
     let capable = |draining_too: bool| {
         model.people.of_room(room).any(|(agent, member)| {
-            model.people.is_online(agent)
-                && suits(&spec, member)
-                && (draining_too || !(member.is_draining() || member.unsure))
+            let surely = !(member.is_draining() || member.unsure) && member.max_bytes().is_none();
+            model.people.is_online(agent) && suits(&spec, member) && (draining_too || surely)
         })
     };
+    let ties = Ties::of(model, step, room, &spec);
     match step.refusal() {
+        Some(code) if ties.surely.contains(&code) || ties.perhaps.contains(&code) => {}
         None => {
+            ensure!(
+                ties.surely.is_empty(),
+                "{spec:?} was taken, expected {:?}",
+                ties.surely
+            );
             ensure!(
                 !spec.require_online || capable(true),
                 "nobody online can do {spec:?}, which requires it, but it was taken"
@@ -50,6 +56,13 @@ pub(super) fn dispatches(model: &Model, step: &Step, room: &Room) -> Check {
                 spec.id
             );
         }
+        Some(Code::TooMany) if ties.opens_a_group => {
+            let promised = model.promised(&command.from) + 1;
+            ensure!(
+                step.free_of(&command.from) <= promised,
+                "the mailbox has room for a group: no 429"
+            );
+        }
         Some(Code::TooMany) => only_a_full_mailbox_is_full(model, step, &command.from)?,
         Some(code) => ensure!(
             code == Code::Unavailable && spec.require_online && !capable(false),
@@ -57,6 +70,54 @@ pub(super) fn dispatches(model: &Model, step: &Step, room: &Room) -> Check {
         ),
     }
     Ok(())
+}
+
+/// What a task's ties to others say against it.
+struct Ties {
+    surely: Vec<Code>,
+    /// Timers that are due may make it so just before.
+    perhaps: Vec<Code>,
+    opens_a_group: bool,
+}
+
+impl Ties {
+    fn of(model: &Model, step: &Step, room: &Room, spec: &Task) -> Ties {
+        let (mut surely, mut perhaps) = (Vec::new(), Vec::new());
+        let known = |id| model.tasks.find(room, id);
+        if spec.depends_on.iter().any(|id| known(id).is_none()) {
+            surely.push(Code::NotFound);
+        }
+        match spec.parent.as_ref().map(known) {
+            Some(None) => surely.push(Code::NotFound),
+            Some(Some(parent)) if parent.is_final() => surely.push(Code::Conflict),
+            Some(Some(_)) if step.overdue => perhaps.push(Code::Conflict),
+            _ => {}
+        }
+        let whose = &step.command().expect("a dispatch").from;
+        let name = spec
+            .group
+            .clone()
+            .map(|name| (room.clone(), whose.clone(), name));
+        let group = name.as_ref().and_then(|name| model.tasks.groups.get(name));
+        let refuses = group.is_some_and(|group| {
+            spec.group_size.is_some_and(|size| size != group.size)
+                || group.members.len() >= group.size as usize
+        });
+        if refuses {
+            // It may be gathered just before.
+            let to = if step.overdue {
+                &mut perhaps
+            } else {
+                &mut surely
+            };
+            to.push(Code::Conflict);
+        }
+        Ties {
+            surely,
+            perhaps,
+            opens_a_group: name.is_some() && (group.is_none() || step.overdue),
+        }
+    }
 }
 
 /// Handoff: `attempt` fences. An update counts if its writer holds the task under that attempt; an old attempt is 409, an
@@ -146,6 +207,7 @@ pub(super) fn cancels(model: &Model, step: &Step, room: &Room) -> Check {
         None => Some(Code::NotFound),
         Some(task) if task.is_final() => Some(Code::Conflict),
         Some(task) if task.deadline.is_some_and(|at| at <= step.now) => return Ok(()),
+        Some(task) if step.overdue && model.tasks.doomed_at(room, task).is_some() => return Ok(()),
         Some(_) => None,
     };
     ensure!(
@@ -171,6 +233,14 @@ pub(super) fn cancelled_tasks_are_over(model: &Model, step: &Step) -> Check {
         task.is_some_and(TaskModel::is_final),
         "cancelled and not over: {task:?}"
     );
+    let room = &command.topic.room;
+    for ((at, id), task) in model.tasks.live() {
+        ensure!(
+            at != room || !model.tasks.is_below(room, task, &cancel.task),
+            "{} is cancelled, and {id} below it is not over: {task:?}",
+            cancel.task
+        );
+    }
     Ok(())
 }
 
@@ -194,13 +264,16 @@ pub(super) fn questions(model: &Model, step: &Step, room: &Room) -> Check {
     let view: TaskView = data
         .and_then(|data| serde_json::from_str(data.text()).ok())
         .ok_or("a question got no task")?;
+    let free_to_go = model.tasks.is_free_to_go(room, task);
     ensure!(
         view.state.as_str() == task.state
             && view.attempt == task.attempt
             && view.dispatcher == task.dispatcher
             && view.created_at == task.created_at
             && view.deadline == task.deadline
-            && view.worker == task.last_worker,
+            && view.worker == task.last_worker
+            && view.history.last().map_or(0, |one| one.attempt) == task.attempt
+            && view.waits_for.is_empty() == (task.state != "waiting" || free_to_go),
         "shown {view:?}, expected {task:?}"
     );
     Ok(())

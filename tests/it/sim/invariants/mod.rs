@@ -6,11 +6,15 @@
 mod approve;
 mod attempts;
 mod blackboard;
+mod board_past;
 mod handoff;
+mod lists;
+mod locks;
 mod observe;
 mod presence;
 mod replies;
 mod results;
+mod txn;
 mod work;
 
 use hallward::engine::{Class, Effect};
@@ -76,6 +80,7 @@ impl Checker {
             self.model.apply(effect);
         }
         results::final_states_have_their_result(&self.model, step)?;
+        results::complete_groups_are_gathered(&self.model)?;
         attempts::revocations_are_of_what_is_over(&self.model, step)?;
         results::what_was_given_back_is_held_no_more(&self.model, step)?;
         approve::decisions_clear_what_was_pending(&self.model, step)?;
@@ -83,6 +88,7 @@ impl Checker {
             blackboard::accepted_writes_are_seen(&self.model, step)?;
             approve::votes_that_suffice_decide(&self.model, step)?;
             handoff::cancelled_tasks_are_over(&self.model, step)?;
+            lists::redrives_tell_what_remains(&self.model, step)?;
             results::what_a_worker_returns_reaches_the_dispatcher(step)?;
         }
         presence::workers_that_return_get_their_tasks_again(&self.model, step)?;
@@ -106,11 +112,20 @@ impl Checker {
             Topic::HandoffUpdate { me } => handoff::updates(&self.model, step, room, me)?,
             Topic::HandoffCancel { .. } => handoff::cancels(&self.model, step, room)?,
             Topic::HandoffGet { .. } => handoff::questions(&self.model, step, room)?,
+            Topic::HandoffList { .. } => lists::pages(&self.model, step, room)?,
+            Topic::HandoffRedrive { .. } => lists::redrives(&self.model, step, room)?,
             Topic::BlackboardSet { key, .. } => blackboard::sets(&self.model, step, room, key)?,
             Topic::BlackboardDelete { key, .. } => {
                 blackboard::deletes(&self.model, step, room, key)?;
             }
+            Topic::BlackboardTxn { .. } => txn::transactions(&self.model, step, room)?,
+            Topic::BlackboardLock { .. } => {
+                locks::commands(&self.model, step, room)?;
+                let correlation = locks::correlation(step);
+                self.model.locks.unanswered.extend(correlation);
+            }
             Topic::BlackboardGet { .. } => blackboard::snapshots(&self.model, step, room)?,
+            Topic::BlackboardHistory { .. } => board_past::histories(&self.model, step, room)?,
             Topic::ApproveRequest { .. } => approve::requests(&self.model, step)?,
             Topic::ApproveDecide { me, id } => {
                 approve::votes(&self.model, step, room, me, id)?;
@@ -130,6 +145,7 @@ impl Checker {
         match effect {
             Effect::Event(event) => {
                 observe::events_have_no_gap(model, step, event)?;
+                locks::transitions(model, step, event)?;
                 attempts::transitions_are_legal(model, step, event)
             }
             Effect::Deliver(directed) => match &directed.class {
@@ -172,6 +188,7 @@ impl Checker {
         attempts::no_stale_assignment_waits(model, &desk.durable)?;
         presence::silent_sessions_are_out(model)?;
         blackboard::lapsed_keys_are_gone(model)?;
+        locks::leases_have_ended(model)?;
         approve::silence_has_ended(model)?;
         replies::mailboxes_keep_their_bounds(model, &desk.durable)?;
         work::nobody_idles_while_work_waits(model, desk)?;
@@ -207,6 +224,7 @@ impl Checker {
     /// Longer than anything is remembered has passed and everybody has left.
     pub(super) fn forgotten(&mut self, desk: &Desk) -> Check {
         observe::nothing_is_kept_for_ever(&self.model, desk)?;
+        locks::nothing_is_held(&self.model, desk.stats().locks)?;
         for board in self.model.boards.values_mut() {
             board.everybody_is_gone();
         }

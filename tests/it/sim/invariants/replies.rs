@@ -7,10 +7,10 @@ use hallward::wire::reply::{Code, Reply, ReplyStatus};
 use hallward::wire::topic::{Topic, command_name};
 
 use super::super::durable::Durable;
-use super::super::history::{NOTICE, Step, read};
+use super::super::history::{LOCK, NOTICE, Step, read};
 use super::super::model::tasks::TaskModel;
 use super::super::model::{Identity, Model};
-use super::{Check, ensure};
+use super::{Check, ensure, locks};
 
 /// The id and correlation id that a command's payload carries.
 fn named(step: &Step) -> (Option<String>, Option<String>) {
@@ -60,6 +60,10 @@ pub(super) fn verdict_and_reply_agree(step: &Step) -> Check {
     let Some(command) = step.command() else {
         return Ok(());
     };
+    if matches!(command.topic.topic, Topic::BlackboardLock { .. }) {
+        // Judged apart: it may be answered later.
+        return Ok(());
+    }
     let replies = step.replies_to(&command.from);
     let (id, correlation_id) = named(step);
     let inbox = matches!(command.topic.topic, Topic::Inbox { .. });
@@ -137,6 +141,9 @@ pub(super) fn replies_answer_their_command(
     let reply: Reply = read(&directed.payload);
     if reply.command == NOTICE {
         return workers_are_told_of_what_is_over(model, directed, &reply);
+    }
+    if reply.command == LOCK {
+        return locks::answers(model, step, directed, &reply);
     }
     let Some(command) = step.command() else {
         return Err(format!("a reply to no command: {directed:?}"));

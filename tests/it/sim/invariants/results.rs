@@ -3,17 +3,21 @@
 use std::collections::BTreeSet;
 
 use hallward::engine::{Class, Directed};
-use hallward::wire::handoff::{ResultStatus, TaskResult, Update, UpdateStatus};
+use hallward::wire::handoff::{GroupResult, ResultStatus, TaskResult, Update, UpdateStatus};
 use hallward::wire::name::{Agent, Room, TaskId};
 use hallward::wire::topic::Topic;
 
 use super::super::agents::Participant;
-use super::super::history::{Step, read};
+use super::super::history::{Step, group_result, read};
 use super::super::model::Model;
+use super::super::model::tasks::{GATHERED, GroupName, TaskModel};
 use super::{Check, ensure};
 
 /// Handoff: results go to the dispatcher, echo what it said, and there is one final one.
 pub(super) fn results(model: &Model, step: &Step, directed: &Directed) -> Check {
+    if let Some(result) = group_result(directed) {
+        return group_results(model, directed, &result);
+    }
     let result: TaskResult = read(&directed.payload);
     let Some(task) = model.tasks.find(&directed.topic.room, &result.task) else {
         return Err(format!("a result of an unknown task: {result:?}"));
@@ -51,18 +55,64 @@ pub(super) fn results(model: &Model, step: &Step, directed: &Directed) -> Check 
     Ok(())
 }
 
+/// Handoff: a group has one result, which lists all its tasks in the order of dispatch as they ended, when the last has.
+fn group_results(model: &Model, directed: &Directed, result: &GroupResult) -> Check {
+    let room = &directed.topic.room;
+    let name = (room.clone(), directed.to.clone(), result.group.clone());
+    let Some(group) = model.tasks.groups.get(&name) else {
+        return Err(format!("a result of no group, or a second one: {result:?}"));
+    };
+    let listed = result.tasks.iter().map(|entry| &entry.task);
+    ensure!(
+        listed.eq(&group.members) && result.size == group.size,
+        "the group is {group:?}, its result {result:?}"
+    );
+    ensure!(
+        result.complete == (group.members.len() == group.size as usize),
+        "complete or not: {group:?}, {result:?}"
+    );
+    for entry in &result.tasks {
+        let task = model.tasks.find(room, &entry.task);
+        let told = |task: &TaskModel| {
+            task.is_final()
+                && task.state == word(entry.status)
+                && (entry.omitted || entry.result == task.outcome)
+                && entry.attempts == task.attempt
+        };
+        ensure!(
+            task.is_some_and(told),
+            "gathered as {entry:?}, but is {task:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Handoff: a group of which all tasks are there and have ended has had its result.
+pub(super) fn complete_groups_are_gathered(model: &Model) -> Check {
+    for ((room, whose, name), group) in &model.tasks.groups {
+        let is_over = |id: &TaskId| model.tasks.find(room, id).is_none_or(TaskModel::is_final);
+        let complete = group.members.len() >= group.size as usize;
+        ensure!(
+            !(complete && group.members.iter().all(is_over)),
+            "{name} of {whose} is complete and not gathered: {group:?}"
+        );
+    }
+    Ok(())
+}
+
 /// Handoff: the dispatcher gets exactly one final result, at the moment at which the task ends, and it says how.
 pub(super) fn final_states_have_their_result(model: &Model, step: &Step) -> Check {
     let mut touched: BTreeSet<(Room, TaskId)> = BTreeSet::new();
     for event in step
         .events()
-        .filter(|event| event.what.starts_with("handoff."))
+        .filter(|event| event.what.starts_with("handoff.") && event.what != GATHERED)
     {
         if let Ok(id) = TaskId::new(&event.subject) {
             touched.insert((event.room.clone(), id));
         }
     }
-    for directed in step.directed().filter(|one| one.class == Class::Result) {
+    let results = step.directed().filter(|one| one.class == Class::Result);
+    for directed in results.filter(|one| group_result(one).is_none()) {
         let result: TaskResult = read(&directed.payload);
         touched.insert((directed.topic.room.clone(), result.task));
     }
@@ -124,7 +174,7 @@ pub(super) fn what_a_worker_returns_reaches_the_dispatcher(step: &Step) -> Check
     let update: Update = read(&command.payload);
     let results: Vec<TaskResult> = step
         .directed()
-        .filter(|directed| directed.class == Class::Result)
+        .filter(|directed| directed.class == Class::Result && group_result(directed).is_none())
         .map(|directed| read(&directed.payload))
         .filter(|result: &TaskResult| result.task == update.task)
         .collect();
@@ -145,8 +195,9 @@ pub(super) fn waiting_for_nobody(model: &Model) -> Result<Vec<(Room, TaskId, Age
         let able = model
             .people
             .of_room(room)
-            .find(|(_, member)| task.suits(member));
-        if let Some((able, _)) = able {
+            .find(|(_, member)| task.suits(member) && member.max_bytes().is_none());
+        let free_to_go = model.tasks.is_free_to_go(room, task);
+        if let Some((able, _)) = able.filter(|_| free_to_go) {
             return Err(format!(
                 "all has been calm, {able} can do {id}, and it is not done: {task:?}"
             ));
@@ -164,21 +215,39 @@ pub(super) fn every_task_has_ended(model: &Model) -> Check {
     Ok(())
 }
 
-/// Handoff: the dispatcher has read one final result of each of its tasks.
+/// Handoff: the dispatcher has read one final result of each life of its tasks, and one of each group.
 pub(super) fn results_were_read_once(model: &Model, one: &Participant) -> Check {
     let mut read_results: Vec<(Room, TaskId)> = Vec::new();
+    let mut read_groups: Vec<GroupName> = Vec::new();
     for letter in one.read.values().filter(|l| l.class == Some(Class::Result)) {
+        let room = letter.topic.room.clone();
+        if let Ok(result) = serde_json::from_slice::<GroupResult>(&letter.payload) {
+            read_groups.push((room, one.name.clone(), result.group));
+            continue;
+        }
         let result: TaskResult = read(&letter.payload);
         if result.is_final {
-            read_results.push((letter.topic.room.clone(), result.task));
+            read_results.push((room, result.task));
         }
     }
+    let gathered = model.tasks.gathered.iter();
+    let mut gathered: Vec<_> = gathered
+        .filter(|(_, whose, _)| *whose == one.name)
+        .cloned()
+        .collect();
+    gathered.sort();
+    read_groups.sort();
+    ensure!(
+        read_groups == gathered,
+        "{} was sent the results of {gathered:?} and read {read_groups:?}",
+        one.name
+    );
     let mut expected: Vec<(Room, TaskId)> = model
         .tasks
         .all
         .iter()
         .filter(|(_, task)| task.dispatcher == one.name)
-        .map(|(name, _)| name.clone())
+        .flat_map(|(name, task)| std::iter::repeat_n(name.clone(), task.lives))
         .collect();
     read_results.sort();
     expected.sort();

@@ -85,6 +85,10 @@ pub(super) fn priority_is_respected(model: &Model, step: &Step, before: &Queue) 
         let Some(member) = model.people.member_of(&name.0, worker) else {
             continue;
         };
+        // What it was not given may have been too large for it.
+        if member.max_bytes().is_some() {
+            continue;
+        }
         for other in &before.queued {
             let Some(waiting) = model.tasks.find(&other.0, &other.1) else {
                 continue;
@@ -127,6 +131,7 @@ pub(super) fn load_is_shared(model: &Model, step: &Step, before: &Queue) -> Chec
             };
             let now = model.tasks.in_flight(&name.0, agent);
             let free = load.takes_work
+                && member.max_bytes().is_none()
                 && takes_work(model, agent, member)
                 && now < member.capacity()
                 && member.capacity() == load.capacity;
@@ -153,6 +158,7 @@ pub(super) fn nobody_idles_while_work_waits(model: &Model, desk: &Desk) -> Check
         }
         for (agent, member) in model.people.of_room(room) {
             let free = takes_work(model, agent, member)
+                && member.max_bytes().is_none()
                 && model.tasks.in_flight(room, agent) < member.capacity()
                 && desk.free_messages(agent) > 0;
             ensure!(

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use hallward::wire::Millis;
 use hallward::wire::blackboard::Entry;
+use hallward::wire::json::Json;
 use hallward::wire::name::Key;
+use hallward::wire::observe::Event;
 
 use super::super::history::read;
 use super::Tally;
@@ -20,6 +22,19 @@ pub(in super::super) struct Board {
     floor: u64,
     /// The highest revision seen.
     pub(in super::super) revision: u64,
+    /// Everything that each key ever was, as far as the room cannot have forgotten it.
+    pub(in super::super) past: BTreeMap<Key, Vec<Past>>,
+    /// The revision up to which the room has forgotten what it was.
+    pub(in super::super) forgotten_until: u64,
+}
+
+/// What a write made of a key.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Past {
+    pub(in super::super) version: u64,
+    pub(in super::super) revision: u64,
+    /// `None` where it deleted the key.
+    pub(in super::super) entry: Option<Entry>,
 }
 
 impl Board {
@@ -44,6 +59,8 @@ impl Board {
         if self.entries.is_empty() {
             let forgotten = std::mem::take(&mut self.versions);
             self.floor = forgotten.into_values().fold(self.floor, u64::max);
+            self.past.clear();
+            self.forgotten_until = self.revision;
         }
     }
 
@@ -57,6 +74,11 @@ impl Board {
                 tally.writes += 1;
                 self.versions.insert(key.clone(), entry.version);
                 self.revision = self.revision.max(entry.revision);
+                self.past.entry(key.clone()).or_default().push(Past {
+                    version: entry.version,
+                    revision: entry.revision,
+                    entry: Some(entry.clone()),
+                });
                 self.entries.insert(key.clone(), entry);
             }
             None => {
@@ -69,4 +91,30 @@ impl Board {
             }
         }
     }
+
+    /// An event says at which revision a key went.
+    pub(super) fn event(&mut self, event: &Event) {
+        if !matches!(
+            event.what.as_str(),
+            "blackboard.deleted" | "blackboard.expired"
+        ) {
+            return;
+        }
+        let detail = event.detail.as_ref().map(Json::text).unwrap_or_default();
+        let detail: Detail = read(detail.as_bytes());
+        let key = Key::new(&event.subject).expect("a key");
+        self.revision = self.revision.max(detail.revision);
+        self.past.entry(key).or_default().push(Past {
+            version: detail.version,
+            revision: detail.revision,
+            entry: None,
+        });
+    }
+}
+
+/// What an event of the blackboard says besides.
+#[derive(serde::Deserialize)]
+struct Detail {
+    version: u64,
+    revision: u64,
 }

@@ -5,12 +5,13 @@
 
 pub(super) mod approvals;
 pub(super) mod board;
+pub(super) mod locks;
 pub(super) mod people;
 pub(super) mod tasks;
 
 use std::collections::BTreeMap;
 
-use hallward::engine::{Class, Effect};
+use hallward::engine::{Class, Directed, Effect};
 use hallward::wire::Millis;
 use hallward::wire::approve::CancelApproval;
 use hallward::wire::name::{Agent, ApprovalId, Room, TaskId};
@@ -18,10 +19,11 @@ use hallward::wire::observe::Event;
 use hallward::wire::reply::{Code, Reply};
 use hallward::wire::topic::Topic;
 
-use super::history::{Step, read};
+use super::history::{LOCK, Step, group_result, read};
 use super::rules::Rules;
 use approvals::Approval;
 use board::Board;
+use locks::Locks;
 use people::People;
 use tasks::Tasks;
 
@@ -39,11 +41,18 @@ pub(in super::super) struct Tally {
     pub(in super::super) writes: u64,
     pub(in super::super) deletes: u64,
     pub(in super::super) lapsed_keys: u64,
+    pub(in super::super) transactions: u64,
+    pub(in super::super) locked: u64,
+    pub(in super::super) waited: u64,
+    pub(in super::super) fenced_off: u64,
     pub(in super::super) approved: u64,
     pub(in super::super) refused: u64,
     pub(in super::super) timed_out: u64,
     pub(in super::super) escalated: u64,
     pub(in super::super) relayed: u64,
+    pub(in super::super) doomed: u64,
+    pub(in super::super) redriven: u64,
+    pub(in super::super) gathered: u64,
     pub(in super::super) recalled: u64,
     pub(in super::super) not_recalled: u64,
 }
@@ -61,11 +70,18 @@ impl Tally {
             (&mut self.writes, other.writes),
             (&mut self.deletes, other.deletes),
             (&mut self.lapsed_keys, other.lapsed_keys),
+            (&mut self.transactions, other.transactions),
+            (&mut self.locked, other.locked),
+            (&mut self.waited, other.waited),
+            (&mut self.fenced_off, other.fenced_off),
             (&mut self.approved, other.approved),
             (&mut self.refused, other.refused),
             (&mut self.timed_out, other.timed_out),
             (&mut self.escalated, other.escalated),
             (&mut self.relayed, other.relayed),
+            (&mut self.doomed, other.doomed),
+            (&mut self.redriven, other.redriven),
+            (&mut self.gathered, other.gathered),
             (&mut self.recalled, other.recalled),
             (&mut self.not_recalled, other.not_recalled),
         ];
@@ -89,11 +105,18 @@ impl Tally {
             self.repeats,
             self.deletes,
             self.lapsed_keys,
+            self.transactions,
+            self.locked,
+            self.waited,
+            self.fenced_off,
             self.approved,
             self.refused,
             self.timed_out,
             self.escalated,
             self.relayed,
+            self.doomed,
+            self.redriven,
+            self.gathered,
             self.recalled,
             self.not_recalled,
         ];
@@ -125,6 +148,7 @@ pub(in super::super) struct Model {
     pub(super) people_before: Option<People>,
     pub(super) tasks: Tasks,
     pub(super) boards: BTreeMap<Room, Board>,
+    pub(super) locks: Locks,
     pub(super) approvals: BTreeMap<(Room, ApprovalId), Approval>,
     /// The first outcome of every accepted command that carried an id.
     pub(super) outcomes: BTreeMap<Identity, Reply>,
@@ -145,6 +169,7 @@ impl Model {
             people_before: None,
             tasks: Tasks::default(),
             boards: BTreeMap::new(),
+            locks: Locks::default(),
             approvals: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             seqs: BTreeMap::new(),
@@ -236,15 +261,29 @@ impl Model {
                 let past = self.past.entry(event.room.clone()).or_default();
                 past.push(event.clone());
                 self.tasks.event(event, &mut self.tally);
+                if let Some(board) = self.boards.get_mut(&event.room) {
+                    board.event(event);
+                }
+                self.locks.event(event, &mut self.tally);
             }
             Effect::Deliver(directed) => match &directed.class {
                 Class::Assignment(key) => {
                     self.tasks
                         .assigned(self.now, key, &directed.to, &mut self.tally);
                 }
-                Class::Result => self
-                    .tasks
-                    .result(&directed.topic.room, &read(&directed.payload)),
+                Class::Result => match group_result(directed) {
+                    Some(result) => {
+                        let name = (
+                            directed.topic.room.clone(),
+                            directed.to.clone(),
+                            result.group,
+                        );
+                        self.tasks.gathered(name, &mut self.tally);
+                    }
+                    None => self
+                        .tasks
+                        .result(&directed.topic.room, &read(&directed.payload)),
+                },
                 Class::Decision(id) => {
                     let key = (directed.topic.room.clone(), id.clone());
                     if let Some(approval) = self.approvals.get_mut(&key) {
@@ -252,7 +291,7 @@ impl Model {
                     }
                 }
                 Class::Run(_) | Class::ToolResult | Class::Notice => {}
-                Class::Reply => {}
+                Class::Reply => self.reply(directed),
             },
             Effect::Retain { topic, payload } => match &topic.topic {
                 Topic::BlackboardState { key } => {
@@ -272,6 +311,25 @@ impl Model {
         }
     }
 
+    /// A lock command was answered; one that renews a lease says until when.
+    fn reply(&mut self, directed: &Directed) {
+        let reply: Reply = read(&directed.payload);
+        self.tally.transactions += u64::from(!reply.versions.is_empty());
+        self.tally.fenced_off += u64::from(reply.path.as_deref() == Some("fence"));
+        if reply.command != LOCK {
+            return;
+        }
+        if let Some(correlation) = &reply.correlation_id {
+            self.locks.unanswered.remove(correlation);
+        }
+        if let Some(state) = reply.lock {
+            let key = (directed.topic.room.clone(), state.name.to_string());
+            if let Some(holder) = self.locks.held.get_mut(&key) {
+                holder.until = state.expires_at;
+            }
+        }
+    }
+
     /// Whether it holds for the people as they are, or as they were when the timers of this step ran.
     pub(super) fn then_or_now(&self, holds: impl Fn(&People) -> bool) -> bool {
         holds(&self.people) || self.people_before.as_ref().is_some_and(holds)
@@ -286,7 +344,9 @@ impl Model {
     pub(super) fn promised(&self, agent: &Agent) -> usize {
         let tasks = self.tasks.live();
         let approvals = self.approvals.values();
+        let groups = self.tasks.groups.keys();
         tasks.filter(|(_, task)| task.dispatcher == *agent).count()
+            + groups.filter(|(_, whose, _)| whose == agent).count()
             + approvals
                 .filter(|approval| approval.is_open() && approval.requester == *agent)
                 .count()

@@ -60,6 +60,11 @@ impl Member {
         status == Some(Status::Draining)
     }
 
+    /// The largest assignment that it takes; `None` if it takes any.
+    pub(in super::super) fn max_bytes(&self) -> Option<u32> {
+        self.announcement.as_ref().and_then(|said| said.max_bytes)
+    }
+
     /// Whether anything says that it is in the room.
     pub(in super::super) fn is_in(&self) -> bool {
         self.joins || !self.works.is_empty() || self.announcement.is_some()
@@ -111,7 +116,7 @@ impl People {
                 self.links.insert(agent.clone(), Link::Gone);
                 self.members.retain(|(_, member), _| member != agent);
             }
-            Input::Command(_) | Input::Refused { .. } | Input::Tick => {}
+            Input::Command(_) | Input::Refused { .. } | Input::Schemas(_) | Input::Tick => {}
         }
     }
 

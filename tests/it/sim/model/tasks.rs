@@ -7,6 +7,7 @@ use hallward::wire::Millis;
 use hallward::wire::handoff::{
     Backoff, Priority, ResultStatus, Task, TaskResult, Update, UpdateStatus,
 };
+use hallward::wire::json::Json;
 use hallward::wire::name::{Agent, Capability, Room, TaskId};
 use hallward::wire::observe::Event;
 
@@ -14,6 +15,12 @@ use super::super::history::{Step, read};
 use super::super::rules::Rules;
 use super::people::Member;
 use super::{Tally, TaskName};
+
+/// Says that a group has had its result.
+pub(in super::super) const GATHERED: &str = "handoff.gathered";
+
+/// Says that a dead task lives again.
+pub(in super::super) const REDRIVEN: &str = "handoff.redriven";
 
 /// A worker has it.
 #[derive(Debug, Clone)]
@@ -55,8 +62,24 @@ pub(in super::super) struct TaskModel {
     pub(in super::super) last_word: Option<Update>,
     /// Whether it ended by that word.
     pub(in super::super) ended_by_word: bool,
-    /// Final results so far.
+    /// Final results of its present life.
     pub(in super::super) finals: Vec<ResultStatus>,
+    /// What it came to.
+    pub(in super::super) outcome: Option<Json>,
+    pub(in super::super) ended_at: Option<Millis>,
+    /// How often it was dispatched or redriven.
+    pub(in super::super) lives: usize,
+}
+
+/// Whose group, in which room, and its name.
+pub(in super::super) type GroupName = (Room, Agent, String);
+
+/// Tasks that are to be gathered.
+#[derive(Debug, Clone)]
+pub(in super::super) struct GroupModel {
+    pub(in super::super) size: u32,
+    /// In the order in which they were dispatched.
+    pub(in super::super) members: Vec<TaskId>,
 }
 
 /// All tasks of all rooms, ended ones included.
@@ -68,6 +91,10 @@ pub(in super::super) struct Tasks {
     /// Where the id that the gateway mints for a nameless task becomes known: its first event.
     nameless: Option<TaskModel>,
     dispatched: u64,
+    /// Groups that wait for their result.
+    pub(in super::super) groups: BTreeMap<GroupName, GroupModel>,
+    /// Groups that have had it.
+    pub(in super::super) gathered: Vec<GroupName>,
 }
 
 /// What a worker must be able to do, all of it.
@@ -83,11 +110,10 @@ pub(in super::super) fn needs(spec: &Task) -> Vec<Capability> {
 /// (a capability that is only announced says nothing about where assignments would be seen).
 pub(in super::super) fn suits(spec: &Task, member: &Member) -> bool {
     let can = member.capabilities();
-    needs(spec).iter().all(|need| can.contains(need))
-        && needs(spec)
-            .iter()
-            .chain(&spec.any_of)
-            .any(|need| member.works.contains(need))
+    let needs = needs(spec);
+    let mut asked = needs.iter().chain(&spec.any_of);
+    needs.iter().all(|need| can.contains(need))
+        && asked.any(|need| member.works.contains(need))
         && (spec.any_of.is_empty() || spec.any_of.iter().any(|one| can.contains(one)))
 }
 
@@ -126,6 +152,12 @@ impl TaskModel {
             })
     }
 
+    /// The group that it is of, if it is.
+    pub(in super::super) fn group_name(&self, room: &Room) -> Option<GroupName> {
+        let name = self.spec.group.clone()?;
+        Some((room.clone(), self.dispatcher.clone(), name))
+    }
+
     /// How long it waits after the failure just counted.
     fn wait(&self) -> Millis {
         let mut wait = self.backoff.initial_ms as f64;
@@ -140,6 +172,41 @@ impl TaskModel {
 impl Tasks {
     pub(in super::super) fn find(&self, room: &Room, task: &TaskId) -> Option<&TaskModel> {
         self.all.get(&(room.clone(), task.clone()))
+    }
+
+    /// The tasks that one depends on.
+    fn dependencies<'a>(
+        &'a self,
+        room: &'a Room,
+        task: &'a TaskModel,
+    ) -> impl Iterator<Item = &'a TaskModel> {
+        let ids = task.spec.depends_on.iter();
+        ids.filter_map(move |id| self.find(room, id))
+    }
+
+    /// Whether everything that it depends on has succeeded.
+    pub(in super::super) fn is_free_to_go(&self, room: &Room, task: &TaskModel) -> bool {
+        let mut dependencies = self.dependencies(room, task);
+        dependencies.all(|one| one.state == "succeeded") || task.attempt > 0
+    }
+
+    /// When something that it depends on ended otherwise.
+    pub(in super::super) fn doomed_at(&self, room: &Room, task: &TaskModel) -> Option<Millis> {
+        let dependencies = self.dependencies(room, task);
+        let failed = dependencies.filter(|one| one.is_final() && one.state != "succeeded");
+        failed.filter_map(|one| one.ended_at).max()
+    }
+
+    /// Whether it belongs to another, near or far.
+    pub(in super::super) fn is_below(&self, room: &Room, task: &TaskModel, above: &TaskId) -> bool {
+        let mut at = Some(task);
+        while let Some(parent) = at.and_then(|task| task.spec.parent.as_ref()) {
+            if parent == above {
+                return true;
+            }
+            at = self.find(room, parent);
+        }
+        false
     }
 
     /// The tasks that have not ended.
@@ -216,12 +283,29 @@ impl Tasks {
             last_word: None,
             ended_by_word: false,
             finals: Vec::new(),
+            outcome: None,
+            ended_at: None,
+            lives: 1,
             spec,
         };
         match id {
-            Some(id) => self.insert((room, id), task),
+            Some(id) => {
+                self.join_group(&room, &id, &task);
+                self.insert((room, id), task);
+            }
             None => self.nameless = Some(task),
         }
+    }
+
+    fn join_group(&mut self, room: &Room, id: &TaskId, task: &TaskModel) {
+        let Some(name) = task.group_name(room) else {
+            return;
+        };
+        let group = self.groups.entry(name).or_insert_with(|| GroupModel {
+            size: task.spec.group_size.unwrap_or_default(),
+            members: Vec::new(),
+        });
+        group.members.push(id.clone());
     }
 
     /// An update that was accepted: the lease starts anew, or the task comes back.
@@ -294,8 +378,10 @@ impl Tasks {
         let Some(task) = self.all.get_mut(&name) else {
             return;
         };
-        if task.attempt == key.attempt && task.hold.is_some() {
+        if let Some(hold) = task.hold.as_mut().filter(|_| task.attempt == key.attempt) {
             tally.assigned_again += 1;
+            // Its worker has a whole lease from when it is sent again.
+            hold.lease_high = hold.lease_high.max(now + task.lease_ms);
             return;
         }
         tally.assigned += 1;
@@ -311,7 +397,7 @@ impl Tasks {
     }
 
     pub(super) fn event(&mut self, event: &Event, tally: &mut Tally) {
-        if !event.what.starts_with("handoff.") {
+        if !event.what.starts_with("handoff.") || event.what == GATHERED {
             return;
         }
         let Ok(id) = TaskId::new(&event.subject) else {
@@ -327,7 +413,21 @@ impl Tasks {
             return;
         };
         let was_held = task.hold.is_some();
+        if task.state == "waiting" && to == "dead" {
+            tally.doomed += 1;
+        }
         task.state.clone_from(to);
+        if event.what == REDRIVEN {
+            tally.redriven += 1;
+            self.live.insert(name.clone());
+            task.lives += 1;
+            task.failures = 0;
+            (task.ready_at, task.due_by) = (event.at, event.at);
+            task.ended_by_word = false;
+            task.ended_at = None;
+            task.finals.clear();
+            return;
+        }
         match to.as_str() {
             "queued" | "waiting" | "failed" if was_held => {
                 task.hold = None;
@@ -341,6 +441,7 @@ impl Tasks {
                 let hold = task.hold.take();
                 task.ended_by_word = hold.is_some_and(|hold| hold.given_back);
                 self.live.remove(&name);
+                task.ended_at = Some(event.at);
                 *tally.ended.entry(to.clone()).or_default() += 1;
             }
             _ => {}
@@ -352,7 +453,15 @@ impl Tasks {
             && result.is_final
         {
             task.finals.push(result.status);
+            task.outcome.clone_from(&result.result);
         }
+    }
+
+    /// A group has had its result.
+    pub(super) fn gathered(&mut self, name: GroupName, tally: &mut Tally) {
+        tally.gathered += 1;
+        self.groups.remove(&name);
+        self.gathered.push(name);
     }
 
     /// Whether a dispatch without an id still waits for its name: every dispatch is an event.

@@ -53,5 +53,11 @@ fn some_worker(dice: &mut Dice) -> Worker {
     }
     let announced = dice.maybe(30, |dice| vec![skill(dice.pick(&all))]);
     let capacity = dice.maybe(60, |dice| u32::try_from(dice.between(1, 3)).expect("small"));
-    Worker::new(subscribed, announced.unwrap_or_default(), capacity)
+    let max_bytes = dice.percent(20).then_some(240);
+    Worker::new(
+        subscribed,
+        announced.unwrap_or_default(),
+        capacity,
+        max_bytes,
+    )
 }

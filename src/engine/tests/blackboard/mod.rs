@@ -1,5 +1,10 @@
 //! Blackboard: versions, conditions, deletes, time to live, snapshots.
 
+mod history;
+mod locks;
+mod schemas;
+mod txn;
+
 use crate::wire::blackboard::{Entry, Snapshot};
 use crate::wire::reply::ReplyStatus;
 
@@ -264,5 +269,51 @@ fn values_and_keys_are_bounded() {
     assert_eq!(
         world.last_reply("a").reason.unwrap(),
         "missing field `value` at line 1 column 11"
+    );
+}
+
+#[test]
+fn a_merge_changes_what_it_names_and_nothing_else() {
+    let mut world = World::new();
+    let raw = r#"{"value":{"z":1.10, "big":12345678901234567890123,"n":{"x":null,"y":1}}}"#;
+    world.send_raw("a", "blackboard/set/k", raw).unwrap();
+    let patch = json!({ "value": { "n": { "y": null, "w": 2 } }, "merge": true, "ifVersion": 1 });
+    set(&mut world, "k", patch).unwrap();
+    let found = snapshot(&mut world, &json!({}));
+    let text = found.entries[0].value.text();
+    assert_eq!(
+        text,
+        r#"{"z":1.10, "big":12345678901234567890123,"n":{"x":null,"w":2}}"#
+    );
+    assert_eq!(version(&world, "k"), Some(2));
+    let create = json!({ "value": { "a": null, "b": 1 }, "merge": true });
+    set(&mut world, "new", create).unwrap();
+    assert_eq!(
+        world.retained("blackboard/state/new").unwrap()["value"],
+        json!({ "b": 1 })
+    );
+    world.check();
+}
+
+#[test]
+fn the_result_of_a_merge_is_bounded_as_any_value_is() {
+    let mut world = World::with(Settings {
+        max_value_bytes: 20,
+        ..Settings::default()
+    });
+    set(&mut world, "k", json!({ "value": { "a": "123456" } })).unwrap();
+    let more = json!({ "value": { "b": "123456" }, "merge": true });
+    assert_eq!(set(&mut world, "k", more), Err(Code::TooLarge));
+    assert_eq!(world.last_reply("a").path.as_deref(), Some("value"));
+    assert_eq!(version(&world, "k"), Some(1));
+    let mut world = World::new();
+    let deep = format!(
+        r#"{{"value":{}1{},"merge":true}}"#,
+        r#"{"a":"#.repeat(65),
+        "}".repeat(65)
+    );
+    assert_eq!(
+        world.send_raw("a", "blackboard/set/k", deep),
+        Err(Code::Invalid)
     );
 }

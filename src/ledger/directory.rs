@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::StoreError;
+use super::store::StoreError;
 
 const LOCK_FILE: &str = "lock";
 

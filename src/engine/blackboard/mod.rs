@@ -1,0 +1,215 @@
+//! Blackboard: versioned state that a room shares.
+//!
+//! A key's version counts its writes and is never used twice, not even after a delete: a deleted key leaves a tombstone
+//! with its last version. When tombstones are too many, the oldest are merged into a floor from which new keys start; so are all of a
+//! room that has long been deserted. What a key was before is its history, in which tombstones stand, too.
+//!
+//! This file holds the state; `write` and `txn` change it, `lock` and `locking` say who may, `history` and `snapshot` answer about it.
+
+mod history;
+mod lock;
+mod locking;
+mod schemas;
+mod snapshot;
+mod txn;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::Millis;
+use crate::wire::blackboard::Entry;
+use crate::wire::json::Json;
+use crate::wire::name::{Agent, Key};
+use crate::wire::reply::{Code, Rejection};
+
+use super::context::Context;
+use super::record::KeyRecord;
+use super::room::RoomState;
+use super::timer::{Subject, Timer};
+
+pub use schemas::KeySchemas;
+
+use history::History;
+use lock::Locks;
+
+/// What a write made of a key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Version {
+    /// `None` where it deleted the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<Json>,
+    /// Where it deleted the key, the version that it had.
+    version: u64,
+    /// The room's revision that it made.
+    revision: u64,
+    updated_at: Millis,
+    updated_by: Agent,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Millis>,
+    /// Whether nothing of the key was remembered before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    first: bool,
+}
+
+/// A room's keys.
+#[derive(Debug, Default)]
+pub(super) struct Blackboard {
+    /// Counts the writes of the room, deletes included; a transaction is one.
+    pub(super) revision: u64,
+    /// No new key starts at or below it.
+    pub(super) version_floor: u64,
+    /// Keys that have a value.
+    pub(super) cells: BTreeMap<Key, Version>,
+    /// Keys that were deleted.
+    pub(super) tombstones: BTreeMap<Key, Version>,
+    pub(super) history: History,
+    pub(super) locks: Locks,
+    /// Tombstones, oldest first.
+    buried: BTreeSet<(u64, Key)>,
+    /// Of the values that stand.
+    bytes: usize,
+    /// Keys whose record is still one of an earlier version.
+    legacy: BTreeSet<Key>,
+}
+
+impl Version {
+    /// As the key's entry; `None` where it was deleted.
+    fn entry(&self, key: &Key) -> Option<Entry> {
+        Some(Entry {
+            key: key.clone(),
+            value: self.value.clone()?,
+            version: self.version,
+            revision: self.revision,
+            updated_at: self.updated_at,
+            updated_by: self.updated_by.clone(),
+            expires_at: self.expires_at,
+        })
+    }
+
+    fn size(&self) -> usize {
+        self.value.as_ref().map_or(0, |value| value.text().len())
+    }
+}
+
+impl Blackboard {
+    /// Lets a version stand, with a value or as a tombstone, and returns the one that stood before.
+    fn put(&mut self, key: &Key, version: Version) -> Option<Version> {
+        let earlier = self.take(key);
+        self.bytes += version.size();
+        if version.value.is_some() {
+            self.cells.insert(key.clone(), version);
+        } else {
+            self.buried.insert((version.revision, key.clone()));
+            self.tombstones.insert(key.clone(), version);
+        }
+        earlier
+    }
+
+    fn take(&mut self, key: &Key) -> Option<Version> {
+        if let Some(cell) = self.cells.remove(key) {
+            self.bytes -= cell.size();
+            return Some(cell);
+        }
+        let tombstone = self.tombstones.remove(key)?;
+        self.buried.remove(&(tombstone.revision, key.clone()));
+        Some(tombstone)
+    }
+
+    /// What stands of a key, be it a tombstone.
+    fn standing(&self, key: &Key) -> Option<&Version> {
+        self.cells.get(key).or_else(|| self.tombstones.get(key))
+    }
+
+    /// The version that a revision made of a key.
+    pub(super) fn find(&self, key: &Key, revision: u64) -> Option<&Version> {
+        let standing = self
+            .standing(key)
+            .filter(|version| version.revision == revision);
+        standing.or_else(|| self.history.find(key, revision))
+    }
+
+    fn entry(&self, key: &Key) -> Option<Entry> {
+        self.cells.get(key).and_then(|cell| cell.entry(key))
+    }
+
+    fn expect(&self, key: &Key, expected: Option<u64>) -> Result<(), Rejection> {
+        let found = self.cells.get(key).map_or(0, |cell| cell.version);
+        let Some(expected) = expected.filter(|expected| *expected != found) else {
+            return Ok(());
+        };
+        let reason = match found {
+            0 => format!("{key} should have version {expected}, but is absent"),
+            _ if expected == 0 => format!("{key} should be absent, but has version {found}"),
+            _ => format!("{key} should have version {expected}, but has version {found}"),
+        };
+        Err(Rejection::new(Code::Conflict, reason).with_current(self.entry(key)))
+    }
+}
+
+/// The key itself and everything below it; without a prefix, everything.
+fn below<'a, T>(
+    map: &'a BTreeMap<Key, T>,
+    prefix: Option<&'a Key>,
+) -> Box<dyn Iterator<Item = (&'a Key, &'a T)> + 'a> {
+    let Some(prefix) = prefix else {
+        return Box::new(map.iter());
+    };
+    let inner = format!("{prefix}/");
+    let bounds = (Bound::Excluded(inner.as_str()), Bound::Unbounded);
+    let below = map.range::<str, _>(bounds);
+    let below = below.take_while(move |(key, _)| key.as_str().starts_with(&inner));
+    Box::new(map.get_key_value(prefix).into_iter().chain(below))
+}
+
+impl RoomState {
+    /// Recovery: the versions of a key come oldest first.
+    pub(super) fn rebuild_version(&mut self, cx: &mut Context, key: Key, version: Version) {
+        cx.stats.keys += usize::from(version.value.is_some());
+        let earlier = self.blackboard.put(&key, version);
+        if let Some(earlier) = earlier {
+            self.disarm_expiry(cx, &key, &earlier);
+            cx.stats.keys -= usize::from(earlier.value.is_some());
+            self.blackboard.history.push(&key, earlier);
+        }
+        self.arm_expiry(cx, &key);
+    }
+
+    /// Recovery: a key as versions without a history left it.
+    pub(super) fn rebuild_key(&mut self, cx: &mut Context, key: Key, record: KeyRecord) {
+        self.blackboard.legacy.insert(key.clone());
+        let version = match record {
+            KeyRecord::Live(version) => version,
+            KeyRecord::Deleted { version, revision } => Version {
+                value: None,
+                version,
+                revision,
+                updated_at: 0,
+                updated_by: cx.gateway.clone(),
+                expires_at: None,
+                first: false,
+            },
+        };
+        self.rebuild_version(cx, key, version);
+    }
+
+    /// Arms the timer of a key that will delete itself.
+    fn arm_expiry(&self, cx: &mut Context, key: &Key) {
+        let standing = self.blackboard.cells.get(key);
+        if let Some(at) = standing.and_then(|cell| cell.expires_at) {
+            cx.timers.arm(at, Timer::KeyExpiry, self.expiry_of(key));
+        }
+    }
+
+    fn disarm_expiry(&self, cx: &mut Context, key: &Key, version: &Version) {
+        if let Some(at) = version.expires_at {
+            cx.timers.disarm(at, Timer::KeyExpiry, self.expiry_of(key));
+        }
+    }
+
+    fn expiry_of(&self, key: &Key) -> Subject {
+        Subject::Key(self.name.clone(), key.clone())
+    }
+}

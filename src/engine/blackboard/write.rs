@@ -1,0 +1,275 @@
+//! Writes: `blackboard/set` and `blackboard/delete`, what a time to live does, and how checked writes become the state.
+//!
+//! A write is planned first, which may refuse it, and made then, which cannot fail. So several can be all or nothing.
+
+use crate::wire::blackboard::{Delete, Set, Written};
+use crate::wire::json::{self, Json};
+use crate::wire::merge::merge;
+use crate::wire::name::{Agent, Key};
+use crate::wire::reply::{Code, Rejection};
+use crate::wire::topic::{RoomTopic, Topic};
+
+use crate::engine::Effect;
+use crate::engine::context::Context;
+use crate::engine::event::{Detail, Happened};
+use crate::engine::record::Change;
+use crate::engine::replies::{Accepted, Call, Outcome, at_most, between};
+use crate::engine::room::RoomState;
+use crate::engine::settings::Settings;
+
+use super::{Blackboard, Version};
+
+/// A write that has been checked.
+pub(super) struct Write {
+    pub(super) key: Key,
+    deed: Deed,
+}
+
+enum Deed {
+    Put {
+        value: Json,
+        ttl_ms: Option<u64>,
+    },
+    /// With the event's name.
+    Erase(&'static str),
+}
+
+/// What a set asks for.
+pub(super) struct Wanted {
+    pub(super) value: Json,
+    pub(super) if_version: Option<u64>,
+    pub(super) merge: bool,
+    pub(super) ttl_ms: Option<u64>,
+}
+
+impl Blackboard {
+    pub(super) fn plan_set(
+        &self,
+        settings: &Settings,
+        key: Key,
+        wanted: Wanted,
+    ) -> Result<Write, Rejection> {
+        let limit = settings.max_value_bytes;
+        at_most("value", wanted.value.text().len(), limit)?;
+        if let Some(ttl_ms) = wanted.ttl_ms {
+            between("ttlMs", ttl_ms, 1, settings.max_ttl_ms)?;
+        }
+        self.expect(&key, wanted.if_version)?;
+        let mut value = wanted.value;
+        if wanted.merge {
+            let old = self.cells.get(&key).and_then(|cell| cell.value.as_ref());
+            let merged = merge(old, &value);
+            value = merged
+                .map_err(|error| Rejection::new(Code::Invalid, error.to_string()).at("value"))?;
+            at_most("value", value.text().len(), limit)?;
+        }
+        settings.key_schemas.check(&key, &value)?;
+        let ttl_ms = wanted.ttl_ms;
+        let deed = Deed::Put { value, ttl_ms };
+        Ok(Write { key, deed })
+    }
+
+    pub(super) fn plan_delete(
+        &self,
+        key: Key,
+        if_version: Option<u64>,
+    ) -> Result<Write, Rejection> {
+        self.expect(&key, if_version)?;
+        if !self.cells.contains_key(&key) {
+            let reason = format!("no key {key} to delete");
+            return Err(Rejection::new(Code::NotFound, reason));
+        }
+        let deed = Deed::Erase("blackboard.deleted");
+        Ok(Write { key, deed })
+    }
+
+    /// Refuses writes of different keys that would together be too much for the room.
+    pub(super) fn admit(&self, settings: &Settings, writes: &[Write]) -> Result<(), Rejection> {
+        let (mut keys, mut bytes) = (self.cells.len(), self.bytes);
+        let (old_keys, old_bytes) = (keys, bytes);
+        for write in writes {
+            if let Some(cell) = self.cells.get(&write.key) {
+                keys -= 1;
+                bytes -= cell.size();
+            }
+            if let Deed::Put { value, .. } = &write.deed {
+                keys += 1;
+                bytes += value.text().len();
+            }
+        }
+        let (max_keys, max_bytes) = (settings.max_keys_per_room, settings.max_key_bytes_per_room);
+        // What makes the room smaller is welcome, however full it is.
+        if keys > max_keys && keys > old_keys {
+            let reason = format!("the room has its {max_keys} keys");
+            return Err(Rejection::new(Code::TooMany, reason));
+        }
+        if bytes > max_bytes && bytes > old_bytes {
+            let reason = format!("the room's values may have at most {max_bytes} bytes together");
+            return Err(Rejection::new(Code::TooMany, reason));
+        }
+        Ok(())
+    }
+}
+
+impl RoomState {
+    pub(in crate::engine) fn set(
+        &mut self,
+        cx: &mut Context,
+        call: &mut Call<'_>,
+        key: &Key,
+    ) -> Outcome {
+        let set: Set = call.read(&cx.settings)?;
+        self.once(cx, call, |room, cx| {
+            let wanted = Wanted {
+                value: set.value,
+                if_version: set.if_version,
+                merge: set.merge,
+                ttl_ms: set.ttl_ms,
+            };
+            room.check_fence(set.fence.as_ref())?;
+            let (board, settings) = (&room.blackboard, &cx.settings);
+            let write = board.plan_set(settings, key.clone(), wanted)?;
+            board.admit(settings, std::slice::from_ref(&write))?;
+            Ok(room.write_one(cx, call.from(), write))
+        })
+    }
+
+    pub(in crate::engine) fn delete(
+        &mut self,
+        cx: &mut Context,
+        call: &mut Call<'_>,
+        key: &Key,
+    ) -> Outcome {
+        let delete: Delete = call.read_or_default(&cx.settings)?;
+        self.once(cx, call, |room, cx| {
+            room.check_fence(delete.fence.as_ref())?;
+            let write = room
+                .blackboard
+                .plan_delete(key.clone(), delete.if_version)?;
+            Ok(room.write_one(cx, call.from(), write))
+        })
+    }
+
+    pub(in crate::engine) fn key_expired(&mut self, cx: &mut Context, key: &Key) {
+        if self.blackboard.cells.contains_key(key) {
+            let gateway = cx.gateway.clone();
+            let deed = Deed::Erase("blackboard.expired");
+            let key = key.clone();
+            self.write_one(cx, &gateway, Write { key, deed });
+        }
+    }
+
+    /// The gateway deletes the first key; whether there was one.
+    pub(in crate::engine) fn delete_first_key(&mut self, cx: &mut Context) -> bool {
+        let Some(key) = self.blackboard.cells.keys().next().cloned() else {
+            return false;
+        };
+        let gateway = cx.gateway.clone();
+        let deed = Deed::Erase("blackboard.deleted");
+        self.write_one(cx, &gateway, Write { key, deed });
+        true
+    }
+
+    fn write_one(&mut self, cx: &mut Context, by: &Agent, write: Write) -> Accepted {
+        self.blackboard.revision += 1;
+        let written = self.make(cx, by, write);
+        Accepted {
+            version: Some(written.version),
+            revision: Some(self.blackboard.revision),
+            ..Accepted::new(Code::Done)
+        }
+    }
+
+    /// Makes a write that was planned on the state as it is, at the room's revision.
+    pub(super) fn make(&mut self, cx: &mut Context, by: &Agent, write: Write) -> Written {
+        let Write { key, deed } = write;
+        let board = &mut self.blackboard;
+        let standing = board.standing(&key);
+        let last = standing.map_or(board.version_floor, |standing| standing.version);
+        let first = standing.is_none();
+        let (value, expires_at, version, what) = match deed {
+            Deed::Put { value, ttl_ms } => {
+                let expires_at = ttl_ms.map(|ttl_ms| cx.after(ttl_ms));
+                (Some(value), expires_at, last + 1, "blackboard.set")
+            }
+            Deed::Erase(what) => (None, None, last, what),
+        };
+        let made = Version {
+            value,
+            version,
+            revision: board.revision,
+            updated_at: cx.now,
+            updated_by: by.clone(),
+            expires_at,
+            first,
+        };
+        self.stand(cx, &key, made);
+        self.merge_tombstones(cx);
+        self.tell_write(cx, what, &key, by, version);
+        Written { key, version }
+    }
+
+    fn stand(&mut self, cx: &mut Context, key: &Key, made: Version) {
+        let payload = made.entry(key).map(|entry| json::encode(&entry));
+        cx.stats.keys += usize::from(made.value.is_some());
+        self.change(cx, Change::Version(key.clone(), made.revision));
+        let earlier = self.blackboard.put(key, made);
+        if let Some(earlier) = &earlier {
+            cx.stats.keys -= usize::from(earlier.value.is_some());
+            self.disarm_expiry(cx, key, earlier);
+        }
+        self.arm_expiry(cx, key);
+        if let Some(earlier) = earlier {
+            if self.blackboard.legacy.remove(key) {
+                self.change(cx, Change::Key(key.clone()));
+                self.change(cx, Change::Version(key.clone(), earlier.revision));
+            }
+            self.supersede(cx, key, earlier);
+        }
+        let topic = Topic::BlackboardState { key: key.clone() };
+        cx.emit(Effect::Retain {
+            topic: RoomTopic::new(self.name.clone(), topic),
+            payload,
+        });
+    }
+
+    fn merge_tombstones(&mut self, cx: &mut Context) {
+        while self.blackboard.tombstones.len() > cx.settings.max_tombstones_per_room {
+            self.merge_oldest_tombstone(cx);
+        }
+    }
+
+    /// Forgets the key that was deleted first, and which version it had: new keys start above it. Returns whether there was one.
+    pub(in crate::engine) fn merge_oldest_tombstone(&mut self, cx: &mut Context) -> bool {
+        let Some((revision, key)) = self.blackboard.buried.first().cloned() else {
+            return false;
+        };
+        if let Some(tombstone) = self.blackboard.take(&key) {
+            let floor = self.blackboard.version_floor.max(tombstone.version);
+            self.blackboard.version_floor = floor;
+        }
+        if self.blackboard.legacy.remove(&key) {
+            self.change(cx, Change::Key(key.clone()));
+        }
+        self.forget_history(cx, &key, revision);
+        self.change(cx, Change::Version(key, revision));
+        true
+    }
+
+    fn tell_write(
+        &mut self,
+        cx: &mut Context,
+        what: &'static str,
+        key: &Key,
+        by: &Agent,
+        version: u64,
+    ) {
+        let detail = Detail {
+            version: Some(version),
+            revision: Some(self.blackboard.revision),
+            ..Detail::default()
+        };
+        let happened = Happened::new(what, key.as_str(), by);
+        self.tell(cx, &Happened { detail, ..happened });
+    }
+}

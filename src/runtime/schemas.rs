@@ -1,0 +1,61 @@
+//! Reads the schemas that the configuration names for the keys of the blackboard, and has them read anew.
+
+use std::io::Read;
+use std::path::Path;
+
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::desk::port::Request;
+use crate::engine::KeySchemas;
+use crate::schema::{MAX_SCHEMA_BYTES, Schema};
+use crate::wire::name::Key;
+
+use super::Reload;
+
+/// Reads and compiles all of them.
+///
+/// # Errors
+/// Everything that is wrong with them, a line each, with the file's name.
+pub fn key_schemas(config: &Config) -> Result<KeySchemas, String> {
+    let mut problems = Vec::new();
+    let mut schemas = Vec::new();
+    for entry in &config.blackboard.schemas {
+        match (Key::new(&entry.prefix), compile(&entry.schema)) {
+            (Ok(prefix), Ok(schema)) => schemas.push((prefix, schema)),
+            (Err(error), _) => problems.push(error.to_string()),
+            (_, Err(problem)) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() {
+        Ok(schemas.into_iter().collect())
+    } else {
+        Err(problems.join("\n"))
+    }
+}
+
+fn compile(path: &Path) -> Result<Schema, String> {
+    let mut text = String::new();
+    // One byte more than is allowed is enough to see that it is too long.
+    let limit = MAX_SCHEMA_BYTES as u64 + 1;
+    std::fs::File::open(path)
+        .and_then(|file| file.take(limit).read_to_string(&mut text))
+        .map_err(|error| format!("{}: cannot read the schema: {error}", path.display()))?;
+    Schema::compile(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Lets the schemas be read anew with everything else.
+pub(super) fn register(config: &Config, reload: &Reload, desk: mpsc::WeakSender<Request>) {
+    if config.blackboard.schemas.is_empty() {
+        return;
+    }
+    let config = config.clone();
+    reload.register("blackboard.schemas", move || {
+        let schemas = key_schemas(&config)?;
+        let now = format!("{} schemas of keys", schemas.len());
+        let desk = desk.upgrade().ok_or("the gateway is stopping")?;
+        let sent = desk.blocking_send(Request::Schemas(schemas));
+        sent.map_err(|_| "the gateway is stopping")?;
+        Ok(now)
+    });
+}

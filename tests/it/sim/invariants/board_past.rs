@@ -1,0 +1,124 @@
+//! The blackboard's past: what is told of it is what was, and what cannot be known is refused.
+
+use std::collections::BTreeMap;
+
+use hallward::wire::blackboard::{Entry, Get, GetHistory, History, Version};
+use hallward::wire::name::{Key, Room};
+use hallward::wire::reply::Code;
+
+use super::super::history::{Step, read};
+use super::super::model::Model;
+use super::super::model::board::{Board, Past};
+use super::blackboard::{entries_of, is_under};
+use super::{Check, ensure};
+
+/// Blackboard: a snapshot of a revision shows every key as it was then, or is refused because too much was forgotten.
+pub(super) fn snapshots(
+    model: &Model,
+    step: &Step,
+    room: &Room,
+    get: &Get,
+    revision: u64,
+) -> Check {
+    let board = model.board(room);
+    let under = |key: &Key| is_under(key, get.prefix.as_ref());
+    let lapsing = board
+        .entries
+        .keys()
+        .filter(|key| board.is_lapsed(key, step.now));
+    if revision > board.revision && lapsing.count() > 0 {
+        // Timers that ran first have made further revisions.
+        return Ok(());
+    }
+    let mut told = BTreeMap::new();
+    let mut is_forgotten = revision > board.revision || revision < board.forgotten_until;
+    for (key, past) in board.past.iter().filter(|(key, _)| under(key)) {
+        let kept = kept(model, &board, step, key);
+        let then = past.iter().rposition(|past| past.revision <= revision);
+        let reaches = past.len() - kept.min(past.len());
+        is_forgotten |= match then {
+            Some(then) => then < reaches,
+            None => reaches > 0,
+        };
+        let entry = then.and_then(|then| past[then].entry.clone());
+        told.extend(entry.map(|entry| (key.clone(), entry)));
+    }
+    let from = &step.command().expect("a question").from;
+    let reply = step.replies_to(from).pop().map(|(_, reply)| reply);
+    let reply = reply.ok_or("a get got no reply")?;
+    match step.refusal() {
+        Some(Code::NotFound) => ensure!(
+            is_forgotten,
+            "revision {revision} is known, and refused: {reply:?}"
+        ),
+        Some(code) => return Err(format!("a get was refused with {code:?}")),
+        None => {
+            ensure!(
+                revision <= board.revision,
+                "revision {revision} is told, and there were {}",
+                board.revision
+            );
+            let (shown_at, shown): (u64, BTreeMap<Key, Entry>) = entries_of(&reply)?;
+            ensure!(
+                shown_at == revision && shown == told,
+                "revision {revision} shows {shown:?} of {shown_at}, expected {told:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// How many versions of a key are kept; one less counts where its time to live ends in this very step.
+fn kept(model: &Model, board: &Board, step: &Step, key: &Key) -> usize {
+    model.rules.kept_versions - usize::from(board.is_lapsed(key, step.now))
+}
+
+/// Blackboard: a key's history is what was written, in order, deletes among it.
+pub(super) fn histories(model: &Model, step: &Step, room: &Room) -> Check {
+    let command = step.command().expect("a question");
+    let get: GetHistory = read(&command.payload);
+    let board = model.board(room);
+    if board.is_lapsed(&get.key, step.now) {
+        return Ok(());
+    }
+    let past = board.past.get(&get.key).map_or(&[][..], Vec::as_slice);
+    let refusal = step.refusal();
+    if refusal.is_some() || past.is_empty() {
+        ensure!(
+            refusal == Some(Code::NotFound) && past.is_empty(),
+            "a history got {refusal:?}, and there is {past:?}"
+        );
+        return Ok(());
+    }
+    let reply = step.replies_to(&command.from).pop();
+    let data = reply
+        .and_then(|(_, reply)| reply.data)
+        .ok_or("a history got no data")?;
+    let history: History = read(data.text().as_bytes());
+    let most = get
+        .limit
+        .map_or(usize::MAX, |limit| usize::try_from(limit).expect("small"));
+    let first = past.len() - past.len().min(most).min(model.rules.kept_versions);
+    let agree = past.len() - first == history.versions.len()
+        && past[first..]
+            .iter()
+            .zip(&history.versions)
+            .all(|(past, told)| is_told(past, told));
+    ensure!(
+        history.key == get.key && agree,
+        "the history is told as {history:?}, expected {past:?}"
+    );
+    Ok(())
+}
+
+fn is_told(past: &Past, told: &Version) -> bool {
+    let entry = past.entry.as_ref();
+    told.version == past.version
+        && told.revision == past.revision
+        && told.deleted == entry.is_none()
+        && told.value.as_ref() == entry.map(|entry| &entry.value)
+        && told.expires_at == entry.and_then(|entry| entry.expires_at)
+        && entry.is_none_or(|entry| {
+            (entry.updated_at, &entry.updated_by) == (told.updated_at, &told.updated_by)
+        })
+}
