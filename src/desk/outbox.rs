@@ -24,7 +24,7 @@ pub fn packet_id(seq: u64) -> u16 {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// For room in the window.
     Ready,
     /// For a subscription that matches.
@@ -33,12 +33,6 @@ enum State {
     InFlight,
     /// QoS 2: PUBREC came; PUBCOMP is missing.
     Received,
-}
-
-impl State {
-    fn waits(self) -> bool {
-        matches!(self, State::Ready | State::Parked)
-    }
 }
 
 /// A message that waits or is in flight.
@@ -56,7 +50,7 @@ pub struct Entry {
     pub dup: bool,
     /// No longer true: goes with the session, within which MQTT has it sent until it is acknowledged.
     revoked: bool,
-    state: State,
+    pub(super) state: State,
 }
 
 /// How an entry left, or that it did not.
@@ -79,7 +73,7 @@ pub enum Acknowledged {
 /// The messages of one client, by sequence number.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    entries: BTreeMap<u64, Entry>,
+    pub(super) entries: BTreeMap<u64, Entry>,
     ready: BTreeSet<u64>,
     parked: BTreeSet<u64>,
     /// In flight or received: they fill the window.
@@ -480,20 +474,6 @@ impl Outbox {
         self.entries
             .get(&seq)
             .filter(|entry| !entry.dup && matches!(entry.state, State::Ready | State::Parked))
-    }
-
-    /// Directed messages behind a sequence number, oldest first, and whether each is in flight.
-    pub fn directed_after(&self, seq: u64) -> impl Iterator<Item = (u64, &Entry, bool)> {
-        let entries = self.entries.range(seq.saturating_add(1)..);
-        let directed = entries.filter(|(_, entry)| entry.kind.is_directed());
-        directed.map(|(seq, entry)| (*seq, entry, !entry.state.waits()))
-    }
-
-    /// Whether it is here and not in flight.
-    pub fn is_idle(&self, seq: u64) -> bool {
-        self.entries
-            .get(&seq)
-            .is_some_and(|entry| entry.state.waits())
     }
 
     /// When a message expires, if it is still here and does.
