@@ -190,6 +190,12 @@ pub const ROWS: &[Row] = &[
     reads("tools/result/{me}", EVERYBODY),
     writes("tools/cancel/{me}", AGENTS),
     reads("tools/cancelled/{me}", EVERYBODY),
+    writes("mailbox/list/{me}", EVERYBODY),
+    writes("mailbox/list/{me}/+", NOBODY),
+    writes("mailbox/purge/{me}", EVERYBODY),
+    writes("mailbox/purge/{me}/+", NOBODY),
+    writes("room/close/{me}", NOBODY),
+    writes("room/open/{me}", NOBODY),
     reads("reply/{me}/#", EVERYBODY),
     reads("#", BRIDGES),
 ];
@@ -276,6 +282,13 @@ mod tests {
             );
             assert!(may(Role::Agent, access, rest), "{rest}");
         }
+        for role in Role::ALL.into_iter().filter(|role| *role != Role::Admin) {
+            assert!(!may(role, Access::Publish, "room/close/me"), "admin alone");
+            assert!(
+                !may(role, Access::Publish, "mailbox/purge/me/bob"),
+                "admin alone"
+            );
+        }
         assert!(may(Role::Approver, Access::Publish, "approve/decide/me/p"));
         assert!(!may(Role::Agent, Access::Publish, "approve/decide/me/p"));
     }
@@ -326,8 +339,10 @@ mod tests {
                 "blackboard/history/{me}",
                 "observe/replay/{me}",
                 "approve/audit/{me}",
+                "mailbox/list/{me}",
+                "mailbox/purge/{me}"
             ],
-            "questions alone"
+            "questions alone, and its own mail"
         );
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::sections::KeySchema;
+use super::sections::{KeySchema, check_members, stands_for};
 use super::units::{duration, size};
 use super::{Auth, ClientCertificate, Config, Problem, listeners, tables};
 use crate::wire::name::Key;
@@ -166,7 +166,9 @@ fn range(key: &str) -> Option<Range> {
 
 /// Checks one value against its range; the error says the range and what came.
 pub(super) fn check(key: &str, value: &Value) -> Result<(), String> {
-    let Some(range) = range(key) else {
+    let of_room = key.strip_prefix("rooms.room.");
+    let of_room = of_room.and_then(|rest| stands_for(rest.rsplit_once('.')?.1));
+    let Some(range) = range(of_room.unwrap_or(key)) else {
         return Ok(());
     };
     let (inside, low, high) = match range {
@@ -240,6 +242,18 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
     }
     if let Err(reason) = check_root(&config.rooms.root) {
         refuse("rooms.root", reason);
+    }
+    for (name, room) in &config.rooms.room {
+        if let Err(reason) = check_members(&room.members) {
+            refuse(&format!("rooms.room.{name}.members"), reason);
+        }
+        let lease = room.lease.map(|lease| lease.0);
+        if lease.is_some_and(|lease| {
+            lease < config.handoff.min_lease || lease > config.handoff.max_lease
+        }) {
+            let message = "must lie between handoff.min_lease and handoff.max_lease";
+            refuse(&format!("rooms.room.{name}.lease"), message.to_owned());
+        }
     }
     if config.data.dir.as_os_str().is_empty() {
         refuse("data.dir", "must name a directory, but is empty".to_owned());
@@ -396,6 +410,8 @@ mod tests {
             "http.listen",
             "session.when_full",
             "observe.keep",
+            "rooms.create",
+            "rooms.room",
         ];
         let transport = ["tls.", "websocket."];
         let defaults = serde_json::to_value(Config::default()).expect("serializes");

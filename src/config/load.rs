@@ -80,6 +80,32 @@ impl Given {
     }
 }
 
+impl Given {
+    /// The room and the key in it, for `rooms.room.NAME.KEY`; the key is empty where only the room is named.
+    fn of_room(&self) -> Option<(&str, &str)> {
+        let rest = self.full_key.strip_prefix("rooms.room.")?;
+        let named_alone = self.value == json!({});
+        let parts = rest.rsplit_once('.').filter(|_| !named_alone);
+        Some(parts.unwrap_or((rest, "")))
+    }
+}
+
+/// Puts a value in its place.
+fn set(tree: &mut Value, given: &Given, value: Value) {
+    match given.of_room() {
+        Some((name, "")) => {
+            tree["rooms"]["room"][name] = value;
+        }
+        Some((name, key)) => {
+            tree["rooms"]["room"][name][key] = value;
+        }
+        None => {
+            let (section, key) = given.parts();
+            tree[section][key] = value;
+        }
+    }
+}
+
 struct Sources<'a> {
     file: Option<(&'a Path, String)>,
     flags: &'a [Flag],
@@ -123,10 +149,7 @@ impl<'a> Sources<'a> {
             |given: &&Given| given.value == json!({}) && defaults.get(&given.full_key).is_some();
         for given in self.given.iter().filter(|given| !empty_section(given)) {
             match check(given, &defaults) {
-                Ok(value) => {
-                    let (section, key) = given.parts();
-                    good[section][key] = value;
-                }
+                Ok(value) => set(&mut good, given, value),
                 Err(problem) => problems.push(problem.at(self.place(&given.full_key))),
             }
         }
@@ -240,7 +263,16 @@ fn plain(value: config::Value) -> Value {
 /// The value in the type that its key has, or what is wrong with it.
 fn check(given: &Given, defaults: &Value) -> Result<Value, Problem> {
     let (section, key) = given.parts();
-    let Some(default) = defaults.get(section).and_then(|keys| keys.get(key)) else {
+    let refuse = |reason: String| Problem::of_key(&given.full_key, reason);
+    if let Some((name, _)) = given.of_room()
+        && !crate::wire::name::is_name(name)
+    {
+        return Err(refuse(format!("{name:?} is no name of a room")));
+    }
+    let none = json!(null);
+    let default = defaults.get(section).and_then(|keys| keys.get(key));
+    let default = default.or(given.of_room().map(|_| &none));
+    let Some(default) = default else {
         return Err(unknown(given, defaults));
     };
     let value = match (&given.value, default) {
@@ -252,9 +284,8 @@ fn check(given: &Given, defaults: &Value) -> Result<Value, Problem> {
         }
         _ => given.value.clone(),
     };
-    let refuse = |reason: String| Problem::of_key(&given.full_key, reason);
     let mut trial = defaults.clone();
-    trial[section][key] = value.clone();
+    set(&mut trial, given, value.clone());
     serde_json::from_value::<Config>(trial).map_err(|error| refuse(error.to_string()))?;
     if tables::is_table(&given.full_key) {
         tables::check(&value).map_err(refuse)?;

@@ -17,9 +17,10 @@ use serde::{Deserialize, Serialize};
 pub use load::{Flag, Layers};
 pub use problem::{Place, Problem, Problems};
 pub use sections::{
-    Approve, Auth, Blackboard, CertificatePair, ClientCertificate, Commands, Data, Desk, Handoff,
-    Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory, MinVersion, Mqtt,
-    Observe, Retained, Rooms, Session, Tls, Tools, WebSocket, WhenFull,
+    Approve, Auth, Blackboard, Bytes, CertificatePair, ClientCertificate, Commands, Create, Data,
+    Desk, Handoff, Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory,
+    MinVersion, Mqtt, Observe, Retained, Room, Rooms, Session, Span, Tls, Tools, WebSocket,
+    WhenFull,
 };
 
 /// Everything that can be configured.

@@ -12,6 +12,7 @@ use super::batch::{Pending, Release};
 use super::clients::{ClientLimits, Clients};
 use super::interest::Interest;
 use super::journal::{Journal, JournalLimits};
+use super::mail;
 use super::memory::{Holder, Memory};
 use super::port::{ConnectionId, Gates, Request};
 use super::records;
@@ -22,12 +23,12 @@ use super::timers::{Timer, Timers};
 use super::trie::FilterTrie;
 use crate::engine::{
     Effect, Engine, Input, Mailboxes, Past, Refusals, TaskCounts, Timer as EngineTimer,
-    ToolOutcomes, Verdict,
+    ToolOutcomes, Verdict, VisitMail,
 };
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
-use crate::wire::name::Agent;
+use crate::wire::name::{Agent, Room};
 
 /// The desk's settings.
 #[derive(Debug, Clone)]
@@ -248,6 +249,7 @@ impl Desk {
         came_as: Option<&Message>,
     ) -> Verdict {
         let kept = Kept {
+            root: &self.settings.root,
             clients: &self.clients,
             journal: &self.journal,
         };
@@ -267,6 +269,7 @@ impl Desk {
                         self.deliver_inbox(now, &to, message, expires_at);
                     }
                 }
+                Effect::Discard { agent, seqs } => self.discard(now, &agent, &seqs),
                 Effect::Revoke { agent, assignment } => self.revoke(&agent, &assignment),
                 Effect::RevokeRun { agent, run } => self.revoke_run(&agent, &run),
                 Effect::Retain { topic, payload } => {
@@ -363,6 +366,7 @@ impl Desk {
 
 /// What the engine may ask about.
 struct Kept<'a> {
+    root: &'a str,
     clients: &'a Clients,
     journal: &'a Journal,
 }
@@ -374,6 +378,10 @@ impl Mailboxes for Kept<'_> {
 
     fn free_bytes(&self, agent: &Agent) -> usize {
         self.clients.free_bytes(agent)
+    }
+
+    fn mail(&self, agent: &Agent, room: &Room, after: u64, visit: VisitMail<'_>) {
+        mail::visit(self.clients, self.root, agent, room, after, visit);
     }
 
     fn past(&self) -> &dyn Past {

@@ -158,7 +158,7 @@ impl Desk {
         }
     }
 
-    fn drop_entry(&mut self, id: &str, seq: u64) {
+    pub(super) fn drop_entry(&mut self, id: &str, seq: u64) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };

@@ -5,7 +5,7 @@
 //! durable are its acks, deliveries and broadcasts released.
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
-//! `subscribe`, `publish`, `deliver`, `status`, `own` (what it does with each request), `outbox`, `kind`, `clients`, `retained`, `shares`,
+//! `subscribe`, `publish`, `deliver`, `mail`, `status`, `own` (what it does with each request), `outbox`, `kind`, `clients`, `retained`, `shares`,
 //! `trie`, `interest`, `memory`, `journal` (what it keeps), `wills`, `timers`, `batch` and `records` (what it writes), `recover`, `run` (the
 //! thread).
 
@@ -16,6 +16,7 @@ mod deliver;
 mod interest;
 mod journal;
 mod kind;
+mod mail;
 mod memory;
 mod outbox;
 mod own;

@@ -24,7 +24,7 @@ pub fn packet_id(seq: u64) -> u16 {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// For room in the window.
     Ready,
     /// For a subscription that matches.
@@ -50,7 +50,7 @@ pub struct Entry {
     pub dup: bool,
     /// No longer true: goes with the session, within which MQTT has it sent until it is acknowledged.
     revoked: bool,
-    state: State,
+    pub(super) state: State,
 }
 
 /// How an entry left, or that it did not.
@@ -73,7 +73,7 @@ pub enum Acknowledged {
 /// The messages of one client, by sequence number.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    entries: BTreeMap<u64, Entry>,
+    pub(super) entries: BTreeMap<u64, Entry>,
     ready: BTreeSet<u64>,
     parked: BTreeSet<u64>,
     /// In flight or received: they fill the window.

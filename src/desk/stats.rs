@@ -40,6 +40,8 @@ pub struct DeskStats {
     pub commands_refused: [Count; Refusals::CODES.len()],
     /// Ended tasks, decided approvals and outcomes that were forgotten before their time.
     pub forgotten_early: Count,
+    /// Messages that were taken out of a mailbox on somebody's word.
+    pub purged: Count,
     /// Messages that expired undelivered.
     pub expired: Count,
     /// Acknowledgements held back because a subscriber is slow.

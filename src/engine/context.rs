@@ -2,7 +2,8 @@
 //!
 //! It decides nothing. The engine owns one and lends it to the room that acts.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -11,6 +12,7 @@ use ulid::{ULID_LEN, Ulid};
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Room};
 
+use super::blackboard::KeySchemas;
 use super::member::Sessions;
 use super::settings::Settings;
 use super::stats::Stats;
@@ -19,7 +21,12 @@ use super::{Effect, Mailboxes};
 
 #[derive(Debug)]
 pub(super) struct Context {
-    pub(super) settings: Settings,
+    /// Of the room that was entered last.
+    pub(super) settings: Arc<Settings>,
+    /// Of rooms that the configuration does not name.
+    common: Arc<Settings>,
+    /// Of those that it names.
+    named: BTreeMap<Room, Arc<Settings>>,
     pub(super) now: Millis,
     pub(super) timers: Timers,
     pub(super) sessions: Sessions,
@@ -36,8 +43,21 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(settings: Settings, seed: u64) -> Context {
+        let named = settings.rooms.iter();
+        let named = named.map(|(room, own)| {
+            let key_schemas = settings.key_schemas.clone();
+            let own = Settings {
+                key_schemas,
+                ..own.settings.clone()
+            };
+            (room.clone(), Arc::new(own))
+        });
+        let named = named.collect();
+        let common = Arc::new(settings);
         Context {
-            settings,
+            settings: Arc::clone(&common),
+            common,
+            named,
             now: 0,
             timers: Timers::default(),
             sessions: Sessions::default(),
@@ -48,6 +68,33 @@ impl Context {
             promised: HashMap::new(),
             ids: Ids(ChaCha12Rng::seed_from_u64(seed)),
         }
+    }
+
+    /// What follows is about this room: its limits and defaults count.
+    pub(super) fn enter(&mut self, room: &Room) {
+        if !self.named.is_empty() {
+            let own = self.named.get(room).unwrap_or(&self.common);
+            self.settings = Arc::clone(own);
+        }
+    }
+
+    /// From now on these schemas hold in every room.
+    pub(super) fn set_schemas(&mut self, schemas: &KeySchemas) {
+        for settings in self.named.values_mut().chain([&mut self.common]) {
+            Arc::make_mut(settings).key_schemas = schemas.clone();
+        }
+        self.settings = Arc::clone(&self.common);
+    }
+
+    /// Whether the configuration lets a room come into being.
+    pub(super) fn may_exist(&self, room: &Room) -> bool {
+        self.common.rooms_on_use || self.common.rooms.contains_key(room)
+    }
+
+    /// Whether an agent may take part in a room.
+    pub(super) fn may_enter(&self, room: &Room, agent: &Agent) -> bool {
+        let own = self.common.rooms.get(room);
+        own.is_none_or(|own| own.admits(agent))
     }
 
     pub(super) fn emit(&mut self, effect: Effect) {

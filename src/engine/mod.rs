@@ -19,10 +19,12 @@
 
 mod approve;
 mod blackboard;
+mod closing;
 mod context;
 mod event;
 mod handoff;
 mod inbox;
+mod mailbox;
 mod member;
 mod observe;
 mod past;
@@ -43,10 +45,12 @@ mod vacated;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
 use crate::wire::Millis;
+use crate::wire::mailbox::Mail;
 use crate::wire::mirror::{CommandMirrors, MessageMirrors};
 use crate::wire::name::{Agent, ApprovalId, CallId, Room, TaskId};
 use crate::wire::observe::Event;
@@ -61,7 +65,7 @@ use vacated::Vacated;
 pub use blackboard::KeySchemas;
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
-pub use settings::{CapabilityLimits, Settings, TypeDefaults};
+pub use settings::{CapabilityLimits, RoomSettings, Settings, TypeDefaults};
 pub use stats::{Refusals, Stats, TaskCounts, ToolOutcome, ToolOutcomes};
 pub use timer::Timer;
 
@@ -166,6 +170,13 @@ pub enum Effect {
         /// Which run.
         run: RunKey,
     },
+    /// Take messages out of a mailbox that have not been sent on the present connection.
+    Discard {
+        /// Whose mailbox.
+        agent: Agent,
+        /// Which.
+        seqs: Vec<u64>,
+    },
     /// Set (or with `None` clear) a retained message of the gateway's, and tell everyone who listens.
     Retain {
         /// Where.
@@ -236,12 +247,17 @@ pub struct Directed {
 /// How a command ended, for the MQTT 5 reason code of its ack; the words are in the reply.
 pub type Verdict = Result<(), Code>;
 
+/// Sees a message that waits; breaking ends the visit.
+pub type VisitMail<'a> = &'a mut (dyn FnMut(Mail) -> ControlFlow<()> + 'a);
+
 /// What the desk keeps and the engine may ask about: how much room an agent's mailbox has, and what happened before.
 pub trait Mailboxes {
     /// Directed messages (replies aside) that still fit.
     fn free_messages(&self, agent: &Agent) -> usize;
     /// Bytes that still fit.
     fn free_bytes(&self, agent: &Agent) -> usize;
+    /// Visits what waits for an agent from a room, from behind a message on, oldest first, until `visit` breaks.
+    fn mail(&self, _agent: &Agent, _room: &Room, _after: u64, _visit: VisitMail<'_>) {}
     /// The events that were told before; nothing, where nobody keeps them.
     fn past(&self) -> &dyn Past {
         &NoPast
@@ -303,7 +319,7 @@ impl Engine {
                 let reply = Reply::rejected(&command, rejection);
                 replies::send(&mut self.cx, from, room, None, reply);
             }
-            Input::Schemas(schemas) => self.cx.settings.key_schemas = schemas,
+            Input::Schemas(schemas) => self.cx.set_schemas(&schemas),
             Input::Tick => {}
         }
         Ok(())
@@ -324,6 +340,7 @@ impl Engine {
     pub fn flush(&mut self) {
         for name in self.cx.touched.clone() {
             if let Some(room) = self.rooms.get_mut(&name) {
+                self.cx.enter(&name);
                 room.flush_presence(&mut self.cx);
                 room.flush_cards(&mut self.cx);
             }
@@ -377,6 +394,7 @@ impl Engine {
                 | Subject::Task(ref room, _) => room.clone(),
             };
             if let Some(room) = self.rooms.get_mut(&name) {
+                self.cx.enter(&name);
                 room.timer(&mut self.cx, timer, &subject);
             }
             if rooms.last() != Some(&name) {
@@ -406,6 +424,7 @@ impl Engine {
         };
         if let Err(code) = verdict {
             self.cx.stats.refusals.count(code);
+            call.read_remains(&self.cx.settings);
         }
         replies::answer(&mut self.cx, call, outcome);
         verdict
@@ -413,6 +432,7 @@ impl Engine {
 
     /// Acts in a room, if it exists, then lets work that was freed find its workers.
     fn in_room(&mut self, name: &Room, act: impl FnOnce(&mut RoomState, &mut Context)) {
+        self.cx.enter(name);
         if let Some(room) = self.rooms.get_mut(name) {
             act(room, &mut self.cx);
             room.settle(&mut self.cx);
@@ -426,9 +446,15 @@ impl Engine {
         name: &Room,
         act: impl FnOnce(&mut RoomState, &mut Context) -> Result<T, Rejection>,
     ) -> Result<T, Rejection> {
+        self.cx.enter(name);
         let limit = self.cx.settings.max_rooms;
         let is_full = self.rooms.len() >= limit;
         let Some(room) = self.rooms.get_mut(name) else {
+            if !self.cx.may_exist(name) {
+                let reason =
+                    format!("there is no room {name}, and none comes into being by its use");
+                return Err(Rejection::new(Code::NotFound, reason));
+            }
             if is_full {
                 let reason = format!("the gateway has its {limit} rooms");
                 return Err(Rejection::new(Code::TooMany, reason));

@@ -159,6 +159,12 @@ impl RoomState {
         agent: &Agent,
         offer: Offer,
     ) -> Result<(), Rejection> {
+        self.expect_member(cx, agent)?;
+        if self.closed.is_some() && matches!(offer, Offer::Joins(_)) {
+            // To listen, for replies say, is no part in it.
+            return Ok(());
+        }
+        self.is_open()?;
         self.join(cx, agent)?;
         let limit = cx.settings.max_capabilities_per_agent;
         let Some(member) = self.members.0.get_mut(agent) else {

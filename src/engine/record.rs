@@ -109,6 +109,9 @@ pub(super) struct Head {
     pub(super) last_task: u64,
     pub(super) revision: u64,
     pub(super) version_floor: u64,
+    /// Since when the room is closed, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) closed: Option<Millis>,
     /// What the room's keys were before this revision is not remembered of all of them. Earlier versions kept no history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) history_floor: Option<u64>,

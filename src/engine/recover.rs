@@ -71,6 +71,7 @@ impl Engine {
                 continue;
             }
             room.outcomes.sort();
+            engine.cx.enter(&name);
             room.arm_retention(&mut engine.cx);
             engine.cx.stats.rooms += 1;
             engine.rooms.insert(name, room);
@@ -92,6 +93,7 @@ fn take(
         bodies: BTreeMap::new(),
     });
     let room = &mut rebuilt.room;
+    cx.enter(&room.name);
     match place {
         Place::Head => room.rebuild_head(cx, &decode(value)?),
         Place::Of(Change::Member(agent)) => room.rebuild_member(cx, agent, decode(value)?),

@@ -12,11 +12,13 @@ use crate::wire::Millis;
 use crate::wire::blackboard::{LockState, Written};
 use crate::wire::handoff::{Cancel, GetTask, ListTasks, Redrive, Task, Update};
 use crate::wire::json::{self, Json};
+use crate::wire::mailbox::{MailboxList, MailboxPurge};
 use crate::wire::mirror::MessageMirrors;
 use crate::wire::name::{Agent, ApprovalId, CallId, CommandId, Key, Room, TaskId};
 use crate::wire::observe::Replay;
 use crate::wire::presence::{Announcement, PresenceList};
 use crate::wire::reply::{Code, Rejection, Reply};
+use crate::wire::room::CloseRoom;
 use crate::wire::topic::{RoomTopic, Topic};
 use crate::wire::{approve, blackboard, tools};
 
@@ -151,6 +153,9 @@ envelope!(GetTask);
 envelope!(ListTasks);
 envelope!(Announcement);
 envelope!(Replay);
+envelope!(CloseRoom, id);
+envelope!(MailboxList);
+envelope!(MailboxPurge, id);
 envelope!(PresenceList);
 envelope!(blackboard::Set, id);
 envelope!(blackboard::Delete, id);
@@ -184,6 +189,7 @@ pub(super) struct Call<'a> {
     pub(super) mailboxes: &'a dyn Mailboxes,
     pub(super) correlation_id: Option<String>,
     pub(super) id: Option<CommandId>,
+    is_read: bool,
 }
 
 impl<'a> Call<'a> {
@@ -193,6 +199,7 @@ impl<'a> Call<'a> {
             mailboxes,
             correlation_id: command.mirrors.correlation_id.clone(),
             id: None,
+            is_read: false,
         }
     }
 
@@ -208,24 +215,28 @@ impl<'a> Call<'a> {
         })
     }
 
-    /// Reads the payload, and notes what the answer needs of it even where it is malformed.
+    /// Reads the payload, and notes what the answer needs of it.
     pub(super) fn read<T: DeserializeOwned + Envelope>(
         &mut self,
         settings: &Settings,
     ) -> Result<T, Rejection> {
-        let mut body: T = match json::decode(&self.command.payload) {
-            Ok(body) => body,
-            Err(rejection) => {
-                if let Ok(remains) = serde_json::from_slice::<Remains>(&self.command.payload) {
-                    self.id = remains.id;
-                    self.correlate(remains.correlation_id, settings).ok();
-                }
-                return Err(rejection);
-            }
-        };
+        let mut body: T = json::decode(&self.command.payload)?;
+        self.is_read = true;
         self.id = body.id().and_then(|id| CommandId::new(id).ok());
         self.correlate(body.take_correlation_id(), settings)?;
         Ok(body)
+    }
+
+    /// Notes what the answer to a command needs that was refused before its payload was read, or because it could not be.
+    pub(super) fn read_remains(&mut self, settings: &Settings) {
+        let is_message = matches!(self.command.topic.topic, Topic::Inbox { .. });
+        if self.is_read || is_message {
+            return;
+        }
+        if let Ok(remains) = serde_json::from_slice::<Remains>(&self.command.payload) {
+            self.id = remains.id;
+            self.correlate(remains.correlation_id, settings).ok();
+        }
     }
 
     /// The same, where an empty payload stands for a body without fields.

@@ -13,7 +13,7 @@ use super::approve::Approvals;
 use super::blackboard::Blackboard;
 use super::context::Context;
 use super::event::{Happened, Log};
-use super::handoff::Handoff;
+use super::handoff::{Handoff, TaskNo};
 use super::member::Members;
 use super::record::{Change, Head};
 use super::replies::{Call, Outcome, Outcomes};
@@ -42,6 +42,12 @@ pub(super) struct RoomState {
     /// Agents whose presence may look different now, and whether it does for certain.
     pub(super) stirred: BTreeMap<Agent, bool>,
     retention_at: Option<Millis>,
+    /// Since when nothing begins in it, if so.
+    pub(super) closed: Option<Millis>,
+    /// Whether not all has ended yet that was in it when it was closed.
+    pub(super) is_sweeping: bool,
+    /// How far its tasks have been looked through for that.
+    pub(super) swept: TaskNo,
 }
 
 impl RoomState {
@@ -60,6 +66,9 @@ impl RoomState {
             changes: Vec::new(),
             stirred: BTreeMap::new(),
             retention_at: None,
+            closed: None,
+            is_sweeping: false,
+            swept: TaskNo(0),
         }
     }
 
@@ -71,6 +80,7 @@ impl RoomState {
             last_task: self.handoff.last_no,
             revision: self.blackboard.revision,
             version_floor: self.blackboard.version_floor,
+            closed: self.closed,
             history_floor: Some(self.blackboard.history.floor),
             last_token: self.blackboard.locks.last_token,
         }
@@ -83,6 +93,7 @@ impl RoomState {
         self.handoff.last_no = from.last_task;
         self.blackboard.revision = from.revision;
         self.blackboard.version_floor = from.version_floor;
+        self.closed = from.closed;
         self.blackboard.history.floor = from.history_floor();
         self.blackboard.locks.last_token = from.last_token;
     }
@@ -100,7 +111,7 @@ impl RoomState {
 
     /// Whether its counters are all that is left of it.
     pub(super) fn is_vacant(&self) -> bool {
-        self.is_deserted() && self.blackboard.tombstones.is_empty()
+        self.is_deserted() && self.blackboard.tombstones.is_empty() && self.closed.is_none()
     }
 
     pub(super) fn touch(&mut self, cx: &mut Context) {
@@ -119,6 +130,8 @@ impl RoomState {
 
     /// Hands a command to its pattern.
     pub(super) fn command(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+        self.expect_member(cx, call.from())?;
+        self.expect_open(&call.command.topic.topic)?;
         match &call.command.topic.topic {
             Topic::PresenceAnnounce { .. } => self.announce(cx, call),
             Topic::PresenceList { .. } => self.list_presence(cx, call),
@@ -137,6 +150,10 @@ impl RoomState {
             Topic::BlackboardLock { name, .. } => self.lock(cx, call, name),
             Topic::BlackboardUnlock { name, .. } => self.unlock(cx, call, name),
             Topic::ObserveReplay { .. } => self.replay(cx, call),
+            Topic::MailboxList { me, of } => self.list_mail(cx, call, of.as_ref().unwrap_or(me)),
+            Topic::MailboxPurge { me, of } => self.purge_mail(cx, call, of.as_ref().unwrap_or(me)),
+            Topic::RoomClose { .. } => self.close(cx, call),
+            Topic::RoomOpen { .. } => self.open(cx, call),
             Topic::ApproveRequest { .. } => self.request(cx, call),
             Topic::ApproveDecide { id, .. } => self.decide(cx, call, id),
             Topic::ApproveCancel { .. } => self.cancel_approval(cx, call),
@@ -163,6 +180,15 @@ impl RoomState {
         }
     }
 
+    /// Refuses who may not take part.
+    pub(super) fn expect_member(&self, cx: &Context, agent: &Agent) -> Result<(), Rejection> {
+        if cx.may_enter(&self.name, agent) {
+            return Ok(());
+        }
+        let reason = format!("{agent} is no member of the room {}", self.name);
+        Err(Rejection::new(Code::Forbidden, reason))
+    }
+
     /// A timer of the room's is due.
     pub(super) fn timer(&mut self, cx: &mut Context, timer: Timer, subject: &Subject) {
         match (timer, subject) {
@@ -178,6 +204,7 @@ impl RoomState {
             (Timer::LockLease, Subject::Lock(_, name)) => self.lock_expired(cx, name),
             (Timer::LockWait, Subject::Waiter(_, name, who)) => self.wait_over(cx, name, who),
             (Timer::Retention, _) => self.retention_over(cx),
+            (Timer::Closing, _) => self.sweep(cx),
             // No such pair is ever armed.
             _ => {}
         }
@@ -207,7 +234,7 @@ impl RoomState {
         let departed = self.departures.oldest();
         let departed = departed.map(|at| at.saturating_add(cx.settings.departed_retention_ms));
         // Deleted keys keep their versions one by one as long as somebody may think of them.
-        let graves = self.is_deserted() && !self.is_vacant();
+        let graves = self.is_deserted() && !self.blackboard.tombstones.is_empty();
         let deserted = graves.then(|| self.log.at.saturating_add(cx.settings.idempotency_ms));
         kept.chain(outcome).chain(departed).chain(deserted).min()
     }

@@ -93,7 +93,10 @@ impl Engine {
         }
         let rooms: Vec<Room> = self.rooms.keys().cloned().collect();
         for room in &rooms {
-            self.in_room(room, RoomState::stir_cards);
+            self.in_room(room, |room, cx| {
+                room.sweep(cx);
+                room.stir_cards(cx);
+            });
         }
     }
 

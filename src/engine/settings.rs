@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::wire::handoff::Priority;
-use crate::wire::name::{Capability, TaskType};
+use crate::wire::name::{Agent, Capability, Room, TaskType};
+
+use super::blackboard::KeySchemas;
 
 /// What holds for tasks of one type that do not say otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -42,11 +44,34 @@ pub struct CapabilityLimits {
     pub dispatch_burst: u32,
 }
 
-use super::blackboard::KeySchemas;
+/// What holds for one room that the configuration names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoomSettings {
+    /// Who may take part: agents, or the beginning of their names before a `*`. Empty: everybody.
+    pub members: Vec<String>,
+    /// Its limits and defaults; those that are of no single room are as everywhere.
+    pub settings: Settings,
+}
+
+impl RoomSettings {
+    /// Whether an agent may take part.
+    pub fn admits(&self, agent: &Agent) -> bool {
+        let admits = |member: &String| match member.strip_suffix('*') {
+            Some(beginning) => agent.as_str().starts_with(beginning),
+            None => agent.as_str() == member,
+        };
+        self.members.is_empty() || self.members.iter().any(admits)
+    }
+}
 
 /// Limits and defaults. Durations are milliseconds, sizes are bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// Rooms with limits, defaults or members of their own.
+    pub rooms: BTreeMap<Room, RoomSettings>,
+    /// Whether a room comes into being when somebody uses it; else those alone that are in `rooms`.
+    pub rooms_on_use: bool,
+
     /// How long an agent whose connection is gone keeps its tasks and its place in the room.
     pub reconnect_grace_ms: u64,
 
@@ -241,6 +266,8 @@ const MIB: usize = 1024 * KIB;
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            rooms: BTreeMap::new(),
+            rooms_on_use: true,
             reconnect_grace_ms: 30 * SECOND,
             lease_ms: MINUTE,
             min_lease_ms: 100,

@@ -38,6 +38,8 @@ pub enum Timer {
     LockWait,
     /// The oldest ended task, decided approval or remembered outcome of a room may be forgotten.
     Retention,
+    /// A room is being closed: more of what is in it ends.
+    Closing,
 }
 
 /// What a timer is about.

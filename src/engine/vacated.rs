@@ -75,6 +75,7 @@ impl Head {
             last_task: self.last_task.max(other.last_task),
             revision: self.revision.max(other.revision),
             version_floor: self.version_floor.max(other.version_floor),
+            closed: None,
             last_token: self.last_token.max(other.last_token),
             history_floor: Some(self.history_floor().max(other.history_floor())),
         }

@@ -281,6 +281,7 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
                 ("no_mailbox", d.dropped_no_mailbox.value()),
                 ("backlog", d.dropped_backlog.value()),
                 ("expired", d.expired.value()),
+                ("purged", d.purged.value()),
             ],
         ),
         gauge(

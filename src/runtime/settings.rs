@@ -7,19 +7,18 @@ use std::time::Duration;
 
 use crate::auth;
 use crate::config::{
-    CertificatePair, ClientCertificate as Ask, Config, Handoff, Identity, Keep, MinVersion,
-    WhenFull,
+    self, CertificatePair, ClientCertificate as Ask, Config, Create, Handoff, Identity, Keep,
+    MinVersion, WhenFull,
 };
 use crate::desk::port::Gates;
 use crate::desk::{ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits};
-use crate::engine::KeySchemas;
-use crate::engine::{CapabilityLimits, Settings, TypeDefaults};
+use crate::engine::{CapabilityLimits, KeySchemas, RoomSettings, Settings, TypeDefaults};
 use crate::ledger::LogLimits;
 use crate::live::LiveConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, Pair, TlsSettings};
 use crate::mqtt::transport::websocket::UpgradeRules;
 use crate::mqtt::{MqttConfig, Rate};
-use crate::wire::name::{Capability, TaskType};
+use crate::wire::name::{Capability, Room, TaskType};
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -27,6 +26,44 @@ fn millis(duration: Duration) -> u64 {
 
 /// For the engine.
 pub(super) fn engine(config: &Config) -> Settings {
+    let common = common(config);
+    let rooms = config.rooms.room.iter().filter_map(|(name, own)| {
+        let settings = of_room(&common, own);
+        let members = own.members.clone();
+        // The configuration has been checked: every name is one.
+        let name = Room::new(name).ok()?;
+        Some((name, RoomSettings { members, settings }))
+    });
+    Settings {
+        rooms: rooms.collect(),
+        ..common.clone()
+    }
+}
+
+/// What one room says, and for the rest what holds everywhere.
+fn of_room(common: &Settings, own: &config::Room) -> Settings {
+    let span = |own: Option<config::Span>, common| own.map_or(common, |span| millis(span.0));
+    let bytes = |own: Option<config::Bytes>, common| own.map_or(common, |bytes| bytes.0);
+    let lease_ms = span(own.lease, common.lease_ms);
+    Settings {
+        max_agents_per_room: own.max_agents.unwrap_or(common.max_agents_per_room),
+        max_tasks_per_room: own.max_tasks.unwrap_or(common.max_tasks_per_room),
+        max_task_bytes_per_room: bytes(own.max_task_bytes, common.max_task_bytes_per_room),
+        lease_ms,
+        max_attempts: own.max_attempts.unwrap_or(common.max_attempts),
+        result_retention_ms: span(own.result_retention, common.result_retention_ms),
+        max_keys_per_room: own.max_keys.unwrap_or(common.max_keys_per_room),
+        max_key_bytes_per_room: bytes(own.max_key_bytes, common.max_key_bytes_per_room),
+        approval_timeout_ms: span(own.approval_timeout, common.approval_timeout_ms),
+        allow_approve_on_timeout: own
+            .approve_on_timeout
+            .unwrap_or(common.allow_approve_on_timeout),
+        inbox_ttl_ms: span(own.inbox_ttl, common.inbox_ttl_ms),
+        ..common.clone()
+    }
+}
+
+fn common(config: &Config) -> Settings {
     let Config {
         rooms,
         handoff,
@@ -39,6 +76,8 @@ pub(super) fn engine(config: &Config) -> Settings {
         ..
     } = config;
     Settings {
+        rooms: BTreeMap::new(),
+        rooms_on_use: rooms.create == Create::OnUse,
         reconnect_grace_ms: millis(rooms.reconnect_grace),
         max_rooms: rooms.max_rooms,
         max_vacated_rooms: rooms.max_vacated_rooms,

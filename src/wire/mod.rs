@@ -7,6 +7,7 @@ pub mod blackboard;
 pub mod filter;
 pub mod handoff;
 pub mod json;
+pub mod mailbox;
 pub mod merge;
 pub mod message;
 pub mod mirror;
@@ -14,6 +15,7 @@ pub mod name;
 pub mod observe;
 pub mod presence;
 pub mod reply;
+pub mod room;
 pub mod tools;
 pub mod topic;
 

@@ -143,6 +143,21 @@ pub enum Topic {
     ToolsCancelled {
         provider: Agent,
     },
+    /// `of`: whose mailbox, if it is not the writer's own.
+    MailboxList {
+        me: Agent,
+        of: Option<Agent>,
+    },
+    MailboxPurge {
+        me: Agent,
+        of: Option<Agent>,
+    },
+    RoomClose {
+        me: Agent,
+    },
+    RoomOpen {
+        me: Agent,
+    },
     /// `rest` is what a client appended below its own reply topic (MQTT 5 Response Topic).
     Reply {
         me: Agent,
@@ -233,7 +248,7 @@ pub enum TopicError {
     Name(#[from] NameError),
     /// The segments after the room match no row of the topic table.
     #[error(
-        "no such topic in a room: {0:?} (expected one of presence, handoff, inbox, blackboard, observe, approve, tools, reply with its parts)"
+        "no such topic in a room: {0:?} (expected one of presence, handoff, inbox, blackboard, observe, approve, tools, mailbox, room, reply with its parts)"
     )]
     Unknown(String),
 }
@@ -324,6 +339,10 @@ fn parse_parts(
             Category::new,
             |source, category| Topic::ObserveEvents { source, category },
         ),
+        ("mailbox", "list") => mailbox(third?, fourth, |me, of| Topic::MailboxList { me, of }),
+        ("mailbox", "purge") => mailbox(third?, fourth, |me, of| Topic::MailboxPurge { me, of }),
+        ("room", "close") => me(|me| Topic::RoomClose { me }),
+        ("room", "open") => me(|me| Topic::RoomOpen { me }),
         ("observe", "replay") => me(|me| Topic::ObserveReplay { me }),
         ("approve", "request") => me(|me| Topic::ApproveRequest { me }),
         ("approve", "pending") => one(third, fourth, ApprovalId::new, |id| Topic::ApprovePending {
@@ -378,6 +397,15 @@ fn two<A, B>(
 ) -> Option<Result<Topic, NameError>> {
     let (first, second) = (first?, second?);
     ends.then(|| Ok(make(parse_first(first)?, parse_second(second)?)))
+}
+
+fn mailbox(
+    me: &str,
+    of: Option<&str>,
+    make: fn(Agent, Option<Agent>) -> Topic,
+) -> Option<Result<Topic, NameError>> {
+    let read = || Ok(make(Agent::new(me)?, of.map(Agent::new).transpose()?));
+    Some(read())
 }
 
 fn parse_reply(me: &str, third: Option<&str>, fourth: Option<&str>) -> Result<Topic, NameError> {
@@ -447,6 +475,10 @@ impl Topic {
             Topic::ObserveEvents { source, category } => {
                 write!(out, "observe/events/{source}/{category}")
             }
+            Topic::MailboxList { me, of } => write_mailbox(out, "list", me, of.as_ref()),
+            Topic::MailboxPurge { me, of } => write_mailbox(out, "purge", me, of.as_ref()),
+            Topic::RoomClose { me } => write!(out, "room/close/{me}"),
+            Topic::RoomOpen { me } => write!(out, "room/open/{me}"),
             Topic::ObserveReplay { me } => write!(out, "observe/replay/{me}"),
             Topic::ApproveRequest { me } => write!(out, "approve/request/{me}"),
             Topic::ApprovePending { id } => write!(out, "approve/pending/{id}"),
@@ -490,6 +522,10 @@ impl Topic {
             | Topic::BlackboardLock { me, .. }
             | Topic::BlackboardUnlock { me, .. }
             | Topic::ObserveReplay { me }
+            | Topic::MailboxList { me, .. }
+            | Topic::MailboxPurge { me, .. }
+            | Topic::RoomClose { me }
+            | Topic::RoomOpen { me }
             | Topic::ApproveRequest { me }
             | Topic::ApproveDecide { me, .. }
             | Topic::ApproveCancel { me }
@@ -546,6 +582,11 @@ impl Topic {
         self.addressee().is_some()
             || matches!(self, Topic::HandoffWork { .. } | Topic::ToolsRun { .. })
     }
+}
+
+fn write_mailbox(out: &mut String, verb: &str, me: &Agent, of: Option<&Agent>) -> std::fmt::Result {
+    write!(out, "mailbox/{verb}/{me}")?;
+    of.map_or(Ok(()), |of| write!(out, "/{of}"))
 }
 
 /// What a subscription says about its owner, beyond that it wants messages.
@@ -624,6 +665,10 @@ pub fn command_name(topic: &Topic) -> &'static str {
         Topic::BlackboardUnlock { .. } => "blackboard/unlock",
         Topic::ObserveEvents { .. } => "observe/events",
         Topic::ObserveReplay { .. } => "observe/replay",
+        Topic::MailboxList { .. } => "mailbox/list",
+        Topic::MailboxPurge { .. } => "mailbox/purge",
+        Topic::RoomClose { .. } => "room/close",
+        Topic::RoomOpen { .. } => "room/open",
         Topic::ApproveRequest { .. } => "approve/request",
         Topic::ApproveDecide { .. } => "approve/decide",
         Topic::ApproveCancel { .. } => "approve/cancel",
@@ -677,6 +722,7 @@ mod tests {
                 "handoff/cancel/N", "handoff/get/N", "handoff/list/N", "handoff/redrive/N", "handoff/result/N", "inbox/N/N",
                 "blackboard/set/N/K", "blackboard/delete/N/K", "blackboard/txn/N", "blackboard/get/N", "blackboard/history/N",
                 "blackboard/lock/N/N", "blackboard/unlock/N/N", "blackboard/state/K", "observe/events/N/N", "observe/replay/N",
+                "mailbox/list/N", "mailbox/list/N/N", "mailbox/purge/N", "mailbox/purge/N/N", "room/close/N", "room/open/N",
                 "approve/request/N", "approve/pending/N", "approve/decide/N/N", "approve/decision/N", "approve/cancel/N", "approve/audit/N", "tools/register/N/N",
                 "tools/card/N", "tools/call/N/N", "tools/run/N", "tools/return/N", "tools/result/N", "tools/cancel/N", "tools/cancelled/N",
                 "reply/N", "reply/N/K",

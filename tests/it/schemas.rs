@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hallward::wire::{approve, blackboard, handoff, json, observe, presence, reply, tools};
+use hallward::wire::{
+    approve, blackboard, handoff, json, mailbox, observe, presence, reply, room, tools,
+};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
@@ -92,6 +94,11 @@ fn messages() -> Vec<Message> {
         message::<tools::CancelCall>("cancel-call", Client),
         message::<tools::CallOver>("call-over", Gateway),
         message::<reply::Reply>("reply", Gateway),
+        message::<mailbox::MailboxList>("mailbox-list", Client),
+        message::<mailbox::MailboxPage>("mailbox-page", Gateway),
+        message::<mailbox::MailboxPurge>("mailbox-purge", Client),
+        message::<mailbox::Purged>("purged", Gateway),
+        message::<room::CloseRoom>("close-room", Client),
         message::<observe::Event>("event", Gateway),
         message::<observe::Replay>("replay", Client),
         message::<observe::ReplayPage>("replay-page", Gateway),

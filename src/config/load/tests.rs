@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use super::super::leaves;
+use super::super::{Create, Room};
 use super::*;
 
 const SHIPPED: &str = include_str!("../../../config/hallward.toml");
@@ -337,6 +338,54 @@ fn words_that_must_be_one_of_a_few_say_which() {
         let problem = only_problem(from_file(&format!("[tls]\n{key} = {value:?}\n")));
         assert_eq!(problem.key, format!("tls.{key}"));
         assert!(problem.message.contains("expected"), "{problem}");
+    }
+}
+
+#[test]
+fn a_room_may_have_a_section_of_its_own() {
+    let config = from_file(
+        "[rooms]\ncreate = \"configured\"\n[rooms.room.lab]\n[rooms.room.\"a.b\"]\nlease = \"5m\"\nmembers = [\"x-*\"]\n",
+    );
+    let rooms = config.expect("good").rooms;
+    assert_eq!(rooms.create, Create::Configured);
+    assert_eq!(rooms.room["lab"], Room::default());
+    let own = &rooms.room["a.b"];
+    assert_eq!(own.lease.map(|lease| lease.0.as_secs()), Some(300));
+    assert_eq!(own.members, ["x-*"]);
+    for (toml, key, words) in [
+        (
+            "[rooms.room.lab]\nlaese = \"5m\"\n",
+            "rooms.room.lab.laese",
+            "unknown field",
+        ),
+        (
+            "[rooms.room.lab]\nmax_keys = 0\n",
+            "rooms.room.lab.max_keys",
+            "must be 1 to",
+        ),
+        (
+            "[rooms.room.lab]\nlease = \"2d\"\n",
+            "rooms.room.lab.lease",
+            "must lie between",
+        ),
+        (
+            "[rooms.room.lab]\nmembers = [\"a b\"]\n",
+            "rooms.room.lab.members",
+            "is neither",
+        ),
+        (
+            "[rooms.room.\"a b\"]\nmax_keys = 1\n",
+            "rooms.room.a b.max_keys",
+            "no name of a room",
+        ),
+    ] {
+        let problem = only_problem(from_file(toml));
+        assert_eq!(problem.key, key);
+        assert!(problem.message.contains(words), "{problem}");
+        assert!(
+            matches!(problem.place, Place::File(_, Some(_))),
+            "{problem}"
+        );
     }
 }
 

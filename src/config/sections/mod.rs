@@ -7,6 +7,7 @@ mod auth;
 mod doors;
 mod observe;
 mod plane;
+mod room;
 mod rooms;
 mod tls;
 
@@ -16,6 +17,8 @@ pub use auth::Auth;
 pub use doors::{Data, Http, Log, LogFormat, LogLevel, Mqtt};
 pub use observe::{Keep, Observe};
 pub use plane::{Desk, Live, Mailbox, Memory, Retained, Session, WhenFull};
+pub use room::{Bytes, Create, Room, Span};
+pub(super) use room::{check_members, stands_for};
 pub use rooms::{Approve, Blackboard, Commands, Handoff, KeySchema, Rooms, Tools};
 pub use tls::{CertificatePair, ClientCertificate, Identity, MinVersion, Tls, WebSocket};
 

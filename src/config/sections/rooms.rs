@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::units::{duration, optional_duration, size};
+use super::room::{Create, Room};
 use crate::wire::handoff::Priority;
 use crate::wire::name::{Capability, TaskType};
 
@@ -18,6 +19,10 @@ use super::{DAY, GIB, KIB, MIB, MINUTE};
 pub struct Rooms {
     /// The first topic segments, before the room.
     pub root: String,
+    /// When a room comes into being.
+    pub create: Create,
+    /// Rooms with limits, defaults or members of their own, by name.
+    pub room: BTreeMap<String, Room>,
     /// Rooms at once.
     pub max_rooms: usize,
     /// Empty rooms whose event numbers and versions are remembered one by one.
@@ -45,6 +50,8 @@ impl Default for Rooms {
     fn default() -> Rooms {
         Rooms {
             root: "rooms".to_owned(),
+            create: Create::OnUse,
+            room: BTreeMap::new(),
             max_rooms: 1000,
             max_vacated_rooms: 100_000,
             max_agents_per_room: 10_000,

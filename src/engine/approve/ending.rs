@@ -103,6 +103,29 @@ impl RoomState {
         })
     }
 
+    /// The gateway refuses the first approval that awaits a decision; whether there was one.
+    pub(in crate::engine) fn refuse_oldest_approval(
+        &mut self,
+        cx: &mut Context,
+        reason: &str,
+    ) -> bool {
+        let mut all = self.approvals.by_id.values();
+        let Some(mut approval) = all.find(|approval| approval.ended.is_none()).cloned() else {
+            return false;
+        };
+        let ended = Ended {
+            approved: false,
+            by: Vec::new(),
+            at: cx.now,
+            timed_out: false,
+            cancelled: true,
+        };
+        let gateway = cx.gateway.clone();
+        approval.note(cx.now, &gateway, AuditAct::Cancelled, None);
+        self.end_approval(cx, approval, ended, Some(reason.to_owned()));
+        true
+    }
+
     /// The one place where an approval ends.
     pub(super) fn end_approval(
         &mut self,

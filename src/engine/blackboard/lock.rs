@@ -259,6 +259,27 @@ impl RoomState {
         }
     }
 
+    /// Takes the first lock a step nearer to its end: who waits for it gives up one by one, then nobody holds it any more. Returns
+    /// whether there was one.
+    pub(in crate::engine) fn end_first_lock(
+        &mut self,
+        cx: &mut Context,
+        why: &'static str,
+    ) -> bool {
+        let Some((name, lock)) = self.blackboard.locks.by_name.first_key_value() else {
+            return false;
+        };
+        let name = name.clone();
+        let waiter = lock.waiters.front().map(|waiter| waiter.agent.clone());
+        if let Some(waiter) = waiter {
+            self.stop_waiting(cx, &name, &waiter, why);
+        } else {
+            let gateway = cx.gateway.clone();
+            self.free_lock(cx, &name, &gateway, why);
+        }
+        true
+    }
+
     pub(in crate::engine) fn lock_expired(&mut self, cx: &mut Context, name: &LockName) {
         let gateway = cx.gateway.clone();
         self.free_lock(cx, name, &gateway, "expired");

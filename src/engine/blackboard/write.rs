@@ -159,6 +159,17 @@ impl RoomState {
         }
     }
 
+    /// The gateway deletes the first key; whether there was one.
+    pub(in crate::engine) fn delete_first_key(&mut self, cx: &mut Context) -> bool {
+        let Some(key) = self.blackboard.cells.keys().next().cloned() else {
+            return false;
+        };
+        let gateway = cx.gateway.clone();
+        let deed = Deed::Erase("blackboard.deleted");
+        self.write_one(cx, &gateway, Write { key, deed });
+        true
+    }
+
     fn write_one(&mut self, cx: &mut Context, by: &Agent, write: Write) -> Accepted {
         self.blackboard.revision += 1;
         let written = self.make(cx, by, write);

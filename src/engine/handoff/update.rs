@@ -160,6 +160,16 @@ impl RoomState {
         })
     }
 
+    /// The gateway cancels a task.
+    pub(in crate::engine) fn cancel_for(&mut self, cx: &mut Context, no: TaskNo, reason: &str) {
+        let step = Step::Cancel(why("cancelled", reason));
+        let advance = Advance {
+            reason: Some(reason),
+            ..Advance::new(step, "handoff.cancelled")
+        };
+        self.advance(cx, no, advance);
+    }
+
     fn expect_unfinished(&self, no: TaskNo) -> Result<(), Rejection> {
         let task = &self.handoff.tasks[&no];
         let state = task.status.state();

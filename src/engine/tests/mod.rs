@@ -209,7 +209,10 @@ impl World {
                         None => self.retained.remove(&topic),
                     };
                 }
-                Effect::Relay { .. } | Effect::Revoke { .. } | Effect::RevokeRun { .. } => {}
+                Effect::Relay { .. }
+                | Effect::Revoke { .. }
+                | Effect::RevokeRun { .. }
+                | Effect::Discard { .. } => {}
             }
             self.effects.push(effect);
         }

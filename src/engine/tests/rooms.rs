@@ -231,3 +231,230 @@ fn a_room_that_is_left_and_entered_in_one_batch_stays() {
     assert_eq!(rooms(&world), (1, 0));
     world.check();
 }
+
+fn configured(room: &str, members: &[&str], settings: Settings) -> Settings {
+    let own = crate::engine::RoomSettings {
+        members: members.iter().map(|member| (*member).to_owned()).collect(),
+        settings,
+    };
+    Settings {
+        rooms: BTreeMap::from([(Room::new(room).unwrap(), own)]),
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn where_rooms_are_configured_others_do_not_come_into_being() {
+    let settings = Settings {
+        rooms_on_use: false,
+        ..configured("r", &[], Settings::default())
+    };
+    let mut world = World::with(settings);
+    assert_eq!(set(&mut world, "s", "k"), Err(Code::NotFound));
+    world.connect("a");
+    assert_eq!(world.subscribe("a", "rooms/s/#"), Err(Code::NotFound));
+    assert_eq!(set(&mut world, "r", "k"), Ok(()));
+    assert_eq!(rooms(&world), (1, 0));
+}
+
+#[test]
+fn a_room_may_have_limits_and_defaults_of_its_own() {
+    let own = Settings {
+        max_keys_per_room: 1,
+        lease_ms: 5_000,
+        ..Settings::default()
+    };
+    let mut world = World::with(configured("r", &[], own));
+    assert_eq!(set(&mut world, "r", "one"), Ok(()));
+    assert_eq!(set(&mut world, "r", "two"), Err(Code::TooMany));
+    for key in ["one", "two"] {
+        assert_eq!(
+            set(&mut world, "s", key),
+            Ok(()),
+            "elsewhere it is as everywhere"
+        );
+    }
+    world.worker("w", "draft");
+    world.dispatch("boss", "t", "draft");
+    world.pass(4_999);
+    assert_eq!(world.state("t"), TaskState::Assigned);
+    world.pass(1);
+    assert_ne!(world.state("t"), TaskState::Assigned, "its lease is over");
+}
+
+#[test]
+fn who_is_no_member_does_not_take_part() {
+    let settings = configured("r", &["ann", "writer-*"], Settings::default());
+    let mut world = World::with(settings);
+    for (name, admitted) in [
+        ("ann", true),
+        ("writer-7", true),
+        ("anna", false),
+        ("bob", false),
+    ] {
+        world.connect(name);
+        let code = if admitted {
+            Ok(())
+        } else {
+            Err(Code::Forbidden)
+        };
+        assert_eq!(world.subscribe(name, "rooms/r/#"), code, "{name}");
+        let set = json!({ "value": 1 });
+        assert_eq!(world.send(name, "blackboard/set/k", set), code, "{name}");
+        let other = format!("rooms/s/presence/announce/{name}");
+        let command = World::command(name, topic(&other), "{}");
+        assert_eq!(world.input(Input::Command(command)), Ok(()), "{name}");
+    }
+    assert!(world.presence("bob").is_none());
+}
+
+#[test]
+fn closing_a_room_ends_everything_in_it_with_words() {
+    let mut world = World::new();
+    world.worker("w", "draft");
+    world.dispatch("boss", "held", "draft");
+    world.dispatch("boss", "queued", "draft");
+    world
+        .send(
+            "ann",
+            "approve/request",
+            json!({ "id": "gate", "action": "x" }),
+        )
+        .unwrap();
+    world
+        .send("ann", "blackboard/set/k", json!({ "value": 1 }))
+        .unwrap();
+    world
+        .send(
+            "root",
+            "room/close",
+            json!({ "reason": "moved", "correlationId": "c" }),
+        )
+        .unwrap();
+    assert_eq!(world.last_reply("root").code, Code::Done);
+    let ends = [
+        ("held", TaskState::Cancelled),
+        ("queued", TaskState::Cancelled),
+    ];
+    let ends = ends.map(|(task, state)| (task.to_owned(), state));
+    assert_eq!(world.final_results("boss"), ends);
+    assert!(world.results("boss").iter().all(|result| {
+        let error = result.error.as_ref().unwrap();
+        error.message == "the room was closed"
+    }));
+    assert!(!world.decisions("ann")[0].approved);
+    assert!(world.retained.is_empty(), "{:?}", world.retained);
+    let closed = world
+        .events
+        .iter()
+        .find(|event| event.what == "room.closed")
+        .unwrap();
+    assert!(closed.detail.as_ref().unwrap().text().contains("moved"));
+    world.check();
+}
+
+#[test]
+fn a_closed_room_takes_nothing_until_it_is_opened_also_after_a_crash() {
+    let mut world = World::new();
+    world.worker("w", "draft");
+    world.send_raw("root", "room/close", "").unwrap();
+    for _ in 0..2 {
+        assert_eq!(set(&mut world, "r", "k"), Err(Code::Unavailable));
+        assert_eq!(
+            world.subscribe("w", "rooms/r/handoff/work/x"),
+            Err(Code::Unavailable)
+        );
+        assert_eq!(
+            world.send("a", "presence/list", json!({})),
+            Ok(()),
+            "questions are taken"
+        );
+        assert_eq!(
+            world.send_raw("root", "room/close", ""),
+            Ok(()),
+            "it is closed already"
+        );
+        world.crash();
+        world.pass(10 * DAY);
+    }
+    assert!(world.next_timer().is_none(), "nothing is left to be done");
+    world.send_raw("root", "room/open", "").unwrap();
+    assert_eq!(set(&mut world, "r", "k"), Ok(()));
+    assert_eq!(world.story("r"), ["room.closed", "room.opened"]);
+    world.connect("w");
+    world.offers("w", "draft");
+    assert!(world.presence("w").is_some(), "who comes anew is there");
+    world.check();
+}
+
+#[test]
+fn a_large_room_is_closed_in_portions() {
+    let mut world = World::new();
+    for number in 0..250 {
+        world.dispatch("boss", &format!("t{number}"), "draft");
+    }
+    world.send_raw("root", "room/close", "").unwrap();
+    assert_eq!(world.final_results("boss").len(), 100);
+    assert_eq!(world.next_timer(), Some((1, Timer::Closing)));
+    assert_eq!(world.send_raw("root", "room/open", ""), Err(Code::Conflict));
+    world.crash();
+    assert_eq!(world.final_results("boss").len(), 200);
+    world.pass(10);
+    assert_eq!(world.final_results("boss").len(), 250);
+    assert_eq!(world.send_raw("root", "room/open", ""), Ok(()));
+    world.check();
+}
+
+#[test]
+fn closing_a_room_frees_its_locks_and_cancels_its_calls() {
+    let mut world = World::new();
+    world.connect("p");
+    world.subscribe("p", "rooms/r/tools/run/spell").unwrap();
+    let tool = json!({
+        "description": "finds misspelt words",
+        "inputSchema": { "type": "object" },
+        "idempotent": true,
+    });
+    world.send("p", "tools/register/spell", tool).unwrap();
+    let call = json!({ "arguments": {} });
+    world.send("ann", "tools/call/spell", call).unwrap();
+    let lock = "blackboard/lock/l";
+    world.send("ann", lock, json!({})).unwrap();
+    for who in ["bob", "eve"] {
+        world.send(who, lock, json!({ "wait": true })).unwrap();
+        assert!(world.replies(who).is_empty(), "{who} waits");
+    }
+    world.send_raw("root", "room/close", "").unwrap();
+    let is_result = |topic: &Topic| matches!(topic, Topic::ToolsResult { .. });
+    let results: Vec<crate::wire::tools::ToolResult> = world.directed_to("ann", is_result);
+    let error = results[0].error.as_ref().unwrap();
+    assert_eq!(
+        (error.code.as_deref(), error.message.as_str()),
+        (Some("cancelled"), "the room was closed")
+    );
+    for who in ["bob", "eve"] {
+        let reply = world.last_reply(who);
+        assert_eq!(reply.code, Code::Expired);
+        let reason = reply.reason.unwrap();
+        assert!(reason.contains("the room was closed"), "{reason}");
+    }
+    let told = [
+        "blackboard.locked",
+        "blackboard.waiting",
+        "blackboard.waiting",
+        "blackboard.gaveUp",
+        "blackboard.gaveUp",
+        "blackboard.unlocked",
+    ];
+    assert_eq!(world.story("l"), told);
+    assert_eq!(world.send("bob", lock, json!({})), Err(Code::Unavailable));
+    let stats = world.engine.stats();
+    assert_eq!((stats.locks, stats.tool_calls, stats.tools), (0, 0, 0));
+    assert!(world.retained.is_empty(), "{:?}", world.retained);
+    world.check();
+    world.crash();
+    world.send_raw("root", "room/open", "").unwrap();
+    world.send("bob", lock, json!({})).unwrap();
+    let token = world.last_reply("bob").lock.unwrap().token;
+    assert_eq!(token, 2, "tokens go on");
+}

@@ -180,6 +180,15 @@ impl RoomState {
         }
     }
 
+    /// The gateway cancels the first call that is under way; whether there was one.
+    pub(super) fn cancel_first_call(&mut self, cx: &mut Context, reason: &str) -> bool {
+        let Some(id) = self.tools.calls.keys().next().cloned() else {
+            return false;
+        };
+        self.end_call(cx, &id, None, End::Cancelled(reason.to_owned()));
+        true
+    }
+
     pub(super) fn call_timed_out(&mut self, cx: &mut Context, id: &CallId) {
         let Some(call) = self.tools.calls.get(id) else {
             return;

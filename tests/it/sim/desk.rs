@@ -255,6 +255,8 @@ impl Desk {
                     Change::Revoke(agent.clone(), assignment.clone())
                 }
                 Effect::RevokeRun { agent, run } => Change::RevokeRun(agent.clone(), run.clone()),
+                // Nobody here takes mail out.
+                Effect::Discard { .. } => continue,
                 Effect::Retain { topic, payload } => {
                     Change::Retain(topic.format(ROOT), payload.clone())
                 }

@@ -87,3 +87,23 @@ fn other_schemas_hold_from_then_on_and_leave_what_stands() {
     set(&mut world, "plan", json!({ "value": 2 })).unwrap();
     assert_eq!(version(&world, "free"), Some(1));
 }
+
+#[test]
+fn schemas_hold_in_rooms_with_settings_of_their_own_too() {
+    let own = crate::engine::RoomSettings {
+        members: Vec::new(),
+        settings: Settings::default(),
+    };
+    let mut world = World::with(Settings {
+        key_schemas: schemas(&[("plan", plan())]),
+        rooms: [(Room::new("r").unwrap(), own)].into(),
+        ..Settings::default()
+    });
+    let wrong = || json!({ "value": 1 });
+    assert_eq!(set(&mut world, "plan", wrong()), Err(Code::Invalid));
+    let other = schemas(&[("draft", plan())]);
+    world.input(Input::Schemas(other)).unwrap();
+    assert_eq!(set(&mut world, "plan", wrong()), Ok(()));
+    assert_eq!(set(&mut world, "draft", wrong()), Err(Code::Invalid));
+    world.check();
+}
