@@ -23,7 +23,7 @@ const PASSED_AT_ONCE: usize = 10_000;
 const WORDS: &str = "the room was closed";
 
 impl RoomState {
-    /// Refuses what a closed room does not take.
+    /// Refuses what a closed room does not take: all but questions, and what is asked of operators.
     pub(super) fn expect_open(&self, topic: &Topic) -> Result<(), Rejection> {
         let still_taken = matches!(
             topic,
@@ -35,6 +35,9 @@ impl RoomState {
                 | Topic::ObserveReplay { .. }
                 | Topic::HandoffGet { .. }
                 | Topic::HandoffList { .. }
+                | Topic::BlackboardGet { .. }
+                | Topic::BlackboardHistory { .. }
+                | Topic::ApproveAudit { .. }
         );
         if still_taken { Ok(()) } else { self.is_open() }
     }

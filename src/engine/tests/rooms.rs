@@ -364,11 +364,16 @@ fn a_closed_room_takes_nothing_until_it_is_opened_also_after_a_crash() {
             world.subscribe("w", "rooms/r/handoff/work/x"),
             Err(Code::Unavailable)
         );
-        assert_eq!(
-            world.send("a", "presence/list", json!({})),
-            Ok(()),
-            "questions are taken"
-        );
+        for (question, asked) in [
+            ("presence/list", json!({})),
+            ("handoff/list", json!({})),
+            ("blackboard/get", json!({})),
+            ("blackboard/history", json!({ "key": "k" })),
+            ("approve/audit", json!({})),
+        ] {
+            let answered = world.send("a", question, asked);
+            assert_ne!(answered, Err(Code::Unavailable), "{question} is taken");
+        }
         assert_eq!(
             world.send_raw("root", "room/close", ""),
             Ok(()),
