@@ -148,6 +148,7 @@ pub(in super::super) struct Model {
     pub(super) people_before: Option<People>,
     pub(super) tasks: Tasks,
     pub(super) boards: BTreeMap<Room, Board>,
+    no_board: Board,
     pub(super) locks: Locks,
     pub(super) approvals: BTreeMap<(Room, ApprovalId), Approval>,
     /// The first outcome of every accepted command that carried an id.
@@ -169,6 +170,7 @@ impl Model {
             people_before: None,
             tasks: Tasks::default(),
             boards: BTreeMap::new(),
+            no_board: Board::default(),
             locks: Locks::default(),
             approvals: BTreeMap::new(),
             outcomes: BTreeMap::new(),
@@ -353,8 +355,8 @@ impl Model {
     }
 
     /// The board of a room, empty before the first write.
-    pub(super) fn board(&self, room: &Room) -> Board {
-        self.boards.get(room).cloned().unwrap_or_default()
+    pub(super) fn board(&self, room: &Room) -> &Board {
+        self.boards.get(room).unwrap_or(&self.no_board)
     }
 }
 
