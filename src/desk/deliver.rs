@@ -172,6 +172,7 @@ impl Desk {
         if waiting.is_some_and(|entry| entry.message.expired(now)) {
             self.stats.expired.add_one();
             self.drop_entry(id, seq);
+            self.relieve(id);
             self.note_lazy_change(now);
             self.forget_if_idle(id);
         }
@@ -328,8 +329,8 @@ impl Desk {
             .as_ref()
             .is_some_and(|connected| !connected.held.is_empty());
         if holds
-            && client.outbox.queued_messages() < limits.max_queued_messages / 4
-            && client.outbox.queued_bytes() < limits.max_queued_bytes / 4
+            && client.outbox.queued_messages() <= limits.max_queued_messages / 4
+            && client.outbox.queued_bytes() <= limits.max_queued_bytes / 4
         {
             self.release_held(id);
         }
