@@ -309,7 +309,7 @@ impl Model {
                 _ => {}
             },
             Effect::Relay { .. } => self.tally.relayed += 1,
-            Effect::Revoke { .. } | Effect::RevokeRun { .. } | Effect::Discard { .. } => {}
+            Effect::Revoke { .. } | Effect::Discard { .. } => {}
         }
     }
 
