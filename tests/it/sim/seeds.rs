@@ -1,10 +1,10 @@
 //! The tests: many seeds, the seeds that once found something, and that a seed is a run.
 //!
-//! `HALLWARD_SIM_SEEDS` says how many, `HALLWARD_SIM_START` from which on (a number, or any word: `.ci/run` gives the commit, so that
-//! every commit meets other seeds and meets the same again when it is tested again), `HALLWARD_SIM_SEED` asks for a single one.
+//! `HALLWARD_SIM_SEEDS` says how many, `HALLWARD_SIM_START` from which on (a number, `random`, or any word: `.ci/run` gives the
+//! commit, so that every commit meets other seeds and meets the same again when it is tested again), `HALLWARD_SIM_SEED` asks for one.
 
 use std::fmt::Display;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, RandomState};
 use std::num::NonZero;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,10 @@ use super::model::Tally;
 use super::world::{Report, run};
 
 /// Seeds of an ordinary test run; `HALLWARD_SIM_SEEDS` asks for more.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 40;
+
+/// Seeds after which a long run says how far it is.
+const PROGRESS: u64 = 500;
 
 /// Later seeds that once found something; `scenarios` tells it step by step.
 const TELLING: [(u64, &str); 4] = [
@@ -43,11 +46,16 @@ fn start() -> u64 {
     let Ok(text) = std::env::var("HALLWARD_SIM_START") else {
         return 0;
     };
-    text.parse().unwrap_or_else(|_| {
-        let mut hash = DefaultHasher::new();
-        text.hash(&mut hash);
-        u64::from(hash.finish() as u32) << 24
-    })
+    let hash = match text.as_str() {
+        "random" => RandomState::new().hash_one(&text),
+        _ => BuildHasherDefault::<DefaultHasher>::default().hash_one(&text),
+    };
+    let start = text.parse().unwrap_or(hash >> 32 << 24);
+    #[expect(clippy::print_stderr, reason = "a long run says what it runs")]
+    {
+        eprintln!("simulation: seeds from {start} on");
+    }
+    start
 }
 
 /// The one seed that is asked for, or so many.
@@ -88,7 +96,11 @@ fn replay_line(seed: u64) -> String {
 
 /// Runs seeds on every core until one breaks something, and counts what happened.
 fn run_all(seeds: Range<u64>) -> Tally {
-    let (next, total, broken) = (AtomicU64::new(seeds.start), Mutex::default(), Mutex::new(None));
+    let (next, total, broken) = (
+        AtomicU64::new(seeds.start),
+        Mutex::default(),
+        Mutex::new(None),
+    );
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -97,6 +109,13 @@ fn run_all(seeds: Range<u64>) -> Tally {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
                         return;
+                    }
+                    let done = seed - seeds.start;
+                    if done > 0 && done.is_multiple_of(PROGRESS) {
+                        #[expect(clippy::print_stderr, reason = "a long run says how far it is")]
+                        {
+                            eprintln!("simulation: {done} seeds");
+                        }
                     }
                     match outcome(seed) {
                         Ok(report) => {
