@@ -4,6 +4,7 @@
 
 pub mod approve;
 pub mod blackboard;
+pub mod cbor;
 pub mod filter;
 pub mod handoff;
 pub mod json;
