@@ -60,6 +60,8 @@ pub struct DeskStats {
     pub rooms: Count,
     /// Now: rooms that nobody is in, of which only the numbers are remembered.
     pub vacated_rooms: Count,
+    /// Now: agents whose encoding is remembered.
+    pub encodings: Count,
     /// Now: unfinished tasks.
     pub tasks: Count,
     /// Now: approvals that await a decision.

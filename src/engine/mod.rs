@@ -21,6 +21,7 @@ mod approve;
 mod blackboard;
 mod closing;
 mod context;
+mod encoding;
 mod event;
 mod handoff;
 mod inbox;
@@ -138,7 +139,7 @@ pub struct Command {
     pub from: Agent,
     /// The topic.
     pub topic: RoomTopic,
-    /// JSON.
+    /// JSON or CBOR; of an inbox message anything.
     pub payload: Bytes,
     /// What its MQTT 5 properties say, used where the payload does not.
     pub mirrors: CommandMirrors,
@@ -181,7 +182,7 @@ pub enum Effect {
     Retain {
         /// Where.
         topic: RoomTopic,
-        /// JSON; `None` clears.
+        /// JSON or CBOR, as the room has it; `None` clears.
         payload: Option<Bytes>,
     },
     /// Tell everyone who observes: goes to `observe/events/gateway/{category}`.
@@ -236,7 +237,7 @@ pub struct Directed {
     pub to: Agent,
     /// The topic that it arrives on.
     pub topic: RoomTopic,
-    /// JSON.
+    /// JSON or CBOR, as the recipient has it.
     pub payload: Bytes,
     /// Which kind.
     pub class: Class,
@@ -366,11 +367,15 @@ impl Engine {
             }
         }
         self.drain_heads(heads, put);
+        self.cx.encodings.drain_records(put);
     }
 
     /// Numbers for the metrics.
     pub fn stats(&self) -> Stats {
-        self.cx.stats.clone()
+        Stats {
+            encodings: self.cx.encodings.len(),
+            ..self.cx.stats.clone()
+        }
     }
 
     fn run_timers(&mut self) {
@@ -416,7 +421,8 @@ impl Engine {
 
     fn command(&mut self, command: &Command, mailboxes: &dyn Mailboxes) -> Verdict {
         self.cx.stats.commands += 1;
-        let mut call = replies::Call::new(command, mailboxes);
+        let (command, unread) = encoding::understand(&mut self.cx, command);
+        let mut call = replies::Call::new(&command, mailboxes, unread);
         let outcome = self.in_new_room(&command.topic.room, |room, cx| room.command(cx, &mut call));
         let verdict = match &outcome {
             Ok(_) => Ok(()),

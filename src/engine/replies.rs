@@ -190,16 +190,23 @@ pub(super) struct Call<'a> {
     pub(super) correlation_id: Option<String>,
     pub(super) id: Option<CommandId>,
     is_read: bool,
+    /// Why its payload cannot be read at all.
+    unread: Option<Rejection>,
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(command: &'a Command, mailboxes: &'a dyn Mailboxes) -> Call<'a> {
+    pub(super) fn new(
+        command: &'a Command,
+        mailboxes: &'a dyn Mailboxes,
+        unread: Option<Rejection>,
+    ) -> Call<'a> {
         Call {
             command,
             mailboxes,
             correlation_id: command.mirrors.correlation_id.clone(),
             id: None,
             is_read: false,
+            unread,
         }
     }
 
@@ -220,6 +227,9 @@ impl<'a> Call<'a> {
         &mut self,
         settings: &Settings,
     ) -> Result<T, Rejection> {
+        if let Some(rejection) = &self.unread {
+            return Err(rejection.clone());
+        }
         let mut body: T = json::decode(&self.command.payload)?;
         self.is_read = true;
         self.id = body.id().and_then(|id| CommandId::new(id).ok());
@@ -233,7 +243,13 @@ impl<'a> Call<'a> {
         if self.is_read || is_message {
             return;
         }
-        if let Ok(remains) = serde_json::from_slice::<Remains>(&self.command.payload) {
+        let payload = &self.command.payload;
+        let remains: Option<Remains> = match self.unread {
+            None => serde_json::from_slice(payload).ok(),
+            // What has no JSON may be elsewhere in it.
+            Some(_) => serde_cbor::from_slice(payload).ok(),
+        };
+        if let Some(remains) = remains {
             self.id = remains.id;
             self.correlate(remains.correlation_id, settings).ok();
         }

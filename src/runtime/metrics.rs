@@ -316,6 +316,11 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
             d.vacated_rooms.value(),
         ),
         gauge(
+            "agents_with_encoding",
+            "Agents of which it is remembered that they speak CBOR, or have announced an encoding.",
+            d.encodings.value(),
+        ),
+        gauge(
             "tasks_unfinished",
             "Tasks that have not ended.",
             d.tasks.value(),

@@ -3,6 +3,7 @@
 mod approve;
 mod blackboard;
 mod crash;
+mod encoding;
 mod handoff;
 mod inbox;
 mod limits;

@@ -13,7 +13,7 @@ mod properties;
 
 use std::time::Duration;
 
-pub(crate) use agent::Agent;
+pub(crate) use agent::{Agent, is_cbor, read};
 pub(crate) use client::{Client, Lost};
 pub(crate) use codec::{decode, encode};
 pub(crate) use gateway::{Gateway, Setup, free_address};

@@ -3,6 +3,7 @@
 mod approve;
 mod bad_input;
 mod blackboard;
+mod cbor;
 mod handoff;
 mod handoff_endings;
 mod handoff_list;
