@@ -270,8 +270,7 @@ impl Desk {
                     }
                 }
                 Effect::Discard { agent, seqs } => self.discard(now, &agent, &seqs),
-                Effect::Revoke { agent, assignment } => self.revoke(&agent, &assignment),
-                Effect::RevokeRun { agent, run } => self.revoke_run(&agent, &run),
+                Effect::Revoke { agent, class } => self.revoke(&agent, &class),
                 Effect::Retain { topic, payload } => {
                     self.retain_from_gateway(now, &topic, payload.as_deref())
                 }

@@ -29,7 +29,7 @@ use super::replies::{Accepted, Call, Outcome};
 use super::room::RoomState;
 use super::timer::{Subject, Timer};
 
-use check::{check_request, digest};
+use check::{check_request, digest_of};
 
 const ROLE: &str = "role:";
 
@@ -132,7 +132,7 @@ impl RoomState {
             let reason = "your mailbox has no room for the decision";
             return Err(Rejection::new(Code::TooMany, reason));
         }
-        let digest = digest(&request.action, request.content.as_ref())?;
+        let digest = digest_of(&request.action, request.content.as_ref())?;
         Ok(self.ask(cx, call, request, digest))
     }
 

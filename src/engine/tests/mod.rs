@@ -210,10 +210,7 @@ impl World {
                         None => self.retained.remove(&topic),
                     };
                 }
-                Effect::Relay { .. }
-                | Effect::Revoke { .. }
-                | Effect::RevokeRun { .. }
-                | Effect::Discard { .. } => {}
+                Effect::Relay { .. } | Effect::Revoke { .. } | Effect::Discard { .. } => {}
             }
             self.effects.push(effect);
         }
@@ -411,7 +408,10 @@ impl World {
 
     fn revoked(&self) -> Vec<(String, String, u32)> {
         let revoked = self.effects.iter().filter_map(|effect| match effect {
-            Effect::Revoke { agent, assignment } => Some((
+            Effect::Revoke {
+                agent,
+                class: Class::Assignment(assignment),
+            } => Some((
                 agent.to_string(),
                 assignment.task.to_string(),
                 assignment.attempt,

@@ -174,7 +174,7 @@ impl Checker {
             },
             Effect::Relay { to, expires_at } => replies::relays(step, to, *expires_at),
             // Judged when the step is over.
-            Effect::Revoke { .. } | Effect::RevokeRun { .. } => Ok(()),
+            Effect::Revoke { .. } => Ok(()),
             Effect::Discard { .. } => Err("nobody asked for that".to_owned()),
         }
     }
