@@ -160,6 +160,11 @@ impl Context {
 }
 
 impl Engine {
+    /// What an agent is spoken to in.
+    pub fn speaks(&self, agent: &Agent) -> Encoding {
+        self.cx.encodings.of(agent)
+    }
+
     /// What a room's retained messages and events are written in.
     pub fn encoding(&self, room: &Room) -> Encoding {
         self.cx.settings_of(room).encoding

@@ -24,6 +24,7 @@ mod context;
 mod digest;
 mod encoding;
 mod event;
+mod fit;
 mod handoff;
 mod inbox;
 mod mailbox;
@@ -47,12 +48,10 @@ mod vacated;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
 use crate::wire::Millis;
-use crate::wire::mailbox::Mail;
 use crate::wire::mirror::{CommandMirrors, MessageMirrors};
 use crate::wire::name::{Agent, ApprovalId, CallId, Room, TaskId};
 use crate::wire::observe::Event;
@@ -65,6 +64,7 @@ use timer::Subject;
 use vacated::Vacated;
 
 pub use blackboard::KeySchemas;
+pub use mailbox::{Mailboxes, VisitMail};
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
 pub use settings::{CapabilityLimits, RoomSettings, Settings, TypeDefaults};
@@ -249,23 +249,6 @@ pub struct Directed {
 /// How a command ended, for the MQTT 5 reason code of its ack; the words are in the reply.
 pub type Verdict = Result<(), Code>;
 
-/// Sees a message that waits; breaking ends the visit.
-pub type VisitMail<'a> = &'a mut (dyn FnMut(Mail) -> ControlFlow<()> + 'a);
-
-/// What the desk keeps and the engine may ask about: how much room an agent's mailbox has, and what happened before.
-pub trait Mailboxes {
-    /// Directed messages (replies aside) that still fit.
-    fn free_messages(&self, agent: &Agent) -> usize;
-    /// Bytes that still fit.
-    fn free_bytes(&self, agent: &Agent) -> usize;
-    /// Visits what waits for an agent from a room, from behind a message on, oldest first, until `visit` breaks.
-    fn mail(&self, _agent: &Agent, _room: &Room, _after: u64, _visit: VisitMail<'_>) {}
-    /// The events that were told before; nothing, where nobody keeps them.
-    fn past(&self) -> &dyn Past {
-        &NoPast
-    }
-}
-
 /// How many timers one `handle` runs at most; the rest are due at once again.
 const TIMERS_AT_ONCE: usize = 1_000;
 
@@ -425,6 +408,7 @@ impl Engine {
         let (command, unread) = encoding::understand(&mut self.cx, command);
         let mut call = replies::Call::new(&command, mailboxes, unread);
         let outcome = self.in_new_room(&command.topic.room, |room, cx| room.command(cx, &mut call));
+        let outcome = self.fit(&call, outcome);
         let verdict = match &outcome {
             Ok(_) => Ok(()),
             Err(rejection) => Err(rejection.code),

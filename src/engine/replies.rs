@@ -106,6 +106,21 @@ impl Accepted {
         }
     }
 
+    /// What is answered.
+    pub(super) fn reply(self, command: &str) -> Reply {
+        Reply {
+            task: self.task,
+            approval: self.approval,
+            call: self.call,
+            version: self.version,
+            revision: self.revision,
+            versions: self.versions,
+            lock: self.lock.map(|lock| *lock),
+            data: self.data.or(self.told),
+            ..Reply::accepted(command, self.code)
+        }
+    }
+
     pub(super) fn found<T: Serialize>(view: &T) -> Accepted {
         Accepted {
             data: Some(Json::of(view)),
@@ -437,17 +452,7 @@ pub(super) fn answer(cx: &mut Context, call: Call<'_>, outcome: Outcome) {
     };
     let reply = match outcome {
         Ok(accepted) if accepted.is_later => return,
-        Ok(accepted) if wanted || tells(&accepted) => Reply {
-            task: accepted.task,
-            approval: accepted.approval,
-            call: accepted.call,
-            version: accepted.version,
-            revision: accepted.revision,
-            versions: accepted.versions,
-            lock: accepted.lock.map(|lock| *lock),
-            data: accepted.data.or(accepted.told),
-            ..Reply::accepted(name, accepted.code)
-        },
+        Ok(accepted) if wanted || tells(&accepted) => accepted.reply(name),
         Ok(_) => return,
         Err(rejection) => Reply::rejected(name, rejection),
     };

@@ -73,6 +73,8 @@ pub struct Settings {
     /// Whether a room comes into being when somebody uses it; else those alone that are in `rooms`.
     pub rooms_on_use: bool,
 
+    /// How long the first topic level is, under which rooms are.
+    pub root_bytes: usize,
     /// What retained messages and events are written in.
     pub encoding: Encoding,
     /// Agents of which it is remembered that they want another encoding than the JSON that they speak.
@@ -274,6 +276,7 @@ impl Default for Settings {
         Settings {
             rooms: BTreeMap::new(),
             rooms_on_use: true,
+            root_bytes: "rooms".len(),
             encoding: Encoding::Json,
             max_encodings: 10_000,
             reconnect_grace_ms: 30 * SECOND,

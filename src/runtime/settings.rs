@@ -79,6 +79,7 @@ fn common(config: &Config) -> Settings {
     Settings {
         rooms: BTreeMap::new(),
         rooms_on_use: rooms.create == Create::OnUse,
+        root_bytes: rooms.root.len(),
         encoding: rooms.encoding,
         max_encodings: rooms.max_encodings,
         reconnect_grace_ms: millis(rooms.reconnect_grace),

@@ -6,6 +6,7 @@ pub mod approve;
 pub mod blackboard;
 pub mod cbor;
 pub mod filter;
+pub mod fit;
 pub mod handoff;
 pub mod json;
 pub mod mailbox;

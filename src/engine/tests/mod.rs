@@ -4,6 +4,7 @@ mod approve;
 mod blackboard;
 mod crash;
 mod encoding;
+mod fit;
 mod handoff;
 mod inbox;
 mod limits;

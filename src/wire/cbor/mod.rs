@@ -20,7 +20,7 @@ mod write;
 mod tests;
 
 pub use read::{MAX_DEPTH, to_json};
-pub use write::{from_json, length_of};
+pub use write::{from_json, length_of, may_be_longer};
 
 /// The MQTT 5 Content Type of CBOR.
 pub const CONTENT_TYPE: &str = "application/cbor";

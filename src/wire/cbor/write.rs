@@ -33,6 +33,15 @@ pub fn length_of(text: &[u8]) -> usize {
     count.0
 }
 
+/// Whether the CBOR of a JSON text may be longer than the text: a float takes up to nine bytes, and a long text's length five. All else is
+/// no longer.
+pub fn may_be_longer(text: &str) -> bool {
+    const LONG_TEXT: usize = 65_536;
+    let begins_fraction =
+        |pair: &[u8]| pair[0].is_ascii_digit() && matches!(pair[1], b'.' | b'e' | b'E');
+    text.len() >= LONG_TEXT || text.as_bytes().windows(2).any(begins_fraction)
+}
+
 /// What a JSON text consists of; commas and colons say nothing more.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Token<'a> {

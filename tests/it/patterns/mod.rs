@@ -17,4 +17,5 @@ mod presence;
 mod replay;
 mod replies;
 mod rooms;
+mod small_devices;
 mod tools;
