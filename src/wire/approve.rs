@@ -195,6 +195,9 @@ pub struct Decision {
     /// Echoed from the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_large: Option<usize>,
 }
 
 /// Where an approval stands.

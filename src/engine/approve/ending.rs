@@ -211,6 +211,7 @@ impl Approval {
             cancelled: ended.cancelled,
             escalated: self.asked.escalated,
             correlation_id: self.correlation_id.clone(),
+            too_large: None,
         }
     }
 }
