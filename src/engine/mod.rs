@@ -24,6 +24,7 @@ mod context;
 mod event;
 mod handoff;
 mod inbox;
+mod machine;
 mod mailbox;
 mod member;
 mod observe;
@@ -63,6 +64,7 @@ use timer::Subject;
 use vacated::Vacated;
 
 pub use blackboard::KeySchemas;
+pub use machine::{MACHINES, Machine, OTHER_EVENTS, Transition};
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
 pub use settings::{CapabilityLimits, RoomSettings, Settings, TypeDefaults};
@@ -256,6 +258,10 @@ pub trait Mailboxes {
     fn free_messages(&self, agent: &Agent) -> usize;
     /// Bytes that still fit.
     fn free_bytes(&self, agent: &Agent) -> usize;
+    /// Whether a tool's run waits for an agent, or for its acknowledgement.
+    fn has_run(&self, _agent: &Agent, _run: &RunKey) -> bool {
+        false
+    }
     /// Visits what waits for an agent from a room, from behind a message on, oldest first, until `visit` breaks.
     fn mail(&self, _agent: &Agent, _room: &Room, _after: u64, _visit: VisitMail<'_>) {}
     /// The events that were told before; nothing, where nobody keeps them.
@@ -300,7 +306,7 @@ impl Engine {
                 agent,
                 resumed,
                 durable,
-            } => self.connected(&agent, resumed, durable),
+            } => self.connected(&agent, resumed, durable, mailboxes),
             Input::Offered { agent, offer } => return self.offered(&agent, offer),
             Input::Withdrawn { agent, offer } => {
                 self.in_room(offer.room(), |room, cx| room.withdraw(cx, &agent, &offer));
