@@ -73,6 +73,7 @@ fn range(key: &str) -> Option<Range> {
         "rooms.max_rooms" | "rooms.max_vacated_rooms" | "rooms.max_agents_per_room" => {
             Count(1, MANY)
         }
+        "rooms.max_encodings" => Count(1, 1_000_000),
         "rooms.max_departed_per_room" => Count(0, 1_000_000),
         "rooms.departed_retention" => Span(MS(0), MS(YEAR)),
         "rooms.reconnect_grace" => Span(MS(0), MS(DAY)),
@@ -361,7 +362,7 @@ fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// Prefixes are keys, each with one schema.
+/// Prefixes are keys, each with one schema, and one for each room besides.
 fn check_schemas(schemas: &[KeySchema]) -> Vec<String> {
     let mut messages = Vec::new();
     if schemas.len() > MAX_SCHEMAS {
@@ -371,10 +372,21 @@ fn check_schemas(schemas: &[KeySchema]) -> Vec<String> {
         ));
     }
     let mut prefixes = BTreeSet::new();
-    for KeySchema { prefix, schema } in schemas {
+    for KeySchema {
+        prefix,
+        schema,
+        room,
+    } in schemas
+    {
+        if let Some(room) = room
+            .as_ref()
+            .filter(|room| !crate::wire::name::is_name(room))
+        {
+            messages.push(format!("{room:?} is no name of a room"));
+        }
         if let Err(error) = Key::new(prefix) {
             messages.push(format!("prefix: {error}"));
-        } else if !prefixes.insert(prefix) {
+        } else if !prefixes.insert((room, prefix)) {
             messages.push(format!("the prefix {prefix} has two schemas"));
         }
         if schema.as_os_str().is_empty() {
@@ -411,6 +423,7 @@ mod tests {
             "session.when_full",
             "observe.keep",
             "rooms.create",
+            "rooms.encoding",
             "rooms.room",
         ];
         let transport = ["tls.", "websocket."];

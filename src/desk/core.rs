@@ -22,8 +22,8 @@ use super::stats::DeskStats;
 use super::timers::{Timer, Timers};
 use super::trie::FilterTrie;
 use crate::engine::{
-    Effect, Engine, Input, Mailboxes, Past, Refusals, TaskCounts, Timer as EngineTimer,
-    ToolOutcomes, Verdict, VisitMail,
+    Class, Effect, Engine, Input, Mailboxes, Past, Refusals, RunKey, TaskCounts,
+    Timer as EngineTimer, ToolOutcomes, Verdict, VisitMail,
 };
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -92,7 +92,7 @@ impl Desk {
         Desk {
             clients: Clients::new(settings.clients, settings.memory.clone()),
             retained: Retained::new(settings.retained, settings.memory.clone()),
-            journal: Journal::new(settings.journal),
+            journal: Journal::new(settings.journal.clone()),
             settings,
             engine,
             connections: BTreeMap::new(),
@@ -338,6 +338,7 @@ impl Desk {
         self.stats.retained_bytes.set_len(self.retained.bytes());
         self.stats.rooms.set_len(engine.rooms);
         self.stats.vacated_rooms.set_len(engine.vacated_rooms);
+        self.stats.encodings.set_len(engine.encodings);
         let unfinished = TaskCounts::STATES.iter().filter(|state| !state.is_final());
         self.stats
             .tasks
@@ -377,6 +378,11 @@ impl Mailboxes for Kept<'_> {
 
     fn free_bytes(&self, agent: &Agent) -> usize {
         self.clients.free_bytes(agent)
+    }
+
+    fn has_run(&self, agent: &Agent, run: &RunKey) -> bool {
+        let client = self.clients.get(agent.as_str());
+        client.is_some_and(|client| client.outbox.find(&Class::Run(run.clone())).is_some())
     }
 
     fn mail(&self, agent: &Agent, room: &Room, after: u64, visit: VisitMail<'_>) {

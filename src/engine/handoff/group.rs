@@ -250,6 +250,7 @@ impl RoomState {
             size: group.size,
             tasks: members.filter_map(|task| task.entry()).collect(),
             at: cx.now,
+            too_large: None,
         };
         cx.keep_promise(&key.0);
         let dispatcher = key.0.clone();
@@ -266,6 +267,7 @@ impl RoomState {
         }));
         let gateway = cx.gateway.clone();
         let happened = Happened {
+            from: Some("gathering"),
             detail: Detail {
                 dispatcher: Some(&key.0),
                 ..Detail::default()

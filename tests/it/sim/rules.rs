@@ -70,6 +70,7 @@ impl Rules {
             max_bytes: 10 * self.past_bytes,
             max_rooms: 100,
             max_read_bytes: 1 << 20,
+            rooms: std::collections::BTreeMap::new(),
         }
     }
 
