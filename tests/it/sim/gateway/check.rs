@@ -151,7 +151,7 @@ fn locks(history: &[Event]) -> Result<(), String> {
         if known.0 != event.who {
             return Err(format!("{} and {} have token {token}", known.0, event.who));
         }
-        known.2 = known.2.max(until);
+        known.2 = until;
     }
     let all: Vec<_> = held.iter().collect();
     for (at, (token, one)) in all.iter().enumerate() {

@@ -199,6 +199,31 @@ fn reads_of_what_is_over_and_writes_that_are_lost_are_found() {
 }
 
 #[test]
+fn copy_of_what_was_refused_may_be_taken_later_and_nothing_else() {
+    let refused = Outcome::Refused;
+    let cas = [
+        ("v", write(1, &[("k", Some(1), Some("2"))])),
+        (
+            "v",
+            What::Answered {
+                n: 1,
+                outcome: refused,
+            },
+        ),
+    ];
+    let one = [
+        ("w", write(1, &[("k", None, Some("1"))])),
+        ("w", wrote(1, &[("k", 1)])),
+        ("r", read(1)),
+        ("r", found(1, &[("k", 2, "2")])),
+    ];
+    condemned(&[&cas[..], &one[..]].concat(), "no order");
+    let [begin, end] = cas;
+    let again = ("v", What::Repeated { n: 1 });
+    passed(&[&[begin, again, end][..], &one[..]].concat());
+}
+
+#[test]
 fn torn_transactions_are_found_and_what_nobody_was_told_may_have_been() {
     let both = [
         (

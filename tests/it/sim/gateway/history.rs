@@ -75,6 +75,8 @@ pub(super) enum What {
     },
     /// A client asks something of the blackboard …
     Invoked { n: usize, op: Op },
+    /// … which leaves once more, for nothing acknowledged it …
+    Repeated { n: usize },
     /// … and is told.
     Answered { n: usize, outcome: Outcome },
     /// A client holds a lock from here until then, as far as it knows.
@@ -110,6 +112,7 @@ impl What {
                 (Kind::Call, false) => "call failed",
             },
             What::Invoked { .. } => "invoked",
+            What::Repeated { .. } => "repeated",
             What::Answered {
                 outcome: Outcome::Refused,
                 ..

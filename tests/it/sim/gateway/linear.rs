@@ -18,6 +18,7 @@ struct Operation {
     op: Op,
     /// `None` if nobody knows whether it happened.
     outcome: Option<Outcome>,
+    repeated: bool,
 }
 
 /// What cannot be put in an order.
@@ -31,8 +32,14 @@ pub(super) fn check(history: &[Event]) -> Result<(), String> {
                     until: usize::MAX,
                     op: op.clone(),
                     outcome: None,
+                    repeated: false,
                 };
                 all.entry((event.who.as_str(), *n)).or_insert(operation);
+            }
+            What::Repeated { n } => {
+                if let Some(known) = all.get_mut(&(event.who.as_str(), *n)) {
+                    known.repeated = true;
+                }
             }
             What::Answered { n, outcome } => {
                 let known = all.get_mut(&(event.who.as_str(), *n));
@@ -52,6 +59,17 @@ pub(super) fn check(history: &[Event]) -> Result<(), String> {
         }
     }
     let mut operations: Vec<Operation> = all.into_values().collect();
+    // A refusal is not remembered: what was sent twice may be refused and, when its copy comes, be taken.
+    let copies: Vec<Operation> = operations
+        .iter()
+        .filter(|one| one.repeated && one.outcome == Some(Outcome::Refused))
+        .map(|one| Operation {
+            until: usize::MAX,
+            outcome: None,
+            ..one.clone()
+        })
+        .collect();
+    operations.extend(copies);
     operations.sort_by_key(|one| one.from);
     search(&operations)
 }

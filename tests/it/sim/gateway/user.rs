@@ -50,7 +50,11 @@ pub(super) struct User {
     asks: BTreeMap<String, Ask>,
     letters: BTreeMap<String, u64>,
     serial: u64,
+    /// Whether it has the lock, or will find out that it had it.
+    holds: bool,
     board_ops: usize,
+    /// By its token: which of them it is, and how often it left.
+    board_sent: BTreeMap<String, (usize, u64)>,
     /// Versions that it has seen.
     seen: Vec<u64>,
     /// What it wrote down since it was last asked.
@@ -91,7 +95,9 @@ impl User {
             asks: BTreeMap::new(),
             letters: BTreeMap::new(),
             serial: 0,
+            holds: false,
             board_ops: 0,
+            board_sent: BTreeMap::new(),
             seen: vec![0],
             notes: Vec::new(),
             later: Vec::new(),
@@ -122,6 +128,9 @@ impl User {
             body["id"] = json!(token);
         }
         body["correlationId"] = json!(token);
+        if let Ask::Board(n, _) = &ask {
+            self.board_sent.insert(token.clone(), (*n, 0));
+        }
         self.asks.insert(token, ask);
         self.say(command, &body, dice);
     }
@@ -235,12 +244,7 @@ impl User {
                     dice,
                 );
             }
-            55..=62
-                if !self
-                    .asks
-                    .values()
-                    .any(|ask| matches!(ask, Ask::Lock | Ask::Fenced(_))) =>
-            {
+            55..=62 if !self.holds && !self.asks.values().any(|ask| matches!(ask, Ask::Lock)) => {
                 let mut lock = json!({"ttlMs": dice.between(100, 1_500)});
                 if dice.percent(70) {
                     lock["waitMs"] = json!(dice.between(50, 1_500));
@@ -345,6 +349,14 @@ impl User {
 
     /// A publish leaves.
     pub(super) fn leaves(&mut self, publish: &Publish) {
+        let body: Value = serde_json::from_str(&publish.payload).unwrap_or_default();
+        let token = body["correlationId"].as_str().unwrap_or_default();
+        if let Some((n, copies)) = self.board_sent.get_mut(token) {
+            if *copies > 0 {
+                self.notes.push(What::Repeated { n: *n });
+            }
+            *copies += 1;
+        }
         if let Some((to, _)) = letter_of(&publish.topic)
             && let Ok(n) = publish.payload.parse()
         {
@@ -448,6 +460,7 @@ impl User {
             Ask::Lock if accepted => {
                 let token = reply["lock"]["token"].as_u64().unwrap_or_default();
                 let until = reply["lock"]["expiresAt"].as_u64().unwrap_or_default();
+                self.holds = true;
                 self.notes.push(What::Locked { token, until });
                 let pause = dice.between(1, until.saturating_sub(now).max(2) / 2 + 100);
                 self.later.push((pause, Intent::Use(token)));
@@ -457,6 +470,7 @@ impl User {
                 self.notes.push(What::Fenced { token, version });
                 // From the moment at which it says so it does not hold the lock any more.
                 self.notes.push(What::Unlocked { token });
+                self.holds = false;
                 let me = self.name().to_owned();
                 let unlock = json!({"token": token});
                 self.ask(

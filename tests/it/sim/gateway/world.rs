@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::super::dice::Dice;
 use super::super::durable::ROOT;
 use super::super::rules::Rules;
+use super::super::seeds::number;
 use super::client::News;
 use super::history::{Event, What};
 use super::network::{Down, Link, LinkId, Up, Who};
@@ -86,7 +87,8 @@ pub(in super::super) fn run(seed: u64) -> Result<Counts, String> {
     let mut world = World::new(seed);
     let outcome = world.live();
     outcome.map_err(|broken| {
-        let skipped = world.history.len().saturating_sub(TAIL);
+        let tail = number("HALLWARD_SIM_TAIL").unwrap_or(TAIL);
+        let skipped = world.history.len().saturating_sub(tail);
         let lines = world.history[skipped..].iter();
         let lines: Vec<String> = lines
             .map(|event| format!("{} {:5} {:?}", event.at - DAWN, event.who, event.what))
