@@ -102,6 +102,12 @@ impl Client {
         });
     }
 
+    /// A filter was refused, in a room that was closed perhaps: asks again.
+    pub(super) fn subscribe_again(&mut self) -> Option<Up> {
+        let again = self.is_open && !self.subscribed;
+        again.then(|| Up::Subscribe(self.filters.clone()))
+    }
+
     /// What can leave now.
     pub(super) fn leaving(&mut self, news: &mut Vec<News>) -> Vec<Up> {
         let mut packets = Vec::new();
@@ -143,7 +149,7 @@ impl Client {
     pub(super) fn receive(&mut self, packet: Down, news: &mut Vec<News>) -> Vec<Up> {
         match packet {
             Down::ConnAck { session_present } => return self.opened(session_present, news),
-            Down::SubAck => self.subscribed = true,
+            Down::SubAck(granted) => self.subscribed = granted,
             Down::End => {}
             Down::Publish(publish) => return self.delivered(publish, news),
             Down::PubRel(id) => {

@@ -85,6 +85,8 @@ pub(super) enum What {
     Unlocked { token: u64 },
     /// It wrote under a token, and the write was taken or not; as the key's version, if it was.
     Fenced { token: u64, version: Option<u64> },
+    /// A room was closed, or opened.
+    Room(&'static str),
     /// The gateway died.
     Crashed,
 }
@@ -122,13 +124,14 @@ impl What {
             What::Unlocked { .. } => "unlocked",
             What::Fenced { version: None, .. } => "fenced off",
             What::Fenced { .. } => "wrote under a token",
+            What::Room(what) => what,
             What::Crashed => "crashed",
         }
     }
 }
 
 /// What happens in any number of runs.
-pub(in super::super) const ALL: [&str; 20] = [
+pub(in super::super) const ALL: [&str; 23] = [
     "sent",
     "taken",
     "full",
@@ -149,6 +152,9 @@ pub(in super::super) const ALL: [&str; 20] = [
     "fenced off",
     "wrote under a token",
     "crashed",
+    "close",
+    "open",
+    "repeated",
 ];
 
 /// One line of the history.

@@ -38,7 +38,8 @@ pub(super) enum Down {
     ConnAck {
         session_present: bool,
     },
-    SubAck,
+    /// With whether every filter was granted.
+    SubAck(bool),
     Publish(Publish),
     /// With whether it was taken.
     PubAck(u16, bool),

@@ -158,7 +158,7 @@ impl Seat {
             Response::Opened {
                 session_present, ..
             } => Down::ConnAck { session_present },
-            Response::Subscribed { .. } => Down::SubAck,
+            Response::Subscribed { results, .. } => Down::SubAck(results.iter().all(Result::is_ok)),
             Response::Unsubscribed { .. } => return None,
             Response::Published { packet_id, verdict } => self.answer(packet_id, verdict.is_ok()),
             Response::NoRoom { packet_id } => self.answer(packet_id, false),

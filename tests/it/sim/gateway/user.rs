@@ -14,6 +14,8 @@ use super::history::{Arrival, Kind, Op, Outcome, What};
 use super::network::Publish;
 
 const ROOM: &str = "alpha";
+/// Closed and opened again and again: nothing here outlasts that, but everything ends.
+const OTHER: &str = "beta";
 const KEYS: [&str; 2] = ["plan", "plan/a"];
 
 /// What a command was for, until it is answered.
@@ -25,6 +27,7 @@ enum Ask {
     Lock,
     Fenced(u64),
     Purge(String),
+    Room(&'static str),
     Other,
 }
 
@@ -33,10 +36,14 @@ enum Ask {
 pub(super) enum Intent {
     Stroll,
     /// Ends a task's attempt.
-    Finish(String, u64),
+    Finish(String, String, u64),
     /// Answers a call.
-    Return(String),
-    Decide(String),
+    Return(String, String),
+    Decide(String, String),
+    /// Says anew what it is there for: the room may have been closed.
+    Greet,
+    /// Opens the other room for good.
+    Open,
     /// Writes under a token and gives the lock back.
     Use(u64),
 }
@@ -71,19 +78,19 @@ impl User {
             format!("u{number}")
         };
         let (works, provides) = (matches!(number, 1 | 2), matches!(number, 2 | 3));
-        let mut filters = vec![
-            format!("{ROOT}/{ROOM}/inbox/{name}/+"),
-            format!("{ROOT}/{ROOM}/reply/{name}"),
-            format!("{ROOT}/{ROOM}/handoff/result/{name}"),
-            format!("{ROOT}/{ROOM}/approve/decision/{name}"),
-            format!("{ROOT}/{ROOM}/tools/result/{name}"),
-            format!("{ROOT}/{ROOM}/approve/pending/+"),
-        ];
-        if works {
-            filters.push(format!("{ROOT}/{ROOM}/handoff/work/draft"));
-        }
-        if provides {
-            filters.push(format!("{ROOT}/{ROOM}/tools/run/echo"));
+        let mut filters = Vec::new();
+        for room in [ROOM, OTHER] {
+            let mine = [
+                "reply",
+                "handoff/result",
+                "approve/decision",
+                "tools/result",
+            ];
+            filters.extend(mine.map(|topic| format!("{ROOT}/{room}/{topic}/{name}")));
+            filters.push(format!("{ROOT}/{room}/inbox/{name}/+"));
+            filters.push(format!("{ROOT}/{room}/approve/pending/+"));
+            filters.extend(works.then(|| format!("{ROOT}/{room}/handoff/work/draft")));
+            filters.extend(provides.then(|| format!("{ROOT}/{room}/tools/run/echo")));
         }
         let qos = *dice.pick(&[Qos::AtLeastOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]);
         let clean = dice.percent(35);
@@ -114,14 +121,14 @@ impl User {
         ask.map(|ask| format!("{} waits for {ask:?}", self.name()))
     }
 
-    fn say(&mut self, command: &str, body: &Value, dice: &mut Dice) {
+    fn say(&mut self, room: &str, command: &str, body: &Value, dice: &mut Dice) {
         let qos = *dice.pick(&[Qos::AtLeastOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]);
         self.client
-            .publish(qos, format!("{ROOT}/{ROOM}/{command}"), body.to_string());
+            .publish(qos, format!("{ROOT}/{room}/{command}"), body.to_string());
     }
 
     /// Says something under an id of its own, and waits for the reply.
-    fn ask(&mut self, command: &str, mut body: Value, ask: Ask, dice: &mut Dice) {
+    fn ask(&mut self, room: &str, command: &str, mut body: Value, ask: Ask, dice: &mut Dice) {
         self.serial += 1;
         let token = format!("q-{}-{}", self.name(), self.serial);
         if body.get("id").is_none() {
@@ -132,24 +139,24 @@ impl User {
             self.board_sent.insert(token.clone(), (*n, 0));
         }
         self.asks.insert(token, ask);
-        self.say(command, &body, dice);
+        self.say(room, command, &body, dice);
     }
 
     pub(super) fn opened(&mut self, dice: &mut Dice) {
+        self.greet(ROOM, dice);
+        self.greet(OTHER, dice);
+    }
+
+    fn greet(&mut self, room: &str, dice: &mut Dice) {
+        let me = self.name().to_owned();
         if self.provides {
-            let me = self.name().to_owned();
             let tool =
                 json!({"description": "says it again", "inputSchema": {}, "idempotent": true});
-            self.say(&format!("tools/register/{me}/echo"), &tool, dice);
+            self.say(room, &format!("tools/register/{me}/echo"), &tool, dice);
         }
-        if self.works && dice.percent(50) {
-            let me = self.name().to_owned();
-            let capacity = dice.between(1, 3);
-            self.say(
-                &format!("presence/announce/{me}"),
-                &json!({"capacity": capacity}),
-                dice,
-            );
+        if self.works {
+            let capacity = json!({"capacity": dice.between(1, 3)});
+            self.say(room, &format!("presence/announce/{me}"), &capacity, dice);
         }
     }
 
@@ -157,7 +164,9 @@ impl User {
         let me = self.name().to_owned();
         match intent {
             Intent::Stroll => self.stroll(names, dice),
-            Intent::Finish(task, attempt) => {
+            Intent::Greet => self.greet(OTHER, dice),
+            Intent::Open => self.say(OTHER, &format!("room/open/{me}"), &json!({}), dice),
+            Intent::Finish(room, task, attempt) => {
                 let (status, yes) =
                     dice.weighted(&[(80, ("success", true)), (20, ("error", false))]);
                 self.serial += 1;
@@ -168,26 +177,27 @@ impl User {
                     update["error"] = json!({"message": "it would not"});
                 }
                 self.word(Kind::Task, task, yes);
-                self.say(&format!("handoff/update/{me}"), &update, dice);
+                self.say(&room, &format!("handoff/update/{me}"), &update, dice);
             }
-            Intent::Return(call) => {
+            Intent::Return(room, call) => {
                 self.serial += 1;
                 let id = format!("r-{me}-{}", self.serial);
                 let body = json!({"call": call, "status": "success", "result": 1, "id": id});
                 self.word(Kind::Call, call, true);
-                self.say(&format!("tools/return/{me}"), &body, dice);
+                self.say(&room, &format!("tools/return/{me}"), &body, dice);
             }
-            Intent::Decide(id) => {
+            Intent::Decide(room, id) => {
                 let (decision, yes) =
                     dice.weighted(&[(60, ("approve", true)), (40, ("no", false))]);
                 let body = json!({"decision": decision});
                 self.word(Kind::Approval, id.clone(), yes);
-                self.say(&format!("approve/decide/{me}/{id}"), &body, dice);
+                self.say(&room, &format!("approve/decide/{me}/{id}"), &body, dice);
             }
             Intent::Use(token) => {
                 let body = json!({"value": token, "fence": {"lock": "press", "token": token}});
                 let _ = now;
                 self.ask(
+                    ROOM,
                     &format!("blackboard/set/{me}/guarded"),
                     body,
                     Ask::Fenced(token),
@@ -205,8 +215,15 @@ impl User {
         let me = self.name().to_owned();
         self.serial += 1;
         let serial = self.serial;
+        let room = if dice.percent(25) { OTHER } else { ROOM };
         match dice.below(100) {
-            0..=29 => {
+            0..=2 => self.later.push((1, Intent::Greet)),
+            3..=5 if self.is_root => {
+                let what = dice.pick(&["close", "open"]);
+                let ask = Ask::Room(*what);
+                self.ask(OTHER, &format!("room/{what}/{me}"), json!({}), ask, dice);
+            }
+            6..=29 => {
                 for _ in 0..dice.weighted(&[(80, 1), (14, 6), (6, 30)]) {
                     self.write_letter(&me, names, dice);
                 }
@@ -216,6 +233,7 @@ impl User {
                 let task = json!({"id": id, "type": "draft", "leaseMs": dice.between(200, 1_500), "maxAttempts": 3,
                     "backoff": {"initialMs": 20, "factor": 2.0, "maxMs": 100}});
                 self.ask(
+                    room,
                     &format!("handoff/dispatch/{me}"),
                     task,
                     Ask::Ends(Kind::Task, id),
@@ -227,6 +245,7 @@ impl User {
                 let request =
                     json!({"id": id, "action": "print", "timeoutMs": dice.between(200, 3_000)});
                 self.ask(
+                    room,
                     &format!("approve/request/{me}"),
                     request,
                     Ask::Ends(Kind::Approval, id),
@@ -238,6 +257,7 @@ impl User {
                 let call = json!({"id": id, "arguments": {"n": serial}, "timeoutMs": dice.between(50, 2_000)});
                 let name = format!("{me}/{id}");
                 self.ask(
+                    room,
                     &format!("tools/call/{me}/echo"),
                     call,
                     Ask::Ends(Kind::Call, name),
@@ -250,6 +270,7 @@ impl User {
                     lock["waitMs"] = json!(dice.between(50, 1_500));
                 }
                 self.ask(
+                    ROOM,
                     &format!("blackboard/lock/{me}/press"),
                     lock,
                     Ask::Lock,
@@ -260,6 +281,7 @@ impl User {
                 let whose = dice.pick(names).clone();
                 let purge = json!({"kind": "inbox"});
                 self.ask(
+                    ROOM,
                     &format!("mailbox/purge/{me}/{whose}"),
                     purge,
                     Ask::Purge(whose),
@@ -344,7 +366,7 @@ impl User {
             _ => None,
         };
         self.notes.push(What::Invoked { n, op });
-        self.ask(&command, body, Ask::Board(n, set), dice);
+        self.ask(ROOM, &command, body, Ask::Board(n, set), dice);
     }
 
     /// A publish leaves.
@@ -384,9 +406,10 @@ impl User {
             dup: publish.dup,
             clean: self.client.clean,
         };
-        let Some(Ok(RoomTopic { topic, .. })) = RoomTopic::parse(ROOT, &publish.topic) else {
+        let Some(Ok(RoomTopic { room, topic })) = RoomTopic::parse(ROOT, &publish.topic) else {
             return;
         };
+        let room = room.to_string();
         let body: Value = serde_json::from_str(&publish.payload).unwrap_or_default();
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let pause = dice.between(1, 300);
@@ -401,16 +424,17 @@ impl User {
                 let attempt = body["attempt"].as_u64().unwrap_or_default();
                 if dice.percent(85) {
                     self.later
-                        .push((pause, Intent::Finish(text("task"), attempt)));
+                        .push((pause, Intent::Finish(room, text("task"), attempt)));
                 }
             }
             Topic::ToolsRun { .. } if dice.percent(85) => {
-                self.later.push((pause, Intent::Return(text("call"))));
+                self.later.push((pause, Intent::Return(room, text("call"))));
             }
             Topic::ApprovePending { id } => {
                 let mine = text("requester") == self.name();
                 if !mine && !publish.payload.is_empty() && dice.percent(40) {
-                    self.later.push((pause, Intent::Decide(id.to_string())));
+                    self.later
+                        .push((pause, Intent::Decide(room, id.to_string())));
                 }
             }
             Topic::HandoffResult { .. } => {
@@ -474,13 +498,15 @@ impl User {
                 let me = self.name().to_owned();
                 let unlock = json!({"token": token});
                 self.ask(
+                    ROOM,
                     &format!("blackboard/unlock/{me}/press"),
                     unlock,
                     Ask::Other,
                     dice,
                 );
             }
-            Ask::Ends(..) | Ask::Purge(_) | Ask::Lock | Ask::Other => {}
+            Ask::Room(what) if accepted => self.notes.push(What::Room(what)),
+            Ask::Room(_) | Ask::Ends(..) | Ask::Purge(_) | Ask::Lock | Ask::Other => {}
         }
     }
 

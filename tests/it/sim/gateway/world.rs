@@ -11,6 +11,7 @@ use hallward::desk::{
 use hallward::engine::Engine;
 use hallward::ledger::{FaultStore, MemoryStore, Store, StoreError};
 use hallward::wire::Millis;
+use hallward::wire::message::Message;
 use tokio::sync::oneshot;
 
 use super::super::dice::Dice;
@@ -74,6 +75,8 @@ struct World {
     users: Vec<User>,
     names: Vec<String>,
     history: Vec<Event>,
+    /// The gateway's events, as whoever observes would see them.
+    events: Vec<(Millis, Message)>,
     calm: bool,
 }
 
@@ -87,15 +90,9 @@ pub(in super::super) fn run(seed: u64) -> Result<Counts, String> {
     let mut world = World::new(seed);
     let outcome = world.live();
     outcome.map_err(|broken| {
-        let tail = number("HALLWARD_SIM_TAIL").unwrap_or(TAIL);
-        let skipped = world.history.len().saturating_sub(tail);
-        let lines = world.history[skipped..].iter();
-        let lines: Vec<String> = lines
-            .map(|event| format!("{} {:5} {:?}", event.at - DAWN, event.who, event.what))
-            .collect();
         format!(
             "{}\n\nbroken at {}: {broken}",
-            lines.join("\n"),
+            world.story().join("\n"),
             world.now - DAWN
         )
     })?;
@@ -169,6 +166,7 @@ impl World {
             names: users.iter().map(|user| user.client.name.clone()).collect(),
             users,
             history: Vec::new(),
+            events: Vec::new(),
             calm: false,
         }
     }
@@ -193,6 +191,10 @@ impl World {
         self.pass(DAWN + trouble)?;
         self.calm = true;
         self.store.heal();
+        self.plan(6_000, Action::Act(0, Intent::Open));
+        for who in 0..USERS {
+            self.plan(9_000, Action::Act(who, Intent::Greet));
+        }
         self.pass(DAWN + trouble + CALM_MS)?;
         self.everything_has_ended()?;
         check::check(&self.history)?;
@@ -291,8 +293,9 @@ impl World {
             self.plan(pause, Action::Act(who, Intent::Stroll));
         }
         let user = &mut self.users[who];
+        let again = matches!(intent, Intent::Greet).then(|| user.client.subscribe_again());
         user.act(self.now, intent, &self.names, &mut self.dice);
-        self.flush(who, Vec::new(), Vec::new());
+        self.flush(who, again.flatten().into_iter().collect(), Vec::new());
     }
 
     fn delivers(&mut self, link: LinkId, number: u64, packet: Down) {
@@ -432,6 +435,42 @@ impl World {
         self.seal();
     }
 
+    /// Lets out what a commit justifies. Nobody here listens to the live plane, but who reads a failure wants to know of events.
+    fn release(&mut self, releases: Vec<Release>) {
+        for release in releases {
+            match release {
+                // A session that is gone needs no answer.
+                Release::Respond(connection, response) => drop(connection.responses.send(response)),
+                Release::Broadcast(message) if message.topic().contains("/observe/") => {
+                    self.events.push((self.now, message));
+                }
+                Release::Broadcast(_) | Release::Published(_) => {}
+            }
+        }
+    }
+
+    /// What everybody did and was told, and the gateway's own events between.
+    fn story(&self) -> Vec<String> {
+        let told = self.history.iter().map(|event| {
+            let words = format!("{:5} {:?}", event.who, event.what);
+            (event.at, words)
+        });
+        let events = self.events.iter().map(|(at, message)| {
+            let payload = message.payload();
+            let words = format!("      {}", String::from_utf8_lossy(&payload));
+            (*at, words)
+        });
+        let mut all: Vec<(Millis, String)> = told.chain(events).collect();
+        all.sort_by_key(|(at, _)| *at);
+        let skipped = all
+            .len()
+            .saturating_sub(number("HALLWARD_SIM_TAIL").unwrap_or(TAIL));
+        let lines = all.drain(skipped..);
+        lines
+            .map(|(at, words)| format!("{} {words}", at - DAWN))
+            .collect()
+    }
+
     /// What the desk has for connections goes on its way.
     fn pump(&mut self) {
         let Some(up) = &mut self.gateway else {
@@ -490,7 +529,7 @@ impl World {
             return Ok(());
         }
         up.desk.committed(pending.number);
-        release(pending.releases);
+        self.release(pending.releases);
         self.pump();
         self.seal();
         Ok(())
@@ -513,7 +552,7 @@ impl World {
         {
             let all = pending.releases.len() as u64;
             let some = usize::try_from(self.dice.below(all + 1)).expect("few");
-            release(pending.releases.into_iter().take(some).collect());
+            self.release(pending.releases.into_iter().take(some).collect());
         }
         self.gateway = Some(up);
         self.pump();
@@ -647,16 +686,5 @@ impl World {
             let _ = start(&self.rules, 2, self.now, &next)?;
         }
         Ok(())
-    }
-}
-
-/// Lets out what a commit justifies. Nobody here listens to the live plane.
-fn release(releases: Vec<Release>) {
-    for release in releases {
-        match release {
-            // A session that is gone needs no answer.
-            Release::Respond(connection, response) => drop(connection.responses.send(response)),
-            Release::Broadcast(_) | Release::Published(_) => {}
-        }
     }
 }
