@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hallward::desk::Journal;
-use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Past, Verdict};
+use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Past, RunKey, Verdict};
 use hallward::ledger::{Batch as Records, Store};
 use hallward::wire::Millis;
 use hallward::wire::json;
@@ -63,6 +63,7 @@ struct Room<'a> {
     rules: &'a Rules,
     mailboxes: &'a BTreeMap<Agent, Mailbox>,
     incoming: &'a BTreeMap<Agent, usize>,
+    changes: &'a [Change],
     journal: &'a Journal,
 }
 
@@ -77,6 +78,20 @@ impl Mailboxes for Room<'_> {
 
     fn free_bytes(&self, agent: &Agent) -> usize {
         self.free_messages(agent) * 65_536
+    }
+
+    fn has_run(&self, agent: &Agent, run: &RunKey) -> bool {
+        let mailbox = self.mailboxes.get(agent);
+        let committed =
+            mailbox.and_then(|mailbox| mailbox.letters().find(|one| one.run() == Some(run)));
+        let number = committed.map(|letter| letter.number);
+        let last = self.changes.iter().rev().find_map(|change| match change {
+            Change::Put(to, letter) if to == agent && letter.run() == Some(run) => Some(true),
+            Change::Revoke(from, Class::Run(key)) if from == agent && key == run => Some(false),
+            Change::Settle(by, settled) if by == agent && Some(*settled) == number => Some(false),
+            _ => None,
+        });
+        last.unwrap_or(number.is_some())
     }
 
     fn past(&self) -> &dyn Past {
@@ -137,6 +152,7 @@ impl Desk {
             rules: &self.rules,
             mailboxes: &self.durable.mailboxes,
             incoming: &self.batch.incoming,
+            changes: &self.batch.changes,
             journal: &self.journal,
         }
     }
@@ -149,6 +165,7 @@ impl Desk {
             rules: &self.rules,
             mailboxes: &self.durable.mailboxes,
             incoming: &self.batch.incoming,
+            changes: &self.batch.changes,
             journal: &self.journal,
         };
         let verdict = engine.handle(now, input.clone(), &room);

@@ -52,6 +52,12 @@ pub(super) fn runs(model: &Model, step: &Step, directed: &Directed, key: &RunKey
     ensure!(can, "{to} gets {} and cannot be called for it", key.call);
     match &call.provider {
         None => ensure!(key.turn == 0, "{} begins with turn {}", key.call, key.turn),
+        // Who is back with a new session may have forgotten what it had.
+        Some(before) if before == to && key.turn == call.turn => ensure!(
+            call.idempotent && model.people.has_new_session(to),
+            "{to} has {} and gets it again: {call:?}",
+            key.call
+        ),
         Some(before) => {
             ensure!(
                 call.idempotent && key.turn == call.turn + 1 && before != to,
@@ -81,7 +87,10 @@ fn is_lost(model: &Model, step: &Step, provider: &Agent, key: &RunKey, tool: &To
     let gone = model.then_or_now(|people| {
         people.perhaps_past(provider, model.rules.provider_grace_ms, step.now)
     });
-    withdrew || left || gone
+    // It is back, and did not take up what its earlier session had.
+    let own = model.rules.provider_grace_ms;
+    let forgot = model.people.forgot(provider, own, step.now);
+    withdrew || left || gone || forgot
 }
 
 /// Tools: results go to the caller, one of them final; what the gateway says of its own comes for the reason that it names.
@@ -179,6 +188,11 @@ pub(super) fn withdrawals(model: &Model, step: &Step, event: &Event) -> Check {
             if tool.as_str() == event.subject && command.payload.is_empty());
         is_withdrawal && command.from == event.who
     });
+    // Another one registers it with another contract, and nobody else can be called.
+    let ousted = step.command().is_some_and(|command| {
+        matches!(&command.topic.topic, Topic::ToolsRegister { me, tool }
+            if tool.as_str() == event.subject && *me != event.who && !command.payload.is_empty())
+    });
     let left = step
         .events()
         .any(|other| other.what == LEFT && other.who == event.who && other.room == event.room);
@@ -189,7 +203,7 @@ pub(super) fn withdrawals(model: &Model, step: &Step, event: &Event) -> Check {
             member.is_none_or(|member| !member.provides.contains(&tool))
         });
     ensure!(
-        said_so || left || confirmed || model.is_closed(&event.room),
+        said_so || ousted || left || confirmed || model.is_closed(&event.room),
         "{event:?} for no reason"
     );
     Ok(())

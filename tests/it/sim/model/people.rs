@@ -40,6 +40,8 @@ pub(in super::super) struct Member {
 pub(in super::super) struct People {
     pub(in super::super) links: BTreeMap<Agent, Link>,
     durable: BTreeMap<Agent, bool>,
+    /// When those connected who began a new session.
+    anew: BTreeMap<Agent, Millis>,
     /// Since when those are away whose connection broke while the gateway was there to see it.
     cut: BTreeMap<Agent, Millis>,
     pub(in super::super) members: BTreeMap<(Room, Agent), Member>,
@@ -83,9 +85,13 @@ impl People {
         match input {
             Input::Recovered => self.cut.clear(),
             Input::Disconnected { agent, .. } => drop(self.cut.insert(agent.clone(), now)),
-            Input::Connected { agent, .. } | Input::SessionEnded { agent } => {
+            Input::Connected { agent, resumed, .. } => {
                 self.cut.remove(agent);
+                if !resumed {
+                    self.anew.insert(agent.clone(), now);
+                }
             }
+            Input::SessionEnded { agent } => drop(self.cut.remove(agent)),
             _ => {}
         }
         match input {
@@ -258,6 +264,18 @@ impl People {
     /// Whether the agent's connection broke so long ago, and the gateway has not restarted since.
     pub(in super::super) fn cut_off(&self, agent: &Agent, grace: Millis, now: Millis) -> bool {
         self.cut
+            .get(agent)
+            .is_some_and(|since| since + grace <= now)
+    }
+
+    /// Whether an agent is online with a session that was new.
+    pub(in super::super) fn has_new_session(&self, agent: &Agent) -> bool {
+        self.is_online(agent) && self.anew.contains_key(agent)
+    }
+
+    /// Whether a new session has had so long to take up what the one before it had.
+    pub(in super::super) fn forgot(&self, agent: &Agent, grace: Millis, now: Millis) -> bool {
+        self.anew
             .get(agent)
             .is_some_and(|since| since + grace <= now)
     }

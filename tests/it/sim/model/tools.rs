@@ -133,8 +133,9 @@ impl Tools {
         let Some(call) = self.calls.get_mut(&name) else {
             return;
         };
-        tally.called += u64::from(turn == 0);
-        tally.rerouted += u64::from(turn > 0);
+        let again = call.provider.as_ref() == Some(&directed.to) && call.turn == turn;
+        tally.called += u64::from(turn == 0 && !again);
+        tally.rerouted += u64::from(turn > 0 && !again);
         call.turn = turn;
         let before = call.provider.replace(directed.to.clone());
         self.move_load(&name.0, before.as_ref(), Some(&directed.to));
