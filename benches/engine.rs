@@ -207,7 +207,7 @@ fn sizes(_: &mut Criterion) {
     }
     drop(full);
     let mut disk = BTreeMap::new();
-    drop(engine(TASKS / 10, Some(&mut disk)));
+    drop(engine(TASKS / 2, Some(&mut disk)));
     let (count, bytes) = (disk.len(), disk.values().map(Vec::len).sum::<usize>());
     let began = Instant::now();
     let engine = Engine::recover(Settings::default(), 8, disk).expect("its own records");
