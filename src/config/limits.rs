@@ -362,7 +362,7 @@ fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// Prefixes are keys, each with one schema.
+/// Prefixes are keys, each with one schema, and one for each room besides.
 fn check_schemas(schemas: &[KeySchema]) -> Vec<String> {
     let mut messages = Vec::new();
     if schemas.len() > MAX_SCHEMAS {
@@ -372,10 +372,21 @@ fn check_schemas(schemas: &[KeySchema]) -> Vec<String> {
         ));
     }
     let mut prefixes = BTreeSet::new();
-    for KeySchema { prefix, schema } in schemas {
+    for KeySchema {
+        prefix,
+        schema,
+        room,
+    } in schemas
+    {
+        if let Some(room) = room
+            .as_ref()
+            .filter(|room| !crate::wire::name::is_name(room))
+        {
+            messages.push(format!("{room:?} is no name of a room"));
+        }
         if let Err(error) = Key::new(prefix) {
             messages.push(format!("prefix: {error}"));
-        } else if !prefixes.insert(prefix) {
+        } else if !prefixes.insert((room, prefix)) {
             messages.push(format!("the prefix {prefix} has two schemas"));
         }
         if schema.as_os_str().is_empty() {

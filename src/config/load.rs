@@ -234,10 +234,13 @@ fn flatten(full_key: String, value: config::Value, given: &mut Vec<Given>) {
             }
         }
         _ => given.push(Given {
-            full_key,
             // Text of a file and flags have no origin.
             from_environment: value.origin().is_some(),
-            value: plain(value),
+            value: match tables::is_table(&full_key) {
+                true => tables::plain_entries(value, plain),
+                false => plain(value),
+            },
+            full_key,
         }),
     }
 }
@@ -280,6 +283,10 @@ fn check(given: &Given, defaults: &Value) -> Result<Value, Problem> {
         (Value::String(text), Value::Number(_) | Value::Bool(_) | Value::Array(_))
             if given.from_environment =>
         {
+            serde_json::from_str(text).unwrap_or_else(|_| given.value.clone())
+        }
+        // A room's keys have no defaults of their own, and none of them is text that looks like JSON.
+        (Value::String(text), _) if given.from_environment && given.of_room().is_some() => {
             serde_json::from_str(text).unwrap_or_else(|_| given.value.clone())
         }
         _ => given.value.clone(),

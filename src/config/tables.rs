@@ -3,6 +3,7 @@
 //! Each is one value to the layers: the file gives it as a whole. What is in an entry is checked against the range of the key that
 //! it stands in for, and against the limits of the section.
 
+use config::ValueKind;
 use serde_json::Value;
 
 use super::limits;
@@ -12,6 +13,25 @@ use super::{Config, Problem};
 /// Whether this key is such a table.
 pub(super) fn is_table(full_key: &str) -> bool {
     matches!(full_key, "handoff.types" | "handoff.capabilities")
+}
+
+/// The entries of such a table as plain values. The environment has nothing but text: what looks like a number or a flag there is one.
+pub(super) fn plain_entries(value: config::Value, plain: fn(config::Value) -> Value) -> Value {
+    let from_environment = value.origin().is_some();
+    match value.kind {
+        ValueKind::Table(table) => {
+            let entries = table.into_iter();
+            entries
+                .map(|(key, value)| (key, plain_entries(value, plain)))
+                .collect()
+        }
+        _ => match plain(value) {
+            Value::String(text) if from_environment => {
+                serde_json::from_str(&text).unwrap_or(Value::String(text))
+            }
+            other => other,
+        },
+    }
 }
 
 /// The key whose range an entry's key shares.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::kind::Kind;
+use super::lanes::Sent;
 use super::memory::{Held, Memory};
 use super::outbox::{Entry, Outbox};
 use super::port::{Connection, Gate, Publication, Response, Subscription};
@@ -87,8 +88,8 @@ pub struct Session {
     pub offers: BTreeMap<Offer, usize>,
     /// Packet ids of inbound QoS 2 messages that were taken and not released.
     pub unreleased: BTreeSet<u16>,
-    /// After a restart: the highest sequence number that may have been sent before it.
-    pub last_sent: u64,
+    /// After a restart: what may have been sent before it.
+    pub sent: Sent,
 }
 
 impl Session {

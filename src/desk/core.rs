@@ -22,8 +22,8 @@ use super::stats::DeskStats;
 use super::timers::{Timer, Timers};
 use super::trie::FilterTrie;
 use crate::engine::{
-    Effect, Engine, Input, Mailboxes, Past, Refusals, TaskCounts, Timer as EngineTimer,
-    ToolOutcomes, Verdict, VisitMail,
+    Class, Effect, Engine, Input, Mailboxes, Past, Refusals, RunKey, TaskCounts,
+    Timer as EngineTimer, ToolOutcomes, Verdict, VisitMail,
 };
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -92,7 +92,7 @@ impl Desk {
         Desk {
             clients: Clients::new(settings.clients, settings.memory.clone()),
             retained: Retained::new(settings.retained, settings.memory.clone()),
-            journal: Journal::new(settings.journal),
+            journal: Journal::new(settings.journal.clone()),
             settings,
             engine,
             connections: BTreeMap::new(),
@@ -378,6 +378,11 @@ impl Mailboxes for Kept<'_> {
 
     fn free_bytes(&self, agent: &Agent) -> usize {
         self.clients.free_bytes(agent)
+    }
+
+    fn has_run(&self, agent: &Agent, run: &RunKey) -> bool {
+        let client = self.clients.get(agent.as_str());
+        client.is_some_and(|client| client.outbox.find(&Class::Run(run.clone())).is_some())
     }
 
     fn mail(&self, agent: &Agent, room: &Room, after: u64, visit: VisitMail<'_>) {

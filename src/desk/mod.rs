@@ -5,7 +5,7 @@
 //! durable are its acks, deliveries and broadcasts released.
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
-//! `subscribe`, `publish`, `deliver`, `mail`, `status`, `own` (what it does with each request), `outbox`, `kind`, `clients`, `retained`, `shares`,
+//! `subscribe`, `publish`, `deliver`, `mail`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`,
 //! `trie`, `interest`, `memory`, `journal` (what it keeps), `wills`, `timers`, `batch` and `records` (what it writes), `recover`, `run` (the
 //! thread).
 
@@ -17,6 +17,7 @@ mod fit;
 mod interest;
 mod journal;
 mod kind;
+mod lanes;
 mod mail;
 mod memory;
 mod outbox;
@@ -41,7 +42,7 @@ pub use batch::{Pending, Release};
 pub use clients::ClientLimits;
 pub use core::{Desk, DeskSettings, Sealing};
 pub use interest::Interest;
-pub use journal::{Journal, JournalLimits, JournalStats};
+pub use journal::{Journal, JournalLimits, JournalStats, RoomJournal};
 pub use memory::{Holder, Memory, Share};
 pub use records::RecordError;
 pub use recover::{RecoverError, engine_records};

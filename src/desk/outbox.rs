@@ -1,15 +1,18 @@
-//! One client's outgoing messages: its mailbox (directed, waits whatever the session is) and its session's queue, in one order.
+//! One client's outgoing messages: its mailbox (directed, waits whatever the session is) and its session's queue, numbered together.
 //!
-//! It decides what may be sent next, and in which state each message is. It does no I/O: the desk writes the records and
-//! releases the deliveries.
+//! It knows in which state each message is, and so what may be sent next; `lanes` has the order. It does no I/O: the desk writes the
+//! records and releases the deliveries.
 //!
 //! The packet id of a durable session's delivery follows from its sequence number, so that it is the same after a crash
 //! without being stored (MQTT-4.4.0-1).
+
+mod parting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::kind::Kind;
+use super::lanes::{Lane, Lanes, Sent};
 use super::memory::{Holder, Memory};
 use crate::engine::Class;
 use crate::wire::Millis;
@@ -50,7 +53,32 @@ pub struct Entry {
     pub dup: bool,
     /// No longer true: goes with the session, within which MQTT has it sent until it is acknowledged.
     revoked: bool,
+    /// As how manieth of all it was sent; 0 if it was not, or by an earlier run.
+    sent_as: u64,
     pub(super) state: State,
+}
+
+impl Entry {
+    fn new(kind: Kind, message: Message, stored: bool, state: State) -> Entry {
+        Entry {
+            kind,
+            message,
+            stored,
+            batch: 0,
+            dup: false,
+            revoked: false,
+            sent_as: 0,
+            state,
+        }
+    }
+
+    /// Where it stands when it is ready.
+    fn lane(&self) -> Lane {
+        match self.sent_as {
+            0 => Lane::of(&self.kind),
+            sent_as => Lane::Again(sent_as),
+        }
+    }
 }
 
 /// How an entry left, or that it did not.
@@ -74,7 +102,7 @@ pub enum Acknowledged {
 #[derive(Debug, Default)]
 pub struct Outbox {
     pub(super) entries: BTreeMap<u64, Entry>,
-    ready: BTreeSet<u64>,
+    ready: Lanes,
     parked: BTreeSet<u64>,
     /// In flight or received: they fill the window.
     unacknowledged: BTreeSet<u64>,
@@ -82,7 +110,9 @@ pub struct Outbox {
     /// Those of which there is never a second.
     unique: BTreeMap<Class, u64>,
     last_seq: u64,
-    last_sent: u64,
+    sent: Sent,
+    /// Messages sent for the first time.
+    sends: u64,
     directed_messages: usize,
     directed_bytes: usize,
     queued_messages: usize,
@@ -151,35 +181,15 @@ impl Outbox {
         } else {
             State::Parked
         };
-        self.insert(
-            seq,
-            Entry {
-                kind,
-                message,
-                stored,
-                batch,
-                dup: false,
-                revoked: false,
-                state,
-            },
-        );
+        let entry = Entry::new(kind, message, stored, state);
+        self.insert(seq, Entry { batch, ..entry });
         seq
     }
 
     /// Puts back a message from the ledger; `dup` unless it is known that it was never sent.
     pub fn restore(&mut self, seq: u64, kind: Kind, message: Message, dup: bool) {
-        self.insert(
-            seq,
-            Entry {
-                kind,
-                message,
-                stored: true,
-                batch: 0,
-                dup,
-                revoked: false,
-                state: State::Parked,
-            },
-        );
+        let entry = Entry::new(kind, message, true, State::Parked);
+        self.insert(seq, Entry { dup, ..entry });
     }
 
     /// Puts back the mark that PUBREC came for a message.
@@ -191,18 +201,8 @@ impl Outbox {
             subscription_ids: Vec::new(),
             share: None,
         };
-        self.insert(
-            seq,
-            Entry {
-                kind,
-                message,
-                stored: true,
-                batch: 0,
-                dup: true,
-                revoked: false,
-                state: State::Received,
-            },
-        );
+        let entry = Entry::new(kind, message, true, State::Received);
+        self.insert(seq, Entry { dup: true, ..entry });
     }
 
     fn insert(&mut self, seq: u64, entry: Entry) {
@@ -213,7 +213,7 @@ impl Outbox {
         } else if let Some(class) = entry.kind.unique() {
             self.unique.insert(class.clone(), seq);
         }
-        self.set_of(entry.state).insert(seq);
+        self.enter(entry.state, entry.lane(), seq);
         self.entries.insert(seq, entry);
     }
 
@@ -235,11 +235,27 @@ impl Outbox {
         }
     }
 
-    fn set_of(&mut self, state: State) -> &mut BTreeSet<u64> {
+    fn enter(&mut self, state: State, lane: Lane, seq: u64) {
         match state {
-            State::Ready => &mut self.ready,
-            State::Parked => &mut self.parked,
-            State::InFlight | State::Received => &mut self.unacknowledged,
+            State::Ready => self.ready.insert(lane, seq),
+            State::Parked => {
+                self.parked.insert(seq);
+            }
+            State::InFlight | State::Received => {
+                self.unacknowledged.insert(seq);
+            }
+        }
+    }
+
+    fn leave(&mut self, state: State, lane: Lane, seq: u64) {
+        match state {
+            State::Ready => self.ready.remove(lane, seq),
+            State::Parked => {
+                self.parked.remove(&seq);
+            }
+            State::InFlight | State::Received => {
+                self.unacknowledged.remove(&seq);
+            }
         }
     }
 
@@ -248,15 +264,16 @@ impl Outbox {
             return;
         };
         let old = std::mem::replace(&mut entry.state, state);
-        self.set_of(old).remove(&seq);
-        self.set_of(state).insert(seq);
+        let lane = entry.lane();
+        self.leave(old, lane, seq);
+        self.enter(state, lane, seq);
     }
 
     /// Removes an entry in whatever state.
     pub fn remove(&mut self, seq: u64) -> Option<Entry> {
         let entry = self.entries.remove(&seq)?;
         self.count(&entry, -1);
-        self.set_of(entry.state).remove(&seq);
+        self.leave(entry.state, entry.lane(), seq);
         if entry.kind.is_reply() {
             self.replies.remove(&seq);
         } else if let Some(class) = entry.kind.unique() {
@@ -304,30 +321,49 @@ impl Outbox {
         }
     }
 
-    /// Takes the next message to send, if the window has room. A durable session's packet ids must not collide, so it
-    /// never runs further ahead than they can tell apart.
+    /// Takes the next message to send, if the window has room. A durable session's packet ids must not collide.
+    /// What was sent on this session before goes first and in the same order (MQTT-4.6.0-1); after a crash nobody knows any more what
+    /// that was, and the order holds within each topic (MQTT-4.6.0-6).
     pub fn next(&mut self, window: usize) -> Option<(u64, &Entry)> {
         if self.unacknowledged.len() >= window {
             return None;
         }
-        let seq = *self.ready.first()?;
-        let oldest = self.unacknowledged.first().copied().unwrap_or(seq);
-        if seq >= oldest.saturating_add(PACKET_IDS) {
-            return None;
-        }
+        let seq = self.ready.next(|seq| self.has_packet_id(seq))?;
         self.set_state(seq, State::InFlight);
-        self.last_sent = self.last_sent.max(seq);
-        self.entries.get(&seq).map(|entry| (seq, entry))
+        let entry = self.entries.get_mut(&seq)?;
+        self.sent.note(&entry.kind, seq);
+        if entry.sent_as == 0 {
+            self.sends += 1;
+            entry.sent_as = self.sends;
+        }
+        Some((seq, entry))
     }
 
-    /// The highest sequence number that was ever sent.
-    pub fn last_sent(&self) -> u64 {
-        self.last_sent
+    /// Whether no other message has its packet id now.
+    fn has_packet_id(&self, seq: u64) -> bool {
+        let (Some(oldest), Some(newest)) =
+            (self.unacknowledged.first(), self.unacknowledged.last())
+        else {
+            return true;
+        };
+        let mut same_id = (oldest.saturating_sub(1) / PACKET_IDS..=newest / PACKET_IDS)
+            .map(|round| round * PACKET_IDS + u64::from(packet_id(seq)));
+        !same_id.any(|other| self.unacknowledged.contains(&other))
+    }
+
+    /// Up to where each lane was ever sent.
+    pub fn sent(&self) -> Sent {
+        self.sent
     }
 
     /// Takes back what `next` gave, for want of a subscription.
     pub fn park(&mut self, seq: u64) {
         self.set_state(seq, State::Parked);
+        if let Some(entry) = self.entries.get_mut(&seq)
+            && !entry.dup
+        {
+            entry.sent_as = 0;
+        }
     }
 
     /// PUBACK, or written at QoS 0, or PUBREC with an error.
@@ -377,86 +413,6 @@ impl Outbox {
             }
             _ => Acknowledged::Unknown,
         }
-    }
-
-    /// The connection is gone, the session stays: what was in flight will be sent again, first and marked as a repeat.
-    pub fn rewind(&mut self) {
-        for seq in self.unacknowledged.clone() {
-            if let Some(entry) = self.entries.get_mut(&seq)
-                && entry.state == State::InFlight
-            {
-                entry.dup = true;
-                self.set_state(seq, State::Parked);
-            }
-        }
-        for seq in std::mem::take(&mut self.ready) {
-            if let Some(entry) = self.entries.get_mut(&seq) {
-                entry.state = State::Parked;
-                self.parked.insert(seq);
-            }
-        }
-    }
-
-    /// Marks an entry that is in flight as no longer true: a later session does not get it.
-    pub fn revoke(&mut self, seq: u64) {
-        if let Some(entry) = self.entries.get_mut(&seq) {
-            entry.revoked = true;
-        }
-    }
-
-    /// The session is gone: its queue goes, the mailbox stays. Returns the sequence numbers whose records go.
-    pub fn end_session(&mut self) -> Vec<u64> {
-        self.rewind();
-        let goes = |entry: &Entry| !entry.kind.is_directed() || entry.revoked;
-        let gone: Vec<u64> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| goes(entry))
-            .map(|(seq, _)| *seq)
-            .collect();
-        self.forget_sent();
-        gone.into_iter()
-            .filter(|seq| self.remove(*seq).is_some_and(|entry| entry.stored))
-            .collect()
-    }
-
-    /// To a new session nothing was sent before.
-    pub fn forget_sent(&mut self) {
-        for entry in self.entries.values_mut() {
-            entry.dup = false;
-        }
-    }
-
-    /// QoS 2 deliveries for which PUBREC came and PUBCOMP did not, oldest first.
-    pub fn unreleased(&self) -> Vec<u64> {
-        let received = |seq: &&u64| {
-            self.entries
-                .get(seq)
-                .is_some_and(|entry| entry.state == State::Received)
-        };
-        self.unacknowledged
-            .iter()
-            .filter(received)
-            .copied()
-            .collect()
-    }
-
-    /// What the members of a shared subscription inherit if the session ends now, in order: what is not acknowledged, but for
-    /// QoS 2 once it was sent (MQTT-4.8.2-5).
-    pub fn inheritance(&self) -> Vec<(Arc<str>, Message)> {
-        let inherited = |entry: &Entry| match &entry.kind {
-            Kind::Queued {
-                qos,
-                share: Some(share),
-                ..
-            } if entry.state != State::Received => {
-                let begun = entry.dup || entry.state == State::InFlight;
-                let goes = *qos < Qos::ExactlyOnce || !begun;
-                goes.then(|| (share.clone(), entry.message.clone()))
-            }
-            _ => None,
-        };
-        self.entries.values().filter_map(inherited).collect()
     }
 
     /// The entry, if it still waits and was never sent: for expiry. What was sent once is sent until it is acknowledged
@@ -609,5 +565,82 @@ mod tests {
         assert_eq!(send(&mut outbox, 9), [2]);
         outbox.unpark(|_| true);
         assert_eq!(send(&mut outbox, 9), [1]);
+    }
+    fn reply() -> Kind {
+        Kind::Directed(Class::Reply)
+    }
+
+    #[test]
+    fn what_the_gateway_has_for_an_agent_goes_ahead_of_mail_that_was_not_sent_yet() {
+        let mut outbox = Outbox::default();
+        for _ in 0..10_000 {
+            outbox.push(Kind::Inbox, message(b"bulk"), true, 0, true);
+        }
+        assert_eq!(send(&mut outbox, 1), [1]);
+        outbox.push(reply(), message(b"first answer"), true, 0, true);
+        outbox.push(queued(), message(b"broadcast"), true, 0, true);
+        outbox.push(reply(), message(b"second answer"), true, 0, true);
+        let mut order = Vec::new();
+        for _ in 0..4 {
+            let last = order.last().copied().unwrap_or(1);
+            outbox.done(last);
+            order.extend(send(&mut outbox, 1));
+        }
+        assert_eq!(order, [10_001, 10_003, 2, 3]);
+    }
+
+    #[test]
+    fn what_was_sent_before_goes_again_in_the_order_in_which_it_was_sent() {
+        let mut outbox = Outbox::default();
+        for _ in 0..3 {
+            outbox.push(Kind::Inbox, message(b"bulk"), true, 0, true);
+        }
+        assert_eq!(send(&mut outbox, 1), [1]);
+        outbox.push(reply(), message(b"answer"), true, 0, true);
+        assert_eq!(send(&mut outbox, 3), [4, 2]);
+        outbox.rewind();
+        outbox.push(reply(), message(b"late"), true, 0, false);
+        outbox.unpark(|_| true);
+        let again: Vec<(u64, bool)> =
+            std::iter::from_fn(|| outbox.next(9).map(|(seq, e)| (seq, e.dup))).collect();
+        let expected = [(1, true), (4, true), (2, true), (5, false), (3, false)];
+        assert_eq!(again, expected);
+        let sent = outbox.sent();
+        assert_eq!((sent.directed, sent.bulk), (5, 3));
+    }
+
+    #[test]
+    fn a_crash_keeps_what_was_not_sent_apart_and_answers_ahead() {
+        let sent = Sent {
+            directed: 2,
+            bulk: 1,
+        };
+        let mut outbox = Outbox::default();
+        for (seq, kind) in [
+            (1, Kind::Inbox),
+            (2, reply()),
+            (3, Kind::Inbox),
+            (4, reply()),
+        ] {
+            let dup = sent.covers(&kind, seq);
+            outbox.restore(seq, kind, message(b"x"), dup);
+        }
+        outbox.unpark(|_| true);
+        let sent: Vec<(u64, bool)> =
+            std::iter::from_fn(|| outbox.next(9).map(|(seq, e)| (seq, e.dup))).collect();
+        assert_eq!(sent, [(2, true), (4, false), (1, true), (3, false)]);
+    }
+
+    #[test]
+    fn a_packet_id_that_is_taken_holds_up_its_own_lane_alone() {
+        let mut outbox = Outbox::default();
+        outbox.push(Kind::Inbox, message(b"1"), true, 0, true);
+        outbox.push(Kind::Inbox, message(b"2"), true, 0, true);
+        assert_eq!(send(&mut outbox, 1), [1]);
+        outbox.last_seq = 65_535;
+        outbox.push(reply(), message(b"has the packet id of 1"), true, 0, true);
+        assert_eq!(send(&mut outbox, 9), [2]);
+        outbox.done(1);
+        assert_eq!(send(&mut outbox, 9), [65_536]);
     }
 }

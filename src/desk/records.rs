@@ -18,6 +18,7 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::kind::Kind;
+use super::lanes::Sent;
 use super::port::{RetainHandling, Subscription};
 use crate::engine::{AssignmentKey, Class, RunKey};
 use crate::wire::Millis;
@@ -48,25 +49,29 @@ pub struct SessionRecord {
     pub expiry: u32,
     /// When its connection was lost, Unix milliseconds; 0 while connected.
     pub offline_since: Millis,
-    /// The highest sequence number that was sent, while it is offline; `u64::MAX` where that is not known.
-    pub last_sent: u64,
+    /// What was sent, while it is offline.
+    pub sent: Sent,
 }
 
 impl SessionRecord {
     pub(super) fn encode(self) -> Bytes {
-        let mut out = BytesMut::with_capacity(20);
+        let mut out = BytesMut::with_capacity(28);
         out.put_u32(self.expiry);
         out.put_u64(self.offline_since);
-        out.put_u64(self.last_sent);
+        out.put_u64(self.sent.bulk);
+        out.put_u64(self.sent.directed);
         out.freeze()
     }
 
     fn decode(mut value: &[u8]) -> Option<SessionRecord> {
+        let (expiry, offline_since) = (value.try_get_u32().ok()?, value.try_get_u64().ok()?);
+        // Earlier versions did not write it down, or sent all in one lane.
+        let bulk = value.try_get_u64().unwrap_or(u64::MAX);
+        let directed = value.try_get_u64().unwrap_or(bulk);
         Some(SessionRecord {
-            expiry: value.try_get_u32().ok()?,
-            offline_since: value.try_get_u64().ok()?,
-            // Earlier versions did not write it down.
-            last_sent: value.try_get_u64().unwrap_or(u64::MAX),
+            expiry,
+            offline_since,
+            sent: Sent { directed, bulk },
         })
     }
 }
@@ -400,7 +405,10 @@ mod tests {
         let header = SessionRecord {
             expiry: 60,
             offline_since: 5,
-            last_sent: 9,
+            sent: Sent {
+                directed: 12,
+                bulk: 9,
+            },
         };
         assert_eq!(
             read_session(&header_key("c"), &header.encode()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::core::Desk;
+use super::lanes::Sent;
 use super::records::{self, OutboxItem, RecordError, SessionItem};
 use super::timers::Timer;
 use super::wills;
@@ -86,9 +87,9 @@ impl Desk {
                 session.expiry = record.expiry;
                 session.offline_since = Some(record.offline_since);
                 // What was sent on a connection that the crash broke is not known.
-                session.last_sent = match record.offline_since {
-                    0 => u64::MAX,
-                    _ => record.last_sent,
+                session.sent = match record.offline_since {
+                    0 => Sent::UNKNOWN,
+                    _ => record.sent,
                 };
             }
             SessionItem::Subscription(subscription) => {
@@ -110,14 +111,13 @@ impl Desk {
     fn restore_outbox(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
         let (id, seq, item) = records::read_outbox(key, value)?;
         let client = self.clients.restore(id);
-        let last_sent = client
-            .session
-            .as_ref()
-            .map_or(u64::MAX, |session| session.last_sent);
+        let session = client.session.as_ref();
+        let sent = session.map_or(Sent::UNKNOWN, |session| session.sent);
         let outbox = &mut client.outbox;
         match item {
             OutboxItem::Message(kind, message) => {
-                outbox.restore(seq, kind, message, seq <= last_sent);
+                let dup = sent.covers(&kind, seq);
+                outbox.restore(seq, kind, message, dup);
             }
             OutboxItem::Received => outbox.restore_received(seq),
         }
@@ -134,7 +134,7 @@ impl Desk {
                 continue;
             };
             // What comes from now on has not been sent.
-            session.last_sent = session.last_sent.min(client.outbox.last_seq());
+            session.sent = session.sent.at_most(client.outbox.last_seq());
             // Connected when the gateway stopped: its absence begins now.
             if session.offline_since.is_none_or(|since| since == 0) {
                 session.offline_since = Some(now);

@@ -8,7 +8,7 @@ use super::core::Desk;
 use super::interest::Wanted;
 use super::memory::{Held, Holder};
 use super::outbox::packet_id;
-use super::port::{CloseReason, ConnectionId, Open, Publication, Response, Subscription};
+use super::port::{CloseReason, ConnectionId, Open, Publication, Response, Route, Subscription};
 use super::records::{self, SessionRecord};
 use super::subscribe::weight;
 use super::timers::Timer;
@@ -326,6 +326,16 @@ impl Desk {
         if let Err(code) = self.route(now, &publication) {
             tracing::info!(client = %id, topic = message.topic(), code = u16::from(code), "will refused");
         }
+        // A will may bring an agent into a room, where it would be online for ever if nobody said otherwise.
+        if let Route::Engine { from, .. } = &will.publication.route
+            && self
+                .clients
+                .get(id)
+                .is_none_or(|client| client.connected.is_none())
+        {
+            let (agent, why) = (from.clone(), "its will spoke for it");
+            self.feed(now, Input::Disconnected { agent, why });
+        }
     }
 
     /// A session without a connection has lived its time.
@@ -401,7 +411,7 @@ impl Desk {
         let record = SessionRecord {
             expiry: session.expiry,
             offline_since: session.offline_since.unwrap_or(0),
-            last_sent: client.outbox.last_sent().max(session.last_sent),
+            sent: client.outbox.sent().max(session.sent),
         };
         self.pending
             .records

@@ -29,6 +29,7 @@ fn journal() -> JournalLimits {
         max_bytes: 1_000_000,
         max_rooms: 100,
         max_read_bytes: 100_000,
+        rooms: std::collections::BTreeMap::new(),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::wire::topic::Topic;
 use super::context::Context;
 use super::event::{Detail, Happened};
 use super::handoff::TaskNo;
+use super::machine::{Machine, Transition};
 use super::member::Departure;
 use super::replies::{Accepted, Call, Outcome, text_at_most};
 use super::room::RoomState;
@@ -21,6 +22,15 @@ const ENDED_AT_ONCE: usize = 100;
 /// Ended tasks that one input may pass by on its way to those that have not.
 const PASSED_AT_ONCE: usize = 10_000;
 const WORDS: &str = "the room was closed";
+
+/// A room that is in use.
+pub(super) const ROOM: Machine = Machine {
+    name: "room",
+    transitions: &[
+        Transition::moves("open", "an operator closes it", "closed", "room.closed"),
+        Transition::moves("closed", "an operator opens it", "open", "room.opened"),
+    ],
+};
 
 impl RoomState {
     /// Refuses what a closed room does not take: all but questions, and what is asked of operators.

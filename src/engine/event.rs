@@ -1,6 +1,6 @@
 //! Events: how a transition of any pattern is told to those who observe.
 //!
-//! It numbers and shapes them; which transition is worth one is up to the pattern. Users' payloads never ride in an event.
+//! It numbers and shapes them; every transition is worth one, and `machine` knows which there are. Users' payloads never ride in an event.
 
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use crate::wire::observe::Event;
 
 use super::Effect;
 use super::context::Context;
+use super::machine;
 
 /// A transition, borrowed from where it happened.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +111,11 @@ impl Log {
 
     /// Numbers a transition and tells those who observe.
     pub(super) fn tell(&mut self, cx: &mut Context, happened: &Happened<'_>) {
+        let Happened { what, from, to, .. } = *happened;
+        debug_assert!(
+            machine::is_known(what, from, to),
+            "no table has {what} from {from:?} to {to:?}"
+        );
         self.touch(cx);
         self.seq += 1;
         self.at = cx.now;

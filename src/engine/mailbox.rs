@@ -10,12 +10,12 @@ use crate::wire::mailbox::{Mail, MailboxList, MailboxPage, MailboxPurge, Purged}
 use crate::wire::name::{Agent, Room};
 use crate::wire::reply::{Code, Rejection};
 
-use super::Effect;
 use super::context::Context;
 use super::event::{Detail, Happened};
 use super::past::{NoPast, Past};
 use super::replies::{Accepted, Call, Outcome, entries_at_most, page_limit};
 use super::room::RoomState;
+use super::{Effect, RunKey};
 
 /// Sees a message that waits; breaking ends the visit.
 pub type VisitMail<'a> = &'a mut (dyn FnMut(Mail) -> ControlFlow<()> + 'a);
@@ -26,6 +26,10 @@ pub trait Mailboxes {
     fn free_messages(&self, agent: &Agent) -> usize;
     /// Bytes that still fit.
     fn free_bytes(&self, agent: &Agent) -> usize;
+    /// Whether a tool's run waits for an agent, or for its acknowledgement.
+    fn has_run(&self, _agent: &Agent, _run: &RunKey) -> bool {
+        false
+    }
     /// Visits what waits for an agent from a room, from behind a message on, oldest first, until `visit` breaks.
     fn mail(&self, _agent: &Agent, _room: &Room, _after: u64, _visit: VisitMail<'_>) {}
     /// The events that were told before; nothing, where nobody keeps them.

@@ -11,6 +11,7 @@ use crate::wire::presence::{Announcement, ConnectionState, Presence, Status};
 use super::handoff::TaskNo;
 use super::handoff::scheduler::Skills;
 use super::handoff::size::SizeClass;
+use super::machine::{Machine, Transition};
 
 /// An agent's MQTT session, as far as coordination cares.
 #[derive(Debug, Clone, Default)]
@@ -167,6 +168,25 @@ impl Members {
         member.announcement.as_deref()?.role.as_deref()
     }
 }
+
+/// An agent's connection, as a room sees it.
+#[rustfmt::skip]
+pub(super) const CONNECTION: Machine = Machine {
+    name: "connection",
+    transitions: &[
+        Transition::begins("an agent that is connected subscribes or announces itself in the room", "online", "presence.joined"),
+        Transition::begins("its will does, while the reconnect grace runs", "away", "presence.joined"),
+        Transition::begins("its will does, after the reconnect grace", "offline", "presence.joined"),
+        Transition::moves("online", "its connection ends", "away", "presence.away"),
+        Transition::stays("away", "the gateway has restarted: whoever was connected is away", "presence.away"),
+        Transition::moves("away", "it is back in time", "online", "presence.online"),
+        Transition::moves("away", "the reconnect grace is over, and its session lasts", "offline", "presence.offline"),
+        Transition::moves("offline", "it is back", "online", "presence.online"),
+        Transition::ends("online", "it leaves; or its new session has not come here within the grace; or the room is closed", "presence.left"),
+        Transition::ends("away", "the reconnect grace is over, and its session does not last; or its session is ended; or the room is closed", "presence.left"),
+        Transition::ends("offline", "its session is over, or the room is closed", "presence.left"),
+    ],
+};
 
 pub(super) fn connection_word(connection: ConnectionState) -> &'static str {
     match connection {

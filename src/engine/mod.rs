@@ -27,6 +27,7 @@ mod event;
 mod fit;
 mod handoff;
 mod inbox;
+mod machine;
 mod mailbox;
 mod member;
 mod observe;
@@ -64,6 +65,7 @@ use timer::Subject;
 use vacated::Vacated;
 
 pub use blackboard::KeySchemas;
+pub use machine::{MACHINES, Machine, OTHER_EVENTS, Transition};
 pub use mailbox::{Mailboxes, VisitMail};
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
@@ -285,7 +287,7 @@ impl Engine {
                 agent,
                 resumed,
                 durable,
-            } => self.connected(&agent, resumed, durable),
+            } => self.connected(&agent, resumed, durable, mailboxes),
             Input::Offered { agent, offer } => return self.offered(&agent, offer),
             Input::Withdrawn { agent, offer } => {
                 self.in_room(offer.room(), |room, cx| room.withdraw(cx, &agent, &offer));

@@ -9,7 +9,6 @@ use crate::wire::presence::{Announcement, ConnectionState, Status};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{Offer, RoomTopic, Topic};
 
-use super::Effect;
 use super::context::Context;
 use super::event::{Detail, Happened};
 use super::member::{Departure, Member, Session, connection_word, status_word};
@@ -18,6 +17,7 @@ use super::replies::{
     Accepted, Call, Outcome, between, entries_at_most, json_at_most, text_at_most,
 };
 use super::room::RoomState;
+use super::{Effect, Mailboxes};
 
 impl RoomState {
     /// Notes that an agent may look different; `surely` where more changed than the number of its tasks.
@@ -69,7 +69,7 @@ impl RoomState {
             }
             None => {
                 let mut member = Member::new(cx.now);
-                member.durable = self.take_place(cx, agent);
+                (member.connection, member.durable) = self.take_place(cx, agent);
                 self.members.0.insert(agent.clone(), member);
                 cx.stats.agents += 1;
                 true
@@ -78,7 +78,12 @@ impl RoomState {
         if joined {
             self.present += 1;
             self.is_back(cx, agent);
-            self.tell(cx, &Happened::new("presence.joined", agent.as_str(), agent));
+            let connection = self.members.0.get(agent).map(|member| member.connection);
+            let happened = Happened {
+                to: connection.map(connection_word),
+                ..Happened::new("presence.joined", agent.as_str(), agent)
+            };
+            self.tell(cx, &happened);
         }
         if let Some(member) = self.members.0.get_mut(agent) {
             member.unconfirmed = false;
@@ -86,14 +91,20 @@ impl RoomState {
         Ok(())
     }
 
-    /// Enters the room into the agent's session; returns whether that is durable.
-    fn take_place(&self, cx: &mut Context, agent: &Agent) -> bool {
+    /// Enters the room into the agent's session; returns how its connection stands (a will speaks for who is not there) and whether
+    /// the session is durable.
+    fn take_place(&self, cx: &mut Context, agent: &Agent) -> (ConnectionState, bool) {
         let session = cx.sessions.entry(agent.clone()).or_insert_with(|| Session {
             connected: true,
             ..Session::default()
         });
         session.rooms.insert(self.name.clone());
-        session.durable
+        let connection = match (session.connected, session.grace_until) {
+            (true, _) => ConnectionState::Online,
+            (false, Some(_)) => ConnectionState::Away,
+            (false, None) => ConnectionState::Offline,
+        };
+        (connection, session.durable)
     }
 
     /// Records and shows what changed about an agent, and lets the scheduler know what it can take.
@@ -186,15 +197,18 @@ impl RoomState {
             self.refresh(cx, agent);
             self.deliver_owed(cx, agent, &capability);
         } else {
-            if let Offer::Provides(_, tool) = offer {
+            if let Offer::Provides(_, tool) = &offer {
                 let limit = cx.settings.max_tools_per_agent;
-                if member.provides.len() >= limit && !member.provides.contains(&tool) {
+                if member.provides.len() >= limit && !member.provides.contains(tool) {
                     let reason = format!("{agent} listens to its {limit} tools in the room");
                     return Err(Rejection::new(Code::TooMany, reason));
                 }
-                member.provides.insert(tool);
+                member.provides.insert(tool.clone());
             }
             self.refresh(cx, agent);
+            if let Offer::Provides(_, tool) = &offer {
+                self.send_owed_runs(cx, agent, tool);
+            }
         }
         Ok(())
     }
@@ -263,6 +277,7 @@ impl RoomState {
             return;
         };
         let was_there = !std::mem::replace(&mut member.left, true);
+        let connection = member.connection;
         member.announcement = None;
         member.owed.clear();
         member.shown = None;
@@ -272,7 +287,11 @@ impl RoomState {
         if was_there {
             self.give_back_all(cx, agent, why);
             self.release_locks(cx, agent);
-            self.tell(cx, &Happened::new("presence.left", agent.as_str(), agent));
+            let happened = Happened {
+                from: Some(connection_word(connection)),
+                ..Happened::new("presence.left", agent.as_str(), agent)
+            };
+            self.tell(cx, &happened);
         }
         self.stirred.remove(agent);
         if was_there {
@@ -349,6 +368,7 @@ impl RoomState {
         agent: &Agent,
         resumed: bool,
         durable: bool,
+        mailboxes: &dyn Mailboxes,
     ) {
         let Some(member) = self.members.0.get_mut(agent) else {
             return;
@@ -365,8 +385,8 @@ impl RoomState {
             member.unconfirmed = true;
             member.owed = member.held.clone();
         }
-        self.provider_is_back(cx, agent);
         self.set_connection(cx, agent, ConnectionState::Online, durable, "");
+        self.provider_is_back(cx, agent, resumed, mailboxes);
         if resumed {
             self.deliver_held(cx, agent);
         } else {
@@ -408,6 +428,7 @@ impl RoomState {
         }
         self.refresh(cx, agent);
         self.restart_leases(cx, agent);
+        self.spare_provider(agent);
         true
     }
 

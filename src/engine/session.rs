@@ -6,14 +6,20 @@ use crate::wire::Millis;
 use crate::wire::name::{Agent, Room};
 use crate::wire::presence::ConnectionState;
 
-use super::Engine;
 use super::context::Context;
 use super::member::{Departure, Session};
 use super::room::RoomState;
 use super::timer::{Subject, Timer};
+use super::{Engine, Mailboxes};
 
 impl Engine {
-    pub(super) fn connected(&mut self, agent: &Agent, resumed: bool, durable: bool) {
+    pub(super) fn connected(
+        &mut self,
+        agent: &Agent,
+        resumed: bool,
+        durable: bool,
+        mailboxes: &dyn Mailboxes,
+    ) {
         let cx = &mut self.cx;
         disarm_grace(cx, agent);
         let session = cx.sessions.entry(agent.clone()).or_default();
@@ -21,7 +27,7 @@ impl Engine {
         session.durable = durable;
         let mut unconfirmed = false;
         self.in_rooms_of(agent, |room, cx| {
-            room.connected(cx, agent, resumed, durable);
+            room.connected(cx, agent, resumed, durable, mailboxes);
             unconfirmed |= room.is_unconfirmed(agent);
         });
         let has_rooms = |session: &Session| !session.rooms.is_empty();
@@ -31,8 +37,9 @@ impl Engine {
     }
 
     pub(super) fn disconnected(&mut self, agent: &Agent, why: &'static str) {
-        disarm_grace(&mut self.cx, agent);
-        let Some(session) = self.cx.sessions.get_mut(agent) else {
+        // What was not connected keeps the grace that it has.
+        let session = self.cx.sessions.get_mut(agent);
+        let Some(session) = session.filter(|session| session.connected) else {
             return;
         };
         session.connected = false;
@@ -41,6 +48,7 @@ impl Engine {
             self.cx.sessions.remove(agent);
             return;
         }
+        disarm_grace(&mut self.cx, agent);
         arm_grace(&mut self.cx, agent);
         self.in_rooms_of(agent, |room, cx| room.disconnected(cx, agent, durable, why));
     }

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::desk::port::Request;
 use crate::engine::KeySchemas;
 use crate::schema::{MAX_SCHEMA_BYTES, Schema};
-use crate::wire::name::Key;
+use crate::wire::name::{Key, Room};
 
 use super::Reload;
 
@@ -21,8 +21,10 @@ pub fn key_schemas(config: &Config) -> Result<KeySchemas, String> {
     let mut problems = Vec::new();
     let mut schemas = Vec::new();
     for entry in &config.blackboard.schemas {
+        // The configuration has been checked: the room's name is one.
+        let room = entry.room.as_deref().and_then(|name| Room::new(name).ok());
         match (Key::new(&entry.prefix), compile(&entry.schema)) {
-            (Ok(prefix), Ok(schema)) => schemas.push((prefix, schema)),
+            (Ok(prefix), Ok(schema)) => schemas.push((prefix, room, schema)),
             (Err(error), _) => problems.push(error.to_string()),
             (_, Err(problem)) => problems.push(problem),
         }

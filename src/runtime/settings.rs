@@ -11,7 +11,9 @@ use crate::config::{
     MinVersion, WhenFull,
 };
 use crate::desk::port::Gates;
-use crate::desk::{ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits};
+use crate::desk::{
+    ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits, RoomJournal,
+};
 use crate::engine::{CapabilityLimits, KeySchemas, RoomSettings, Settings, TypeDefaults};
 use crate::ledger::LogLimits;
 use crate::live::LiveConfig;
@@ -242,12 +244,33 @@ pub(super) fn desk(
             max_bytes: config.observe.max_bytes as u64,
             max_rooms: config.observe.max_rooms,
             max_read_bytes: config.observe.max_read,
+            rooms: room_journals(config),
         },
         memory,
         gates,
         linger_ms: millis(config.desk.linger),
         patience_ms: millis(config.live.patience),
     }
+}
+
+/// How much of their past rooms keep that say so themselves.
+fn room_journals(config: &Config) -> BTreeMap<Room, RoomJournal> {
+    let observe = &config.observe;
+    let own = config.rooms.room.iter().filter_map(|(name, own)| {
+        if own.event_retention.is_none() && own.max_event_bytes.is_none() {
+            return None;
+        }
+        let retention = own.event_retention.map_or(observe.retention, |span| span.0);
+        let bytes = own
+            .max_event_bytes
+            .map_or(observe.max_bytes_per_room, |bytes| bytes.0);
+        let journal = RoomJournal {
+            retention_ms: millis(retention),
+            max_bytes: bytes as u64,
+        };
+        Some((Room::new(name).ok()?, journal))
+    });
+    own.collect()
 }
 
 /// For the desk's thread.

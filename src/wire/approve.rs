@@ -57,6 +57,12 @@ pub struct ApprovalRequest {
     /// Echoed in the reply and the decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+    /// W3C Trace Context, carried to whoever decides and into the decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// What vendors add to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
 }
 
 /// `approve/cancel/{me}`: take one's own request back.
@@ -111,6 +117,12 @@ pub struct PendingApproval {
     /// Whether it timed out once and was asked again of `escalateTo`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub escalated: bool,
+    /// W3C Trace Context, from the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// What vendors add to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -198,6 +210,12 @@ pub struct Decision {
     /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_large: Option<usize>,
+    /// W3C Trace Context, from the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// What vendors add to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
 }
 
 /// Where an approval stands.

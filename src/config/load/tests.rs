@@ -398,10 +398,88 @@ fn schemas_of_keys_are_tables_each_with_a_prefix_and_a_file() {
         (text.replace("\"plan\"", "\"a b\""), "prefix: a key must be"),
         (text.replace("plan.json", ""), "must have a file"),
         (text.repeat(2), "has two schemas"),
+        (format!("{text}room = \"a b\"\n"), "no name of a room"),
         (text.replace("schema =", "file ="), "unknown field `file`"),
     ] {
         let problem = only_problem(from_file(&bad));
         assert_eq!(problem.key, "blackboard.schemas");
         assert!(problem.message.contains(words), "{problem}");
     }
+}
+
+#[test]
+fn a_schema_may_be_for_one_room() {
+    let entry = "[[blackboard.schemas]]\nprefix = \"plan\"\nschema = \"plan.json\"\n";
+    let text = format!("{entry}{entry}room = \"lab\"\n");
+    let schemas = from_file(&text).expect("good").blackboard.schemas;
+    assert_eq!(schemas[1].room.as_deref(), Some("lab"));
+}
+
+#[test]
+fn tables_with_names_of_ones_own_can_be_given_by_the_environment() {
+    let config = Config::load(&environment(&[
+        ("HALLWARD__HANDOFF__TYPES__DRAFT__LEASE", "5m"),
+        ("HALLWARD__HANDOFF__TYPES__DRAFT__MAX_ATTEMPTS", "7"),
+        ("HALLWARD__HANDOFF__TYPES__DRAFT__REQUIRE_ONLINE", "true"),
+        ("HALLWARD__HANDOFF__CAPABILITIES__PUMP__MAX_QUEUED", "9"),
+        ("HALLWARD__ROOMS__ROOM__LAB__MAX_KEYS", "5"),
+        ("HALLWARD__ROOMS__ROOM__LAB__LEASE", "2m"),
+        ("HALLWARD__ROOMS__ROOM__LAB__APPROVE_ON_TIMEOUT", "true"),
+        ("HALLWARD__ROOMS__ROOM__LAB__MEMBERS", "[\"ann\", \"w-*\"]"),
+    ]));
+    let config = config.expect("good");
+    let draft = &config.handoff.types["draft"];
+    assert_eq!(draft.lease.map(|lease| lease.as_secs()), Some(300));
+    assert_eq!((draft.max_attempts, draft.require_online), (Some(7), true));
+    assert_eq!(config.handoff.capabilities["pump"].max_queued, Some(9));
+    let lab = &config.rooms.room["lab"];
+    assert_eq!(
+        (lab.max_keys, lab.approve_on_timeout),
+        (Some(5), Some(true))
+    );
+    assert_eq!(lab.lease.map(|lease| lease.0.as_secs()), Some(120));
+    assert_eq!(lab.members, ["ann", "w-*"]);
+}
+
+#[test]
+fn what_is_wrong_in_such_a_table_of_the_environment_is_named() {
+    for (name, value, words) in [
+        (
+            "HANDOFF__TYPES__DRAFT__MAX_ATTEMPTS",
+            "many",
+            "invalid type",
+        ),
+        (
+            "HANDOFF__TYPES__DRAFT__LAESE",
+            "5m",
+            "unknown field `laese`",
+        ),
+        (
+            "HANDOFF__CAPABILITIES__PUMP__MAX_QUEUED",
+            "0",
+            "must be 1 to",
+        ),
+        ("ROOMS__ROOM__LAB__MAX_KEYS", "0", "must be 1 to"),
+        ("ROOMS__ROOM__LAB__MAX_KEYS", "few", "invalid type"),
+        ("ROOMS__ROOM__LAB__LAESE", "5m", "unknown field `laese`"),
+    ] {
+        let variable = format!("HALLWARD__{name}");
+        let problem = only_problem(Config::load(&environment(&[(&variable, value)])));
+        assert!(problem.message.contains(words), "{variable}: {problem}");
+    }
+}
+
+#[test]
+fn a_room_may_keep_its_events_for_a_time_of_its_own() {
+    let text = "[rooms.room.lab]\nevent_retention = \"1h\"\nmax_event_bytes = \"2MiB\"\n";
+    let rooms = from_file(text).expect("good").rooms;
+    let lab = &rooms.room["lab"];
+    assert_eq!(
+        lab.event_retention.map(|span| span.0.as_secs()),
+        Some(3_600)
+    );
+    assert_eq!(
+        lab.max_event_bytes.map(|bytes| bytes.0),
+        Some(2 * 1024 * 1024)
+    );
 }

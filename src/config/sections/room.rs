@@ -71,6 +71,12 @@ pub struct Room {
     /// For `mailbox.inbox_ttl`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inbox_ttl: Option<Span>,
+    /// For `observe.retention`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_retention: Option<Span>,
+    /// For `observe.max_bytes_per_room`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_event_bytes: Option<Bytes>,
 }
 
 /// The key whose range a room's key has, and in whose place it stands.
@@ -86,6 +92,8 @@ pub(in crate::config) fn stands_for(key: &str) -> Option<&'static str> {
         "max_key_bytes" => "blackboard.max_bytes_per_room",
         "approval_timeout" => "approve.timeout",
         "inbox_ttl" => "mailbox.inbox_ttl",
+        "event_retention" => "observe.retention",
+        "max_event_bytes" => "observe.max_bytes_per_room",
         _ => return None,
     })
 }

@@ -288,6 +288,9 @@ pub struct KeySchema {
     pub prefix: String,
     /// A file with a JSON Schema.
     pub schema: PathBuf,
+    /// The one room that it is for; without it: all rooms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
 }
 
 impl Default for Blackboard {

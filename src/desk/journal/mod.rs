@@ -26,7 +26,7 @@ use chunk::{Chunk, Label, SUMMARIES, Summary, summary_key};
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// How much of the past is kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct JournalLimits {
     /// Whether anything is kept at all.
     pub keep: bool,
@@ -40,6 +40,32 @@ pub struct JournalLimits {
     pub max_rooms: usize,
     /// Bytes that all who ask during one batch may have read; beyond it they are asked to come again.
     pub max_read_bytes: usize,
+    /// Rooms with limits of their own.
+    pub rooms: BTreeMap<Room, RoomJournal>,
+}
+
+/// How much of one room's past is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomJournal {
+    /// How long, in milliseconds.
+    pub retention_ms: u64,
+    /// Bytes.
+    pub max_bytes: u64,
+}
+
+impl JournalLimits {
+    fn of(&self, room: &Room) -> RoomJournal {
+        let common = RoomJournal {
+            retention_ms: self.retention_ms,
+            max_bytes: self.max_bytes_per_room,
+        };
+        self.rooms.get(room).copied().unwrap_or(common)
+    }
+
+    /// When a room has to give up what happened then.
+    fn until(&self, room: &Room, at: Millis) -> Millis {
+        at.saturating_add(self.of(room).retention_ms)
+    }
 }
 
 /// What the journal has done, and holds.
@@ -65,6 +91,8 @@ pub struct Journal {
     shelves: BTreeMap<Room, Shelf>,
     /// Rooms by the time of their oldest chunk.
     by_age: BTreeSet<(Millis, Room)>,
+    /// The same by when that one is too old.
+    by_end: BTreeSet<(Millis, Room)>,
     /// Rooms that have more bytes than they may.
     too_full: BTreeSet<Room>,
     /// Rooms in which something happened since the last batch was sealed.
@@ -101,17 +129,19 @@ impl std::fmt::Debug for Journal {
 impl Journal {
     /// An empty one that keeps what it is given in memory until `recover` shows it a ledger.
     pub fn new(limits: JournalLimits) -> Journal {
+        let may_read = Cell::new(limits.max_read_bytes);
         Journal {
             limits,
             reader: None,
             shelves: BTreeMap::new(),
             by_age: BTreeSet::new(),
+            by_end: BTreeSet::new(),
             too_full: BTreeSet::new(),
             touched: BTreeSet::new(),
             in_flight: VecDeque::new(),
             resting_until: 0,
             stats: JournalStats::default(),
-            may_read: Cell::new(limits.max_read_bytes),
+            may_read,
         }
     }
 
@@ -141,6 +171,9 @@ impl Journal {
             summary,
             ..Shelf::default()
         };
+        if summary.bytes > self.limits.of(&room).max_bytes {
+            self.too_full.insert(room.clone());
+        }
         self.shelves.insert(room.clone(), shelf);
         self.file(&room);
     }
@@ -222,7 +255,7 @@ impl Journal {
             records.put(Space::Journal, label.key(room), value.clone());
             shelf.fresh.push_back((number, label, value));
         }
-        if shelf.summary.bytes > self.limits.max_bytes_per_room {
+        if shelf.summary.bytes > self.limits.of(room).max_bytes {
             self.too_full.insert(room.clone());
         }
         self.file(room);
@@ -260,8 +293,12 @@ impl Journal {
         }
         if let Some(before) = shelf.filed_at.replace(at) {
             self.by_age.remove(&(before, room.clone()));
+            let end = self.limits.until(room, before);
+            self.by_end.remove(&(end, room.clone()));
         }
         self.by_age.insert((at, room.clone()));
+        let end = self.limits.until(room, at);
+        self.by_end.insert((end, room.clone()));
     }
 }
 

@@ -13,6 +13,7 @@ const LIMITS: JournalLimits = JournalLimits {
     max_bytes: 100_000,
     max_rooms: 100,
     max_read_bytes: 1_000_000,
+    rooms: BTreeMap::new(),
 };
 
 fn room(name: &str) -> Room {
@@ -36,7 +37,7 @@ struct World {
 impl World {
     fn new(limits: JournalLimits) -> World {
         let store = MemoryStore::new();
-        let mut journal = Journal::new(limits);
+        let mut journal = Journal::new(limits.clone());
         journal.recover(&store).unwrap();
         World {
             journal,
@@ -94,7 +95,7 @@ impl World {
         self.on_the_way.clear();
         self.told = self.safe.clone();
         self.number = 0;
-        self.journal = Journal::new(self.limits);
+        self.journal = Journal::new(self.limits.clone());
         self.journal.recover(&self.store).unwrap();
     }
 
@@ -208,6 +209,46 @@ fn the_oldest_events_of_all_rooms_make_room() {
     }
     assert_eq!(world.journal.kept(&room("a")), None);
     assert_eq!(world.journal.stats().rooms, 2);
+}
+
+#[test]
+fn a_room_keeps_its_past_as_long_and_as_much_as_it_says() {
+    let own = |retention_ms, max_bytes| RoomJournal {
+        retention_ms,
+        max_bytes,
+    };
+    let limits = JournalLimits {
+        rooms: BTreeMap::from([
+            (room("brief"), own(100, 10_000)),
+            (room("long"), own(5_000, 10_000)),
+            (room("small"), own(5_000, 150)),
+        ]),
+        ..LIMITS
+    };
+    let mut world = World::new(limits);
+    for _ in 0..9 {
+        world.tell("small");
+        world.commit();
+    }
+    world.commit();
+    assert!(world.journal.kept(&room("small")).unwrap().oldest > 5);
+    for name in ["long", "common", "brief"] {
+        world.tell(name);
+        world.commit();
+    }
+    let begun = world.now;
+    for (later, gone) in [(100, "brief"), (1_000, "common"), (5_000, "long")] {
+        assert_eq!(world.journal.next_trim(), Some(begun + later), "{gone}");
+        world.now = begun + later - 1;
+        world.commit();
+        assert!(world.journal.kept(&room(gone)).is_some(), "{gone}");
+        world.now += 1;
+        world.commit();
+        assert!(world.journal.kept(&room(gone)).is_none(), "{gone}");
+    }
+    world.commit();
+    assert_eq!(world.journal.next_trim(), None);
+    assert!(world.store.is_empty());
 }
 
 #[test]

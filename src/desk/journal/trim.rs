@@ -17,11 +17,11 @@ const REST_MS: u64 = 1_000;
 impl Journal {
     /// When there is something to forget, if ever.
     pub fn next_trim(&self) -> Option<Millis> {
-        let (oldest_at, _) = self.by_age.first()?;
+        let (end, _) = self.by_end.first()?;
         let due = if self.is_over() || !self.too_full.is_empty() {
             0
         } else {
-            oldest_at.saturating_add(self.limits.retention_ms)
+            *end
         };
         Some(due.max(self.resting_until))
     }
@@ -35,10 +35,12 @@ impl Journal {
 
     /// The room that has to give something up.
     fn overdue(&self, now: Millis) -> Option<Room> {
-        let (oldest_at, room) = self.by_age.first()?;
-        let too_old = oldest_at.saturating_add(self.limits.retention_ms) <= now;
-        if too_old || self.is_over() {
-            return Some(room.clone());
+        let (end, too_old) = self.by_end.first()?;
+        if *end <= now {
+            return Some(too_old.clone());
+        }
+        if self.is_over() {
+            return self.by_age.first().map(|(_, room)| room.clone());
         }
         self.too_full.first().cloned()
     }
@@ -95,8 +97,8 @@ impl Journal {
             .shelves
             .get(room)
             .map_or(0, |shelf| shelf.summary.bytes);
-        label.at.saturating_add(self.limits.retention_ms) <= now
-            || bytes > self.limits.max_bytes_per_room
+        self.limits.until(room, label.at) <= now
+            || bytes > self.limits.of(room).max_bytes
             || (is_oldest && self.is_over())
     }
 
@@ -141,7 +143,7 @@ impl Journal {
         let Some(shelf) = self.shelves.get_mut(room) else {
             return;
         };
-        if shelf.summary.bytes <= self.limits.max_bytes_per_room {
+        if shelf.summary.bytes <= self.limits.of(room).max_bytes {
             self.too_full.remove(room);
         }
         let fresh = shelf.fresh.front().map(|(_, label, _)| label);
@@ -161,6 +163,8 @@ impl Journal {
         self.too_full.remove(room);
         if let Some(at) = self.shelves.remove(room).and_then(|shelf| shelf.filed_at) {
             self.by_age.remove(&(at, room.clone()));
+            let end = self.limits.until(room, at);
+            self.by_end.remove(&(end, room.clone()));
         }
     }
 }

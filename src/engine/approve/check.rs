@@ -51,6 +51,9 @@ pub(super) fn check_request(
         request.urgency.as_deref(),
         settings.max_label_bytes,
     )?;
+    let trace = settings.max_correlation_bytes;
+    text_at_most("traceparent", request.traceparent.as_deref(), trace)?;
+    text_at_most("tracestate", request.tracestate.as_deref(), trace)?;
     entries_at_most("approvers", request.approvers.len(), settings.max_approvers)?;
     let quorum = request.quorum.unwrap_or(1);
     between("quorum", quorum.into(), 1, settings.max_quorum.into())?;

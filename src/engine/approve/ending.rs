@@ -2,7 +2,7 @@
 
 use crate::wire::approve::{AuditAct, CancelApproval, Decision, OnTimeout, Verdict};
 use crate::wire::json;
-use crate::wire::mirror::MessageMirrors;
+use crate::wire::mirror::{MessageMirrors, Trace};
 use crate::wire::name::{Agent, ApprovalId};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
@@ -58,6 +58,7 @@ impl RoomState {
                 until: Some(approval.asked.expires_at),
                 ..Detail::default()
             },
+            traceparent: approval.asked.traceparent.as_deref(),
             ..Happened::new("approve.escalated", id.as_str(), &gateway)
         };
         self.tell(cx, &happened);
@@ -153,8 +154,11 @@ impl RoomState {
             mirrors: MessageMirrors {
                 correlation_id: approval.correlation_id.clone(),
                 from: Some(who.clone()),
+                trace: Trace {
+                    traceparent: approval.asked.traceparent.clone(),
+                    tracestate: approval.asked.tracestate.clone(),
+                },
                 expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),
-                ..MessageMirrors::default()
             },
         }));
         let happened = Happened {
@@ -167,6 +171,7 @@ impl RoomState {
                 reason: reason.as_deref(),
                 ..Detail::default()
             },
+            traceparent: approval.asked.traceparent.as_deref(),
             ..Happened::new("approve.decided", id.as_str(), &who)
         };
         self.tell(cx, &happened);
@@ -212,6 +217,8 @@ impl Approval {
             escalated: self.asked.escalated,
             correlation_id: self.correlation_id.clone(),
             too_large: None,
+            traceparent: self.asked.traceparent.clone(),
+            tracestate: self.asked.tracestate.clone(),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod audit;
 mod check;
 mod ending;
+mod states;
 mod vote;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,8 @@ use super::room::RoomState;
 use super::timer::{Subject, Timer};
 
 use check::{check_request, digest_of};
+
+pub(super) use states::APPROVAL;
 
 const ROLE: &str = "role:";
 
@@ -118,7 +121,11 @@ impl Approvals {
 
 impl RoomState {
     pub(super) fn request(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
-        let request: ApprovalRequest = call.read(&cx.settings)?;
+        let mut request: ApprovalRequest = call.read(&cx.settings)?;
+        if request.traceparent.is_none() {
+            let trace = call.command.mirrors.trace.clone();
+            (request.traceparent, request.tracestate) = (trace.traceparent, trace.tracestate);
+        }
         if let Some(first) = self.asked_before(call.from(), request.id.as_ref())? {
             return Ok(first);
         }
@@ -182,6 +189,8 @@ impl RoomState {
                 requested_at: cx.now,
                 expires_at: cx.after(timeout_ms),
                 escalated: false,
+                traceparent: request.traceparent,
+                tracestate: request.tracestate,
             },
             on_timeout: request.on_timeout.unwrap_or_default(),
             escalate_to: request.escalate_to,
@@ -208,6 +217,7 @@ impl RoomState {
         let happened = Happened {
             to: Some("pending"),
             detail,
+            traceparent: approval.asked.traceparent.as_deref(),
             ..Happened::new("approve.requested", id.as_str(), call.from())
         };
         self.tell(cx, &happened);

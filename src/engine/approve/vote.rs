@@ -151,6 +151,7 @@ impl RoomState {
                 reason: decide.reason.as_deref(),
                 ..Detail::default()
             },
+            traceparent: approval.asked.traceparent.as_deref(),
             ..Happened::new("approve.deferred", id.as_str(), by)
         };
         self.tell(cx, &happened);
@@ -178,6 +179,7 @@ impl RoomState {
         let happened = Happened {
             to: Some(if approves { "approve" } else { "reject" }),
             detail,
+            traceparent: approval.asked.traceparent.as_deref(),
             ..Happened::new("approve.voted", id.as_str(), by)
         };
         self.tell(cx, &happened);

@@ -19,6 +19,8 @@ use crate::engine::record::Change;
 use crate::engine::room::RoomState;
 use crate::engine::timer::{Subject, Timer};
 
+use super::states::HELD;
+
 /// A lock that somebody holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::engine) struct Lock {
@@ -164,8 +166,12 @@ impl RoomState {
         self.blackboard.locks.by_name.insert(name.clone(), lock);
         cx.stats.locks += 1;
         self.change(cx, Change::Lock(name.clone()));
-        let happened = Happened::new("blackboard.locked", name.as_str(), agent);
-        self.tell(cx, &Happened { detail, ..happened });
+        let happened = Happened {
+            to: Some(HELD),
+            detail,
+            ..Happened::new("blackboard.locked", name.as_str(), agent)
+        };
+        self.tell(cx, &happened);
         state
     }
 
@@ -206,8 +212,12 @@ impl RoomState {
             reason: Some(why),
             ..Detail::default()
         };
-        let happened = Happened::new("blackboard.unlocked", name.as_str(), by);
-        self.tell(cx, &Happened { detail, ..happened });
+        let happened = Happened {
+            from: Some(HELD),
+            detail,
+            ..Happened::new("blackboard.unlocked", name.as_str(), by)
+        };
+        self.tell(cx, &happened);
         if let Some(next) = waiters.pop_front() {
             self.disarm_wait(cx, name, &next);
             let state = self.grant_lock(cx, name, &next.agent, next.ttl_ms, waiters);

@@ -11,6 +11,7 @@ mod lock;
 mod locking;
 mod schemas;
 mod snapshot;
+mod states;
 mod txn;
 mod write;
 
@@ -34,6 +35,7 @@ pub use schemas::KeySchemas;
 
 use history::History;
 use lock::Locks;
+pub(super) use states::{KEY, LOCK};
 
 /// What a write made of a key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

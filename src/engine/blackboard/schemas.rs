@@ -7,16 +7,32 @@ use std::sync::Arc;
 
 use crate::schema::Schema;
 use crate::wire::json::Json;
-use crate::wire::name::Key;
+use crate::wire::name::{Key, Room};
 use crate::wire::reply::{Code, Rejection};
 
-/// The schemas of all rooms' keys, by prefix. Of several prefixes of a key the longest counts.
+/// The schemas of rooms' keys, by prefix. Of several prefixes of a key the longest counts, and of two alike the room's own.
 #[derive(Debug, Clone, Default)]
-pub struct KeySchemas(Arc<BTreeMap<Key, Schema>>);
+pub struct KeySchemas(Arc<BTreeMap<Key, OfPrefix>>);
 
-impl FromIterator<(Key, Schema)> for KeySchemas {
-    fn from_iter<T: IntoIterator<Item = (Key, Schema)>>(schemas: T) -> KeySchemas {
-        KeySchemas(Arc::new(schemas.into_iter().collect()))
+/// What is below a prefix.
+#[derive(Debug, Default)]
+struct OfPrefix {
+    everywhere: Option<Schema>,
+    rooms: BTreeMap<Room, Schema>,
+}
+
+/// Each for one room, or for all.
+impl FromIterator<(Key, Option<Room>, Schema)> for KeySchemas {
+    fn from_iter<T: IntoIterator<Item = (Key, Option<Room>, Schema)>>(schemas: T) -> KeySchemas {
+        let mut by_prefix: BTreeMap<Key, OfPrefix> = BTreeMap::new();
+        for (prefix, room, schema) in schemas {
+            let below = by_prefix.entry(prefix).or_default();
+            match room {
+                Some(room) => drop(below.rooms.insert(room, schema)),
+                None => below.everywhere = Some(schema),
+            }
+        }
+        KeySchemas(Arc::new(by_prefix))
     }
 }
 
@@ -30,7 +46,9 @@ impl PartialEq for KeySchemas {
 impl KeySchemas {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        let each = self.0.values();
+        each.map(|below| below.rooms.len() + usize::from(below.everywhere.is_some()))
+            .sum()
     }
 
     /// Whether there is none.
@@ -38,19 +56,21 @@ impl KeySchemas {
         self.0.is_empty()
     }
 
-    fn of(&self, key: &Key) -> Option<&Schema> {
+    fn of(&self, room: &Room, key: &Key) -> Option<&Schema> {
         let mut prefix = key.as_str();
         loop {
-            if let Some(schema) = self.0.get(prefix) {
-                return Some(schema);
+            let below = self.0.get(prefix);
+            let found = below.and_then(|below| below.rooms.get(room).or(below.everywhere.as_ref()));
+            if found.is_some() {
+                return found;
             }
             (prefix, _) = prefix.rsplit_once('/')?;
         }
     }
 
     /// Refuses with 422 a value that its key's schema does not allow; the path goes into the value.
-    pub(super) fn check(&self, key: &Key, value: &Json) -> Result<(), Rejection> {
-        let Some(schema) = self.of(key) else {
+    pub(super) fn check(&self, room: &Room, key: &Key, value: &Json) -> Result<(), Rejection> {
+        let Some(schema) = self.of(room, key) else {
             return Ok(());
         };
         schema.check(value.text()).map_err(|violation| {

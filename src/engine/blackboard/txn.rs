@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::wire::blackboard::{Op, OpKind, Txn};
 use crate::wire::json::Json;
+use crate::wire::name::Room;
 use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::context::Context;
@@ -27,7 +28,7 @@ impl RoomState {
         }
         self.once(cx, call, |room, cx| {
             room.check_fence(txn.fence.as_ref())?;
-            let writes = room.blackboard.plan(&cx.settings, txn.ops)?;
+            let writes = room.blackboard.plan(&room.name, &cx.settings, txn.ops)?;
             if !writes.is_empty() {
                 room.blackboard.revision += 1;
             }
@@ -45,7 +46,12 @@ impl RoomState {
 }
 
 impl Blackboard {
-    fn plan(&self, settings: &Settings, ops: Vec<Op>) -> Result<Vec<Write>, Rejection> {
+    fn plan(
+        &self,
+        room: &Room,
+        settings: &Settings,
+        ops: Vec<Op>,
+    ) -> Result<Vec<Write>, Rejection> {
         let mut written = BTreeSet::new();
         let mut writes = Vec::with_capacity(ops.len());
         for (index, op) in ops.into_iter().enumerate() {
@@ -55,14 +61,19 @@ impl Blackboard {
                 let rejection = Rejection::new(Code::Invalid, reason);
                 return Err(rejection.at(format!("ops[{index}].key")));
             }
-            let planned = self.plan_op(settings, op);
+            let planned = self.plan_op(room, settings, op);
             writes.extend(planned.map_err(|rejection| within(index, rejection))?);
         }
         self.admit(settings, &writes)?;
         Ok(writes)
     }
 
-    fn plan_op(&self, settings: &Settings, op: Op) -> Result<Option<Write>, Rejection> {
+    fn plan_op(
+        &self,
+        room: &Room,
+        settings: &Settings,
+        op: Op,
+    ) -> Result<Option<Write>, Rejection> {
         let Op {
             op,
             key,
@@ -84,7 +95,7 @@ impl Blackboard {
                     merge,
                     ttl_ms,
                 };
-                Some(self.plan_set(settings, key, wanted)?)
+                Some(self.plan_set(room, settings, key, wanted)?)
             }
             OpKind::Delete => Some(self.plan_delete(key, if_version)?),
             OpKind::Check => {

@@ -5,7 +5,7 @@
 use crate::wire::blackboard::{Delete, Set, Written};
 use crate::wire::json::{self, Json};
 use crate::wire::merge::merge;
-use crate::wire::name::{Agent, Key};
+use crate::wire::name::{Agent, Key, Room};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
 
@@ -17,6 +17,7 @@ use crate::engine::replies::{Accepted, Call, Outcome, at_most, between};
 use crate::engine::room::RoomState;
 use crate::engine::settings::Settings;
 
+use super::states::SET;
 use super::{Blackboard, Version};
 
 /// A write that has been checked.
@@ -45,6 +46,7 @@ pub(super) struct Wanted {
 impl Blackboard {
     pub(super) fn plan_set(
         &self,
+        room: &Room,
         settings: &Settings,
         key: Key,
         wanted: Wanted,
@@ -63,7 +65,7 @@ impl Blackboard {
                 .map_err(|error| Rejection::new(Code::Invalid, error.to_string()).at("value"))?;
             at_most("value", value.text().len(), limit)?;
         }
-        settings.key_schemas.check(&key, &value)?;
+        settings.key_schemas.check(room, &key, &value)?;
         let ttl_ms = wanted.ttl_ms;
         let deed = Deed::Put { value, ttl_ms };
         Ok(Write { key, deed })
@@ -128,7 +130,7 @@ impl RoomState {
             };
             room.check_fence(set.fence.as_ref())?;
             let (board, settings) = (&room.blackboard, &cx.settings);
-            let write = board.plan_set(settings, key.clone(), wanted)?;
+            let write = board.plan_set(&room.name, settings, key.clone(), wanted)?;
             board.admit(settings, std::slice::from_ref(&write))?;
             Ok(room.write_one(cx, call.from(), write))
         })
@@ -187,6 +189,8 @@ impl RoomState {
         let standing = board.standing(&key);
         let last = standing.map_or(board.version_floor, |standing| standing.version);
         let first = standing.is_none();
+        let is_set = board.cells.contains_key(&key);
+        let is_erased = matches!(deed, Deed::Erase(_));
         let (value, expires_at, version, what) = match deed {
             Deed::Put { value, ttl_ms } => {
                 let expires_at = ttl_ms.map(|ttl_ms| cx.after(ttl_ms));
@@ -205,7 +209,17 @@ impl RoomState {
         };
         self.stand(cx, &key, made);
         self.merge_tombstones(cx);
-        self.tell_write(cx, what, &key, by, version);
+        let happened = Happened {
+            from: (is_set && is_erased).then_some(SET),
+            to: (!is_set && !is_erased).then_some(SET),
+            detail: Detail {
+                version: Some(version),
+                revision: Some(self.blackboard.revision),
+                ..Detail::default()
+            },
+            ..Happened::new(what, key.as_str(), by)
+        };
+        self.tell(cx, &happened);
         Written { key, version }
     }
 
@@ -254,22 +268,5 @@ impl RoomState {
         self.forget_history(cx, &key, revision);
         self.change(cx, Change::Version(key, revision));
         true
-    }
-
-    fn tell_write(
-        &mut self,
-        cx: &mut Context,
-        what: &'static str,
-        key: &Key,
-        by: &Agent,
-        version: u64,
-    ) {
-        let detail = Detail {
-            version: Some(version),
-            revision: Some(self.blackboard.revision),
-            ..Detail::default()
-        };
-        let happened = Happened::new(what, key.as_str(), by);
-        self.tell(cx, &Happened { detail, ..happened });
     }
 }

@@ -267,6 +267,7 @@ impl RoomState {
         }));
         let gateway = cx.gateway.clone();
         let happened = Happened {
+            from: Some("gathering"),
             detail: Detail {
                 dispatcher: Some(&key.0),
                 ..Detail::default()

@@ -17,7 +17,7 @@ impl RoomState {
     pub(super) fn release(&mut self, cx: &mut Context, no: TaskNo, who: Option<&Agent>) {
         let released = Advance {
             who,
-            ..Advance::new(Step::Release, "handoff.released")
+            ..Advance::new(Step::Release)
         };
         self.advance(cx, no, released);
     }
@@ -35,7 +35,7 @@ impl RoomState {
                 let reason = "its worker is gone";
                 let lost = Advance {
                     reason: Some(reason),
-                    ..Advance::new(Step::Lose(why("worker-gone", reason)), "handoff.lost")
+                    ..Advance::new(Step::Lose(why("worker-gone", reason)))
                 };
                 self.advance(cx, no, lost);
             }
@@ -70,7 +70,7 @@ impl RoomState {
             let reason = "its assignment is larger than its worker takes now";
             let lost = Advance {
                 reason: Some(reason),
-                ..Advance::new(Step::Lose(why("too-large", reason)), "handoff.lost")
+                ..Advance::new(Step::Lose(why("too-large", reason)))
             };
             self.advance(cx, no, lost);
             return;
@@ -157,7 +157,7 @@ impl RoomState {
         let reason = format!("its worker was silent for {} ms", task.body.lease_ms);
         let lost = Advance {
             reason: Some(&reason),
-            ..Advance::new(Step::Lose(why("lease-over", &reason)), "handoff.lost")
+            ..Advance::new(Step::Lose(why("lease-over", &reason)))
         };
         self.advance(cx, no, lost);
     }

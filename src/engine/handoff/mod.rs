@@ -18,6 +18,7 @@ mod rebuild;
 mod redrive;
 pub(super) mod scheduler;
 pub(super) mod size;
+mod states;
 pub(super) mod task;
 mod ties;
 mod update;
@@ -42,6 +43,7 @@ use affinity::Affinities;
 use group::Groups;
 use index::Index;
 use scheduler::{RouteNo, Scheduler};
+pub(super) use states::{GROUP, TASK};
 pub(super) use task::TaskNo;
 use task::{Body, Ending, Stage, Status, Step, Task};
 use ties::Bonds;
@@ -99,7 +101,6 @@ impl Handoff {
 /// A step with what its event says besides.
 struct Advance<'a> {
     step: Step,
-    what: &'static str,
     /// Who caused it; the gateway itself if nobody.
     who: Option<&'a Agent>,
     reason: Option<&'a str>,
@@ -107,10 +108,9 @@ struct Advance<'a> {
 }
 
 impl<'a> Advance<'a> {
-    fn new(step: Step, what: &'static str) -> Advance<'a> {
+    fn new(step: Step) -> Advance<'a> {
         Advance {
             step,
-            what,
             who: None,
             reason: None,
             result: None,
@@ -280,7 +280,7 @@ impl RoomState {
             },
             traceparent: task.body.traceparent.as_deref(),
             ..Happened::new(
-                advance.what,
+                advance.step.event(),
                 task.body.id.as_str(),
                 advance.who.unwrap_or(&gateway),
             )
@@ -343,23 +343,16 @@ impl RoomState {
     pub(super) fn settle(&mut self, cx: &mut Context) {
         while let Some((no, worker)) = self.handoff.scheduler.next_match() {
             let worker = self.preferred(no).unwrap_or(worker);
-            self.advance(
-                cx,
-                no,
-                Advance::new(Step::Assign(worker), "handoff.assigned"),
-            );
+            self.advance(cx, no, Advance::new(Step::Assign(worker)));
         }
     }
 
     pub(super) fn due(&mut self, cx: &mut Context, no: TaskNo) {
-        self.advance(cx, no, Advance::new(Step::Due, "handoff.queued"));
+        self.advance(cx, no, Advance::new(Step::Due));
     }
 
     pub(super) fn deadline_over(&mut self, cx: &mut Context, no: TaskNo) {
-        let expired = Advance {
-            ..Advance::new(Step::Expire, "handoff.expired")
-        };
-        self.advance(cx, no, expired);
+        self.advance(cx, no, Advance::new(Step::Expire));
     }
 
     pub(super) fn forget_oldest_task(&mut self, cx: &mut Context) {

@@ -122,7 +122,7 @@ impl RoomState {
         }
         let advance = Advance {
             who: Some(call.from()),
-            ..Advance::new(Step::Redrive(unmet), "handoff.redriven")
+            ..Advance::new(Step::Redrive(unmet))
         };
         self.advance(cx, no, advance);
         self.join_family(no);

@@ -167,6 +167,24 @@ pub(in crate::engine) enum Step {
     Redrive(Vec<TaskNo>),
 }
 
+impl Step {
+    /// The event that tells of it.
+    pub(super) fn event(&self) -> &'static str {
+        match self {
+            Step::Due => "handoff.queued",
+            Step::Assign(_) => "handoff.assigned",
+            Step::Run => "handoff.running",
+            Step::Succeed(_) => "handoff.succeeded",
+            Step::Fail(..) | Step::Doom(_) => "handoff.failed",
+            Step::Release => "handoff.released",
+            Step::Lose(_) => "handoff.lost",
+            Step::Expire => "handoff.expired",
+            Step::Cancel(_) => "handoff.cancelled",
+            Step::Redrive(_) => "handoff.redriven",
+        }
+    }
+}
+
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes what it may skip by reference"
@@ -274,8 +292,8 @@ impl Status {
 }
 
 impl Task {
-    /// Every change of state there is. Returns whether the step means anything where the task stands; if not, nothing
-    /// has changed.
+    /// Every change of state there is: the table [`TASK`](super::TASK) says the same, row by row. Returns whether the step means
+    /// anything where the task stands; if not, nothing has changed.
     pub(in crate::engine) fn step(&mut self, step: Step, now: Millis) -> bool {
         let status = &mut self.status;
         let next = match (&status.stage, step) {
@@ -291,7 +309,13 @@ impl Task {
                 let running = false;
                 Stage::Held { worker, running }
             }
-            (Stage::Held { worker, .. }, Step::Run) => Stage::Held {
+            (
+                Stage::Held {
+                    worker,
+                    running: false,
+                },
+                Step::Run,
+            ) => Stage::Held {
                 worker: worker.clone(),
                 running: true,
             },
@@ -426,6 +450,9 @@ pub(in crate::engine) fn why(code: &str, message: impl Into<String>) -> TaskErro
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::TASK;
     use super::*;
 
     fn task(stage: Stage) -> Task {
@@ -513,7 +540,7 @@ mod tests {
             (waiting(vec![TaskNo(1)]), ["-", "-", "-", "-", "-", "-", "-", "expired", "cancelled", "-", "dead"]),
             (Stage::Queued, ["-", "assigned", "-", "-", "-", "-", "-", "expired", "cancelled", "-", "-"]),
             (held(false), ["-", "-", "running", "succeeded", "waiting", "waiting", "waiting", "expired", "cancelled", "-", "-"]),
-            (held(true), ["-", "-", "running", "succeeded", "waiting", "waiting", "waiting", "expired", "cancelled", "-", "-"]),
+            (held(true), ["-", "-", "-", "succeeded", "waiting", "waiting", "waiting", "expired", "cancelled", "-", "-"]),
             (end(Ending::Succeeded), ["-"; 11]),
             (end(Ending::Expired), ["-"; 11]),
             (end(Ending::Cancelled), ["-"; 11]),
@@ -522,6 +549,43 @@ mod tests {
         for (stage, states) in expected {
             assert_eq!(states_after(&stage), states, "{stage:?}");
         }
+    }
+
+    #[test]
+    fn the_table_has_what_the_steps_do_and_nothing_else() {
+        let held = |running| Stage::Held {
+            worker: worker(),
+            running,
+        };
+        let waiting = |unmet| Stage::Waiting { until: 9, unmet };
+        let ends = [
+            Ending::Succeeded,
+            Ending::Dead,
+            Ending::Expired,
+            Ending::Cancelled,
+        ];
+        let mut stages = vec![waiting(vec![]), waiting(vec![TaskNo(1)]), Stage::Queued];
+        stages.extend([held(false), held(true)]);
+        stages.extend(ends.map(|how| ended(how, 1, None)));
+        let mut steps = every_step();
+        steps.push(Step::Redrive(vec![TaskNo(1)]));
+        let mut seen = BTreeSet::new();
+        for (stage, step) in stages
+            .iter()
+            .flat_map(|stage| steps.iter().map(move |step| (stage, step)))
+        {
+            for attempts in [1, 3] {
+                let mut task = task(stage.clone());
+                task.body.max_attempts = attempts;
+                let from = task.status.state().as_str();
+                if task.step(step.clone(), 5) {
+                    seen.insert((from, step.event(), task.status.state().as_str()));
+                }
+            }
+        }
+        let rows = TASK.transitions.iter().filter(|row| row.from != row.to);
+        let rows = rows.filter_map(|row| Some((row.from?, row.event, row.to?)));
+        assert_eq!(seen, rows.collect());
     }
 
     #[test]

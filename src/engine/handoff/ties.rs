@@ -316,7 +316,7 @@ impl RoomState {
         let step = Step::Doom(why("dependency-failed", &reason));
         let doomed = Advance {
             reason: Some(&reason),
-            ..Advance::new(step, "handoff.failed")
+            ..Advance::new(step)
         };
         self.advance(cx, no, doomed);
     }
@@ -340,10 +340,7 @@ impl RoomState {
                 reason: Some(&words)
                     .filter(|_| reason.is_some() || next != no)
                     .map(String::as_str),
-                ..Advance::new(
-                    Step::Cancel(why("cancelled", words.as_str())),
-                    "handoff.cancelled",
-                )
+                ..Advance::new(Step::Cancel(why("cancelled", words.as_str())))
             };
             self.advance(cx, next, cancel);
             if next == no {

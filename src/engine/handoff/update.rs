@@ -70,7 +70,7 @@ impl RoomState {
         if !is_running {
             let run = Advance {
                 who: Some(call.from()),
-                ..Advance::new(Step::Run, "handoff.running")
+                ..Advance::new(Step::Run)
             };
             self.advance(cx, no, run);
         }
@@ -130,7 +130,7 @@ impl RoomState {
         let succeed = Advance {
             who: Some(call.from()),
             result: update.result,
-            ..Advance::new(step, "handoff.succeeded")
+            ..Advance::new(step)
         };
         self.advance(cx, no, succeed);
     }
@@ -143,7 +143,7 @@ impl RoomState {
         let fail = Advance {
             who: Some(call.from()),
             reason: Some(&reason),
-            ..Advance::new(Step::Fail(error, word), "handoff.failed")
+            ..Advance::new(Step::Fail(error, word))
         };
         self.advance(cx, no, fail);
     }
@@ -165,7 +165,7 @@ impl RoomState {
         let step = Step::Cancel(why("cancelled", reason));
         let advance = Advance {
             reason: Some(reason),
-            ..Advance::new(step, "handoff.cancelled")
+            ..Advance::new(step)
         };
         self.advance(cx, no, advance);
     }

@@ -9,6 +9,7 @@ mod handoff;
 mod inbox;
 mod limits;
 mod list;
+mod machines;
 mod observe;
 mod presence;
 mod random;
@@ -35,7 +36,7 @@ use crate::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::{
     Class, Command, Directed, Effect, Engine, Forgetful, Input, Kept, Mailboxes, Past, Recall,
-    Recalled, Settings, TaskCounts, Timer, Verdict,
+    Recalled, RunKey, Settings, TaskCounts, Timer, Verdict,
 };
 
 const ROOT: &str = "rooms";
@@ -47,6 +48,8 @@ struct FakeMailboxes {
     free_messages: BTreeMap<Agent, usize>,
     free_bytes: BTreeMap<Agent, usize>,
     past: FakePast,
+    /// Calls whose runs wait for their acknowledgement.
+    unacknowledged: Vec<String>,
 }
 
 /// Every event, but for those that a test has it forget.
@@ -103,6 +106,12 @@ impl Mailboxes for FakeMailboxes {
 
     fn free_bytes(&self, agent: &Agent) -> usize {
         self.free_bytes.get(agent).copied().unwrap_or(usize::MAX)
+    }
+
+    fn has_run(&self, _: &Agent, run: &RunKey) -> bool {
+        self.unacknowledged
+            .iter()
+            .any(|call| call == run.call.as_str())
     }
 
     fn past(&self) -> &dyn Past {

@@ -7,24 +7,24 @@ use crate::wire::tools::{ToolResult, ToolRun};
 
 use super::*;
 
-const AGENTS: [&str; 4] = ["a", "b", "c", "d"];
+pub(super) const AGENTS: [&str; 4] = ["a", "b", "c", "d"];
 const TYPES: [&str; 3] = ["draft", "review", "rare"];
 /// The calls of the second may be run twice.
 const TOOLS: [&str; 2] = ["once", "often"];
 
-struct Dice(ChaCha12Rng);
+pub(super) struct Dice(pub(super) ChaCha12Rng);
 
 impl Dice {
-    fn below(&mut self, sides: u64) -> u64 {
+    pub(super) fn below(&mut self, sides: u64) -> u64 {
         self.0.next_u64() % sides
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[usize::try_from(self.below(from.len() as u64)).unwrap()]
     }
 }
 
-fn act(world: &mut World, dice: &mut Dice, step: u64) {
+pub(super) fn act(world: &mut World, dice: &mut Dice, step: u64) {
     let who = dice.pick(&AGENTS);
     let kind = dice.pick(&TYPES);
     match dice.below(30) {

@@ -12,9 +12,10 @@ use crate::engine::room::RoomState;
 use crate::engine::{Class, Directed, Effect, RunKey};
 
 use super::call::{Call, End};
+use super::states::RUNNING;
 
 impl RoomState {
-    fn run_key(&self, call: &Call) -> RunKey {
+    pub(super) fn run_key(&self, call: &Call) -> RunKey {
         RunKey {
             room: self.name.clone(),
             call: call.id.clone(),
@@ -165,7 +166,7 @@ impl RoomState {
         let error = end.error();
         let gateway = cx.gateway.clone();
         let happened = Happened {
-            from: Some("running"),
+            from: Some(RUNNING),
             to: Some(to),
             detail: Detail {
                 tool: Some(&call.tool),

@@ -1,25 +1,27 @@
 //! Tools: capabilities with a schema and a short answer.
 //!
 //! [`registry`] knows which tools there are and who can be called, `register` how that changes, [`call`] what a call is, `calling` and
-//! `answering` what agents may do about one, `messages` what is sent. Here a call goes to a provider and ends, each in one place, so that
+//! `answering` what agents may do about one, `absence` what becomes of calls whose provider is away or
+//! came back without its session, `messages` what is sent. Here a call goes to a provider and ends, each in one place, so that
 //! none of the consequences can be forgotten.
 //!
-//! A call is with exactly one provider from its first moment to its last: it never queues. Whoever loses its connection has a short
-//! grace of its own and then loses its calls, because a caller waits for a tool as it waits for a function. After a restart of the
-//! gateway providers have the whole reconnect grace, since it is not they who went away.
+//! A call is with exactly one provider from its first moment to its last: it never queues.
 
+mod absence;
 mod answering;
 mod call;
 mod calling;
 mod messages;
 mod register;
 mod registry;
+mod states;
 
 use std::collections::BTreeMap;
 
-use crate::wire::Millis;
 use crate::wire::json::Json;
 use crate::wire::name::{Agent, CallId, Tool};
+
+use absence::Absences;
 
 use super::context::Context;
 use super::record::Change;
@@ -30,6 +32,8 @@ pub(super) use call::Call as ToolCall;
 use call::End;
 pub(super) use registry::Definition;
 use registry::Registry;
+use states::RUNNING;
+pub(super) use states::{CALL, TOOL};
 
 /// A room's tools and the calls that are not over.
 #[derive(Debug, Default)]
@@ -40,8 +44,7 @@ pub(super) struct Tools {
     by_caller: BTreeMap<Agent, usize>,
     /// Argument bytes that are kept for them.
     argument_bytes: usize,
-    /// When those lose their calls who have lost their connection. Not recorded: a restart gives everybody more.
-    graces: BTreeMap<Agent, Millis>,
+    absences: Absences,
 }
 
 impl Tools {
@@ -81,7 +84,7 @@ impl RoomState {
         self.tools.registry.took(&call.provider, &call.id, limit);
         self.tools.registry.enter(&call.tool, &call.id);
         self.deliver_run(cx, &call, arguments);
-        self.tell_call(cx, &call, "tools.called", Some("running"), None);
+        self.tell_call(cx, &call, "tools.called", Some(RUNNING), None);
         self.tools.enter(call);
     }
 
@@ -110,6 +113,7 @@ impl RoomState {
     fn take_back(&mut self, cx: &mut Context, call: &ToolCall, notice: Option<(&str, &str)>) {
         let limit = cx.settings.max_calls_per_provider;
         self.tools.registry.freed(&call.provider, &call.id, limit);
+        self.tools.absences.settle(&call.provider, &call.id);
         self.revoke_run(cx, call);
         if let Some((code, reason)) = notice {
             self.deliver_notice(cx, call, code, reason);
@@ -145,43 +149,6 @@ impl RoomState {
         self.deliver_run(cx, &moved, &arguments);
         self.tell_call(cx, &moved, "tools.rerouted", None, Some(&from));
         self.tools.calls.insert(id.clone(), moved);
-    }
-
-    /// The connection of an agent is gone: soon its calls are, too.
-    pub(super) fn expect_provider_back(&mut self, cx: &mut Context, agent: &Agent) {
-        if self.tools.registry.calls_of(agent).is_empty() {
-            return;
-        }
-        let at = cx.after(cx.settings.provider_grace_ms);
-        self.provider_is_back(cx, agent);
-        if at == cx.now {
-            self.lose_calls(cx, agent);
-            return;
-        }
-        let subject = Subject::Provider(self.name.clone(), agent.clone());
-        cx.timers.arm(at, Timer::ProviderGrace, subject);
-        self.tools.graces.insert(agent.clone(), at);
-    }
-
-    /// An agent is connected again, or there is nothing to wait for.
-    pub(super) fn provider_is_back(&mut self, cx: &mut Context, agent: &Agent) {
-        if let Some(at) = self.tools.graces.remove(agent) {
-            let subject = Subject::Provider(self.name.clone(), agent.clone());
-            cx.timers.disarm(at, Timer::ProviderGrace, subject);
-        }
-    }
-
-    pub(super) fn provider_is_gone(&mut self, cx: &mut Context, agent: &Agent) {
-        self.tools.graces.remove(agent);
-        self.lose_calls(cx, agent);
-    }
-
-    /// An agent is gone, and so are the calls that it had.
-    pub(super) fn lose_calls(&mut self, cx: &mut Context, agent: &Agent) {
-        self.provider_is_back(cx, agent);
-        for id in self.tools.registry.calls_of(agent) {
-            self.lose_call(cx, &id, End::Gone(agent.clone()));
-        }
     }
 
     /// The gateway cancels the first call that is under way; whether there was one.

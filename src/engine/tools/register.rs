@@ -23,6 +23,7 @@ use crate::engine::room::RoomState;
 
 use super::call::End;
 use super::registry::{Contract, Definition};
+use super::states::REGISTERED;
 
 /// What callers rely on.
 #[derive(Serialize)]
@@ -31,6 +32,23 @@ struct Promise {
     input_schema: serde_json::Value,
     output_schema: Option<serde_json::Value>,
     idempotent: bool,
+}
+
+/// What becomes of an agent's registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    New,
+    Again,
+    Withdrawn,
+}
+
+impl Told {
+    fn event(self) -> &'static str {
+        match self {
+            Told::New | Told::Again => "tools.registered",
+            Told::Withdrawn => "tools.withdrawn",
+        }
+    }
 }
 
 impl RoomState {
@@ -129,13 +147,24 @@ impl RoomState {
         let changed = before.filter(|entry| entry.definition.contract != definition.contract);
         let orphans: Vec<CallId> =
             changed.map_or_else(Vec::new, |entry| entry.calls.iter().cloned().collect());
+        let registered = before.map(|entry| entry.definition.registered.clone());
+        let registered = registered.unwrap_or_default();
         cx.stats.tools += usize::from(is_new);
+        let ousted = registered.difference(&definition.registered).cloned();
+        let ousted: Vec<Agent> = ousted.collect();
         self.tools.registry.put(tool, definition, contract);
+        for other in &ousted {
+            self.tell_tool(cx, other, tool, Told::Withdrawn);
+        }
         for id in orphans {
             self.end_call(cx, &id, None, End::Changed);
         }
         self.change(cx, Change::Tool(tool.clone()));
-        self.tell_tool(cx, "tools.registered", agent, tool);
+        let told = match registered.contains(agent) {
+            true => Told::Again,
+            false => Told::New,
+        };
+        self.tell_tool(cx, agent, tool, told);
         self.refresh(cx, agent);
     }
 
@@ -148,7 +177,7 @@ impl RoomState {
             cx.stats.tools -= 1;
         }
         self.change(cx, Change::Tool(tool.clone()));
-        self.tell_tool(cx, "tools.withdrawn", agent, tool);
+        self.tell_tool(cx, agent, tool, Told::Withdrawn);
         for id in self.tools.registry.calls_of(agent) {
             if self
                 .tools
@@ -218,15 +247,17 @@ impl RoomState {
         }
     }
 
-    fn tell_tool(&mut self, cx: &mut Context, what: &'static str, agent: &Agent, tool: &Tool) {
+    fn tell_tool(&mut self, cx: &mut Context, agent: &Agent, tool: &Tool, change: Told) {
         let definition = self.tools.registry.definition(tool);
         let contract = definition.map(|definition| definition.contract.clone());
         let happened = Happened {
+            from: (change == Told::Withdrawn).then_some(REGISTERED),
+            to: (change == Told::New).then_some(REGISTERED),
             detail: Detail {
                 digest: contract.as_deref(),
                 ..Detail::default()
             },
-            ..Happened::new(what, tool.as_str(), agent)
+            ..Happened::new(change.event(), tool.as_str(), agent)
         };
         self.tell(cx, &happened);
     }

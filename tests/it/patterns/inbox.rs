@@ -135,3 +135,134 @@ fn properties_of_mqtt_5_arrive_as_they_were_sent() {
     let content_type = message.properties.find(property::CONTENT_TYPE);
     assert_eq!(content_type, Some(&Value::Text("text/plain".to_owned())));
 }
+
+/// An agent that takes one message at a time.
+fn one_at_a_time() -> Connect {
+    let mut connect = Connect::v5("bob");
+    connect.properties = Properties::new()
+        .four(property::SESSION_EXPIRY, 3_600)
+        .with(property::RECEIVE_MAXIMUM, Value::Two(1));
+    connect.clean = false;
+    connect
+}
+
+#[test]
+fn replies_results_and_decisions_go_ahead_of_mail_that_was_not_sent_yet() {
+    let mut gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    for n in 0..200 {
+        assert_eq!(send(&mut ann, "bob", &n.to_string()), 0);
+    }
+    let mut bob = Client::connect(gateway.mqtt, one_at_a_time()).by_hand();
+    let own = [
+        "inbox/bob/+",
+        "reply/bob",
+        "handoff/result/bob",
+        "approve/decision/bob",
+    ];
+    let own = own.map(|rest| (format!("rooms/lab/{rest}"), 1));
+    bob.subscribe(&own.each_ref().map(|(filter, qos)| (filter.as_str(), *qos)));
+    let first = bob.message();
+    assert_eq!(first.text(), "0");
+    // While the first one is not acknowledged nothing else is sent: all that follows waits.
+    let commands = [
+        (
+            "blackboard/get/bob",
+            r#"{"prefix":"none","correlationId":"c1"}"#,
+        ),
+        ("handoff/dispatch/bob", r#"{"id":"t1","type":"draft"}"#),
+        ("handoff/cancel/bob", r#"{"task":"t1"}"#),
+        ("approve/request/bob", r#"{"id":"p1","action":"go"}"#),
+        ("approve/cancel/bob", r#"{"approval":"p1"}"#),
+        (
+            "blackboard/get/bob",
+            r#"{"prefix":"none","correlationId":"c2"}"#,
+        ),
+    ];
+    for (rest, body) in commands {
+        let topic = format!("rooms/lab/{rest}");
+        assert_eq!(bob.publish(Publish::new(&topic, body, 1)), 0);
+    }
+    // Also over a crash of the gateway: what was sent before goes first again where that is known.
+    gateway.kill();
+    gateway.restart();
+    let mut bob = Client::connect(gateway.mqtt, one_at_a_time());
+    assert!(bob.session_present);
+    let mut seen = Vec::new();
+    while seen
+        .last()
+        .is_none_or(|last: &(String, String)| last.1 != "3")
+    {
+        let message = bob.message();
+        seen.push((message.topic.clone(), message.text().to_owned()));
+    }
+    let topics: Vec<&str> = seen
+        .iter()
+        .map(|(topic, _)| topic.trim_start_matches("rooms/lab/"))
+        .collect();
+    let answers = [
+        "reply/bob",
+        "reply/bob",
+        "handoff/result/bob",
+        "approve/decision/bob",
+    ];
+    let directed = topics.iter().filter(|topic| !topic.starts_with("inbox/"));
+    assert!(directed.clone().count() >= answers.len(), "{seen:?}");
+    assert_eq!(topics[topics.len() - 4..], ["inbox/bob/ann"; 4], "{seen:?}");
+    assert!(
+        topics[..topics.len() - 4]
+            .iter()
+            .all(|topic| !topic.starts_with("inbox/")),
+        "{seen:?}"
+    );
+    let correlations: Vec<usize> = ["\"c1\"", "\"c2\""]
+        .iter()
+        .filter_map(|id| seen.iter().position(|(_, text)| text.contains(id)))
+        .collect();
+    assert_eq!(correlations.len(), 2, "{seen:?}");
+    assert!(
+        correlations[0] < correlations[1],
+        "in order among themselves"
+    );
+    let mail: Vec<&str> = seen[seen.len() - 4..]
+        .iter()
+        .map(|(_, text)| text.as_str())
+        .collect();
+    assert_eq!(mail, ["0", "1", "2", "3"], "and mail in its own order");
+    for n in 4..200 {
+        assert_eq!(bob.message().text(), n.to_string());
+    }
+}
+
+#[test]
+fn what_was_sent_before_goes_first_after_a_reconnect() {
+    let gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    for n in 0..20 {
+        assert_eq!(send(&mut ann, "bob", &n.to_string()), 0);
+    }
+    let mut bob = Client::connect(gateway.mqtt, one_at_a_time()).by_hand();
+    bob.subscribe(&[("rooms/lab/inbox/bob/+", 1), ("rooms/lab/reply/bob", 1)]);
+    assert_eq!(bob.message().text(), "0");
+    let ask = r#"{"prefix":"none","correlationId":"c1"}"#;
+    assert_eq!(
+        bob.publish(Publish::new("rooms/lab/blackboard/get/bob", ask, 1)),
+        0
+    );
+    bob.vanish();
+    let mut bob = Client::connect(gateway.mqtt, one_at_a_time());
+    let again = bob.message();
+    assert_eq!((again.text(), again.dup), ("0", true));
+    let reply = bob.message();
+    assert_eq!(
+        (reply.topic.as_str(), reply.dup),
+        ("rooms/lab/reply/bob", false)
+    );
+    for n in 1..20 {
+        let message = bob.message();
+        assert_eq!(
+            (message.text(), message.dup),
+            (n.to_string().as_str(), false)
+        );
+    }
+}

@@ -306,3 +306,49 @@ fn a_result_waits_for_a_caller_that_was_away() {
     assert_eq!(ann.tool_result().call.as_str(), call);
     ann.expect_no_mail();
 }
+
+#[test]
+fn a_provider_that_restarts_after_it_acknowledged_a_call_is_sent_it_again_if_it_may_run_twice() {
+    let gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    ann.listen("tools/result/ann");
+    let tool = json!({"description": "d", "inputSchema": {}, "idempotent": true});
+    let mut provider = Agent::join_v311(&gateway, "lab", "provider");
+    provider.provide("spell", tool.clone());
+    let id = ann.call("spell", json!({"arguments": {"text": "helo"}}));
+    let first = provider.run("spell");
+    // The answer to the ping comes after the acknowledgement of the run.
+    provider.ping();
+    provider.vanish();
+    let mut provider = Agent::join_v311(&gateway, "lab", "provider");
+    assert!(!provider.session_present);
+    provider.provide("spell", tool);
+    let again = provider.run("spell");
+    assert_eq!(again, first);
+    provider.answer(&id, "success", json!({"result": ["hello"]}));
+    assert_eq!(ann.tool_result().status, ReturnStatus::Success);
+    provider.expect_no_mail();
+    ann.expect_no_mail();
+}
+
+#[test]
+fn a_provider_that_restarts_is_not_sent_again_what_may_run_only_once_and_the_caller_is_told() {
+    let gateway = Setup::new().with("tools.provider_grace", "200ms").start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    ann.listen("tools/result/ann");
+    let tool = json!({"description": "d", "inputSchema": {}});
+    let mut provider = Agent::join_v311(&gateway, "lab", "provider");
+    provider.provide("spell", tool.clone());
+    let id = ann.call("spell", json!({"arguments": {}, "timeoutMs": 600_000}));
+    provider.run("spell");
+    provider.ping();
+    provider.vanish();
+    let mut provider = Agent::join_v311(&gateway, "lab", "provider");
+    provider.provide("spell", tool);
+    let result = ann.tool_result();
+    let code = result.error.and_then(|error| error.code);
+    assert_eq!(code.as_deref(), Some("provider-gone"));
+    let late = provider.answer(&id, "success", json!({"result": 1}));
+    assert_eq!(u16::from(late.code), 409, "{late:?}");
+    provider.expect_no_mail();
+}

@@ -377,3 +377,25 @@ fn a_lock_that_was_only_waited_for_and_expires_leaves_nothing_behind() {
     world.pass(24 * 60 * 60_000);
     assert_eq!(world.next_timer(), None);
 }
+
+#[test]
+fn a_holder_that_takes_no_part_in_the_room_holds_until_its_lease_is_over() {
+    for joins in [false, true] {
+        let mut world = World::new();
+        world.connect("a");
+        if joins {
+            world.subscribe("a", "rooms/r/reply/a").unwrap();
+        }
+        take(&mut world, "a", json!({ "ttlMs": 600_000 }));
+        assert_eq!(world.presence("a").is_some(), joins);
+        world.disconnect("a");
+        world.pass(30_000);
+        let expected = (!joins).then(|| "a".to_owned());
+        assert_eq!(holder(&mut world), expected, "joined: {joins}");
+        world.end_session("a");
+        assert_eq!(holder(&mut world), expected, "joined: {joins}");
+        world.pass(570_000);
+        assert_eq!(holder(&mut world), None);
+        world.check();
+    }
+}

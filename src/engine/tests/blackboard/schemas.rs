@@ -9,7 +9,7 @@ use super::*;
 fn schemas(list: &[(&str, Value)]) -> KeySchemas {
     let compile = |(prefix, schema): &(&str, Value)| {
         let schema = Schema::compile(&schema.to_string()).unwrap();
-        (Key::new(prefix).unwrap(), schema)
+        (Key::new(prefix).unwrap(), None, schema)
     };
     list.iter().map(compile).collect()
 }
@@ -106,4 +106,28 @@ fn schemas_hold_in_rooms_with_settings_of_their_own_too() {
     assert_eq!(set(&mut world, "plan", wrong()), Ok(()));
     assert_eq!(set(&mut world, "draft", wrong()), Err(Code::Invalid));
     world.check();
+}
+
+#[test]
+fn a_room_may_have_schemas_of_its_own() {
+    let of = |room: Option<&str>, prefix: &str, schema: Value| {
+        let schema = Schema::compile(&schema.to_string()).unwrap();
+        let room = room.map(|name| Room::new(name).unwrap());
+        (Key::new(prefix).unwrap(), room, schema)
+    };
+    let list = [
+        of(None, "plan", plan()),
+        of(Some("r"), "plan", json!({ "type": "string" })),
+        of(Some("other"), "plan/a", json!(false)),
+    ];
+    let mut world = World::with(Settings {
+        key_schemas: list.into_iter().collect(),
+        ..Settings::default()
+    });
+    for key in ["plan", "plan/a"] {
+        set(&mut world, key, json!({ "value": "text" })).unwrap();
+        let elsewhere = json!({ "value": { "title": "x" } });
+        assert_eq!(set(&mut world, key, elsewhere), Err(Code::Invalid), "{key}");
+    }
+    assert_eq!(world.settings.key_schemas.len(), 3);
 }

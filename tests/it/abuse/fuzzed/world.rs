@@ -83,6 +83,7 @@ fn desk_settings(memory: Arc<Memory>) -> DeskSettings {
             max_bytes: 1 << 22,
             max_rooms: 100,
             max_read_bytes: 1 << 20,
+            rooms: std::collections::BTreeMap::new(),
         },
         memory,
         gates: None,

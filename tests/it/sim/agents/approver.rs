@@ -75,6 +75,8 @@ impl Approver {
             escalate_to,
             urgency: dice.maybe(20, |_| "high".to_owned()),
             correlation_id: dice.maybe(50, |dice| format!("c-{}", dice.below(1_000))),
+            traceparent: None,
+            tracestate: None,
         };
         self.asked.extend(id.clone().map(|id| (room.clone(), id)));
         let me = ctx.me.clone();

@@ -1,0 +1,76 @@
+//! The states of tasks and groups, as tables: see [`machine`](crate::engine::machine).
+
+use crate::engine::machine::{Machine, Transition};
+
+const fn begins(happens: &'static str, to: &'static str) -> Transition {
+    Transition::begins(happens, to, "handoff.dispatched")
+}
+
+const fn moves(
+    from: &'static str,
+    happens: &'static str,
+    to: &'static str,
+    event: &'static str,
+) -> Transition {
+    Transition::moves(from, happens, to, event)
+}
+
+const HELD_BACK: &str = "its worker reports an error, attempts are left";
+const GIVEN_UP: &str =
+    "its worker reports an error that no retry helps, or this was the last attempt";
+const RELEASED: &str = "its worker gives it back or leaves the room, attempts are left";
+const RELEASED_LAST: &str =
+    "its worker gives it back or leaves the room, this was the last attempt";
+const LOST: &str = "its lease runs out or its worker is gone, attempts are left";
+const LOST_LAST: &str = "its lease runs out or its worker is gone, this was the last attempt";
+const EXPIRED: &str = "its time to live is over";
+const CANCELLED: &str = "somebody cancels it or what it belongs to, or the room is closed";
+
+/// A task.
+#[rustfmt::skip]
+pub(in crate::engine) const TASK: Machine = Machine {
+    name: "task",
+    transitions: &[
+        begins("a task is taken that has a delay, or depends on others", "waiting"),
+        begins("a task is taken", "queued"),
+        moves("waiting", "delay or backoff is over and all that it depends on has succeeded", "queued", "handoff.queued"),
+        moves("waiting", "a task that it depends on has failed", "dead", "handoff.failed"),
+        moves("queued", "a worker is free for it", "assigned", "handoff.assigned"),
+        moves("assigned", "its worker says that it is at it", "running", "handoff.running"),
+        Transition::stays("running", "its worker sends a partial result", "handoff.progress"),
+        moves("assigned", "its worker is done", "succeeded", "handoff.succeeded"),
+        moves("running", "its worker is done", "succeeded", "handoff.succeeded"),
+        moves("assigned", HELD_BACK, "waiting", "handoff.failed"),
+        moves("running", HELD_BACK, "waiting", "handoff.failed"),
+        moves("assigned", GIVEN_UP, "dead", "handoff.failed"),
+        moves("running", GIVEN_UP, "dead", "handoff.failed"),
+        moves("assigned", RELEASED, "waiting", "handoff.released"),
+        moves("running", RELEASED, "waiting", "handoff.released"),
+        moves("assigned", RELEASED_LAST, "dead", "handoff.released"),
+        moves("running", RELEASED_LAST, "dead", "handoff.released"),
+        moves("assigned", LOST, "waiting", "handoff.lost"),
+        moves("running", LOST, "waiting", "handoff.lost"),
+        moves("assigned", LOST_LAST, "dead", "handoff.lost"),
+        moves("running", LOST_LAST, "dead", "handoff.lost"),
+        moves("waiting", EXPIRED, "expired", "handoff.expired"),
+        moves("queued", EXPIRED, "expired", "handoff.expired"),
+        moves("assigned", EXPIRED, "expired", "handoff.expired"),
+        moves("running", EXPIRED, "expired", "handoff.expired"),
+        moves("waiting", CANCELLED, "cancelled", "handoff.cancelled"),
+        moves("queued", CANCELLED, "cancelled", "handoff.cancelled"),
+        moves("assigned", CANCELLED, "cancelled", "handoff.cancelled"),
+        moves("running", CANCELLED, "cancelled", "handoff.cancelled"),
+        moves("dead", "somebody redrives it", "queued", "handoff.redriven"),
+        moves("dead", "somebody redrives it while what it depends on has not ended", "waiting", "handoff.redriven"),
+    ],
+};
+
+/// A group of tasks; it comes into being with its first task, of which that task's event tells.
+pub(in crate::engine) const GROUP: Machine = Machine {
+    name: "group",
+    transitions: &[Transition::ends(
+        "gathering",
+        "all its tasks are there and have ended, or no further one came for as long as results are kept",
+        "handoff.gathered",
+    )],
+};
