@@ -32,7 +32,9 @@ impl Engine {
         let accepted = outcome?;
         let room = &call.command.topic.room;
         let most = self.takes(call.from().as_str(), room.as_str());
-        let (Some(most), Some(_)) = (most, &accepted.data) else {
+        // The one command that tells of its effect where questions have their answer.
+        let had_effect = matches!(call.command.topic.topic, Topic::MailboxPurge { .. });
+        let (Some(most), Some(_), false) = (most, &accepted.data, had_effect) else {
             return Ok(accepted);
         };
         let reply = Reply {

@@ -1,8 +1,9 @@
 //! Small devices: 3.1.1, QoS 0, a buffer of 256 bytes, and nothing is lost in it.
 
+use hallward::wire::presence::ConnectionState;
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Client, Gateway, Packet, Publish, Small, Version};
+use crate::harness::{Agent, Client, Connect, Gateway, Packet, Publish, Small, Version};
 
 const ANNOUNCE: &str = r#"{"maxBytes":256,"correlationId":"a"}"#;
 
@@ -199,6 +200,61 @@ fn what_came_while_a_device_was_away_is_made_to_fit_when_it_returns() {
     ann.tell_raw("inbox/pump/ann", long());
     assert_eq!(u16::from(ann.reply().code), 413);
     assert_eq!(pump.lost, Vec::<String>::new());
+}
+
+#[test]
+fn what_was_sent_short_is_sent_again_as_it_was() {
+    let mut gateway = Gateway::start();
+    let topic = "rooms/lab/handoff/result/pump";
+    let connect = |gateway: &Gateway| {
+        Client::connect(gateway.mqtt, Connect::v311("pump").persistent()).by_hand()
+    };
+    let mut pump = connect(&gateway);
+    let tell = |pump: &mut Client, rest: &str, payload: &str| {
+        pump.publish(Publish::new(&format!("rooms/lab/{rest}/pump"), payload, 1))
+    };
+    tell(&mut pump, "presence/announce", r#"{"maxBytes":256}"#);
+    tell(&mut pump, "handoff/dispatch", r#"{"type":"weather"}"#);
+    pump.subscribe(&[(topic, 1)]);
+    let mut helper = Agent::worker(&gateway, "lab", "helper", "weather");
+    let assignment = helper.assignment("weather");
+    helper.succeed(&assignment, json!({ "map": long() }));
+    let first = pump.message_on(topic);
+    assert!(first.text().contains("tooLarge") && !first.dup);
+    // It has more memory now, but this message is what it is.
+    tell(&mut pump, "presence/announce", "{}");
+    pump.vanish();
+    let mut pump = connect(&gateway);
+    let again = pump.message_on(topic);
+    assert_eq!((&again.payload, again.dup), (&first.payload, true));
+    pump.vanish();
+    gateway.kill();
+    gateway.restart();
+    let again = connect(&gateway).message_on(topic);
+    assert_eq!((&again.payload, again.dup), (&first.payload, true));
+    assert_eq!(again.packet_id, first.packet_id);
+}
+
+#[test]
+fn at_qos_0_what_was_written_counts_as_received() {
+    let gateway = Gateway::start();
+    let mut first = pump(&gateway);
+    first.listen("inbox/pump/+");
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    ann.tell_raw("inbox/pump/ann", "1");
+    assert_eq!(first.next_on("inbox/pump/ann"), json!(1));
+    first.vanish();
+    ann.listen("presence/agent/pump");
+    ann.presence_where("pump", |pump| pump.connection == ConnectionState::Away);
+    ann.tell_raw("inbox/pump/ann", "2");
+    let mut second = pump(&gateway);
+    second.listen("inbox/pump/+");
+    assert_eq!(
+        second.next_on("inbox/pump/ann"),
+        json!(2),
+        "and not 1 again"
+    );
+    second.expect_nothing();
 }
 
 #[test]
