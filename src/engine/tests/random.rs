@@ -205,7 +205,7 @@ fn run(seed: u64) {
         encoding,
         ..Settings::default()
     });
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         world.speak_cbor.extend(["b", "d"]);
     }
     for step in 0..250 {
