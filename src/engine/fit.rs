@@ -30,9 +30,14 @@ impl Engine {
     /// Turns an answer to a question that its asker cannot take into a refusal. A command that had an effect is never refused for that.
     pub(super) fn fit(&self, call: &Call<'_>, outcome: Outcome) -> Outcome {
         let accepted = outcome?;
+        if accepted.data.is_none() {
+            return Ok(accepted);
+        }
         let room = &call.command.topic.room;
         let most = self.takes(call.from().as_str(), room.as_str());
-        let (Some(most), Some(_)) = (most, &accepted.data) else {
+        // The one command that tells of its effect where questions have their answer.
+        let had_effect = matches!(call.command.topic.topic, Topic::MailboxPurge { .. });
+        let Some(most) = most.filter(|_| !had_effect) else {
             return Ok(accepted);
         };
         let reply = Reply {

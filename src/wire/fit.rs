@@ -62,7 +62,10 @@ pub fn shorten(payload: &[u8], most: usize, bytes: usize) -> Option<Bytes> {
             json::length(fields)
         }
     };
-    fields.0.push((SAYS_SO.to_owned(), Json::of(&bytes)));
+    // It may have been shortened for a reader with more room, who never acknowledged it.
+    if !fields.0.iter().any(|(field, _)| field == SAYS_SO) {
+        fields.0.push((SAYS_SO.to_owned(), Json::of(&bytes)));
+    }
     for name in BULK {
         fields.drop_bulk(name);
         if size(&fields) <= most {
@@ -198,6 +201,16 @@ mod tests {
             short(group, 80).unwrap(),
             r#"{"group":"g","status":"group","size":9,"tasks":[],"at":5,"tooLarge":99}"#
         );
+    }
+
+    #[test]
+    fn what_is_short_already_can_become_shorter() {
+        let reply =
+            r#"{"command":"c","code":409,"reason":"aaaaaaaaaaaaaaa","current":1,"tooLarge":900}"#;
+        let once = r#"{"command":"c","code":409,"reason":"aaaaaaaaaaaaaaa","tooLarge":900}"#;
+        assert_eq!(short(reply, 70).as_deref(), Some(once));
+        let twice = r#"{"command":"c","code":409,"reason":"aaaaa","tooLarge":900}"#;
+        assert_eq!(short(once, 58).as_deref(), Some(twice));
     }
 
     #[test]

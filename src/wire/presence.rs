@@ -73,11 +73,11 @@ pub struct Announcement {
         skip_serializing_if = "Option::is_none"
     )]
     pub metadata: Option<Json>,
-    /// The encoding in which it wants to be answered.
+    /// The encoding in which it wants to be answered, everywhere, until it announces another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
-    /// The largest assignment that it can take, in bytes of its JSON: a larger one goes to another. Rounded down by at most an
-    /// eighth.
+    /// The largest packet that it can take of what is for it alone: header, topic and payload. Larger work goes to another (rounded down
+    /// for that by at most an eighth), the rest is refused to its sender, or comes short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u32>,
     /// Echoed in the reply.

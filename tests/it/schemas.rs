@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hallward::wire::{
-    approve, blackboard, cbor, handoff, json, mailbox, observe, presence, reply, room, tools,
+    approve, blackboard, cbor, fit, handoff, json, mailbox, observe, presence, reply, room, tools,
 };
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -195,7 +195,11 @@ fn examples_say_the_same_in_cbor() {
             }
             let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{file} in CBOR: {error}"));
             assert!(cbor::is_map(&bytes), "{file}");
-            assert_eq!(bytes, cbor::from_json(&text), "{file}");
+            assert!(
+                bytes == cbor::from_json(&text),
+                "{} is stale; if the change is meant: HALLWARD_BLESS=1 cargo test schemas",
+                path.display()
+            );
             let value: Value = serde_cbor::from_slice(&bytes).expect("CBOR");
             assert_eq!(
                 value,
@@ -212,6 +216,53 @@ fn examples_say_the_same_in_cbor() {
         let path = entry.expect("readable").path();
         let is_alone = !path.with_extension("json").exists();
         assert!(!is_alone, "{} has no JSON beside it", path.display());
+    }
+}
+
+/// What a reader with little room gets in place of each example that may be shortened, at every size.
+#[test]
+fn shortened_examples_satisfy_their_schema_and_fit() {
+    let shortened = [
+        "reply",
+        "task-result",
+        "group-result",
+        "decision",
+        "tool-result",
+        "call-over",
+    ];
+    let examples = examples();
+    for message in messages() {
+        if !shortened.contains(&message.name) {
+            continue;
+        }
+        let validator = jsonschema::validator_for(message.schema.as_value()).expect("a schema");
+        for (file, text) in &examples[message.name] {
+            let whole: Value = serde_json::from_slice(text).expect("JSON");
+            let json = whole.to_string().into_bytes();
+            let cbor = cbor::from_json(&json).to_vec();
+            for whole in [json, cbor] {
+                let fits = |most| fit::shorten(&whole, most, whole.len());
+                // What has nothing to leave out becomes longer.
+                let says_so = br#","tooLarge":999"#.len();
+                let least = (0..=whole.len() + says_so).find(|most| fits(*most).is_some());
+                let least = least.unwrap_or_else(|| panic!("{file} cannot be shortened"));
+                assert!(least < 256, "{file} takes {least} bytes at least");
+                for most in least..whole.len() {
+                    let short = fits(most).unwrap_or_else(|| panic!("{file} in {most}"));
+                    assert!(short.len() <= most, "{file} in {most}");
+                    let short = match cbor::is_map(&short) {
+                        true => cbor::to_json(&short).expect("CBOR with a JSON"),
+                        false => short.to_vec(),
+                    };
+                    let value: Value = serde_json::from_slice(&short).expect("JSON");
+                    assert!(value["tooLarge"].is_u64(), "{file} in {most}: {value}");
+                    if let Err(error) = validator.validate(&value) {
+                        panic!("{file} in {most}: {error} at {}", error.instance_path());
+                    }
+                    assert_eq!((message.round_trip)(&short), Ok(value), "{file} in {most}");
+                }
+            }
+        }
     }
 }
 

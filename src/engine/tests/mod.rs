@@ -135,6 +135,8 @@ struct World {
     inputs: usize,
     /// Crashes after this many inputs.
     crash_after: Option<usize>,
+    /// Who sends CBOR.
+    speak_cbor: Vec<&'static str>,
 }
 
 fn agent(name: &str) -> Agent {
@@ -146,6 +148,10 @@ fn topic(text: &str) -> RoomTopic {
 }
 
 fn parse<T: DeserializeOwned>(payload: &Bytes) -> T {
+    if crate::wire::cbor::is_map(payload) {
+        let value: Value = serde_cbor::from_slice(payload).unwrap();
+        return serde_json::from_str(&value.to_string()).unwrap();
+    }
     serde_json::from_slice(payload).unwrap()
 }
 
@@ -169,6 +175,7 @@ impl World {
             runs: 1,
             inputs: 0,
             crash_after: None,
+            speak_cbor: Vec::new(),
         }
     }
 
@@ -311,6 +318,9 @@ impl World {
 
     /// A command in room `r`; the topic is `handoff/dispatch`, the writer is added where it belongs.
     fn send(&mut self, from: &str, verb: &str, payload: Value) -> Verdict {
+        if self.speak_cbor.contains(&from) {
+            return self.send_raw(from, verb, serde_cbor::to_vec(&payload).unwrap());
+        }
         self.send_raw(from, verb, payload.to_string())
     }
 

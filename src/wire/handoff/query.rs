@@ -206,7 +206,7 @@ pub struct TaskView {
     /// When it expires, Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Millis>,
-    /// The size of its assignment, in bytes: what `maxBytes` of a worker is held against.
+    /// The size of its assignment as a packet: what `maxBytes` of a worker is held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u32>,
     /// What went wrong last.

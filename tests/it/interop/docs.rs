@@ -1,4 +1,4 @@
-//! Every `mosquitto_…` line that README.md and docs/protocol.md show works, in order, and prints what they say it prints.
+//! Every `mosquitto_…` line that README.md, docs/protocol.md and docs/small-devices.md show works, in order, and prints what they say it prints.
 //!
 //! Lines are taken from fenced blocks marked `sh`, and so are those that `printf` something into such a line. One that ends in `&` runs beside those after it, as in a terminal, and ends
 //! before its block does. A block marked `text` right after is all that they print; in it `…` stands for anything (times,
@@ -263,6 +263,11 @@ fn every_line_of_the_protocol_document_works() {
         holds("docs/protocol.md") > 20,
         "there is a line for every row of the topic table"
     );
+}
+
+#[test]
+fn every_line_of_the_guide_for_small_devices_works() {
+    assert_eq!(holds("docs/small-devices.md"), 4);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Small devices: 3.1.1, QoS 0, a buffer of 256 bytes, and nothing is lost in it.
 
+use hallward::wire::presence::ConnectionState;
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Gateway, Small};
+use crate::harness::{Agent, Client, Connect, Gateway, Packet, Publish, Small, Version};
 
 const ANNOUNCE: &str = r#"{"maxBytes":256,"correlationId":"a"}"#;
 
@@ -202,6 +203,61 @@ fn what_came_while_a_device_was_away_is_made_to_fit_when_it_returns() {
 }
 
 #[test]
+fn what_was_sent_short_is_sent_again_as_it_was() {
+    let mut gateway = Gateway::start();
+    let topic = "rooms/lab/handoff/result/pump";
+    let connect = |gateway: &Gateway| {
+        Client::connect(gateway.mqtt, Connect::v311("pump").persistent()).by_hand()
+    };
+    let mut pump = connect(&gateway);
+    let tell = |pump: &mut Client, rest: &str, payload: &str| {
+        pump.publish(Publish::new(&format!("rooms/lab/{rest}/pump"), payload, 1))
+    };
+    tell(&mut pump, "presence/announce", r#"{"maxBytes":256}"#);
+    tell(&mut pump, "handoff/dispatch", r#"{"type":"weather"}"#);
+    pump.subscribe(&[(topic, 1)]);
+    let mut helper = Agent::worker(&gateway, "lab", "helper", "weather");
+    let assignment = helper.assignment("weather");
+    helper.succeed(&assignment, json!({ "map": long() }));
+    let first = pump.message_on(topic);
+    assert!(first.text().contains("tooLarge") && !first.dup);
+    // It has more memory now, but this message is what it is.
+    tell(&mut pump, "presence/announce", "{}");
+    pump.vanish();
+    let mut pump = connect(&gateway);
+    let again = pump.message_on(topic);
+    assert_eq!((&again.payload, again.dup), (&first.payload, true));
+    pump.vanish();
+    gateway.kill();
+    gateway.restart();
+    let again = connect(&gateway).message_on(topic);
+    assert_eq!((&again.payload, again.dup), (&first.payload, true));
+    assert_eq!(again.packet_id, first.packet_id);
+}
+
+#[test]
+fn at_qos_0_what_was_written_counts_as_received() {
+    let gateway = Gateway::start();
+    let mut first = pump(&gateway);
+    first.listen("inbox/pump/+");
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    ann.tell_raw("inbox/pump/ann", "1");
+    assert_eq!(first.next_on("inbox/pump/ann"), json!(1));
+    first.vanish();
+    ann.listen("presence/agent/pump");
+    ann.presence_where("pump", |pump| pump.connection == ConnectionState::Away);
+    ann.tell_raw("inbox/pump/ann", "2");
+    let mut second = pump(&gateway);
+    second.listen("inbox/pump/+");
+    assert_eq!(
+        second.next_on("inbox/pump/ann"),
+        json!(2),
+        "and not 1 again"
+    );
+    second.expect_nothing();
+}
+
+#[test]
 fn a_device_of_cbor_is_measured_in_cbor() {
     let gateway = Gateway::start();
     let mut boss = Agent::join(&gateway, "lab", "boss");
@@ -213,4 +269,65 @@ fn a_device_of_cbor_is_measured_in_cbor() {
     boss.dispatch(json!({ "type": "pump", "id": "t", "payload": floats[..5] }));
     let assignment: Value = device.next("handoff/work/pump");
     assert_eq!(assignment["task"], "t");
+}
+
+/// Bytes of a hex dump.
+fn hex(text: &str) -> Vec<u8> {
+    let digits = (0..text.len()).step_by(2).map(|at| &text[at..at + 2]);
+    let byte = |pair| u8::from_str_radix(pair, 16).expect("two digits");
+    digits.map(byte).collect()
+}
+
+/// What the sketch in docs/small-devices.md has sent, byte for byte, when it was compiled with PubSubClient 2.8.
+#[test]
+fn the_sketch_of_the_guide_is_understood_as_pubsubclient_sends_it() {
+    let gateway = Gateway::start();
+    let mut boss = Agent::join(&gateway, "plant", "boss");
+    boss.listen("handoff/result/boss");
+    let client = Client::open(gateway.mqtt, Version::V311).expect("the gateway accepts");
+    let mut pump = client.by_hand();
+    pump.send_raw(&hex("101200044d5154540402003c000670756d702d31"));
+    assert!(matches!(
+        pump.receive(),
+        Ok(Packet::ConnAck { code: 0, .. })
+    ));
+    pump.send_raw(&hex(concat!(
+        "30440024726f6f6d732f706c616e742f70726573656e63652f616e6e6f756e63652f70756d702d31",
+        "7b22726f6c65223a2270756d70222c226d61784279746573223a3235367d",
+        "821d00020018726f6f6d732f706c616e742f7265706c792f70756d702d3101",
+        "82220003001d726f6f6d732f706c616e742f68616e646f66662f776f726b2f70756d7001",
+    )));
+    for _ in 0..2 {
+        assert!(matches!(pump.receive(), Ok(Packet::SubAck { codes, .. }) if codes == [1]));
+    }
+    boss.dispatch(json!({ "type": "pump", "id": "p2", "payload": 1 }));
+    let delivery = |pump: &mut Client| match pump.receive() {
+        Ok(Packet::Publish(Publish {
+            qos: 1,
+            packet_id: Some(id),
+            payload,
+            ..
+        })) => (id, serde_json::from_slice::<Value>(&payload).expect("JSON")),
+        other => panic!("{other:?}"),
+    };
+    let (id, work) = delivery(&mut pump);
+    assert_eq!((id, &work["payload"]), (1, &json!(1)));
+    pump.send_raw(&hex(concat!(
+        "306b0021726f6f6d732f706c616e742f68616e646f66662f7570646174652f70756d702d31",
+        "7b227461736b223a227032222c22617474656d7074223a312c22737461747573223a226163636570746564222c",
+        "22636f7272656c6174696f6e4964223a226163636570746564227d",
+        "40020001",
+    )));
+    let (id, reply) = delivery(&mut pump);
+    assert_eq!((id, &reply["correlationId"]), (2, &json!("accepted")));
+    pump.send_raw(&hex(concat!(
+        "40020002",
+        "30690021726f6f6d732f706c616e742f68616e646f66662f7570646174652f70756d702d31",
+        "7b227461736b223a227032222c22617474656d7074223a312c22737461747573223a2273756363657373222c",
+        "22636f7272656c6174696f6e4964223a2273756363657373227d",
+    )));
+    let (id, reply) = delivery(&mut pump);
+    assert_eq!((id, &reply["code"]), (3, &json!(200)));
+    pump.send_raw(&hex("40020003"));
+    assert_eq!(boss.result().task.as_str(), "p2");
 }
