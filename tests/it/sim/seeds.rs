@@ -185,4 +185,5 @@ fn seeds_that_once_broke_something_break_nothing() {
 #[test]
 fn a_seed_is_a_run() {
     assert_eq!(run_or_panic(7), run_or_panic(7));
+    assert_eq!(gateway::run(7), gateway::run(7));
 }

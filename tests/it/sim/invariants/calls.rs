@@ -146,7 +146,6 @@ fn ends_for_its_reason(
         Some(Some("timeout")) => call.deadline <= step.now,
         Some(Some("cancelled")) => {
             matches!(command, Some(Topic::ToolsCancel { me }) if *me == call.caller)
-                || model.is_closed(&key.room)
         }
         Some(Some("provider-gone" | "withdrawn")) => {
             is_lost(model, step, &result.provider, &key, &call.tool)
@@ -203,7 +202,7 @@ pub(super) fn withdrawals(model: &Model, step: &Step, event: &Event) -> Check {
             member.is_none_or(|member| !member.provides.contains(&tool))
         });
     ensure!(
-        said_so || ousted || left || confirmed || model.is_closed(&event.room),
+        said_so || ousted || left || confirmed,
         "{event:?} for no reason"
     );
     Ok(())

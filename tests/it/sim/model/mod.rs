@@ -408,11 +408,6 @@ impl Model {
                 .count()
     }
 
-    /// Whether somebody has closed a room.
-    pub(super) fn is_closed(&self, _room: &Room) -> bool {
-        false
-    }
-
     /// The board of a room, empty before the first write.
     pub(super) fn board(&self, room: &Room) -> &Board {
         self.boards.get(room).unwrap_or(&self.no_board)

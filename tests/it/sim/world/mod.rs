@@ -248,8 +248,10 @@ impl World {
         }
     }
 
+    /// Sometimes it dies again while it is still getting up.
     fn plan_crash(&mut self) {
-        let at = self.now + self.dice.between(500, 8_000);
+        let (least, most) = self.dice.weighted(&[(80, (500, 8_000)), (20, (1, 60))]);
+        let at = self.now + self.dice.between(least, most);
         self.agenda.plan(at, Action::Crash);
     }
 

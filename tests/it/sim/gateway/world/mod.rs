@@ -1,5 +1,8 @@
 //! The world of the gateway: the clock, the network, the commits and the crashes.
 
+mod clients;
+mod ends;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,16 +12,14 @@ use hallward::desk::{
     engine_records,
 };
 use hallward::engine::Engine;
-use hallward::ledger::{FaultStore, MemoryStore, Store, StoreError};
+use hallward::ledger::{FaultStore, Store, StoreError};
 use hallward::wire::Millis;
 use hallward::wire::message::Message;
-use tokio::sync::oneshot;
 
 use super::super::dice::Dice;
 use super::super::durable::ROOT;
 use super::super::rules::Rules;
 use super::super::seeds::number;
-use super::client::News;
 use super::history::{Event, What};
 use super::network::{Down, Link, LinkId, Up, Who};
 use super::seat::Seat;
@@ -148,7 +149,7 @@ impl World {
             .map(|number| User::new(number, &mut dice))
             .collect();
         let rules = Rules {
-            mailbox_letters: usize::try_from(dice.between(12, 60)).expect("small"),
+            mailbox_letters: usize::try_from(dice.between(8, 30)).expect("small"),
             ..Rules::default()
         };
         World {
@@ -260,130 +261,6 @@ impl World {
         }
         Ok(())
     }
-
-    // The clients.
-
-    fn dial(&mut self, who: Who) {
-        if self.users[who].client.link.is_some() {
-            return;
-        }
-        self.dialled += 1;
-        let link = self.dialled;
-        self.links.insert(link, Link::new(who));
-        self.users[who].client.link = Some(link);
-        self.send(link, Up::Connect);
-    }
-
-    fn send(&mut self, link: LinkId, packet: Up) {
-        let delay = self.dice.weighted(&[(80, 3), (15, 20), (5, 150)]);
-        let at = self.now + self.dice.below(delay);
-        let Some(known) = self.links.get_mut(&link) else {
-            return;
-        };
-        let (number, at) = known.up.send(at);
-        self.plan(at - self.now, Action::Up(link, number, packet));
-    }
-
-    fn act(&mut self, who: Who, intent: Intent) {
-        if matches!(intent, Intent::Stroll) {
-            if self.calm {
-                return;
-            }
-            let pause = self.dice.between(20, 300);
-            self.plan(pause, Action::Act(who, Intent::Stroll));
-        }
-        let user = &mut self.users[who];
-        let again = matches!(intent, Intent::Greet).then(|| user.client.subscribe_again());
-        user.act(self.now, intent, &self.names, &mut self.dice);
-        self.flush(who, again.flatten().into_iter().collect(), Vec::new());
-    }
-
-    fn delivers(&mut self, link: LinkId, number: u64, packet: Down) {
-        let Some(known) = self.links.get_mut(&link) else {
-            return;
-        };
-        if !known.down.arrives(number) || !known.client_has_it {
-            return;
-        }
-        let who = known.who;
-        if matches!(packet, Down::End) {
-            known.client_has_it = false;
-            self.users[who].client.disconnected();
-            let back = if self.calm { 200 } else { 1_500 };
-            let after = self.dice.below(back);
-            self.plan(after, Action::Dial(who));
-            return;
-        }
-        let mut news = Vec::new();
-        let answers = self.users[who].client.receive(packet, &mut news);
-        self.flush(who, answers, news);
-    }
-
-    /// Lets a user hear the news and sends what can leave.
-    fn flush(&mut self, who: Who, mut packets: Vec<Up>, mut news: Vec<News>) {
-        let user = &mut self.users[who];
-        let mut heard = 0;
-        loop {
-            for one in &news[heard..] {
-                match one {
-                    News::Message(publish) => user.hears(self.now, publish, &mut self.dice),
-                    News::Leaves(publish) => user.leaves(publish),
-                    News::Answered {
-                        topic,
-                        payload,
-                        taken,
-                    } => user.answered(topic, payload, *taken),
-                    News::Open => user.opened(&mut self.dice),
-                }
-            }
-            heard = news.len();
-            let leaving = user.client.leaving(&mut news);
-            packets.extend(leaving);
-            if news.len() == heard {
-                break;
-            }
-        }
-        let (at, name) = (self.now, user.client.name.clone());
-        for what in user.notes.drain(..) {
-            let who = name.clone();
-            self.history.push(Event { at, who, what });
-        }
-        let (later, link) = (std::mem::take(&mut user.later), user.client.link);
-        for (after, intent) in later {
-            self.plan(after, Action::Act(who, intent));
-        }
-        for packet in packets {
-            if let Some(link) = link {
-                self.send(link, packet);
-            }
-        }
-    }
-
-    /// The client loses its connection; the gateway knows at once, later, or when the client is back.
-    fn cut(&mut self, who: Who) {
-        if self.calm {
-            return;
-        }
-        let after = self.dice.between(300, 4_000);
-        self.plan(after, Action::Cut(who));
-        let Some(link) = self.users[who].client.link else {
-            return;
-        };
-        self.users[who].client.disconnected();
-        let up = self.dice.below(101);
-        if let Some(known) = self.links.get_mut(&link) {
-            known.client_has_it = false;
-            known.up.cut(up);
-        }
-        let noticed = self.dice.weighted(&[(50, 1), (50, 3_000)]);
-        let noticed = self.dice.below(noticed);
-        self.plan(noticed, Action::Notice(link));
-        let back = self.dice.weighted(&[(60, 100), (30, 1_500), (10, 5_000)]);
-        let back = self.dice.below(back);
-        self.plan(back, Action::Dial(who));
-    }
-
-    // The gateway.
 
     fn arrives(&mut self, link: LinkId, number: u64, packet: Up) {
         let now = self.now;
@@ -605,86 +482,6 @@ impl World {
             syncing: None,
         });
         self.seal();
-        Ok(())
-    }
-
-    // The end.
-
-    fn everything_has_ended(&self) -> Outcome {
-        for user in &self.users {
-            if let Some(words) = user.waits_for() {
-                return Err(format!("never answered: {words}"));
-            }
-            if !user.client.is_idle() {
-                return Err(format!("never acknowledged: {:?}", user.client));
-            }
-        }
-        Ok(())
-    }
-
-    /// Everybody leaves for good and time passes until nothing is remembered: the desk's maps are empty.
-    fn everybody_leaves(&mut self) -> Outcome {
-        self.links.clear();
-        self.agenda
-            .retain(|_, action| matches!(action, Action::Synced(_)));
-        for who in 0..USERS {
-            self.users[who].client.disconnected();
-            let (link, name) = (self.dialled + 1 + who as u64, self.names[who].clone());
-            self.links.insert(link, Link::new(who));
-            let now = self.now;
-            let Some(up) = &mut self.gateway else {
-                return Err("the gateway is down in the end".to_owned());
-            };
-            // A clean session takes the place of the one that lasts, and ends.
-            let (seat, request) = Seat::open(link, &name, true);
-            up.seats.insert(link, seat);
-            up.desk.handle(now, request);
-            self.notices(link);
-        }
-        let long = 3 * self
-            .rules
-            .settings()
-            .inbox_ttl_ms
-            .max(self.rules.retention_ms);
-        self.pass(self.now + long)?;
-        let now = self.now;
-        let Some(up) = &mut self.gateway else {
-            return Err("the gateway is down in the end".to_owned());
-        };
-        let (ask, mut answer) = oneshot::channel();
-        up.desk.handle(now, Request::Measure(ask));
-        let held = answer.try_recv().map_err(|error| error.to_string())?;
-        let stats = up.desk.stats();
-        let left = [
-            ("clients", held.clients as u64),
-            ("connections", held.connected as u64),
-            ("subscriptions", held.subscriptions as u64),
-            ("messages", (held.stored_messages - held.retained) as u64),
-            ("tasks", stats.tasks.value()),
-            ("approvals", stats.approvals.value()),
-            ("tools", stats.tools.value()),
-            ("calls", stats.tool_calls.value()),
-            ("locks", stats.locks.value()),
-            ("bytes of the past", stats.journal_bytes.value()),
-        ];
-        match left.iter().find(|(_, count)| *count > 0) {
-            Some((what, count)) => Err(format!("{count} {what} are left of {held:?}")),
-            None => Ok(()),
-        }
-    }
-
-    /// Whatever commit was the last before a crash, the gateway starts from it, and again from what it makes of that.
-    fn every_image_is_a_start(&mut self) -> Outcome {
-        let images: Vec<MemoryStore> = self.store.images().collect();
-        let step = images.len() / IMAGES + 1;
-        for image in images.iter().step_by(step) {
-            let mut desk = start(&self.rules, 1, self.now, image)?;
-            let mut next = image.snapshot();
-            let pending = desk.seal(self.now);
-            next.commit(&pending.records)
-                .map_err(|error| error.to_string())?;
-            let _ = start(&self.rules, 2, self.now, &next)?;
-        }
         Ok(())
     }
 }

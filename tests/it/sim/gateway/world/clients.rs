@@ -1,0 +1,129 @@
+//! The clients' side of the world: they dial, send, listen, and lose their connections.
+
+use super::super::client::News;
+use super::super::history::Event;
+use super::super::network::{Down, Link, LinkId, Up, Who};
+use super::super::user::Intent;
+use super::{Action, World};
+
+impl World {
+    pub(super) fn dial(&mut self, who: Who) {
+        if self.users[who].client.link.is_some() {
+            return;
+        }
+        self.dialled += 1;
+        let link = self.dialled;
+        self.links.insert(link, Link::new(who));
+        self.users[who].client.link = Some(link);
+        self.send(link, Up::Connect);
+    }
+
+    pub(super) fn send(&mut self, link: LinkId, packet: Up) {
+        let delay = self.dice.weighted(&[(80, 3), (15, 20), (5, 150)]);
+        let at = self.now + self.dice.below(delay);
+        let Some(known) = self.links.get_mut(&link) else {
+            return;
+        };
+        let (number, at) = known.up.send(at);
+        self.plan(at - self.now, Action::Up(link, number, packet));
+    }
+
+    pub(super) fn act(&mut self, who: Who, intent: Intent) {
+        if matches!(intent, Intent::Stroll) {
+            if self.calm {
+                return;
+            }
+            let pause = self.dice.between(20, 300);
+            self.plan(pause, Action::Act(who, Intent::Stroll));
+        }
+        let user = &mut self.users[who];
+        let again = matches!(intent, Intent::Greet).then(|| user.client.subscribe_again());
+        user.act(self.now, intent, &self.names, &mut self.dice);
+        self.flush(who, again.flatten().into_iter().collect(), Vec::new());
+    }
+
+    pub(super) fn delivers(&mut self, link: LinkId, number: u64, packet: Down) {
+        let Some(known) = self.links.get_mut(&link) else {
+            return;
+        };
+        if !known.down.arrives(number) || !known.client_has_it {
+            return;
+        }
+        let who = known.who;
+        if matches!(packet, Down::End) {
+            known.client_has_it = false;
+            self.users[who].client.disconnected();
+            let back = if self.calm { 200 } else { 1_500 };
+            let after = self.dice.below(back);
+            self.plan(after, Action::Dial(who));
+            return;
+        }
+        let mut news = Vec::new();
+        let answers = self.users[who].client.receive(packet, &mut news);
+        self.flush(who, answers, news);
+    }
+
+    /// Lets a user hear the news and sends what can leave.
+    pub(super) fn flush(&mut self, who: Who, mut packets: Vec<Up>, mut news: Vec<News>) {
+        let user = &mut self.users[who];
+        let mut heard = 0;
+        loop {
+            for one in &news[heard..] {
+                match one {
+                    News::Message(publish) => user.hears(self.now, publish, &mut self.dice),
+                    News::Leaves(publish) => user.leaves(publish),
+                    News::Answered {
+                        topic,
+                        payload,
+                        taken,
+                    } => user.answered(topic, payload, *taken),
+                    News::Open => user.opened(&mut self.dice),
+                }
+            }
+            heard = news.len();
+            let leaving = user.client.leaving(&mut news);
+            packets.extend(leaving);
+            if news.len() == heard {
+                break;
+            }
+        }
+        let (at, name) = (self.now, user.client.name.clone());
+        for what in user.notes.drain(..) {
+            let who = name.clone();
+            self.history.push(Event { at, who, what });
+        }
+        let (later, link) = (std::mem::take(&mut user.later), user.client.link);
+        for (after, intent) in later {
+            self.plan(after, Action::Act(who, intent));
+        }
+        for packet in packets {
+            if let Some(link) = link {
+                self.send(link, packet);
+            }
+        }
+    }
+
+    /// The client loses its connection; the gateway knows at once, later, or when the client is back.
+    pub(super) fn cut(&mut self, who: Who) {
+        if self.calm {
+            return;
+        }
+        let after = self.dice.between(300, 4_000);
+        self.plan(after, Action::Cut(who));
+        let Some(link) = self.users[who].client.link else {
+            return;
+        };
+        self.users[who].client.disconnected();
+        let up = self.dice.below(101);
+        if let Some(known) = self.links.get_mut(&link) {
+            known.client_has_it = false;
+            known.up.cut(up);
+        }
+        let noticed = self.dice.weighted(&[(50, 1), (50, 3_000)]);
+        let noticed = self.dice.below(noticed);
+        self.plan(noticed, Action::Notice(link));
+        let back = self.dice.weighted(&[(60, 100), (30, 1_500), (10, 5_000)]);
+        let back = self.dice.below(back);
+        self.plan(back, Action::Dial(who));
+    }
+}
