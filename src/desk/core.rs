@@ -22,7 +22,7 @@ use super::stats::DeskStats;
 use super::timers::{Timer, Timers};
 use super::trie::FilterTrie;
 use crate::engine::{
-    Effect, Engine, Input, Mailboxes, Past, Refusals, RunKey, TaskCounts, Timer as EngineTimer,
+    Class, Effect, Engine, Input, Mailboxes, Past, Refusals, TaskCounts, Timer as EngineTimer,
     ToolOutcomes, Verdict, VisitMail,
 };
 use crate::ledger::Space;
@@ -270,8 +270,7 @@ impl Desk {
                     }
                 }
                 Effect::Discard { agent, seqs } => self.discard(now, &agent, &seqs),
-                Effect::Revoke { agent, assignment } => self.revoke(&agent, &assignment),
-                Effect::RevokeRun { agent, run } => self.revoke_run(&agent, &run),
+                Effect::Revoke { agent, class } => self.revoke(&agent, &class),
                 Effect::Retain { topic, payload } => {
                     self.retain_from_gateway(now, &topic, payload.as_deref())
                 }
@@ -380,9 +379,9 @@ impl Mailboxes for Kept<'_> {
         self.clients.free_bytes(agent)
     }
 
-    fn has_run(&self, agent: &Agent, run: &RunKey) -> bool {
+    fn holds(&self, agent: &Agent, class: &Class) -> bool {
         let client = self.clients.get(agent.as_str());
-        client.is_some_and(|client| client.outbox.find_run(run).is_some())
+        client.is_some_and(|client| client.outbox.find(class).is_some())
     }
 
     fn mail(&self, agent: &Agent, room: &Room, after: u64, visit: VisitMail<'_>) {

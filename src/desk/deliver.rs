@@ -9,7 +9,7 @@ use super::own::gateway_message;
 use super::port::{ConnectionId, Delivery, Response, Stage};
 use super::records;
 use super::timers::Timer;
-use crate::engine::{AssignmentKey, Directed, RunKey};
+use crate::engine::{Class, Directed};
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts};
@@ -120,25 +120,13 @@ impl Desk {
         self.send_ready(now, &id);
     }
 
-    /// Takes an assignment back. One that is in flight stays for the rest of its session, as MQTT wants it (MQTT-4.4.0-1): its
-    /// attempt fences it.
-    pub(super) fn revoke(&mut self, agent: &Agent, assignment: &AssignmentKey) {
-        let client = self.clients.get(agent.as_str());
-        if let Some(seq) = client.and_then(|client| client.outbox.find_assignment(assignment)) {
-            self.take_out(agent, seq);
-        }
-    }
-
-    /// The same for a tool's run, which its turn fences.
-    pub(super) fn revoke_run(&mut self, agent: &Agent, run: &RunKey) {
-        let client = self.clients.get(agent.as_str());
-        if let Some(seq) = client.and_then(|client| client.outbox.find_run(run)) {
-            self.take_out(agent, seq);
-        }
-    }
-
-    fn take_out(&mut self, agent: &Agent, seq: u64) {
+    /// Takes an assignment or a run back. One that is in flight stays for the rest of its session, as MQTT wants it
+    /// (MQTT-4.4.0-1): its attempt or turn fences it.
+    pub(super) fn revoke(&mut self, agent: &Agent, class: &Class) {
         let Some(client) = self.clients.get_mut(agent.as_str()) else {
+            return;
+        };
+        let Some(seq) = client.outbox.find(class) else {
             return;
         };
         if client.outbox.waiting(seq).is_some() {
@@ -184,6 +172,7 @@ impl Desk {
         if waiting.is_some_and(|entry| entry.message.expired(now)) {
             self.stats.expired.add_one();
             self.drop_entry(id, seq);
+            self.relieve(id);
             self.note_lazy_change(now);
             self.forget_if_idle(id);
         }
@@ -340,8 +329,8 @@ impl Desk {
             .as_ref()
             .is_some_and(|connected| !connected.held.is_empty());
         if holds
-            && client.outbox.queued_messages() < limits.max_queued_messages / 4
-            && client.outbox.queued_bytes() < limits.max_queued_bytes / 4
+            && client.outbox.queued_messages() <= limits.max_queued_messages / 4
+            && client.outbox.queued_bytes() <= limits.max_queued_bytes / 4
         {
             self.release_held(id);
         }

@@ -31,6 +31,14 @@ impl Kind {
         !matches!(self, Kind::Queued { .. })
     }
 
+    /// Its class, if an outbox never holds a second one of it.
+    pub fn unique(&self) -> Option<&Class> {
+        match self {
+            Kind::Directed(class) if class.is_unique() => Some(class),
+            _ => None,
+        }
+    }
+
     /// Whether only a subscription to just its topic takes it: work and tools' runs are for those who offer them.
     pub fn is_for_exact_topic(&self) -> bool {
         matches!(self, Kind::Directed(Class::Assignment(_) | Class::Run(_)))

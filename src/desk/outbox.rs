@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::kind::Kind;
 use super::lanes::{Lane, Lanes, Sent};
 use super::memory::{Holder, Memory};
-use crate::engine::{AssignmentKey, Class, RunKey};
+use crate::engine::Class;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
@@ -107,8 +107,8 @@ pub struct Outbox {
     /// In flight or received: they fill the window.
     unacknowledged: BTreeSet<u64>,
     replies: BTreeSet<u64>,
-    assignments: BTreeMap<AssignmentKey, u64>,
-    runs: BTreeMap<RunKey, u64>,
+    /// Those of which there is never a second.
+    unique: BTreeMap<Class, u64>,
     last_seq: u64,
     sent: Sent,
     /// Messages sent for the first time.
@@ -162,11 +162,8 @@ impl Outbox {
 
     /// Whether such a message is here already: an assignment or a run never is twice.
     pub fn holds(&self, kind: &Kind) -> bool {
-        match kind {
-            Kind::Directed(Class::Assignment(key)) => self.assignments.contains_key(key),
-            Kind::Directed(Class::Run(key)) => self.runs.contains_key(key),
-            _ => false,
-        }
+        kind.unique()
+            .is_some_and(|class| self.unique.contains_key(class))
     }
 
     /// Adds a message at the end; `deliverable` says whether a subscription matches it now. Returns its sequence number.
@@ -211,17 +208,10 @@ impl Outbox {
     fn insert(&mut self, seq: u64, entry: Entry) {
         self.last_seq = self.last_seq.max(seq);
         self.count(&entry, 1);
-        match &entry.kind {
-            kind if kind.is_reply() => {
-                self.replies.insert(seq);
-            }
-            Kind::Directed(Class::Assignment(key)) => {
-                self.assignments.insert(key.clone(), seq);
-            }
-            Kind::Directed(Class::Run(key)) => {
-                self.runs.insert(key.clone(), seq);
-            }
-            _ => {}
+        if entry.kind.is_reply() {
+            self.replies.insert(seq);
+        } else if let Some(class) = entry.kind.unique() {
+            self.unique.insert(class.clone(), seq);
         }
         self.enter(entry.state, entry.lane(), seq);
         self.entries.insert(seq, entry);
@@ -284,17 +274,10 @@ impl Outbox {
         let entry = self.entries.remove(&seq)?;
         self.count(&entry, -1);
         self.leave(entry.state, entry.lane(), seq);
-        match &entry.kind {
-            kind if kind.is_reply() => {
-                self.replies.remove(&seq);
-            }
-            Kind::Directed(Class::Assignment(key)) => {
-                self.assignments.remove(key);
-            }
-            Kind::Directed(Class::Run(key)) => {
-                self.runs.remove(key);
-            }
-            _ => {}
+        if entry.kind.is_reply() {
+            self.replies.remove(&seq);
+        } else if let Some(class) = entry.kind.unique() {
+            self.unique.remove(class);
         }
         Some(entry)
     }
@@ -305,19 +288,14 @@ impl Outbox {
         self.replies.iter().find(waiting).copied()
     }
 
-    /// The sequence number of an assignment that has not been sent, or has not been acknowledged.
-    pub fn find_assignment(&self, assignment: &AssignmentKey) -> Option<u64> {
-        self.assignments.get(assignment).copied()
+    /// The sequence number of an assignment or a run that has not been sent, or has not been acknowledged.
+    pub fn find(&self, class: &Class) -> Option<u64> {
+        self.unique.get(class).copied()
     }
 
     /// The newest message's sequence number; 0 before the first.
     pub fn last_seq(&self) -> u64 {
         self.last_seq
-    }
-
-    /// The same for a tool's run.
-    pub fn find_run(&self, run: &RunKey) -> Option<u64> {
-        self.runs.get(run).copied()
     }
 
     /// Looks again at what had no matching subscription; `deliverable` decides.

@@ -696,6 +696,32 @@ fn slow_connected_subscriber_holds_back_its_publishers_until_it_catches_up() {
 }
 
 #[test]
+fn slow_subscriber_with_a_tiny_queue_catches_up_too() {
+    for max_queued_messages in 1..4 {
+        let mut settings = settings();
+        settings.clients.max_queued_messages = max_queued_messages;
+        settings.clients.refuse_when_full = false;
+        let mut world = World::with(settings);
+        let (mut sub, _) = world.connect("sub", false, u32::MAX);
+        world.subscribe(&mut sub, "a", Qos::AtLeastOnce);
+        let (mut ann, _) = world.connect("ann", true, 0);
+        let ids: Vec<u16> = (0..4)
+            .map(|_| world.publish(&mut ann, ordinary("ann", "a", "x", Qos::AtLeastOnce, false)))
+            .collect();
+        world.commit();
+        for _ in 0..4 {
+            for delivery in sub.deliveries() {
+                world.acknowledge(&sub, delivery.seq, Stage::Done);
+            }
+            world.commit();
+        }
+        for id in ids {
+            assert_eq!(ann.verdict(id), Some(Ok(())), "{max_queued_messages}");
+        }
+    }
+}
+
+#[test]
 fn subscriber_that_never_catches_up_is_disconnected_and_its_publishers_go_on() {
     let mut world = World::new();
     let (mut sub, _) = world.connect("sub", false, u32::MAX);

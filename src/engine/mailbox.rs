@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::wire::json::Json;
+use crate::wire::json;
 use crate::wire::mailbox::{Mail, MailboxList, MailboxPage, MailboxPurge, Purged};
 use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
@@ -13,13 +13,13 @@ use crate::wire::reply::{Code, Rejection};
 use super::Effect;
 use super::context::Context;
 use super::event::{Detail, Happened};
-use super::replies::{Accepted, Call, Outcome, between, entries_at_most};
+use super::replies::{Accepted, Call, Outcome, entries_at_most, page_limit};
 use super::room::RoomState;
 
 /// Messages in a page where the question does not say.
 const USUAL_PAGE: u32 = 100;
 /// Messages that a page shows, or that one purge takes out, at most.
-const AT_ONCE: usize = 1_000;
+const AT_ONCE: u32 = 1_000;
 
 impl RoomState {
     pub(super) fn list_mail(
@@ -29,8 +29,7 @@ impl RoomState {
         whose: &Agent,
     ) -> Outcome {
         let asked: MailboxList = call.read_or_default(&cx.settings)?;
-        let limit = asked.limit.unwrap_or(USUAL_PAGE);
-        between("limit", limit.into(), 1, AT_ONCE as u64)?;
+        let limit = page_limit(asked.limit, USUAL_PAGE, AT_ONCE)?;
         let most_bytes = self.page_bytes(cx, call)?;
         let (mut mail, mut bytes, mut next) = (Vec::new(), 0, None);
         let after = asked.after.unwrap_or(0);
@@ -39,9 +38,8 @@ impl RoomState {
                 if asked.kind.is_some_and(|kind| kind != letter.kind) {
                     return ControlFlow::Continue(());
                 }
-                bytes += Json::of(&letter).text().len() + 1;
-                let is_full =
-                    mail.len() == limit as usize || (bytes > most_bytes && !mail.is_empty());
+                bytes += json::length(&letter) + 1;
+                let is_full = mail.len() == limit || (bytes > most_bytes && !mail.is_empty());
                 if is_full {
                     next = mail.last().map(|last: &Mail| last.seq);
                     return ControlFlow::Break(());
@@ -71,7 +69,7 @@ impl RoomState {
                 if letter.sent || !meant {
                     return ControlFlow::Continue(());
                 }
-                if seqs.len() == AT_ONCE {
+                if seqs.len() == AT_ONCE as usize {
                     more = true;
                     return ControlFlow::Break(());
                 }
@@ -103,7 +101,7 @@ impl RoomState {
 }
 
 fn check(purge: &MailboxPurge) -> Result<(), Rejection> {
-    entries_at_most("seqs", purge.seqs.len(), AT_ONCE)?;
+    entries_at_most("seqs", purge.seqs.len(), AT_ONCE as usize)?;
     let said = [!purge.seqs.is_empty(), purge.kind.is_some(), purge.all];
     if said.iter().filter(|said| **said).count() == 1 {
         return Ok(());

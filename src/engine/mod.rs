@@ -21,6 +21,7 @@ mod approve;
 mod blackboard;
 mod closing;
 mod context;
+mod digest;
 mod event;
 mod handoff;
 mod inbox;
@@ -158,19 +159,12 @@ pub enum Effect {
         /// When it may be dropped undelivered.
         expires_at: Millis,
     },
-    /// Take an assignment back out of a mailbox, if it has not been acknowledged yet.
+    /// Take an assignment or a run back out of a mailbox, if it has not been acknowledged yet.
     Revoke {
         /// Whose mailbox.
         agent: Agent,
-        /// Which assignment.
-        assignment: AssignmentKey,
-    },
-    /// The same for a tool's run.
-    RevokeRun {
-        /// Whose mailbox.
-        agent: Agent,
-        /// Which run.
-        run: RunKey,
+        /// Which: a class that [is unique](Class::is_unique).
+        class: Class,
     },
     /// Take messages out of a mailbox that have not been sent on the present connection.
     Discard {
@@ -213,7 +207,7 @@ pub struct RunKey {
 }
 
 /// What kind of directed message, for the mailbox's limits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// `handoff/work`; already waiting under the same key means nothing to do.
     Assignment(AssignmentKey),
@@ -229,6 +223,13 @@ pub enum Class {
     Reply,
     /// `tools/cancelled`: gives way among replies.
     Notice,
+}
+
+impl Class {
+    /// Whether a mailbox never holds two of it: its key says which attempt or turn it is.
+    pub fn is_unique(&self) -> bool {
+        matches!(self, Class::Assignment(_) | Class::Run(_))
+    }
 }
 
 /// A message of the gateway's for one agent.
@@ -258,8 +259,8 @@ pub trait Mailboxes {
     fn free_messages(&self, agent: &Agent) -> usize;
     /// Bytes that still fit.
     fn free_bytes(&self, agent: &Agent) -> usize;
-    /// Whether a tool's run waits for an agent, or for its acknowledgement.
-    fn has_run(&self, _agent: &Agent, _run: &RunKey) -> bool {
+    /// Whether an assignment or a run waits for an agent, or for its acknowledgement: a class that [is unique](Class::is_unique).
+    fn holds(&self, _agent: &Agent, _class: &Class) -> bool {
         false
     }
     /// Visits what waits for an agent from a room, from behind a message on, oldest first, until `visit` breaks.

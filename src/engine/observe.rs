@@ -11,11 +11,11 @@ use crate::wire::reply::{Code, Rejection};
 
 use super::context::Context;
 use super::past::{Forgetful, Kept, Recalled};
-use super::replies::{Accepted, Call, Outcome, between};
+use super::replies::{Accepted, Call, Outcome, page_limit};
 use super::room::RoomState;
 
 /// Events in a page where the question does not say.
-const USUAL_PAGE: usize = 100;
+const USUAL_PAGE: u32 = 100;
 /// A page looks at so many events at least for those that it returns, and at twice as many as it may return.
 const LOOKS: usize = 1_000;
 /// What the rest of a reply may take of the largest message that its reader can take.
@@ -41,7 +41,8 @@ struct Page {
 impl RoomState {
     pub(super) fn replay(&mut self, cx: &Context, call: &mut Call<'_>) -> Outcome {
         let asked: Replay = call.read_or_default(&cx.settings)?;
-        check(&asked, cx.settings.max_replay_events)?;
+        check(&asked)?;
+        let max_events = page_limit(asked.limit, USUAL_PAGE, cx.settings.max_replay_events)?;
         let past = call.mailboxes.past();
         let kept = past.kept(&self.name).unwrap_or(Kept {
             oldest: self.log.seq + 1,
@@ -56,8 +57,8 @@ impl RoomState {
             ),
             (None, None) => (kept.oldest, true),
         };
-        let mut page = Page::new(asked, start.max(kept.oldest), self.page_bytes(cx, call)?);
-        page.max_events = page.max_events.min(cx.settings.max_replay_events);
+        let max_bytes = self.page_bytes(cx, call)?;
+        let mut page = Page::new(asked, start.max(kept.oldest), max_events, max_bytes);
         past.read(&self.name, page.next, &mut |event| page.look(event))
             .map_err(refusal)?;
         if page.unreadable {
@@ -97,13 +98,10 @@ impl RoomState {
     }
 }
 
-fn check(asked: &Replay, max_events: usize) -> Result<(), Rejection> {
+fn check(asked: &Replay) -> Result<(), Rejection> {
     if asked.from_seq.is_some() && asked.since.is_some() {
         let reason = "fromSeq and since say both where to begin: give one of them";
         return Err(Rejection::new(Code::Invalid, reason).at("since"));
-    }
-    if let Some(limit) = asked.limit {
-        between("limit", limit.into(), 1, max_events as u64)?;
     }
     let Some(wanted) = &asked.filter else {
         return Ok(());
@@ -128,8 +126,7 @@ fn refusal(error: Forgetful) -> Rejection {
 }
 
 impl Page {
-    fn new(asked: Replay, start: u64, max_bytes: usize) -> Page {
-        let max_events = asked.limit.map_or(USUAL_PAGE, |limit| limit as usize);
+    fn new(asked: Replay, start: u64, max_events: usize, max_bytes: usize) -> Page {
         Page {
             asked,
             max_events,

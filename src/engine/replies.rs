@@ -302,6 +302,13 @@ pub(super) fn between(path: &str, found: u64, least: u64, most: u64) -> Result<(
     Err(Rejection::new(Code::Invalid, reason).at(path))
 }
 
+/// How many entries a page is to have: what was asked for, or the usual number; 422 if that is not 1 to `most`.
+pub(super) fn page_limit(asked: Option<u32>, usual: u32, most: u32) -> Result<usize, Rejection> {
+    let limit = asked.unwrap_or(usual.min(most));
+    between("limit", limit.into(), 1, most.into())?;
+    Ok(limit as usize)
+}
+
 /// Which command an outcome belongs to: an id means something only to the agent and the command that it came with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct OutcomeKey {

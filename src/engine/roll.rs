@@ -15,7 +15,7 @@ use crate::wire::presence::{Departed, Presence, PresenceList, Roll};
 use super::context::Context;
 use super::member::Member;
 use super::record::Change;
-use super::replies::{Accepted, Call, Outcome, between, text_at_most};
+use super::replies::{Accepted, Call, Outcome, page_limit, text_at_most};
 use super::room::RoomState;
 
 /// Agents in a page where the question does not say.
@@ -85,7 +85,7 @@ impl Page {
 
     /// Whether it fits; the first always does.
     fn takes<T: Serialize>(&mut self, agent: &Agent, listed: &T) -> bool {
-        let bytes = json::encode(listed).len() + 1;
+        let bytes = json::length(listed) + 1;
         if bytes > self.bytes && self.last.is_some() {
             self.is_full = true;
             return false;
@@ -104,13 +104,12 @@ impl Page {
 impl RoomState {
     pub(super) fn list_presence(&self, cx: &Context, call: &mut Call<'_>) -> Outcome {
         let asked: PresenceList = call.read_or_default(&cx.settings)?;
-        let limit = asked.limit.unwrap_or(USUAL_PAGE);
-        between("limit", limit.into(), 1, LARGEST_PAGE.into())?;
+        let limit = page_limit(asked.limit, USUAL_PAGE, LARGEST_PAGE)?;
         text_at_most("role", asked.role.as_deref(), cx.settings.max_label_bytes)?;
         let mut page = Page {
-            events: limit as usize,
+            events: limit,
             bytes: self.page_bytes(cx, call)?,
-            looks: LOOKS.max(2 * limit as usize),
+            looks: LOOKS.max(2 * limit),
             last: None,
             is_full: false,
         };

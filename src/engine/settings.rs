@@ -244,7 +244,7 @@ pub struct Settings {
     pub max_reason_bytes: usize,
 
     /// Events in one page of the past.
-    pub max_replay_events: usize,
+    pub max_replay_events: u32,
     /// Bytes of the entries in one page of an answer: of the past, of who is there, of mail.
     pub max_page_bytes: usize,
 

@@ -12,6 +12,7 @@ mod congestion;
 mod frame;
 mod interest;
 mod lane;
+mod openings;
 mod publisher;
 mod router;
 mod seat;

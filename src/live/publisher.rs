@@ -87,6 +87,8 @@ impl Publisher {
     async fn flush_chunk(&mut self) {
         let shared = &*self.shared;
         let chunk = self.chunk();
+        let topics = self.batch.iter().take(chunk).map(Draft::topic);
+        shared.openings.pass(topics).await;
         loop {
             let reliable = self
                 .batch

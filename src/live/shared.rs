@@ -13,6 +13,7 @@ use super::LiveConfig;
 use super::congestion::Congestion;
 use super::interest::Interest;
 use super::lane::{LANES, Lane};
+use super::openings::Openings;
 use super::router::{Gone, Link, Router, RouterLimits};
 use super::seat::Seat;
 use super::stats::Counters;
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     pub(super) current: watch::Sender<Current>,
     pub(super) congestion: Congestion,
+    pub(super) openings: Arc<Openings>,
     pub(super) lanes: Vec<tokio::sync::Mutex<Lane>>,
     /// One permit for each subscriber with a link.
     pub(super) link_permits: Arc<Semaphore>,
@@ -80,6 +82,7 @@ impl Shared {
         };
         Self {
             congestion: Congestion::new(config.patience, Arc::clone(&counters)),
+            openings: Arc::default(),
             counters,
             current: watch::Sender::new(current),
             lanes: (0..LANES)

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::attachment::{Attachment, Heard};
+use super::openings::Opening;
 use super::router::{Gone, Notice};
 use super::seat::{Replacement, Seat};
 use super::shared::Shared;
@@ -45,6 +46,8 @@ pub struct Subscriber {
     /// Jumped over on links that are gone.
     unreported: u64,
     permit: Option<OwnedSemaphorePermit>,
+    /// A subscription that has not gone to the router yet. Kept here, as a subscribe that is dropped is called again.
+    opening: Option<Opening>,
     probe: Probe,
 }
 
@@ -71,6 +74,7 @@ impl Subscriber {
             tried: 0,
             unreported: 0,
             permit: None,
+            opening: None,
             probe: Probe::Idle,
         }
     }
@@ -96,6 +100,8 @@ impl Subscriber {
                 .await
                 .ok();
         }
+        let openings = &self.shared.openings;
+        self.opening.get_or_insert_with(|| openings.begin(filter));
         let wanted = self.want(filter);
         while !self.shared.stopped() {
             self.attach().await;
@@ -114,6 +120,7 @@ impl Subscriber {
         reason = "room for an answer from the router, as subscribe has"
     )]
     pub async fn unsubscribe(&mut self, filter: &str) {
+        self.opening = None;
         let empty = {
             let mut filters = self.seat.filters();
             let Some(at) = filters.iter().position(|wanted| wanted.filter == filter) else {
@@ -324,6 +331,8 @@ impl Subscriber {
             self.newest_is_gone();
             return Err(Gone);
         }
+        // What is published from now on is behind it in the router's queue.
+        self.opening = None;
         loop {
             let newest = self.newest().ok_or(Gone)?;
             if newest.subscriptions.confirmed(&wanted.filter) {

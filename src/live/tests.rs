@@ -104,6 +104,20 @@ async fn frames_of_a_flush_that_was_dropped_go_with_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_lets_a_subscription_that_came_first_go_first() {
+    let plane = plane();
+    let mut publisher = plane.publisher();
+    publish(&mut publisher, "a/b", "the lane has its link").await;
+    let mut subscriber = plane.subscriber();
+    assert_eq!(poll_once(subscriber.subscribe("a/+")), None);
+    publisher.push("a/b", Bytes::from_static(b"one"));
+    let publishing = tokio::spawn(async move { publisher.flush().await });
+    subscriber.subscribe("a/+").await;
+    publishing.await.unwrap();
+    assert_eq!(receive(&mut subscriber).await, "one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscribe_that_was_dropped_while_its_link_opened_can_be_called_again() {
     let plane = plane();
     let mut subscriber = plane.subscriber();

@@ -301,11 +301,11 @@ where
             Some(End::Refused(reason)) => (true, reason.words(), None),
             Some(End::Gone) | None => (true, "connection lost", None),
         };
+        session.subscriber = None;
         if let Some(publisher) = &mut session.publisher {
             let patience = session.door.config.drain_timeout;
             let _ = timeout(patience, publisher.flush()).await;
         }
-        session.subscriber = None;
         let last = Request::Close {
             connection: session.exits.connection,
             publish_will,

@@ -36,7 +36,7 @@ pub struct Observe {
     /// Rooms with a past, existing or not; beyond it the oldest events of all go.
     pub max_rooms: usize,
     /// Events in one page of a replay.
-    pub max_page: usize,
+    pub max_page: u32,
     /// Bytes of the events in one page of a replay.
     #[serde(with = "size")]
     pub max_page_bytes: usize,

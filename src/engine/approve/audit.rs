@@ -13,7 +13,7 @@ use crate::wire::name::{Agent, ApprovalId};
 use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::context::Context;
-use crate::engine::replies::{Accepted, Call, Outcome, between};
+use crate::engine::replies::{Accepted, Call, Outcome, page_limit};
 use crate::engine::room::RoomState;
 
 use super::{Approval, Approvals};
@@ -38,8 +38,7 @@ impl RoomState {
             };
             return Ok(Accepted::found(&page));
         }
-        let limit = asked.limit.unwrap_or(USUAL_PAGE.min(cx.settings.max_page));
-        between("limit", limit.into(), 1, cx.settings.max_page.into())?;
+        let limit = page_limit(asked.limit, USUAL_PAGE, cx.settings.max_page)?;
         let room = self.page_bytes(cx, call)?;
         let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
         let found = self.approvals.asked_for(asked.state, asked.since, after);
@@ -51,8 +50,8 @@ impl RoomState {
         let (mut bytes, mut last) = (0, None);
         for (at, id) in found.take_while(before) {
             let audited = self.approvals.by_id[id].audited();
-            bytes += json::encode(&audited).len() + 1;
-            let is_full = page.approvals.len() >= limit as usize;
+            bytes += json::length(&audited) + 1;
+            let is_full = page.approvals.len() >= limit;
             // A first one always fits: its trail is bounded.
             if is_full || (bytes > room && last.is_some()) {
                 page.cursor = last;

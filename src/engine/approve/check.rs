@@ -2,20 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::wire::approve::{ApprovalRequest, Decide, OnTimeout};
 use crate::wire::json::Json;
 use crate::wire::name::{Agent, is_name};
 use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::context::Context;
+use crate::engine::digest::digest;
 use crate::engine::replies::{between, entries_at_most, json_at_most, text_at_most};
 
 use super::ROLE;
 
-/// SHA-256 in hexadecimal over the canonical JSON (RFC 8785) of `{action, content}`; `content` is left out where absent.
-pub(super) fn digest(action: &str, content: Option<&Json>) -> Result<String, Rejection> {
+/// The digest of `{action, content}`; `content` is left out where absent.
+pub(super) fn digest_of(action: &str, content: Option<&Json>) -> Result<String, Rejection> {
     let invalid = |error: serde_json::Error| {
         let reason = format!("content has no canonical form: {error}");
         Rejection::new(Code::Invalid, reason).at("content")
@@ -26,9 +25,7 @@ pub(super) fn digest(action: &str, content: Option<&Json>) -> Result<String, Rej
         let value = serde_json::from_str(content.text()).map_err(invalid)?;
         shown.insert("content".to_owned(), value);
     }
-    let canonical = serde_json_canonicalizer::to_vec(&shown).map_err(invalid)?;
-    let hash = Sha256::digest(canonical);
-    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    digest(&shown).map_err(invalid)
 }
 
 pub(super) fn check_request(

@@ -30,7 +30,7 @@ use super::replies::{Accepted, Call, Outcome};
 use super::room::RoomState;
 use super::timer::{Subject, Timer};
 
-use check::{check_request, digest};
+use check::{check_request, digest_of};
 
 pub(super) use states::APPROVAL;
 
@@ -139,7 +139,7 @@ impl RoomState {
             let reason = "your mailbox has no room for the decision";
             return Err(Rejection::new(Code::TooMany, reason));
         }
-        let digest = digest(&request.action, request.content.as_ref())?;
+        let digest = digest_of(&request.action, request.content.as_ref())?;
         Ok(self.ask(cx, call, request, digest))
     }
 

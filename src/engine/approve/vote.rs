@@ -13,7 +13,7 @@ use crate::engine::replies::{Accepted, Call, Outcome};
 use crate::engine::room::RoomState;
 use crate::engine::timer::{Subject, Timer};
 
-use super::check::{check_decide, digest};
+use super::check::{check_decide, digest_of};
 use super::{Approval, Ended, ROLE};
 
 /// What a valid word comes to.
@@ -49,7 +49,7 @@ impl RoomState {
                         .edit
                         .filter(|edit| approval.asked.content.as_ref() != Some(edit));
                     if let Some(edit) = edit {
-                        approval.asked.digest = digest(&approval.asked.action, Some(&edit))?;
+                        approval.asked.digest = digest_of(&approval.asked.action, Some(&edit))?;
                         approval.asked.content = Some(edit);
                         approval.asked.approved_by.clear();
                         approval.edited = true;

@@ -8,7 +8,7 @@ use crate::wire::json::Json;
 use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::context::Context;
-use crate::engine::replies::{Accepted, Call, Outcome, between};
+use crate::engine::replies::{Accepted, Call, Outcome, page_limit};
 use crate::engine::room::RoomState;
 
 use super::Handoff;
@@ -78,8 +78,7 @@ impl RoomState {
 
     pub(in crate::engine) fn list_tasks(&self, cx: &Context, call: &mut Call<'_>) -> Outcome {
         let asked: ListTasks = call.read_or_default(&cx.settings)?;
-        let limit = asked.limit.unwrap_or(USUAL_PAGE.min(cx.settings.max_page));
-        between("limit", limit.into(), 1, cx.settings.max_page.into())?;
+        let limit = page_limit(asked.limit, USUAL_PAGE, cx.settings.max_page)?;
         let most = self.page_bytes(cx, call)?;
         let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
         let (first, last) = self.handoff.range_of(&asked, after);
@@ -95,7 +94,7 @@ impl RoomState {
             cursor: None,
         };
         let (mut bytes, mut looked_at, mut at) = (0, 0, None);
-        while page.tasks.len() < limit as usize && looked_at < LOOKED_AT {
+        while page.tasks.len() < limit && looked_at < LOOKED_AT {
             let Some(no) = found.next() else {
                 return Ok(Accepted::found(&page));
             };

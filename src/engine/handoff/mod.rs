@@ -36,7 +36,7 @@ use super::event::{Detail, Happened};
 use super::record::Change;
 use super::room::RoomState;
 use super::timer::{Subject, Timer};
-use super::{AssignmentKey, Effect};
+use super::{AssignmentKey, Class, Effect};
 
 use admit::Rates;
 use affinity::Affinities;
@@ -179,11 +179,11 @@ impl RoomState {
                 // Also after the worker's own last word: a client that acknowledges late must not get the task again.
                 cx.emit(Effect::Revoke {
                     agent: worker.clone(),
-                    assignment: AssignmentKey {
+                    class: Class::Assignment(AssignmentKey {
                         room: self.name.clone(),
                         task: task.body.id.clone(),
                         attempt,
-                    },
+                    }),
                 });
                 self.free(cx, no, worker);
                 self.tell_worker(cx, no, worker, attempt);

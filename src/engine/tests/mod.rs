@@ -34,7 +34,7 @@ use crate::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::{
     Class, Command, Directed, Effect, Engine, Forgetful, Input, Kept, Mailboxes, Past, Recall,
-    Recalled, RunKey, Settings, TaskCounts, Timer, Verdict,
+    Recalled, Settings, TaskCounts, Timer, Verdict,
 };
 
 const ROOT: &str = "rooms";
@@ -106,10 +106,12 @@ impl Mailboxes for FakeMailboxes {
         self.free_bytes.get(agent).copied().unwrap_or(usize::MAX)
     }
 
-    fn has_run(&self, _: &Agent, run: &RunKey) -> bool {
-        self.unacknowledged
-            .iter()
-            .any(|call| call == run.call.as_str())
+    fn holds(&self, _: &Agent, class: &Class) -> bool {
+        let Class::Run(run) = class else {
+            return false;
+        };
+        let mut waiting = self.unacknowledged.iter();
+        waiting.any(|call| call == run.call.as_str())
     }
 
     fn past(&self) -> &dyn Past {
@@ -218,10 +220,7 @@ impl World {
                         None => self.retained.remove(&topic),
                     };
                 }
-                Effect::Relay { .. }
-                | Effect::Revoke { .. }
-                | Effect::RevokeRun { .. }
-                | Effect::Discard { .. } => {}
+                Effect::Relay { .. } | Effect::Revoke { .. } | Effect::Discard { .. } => {}
             }
             self.effects.push(effect);
         }
@@ -419,7 +418,10 @@ impl World {
 
     fn revoked(&self) -> Vec<(String, String, u32)> {
         let revoked = self.effects.iter().filter_map(|effect| match effect {
-            Effect::Revoke { agent, assignment } => Some((
+            Effect::Revoke {
+                agent,
+                class: Class::Assignment(assignment),
+            } => Some((
                 agent.to_string(),
                 assignment.task.to_string(),
                 assignment.attempt,

@@ -53,9 +53,9 @@ impl RoomState {
     }
 
     pub(super) fn revoke_run(&mut self, cx: &mut Context, call: &Call) {
-        cx.emit(Effect::RevokeRun {
+        cx.emit(Effect::Revoke {
             agent: call.provider.clone(),
-            run: self.run_key(call),
+            class: Class::Run(self.run_key(call)),
         });
     }
 

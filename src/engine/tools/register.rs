@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::wire::json::{self, Json};
 use crate::wire::name::{Agent, CallId, Tool};
@@ -16,6 +15,7 @@ use crate::wire::topic::{RoomTopic, Topic};
 
 use crate::engine::Effect;
 use crate::engine::context::Context;
+use crate::engine::digest::digest;
 use crate::engine::event::{Detail, Happened};
 use crate::engine::record::Change;
 use crate::engine::replies::{Accepted, Call, Outcome, between, json_at_most, text_at_most};
@@ -109,7 +109,7 @@ impl RoomState {
         tool: &Tool,
         said: Registration,
     ) -> Result<Definition, Rejection> {
-        let contract = digest(&said)?;
+        let contract = contract_of(&said)?;
         let mut registered = BTreeSet::from([agent.clone()]);
         if let Some(entry) = self.tools.registry.get(tool) {
             if entry.definition.contract == contract {
@@ -279,8 +279,8 @@ impl Definition {
     }
 }
 
-/// SHA-256 over the canonical JSON (RFC 8785) of what callers rely on: order and spelling do not matter.
-fn digest(said: &Registration) -> Result<String, Rejection> {
+/// The digest of what callers rely on.
+fn contract_of(said: &Registration) -> Result<String, Rejection> {
     let parse = |path: &str, schema: &Json| {
         serde_json::from_str(schema.text())
             .map_err(|error| Rejection::new(Code::Invalid, error.to_string()).at(path))
@@ -293,12 +293,10 @@ fn digest(said: &Registration) -> Result<String, Rejection> {
             .transpose()?,
         idempotent: said.idempotent,
     };
-    let canonical = serde_json_canonicalizer::to_vec(&promise).map_err(|error| {
+    digest(&promise).map_err(|error| {
         let reason = format!("a schema has no canonical form: {error}");
         Rejection::new(Code::Invalid, reason).at("inputSchema")
-    })?;
-    let hash = Sha256::digest(canonical);
-    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    })
 }
 
 fn check_registration(cx: &Context, said: &Registration) -> Result<(), Rejection> {

@@ -251,10 +251,7 @@ impl Desk {
                         },
                     )
                 }
-                Effect::Revoke { agent, assignment } => {
-                    Change::Revoke(agent.clone(), assignment.clone())
-                }
-                Effect::RevokeRun { agent, run } => Change::RevokeRun(agent.clone(), run.clone()),
+                Effect::Revoke { agent, class } => Change::Revoke(agent.clone(), class.clone()),
                 // Nobody here takes mail out.
                 Effect::Discard { .. } => continue,
                 Effect::Retain { topic, payload } => {

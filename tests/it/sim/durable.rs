@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use hallward::engine::{AssignmentKey, Class, Directed, RunKey};
+use hallward::engine::{AssignmentKey, Class, Directed};
 use hallward::ledger::MemoryStore;
 use hallward::wire::Millis;
 use hallward::wire::name::Agent;
@@ -56,14 +56,6 @@ impl Letter {
         matches!(self.class, Some(Class::Reply | Class::Notice))
     }
 
-    /// Which tool's run it is, if one.
-    pub(super) fn run(&self) -> Option<&RunKey> {
-        match &self.class {
-            Some(Class::Run(key)) => Some(key),
-            _ => None,
-        }
-    }
-
     /// Which assignment it is, if one.
     pub(super) fn assignment(&self) -> Option<&AssignmentKey> {
         match &self.class {
@@ -87,12 +79,8 @@ impl Mailbox {
     }
 
     fn put(&mut self, mut letter: Letter, rules: &Rules) {
-        let waits = |key| self.letters().any(|other| other.assignment() == Some(key));
-        if letter.assignment().is_some_and(waits) {
-            return;
-        }
-        let waits = |key| self.letters().any(|other| other.run() == Some(key));
-        if letter.run().is_some_and(waits) {
+        let is_unique = letter.class.as_ref().is_some_and(Class::is_unique);
+        if is_unique && self.letters().any(|other| other.class == letter.class) {
             return;
         }
         self.count += 1;
@@ -115,8 +103,7 @@ impl Mailbox {
 #[derive(Debug)]
 pub(super) enum Change {
     Put(Agent, Letter),
-    Revoke(Agent, AssignmentKey),
-    RevokeRun(Agent, RunKey),
+    Revoke(Agent, Class),
     Settle(Agent, u64),
     Retain(String, Option<Bytes>),
     Begin {
@@ -143,14 +130,9 @@ impl Durable {
     pub(super) fn apply(&mut self, change: Change, rules: &Rules) {
         match change {
             Change::Put(to, letter) => self.mailboxes.entry(to).or_default().put(letter, rules),
-            Change::Revoke(agent, key) => {
+            Change::Revoke(agent, class) => {
                 if let Some(mailbox) = self.mailboxes.get_mut(&agent) {
-                    mailbox.remove(|letter| letter.assignment() == Some(&key));
-                }
-            }
-            Change::RevokeRun(agent, key) => {
-                if let Some(mailbox) = self.mailboxes.get_mut(&agent) {
-                    mailbox.remove(|letter| letter.run() == Some(&key));
+                    mailbox.remove(|letter| letter.class.as_ref() == Some(&class));
                 }
             }
             Change::Settle(agent, number) => {

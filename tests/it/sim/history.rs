@@ -125,8 +125,7 @@ impl Hash for Step {
             match effect {
                 Effect::Deliver(Directed { to, payload, .. }) => (to, payload).hash(state),
                 Effect::Relay { to, expires_at } => (to, expires_at).hash(state),
-                Effect::Revoke { agent, assignment } => (agent, assignment).hash(state),
-                Effect::RevokeRun { agent, run } => (agent, run).hash(state),
+                Effect::Revoke { agent, class } => (agent, class).hash(state),
                 Effect::Discard { agent, seqs } => (agent, seqs).hash(state),
                 Effect::Retain { topic, payload } => (topic.format("rooms"), payload).hash(state),
                 Effect::Event(event) => (event.seq, &event.what, &event.subject).hash(state),

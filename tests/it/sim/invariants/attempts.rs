@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hallward::engine::{AssignmentKey, Directed, Effect};
+use hallward::engine::{AssignmentKey, Class, Directed, Effect};
 use hallward::wire::handoff::{Assignment, Cancel};
 use hallward::wire::name::{Agent, Capability, TaskId};
 use hallward::wire::observe::Event;
@@ -276,7 +276,11 @@ fn assignment_is_not_too_large(model: &Model, directed: &Directed) -> Check {
 /// Handoff: only an assignment that is no longer true is taken back out of a mailbox.
 pub(super) fn revocations_are_of_what_is_over(model: &Model, step: &Step) -> Check {
     for effect in &step.effects {
-        let Effect::Revoke { agent, assignment } = effect else {
+        let Effect::Revoke {
+            agent,
+            class: Class::Assignment(assignment),
+        } = effect
+        else {
             continue;
         };
         let task = model.tasks.find(&assignment.room, &assignment.task);

@@ -14,6 +14,7 @@ mod observe;
 mod presence;
 mod replies;
 mod results;
+mod states;
 mod txn;
 mod work;
 
@@ -26,6 +27,7 @@ use super::desk::Desk;
 use super::history::Step;
 use super::model::Model;
 use super::rules::Rules;
+use states::States;
 
 /// `Err` says which promise is broken, and how.
 pub(super) type Check = Result<(), String>;
@@ -46,6 +48,7 @@ const WHOLE_STORE_EVERY: u64 = 5;
 /// Follows a run.
 pub(super) struct Checker {
     pub(super) model: Model,
+    states: States,
     commits: u64,
 }
 
@@ -53,6 +56,7 @@ impl Checker {
     pub(super) fn new(rules: &Rules) -> Checker {
         Checker {
             model: Model::new(rules),
+            states: States::default(),
             commits: 0,
         }
     }
@@ -76,6 +80,7 @@ impl Checker {
         replies::remember(&mut self.model, step);
         replies::rejected_commands_change_nothing(&self.model, step, is_no_op)?;
         for effect in &step.effects {
+            self.states.follow(effect)?;
             self.judge_effect(step, effect)?;
             self.model.apply(effect);
         }
@@ -174,7 +179,7 @@ impl Checker {
             },
             Effect::Relay { to, expires_at } => replies::relays(step, to, *expires_at),
             // Judged when the step is over.
-            Effect::Revoke { .. } | Effect::RevokeRun { .. } => Ok(()),
+            Effect::Revoke { .. } => Ok(()),
             Effect::Discard { .. } => Err("nobody asked for that".to_owned()),
         }
     }

@@ -307,7 +307,7 @@ impl Model {
                 _ => {}
             },
             Effect::Relay { .. } => self.tally.relayed += 1,
-            Effect::Revoke { .. } | Effect::RevokeRun { .. } | Effect::Discard { .. } => {}
+            Effect::Revoke { .. } | Effect::Discard { .. } => {}
         }
     }
 
