@@ -73,6 +73,7 @@ fn range(key: &str) -> Option<Range> {
         "rooms.max_rooms" | "rooms.max_vacated_rooms" | "rooms.max_agents_per_room" => {
             Count(1, MANY)
         }
+        "rooms.max_encodings" => Count(1, 1_000_000),
         "rooms.max_departed_per_room" => Count(0, 1_000_000),
         "rooms.departed_retention" => Span(MS(0), MS(YEAR)),
         "rooms.reconnect_grace" => Span(MS(0), MS(DAY)),
@@ -422,6 +423,7 @@ mod tests {
             "session.when_full",
             "observe.keep",
             "rooms.create",
+            "rooms.encoding",
             "rooms.room",
         ];
         let transport = ["tls.", "websocket."];

@@ -338,6 +338,7 @@ impl Desk {
         self.stats.retained_bytes.set_len(self.retained.bytes());
         self.stats.rooms.set_len(engine.rooms);
         self.stats.vacated_rooms.set_len(engine.vacated_rooms);
+        self.stats.encodings.set_len(engine.encodings);
         let unfinished = TaskCounts::STATES.iter().filter(|state| !state.is_final());
         self.stats
             .tasks

@@ -84,7 +84,13 @@ impl Desk {
         self.put_into_mailbox(now, to, Kind::Inbox, message);
     }
 
-    fn put_into_mailbox(&mut self, now: Millis, to: &Agent, kind: Kind, message: Message) {
+    pub(super) fn put_into_mailbox(
+        &mut self,
+        now: Millis,
+        to: &Agent,
+        kind: Kind,
+        message: Message,
+    ) {
         let max_replies = self.clients.limits.max_replies;
         let number = self.pending.number;
         let id: Arc<str> = to.as_str().into();
@@ -216,10 +222,11 @@ impl Desk {
                     client.terms(entry),
                     entry.dup,
                     entry.message.clone(),
+                    entry.kind.is_directed(),
                 )
             });
             client.outbox = outbox;
-            let Some((seq, batch, terms, dup, message)) = next else {
+            let Some((seq, batch, terms, dup, message, directed)) = next else {
                 return;
             };
             // What was sent once is sent until it is acknowledged (MQTT-4.3.3-7).
@@ -235,6 +242,14 @@ impl Desk {
                 }
                 continue;
             };
+            // A repeat has the bytes of the first time.
+            if directed
+                && !dup
+                && let Some(most) = self.is_too_large(id, &message, qos)
+            {
+                self.make_fit(now, id, seq, qos, most);
+                continue;
+            }
             let packet_id = numbered.then(|| packet_id(seq));
             let delivery = Delivery {
                 seq,

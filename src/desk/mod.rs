@@ -13,6 +13,7 @@ mod batch;
 mod clients;
 mod core;
 mod deliver;
+mod fit;
 mod interest;
 mod journal;
 mod kind;

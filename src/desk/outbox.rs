@@ -282,6 +282,19 @@ impl Outbox {
         Some(entry)
     }
 
+    /// Puts another message in an entry's place, which is to be sent once that batch is durable.
+    pub fn replace(&mut self, seq: u64, message: Message, batch: u64) {
+        if let Some(entry) = self.remove(seq) {
+            let replaced = Entry {
+                message,
+                batch,
+                state: State::Ready,
+                ..entry
+            };
+            self.insert(seq, replaced);
+        }
+    }
+
     /// The oldest reply that is not in flight, to make room for a newer one.
     pub fn oldest_waiting_reply(&self) -> Option<u64> {
         let waiting = |seq: &&u64| !self.unacknowledged.contains(seq);

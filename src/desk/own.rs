@@ -4,11 +4,13 @@ use bytes::{BufMut, BytesMut};
 
 use super::core::Desk;
 use crate::wire::Millis;
+use crate::wire::cbor;
 use crate::wire::json;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::mirror::{self, MessageMirrors, Trace};
 use crate::wire::name::Agent;
 use crate::wire::observe::Event;
+use crate::wire::presence::Encoding;
 use crate::wire::topic::{RoomTopic, Topic};
 
 impl Desk {
@@ -24,6 +26,33 @@ impl Desk {
         let message = gateway_message(&topic, payload.unwrap_or_default(), true, &mirrors);
         let stamped = self.retain(&message);
         self.distribute(now, stamped);
+    }
+
+    /// Sees to it that what was retained under another configuration is in the encoding that its room has now.
+    pub(super) fn respell_retained(&mut self) {
+        let root = &self.settings.root;
+        let filter = format!("{root}/#");
+        let misspelt = self.retained.matching(&filter, 0).filter_map(|message| {
+            let topic = RoomTopic::parse(root, message.topic())?.ok()?;
+            let is_own = message.publisher().is_empty();
+            let payload = message.payload();
+            let payload = match (self.engine.encoding(&topic.room), cbor::is_map(&payload)) {
+                (Encoding::Cbor, false) => cbor::from_json(&payload),
+                (Encoding::Json, true) => cbor::to_json(&payload).ok()?.into(),
+                _ => return None,
+            };
+            is_own.then_some((topic, payload))
+        });
+        let misspelt: Vec<_> = misspelt.collect();
+        for (topic, payload) in misspelt {
+            let topic = topic.format(&self.settings.root);
+            self.retain(&gateway_message(
+                &topic,
+                &payload,
+                true,
+                &MessageMirrors::default(),
+            ));
+        }
     }
 
     /// An event of the gateway's: to the journal, and to whoever observes.
@@ -48,19 +77,23 @@ impl Desk {
         let payload = json::encode(event);
         self.journal
             .append(&event.room, event.seq, event.at, name, &payload);
+        let payload = match self.engine.encoding(&event.room) {
+            Encoding::Json => payload,
+            Encoding::Cbor => cbor::from_json(&payload),
+        };
         let message = gateway_message(&topic, &payload, false, &mirrors);
         self.distribute(now, message);
     }
 }
 
-/// A message of the gateway's own: JSON, at the highest QoS, so that each subscriber gets the one that it asked for.
+/// A message of the gateway's own: JSON or CBOR, at the highest QoS, so that each subscriber gets the one that it asked for.
 pub(super) fn gateway_message(
     topic: &str,
     payload: &[u8],
     retain: bool,
     mirrors: &MessageMirrors,
 ) -> Message {
-    let properties = json_properties(mirrors);
+    let properties = properties(payload, mirrors);
     Message::encode(&Parts {
         topic,
         publisher: "",
@@ -73,13 +106,20 @@ pub(super) fn gateway_message(
     })
 }
 
-/// MQTT 5 properties of a JSON message (MQTT 5 section 3.3.2.3).
-fn json_properties(mirrors: &MessageMirrors) -> BytesMut {
-    const CONTENT_TYPE: (u8, &str) = (0x03, "application/json");
+/// MQTT 5 properties of a message (MQTT 5 section 3.3.2.3).
+fn properties(payload: &[u8], mirrors: &MessageMirrors) -> BytesMut {
+    const CONTENT_TYPE: u8 = 0x03;
+    const JSON: &str = "application/json";
     const CORRELATION_DATA: u8 = 0x09;
     const USER_PROPERTY: u8 = 0x26;
     let mut out = BytesMut::with_capacity(128);
-    put_property(&mut out, CONTENT_TYPE.0, &[CONTENT_TYPE.1]);
+    // All messages of the gateway's are objects, so that their first byte tells.
+    let content_type = if cbor::is_map(payload) {
+        cbor::CONTENT_TYPE
+    } else {
+        JSON
+    };
+    put_property(&mut out, CONTENT_TYPE, &[content_type]);
     if let Some(correlation_id) = &mirrors.correlation_id {
         put_property(&mut out, CORRELATION_DATA, &[correlation_id]);
     }

@@ -58,6 +58,7 @@ impl Desk {
             self.retained.set(records::read_retained(key, value)?);
             Ok(())
         })?;
+        self.respell_retained();
         self.journal.recover(store)?;
         self.index_recovered(now);
         self.feed(now, Input::Recovered);

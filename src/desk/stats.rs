@@ -32,6 +32,10 @@ pub struct DeskStats {
     pub dropped_replies: Count,
     /// Directed messages dropped because there are too many clients to keep another mailbox.
     pub dropped_no_mailbox: Count,
+    /// Directed messages that their reader cannot take, not even shortened.
+    pub dropped_too_large: Count,
+    /// Directed messages that were shortened for their reader.
+    pub shortened: Count,
     /// QoS 0 messages to members of shared subscriptions dropped because they do not keep up.
     pub dropped_backlog: Count,
     /// Sessions that ended because nobody came back in time.
@@ -60,6 +64,8 @@ pub struct DeskStats {
     pub rooms: Count,
     /// Now: rooms that nobody is in, of which only the numbers are remembered.
     pub vacated_rooms: Count,
+    /// Now: agents whose encoding is remembered.
+    pub encodings: Count,
     /// Now: unfinished tasks.
     pub tasks: Count,
     /// Now: approvals that await a decision.

@@ -20,6 +20,8 @@ use crate::wire::topic::RoomTopic;
 
 const SUBSCRIBERS: u8 = 0;
 const ENGINE: u8 = 1;
+/// The same where the Content Type says CBOR.
+const ENGINE_CBOR: u8 = 2;
 
 /// The record's value: delay (4), whether there is an expiry (1), it (4), the route, the message.
 fn encode(will: &Will) -> Option<Bytes> {
@@ -31,7 +33,7 @@ fn encode(will: &Will) -> Option<Bytes> {
     match &will.publication.route {
         Route::Subscribers => out.put_u8(SUBSCRIBERS),
         Route::Engine { mirrors, .. } => {
-            out.put_u8(ENGINE);
+            out.put_u8(if mirrors.is_cbor { ENGINE_CBOR } else { ENGINE });
             put_text(&mut out, mirrors.correlation_id.as_deref());
             put_text(&mut out, mirrors.reply_rest.as_ref().map(Key::as_str));
             put_text(&mut out, mirrors.trace.traceparent.as_deref());
@@ -51,7 +53,10 @@ pub(super) fn decode(settings: &DeskSettings, client: &str, mut value: Bytes) ->
     let expiry = value.try_get_u32().ok()?;
     let mirrors = match value.try_get_u8().ok()? {
         SUBSCRIBERS => None,
-        ENGINE => Some(take_mirrors(&mut value)?),
+        tag @ (ENGINE | ENGINE_CBOR) => Some(CommandMirrors {
+            is_cbor: tag == ENGINE_CBOR,
+            ..take_mirrors(&mut value)?
+        }),
         _ => return None,
     };
     let message = Message::decode(value).ok()?;
@@ -86,6 +91,7 @@ fn take_mirrors(value: &mut Bytes) -> Option<CommandMirrors> {
             traceparent,
             tracestate,
         },
+        is_cbor: false,
     })
 }
 
@@ -206,6 +212,7 @@ mod tests {
             reply_rest: Key::new("x/y").ok(),
             ttl_ms: Some(5),
             trace: Trace::default(),
+            is_cbor: true,
         };
         let command = Route::Engine {
             from: Agent::new("ann").unwrap(),

@@ -13,6 +13,7 @@ use crate::wire::Millis;
 use crate::wire::name::{Agent, Room};
 
 use super::blackboard::KeySchemas;
+use super::encoding::Encodings;
 use super::member::Sessions;
 use super::settings::Settings;
 use super::stats::Stats;
@@ -30,11 +31,12 @@ pub(super) struct Context {
     pub(super) now: Millis,
     pub(super) timers: Timers,
     pub(super) sessions: Sessions,
+    pub(super) encodings: Encodings,
     pub(super) stats: Stats,
     pub(super) gateway: Agent,
     /// Rooms with something to flush or to record, in the order in which they first changed.
     pub(super) touched: Vec<Room>,
-    effects: VecDeque<Effect>,
+    pub(super) effects: VecDeque<Effect>,
     /// Directed messages that are promised to an agent: a result for each task that it dispatched and that has not ended, a
     /// decision for each approval that it awaits. Only looked up, never iterated.
     promised: HashMap<Agent, usize>,
@@ -61,6 +63,7 @@ impl Context {
             now: 0,
             timers: Timers::default(),
             sessions: Sessions::default(),
+            encodings: Encodings::default(),
             stats: Stats::default(),
             gateway: Agent::gateway(),
             touched: Vec::new(),
@@ -73,9 +76,13 @@ impl Context {
     /// What follows is about this room: its limits and defaults count.
     pub(super) fn enter(&mut self, room: &Room) {
         if !self.named.is_empty() {
-            let own = self.named.get(room).unwrap_or(&self.common);
-            self.settings = Arc::clone(own);
+            self.settings = Arc::clone(self.settings_of(room));
         }
+    }
+
+    /// What holds in a room.
+    pub(super) fn settings_of(&self, room: &Room) -> &Arc<Settings> {
+        self.named.get(room).unwrap_or(&self.common)
     }
 
     /// From now on these schemas hold in every room.
@@ -95,10 +102,6 @@ impl Context {
     pub(super) fn may_enter(&self, room: &Room, agent: &Agent) -> bool {
         let own = self.common.rooms.get(room);
         own.is_none_or(|own| own.admits(agent))
-    }
-
-    pub(super) fn emit(&mut self, effect: Effect) {
-        self.effects.push_back(effect);
     }
 
     pub(super) fn next_effect(&mut self) -> Option<Effect> {

@@ -46,6 +46,7 @@ impl RoomState {
                 cx.settings.max_payload_bytes,
             ));
         }
+        self.expect_to_fit(cx, call, to)?;
         let ttl_ms = call
             .command
             .mirrors

@@ -7,14 +7,36 @@ use std::ops::ControlFlow;
 
 use crate::wire::json;
 use crate::wire::mailbox::{Mail, MailboxList, MailboxPage, MailboxPurge, Purged};
-use crate::wire::name::Agent;
+use crate::wire::name::{Agent, Room};
 use crate::wire::reply::{Code, Rejection};
 
-use super::Effect;
 use super::context::Context;
 use super::event::{Detail, Happened};
+use super::past::{NoPast, Past};
 use super::replies::{Accepted, Call, Outcome, entries_at_most, page_limit};
 use super::room::RoomState;
+use super::{Class, Effect};
+
+/// Sees a message that waits; breaking ends the visit.
+pub type VisitMail<'a> = &'a mut (dyn FnMut(Mail) -> ControlFlow<()> + 'a);
+
+/// What the desk keeps and the engine may ask about: how much room an agent's mailbox has, and what happened before.
+pub trait Mailboxes {
+    /// Directed messages (replies aside) that still fit.
+    fn free_messages(&self, agent: &Agent) -> usize;
+    /// Bytes that still fit.
+    fn free_bytes(&self, agent: &Agent) -> usize;
+    /// Whether an assignment or a run waits for an agent, or for its acknowledgement: a class that [is unique](Class::is_unique).
+    fn holds(&self, _agent: &Agent, _class: &Class) -> bool {
+        false
+    }
+    /// Visits what waits for an agent from a room, from behind a message on, oldest first, until `visit` breaks.
+    fn mail(&self, _agent: &Agent, _room: &Room, _after: u64, _visit: VisitMail<'_>) {}
+    /// The events that were told before; nothing, where nobody keeps them.
+    fn past(&self) -> &dyn Past {
+        &NoPast
+    }
+}
 
 /// Messages in a page where the question does not say.
 const USUAL_PAGE: u32 = 100;

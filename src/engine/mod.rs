@@ -22,7 +22,9 @@ mod blackboard;
 mod closing;
 mod context;
 mod digest;
+mod encoding;
 mod event;
+mod fit;
 mod handoff;
 mod inbox;
 mod machine;
@@ -47,12 +49,10 @@ mod vacated;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
 use crate::wire::Millis;
-use crate::wire::mailbox::Mail;
 use crate::wire::mirror::{CommandMirrors, MessageMirrors};
 use crate::wire::name::{Agent, ApprovalId, CallId, Room, TaskId};
 use crate::wire::observe::Event;
@@ -66,6 +66,7 @@ use vacated::Vacated;
 
 pub use blackboard::KeySchemas;
 pub use machine::{MACHINES, Machine, OTHER_EVENTS, Transition};
+pub use mailbox::{Mailboxes, VisitMail};
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
 pub use settings::{CapabilityLimits, RoomSettings, Settings, TypeDefaults};
@@ -141,7 +142,7 @@ pub struct Command {
     pub from: Agent,
     /// The topic.
     pub topic: RoomTopic,
-    /// JSON.
+    /// JSON or CBOR; of an inbox message anything.
     pub payload: Bytes,
     /// What its MQTT 5 properties say, used where the payload does not.
     pub mirrors: CommandMirrors,
@@ -177,7 +178,7 @@ pub enum Effect {
     Retain {
         /// Where.
         topic: RoomTopic,
-        /// JSON; `None` clears.
+        /// JSON or CBOR, as the room has it; `None` clears.
         payload: Option<Bytes>,
     },
     /// Tell everyone who observes: goes to `observe/events/gateway/{category}`.
@@ -239,7 +240,7 @@ pub struct Directed {
     pub to: Agent,
     /// The topic that it arrives on.
     pub topic: RoomTopic,
-    /// JSON.
+    /// JSON or CBOR, as the recipient has it.
     pub payload: Bytes,
     /// Which kind.
     pub class: Class,
@@ -249,27 +250,6 @@ pub struct Directed {
 
 /// How a command ended, for the MQTT 5 reason code of its ack; the words are in the reply.
 pub type Verdict = Result<(), Code>;
-
-/// Sees a message that waits; breaking ends the visit.
-pub type VisitMail<'a> = &'a mut (dyn FnMut(Mail) -> ControlFlow<()> + 'a);
-
-/// What the desk keeps and the engine may ask about: how much room an agent's mailbox has, and what happened before.
-pub trait Mailboxes {
-    /// Directed messages (replies aside) that still fit.
-    fn free_messages(&self, agent: &Agent) -> usize;
-    /// Bytes that still fit.
-    fn free_bytes(&self, agent: &Agent) -> usize;
-    /// Whether an assignment or a run waits for an agent, or for its acknowledgement: a class that [is unique](Class::is_unique).
-    fn holds(&self, _agent: &Agent, _class: &Class) -> bool {
-        false
-    }
-    /// Visits what waits for an agent from a room, from behind a message on, oldest first, until `visit` breaks.
-    fn mail(&self, _agent: &Agent, _room: &Room, _after: u64, _visit: VisitMail<'_>) {}
-    /// The events that were told before; nothing, where nobody keeps them.
-    fn past(&self) -> &dyn Past {
-        &NoPast
-    }
-}
 
 /// How many timers one `handle` runs at most; the rest are due at once again.
 const TIMERS_AT_ONCE: usize = 1_000;
@@ -373,11 +353,15 @@ impl Engine {
             }
         }
         self.drain_heads(heads, put);
+        self.cx.encodings.drain_records(put);
     }
 
     /// Numbers for the metrics.
     pub fn stats(&self) -> Stats {
-        self.cx.stats.clone()
+        Stats {
+            encodings: self.cx.encodings.len(),
+            ..self.cx.stats.clone()
+        }
     }
 
     fn run_timers(&mut self) {
@@ -423,8 +407,10 @@ impl Engine {
 
     fn command(&mut self, command: &Command, mailboxes: &dyn Mailboxes) -> Verdict {
         self.cx.stats.commands += 1;
-        let mut call = replies::Call::new(command, mailboxes);
+        let (command, unread) = encoding::understand(&mut self.cx, command);
+        let mut call = replies::Call::new(&command, mailboxes, unread);
         let outcome = self.in_new_room(&command.topic.room, |room, cx| room.command(cx, &mut call));
+        let outcome = self.fit(&call, outcome);
         let verdict = match &outcome {
             Ok(_) => Ok(()),
             Err(rejection) => Err(rejection.code),

@@ -133,6 +133,10 @@ impl RoomState {
         let said: Announcement = call.read(&cx.settings)?;
         check_announcement(cx, &said)?;
         self.join(cx, agent)?;
+        if let Some(encoding) = said.encoding {
+            let limit = cx.settings.max_encodings;
+            cx.encodings.announced(agent, encoding, limit);
+        }
         let Some(member) = self.members.0.get_mut(agent) else {
             return Ok(Accepted::new(Code::Done));
         };

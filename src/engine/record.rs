@@ -18,7 +18,8 @@
 //! | 9 | lock that somebody holds, with those who wait | its name |
 //! | 32 | somebody who left | the agent |
 //!
-//! The head of no room (its name is empty) is the ground from which rooms start that are not remembered.
+//! The head of no room (its name is empty) is the ground from which rooms start that are not remembered. Tag 33 of no room is the
+//! encoding ([`Spoken`]) of the agent that follows.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ use crate::wire::name::{
 use crate::wire::presence::{Announcement, ConnectionState};
 
 use super::blackboard::Version;
+#[cfg(doc)]
+use super::encoding::Spoken;
 use super::handoff::TaskNo;
 use super::member::Member;
 use super::replies::OutcomeKey;
@@ -50,6 +53,7 @@ const LOCK: u8 = 9;
 const TOOL: u8 = 20;
 const CALL: u8 = 21;
 const DEPARTED: u8 = 32;
+const ENCODING: u8 = 33;
 
 /// A record from which the engine cannot be rebuilt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -235,6 +239,17 @@ pub(super) fn head_key(room: &Room) -> Vec<u8> {
 /// Where the counters are kept from which rooms start that are not remembered.
 pub(super) fn ground_key() -> Vec<u8> {
     vec![0, HEAD]
+}
+
+/// Where it is kept how an agent wants to be spoken to.
+pub(super) fn encoding_key(agent: &Agent) -> Vec<u8> {
+    [&[0, ENCODING], agent.as_str().as_bytes()].concat()
+}
+
+/// Whose encoding is kept there, if it is one.
+pub(super) fn agent_of_encoding(key: &[u8]) -> Option<Agent> {
+    let name = key.strip_prefix(&[0, ENCODING])?;
+    Agent::new(std::str::from_utf8(name).ok()?).ok()
 }
 
 fn key(room: &Room, tag: u8, rest: &[&[u8]]) -> Vec<u8> {

@@ -15,7 +15,8 @@ use super::handoff::TaskNo;
 use super::handoff::task::Body;
 use super::member::Member;
 use super::record::{
-    Change, Head, MemberRecord, Place, RecordError, RecordProblem, decode, ground_key, place,
+    Change, Head, MemberRecord, Place, RecordError, RecordProblem, agent_of_encoding, decode,
+    ground_key, place,
 };
 use super::room::RoomState;
 use super::settings::Settings;
@@ -48,6 +49,14 @@ impl Engine {
                     problem,
                 })?;
                 engine.vacated.stand_on(ground);
+                continue;
+            }
+            if let Some(agent) = agent_of_encoding(&key) {
+                let spoken = decode(&value).map_err(|problem| RecordError {
+                    key: format!("the encoding of {agent}"),
+                    problem,
+                })?;
+                engine.cx.encodings.restore(agent, spoken);
                 continue;
             }
             let taken = place(&key)

@@ -106,6 +106,21 @@ impl Accepted {
         }
     }
 
+    /// What is answered.
+    pub(super) fn reply(self, command: &str) -> Reply {
+        Reply {
+            task: self.task,
+            approval: self.approval,
+            call: self.call,
+            version: self.version,
+            revision: self.revision,
+            versions: self.versions,
+            lock: self.lock.map(|lock| *lock),
+            data: self.data.or(self.told),
+            ..Reply::accepted(command, self.code)
+        }
+    }
+
     pub(super) fn found<T: Serialize>(view: &T) -> Accepted {
         Accepted {
             data: Some(Json::of(view)),
@@ -190,16 +205,23 @@ pub(super) struct Call<'a> {
     pub(super) correlation_id: Option<String>,
     pub(super) id: Option<CommandId>,
     is_read: bool,
+    /// Why its payload cannot be read at all.
+    unread: Option<Rejection>,
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(command: &'a Command, mailboxes: &'a dyn Mailboxes) -> Call<'a> {
+    pub(super) fn new(
+        command: &'a Command,
+        mailboxes: &'a dyn Mailboxes,
+        unread: Option<Rejection>,
+    ) -> Call<'a> {
         Call {
             command,
             mailboxes,
             correlation_id: command.mirrors.correlation_id.clone(),
             id: None,
             is_read: false,
+            unread,
         }
     }
 
@@ -220,6 +242,9 @@ impl<'a> Call<'a> {
         &mut self,
         settings: &Settings,
     ) -> Result<T, Rejection> {
+        if let Some(rejection) = &self.unread {
+            return Err(rejection.clone());
+        }
         let mut body: T = json::decode(&self.command.payload)?;
         self.is_read = true;
         self.id = body.id().and_then(|id| CommandId::new(id).ok());
@@ -233,7 +258,13 @@ impl<'a> Call<'a> {
         if self.is_read || is_message {
             return;
         }
-        if let Ok(remains) = serde_json::from_slice::<Remains>(&self.command.payload) {
+        let payload = &self.command.payload;
+        let remains: Option<Remains> = match self.unread {
+            None => serde_json::from_slice(payload).ok(),
+            // What has no JSON may be elsewhere in it.
+            Some(_) => serde_cbor::from_slice(payload).ok(),
+        };
+        if let Some(remains) = remains {
             self.id = remains.id;
             self.correlate(remains.correlation_id, settings).ok();
         }
@@ -421,17 +452,7 @@ pub(super) fn answer(cx: &mut Context, call: Call<'_>, outcome: Outcome) {
     };
     let reply = match outcome {
         Ok(accepted) if accepted.is_later => return,
-        Ok(accepted) if wanted || tells(&accepted) => Reply {
-            task: accepted.task,
-            approval: accepted.approval,
-            call: accepted.call,
-            version: accepted.version,
-            revision: accepted.revision,
-            versions: accepted.versions,
-            lock: accepted.lock.map(|lock| *lock),
-            data: accepted.data.or(accepted.told),
-            ..Reply::accepted(name, accepted.code)
-        },
+        Ok(accepted) if wanted || tells(&accepted) => accepted.reply(name),
         Ok(_) => return,
         Err(rejection) => Reply::rejected(name, rejection),
     };

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::wire::handoff::Priority;
 use crate::wire::name::{Agent, Capability, Room, TaskType};
+use crate::wire::presence::Encoding;
 
 use super::blackboard::KeySchemas;
 
@@ -71,6 +72,13 @@ pub struct Settings {
     pub rooms: BTreeMap<Room, RoomSettings>,
     /// Whether a room comes into being when somebody uses it; else those alone that are in `rooms`.
     pub rooms_on_use: bool,
+
+    /// How long the first topic level is, under which rooms are.
+    pub root_bytes: usize,
+    /// What retained messages and events are written in.
+    pub encoding: Encoding,
+    /// Agents of which it is remembered that they want another encoding than the JSON that they speak.
+    pub max_encodings: usize,
 
     /// How long an agent whose connection is gone keeps its tasks and its place in the room.
     pub reconnect_grace_ms: u64,
@@ -268,6 +276,9 @@ impl Default for Settings {
         Settings {
             rooms: BTreeMap::new(),
             rooms_on_use: true,
+            root_bytes: "rooms".len(),
+            encoding: Encoding::Json,
+            max_encodings: 10_000,
             reconnect_grace_ms: 30 * SECOND,
             lease_ms: MINUTE,
             min_lease_ms: 100,

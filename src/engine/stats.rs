@@ -10,6 +10,8 @@ pub struct Stats {
     pub rooms: usize,
     /// Rooms of which nothing is left but their counters.
     pub vacated_rooms: usize,
+    /// Now: agents whose encoding is remembered.
+    pub encodings: usize,
     /// Places of agents in rooms: an agent in two rooms counts twice.
     pub agents: usize,
     /// Tasks by state, ended ones as long as they are remembered.

@@ -18,6 +18,8 @@ pub struct Publisher {
     batch: VecDeque<Draft>,
     /// The lane may still hold frames of ours: a flush was dropped while it sent them.
     entered: bool,
+    /// This batch has let others go first.
+    gave_way: bool,
 }
 
 impl Publisher {
@@ -28,6 +30,7 @@ impl Publisher {
             lane,
             batch: VecDeque::new(),
             entered: false,
+            gave_way: false,
         }
     }
 
@@ -65,6 +68,12 @@ impl Publisher {
     /// subscriber, for [`LiveConfig::patience`](super::LiveConfig::patience) at most. If the future is dropped, what
     /// was not sent goes with the next flush.
     pub async fn flush(&mut self) {
+        // Of two clients whose packets came together the runtime runs the later one first: the other one has its turn here.
+        // Once a batch, however often this future is dropped, so that it comes to an end.
+        if !self.gave_way {
+            self.gave_way = true;
+            tokio::task::yield_now().await;
+        }
         if self.entered {
             let mut lane = self.shared.lanes[self.lane].lock().await;
             lane.pump(&self.shared).await;
@@ -73,6 +82,7 @@ impl Publisher {
         while !self.batch.is_empty() {
             self.flush_chunk().await;
         }
+        self.gave_way = false;
     }
 
     /// [`flush`](Self::flush) for a thread that runs no tasks.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::desk::port::{Publication, Request, Route};
 use crate::wire::Millis;
+use crate::wire::cbor;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::mirror::{CommandMirrors, Trace};
 use crate::wire::name::{Agent, Key};
@@ -176,6 +177,7 @@ pub(super) fn classify(
                         traceparent: owned(properties.traceparent),
                         tracestate: owned(properties.tracestate),
                     },
+                    is_cbor: properties.content_type.is_some_and(cbor::is_content_type),
                 },
                 from,
                 topic,

@@ -47,6 +47,8 @@ pub(super) struct Properties<'a> {
     /// The first user property of this name, as of the next.
     pub(super) traceparent: Option<&'a str>,
     pub(super) tracestate: Option<&'a str>,
+    /// Content Type.
+    pub(super) content_type: Option<&'a str>,
     /// Payload Format Indicator: the payload is text.
     pub(super) is_text: bool,
     /// What subscribers get unchanged and in order, encoded.
@@ -98,9 +100,7 @@ impl<'a> Properties<'a> {
                 format @ 0..=1 => self.is_text = format == 1,
                 _ => return Err(Reason::Malformed),
             },
-            id::CONTENT_TYPE => {
-                reader.string()?;
-            }
+            id::CONTENT_TYPE => self.content_type = Some(reader.string()?),
             id::USER_PROPERTY => {
                 let (name, value) = (reader.string()?, reader.string()?);
                 match name {

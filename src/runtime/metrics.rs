@@ -257,6 +257,11 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
             d.deliveries.value(),
         ),
         Metric::counter(
+            "desk_deliveries_shortened",
+            "Messages shortened for readers that announced maxBytes.",
+            d.shortened.value(),
+        ),
+        Metric::counter(
             "desk_broadcasts",
             "Messages sent to the live plane.",
             d.broadcasts.value(),
@@ -279,6 +284,7 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
                 ("queue_full", d.dropped_queue_full.value()),
                 ("old_reply", d.dropped_replies.value()),
                 ("no_mailbox", d.dropped_no_mailbox.value()),
+                ("too_large", d.dropped_too_large.value()),
                 ("backlog", d.dropped_backlog.value()),
                 ("expired", d.expired.value()),
                 ("purged", d.purged.value()),
@@ -314,6 +320,11 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
             "rooms_vacated",
             "Rooms that nobody is in, of which only the numbers are remembered.",
             d.vacated_rooms.value(),
+        ),
+        gauge(
+            "agents_with_encoding",
+            "Agents of which it is remembered that they speak CBOR, or have announced an encoding.",
+            d.encodings.value(),
         ),
         gauge(
             "tasks_unfinished",

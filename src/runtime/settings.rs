@@ -48,6 +48,7 @@ fn of_room(common: &Settings, own: &config::Room) -> Settings {
     let bytes = |own: Option<config::Bytes>, common| own.map_or(common, |bytes| bytes.0);
     let lease_ms = span(own.lease, common.lease_ms);
     Settings {
+        encoding: own.encoding.unwrap_or(common.encoding),
         max_agents_per_room: own.max_agents.unwrap_or(common.max_agents_per_room),
         max_tasks_per_room: own.max_tasks.unwrap_or(common.max_tasks_per_room),
         max_task_bytes_per_room: bytes(own.max_task_bytes, common.max_task_bytes_per_room),
@@ -80,6 +81,9 @@ fn common(config: &Config) -> Settings {
     Settings {
         rooms: BTreeMap::new(),
         rooms_on_use: rooms.create == Create::OnUse,
+        root_bytes: rooms.root.len(),
+        encoding: rooms.encoding,
+        max_encodings: rooms.max_encodings,
         reconnect_grace_ms: millis(rooms.reconnect_grace),
         max_rooms: rooms.max_rooms,
         max_vacated_rooms: rooms.max_vacated_rooms,

@@ -21,6 +21,8 @@ pub struct CommandMirrors {
     pub ttl_ms: Option<u64>,
     /// The user properties of the trace.
     pub trace: Trace,
+    /// Whether the Content Type says CBOR.
+    pub is_cbor: bool,
 }
 
 /// W3C Trace Context, carried from a dispatch to its result; the gateway does not look into it.

@@ -4,7 +4,9 @@
 
 pub mod approve;
 pub mod blackboard;
+pub mod cbor;
 pub mod filter;
+pub mod fit;
 pub mod handoff;
 pub mod json;
 pub mod mailbox;

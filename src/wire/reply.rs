@@ -186,6 +186,9 @@ pub struct Reply {
         skip_serializing_if = "Option::is_none"
     )]
     pub data: Option<Json>,
+    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_large: Option<usize>,
 }
 
 impl Reply {
@@ -208,6 +211,7 @@ impl Reply {
             current: None,
             lock: None,
             data: None,
+            too_large: None,
         }
     }
 

@@ -230,6 +230,9 @@ pub struct ToolResult {
     /// Carried from the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
+    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_large: Option<usize>,
 }
 
 /// `tools/cancel/{me}`: end one's own call.
@@ -263,4 +266,7 @@ pub struct CallOver {
     pub reason: String,
     /// When, Unix milliseconds.
     pub at: Millis,
+    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_large: Option<usize>,
 }

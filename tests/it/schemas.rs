@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hallward::wire::{
-    approve, blackboard, handoff, json, mailbox, observe, presence, reply, room, tools,
+    approve, blackboard, cbor, handoff, json, mailbox, observe, presence, reply, room, tools,
 };
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -115,6 +115,9 @@ fn examples() -> BTreeMap<String, Vec<(String, Vec<u8>)>> {
     for entry in fs::read_dir(directory().join("examples")).expect("schemas/examples exists") {
         let path = entry.expect("readable").path();
         let file = path.file_name().expect("a file").to_string_lossy();
+        if !file.ends_with(".json") {
+            continue;
+        }
         let name = file.split('.').next().expect("split yields one").to_owned();
         let text = fs::read(&path).expect("readable");
         examples
@@ -175,6 +178,41 @@ fn examples_satisfy_their_schema_and_lose_nothing_in_the_type() {
     }
     let strays: Vec<_> = examples.keys().collect();
     assert!(strays.is_empty(), "examples of no message: {strays:?}");
+}
+
+/// `NAME.cbor` beside every `NAME.json`: what the gateway writes, read by another reader, and what the gateway reads.
+#[test]
+fn examples_say_the_same_in_cbor() {
+    let bless = std::env::var_os("HALLWARD_BLESS").is_some();
+    let mut examples = examples();
+    for message in messages() {
+        let validator = jsonschema::validator_for(message.schema.as_value()).expect("a schema");
+        for (file, text) in examples.remove(message.name).unwrap_or_default() {
+            let path = directory().join("examples").join(&file);
+            let path = path.with_extension("cbor");
+            if bless {
+                fs::write(&path, cbor::from_json(&text)).expect("writable");
+            }
+            let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{file} in CBOR: {error}"));
+            assert!(cbor::is_map(&bytes), "{file}");
+            assert_eq!(bytes, cbor::from_json(&text), "{file}");
+            let value: Value = serde_cbor::from_slice(&bytes).expect("CBOR");
+            assert_eq!(
+                value,
+                serde_json::from_slice::<Value>(&text).expect("JSON"),
+                "{file}"
+            );
+            assert!(validator.is_valid(&value), "{file}");
+            let read = cbor::to_json(&bytes).expect("CBOR with a JSON");
+            assert_eq!((message.round_trip)(&read), Ok(value), "{file}");
+        }
+    }
+    let strays = fs::read_dir(directory().join("examples")).expect("schemas/examples exists");
+    for entry in strays {
+        let path = entry.expect("readable").path();
+        let is_alone = !path.with_extension("json").exists();
+        assert!(!is_alone, "{} has no JSON beside it", path.display());
+    }
 }
 
 #[test]

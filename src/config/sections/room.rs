@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::units::{duration, size};
+use crate::wire::presence::Encoding;
 
 /// When a room comes into being.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct Room {
     /// Who may take part: agents, or the beginning of their names before a `*`. Empty: everybody.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<String>,
+    /// For `rooms.encoding`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
     /// For `rooms.max_agents_per_room`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_agents: Option<usize>,

@@ -10,6 +10,7 @@ use super::super::units::{duration, optional_duration, size};
 use super::room::{Create, Room};
 use crate::wire::handoff::Priority;
 use crate::wire::name::{Capability, TaskType};
+use crate::wire::presence::Encoding;
 
 use super::{DAY, GIB, KIB, MIB, MINUTE};
 
@@ -23,6 +24,10 @@ pub struct Rooms {
     pub create: Create,
     /// Rooms with limits, defaults or members of their own, by name.
     pub room: BTreeMap<String, Room>,
+    /// What retained messages and events are written in.
+    pub encoding: Encoding,
+    /// Agents of which it is remembered that they speak CBOR, or have announced an encoding.
+    pub max_encodings: usize,
     /// Rooms at once.
     pub max_rooms: usize,
     /// Empty rooms whose event numbers and versions are remembered one by one.
@@ -52,6 +57,8 @@ impl Default for Rooms {
             root: "rooms".to_owned(),
             create: Create::OnUse,
             room: BTreeMap::new(),
+            encoding: Encoding::Json,
+            max_encodings: 10_000,
             max_rooms: 1000,
             max_vacated_rooms: 100_000,
             max_agents_per_room: 10_000,

@@ -218,6 +218,7 @@ impl Approval {
             correlation_id: self.correlation_id.clone(),
             traceparent: self.asked.traceparent.clone(),
             tracestate: self.asked.tracestate.clone(),
+            too_large: None,
         }
     }
 }

@@ -45,7 +45,7 @@ impl RoomState {
         let group = self.admit_group(cx, call, &asked)?;
         let ties = self.tie(cx, &asked, group)?;
         let mut body = body(cx, call, asked, ties);
-        body.measure();
+        body.measure(&cx.settings, &self.name);
         self.admit_capabilities(cx, &body)?;
         let route = self.route(cx, &body, require_online)?;
         self.count_capabilities(cx, &body);
@@ -125,7 +125,7 @@ impl RoomState {
                 reason += &format!(" and one of {}", words(body.any_of(), ", "));
             }
             if smaller {
-                reason += &format!(" and take an assignment of {} bytes", body.bytes);
+                reason += &format!(" and take a packet of {} bytes", body.bytes);
             }
             return Err(Rejection::new(Code::Unavailable, reason));
         }

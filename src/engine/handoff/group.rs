@@ -250,6 +250,7 @@ impl RoomState {
             size: group.size,
             tasks: members.filter_map(|task| task.entry()).collect(),
             at: cx.now,
+            too_large: None,
         };
         cx.keep_promise(&key.0);
         let dispatcher = key.0.clone();

@@ -1,10 +1,13 @@
 //! What handoff sends: assignments to workers, results to dispatchers, views to whoever asks.
 
 use crate::wire::Millis;
+use crate::wire::cbor;
+use crate::wire::fit::packet_bytes;
 use crate::wire::handoff::{Assignment, ResultStatus, TaskResult, TaskState, TaskView};
 use crate::wire::json::{self, Json};
+use crate::wire::message::Qos;
 use crate::wire::mirror::{MessageMirrors, Trace};
-use crate::wire::name::{Agent, Capability, TaskId};
+use crate::wire::name::{Agent, Capability, Room, TaskId};
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic};
 
@@ -12,6 +15,7 @@ use crate::engine::context::Context;
 use crate::engine::member::Member;
 use crate::engine::replies;
 use crate::engine::room::RoomState;
+use crate::engine::settings::Settings;
 use crate::engine::{AssignmentKey, Class, Directed, Effect};
 
 use super::TaskNo;
@@ -136,15 +140,27 @@ impl Body {
         }
     }
 
-    /// Counts how large its assignment is, in bytes of JSON.
-    pub(in crate::engine) fn measure(&mut self) {
-        let bytes = json::length(&self.assignment(MEASURED_ATTEMPT));
+    /// Counts how large its assignment is as a packet, in whichever encoding and on whichever of its topics it is larger.
+    pub(in crate::engine) fn measure(&mut self, settings: &Settings, room: &Room) {
+        let assignment = self.assignment(MEASURED_ATTEMPT);
+        let mut payload = json::length(&assignment);
+        let holds = self.payload.as_ref().map_or("", Json::text);
+        if cbor::may_be_longer(holds) {
+            payload = payload.max(cbor::length_of(&json::encode(&assignment)));
+        }
+        let offered = self.capabilities.iter().chain(&self.any_of);
+        let longest = offered.map(|capability| capability.as_str().len()).max();
+        let topic = settings.root_bytes
+            + room.as_str().len()
+            + "//handoff/work/".len()
+            + longest.unwrap_or_default();
+        let bytes = packet_bytes(topic, payload, Qos::AtLeastOnce);
         self.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
     }
 }
 
 impl Task {
-    /// The size of the assignment of its present attempt, in bytes of JSON.
+    /// The size of the assignment of its present attempt, as a packet.
     pub(super) fn assignment_bytes(&self) -> u32 {
         let digits = |attempt: u32| attempt.max(1).ilog10();
         let more = digits(self.status.attempt).saturating_sub(digits(MEASURED_ATTEMPT));
@@ -174,6 +190,7 @@ impl Task {
             correlation_id: body.correlation_id.as_deref().map(str::to_owned),
             traceparent: body.traceparent.as_deref().map(str::to_owned),
             tracestate: body.tracestate.as_deref().map(str::to_owned),
+            too_large: None,
         }
     }
 

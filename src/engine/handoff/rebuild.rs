@@ -17,7 +17,7 @@ impl RoomState {
     ) {
         cx.stats.tasks.add(status.state());
         if body.bytes == 0 {
-            body.measure();
+            body.measure(&cx.settings, &self.name);
         }
         if let Stage::Ended { how, at, .. } = status.stage {
             if how != Ending::Dead {

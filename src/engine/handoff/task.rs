@@ -42,8 +42,8 @@ pub(in crate::engine) struct Body {
     /// Dropped when the task has ended and cannot be redriven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) payload: Option<Json>,
-    /// The size of its assignment; 0 in records of versions that did not count it.
-    #[serde(default)]
+    /// The size of its assignment as a packet; 0 in records of versions that did not count it so.
+    #[serde(default, rename = "packet")]
     pub(in crate::engine) bytes: u32,
     pub(in crate::engine) priority: Priority,
     pub(in crate::engine) created_at: Millis,

@@ -3,6 +3,8 @@
 mod approve;
 mod blackboard;
 mod crash;
+mod encoding;
+mod fit;
 mod handoff;
 mod inbox;
 mod limits;

@@ -65,6 +65,7 @@ fn mqtt_5_properties_stand_in_for_what_the_payload_does_not_say() {
                 traceparent: Some("00-trace".to_owned()),
                 tracestate: None,
             },
+            is_cbor: false,
         },
         ..World::command(
             "a",

@@ -15,7 +15,7 @@ use crate::engine::stats::ToolOutcome;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::engine) struct Call {
     pub(super) id: CallId,
-    pub(super) tool: Tool,
+    pub(in crate::engine) tool: Tool,
     pub(super) caller: Agent,
     pub(in crate::engine) provider: Agent,
     /// How many providers have lost it: tells one run from another.

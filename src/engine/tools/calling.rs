@@ -43,14 +43,14 @@ impl RoomState {
                 .map_err(|violation| invalid("arguments", violation))?;
             let (kept, timeout_ms) = (entry.definition.idempotent, entry.definition.timeout_ms);
             room.admit_call(cx, call, &arguments, kept)?;
-            let provider = room.free_provider(cx, tool)?;
             let timeout_ms = asked.timeout_ms.or(timeout_ms);
             let timeout_ms = timeout_ms.unwrap_or(cx.settings.tool_timeout_ms);
-            let begun = ToolCall {
+            let mut begun = ToolCall {
                 id: id.clone(),
                 tool: tool.clone(),
                 caller: call.from().clone(),
-                provider,
+                // Until one is chosen who can take it.
+                provider: call.from().clone(),
                 turn: 0,
                 arguments: kept.then(|| arguments.clone()),
                 called_at: cx.now,
@@ -59,6 +59,7 @@ impl RoomState {
                 traceparent: asked.traceparent,
                 tracestate: asked.tracestate,
             };
+            begun.provider = room.free_provider(cx, &begun, &arguments)?;
             room.begin_call(cx, begun, &arguments);
             Ok(Accepted::call(Code::Taken, &id))
         })
@@ -117,12 +118,25 @@ impl RoomState {
         Ok(())
     }
 
-    fn free_provider(&self, cx: &Context, tool: &Tool) -> Result<Agent, Rejection> {
-        self.tools.registry.pick(tool, None).ok_or_else(|| {
-            let limit = cx.settings.max_calls_per_provider;
-            let reason = format!("everybody who provides {tool} has {limit} calls under way");
-            Rejection::new(Code::TooMany, reason)
-        })
+    fn free_provider(
+        &self,
+        cx: &Context,
+        call: &ToolCall,
+        arguments: &Json,
+    ) -> Result<Agent, Rejection> {
+        let tool = &call.tool;
+        let takes = self.takes_run(cx, call, arguments);
+        if let Some(provider) = self.tools.registry.pick(tool, &takes) {
+            return Ok(provider);
+        }
+        if !self.callable(tool)?.callable.iter().any(takes) {
+            let bytes = self.run_bytes(cx, call, arguments);
+            let reason = format!("nobody who provides {tool} takes a packet of {bytes} bytes");
+            return Err(Rejection::new(Code::TooLarge, reason).at("arguments"));
+        }
+        let limit = cx.settings.max_calls_per_provider;
+        let reason = format!("everybody who provides {tool} has {limit} calls under way");
+        Err(Rejection::new(Code::TooMany, reason))
     }
 
     pub(in crate::engine) fn cancel_call(

@@ -24,17 +24,7 @@ impl RoomState {
     }
 
     pub(super) fn deliver_run(&mut self, cx: &mut Context, call: &Call, arguments: &Json) {
-        let run = ToolRun {
-            call: call.id.clone(),
-            tool: call.tool.clone(),
-            arguments: arguments.clone(),
-            caller: call.caller.clone(),
-            called_at: call.called_at,
-            deadline: call.deadline,
-            correlation_id: call.correlation_id.clone(),
-            traceparent: call.traceparent.clone(),
-            tracestate: call.tracestate.clone(),
-        };
+        let run = call.run(arguments);
         let topic = Topic::ToolsRun {
             tool: call.tool.clone(),
         };
@@ -73,6 +63,7 @@ impl RoomState {
             code: code.to_owned(),
             reason: reason.to_owned(),
             at: cx.now,
+            too_large: None,
         };
         let provider = call.provider.clone();
         cx.emit(Effect::Deliver(Directed {
@@ -198,6 +189,21 @@ impl Call {
         }
     }
 
+    /// What its provider gets.
+    pub(in crate::engine) fn run(&self, arguments: &Json) -> ToolRun {
+        ToolRun {
+            call: self.id.clone(),
+            tool: self.tool.clone(),
+            arguments: arguments.clone(),
+            caller: self.caller.clone(),
+            called_at: self.called_at,
+            deadline: self.deadline,
+            correlation_id: self.correlation_id.clone(),
+            traceparent: self.traceparent.clone(),
+            tracestate: self.tracestate.clone(),
+        }
+    }
+
     /// A result that says nothing yet.
     fn result(&self, now: crate::wire::Millis) -> ToolResult {
         ToolResult {
@@ -213,6 +219,7 @@ impl Call {
             correlation_id: self.correlation_id.clone(),
             traceparent: self.traceparent.clone(),
             tracestate: self.tracestate.clone(),
+            too_large: None,
         }
     }
 }

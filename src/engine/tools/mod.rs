@@ -126,7 +126,11 @@ impl RoomState {
             return;
         };
         let from = call.provider.clone();
-        let next = self.tools.registry.pick(&call.tool, Some(&from));
+        let next = call.arguments.as_ref().and_then(|arguments| {
+            let takes = self.takes_run(cx, call, arguments);
+            let will_do = |agent: &Agent| *agent != from && takes(agent);
+            self.tools.registry.pick(&call.tool, will_do)
+        });
         let (Some(arguments), Some(next)) = (call.arguments.clone(), next) else {
             self.end_call(cx, id, None, end);
             return;

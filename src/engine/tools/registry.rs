@@ -270,11 +270,11 @@ impl Registry {
         }
     }
 
-    /// Whom to call: the least loaded who can take one more, but not `except`.
-    pub(super) fn pick(&self, tool: &Tool, except: Option<&Agent>) -> Option<Agent> {
+    /// Whom to call: the least loaded who can take one more, of those that will do. There are at most as many as may provide a tool.
+    pub(super) fn pick(&self, tool: &Tool, will_do: impl Fn(&Agent) -> bool) -> Option<Agent> {
         let ready = &self.entries.get(tool)?.ready;
         let mut agents = ready.iter().map(|(_, agent)| agent);
-        agents.find(|agent| Some(*agent) != except).cloned()
+        agents.find(|agent| will_do(agent)).cloned()
     }
 
     /// A tool has one call more.

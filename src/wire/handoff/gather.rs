@@ -35,6 +35,9 @@ pub struct GroupResult {
     pub tasks: Vec<GroupEntry>,
     /// When this result came about, Unix milliseconds.
     pub at: Millis,
+    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_large: Option<usize>,
 }
 
 /// How a task of a group ended.

@@ -340,4 +340,7 @@ pub struct TaskResult {
     /// As dispatched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
+    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_large: Option<usize>,
 }

@@ -22,6 +22,7 @@ pub(crate) struct Agent {
     pub(crate) room: String,
     client: Client,
     asked: u32,
+    speaks_cbor: bool,
 }
 
 impl Deref for Agent {
@@ -37,9 +38,26 @@ impl DerefMut for Agent {
     }
 }
 
-fn read<T: DeserializeOwned>(publish: &Publish) -> T {
-    serde_json::from_slice(&publish.payload)
-        .unwrap_or_else(|error| panic!("{} carries {}: {error}", publish.topic, publish.text()))
+/// Reads JSON, or CBOR with another reader than the gateway's.
+pub(crate) fn read<T: DeserializeOwned>(publish: &Publish) -> T {
+    let payload = &publish.payload;
+    let read = match is_cbor(publish) {
+        false => serde_json::from_slice(payload),
+        true => {
+            let value: Value = serde_cbor::from_slice(payload)
+                .unwrap_or_else(|error| panic!("{} carries no CBOR: {error}", publish.topic));
+            serde_json::from_str(&value.to_string())
+        }
+    };
+    read.unwrap_or_else(|error| {
+        let text = String::from_utf8_lossy(payload);
+        panic!("{} carries {text}: {error}", publish.topic)
+    })
+}
+
+/// Whether a payload is a CBOR map.
+pub(crate) fn is_cbor(publish: &Publish) -> bool {
+    publish.payload.first().is_some_and(|first| first >> 5 == 5)
 }
 
 impl Agent {
@@ -62,10 +80,17 @@ impl Agent {
             room: room.to_owned(),
             client,
             asked: 0,
+            speaks_cbor: false,
         };
         let replies = format!("reply/{}", agent.id);
         agent.listen(&replies);
         agent
+    }
+
+    /// From now on it sends CBOR, and expects it.
+    pub(crate) fn in_cbor(mut self) -> Agent {
+        self.speaks_cbor = true;
+        self
     }
 
     /// Works for one capability: listens to its exact topic.
@@ -92,7 +117,11 @@ impl Agent {
 
     /// Publishes to a topic of the room at QoS 1 and returns the reason code.
     pub(crate) fn tell(&mut self, rest: &str, body: &Value) -> u8 {
-        self.tell_raw(rest, body.to_string())
+        if self.speaks_cbor {
+            self.tell_raw(rest, serde_cbor::to_vec(body).expect("CBOR has it"))
+        } else {
+            self.tell_raw(rest, body.to_string())
+        }
     }
 
     /// The same with a payload that may be anything.
@@ -117,8 +146,10 @@ impl Agent {
 
     fn reply_where(&mut self, wanted: impl Fn(&Reply) -> bool) -> Reply {
         let topic = self.topic(&format!("reply/{}", self.id));
+        let speaks_cbor = self.speaks_cbor;
         self.client.expect("a reply", |packet| match packet {
             Packet::Publish(publish) if publish.topic == topic => {
+                assert_eq!(is_cbor(publish), speaks_cbor, "{publish:?}");
                 Some(read(publish)).filter(&wanted)
             }
             _ => None,
@@ -288,7 +319,18 @@ impl Agent {
     /// The next message on a topic of the room.
     pub(crate) fn next<T: DeserializeOwned>(&mut self, rest: &str) -> T {
         let topic = self.topic(rest);
-        read(&self.client.message_on(&topic))
+        let message = self.client.message_on(&topic);
+        let shared = [
+            "presence/",
+            "blackboard/",
+            "observe/",
+            "approve/pending/",
+            "tools/card/",
+        ];
+        if !shared.iter().any(|shared| rest.starts_with(shared)) {
+            assert_eq!(is_cbor(&message), self.speaks_cbor, "{message:?}");
+        }
+        read(&message)
     }
 
     /// Sees that no directed message came, besides what was read: the reply to a query comes next.

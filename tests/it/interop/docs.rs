@@ -1,6 +1,6 @@
 //! Every `mosquitto_…` line that README.md and docs/protocol.md show works, in order, and prints what they say it prints.
 //!
-//! Lines are taken from fenced blocks marked `sh`. One that ends in `&` runs beside those after it, as in a terminal, and ends
+//! Lines are taken from fenced blocks marked `sh`, and so are those that `printf` something into such a line. One that ends in `&` runs beside those after it, as in a terminal, and ends
 //! before its block does. A block marked `text` right after is all that they print; in it `…` stands for anything (times,
 //! generated ids).
 
@@ -49,7 +49,7 @@ fn steps(document: &str) -> Vec<Step<'_>> {
                 after_shell = language == "sh";
                 fence = None;
             }
-            (Some("sh"), None) if line.starts_with("mosquitto_") => {
+            (Some("sh"), None) if line.starts_with("mosquitto_") || line.starts_with("printf ") => {
                 steps.push(Step::Run { line, number })
             }
             (Some("text"), None) if after_shell => {
@@ -99,11 +99,18 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// The line as a shell runs it against our gateway, with more options for the program.
     fn command(&self, line: &str, more: &str) -> Command {
+        let piped = line
+            .rsplit_once(" | ")
+            .filter(|_| line.starts_with("printf "));
+        let (input, line) = match piped {
+            Some((input, line)) => (format!("{input} | "), line),
+            None => (String::new(), line),
+        };
         let (program, options) = line.split_once(' ').expect("a command line has options");
         let mut shell = Command::new("sh");
         // By lines, so that what a program says before it ends can be read.
         let line = format!(
-            "exec stdbuf -oL {program} -p {} {more} {options}",
+            "{input}exec stdbuf -oL {program} -p {} {more} {options}",
             self.port
         );
         shell

@@ -68,7 +68,7 @@ fn a_small_device_gets_what_fits_and_somebody_else_the_rest() {
     let gateway = Gateway::start();
     let mut boss = Agent::join(&gateway, "lab", "boss");
     let mut small = Agent::join_v311(&gateway, "lab", "small");
-    small.announce(json!({"maxBytes": 208, "capacity": 9}));
+    small.announce(json!({"maxBytes": 240, "capacity": 9}));
     small.listen("handoff/work/pump");
     let large = boss.dispatch(json!({"type": "pump", "payload": "x".repeat(100)}));
     let little = boss.dispatch(json!({"type": "pump", "payload": 1, "id": "t1"}));

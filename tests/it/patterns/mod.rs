@@ -3,6 +3,7 @@
 mod approve;
 mod bad_input;
 mod blackboard;
+mod cbor;
 mod handoff;
 mod handoff_endings;
 mod handoff_list;
@@ -17,5 +18,6 @@ mod presence;
 mod replay;
 mod replies;
 mod rooms;
+mod small_devices;
 mod tools;
 mod traces;

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use hallward::engine::{AssignmentKey, Class, Directed, Effect};
+use hallward::wire::fit::packet_bytes;
 use hallward::wire::handoff::{Assignment, Cancel};
+use hallward::wire::message::Qos;
 use hallward::wire::name::{Agent, Capability, TaskId};
 use hallward::wire::observe::Event;
 use hallward::wire::topic::Topic;
@@ -257,17 +259,18 @@ fn assignment_can_be_received(model: &Model, task: &TaskModel, directed: &Direct
 /// Presence: `maxBytes` is kept to, whatever else there is.
 fn assignment_is_not_too_large(model: &Model, directed: &Directed) -> Check {
     let room = &directed.topic.room;
+    let topic = directed.topic.format("rooms").len();
+    let bytes = packet_bytes(topic, directed.payload.len(), Qos::AtLeastOnce);
     let fits = model.then_or_now(|people| {
         people.member_of(room, &directed.to).is_none_or(|member| {
             let most = member.max_bytes().map_or(usize::MAX, |most| most as usize);
-            member.unsure || directed.payload.len() <= most
+            member.unsure || bytes <= most
         })
     });
     ensure!(
         fits,
-        "{} gets {} bytes: {:?}",
+        "{} gets {bytes} bytes: {:?}",
         directed.to,
-        directed.payload.len(),
         model.people.member_of(room, &directed.to)
     );
     Ok(())

@@ -20,6 +20,7 @@ mod work;
 
 use hallward::engine::{Class, Effect};
 use hallward::wire::name::{Agent, Room, TaskId};
+use hallward::wire::reply::Code;
 use hallward::wire::topic::Topic;
 
 use super::agents::Participant;
@@ -112,6 +113,13 @@ impl Checker {
             return Ok(());
         };
         let room = &command.topic.room;
+        let asker = self.model.people.member_of(room, &command.from);
+        let is_small = asker.is_some_and(|asker| asker.max_bytes().is_some());
+        if is_small && step.refusal() == Some(Code::TooLarge) {
+            // The answer is more than it takes.
+            self.model.take_command(step);
+            return Ok(());
+        }
         match &command.topic.topic {
             Topic::HandoffDispatch { .. } => handoff::dispatches(&self.model, step, room)?,
             Topic::HandoffUpdate { me } => handoff::updates(&self.model, step, room, me)?,

@@ -53,7 +53,7 @@ fn some_worker(dice: &mut Dice) -> Worker {
     }
     let announced = dice.maybe(30, |dice| vec![skill(dice.pick(&all))]);
     let capacity = dice.maybe(60, |dice| u32::try_from(dice.between(1, 3)).expect("small"));
-    let max_bytes = dice.percent(20).then_some(240);
+    let max_bytes = dice.percent(20).then_some(288);
     Worker::new(
         subscribed,
         announced.unwrap_or_default(),

@@ -1,0 +1,106 @@
+//! What an agent that has announced `maxBytes` is sent in place of what it cannot take.
+//!
+//! It looks at a directed message when it is about to leave for the first time, whenever it was stored: what waits stays whole for a
+//! reader with more room. The engine keeps to `maxBytes` where it may choose: to whom work and calls go, and what is taken for an inbox.
+
+use std::sync::Arc;
+
+use super::core::Desk;
+use super::kind::Kind;
+use super::own::gateway_message;
+use super::records;
+use crate::engine::Class;
+use crate::ledger::Space;
+use crate::wire::Millis;
+use crate::wire::cbor;
+use crate::wire::fit::{packet_bytes, shorten};
+use crate::wire::json;
+use crate::wire::message::{Message, Parts, Qos};
+use crate::wire::mirror::MessageMirrors;
+use crate::wire::name::Agent;
+use crate::wire::presence::Encoding;
+use crate::wire::reply::{Code, Rejection, Reply};
+use crate::wire::topic::{RoomTopic, Topic, below_root};
+
+impl Desk {
+    /// What a client takes at most of the room that the message is from, if the message is more.
+    pub(super) fn is_too_large(&self, id: &str, message: &Message, qos: Qos) -> Option<usize> {
+        let (room, _) = below_root(&self.settings.root, message.topic())?.split_once('/')?;
+        let most = self.engine.takes(id, room)?;
+        let bytes = packet_bytes(message.topic().len(), message.payload().len(), qos);
+        (bytes > most).then_some(most)
+    }
+
+    /// Shortens a message that is ready to leave, or takes it out and says so to whom it was for.
+    pub(super) fn make_fit(&mut self, now: Millis, id: &Arc<str>, seq: u64, qos: Qos, most: usize) {
+        let number = self.pending.number;
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        let Some(entry) = client.outbox.entries.get(&seq) else {
+            return;
+        };
+        let (kind, message) = (entry.kind.clone(), entry.message.clone());
+        let (topic, payload) = (message.topic().len(), message.payload().len());
+        let bytes = packet_bytes(topic, payload, qos);
+        let room_for = (most + payload).saturating_sub(bytes);
+        let short = match &kind {
+            // Whoever gets these is to have all of them, or none.
+            Kind::Inbox | Kind::Directed(Class::Assignment(_) | Class::Run(_)) => None,
+            _ => shorten(&message.payload(), room_for, bytes),
+        };
+        let Some(short) = short else {
+            self.stats.dropped_too_large.add_one();
+            self.drop_entry(id, seq);
+            self.note_lazy_change(now);
+            if !kind.is_reply() {
+                self.tell_of_too_large(now, id, &message, bytes, most);
+            }
+            return;
+        };
+        self.stats.shortened.add_one();
+        let message = Message::encode(&Parts {
+            payload: &short,
+            ..message.parts()
+        });
+        let record = records::encode_outbox(&kind, &message);
+        client.outbox.replace(seq, message, number);
+        let key = records::outbox_key(id, seq);
+        self.pending.records.put(Space::Outbox, key, record);
+        self.pending.awaited = true;
+    }
+
+    /// A rejected reply in place of what an agent cannot take at all.
+    fn tell_of_too_large(
+        &mut self,
+        now: Millis,
+        id: &str,
+        message: &Message,
+        bytes: usize,
+        most: usize,
+    ) {
+        let topic = RoomTopic::parse(&self.settings.root, message.topic());
+        let (Some(Ok(topic)), Ok(me)) = (topic, Agent::new(id)) else {
+            return;
+        };
+        let reason = format!("it has {bytes} bytes, you take {most}");
+        let rejection = Rejection::new(Code::TooLarge, reason);
+        let below = below_root(&self.settings.root, message.topic());
+        let command = below.and_then(|below| below.split_once('/'));
+        let reply = Reply {
+            too_large: Some(bytes),
+            ..Reply::rejected(command.map_or("", |(_, command)| command), rejection)
+        };
+        let payload = json::encode(&reply);
+        let payload = match self.engine.speaks(&me) {
+            Encoding::Json => payload,
+            Encoding::Cbor => cbor::from_json(&payload),
+        };
+        let to = me.clone();
+        let topic = RoomTopic::new(topic.room, Topic::Reply { me, rest: None });
+        let topic = topic.format(&self.settings.root);
+        let mirrors = MessageMirrors::default();
+        let notice = gateway_message(&topic, &payload, false, &mirrors);
+        self.put_into_mailbox(now, &to, Kind::Directed(Class::Reply), notice);
+    }
+}

@@ -1,0 +1,172 @@
+//! Encodings: who is spoken to in CBOR, and the engine's edge, where CBOR becomes JSON and JSON becomes CBOR.
+//!
+//! Inside there is JSON alone, so that limits, digests and schemas mean the same whoever speaks. A command of CBOR is translated before
+//! anybody looks at it; what is directed to an agent, in [`Context::emit`], when it is made: what lies in a mailbox is what leaves, also after
+//! a crash, and a repeat has the bytes of the first time, as MQTT wants it. An agent that changes its encoding gets what waited for it in the
+//! earlier one. What everybody sees is in the encoding that the room's configuration says.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::cbor;
+use crate::wire::name::{Agent, Room};
+use crate::wire::presence::Encoding;
+use crate::wire::reply::Rejection;
+use crate::wire::topic::Topic;
+
+use super::context::Context;
+use super::record::{encode, encoding_key};
+use super::{Command, Effect, Engine};
+
+/// How an agent wants to be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Spoken {
+    encoding: Encoding,
+    /// It said so; else it is what it spoke last.
+    announced: bool,
+    /// Counts those that were noted.
+    no: u64,
+}
+
+/// The agents that want anything but to be answered in the JSON that they speak.
+#[derive(Debug, Default)]
+pub(super) struct Encodings {
+    spoken: BTreeMap<Agent, Spoken>,
+    /// Oldest first.
+    order: BTreeSet<(u64, Agent)>,
+    /// Whose record must be written anew.
+    changed: BTreeSet<Agent>,
+    last_no: u64,
+}
+
+impl Encodings {
+    pub(super) fn of(&self, agent: &Agent) -> Encoding {
+        let spoken = self.spoken.get(agent);
+        spoken.map_or(Encoding::Json, |spoken| spoken.encoding)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.spoken.len()
+    }
+
+    /// An agent has sent a command.
+    pub(super) fn spoke(&mut self, agent: &Agent, encoding: Encoding, limit: usize) {
+        match (self.spoken.get(agent), encoding) {
+            (None, Encoding::Json) | (Some(_), Encoding::Cbor) => {}
+            (Some(spoken), Encoding::Json) if spoken.announced => {}
+            (Some(_), Encoding::Json) => self.forget(agent),
+            (None, Encoding::Cbor) => self.note(agent, encoding, false, limit),
+        }
+    }
+
+    /// An agent has said how it wants to be answered, which holds until it says something else.
+    pub(super) fn announced(&mut self, agent: &Agent, encoding: Encoding, limit: usize) {
+        let known = self.spoken.get(agent);
+        if known.is_none_or(|known| !known.announced || known.encoding != encoding) {
+            self.note(agent, encoding, true, limit);
+        }
+    }
+
+    fn note(&mut self, agent: &Agent, encoding: Encoding, announced: bool, limit: usize) {
+        self.forget(agent);
+        while self.spoken.len() >= limit.max(1) {
+            let Some((_, oldest)) = self.order.first().cloned() else {
+                break;
+            };
+            self.forget(&oldest);
+        }
+        let spoken = Spoken {
+            encoding,
+            announced,
+            no: self.last_no + 1,
+        };
+        self.restore(agent.clone(), spoken);
+        self.changed.insert(agent.clone());
+    }
+
+    fn forget(&mut self, agent: &Agent) {
+        if let Some(spoken) = self.spoken.remove(agent) {
+            self.order.remove(&(spoken.no, agent.clone()));
+            self.changed.insert(agent.clone());
+        }
+    }
+
+    /// As a record says.
+    pub(super) fn restore(&mut self, agent: Agent, spoken: Spoken) {
+        self.last_no = self.last_no.max(spoken.no);
+        self.order.insert((spoken.no, agent.clone()));
+        self.spoken.insert(agent, spoken);
+    }
+
+    pub(super) fn drain_records(&mut self, put: &mut dyn FnMut(Vec<u8>, Option<Vec<u8>>)) {
+        for agent in std::mem::take(&mut self.changed) {
+            put(encoding_key(&agent), self.spoken.get(&agent).map(encode));
+        }
+    }
+}
+
+/// A command as the patterns see it: of JSON, unless it is no CBOR that has a JSON.
+pub(super) fn understand<'a>(
+    cx: &mut Context,
+    command: &'a Command,
+) -> (Cow<'a, Command>, Option<Rejection>) {
+    let payload = &command.payload;
+    let is_silent = payload.is_empty() || matches!(command.topic.topic, Topic::Inbox { .. });
+    if is_silent {
+        return (Cow::Borrowed(command), None);
+    }
+    let is_cbor = command.mirrors.is_cbor || cbor::is_map(payload);
+    let encoding = if is_cbor {
+        Encoding::Cbor
+    } else {
+        Encoding::Json
+    };
+    let limit = cx.settings.max_encodings;
+    cx.encodings.spoke(&command.from, encoding, limit);
+    if !is_cbor {
+        return (Cow::Borrowed(command), None);
+    }
+    match cbor::to_json(payload) {
+        Ok(text) => {
+            let understood = Command {
+                payload: text.into(),
+                ..command.clone()
+            };
+            (Cow::Owned(understood), None)
+        }
+        Err(rejection) => (Cow::Borrowed(command), Some(rejection)),
+    }
+}
+
+impl Context {
+    /// Puts what leaves into the encoding of whoever it is for.
+    pub(super) fn emit(&mut self, mut effect: Effect) {
+        match &mut effect {
+            Effect::Deliver(directed) if self.encodings.of(&directed.to) == Encoding::Cbor => {
+                directed.payload = cbor::from_json(&directed.payload);
+            }
+            Effect::Retain {
+                topic,
+                payload: Some(payload),
+            } if self.settings_of(&topic.room).encoding == Encoding::Cbor => {
+                *payload = cbor::from_json(payload);
+            }
+            _ => {}
+        }
+        self.effects.push_back(effect);
+    }
+}
+
+impl Engine {
+    /// What an agent is spoken to in.
+    pub fn speaks(&self, agent: &Agent) -> Encoding {
+        self.cx.encodings.of(agent)
+    }
+
+    /// What a room's retained messages and events are written in.
+    pub fn encoding(&self, room: &Room) -> Encoding {
+        self.cx.settings_of(room).encoding
+    }
+}

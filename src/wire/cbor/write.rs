@@ -1,0 +1,189 @@
+//! JSON text to CBOR: definite lengths, shortest forms, the order of the text.
+//!
+//! The text is one that has been read as JSON before, so there is nothing to refuse; however deep it is nested, it takes no stack. What is
+//! no JSON makes some CBOR or other, and no panic.
+
+use std::io;
+
+use bytes::Bytes;
+use serde::Serializer as _;
+use serde_cbor::ser::{IoWrite, Serializer};
+
+/// The CBOR of a JSON text.
+pub fn from_json(text: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(text.len());
+    write(text, &mut out);
+    out.into()
+}
+
+/// How many bytes [`from_json`] would make of it.
+pub fn length_of(text: &[u8]) -> usize {
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    write(text, &mut count);
+    count.0
+}
+
+/// Whether the CBOR of a JSON text may be longer than the text: a float takes up to nine bytes, and a long text's length five. All else is
+/// no longer.
+pub fn may_be_longer(text: &str) -> bool {
+    const LONG_TEXT: usize = 65_536;
+    let begins_fraction =
+        |pair: &[u8]| pair[0].is_ascii_digit() && matches!(pair[1], b'.' | b'e' | b'E');
+    text.len() >= LONG_TEXT || text.as_bytes().windows(2).any(begins_fraction)
+}
+
+/// What a JSON text consists of; commas and colons say nothing more.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Token<'a> {
+    Array,
+    Map,
+    Close,
+    /// Between its quotes.
+    Text(&'a [u8]),
+    /// Numbers and words.
+    Scalar(&'a [u8]),
+}
+
+/// Splits a JSON text.
+struct Tokens<'a>(&'a [u8]);
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        let separates = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':');
+        let start = self.0.iter().position(|byte| !separates(byte))?;
+        self.0 = &self.0[start..];
+        let (token, length) = match self.0[0] {
+            b'[' => (Token::Array, 1),
+            b'{' => (Token::Map, 1),
+            b']' | b'}' => (Token::Close, 1),
+            b'"' => {
+                let text = text(&self.0[1..]);
+                (Token::Text(text), text.len() + 2)
+            }
+            _ => {
+                let ends = |byte: &u8| separates(byte) || matches!(byte, b']' | b'}');
+                let length = self.0.iter().position(ends).unwrap_or(self.0.len());
+                (Token::Scalar(&self.0[..length]), length)
+            }
+        };
+        self.0 = self.0.get(length..).unwrap_or_default();
+        Some(token)
+    }
+}
+
+/// What stands before the closing quote.
+fn text(rest: &[u8]) -> &[u8] {
+    let mut at = 0;
+    while let Some(byte) = rest.get(at) {
+        match byte {
+            b'"' => return &rest[..at],
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    rest
+}
+
+/// How many items each array and map has, a map's keys included, in the order in which they open.
+fn lengths(text: &[u8]) -> Vec<usize> {
+    let (mut lengths, mut open) = (Vec::new(), Vec::new());
+    for token in Tokens(text) {
+        if token == Token::Close {
+            open.pop();
+            continue;
+        }
+        if let Some(inside) = open.last() {
+            lengths[*inside] += 1;
+        }
+        if matches!(token, Token::Array | Token::Map) {
+            open.push(lengths.len());
+            lengths.push(0);
+        }
+    }
+    lengths
+}
+
+fn write(text: &[u8], out: impl io::Write) {
+    let mut lengths = lengths(text).into_iter();
+    let mut out = Serializer::new(IoWrite::new(out));
+    for token in Tokens(text) {
+        // Nothing here can fail: memory takes everything, and all numbers are of a kind that CBOR has.
+        let _ = match token {
+            // The crate writes the length at once, and nothing at the end.
+            Token::Array => out.serialize_seq(lengths.next()).map(drop),
+            Token::Map => out
+                .serialize_map(lengths.next().map(|items| items / 2))
+                .map(drop),
+            Token::Close => Ok(()),
+            Token::Text(text) => out.serialize_str(&unescape(text)),
+            Token::Scalar(b"null") => out.serialize_unit(),
+            Token::Scalar(b"true") => out.serialize_bool(true),
+            Token::Scalar(b"false") => out.serialize_bool(false),
+            Token::Scalar(number) => write_number(&mut out, &String::from_utf8_lossy(number)),
+        };
+    }
+}
+
+fn write_number<W: serde_cbor::ser::Write>(
+    out: &mut Serializer<W>,
+    number: &str,
+) -> serde_cbor::Result<()> {
+    const LEAST: i128 = -(1 << 64);
+    const MOST: i128 = (1 << 64) - 1;
+    match number.parse::<i128>() {
+        Ok(integer) if (LEAST..=MOST).contains(&integer) => out.serialize_i128(integer),
+        // What no float holds is an infinity: so other readers of JSON take it.
+        _ => out.serialize_f64(number.parse().unwrap_or(f64::NAN)),
+    }
+}
+
+/// The text of a JSON string. A half of a surrogate pair alone, which no UTF-8 holds, becomes U+FFFD.
+fn unescape(text: &[u8]) -> std::borrow::Cow<'_, str> {
+    let text = String::from_utf8_lossy(text);
+    if !text.contains('\\') {
+        return text;
+    }
+    let quoted = format!("\"{text}\"");
+    match serde_json::from_str(&quoted) {
+        Ok(text) => std::borrow::Cow::Owned(text),
+        Err(_) => std::borrow::Cow::Owned(unescape_halves(&text)),
+    }
+}
+
+fn unescape_halves(text: &str) -> String {
+    let mut units: Vec<u16> = Vec::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        let char = match char {
+            '\\' => match chars.next() {
+                Some('u') => {
+                    let digits: String = chars.by_ref().take(4).collect();
+                    units.push(u16::from_str_radix(&digits, 16).unwrap_or(0xFFFD));
+                    continue;
+                }
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some(other) => other,
+                None => break,
+            },
+            char => char,
+        };
+        units.extend_from_slice(char.encode_utf16(&mut [0; 2]));
+    }
+    String::from_utf16_lossy(&units)
+}

@@ -1,0 +1,216 @@
+//! Small devices: 3.1.1, QoS 0, a buffer of 256 bytes, and nothing is lost in it.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Agent, Gateway, Small};
+
+const ANNOUNCE: &str = r#"{"maxBytes":256,"correlationId":"a"}"#;
+
+/// A device as docs/small-devices.md tells it to begin.
+fn pump(gateway: &Gateway) -> Small {
+    let mut pump = Small::connect(gateway, "pump");
+    pump.tell("presence/announce/{me}", ANNOUNCE);
+    pump.listen("reply/pump");
+    while pump.reply()["correlationId"] != "a" {}
+    pump
+}
+
+fn long() -> String {
+    "x".repeat(400)
+}
+
+#[test]
+fn a_device_joins_takes_work_reports_and_gets_what_it_asked_for() {
+    let gateway = Gateway::start();
+    let mut pump = pump(&gateway);
+    pump.listen("handoff/work/pump");
+    let mut boss = Agent::join(&gateway, "lab", "boss");
+    boss.listen("handoff/result/boss");
+    // One that is too large waits for somebody else, and is not in the way.
+    let large = boss.dispatch(json!({ "type": "pump", "id": "large", "payload": long() }));
+    boss.dispatch(json!({ "type": "pump", "id": "t1", "payload": { "litres": 5 } }));
+    let work = pump.next_on("handoff/work/pump");
+    assert_eq!(
+        (&work["task"], &work["payload"]),
+        (&json!("t1"), &json!({ "litres": 5 }))
+    );
+    let refused = json!({ "type": "pump", "payload": long(), "requireOnline": true });
+    let refused = boss.rejected(503, "handoff/dispatch/boss", refused);
+    assert!(refused.reason.unwrap().contains("take a packet of"));
+    pump.tell(
+        "handoff/update/{me}",
+        r#"{"task":"t1","attempt":1,"status":"success","result":5.5,"id":"u1"}"#,
+    );
+    assert_eq!(pump.reply()["code"], 200);
+    let result = boss.result();
+    assert_eq!(
+        (result.task.as_str(), result.result.unwrap().text()),
+        ("t1", "5.5")
+    );
+    let mut big = Agent::worker(&gateway, "lab", "big", "pump");
+    assert_eq!(big.assignment("pump").task.as_str(), large);
+    // As a dispatcher.
+    pump.listen("handoff/result/pump");
+    let mut helper = Agent::worker(&gateway, "lab", "helper", "weather");
+    pump.tell("handoff/dispatch/{me}", r#"{"id":"w1","type":"weather"}"#);
+    assert_eq!(pump.reply()["code"], 202);
+    let assignment = helper.assignment("weather");
+    helper.succeed(&assignment, json!({ "rain": true }));
+    let result = pump.next_on("handoff/result/pump");
+    assert_eq!(result["result"], json!({ "rain": true }));
+    pump.expect_nothing();
+}
+
+#[test]
+fn what_is_too_large_comes_short_and_says_so() {
+    let gateway = Gateway::start();
+    let mut pump = pump(&gateway);
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    // A result: how it ended, without what came of it.
+    pump.listen("handoff/result/pump");
+    pump.tell("handoff/dispatch/{me}", r#"{"id":"w1","type":"weather"}"#);
+    pump.reply();
+    let mut helper = Agent::worker(&gateway, "lab", "helper", "weather");
+    let assignment = helper.assignment("weather");
+    helper.succeed(&assignment, json!({ "map": long() }));
+    let result = pump.next_on("handoff/result/pump");
+    assert_eq!(result["status"], "succeeded");
+    assert!(result["tooLarge"].as_u64().unwrap() > 500 && result.get("result").is_none());
+    // A conflict: without what stands there.
+    ann.set("plan", json!(long()));
+    pump.tell("blackboard/set/{me}/plan", r#"{"value":1,"ifVersion":7}"#);
+    let conflict = pump.reply();
+    assert_eq!(
+        (&conflict["code"], &conflict["status"]),
+        (&json!(409), &json!("rejected"))
+    );
+    assert!(conflict["tooLarge"].is_u64() && conflict.get("current").is_none());
+    // A question: refused, with words.
+    pump.tell("blackboard/get/{me}", r#"{"prefix":"plan"}"#);
+    let refused = pump.reply();
+    assert_eq!(refused["code"], 413);
+    assert!(
+        refused["reason"]
+            .as_str()
+            .unwrap()
+            .ends_with("ask for less")
+    );
+    // A decision: without its content, which the device knows.
+    pump.listen("approve/decision/pump");
+    pump.tell(
+        "approve/request/{me}",
+        r#"{"id":"a1","action":"open","content":{"valve":7}}"#,
+    );
+    pump.reply();
+    let approve =
+        json!({ "decision": "approve", "reason": long(), "edit": { "valve": 8, "why": long() } });
+    assert_eq!(u16::from(ann.decide("a1", approve).code), 200);
+    let decision = pump.next_on("approve/decision/pump");
+    assert_eq!(
+        (&decision["approved"], &decision["edited"]),
+        (&json!(true), &json!(true))
+    );
+    assert!(decision["tooLarge"].is_u64() && decision.get("content").is_none());
+    // A tool's result.
+    helper.provide(
+        "big",
+        json!({ "description": "says much", "inputSchema": {} }),
+    );
+    pump.listen("tools/result/pump");
+    pump.tell("tools/call/{me}/big", "{}");
+    let run = helper.run("big");
+    helper.answer(run.call.as_str(), "success", json!({ "result": long() }));
+    let result = pump.next_on("tools/result/pump");
+    assert_eq!(
+        (&result["status"], &result["final"]),
+        (&json!("success"), &json!(true))
+    );
+    assert!(result["tooLarge"].is_u64());
+    pump.expect_nothing();
+    assert!(gateway.metric("hallward_desk_deliveries_shortened_total") >= 4);
+}
+
+#[test]
+fn whoever_writes_too_much_to_a_device_is_told() {
+    let gateway = Gateway::start();
+    let mut pump = pump(&gateway);
+    pump.listen("inbox/pump/+");
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    ann.tell_raw("inbox/pump/ann", long());
+    let refused = ann.reply();
+    assert_eq!(u16::from(refused.code), 413);
+    assert!(
+        refused
+            .reason
+            .unwrap()
+            .contains("pump takes packets of at most 256 bytes")
+    );
+    ann.tell_raw("inbox/pump/ann", r#""hello""#);
+    assert_eq!(pump.next_on("inbox/pump/ann"), json!("hello"));
+    // A tool that a device provides.
+    pump.listen("tools/run/blink");
+    let tool = r#"{"description":"blinks","inputSchema":{},"id":"r"}"#;
+    pump.tell("tools/register/{me}/blink", tool);
+    assert_eq!(pump.reply()["code"], 200);
+    ann.rejected(
+        413,
+        "tools/call/ann/blink",
+        json!({ "arguments": { "text": long() } }),
+    );
+    ann.call("blink", json!({ "arguments": { "times": 3 } }));
+    let run = pump.next_on("tools/run/blink");
+    assert_eq!(run["arguments"], json!({ "times": 3 }));
+    pump.expect_nothing();
+}
+
+#[test]
+fn what_came_while_a_device_was_away_is_made_to_fit_when_it_returns() {
+    let mut gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    let mut helper = Agent::worker(&gateway, "lab", "helper", "weather");
+    // It has said nothing about its buffer yet, and is gone again.
+    let mut stranger = Small::connect(&gateway, "pump");
+    stranger.tell("handoff/dispatch/{me}", r#"{"type":"weather","id":"w1"}"#);
+    let assignment = helper.assignment("weather");
+    stranger.vanish();
+    helper.succeed(&assignment, json!({ "map": long() }));
+    ann.tell_raw("inbox/pump/ann", format!("\"{}\"", long()));
+    gateway.kill();
+    gateway.restart();
+    let mut pump = pump(&gateway);
+    pump.listen("handoff/result/pump");
+    assert!(pump.next_on("handoff/result/pump")["tooLarge"].is_u64());
+    // What cannot be shortened is told of.
+    pump.listen("inbox/pump/+");
+    let told = pump.reply();
+    assert_eq!(
+        (&told["command"], &told["code"]),
+        (&json!("inbox/pump/ann"), &json!(413))
+    );
+    pump.expect_nothing();
+    // What it said holds over a restart, as long as it is back within the grace.
+    gateway.kill();
+    gateway.restart();
+    let mut pump = Small::connect(&gateway, "pump");
+    pump.listen("reply/pump");
+    pump.tell("blackboard/set/{me}/k", r#"{"value":1,"id":"i"}"#);
+    while pump.reply()["id"] != "i" {}
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    ann.tell_raw("inbox/pump/ann", long());
+    assert_eq!(u16::from(ann.reply().code), 413);
+    assert_eq!(pump.lost, Vec::<String>::new());
+}
+
+#[test]
+fn a_device_of_cbor_is_measured_in_cbor() {
+    let gateway = Gateway::start();
+    let mut boss = Agent::join(&gateway, "lab", "boss");
+    let mut device = Agent::join_v311(&gateway, "lab", "device").in_cbor();
+    device.announce(json!({ "maxBytes": 256, "encoding": "cbor", "capacity": 9 }));
+    device.listen("handoff/work/pump");
+    let floats: Vec<f64> = (1..15).map(|n| f64::from(n) / 10.0).collect();
+    boss.dispatch(json!({ "type": "pump", "id": "floats", "payload": floats }));
+    boss.dispatch(json!({ "type": "pump", "id": "t", "payload": floats[..5] }));
+    let assignment: Value = device.next("handoff/work/pump");
+    assert_eq!(assignment["task"], "t");
+}
