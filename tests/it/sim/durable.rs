@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use hallward::engine::{AssignmentKey, Class, Directed};
+use hallward::engine::{AssignmentKey, Class, Directed, RunKey};
 use hallward::ledger::MemoryStore;
 use hallward::wire::Millis;
 use hallward::wire::name::Agent;
@@ -54,6 +54,14 @@ pub(super) struct Letter {
 impl Letter {
     fn is_reply(&self) -> bool {
         matches!(self.class, Some(Class::Reply | Class::Notice))
+    }
+
+    /// Which tool's run it is, if one.
+    pub(super) fn run(&self) -> Option<&RunKey> {
+        match &self.class {
+            Some(Class::Run(key)) => Some(key),
+            _ => None,
+        }
     }
 
     /// Which assignment it is, if one.

@@ -18,6 +18,12 @@ pub(super) struct Rules {
     pub(super) backoff: Backoff,
     /// How long an approval that names no time waits.
     pub(super) approval_timeout_ms: Millis,
+    /// How long a provider whose connection broke keeps its calls.
+    pub(super) provider_grace_ms: Millis,
+    /// How long a call takes that says nothing, of a tool that says nothing.
+    pub(super) tool_timeout_ms: Millis,
+    /// Calls that a provider has at once.
+    pub(super) calls_per_provider: usize,
     /// How long what has ended, and the ids of commands, are remembered.
     pub(super) retention_ms: Millis,
     /// Versions of a key that are kept.
@@ -42,6 +48,9 @@ impl Default for Rules {
                 max_ms: 1_000,
             },
             approval_timeout_ms: 4_000,
+            provider_grace_ms: 400,
+            tool_timeout_ms: 2_000,
+            calls_per_provider: 3,
             retention_ms: 3_600_000,
             kept_versions: 6,
             mailbox_letters: 20,
@@ -80,6 +89,9 @@ impl Rules {
             idempotency_ms: self.retention_ms,
             approval_timeout_ms: self.approval_timeout_ms,
             max_versions_per_key: self.kept_versions,
+            provider_grace_ms: self.provider_grace_ms,
+            tool_timeout_ms: self.tool_timeout_ms,
+            max_calls_per_provider: self.calls_per_provider,
             ..Settings::default()
         }
     }

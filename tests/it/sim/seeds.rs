@@ -1,14 +1,25 @@
 //! The tests: many seeds, the seeds that once found something, and that a seed is a run.
+//!
+//! `HALLWARD_SIM_SEEDS` says how many, `HALLWARD_SIM_START` from which on (a number, `random`, or any word: `.ci/run` gives the
+//! commit, so that every commit meets other seeds and meets the same again when it is tested again), `HALLWARD_SIM_SEED` asks for one.
 
 use std::fmt::Display;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, RandomState};
+use std::num::NonZero;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::model::Tally;
 use super::world::{Report, run};
 
 /// Seeds of an ordinary test run; `HALLWARD_SIM_SEEDS` asks for more.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 40;
+
+/// Seeds after which a long run says how far it is.
+const PROGRESS: u64 = 500;
 
 /// Later seeds that once found something; `scenarios` tells it step by step.
 const TELLING: [(u64, &str); 4] = [
@@ -30,49 +41,108 @@ pub(super) fn number<N: FromStr<Err: Display>>(name: &str) -> Option<N> {
     )
 }
 
-/// The one seed that is asked for, or the first so many.
-fn seeds() -> Range<u64> {
-    match number("HALLWARD_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("HALLWARD_SIM_SEEDS").unwrap_or(SEEDS),
+/// The first seed: a number as it is, a word by its hash, far from where the numbers of an ordinary run are.
+fn start() -> u64 {
+    let Ok(text) = std::env::var("HALLWARD_SIM_START") else {
+        return 0;
+    };
+    let hash = match text.as_str() {
+        "random" => RandomState::new().hash_one(&text),
+        _ => BuildHasherDefault::<DefaultHasher>::default().hash_one(&text),
+    };
+    let start = text.parse().unwrap_or(hash >> 32 << 24);
+    #[expect(clippy::print_stderr, reason = "a long run says what it runs")]
+    {
+        eprintln!("simulation: seeds from {start} on");
     }
+    start
 }
 
-/// Says how to see it again when the engine panics.
-struct ReplayLine(u64);
+/// The one seed that is asked for, or so many.
+fn seeds(usual: u64) -> Range<u64> {
+    if let Some(seed) = number("HALLWARD_SIM_SEED") {
+        return seed..seed + 1;
+    }
+    let start = start();
+    start..start + number("HALLWARD_SIM_SEEDS").unwrap_or(usual)
+}
 
-impl Drop for ReplayLine {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            #[expect(clippy::print_stderr, reason = "a failing test tells how to replay it")]
-            {
-                eprintln!(
-                    "replay: HALLWARD_SIM_SEED={} cargo test --test it sim::seeds::agents",
-                    self.0
-                );
-            }
+/// What a seed came to: words where it broke something, a panic of the engine's included.
+fn outcome(seed: u64) -> Result<Report, String> {
+    match catch_unwind(AssertUnwindSafe(|| run(seed))) {
+        Ok(Ok(report)) => Ok(report),
+        Ok(Err(failure)) => Err(format!(
+            "seed {seed}:\n{}\n\nbroken after these steps: {}",
+            failure.tail.join("\n"),
+            failure.broken
+        )),
+        Err(panic) => {
+            let words = panic.downcast_ref::<String>().cloned();
+            let words = words.or_else(|| panic.downcast_ref::<&str>().map(|&words| words.into()));
+            let words = words.unwrap_or_default();
+            Err(format!("seed {seed} panicked: {words}"))
         }
     }
 }
 
 fn run_or_panic(seed: u64) -> Report {
-    let _replay = ReplayLine(seed);
-    match run(seed) {
-        Ok(report) => report,
-        Err(failure) => panic!(
-            "seed {seed}:\n{}\n\nbroken after these steps: {}",
-            failure.tail.join("\n"),
-            failure.broken
-        ),
+    outcome(seed).unwrap_or_else(|words| panic!("{words}\n{}", replay_line(seed)))
+}
+
+/// How to see it again.
+fn replay_line(seed: u64) -> String {
+    format!("replay: HALLWARD_SIM_SEED={seed} cargo test --test it sim::seeds::agents")
+}
+
+/// Runs seeds on every core until one breaks something, and counts what happened.
+fn run_all(seeds: Range<u64>) -> Tally {
+    let (next, total, broken) = (
+        AtomicU64::new(seeds.start),
+        Mutex::default(),
+        Mutex::new(None),
+    );
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let done = seed - seeds.start;
+                    if done > 0 && done.is_multiple_of(PROGRESS) {
+                        #[expect(clippy::print_stderr, reason = "a long run says how far it is")]
+                        {
+                            eprintln!("simulation: {done} seeds");
+                        }
+                    }
+                    match outcome(seed) {
+                        Ok(report) => {
+                            let mut total: std::sync::MutexGuard<'_, Tally> =
+                                total.lock().expect("nobody panics with it");
+                            total.add(&report.tally);
+                        }
+                        Err(words) => {
+                            // The others finish the seed that they are at.
+                            next.store(seeds.end, Ordering::Relaxed);
+                            let mut broken = broken.lock().expect("nobody panics with it");
+                            broken.get_or_insert((seed, words));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    if let Some((seed, words)) = broken.into_inner().expect("nobody panics with it") {
+        panic!("{words}\n{}", replay_line(seed));
     }
+    total.into_inner().expect("nobody panics with it")
 }
 
 #[test]
 fn agents_and_crashes_break_no_invariant() {
-    let mut total = Tally::default();
-    for seed in seeds() {
-        total.add(&run_or_panic(seed).tally);
-    }
+    let total = run_all(seeds(SEEDS));
     if number::<u64>("HALLWARD_SIM_SEED").is_none() {
         total.has_everything();
     }

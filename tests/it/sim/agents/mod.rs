@@ -6,6 +6,7 @@
 
 mod approver;
 mod dispatcher;
+mod smith;
 mod worker;
 mod writer;
 
@@ -27,6 +28,7 @@ use super::durable::{Durable, Letter};
 
 pub(super) use approver::Approver;
 pub(super) use dispatcher::Dispatcher;
+pub(super) use smith::{Errand, Smith};
 pub(super) use worker::{Job, Worker};
 pub(super) use writer::{KEYS, Writer};
 
@@ -37,6 +39,8 @@ pub(super) enum Intent {
     Stroll,
     /// Go on with a task.
     Work(Job),
+    /// Go on with a call.
+    Run(Errand),
     /// Come back into a room that one left.
     Return(Room),
 }
@@ -158,6 +162,7 @@ pub(super) enum Role {
     Worker(Worker),
     Writer(Writer),
     Approver(Approver),
+    Smith(Smith),
 }
 
 /// One agent and its connection.
@@ -237,6 +242,7 @@ impl Participant {
     pub(super) fn wants(&self) -> Vec<Offer> {
         match &self.role {
             Role::Worker(worker) => worker.wants(&self.rooms),
+            Role::Smith(smith) => smith.wants(&self.rooms),
             _ => self.rooms.iter().cloned().map(Offer::Joins).collect(),
         }
     }
@@ -246,6 +252,7 @@ impl Participant {
         self.act(ctx, |role, ctx| match role {
             Role::Worker(worker) => worker.greet(resumed, ctx),
             Role::Approver(approver) => approver.greet(ctx),
+            Role::Smith(smith) => smith.greet(resumed, ctx),
             _ => {}
         })
     }
@@ -254,7 +261,9 @@ impl Participant {
         self.act(ctx, |role, ctx| match (role, intent) {
             (Role::Worker(worker), Intent::Work(job)) => worker.go_on(job, ctx),
             (Role::Worker(worker), Intent::Return(room)) => worker.come_back(&room, ctx),
-            (_, Intent::Work(_) | Intent::Return(_)) => {}
+            (Role::Smith(smith), Intent::Run(errand)) => smith.go_on(errand, ctx),
+            (Role::Smith(smith), Intent::Return(room)) => smith.come_back(&room, ctx),
+            (_, Intent::Work(_) | Intent::Run(_) | Intent::Return(_)) => {}
             (role, Intent::Stroll) => {
                 if !ctx.calm {
                     stroll(role, ctx);
@@ -267,10 +276,10 @@ impl Participant {
 
     /// Reads a letter; the same one may come again.
     pub(super) fn receive(&mut self, letter: Letter, ctx: Surroundings<'_>) -> Vec<Doing> {
-        let doings = self.act(ctx, |role, ctx| {
-            if let (Role::Worker(worker), Some(Class::Assignment(_))) = (role, &letter.class) {
-                worker.receive(&letter, ctx);
-            }
+        let doings = self.act(ctx, |role, ctx| match (role, &letter.class) {
+            (Role::Worker(worker), Some(Class::Assignment(_))) => worker.receive(&letter, ctx),
+            (Role::Smith(smith), Some(Class::Run(_))) => smith.receive(&letter, ctx),
+            _ => {}
         });
         self.read.insert(letter.number, letter);
         doings
@@ -321,6 +330,7 @@ fn stroll(role: &mut Role, ctx: &mut Ctx<'_>) {
             Role::Worker(worker) => worker.stroll(ctx),
             Role::Writer(writer) => writer.stroll(ctx),
             Role::Approver(approver) => approver.stroll(ctx),
+            Role::Smith(smith) => smith.stroll(ctx),
         },
     }
 }

@@ -26,9 +26,9 @@ impl Writer {
         let key = Key::new(ctx.dice.pick::<&str>(&KEYS)).expect("a key");
         match ctx.dice.below(100) {
             0..=59 => self.set(&room, key, ctx),
-            60..=72 => self.delete(&room, key, ctx),
-            73..=80 => self.transact(&room, ctx),
-            81..=92 => lock(&room, ctx),
+            60..=69 => self.delete(&room, key, ctx),
+            70..=77 => self.transact(&room, ctx),
+            78..=92 => lock(&room, ctx),
             93..=96 => look_back(&room, key, ctx),
             _ => look(&room, ctx),
         }

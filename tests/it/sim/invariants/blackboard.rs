@@ -28,7 +28,7 @@ pub(super) fn sets(model: &Model, step: &Step, room: &Room, key: &Key) -> Check 
         return Ok(());
     }
     let board = model.board(room);
-    conditional(&board, step, key, set.if_version, true)?;
+    conditional(board, step, key, set.if_version, true)?;
     if step.verdict.is_ok()
         && let Some((_, reply)) = step.replies_to(&command.from).pop()
     {
@@ -53,7 +53,7 @@ pub(super) fn deletes(model: &Model, step: &Step, room: &Room, key: &Key) -> Che
     if locks::fences(model, step, room, delete.fence.as_ref())? {
         return Ok(());
     }
-    conditional(&model.board(room), step, key, delete.if_version, false)
+    conditional(model.board(room), step, key, delete.if_version, false)
 }
 
 fn conditional(
@@ -116,7 +116,7 @@ pub(super) fn entries(
 ) -> Check {
     let board = model.board(room);
     let Some(payload) = payload else {
-        return removals(&board, step, room, key);
+        return removals(board, step, room, key);
     };
     let entry: Entry = read(payload);
     let Some(set) = txn::wanted(step, room, key) else {
@@ -147,7 +147,7 @@ pub(super) fn entries(
                     .map(|ttl| step.now + ttl),
         "an entry that says another key, writer or time: {entry:?}"
     );
-    value_is_the_writers(&board, step, &set, &entry)
+    value_is_the_writers(board, step, &set, &entry)
 }
 
 fn value_is_the_writers(board: &Board, step: &Step, set: &Set, entry: &Entry) -> Check {

@@ -33,7 +33,7 @@ pub(super) fn snapshots(
     let mut told = BTreeMap::new();
     let mut is_forgotten = revision > board.revision || revision < board.forgotten_until;
     for (key, past) in board.past.iter().filter(|(key, _)| under(key)) {
-        let kept = kept(model, &board, step, key);
+        let kept = kept(model, board, step, key);
         let then = past.iter().rposition(|past| past.revision <= revision);
         let reaches = past.len() - kept.min(past.len());
         is_forgotten |= match then {

@@ -7,6 +7,7 @@ mod approve;
 mod attempts;
 mod blackboard;
 mod board_past;
+mod calls;
 mod handoff;
 mod lists;
 mod locks;
@@ -15,6 +16,7 @@ mod presence;
 mod replies;
 mod results;
 mod states;
+mod tools;
 mod txn;
 mod work;
 
@@ -44,7 +46,7 @@ macro_rules! ensure {
 use ensure;
 
 /// Commits from one look at everything that is retained to the next: reading it all is what costs most.
-const WHOLE_STORE_EVERY: u64 = 5;
+const WHOLE_STORE_EVERY: u64 = 25;
 
 /// Follows a run.
 pub(super) struct Checker {
@@ -88,6 +90,7 @@ impl Checker {
         results::final_states_have_their_result(&self.model, step)?;
         results::complete_groups_are_gathered(&self.model)?;
         attempts::revocations_are_of_what_is_over(&self.model, step)?;
+        calls::revocations_are_of_what_is_over(&self.model, step)?;
         results::what_was_given_back_is_held_no_more(&self.model, step)?;
         approve::decisions_clear_what_was_pending(&self.model, step)?;
         if !is_no_op {
@@ -96,6 +99,7 @@ impl Checker {
             handoff::cancelled_tasks_are_over(&self.model, step)?;
             lists::redrives_tell_what_remains(&self.model, step)?;
             results::what_a_worker_returns_reaches_the_dispatcher(step)?;
+            tools::what_is_taken_goes_on(&self.model, step)?;
         }
         presence::workers_that_return_get_their_tasks_again(&self.model, step)?;
         match queue {
@@ -144,6 +148,12 @@ impl Checker {
                 approve::votes(&self.model, step, room, me, id)?;
             }
             Topic::ApproveCancel { .. } => approve::cancels(&self.model, step, room)?,
+            Topic::ToolsRegister { tool, .. } => {
+                tools::registrations(&self.model, step, room, tool)?;
+            }
+            Topic::ToolsCall { tool, .. } => tools::calls(&self.model, step, room, tool)?,
+            Topic::ToolsReturn { me } => tools::returns(&self.model, step, room, me)?,
+            Topic::ToolsCancel { .. } => tools::cancels(&self.model, step, room)?,
             Topic::PresenceList { .. } => presence::lists(&self.model, step, room)?,
             Topic::ObserveReplay { .. } => observe::replays(&mut self.model, step, room)?,
             Topic::Inbox { to, .. } => replies::inbox_messages_wait(&self.model, step, to)?,
@@ -159,16 +169,16 @@ impl Checker {
             Effect::Event(event) => {
                 observe::events_have_no_gap(model, step, event)?;
                 locks::transitions(model, step, event)?;
+                calls::withdrawals(model, step, event)?;
                 attempts::transitions_are_legal(model, step, event)
             }
             Effect::Deliver(directed) => match &directed.class {
                 Class::Assignment(key) => attempts::assignments(model, step, directed, key),
                 Class::Result => results::results(model, step, directed),
                 Class::Decision(id) => approve::decisions(model, step, directed, id),
-                // Nobody in this world provides tools.
-                Class::Run(_) | Class::ToolResult | Class::Notice => {
-                    Err(format!("nobody asked for {:?}", directed.topic))
-                }
+                Class::Run(key) => calls::runs(model, step, directed, key),
+                Class::ToolResult => calls::results(model, step, directed),
+                Class::Notice => calls::notices(model, directed),
                 Class::Reply => replies::replies_answer_their_command(model, step, directed),
             },
             Effect::Retain { topic, payload } => match &topic.topic {
@@ -182,7 +192,7 @@ impl Checker {
                 Topic::ApprovePending { id } => {
                     approve::pending(model, &topic.room, id, payload.as_ref())
                 }
-                Topic::PresenceAgent { .. } => Ok(()),
+                Topic::PresenceAgent { .. } | Topic::ToolsCard { .. } => Ok(()),
                 other => Err(format!("nothing is retained on {other:?}")),
             },
             Effect::Relay { to, expires_at } => replies::relays(step, to, *expires_at),
@@ -199,6 +209,8 @@ impl Checker {
         attempts::one_holder_and_no_overload(model)?;
         attempts::timers_have_fired(model)?;
         attempts::no_stale_assignment_waits(model, &desk.durable)?;
+        calls::no_stale_run_waits(model, &desk.durable)?;
+        calls::calls_end_in_time(model)?;
         presence::silent_sessions_are_out(model)?;
         blackboard::lapsed_keys_are_gone(model)?;
         locks::leases_have_ended(model)?;
@@ -216,15 +228,18 @@ impl Checker {
         blackboard::retained_entries_are_the_board(&self.model, &desk.durable)?;
         observe::the_journal_is_the_past(&self.model, &desk.journal)?;
         approve::retained_pending_is_what_is_open(&self.model, &desk.durable)?;
+        calls::cards_are_the_truth(&self.model, &desk.durable)?;
         presence::retained_presence_is_the_truth(&self.model, &desk.durable)
     }
 
     /// Calm has had its time: everything has ended and everybody knows.
     pub(super) fn finished(&self, everybody: &[Participant]) -> Check {
         results::every_task_has_ended(&self.model)?;
+        calls::every_call_is_over(&self.model)?;
         for one in everybody {
             results::results_were_read_once(&self.model, one)?;
             approve::decisions_were_read_once(&self.model, one)?;
+            calls::results_were_read_once(&self.model, one)?;
         }
         approve::every_approval_was_decided(&self.model)
     }

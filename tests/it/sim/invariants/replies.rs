@@ -317,8 +317,11 @@ pub(super) fn relays(step: &Step, to: &Agent, expires_at: Millis) -> Check {
 /// Ground rule 6: a mailbox holds no more than its limit, a worker's assignments aside, which its capacity bounds.
 pub(super) fn mailboxes_keep_their_bounds(model: &Model, durable: &Durable) -> Check {
     for (agent, mailbox) in &durable.mailboxes {
-        let assignments = mailbox.letters().filter(|one| one.assignment().is_some());
-        let letters = mailbox.directed() - assignments.count();
+        let mut work = 0;
+        for letter in mailbox.letters() {
+            work += usize::from(letter.assignment().is_some() || letter.run().is_some());
+        }
+        let letters = mailbox.directed() - work;
         ensure!(
             letters <= model.rules.mailbox_letters,
             "{letters} letters wait for {agent}"

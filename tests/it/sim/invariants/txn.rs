@@ -63,7 +63,7 @@ pub(super) fn transactions(model: &Model, step: &Step, room: &Room) -> Check {
     if txn.ops.iter().any(|op| board.is_lapsed(&op.key, step.now)) {
         return Ok(());
     }
-    let faults = txn.ops.iter().map(|op| fault_of(&board, op));
+    let faults = txn.ops.iter().map(|op| fault_of(board, op));
     let (fault, expected) = match faults.enumerate().find_map(|(at, code)| Some((at, code?))) {
         Some((at, code)) => (Some(at), Some(code)),
         None => (None, None),

@@ -8,6 +8,7 @@ pub(super) mod board;
 pub(super) mod locks;
 pub(super) mod people;
 pub(super) mod tasks;
+pub(super) mod tools;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ use board::Board;
 use locks::Locks;
 use people::People;
 use tasks::Tasks;
+use tools::Tools;
 
 /// How often something happened: a run in which nothing went wrong proves little.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,6 +57,10 @@ pub(in super::super) struct Tally {
     pub(in super::super) gathered: u64,
     pub(in super::super) recalled: u64,
     pub(in super::super) not_recalled: u64,
+    pub(in super::super) called: u64,
+    pub(in super::super) rerouted: u64,
+    pub(in super::super) tool_parts: u64,
+    pub(in super::super) tool_ends: BTreeMap<String, u64>,
 }
 
 impl Tally {
@@ -84,12 +90,18 @@ impl Tally {
             (&mut self.gathered, other.gathered),
             (&mut self.recalled, other.recalled),
             (&mut self.not_recalled, other.not_recalled),
+            (&mut self.called, other.called),
+            (&mut self.rerouted, other.rerouted),
+            (&mut self.tool_parts, other.tool_parts),
         ];
         for (mine, theirs) in counts {
             *mine += theirs;
         }
         for (end, count) in &other.ended {
             *self.ended.entry(end.clone()).or_default() += count;
+        }
+        for (end, count) in &other.tool_ends {
+            *self.tool_ends.entry(end.clone()).or_default() += count;
         }
         for (code, count) in &other.rejected {
             *self.rejected.entry(*code).or_default() += count;
@@ -119,12 +131,26 @@ impl Tally {
             self.gathered,
             self.recalled,
             self.not_recalled,
+            self.called,
+            self.rerouted,
+            self.tool_parts,
         ];
+        let tool_ends = [
+            "success",
+            "sim",
+            "timeout",
+            "cancelled",
+            "provider-gone",
+            "withdrawn",
+            "tool-changed",
+        ];
+        let tool_ends = tool_ends.map(|end| self.tool_ends.get(end));
         let ended = ["succeeded", "dead", "expired", "cancelled"].map(|end| self.ended.get(end));
-        let rejected = [400, 403, 404, 409, 429, 503].map(|code| self.rejected.get(&code));
+        let rejected = [400, 403, 404, 409, 422, 429, 503].map(|code| self.rejected.get(&code));
         assert!(
             counts.iter().all(|count| *count > 0)
                 && ended.iter().all(Option::is_some)
+                && tool_ends.iter().all(Option::is_some)
                 && rejected.iter().all(Option::is_some),
             "something never happened: {self:?}"
         );
@@ -148,7 +174,9 @@ pub(in super::super) struct Model {
     pub(super) people_before: Option<People>,
     pub(super) tasks: Tasks,
     pub(super) boards: BTreeMap<Room, Board>,
+    no_board: Board,
     pub(super) locks: Locks,
+    pub(super) tools: Tools,
     pub(super) approvals: BTreeMap<(Room, ApprovalId), Approval>,
     /// The first outcome of every accepted command that carried an id.
     pub(super) outcomes: BTreeMap<Identity, Reply>,
@@ -169,7 +197,9 @@ impl Model {
             people_before: None,
             tasks: Tasks::default(),
             boards: BTreeMap::new(),
+            no_board: Board::default(),
             locks: Locks::default(),
+            tools: Tools::default(),
             approvals: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             seqs: BTreeMap::new(),
@@ -201,7 +231,16 @@ impl Model {
 
     /// Timers run before the input, so whom they take out of a room may come back by it.
     fn timers_end_places(&mut self, step: &Step) {
-        for event in step.events().filter(|event| event.what == LEFT) {
+        let farewell = step
+            .command()
+            .and_then(|command| match &command.topic.topic {
+                Topic::PresenceAnnounce { me } if command.payload.is_empty() => {
+                    Some((&command.topic.room, me))
+                }
+                _ => None,
+            });
+        let ended = step.events().filter(|event| event.what == LEFT);
+        for event in ended.filter(|event| farewell != Some((&event.room, &event.who))) {
             self.people.left(&event.room, &event.who);
         }
     }
@@ -241,8 +280,17 @@ impl Model {
                     approval.cancelled = true;
                 }
             }
+            Topic::ToolsRegister { me, tool } => {
+                if !command.payload.is_empty() {
+                    self.people.joined(&command.topic.room, me);
+                }
+                self.tools.registered(step, tool);
+            }
+            Topic::ToolsCall { tool, .. } => {
+                self.tools.called(step, tool, self.rules.tool_timeout_ms);
+            }
             Topic::PresenceAnnounce { me } if command.payload.is_empty() => {
-                self.people.left(&command.topic.room, me);
+                self.people.said_farewell(&command.topic.room, me);
                 self.tasks.left(&command.topic.room, me);
             }
             Topic::PresenceAnnounce { me } => {
@@ -265,6 +313,7 @@ impl Model {
                     board.event(event);
                 }
                 self.locks.event(event, &mut self.tally);
+                self.tools.event(event);
             }
             Effect::Deliver(directed) => match &directed.class {
                 Class::Assignment(key) => {
@@ -290,7 +339,13 @@ impl Model {
                         approval.decided(read(&directed.payload), &mut self.tally);
                     }
                 }
-                Class::Run(_) | Class::ToolResult | Class::Notice => {}
+                Class::Run(key) => self.tools.ran(directed, key.turn, &mut self.tally),
+                Class::ToolResult => {
+                    let result = read(&directed.payload);
+                    self.tools
+                        .result(&directed.topic.room, result, &mut self.tally);
+                }
+                Class::Notice => {}
                 Class::Reply => self.reply(directed),
             },
             Effect::Retain { topic, payload } => match &topic.topic {
@@ -347,14 +402,20 @@ impl Model {
         let groups = self.tasks.groups.keys();
         tasks.filter(|(_, task)| task.dispatcher == *agent).count()
             + groups.filter(|(_, whose, _)| whose == agent).count()
+            + self.tools.promised(agent)
             + approvals
                 .filter(|approval| approval.is_open() && approval.requester == *agent)
                 .count()
     }
 
+    /// Whether somebody has closed a room.
+    pub(super) fn is_closed(&self, _room: &Room) -> bool {
+        false
+    }
+
     /// The board of a room, empty before the first write.
-    pub(super) fn board(&self, room: &Room) -> Board {
-        self.boards.get(room).cloned().unwrap_or_default()
+    pub(super) fn board(&self, room: &Room) -> &Board {
+        self.boards.get(room).unwrap_or(&self.no_board)
     }
 }
 

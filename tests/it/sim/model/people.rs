@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hallward::engine::Input;
 use hallward::wire::Millis;
 use hallward::wire::json;
-use hallward::wire::name::{Agent, Capability, Room};
+use hallward::wire::name::{Agent, Capability, Room, Tool};
 use hallward::wire::presence::{Announcement, Status};
 use hallward::wire::topic::Offer;
 
@@ -26,6 +26,7 @@ pub(in super::super) enum Link {
 #[derive(Debug, Clone, Default)]
 pub(in super::super) struct Member {
     pub(in super::super) works: BTreeSet<Capability>,
+    pub(in super::super) provides: BTreeSet<Tool>,
     pub(in super::super) joins: bool,
     pub(in super::super) announcement: Option<Announcement>,
     /// It came back with a new session and has not said anew what it can: what it announced before may count or not.
@@ -39,7 +40,11 @@ pub(in super::super) struct Member {
 pub(in super::super) struct People {
     pub(in super::super) links: BTreeMap<Agent, Link>,
     durable: BTreeMap<Agent, bool>,
+    /// Since when those are away whose connection broke while the gateway was there to see it.
+    cut: BTreeMap<Agent, Millis>,
     pub(in super::super) members: BTreeMap<(Room, Agent), Member>,
+    /// Subscriptions of those who said that they leave and did not unsubscribe: they count again when they come back.
+    dormant: BTreeMap<(Room, Agent), Member>,
 }
 
 impl Member {
@@ -67,13 +72,22 @@ impl Member {
 
     /// Whether anything says that it is in the room.
     pub(in super::super) fn is_in(&self) -> bool {
-        self.joins || !self.works.is_empty() || self.announcement.is_some()
+        let offers = !self.works.is_empty() || !self.provides.is_empty();
+        self.joins || offers || self.announcement.is_some()
     }
 }
 
 impl People {
     pub(super) fn input(&mut self, now: Millis, input: &Input) {
         self.grace_begins_anew(now, input);
+        match input {
+            Input::Recovered => self.cut.clear(),
+            Input::Disconnected { agent, .. } => drop(self.cut.insert(agent.clone(), now)),
+            Input::Connected { agent, .. } | Input::SessionEnded { agent } => {
+                self.cut.remove(agent);
+            }
+            _ => {}
+        }
         match input {
             Input::Recovered => self.recovered(now),
             Input::Connected {
@@ -92,16 +106,21 @@ impl People {
                 member.silent_since = None;
                 match offer {
                     Offer::Works(_, capability) => drop(member.works.insert(capability.clone())),
-                    _ => member.joins = true,
+                    Offer::Provides(_, tool) => drop(member.provides.insert(tool.clone())),
+                    Offer::Joins(_) => member.joins = true,
                 }
             }
             Input::Withdrawn { agent, offer } => {
-                if let Offer::Works(room, capability) = offer {
-                    // Having been in the room, it stays: only leaving leaves.
-                    let key = (room.clone(), agent.clone());
-                    if let Some(member) = self.members.get_mut(&key) {
-                        member.works.remove(capability);
-                        member.joins = true;
+                // Having been in the room, it stays: only leaving leaves.
+                let key = (offer.room().clone(), agent.clone());
+                let (members, dormant) = (&mut self.members, &mut self.dormant);
+                for member in [members.get_mut(&key), dormant.get_mut(&key)] {
+                    let Some(member) = member else { continue };
+                    member.joins = true;
+                    match offer {
+                        Offer::Works(_, capability) => drop(member.works.remove(capability)),
+                        Offer::Provides(_, tool) => drop(member.provides.remove(tool)),
+                        Offer::Joins(_) => {}
                     }
                 }
             }
@@ -115,6 +134,7 @@ impl People {
             Input::SessionEnded { agent } => {
                 self.links.insert(agent.clone(), Link::Gone);
                 self.members.retain(|(_, member), _| member != agent);
+                self.dormant.retain(|(_, member), _| member != agent);
             }
             Input::Command(_) | Input::Refused { .. } | Input::Schemas(_) | Input::Tick => {}
         }
@@ -153,9 +173,11 @@ impl People {
     }
 
     fn new_session(&mut self, agent: &Agent, now: Millis) {
+        self.dormant.retain(|(_, member), _| member != agent);
         for ((_, member), what) in &mut self.members {
             if member == agent {
                 what.works.clear();
+                what.provides.clear();
                 what.joins = false;
                 what.unsure = true;
                 what.silent_since = Some(now);
@@ -165,7 +187,31 @@ impl People {
 
     fn member(&mut self, room: &Room, agent: &Agent) -> &mut Member {
         let key = (room.clone(), agent.clone());
-        self.members.entry(key).or_default()
+        let dormant = self.dormant.remove(&key);
+        self.members
+            .entry(key)
+            .or_insert_with(|| dormant.unwrap_or_default())
+    }
+
+    /// Something that it said makes it a member.
+    pub(super) fn joined(&mut self, room: &Room, agent: &Agent) {
+        let member = self.member(room, agent);
+        member.joins = true;
+        member.silent_since = None;
+    }
+
+    /// It said so.
+    pub(super) fn said_farewell(&mut self, room: &Room, agent: &Agent) {
+        let key = (room.clone(), agent.clone());
+        if let Some(member) = self.members.remove(&key) {
+            let standing = Member {
+                works: member.works,
+                provides: member.provides,
+                joins: true,
+                ..Member::default()
+            };
+            self.dormant.insert(key, standing);
+        }
     }
 
     pub(super) fn announced(&mut self, room: &Room, agent: &Agent, payload: &[u8]) {
@@ -207,6 +253,27 @@ impl People {
             Link::Away { since, .. } => since + grace <= now,
             Link::Gone => true,
         }
+    }
+
+    /// Whether the agent's connection broke so long ago, and the gateway has not restarted since.
+    pub(in super::super) fn cut_off(&self, agent: &Agent, grace: Millis, now: Millis) -> bool {
+        self.cut
+            .get(agent)
+            .is_some_and(|since| since + grace <= now)
+    }
+
+    /// Whether an agent can be called for a tool that it has registered: surely, or at least perhaps.
+    pub(in super::super) fn provides(
+        &self,
+        room: &Room,
+        agent: &Agent,
+        tool: &Tool,
+        surely: bool,
+    ) -> bool {
+        let member = self.member_of(room, agent);
+        let member = member.filter(|member| member.provides.contains(tool));
+        let willing = |member: &Member| !member.is_draining() || (member.unsure && !surely);
+        self.is_online(agent) && member.is_some_and(willing)
     }
 
     /// The members of a room.

@@ -88,6 +88,8 @@ pub(in super::super) struct Tasks {
     pub(in super::super) all: BTreeMap<TaskName, TaskModel>,
     /// Those that have not ended.
     live: BTreeSet<TaskName>,
+    /// What each agent holds in each room.
+    held: BTreeMap<(Room, Agent), BTreeSet<TaskId>>,
     /// Where the id that the gateway mints for a nameless task becomes known: its first event.
     nameless: Option<TaskModel>,
     dispatched: u64,
@@ -226,13 +228,15 @@ impl Tasks {
         room: &'a Room,
         agent: &'a Agent,
     ) -> impl Iterator<Item = (&'a TaskName, &'a TaskModel)> {
-        self.live().filter(move |((where_, _), task)| {
-            where_ == room && task.hold.as_ref().is_some_and(|hold| hold.worker == *agent)
-        })
+        let held = self.held.get(&(room.clone(), agent.clone()));
+        held.into_iter()
+            .flatten()
+            .filter_map(|id| self.all.get_key_value(&(room.clone(), id.clone())))
     }
 
     pub(in super::super) fn in_flight(&self, room: &Room, agent: &Agent) -> u32 {
-        u32::try_from(self.held_by(room, agent).count()).expect("few")
+        let held = self.held.get(&(room.clone(), agent.clone()));
+        held.map_or(0, |held| u32::try_from(held.len()).expect("few"))
     }
 
     pub(super) fn input(&mut self, now: Millis, input: &Input, rules: &Rules) {
@@ -386,6 +390,9 @@ impl Tasks {
             return;
         }
         tally.assigned += 1;
+        let whose = (key.room.clone(), worker.clone());
+        let held = self.held.entry(whose).or_default();
+        held.insert(key.task.clone());
         task.attempt = key.attempt;
         task.last_worker = Some(worker.clone());
         task.last_word = None;
@@ -413,7 +420,8 @@ impl Tasks {
         let (Some(task), Some(to)) = (self.all.get_mut(&name), &event.to) else {
             return;
         };
-        let was_held = task.hold.is_some();
+        let held_by = task.hold.as_ref().map(|hold| hold.worker.clone());
+        let was_held = held_by.is_some();
         if task.state == "waiting" && to == "dead" {
             tally.doomed += 1;
         }
@@ -446,6 +454,12 @@ impl Tasks {
                 *tally.ended.entry(to.clone()).or_default() += 1;
             }
             _ => {}
+        }
+        if let Some(worker) = held_by.filter(|_| task.hold.is_none()) {
+            let (room, id) = name;
+            if let Some(held) = self.held.get_mut(&(room, worker)) {
+                held.remove(&id);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use hallward::wire::name::{Agent, Capability, Room};
 
-use super::super::agents::{Approver, Dispatcher, Participant, Role, Worker, Writer};
+use super::super::agents::{Approver, Dispatcher, Participant, Role, Smith, Worker, Writer};
 use super::super::dice::Dice;
 
 /// Two rooms, and agents of every kind in one or both.
@@ -36,6 +36,14 @@ pub(super) fn populate(dice: &mut Dice) -> Vec<Participant> {
     for number in 0..3 {
         let role = Role::Approver(Approver::default());
         add(format!("approver{number}"), role, dice);
+    }
+    // Three, so that two provide what may run twice.
+    for (number, which) in [0, 0, 1 + dice.below(2)].into_iter().enumerate() {
+        add(
+            format!("smith{number}"),
+            Role::Smith(Smith::new(which)),
+            dice,
+        );
     }
     everybody
 }

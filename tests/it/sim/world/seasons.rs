@@ -12,7 +12,7 @@ use hallward::wire::topic::{RoomTopic, Topic};
 
 use super::super::agenda::Action;
 use super::super::agents::{Content, Intent, KEYS, Role};
-use super::{CALM_MS, DAWN, Outcome, TROUBLE_MS, World};
+use super::{CALM_MS, Outcome, World};
 
 impl World {
     /// From dawn to oblivion.
@@ -23,7 +23,7 @@ impl World {
             self.agenda.plan(at, Action::Wake(who, Intent::Stroll));
         }
         self.plan_crash();
-        self.pass(DAWN + TROUBLE_MS)?;
+        self.pass(self.calm_at)?;
         self.calm_down()?;
         self.everybody_leaves()?;
         self.forget()?;
@@ -36,8 +36,10 @@ impl World {
     fn calm_down(&mut self) -> Outcome {
         self.calm = true;
         for who in 0..self.everybody.len() {
-            if let Role::Worker(worker) = &mut self.everybody[who].role {
-                worker.reform();
+            match &mut self.everybody[who].role {
+                Role::Worker(worker) => worker.reform(),
+                Role::Smith(smith) => smith.reform(),
+                _ => {}
             }
             let at = self.now + self.dice.between(100, 4_000);
             if !self.everybody[who].connected {
@@ -49,9 +51,9 @@ impl World {
                 self.agenda.plan(at + 100, Action::Connect(who));
             }
         }
-        self.pass(DAWN + TROUBLE_MS + CALM_MS / 2)?;
+        self.pass(self.calm_at + CALM_MS / 2)?;
         self.cancel_the_impossible()?;
-        self.pass(DAWN + TROUBLE_MS + CALM_MS)?;
+        self.pass(self.calm_at + CALM_MS)?;
         self.seal(true)?;
         for one in &self.everybody {
             if let Some(packet) = one.outbox.front() {

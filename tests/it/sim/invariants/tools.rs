@@ -1,0 +1,213 @@
+//! Tools, command by command: register and withdraw, call, return, cancel.
+
+use hallward::engine::Class;
+use hallward::wire::name::{Agent, Room, Tool};
+use hallward::wire::reply::Code;
+use hallward::wire::tools::{
+    CancelCall, Registration, ReturnStatus, ToolCall, ToolResult, ToolReturn,
+};
+use hallward::wire::topic::Topic;
+
+use super::super::history::{Step, read};
+use super::super::model::Model;
+use super::super::model::tools::{ToolModel, same_contract};
+use super::replies::only_a_full_mailbox_is_full;
+use super::{Check, ensure};
+
+fn known<'a>(model: &'a Model, room: &Room, tool: &Tool) -> Option<&'a ToolModel> {
+    model.tools.registry.get(&(room.clone(), tool.clone()))
+}
+
+/// Whether somebody but `except` can surely be called for a tool, and whether anybody perhaps.
+fn callable(model: &Model, room: &Room, tool: &Tool, except: Option<&Agent>) -> (bool, bool) {
+    let Some(known) = known(model, room, tool) else {
+        return (false, false);
+    };
+    let others = || known.registered.iter().filter(|one| Some(*one) != except);
+    let people = &model.people;
+    (
+        others().any(|agent| people.provides(room, agent, tool, true)),
+        others().any(|agent| model.then_or_now(|people| people.provides(room, agent, tool, false))),
+    )
+}
+
+/// Tools: whoever says what others rely on is taken; who has another idea is refused while somebody else can be called.
+pub(super) fn registrations(model: &Model, step: &Step, room: &Room, tool: &Tool) -> Check {
+    let command = step.command().expect("a registration");
+    let me = &command.from;
+    let known = known(model, room, tool);
+    if command.payload.is_empty() {
+        let mine = known.is_some_and(|known| known.registered.contains(me));
+        let expected = (!mine).then_some(Code::NotFound);
+        ensure!(
+            step.refusal() == expected || step.overdue,
+            "{me} withdraws {tool} and gets {:?}, expected {expected:?}",
+            step.verdict
+        );
+        return Ok(());
+    }
+    let said: Registration = read(&command.payload);
+    let differs = known.is_some_and(|known| !same_contract(&known.said, &said));
+    let (surely, perhaps) = callable(model, room, tool, Some(me));
+    let right = match step.refusal() {
+        None => !(differs && surely) || step.overdue,
+        Some(Code::Conflict) => differs && perhaps,
+        Some(_) => false,
+    };
+    ensure!(
+        right,
+        "{me} registers {tool} and gets {:?}: differs {differs}, others can be called {surely}, {known:?}",
+        step.verdict
+    );
+    Ok(())
+}
+
+/// Tools: a call is taken if somebody can be called and its arguments fit, and else refused at once: 503 where nobody can be called.
+pub(super) fn calls(model: &Model, step: &Step, room: &Room, tool: &Tool) -> Check {
+    let command = step.command().expect("a call");
+    let call: ToolCall = read(&command.payload);
+    let (surely, perhaps) = callable(model, room, tool, None);
+    let text = call.arguments.as_ref().map_or("", |json| json.text());
+    // What smiths give that does not fit has a number for its text.
+    let fits = !text.contains("7");
+    match step.refusal() {
+        None => ensure!(
+            fits && (perhaps || step.overdue),
+            "a call of {tool} was taken: fits {fits}, {:?}",
+            known(model, room, tool)
+        ),
+        Some(Code::Unavailable) => ensure!(
+            !surely || step.overdue,
+            "nobody can be called for {tool}, it says: {:?}",
+            known(model, room, tool)
+        ),
+        Some(Code::Invalid) => ensure!(!fits, "{text} fits {tool} and was refused"),
+        Some(Code::TooMany) => {
+            let most = model.rules.calls_per_provider;
+            let people = &model.people;
+            let free = known(model, room, tool).is_some_and(|known| {
+                known.registered.iter().any(|agent| {
+                    people.provides(room, agent, tool, true) && model.tools.load(room, agent) < most
+                })
+            });
+            if free && !step.overdue {
+                only_a_full_mailbox_is_full(model, step, &command.from)?;
+            }
+        }
+        Some(code) => return Err(format!("a call of {tool} was refused with {code:?}")),
+    }
+    Ok(())
+}
+
+/// Tools: whose call it is may answer it while it is open; every other answer is late or not its own: 409.
+pub(super) fn returns(model: &Model, step: &Step, room: &Room, me: &Agent) -> Check {
+    let command = step.command().expect("an answer");
+    let said: ToolReturn = read(&command.payload);
+    let call = model.tools.find(room, &said.call);
+    let open = call.filter(|_| model.tools.is_open(room, &said.call));
+    let mine = open.filter(|call| call.provider.as_ref() == Some(me));
+    let Some(mine) = mine else {
+        ensure!(
+            step.refusal() == Some(Code::Conflict),
+            "{me} answered {}, which it does not have, and got {:?}: {call:?}",
+            said.call,
+            step.verdict
+        );
+        return Ok(());
+    };
+    let is_list = said.result.as_ref().is_some_and(|json| json.text() == "[]");
+    let promises =
+        known(model, room, &mine.tool).is_some_and(|known| known.said.output_schema.is_some());
+    let blunder = said.status == ReturnStatus::Success && is_list && promises;
+    match step.refusal() {
+        None => ensure!(!blunder, "{said:?} is not what {} promises", mine.tool),
+        Some(Code::Invalid) => ensure!(blunder, "{said:?} was refused as invalid"),
+        Some(Code::TooMany) => {
+            let is_part = said.status == ReturnStatus::Partial;
+            ensure!(is_part, "{said:?} needs no room and got 429");
+            only_a_full_mailbox_is_full(model, step, &mine.caller)?;
+        }
+        Some(code) => ensure!(
+            code == Code::Conflict && step.overdue,
+            "{me} has {mine:?} at {} and got {code:?}",
+            step.now
+        ),
+    }
+    Ok(())
+}
+
+/// Tools: the caller alone cancels a call, while it is open.
+pub(super) fn cancels(model: &Model, step: &Step, room: &Room) -> Check {
+    let command = step.command().expect("a cancel");
+    let cancel: CancelCall = read(&command.payload);
+    let call = model.tools.find(room, &cancel.call);
+    let open = call.filter(|_| model.tools.is_open(room, &cancel.call));
+    let expected = match open {
+        None => Some(Code::Conflict),
+        Some(call) if call.caller != command.from => Some(Code::Forbidden),
+        Some(_) => None,
+    };
+    ensure!(
+        step.refusal() == expected || (step.overdue && step.refusal() == Some(Code::Conflict)),
+        "{} cancels {call:?} and gets {:?}, expected {expected:?}",
+        command.from,
+        step.verdict
+    );
+    Ok(())
+}
+
+/// Tools: what a provider says that is taken goes to the caller at once and unchanged, once; and a call that is taken goes to one provider.
+pub(super) fn what_is_taken_goes_on(model: &Model, step: &Step) -> Check {
+    let Some(command) = step.command().filter(|_| step.verdict.is_ok()) else {
+        return Ok(());
+    };
+    let room = &command.topic.room;
+    match &command.topic.topic {
+        Topic::ToolsCall { tool, .. } => {
+            let new = step.directed().filter(|directed| {
+                matches!(&directed.class, Class::Run(key) if key.room == *room && key.turn == 0)
+            });
+            let count = new.count();
+            ensure!(
+                count == 1,
+                "a call of {tool} that was taken ran {count} times"
+            );
+        }
+        Topic::ToolsReturn { .. } => {
+            let said: ToolReturn = read(&command.payload);
+            let results = step
+                .directed()
+                .filter(|directed| {
+                    directed.class == Class::ToolResult && directed.topic.room == *room
+                })
+                .map(|directed| read::<ToolResult>(&directed.payload));
+            let results: Vec<_> = results.filter(|result| result.call == said.call).collect();
+            ensure!(
+                results.len() == 1
+                    && results[0].status == said.status
+                    && results[0].result == said.result
+                    && (said.error.is_none() || results[0].error == said.error),
+                "{said:?} brought {results:?}"
+            );
+        }
+        Topic::ToolsCancel { .. } => {
+            let cancel: CancelCall = read(&command.payload);
+            ensure!(
+                !model.tools.is_open(room, &cancel.call),
+                "{} is cancelled and goes on",
+                cancel.call
+            );
+        }
+        Topic::ToolsRegister { tool, .. } => {
+            let named = known(model, room, tool);
+            let there = named.is_some_and(|known| known.registered.contains(&command.from));
+            ensure!(
+                there != command.payload.is_empty(),
+                "{} has registered or withdrawn {tool}: {named:?}",
+                command.from
+            );
+        }
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! Tools and calls: who has registered what, who has which call, and the one final result.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hallward::engine::{Class, Directed};
+use hallward::wire::Millis;
+use hallward::wire::json::Json;
+use hallward::wire::name::{Agent, CallId, Room, Tool};
+use hallward::wire::observe::Event;
+use hallward::wire::tools::{Registration, ToolCall, ToolResult, ToolRun};
+
+use super::super::history::{Step, read};
+use super::Tally;
+
+/// A tool, as the last who registered it described it.
+#[derive(Debug, Clone)]
+pub(in super::super) struct ToolModel {
+    pub(in super::super) said: Registration,
+    pub(in super::super) registered: BTreeSet<Agent>,
+}
+
+/// One call.
+#[derive(Debug, Clone)]
+pub(in super::super) struct CallModel {
+    pub(in super::super) tool: Tool,
+    pub(in super::super) caller: Agent,
+    /// Who has it; nobody before its first run.
+    pub(in super::super) provider: Option<Agent>,
+    pub(in super::super) turn: u32,
+    pub(in super::super) idempotent: bool,
+    pub(in super::super) arguments: Json,
+    pub(in super::super) called_at: Millis,
+    pub(in super::super) deadline: Millis,
+    pub(in super::super) correlation_id: Option<String>,
+    /// Its final results: one, when it is over.
+    pub(in super::super) finals: Vec<ToolResult>,
+}
+
+/// Names a call in every room.
+pub(in super::super) type CallName = (Room, CallId);
+
+/// All tools and calls of all rooms.
+#[derive(Debug, Default)]
+pub(in super::super) struct Tools {
+    pub(in super::super) registry: BTreeMap<(Room, Tool), ToolModel>,
+    pub(in super::super) calls: BTreeMap<CallName, CallModel>,
+    /// Calls that are not over.
+    pub(in super::super) open: BTreeSet<CallName>,
+    /// Calls that each provider has, in all rooms.
+    load: BTreeMap<(Room, Agent), usize>,
+}
+
+/// Whether two say the same of a tool, as far as callers rely on it.
+pub(in super::super) fn same_contract(one: &Registration, other: &Registration) -> bool {
+    (&one.input_schema, &one.output_schema, one.idempotent)
+        == (&other.input_schema, &other.output_schema, other.idempotent)
+}
+
+impl Tools {
+    pub(in super::super) fn find(&self, room: &Room, call: &CallId) -> Option<&CallModel> {
+        self.calls.get(&(room.clone(), call.clone()))
+    }
+
+    pub(in super::super) fn is_open(&self, room: &Room, call: &CallId) -> bool {
+        self.open.contains(&(room.clone(), call.clone()))
+    }
+
+    pub(in super::super) fn load(&self, room: &Room, agent: &Agent) -> usize {
+        let load = self.load.get(&(room.clone(), agent.clone()));
+        load.copied().unwrap_or_default()
+    }
+
+    /// A registration that was accepted, or with an empty payload a withdrawal (which its event completes).
+    pub(super) fn registered(&mut self, step: &Step, tool: &Tool) {
+        let command = step.command().expect("a registration");
+        if command.payload.is_empty() {
+            return;
+        }
+        let said: Registration = read(&command.payload);
+        let key = (command.topic.room.clone(), tool.clone());
+        let mut registered = match self.registry.remove(&key) {
+            Some(before) if same_contract(&before.said, &said) => before.registered,
+            _ => BTreeSet::new(),
+        };
+        registered.insert(command.from.clone());
+        self.registry.insert(key, ToolModel { said, registered });
+    }
+
+    /// A call that was accepted: it is named in the run that its provider gets.
+    pub(super) fn called(&mut self, step: &Step, tool: &Tool, usual_timeout_ms: Millis) {
+        let command = step.command().expect("a call");
+        let room = &command.topic.room;
+        let runs = step
+            .directed()
+            .filter_map(|directed| match &directed.class {
+                Class::Run(key) if key.room == *room && key.turn == 0 => {
+                    Some(read(&directed.payload))
+                }
+                _ => None,
+            });
+        let mut new = runs.filter(|run: &ToolRun| self.find(room, &run.call).is_none());
+        let (Some(run), Some(known)) =
+            (new.next(), self.registry.get(&(room.clone(), tool.clone())))
+        else {
+            return;
+        };
+        drop(new);
+        let asked: ToolCall = read(&command.payload);
+        let timeout = asked.timeout_ms.or(known.said.timeout_ms);
+        let call = CallModel {
+            tool: tool.clone(),
+            caller: command.from.clone(),
+            provider: None,
+            turn: 0,
+            idempotent: known.said.idempotent,
+            arguments: asked.arguments.expect("smiths name their arguments"),
+            called_at: step.now,
+            deadline: step.now + timeout.unwrap_or(usual_timeout_ms),
+            correlation_id: asked
+                .correlation_id
+                .or_else(|| command.mirrors.correlation_id.clone()),
+            finals: Vec::new(),
+        };
+        let name = (room.clone(), run.call);
+        self.open.insert(name.clone());
+        self.calls.insert(name, call);
+    }
+
+    /// A provider got a run.
+    pub(super) fn ran(&mut self, directed: &Directed, turn: u32, tally: &mut Tally) {
+        let run: ToolRun = read(&directed.payload);
+        let name = (directed.topic.room.clone(), run.call);
+        let Some(call) = self.calls.get_mut(&name) else {
+            return;
+        };
+        tally.called += u64::from(turn == 0);
+        tally.rerouted += u64::from(turn > 0);
+        call.turn = turn;
+        let before = call.provider.replace(directed.to.clone());
+        self.move_load(&name.0, before.as_ref(), Some(&directed.to));
+    }
+
+    fn move_load(&mut self, room: &Room, from: Option<&Agent>, to: Option<&Agent>) {
+        if let Some(load) = from.and_then(|from| self.load.get_mut(&(room.clone(), from.clone()))) {
+            *load -= 1;
+        }
+        if let Some(to) = to {
+            *self.load.entry((room.clone(), to.clone())).or_default() += 1;
+        }
+    }
+
+    pub(super) fn result(&mut self, room: &Room, result: ToolResult, tally: &mut Tally) {
+        let name = (room.clone(), result.call.clone());
+        let Some(call) = self.calls.get_mut(&name) else {
+            return;
+        };
+        if !result.is_final {
+            tally.tool_parts += 1;
+            return;
+        }
+        let code = result
+            .error
+            .as_ref()
+            .map_or("success", |error| error.code.as_deref().unwrap_or_default());
+        *tally.tool_ends.entry(code.to_owned()).or_default() += 1;
+        call.finals.push(result);
+        let provider = call.provider.clone();
+        if self.open.remove(&name) {
+            self.move_load(room, provider.as_ref(), None);
+        }
+    }
+
+    pub(super) fn event(&mut self, event: &Event) {
+        if event.what != "tools.withdrawn" {
+            return;
+        }
+        let Ok(tool) = Tool::new(&event.subject) else {
+            return;
+        };
+        let key = (event.room.clone(), tool);
+        if let Some(known) = self.registry.get_mut(&key) {
+            known.registered.remove(&event.who);
+            if known.registered.is_empty() {
+                self.registry.remove(&key);
+            }
+        }
+    }
+
+    /// How many results an agent is owed.
+    pub(super) fn promised(&self, agent: &Agent) -> usize {
+        let open = self.open.iter().filter_map(|name| self.calls.get(name));
+        open.filter(|call| call.caller == *agent).count()
+    }
+}
