@@ -63,6 +63,7 @@ struct Room<'a> {
     rules: &'a Rules,
     mailboxes: &'a BTreeMap<Agent, Mailbox>,
     incoming: &'a BTreeMap<Agent, usize>,
+    changes: &'a [Change],
     journal: &'a Journal,
 }
 
@@ -77,6 +78,25 @@ impl Mailboxes for Room<'_> {
 
     fn free_bytes(&self, agent: &Agent) -> usize {
         self.free_messages(agent) * 65_536
+    }
+
+    fn holds(&self, agent: &Agent, class: &Class) -> bool {
+        let mailbox = self.mailboxes.get(agent);
+        let committed = mailbox.and_then(|mailbox| mailbox.number_of(class));
+        let mut holds = committed.is_some();
+        for change in self.changes {
+            match change {
+                Change::Put(to, letter) if to == agent && letter.class.as_ref() == Some(class) => {
+                    holds = true;
+                }
+                Change::Revoke(of, revoked) if of == agent && revoked == class => holds = false,
+                Change::Settle(of, number) if of == agent && Some(*number) == committed => {
+                    holds = false;
+                }
+                _ => {}
+            }
+        }
+        holds
     }
 
     fn past(&self) -> &dyn Past {
@@ -137,6 +157,7 @@ impl Desk {
             rules: &self.rules,
             mailboxes: &self.durable.mailboxes,
             incoming: &self.batch.incoming,
+            changes: &self.batch.changes,
             journal: &self.journal,
         }
     }
@@ -149,6 +170,7 @@ impl Desk {
             rules: &self.rules,
             mailboxes: &self.durable.mailboxes,
             incoming: &self.batch.incoming,
+            changes: &self.batch.changes,
             journal: &self.journal,
         };
         let verdict = engine.handle(now, input.clone(), &room);

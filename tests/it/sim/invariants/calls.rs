@@ -52,6 +52,14 @@ pub(super) fn runs(model: &Model, step: &Step, directed: &Directed, key: &RunKey
     ensure!(can, "{to} gets {} and cannot be called for it", key.call);
     match &call.provider {
         None => ensure!(key.turn == 0, "{} begins with turn {}", key.call, key.turn),
+        Some(before) if before == to && key.turn == call.turn => {
+            let anew = model.people.began_anew(to, call.sent_at, 0, step.now);
+            ensure!(
+                call.idempotent && anew,
+                "{to} gets {} twice, without a new session or a tool that may run twice: {call:?}",
+                key.call
+            );
+        }
         Some(before) => {
             ensure!(
                 call.idempotent && key.turn == call.turn + 1 && before != to,
@@ -70,7 +78,7 @@ pub(super) fn runs(model: &Model, step: &Step, directed: &Directed, key: &RunKey
 }
 
 /// Whether a provider has lost its calls of a tool: its connection is gone for longer than its grace, it has left, or it has
-/// withdrawn.
+/// withdrawn, or it came back with a new session and has not answered within its grace either.
 fn is_lost(model: &Model, step: &Step, provider: &Agent, key: &RunKey, tool: &Tool) -> bool {
     let room = &key.room;
     let registered = model.tools.registry.get(&(room.clone(), tool.clone()));
@@ -81,7 +89,12 @@ fn is_lost(model: &Model, step: &Step, provider: &Agent, key: &RunKey, tool: &To
     let gone = model.then_or_now(|people| {
         people.perhaps_past(provider, model.rules.provider_grace_ms, step.now)
     });
-    withdrew || left || gone
+    let (own, now) = (model.rules.provider_grace_ms, step.now);
+    let sent_at = model.tools.find(room, &key.call).map(|call| call.sent_at);
+    let forgot = sent_at.is_some_and(|sent_at| {
+        model.then_or_now(|people| people.began_anew(provider, sent_at, own, now))
+    });
+    withdrew || left || gone || forgot
 }
 
 /// Tools: results go to the caller, one of them final; what the gateway says of its own comes for the reason that it names.
@@ -179,6 +192,12 @@ pub(super) fn withdrawals(model: &Model, step: &Step, event: &Event) -> Check {
             if tool.as_str() == event.subject && command.payload.is_empty());
         is_withdrawal && command.from == event.who
     });
+    // Nobody could be called, and somebody has another idea of what the tool is.
+    let replaced = step.command().is_some_and(|command| {
+        let registers = matches!(&command.topic.topic, Topic::ToolsRegister { tool, .. }
+            if tool.as_str() == event.subject && !command.payload.is_empty());
+        registers && command.from != event.who
+    });
     let left = step
         .events()
         .any(|other| other.what == LEFT && other.who == event.who && other.room == event.room);
@@ -189,7 +208,7 @@ pub(super) fn withdrawals(model: &Model, step: &Step, event: &Event) -> Check {
             member.is_none_or(|member| !member.provides.contains(&tool))
         });
     ensure!(
-        said_so || left || confirmed || model.is_closed(&event.room),
+        said_so || replaced || left || confirmed || model.is_closed(&event.room),
         "{event:?} for no reason"
     );
     Ok(())

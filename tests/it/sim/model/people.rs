@@ -40,6 +40,8 @@ pub(in super::super) struct Member {
 pub(in super::super) struct People {
     pub(in super::super) links: BTreeMap<Agent, Link>,
     durable: BTreeMap<Agent, bool>,
+    /// When an agent came with a new session last.
+    begun: BTreeMap<Agent, Millis>,
     /// Since when those are away whose connection broke while the gateway was there to see it.
     cut: BTreeMap<Agent, Millis>,
     pub(in super::super) members: BTreeMap<(Room, Agent), Member>,
@@ -98,6 +100,7 @@ impl People {
                 self.links.insert(agent.clone(), Link::Online);
                 self.durable.insert(agent.clone(), *durable);
                 if !resumed {
+                    self.begun.insert(agent.clone(), now);
                     self.new_session(agent, now);
                 }
             }
@@ -260,6 +263,18 @@ impl People {
         self.cut
             .get(agent)
             .is_some_and(|since| since + grace <= now)
+    }
+
+    /// Whether the agent's session began after something was sent to it, `grace` ago or longer.
+    pub(in super::super) fn began_anew(
+        &self,
+        agent: &Agent,
+        sent_at: Millis,
+        grace: Millis,
+        now: Millis,
+    ) -> bool {
+        let begun = self.begun.get(agent);
+        begun.is_some_and(|at| *at >= sent_at && *at + grace <= now)
     }
 
     /// Whether an agent can be called for a tool that it has registered: surely, or at least perhaps.
