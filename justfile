@@ -17,7 +17,7 @@ test *FILTER:
 
 # The simulation by hand: so many seeds from a random one on; it says which one breaks something and how to see that again
 sim SEEDS="20000":
-    HALLWARD_SIM_SEEDS={{SEEDS}} HALLWARD_SIM_START=random cargo test --test it sim::seeds::agents -- --nocapture
+    HALLWARD_SIM_SEEDS={{SEEDS}} HALLWARD_SIM_START=random cargo test --test it sim::seeds:: -- --nocapture --test-threads 1
 
 # Formatting and lints
 lint:

@@ -9,6 +9,7 @@ mod agents;
 mod desk;
 mod dice;
 mod durable;
+mod gateway;
 mod history;
 mod invariants;
 mod model;

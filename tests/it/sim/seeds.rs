@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::gateway::{self, ALL, Counts};
 use super::model::Tally;
 use super::world::{Report, run};
 
@@ -67,15 +68,21 @@ fn seeds(usual: u64) -> Range<u64> {
     start..start + number("HALLWARD_SIM_SEEDS").unwrap_or(usual)
 }
 
-/// What a seed came to: words where it broke something, a panic of the engine's included.
+/// What a seed came to.
 fn outcome(seed: u64) -> Result<Report, String> {
-    match catch_unwind(AssertUnwindSafe(|| run(seed))) {
+    caught(seed, || {
+        run(seed).map_err(|failure| {
+            let steps = failure.tail.join("\n");
+            format!("{steps}\n\nbroken after these steps: {}", failure.broken)
+        })
+    })
+}
+
+/// Words where a seed broke something, a panic of the gateway's included.
+fn caught<T>(seed: u64, run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(report)) => Ok(report),
-        Ok(Err(failure)) => Err(format!(
-            "seed {seed}:\n{}\n\nbroken after these steps: {}",
-            failure.tail.join("\n"),
-            failure.broken
-        )),
+        Ok(Err(words)) => Err(format!("seed {seed}:\n{words}")),
         Err(panic) => {
             let words = panic.downcast_ref::<String>().cloned();
             let words = words.or_else(|| panic.downcast_ref::<&str>().map(|&words| words.into()));
@@ -86,21 +93,23 @@ fn outcome(seed: u64) -> Result<Report, String> {
 }
 
 fn run_or_panic(seed: u64) -> Report {
-    outcome(seed).unwrap_or_else(|words| panic!("{words}\n{}", replay_line(seed)))
+    outcome(seed).unwrap_or_else(|words| panic!("{words}\n{}", replay_line(seed, "agents")))
 }
 
 /// How to see it again.
-fn replay_line(seed: u64) -> String {
-    format!("replay: HALLWARD_SIM_SEED={seed} cargo test --test it sim::seeds::agents")
+fn replay_line(seed: u64, name: &str) -> String {
+    format!("replay: HALLWARD_SIM_SEED={seed} cargo test --test it sim::seeds::{name}")
 }
 
 /// Runs seeds on every core until one breaks something, and counts what happened.
-fn run_all(seeds: Range<u64>) -> Tally {
-    let (next, total, broken) = (
-        AtomicU64::new(seeds.start),
-        Mutex::default(),
-        Mutex::new(None),
-    );
+fn run_all<R, T: Default + Send>(
+    seeds: Range<u64>,
+    name: &str,
+    outcome: impl Fn(u64) -> Result<R, String> + Sync,
+    add: impl Fn(&mut T, R) + Sync,
+) -> T {
+    let (next, total) = (AtomicU64::new(seeds.start), Mutex::new(T::default()));
+    let broken = Mutex::new(None);
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -119,9 +128,8 @@ fn run_all(seeds: Range<u64>) -> Tally {
                     }
                     match outcome(seed) {
                         Ok(report) => {
-                            let mut total: std::sync::MutexGuard<'_, Tally> =
-                                total.lock().expect("nobody panics with it");
-                            total.add(&report.tally);
+                            let mut total = total.lock().expect("nobody panics with it");
+                            add(&mut total, report);
                         }
                         Err(words) => {
                             // The others finish the seed that they are at.
@@ -135,17 +143,34 @@ fn run_all(seeds: Range<u64>) -> Tally {
         }
     });
     if let Some((seed, words)) = broken.into_inner().expect("nobody panics with it") {
-        panic!("{words}\n{}", replay_line(seed));
+        panic!("{words}\n{}", replay_line(seed, name));
     }
     total.into_inner().expect("nobody panics with it")
 }
 
 #[test]
 fn agents_and_crashes_break_no_invariant() {
-    let total = run_all(seeds(SEEDS));
+    let add = |total: &mut Tally, report: Report| total.add(&report.tally);
+    let total = run_all(seeds(SEEDS), "agents", outcome, add);
     if number::<u64>("HALLWARD_SIM_SEED").is_none() {
         total.has_everything();
     }
+}
+
+#[test]
+fn gateway_keeps_its_word_whatever_network_and_disk_do() {
+    let outcome = |seed| caught(seed, || gateway::run(seed));
+    let add = |total: &mut Counts, counts: Counts| {
+        for (name, count) in counts {
+            *total.entry(name).or_default() += count;
+        }
+    };
+    let total = run_all(seeds(SEEDS), "gateway", outcome, add);
+    let missing = ALL.iter().find(|name| !total.contains_key(*name));
+    assert!(
+        missing.is_none() || number::<u64>("HALLWARD_SIM_SEED").is_some(),
+        "{missing:?} never happened: {total:?}"
+    );
 }
 
 #[test]

@@ -85,9 +85,8 @@ impl People {
         match input {
             Input::Recovered => self.cut.clear(),
             Input::Disconnected { agent, .. } => drop(self.cut.insert(agent.clone(), now)),
-            Input::Connected { agent, .. } | Input::SessionEnded { agent } => {
-                self.cut.remove(agent);
-            }
+            Input::Connected { agent, .. } => drop(self.cut.remove(agent)),
+            Input::SessionEnded { agent } => drop(self.cut.remove(agent)),
             _ => {}
         }
         match input {

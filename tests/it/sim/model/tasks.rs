@@ -258,6 +258,10 @@ impl Tasks {
                     hold.lease_low = hold.lease_low.min(now + task.lease_ms);
                     hold.lease_high = hold.lease_high.max(now + task.lease_ms);
                 }
+                // A new session has taken up what its worker had, also what is too large to be sent again.
+                Input::Offered { agent, .. } if hold.worker == *agent => {
+                    hold.lease_high = hold.lease_high.max(now + task.lease_ms);
+                }
                 _ => {}
             }
         }

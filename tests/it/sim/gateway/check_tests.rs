@@ -1,0 +1,247 @@
+//! The judges can condemn: histories with one thing wrong each.
+
+use super::history::{Arrival, Event, Kind, Op, Outcome, What};
+use super::{check, linear};
+
+const SURE: Arrival = Arrival {
+    qos: 1,
+    dup: false,
+    clean: false,
+};
+
+fn told(lines: &[(&str, What)]) -> Vec<Event> {
+    let lines = lines.iter().zip(1..);
+    let event = |((who, what), at): (&(&str, What), u64)| Event {
+        at,
+        who: (*who).to_owned(),
+        what: what.clone(),
+    };
+    lines.map(event).collect()
+}
+
+fn condemned(lines: &[(&str, What)], word: &str) {
+    let history = told(lines);
+    let verdict = check::check(&history).and_then(|()| linear::check(&history));
+    let words = verdict.expect_err("a history that breaks a promise");
+    assert!(words.contains(word), "{words}");
+}
+
+fn passed(lines: &[(&str, What)]) {
+    let history = told(lines);
+    assert_eq!(check::check(&history), Ok(()));
+    assert_eq!(linear::check(&history), Ok(()));
+}
+
+fn sent(n: u64, qos: u8) -> What {
+    let to = "b".to_owned();
+    What::Sent { to, n, qos }
+}
+
+fn taken(n: u64) -> What {
+    let to = "b".to_owned();
+    What::Taken { to, n }
+}
+
+fn got(n: u64, how: Arrival) -> What {
+    let from = "a".to_owned();
+    What::Got { from, n, how }
+}
+
+#[test]
+fn acknowledged_message_that_never_arrives_is_found_unless_purged() {
+    let mut lines = vec![("a", sent(1, 1)), ("a", taken(1))];
+    condemned(&lines, "never got it");
+    let purged = What::Purged {
+        whose: "b".to_owned(),
+        count: 1,
+    };
+    lines.push(("root", purged));
+    passed(&lines);
+}
+
+#[test]
+fn doubled_and_invented_messages_and_wrong_order_are_found() {
+    condemned(&[("b", got(1, SURE))], "never sent");
+    condemned(
+        &[("a", sent(1, 1)), ("b", got(1, SURE)), ("b", got(1, SURE))],
+        "too often",
+    );
+    let exact = Arrival { qos: 2, ..SURE };
+    let dup = Arrival { dup: true, ..exact };
+    condemned(
+        &[("a", sent(1, 2)), ("b", got(1, exact)), ("b", got(1, dup))],
+        "too often",
+    );
+    condemned(
+        &[
+            ("a", sent(1, 1)),
+            ("a", sent(2, 1)),
+            ("b", got(2, SURE)),
+            ("b", got(1, SURE)),
+        ],
+        "after 2",
+    );
+}
+
+fn ended(yes: bool, words: &str, how: Arrival) -> What {
+    What::Ended {
+        kind: Kind::Approval,
+        id: "x".to_owned(),
+        yes,
+        words: words.to_owned(),
+        how,
+    }
+}
+
+#[test]
+fn ends_that_are_missing_doubled_or_nobodys_are_found() {
+    let (kind, id) = (Kind::Approval, "x".to_owned());
+    let asked = (
+        "a",
+        What::Asked {
+            kind,
+            id: id.clone(),
+        },
+    );
+    let no = (
+        "b",
+        What::Word {
+            kind,
+            id,
+            yes: false,
+        },
+    );
+    condemned(std::slice::from_ref(&asked), "never ended");
+    condemned(
+        &[asked.clone(), no.clone(), ("a", ended(true, "yes", SURE))],
+        "said yes",
+    );
+    let silent = ("a", ended(false, "silence", SURE));
+    condemned(
+        &[asked.clone(), silent.clone(), silent.clone()],
+        "came again",
+    );
+    let other = ("a", ended(false, "a word", SURE));
+    condemned(&[asked.clone(), silent.clone(), other], "then as");
+    let again = Arrival { dup: true, ..SURE };
+    passed(&[asked, silent, ("a", ended(false, "silence", again))]);
+}
+
+#[test]
+fn locks_that_overlap_and_stale_writes_are_found() {
+    let locked = |token, until| What::Locked { token, until };
+    condemned(&[("a", locked(1, 9)), ("b", locked(2, 9))], "same time");
+    condemned(&[("a", locked(1, 9)), ("b", locked(1, 9))], "have token");
+    let unlocked = What::Unlocked { token: 1 };
+    passed(&[("a", locked(1, 9)), ("a", unlocked), ("b", locked(2, 9))]);
+    let wrote = |token, version| What::Fenced {
+        token,
+        version: Some(version),
+    };
+    condemned(&[("b", wrote(2, 1)), ("a", wrote(1, 2))], "after 2");
+}
+
+fn write(n: usize, parts: &[(&str, Option<u64>, Option<&str>)]) -> What {
+    let part = |(key, at, value): &(&str, Option<u64>, Option<&str>)| {
+        ((*key).to_owned(), *at, value.map(str::to_owned))
+    };
+    let op = Op::Write(parts.iter().map(part).collect());
+    What::Invoked { n, op }
+}
+
+fn wrote(n: usize, versions: &[(&str, u64)]) -> What {
+    let versions = versions.iter();
+    let versions = versions.map(|(key, version)| ((*key).to_owned(), *version));
+    let outcome = Outcome::Written(versions.collect());
+    What::Answered { n, outcome }
+}
+
+fn read(n: usize) -> What {
+    What::Invoked { n, op: Op::Read }
+}
+
+fn found(n: usize, entries: &[(&str, u64, &str)]) -> What {
+    let entries = entries.iter();
+    let entries =
+        entries.map(|(key, version, value)| ((*key).to_owned(), (*version, (*value).to_owned())));
+    let outcome = Outcome::Found(entries.collect());
+    What::Answered { n, outcome }
+}
+
+#[test]
+fn reads_of_what_is_over_and_writes_that_are_lost_are_found() {
+    let one = [
+        ("w", write(1, &[("k", None, Some("1"))])),
+        ("w", wrote(1, &[("k", 1)])),
+    ];
+    let stale = [("r", read(1)), ("r", found(1, &[]))];
+    condemned(&[&one[..], &stale[..]].concat(), "no order");
+    // While the write is under way, both are right.
+    let [begin, end] = one.clone();
+    passed(&[&[begin][..], &stale[..], &[end][..]].concat());
+    let two = [
+        ("v", write(1, &[("k", None, Some("2"))])),
+        ("v", wrote(1, &[("k", 1)])),
+    ];
+    condemned(&[&one[..], &two[..]].concat(), "no order");
+    let refused = Outcome::Refused;
+    let cas = [
+        ("v", write(1, &[("k", Some(1), Some("2"))])),
+        (
+            "v",
+            What::Answered {
+                n: 1,
+                outcome: refused,
+            },
+        ),
+    ];
+    condemned(&[&one[..], &cas[..]].concat(), "no order");
+}
+
+#[test]
+fn copy_of_what_was_refused_may_be_taken_later_and_nothing_else() {
+    let refused = Outcome::Refused;
+    let cas = [
+        ("v", write(1, &[("k", Some(1), Some("2"))])),
+        (
+            "v",
+            What::Answered {
+                n: 1,
+                outcome: refused,
+            },
+        ),
+    ];
+    let one = [
+        ("w", write(1, &[("k", None, Some("1"))])),
+        ("w", wrote(1, &[("k", 1)])),
+        ("r", read(1)),
+        ("r", found(1, &[("k", 2, "2")])),
+    ];
+    condemned(&[&cas[..], &one[..]].concat(), "no order");
+    let [begin, end] = cas;
+    let again = ("v", What::Repeated { n: 1 });
+    passed(&[&[begin, again, end][..], &one[..]].concat());
+}
+
+#[test]
+fn torn_transactions_are_found_and_what_nobody_was_told_may_have_been() {
+    let both = [
+        (
+            "w",
+            write(1, &[("j", None, Some("1")), ("k", None, Some("1"))]),
+        ),
+        ("w", wrote(1, &[("j", 1), ("k", 1)])),
+    ];
+    let [begin, end] = both;
+    let half = [("r", read(1)), ("r", found(1, &[("j", 1, "1")]))];
+    condemned(
+        &[&[begin.clone()][..], &half[..], &[end][..]].concat(),
+        "no order",
+    );
+    let whole = [
+        ("r", read(1)),
+        ("r", found(1, &[("j", 1, "1"), ("k", 1, "1")])),
+    ];
+    passed(&[&[begin.clone()][..], &whole[..]].concat());
+    passed(&[&[begin][..], &[("r", read(1)), ("r", found(1, &[]))][..]].concat());
+}

@@ -1,0 +1,690 @@
+//! The world of the gateway: the clock, the network, the commits and the crashes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hallward::desk::port::Request;
+use hallward::desk::{
+    ClientLimits, Desk, DeskSettings, Interest, Memory, Pending, Release, RetainedLimits, Sealing,
+    engine_records,
+};
+use hallward::engine::Engine;
+use hallward::ledger::{FaultStore, MemoryStore, Store, StoreError};
+use hallward::wire::Millis;
+use hallward::wire::message::Message;
+use tokio::sync::oneshot;
+
+use super::super::dice::Dice;
+use super::super::durable::ROOT;
+use super::super::rules::Rules;
+use super::super::seeds::number;
+use super::client::News;
+use super::history::{Event, What};
+use super::network::{Down, Link, LinkId, Up, Who};
+use super::seat::Seat;
+use super::user::{Intent, User};
+use super::{check, linear};
+
+const DAWN: Millis = 1_700_000_000_000;
+/// How long everybody has to finish.
+const CALM_MS: Millis = 40_000;
+const USERS: usize = 5;
+/// Lines of the history that a failure shows.
+const TAIL: usize = 80;
+/// Images of the store that are started from when a run is over.
+const IMAGES: usize = 12;
+
+/// Something that happens.
+enum Action {
+    Up(LinkId, u64, Up),
+    Down(LinkId, u64, Down),
+    /// The gateway finds that a client is gone.
+    Notice(LinkId),
+    Dial(Who),
+    Act(Who, Intent),
+    /// A connection breaks.
+    Cut(Who),
+    /// The disk has what was given to it, or has failed.
+    Synced(u64),
+    Crash,
+    Restart,
+}
+
+/// The gateway, while it is up.
+struct Gateway {
+    desk: Desk,
+    seats: BTreeMap<LinkId, Seat>,
+    /// What is on its way to the disk.
+    syncing: Option<Pending>,
+}
+
+/// One run.
+struct World {
+    rules: Rules,
+    seed: u64,
+    now: Millis,
+    dice: Dice,
+    agenda: BTreeMap<(Millis, u64), Action>,
+    planned: u64,
+    gateway: Option<Gateway>,
+    /// Counts starts: what was planned for an earlier one is void.
+    starts: u64,
+    store: FaultStore,
+    links: BTreeMap<LinkId, Link>,
+    dialled: LinkId,
+    users: Vec<User>,
+    names: Vec<String>,
+    history: Vec<Event>,
+    /// The gateway's events, as whoever observes would see them.
+    events: Vec<(Millis, Message)>,
+    calm: bool,
+}
+
+type Outcome = Result<(), String>;
+
+/// What happened how often.
+pub(in super::super) type Counts = BTreeMap<&'static str, u64>;
+
+/// Runs a seed; what was broken, with the last lines of the history.
+pub(in super::super) fn run(seed: u64) -> Result<Counts, String> {
+    let mut world = World::new(seed);
+    let outcome = world.live();
+    outcome.map_err(|broken| {
+        format!(
+            "{}\n\nbroken at {}: {broken}",
+            world.story().join("\n"),
+            world.now - DAWN
+        )
+    })?;
+    let mut counts = Counts::new();
+    for event in &world.history {
+        *counts.entry(event.what.name()).or_default() += 1;
+    }
+    Ok(counts)
+}
+
+fn settings(rules: &Rules) -> DeskSettings {
+    DeskSettings {
+        root: ROOT.to_owned(),
+        clients: ClientLimits {
+            max_clients: 100,
+            max_subscriptions: 20,
+            max_mailbox_messages: rules.mailbox_letters,
+            max_mailbox_bytes: 1 << 20,
+            // Whoever waits for a reply here waits for it.
+            max_replies: 10_000,
+            max_queued_messages: 10_000,
+            max_queued_bytes: 1 << 24,
+            max_backlog_bytes: 1 << 20,
+            refuse_when_full: true,
+        },
+        retained: RetainedLimits {
+            max_messages: 1_000,
+            max_bytes: 1 << 22,
+        },
+        journal: rules.journal(),
+        memory: Memory::new(usize::MAX / 2),
+        gates: None,
+        linger_ms: 20,
+        patience_ms: 10_000,
+    }
+}
+
+/// A desk that starts on what a store has.
+fn start(rules: &Rules, seed: u64, now: Millis, store: &dyn Store) -> Result<Desk, String> {
+    let records = engine_records(store).map_err(|error| error.to_string())?;
+    let engine = Engine::recover(rules.settings(), seed, records);
+    let engine = engine.map_err(|error| format!("the engine cannot read its records: {error}"))?;
+    let mut desk = Desk::new(settings(rules), engine, Arc::new(Interest::default()));
+    let recovered = desk.recover(now, store);
+    recovered.map_err(|error| format!("the desk cannot read its records: {error}"))?;
+    Ok(desk)
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut dice = Dice::new(seed);
+        let users: Vec<User> = (0..USERS)
+            .map(|number| User::new(number, &mut dice))
+            .collect();
+        let rules = Rules {
+            mailbox_letters: usize::try_from(dice.between(12, 60)).expect("small"),
+            ..Rules::default()
+        };
+        World {
+            rules,
+            seed,
+            now: DAWN,
+            dice,
+            agenda: BTreeMap::new(),
+            planned: 0,
+            gateway: None,
+            starts: 0,
+            store: FaultStore::new(),
+            links: BTreeMap::new(),
+            dialled: 0,
+            names: users.iter().map(|user| user.client.name.clone()).collect(),
+            users,
+            history: Vec::new(),
+            events: Vec::new(),
+            calm: false,
+        }
+    }
+
+    fn plan(&mut self, after: Millis, action: Action) {
+        self.planned += 1;
+        self.agenda.insert((self.now + after, self.planned), action);
+    }
+
+    fn live(&mut self) -> Outcome {
+        self.restart()?;
+        let trouble = self.dice.between(2_000, 9_000);
+        for who in 0..USERS {
+            let after = self.dice.below(500);
+            self.plan(after, Action::Dial(who));
+            self.plan(after + 1, Action::Act(who, Intent::Stroll));
+            let after = self.dice.between(300, 4_000);
+            self.plan(after, Action::Cut(who));
+        }
+        let after = self.dice.between(300, 4_000);
+        self.plan(after, Action::Crash);
+        self.pass(DAWN + trouble)?;
+        self.calm = true;
+        self.store.heal();
+        self.plan(6_000, Action::Act(0, Intent::Open));
+        for who in 0..USERS {
+            self.plan(9_000, Action::Act(who, Intent::Greet));
+        }
+        self.pass(DAWN + trouble + CALM_MS)?;
+        self.everything_has_ended()?;
+        check::check(&self.history)?;
+        linear::check(&self.history)?;
+        self.everybody_leaves()?;
+        self.every_image_is_a_start()
+    }
+
+    fn pass(&mut self, until: Millis) -> Outcome {
+        loop {
+            let (now, due) = (
+                self.now,
+                self.agenda.keys().next().map_or(Millis::MAX, |(at, _)| *at),
+            );
+            let wakes = self.gateway.as_ref().and_then(|up| {
+                let sealing = match up.desk.wants_sealing(now) {
+                    _ if up.syncing.is_some() => None,
+                    Sealing::Now => Some(now),
+                    Sealing::At(at) => Some(at),
+                    Sealing::Never => None,
+                };
+                sealing.into_iter().chain(up.desk.poll_timeout()).min()
+            });
+            let wakes = wakes.map_or(Millis::MAX, |at| at.max(now));
+            if due.min(wakes) >= until {
+                break;
+            }
+            if wakes <= due {
+                self.now = wakes;
+                self.tick();
+                continue;
+            }
+            let ((at, _), action) = self.agenda.pop_first().expect("something is planned");
+            self.now = at.max(self.now);
+            self.happen(action)?;
+        }
+        self.now = until;
+        Ok(())
+    }
+
+    /// Whatever is due at the desk.
+    fn tick(&mut self) {
+        let now = self.now;
+        let Some(up) = &mut self.gateway else {
+            return;
+        };
+        up.desk.tick(now);
+        self.seal();
+    }
+
+    fn happen(&mut self, action: Action) -> Outcome {
+        match action {
+            Action::Up(link, number, packet) => self.arrives(link, number, packet),
+            Action::Down(link, number, packet) => self.delivers(link, number, packet),
+            Action::Notice(link) => self.notices(link),
+            Action::Dial(who) => self.dial(who),
+            Action::Act(who, intent) => self.act(who, intent),
+            Action::Cut(who) => self.cut(who),
+            Action::Synced(start) if start == self.starts => return self.synced(),
+            Action::Synced(_) => {}
+            Action::Crash => self.crash(),
+            Action::Restart => return self.restart(),
+        }
+        Ok(())
+    }
+
+    // The clients.
+
+    fn dial(&mut self, who: Who) {
+        if self.users[who].client.link.is_some() {
+            return;
+        }
+        self.dialled += 1;
+        let link = self.dialled;
+        self.links.insert(link, Link::new(who));
+        self.users[who].client.link = Some(link);
+        self.send(link, Up::Connect);
+    }
+
+    fn send(&mut self, link: LinkId, packet: Up) {
+        let delay = self.dice.weighted(&[(80, 3), (15, 20), (5, 150)]);
+        let at = self.now + self.dice.below(delay);
+        let Some(known) = self.links.get_mut(&link) else {
+            return;
+        };
+        let (number, at) = known.up.send(at);
+        self.plan(at - self.now, Action::Up(link, number, packet));
+    }
+
+    fn act(&mut self, who: Who, intent: Intent) {
+        if matches!(intent, Intent::Stroll) {
+            if self.calm {
+                return;
+            }
+            let pause = self.dice.between(20, 300);
+            self.plan(pause, Action::Act(who, Intent::Stroll));
+        }
+        let user = &mut self.users[who];
+        let again = matches!(intent, Intent::Greet).then(|| user.client.subscribe_again());
+        user.act(self.now, intent, &self.names, &mut self.dice);
+        self.flush(who, again.flatten().into_iter().collect(), Vec::new());
+    }
+
+    fn delivers(&mut self, link: LinkId, number: u64, packet: Down) {
+        let Some(known) = self.links.get_mut(&link) else {
+            return;
+        };
+        if !known.down.arrives(number) || !known.client_has_it {
+            return;
+        }
+        let who = known.who;
+        if matches!(packet, Down::End) {
+            known.client_has_it = false;
+            self.users[who].client.disconnected();
+            let back = if self.calm { 200 } else { 1_500 };
+            let after = self.dice.below(back);
+            self.plan(after, Action::Dial(who));
+            return;
+        }
+        let mut news = Vec::new();
+        let answers = self.users[who].client.receive(packet, &mut news);
+        self.flush(who, answers, news);
+    }
+
+    /// Lets a user hear the news and sends what can leave.
+    fn flush(&mut self, who: Who, mut packets: Vec<Up>, mut news: Vec<News>) {
+        let user = &mut self.users[who];
+        let mut heard = 0;
+        loop {
+            for one in &news[heard..] {
+                match one {
+                    News::Message(publish) => user.hears(self.now, publish, &mut self.dice),
+                    News::Leaves(publish) => user.leaves(publish),
+                    News::Answered {
+                        topic,
+                        payload,
+                        taken,
+                    } => user.answered(topic, payload, *taken),
+                    News::Open => user.opened(&mut self.dice),
+                }
+            }
+            heard = news.len();
+            let leaving = user.client.leaving(&mut news);
+            packets.extend(leaving);
+            if news.len() == heard {
+                break;
+            }
+        }
+        let (at, name) = (self.now, user.client.name.clone());
+        for what in user.notes.drain(..) {
+            let who = name.clone();
+            self.history.push(Event { at, who, what });
+        }
+        let (later, link) = (std::mem::take(&mut user.later), user.client.link);
+        for (after, intent) in later {
+            self.plan(after, Action::Act(who, intent));
+        }
+        for packet in packets {
+            if let Some(link) = link {
+                self.send(link, packet);
+            }
+        }
+    }
+
+    /// The client loses its connection; the gateway knows at once, later, or when the client is back.
+    fn cut(&mut self, who: Who) {
+        if self.calm {
+            return;
+        }
+        let after = self.dice.between(300, 4_000);
+        self.plan(after, Action::Cut(who));
+        let Some(link) = self.users[who].client.link else {
+            return;
+        };
+        self.users[who].client.disconnected();
+        let up = self.dice.below(101);
+        if let Some(known) = self.links.get_mut(&link) {
+            known.client_has_it = false;
+            known.up.cut(up);
+        }
+        let noticed = self.dice.weighted(&[(50, 1), (50, 3_000)]);
+        let noticed = self.dice.below(noticed);
+        self.plan(noticed, Action::Notice(link));
+        let back = self.dice.weighted(&[(60, 100), (30, 1_500), (10, 5_000)]);
+        let back = self.dice.below(back);
+        self.plan(back, Action::Dial(who));
+    }
+
+    // The gateway.
+
+    fn arrives(&mut self, link: LinkId, number: u64, packet: Up) {
+        let now = self.now;
+        let (Some(known), Some(up)) = (self.links.get_mut(&link), &mut self.gateway) else {
+            return self.refuse(link);
+        };
+        if !known.up.arrives(number) {
+            return;
+        }
+        let user = &self.users[known.who].client;
+        if matches!(packet, Up::Connect) {
+            let (seat, request) = Seat::open(link, &user.name, user.clean);
+            up.seats.insert(link, seat);
+            up.desk.handle(now, request);
+        } else if let Some(seat) = up.seats.get_mut(&link) {
+            if let Some(request) = seat.request(packet, user.qos) {
+                up.desk.handle(now, request);
+            }
+        } else {
+            return self.refuse(link);
+        }
+        up.desk.tick(now);
+        self.pump();
+        self.seal();
+    }
+
+    /// Nobody is there, or not any more: the client is told in the end.
+    fn refuse(&mut self, link: LinkId) {
+        let Some(known) = self.links.get_mut(&link) else {
+            return;
+        };
+        let (number, at) = known.down.send(self.now + 20);
+        self.plan(at - self.now, Action::Down(link, number, Down::End));
+    }
+
+    fn notices(&mut self, link: LinkId) {
+        let now = self.now;
+        if let Some(up) = &mut self.gateway
+            && up.seats.remove(&link).is_some()
+        {
+            let close = Request::Close {
+                connection: link,
+                publish_will: true,
+                why: "",
+                expiry: None,
+            };
+            up.desk.handle(now, close);
+        }
+        self.seal();
+    }
+
+    /// Lets out what a commit justifies. Nobody here listens to the live plane, but who reads a failure wants to know of events.
+    fn release(&mut self, releases: Vec<Release>) {
+        for release in releases {
+            match release {
+                // A session that is gone needs no answer.
+                Release::Respond(connection, response) => drop(connection.responses.send(response)),
+                Release::Broadcast(message) if message.topic().contains("/observe/") => {
+                    self.events.push((self.now, message));
+                }
+                Release::Broadcast(_) | Release::Published(_) => {}
+            }
+        }
+    }
+
+    /// What everybody did and was told, and the gateway's own events between.
+    fn story(&self) -> Vec<String> {
+        let told = self.history.iter().map(|event| {
+            let words = format!("{:5} {:?}", event.who, event.what);
+            (event.at, words)
+        });
+        let events = self.events.iter().map(|(at, message)| {
+            let payload = message.payload();
+            let words = format!("      {}", String::from_utf8_lossy(&payload));
+            (*at, words)
+        });
+        let mut all: Vec<(Millis, String)> = told.chain(events).collect();
+        all.sort_by_key(|(at, _)| *at);
+        let skipped = all
+            .len()
+            .saturating_sub(number("HALLWARD_SIM_TAIL").unwrap_or(TAIL));
+        let lines = all.drain(skipped..);
+        lines
+            .map(|(at, words)| format!("{} {words}", at - DAWN))
+            .collect()
+    }
+
+    /// What the desk has for connections goes on its way.
+    fn pump(&mut self) {
+        let Some(up) = &mut self.gateway else {
+            return;
+        };
+        let mut packets = Vec::new();
+        for (link, seat) in &mut up.seats {
+            packets.extend(seat.packets().into_iter().map(|packet| (*link, packet)));
+        }
+        for (link, packet) in packets {
+            if matches!(packet, Down::End)
+                && let Some(up) = &mut self.gateway
+            {
+                up.seats.remove(&link);
+            }
+            let delay = self.dice.weighted(&[(80, 3), (15, 20), (5, 150)]);
+            let at = self.now + self.dice.below(delay);
+            if let Some(known) = self.links.get_mut(&link) {
+                let (number, at) = known.down.send(at);
+                self.plan(at - self.now, Action::Down(link, number, packet));
+            }
+        }
+    }
+
+    /// Gives a batch to the disk if one is due and the disk is free.
+    fn seal(&mut self) {
+        let now = self.now;
+        let Some(up) = &mut self.gateway else {
+            return;
+        };
+        if up.syncing.is_some() || up.desk.wants_sealing(now) != Sealing::Now {
+            return;
+        }
+        up.syncing = Some(up.desk.seal(now));
+        if !self.calm && self.dice.percent(2) {
+            let times = usize::try_from(self.dice.between(1, 4)).expect("few");
+            let path = "disk".into();
+            self.store.fail_next(times, StoreError::Full { path });
+        }
+        let takes = self.dice.weighted(&[(70, 2), (25, 10), (5, 60)]);
+        let takes = self.dice.below(takes);
+        self.plan(takes, Action::Synced(self.starts));
+    }
+
+    fn synced(&mut self) -> Outcome {
+        let Some(up) = &mut self.gateway else {
+            return Ok(());
+        };
+        let Some(pending) = up.syncing.take() else {
+            return Ok(());
+        };
+        if self.store.commit(&pending.records).is_err() {
+            // It tries again, and takes requests meanwhile.
+            up.syncing = Some(pending);
+            self.plan(5, Action::Synced(self.starts));
+            return Ok(());
+        }
+        up.desk.committed(pending.number);
+        self.release(pending.releases);
+        self.pump();
+        self.seal();
+        Ok(())
+    }
+
+    /// Kill -9: a batch on its way to the disk is there or is not, and if it is, some of what it justifies may have left.
+    fn crash(&mut self) {
+        if self.calm {
+            return;
+        }
+        let after = self.dice.weighted(&[(75, 4_000), (25, 60)]);
+        let after = self.dice.between(1, after);
+        self.plan(after, Action::Crash);
+        let Some(mut up) = self.gateway.take() else {
+            return;
+        };
+        if let Some(pending) = up.syncing.take()
+            && self.dice.percent(50)
+            && self.store.commit(&pending.records).is_ok()
+        {
+            let all = pending.releases.len() as u64;
+            let some = usize::try_from(self.dice.below(all + 1)).expect("few");
+            self.release(pending.releases.into_iter().take(some).collect());
+        }
+        self.gateway = Some(up);
+        self.pump();
+        self.gateway = None;
+        let who = "gateway".to_owned();
+        let (at, what) = (self.now, What::Crashed);
+        self.history.push(Event { at, who, what });
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            let percent = self.dice.below(101);
+            if let Some(known) = self.links.get_mut(&link) {
+                known.down.cut(percent);
+                known.up.cut(0);
+            }
+            // What still comes comes before the end.
+            self.end_of(link);
+        }
+        let after = self.dice.weighted(&[(60, 5), (30, 300), (10, 3_000)]);
+        let after = self.dice.below(after);
+        self.plan(after, Action::Restart);
+    }
+
+    /// The client finds out at some time, unless it has dialled anew by then.
+    fn end_of(&mut self, link: LinkId) {
+        let Some(known) = self.links.get(&link) else {
+            return;
+        };
+        let who = known.who;
+        if !known.client_has_it {
+            self.links.remove(&link);
+            return;
+        }
+        // Its ears are closed at once; what arrived, arrived.
+        let after = self.dice.below(800);
+        self.links.remove(&link);
+        self.users[who].client.disconnected();
+        self.plan(after, Action::Dial(who));
+    }
+
+    fn restart(&mut self) -> Outcome {
+        if self.gateway.is_some() {
+            return Ok(());
+        }
+        self.starts += 1;
+        let seed = self.seed.wrapping_add(self.starts << 32);
+        let desk = start(&self.rules, seed, self.now, &self.store)?;
+        self.gateway = Some(Gateway {
+            desk,
+            seats: BTreeMap::new(),
+            syncing: None,
+        });
+        self.seal();
+        Ok(())
+    }
+
+    // The end.
+
+    fn everything_has_ended(&self) -> Outcome {
+        for user in &self.users {
+            if let Some(words) = user.waits_for() {
+                return Err(format!("never answered: {words}"));
+            }
+            if !user.client.is_idle() {
+                return Err(format!("never acknowledged: {:?}", user.client));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody leaves for good and time passes until nothing is remembered: the desk's maps are empty.
+    fn everybody_leaves(&mut self) -> Outcome {
+        self.links.clear();
+        self.agenda
+            .retain(|_, action| matches!(action, Action::Synced(_)));
+        for who in 0..USERS {
+            self.users[who].client.disconnected();
+            let (link, name) = (self.dialled + 1 + who as u64, self.names[who].clone());
+            self.links.insert(link, Link::new(who));
+            let now = self.now;
+            let Some(up) = &mut self.gateway else {
+                return Err("the gateway is down in the end".to_owned());
+            };
+            // A clean session takes the place of the one that lasts, and ends.
+            let (seat, request) = Seat::open(link, &name, true);
+            up.seats.insert(link, seat);
+            up.desk.handle(now, request);
+            self.notices(link);
+        }
+        let long = 3 * self
+            .rules
+            .settings()
+            .inbox_ttl_ms
+            .max(self.rules.retention_ms);
+        self.pass(self.now + long)?;
+        let now = self.now;
+        let Some(up) = &mut self.gateway else {
+            return Err("the gateway is down in the end".to_owned());
+        };
+        let (ask, mut answer) = oneshot::channel();
+        up.desk.handle(now, Request::Measure(ask));
+        let held = answer.try_recv().map_err(|error| error.to_string())?;
+        let stats = up.desk.stats();
+        let left = [
+            ("clients", held.clients as u64),
+            ("connections", held.connected as u64),
+            ("subscriptions", held.subscriptions as u64),
+            ("messages", (held.stored_messages - held.retained) as u64),
+            ("tasks", stats.tasks.value()),
+            ("approvals", stats.approvals.value()),
+            ("tools", stats.tools.value()),
+            ("calls", stats.tool_calls.value()),
+            ("locks", stats.locks.value()),
+            ("bytes of the past", stats.journal_bytes.value()),
+        ];
+        match left.iter().find(|(_, count)| *count > 0) {
+            Some((what, count)) => Err(format!("{count} {what} are left of {held:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whatever commit was the last before a crash, the gateway starts from it, and again from what it makes of that.
+    fn every_image_is_a_start(&mut self) -> Outcome {
+        let images: Vec<MemoryStore> = self.store.images().collect();
+        let step = images.len() / IMAGES + 1;
+        for image in images.iter().step_by(step) {
+            let mut desk = start(&self.rules, 1, self.now, image)?;
+            let mut next = image.snapshot();
+            let pending = desk.seal(self.now);
+            next.commit(&pending.records)
+                .map_err(|error| error.to_string())?;
+            let _ = start(&self.rules, 2, self.now, &next)?;
+        }
+        Ok(())
+    }
+}
