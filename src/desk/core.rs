@@ -22,8 +22,8 @@ use super::stats::DeskStats;
 use super::timers::{Timer, Timers};
 use super::trie::FilterTrie;
 use crate::engine::{
-    Class, Effect, Engine, Input, Mailboxes, Past, Refusals, RunKey, TaskCounts,
-    Timer as EngineTimer, ToolOutcomes, Verdict, VisitMail,
+    Class, Effect, Engine, Input, Mailboxes, Past, Refusals, TaskCounts, Timer as EngineTimer,
+    ToolOutcomes, Verdict, VisitMail,
 };
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -380,9 +380,9 @@ impl Mailboxes for Kept<'_> {
         self.clients.free_bytes(agent)
     }
 
-    fn has_run(&self, agent: &Agent, run: &RunKey) -> bool {
+    fn holds(&self, agent: &Agent, class: &Class) -> bool {
         let client = self.clients.get(agent.as_str());
-        client.is_some_and(|client| client.outbox.find(&Class::Run(run.clone())).is_some())
+        client.is_some_and(|client| client.outbox.find(class).is_some())
     }
 
     fn mail(&self, agent: &Agent, room: &Room, after: u64, visit: VisitMail<'_>) {

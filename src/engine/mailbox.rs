@@ -15,7 +15,7 @@ use super::event::{Detail, Happened};
 use super::past::{NoPast, Past};
 use super::replies::{Accepted, Call, Outcome, entries_at_most, page_limit};
 use super::room::RoomState;
-use super::{Effect, RunKey};
+use super::{Class, Effect};
 
 /// Sees a message that waits; breaking ends the visit.
 pub type VisitMail<'a> = &'a mut (dyn FnMut(Mail) -> ControlFlow<()> + 'a);
@@ -26,8 +26,8 @@ pub trait Mailboxes {
     fn free_messages(&self, agent: &Agent) -> usize;
     /// Bytes that still fit.
     fn free_bytes(&self, agent: &Agent) -> usize;
-    /// Whether a tool's run waits for an agent, or for its acknowledgement.
-    fn has_run(&self, _agent: &Agent, _run: &RunKey) -> bool {
+    /// Whether an assignment or a run waits for an agent, or for its acknowledgement: a class that [is unique](Class::is_unique).
+    fn holds(&self, _agent: &Agent, _class: &Class) -> bool {
         false
     }
     /// Visits what waits for an agent from a room, from behind a message on, oldest first, until `visit` breaks.

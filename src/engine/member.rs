@@ -175,10 +175,10 @@ pub(super) const CONNECTION: Machine = Machine {
     name: "connection",
     transitions: &[
         Transition::begins("an agent that is connected subscribes or announces itself in the room", "online", "presence.joined"),
-        Transition::begins("its will does, while the reconnect grace runs", "away", "presence.joined"),
-        Transition::begins("its will does, after the reconnect grace", "offline", "presence.joined"),
+        Transition::begins("its will brings it there while the reconnect grace runs", "away", "presence.joined"),
+        Transition::begins("its will brings it there after the reconnect grace", "offline", "presence.joined"),
         Transition::moves("online", "its connection ends", "away", "presence.away"),
-        Transition::stays("away", "the gateway has restarted: whoever was connected is away", "presence.away"),
+        Transition::stays("away", "the gateway has restarted: so is whoever was online before", "presence.away"),
         Transition::moves("away", "it is back in time", "online", "presence.online"),
         Transition::moves("away", "the reconnect grace is over, and its session lasts", "offline", "presence.offline"),
         Transition::moves("offline", "it is back", "online", "presence.online"),

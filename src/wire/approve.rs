@@ -207,15 +207,15 @@ pub struct Decision {
     /// Echoed from the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
-    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub too_large: Option<usize>,
     /// W3C Trace Context, from the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// What vendors add to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
+    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_large: Option<usize>,
 }
 
 /// Where an approval stands.

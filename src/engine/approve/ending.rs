@@ -216,9 +216,9 @@ impl Approval {
             cancelled: ended.cancelled,
             escalated: self.asked.escalated,
             correlation_id: self.correlation_id.clone(),
-            too_large: None,
             traceparent: self.asked.traceparent.clone(),
             tracestate: self.asked.tracestate.clone(),
+            too_large: None,
         }
     }
 }

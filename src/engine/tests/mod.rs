@@ -36,7 +36,7 @@ use crate::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::{
     Class, Command, Directed, Effect, Engine, Forgetful, Input, Kept, Mailboxes, Past, Recall,
-    Recalled, RunKey, Settings, TaskCounts, Timer, Verdict,
+    Recalled, Settings, TaskCounts, Timer, Verdict,
 };
 
 const ROOT: &str = "rooms";
@@ -108,10 +108,12 @@ impl Mailboxes for FakeMailboxes {
         self.free_bytes.get(agent).copied().unwrap_or(usize::MAX)
     }
 
-    fn has_run(&self, _: &Agent, run: &RunKey) -> bool {
-        self.unacknowledged
-            .iter()
-            .any(|call| call == run.call.as_str())
+    fn holds(&self, _: &Agent, class: &Class) -> bool {
+        let Class::Run(run) = class else {
+            return false;
+        };
+        let mut waiting = self.unacknowledged.iter();
+        waiting.any(|call| call == run.call.as_str())
     }
 
     fn past(&self) -> &dyn Past {

@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::wire::Millis;
 use crate::wire::name::{Agent, CallId, Tool};
 
-use crate::engine::Mailboxes;
 use crate::engine::context::Context;
 use crate::engine::room::RoomState;
 use crate::engine::timer::{Subject, Timer};
+use crate::engine::{Class, Mailboxes};
 use crate::wire::presence::ConnectionState;
 
 use super::call::End;
@@ -97,7 +97,7 @@ impl RoomState {
         let call = self.tools.calls.get(id);
         call.is_some_and(|call| {
             let stays = spared && call.arguments.is_none();
-            !stays && !mailboxes.has_run(&call.provider, &self.run_key(call))
+            !stays && !mailboxes.holds(&call.provider, &Class::Run(self.run_key(call)))
         })
     }
 

@@ -81,3 +81,27 @@ fn a_schema_that_cannot_be_used_keeps_the_gateway_from_starting() {
         assert!(said.contains(words) && said.contains("json"), "{said}");
     }
 }
+
+#[test]
+fn one_room_may_have_a_schema_of_its_own() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let everywhere = put(&directory, "plan.schema.json", PLAN);
+    let own = put(&directory, "text.schema.json", r#"{"type":"string"}"#);
+    let schemas = json!([
+        { "prefix": "plan", "schema": everywhere },
+        { "prefix": "plan", "schema": own, "room": "attic" },
+    ]);
+    let gateway = Setup::new()
+        .with("blackboard.schemas", &schemas.to_string())
+        .start();
+    let mut ann = Agent::join_v311(&gateway, "lab", "ann");
+    let mut ben = Agent::join_v311(&gateway, "attic", "ben");
+    let (plan, text) = (
+        json!({"value": {"title": "Tides"}}),
+        json!({"value": "Tides"}),
+    );
+    ann.accepted("blackboard/set/ann/plan/monday", plan.clone());
+    ann.rejected(422, "blackboard/set/ann/plan/monday", text.clone());
+    ben.accepted("blackboard/set/ben/plan/monday", text);
+    ben.rejected(422, "blackboard/set/ben/plan/monday", plan);
+}

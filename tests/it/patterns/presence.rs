@@ -3,7 +3,7 @@
 use hallward::wire::presence::{ConnectionState, Roll, Status};
 use serde_json::json;
 
-use crate::harness::{Agent, Connect, Gateway, Setup};
+use crate::harness::{Agent, Client, Connect, Gateway, Setup};
 
 fn watcher(gateway: &Gateway) -> Agent {
     let mut watcher = Agent::join(gateway, "lab", "watcher");
@@ -198,4 +198,18 @@ fn one_question_tells_who_is_here_and_who_was() {
     let drafters = list(json!({ "capability": "draft", "limit": 1 }));
     assert_eq!(drafters.agents[0].agent.as_str(), "bob");
     bob.rejected(422, "presence/list/bob", json!({ "limit": 1_001 }));
+}
+
+#[test]
+fn a_will_that_announces_an_agent_does_not_leave_it_online_for_ever() {
+    let gateway = Setup::new().with("rooms.reconnect_grace", "100ms").start();
+    let mut watcher = watcher(&gateway);
+    let topic = "rooms/lab/presence/announce/ghost";
+    let connect = Connect::v311("ghost").with_will(topic, r#"{"name":"Boo"}"#, 1, false);
+    // It has never been in the room itself.
+    Client::connect(gateway.mqtt, connect).vanish();
+    let seen = watcher.presence_where("ghost", |_| true);
+    assert_eq!(seen.connection, ConnectionState::Away);
+    let gone = watcher.message_on("rooms/lab/presence/agent/ghost");
+    assert!(gone.payload.is_empty(), "{}", gone.text());
 }

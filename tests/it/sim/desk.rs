@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hallward::desk::Journal;
-use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Past, RunKey, Verdict};
+use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Past, Verdict};
 use hallward::ledger::{Batch as Records, Store};
 use hallward::wire::Millis;
 use hallward::wire::json;
@@ -80,18 +80,23 @@ impl Mailboxes for Room<'_> {
         self.free_messages(agent) * 65_536
     }
 
-    fn has_run(&self, agent: &Agent, run: &RunKey) -> bool {
+    fn holds(&self, agent: &Agent, class: &Class) -> bool {
         let mailbox = self.mailboxes.get(agent);
-        let committed =
-            mailbox.and_then(|mailbox| mailbox.letters().find(|one| one.run() == Some(run)));
-        let number = committed.map(|letter| letter.number);
-        let last = self.changes.iter().rev().find_map(|change| match change {
-            Change::Put(to, letter) if to == agent && letter.run() == Some(run) => Some(true),
-            Change::Revoke(from, Class::Run(key)) if from == agent && key == run => Some(false),
-            Change::Settle(by, settled) if by == agent && Some(*settled) == number => Some(false),
-            _ => None,
-        });
-        last.unwrap_or(number.is_some())
+        let committed = mailbox.and_then(|mailbox| mailbox.number_of(class));
+        let mut holds = committed.is_some();
+        for change in self.changes {
+            match change {
+                Change::Put(to, letter) if to == agent && letter.class.as_ref() == Some(class) => {
+                    holds = true;
+                }
+                Change::Revoke(of, revoked) if of == agent && revoked == class => holds = false,
+                Change::Settle(of, number) if of == agent && Some(*number) == committed => {
+                    holds = false;
+                }
+                _ => {}
+            }
+        }
+        holds
     }
 
     fn past(&self) -> &dyn Past {

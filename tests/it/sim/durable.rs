@@ -82,6 +82,13 @@ impl Mailbox {
         self.letters.iter().find(|letter| letter.number == number)
     }
 
+    /// The letter of a class of which there is never a second.
+    pub(super) fn number_of(&self, class: &Class) -> Option<u64> {
+        let mut letters = self.letters();
+        let found = letters.find(|letter| letter.class.as_ref() == Some(class));
+        found.map(|letter| letter.number)
+    }
+
     pub(super) fn directed(&self) -> usize {
         self.letters().filter(|letter| !letter.is_reply()).count()
     }

@@ -52,12 +52,14 @@ pub(super) fn runs(model: &Model, step: &Step, directed: &Directed, key: &RunKey
     ensure!(can, "{to} gets {} and cannot be called for it", key.call);
     match &call.provider {
         None => ensure!(key.turn == 0, "{} begins with turn {}", key.call, key.turn),
-        // Who is back with a new session may have forgotten what it had.
-        Some(before) if before == to && key.turn == call.turn => ensure!(
-            call.idempotent && model.people.has_new_session(to),
-            "{to} has {} and gets it again: {call:?}",
-            key.call
-        ),
+        Some(before) if before == to && key.turn == call.turn => {
+            let anew = model.people.began_anew(to, call.sent_at, 0, step.now);
+            ensure!(
+                call.idempotent && anew,
+                "{to} gets {} twice, without a new session or a tool that may run twice: {call:?}",
+                key.call
+            );
+        }
         Some(before) => {
             ensure!(
                 call.idempotent && key.turn == call.turn + 1 && before != to,
@@ -76,7 +78,7 @@ pub(super) fn runs(model: &Model, step: &Step, directed: &Directed, key: &RunKey
 }
 
 /// Whether a provider has lost its calls of a tool: its connection is gone for longer than its grace, it has left, or it has
-/// withdrawn.
+/// withdrawn, or it came back with a new session and has not answered within its grace either.
 fn is_lost(model: &Model, step: &Step, provider: &Agent, key: &RunKey, tool: &Tool) -> bool {
     let room = &key.room;
     let registered = model.tools.registry.get(&(room.clone(), tool.clone()));
@@ -87,9 +89,11 @@ fn is_lost(model: &Model, step: &Step, provider: &Agent, key: &RunKey, tool: &To
     let gone = model.then_or_now(|people| {
         people.perhaps_past(provider, model.rules.provider_grace_ms, step.now)
     });
-    // It is back, and did not take up what its earlier session had.
-    let own = model.rules.provider_grace_ms;
-    let forgot = model.people.forgot(provider, own, step.now);
+    let (own, now) = (model.rules.provider_grace_ms, step.now);
+    let sent_at = model.tools.find(room, &key.call).map(|call| call.sent_at);
+    let forgot = sent_at.is_some_and(|sent_at| {
+        model.then_or_now(|people| people.began_anew(provider, sent_at, own, now))
+    });
     withdrew || left || gone || forgot
 }
 
@@ -187,10 +191,11 @@ pub(super) fn withdrawals(model: &Model, step: &Step, event: &Event) -> Check {
             if tool.as_str() == event.subject && command.payload.is_empty());
         is_withdrawal && command.from == event.who
     });
-    // Another one registers it with another contract, and nobody else can be called.
-    let ousted = step.command().is_some_and(|command| {
-        matches!(&command.topic.topic, Topic::ToolsRegister { me, tool }
-            if tool.as_str() == event.subject && *me != event.who && !command.payload.is_empty())
+    // Nobody could be called, and somebody has another idea of what the tool is.
+    let replaced = step.command().is_some_and(|command| {
+        let registers = matches!(&command.topic.topic, Topic::ToolsRegister { tool, .. }
+            if tool.as_str() == event.subject && !command.payload.is_empty());
+        registers && command.from != event.who
     });
     let left = step
         .events()
@@ -202,7 +207,7 @@ pub(super) fn withdrawals(model: &Model, step: &Step, event: &Event) -> Check {
             member.is_none_or(|member| !member.provides.contains(&tool))
         });
     ensure!(
-        said_so || ousted || left || confirmed,
+        said_so || replaced || left || confirmed,
         "{event:?} for no reason"
     );
     Ok(())

@@ -15,6 +15,7 @@ mod observe;
 mod presence;
 mod replies;
 mod results;
+mod states;
 mod tools;
 mod txn;
 mod work;
@@ -29,6 +30,7 @@ use super::desk::Desk;
 use super::history::Step;
 use super::model::Model;
 use super::rules::Rules;
+use states::States;
 
 /// `Err` says which promise is broken, and how.
 pub(super) type Check = Result<(), String>;
@@ -49,6 +51,7 @@ const WHOLE_STORE_EVERY: u64 = 25;
 /// Follows a run.
 pub(super) struct Checker {
     pub(super) model: Model,
+    states: States,
     commits: u64,
 }
 
@@ -56,6 +59,7 @@ impl Checker {
     pub(super) fn new(rules: &Rules) -> Checker {
         Checker {
             model: Model::new(rules),
+            states: States::default(),
             commits: 0,
         }
     }
@@ -79,6 +83,7 @@ impl Checker {
         replies::remember(&mut self.model, step);
         replies::rejected_commands_change_nothing(&self.model, step, is_no_op)?;
         for effect in &step.effects {
+            self.states.follow(effect)?;
             self.judge_effect(step, effect)?;
             self.model.apply(effect);
         }

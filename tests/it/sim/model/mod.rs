@@ -59,6 +59,7 @@ pub(in super::super) struct Tally {
     pub(in super::super) not_recalled: u64,
     pub(in super::super) called: u64,
     pub(in super::super) rerouted: u64,
+    pub(in super::super) run_again: u64,
     pub(in super::super) tool_parts: u64,
     pub(in super::super) tool_ends: BTreeMap<String, u64>,
 }
@@ -92,6 +93,7 @@ impl Tally {
             (&mut self.not_recalled, other.not_recalled),
             (&mut self.called, other.called),
             (&mut self.rerouted, other.rerouted),
+            (&mut self.run_again, other.run_again),
             (&mut self.tool_parts, other.tool_parts),
         ];
         for (mine, theirs) in counts {
@@ -133,6 +135,7 @@ impl Tally {
             self.not_recalled,
             self.called,
             self.rerouted,
+            self.run_again,
             self.tool_parts,
         ];
         let tool_ends = [
@@ -339,7 +342,10 @@ impl Model {
                         approval.decided(read(&directed.payload), &mut self.tally);
                     }
                 }
-                Class::Run(key) => self.tools.ran(directed, key.turn, &mut self.tally),
+                Class::Run(key) => {
+                    self.tools
+                        .ran(self.now, directed, key.turn, &mut self.tally);
+                }
                 Class::ToolResult => {
                     let result = read(&directed.payload);
                     self.tools

@@ -40,8 +40,8 @@ pub(in super::super) struct Member {
 pub(in super::super) struct People {
     pub(in super::super) links: BTreeMap<Agent, Link>,
     durable: BTreeMap<Agent, bool>,
-    /// When those connected who began a new session.
-    anew: BTreeMap<Agent, Millis>,
+    /// When an agent came with a new session last.
+    begun: BTreeMap<Agent, Millis>,
     /// Since when those are away whose connection broke while the gateway was there to see it.
     cut: BTreeMap<Agent, Millis>,
     pub(in super::super) members: BTreeMap<(Room, Agent), Member>,
@@ -85,12 +85,7 @@ impl People {
         match input {
             Input::Recovered => self.cut.clear(),
             Input::Disconnected { agent, .. } => drop(self.cut.insert(agent.clone(), now)),
-            Input::Connected { agent, resumed, .. } => {
-                self.cut.remove(agent);
-                if !resumed {
-                    self.anew.insert(agent.clone(), now);
-                }
-            }
+            Input::Connected { agent, .. } => drop(self.cut.remove(agent)),
             Input::SessionEnded { agent } => drop(self.cut.remove(agent)),
             _ => {}
         }
@@ -104,6 +99,7 @@ impl People {
                 self.links.insert(agent.clone(), Link::Online);
                 self.durable.insert(agent.clone(), *durable);
                 if !resumed {
+                    self.begun.insert(agent.clone(), now);
                     self.new_session(agent, now);
                 }
             }
@@ -268,16 +264,16 @@ impl People {
             .is_some_and(|since| since + grace <= now)
     }
 
-    /// Whether an agent is online with a session that was new.
-    pub(in super::super) fn has_new_session(&self, agent: &Agent) -> bool {
-        self.is_online(agent) && self.anew.contains_key(agent)
-    }
-
-    /// Whether a new session has had so long to take up what the one before it had.
-    pub(in super::super) fn forgot(&self, agent: &Agent, grace: Millis, now: Millis) -> bool {
-        self.anew
-            .get(agent)
-            .is_some_and(|since| since + grace <= now)
+    /// Whether the agent's session began after something was sent to it, `grace` ago or longer.
+    pub(in super::super) fn began_anew(
+        &self,
+        agent: &Agent,
+        sent_at: Millis,
+        grace: Millis,
+        now: Millis,
+    ) -> bool {
+        let begun = self.begun.get(agent);
+        begun.is_some_and(|at| *at >= sent_at && *at + grace <= now)
     }
 
     /// Whether an agent can be called for a tool that it has registered: surely, or at least perhaps.

@@ -27,6 +27,8 @@ pub(in super::super) struct CallModel {
     /// Who has it; nobody before its first run.
     pub(in super::super) provider: Option<Agent>,
     pub(in super::super) turn: u32,
+    /// When it was sent to its provider last.
+    pub(in super::super) sent_at: Millis,
     pub(in super::super) idempotent: bool,
     pub(in super::super) arguments: Json,
     pub(in super::super) called_at: Millis,
@@ -112,6 +114,7 @@ impl Tools {
             caller: command.from.clone(),
             provider: None,
             turn: 0,
+            sent_at: step.now,
             idempotent: known.said.idempotent,
             arguments: asked.arguments.expect("smiths name their arguments"),
             called_at: step.now,
@@ -127,16 +130,21 @@ impl Tools {
     }
 
     /// A provider got a run.
-    pub(super) fn ran(&mut self, directed: &Directed, turn: u32, tally: &mut Tally) {
+    pub(super) fn ran(&mut self, now: Millis, directed: &Directed, turn: u32, tally: &mut Tally) {
         let run: ToolRun = read(&directed.payload);
         let name = (directed.topic.room.clone(), run.call);
         let Some(call) = self.calls.get_mut(&name) else {
             return;
         };
         let again = call.provider.as_ref() == Some(&directed.to) && call.turn == turn;
-        tally.called += u64::from(turn == 0 && !again);
-        tally.rerouted += u64::from(turn > 0 && !again);
+        if again {
+            tally.run_again += 1;
+        } else {
+            tally.called += u64::from(turn == 0);
+            tally.rerouted += u64::from(turn > 0);
+        }
         call.turn = turn;
+        call.sent_at = now;
         let before = call.provider.replace(directed.to.clone());
         self.move_load(&name.0, before.as_ref(), Some(&directed.to));
     }
