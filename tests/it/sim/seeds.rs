@@ -23,7 +23,7 @@ const SEEDS: u64 = 40;
 const PROGRESS: u64 = 500;
 
 /// Later seeds that once found something; `scenarios` tells it step by step.
-const TELLING: [(u64, &str); 4] = [
+const TELLING: [(u64, &str); 5] = [
     (
         24,
         "the result of a task that waited did not say who had it last",
@@ -31,6 +31,10 @@ const TELLING: [(u64, &str); 4] = [
     (27, "neither did handoff/get"),
     (41, "nor for a task that expired in the queue"),
     (80, "a partial result that found no room moved its task on"),
+    (
+        1807,
+        "the model took the next group of a name for the one that the same step ended",
+    ),
 ];
 
 /// A number from the environment.

@@ -19,6 +19,9 @@ use super::{Tally, TaskName};
 /// Says that a group has had its result.
 pub(in super::super) const GATHERED: &str = "handoff.gathered";
 
+/// Says that a task has been taken.
+const DISPATCHED: &str = "handoff.dispatched";
+
 /// Says that a dead task lives again.
 pub(in super::super) const REDRIVEN: &str = "handoff.redriven";
 
@@ -298,23 +301,24 @@ impl Tasks {
             spec,
         };
         match id {
-            Some(id) => {
-                self.join_group(&room, &id, &task);
-                self.insert((room, id), task);
-            }
+            Some(id) => self.insert((room, id), task),
             None => self.nameless = Some(task),
         }
     }
 
-    fn join_group(&mut self, room: &Room, id: &TaskId, task: &TaskModel) {
-        let Some(name) = task.group_name(room) else {
+    /// At its event: before it in the same step a timer may have ended an earlier group of that name.
+    fn join_group(&mut self, name: &(Room, TaskId)) {
+        let Some(task) = self.all.get(name) else {
             return;
         };
-        let group = self.groups.entry(name).or_insert_with(|| GroupModel {
+        let Some(group) = task.group_name(&name.0) else {
+            return;
+        };
+        let group = self.groups.entry(group).or_insert_with(|| GroupModel {
             size: task.spec.group_size.unwrap_or_default(),
             members: Vec::new(),
         });
-        group.members.push(id.clone());
+        group.members.push(name.1.clone());
     }
 
     /// An update that was accepted: the lease starts anew, or the task comes back.
@@ -420,6 +424,9 @@ impl Tasks {
             && let Some(task) = self.nameless.take()
         {
             self.insert(name.clone(), task);
+        }
+        if event.what == DISPATCHED {
+            self.join_group(&name);
         }
         let (Some(task), Some(to)) = (self.all.get_mut(&name), &event.to) else {
             return;
