@@ -23,7 +23,7 @@ const SEEDS: u64 = 40;
 const PROGRESS: u64 = 500;
 
 /// Later seeds that once found something; `scenarios` tells it step by step.
-const TELLING: [(u64, &str); 5] = [
+const TELLING: [(u64, &str); 6] = [
     (
         24,
         "the result of a task that waited did not say who had it last",
@@ -34,6 +34,10 @@ const TELLING: [(u64, &str); 5] = [
     (
         1807,
         "the model took the next group of a name for the one that the same step ended",
+    ),
+    (
+        33_093_287_518_667_275,
+        "the model took an approval that the same step ended for the one that it asked for",
     ),
 ];
 

@@ -44,11 +44,15 @@ pub(in super::super) struct Approval {
     pub(in super::super) pending: Option<Bytes>,
 }
 
-/// The approval that an accepted request makes. Its id, where the gateway mints it, is that of the pending message.
+/// The approval that an accepted request makes. Its id, where the gateway mints it, is that of its pending message.
 pub(super) fn requested(step: &Step, command: &Command, rules: &Rules) -> (ApprovalId, Approval) {
     let request: ApprovalRequest = read(&command.payload);
-    let minted = step.effects.iter().find_map(|effect| match effect {
-        hallward::engine::Effect::Retain { topic, .. } => match &topic.topic {
+    // The last of the step: what was due before the command may have retained or cleared others.
+    let minted = step.effects.iter().rev().find_map(|effect| match effect {
+        hallward::engine::Effect::Retain {
+            topic,
+            payload: Some(_),
+        } => match &topic.topic {
             Topic::ApprovePending { id } => Some(id.clone()),
             _ => None,
         },
