@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::topics;
 
@@ -35,6 +36,13 @@ struct Tickets {
     filters: BTreeMap<u64, Box<str>>,
 }
 
+/// How long a publisher waits with a batch, and for which subscriptions: those that were under way when it came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    newer: u64,
+    until: Instant,
+}
+
 /// One of them; over when it is dropped.
 pub(super) struct Opening {
     all: Arc<Openings>,
@@ -54,12 +62,20 @@ impl Openings {
         }
     }
 
-    /// Waits until none is under way that selects one of the topics and was when this was called.
-    pub(super) async fn pass<'t>(&self, topics: impl Iterator<Item = &'t str> + Clone) {
+    /// Waits until none is under way that selects one of the topics and was when this was first called with this `patience`. If the
+    /// future is dropped, the next one waits no longer than it would have.
+    pub(super) async fn pass<'t>(
+        &self,
+        topics: impl Iterator<Item = &'t str> + Clone,
+        patience: &mut Option<Patience>,
+    ) {
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let newer = self.tickets().next;
+        let Patience { newer, until } = *patience.get_or_insert_with(|| Patience {
+            newer: self.tickets().next,
+            until: Instant::now() + PATIENCE,
+        });
         let passed = async {
             loop {
                 let changed = self.changed.notified();
@@ -72,7 +88,7 @@ impl Openings {
             }
         };
         // Out of patience it goes on: what is published is the older obligation.
-        tokio::time::timeout(PATIENCE, passed).await.ok();
+        tokio::time::timeout_at(until, passed).await.ok();
     }
 
     fn tickets(&self) -> MutexGuard<'_, Tickets> {
@@ -119,13 +135,17 @@ mod tests {
         let openings = Arc::<Openings>::default();
         let other = openings.begin("b/#");
         let first = openings.begin("a/+");
-        let mut pass = Box::pin(openings.pass(["x", "a/1"].into_iter()));
-        assert!(waits(&mut pass));
+        let (topics, mut patience) = (["x", "a/1"].into_iter(), None);
+        assert!(waits(&mut Box::pin(
+            openings.pass(topics.clone(), &mut patience)
+        )));
         let second = openings.begin("a/1");
+        let mut again = Box::pin(openings.pass(topics.clone(), &mut patience));
+        assert!(waits(&mut again));
         drop(first);
-        assert!(!waits(&mut pass), "the second came after it");
+        assert!(!waits(&mut again), "the second came after it");
         drop((second, other));
-        openings.pass(["a/1"].into_iter()).await;
+        openings.pass(topics, &mut None).await;
         assert!(openings.tickets().filters.is_empty());
     }
 
@@ -133,9 +153,10 @@ mod tests {
     async fn nobody_waits_for_ever_or_for_a_crowd() {
         let openings = Arc::<Openings>::default();
         let mut crowd = vec![openings.begin("#")];
-        openings.pass(["a"].into_iter()).await;
+        openings.pass(["a"].into_iter(), &mut None).await;
         crowd.extend((0..MAX_AWAITED).map(|_| openings.begin("#")));
-        let mut pass = Box::pin(openings.pass(["a"].into_iter()));
+        let mut patience = None;
+        let mut pass = Box::pin(openings.pass(["a"].into_iter(), &mut patience));
         assert!(!waits(&mut pass));
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::frame::Draft;
 use super::lane::{BYTES_PER_EVENT, LANES, MESSAGES_PER_EVENT};
+use super::openings::Patience;
 use super::shared::Shared;
 
 /// Sends frames to whoever is subscribed. Cheap: it owns a batch and nothing else; links are shared with others.
@@ -20,6 +21,8 @@ pub struct Publisher {
     entered: bool,
     /// This batch has let others go first.
     gave_way: bool,
+    /// As far as this batch has waited for subscriptions.
+    patience: Option<Patience>,
 }
 
 impl Publisher {
@@ -31,6 +34,7 @@ impl Publisher {
             batch: VecDeque::new(),
             entered: false,
             gave_way: false,
+            patience: None,
         }
     }
 
@@ -82,7 +86,7 @@ impl Publisher {
         while !self.batch.is_empty() {
             self.flush_chunk().await;
         }
-        self.gave_way = false;
+        (self.gave_way, self.patience) = (false, None);
     }
 
     /// [`flush`](Self::flush) for a thread that runs no tasks.
@@ -98,7 +102,8 @@ impl Publisher {
         let shared = &*self.shared;
         let chunk = self.chunk();
         let topics = self.batch.iter().take(chunk).map(Draft::topic);
-        shared.openings.pass(topics).await;
+        let patience = &mut self.patience;
+        shared.openings.pass(topics, patience).await;
         loop {
             let reliable = self
                 .batch
