@@ -1,7 +1,7 @@
 //! The tests: many seeds, the seeds that once found something, and that a seed is a run.
 //!
-//! `HALLWARD_SIM_SEEDS` says how many, `HALLWARD_SIM_START` from which on (a number, `random`, or any word: `.ci/run` gives the
-//! commit, so that every commit meets other seeds and meets the same again when it is tested again), `HALLWARD_SIM_SEED` asks for one.
+//! `HALLWARD_SIM_SEEDS` says how many, `HALLWARD_SIM_START` from which on (a number, `random`, or any word, for instance a commit's
+//! hash), `HALLWARD_SIM_SEED` asks for one.
 
 use std::fmt::Display;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, RandomState};
