@@ -84,13 +84,13 @@ impl Desk {
         self.put_into_mailbox(now, to, Kind::Inbox, message);
     }
 
-    pub(super) fn put_into_mailbox(
-        &mut self,
-        now: Millis,
-        to: &Agent,
-        kind: Kind,
-        message: Message,
-    ) {
+    fn put_into_mailbox(&mut self, now: Millis, to: &Agent, kind: Kind, message: Message) {
+        self.store_in_mailbox(to, kind, message);
+        self.send_ready(now, &to.as_str().into());
+    }
+
+    /// The same, for who sees to what is ready itself.
+    pub(super) fn store_in_mailbox(&mut self, to: &Agent, kind: Kind, message: Message) {
         let max_replies = self.clients.limits.max_replies;
         let number = self.pending.number;
         let id: Arc<str> = to.as_str().into();
@@ -123,7 +123,6 @@ impl Desk {
             self.stats.dropped_replies.add_one();
             self.drop_entry(&id, oldest);
         }
-        self.send_ready(now, &id);
     }
 
     /// Takes an assignment or a run back. One that is in flight stays for the rest of its session, as MQTT wants it
@@ -229,6 +228,7 @@ impl Desk {
             let Some((seq, batch, terms, dup, message, directed)) = next else {
                 return;
             };
+            let is_first = client.outbox.is_sent_first(seq);
             // What was sent once is sent until it is acknowledged (MQTT-4.3.3-7).
             if message.expired(now) && !dup {
                 self.stats.expired.add_one();
@@ -242,9 +242,9 @@ impl Desk {
                 }
                 continue;
             };
-            // A repeat has the bytes of the first time.
+            // A repeat has the bytes of the first time. After a crash it is not known whether there was one.
             if directed
-                && !dup
+                && (is_first || !dup)
                 && let Some(most) = self.is_too_large(id, &message, qos)
             {
                 self.make_fit(now, id, seq, qos, most);

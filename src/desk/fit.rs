@@ -31,7 +31,8 @@ impl Desk {
         (bytes > most).then_some(most)
     }
 
-    /// Shortens a message that is ready to leave, or takes it out and says so to whom it was for.
+    /// Shortens a message that is ready to leave, or takes it out and says so to whom it was for. The caller looks again at what is ready:
+    /// to do so here would take some of the stack for every message that is too large.
     pub(super) fn make_fit(&mut self, now: Millis, id: &Arc<str>, seq: u64, qos: Qos, most: usize) {
         let number = self.pending.number;
         let Some(client) = self.clients.get_mut(id) else {
@@ -54,7 +55,7 @@ impl Desk {
             self.drop_entry(id, seq);
             self.note_lazy_change(now);
             if !kind.is_reply() {
-                self.tell_of_too_large(now, id, &message, bytes, most);
+                self.tell_of_too_large(id, &message, bytes, most);
             }
             return;
         };
@@ -71,14 +72,7 @@ impl Desk {
     }
 
     /// A rejected reply in place of what an agent cannot take at all.
-    fn tell_of_too_large(
-        &mut self,
-        now: Millis,
-        id: &str,
-        message: &Message,
-        bytes: usize,
-        most: usize,
-    ) {
+    fn tell_of_too_large(&mut self, id: &str, message: &Message, bytes: usize, most: usize) {
         let topic = RoomTopic::parse(&self.settings.root, message.topic());
         let (Some(Ok(topic)), Ok(me)) = (topic, Agent::new(id)) else {
             return;
@@ -101,6 +95,6 @@ impl Desk {
         let topic = topic.format(&self.settings.root);
         let mirrors = MessageMirrors::default();
         let notice = gateway_message(&topic, &payload, false, &mirrors);
-        self.put_into_mailbox(now, &to, Kind::Directed(Class::Reply), notice);
+        self.store_in_mailbox(&to, Kind::Directed(Class::Reply), notice);
     }
 }

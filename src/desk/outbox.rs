@@ -339,16 +339,32 @@ impl Outbox {
         Some((seq, entry))
     }
 
-    /// Whether no other message has its packet id now.
+    /// Whether what `next` gave last is this message, and was given for the first time since the gateway started.
+    pub fn is_sent_first(&self, seq: u64) -> bool {
+        let entry = self.entries.get(&seq);
+        entry.is_some_and(|entry| entry.sent_as == self.sends)
+    }
+
+    /// Whether no other message has its packet id now: none that is not acknowledged, and no older one that its client may have had
+    /// before a crash.
     fn has_packet_id(&self, seq: u64) -> bool {
-        let (Some(oldest), Some(newest)) =
-            (self.unacknowledged.first(), self.unacknowledged.last())
-        else {
+        let (Some((oldest, _)), Some((newest, _))) = (
+            self.entries.first_key_value(),
+            self.entries.last_key_value(),
+        ) else {
             return true;
         };
         let mut same_id = (oldest.saturating_sub(1) / PACKET_IDS..=newest / PACKET_IDS)
             .map(|round| round * PACKET_IDS + u64::from(packet_id(seq)));
-        !same_id.any(|other| self.unacknowledged.contains(&other))
+        !same_id.any(|other| {
+            let entry = self.entries.get(&other).filter(|_| other != seq);
+            entry.is_some_and(|entry| match entry.state {
+                State::InFlight | State::Received => true,
+                State::Ready => entry.dup && other < seq,
+                // It may wait for ever.
+                State::Parked => false,
+            })
+        })
     }
 
     /// Up to where each lane was ever sent.
@@ -494,6 +510,19 @@ mod tests {
         assert_eq!(send(&mut outbox, 10), [65_535]);
         outbox.done(1);
         assert_eq!(send(&mut outbox, 10), [65_536]);
+    }
+
+    #[test]
+    fn after_a_crash_the_older_of_two_with_one_packet_id_goes_first() {
+        let mut outbox = Outbox::default();
+        let reply = || Kind::Directed(Class::Reply);
+        outbox.restore(1, queued(), message(b"perhaps sent"), true);
+        outbox.restore(65_536, reply(), message(b"has its packet id"), true);
+        outbox.restore(65_537, reply(), message(b"behind it"), true);
+        outbox.unpark(|_| true);
+        assert_eq!(send(&mut outbox, 10), [1]);
+        outbox.done(1);
+        assert_eq!(send(&mut outbox, 10), [65_536, 65_537]);
     }
 
     #[test]

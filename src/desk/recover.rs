@@ -134,9 +134,13 @@ impl Desk {
                 continue;
             };
             // What comes from now on has not been sent.
-            session.sent = session.sent.at_most(client.outbox.last_seq());
+            let sent = session.sent.at_most(client.outbox.last_seq());
             // Connected when the gateway stopped: its absence begins now.
-            if session.offline_since.is_none_or(|since| since == 0) {
+            let was_there = session.offline_since.is_none_or(|since| since == 0);
+            // On disk as well, or the next start would take for sent what comes until then.
+            let is_news = session.durable && (was_there || sent != session.sent);
+            session.sent = sent;
+            if was_there {
                 session.offline_since = Some(now);
             }
             if let Some(at) = session.ends_at() {
@@ -145,12 +149,16 @@ impl Desk {
             found.push((
                 client.id.clone(),
                 session.subscriptions.values().cloned().collect::<Vec<_>>(),
+                is_news,
             ));
         }
         for (at, timer) in timers {
             self.set_timer(at, timer);
         }
-        for (id, subscriptions) in found {
+        for (id, subscriptions, is_news) in found {
+            if is_news {
+                self.store_header(&id);
+            }
             for subscription in subscriptions {
                 self.index(&id, true, &subscription);
                 self.count_offer(&id, &subscription.filter);

@@ -401,7 +401,7 @@ impl Desk {
         }
     }
 
-    fn store_header(&mut self, id: &str) {
+    pub(super) fn store_header(&mut self, id: &str) {
         let Some(client) = self.clients.get(id) else {
             return;
         };

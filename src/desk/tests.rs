@@ -438,6 +438,38 @@ fn what_comes_after_a_crash_is_not_called_a_duplicate_after_the_next() {
 }
 
 #[test]
+fn what_comes_between_two_crashes_for_an_absent_client_was_never_sent() {
+    for leaves in [true, false] {
+        let mut world = World::new();
+        let (mut sub, _) = world.connect("sub", false, u32::MAX);
+        world.subscribe(&mut sub, "a/#", Qos::AtLeastOnce);
+        let (mut publisher, _) = world.connect("pub", true, 0);
+        for _ in 0..3 {
+            let before = ordinary("pub", "a/b", "before", Qos::AtLeastOnce, false);
+            world.publish(&mut publisher, before);
+            world.commit();
+            for delivery in sub.deliveries() {
+                world.acknowledge(&sub, delivery.seq, Stage::Done);
+            }
+            world.commit();
+        }
+        if leaves {
+            world.close(&sub, false);
+        }
+        world.crash();
+        let (mut publisher, _) = world.connect("pub", true, 0);
+        let between = ordinary("pub", "a/b", "between", Qos::AtLeastOnce, false);
+        world.publish(&mut publisher, between);
+        world.commit();
+        world.crash();
+        let (mut sub, present) = world.connect("sub", false, u32::MAX);
+        assert!(present);
+        let duplicates: Vec<bool> = sub.deliveries().iter().map(|d| d.dup).collect();
+        assert_eq!(duplicates, [false], "left before: {leaves}");
+    }
+}
+
+#[test]
 fn qos_2_inbound_is_taken_once_across_a_crash() {
     let mut world = World::new();
     let (mut sub, _) = world.connect("sub", false, u32::MAX);

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Kind, Lanes, Outbox, State};
+use super::{Entry, Kind, Lanes, Outbox, Sent, State};
 use crate::wire::message::{Message, Qos};
 
 impl Outbox {
@@ -52,6 +52,7 @@ impl Outbox {
 
     /// To a new session nothing was sent before.
     pub fn forget_sent(&mut self) {
+        self.sent = Sent::default();
         for entry in self.entries.values_mut() {
             entry.dup = false;
             entry.sent_as = 0;

@@ -203,6 +203,56 @@ fn what_came_while_a_device_was_away_is_made_to_fit_when_it_returns() {
 }
 
 #[test]
+fn a_mailbox_full_of_what_a_device_cannot_take_is_emptied_and_disturbs_nobody() {
+    let mut gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    for _ in 0..1_500 {
+        ann.tell_raw("inbox/pump/ann", long());
+    }
+    // It does not listen to replies, so that nothing slows down what it is told.
+    let mut pump = Small::connect(&gateway, "pump");
+    pump.tell("presence/announce/{me}", r#"{"maxBytes":256}"#);
+    pump.listen("inbox/pump/+");
+    pump.listen("reply/pump");
+    assert_eq!(pump.reply()["code"], 413);
+    ann.set("still", json!("here"));
+    gateway.kill();
+    gateway.restart();
+    let mut pump = Small::connect(&gateway, "pump");
+    pump.listen("inbox/pump/+");
+    pump.listen("reply/pump");
+    pump.tell("handoff/get/{me}", r#"{"task":"none"}"#);
+    while pump.reply()["code"] != 404 {}
+    assert_eq!(pump.lost, Vec::<String>::new());
+}
+
+#[test]
+fn what_waits_in_a_session_is_made_to_fit_also_after_a_crash() {
+    let mut gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    let connect = |gateway: &Gateway| {
+        Client::connect(gateway.mqtt, Connect::v311("pump").persistent()).by_hand()
+    };
+    let mut pump = connect(&gateway);
+    let tell = |pump: &mut Client, rest: &str, payload: &str| {
+        pump.publish(Publish::new(&format!("rooms/lab/{rest}/pump"), payload, 1))
+    };
+    tell(&mut pump, "presence/announce", r#"{"maxBytes":256}"#);
+    tell(&mut pump, "handoff/dispatch", r#"{"type":"weather"}"#);
+    let mut helper = Agent::worker(&gateway, "lab", "helper", "weather");
+    let assignment = helper.assignment("weather");
+    helper.succeed(&assignment, json!({ "map": long() }));
+    ann.set("done", json!(true));
+    // It is connected: nobody knows afterwards what it was sent.
+    gateway.kill();
+    gateway.restart();
+    let mut pump = connect(&gateway);
+    pump.subscribe(&[("rooms/lab/handoff/result/pump", 1)]);
+    let result = pump.message_on("rooms/lab/handoff/result/pump");
+    assert!(result.text().contains("tooLarge"), "{}", result.text());
+}
+
+#[test]
 fn what_was_sent_short_is_sent_again_as_it_was() {
     let mut gateway = Gateway::start();
     let topic = "rooms/lab/handoff/result/pump";
