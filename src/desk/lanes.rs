@@ -106,6 +106,11 @@ impl Sent {
         }
     }
 
+    /// The highest number of all.
+    pub(super) fn last(self) -> u64 {
+        self.directed.max(self.bulk)
+    }
+
     /// Nothing above a number was sent.
     pub(super) fn at_most(self, seq: u64) -> Sent {
         Sent {

@@ -186,6 +186,11 @@ impl Outbox {
         seq
     }
 
+    /// Gives no number up to this one to what comes.
+    pub fn number_after(&mut self, seq: u64) {
+        self.last_seq = self.last_seq.max(seq);
+    }
+
     /// Puts back a message from the ledger; `dup` unless it is known that it was never sent.
     pub fn restore(&mut self, seq: u64, kind: Kind, message: Message, dup: bool) {
         let entry = Entry::new(kind, message, true, State::Parked);

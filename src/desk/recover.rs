@@ -83,6 +83,8 @@ impl Desk {
                 client.will_stored = true;
             }
             SessionItem::Header(record) => {
+                // Its client may hold the packet ids of what was purged since: no number is given twice in a session.
+                client.outbox.number_after(record.sent.last());
                 let session = client.durable_session();
                 session.expiry = record.expiry;
                 session.offline_since = Some(record.offline_since);

@@ -41,6 +41,12 @@ const TELLING: [(u64, &str); 6] = [
     ),
 ];
 
+/// The same of the gateway's world.
+const TELLING_GATEWAY: [(u64, &str); 1] = [(
+    313,
+    "packet ids that a client still held after a purge were given to other messages after a restart",
+)];
+
 /// A number from the environment.
 pub(super) fn number<N: FromStr<Err: Display>>(name: &str) -> Option<N> {
     let text = std::env::var(name).ok()?;
@@ -186,6 +192,11 @@ fn seeds_that_once_broke_something_break_nothing() {
     for (seed, once) in TELLING {
         if let Err(failure) = run(seed) {
             panic!("seed {seed}, where once {once}: {}", failure.broken);
+        }
+    }
+    for (seed, once) in TELLING_GATEWAY {
+        if let Err(broken) = gateway::run(seed) {
+            panic!("seed {seed} of the gateway, where once {once}: {broken}");
         }
     }
 }
