@@ -18,6 +18,9 @@ use super::durable::{Change, Durable, Letter, Mailbox, ROOT, letter_of};
 use super::history::{Cause, Step};
 use super::rules::Rules;
 
+/// Ticks before one input, after which the engine has nothing due or never will be without.
+const MOST_TICKS: usize = 50;
+
 /// An ack that waits for the commit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Receipt {
@@ -162,10 +165,30 @@ impl Desk {
         }
     }
 
-    /// Hands an input to the engine and keeps what comes of it until the commit.
+    /// Hands an input to the engine, and before it what is due: the engine would run that first in any case, and as a step of
+    /// its own it is not taken for what the input does. After a restart the engine is told so before anything else.
     pub(super) fn handle(&mut self, now: Millis, input: Input) -> Verdict {
+        if !matches!(input, Input::Tick | Input::Recovered) {
+            self.run_timers(now);
+        }
+        self.hand_over(now, input)
+    }
+
+    fn run_timers(&mut self, now: Millis) {
+        for _ in 0..MOST_TICKS {
+            let due = self.engine().poll_timeout().filter(|(at, _)| *at <= now);
+            if due.is_none() {
+                return;
+            }
+            let _ = self.hand_over(now, Input::Tick);
+        }
+        let due = self.engine().poll_timeout();
+        panic!("after {MOST_TICKS} ticks at {now} the engine still has {due:?} to do");
+    }
+
+    /// Keeps what comes of an input until the commit.
+    fn hand_over(&mut self, now: Millis, input: Input) -> Verdict {
         let engine = self.engine.as_mut().expect("the gateway is up");
-        let overdue = engine.poll_timeout().is_some_and(|(at, _)| at <= now);
         let room = Room {
             rules: &self.rules,
             mailboxes: &self.durable.mailboxes,
@@ -180,7 +203,6 @@ impl Desk {
             now,
             cause: Cause::Input(Box::new(input)),
             verdict,
-            overdue,
             free,
             effects: Vec::new(),
         });
@@ -299,7 +321,6 @@ impl Desk {
             now,
             cause: Cause::Sealed,
             verdict: Ok(()),
-            overdue: true,
             free: BTreeMap::new(),
             effects: Vec::new(),
         });

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
-use bytes::Bytes;
 use hallward::engine::{Class, Command, Directed, Effect, Input, Verdict};
 use hallward::wire::Millis;
 use hallward::wire::handoff::GroupResult;
@@ -11,7 +10,6 @@ use hallward::wire::json;
 use hallward::wire::name::Agent;
 use hallward::wire::observe::Event;
 use hallward::wire::reply::{Code, Reply};
-use hallward::wire::topic::RoomTopic;
 
 /// What made the engine produce effects.
 #[derive(Debug, Clone)]
@@ -31,8 +29,6 @@ pub(super) struct Step {
     pub(super) cause: Cause,
     /// What it said of a command.
     pub(super) verdict: Verdict,
-    /// Whether the engine had asked to be woken at or before this time: what it does then need not come of the input.
-    pub(super) overdue: bool,
     /// How much room mailboxes had, where that decides.
     pub(super) free: BTreeMap<Agent, usize>,
     /// What it wants done, in order.
@@ -77,9 +73,9 @@ impl Step {
         self.free.get(agent).copied().unwrap_or(usize::MAX)
     }
 
-    /// Whether time alone drives the step.
-    pub(super) fn is_tick(&self) -> bool {
-        matches!(self.input(), Some(Input::Tick))
+    /// Whether what is due runs in this step: by itself, or as the first thing after a restart.
+    pub(super) fn runs_timers(&self) -> bool {
+        matches!(self.input(), Some(Input::Tick | Input::Recovered))
     }
 
     /// The events, in order.
@@ -94,15 +90,6 @@ impl Step {
     pub(super) fn directed(&self) -> impl Iterator<Item = &Directed> {
         self.effects.iter().filter_map(|effect| match effect {
             Effect::Deliver(directed) => Some(directed),
-            _ => None,
-        })
-    }
-
-    /// What is retained on a topic when the step is over, if it touched that.
-    pub(super) fn last_retained(&self, wanted: &RoomTopic) -> Option<&Option<Bytes>> {
-        let mut latest = self.effects.iter().rev();
-        latest.find_map(|effect| match effect {
-            Effect::Retain { topic, payload } if topic == wanted => Some(payload),
             _ => None,
         })
     }

@@ -120,6 +120,16 @@ impl Play {
         self.say(me, Topic::HandoffUpdate { me: agent(me) }, &body)
     }
 
+    fn cancel(&mut self, id: &str) -> Verdict {
+        let body = Cancel {
+            task: task(id),
+            reason: None,
+            id: None,
+            correlation_id: None,
+        };
+        self.say("boss", Topic::HandoffCancel { me: agent("boss") }, &body)
+    }
+
     fn word(id: &str, attempt: u32, status: UpdateStatus) -> Update {
         Update {
             task: task(id),
@@ -176,14 +186,7 @@ fn result_of_a_task_that_waits_names_who_had_it_last() {
     play.worker_comes("w1");
     play.dispatch("t1", 3);
     assert_eq!(play.update("w1", "t1", 1, UpdateStatus::Error), Ok(()));
-    let cancel = Cancel {
-        task: task("t1"),
-        reason: None,
-        id: None,
-        correlation_id: None,
-    };
-    let topic = Topic::HandoffCancel { me: agent("boss") };
-    assert_eq!(play.say("boss", topic, &cancel), Ok(()));
+    assert_eq!(play.cancel("t1"), Ok(()));
     let result = play.result();
     assert_eq!(result.status, ResultStatus::Cancelled);
     assert_eq!((result.attempts, result.worker), (1, Some(agent("w1"))));
@@ -215,6 +218,22 @@ fn error_after_the_lease_ran_out_on_the_last_attempt_is_a_conflict() {
     play.wait(1_500);
     let verdict = play.update("w1", "t1", 1, UpdateStatus::Error);
     assert_eq!(verdict, Err(Code::Conflict), "the gateway ended it, not w1");
+}
+
+#[test]
+fn task_that_a_cancellation_dooms_cannot_be_cancelled_a_moment_later() {
+    let mut play = Play::new();
+    play.dispatch("first", 3);
+    let mut then: Task = json::decode(br#"{"type":"draft"}"#).expect("a task");
+    (then.id, then.depends_on) = (Some(task("then")), vec![task("first")]);
+    let topic = || Topic::HandoffDispatch { me: agent("boss") };
+    assert_eq!(play.say("boss", topic(), &then), Ok(()));
+    assert_eq!(play.cancel("first"), Ok(()));
+    assert_eq!(play.cancel("then"), Err(Code::Conflict));
+    assert_eq!(
+        play.last[0].events().next().map(|one| &*one.what),
+        Some("handoff.failed")
+    );
 }
 
 #[test]

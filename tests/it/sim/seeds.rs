@@ -23,7 +23,7 @@ const SEEDS: u64 = 40;
 const PROGRESS: u64 = 500;
 
 /// Later seeds that once found something; `scenarios` tells it step by step.
-const TELLING: [(u64, &str); 6] = [
+const TELLING: [(u64, &str); 7] = [
     (
         24,
         "the result of a task that waited did not say who had it last",
@@ -38,6 +38,10 @@ const TELLING: [(u64, &str); 6] = [
     (
         33_093_287_518_667_275,
         "the model took an approval that the same step ended for the one that it asked for",
+    ),
+    (
+        16_656_609_828_667_660,
+        "the model took what was due before a cancellation for what the cancellation did",
     ),
 ];
 

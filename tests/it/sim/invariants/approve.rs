@@ -95,9 +95,6 @@ pub(super) fn votes(model: &Model, step: &Step, room: &Room, me: &Agent, id: &Ap
             allowed.push(Some(Code::Invalid));
         }
     }
-    if approval.expires_at <= step.now {
-        allowed.extend([Some(Code::Conflict), Some(Code::Expired)]);
-    }
     ensure!(
         allowed.contains(&step.refusal()),
         "{me} voted on {approval:?} and got {:?}, expected one of {allowed:?}",
@@ -126,8 +123,6 @@ pub(super) fn cancels(model: &Model, step: &Step, room: &Room) -> Check {
         None => Some(Code::NotFound),
         Some(approval) if approval.requester != command.from => Some(Code::Forbidden),
         Some(approval) if !approval.is_open() => Some(Code::Conflict),
-        // Its time may have run out just now.
-        Some(approval) if approval.expires_at <= step.now => return Ok(()),
         Some(_) => None,
     };
     ensure!(
@@ -222,7 +217,7 @@ pub(super) fn decisions(model: &Model, step: &Step, directed: &Directed, id: &Ap
         directed.to
     );
     let quorum = approval.approvals.len() >= approval.quorum as usize;
-    let expired = approval.expires_at <= step.now;
+    let expired = step.runs_timers() && approval.expires_at <= step.now;
     let reason = match (decision.approved, decision.timed_out) {
         (true, true) => false,
         (true, false) => quorum && !approval.objected,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hallward::engine::{AssignmentKey, Class, Directed, Effect};
+use hallward::engine::{AssignmentKey, Class, Directed, Effect, Input};
 use hallward::wire::fit::packet_bytes;
 use hallward::wire::handoff::{Assignment, Cancel};
 use hallward::wire::message::Qos;
@@ -55,7 +55,7 @@ pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -
         }
         "dead" if from == "waiting" => {
             ensure!(
-                model.tasks.doomed_at(&event.room, task).is_some(),
+                step.runs_timers() && model.tasks.doomed_at(&event.room, task).is_some(),
                 "{id} dies though nothing that it depends on has failed: {task:?}"
             );
             Ok(())
@@ -75,7 +75,7 @@ pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -
         }
         "expired" => {
             ensure!(
-                task.deadline.is_some_and(|at| at <= step.now),
+                step.runs_timers() && task.deadline.is_some_and(|at| at <= step.now),
                 "{id} expires at {} before its deadline {:?}",
                 step.now,
                 task.deadline
@@ -105,15 +105,19 @@ fn attempts_end_for_a_reason(
         return Err(format!("{id} is {} and nobody holds it", task.state));
     };
     let grace = model.rules.grace_ms;
-    let gone = model.then_or_now(|people| people.perhaps_past(&hold.worker, grace, step.now));
+    let people = &model.people;
+    let gone = people.perhaps_past(&hold.worker, grace, step.now);
+    let in_time = step.runs_timers() && (hold.lease_low <= step.now || gone);
+    let ended =
+        matches!(step.input(), Some(Input::SessionEnded { agent }) if *agent == hold.worker);
     // Before it announced its limit, a worker may have got what is beyond it; what it is at it keeps.
     let too_large = too_large && task.state == "assigned";
     ensure!(
-        hold.given_back || hold.lease_low <= step.now || gone || too_large,
+        hold.given_back || in_time || ended || too_large,
         "{id} is taken from {} at {} for no reason: {task:?}, {:?}",
         hold.worker,
         step.now,
-        model.people.link(&hold.worker)
+        people.link(&hold.worker)
     );
     Ok(())
 }
@@ -149,7 +153,7 @@ pub(super) fn assignments(
     );
     assignment_says_what_was_dispatched(task, &assignment)?;
     ensure!(
-        model.then_or_now(|people| people.is_online(worker)),
+        model.people.is_online(worker),
         "{worker} gets {} and is not online",
         key.task
     );
@@ -192,17 +196,16 @@ pub(super) fn assignments(
 
 fn worker_may_take(model: &Model, key: &AssignmentKey, worker: &Agent, task: &TaskModel) -> Check {
     let in_flight = model.tasks.in_flight(&key.room, worker);
-    let may_take = model.then_or_now(|people| {
-        people.member_of(&key.room, worker).is_some_and(|member| {
-            let in_reach = !member.is_draining() && in_flight < member.capacity();
-            people.is_online(worker) && task.suits(member) && (in_reach || member.unsure)
-        })
+    let member = model.people.member_of(&key.room, worker);
+    let may_take = member.is_some_and(|member| {
+        let in_reach = !member.is_draining() && in_flight < member.capacity();
+        task.suits(member) && (in_reach || member.unsure)
     });
     ensure!(
         may_take,
         "{worker} holds {in_flight}, is {:?} and {:?}, and gets {:?}",
         model.people.link(worker),
-        model.people.member_of(&key.room, worker),
+        member,
         task.spec
     );
     Ok(())
@@ -240,18 +243,14 @@ fn assignment_can_be_received(model: &Model, task: &TaskModel, directed: &Direct
         asked.contains(capability),
         "asked for {asked:?}, sent on {capability}"
     );
-    let received = model.then_or_now(|people| {
-        people
-            .member_of(&directed.topic.room, &directed.to)
-            .is_some_and(|member| {
-                member.works.contains(capability) || member.works.is_disjoint(&asked)
-            })
+    let member = model.people.member_of(&directed.topic.room, &directed.to);
+    let received = member.is_some_and(|member| {
+        member.works.contains(capability) || member.works.is_disjoint(&asked)
     });
     ensure!(
         received,
-        "{} gets it on {capability} and listens elsewhere: {:?}",
-        directed.to,
-        model.people.member_of(&directed.topic.room, &directed.to)
+        "{} gets it on {capability} and listens elsewhere: {member:?}",
+        directed.to
     );
     Ok(())
 }
@@ -261,18 +260,12 @@ fn assignment_is_not_too_large(model: &Model, directed: &Directed) -> Check {
     let room = &directed.topic.room;
     let topic = directed.topic.format("rooms").len();
     let bytes = packet_bytes(topic, directed.payload.len(), Qos::AtLeastOnce);
-    let fits = model.then_or_now(|people| {
-        people.member_of(room, &directed.to).is_none_or(|member| {
-            let most = member.max_bytes().map_or(usize::MAX, |most| most as usize);
-            member.unsure || bytes <= most
-        })
+    let member = model.people.member_of(room, &directed.to);
+    let fits = member.is_none_or(|member| {
+        let most = member.max_bytes().map_or(usize::MAX, |most| most as usize);
+        member.unsure || bytes <= most
     });
-    ensure!(
-        fits,
-        "{} gets {bytes} bytes: {:?}",
-        directed.to,
-        model.people.member_of(room, &directed.to)
-    );
+    ensure!(fits, "{} gets {bytes} bytes: {member:?}", directed.to);
     Ok(())
 }
 

@@ -34,7 +34,7 @@ pub(super) fn sets(model: &Model, step: &Step, room: &Room, key: &Key) -> Check 
     {
         let version = board.next_version(key);
         ensure!(
-            reply.version == Some(version) && reply.revision > Some(board.revision),
+            reply.version == Some(version) && reply.revision == Some(board.revision + 1),
             "{key} becomes version {version} after revision {}, the reply says {reply:?}",
             board.revision
         );
@@ -64,23 +64,20 @@ fn conditional(
     is_set: bool,
 ) -> Check {
     let current = board.version(key);
-    let absent = current == 0 || board.is_lapsed(key, step.now);
     let matches = if_version.is_none_or(|version| version == current);
     match step.refusal() {
         None => ensure!(
-            matches || (absent && if_version == Some(0)),
+            matches,
             "{key} is at version {current} and was written on condition of {if_version:?}"
         ),
         Some(Code::Conflict) => {
             ensure!(
-                !matches || absent,
+                !matches,
                 "{key} is at version {current}: no conflict with {if_version:?}"
             );
-            if !absent {
-                conflict_shows_the_entry(board, step, key)?;
-            }
+            conflict_shows_the_entry(board, step, key)?;
         }
-        Some(Code::NotFound) => ensure!(!is_set && absent, "{key} is there: no 404"),
+        Some(Code::NotFound) => ensure!(!is_set && current == 0, "{key} is there: no 404"),
         Some(code) => return Err(format!("a write of {key} was refused with {code:?}")),
     }
     Ok(())
@@ -131,7 +128,7 @@ pub(super) fn entries(
         entry.version
     );
     ensure!(
-        entry.revision > board.revision || (is_txn && entry.revision == board.revision),
+        entry.revision == board.revision + 1 || (is_txn && entry.revision == board.revision),
         "revision {} follows {}",
         entry.revision,
         board.revision
@@ -147,10 +144,10 @@ pub(super) fn entries(
                     .map(|ttl| step.now + ttl),
         "an entry that says another key, writer or time: {entry:?}"
     );
-    value_is_the_writers(board, step, &set, &entry)
+    value_is_the_writers(board, &set, &entry)
 }
 
-fn value_is_the_writers(board: &Board, step: &Step, set: &Set, entry: &Entry) -> Check {
+fn value_is_the_writers(board: &Board, set: &Set, entry: &Entry) -> Check {
     if !set.merge {
         ensure!(
             entry.value == set.value,
@@ -166,11 +163,7 @@ fn value_is_the_writers(board: &Board, step: &Step, set: &Set, entry: &Entry) ->
     let patch = parse(set.value.text());
     let now = parse(entry.value.text());
     let expected = merged(before, &patch);
-    let lapsed = board.is_lapsed(&entry.key, step.now);
-    ensure!(
-        now == expected || (lapsed && now == merged(Value::Null, &patch)),
-        "merged to {now}, expected {expected}"
-    );
+    ensure!(now == expected, "merged to {now}, expected {expected}");
     Ok(())
 }
 
@@ -197,8 +190,9 @@ fn merged(target: Value, patch: &Value) -> Value {
 /// Blackboard: a key goes because somebody deletes it or because its time is up.
 fn removals(board: &Board, step: &Step, room: &Room, key: &Key) -> Check {
     let deleted = step.verdict.is_ok() && txn::deletes(step, room, key);
+    let lapsed = step.runs_timers() && board.is_lapsed(key, step.now);
     ensure!(
-        deleted || board.is_lapsed(key, step.now) || !board.entries.contains_key(key),
+        board.entries.contains_key(key) && (deleted || lapsed),
         "{key} went for no reason: {:?}",
         board.entries.get(key)
     );
@@ -248,17 +242,14 @@ pub(super) fn snapshots(model: &Model, step: &Step, room: &Room) -> Check {
         return Err("a get got no reply".to_owned());
     };
     let board = model.board(room);
-    let (revision, mut shown) = entries_of(&reply)?;
+    let (revision, shown) = entries_of(&reply)?;
     ensure!(
-        revision >= board.revision,
+        revision == board.revision,
         "a snapshot of revision {revision} after {}",
         board.revision
     );
     let mut expected: BTreeMap<Key, Entry> = board.entries.clone();
     expected.retain(|key, _| is_under(key, get.prefix.as_ref()));
-    let lapsed = |key: &Key| board.is_lapsed(key, step.now);
-    shown.retain(|key, _| !lapsed(key));
-    expected.retain(|key, _| !lapsed(key));
     ensure!(
         shown == expected,
         "a snapshot shows {shown:?}, expected {expected:?}"

@@ -8,7 +8,7 @@ use hallward::wire::reply::Code;
 
 use super::super::history::{Step, read};
 use super::super::model::Model;
-use super::super::model::board::{Board, Past};
+use super::super::model::board::Past;
 use super::blackboard::{entries_of, is_under};
 use super::{Check, ensure};
 
@@ -22,20 +22,11 @@ pub(super) fn snapshots(
 ) -> Check {
     let board = model.board(room);
     let under = |key: &Key| is_under(key, get.prefix.as_ref());
-    let lapsing = board
-        .entries
-        .keys()
-        .filter(|key| board.is_lapsed(key, step.now));
-    if revision > board.revision && lapsing.count() > 0 {
-        // Timers that ran first have made further revisions.
-        return Ok(());
-    }
     let mut told = BTreeMap::new();
     let mut is_forgotten = revision > board.revision || revision < board.forgotten_until;
     for (key, past) in board.past.iter().filter(|(key, _)| under(key)) {
-        let kept = kept(model, board, step, key);
         let then = past.iter().rposition(|past| past.revision <= revision);
-        let reaches = past.len() - kept.min(past.len());
+        let reaches = past.len() - model.rules.kept_versions.min(past.len());
         is_forgotten |= match then {
             Some(then) => then < reaches,
             None => reaches > 0,
@@ -54,8 +45,8 @@ pub(super) fn snapshots(
         Some(code) => return Err(format!("a get was refused with {code:?}")),
         None => {
             ensure!(
-                revision <= board.revision,
-                "revision {revision} is told, and there were {}",
+                !is_forgotten,
+                "revision {revision} is told, and cannot be known: there were {}",
                 board.revision
             );
             let (shown_at, shown): (u64, BTreeMap<Key, Entry>) = entries_of(&reply)?;
@@ -68,19 +59,11 @@ pub(super) fn snapshots(
     Ok(())
 }
 
-/// How many versions of a key are kept; one less counts where its time to live ends in this very step.
-fn kept(model: &Model, board: &Board, step: &Step, key: &Key) -> usize {
-    model.rules.kept_versions - usize::from(board.is_lapsed(key, step.now))
-}
-
 /// Blackboard: a key's history is what was written, in order, deletes among it.
 pub(super) fn histories(model: &Model, step: &Step, room: &Room) -> Check {
     let command = step.command().expect("a question");
     let get: GetHistory = read(&command.payload);
     let board = model.board(room);
-    if board.is_lapsed(&get.key, step.now) {
-        return Ok(());
-    }
     let past = board.past.get(&get.key).map_or(&[][..], Vec::as_slice);
     let refusal = step.refusal();
     if refusal.is_some() || past.is_empty() {

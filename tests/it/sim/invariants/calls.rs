@@ -48,7 +48,7 @@ pub(super) fn runs(model: &Model, step: &Step, directed: &Directed, key: &RunKey
     let tool = (key.room.clone(), call.tool.clone());
     let registered = model.tools.registry.get(&tool);
     let can = registered.is_some_and(|known| known.registered.contains(to))
-        && model.then_or_now(|people| people.provides(&key.room, to, &call.tool, false));
+        && model.people.provides(&key.room, to, &call.tool, false);
     ensure!(can, "{to} gets {} and cannot be called for it", key.call);
     match &call.provider {
         None => ensure!(key.turn == 0, "{} begins with turn {}", key.call, key.turn),
@@ -86,14 +86,11 @@ fn is_lost(model: &Model, step: &Step, provider: &Agent, key: &RunKey, tool: &To
     let left = step
         .events()
         .any(|event| event.what == LEFT && event.who == *provider && event.room == *room);
-    let gone = model.then_or_now(|people| {
-        people.perhaps_past(provider, model.rules.provider_grace_ms, step.now)
-    });
+    let people = &model.people;
+    let gone = people.perhaps_past(provider, model.rules.provider_grace_ms, step.now);
     let (own, now) = (model.rules.provider_grace_ms, step.now);
     let sent_at = model.tools.find(room, &key.call).map(|call| call.sent_at);
-    let forgot = sent_at.is_some_and(|sent_at| {
-        model.then_or_now(|people| people.began_anew(provider, sent_at, own, now))
-    });
+    let forgot = sent_at.is_some_and(|sent_at| people.began_anew(provider, sent_at, own, now));
     withdrew || left || gone || forgot
 }
 
@@ -147,7 +144,7 @@ fn ends_for_its_reason(
     let code = result.error.as_ref().map(|error| error.code.as_deref());
     let right = match code {
         None => answered,
-        Some(Some("timeout")) => call.deadline <= step.now,
+        Some(Some("timeout")) => step.runs_timers() && call.deadline <= step.now,
         Some(Some("cancelled")) => {
             matches!(command, Some(Topic::ToolsCancel { me }) if *me == call.caller)
         }
@@ -201,7 +198,7 @@ pub(super) fn withdrawals(model: &Model, step: &Step, event: &Event) -> Check {
         .events()
         .any(|other| other.what == LEFT && other.who == event.who && other.room == event.room);
     // With the grace of a new session, what it has not subscribed to again goes.
-    let confirmed = step.overdue
+    let confirmed = step.runs_timers()
         && Tool::new(&event.subject).is_ok_and(|tool| {
             let member = model.people.member_of(&event.room, &event.who);
             member.is_none_or(|member| !member.provides.contains(&tool))

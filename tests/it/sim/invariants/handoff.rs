@@ -35,14 +35,14 @@ pub(super) fn dispatches(model: &Model, step: &Step, room: &Room) -> Check {
             model.people.is_online(agent) && suits(&spec, member) && (draining_too || surely)
         })
     };
-    let ties = Ties::of(model, step, room, &spec);
+    let ties = Ties::of(model, room, &command.from, &spec);
     match step.refusal() {
-        Some(code) if ties.surely.contains(&code) || ties.perhaps.contains(&code) => {}
+        Some(code) if ties.faults.contains(&code) => {}
         None => {
             ensure!(
-                ties.surely.is_empty(),
+                ties.faults.is_empty(),
                 "{spec:?} was taken, expected {:?}",
-                ties.surely
+                ties.faults
             );
             ensure!(
                 !spec.require_online || capable(true),
@@ -74,48 +74,37 @@ pub(super) fn dispatches(model: &Model, step: &Step, room: &Room) -> Check {
 
 /// What a task's ties to others say against it.
 struct Ties {
-    surely: Vec<Code>,
-    /// Timers that are due may make it so just before.
-    perhaps: Vec<Code>,
+    faults: Vec<Code>,
     opens_a_group: bool,
 }
 
 impl Ties {
-    fn of(model: &Model, step: &Step, room: &Room, spec: &Task) -> Ties {
-        let (mut surely, mut perhaps) = (Vec::new(), Vec::new());
+    fn of(model: &Model, room: &Room, dispatcher: &Agent, spec: &Task) -> Ties {
+        let mut faults = Vec::new();
         let known = |id| model.tasks.find(room, id);
         if spec.depends_on.iter().any(|id| known(id).is_none()) {
-            surely.push(Code::NotFound);
+            faults.push(Code::NotFound);
         }
         match spec.parent.as_ref().map(known) {
-            Some(None) => surely.push(Code::NotFound),
-            Some(Some(parent)) if parent.is_final() => surely.push(Code::Conflict),
-            Some(Some(_)) if step.overdue => perhaps.push(Code::Conflict),
+            Some(None) => faults.push(Code::NotFound),
+            Some(Some(parent)) if parent.is_final() => faults.push(Code::Conflict),
             _ => {}
         }
-        let whose = &step.command().expect("a dispatch").from;
         let name = spec
             .group
             .clone()
-            .map(|name| (room.clone(), whose.clone(), name));
+            .map(|name| (room.clone(), dispatcher.clone(), name));
         let group = name.as_ref().and_then(|name| model.tasks.groups.get(name));
         let refuses = group.is_some_and(|group| {
             spec.group_size.is_some_and(|size| size != group.size)
                 || group.members.len() >= group.size as usize
         });
         if refuses {
-            // It may be gathered just before.
-            let to = if step.overdue {
-                &mut perhaps
-            } else {
-                &mut surely
-            };
-            to.push(Code::Conflict);
+            faults.push(Code::Conflict);
         }
         Ties {
-            surely,
-            perhaps,
-            opens_a_group: name.is_some() && (group.is_none() || step.overdue),
+            faults,
+            opens_a_group: name.is_some() && group.is_none(),
         }
     }
 }
@@ -172,17 +161,10 @@ pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
             );
             only_a_full_mailbox_is_full(model, step, &task.dispatcher)
         }
-        (Some(hold), Some(code)) => {
-            // Timers that are due may have ended the attempt just before.
-            let overdue = step.overdue
-                && (hold.lease_low <= step.now || task.deadline.is_some_and(|at| at <= step.now));
-            ensure!(
-                overdue && code == Code::Conflict,
-                "{me} holds {task:?} at {} and got {code:?}",
-                step.now
-            );
-            Ok(())
-        }
+        (Some(_), Some(code)) => Err(format!(
+            "{me} holds {task:?} at {} and got {code:?}",
+            step.now
+        )),
     }
 }
 
@@ -206,8 +188,6 @@ pub(super) fn cancels(model: &Model, step: &Step, room: &Room) -> Check {
     let expected = match model.tasks.find(room, &cancel.task) {
         None => Some(Code::NotFound),
         Some(task) if task.is_final() => Some(Code::Conflict),
-        Some(task) if task.deadline.is_some_and(|at| at <= step.now) => return Ok(()),
-        Some(task) if step.overdue && model.tasks.doomed_at(room, task).is_some() => return Ok(()),
         Some(_) => None,
     };
     ensure!(
@@ -256,9 +236,6 @@ pub(super) fn questions(model: &Model, step: &Step, room: &Room) -> Check {
         );
         return Ok(());
     };
-    if step.overdue {
-        return Ok(());
-    }
     let reply = step.replies_to(&command.from).pop().map(|(_, reply)| reply);
     let data = reply.and_then(|reply| reply.data);
     let view: TaskView = data

@@ -22,7 +22,7 @@ pub(super) fn pages(model: &Model, step: &Step, room: &Room) -> Check {
     let asked: ListTasks = read(&step.command().expect("a list").payload);
     let from = &step.command().expect("a list").from;
     let is_full = step.refusal() == Some(Code::TooMany) && step.free_of(from) == 0;
-    if step.overdue || is_full {
+    if is_full {
         return Ok(());
     }
     let page: TaskPage = data(step).ok_or("a list got no page")?;
@@ -69,7 +69,7 @@ pub(super) fn redrives(model: &Model, step: &Step, room: &Room) -> Check {
         return Ok(());
     };
     let right = match step.refusal() {
-        None => task.state == "dead" || step.overdue,
+        None => task.state == "dead",
         Some(Code::Conflict) => {
             let parent = task.spec.parent.is_some();
             task.state != "dead" || parent || !model.tasks.is_free_to_go(room, task)

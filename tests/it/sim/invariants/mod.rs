@@ -185,10 +185,6 @@ impl Checker {
                 Topic::BlackboardState { key } => {
                     blackboard::entries(model, step, &topic.room, key, payload.as_ref())
                 }
-                // Time may have run out and somebody voted: the last word is the one that stays.
-                Topic::ApprovePending { .. } if step.last_retained(topic) != Some(payload) => {
-                    Ok(())
-                }
                 Topic::ApprovePending { id } => {
                     approve::pending(model, &topic.room, id, payload.as_ref())
                 }

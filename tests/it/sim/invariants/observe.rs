@@ -93,7 +93,7 @@ pub(super) fn replays(model: &mut Model, step: &Step, room: &Room) -> Check {
     let past = model.past.get(room).unwrap_or(&empty);
     let newest = past.last().map_or(0, |event| event.seq);
     ensure!(
-        step.overdue || page.newest == newest,
+        page.newest == newest,
         "the newest event is {newest}, a replay says {page:?}"
     );
     let first_of_time = |at| past.iter().find(|event| event.at >= at);
@@ -131,7 +131,7 @@ pub(super) fn replays(model: &mut Model, step: &Step, room: &Room) -> Check {
         .find(|event| event.seq >= page.next)
         .is_none_or(|event| asked.until.is_some_and(|until| event.at >= until));
     ensure!(
-        page.end == next_is_too_late || step.overdue || page.next < start,
+        page.end == next_is_too_late || page.next < start,
         "whether it ends here: {page:?}"
     );
     model.tally.recalled += page.events.len() as u64;

@@ -113,7 +113,7 @@ pub(super) fn places_end_for_a_reason(before: &Model, step: &Step) -> Check {
         let silent = member.and_then(|member| member.silent_since);
         let silent = silent.is_some_and(|since| since + grace <= step.now);
         ensure!(
-            said_so || ended || (step.overdue && (gone || silent)),
+            said_so || ended || (step.runs_timers() && (gone || silent)),
             "{agent} is taken out of {room} at {} for no reason: {:?}, {member:?}",
             step.now,
             people.link(agent)
@@ -185,10 +185,9 @@ pub(super) fn lists(model: &Model, step: &Step, room: &Room) -> Check {
         names.is_sorted() && names.len() <= limit && listed.len() <= roll.present,
         "a list of {limit} at most, by name: {roll:?}"
     );
-    let member = |agent: &Agent| model.people.member_of(room, agent).is_some();
     for agent in listed.clone() {
         ensure!(
-            model.then_or_now(|people| people.member_of(room, agent).is_some()),
+            model.people.member_of(room, agent).is_some(),
             "{agent} is listed in {room}, where it is not"
         );
     }
@@ -197,9 +196,8 @@ pub(super) fn lists(model: &Model, step: &Step, room: &Room) -> Check {
         "a list that ends without everybody: {roll:?}"
     );
     for agent in departed {
-        let sure = member(agent) && !step.overdue;
         let known = model.people.member_of(room, agent);
-        let here = sure && known.is_some_and(|member| member.is_in() && !member.unsure);
+        let here = known.is_some_and(|member| member.is_in() && !member.unsure);
         ensure!(
             !here || model.people.link(agent) != Link::Online,
             "{agent} is listed as departed from {room}, where it is"

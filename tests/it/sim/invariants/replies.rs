@@ -122,7 +122,7 @@ pub(super) fn trespassers_are_told(step: &Step) -> Check {
             && reply.code == rejection.code
     });
     ensure!(
-        replies.len() == 1 && told && (step.overdue || step.effects.len() == 1),
+        replies.len() == 1 && told && step.effects.len() == 1,
         "{from} published where it may not and got {:?}",
         step.effects
     );
@@ -234,8 +234,7 @@ pub(super) fn rejected_commands_change_nothing(
     let Some(command) = step.command() else {
         return Ok(());
     };
-    // Timers that are due fire at any input; what they do is judged on its own.
-    if step.overdue || !(is_no_op || step.verdict.is_err()) {
+    if !(is_no_op || step.verdict.is_err()) {
         return Ok(());
     }
     for effect in &step.effects {

@@ -27,7 +27,7 @@ fn callable(model: &Model, room: &Room, tool: &Tool, except: Option<&Agent>) -> 
     let people = &model.people;
     (
         others().any(|agent| people.provides(room, agent, tool, true)),
-        others().any(|agent| model.then_or_now(|people| people.provides(room, agent, tool, false))),
+        others().any(|agent| people.provides(room, agent, tool, false)),
     )
 }
 
@@ -40,7 +40,7 @@ pub(super) fn registrations(model: &Model, step: &Step, room: &Room, tool: &Tool
         let mine = known.is_some_and(|known| known.registered.contains(me));
         let expected = (!mine).then_some(Code::NotFound);
         ensure!(
-            step.refusal() == expected || step.overdue,
+            step.refusal() == expected,
             "{me} withdraws {tool} and gets {:?}, expected {expected:?}",
             step.verdict
         );
@@ -50,7 +50,7 @@ pub(super) fn registrations(model: &Model, step: &Step, room: &Room, tool: &Tool
     let differs = known.is_some_and(|known| !same_contract(&known.said, &said));
     let (surely, perhaps) = callable(model, room, tool, Some(me));
     let right = match step.refusal() {
-        None => !(differs && surely) || step.overdue,
+        None => !(differs && surely),
         Some(Code::Conflict) => differs && perhaps,
         Some(_) => false,
     };
@@ -72,12 +72,12 @@ pub(super) fn calls(model: &Model, step: &Step, room: &Room, tool: &Tool) -> Che
     let fits = !text.contains("7");
     match step.refusal() {
         None => ensure!(
-            fits && (perhaps || step.overdue),
+            fits && perhaps,
             "a call of {tool} was taken: fits {fits}, {:?}",
             known(model, room, tool)
         ),
         Some(Code::Unavailable) => ensure!(
-            !surely || step.overdue,
+            !surely,
             "nobody can be called for {tool}, it says: {:?}",
             known(model, room, tool)
         ),
@@ -90,7 +90,7 @@ pub(super) fn calls(model: &Model, step: &Step, room: &Room, tool: &Tool) -> Che
                     people.provides(room, agent, tool, true) && model.tools.load(room, agent) < most
                 })
             });
-            if free && !step.overdue {
+            if free {
                 only_a_full_mailbox_is_full(model, step, &command.from)?;
             }
         }
@@ -127,11 +127,12 @@ pub(super) fn returns(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
             ensure!(is_part, "{said:?} needs no room and got 429");
             only_a_full_mailbox_is_full(model, step, &mine.caller)?;
         }
-        Some(code) => ensure!(
-            code == Code::Conflict && step.overdue,
-            "{me} has {mine:?} at {} and got {code:?}",
-            step.now
-        ),
+        Some(code) => {
+            return Err(format!(
+                "{me} has {mine:?} at {} and got {code:?}",
+                step.now
+            ));
+        }
     }
     Ok(())
 }
@@ -148,7 +149,7 @@ pub(super) fn cancels(model: &Model, step: &Step, room: &Room) -> Check {
         Some(_) => None,
     };
     ensure!(
-        step.refusal() == expected || (step.overdue && step.refusal() == Some(Code::Conflict)),
+        step.refusal() == expected,
         "{} cancels {call:?} and gets {:?}, expected {expected:?}",
         command.from,
         step.verdict

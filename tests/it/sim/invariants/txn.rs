@@ -60,9 +60,6 @@ pub(super) fn transactions(model: &Model, step: &Step, room: &Room) -> Check {
         return Ok(());
     }
     let board = model.board(room);
-    if txn.ops.iter().any(|op| board.is_lapsed(&op.key, step.now)) {
-        return Ok(());
-    }
     let faults = txn.ops.iter().map(|op| fault_of(board, op));
     let (fault, expected) = match faults.enumerate().find_map(|(at, code)| Some((at, code?))) {
         Some((at, code)) => (Some(at), Some(code)),
@@ -101,7 +98,7 @@ pub(super) fn transactions(model: &Model, step: &Step, room: &Room) -> Check {
         .map(|written| (written.key.clone(), written.version))
         .collect();
     ensure!(
-        told == versions && reply.revision >= Some(board.revision + u64::from(!told.is_empty())),
+        told == versions && reply.revision == Some(board.revision + u64::from(!told.is_empty())),
         "{versions:?} is written after revision {}, the reply says {reply:?}",
         board.revision
     );

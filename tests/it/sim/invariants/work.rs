@@ -28,12 +28,12 @@ struct Load {
 }
 
 impl Queue {
-    /// Nothing to compare where a step assigns nothing, or where timers ran before an input that changed who is there.
+    /// Nothing to compare where a step assigns nothing.
     pub(super) fn before(model: &Model, step: &Step) -> Option<Queue> {
         let assigns = step
             .directed()
             .any(|directed| matches!(directed.class, Class::Assignment(_)));
-        (assigns && (step.is_tick() || !step.overdue)).then(|| Queue::of(model))
+        assigns.then(|| Queue::of(model))
     }
 
     fn of(model: &Model) -> Queue {

@@ -47,8 +47,7 @@ pub(in super::super) struct Approval {
 /// The approval that an accepted request makes. Its id, where the gateway mints it, is that of its pending message.
 pub(super) fn requested(step: &Step, command: &Command, rules: &Rules) -> (ApprovalId, Approval) {
     let request: ApprovalRequest = read(&command.payload);
-    // The last of the step: what was due before the command may have retained or cleared others.
-    let minted = step.effects.iter().rev().find_map(|effect| match effect {
+    let minted = step.effects.iter().find_map(|effect| match effect {
         hallward::engine::Effect::Retain {
             topic,
             payload: Some(_),

@@ -173,8 +173,6 @@ pub(in super::super) struct Model {
     /// The time of the latest input: timers that are due run before it, so every timer up to here has fired.
     pub(super) ticked_at: Millis,
     pub(super) people: People,
-    /// Who was there just before an input that ran timers first: what those did was right or wrong by this.
-    pub(super) people_before: Option<People>,
     pub(super) tasks: Tasks,
     pub(super) boards: BTreeMap<Room, Board>,
     no_board: Board,
@@ -197,7 +195,6 @@ impl Model {
             now: 0,
             ticked_at: 0,
             people: People::default(),
-            people_before: None,
             tasks: Tasks::default(),
             boards: BTreeMap::new(),
             no_board: Board::default(),
@@ -221,30 +218,9 @@ impl Model {
         if let Some(code) = step.refusal() {
             *self.tally.rejected.entry(code.into()).or_default() += 1;
         }
-        let timers_first = step.overdue && step.input().is_some() && !step.is_tick();
-        self.people_before = timers_first.then(|| self.people.clone());
-        if step.overdue {
-            self.timers_end_places(step);
-        }
         if let Some(input) = step.input() {
             self.people.input(step.now, input);
             self.tasks.input(step.now, input, &self.rules);
-        }
-    }
-
-    /// Timers run before the input, so whom they take out of a room may come back by it.
-    fn timers_end_places(&mut self, step: &Step) {
-        let farewell = step
-            .command()
-            .and_then(|command| match &command.topic.topic {
-                Topic::PresenceAnnounce { me } if command.payload.is_empty() => {
-                    Some((&command.topic.room, me))
-                }
-                _ => None,
-            });
-        let ended = step.events().filter(|event| event.what == LEFT);
-        for event in ended.filter(|event| farewell != Some((&event.room, &event.who))) {
-            self.people.left(&event.room, &event.who);
         }
     }
 
@@ -317,6 +293,9 @@ impl Model {
                 }
                 self.locks.event(event, &mut self.tally);
                 self.tools.event(event);
+                if event.what == LEFT {
+                    self.people.left(&event.room, &event.who);
+                }
             }
             Effect::Deliver(directed) => match &directed.class {
                 Class::Assignment(key) => {
@@ -389,11 +368,6 @@ impl Model {
                 holder.until = state.expires_at;
             }
         }
-    }
-
-    /// Whether it holds for the people as they are, or as they were when the timers of this step ran.
-    pub(super) fn then_or_now(&self, holds: impl Fn(&People) -> bool) -> bool {
-        holds(&self.people) || self.people_before.as_ref().is_some_and(holds)
     }
 
     /// The approval of a room by its id.

@@ -36,7 +36,7 @@ pub(in super::super) struct Member {
 }
 
 /// Everybody.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(in super::super) struct People {
     pub(in super::super) links: BTreeMap<Agent, Link>,
     durable: BTreeMap<Agent, bool>,

@@ -306,7 +306,7 @@ impl Tasks {
         }
     }
 
-    /// At its event: before it in the same step a timer may have ended an earlier group of that name.
+    /// At its event, which names it if nobody else has.
     fn join_group(&mut self, name: &(Room, TaskId)) {
         let Some(task) = self.all.get(name) else {
             return;

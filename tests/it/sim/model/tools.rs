@@ -92,21 +92,14 @@ impl Tools {
     pub(super) fn called(&mut self, step: &Step, tool: &Tool, usual_timeout_ms: Millis) {
         let command = step.command().expect("a call");
         let room = &command.topic.room;
-        let runs = step
-            .directed()
-            .filter_map(|directed| match &directed.class {
-                Class::Run(key) if key.room == *room && key.turn == 0 => {
-                    Some(read(&directed.payload))
-                }
-                _ => None,
-            });
-        let mut new = runs.filter(|run: &ToolRun| self.find(room, &run.call).is_none());
-        let (Some(run), Some(known)) =
-            (new.next(), self.registry.get(&(room.clone(), tool.clone())))
-        else {
+        let run = step.directed().find_map(|directed| match &directed.class {
+            Class::Run(key) if key.turn == 0 => Some(read::<ToolRun>(&directed.payload)),
+            _ => None,
+        });
+        let known = self.registry.get(&(room.clone(), tool.clone()));
+        let (Some(run), Some(known)) = (run, known) else {
             return;
         };
-        drop(new);
         let asked: ToolCall = read(&command.payload);
         let timeout = asked.timeout_ms.or(known.said.timeout_ms);
         let call = CallModel {
