@@ -66,41 +66,45 @@ impl RoomState {
         let close: CloseRoom = call.read_or_default(&cx.settings)?;
         let limit = cx.settings.max_reason_bytes;
         text_at_most("reason", close.reason.as_deref(), limit)?;
-        if self.closed.is_none() {
-            self.closed = Some(cx.now);
-            self.swept = TaskNo(0);
-            let name = self.name.clone();
-            let happened = Happened {
-                from: Some("open"),
-                to: Some("closed"),
-                detail: Detail {
-                    reason: close.reason.as_deref(),
-                    ..Detail::default()
-                },
-                ..Happened::new("room.closed", name.as_str(), call.from())
-            };
-            self.log.tell(cx, &happened);
-            self.sweep(cx);
-        }
-        Ok(Accepted::new(Code::Done))
+        self.once(cx, call, |room, cx| {
+            if room.closed.is_none() {
+                room.closed = Some(cx.now);
+                room.swept = TaskNo(0);
+                let name = room.name.clone();
+                let happened = Happened {
+                    from: Some("open"),
+                    to: Some("closed"),
+                    detail: Detail {
+                        reason: close.reason.as_deref(),
+                        ..Detail::default()
+                    },
+                    ..Happened::new("room.closed", name.as_str(), call.from())
+                };
+                room.log.tell(cx, &happened);
+                room.sweep(cx);
+            }
+            Ok(Accepted::new(Code::Done))
+        })
     }
 
     pub(super) fn open(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
         let _: CloseRoom = call.read_or_default(&cx.settings)?;
-        if self.closed.is_some() && self.is_sweeping {
-            let reason = "the room is still being closed: ask again";
-            return Err(Rejection::new(Code::Conflict, reason));
-        }
-        if self.closed.take().is_some() {
-            let name = self.name.clone();
-            let happened = Happened {
-                from: Some("closed"),
-                to: Some("open"),
-                ..Happened::new("room.opened", name.as_str(), call.from())
-            };
-            self.log.tell(cx, &happened);
-        }
-        Ok(Accepted::new(Code::Done))
+        self.once(cx, call, |room, cx| {
+            if room.closed.is_some() && room.is_sweeping {
+                let reason = "the room is still being closed: ask again";
+                return Err(Rejection::new(Code::Conflict, reason));
+            }
+            if room.closed.take().is_some() {
+                let name = room.name.clone();
+                let happened = Happened {
+                    from: Some("closed"),
+                    to: Some("open"),
+                    ..Happened::new("room.opened", name.as_str(), call.from())
+                };
+                room.log.tell(cx, &happened);
+            }
+            Ok(Accepted::new(Code::Done))
+        })
     }
 
     /// Ends a portion of what is in a room that is closed; the rest follows at once.

@@ -393,6 +393,21 @@ fn a_closed_room_takes_nothing_until_it_is_opened_also_after_a_crash() {
 }
 
 #[test]
+fn a_repeat_of_a_close_does_not_close_what_was_opened_since() {
+    let mut world = World::new();
+    let close = r#"{"id":"x1"}"#;
+    world.send_raw("root", "room/close", close).unwrap();
+    let open = r#"{"id":"x2"}"#;
+    world.send_raw("root", "room/open", open).unwrap();
+    world.crash();
+    assert_eq!(world.send_raw("root", "room/close", close), Ok(()));
+    world.send_raw("root", "room/close", "").unwrap();
+    assert_eq!(world.send_raw("root", "room/open", open), Ok(()));
+    let told = ["room.closed", "room.opened", "room.closed"];
+    assert_eq!(world.story("r"), told, "a repeat does nothing");
+}
+
+#[test]
 fn a_large_room_is_closed_in_portions() {
     let mut world = World::new();
     for number in 0..250 {

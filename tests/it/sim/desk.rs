@@ -3,18 +3,20 @@
 //! It owns the engine and whatever a real desk has on disk. A crash takes the engine and the open batch, nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use hallward::desk::Journal;
-use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Past, Verdict};
+use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Past, Verdict, VisitMail};
 use hallward::ledger::{Batch as Records, Store};
 use hallward::wire::Millis;
 use hallward::wire::json;
-use hallward::wire::name::Agent;
+use hallward::wire::mailbox::Mail;
+use hallward::wire::name::{Agent, Room as RoomName};
 use hallward::wire::reply::Code;
 use hallward::wire::topic::Topic;
 
 use super::agenda::{LinkId, Who};
-use super::durable::{Change, Durable, Letter, Mailbox, ROOT, letter_of};
+use super::durable::{Change, Durable, Letter, Mailbox, ROOT, Sent, letter_of};
 use super::history::{Cause, Step};
 use super::rules::Rules;
 
@@ -44,6 +46,8 @@ pub(super) struct Committed {
     pub(super) steps: Vec<Step>,
     /// Whose packets are acknowledged.
     pub(super) receipts: Vec<Receipt>,
+    /// Inbox messages that were dropped because their time was over.
+    pub(super) dropped: usize,
     /// Whose mailboxes have got something.
     pub(super) recipients: BTreeSet<Agent>,
 }
@@ -57,6 +61,8 @@ pub(super) struct Desk {
     pub(super) journal: Journal,
     batch: Batch,
     batches: u64,
+    /// What is on its way.
+    sent: Sent,
     /// Differs for every engine of a run: it feeds the ids that are minted.
     seed: u64,
 }
@@ -67,6 +73,7 @@ struct Room<'a> {
     mailboxes: &'a BTreeMap<Agent, Mailbox>,
     incoming: &'a BTreeMap<Agent, usize>,
     changes: &'a [Change],
+    sent: &'a Sent,
     journal: &'a Journal,
 }
 
@@ -96,10 +103,37 @@ impl Mailboxes for Room<'_> {
                 Change::Settle(of, number) if of == agent && Some(*number) == committed => {
                     holds = false;
                 }
+                Change::Discard(of, numbers)
+                    if of == agent && committed.is_some_and(|number| numbers.contains(&number)) =>
+                {
+                    holds = false;
+                }
                 _ => {}
             }
         }
         holds
+    }
+
+    /// What is committed and has not been taken out: a letter has its number from the commit on.
+    fn mail(&self, agent: &Agent, room: &RoomName, after: u64, visit: VisitMail<'_>) {
+        let is_out = |letter: &Letter| {
+            self.changes.iter().any(|change| match change {
+                Change::Settle(of, number) => of == agent && *number == letter.number,
+                Change::Discard(of, numbers) => of == agent && numbers.contains(&letter.number),
+                Change::Revoke(of, class) => of == agent && letter.class.as_ref() == Some(class),
+                _ => false,
+            })
+        };
+        let sent = self.sent.get(agent);
+        let letters = self.mailboxes.get(agent).into_iter();
+        for letter in letters.flat_map(Mailbox::letters) {
+            let is_meant = letter.topic.room == *room && letter.number > after;
+            let is_sent = sent.is_some_and(|sent| sent.contains(&letter.number));
+            if is_meant && !is_out(letter) && visit(letter.mail(is_sent)) == ControlFlow::Break(())
+            {
+                return;
+            }
+        }
     }
 
     fn past(&self) -> &dyn Past {
@@ -125,6 +159,7 @@ impl Desk {
             rules: rules.clone(),
             engine: Some(Engine::new(rules.settings(), seed)),
             batch: Batch::default(),
+            sent: Sent::new(),
             seed,
         }
     }
@@ -138,8 +173,14 @@ impl Desk {
     }
 
     /// When the engine wants to be woken.
-    pub(super) fn wakes_at(&mut self) -> Option<Millis> {
-        let engine = self.engine.as_mut()?.poll_timeout().map(|(at, _)| at);
+    pub(super) fn asks_at(&self) -> Option<Millis> {
+        Some(self.engine.as_ref()?.poll_timeout()?.0)
+    }
+
+    /// When something is due.
+    pub(super) fn wakes_at(&self) -> Option<Millis> {
+        self.engine.as_ref()?;
+        let engine = self.asks_at();
         // A batch that is open forgets what is due when it is sealed.
         let trim = self.journal.next_trim().filter(|_| !self.has_open_batch());
         engine.into_iter().chain(trim).min()
@@ -161,6 +202,7 @@ impl Desk {
             mailboxes: &self.durable.mailboxes,
             incoming: &self.batch.incoming,
             changes: &self.batch.changes,
+            sent: &self.sent,
             journal: &self.journal,
         }
     }
@@ -188,25 +230,47 @@ impl Desk {
 
     /// Keeps what comes of an input until the commit.
     fn hand_over(&mut self, now: Millis, input: Input) -> Verdict {
+        let mail = self.mail_concerned(&input);
         let engine = self.engine.as_mut().expect("the gateway is up");
         let room = Room {
             rules: &self.rules,
             mailboxes: &self.durable.mailboxes,
             incoming: &self.batch.incoming,
             changes: &self.batch.changes,
+            sent: &self.sent,
             journal: &self.journal,
         };
         let verdict = engine.handle(now, input.clone(), &room);
-        self.note_session(&input);
+        if verdict.is_ok() {
+            self.note_session(&input);
+        }
         let free = self.room_left(&input, verdict);
         self.keep(Step {
             now,
             cause: Cause::Input(Box::new(input)),
             verdict,
             free,
+            mail,
             effects: Vec::new(),
         });
         verdict
+    }
+
+    /// What waits in the mailbox that a command is about.
+    fn mail_concerned(&self, input: &Input) -> Vec<Mail> {
+        let mut waiting = Vec::new();
+        if let Input::Command(command) = input
+            && let Topic::MailboxList { me, of } | Topic::MailboxPurge { me, of } =
+                &command.topic.topic
+        {
+            let whose = of.as_ref().unwrap_or(me);
+            self.room()
+                .mail(whose, &command.topic.room, 0, &mut |mail| {
+                    waiting.push(mail);
+                    ControlFlow::Continue(())
+                });
+        }
+        waiting
     }
 
     /// The room in mailboxes, where it decides: for inbox messages and whatever is refused for want of it.
@@ -224,6 +288,11 @@ impl Desk {
         }
         let free = |agent: Agent| (agent.clone(), self.free_messages(&agent));
         concerned.into_iter().map(free).collect()
+    }
+
+    /// A letter goes to its reader. Tells whether it had not gone on the same connection.
+    pub(super) fn send(&mut self, agent: &Agent, letter: u64) -> bool {
+        self.sent.entry(agent.clone()).or_default().insert(letter)
     }
 
     /// Takes a letter out of a mailbox: its reader has acknowledged it.
@@ -259,6 +328,9 @@ impl Desk {
     }
 
     fn note_session(&mut self, input: &Input) {
+        if let Input::Connected { agent, .. } | Input::Disconnected { agent, .. } = input {
+            self.sent.remove(agent);
+        }
         let change = match input.clone() {
             Input::Offered { agent, offer } => Change::Offer(agent, offer),
             Input::Withdrawn { agent, offer } => Change::Withdraw(agent, offer),
@@ -296,8 +368,7 @@ impl Desk {
                     )
                 }
                 Effect::Revoke { agent, class } => Change::Revoke(agent.clone(), class.clone()),
-                // Nobody here takes mail out.
-                Effect::Discard { .. } => continue,
+                Effect::Discard { agent, seqs } => Change::Discard(agent.clone(), seqs.clone()),
                 Effect::Retain { topic, payload } => {
                     Change::Retain(topic.format(ROOT), payload.clone())
                 }
@@ -322,6 +393,7 @@ impl Desk {
             cause: Cause::Sealed,
             verdict: Ok(()),
             free: BTreeMap::new(),
+            mail: Vec::new(),
             effects: Vec::new(),
         });
         let engine = self.engine.as_mut().expect("the gateway is up");
@@ -347,6 +419,7 @@ impl Desk {
             self.durable.apply(change, &self.rules);
         }
         Committed {
+            dropped: self.durable.drop_expired(now, &self.sent),
             steps: batch.steps,
             receipts: batch.receipts,
             recipients,
@@ -357,6 +430,7 @@ impl Desk {
     pub(super) fn crash(&mut self) {
         self.engine = None;
         self.batch = Batch::default();
+        self.sent.clear();
     }
 
     /// Builds an engine from the committed records.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hallward::engine::{AssignmentKey, Class, Directed, RunKey};
 use hallward::ledger::MemoryStore;
 use hallward::wire::Millis;
+use hallward::wire::mailbox::{Mail, MailKind};
 use hallward::wire::name::Agent;
 use hallward::wire::topic::{Offer, RoomTopic};
 
@@ -34,6 +35,19 @@ pub(super) struct Durable {
 pub(super) struct Mailbox {
     letters: VecDeque<Letter>,
     count: u64,
+    /// What is no longer there, and why, but for what the gateway took back itself.
+    gone: Vec<(Letter, Fate)>,
+}
+
+/// Why a letter is no longer in its mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Its reader has acknowledged it.
+    Read,
+    /// Its time was over.
+    Expired,
+    /// Somebody took it out.
+    Purged,
 }
 
 /// A directed message that waits for its ack.
@@ -61,6 +75,24 @@ impl Letter {
         match &self.class {
             Some(Class::Run(key)) => Some(key),
             _ => None,
+        }
+    }
+
+    /// As whoever looks into the mailbox sees it.
+    pub(super) fn mail(&self, sent: bool) -> Mail {
+        Mail {
+            seq: self.number,
+            kind: match &self.class {
+                None => MailKind::Inbox,
+                Some(Class::Assignment(_) | Class::Run(_)) => MailKind::Assignment,
+                Some(Class::Result | Class::ToolResult) => MailKind::Result,
+                Some(Class::Decision(_)) => MailKind::Decision,
+                Some(Class::Reply | Class::Notice) => MailKind::Reply,
+            },
+            topic: self.topic.format(ROOT),
+            bytes: self.payload.len(),
+            expires_at: self.expires_at,
+            sent,
         }
     }
 
@@ -112,7 +144,18 @@ impl Mailbox {
     fn remove(&mut self, which: impl Fn(&Letter) -> bool) {
         self.letters.retain(|letter| !which(letter));
     }
+
+    fn take(&mut self, fate: Fate, which: impl Fn(&Letter) -> bool) -> usize {
+        let before = self.gone.len();
+        let taken = self.letters.iter().filter(|letter| which(letter)).cloned();
+        self.gone.extend(taken.map(|letter| (letter, fate)));
+        self.remove(which);
+        self.gone.len() - before
+    }
 }
+
+/// The letters that each agent was sent on its present connection.
+pub(super) type Sent = BTreeMap<Agent, BTreeSet<u64>>;
 
 /// What a batch changes besides the engine's records.
 #[derive(Debug)]
@@ -120,6 +163,7 @@ pub(super) enum Change {
     Put(Agent, Letter),
     Revoke(Agent, Class),
     Settle(Agent, u64),
+    Discard(Agent, Vec<u64>),
     Retain(String, Option<Bytes>),
     Begin {
         agent: Agent,
@@ -142,6 +186,28 @@ pub(super) fn letter_of(directed: &Directed) -> Letter {
 }
 
 impl Durable {
+    /// What is no longer in an agent's mailbox.
+    pub(super) fn gone(&self, agent: &Agent) -> impl Iterator<Item = &(Letter, Fate)> {
+        let mailbox = self.mailboxes.get(agent);
+        mailbox.into_iter().flat_map(|mailbox| &mailbox.gone)
+    }
+
+    /// Drops what nobody was sent in time. Returns how many inbox messages were among it.
+    pub(super) fn drop_expired(&mut self, now: Millis, sent: &Sent) -> usize {
+        let mut relays = 0;
+        for (agent, mailbox) in &mut self.mailboxes {
+            let sent = sent.get(agent);
+            let is_over = |letter: &Letter| {
+                let is_sent = sent.is_some_and(|sent| sent.contains(&letter.number));
+                !is_sent && letter.expires_at.is_some_and(|at| at <= now)
+            };
+            let dropped = mailbox.take(Fate::Expired, is_over);
+            let latest = mailbox.gone.iter().rev().take(dropped);
+            relays += latest.filter(|(letter, _)| letter.class.is_none()).count();
+        }
+        relays
+    }
+
     pub(super) fn apply(&mut self, change: Change, rules: &Rules) {
         match change {
             Change::Put(to, letter) => self.mailboxes.entry(to).or_default().put(letter, rules),
@@ -152,7 +218,12 @@ impl Durable {
             }
             Change::Settle(agent, number) => {
                 if let Some(mailbox) = self.mailboxes.get_mut(&agent) {
-                    mailbox.remove(|letter| letter.number == number);
+                    mailbox.take(Fate::Read, |letter| letter.number == number);
+                }
+            }
+            Change::Discard(agent, numbers) => {
+                if let Some(mailbox) = self.mailboxes.get_mut(&agent) {
+                    mailbox.take(Fate::Purged, |letter| numbers.contains(&letter.number));
                 }
             }
             Change::Retain(topic, Some(payload)) => {

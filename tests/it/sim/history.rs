@@ -7,6 +7,7 @@ use hallward::engine::{Class, Command, Directed, Effect, Input, Verdict};
 use hallward::wire::Millis;
 use hallward::wire::handoff::GroupResult;
 use hallward::wire::json;
+use hallward::wire::mailbox::Mail;
 use hallward::wire::name::Agent;
 use hallward::wire::observe::Event;
 use hallward::wire::reply::{Code, Reply};
@@ -31,6 +32,8 @@ pub(super) struct Step {
     pub(super) verdict: Verdict,
     /// How much room mailboxes had, where that decides.
     pub(super) free: BTreeMap<Agent, usize>,
+    /// What waited in the mailbox that the command is about, from its room.
+    pub(super) mail: Vec<Mail>,
     /// What it wants done, in order.
     pub(super) effects: Vec<Effect>,
 }

@@ -32,6 +32,8 @@ pub(super) struct Rules {
     pub(super) mailbox_letters: usize,
     /// Replies that wait in a mailbox before the oldest give way.
     pub(super) mailbox_replies: usize,
+    /// How long an inbox message that says nothing waits.
+    pub(super) inbox_ttl_ms: Millis,
     /// Bytes of a room's past that are kept.
     pub(super) past_bytes: u64,
 }
@@ -55,6 +57,7 @@ impl Default for Rules {
             kept_versions: 6,
             mailbox_letters: 20,
             mailbox_replies: 64,
+            inbox_ttl_ms: 600_000,
             past_bytes: 20_000,
         }
     }
@@ -92,6 +95,7 @@ impl Rules {
             provider_grace_ms: self.provider_grace_ms,
             tool_timeout_ms: self.tool_timeout_ms,
             max_calls_per_provider: self.calls_per_provider,
+            inbox_ttl_ms: self.inbox_ttl_ms,
             ..Settings::default()
         }
     }

@@ -6,11 +6,12 @@
 
 mod approver;
 mod dispatcher;
+mod operator;
 mod smith;
 mod worker;
 mod writer;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use hallward::engine::{Class, Command};
@@ -24,10 +25,11 @@ use hallward::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::agenda::LinkId;
 use super::dice::Dice;
-use super::durable::{Durable, Letter};
+use super::durable::{Durable, Letter, ROOT};
 
 pub(super) use approver::Approver;
 pub(super) use dispatcher::Dispatcher;
+pub(super) use operator::Operator;
 pub(super) use smith::{Errand, Smith};
 pub(super) use worker::{Job, Worker};
 pub(super) use writer::{KEYS, Writer};
@@ -43,6 +45,8 @@ pub(super) enum Intent {
     Run(Errand),
     /// Come back into a room that one left.
     Return(Room),
+    /// Open a room that one closed.
+    Open(Room),
 }
 
 /// What an agent does.
@@ -106,6 +110,17 @@ impl Ctx<'_> {
         self.dice.pick(self.rooms).clone()
     }
 
+    /// One of its rooms where it is not shown.
+    pub(super) fn missing_from(&self) -> Option<Room> {
+        let mut rooms = self.rooms.iter();
+        let missing = rooms.find(|room| {
+            let agent = self.me.clone();
+            let topic = RoomTopic::new((*room).clone(), Topic::PresenceAgent { agent });
+            !self.durable.retained.contains_key(&topic.format(ROOT))
+        });
+        missing.cloned()
+    }
+
     pub(super) fn later(&mut self, after: Millis, intent: Intent) {
         self.doings.push(Doing::Later(after, intent));
     }
@@ -129,7 +144,13 @@ impl Ctx<'_> {
         payload: Bytes,
         repeatable: bool,
     ) -> Command {
-        let command = Command {
+        let command = self.command(room, topic, payload);
+        self.again(command.clone(), repeatable);
+        command
+    }
+
+    fn command(&mut self, room: &Room, topic: Topic, payload: Bytes) -> Command {
+        Command {
             from: self.me.clone(),
             topic: RoomTopic::new(room.clone(), topic),
             payload,
@@ -142,9 +163,7 @@ impl Ctx<'_> {
                     .maybe(5, |_| Key::new("mine/here").expect("a key")),
                 ..CommandMirrors::default()
             },
-        };
-        self.again(command.clone(), repeatable);
-        command
+        }
     }
 
     /// Publishes what was published before.
@@ -163,6 +182,7 @@ pub(super) enum Role {
     Writer(Writer),
     Approver(Approver),
     Smith(Smith),
+    Operator(Operator),
 }
 
 /// One agent and its connection.
@@ -178,8 +198,6 @@ pub(super) struct Participant {
     pub(super) link: LinkId,
     pub(super) connected: bool,
     pub(super) outbox: VecDeque<Packet>,
-    /// Letters sent to it on this connection.
-    pub(super) in_flight: BTreeSet<u64>,
     /// When the last packet and the last letter under way arrive: nothing overtakes.
     pub(super) last_arrival: Millis,
     pub(super) last_delivery: Millis,
@@ -200,7 +218,6 @@ impl Participant {
             link: 0,
             connected: false,
             outbox: VecDeque::new(),
-            in_flight: BTreeSet::new(),
             last_arrival: 0,
             last_delivery: 0,
             read: BTreeMap::new(),
@@ -263,7 +280,8 @@ impl Participant {
             (Role::Worker(worker), Intent::Return(room)) => worker.come_back(&room, ctx),
             (Role::Smith(smith), Intent::Run(errand)) => smith.go_on(errand, ctx),
             (Role::Smith(smith), Intent::Return(room)) => smith.come_back(&room, ctx),
-            (_, Intent::Work(_) | Intent::Run(_) | Intent::Return(_)) => {}
+            (Role::Operator(operator), Intent::Open(room)) => operator.open(&room, ctx),
+            (_, Intent::Work(_) | Intent::Run(_) | Intent::Return(_) | Intent::Open(_)) => {}
             (role, Intent::Stroll) => {
                 if !ctx.calm {
                     stroll(role, ctx);
@@ -279,6 +297,7 @@ impl Participant {
         let doings = self.act(ctx, |role, ctx| match (role, &letter.class) {
             (Role::Worker(worker), Some(Class::Assignment(_))) => worker.receive(&letter, ctx),
             (Role::Smith(smith), Some(Class::Run(_))) => smith.receive(&letter, ctx),
+            (Role::Operator(operator), Some(Class::Reply)) => operator.receive(&letter, ctx),
             _ => {}
         });
         self.read.insert(letter.number, letter);
@@ -331,6 +350,7 @@ fn stroll(role: &mut Role, ctx: &mut Ctx<'_>) {
             Role::Writer(writer) => writer.stroll(ctx),
             Role::Approver(approver) => approver.stroll(ctx),
             Role::Smith(smith) => smith.stroll(ctx),
+            Role::Operator(operator) => operator.stroll(ctx),
         },
     }
 }
@@ -341,12 +361,18 @@ fn chat(ctx: &mut Ctx<'_>) {
     let to = ctx.dice.pick(ctx.others).clone();
     let me = ctx.me.clone();
     let words = ctx.dice.weighted(&[(8, 1), (1, 30)]);
+    let brief = ctx.dice.percent(40);
     for word in 0..words {
         let topic = Topic::Inbox {
             to: to.clone(),
             me: me.clone(),
         };
-        let _ = ctx.publish_bytes(&room, topic, format!("word {word}").into(), false);
+        let mut command = ctx.command(&room, topic, format!("word {word}").into());
+        if brief {
+            let moment = ctx.dice.weighted(&[(1, 0), (60, 500), (40, 3_000)]);
+            command.mirrors.ttl_ms = Some(ctx.dice.below(moment + 1));
+        }
+        ctx.again(command, false);
     }
 }
 

@@ -114,6 +114,10 @@ impl Smith {
     }
 
     pub(super) fn stroll(&mut self, ctx: &mut Ctx<'_>) {
+        if let Some(room) = ctx.missing_from().filter(|_| ctx.dice.percent(50)) {
+            self.come_back(&room, ctx);
+            return;
+        }
         match ctx.dice.below(100) {
             0..=39 => self.call(ctx),
             40..=49 => self.cancel(ctx),

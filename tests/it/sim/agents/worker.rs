@@ -122,6 +122,10 @@ impl Worker {
     }
 
     pub(super) fn stroll(&mut self, ctx: &mut Ctx<'_>) {
+        if let Some(room) = ctx.missing_from() {
+            self.come_back(&room, ctx);
+            return;
+        }
         match ctx.dice.below(100) {
             0..=9 if self.capacity.is_some() => {
                 self.draining = !self.draining;

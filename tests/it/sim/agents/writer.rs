@@ -25,10 +25,10 @@ impl Writer {
         let room = ctx.room();
         let key = Key::new(ctx.dice.pick::<&str>(&KEYS)).expect("a key");
         match ctx.dice.below(100) {
-            0..=59 => self.set(&room, key, ctx),
-            60..=69 => self.delete(&room, key, ctx),
-            70..=77 => self.transact(&room, ctx),
-            78..=92 => lock(&room, ctx),
+            0..=51 => self.set(&room, key, ctx),
+            52..=60 => self.delete(&room, key, ctx),
+            61..=69 => self.transact(&room, ctx),
+            70..=92 => lock(&room, ctx),
             93..=96 => look_back(&room, key, ctx),
             _ => look(&room, ctx),
         }
@@ -197,7 +197,7 @@ fn lock(room: &Room, ctx: &mut Ctx<'_>) {
     }
     let lock = Lock {
         ttl_ms: Some(ctx.dice.between(50, 4_000)),
-        wait_ms: ctx.dice.maybe(60, |dice| dice.between(50, 3_000)),
+        wait_ms: ctx.dice.maybe(75, |dice| dice.between(50, 3_000)),
         correlation_id: Some(ctx.mint("lock")),
         ..Lock::default()
     };

@@ -16,7 +16,7 @@ use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::super::model::approvals::Approval;
 use super::replies::only_a_full_mailbox_is_full;
-use super::{Check, ensure};
+use super::{Check, ensure, mail};
 
 /// Approve: a well-formed request becomes pending; approval by time-out is refused where the room does not allow it.
 pub(super) fn requests(model: &Model, step: &Step) -> Check {
@@ -216,6 +216,7 @@ pub(super) fn decisions(model: &Model, step: &Step, directed: &Directed, id: &Ap
         approval.requester,
         directed.to
     );
+    let cancelled = approval.cancelled || model.closed.contains_key(&directed.topic.room);
     let quorum = approval.approvals.len() >= approval.quorum as usize;
     let expired = step.runs_timers() && approval.expires_at <= step.now;
     let reason = match (decision.approved, decision.timed_out) {
@@ -225,13 +226,13 @@ pub(super) fn decisions(model: &Model, step: &Step, directed: &Directed, id: &Ap
             let escalates = approval.request.on_timeout == Some(OnTimeout::Escalate);
             expired && decision.by.is_empty() && approval.escalated == escalates
         }
-        (false, false) => approval.objected || approval.cancelled,
+        (false, false) => approval.objected || cancelled,
     };
     ensure!(reason, "{approval:?} at {} became {decision:?}", step.now);
     ensure!(
         decision.approved == (decision.decision == Verdict::Approve)
             && decision.decided_at == step.now
-            && decision.cancelled == approval.cancelled
+            && decision.cancelled == cancelled
             && decision.escalated == approval.escalated
             && (approval.request.correlation_id.is_none()
                 || decision.correlation_id == approval.request.correlation_id),
@@ -324,12 +325,16 @@ pub(super) fn every_approval_was_decided(model: &Model) -> Check {
 }
 
 /// Approve: the requester has read one decision of each of its requests.
-pub(super) fn decisions_were_read_once(model: &Model, one: &Participant) -> Check {
+pub(super) fn decisions_were_read_once(
+    model: &Model,
+    one: &Participant,
+    durable: &Durable,
+) -> Check {
     let decided = |letter: &super::super::durable::Letter| match &letter.class {
         Some(Class::Decision(id)) => Some((letter.topic.room.clone(), id.clone())),
         _ => None,
     };
-    let mut told: Vec<_> = one.read.values().filter_map(decided).collect();
+    let mut told: Vec<_> = mail::told(one, durable).filter_map(decided).collect();
     let asked = model.approvals.iter();
     let asked = asked.filter(|(_, approval)| approval.requester == one.name);
     let mut expected: Vec<_> = asked.map(|(name, _)| name.clone()).collect();

@@ -6,7 +6,7 @@ use hallward::engine::{AssignmentKey, Class, Directed, Effect, Input};
 use hallward::wire::fit::packet_bytes;
 use hallward::wire::handoff::{Assignment, Cancel};
 use hallward::wire::message::Qos;
-use hallward::wire::name::{Agent, Capability, TaskId};
+use hallward::wire::name::{Agent, Capability, Room, TaskId};
 use hallward::wire::observe::Event;
 use hallward::wire::topic::Topic;
 
@@ -82,7 +82,7 @@ pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -
             );
             Ok(())
         }
-        "cancelled" => cancelled_by_somebody(model, step, &id, task),
+        "cancelled" => cancelled_by_somebody(model, step, &event.room, &id, task),
         "succeeded" => {
             let given_back = task.hold.as_ref().is_some_and(|hold| hold.given_back);
             ensure!(given_back, "{id} succeeds though its worker did not say so");
@@ -122,7 +122,13 @@ fn attempts_end_for_a_reason(
     Ok(())
 }
 
-fn cancelled_by_somebody(model: &Model, step: &Step, id: &TaskId, task: &TaskModel) -> Check {
+fn cancelled_by_somebody(
+    model: &Model,
+    step: &Step,
+    room: &Room,
+    id: &TaskId,
+    task: &TaskModel,
+) -> Check {
     let cancelled = step.command().is_some_and(|command| {
         if !matches!(command.topic.topic, Topic::HandoffCancel { .. }) {
             return false;
@@ -130,7 +136,10 @@ fn cancelled_by_somebody(model: &Model, step: &Step, id: &TaskId, task: &TaskMod
         let named = read::<Cancel>(&command.payload).task;
         named == *id || model.tasks.is_below(&command.topic.room, task, &named)
     });
-    ensure!(cancelled, "{id} is cancelled by nobody");
+    ensure!(
+        cancelled || model.closed.contains_key(room),
+        "{id} is cancelled by nobody"
+    );
     Ok(())
 }
 

@@ -113,7 +113,7 @@ pub(super) fn entries(
 ) -> Check {
     let board = model.board(room);
     let Some(payload) = payload else {
-        return removals(board, step, room, key);
+        return removals(model, step, room, key);
     };
     let entry: Entry = read(payload);
     let Some(set) = txn::wanted(step, room, key) else {
@@ -187,12 +187,14 @@ fn merged(target: Value, patch: &Value) -> Value {
     Value::Object(target)
 }
 
-/// Blackboard: a key goes because somebody deletes it or because its time is up.
-fn removals(board: &Board, step: &Step, room: &Room, key: &Key) -> Check {
+/// Blackboard: a key goes because somebody deletes it, because its time is up, or because the room is closed.
+fn removals(model: &Model, step: &Step, room: &Room, key: &Key) -> Check {
+    let board = model.board(room);
+    let is_closed = model.closed.contains_key(room);
     let deleted = step.verdict.is_ok() && txn::deletes(step, room, key);
     let lapsed = step.runs_timers() && board.is_lapsed(key, step.now);
     ensure!(
-        board.entries.contains_key(key) && (deleted || lapsed),
+        board.entries.contains_key(key) && (deleted || lapsed || is_closed),
         "{key} went for no reason: {:?}",
         board.entries.get(key)
     );

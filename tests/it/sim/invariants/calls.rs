@@ -13,7 +13,7 @@ use super::super::durable::{Durable, ROOT};
 use super::super::history::{Step, read};
 use super::super::model::tools::CallModel;
 use super::super::model::{LEFT, Model};
-use super::{Check, ensure};
+use super::{Check, ensure, mail};
 
 /// Tools: a run goes to one provider that has registered the tool, listens, is online and not draining; another one gets it only
 /// if the tool may run twice and the one before is gone.
@@ -147,6 +147,7 @@ fn ends_for_its_reason(
         Some(Some("timeout")) => step.runs_timers() && call.deadline <= step.now,
         Some(Some("cancelled")) => {
             matches!(command, Some(Topic::ToolsCancel { me }) if *me == call.caller)
+                || model.closed.contains_key(&key.room)
         }
         Some(Some("provider-gone" | "withdrawn")) => {
             is_lost(model, step, &result.provider, &key, &call.tool)
@@ -319,8 +320,8 @@ pub(super) fn every_call_is_over(model: &Model) -> Check {
 }
 
 /// Tools: the caller has read one final result of each of its calls.
-pub(super) fn results_were_read_once(model: &Model, one: &Participant) -> Check {
-    let letters = one.read.values();
+pub(super) fn results_were_read_once(model: &Model, one: &Participant, durable: &Durable) -> Check {
+    let letters = mail::told(one, durable);
     let results = letters.filter(|letter| letter.class == Some(Class::ToolResult));
     let mut told: Vec<_> = results
         .map(|letter| {

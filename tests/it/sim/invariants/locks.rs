@@ -42,7 +42,8 @@ pub(super) fn transitions(model: &Model, step: &Step, event: &Event) -> Check {
             let is_right = held.is_some_and(|held| match detail.reason.as_str() {
                 "expired" => step.runs_timers() && held.until <= step.now,
                 "released" => given_back,
-                _ => detail.reason == "gone",
+                "gone" => true,
+                _ => model.closed.contains_key(&event.room),
             });
             ensure!(is_right, "{holder:?} lost {key:?} by {event:?}");
         }

@@ -8,9 +8,12 @@ mod attempts;
 mod blackboard;
 mod board_past;
 mod calls;
+mod clock;
+mod closing;
 mod handoff;
 mod lists;
 mod locks;
+mod mail;
 mod observe;
 mod presence;
 mod replies;
@@ -27,6 +30,7 @@ use hallward::wire::topic::Topic;
 
 use super::agents::Participant;
 use super::desk::Desk;
+use super::durable::Durable;
 use super::history::Step;
 use super::model::Model;
 use super::rules::Rules;
@@ -69,7 +73,9 @@ impl Checker {
         let queue = work::Queue::before(&self.model, step);
         presence::places_end_for_a_reason(&self.model, step)?;
         self.model.begin(step);
-        let repeat = replies::first_outcome(&self.model, step);
+        let turned_away = closing::turns_away(&self.model, step);
+        let repeat = replies::first_outcome(&self.model, step).filter(|_| !turned_away);
+        closing::offers(&self.model, step)?;
         replies::verdict_and_reply_agree(step)?;
         replies::trespassers_are_told(step)?;
         replies::repeats_return_the_first_outcome(step, repeat.as_ref())?;
@@ -77,6 +83,10 @@ impl Checker {
         let is_no_op = repeat.is_some() || handoff::is_an_echo(&self.model, step);
         if is_no_op {
             self.model.tally.repeats += 1;
+        } else if turned_away {
+            closing::refusals(step)?;
+            self.model.tally.turned_away += 1;
+            self.await_lock(step);
         } else {
             self.judge_command(step)?;
         }
@@ -85,7 +95,7 @@ impl Checker {
         for effect in &step.effects {
             self.states.follow(effect)?;
             self.judge_effect(step, effect)?;
-            self.model.apply(effect);
+            self.model.apply(step, effect);
         }
         results::final_states_have_their_result(&self.model, step)?;
         results::complete_groups_are_gathered(&self.model)?;
@@ -136,11 +146,7 @@ impl Checker {
                 blackboard::deletes(&self.model, step, room, key)?;
             }
             Topic::BlackboardTxn { .. } => txn::transactions(&self.model, step, room)?,
-            Topic::BlackboardLock { .. } => {
-                locks::commands(&self.model, step, room)?;
-                let correlation = locks::correlation(step);
-                self.model.locks.unanswered.extend(correlation);
-            }
+            Topic::BlackboardLock { .. } => locks::commands(&self.model, step, room)?,
             Topic::BlackboardGet { .. } => blackboard::snapshots(&self.model, step, room)?,
             Topic::BlackboardHistory { .. } => board_past::histories(&self.model, step, room)?,
             Topic::ApproveRequest { .. } => approve::requests(&self.model, step)?,
@@ -157,10 +163,24 @@ impl Checker {
             Topic::PresenceList { .. } => presence::lists(&self.model, step, room)?,
             Topic::ObserveReplay { .. } => observe::replays(&mut self.model, step, room)?,
             Topic::Inbox { to, .. } => replies::inbox_messages_wait(&self.model, step, to)?,
+            Topic::RoomClose { .. } | Topic::RoomOpen { .. } => {
+                closing::commands(&self.model, step, room)?;
+            }
+            Topic::MailboxList { me, of } => mail::lists(step, of.as_ref().unwrap_or(me))?,
+            Topic::MailboxPurge { me, of } => mail::purges(step, of.as_ref().unwrap_or(me))?,
             _ => {}
         }
+        self.await_lock(step);
         self.model.take_command(step);
         Ok(())
+    }
+
+    /// A lock command is to be answered, now or later.
+    fn await_lock(&mut self, step: &Step) {
+        let topic = step.command().map(|command| &command.topic.topic);
+        if matches!(topic, Some(Topic::BlackboardLock { .. })) {
+            self.model.locks.unanswered.extend(locks::correlation(step));
+        }
     }
 
     fn judge_effect(&self, step: &Step, effect: &Effect) -> Check {
@@ -169,6 +189,7 @@ impl Checker {
             Effect::Event(event) => {
                 observe::events_have_no_gap(model, step, event)?;
                 locks::transitions(model, step, event)?;
+                closing::transitions(model, step, event)?;
                 calls::withdrawals(model, step, event)?;
                 attempts::transitions_are_legal(model, step, event)
             }
@@ -191,10 +212,10 @@ impl Checker {
                 Topic::PresenceAgent { .. } | Topic::ToolsCard { .. } => Ok(()),
                 other => Err(format!("nothing is retained on {other:?}")),
             },
-            Effect::Relay { to, expires_at } => replies::relays(step, to, *expires_at),
+            Effect::Relay { to, expires_at } => replies::relays(model, step, to, *expires_at),
             // Judged when the step is over.
             Effect::Revoke { .. } => Ok(()),
-            Effect::Discard { .. } => Err("nobody asked for that".to_owned()),
+            Effect::Discard { .. } => mail::discards(step),
         }
     }
 
@@ -211,6 +232,8 @@ impl Checker {
         blackboard::lapsed_keys_are_gone(model)?;
         locks::leases_have_ended(model)?;
         approve::silence_has_ended(model)?;
+        clock::the_engine_wakes_in_time(model, desk)?;
+        closing::closed_rooms_are_empty(model)?;
         replies::mailboxes_keep_their_bounds(model, &desk.durable)?;
         work::nobody_idles_while_work_waits(model, desk)?;
         if self.commits.is_multiple_of(WHOLE_STORE_EVERY) {
@@ -229,13 +252,14 @@ impl Checker {
     }
 
     /// Calm has had its time: everything has ended and everybody knows.
-    pub(super) fn finished(&self, everybody: &[Participant]) -> Check {
+    pub(super) fn finished(&self, everybody: &[Participant], durable: &Durable) -> Check {
         results::every_task_has_ended(&self.model)?;
         calls::every_call_is_over(&self.model)?;
         for one in everybody {
-            results::results_were_read_once(&self.model, one)?;
-            approve::decisions_were_read_once(&self.model, one)?;
-            calls::results_were_read_once(&self.model, one)?;
+            results::results_were_read_once(&self.model, one, durable)?;
+            approve::decisions_were_read_once(&self.model, one, durable)?;
+            calls::results_were_read_once(&self.model, one, durable)?;
+            mail::messages_were_read(&self.model, one, durable)?;
         }
         approve::every_approval_was_decided(&self.model)
     }

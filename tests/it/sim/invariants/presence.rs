@@ -112,8 +112,12 @@ pub(super) fn places_end_for_a_reason(before: &Model, step: &Step) -> Check {
         let member = people.member_of(room, agent);
         let silent = member.and_then(|member| member.silent_since);
         let silent = silent.is_some_and(|since| since + grace <= step.now);
+        let is_closed = before.closed.contains_key(room)
+            || step
+                .events()
+                .any(|other| other.what == "room.closed" && other.room == *room);
         ensure!(
-            said_so || ended || (step.runs_timers() && (gone || silent)),
+            said_so || ended || is_closed || (step.runs_timers() && (gone || silent)),
             "{agent} is taken out of {room} at {} for no reason: {:?}, {member:?}",
             step.now,
             people.link(agent)

@@ -67,7 +67,10 @@ pub(super) fn verdict_and_reply_agree(step: &Step) -> Check {
     let replies = step.replies_to(&command.from);
     let (id, correlation_id) = named(step);
     let inbox = matches!(command.topic.topic, Topic::Inbox { .. });
+    // How much a purge took out is an answer that it always has.
+    let purges = matches!(command.topic.topic, Topic::MailboxPurge { .. });
     let asked = id.is_some()
+        || purges
         || correlation_id.is_some()
         || (command.mirrors.correlation_id.is_some() && !inbox);
     match step.refusal() {
@@ -279,6 +282,14 @@ pub(super) fn inbox_messages_wait(model: &Model, step: &Step, to: &Agent) -> Che
             );
             Ok(())
         }
+        Some(Code::Expired) => {
+            let ttl_ms = step.command().and_then(|command| command.mirrors.ttl_ms);
+            ensure!(
+                ttl_ms == Some(0),
+                "a message with {ttl_ms:?} ms is not over"
+            );
+            Ok(())
+        }
         Some(code) => {
             ensure!(
                 code == Code::TooMany,
@@ -301,13 +312,15 @@ pub(super) fn only_a_full_mailbox_is_full(model: &Model, step: &Step, whose: &Ag
 }
 
 /// Inbox: what is relayed is the message at hand, to whom it names, for some time.
-pub(super) fn relays(step: &Step, to: &Agent, expires_at: Millis) -> Check {
+pub(super) fn relays(model: &Model, step: &Step, to: &Agent, expires_at: Millis) -> Check {
     let topic = step.command().map(|command| &command.topic.topic);
     let addressed = matches!(topic, Some(Topic::Inbox { to: named, .. }) if named == to);
     ensure!(addressed, "relayed to {to}: {topic:?}");
+    let ttl_ms = step.command().and_then(|command| command.mirrors.ttl_ms);
+    let ttl_ms = ttl_ms.unwrap_or(model.rules.inbox_ttl_ms);
     ensure!(
-        expires_at > step.now,
-        "relayed at {} to expire at {expires_at}",
+        expires_at == step.now + ttl_ms,
+        "relayed at {} for {ttl_ms} ms, to expire at {expires_at}",
         step.now
     );
     Ok(())

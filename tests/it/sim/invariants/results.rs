@@ -8,9 +8,11 @@ use hallward::wire::name::{Agent, Room, TaskId};
 use hallward::wire::topic::Topic;
 
 use super::super::agents::Participant;
+use super::super::durable::Durable;
 use super::super::history::{Step, group_result, read};
 use super::super::model::Model;
 use super::super::model::tasks::{GATHERED, GroupName, TaskModel};
+use super::mail::told;
 use super::{Check, ensure};
 
 /// Handoff: results go to the dispatcher, echo what it said, and there is one final one.
@@ -216,10 +218,10 @@ pub(super) fn every_task_has_ended(model: &Model) -> Check {
 }
 
 /// Handoff: the dispatcher has read one final result of each life of its tasks, and one of each group.
-pub(super) fn results_were_read_once(model: &Model, one: &Participant) -> Check {
+pub(super) fn results_were_read_once(model: &Model, one: &Participant, durable: &Durable) -> Check {
     let mut read_results: Vec<(Room, TaskId)> = Vec::new();
     let mut read_groups: Vec<GroupName> = Vec::new();
-    for letter in one.read.values().filter(|l| l.class == Some(Class::Result)) {
+    for letter in told(one, durable).filter(|l| l.class == Some(Class::Result)) {
         let room = letter.topic.room.clone();
         if let Ok(result) = serde_json::from_slice::<GroupResult>(&letter.payload) {
             read_groups.push((room, one.name.clone(), result.group));

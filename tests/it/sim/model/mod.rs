@@ -12,13 +12,14 @@ pub(super) mod tools;
 
 use std::collections::BTreeMap;
 
-use hallward::engine::{Class, Directed, Effect};
+use bytes::Bytes;
+use hallward::engine::{Class, Directed, Effect, Input};
 use hallward::wire::Millis;
 use hallward::wire::approve::CancelApproval;
 use hallward::wire::name::{Agent, ApprovalId, Room, TaskId};
 use hallward::wire::observe::Event;
 use hallward::wire::reply::{Code, Reply};
-use hallward::wire::topic::Topic;
+use hallward::wire::topic::{RoomTopic, Topic};
 
 use super::history::{LOCK, Step, group_result, read};
 use super::rules::Rules;
@@ -52,6 +53,12 @@ pub(in super::super) struct Tally {
     pub(in super::super) timed_out: u64,
     pub(in super::super) escalated: u64,
     pub(in super::super) relayed: u64,
+    pub(in super::super) relays_expired: u64,
+    pub(in super::super) mail_listed: u64,
+    pub(in super::super) mail_purged: u64,
+    pub(in super::super) closed: u64,
+    pub(in super::super) opened: u64,
+    pub(in super::super) turned_away: u64,
     pub(in super::super) doomed: u64,
     pub(in super::super) redriven: u64,
     pub(in super::super) gathered: u64,
@@ -86,6 +93,12 @@ impl Tally {
             (&mut self.timed_out, other.timed_out),
             (&mut self.escalated, other.escalated),
             (&mut self.relayed, other.relayed),
+            (&mut self.relays_expired, other.relays_expired),
+            (&mut self.mail_listed, other.mail_listed),
+            (&mut self.mail_purged, other.mail_purged),
+            (&mut self.closed, other.closed),
+            (&mut self.opened, other.opened),
+            (&mut self.turned_away, other.turned_away),
             (&mut self.doomed, other.doomed),
             (&mut self.redriven, other.redriven),
             (&mut self.gathered, other.gathered),
@@ -128,6 +141,12 @@ impl Tally {
             self.timed_out,
             self.escalated,
             self.relayed,
+            self.relays_expired,
+            self.mail_listed,
+            self.mail_purged,
+            self.closed,
+            self.opened,
+            self.turned_away,
             self.doomed,
             self.redriven,
             self.gathered,
@@ -172,6 +191,10 @@ pub(in super::super) struct Model {
     pub(super) now: Millis,
     /// The time of the latest input: timers that are due run before it, so every timer up to here has fired.
     pub(super) ticked_at: Millis,
+    /// When the gateway restarted last.
+    pub(super) recovered_at: Millis,
+    /// Since when rooms are closed.
+    pub(super) closed: BTreeMap<Room, Millis>,
     pub(super) people: People,
     pub(super) tasks: Tasks,
     pub(super) boards: BTreeMap<Room, Board>,
@@ -179,6 +202,8 @@ pub(in super::super) struct Model {
     pub(super) locks: Locks,
     pub(super) tools: Tools,
     pub(super) approvals: BTreeMap<(Room, ApprovalId), Approval>,
+    /// The inbox messages that each agent was sent.
+    pub(super) relayed: BTreeMap<Agent, Vec<(RoomTopic, Bytes)>>,
     /// The first outcome of every accepted command that carried an id.
     pub(super) outcomes: BTreeMap<Identity, Reply>,
     /// The last event of each room.
@@ -194,6 +219,8 @@ impl Model {
             rules: rules.clone(),
             now: 0,
             ticked_at: 0,
+            recovered_at: 0,
+            closed: BTreeMap::new(),
             people: People::default(),
             tasks: Tasks::default(),
             boards: BTreeMap::new(),
@@ -201,6 +228,7 @@ impl Model {
             locks: Locks::default(),
             tools: Tools::default(),
             approvals: BTreeMap::new(),
+            relayed: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             seqs: BTreeMap::new(),
             past: BTreeMap::new(),
@@ -218,9 +246,35 @@ impl Model {
         if let Some(code) = step.refusal() {
             *self.tally.rejected.entry(code.into()).or_default() += 1;
         }
-        if let Some(input) = step.input() {
+        if matches!(step.input(), Some(Input::Recovered)) {
+            self.recovered_at = step.now;
+        }
+        if let Some(input) = step.input().filter(|input| !self.is_in_vain(input)) {
             self.people.input(step.now, input);
             self.tasks.input(step.now, input, &self.rules);
+        }
+    }
+
+    /// Nobody comes into a room that is closed.
+    fn is_in_vain(&self, input: &Input) -> bool {
+        matches!(input, Input::Offered { offer, .. } if self.closed.contains_key(offer.room()))
+    }
+
+    fn room_event(&mut self, event: &Event) {
+        let room = &event.room;
+        match event.what.as_str() {
+            "room.closed" => {
+                self.closed.insert(room.clone(), event.at);
+                self.tally.closed += 1;
+            }
+            "room.opened" => {
+                self.closed.remove(room);
+                self.tally.opened += 1;
+            }
+            // What it has subscribed to counts again when it comes back.
+            LEFT if self.closed.contains_key(room) => self.people.said_farewell(room, &event.who),
+            LEFT => self.people.left(room, &event.who),
+            _ => {}
         }
     }
 
@@ -268,6 +322,7 @@ impl Model {
             Topic::ToolsCall { tool, .. } => {
                 self.tools.called(step, tool, self.rules.tool_timeout_ms);
             }
+            Topic::MailboxList { .. } => self.tally.mail_listed += step.mail.len() as u64,
             Topic::PresenceAnnounce { me } if command.payload.is_empty() => {
                 self.people.said_farewell(&command.topic.room, me);
                 self.tasks.left(&command.topic.room, me);
@@ -281,7 +336,7 @@ impl Model {
     }
 
     /// An effect has been checked and is now part of the truth.
-    pub(super) fn apply(&mut self, effect: &Effect) {
+    pub(super) fn apply(&mut self, step: &Step, effect: &Effect) {
         match effect {
             Effect::Event(event) => {
                 self.seqs.insert(event.room.clone(), event.seq);
@@ -293,9 +348,7 @@ impl Model {
                 }
                 self.locks.event(event, &mut self.tally);
                 self.tools.event(event);
-                if event.what == LEFT {
-                    self.people.left(&event.room, &event.who);
-                }
+                self.room_event(event);
             }
             Effect::Deliver(directed) => match &directed.class {
                 Class::Assignment(key) => {
@@ -346,8 +399,15 @@ impl Model {
                 }
                 _ => {}
             },
-            Effect::Relay { .. } => self.tally.relayed += 1,
-            Effect::Revoke { .. } | Effect::Discard { .. } => {}
+            Effect::Relay { to, .. } => {
+                self.tally.relayed += 1;
+                if let Some(command) = step.command() {
+                    let message = (command.topic.clone(), command.payload.clone());
+                    self.relayed.entry(to.clone()).or_default().push(message);
+                }
+            }
+            Effect::Discard { seqs, .. } => self.tally.mail_purged += seqs.len() as u64,
+            Effect::Revoke { .. } => {}
         }
     }
 

@@ -257,6 +257,11 @@ impl People {
         }
     }
 
+    /// When the agent's connection broke, if the gateway has not restarted since.
+    pub(in super::super) fn cut_at(&self, agent: &Agent) -> Option<Millis> {
+        self.cut.get(agent).copied()
+    }
+
     /// Whether the agent's connection broke so long ago, and the gateway has not restarted since.
     pub(in super::super) fn cut_off(&self, agent: &Agent, grace: Millis, now: Millis) -> bool {
         self.cut

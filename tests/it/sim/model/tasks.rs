@@ -256,10 +256,12 @@ impl Tasks {
                     hold.lease_low = hold.lease_low.max(grace_ends);
                     hold.lease_high = hold.lease_high.max(grace_ends).max(now + task.lease_ms);
                 }
-                Input::Connected { agent, .. } if hold.worker == *agent => {
-                    // Who is back has a whole lease; what a recovery added beyond it may go.
+                Input::Connected { agent, resumed, .. } if hold.worker == *agent => {
+                    // Who is back has a whole lease; what a recovery added beyond it may go. A new session has the grace to
+                    // take up what the one before had.
+                    let grace = if *resumed { 0 } else { rules.grace_ms };
                     hold.lease_low = hold.lease_low.min(now + task.lease_ms);
-                    hold.lease_high = hold.lease_high.max(now + task.lease_ms);
+                    hold.lease_high = hold.lease_high.max(now + task.lease_ms.max(grace));
                 }
                 // A new session has taken up what its worker had, also what is too large to be sent again.
                 Input::Offered { agent, .. } if hold.worker == *agent => {

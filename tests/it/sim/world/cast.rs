@@ -2,7 +2,9 @@
 
 use hallward::wire::name::{Agent, Capability, Room};
 
-use super::super::agents::{Approver, Dispatcher, Participant, Role, Smith, Worker, Writer};
+use super::super::agents::{
+    Approver, Dispatcher, Operator, Participant, Role, Smith, Worker, Writer,
+};
 use super::super::dice::Dice;
 
 /// Two rooms, and agents of every kind in one or both.
@@ -11,7 +13,7 @@ pub(super) fn populate(dice: &mut Dice) -> Vec<Participant> {
     let beta = Room::new("beta").expect("a name");
     let mut everybody = Vec::new();
     let mut add = |name: String, role: Role, dice: &mut Dice| {
-        let everywhere = matches!(role, Role::Approver(_)) || dice.percent(25);
+        let everywhere = matches!(role, Role::Approver(_) | Role::Operator(_)) || dice.percent(25);
         let rooms = match dice.below(3) {
             _ if everywhere => vec![alpha.clone(), beta.clone()],
             1 => vec![beta.clone()],
@@ -45,6 +47,11 @@ pub(super) fn populate(dice: &mut Dice) -> Vec<Participant> {
             dice,
         );
     }
+    add(
+        "operator".to_owned(),
+        Role::Operator(Operator::default()),
+        dice,
+    );
     everybody
 }
 

@@ -218,6 +218,7 @@ impl World {
             self.note(step);
             check?;
         }
+        self.checker.model.tally.relays_expired += committed.dropped as u64;
         self.checker.committed(&self.desk)?;
         if self.dice.percent(3) {
             self.desk

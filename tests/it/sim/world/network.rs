@@ -23,7 +23,6 @@ impl World {
         let one = &mut self.everybody[who];
         one.connected = true;
         one.link += 1;
-        one.in_flight.clear();
         one.last_arrival = self.now;
         one.last_delivery = self.now;
         let resumed = self.desk.connect(self.now, &one.name, one.persistent);
@@ -129,11 +128,12 @@ impl World {
         if !one.connected {
             return;
         }
-        for letter in mailbox.letters() {
-            if one.in_flight.insert(letter.number) {
+        let letters = mailbox.letters().map(|letter| letter.number);
+        for number in letters.collect::<Vec<_>>() {
+            if self.desk.send(&one.name, number) {
                 let at = (self.now + self.dice.between(1, 15)).max(one.last_delivery);
                 one.last_delivery = at;
-                let action = Action::Deliver(who, one.link, letter.number);
+                let action = Action::Deliver(who, one.link, number);
                 self.agenda.plan(at, action);
             }
         }

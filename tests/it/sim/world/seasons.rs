@@ -51,6 +51,7 @@ impl World {
                 self.agenda.plan(at + 100, Action::Connect(who));
             }
         }
+        self.open_all_rooms();
         self.pass(self.calm_at + CALM_MS / 2)?;
         self.cancel_the_impossible()?;
         self.pass(self.calm_at + CALM_MS)?;
@@ -60,7 +61,21 @@ impl World {
                 return Err(format!("{} was never answered: {packet:?}", one.name));
             }
         }
-        self.checker.finished(&self.everybody)
+        self.checker.finished(&self.everybody, &self.desk.durable)
+    }
+
+    /// Whatever was closed is opened, and everybody goes back in.
+    fn open_all_rooms(&mut self) {
+        for who in 0..self.everybody.len() {
+            for room in self.everybody[who].rooms.clone() {
+                let (after, intent) = match self.everybody[who].role {
+                    Role::Operator(_) => (5_000, Intent::Open(room)),
+                    _ => (10_000, Intent::Return(room)),
+                };
+                self.agenda
+                    .plan(self.now + after, Action::Wake(who, intent));
+            }
+        }
     }
 
     /// Tasks that nobody can do wait for ever, as they should; their dispatchers give up.

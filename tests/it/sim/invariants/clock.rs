@@ -1,0 +1,73 @@
+//! Time: the engine asks to be woken no later than the first thing is due.
+
+use hallward::wire::Millis;
+
+use super::super::desk::Desk;
+use super::super::model::Model;
+use super::super::model::people::Link;
+use super::{Check, ensure};
+
+/// Whatever ends by itself ends when it is due, and not when somebody happens to come by.
+pub(super) fn the_engine_wakes_in_time(model: &Model, desk: &Desk) -> Check {
+    let asks = desk.asks_at().unwrap_or(Millis::MAX);
+    let first = dues(model).min();
+    if let Some((at, what)) = first {
+        ensure!(
+            asks <= at,
+            "{what} is due at {at}, and the engine asks to be woken at {asks} at {}",
+            model.now
+        );
+    }
+    Ok(())
+}
+
+/// What is due when, at the latest.
+fn dues(model: &Model) -> impl Iterator<Item = (Millis, String)> {
+    let people = &model.people;
+    let rules = &model.rules;
+    let tasks = model.tasks.live().flat_map(|((room, id), task)| {
+        let waits = task.state == "waiting" && model.tasks.is_free_to_go(room, task);
+        let hold = task.hold.as_ref();
+        let lease = hold.filter(|hold| people.is_online(&hold.worker));
+        [
+            task.deadline,
+            waits.then_some(task.due_by),
+            lease.map(|hold| hold.lease_high),
+        ]
+        .into_iter()
+        .flatten()
+        .map(move |at| (at, id.to_string()))
+    });
+    let approvals = model.approvals.iter();
+    let approvals = approvals.filter(|(_, approval)| approval.is_open());
+    let approvals = approvals.map(|((_, id), approval)| (approval.expires_at, id.to_string()));
+    let entries = model.boards.values().flat_map(|board| &board.entries);
+    let keys = entries.filter_map(|(key, entry)| Some((entry.expires_at?, key.to_string())));
+    let held = model.locks.held.iter();
+    let locks = held.map(|((_, name), holder)| (holder.until, name.clone()));
+    let open = model.tools.open.iter();
+    let calls = open.map(|name| (model.tools.calls[name].deadline, name.1.to_string()));
+    let places = people.members.iter().filter_map(|((room, agent), _)| {
+        // Who keeps its place and has nothing in hand may have been shown as offline long ago.
+        let loses =
+            !people.outlives_its_connection(agent) || model.tasks.in_flight(room, agent) > 0;
+        match people.link(agent) {
+            Link::Away { restarted, .. } if loses => {
+                Some((restarted + rules.grace_ms, agent.to_string()))
+            }
+            _ => None,
+        }
+    });
+    let busy = model.tools.open.iter().filter_map(|name| {
+        let provider = model.tools.calls[name].provider.as_ref()?;
+        let at = people.cut_at(provider)? + rules.provider_grace_ms;
+        Some((at, provider.to_string()))
+    });
+    tasks
+        .chain(approvals)
+        .chain(keys)
+        .chain(locks)
+        .chain(calls)
+        .chain(places)
+        .chain(busy)
+}
