@@ -1,16 +1,20 @@
 //! What happened, in the order in which it was committed: the only thing that model and invariants see.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
+use bytes::Bytes;
 use hallward::engine::{Class, Command, Directed, Effect, Input, Verdict};
 use hallward::wire::Millis;
+use hallward::wire::cbor;
 use hallward::wire::handoff::GroupResult;
 use hallward::wire::json;
 use hallward::wire::mailbox::Mail;
 use hallward::wire::name::Agent;
 use hallward::wire::observe::Event;
 use hallward::wire::reply::{Code, Reply};
+use hallward::wire::topic::Topic;
 
 /// What made the engine produce effects.
 #[derive(Debug, Clone)]
@@ -50,6 +54,32 @@ pub(super) const NOTICE: &str = "handoff/work";
 pub(super) const LOCK: &str = "blackboard/lock";
 
 impl Step {
+    /// The same in JSON, whoever spoke what.
+    pub(super) fn plain(&self) -> Cow<'_, Step> {
+        let command = self.command().map(|command| &command.payload);
+        let told = self.directed().map(|directed| &directed.payload);
+        if !command
+            .into_iter()
+            .chain(told)
+            .any(|payload| cbor::is_map(payload))
+        {
+            return Cow::Borrowed(self);
+        }
+        let mut plain = self.clone();
+        if let Cause::Input(input) = &mut plain.cause
+            && let Input::Command(command) = &mut **input
+            && !matches!(command.topic.topic, Topic::Inbox { .. })
+        {
+            command.payload = plain_payload(&command.payload);
+        }
+        for effect in &mut plain.effects {
+            if let Effect::Deliver(directed) = effect {
+                directed.payload = plain_payload(&directed.payload);
+            }
+        }
+        Cow::Owned(plain)
+    }
+
     /// The input, unless this is the end of a batch.
     pub(super) fn input(&self) -> Option<&Input> {
         match &self.cause {
@@ -124,8 +154,21 @@ impl Hash for Step {
     }
 }
 
-/// Reads a message of the gateway's, which is always well-formed.
+/// In JSON, if it is CBOR that has one.
+pub(super) fn plain_payload(payload: &Bytes) -> Bytes {
+    if !cbor::is_map(payload) {
+        return payload.clone();
+    }
+    cbor::to_json(payload).map_or_else(|_| payload.clone(), Bytes::from)
+}
+
+/// Reads a message of the gateway's, which is always well-formed, of either encoding.
 pub(super) fn read<T: serde::de::DeserializeOwned>(payload: &[u8]) -> T {
+    let text = cbor::is_map(payload).then(|| cbor::to_json(payload));
+    let text = text
+        .transpose()
+        .expect("what the gateway writes has a JSON");
+    let payload = text.as_deref().unwrap_or(payload);
     json::decode(payload).unwrap_or_else(|error| {
         panic!(
             "the gateway wrote {}: {error}",

@@ -23,6 +23,7 @@ impl Approver {
     pub(super) fn greet(&mut self, ctx: &mut Ctx<'_>) {
         let announcement = Announcement {
             role: Some("editor".to_owned()),
+            encoding: ctx.wants,
             ..Announcement::default()
         };
         for room in ctx.rooms {

@@ -16,11 +16,12 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use hallward::engine::{Class, Command};
 use hallward::wire::Millis;
+use hallward::wire::cbor;
 use hallward::wire::json;
 use hallward::wire::mirror::CommandMirrors;
 use hallward::wire::name::{Agent, Key, Room};
 use hallward::wire::observe::Replay;
-use hallward::wire::presence::PresenceList;
+use hallward::wire::presence::{Encoding, PresenceList};
 use hallward::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::agenda::LinkId;
@@ -93,6 +94,9 @@ pub(super) struct Ctx<'a> {
     pub(super) others: &'a [Agent],
     /// Whether the time of trouble is over: finish what there is and start nothing.
     pub(super) calm: bool,
+    /// What it speaks, and what it asks to be spoken to in.
+    tongue: Tongue,
+    pub(super) wants: Option<Encoding>,
     /// What it does.
     pub(super) doings: Vec<Doing>,
     serial: &'a mut u64,
@@ -150,6 +154,18 @@ impl Ctx<'_> {
     }
 
     fn command(&mut self, room: &Room, topic: Topic, payload: Bytes) -> Command {
+        let is_cbor = match self.tongue {
+            _ if matches!(topic, Topic::Inbox { .. }) => false,
+            Tongue::Json => false,
+            Tongue::Cbor => true,
+            Tongue::Both => self.dice.percent(50),
+        };
+        // What is no JSON object stays what it is.
+        let is_cbor = is_cbor && payload.first() == Some(&b'{');
+        let payload = match is_cbor {
+            true => cbor::from_json(&payload),
+            false => payload,
+        };
         Command {
             from: self.me.clone(),
             topic: RoomTopic::new(room.clone(), topic),
@@ -161,6 +177,7 @@ impl Ctx<'_> {
                 reply_rest: self
                     .dice
                     .maybe(5, |_| Key::new("mine/here").expect("a key")),
+                is_cbor: is_cbor && self.dice.percent(50),
                 ..CommandMirrors::default()
             },
         }
@@ -173,6 +190,15 @@ impl Ctx<'_> {
             repeatable,
         });
     }
+}
+
+/// What an agent speaks.
+#[derive(Debug, Clone, Copy)]
+enum Tongue {
+    Json,
+    Cbor,
+    /// Now this, now that.
+    Both,
 }
 
 /// What an agent is there for.
@@ -190,6 +216,8 @@ pub(super) struct Participant {
     pub(super) name: Agent,
     pub(super) rooms: Vec<Room>,
     pub(super) role: Role,
+    tongue: Tongue,
+    wants: Option<Encoding>,
     /// Whether its session outlives its connection.
     pub(super) persistent: bool,
     /// Whether it comes back by itself after a crash of the gateway.
@@ -213,6 +241,8 @@ impl Participant {
             name,
             rooms,
             role,
+            tongue: dice.weighted(&[(60, Tongue::Json), (30, Tongue::Cbor), (10, Tongue::Both)]),
+            wants: dice.maybe(25, |dice| *dice.pick(&[Encoding::Json, Encoding::Cbor])),
             persistent: dice.percent(50),
             faithful: dice.percent(85),
             link: 0,
@@ -316,6 +346,8 @@ impl Participant {
             durable: around.durable,
             others: around.others,
             calm: around.calm,
+            tongue: self.tongue,
+            wants: self.wants,
             doings: Vec::new(),
             serial: &mut self.serial,
         };
@@ -367,7 +399,12 @@ fn chat(ctx: &mut Ctx<'_>) {
             to: to.clone(),
             me: me.clone(),
         };
-        let mut command = ctx.command(&room, topic, format!("word {word}").into());
+        // To whom it may concern: what begins as a CBOR map is no word about what its sender speaks.
+        let words = match ctx.dice.percent(10) {
+            true => Bytes::from_static(&[0xa0]),
+            false => format!("word {word}").into(),
+        };
+        let mut command = ctx.command(&room, topic, words);
         if brief {
             let moment = ctx.dice.weighted(&[(1, 0), (60, 500), (40, 3_000)]);
             command.mirrors.ttl_ms = Some(ctx.dice.below(moment + 1));
@@ -434,7 +471,8 @@ fn mumble(ctx: &mut Ctx<'_>) {
     let (topic, words): (Topic, &'static [u8]) = match ctx.dice.below(4) {
         0 => (Topic::HandoffDispatch { me }, b"{\"type\":"),
         1 => (Topic::HandoffUpdate { me }, b"{\"task\":17}"),
-        2 => (Topic::ApproveRequest { me }, b"[]"),
+        2 if ctx.dice.percent(50) => (Topic::ApproveRequest { me }, b"[]"),
+        2 => (Topic::ApproveRequest { me }, b"\xa1\x61"),
         _ => {
             let key = Key::new("plan").expect("a key");
             (Topic::BlackboardSet { me, key }, b"plain words")

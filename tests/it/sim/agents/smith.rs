@@ -141,6 +141,7 @@ impl Smith {
                 let status = [Status::Idle, Status::Draining][usize::from(self.draining)];
                 let announcement = Announcement {
                     status: Some(status),
+                    encoding: ctx.wants,
                     ..Announcement::default()
                 };
                 let room = ctx.room();

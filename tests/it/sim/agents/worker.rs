@@ -107,6 +107,7 @@ impl Worker {
             capabilities: self.announced.clone(),
             capacity: self.capacity,
             max_bytes: self.max_bytes,
+            encoding: ctx.wants,
             status: Some(if self.draining {
                 Status::Draining
             } else {

@@ -243,14 +243,16 @@ pub(super) fn decisions(model: &Model, step: &Step, directed: &Directed, id: &Ap
         by.sort();
         let said: Vec<_> = approval.approvals.iter().collect();
         ensure!(by == said, "approved by {said:?}, says {decision:?}");
-        content_is_what_was_approved(approval, &decision)?;
+        content_is_what_was_approved(model, approval, &decision)?;
     }
     Ok(())
 }
 
-fn content_is_what_was_approved(approval: &Approval, decision: &Decision) -> Check {
+fn content_is_what_was_approved(model: &Model, approval: &Approval, decision: &Decision) -> Check {
+    let encodings = &model.encodings;
+    let same = encodings.same(&approval.requester, &decision.content, &approval.content);
     ensure!(
-        decision.content == approval.content && decision.edited == approval.edited,
+        same && decision.edited == approval.edited,
         "{approval:?} was approved as {decision:?}"
     );
     Ok(())

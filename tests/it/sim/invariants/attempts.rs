@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use hallward::engine::{AssignmentKey, Class, Directed, Effect, Input};
+use hallward::wire::cbor;
 use hallward::wire::fit::packet_bytes;
 use hallward::wire::handoff::{Assignment, Cancel};
 use hallward::wire::message::Qos;
 use hallward::wire::name::{Agent, Capability, Room, TaskId};
 use hallward::wire::observe::Event;
+use hallward::wire::presence::Encoding;
 use hallward::wire::topic::Topic;
 
 use super::super::durable::Durable;
@@ -160,7 +162,7 @@ pub(super) fn assignments(
         assignment.task == key.task && assignment.attempt == key.attempt,
         "{key:?} carries {assignment:?}"
     );
-    assignment_says_what_was_dispatched(task, &assignment)?;
+    assignment_says_what_was_dispatched(model, worker, task, &assignment)?;
     ensure!(
         model.people.is_online(worker),
         "{worker} gets {} and is not online",
@@ -221,10 +223,17 @@ fn worker_may_take(model: &Model, key: &AssignmentKey, worker: &Agent, task: &Ta
 }
 
 /// Ground rule 4: what the dispatcher said is carried through unchanged.
-fn assignment_says_what_was_dispatched(task: &TaskModel, assignment: &Assignment) -> Check {
+fn assignment_says_what_was_dispatched(
+    model: &Model,
+    worker: &Agent,
+    task: &TaskModel,
+    assignment: &Assignment,
+) -> Check {
     let spec = &task.spec;
     ensure!(
-        assignment.payload == spec.payload
+        model
+            .encodings
+            .same(worker, &assignment.payload, &spec.payload)
             && assignment.task_type == spec.task_type
             && assignment.priority == task.priority()
             && assignment.dispatcher == task.dispatcher
@@ -268,7 +277,11 @@ fn assignment_can_be_received(model: &Model, task: &TaskModel, directed: &Direct
 fn assignment_is_not_too_large(model: &Model, directed: &Directed) -> Check {
     let room = &directed.topic.room;
     let topic = directed.topic.format("rooms").len();
-    let bytes = packet_bytes(topic, directed.payload.len(), Qos::AtLeastOnce);
+    let payload = match model.encodings.of(&directed.to) {
+        Encoding::Json => directed.payload.len(),
+        Encoding::Cbor => cbor::from_json(&directed.payload).len(),
+    };
+    let bytes = packet_bytes(topic, payload, Qos::AtLeastOnce);
     let member = model.people.member_of(room, &directed.to);
     let fits = member.is_none_or(|member| {
         let most = member.max_bytes().map_or(usize::MAX, |most| most as usize);

@@ -28,7 +28,7 @@ pub(super) fn sets(model: &Model, step: &Step, room: &Room, key: &Key) -> Check 
         return Ok(());
     }
     let board = model.board(room);
-    conditional(board, step, key, set.if_version, true)?;
+    conditional(model, step, room, key, set.if_version, true)?;
     if step.verdict.is_ok()
         && let Some((_, reply)) = step.replies_to(&command.from).pop()
     {
@@ -53,16 +53,18 @@ pub(super) fn deletes(model: &Model, step: &Step, room: &Room, key: &Key) -> Che
     if locks::fences(model, step, room, delete.fence.as_ref())? {
         return Ok(());
     }
-    conditional(model.board(room), step, key, delete.if_version, false)
+    conditional(model, step, room, key, delete.if_version, false)
 }
 
 fn conditional(
-    board: &Board,
+    model: &Model,
     step: &Step,
+    room: &Room,
     key: &Key,
     if_version: Option<u64>,
     is_set: bool,
 ) -> Check {
+    let board = model.board(room);
     let current = board.version(key);
     let matches = if_version.is_none_or(|version| version == current);
     match step.refusal() {
@@ -75,7 +77,7 @@ fn conditional(
                 !matches,
                 "{key} is at version {current}: no conflict with {if_version:?}"
             );
-            conflict_shows_the_entry(board, step, key)?;
+            conflict_shows_the_entry(model, step, room, key)?;
         }
         Some(Code::NotFound) => ensure!(!is_set && current == 0, "{key} is there: no 404"),
         Some(code) => return Err(format!("a write of {key} was refused with {code:?}")),
@@ -83,11 +85,13 @@ fn conditional(
     Ok(())
 }
 
-fn conflict_shows_the_entry(board: &Board, step: &Step, key: &Key) -> Check {
+fn conflict_shows_the_entry(model: &Model, step: &Step, room: &Room, key: &Key) -> Check {
     let from = &step.command().expect("a write").from;
     let shown = step.replies_to(from).pop().and_then(|(_, r)| r.current);
     ensure!(
-        shown.as_ref() == board.entries.get(key),
+        model
+            .encodings
+            .same(from, &shown.as_ref(), &model.board(room).entries.get(key)),
         "a conflict on {key} shows {shown:?}, not the current entry"
     );
     Ok(())
@@ -253,7 +257,7 @@ pub(super) fn snapshots(model: &Model, step: &Step, room: &Room) -> Check {
     let mut expected: BTreeMap<Key, Entry> = board.entries.clone();
     expected.retain(|key, _| is_under(key, get.prefix.as_ref()));
     ensure!(
-        shown == expected,
+        model.encodings.same(&command.from, &shown, &expected),
         "a snapshot shows {shown:?}, expected {expected:?}"
     );
     Ok(())

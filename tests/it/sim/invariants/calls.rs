@@ -30,7 +30,9 @@ pub(super) fn runs(model: &Model, step: &Step, directed: &Directed, key: &RunKey
     ensure!(
         run.call == key.call
             && run.tool == call.tool
-            && run.arguments == call.arguments
+            && model
+                .encodings
+                .same(&directed.to, &run.arguments, &call.arguments)
             && run.caller == call.caller
             && run.called_at == call.called_at
             && run.deadline == call.deadline

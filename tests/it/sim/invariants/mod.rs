@@ -10,6 +10,7 @@ mod board_past;
 mod calls;
 mod clock;
 mod closing;
+mod encodings;
 mod handoff;
 mod lists;
 mod locks;
@@ -70,6 +71,12 @@ impl Checker {
 
     /// A step was committed.
     pub(super) fn step(&mut self, step: &Step) -> Check {
+        encodings::everybody_is_understood(&mut self.model, step)?;
+        self.plain_step(&step.plain())
+    }
+
+    /// The same when everybody speaks JSON.
+    fn plain_step(&mut self, step: &Step) -> Check {
         let queue = work::Queue::before(&self.model, step);
         presence::places_end_for_a_reason(&self.model, step)?;
         self.model.begin(step);
@@ -108,7 +115,7 @@ impl Checker {
             approve::votes_that_suffice_decide(&self.model, step)?;
             handoff::cancelled_tasks_are_over(&self.model, step)?;
             lists::redrives_tell_what_remains(&self.model, step)?;
-            results::what_a_worker_returns_reaches_the_dispatcher(step)?;
+            results::what_a_worker_returns_reaches_the_dispatcher(&self.model, step)?;
             tools::what_is_taken_goes_on(&self.model, step)?;
         }
         presence::workers_that_return_get_their_tasks_again(&self.model, step)?;

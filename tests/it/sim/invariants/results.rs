@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use hallward::engine::{Class, Directed};
 use hallward::wire::handoff::{GroupResult, ResultStatus, TaskResult, Update, UpdateStatus};
+use hallward::wire::json::Json;
 use hallward::wire::name::{Agent, Room, TaskId};
 use hallward::wire::topic::Topic;
 
 use super::super::agents::Participant;
 use super::super::durable::Durable;
-use super::super::history::{Step, group_result, read};
+use super::super::history::{Step, group_result, plain_payload, read};
 use super::super::model::Model;
 use super::super::model::tasks::{GATHERED, GroupName, TaskModel};
 use super::mail::told;
@@ -73,12 +74,14 @@ fn group_results(model: &Model, directed: &Directed, result: &GroupResult) -> Ch
         result.complete == (group.members.len() == group.size as usize),
         "complete or not: {group:?}, {result:?}"
     );
+    let same =
+        |one: &Option<Json>, other: &Option<Json>| model.encodings.same(&directed.to, one, other);
     for entry in &result.tasks {
         let task = model.tasks.find(room, &entry.task);
         let told = |task: &TaskModel| {
             task.is_final()
                 && task.state == word(entry.status)
-                && (entry.omitted || entry.result == task.outcome)
+                && (entry.omitted || same(&entry.result, &task.outcome))
                 && entry.attempts == task.attempt
         };
         ensure!(
@@ -166,7 +169,7 @@ pub(super) fn what_was_given_back_is_held_no_more(model: &Model, step: &Step) ->
 }
 
 /// Handoff: a partial result goes to the dispatcher as it comes, and success brings the worker's result, to the letter.
-pub(super) fn what_a_worker_returns_reaches_the_dispatcher(step: &Step) -> Check {
+pub(super) fn what_a_worker_returns_reaches_the_dispatcher(model: &Model, step: &Step) -> Check {
     let Some(command) = step.command().filter(|_| step.verdict.is_ok()) else {
         return Ok(());
     };
@@ -180,10 +183,17 @@ pub(super) fn what_a_worker_returns_reaches_the_dispatcher(step: &Step) -> Check
         .map(|directed| read(&directed.payload))
         .filter(|result: &TaskResult| result.task == update.task)
         .collect();
+    let task = model.tasks.find(&command.topic.room, &update.task);
+    let same = |result: &TaskResult| {
+        task.is_some_and(|task| {
+            let encodings = &model.encodings;
+            encodings.same(&task.dispatcher, &result.result, &update.result)
+        })
+    };
     let partial = update.status == UpdateStatus::Progress && update.result.is_some();
     if partial || update.status == UpdateStatus::Success {
         ensure!(
-            results.len() == 1 && results[0].result == update.result,
+            results.len() == 1 && same(&results[0]),
             "{update:?} brought {results:?}"
         );
     }
@@ -223,7 +233,7 @@ pub(super) fn results_were_read_once(model: &Model, one: &Participant, durable: 
     let mut read_groups: Vec<GroupName> = Vec::new();
     for letter in told(one, durable).filter(|l| l.class == Some(Class::Result)) {
         let room = letter.topic.room.clone();
-        if let Ok(result) = serde_json::from_slice::<GroupResult>(&letter.payload) {
+        if let Ok(result) = serde_json::from_slice::<GroupResult>(&plain_payload(&letter.payload)) {
             read_groups.push((room, one.name.clone(), result.group));
             continue;
         }

@@ -183,10 +183,15 @@ pub(super) fn what_is_taken_goes_on(model: &Model, step: &Step) -> Check {
                 })
                 .map(|directed| read::<ToolResult>(&directed.payload));
             let results: Vec<_> = results.filter(|result| result.call == said.call).collect();
+            let caller = model.tools.find(room, &said.call).map(|call| &call.caller);
+            let same = |told: &ToolResult| {
+                let encodings = &model.encodings;
+                caller.is_some_and(|caller| encodings.same(caller, &told.result, &said.result))
+            };
             ensure!(
                 results.len() == 1
                     && results[0].status == said.status
-                    && results[0].result == said.result
+                    && same(&results[0])
                     && (said.error.is_none() || results[0].error == said.error),
                 "{said:?} brought {results:?}"
             );

@@ -78,7 +78,11 @@ pub(super) fn transactions(model: &Model, step: &Step, room: &Room) -> Check {
         let key = &txn.ops[at].key;
         ensure!(
             reply.path == Some(format!("ops[{at}]"))
-                && reply.current.as_ref() == board.entries.get(key),
+                && model.encodings.same(
+                    &command.from,
+                    &reply.current.as_ref(),
+                    &board.entries.get(key)
+                ),
             "operation {at} is to blame, the reply says {reply:?}"
         );
         return Ok(());

@@ -5,6 +5,7 @@
 
 pub(super) mod approvals;
 pub(super) mod board;
+pub(super) mod encodings;
 pub(super) mod locks;
 pub(super) mod people;
 pub(super) mod tasks;
@@ -25,6 +26,7 @@ use super::history::{LOCK, Step, group_result, read};
 use super::rules::Rules;
 use approvals::Approval;
 use board::Board;
+use encodings::Encodings;
 use locks::Locks;
 use people::People;
 use tasks::Tasks;
@@ -56,6 +58,7 @@ pub(in super::super) struct Tally {
     pub(in super::super) relays_expired: u64,
     pub(in super::super) mail_listed: u64,
     pub(in super::super) mail_purged: u64,
+    pub(in super::super) told_in_cbor: u64,
     pub(in super::super) closed: u64,
     pub(in super::super) opened: u64,
     pub(in super::super) turned_away: u64,
@@ -96,6 +99,7 @@ impl Tally {
             (&mut self.relays_expired, other.relays_expired),
             (&mut self.mail_listed, other.mail_listed),
             (&mut self.mail_purged, other.mail_purged),
+            (&mut self.told_in_cbor, other.told_in_cbor),
             (&mut self.closed, other.closed),
             (&mut self.opened, other.opened),
             (&mut self.turned_away, other.turned_away),
@@ -144,6 +148,7 @@ impl Tally {
             self.relays_expired,
             self.mail_listed,
             self.mail_purged,
+            self.told_in_cbor,
             self.closed,
             self.opened,
             self.turned_away,
@@ -195,6 +200,7 @@ pub(in super::super) struct Model {
     pub(super) recovered_at: Millis,
     /// Since when rooms are closed.
     pub(super) closed: BTreeMap<Room, Millis>,
+    pub(super) encodings: Encodings,
     pub(super) people: People,
     pub(super) tasks: Tasks,
     pub(super) boards: BTreeMap<Room, Board>,
@@ -221,6 +227,7 @@ impl Model {
             ticked_at: 0,
             recovered_at: 0,
             closed: BTreeMap::new(),
+            encodings: Encodings::default(),
             people: People::default(),
             tasks: Tasks::default(),
             boards: BTreeMap::new(),

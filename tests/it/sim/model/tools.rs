@@ -11,6 +11,7 @@ use hallward::wire::tools::{Registration, ToolCall, ToolResult, ToolRun};
 
 use super::super::history::{Step, read};
 use super::Tally;
+use super::encodings::canonical;
 
 /// A tool, as the last who registered it described it.
 #[derive(Debug, Clone)]
@@ -54,8 +55,11 @@ pub(in super::super) struct Tools {
 
 /// Whether two say the same of a tool, as far as callers rely on it.
 pub(in super::super) fn same_contract(one: &Registration, other: &Registration) -> bool {
-    (&one.input_schema, &one.output_schema, one.idempotent)
-        == (&other.input_schema, &other.output_schema, other.idempotent)
+    let contract = |said: &Registration| {
+        let schemas = (&said.input_schema, &said.output_schema);
+        (canonical(&schemas), said.idempotent)
+    };
+    contract(one) == contract(other)
 }
 
 impl Tools {
