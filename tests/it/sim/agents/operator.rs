@@ -1,8 +1,9 @@
 //! Operators: they look into the mailboxes of others, take mail out of them, and close rooms for a while.
 
+use bytes::Bytes;
 use hallward::engine::Command;
 use hallward::wire::mailbox::{MailKind, MailboxList, MailboxPage, MailboxPurge};
-use hallward::wire::name::{Agent, CommandId, Room};
+use hallward::wire::name::{Agent, CommandId, Key, Room};
 use hallward::wire::reply::{Code, Reply};
 use hallward::wire::room::CloseRoom;
 use hallward::wire::topic::Topic;
@@ -44,6 +45,10 @@ impl Operator {
 
     fn close(&mut self, ctx: &mut Ctx<'_>) {
         let room = ctx.room();
+        let is_large = ctx.dice.percent(15);
+        if is_large {
+            pile_up(&room, ctx);
+        }
         let id = ctx.dice.percent(80);
         let close = CloseRoom {
             reason: ctx.dice.maybe(50, |_| "cleared".to_owned()),
@@ -53,8 +58,13 @@ impl Operator {
         let me = ctx.me.clone();
         let command = ctx.publish(&room, Topic::RoomClose { me }, &close, id);
         self.closed = Some(command).filter(|_| id);
-        let pause = ctx.dice.between(1, 1_500);
-        ctx.later(pause, Intent::Open(room));
+        if is_large {
+            // Before all of it has ended, perhaps.
+            self.open(&room, ctx);
+        } else {
+            let pause = ctx.dice.between(1, 1_500);
+            ctx.later(pause, Intent::Open(room));
+        }
     }
 
     pub(super) fn open(&mut self, room: &Room, ctx: &mut Ctx<'_>) {
@@ -107,6 +117,17 @@ impl Operator {
             let room = letter.topic.room.clone();
             self.seen.push((room, page.agent, seqs));
         }
+    }
+}
+
+/// More than a room ends at once when it is closed.
+fn pile_up(room: &Room, ctx: &mut Ctx<'_>) {
+    for number in 0..120 {
+        let me = ctx.me.clone();
+        let key = Key::new(&format!("pile/{number}")).expect("a key");
+        let topic = Topic::BlackboardSet { me, key };
+        let one = Bytes::from_static(br#"{"value":1}"#);
+        let _ = ctx.publish_bytes(room, topic, one, false);
     }
 }
 

@@ -29,9 +29,12 @@ fn dues(model: &Model) -> impl Iterator<Item = (Millis, String)> {
         let waits = task.state == "waiting" && model.tasks.is_free_to_go(room, task);
         let hold = task.hold.as_ref();
         let lease = hold.filter(|hold| people.is_online(&hold.worker));
+        let doomed_at = model.tasks.doomed_at(room, task).filter(|_| !waits);
+        let doomed_at = doomed_at.filter(|_| task.state == "waiting");
         [
             task.deadline,
             waits.then_some(task.due_by),
+            doomed_at.map(|at| at.max(task.created_at)),
             lease.map(|hold| hold.lease_high),
         ]
         .into_iter()
@@ -45,6 +48,19 @@ fn dues(model: &Model) -> impl Iterator<Item = (Millis, String)> {
     let keys = entries.filter_map(|(key, entry)| Some((entry.expires_at?, key.to_string())));
     let held = model.locks.held.iter();
     let locks = held.map(|((_, name), holder)| (holder.until, name.clone()));
+    let waits = model.locks.waits.iter();
+    let waiters = waits.map(|((_, agent), at)| (*at, agent.to_string()));
+    let groups = model.tasks.groups.iter();
+    let groups = groups.filter_map(|((room, _, name), group)| {
+        let members = group.members.iter();
+        let ended = members.map(|id| model.tasks.find(room, id)?.ended_at);
+        // It waits no longer than this for what it lacks; after a restart it begins anew.
+        let last = ended.collect::<Option<Vec<_>>>()?.into_iter().max()?;
+        Some((
+            last.max(model.recovered_at) + rules.retention_ms,
+            name.clone(),
+        ))
+    });
     let open = model.tools.open.iter();
     let calls = open.map(|name| (model.tools.calls[name].deadline, name.1.to_string()));
     let places = people.members.iter().filter_map(|((room, agent), _)| {
@@ -67,6 +83,8 @@ fn dues(model: &Model) -> impl Iterator<Item = (Millis, String)> {
         .chain(approvals)
         .chain(keys)
         .chain(locks)
+        .chain(waiters)
+        .chain(groups)
         .chain(calls)
         .chain(places)
         .chain(busy)

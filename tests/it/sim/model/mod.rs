@@ -353,7 +353,7 @@ impl Model {
                 if let Some(board) = self.boards.get_mut(&event.room) {
                     board.event(event);
                 }
-                self.locks.event(event, &mut self.tally);
+                self.locks.event(step, event, &mut self.tally);
                 self.tools.event(event);
                 self.room_event(event);
             }
