@@ -12,20 +12,18 @@ use super::records;
 use crate::engine::Class;
 use crate::ledger::Space;
 use crate::wire::Millis;
-use crate::wire::cbor;
 use crate::wire::fit::{packet_bytes, shorten};
 use crate::wire::json;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::mirror::MessageMirrors;
 use crate::wire::name::Agent;
-use crate::wire::presence::Encoding;
 use crate::wire::reply::{Code, Rejection, Reply};
-use crate::wire::topic::{RoomTopic, Topic, below_root};
+use crate::wire::topic::{RoomTopic, Topic, below_room};
 
 impl Desk {
     /// What a client takes at most of the room that the message is from, if the message is more.
     pub(super) fn is_too_large(&self, id: &str, message: &Message, qos: Qos) -> Option<usize> {
-        let (room, _) = below_root(&self.settings.root, message.topic())?.split_once('/')?;
+        let (room, _) = below_room(&self.settings.root, message.topic())?;
         let most = self.engine.takes(id, room)?;
         let bytes = packet_bytes(message.topic().len(), message.payload().len(), qos);
         (bytes > most).then_some(most)
@@ -79,17 +77,12 @@ impl Desk {
         };
         let reason = format!("it has {bytes} bytes, you take {most}");
         let rejection = Rejection::new(Code::TooLarge, reason);
-        let below = below_root(&self.settings.root, message.topic());
-        let command = below.and_then(|below| below.split_once('/'));
+        let command = below_room(&self.settings.root, message.topic());
         let reply = Reply {
             too_large: Some(bytes),
             ..Reply::rejected(command.map_or("", |(_, command)| command), rejection)
         };
-        let payload = json::encode(&reply);
-        let payload = match self.engine.speaks(&me) {
-            Encoding::Json => payload,
-            Encoding::Cbor => cbor::from_json(&payload),
-        };
+        let payload = self.engine.speaks(&me).spell(json::encode(&reply));
         let to = me.clone();
         let topic = RoomTopic::new(topic.room, Topic::Reply { me, rest: None });
         let topic = topic.format(&self.settings.root);

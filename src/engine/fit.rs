@@ -5,9 +5,8 @@
 
 use std::cell::OnceCell;
 
-use crate::wire::cbor;
 use crate::wire::fit::packet_bytes;
-use crate::wire::json::{self, Json};
+use crate::wire::json::Json;
 use crate::wire::message::Qos;
 use crate::wire::name::Agent;
 use crate::wire::presence::Encoding;
@@ -45,10 +44,7 @@ impl Engine {
             correlation_id: call.correlation_id.clone(),
             ..accepted.clone().reply(command_name(call.command))
         };
-        let payload = match self.cx.encodings.of(call.from()) {
-            Encoding::Json => json::length(&reply),
-            Encoding::Cbor => cbor::length_of(&json::encode(&reply)),
-        };
+        let payload = self.cx.encodings.of(call.from()).length_of(&reply);
         let topic = Topic::Reply {
             me: call.from().clone(),
             rest: call.command.mirrors.reply_rest.clone(),
@@ -97,12 +93,12 @@ impl RoomState {
 
     /// How large a call is as a packet, in whichever encoding it is larger.
     pub(super) fn run_bytes(&self, cx: &Context, call: &ToolCall, arguments: &Json) -> usize {
-        let run = json::encode(&call.run(arguments));
+        let run = Encoding::greatest_length_of(&call.run(arguments), arguments.text());
         let topic = Topic::ToolsRun {
             tool: call.tool.clone(),
         };
         let topic = RoomTopic::new(self.name.clone(), topic);
-        cx.packet_bytes(&topic, run.len().max(cbor::length_of(&run)))
+        cx.packet_bytes(&topic, run)
     }
 
     /// Tells who takes a call. Nobody counts its bytes unless somebody has a limit.

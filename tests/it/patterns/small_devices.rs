@@ -226,17 +226,20 @@ fn a_mailbox_full_of_what_a_device_cannot_take_is_emptied_and_disturbs_nobody() 
     assert_eq!(pump.lost, Vec::<String>::new());
 }
 
+/// A pump whose session outlives its connection, and that acknowledges nothing by itself.
+fn keeping_pump(gateway: &Gateway) -> Client {
+    Client::connect(gateway.mqtt, Connect::v311("pump").persistent()).by_hand()
+}
+
+fn tell(pump: &mut Client, rest: &str, payload: &str) {
+    pump.publish(Publish::new(&format!("rooms/lab/{rest}/pump"), payload, 1));
+}
+
 #[test]
 fn what_waits_in_a_session_is_made_to_fit_also_after_a_crash() {
     let mut gateway = Gateway::start();
     let mut ann = Agent::join(&gateway, "lab", "ann");
-    let connect = |gateway: &Gateway| {
-        Client::connect(gateway.mqtt, Connect::v311("pump").persistent()).by_hand()
-    };
-    let mut pump = connect(&gateway);
-    let tell = |pump: &mut Client, rest: &str, payload: &str| {
-        pump.publish(Publish::new(&format!("rooms/lab/{rest}/pump"), payload, 1))
-    };
+    let mut pump = keeping_pump(&gateway);
     tell(&mut pump, "presence/announce", r#"{"maxBytes":256}"#);
     tell(&mut pump, "handoff/dispatch", r#"{"type":"weather"}"#);
     let mut helper = Agent::worker(&gateway, "lab", "helper", "weather");
@@ -246,7 +249,7 @@ fn what_waits_in_a_session_is_made_to_fit_also_after_a_crash() {
     // It is connected: nobody knows afterwards what it was sent.
     gateway.kill();
     gateway.restart();
-    let mut pump = connect(&gateway);
+    let mut pump = keeping_pump(&gateway);
     pump.subscribe(&[("rooms/lab/handoff/result/pump", 1)]);
     let result = pump.message_on("rooms/lab/handoff/result/pump");
     assert!(result.text().contains("tooLarge"), "{}", result.text());
@@ -256,13 +259,7 @@ fn what_waits_in_a_session_is_made_to_fit_also_after_a_crash() {
 fn what_was_sent_short_is_sent_again_as_it_was() {
     let mut gateway = Gateway::start();
     let topic = "rooms/lab/handoff/result/pump";
-    let connect = |gateway: &Gateway| {
-        Client::connect(gateway.mqtt, Connect::v311("pump").persistent()).by_hand()
-    };
-    let mut pump = connect(&gateway);
-    let tell = |pump: &mut Client, rest: &str, payload: &str| {
-        pump.publish(Publish::new(&format!("rooms/lab/{rest}/pump"), payload, 1))
-    };
+    let mut pump = keeping_pump(&gateway);
     tell(&mut pump, "presence/announce", r#"{"maxBytes":256}"#);
     tell(&mut pump, "handoff/dispatch", r#"{"type":"weather"}"#);
     pump.subscribe(&[(topic, 1)]);
@@ -274,13 +271,13 @@ fn what_was_sent_short_is_sent_again_as_it_was() {
     // It has more memory now, but this message is what it is.
     tell(&mut pump, "presence/announce", "{}");
     pump.vanish();
-    let mut pump = connect(&gateway);
+    let mut pump = keeping_pump(&gateway);
     let again = pump.message_on(topic);
     assert_eq!((&again.payload, again.dup), (&first.payload, true));
     pump.vanish();
     gateway.kill();
     gateway.restart();
-    let again = connect(&gateway).message_on(topic);
+    let again = keeping_pump(&gateway).message_on(topic);
     assert_eq!((&again.payload, again.dup), (&first.payload, true));
     assert_eq!(again.packet_id, first.packet_id);
 }
