@@ -9,7 +9,7 @@ use super::core::Desk;
 use super::kind::Kind;
 use super::own::gateway_message;
 use super::records;
-use crate::engine::Class;
+use crate::engine::{Class, Input};
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::fit::{packet_bytes, shorten};
@@ -55,6 +55,9 @@ impl Desk {
             if !kind.is_reply() {
                 self.tell_of_too_large(id, &message, bytes, most);
             }
+            if let (Some(class), Ok(agent)) = (kind.unique(), Agent::new(id)) {
+                self.undelivered.push((agent, class.clone()));
+            }
             return;
         };
         self.stats.shortened.add_one();
@@ -67,6 +70,13 @@ impl Desk {
         let key = records::outbox_key(id, seq);
         self.pending.records.put(Space::Outbox, key, record);
         self.pending.awaited = true;
+    }
+
+    /// Has the engine find others for work and calls that were dropped. Not at once: what it does then may drop more, deeper and deeper.
+    pub(super) fn tell_of_undelivered(&mut self, now: Millis) {
+        while let Some((agent, class)) = self.undelivered.pop() {
+            self.feed(now, Input::TooLarge { agent, class });
+        }
     }
 
     /// A rejected reply in place of what an agent cannot take at all.

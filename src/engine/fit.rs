@@ -13,12 +13,12 @@ use crate::wire::presence::Encoding;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use super::Engine;
 use super::context::Context;
 use super::member::Member;
 use super::replies::{Call, Outcome, command_name};
 use super::room::RoomState;
 use super::tools::ToolCall;
+use super::{Class, Engine};
 
 impl Engine {
     /// The largest packet that an agent takes in a room, if it has said so.
@@ -56,6 +56,21 @@ impl Engine {
         }
         let reason = format!("the answer has {bytes} bytes, you take {most}: ask for less");
         Err(Rejection::new(Code::TooLarge, reason))
+    }
+}
+
+impl Engine {
+    /// Takes back what an agent was to get, and cannot any more.
+    pub(super) fn is_too_large(&mut self, agent: &Agent, class: &Class) {
+        match class {
+            Class::Assignment(key) => self.in_room(&key.room, |room, cx| {
+                room.take_back_if_unseen(cx, agent, key);
+            }),
+            Class::Run(key) => self.in_room(&key.room, |room, cx| {
+                room.lose_run_too_large(cx, agent, key);
+            }),
+            _ => {}
+        }
     }
 }
 

@@ -252,19 +252,6 @@ impl<'a> Call<'a> {
         Ok(body)
     }
 
-    /// What a command's payload leaves out of its trace stands in its properties. The two parts belong together: one of the payload's
-    /// does not go with one of the properties'.
-    pub(super) fn complete_trace(
-        &self,
-        traceparent: &mut Option<String>,
-        tracestate: &mut Option<String>,
-    ) {
-        if traceparent.is_none() {
-            let trace = self.command.mirrors.trace.clone();
-            (*traceparent, *tracestate) = (trace.traceparent, trace.tracestate);
-        }
-    }
-
     /// Notes what the answer to a command needs that was refused before its payload was read, or because it could not be.
     pub(super) fn read_remains(&mut self, settings: &Settings) {
         let is_message = matches!(self.command.topic.topic, Topic::Inbox { .. });

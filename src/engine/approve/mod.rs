@@ -128,7 +128,8 @@ impl Approvals {
 impl RoomState {
     pub(super) fn request(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
         let mut request: ApprovalRequest = call.read(&cx.settings)?;
-        call.complete_trace(&mut request.traceparent, &mut request.tracestate);
+        let trace = &call.command.mirrors.trace;
+        trace.complete(&mut request.traceparent, &mut request.tracestate);
         if let Some(first) = self.asked_before(call.from(), request.id.as_ref())? {
             return Ok(first);
         }

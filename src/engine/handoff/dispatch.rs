@@ -28,7 +28,8 @@ impl RoomState {
     pub(in crate::engine) fn dispatch(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
         let mut asked: handoff::Task = call.read(&cx.settings)?;
         asked.ttl_ms = asked.ttl_ms.or(call.command.mirrors.ttl_ms);
-        call.complete_trace(&mut asked.traceparent, &mut asked.tracestate);
+        let trace = &call.command.mirrors.trace;
+        trace.complete(&mut asked.traceparent, &mut asked.tracestate);
         if let Some(first) = self.dispatched_before(call.from(), asked.id.as_ref())? {
             return Ok(first);
         }

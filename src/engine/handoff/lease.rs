@@ -3,6 +3,7 @@
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Capability};
 
+use crate::engine::AssignmentKey;
 use crate::engine::context::Context;
 use crate::engine::member::Departure;
 use crate::engine::room::RoomState;
@@ -67,16 +68,39 @@ impl RoomState {
         let task = self.handoff.tasks.get(&no);
         let is_running = task.is_some_and(|task| task.status.is_running());
         if !is_running && self.is_too_large(no, agent) {
-            let reason = "its assignment is larger than its worker takes now";
-            let lost = Advance {
-                reason: Some(reason),
-                ..Advance::new(Step::Lose(why("too-large", reason)))
-            };
-            self.advance(cx, no, lost);
+            self.lose_too_large(cx, no);
             return;
         }
         self.renew_lease(cx, no);
         self.deliver(cx, no);
+    }
+
+    fn lose_too_large(&mut self, cx: &mut Context, no: TaskNo) {
+        let reason = "its assignment is larger than its worker takes now";
+        let lost = Advance {
+            reason: Some(reason),
+            ..Advance::new(Step::Lose(why("too-large", reason)))
+        };
+        self.advance(cx, no, lost);
+    }
+
+    /// An assignment could not be sent, because it is larger than its worker takes now. A worker that is at it has seen it before.
+    pub(in crate::engine) fn take_back_if_unseen(
+        &mut self,
+        cx: &mut Context,
+        agent: &Agent,
+        key: &AssignmentKey,
+    ) {
+        let Some(no) = self.handoff.numbers.get(&key.task).copied() else {
+            return;
+        };
+        let is_unseen = self.handoff.tasks.get(&no).is_some_and(|task| {
+            let is_theirs = task.status.worker() == Some(agent);
+            is_theirs && task.status.attempt == key.attempt && !task.status.is_running()
+        });
+        if is_unseen {
+            self.lose_too_large(cx, no);
+        }
     }
 
     /// Sends a worker that has subscribed anew what it has of this capability.

@@ -23,7 +23,8 @@ impl RoomState {
         tool: &Tool,
     ) -> Outcome {
         let mut asked: Asked = call.read(&cx.settings)?;
-        call.complete_trace(&mut asked.traceparent, &mut asked.tracestate);
+        let trace = &call.command.mirrors.trace;
+        trace.complete(&mut asked.traceparent, &mut asked.tracestate);
         self.once(cx, call, |room, cx| {
             let id = call_id(cx, call);
             if room.tools.calls.contains_key(&id) {
