@@ -32,15 +32,17 @@ impl RoomState {
     ) {
         match why_gone {
             Departure::Left => self.release(cx, no, None),
-            Departure::Ended => {
-                let reason = "its worker is gone";
-                let lost = Advance {
-                    reason: Some(reason),
-                    ..Advance::new(Step::Lose(why("worker-gone", reason)))
-                };
-                self.advance(cx, no, lost);
-            }
+            Departure::Ended => self.lose(cx, no, "worker-gone", "its worker is gone"),
         }
+    }
+
+    /// An attempt ends without its worker's word.
+    fn lose(&mut self, cx: &mut Context, no: TaskNo, code: &str, reason: &str) {
+        let lost = Advance {
+            reason: Some(reason),
+            ..Advance::new(Step::Lose(why(code, reason)))
+        };
+        self.advance(cx, no, lost);
     }
 
     pub(in crate::engine) fn give_back_all(
@@ -77,11 +79,7 @@ impl RoomState {
 
     fn lose_too_large(&mut self, cx: &mut Context, no: TaskNo) {
         let reason = "its assignment is larger than its worker takes now";
-        let lost = Advance {
-            reason: Some(reason),
-            ..Advance::new(Step::Lose(why("too-large", reason)))
-        };
-        self.advance(cx, no, lost);
+        self.lose(cx, no, "too-large", reason);
     }
 
     /// An assignment could not be sent, because it is larger than its worker takes now. A worker that is at it has seen it before.
@@ -179,10 +177,6 @@ impl RoomState {
             member.lapsed = true;
         }
         let reason = format!("its worker was silent for {} ms", task.body.lease_ms);
-        let lost = Advance {
-            reason: Some(&reason),
-            ..Advance::new(Step::Lose(why("lease-over", &reason)))
-        };
-        self.advance(cx, no, lost);
+        self.lose(cx, no, "lease-over", &reason);
     }
 }
