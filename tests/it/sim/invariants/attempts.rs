@@ -108,7 +108,7 @@ fn attempts_end_for_a_reason(
     };
     let grace = model.rules.grace_ms;
     let people = &model.people;
-    let gone = people.perhaps_past(&hold.worker, grace, step.now);
+    let gone = people.is_past(&hold.worker, grace, step.now);
     let in_time = step.runs_timers() && (hold.lease_low <= step.now || gone);
     let ended =
         matches!(step.input(), Some(Input::SessionEnded { agent }) if *agent == hold.worker);
@@ -353,7 +353,7 @@ pub(super) fn timers_have_fired(model: &Model) -> Check {
             continue;
         };
         ensure!(
-            !model.people.surely_past(&hold.worker, grace, now),
+            !model.people.is_past(&hold.worker, grace, now),
             "{} is gone for good at {now} and holds {id}: {task:?}",
             hold.worker
         );

@@ -89,8 +89,12 @@ fn is_lost(model: &Model, step: &Step, provider: &Agent, key: &RunKey, tool: &To
         .events()
         .any(|event| event.what == LEFT && event.who == *provider && event.room == *room);
     let people = &model.people;
-    let gone = people.perhaps_past(provider, model.rules.provider_grace_ms, step.now);
-    let (own, now) = (model.rules.provider_grace_ms, step.now);
+    let (restart, own, now) = (
+        model.rules.grace_ms,
+        model.rules.provider_grace_ms,
+        step.now,
+    );
+    let gone = people.is_past(provider, restart, now) || people.cut_off(provider, own, now);
     let sent_at = model.tools.find(room, &key.call).map(|call| call.sent_at);
     let forgot = sent_at.is_some_and(|sent_at| people.began_anew(provider, sent_at, own, now));
     withdrew || left || gone || forgot
@@ -265,7 +269,7 @@ pub(super) fn calls_end_in_time(model: &Model) -> Check {
         let people = &model.people;
         let (restart, own) = (model.rules.grace_ms, model.rules.provider_grace_ms);
         ensure!(
-            !people.surely_past(provider, restart, now) && !people.cut_off(provider, own, now),
+            !people.is_past(provider, restart, now) && !people.cut_off(provider, own, now),
             "{provider} is gone at {now} and has {name:?}: {call:?}, {:?}",
             people.link(provider)
         );

@@ -63,17 +63,15 @@ fn dues(model: &Model) -> impl Iterator<Item = (Millis, String)> {
     });
     let open = model.tools.open.iter();
     let calls = open.map(|name| (model.tools.calls[name].deadline, name.1.to_string()));
-    let places = people.members.iter().filter_map(|((room, agent), _)| {
-        // Who keeps its place and has nothing in hand may have been shown as offline long ago.
-        let loses =
-            !people.outlives_its_connection(agent) || model.tasks.in_flight(room, agent) > 0;
-        match people.link(agent) {
-            Link::Away { restarted, .. } if loses => {
-                Some((restarted + rules.grace_ms, agent.to_string()))
-            }
+    let places = people
+        .members
+        .keys()
+        .filter_map(|(_, agent)| match people.link(agent) {
+            Link::Away { since } => Some((since + rules.grace_ms, agent.to_string())),
             _ => None,
-        }
-    });
+        });
+    // Who keeps its place has been shown as offline by then.
+    let places = places.filter(|(at, _)| *at > model.ticked_at);
     let busy = model.tools.open.iter().filter_map(|name| {
         let provider = model.tools.calls[name].provider.as_ref()?;
         let at = people.cut_at(provider)? + rules.provider_grace_ms;

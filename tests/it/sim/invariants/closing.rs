@@ -1,5 +1,6 @@
 //! Closing: a closed room takes nothing but questions, ends what was in it, and begins empty when it is opened.
 
+use hallward::engine::Input;
 use hallward::wire::Millis;
 use hallward::wire::name::Room;
 use hallward::wire::observe::Event;
@@ -9,7 +10,6 @@ use hallward::wire::topic::{Offer, Topic};
 use super::super::history::Step;
 use super::super::model::Model;
 use super::{Check, ensure};
-use hallward::engine::Input;
 
 /// How long it takes at most to end what is in a room: a hundred things a millisecond.
 const SWEPT_MS: Millis = 100;

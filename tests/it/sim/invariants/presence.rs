@@ -50,7 +50,7 @@ fn one_record(
 ) -> Check {
     let grace = model.rules.grace_ms;
     let Some(shown) = shown else {
-        let gone = model.people.perhaps_past(agent, grace, model.now)
+        let gone = model.people.is_past(agent, grace, model.ticked_at)
             && !model.people.outlives_its_connection(agent);
         ensure!(
             gone || member.unsure || !member.is_in(),
@@ -60,14 +60,13 @@ fn one_record(
     };
     let connection = match model.people.link(agent) {
         Link::Online => ConnectionState::Online,
-        Link::Away { .. } if model.people.surely_past(agent, grace, model.ticked_at) => {
+        Link::Away { .. } if model.people.is_past(agent, grace, model.ticked_at) => {
             ensure!(
                 model.people.outlives_its_connection(agent),
                 "its session ended with its connection and the grace is over"
             );
             ConnectionState::Offline
         }
-        Link::Away { .. } if model.people.perhaps_past(agent, grace, model.now) => shown.connection,
         Link::Away { .. } => ConnectionState::Away,
         Link::Gone => ConnectionState::Offline,
     };
@@ -107,8 +106,7 @@ pub(super) fn places_end_for_a_reason(before: &Model, step: &Step) -> Check {
         let ended =
             matches!(step.input(), Some(Input::SessionEnded { agent: whose }) if whose == agent);
         let people = &before.people;
-        let gone =
-            people.surely_past(agent, grace, step.now) && !people.outlives_its_connection(agent);
+        let gone = people.is_past(agent, grace, step.now) && !people.outlives_its_connection(agent);
         let member = people.member_of(room, agent);
         let silent = member.and_then(|member| member.silent_since);
         let silent = silent.is_some_and(|since| since + grace <= step.now);

@@ -247,6 +247,7 @@ impl Model {
     pub(super) fn begin(&mut self, step: &Step) {
         self.now = step.now;
         self.tally.steps += 1;
+        let before = self.ticked_at;
         if step.input().is_some() {
             self.ticked_at = step.now;
         }
@@ -257,7 +258,7 @@ impl Model {
             self.recovered_at = step.now;
         }
         if let Some(input) = step.input().filter(|input| !self.is_in_vain(input)) {
-            self.people.input(step.now, input);
+            self.people.input(step.now, input, before, &self.rules);
             self.tasks.input(step.now, input, &self.rules);
         }
     }

@@ -9,14 +9,15 @@ use hallward::wire::name::{Agent, Capability, Room, Tool};
 use hallward::wire::presence::{Announcement, Status};
 use hallward::wire::topic::Offer;
 
+use super::super::rules::Rules;
+
 /// Where an agent's connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Link {
     Online,
-    /// Lost; the grace began at `since` at the earliest and at `restarted` at the latest (a recovery may give it anew).
+    /// Lost; the grace runs from `since`, which is the gateway's last restart if it was not over before that.
     Away {
         since: Millis,
-        restarted: Millis,
     },
     /// The session is gone.
     Gone,
@@ -80,7 +81,8 @@ impl Member {
 }
 
 impl People {
-    pub(super) fn input(&mut self, now: Millis, input: &Input) {
+    /// `ticked_at` is the time of the input before.
+    pub(super) fn input(&mut self, now: Millis, input: &Input, ticked_at: Millis, rules: &Rules) {
         self.grace_begins_anew(now, input);
         match input {
             Input::Recovered => self.cut.clear(),
@@ -90,7 +92,7 @@ impl People {
             _ => {}
         }
         match input {
-            Input::Recovered => self.recovered(now),
+            Input::Recovered => self.recovered(now, |since| since + rules.grace_ms <= ticked_at),
             Input::Connected {
                 agent,
                 resumed,
@@ -127,11 +129,7 @@ impl People {
                 }
             }
             Input::Disconnected { agent, .. } => {
-                let away = Link::Away {
-                    since: now,
-                    restarted: now,
-                };
-                self.links.insert(agent.clone(), away);
+                self.links.insert(agent.clone(), Link::Away { since: now });
             }
             Input::SessionEnded { agent } => {
                 self.links.insert(agent.clone(), Link::Gone);
@@ -146,18 +144,13 @@ impl People {
         }
     }
 
-    fn recovered(&mut self, now: Millis) {
+    /// Nobody is connected, and whoever was or still had the grace has all of it.
+    fn recovered(&mut self, now: Millis, is_over: impl Fn(Millis) -> bool) {
         for link in self.links.values_mut() {
             *link = match *link {
-                Link::Online => Link::Away {
-                    since: now,
-                    restarted: now,
-                },
-                Link::Away { since, .. } => Link::Away {
-                    since,
-                    restarted: now,
-                },
                 Link::Gone => Link::Gone,
+                Link::Away { since } if is_over(since) => Link::Away { since },
+                Link::Online | Link::Away { .. } => Link::Away { since: now },
             };
         }
     }
@@ -243,20 +236,11 @@ impl People {
         self.durable.get(agent).copied().unwrap_or(false)
     }
 
-    /// Whether the agent has been away for `grace` by now, however one counts.
-    pub(in super::super) fn surely_past(&self, agent: &Agent, grace: Millis, now: Millis) -> bool {
+    /// Whether the agent has been away for `grace` by now.
+    pub(in super::super) fn is_past(&self, agent: &Agent, grace: Millis, now: Millis) -> bool {
         match self.link(agent) {
             Link::Online => false,
-            Link::Away { restarted, .. } => restarted + grace <= now,
-            Link::Gone => true,
-        }
-    }
-
-    /// Whether the agent may have been away for `grace` by now.
-    pub(in super::super) fn perhaps_past(&self, agent: &Agent, grace: Millis, now: Millis) -> bool {
-        match self.link(agent) {
-            Link::Online => false,
-            Link::Away { since, .. } => since + grace <= now,
+            Link::Away { since } => since + grace <= now,
             Link::Gone => true,
         }
     }
