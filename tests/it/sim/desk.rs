@@ -6,18 +6,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use hallward::desk::Journal;
-use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Past, Verdict, VisitMail};
+use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Verdict};
 use hallward::ledger::{Batch as Records, Store};
 use hallward::wire::Millis;
+use hallward::wire::fit::packet_bytes;
 use hallward::wire::json;
 use hallward::wire::mailbox::Mail;
-use hallward::wire::name::{Agent, Room as RoomName};
+use hallward::wire::message::Qos;
+use hallward::wire::name::Agent;
 use hallward::wire::reply::Code;
 use hallward::wire::topic::Topic;
 
 use super::agenda::{LinkId, Who};
-use super::durable::{Change, Durable, Letter, Mailbox, ROOT, Sent, letter_of};
+use super::durable::{Change, Durable, Letter, ROOT, Sent, letter_of};
 use super::history::{Cause, Step};
+use super::mailroom::Mailroom;
 use super::rules::Rules;
 
 /// Ticks before one input, after which the engine has nothing due or never will be without.
@@ -48,7 +51,7 @@ pub(super) struct Committed {
     pub(super) receipts: Vec<Receipt>,
     /// Inbox messages that were dropped because their time was over.
     pub(super) dropped: usize,
-    /// Whose mailboxes have got something.
+    /// Whose mailboxes have got something, or have room on the way to it.
     pub(super) recipients: BTreeSet<Agent>,
 }
 
@@ -65,80 +68,6 @@ pub(super) struct Desk {
     sent: Sent,
     /// Differs for every engine of a run: it feeds the ids that are minted.
     seed: u64,
-}
-
-/// What the engine may know of mailboxes: the committed letters, and those of the open batch.
-struct Room<'a> {
-    rules: &'a Rules,
-    mailboxes: &'a BTreeMap<Agent, Mailbox>,
-    incoming: &'a BTreeMap<Agent, usize>,
-    changes: &'a [Change],
-    sent: &'a Sent,
-    journal: &'a Journal,
-}
-
-impl Mailboxes for Room<'_> {
-    fn free_messages(&self, agent: &Agent) -> usize {
-        let waiting = self.mailboxes.get(agent).map_or(0, Mailbox::directed);
-        let incoming = self.incoming.get(agent).copied().unwrap_or(0);
-        self.rules
-            .mailbox_letters
-            .saturating_sub(waiting + incoming)
-    }
-
-    fn free_bytes(&self, agent: &Agent) -> usize {
-        self.free_messages(agent) * 65_536
-    }
-
-    fn holds(&self, agent: &Agent, class: &Class) -> bool {
-        let mailbox = self.mailboxes.get(agent);
-        let committed = mailbox.and_then(|mailbox| mailbox.number_of(class));
-        let mut holds = committed.is_some();
-        for change in self.changes {
-            match change {
-                Change::Put(to, letter) if to == agent && letter.class.as_ref() == Some(class) => {
-                    holds = true;
-                }
-                Change::Revoke(of, revoked) if of == agent && revoked == class => holds = false,
-                Change::Settle(of, number) if of == agent && Some(*number) == committed => {
-                    holds = false;
-                }
-                Change::Discard(of, numbers)
-                    if of == agent && committed.is_some_and(|number| numbers.contains(&number)) =>
-                {
-                    holds = false;
-                }
-                _ => {}
-            }
-        }
-        holds
-    }
-
-    /// What is committed and has not been taken out: a letter has its number from the commit on.
-    fn mail(&self, agent: &Agent, room: &RoomName, after: u64, visit: VisitMail<'_>) {
-        let is_out = |letter: &Letter| {
-            self.changes.iter().any(|change| match change {
-                Change::Settle(of, number) => of == agent && *number == letter.number,
-                Change::Discard(of, numbers) => of == agent && numbers.contains(&letter.number),
-                Change::Revoke(of, class) => of == agent && letter.class.as_ref() == Some(class),
-                _ => false,
-            })
-        };
-        let sent = self.sent.get(agent);
-        let letters = self.mailboxes.get(agent).into_iter();
-        for letter in letters.flat_map(Mailbox::letters) {
-            let is_meant = letter.topic.room == *room && letter.number > after;
-            let is_sent = sent.is_some_and(|sent| sent.contains(&letter.number));
-            if is_meant && !is_out(letter) && visit(letter.mail(is_sent)) == ControlFlow::Break(())
-            {
-                return;
-            }
-        }
-    }
-
-    fn past(&self) -> &dyn Past {
-        self.journal
-    }
 }
 
 fn journal(rules: &Rules, durable: &Durable) -> Journal {
@@ -193,11 +122,11 @@ impl Desk {
 
     /// Whether `agent`'s mailbox can take another letter, as the engine is told.
     pub(super) fn free_messages(&self, agent: &Agent) -> usize {
-        self.room().free_messages(agent)
+        self.mailroom().free_messages(agent)
     }
 
-    fn room(&self) -> Room<'_> {
-        Room {
+    fn mailroom(&self) -> Mailroom<'_> {
+        Mailroom {
             rules: &self.rules,
             mailboxes: &self.durable.mailboxes,
             incoming: &self.batch.incoming,
@@ -232,7 +161,7 @@ impl Desk {
     fn hand_over(&mut self, now: Millis, input: Input) -> Verdict {
         let mail = self.mail_concerned(&input);
         let engine = self.engine.as_mut().expect("the gateway is up");
-        let room = Room {
+        let mailroom = Mailroom {
             rules: &self.rules,
             mailboxes: &self.durable.mailboxes,
             incoming: &self.batch.incoming,
@@ -240,7 +169,7 @@ impl Desk {
             sent: &self.sent,
             journal: &self.journal,
         };
-        let verdict = engine.handle(now, input.clone(), &room);
+        let verdict = engine.handle(now, input.clone(), &mailroom);
         if verdict.is_ok() {
             self.note_session(&input);
         }
@@ -264,7 +193,7 @@ impl Desk {
                 &command.topic.topic
         {
             let whose = of.as_ref().unwrap_or(me);
-            self.room()
+            self.mailroom()
                 .mail(whose, &command.topic.room, 0, &mut |mail| {
                     waiting.push(mail);
                     ControlFlow::Continue(())
@@ -290,9 +219,32 @@ impl Desk {
         concerned.into_iter().map(free).collect()
     }
 
-    /// A letter goes to its reader. Tells whether it had not gone on the same connection.
-    pub(super) fn send(&mut self, agent: &Agent, letter: u64) -> bool {
-        self.sent.entry(agent.clone()).or_default().insert(letter)
+    /// A letter goes to its reader.
+    pub(super) fn send(&mut self, agent: &Agent, letter: u64) {
+        self.sent.entry(agent.clone()).or_default().insert(letter);
+    }
+
+    /// Whether a letter has gone to its reader on the present connection.
+    pub(super) fn is_sent(&self, agent: &Agent, letter: u64) -> bool {
+        let sent = self.sent.get(agent);
+        sent.is_some_and(|sent| sent.contains(&letter))
+    }
+
+    /// Whether a letter is more than its reader takes by now.
+    pub(super) fn is_too_large(&self, agent: &Agent, letter: &Letter) -> bool {
+        let engine = self.engine.as_ref().expect("the gateway is up");
+        let most = engine.takes(agent.as_str(), letter.topic.room.as_str());
+        let topic = letter.topic.format(ROOT).len();
+        let bytes = packet_bytes(topic, letter.payload.len(), Qos::AtLeastOnce);
+        most.is_some_and(|most| bytes > most)
+    }
+
+    /// Drops work or a call that is too large to be sent, and says so to the engine.
+    pub(super) fn drop_too_large(&mut self, now: Millis, agent: &Agent, class: &Class) {
+        let (agent, class) = (agent.clone(), class.clone());
+        let change = Change::Revoke(agent.clone(), class.clone());
+        self.batch.changes.push(change);
+        let _ = self.handle(now, Input::TooLarge { agent, class });
     }
 
     /// Takes a letter out of a mailbox: its reader has acknowledged it.
@@ -413,8 +365,10 @@ impl Desk {
         let batch = std::mem::take(&mut self.batch);
         let mut recipients = BTreeSet::new();
         for change in batch.changes {
-            if let Change::Put(to, _) = &change {
-                recipients.insert(to.clone());
+            if let Change::Put(agent, _) | Change::Settle(agent, _) | Change::Revoke(agent, _) =
+                &change
+            {
+                recipients.insert(agent.clone());
             }
             self.durable.apply(change, &self.rules);
         }

@@ -12,6 +12,7 @@ mod durable;
 mod gateway;
 mod history;
 mod invariants;
+mod mailroom;
 mod model;
 mod rules;
 mod scenarios;

@@ -218,6 +218,8 @@ pub(super) struct Participant {
     pub(super) role: Role,
     tongue: Tongue,
     wants: Option<Encoding>,
+    /// Letters that it takes before it has acknowledged others (MQTT 5: the Receive Maximum).
+    pub(super) window: usize,
     /// Whether its session outlives its connection.
     pub(super) persistent: bool,
     /// Whether it comes back by itself after a crash of the gateway.
@@ -237,12 +239,15 @@ pub(super) struct Participant {
 
 impl Participant {
     pub(super) fn new(name: Agent, rooms: Vec<Room>, role: Role, dice: &mut Dice) -> Participant {
+        let is_small = matches!(&role, Role::Worker(worker) if worker.is_small());
+        let window = dice.weighted(&[(75, usize::MAX), (15, 3), (10, 1)]);
         Participant {
             name,
             rooms,
             role,
             tongue: dice.weighted(&[(60, Tongue::Json), (30, Tongue::Cbor), (10, Tongue::Both)]),
             wants: dice.maybe(25, |dice| *dice.pick(&[Encoding::Json, Encoding::Cbor])),
+            window: if is_small { 1 } else { window },
             persistent: dice.percent(50),
             faithful: dice.percent(85),
             link: 0,

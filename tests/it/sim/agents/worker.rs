@@ -75,10 +75,16 @@ impl Worker {
         }
     }
 
+    /// Whether it is a device that takes little.
+    pub(super) fn is_small(&self) -> bool {
+        self.max_bytes.is_some()
+    }
+
     /// From now on it does what it is asked, at once.
     pub(in super::super) fn reform(&mut self) {
         self.diligent = true;
         self.draining = false;
+        self.max_bytes = self.max_bytes.map(|_| 400);
     }
 
     pub(super) fn wants(&self, rooms: &[Room]) -> Vec<Offer> {
@@ -144,6 +150,10 @@ impl Worker {
             }
             20..=24 => self.babble(ctx),
             25..=27 => self.leave(ctx),
+            28..=67 if self.is_small() => {
+                self.max_bytes = Some(*ctx.dice.pick(&[288, 400]));
+                self.announce(ctx);
+            }
             _ => {}
         }
     }
@@ -198,6 +208,11 @@ impl Worker {
             return;
         }
         self.hands.insert(known, assignment.attempt);
+        if self.is_small() && !self.diligent && ctx.dice.percent(40) {
+            // What waits behind it is too large now.
+            self.max_bytes = Some(150);
+            self.announce(ctx);
+        }
         let job = Job {
             room,
             task: assignment.task,

@@ -113,7 +113,7 @@ fn attempts_end_for_a_reason(
     let ended =
         matches!(step.input(), Some(Input::SessionEnded { agent }) if *agent == hold.worker);
     // Before it announced its limit, a worker may have got what is beyond it; what it is at it keeps.
-    let too_large = too_large && task.state == "assigned";
+    let too_large = too_large && task.state == "assigned" && !step.runs_timers();
     ensure!(
         hold.given_back || in_time || ended || too_large,
         "{id} is taken from {} at {} for no reason: {task:?}, {:?}",
@@ -288,6 +288,24 @@ fn assignment_is_not_too_large(model: &Model, directed: &Directed) -> Check {
         member.unsure || bytes <= most
     });
     ensure!(fits, "{} gets {bytes} bytes: {member:?}", directed.to);
+    Ok(())
+}
+
+/// Presence: what a worker cannot take goes to somebody else, unless it is at it already.
+pub(super) fn what_is_too_large_goes_back(model: &Model, step: &Step) -> Check {
+    let Some(Input::TooLarge {
+        agent,
+        class: Class::Assignment(key),
+    }) = step.input()
+    else {
+        return Ok(());
+    };
+    let task = model.tasks.find(&key.room, &key.task);
+    let keeps = task.is_some_and(|task| {
+        let hold = task.hold.as_ref().filter(|_| task.attempt == key.attempt);
+        hold.is_some_and(|hold| hold.worker == *agent) && task.state == "assigned"
+    });
+    ensure!(!keeps, "{agent} cannot take {key:?}, and has it: {task:?}");
     Ok(())
 }
 

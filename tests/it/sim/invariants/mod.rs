@@ -85,6 +85,7 @@ impl Checker {
         closing::offers(&self.model, step)?;
         replies::verdict_and_reply_agree(step)?;
         replies::trespassers_are_told(step)?;
+        presence::the_end_of_a_batch_only_shows(step)?;
         replies::repeats_return_the_first_outcome(step, repeat.as_ref())?;
         approve::escalations(&mut self.model, step)?;
         let is_no_op = repeat.is_some() || handoff::is_an_echo(&self.model, step);
@@ -106,6 +107,7 @@ impl Checker {
         }
         results::final_states_have_their_result(&self.model, step)?;
         results::complete_groups_are_gathered(&self.model)?;
+        attempts::what_is_too_large_goes_back(&self.model, step)?;
         attempts::revocations_are_of_what_is_over(&self.model, step)?;
         calls::revocations_are_of_what_is_over(&self.model, step)?;
         results::what_was_given_back_is_held_no_more(&self.model, step)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hallward::engine::{Class, Input};
+use hallward::engine::{Class, Effect, Input};
 use hallward::wire::name::{Agent, Room};
 use hallward::wire::presence::{ConnectionState, Presence, PresenceList, Roll, Status};
 use hallward::wire::reply::Code;
@@ -121,6 +121,23 @@ pub(super) fn places_end_for_a_reason(before: &Model, step: &Step) -> Check {
             people.link(agent)
         );
     }
+    Ok(())
+}
+
+/// The end of a batch shows how everybody looks by then, and which tools there are; nothing happens by it.
+pub(super) fn the_end_of_a_batch_only_shows(step: &Step) -> Check {
+    let shows = |effect: &&Effect| match effect {
+        Effect::Retain { topic, .. } => matches!(
+            topic.topic,
+            Topic::PresenceAgent { .. } | Topic::ToolsCard { .. }
+        ),
+        _ => false,
+    };
+    let other = step.effects.iter().find(|effect| !shows(effect));
+    ensure!(
+        step.input().is_some() || other.is_none(),
+        "the end of a batch did {other:?}"
+    );
     Ok(())
 }
 

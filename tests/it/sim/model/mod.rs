@@ -59,6 +59,7 @@ pub(in super::super) struct Tally {
     pub(in super::super) mail_listed: u64,
     pub(in super::super) mail_purged: u64,
     pub(in super::super) told_in_cbor: u64,
+    pub(in super::super) too_large: u64,
     pub(in super::super) closed: u64,
     pub(in super::super) opened: u64,
     pub(in super::super) turned_away: u64,
@@ -100,6 +101,7 @@ impl Tally {
             (&mut self.mail_listed, other.mail_listed),
             (&mut self.mail_purged, other.mail_purged),
             (&mut self.told_in_cbor, other.told_in_cbor),
+            (&mut self.too_large, other.too_large),
             (&mut self.closed, other.closed),
             (&mut self.opened, other.opened),
             (&mut self.turned_away, other.turned_away),
@@ -149,6 +151,7 @@ impl Tally {
             self.mail_listed,
             self.mail_purged,
             self.told_in_cbor,
+            self.too_large,
             self.closed,
             self.opened,
             self.turned_away,
@@ -254,8 +257,10 @@ impl Model {
         if let Some(code) = step.refusal() {
             *self.tally.rejected.entry(code.into()).or_default() += 1;
         }
-        if matches!(step.input(), Some(Input::Recovered)) {
-            self.recovered_at = step.now;
+        match step.input() {
+            Some(Input::Recovered) => self.recovered_at = step.now,
+            Some(Input::TooLarge { .. }) if step.events().count() > 0 => self.tally.too_large += 1,
+            _ => {}
         }
         if let Some(input) = step.input().filter(|input| !self.is_in_vain(input)) {
             self.people.input(step.now, input, before, &self.rules);

@@ -68,7 +68,8 @@ fn some_worker(dice: &mut Dice) -> Worker {
     }
     let announced = dice.maybe(30, |dice| vec![skill(dice.pick(&all))]);
     let capacity = dice.maybe(60, |dice| u32::try_from(dice.between(1, 3)).expect("small"));
-    let max_bytes = dice.percent(20).then_some(288);
+    let max_bytes = dice.maybe(25, |dice| *dice.pick(&[288, 400]));
+    let capacity = capacity.or(max_bytes.map(|_| 3));
     Worker::new(
         subscribed,
         announced.unwrap_or_default(),

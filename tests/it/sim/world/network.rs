@@ -1,6 +1,6 @@
 //! Between agents and desk: connections, packets and letters, each on its way for some time and none overtaking another.
 
-use hallward::engine::Input;
+use hallward::engine::{Class, Input};
 use hallward::wire::Millis;
 use hallward::wire::reply::{Code, Rejection};
 use hallward::wire::topic::Offer;
@@ -128,14 +128,31 @@ impl World {
         if !one.connected {
             return;
         }
-        let letters = mailbox.letters().map(|letter| letter.number);
-        for number in letters.collect::<Vec<_>>() {
-            if self.desk.send(&one.name, number) {
+        let mut dropped = false;
+        let (sent, waiting): (Vec<_>, Vec<_>) = mailbox
+            .letters()
+            .partition(|letter| self.desk.is_sent(&one.name, letter.number));
+        let window = one.window.saturating_sub(sent.len());
+        let letters = waiting.into_iter().map(|letter| {
+            let unique = letter.class.clone().filter(Class::is_unique);
+            let too_large = unique.filter(|_| self.desk.is_too_large(&one.name, letter));
+            (letter.number, too_large)
+        });
+        for (number, too_large) in letters.take(window).collect::<Vec<_>>() {
+            self.desk.send(&one.name, number);
+            if let Some(class) = too_large {
+                // Whoever gets these is to have all of them.
+                self.desk.drop_too_large(self.now, &one.name, &class);
+                dropped = true;
+            } else {
                 let at = (self.now + self.dice.between(1, 15)).max(one.last_delivery);
                 one.last_delivery = at;
                 let action = Action::Deliver(who, one.link, number);
                 self.agenda.plan(at, action);
             }
+        }
+        if dropped {
+            self.plan_seal();
         }
     }
 
