@@ -58,6 +58,11 @@ impl Step {
     pub(super) fn plain(&self) -> Cow<'_, Step> {
         let command = self.command().map(|command| &command.payload);
         let told = self.directed().map(|directed| &directed.payload);
+        let shown = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Retain { payload, .. } => payload.as_ref(),
+            _ => None,
+        });
+        let told = told.chain(shown);
         if !command
             .into_iter()
             .chain(told)
@@ -73,8 +78,13 @@ impl Step {
             command.payload = plain_payload(&command.payload);
         }
         for effect in &mut plain.effects {
-            if let Effect::Deliver(directed) = effect {
-                directed.payload = plain_payload(&directed.payload);
+            match effect {
+                Effect::Deliver(Directed { payload, .. })
+                | Effect::Retain {
+                    payload: Some(payload),
+                    ..
+                } => *payload = plain_payload(payload),
+                _ => {}
             }
         }
         Cow::Owned(plain)

@@ -1,9 +1,11 @@
 //! The limits and delays that both sides are told: the engine by its settings, the model by these numbers.
 
 use hallward::desk::JournalLimits;
-use hallward::engine::Settings;
+use hallward::engine::{RoomSettings, Settings};
 use hallward::wire::Millis;
 use hallward::wire::handoff::Backoff;
+use hallward::wire::name::Room;
+use hallward::wire::presence::Encoding;
 
 /// Short enough that a run of a minute meets every one of them.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub(super) struct Rules {
     pub(super) mailbox_replies: usize,
     /// How long an inbox message that says nothing waits.
     pub(super) inbox_ttl_ms: Millis,
+    /// The room where what everybody reads is CBOR, if there is one.
+    pub(super) cbor_room: Option<Room>,
     /// Bytes of a room's past that are kept.
     pub(super) past_bytes: u64,
 }
@@ -58,6 +62,7 @@ impl Default for Rules {
             mailbox_letters: 20,
             mailbox_replies: 64,
             inbox_ttl_ms: 600_000,
+            cbor_room: None,
             past_bytes: 20_000,
         }
     }
@@ -79,6 +84,30 @@ impl Rules {
 
     /// The same for the engine.
     pub(super) fn settings(&self) -> Settings {
+        let common = self.common();
+        let rooms = self.cbor_room.iter().map(|room| {
+            let settings = Settings {
+                encoding: Encoding::Cbor,
+                ..common.clone()
+            };
+            let members = Vec::new();
+            (room.clone(), RoomSettings { members, settings })
+        });
+        Settings {
+            rooms: rooms.collect(),
+            ..common.clone()
+        }
+    }
+
+    /// What everybody reads in a room is written in.
+    pub(super) fn encoding(&self, room: &Room) -> Encoding {
+        match &self.cbor_room {
+            Some(other) if other == room => Encoding::Cbor,
+            _ => Encoding::Json,
+        }
+    }
+
+    fn common(&self) -> Settings {
         Settings {
             reconnect_grace_ms: self.grace_ms,
             lease_ms: self.lease_ms,

@@ -12,7 +12,7 @@ use hallward::wire::topic::{RoomTopic, Topic};
 
 use super::super::agents::Participant;
 use super::super::durable::{Durable, ROOT};
-use super::super::history::{Step, read};
+use super::super::history::{Step, plain_payload, read};
 use super::super::model::Model;
 use super::super::model::approvals::Approval;
 use super::replies::only_a_full_mailbox_is_full;
@@ -183,7 +183,7 @@ pub(super) fn pending(
         pending.id == *id
             && pending.requester == approval.requester
             && pending.action == approval.request.action
-            && pending.content == approval.content
+            && model.shows(room, &pending.content, &approval.content)
             && pending.approvers == approval.approvers
             && pending.escalated == approval.escalated
             && pending.quorum == approval.quorum
@@ -296,9 +296,9 @@ pub(super) fn retained_pending_is_what_is_open(model: &Model, durable: &Durable)
     for ((room, id), approval) in &model.approvals {
         let topic = Topic::ApprovePending { id: id.clone() };
         let topic = RoomTopic::new(room.clone(), topic).format(ROOT);
-        let retained = durable.retained.get(&topic);
+        let retained = durable.retained.get(&topic).map(plain_payload);
         ensure!(
-            retained.is_some() == approval.is_open() && retained == approval.pending.as_ref(),
+            retained.is_some() == approval.is_open() && retained == approval.pending,
             "{topic}: retained {retained:?}, open: {}",
             approval.is_open()
         );

@@ -14,7 +14,6 @@ use serde_json::Value;
 use super::super::durable::{Durable, ROOT};
 use super::super::history::{Step, read};
 use super::super::model::Model;
-use super::super::model::board::Board;
 use super::{Check, board_past, ensure, locks, txn};
 
 /// Blackboard: `ifVersion` is honoured (0 means absent), a mismatch is 409 with the current entry, anything else well-formed
@@ -89,9 +88,12 @@ fn conflict_shows_the_entry(model: &Model, step: &Step, room: &Room, key: &Key) 
     let from = &step.command().expect("a write").from;
     let shown = step.replies_to(from).pop().and_then(|(_, r)| r.current);
     ensure!(
-        model
-            .encodings
-            .same(from, &shown.as_ref(), &model.board(room).entries.get(key)),
+        model.tells(
+            room,
+            from,
+            &shown.as_ref(),
+            &model.board(room).entries.get(key)
+        ),
         "a conflict on {key} shows {shown:?}, not the current entry"
     );
     Ok(())
@@ -148,13 +150,14 @@ pub(super) fn entries(
                     .map(|ttl| step.now + ttl),
         "an entry that says another key, writer or time: {entry:?}"
     );
-    value_is_the_writers(board, &set, &entry)
+    value_is_the_writers(model, room, &set, &entry)
 }
 
-fn value_is_the_writers(board: &Board, set: &Set, entry: &Entry) -> Check {
+fn value_is_the_writers(model: &Model, room: &Room, set: &Set, entry: &Entry) -> Check {
+    let board = model.board(room);
     if !set.merge {
         ensure!(
-            entry.value == set.value,
+            model.shows(room, &entry.value, &set.value),
             "{:?} was written, {:?} is there",
             set.value,
             entry.value
@@ -257,7 +260,7 @@ pub(super) fn snapshots(model: &Model, step: &Step, room: &Room) -> Check {
     let mut expected: BTreeMap<Key, Entry> = board.entries.clone();
     expected.retain(|key, _| is_under(key, get.prefix.as_ref()));
     ensure!(
-        model.encodings.same(&command.from, &shown, &expected),
+        model.tells(room, &command.from, &shown, &expected),
         "a snapshot shows {shown:?}, expected {expected:?}"
     );
     Ok(())

@@ -51,7 +51,7 @@ pub(super) fn snapshots(
             );
             let (shown_at, shown): (u64, BTreeMap<Key, Entry>) = entries_of(&reply)?;
             ensure!(
-                shown_at == revision && model.encodings.same(from, &shown, &told),
+                shown_at == revision && model.tells(room, from, &shown, &told),
                 "revision {revision} shows {shown:?} of {shown_at}, expected {told:?}"
             );
         }
@@ -86,7 +86,7 @@ pub(super) fn histories(model: &Model, step: &Step, room: &Room) -> Check {
         && past[first..]
             .iter()
             .zip(&history.versions)
-            .all(|(past, told)| is_told(model, &command.from, past, told));
+            .all(|(past, told)| is_told(model, room, &command.from, past, told));
     ensure!(
         history.key == get.key && agree,
         "the history is told as {history:?}, expected {past:?}"
@@ -94,12 +94,13 @@ pub(super) fn histories(model: &Model, step: &Step, room: &Room) -> Check {
     Ok(())
 }
 
-fn is_told(model: &Model, reader: &Agent, past: &Past, told: &Version) -> bool {
+fn is_told(model: &Model, room: &Room, reader: &Agent, past: &Past, told: &Version) -> bool {
     let entry = past.entry.as_ref();
     told.version == past.version
         && told.revision == past.revision
         && told.deleted == entry.is_none()
-        && model.encodings.same(
+        && model.tells(
+            room,
             reader,
             &told.value.as_ref(),
             &entry.map(|entry| &entry.value),

@@ -1,4 +1,4 @@
-//! Encodings: everybody is spoken to in what it asked for or spoke last, and what all see is JSON.
+//! Encodings: everybody is spoken to in what it asked for or spoke last, and what all see is in that of its room.
 
 use hallward::engine::Effect;
 use hallward::wire::cbor;
@@ -34,12 +34,17 @@ pub(super) fn everybody_is_understood(model: &mut Model, step: &Step) -> Check {
                 model.tally.told_in_cbor += u64::from(is_cbor);
             }
             Effect::Retain {
+                topic,
                 payload: Some(payload),
-                ..
-            } => ensure!(
-                !cbor::is_map(payload),
-                "what everybody reads is CBOR: {effect:?}"
-            ),
+            } => {
+                let is_cbor = cbor::is_map(payload);
+                let expected = model.rules.encoding(&topic.room);
+                ensure!(
+                    is_cbor == (expected == Encoding::Cbor),
+                    "what everybody reads is to be {expected:?}: {effect:?}"
+                );
+                model.tally.shown_in_cbor += u64::from(is_cbor);
+            }
             _ => {}
         }
     }

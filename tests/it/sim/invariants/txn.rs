@@ -78,7 +78,8 @@ pub(super) fn transactions(model: &Model, step: &Step, room: &Room) -> Check {
         let key = &txn.ops[at].key;
         ensure!(
             reply.path == Some(format!("ops[{at}]"))
-                && model.encodings.same(
+                && model.tells(
+                    room,
                     &command.from,
                     &reply.current.as_ref(),
                     &board.entries.get(key)

@@ -19,14 +19,16 @@ use hallward::wire::Millis;
 use hallward::wire::approve::CancelApproval;
 use hallward::wire::name::{Agent, ApprovalId, Room, TaskId};
 use hallward::wire::observe::Event;
+use hallward::wire::presence::Encoding;
 use hallward::wire::reply::{Code, Reply};
 use hallward::wire::topic::{RoomTopic, Topic};
+use serde::Serialize;
 
 use super::history::{LOCK, Step, group_result, read};
 use super::rules::Rules;
 use approvals::Approval;
 use board::Board;
-use encodings::Encodings;
+use encodings::{Encodings, canonical};
 use locks::Locks;
 use people::People;
 use tasks::Tasks;
@@ -59,6 +61,7 @@ pub(in super::super) struct Tally {
     pub(in super::super) mail_listed: u64,
     pub(in super::super) mail_purged: u64,
     pub(in super::super) told_in_cbor: u64,
+    pub(in super::super) shown_in_cbor: u64,
     pub(in super::super) too_large: u64,
     pub(in super::super) closed: u64,
     pub(in super::super) opened: u64,
@@ -101,6 +104,7 @@ impl Tally {
             (&mut self.mail_listed, other.mail_listed),
             (&mut self.mail_purged, other.mail_purged),
             (&mut self.told_in_cbor, other.told_in_cbor),
+            (&mut self.shown_in_cbor, other.shown_in_cbor),
             (&mut self.too_large, other.too_large),
             (&mut self.closed, other.closed),
             (&mut self.opened, other.opened),
@@ -151,6 +155,7 @@ impl Tally {
             self.mail_listed,
             self.mail_purged,
             self.told_in_cbor,
+            self.shown_in_cbor,
             self.too_large,
             self.closed,
             self.opened,
@@ -441,6 +446,23 @@ impl Model {
                 holder.until = state.expires_at;
             }
         }
+    }
+
+    /// Whether what all are shown in a room is what it should be: to the letter in JSON; CBOR has but the values.
+    pub(super) fn shows<T: Serialize + PartialEq>(&self, room: &Room, one: &T, other: &T) -> bool {
+        let is_cbor = self.rules.encoding(room) == Encoding::Cbor;
+        one == other || (is_cbor && canonical(one) == canonical(other))
+    }
+
+    /// The same of what one of them is told of it.
+    pub(super) fn tells<T: Serialize + PartialEq>(
+        &self,
+        room: &Room,
+        reader: &Agent,
+        one: &T,
+        other: &T,
+    ) -> bool {
+        self.encodings.same(reader, one, other) || self.shows(room, one, other)
     }
 
     /// The approval of a room by its id.

@@ -13,7 +13,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use hallward::engine::Input;
 use hallward::wire::Millis;
-use hallward::wire::name::Agent;
+use hallward::wire::name::{Agent, Room};
 
 use super::agenda::{Action, Agenda};
 use super::agents::Participant;
@@ -101,7 +101,11 @@ pub(super) fn run(seed: u64) -> Result<Report, Failure> {
 impl World {
     fn new(seed: u64) -> World {
         let mut dice = Dice::new(seed);
-        let rules = Rules::default();
+        let beta = Room::new("beta").expect("a name");
+        let rules = Rules {
+            cbor_room: dice.percent(30).then_some(beta),
+            ..Rules::default()
+        };
         let everybody = cast::populate(&mut dice);
         let (least, more) = dice.weighted(&TROUBLE_MS);
         let calm_at = DAWN + least + dice.below(more);
