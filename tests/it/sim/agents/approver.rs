@@ -1,13 +1,14 @@
 //! Approvers: they ask each other for leave and decide, sometimes on their own request, on something else, or too late.
 
 use hallward::wire::approve::{
-    ApprovalRequest, CancelApproval, Decide, OnTimeout, PendingApproval,
+    ApprovalRequest, ApprovalState, AuditQuery, CancelApproval, Decide, OnTimeout, PendingApproval,
 };
 use hallward::wire::json::Json;
 use hallward::wire::name::{ApprovalId, CommandId, Room};
 use hallward::wire::presence::Announcement;
 use hallward::wire::topic::{RoomTopic, Topic};
 
+use super::super::dice::Dice;
 use super::super::durable::ROOT;
 use super::super::history::read;
 use super::Ctx;
@@ -37,6 +38,7 @@ impl Approver {
         match ctx.dice.below(100) {
             0..=19 => self.request(ctx),
             20..=23 => self.cancel(ctx),
+            24..=29 => self.audit(ctx),
             _ => self.decide(ctx),
         }
     }
@@ -109,6 +111,37 @@ impl Approver {
         if id.is_some() && ctx.dice.percent(10) {
             ctx.again(command, true);
         }
+    }
+
+    /// What was asked, and what became of it?
+    fn audit(&mut self, ctx: &mut Ctx<'_>) {
+        let one = !self.asked.is_empty() && ctx.dice.percent(30);
+        let (room, approval) = match one {
+            true => {
+                let (room, id) = ctx.dice.pick(&self.asked).clone();
+                (room, Some(id))
+            }
+            false => (ctx.room(), None),
+        };
+        let states = [
+            ApprovalState::Pending,
+            ApprovalState::Approved,
+            ApprovalState::Rejected,
+            ApprovalState::TimedOut,
+            ApprovalState::Cancelled,
+        ];
+        let moment = |dice: &mut Dice| 1_700_000_000_000 + dice.below(20_000);
+        let asked = AuditQuery {
+            approval,
+            state: ctx.dice.maybe(40, |dice| *dice.pick(&states)),
+            since: ctx.dice.maybe(30, moment),
+            until: ctx.dice.maybe(20, moment),
+            limit: Some(u32::try_from(ctx.dice.between(1, 20)).expect("small")),
+            cursor: None,
+            correlation_id: Some(ctx.mint("audit")),
+        };
+        let me = ctx.me.clone();
+        let _ = ctx.publish(&room, Topic::ApproveAudit { me }, &asked, true);
     }
 
     fn decide(&mut self, ctx: &mut Ctx<'_>) {

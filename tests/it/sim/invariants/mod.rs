@@ -5,6 +5,7 @@
 
 mod approve;
 mod attempts;
+mod audit;
 mod blackboard;
 mod board_past;
 mod calls;
@@ -163,6 +164,7 @@ impl Checker {
                 approve::votes(&self.model, step, room, me, id)?;
             }
             Topic::ApproveCancel { .. } => approve::cancels(&self.model, step, room)?,
+            Topic::ApproveAudit { .. } => audit::pages(&mut self.model, step, room)?,
             Topic::ToolsRegister { tool, .. } => {
                 tools::registrations(&self.model, step, room, tool)?;
             }

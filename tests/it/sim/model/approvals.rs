@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use hallward::engine::Command;
 use hallward::wire::Millis;
-use hallward::wire::approve::{ApprovalRequest, Decide, Decision};
+use hallward::wire::approve::{ApprovalRequest, ApprovalState, AuditAct, Decide, Decision};
 use hallward::wire::json::Json;
-use hallward::wire::name::{Agent, ApprovalId};
+use hallward::wire::name::{Agent, ApprovalId, GATEWAY};
 use hallward::wire::topic::Topic;
 use sha2::{Digest, Sha256};
 
@@ -21,6 +21,9 @@ use super::Tally;
 pub(in super::super) struct Approval {
     pub(in super::super) request: ApprovalRequest,
     pub(in super::super) requester: Agent,
+    pub(in super::super) asked_at: Millis,
+    /// Who did what about it, and when; to approve something else is to approve.
+    pub(in super::super) trail: Vec<(Millis, Agent, AuditAct)>,
     /// The digests that are right: absent content may count as absent or as null.
     pub(in super::super) digests: [String; 2],
     pub(in super::super) quorum: u32,
@@ -61,6 +64,8 @@ pub(super) fn requested(step: &Step, command: &Command, rules: &Rules) -> (Appro
     let timeout = request.timeout_ms.unwrap_or(rules.approval_timeout_ms);
     let approval = Approval {
         requester: command.from.clone(),
+        asked_at: step.now,
+        trail: vec![(step.now, command.from.clone(), AuditAct::Requested)],
         digests: digests(&request.action, request.content.as_ref()),
         quorum: request.quorum.unwrap_or(1),
         expires_at: step.now + timeout,
@@ -91,6 +96,10 @@ fn digests(action: &str, content: Option<&Json>) -> [String; 2] {
     [digest(&full), digest(bare)]
 }
 
+fn gateway() -> Agent {
+    Agent::new(GATEWAY).expect("a name")
+}
+
 fn digest(subject: &serde_json::Value) -> String {
     let canonical = serde_json_canonicalizer::to_vec(subject).expect("canonical JSON");
     let sum = Sha256::digest(canonical);
@@ -100,6 +109,14 @@ fn digest(subject: &serde_json::Value) -> String {
 impl Approval {
     /// A vote that was accepted.
     pub(super) fn voted(&mut self, now: Millis, by: &Agent, vote: &Decide) {
+        let act = match vote.decision.as_str() {
+            "defer" => AuditAct::Deferred,
+            "approve" => AuditAct::Approved,
+            _ => AuditAct::Rejected,
+        };
+        // Who approves once more has said nothing new.
+        let is_new = act != AuditAct::Approved || !self.approvals.contains(by);
+        self.trail.extend(is_new.then(|| (now, by.clone(), act)));
         if vote.decision == "defer" {
             self.expires_at = now + vote.defer_ms.unwrap_or(self.timeout_ms);
         } else if vote.decision == "approve" {
@@ -120,9 +137,17 @@ impl Approval {
         }
     }
 
+    /// Its requester takes it back.
+    pub(super) fn take_back(&mut self, now: Millis) {
+        self.cancelled = true;
+        let act = AuditAct::Cancelled;
+        self.trail.push((now, self.requester.clone(), act));
+    }
+
     /// Time ran out for those who were asked first.
     pub(in super::super) fn escalate(&mut self, now: Millis) {
         self.escalated = true;
+        self.trail.push((now, gateway(), AuditAct::Escalated));
         self.approvers.clone_from(&self.request.escalate_to);
         self.expires_at = now + self.timeout_ms;
     }
@@ -133,7 +158,24 @@ impl Approval {
             (false, true) => tally.timed_out += 1,
             (false, false) => tally.refused += 1,
         }
+        let act = match decision.timed_out {
+            true => Some(AuditAct::TimedOut),
+            // Nobody took it back: the room was closed.
+            false => (decision.cancelled && !self.cancelled).then_some(AuditAct::Cancelled),
+        };
+        let act = act.map(|act| (decision.decided_at, gateway(), act));
+        self.trail.extend(act);
         self.decisions.push(decision);
+    }
+
+    pub(in super::super) fn state(&self) -> ApprovalState {
+        match self.decisions.first() {
+            None => ApprovalState::Pending,
+            Some(decision) if decision.approved => ApprovalState::Approved,
+            Some(decision) if decision.cancelled => ApprovalState::Cancelled,
+            Some(decision) if decision.timed_out => ApprovalState::TimedOut,
+            Some(_) => ApprovalState::Rejected,
+        }
     }
 
     pub(in super::super) fn is_open(&self) -> bool {

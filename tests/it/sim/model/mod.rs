@@ -56,6 +56,7 @@ pub(in super::super) struct Tally {
     pub(in super::super) refused: u64,
     pub(in super::super) timed_out: u64,
     pub(in super::super) escalated: u64,
+    pub(in super::super) audited: u64,
     pub(in super::super) relayed: u64,
     pub(in super::super) relays_expired: u64,
     pub(in super::super) mail_listed: u64,
@@ -99,6 +100,7 @@ impl Tally {
             (&mut self.refused, other.refused),
             (&mut self.timed_out, other.timed_out),
             (&mut self.escalated, other.escalated),
+            (&mut self.audited, other.audited),
             (&mut self.relayed, other.relayed),
             (&mut self.relays_expired, other.relays_expired),
             (&mut self.mail_listed, other.mail_listed),
@@ -150,6 +152,7 @@ impl Tally {
             self.refused,
             self.timed_out,
             self.escalated,
+            self.audited,
             self.relayed,
             self.relays_expired,
             self.mail_listed,
@@ -328,7 +331,7 @@ impl Model {
                 let cancel: CancelApproval = read(&command.payload);
                 let key = (command.topic.room.clone(), cancel.approval);
                 if let Some(approval) = self.approvals.get_mut(&key) {
-                    approval.cancelled = true;
+                    approval.take_back(step.now);
                 }
             }
             Topic::ToolsRegister { me, tool } => {
