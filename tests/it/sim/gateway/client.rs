@@ -1,7 +1,7 @@
 //! A client's side of MQTT: what it sends waits until it is acknowledged and is sent again after a reconnect, with DUP and the same
 //! packet id where the session goes on; what it receives at QoS 2 it takes once.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use hallward::wire::message::Qos;
 
@@ -34,11 +34,9 @@ pub(super) enum News {
     /// A publish leaves, perhaps again.
     Leaves(Publish),
     /// A publish was taken, or refused.
-    Answered {
-        topic: String,
-        payload: String,
-        taken: bool,
-    },
+    Answered(Publish, bool),
+    /// The gateway knows that a message arrived: QoS 2.
+    Settled(Publish),
     /// The session is open.
     Open,
 }
@@ -58,7 +56,7 @@ pub(super) struct Client {
     subscribed: bool,
     outgoing: VecDeque<Outgoing>,
     /// QoS 2 messages that were taken and not released.
-    taken: BTreeSet<u16>,
+    taken: BTreeMap<u16, Publish>,
     last_id: u16,
 }
 
@@ -73,7 +71,7 @@ impl Client {
             is_open: false,
             subscribed: false,
             outgoing: VecDeque::new(),
-            taken: BTreeSet::new(),
+            taken: BTreeMap::new(),
             last_id: 0,
         }
     }
@@ -89,17 +87,9 @@ impl Client {
     }
 
     /// Queues a publish; what can leave is returned.
-    pub(super) fn publish(&mut self, qos: Qos, topic: String, payload: String) {
-        self.outgoing.push_back(Outgoing {
-            publish: Publish {
-                packet_id: None,
-                qos,
-                dup: false,
-                topic,
-                payload,
-            },
-            stage: Stage::Queued,
-        });
+    pub(super) fn publish(&mut self, publish: Publish) {
+        let stage = Stage::Queued;
+        self.outgoing.push_back(Outgoing { publish, stage });
     }
 
     /// A filter was refused, in a room that was closed perhaps: asks again.
@@ -153,7 +143,7 @@ impl Client {
             Down::End => {}
             Down::Publish(publish) => return self.delivered(publish, news),
             Down::PubRel(id) => {
-                self.taken.remove(&id);
+                news.extend(self.taken.remove(&id).map(News::Settled));
                 return vec![Up::PubComp(id)];
             }
             Down::PubRec(id, true) => {
@@ -176,12 +166,7 @@ impl Client {
             .iter()
             .position(|one| one.publish.packet_id == Some(id));
         if let Some(one) = at.and_then(|at| self.outgoing.remove(at)) {
-            let Publish { topic, payload, .. } = one.publish;
-            news.push(News::Answered {
-                topic,
-                payload,
-                taken,
-            });
+            news.push(News::Answered(one.publish, taken));
         }
     }
 
@@ -226,7 +211,7 @@ impl Client {
     fn delivered(&mut self, publish: Publish, news: &mut Vec<News>) -> Vec<Up> {
         match (publish.qos, publish.packet_id) {
             (Qos::ExactlyOnce, Some(id)) => {
-                if self.taken.insert(id) {
+                if self.taken.insert(id, publish.clone()).is_none() {
                     news.push(News::Message(publish));
                 }
                 vec![Up::PubRec(id)]

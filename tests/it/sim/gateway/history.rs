@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use hallward::wire::Millis;
 
+use super::network::LinkId;
+
 /// How something arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Arrival {
@@ -52,13 +54,26 @@ pub(super) enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
     /// A message to another's inbox goes out, for the first time or again.
-    Sent { to: String, n: u64, qos: u8 },
+    Sent {
+        to: String,
+        n: u64,
+        qos: u8,
+        ttl: Option<Millis>,
+    },
     /// Its sender is told that it waits.
     Taken { to: String, n: u64 },
     /// Its sender is told that there is no room.
     Full { to: String, n: u64 },
     /// It arrives.
     Got { from: String, n: u64, how: Arrival },
+    /// The gateway says that it knows: QoS 2.
+    Settled { from: String, n: u64 },
+    /// Somebody asks what waits for another, or asks once more, …
+    Looks { n: u64, whose: String },
+    /// … and is told: from whom, and which.
+    Listed { n: u64, mail: Vec<(String, u64)> },
+    /// An operator wants what waits for somebody to be taken out.
+    Purges { whose: String },
     /// An operator took so many messages out of somebody's inbox.
     Purged { whose: String, count: u64 },
     /// Something is asked for, and was taken.
@@ -87,9 +102,14 @@ pub(super) enum What {
     Fenced { token: u64, version: Option<u64> },
     /// A room was closed, or opened.
     Room(&'static str),
+    /// A client connects.
+    Dials { link: LinkId },
     /// The gateway died.
     Crashed,
 }
+
+/// What happened how often.
+pub(in super::super) type Counts = BTreeMap<&'static str, u64>;
 
 impl What {
     /// What to count it as.
@@ -100,6 +120,11 @@ impl What {
             What::Full { .. } => "full",
             What::Got { how, .. } if how.dup => "got again",
             What::Got { .. } => "got",
+            What::Settled { .. } => "settled",
+            What::Looks { .. } => "looks",
+            What::Listed { mail, .. } if mail.is_empty() => "listed nothing",
+            What::Listed { .. } => "listed",
+            What::Purges { .. } => "purges",
             What::Purged { count: 0, .. } => "purged nothing",
             What::Purged { .. } => "purged",
             What::Asked { .. } => "asked",
@@ -125,13 +150,14 @@ impl What {
             What::Fenced { version: None, .. } => "fenced off",
             What::Fenced { .. } => "wrote under a token",
             What::Room(what) => what,
+            What::Dials { .. } => "dials",
             What::Crashed => "crashed",
         }
     }
 }
 
 /// What happens in any number of runs.
-pub(in super::super) const ALL: [&str; 23] = [
+pub(in super::super) const ALL: [&str; 26] = [
     "sent",
     "taken",
     "full",
@@ -155,6 +181,9 @@ pub(in super::super) const ALL: [&str; 23] = [
     "close",
     "open",
     "repeated",
+    "settled",
+    "listed",
+    "expired unread",
 ];
 
 /// One line of the history.

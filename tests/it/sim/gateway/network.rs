@@ -1,5 +1,6 @@
 //! Packets and connections: within one, nothing overtakes and nothing is missing in the middle; between them nothing is promised.
 
+use bytes::Bytes;
 use hallward::wire::Millis;
 use hallward::wire::message::Qos;
 
@@ -10,14 +11,23 @@ pub(super) type Who = usize;
 pub(super) type LinkId = u64;
 
 /// An application message on its way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Publish {
     /// Above QoS 0.
     pub(super) packet_id: Option<u16>,
     pub(super) qos: Qos,
     pub(super) dup: bool,
     pub(super) topic: String,
-    pub(super) payload: String,
+    pub(super) payload: Bytes,
+    /// Seconds that it may wait, where a client says so.
+    pub(super) expiry: Option<u32>,
+}
+
+impl Publish {
+    /// The payload, if it is text.
+    pub(super) fn text(&self) -> &str {
+        std::str::from_utf8(&self.payload).unwrap_or_default()
+    }
 }
 
 /// From a client.

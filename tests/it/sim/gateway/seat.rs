@@ -130,14 +130,17 @@ impl Seat {
             topic: &publish.topic,
             publisher: &self.client,
             qos: publish.qos,
-            payload: publish.payload.as_bytes(),
+            payload: &publish.payload,
             ..Parts::default()
         });
         let route = match admit(ROOT, &self.client, &publish.topic) {
             Admission::Desk(topic) => Route::Engine {
                 from: Agent::new(&self.client).expect("a name"),
                 topic,
-                mirrors: CommandMirrors::default(),
+                mirrors: CommandMirrors {
+                    ttl_ms: publish.expiry.map(|seconds| u64::from(seconds) * 1000),
+                    ..CommandMirrors::default()
+                },
             },
             _ => Route::Subscribers,
         };
@@ -172,13 +175,13 @@ impl Seat {
                         Some(id)
                     }
                 };
-                let payload = delivery.message.payload();
                 Down::Publish(Publish {
                     packet_id,
                     qos: delivery.qos,
                     dup: delivery.dup,
                     topic: delivery.message.topic().to_owned(),
-                    payload: String::from_utf8_lossy(&payload).into_owned(),
+                    payload: delivery.message.payload(),
+                    expiry: None,
                 })
             }
             Response::Release { seq, packet_id } => {

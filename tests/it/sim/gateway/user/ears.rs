@@ -15,8 +15,12 @@ use super::{Ask, Intent, ROOM, User};
 impl User {
     /// A publish leaves.
     pub(in super::super) fn leaves(&mut self, publish: &Publish) {
-        let body: Value = serde_json::from_str(&publish.payload).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&publish.payload).unwrap_or_default();
         let token = body["correlationId"].as_str().unwrap_or_default();
+        if let Some(Ask::Look(n, whose)) = self.asks.get(token) {
+            let (n, whose) = (*n, whose.clone());
+            self.notes.push(What::Looks { n, whose });
+        }
         if let Some((n, copies)) = self.board_sent.get_mut(token) {
             if *copies > 0 {
                 self.notes.push(What::Repeated { n: *n });
@@ -24,22 +28,32 @@ impl User {
             *copies += 1;
         }
         if let Some((to, _)) = letter_of(&publish.topic)
-            && let Ok(n) = publish.payload.parse()
+            && let Ok(n) = publish.text().parse()
         {
             let qos = publish.qos.level();
-            self.notes.push(What::Sent { to, n, qos });
+            let ttl = publish.expiry.map(|seconds| Millis::from(seconds) * 1000);
+            self.notes.push(What::Sent { to, n, qos, ttl });
         }
     }
 
     /// A publish was taken or refused.
-    pub(in super::super) fn answered(&mut self, topic: &str, payload: &str, taken: bool) {
-        if let Some((to, _)) = letter_of(topic)
-            && let Ok(n) = payload.parse()
+    pub(in super::super) fn answered(&mut self, publish: &Publish, taken: bool) {
+        if let Some((to, _)) = letter_of(&publish.topic)
+            && let Ok(n) = publish.text().parse()
         {
             self.notes.push(match taken {
                 true => What::Taken { to, n },
                 false => What::Full { to, n },
             });
+        }
+    }
+
+    /// The gateway knows that a message arrived.
+    pub(in super::super) fn settled(&mut self, publish: &Publish) {
+        if let Some((_, from)) = letter_of(&publish.topic)
+            && let Ok(n) = publish.text().parse()
+        {
+            self.notes.push(What::Settled { from, n });
         }
     }
 
@@ -54,12 +68,12 @@ impl User {
             return;
         };
         let room = room.to_string();
-        let body: Value = serde_json::from_str(&publish.payload).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&publish.payload).unwrap_or_default();
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let pause = dice.between(1, 300);
         match topic {
             Topic::Inbox { me: from, .. } => {
-                let n = publish.payload.parse().unwrap_or_default();
+                let n = publish.text().parse().unwrap_or_default();
                 let from = from.to_string();
                 self.notes.push(What::Got { from, n, how });
             }
@@ -83,15 +97,15 @@ impl User {
             }
             Topic::HandoffResult { .. } => {
                 let yes = text("status") == "succeeded";
-                self.ended(Kind::Task, text("task"), yes, &publish.payload, how);
+                self.ended(Kind::Task, text("task"), yes, publish.text(), how);
             }
             Topic::ApproveDecision { .. } => {
                 let yes = body["approved"] == json!(true);
-                self.ended(Kind::Approval, text("id"), yes, &publish.payload, how);
+                self.ended(Kind::Approval, text("id"), yes, publish.text(), how);
             }
             Topic::ToolsResult { .. } => {
                 let yes = text("status") == "success";
-                self.ended(Kind::Call, text("call"), yes, &publish.payload, how);
+                self.ended(Kind::Call, text("call"), yes, publish.text(), how);
             }
             _ => {}
         }
@@ -120,6 +134,15 @@ impl User {
             Ask::Purge(whose) if accepted => {
                 let count = reply["data"]["purged"].as_u64().unwrap_or_default();
                 self.notes.push(What::Purged { whose, count });
+            }
+            Ask::Look(n, _) if accepted => {
+                let mail = reply["data"]["mail"].as_array().into_iter().flatten();
+                let named = mail.filter_map(|one| {
+                    let (_, from) = letter_of(one["topic"].as_str()?)?;
+                    Some((from, one["bytes"].as_u64()?))
+                });
+                let mail = named.collect();
+                self.notes.push(What::Listed { n, mail });
             }
             Ask::Board(n, key) => {
                 let outcome = self.outcome(reply, accepted, key);
@@ -150,7 +173,12 @@ impl User {
                 );
             }
             Ask::Room(what) if accepted => self.notes.push(What::Room(what)),
-            Ask::Room(_) | Ask::Ends(..) | Ask::Purge(_) | Ask::Lock | Ask::Other => {}
+            Ask::Room(_)
+            | Ask::Ends(..)
+            | Ask::Purge(_)
+            | Ask::Look(..)
+            | Ask::Lock
+            | Ask::Other => {}
         }
     }
 

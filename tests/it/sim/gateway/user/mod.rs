@@ -12,10 +12,13 @@ use super::super::dice::Dice;
 use super::super::durable::ROOT;
 use super::client::Client;
 use super::history::{Kind, Op, What};
+use super::network::Publish;
 
 const ROOM: &str = "alpha";
 /// Closed and opened again and again: nothing here outlasts that, but everything ends.
 const OTHER: &str = "beta";
+/// The number of who comes when the trouble is over.
+pub(super) const LATE: usize = 5;
 const KEYS: [&str; 2] = ["plan", "plan/a"];
 
 /// What a command was for, until it is answered.
@@ -27,6 +30,8 @@ enum Ask {
     Lock,
     Fenced(u64),
     Purge(String),
+    /// What waits for somebody.
+    Look(u64, String),
     Room(&'static str),
     Other,
 }
@@ -72,10 +77,10 @@ pub(super) struct User {
 impl User {
     pub(super) fn new(number: usize, dice: &mut Dice) -> User {
         let is_root = number == 0;
-        let name = if is_root {
-            "root".to_owned()
-        } else {
-            format!("u{number}")
+        let name = match number {
+            0 => "root".to_owned(),
+            LATE => "late".to_owned(),
+            _ => format!("u{number}"),
         };
         let (works, provides) = (matches!(number, 1 | 2), matches!(number, 2 | 3));
         let mut filters = Vec::new();
@@ -123,8 +128,12 @@ impl User {
 
     fn say(&mut self, room: &str, command: &str, body: &Value, dice: &mut Dice) {
         let qos = *dice.pick(&[Qos::AtLeastOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]);
-        self.client
-            .publish(qos, format!("{ROOT}/{room}/{command}"), body.to_string());
+        self.client.publish(Publish {
+            qos,
+            topic: format!("{ROOT}/{room}/{command}"),
+            payload: body.to_string().into(),
+            ..Publish::default()
+        });
     }
 
     /// Says something under an id of its own, and waits for the reply.
@@ -277,8 +286,20 @@ impl User {
                     dice,
                 );
             }
-            63..=66 if self.is_root => {
+            63..=66 if !self.is_root => {
                 let whose = dice.pick(names).clone();
+                let list = json!({"kind": "inbox"});
+                let command = match whose == me && dice.percent(50) {
+                    true => format!("mailbox/list/{me}"),
+                    false => format!("mailbox/list/{me}/{whose}"),
+                };
+                self.ask(ROOM, &command, list, Ask::Look(serial, whose), dice);
+            }
+            63..=66 => {
+                let whose = dice.pick(names).clone();
+                self.notes.push(What::Purges {
+                    whose: whose.clone(),
+                });
                 let purge = json!({"kind": "inbox"});
                 self.ask(
                     ROOM,
@@ -299,11 +320,23 @@ impl User {
         let to = dice.pick(names).clone();
         let count = self.letters.entry(to.clone()).or_default();
         *count += 1;
-        let payload = count.to_string();
+        // As many bytes as its number: so a list tells which one it is.
+        let number = usize::try_from(*count).expect("few");
+        let payload = format!("{number:0number$}");
+        let waits_for_long = to == names[LATE];
+        let expiry = dice.maybe(if waits_for_long { 50 } else { 15 }, |dice| {
+            *dice.pick(&[1, 2, 3, 600])
+        });
         // Within one stream one QoS: at two, one may overtake the other.
         let qos = [Qos::AtLeastOnce, Qos::ExactlyOnce][usize::from(to.len() % 2 == me.len() % 2)];
         let topic = format!("{ROOT}/{ROOM}/inbox/{to}/{me}");
-        self.client.publish(qos, topic, payload);
+        self.client.publish(Publish {
+            qos,
+            topic,
+            payload: payload.into(),
+            expiry,
+            ..Publish::default()
+        });
     }
 
     fn use_board(&mut self, me: &str, serial: u64, dice: &mut Dice) {

@@ -1,7 +1,7 @@
 //! The clients' side of the world: they dial, send, listen, and lose their connections.
 
 use super::super::client::News;
-use super::super::history::Event;
+use super::super::history::{Event, What};
 use super::super::network::{Down, Link, LinkId, Up, Who};
 use super::super::user::Intent;
 use super::{Action, World};
@@ -15,6 +15,9 @@ impl World {
         let link = self.dialled;
         self.links.insert(link, Link::new(who));
         self.users[who].client.link = Some(link);
+        let who = self.users[who].client.name.clone();
+        let (at, what) = (self.now, What::Dials { link });
+        self.history.push(Event { at, who, what });
         self.send(link, Up::Connect);
     }
 
@@ -72,11 +75,8 @@ impl World {
                 match one {
                     News::Message(publish) => user.hears(self.now, publish, &mut self.dice),
                     News::Leaves(publish) => user.leaves(publish),
-                    News::Answered {
-                        topic,
-                        payload,
-                        taken,
-                    } => user.answered(topic, payload, *taken),
+                    News::Answered(publish, taken) => user.answered(publish, *taken),
+                    News::Settled(publish) => user.settled(publish),
                     News::Open => user.opened(&mut self.dice),
                 }
             }

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::super::network::Link;
 use super::super::seat::Seat;
-use super::{Action, IMAGES, Outcome, USERS, World, start};
+use super::{Action, IMAGES, Outcome, World, start};
 
 impl World {
     pub(super) fn everything_has_ended(&self) -> Outcome {
@@ -26,7 +26,7 @@ impl World {
         self.links.clear();
         self.agenda
             .retain(|_, action| matches!(action, Action::Synced(_)));
-        for who in 0..USERS {
+        for who in 0..self.users.len() {
             self.users[who].client.disconnected();
             let (link, name) = (self.dialled + 1 + who as u64, self.names[who].clone());
             self.links.insert(link, Link::new(who));

@@ -20,10 +20,10 @@ use super::super::dice::Dice;
 use super::super::durable::ROOT;
 use super::super::rules::Rules;
 use super::super::seeds::number;
-use super::history::{Event, What};
+use super::history::{Counts, Event, What};
 use super::network::{Down, Link, LinkId, Up, Who};
 use super::seat::Seat;
-use super::user::{Intent, User};
+use super::user::{Intent, LATE, User};
 use super::{check, linear};
 
 const DAWN: Millis = 1_700_000_000_000;
@@ -83,25 +83,16 @@ struct World {
 
 type Outcome = Result<(), String>;
 
-/// What happened how often.
-pub(in super::super) type Counts = BTreeMap<&'static str, u64>;
-
 /// Runs a seed; what was broken, with the last lines of the history.
 pub(in super::super) fn run(seed: u64) -> Result<Counts, String> {
     let mut world = World::new(seed);
-    let outcome = world.live();
-    outcome.map_err(|broken| {
+    world.live().map_err(|broken| {
         format!(
             "{}\n\nbroken at {}: {broken}",
             world.story().join("\n"),
             world.now - DAWN
         )
-    })?;
-    let mut counts = Counts::new();
-    for event in &world.history {
-        *counts.entry(event.what.name()).or_default() += 1;
-    }
-    Ok(counts)
+    })
 }
 
 fn settings(rules: &Rules) -> DeskSettings {
@@ -145,7 +136,7 @@ fn start(rules: &Rules, seed: u64, now: Millis, store: &dyn Store) -> Result<Des
 impl World {
     fn new(seed: u64) -> World {
         let mut dice = Dice::new(seed);
-        let users: Vec<User> = (0..USERS)
+        let users: Vec<User> = (0..=LATE)
             .map(|number| User::new(number, &mut dice))
             .collect();
         let rules = Rules {
@@ -177,7 +168,7 @@ impl World {
         self.agenda.insert((self.now + after, self.planned), action);
     }
 
-    fn live(&mut self) -> Outcome {
+    fn live(&mut self) -> Result<Counts, String> {
         self.restart()?;
         let trouble = self.dice.between(2_000, 9_000);
         for who in 0..USERS {
@@ -189,6 +180,8 @@ impl World {
         }
         let after = self.dice.between(300, 4_000);
         self.plan(after, Action::Crash);
+        let after = trouble + self.dice.below(3_000);
+        self.plan(after, Action::Dial(LATE));
         self.pass(DAWN + trouble)?;
         self.calm = true;
         self.store.heal();
@@ -198,10 +191,11 @@ impl World {
         }
         self.pass(DAWN + trouble + CALM_MS)?;
         self.everything_has_ended()?;
-        check::check(&self.history)?;
+        let counts = check::check(&self.history)?;
         linear::check(&self.history)?;
         self.everybody_leaves()?;
-        self.every_image_is_a_start()
+        self.every_image_is_a_start()?;
+        Ok(counts)
     }
 
     fn pass(&mut self, until: Millis) -> Outcome {

@@ -1,7 +1,8 @@
 //! The judges can condemn: histories with one thing wrong each.
 
-use super::history::{Arrival, Event, Kind, Op, Outcome, What};
-use super::{check, linear};
+use super::super::history::{Arrival, Event, Kind, Op, Outcome, What};
+use super::super::linear;
+use super::check;
 
 const SURE: Arrival = Arrival {
     qos: 1,
@@ -21,20 +22,25 @@ fn told(lines: &[(&str, What)]) -> Vec<Event> {
 
 fn condemned(lines: &[(&str, What)], word: &str) {
     let history = told(lines);
-    let verdict = check::check(&history).and_then(|()| linear::check(&history));
+    let verdict = check(&history).and_then(|_| linear::check(&history));
     let words = verdict.expect_err("a history that breaks a promise");
     assert!(words.contains(word), "{words}");
 }
 
 fn passed(lines: &[(&str, What)]) {
     let history = told(lines);
-    assert_eq!(check::check(&history), Ok(()));
+    assert_eq!(check(&history).err(), None);
     assert_eq!(linear::check(&history), Ok(()));
 }
 
 fn sent(n: u64, qos: u8) -> What {
     let to = "b".to_owned();
-    What::Sent { to, n, qos }
+    What::Sent {
+        to,
+        n,
+        qos,
+        ttl: None,
+    }
 }
 
 fn taken(n: u64) -> What {
@@ -81,6 +87,37 @@ fn doubled_and_invented_messages_and_wrong_order_are_found() {
         ],
         "after 2",
     );
+}
+
+fn at(at: u64, who: &str, what: What) -> Event {
+    let who = who.to_owned();
+    Event { at, who, what }
+}
+
+#[test]
+fn mail_that_comes_when_it_is_over_and_lists_that_are_wrong_are_found() {
+    let ttl = Some(10);
+    let (to, n, qos) = ("b".to_owned(), 1, 1);
+    let soon_over = at(0, "a", What::Sent { to, n, qos, ttl });
+    let is_taken = at(1, "a", taken(1));
+    check(&[soon_over.clone(), at(900, "b", got(1, SURE))]).expect("in time");
+    check(&[soon_over.clone(), at(2_000, "b", got(1, SURE))]).expect_err("too late");
+    let look = |when| {
+        let whose = "b".to_owned();
+        at(when, "c", What::Looks { n: 1, whose })
+    };
+    let list = |when, named: &[u64]| {
+        let mail = named.iter().map(|n| ("a".to_owned(), *n)).collect();
+        at(when, "c", What::Listed { n: 1, mail })
+    };
+    let known = [soon_over, is_taken];
+    let end = at(3_000, "gateway", What::Crashed);
+    let with = |look, list| check(&[&known[..], &[look, list, end.clone()]].concat());
+    with(look(2), list(3, &[1])).expect("what waits");
+    with(look(2), list(3, &[])).expect_err("it hides what waits");
+    with(look(2), list(3, &[1, 2])).expect_err("it shows what was never sent");
+    with(look(2_000), list(2_001, &[])).expect("it is over");
+    with(look(2_000), list(2_001, &[1])).expect_err("it shows what is over");
 }
 
 fn ended(yes: bool, words: &str, how: Arrival) -> What {
@@ -168,6 +205,15 @@ fn found(n: usize, entries: &[(&str, u64, &str)]) -> What {
     What::Answered { n, outcome }
 }
 
+/// A write that asked for a version and was refused.
+fn refused_condition() -> [(&'static str, What); 2] {
+    let outcome = Outcome::Refused;
+    [
+        ("v", write(1, &[("k", Some(1), Some("2"))])),
+        ("v", What::Answered { n: 1, outcome }),
+    ]
+}
+
 #[test]
 fn reads_of_what_is_over_and_writes_that_are_lost_are_found() {
     let one = [
@@ -184,33 +230,13 @@ fn reads_of_what_is_over_and_writes_that_are_lost_are_found() {
         ("v", wrote(1, &[("k", 1)])),
     ];
     condemned(&[&one[..], &two[..]].concat(), "no order");
-    let refused = Outcome::Refused;
-    let cas = [
-        ("v", write(1, &[("k", Some(1), Some("2"))])),
-        (
-            "v",
-            What::Answered {
-                n: 1,
-                outcome: refused,
-            },
-        ),
-    ];
+    let cas = refused_condition();
     condemned(&[&one[..], &cas[..]].concat(), "no order");
 }
 
 #[test]
 fn copy_of_what_was_refused_may_be_taken_later_and_nothing_else() {
-    let refused = Outcome::Refused;
-    let cas = [
-        ("v", write(1, &[("k", Some(1), Some("2"))])),
-        (
-            "v",
-            What::Answered {
-                n: 1,
-                outcome: refused,
-            },
-        ),
-    ];
+    let cas = refused_condition();
     let one = [
         ("w", write(1, &[("k", None, Some("1"))])),
         ("w", wrote(1, &[("k", 1)])),
