@@ -39,6 +39,10 @@ pub(super) enum News {
     Settled(Publish),
     /// The session is open.
     Open,
+    /// It asks for what it subscribes to.
+    Asks,
+    /// It has it.
+    Granted,
 }
 
 /// One client.
@@ -50,6 +54,12 @@ pub(super) struct Client {
     /// What it subscribes at.
     pub(super) qos: Qos,
     pub(super) link: Option<LinkId>,
+    /// Whether it has gone for good.
+    pub(super) is_gone: bool,
+    /// How often it lost its connection.
+    pub(super) losses: u64,
+    /// Whether it wants retained messages once, or with every subscription.
+    pub(super) only_new: bool,
     filters: Vec<String>,
     is_open: bool,
     /// Whether the gateway has said that it has the filters.
@@ -67,6 +77,9 @@ impl Client {
             clean,
             qos,
             link: None,
+            is_gone: false,
+            losses: 0,
+            only_new: false,
             filters,
             is_open: false,
             subscribed: false,
@@ -84,6 +97,7 @@ impl Client {
     pub(super) fn disconnected(&mut self) {
         self.link = None;
         self.is_open = false;
+        self.losses += 1;
     }
 
     /// Queues a publish; what can leave is returned.
@@ -95,7 +109,15 @@ impl Client {
     /// A filter was refused, in a room that was closed perhaps: asks again.
     pub(super) fn subscribe_again(&mut self) -> Option<Up> {
         let again = self.is_open && !self.subscribed;
-        again.then(|| Up::Subscribe(self.filters.clone()))
+        again.then(|| self.subscribe())
+    }
+
+    fn subscribe(&self) -> Up {
+        Up::Subscribe {
+            filters: self.filters.clone(),
+            qos: self.qos,
+            only_new: self.only_new,
+        }
     }
 
     /// What can leave now.
@@ -107,15 +129,23 @@ impl Client {
         let under_way = self.outgoing.iter();
         let mut room =
             WINDOW.saturating_sub(under_way.filter(|one| one.stage != Stage::Queued).count());
-        for at in 0..self.outgoing.len() {
-            if room == 0 {
-                break;
+        let mut at = 0;
+        while at < self.outgoing.len() && room > 0 {
+            at += 1;
+            let one = &self.outgoing[at - 1];
+            if one.stage != Stage::Queued {
+                continue;
             }
-            if self.outgoing[at].stage != Stage::Queued {
+            if one.publish.qos == Qos::AtMostOnce {
+                let gone = self.outgoing.remove(at - 1);
+                let publish = gone.expect("it was looked at").publish;
+                news.push(News::Leaves(publish.clone()));
+                packets.push(Up::Publish(publish));
+                at -= 1;
                 continue;
             }
             let id = self.free_id();
-            let one = &mut self.outgoing[at];
+            let one = &mut self.outgoing[at - 1];
             one.publish.packet_id = Some(id);
             one.stage = Stage::Sent;
             room -= 1;
@@ -139,7 +169,10 @@ impl Client {
     pub(super) fn receive(&mut self, packet: Down, news: &mut Vec<News>) -> Vec<Up> {
         match packet {
             Down::ConnAck { session_present } => return self.opened(session_present, news),
-            Down::SubAck(granted) => self.subscribed = granted,
+            Down::SubAck(granted) => {
+                self.subscribed = granted;
+                news.extend(granted.then_some(News::Granted));
+            }
             Down::End => {}
             Down::Publish(publish) => return self.delivered(publish, news),
             Down::PubRel(id) => {
@@ -179,7 +212,8 @@ impl Client {
         }
         if !(session_present && self.subscribed) {
             self.subscribed = false;
-            packets.push(Up::Subscribe(self.filters.clone()));
+            news.push(News::Asks);
+            packets.push(self.subscribe());
         }
         let mut done = Vec::new();
         for one in &mut self.outgoing {

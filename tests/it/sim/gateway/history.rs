@@ -102,6 +102,23 @@ pub(super) enum What {
     Fenced { token: u64, version: Option<u64> },
     /// A room was closed, or opened.
     Room(&'static str),
+    /// A retained message goes out, for the first time or again, as one that may be a repeat; without a value it clears its topic.
+    Writes {
+        n: u64,
+        topic: String,
+        value: Option<String>,
+        qos: u8,
+        ttl: Option<Millis>,
+        dup: bool,
+    },
+    /// Its sender is told that it was taken.
+    Wrote { n: u64 },
+    /// A reader asks for a topic's retained message with its first subscription, …
+    Reads { topic: String },
+    /// … and has it, or nothing. It is not sure of that where what was sent at QoS 0 may have been lost.
+    Read { value: Option<String>, sure: bool },
+    /// A client is told that it is subscribed.
+    Granted,
     /// A client connects.
     Dials { link: LinkId },
     /// The gateway died.
@@ -150,6 +167,14 @@ impl What {
             What::Fenced { version: None, .. } => "fenced off",
             What::Fenced { .. } => "wrote under a token",
             What::Room(what) => what,
+            What::Writes { value: None, .. } => "clears",
+            What::Writes { dup: true, .. } => "writes again",
+            What::Writes { .. } => "writes",
+            What::Wrote { .. } => "wrote",
+            What::Reads { .. } => "reads",
+            What::Read { value: None, .. } => "read nothing",
+            What::Read { .. } => "read",
+            What::Granted => "granted",
             What::Dials { .. } => "dials",
             What::Crashed => "crashed",
         }
@@ -157,7 +182,7 @@ impl What {
 }
 
 /// What happens in any number of runs.
-pub(in super::super) const ALL: [&str; 26] = [
+pub(in super::super) const ALL: [&str; 30] = [
     "sent",
     "taken",
     "full",
@@ -184,6 +209,10 @@ pub(in super::super) const ALL: [&str; 26] = [
     "settled",
     "listed",
     "expired unread",
+    "clears",
+    "wrote",
+    "read",
+    "read nothing",
 ];
 
 /// One line of the history.

@@ -19,8 +19,11 @@ pub(super) struct Publish {
     pub(super) dup: bool,
     pub(super) topic: String,
     pub(super) payload: Bytes,
+    pub(super) retain: bool,
     /// Seconds that it may wait, where a client says so.
     pub(super) expiry: Option<u32>,
+    /// Which of its sender's it is: not on the wire.
+    pub(super) mark: u64,
 }
 
 impl Publish {
@@ -34,7 +37,14 @@ impl Publish {
 #[derive(Debug, Clone)]
 pub(super) enum Up {
     Connect,
-    Subscribe(Vec<String>),
+    Subscribe {
+        filters: Vec<String>,
+        qos: Qos,
+        /// Retained messages are wanted only for what was not subscribed to before.
+        only_new: bool,
+    },
+    /// With another expiry of the session, in seconds.
+    Disconnect(Option<u32>),
     Publish(Publish),
     PubAck(u16),
     PubRec(u16),

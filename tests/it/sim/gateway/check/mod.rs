@@ -1,6 +1,7 @@
 //! Judges a history that has come to its end: nothing is under way any more. It finds the first thing that is wrong.
 
 mod mail;
+mod registers;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ pub(super) fn check(history: &[Event]) -> Result<Counts, String> {
     ends(history)?;
     locks(history)?;
     fences(history)?;
+    registers::check(history)?;
     Ok(counts)
 }
 

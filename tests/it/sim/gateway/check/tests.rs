@@ -120,6 +120,63 @@ fn mail_that_comes_when_it_is_over_and_lists_that_are_wrong_are_found() {
     with(look(2_000), list(2_001, &[1])).expect_err("it shows what is over");
 }
 
+fn writes(n: u64, value: Option<&str>, qos: u8, ttl: Option<u64>) -> What {
+    What::Writes {
+        n,
+        topic: "t".to_owned(),
+        value: value.map(str::to_owned),
+        qos,
+        ttl,
+        dup: false,
+    }
+}
+
+fn reads() -> What {
+    let topic = "t".to_owned();
+    What::Reads { topic }
+}
+
+fn read_of(value: Option<&str>, sure: bool) -> What {
+    let value = value.map(str::to_owned);
+    What::Read { value, sure }
+}
+
+#[test]
+fn retained_messages_that_are_stale_lost_or_over_are_found() {
+    let one = [
+        ("a", writes(1, Some("x"), 1, None)),
+        ("a", What::Wrote { n: 1 }),
+    ];
+    let clear = [("b", writes(1, None, 2, None)), ("b", What::Wrote { n: 1 })];
+    let of = |value, sure| [("r", reads()), ("r", read_of(value, sure))];
+    passed(&[&one[..], &of(Some("x"), true)].concat());
+    condemned(&[&one[..], &of(None, true)].concat(), "no order");
+    condemned(&[&one[..], &of(None, false)].concat(), "no order");
+    condemned(
+        &[&one[..], &clear, &of(Some("x"), true)].concat(),
+        "no order",
+    );
+    // While the clear is under way, both are right; at QoS 0 nobody knows.
+    let [begin, end] = clear;
+    let under_way = [&one[..], &[begin], &of(Some("x"), true)].concat();
+    passed(&[&under_way[..], &[end]].concat());
+    let careless = [("b", writes(1, Some("y"), 0, None))];
+    passed(&[&one[..], &careless, &of(Some("x"), true)].concat());
+    passed(&[&one[..], &careless, &of(None, false)].concat());
+    condemned(&[&one[..], &careless, &of(None, true)].concat(), "no order");
+    let late = |value| {
+        let [asks, told] = of(value, true);
+        [
+            at(1, "a", writes(1, Some("x"), 1, Some(10))),
+            at(2, "a", What::Wrote { n: 1 }),
+            at(5_000, asks.0, asks.1),
+            at(5_001, told.0, told.1),
+        ]
+    };
+    check(&late(None)).expect("it is over");
+    check(&late(Some("x"))).expect_err("it was over");
+}
+
 fn ended(yes: bool, words: &str, how: Arrival) -> What {
     What::Ended {
         kind: Kind::Approval,

@@ -15,6 +15,9 @@ use super::{Ask, Intent, ROOM, User};
 impl User {
     /// A publish leaves.
     pub(in super::super) fn leaves(&mut self, publish: &Publish) {
+        if publish.retain {
+            return self.writes(publish);
+        }
         let body: Value = serde_json::from_slice(&publish.payload).unwrap_or_default();
         let token = body["correlationId"].as_str().unwrap_or_default();
         if let Some(Ask::Look(n, whose)) = self.asks.get(token) {
@@ -38,6 +41,9 @@ impl User {
 
     /// A publish was taken or refused.
     pub(in super::super) fn answered(&mut self, publish: &Publish, taken: bool) {
+        if publish.retain && taken {
+            self.notes.push(What::Wrote { n: publish.mark });
+        }
         if let Some((to, _)) = letter_of(&publish.topic)
             && let Ok(n) = publish.text().parse()
         {
@@ -64,6 +70,9 @@ impl User {
             dup: publish.dup,
             clean: self.client.clean,
         };
+        if self.reading.is_some() {
+            return self.reads(publish);
+        }
         let Some(Ok(RoomTopic { room, topic })) = RoomTopic::parse(ROOT, &publish.topic) else {
             return;
         };

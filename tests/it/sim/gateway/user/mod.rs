@@ -1,6 +1,7 @@
 //! Users: each does a bit of everything, waits for what it is told, and writes it down.
 
 mod ears;
+mod plain;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use super::super::durable::ROOT;
 use super::client::Client;
 use super::history::{Kind, Op, What};
 use super::network::Publish;
+use plain::Reading;
 
 const ROOM: &str = "alpha";
 /// Closed and opened again and again: nothing here outlasts that, but everything ends.
@@ -47,6 +49,10 @@ pub(super) enum Intent {
     Decide(String, String),
     /// Says anew what it is there for: the room may have been closed.
     Greet,
+    /// Sends somebody to see what is retained.
+    Read,
+    /// Has waited long enough for what is retained.
+    Conclude,
     /// Opens the other room for good.
     Open,
     /// Writes under a token and gives the lock back.
@@ -69,6 +75,8 @@ pub(super) struct User {
     board_sent: BTreeMap<String, (usize, u64)>,
     /// Versions that it has seen.
     seen: Vec<u64>,
+    /// What it is here for, if for nothing else.
+    reading: Option<Reading>,
     /// What it wrote down since it was last asked.
     pub(super) notes: Vec<What>,
     pub(super) later: Vec<(Millis, Intent)>,
@@ -111,6 +119,7 @@ impl User {
             board_ops: 0,
             board_sent: BTreeMap::new(),
             seen: vec![0],
+            reading: None,
             notes: Vec::new(),
             later: Vec::new(),
         }
@@ -174,6 +183,8 @@ impl User {
         match intent {
             Intent::Stroll => self.stroll(names, dice),
             Intent::Greet => self.greet(OTHER, dice),
+            Intent::Conclude => self.is_sure_of_nothing(),
+            Intent::Read => {}
             Intent::Open => self.say(OTHER, &format!("room/open/{me}"), &json!({}), dice),
             Intent::Finish(room, task, attempt) => {
                 let (status, yes) =
@@ -309,7 +320,11 @@ impl User {
                     dice,
                 );
             }
-            67..=99 if !self.asks.values().any(|ask| matches!(ask, Ask::Board(..))) => {
+            67..=72 => match dice.percent(60) {
+                true => self.write_down(&me, dice),
+                false => self.later.push((1, Intent::Read)),
+            },
+            73..=99 if !self.asks.values().any(|ask| matches!(ask, Ask::Board(..))) => {
                 self.use_board(&me, serial, dice);
             }
             _ => {}

@@ -3,12 +3,13 @@
 use super::super::client::News;
 use super::super::history::{Event, What};
 use super::super::network::{Down, Link, LinkId, Up, Who};
-use super::super::user::Intent;
+use super::super::user::{Intent, User};
 use super::{Action, World};
 
 impl World {
     pub(super) fn dial(&mut self, who: Who) {
-        if self.users[who].client.link.is_some() {
+        let client = &self.users[who].client;
+        if client.link.is_some() || client.is_gone {
             return;
         }
         self.dialled += 1;
@@ -77,6 +78,8 @@ impl World {
                     News::Leaves(publish) => user.leaves(publish),
                     News::Answered(publish, taken) => user.answered(publish, *taken),
                     News::Settled(publish) => user.settled(publish),
+                    News::Asks => user.asks_for(),
+                    News::Granted => user.granted(),
                     News::Open => user.opened(&mut self.dice),
                 }
             }
@@ -101,6 +104,45 @@ impl World {
                 self.send(link, packet);
             }
         }
+        if self.users[who].client.is_gone {
+            self.leave(who);
+        }
+    }
+
+    /// Says DISCONNECT and ends the session, which nothing acknowledges.
+    fn leave(&mut self, who: Who) {
+        let Some(link) = self.users[who].client.link else {
+            return;
+        };
+        self.send(link, Up::Disconnect(Some(0)));
+        if let Some(known) = self.links.get_mut(&link) {
+            known.client_has_it = false;
+        }
+        self.users[who].client.disconnected();
+    }
+
+    /// Somebody comes who wants to know what a topic's retained message is.
+    pub(super) fn send_reader(&mut self) {
+        let reader = User::reader(self.users.len(), &mut self.dice);
+        let who = self.users.len();
+        if !reader.client.clean && self.dice.percent(40) {
+            let after = self.dice.below(200);
+            self.plan(after, Action::Cut(who));
+        }
+        self.users.push(reader);
+        self.dial(who);
+    }
+
+    /// Whoever has been told that it is subscribed, and of nothing retained, says so in the end.
+    pub(super) fn readers_give_up(&mut self) {
+        for user in &mut self.users {
+            user.concludes();
+            let who = user.client.name.clone();
+            for what in user.notes.drain(..) {
+                let (at, who) = (self.now, who.clone());
+                self.history.push(Event { at, who, what });
+            }
+        }
     }
 
     /// The client loses its connection; the gateway knows at once, later, or when the client is back.
@@ -108,8 +150,10 @@ impl World {
         if self.calm {
             return;
         }
-        let after = self.dice.between(300, 4_000);
-        self.plan(after, Action::Cut(who));
+        if !self.users[who].client.is_gone {
+            let after = self.dice.between(300, 4_000);
+            self.plan(after, Action::Cut(who));
+        }
         let Some(link) = self.users[who].client.link else {
             return;
         };

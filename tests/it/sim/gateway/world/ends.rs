@@ -28,7 +28,8 @@ impl World {
             .retain(|_, action| matches!(action, Action::Synced(_)));
         for who in 0..self.users.len() {
             self.users[who].client.disconnected();
-            let (link, name) = (self.dialled + 1 + who as u64, self.names[who].clone());
+            let name = self.users[who].client.name.clone();
+            let link = self.dialled + 1 + who as u64;
             self.links.insert(link, Link::new(who));
             let now = self.now;
             let Some(up) = &mut self.gateway else {

@@ -6,7 +6,6 @@ mod ends;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hallward::desk::port::Request;
 use hallward::desk::{
     ClientLimits, Desk, DeskSettings, Interest, Memory, Pending, Release, RetainedLimits, Sealing,
     engine_records,
@@ -191,6 +190,7 @@ impl World {
         }
         self.pass(DAWN + trouble + CALM_MS)?;
         self.everything_has_ended()?;
+        self.readers_give_up();
         let counts = check::check(&self.history)?;
         linear::check(&self.history)?;
         self.everybody_leaves()?;
@@ -246,6 +246,7 @@ impl World {
             Action::Down(link, number, packet) => self.delivers(link, number, packet),
             Action::Notice(link) => self.notices(link),
             Action::Dial(who) => self.dial(who),
+            Action::Act(_, Intent::Read) => self.send_reader(),
             Action::Act(who, intent) => self.act(who, intent),
             Action::Cut(who) => self.cut(who),
             Action::Synced(start) if start == self.starts => return self.synced(),
@@ -270,8 +271,12 @@ impl World {
             up.seats.insert(link, seat);
             up.desk.handle(now, request);
         } else if let Some(seat) = up.seats.get_mut(&link) {
-            if let Some(request) = seat.request(packet, user.qos) {
+            let leaves = matches!(packet, Up::Disconnect(_));
+            if let Some(request) = seat.request(now, packet) {
                 up.desk.handle(now, request);
+            }
+            if leaves {
+                up.seats.remove(&link);
             }
         } else {
             return self.refuse(link);
@@ -293,15 +298,9 @@ impl World {
     fn notices(&mut self, link: LinkId) {
         let now = self.now;
         if let Some(up) = &mut self.gateway
-            && up.seats.remove(&link).is_some()
+            && let Some(seat) = up.seats.remove(&link)
         {
-            let close = Request::Close {
-                connection: link,
-                publish_will: true,
-                why: "",
-                expiry: None,
-            };
-            up.desk.handle(now, close);
+            up.desk.handle(now, seat.close(true, None));
         }
         self.seal();
     }
