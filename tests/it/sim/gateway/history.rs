@@ -119,10 +119,38 @@ pub(super) enum What {
     Read { value: Option<String>, sure: bool },
     /// A client is told that it is subscribed.
     Granted,
-    /// A client connects.
-    Dials { link: LinkId },
+    /// A client connects, and says what is to be published if it is lost.
+    Dials {
+        link: LinkId,
+        promise: Option<Promise>,
+    },
+    /// It is let in.
+    Opened,
+    /// Its connection breaks, or it finds that it did.
+    Lost,
+    /// It says DISCONNECT.
+    HangsUp,
+    /// Something outside the rooms arrives.
+    Heard {
+        topic: String,
+        words: String,
+        how: Arrival,
+    },
+    /// The network tells the gateway that a connection is no more.
+    Noticed { link: LinkId },
     /// The gateway died.
     Crashed,
+    /// It is back.
+    Restarted,
+}
+
+/// A will, of which the connection's number is the payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Promise {
+    pub(super) qos: u8,
+    pub(super) retain: bool,
+    /// How long it waits for the client, whose session must last that long.
+    pub(super) delay_ms: Millis,
 }
 
 /// What happened how often.
@@ -176,13 +204,20 @@ impl What {
             What::Read { .. } => "read",
             What::Granted => "granted",
             What::Dials { .. } => "dials",
+            What::Opened => "opened",
+            What::Lost => "lost",
+            What::HangsUp => "hangs up",
+            What::Heard { words, .. } if words.starts_with("will-") => "will heard",
+            What::Heard { .. } => "heard",
+            What::Noticed { .. } => "noticed",
+            What::Restarted => "restarted",
             What::Crashed => "crashed",
         }
     }
 }
 
 /// What happens in any number of runs.
-pub(in super::super) const ALL: [&str; 30] = [
+pub(in super::super) const ALL: [&str; 37] = [
     "sent",
     "taken",
     "full",
@@ -213,6 +248,13 @@ pub(in super::super) const ALL: [&str; 30] = [
     "wrote",
     "read",
     "read nothing",
+    "hangs up",
+    "heard",
+    "will heard",
+    "will withdrawn",
+    "will taken back",
+    "will after its delay",
+    "will over a crash",
 ];
 
 /// One line of the history.

@@ -33,10 +33,18 @@ impl Publish {
     }
 }
 
+/// What a connection leaves behind if it ends without DISCONNECT.
+#[derive(Debug, Clone)]
+pub(super) struct LastWill {
+    pub(super) publish: Publish,
+    /// Seconds.
+    pub(super) delay: u32,
+}
+
 /// From a client.
 #[derive(Debug, Clone)]
 pub(super) enum Up {
-    Connect,
+    Connect(Option<Box<LastWill>>),
     Subscribe {
         filters: Vec<String>,
         qos: Qos,

@@ -14,7 +14,7 @@ use hallward::wire::name::Agent;
 use hallward::wire::topic::{Admission, admit};
 
 use super::super::durable::ROOT;
-use super::network::{Down, LinkId, Publish, Up};
+use super::network::{Down, LastWill, LinkId, Publish, Up};
 
 /// Deliveries under way at once.
 const WINDOW: u16 = 4;
@@ -40,8 +40,21 @@ pub(super) struct Seat {
 
 impl Seat {
     /// CONNECT: a session that lasts for ever, or one that ends with its connection.
-    pub(super) fn open(connection: LinkId, client: &str, clean: bool) -> (Seat, Request) {
+    pub(super) fn open(
+        connection: LinkId,
+        client: &str,
+        clean: bool,
+        will: Option<&LastWill>,
+    ) -> (Seat, Request) {
         let (sender, responses) = port::responses();
+        let seat = Seat {
+            client: client.to_owned(),
+            connection,
+            responses,
+            flights: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            last_id: 0,
+        };
         let open = Open {
             connection: Connection {
                 id: connection,
@@ -55,17 +68,9 @@ impl Seat {
             clean_start: clean,
             expiry: if clean { 0 } else { u32::MAX },
             window: WINDOW,
-            will: None,
-            will_delay: 0,
+            will: will.map(|will| seat.publication(0, &will.publish)),
+            will_delay: will.map_or(0, |will| will.delay),
             will_expiry: None,
-        };
-        let seat = Seat {
-            client: client.to_owned(),
-            connection,
-            responses,
-            flights: BTreeMap::new(),
-            asked: BTreeMap::new(),
-            last_id: 0,
         };
         (seat, Request::Open(Box::new(open)))
     }
@@ -74,7 +79,7 @@ impl Seat {
     pub(super) fn request(&mut self, now: Millis, packet: Up) -> Option<Request> {
         let connection = self.connection;
         Some(match packet {
-            Up::Connect => return None,
+            Up::Connect(_) => return None,
             Up::Subscribe {
                 filters,
                 qos,

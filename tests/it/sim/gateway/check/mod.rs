@@ -3,6 +3,7 @@
 mod mail;
 mod registers;
 mod tests;
+mod wills;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +22,7 @@ pub(super) fn check(history: &[Event]) -> Result<Counts, String> {
     locks(history)?;
     fences(history)?;
     registers::check(history)?;
+    wills::check(history, &mut counts)?;
     Ok(counts)
 }
 

@@ -6,6 +6,7 @@ use hallward::wire::Millis;
 
 use super::super::history::{Event, What};
 use super::super::linear::{Operation, search};
+use super::super::network::LinkId;
 
 /// How long what left may take to arrive, if it does.
 const SLACK_MS: Millis = 1_000;
@@ -37,16 +38,30 @@ enum Op {
 
 /// Each subscriber was sent the last message that was acknowledged before it subscribed, or a later one.
 pub(super) fn check(history: &[Event]) -> Result<(), String> {
-    let mut topics: BTreeMap<&str, Vec<Operation<Op>>> = BTreeMap::new();
+    let mut topics: BTreeMap<String, Vec<Operation<Op>>> = BTreeMap::new();
+    let mut listens = false;
     for (place, event) in history.iter().enumerate() {
         match &event.what {
             What::Writes { topic, .. } => {
                 let write = write(history, place);
-                topics.entry(topic).or_default().extend(write);
+                topics.entry(topic.clone()).or_default().extend(write);
             }
+            What::Heard { topic, words, .. } if words.starts_with("will-") => {
+                let will = will(history, place, words);
+                topics.entry(topic.clone()).or_default().extend(will);
+            }
+            What::Dials {
+                link,
+                promise: Some(promise),
+            } if promise.retain && !listens => {
+                let topic = format!("plain/wills/{}", event.who);
+                let early = early_will(history, place, *link);
+                topics.entry(topic.clone()).or_default().extend(early);
+            }
+            What::Granted if event.who == "ear" => listens = true,
             What::Reads { topic } => {
                 let read = read(history, place);
-                topics.entry(topic).or_default().extend(read);
+                topics.entry(topic.clone()).or_default().extend(read);
             }
             _ => {}
         }
@@ -110,6 +125,52 @@ fn write(history: &[Event], from: usize) -> Option<Operation<Op>> {
         op: Op::Write { value, happened },
         is_known: happened,
     })
+}
+
+/// A will that was retained, between the end of its connection and when somebody heard of it first.
+fn will(history: &[Event], until: usize, words: &str) -> Option<Operation<Op>> {
+    let past = &history[..until];
+    if past.iter().any(|event| is_heard(event, words)) {
+        return None;
+    }
+    let dialled = past.iter().position(|event| match &event.what {
+        What::Dials { link, promise } => {
+            promise.is_some_and(|one| one.retain) && words == format!("will-{link}")
+        }
+        _ => false,
+    })?;
+    let is_end = |event: &Event| {
+        let over = matches!(event.what, What::Lost | What::HangsUp);
+        over && event.who == past[dialled].who
+    };
+    let from = (dialled..until).find(|place| is_end(&past[*place]))?;
+    Some(will_published(words, from, until, true))
+}
+
+/// One of which nobody could have heard when it was made.
+fn early_will(history: &[Event], from: usize, link: LinkId) -> Option<Operation<Op>> {
+    let words = format!("will-{link}");
+    let unheard = !history.iter().any(|event| is_heard(event, &words));
+    unheard.then(|| will_published(&words, from, history.len() - 1, false))
+}
+
+fn is_heard(event: &Event, words: &str) -> bool {
+    matches!(&event.what, What::Heard { words: said, .. } if said == words)
+}
+
+fn will_published(words: &str, from: usize, until: usize, happened: bool) -> Operation<Op> {
+    let value = Value {
+        words: words.to_owned(),
+        qos: 1,
+        over: None,
+    };
+    let value = Some(value);
+    Operation {
+        from,
+        until,
+        op: Op::Write { value, happened },
+        is_known: happened,
+    }
 }
 
 /// What one subscription was sent; nothing if that will never be known.

@@ -1,6 +1,6 @@
 //! The judges can condemn: histories with one thing wrong each.
 
-use super::super::history::{Arrival, Event, Kind, Op, Outcome, What};
+use super::super::history::{Arrival, Event, Kind, Op, Outcome, Promise, What};
 use super::super::linear;
 use super::check;
 
@@ -175,6 +175,41 @@ fn retained_messages_that_are_stale_lost_or_over_are_found() {
     };
     check(&late(None)).expect("it is over");
     check(&late(Some("x"))).expect_err("it was over");
+}
+
+/// A will of connection 1, of which somebody hears so often; `end` is how the connection ended.
+fn will(delay_ms: u64, end: Option<What>, times: usize) -> Result<(), String> {
+    let promise = Some(Promise {
+        qos: 2,
+        retain: false,
+        delay_ms,
+    });
+    let heard = || What::Heard {
+        topic: "plain/wills/a".to_owned(),
+        words: "will-1".to_owned(),
+        how: SURE,
+    };
+    let mut history = vec![
+        at(1, "ear", What::Granted),
+        at(2, "a", What::Dials { link: 1, promise }),
+        at(3, "a", What::Opened),
+    ];
+    history.extend(end.map(|end| at(10, "a", end)));
+    history.push(at(11, "gateway", What::Noticed { link: 1 }));
+    history.extend((0..times).map(|_| at(2_000, "ear", heard())));
+    check(&history).map(drop)
+}
+
+#[test]
+fn wills_that_are_lost_doubled_or_not_due_are_found() {
+    will(0, None, 0).expect("its client is there");
+    will(0, None, 1).expect_err("its client is there");
+    will(0, Some(What::HangsUp), 0).expect("it said goodbye");
+    will(0, Some(What::HangsUp), 1).expect_err("it said goodbye");
+    will(0, Some(What::Lost), 1).expect("it is due");
+    will(0, Some(What::Lost), 0).expect_err("it is due");
+    will(0, Some(What::Lost), 2).expect_err("once is enough");
+    will(1_000, Some(What::Lost), 0).expect_err("it is due after a second");
 }
 
 fn ended(yes: bool, words: &str, how: Arrival) -> What {

@@ -10,6 +10,7 @@ use super::super::super::dice::Dice;
 use super::super::super::durable::ROOT;
 use super::super::history::{Arrival, Kind, Outcome, What};
 use super::super::network::Publish;
+use super::plain::PLAIN;
 use super::{Ask, Intent, ROOM, User};
 
 impl User {
@@ -72,6 +73,9 @@ impl User {
         };
         if self.reading.is_some() {
             return self.reads(publish);
+        }
+        if publish.topic.starts_with(PLAIN) {
+            return self.hears_plain(publish, how);
         }
         let Some(Ok(RoomTopic { room, topic })) = RoomTopic::parse(ROOT, &publish.topic) else {
             return;

@@ -21,6 +21,8 @@ const ROOM: &str = "alpha";
 const OTHER: &str = "beta";
 /// The number of who comes when the trouble is over.
 pub(super) const LATE: usize = 5;
+/// The number of who hears everything outside the rooms.
+pub(super) const EAR: usize = 6;
 const KEYS: [&str; 2] = ["plan", "plan/a"];
 
 /// What a command was for, until it is answered.
@@ -53,6 +55,8 @@ pub(super) enum Intent {
     Read,
     /// Has waited long enough for what is retained.
     Conclude,
+    /// Says DISCONNECT.
+    HangUp,
     /// Opens the other room for good.
     Open,
     /// Writes under a token and gives the lock back.
@@ -88,6 +92,7 @@ impl User {
         let name = match number {
             0 => "root".to_owned(),
             LATE => "late".to_owned(),
+            EAR => return User::ear(dice),
             _ => format!("u{number}"),
         };
         let (works, provides) = (matches!(number, 1 | 2), matches!(number, 2 | 3));
@@ -161,6 +166,7 @@ impl User {
     }
 
     pub(super) fn opened(&mut self, dice: &mut Dice) {
+        self.notes.push(What::Opened);
         self.greet(ROOM, dice);
         self.greet(OTHER, dice);
     }
@@ -184,7 +190,7 @@ impl User {
             Intent::Stroll => self.stroll(names, dice),
             Intent::Greet => self.greet(OTHER, dice),
             Intent::Conclude => self.is_sure_of_nothing(),
-            Intent::Read => {}
+            Intent::Read | Intent::HangUp => {}
             Intent::Open => self.say(OTHER, &format!("room/open/{me}"), &json!({}), dice),
             Intent::Finish(room, task, attempt) => {
                 let (status, yes) =
@@ -237,7 +243,8 @@ impl User {
         let serial = self.serial;
         let room = if dice.percent(25) { OTHER } else { ROOM };
         match dice.below(100) {
-            0..=2 => self.later.push((1, Intent::Greet)),
+            0 => self.later.push((1, Intent::HangUp)),
+            1..=2 => self.later.push((1, Intent::Greet)),
             3..=5 if self.is_root => {
                 let what = dice.pick(&["close", "open"]);
                 let ask = Ask::Room(what);

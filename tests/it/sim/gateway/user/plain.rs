@@ -6,12 +6,15 @@ use hallward::wire::message::Qos;
 use super::super::super::dice::Dice;
 use super::super::super::durable::ROOT;
 use super::super::client::Client;
-use super::super::history::What;
-use super::super::network::Publish;
-use super::{Intent, ROOM, User};
+use super::super::history::{Arrival, What};
+use super::super::network::{LastWill, LinkId, Publish};
+use super::{EAR, Intent, ROOM, User};
 
 /// Longer than any way through the network.
 const SOON_MS: Millis = 200;
+
+/// What topics outside the rooms begin with.
+pub(super) const PLAIN: &str = "plain/";
 
 /// What a reader is here for.
 #[derive(Debug)]
@@ -27,11 +30,46 @@ fn topics(writer: &str) -> [String; 3] {
     ["plain/red".to_owned(), "plain/blue".to_owned(), own]
 }
 
+fn will_topic(me: &str) -> String {
+    format!("{PLAIN}wills/{me}")
+}
+
 impl User {
+    /// Somebody who hears everything outside the rooms, in a session that lasts.
+    pub(super) fn ear(dice: &mut Dice) -> User {
+        let mut user = User::new(EAR + 1, dice);
+        user.client = Client::new("ear", false, Qos::ExactlyOnce, vec![format!("{PLAIN}#")]);
+        user
+    }
+
+    /// What a new connection leaves behind, perhaps; no other says the same.
+    pub(in super::super) fn last_will(&self, link: LinkId, dice: &mut Dice) -> Option<LastWill> {
+        let publish = Publish {
+            qos: *dice.pick(&[Qos::AtLeastOnce, Qos::ExactlyOnce]),
+            topic: will_topic(self.name()),
+            payload: format!("will-{link}").into(),
+            retain: dice.percent(40),
+            ..Publish::default()
+        };
+        let delay = dice.weighted(&[(50, 0), (20, 1), (20, 2), (10, 3)]);
+        dice.maybe(70, |_| LastWill { publish, delay })
+    }
+
+    /// Something outside the rooms arrives. What was retained before is no news.
+    pub(super) fn hears_plain(&mut self, publish: &Publish, how: Arrival) {
+        if !publish.retain {
+            let (topic, words) = (publish.topic.clone(), publish.text().to_owned());
+            self.notes.push(What::Heard { topic, words, how });
+        }
+    }
+
     /// Somebody new, who subscribes to one topic and leaves when it knows what is retained there.
     pub(in super::super) fn reader(number: usize, dice: &mut Dice) -> User {
         let mut user = User::new(number, dice);
-        let topic = dice.pick(&topics("u1")).clone();
+        let topic = match dice.percent(25) {
+            true => will_topic("u1"),
+            false => dice.pick(&topics("u1")).clone(),
+        };
         let qos = *dice.pick(&[Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]);
         let name = format!("reader-{number}");
         let is_clean = qos == Qos::AtMostOnce;

@@ -1,10 +1,15 @@
 //! The clients' side of the world: they dial, send, listen, and lose their connections.
 
+use hallward::wire::Millis;
+
 use super::super::client::News;
-use super::super::history::{Event, What};
+use super::super::history::{Event, Promise, What};
 use super::super::network::{Down, Link, LinkId, Up, Who};
 use super::super::user::{Intent, User};
-use super::{Action, World};
+use super::{Action, USERS, World};
+
+/// Longer than any way through the network.
+const SLOWEST_MS: Millis = 200;
 
 impl World {
     pub(super) fn dial(&mut self, who: Who) {
@@ -16,10 +21,44 @@ impl World {
         let link = self.dialled;
         self.links.insert(link, Link::new(who));
         self.users[who].client.link = Some(link);
-        let who = self.users[who].client.name.clone();
-        let (at, what) = (self.now, What::Dials { link });
-        self.history.push(Event { at, who, what });
-        self.send(link, Up::Connect);
+        let will = match who < USERS {
+            true => self.users[who].last_will(link, &mut self.dice),
+            false => None,
+        };
+        let client = &self.users[who].client;
+        let (who, clean) = (client.name.clone(), client.clean);
+        let promise = will.as_ref().map(|will| Promise {
+            qos: will.publish.qos.level(),
+            retain: will.publish.retain,
+            delay_ms: u64::from(if clean { 0 } else { will.delay }) * 1000,
+        });
+        self.tell(&who, What::Dials { link, promise });
+        self.send(link, Up::Connect(will.map(Box::new)));
+    }
+
+    /// A client finds that its connection is gone.
+    pub(super) fn lost(&mut self, who: Who) {
+        let client = &mut self.users[who].client;
+        client.disconnected();
+        let name = client.name.clone();
+        self.tell(&name, What::Lost);
+    }
+
+    /// A client says DISCONNECT, and comes back when that must have arrived.
+    pub(super) fn hang_up(&mut self, who: Who) {
+        let client = &self.users[who].client;
+        let Some(link) = client.link else {
+            return;
+        };
+        let name = client.name.clone();
+        self.send(link, Up::Disconnect(None));
+        if let Some(known) = self.links.get_mut(&link) {
+            known.client_has_it = false;
+        }
+        self.users[who].client.disconnected();
+        self.tell(&name, What::HangsUp);
+        let back = self.dice.between(SLOWEST_MS, 3_000);
+        self.plan(back, Action::Dial(who));
     }
 
     pub(super) fn send(&mut self, link: LinkId, packet: Up) {
@@ -56,7 +95,7 @@ impl World {
         let who = known.who;
         if matches!(packet, Down::End) {
             known.client_has_it = false;
-            self.users[who].client.disconnected();
+            self.lost(who);
             let back = if self.calm { 200 } else { 1_500 };
             let after = self.dice.below(back);
             self.plan(after, Action::Dial(who));
@@ -157,7 +196,7 @@ impl World {
         let Some(link) = self.users[who].client.link else {
             return;
         };
-        self.users[who].client.disconnected();
+        self.lost(who);
         let up = self.dice.below(101);
         if let Some(known) = self.links.get_mut(&link) {
             known.client_has_it = false;

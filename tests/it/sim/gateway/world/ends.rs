@@ -36,7 +36,7 @@ impl World {
                 return Err("the gateway is down in the end".to_owned());
             };
             // A clean session takes the place of the one that lasts, and ends.
-            let (seat, request) = Seat::open(link, &name, true);
+            let (seat, request) = Seat::open(link, &name, true, None);
             up.seats.insert(link, seat);
             up.desk.handle(now, request);
             self.notices(link);

@@ -22,7 +22,7 @@ use super::super::seeds::number;
 use super::history::{Counts, Event, What};
 use super::network::{Down, Link, LinkId, Up, Who};
 use super::seat::Seat;
-use super::user::{Intent, LATE, User};
+use super::user::{EAR, Intent, LATE, User};
 use super::{check, linear};
 
 const DAWN: Millis = 1_700_000_000_000;
@@ -135,7 +135,7 @@ fn start(rules: &Rules, seed: u64, now: Millis, store: &dyn Store) -> Result<Des
 impl World {
     fn new(seed: u64) -> World {
         let mut dice = Dice::new(seed);
-        let users: Vec<User> = (0..=LATE)
+        let users: Vec<User> = (0..=EAR)
             .map(|number| User::new(number, &mut dice))
             .collect();
         let rules = Rules {
@@ -154,7 +154,10 @@ impl World {
             store: FaultStore::new(),
             links: BTreeMap::new(),
             dialled: 0,
-            names: users.iter().map(|user| user.client.name.clone()).collect(),
+            names: users[..EAR]
+                .iter()
+                .map(|user| user.client.name.clone())
+                .collect(),
             users,
             history: Vec::new(),
             events: Vec::new(),
@@ -181,6 +184,9 @@ impl World {
         self.plan(after, Action::Crash);
         let after = trouble + self.dice.below(3_000);
         self.plan(after, Action::Dial(LATE));
+        self.plan(0, Action::Dial(EAR));
+        let after = self.dice.between(300, 4_000);
+        self.plan(after, Action::Cut(EAR));
         self.pass(DAWN + trouble)?;
         self.calm = true;
         self.store.heal();
@@ -247,6 +253,7 @@ impl World {
             Action::Notice(link) => self.notices(link),
             Action::Dial(who) => self.dial(who),
             Action::Act(_, Intent::Read) => self.send_reader(),
+            Action::Act(who, Intent::HangUp) => self.hang_up(who),
             Action::Act(who, intent) => self.act(who, intent),
             Action::Cut(who) => self.cut(who),
             Action::Synced(start) if start == self.starts => return self.synced(),
@@ -266,8 +273,8 @@ impl World {
             return;
         }
         let user = &self.users[known.who].client;
-        if matches!(packet, Up::Connect) {
-            let (seat, request) = Seat::open(link, &user.name, user.clean);
+        if let Up::Connect(will) = packet {
+            let (seat, request) = Seat::open(link, &user.name, user.clean, will.as_deref());
             up.seats.insert(link, seat);
             up.desk.handle(now, request);
         } else if let Some(seat) = up.seats.get_mut(&link) {
@@ -301,8 +308,15 @@ impl World {
             && let Some(seat) = up.seats.remove(&link)
         {
             up.desk.handle(now, seat.close(true, None));
+            self.tell("gateway", What::Noticed { link });
         }
         self.seal();
+    }
+
+    /// Writes down what somebody did or was told.
+    fn tell(&mut self, who: &str, what: What) {
+        let (at, who) = (self.now, who.to_owned());
+        self.history.push(Event { at, who, what });
     }
 
     /// Lets out what a commit justifies. Nobody here listens to the live plane, but who reads a failure wants to know of events.
@@ -427,9 +441,7 @@ impl World {
         self.gateway = Some(up);
         self.pump();
         self.gateway = None;
-        let who = "gateway".to_owned();
-        let (at, what) = (self.now, What::Crashed);
-        self.history.push(Event { at, who, what });
+        self.tell("gateway", What::Crashed);
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
             let percent = self.dice.below(101);
@@ -458,7 +470,7 @@ impl World {
         // Its ears are closed at once; what arrived, arrived.
         let after = self.dice.below(800);
         self.links.remove(&link);
-        self.users[who].client.disconnected();
+        self.lost(who);
         self.plan(after, Action::Dial(who));
     }
 
@@ -474,6 +486,7 @@ impl World {
             seats: BTreeMap::new(),
             syncing: None,
         });
+        self.tell("gateway", What::Restarted);
         self.seal();
         Ok(())
     }
