@@ -136,6 +136,14 @@ pub(super) enum What {
         words: String,
         how: Arrival,
     },
+    /// A job for whoever of a group has the next turn goes out, for the first time or again, …
+    Posts { n: u64, qos: u8, dup: bool },
+    /// … and was taken.
+    Posted { n: u64 },
+    /// A member of the group is subscribed: in a session that ends with its connection, or one that lasts.
+    Joins { qos: u8, clean: bool },
+    /// A member has a job: whose, and which.
+    Works { whose: String, n: u64, how: Arrival },
     /// The network tells the gateway that a connection is no more.
     Noticed { link: LinkId },
     /// The gateway died.
@@ -209,6 +217,11 @@ impl What {
             What::HangsUp => "hangs up",
             What::Heard { words, .. } if words.starts_with("will-") => "will heard",
             What::Heard { .. } => "heard",
+            What::Posts { .. } => "posts",
+            What::Posted { .. } => "posted",
+            What::Joins { .. } => "joins",
+            What::Works { how, .. } if how.dup => "works again",
+            What::Works { .. } => "works",
             What::Noticed { .. } => "noticed",
             What::Restarted => "restarted",
             What::Crashed => "crashed",
@@ -217,7 +230,7 @@ impl What {
 }
 
 /// What happens in any number of runs.
-pub(in super::super) const ALL: [&str; 37] = [
+pub(in super::super) const ALL: [&str; 41] = [
     "sent",
     "taken",
     "full",
@@ -255,6 +268,10 @@ pub(in super::super) const ALL: [&str; 37] = [
     "will taken back",
     "will after its delay",
     "will over a crash",
+    "posted",
+    "works",
+    "job once",
+    "job of a session that ended",
 ];
 
 /// One line of the history.

@@ -2,6 +2,7 @@
 
 mod mail;
 mod registers;
+mod shares;
 mod tests;
 mod wills;
 
@@ -23,6 +24,7 @@ pub(super) fn check(history: &[Event]) -> Result<Counts, String> {
     fences(history)?;
     registers::check(history)?;
     wills::check(history, &mut counts)?;
+    shares::check(history, &mut counts)?;
     Ok(counts)
 }
 

@@ -212,6 +212,37 @@ fn wills_that_are_lost_doubled_or_not_due_are_found() {
     will(1_000, Some(What::Lost), 0).expect_err("it is due after a second");
 }
 
+#[test]
+fn jobs_that_are_lost_or_doubled_are_found() {
+    let joins = |clean| What::Joins { qos: 2, clean };
+    let posts = |qos| What::Posts {
+        n: 1,
+        qos,
+        dup: false,
+    };
+    let works = || What::Works {
+        whose: "a".to_owned(),
+        n: 1,
+        how: SURE,
+    };
+    let posted = |clean, qos| {
+        let lines = [("m1", joins(false)), ("m2", joins(clean))];
+        [
+            &lines[..],
+            &[("a", posts(qos)), ("a", What::Posted { n: 1 })],
+        ]
+        .concat()
+    };
+    condemned(&posted(false, 1), "nobody has it");
+    condemned(&posted(false, 2), "nobody has it");
+    condemned(&posted(true, 1), "nobody has it");
+    // At QoS 2 it may go with the session that it was sent to.
+    passed(&posted(true, 2));
+    let once = [posted(false, 2), vec![("m1", works())]].concat();
+    passed(&once);
+    condemned(&[once, vec![("m2", works())]].concat(), "too many");
+}
+
 fn ended(yes: bool, words: &str, how: Arrival) -> What {
     What::Ended {
         kind: Kind::Approval,

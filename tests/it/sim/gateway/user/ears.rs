@@ -10,7 +10,7 @@ use super::super::super::dice::Dice;
 use super::super::super::durable::ROOT;
 use super::super::history::{Arrival, Kind, Outcome, What};
 use super::super::network::Publish;
-use super::plain::PLAIN;
+use super::plain::{JOBS, PLAIN};
 use super::{Ask, Intent, ROOM, User};
 
 impl User {
@@ -18,6 +18,10 @@ impl User {
     pub(in super::super) fn leaves(&mut self, publish: &Publish) {
         if publish.retain {
             return self.writes(publish);
+        }
+        if publish.topic.starts_with(JOBS) {
+            let (n, qos, dup) = (publish.mark, publish.qos.level(), publish.dup);
+            return self.notes.push(What::Posts { n, qos, dup });
         }
         let body: Value = serde_json::from_slice(&publish.payload).unwrap_or_default();
         let token = body["correlationId"].as_str().unwrap_or_default();
@@ -42,6 +46,9 @@ impl User {
 
     /// A publish was taken or refused.
     pub(in super::super) fn answered(&mut self, publish: &Publish, taken: bool) {
+        if publish.topic.starts_with(JOBS) && taken {
+            self.notes.push(What::Posted { n: publish.mark });
+        }
         if publish.retain && taken {
             self.notes.push(What::Wrote { n: publish.mark });
         }
@@ -76,6 +83,10 @@ impl User {
         }
         if publish.topic.starts_with(PLAIN) {
             return self.hears_plain(publish, how);
+        }
+        if let Some(whose) = publish.topic.strip_prefix(JOBS) {
+            let (whose, n) = (whose.to_owned(), publish.text().parse().unwrap_or_default());
+            return self.notes.push(What::Works { whose, n, how });
         }
         let Some(Ok(RoomTopic { room, topic })) = RoomTopic::parse(ROOT, &publish.topic) else {
             return;

@@ -23,6 +23,8 @@ const OTHER: &str = "beta";
 pub(super) const LATE: usize = 5;
 /// The number of who hears everything outside the rooms.
 pub(super) const EAR: usize = 6;
+/// The numbers of a group's members.
+pub(super) const MEMBERS: std::ops::Range<usize> = 7..10;
 const KEYS: [&str; 2] = ["plan", "plan/a"];
 
 /// What a command was for, until it is answered.
@@ -79,6 +81,7 @@ pub(super) struct User {
     board_sent: BTreeMap<String, (usize, u64)>,
     /// Versions that it has seen.
     seen: Vec<u64>,
+    is_member: bool,
     /// What it is here for, if for nothing else.
     reading: Option<Reading>,
     /// What it wrote down since it was last asked.
@@ -93,6 +96,7 @@ impl User {
             0 => "root".to_owned(),
             LATE => "late".to_owned(),
             EAR => return User::ear(dice),
+            number if MEMBERS.contains(&number) => return User::member(number, dice),
             _ => format!("u{number}"),
         };
         let (works, provides) = (matches!(number, 1 | 2), matches!(number, 2 | 3));
@@ -124,6 +128,7 @@ impl User {
             board_ops: 0,
             board_sent: BTreeMap::new(),
             seen: vec![0],
+            is_member: false,
             reading: None,
             notes: Vec::new(),
             later: Vec::new(),
@@ -327,11 +332,12 @@ impl User {
                     dice,
                 );
             }
-            67..=72 => match dice.percent(60) {
+            67..=69 => self.post(&me, dice),
+            70..=74 => match dice.percent(60) {
                 true => self.write_down(&me, dice),
                 false => self.later.push((1, Intent::Read)),
             },
-            73..=99 if !self.asks.values().any(|ask| matches!(ask, Ask::Board(..))) => {
+            75..=99 if !self.asks.values().any(|ask| matches!(ask, Ask::Board(..))) => {
                 self.use_board(&me, serial, dice);
             }
             _ => {}

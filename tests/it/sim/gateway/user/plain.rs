@@ -8,13 +8,16 @@ use super::super::super::durable::ROOT;
 use super::super::client::Client;
 use super::super::history::{Arrival, What};
 use super::super::network::{LastWill, LinkId, Publish};
-use super::{EAR, Intent, ROOM, User};
+use super::{Intent, MEMBERS, ROOM, User};
 
 /// Longer than any way through the network.
 const SOON_MS: Millis = 200;
 
 /// What topics outside the rooms begin with.
 pub(super) const PLAIN: &str = "plain/";
+
+/// What the topics of jobs begin with.
+pub(super) const JOBS: &str = "jobs/";
 
 /// What a reader is here for.
 #[derive(Debug)]
@@ -37,9 +40,31 @@ fn will_topic(me: &str) -> String {
 impl User {
     /// Somebody who hears everything outside the rooms, in a session that lasts.
     pub(super) fn ear(dice: &mut Dice) -> User {
-        let mut user = User::new(EAR + 1, dice);
+        let mut user = User::new(MEMBERS.end, dice);
         user.client = Client::new("ear", false, Qos::ExactlyOnce, vec![format!("{PLAIN}#")]);
         user
+    }
+
+    /// One of a group, which shares what is posted.
+    pub(super) fn member(number: usize, dice: &mut Dice) -> User {
+        let mut user = User::new(MEMBERS.end, dice);
+        let qos = dice.weighted(&[(25, Qos::AtLeastOnce), (75, Qos::ExactlyOnce)]);
+        let filters = vec![format!("$share/crew/{JOBS}#")];
+        user.client = Client::new(&format!("m{number}"), dice.percent(25), qos, filters);
+        user.is_member = true;
+        user
+    }
+
+    /// Posts a job for one of the group.
+    pub(super) fn post(&mut self, me: &str, dice: &mut Dice) {
+        let mark = self.serial;
+        self.client.publish(Publish {
+            qos: *dice.pick(&[Qos::AtLeastOnce, Qos::ExactlyOnce]),
+            topic: format!("{JOBS}{me}"),
+            payload: mark.to_string().into(),
+            mark,
+            ..Publish::default()
+        });
     }
 
     /// What a new connection leaves behind, perhaps; no other says the same.
@@ -125,6 +150,10 @@ impl User {
     /// It is subscribed.
     pub(in super::super) fn granted(&mut self) {
         self.notes.push(What::Granted);
+        if self.is_member {
+            let (qos, clean) = (self.client.qos.level(), self.client.clean);
+            self.notes.push(What::Joins { qos, clean });
+        }
         if let Some(reading) = &mut self.reading {
             reading.granted = true;
             self.later.push((SOON_MS, Intent::Conclude));

@@ -22,7 +22,7 @@ use super::super::seeds::number;
 use super::history::{Counts, Event, What};
 use super::network::{Down, Link, LinkId, Up, Who};
 use super::seat::Seat;
-use super::user::{EAR, Intent, LATE, User};
+use super::user::{EAR, Intent, LATE, MEMBERS, User};
 use super::{check, linear};
 
 const DAWN: Millis = 1_700_000_000_000;
@@ -135,7 +135,7 @@ fn start(rules: &Rules, seed: u64, now: Millis, store: &dyn Store) -> Result<Des
 impl World {
     fn new(seed: u64) -> World {
         let mut dice = Dice::new(seed);
-        let users: Vec<User> = (0..=EAR)
+        let users: Vec<User> = (0..MEMBERS.end)
             .map(|number| User::new(number, &mut dice))
             .collect();
         let rules = Rules {
@@ -184,9 +184,11 @@ impl World {
         self.plan(after, Action::Crash);
         let after = trouble + self.dice.below(3_000);
         self.plan(after, Action::Dial(LATE));
-        self.plan(0, Action::Dial(EAR));
-        let after = self.dice.between(300, 4_000);
-        self.plan(after, Action::Cut(EAR));
+        for who in MEMBERS.chain([EAR]) {
+            self.plan(0, Action::Dial(who));
+            let after = self.dice.between(300, 4_000);
+            self.plan(after, Action::Cut(who));
+        }
         self.pass(DAWN + trouble)?;
         self.calm = true;
         self.store.heal();
