@@ -84,6 +84,8 @@ pub struct Desk {
     pub(super) stats: Arc<DeskStats>,
     /// When it was last said that a queue is full.
     pub(super) warned_at: Option<Millis>,
+    /// What was dropped because its reader cannot take it, until the engine hears of it: at the end of the request.
+    pub(super) undelivered: Vec<(Agent, Class)>,
 }
 
 impl Desk {
@@ -106,6 +108,7 @@ impl Desk {
             durable: 0,
             stats: Arc::default(),
             warned_at: None,
+            undelivered: Vec::new(),
         }
     }
 
@@ -162,6 +165,7 @@ impl Desk {
             Request::Schemas(schemas) => self.feed(now, Input::Schemas(schemas)),
             Request::Announce(figures) => self.announce(now, figures),
         }
+        self.tell_of_undelivered(now);
     }
 
     /// Does what is due.
@@ -181,6 +185,7 @@ impl Desk {
             // Sealing does it.
             self.note_lazy_change(now);
         }
+        self.tell_of_undelivered(now);
     }
 
     /// When [`Desk::tick`] is due, if ever.
@@ -211,6 +216,7 @@ impl Desk {
     pub fn seal(&mut self, now: Millis) -> Pending {
         self.engine.flush();
         self.apply_effects(now, None);
+        self.tell_of_undelivered(now);
         let records = &mut self.pending.records;
         self.engine.drain_records(&mut |key, value| match value {
             Some(value) => records.put(Space::Engine, key, Bytes::from(value)),

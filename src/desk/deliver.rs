@@ -160,6 +160,7 @@ impl Desk {
                 .records
                 .delete(Space::Outbox, records::outbox_key(id, seq));
         }
+        self.relieve(id);
     }
 
     pub(super) fn watch_expiry(&mut self, id: &Arc<str>, seq: u64, expires_at: Millis) {
@@ -177,7 +178,6 @@ impl Desk {
         if waiting.is_some_and(|entry| entry.message.expired(now)) {
             self.stats.expired.add_one();
             self.drop_entry(id, seq);
-            self.relieve(id);
             self.note_lazy_change(now);
             self.forget_if_idle(id);
         }
@@ -334,7 +334,7 @@ impl Desk {
     }
 
     /// A client that has caught up no longer holds up its publishers.
-    fn relieve(&mut self, id: &Arc<str>) {
+    fn relieve(&mut self, id: &str) {
         let limits = self.clients.limits;
         let Some(client) = self.clients.get(id) else {
             return;

@@ -9,23 +9,21 @@ use super::core::Desk;
 use super::kind::Kind;
 use super::own::gateway_message;
 use super::records;
-use crate::engine::Class;
+use crate::engine::{Class, Input};
 use crate::ledger::Space;
 use crate::wire::Millis;
-use crate::wire::cbor;
 use crate::wire::fit::{packet_bytes, shorten};
 use crate::wire::json;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::mirror::MessageMirrors;
 use crate::wire::name::Agent;
-use crate::wire::presence::Encoding;
 use crate::wire::reply::{Code, Rejection, Reply};
-use crate::wire::topic::{RoomTopic, Topic, below_root};
+use crate::wire::topic::{RoomTopic, Topic, below_room};
 
 impl Desk {
     /// What a client takes at most of the room that the message is from, if the message is more.
     pub(super) fn is_too_large(&self, id: &str, message: &Message, qos: Qos) -> Option<usize> {
-        let (room, _) = below_root(&self.settings.root, message.topic())?.split_once('/')?;
+        let (room, _) = below_room(&self.settings.root, message.topic())?;
         let most = self.engine.takes(id, room)?;
         let bytes = packet_bytes(message.topic().len(), message.payload().len(), qos);
         (bytes > most).then_some(most)
@@ -57,6 +55,9 @@ impl Desk {
             if !kind.is_reply() {
                 self.tell_of_too_large(id, &message, bytes, most);
             }
+            if let (Some(class), Ok(agent)) = (kind.unique(), Agent::new(id)) {
+                self.undelivered.push((agent, class.clone()));
+            }
             return;
         };
         self.stats.shortened.add_one();
@@ -71,6 +72,13 @@ impl Desk {
         self.pending.awaited = true;
     }
 
+    /// Has the engine find others for work and calls that were dropped. Not at once: what it does then may drop more, deeper and deeper.
+    pub(super) fn tell_of_undelivered(&mut self, now: Millis) {
+        while let Some((agent, class)) = self.undelivered.pop() {
+            self.feed(now, Input::TooLarge { agent, class });
+        }
+    }
+
     /// A rejected reply in place of what an agent cannot take at all.
     fn tell_of_too_large(&mut self, id: &str, message: &Message, bytes: usize, most: usize) {
         let topic = RoomTopic::parse(&self.settings.root, message.topic());
@@ -79,17 +87,12 @@ impl Desk {
         };
         let reason = format!("it has {bytes} bytes, you take {most}");
         let rejection = Rejection::new(Code::TooLarge, reason);
-        let below = below_root(&self.settings.root, message.topic());
-        let command = below.and_then(|below| below.split_once('/'));
+        let command = below_room(&self.settings.root, message.topic());
         let reply = Reply {
             too_large: Some(bytes),
             ..Reply::rejected(command.map_or("", |(_, command)| command), rejection)
         };
-        let payload = json::encode(&reply);
-        let payload = match self.engine.speaks(&me) {
-            Encoding::Json => payload,
-            Encoding::Cbor => cbor::from_json(&payload),
-        };
+        let payload = self.engine.speaks(&me).spell(json::encode(&reply));
         let to = me.clone();
         let topic = RoomTopic::new(topic.room, Topic::Reply { me, rest: None });
         let topic = topic.format(&self.settings.root);

@@ -106,9 +106,10 @@ impl Sent {
         }
     }
 
-    /// The highest number of all.
-    pub(super) fn last(self) -> u64 {
-        self.directed.max(self.bulk)
+    /// The highest number of all, if that is known.
+    pub(super) fn last(self) -> Option<u64> {
+        let last = self.directed.max(self.bulk);
+        (last != u64::MAX).then_some(last)
     }
 
     /// Nothing above a number was sent.

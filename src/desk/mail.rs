@@ -10,7 +10,7 @@ use crate::engine::{Class, VisitMail};
 use crate::wire::Millis;
 use crate::wire::mailbox::{Mail, MailKind};
 use crate::wire::name::{Agent, Room};
-use crate::wire::topic::below_root;
+use crate::wire::topic::below_room;
 
 /// Shows what waits for an agent from a room.
 pub(super) fn visit(
@@ -26,10 +26,8 @@ pub(super) fn visit(
     };
     for (seq, entry, sent) in client.outbox.directed_after(after) {
         let topic = entry.message.topic();
-        let below = below_root(root, topic).and_then(|rest| rest.split_once('/'));
-        let Some(kind) =
-            kind_of(entry).filter(|_| below.is_some_and(|(of, _)| of == room.as_str()))
-        else {
+        let is_of_room = below_room(root, topic).is_some_and(|(of, _)| of == room.as_str());
+        let Some(kind) = kind_of(entry).filter(|_| is_of_room) else {
             continue;
         };
         let expires_at = entry.message.expires_at();

@@ -72,13 +72,33 @@ impl Entry {
         }
     }
 
-    /// Where it stands when it is ready.
-    fn lane(&self) -> Lane {
-        match self.sent_as {
-            0 => Lane::of(&self.kind),
-            sent_as => Lane::Again(sent_as),
+    /// Where it stands now.
+    fn place(&self) -> Place {
+        match (self.state, self.sent_as) {
+            (State::Ready, 0) => Place::Ready {
+                lane: Lane::of(&self.kind),
+                perhaps_sent: self.dup,
+            },
+            (State::Ready, sent_as) => Place::Ready {
+                lane: Lane::Again(sent_as),
+                perhaps_sent: false,
+            },
+            (State::Parked, _) => Place::Parked,
+            (State::InFlight | State::Received, _) => Place::Unacknowledged,
         }
     }
+}
+
+/// Which index of the outbox has an entry.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Ready {
+        lane: Lane,
+        /// By an earlier run: its client may hold its packet id.
+        perhaps_sent: bool,
+    },
+    Parked,
+    Unacknowledged,
 }
 
 /// How an entry left, or that it did not.
@@ -104,8 +124,10 @@ pub struct Outbox {
     pub(super) entries: BTreeMap<u64, Entry>,
     ready: Lanes,
     parked: BTreeSet<u64>,
-    /// In flight or received: they fill the window.
-    unacknowledged: BTreeSet<u64>,
+    /// In flight or received, by packet id: they fill the window.
+    unacknowledged: BTreeSet<(u16, u64)>,
+    /// Ready, and perhaps sent before a crash, by packet id.
+    perhaps_sent: BTreeSet<(u16, u64)>,
     replies: BTreeSet<u64>,
     /// Those of which there is never a second.
     unique: BTreeMap<Class, u64>,
@@ -218,7 +240,7 @@ impl Outbox {
         } else if let Some(class) = entry.kind.unique() {
             self.unique.insert(class.clone(), seq);
         }
-        self.enter(entry.state, entry.lane(), seq);
+        self.enter(entry.place(), seq);
         self.entries.insert(seq, entry);
     }
 
@@ -240,26 +262,36 @@ impl Outbox {
         }
     }
 
-    fn enter(&mut self, state: State, lane: Lane, seq: u64) {
-        match state {
-            State::Ready => self.ready.insert(lane, seq),
-            State::Parked => {
+    fn enter(&mut self, place: Place, seq: u64) {
+        match place {
+            Place::Ready { lane, perhaps_sent } => {
+                self.ready.insert(lane, seq);
+                if perhaps_sent {
+                    self.perhaps_sent.insert((packet_id(seq), seq));
+                }
+            }
+            Place::Parked => {
                 self.parked.insert(seq);
             }
-            State::InFlight | State::Received => {
-                self.unacknowledged.insert(seq);
+            Place::Unacknowledged => {
+                self.unacknowledged.insert((packet_id(seq), seq));
             }
         }
     }
 
-    fn leave(&mut self, state: State, lane: Lane, seq: u64) {
-        match state {
-            State::Ready => self.ready.remove(lane, seq),
-            State::Parked => {
+    fn leave(&mut self, place: Place, seq: u64) {
+        match place {
+            Place::Ready { lane, perhaps_sent } => {
+                self.ready.remove(lane, seq);
+                if perhaps_sent {
+                    self.perhaps_sent.remove(&(packet_id(seq), seq));
+                }
+            }
+            Place::Parked => {
                 self.parked.remove(&seq);
             }
-            State::InFlight | State::Received => {
-                self.unacknowledged.remove(&seq);
+            Place::Unacknowledged => {
+                self.unacknowledged.remove(&(packet_id(seq), seq));
             }
         }
     }
@@ -268,17 +300,18 @@ impl Outbox {
         let Some(entry) = self.entries.get_mut(&seq) else {
             return;
         };
-        let old = std::mem::replace(&mut entry.state, state);
-        let lane = entry.lane();
-        self.leave(old, lane, seq);
-        self.enter(state, lane, seq);
+        let old = entry.place();
+        entry.state = state;
+        let new = entry.place();
+        self.leave(old, seq);
+        self.enter(new, seq);
     }
 
     /// Removes an entry in whatever state.
     pub fn remove(&mut self, seq: u64) -> Option<Entry> {
         let entry = self.entries.remove(&seq)?;
         self.count(&entry, -1);
-        self.leave(entry.state, entry.lane(), seq);
+        self.leave(entry.place(), seq);
         if entry.kind.is_reply() {
             self.replies.remove(&seq);
         } else if let Some(class) = entry.kind.unique() {
@@ -302,8 +335,8 @@ impl Outbox {
 
     /// The oldest reply that is not in flight, to make room for a newer one.
     pub fn oldest_waiting_reply(&self) -> Option<u64> {
-        let waiting = |seq: &&u64| !self.unacknowledged.contains(seq);
-        self.replies.iter().find(waiting).copied()
+        let in_flight = |seq| self.unacknowledged.contains(&(packet_id(seq), seq));
+        self.replies.iter().copied().find(|seq| !in_flight(*seq))
     }
 
     /// The sequence number of an assignment or a run that has not been sent, or has not been acknowledged.
@@ -351,25 +384,17 @@ impl Outbox {
     }
 
     /// Whether no other message has its packet id now: none that is not acknowledged, and no older one that its client may have had
-    /// before a crash.
+    /// before a crash, unless that has no subscription: it may wait for ever.
     fn has_packet_id(&self, seq: u64) -> bool {
-        let (Some((oldest, _)), Some((newest, _))) = (
-            self.entries.first_key_value(),
-            self.entries.last_key_value(),
-        ) else {
-            return true;
-        };
-        let mut same_id = (oldest.saturating_sub(1) / PACKET_IDS..=newest / PACKET_IDS)
-            .map(|round| round * PACKET_IDS + u64::from(packet_id(seq)));
-        !same_id.any(|other| {
-            let entry = self.entries.get(&other).filter(|_| other != seq);
-            entry.is_some_and(|entry| match entry.state {
-                State::InFlight | State::Received => true,
-                State::Ready => entry.dup && other < seq,
-                // It may wait for ever.
-                State::Parked => false,
-            })
-        })
+        let id = packet_id(seq);
+        let taken = self.unacknowledged.range((id, 0)..=(id, u64::MAX)).next();
+        let sent_again = self
+            .entries
+            .get(&seq)
+            .is_some_and(|entry| entry.sent_as > 0);
+        // What this run has sent, it has sent under this id already.
+        let older = self.perhaps_sent.range((id, 0)..(id, seq)).next();
+        taken.is_none() && (sent_again || older.is_none())
     }
 
     /// Up to where each lane was ever sent.
@@ -481,6 +506,10 @@ mod tests {
         }
     }
 
+    fn reply() -> Kind {
+        Kind::Directed(Class::Reply)
+    }
+
     fn send(outbox: &mut Outbox, window: usize) -> Vec<u64> {
         std::iter::from_fn(|| outbox.next(window).map(|(seq, _)| seq)).collect()
     }
@@ -520,7 +549,6 @@ mod tests {
     #[test]
     fn after_a_crash_the_older_of_two_with_one_packet_id_goes_first() {
         let mut outbox = Outbox::default();
-        let reply = || Kind::Directed(Class::Reply);
         outbox.restore(1, queued(), message(b"perhaps sent"), true);
         outbox.restore(65_536, reply(), message(b"has its packet id"), true);
         outbox.restore(65_537, reply(), message(b"behind it"), true);
@@ -528,6 +556,20 @@ mod tests {
         assert_eq!(send(&mut outbox, 10), [1]);
         outbox.done(1);
         assert_eq!(send(&mut outbox, 10), [65_536, 65_537]);
+    }
+
+    #[test]
+    fn what_was_sent_before_does_not_wait_for_one_that_found_no_subscription_then() {
+        let mut outbox = Outbox::default();
+        outbox.restore(1, queued(), message(b"perhaps sent"), true);
+        outbox.last_seq = 65_535;
+        outbox.push(queued(), message(b"has its packet id"), true, 0, true);
+        assert_eq!(send(&mut outbox, 10), [65_536]);
+        outbox.rewind();
+        outbox.unpark(|_| true);
+        assert_eq!(send(&mut outbox, 10), [65_536]);
+        outbox.done(65_536);
+        assert_eq!(send(&mut outbox, 10), [1]);
     }
 
     #[test]
@@ -600,10 +642,6 @@ mod tests {
         outbox.unpark(|_| true);
         assert_eq!(send(&mut outbox, 9), [1]);
     }
-    fn reply() -> Kind {
-        Kind::Directed(Class::Reply)
-    }
-
     #[test]
     fn what_the_gateway_has_for_an_agent_goes_ahead_of_mail_that_was_not_sent_yet() {
         let mut outbox = Outbox::default();

@@ -33,15 +33,17 @@ impl Desk {
         let root = &self.settings.root;
         let filter = format!("{root}/#");
         let misspelt = self.retained.matching(&filter, 0).filter_map(|message| {
+            if !message.publisher().is_empty() {
+                return None;
+            }
             let topic = RoomTopic::parse(root, message.topic())?.ok()?;
-            let is_own = message.publisher().is_empty();
             let payload = message.payload();
-            let payload = match (self.engine.encoding(&topic.room), cbor::is_map(&payload)) {
-                (Encoding::Cbor, false) => cbor::from_json(&payload),
-                (Encoding::Json, true) => cbor::to_json(&payload).ok()?.into(),
+            let payload = match (self.engine.encoding(&topic.room), Encoding::of(&payload)) {
+                (Encoding::Cbor, Encoding::Json) => cbor::from_json(&payload),
+                (Encoding::Json, Encoding::Cbor) => cbor::to_json(&payload).ok()?.into(),
                 _ => return None,
             };
-            is_own.then_some((topic, payload))
+            Some((topic, payload))
         });
         let misspelt: Vec<_> = misspelt.collect();
         for (topic, payload) in misspelt {
@@ -77,10 +79,7 @@ impl Desk {
         let payload = json::encode(event);
         self.journal
             .append(&event.room, event.seq, event.at, name, &payload);
-        let payload = match self.engine.encoding(&event.room) {
-            Encoding::Json => payload,
-            Encoding::Cbor => cbor::from_json(&payload),
-        };
+        let payload = self.engine.encoding(&event.room).spell(payload);
         let message = gateway_message(&topic, &payload, false, &mirrors);
         self.distribute(now, message);
     }
@@ -114,10 +113,9 @@ fn properties(payload: &[u8], mirrors: &MessageMirrors) -> BytesMut {
     const USER_PROPERTY: u8 = 0x26;
     let mut out = BytesMut::with_capacity(128);
     // All messages of the gateway's are objects, so that their first byte tells.
-    let content_type = if cbor::is_map(payload) {
-        cbor::CONTENT_TYPE
-    } else {
-        JSON
+    let content_type = match Encoding::of(payload) {
+        Encoding::Json => JSON,
+        Encoding::Cbor => cbor::CONTENT_TYPE,
     };
     put_property(&mut out, CONTENT_TYPE, &[content_type]);
     if let Some(correlation_id) = &mirrors.correlation_id {

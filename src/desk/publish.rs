@@ -18,7 +18,7 @@ use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::reply::Code;
-use crate::wire::topic::below_root;
+use crate::wire::topic::below_room;
 
 /// How often at most a full queue is told of in the log.
 const WARN_EVERY_MS: u64 = 60_000;
@@ -203,8 +203,7 @@ impl Desk {
                 rejection,
             } => {
                 if let (Some(from), Some(room)) = (from, room) {
-                    let command = below_root(&self.settings.root, message.topic())
-                        .and_then(|rest| rest.split_once('/'))
+                    let command = below_room(&self.settings.root, message.topic())
                         .map_or("", |(_, command)| command)
                         .chars()
                         .take(128)

@@ -84,7 +84,9 @@ impl Desk {
             }
             SessionItem::Header(record) => {
                 // Its client may hold the packet ids of what was purged since: no number is given twice in a session.
-                client.outbox.number_after(record.sent.last());
+                if let Some(last) = record.sent.last() {
+                    client.outbox.number_after(last);
+                }
                 let session = client.durable_session();
                 session.expiry = record.expiry;
                 session.offline_since = Some(record.offline_since);

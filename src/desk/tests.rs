@@ -14,7 +14,7 @@ use super::{
     ClientLimits, Interest, JournalLimits, Memory, Release, RetainedLimits, engine_records,
 };
 use crate::engine::{Engine, Settings};
-use crate::ledger::{MemoryStore, Space, Store};
+use crate::ledger::{Batch, MemoryStore, Space, Store};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::mirror::CommandMirrors;
@@ -467,6 +467,31 @@ fn what_comes_between_two_crashes_for_an_absent_client_was_never_sent() {
         let duplicates: Vec<bool> = sub.deliveries().iter().map(|d| d.dup).collect();
         assert_eq!(duplicates, [false], "left before: {leaves}");
     }
+}
+
+#[test]
+fn session_of_a_version_that_did_not_note_what_was_sent_goes_on() {
+    let mut world = World::new();
+    let (mut sub, _) = world.connect("sub", false, u32::MAX);
+    world.subscribe(&mut sub, "a/#", Qos::AtLeastOnce);
+    world.close(&sub, false);
+    world.commit();
+    let mut header = Vec::from(60_u32.to_be_bytes());
+    header.extend(world.now.to_be_bytes());
+    let mut old = Batch::default();
+    old.put(Space::Session, *b"sub\0h", header);
+    world.store.commit(&old).expect("memory takes everything");
+    world.crash();
+    let (mut publisher, _) = world.connect("pub", true, 0);
+    for payload in ["1", "2"] {
+        let message = ordinary("pub", "a/b", payload, Qos::AtLeastOnce, false);
+        world.publish(&mut publisher, message);
+    }
+    world.commit();
+    let (mut sub, present) = world.connect("sub", false, u32::MAX);
+    assert!(present);
+    let taken: Vec<_> = sub.deliveries().iter().map(|d| (d.seq, d.dup)).collect();
+    assert_eq!(taken, [(1, false), (2, false)]);
 }
 
 #[test]

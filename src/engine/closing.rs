@@ -4,6 +4,7 @@
 //! freed, keys deleted, agents taken out, each as if somebody had said so, with the results, decisions and events that go with it. A room that is being closed takes no
 //! command but questions and the one that opens it.
 
+use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::room::CloseRoom;
 use crate::wire::topic::Topic;
@@ -121,19 +122,16 @@ impl RoomState {
         if !self.end_tasks(cx, &mut left) {
             return false;
         }
-        while left > 0 {
-            if self.refuse_oldest_approval(cx, WORDS)
+        while left > 0
+            && (self.refuse_oldest_approval(cx, WORDS)
                 || self.cancel_first_call(cx, WORDS)
                 || self.end_first_lock(cx, WORDS)
-                || self.delete_first_key(cx)
-                || self.take_out_somebody(cx)
-            {
-                left -= 1;
-            } else {
-                return true;
-            }
+                || self.delete_first_key(cx))
+        {
+            left -= 1;
         }
-        false
+        left -= self.take_out(cx, left);
+        left > 0
     }
 
     fn end_tasks(&mut self, cx: &mut Context, left: &mut usize) -> bool {
@@ -157,12 +155,13 @@ impl RoomState {
         }
     }
 
-    fn take_out_somebody(&mut self, cx: &mut Context) -> bool {
-        let here = self.members.0.iter().find(|(_, member)| !member.left);
-        let Some(agent) = here.map(|(agent, _)| agent.clone()) else {
-            return false;
-        };
-        self.depart(cx, &agent, Departure::Left);
-        true
+    /// Takes at most so many agents out; how many there were.
+    fn take_out(&mut self, cx: &mut Context, most: usize) -> usize {
+        let here = self.members.0.iter().filter(|(_, member)| !member.left);
+        let some: Vec<Agent> = here.take(most).map(|(agent, _)| agent.clone()).collect();
+        for agent in &some {
+            self.depart(cx, agent, Departure::Left);
+        }
+        some.len()
     }
 }

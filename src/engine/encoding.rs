@@ -144,14 +144,16 @@ impl Context {
     /// Puts what leaves into the encoding of whoever it is for.
     pub(super) fn emit(&mut self, mut effect: Effect) {
         match &mut effect {
-            Effect::Deliver(directed) if self.encodings.of(&directed.to) == Encoding::Cbor => {
-                directed.payload = cbor::from_json(&directed.payload);
+            Effect::Deliver(directed) => {
+                let text = std::mem::take(&mut directed.payload);
+                directed.payload = self.encodings.of(&directed.to).spell(text);
             }
             Effect::Retain {
                 topic,
                 payload: Some(payload),
-            } if self.settings_of(&topic.room).encoding == Encoding::Cbor => {
-                *payload = cbor::from_json(payload);
+            } => {
+                let text = std::mem::take(payload);
+                *payload = self.settings_of(&topic.room).encoding.spell(text);
             }
             _ => {}
         }

@@ -5,21 +5,20 @@
 
 use std::cell::OnceCell;
 
-use crate::wire::cbor;
 use crate::wire::fit::packet_bytes;
-use crate::wire::json::{self, Json};
+use crate::wire::json::Json;
 use crate::wire::message::Qos;
 use crate::wire::name::Agent;
 use crate::wire::presence::Encoding;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use super::Engine;
 use super::context::Context;
 use super::member::Member;
 use super::replies::{Call, Outcome, command_name};
 use super::room::RoomState;
 use super::tools::ToolCall;
+use super::{Class, Engine};
 
 impl Engine {
     /// The largest packet that an agent takes in a room, if it has said so.
@@ -45,10 +44,7 @@ impl Engine {
             correlation_id: call.correlation_id.clone(),
             ..accepted.clone().reply(command_name(call.command))
         };
-        let payload = match self.cx.encodings.of(call.from()) {
-            Encoding::Json => json::length(&reply),
-            Encoding::Cbor => cbor::length_of(&json::encode(&reply)),
-        };
+        let payload = self.cx.encodings.of(call.from()).length_of(&reply);
         let topic = Topic::Reply {
             me: call.from().clone(),
             rest: call.command.mirrors.reply_rest.clone(),
@@ -60,6 +56,21 @@ impl Engine {
         }
         let reason = format!("the answer has {bytes} bytes, you take {most}: ask for less");
         Err(Rejection::new(Code::TooLarge, reason))
+    }
+}
+
+impl Engine {
+    /// Takes back what an agent was to get, and cannot any more.
+    pub(super) fn is_too_large(&mut self, agent: &Agent, class: &Class) {
+        match class {
+            Class::Assignment(key) => self.in_room(&key.room, |room, cx| {
+                room.take_back_if_unseen(cx, agent, key);
+            }),
+            Class::Run(key) => self.in_room(&key.room, |room, cx| {
+                room.lose_run_too_large(cx, agent, key);
+            }),
+            _ => {}
+        }
     }
 }
 
@@ -97,12 +108,12 @@ impl RoomState {
 
     /// How large a call is as a packet, in whichever encoding it is larger.
     pub(super) fn run_bytes(&self, cx: &Context, call: &ToolCall, arguments: &Json) -> usize {
-        let run = json::encode(&call.run(arguments));
+        let run = Encoding::greatest_length_of(&call.run(arguments), arguments.text());
         let topic = Topic::ToolsRun {
             tool: call.tool.clone(),
         };
         let topic = RoomTopic::new(self.name.clone(), topic);
-        cx.packet_bytes(&topic, run.len().max(cbor::length_of(&run)))
+        cx.packet_bytes(&topic, run)
     }
 
     /// Tells who takes a call. Nobody counts its bytes unless somebody has a limit.

@@ -129,6 +129,13 @@ pub enum Input {
         /// Why.
         rejection: Rejection,
     },
+    /// A message was dropped before it was sent: it is larger than its reader takes by now. An assignment or a run goes to somebody else.
+    TooLarge {
+        /// Whose it was.
+        agent: Agent,
+        /// What it was.
+        class: Class,
+    },
     /// From now on other schemas hold for what is written to the blackboard.
     Schemas(KeySchemas),
     /// Time passed.
@@ -306,6 +313,7 @@ impl Engine {
                 let reply = Reply::rejected(&command, rejection);
                 replies::send(&mut self.cx, from, room, None, reply);
             }
+            Input::TooLarge { agent, class } => self.is_too_large(&agent, &class),
             Input::Schemas(schemas) => self.cx.set_schemas(&schemas),
             Input::Tick => {}
         }

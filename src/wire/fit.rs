@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::cbor;
 use super::json::{self, Json};
 use super::message::Qos;
+use super::presence::Encoding;
 
 /// Bytes of a PUBLISH (MQTT 3.1.1 section 3.3): fixed header, topic with its length, packet identifier where it has one, payload. What
 /// properties MQTT 5 adds is not counted; such a client can say its Maximum Packet Size.
@@ -49,19 +50,12 @@ const SAYS_SO: &str = "tooLarge";
 /// A message of the gateway's in at most `most` bytes, in the encoding that it has: bulk is left out, then words are cut; `tooLarge` says
 /// how many bytes there were. `None` if it cannot be made to fit.
 pub fn shorten(payload: &[u8], most: usize, bytes: usize) -> Option<Bytes> {
-    let is_cbor = cbor::is_map(payload);
-    let mut fields: Fields = if is_cbor {
-        json::decode(&cbor::to_json(payload).ok()?).ok()?
-    } else {
-        json::decode(payload).ok()?
+    let encoding = Encoding::of(payload);
+    let mut fields: Fields = match encoding {
+        Encoding::Json => json::decode(payload).ok()?,
+        Encoding::Cbor => json::decode(&cbor::to_json(payload).ok()?).ok()?,
     };
-    let size = |fields: &Fields| {
-        if is_cbor {
-            cbor::length_of(&json::encode(fields))
-        } else {
-            json::length(fields)
-        }
-    };
+    let size = |fields: &Fields| encoding.length_of(fields);
     // It may have been shortened for a reader with more room, who never acknowledged it.
     if !fields.0.iter().any(|(field, _)| field == SAYS_SO) {
         fields.0.push((SAYS_SO.to_owned(), Json::of(&bytes)));
@@ -79,12 +73,7 @@ pub fn shorten(payload: &[u8], most: usize, bytes: usize) -> Option<Bytes> {
     if size(&fields) > most {
         return None;
     }
-    let text = json::encode(&fields);
-    Some(if is_cbor {
-        cbor::from_json(&text)
-    } else {
-        text
-    })
+    Some(encoding.spell(json::encode(&fields)))
 }
 
 /// The fields of an object, in order.

@@ -34,6 +34,16 @@ pub struct Trace {
     pub tracestate: Option<String>,
 }
 
+impl Trace {
+    /// Fills in what a payload leaves out. The two parts belong together: one of the payload's does not go with one of these.
+    pub fn complete(&self, traceparent: &mut Option<String>, tracestate: &mut Option<String>) {
+        if traceparent.is_none() {
+            traceparent.clone_from(&self.traceparent);
+            tracestate.clone_from(&self.tracestate);
+        }
+    }
+}
+
 /// What the properties of a message of the gateway's say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessageMirrors {

@@ -152,7 +152,7 @@ pub enum ReturnStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolError {
-    /// A short name: the provider's own, or of the gateway's `timeout`, `cancelled`, `provider-gone`, `withdrawn`, `tool-changed`.
+    /// A short name: the provider's own, or of the gateway's `timeout`, `cancelled`, `provider-gone`, `withdrawn`, `tool-changed`, `too-large`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// In words.

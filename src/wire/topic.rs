@@ -240,6 +240,11 @@ pub fn below_root<'a>(root: &str, topic: &'a str) -> Option<&'a str> {
     topic.strip_prefix(root)?.strip_prefix('/')
 }
 
+/// The room that a topic under the root is of, and what follows it: for a command, its name. Neither is looked at further.
+pub fn below_room<'a>(root: &str, topic: &'a str) -> Option<(&'a str, &'a str)> {
+    below_root(root, topic)?.split_once('/')
+}
+
 /// A topic under the root that the grammar does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {

@@ -29,7 +29,7 @@ fn demo_publishes_after_its_own_approval_and_sums_up() {
     let _turn = turn();
     let said = demo(&["--yes"]);
     assert!(said.contains("6 ended, 6 attempts"), "{said}");
-    assert!(said.contains("Approve by editor"), "{said}");
+    assert!(said.contains("approved by editor"), "{said}");
     assert!(said.contains("version 6"), "{said}");
 }
 
@@ -49,5 +49,5 @@ fn demo_ends_right_though_a_worker_and_the_gateway_are_killed() {
     let said = demo(&["--yes", "--chaos"]);
     assert!(said.contains("killed with -9"), "{said}");
     assert!(said.contains("6 ended"), "{said}");
-    assert!(said.contains("Approve by editor"), "{said}");
+    assert!(said.contains("approved by editor"), "{said}");
 }

@@ -25,10 +25,12 @@ pub(super) fn of(report: &Report, events: &[Event]) -> String {
     line("plan", format!("version {}", report.plan_version));
     if let Some(decision) = &report.decision {
         let by: Vec<&str> = decision.by.iter().map(|agent| agent.as_str()).collect();
-        line(
-            "approval",
-            format!("{:?} by {}", decision.decision, by.join(", ")),
-        );
+        let outcome = if decision.approved {
+            "approved"
+        } else {
+            "rejected"
+        };
+        line("approval", format!("{outcome} by {}", by.join(", ")));
     }
     line("events", format!("{} seen", events.len()));
     if report.gateway_crashes > 0 {

@@ -4,26 +4,22 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Kind, Lanes, Outbox, Sent, State};
+use super::{Entry, Kind, Outbox, Sent, State};
 use crate::wire::message::{Message, Qos};
 
 impl Outbox {
     /// The connection is gone, the session stays: what was in flight will be sent again, first and marked as a repeat.
     pub fn rewind(&mut self) {
-        for seq in self.unacknowledged.clone() {
+        let is_out = |entry: &Entry| matches!(entry.state, State::Ready | State::InFlight);
+        let out = self.entries.iter().filter(|(_, entry)| is_out(entry));
+        let out: Vec<u64> = out.map(|(seq, _)| *seq).collect();
+        for seq in out {
             if let Some(entry) = self.entries.get_mut(&seq)
                 && entry.state == State::InFlight
             {
                 entry.dup = true;
-                self.set_state(seq, State::Parked);
             }
-        }
-        self.ready = Lanes::default();
-        for (seq, entry) in &mut self.entries {
-            if entry.state == State::Ready {
-                entry.state = State::Parked;
-                self.parked.insert(*seq);
-            }
+            self.set_state(seq, State::Parked);
         }
     }
 
@@ -61,16 +57,14 @@ impl Outbox {
 
     /// QoS 2 deliveries for which PUBREC came and PUBCOMP did not, oldest first.
     pub fn unreleased(&self) -> Vec<u64> {
-        let received = |seq: &&u64| {
-            self.entries
-                .get(seq)
-                .is_some_and(|entry| entry.state == State::Received)
+        let is_received = |seq: &u64| {
+            let entry = self.entries.get(seq);
+            entry.is_some_and(|entry| entry.state == State::Received)
         };
-        self.unacknowledged
-            .iter()
-            .filter(received)
-            .copied()
-            .collect()
+        let unacknowledged = self.unacknowledged.iter().map(|(_, seq)| *seq);
+        let mut received: Vec<u64> = unacknowledged.filter(is_received).collect();
+        received.sort_unstable();
+        received
     }
 
     /// What the members of a shared subscription inherit if the session ends now, in order: what is not acknowledged, but for

@@ -110,8 +110,7 @@ impl RoomState {
         cx: &mut Context,
         reason: &str,
     ) -> bool {
-        let mut all = self.approvals.by_id.values();
-        let Some(mut approval) = all.find(|approval| approval.ended.is_none()).cloned() else {
+        let Some(mut approval) = self.approvals.oldest_pending().cloned() else {
             return false;
         };
         let ended = Ended {

@@ -79,7 +79,7 @@ pub(super) struct Approvals {
     pub(super) by_id: BTreeMap<ApprovalId, Approval>,
     /// Decided ones, oldest first.
     decided: BTreeSet<(Millis, ApprovalId)>,
-    /// All of them by when they were asked, and the same for each state.
+    /// All of them by when they were asked, and the same for each state: those that are pending come first.
     by_time: BTreeSet<(Millis, ApprovalId)>,
     by_state: BTreeSet<(ApprovalState, Millis, ApprovalId)>,
 }
@@ -87,6 +87,12 @@ pub(super) struct Approvals {
 impl Approvals {
     pub(super) fn oldest_decided(&self) -> Option<Millis> {
         self.decided.first().map(|(at, _)| *at)
+    }
+
+    fn oldest_pending(&self) -> Option<&Approval> {
+        let (state, _, id) = self.by_state.first()?;
+        let id = (*state == ApprovalState::Pending).then_some(id)?;
+        self.by_id.get(id)
     }
 
     fn pending(&self) -> usize {
@@ -122,10 +128,8 @@ impl Approvals {
 impl RoomState {
     pub(super) fn request(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
         let mut request: ApprovalRequest = call.read(&cx.settings)?;
-        if request.traceparent.is_none() {
-            let trace = call.command.mirrors.trace.clone();
-            (request.traceparent, request.tracestate) = (trace.traceparent, trace.tracestate);
-        }
+        let trace = &call.command.mirrors.trace;
+        trace.complete(&mut request.traceparent, &mut request.tracestate);
         if let Some(first) = self.asked_before(call.from(), request.id.as_ref())? {
             return Ok(first);
         }

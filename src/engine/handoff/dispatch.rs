@@ -27,13 +27,9 @@ use super::ties::Ties;
 impl RoomState {
     pub(in crate::engine) fn dispatch(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
         let mut asked: handoff::Task = call.read(&cx.settings)?;
-        let mirrors = &call.command.mirrors;
-        asked.ttl_ms = asked.ttl_ms.or(mirrors.ttl_ms);
-        if asked.traceparent.is_none() {
-            // The two belong together: one of the payload's does not go with one of the properties'.
-            let trace = mirrors.trace.clone();
-            (asked.traceparent, asked.tracestate) = (trace.traceparent, trace.tracestate);
-        }
+        asked.ttl_ms = asked.ttl_ms.or(call.command.mirrors.ttl_ms);
+        let trace = &call.command.mirrors.trace;
+        trace.complete(&mut asked.traceparent, &mut asked.tracestate);
         if let Some(first) = self.dispatched_before(call.from(), asked.id.as_ref())? {
             return Ok(first);
         }

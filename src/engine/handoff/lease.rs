@@ -3,6 +3,7 @@
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Capability};
 
+use crate::engine::AssignmentKey;
 use crate::engine::context::Context;
 use crate::engine::member::Departure;
 use crate::engine::room::RoomState;
@@ -31,15 +32,17 @@ impl RoomState {
     ) {
         match why_gone {
             Departure::Left => self.release(cx, no, None),
-            Departure::Ended => {
-                let reason = "its worker is gone";
-                let lost = Advance {
-                    reason: Some(reason),
-                    ..Advance::new(Step::Lose(why("worker-gone", reason)))
-                };
-                self.advance(cx, no, lost);
-            }
+            Departure::Ended => self.lose(cx, no, "worker-gone", "its worker is gone"),
         }
+    }
+
+    /// An attempt ends without its worker's word.
+    fn lose(&mut self, cx: &mut Context, no: TaskNo, code: &str, reason: &str) {
+        let lost = Advance {
+            reason: Some(reason),
+            ..Advance::new(Step::Lose(why(code, reason)))
+        };
+        self.advance(cx, no, lost);
     }
 
     pub(in crate::engine) fn give_back_all(
@@ -67,16 +70,35 @@ impl RoomState {
         let task = self.handoff.tasks.get(&no);
         let is_running = task.is_some_and(|task| task.status.is_running());
         if !is_running && self.is_too_large(no, agent) {
-            let reason = "its assignment is larger than its worker takes now";
-            let lost = Advance {
-                reason: Some(reason),
-                ..Advance::new(Step::Lose(why("too-large", reason)))
-            };
-            self.advance(cx, no, lost);
+            self.lose_too_large(cx, no);
             return;
         }
         self.renew_lease(cx, no);
         self.deliver(cx, no);
+    }
+
+    fn lose_too_large(&mut self, cx: &mut Context, no: TaskNo) {
+        let reason = "its assignment is larger than its worker takes now";
+        self.lose(cx, no, "too-large", reason);
+    }
+
+    /// An assignment could not be sent, because it is larger than its worker takes now. A worker that is at it has seen it before.
+    pub(in crate::engine) fn take_back_if_unseen(
+        &mut self,
+        cx: &mut Context,
+        agent: &Agent,
+        key: &AssignmentKey,
+    ) {
+        let Some(no) = self.handoff.numbers.get(&key.task).copied() else {
+            return;
+        };
+        let is_unseen = self.handoff.tasks.get(&no).is_some_and(|task| {
+            let is_theirs = task.status.worker() == Some(agent);
+            is_theirs && task.status.attempt == key.attempt && !task.status.is_running()
+        });
+        if is_unseen {
+            self.lose_too_large(cx, no);
+        }
     }
 
     /// Sends a worker that has subscribed anew what it has of this capability.
@@ -155,10 +177,6 @@ impl RoomState {
             member.lapsed = true;
         }
         let reason = format!("its worker was silent for {} ms", task.body.lease_ms);
-        let lost = Advance {
-            reason: Some(&reason),
-            ..Advance::new(Step::Lose(why("lease-over", &reason)))
-        };
-        self.advance(cx, no, lost);
+        self.lose(cx, no, "lease-over", &reason);
     }
 }

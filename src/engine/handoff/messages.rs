@@ -1,13 +1,13 @@
 //! What handoff sends: assignments to workers, results to dispatchers, views to whoever asks.
 
 use crate::wire::Millis;
-use crate::wire::cbor;
 use crate::wire::fit::packet_bytes;
 use crate::wire::handoff::{Assignment, ResultStatus, TaskResult, TaskState, TaskView};
 use crate::wire::json::{self, Json};
 use crate::wire::message::Qos;
 use crate::wire::mirror::{MessageMirrors, Trace};
 use crate::wire::name::{Agent, Capability, Room, TaskId};
+use crate::wire::presence::Encoding;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic};
 
@@ -143,11 +143,8 @@ impl Body {
     /// Counts how large its assignment is as a packet, in whichever encoding and on whichever of its topics it is larger.
     pub(in crate::engine) fn measure(&mut self, settings: &Settings, room: &Room) {
         let assignment = self.assignment(MEASURED_ATTEMPT);
-        let mut payload = json::length(&assignment);
         let holds = self.payload.as_ref().map_or("", Json::text);
-        if cbor::may_be_longer(holds) {
-            payload = payload.max(cbor::length_of(&json::encode(&assignment)));
-        }
+        let payload = Encoding::greatest_length_of(&assignment, holds);
         let offered = self.capabilities.iter().chain(&self.any_of);
         let longest = offered.map(|capability| capability.as_str().len()).max();
         let topic = settings.root_bytes

@@ -6,15 +6,6 @@ const fn begins(happens: &'static str, to: &'static str) -> Transition {
     Transition::begins(happens, to, "handoff.dispatched")
 }
 
-const fn moves(
-    from: &'static str,
-    happens: &'static str,
-    to: &'static str,
-    event: &'static str,
-) -> Transition {
-    Transition::moves(from, happens, to, event)
-}
-
 const HELD_BACK: &str = "its worker reports an error, attempts are left";
 const GIVEN_UP: &str =
     "its worker reports an error that no retry helps, or this was the last attempt";
@@ -33,35 +24,35 @@ pub(in crate::engine) const TASK: Machine = Machine {
     transitions: &[
         begins("a task is taken that has a delay, or depends on others", "waiting"),
         begins("a task is taken", "queued"),
-        moves("waiting", "delay or backoff is over and all that it depends on has succeeded", "queued", "handoff.queued"),
-        moves("waiting", "a task that it depends on has failed", "dead", "handoff.failed"),
-        moves("queued", "a worker is free for it", "assigned", "handoff.assigned"),
-        moves("assigned", "its worker says that it is at it", "running", "handoff.running"),
+        Transition::moves("waiting", "delay or backoff is over and all that it depends on has succeeded", "queued", "handoff.queued"),
+        Transition::moves("waiting", "a task that it depends on has failed", "dead", "handoff.failed"),
+        Transition::moves("queued", "a worker is free for it", "assigned", "handoff.assigned"),
+        Transition::moves("assigned", "its worker says that it is at it", "running", "handoff.running"),
         Transition::stays("running", "its worker sends a partial result", "handoff.progress"),
-        moves("assigned", "its worker is done", "succeeded", "handoff.succeeded"),
-        moves("running", "its worker is done", "succeeded", "handoff.succeeded"),
-        moves("assigned", HELD_BACK, "waiting", "handoff.failed"),
-        moves("running", HELD_BACK, "waiting", "handoff.failed"),
-        moves("assigned", GIVEN_UP, "dead", "handoff.failed"),
-        moves("running", GIVEN_UP, "dead", "handoff.failed"),
-        moves("assigned", RELEASED, "waiting", "handoff.released"),
-        moves("running", RELEASED, "waiting", "handoff.released"),
-        moves("assigned", RELEASED_LAST, "dead", "handoff.released"),
-        moves("running", RELEASED_LAST, "dead", "handoff.released"),
-        moves("assigned", LOST, "waiting", "handoff.lost"),
-        moves("running", LOST, "waiting", "handoff.lost"),
-        moves("assigned", LOST_LAST, "dead", "handoff.lost"),
-        moves("running", LOST_LAST, "dead", "handoff.lost"),
-        moves("waiting", EXPIRED, "expired", "handoff.expired"),
-        moves("queued", EXPIRED, "expired", "handoff.expired"),
-        moves("assigned", EXPIRED, "expired", "handoff.expired"),
-        moves("running", EXPIRED, "expired", "handoff.expired"),
-        moves("waiting", CANCELLED, "cancelled", "handoff.cancelled"),
-        moves("queued", CANCELLED, "cancelled", "handoff.cancelled"),
-        moves("assigned", CANCELLED, "cancelled", "handoff.cancelled"),
-        moves("running", CANCELLED, "cancelled", "handoff.cancelled"),
-        moves("dead", "somebody redrives it", "queued", "handoff.redriven"),
-        moves("dead", "somebody redrives it while what it depends on has not ended", "waiting", "handoff.redriven"),
+        Transition::moves("assigned", "its worker is done", "succeeded", "handoff.succeeded"),
+        Transition::moves("running", "its worker is done", "succeeded", "handoff.succeeded"),
+        Transition::moves("assigned", HELD_BACK, "waiting", "handoff.failed"),
+        Transition::moves("running", HELD_BACK, "waiting", "handoff.failed"),
+        Transition::moves("assigned", GIVEN_UP, "dead", "handoff.failed"),
+        Transition::moves("running", GIVEN_UP, "dead", "handoff.failed"),
+        Transition::moves("assigned", RELEASED, "waiting", "handoff.released"),
+        Transition::moves("running", RELEASED, "waiting", "handoff.released"),
+        Transition::moves("assigned", RELEASED_LAST, "dead", "handoff.released"),
+        Transition::moves("running", RELEASED_LAST, "dead", "handoff.released"),
+        Transition::moves("assigned", LOST, "waiting", "handoff.lost"),
+        Transition::moves("running", LOST, "waiting", "handoff.lost"),
+        Transition::moves("assigned", LOST_LAST, "dead", "handoff.lost"),
+        Transition::moves("running", LOST_LAST, "dead", "handoff.lost"),
+        Transition::moves("waiting", EXPIRED, "expired", "handoff.expired"),
+        Transition::moves("queued", EXPIRED, "expired", "handoff.expired"),
+        Transition::moves("assigned", EXPIRED, "expired", "handoff.expired"),
+        Transition::moves("running", EXPIRED, "expired", "handoff.expired"),
+        Transition::moves("waiting", CANCELLED, "cancelled", "handoff.cancelled"),
+        Transition::moves("queued", CANCELLED, "cancelled", "handoff.cancelled"),
+        Transition::moves("assigned", CANCELLED, "cancelled", "handoff.cancelled"),
+        Transition::moves("running", CANCELLED, "cancelled", "handoff.cancelled"),
+        Transition::moves("dead", "somebody redrives it", "queued", "handoff.redriven"),
+        Transition::moves("dead", "somebody redrives it while what it depends on has not ended", "waiting", "handoff.redriven"),
     ],
 };
 

@@ -1,9 +1,11 @@
 //! Fitting: what the engine does about readers that have announced `maxBytes`.
 
 use super::*;
+use crate::engine::AssignmentKey;
 use crate::wire::cbor;
 use crate::wire::fit::packet_bytes;
 use crate::wire::message::Qos;
+use crate::wire::name::TaskId;
 
 fn announce(world: &mut World, name: &str, said: Value) {
     world.send(name, "presence/announce", said).unwrap();
@@ -155,4 +157,82 @@ fn a_call_goes_to_whoever_can_take_it() {
             .unwrap()
             .starts_with("nobody who provides t takes a packet of")
     );
+}
+
+#[test]
+fn what_could_not_be_sent_goes_to_somebody_else_unless_it_is_no_longer_theirs() {
+    let mut world = World::new();
+    world.worker("small", "draft");
+    world.dispatch("boss", "t", "draft");
+    let too_large = |attempt| Input::TooLarge {
+        agent: agent("small"),
+        class: Class::Assignment(AssignmentKey {
+            room: Room::new("r").unwrap(),
+            task: TaskId::new("t").unwrap(),
+            attempt,
+        }),
+    };
+    world.input(too_large(2)).unwrap();
+    assert_eq!(world.state("t"), TaskState::Assigned, "another attempt's");
+    world.input(too_large(1)).unwrap();
+    assert_eq!(world.state("t"), TaskState::Waiting);
+    let last = world.events.last().unwrap();
+    assert_eq!(last.what, "handoff.lost");
+    world.input(too_large(1)).unwrap();
+    world.pass(60_000);
+    world.update("small", "t", 2, "accepted").unwrap();
+    world.input(too_large(2)).unwrap();
+    assert_eq!(world.state("t"), TaskState::Running, "it has seen it");
+    world.check();
+}
+
+#[test]
+fn a_run_that_could_not_be_sent_goes_to_another_provider_if_it_may() {
+    for idempotent in [true, false] {
+        let mut world = World::new();
+        let tool = json!({ "description": "d", "inputSchema": {}, "idempotent": idempotent });
+        for name in ["p1", "p2"] {
+            world.connect(name);
+            world.subscribe(name, "rooms/r/tools/run/t").unwrap();
+            world.send(name, "tools/register/t", tool.clone()).unwrap();
+        }
+        world
+            .send("ann", "tools/call/t", json!({ "id": "c" }))
+            .unwrap();
+        let last = |world: &World| {
+            let mut runs = world
+                .directed
+                .iter()
+                .rev()
+                .filter_map(|one| match &one.class {
+                    Class::Run(key) => Some((one.to.clone(), key.clone())),
+                    _ => None,
+                });
+            runs.next().unwrap()
+        };
+        let (provider, key) = last(&world);
+        let class = Class::Run(key.clone());
+        let agent = provider.clone();
+        let too_large = Input::TooLarge { agent, class };
+        world.input(too_large.clone()).unwrap();
+        let (next, moved) = last(&world);
+        let story = world.events.last().unwrap().what.clone();
+        if idempotent {
+            assert!(next != provider && moved.turn == key.turn + 1);
+            assert_eq!(story, "tools.rerouted");
+        } else {
+            assert_eq!((next, moved), (provider, key));
+            assert_eq!(story, "tools.lost");
+            let result = world
+                .directed
+                .iter()
+                .rfind(|one| one.class == Class::ToolResult);
+            let result: Value = parse(&result.unwrap().payload);
+            assert_eq!(result["error"]["code"], "too-large");
+        }
+        let events = world.events.len();
+        world.input(too_large).unwrap();
+        assert_eq!(world.events.len(), events, "it is somebody else's, or over");
+        world.check();
+    }
 }

@@ -57,6 +57,8 @@ pub(super) enum End {
     Withdrawn(Agent),
     /// The tool means something else now.
     Changed,
+    /// Its provider takes no message of that size any more.
+    TooLarge(Agent),
 }
 
 impl End {
@@ -66,7 +68,7 @@ impl End {
             End::Error(_) => ToolOutcome::Error,
             End::TimedOut(_) => ToolOutcome::TimedOut,
             End::Cancelled(_) => ToolOutcome::Cancelled,
-            End::Gone(_) | End::Withdrawn(_) | End::Changed => ToolOutcome::Lost,
+            End::Gone(_) | End::Withdrawn(_) | End::Changed | End::TooLarge(_) => ToolOutcome::Lost,
         }
     }
 
@@ -82,7 +84,9 @@ impl End {
             End::Error(_) => ("tools.returned", "error"),
             End::TimedOut(_) => ("tools.expired", "error"),
             End::Cancelled(_) => ("tools.cancelled", "error"),
-            End::Gone(_) | End::Withdrawn(_) | End::Changed => ("tools.lost", "error"),
+            End::Gone(_) | End::Withdrawn(_) | End::Changed | End::TooLarge(_) => {
+                ("tools.lost", "error")
+            }
         }
     }
 
@@ -109,6 +113,10 @@ impl End {
             End::Changed => gateways(
                 "tool-changed",
                 "the tool was registered anew with another schema".to_owned(),
+            ),
+            End::TooLarge(provider) => gateways(
+                "too-large",
+                format!("its run is larger than {provider} takes now"),
             ),
         })
     }

@@ -23,10 +23,8 @@ impl RoomState {
         tool: &Tool,
     ) -> Outcome {
         let mut asked: Asked = call.read(&cx.settings)?;
-        if asked.traceparent.is_none() {
-            let trace = call.command.mirrors.trace.clone();
-            (asked.traceparent, asked.tracestate) = (trace.traceparent, trace.tracestate);
-        }
+        let trace = &call.command.mirrors.trace;
+        trace.complete(&mut asked.traceparent, &mut asked.tracestate);
         self.once(cx, call, |room, cx| {
             let id = call_id(cx, call);
             if room.tools.calls.contains_key(&id) {

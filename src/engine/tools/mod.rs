@@ -23,6 +23,7 @@ use crate::wire::name::{Agent, CallId, Tool};
 
 use absence::Absences;
 
+use super::RunKey;
 use super::context::Context;
 use super::record::Change;
 use super::room::RoomState;
@@ -149,6 +150,14 @@ impl RoomState {
         self.deliver_run(cx, &moved, &arguments);
         self.tell_call(cx, &moved, "tools.rerouted", None, Some(&from));
         self.tools.calls.insert(id.clone(), moved);
+    }
+
+    /// A run could not be sent, because it is larger than its provider takes now.
+    pub(super) fn lose_run_too_large(&mut self, cx: &mut Context, agent: &Agent, key: &RunKey) {
+        let call = self.tools.calls.get(&key.call);
+        if call.is_some_and(|call| call.provider == *agent && call.turn == key.turn) {
+            self.lose_call(cx, &key.call, End::TooLarge(agent.clone()));
+        }
     }
 
     /// The gateway cancels the first call that is under way; whether there was one.

@@ -23,11 +23,11 @@ pub(in crate::engine) const CALL: Machine = Machine {
     transitions: &[
         Transition::begins("a provider is called", RUNNING, "tools.called"),
         Transition::stays(RUNNING, "the provider sends a partial result", "tools.progress"),
-        Transition::stays(RUNNING, "the provider is gone, the tool is idempotent, and another one can be called", "tools.rerouted"),
+        Transition::stays(RUNNING, "the provider is gone or cannot take the run any more, the tool is idempotent, and another one can be called", "tools.rerouted"),
         Transition::moves(RUNNING, "the provider answers", "success", "tools.returned"),
         Transition::moves(RUNNING, "the provider says that it cannot", "error", "tools.returned"),
         Transition::moves(RUNNING, "nobody answered in time", "error", "tools.expired"),
         Transition::moves(RUNNING, "the caller takes it back, or the room is closed", "error", "tools.cancelled"),
-        Transition::moves(RUNNING, "the provider is gone or withdraws the tool, and nobody else may have the call; or the tool means something else now", "error", "tools.lost"),
+        Transition::moves(RUNNING, "the provider is gone, cannot take the run any more or withdraws the tool, and nobody else may have the call; or the tool means something else now", "error", "tools.lost"),
     ],
 };

@@ -19,8 +19,16 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::json;
+use super::presence::Encoding;
+
 pub use read::{MAX_DEPTH, to_json};
-pub use write::{from_json, length_of, may_be_longer};
+pub use write::{from_json, length_of};
+
+use write::may_be_longer;
 
 /// The MQTT 5 Content Type of CBOR.
 pub const CONTENT_TYPE: &str = "application/cbor";
@@ -38,4 +46,41 @@ pub fn is_map(payload: &[u8]) -> bool {
 pub fn is_content_type(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case(CONTENT_TYPE)
+}
+
+impl Encoding {
+    /// What a payload is in that is an object in either of the two.
+    pub fn of(payload: &[u8]) -> Encoding {
+        if is_map(payload) {
+            Encoding::Cbor
+        } else {
+            Encoding::Json
+        }
+    }
+
+    /// A JSON text in this encoding.
+    pub fn spell(self, text: Bytes) -> Bytes {
+        match self {
+            Encoding::Json => text,
+            Encoding::Cbor => from_json(&text),
+        }
+    }
+
+    /// How many bytes a value has in this encoding.
+    pub fn length_of<T: Serialize + ?Sized>(self, value: &T) -> usize {
+        match self {
+            Encoding::Json => json::length(value),
+            Encoding::Cbor => length_of(&json::encode(value)),
+        }
+    }
+
+    /// How many bytes a value has in whichever encoding it is larger. Only `text`, which it holds, may be longer in CBOR.
+    pub fn greatest_length_of<T: Serialize + ?Sized>(value: &T, text: &str) -> usize {
+        let length = Encoding::Json.length_of(value);
+        if may_be_longer(text) {
+            length.max(Encoding::Cbor.length_of(value))
+        } else {
+            length
+        }
+    }
 }

@@ -3,7 +3,9 @@
 use hallward::wire::presence::ConnectionState;
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Client, Connect, Gateway, Packet, Publish, Small, Version};
+use crate::harness::{
+    Ack, Agent, Client, Connect, Gateway, Packet, Publish, Setup, Small, Version,
+};
 
 const ANNOUNCE: &str = r#"{"maxBytes":256,"correlationId":"a"}"#;
 
@@ -226,17 +228,20 @@ fn a_mailbox_full_of_what_a_device_cannot_take_is_emptied_and_disturbs_nobody() 
     assert_eq!(pump.lost, Vec::<String>::new());
 }
 
+/// A pump whose session outlives its connection, and that acknowledges nothing by itself.
+fn keeping_pump(gateway: &Gateway) -> Client {
+    Client::connect(gateway.mqtt, Connect::v311("pump").persistent()).by_hand()
+}
+
+fn tell(pump: &mut Client, rest: &str, payload: &str) {
+    pump.publish(Publish::new(&format!("rooms/lab/{rest}/pump"), payload, 1));
+}
+
 #[test]
 fn what_waits_in_a_session_is_made_to_fit_also_after_a_crash() {
     let mut gateway = Gateway::start();
     let mut ann = Agent::join(&gateway, "lab", "ann");
-    let connect = |gateway: &Gateway| {
-        Client::connect(gateway.mqtt, Connect::v311("pump").persistent()).by_hand()
-    };
-    let mut pump = connect(&gateway);
-    let tell = |pump: &mut Client, rest: &str, payload: &str| {
-        pump.publish(Publish::new(&format!("rooms/lab/{rest}/pump"), payload, 1))
-    };
+    let mut pump = keeping_pump(&gateway);
     tell(&mut pump, "presence/announce", r#"{"maxBytes":256}"#);
     tell(&mut pump, "handoff/dispatch", r#"{"type":"weather"}"#);
     let mut helper = Agent::worker(&gateway, "lab", "helper", "weather");
@@ -246,7 +251,7 @@ fn what_waits_in_a_session_is_made_to_fit_also_after_a_crash() {
     // It is connected: nobody knows afterwards what it was sent.
     gateway.kill();
     gateway.restart();
-    let mut pump = connect(&gateway);
+    let mut pump = keeping_pump(&gateway);
     pump.subscribe(&[("rooms/lab/handoff/result/pump", 1)]);
     let result = pump.message_on("rooms/lab/handoff/result/pump");
     assert!(result.text().contains("tooLarge"), "{}", result.text());
@@ -256,13 +261,7 @@ fn what_waits_in_a_session_is_made_to_fit_also_after_a_crash() {
 fn what_was_sent_short_is_sent_again_as_it_was() {
     let mut gateway = Gateway::start();
     let topic = "rooms/lab/handoff/result/pump";
-    let connect = |gateway: &Gateway| {
-        Client::connect(gateway.mqtt, Connect::v311("pump").persistent()).by_hand()
-    };
-    let mut pump = connect(&gateway);
-    let tell = |pump: &mut Client, rest: &str, payload: &str| {
-        pump.publish(Publish::new(&format!("rooms/lab/{rest}/pump"), payload, 1))
-    };
+    let mut pump = keeping_pump(&gateway);
     tell(&mut pump, "presence/announce", r#"{"maxBytes":256}"#);
     tell(&mut pump, "handoff/dispatch", r#"{"type":"weather"}"#);
     pump.subscribe(&[(topic, 1)]);
@@ -274,15 +273,58 @@ fn what_was_sent_short_is_sent_again_as_it_was() {
     // It has more memory now, but this message is what it is.
     tell(&mut pump, "presence/announce", "{}");
     pump.vanish();
-    let mut pump = connect(&gateway);
+    let mut pump = keeping_pump(&gateway);
     let again = pump.message_on(topic);
     assert_eq!((&again.payload, again.dup), (&first.payload, true));
     pump.vanish();
     gateway.kill();
     gateway.restart();
-    let again = connect(&gateway).message_on(topic);
+    let again = keeping_pump(&gateway).message_on(topic);
     assert_eq!((&again.payload, again.dup), (&first.payload, true));
     assert_eq!(again.packet_id, first.packet_id);
+}
+
+#[test]
+fn what_waits_for_a_device_that_takes_less_now_goes_to_somebody_else_or_fails_with_words() {
+    let gateway = Setup::new().with("mqtt.max_inflight", "1").start();
+    let mut boss = Agent::join(&gateway, "lab", "boss");
+    boss.listen("handoff/result/boss");
+    boss.listen("tools/result/boss");
+    let mut pump = keeping_pump(&gateway);
+    let registration = r#"{"description":"a map","inputSchema":{}}"#;
+    pump.publish(Publish::new(
+        "rooms/lab/tools/register/pump/map",
+        registration,
+        1,
+    ));
+    tell(&mut pump, "presence/announce", r#"{"capacity":3}"#);
+    pump.subscribe(&[
+        ("rooms/lab/handoff/work/weather", 1),
+        ("rooms/lab/tools/run/map", 1),
+    ]);
+    boss.dispatch(json!({ "type": "weather", "id": "first" }));
+    let first = pump.message_on("rooms/lab/handoff/work/weather");
+    let large = boss.dispatch(json!({ "type": "weather", "payload": long() }));
+    boss.call("map", json!({ "arguments": { "of": long() } }));
+    tell(
+        &mut pump,
+        "presence/announce",
+        r#"{"capacity":3,"maxBytes":256}"#,
+    );
+    let mut helper = Agent::worker(&gateway, "lab", "helper", "weather");
+    // Only now is there room for what waits.
+    let packet_id = first.packet_id.expect("of QoS 1");
+    pump.send(&Packet::PubAck(Ack::ok(packet_id)));
+    let result = boss.tool_result();
+    let code = result.error.expect("it failed").code;
+    assert_eq!(code.as_deref(), Some("too-large"));
+    let assignment = helper.assignment("weather");
+    assert_eq!(
+        (assignment.task.as_str(), assignment.attempt),
+        (large.as_str(), 2)
+    );
+    helper.succeed(&assignment, json!({ "rain": true }));
+    assert_eq!(boss.result().task.as_str(), large);
 }
 
 #[test]

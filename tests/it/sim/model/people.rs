@@ -138,7 +138,11 @@ impl People {
                 self.members.retain(|(_, member), _| member != agent);
                 self.dormant.retain(|(_, member), _| member != agent);
             }
-            Input::Command(_) | Input::Refused { .. } | Input::Schemas(_) | Input::Tick => {}
+            Input::Command(_)
+            | Input::Refused { .. }
+            | Input::Schemas(_)
+            | Input::TooLarge { .. }
+            | Input::Tick => {}
         }
     }
 
