@@ -115,8 +115,9 @@ impl Desk {
     fn restore_outbox(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
         let (id, seq, item) = records::read_outbox(key, value)?;
         let client = self.clients.restore(id);
+        // To a session that is still to begin nothing was sent, and what was sent to one that has ended may expire.
         let session = client.session.as_ref();
-        let sent = session.map_or(Sent::UNKNOWN, |session| session.sent);
+        let sent = session.map_or_else(Sent::default, |session| session.sent);
         let outbox = &mut client.outbox;
         match item {
             OutboxItem::Message(kind, message) => {

@@ -633,6 +633,23 @@ fn inbox_of_a_clean_session_waits_for_the_ack_across_reconnects_and_crashes() {
 }
 
 #[test]
+fn mail_for_nobodys_session_becomes_too_old_after_a_crash_too() {
+    let mut world = World::new();
+    let (mut ann, _) = world.connect("ann", true, 0);
+    let mut letter = to_room("ann", "rooms/lab/inbox/bob/ann", "hello");
+    if let Route::Engine { mirrors, .. } = &mut letter.route {
+        mirrors.ttl_ms = Some(5_000);
+    }
+    world.publish(&mut ann, letter);
+    world.commit();
+    world.crash();
+    world.pass(4_999);
+    assert_eq!(world.rows(Space::Outbox), 1);
+    world.pass(1);
+    assert_eq!(world.rows(Space::Outbox), 0);
+}
+
+#[test]
 fn retained_messages_reach_later_subscribers_and_survive_a_crash() {
     let mut world = World::new();
     let (mut ann, _) = world.connect("ann", true, 0);

@@ -1,7 +1,7 @@
 //! A client's side of MQTT: what it sends waits until it is acknowledged and is sent again after a reconnect, with DUP and the same
 //! packet id where the session goes on; what it receives at QoS 2 it takes once.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use hallward::wire::message::Qos;
 
@@ -34,13 +34,15 @@ pub(super) enum News {
     /// A publish leaves, perhaps again.
     Leaves(Publish),
     /// A publish was taken, or refused.
-    Answered {
-        topic: String,
-        payload: String,
-        taken: bool,
-    },
+    Answered(Publish, bool),
+    /// The gateway knows that a message arrived: QoS 2.
+    Settled(Publish),
     /// The session is open.
     Open,
+    /// It asks for what it subscribes to.
+    Asks,
+    /// It has it.
+    Granted,
 }
 
 /// One client.
@@ -52,13 +54,19 @@ pub(super) struct Client {
     /// What it subscribes at.
     pub(super) qos: Qos,
     pub(super) link: Option<LinkId>,
+    /// Whether it has gone for good.
+    pub(super) is_gone: bool,
+    /// How often it lost its connection.
+    pub(super) losses: u64,
+    /// Whether it wants retained messages once, or with every subscription.
+    pub(super) only_new: bool,
     filters: Vec<String>,
     is_open: bool,
     /// Whether the gateway has said that it has the filters.
     subscribed: bool,
     outgoing: VecDeque<Outgoing>,
     /// QoS 2 messages that were taken and not released.
-    taken: BTreeSet<u16>,
+    taken: BTreeMap<u16, Publish>,
     last_id: u16,
 }
 
@@ -69,11 +77,14 @@ impl Client {
             clean,
             qos,
             link: None,
+            is_gone: false,
+            losses: 0,
+            only_new: false,
             filters,
             is_open: false,
             subscribed: false,
             outgoing: VecDeque::new(),
-            taken: BTreeSet::new(),
+            taken: BTreeMap::new(),
             last_id: 0,
         }
     }
@@ -86,26 +97,27 @@ impl Client {
     pub(super) fn disconnected(&mut self) {
         self.link = None;
         self.is_open = false;
+        self.losses += 1;
     }
 
     /// Queues a publish; what can leave is returned.
-    pub(super) fn publish(&mut self, qos: Qos, topic: String, payload: String) {
-        self.outgoing.push_back(Outgoing {
-            publish: Publish {
-                packet_id: None,
-                qos,
-                dup: false,
-                topic,
-                payload,
-            },
-            stage: Stage::Queued,
-        });
+    pub(super) fn publish(&mut self, publish: Publish) {
+        let stage = Stage::Queued;
+        self.outgoing.push_back(Outgoing { publish, stage });
     }
 
     /// A filter was refused, in a room that was closed perhaps: asks again.
     pub(super) fn subscribe_again(&mut self) -> Option<Up> {
         let again = self.is_open && !self.subscribed;
-        again.then(|| Up::Subscribe(self.filters.clone()))
+        again.then(|| self.subscribe())
+    }
+
+    fn subscribe(&self) -> Up {
+        Up::Subscribe {
+            filters: self.filters.clone(),
+            qos: self.qos,
+            only_new: self.only_new,
+        }
     }
 
     /// What can leave now.
@@ -117,15 +129,23 @@ impl Client {
         let under_way = self.outgoing.iter();
         let mut room =
             WINDOW.saturating_sub(under_way.filter(|one| one.stage != Stage::Queued).count());
-        for at in 0..self.outgoing.len() {
-            if room == 0 {
-                break;
+        let mut at = 0;
+        while at < self.outgoing.len() && room > 0 {
+            at += 1;
+            let one = &self.outgoing[at - 1];
+            if one.stage != Stage::Queued {
+                continue;
             }
-            if self.outgoing[at].stage != Stage::Queued {
+            if one.publish.qos == Qos::AtMostOnce {
+                let gone = self.outgoing.remove(at - 1);
+                let publish = gone.expect("it was looked at").publish;
+                news.push(News::Leaves(publish.clone()));
+                packets.push(Up::Publish(publish));
+                at -= 1;
                 continue;
             }
             let id = self.free_id();
-            let one = &mut self.outgoing[at];
+            let one = &mut self.outgoing[at - 1];
             one.publish.packet_id = Some(id);
             one.stage = Stage::Sent;
             room -= 1;
@@ -149,11 +169,14 @@ impl Client {
     pub(super) fn receive(&mut self, packet: Down, news: &mut Vec<News>) -> Vec<Up> {
         match packet {
             Down::ConnAck { session_present } => return self.opened(session_present, news),
-            Down::SubAck(granted) => self.subscribed = granted,
+            Down::SubAck(granted) => {
+                self.subscribed = granted;
+                news.extend(granted.then_some(News::Granted));
+            }
             Down::End => {}
             Down::Publish(publish) => return self.delivered(publish, news),
             Down::PubRel(id) => {
-                self.taken.remove(&id);
+                news.extend(self.taken.remove(&id).map(News::Settled));
                 return vec![Up::PubComp(id)];
             }
             Down::PubRec(id, true) => {
@@ -176,12 +199,7 @@ impl Client {
             .iter()
             .position(|one| one.publish.packet_id == Some(id));
         if let Some(one) = at.and_then(|at| self.outgoing.remove(at)) {
-            let Publish { topic, payload, .. } = one.publish;
-            news.push(News::Answered {
-                topic,
-                payload,
-                taken,
-            });
+            news.push(News::Answered(one.publish, taken));
         }
     }
 
@@ -194,7 +212,8 @@ impl Client {
         }
         if !(session_present && self.subscribed) {
             self.subscribed = false;
-            packets.push(Up::Subscribe(self.filters.clone()));
+            news.push(News::Asks);
+            packets.push(self.subscribe());
         }
         let mut done = Vec::new();
         for one in &mut self.outgoing {
@@ -226,7 +245,7 @@ impl Client {
     fn delivered(&mut self, publish: Publish, news: &mut Vec<News>) -> Vec<Up> {
         match (publish.qos, publish.packet_id) {
             (Qos::ExactlyOnce, Some(id)) => {
-                if self.taken.insert(id) {
+                if self.taken.insert(id, publish.clone()).is_none() {
                     news.push(News::Message(publish));
                 }
                 vec![Up::PubRec(id)]

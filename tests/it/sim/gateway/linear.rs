@@ -1,20 +1,31 @@
-//! Whether what clients were told of a blackboard could have happened one after another, each while it was under way.
+//! Whether what clients were told could have happened one after another, each while it was under way: of a blackboard here, of
+//! retained messages in `check`.
 //!
 //! The search of Wing and Gong with Lowe's memory: take any operation that nothing unanswered precedes, see whether it says what
 //! a board would say now, and go on from there. The board here is a map; nothing of the engine's own order is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 
 use super::history::{Event, Op, Outcome, What};
 
 /// A board: version and value of each key; a version outlives its value.
 type Board = BTreeMap<String, (u64, Option<String>)>;
 
+/// Something that was under way from here to there.
 #[derive(Debug, Clone)]
-struct Operation {
+pub(super) struct Operation<O> {
     /// Places in the history.
-    from: usize,
-    until: usize,
+    pub(super) from: usize,
+    pub(super) until: usize,
+    pub(super) op: O,
+    /// Whether it is known to have happened.
+    pub(super) is_known: bool,
+}
+
+/// What was asked of a board.
+#[derive(Debug, Clone)]
+struct Question {
     op: Op,
     /// `None` if nobody knows whether it happened.
     outcome: Option<Outcome>,
@@ -23,33 +34,37 @@ struct Operation {
 
 /// What cannot be put in an order.
 pub(super) fn check(history: &[Event]) -> Result<(), String> {
-    let mut all: BTreeMap<(&str, usize), Operation> = BTreeMap::new();
+    let mut all: BTreeMap<(&str, usize), Operation<Question>> = BTreeMap::new();
     for (at, event) in history.iter().enumerate() {
         match &event.what {
             What::Invoked { n, op } => {
                 let operation = Operation {
                     from: at,
                     until: usize::MAX,
-                    op: op.clone(),
-                    outcome: None,
-                    repeated: false,
+                    op: Question {
+                        op: op.clone(),
+                        outcome: None,
+                        repeated: false,
+                    },
+                    is_known: false,
                 };
                 all.entry((event.who.as_str(), *n)).or_insert(operation);
             }
             What::Repeated { n } => {
                 if let Some(known) = all.get_mut(&(event.who.as_str(), *n)) {
-                    known.repeated = true;
+                    known.op.repeated = true;
                 }
             }
             What::Answered { n, outcome } => {
                 let known = all.get_mut(&(event.who.as_str(), *n));
                 let known = known.ok_or_else(|| format!("an answer to nothing: {event:?}"))?;
-                match &known.outcome {
+                match &known.op.outcome {
                     None => {
-                        known.outcome = Some(outcome.clone());
+                        known.op.outcome = Some(outcome.clone());
+                        known.is_known = true;
                         known.until = at;
                     }
-                    Some(first) if first != outcome && known.op != Op::Read => {
+                    Some(first) if first != outcome && known.op.op != Op::Read => {
                         return Err(format!("first {first:?}, then {event:?}"));
                     }
                     Some(_) => {}
@@ -58,28 +73,37 @@ pub(super) fn check(history: &[Event]) -> Result<(), String> {
             _ => {}
         }
     }
-    let mut operations: Vec<Operation> = all.into_values().collect();
+    let mut operations: Vec<Operation<Question>> = all.into_values().collect();
     // A refusal is not remembered: what was sent twice may be refused and, when its copy comes, be taken.
-    let copies: Vec<Operation> = operations
+    let copies: Vec<_> = operations
         .iter()
-        .filter(|one| one.repeated && one.outcome == Some(Outcome::Refused))
+        .filter(|one| one.op.repeated && one.op.outcome == Some(Outcome::Refused))
         .map(|one| Operation {
             until: usize::MAX,
-            outcome: None,
-            ..one.clone()
+            op: Question {
+                outcome: None,
+                ..one.op.clone()
+            },
+            is_known: false,
+            ..*one
         })
         .collect();
     operations.extend(copies);
-    operations.sort_by_key(|one| one.from);
-    search(&operations)
+    search(operations, Board::new(), apply)
 }
 
-fn search(operations: &[Operation]) -> Result<(), String> {
-    let mut seen: BTreeSet<(Vec<usize>, Board)> = BTreeSet::new();
-    // What is done, as the first that is not and those beyond it that are; and the board that they made.
-    let mut open: Vec<(usize, BTreeSet<usize>, Board)> = vec![(0, BTreeSet::new(), Board::new())];
+/// Looks for an order; `apply` says what becomes of a state by an operation, or nothing if the operation does not fit.
+pub(super) fn search<S: Clone + Ord, O: Debug, I: IntoIterator<Item = S>>(
+    mut operations: Vec<Operation<O>>,
+    start: S,
+    apply: impl Fn(&S, &O) -> I,
+) -> Result<(), String> {
+    operations.sort_by_key(|one| one.from);
+    let mut seen: BTreeSet<(Vec<usize>, S)> = BTreeSet::new();
+    // What is done, as the first that is not and those beyond it that are; and the state that they made.
+    let mut open: Vec<(usize, BTreeSet<usize>, S)> = vec![(0, BTreeSet::new(), start)];
     let mut furthest = 0;
-    while let Some((first, beyond, board)) = open.pop() {
+    while let Some((first, beyond, state)) = open.pop() {
         if first == operations.len() {
             return Ok(());
         }
@@ -87,23 +111,21 @@ fn search(operations: &[Operation]) -> Result<(), String> {
         let pending = || (first..operations.len()).filter(|at| !beyond.contains(at));
         let end = pending().map(|at| operations[at].until).min();
         let end = end.unwrap_or(usize::MAX);
-        let only_unknown = pending().all(|at| operations[at].outcome.is_none());
-        if only_unknown {
+        if pending().all(|at| !operations[at].is_known) {
             return Ok(());
         }
         for at in pending().take_while(|at| operations[*at].from < end) {
-            let Some(next) = apply(&board, &operations[at]) else {
-                continue;
-            };
-            let (mut first, mut beyond) = (first, beyond.clone());
-            beyond.insert(at);
-            while beyond.remove(&first) {
-                first += 1;
-            }
-            let mut done: Vec<usize> = beyond.iter().copied().collect();
-            done.push(first);
-            if seen.insert((done, next.clone())) {
-                open.push((first, beyond, next));
+            for next in apply(&state, &operations[at].op) {
+                let (mut first, mut beyond) = (first, beyond.clone());
+                beyond.insert(at);
+                while beyond.remove(&first) {
+                    first += 1;
+                }
+                let mut done: Vec<usize> = beyond.iter().copied().collect();
+                done.push(first);
+                if seen.insert((done, next.clone())) {
+                    open.push((first, beyond, next));
+                }
             }
         }
     }
@@ -112,7 +134,7 @@ fn search(operations: &[Operation]) -> Result<(), String> {
 }
 
 /// The board after an operation, if it then says what was said.
-fn apply(board: &Board, operation: &Operation) -> Option<Board> {
+fn apply(board: &Board, operation: &Question) -> Option<Board> {
     let version = |key: &String| {
         let known = board.get(key);
         known

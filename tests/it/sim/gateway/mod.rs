@@ -9,7 +9,6 @@
 //! fuzzed sessions (`abuse`) and in the crash tests.
 
 mod check;
-mod check_tests;
 mod client;
 mod history;
 mod linear;
@@ -18,5 +17,5 @@ mod seat;
 mod user;
 mod world;
 
-pub(super) use history::ALL;
-pub(super) use world::{Counts, run};
+pub(super) use history::{ALL, Counts};
+pub(super) use world::run;

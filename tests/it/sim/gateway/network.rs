@@ -1,5 +1,6 @@
 //! Packets and connections: within one, nothing overtakes and nothing is missing in the middle; between them nothing is promised.
 
+use bytes::Bytes;
 use hallward::wire::Millis;
 use hallward::wire::message::Qos;
 
@@ -10,21 +11,48 @@ pub(super) type Who = usize;
 pub(super) type LinkId = u64;
 
 /// An application message on its way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Publish {
     /// Above QoS 0.
     pub(super) packet_id: Option<u16>,
     pub(super) qos: Qos,
     pub(super) dup: bool,
     pub(super) topic: String,
-    pub(super) payload: String,
+    pub(super) payload: Bytes,
+    pub(super) retain: bool,
+    /// Seconds that it may wait, where a client says so.
+    pub(super) expiry: Option<u32>,
+    /// Which of its sender's it is: not on the wire.
+    pub(super) mark: u64,
+}
+
+impl Publish {
+    /// The payload, if it is text.
+    pub(super) fn text(&self) -> &str {
+        std::str::from_utf8(&self.payload).unwrap_or_default()
+    }
+}
+
+/// What a connection leaves behind if it ends without DISCONNECT.
+#[derive(Debug, Clone)]
+pub(super) struct LastWill {
+    pub(super) publish: Publish,
+    /// Seconds.
+    pub(super) delay: u32,
 }
 
 /// From a client.
 #[derive(Debug, Clone)]
 pub(super) enum Up {
-    Connect,
-    Subscribe(Vec<String>),
+    Connect(Option<Box<LastWill>>),
+    Subscribe {
+        filters: Vec<String>,
+        qos: Qos,
+        /// Retained messages are wanted only for what was not subscribed to before.
+        only_new: bool,
+    },
+    /// With another expiry of the session, in seconds.
+    Disconnect(Option<u32>),
     Publish(Publish),
     PubAck(u16),
     PubRec(u16),

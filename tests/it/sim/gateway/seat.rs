@@ -7,13 +7,14 @@ use hallward::desk::port::{
     self, Connection, Open, Publication, Request, Response, ResponseReceiver, RetainHandling,
     Route, Stage, Subscription,
 };
+use hallward::wire::Millis;
 use hallward::wire::message::{Message, Parts, Qos};
 use hallward::wire::mirror::CommandMirrors;
 use hallward::wire::name::Agent;
 use hallward::wire::topic::{Admission, admit};
 
 use super::super::durable::ROOT;
-use super::network::{Down, LinkId, Publish, Up};
+use super::network::{Down, LastWill, LinkId, Publish, Up};
 
 /// Deliveries under way at once.
 const WINDOW: u16 = 4;
@@ -39,8 +40,21 @@ pub(super) struct Seat {
 
 impl Seat {
     /// CONNECT: a session that lasts for ever, or one that ends with its connection.
-    pub(super) fn open(connection: LinkId, client: &str, clean: bool) -> (Seat, Request) {
+    pub(super) fn open(
+        connection: LinkId,
+        client: &str,
+        clean: bool,
+        will: Option<&LastWill>,
+    ) -> (Seat, Request) {
         let (sender, responses) = port::responses();
+        let seat = Seat {
+            client: client.to_owned(),
+            connection,
+            responses,
+            flights: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            last_id: 0,
+        };
         let open = Open {
             connection: Connection {
                 id: connection,
@@ -54,31 +68,35 @@ impl Seat {
             clean_start: clean,
             expiry: if clean { 0 } else { u32::MAX },
             window: WINDOW,
-            will: None,
-            will_delay: 0,
+            will: will.map(|will| seat.publication(0, &will.publish)),
+            will_delay: will.map_or(0, |will| will.delay),
             will_expiry: None,
-        };
-        let seat = Seat {
-            client: client.to_owned(),
-            connection,
-            responses,
-            flights: BTreeMap::new(),
-            asked: BTreeMap::new(),
-            last_id: 0,
         };
         (seat, Request::Open(Box::new(open)))
     }
 
     /// What a packet asks of the desk; `None` if it says nothing new.
-    pub(super) fn request(&mut self, packet: Up, qos: Qos) -> Option<Request> {
+    pub(super) fn request(&mut self, now: Millis, packet: Up) -> Option<Request> {
         let connection = self.connection;
         Some(match packet {
-            Up::Connect => return None,
-            Up::Subscribe(filters) => Request::Subscribe {
-                connection,
-                packet_id: 1,
-                subscriptions: filters.iter().map(|one| subscription(one, qos)).collect(),
-            },
+            Up::Connect(_) => return None,
+            Up::Subscribe {
+                filters,
+                qos,
+                only_new,
+            } => {
+                let retain_handling = match only_new {
+                    true => RetainHandling::IfNew,
+                    false => RetainHandling::Always,
+                };
+                let one = |filter: &String| subscription(filter, qos, retain_handling);
+                Request::Subscribe {
+                    connection,
+                    packet_id: 1,
+                    subscriptions: filters.iter().map(one).collect(),
+                }
+            }
+            Up::Disconnect(expiry) => self.close(false, expiry),
             Up::Publish(publish) => {
                 if let Some(id) = publish.packet_id {
                     self.asked.insert(id, publish.qos);
@@ -86,7 +104,7 @@ impl Seat {
                 Request::Publish {
                     connection,
                     packet_id: publish.packet_id,
-                    publication: self.publication(&publish),
+                    publication: self.publication(now, &publish),
                 }
             }
             Up::PubRel(packet_id) => Request::Release {
@@ -125,19 +143,35 @@ impl Seat {
         }
     }
 
-    fn publication(&self, publish: &Publish) -> Publication {
+    /// The connection is over: the client said so, or it broke.
+    pub(super) fn close(&self, publish_will: bool, expiry: Option<u32>) -> Request {
+        Request::Close {
+            connection: self.connection,
+            publish_will,
+            why: "",
+            expiry,
+        }
+    }
+
+    fn publication(&self, now: Millis, publish: &Publish) -> Publication {
+        let ttl_ms = publish.expiry.map(|seconds| u64::from(seconds) * 1000);
         let message = Message::encode(&Parts {
             topic: &publish.topic,
             publisher: &self.client,
             qos: publish.qos,
-            payload: publish.payload.as_bytes(),
+            payload: &publish.payload,
+            retain: publish.retain,
+            expires_at: ttl_ms.map_or(0, |ttl_ms| now + ttl_ms),
             ..Parts::default()
         });
         let route = match admit(ROOT, &self.client, &publish.topic) {
             Admission::Desk(topic) => Route::Engine {
                 from: Agent::new(&self.client).expect("a name"),
                 topic,
-                mirrors: CommandMirrors::default(),
+                mirrors: CommandMirrors {
+                    ttl_ms,
+                    ..CommandMirrors::default()
+                },
             },
             _ => Route::Subscribers,
         };
@@ -147,8 +181,20 @@ impl Seat {
     /// What the desk has for the client by now.
     pub(super) fn packets(&mut self) -> Vec<Down> {
         let mut packets = Vec::new();
-        while let Ok(response) = self.responses.try_recv() {
+        while let Ok(mut response) = self.responses.try_recv() {
+            let retained = match &mut response {
+                Response::Subscribed { retained, .. } => std::mem::take(retained),
+                _ => Vec::new(),
+            };
             packets.extend(self.packet(response));
+            // What a session that does not last asked for, or what was published at QoS 0: here all of it leaves at QoS 0.
+            let retained = retained.iter().map(|(_, message)| Publish {
+                retain: true,
+                topic: message.topic().to_owned(),
+                payload: message.payload(),
+                ..Publish::default()
+            });
+            packets.extend(retained.map(Down::Publish));
         }
         packets
     }
@@ -172,13 +218,14 @@ impl Seat {
                         Some(id)
                     }
                 };
-                let payload = delivery.message.payload();
                 Down::Publish(Publish {
                     packet_id,
                     qos: delivery.qos,
                     dup: delivery.dup,
                     topic: delivery.message.topic().to_owned(),
-                    payload: String::from_utf8_lossy(&payload).into_owned(),
+                    payload: delivery.message.payload(),
+                    retain: delivery.retain,
+                    ..Publish::default()
                 })
             }
             Response::Release { seq, packet_id } => {
@@ -209,13 +256,13 @@ impl Seat {
     }
 }
 
-fn subscription(filter: &str, qos: Qos) -> Subscription {
+fn subscription(filter: &str, qos: Qos, retain_handling: RetainHandling) -> Subscription {
     Subscription {
         filter: filter.into(),
         qos,
         no_local: false,
         retain_as_published: false,
-        retain_handling: RetainHandling::Always,
+        retain_handling,
         id: None,
     }
 }

@@ -10,13 +10,25 @@ use super::super::super::dice::Dice;
 use super::super::super::durable::ROOT;
 use super::super::history::{Arrival, Kind, Outcome, What};
 use super::super::network::Publish;
+use super::plain::{JOBS, PLAIN};
 use super::{Ask, Intent, ROOM, User};
 
 impl User {
     /// A publish leaves.
     pub(in super::super) fn leaves(&mut self, publish: &Publish) {
-        let body: Value = serde_json::from_str(&publish.payload).unwrap_or_default();
+        if publish.retain {
+            return self.writes(publish);
+        }
+        if publish.topic.starts_with(JOBS) {
+            let (n, qos, dup) = (publish.mark, publish.qos.level(), publish.dup);
+            return self.notes.push(What::Posts { n, qos, dup });
+        }
+        let body: Value = serde_json::from_slice(&publish.payload).unwrap_or_default();
         let token = body["correlationId"].as_str().unwrap_or_default();
+        if let Some(Ask::Look(n, whose)) = self.asks.get(token) {
+            let (n, whose) = (*n, whose.clone());
+            self.notes.push(What::Looks { n, whose });
+        }
         if let Some((n, copies)) = self.board_sent.get_mut(token) {
             if *copies > 0 {
                 self.notes.push(What::Repeated { n: *n });
@@ -24,22 +36,38 @@ impl User {
             *copies += 1;
         }
         if let Some((to, _)) = letter_of(&publish.topic)
-            && let Ok(n) = publish.payload.parse()
+            && let Ok(n) = publish.text().parse()
         {
             let qos = publish.qos.level();
-            self.notes.push(What::Sent { to, n, qos });
+            let ttl = publish.expiry.map(|seconds| Millis::from(seconds) * 1000);
+            self.notes.push(What::Sent { to, n, qos, ttl });
         }
     }
 
     /// A publish was taken or refused.
-    pub(in super::super) fn answered(&mut self, topic: &str, payload: &str, taken: bool) {
-        if let Some((to, _)) = letter_of(topic)
-            && let Ok(n) = payload.parse()
+    pub(in super::super) fn answered(&mut self, publish: &Publish, taken: bool) {
+        if publish.topic.starts_with(JOBS) && taken {
+            self.notes.push(What::Posted { n: publish.mark });
+        }
+        if publish.retain && taken {
+            self.notes.push(What::Wrote { n: publish.mark });
+        }
+        if let Some((to, _)) = letter_of(&publish.topic)
+            && let Ok(n) = publish.text().parse()
         {
             self.notes.push(match taken {
                 true => What::Taken { to, n },
                 false => What::Full { to, n },
             });
+        }
+    }
+
+    /// The gateway knows that a message arrived.
+    pub(in super::super) fn settled(&mut self, publish: &Publish) {
+        if let Some((_, from)) = letter_of(&publish.topic)
+            && let Ok(n) = publish.text().parse()
+        {
+            self.notes.push(What::Settled { from, n });
         }
     }
 
@@ -50,16 +78,26 @@ impl User {
             dup: publish.dup,
             clean: self.client.clean,
         };
+        if self.reading.is_some() {
+            return self.reads(publish);
+        }
+        if publish.topic.starts_with(PLAIN) {
+            return self.hears_plain(publish, how);
+        }
+        if let Some(whose) = publish.topic.strip_prefix(JOBS) {
+            let (whose, n) = (whose.to_owned(), publish.text().parse().unwrap_or_default());
+            return self.notes.push(What::Works { whose, n, how });
+        }
         let Some(Ok(RoomTopic { room, topic })) = RoomTopic::parse(ROOT, &publish.topic) else {
             return;
         };
         let room = room.to_string();
-        let body: Value = serde_json::from_str(&publish.payload).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&publish.payload).unwrap_or_default();
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let pause = dice.between(1, 300);
         match topic {
             Topic::Inbox { me: from, .. } => {
-                let n = publish.payload.parse().unwrap_or_default();
+                let n = publish.text().parse().unwrap_or_default();
                 let from = from.to_string();
                 self.notes.push(What::Got { from, n, how });
             }
@@ -83,15 +121,15 @@ impl User {
             }
             Topic::HandoffResult { .. } => {
                 let yes = text("status") == "succeeded";
-                self.ended(Kind::Task, text("task"), yes, &publish.payload, how);
+                self.ended(Kind::Task, text("task"), yes, publish.text(), how);
             }
             Topic::ApproveDecision { .. } => {
                 let yes = body["approved"] == json!(true);
-                self.ended(Kind::Approval, text("id"), yes, &publish.payload, how);
+                self.ended(Kind::Approval, text("id"), yes, publish.text(), how);
             }
             Topic::ToolsResult { .. } => {
                 let yes = text("status") == "success";
-                self.ended(Kind::Call, text("call"), yes, &publish.payload, how);
+                self.ended(Kind::Call, text("call"), yes, publish.text(), how);
             }
             _ => {}
         }
@@ -120,6 +158,15 @@ impl User {
             Ask::Purge(whose) if accepted => {
                 let count = reply["data"]["purged"].as_u64().unwrap_or_default();
                 self.notes.push(What::Purged { whose, count });
+            }
+            Ask::Look(n, _) if accepted => {
+                let mail = reply["data"]["mail"].as_array().into_iter().flatten();
+                let named = mail.filter_map(|one| {
+                    let (_, from) = letter_of(one["topic"].as_str()?)?;
+                    Some((from, one["bytes"].as_u64()?))
+                });
+                let mail = named.collect();
+                self.notes.push(What::Listed { n, mail });
             }
             Ask::Board(n, key) => {
                 let outcome = self.outcome(reply, accepted, key);
@@ -150,7 +197,12 @@ impl User {
                 );
             }
             Ask::Room(what) if accepted => self.notes.push(What::Room(what)),
-            Ask::Room(_) | Ask::Ends(..) | Ask::Purge(_) | Ask::Lock | Ask::Other => {}
+            Ask::Room(_)
+            | Ask::Ends(..)
+            | Ask::Purge(_)
+            | Ask::Look(..)
+            | Ask::Lock
+            | Ask::Other => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! Users: each does a bit of everything, waits for what it is told, and writes it down.
 
 mod ears;
+mod plain;
 
 use std::collections::BTreeMap;
 
@@ -12,10 +13,18 @@ use super::super::dice::Dice;
 use super::super::durable::ROOT;
 use super::client::Client;
 use super::history::{Kind, Op, What};
+use super::network::Publish;
+use plain::Reading;
 
 const ROOM: &str = "alpha";
 /// Closed and opened again and again: nothing here outlasts that, but everything ends.
 const OTHER: &str = "beta";
+/// The number of who comes when the trouble is over.
+pub(super) const LATE: usize = 5;
+/// The number of who hears everything outside the rooms.
+pub(super) const EAR: usize = 6;
+/// The numbers of a group's members.
+pub(super) const MEMBERS: std::ops::Range<usize> = 7..10;
 const KEYS: [&str; 2] = ["plan", "plan/a"];
 
 /// What a command was for, until it is answered.
@@ -27,6 +36,8 @@ enum Ask {
     Lock,
     Fenced(u64),
     Purge(String),
+    /// What waits for somebody.
+    Look(u64, String),
     Room(&'static str),
     Other,
 }
@@ -42,6 +53,12 @@ pub(super) enum Intent {
     Decide(String, String),
     /// Says anew what it is there for: the room may have been closed.
     Greet,
+    /// Sends somebody to see what is retained.
+    Read,
+    /// Has waited long enough for what is retained.
+    Conclude,
+    /// Says DISCONNECT.
+    HangUp,
     /// Opens the other room for good.
     Open,
     /// Writes under a token and gives the lock back.
@@ -64,6 +81,9 @@ pub(super) struct User {
     board_sent: BTreeMap<String, (usize, u64)>,
     /// Versions that it has seen.
     seen: Vec<u64>,
+    is_member: bool,
+    /// What it is here for, if for nothing else.
+    reading: Option<Reading>,
     /// What it wrote down since it was last asked.
     pub(super) notes: Vec<What>,
     pub(super) later: Vec<(Millis, Intent)>,
@@ -72,10 +92,12 @@ pub(super) struct User {
 impl User {
     pub(super) fn new(number: usize, dice: &mut Dice) -> User {
         let is_root = number == 0;
-        let name = if is_root {
-            "root".to_owned()
-        } else {
-            format!("u{number}")
+        let name = match number {
+            0 => "root".to_owned(),
+            LATE => "late".to_owned(),
+            EAR => return User::ear(dice),
+            number if MEMBERS.contains(&number) => return User::member(number, dice),
+            _ => format!("u{number}"),
         };
         let (works, provides) = (matches!(number, 1 | 2), matches!(number, 2 | 3));
         let mut filters = Vec::new();
@@ -106,6 +128,8 @@ impl User {
             board_ops: 0,
             board_sent: BTreeMap::new(),
             seen: vec![0],
+            is_member: false,
+            reading: None,
             notes: Vec::new(),
             later: Vec::new(),
         }
@@ -123,8 +147,12 @@ impl User {
 
     fn say(&mut self, room: &str, command: &str, body: &Value, dice: &mut Dice) {
         let qos = *dice.pick(&[Qos::AtLeastOnce, Qos::AtLeastOnce, Qos::ExactlyOnce]);
-        self.client
-            .publish(qos, format!("{ROOT}/{room}/{command}"), body.to_string());
+        self.client.publish(Publish {
+            qos,
+            topic: format!("{ROOT}/{room}/{command}"),
+            payload: body.to_string().into(),
+            ..Publish::default()
+        });
     }
 
     /// Says something under an id of its own, and waits for the reply.
@@ -143,6 +171,7 @@ impl User {
     }
 
     pub(super) fn opened(&mut self, dice: &mut Dice) {
+        self.notes.push(What::Opened);
         self.greet(ROOM, dice);
         self.greet(OTHER, dice);
     }
@@ -165,6 +194,8 @@ impl User {
         match intent {
             Intent::Stroll => self.stroll(names, dice),
             Intent::Greet => self.greet(OTHER, dice),
+            Intent::Conclude => self.is_sure_of_nothing(),
+            Intent::Read | Intent::HangUp => {}
             Intent::Open => self.say(OTHER, &format!("room/open/{me}"), &json!({}), dice),
             Intent::Finish(room, task, attempt) => {
                 let (status, yes) =
@@ -217,7 +248,8 @@ impl User {
         let serial = self.serial;
         let room = if dice.percent(25) { OTHER } else { ROOM };
         match dice.below(100) {
-            0..=2 => self.later.push((1, Intent::Greet)),
+            0 => self.later.push((1, Intent::HangUp)),
+            1..=2 => self.later.push((1, Intent::Greet)),
             3..=5 if self.is_root => {
                 let what = dice.pick(&["close", "open"]);
                 let ask = Ask::Room(what);
@@ -277,8 +309,20 @@ impl User {
                     dice,
                 );
             }
-            63..=66 if self.is_root => {
+            63..=66 if !self.is_root => {
                 let whose = dice.pick(names).clone();
+                let list = json!({"kind": "inbox"});
+                let command = match whose == me && dice.percent(50) {
+                    true => format!("mailbox/list/{me}"),
+                    false => format!("mailbox/list/{me}/{whose}"),
+                };
+                self.ask(ROOM, &command, list, Ask::Look(serial, whose), dice);
+            }
+            63..=66 => {
+                let whose = dice.pick(names).clone();
+                self.notes.push(What::Purges {
+                    whose: whose.clone(),
+                });
                 let purge = json!({"kind": "inbox"});
                 self.ask(
                     ROOM,
@@ -288,7 +332,12 @@ impl User {
                     dice,
                 );
             }
-            67..=99 if !self.asks.values().any(|ask| matches!(ask, Ask::Board(..))) => {
+            67..=69 => self.post(&me, dice),
+            70..=74 => match dice.percent(60) {
+                true => self.write_down(&me, dice),
+                false => self.later.push((1, Intent::Read)),
+            },
+            75..=99 if !self.asks.values().any(|ask| matches!(ask, Ask::Board(..))) => {
                 self.use_board(&me, serial, dice);
             }
             _ => {}
@@ -299,11 +348,23 @@ impl User {
         let to = dice.pick(names).clone();
         let count = self.letters.entry(to.clone()).or_default();
         *count += 1;
-        let payload = count.to_string();
+        // As many bytes as its number: so a list tells which one it is.
+        let number = usize::try_from(*count).expect("few");
+        let payload = format!("{number:0number$}");
+        let waits_for_long = to == names[LATE];
+        let expiry = dice.maybe(if waits_for_long { 50 } else { 15 }, |dice| {
+            *dice.pick(&[1, 2, 3, 600])
+        });
         // Within one stream one QoS: at two, one may overtake the other.
         let qos = [Qos::AtLeastOnce, Qos::ExactlyOnce][usize::from(to.len() % 2 == me.len() % 2)];
         let topic = format!("{ROOT}/{ROOM}/inbox/{to}/{me}");
-        self.client.publish(qos, topic, payload);
+        self.client.publish(Publish {
+            qos,
+            topic,
+            payload: payload.into(),
+            expiry,
+            ..Publish::default()
+        });
     }
 
     fn use_board(&mut self, me: &str, serial: u64, dice: &mut Dice) {

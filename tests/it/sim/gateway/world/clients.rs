@@ -1,21 +1,64 @@
 //! The clients' side of the world: they dial, send, listen, and lose their connections.
 
+use hallward::wire::Millis;
+
 use super::super::client::News;
-use super::super::history::Event;
+use super::super::history::{Event, Promise, What};
 use super::super::network::{Down, Link, LinkId, Up, Who};
-use super::super::user::Intent;
-use super::{Action, World};
+use super::super::user::{Intent, User};
+use super::{Action, USERS, World};
+
+/// Longer than any way through the network.
+const SLOWEST_MS: Millis = 200;
 
 impl World {
     pub(super) fn dial(&mut self, who: Who) {
-        if self.users[who].client.link.is_some() {
+        let client = &self.users[who].client;
+        if client.link.is_some() || client.is_gone {
             return;
         }
         self.dialled += 1;
         let link = self.dialled;
         self.links.insert(link, Link::new(who));
         self.users[who].client.link = Some(link);
-        self.send(link, Up::Connect);
+        let will = match who < USERS {
+            true => self.users[who].last_will(link, &mut self.dice),
+            false => None,
+        };
+        let client = &self.users[who].client;
+        let (who, clean) = (client.name.clone(), client.clean);
+        let promise = will.as_ref().map(|will| Promise {
+            qos: will.publish.qos.level(),
+            retain: will.publish.retain,
+            delay_ms: u64::from(if clean { 0 } else { will.delay }) * 1000,
+        });
+        self.tell(&who, What::Dials { link, promise });
+        self.send(link, Up::Connect(will.map(Box::new)));
+    }
+
+    /// A client finds that its connection is gone.
+    pub(super) fn lost(&mut self, who: Who) {
+        let client = &mut self.users[who].client;
+        client.disconnected();
+        let name = client.name.clone();
+        self.tell(&name, What::Lost);
+    }
+
+    /// A client says DISCONNECT, and comes back when that must have arrived.
+    pub(super) fn hang_up(&mut self, who: Who) {
+        let client = &self.users[who].client;
+        let Some(link) = client.link else {
+            return;
+        };
+        let name = client.name.clone();
+        self.send(link, Up::Disconnect(None));
+        if let Some(known) = self.links.get_mut(&link) {
+            known.client_has_it = false;
+        }
+        self.users[who].client.disconnected();
+        self.tell(&name, What::HangsUp);
+        let back = self.dice.between(SLOWEST_MS, 3_000);
+        self.plan(back, Action::Dial(who));
     }
 
     pub(super) fn send(&mut self, link: LinkId, packet: Up) {
@@ -52,7 +95,7 @@ impl World {
         let who = known.who;
         if matches!(packet, Down::End) {
             known.client_has_it = false;
-            self.users[who].client.disconnected();
+            self.lost(who);
             let back = if self.calm { 200 } else { 1_500 };
             let after = self.dice.below(back);
             self.plan(after, Action::Dial(who));
@@ -72,11 +115,10 @@ impl World {
                 match one {
                     News::Message(publish) => user.hears(self.now, publish, &mut self.dice),
                     News::Leaves(publish) => user.leaves(publish),
-                    News::Answered {
-                        topic,
-                        payload,
-                        taken,
-                    } => user.answered(topic, payload, *taken),
+                    News::Answered(publish, taken) => user.answered(publish, *taken),
+                    News::Settled(publish) => user.settled(publish),
+                    News::Asks => user.asks_for(),
+                    News::Granted => user.granted(),
                     News::Open => user.opened(&mut self.dice),
                 }
             }
@@ -101,6 +143,45 @@ impl World {
                 self.send(link, packet);
             }
         }
+        if self.users[who].client.is_gone {
+            self.leave(who);
+        }
+    }
+
+    /// Says DISCONNECT and ends the session, which nothing acknowledges.
+    fn leave(&mut self, who: Who) {
+        let Some(link) = self.users[who].client.link else {
+            return;
+        };
+        self.send(link, Up::Disconnect(Some(0)));
+        if let Some(known) = self.links.get_mut(&link) {
+            known.client_has_it = false;
+        }
+        self.users[who].client.disconnected();
+    }
+
+    /// Somebody comes who wants to know what a topic's retained message is.
+    pub(super) fn send_reader(&mut self) {
+        let reader = User::reader(self.users.len(), &mut self.dice);
+        let who = self.users.len();
+        if !reader.client.clean && self.dice.percent(40) {
+            let after = self.dice.below(200);
+            self.plan(after, Action::Cut(who));
+        }
+        self.users.push(reader);
+        self.dial(who);
+    }
+
+    /// Whoever has been told that it is subscribed, and of nothing retained, says so in the end.
+    pub(super) fn readers_give_up(&mut self) {
+        for user in &mut self.users {
+            user.concludes();
+            let who = user.client.name.clone();
+            for what in user.notes.drain(..) {
+                let (at, who) = (self.now, who.clone());
+                self.history.push(Event { at, who, what });
+            }
+        }
     }
 
     /// The client loses its connection; the gateway knows at once, later, or when the client is back.
@@ -108,12 +189,14 @@ impl World {
         if self.calm {
             return;
         }
-        let after = self.dice.between(300, 4_000);
-        self.plan(after, Action::Cut(who));
+        if !self.users[who].client.is_gone {
+            let after = self.dice.between(300, 4_000);
+            self.plan(after, Action::Cut(who));
+        }
         let Some(link) = self.users[who].client.link else {
             return;
         };
-        self.users[who].client.disconnected();
+        self.lost(who);
         let up = self.dice.below(101);
         if let Some(known) = self.links.get_mut(&link) {
             known.client_has_it = false;

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::super::network::Link;
 use super::super::seat::Seat;
-use super::{Action, IMAGES, Outcome, USERS, World, start};
+use super::{Action, IMAGES, Outcome, World, start};
 
 impl World {
     pub(super) fn everything_has_ended(&self) -> Outcome {
@@ -26,16 +26,17 @@ impl World {
         self.links.clear();
         self.agenda
             .retain(|_, action| matches!(action, Action::Synced(_)));
-        for who in 0..USERS {
+        for who in 0..self.users.len() {
             self.users[who].client.disconnected();
-            let (link, name) = (self.dialled + 1 + who as u64, self.names[who].clone());
+            let name = self.users[who].client.name.clone();
+            let link = self.dialled + 1 + who as u64;
             self.links.insert(link, Link::new(who));
             let now = self.now;
             let Some(up) = &mut self.gateway else {
                 return Err("the gateway is down in the end".to_owned());
             };
             // A clean session takes the place of the one that lasts, and ends.
-            let (seat, request) = Seat::open(link, &name, true);
+            let (seat, request) = Seat::open(link, &name, true, None);
             up.seats.insert(link, seat);
             up.desk.handle(now, request);
             self.notices(link);

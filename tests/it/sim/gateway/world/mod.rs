@@ -6,7 +6,6 @@ mod ends;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hallward::desk::port::Request;
 use hallward::desk::{
     ClientLimits, Desk, DeskSettings, Interest, Memory, Pending, Release, RetainedLimits, Sealing,
     engine_records,
@@ -20,10 +19,10 @@ use super::super::dice::Dice;
 use super::super::durable::ROOT;
 use super::super::rules::Rules;
 use super::super::seeds::number;
-use super::history::{Event, What};
+use super::history::{Counts, Event, What};
 use super::network::{Down, Link, LinkId, Up, Who};
 use super::seat::Seat;
-use super::user::{Intent, User};
+use super::user::{EAR, Intent, LATE, MEMBERS, User};
 use super::{check, linear};
 
 const DAWN: Millis = 1_700_000_000_000;
@@ -83,25 +82,16 @@ struct World {
 
 type Outcome = Result<(), String>;
 
-/// What happened how often.
-pub(in super::super) type Counts = BTreeMap<&'static str, u64>;
-
 /// Runs a seed; what was broken, with the last lines of the history.
 pub(in super::super) fn run(seed: u64) -> Result<Counts, String> {
     let mut world = World::new(seed);
-    let outcome = world.live();
-    outcome.map_err(|broken| {
+    world.live().map_err(|broken| {
         format!(
             "{}\n\nbroken at {}: {broken}",
             world.story().join("\n"),
             world.now - DAWN
         )
-    })?;
-    let mut counts = Counts::new();
-    for event in &world.history {
-        *counts.entry(event.what.name()).or_default() += 1;
-    }
-    Ok(counts)
+    })
 }
 
 fn settings(rules: &Rules) -> DeskSettings {
@@ -145,7 +135,7 @@ fn start(rules: &Rules, seed: u64, now: Millis, store: &dyn Store) -> Result<Des
 impl World {
     fn new(seed: u64) -> World {
         let mut dice = Dice::new(seed);
-        let users: Vec<User> = (0..USERS)
+        let users: Vec<User> = (0..MEMBERS.end)
             .map(|number| User::new(number, &mut dice))
             .collect();
         let rules = Rules {
@@ -164,7 +154,10 @@ impl World {
             store: FaultStore::new(),
             links: BTreeMap::new(),
             dialled: 0,
-            names: users.iter().map(|user| user.client.name.clone()).collect(),
+            names: users[..EAR]
+                .iter()
+                .map(|user| user.client.name.clone())
+                .collect(),
             users,
             history: Vec::new(),
             events: Vec::new(),
@@ -177,7 +170,7 @@ impl World {
         self.agenda.insert((self.now + after, self.planned), action);
     }
 
-    fn live(&mut self) -> Outcome {
+    fn live(&mut self) -> Result<Counts, String> {
         self.restart()?;
         let trouble = self.dice.between(2_000, 9_000);
         for who in 0..USERS {
@@ -189,6 +182,13 @@ impl World {
         }
         let after = self.dice.between(300, 4_000);
         self.plan(after, Action::Crash);
+        let after = trouble + self.dice.below(3_000);
+        self.plan(after, Action::Dial(LATE));
+        for who in MEMBERS.chain([EAR]) {
+            self.plan(0, Action::Dial(who));
+            let after = self.dice.between(300, 4_000);
+            self.plan(after, Action::Cut(who));
+        }
         self.pass(DAWN + trouble)?;
         self.calm = true;
         self.store.heal();
@@ -198,10 +198,12 @@ impl World {
         }
         self.pass(DAWN + trouble + CALM_MS)?;
         self.everything_has_ended()?;
-        check::check(&self.history)?;
+        self.readers_give_up();
+        let counts = check::check(&self.history)?;
         linear::check(&self.history)?;
         self.everybody_leaves()?;
-        self.every_image_is_a_start()
+        self.every_image_is_a_start()?;
+        Ok(counts)
     }
 
     fn pass(&mut self, until: Millis) -> Outcome {
@@ -252,6 +254,8 @@ impl World {
             Action::Down(link, number, packet) => self.delivers(link, number, packet),
             Action::Notice(link) => self.notices(link),
             Action::Dial(who) => self.dial(who),
+            Action::Act(_, Intent::Read) => self.send_reader(),
+            Action::Act(who, Intent::HangUp) => self.hang_up(who),
             Action::Act(who, intent) => self.act(who, intent),
             Action::Cut(who) => self.cut(who),
             Action::Synced(start) if start == self.starts => return self.synced(),
@@ -271,13 +275,17 @@ impl World {
             return;
         }
         let user = &self.users[known.who].client;
-        if matches!(packet, Up::Connect) {
-            let (seat, request) = Seat::open(link, &user.name, user.clean);
+        if let Up::Connect(will) = packet {
+            let (seat, request) = Seat::open(link, &user.name, user.clean, will.as_deref());
             up.seats.insert(link, seat);
             up.desk.handle(now, request);
         } else if let Some(seat) = up.seats.get_mut(&link) {
-            if let Some(request) = seat.request(packet, user.qos) {
+            let leaves = matches!(packet, Up::Disconnect(_));
+            if let Some(request) = seat.request(now, packet) {
                 up.desk.handle(now, request);
+            }
+            if leaves {
+                up.seats.remove(&link);
             }
         } else {
             return self.refuse(link);
@@ -299,17 +307,18 @@ impl World {
     fn notices(&mut self, link: LinkId) {
         let now = self.now;
         if let Some(up) = &mut self.gateway
-            && up.seats.remove(&link).is_some()
+            && let Some(seat) = up.seats.remove(&link)
         {
-            let close = Request::Close {
-                connection: link,
-                publish_will: true,
-                why: "",
-                expiry: None,
-            };
-            up.desk.handle(now, close);
+            up.desk.handle(now, seat.close(true, None));
+            self.tell("gateway", What::Noticed { link });
         }
         self.seal();
+    }
+
+    /// Writes down what somebody did or was told.
+    fn tell(&mut self, who: &str, what: What) {
+        let (at, who) = (self.now, who.to_owned());
+        self.history.push(Event { at, who, what });
     }
 
     /// Lets out what a commit justifies. Nobody here listens to the live plane, but who reads a failure wants to know of events.
@@ -434,9 +443,7 @@ impl World {
         self.gateway = Some(up);
         self.pump();
         self.gateway = None;
-        let who = "gateway".to_owned();
-        let (at, what) = (self.now, What::Crashed);
-        self.history.push(Event { at, who, what });
+        self.tell("gateway", What::Crashed);
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
             let percent = self.dice.below(101);
@@ -465,7 +472,7 @@ impl World {
         // Its ears are closed at once; what arrived, arrived.
         let after = self.dice.below(800);
         self.links.remove(&link);
-        self.users[who].client.disconnected();
+        self.lost(who);
         self.plan(after, Action::Dial(who));
     }
 
@@ -481,6 +488,7 @@ impl World {
             seats: BTreeMap::new(),
             syncing: None,
         });
+        self.tell("gateway", What::Restarted);
         self.seal();
         Ok(())
     }

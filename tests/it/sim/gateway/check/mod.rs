@@ -1,83 +1,31 @@
 //! Judges a history that has come to its end: nothing is under way any more. It finds the first thing that is wrong.
 
+mod mail;
+mod registers;
+mod shares;
+mod tests;
+mod wills;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use hallward::wire::Millis;
 
-use super::history::{Arrival, Event, Kind, What};
+use super::history::{Arrival, Counts, Event, Kind, What};
 
-/// The promises, one after another.
-pub(super) fn check(history: &[Event]) -> Result<(), String> {
-    inbox(history)?;
+/// The promises, one after another; what happened how often, if they were kept.
+pub(super) fn check(history: &[Event]) -> Result<Counts, String> {
+    let mut counts = Counts::new();
+    for event in history {
+        *counts.entry(event.what.name()).or_default() += 1;
+    }
+    mail::check(history, &mut counts)?;
     ends(history)?;
     locks(history)?;
-    fences(history)
-}
-
-/// One message from one to another.
-#[derive(Debug, Default)]
-struct Letter {
-    sent: u64,
-    qos: u8,
-    taken: bool,
-    got: u64,
-    /// Arrivals that do not say that they may be repeats.
-    fresh: u64,
-    /// At QoS 2, by a session that lasts.
-    exactly: u64,
-}
-
-/// Inbox: what was acknowledged arrives, in the order in which it was sent, as often as QoS allows; what an operator purged may not.
-fn inbox(history: &[Event]) -> Result<(), String> {
-    let mut letters: BTreeMap<(&str, &str, u64), Letter> = BTreeMap::new();
-    let mut purged: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut newest: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    for event in history {
-        let who = event.who.as_str();
-        match &event.what {
-            What::Sent { to, n, qos } => {
-                let letter = letters.entry((who, to, *n)).or_default();
-                letter.sent += 1;
-                letter.qos = *qos;
-            }
-            What::Taken { to, n } => letters.entry((who, to, *n)).or_default().taken = true,
-            What::Purged { whose, count } => *purged.entry(whose).or_default() += count,
-            What::Got { from, n, how } => {
-                let letter = letters.entry((from, who, *n)).or_default();
-                letter.got += 1;
-                letter.fresh += u64::from(!how.may_repeat());
-                letter.exactly += u64::from(how.qos == 2 && !how.clean);
-                let newest = newest.entry((from, who)).or_default();
-                if letter.got == 1 && *n < *newest && letter.sent == 1 {
-                    return Err(format!("{who} got {from}'s {n} after {newest}"));
-                }
-                *newest = (*newest).max(*n);
-            }
-            _ => {}
-        }
-    }
-    let mut lost: BTreeMap<&str, Vec<(&str, u64)>> = BTreeMap::new();
-    for ((from, to, n), letter) in &letters {
-        if letter.sent == 0 {
-            return Err(format!("{to} got {n} of {from}, who never sent it"));
-        }
-        if letter.taken && letter.got == 0 {
-            lost.entry(to).or_default().push((from, *n));
-        }
-        // A repeat at QoS 1 is a message of its own to the gateway, and so is one of a session that did not last.
-        if letter.fresh > letter.sent || (letter.sent == 1 && letter.exactly > 1) {
-            return Err(format!("{to} got {n} of {from} too often: {letter:?}"));
-        }
-    }
-    for (to, lost) in lost {
-        let purged = purged.get(to).copied().unwrap_or_default();
-        if lost.len() as u64 > purged {
-            return Err(format!(
-                "acknowledged, and {to} never got it (of which {purged} were purged): {lost:?}"
-            ));
-        }
-    }
-    Ok(())
+    fences(history)?;
+    registers::check(history)?;
+    wills::check(history, &mut counts)?;
+    shares::check(history, &mut counts)?;
+    Ok(counts)
 }
 
 /// Tasks, approvals and calls: each that was taken ends once, and with a yes only where somebody whose it was gave one.
