@@ -169,12 +169,12 @@ impl Desk {
                 self.count_offer(&id, &subscription.filter);
             }
         }
-        self.drop_marks_without_session();
+        self.end_lost_sessions(now);
     }
 
-    /// A session that ended with its connection has no packet ids left to remember; a client of whom only that or less was
-    /// left is forgotten.
-    fn drop_marks_without_session(&mut self) {
+    /// A session that ended with its connection has no packet ids left to remember, and its shared messages go to others of their groups;
+    /// a client of whom nothing else was left is forgotten.
+    fn end_lost_sessions(&mut self, now: Millis) {
         let idle: Vec<Arc<str>> = self
             .clients
             .iter()
@@ -187,17 +187,21 @@ impl Desk {
         let orphans: Vec<Arc<str>> = self
             .clients
             .iter()
-            .filter(|client| client.session.is_none() && !client.outbox.unreleased().is_empty())
+            .filter(|client| client.session.is_none() && client.outbox.queued_messages() > 0)
             .map(|client| client.id.clone())
             .collect();
         for id in orphans {
             let Some(client) = self.clients.get_mut(&id) else {
                 continue;
             };
+            let inheritance = client.outbox.inheritance();
             for seq in client.outbox.end_session() {
                 self.pending
                     .records
                     .delete(Space::Outbox, records::outbox_key(&id, seq));
+            }
+            for (share, message) in inheritance {
+                self.inherit(now, &share, &message);
             }
             self.forget_if_idle(&id);
         }

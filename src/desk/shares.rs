@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::kind::Kind;
 use super::trie::FilterTrie;
 use crate::wire::message::Qos;
 
@@ -15,6 +16,8 @@ pub struct Member {
     pub qos: Qos,
     /// Its MQTT 5 subscription identifier.
     pub id: Option<u32>,
+    /// Whether its session outlives its connection.
+    pub lasts: bool,
 }
 
 /// Whose turn it is, in one group.
@@ -31,6 +34,8 @@ pub struct Turn {
 #[derive(Debug, Default)]
 struct Group {
     members: BTreeMap<Arc<str>, Member>,
+    /// Members whose sessions outlive their connections.
+    lasting: usize,
     /// Who had the last message: the next one after it is next.
     last: Option<Arc<str>>,
 }
@@ -54,11 +59,10 @@ impl Shares {
         member: Member,
     ) -> bool {
         let new = !self.groups.contains_key(whole);
-        self.groups
-            .entry(whole.clone())
-            .or_default()
-            .members
-            .insert(client.clone(), member);
+        let group = self.groups.entry(whole.clone()).or_default();
+        group.lasting += usize::from(member.lasts);
+        let before = group.members.insert(client.clone(), member);
+        group.lasting -= usize::from(before.is_some_and(|before| before.lasts));
         if new {
             self.index.insert(inner, whole.clone(), ());
         }
@@ -70,7 +74,8 @@ impl Shares {
         let Some(group) = self.groups.get_mut(whole) else {
             return false;
         };
-        group.members.remove(client);
+        let left = group.members.remove(client);
+        group.lasting -= usize::from(left.is_some_and(|left| left.lasts));
         if !group.members.is_empty() {
             return false;
         }
@@ -101,6 +106,22 @@ impl Shares {
 }
 
 impl Shares {
+    /// Whether a message must be on disk though the session that gets it ends with its connection: there is somebody who inherits it after
+    /// a crash. At QoS 2 nobody would: its receiver may have it (MQTT-4.8.2-5).
+    pub fn keep(&self, kind: &Kind) -> bool {
+        match kind {
+            Kind::Queued {
+                qos: Qos::AtLeastOnce,
+                share: Some(share),
+                ..
+            } => self
+                .groups
+                .get(share)
+                .is_some_and(|group| group.lasting > 0),
+            _ => false,
+        }
+    }
+
     /// The member of this one group whose turn it is.
     pub fn pick_from(
         &mut self,
@@ -137,6 +158,7 @@ mod tests {
     const MEMBER: Member = Member {
         qos: Qos::AtLeastOnce,
         id: None,
+        lasts: false,
     };
 
     fn group_of(members: &[&str]) -> Shares {

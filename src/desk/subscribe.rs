@@ -121,6 +121,7 @@ impl Desk {
             let member = Member {
                 qos: subscription.qos,
                 id: subscription.id,
+                lasts: durable,
             };
             if self.shares.join(filter, shared.filter, id, member) {
                 self.interest.add(Wanted::Shared, shared.filter, filter);

@@ -127,7 +127,8 @@ impl RoomState {
             return false;
         }
         while left > 0
-            && (self.refuse_oldest_approval(cx, WORDS)
+            && (self.gather_first_group(cx)
+                || self.refuse_oldest_approval(cx, WORDS)
                 || self.cancel_first_call(cx, WORDS)
                 || self.end_first_lock(cx, WORDS)
                 || self.delete_first_key(cx))

@@ -100,6 +100,11 @@ pub(super) fn present<'de, D: Deserializer<'de>>(
 /// # Errors
 /// 400 with the path, what was expected, and the line and column.
 pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Rejection> {
+    // A struct would be read from a list as well, by the order of its fields.
+    if payload.trim_ascii_start().first() == Some(&b'[') {
+        let reason = "expected an object, {…}, but got a list";
+        return Err(Rejection::new(Code::Malformed, reason));
+    }
     // To keep track of the path costs as much as to read; only what fails is read again for it.
     if let Ok(value) = serde_json::from_slice(payload) {
         return Ok(value);

@@ -162,11 +162,9 @@ pub struct Roll {
     pub at: Millis,
     /// How many agents are in the room, whatever was asked for.
     pub present: usize,
-    /// Those who are there, by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Those who are there, by name; empty where those who have left were asked for.
     pub agents: Vec<Presence>,
-    /// Those who have left, by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Those who have left, by name, where they were asked for.
     pub departed: Vec<Departed>,
     /// `after` of the next page, where there is more.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use crate::wire::name::{Agent, is_name};
 use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::context::Context;
-use crate::engine::digest::digest;
+use crate::engine::digest::{digest, unfaithful};
 use crate::engine::replies::{between, entries_at_most, json_at_most, text_at_most};
 
 use super::ROLE;
@@ -22,6 +22,10 @@ pub(super) fn digest_of(action: &str, content: Option<&Json>) -> Result<String, 
     let mut shown = serde_json::Map::new();
     shown.insert("action".to_owned(), action.into());
     if let Some(content) = content {
+        if let Some(why) = unfaithful(content.text()) {
+            let reason = format!("content has no digest of its own: {why}");
+            return Err(Rejection::new(Code::Invalid, reason).at("content"));
+        }
         let value = serde_json::from_str(content.text()).map_err(invalid)?;
         shown.insert("content".to_owned(), value);
     }

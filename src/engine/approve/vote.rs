@@ -101,12 +101,13 @@ impl RoomState {
         let approves = decide.decision == "approve";
         match (asked.approved_by.contains(from), approves) {
             (true, true) if decide.edit.is_none() => Ok(Vote::Again),
-            (true, _) => {
+            (true, true) => {
                 let reason = format!("{from} has approved {id} already");
                 Err(Rejection::new(Code::Conflict, reason))
             }
             (false, true) => Ok(Vote::Approve),
-            (false, false) => Ok(Vote::Reject),
+            // Also from somebody who has approved, and has changed its mind in time.
+            (_, false) => Ok(Vote::Reject),
         }
     }
 

@@ -229,6 +229,12 @@ impl RoomState {
         }
     }
 
+    /// Gathers the first group as it is; whether there was one.
+    pub(in crate::engine) fn gather_first_group(&mut self, cx: &mut Context) -> bool {
+        let key = self.handoff.groups.0.keys().next().cloned();
+        key.inspect(|key| self.gather(cx, key)).is_some()
+    }
+
     /// Sends the one result of a group, and lets its tasks go.
     fn gather(&mut self, cx: &mut Context, key: &GroupKey) {
         let handoff = &mut self.handoff;

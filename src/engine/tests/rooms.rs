@@ -426,6 +426,32 @@ fn a_large_room_is_closed_in_portions() {
 }
 
 #[test]
+fn a_group_ends_with_its_room() {
+    let mut world = World::new();
+    let of_group = json!({ "id": "t", "type": "draft", "group": "g", "groupSize": 2 });
+    world.dispatch_with("boss", of_group.clone());
+    world.send_raw("root", "room/close", "").unwrap();
+    assert!(world.story("g").contains(&"handoff.gathered".to_owned()));
+    world.crash();
+    world.send_raw("root", "room/open", "").unwrap();
+    let other = json!({ "id": "u", "type": "draft", "group": "g", "groupSize": 3 });
+    world.dispatch_with("boss", other);
+    world.check();
+}
+
+#[test]
+fn a_list_is_no_command() {
+    let mut world = World::new();
+    world.dispatch("boss", "t", "draft");
+    let list = r#" ["t","no more"]"#;
+    let refused = world.send_raw("boss", "handoff/cancel", list);
+    assert_eq!(refused, Err(Code::Malformed));
+    let reason = world.last_reply("boss").reason.unwrap();
+    assert_eq!(reason, "expected an object, {…}, but got a list");
+    assert_eq!(world.state("t"), TaskState::Queued);
+}
+
+#[test]
 fn closing_a_room_frees_its_locks_and_cancels_its_calls() {
     let mut world = World::new();
     world.connect("p");

@@ -26,7 +26,7 @@ use super::json;
 use super::presence::Encoding;
 
 pub use read::{MAX_DEPTH, to_json};
-pub use write::{from_json, length_of};
+pub use write::{Token, Tokens, from_json, length_of};
 
 use write::may_be_longer;
 

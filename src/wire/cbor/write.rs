@@ -44,9 +44,12 @@ pub fn may_be_longer(text: &str) -> bool {
 
 /// What a JSON text consists of; commas and colons say nothing more.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Token<'a> {
+pub enum Token<'a> {
+    /// An array begins.
     Array,
+    /// An object begins.
     Map,
+    /// The innermost of them ends.
     Close,
     /// Between its quotes.
     Text(&'a [u8]),
@@ -55,7 +58,8 @@ enum Token<'a> {
 }
 
 /// Splits a JSON text.
-struct Tokens<'a>(&'a [u8]);
+#[derive(Debug)]
+pub struct Tokens<'a>(pub &'a [u8]);
 
 impl<'a> Iterator for Tokens<'a> {
     type Item = Token<'a>;

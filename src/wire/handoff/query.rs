@@ -20,7 +20,10 @@ pub struct GetTask {
 
 /// One state or several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a state or a list of states: waiting, queued, assigned, running, succeeded, dead, expired, cancelled"
+)]
 pub enum States {
     /// Just this one.
     One(TaskState),

@@ -77,7 +77,10 @@ pub(super) fn votes(model: &Model, step: &Step, room: &Room, me: &Agent, id: &Ap
         (!may_decide(model, room, me, approval), Code::Forbidden),
         (vote.digest.as_ref().is_some_and(stale), Code::Conflict),
         (!approval.is_open(), Code::Conflict),
-        (approval.approvals.contains(me), Code::Conflict),
+        (
+            approval.approvals.contains(me) && vote.decision == "approve",
+            Code::Conflict,
+        ),
     ];
     let mut allowed: Vec<Option<Code>> = reasons
         .iter()

@@ -86,7 +86,8 @@ fn judge(
     let mut count = |name| *counts.entry(name).or_default() += 1;
     let somebody = group.since.is_some_and(|since| since < job.place);
     let with_its_session = job.qos == 2 && !group.careless.is_empty();
-    let with_the_gateway = !group.passing.is_empty() && job.place < last_crash;
+    // What a member had at QoS 2 whose session ended by a crash of the gateway nobody inherits.
+    let with_the_gateway = job.qos == 2 && !group.passing.is_empty() && job.place < last_crash;
     if job.taken && job.times == 0 && somebody && !with_its_session && !with_the_gateway {
         return Err("acknowledged, and nobody has it".to_owned());
     }
