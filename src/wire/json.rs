@@ -113,17 +113,26 @@ pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Rejection> {
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let reason = error.into_inner().to_string();
+        let missing = missing_field(&reason).map(str::to_owned);
         let rejection = Rejection::new(Code::Malformed, reason);
-        if path == "." {
-            rejection
-        } else {
-            rejection.at(path)
-        }
+        let path = match (path.as_str(), missing) {
+            (".", None) => return rejection,
+            (".", Some(field)) => field,
+            (_, Some(field)) => format!("{path}.{field}"),
+            (_, None) => path,
+        };
+        rejection.at(path)
     })?;
     deserializer
         .end()
         .map_err(|error| Rejection::new(Code::Malformed, error.to_string()))?;
     Ok(value)
+}
+
+/// The field that an error says is not there.
+fn missing_field(reason: &str) -> Option<&str> {
+    let rest = reason.strip_prefix("missing field `")?;
+    rest.split_once('`').map(|(field, _)| field)
 }
 
 /// Writes a message of ours.

@@ -18,10 +18,19 @@ pub const MAX_KEY_SEGMENTS: usize = 8;
 
 /// A text that cannot be a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} must be 1 to {MAX_NAME_BYTES} of A-Z a-z 0-9 _ . -, but is {found:?}")]
+#[error("{what} must be {}1 to {MAX_NAME_BYTES} of A-Z a-z 0-9 _ . -, but is {found:?}", parts(.what))]
 pub struct NameError {
     what: &'static str,
     found: String,
+}
+
+/// What those consist of that are not one name.
+fn parts(what: &str) -> &'static str {
+    match what {
+        "a key" => "1 to 8 names joined by /, each ",
+        "a call id" => "two names, {caller}/{id}, each ",
+        _ => "",
+    }
 }
 
 impl NameError {

@@ -395,7 +395,10 @@ fn schemas_of_keys_are_tables_each_with_a_prefix_and_a_file() {
     let schemas = from_file(text).expect("good").blackboard.schemas;
     assert_eq!(schemas[0].prefix, "plan");
     for (bad, words) in [
-        (text.replace("\"plan\"", "\"a b\""), "prefix: a key must be"),
+        (
+            text.replace("\"plan\"", "\"a b\""),
+            "prefix: a key must be 1 to 8 names joined by /, each 1 to 64",
+        ),
         (text.replace("plan.json", ""), "must have a file"),
         (text.repeat(2), "has two schemas"),
         (format!("{text}room = \"a b\"\n"), "no name of a room"),

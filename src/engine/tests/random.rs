@@ -117,7 +117,7 @@ fn act_on_tools(world: &mut World, dice: &mut Dice, who: &str) {
         0 | 1 => {
             let _ = world.subscribe(who, &format!("rooms/r/tools/run/{tool}"));
             let said = json!({
-                "description": "d", "inputSchema": { "type": "integer" }, "outputSchema": { "maximum": 8 },
+                "description": "d", "inputSchema": { "type": "object" }, "outputSchema": { "maximum": 8 },
                 "idempotent": tool == "often",
             });
             let _ = world.send(who, &register, said);
@@ -125,7 +125,8 @@ fn act_on_tools(world: &mut World, dice: &mut Dice, who: &str) {
         2 if dice.below(3) == 0 => drop(world.send_raw(who, &register, "")),
         2 => world.unsubscribe(who, &format!("rooms/r/tools/run/{tool}")),
         3 | 4 => {
-            let call = json!({ "arguments": dice.below(9), "timeoutMs": 1 + dice.below(60_000) });
+            let call =
+                json!({ "arguments": { "n": dice.below(9) }, "timeoutMs": 1 + dice.below(60_000) });
             let _ = world.send(who, &format!("tools/call/{tool}"), call);
         }
         5 | 6 => {

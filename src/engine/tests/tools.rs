@@ -840,3 +840,36 @@ fn a_new_session_provides_only_what_it_subscribes_to_again() {
     assert_eq!(providers(&world), ["p1"]);
     world.check();
 }
+
+#[test]
+fn arguments_are_an_object_and_the_card_says_so() {
+    let mut world = World::new();
+    world.connect("p1");
+    world.subscribe("p1", "rooms/r/tools/run/t").unwrap();
+    let register = |world: &mut World, schema: Value| {
+        let tool = json!({ "description": "d", "inputSchema": schema });
+        world.send("p1", "tools/register/t", tool)
+    };
+    for schema in [
+        json!(true),
+        json!({ "type": "array" }),
+        json!({ "type": ["object", "null"] }),
+    ] {
+        assert_eq!(register(&mut world, schema), Err(Code::Invalid));
+        let reply = world.last_reply("p1");
+        assert_eq!(reply.path.as_deref(), Some("inputSchema"), "{reply:?}");
+    }
+    for (schema, shown) in [
+        (json!({}), json!({ "type": "object" })),
+        (
+            json!({ "required": ["x"] }),
+            json!({ "type": "object", "required": ["x"] }),
+        ),
+    ] {
+        register(&mut world, schema).unwrap();
+        let card: Value = parse(&world.retained["rooms/r/tools/card/t"]);
+        assert_eq!(card["inputSchema"], shown);
+    }
+    let list = json!({ "arguments": [1] });
+    assert_eq!(world.send("ann", "tools/call/t", list), Err(Code::Invalid));
+}

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::wire::json::{self, Json};
 use crate::wire::name::{Agent, CallId, Tool};
@@ -67,9 +67,10 @@ impl RoomState {
             self.withdraw_tool(cx, agent, tool);
             return Ok(Accepted::new(Code::Done));
         }
-        let said: Registration = call.read(&cx.settings)?;
+        let mut said: Registration = call.read(&cx.settings)?;
         self.once(cx, call, |room, cx| {
             check_registration(cx, &said)?;
+            said.input_schema = of_an_object(&said.input_schema)?;
             room.admit_tool(cx, agent, tool)?;
             let definition = room.definition(agent, tool, said)?;
             let contract = Contract::of(&definition)?;
@@ -275,6 +276,34 @@ impl Definition {
             timeout_ms: self.timeout_ms.unwrap_or(timeout_ms),
             idempotent: self.idempotent,
             providers,
+        }
+    }
+}
+
+/// The schema of a tool's arguments, which are an object and say so in MCP's `Tool`.
+fn of_an_object(schema: &Json) -> Result<Json, Rejection> {
+    #[derive(Deserialize)]
+    struct Typed {
+        #[serde(rename = "type")]
+        of: Option<Json>,
+    }
+    let text = schema.text().trim();
+    let refuse = || {
+        let shown: String = text.chars().take(64).collect();
+        let reason = format!(
+            r#"expected the schema of an object, {{"type":"object",…}}, but it is {shown}"#
+        );
+        Rejection::new(Code::Invalid, reason).at("inputSchema")
+    };
+    let inside = text.strip_prefix('{').ok_or_else(refuse)?;
+    let typed: Typed = serde_json::from_str(text).map_err(|_| refuse())?;
+    match typed.of {
+        Some(of) if of.text() == r#""object""# => Ok(schema.clone()),
+        Some(_) => Err(refuse()),
+        None => {
+            let comma = if inside.trim_start() == "}" { "" } else { "," };
+            let whole = format!(r#"{{"type":"object"{comma}{inside}"#);
+            serde_json::from_str(&whole).map_err(|_| refuse())
         }
     }
 }

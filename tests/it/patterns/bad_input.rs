@@ -67,7 +67,7 @@ fn bad_json_is_refused_with_its_place() {
     for (payload, path, word) in [
         (r#"{"value":"#, "value", "EOF"),
         ("not json", "", "expected"),
-        (r#"{"ifVersion": 0}"#, "", "value"),
+        (r#"{"ifVersion": 0}"#, "value", "value"),
         (
             r#"{"value": 1, "ifVersion": "many"}"#,
             "ifVersion",

@@ -270,6 +270,7 @@ fn values_and_keys_are_bounded() {
         world.last_reply("a").reason.unwrap(),
         "missing field `value` at line 1 column 11"
     );
+    assert_eq!(world.last_reply("a").path.as_deref(), Some("value"));
 }
 
 #[test]
