@@ -44,7 +44,7 @@ impl Desk {
             return is_connected;
         }
         let outbox = &mut client.outbox;
-        let stored = session.durable || self.shares.keep(&kind);
+        let stored = session.durable || self.shares.must_keep(&kind);
         let slow = client.connected.is_some()
             && (outbox.queued_messages() >= limits.max_queued_messages / 2
                 || outbox.queued_bytes() >= limits.max_queued_bytes / 2);

@@ -108,7 +108,7 @@ impl Shares {
 impl Shares {
     /// Whether a message must be on disk though the session that gets it ends with its connection: there is somebody who inherits it after
     /// a crash. At QoS 2 nobody would: its receiver may have it (MQTT-4.8.2-5).
-    pub fn keep(&self, kind: &Kind) -> bool {
+    pub fn must_keep(&self, kind: &Kind) -> bool {
         match kind {
             Kind::Queued {
                 qos: Qos::AtLeastOnce,

@@ -26,19 +26,17 @@ pub(super) fn unfaithful(text: &str) -> Option<String> {
             open.pop();
             continue;
         }
-        let is_name = open.last_mut().is_some_and(Inside::comes_a_name);
-        match token {
-            Token::Text(name) if is_name => {
+        let names = open.last_mut().and_then(Inside::names_if_next);
+        match (token, names) {
+            (Token::Text(name), Some(names)) => {
                 let quoted = [b"\"", name, b"\""].concat();
                 let name: String = serde_json::from_slice(&quoted).unwrap_or_default();
-                let Some(Inside::Map { names, .. }) = open.last_mut() else {
-                    continue;
-                };
-                if !names.insert(name.clone()) {
+                if names.contains(&name) {
                     return Some(format!("the name {name:?} stands twice in an object"));
                 }
+                names.insert(name);
             }
-            Token::Scalar(scalar) => {
+            (Token::Scalar(scalar), _) => {
                 let number = std::str::from_utf8(scalar).unwrap_or_default();
                 if !is_faithful(number) {
                     return Some(format!(
@@ -46,11 +44,11 @@ pub(super) fn unfaithful(text: &str) -> Option<String> {
                     ));
                 }
             }
-            Token::Map => open.push(Inside::Map {
+            (Token::Map, _) => open.push(Inside::Map {
                 names: BTreeSet::new(),
                 name_is_next: true,
             }),
-            Token::Array => open.push(Inside::Array),
+            (Token::Array, _) => open.push(Inside::Array),
             _ => {}
         }
     }
@@ -67,14 +65,16 @@ enum Inside {
 }
 
 impl Inside {
-    /// Whether what comes next in it is a name; the one after that is its value.
-    fn comes_a_name(&mut self) -> bool {
+    /// The names that there are, if what comes next in it is another; the one after that is its value.
+    fn names_if_next(&mut self) -> Option<&mut BTreeSet<String>> {
         match self {
-            Inside::Array => false,
-            Inside::Map { name_is_next, .. } => {
-                let is_name = *name_is_next;
-                *name_is_next = !is_name;
-                is_name
+            Inside::Array => None,
+            Inside::Map {
+                names,
+                name_is_next,
+            } => {
+                *name_is_next = !*name_is_next;
+                (!*name_is_next).then_some(names)
             }
         }
     }

@@ -57,11 +57,9 @@ impl Engine {
         let reason = format!("the answer has {bytes} bytes, you take {most}: ask for less");
         Err(Rejection::new(Code::TooLarge, reason))
     }
-}
 
-impl Engine {
     /// Takes back what an agent was to get, and cannot any more.
-    pub(super) fn is_too_large(&mut self, agent: &Agent, class: &Class) {
+    pub(super) fn take_back_too_large(&mut self, agent: &Agent, class: &Class) {
         match class {
             Class::Assignment(key) => self.in_room(&key.room, |room, cx| {
                 room.take_back_if_unseen(cx, agent, key);

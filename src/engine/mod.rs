@@ -313,7 +313,7 @@ impl Engine {
                 let reply = Reply::rejected(&command, rejection);
                 replies::send(&mut self.cx, from, room, None, reply);
             }
-            Input::TooLarge { agent, class } => self.is_too_large(&agent, &class),
+            Input::TooLarge { agent, class } => self.take_back_too_large(&agent, &class),
             Input::Schemas(schemas) => self.cx.set_schemas(&schemas),
             Input::Tick => {}
         }

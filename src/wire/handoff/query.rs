@@ -219,3 +219,18 @@ pub struct TaskView {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<AttemptView>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_state_is_told_all_of_them() {
+        let one = serde_json::from_str::<TaskState>(r#""nope""#).unwrap_err();
+        let told = serde_json::from_str::<States>(r#""nope""#).unwrap_err();
+        let (one, told) = (one.to_string(), told.to_string());
+        let names: Vec<&str> = one.split('`').skip(3).step_by(2).collect();
+        assert!(names.len() > 7, "{one}");
+        assert!(names.iter().all(|name| told.contains(name)), "{told}");
+    }
+}
