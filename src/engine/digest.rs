@@ -81,9 +81,13 @@ impl Inside {
 }
 
 /// Whether a number is the shortest decimal of a double, however it is spelt. Words are no numbers.
+///
+/// Where two decimals are as short and as near, it is the even one, as in ECMAScript and so in RFC 8785: `serde_json` writes that one,
+/// the standard library's `{:e}` the other.
 fn is_faithful(scalar: &str) -> bool {
+    let shortest = |value: f64| serde_json::to_string(&value).unwrap_or_default();
     match scalar.parse::<f64>() {
-        Ok(value) if value.is_finite() => decimal(scalar) == decimal(&format!("{value:e}")),
+        Ok(value) if value.is_finite() => decimal(scalar) == decimal(&shortest(value)),
         _ => true,
     }
 }
@@ -114,6 +118,7 @@ mod tests {
     fn what_a_double_holds_has_a_digest_however_it_is_spelt() {
         for text in [
             r#"{"a":[1,-0,0.0,1.50,1e3,1.0E+2,0.1,-2.5e-7,9007199254740992,1e300,123456789012345680000],"b":{"a":true,"b":null}}"#,
+            "[1795918707546507.2,5e-324,-1.7976931348623157e308,1125899906842624.2]",
             r#"{"a":"9007199254740993","b":"a","c":["a","a",{"a":1}]}"#,
             "[]",
             "7",
@@ -129,6 +134,7 @@ mod tests {
                 r#"{"cents":9007199254740993}"#,
                 "the number 9007199254740993 is",
             ),
+            ("1795918707546507.3", "the number 1795918707546507.3 is"),
             (
                 "[12345678901234567890123]",
                 "the number 12345678901234567890123 is",

@@ -123,3 +123,49 @@ pub(super) fn check_decide(cx: &Context, decide: &Decide) -> Result<(), Rejectio
     text_at_most("digest", decide.digest.as_deref(), settings.max_label_bytes)?;
     json_at_most("edit", decide.edit.as_ref(), settings.max_payload_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `tests/goldens/digests.sh` draws its doubles from, too: SplitMix64.
+    struct Draws(u64);
+
+    impl Draws {
+        fn draw(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^ (z >> 31)
+        }
+
+        #[expect(clippy::cast_precision_loss, reason = "all are below 2^53")]
+        fn double(&mut self) -> f64 {
+            let (kind, bits) = (self.draw() % 8, self.draw());
+            match kind {
+                4 => (6_800_000_000_000_000 + bits % (1 << 49)) as f64 / 4.0,
+                5 => (bits % 1_000_000_000_000) as f64 / 100.0,
+                6 => (bits % (1 << 53)) as f64,
+                7 => (bits % (1 << 53)) as f64 / 8.0,
+                _ if bits >> 52 & 0x7FF == 0x7FF => f64::from_bits(bits & !(1 << 62)),
+                _ => f64::from_bits(bits),
+            }
+        }
+    }
+
+    #[test]
+    fn digests_of_numbers_are_those_of_other_libraries() {
+        let goldens = include_str!("../../../tests/goldens/digests.txt");
+        let mut draws = Draws(11);
+        for (line, golden) in goldens.lines().enumerate() {
+            let content: Vec<f64> = (0..1000).map(|_| draws.double()).collect();
+            let spelt = serde_json::to_string(&content).unwrap();
+            let canonical = serde_json_canonicalizer::to_string(&content).unwrap();
+            for text in [spelt, canonical] {
+                let content = Json::parse(&text).unwrap();
+                let digest = digest_of(&line.to_string(), Some(&content));
+                assert_eq!(digest.as_deref(), Ok(golden), "line {}", line + 1);
+            }
+        }
+    }
+}
