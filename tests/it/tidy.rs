@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const MAX_LINES: usize = 500;
 
@@ -32,6 +33,38 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("cli", &["wire", "auth", "config", "runtime"]),
+];
+
+/// What may stand at the root: where a newcomer looks first.
+const ROOT: &[&str] = &[
+    ".ci",
+    ".git",
+    ".gitignore",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "SECURITY.md",
+    "benches",
+    "clippy.toml",
+    "config",
+    "deny.toml",
+    "docs",
+    "examples",
+    "findings",
+    "fuzz",
+    "justfile",
+    "packaging",
+    "proptest-regressions",
+    "rustfmt.toml",
+    "schemas",
+    "sdk",
+    "src",
+    "tests",
 ];
 
 struct File {
@@ -128,6 +161,19 @@ fn files_stay_short_enough_to_read() {
             .filter_map(too_long)
             .collect(),
     );
+}
+
+#[test]
+fn nothing_stands_at_the_root_that_nobody_would_look_for_there() {
+    // Git names what is kept; where there is no git, in a published package, there is nothing to see.
+    let kept = Command::new("git")
+        .args(["ls-tree", "--name-only", "HEAD"])
+        .current_dir(root())
+        .output();
+    let Ok(kept) = kept else { return };
+    let kept = String::from_utf8(kept.stdout).expect("text");
+    let stray = kept.lines().filter(|name| !ROOT.contains(name));
+    none(stray.map(|name| format!("{name}: not in ROOT")).collect());
 }
 
 #[test]
