@@ -8,6 +8,7 @@ use super::lanes::Sent;
 use super::memory::{Held, Memory};
 use super::outbox::{Entry, Outbox};
 use super::port::{Connection, Gate, Publication, Response, Subscription};
+use super::replay::Replay;
 use crate::engine::Mailboxes;
 use crate::wire::Millis;
 use crate::wire::filter::{self, Shared};
@@ -84,6 +85,8 @@ pub struct Session {
     pub offline_since: Option<Millis>,
     /// By filter.
     pub subscriptions: BTreeMap<Arc<str>, Subscription>,
+    /// Subscriptions, by filter, whose retained messages did not fit the queue at once.
+    pub replays: BTreeMap<Arc<str>, Replay>,
     /// What the subscriptions say, and how many say it.
     pub offers: BTreeMap<Offer, usize>,
     /// Packet ids of inbound QoS 2 messages that were taken and not released.

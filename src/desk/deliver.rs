@@ -195,6 +195,7 @@ impl Desk {
         outbox.unpark(|entry| client.terms(entry).is_some());
         client.outbox = outbox;
         self.send_ready(now, id);
+        self.go_on_replaying(now, id);
     }
 
     /// Sends what the window has room for.
@@ -330,6 +331,7 @@ impl Desk {
             }
         }
         self.send_ready(now, &id);
+        self.go_on_replaying(now, &id);
         self.relieve(&id);
     }
 

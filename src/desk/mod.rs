@@ -5,7 +5,7 @@
 //! durable are its acks, deliveries and broadcasts released.
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
-//! `subscribe`, `publish`, `deliver`, `mail`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`,
+//! `subscribe`, `replay`, `publish`, `deliver`, `mail`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`,
 //! `trie`, `interest`, `memory`, `journal` (what it keeps), `wills`, `timers`, `batch` and `records` (what it writes), `recover`, `run` (the
 //! thread).
 
@@ -26,6 +26,7 @@ pub mod port;
 mod publish;
 mod records;
 mod recover;
+mod replay;
 mod responses;
 mod retained;
 mod run;

@@ -21,11 +21,48 @@ impl Desk {
         topic: &RoomTopic,
         payload: Option<&[u8]>,
     ) {
-        let topic = topic.format(&self.settings.root);
+        let name = topic.format(&self.settings.root);
         let mirrors = MessageMirrors::default();
-        let message = gateway_message(&topic, payload.unwrap_or_default(), true, &mirrors);
-        let stamped = self.retain(&message);
+        let message = gateway_message(&name, payload.unwrap_or_default(), true, &mirrors);
+        let stamped = if shows_key(topic) {
+            self.show_key(topic, &message)
+        } else {
+            self.retain(&message)
+        };
         self.distribute(now, stamped);
+    }
+
+    /// A key's entry is retained in memory alone: the engine's record of the key says it all, and a start makes it from that.
+    fn show_key(&mut self, topic: &RoomTopic, message: &Message) -> Message {
+        let stamped = self.stamp(message);
+        let payload = stamped.payload();
+        if payload.is_empty() {
+            self.retained.clear(stamped.topic());
+        } else {
+            self.engine.attach_key(topic, &payload);
+            self.retained.set(stamped.clone());
+        }
+        self.pending.awaited = true;
+        stamped
+    }
+
+    /// Retains the entries of all keys that the engine has recovered.
+    pub(super) fn show_recovered_keys(&mut self) {
+        let (root, retained) = (&self.settings.root, &mut self.retained);
+        self.engine.show_keys(&mut |topic, payload| {
+            let topic = topic.format(root);
+            let message = gateway_message(&topic, &payload, true, &MessageMirrors::default());
+            let payload = message.payload();
+            retained.set(message);
+            payload
+        });
+    }
+
+    /// Whether a retained message shows a key, as earlier versions stored it beside the key itself.
+    pub(super) fn is_stored_key(&self, message: &Message) -> bool {
+        let topic = RoomTopic::parse(&self.settings.root, message.topic());
+        message.publisher().is_empty()
+            && topic.is_some_and(|topic| topic.is_ok_and(|topic| shows_key(&topic)))
     }
 
     /// Sees to it that what was retained under another configuration is in the encoding that its room has now.
@@ -83,6 +120,10 @@ impl Desk {
         let message = gateway_message(&topic, &payload, false, &mirrors);
         self.distribute(now, message);
     }
+}
+
+fn shows_key(topic: &RoomTopic) -> bool {
+    matches!(topic.topic, Topic::BlackboardState { .. })
 }
 
 /// A message of the gateway's own: JSON or CBOR, at the highest QoS, so that each subscriber gets the one that it asked for.

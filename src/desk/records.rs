@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | session | client `0` `h` | expiry (4), offline since (8), last sequence number sent (8) |
 //! | session | client `0` `s` filter | QoS, flags, retain handling, subscription id (4) |
+//! | session | client `0` `r` filter | retained messages that the subscription is still to get: stamp (8), the topic after which |
 //! | session | client `0` `o` | the user whose session and mailbox it is; absent where no user has claimed them |
 //! | session | client `0` `w` | its connection's will, or that of a lost one that still waits |
 //! | outbox | client `0` sequence number (8) | kind, its particulars, the message |
@@ -20,6 +21,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use super::kind::Kind;
 use super::lanes::Sent;
 use super::port::{RetainHandling, Subscription};
+use super::replay::Replay;
 use crate::engine::{AssignmentKey, Class, RunKey};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
@@ -83,8 +85,10 @@ pub enum SessionItem {
     Header(SessionRecord),
     /// One of its subscriptions.
     Subscription(Subscription),
+    /// The retained messages that one of them is still to get.
+    Replay(Arc<str>, Replay),
     /// The user whose it is.
-    Owner(std::sync::Arc<str>),
+    Owner(Arc<str>),
     /// The will of its connection, to be read by `wills`.
     Will,
 }
@@ -99,6 +103,12 @@ pub(super) fn owner_key(client: &str) -> Vec<u8> {
 
 pub(super) fn subscription_key(client: &str, filter: &str) -> Vec<u8> {
     let mut key = client_key(client, b"s");
+    key.extend_from_slice(filter.as_bytes());
+    key
+}
+
+pub(super) fn replay_key(client: &str, filter: &str) -> Vec<u8> {
+    let mut key = client_key(client, b"r");
     key.extend_from_slice(filter.as_bytes());
     key
 }
@@ -143,6 +153,10 @@ pub(super) fn read_session<'a>(
                 std::str::from_utf8(filter).ok()?,
                 value,
             )?),
+            (b'r', filter) => {
+                let filter = std::str::from_utf8(filter).ok()?;
+                SessionItem::Replay(filter.into(), Replay::decode(value)?)
+            }
             (b'o', []) => SessionItem::Owner(std::str::from_utf8(value).ok()?.into()),
             _ => return None,
         };

@@ -55,10 +55,18 @@ impl Desk {
             self.restore_outbox(key, value)
         })?;
         read_all(store, Space::Retained, |key, value| {
-            self.retained.set(records::read_retained(key, value)?);
+            let message = records::read_retained(key, value)?;
+            if self.is_stored_key(&message) {
+                self.pending.records.delete(Space::Retained, key);
+            } else {
+                // What changes from now on is newer than all that is there.
+                self.stamp = self.stamp.max(message.stamp());
+                self.retained.set(message);
+            }
             Ok(())
         })?;
         self.respell_retained();
+        self.show_recovered_keys();
         self.journal.recover(store)?;
         self.index_recovered(now);
         self.feed(now, Input::Recovered);
@@ -95,6 +103,9 @@ impl Desk {
                     0 => Sent::UNKNOWN,
                     _ => record.sent,
                 };
+            }
+            SessionItem::Replay(filter, replay) => {
+                client.durable_session().replays.insert(filter, replay);
             }
             SessionItem::Subscription(subscription) => {
                 let filter = subscription.filter.clone();

@@ -114,9 +114,23 @@ impl Retained {
         topic_filter: &'a str,
         now: Millis,
     ) -> impl Iterator<Item = &'a Message> {
+        self.matching_after(topic_filter, "", now)
+    }
+
+    /// The same, but for topics up to this one; empty: from the first on.
+    pub fn matching_after<'a>(
+        &'a self,
+        topic_filter: &'a str,
+        after: &'a str,
+        now: Millis,
+    ) -> impl Iterator<Item = &'a Message> {
         let fixed = fixed_prefix(topic_filter);
+        let from = match after < fixed {
+            true => Bound::Included(fixed),
+            false => Bound::Excluded(after),
+        };
         self.messages
-            .range::<str, _>((Bound::Included(fixed), Bound::Unbounded))
+            .range::<str, _>((from, Bound::Unbounded))
             .take_while(move |(topic, _)| topic.starts_with(fixed))
             .filter(move |(topic, message)| {
                 filter::matches(topic_filter, topic) && !message.expired(now)
@@ -184,6 +198,12 @@ mod tests {
         assert_eq!(topics(&store, "+"), ["a", "ab"]);
         assert_eq!(topics(&store, "a/b"), ["a/b"]);
         assert_eq!(topics(&store, "#").len(), 4);
+        let after = |filter, topic| store.matching_after(filter, topic, 0).count();
+        assert_eq!(
+            (after("#", "a/b"), after("a/#", "a/b"), after("a/+", "ab")),
+            (2, 1, 0)
+        );
+        assert_eq!((after("a/#", "ab"), after("ab", "a")), (0, 1));
     }
 
     #[test]

@@ -396,6 +396,9 @@ impl Desk {
         for filter in session.subscriptions.keys() {
             records.delete(Space::Session, records::subscription_key(id, filter));
         }
+        for filter in session.replays.keys() {
+            records.delete(Space::Session, records::replay_key(id, filter));
+        }
         for packet_id in &session.unreleased {
             records.delete(Space::Inbound, records::inbound_key(id, *packet_id));
         }

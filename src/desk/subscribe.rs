@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::clients::Session;
 use super::core::{Desk, Terms};
 use super::interest::Wanted;
-use super::kind::Kind;
 use super::memory::Holder;
 use super::port::{ConnectionId, Response, RetainHandling, Subscription};
 use super::records;
@@ -37,16 +36,19 @@ impl Desk {
             let room = retained_room - retained.len();
             let added = self.add_subscription(now, &id, subscription);
             results.push(added.and_then(|existed| {
-                let messages = self.retained_for(now, &id, subscription, existed, room);
+                if !wants_retained(subscription, existed) {
+                    return Ok(subscription.qos);
+                }
+                let messages = self.retained_at_once(now, &id, subscription, room);
                 if messages.is_none() && !existed {
                     self.remove_subscription(now, &id, &subscription.filter);
                 }
                 let messages = messages.ok_or(Code::TooMany)?;
                 retained.extend(messages.into_iter().map(|message| (index, message)));
+                self.begin_replay(&id, subscription);
                 Ok(subscription.qos)
             }));
         }
-        retained = self.queue_retained(now, &id, &asked, retained);
         let response = Response::Subscribed {
             packet_id,
             results,
@@ -63,6 +65,7 @@ impl Desk {
             self.pending.respond(&connected.connection, response);
         }
         self.resume_deliveries(now, &id);
+        self.store_marks(&id, &asked);
     }
 
     /// Adds or replaces one; whether it existed (MQTT-3.8.4-3).
@@ -217,6 +220,7 @@ impl Desk {
             self.pending
                 .records
                 .delete(Space::Session, records::subscription_key(id, filter));
+            self.end_replay(id, filter);
         }
         if let (Some(agent), Some(offer)) = (agent, withdrawn) {
             self.feed(now, Input::Withdrawn { agent, offer });
@@ -230,70 +234,40 @@ impl Desk {
         4 * self.retained.count() + 1024
     }
 
-    /// The retained messages that a new subscription asks for (MQTT 5 section 3.3.1.3); none for shared ones (MQTT-4.8.2-…).
+    /// The retained messages of a new subscription that go out with SUBACK: all but what a durable session gets into its queue.
     /// Nothing at all if there are more than fit.
-    fn retained_for(
+    fn retained_at_once(
         &self,
         now: Millis,
         id: &str,
         subscription: &Subscription,
-        existed: bool,
         room: usize,
     ) -> Option<Vec<Message>> {
-        let wanted = match subscription.retain_handling {
-            RetainHandling::Always => true,
-            RetainHandling::IfNew => !existed,
-            RetainHandling::Never => false,
+        let session = self.clients.get(id).and_then(|own| own.session.as_ref());
+        let is_durable = session.is_some_and(|session| session.durable);
+        let at_once = |message: &&Message| {
+            let queued = is_durable && message.qos().min(subscription.qos) > Qos::AtMostOnce;
+            !queued && !is_unwanted(message, id, subscription)
         };
-        if !wanted || Shared::parse(&subscription.filter).is_some() {
-            return Some(Vec::new());
-        }
-        // An own message is not for a client that wants none of its own (MQTT-3.8.3-3), however old it is.
-        let own = |message: &&Message| subscription.no_local && message.publisher() == id;
         let matching = self.retained.matching(&subscription.filter, now);
-        let others = matching.filter(|message| !own(message));
-        let messages: Vec<Message> = others.take(room + 1).cloned().collect();
+        let messages: Vec<Message> = matching.filter(at_once).take(room + 1).cloned().collect();
         (messages.len() <= room).then_some(messages)
     }
+}
 
-    /// Puts what a durable session wants at QoS 1 or 2 into its queue; returns the rest.
-    fn queue_retained(
-        &mut self,
-        now: Millis,
-        id: &Arc<str>,
-        asked: &[Subscription],
-        retained: Vec<(usize, Message)>,
-    ) -> Vec<(usize, Message)> {
-        let durable = self
-            .clients
-            .get(id)
-            .and_then(|client| client.session.as_ref())
-            .is_some_and(|s| s.durable);
-        if !durable {
-            return retained;
-        }
-        let mut rest = Vec::new();
-        for (index, message) in retained {
-            let qos = message.qos().min(asked[index].qos);
-            if qos == Qos::AtMostOnce {
-                rest.push((index, message));
-                continue;
-            }
-            let subscription_ids = asked[index].id.into_iter().collect();
-            self.enqueue(
-                now,
-                id,
-                Kind::Queued {
-                    qos,
-                    retain: true,
-                    subscription_ids,
-                    share: None,
-                },
-                message,
-            );
-        }
-        rest
-    }
+/// Whether a new subscription asks for retained messages (MQTT 5 section 3.3.1.3); one of a group never does.
+fn wants_retained(subscription: &Subscription, existed: bool) -> bool {
+    let wanted = match subscription.retain_handling {
+        RetainHandling::Always => true,
+        RetainHandling::IfNew => !existed,
+        RetainHandling::Never => false,
+    };
+    wanted && Shared::parse(&subscription.filter).is_none()
+}
+
+/// An own message is not for a client that wants none of its own (MQTT-3.8.3-3), however old it is.
+pub(super) fn is_unwanted(message: &Message, id: &str, subscription: &Subscription) -> bool {
+    subscription.no_local && message.publisher() == id
 }
 
 /// What a subscription takes in the indexes of the desk and of its connection, in bytes, roughly: its text in both, and an

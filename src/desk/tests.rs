@@ -1,6 +1,8 @@
 //! Scenarios of the desk: a pure state machine, a store in memory, no threads.
 
+mod keys;
 mod limits;
+mod replay;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -127,9 +129,13 @@ impl World {
 
     /// Kill -9: only what is in the store is left.
     fn crash(&mut self) {
+        self.restart_with(settings());
+    }
+
+    fn restart_with(&mut self, settings: DeskSettings) {
         let records = engine_records(&self.store).expect("readable");
         let engine = Engine::recover(Settings::default(), 2, records).expect("readable");
-        self.desk = Desk::new(settings(), engine, Arc::new(Interest::default()));
+        self.desk = Desk::new(settings, engine, Arc::new(Interest::default()));
         self.desk.recover(self.now, &self.store).expect("readable");
         self.broadcasts.clear();
         self.commit();

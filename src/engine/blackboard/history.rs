@@ -15,7 +15,7 @@ use crate::engine::replies::{Accepted, Call, Outcome, between, too_large};
 use crate::engine::room::RoomState;
 use crate::engine::settings::Settings;
 
-use super::{Blackboard, Version};
+use super::{Blackboard, Value, Version};
 
 /// What a past version costs beyond its value, in bytes.
 const OVERHEAD: usize = 128;
@@ -88,7 +88,10 @@ impl Blackboard {
 
 impl RoomState {
     /// Keeps a version that no longer stands, and forgets what is too much.
-    pub(super) fn supersede(&mut self, cx: &mut Context, key: &Key, version: Version) {
+    pub(super) fn supersede(&mut self, cx: &mut Context, key: &Key, mut version: Version) {
+        if let Some(value) = &mut version.value {
+            value.detach();
+        }
         let history = &mut self.blackboard.history;
         history.push(key, version);
         let mut forgotten = Vec::new();
@@ -151,7 +154,7 @@ fn shown<'a>(
         shown.push(wire::Version {
             version: version.version,
             revision: version.revision,
-            value: version.value.clone(),
+            value: version.value.as_ref().map(Value::json),
             deleted: version.value.is_none(),
             updated_at: version.updated_at,
             updated_by: version.updated_by.clone(),

@@ -13,16 +13,18 @@ mod schemas;
 mod snapshot;
 mod states;
 mod txn;
+mod value;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
 use crate::wire::blackboard::Entry;
-use crate::wire::json::Json;
+use crate::wire::json;
 use crate::wire::name::{Agent, Key};
 use crate::wire::reply::{Code, Rejection};
 
@@ -36,13 +38,14 @@ pub use schemas::KeySchemas;
 use history::History;
 use lock::Locks;
 pub(super) use states::{KEY, LOCK};
+use value::Value;
 
 /// What a write made of a key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Version {
     /// `None` where it deleted the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    value: Option<Json>,
+    value: Option<Value>,
     /// Where it deleted the key, the version that it had.
     version: u64,
     /// The room's revision that it made.
@@ -82,7 +85,7 @@ impl Version {
     fn entry(&self, key: &Key) -> Option<Entry> {
         Some(Entry {
             key: key.clone(),
-            value: self.value.clone()?,
+            value: self.value.as_ref()?.json(),
             version: self.version,
             revision: self.revision,
             updated_at: self.updated_at,
@@ -91,8 +94,15 @@ impl Version {
         })
     }
 
+    /// Its value is in this message now.
+    pub(super) fn attach(&mut self, key: &Key, message: &Bytes) {
+        if let Some(value) = &mut self.value {
+            value.attach(key, message);
+        }
+    }
+
     fn size(&self) -> usize {
-        self.value.as_ref().map_or(0, |value| value.text().len())
+        self.value.as_ref().map_or(0, Value::len)
     }
 }
 
@@ -135,6 +145,22 @@ impl Blackboard {
 
     fn entry(&self, key: &Key) -> Option<Entry> {
         self.cells.get(key).and_then(|cell| cell.entry(key))
+    }
+
+    /// Every key that has a value with the message that shows it; what `show` made of that is where the value is from then on.
+    pub(super) fn show_all(&mut self, show: &mut dyn FnMut(&Key, Bytes) -> Bytes) {
+        for (key, cell) in &mut self.cells {
+            if let Some(entry) = cell.entry(key) {
+                let message = show(key, json::encode(&entry));
+                cell.attach(key, &message);
+            }
+        }
+    }
+
+    pub(super) fn attach(&mut self, key: &Key, message: &Bytes) {
+        if let Some(cell) = self.cells.get_mut(key) {
+            cell.attach(key, message);
+        }
     }
 
     fn expect(&self, key: &Key, expected: Option<u64>) -> Result<(), Rejection> {

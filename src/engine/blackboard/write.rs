@@ -18,7 +18,7 @@ use crate::engine::room::RoomState;
 use crate::engine::settings::Settings;
 
 use super::states::SET;
-use super::{Blackboard, Version};
+use super::{Blackboard, Value, Version};
 
 /// A write that has been checked.
 pub(super) struct Write {
@@ -60,7 +60,7 @@ impl Blackboard {
         let mut value = wanted.value;
         if wanted.merge {
             let old = self.cells.get(&key).and_then(|cell| cell.value.as_ref());
-            let merged = merge(old, &value);
+            let merged = merge(old.map(Value::json).as_ref(), &value);
             value = merged
                 .map_err(|error| Rejection::new(Code::Invalid, error.to_string()).at("value"))?;
             at_most("value", value.text().len(), limit)?;
@@ -194,7 +194,7 @@ impl RoomState {
         let (value, expires_at, version, what) = match deed {
             Deed::Put { value, ttl_ms } => {
                 let expires_at = ttl_ms.map(|ttl_ms| cx.after(ttl_ms));
-                (Some(value), expires_at, last + 1, "blackboard.set")
+                (Some(value.into()), expires_at, last + 1, "blackboard.set")
             }
             Deed::Erase(what) => (None, None, last, what),
         };

@@ -1,0 +1,158 @@
+//! A key's value: held once, though the engine and the retained message that shows it both need it.
+//!
+//! A value that stands is a slice of that message as soon as the desk has made it; in a room whose messages are CBOR it stays text
+//! of its own. A value of the past has let go of the message that showed it.
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::engine::Engine;
+use crate::wire::json::Json;
+use crate::wire::name::Key;
+use crate::wire::topic::{RoomTopic, Topic};
+
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Own(Json),
+    /// JSON text within the message that shows it.
+    Shown(Bytes),
+}
+
+impl Value {
+    /// How long its text is, in bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Value::Own(json) => json.text().len(),
+            Value::Shown(text) => text.len(),
+        }
+    }
+
+    /// As a value of its own.
+    pub(super) fn json(&self) -> Json {
+        match self {
+            Value::Own(json) => json.clone(),
+            Value::Shown(text) => {
+                let text = std::str::from_utf8(text).ok();
+                let json = text.and_then(|text| Json::parse(text).ok());
+                json.expect("it was JSON when it was written, and bytes never change")
+            }
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Value::Own(json) => json.text().as_bytes(),
+            Value::Shown(text) => text,
+        }
+    }
+
+    /// Lets go of the memory of a message, which may be much more than the value.
+    pub(super) fn detach(&mut self) {
+        if let Value::Shown(_) = self {
+            *self = Value::Own(self.json());
+        }
+    }
+
+    /// Takes the text that a message shows in place of its own, if it is the same.
+    pub(super) fn attach(&mut self, key: &Key, message: &Bytes) {
+        // How an entry begins: a key has no letter that JSON would escape.
+        let start = r#"{"key":"","value":"#.len() + key.as_str().len();
+        let end = start + self.len();
+        if message.get(start..end) == Some(self.bytes()) {
+            *self = Value::Shown(message.slice(start..end));
+        }
+    }
+}
+
+impl Engine {
+    /// Every key's topic and payload, for a start: what shows a key is no record of its own. `show` makes the message and returns the
+    /// payload in it, where the key's value is kept from then on.
+    pub fn show_keys(&mut self, show: &mut dyn FnMut(&RoomTopic, Bytes) -> Bytes) {
+        for (name, room) in &mut self.rooms {
+            let encoding = self.cx.settings_of(name).encoding;
+            room.blackboard.show_all(&mut |key, payload| {
+                let topic = Topic::BlackboardState { key: key.clone() };
+                let topic = RoomTopic::new(name.clone(), topic);
+                show(&topic, encoding.spell(payload))
+            });
+        }
+    }
+
+    /// The payload of a message that shows a key: its value is kept there from now on, and nowhere else.
+    pub fn attach_key(&mut self, topic: &RoomTopic, payload: &Bytes) {
+        if let Topic::BlackboardState { key } = &topic.topic
+            && let Some(room) = self.rooms.get_mut(&topic.room)
+        {
+            room.blackboard.attach(key, payload);
+        }
+    }
+}
+
+impl From<Json> for Value {
+    fn from(json: Json) -> Value {
+        Value::Own(json)
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // As `Json` does: in records its text.
+        match (self, serializer.is_human_readable()) {
+            (Value::Shown(text), false) => {
+                serializer.serialize_str(std::str::from_utf8(text).unwrap_or_default())
+            }
+            _ => self.json().serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        Json::deserialize(deserializer).map(Value::Own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::blackboard::Entry;
+    use crate::wire::json;
+    use crate::wire::name::Agent;
+
+    #[test]
+    fn a_value_is_found_in_the_message_that_shows_it_and_nowhere_else() {
+        let json = Json::parse(r#"{"a": 1.10, "b":"ü"}"#).unwrap();
+        let key = Key::new("plan/x-1").unwrap();
+        let entry = Entry {
+            key: key.clone(),
+            value: json.clone(),
+            version: 1,
+            revision: 1,
+            updated_at: 1,
+            updated_by: Agent::new("a").unwrap(),
+            expires_at: None,
+        };
+        let message = json::encode(&entry);
+        let mut value = Value::from(json.clone());
+        value.attach(&Key::new("plan/x-22").unwrap(), &message);
+        value.attach(&key, &message.slice(..10));
+        assert!(matches!(value, Value::Own(_)));
+        value.attach(&key, &message);
+        assert!(matches!(value, Value::Shown(_)));
+        assert_eq!(
+            (value.json(), value.len()),
+            (json.clone(), json.text().len())
+        );
+        assert_eq!(value, Value::from(json.clone()));
+        let record = serde_cbor::to_vec(&value).unwrap();
+        assert_eq!(record, serde_cbor::to_vec(&json).unwrap());
+        value.detach();
+        assert!(matches!(value, Value::Own(own) if own == json));
+    }
+}
