@@ -195,7 +195,13 @@ impl Desk {
         outbox.unpark(|entry| client.terms(entry).is_some());
         client.outbox = outbox;
         self.send_ready(now, id);
+        self.refill(now, id);
+    }
+
+    /// Where little waits there is room for what waits elsewhere.
+    fn refill(&mut self, now: Millis, id: &Arc<str>) {
         self.go_on_replaying(now, id);
+        self.collect_from_groups(now, id);
     }
 
     /// Sends what the window has room for.
@@ -331,7 +337,7 @@ impl Desk {
             }
         }
         self.send_ready(now, &id);
-        self.go_on_replaying(now, &id);
+        self.refill(now, &id);
         self.relieve(&id);
     }
 

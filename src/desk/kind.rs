@@ -31,6 +31,14 @@ impl Kind {
         !matches!(self, Kind::Queued { .. })
     }
 
+    /// The shared subscription that it came by.
+    pub fn share(&self) -> Option<&Arc<str>> {
+        match self {
+            Kind::Queued { share, .. } => share.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Its class, if an outbox never holds a second one of it.
     pub fn unique(&self) -> Option<&Class> {
         match self {

@@ -5,12 +5,13 @@
 //! durable are its acks, deliveries and broadcasts released.
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
-//! `subscribe`, `replay`, `publish`, `deliver`, `mail`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`,
+//! `subscribe`, `replay`, `publish`, `deliver`, `mail`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`, `collect`,
 //! `trie`, `interest`, `memory`, `journal` (what it keeps), `wills`, `timers`, `batch` and `records` (what it writes), `recover`, `run` (the
 //! thread).
 
 mod batch;
 mod clients;
+mod collect;
 mod core;
 mod deliver;
 mod fit;

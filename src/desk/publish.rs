@@ -377,7 +377,7 @@ impl Desk {
         matches
     }
 
-    fn deliver_to_member(&mut self, now: Millis, turn: Turn, message: &Message) {
+    pub(super) fn deliver_to_member(&mut self, now: Millis, turn: Turn, message: &Message) {
         let qos = message.qos().min(turn.member.qos);
         let subscription_ids: Vec<u32> = turn.member.id.into_iter().collect();
         if qos == Qos::AtMostOnce {
@@ -396,12 +396,7 @@ impl Desk {
     /// A member's session has ended before it acknowledged this: another one gets it, if there is one.
     pub(super) fn inherit(&mut self, now: Millis, share: &Arc<str>, message: &Message) {
         let takes = can_take(&self.clients, message);
-        if let Some((client, member)) = self.shares.pick_from(share, takes) {
-            let turn = Turn {
-                share: share.clone(),
-                client,
-                member,
-            };
+        if let Some(turn) = self.shares.pick_from(share, takes) {
             self.deliver_to_member(now, turn, message);
         }
     }

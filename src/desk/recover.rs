@@ -180,6 +180,7 @@ impl Desk {
                 self.count_offer(&id, &subscription.filter);
             }
         }
+        self.recover_debts();
         self.end_lost_sessions(now);
     }
 

@@ -181,7 +181,7 @@ fn first(session: &Session) -> Option<(&Subscription, &Replay)> {
 }
 
 /// How many messages and bytes may be added; `None` while half of that still waits.
-fn room(outbox: &Outbox, limits: &ClientLimits) -> Option<(usize, usize)> {
+pub(super) fn room(outbox: &Outbox, limits: &ClientLimits) -> Option<(usize, usize)> {
     let messages = (limits.max_queued_messages / 4).clamp(1, AT_ONCE);
     let bytes = (limits.max_queued_bytes / 4).max(1);
     let (waiting, waiting_bytes) = (outbox.queued_messages(), outbox.queued_bytes());

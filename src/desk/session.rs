@@ -94,6 +94,7 @@ impl Desk {
         }
         self.store_owner(&id);
         self.resend_releases(&id);
+        self.shares.settle_all(&id);
         // First what waited, then what the return brings about: in the order in which it happened.
         self.resume_deliveries(now, &id);
         if let Some(agent) = agent {
@@ -228,6 +229,7 @@ impl Desk {
             .is_some_and(|session| session.expiry > 0);
         if continues {
             self.keep_session(now, id);
+            self.hand_over(now, id);
         } else {
             self.end_session(now, id);
         }

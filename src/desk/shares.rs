@@ -2,7 +2,7 @@
 //!
 //! Groups are told apart by name and filter. Members take turns, connected ones before those that are away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::kind::Kind;
@@ -38,6 +38,8 @@ struct Group {
     lasting: usize,
     /// Who had the last message: the next one after it is next.
     last: Option<Arc<str>>,
+    /// Members that were given messages while nobody could take them.
+    owing: BTreeSet<Arc<str>>,
 }
 
 /// All groups.
@@ -47,6 +49,8 @@ pub struct Shares {
     groups: BTreeMap<Arc<str>, Group>,
     /// The whole filters by the filter inside.
     index: FilterTrie<Arc<str>, ()>,
+    /// Groups of which members owe something, by the whole filter.
+    owing: BTreeSet<Arc<str>>,
 }
 
 impl Shares {
@@ -76,7 +80,9 @@ impl Shares {
         };
         let left = group.members.remove(client);
         group.lasting -= usize::from(left.is_some_and(|left| left.lasts));
-        if !group.members.is_empty() {
+        self.settle(whole, client);
+        let is_empty = |group: &Group| group.members.is_empty();
+        if !self.groups.get(whole).is_some_and(is_empty) {
             return false;
         }
         self.groups.remove(whole);
@@ -92,20 +98,56 @@ impl Shares {
             .visit(topic, &mut |whole, ()| concerned.push(whole.clone()));
         concerned
             .iter()
-            .filter_map(|whole| {
-                let (client, member) = self.groups.get_mut(whole)?.take_turn(&connected)?;
-                let share = whole.clone();
-                Some(Turn {
-                    share,
-                    client,
-                    member,
-                })
-            })
+            .filter_map(|share| self.pick_from(share, &connected))
             .collect()
     }
-}
 
-impl Shares {
+    /// Who belongs to a group.
+    pub fn members(&self, whole: &str) -> impl Iterator<Item = &Arc<str>> {
+        let group = self.groups.get(whole).into_iter();
+        group.flat_map(|group| group.members.keys())
+    }
+
+    /// A member has messages of a group, and is away.
+    pub fn owes(&mut self, whole: &Arc<str>, client: &Arc<str>) {
+        if let Some(group) = self.groups.get_mut(whole) {
+            group.owing.insert(client.clone());
+            self.owing.insert(whole.clone());
+        }
+    }
+
+    /// A member that is back, or has left, owes its group nothing any more.
+    pub fn settle(&mut self, whole: &str, client: &str) {
+        if let Some(group) = self.groups.get_mut(whole) {
+            group.owing.remove(client);
+            if group.owing.is_empty() {
+                self.owing.remove(whole);
+            }
+        }
+    }
+
+    /// A member is back and has its part itself.
+    pub fn settle_all(&mut self, client: &str) {
+        for share in self.owing.clone() {
+            self.settle(&share, client);
+        }
+    }
+
+    /// Of the groups that a client belongs to and to which others owe messages: the group, its side of it, and one of them.
+    pub fn debtors(&self, client: &str) -> Vec<(Turn, Arc<str>)> {
+        let debtor = |share: &Arc<str>| {
+            let group = self.groups.get(share)?;
+            let (client, member) = group.members.get_key_value(client)?;
+            let debtor = group.owing.iter().find(|owing| *owing != client)?;
+            let turn = Turn {
+                share: share.clone(),
+                client: client.clone(),
+                member: *member,
+            };
+            Some((turn, debtor.clone()))
+        };
+        self.owing.iter().filter_map(debtor).collect()
+    }
     /// Whether a message must be on disk though the session that gets it ends with its connection: there is somebody who inherits it after
     /// a crash. At QoS 2 nobody would: its receiver may have it (MQTT-4.8.2-5).
     pub fn must_keep(&self, kind: &Kind) -> bool {
@@ -125,10 +167,18 @@ impl Shares {
     /// The member of this one group whose turn it is.
     pub fn pick_from(
         &mut self,
-        whole: &str,
+        whole: &Arc<str>,
         connected: impl Fn(&str) -> bool,
-    ) -> Option<(Arc<str>, Member)> {
-        self.groups.get_mut(whole)?.take_turn(&connected)
+    ) -> Option<Turn> {
+        let (client, member) = self.groups.get_mut(whole)?.take_turn(&connected)?;
+        if !connected(&client) {
+            self.owes(whole, &client);
+        }
+        Some(Turn {
+            share: whole.clone(),
+            client,
+            member,
+        })
     }
 }
 

@@ -1,0 +1,92 @@
+//! Shared groups whose members come and go.
+
+use super::*;
+
+const GROUP: &str = "$share/g/jobs/+";
+
+/// Two lasting members, both away, and what came meanwhile.
+fn away_while_jobs_come(world: &mut World, jobs: usize) {
+    for id in ["x", "y"] {
+        let (mut member, _) = world.connect(id, false, u32::MAX);
+        world.subscribe(&mut member, GROUP, Qos::AtLeastOnce);
+        world.close(&member, false);
+    }
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for n in 0..jobs {
+        let job = ordinary("ann", "jobs/1", &n.to_string(), Qos::AtLeastOnce, false);
+        world.publish(&mut ann, job);
+        world.commit();
+    }
+}
+
+fn work_off(world: &mut World, peer: &mut Peer) -> Vec<usize> {
+    let mut done = Vec::new();
+    while let Some(response) = peer.next() {
+        if let Response::Deliver(delivery) = response {
+            let text = String::from_utf8_lossy(&delivery.message.payload()).into_owned();
+            done.push(text.parse().unwrap());
+            world.acknowledge(peer, delivery.seq, Stage::Done);
+            world.commit();
+        }
+    }
+    done.sort_unstable();
+    done
+}
+
+#[test]
+fn the_first_member_that_is_back_gets_all_that_waits_for_the_group() {
+    let mut world = World::new();
+    away_while_jobs_come(&mut world, 12);
+    let (mut y, _) = world.connect("y", false, u32::MAX);
+    assert_eq!(work_off(&mut world, &mut y), (0..12).collect::<Vec<_>>());
+    let (mut x, _) = world.connect("x", false, u32::MAX);
+    assert_eq!(work_off(&mut world, &mut x), [0usize; 0]);
+    assert_eq!(world.rows(Space::Outbox), 0);
+}
+
+#[test]
+fn so_it_does_after_a_crash() {
+    let mut world = World::new();
+    away_while_jobs_come(&mut world, 12);
+    world.crash();
+    let (mut x, _) = world.connect("x", false, u32::MAX);
+    assert_eq!(work_off(&mut world, &mut x), (0..12).collect::<Vec<_>>());
+    assert_eq!(world.rows(Space::Outbox), 0);
+}
+
+#[test]
+fn what_was_sent_to_a_member_stays_with_it() {
+    let mut world = World::new();
+    away_while_jobs_come(&mut world, 4);
+    let (mut x, _) = world.connect("x", false, u32::MAX);
+    // Its window has room for two.
+    assert_eq!(x.payloads().len(), 2);
+    world.close(&x, false);
+    let (mut y, _) = world.connect("y", false, u32::MAX);
+    let of_y = work_off(&mut world, &mut y);
+    let (mut x, _) = world.connect("x", false, u32::MAX);
+    let of_x = work_off(&mut world, &mut x);
+    assert_eq!(of_x.len(), 2);
+    let mut all = [of_x, of_y].concat();
+    all.sort_unstable();
+    assert_eq!(all, [0, 1, 2, 3]);
+}
+
+#[test]
+fn who_is_here_takes_over_what_a_member_that_went_away_was_not_sent() {
+    let mut world = World::new();
+    away_while_jobs_come(&mut world, 4);
+    let (mut x, _) = world.connect("x", false, u32::MAX);
+    let sent = x.payloads().len();
+    let (mut y, _) = world.connect("y", false, u32::MAX);
+    assert_eq!(work_off(&mut world, &mut y).len(), 2);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for n in 4..8 {
+        let job = ordinary("ann", "jobs/1", &n.to_string(), Qos::AtLeastOnce, false);
+        world.publish(&mut ann, job);
+        world.commit();
+    }
+    let of_y = work_off(&mut world, &mut y).len();
+    world.close(&x, false);
+    assert_eq!(sent + of_y + work_off(&mut world, &mut y).len(), 6);
+}
