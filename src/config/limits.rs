@@ -106,7 +106,7 @@ fn range(key: &str) -> Option<Range> {
         "handoff.max_payload" | "blackboard.max_value" => Bytes(KIB, 255 * MIB),
         "handoff.kept_payload" => Bytes(0, MIB),
         "blackboard.max_keys_per_room" | "blackboard.max_tombstones_per_room" => Count(1, MANY),
-        "blackboard.max_bytes_per_room" => Bytes(64 * KIB, 64 * GIB),
+        "blackboard.max_bytes_per_room" | "blackboard.max_bytes" => Bytes(64 * KIB, 64 * GIB),
         "blackboard.max_snapshot" => Bytes(KIB, 255 * MIB),
         "blackboard.history" => Count(1, 10_000),
         "blackboard.max_history_bytes_per_room" => Bytes(0, 64 * GIB),

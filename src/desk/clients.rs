@@ -306,7 +306,10 @@ impl Mailboxes for Clients {
         let used = self
             .get(agent.as_str())
             .map_or(0, |client| client.outbox.directed_bytes());
-        let free = self.limits.max_mailbox_bytes.saturating_sub(used);
-        free.min(self.memory.room_to_store())
+        self.limits.max_mailbox_bytes.saturating_sub(used)
+    }
+
+    fn free_memory(&self) -> usize {
+        self.memory.room_to_store()
     }
 }

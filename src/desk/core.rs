@@ -93,7 +93,7 @@ impl Desk {
     pub fn new(settings: DeskSettings, engine: Engine, interest: Arc<Interest>) -> Desk {
         Desk {
             clients: Clients::new(settings.clients, settings.memory.clone()),
-            retained: Retained::new(settings.retained, settings.memory.clone()),
+            retained: Retained::new(settings.retained),
             journal: Journal::new(settings.journal.clone()),
             settings,
             engine,
@@ -336,6 +336,18 @@ impl Desk {
         self.pending.release(Release::Broadcast(message));
     }
 
+    fn update_budgets(&self, key_bytes: usize) {
+        let (budgets, memory) = (&self.stats.budgets, &self.settings.memory);
+        budgets.set("memory.max_queued", memory.total(), memory.most_stored());
+        let most = self.clients.limits.max_clients;
+        budgets.set("session.max_sessions", self.clients.len(), most);
+        let most = self.engine.most_key_bytes();
+        budgets.set("blackboard.max_bytes", key_bytes, most);
+        for (key, used, most) in self.retained.use_by_clients() {
+            budgets.set(key, used, most);
+        }
+    }
+
     fn update_gauges(&self) {
         let engine = self.engine.stats();
         self.stats.clients.set_len(self.clients.len());
@@ -360,6 +372,7 @@ impl Desk {
             ended.set(engine.tool_endings.of(*outcome));
         }
         self.stats.keys.set_len(engine.keys);
+        self.update_budgets(engine.key_bytes);
         self.stats.locks.set_len(engine.locks);
         let journal = self.journal.stats();
         self.stats.journal_events.set(journal.events);
@@ -384,6 +397,10 @@ impl Mailboxes for Kept<'_> {
 
     fn free_bytes(&self, agent: &Agent) -> usize {
         self.clients.free_bytes(agent)
+    }
+
+    fn free_memory(&self) -> usize {
+        self.clients.free_memory()
     }
 
     fn holds(&self, agent: &Agent, class: &Class) -> bool {

@@ -1,10 +1,11 @@
-//! One bound on everything that waits: mailboxes, queues, retained messages, and what each connection holds.
+//! One bound on everything that waits: mailboxes, queues, and what each connection holds. Retained messages and blackboards have
+//! budgets of their own.
 //!
 //! Whoever holds something for later says how much, and asks before it holds more. The figures are estimates that no lock
 //! protects: the bound may be passed by what many did in the same moment, never by what they do afterwards. What is in memory
 //! once and waits for several is counted for each of them.
 //!
-//! What is stored (mailboxes, queues, retained) may fill three quarters of it, so that messages on their way get through
+//! What is stored (mailboxes, queues) may fill three quarters of it, so that messages on their way get through
 //! while somebody's mail lies for days.
 
 use std::sync::Arc;
@@ -24,8 +25,6 @@ pub enum Holder {
     Mailboxes,
     /// Queues of persistent sessions and shared subscriptions.
     Sessions,
-    /// Retained messages.
-    Retained,
     /// Publishes on their way to the desk.
     Requests,
     /// Packets that have not come whole, and QoS 2 packet ids, of connections.
@@ -40,10 +39,9 @@ pub enum Holder {
 
 impl Holder {
     /// Every holder, with its name for the metrics.
-    pub const ALL: [(Holder, &'static str); 8] = [
+    pub const ALL: [(Holder, &'static str); 7] = [
         (Holder::Mailboxes, "mailboxes"),
         (Holder::Sessions, "sessions"),
-        (Holder::Retained, "retained"),
         (Holder::Requests, "requests"),
         (Holder::Incoming, "incoming"),
         (Holder::Outgoing, "outgoing"),
@@ -105,7 +103,12 @@ impl Memory {
 
     /// Bytes that may still be stored.
     pub fn room_to_store(&self) -> usize {
-        (self.max - self.max / 4).saturating_sub(self.total())
+        self.most_stored().saturating_sub(self.total())
+    }
+
+    /// What is stored may fill so many bytes.
+    pub fn most_stored(&self) -> usize {
+        self.max - self.max / 4
     }
 
     /// So much more is held.
@@ -238,7 +241,7 @@ mod tests {
     fn stored_messages_leave_a_quarter_for_what_is_on_its_way() {
         let memory = Memory::new(100 * KIB);
         memory.take(Holder::Mailboxes, 40 * KIB);
-        memory.take(Holder::Retained, 30 * KIB);
+        memory.take(Holder::Wills, 30 * KIB);
         assert_eq!(memory.room_to_store(), 5 * KIB);
         memory.take(Holder::Sessions, 10 * KIB);
         assert_eq!(memory.room_to_store(), 0);

@@ -6,10 +6,11 @@
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
 //! `subscribe`, `replay`, `publish`, `deliver`, `mail`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`, `collect`,
-//! `trie`, `interest`, `memory`, `journal` (what it keeps), `wills`, `timers`, `batch` and `records` (what it writes), `recover`, `run` (the
+//! `trie`, `interest`, `memory`, `budget`, `journal` (what it keeps), `wills`, `timers`, `batch` and `records` (what it writes), `recover`, `run` (the
 //! thread).
 
 mod batch;
+mod budget;
 mod clients;
 mod collect;
 mod core;
@@ -41,6 +42,7 @@ mod trie;
 mod wills;
 
 pub use batch::{Pending, Release};
+pub use budget::{Budget, Budgets};
 pub use clients::ClientLimits;
 pub use core::{Desk, DeskSettings, Sealing};
 pub use interest::Interest;

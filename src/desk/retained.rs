@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
 
-use super::memory::{Holder, Memory};
 use crate::wire::Millis;
 use crate::wire::filter;
 use crate::wire::message::Message;
@@ -26,7 +24,6 @@ pub struct Retained {
     /// Of all these: those of clients, which the limits are for.
     clients: Load,
     limits: RetainedLimits,
-    memory: Arc<Memory>,
 }
 
 #[derive(Debug, Default)]
@@ -37,13 +34,12 @@ struct Load {
 
 impl Retained {
     /// An empty store.
-    pub fn new(limits: RetainedLimits, memory: Arc<Memory>) -> Retained {
+    pub fn new(limits: RetainedLimits) -> Retained {
         Retained {
             messages: BTreeMap::new(),
             bytes: 0,
             clients: Load::default(),
             limits,
-            memory,
         }
     }
 
@@ -62,9 +58,6 @@ impl Retained {
         let old = self.messages.get(message.topic());
         let old = old.filter(|old| is_clients(old)).map(Message::size);
         let grows = message.size() > old.unwrap_or(0);
-        if grows && message.size() - old.unwrap_or(0) > self.memory.room_to_store() {
-            return false;
-        }
         let bytes = self.clients.bytes - old.unwrap_or(0) + message.size();
         let one_more = old.is_none() && self.clients.messages >= self.limits.max_messages;
         !(one_more || grows && bytes > self.limits.max_bytes)
@@ -78,19 +71,22 @@ impl Retained {
         }
     }
 
+    /// How full the store is for clients: what they retain, and what they may.
+    pub fn use_by_clients(&self) -> [(&'static str, usize, usize); 2] {
+        let (held, most) = (&self.clients, &self.limits);
+        [
+            ("retained.max_messages", held.messages, most.max_messages),
+            ("retained.max_bytes", held.bytes, most.max_bytes),
+        ]
+    }
+
     fn tally(&mut self, message: &Message, sign: isize) {
-        let size = message.size();
-        if sign > 0 {
-            self.memory.take(Holder::Retained, size);
-        } else {
-            self.memory.give_back(Holder::Retained, size);
-        }
-        let bytes = sign * isize::try_from(size).unwrap_or(isize::MAX);
-        self.bytes = self.bytes.saturating_add_signed(bytes);
+        let bytes = isize::try_from(message.size()).unwrap_or(isize::MAX);
+        self.bytes = self.bytes.saturating_add_signed(sign * bytes);
         if is_clients(message) {
             let clients = &mut self.clients;
             clients.messages = clients.messages.saturating_add_signed(sign);
-            clients.bytes = clients.bytes.saturating_add_signed(bytes);
+            clients.bytes = clients.bytes.saturating_add_signed(sign * bytes);
         }
     }
 
@@ -171,13 +167,10 @@ mod tests {
     }
 
     fn store() -> Retained {
-        Retained::new(
-            RetainedLimits {
-                max_messages: 4,
-                max_bytes: 10_000,
-            },
-            Memory::boundless(),
-        )
+        Retained::new(RetainedLimits {
+            max_messages: 4,
+            max_bytes: 10_000,
+        })
     }
 
     fn topics(store: &Retained, filter: &str) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! What the desk counts.
 
+use super::budget::Budgets;
 use crate::count::Count;
 use crate::engine::{Refusals, ToolOutcomes};
 
@@ -76,6 +77,8 @@ pub struct DeskStats {
     pub tool_calls: Count,
     /// Tool calls that are over, by how, in the order of [`ToolOutcomes::ALL`].
     pub tool_endings: [Count; ToolOutcomes::ALL.len()],
+    /// Now: how full the budgets are that everybody shares.
+    pub budgets: Budgets,
     /// Now: blackboard keys.
     pub keys: Count,
     /// Now: locks that somebody holds.

@@ -85,9 +85,13 @@ impl World {
     }
 
     fn with(settings: DeskSettings) -> World {
+        World::of(settings, Settings::default())
+    }
+
+    fn of(settings: DeskSettings, engine: Settings) -> World {
         let desk = Desk::new(
             settings,
-            Engine::new(Settings::default(), 1),
+            Engine::new(engine, 1),
             Arc::new(Interest::default()),
         );
         World {

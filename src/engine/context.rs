@@ -11,6 +11,7 @@ use ulid::{ULID_LEN, Ulid};
 
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Room};
+use crate::wire::reply::{Code, Rejection};
 
 use super::blackboard::KeySchemas;
 use super::encoding::Encodings;
@@ -137,6 +138,32 @@ impl Context {
     pub(super) fn unpromised(&self, mailboxes: &dyn Mailboxes, agent: &Agent) -> usize {
         let promised = self.promised.get(agent).copied().unwrap_or_default();
         mailboxes.free_messages(agent).saturating_sub(promised)
+    }
+
+    /// Whether there is room for one message more of so many bytes that nobody is promised yet. `what` is in it.
+    ///
+    /// # Errors
+    /// 429 that names the limit which is reached.
+    pub(super) fn has_room(
+        &self,
+        mailboxes: &dyn Mailboxes,
+        to: &Agent,
+        bytes: usize,
+        what: &str,
+    ) -> Result<(), Rejection> {
+        let bytes = bytes.max(1);
+        let (full, limit) = if self.unpromised(mailboxes, to) == 0 {
+            (format!("the mailbox of {to}"), "mailbox.max_messages")
+        } else if mailboxes.free_bytes(to) < bytes {
+            (format!("the mailbox of {to}"), "mailbox.max_bytes")
+        } else if mailboxes.free_memory() < bytes {
+            let all = "the gateway's memory for all that waits".to_owned();
+            (all, "memory.max_queued")
+        } else {
+            return Ok(());
+        };
+        let reason = format!("{full} has no room for {what}: {limit} is reached");
+        Err(Rejection::new(Code::TooMany, reason))
     }
 }
 

@@ -57,10 +57,7 @@ impl RoomState {
             return Err(Rejection::new(Code::Expired, reason));
         }
         between("ttlMs", ttl_ms, 1, cx.settings.max_ttl_ms)?;
-        if cx.unpromised(call.mailboxes, to) == 0 || call.mailboxes.free_bytes(to) < size {
-            let reason = format!("the mailbox of {to} has no room for {size} bytes more");
-            return Err(Rejection::new(Code::TooMany, reason));
-        }
+        cx.has_room(call.mailboxes, to, size, &format!("{size} bytes more"))?;
         Ok(ttl_ms)
     }
 }

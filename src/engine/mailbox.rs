@@ -26,6 +26,10 @@ pub trait Mailboxes {
     fn free_messages(&self, agent: &Agent) -> usize;
     /// Bytes that still fit.
     fn free_bytes(&self, agent: &Agent) -> usize;
+    /// Bytes that the gateway may store for all agents together.
+    fn free_memory(&self) -> usize {
+        usize::MAX
+    }
     /// Whether an assignment or a run waits for an agent, or for its acknowledgement: a class that [is unique](Class::is_unique).
     fn holds(&self, _agent: &Agent, _class: &Class) -> bool {
         false

@@ -205,6 +205,8 @@ pub struct Settings {
     pub max_keys_per_room: usize,
     /// Value bytes of a room's keys.
     pub max_key_bytes_per_room: usize,
+    /// Value bytes of the keys of all rooms together.
+    pub max_key_bytes: usize,
     /// Deleted keys whose version a room remembers one by one; beyond it a new key starts above all forgotten ones.
     pub max_tombstones_per_room: usize,
     /// Versions of a key that are kept, the one that stands included.
@@ -343,6 +345,7 @@ impl Default for Settings {
             max_affinities_per_room: 10_000,
             max_keys_per_room: 100_000,
             max_key_bytes_per_room: 256 * MIB,
+            max_key_bytes: 1024 * MIB,
             max_tombstones_per_room: 100_000,
             max_versions_per_key: 16,
             max_history_bytes_per_room: 64 * MIB,

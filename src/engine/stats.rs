@@ -18,6 +18,8 @@ pub struct Stats {
     pub tasks: TaskCounts,
     /// Blackboard keys, without deleted ones.
     pub keys: usize,
+    /// Bytes of their values.
+    pub key_bytes: usize,
     /// Locks that somebody holds.
     pub locks: usize,
     /// Approvals that await a decision.

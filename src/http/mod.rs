@@ -27,16 +27,18 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// Whether the gateway can take traffic.
 pub trait Health: Send + Sync + 'static {
+    /// What an operator should look at before it cannot any more.
+    ///
     /// # Errors
     /// Why it cannot, in words for an operator.
-    fn readiness(&self) -> Result<(), String>;
+    fn readiness(&self) -> Result<Vec<String>, String>;
 }
 
 impl<F> Health for F
 where
-    F: Fn() -> Result<(), String> + Send + Sync + 'static,
+    F: Fn() -> Result<Vec<String>, String> + Send + Sync + 'static,
 {
-    fn readiness(&self) -> Result<(), String> {
+    fn readiness(&self) -> Result<Vec<String>, String> {
         self()
     }
 }
@@ -93,7 +95,10 @@ async fn livez() -> &'static str {
 
 async fn readyz(State(health): State<Arc<dyn Health>>) -> Response {
     match health.readiness() {
-        Ok(()) => "ready\n".into_response(),
+        Ok(warnings) => {
+            let warnings = warnings.iter().map(|words| format!("warning: {words}\n"));
+            format!("ready\n{}", warnings.collect::<String>()).into_response()
+        }
         Err(reason) => (
             StatusCode::SERVICE_UNAVAILABLE,
             format!("not ready: {reason}\n"),

@@ -23,7 +23,7 @@ async fn start(limits: Limits) -> Server {
     let ready = Arc::new(AtomicBool::new(true));
     let asked = Arc::clone(&ready);
     let health = move || match asked.load(Ordering::Relaxed) {
-        true => Ok(()),
+        true => Ok(vec!["a limit is 91 % full".to_owned()]),
         false => Err("the disk is full".to_owned()),
     };
     let (stop, stopped) = oneshot::channel();
@@ -87,6 +87,8 @@ async fn live_ready_and_metrics_are_answered() {
     );
     let ready = get(server.address, "/readyz").await;
     assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+    let body = "\r\n\r\nready\nwarning: a limit is 91 % full\n";
+    assert!(ready.ends_with(body), "{ready}");
     let metrics = get(server.address, "/metrics").await;
     assert!(
         metrics.contains("application/openmetrics-text"),

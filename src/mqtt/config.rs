@@ -94,7 +94,7 @@ impl Default for MqttConfig {
             reason_strings: true,
             reveal_denials: true,
             session_expiry_max: u32::MAX,
-            max_subscriptions: 1000,
+            max_subscriptions: 10_000,
             write_high_water_bytes: 256 * 1024,
             max_lossy_bytes: 1024 * 1024,
             max_pending_messages: 16 * 1024,

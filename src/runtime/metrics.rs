@@ -3,7 +3,7 @@
 mod ledger;
 
 use crate::auth;
-use crate::desk::{DeskStats, Holder, Memory};
+use crate::desk::{Budget, Budgets, DeskStats, Holder, Memory};
 use crate::engine::{Refusals, ToolOutcomes};
 use crate::http::Metric;
 use crate::live;
@@ -360,6 +360,32 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
             "blackboard_locks",
             "Locks that somebody holds.",
             d.locks.value(),
+        ),
+    ]
+}
+
+/// How full the budgets are that everybody shares.
+pub(super) fn budgets(budgets: &Budgets) -> Vec<Metric> {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "gauges are floating-point in the format"
+    )]
+    let gauges = |of: fn(&Budget) -> u64| -> Vec<(&'static str, f64)> {
+        let all = budgets.all().iter();
+        all.map(|own| (own.key, of(own) as f64)).collect()
+    };
+    vec![
+        Metric::gauges(
+            "budget_used",
+            "What is in use of the limits that everybody shares: bytes or things, as the limit counts.",
+            "limit",
+            gauges(|own| own.used.value()),
+        ),
+        Metric::gauges(
+            "budget_limit",
+            "What there is of them.",
+            "limit",
+            gauges(|own| own.most.value()),
         ),
     ]
 }

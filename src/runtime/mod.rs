@@ -213,6 +213,7 @@ impl Gateway {
             &self.config,
             self.http,
             health.clone(),
+            self.status.desk(),
             self.metrics,
             stopped.clone(),
         ));
@@ -313,6 +314,8 @@ fn register(
         memory.clone(),
     );
     metrics.register(move || metrics::front_door(&front_door));
+    let stats = desk.clone();
+    metrics.register(move || metrics::budgets(&stats.budgets));
     metrics.register(move || metrics::desk(&desk));
     metrics.register(move || metrics::memory(&memory));
     metrics.register(move || metrics::ledger(&health));
@@ -324,6 +327,7 @@ fn serve_http(
     config: &Config,
     listener: TcpListener,
     ledger: Arc<CommitHealth>,
+    desk: Arc<DeskStats>,
     metrics: Arc<http::Metrics>,
     mut stopped: watch::Receiver<bool>,
 ) -> impl Future<Output = std::io::Result<()>> + use<> {
@@ -332,7 +336,7 @@ fn serve_http(
         timeout: config.http.timeout,
     };
     let health = Arc::new(move || match ledger.state() {
-        CommitState::Ok => Ok(()),
+        CommitState::Ok => Ok(desk.budgets.warnings()),
         CommitState::Stalled { error, .. } | CommitState::Failed { error } => Err(error),
     });
     let stop = async move {

@@ -126,6 +126,7 @@ fn common(config: &Config) -> Settings {
         kept_payload_bytes: handoff.kept_payload,
         max_keys_per_room: blackboard.max_keys_per_room,
         max_key_bytes_per_room: blackboard.max_bytes_per_room,
+        max_key_bytes: blackboard.max_bytes,
         max_tombstones_per_room: blackboard.max_tombstones_per_room,
         max_value_bytes: blackboard.max_value,
         max_snapshot_bytes: blackboard.max_snapshot,

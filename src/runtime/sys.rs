@@ -76,6 +76,11 @@ pub(super) struct Status {
 }
 
 impl Status {
+    /// What the desk counts.
+    pub(super) fn desk(&self) -> Arc<DeskStats> {
+        self.desk.clone()
+    }
+
     pub(super) fn new(front_door: Arc<Metrics>, desk: Arc<DeskStats>, started: Instant) -> Status {
         Status {
             front_door,

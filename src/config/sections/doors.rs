@@ -123,7 +123,7 @@ impl Default for Mqtt {
             write_buffer: MIB,
             max_pending_messages: 10_000,
             max_pending_bytes: 16 * MIB,
-            max_subscriptions: 1000,
+            max_subscriptions: 10_000,
             max_session_expiry: 30 * DAY,
             sys_interval: Duration::from_secs(10),
         }

@@ -245,6 +245,9 @@ pub struct Blackboard {
     /// Value bytes per room.
     #[serde(with = "size")]
     pub max_bytes_per_room: usize,
+    /// Value bytes of all rooms.
+    #[serde(with = "size")]
+    pub max_bytes: usize,
     /// Deleted keys whose version a room remembers one by one; beyond it a new key starts above all forgotten ones.
     pub max_tombstones_per_room: usize,
     /// The largest value, in bytes.
@@ -298,6 +301,7 @@ impl Default for Blackboard {
         Blackboard {
             max_keys_per_room: 100_000,
             max_bytes_per_room: 256 * MIB,
+            max_bytes: 1024 * MIB,
             max_tombstones_per_room: 100_000,
             max_value: 256 * KIB,
             max_snapshot: MIB,

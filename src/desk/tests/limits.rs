@@ -173,8 +173,15 @@ fn without_memory_queues_refuse_and_what_needs_none_goes_on() {
 }
 
 #[test]
-fn without_memory_nothing_more_is_retained_but_clearing_is_possible() {
-    let (mut world, memory) = small(4 * KIB);
+fn a_full_store_retains_nothing_more_but_clearing_is_possible() {
+    let retained = RetainedLimits {
+        max_messages: 10,
+        max_bytes: 3 * KIB,
+    };
+    let mut world = World::with(DeskSettings {
+        retained,
+        ..settings()
+    });
     let (mut ann, _) = world.connect("ann", true, 0);
     let mut publish = |publication| {
         let id = world.publish(&mut ann, publication);
@@ -192,7 +199,6 @@ fn without_memory_nothing_more_is_retained_but_clearing_is_possible() {
     let clear = ordinary("ann", "s/1", "", Qos::AtLeastOnce, true);
     assert_eq!(publish(clear), Some(Ok(())));
     assert_eq!(publish(kib("s/3", true)), Some(Ok(())));
-    assert!(memory.held(Holder::Retained) > 2 * KIB);
 }
 
 #[test]
@@ -307,4 +313,57 @@ fn without_memory_large_wills_and_new_subscriptions_are_refused() {
         "{answer:?}"
     );
     assert_eq!(memory.refused.value(), 2);
+}
+
+#[test]
+fn full_blackboards_are_named_and_stop_no_dispatch() {
+    let settings = Settings {
+        max_key_bytes: 3 * KIB,
+        ..Settings::default()
+    };
+    let mut world = World::of(super::settings(), settings);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    world.subscribe(&mut ann, "rooms/+/reply/ann", Qos::AtLeastOnce);
+    let mut command = |topic: &str, payload: &str| {
+        world.publish(&mut ann, to_room("ann", topic, payload));
+        world.commit();
+        let reply = ann.deliveries().pop().expect("a reply");
+        world.acknowledge(&ann, reply.seq, Stage::Done);
+        let budgets = world.desk.stats().budgets.warnings();
+        let reply = String::from_utf8_lossy(&reply.message.payload()).into_owned();
+        (reply, budgets)
+    };
+    let set = format!(r#"{{"id":"ID","value":"{}"}}"#, "x".repeat(KIB));
+    let mut set = |room: &str, key: &str| {
+        let topic = format!("rooms/{room}/blackboard/set/ann/{key}");
+        command(&topic, &set.replace("ID", key))
+    };
+    assert!(set("one", "a").0.contains("accepted"));
+    let (reply, warnings) = set("two", "b");
+    assert!(reply.contains("accepted") && warnings.is_empty(), "{reply}");
+    let (reply, _) = set("two", "c");
+    assert!(reply.contains("blackboard.max_bytes"), "{reply}");
+    let task = r#"{"id":"t","type":"work"}"#;
+    let (reply, _) = command("rooms/two/handoff/dispatch/ann", task);
+    assert!(reply.contains("accepted"), "{reply}");
+}
+
+#[test]
+fn a_mailbox_without_room_says_which_limit_is_reached() {
+    let mut world = World::new();
+    let (mut ann, _) = world.connect("ann", true, 0);
+    world.subscribe(&mut ann, "rooms/+/reply/ann", Qos::AtLeastOnce);
+    let mut last = String::new();
+    for n in 0..11 {
+        world.publish(
+            &mut ann,
+            to_room("ann", "rooms/lab/inbox/bob/ann", &n.to_string()),
+        );
+        world.commit();
+        for delivery in ann.deliveries() {
+            last = String::from_utf8_lossy(&delivery.message.payload()).into_owned();
+            world.acknowledge(&ann, delivery.seq, Stage::Done);
+        }
+    }
+    assert!(last.contains("mailbox.max_messages is reached"), "{last}");
 }

@@ -196,10 +196,12 @@ impl RoomState {
     /// Recovery: the versions of a key come oldest first.
     pub(super) fn rebuild_version(&mut self, cx: &mut Context, key: Key, version: Version) {
         cx.stats.keys += usize::from(version.value.is_some());
+        cx.stats.key_bytes += version.size();
         let earlier = self.blackboard.put(&key, version);
         if let Some(earlier) = earlier {
             self.disarm_expiry(cx, &key, &earlier);
             cx.stats.keys -= usize::from(earlier.value.is_some());
+            cx.stats.key_bytes -= earlier.size();
             self.blackboard.history.push(&key, earlier);
         }
         self.arm_expiry(cx, &key);

@@ -29,6 +29,7 @@ impl RoomState {
         self.once(cx, call, |room, cx| {
             room.check_fence(txn.fence.as_ref())?;
             let writes = room.blackboard.plan(&room.name, &cx.settings, txn.ops)?;
+            room.blackboard.admit(cx, &writes)?;
             if !writes.is_empty() {
                 room.blackboard.revision += 1;
             }
@@ -64,7 +65,6 @@ impl Blackboard {
             let planned = self.plan_op(room, settings, op);
             writes.extend(planned.map_err(|rejection| within(index, rejection))?);
         }
-        self.admit(settings, &writes)?;
         Ok(writes)
     }
 

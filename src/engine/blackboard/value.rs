@@ -78,6 +78,11 @@ impl Engine {
         }
     }
 
+    /// Bytes that the values of all rooms may have together.
+    pub fn most_key_bytes(&self) -> usize {
+        self.cx.settings.max_key_bytes
+    }
+
     /// The payload of a message that shows a key: its value is kept there from now on, and nowhere else.
     pub fn attach_key(&mut self, topic: &RoomTopic, payload: &Bytes) {
         if let Topic::BlackboardState { key } = &topic.topic

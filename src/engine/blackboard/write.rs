@@ -86,7 +86,8 @@ impl Blackboard {
     }
 
     /// Refuses writes of different keys that would together be too much for the room.
-    pub(super) fn admit(&self, settings: &Settings, writes: &[Write]) -> Result<(), Rejection> {
+    pub(super) fn admit(&self, cx: &Context, writes: &[Write]) -> Result<(), Rejection> {
+        let settings = &cx.settings;
         let (mut keys, mut bytes) = (self.cells.len(), self.bytes);
         let (old_keys, old_bytes) = (keys, bytes);
         for write in writes {
@@ -106,7 +107,18 @@ impl Blackboard {
             return Err(Rejection::new(Code::TooMany, reason));
         }
         if bytes > max_bytes && bytes > old_bytes {
-            let reason = format!("the room's values may have at most {max_bytes} bytes together");
+            let reason = format!(
+                "the room's values may have at most {max_bytes} bytes together \
+                 (blackboard.max_bytes_per_room)"
+            );
+            return Err(Rejection::new(Code::TooMany, reason));
+        }
+        let all = cx.stats.key_bytes.saturating_sub(old_bytes) + bytes;
+        if all > settings.max_key_bytes && bytes > old_bytes {
+            let reason = format!(
+                "the values of all rooms may have at most {} bytes together (blackboard.max_bytes)",
+                settings.max_key_bytes
+            );
             return Err(Rejection::new(Code::TooMany, reason));
         }
         Ok(())
@@ -131,7 +143,7 @@ impl RoomState {
             room.check_fence(set.fence.as_ref())?;
             let (board, settings) = (&room.blackboard, &cx.settings);
             let write = board.plan_set(&room.name, settings, key.clone(), wanted)?;
-            board.admit(settings, std::slice::from_ref(&write))?;
+            board.admit(cx, std::slice::from_ref(&write))?;
             Ok(room.write_one(cx, call.from(), write))
         })
     }
@@ -226,10 +238,12 @@ impl RoomState {
     fn stand(&mut self, cx: &mut Context, key: &Key, made: Version) {
         let payload = made.entry(key).map(|entry| json::encode(&entry));
         cx.stats.keys += usize::from(made.value.is_some());
+        cx.stats.key_bytes += made.size();
         self.change(cx, Change::Version(key.clone(), made.revision));
         let earlier = self.blackboard.put(key, made);
         if let Some(earlier) = &earlier {
             cx.stats.keys -= usize::from(earlier.value.is_some());
+            cx.stats.key_bytes -= earlier.size();
             self.disarm_expiry(cx, key, earlier);
         }
         self.arm_expiry(cx, key);

@@ -83,15 +83,7 @@ impl RoomState {
                 "the room has its {limit} bytes of unfinished tasks"
             ));
         }
-        if cx.unpromised(call.mailboxes, call.from()) == 0
-            || call.mailboxes.free_bytes(call.from()) == 0
-        {
-            return too_many(format!(
-                "the mailbox of {} has no room for the result of another task",
-                call.from()
-            ));
-        }
-        Ok(())
+        cx.has_room(call.mailboxes, call.from(), 0, "the result of another task")
     }
 
     fn route(

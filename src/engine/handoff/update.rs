@@ -89,13 +89,8 @@ impl RoomState {
         };
         let to = &self.handoff.tasks[&no].body.dispatcher;
         let size = result.text().len();
-        if cx.unpromised(call.mailboxes, to) == 0 || call.mailboxes.free_bytes(to) < size {
-            let reason = format!(
-                "the mailbox of {to} has no room for a partial result; the lease goes on all the same"
-            );
-            return Err(Rejection::new(Code::TooMany, reason));
-        }
-        Ok(())
+        let what = "a partial result (the lease goes on all the same)";
+        cx.has_room(call.mailboxes, to, size, what)
     }
 
     fn partial(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo, update: Update) {

@@ -80,10 +80,7 @@ impl RoomState {
         let open = self.open_call(&said.call)?.clone();
         let size = said.result.as_ref().map_or(0, |result| result.text().len());
         let to = &open.caller;
-        if cx.unpromised(call.mailboxes, to) == 0 || call.mailboxes.free_bytes(to) < size {
-            let reason = format!("the mailbox of {to} has no room for a partial result");
-            return Err(Rejection::new(Code::TooMany, reason));
-        }
+        cx.has_room(call.mailboxes, to, size, "a partial result")?;
         self.tell_call(cx, &open, "tools.progress", None, None);
         self.deliver_partial(cx, &open, said.result);
         Ok(())

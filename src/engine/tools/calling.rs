@@ -108,12 +108,7 @@ impl RoomState {
                 "the room has its {limit} bytes of arguments under way"
             ));
         }
-        if cx.unpromised(call.mailboxes, caller) == 0 || call.mailboxes.free_bytes(caller) == 0 {
-            return too_many(format!(
-                "the mailbox of {caller} has no room for the result"
-            ));
-        }
-        Ok(())
+        cx.has_room(call.mailboxes, caller, 0, "the result")
     }
 
     fn free_provider(
