@@ -1,9 +1,10 @@
 //! What each part counts, under the names that `/metrics` shows. `hallward_` goes in front.
 
+mod budgets;
 mod ledger;
 
 use crate::auth;
-use crate::desk::{Budget, Budgets, DeskStats, Holder, Memory};
+use crate::desk::{DeskStats, Holder, Memory};
 use crate::engine::{Refusals, ToolOutcomes};
 use crate::http::Metric;
 use crate::live;
@@ -11,6 +12,7 @@ use crate::mqtt;
 use crate::mqtt::transport::tls::Tls;
 use crate::wire::message::Qos;
 
+pub(super) use budgets::budgets;
 pub(super) use ledger::{ledger, log};
 
 #[expect(
@@ -360,32 +362,6 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
             "blackboard_locks",
             "Locks that somebody holds.",
             d.locks.value(),
-        ),
-    ]
-}
-
-/// How full the budgets are that everybody shares.
-pub(super) fn budgets(budgets: &Budgets) -> Vec<Metric> {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "gauges are floating-point in the format"
-    )]
-    let gauges = |of: fn(&Budget) -> u64| -> Vec<(&'static str, f64)> {
-        let all = budgets.all().iter();
-        all.map(|own| (own.key, of(own) as f64)).collect()
-    };
-    vec![
-        Metric::gauges(
-            "budget_used",
-            "What is in use of the limits that everybody shares: bytes or things, as the limit counts.",
-            "limit",
-            gauges(|own| own.used.value()),
-        ),
-        Metric::gauges(
-            "budget_limit",
-            "What there is of them.",
-            "limit",
-            gauges(|own| own.most.value()),
         ),
     ]
 }
