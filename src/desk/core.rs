@@ -117,9 +117,14 @@ impl Desk {
         self.stats.clone()
     }
 
-    /// Takes one request.
+    /// Takes one request, at a time by which nothing else is due: a session that has expired is not resumed, and its will
+    /// comes first (MQTT-4.1.0-2, MQTT-3.1.2-8). What a single [`Desk::tick`] does not get done is its caller's to await:
+    /// see [`Desk::is_behind`].
     pub fn handle(&mut self, now: Millis, request: Request) {
         self.stats.requests.add_one();
+        if self.is_behind(now) {
+            self.tick(now);
+        }
         match request {
             Request::Open(open) => self.open(now, *open),
             Request::Subscribe {
@@ -186,6 +191,16 @@ impl Desk {
             self.note_lazy_change(now);
         }
         self.tell_of_undelivered(now);
+    }
+
+    /// Whether something is due that whoever asks next must find done. One [`Desk::tick`] does a bounded portion of it.
+    pub fn is_behind(&self, now: Millis) -> bool {
+        let engine = self.engine.poll_timeout().map(|(at, _)| at);
+        self.timers
+            .next()
+            .into_iter()
+            .chain(engine)
+            .any(|at| at <= now)
     }
 
     /// When [`Desk::tick`] is due, if ever.

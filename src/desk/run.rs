@@ -189,22 +189,37 @@ impl Turn {
         let mut open = true;
         while open && !self.failed() {
             self.submit_if_due();
-            let full = self.desk.pending_bytes() >= self.pace.max_pending_bytes;
+            let takes = !self.is_full() && requests.is_empty();
             let deadline = self.deadline();
             let progress = self.progress.clone();
             tokio::select! {
-                taken = self.inbox.recv_many(&mut requests, self.pace.max_requests_a_turn), if !full => open = taken > 0,
+                taken = self.inbox.recv_many(&mut requests, self.pace.max_requests_a_turn), if takes => open = taken > 0,
                 () = progress.wake.notified() => {}
                 () = sleep_until(deadline) => {}
             }
             let now = now();
             self.desk.committed(self.durable());
-            requests
-                .drain(..)
-                .for_each(|request| self.desk.handle(now, request));
-            self.desk.tick(now);
+            self.catch_up(now);
+            // After a start so much may be due that it takes several batches: whoever asks waits for the last.
+            if !self.desk.is_behind(now) {
+                requests
+                    .drain(..)
+                    .for_each(|request| self.desk.handle(now, request));
+                self.desk.tick(now);
+            }
         }
         self.finish().await
+    }
+
+    fn is_full(&self) -> bool {
+        self.desk.pending_bytes() >= self.pace.max_pending_bytes
+    }
+
+    /// Does what is due, as far as the batch has room for what comes of it.
+    fn catch_up(&mut self, now: Millis) {
+        while !self.is_full() && self.desk.is_behind(now) {
+            self.desk.tick(now);
+        }
     }
 
     fn durable(&self) -> u64 {
@@ -218,6 +233,8 @@ impl Turn {
     /// When the desk must wake without being asked.
     fn deadline(&self) -> Option<Millis> {
         let sealing = match self.desk.wants_sealing(now()) {
+            // It goes when the one before is on disk, and has no room for more until then.
+            Sealing::Now if self.is_full() => return None,
             Sealing::At(at) => Some(at),
             Sealing::Now | Sealing::Never => None,
         };

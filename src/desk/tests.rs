@@ -1,5 +1,6 @@
 //! Scenarios of the desk: a pure state machine, a store in memory, no threads.
 
+mod due;
 mod groups;
 mod keys;
 mod limits;

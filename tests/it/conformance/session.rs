@@ -232,6 +232,28 @@ fn mqtt_4_1_0_2_the_time_of_a_session_runs_while_the_gateway_is_down() {
     assert!(Client::connect(gateway.mqtt, lasting("long", 600)).session_present);
 }
 
+/// 5.0: MQTT-4.1.0-2, MQTT-3.1.2-8.
+#[test]
+fn mqtt_4_1_0_2_who_is_first_after_a_start_does_not_find_what_ended_before() {
+    let clock = gateway();
+    let mut gateway = Gateway::start();
+    let mut watcher = Client::connect(gateway.mqtt, lasting("watcher", 600));
+    watcher.subscribe(&[("first", 1)]);
+    let mut short = lasting("first", 4).with_will("first", "gone", 1, false);
+    if let Some(will) = &mut short.will {
+        will.properties = Properties::new().four(0x18, 600);
+    }
+    Client::connect(gateway.mqtt, short).vanish();
+    // That it is gone is on disk by then.
+    wait(&gateway, 1);
+    gateway.kill();
+    wait(&clock, 4);
+    gateway.restart();
+    assert!(!Client::connect(gateway.mqtt, lasting("first", 600)).session_present);
+    let mut watcher = Client::connect(gateway.mqtt, lasting("watcher", 600));
+    assert_eq!(watcher.message().text(), "gone");
+}
+
 /// 5.0: MQTT-4.5.0-1. 3.1.1: MQTT-4.5.0-1.
 #[test]
 fn mqtt_4_5_0_1_a_full_queue_is_never_silent() {

@@ -208,6 +208,29 @@ fn versions_and_state_survive_a_kill() {
     );
 }
 
+/// More than is done at once: whoever asks waits for all of it.
+#[test]
+fn who_asks_first_after_a_start_finds_no_key_whose_time_was_over() {
+    let mut gateway = Gateway::start();
+    let clock = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    for key in 0..2_500 {
+        ann.tell(
+            &format!("blackboard/set/ann/k{key}"),
+            &json!({"value": 1, "ttlMs": 5_000}),
+        );
+    }
+    ann.vanish();
+    gateway.kill();
+    crate::conformance::wait(&clock, 6);
+    gateway.restart();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    let found = ann.accepted("blackboard/get/ann", json!({}));
+    let data = found.data.expect("a page");
+    let board: Snapshot = serde_json::from_str(data.text()).expect("a snapshot");
+    assert!(board.entries.is_empty(), "{} are left", board.entries.len());
+}
+
 #[test]
 fn a_value_beyond_its_limit_is_too_large() {
     let gateway = Setup::new().with("blackboard.max_value", "1KiB").start();
