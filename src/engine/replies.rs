@@ -260,7 +260,7 @@ impl<'a> Call<'a> {
         }
         let payload = &self.command.payload;
         let remains: Option<Remains> = match self.unread {
-            None => serde_json::from_slice(payload).ok(),
+            None => json::decode(payload).ok(),
             // What has no JSON may be elsewhere in it.
             Some(_) => serde_cbor::from_slice(payload).ok(),
         };

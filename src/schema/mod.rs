@@ -104,7 +104,7 @@ impl Schema {
             return Err(SchemaError::TooLong(text.len()));
         }
         let schema: Value =
-            serde_json::from_str(text).map_err(|error| SchemaError::Json(error.to_string()))?;
+            serde_json::from_str(text).map_err(|error| SchemaError::Json(words(&error, 127)))?;
         // What compiling costs is bounded by the same numbers, so they come first.
         let cost = Cost::of(&schema)?;
         let patterns = jsonschema::PatternOptions::regex()
@@ -131,8 +131,8 @@ impl Schema {
             path: String::new(),
             reason,
         };
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| whole(shortened(&error.to_string())))?;
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| whole(shortened(&words(&error, MAX_DEPTH))))?;
         self.cost.allows(&value).map_err(whole)?;
         if self.validator.is_valid(&value) {
             return Ok(());
@@ -148,6 +148,15 @@ impl Schema {
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Schema").finish_non_exhaustive()
+    }
+}
+
+/// What keeps a text from being read that may be so deep.
+fn words(error: &serde_json::Error, depth: usize) -> String {
+    let text = error.to_string();
+    match text.strip_prefix("recursion limit exceeded") {
+        Some(place) => format!("is nested more than {depth} levels deep{place}"),
+        None => text,
     }
 }
 

@@ -1,5 +1,7 @@
 //! JSON that belongs to the user: carried byte for byte, never re-rounded, never re-ordered.
 
+mod strict;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -10,6 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::reply::{Code, Rejection};
+use strict::Strict;
+
+/// How deep JSON may be nested where more is made of it than to carry it.
+const MAX_DEPTH: usize = 127;
 
 /// A JSON value kept as its text. In JSON it stands as it came; in binary encodings as that text.
 #[derive(Clone)]
@@ -95,24 +101,28 @@ pub(super) fn present<'de, D: Deserializer<'de>>(
     Json::deserialize(deserializer).map(Some)
 }
 
-/// Reads a command's payload.
+/// Reads a command's payload, as its JSON Schema means it.
 ///
 /// # Errors
 /// 400 with the path, what was expected, and the line and column.
 pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Rejection> {
-    // A struct would be read from a list as well, by the order of its fields.
     if payload.trim_ascii_start().first() == Some(&b'[') {
         let reason = "expected an object, {…}, but got a list";
         return Err(Rejection::new(Code::Malformed, reason));
     }
+    let mut deserializer = serde_json::Deserializer::from_slice(payload);
     // To keep track of the path costs as much as to read; only what fails is read again for it.
-    if let Ok(value) = serde_json::from_slice(payload) {
+    if let Ok(value) = T::deserialize(Strict(&mut deserializer))
+        && deserializer.end().is_ok()
+    {
         return Ok(value);
     }
     let mut deserializer = serde_json::Deserializer::from_slice(payload);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let reason = error.into_inner().to_string();
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+    let value = T::deserialize(Strict(tracked)).map_err(|error| {
+        let path = track.path().to_string();
+        let reason = words(&error);
         let missing = missing_field(&reason).map(str::to_owned);
         let rejection = Rejection::new(Code::Malformed, reason);
         let path = match (path.as_str(), missing) {
@@ -125,8 +135,17 @@ pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Rejection> {
     })?;
     deserializer
         .end()
-        .map_err(|error| Rejection::new(Code::Malformed, error.to_string()))?;
+        .map_err(|error| Rejection::new(Code::Malformed, words(&error)))?;
     Ok(value)
+}
+
+/// What is wrong with a JSON text, and where.
+pub fn words(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.strip_prefix("recursion limit exceeded") {
+        Some(place) => format!("nested more than {MAX_DEPTH} levels deep{place}"),
+        None => text,
+    }
 }
 
 /// The field that an error says is not there.
@@ -210,6 +229,107 @@ mod tests {
             serde_cbor::from_slice::<Holder>(&cbor).expect("decodes"),
             holder
         );
+    }
+
+    #[derive(Deserialize, PartialEq, Debug)]
+    #[serde(rename_all = "lowercase")]
+    enum Colour {
+        Red,
+    }
+
+    #[derive(Deserialize, PartialEq, Debug)]
+    struct Inner(u64);
+
+    #[derive(Deserialize, Debug)]
+    struct Numbers {
+        #[serde(default)]
+        unsigned: Option<u64>,
+        #[serde(default)]
+        signed: i32,
+        #[serde(default)]
+        many: Vec<u8>,
+        #[serde(default)]
+        inner: Option<Inner>,
+        #[serde(default)]
+        nested: Option<Box<Numbers>>,
+        #[serde(default)]
+        colour: Option<Colour>,
+        #[serde(default)]
+        float: f64,
+        #[serde(default)]
+        raw: Option<Json>,
+    }
+
+    #[test]
+    fn integers_may_be_written_as_whole_floats_wherever_they_stand() {
+        let read: Numbers = decode(
+            br#"{"unsigned":1.7e12,"signed":-3.0,"many":[1,2.0,2.5e1],"inner":60000.0,
+                 "nested":{"unsigned":9007199254740991.0,"signed":-0.0,"colour":"red"},"float":1,"raw":60000.0}"#,
+        )
+        .expect("whole");
+        assert_eq!((read.unsigned, read.signed), (Some(1_700_000_000_000), -3));
+        assert_eq!(
+            (read.many, read.inner),
+            (vec![1, 2, 25], Some(Inner(60_000)))
+        );
+        let nested = read.nested.expect("there");
+        assert_eq!((nested.unsigned, nested.signed), (Some((1 << 53) - 1), 0));
+        assert_eq!(nested.colour, Some(Colour::Red));
+        assert_eq!(read.float.to_bits(), 1.0_f64.to_bits());
+        let raw = read.raw.expect("there");
+        assert_eq!(raw.text(), "60000.0", "what is the user's stays as it is");
+        let exact: Numbers = decode(br#"{"unsigned":18446744073709551615}"#).expect("fits");
+        assert_eq!(exact.unsigned, Some(u64::MAX));
+    }
+
+    #[test]
+    fn what_is_no_integer_no_object_and_no_word_is_refused_with_its_place() {
+        for (text, path, words) in [
+            (
+                r#"{"unsigned":1.5}"#,
+                "unsigned",
+                "floating point `1.5`, expected u64",
+            ),
+            (
+                r#"{"unsigned":-1.0}"#,
+                "unsigned",
+                "integer `-1`, expected u64",
+            ),
+            (
+                r#"{"many":[1,256.0]}"#,
+                "many[1]",
+                "integer `256`, expected u8",
+            ),
+            (
+                r#"{"unsigned":9007199254740993.0}"#,
+                "unsigned",
+                "may have been rounded",
+            ),
+            (
+                r#"{"unsigned":18446744073709551616}"#,
+                "unsigned",
+                "may have been rounded",
+            ),
+            (
+                r#"{"nested":[1.0,2]}"#,
+                "nested",
+                "expected an object, {…}, but got a list",
+            ),
+            (r#"{"nested":"x"}"#, "nested", "expected an object, {…}"),
+            (r#"{"colour":{"red":null}}"#, "colour", "expected a text"),
+            (
+                r#"{"colour":"blue"}"#,
+                "colour",
+                "unknown variant `blue`, expected `red`",
+            ),
+        ] {
+            let rejection = decode::<Numbers>(text.as_bytes()).expect_err(text);
+            assert_eq!(rejection.path.as_deref(), Some(path), "{rejection}");
+            assert!(rejection.reason.contains(words), "{rejection}");
+            assert!(rejection.reason.contains("line 1 column"), "{rejection}");
+        }
+        let list = decode::<Numbers>(b" [1]").expect_err("a list");
+        assert_eq!(list.reason, "expected an object, {…}, but got a list");
     }
 
     #[test]

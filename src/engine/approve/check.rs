@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::wire::approve::{ApprovalRequest, Decide, OnTimeout};
-use crate::wire::json::Json;
+use crate::wire::json::{self, Json};
 use crate::wire::name::{Agent, is_name};
 use crate::wire::reply::{Code, Rejection};
 
@@ -16,7 +16,7 @@ use super::ROLE;
 /// The digest of `{action, content}`; `content` is left out where absent.
 pub(super) fn digest_of(action: &str, content: Option<&Json>) -> Result<String, Rejection> {
     let invalid = |error: serde_json::Error| {
-        let reason = format!("content has no canonical form: {error}");
+        let reason = format!("content has no canonical form: {}", json::words(&error));
         Rejection::new(Code::Invalid, reason).at("content")
     };
     let mut shown = serde_json::Map::new();

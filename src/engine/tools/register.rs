@@ -312,7 +312,7 @@ fn of_an_object(schema: &Json) -> Result<Json, Rejection> {
 fn contract_of(said: &Registration) -> Result<String, Rejection> {
     let parse = |path: &str, schema: &Json| {
         serde_json::from_str(schema.text())
-            .map_err(|error| Rejection::new(Code::Invalid, error.to_string()).at(path))
+            .map_err(|error| Rejection::new(Code::Invalid, json::words(&error)).at(path))
     };
     let output = said.output_schema.as_ref();
     let promise = Promise {
@@ -323,7 +323,7 @@ fn contract_of(said: &Registration) -> Result<String, Rejection> {
         idempotent: said.idempotent,
     };
     digest(&promise).map_err(|error| {
-        let reason = format!("a schema has no canonical form: {error}");
+        let reason = format!("a schema has no canonical form: {}", json::words(&error));
         Rejection::new(Code::Invalid, reason).at("inputSchema")
     })
 }

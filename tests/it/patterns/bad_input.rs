@@ -97,6 +97,80 @@ fn bad_json_is_refused_with_its_place() {
 }
 
 #[test]
+fn integers_may_be_whole_floats_and_objects_are_no_lists() {
+    let gateway = Gateway::start();
+    let mut eve = Agent::join(&gateway, "lab", "eve");
+    for (command, payload, path) in [
+        (
+            "blackboard/set/eve/k",
+            r#"{"id":"1","value":1,"ifVersion":0.0,"ttlMs":6e4}"#,
+            None,
+        ),
+        (
+            "handoff/dispatch/eve",
+            r#"{"id":"2","type":"draft","maxAttempts":2.0,"backoff":{"initialMs":1e3,"factor":2,"maxMs":6e4}}"#,
+            None,
+        ),
+        (
+            "observe/replay/eve",
+            r#"{"correlationId":"3","since":1.7e12,"limit":10.0}"#,
+            None,
+        ),
+        (
+            "blackboard/set/eve/k",
+            r#"{"value":1,"ttlMs":0.5}"#,
+            Some("ttlMs"),
+        ),
+        (
+            "blackboard/set/eve/k",
+            r#"{"value":1,"fence":["l",1]}"#,
+            Some("fence"),
+        ),
+        (
+            "blackboard/txn/eve",
+            r#"{"ops":[["set","k",1]]}"#,
+            Some("ops[0]"),
+        ),
+        (
+            "handoff/dispatch/eve",
+            r#"{"type":"x","priority":{"low":null}}"#,
+            Some("priority"),
+        ),
+    ] {
+        eve.tell_raw(command, payload);
+        let reply = eve.reply();
+        assert_eq!(reply.path.as_deref(), path, "{payload}: {reply:?}");
+        let is_refused = u16::from(reply.code) == 400;
+        assert_eq!(is_refused, path.is_some(), "{payload}: {reply:?}");
+    }
+}
+
+#[test]
+fn what_is_too_deep_is_refused_in_our_words() {
+    let gateway = Gateway::start();
+    let mut eve = Agent::join(&gateway, "lab", "eve");
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    for (command, payload) in [
+        (
+            "approve/request/eve",
+            format!(r#"{{"action":"a","content":{deep}}}"#),
+        ),
+        (
+            "tools/register/eve/t",
+            format!(r#"{{"description":"d","inputSchema":{{"default":{deep}}}}}"#),
+        ),
+        ("handoff/list/eve", format!(r#"{{"state":{deep}}}"#)),
+    ] {
+        eve.tell_raw(command, payload);
+        let reason = eve.reply().reason.expect("words");
+        assert!(
+            reason.contains("nested more than 127 levels deep"),
+            "{command}: {reason}"
+        );
+    }
+}
+
+#[test]
 fn a_refused_command_with_a_correlation_id_echoes_it() {
     let gateway = Gateway::start();
     let mut eve = Agent::join(&gateway, "lab", "eve");
