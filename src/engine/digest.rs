@@ -1,5 +1,7 @@
 //! The digest that ties an approval to what was shown and a tool to its contract: equal JSON values have equal ones, however
-//! they are spelt and ordered.
+//! they are spelt and ordered. `fingerprint` ties an id to its command likewise, in fewer bytes.
+
+mod fingerprint;
 
 use std::collections::BTreeSet;
 
@@ -7,6 +9,8 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::wire::cbor::{Token, Tokens};
+
+pub(super) use fingerprint::fingerprint;
 
 /// SHA-256 in hexadecimal over the canonical JSON (RFC 8785) of a value.
 ///

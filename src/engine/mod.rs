@@ -31,6 +31,7 @@ mod machine;
 mod mailbox;
 mod member;
 mod observe;
+mod outcomes;
 mod past;
 mod presence;
 mod record;

@@ -35,7 +35,7 @@ use super::blackboard::Version;
 use super::encoding::Spoken;
 use super::handoff::TaskNo;
 use super::member::Member;
-use super::replies::OutcomeKey;
+use super::outcomes::OutcomeKey;
 use super::room::RoomState;
 
 /// The format of all values that this version writes.

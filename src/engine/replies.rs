@@ -1,14 +1,13 @@
-//! Answers: reading a command's envelope, remembering first outcomes, writing replies.
+//! Answers: reading a command's envelope, writing replies.
 //!
-//! It makes a repeat harmless and an answer complete; what a command does is none of its business. Refusals are not
-//! remembered: a repeat of a refused command is tried again, and may succeed.
+//! It makes an answer complete; what a command does is none of its business. That a repeat is harmless is the business of
+//! `outcomes`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::Millis;
 use crate::wire::blackboard::{LockState, Written};
 use crate::wire::handoff::{Cancel, GetTask, ListTasks, Redrive, Task, Update};
 use crate::wire::json::{self, Json};
@@ -23,8 +22,7 @@ use crate::wire::topic::{RoomTopic, Topic};
 use crate::wire::{approve, blackboard, tools};
 
 use super::context::Context;
-use super::record::Change;
-use super::room::RoomState;
+use super::digest::fingerprint;
 use super::settings::Settings;
 use super::{Class, Command, Directed, Effect, Mailboxes};
 
@@ -204,6 +202,8 @@ pub(super) struct Call<'a> {
     pub(super) mailboxes: &'a dyn Mailboxes,
     pub(super) correlation_id: Option<String>,
     pub(super) id: Option<CommandId>,
+    /// Of what it says, where it has an id.
+    pub(super) fingerprint: Option<NonZeroU64>,
     is_read: bool,
     /// Why its payload cannot be read at all.
     unread: Option<Rejection>,
@@ -220,6 +220,7 @@ impl<'a> Call<'a> {
             mailboxes,
             correlation_id: command.mirrors.correlation_id.clone(),
             id: None,
+            fingerprint: None,
             is_read: false,
             unread,
         }
@@ -227,14 +228,6 @@ impl<'a> Call<'a> {
 
     pub(super) fn from(&self) -> &'a Agent {
         &self.command.from
-    }
-
-    fn outcome_key(&self) -> Option<OutcomeKey> {
-        Some(OutcomeKey {
-            agent: self.from().clone(),
-            command: command_name(self.command).to_owned(),
-            id: self.id.clone()?,
-        })
     }
 
     /// Reads the payload, and notes what the answer needs of it.
@@ -248,6 +241,10 @@ impl<'a> Call<'a> {
         let mut body: T = json::decode(&self.command.payload)?;
         self.is_read = true;
         self.id = body.id().and_then(|id| CommandId::new(id).ok());
+        self.fingerprint = self.id.is_some().then(|| {
+            let Command { topic, payload, .. } = self.command;
+            fingerprint(&topic.format(""), payload)
+        });
         self.correlate(body.take_correlation_id(), settings)?;
         Ok(body)
     }
@@ -338,104 +335,6 @@ pub(super) fn page_limit(asked: Option<u32>, usual: u32, most: u32) -> Result<us
     let limit = asked.unwrap_or(usual.min(most));
     between("limit", limit.into(), 1, most.into())?;
     Ok(limit as usize)
-}
-
-/// Which command an outcome belongs to: an id means something only to the agent and the command that it came with.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct OutcomeKey {
-    pub(super) agent: Agent,
-    pub(super) command: String,
-    pub(super) id: CommandId,
-}
-
-/// A remembered outcome.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Remembered {
-    pub(super) at: Millis,
-    pub(super) accepted: Accepted,
-}
-
-/// The first outcomes of a room's commands with an id.
-#[derive(Debug, Default)]
-pub(super) struct Outcomes {
-    by_key: BTreeMap<OutcomeKey, Remembered>,
-    /// Oldest first.
-    order: VecDeque<(Millis, OutcomeKey)>,
-}
-
-impl Outcomes {
-    pub(super) fn find(&self, key: &OutcomeKey) -> Option<&Remembered> {
-        self.by_key.get(key)
-    }
-
-    pub(super) fn oldest(&self) -> Option<Millis> {
-        self.order.front().map(|(at, _)| *at)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.order.len()
-    }
-
-    pub(super) fn insert(&mut self, key: OutcomeKey, remembered: Remembered) {
-        self.order.push_back((remembered.at, key.clone()));
-        self.by_key.insert(key, remembered);
-    }
-
-    pub(super) fn forget_oldest(&mut self) -> Option<OutcomeKey> {
-        let (_, key) = self.order.pop_front()?;
-        self.by_key.remove(&key);
-        Some(key)
-    }
-
-    /// Records come ordered by key, not by time.
-    pub(super) fn sort(&mut self) {
-        self.order.make_contiguous().sort();
-    }
-}
-
-impl RoomState {
-    /// Runs a command, or returns what its first run came to where it carries an id that is known.
-    pub(super) fn once(
-        &mut self,
-        cx: &mut Context,
-        call: &Call<'_>,
-        act: impl FnOnce(&mut RoomState, &mut Context) -> Outcome,
-    ) -> Outcome {
-        if let Some(first) = self.first_outcome(call) {
-            return Ok(first);
-        }
-        let accepted = act(self, cx)?;
-        self.remember_call(cx, call, &accepted);
-        Ok(accepted)
-    }
-
-    /// What the first run of a command came to, where it carries an id that is known.
-    pub(super) fn first_outcome(&self, call: &Call<'_>) -> Option<Accepted> {
-        let first = self.outcomes.find(&call.outcome_key()?)?;
-        Some(first.accepted.clone())
-    }
-
-    /// Remembers what a command came to, if it carries an id.
-    pub(super) fn remember_call(&mut self, cx: &mut Context, call: &Call<'_>, accepted: &Accepted) {
-        if let Some(key) = call.outcome_key() {
-            self.remember(cx, key, accepted);
-        }
-    }
-
-    pub(super) fn remember(&mut self, cx: &mut Context, key: OutcomeKey, accepted: &Accepted) {
-        if self.outcomes.len() >= cx.settings.max_outcomes_per_room
-            && let Some(forgotten) = self.outcomes.forget_oldest()
-        {
-            cx.stats.forgotten_early += 1;
-            self.change(cx, Change::Outcome(forgotten));
-        }
-        self.change(cx, Change::Outcome(key.clone()));
-        let remembered = Remembered {
-            at: cx.now,
-            accepted: accepted.clone(),
-        };
-        self.outcomes.insert(key, remembered);
-    }
 }
 
 /// The command's name, as replies and outcomes carry it.

@@ -176,6 +176,12 @@ pub enum Verdict {
 pub struct Decision {
     /// The approval.
     pub id: ApprovalId,
+    /// What was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// SHA-256 over the canonical JSON (RFC 8785) of `{action, content}` as decided on, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// Whether to go ahead.
     pub approved: bool,
     /// The same in a word.

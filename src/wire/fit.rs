@@ -29,7 +29,7 @@ pub fn packet_bytes(topic: usize, payload: usize, qos: Qos) -> usize {
 }
 
 /// What may be left out of a message of the gateway's, in this order, until it fits.
-const BULK: [&str; 11] = [
+const BULK: [&str; 12] = [
     "data",
     "result",
     "content",
@@ -41,6 +41,7 @@ const BULK: [&str; 11] = [
     "path",
     "by",
     "lock",
+    "digest",
 ];
 /// Lists that must be there, but may be empty.
 const LISTS: [&str; 2] = ["tasks", "by"];
@@ -104,6 +105,7 @@ impl Fields {
 
     /// Makes its words shorter by so many bytes, as far as they go.
     fn cut_words(&mut self, over: usize) {
+        self.replace("action", |action| cut(action, over));
         self.replace("reason", |reason| cut(reason, over));
         self.replace("error", |error| {
             let mut error: Fields = json::decode(error.text().as_bytes()).ok()?;

@@ -200,6 +200,8 @@ impl Approval {
     fn decision(&self, ended: &Ended, reason: Option<String>) -> Decision {
         Decision {
             id: self.asked.id.clone(),
+            action: Some(self.asked.action.clone()),
+            digest: Some(self.asked.digest.clone()),
             approved: ended.approved,
             decision: if ended.approved {
                 Verdict::Approve

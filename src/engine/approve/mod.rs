@@ -10,6 +10,7 @@ mod states;
 mod vote;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,9 @@ pub(super) struct Approval {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) correlation_id: Option<String>,
     pub(super) edited: bool,
+    /// Of the command that it came with, where that had an id; earlier versions did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<NonZeroU64>,
     /// Everything that happened to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     trail: Vec<AuditEntry>,
@@ -130,7 +134,7 @@ impl RoomState {
         let mut request: ApprovalRequest = call.read(&cx.settings)?;
         let trace = &call.command.mirrors.trace;
         trace.complete(&mut request.traceparent, &mut request.tracestate);
-        if let Some(first) = self.asked_before(call.from(), request.id.as_ref())? {
+        if let Some(first) = self.asked_before(call, request.id.as_ref())? {
             return Ok(first);
         }
         check_request(cx, call.from(), &request)?;
@@ -146,17 +150,18 @@ impl RoomState {
 
     fn asked_before(
         &self,
-        from: &Agent,
+        call: &Call<'_>,
         id: Option<&ApprovalId>,
     ) -> Result<Option<Accepted>, Rejection> {
         let Some(earlier) = id.and_then(|id| self.approvals.by_id.get(id)) else {
             return Ok(None);
         };
         let id = &earlier.asked.id;
-        if earlier.asked.requester != *from {
+        if earlier.asked.requester != *call.from() {
             let reason = format!("the id {id} is another requester's");
             return Err(Rejection::new(Code::Conflict, reason).at("id"));
         }
+        call.expect_repeat(earlier.fingerprint)?;
         Ok(Some(Accepted {
             approval: Some(id.clone()),
             ..Accepted::new(Code::Taken)
@@ -198,6 +203,7 @@ impl RoomState {
             timeout_ms,
             correlation_id: call.correlation_id.clone(),
             edited: false,
+            fingerprint: call.fingerprint,
             trail: Vec::new(),
             ended: None,
         };

@@ -5,6 +5,7 @@
 //! it in the order in which they asked. The commands are in `locking`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,9 @@ pub(super) struct Waiter {
     pub(super) until: Millis,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<CommandId>,
+    /// Of the command, where it has an id; earlier versions did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) fingerprint: Option<NonZeroU64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) correlation_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

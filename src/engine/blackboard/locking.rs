@@ -10,8 +10,9 @@ use crate::wire::reply::{Code, Rejection, Reply};
 
 use crate::engine::context::Context;
 use crate::engine::event::Happened;
+use crate::engine::outcomes::OutcomeKey;
 use crate::engine::record::Change;
-use crate::engine::replies::{Accepted, Call, Outcome, OutcomeKey, between, send};
+use crate::engine::replies::{Accepted, Call, Outcome, between, send};
 use crate::engine::room::RoomState;
 use crate::engine::settings::Settings;
 
@@ -63,7 +64,7 @@ impl RoomState {
     ) -> Outcome {
         let asked: Asked = call.read_or_default(&cx.settings)?;
         let terms = Terms::of(&cx.settings, &asked)?;
-        if let Some(first) = self.first_outcome(call) {
+        if let Some(first) = self.first_outcome(call)? {
             return Ok(first);
         }
         match self.judge(cx, call, name, &terms)? {
@@ -113,6 +114,7 @@ impl RoomState {
         };
         if let Some(at) = lock.waits(call.from()) {
             if call.id.is_some() && lock.waiters[at].id == call.id {
+                call.expect_repeat(lock.waiters[at].fingerprint)?;
                 return Ok(Verdict::Waits);
             }
             return refused(
@@ -140,6 +142,7 @@ impl RoomState {
             ttl_ms: terms.ttl_ms,
             until: cx.after(terms.wait_ms.unwrap_or_default()),
             id: call.id.clone(),
+            fingerprint: call.fingerprint,
             correlation_id: call.correlation_id.clone(),
             reply_rest: call.command.mirrors.reply_rest.clone(),
         };
@@ -196,7 +199,8 @@ impl RoomState {
                         command: LOCK.to_owned(),
                         id,
                     };
-                    self.remember(cx, key, &Accepted::locked(Some(state.clone())));
+                    let accepted = Accepted::locked(Some(state.clone()));
+                    self.remember(cx, key, waiter.fingerprint, &accepted);
                 }
                 Reply {
                     lock: Some(state),

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::wire::handoff::{self, Backoff};
-use crate::wire::name::{Agent, Capability, TaskId};
+use crate::wire::name::{Capability, TaskId};
 use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::context::Context;
@@ -30,7 +30,7 @@ impl RoomState {
         asked.ttl_ms = asked.ttl_ms.or(call.command.mirrors.ttl_ms);
         let trace = &call.command.mirrors.trace;
         trace.complete(&mut asked.traceparent, &mut asked.tracestate);
-        if let Some(first) = self.dispatched_before(call.from(), asked.id.as_ref())? {
+        if let Some(first) = self.dispatched_before(call, asked.id.as_ref())? {
             return Ok(first);
         }
         default_by_type(&cx.settings, &mut asked);
@@ -50,17 +50,18 @@ impl RoomState {
 
     fn dispatched_before(
         &self,
-        from: &Agent,
+        call: &Call<'_>,
         id: Option<&TaskId>,
     ) -> Result<Option<Accepted>, Rejection> {
         let Some((id, no)) = id.and_then(|id| self.handoff.numbers.get_key_value(id)) else {
             return Ok(None);
         };
-        let dispatcher = &self.handoff.tasks[no].body.dispatcher;
-        if dispatcher != from {
+        let first = &self.handoff.tasks[no].body;
+        if first.dispatcher != *call.from() {
             let reason = format!("the id {id} is another dispatcher's");
             return Err(Rejection::new(Code::Conflict, reason).at("id"));
         }
+        call.expect_repeat(first.fingerprint)?;
         Ok(Some(Accepted::task(Code::Taken, id)))
     }
 
@@ -215,6 +216,7 @@ fn body(cx: &mut Context, call: &Call<'_>, asked: handoff::Task, ties: Option<Bo
         traceparent: asked.traceparent.map(Into::into),
         tracestate: asked.tracestate.map(Into::into),
         ties,
+        fingerprint: call.fingerprint,
         id: asked.id.unwrap_or_else(|| mint(cx)),
     }
 }

@@ -63,6 +63,9 @@ pub(in crate::engine) struct Body {
     /// Boxed, because most tasks have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) ties: Option<Box<Ties>>,
+    /// Of the command that it came with, where that had an id; earlier versions did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) fingerprint: Option<NonZeroU64>,
 }
 
 /// Where a task stands.
@@ -481,6 +484,7 @@ mod tests {
                 traceparent: None,
                 tracestate: None,
                 ties: None,
+                fingerprint: None,
             },
             status: Status::new(stage, 0),
             lease_until: 0,

@@ -120,6 +120,217 @@ fn an_id_means_something_only_with_its_agent_and_its_command() {
 }
 
 #[test]
+fn an_id_stands_for_what_was_said_with_it() {
+    let mut world = World::new();
+    world.worker("w", "draft");
+    world.connect("p");
+    for tool in ["spell", "count"] {
+        world
+            .subscribe("p", &format!("rooms/r/tools/run/{tool}"))
+            .unwrap();
+        let card = json!({ "description": "", "inputSchema": { "type": "object" } });
+        world
+            .send("p", &format!("tools/register/{tool}"), card)
+            .unwrap();
+    }
+    let said = [
+        (
+            "handoff/dispatch",
+            json!({ "type": "draft" }),
+            "handoff/dispatch",
+            json!({ "type": "draft", "payload": 1 }),
+        ),
+        (
+            "handoff/dispatch",
+            json!({ "type": "none", "id": "u" }),
+            "handoff/dispatch",
+            json!({ "type": "nobody", "id": "u" }),
+        ),
+        (
+            "handoff/cancel",
+            json!({ "task": "u" }),
+            "handoff/cancel",
+            json!({ "task": "i" }),
+        ),
+        (
+            "blackboard/set/k",
+            json!({ "value": 1 }),
+            "blackboard/set/k",
+            json!({ "value": 2 }),
+        ),
+        (
+            "blackboard/set/l",
+            json!({ "value": 1, "id": "l" }),
+            "blackboard/set/m",
+            json!({ "value": 1, "id": "l" }),
+        ),
+        (
+            "blackboard/delete/k",
+            json!({}),
+            "blackboard/delete/l",
+            json!({}),
+        ),
+        (
+            "blackboard/txn",
+            json!({ "ops": [{ "op": "set", "key": "a", "value": 1 }] }),
+            "blackboard/txn",
+            json!({ "ops": [{ "op": "set", "key": "b", "value": 1 }] }),
+        ),
+        (
+            "blackboard/lock/x",
+            json!({}),
+            "blackboard/lock/y",
+            json!({}),
+        ),
+        (
+            "blackboard/unlock/x",
+            json!({}),
+            "blackboard/unlock/x",
+            json!({ "token": 9 }),
+        ),
+        (
+            "approve/request",
+            json!({ "action": "read" }),
+            "approve/request",
+            json!({ "action": "delete all" }),
+        ),
+        (
+            "approve/cancel",
+            json!({ "approval": "i" }),
+            "approve/cancel",
+            json!({ "approval": "j" }),
+        ),
+        (
+            "tools/call/spell",
+            json!({ "arguments": { "text": "a" } }),
+            "tools/call/spell",
+            json!({ "arguments": { "text": "b" } }),
+        ),
+        (
+            "tools/call/spell",
+            json!({ "id": "j" }),
+            "tools/call/count",
+            json!({ "id": "j" }),
+        ),
+        (
+            "tools/cancel",
+            json!({ "call": "a/i" }),
+            "tools/cancel",
+            json!({ "call": "a/j" }),
+        ),
+        (
+            "mailbox/purge",
+            json!({ "all": true }),
+            "mailbox/purge",
+            json!({ "seqs": [7] }),
+        ),
+    ];
+    for (first, body, ..) in &said {
+        world
+            .send("a", first, with_id(body))
+            .unwrap_or_else(|code| panic!("{first} {body}: {code:?}"));
+    }
+    for round in 0..2 {
+        for (first, body, other, otherwise) in &said {
+            assert_eq!(
+                world.send("a", other, with_id(otherwise)),
+                Err(Code::Conflict),
+                "{other} {otherwise}"
+            );
+            let reply = world.last_reply("a");
+            assert_eq!(reply.path.as_deref(), Some("id"), "{reply:?}");
+            assert!(
+                reply
+                    .reason
+                    .unwrap()
+                    .ends_with("was used for another command")
+            );
+            world
+                .send("a", first, with_id(body))
+                .unwrap_or_else(|code| panic!("{first} {body} in round {round}: {code:?}"));
+        }
+        world.crash();
+    }
+    assert_eq!(world.engine.stats().keys, 2, "l and a");
+}
+
+fn with_id(body: &serde_json::Value) -> serde_json::Value {
+    let mut body = body.clone();
+    body.as_object_mut()
+        .unwrap()
+        .entry("id")
+        .or_insert(json!("i"));
+    body
+}
+
+#[test]
+fn who_waits_for_a_lock_may_ask_again_but_not_for_something_else() {
+    let mut world = World::new();
+    world.send("a", "blackboard/lock/x", json!({})).unwrap();
+    let waits = json!({ "id": "i", "wait": true, "waitMs": 5_000 });
+    world.send("b", "blackboard/lock/x", waits.clone()).unwrap();
+    world.crash();
+    world.send("b", "blackboard/lock/x", waits).unwrap();
+    let longer = json!({ "id": "i", "wait": true, "waitMs": 9_000 });
+    assert_eq!(
+        world.send("b", "blackboard/lock/x", longer.clone()),
+        Err(Code::Conflict)
+    );
+    assert_eq!(world.last_reply("b").path.as_deref(), Some("id"));
+    world.send("a", "blackboard/unlock/x", json!({})).unwrap();
+    assert_eq!(
+        world.send("b", "blackboard/lock/x", longer),
+        Err(Code::Conflict)
+    );
+}
+
+#[test]
+fn what_earlier_versions_remember_answers_whatever_comes_under_its_id() {
+    let mut world = World::new();
+    let ask = |action: &str| json!({ "id": "i", "action": action });
+    world
+        .send("a", "blackboard/set/k", json!({ "id": "i", "value": 1 }))
+        .unwrap();
+    world
+        .send(
+            "a",
+            "handoff/dispatch",
+            json!({ "id": "i", "type": "draft" }),
+        )
+        .unwrap();
+    world.send("a", "approve/request", ask("read")).unwrap();
+    let mut without = 0;
+    for record in world.disk.values_mut() {
+        let Ok(serde_cbor::Value::Map(mut fields)) = serde_cbor::from_slice(&record[1..]) else {
+            continue;
+        };
+        let name = serde_cbor::Value::Text("fingerprint".to_owned());
+        without += usize::from(fields.remove(&name).is_some());
+        *record = [
+            vec![1],
+            serde_cbor::to_vec(&serde_cbor::Value::Map(fields)).unwrap(),
+        ]
+        .concat();
+    }
+    assert_eq!(without, 3);
+    world.crash();
+    world
+        .send("a", "blackboard/set/k", json!({ "id": "i", "value": 2 }))
+        .unwrap();
+    assert_eq!(world.last_reply("a").version, Some(1));
+    world
+        .send(
+            "a",
+            "handoff/dispatch",
+            json!({ "id": "i", "type": "other" }),
+        )
+        .unwrap();
+    world
+        .send("a", "approve/request", ask("delete all"))
+        .unwrap();
+}
+
+#[test]
 fn a_refusal_is_not_remembered_so_a_repeat_may_succeed() {
     let mut world = World::new();
     let delete = json!({ "id": "i" });

@@ -2,6 +2,8 @@
 //!
 //! It is open from the moment when a provider has it until one of those; it has no other states.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
@@ -23,6 +25,9 @@ pub(in crate::engine) struct Call {
     /// Kept only if it may run twice: nobody needs them again otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) arguments: Option<Json>,
+    /// Of the command that it came with, where that had an id; earlier versions did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) fingerprint: Option<NonZeroU64>,
     pub(super) called_at: Millis,
     pub(super) deadline: Millis,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -27,7 +27,8 @@ impl RoomState {
         trace.complete(&mut asked.traceparent, &mut asked.tracestate);
         self.once(cx, call, |room, cx| {
             let id = call_id(cx, call);
-            if room.tools.calls.contains_key(&id) {
+            if let Some(first) = room.tools.calls.get(&id) {
+                call.expect_repeat(first.fingerprint)?;
                 // Its outcome has been forgotten before its time.
                 return Ok(Accepted::call(Code::Taken, &id));
             }
@@ -50,6 +51,7 @@ impl RoomState {
                 // Until one is chosen who can take it.
                 provider: call.from().clone(),
                 turn: 0,
+                fingerprint: call.fingerprint,
                 arguments: kept.then(|| arguments.clone()),
                 called_at: cx.now,
                 deadline: cx.after(timeout_ms),

@@ -3,7 +3,7 @@
 use hallward::wire::approve::{ApprovalState, AuditAct, AuditPage, PendingApproval, Verdict};
 use serde_json::json;
 
-use crate::harness::{Agent, Gateway};
+use crate::harness::{Agent, Gateway, Publish};
 
 fn requester(gateway: &Gateway) -> Agent {
     let mut requester = Agent::join(gateway, "lab", "asker");
@@ -25,6 +25,34 @@ fn expect_cleared(approver: &mut Agent, id: &str) {
     let topic = approver.topic(&format!("approve/pending/{id}"));
     let cleared = approver.message_on(&topic);
     assert!(cleared.payload.is_empty(), "{cleared:?}");
+}
+
+#[test]
+fn an_id_that_was_used_cannot_get_something_else_approved() {
+    let gateway = Gateway::start();
+    let mut asker = requester(&gateway);
+    let mut human = approver(&gateway, "human");
+    asker.request(json!({"id": "r", "action": "read", "content": {"path": "/tmp", "depth": 1}}));
+    let shown = pending(&mut human, "r");
+    human.decide("r", json!({"decision": "approve"}));
+    let decision = asker.decision();
+    assert_eq!(decision.action.as_deref(), Some("read"));
+    assert_eq!(decision.digest, Some(shown.digest));
+    asker.tell(
+        "approve/request/asker",
+        &json!({"id": "r", "action": "delete all"}),
+    );
+    let reply = asker.reply();
+    assert_eq!(
+        (u16::from(reply.code), reply.path.as_deref()),
+        (409, Some("id")),
+        "{reply:?}"
+    );
+    let again = r#"{ "content": {"depth": 1.0, "path": "\/tmp"}, "action": "read", "id": "r" }"#;
+    let topic = asker.topic("approve/request/asker");
+    asker.publish(Publish::new(&topic, again, 1));
+    let reply = asker.reply();
+    assert_eq!(u16::from(reply.code), 202, "{reply:?}");
 }
 
 #[test]

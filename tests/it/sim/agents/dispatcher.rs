@@ -201,12 +201,18 @@ impl Dispatcher {
         }
     }
 
-    /// The same command again, to the letter, long after.
+    /// The same command again, to the letter or spelt in another way, long after; or its id for something else.
     fn repeat(&mut self, ctx: &mut Ctx<'_>) {
-        if !self.said.is_empty() {
-            let command = ctx.dice.pick(&self.said).clone();
-            ctx.again(command, true);
+        if self.said.is_empty() {
+            return;
         }
+        let mut command = ctx.dice.pick(&self.said).clone();
+        match ctx.dice.below(4) {
+            0 => ctx.respell(&mut command, false),
+            1 => ctx.respell(&mut command, true),
+            _ => {}
+        }
+        ctx.again(command, true);
     }
 
     /// How is my task doing?

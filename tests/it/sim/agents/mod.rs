@@ -183,6 +183,26 @@ impl Ctx<'_> {
         }
     }
 
+    /// Spells a command in another way, or has it say something else under its id.
+    pub(super) fn respell(&mut self, command: &mut Command, otherwise: bool) {
+        let json = match cbor::is_map(&command.payload) {
+            true => cbor::to_json(&command.payload).expect("it was JSON"),
+            false => command.payload.to_vec(),
+        };
+        let mut said: serde_json::Value = serde_json::from_slice(&json).expect("it is JSON");
+        said["traceparent"] = self.mint("trace").into();
+        if otherwise {
+            let field = *self.dice.pick(&["payload", "reason", "unheard-of"]);
+            said[field] = self.mint("otherwise").into();
+        }
+        let json = serde_json::to_vec_pretty(&said).expect("it is JSON");
+        command.payload = match self.dice.percent(30) {
+            true => cbor::from_json(&json),
+            false => json.into(),
+        };
+        command.mirrors.is_cbor = false;
+    }
+
     /// Publishes what was published before.
     pub(super) fn again(&mut self, command: Command, repeatable: bool) {
         self.doings.push(Doing::Publish {

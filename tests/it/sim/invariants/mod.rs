@@ -82,7 +82,11 @@ impl Checker {
         presence::places_end_for_a_reason(&self.model, step)?;
         self.model.begin(step);
         let turned_away = closing::turns_away(&self.model, step);
-        let repeat = replies::first_outcome(&self.model, step).filter(|_| !turned_away);
+        let known = replies::first_outcome(&self.model, step).filter(|_| !turned_away);
+        let (repeat, is_misused) = match known {
+            Some((first, is_same)) => (is_same.then_some(first), !is_same),
+            None => (None, false),
+        };
         closing::offers(&self.model, step)?;
         replies::verdict_and_reply_agree(step)?;
         replies::trespassers_are_told(step)?;
@@ -92,6 +96,10 @@ impl Checker {
         let is_no_op = repeat.is_some() || handoff::is_an_echo(&self.model, step);
         if is_no_op {
             self.model.tally.repeats += 1;
+        } else if is_misused {
+            replies::ids_stand_for_what_was_said(step)?;
+            self.model.tally.misused_ids += 1;
+            self.await_lock(step);
         } else if turned_away {
             closing::refusals(step)?;
             self.model.tally.turned_away += 1;

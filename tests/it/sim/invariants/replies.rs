@@ -9,7 +9,7 @@ use hallward::wire::topic::{Topic, command_name};
 use super::super::durable::Durable;
 use super::super::history::{LOCK, NOTICE, Step, read};
 use super::super::model::tasks::TaskModel;
-use super::super::model::{Identity, Model};
+use super::super::model::{Identity, Model, Said};
 use super::{Check, ensure, locks};
 
 /// The id and correlation id that a command's payload carries.
@@ -39,18 +39,30 @@ fn identity(step: &Step) -> Option<Identity> {
     ))
 }
 
-/// What was answered when this command came first, if it was accepted before.
-pub(super) fn first_outcome(model: &Model, step: &Step) -> Option<Reply> {
-    model.outcomes.get(&identity(step)?).cloned()
+/// What a command says, however it is spelt: its topic and its fields, without those that only accompany it.
+fn said(step: &Step) -> Option<Said> {
+    let command = step.command()?;
+    let mut fields: serde_json::Value = serde_json::from_slice(&command.payload).ok()?;
+    for aside in ["id", "correlationId", "traceparent", "tracestate"] {
+        fields.as_object_mut()?.remove(aside);
+    }
+    Some((command.topic.format(""), fields))
+}
+
+/// What was answered when this id came first, if it was accepted before, and whether it came with the same.
+pub(super) fn first_outcome(model: &Model, step: &Step) -> Option<(Reply, bool)> {
+    let (first, reply) = model.outcomes.get(&identity(step)?)?;
+    Some((reply.clone(), Some(first) == said(step).as_ref()))
 }
 
 /// Notes the outcome of a command that carries an id.
 pub(super) fn remember(model: &mut Model, step: &Step) {
     if step.verdict.is_ok()
         && let Some(identity) = identity(step)
+        && let Some(said) = said(step)
         && let Some((_, reply)) = step.replies_to(&identity.0).pop()
     {
-        model.outcomes.entry(identity).or_insert(reply);
+        model.outcomes.entry(identity).or_insert((said, reply));
     }
 }
 
@@ -224,6 +236,16 @@ pub(super) fn repeats_return_the_first_outcome(step: &Step, first: Option<&Reply
     ensure!(
         outcome(again) == outcome(first),
         "first {first:?}, repeated {again:?}"
+    );
+    Ok(())
+}
+
+/// … an id that comes with something else is refused …
+pub(super) fn ids_stand_for_what_was_said(step: &Step) -> Check {
+    ensure!(
+        step.refusal() == Some(Code::Conflict),
+        "an id came again with something else: {:?}",
+        step.verdict
     );
     Ok(())
 }

@@ -45,6 +45,8 @@ pub(in super::super) struct Tally {
     pub(in super::super) ended: BTreeMap<String, u64>,
     pub(in super::super) rejected: BTreeMap<u16, u64>,
     pub(in super::super) repeats: u64,
+    /// Ids that came again with something else.
+    pub(in super::super) misused_ids: u64,
     pub(in super::super) writes: u64,
     pub(in super::super) deletes: u64,
     pub(in super::super) lapsed_keys: u64,
@@ -89,6 +91,7 @@ impl Tally {
             (&mut self.assigned_again, other.assigned_again),
             (&mut self.put_back, other.put_back),
             (&mut self.repeats, other.repeats),
+            (&mut self.misused_ids, other.misused_ids),
             (&mut self.writes, other.writes),
             (&mut self.deletes, other.deletes),
             (&mut self.lapsed_keys, other.lapsed_keys),
@@ -142,6 +145,7 @@ impl Tally {
             self.assigned_again,
             self.put_back,
             self.repeats,
+            self.misused_ids,
             self.deletes,
             self.lapsed_keys,
             self.transactions,
@@ -201,6 +205,9 @@ pub(super) const LEFT: &str = "presence.left";
 /// A command's id: who said it, in which room, about what.
 pub(super) type Identity = (Agent, Room, String);
 
+/// What a command says: its topic and its fields.
+pub(super) type Said = (String, serde_json::Value);
+
 /// The whole of it.
 pub(in super::super) struct Model {
     pub(super) rules: Rules,
@@ -222,7 +229,7 @@ pub(in super::super) struct Model {
     /// The inbox messages that each agent was sent.
     pub(super) relayed: BTreeMap<Agent, Vec<(RoomTopic, Bytes)>>,
     /// The first outcome of every accepted command that carried an id.
-    pub(super) outcomes: BTreeMap<Identity, Reply>,
+    pub(super) outcomes: BTreeMap<Identity, (Said, Reply)>,
     /// The last event of each room.
     pub(super) seqs: BTreeMap<Room, u64>,
     /// Every event of each room.
