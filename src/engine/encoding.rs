@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::cbor;
+use crate::wire::cbor::{self, Spelling};
 use crate::wire::name::{Agent, Room};
 use crate::wire::presence::Encoding;
 use crate::wire::reply::Rejection;
@@ -26,6 +26,9 @@ pub(super) struct Spoken {
     encoding: Encoding,
     /// It said so; else it is what it spoke last.
     announced: bool,
+    /// It has sent a float of 16 bits, so that it can read them.
+    #[serde(default)]
+    half_floats: bool,
     /// Counts those that were noted.
     no: u64,
 }
@@ -42,9 +45,12 @@ pub(super) struct Encodings {
 }
 
 impl Encodings {
-    pub(super) fn of(&self, agent: &Agent) -> Encoding {
-        let spoken = self.spoken.get(agent);
-        spoken.map_or(Encoding::Json, |spoken| spoken.encoding)
+    pub(super) fn of(&self, agent: &Agent) -> Spelling {
+        let spelling = |spoken: &Spoken| Spelling {
+            encoding: spoken.encoding,
+            half_floats: spoken.half_floats,
+        };
+        self.spoken.get(agent).map(spelling).unwrap_or_default()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -52,24 +58,39 @@ impl Encodings {
     }
 
     /// An agent has sent a command.
-    pub(super) fn spoke(&mut self, agent: &Agent, encoding: Encoding, limit: usize) {
-        match (self.spoken.get(agent), encoding) {
-            (None, Encoding::Json) | (Some(_), Encoding::Cbor) => {}
-            (Some(spoken), Encoding::Json) if spoken.announced => {}
+    pub(super) fn spoke(&mut self, agent: &Agent, spelling: Spelling, limit: usize) {
+        let known = self.spoken.get(agent).copied();
+        match (known, spelling.encoding) {
+            (None, Encoding::Json) => {}
+            (Some(known), Encoding::Json) if known.announced => {}
             (Some(_), Encoding::Json) => self.forget(agent),
-            (None, Encoding::Cbor) => self.note(agent, encoding, false, limit),
+            (Some(known), Encoding::Cbor) if known.half_floats || !spelling.half_floats => {}
+            (Some(known), Encoding::Cbor) => {
+                self.note(agent, known.encoding, known.announced, true, limit);
+            }
+            (None, Encoding::Cbor) => {
+                self.note(agent, Encoding::Cbor, false, spelling.half_floats, limit);
+            }
         }
     }
 
     /// An agent has said how it wants to be answered, which holds until it says something else.
     pub(super) fn announced(&mut self, agent: &Agent, encoding: Encoding, limit: usize) {
         let known = self.spoken.get(agent);
+        let half_floats = known.is_some_and(|known| known.half_floats);
         if known.is_none_or(|known| !known.announced || known.encoding != encoding) {
-            self.note(agent, encoding, true, limit);
+            self.note(agent, encoding, true, half_floats, limit);
         }
     }
 
-    fn note(&mut self, agent: &Agent, encoding: Encoding, announced: bool, limit: usize) {
+    fn note(
+        &mut self,
+        agent: &Agent,
+        encoding: Encoding,
+        announced: bool,
+        half_floats: bool,
+        limit: usize,
+    ) {
         self.forget(agent);
         while self.spoken.len() >= limit.max(1) {
             let Some((_, oldest)) = self.order.first().cloned() else {
@@ -80,6 +101,7 @@ impl Encodings {
         let spoken = Spoken {
             encoding,
             announced,
+            half_floats,
             no: self.last_no + 1,
         };
         self.restore(agent.clone(), spoken);
@@ -123,8 +145,12 @@ pub(super) fn understand<'a>(
     } else {
         Encoding::Json
     };
+    let spelling = Spelling {
+        encoding,
+        half_floats: is_cbor && cbor::has_half_float(payload),
+    };
     let limit = cx.settings.max_encodings;
-    cx.encodings.spoke(&command.from, encoding, limit);
+    cx.encodings.spoke(&command.from, spelling, limit);
     if !is_cbor {
         return (Cow::Borrowed(command), None);
     }
@@ -163,7 +189,7 @@ impl Context {
 
 impl Engine {
     /// What an agent is spoken to in.
-    pub fn speaks(&self, agent: &Agent) -> Encoding {
+    pub fn speaks(&self, agent: &Agent) -> Spelling {
         self.cx.encodings.of(agent)
     }
 

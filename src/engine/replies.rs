@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::blackboard::{LockState, Written};
+use crate::wire::cbor;
 use crate::wire::handoff::{Cancel, GetTask, ListTasks, Redrive, Task, Update};
 use crate::wire::json::{self, Json};
 use crate::wire::mailbox::{MailboxList, MailboxPurge};
@@ -259,7 +260,7 @@ impl<'a> Call<'a> {
         let remains: Option<Remains> = match self.unread {
             None => json::decode(payload).ok(),
             // What has no JSON may be elsewhere in it.
-            Some(_) => serde_cbor::from_slice(payload).ok(),
+            Some(_) => serde_cbor::from_slice(cbor::untagged(payload)).ok(),
         };
         if let Some(remains) = remains {
             self.id = remains.id;

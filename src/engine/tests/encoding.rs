@@ -84,6 +84,40 @@ fn what_is_announced_holds_until_something_else_is() {
 }
 
 #[test]
+fn half_floats_go_only_to_who_has_sent_one() {
+    let mut world = World::new();
+    let widths = |world: &World| cbor::has_half_float(&world.directed.last().unwrap().payload);
+    let get = |world: &mut World| world.answered_in("a", &cbor_of(&question()));
+    world.connect("a");
+    world.worker("w", "draft");
+    let finish = |world: &mut World, task: &str| {
+        world.dispatch("a", task, "draft");
+        let done = json!({ "task": task, "attempt": 1, "status": "success", "result": 1.5 });
+        world.send("w", "handoff/update", done).unwrap();
+    };
+    world
+        .send("a", "presence/announce", json!({ "encoding": "cbor" }))
+        .unwrap();
+    finish(&mut world, "t1");
+    assert!(cbor::is_map(&world.directed.last().unwrap().payload) && !widths(&world));
+    assert_eq!(get(&mut world), Encoding::Cbor);
+    finish(&mut world, "t2");
+    assert!(!widths(&world), "it has sent none");
+    let _ = world.answered_in("a", &cbor_of(&json!({ "task": "none", "x": 0.5 })));
+    finish(&mut world, "t3");
+    assert!(widths(&world));
+    world.check();
+    world.crash();
+    world.worker("w", "draft");
+    finish(&mut world, "t4");
+    assert!(widths(&world), "it is remembered");
+    assert_eq!(
+        world.answered_in("a", question().to_string().as_bytes()),
+        Encoding::Cbor
+    );
+}
+
+#[test]
 fn of_too_many_the_first_is_forgotten() {
     let settings = Settings {
         max_encodings: 2,

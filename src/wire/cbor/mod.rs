@@ -6,14 +6,17 @@
 //! | CBOR | JSON |
 //! |---|---|
 //! | integers from -2⁶⁴ to 2⁶⁴-1 | the same integer; larger ones in JSON become floats, as they do in most readers of JSON |
-//! | floats of 16, 32 and 64 bits | a number with a point or an exponent: it comes back as a float, in the shortest form that holds it |
+//! | floats of 16, 32 and 64 bits | a number with a point or an exponent: it comes back as a float, in the shortest form that holds it; of 16 bits only to who has sent one |
 //! | text, arrays, maps with text keys, `true`, `false`, `null` | the same, in the same order |
 //! | `undefined` | `null` |
-//! | a tag | what is tagged, without the tag |
+//! | tags 2 to 5: big integers, decimal fractions and bigfloats | the number |
+//! | tags 0 and 1: times | the text or the number that is tagged |
+//! | tags 55799 and 259: that it is CBOR, that a map is a map | what is tagged |
 //! | items of indefinite length | the same as with a length |
-//! | byte strings, keys that are no text, infinities and NaN, other simple values, deeper than [`MAX_DEPTH`] | nothing: refused |
+//! | other tags, byte strings, keys that are no text, infinities and NaN, other simple values, deeper than [`MAX_DEPTH`] | nothing: refused |
 
 mod read;
+mod tags;
 mod write;
 
 #[cfg(test)]
@@ -25,7 +28,8 @@ use serde::Serialize;
 use super::json;
 use super::presence::Encoding;
 
-pub use read::{MAX_DEPTH, to_json};
+pub use read::{MAX_DEPTH, has_half_float, to_json};
+pub use tags::untagged;
 pub use write::{Token, Tokens, from_json, length_of};
 
 use write::may_be_longer;
@@ -33,13 +37,36 @@ use write::may_be_longer;
 /// The MQTT 5 Content Type of CBOR.
 pub const CONTENT_TYPE: &str = "application/cbor";
 
-/// The tag that says nothing but that CBOR follows (RFC 8949 section 3.4.6).
-const SELF_DESCRIBED: [u8; 3] = [0xd9, 0xd9, 0xf7];
-
-/// Whether a payload begins as a CBOR map does: no JSON text begins so.
+/// Whether a payload begins as a CBOR map does, tagged or not: no JSON text begins so.
 pub fn is_map(payload: &[u8]) -> bool {
-    let payload = payload.strip_prefix(&SELF_DESCRIBED).unwrap_or(payload);
-    matches!(payload.first(), Some(0xa0..=0xbb | 0xbf))
+    matches!(untagged(payload).first(), Some(0xa0..=0xbb | 0xbf))
+}
+
+/// How somebody is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spelling {
+    /// The encoding.
+    pub encoding: Encoding,
+    /// In CBOR: whether floats may have 16 bits, which not every reader knows.
+    pub half_floats: bool,
+}
+
+impl Spelling {
+    /// A JSON text, spelt so.
+    pub fn spell(self, text: Bytes) -> Bytes {
+        match self.encoding {
+            Encoding::Json => text,
+            Encoding::Cbor => write::spelt(&text, self.half_floats),
+        }
+    }
+
+    /// How many bytes a value has.
+    pub fn length_of<T: Serialize + ?Sized>(self, value: &T) -> usize {
+        match self.encoding {
+            Encoding::Json => json::length(value),
+            Encoding::Cbor => write::length_spelt(&json::encode(value), self.half_floats),
+        }
+    }
 }
 
 /// Whether a Content Type says CBOR, whatever its parameters.
@@ -58,20 +85,22 @@ impl Encoding {
         }
     }
 
-    /// A JSON text in this encoding.
-    pub fn spell(self, text: Bytes) -> Bytes {
-        match self {
-            Encoding::Json => text,
-            Encoding::Cbor => from_json(&text),
+    /// As everybody can read it.
+    fn plain(self) -> Spelling {
+        Spelling {
+            encoding: self,
+            half_floats: false,
         }
     }
 
-    /// How many bytes a value has in this encoding.
+    /// A JSON text in this encoding, without half floats.
+    pub fn spell(self, text: Bytes) -> Bytes {
+        self.plain().spell(text)
+    }
+
+    /// How many bytes a value has in this encoding at most.
     pub fn length_of<T: Serialize + ?Sized>(self, value: &T) -> usize {
-        match self {
-            Encoding::Json => json::length(value),
-            Encoding::Cbor => length_of(&json::encode(value)),
-        }
+        self.plain().length_of(value)
     }
 
     /// How many bytes a value has in whichever encoding it is larger. Only `text`, which it holds, may be longer in CBOR.

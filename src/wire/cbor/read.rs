@@ -6,6 +6,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use crate::wire::reply::{Code, Rejection};
 
+use super::tags;
+
 /// How deep arrays, maps and tags may be nested, in a command of CBOR.
 pub const MAX_DEPTH: usize = 127;
 
@@ -25,7 +27,11 @@ pub fn to_json(payload: &[u8]) -> Result<Vec<u8>, Rejection> {
 }
 
 fn explain(payload: &[u8], error: &serde_cbor::Error) -> Rejection {
-    let rejection = Rejection::new(Code::Malformed, format!("no CBOR that has a JSON: {error}"));
+    let mut words = error.to_string();
+    if let Some(place) = words.strip_prefix("recursion limit exceeded") {
+        words = format!("nested more than {MAX_DEPTH} levels deep{place}");
+    }
+    let rejection = Rejection::new(Code::Malformed, format!("no CBOR that has a JSON: {words}"));
     let mut reader = serde_cbor::Deserializer::from_slice(payload);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut reader, &mut track);
@@ -37,8 +43,38 @@ fn explain(payload: &[u8], error: &serde_cbor::Error) -> Rejection {
     rejection.at(path)
 }
 
+/// Whether a float of 16 bits is among the items: who writes them can read them.
+pub fn has_half_float(mut bytes: &[u8]) -> bool {
+    const HALF: u8 = 0xf9;
+    while let Some((first, rest)) = bytes.split_first() {
+        if *first == HALF {
+            return true;
+        }
+        let (kind, short) = (first >> 5, first & 0x1f);
+        let width = match short {
+            24..=27 => 1 << (short - 24),
+            _ => 0,
+        };
+        let Some((argument, rest)) = rest.split_at_checked(width) else {
+            return false;
+        };
+        let wide = argument
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        let length = match (kind, short) {
+            (2 | 3, 0..=23) => u64::from(short),
+            (2 | 3, 24..=27) => wide,
+            // What is of no length, and what is in arrays and maps, follows as it is.
+            _ => 0,
+        };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        bytes = rest.get(length..).unwrap_or_default();
+    }
+    false
+}
+
 /// Writes the next item as JSON.
-struct Item<'a>(&'a mut Vec<u8>);
+pub(super) struct Item<'a>(pub(super) &'a mut Vec<u8>);
 
 impl Item<'_> {
     fn write<E>(self, text: &str) -> Result<(), E> {
@@ -97,6 +133,10 @@ impl<'de> Visitor<'de> for Item<'_> {
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         self.write("null")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, tagged: D) -> Result<(), D::Error> {
+        tags::write(self, tagged)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {

@@ -9,15 +9,25 @@ use bytes::Bytes;
 use serde::Serializer as _;
 use serde_cbor::ser::{IoWrite, Serializer};
 
-/// The CBOR of a JSON text.
+/// The CBOR of a JSON text, for any reader: without floats of 16 bits.
 pub fn from_json(text: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(text.len());
-    write(text, &mut out);
-    out.into()
+    spelt(text, false)
 }
 
 /// How many bytes [`from_json`] would make of it.
 pub fn length_of(text: &[u8]) -> usize {
+    length_spelt(text, false)
+}
+
+/// The CBOR of a JSON text, for a reader that knows floats of 16 bits or not.
+pub(super) fn spelt(text: &[u8], half_floats: bool) -> Bytes {
+    let mut out = Vec::with_capacity(text.len());
+    write(text, half_floats, &mut out);
+    out.into()
+}
+
+/// How many bytes [`spelt`] would make of it.
+pub(super) fn length_spelt(text: &[u8], half_floats: bool) -> usize {
     struct Count(usize);
     impl io::Write for Count {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -29,7 +39,7 @@ pub fn length_of(text: &[u8]) -> usize {
         }
     }
     let mut count = Count(0);
-    write(text, &mut count);
+    write(text, half_floats, &mut count);
     count.0
 }
 
@@ -119,10 +129,10 @@ fn lengths(text: &[u8]) -> Vec<usize> {
     lengths
 }
 
-fn write(text: &[u8], out: impl io::Write) {
+fn write(text: &[u8], half_floats: bool, mut to: impl io::Write) {
     let mut lengths = lengths(text).into_iter();
-    let mut out = Serializer::new(IoWrite::new(out));
     for token in Tokens(text) {
+        let mut out = Serializer::new(IoWrite::new(&mut to));
         // Nothing here can fail: memory takes everything, and all numbers are of a kind that CBOR has.
         let _ = match token {
             // The crate writes the length at once, and nothing at the end.
@@ -135,22 +145,44 @@ fn write(text: &[u8], out: impl io::Write) {
             Token::Scalar(b"null") => out.serialize_unit(),
             Token::Scalar(b"true") => out.serialize_bool(true),
             Token::Scalar(b"false") => out.serialize_bool(false),
-            Token::Scalar(number) => write_number(&mut out, &String::from_utf8_lossy(number)),
+            Token::Scalar(number) => {
+                write_number(&String::from_utf8_lossy(number), half_floats, &mut to)
+            }
         };
     }
 }
 
-fn write_number<W: serde_cbor::ser::Write>(
-    out: &mut Serializer<W>,
+fn write_number(
     number: &str,
+    half_floats: bool,
+    to: &mut impl io::Write,
 ) -> serde_cbor::Result<()> {
     const LEAST: i128 = -(1 << 64);
     const MOST: i128 = (1 << 64) - 1;
-    match number.parse::<i128>() {
-        Ok(integer) if (LEAST..=MOST).contains(&integer) => out.serialize_i128(integer),
-        // What no float holds is an infinity: so other readers of JSON take it.
-        _ => out.serialize_f64(number.parse().unwrap_or(f64::NAN)),
+    let mut out = Serializer::new(IoWrite::new(&mut *to));
+    if let Ok(integer) = number.parse::<i128>()
+        && (LEAST..=MOST).contains(&integer)
+    {
+        return out.serialize_i128(integer);
     }
+    // What no float holds is an infinity: so other readers of JSON take it.
+    let float: f64 = number.parse().unwrap_or(f64::NAN);
+    if half_floats {
+        return out.serialize_f64(float);
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "it is seen whether it is the same"
+    )]
+    let narrow = float as f32;
+    if f64::from(narrow).to_bits() == float.to_bits() {
+        to.write_all(&[0xfa])?;
+        to.write_all(&narrow.to_bits().to_be_bytes())?;
+    } else {
+        to.write_all(&[0xfb])?;
+        to.write_all(&float.to_bits().to_be_bytes())?;
+    }
+    Ok(())
 }
 
 /// The text of a JSON string. A half of a surrogate pair alone, which no UTF-8 holds, becomes U+FFFD.

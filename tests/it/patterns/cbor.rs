@@ -203,9 +203,9 @@ fn content_type_says_cbor_where_the_first_byte_does_not() {
         properties: Properties::new().text(property::CONTENT_TYPE, "application/cbor; x=y"),
         ..Publish::new("rooms/lab/handoff/get/ann", payload, 1)
     };
-    // A tagged map.
+    // A map with the tag of CBOR, in a long form.
     let tagged = [
-        &[0xd8, 0x2a][..],
+        &[0xda, 0x00, 0x00, 0xd9, 0xf7][..],
         &serde_cbor::to_vec(&json!({ "task": "x" })).unwrap(),
     ]
     .concat();
@@ -215,6 +215,68 @@ fn content_type_says_cbor_where_the_first_byte_does_not() {
     ann.publish(typed(br#"{"task":"x"}"#));
     let reply = ann.reply();
     assert_eq!(u16::from(reply.code), 400, "it is JSON: {reply:?}");
+}
+
+#[test]
+fn tags_keep_their_meaning_or_are_refused_with_their_place() {
+    let gateway = Gateway::start();
+    let mut device = Agent::join(&gateway, "lab", "device").in_cbor();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    ann.listen("blackboard/state/#");
+    // {"value": X, "ttlMs": 60000.0, "id": "1"}, a `Map` of cbor-x.
+    let set = |value: &[u8], id: u8| {
+        let mut bytes = vec![0xd9, 0xd9, 0xf7, 0xd9, 0x01, 0x03, 0xa3];
+        bytes.extend(b"\x65value");
+        bytes.extend(value);
+        bytes.extend(b"\x65ttlMs\xfb");
+        bytes.extend(60_000.0_f64.to_be_bytes());
+        bytes.extend(b"\x62id\x61");
+        bytes.push(id);
+        bytes
+    };
+    for (id, key, value, text) in [
+        (b'1', "decimal", &b"\xc4\x82\x21\x19\x6a\xb3"[..], "273.15"),
+        (
+            b'2',
+            "big",
+            b"\xc2\x49\x01\0\0\0\0\0\0\0\0",
+            "18446744073709551616",
+        ),
+        (b'3', "time", b"\xc1\x1a\x51\x4b\x67\xb0", "1363896240"),
+        (b'4', "bigfloat", b"\xc5\x82\x20\x03", "1.5"),
+    ] {
+        device.tell_raw(&format!("blackboard/set/device/{key}"), set(value, id));
+        assert_eq!(u16::from(device.reply().code), 200, "{key}");
+        let state = ann.state(key).expect("set");
+        assert_eq!(state.value.text(), text, "{key}");
+    }
+    // A rational number, which JSON does not have.
+    device.tell_raw(
+        "blackboard/set/device/r",
+        set(b"\xd8\x1e\x82\x01\x03", b'5'),
+    );
+    let reply = device.reply();
+    assert_eq!(u16::from(reply.code), 400);
+    assert_eq!(reply.path.as_deref(), Some("value"));
+    assert!(reply.reason.expect("words").contains("tag 30"));
+    assert_eq!(reply.id.expect("its id").as_str(), "5");
+}
+
+#[test]
+fn half_floats_are_sent_only_to_who_has_sent_one() {
+    let gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    ann.set("half", json!(1.5));
+    let mut device = Agent::join(&gateway, "lab", "device").in_cbor();
+    device.announce(json!({ "encoding": "cbor" }));
+    let mut ask = |body: &Value| {
+        device.tell("blackboard/get/device", body);
+        let reply = device.message_on("rooms/lab/reply/device");
+        hallward::wire::cbor::has_half_float(&reply.payload)
+    };
+    assert!(!ask(&json!({ "correlationId": "1" })));
+    assert!(ask(&json!({ "correlationId": "2", "ignored": 0.5 })));
+    assert!(ask(&json!({ "correlationId": "3" })));
 }
 
 #[test]
