@@ -18,14 +18,14 @@ pub struct Registration {
     pub description: String,
     /// JSON Schema of the arguments.
     pub input_schema: Json,
-    /// JSON Schema of the result; results are not checked where there is none.
+    /// JSON Schema of the result, an object; results are not checked where there is none.
     #[serde(
         default,
         deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
     pub output_schema: Option<Json>,
-    /// Hints as MCP has them; shown, not interpreted.
+    /// Hints as MCP has them (`ToolAnnotations`); shown, not interpreted.
     #[serde(
         default,
         deserialize_with = "present",

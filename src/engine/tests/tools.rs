@@ -14,7 +14,7 @@ fn spell() -> Value {
             "properties": { "text": { "type": "string" } },
             "required": ["text"],
         },
-        "outputSchema": { "type": "array", "items": { "type": "string" } },
+        "outputSchema": { "type": "object", "properties": { "words": { "type": "array", "items": { "type": "string" } } }, "required": ["words"] },
         "annotations": { "readOnlyHint": true },
     })
 }
@@ -111,12 +111,21 @@ fn a_call_goes_to_its_provider_and_comes_back_with_its_result() {
     assert_eq!((run.called_at, run.deadline), (START, START + 30_000));
     assert_eq!(run.traceparent.as_deref(), Some("00-1-2-01"));
     assert_eq!(
-        answer(&mut world, "p1", &id, "success", json!(["helo"])),
+        answer(
+            &mut world,
+            "p1",
+            &id,
+            "success",
+            json!({ "words": ["helo"] })
+        ),
         Ok(())
     );
     let result = &results(&world, "ann")[0];
     assert!(result.is_final && result.status == ReturnStatus::Success);
-    assert_eq!(result.result.as_ref().unwrap().text(), r#"["helo"]"#);
+    assert_eq!(
+        result.result.as_ref().unwrap().text(),
+        r#"{"words":["helo"]}"#
+    );
     assert_eq!(result.provider.as_str(), "p1");
     assert_eq!(result.correlation_id.as_deref(), Some("c"));
     assert_eq!(result.tracestate.as_deref(), Some("v=1"));
@@ -224,16 +233,25 @@ fn a_call_that_nobody_can_answer_is_refused_at_once() {
 fn a_result_that_does_not_fit_is_refused_and_may_be_said_better() {
     let mut world = with_provider(spell());
     let id = call(&mut world, "ann");
-    let bad = answer(&mut world, "p1", &id, "success", json!(["a", 7]));
+    let bad = answer(
+        &mut world,
+        "p1",
+        &id,
+        "success",
+        json!({ "words": ["a", 7] }),
+    );
     assert_eq!(bad, Err(Code::Invalid));
-    assert_eq!(world.last_reply("p1").path.as_deref(), Some("/result/1"));
+    assert_eq!(
+        world.last_reply("p1").path.as_deref(),
+        Some("/result/words/1")
+    );
     let nothing = json!({ "call": id, "status": "success" });
     assert_eq!(
         world.send("p1", "tools/return", nothing),
         Err(Code::Invalid)
     );
     assert!(results(&world, "ann").is_empty());
-    answer(&mut world, "p1", &id, "success", json!(["a"])).unwrap();
+    answer(&mut world, "p1", &id, "success", json!({ "words": ["a"] })).unwrap();
     assert_eq!(the_result(&world, "ann"), (ReturnStatus::Success, None));
     world.check();
 }
@@ -245,7 +263,7 @@ fn parts_come_in_order_before_the_one_final_result() {
     for part in 1..=3 {
         answer(&mut world, "p1", &id, "partial", json!({ "part": part })).unwrap();
     }
-    answer(&mut world, "p1", &id, "success", json!([])).unwrap();
+    answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();
     let results = results(&world, "ann");
     let said = results
         .iter()
@@ -253,7 +271,12 @@ fn parts_come_in_order_before_the_one_final_result() {
     let said: Vec<&str> = said.collect();
     assert_eq!(
         said,
-        [r#"{"part":1}"#, r#"{"part":2}"#, r#"{"part":3}"#, "[]"]
+        [
+            r#"{"part":1}"#,
+            r#"{"part":2}"#,
+            r#"{"part":3}"#,
+            r#"{"words":[]}"#
+        ]
     );
     assert_eq!(results.iter().filter(|result| result.is_final).count(), 1);
     world.check();
@@ -266,7 +289,7 @@ fn a_part_that_does_not_fit_in_the_mailbox_is_refused() {
     world.mailboxes.free_messages.insert(agent("ann"), 1);
     let part = answer(&mut world, "p1", &id, "partial", json!(1));
     assert_eq!(part, Err(Code::TooMany), "the last place is promised");
-    answer(&mut world, "p1", &id, "success", json!([])).unwrap();
+    answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();
     assert_eq!(the_result(&world, "ann").0, ReturnStatus::Success);
 }
 
@@ -299,7 +322,7 @@ fn a_call_that_takes_too_long_ends_and_its_provider_is_told() {
     world.pass(1);
     assert_eq!(the_result(&world, "ann"), lost("timeout"));
     assert_eq!(notices(&world, "p1"), [(id.clone(), "timeout".to_owned())]);
-    let late = answer(&mut world, "p1", &id, "success", json!([]));
+    let late = answer(&mut world, "p1", &id, "success", json!({ "words": [] }));
     assert_eq!(late, Err(Code::Conflict));
     assert_eq!(the_result(&world, "ann"), lost("timeout"));
     assert_eq!(world.story(&id), ["tools.called", "tools.expired"]);
@@ -333,7 +356,7 @@ fn a_caller_may_cancel_its_call_and_nobody_else() {
         notices(&world, "p1"),
         [(id.clone(), "cancelled".to_owned())]
     );
-    let late = answer(&mut world, "p1", &id, "success", json!([]));
+    let late = answer(&mut world, "p1", &id, "success", json!({ "words": [] }));
     assert_eq!(late, Err(Code::Conflict));
     assert_eq!(
         world.send("ann", "tools/cancel", cancel),
@@ -359,7 +382,7 @@ fn a_provider_that_vanishes_costs_its_caller_an_error_at_once_and_not_the_time_o
     let both = runs(&world, "p1").len() + runs(&world, "p2").len();
     assert_eq!(both, 1, "what may run once only is not run again");
     world.connect_as(provider, true, false);
-    let late = answer(&mut world, provider, &id, "success", json!([]));
+    let late = answer(&mut world, provider, &id, "success", json!({ "words": [] }));
     assert_eq!(late, Err(Code::Conflict));
     world.check();
 }
@@ -385,9 +408,15 @@ fn an_idempotent_call_goes_to_another_provider() {
     );
     assert_eq!(notices(&world, "p1"), [(id.clone(), "rerouted".to_owned())]);
     world.connect_as("p1", true, false);
-    let late = answer(&mut world, "p1", &id, "success", json!(["late"]));
+    let late = answer(
+        &mut world,
+        "p1",
+        &id,
+        "success",
+        json!({ "words": ["late"] }),
+    );
     assert_eq!(late, Err(Code::Conflict));
-    answer(&mut world, "p2", &id, "success", json!([])).unwrap();
+    answer(&mut world, "p2", &id, "success", json!({ "words": [] })).unwrap();
     assert_eq!(the_result(&world, "ann"), (ReturnStatus::Success, None));
     let story = ["tools.called", "tools.rerouted", "tools.returned"];
     assert_eq!(world.story(&id), story);
@@ -417,7 +446,7 @@ fn a_call_may_come_back_to_a_provider_that_lost_it() {
     world.disconnect("p2");
     world.pass(1_000);
     assert_eq!(runs(&world, "p1").len(), 2);
-    answer(&mut world, "p1", &id, "success", json!([])).unwrap();
+    answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();
     assert_eq!(the_result(&world, "ann").0, ReturnStatus::Success);
     world.check();
 }
@@ -431,7 +460,7 @@ fn a_provider_that_is_back_soon_keeps_its_calls() {
         world.pass(999);
         world.connect_as("p1", resumed, false);
         world.pass(later);
-        answer(&mut world, "p1", &id, "success", json!([])).unwrap();
+        answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();
         assert_eq!(the_result(&world, "ann").0, ReturnStatus::Success);
         assert_eq!(runs(&world, "p1").len(), 1);
         world.check();
@@ -454,7 +483,7 @@ fn a_provider_that_comes_back_without_its_session_is_sent_again_what_may_run_twi
     assert_eq!(again[0], again[1], "the same call");
     world.pass(10_000);
     assert!(runs(&world, "p2").is_empty(), "it keeps it");
-    answer(&mut world, "p1", &id, "success", json!([])).unwrap();
+    answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();
     assert_eq!(the_result(&world, "ann").0, ReturnStatus::Success);
     world.check();
 }
@@ -468,7 +497,7 @@ fn what_a_provider_without_its_session_does_not_listen_to_goes_to_another() {
     world.connect("p1");
     world.pass(1_000);
     assert_eq!(runs(&world, "p2").len(), 1);
-    answer(&mut world, "p2", &id, "success", json!([])).unwrap();
+    answer(&mut world, "p2", &id, "success", json!({ "words": [] })).unwrap();
     world.check();
 }
 
@@ -488,10 +517,10 @@ fn what_may_run_only_once_ends_soon_after_its_provider_came_back_without_its_ses
     world.pass(1);
     assert_eq!(the_result(&world, "ann"), lost("provider-gone"));
     assert_eq!(
-        answer(&mut world, "p1", &id, "success", json!([])),
+        answer(&mut world, "p1", &id, "success", json!({ "words": [] })),
         Err(Code::Conflict)
     );
-    answer(&mut world, "p1", &next, "success", json!([])).unwrap();
+    answer(&mut world, "p1", &next, "success", json!({ "words": [] })).unwrap();
     assert_eq!(runs(&world, "p1").len(), 2, "once each");
     world.check();
 }
@@ -504,7 +533,7 @@ fn a_run_that_was_not_acknowledged_comes_to_the_new_session_and_stays() {
     world.disconnect("p1");
     world.connect("p1");
     world.pass(10_000);
-    answer(&mut world, "p1", &id, "success", json!([])).unwrap();
+    answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();
     assert_eq!(the_result(&world, "ann").0, ReturnStatus::Success);
     world.check();
 }
@@ -521,7 +550,7 @@ fn after_a_restart_of_the_gateway_providers_are_not_taken_to_have_forgotten() {
         world.subscribe("p1", "rooms/r/tools/run/spell").unwrap();
         world.pass(10_000);
         assert_eq!(runs(&world, "p1").len(), 1 + usize::from(may_run_twice));
-        answer(&mut world, "p1", &id, "success", json!([])).unwrap();
+        answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();
         assert_eq!(the_result(&world, "ann").0, ReturnStatus::Success);
         world.check();
     }
@@ -557,7 +586,7 @@ fn a_provider_that_stops_listening_finishes_what_it_has() {
     let body = json!({ "arguments": { "text": "x" } });
     let refused = world.send("bob", "tools/call/spell", body);
     assert_eq!(refused, Err(Code::Unavailable));
-    answer(&mut world, "p1", &id, "success", json!([])).unwrap();
+    answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();
     assert_eq!(the_result(&world, "ann").0, ReturnStatus::Success);
 }
 
@@ -571,11 +600,11 @@ fn calls_go_to_the_least_loaded_and_then_to_who_waited_longest() {
     for name in ["p1", "p2", "p3"] {
         assert_eq!(runs(&world, name).len(), 1, "{name}");
     }
-    answer(&mut world, "p2", &ids[1], "success", json!([])).unwrap();
+    answer(&mut world, "p2", &ids[1], "success", json!({ "words": [] })).unwrap();
     call(&mut world, "ann");
     assert_eq!(runs(&world, "p2").len(), 2);
-    answer(&mut world, "p3", &ids[2], "success", json!([])).unwrap();
-    answer(&mut world, "p1", &ids[0], "success", json!([])).unwrap();
+    answer(&mut world, "p3", &ids[2], "success", json!({ "words": [] })).unwrap();
+    answer(&mut world, "p1", &ids[0], "success", json!({ "words": [] })).unwrap();
     call(&mut world, "ann");
     assert_eq!(runs(&world, "p1").len(), 2, "it was called before p3");
     world.check();
@@ -593,7 +622,7 @@ fn nobody_gets_more_calls_at_once_than_it_may() {
     let body = json!({ "arguments": { "text": "x" } });
     let third = world.send("ann", "tools/call/spell", body);
     assert_eq!(third, Err(Code::TooMany));
-    answer(&mut world, "p1", &id, "success", json!([])).unwrap();
+    answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();
     call(&mut world, "ann");
     world.check();
 }
@@ -652,7 +681,7 @@ fn a_tool_that_becomes_another_ends_the_calls_of_what_it_was() {
     words["description"] = "better words".into();
     let id = call(&mut world, "bob");
     world.send("p1", "tools/register/spell", words).unwrap();
-    answer(&mut world, "p1", &id, "success", json!([])).unwrap();
+    answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();
     assert_eq!(the_result(&world, "bob").0, ReturnStatus::Success);
     world.check();
 }
@@ -772,7 +801,7 @@ fn calls_are_limited_for_each_caller_and_in_all() {
     call(&mut world, "bob");
     let fourth = world.send("bob", "tools/call/spell", body.clone());
     assert_eq!(fourth, Err(Code::TooMany));
-    answer(&mut world, "p1", &id, "success", json!([])).unwrap();
+    answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();
     world.mailboxes.free_messages.insert(agent("cat"), 0);
     let no_room = world.send("cat", "tools/call/spell", body.clone());
     assert_eq!(no_room, Err(Code::TooMany), "for the result");
@@ -790,7 +819,14 @@ fn calls_outlive_a_crash_of_the_gateway() {
     world.connect("p1");
     world.subscribe("p1", "rooms/r/tools/run/spell").unwrap();
     assert_eq!(providers(&world), ["p1"], "it is still registered");
-    answer(&mut world, "p1", &id, "success", json!(["helo"])).unwrap();
+    answer(
+        &mut world,
+        "p1",
+        &id,
+        "success",
+        json!({ "words": ["helo"] }),
+    )
+    .unwrap();
     assert_eq!(the_result(&world, "ann").0, ReturnStatus::Success);
     world.check();
 }
@@ -839,6 +875,70 @@ fn a_new_session_provides_only_what_it_subscribes_to_again() {
     assert!(world.retained("tools/card/other").is_none());
     assert_eq!(providers(&world), ["p1"]);
     world.check();
+}
+
+#[test]
+fn cards_are_as_clients_of_mcp_take_them() {
+    let mut world = World::new();
+    world.connect("p1");
+    let register = |world: &mut World, field: &str, value: &Value| {
+        let mut tool = spell();
+        tool[field] = value.clone();
+        world.send("p1", "tools/register/spell", tool)
+    };
+    for (field, value, path) in [
+        ("outputSchema", json!({ "type": "array" }), "outputSchema"),
+        (
+            "outputSchema",
+            json!({ "type": ["object"] }),
+            "outputSchema",
+        ),
+        ("outputSchema", json!(true), "outputSchema"),
+        ("outputSchema", Value::Null, "outputSchema"),
+        (
+            "outputSchema",
+            json!({ "properties": { "a": {}, "b": true } }),
+            "outputSchema.properties.b",
+        ),
+        (
+            "inputSchema",
+            json!({ "properties": { "a": false } }),
+            "inputSchema.properties.a",
+        ),
+        ("annotations", json!("safe"), "annotations"),
+        ("annotations", json!([]), "annotations"),
+        ("annotations", Value::Null, "annotations"),
+        ("annotations", json!({ "title": 1 }), "annotations.title"),
+        (
+            "annotations",
+            json!({ "readOnlyHint": "yes" }),
+            "annotations.readOnlyHint",
+        ),
+        (
+            "annotations",
+            json!({ "openWorldHint": null }),
+            "annotations.openWorldHint",
+        ),
+    ] {
+        assert_eq!(
+            register(&mut world, field, &value),
+            Err(Code::Invalid),
+            "{value}"
+        );
+        let reply = world.last_reply("p1");
+        assert_eq!(reply.path.as_deref(), Some(path), "{reply:?}");
+    }
+    let hints = json!({ "title": "t", "destructiveHint": false, "own": [1] });
+    register(&mut world, "annotations", &hints).unwrap();
+    register(
+        &mut world,
+        "outputSchema",
+        &json!({ "properties": { "a": {} } }),
+    )
+    .unwrap();
+    let card: Value = parse(&world.retained["rooms/r/tools/card/spell"]);
+    let shown = json!({ "type": "object", "properties": { "a": {} } });
+    assert_eq!(card["outputSchema"], shown);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! A tool means one thing in a room: two providers must agree on its schemas and on whether a call may run twice. Who comes
 //! with another idea is refused while somebody else can be called, and is believed when nobody can.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +70,13 @@ impl RoomState {
         let mut said: Registration = call.read(&cx.settings)?;
         self.once(cx, call, |room, cx| {
             check_registration(cx, &said)?;
-            said.input_schema = of_an_object(&said.input_schema)?;
+            said.input_schema = of_an_object("inputSchema", &said.input_schema)?;
+            if let Some(schema) = &mut said.output_schema {
+                *schema = of_an_object("outputSchema", schema)?;
+            }
+            if let Some(hints) = &said.annotations {
+                check_annotations(hints)?;
+            }
             room.admit_tool(cx, agent, tool)?;
             let definition = room.definition(agent, tool, said)?;
             let contract = Contract::of(&definition)?;
@@ -266,13 +272,18 @@ impl RoomState {
 
 impl Definition {
     fn card(&self, tool: &Tool, timeout_ms: u64, providers: Vec<Agent>) -> ToolCard {
+        let is_taken = |schema: &Json| {
+            of_an_object("outputSchema", schema).is_ok_and(|taken| taken == *schema)
+        };
+        let hints = self.annotations.clone();
         ToolCard {
             name: tool.clone(),
             title: self.title.clone(),
             description: self.description.clone(),
             input_schema: self.input_schema.clone(),
-            output_schema: self.output_schema.clone(),
-            annotations: self.annotations.clone(),
+            // What an earlier version has registered may be none that a client of MCP takes.
+            output_schema: self.output_schema.clone().filter(is_taken),
+            annotations: hints.filter(|hints| check_annotations(hints).is_ok()),
             timeout_ms: self.timeout_ms.unwrap_or(timeout_ms),
             idempotent: self.idempotent,
             providers,
@@ -280,12 +291,15 @@ impl Definition {
     }
 }
 
-/// The schema of a tool's arguments, which are an object and say so in MCP's `Tool`.
-fn of_an_object(schema: &Json) -> Result<Json, Rejection> {
+/// The schema of a tool's arguments or results, which are an object and say so in MCP's `Tool`; so must each property be described by one.
+/// Clients of MCP drop the whole list for one card that is otherwise.
+fn of_an_object(path: &str, schema: &Json) -> Result<Json, Rejection> {
     #[derive(Deserialize)]
     struct Typed {
         #[serde(rename = "type")]
         of: Option<Json>,
+        #[serde(default)]
+        properties: BTreeMap<String, Json>,
     }
     let text = schema.text().trim();
     let refuse = || {
@@ -293,10 +307,19 @@ fn of_an_object(schema: &Json) -> Result<Json, Rejection> {
         let reason = format!(
             r#"expected the schema of an object, {{"type":"object",…}}, but it is {shown}"#
         );
-        Rejection::new(Code::Invalid, reason).at("inputSchema")
+        Rejection::new(Code::Invalid, reason).at(path)
     };
     let inside = text.strip_prefix('{').ok_or_else(refuse)?;
     let typed: Typed = serde_json::from_str(text).map_err(|_| refuse())?;
+    let is_object = |schema: &Json| schema.text().starts_with('{');
+    if let Some((name, found)) = typed.properties.iter().find(|(_, one)| !is_object(one)) {
+        let shown: String = found.text().chars().take(64).collect();
+        let reason = format!(
+            r#"expected a schema, {{}} for anything and {{"not":{{}}}} for nothing, but it is {shown}"#
+        );
+        let path = format!("{path}.properties.{name}");
+        return Err(Rejection::new(Code::Invalid, reason).at(path));
+    }
     match typed.of {
         Some(of) if of.text() == r#""object""# => Ok(schema.clone()),
         Some(_) => Err(refuse()),
@@ -306,6 +329,38 @@ fn of_an_object(schema: &Json) -> Result<Json, Rejection> {
             serde_json::from_str(&whole).map_err(|_| refuse())
         }
     }
+}
+
+/// Refuses hints that are not as MCP's `ToolAnnotations` has them.
+fn check_annotations(hints: &Json) -> Result<(), Rejection> {
+    const TITLE: &str = "title";
+    const FLAGS: [&str; 4] = [
+        "readOnlyHint",
+        "destructiveHint",
+        "idempotentHint",
+        "openWorldHint",
+    ];
+    let refuse = |path: String, expected: &str, found: &str| {
+        let shown: String = found.chars().take(64).collect();
+        let reason = format!("expected {expected}, as MCP has it, but it is {shown}");
+        Err(Rejection::new(Code::Invalid, reason).at(path))
+    };
+    let text = hints.text();
+    let Ok(fields) = serde_json::from_str::<BTreeMap<String, Json>>(text) else {
+        return refuse("annotations".to_owned(), "an object", text);
+    };
+    for (name, value) in &fields {
+        let value = value.text();
+        let (expected, is_so) = match name.as_str() {
+            TITLE => ("a text", value.starts_with('"')),
+            flag if FLAGS.contains(&flag) => ("true or false", matches!(value, "true" | "false")),
+            _ => continue,
+        };
+        if !is_so {
+            return refuse(format!("annotations.{name}"), expected, value);
+        }
+    }
+    Ok(())
 }
 
 /// The digest of what callers rely on.

@@ -14,7 +14,11 @@ fn spell() -> Value {
             "properties": {"text": {"type": "string"}},
             "required": ["text"],
         },
-        "outputSchema": {"type": "array", "items": {"type": "string"}},
+        "outputSchema": {
+            "type": "object",
+            "properties": {"words": {"type": "array", "items": {"type": "string"}}},
+            "required": ["words"],
+        },
         "annotations": {"readOnlyHint": true},
     })
 }
@@ -81,7 +85,7 @@ fn a_tool_is_found_called_and_answered() {
         let reply = speller.answer(&call, "partial", json!({"result": {"part": part}}));
         assert_eq!(u16::from(reply.code), 200, "{reply:?}");
     }
-    speller.answer(&call, "success", json!({"result": ["helo"]}));
+    speller.answer(&call, "success", json!({"result": {"words": ["helo"]}}));
     for part in [1, 2] {
         let result = ann.tool_result();
         assert!(!result.is_final);
@@ -95,7 +99,10 @@ fn a_tool_is_found_called_and_answered() {
         result.is_final && result.status == ReturnStatus::Success,
         "{result:?}"
     );
-    assert_eq!(result.result.expect("a result").text(), r#"["helo"]"#);
+    assert_eq!(
+        result.result.expect("a result").text(),
+        r#"{"words":["helo"]}"#
+    );
     ann.expect_no_mail();
     speller.expect_no_mail();
 }
@@ -114,12 +121,12 @@ fn arguments_and_results_are_checked_against_their_schemas() {
     speller.expect_no_mail();
     let call = ann.call("spell", text("helo"));
     speller.run("spell");
-    let reply = speller.answer(&call, "success", json!({"result": ["a", 7]}));
+    let reply = speller.answer(&call, "success", json!({"result": {"words": ["a", 7]}}));
     assert_eq!(
         (u16::from(reply.code), reply.path.as_deref()),
-        (422, Some("/result/1"))
+        (422, Some("/result/words/1"))
     );
-    speller.answer(&call, "success", json!({"result": []}));
+    speller.answer(&call, "success", json!({"result": {"words": []}}));
     assert_eq!(ann.tool_result().status, ReturnStatus::Success);
     ann.expect_no_mail();
     let odd = json!({"description": "d", "inputSchema": {"type": "odd"}});
@@ -135,7 +142,7 @@ fn nobody_there_is_said_within_the_round_trip() {
     let mut speller = provider(&gateway, "speller", spell());
     let call = ann.call("spell", text("helo"));
     speller.run("spell");
-    speller.answer(&call, "success", json!({"result": []}));
+    speller.answer(&call, "success", json!({"result": {"words": []}}));
     assert!(ann.tool_result().is_final);
     speller.disconnect();
     let topic = ann.topic("presence/agent/speller");
@@ -161,9 +168,9 @@ fn a_wildcard_watches_runs_and_provides_nothing() {
     let call = ann.call("spell", text("helo"));
     assert_eq!(shared.run("spell").call.as_str(), call);
     assert_eq!(watcher.run("spell").call.as_str(), call);
-    let reply = watcher.answer(&call, "success", json!({"result": []}));
+    let reply = watcher.answer(&call, "success", json!({"result": {"words": []}}));
     assert_eq!(u16::from(reply.code), 409, "{reply:?}");
-    shared.answer(&call, "success", json!({"result": []}));
+    shared.answer(&call, "success", json!({"result": {"words": []}}));
     assert!(ann.tool_result().is_final);
 }
 
@@ -183,7 +190,7 @@ fn a_call_that_takes_too_long_ends_and_its_late_answer_counts_for_nothing() {
         (over.call.as_str(), over.code.as_str()),
         (call.as_str(), "timeout")
     );
-    let late = speller.answer(&call, "success", json!({"result": []}));
+    let late = speller.answer(&call, "success", json!({"result": {"words": []}}));
     assert_eq!(u16::from(late.code), 409, "{late:?}");
     ann.expect_no_mail();
 }
@@ -234,9 +241,9 @@ fn an_idempotent_call_is_taken_over_by_another_provider() {
     one.vanish();
     assert_eq!(two.run("spell").call.as_str(), call);
     let mut one = Agent::join_v311(&gateway, "lab", "one");
-    let late = one.answer(&call, "success", json!({"result": ["late"]}));
+    let late = one.answer(&call, "success", json!({"result": {"words": ["late"]}}));
     assert_eq!(u16::from(late.code), 409, "{late:?}");
-    two.answer(&call, "success", json!({"result": []}));
+    two.answer(&call, "success", json!({"result": {"words": []}}));
     let result = ann.tool_result();
     assert_eq!(
         (result.provider.as_str(), result.status),
@@ -286,10 +293,10 @@ fn calls_survive_a_kill_and_end_once() {
     );
     let again = ann.call("spell", json!({"id": "a", "arguments": {"text": "x"}}));
     assert_eq!(again, call, "the repeat is no second call");
-    let reply = speller.answer(&call, "success", json!({"result": []}));
+    let reply = speller.answer(&call, "success", json!({"result": {"words": []}}));
     assert_eq!(u16::from(reply.code), 200, "{reply:?}");
     assert_eq!(ann.tool_result().status, ReturnStatus::Success);
-    let again = speller.answer(&call, "success", json!({"result": []}));
+    let again = speller.answer(&call, "success", json!({"result": {"words": []}}));
     assert_eq!(u16::from(again.code), 409, "{again:?}");
 }
 
@@ -301,7 +308,7 @@ fn a_result_waits_for_a_caller_that_was_away() {
     let call = ann.call("spell", text("helo"));
     ann.vanish();
     speller.run("spell");
-    speller.answer(&call, "success", json!({"result": []}));
+    speller.answer(&call, "success", json!({"result": {"words": []}}));
     let mut ann = caller(&gateway, "ann");
     assert_eq!(ann.tool_result().call.as_str(), call);
     ann.expect_no_mail();
@@ -325,7 +332,7 @@ fn a_provider_that_restarts_after_it_acknowledged_a_call_is_sent_it_again_if_it_
     provider.provide("spell", tool);
     let again = provider.run("spell");
     assert_eq!(again, first);
-    provider.answer(&id, "success", json!({"result": ["hello"]}));
+    provider.answer(&id, "success", json!({"result": {"words": ["hello"]}}));
     assert_eq!(ann.tool_result().status, ReturnStatus::Success);
     provider.expect_no_mail();
     ann.expect_no_mail();
