@@ -4,11 +4,13 @@
 //! `main.rs` calls [`main`]; nothing else does.
 
 mod acl;
+mod backup;
 mod certs;
 mod check;
 mod demo;
 mod failure;
 mod layers;
+mod ledger;
 mod logging;
 mod passwd;
 mod serve;
@@ -42,6 +44,12 @@ enum Command {
     Passwd(passwd::Args),
     /// Ask what the users and rights of a configuration allow
     Acl(acl::Args),
+    /// Copy all that a gateway has committed into a directory, while it runs or not.
+    Backup(backup::Backup),
+    /// Copy a backup to where the gateway keeps its data.
+    Restore(backup::Restore),
+    /// Check, repair or compact a data directory that no gateway uses.
+    Ledger(ledger::Args),
     /// Watch a team of agents work: hand-offs, shared state and an approval on real sockets.
     Demo(demo::Args),
 }
@@ -68,6 +76,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Certs(args) => certs::run(&args),
         Command::Passwd(args) => passwd::run(&args),
         Command::Acl(args) => acl::run(&args),
+        Command::Backup(args) => backup::back_up(&args),
+        Command::Restore(args) => backup::restore(&args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Demo(args) => demo::run(args),
     }
 }

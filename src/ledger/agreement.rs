@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 
+use super::log::is_state;
 use super::{Batch, LogLimits, LoggedStore, MemoryStore, Space, SqliteStore, Store};
 
 /// Few bytes and short keys, so that batches meet the same keys, prefixes of each other, and the edges of the byte range.
@@ -41,7 +42,7 @@ fn scan(store: &dyn Store, space: Space, prefix: &[u8], limit: usize) -> Rows {
     let mut rows = Rows::new();
     let visit = &mut |key: &[u8], value: &[u8]| {
         // The log's own note in the database.
-        if (space, key) != (Space::Meta, &b"log"[..]) {
+        if !is_state(space, key) {
             rows.push((key.to_vec(), value.to_vec()));
         }
         if rows.len() < limit {
@@ -111,7 +112,7 @@ proptest! {
     ) {
         let dir = tempfile::tempdir().unwrap();
         let open = || {
-            let limits = LogLimits { segment_bytes: 500, segments: 2 };
+            let limits = LogLimits { segment_bytes: 500, segments: 2, rest: std::time::Duration::from_millis(1) };
             LoggedStore::open(SqliteStore::open(dir.path()).unwrap(), dir.path(), limits).unwrap()
         };
         let mut memory = MemoryStore::new();

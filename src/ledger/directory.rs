@@ -61,6 +61,43 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// The same without changing anything: where nobody ever was there is nothing to lock.
+pub(super) fn lock_if_there(dir: &Path) -> Result<Option<File>, StoreError> {
+    let path = dir.join(LOCK_FILE);
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|error| refused(&path, error))?,
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: dir.into() }),
+        Err(TryLockError::Error(error)) => Err(refused(&path, error)),
+    }
+}
+
+/// What a store makes in its directory.
+pub(super) const FILES_OF_A_STORE: [&str; 4] = [
+    LOCK_FILE,
+    "hallward.db",
+    "hallward.db-wal",
+    "hallward.db-shm",
+];
+
+/// Sees that nothing is in `dir` but the lock and what is named.
+pub(super) fn expect_empty(dir: &Path, but: &[&str]) -> Result<(), StoreError> {
+    for entry in fs::read_dir(dir).map_err(|error| refused(dir, error))? {
+        let name = entry.map_err(|error| refused(dir, error))?.file_name();
+        let may_stay = name == LOCK_FILE || but.iter().any(|but| name == *but);
+        if !may_stay {
+            return Err(StoreError::NotEmpty {
+                path: dir.into(),
+                found: name.to_string_lossy().into_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Makes the entries of the directory durable: a synced file without a name is lost too.
 pub(super) fn sync(dir: &Path) -> Result<(), StoreError> {
     if cfg!(unix) {
@@ -87,7 +124,7 @@ fn parent(dir: &Path) -> &Path {
     }
 }
 
-fn refused(path: &Path, error: io::Error) -> StoreError {
+pub(super) fn refused(path: &Path, error: io::Error) -> StoreError {
     match error.kind() {
         ErrorKind::NotADirectory => StoreError::NotADirectory {
             path: file_in_the_way(path).into(),

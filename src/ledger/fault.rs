@@ -119,6 +119,10 @@ impl Store for FaultStore {
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         self.lock().current.reader()
     }
+
+    fn view(&self) -> Result<Box<dyn Reader>, StoreError> {
+        self.lock().current.view()
+    }
 }
 
 #[cfg(test)]

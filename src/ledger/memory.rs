@@ -137,6 +137,10 @@ impl Store for MemoryStore {
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         Ok(Box::new(MemoryReader(Arc::clone(&self.rows))))
     }
+
+    fn view(&self) -> Result<Box<dyn Reader>, StoreError> {
+        self.clone().reader()
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! recovery scans it once at the start.
 
 pub mod commit;
+pub mod copy;
 mod directory;
 pub mod fault;
 mod health;
@@ -19,7 +20,7 @@ mod agreement;
 pub use commit::{CommitOptions, Committer, Sealed};
 pub use fault::FaultStore;
 pub use health::{CommitHealth, CommitState};
-pub use log::{LogLimits, LogStats, LoggedStore};
+pub use log::{LogLimits, LogStats, LoggedStore, Snapshots};
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
-pub use store::{Batch, Reader, Space, Store, StoreError, Visit, VisitKey};
+pub use store::{Batch, Reader, Space, Store, StoreError, Tidied, Visit, VisitKey};

@@ -204,7 +204,37 @@ pub trait Store: Send {
     /// # Errors
     /// Whatever opening it meets.
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
+
+    /// A way in that sees what is committed now and nothing that comes later.
+    ///
+    /// # Errors
+    /// Whatever opening it meets.
+    fn view(&self) -> Result<Box<dyn Reader>, StoreError>;
+
+    /// One bounded step towards giving back to the system what is not needed; for when there is nothing else to do. A store that
+    /// keeps nothing has nothing to give back.
+    ///
+    /// # Errors
+    /// Whatever the step meets; nothing is lost.
+    fn tidy(&mut self) -> Result<Tidied, StoreError> {
+        Ok(Tidied::default())
+    }
 }
+
+/// How large a store is after [`Store::tidy`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tidied {
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Those that hold nothing.
+    pub free_bytes: u64,
+    /// Another step would give back more.
+    pub has_more: bool,
+}
+
+/// What can be done about files that do not read as they were written.
+const REMEDIES: &str = "`hallward ledger check` says what is whole, `hallward ledger repair --to DIR` copies that, and \
+                        `hallward restore` takes a backup back; nothing was thrown away";
 
 /// What can go wrong with a store. Cheap to clone, so that a test can script the same failure many times.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -224,11 +254,21 @@ pub enum StoreError {
         reason: String,
     },
     /// The file is damaged.
-    #[error("{path} is damaged: {reason}; restore it from a backup or move it away to start empty")]
+    #[error("{path} is damaged: {reason}; {REMEDIES}")]
     Corrupt {
         /// The database file.
         path: PathBuf,
         /// The engine's own words.
+        reason: String,
+    },
+    /// Files that belong together are not all there.
+    #[error(
+        "{path} is not complete: {reason}; put the files back as they were, or else {REMEDIES}"
+    )]
+    Missing {
+        /// The directory or file that shows it.
+        path: PathBuf,
+        /// What lacks, and how that is known.
         reason: String,
     },
     /// A newer release wrote the file.
@@ -252,6 +292,16 @@ pub enum StoreError {
         found: u32,
         /// The database file.
         path: PathBuf,
+    },
+    /// Something would be written over.
+    #[error(
+        "{path} is not empty, there is {found} in it: choose another directory or move it away"
+    )]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+        /// The first name found.
+        found: String,
     },
     /// Another instance has the directory.
     #[error("{path} is in use by another running instance")]

@@ -2,6 +2,7 @@
 //!
 //! The only module that knows all the others. `cli` starts it and tells it when to stop.
 
+mod control;
 mod guard;
 mod listeners;
 mod metrics;
@@ -10,6 +11,7 @@ mod reload;
 mod schemas;
 mod settings;
 mod sys;
+pub mod upkeep;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,6 +33,7 @@ use crate::ledger::{
 use crate::live;
 use crate::mqtt::{self, Door};
 
+use control::Control;
 pub use guard::rules;
 pub use listeners::{MqttPlaces, check_files};
 use plane::LivePlane;
@@ -60,9 +63,12 @@ impl From<StoreError> for Error {
             }
             StoreError::NotWritable { .. }
             | StoreError::NotADirectory { .. }
+            | StoreError::NotEmpty { .. }
             | StoreError::NewerFormat { .. }
             | StoreError::Foreign { .. } => Error::Configuration(words),
-            StoreError::Corrupt { .. } | StoreError::Other { .. } => Error::Failed(words),
+            StoreError::Corrupt { .. } | StoreError::Missing { .. } | StoreError::Other { .. } => {
+                Error::Failed(words)
+            }
         }
     }
 }
@@ -98,6 +104,7 @@ pub struct Gateway {
     door: Arc<Door<LivePlane>>,
     metrics: Arc<http::Metrics>,
     status: sys::Status,
+    control: Option<Control>,
     reload: Reload,
 }
 
@@ -122,6 +129,7 @@ impl Gateway {
         let store =
             blocking(move || LoggedStore::open(SqliteStore::open(&dir)?, &dir, limits)).await??;
         let log = store.stats();
+        let control = Control::listen(&config.data.dir, store.snapshots());
         let plane = live::Plane::start(settings::live(&config))
             .map_err(|error| Error::Failed(error.to_string()))?;
         let interest = Arc::new(Interest::default());
@@ -182,6 +190,7 @@ impl Gateway {
             door,
             metrics: Arc::new(metrics),
             status,
+            control,
             reload,
         })
     }
@@ -226,6 +235,12 @@ impl Gateway {
                 stopped.clone(),
             ));
         }
+        let control = stopped.clone();
+        let control = tokio::spawn(async move {
+            if let Some(listening) = self.control {
+                listening.run(control).await;
+            }
+        });
         let front_door = tokio::spawn(mqtt::serve(self.door, self.mqtt, stopped));
         let failure = tokio::select! {
             () = stop => None,
@@ -233,7 +248,7 @@ impl Gateway {
         };
         // Nobody listens only if both servers are gone already.
         let _ = stopping.send(true);
-        let _ = tokio::join!(front_door, http);
+        let _ = tokio::join!(front_door, http, control);
         let desk = self.desk;
         let outcome = blocking(move || desk.join()).await?;
         self.plane.shutdown().await;

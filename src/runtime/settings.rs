@@ -415,5 +415,6 @@ pub(super) fn log(config: &Config) -> LogLimits {
     LogLimits {
         segment_bytes: config.data.log_segment as u64,
         segments: config.data.log_segments,
+        ..LogLimits::default()
     }
 }

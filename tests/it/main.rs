@@ -17,3 +17,4 @@ mod sim;
 mod tidy;
 mod tools;
 mod transport;
+mod upkeep;

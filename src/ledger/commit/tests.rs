@@ -31,6 +31,10 @@ impl Store for GatedStore {
     fn reader(&self) -> Result<Box<dyn super::super::Reader>, StoreError> {
         self.inner.reader()
     }
+
+    fn view(&self) -> Result<Box<dyn super::super::Reader>, StoreError> {
+        self.reader()
+    }
 }
 
 /// A committer over a scripted store, with what it released and how far the disk was then.

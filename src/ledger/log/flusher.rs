@@ -1,27 +1,32 @@
-//! The thread behind the log: makes the next segment ahead of time, and copies full ones to the database.
+//! The thread behind the log: makes the next segment ahead of time, copies full ones to the database, and has the database
+//! give back what it does not need when there is nothing else to do.
 //!
 //! It owns the database. It never touches the segment that takes commits. A failure is kept, shown to the next commit that
 //! needs room, and tried again.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::super::store::{Store, StoreError};
+use super::super::store::{Reader, Store, StoreError};
 use super::overlay::Overlay;
 use super::pending::Pending;
+use super::reader::LoggedReader;
 use super::segment::Segment;
-use super::{FLUSH_BYTES, LogLimits, LogStats, note_flushed};
+use super::state;
+use super::{FLUSH_BYTES, LogLimits, LogStats};
 
 /// Pause before something that failed is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// A segment that takes no more commits, and what it says.
+/// Commits on their way to the database.
 #[derive(Debug)]
 struct Full {
-    segment: Segment,
+    /// The segment that takes no more commits; `None` if it still does.
+    segment: Option<Segment>,
+    /// What it says and the database does not have.
     overlay: Arc<Overlay>,
 }
 
@@ -35,8 +40,10 @@ pub(super) struct Flusher<S: Store + 'static> {
 }
 
 #[derive(Debug)]
-struct Shared<S> {
+pub(super) struct Shared<S> {
     base: Mutex<S>,
+    /// What the database knows of the log. Taken after `base`.
+    known: Mutex<state::State>,
     pending: Arc<Pending>,
     state: Mutex<State>,
     changed: Condvar,
@@ -59,6 +66,10 @@ struct State {
     not_made: Option<StoreError>,
     /// What the last attempt to copy a full one met.
     not_flushed: Option<StoreError>,
+    /// When what is pending was last sealed, for a full segment or because it had rested.
+    sealed_at: Instant,
+    /// The database may have something to give back.
+    has_slack: bool,
     closing: bool,
 }
 
@@ -66,7 +77,10 @@ struct State {
 enum Job {
     /// The next segment: its number, its room, and a file that may become it.
     Make(u64, u64, Option<Segment>),
-    Flush(Arc<Overlay>),
+    /// What it says goes to the database; the number of its segment if that is full.
+    Flush(Arc<Overlay>, Option<u64>),
+    /// The database gives back what it does not need.
+    Tidy,
     End,
 }
 
@@ -79,8 +93,17 @@ impl State {
 
     /// The oldest is in the database. Keeps one file for the next segment, and gives back what is too many.
     fn flushed(&mut self) -> Option<Segment> {
-        let flushed = self.full.pop_front()?.segment;
+        self.has_slack = true;
+        let flushed = self.full.pop_front()?.segment?;
         self.used.replace(flushed)
+    }
+
+    /// Full segments that wait for the database.
+    fn full_segments(&self) -> usize {
+        self.full
+            .iter()
+            .filter(|full| full.segment.is_some())
+            .count()
     }
 }
 
@@ -89,19 +112,22 @@ impl<S: Store + 'static> Flusher<S> {
         base: S,
         dir: PathBuf,
         limits: LogLimits,
-        next_number: u64,
+        known: state::State,
     ) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared {
             base: Mutex::new(base),
+            known: Mutex::new(known),
             pending: Arc::default(),
             state: Mutex::new(State {
                 full: VecDeque::new(),
                 ready: None,
-                next_number,
+                next_number: known.from + 1,
                 next_bytes: limits.segment_bytes,
                 used: None,
                 not_made: None,
                 not_flushed: None,
+                sealed_at: Instant::now(),
+                has_slack: true,
                 closing: false,
             }),
             changed: Condvar::new(),
@@ -110,6 +136,7 @@ impl<S: Store + 'static> Flusher<S> {
         let worker = Worker {
             shared: Arc::clone(&shared),
             dir: dir.clone(),
+            rest: limits.rest,
         };
         let thread = std::thread::Builder::new()
             .name("flusher".into())
@@ -136,14 +163,14 @@ impl<S: Store + 'static> Flusher<S> {
         let mut waited = false;
         loop {
             let is_large = |ready: &mut Segment| ready.capacity() >= bytes;
-            if state.full.len() < self.max_full
+            if state.full_segments() < self.max_full
                 && let Some(ready) = state.ready.take_if(is_large)
             {
                 state.next_number += 1;
                 state.next_bytes = self.segment_bytes;
                 return Ok(ready);
             }
-            let is_at_bound = state.full.len() >= self.max_full;
+            let is_at_bound = state.full_segments() >= self.max_full;
             let behind = if is_at_bound {
                 &state.not_flushed
             } else {
@@ -174,12 +201,22 @@ impl<S: Store + 'static> Flusher<S> {
 
     /// Takes over a full segment.
     pub(super) fn take(&self, segment: Segment) {
-        let overlay = self.shared.pending.seal();
         let mut state = self.shared.lock();
-        state.full.push_back(Full { segment, overlay });
-        self.shared.stats.full_segments.set_len(state.full.len());
+        self.shared.seal(&mut state, Some(segment));
+        let full = state.full_segments();
+        self.shared.stats.full_segments.set_len(full);
         drop(state);
         self.shared.changed.notify_all();
+    }
+
+    /// A view of all that is committed now, and of nothing that comes later.
+    pub(super) fn view(&self) -> Result<Box<dyn Reader>, StoreError> {
+        self.shared.view()
+    }
+
+    /// The same for somebody who must not keep the database open.
+    pub(super) fn shared(&self) -> Weak<Shared<S>> {
+        Arc::downgrade(&self.shared)
     }
 
     /// What is not in the database yet.
@@ -192,7 +229,7 @@ impl<S: Store + 'static> Flusher<S> {
         self.shared.base()
     }
 
-    /// Ends the thread, and copies what is left to the database.
+    /// Ends the thread, copies what is left to the database, and notes that it is all there is.
     pub(super) fn close(&mut self) -> Result<(), StoreError> {
         self.shared.lock().closing = true;
         self.shared.changed.notify_all();
@@ -201,17 +238,68 @@ impl<S: Store + 'static> Flusher<S> {
         {
             tracing::error!("the flusher's thread panicked");
         }
-        let full = std::mem::take(&mut self.shared.lock().full);
-        let last = self.shared.pending.seal();
-        let left = full.iter().map(|full| &full.overlay).chain([&last]);
-        left.filter(|overlay| !overlay.is_empty())
-            .try_for_each(|overlay| super::flush(&mut *self.shared.base(), overlay))
+        let mut state = self.shared.lock();
+        self.shared.seal(&mut state, None);
+        let (full, next) = (std::mem::take(&mut state.full), state.next_number);
+        drop(state);
+        let base = &mut *self.shared.base();
+        for Full { overlay, .. } in full {
+            let batches = overlay.batches(FLUSH_BYTES);
+            batches
+                .into_iter()
+                .try_for_each(|batch| base.commit(&batch))?;
+            self.shared.note(base, |known| known.has(&overlay))?;
+        }
+        self.shared.note(base, |known| {
+            known.is_clean = true;
+            // Its file is removed with the others.
+            known.from = next + 1;
+        })
+    }
+}
+
+impl<S: Store> Shared<S> {
+    /// Changes what the database knows of the log, there first.
+    fn note(&self, base: &mut S, change: impl FnOnce(&mut state::State)) -> Result<(), StoreError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = *known;
+        change(&mut next);
+        next.write(base)?;
+        *known = next;
+        Ok(())
+    }
+
+    pub(super) fn view(&self) -> Result<Box<dyn Reader>, StoreError> {
+        // While this is held nothing goes to the database: it has no commit that is newer than what is sealed.
+        let base = self.base();
+        self.seal(&mut self.lock(), None);
+        let over = self.pending.sealed();
+        let reader = base.view()?;
+        drop(base);
+        self.changed.notify_all();
+        let over = move |space, from: &[u8], to: Option<&[u8]>| {
+            let mut all = super::overlay::Over::new();
+            for overlay in &over {
+                overlay.lay_over(space, from, to, &mut all);
+            }
+            all
+        };
+        Ok(Box::new(LoggedReader::new(over, reader)))
     }
 }
 
 impl<S> Shared<S> {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lines up what is pending for the database: with its segment if that is full, else only if there is anything.
+    fn seal(&self, state: &mut State, segment: Option<Segment>) {
+        state.sealed_at = Instant::now();
+        if segment.is_some() || !self.pending.is_sealed() {
+            let overlay = self.pending.seal();
+            state.full.push_back(Full { segment, overlay });
+        }
     }
 
     fn base(&self) -> MutexGuard<'_, S> {
@@ -231,6 +319,7 @@ struct Failed;
 struct Worker<S> {
     shared: Arc<Shared<S>>,
     dir: PathBuf,
+    rest: Duration,
 }
 
 impl<S: Store> Worker<S> {
@@ -239,7 +328,11 @@ impl<S: Store> Worker<S> {
             let done = match self.next() {
                 Job::End => return,
                 Job::Make(number, bytes, used) => self.make(number, bytes, used),
-                Job::Flush(overlay) => self.flush(&overlay),
+                Job::Flush(overlay, full) => self.flush(&overlay, full),
+                Job::Tidy => {
+                    self.tidy();
+                    continue;
+                }
             };
             if done.is_err() {
                 self.pause();
@@ -258,9 +351,46 @@ impl<S: Store> Worker<S> {
                 return make;
             }
             if let Some(full) = state.full.front() {
-                return Job::Flush(Arc::clone(&full.overlay));
+                let number = full.segment.as_ref().map(|segment| segment.home.segment);
+                return Job::Flush(Arc::clone(&full.overlay), number);
             }
-            state = self.shared.wait(state);
+            if state.has_slack {
+                return Job::Tidy;
+            }
+            let left = self.rest.saturating_sub(state.sealed_at.elapsed());
+            if left.is_zero() {
+                self.shared.seal(&mut state, None);
+            } else {
+                let waited = self.shared.changed.wait_timeout(state, left);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+    }
+
+    /// One bounded step, and a pause as long as it took: commits need the disk, too.
+    fn tidy(&self) {
+        let start = Instant::now();
+        let tidied = self.shared.base().tidy();
+        let has_more = match tidied {
+            Ok(tidied) => {
+                self.shared.stats.database_bytes.set(tidied.bytes);
+                self.shared.stats.free_bytes.set(tidied.free_bytes);
+                tidied.has_more
+            }
+            Err(error) => {
+                self.shared.stats.failures.add_one();
+                tracing::debug!(%error, "the database gives nothing back for now");
+                false
+            }
+        };
+        let mut state = self.shared.lock();
+        state.has_slack = has_more;
+        if has_more {
+            let is_idle = |state: &mut State| {
+                !state.closing && state.ready.is_some() && state.full.is_empty()
+            };
+            let changed = &self.shared.changed;
+            drop(changed.wait_timeout_while(state, start.elapsed(), is_idle));
         }
     }
 
@@ -274,9 +404,15 @@ impl<S: Store> Worker<S> {
         drop(self.shared.changed.wait_timeout_while(state, RETRY, stay));
     }
 
+    fn known(&self) -> state::State {
+        let known = &self.shared.known;
+        *known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// An error is kept for the commit that waits.
     fn make(&self, number: u64, bytes: u64, used: Option<Segment>) -> Result<(), Failed> {
-        let made = Segment::make(&self.dir, number, bytes, used);
+        let home = self.known().home(number);
+        let made = Segment::make(&self.dir, home, bytes, used);
         let mut state = self.shared.lock();
         let done = match made {
             Ok(made) => {
@@ -291,8 +427,8 @@ impl<S: Store> Worker<S> {
         done
     }
 
-    fn flush(&self, overlay: &Overlay) -> Result<(), Failed> {
-        let copied = self.copy(overlay);
+    fn flush(&self, overlay: &Overlay, full: Option<u64>) -> Result<(), Failed> {
+        let copied = self.copy(overlay, full);
         let mut state = self.shared.lock();
         let done = match copied {
             Ok(()) => {
@@ -316,7 +452,7 @@ impl<S: Store> Worker<S> {
     }
 
     /// Copies a part of the segment at a time, and sees between them whether a next segment is wanted.
-    fn copy(&self, overlay: &Overlay) -> Result<(), StoreError> {
+    fn copy(&self, overlay: &Overlay, full: Option<u64>) -> Result<(), StoreError> {
         for batch in overlay.batches(FLUSH_BYTES) {
             self.shared.base().commit(&batch)?;
             self.shared.stats.flushed_rows.add(batch.len() as u64);
@@ -326,11 +462,21 @@ impl<S: Store> Worker<S> {
                 let _ = self.make(number, bytes, used);
             }
         }
-        note_flushed(&mut *self.shared.base(), overlay)?;
+        self.shared.note(&mut self.shared.base(), |known| {
+            known.has(overlay);
+            if let Some(number) = full {
+                known.from = number + 1;
+            }
+        })?;
         self.shared.pending.flushed();
-        let superfluous = self.shared.lock().flushed();
-        self.shared.stats.full_segments.lower();
-        self.shared.stats.flushed_segments.add_one();
+        let mut state = self.shared.lock();
+        let superfluous = state.flushed();
+        let left = state.full_segments();
+        self.shared.stats.full_segments.set_len(left);
+        drop(state);
+        if full.is_some() {
+            self.shared.stats.flushed_segments.add_one();
+        }
         superfluous.map_or(Ok(()), Segment::remove)
     }
 }

@@ -14,35 +14,48 @@
 //! **Bounds.** [`LogLimits::segments`] full ones may wait; a commit that needs another waits for the flusher, or is
 //! refused for now if the flusher meets errors. Memory for what is not in the database yet is at most what these files hold.
 //!
+//! **Idle.** What has lain in the log for [`LogLimits::rest`] goes to the database without waiting for a full segment, so that what was deleted
+//! is given back. The frames stay where they are until their segment is full.
+//!
 //! **Start.** The segments are read in order and copied to the database; then an empty log begins. An incomplete frame at
-//! the very end is a commit that nobody was told of. Anything else that does not read as it was written is damage, and refused.
+//! the very end is a commit that nobody was told of. Anything else that does not read as it was written is damage, and refused; so
+//! is a log of which a part is gone: [`state`] has what the database knows of it. After an orderly end the database is complete
+//! without a log, and says so.
 
 mod flusher;
 mod frame;
+mod legacy;
 mod overlay;
 mod pending;
+mod pieces;
 mod reader;
+mod replay;
 mod segment;
+mod snapshot;
+mod state;
+pub(super) mod stream;
+pub(super) mod survey;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::flusher::Flusher;
-use self::frame::Frame;
-use self::overlay::Overlay;
+use self::frame::{Frame, Link};
 use self::reader::LoggedReader;
+use self::replay::replay;
 use self::segment::Segment;
+pub use self::snapshot::Snapshots;
+pub(super) use self::state::{State, begin, is_state};
 use super::directory;
 use super::store::{Batch, Reader, Space, Store, StoreError, Visit, prefix_end};
 use crate::count::Count;
 
 /// The directory of the segments, in the data directory.
 pub const LOG_DIRECTORY: &str = "log";
-/// Where the database remembers the last commit that it has all of, in [`Space::Meta`].
-const FLUSHED_KEY: &[u8] = b"log";
 /// Bytes of keys and values that go to the database in one of its commits.
 const FLUSH_BYTES: usize = 1024 * 1024;
 
@@ -53,6 +66,8 @@ pub struct LogLimits {
     pub segment_bytes: u64,
     /// Full segments that may wait for the database.
     pub segments: usize,
+    /// How long commits stay in the log alone while there is time to copy them.
+    pub rest: Duration,
 }
 
 impl Default for LogLimits {
@@ -60,6 +75,7 @@ impl Default for LogLimits {
         Self {
             segment_bytes: 4 * 1024 * 1024,
             segments: 8,
+            rest: Duration::from_secs(20),
         }
     }
 }
@@ -77,6 +93,10 @@ pub struct LogStats {
     pub failures: Count,
     /// Commits that waited for the flusher.
     pub waits: Count,
+    /// Bytes of the database, as of the last time that there was time to look.
+    pub database_bytes: Count,
+    /// Bytes in it that hold nothing.
+    pub free_bytes: Count,
 }
 
 /// A store with a log in front of it.
@@ -84,7 +104,9 @@ pub struct LogStats {
 pub struct LoggedStore<S: Store + 'static> {
     dir: PathBuf,
     current: Segment,
-    last_seq: u64,
+    /// What takes over once the current one is marked as full.
+    next: Option<Segment>,
+    last: Link,
     flusher: Flusher<S>,
     /// After a failed sync nobody knows what is on disk: nothing is written any more.
     broken: Option<StoreError>,
@@ -99,13 +121,20 @@ impl<S: Store + 'static> LoggedStore<S> {
     pub fn open(mut base: S, data: &Path, limits: LogLimits) -> Result<Self, StoreError> {
         let dir = data.join(LOG_DIRECTORY);
         directory::create(&dir)?;
-        let (last_segment, last_seq) = replay(&mut base, &dir)?;
-        let current = Segment::make(&dir, last_segment + 1, limits.segment_bytes, None)?;
-        let flusher = Flusher::start(base, dir.clone(), limits, current.number + 1)?;
+        let clean = replay(&mut base, &dir)?;
+        let current = Segment::make(&dir, clean.home(clean.from), limits.segment_bytes, None)?;
+        // The file is there: from now on it must be.
+        let running = State {
+            is_clean: false,
+            ..clean
+        };
+        running.write(&mut base)?;
+        let flusher = Flusher::start(base, dir.clone(), limits, running)?;
         Ok(Self {
             dir,
             current,
-            last_seq,
+            next: None,
+            last: clean.flushed,
             flusher,
             broken: None,
         })
@@ -116,12 +145,33 @@ impl<S: Store + 'static> LoggedStore<S> {
         self.flusher.stats()
     }
 
-    /// Hands the current segment to the flusher and goes on in the next.
-    fn next_segment(&mut self, bytes: usize) -> Result<(), StoreError> {
-        let next = self.flusher.next_segment(bytes as u64)?;
-        self.flusher
-            .take(std::mem::replace(&mut self.current, next));
-        Ok(())
+    /// Consistent views of what is committed, for whoever does not own the store.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots::new(&self.flusher)
+    }
+
+    /// Sees that the current segment has room: if not, hands it to the flusher and goes on in the next.
+    fn make_room(&mut self, bytes: usize) -> Result<(), StoreError> {
+        loop {
+            let next = match self.next.take() {
+                Some(next) => next,
+                None if self.current.fits(bytes) => return Ok(()),
+                None => self.flusher.next_segment(bytes as u64)?,
+            };
+            if let Err(error) = self.current.close(self.last.seq) {
+                self.next = Some(next);
+                return Err(error);
+            }
+            let full = std::mem::replace(&mut self.current, next);
+            self.flusher.take(full);
+        }
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<Frame, StoreError> {
+        self.make_room(Frame::size(batch))?;
+        let frame = Frame::encode(batch, self.current.home, self.last);
+        self.current.append(&frame)?;
+        Ok(frame)
     }
 
     /// Where the next frame goes in its file.
@@ -139,18 +189,12 @@ impl<S: Store + 'static> Store for LoggedStore<S> {
         if batch.is_empty() {
             return Ok(());
         }
-        let size = Frame::size(batch);
-        if !self.current.fits(size) {
-            self.next_segment(size)?;
-        }
-        let frame = Frame::encode(batch, self.current.number, self.last_seq + 1);
-        if let Err(error) = self.current.append(&frame) {
+        let frame = self.write(batch).inspect_err(|error| {
             if !error.retryable() {
                 self.broken = Some(error.clone());
             }
-            return Err(error);
-        }
-        self.last_seq += 1;
+        })?;
+        self.last = frame.link();
         self.flusher.pending().add(&frame);
         Ok(())
     }
@@ -173,7 +217,13 @@ impl<S: Store + 'static> Store for LoggedStore<S> {
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         let base = self.flusher.base().reader()?;
-        Ok(Box::new(LoggedReader::new(self.flusher.pending(), base)))
+        let pending = self.flusher.pending();
+        let over = move |space, from: &[u8], to: Option<&[u8]>| pending.over(space, from, to);
+        Ok(Box::new(LoggedReader::new(over, base)))
+    }
+
+    fn view(&self) -> Result<Box<dyn Reader>, StoreError> {
+        self.flusher.view()
     }
 }
 
@@ -190,103 +240,16 @@ impl<S: Store + 'static> Drop for LoggedStore<S> {
     }
 }
 
-/// Copies the log of the last run to the database and removes it. Returns the last segment's number and the last commit's.
-fn replay(base: &mut impl Store, dir: &Path) -> Result<(u64, u64), StoreError> {
-    let found = segment::find(dir)?;
-    let flushed = flushed_seq(base, dir)?;
-    let mut reading = Reading {
-        flushed,
-        last_seq: flushed,
-        overlay: Overlay::default(),
-    };
-    for segment in &found {
-        reading.read(segment)?;
-        if reading.overlay.bytes >= FLUSH_BYTES {
-            flush(base, &std::mem::take(&mut reading.overlay))?;
-        }
-    }
-    if !reading.overlay.is_empty() {
-        flush(base, &reading.overlay)?;
-    }
-    let last_seq = reading.last_seq;
-    if last_seq > flushed {
-        let commits = last_seq - flushed;
-        tracing::info!(commits, "commits of the log copied to the database");
-    }
-    found.iter().try_for_each(segment::Found::remove)?;
-    directory::sync(dir)?;
-    Ok((found.last().map_or(0, |last| last.number), last_seq))
-}
-
-/// Reads segment after segment and sees that no commit is missing after those that the database has.
-struct Reading {
-    flushed: u64,
-    last_seq: u64,
-    overlay: Overlay,
-}
-
-impl Reading {
-    fn read(&mut self, segment: &segment::Found) -> Result<(), StoreError> {
-        let (frames, is_gap) = segment.frames()?;
-        let is_new = |frame: &&Frame| frame.seq() > self.flushed;
-        for frame in frames.iter().filter(is_new) {
-            let seq = frame.seq();
-            if seq != self.last_seq + 1 {
-                let reason = format!(
-                    "commit {seq} follows commit {}: those between them are missing",
-                    self.last_seq
-                );
-                return Err(corrupt(&segment.path, reason));
-            }
-            if self.overlay.add(frame).is_err() {
-                let reason = format!("commit {seq} holds a change that cannot be");
-                return Err(corrupt(&segment.path, reason));
-            }
-            self.last_seq = seq;
-        }
-        if is_gap {
-            let reason = "a commit in the middle does not read as it was written".into();
-            return Err(corrupt(&segment.path, reason));
-        }
-        Ok(())
-    }
-}
-
-/// Copies what an overlay says to the database, and then how far the database has got.
-fn flush(base: &mut dyn Store, overlay: &Overlay) -> Result<(), StoreError> {
-    for batch in overlay.batches(FLUSH_BYTES) {
-        base.commit(&batch)?;
-    }
-    note_flushed(base, overlay)
-}
-
-fn note_flushed(base: &mut dyn Store, overlay: &Overlay) -> Result<(), StoreError> {
-    let mut batch = Batch::default();
-    batch.put(
-        Space::Meta,
-        FLUSHED_KEY,
-        overlay.last_seq.to_be_bytes().to_vec(),
-    );
-    base.commit(&batch)
-}
-
-/// The last commit that the database has all of; 0 before the first.
-fn flushed_seq(base: &impl Store, dir: &Path) -> Result<u64, StoreError> {
-    let Some(value) = base.get(Space::Meta, FLUSHED_KEY)? else {
-        return Ok(0);
-    };
-    match value.first_chunk() {
-        Some(seq) => Ok(u64::from_be_bytes(*seq)),
-        None => Err(corrupt(
-            dir,
-            "the database does not say how far it got".into(),
-        )),
-    }
-}
-
-fn corrupt(path: &Path, reason: String) -> StoreError {
+fn damaged(path: &Path, reason: impl Into<String>) -> StoreError {
     StoreError::Corrupt {
         path: path.into(),
-        reason,
+        reason: reason.into(),
+    }
+}
+
+fn missing(path: &Path, reason: impl Into<String>) -> StoreError {
+    StoreError::Missing {
+        path: path.into(),
+        reason: reason.into(),
     }
 }

@@ -8,7 +8,7 @@ use std::ops::{Bound, ControlFlow};
 use bytes::Bytes;
 
 use super::super::store::{Batch, Space, StoreError, Visit};
-use super::frame::{Frame, Malformed};
+use super::frame::{Frame, Link, Malformed};
 
 /// What lies over a range of the database, by key.
 pub(super) type Over = BTreeMap<Bytes, Option<Bytes>>;
@@ -17,8 +17,8 @@ pub(super) type Over = BTreeMap<Bytes, Option<Bytes>>;
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
     changes: BTreeMap<(Space, Bytes), Option<Bytes>>,
-    /// The last commit in it; 0 for none.
-    pub(super) last_seq: u64,
+    /// The last commit in it.
+    pub(super) last: Link,
     /// Bytes of the frames.
     pub(super) bytes: usize,
 }
@@ -30,7 +30,7 @@ impl Overlay {
             let (place, value) = change?;
             self.changes.insert(place, value);
         }
-        self.last_seq = frame.seq();
+        self.last = frame.link();
         self.bytes += frame.bytes().len();
         Ok(())
     }

@@ -9,14 +9,14 @@ use super::super::store::Space;
 use super::frame::Frame;
 use super::overlay::{Over, Overlay};
 
-/// What the full segments say, and what the current one says. Each is held for as long as the database lacks any of it.
+/// What was sealed, and what came since. Each is held for as long as the database lacks any of it.
 #[derive(Debug, Default)]
 pub(super) struct Pending(Mutex<Overlays>);
 
 #[derive(Debug, Default)]
 struct Overlays {
     /// Oldest first.
-    full: VecDeque<Arc<Overlay>>,
+    sealed: VecDeque<Arc<Overlay>>,
     current: Overlay,
 }
 
@@ -27,17 +27,27 @@ impl Pending {
         debug_assert!(added.is_ok(), "a frame that was just encoded reads");
     }
 
-    /// The current segment is full: what it says, for the flusher.
+    /// What was added since the last time, for the flusher, to whom it goes in this order.
     pub(super) fn seal(&self) -> Arc<Overlay> {
         let mut overlays = self.lock();
         let sealed = Arc::new(std::mem::take(&mut overlays.current));
-        overlays.full.push_back(Arc::clone(&sealed));
+        overlays.sealed.push_back(Arc::clone(&sealed));
         sealed
     }
 
-    /// The database has all that the oldest full segment says.
+    /// The database has all that the oldest of what was sealed says.
     pub(super) fn flushed(&self) {
-        self.lock().full.pop_front();
+        self.lock().sealed.pop_front();
+    }
+
+    /// Whether nothing was added since the last was sealed.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.lock().current.is_empty()
+    }
+
+    /// All that was sealed and is not in the database, oldest first.
+    pub(super) fn sealed(&self) -> Vec<Arc<Overlay>> {
+        self.lock().sealed.iter().cloned().collect()
     }
 
     /// The newest that is said of a key: nothing, that it is deleted, or its value.
@@ -53,8 +63,8 @@ impl Pending {
     pub(super) fn over(&self, space: Space, from: &[u8], to: Option<&[u8]>) -> Over {
         let overlays = self.lock();
         let mut over = Over::new();
-        for full in &overlays.full {
-            full.lay_over(space, from, to, &mut over);
+        for sealed in &overlays.sealed {
+            sealed.lay_over(space, from, to, &mut over);
         }
         overlays.current.lay_over(space, from, to, &mut over);
         over
@@ -67,7 +77,7 @@ impl Pending {
 
 impl Overlays {
     fn newest_first(&self) -> impl Iterator<Item = &Overlay> {
-        let full = self.full.iter().rev().map(|overlay| &**overlay);
-        std::iter::once(&self.current).chain(full)
+        let sealed = self.sealed.iter().rev().map(|overlay| &**overlay);
+        std::iter::once(&self.current).chain(sealed)
     }
 }

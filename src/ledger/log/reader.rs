@@ -1,25 +1,30 @@
 //! A second way in, beside the thread that commits: the database's own, under what is not in it yet.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use super::super::store::{Reader, Space, StoreError, Visit, VisitKey};
-use super::overlay::visit_merged;
-use super::pending::Pending;
+use super::overlay::{Over, visit_merged};
 
-pub(super) struct LoggedReader {
-    pending: Arc<Pending>,
+/// `over` says what is not in the database of the keys from one on and below another.
+pub(super) struct LoggedReader<F> {
+    over: F,
     base: Box<dyn Reader>,
 }
 
-impl LoggedReader {
-    pub(super) fn new(pending: Arc<Pending>, base: Box<dyn Reader>) -> LoggedReader {
-        LoggedReader { pending, base }
+impl<F> LoggedReader<F>
+where
+    F: Fn(Space, &[u8], Option<&[u8]>) -> Over,
+{
+    pub(super) fn new(over: F, base: Box<dyn Reader>) -> LoggedReader<F> {
+        LoggedReader { over, base }
     }
 }
 
 // What is pending is taken first: what goes to the database meanwhile is then seen twice, and not missed.
-impl Reader for LoggedReader {
+impl<F> Reader for LoggedReader<F>
+where
+    F: Fn(Space, &[u8], Option<&[u8]>) -> Over + Send,
+{
     fn range(
         &self,
         space: Space,
@@ -27,7 +32,7 @@ impl Reader for LoggedReader {
         to: &[u8],
         visit: Visit<'_>,
     ) -> Result<(), StoreError> {
-        let over = self.pending.over(space, from, Some(to));
+        let over = (self.over)(space, from, Some(to));
         visit_merged(over, |visit| self.base.range(space, from, to, visit), visit)
     }
 
@@ -38,7 +43,7 @@ impl Reader for LoggedReader {
         to: &[u8],
         visit: VisitKey<'_>,
     ) -> Result<(), StoreError> {
-        let over = self.pending.over(space, from, Some(to));
+        let over = (self.over)(space, from, Some(to));
         let keys = |visit: Visit<'_>| {
             let each = &mut |key: &[u8]| -> ControlFlow<()> { visit(key, &[]) };
             self.base.keys(space, from, to, each)

@@ -2,27 +2,40 @@
 //! write to the disk.
 //!
 //! ```text
-//! LOG/00000000000000000007.log    magic `HwLg` (4)   format (4)   number (8)   frames … zeros
+//! LOG/00000000000000000007.log    magic `HwLg` (4)   format (4)   number (8)   ledger's id (16)   checksum (4)
+//!                                 mark: end of the frames (8)   last commit (8)   checksum (4)   zeros (8)
+//!                                 frames … zeros
 //! ```
 //!
 //! A file gets its name once it is whole on disk, and the name is on disk before the first frame. So a file under such a name
 //! is one that a commit may lie in. A segment whose commits are in the database is taken as the next one, zeros or not: its old
 //! frames carry its old number.
+//!
+//! The mark is written when the next segment takes over, before that takes its first frame: a segment that has it must read to its end, and
+//! the next one must be there. It shares a sector with the beginning of the file, so that no damage takes the mark alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 
 use super::super::directory;
 use super::super::store::StoreError;
-use super::frame::Frame;
+use super::frame::{self, Frame, Home};
+use super::pieces::Pieces;
+use super::state::LedgerId;
 
 const MAGIC: &[u8; 4] = b"HwLg";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The format without id, chain and mark; see [`super::legacy`].
+const LEGACY_FORMAT: u32 = 1;
+const LEGACY_HEADER: u64 = 16;
 /// Bytes before the first frame.
-pub(super) const HEADER: u64 = 16;
+pub(super) const HEADER: u64 = 64;
+/// Where the mark lies.
+const MARK: usize = 36;
+const MARK_END: usize = MARK + 20;
 const EXTENSION: &str = "log";
 /// A file on its way to becoming a segment; what a crash leaves of one is removed.
 const MAKING: &str = "making";
@@ -31,8 +44,8 @@ static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// A segment that takes frames.
 #[derive(Debug)]
 pub(super) struct Segment {
-    /// Counts segments, from 1.
-    pub(super) number: u64,
+    /// Its number, from 1, and whose it is.
+    pub(super) home: Home,
     path: PathBuf,
     file: File,
     /// Where the next frame goes.
@@ -41,23 +54,24 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Makes the segment `number` with room for `capacity` bytes of frames, out of a used one if that has just as much.
+    /// Makes the segment of `home` with room for `capacity` bytes of frames, out of a used one if that has just as much.
     ///
     /// # Errors
     /// [`StoreError::Full`] if there is no room for it; nothing is left behind then.
     pub(super) fn make(
         dir: &Path,
-        number: u64,
+        home: Home,
         capacity: u64,
         used: Option<Segment>,
     ) -> Result<Segment, StoreError> {
+        let number = home.segment;
         let making = dir.join(format!("{number:020}.{MAKING}"));
         let path = file_name(dir, number);
         let made = match used {
-            Some(used) if used.capacity == capacity => reuse(used, dir, &making, number),
+            Some(used) if used.capacity == capacity => reuse(used, dir, &making, home),
             other => {
                 other.map(Segment::remove).transpose()?;
-                fill(&making, number, capacity).map_err(|error| failed(&making, error))
+                fill(&making, home, capacity).map_err(|error| failed(&making, error))
             }
         };
         let named = made.and_then(|file| {
@@ -70,7 +84,7 @@ impl Segment {
             let _ = fs::remove_file(&making);
         }
         Ok(Segment {
-            number,
+            home,
             path,
             file: named?,
             end: HEADER,
@@ -89,13 +103,29 @@ impl Segment {
     /// [`StoreError::Full`] and [`StoreError::Busy`] where the write was refused; [`StoreError::Other`] where the sync was: the
     /// system may have dropped the pages and call the next sync a success.
     pub(super) fn append(&mut self, frame: &Frame) -> Result<(), StoreError> {
-        write_at(&self.file, self.end, frame.bytes()).map_err(|error| failed(&self.path, error))?;
+        self.write(self.end, frame.bytes())?;
+        self.end += frame.bytes().len() as u64;
+        Ok(())
+    }
+
+    /// Marks that it takes no more frames, and that the next segment is there.
+    ///
+    /// # Errors
+    /// As [`Segment::append`].
+    pub(super) fn close(&self, last_seq: u64) -> Result<(), StoreError> {
+        let closed = Closed {
+            end: self.end,
+            last_seq,
+        };
+        self.write(MARK as u64, &closed.encode(self.home))
+    }
+
+    fn write(&self, at: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        write_at(&self.file, at, bytes).map_err(|error| failed(&self.path, error))?;
         self.file.sync_data().map_err(|error| StoreError::Other {
             path: self.path.clone(),
             reason: format!("sync failed: {error}"),
-        })?;
-        self.end += frame.bytes().len() as u64;
-        Ok(())
+        })
     }
 
     /// Removes the file.
@@ -118,17 +148,17 @@ impl Segment {
     }
 }
 
-fn reuse(used: Segment, dir: &Path, making: &Path, number: u64) -> Result<File, StoreError> {
+fn reuse(used: Segment, dir: &Path, making: &Path, home: Home) -> Result<File, StoreError> {
     fs::rename(&used.path, making).map_err(|error| failed(making, error))?;
     // Before the header changes: no crash may leave a file whose name and header disagree.
     directory::sync(dir)?;
-    write_at(&used.file, 0, &header(number))
+    write_at(&used.file, 0, &header(home))
         .and_then(|()| used.file.sync_data())
         .map_err(|error| failed(making, error))?;
     Ok(used.file)
 }
 
-fn fill(making: &Path, number: u64, capacity: u64) -> io::Result<File> {
+fn fill(making: &Path, home: Home, capacity: u64) -> io::Result<File> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(true)
@@ -143,17 +173,42 @@ fn fill(making: &Path, number: u64, capacity: u64) -> io::Result<File> {
         (&file).write_all(&ZEROS[..chunk])?;
         at += chunk as u64;
     }
-    write_at(&file, 0, &header(number))?;
+    write_at(&file, 0, &header(home))?;
     file.sync_all()?;
     Ok(file)
 }
 
-fn header(number: u64) -> [u8; HEADER as usize] {
+fn header(home: Home) -> [u8; HEADER as usize] {
     let mut header = [0; HEADER as usize];
-    header[..4].copy_from_slice(MAGIC);
-    header[4..8].copy_from_slice(&FORMAT.to_be_bytes());
-    header[8..].copy_from_slice(&number.to_be_bytes());
+    let mut out = &mut header[..];
+    out.put_slice(MAGIC);
+    out.put_u32(FORMAT);
+    out.put_u64(home.segment);
+    out.put_slice(&home.ledger.0);
+    let checksum = frame::checksum(home, &header[..32]);
+    header[32..MARK].copy_from_slice(&checksum.to_be_bytes());
     header
+}
+
+/// What the mark says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Closed {
+    /// Where the frames end.
+    pub(super) end: u64,
+    /// The last commit in it, or in those before it if it has none.
+    pub(super) last_seq: u64,
+}
+
+impl Closed {
+    fn encode(self, home: Home) -> [u8; MARK_END - MARK] {
+        let mut mark = [0; MARK_END - MARK];
+        let mut out = &mut mark[..];
+        out.put_u64(self.end);
+        out.put_u64(self.last_seq);
+        let checksum = frame::checksum(home, &mark[..16]);
+        mark[16..].copy_from_slice(&checksum.to_be_bytes());
+        mark
+    }
 }
 
 /// A segment as a start finds it.
@@ -161,6 +216,30 @@ fn header(number: u64) -> [u8; HEADER as usize] {
 pub(super) struct Found {
     pub(super) number: u64,
     pub(super) path: PathBuf,
+}
+
+/// What one holds.
+#[derive(Debug)]
+pub(super) struct Contents {
+    /// The whole file.
+    bytes: Bytes,
+    /// Whose it is; `None` if it has the format that does not say.
+    pub(super) home: Option<Home>,
+    /// The mark, if the next segment has taken over.
+    pub(super) closed: Option<Closed>,
+    number: u64,
+}
+
+impl Contents {
+    /// The frames and what lies between them. Frames after commit `last` are looked for behind damage.
+    pub(super) fn pieces(&self, last: u64) -> Pieces {
+        let start = if self.home.is_some() {
+            HEADER
+        } else {
+            LEGACY_HEADER
+        };
+        Pieces::new(self.bytes.clone(), start, self.home, self.number, last)
+    }
 }
 
 impl Found {
@@ -172,64 +251,95 @@ impl Found {
         fs::remove_file(&self.path).map_err(|error| failed(&self.path, error))
     }
 
-    /// The whole frames from the start, and whether what follows them cannot be the end of the log: the frame after the next lies
-    /// there whole.
+    /// Reads the file.
     ///
     /// # Errors
     /// [`StoreError::NewerFormat`], and [`StoreError::Corrupt`] for a file that is no segment of that number.
-    pub(super) fn frames(&self) -> Result<(Vec<Frame>, bool), StoreError> {
+    pub(super) fn read(&self) -> Result<Contents, StoreError> {
         let bytes = Bytes::from(fs::read(&self.path).map_err(|error| failed(&self.path, error))?);
-        self.check_header(&bytes)?;
-        let mut rest = bytes.slice(HEADER as usize..);
-        let mut frames: Vec<Frame> = Vec::new();
-        while let Some(frame) = Frame::decode(&rest, self.number) {
-            // What a reused segment holds of this very number can only be older.
-            if frames
-                .last()
-                .is_some_and(|last| last.seq() + 1 != frame.seq())
-            {
-                break;
+        let number = self.number;
+        match self.format(&bytes)? {
+            LEGACY_FORMAT => {
+                if bytes.get(8..16) != Some(&number.to_be_bytes()) {
+                    return Err(self.disagrees());
+                }
+                Ok(Contents {
+                    bytes,
+                    home: None,
+                    closed: None,
+                    number,
+                })
             }
-            rest = rest.slice(frame.bytes().len()..);
-            frames.push(frame);
+            _ => {
+                let home = self.home(&bytes)?;
+                let closed = self.mark(&bytes, home)?;
+                Ok(Contents {
+                    bytes,
+                    home: Some(home),
+                    closed,
+                    number,
+                })
+            }
         }
-        let is_gap = self.is_followed_by_a_frame(&rest, frames.last());
-        Ok((frames, is_gap))
     }
 
-    /// A commit is written when the one before it is on disk, so only the last can be incomplete.
-    fn is_followed_by_a_frame(&self, rest: &Bytes, last: Option<&Frame>) -> bool {
-        let Some(length) = rest.first_chunk() else {
-            return false;
+    fn format(&self, bytes: &[u8]) -> Result<u32, StoreError> {
+        let begins = bytes.get(..16).filter(|start| start.starts_with(MAGIC));
+        let Some(start) = begins else {
+            return Err(self.damaged("it does not begin as a segment of the log does"));
         };
-        let next = super::frame::HEADER.saturating_add(u32::from_be_bytes(*length) as usize);
-        rest.len() > next
-            && Frame::decode(&rest.slice(next..), self.number)
-                .is_some_and(|frame| last.is_none_or(|last| frame.seq() > last.seq()))
-    }
-
-    fn check_header(&self, bytes: &[u8]) -> Result<(), StoreError> {
-        let path = self.path.clone();
-        let Some(found) = bytes
-            .get(..HEADER as usize)
-            .filter(|h| h.starts_with(MAGIC))
-        else {
-            let reason = "it does not begin as a segment of the log does".into();
-            return Err(StoreError::Corrupt { path, reason });
-        };
-        let format = u32::from_be_bytes([found[4], found[5], found[6], found[7]]);
-        if format > FORMAT {
-            return Err(StoreError::NewerFormat {
-                found: format,
+        match frame::u32_at(start, 4) {
+            0 => Err(self.damaged("it does not say which format it has")),
+            found if found > FORMAT => Err(StoreError::NewerFormat {
+                found,
                 supported: FORMAT,
-                path,
-            });
+                path: self.path.clone(),
+            }),
+            format => Ok(format),
         }
-        if found != header(self.number) {
-            let reason = "its name and its header disagree about its number".into();
-            return Err(StoreError::Corrupt { path, reason });
+    }
+
+    fn home(&self, bytes: &[u8]) -> Result<Home, StoreError> {
+        let begin = bytes.get(..HEADER as usize);
+        let begin = begin.ok_or_else(|| self.damaged("it ends before its first commit"))?;
+        let mut id = [0; 16];
+        id.copy_from_slice(&begin[16..32]);
+        let home = Home {
+            ledger: LedgerId(id),
+            segment: self.number,
+        };
+        if begin[..MARK] != header(home)[..MARK] {
+            return Err(self.disagrees());
         }
-        Ok(())
+        Ok(home)
+    }
+
+    fn mark(&self, bytes: &[u8], home: Home) -> Result<Option<Closed>, StoreError> {
+        let mark = &bytes[MARK..MARK_END];
+        if mark.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        let number = |at: usize| {
+            mark[at..at + 8]
+                .iter()
+                .fold(0, |n, b| n << 8 | u64::from(*b))
+        };
+        let closed = Closed {
+            end: number(0),
+            last_seq: number(8),
+        };
+        if mark != closed.encode(home) {
+            return Err(self.damaged("what it says of its own end cannot be"));
+        }
+        Ok(Some(closed))
+    }
+
+    fn disagrees(&self) -> StoreError {
+        self.damaged("its name and its header disagree about its number")
+    }
+
+    fn damaged(&self, reason: &str) -> StoreError {
+        super::damaged(&self.path, reason)
     }
 }
 
@@ -238,8 +348,24 @@ impl Found {
 /// # Errors
 /// Whatever the file system answers.
 pub(super) fn find(dir: &Path) -> Result<Vec<Found>, StoreError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).map_err(|error| failed(dir, error))? {
+    let (found, half_made) = list(dir)?;
+    for path in half_made {
+        fs::remove_file(&path).map_err(|error| failed(&path, error))?;
+    }
+    Ok(found)
+}
+
+/// The segments in `dir`, in order, and what a crash left of one that was being made. A directory that is not there has none.
+///
+/// # Errors
+/// Whatever the file system answers.
+pub(super) fn list(dir: &Path) -> Result<(Vec<Found>, Vec<PathBuf>), StoreError> {
+    let (mut found, mut half_made) = (Vec::new(), Vec::new());
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok((found, half_made)),
+        entries => entries.map_err(|error| failed(dir, error))?,
+    };
+    for entry in entries {
         let path = entry.map_err(|error| failed(dir, error))?.path();
         let extension = path.extension().and_then(|text| text.to_str());
         let number = path
@@ -247,16 +373,14 @@ pub(super) fn find(dir: &Path) -> Result<Vec<Found>, StoreError> {
             .and_then(|stem| stem.to_str())
             .and_then(|stem| stem.parse().ok());
         match (number, extension) {
-            (Some(_), Some(MAKING)) => {
-                fs::remove_file(&path).map_err(|error| failed(&path, error))?;
-            }
+            (Some(_), Some(MAKING)) => half_made.push(path),
             (Some(number), Some(EXTENSION)) => found.push(Found { number, path }),
             // Not ours.
             _ => {}
         }
     }
     found.sort_by_key(|found| found.number);
-    Ok(found)
+    Ok((found, half_made))
 }
 
 fn file_name(dir: &Path, number: u64) -> PathBuf {

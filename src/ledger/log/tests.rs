@@ -1,5 +1,7 @@
 //! The log over a real directory: what a crash, a torn write or a stray hand leaves, and what the database gets.
 
+mod damage;
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use crate::ledger::{FaultStore, MemoryStore};
 const SMALL: LogLimits = LogLimits {
     segment_bytes: 1000,
     segments: 3,
+    rest: Duration::from_secs(3600),
 };
 
 fn put(key: u32, value: &str) -> Batch {
@@ -25,7 +28,7 @@ fn open(base: &FaultStore, dir: &Path) -> Result<LoggedStore<FaultStore>, StoreE
 fn rows(store: &dyn Store, space: Space) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut rows = Vec::new();
     let visit = &mut |key: &[u8], value: &[u8]| {
-        if (space, key) != (Space::Meta, FLUSHED_KEY) {
+        if !state::is_state(space, key) {
             rows.push((key.to_vec(), value.to_vec()));
         }
         ControlFlow::Continue(())
@@ -64,22 +67,23 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// A disk that takes nothing for now, so that everything stays in the log.
-fn stuck() -> FaultStore {
+/// A log whose database takes nothing for now, so that everything stays in the log.
+fn stuck(dir: &Path) -> (LoggedStore<FaultStore>, FaultStore) {
     let base = FaultStore::new();
+    let store = open(&base, dir).unwrap();
     base.fail_next(
         usize::MAX,
         StoreError::Full {
             path: "database".into(),
         },
     );
-    base
+    (store, base)
 }
 
 #[test]
 fn a_commit_is_there_after_a_crash_though_the_database_never_had_it() {
-    let (dir, base) = (tempfile::tempdir().unwrap(), stuck());
-    let mut store = open(&base, dir.path()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, base) = stuck(dir.path());
     store.commit(&put(1, "one")).unwrap();
     store.commit(&put(2, "two")).unwrap();
     let mut delete = Batch::default();
@@ -87,7 +91,7 @@ fn a_commit_is_there_after_a_crash_though_the_database_never_had_it() {
     store.commit(&delete).unwrap();
     assert_eq!(outbox(&store), [(2, "two".to_owned())]);
     let (image, database) = crash(dir.path(), &base);
-    assert!(database.snapshot().is_empty());
+    assert!(outbox(&database.snapshot()).is_empty());
     let store = open(&database, image.path()).unwrap();
     assert_eq!(outbox(&store), [(2, "two".to_owned())]);
     assert_eq!(outbox(&database.snapshot()), [(2, "two".to_owned())]);
@@ -148,8 +152,8 @@ fn every_crash_image_of_a_long_run_has_every_commit_that_was_confirmed() {
 
 #[test]
 fn an_incomplete_frame_at_the_end_is_a_commit_that_nobody_was_told_of() {
-    let (dir, base) = (tempfile::tempdir().unwrap(), stuck());
-    let mut store = open(&base, dir.path()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, base) = stuck(dir.path());
     store.commit(&put(1, "one")).unwrap();
     let before = store.current_end();
     store.commit(&put(2, "two")).unwrap();
@@ -173,8 +177,8 @@ fn an_incomplete_frame_at_the_end_is_a_commit_that_nobody_was_told_of() {
 
 #[test]
 fn damage_before_the_end_is_refused_with_words() {
-    let (dir, base) = (tempfile::tempdir().unwrap(), stuck());
-    let mut store = open(&base, dir.path()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, base) = stuck(dir.path());
     store.commit(&put(1, "one")).unwrap();
     let first = store.current_end();
     for n in 2..5 {
@@ -188,14 +192,20 @@ fn damage_before_the_end_is_refused_with_words() {
         fs::write(segment, bytes).unwrap();
         let error = open(&database, image.path()).unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{at}: {error}");
-        assert!(error.to_string().contains("in the middle"), "{error}");
+        let words = error.to_string();
+        let place = segment.display().to_string();
+        assert!(
+            words.contains(&place) && words.contains("ledger repair"),
+            "{words}"
+        );
+        assert!(words.contains("whole commits lie behind"), "{words}");
     }
 }
 
 #[test]
 fn a_missing_segment_is_noticed() {
-    let (dir, base) = (tempfile::tempdir().unwrap(), stuck());
-    let mut store = open(&base, dir.path()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, base) = stuck(dir.path());
     for n in 0..60 {
         if store.commit(&put(n, &"z".repeat(80))).is_err() {
             break;
@@ -205,7 +215,10 @@ fn a_missing_segment_is_noticed() {
         let (image, database) = crash(dir.path(), &base);
         fs::remove_file(&segments(image.path())[gone]).unwrap();
         let error = open(&database, image.path()).unwrap_err().to_string();
-        assert!(error.contains("are missing"), "{error}");
+        assert!(
+            error.contains("segment") && error.contains("missing"),
+            "{error}"
+        );
     }
 }
 
@@ -219,11 +232,15 @@ fn files_of_others_are_refused_or_left_alone() {
     drop(open(&base, dir.path()).unwrap());
     assert_eq!(segments(dir.path()), [log.join("notes.txt")]);
 
-    let stray = log.join("00000000000000000003.log");
+    let next = State::read(&*base.reader().unwrap(), &log)
+        .unwrap()
+        .unwrap();
+    let next = next.from;
+    let stray = log.join(format!("{next:020}.log"));
     fs::write(&stray, "no segment").unwrap();
     let error = open(&base, dir.path()).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
-    fs::write(&stray, b"HwLg\0\0\0\x63\0\0\0\0\0\0\0\x03").unwrap();
+    fs::write(&stray, b"HwLg\0\0\0\x63\0\0\0\0\0\0\0\x09").unwrap();
     let error = open(&base, dir.path()).unwrap_err();
     assert!(
         matches!(error, StoreError::NewerFormat { found: 0x63, .. }),
@@ -233,8 +250,8 @@ fn files_of_others_are_refused_or_left_alone() {
 
 #[test]
 fn a_database_that_takes_nothing_makes_the_log_refuse_once_it_is_full_and_go_on_afterwards() {
-    let (dir, base) = (tempfile::tempdir().unwrap(), stuck());
-    let mut store = open(&base, dir.path()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, base) = stuck(dir.path());
     let mut accepted = Vec::new();
     let error = loop {
         let n = accepted.len() as u32;
@@ -276,7 +293,7 @@ fn a_commit_larger_than_a_segment_gets_one_of_its_own() {
     let (image, _) = crash(dir.path(), &base);
     drop(store);
     assert_eq!(outbox(&base.snapshot()), expected);
-    // The log alone, over the finished database: nothing is taken back.
+    // The finished database over an old log: nothing is taken back.
     let store = open(&base, image.path()).unwrap();
     assert_eq!(outbox(&store), expected);
 }

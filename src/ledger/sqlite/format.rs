@@ -30,6 +30,9 @@ const MIGRATIONS: &[&str] = &[
 ",
     // From here on commits may lie in the log beside the file: releases that do not know it must not open the file.
     "",
+    // From here on the log is chained and the database says which of it must be there: releases that do not know that would
+    // neither read it nor notice that it is gone.
+    "",
 ];
 
 /// The newest version that this build reads.

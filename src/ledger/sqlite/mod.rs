@@ -15,7 +15,9 @@
 
 mod checkpoint;
 mod format;
+mod inspect;
 mod reader;
+mod vacuum;
 
 use std::fs::File;
 use std::io;
@@ -28,12 +30,15 @@ use rusqlite::{
 };
 
 use self::checkpoint::{Checkpointer, WalFrames};
+pub(super) use self::inspect::Inspection;
 use self::reader::SqliteReader;
 use super::directory;
-use super::store::{Batch, Reader, Space, Store, StoreError, Visit, prefix_end};
+use super::store::{Batch, Reader, Space, Store, StoreError, Tidied, Visit, prefix_end};
 
 /// The database file in the data directory.
 pub const DATABASE_FILE: &str = "hallward.db";
+/// A database on its way into a data directory.
+pub(super) const RESTORING_FILE: &str = "hallward.db.restoring";
 const CACHE_KIB: u32 = 4096;
 /// Only an outside tool (a backup, a shell) can hold the file, and it gets this long before the commit counts as stalled.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
@@ -116,6 +121,10 @@ impl SqliteStore {
         directory::create(dir)?;
         let lock = directory::lock(dir)?;
         let path = dir.join(DATABASE_FILE);
+        if !path.exists() && dir.join(RESTORING_FILE).exists() {
+            let reason = "a restore was not finished: run it again".into();
+            return Err(StoreError::Missing { path, reason });
+        }
         let fail = |error| store_error(&path, &error);
         let mut connection = connect(&path).map_err(fail)?;
         format::check(&connection, &path)?;
@@ -152,6 +161,22 @@ impl SqliteStore {
     /// Whatever the file system answers.
     pub fn size(&self) -> io::Result<u64> {
         Ok(std::fs::metadata(&self.path)?.len())
+    }
+
+    /// Writes the file anew without what it does not need, in the form that can give pages back later. Needs as much room
+    /// again as what it keeps.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], and what else the file meets; nothing is lost.
+    pub fn compact(&mut self) -> Result<(), StoreError> {
+        let _turn = self.checkpointer.as_ref().map(Checkpointer::turn);
+        let fail = |error| store_error(&self.path, &error);
+        self.connection
+            .execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;")
+            .map_err(fail)?;
+        checkpoint::truncate(&self.connection)
+            .map(|_| ())
+            .map_err(fail)
     }
 
     /// Makes the database behave as on a disk of so many pages.
@@ -284,6 +309,16 @@ impl Store for SqliteStore {
         let reader = SqliteReader::open(self.path.clone(), Arc::clone(&self.database))?;
         Ok(Box::new(reader))
     }
+
+    fn view(&self) -> Result<Box<dyn Reader>, StoreError> {
+        let reader = SqliteReader::open(self.path.clone(), Arc::clone(&self.database))?;
+        Ok(Box::new(reader.pin()?))
+    }
+
+    fn tidy(&mut self) -> Result<Tidied, StoreError> {
+        let _turn = self.checkpointer.as_ref().map(Checkpointer::turn);
+        vacuum::step(&self.connection).map_err(|error| store_error(&self.path, &error))
+    }
 }
 
 impl Drop for SqliteStore {
@@ -320,6 +355,10 @@ fn configure(connection: &Connection, limits: WalLimits, path: &Path) -> Result<
     let fail = |error| store_error(path, &error);
     connection
         .pragma_update(None, "page_size", format::PAGE_BYTES)
+        .map_err(fail)?;
+    // Means something only while the file is empty, and WAL mode writes its first page.
+    connection
+        .pragma_update(None, "auto_vacuum", "INCREMENTAL")
         .map_err(fail)?;
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))

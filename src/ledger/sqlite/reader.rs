@@ -21,7 +21,7 @@ pub(super) struct SqliteReader {
     statements: [Statements; Space::ALL.len()],
     path: PathBuf,
     // Closed after the connection: see `checkpoint`.
-    _database: Arc<File>,
+    _database: Option<Arc<File>>,
 }
 
 struct Statements {
@@ -38,8 +38,18 @@ impl SqliteReader {
             ))?;
             Ok(connection)
         };
-        Ok(SqliteReader {
-            connection: open().map_err(|error| store_error(&path, &error))?,
+        let connection = open().map_err(|error| store_error(&path, &error))?;
+        Ok(SqliteReader::new(connection, path, Some(database)))
+    }
+
+    /// Reads through a connection that cannot write.
+    pub(super) fn new(
+        connection: Connection,
+        path: PathBuf,
+        database: Option<Arc<File>>,
+    ) -> SqliteReader {
+        SqliteReader {
+            connection,
             statements: Space::ALL.map(|space| {
                 let table = space.name();
                 Statements {
@@ -49,7 +59,19 @@ impl SqliteReader {
             }),
             path,
             _database: database,
-        })
+        }
+    }
+}
+
+impl SqliteReader {
+    /// From now on sees what there is now. Holds back checkpoints for as long as it lives.
+    pub(super) fn pin(self) -> Result<SqliteReader, StoreError> {
+        // The first read is what begins the transaction.
+        let begun = self
+            .connection
+            .execute_batch("BEGIN DEFERRED; SELECT count(*) FROM sqlite_schema;");
+        begun.map_err(|error| store_error(&self.path, &error))?;
+        Ok(self)
     }
 }
 

@@ -27,6 +27,16 @@ pub(in super::super) fn log(stats: &LogStats) -> Vec<Metric> {
             "Attempts to copy or to make a file of the commit log that failed; each is tried again.",
             stats.failures.value(),
         ),
+        gauge(
+            "ledger_database_bytes",
+            "Bytes of the database's file, as of the last time that there was time to look.",
+            stats.database_bytes.value(),
+        ),
+        gauge(
+            "ledger_database_free_bytes",
+            "Bytes of it that hold nothing; they are used again, or given back while there is time.",
+            stats.free_bytes.value(),
+        ),
         Metric::counter(
             "log_waits",
             "Commits that waited for the next file of the commit log.",

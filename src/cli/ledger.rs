@@ -1,0 +1,79 @@
+//! `hallward ledger`: looks at a data directory that no gateway uses, saves what is whole, gives back disk space.
+
+use std::path::PathBuf;
+
+use super::{Failure, say};
+use crate::runtime::upkeep::{self, Report};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Say what is whole and what is damaged; changes nothing, ends with 1 if anything is damaged
+    Check {
+        /// The data directory
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Copy what is whole into a new data directory, and say what is not
+    Repair {
+        /// The data directory
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// The new data directory: made if it does not exist, else it must be empty
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// Leave out commits that lie behind damage: the copy is what the ledger once was, not the most that can be had
+        #[arg(long)]
+        up_to_damage: bool,
+    },
+    /// Write the database anew without what it does not need
+    Compact {
+        /// The data directory
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::Check { dir } => {
+            let report = upkeep::check(dir)?;
+            show(&report);
+            match report.problems.len() {
+                0 => Ok(()),
+                n => Err(Failure::runtime(format!(
+                    "{} is damaged: {n} problems",
+                    dir.display()
+                ))),
+            }
+        }
+        Command::Repair {
+            dir,
+            to,
+            up_to_damage,
+        } => {
+            show(&upkeep::repair(dir, to, *up_to_damage)?);
+            say(format_args!("copied to {}\n", to.display()));
+            Ok(())
+        }
+        Command::Compact { dir } => {
+            let (before, after) = upkeep::compact(dir)?;
+            say(format_args!("{before} bytes before, {after} after\n"));
+            Ok(())
+        }
+    }
+}
+
+fn show(report: &Report) {
+    for line in &report.whole {
+        say(format_args!("ok: {line}\n"));
+    }
+    for line in &report.problems {
+        say(format_args!("damaged: {line}\n"));
+    }
+}

@@ -1,0 +1,83 @@
+//! Rows on their way from one process to another: batches as frames, chained and checked as in the log, and an empty one at the end.
+
+use std::io::{self, Read, Write};
+
+use bytes::{Bytes, BytesMut};
+
+use super::super::store::Batch;
+use super::frame::{self, Frame, Header, Home, Link};
+use super::state::LedgerId;
+
+/// No frame of a segment reads as one of a stream.
+const HOME: Home = Home {
+    ledger: LedgerId([0; 16]),
+    segment: 0,
+};
+/// The largest frame that is read; far more than is ever sent.
+const MAX_FRAME: usize = 512 * 1024 * 1024;
+
+/// The side that sends.
+pub(in super::super) struct Sender<W> {
+    to: W,
+    last: Link,
+}
+
+impl<W: Write> Sender<W> {
+    pub(in super::super) fn new(to: W) -> Sender<W> {
+        Sender {
+            to,
+            last: Link::default(),
+        }
+    }
+
+    pub(in super::super) fn send(&mut self, batch: &Batch) -> io::Result<()> {
+        let frame = Frame::encode(batch, HOME, self.last);
+        self.to.write_all(frame.bytes())?;
+        self.last = frame.link();
+        Ok(())
+    }
+
+    /// Says that this was all.
+    pub(in super::super) fn finish(mut self) -> io::Result<()> {
+        self.send(&Batch::default())?;
+        self.to.flush()
+    }
+}
+
+/// The side that receives.
+pub(in super::super) struct Receiver<R> {
+    from: R,
+    last: Link,
+}
+
+impl<R: Read> Receiver<R> {
+    pub(in super::super) fn new(from: R) -> Receiver<R> {
+        Receiver {
+            from,
+            last: Link::default(),
+        }
+    }
+
+    /// The next batch; `None` after the last.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the sender ended before it was done, `InvalidData` if what came is not what was sent.
+    pub(in super::super) fn next(&mut self) -> io::Result<Option<Batch>> {
+        let invalid =
+            || io::Error::new(io::ErrorKind::InvalidData, "what came is not what was sent");
+        let mut bytes = BytesMut::zeroed(frame::HEADER);
+        self.from.read_exact(&mut bytes)?;
+        let header = Header::decode(&bytes, HOME).ok_or_else(invalid)?;
+        if header.length() > MAX_FRAME {
+            return Err(invalid());
+        }
+        bytes.resize(frame::HEADER + header.length(), 0);
+        self.from.read_exact(&mut bytes[frame::HEADER..])?;
+        let bytes = Bytes::from(bytes);
+        let frame = Frame::decode(&bytes, HOME).filter(|frame| frame.continues(self.last));
+        let frame = frame.ok_or_else(invalid)?;
+        self.last = frame.link();
+        let batch = frame.batch().ok_or_else(invalid)?;
+        Ok((!batch.is_empty()).then_some(batch))
+    }
+}
