@@ -27,6 +27,7 @@ mod event;
 mod fit;
 mod handoff;
 mod inbox;
+mod keep;
 mod machine;
 mod mailbox;
 mod member;

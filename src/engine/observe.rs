@@ -84,17 +84,21 @@ impl RoomState {
 
     /// What the entries of one answer may have: as the limit says, and as the asker can take and has room for.
     pub(super) fn page_bytes(&self, cx: &Context, call: &Call<'_>) -> Result<usize, Rejection> {
-        let member = self.members.0.get(call.from());
-        let said = member.and_then(|member| member.announcement.as_ref()?.max_bytes);
-        let can_take = said.map_or(usize::MAX, |most| {
-            (most as usize).saturating_sub(ENVELOPE_BYTES)
-        });
-        let most = cx.settings.max_page_bytes.min(can_take);
+        let most = cx.settings.max_page_bytes.min(self.can_take(call));
         if call.mailboxes.free_bytes(call.from()) < most {
             let reason = format!("your mailbox has no room for an answer of {most} bytes");
             return Err(Rejection::new(Code::TooMany, reason));
         }
         Ok(most)
+    }
+
+    /// Bytes that the data in an answer may have for whoever asks, as far as that is a matter of what it can take.
+    pub(super) fn can_take(&self, call: &Call<'_>) -> usize {
+        let member = self.members.0.get(call.from());
+        let said = member.and_then(|member| member.announcement.as_ref()?.max_bytes);
+        said.map_or(usize::MAX, |most| {
+            (most as usize).saturating_sub(ENVELOPE_BYTES)
+        })
     }
 }
 

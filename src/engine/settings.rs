@@ -193,6 +193,12 @@ pub struct Settings {
     pub max_groups_per_room: usize,
     /// Results and errors that a group's result repeats; beyond it they are left out and said to be.
     pub max_group_result_bytes: usize,
+    /// Bytes of results that a room keeps of tasks that have ended; beyond it the oldest go.
+    pub max_result_bytes_per_room: usize,
+    /// How long a task waits behind more urgent ones before it gets every other turn; 0: as long as there are any.
+    pub max_wait_by_priority_ms: u64,
+    /// Bytes of contents that a room keeps of approvals that were decided; beyond it the oldest go.
+    pub max_decided_bytes_per_room: usize,
     /// Attempts that a task's history shows; beyond it the oldest are dropped.
     pub max_history_per_task: usize,
     /// Tasks on a page of `handoff/list`.
@@ -339,6 +345,9 @@ impl Default for Settings {
             max_group_size: 1_000,
             max_groups_per_room: 10_000,
             max_group_result_bytes: 256 * KIB,
+            max_result_bytes_per_room: 64 * KIB * KIB,
+            max_wait_by_priority_ms: 10 * 60_000,
+            max_decided_bytes_per_room: 64 * KIB * KIB,
             max_history_per_task: 20,
             max_page: 200,
             max_redrive: 1_000,

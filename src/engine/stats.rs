@@ -36,7 +36,7 @@ pub struct Stats {
     pub refusals: Refusals,
     /// Effects handed out.
     pub effects: u64,
-    /// Ended tasks, decided approvals and outcomes that were forgotten before their time because a limit was reached.
+    /// Ended tasks, their results, decided approvals, their contents, and outcomes that were forgotten before their time because a limit was reached.
     pub forgotten_early: u64,
 }
 

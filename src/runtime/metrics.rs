@@ -240,7 +240,7 @@ pub(super) fn desk(d: &DeskStats) -> Vec<Metric> {
         ),
         Metric::counter(
             "forgotten_early",
-            "Ended tasks, decided approvals and outcomes forgotten before their time for a limit.",
+            "Ended tasks, their results, decided approvals, their contents, and outcomes forgotten before their time for a limit.",
             d.forgotten_early.value(),
         ),
         Metric::counter(

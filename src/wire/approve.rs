@@ -309,7 +309,7 @@ pub struct AuditEntry {
     pub digest: Option<String>,
 }
 
-/// An approval as the audit shows it. Contents are not in it: the digest says which one it was.
+/// An approval as the audit shows it. Contents are in it where one approval was asked for; the digest says which one it was.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditedApproval {
@@ -323,6 +323,16 @@ pub struct AuditedApproval {
     pub state: ApprovalState,
     /// Of the content as it was last.
     pub digest: String,
+    /// The content as it was last, approved or not; only where just this approval was asked for.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub content: Option<Json>,
+    /// There is no room for the content any more, or none in this answer.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub content_omitted: bool,
     /// Who may decide, or might last.
     pub approvers: Vec<String>,
     /// How many approvals it takes.

@@ -138,7 +138,7 @@ pub struct Handoff {
     pub max_history_per_task: usize,
     /// Tasks on a page of a list.
     pub max_page: u32,
-    /// Dead tasks that one redrive looks at.
+    /// Dead tasks that one redrive puts back.
     pub max_redrive: u32,
     /// Values of `affinity` for which a room remembers the last worker; the oldest are forgotten.
     pub max_affinities_per_room: usize,
@@ -147,6 +147,12 @@ pub struct Handoff {
     /// How long a task that ended can still be asked for.
     #[serde(with = "duration")]
     pub result_retention: Duration,
+    /// Bytes of results that a room keeps of tasks that have ended; beyond it the oldest go.
+    #[serde(with = "size")]
+    pub max_result_bytes_per_room: usize,
+    /// How long a task waits behind more urgent ones before it gets every other turn; 0: as long as there are any.
+    #[serde(with = "duration")]
+    pub max_wait_by_priority: Duration,
     /// The largest task payload or result, in bytes.
     #[serde(with = "size")]
     pub max_payload: usize,
@@ -230,6 +236,8 @@ impl Default for Handoff {
             max_affinities_per_room: 10_000,
             max_capabilities_per_task: 16,
             result_retention: DAY,
+            max_result_bytes_per_room: 64 * MIB,
+            max_wait_by_priority: Duration::from_secs(600),
             max_payload: 256 * KIB,
             kept_payload: 512,
         }
@@ -341,6 +349,9 @@ pub struct Approve {
     pub max_pending_per_room: usize,
     /// Decided requests that a room remembers; beyond it the oldest are forgotten before their time.
     pub max_decided_per_room: usize,
+    /// Bytes of contents that a room keeps of decided requests; beyond it the oldest go.
+    #[serde(with = "size")]
+    pub max_decided_bytes_per_room: usize,
     /// The most approvals that one decision may need.
     pub max_quorum: u32,
     /// The most approvers that a request may name.
@@ -357,6 +368,7 @@ impl Default for Approve {
             max_trail: 16 * KIB,
             max_pending_per_room: 1000,
             max_decided_per_room: 10_000,
+            max_decided_bytes_per_room: 64 * MIB,
             max_quorum: 100,
             max_approvers: 100,
         }

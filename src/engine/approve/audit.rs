@@ -33,7 +33,7 @@ impl RoomState {
                 return Err(Rejection::new(Code::NotFound, reason).at("approval"));
             };
             let page = AuditPage {
-                approvals: vec![approval.audited()],
+                approvals: vec![approval.audited_with_content(self.can_take(call))],
                 cursor: None,
             };
             return Ok(Accepted::found(&page));
@@ -162,6 +162,22 @@ impl Approval {
         Err(Rejection::new(Code::TooMany, reason))
     }
 
+    /// The same with its content, unless that is more than an answer may have.
+    fn audited_with_content(&self, most: usize) -> AuditedApproval {
+        let whole = AuditedApproval {
+            content: self.asked.content.clone(),
+            content_omitted: self.omitted,
+            ..self.audited()
+        };
+        match whole.content.is_some() && json::length(&whole) > most {
+            true => AuditedApproval {
+                content_omitted: true,
+                ..self.audited()
+            },
+            false => whole,
+        }
+    }
+
     fn audited(&self) -> AuditedApproval {
         let asked = &self.asked;
         let ended = self.ended.as_ref();
@@ -171,6 +187,8 @@ impl Approval {
             action: asked.action.clone(),
             state: self.state(),
             digest: asked.digest.clone(),
+            content: None,
+            content_omitted: false,
             approvers: asked.approvers.clone(),
             quorum: asked.quorum,
             edited: self.edited,

@@ -175,15 +175,25 @@ impl RoomState {
         };
         self.tell(cx, &happened);
         approval.ended = Some(ended);
-        // The digest stays as proof of what was decided; a large content does not.
-        let kept = cx.settings.kept_payload_bytes;
-        let content = approval.asked.content.take();
-        approval.asked.content = content.filter(|content| content.text().len() <= kept);
         self.show_pending(cx, &approval);
         self.approvals.put(approval);
+        self.drop_contents(cx);
         if self.approvals.decided.len() > cx.settings.max_decided_approvals_per_room {
             cx.stats.forgotten_early += 1;
             self.forget_oldest_approval(cx);
+        }
+    }
+
+    /// Where there are too many bytes, the digest stays as proof of what was decided, and the content goes.
+    fn drop_contents(&mut self, cx: &mut Context) {
+        let limit = cx.settings.max_decided_bytes_per_room;
+        while let Some((_, id)) = self.approvals.contents.pop_over(limit) {
+            cx.stats.forgotten_early += 1;
+            if let Some(approval) = self.approvals.by_id.get_mut(&id) {
+                approval.asked.content = None;
+                approval.omitted = true;
+            }
+            self.change(cx, Change::Approval(id));
         }
     }
 

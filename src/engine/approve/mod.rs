@@ -26,6 +26,7 @@ use crate::wire::topic::{RoomTopic, Topic};
 use super::Effect;
 use super::context::Context;
 use super::event::{Detail, Happened};
+use super::keep::Keep;
 use super::record::Change;
 use super::replies::{Accepted, Call, Outcome};
 use super::room::RoomState;
@@ -52,6 +53,9 @@ pub(super) struct Approval {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) correlation_id: Option<String>,
     pub(super) edited: bool,
+    /// It was decided, and its content is not kept any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    omitted: bool,
     /// Of the command that it came with, where that had an id; earlier versions did not write it down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fingerprint: Option<NonZeroU64>,
@@ -86,6 +90,8 @@ pub(super) struct Approvals {
     /// All of them by when they were asked, and the same for each state: those that are pending come first.
     by_time: BTreeSet<(Millis, ApprovalId)>,
     by_state: BTreeSet<(ApprovalState, Millis, ApprovalId)>,
+    /// Decided ones whose contents are kept.
+    contents: Keep<(Millis, ApprovalId)>,
 }
 
 impl Approvals {
@@ -112,6 +118,9 @@ impl Approvals {
         self.by_state.insert((approval.state(), at, id.clone()));
         if let Some(ended) = &approval.ended {
             self.decided.insert((ended.at, id.clone()));
+            let content = approval.asked.content.as_ref();
+            let bytes = content.map_or(0, |content| content.text().len());
+            self.contents.add((ended.at, id.clone()), bytes);
         }
         self.by_id.insert(id, approval);
     }
@@ -124,7 +133,9 @@ impl Approvals {
         self.by_time.remove(&(at, id.clone()));
         self.by_state.remove(&(approval.state(), at, id.clone()));
         if let Some(ended) = &approval.ended {
-            self.decided.remove(&(ended.at, id.clone()));
+            let key = (ended.at, id.clone());
+            self.decided.remove(&key);
+            self.contents.remove(&key);
         }
     }
 }
@@ -203,6 +214,7 @@ impl RoomState {
             timeout_ms,
             correlation_id: call.correlation_id.clone(),
             edited: false,
+            omitted: false,
             fingerprint: call.fingerprint,
             trail: Vec::new(),
             ended: None,

@@ -1,8 +1,8 @@
 //! Groups: tasks that were fanned out together, and the one result that gathers them.
 //!
 //! A group is its dispatcher's, and is derived from its tasks: nothing else is recorded of it. Its tasks are remembered, and count
-//! as unfinished, until it is gathered: when all of them are there and have ended, or when no further one came for as long as results are
-//! kept. It never changes what happens to a task.
+//! as unfinished, until it is gathered: when all of them are there and have ended, when its dispatcher ends it, or when no further one
+//! came for as long as results are kept. Only to end it early changes what happens to a task.
 
 use std::collections::BTreeMap;
 
@@ -229,6 +229,31 @@ impl RoomState {
         }
     }
 
+    /// Its dispatcher ends a group early: what has not ended is cancelled, and what there is is gathered.
+    pub(super) fn cancel_group(
+        &mut self,
+        cx: &mut Context,
+        by: &Agent,
+        name: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Rejection> {
+        let key = (by.clone(), Box::from(name));
+        let Some(group) = self.handoff.groups.0.get(&key) else {
+            let reason = format!("{by} has no group {name:?} that has not been gathered");
+            return Err(Rejection::new(Code::NotFound, reason).at("group"));
+        };
+        let words = format!("its group {name} was cancelled by {by}");
+        for no in group.members.clone() {
+            let task = self.handoff.tasks.get(&no);
+            if task.is_some_and(|task| !task.status.state().is_final()) {
+                self.cancel_family(cx, no, by, Some(reason.unwrap_or(&words)));
+            }
+        }
+        // Complete ones are gathered already.
+        self.gather(cx, &key);
+        Ok(())
+    }
+
     /// Gathers the first group as it is; whether there was one.
     pub(in crate::engine) fn gather_first_group(&mut self, cx: &mut Context) -> bool {
         let key = self.handoff.groups.0.keys().next().cloned();
@@ -292,7 +317,6 @@ impl RoomState {
             return;
         };
         task.status.gathered = true;
-        task.status.kept = None;
         self.change(cx, Change::State(no));
         self.remember_ended(cx, no);
     }

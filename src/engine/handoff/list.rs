@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::wire::Millis;
 use crate::wire::handoff::{GetTask, ListTasks, States, TaskView};
-use crate::wire::json::Json;
+use crate::wire::json::{self, Json};
 use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::context::Context;
@@ -66,10 +66,21 @@ impl RoomState {
         let get: GetTask = call.read(&cx.settings)?;
         let no = self.handoff.number(&get.task)?;
         let task = &self.handoff.tasks[&no];
-        let view = TaskView {
+        let payload = task.body.payload.as_ref().filter(|_| get.payload);
+        let mut view = TaskView {
             history: task.status.history.view(),
+            result: task.kept_result().cloned(),
+            result_omitted: task.lost_result(),
+            payload: payload.cloned(),
             ..task.view()
         };
+        let most = self.can_take(call);
+        if json::length(&view) > most {
+            view.payload = None;
+        }
+        if view.result.is_some() && json::length(&view) > most {
+            (view.result, view.result_omitted) = (None, true);
+        }
         Ok(Accepted {
             task: Some(get.task),
             ..Accepted::found(&view)

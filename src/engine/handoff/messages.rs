@@ -226,6 +226,9 @@ impl Task {
             deadline: body.deadline,
             bytes: Some(body.bytes),
             error: status.error.as_deref().cloned(),
+            result: None,
+            result_omitted: false,
+            payload: None,
             history: Vec::new(),
         }
     }

@@ -16,6 +16,7 @@ mod messages;
 mod queue;
 mod rebuild;
 mod redrive;
+mod results;
 pub(super) mod scheduler;
 pub(super) mod size;
 mod states;
@@ -33,6 +34,7 @@ use crate::wire::name::{Agent, TaskId};
 
 use super::context::Context;
 use super::event::{Detail, Happened};
+use super::keep::Keep;
 use super::record::Change;
 use super::room::RoomState;
 use super::timer::{Subject, Timer};
@@ -60,6 +62,8 @@ pub(super) struct Handoff {
     rates: Rates,
     bonds: Bonds,
     groups: Groups,
+    /// Whose results are kept for whoever asks.
+    results: Keep<(Millis, TaskNo)>,
     /// Ended tasks, by when they are to be forgotten.
     pub(super) ended: BTreeSet<(Millis, TaskNo)>,
     /// The number of the last task.
@@ -191,7 +195,9 @@ impl RoomState {
             Stage::Ended { at, .. } => {
                 let until = task.body.kept_until(&cx.settings, *at);
                 self.handoff.ended.remove(&(until, no));
+                self.handoff.results.remove(&(until, no));
                 self.back_in_group(cx, no);
+                self.drop_result(no);
             }
         }
     }
@@ -223,13 +229,14 @@ impl RoomState {
             }
             Stage::Queued => {
                 if let Some(key) = task.queue_key() {
+                    let since = task.status.updated_at;
                     let Body {
                         priority,
                         dispatcher,
                         ..
                     } = &task.body;
                     let scheduler = &mut self.handoff.scheduler;
-                    scheduler.enqueue(key, *priority, dispatcher, no);
+                    scheduler.enqueue(key, *priority, dispatcher, no, since);
                 }
             }
             Stage::Held { worker, running } => {
@@ -306,7 +313,7 @@ impl RoomState {
         cx.keep_promise(&task.body.dispatcher);
         let payload = task.body.payload_bytes();
         self.handoff.payload_bytes -= payload;
-        let sent = task.result(cx.now, how.result(), result);
+        let sent = task.result(cx.now, how.result(), result.clone());
         if how != Ending::Dead {
             task.body.payload = None;
         }
@@ -314,7 +321,7 @@ impl RoomState {
         self.deliver_result(cx, to, &sent);
         self.leave_family(no);
         self.release_dependants(cx, no, how);
-        self.ended_in_group(cx, no, sent.result);
+        self.keep_result(cx, no, result);
         if how != Ending::Dead && payload > cx.settings.kept_payload_bytes {
             self.change(cx, Change::Body(no));
         }
@@ -329,6 +336,7 @@ impl RoomState {
             let until = task.body.kept_until(&cx.settings, at);
             self.handoff.ended.insert((until, no));
         }
+        self.count_result(cx, no);
         self.forget_early(cx);
     }
 
@@ -341,7 +349,9 @@ impl RoomState {
 
     /// Brings tasks and free workers together, the most urgent first, until one of them runs out.
     pub(super) fn settle(&mut self, cx: &mut Context) {
-        while let Some((no, worker)) = self.handoff.scheduler.next_match() {
+        let longest = cx.settings.max_wait_by_priority_ms;
+        let late = cx.now.checked_sub(longest).filter(|_| longest > 0);
+        while let Some((no, worker)) = self.handoff.scheduler.next_match(late) {
             let worker = self.preferred(no).unwrap_or(worker);
             self.advance(cx, no, Advance::new(Step::Assign(worker)));
         }
@@ -356,9 +366,10 @@ impl RoomState {
     }
 
     pub(super) fn forget_oldest_task(&mut self, cx: &mut Context) {
-        let Some((_, no)) = self.handoff.ended.pop_first() else {
+        let Some((until, no)) = self.handoff.ended.pop_first() else {
             return;
         };
+        self.handoff.results.remove(&(until, no));
         if let Some(task) = self.handoff.tasks.remove(&no) {
             self.handoff.numbers.remove(&task.body.id);
             let state = task.status.state();

@@ -6,10 +6,14 @@
 //!
 //! Turns are start-time fair queueing: a lane's turn counts what its dispatcher got; one that begins to wait starts at the turn that was
 //! reached, so nobody saves turns up; one that ran dry keeps its turn until the others have caught up.
+//!
+//! A priority of which a task has waited for too long is late. The scheduler asks for what is late before all that is more urgent for
+//! every other task: so nothing waits for ever, and what is urgent keeps half of the turns.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::wire::Millis;
 use crate::wire::handoff::Priority;
 use crate::wire::name::Agent;
 
@@ -35,7 +39,8 @@ pub(super) type Rank = (Reverse<Priority>, u64, TaskNo);
 #[derive(Debug)]
 struct Lane {
     turn: u64,
-    tasks: BTreeMap<QueueKey, BTreeSet<TaskNo>>,
+    /// Since when each waits.
+    tasks: BTreeMap<QueueKey, BTreeMap<TaskNo, Millis>>,
 }
 
 /// All tasks that wait in a room.
@@ -44,6 +49,8 @@ pub(super) struct Queues {
     lanes: BTreeMap<(Reverse<Priority>, Agent), Lane>,
     /// The first task of every lane, by place.
     heads: BTreeMap<QueueKey, BTreeSet<(Rank, Agent)>>,
+    /// All tasks of a place that may become late, by how long they wait.
+    ages: BTreeMap<(QueueKey, Priority), BTreeSet<(Millis, TaskNo)>>,
     /// The turn that each priority has reached.
     reached: [u64; 4],
     /// Lanes of each priority, dry ones included.
@@ -54,7 +61,18 @@ pub(super) struct Queues {
 
 impl Queues {
     /// Puts a task at the end of its dispatcher's lane, or where its age says if it comes back.
-    pub(super) fn insert(&mut self, at: QueueKey, priority: Priority, from: &Agent, task: TaskNo) {
+    pub(super) fn insert(
+        &mut self,
+        at: QueueKey,
+        priority: Priority,
+        from: &Agent,
+        task: TaskNo,
+        since: Millis,
+    ) {
+        if priority != Priority::Critical {
+            let ages = self.ages.entry((at, priority)).or_default();
+            ages.insert((since, task));
+        }
         let reached = self.reached[priority as usize];
         let key = (Reverse(priority), from.clone());
         let count = &mut self.count[priority as usize];
@@ -71,8 +89,8 @@ impl Queues {
             lane.turn = lane.turn.max(reached);
         }
         let tasks = lane.tasks.entry(at).or_default();
-        let first = tasks.first().copied();
-        tasks.insert(task);
+        let first = first_of(tasks);
+        tasks.insert(task, since);
         if first.is_none_or(|first| task < first) {
             let rank = |task| ((Reverse(priority), lane.turn, task), from.clone());
             let heads = self.heads.entry(at).or_default();
@@ -100,9 +118,9 @@ impl Queues {
         let Some(tasks) = lane.tasks.get_mut(&at) else {
             return;
         };
-        let was_first = tasks.first() == Some(&task);
-        tasks.remove(&task);
-        let next = tasks.first().copied();
+        let was_first = first_of(tasks) == Some(task);
+        let since = tasks.remove(&task);
+        let next = first_of(tasks);
         if next.is_none() {
             lane.tasks.remove(&at);
         }
@@ -112,6 +130,14 @@ impl Queues {
             heads.extend(next.map(rank));
             if heads.is_empty() {
                 self.heads.remove(&at);
+            }
+        }
+        if let Some(since) = since
+            && let Some(ages) = self.ages.get_mut(&(at, priority))
+        {
+            ages.remove(&(since, task));
+            if ages.is_empty() {
+                self.ages.remove(&(at, priority));
             }
         }
         if served {
@@ -131,8 +157,8 @@ impl Queues {
             return;
         }
         for (at, tasks) in &lane.tasks {
-            if let (Some(first), Some(heads)) = (tasks.first(), self.heads.get_mut(at)) {
-                let rank = |turn| ((Reverse(priority), turn, *first), from.clone());
+            if let (Some(first), Some(heads)) = (first_of(tasks), self.heads.get_mut(at)) {
+                let rank = |turn| ((Reverse(priority), turn, first), from.clone());
                 heads.remove(&rank(lane.turn));
                 heads.insert(rank(lane.turn + 1));
             }
@@ -168,12 +194,47 @@ impl Queues {
             .is_some()
     }
 
-    /// Which task of a route goes first, of those no larger than this.
-    pub(super) fn first(&self, route: RouteNo, largest: SizeClass) -> Option<(Rank, SizeClass)> {
+    /// Which task of a route goes first, of those no larger than this; only of a priority where one is given.
+    pub(super) fn first(
+        &self,
+        route: RouteNo,
+        largest: SizeClass,
+        only: Option<Priority>,
+    ) -> Option<(Rank, SizeClass)> {
         let heads = self.heads.range(places(route, largest));
-        let firsts = heads.filter_map(|(at, heads)| Some((heads.first()?.0, at.size)));
+        let firsts = heads.filter_map(|(at, heads)| {
+            let (rank, from) = heads.first()?;
+            let Some(only) = only else {
+                return Some((*rank, at.size));
+            };
+            // Before every head of this priority, whosever it is: tasks are counted from 1.
+            let least = ((Reverse(only), 0, TaskNo(0)), from.clone());
+            let (rank, _) = heads.range(least..).next()?;
+            (rank.0 == Reverse(only)).then_some((*rank, at.size))
+        });
         firsts.min()
     }
+
+    /// The task of a route that has waited longest, since `late` at least, and its priority; of those no larger than this.
+    pub(super) fn oldest(
+        &self,
+        route: RouteNo,
+        largest: SizeClass,
+        late: Millis,
+    ) -> Option<(Millis, TaskNo, Priority)> {
+        let (least, most) = places(route, largest).into_inner();
+        let places = (least, Priority::Low)..=(most, Priority::Critical);
+        let oldest = self.ages.range(places);
+        let oldest = oldest.filter_map(|((_, priority), ages)| {
+            let (since, task) = *ages.first()?;
+            (since <= late).then_some((since, task, *priority))
+        });
+        oldest.min()
+    }
+}
+
+fn first_of(tasks: &BTreeMap<TaskNo, Millis>) -> Option<TaskNo> {
+    tasks.first_key_value().map(|(task, _)| *task)
 }
 
 fn places(route: RouteNo, largest: SizeClass) -> std::ops::RangeInclusive<QueueKey> {
@@ -209,14 +270,15 @@ mod tests {
 
         fn put(&mut self, from: &str, tasks: std::ops::Range<u64>) {
             for task in tasks.map(TaskNo) {
-                self.queues.insert(AT, Priority::Medium, &agent(from), task);
+                self.queues
+                    .insert(AT, Priority::Medium, &agent(from), task, 0);
                 self.whose.insert(task, agent(from));
             }
         }
 
         fn serve(&mut self, times: usize) -> Vec<u64> {
             let served = (0..times).map_while(|_| {
-                let ((_, _, task), _) = self.queues.first(RouteNo(0), SizeClass::ANY)?;
+                let ((_, _, task), _) = self.queues.first(RouteNo(0), SizeClass::ANY, None)?;
                 let from = &self.whose[&task];
                 self.queues.remove(AT, Priority::Medium, from, task, true);
                 Some(task.0)
@@ -270,6 +332,7 @@ mod tests {
         line.put("c", 20..22);
         line.serve(9);
         assert!(line.queues.heads.is_empty());
+        assert!(line.queues.ages.is_empty());
         assert!(line.queues.lanes.len() <= 1, "{:?}", line.queues);
         assert_eq!(
             line.queues.lanes.len(),

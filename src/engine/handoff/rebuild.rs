@@ -27,6 +27,7 @@ impl RoomState {
             if self.handoff.tasks[&no].is_gathered() {
                 let until = self.handoff.tasks[&no].body.kept_until(&cx.settings, at);
                 self.handoff.ended.insert((until, no));
+                self.count_result(cx, no);
             } else {
                 self.join_group(cx, no);
             }
@@ -59,13 +60,14 @@ impl RoomState {
             }
             Stage::Queued => {
                 if let Some(key) = task.queue_key() {
+                    let since = task.status.updated_at;
                     let Body {
                         priority,
                         dispatcher,
                         ..
                     } = &task.body;
                     let scheduler = &mut self.handoff.scheduler;
-                    scheduler.enqueue(key, *priority, dispatcher, no);
+                    scheduler.enqueue(key, *priority, dispatcher, no, since);
                 }
             }
             Stage::Held { worker, .. } => match self.members.0.get_mut(worker) {

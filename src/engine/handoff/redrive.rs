@@ -1,6 +1,6 @@
 //! Redrive: dead tasks get another life, one by one or by type.
 
-use crate::wire::handoff::{Redrive, Redriven, TaskState};
+use crate::wire::handoff::{Redrive, Redriven, Skipped, TaskState};
 use crate::wire::json::Json;
 use crate::wire::name::TaskType;
 use crate::wire::reply::{Code, Rejection};
@@ -17,6 +17,52 @@ use super::task::{Step, TaskNo};
 /// Tasks that one command redrives, where it does not say.
 const USUAL_REDRIVE: u32 = 100;
 
+/// Dead tasks that one command looks at; the next goes on.
+const LOOKED_AT: usize = 10_000;
+
+/// How far a redrive by type has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Walk {
+    last: TaskNo,
+    /// Tasks before that which were left where they are.
+    skipped: u64,
+}
+
+impl Walk {
+    fn from(cursor: Option<&str>) -> Result<Walk, Rejection> {
+        let Some(text) = cursor else {
+            return Ok(Walk::default());
+        };
+        let read = || {
+            let (last, skipped) = text.split_once('/')?;
+            // The greatest number of all has none behind it.
+            let last = last.parse().ok().filter(|last| *last < u64::MAX)?;
+            let skipped = skipped.parse().ok()?;
+            let last = TaskNo(last);
+            Some(Walk { last, skipped })
+        };
+        read().ok_or_else(|| {
+            let reason = format!("cursor must be one that an answer came with, but is {text:?}");
+            Rejection::new(Code::Invalid, reason).at("cursor")
+        })
+    }
+}
+
+impl Redriven {
+    fn skip(&mut self, why: Rejection) {
+        self.skipped += 1;
+        let known = &mut self.skipped_because;
+        match known.iter_mut().find(|known| known.code == why.code) {
+            Some(known) => known.count += 1,
+            None => known.push(Skipped {
+                code: why.code,
+                count: 1,
+                reason: why.reason,
+            }),
+        }
+    }
+}
+
 impl RoomState {
     pub(in crate::engine) fn redrive(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
         let redrive: Redrive = call.read(&cx.settings)?;
@@ -32,7 +78,8 @@ impl RoomState {
                     let most = cx.settings.max_redrive;
                     let limit = redrive.limit.unwrap_or(USUAL_REDRIVE.min(most));
                     between("limit", limit.into(), 1, most.into())?;
-                    Ok(room.redrive_type(cx, call, of_type, limit))
+                    let walk = Walk::from(redrive.cursor.as_deref())?;
+                    Ok(room.redrive_type(cx, call, of_type, limit, walk))
                 }
                 _ => {
                     let reason =
@@ -50,31 +97,36 @@ impl RoomState {
         call: &Call<'_>,
         of_type: &TaskType,
         limit: u32,
+        mut walk: Walk,
     ) -> Accepted {
         let dead = Wanted {
             states: &[TaskState::Dead],
             task_type: Some(of_type),
             capability: None,
         };
-        let all = TaskNo(0)..=TaskNo(self.handoff.last_no);
-        let found = self.handoff.index.find(dead, all, false);
-        let found: Vec<TaskNo> = found.take(cx.settings.max_redrive as usize).collect();
-        let mut told = Redriven {
-            redriven: 0,
-            skipped: 0,
-            remaining: 0,
-        };
-        for no in found {
-            if told.redriven == limit {
+        let rest = TaskNo(walk.last.0 + 1)..=TaskNo(self.handoff.last_no);
+        let found = self.handoff.index.find(dead, rest, false);
+        let found: Vec<TaskNo> = found.take(LOOKED_AT + 1).collect();
+        let mut told = Redriven::default();
+        let mut ends = found.len() <= LOOKED_AT;
+        for (looks, no) in found.into_iter().enumerate() {
+            if told.redriven == limit || looks == LOOKED_AT {
+                ends = false;
                 break;
             }
+            walk.last = no;
             let admitted = self.admit_redrive(cx, call, no);
             match admitted.and_then(|()| self.reopen(cx, call, no)) {
                 Ok(()) => told.redriven += 1,
-                Err(_) => told.skipped += 1,
+                Err(rejection) => told.skip(rejection),
             }
         }
-        told.remaining = self.handoff.index.count(dead) as u64;
+        walk.skipped += u64::from(told.skipped);
+        if !ends {
+            let dead = self.handoff.index.count(dead) as u64;
+            told.remaining = dead.saturating_sub(walk.skipped);
+            told.cursor = Some(format!("{}/{}", walk.last.0, walk.skipped));
+        }
         Accepted {
             told: Some(Json::of(&told)),
             ..Accepted::new(Code::Taken)

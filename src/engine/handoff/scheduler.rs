@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::wire::Millis;
 use crate::wire::handoff::Priority;
 use crate::wire::name::{Agent, Capability};
 
@@ -75,6 +76,8 @@ pub(in crate::engine) struct Scheduler {
     routes: BTreeMap<RouteNo, Route>,
     by_need: BTreeMap<Need, RouteNo>,
     queues: Queues,
+    /// The last task that was handed out was not taken for being late.
+    late_is_next: bool,
     /// Routes without tasks.
     unused: BTreeSet<RouteNo>,
     workers: BTreeMap<Agent, Worker>,
@@ -138,6 +141,11 @@ impl Route {
     }
 
     /// Who of those that are free takes an assignment of this size.
+    /// The largest assignment that somebody who is free takes.
+    fn largest(&self) -> Option<SizeClass> {
+        self.ready.last_key_value().map(|(limit, _)| *limit)
+    }
+
     fn least_loaded(&self, size: SizeClass) -> Option<&Agent> {
         let large_enough = self.ready.range(size..).map(|(_, ready)| ready);
         let firsts = large_enough.filter_map(BTreeSet::first);
@@ -230,8 +238,9 @@ impl Scheduler {
         priority: Priority,
         from: &Agent,
         task: TaskNo,
+        since: Millis,
     ) {
-        self.queues.insert(at, priority, from, task);
+        self.queues.insert(at, priority, from, task, since);
         self.astir.insert(at.route);
     }
 
@@ -327,16 +336,24 @@ impl Scheduler {
 
     /// The task that goes first of those that somebody is free for, and who takes it. The caller assigns it, which takes it out of
     /// the queue.
-    pub(in crate::engine) fn next_match(&mut self) -> Option<(TaskNo, Agent)> {
+    /// What has waited since `late` or longer has every other turn.
+    pub(in crate::engine) fn next_match(
+        &mut self,
+        late: Option<Millis>,
+    ) -> Option<(TaskNo, Agent)> {
+        let late = late.filter(|_| self.late_is_next);
+        let late = late.and_then(|late| self.late_priority(late));
         let (routes, queues) = (&self.routes, &self.queues);
         let mut best: Option<(Rank, SizeClass, &Route)> = None;
         self.astir.retain(|no| {
             let Some(route) = routes.get(no) else {
                 return false;
             };
-            let largest = route.ready.last_key_value().map(|(limit, _)| *limit);
-            let Some((rank, size)) = largest.and_then(|limit| queues.first(*no, limit)) else {
+            let Some(limit) = route.largest() else {
                 return false;
+            };
+            let Some((rank, size)) = queues.first(*no, limit, late) else {
+                return late.is_some();
             };
             if best.as_ref().is_none_or(|(first, ..)| rank < *first) {
                 best = Some((rank, size, route));
@@ -344,7 +361,18 @@ impl Scheduler {
             true
         });
         let ((_, _, task), size, route) = best?;
-        Some((task, route.least_loaded(size)?.clone()))
+        let worker = route.least_loaded(size)?.clone();
+        self.late_is_next = late.is_none();
+        Some((task, worker))
+    }
+
+    /// The priority of the task that has waited longest of those that somebody is free for, if it is late.
+    fn late_priority(&self, late: Millis) -> Option<Priority> {
+        let oldest = self.astir.iter().filter_map(|no| {
+            let largest = self.routes.get(no)?.largest()?;
+            self.queues.oldest(*no, largest, late)
+        });
+        oldest.min().map(|(_, _, priority)| priority)
     }
 
     /// Whether a worker could take a task of this place right now.
@@ -401,14 +429,14 @@ mod tests {
     fn queue(scheduler: &mut Scheduler, tasks: &[(&[&str], Priority)]) {
         for (index, (need, priority)) in tasks.iter().enumerate() {
             let route = scheduler.enter(self::need(need), 10).unwrap();
-            scheduler.enqueue(at(route), *priority, &boss(), TaskNo(index as u64 + 1));
+            scheduler.enqueue(at(route), *priority, &boss(), TaskNo(index as u64 + 1), 0);
         }
     }
 
     /// Assigns until nothing matches; returns who got what.
     fn matches(scheduler: &mut Scheduler, tasks: &[(&[&str], Priority)]) -> Vec<(u64, String)> {
         let mut matches = Vec::new();
-        while let Some((task, agent)) = scheduler.next_match() {
+        while let Some((task, agent)) = scheduler.next_match(None) {
             let (need, priority) = tasks[task.0 as usize - 1];
             let route = scheduler.by_need[&self::need(need)];
             scheduler.dequeue(at(route), priority, &boss(), task, true);
@@ -494,12 +522,12 @@ mod tests {
         let mut scheduler = Scheduler::default();
         let need = Need::new(&capabilities(&["a"]), &capabilities(&["b", "c"]));
         let route = scheduler.enter(need, 10).unwrap();
-        scheduler.enqueue(at(route), Priority::Medium, &boss(), TaskNo(1));
+        scheduler.enqueue(at(route), Priority::Medium, &boss(), TaskNo(1), 0);
         scheduler.set_worker(&agent("only-a"), skills(&["a"], &[], 1), 0);
         scheduler.set_worker(&agent("only-c"), skills(&["c"], &[], 1), 0);
-        assert_eq!(scheduler.next_match(), None);
+        assert_eq!(scheduler.next_match(None), None);
         scheduler.set_worker(&agent("both"), skills(&["c"], &["a"], 1), 0);
-        assert_eq!(scheduler.next_match(), Some((TaskNo(1), agent("both"))));
+        assert_eq!(scheduler.next_match(None), Some((TaskNo(1), agent("both"))));
     }
 
     #[test]
@@ -510,8 +538,8 @@ mod tests {
             route,
             size: SizeClass::of_task(1_000),
         };
-        scheduler.enqueue(large, Priority::High, &boss(), TaskNo(1));
-        scheduler.enqueue(at(route), Priority::Low, &boss(), TaskNo(2));
+        scheduler.enqueue(large, Priority::High, &boss(), TaskNo(1), 0);
+        scheduler.enqueue(at(route), Priority::Low, &boss(), TaskNo(2), 0);
         let small = Skills {
             limit: SizeClass::of_limit(Some(128)),
             ..skills(&["a"], &[], 1)
@@ -520,10 +548,16 @@ mod tests {
         assert!(scheduler.is_served(route, at(route).size));
         assert!(!scheduler.is_served(route, large.size));
         assert!(!scheduler.is_free(large, &agent("small")));
-        assert_eq!(scheduler.next_match(), Some((TaskNo(2), agent("small"))));
+        assert_eq!(
+            scheduler.next_match(None),
+            Some((TaskNo(2), agent("small")))
+        );
         scheduler.dequeue(at(route), Priority::Low, &boss(), TaskNo(2), true);
-        assert_eq!(scheduler.next_match(), None);
+        assert_eq!(scheduler.next_match(None), None);
         scheduler.set_worker(&agent("large"), skills(&["a"], &[], 1), 0);
-        assert_eq!(scheduler.next_match(), Some((TaskNo(1), agent("large"))));
+        assert_eq!(
+            scheduler.next_match(None),
+            Some((TaskNo(1), agent("large")))
+        );
     }
 }

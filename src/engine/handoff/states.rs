@@ -61,7 +61,7 @@ pub(in crate::engine) const GROUP: Machine = Machine {
     name: "group",
     transitions: &[Transition::ends(
         "gathering",
-        "all its tasks are there and have ended, or no further one came for as long as results are kept",
+        "all its tasks are there and have ended, its dispatcher cancels it, or no further one came for as long as results are kept",
         "handoff.gathered",
     )],
 };

@@ -121,10 +121,10 @@ pub(in crate::engine) struct Status {
     /// Partial results so far.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(in crate::engine) parts: u32,
-    /// Its result, kept for that of its group.
+    /// Its result, kept for that of its group and for whoever asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) kept: Option<Json>,
-    /// There was no room to keep what it came to for its group.
+    /// There was no room to keep what it came to, for its group or for whoever asks.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::engine) omitted: bool,
     /// Its group has had its result.

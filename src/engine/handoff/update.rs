@@ -148,10 +148,23 @@ impl RoomState {
         self.once(cx, call, |room, cx| {
             let limit = cx.settings.max_reason_bytes;
             text_at_most("reason", cancel.reason.as_deref(), limit)?;
-            let no = room.handoff.number(&cancel.task)?;
-            room.expect_unfinished(no)?;
-            room.cancel_family(cx, no, call.from(), cancel.reason.as_deref());
-            Ok(Accepted::task(Code::Done, &cancel.task))
+            let reason = cancel.reason.as_deref();
+            match (&cancel.task, &cancel.group) {
+                (Some(task), None) => {
+                    let no = room.handoff.number(task)?;
+                    room.expect_unfinished(no)?;
+                    room.cancel_family(cx, no, call.from(), reason);
+                    Ok(Accepted::task(Code::Done, task))
+                }
+                (None, Some(group)) => {
+                    room.cancel_group(cx, call.from(), group, reason)?;
+                    Ok(Accepted::new(Code::Done))
+                }
+                _ => {
+                    let reason = "expected either task or group: what is to be cancelled";
+                    Err(Rejection::new(Code::Invalid, reason).at("task"))
+                }
+            }
         })
     }
 

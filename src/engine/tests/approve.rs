@@ -638,3 +638,40 @@ fn a_full_trail_takes_nothing_but_a_decision() {
     assert!(!world.decisions("asker")[0].approved);
     world.check();
 }
+
+#[test]
+fn what_was_approved_can_be_asked_for_again() {
+    let mut world = World::with(Settings {
+        max_decided_bytes_per_room: 10,
+        ..Settings::default()
+    });
+    let audited = |world: &mut World, id: &str| -> crate::wire::approve::AuditedApproval {
+        let query = json!({ "approval": id });
+        world.send("boss", "approve/audit", query).unwrap();
+        let page = world.last_reply("boss").data.unwrap();
+        let mut page: crate::wire::approve::AuditPage = serde_json::from_str(page.text()).unwrap();
+        page.approvals.remove(0)
+    };
+    for id in ["1", "2"] {
+        let request = json!({ "id": id, "action": "print", "content": "abcdef" });
+        world.send("boss", "approve/request", request).unwrap();
+        let edit = json!({ "decision": "approve", "edit": "abcde" });
+        world
+            .send("editor", &format!("approve/decide/{id}"), edit)
+            .unwrap();
+    }
+    for _ in 0..2 {
+        let first = audited(&mut world, "1");
+        assert_eq!((first.content, first.content_omitted), (None, true));
+        let second = audited(&mut world, "2");
+        assert_eq!(second.content.unwrap().text(), "\"abcde\"");
+        assert_eq!(
+            second.digest,
+            world.decisions("boss")[1].digest.clone().unwrap()
+        );
+        world.crash();
+    }
+    world.send("boss", "approve/audit", json!({})).unwrap();
+    let page = world.last_reply("boss").data.unwrap();
+    assert!(!page.text().contains("abcde"), "a page has no contents");
+}

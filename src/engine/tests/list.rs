@@ -223,7 +223,10 @@ fn the_dead_of_a_type_can_be_put_back_a_few_at_a_time() {
     let ask = json!({ "type": "draft", "limit": 2, "id": "again" });
     world.send("op", "handoff/redrive", ask.clone()).unwrap();
     let told: Redriven = serde_json::from_str(world.last_reply("op").data.unwrap().text()).unwrap();
-    assert_eq!((told.redriven, told.skipped, told.remaining), (2, 1, 2));
+    assert_eq!((told.redriven, told.skipped, told.remaining), (2, 1, 1));
+    let why = &told.skipped_because[0];
+    assert_eq!((why.code, why.count), (Code::Expired, 1));
+    assert_eq!(why.reason, "the time to live of 1 is over");
     assert_eq!(world.state("2"), TaskState::Assigned);
     assert_eq!(world.state("3"), TaskState::Queued);
     assert_eq!(world.state("4"), TaskState::Dead);
@@ -233,13 +236,169 @@ fn the_dead_of_a_type_can_be_put_back_a_few_at_a_time() {
         serde_json::from_str(world.last_reply("op").data.unwrap().text()).unwrap();
     assert_eq!(again, told, "a repeat does nothing and tells the same");
     assert_eq!(world.state("4"), TaskState::Dead);
+    let on = json!({ "type": "draft", "cursor": told.cursor });
+    let told = redrive(&mut world, on);
+    assert_eq!((told.redriven, told.skipped, told.remaining), (1, 0, 0));
+    assert_eq!(told.cursor, None);
     for bad in [
         json!({}),
         json!({ "task": "4", "type": "draft" }),
         json!({ "type": "draft", "limit": 0 }),
+        json!({ "type": "draft", "cursor": "3" }),
     ] {
         assert_eq!(world.send("op", "handoff/redrive", bad), Err(Code::Invalid));
     }
+}
+
+fn redrive(world: &mut World, asked: Value) -> Redriven {
+    world.send("op", "handoff/redrive", asked).unwrap();
+    serde_json::from_str(world.last_reply("op").data.unwrap().text()).unwrap()
+}
+
+#[test]
+fn a_redrive_walks_on_past_all_that_cannot_live_again() {
+    let mut world = World::with(Settings {
+        max_capacity: 10_000,
+        ..Settings::default()
+    });
+    world.worker("w", "draft");
+    for id in 0..10_005 {
+        let id = format!("old-{id}");
+        let short = json!({ "id": id, "type": "draft", "maxAttempts": 1, "ttlMs": 5_000 });
+        world.dispatch_with("boss", short);
+        world.update("w", &id, 1, "error").unwrap();
+    }
+    world.pass(5_000);
+    for id in ["a", "b", "c"] {
+        world.dispatch_with(
+            "boss",
+            json!({ "id": id, "type": "draft", "maxAttempts": 1 }),
+        );
+        world.update("w", id, 1, "error").unwrap();
+    }
+    let told = redrive(&mut world, json!({ "type": "draft", "limit": 2 }));
+    assert_eq!(
+        (told.redriven, told.skipped, told.remaining),
+        (0, 10_000, 8)
+    );
+    let on = json!({ "type": "draft", "limit": 2, "cursor": told.cursor });
+    let told = redrive(&mut world, on);
+    assert_eq!((told.redriven, told.skipped, told.remaining), (2, 5, 1));
+    let on = json!({ "type": "draft", "limit": 2, "cursor": told.cursor });
+    let told = redrive(&mut world, on.clone());
+    assert_eq!((told.redriven, told.skipped, told.remaining), (1, 0, 0));
+    assert_eq!(told.cursor, None);
+    assert_eq!(redrive(&mut world, on).remaining, 0, "the loop has ended");
+}
+
+fn whole_view(world: &mut World, asked: Value) -> TaskView {
+    world.send("viewer", "handoff/get", asked).unwrap();
+    serde_json::from_str(world.last_reply("viewer").data.unwrap().text()).unwrap()
+}
+
+#[test]
+fn what_a_task_came_to_can_be_asked_for_until_it_is_forgotten() {
+    let mut world = World::new();
+    world.worker("w", "draft");
+    let task = json!({ "id": "t", "type": "draft", "payload": { "q": 1 } });
+    world.dispatch_with("boss", task);
+    let view = whole_view(&mut world, json!({ "task": "t", "payload": true }));
+    assert_eq!(view.payload.unwrap().text(), r#"{"q":1}"#);
+    assert_eq!(whole_view(&mut world, json!({ "task": "t" })).payload, None);
+    let done =
+        json!({ "task": "t", "attempt": 1, "status": "success", "result": { "answer": 42.0 } });
+    world.send("w", "handoff/update", done).unwrap();
+    for _ in 0..2 {
+        let view = whole_view(&mut world, json!({ "task": "t" }));
+        assert_eq!(view.result.unwrap().text(), r#"{"answer":42.0}"#);
+        assert!(!view.result_omitted);
+        world.crash();
+    }
+    let listed = page(&mut world, json!({}));
+    assert_eq!(listed.tasks[0].result, None, "a page has no results");
+    world.pass(24 * 60 * 60_000);
+    let gone = world.send("viewer", "handoff/get", json!({ "task": "t" }));
+    assert_eq!(gone, Err(Code::NotFound));
+}
+
+#[test]
+fn the_oldest_results_give_way_where_there_is_no_room_for_more() {
+    let mut world = World::with(Settings {
+        max_result_bytes_per_room: 10,
+        ..Settings::default()
+    });
+    world.worker("w", "draft");
+    for id in ["1", "2", "3"] {
+        world.dispatch("boss", id, "draft");
+        let done = json!({ "task": id, "attempt": 1, "status": "success", "result": "abc" });
+        world.send("w", "handoff/update", done).unwrap();
+    }
+    for _ in 0..2 {
+        let kept = ["1", "2", "3"].map(|id| {
+            let view = whole_view(&mut world, json!({ "task": id }));
+            (view.result.is_some(), view.result_omitted)
+        });
+        assert_eq!(kept, [(false, true), (true, false), (true, false)]);
+        world.crash();
+    }
+}
+
+#[test]
+fn who_takes_little_learns_that_there_is_a_result() {
+    let mut world = World::new();
+    world.worker("w", "draft");
+    world.dispatch("boss", "t", "draft");
+    let result = "x".repeat(2_000);
+    let done = json!({ "task": "t", "attempt": 1, "status": "success", "result": result });
+    world.send("w", "handoff/update", done).unwrap();
+    world
+        .send("viewer", "presence/announce", json!({ "maxBytes": 2_000 }))
+        .unwrap();
+    let view = whole_view(&mut world, json!({ "task": "t" }));
+    assert_eq!((view.result, view.result_omitted), (None, true));
+}
+
+#[test]
+fn what_waits_behind_more_urgent_work_has_every_other_turn_after_a_while() {
+    let mut world = World::with(Settings {
+        max_wait_by_priority_ms: 1_000,
+        ..Settings::default()
+    });
+    let dispatch = |world: &mut World, from: &str, id: &str, priority: &str| {
+        let task = json!({ "id": id, "type": "draft", "priority": priority });
+        world.dispatch_with(from, task);
+    };
+    for id in 0..6 {
+        dispatch(&mut world, "flood", &format!("low-{id}"), "low");
+    }
+    dispatch(&mut world, "boss", "mine", "low");
+    for id in 0..8 {
+        dispatch(&mut world, "boss", &format!("high-{id}"), "high");
+    }
+    world.worker("w", "draft");
+    let finish = |world: &mut World, times: usize| {
+        for _ in 0..times {
+            let (task, attempt) = world.assignments("w").pop().unwrap();
+            world.success("w", &task, attempt);
+        }
+        world
+            .assignments("w")
+            .into_iter()
+            .map(|(task, _)| task)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(finish(&mut world, 1), ["high-0", "high-1"]);
+    world.pass(999);
+    assert_eq!(finish(&mut world, 1)[2..], ["high-2"]);
+    world.pass(1);
+    world.crash();
+    world.worker("w", "draft");
+    world.update("w", "high-2", 1, "success").unwrap();
+    let order = finish(&mut world, 5);
+    assert_eq!(
+        order[order.len() - 6..],
+        ["high-3", "low-0", "high-4", "mine", "high-5", "low-1"]
+    );
 }
 
 #[test]

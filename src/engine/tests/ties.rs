@@ -359,6 +359,65 @@ fn a_group_that_never_gets_all_its_tasks_is_gathered_as_it_is() {
 }
 
 #[test]
+fn its_dispatcher_can_end_a_group_early() {
+    let mut world = busy_world(Settings::default());
+    let grouped = json!({ "group": "g", "groupSize": 4 });
+    for id in ["1", "2", "3"] {
+        world.dispatch_with("boss", task(id, grouped.clone()));
+    }
+    world.dispatch_with("boss", task("below", json!({ "parent": "3" })));
+    let done = json!({ "task": "1", "attempt": 1, "status": "success", "result": 7 });
+    world.send("w", "handoff/update", done).unwrap();
+    let end = json!({ "group": "g", "reason": "enough" });
+    assert_eq!(
+        world.send("other", "handoff/cancel", end.clone()),
+        Err(Code::NotFound)
+    );
+    world.send("boss", "handoff/cancel", end.clone()).unwrap();
+    let result = &group_results(&world, "boss")[0];
+    assert!(!result.complete && result.size == 4);
+    let ends: Vec<_> = result.tasks.iter().map(|entry| entry.status).collect();
+    let cancelled = crate::wire::handoff::ResultStatus::Cancelled;
+    let succeeded = crate::wire::handoff::ResultStatus::Succeeded;
+    assert_eq!(ends, [succeeded, cancelled, cancelled]);
+    assert_eq!(result.tasks[0].result.as_ref().unwrap().text(), "7");
+    assert_eq!(result.tasks[1].error.as_ref().unwrap().message, "enough");
+    assert_eq!(world.state("below"), TaskState::Cancelled);
+    world.crash();
+    assert_eq!(group_results(&world, "boss").len(), 1);
+    assert_eq!(
+        world.send("boss", "handoff/cancel", end),
+        Err(Code::NotFound)
+    );
+    assert_eq!(
+        world.final_results("boss").len(),
+        4,
+        "each of them has its own, too"
+    );
+    for bad in [json!({}), json!({ "task": "1", "group": "g" })] {
+        assert_eq!(
+            world.send("boss", "handoff/cancel", bad),
+            Err(Code::Invalid)
+        );
+    }
+}
+
+#[test]
+fn a_group_of_which_all_are_there_is_complete_when_it_is_cancelled() {
+    let mut world = World::new();
+    let grouped = json!({ "group": "g", "groupSize": 2 });
+    for id in ["1", "2"] {
+        world.dispatch_with("boss", task(id, grouped.clone()));
+    }
+    world
+        .send("boss", "handoff/cancel", json!({ "group": "g" }))
+        .unwrap();
+    let results = group_results(&world, "boss");
+    assert_eq!(results.len(), 1);
+    assert!(results[0].complete);
+}
+
+#[test]
 fn what_has_no_room_in_a_group_result_is_said_to_be_left_out() {
     let mut world = busy_world(Settings {
         max_group_result_bytes: 40,

@@ -12,7 +12,8 @@ use super::name::{Agent, Capability, CommandId, TaskId, TaskType};
 
 pub use gather::{GroupEntry, GroupResult, GroupStatus};
 pub use query::{
-    AttemptOutcome, AttemptView, GetTask, ListTasks, Redrive, Redriven, States, TaskPage, TaskView,
+    AttemptOutcome, AttemptView, GetTask, ListTasks, Redrive, Redriven, Skipped, States, TaskPage,
+    TaskView,
 };
 
 /// Which task goes first.
@@ -214,12 +215,16 @@ pub struct Update {
     pub correlation_id: Option<String>,
 }
 
-/// `handoff/cancel/{me}`.
+/// `handoff/cancel/{me}`: either a task, with all that belongs to it, or a group of one's own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cancel {
     /// The task.
-    pub task: TaskId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// The group: what has not ended of it is cancelled, and its result comes with what there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Priority, TaskError, TaskState};
 use crate::wire::Millis;
+use crate::wire::json::{Json, present};
 use crate::wire::name::{Agent, Capability, CommandId, TaskId, TaskType};
+use crate::wire::reply::Code;
 
 /// `handoff/get/{me}`: one task as it stands, in the reply's `data`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -13,6 +15,9 @@ use crate::wire::name::{Agent, Capability, CommandId, TaskId, TaskType};
 pub struct GetTask {
     /// The task.
     pub task: TaskId,
+    /// Whether its payload is wanted, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub payload: bool,
     /// Echoed in the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
@@ -101,6 +106,9 @@ pub struct Redrive {
     /// With `type`: how many at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+    /// With `type`: from the answer to the command before, to go on behind what that one looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
     /// Makes a repeat a no-op that returns the first outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<CommandId>,
@@ -110,15 +118,33 @@ pub struct Redrive {
 }
 
 /// What a redrive by type came to, in the reply's `data`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Redriven {
     /// Tasks that were queued again.
     pub redriven: u32,
-    /// Dead tasks that were looked at and had to stay: out of time, or no room for them or their results.
+    /// Dead tasks that were looked at and had to stay.
     pub skipped: u32,
-    /// Dead tasks of the type that there are now, skipped ones included.
+    /// Why they had to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped_because: Vec<Skipped>,
+    /// Dead tasks of the type that were not looked at; without skipped ones.
     pub remaining: u64,
+    /// Where the next command is to go on; absent when all were looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// Why a redrive by type left dead tasks where they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Skipped {
+    /// As if that one task had been redriven: 408 out of time, 409 what it is tied to, 429 no room for it or for its result.
+    pub code: Code,
+    /// How many.
+    pub count: u32,
+    /// In words, of the first of them.
+    pub reason: String,
 }
 
 /// How an attempt came to its end.
@@ -215,6 +241,23 @@ pub struct TaskView {
     /// What went wrong last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
+    /// Its final result, as its worker gave it. Only in the answer to `handoff/get`.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub result: Option<Json>,
+    /// It had a result, for which there is no room any more, or none in this answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub result_omitted: bool,
+    /// As dispatched; where it was asked for, as long as the task may be handed out.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub payload: Option<Json>,
     /// Its attempts, oldest first; only the latest where there were many. Only in the answer to `handoff/get`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<AttemptView>,

@@ -18,6 +18,8 @@ pub(super) struct Rules {
     pub(super) max_attempts: u32,
     /// The backoff of a task that names none.
     pub(super) backoff: Backoff,
+    /// How long a task waits behind more urgent ones before it has every other turn.
+    pub(super) max_wait_ms: Millis,
     /// How long an approval that names no time waits.
     pub(super) approval_timeout_ms: Millis,
     /// How long a provider whose connection broke keeps its calls.
@@ -53,6 +55,7 @@ impl Default for Rules {
                 factor: 2.0,
                 max_ms: 1_000,
             },
+            max_wait_ms: 3_000,
             approval_timeout_ms: 4_000,
             provider_grace_ms: 400,
             tool_timeout_ms: 2_000,
@@ -116,6 +119,7 @@ impl Rules {
             backoff_factor: self.backoff.factor,
             backoff_max_ms: self.backoff.max_ms,
             result_retention_ms: self.retention_ms,
+            max_wait_by_priority_ms: self.max_wait_ms,
             approval_retention_ms: self.retention_ms,
             departed_retention_ms: self.retention_ms,
             idempotency_ms: self.retention_ms,

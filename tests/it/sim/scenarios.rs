@@ -122,7 +122,8 @@ impl Play {
 
     fn cancel(&mut self, id: &str) -> Verdict {
         let body = Cancel {
-            task: task(id),
+            task: Some(task(id)),
+            group: None,
             reason: None,
             id: None,
             correlation_id: None,
@@ -201,6 +202,7 @@ fn get_names_who_had_a_waiting_task_last_even_after_a_crash() {
     play.crash();
     let question = GetTask {
         task: task("t1"),
+        payload: false,
         correlation_id: Some("q".to_owned()),
     };
     let topic = Topic::HandoffGet { me: agent("boss") };

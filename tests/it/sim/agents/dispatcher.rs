@@ -188,8 +188,14 @@ impl Dispatcher {
         };
         let id = ctx.dice.percent(60).then_some("cancel");
         let id = id.map(|kind| CommandId::new(&ctx.mint(kind)).expect("a name"));
+        let group = self.group.take_if(|_| ctx.dice.percent(20));
+        let (room, task, group) = match group {
+            Some((room, group, ..)) => (room, None, Some(group)),
+            None => (room, Some(task), None),
+        };
         let cancel = Cancel {
             task,
+            group,
             reason: Some("changed my mind".to_owned()),
             id: id.clone(),
             correlation_id: None,
@@ -225,6 +231,7 @@ impl Dispatcher {
         let me = ctx.me.clone();
         let question = GetTask {
             task,
+            payload: ctx.dice.percent(30),
             correlation_id,
         };
         let _ = ctx.publish(&room, Topic::HandoffGet { me }, &question, true);

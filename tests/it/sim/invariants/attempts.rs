@@ -136,7 +136,9 @@ fn cancelled_by_somebody(
             return false;
         }
         let named = read::<Cancel>(&command.payload).task;
-        named == *id || model.tasks.is_below(&command.topic.room, task, &named)
+        named.is_none_or(|named| {
+            named == *id || model.tasks.is_below(&command.topic.room, task, &named)
+        })
     });
     ensure!(
         cancelled || model.closed.contains_key(room),

@@ -1,7 +1,7 @@
 //! Handoff, command by command: dispatch, update, cancel, get.
 
 use hallward::wire::handoff::{Cancel, GetTask, Task, TaskView, Update, UpdateStatus};
-use hallward::wire::json;
+use hallward::wire::json::{self, Json};
 use hallward::wire::name::{Agent, Room};
 use hallward::wire::reply::Code;
 use hallward::wire::topic::Topic;
@@ -185,15 +185,18 @@ pub(super) fn is_an_echo(model: &Model, step: &Step) -> bool {
 pub(super) fn cancels(model: &Model, step: &Step, room: &Room) -> Check {
     let command = step.command().expect("a cancellation");
     let cancel: Cancel = read(&command.payload);
-    let expected = match model.tasks.find(room, &cancel.task) {
-        None => Some(Code::NotFound),
-        Some(task) if task.is_final() => Some(Code::Conflict),
-        Some(_) => None,
+    let task = cancel.task.as_ref().map(|id| model.tasks.find(room, id));
+    let group = cancel.group.clone();
+    let group = group.map(|group| (room.clone(), command.from.clone(), group));
+    let expected = match (task, group) {
+        (Some(None), _) => Some(Code::NotFound),
+        (Some(Some(task)), _) if task.is_final() => Some(Code::Conflict),
+        (None, Some(group)) if !model.tasks.groups.contains_key(&group) => Some(Code::NotFound),
+        _ => None,
     };
     ensure!(
         step.refusal() == expected,
-        "a cancellation of {} got {:?}, expected {expected:?}",
-        cancel.task,
+        "{cancel:?} got {:?}, expected {expected:?}",
         step.verdict
     );
     Ok(())
@@ -208,18 +211,35 @@ pub(super) fn cancelled_tasks_are_over(model: &Model, step: &Step) -> Check {
         return Ok(());
     }
     let cancel: Cancel = read(&command.payload);
-    let task = model.tasks.find(&command.topic.room, &cancel.task);
-    ensure!(
-        task.is_some_and(TaskModel::is_final),
-        "cancelled and not over: {task:?}"
-    );
     let room = &command.topic.room;
-    for ((at, id), task) in model.tasks.live() {
+    if let Some(group) = &cancel.group {
+        let name = (room.clone(), command.from.clone(), group.clone());
         ensure!(
-            at != room || !model.tasks.is_below(room, task, &cancel.task),
-            "{} is cancelled, and {id} below it is not over: {task:?}",
-            cancel.task
+            !model.tasks.groups.contains_key(&name),
+            "{group} is cancelled and not gathered"
         );
+    }
+    let group = cancel.group.as_ref();
+    let members = model.tasks.all.iter().filter(|((at, _), task)| {
+        let theirs = *at == *room && task.dispatcher == command.from;
+        theirs && group.is_some() && task.spec.group.as_ref() == group
+    });
+    let members = members.map(|((_, id), _)| id);
+    for cancelled in cancel.task.iter().chain(members) {
+        let task = model.tasks.find(room, cancelled);
+        ensure!(
+            task.is_some_and(TaskModel::is_final),
+            "cancelled and not over: {task:?}"
+        );
+        if group.is_some() {
+            continue;
+        }
+        for ((at, id), task) in model.tasks.live() {
+            ensure!(
+                at != room || !model.tasks.is_below(room, task, cancelled),
+                "{cancelled} is cancelled, and {id} below it is not over: {task:?}"
+            );
+        }
     }
     Ok(())
 }
@@ -252,6 +272,19 @@ pub(super) fn questions(model: &Model, step: &Step, room: &Room) -> Check {
             && view.history.last().map_or(0, |one| one.attempt) == task.attempt
             && view.waits_for.is_empty() == (task.state != "waiting" || free_to_go),
         "shown {view:?}, expected {task:?}"
+    );
+    let outcome = task.outcome.as_ref().filter(|_| task.is_final());
+    let same = |one: &Option<Json>, other: Option<&Json>| {
+        model.encodings.same(&command.from, one, &other.cloned())
+    };
+    ensure!(
+        view.result_omitted || same(&view.result, outcome),
+        "shown {view:?}, expected {outcome:?}"
+    );
+    let payload = task.spec.payload.as_ref().filter(|_| question.payload);
+    ensure!(
+        view.payload.is_none() || same(&view.payload, payload),
+        "shown {view:?}, expected {payload:?}"
     );
     Ok(())
 }

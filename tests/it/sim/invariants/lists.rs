@@ -82,7 +82,7 @@ pub(super) fn redrives(model: &Model, step: &Step, room: &Room) -> Check {
     Ok(())
 }
 
-/// Handoff: a redrive by type says how many it put back, and how many are still dead.
+/// Handoff: a redrive by type says how many it put back, why it did not put others back, and how many are left to be looked at.
 pub(super) fn redrives_tell_what_remains(model: &Model, step: &Step) -> Check {
     let Some(command) = step.command().filter(|_| step.verdict.is_ok()) else {
         return Ok(());
@@ -102,8 +102,15 @@ pub(super) fn redrives_tell_what_remains(model: &Model, step: &Step) -> Check {
     let redriven = step
         .events()
         .filter(|event| event.what == "handoff.redriven");
+    let skipped: u32 = told.skipped_because.iter().map(|why| why.count).sum();
+    let remaining = match told.cursor {
+        Some(_) => dead - u64::from(told.skipped),
+        None => 0,
+    };
     ensure!(
-        told.remaining == dead && told.redriven as usize == redriven.count(),
+        told.remaining == remaining
+            && told.skipped == skipped
+            && told.redriven as usize == redriven.count(),
         "{dead} {of_type} are dead, told {told:?}"
     );
     Ok(())

@@ -79,7 +79,7 @@ fn assigned<'a>(
     })
 }
 
-/// Handoff: highest priority first, oldest first within a priority and a dispatcher: who got a task could not have had a better one.
+/// Handoff: what has waited for long may go before what is more urgent; otherwise highest priority first, oldest first within a priority and a dispatcher: who got a task could not have had a better one.
 pub(super) fn priority_is_respected(model: &Model, step: &Step, before: &Queue) -> Check {
     for (name, task, worker) in assigned(model, step, before) {
         let Some(member) = model.people.member_of(&name.0, worker) else {
@@ -89,6 +89,16 @@ pub(super) fn priority_is_respected(model: &Model, step: &Step, before: &Queue) 
         if member.max_bytes().is_some() {
             continue;
         }
+        // Its own turn, or that of another of its priority that has waited for so long: dispatchers take turns there, too.
+        let mut queued = before.queued.iter();
+        let is_late = queued.any(|other| {
+            let waited = model.tasks.find(&other.0, &other.1);
+            waited.is_some_and(|waited| {
+                other.0 == name.0
+                    && waited.priority() == task.priority()
+                    && waited.created_at + model.rules.max_wait_ms <= step.now
+            })
+        });
         for other in &before.queued {
             let Some(waiting) = model.tasks.find(&other.0, &other.1) else {
                 continue;
@@ -97,7 +107,8 @@ pub(super) fn priority_is_respected(model: &Model, step: &Step, before: &Queue) 
                 && waiting.state == "queued"
                 && waiting.suits(member)
                 && waiting.spec.affinity.is_none()
-                && waiting.goes_before(task);
+                && waiting.goes_before(task)
+                && !(is_late && waiting.priority() > task.priority());
             ensure!(
                 !passed_over,
                 "{worker} got {} ({:?} of {}) while {} ({:?} of {}) waits",

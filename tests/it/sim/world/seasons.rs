@@ -155,7 +155,8 @@ fn said(room: &Room, me: &Agent, topic: Topic, payload: impl Into<Bytes>) -> Inp
 
 fn cancel(room: &Room, task: TaskId, me: Agent) -> Command {
     let cancel = Cancel {
-        task,
+        task: Some(task),
+        group: None,
         reason: None,
         id: None,
         correlation_id: None,
