@@ -28,10 +28,12 @@ pub(super) struct Output {
     too_large: bool,
 }
 
-/// What acks that refuse tell.
+/// What packets that refuse tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Manner {
-    /// They have a Reason String, where there is room.
+    /// CONNACK and DISCONNECT have a Reason String, where there is room.
+    pub(super) speaks: bool,
+    /// Acks have one, too: the client did not ask for fewer words (Request Problem Information).
     pub(super) explains: bool,
     /// They say that rights are missing, where they are.
     pub(super) reveals: bool,
@@ -40,6 +42,7 @@ pub(super) struct Manner {
 impl Default for Manner {
     fn default() -> Manner {
         Manner {
+            speaks: false,
             explains: false,
             reveals: true,
         }
@@ -47,6 +50,14 @@ impl Default for Manner {
 }
 
 impl Manner {
+    /// For a client that is not let in.
+    pub(super) fn at_the_door(speaks: bool) -> Manner {
+        Manner {
+            speaks,
+            ..Manner::default()
+        }
+    }
+
     /// The reason code that is told in place of the real one.
     fn tells(self, code: u8) -> u8 {
         match Reason::NotAuthorized.code() {
@@ -214,9 +225,11 @@ impl Output {
         self.header(0xD0, 0);
     }
 
-    /// DISCONNECT, which only MQTT 5 lets a server send. Its words are for everybody.
+    /// DISCONNECT, which only MQTT 5 lets a server send.
     pub(super) fn disconnect(&mut self, reason: Reason) {
-        let words = self.room_for(reason.explanation(), 2);
+        let words = self
+            .room_for(reason.explanation(), 2)
+            .filter(|_| self.manner.speaks);
         self.header(0xE0, 1 + words.map_or(0, |words| 1 + property_len(words)));
         self.buffer.put_u8(reason.code());
         if let Some(words) = words {
@@ -228,7 +241,8 @@ impl Output {
     pub(super) fn connack_refusal(&mut self, reason: Reason) {
         const WITHOUT_WORDS: usize = 5;
         let mut block = BytesMut::new();
-        if let Some(words) = self.room_for(reason.explanation(), 3) {
+        let words = self.room_for(reason.explanation(), 3);
+        if let Some(words) = words.filter(|_| self.manner.speaks) {
             put_reason_property(&mut block, words);
         }
         if WITHOUT_WORDS <= self.max_packet {
@@ -420,9 +434,24 @@ mod tests {
     }
 
     #[test]
+    fn a_gateway_that_is_to_say_no_words_says_none() {
+        for speaks in [true, false] {
+            let mut out = Output::default();
+            out.heed(usize::MAX, Manner::at_the_door(speaks));
+            out.connack_refusal(Reason::BadCredentials);
+            out.disconnect(Reason::Protocol);
+            let told = String::from_utf8_lossy(out.pending());
+            let words = told.matches("wrong").count() + told.matches("protocol error").count();
+            assert_eq!(words, if speaks { 2 } else { 0 }, "{told}");
+            assert!(speaks || out.pending() == [0x20, 3, 0, 0x86, 0, 0xE0, 1, 0x82]);
+        }
+    }
+
+    #[test]
     fn what_is_not_to_be_revealed_is_in_no_code_and_in_no_words() {
         for reveals in [true, false] {
             let manner = Manner {
+                speaks: true,
                 explains: true,
                 reveals,
             };

@@ -292,12 +292,12 @@ impl Connect {
 }
 
 impl Refusal {
-    /// CONNACK for a client that is not let in.
-    pub(super) fn write(self, out: &mut Output) {
+    /// CONNACK for a client that is not let in; `speaks`: with a Reason String.
+    pub(super) fn write(self, speaks: bool, out: &mut Output) {
         match self {
             Refusal::V4(code) => out.connack(false, code, None),
             Refusal::V5(reason, max_packet) => {
-                out.heed(max_packet, Manner::default());
+                out.heed(max_packet, Manner::at_the_door(speaks));
                 out.connack_refusal(reason);
             }
             Refusal::Silent(_) => {}

@@ -110,7 +110,7 @@ where
     debug!(?refusal, "refused a client");
     door.metrics.connects_refused.add(1);
     let mut output = Output::default();
-    refusal.write(&mut output);
+    refusal.write(door.config.reason_strings, &mut output);
     door.metrics.packets_sent.add(output.take_packets());
     door.metrics.bytes_sent.add(output.len() as u64);
     say_goodbye(stream, output.pending()).await;
@@ -332,6 +332,7 @@ where
             self.share,
         );
         let manner = Manner {
+            speaks: config.reason_strings,
             explains: client.v5 && connect.problem_information && config.reason_strings,
             reveals: config.reveal_denials,
         };

@@ -179,19 +179,16 @@ impl<P: Plane> Session<P> {
             Kind::Publish => self.on_publish(first, body),
             Kind::Puback => {
                 let ack = decode::ack(self.client.v5, kind, body)?;
-                self.outbound.puback(ack.packet_id, &mut self.exits);
-                Ok(())
+                self.outbound.puback(ack.packet_id, &mut self.exits)
             }
             Kind::Pubrec => {
                 let ack = decode::ack(self.client.v5, kind, body)?;
                 self.outbound
-                    .pubrec(ack.packet_id, ack.success, &mut self.exits);
-                Ok(())
+                    .pubrec(ack.packet_id, ack.success, &mut self.exits)
             }
             Kind::Pubcomp => {
                 let ack = decode::ack(self.client.v5, kind, body)?;
-                self.outbound.pubcomp(ack.packet_id, &mut self.exits);
-                Ok(())
+                self.outbound.pubcomp(ack.packet_id, &mut self.exits)
             }
             Kind::Pubrel => self.on_pubrel(decode::ack(self.client.v5, kind, body)?),
             Kind::Subscribe => self.on_subscribe(body),

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::desk::port::{Request, Response, Subscription};
-use crate::wire::filter::{Shared, TopicRule, check_filter, check_levels};
+use crate::wire::filter::{Shared, TopicRule, check_filter, check_levels, check_plain_filter};
 use crate::wire::message::{Message, Qos};
 use crate::wire::reply::Code;
 use crate::wire::topic::Offer;
@@ -21,15 +21,23 @@ use super::session::Session;
 use super::subscriptions::needs_live;
 
 /// What must not even be asked for ends the connection.
-fn check_sound(entry: &Entry) -> Result<(), Reason> {
-    if entry.filter.contains('\0') {
-        return Err(Reason::Malformed);
-    }
+fn check_sound(v5: bool, entry: &Entry) -> Result<(), Reason> {
+    check_grammar(v5, &entry.filter)?;
     if entry.no_local && Shared::parse(&entry.filter).is_some() {
         // MQTT-3.8.3-4.
         return Err(Reason::Protocol);
     }
     Ok(())
+}
+
+/// A filter that breaks MQTT's grammar closes the connection of 3.1.1, which knows nothing else (MQTT-4.8.0-1); MQTT 5 has a
+/// code for it. What breaks a rule of ours, or that of shared subscriptions, 3.1.1 may ask for and not get.
+fn check_grammar(v5: bool, filter: &str) -> Result<(), Reason> {
+    match check_plain_filter(filter) {
+        Err(TopicRule::Null) => Err(Reason::Malformed),
+        Err(_) if !v5 => Err(Reason::FilterInvalid),
+        _ => Ok(()),
+    }
 }
 
 impl<P: Plane> Session<P> {
@@ -41,7 +49,7 @@ impl<P: Plane> Session<P> {
         let most = self.door.config.max_subscriptions.min(packet.entries.len());
         let surplus = packet.entries.split_off(most);
         for entry in &surplus {
-            check_sound(entry)?;
+            check_sound(self.client.v5, entry)?;
         }
         let surplus = surplus.len();
         self.exits.metrics.subscriptions_refused.add(surplus as u64);
@@ -123,7 +131,7 @@ impl<P: Plane> Session<P> {
         entry: Entry,
         id: Option<u32>,
     ) -> Result<Result<Subscription, Reason>, Reason> {
-        check_sound(&entry)?;
+        check_sound(self.client.v5, &entry)?;
         if check_filter(&entry.filter).is_err() || self.check_depth(&entry.filter).is_err() {
             return Ok(Err(Reason::FilterInvalid));
         }
@@ -175,8 +183,8 @@ impl<P: Plane> Session<P> {
 
     pub(super) fn on_unsubscribe(&mut self, body: &[u8]) -> Result<(), Reason> {
         let (packet_id, filters) = decode::unsubscribe(self.client.v5, body)?;
-        if filters.iter().any(|filter| filter.contains('\0')) {
-            return Err(Reason::Malformed);
+        for filter in &filters {
+            check_grammar(self.client.v5, filter)?;
         }
         let max_levels = self.door.config.max_topic_levels;
         let valid = |filter: String| {

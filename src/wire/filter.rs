@@ -40,6 +40,16 @@ pub fn check_filter(filter: &str) -> Result<(), TopicRule> {
         None if filter == "$share" => return Err(TopicRule::BadShare),
         None => filter,
     };
+    check_wildcards(filter)
+}
+
+/// Checks a filter as MQTT 3.1.1 has them, which knows no `$share`.
+pub fn check_plain_filter(filter: &str) -> Result<(), TopicRule> {
+    check_text(filter)?;
+    check_wildcards(filter)
+}
+
+fn check_wildcards(filter: &str) -> Result<(), TopicRule> {
     let mut levels = filter.split('/').peekable();
     while let Some(level) = levels.next() {
         let well_placed = match level {

@@ -10,17 +10,31 @@ use crate::mqtt::reason::Reason;
 use super::{FLIGHTS_AT_HAND, Flight, Outbound};
 
 impl Outbound {
-    pub(in crate::mqtt) fn puback(&mut self, packet_id: u16, exits: &mut Exits) {
+    /// # Errors
+    /// Here and below: an acknowledgement that the flow of this id does not have at this point (MQTT 5 section 4.13, MQTT-4.8.0-1
+    /// of 3.1.1). One for an id that is not in flight at all may be late, and is only counted.
+    pub(in crate::mqtt) fn puback(
+        &mut self,
+        packet_id: u16,
+        exits: &mut Exits,
+    ) -> Result<(), Reason> {
         match self.flights.get(&packet_id) {
             Some(&Flight::AtLeastOnce { seq }) => {
                 self.flights.remove(&packet_id);
                 exits.acknowledge(seq, Stage::Done);
             }
-            _ => exits.metrics.stray_acks.add(1),
+            Some(_) => return Err(Reason::Protocol),
+            None => exits.metrics.stray_acks.add(1),
         }
+        Ok(())
     }
 
-    pub(in crate::mqtt) fn pubrec(&mut self, packet_id: u16, success: bool, exits: &mut Exits) {
+    pub(in crate::mqtt) fn pubrec(
+        &mut self,
+        packet_id: u16,
+        success: bool,
+        exits: &mut Exits,
+    ) -> Result<(), Reason> {
         match self.flights.get(&packet_id).copied() {
             Some(Flight::Sent { seq }) if !success => {
                 // MQTT-4.3.3: an error ends the flow, and no PUBREL follows.
@@ -35,7 +49,8 @@ impl Outbound {
             }
             Some(Flight::Received { .. }) => {}
             Some(Flight::Released { .. }) => exits.output.ack(PUBREL, packet_id, None),
-            Some(Flight::AtLeastOnce { .. }) | None => {
+            Some(Flight::AtLeastOnce { .. }) => return Err(Reason::Protocol),
+            None => {
                 exits.metrics.stray_acks.add(1);
                 if success {
                     let reason = self.v5.then_some(Reason::PacketIdNotFound);
@@ -43,17 +58,24 @@ impl Outbound {
                 }
             }
         }
+        Ok(())
     }
 
-    pub(in crate::mqtt) fn pubcomp(&mut self, packet_id: u16, exits: &mut Exits) {
+    pub(in crate::mqtt) fn pubcomp(
+        &mut self,
+        packet_id: u16,
+        exits: &mut Exits,
+    ) -> Result<(), Reason> {
         match self.flights.get(&packet_id) {
-            Some(&(Flight::Released { seq } | Flight::Received { seq })) => {
+            Some(&Flight::Released { seq }) => {
                 self.flights.remove(&packet_id);
-                self.releasing.retain(|(id, _)| *id != packet_id);
                 exits.acknowledge(seq, Stage::Completed);
             }
-            _ => exits.metrics.stray_acks.add(1),
+            // Before PUBREL was sent on this connection there is nothing to complete.
+            Some(_) => return Err(Reason::Protocol),
+            None => exits.metrics.stray_acks.add(1),
         }
+        Ok(())
     }
 
     /// The desk has PUBREC on disk. After a reconnect the flight is new to this connection.

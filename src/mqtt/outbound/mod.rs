@@ -315,7 +315,7 @@ mod tests {
             exits.output.advance(exits.output.len());
             let id = outbound.last_id;
             assert!(id > 1, "round {round}");
-            outbound.puback(id, &mut exits);
+            outbound.puback(id, &mut exits).unwrap();
         }
         assert_eq!(outbound.flights.len(), 1);
         let metrics: &Metrics = &exits.metrics;

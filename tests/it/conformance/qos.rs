@@ -368,3 +368,44 @@ fn mqtt_4_13_1_1_pubrel_before_pubrec_is_a_protocol_error_or_waits() {
     sender.send_raw(&retained);
     assert_eq!(said_at_the_end(&mut sender), Some(0x82));
 }
+
+/// 5.0: MQTT-4.13.1-1, MQTT-3.14.2-1. 3.1.1: MQTT-4.8.0-1.
+#[test]
+fn mqtt_4_13_1_1_an_acknowledgement_of_the_wrong_kind_costs_the_connection_and_no_message() {
+    let (puback, pubrec, pubcomp) = (0x40u8, 0x50u8, 0x70u8);
+    let gateway = gateway();
+    for version in BOTH {
+        for (round, (qos, acks)) in [
+            (1, &[pubrec][..]),
+            (1, &[pubcomp]),
+            (2, &[puback]),
+            (2, &[pubcomp]),
+            (2, &[pubrec, puback]),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let id = own(&format!("wrong-ack-{round}"), version);
+            let lasting = || Connect::new(version, &id).persistent();
+            let mut client = Client::connect(gateway.mqtt, lasting()).by_hand();
+            client.subscribe(&[(&id, qos)]);
+            let mut sender = join(&gateway, version, &format!("{id}-sender"));
+            publish(&mut sender, &id, "kept", qos);
+            let (packet_id, _) = take(&mut client, "kept");
+            for &ack in acks {
+                client.send_raw(&frame(ack, &[&packet_id.to_be_bytes()]));
+                if ack == pubrec && qos == 2 {
+                    expect_ack(&mut client, 0x62, packet_id);
+                }
+            }
+            let said = said_at_the_end(&mut client);
+            assert_eq!(said, (version == Version::V5).then_some(0x82), "{acks:?}");
+            let mut again = Client::connect(gateway.mqtt, lasting()).by_hand();
+            if acks.len() == 1 {
+                assert_eq!(take(&mut again, "kept").0, packet_id, "{acks:?}");
+            } else {
+                expect_ack(&mut again, 0x62, packet_id);
+            }
+        }
+    }
+}
