@@ -4,19 +4,25 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
+use super::Failure;
 use crate::config::{Log, LogFormat};
+use crate::runtime::LogOutlet;
 
-/// Starts logging for the process; a second call changes nothing.
-pub(super) fn start(log: &Log) {
+/// Starts logging for the process; a second call changes nothing. What is returned is to be settled at the end.
+pub(super) fn start(log: &Log) -> Result<LogOutlet, Failure> {
+    let outlet = LogOutlet::of_process(log.max_waiting)
+        .map_err(|error| Failure::try_again(format!("cannot write a log: {error}")))?;
+    let lines = outlet.clone();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter(log))
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(move || lines.clone());
     // Tests and the demo may have started logging already: whoever came first stays.
     let _ = match log.format {
         LogFormat::Human => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
+    Ok(outlet)
 }
 
 fn filter(log: &Log) -> EnvFilter {

@@ -135,9 +135,15 @@ fn program() -> String {
     )
 }
 
+/// Says what went wrong. A standard error that nobody reads does not keep the process from ending.
 fn complain(message: &str) {
     let line = message.replace(['\n', '\r'], " ");
-    let _ = writeln!(std::io::stderr(), "hallward: {line}");
+    let (done, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = writeln!(std::io::stderr(), "hallward: {line}");
+        let _ = done.send(());
+    });
+    let _ = wait.recv_timeout(std::time::Duration::from_secs(1));
 }
 
 #[cfg(test)]

@@ -17,12 +17,14 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = load(&args.file, &args.keys)?;
-    logging::start(&config.log);
+    let log = logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::try_again(format!("cannot start threads: {error}")))?;
-    runtime.block_on(serve(config))
+    let outcome = runtime.block_on(serve(config));
+    log.settle();
+    outcome
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {

@@ -67,6 +67,8 @@ fn range(key: &str) -> Option<Range> {
         "mqtt.sys_interval" => Span(MS(0), MS(DAY)),
         "data.log_segment" => Bytes(64 * KIB, GIB),
         "data.log_segments" => Count(1, 1000),
+        "log.max_lines" => Count(1, 100_000),
+        "log.max_waiting" => Bytes(4 * KIB, GIB),
         "tls.max_handshakes" => Count(1, 100_000),
         "http.max_connections" => Count(1, 65_536),
         "http.timeout" => Span(MS(100), MS(300 * SECOND)),

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod ledger;
+mod lines;
 
 use crate::auth;
 use crate::desk::{DeskStats, Holder, Memory};
@@ -14,6 +15,7 @@ use crate::wire::message::Qos;
 
 pub(super) use budgets::budgets;
 pub(super) use ledger::{ledger, log};
+pub(super) use lines::log_lines;
 
 #[expect(
     clippy::cast_precision_loss,

@@ -5,6 +5,7 @@
 mod control;
 mod guard;
 mod listeners;
+mod log;
 mod metrics;
 mod plane;
 mod reload;
@@ -36,6 +37,7 @@ use crate::mqtt::{self, Door};
 use control::Control;
 pub use guard::rules;
 pub use listeners::{MqttPlaces, check_files};
+pub use log::{LogOutlet, LostLines};
 use plane::LivePlane;
 pub use reload::Reload;
 pub use schemas::key_schemas;
@@ -335,6 +337,7 @@ fn register(
     metrics.register(move || metrics::memory(&memory));
     metrics.register(move || metrics::ledger(&health));
     metrics.register(move || metrics::live(&plane.stats()));
+    metrics.register(metrics::log_lines);
 }
 
 /// The HTTP server, ready as long as the ledger takes commits.

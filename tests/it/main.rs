@@ -10,6 +10,7 @@ mod harness;
 mod interop;
 mod limits;
 mod live_plane;
+mod logging;
 mod operations;
 mod patterns;
 mod schemas;

@@ -70,7 +70,7 @@ pub struct Mqtt {
     pub tcp_keepalive: Duration,
     /// Topic aliases per connection and direction; 0 turns them off.
     pub topic_alias_max: u16,
-    /// Whether acknowledgements that refuse say why in words, too (MQTT 5 Reason String).
+    /// Whether what refuses says why in words, too (MQTT 5 Reason String): acknowledgements, CONNACK, DISCONNECT.
     pub reason_strings: bool,
     /// Bytes that may wait for one client's socket before deliveries of QoS 1 and 2 are held back.
     #[serde(with = "size")]
@@ -219,11 +219,30 @@ impl LogLevel {
 }
 
 /// `[log]`: to standard error; `RUST_LOG` goes before it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// For people or for machines.
     pub format: LogFormat,
     /// How much.
     pub level: LogLevel,
+    /// Whether each client that comes or goes is a line.
+    pub connections: bool,
+    /// Lines a minute of one kind about clients, and again about strangers; more are counted and summed up.
+    pub max_lines: usize,
+    /// Bytes of lines that may wait to be written; more lines are dropped and counted.
+    #[serde(with = "size")]
+    pub max_waiting: usize,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log {
+            format: LogFormat::default(),
+            level: LogLevel::default(),
+            connections: true,
+            max_lines: 100,
+            max_waiting: MIB,
+        }
+    }
 }
