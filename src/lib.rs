@@ -4,6 +4,8 @@
 
 pub mod count;
 
+pub mod diary;
+
 pub mod schema;
 
 pub mod wire;

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, watch};
 
-use super::diary::{Diary, shortened};
 use super::identity::{Identity, Proof};
 use super::problem::FileProblem;
 use super::rights::Rights;
@@ -17,7 +16,7 @@ use super::rules::Rules;
 use super::settings::Settings;
 use super::stats::{Refused, Stats};
 use super::token::{Tokens, Verified};
-use crate::wire::Millis;
+use crate::diary::{About, Diary, limited, shortened};
 
 /// What a client brings to prove who it is.
 #[derive(Clone, Copy, Default)]
@@ -42,15 +41,15 @@ pub struct Guard {
     /// Decides whose hash stands in for that of somebody unknown.
     secret: RandomState,
     stats: Arc<Stats>,
-    diary: Mutex<Diary>,
+    diary: Arc<Diary>,
 }
 
 impl Guard {
-    /// Reads the files.
+    /// Reads the files. Refusals go into the diary.
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn open(settings: Settings) -> Result<Arc<Guard>, Vec<FileProblem>> {
+    pub fn open(settings: Settings, diary: Arc<Diary>) -> Result<Arc<Guard>, Vec<FileProblem>> {
         let rules = Rules::load(&settings)?;
         warn_of_open_files(&settings);
         Ok(Arc::new(Guard {
@@ -60,7 +59,7 @@ impl Guard {
             checks: Arc::new(Semaphore::new(settings.max_password_checks.max(1))),
             secret: RandomState::new(),
             stats: Arc::default(),
-            diary: Mutex::default(),
+            diary,
             settings,
         }))
     }
@@ -164,23 +163,24 @@ impl Guard {
         }
     }
 
-    /// Counts a refusal, and logs it unless the client had its line this minute.
+    /// Counts a refusal, and logs it unless the client had such a line this minute.
     pub fn refused(
         &self,
-        now: Millis,
+        about: About,
         kind: Refused,
         client_id: &str,
         what: &dyn std::fmt::Display,
     ) {
         self.stats.count(kind);
-        let mut diary = self.diary.lock().unwrap_or_else(PoisonError::into_inner);
-        if diary.note(now, client_id) {
-            drop(diary);
-            let client = shortened(client_id);
-            tracing::warn!(client, kind = kind.name(), "refused: {what}");
-        } else {
-            self.stats.unlogged.add_one();
-        }
+        let client = shortened(client_id);
+        let admitted = self.diary.admits(about, kind.name(), client);
+        limited!(
+            warn,
+            admitted,
+            client,
+            kind = kind.name(),
+            "refused: {what}"
+        );
     }
 
     /// The same rights under the rules that are in force now.
@@ -243,11 +243,11 @@ mod tests {
     use super::*;
 
     fn guard(settings: Settings) -> Arc<Guard> {
-        Guard::open(Settings {
+        let settings = Settings {
             client_ids: vec!["%u".to_owned()],
             ..settings
-        })
-        .unwrap()
+        };
+        Guard::open(settings, Arc::default()).unwrap()
     }
 
     #[tokio::test]

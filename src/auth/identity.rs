@@ -37,7 +37,7 @@ pub(super) enum Proof {
 
 impl Identity {
     /// Whether it is a client without a name that acts as this user.
-    pub(super) fn is_anonymous(&self) -> bool {
+    pub fn is_anonymous(&self) -> bool {
         self.proof == Proof::Anonymous
     }
 

@@ -9,7 +9,6 @@
 
 mod acl;
 mod client_id;
-mod diary;
 mod guard;
 mod identity;
 mod password;
@@ -30,7 +29,7 @@ pub use identity::Identity;
 pub use password::{EditError, HashError, PasswordHash, remove_user, set_password};
 pub use problem::{FileProblem, list_problems};
 pub use rights::{Rights, Verdict};
-pub use role::{Access, ROWS, Role, RoleSet, Row};
+pub use role::{Access, ROWS, Role, RoleSet, Row, may_match};
 pub use rules::Rules;
 pub use settings::{Settings, TokenSettings};
 pub use stats::{Refused, Stats};

@@ -200,6 +200,17 @@ pub const ROWS: &[Row] = &[
     reads("#", BRIDGES),
 ];
 
+/// Whether anything that the gateway or an agent sends in a room can match this filter of what is below the room.
+pub fn may_match(rest: &str) -> bool {
+    ROWS.iter().any(|row| {
+        let levels = row.topic.split('/');
+        let levels = levels.map(|level| if level == "{me}" { "+" } else { level });
+        row.topic != "#"
+            && row.receive != RoleSet::default()
+            && levels_overlap(levels, rest.split('/'))
+    })
+}
+
 /// The first role, and the row, that let client `me` do this with a topic whose part below the room is `rest`; with a filter
 /// for `rest`, do it with some topic that the filter matches.
 pub(super) fn allowing(

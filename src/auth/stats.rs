@@ -73,8 +73,6 @@ pub struct Stats {
     pub reloads: Count,
     /// Times that they were and changed nothing, because something was wrong with them.
     pub reloads_failed: Count,
-    /// Refusals that were counted and not logged.
-    pub unlogged: Count,
 }
 
 impl Stats {

@@ -21,6 +21,7 @@ use super::shares::Shares;
 use super::stats::DeskStats;
 use super::timers::{Timer, Timers};
 use super::trie::FilterTrie;
+use crate::diary::{About, Diary};
 use crate::engine::{
     Class, Effect, Engine, Input, Mailboxes, Past, Refusals, TaskCounts, Timer as EngineTimer,
     ToolOutcomes, Verdict, VisitMail,
@@ -29,6 +30,7 @@ use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 use crate::wire::name::{Agent, Room};
+use crate::wire::reply::Rejection;
 
 /// The desk's settings.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub struct DeskSettings {
     pub memory: Arc<Memory>,
     /// Who judges the wills that a restart publishes; `None` while everybody may do everything.
     pub gates: Option<Arc<dyn Gates>>,
+    /// Which lines about clients are worth the log.
+    pub diary: Arc<Diary>,
     /// How long deletions of what was acknowledged may wait for company, in milliseconds.
     pub linger_ms: u64,
     /// How long publishers of QoS 1 and 2 wait for a connected client whose queue is half full, before it is disconnected, in
@@ -82,8 +86,8 @@ pub struct Desk {
     /// The newest batch that is on disk.
     pub(super) durable: u64,
     pub(super) stats: Arc<DeskStats>,
-    /// When it was last said that a queue is full.
-    pub(super) warned_at: Option<Millis>,
+    /// Why the command that was routed last was refused, if it was.
+    pub(super) refusal: Option<Rejection>,
     /// What was dropped because its reader cannot take it, until the engine hears of it: at the end of the request.
     pub(super) undelivered: Vec<(Agent, Class)>,
 }
@@ -107,7 +111,7 @@ impl Desk {
             pending: Pending::new(1),
             durable: 0,
             stats: Arc::default(),
-            warned_at: None,
+            refusal: None,
             undelivered: Vec::new(),
         }
     }
@@ -298,6 +302,11 @@ impl Desk {
                 Effect::Event(event) => self.publish_event(now, &event),
             }
         }
+    }
+
+    /// Whether a line of this kind about a client is worth the log.
+    pub(super) fn admits(&self, kind: &'static str, client: &str) -> bool {
+        self.settings.diary.admits(About::Client, kind, client)
     }
 
     /// Notes a change that nobody waits for.

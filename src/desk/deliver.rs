@@ -39,7 +39,7 @@ impl Desk {
                 self.settings.memory.dropped.add_one();
             } else {
                 self.stats.dropped_queue_full.add_one();
-                self.warn_of_full_queue(now, id);
+                self.warn_of_full_queue(id);
             }
             return is_connected;
         }

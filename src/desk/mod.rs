@@ -28,6 +28,7 @@ pub mod port;
 mod publish;
 mod records;
 mod recover;
+mod refusal;
 mod replay;
 mod responses;
 mod retained;

@@ -13,15 +13,13 @@ use super::port::{ConnectionId, Delivery, Publication, Response, Route};
 use super::records;
 use super::shares::Turn;
 use super::timers::Timer;
+use crate::diary::{limited, shown};
 use crate::engine::{self, Input, Verdict};
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::reply::Code;
 use crate::wire::topic::below_room;
-
-/// How often at most a full queue is told of in the log.
-const WARN_EVERY_MS: u64 = 60_000;
 
 /// Whose queues a message goes into.
 struct Targets {
@@ -67,8 +65,13 @@ impl Desk {
                 self.settings.memory.refused.add_one();
             }
         }
+        let words = match verdict {
+            Ok(_) => None,
+            Err(_) => self.tell_of_refusal(&id, &publication.message),
+        };
         if let Some(packet_id) = packet_id {
-            self.acknowledge_publisher(now, &id, packet_id, &publication.route, verdict);
+            let route = &publication.route;
+            self.acknowledge_publisher(now, &id, packet_id, route, (verdict, words));
         }
         let connected = self
             .clients
@@ -138,7 +141,7 @@ impl Desk {
         id: &str,
         packet_id: u16,
         route: &Route,
-        verdict: Result<Vec<Arc<str>>, Code>,
+        (verdict, words): (Result<Vec<Arc<str>>, Code>, Option<Box<str>>),
     ) {
         let Some(connected) = self
             .clients
@@ -155,6 +158,7 @@ impl Desk {
             (_, verdict) => Response::Published {
                 packet_id,
                 verdict: verdict.map(|_| ()),
+                words,
             },
         };
         // A client never waits for itself: it could not read its way out.
@@ -181,6 +185,7 @@ impl Desk {
         publication: &Publication,
     ) -> Result<Vec<Arc<str>>, Code> {
         let message = &publication.message;
+        self.refusal = None;
         match &publication.route {
             Route::Subscribers => self.publish_to_subscribers(now, message),
             Route::Engine {
@@ -195,6 +200,7 @@ impl Desk {
                     mirrors: mirrors.clone(),
                 };
                 let verdict: Verdict = self.feed_with(now, Input::Command(command), Some(message));
+                self.refusal = self.engine.take_refusal();
                 verdict.map(|()| Vec::new())
             }
             Route::Refused {
@@ -202,6 +208,7 @@ impl Desk {
                 room,
                 rejection,
             } => {
+                self.refusal = Some(rejection.clone());
                 if let (Some(from), Some(room)) = (from, room) {
                     let command = below_room(&self.settings.root, message.topic())
                         .map_or("", |(_, command)| command)
@@ -234,10 +241,11 @@ impl Desk {
         let clears = message.payload().is_empty();
         if message.retain() && !clears && !self.retained.has_room_for(message) {
             self.stats.refused_retained_full.add_one();
+            self.tell_of_full_retained(message);
             return Err(Code::TooMany);
         }
         let targets = self.targets(message);
-        if !self.all_have_room(now, &targets, message.size()) {
+        if !self.all_have_room(&targets, message.size()) {
             return Err(Code::TooMany);
         }
         if message.retain() {
@@ -249,7 +257,7 @@ impl Desk {
 
     /// Whether a message may go to all whom it is for. If their queues are to be full for nobody, and one of them is, nobody gets
     /// it and its publisher is told.
-    fn all_have_room(&mut self, now: Millis, targets: &Targets, bytes: usize) -> bool {
+    fn all_have_room(&mut self, targets: &Targets, bytes: usize) -> bool {
         let mut queues = targets.queued().peekable();
         if queues.peek().is_some() && self.settings.memory.room_to_store() < bytes {
             return false;
@@ -266,20 +274,41 @@ impl Desk {
         };
         self.stats.refused_queue_full.add_one();
         let full = full.clone();
-        self.warn_of_full_queue(now, &full);
+        self.warn_of_full_queue(&full);
         false
     }
 
-    pub(super) fn warn_of_full_queue(&mut self, now: Millis, id: &str) {
-        if self.warned_at.is_none_or(|at| now >= at + WARN_EVERY_MS) {
-            self.warned_at = Some(now);
-            let outcome = if self.clients.limits.refuse_when_full {
-                "publishers are refused"
-            } else {
-                "it misses messages"
-            };
-            tracing::warn!(client = %id, "the queue of this session is full: {outcome}");
-        }
+    fn tell_of_full_retained(&self, message: &Message) {
+        let (client, kind) = (message.publisher(), "retained_full");
+        let admitted = self.admits(kind, client);
+        let (topic, bytes) = (shown(message.topic()), message.size());
+        let limits = "retained.max_messages or retained.max_bytes";
+        limited!(
+            warn,
+            admitted,
+            client,
+            kind,
+            topic,
+            bytes,
+            "retained message refused: {limits} is reached"
+        );
+    }
+
+    pub(super) fn warn_of_full_queue(&self, client: &str) {
+        let outcome = if self.clients.limits.refuse_when_full {
+            "publishers are refused"
+        } else {
+            "it misses messages"
+        };
+        let kind = "queue_full";
+        let admitted = self.admits(kind, client);
+        limited!(
+            warn,
+            admitted,
+            client,
+            kind,
+            "the queue of this session is full: {outcome}"
+        );
     }
 
     /// Keeps (or with an empty payload clears, MQTT-3.3.1-6) a retained message; returns it stamped.

@@ -12,6 +12,7 @@ use super::port::{CloseReason, ConnectionId, Open, Publication, Response, Route,
 use super::records::{self, SessionRecord};
 use super::subscribe::weight;
 use super::timers::Timer;
+use crate::diary::{limited, shown};
 use crate::engine::Input;
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -42,7 +43,8 @@ impl Desk {
         let number = self.pending.number;
         let Some(client) = self.clients.get_or_add(&id) else {
             self.stats.refused_sessions.add_one();
-            tracing::warn!(client = %id, "connection refused: too many sessions and mailboxes");
+            let admitted = self.admits("max_sessions", &id);
+            limited!(warn, admitted, client = %id, kind = "max_sessions", "connection refused: session.max_sessions is reached");
             self.pending.respond(
                 &open.connection,
                 Response::Close(CloseReason::QuotaExceeded),
@@ -153,7 +155,6 @@ impl Desk {
             .and_then(|client| client.connected.as_ref());
         if connected.is_some_and(|own| own.patience_ends.is_some_and(|at| at <= now)) {
             self.stats.too_slow.add_one();
-            tracing::info!(client = %id, "disconnected: publishers waited for it for too long");
             self.disconnect(now, id, CloseReason::QuotaExceeded);
             self.forget_if_idle(id);
         }
@@ -311,7 +312,9 @@ impl Desk {
             .as_ref()
             .is_some_and(|gate| !gate.may_publish(message.topic()))
         {
-            tracing::info!(client = %id, topic = message.topic(), "will refused: no longer allowed");
+            let admitted = self.admits("will_refused", id);
+            let topic = shown(message.topic());
+            limited!(info, admitted, client = %id, kind = "will_refused", topic, "will refused: no longer allowed");
             self.stats.refusals.add_one();
             return;
         }
@@ -326,7 +329,9 @@ impl Desk {
             route: will.publication.route.clone(),
         };
         if let Err(code) = self.route(now, &publication) {
-            tracing::info!(client = %id, topic = message.topic(), code = u16::from(code), "will refused");
+            let admitted = self.admits("will_refused", id);
+            let (topic, code) = (shown(message.topic()), u16::from(code));
+            limited!(info, admitted, client = %id, kind = "will_refused", topic, code, "will refused");
         }
         // A will may bring an agent into a room, where it would be online for ever if nobody said otherwise.
         if let Route::Engine { from, .. } = &will.publication.route

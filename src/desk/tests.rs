@@ -58,6 +58,7 @@ pub(super) fn settings() -> DeskSettings {
         journal: journal(),
         memory: Memory::boundless(),
         gates: None,
+        diary: Arc::default(),
         linger_ms: 20,
         patience_ms: 10_000,
     }
@@ -332,7 +333,9 @@ impl Peer {
     fn verdict(&mut self, expected: u16) -> Option<Result<(), Code>> {
         while let Some(response) = self.next() {
             let (packet_id, verdict) = match response {
-                Response::Published { packet_id, verdict } => (packet_id, verdict),
+                Response::Published {
+                    packet_id, verdict, ..
+                } => (packet_id, verdict),
                 Response::NoRoom { packet_id } => (packet_id, Err(Code::TooMany)),
                 _ => continue,
             };

@@ -37,6 +37,7 @@ mod past;
 mod presence;
 mod record;
 mod recover;
+mod refusal;
 mod replies;
 mod roll;
 mod room;
@@ -269,6 +270,7 @@ pub struct Engine {
     cx: Context,
     rooms: BTreeMap<Room, RoomState>,
     vacated: Vacated,
+    refusal: Option<Rejection>,
 }
 
 impl Engine {
@@ -279,6 +281,7 @@ impl Engine {
             cx: Context::new(settings, seed),
             rooms: BTreeMap::new(),
             vacated: Vacated::default(),
+            refusal: None,
         }
     }
 
@@ -427,6 +430,7 @@ impl Engine {
         };
         if let Err(code) = verdict {
             self.cx.stats.refusals.count(code);
+            self.refusal = outcome.as_ref().err().map(Rejection::in_words);
             call.read_remains(&self.cx.settings);
         }
         replies::answer(&mut self.cx, call, outcome);

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::auth::{Access as Kind, Credentials, Guard, Identity, Refused, Rights};
 use crate::desk::now;
 use crate::desk::port::{Gate, Gates, Route};
-use crate::wire::Millis;
+use crate::diary::{About, shown};
 use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
@@ -72,8 +72,8 @@ pub(super) async fn enter(
     // Before the rules are asked: what changes from here on is heard of.
     let changes = guard.changes();
     let admitted = match guard.login(credentials).await {
-        Ok(identity) => admit(guard, &identity, connect),
-        Err(kind) => Err(kind),
+        Ok(identity) => admit(guard, &identity, connect).map_err(|kind| (about(&identity), kind)),
+        Err(kind) => Err((About::Stranger, kind)),
     };
     match admitted {
         Ok(rights) => Ok(Access {
@@ -89,16 +89,25 @@ pub(super) async fn enter(
             decided: Decided::default(),
             lost: false,
         }),
-        Err(kind) => {
-            let from = peer.address.map_or("nowhere".to_owned(), |a| a.to_string());
+        Err((about, kind)) => {
+            let from = peer.shown();
             let user = shown(&user.unwrap_or_default());
             let what = format!("CONNECT from {from}, user {user}");
-            guard.refused(now(), kind, &connect.client.id, &what);
+            guard.refused(about, kind, &connect.client.id, &what);
             Err(match kind {
                 Refused::Credentials => Reason::BadCredentials,
                 _ => Reason::NotAuthorized,
             })
         }
+    }
+}
+
+/// Whoever is let in without a proof stays a stranger.
+fn about(identity: &Identity) -> About {
+    if identity.is_anonymous() {
+        About::Stranger
+    } else {
+        About::Client
     }
 }
 
@@ -131,9 +140,15 @@ impl Access {
         self.gate.clone()
     }
 
+    /// Whether the client has proved who it is.
+    pub(super) fn about(&self) -> About {
+        about(self.rights.identity())
+    }
+
     /// Counts a refusal and logs it, once a minute.
-    pub(super) fn refused(&self, now: Millis, kind: Refused, what: &dyn std::fmt::Display) {
-        self.guard.refused(now, kind, self.rights.client_id(), what);
+    pub(super) fn refused(&self, kind: Refused, what: &dyn std::fmt::Display) {
+        let client = self.rights.client_id();
+        self.guard.refused(self.about(), kind, client, what);
     }
 
     /// Whether a message on this topic may be delivered.
@@ -161,11 +176,10 @@ impl Access {
     }
 
     /// Whether a subscription to this filter may stand; a refusal is counted.
-    pub(super) fn may_subscribe(&self, now: Millis, filter: &str) -> bool {
+    pub(super) fn may_subscribe(&self, filter: &str) -> bool {
         let verdict = self.rights.of_filter(filter);
         if !verdict.allows() {
             self.refused(
-                now,
                 Refused::Subscribe,
                 &format_args!("SUBSCRIBE to {}: {verdict}", shown(filter)),
             );
@@ -179,7 +193,7 @@ impl Access {
     }
 
     /// What becomes of a publish that the grammar has sorted.
-    pub(super) fn judge(&mut self, root: &str, now: Millis, topic: &str, class: Class) -> Class {
+    pub(super) fn judge(&mut self, root: &str, topic: &str, class: Class) -> Class {
         match class {
             Class::Plain | Class::Desk(_) => {
                 self.follow();
@@ -188,7 +202,7 @@ impl Access {
                 }
                 let verdict = self.rights.of_topic(Kind::Publish, topic);
                 let what = format!("PUBLISH on {}: {verdict}", shown(topic));
-                self.refused(now, Refused::Publish, &what);
+                self.refused(Refused::Publish, &what);
                 self.forbidden(root, topic)
             }
             Class::Refused(Route::Refused {
@@ -227,7 +241,6 @@ impl Access {
         let reason = format!("{:?} may not write to {topic}", self.rights.identity().user);
         self.judge(
             root,
-            0,
             topic,
             Class::Refused(Route::Refused {
                 from: Some(from),
@@ -263,7 +276,7 @@ impl Access {
     ///
     /// # Errors
     /// If the client is nobody any more; counted and logged.
-    pub(super) fn renew(&mut self, now: Millis) -> Result<(), Reason> {
+    pub(super) fn renew(&mut self) -> Result<(), Reason> {
         self.decided = Decided::default();
         self.gate.forget();
         match self.guard.renew(&self.rights) {
@@ -273,15 +286,15 @@ impl Access {
             }
             Err(kind) => {
                 let user = &self.rights.identity().user;
-                self.refused(now, kind, &format_args!("user {user:?} is not what it was"));
+                self.refused(kind, &format_args!("user {user:?} is not what it was"));
                 Err(Reason::NotAuthorized)
             }
         }
     }
 
     /// The token is over.
-    pub(super) fn expire(&self, now: Millis) -> Reason {
-        self.refused(now, Refused::Expired, &"the token is over");
+    pub(super) fn expire(&self) -> Reason {
+        self.refused(Refused::Expired, &"the token is over");
         Reason::MaximumConnectTime
     }
 }
@@ -364,14 +377,4 @@ impl Decided {
         }
         allowed
     }
-}
-
-/// A topic, a filter or a name for the log: no longer than a line, and with nothing in it that a terminal obeys.
-fn shown(topic: &str) -> String {
-    const MAX_CHARS: usize = 128;
-    let mut text: String = topic.chars().take(MAX_CHARS).collect();
-    if text.len() < topic.len() {
-        text.push('…');
-    }
-    format!("{text:?}")
 }

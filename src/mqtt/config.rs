@@ -53,8 +53,12 @@ pub struct MqttConfig {
     pub tcp_keepalive: Option<Duration>,
     /// Topic aliases that a client may set; 0 forbids them.
     pub max_topic_alias: u16,
-    /// Whether acks that refuse have a Reason String.
+    /// Whether what refuses has a Reason String.
     pub reason_strings: bool,
+    /// Whether MQTT 5 clients are refused filters about rooms that no topic of a room can match (0x8F).
+    pub strict_filters: bool,
+    /// Whether each client that comes or goes is a line of the log.
+    pub log_connections: bool,
     /// Whether acks say 0x87 where rights are missing, or 0x80 (which is for servers that do not wish to reveal the reason).
     pub reveal_denials: bool,
     /// The longest session expiry granted, in seconds; `u32::MAX` is for ever.
@@ -92,6 +96,8 @@ impl Default for MqttConfig {
             tcp_keepalive: Some(Duration::from_secs(60)),
             max_topic_alias: 16,
             reason_strings: true,
+            strict_filters: false,
+            log_connections: true,
             reveal_denials: true,
             session_expiry_max: u32::MAX,
             max_subscriptions: 10_000,

@@ -13,15 +13,17 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::debug;
 
 use crate::desk::port::{Request, Response, ResponseReceiver};
+use crate::diary::{limited, shortened};
 
 use super::access::{Access, Change};
 use super::awaited::Step;
 use super::encode::Output;
+use super::ending::Ending;
 use super::incumbents::Seat;
 use super::listener::stopped;
+use super::peer::Peer;
 use super::plane::{Plane, Publisher, Received, Subscriber};
 use super::reason::Reason;
 use super::session::{End, Session};
@@ -59,6 +61,7 @@ enum Event {
 /// After CONNACK.
 pub(super) struct Running<P: Plane, S> {
     pub(super) session: Session<P>,
+    pub(super) peer: Peer,
     pub(super) stream: S,
     pub(super) input: BytesMut,
     pub(super) responses: ResponseReceiver,
@@ -298,7 +301,7 @@ where
                 publish_will,
                 expiry,
             }) => (publish_will, "disconnected", expiry),
-            Some(End::Refused(reason)) => (true, reason.words(), None),
+            Some(End::Refused(ending)) => (true, ending.words(), None),
             Some(End::Gone) | None => (true, "connection lost", None),
         };
         session.subscriber = None;
@@ -318,16 +321,47 @@ where
             }
         }
         self.seat.leave();
-        if let Some(End::Refused(reason)) = session.end {
-            debug!(client = %session.client.id, ?reason, "closing");
-            session.exits.metrics.disconnects.add(1);
+        if let Some(End::Refused(ending)) = session.end {
+            session.exits.metrics.disconnects.of(ending).add(1);
             if session.client.v5 {
-                session.exits.output.disconnect(reason);
+                session.exits.output.disconnect(ending.reason());
             }
         }
+        self.tell_of_the_end();
         self.count_output(self.session.exits.output.len());
         if !self.closed {
             say_goodbye(self.stream, self.session.exits.output.pending()).await;
+        }
+    }
+}
+
+/// Lines about how connections end.
+impl<P: Plane, S> Running<P, S> {
+    fn tell_of_the_end(&self) {
+        let session = &self.session;
+        let (peer, client) = (self.peer.shown(), shortened(&session.client.id));
+        let Some(End::Refused(ending)) = session.end else {
+            if session.door.config.log_connections {
+                let left = matches!(session.end, Some(End::Left { .. }));
+                let (kind, why) = match left {
+                    true => ("disconnected", "it said DISCONNECT"),
+                    false => ("connection_lost", "connection lost"),
+                };
+                let admitted = session.admits(kind);
+                limited!(info, admitted, client, %peer, kind, "disconnected: {why}");
+            }
+            return;
+        };
+        let kind = ending.name();
+        let admitted = session.admits(kind);
+        let words = ending.words();
+        let detail = &session.detail;
+        limited!(info, admitted, client, %peer, kind, "closed: {words}{detail}");
+        let rivals = &session.door.rivals;
+        if ending == Ending::TakenOver && rivals.taken_over(&session.client.id, Instant::now()) {
+            let kind = "two_devices";
+            let admitted = session.admits(kind);
+            limited!(warn, admitted, client, %peer, kind, "two devices with one id: taken over three times within a minute");
         }
     }
 }

@@ -14,6 +14,9 @@ pub(super) const PUBREC: u8 = 0x50;
 pub(super) const PUBREL: u8 = 0x62;
 pub(super) const PUBCOMP: u8 = 0x70;
 
+/// The longest Reason String, in bytes.
+const MAX_WORDS: usize = 512;
+
 /// What waits for the socket, and how far the socket has come.
 #[derive(Debug)]
 pub(super) struct Output {
@@ -164,16 +167,31 @@ impl Output {
 
     /// PUBACK, PUBREC, PUBREL or PUBCOMP; `reason` only for MQTT 5.
     pub(super) fn ack(&mut self, first: u8, packet_id: u16, reason: Option<Reason>) {
+        self.ack_with(first, packet_id, reason, None);
+    }
+
+    /// The same with a Reason String of its own, which gives way to the usual one where it is to be hidden or does not fit.
+    pub(super) fn ack_with(
+        &mut self,
+        first: u8,
+        packet_id: u16,
+        reason: Option<Reason>,
+        words: Option<&str>,
+    ) {
         let Some(reason) = reason else {
             self.header(first, 2);
             self.buffer.put_u16(packet_id);
             return;
         };
         let code = self.manner.tells(reason.code());
-        let words = self
-            .room_for(reason::explain(code), 4)
+        let own = words
+            .filter(|_| code == reason.code())
+            .map(|words| &words[..words.floor_char_boundary(MAX_WORDS)])
+            .and_then(|words| self.room_for(words, 3));
+        let words = own
+            .or_else(|| self.room_for(reason::explain(code), 3))
             .filter(|_| self.manner.explains);
-        self.header(first, 3 + words.map_or(0, |words| 1 + property_len(words)));
+        self.header(first, 3 + words.map_or(0, block_len));
         self.buffer.put_u16(packet_id);
         self.buffer.put_u8(code);
         if let Some(words) = words {
@@ -182,8 +200,8 @@ impl Output {
     }
 
     /// The words, if a packet with so many bytes of body beside them is not too large (MQTT-3.4.2-2 and its like).
-    fn room_for(&self, words: &'static str, body: usize) -> Option<&'static str> {
-        let body = body + property_len(words);
+    fn room_for<'a>(&self, words: &'a str, body: usize) -> Option<&'a str> {
+        let body = body + block_len(words);
         (1 + varint_len(body) + body <= self.max_packet).then_some(words)
     }
 
@@ -209,7 +227,7 @@ impl Output {
         let refused = codes.clone().find(|code| *code >= 0x80);
         let words = refused
             .filter(|_| v5 && manner.explains)
-            .and_then(|code| self.room_for(reason::explain(code), body));
+            .and_then(|code| self.room_for(reason::explain(code), body - 1));
         self.header(first, body + words.map_or(0, property_len));
         self.buffer.put_u16(packet_id);
         match words {
@@ -228,9 +246,9 @@ impl Output {
     /// DISCONNECT, which only MQTT 5 lets a server send.
     pub(super) fn disconnect(&mut self, reason: Reason) {
         let words = self
-            .room_for(reason.explanation(), 2)
+            .room_for(reason.explanation(), 1)
             .filter(|_| self.manner.speaks);
-        self.header(0xE0, 1 + words.map_or(0, |words| 1 + property_len(words)));
+        self.header(0xE0, 1 + words.map_or(0, block_len));
         self.buffer.put_u8(reason.code());
         if let Some(words) = words {
             put_reason_string(&mut self.buffer, words);
@@ -241,7 +259,7 @@ impl Output {
     pub(super) fn connack_refusal(&mut self, reason: Reason) {
         const WITHOUT_WORDS: usize = 5;
         let mut block = BytesMut::new();
-        let words = self.room_for(reason.explanation(), 3);
+        let words = self.room_for(reason.explanation(), 2);
         if let Some(words) = words.filter(|_| self.manner.speaks) {
             put_reason_property(&mut block, words);
         }
@@ -351,7 +369,12 @@ fn property_len(words: &str) -> usize {
     3 + words.len()
 }
 
-/// A property block with a Reason String alone; those are short enough for one byte of length.
+/// The bytes of a property block with a Reason String alone.
+fn block_len(words: &str) -> usize {
+    varint_len(property_len(words)) + property_len(words)
+}
+
+/// A property block with a Reason String alone.
 fn put_reason_string(out: &mut BytesMut, words: &str) {
     put_varint(out, property_len(words));
     put_reason_property(out, words);

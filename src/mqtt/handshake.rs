@@ -12,6 +12,7 @@ use crate::wire::name::GATEWAY;
 use super::assigned_id::assigned_client_id;
 use super::config::MqttConfig;
 use super::encode::{Manner, Output, put_string};
+use super::ending::Ending;
 use super::hello::{self, Hello, HelloWill, Wishes};
 use super::inbound::{Class, classify};
 use super::properties::{Properties, id};
@@ -292,6 +293,42 @@ impl Connect {
 }
 
 impl Refusal {
+    /// Its name and its words for the log.
+    pub(super) fn told(self) -> (&'static str, &'static str) {
+        let reason = match self {
+            Refusal::V4(BAD_VERSION) => Reason::UnsupportedVersion,
+            Refusal::V4(BAD_ID) => Reason::ClientIdRefused,
+            Refusal::V4(NOT_AUTHORIZED) => Reason::NotAuthorized,
+            Refusal::V4(BAD_CREDENTIALS) => Reason::BadCredentials,
+            Refusal::V4(_) => Reason::ServerUnavailable,
+            Refusal::V5(reason, _) | Refusal::Silent(reason) => reason,
+        };
+        match reason {
+            Reason::UnsupportedVersion => (
+                "version",
+                "it asks for a version of MQTT other than 3.1.1 and 5.0",
+            ),
+            Reason::ClientIdRefused => ("client_id_refused", "its client id cannot be used"),
+            Reason::BadAuthentication => (
+                "authentication_method",
+                "it asks for an authentication method, and there is none",
+            ),
+            Reason::Protocol if matches!(self, Refusal::Silent(_)) => (
+                "no_connect",
+                "what it sends does not begin with CONNECT of MQTT",
+            ),
+            Reason::PacketTooLarge => (
+                "connect_too_large",
+                "CONNECT is larger than mqtt.max_connect_packet",
+            ),
+            Reason::Malformed => ("connect_malformed", "CONNECT does not read as MQTT says"),
+            other => {
+                let ending = Ending::from(other);
+                (ending.name(), ending.words())
+            }
+        }
+    }
+
     /// CONNACK for a client that is not let in; `speaks`: with a Reason String.
     pub(super) fn write(self, speaks: bool, out: &mut Output) {
         match self {

@@ -21,6 +21,7 @@ use crate::wire::topic::{Admission, RoomTopic, Topic, admit};
 use super::aliases::OfClient;
 use super::decode::{self, Ack, Publish};
 use super::encode::{PUBACK, PUBCOMP, PUBREC};
+use super::ending::Ending;
 use super::plane::{Plane, Publisher};
 use super::properties::Properties;
 use super::reason::{Reason, of_publish};
@@ -270,7 +271,7 @@ impl<P: Plane> Session<P> {
             &packet.properties,
         );
         let class = match &mut self.access {
-            Some(access) => access.judge(&self.door.config.root, self.now, topic, class),
+            Some(access) => access.judge(&self.door.config.root, topic, class),
             None => class,
         };
         let message = Message::encode(&Parts {
@@ -319,9 +320,7 @@ impl<P: Plane> Session<P> {
     fn hand_to_desk(&mut self, packet: &Publish<'_>, message: Message, route: Route) -> bool {
         if self.exits.share.is_full() {
             self.exits.share.memory().refused.add_one();
-            if let Err(reason) = self.turn_down(packet) {
-                self.refuse(reason);
-            }
+            self.turn_down(packet);
             return false;
         }
         if let Some(id) = packet.packet_id {
@@ -343,23 +342,23 @@ impl<P: Plane> Session<P> {
     }
 
     /// Says that a publish cannot be kept. 3.1.1 has no word for it, and an acknowledgement would be a promise.
-    fn turn_down(&mut self, packet: &Publish<'_>) -> Result<(), Reason> {
+    fn turn_down(&mut self, packet: &Publish<'_>) {
         if packet.packet_id.is_some() && !self.client.v5 {
             // MQTT-4.8.0-2.
-            return Err(Reason::QuotaExceeded);
+            self.refuse(Ending::Memory);
+            return;
         }
         self.acknowledge_here(packet, Err(Reason::QuotaExceeded));
-        Ok(())
     }
 
     /// The desk has no room for a publish.
-    pub(super) fn on_no_room(&mut self, id: u16) -> Result<(), Reason> {
-        if !self.client.v5 {
+    pub(super) fn on_no_room(&mut self, id: u16) {
+        if self.client.v5 {
+            self.on_published(id, Err(Code::TooMany), None);
+        } else {
             // MQTT-4.8.0-2.
-            return Err(Reason::QuotaExceeded);
+            self.refuse(Ending::NoRoom);
         }
-        self.on_published(id, Err(Code::TooMany));
-        Ok(())
     }
 
     fn push_live(&mut self, topic: &str, message: &Message) {
@@ -376,30 +375,38 @@ impl<P: Plane> Session<P> {
 
     fn acknowledge_here(&mut self, packet: &Publish<'_>, verdict: Result<(), Reason>) {
         let Some(id) = packet.packet_id else { return };
-        self.acknowledge(id, packet.qos, verdict, false);
+        self.acknowledge(id, packet.qos, verdict, None);
     }
 
-    /// Sends PUBACK or PUBREC. A refusal is for MQTT 5 to read; 3.1.1 has no way to say it.
-    fn acknowledge(&mut self, id: u16, qos: Qos, verdict: Result<(), Reason>, by_desk: bool) {
+    /// Sends PUBACK or PUBREC. A refusal is for MQTT 5 to read; 3.1.1 has no way to say it. `by_desk`: the desk has decided, with
+    /// these words if it has any.
+    fn acknowledge(
+        &mut self,
+        id: u16,
+        qos: Qos,
+        verdict: Result<(), Reason>,
+        by_desk: Option<Option<&str>>,
+    ) {
         let refused = verdict.err();
         let reason = refused.filter(|_| self.client.v5);
+        let words = by_desk.flatten();
         if qos == Qos::AtLeastOnce {
-            self.exits.output.ack(PUBACK, id, reason);
+            self.exits.output.ack_with(PUBACK, id, reason, words);
             return;
         }
-        self.exits.output.ack(PUBREC, id, reason);
+        self.exits.output.ack_with(PUBREC, id, reason, words);
         if reason.is_some() {
             // MQTT-4.3.3: the id is free again, no PUBREL follows.
             self.inbound.forget(id);
         } else {
             // The desk does not keep the ids of what it refused.
-            let by_desk = by_desk && refused.is_none();
+            let by_desk = by_desk.is_some() && refused.is_none();
             self.inbound.exactly.insert(id, Exactly::Taken { by_desk });
         }
     }
 
     /// The desk's word on a publish.
-    pub(super) fn on_published(&mut self, id: u16, verdict: Result<(), Code>) {
+    pub(super) fn on_published(&mut self, id: u16, verdict: Result<(), Code>, words: Option<&str>) {
         let refused = self
             .inbound
             .refused_topics
@@ -419,7 +426,7 @@ impl<P: Plane> Session<P> {
                 Qos::AtLeastOnce
             }
         };
-        self.acknowledge(id, qos, verdict, true);
+        self.acknowledge(id, qos, verdict, Some(words));
     }
 
     pub(super) fn on_pubrel(&mut self, ack: Ack) -> Result<(), Reason> {

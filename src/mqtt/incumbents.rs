@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How long a newer connection waits for the older one to have read. One that cannot is taken over all the same.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -100,6 +100,36 @@ impl Drop for Seat {
     }
 }
 
+/// Take-overs in one minute from which on two devices are suspected to share a client id.
+const SUSPICIOUS: u32 = 3;
+/// How long take-overs count together.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Client ids whose take-overs are counted at once; beyond it those of further ones are not.
+const MAX_RIVALS: usize = 1024;
+
+/// Client ids that were taken over lately.
+#[derive(Debug, Default)]
+pub(super) struct Rivals(Mutex<HashMap<Arc<str>, (Instant, u32)>>);
+
+impl Rivals {
+    /// Counts a take-over; whether this is the one that makes it look like two devices with one id.
+    pub(super) fn taken_over(&self, id: &Arc<str>, now: Instant) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MAX_RIVALS && !all.contains_key(id) {
+            all.retain(|_, (began, _)| now < *began + WINDOW);
+            if all.len() >= MAX_RIVALS {
+                return false;
+            }
+        }
+        let (began, count) = all.entry(Arc::clone(id)).or_insert((now, 0));
+        if now >= *began + WINDOW {
+            (*began, *count) = (now, 0);
+        }
+        *count += 1;
+        *count == SUSPICIOUS
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +169,21 @@ mod tests {
         assert_eq!(all.lock().len(), 1);
         drop(newer);
         assert!(all.lock().is_empty());
+    }
+
+    #[test]
+    fn the_third_take_over_in_a_minute_is_one_too_many() {
+        let (rivals, start) = (Rivals::default(), Instant::now());
+        let (ann, bob) = (Arc::from("ann"), Arc::from("bob"));
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let told = [0, 10, 20, 30].map(|second| rivals.taken_over(&ann, at(second)));
+        assert_eq!(told, [false, false, true, false]);
+        assert!(!rivals.taken_over(&bob, at(30)));
+        let told = [60, 61, 62].map(|second| rivals.taken_over(&ann, at(second)));
+        assert_eq!(told, [false, false, true], "a new minute");
+        for n in 0..2 * MAX_RIVALS {
+            rivals.taken_over(&Arc::from(n.to_string()), at(62));
+        }
+        assert!(rivals.0.lock().unwrap().len() <= MAX_RIVALS);
     }
 }

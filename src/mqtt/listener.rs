@@ -15,15 +15,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::auth::Guard;
 use crate::desk::Memory;
 use crate::desk::port::{ConnectionId, Interest, Request};
+use crate::diary::{About, Diary, limited};
 
 use super::admission::{Admission, Guest, Waiting};
 use super::config::MqttConfig;
-use super::incumbents::Incumbents;
+use super::incumbents::{Incumbents, Rivals};
 use super::metrics::Metrics;
 use super::opening;
 use super::peer::Peer;
@@ -46,8 +47,23 @@ pub struct Door<P> {
     pub(super) guard: Option<Arc<Guard>>,
     pub(super) memory: Arc<Memory>,
     pub(super) incumbents: Arc<Incumbents>,
+    pub(super) diary: Arc<Diary>,
+    pub(super) rivals: Rivals,
     admission: Arc<Admission>,
     last_connection: AtomicU64,
+}
+
+/// What the door shares with other parts of the gateway.
+#[derive(Debug)]
+pub struct Common {
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+    /// The memory for what waits.
+    pub memory: Arc<Memory>,
+    /// `None` while everybody is let in.
+    pub guard: Option<Arc<Guard>>,
+    /// Which lines about clients are worth the log.
+    pub diary: Arc<Diary>,
 }
 
 impl<P: Plane> Door<P> {
@@ -57,11 +73,15 @@ impl<P: Plane> Door<P> {
         desk: mpsc::Sender<Request>,
         interest: Arc<dyn Interest>,
         plane: P,
-        metrics: Arc<Metrics>,
-        memory: Arc<Memory>,
-        guard: Option<Arc<Guard>>,
+        common: Common,
     ) -> Arc<Door<P>> {
-        let admission = Admission::new(&config, Arc::clone(&metrics));
+        let Common {
+            metrics,
+            memory,
+            guard,
+            diary,
+        } = common;
+        let admission = Admission::new(&config, Arc::clone(&metrics), Arc::clone(&diary));
         Arc::new(Door {
             config,
             desk,
@@ -71,6 +91,8 @@ impl<P: Plane> Door<P> {
             guard,
             memory,
             incumbents: Arc::default(),
+            diary,
+            rivals: Rivals::default(),
             admission,
             last_connection: AtomicU64::new(0),
         })
@@ -140,24 +162,33 @@ impl<P: Plane> Door<P> {
     ) -> Option<(Stream, Arrival)> {
         let opening = timeout_at(arrival.deadline, transport.open(socket));
         let failed = &self.metrics.openings_failed;
-        let (failure, count) = tokio::select! {
+        let (kind, failure, count) = tokio::select! {
             opened = opening => match opened {
                 Ok(Ok((stream, identity))) => {
                     arrival.peer.certificate_identity = identity;
                     return Some((stream, arrival));
                 }
-                Ok(Err(failure @ Failure::Tls(_))) => (failure.to_string(), &failed.tls),
-                Ok(Err(failure @ Failure::WebSocket(_))) => (failure.to_string(), &failed.websocket),
-                Err(_) => ("it took too long".to_owned(), &failed.timeout),
+                Ok(Err(failure @ Failure::Tls(_))) => ("tls", failure.to_string(), &failed.tls),
+                Ok(Err(failure @ Failure::WebSocket(_))) => ("websocket", failure.to_string(), &failed.websocket),
+                Err(_) => ("connect_timeout", "it took too long".to_owned(), &failed.timeout),
             },
             () = must_give_way(arrival.waiting.as_ref()) => {
-                ("others needed its place".to_owned(), &failed.gave_way)
+                ("gave_way", "others needed its place".to_owned(), &failed.gave_way)
             }
             () = stopped(&mut stop) => return None,
         };
         count.add(1);
-        debug!(peer = ?arrival.peer.address, failure, "closed during its handshake");
+        let admitted = self.admits_stranger(kind, &arrival.peer);
+        let peer = arrival.peer.shown();
+        limited!(info, admitted, %peer, kind, failure, "closed during its handshake");
         None
+    }
+
+    /// Whether a line about somebody who has not said CONNECT is worth the log: strangers are told apart by address.
+    pub(super) fn admits_stranger(&self, kind: &'static str, peer: &Peer) -> bool {
+        let address = peer.address.map(|address| address.ip().to_string());
+        let address = address.unwrap_or_default();
+        self.diary.admits(About::Stranger, kind, &address)
     }
 
     pub(super) fn next_connection(&self) -> ConnectionId {

@@ -3,6 +3,8 @@
 use crate::count::Count;
 use crate::wire::message::Qos;
 
+use super::ending::PerEnding;
+
 /// One count per QoS.
 #[derive(Debug, Default)]
 pub struct PerQos([Count; 3]);
@@ -56,7 +58,7 @@ pub struct Metrics {
     /// CONNECTs answered with a refusal.
     pub connects_refused: Count,
     /// Connections that the gateway closed for a reason of its own, and said so where MQTT 5 lets it.
-    pub disconnects: Count,
+    pub disconnects: PerEnding,
     /// Packets read.
     pub packets_received: Count,
     /// Packets written.

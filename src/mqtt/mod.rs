@@ -26,6 +26,7 @@ mod awaited;
 mod connection;
 mod decode;
 mod encode;
+mod ending;
 mod exits;
 mod fields;
 mod frame;
@@ -51,7 +52,8 @@ mod tests;
 
 pub use access::AbsentClients;
 pub use config::{MqttConfig, Rate};
-pub use listener::{Door, Listener, serve};
+pub use ending::Ending;
+pub use listener::{Common, Door, Listener, serve};
 pub use metrics::Metrics;
 pub use peer::Peer;
 pub use transport::Transport;

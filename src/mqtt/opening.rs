@@ -8,7 +8,6 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::debug;
 
 use crate::auth::Refused;
 use crate::desk::Share;
@@ -17,10 +16,13 @@ use crate::desk::port::{
     ResponseReceiver, Subscription,
 };
 
+use crate::diary::{limited, shortened};
+
 use super::access::{self, Access};
 use super::admission::Waiting;
 use super::connection::Running;
 use super::encode::{Manner, Output};
+use super::ending::Ending;
 use super::exits::Exits;
 use super::frame::{self, Kind};
 use super::handshake::{self, Client, Connect, Refusal};
@@ -103,11 +105,18 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
     }
 }
 
+/// A line for a stranger who is not let in; whom the guard or the desk refuses, they have told of.
+fn tell<P: Plane>(door: &Door<P>, peer: &Peer, refusal: Refusal) {
+    let (kind, why) = refusal.told();
+    let admitted = door.admits_stranger(kind, peer);
+    let peer = peer.shown();
+    limited!(info, admitted, %peer, kind, "refused: {why}");
+}
+
 async fn refuse<P: Plane, S>(door: &Door<P>, stream: S, refusal: Refusal)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    debug!(?refusal, "refused a client");
     door.metrics.connects_refused.add(1);
     let mut output = Output::default();
     refusal.write(door.config.reason_strings, &mut output);
@@ -162,12 +171,16 @@ where
         let mut connect = match first {
             Ok(Ok(connect)) => connect,
             Ok(Err(Some(refusal))) => {
+                tell(&self.door, &self.peer, refusal);
                 refuse(&self.door, self.stream, refusal).await;
                 return None;
             }
             Ok(Err(None)) => return None,
             Err(_) => {
                 self.door.metrics.openings_failed.timeout.add(1);
+                let admitted = self.door.admits_stranger("connect_timeout", &self.peer);
+                let peer = self.peer.shown();
+                limited!(info, admitted, %peer, kind = "connect_timeout", "closed: no CONNECT in time");
                 return None;
             }
         };
@@ -175,6 +188,9 @@ where
         let access = match self.identify(&mut connect).await {
             Ok(access) => access,
             Err(reason) => {
+                if reason == Reason::ServerUnavailable {
+                    tell(&self.door, &self.peer, connect.turn_away(reason));
+                }
                 refuse(&self.door, self.stream, connect.turn_away(reason)).await;
                 return None;
             }
@@ -199,9 +215,8 @@ where
         };
         match admitted {
             Ok((opened, listening, subscriber)) => {
-                let mut running = self.running(connect, id, backlog, responses, &opened);
+                let mut running = self.running(connect, id, backlog, responses, &opened, access);
                 running.session.subscriber = subscriber;
-                running.session.access = access.map(Box::new);
                 running.session.inbound.published = published;
                 running.session.listening = listening;
                 for subscription in opened.subscriptions {
@@ -215,7 +230,7 @@ where
                 let close = Request::Close {
                     connection: id,
                     publish_will: false,
-                    why: reason.words(),
+                    why: Ending::from(reason).words(),
                     expiry: None,
                 };
                 // The desk may be gone; then there is nothing to close.
@@ -278,7 +293,7 @@ where
             Ok(Some(Response::Close(reason))) => {
                 if let (Some(access), CloseReason::NotOwner) = (access, reason) {
                     let what = "CONNECT: what is kept under this id is another user's";
-                    access.refused(crate::desk::now(), Refused::Owner, &what);
+                    access.refused(Refused::Owner, &what);
                 }
                 Err(reason.into())
             }
@@ -317,6 +332,7 @@ where
         backlog: Arc<AtomicUsize>,
         responses: ResponseReceiver,
         opened: &Opened,
+        access: Option<Access>,
     ) -> Box<Running<P, S>> {
         let mut connect = connect;
         // A session that was durable before stays so until it ends.
@@ -324,7 +340,6 @@ where
         let config = &self.door.config;
         let client = &connect.client;
         let resumed = opened.session_present;
-        debug!(client = %client.id, peer = ?self.peer.address, v5 = client.v5, resumed, "connected");
         let mut exits = Exits::new(
             id,
             self.door.desk.clone(),
@@ -348,12 +363,24 @@ where
         );
         let seat = self.door.incumbents.seat(&connect.client.id);
         let mut session = Session::new(Arc::clone(&self.door), connect.client, exits, outbound);
+        session.access = access.map(Box::new);
+        if config.log_connections {
+            let admitted = session.admits("connected");
+            let client = &session.client;
+            let (id, version) = (
+                shortened(&client.id),
+                if client.v5 { "5.0" } else { "3.1.1" },
+            );
+            let (peer, keep_alive) = (self.peer.shown(), client.keep_alive);
+            limited!(info, admitted, client = id, %peer, version, keep_alive, resumed, "connected");
+        }
         session.inbound.restore(&opened.unreleased);
         Box::new(Running {
             last_packet: Instant::now(),
             seat,
             is_wanted: false,
             session,
+            peer: self.peer,
             stream: self.stream,
             input: self.input,
             responses,

@@ -12,3 +12,11 @@ pub struct Peer {
     /// The name in the client certificate that TLS has verified; none without TLS or without a certificate.
     pub certificate_identity: Option<Arc<str>>,
 }
+
+impl Peer {
+    /// For the log.
+    pub(super) fn shown(&self) -> String {
+        self.address
+            .map_or_else(|| "nowhere".to_owned(), |address| address.to_string())
+    }
+}

@@ -42,34 +42,6 @@ impl Reason {
     pub(super) fn explanation(self) -> &'static str {
         explain(self.code())
     }
-
-    /// For people, in the events of a room.
-    pub(super) fn words(self) -> &'static str {
-        match self {
-            Reason::Unspecified => "unspecified error",
-            Reason::Malformed => "malformed packet",
-            Reason::Protocol => "protocol error",
-            Reason::ImplementationSpecific => "refused by the gateway",
-            Reason::UnsupportedVersion => "unsupported protocol version",
-            Reason::ClientIdRefused => "client id refused",
-            Reason::BadCredentials => "bad user name or password",
-            Reason::NotAuthorized => "not authorized",
-            Reason::ServerUnavailable => "server unavailable",
-            Reason::ShuttingDown => "the gateway is shutting down",
-            Reason::BadAuthentication => "bad authentication method",
-            Reason::KeepAliveTimeout => "keep-alive timeout",
-            Reason::TakenOver => "taken over by a new connection",
-            Reason::FilterInvalid => "invalid topic filter",
-            Reason::TopicNameInvalid => "invalid topic name",
-            Reason::PacketIdNotFound => "packet id not found",
-            Reason::ReceiveMaximum => "receive maximum exceeded",
-            Reason::TopicAliasInvalid => "invalid topic alias",
-            Reason::PacketTooLarge => "packet too large",
-            Reason::QuotaExceeded => "quota exceeded",
-            Reason::PayloadInvalid => "invalid payload",
-            Reason::MaximumConnectTime => "the token is over",
-        }
-    }
 }
 
 /// What a reason code means here, in words for whoever reads a client's log; at most 120 bytes.

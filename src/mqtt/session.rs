@@ -9,12 +9,14 @@ use tokio::time::Instant;
 
 use crate::desk::now;
 use crate::desk::port::{Response, Stage};
+use crate::diary::{About, limited, shortened};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
 use super::access::{Access, Change};
 use super::awaited::Subscribing;
 use super::decode;
+use super::ending::Ending;
 use super::exits::Exits;
 use super::frame::{self, Kind};
 use super::handshake::Client;
@@ -42,13 +44,7 @@ pub(super) enum End {
     /// The socket closed or failed.
     Gone,
     /// We close, and tell whoever can be told.
-    Refused(Reason),
-}
-
-impl From<Overrun> for Reason {
-    fn from(_: Overrun) -> Reason {
-        Reason::QuotaExceeded
-    }
+    Refused(Ending),
 }
 
 /// A client's session, as far as it lives in a connection.
@@ -67,12 +63,16 @@ pub(super) struct Session<P: Plane> {
     /// What the client may do; `None` for everything.
     pub(super) access: Option<Box<Access>>,
     pub(super) end: Option<End>,
+    /// What the log says of the end beside its name.
+    pub(super) detail: String,
     /// When this round began.
     pub(super) now: Millis,
     /// `None` where clients may send as fast as they like.
     pub(super) throttle: Option<Box<Throttle>>,
     congested: bool,
     ids: Vec<u32>,
+    /// Messages of QoS 0 that the live plane jumped over for this client in this round.
+    unread: u64,
 }
 
 impl<P: Plane> Session<P> {
@@ -97,9 +97,11 @@ impl<P: Plane> Session<P> {
             subscriber: None,
             access: None,
             end: None,
+            detail: String::new(),
             now: now(),
             congested: false,
             ids: Vec::new(),
+            unread: 0,
         }
     }
 
@@ -167,7 +169,13 @@ impl<P: Plane> Session<P> {
                         self.refuse(reason);
                     }
                 }
-                Err(reason) => self.refuse(reason),
+                Err(reason) => {
+                    if reason == Reason::PacketTooLarge {
+                        let most = self.door.config.max_packet_bytes;
+                        self.detail = format!(", mqtt.max_packet is {most} bytes");
+                    }
+                    self.refuse(reason);
+                }
             }
         }
         used
@@ -226,11 +234,18 @@ impl<P: Plane> Session<P> {
             Response::Opened { .. } => Ok(()),
             Response::Subscribed { .. } => self.on_subscribed(response),
             Response::Unsubscribed { existed, .. } => self.on_unsubscribed(&existed),
-            Response::Published { packet_id, verdict } => {
-                self.on_published(packet_id, verdict);
+            Response::Published {
+                packet_id,
+                verdict,
+                words,
+            } => {
+                self.on_published(packet_id, verdict, words.as_deref());
                 Ok(())
             }
-            Response::NoRoom { packet_id } => self.on_no_room(packet_id),
+            Response::NoRoom { packet_id } => {
+                self.on_no_room(packet_id);
+                Ok(())
+            }
             Response::Released { packet_id } => {
                 self.on_released(packet_id);
                 Ok(())
@@ -240,7 +255,10 @@ impl<P: Plane> Session<P> {
                 self.outbound.release(seq, packet_id, &mut self.exits);
                 Ok(())
             }
-            Response::Close(reason) => Err(reason.into()),
+            Response::Close(reason) => {
+                self.refuse(reason);
+                Ok(())
+            }
         };
         if let Err(reason) = done {
             self.refuse(reason);
@@ -259,8 +277,9 @@ impl<P: Plane> Session<P> {
         }
         let gap = received.missed > 0 && !self.client.durable && self.subscriptions.any_reliable();
         if gap || received.too_slow {
-            self.refuse(Reason::QuotaExceeded);
+            self.refuse(Ending::TooSlow);
         } else {
+            self.unread += received.missed;
             self.exits.metrics.missed.add(received.missed);
         }
     }
@@ -303,7 +322,10 @@ impl<P: Plane> Session<P> {
             self.exits.acknowledge(parcel.seq, Stage::Done);
             return Ok(());
         }
-        Ok(self.outbound.offer(parcel, &mut self.exits, now)?)
+        if let Err(Overrun) = self.outbound.offer(parcel, &mut self.exits, now) {
+            self.refuse(Ending::TooSlow);
+        }
+        Ok(())
     }
 
     /// Notes how much is held of what the client sent, in bytes; ends the session if it needs more and there is no memory.
@@ -312,7 +334,7 @@ impl<P: Plane> Session<P> {
         self.exits.share.set_incoming(held);
         if self.exits.share.is_refused(held) && self.may_read() {
             self.exits.share.memory().closed.add_one();
-            self.refuse(Reason::QuotaExceeded);
+            self.refuse(Ending::Memory);
         }
     }
 
@@ -336,8 +358,36 @@ impl<P: Plane> Session<P> {
             self.refuse(Reason::ShuttingDown);
         }
         if self.exits.output.is_incomplete() {
-            self.refuse(Reason::PacketTooLarge);
+            self.refuse(Ending::AnswerTooLarge);
         }
+        self.tell_of_unread();
+    }
+
+    /// A client that does not read what may be lost is told of in the log.
+    fn tell_of_unread(&mut self) {
+        let dropped = self.unread + self.outbound.take_dropped();
+        self.unread = 0;
+        if dropped > 0 {
+            let admitted = self.admits("unread");
+            let client = shortened(&self.client.id);
+            limited!(
+                info,
+                admitted,
+                client,
+                kind = "unread",
+                dropped,
+                "it reads too slowly: messages of QoS 0 dropped"
+            );
+        }
+    }
+
+    /// Whether a line of this kind about this client is worth the log.
+    pub(super) fn admits(&self, kind: &'static str) -> bool {
+        let about = self
+            .access
+            .as_ref()
+            .map_or(About::Client, |own| own.about());
+        self.door.diary.admits(about, kind, &self.client.id)
     }
 
     /// The rules, or the client's standing, have changed.
@@ -346,8 +396,8 @@ impl<P: Plane> Session<P> {
             return;
         };
         let renewed = match change {
-            Change::Expired => Err(access.expire(self.now)),
-            Change::Rules => access.renew(self.now),
+            Change::Expired => Err(access.expire()),
+            Change::Rules => access.renew(),
         };
         match renewed {
             Ok(()) => {
@@ -360,7 +410,7 @@ impl<P: Plane> Session<P> {
     }
 
     /// Ends the session for a reason of ours; the first one stands.
-    pub(super) fn refuse(&mut self, reason: Reason) {
-        self.end.get_or_insert(End::Refused(reason));
+    pub(super) fn refuse(&mut self, ending: impl Into<Ending>) {
+        self.end.get_or_insert(End::Refused(ending.into()));
     }
 }

@@ -6,9 +6,12 @@
 
 use std::sync::Arc;
 
+use crate::auth::may_match;
 use crate::desk::port::{Request, Response, Subscription};
+use crate::diary::{limited, shortened, shown};
 use crate::wire::filter::{Shared, TopicRule, check_filter, check_levels, check_plain_filter};
 use crate::wire::message::{Message, Qos};
+use crate::wire::name::Room;
 use crate::wire::reply::Code;
 use crate::wire::topic::Offer;
 
@@ -28,6 +31,21 @@ fn check_sound(v5: bool, entry: &Entry) -> Result<(), Reason> {
         return Err(Reason::Protocol);
     }
     Ok(())
+}
+
+/// Whether a filter is about rooms and matches none of their topics: it is misspelt.
+fn is_vain(root: &str, filter: &str) -> bool {
+    let filter = Shared::parse(filter).map_or(filter, |shared| shared.filter);
+    let Some(below) = filter
+        .strip_prefix(root)
+        .and_then(|rest| rest.strip_prefix('/'))
+    else {
+        return false;
+    };
+    match below.split_once('/') {
+        Some((room, rest)) => !(room == "+" || Room::new(room).is_ok()) || !may_match(rest),
+        None => below != "#",
+    }
 }
 
 /// A filter that breaks MQTT's grammar closes the connection of 3.1.1, which knows nothing else (MQTT-4.8.0-1); MQTT 5 has a
@@ -52,13 +70,13 @@ impl<P: Plane> Session<P> {
             check_sound(self.client.v5, entry)?;
         }
         let surplus = surplus.len();
-        self.exits.metrics.subscriptions_refused.add(surplus as u64);
         let asked = packet
             .entries
             .into_iter()
             .map(|entry| self.subscription(entry, id));
         let mut asked: Vec<Result<Subscription, Reason>> = asked.collect::<Result<_, Reason>>()?;
-        self.refuse_too_many(&mut asked);
+        let surplus_in_all = surplus + self.refuse_too_many(&mut asked);
+        self.tell_of_surplus(surplus_in_all);
         if asked.iter().all(Result::is_err) {
             let codes = asked
                 .iter()
@@ -99,7 +117,8 @@ impl<P: Plane> Session<P> {
     }
 
     /// What exceeds the limit of subscriptions must not get as far as the live plane, let alone the desk.
-    fn refuse_too_many(&self, asked: &mut [Result<Subscription, Reason>]) {
+    fn refuse_too_many(&self, asked: &mut [Result<Subscription, Reason>]) -> usize {
+        let mut refused = 0;
         let most = self.door.config.max_subscriptions;
         let mut all = self.subscriptions.len();
         for one in asked.iter_mut() {
@@ -110,12 +129,34 @@ impl<P: Plane> Session<P> {
                 Ok(subscription) if is_new(&subscription.filter) => {
                     all += 1;
                     if all > most {
-                        self.exits.metrics.subscriptions_refused.add(1);
+                        refused += 1;
                         *one = Err(Reason::QuotaExceeded);
                     }
                 }
                 _ => {}
             }
+        }
+        refused
+    }
+
+    fn tell_of_surplus(&self, filters: usize) {
+        if filters > 0 {
+            let counted = &self.exits.metrics.subscriptions_refused;
+            counted.add(filters as u64);
+            let admitted = self.admits("max_subscriptions");
+            let (client, most) = (
+                shortened(&self.client.id),
+                self.door.config.max_subscriptions,
+            );
+            limited!(
+                info,
+                admitted,
+                client,
+                kind = "max_subscriptions",
+                filters,
+                most,
+                "filters refused: more than mqtt.max_subscriptions"
+            );
         }
     }
 
@@ -136,9 +177,24 @@ impl<P: Plane> Session<P> {
             return Ok(Err(Reason::FilterInvalid));
         }
         if let Some(access) = &self.access
-            && !access.may_subscribe(self.now, &entry.filter)
+            && !access.may_subscribe(&entry.filter)
         {
             return Ok(Err(Reason::NotAuthorized));
+        }
+        if is_vain(&self.door.config.root, &entry.filter) {
+            let admitted = self.admits("vain_filter");
+            let (client, filter) = (shortened(&self.client.id), shown(&entry.filter));
+            limited!(
+                warn,
+                admitted,
+                client,
+                kind = "vain_filter",
+                filter,
+                "nothing can ever match this filter: no topic of a room is like it"
+            );
+            if self.door.config.strict_filters && self.client.v5 {
+                return Ok(Err(Reason::FilterInvalid));
+            }
         }
         Ok(Ok(Subscription {
             filter: entry.filter.into(),
@@ -388,5 +444,42 @@ impl<P: Plane> Session<P> {
             .output
             .unsuback(self.client.v5, packet_id, &codes);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misspelt_filters_of_rooms_are_found() {
+        for filter in [
+            "rooms/lab/handof/work/writing",
+            "rooms/lab/handoff/works/writing",
+            "rooms/lab/inbox/ann/x/y",
+            "rooms/lab",
+            "rooms/+",
+            "rooms/a b/presence/agent/+",
+            "$share/g/rooms/lab/observe/event/#",
+            "rooms/lab/handoff/dispatch/ann",
+        ] {
+            assert!(is_vain("rooms", filter), "{filter}");
+        }
+        for filter in [
+            "rooms/#",
+            "rooms/+/#",
+            "rooms/lab/#",
+            "rooms/lab/+/+/+",
+            "rooms/lab/handoff/work/writing",
+            "rooms/lab/observe/events/#",
+            "rooms/lab/inbox/ann/+",
+            "$share/g/rooms/lab/handoff/work/+",
+            "room/lab",
+            "roomservice/x",
+            "#",
+            "+/lab/nothing",
+        ] {
+            assert!(!is_vain("rooms", filter), "{filter}");
+        }
     }
 }

@@ -5,13 +5,19 @@ use std::sync::Arc;
 use super::{Error, Reload, blocking, settings};
 use crate::auth::{FileProblem, Guard, Rules, list_problems};
 use crate::config::Config;
+use crate::diary::Diary;
 
 /// Posts a guard, if the configuration asks for one; its files are reloaded with everything else.
-pub(super) async fn post(config: &Config, reload: &Reload) -> Result<Option<Arc<Guard>>, Error> {
+pub(super) async fn post(
+    config: &Config,
+    reload: &Reload,
+    diary: &Arc<Diary>,
+) -> Result<Option<Arc<Guard>>, Error> {
     let Some(settings) = settings::auth(config) else {
         return Ok(None);
     };
-    let guard = blocking(move || Guard::open(settings))
+    let diary = Arc::clone(diary);
+    let guard = blocking(move || Guard::open(settings, diary))
         .await?
         .map_err(|problems| Error::Configuration(list_problems(&problems)))?;
     let reloaded = Arc::clone(&guard);

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::count::Count;
+use crate::diary::{Diary, PAGE};
 
 /// How long the end of the process waits for a writer that makes no progress.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -134,6 +135,17 @@ impl LogOutlet {
             }
             queue = after;
         }
+    }
+}
+
+/// Says once a minute what the diary has left out.
+pub(super) async fn sum_up(diary: Arc<Diary>) {
+    let mut minutes = tokio::time::interval(PAGE);
+    // The first comes at once.
+    minutes.tick().await;
+    loop {
+        minutes.tick().await;
+        diary.sum_up();
     }
 }
 

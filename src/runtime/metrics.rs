@@ -70,10 +70,11 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
             "CONNECTs answered with a refusal.",
             m.connects_refused.value(),
         ),
-        Metric::counter(
+        Metric::counters(
             "mqtt_disconnects",
             "Connections that the gateway closed for a reason of its own.",
-            m.disconnects.value(),
+            "reason",
+            mqtt::Ending::ALL.map(|ending| (ending.name(), m.disconnects.of(ending).value())),
         ),
         Metric::counter(
             "mqtt_packets_received",
@@ -408,11 +409,6 @@ pub(super) fn auth(stats: &auth::Stats) -> Vec<Metric> {
             "What clients were refused.",
             "kind",
             auth::Refused::ALL.map(|kind| (kind.name(), stats.refused(kind))),
-        ),
-        Metric::counter(
-            "auth_refusals_unlogged",
-            "Refusals without a log line, because the client had one that minute.",
-            stats.unlogged.value(),
         ),
         gauge(
             "auth_password_checks",

@@ -26,6 +26,7 @@ use crate::auth::Guard;
 use crate::config::Config;
 use crate::desk::port::Gates;
 use crate::desk::{self, Desk, DeskStats, Interest, Memory, RecoverError, RunningDesk};
+use crate::diary::Diary;
 use crate::engine::Engine;
 use crate::http;
 use crate::ledger::{
@@ -108,6 +109,7 @@ pub struct Gateway {
     status: sys::Status,
     control: Option<Control>,
     reload: Reload,
+    diary: Arc<Diary>,
 }
 
 impl Gateway {
@@ -117,7 +119,8 @@ impl Gateway {
     /// If an address cannot be had or the directory cannot be used.
     pub async fn start(config: Config) -> Result<Gateway, Error> {
         let reload = Reload::default();
-        let guard = guard::post(&config, &reload).await?;
+        let diary = Arc::new(Diary::new(config.log.max_lines));
+        let guard = guard::post(&config, &reload, &diary).await?;
         let tls = listeners::certificates(&config, &reload).await?;
         let (mqtt, mqtt_places) = listeners::bind(&config, tls.as_ref()).await?;
         let http = listen("HTTP", config.http.listen).await?;
@@ -142,6 +145,7 @@ impl Gateway {
             interest.clone(),
             memory.clone(),
             guard.as_ref(),
+            &diary,
         )
         .await?;
         let desk_stats = desk.stats();
@@ -165,6 +169,8 @@ impl Gateway {
             &memory,
         );
         metrics.register(move || metrics::log(&log));
+        let unwritten = Arc::clone(&diary);
+        metrics.register(move || metrics::log_lines(&unwritten));
         if let Some(tls) = tls {
             metrics.register(move || metrics::tls(&tls));
         }
@@ -177,9 +183,12 @@ impl Gateway {
             running.requests(),
             interest,
             LivePlane(plane.clone()),
-            Arc::clone(&front_door),
-            memory,
-            guard,
+            mqtt::Common {
+                metrics: Arc::clone(&front_door),
+                memory,
+                guard,
+                diary: Arc::clone(&diary),
+            },
         );
         let status = sys::Status::new(front_door, desk_stats, Instant::now());
         Ok(Gateway {
@@ -194,6 +203,7 @@ impl Gateway {
             status,
             control,
             reload,
+            diary,
         })
     }
 
@@ -243,6 +253,7 @@ impl Gateway {
                 listening.run(control).await;
             }
         });
+        let minutes = tokio::spawn(log::sum_up(Arc::clone(&self.diary)));
         let front_door = tokio::spawn(mqtt::serve(self.door, self.mqtt, stopped));
         let failure = tokio::select! {
             () = stop => None,
@@ -253,6 +264,8 @@ impl Gateway {
         let _ = tokio::join!(front_door, http, control);
         let desk = self.desk;
         let outcome = blocking(move || desk.join()).await?;
+        minutes.abort();
+        self.diary.sum_up();
         self.plane.shutdown().await;
         match failure {
             Some(error) => Err(Error::Failed(error)),
@@ -268,11 +281,12 @@ async fn recover(
     interest: Arc<Interest>,
     memory: Arc<Memory>,
     guard: Option<&Arc<Guard>>,
+    diary: &Arc<Diary>,
 ) -> Result<(Desk, Box<dyn Store>), Error> {
     let gates =
         guard.map(|guard| Arc::new(mqtt::AbsentClients(Arc::clone(guard))) as Arc<dyn Gates>);
     let mut engine_settings = settings::engine(config);
-    let desk_settings = settings::desk(config, memory, gates);
+    let desk_settings = settings::desk(config, memory, gates, Arc::clone(diary));
     let for_thread = config.clone();
     blocking(move || {
         engine_settings.key_schemas = key_schemas(&for_thread).map_err(Error::Configuration)?;
@@ -337,7 +351,6 @@ fn register(
     metrics.register(move || metrics::memory(&memory));
     metrics.register(move || metrics::ledger(&health));
     metrics.register(move || metrics::live(&plane.stats()));
-    metrics.register(metrics::log_lines);
 }
 
 /// The HTTP server, ready as long as the ledger takes commits.

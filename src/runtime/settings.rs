@@ -14,6 +14,7 @@ use crate::desk::port::Gates;
 use crate::desk::{
     ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits, RoomJournal,
 };
+use crate::diary::Diary;
 use crate::engine::{CapabilityLimits, KeySchemas, RoomSettings, Settings, TypeDefaults};
 use crate::ledger::LogLimits;
 use crate::live::LiveConfig;
@@ -223,6 +224,7 @@ pub(super) fn desk(
     config: &Config,
     memory: Arc<Memory>,
     gates: Option<Arc<dyn Gates>>,
+    diary: Arc<Diary>,
 ) -> DeskSettings {
     DeskSettings {
         root: config.rooms.root.clone(),
@@ -252,6 +254,7 @@ pub(super) fn desk(
         },
         memory,
         gates,
+        diary,
         linger_ms: millis(config.desk.linger),
         patience_ms: millis(config.live.patience),
     }
@@ -326,6 +329,8 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
         tcp_keepalive: Some(config.mqtt.tcp_keepalive).filter(|idle| !idle.is_zero()),
         max_topic_alias: config.mqtt.topic_alias_max,
         reason_strings: config.mqtt.reason_strings,
+        strict_filters: config.mqtt.strict_filters,
+        log_connections: config.log.connections,
         reveal_denials: config.auth.reveal_denials,
         session_expiry_max: seconds(config.mqtt.max_session_expiry),
         max_lossy_bytes: config.mqtt.write_buffer,

@@ -102,6 +102,17 @@ impl Rejection {
         }
     }
 
+    /// The same without what stands in the way.
+    pub fn in_words(&self) -> Rejection {
+        Rejection {
+            code: self.code,
+            reason: self.reason.clone(),
+            path: self.path.clone(),
+            current: None,
+            lock: None,
+        }
+    }
+
     /// The same, with the field that is to blame.
     pub fn at(mut self, path: impl Into<String>) -> Rejection {
         self.path = Some(path.into());

@@ -1,6 +1,9 @@
 //! What the log says, and that nothing else depends on whether it can be written.
 
-use crate::harness::{Client, Connect, Gateway, Setup};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::harness::{Client, Connect, Gateway, Packet, Publish, Setup, Version};
 
 /// Starts a gateway whose standard error is what these words of a shell make of it.
 fn with_standard_error(words: &str) -> Gateway {
@@ -49,4 +52,140 @@ fn a_log_that_cannot_be_written_costs_log_lines_and_nothing_else() {
         log_until_lost(&gateway, reason);
         assert!(gateway.stop().success(), "{words}");
     }
+}
+
+/// The lines that name this kind.
+fn lines<'a>(log: &'a str, kind: &str) -> Vec<&'a str> {
+    let word = format!("kind=\"{kind}\"");
+    log.lines().filter(|line| line.contains(&word)).collect()
+}
+
+/// Sends bytes on a connection of this client and waits until it is closed.
+fn offend(gateway: &Gateway, connect: Connect, bytes: &[u8]) {
+    let mut client = Client::connect(gateway.mqtt, connect);
+    client.send_raw(bytes);
+    client.expect_closed();
+}
+
+#[test]
+fn why_a_device_dropped_off_is_in_the_log_by_name_and_once() {
+    let mut gateway = Setup::new()
+        .with("mqtt.max_subscriptions", "2")
+        .with("retained.max_messages", "1")
+        .with("mqtt.write_buffer", "1KiB")
+        .with("mqtt.write_high_water", "4KiB")
+        .start();
+    for _ in 0..5 {
+        // A header that tells of 2 MiB, SUBSCRIBE.
+        offend(
+            &gateway,
+            Connect::v5("large"),
+            &[0x82, 0x80, 0x80, 0x80, 0x01],
+        );
+        offend(&gateway, Connect::v311("rude"), &[0xF0, 0]);
+    }
+    let mut quiet = Connect::v5("quiet");
+    quiet.keep_alive = 1;
+    Client::connect(gateway.mqtt, quiet).expect_closed();
+    let twins: Vec<Client> = (0..4)
+        .map(|_| Client::connect(gateway.mqtt, Connect::v5("twin")))
+        .collect();
+    drop(twins);
+    let mut greedy = Client::connect(gateway.mqtt, Connect::v5("greedy"));
+    assert_eq!(
+        greedy.subscribe(&[("a", 0), ("b", 0), ("c", 0)]),
+        [0, 0, 0x97]
+    );
+    let mut keeper = Client::connect(gateway.mqtt, Connect::v5("keeper"));
+    let codes =
+        ["one", "two"].map(|topic| keeper.publish(Publish::new(topic, "kept", 1).retained()));
+    assert_eq!(codes, [0, 0x97]);
+    for hello in [
+        &b"\x10\x10\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x02xy"[..],
+        b"GET / HTTP/1.1\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(gateway.mqtt).expect("it listens");
+        stream.write_all(hello).expect("it reads");
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    let mut reserved = Client::open(gateway.mqtt, Version::V311).expect("it listens");
+    reserved.send(&Packet::Connect(Connect::v311("gateway")));
+    reserved.expect_closed();
+    // Somebody who does not read.
+    let mut slow = Client::connect(gateway.mqtt, Connect::v5("slow"));
+    slow.subscribe(&[("flood", 0)]);
+    let dropped = "hallward_mqtt_messages_dropped_total{reason=\"slow_reader\"}";
+    while gateway.metric(dropped) == 0 {
+        for _ in 0..20 {
+            greedy.publish(Publish::new("flood", &"x".repeat(100_000), 0));
+        }
+        greedy.ping();
+    }
+    greedy.disconnect();
+    assert!(gateway.stop().success());
+    let log = gateway.stderr();
+    for (kind, who) in [
+        ("packet_too_large", "large"),
+        ("protocol_error", "rude"),
+        ("keep_alive", "quiet"),
+        ("taken_over", "twin"),
+        ("two_devices", "twin"),
+        ("max_subscriptions", "greedy"),
+        ("retained_full", "keeper"),
+        ("version", "127.0.0.1"),
+        ("no_connect", "127.0.0.1"),
+        ("client_id_refused", "127.0.0.1"),
+        ("unread", "slow"),
+        ("disconnected", "greedy"),
+    ] {
+        let own: Vec<&str> = lines(&log, kind)
+            .into_iter()
+            .filter(|line| line.contains(who))
+            .collect();
+        assert_eq!(own.len(), 1, "{kind}: {own:?}\n{log}");
+    }
+    for (kind, more) in [("packet_too_large", 4), ("protocol_error", 4)] {
+        let sum = format!("lines={more}");
+        let told = lines(&log, kind).iter().any(|line| line.contains(&sum));
+        assert!(told, "{kind}: {log}");
+    }
+    let connects = log
+        .lines()
+        .filter(|line| line.contains("connected client=\"twin\""))
+        .count();
+    assert_eq!(connects, 1, "{log}");
+}
+
+#[test]
+fn refused_commands_and_misspelt_filters_are_told() {
+    let mut gateway = Setup::new().with("mqtt.strict_filters", "true").start();
+    let mut ann = Client::connect(gateway.mqtt, Connect::v5("ann"));
+    let mut old = Client::connect(gateway.mqtt, Connect::v311("old"));
+    let misspelt = "rooms/lab/handof/work/writing";
+    assert_eq!(
+        ann.subscribe(&[(misspelt, 1), ("rooms/lab/#", 1)]),
+        [0x8F, 1]
+    );
+    assert_eq!(old.subscribe(&[(misspelt, 1)]), [1]);
+    for _ in 0..3 {
+        let refused = Publish::new("rooms/lab/handoff/get/ann", r#"{"task":7}"#, 1);
+        assert!(ann.publish(refused) >= 0x80);
+    }
+    assert!(gateway.stop().success());
+    let log = gateway.stderr();
+    let told = lines(&log, "command_refused");
+    assert_eq!(told.len(), 2, "one, and how many more: {log}");
+    for part in [
+        "client=\"ann\"",
+        "room=",
+        "handoff/get",
+        "code=400",
+        "reason=",
+    ] {
+        assert!(told[0].contains(part), "{part}: {}", told[0]);
+    }
+    assert!(told[1].contains("lines=2"), "{}", told[1]);
+    let vain = lines(&log, "vain_filter");
+    assert_eq!(vain.len(), 2, "{log}");
+    assert!(vain.iter().all(|line| line.contains(misspelt)), "{log}");
 }

@@ -16,20 +16,25 @@ const LONGER: &[(&str, usize)] = &[
 /// Who may import whom, within `crate::`. What is not named here may import nothing of ours.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("count", &[]),
+    ("diary", &["count"]),
     ("schema", &[]),
     ("wire", &[]),
     ("engine", &["schema", "wire"]),
     ("ledger", &["count", "wire"]),
     ("live", &["count", "wire"]),
-    ("desk", &["count", "wire", "engine", "ledger", "live"]),
-    ("auth", &["count", "wire"]),
-    ("mqtt", &["count", "wire", "auth", "desk", "live"]),
+    (
+        "desk",
+        &["count", "diary", "wire", "engine", "ledger", "live"],
+    ),
+    ("auth", &["count", "diary", "wire"]),
+    ("mqtt", &["count", "diary", "wire", "auth", "desk", "live"]),
     ("http", &["wire"]),
     ("config", &["wire"]),
     (
         "runtime",
         &[
-            "schema", "wire", "engine", "ledger", "live", "desk", "auth", "mqtt", "http", "config",
+            "count", "diary", "schema", "wire", "engine", "ledger", "live", "desk", "auth", "mqtt",
+            "http", "config",
         ],
     ),
     ("cli", &["wire", "auth", "config", "runtime"]),

@@ -72,6 +72,8 @@ pub struct Mqtt {
     pub topic_alias_max: u16,
     /// Whether what refuses says why in words, too (MQTT 5 Reason String): acknowledgements, CONNACK, DISCONNECT.
     pub reason_strings: bool,
+    /// Whether MQTT 5 clients are refused filters about rooms that no topic of a room can match (0x8F); else the log warns of them.
+    pub strict_filters: bool,
     /// Bytes that may wait for one client's socket before deliveries of QoS 1 and 2 are held back.
     #[serde(with = "size")]
     pub write_high_water: usize,
@@ -119,6 +121,7 @@ impl Default for Mqtt {
             tcp_keepalive: Duration::from_secs(60),
             topic_alias_max: 16,
             reason_strings: true,
+            strict_filters: false,
             write_high_water: 256 * KIB,
             write_buffer: MIB,
             max_pending_messages: 10_000,

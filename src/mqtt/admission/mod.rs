@@ -8,12 +8,12 @@ mod lobby;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::warn;
 
 pub(super) use lobby::Waiting;
+
+use crate::diary::{About, Diary, limited};
 
 use super::config::MqttConfig;
 use super::metrics::Metrics;
@@ -22,8 +22,6 @@ use lobby::Lobby;
 
 /// Addresses without a connection whose recent connects are remembered; beyond it all of them are forgotten.
 const MAX_RESTING: usize = 65_536;
-/// A reason to refuse is logged once in this time.
-const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Why a connection is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +67,6 @@ struct State {
     open: usize,
     meter: Meter,
     sources: HashMap<Source, FromSource>,
-    logged: HashMap<&'static str, Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -86,18 +83,24 @@ pub(super) struct Admission {
     rate: Option<Pace>,
     rate_per_address: Option<Pace>,
     metrics: Arc<Metrics>,
+    diary: Arc<Diary>,
     state: Mutex<State>,
     lobby: Arc<Lobby>,
 }
 
 impl Admission {
-    pub(super) fn new(config: &MqttConfig, metrics: Arc<Metrics>) -> Arc<Admission> {
+    pub(super) fn new(
+        config: &MqttConfig,
+        metrics: Arc<Metrics>,
+        diary: Arc<Diary>,
+    ) -> Arc<Admission> {
         Arc::new(Admission {
             max_connections: config.max_connections,
             max_per_address: config.max_connections_per_address,
             rate: Pace::new(config.connect_rate),
             rate_per_address: Pace::new(config.connect_rate_per_address),
             metrics,
+            diary,
             state: Mutex::default(),
             lobby: Arc::new(Lobby::new(config.max_opening)),
         })
@@ -128,7 +131,8 @@ impl Admission {
                 Ok((guest, waiting))
             }
             Err(refusal) => {
-                self.refuse(&mut state, refusal, address, now);
+                drop(state);
+                self.refuse(refusal, address);
                 Err(refusal)
             }
         }
@@ -158,7 +162,7 @@ impl Admission {
         self.lobby.enter(now).ok_or(Refusal::Opening)
     }
 
-    fn refuse(&self, state: &mut State, refusal: Refusal, address: IpAddr, now: Instant) {
+    fn refuse(&self, refusal: Refusal, address: IpAddr) {
         let counts = &self.metrics.connections_refused;
         let count = match refusal {
             Refusal::Total => &counts.too_many,
@@ -169,11 +173,9 @@ impl Admission {
         };
         count.add(1);
         let key = refusal.key();
-        let last = state.logged.get(key);
-        if last.is_none_or(|last| *last + LOG_EVERY <= now) {
-            state.logged.insert(key, now);
-            warn!(%address, limit = key, "connection refused; further ones are counted, and logged once a minute");
-        }
+        // A line for each limit says enough.
+        let admitted = self.diary.admits(About::Stranger, key, "");
+        limited!(warn, admitted, %address, limit = key, "connection refused");
     }
 
     fn leave(&self, source: Source) {
@@ -207,7 +209,7 @@ mod tests {
     use crate::mqtt::Rate;
 
     fn admission(config: MqttConfig) -> Arc<Admission> {
-        Admission::new(&config, Arc::default())
+        Admission::new(&config, Arc::default(), Arc::default())
     }
 
     fn rate(per_second: u64, burst: u64) -> Rate {
@@ -293,7 +295,7 @@ mod tests {
             ..MqttConfig::default()
         });
         // Whoever leaves has been there so lately that it is remembered, however long this takes.
-        let now = Instant::now() + LOG_EVERY * 60;
+        let now = Instant::now() + std::time::Duration::from_secs(3600);
         for number in 0..MAX_RESTING as u32 + 5 {
             drop(many.enter(IpAddr::V4(number.into()), now));
             assert!(many.state().sources.len() <= MAX_RESTING + 1);

@@ -61,6 +61,8 @@ pub(super) struct Outbound {
     /// Desk deliveries of QoS 0 that are done once the socket has taken so many bytes: (bytes, seq).
     unwritten: VecDeque<(u64, u64)>,
     aliases: Aliases,
+    /// Messages of QoS 0 dropped since they were last asked for.
+    dropped: u64,
 }
 
 impl Outbound {
@@ -86,6 +88,7 @@ impl Outbound {
             waiting: Waiting::new(backlog),
             unwritten: VecDeque::new(),
             aliases: Aliases::new(max_alias),
+            dropped: 0,
         }
     }
 
@@ -199,6 +202,11 @@ impl Outbound {
         self.waiting.bytes() + self.aliases.bytes()
     }
 
+    /// Messages of QoS 0 dropped since the last call, because the client does not keep up.
+    pub(super) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
     fn keep_lossy(&mut self, parcel: Parcel, exits: &Exits) {
         self.waiting.keep_lossy(parcel);
         loop {
@@ -210,6 +218,7 @@ impl Outbound {
             if !too_much {
                 exits.share.memory().dropped.add_one();
             }
+            self.dropped += 1;
             exits.metrics.dropped_slow.add(1);
         }
     }

@@ -15,7 +15,7 @@ use crate::desk::port::{
     Connection, Delivery, Interest, Open, Request, Response, RetainHandling, Subscription,
 };
 use crate::mqtt::plane::{Plane, Publisher, Received, Subscriber};
-use crate::mqtt::{Door, Metrics, MqttConfig, Peer};
+use crate::mqtt::{Common, Door, Metrics, MqttConfig, Peer};
 use crate::wire::filter::matches;
 use crate::wire::message::{Message, Parts, Qos};
 
@@ -65,9 +65,12 @@ impl World {
             to_desk,
             Arc::new(Kept),
             plane.clone(),
-            Arc::clone(&metrics),
-            Arc::clone(&memory),
-            None,
+            Common {
+                metrics: Arc::clone(&metrics),
+                memory: Arc::clone(&memory),
+                guard: None,
+                diary: Arc::default(),
+            },
         );
         World {
             door,

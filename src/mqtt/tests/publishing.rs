@@ -5,7 +5,11 @@ use crate::wire::message::Qos;
 use crate::wire::reply::Code;
 
 fn published(packet_id: u16, verdict: Result<(), Code>) -> Response {
-    Response::Published { packet_id, verdict }
+    Response::Published {
+        packet_id,
+        verdict,
+        words: None,
+    }
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ fn a_flood_of_wrong_passwords_waits_in_its_own_line() {
     let site =
         site.with("auth.password_file", text(&passwords))
             .file("users_file", "users.toml", USERS);
-    let gateway = site.start();
+    let mut gateway = site.start();
     let mut ann = Agent::join_as(&gateway, "lab", v5("ann", "ann"));
     let mut flood: Vec<Client> = (0..50)
         .map(|n| {
@@ -136,6 +136,7 @@ fn a_flood_of_wrong_passwords_waits_in_its_own_line() {
         metric(&gateway, "hallward_auth_password_checks_waiting"),
         0.0
     );
+    assert!(gateway.stop().success());
     let lines = gateway.stderr();
     let told = lines
         .lines()
@@ -169,5 +170,34 @@ fn a_gateway_with_authentication_may_listen_to_the_world() {
     assert!(
         output.stdout.starts_with("Hallward"),
         "it was up: {output:?}"
+    );
+}
+
+#[test]
+fn strangers_do_not_hide_what_a_user_was_refused() {
+    let mut gateway = Site::new().with("log.max_lines", "5").start();
+    for n in 0..20 {
+        let mut stranger = Client::open(gateway.mqtt, Version::V5).expect("it accepts");
+        let id = format!("stranger-{n}");
+        stranger.send(&Packet::Connect(v5(&id, "ann").by("ann", "a guess")));
+        stranger.expect_closed();
+    }
+    let mut eye = Client::connect(gateway.mqtt, v5("eye", "eye"));
+    assert_eq!(
+        eye.publish(Publish::new("rooms/lab/inbox/ann/eye", "x", 1)),
+        NOT_AUTHORIZED
+    );
+    assert!(gateway.stop().success());
+    let log = gateway.stderr();
+    let lines = |words: &[&str]| {
+        let all = |line: &&str| words.iter().all(|word| line.contains(word));
+        log.lines().filter(all).count()
+    };
+    assert_eq!(lines(&["refused: CONNECT"]), 5, "{log}");
+    assert_eq!(lines(&["refused: PUBLISH", "client=\"eye\""]), 1, "{log}");
+    assert_eq!(
+        lines(&["kind=\"credentials\"", "about=\"strangers\"", "lines=15"]),
+        1,
+        "{log}"
     );
 }

@@ -9,7 +9,7 @@ use hallward::desk::{
 };
 use hallward::engine::{Engine, Settings};
 use hallward::ledger::{MemoryStore, Store};
-use hallward::mqtt::{Door, Metrics, MqttConfig};
+use hallward::mqtt::{Common, Door, Metrics, MqttConfig};
 use tokio::io::duplex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -87,6 +87,7 @@ fn desk_settings(memory: Arc<Memory>) -> DeskSettings {
         },
         memory,
         gates: None,
+        diary: Arc::default(),
     }
 }
 
@@ -110,9 +111,12 @@ fn front_door(
         to_desk,
         interest,
         plane.clone(),
-        Arc::clone(metrics),
-        memory,
-        None,
+        Common {
+            metrics: Arc::clone(metrics),
+            memory,
+            guard: None,
+            diary: Arc::default(),
+        },
     );
     (door, requests)
 }

@@ -206,7 +206,9 @@ impl Seat {
             } => Down::ConnAck { session_present },
             Response::Subscribed { results, .. } => Down::SubAck(results.iter().all(Result::is_ok)),
             Response::Unsubscribed { .. } => return None,
-            Response::Published { packet_id, verdict } => self.answer(packet_id, verdict.is_ok()),
+            Response::Published {
+                packet_id, verdict, ..
+            } => self.answer(packet_id, verdict.is_ok()),
             Response::NoRoom { packet_id } => self.answer(packet_id, false),
             Response::Released { packet_id } => Down::PubComp(packet_id),
             Response::Deliver(delivery) => {
