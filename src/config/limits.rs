@@ -50,6 +50,8 @@ fn range(key: &str) -> Option<Range> {
         "mqtt.drain_timeout" => Span(MS(0), MS(300 * SECOND)),
         // MQTT's Remaining Length ends at 256 MiB; the header of a packet needs some bytes, too.
         "mqtt.max_packet" => Bytes(KIB, 255 * MIB),
+        "mqtt.max_discarded" => Bytes(0, 256 * MIB),
+        "mqtt.max_poison" => Count(1, 1_000_000),
         // The topics of rooms have up to 15; each level is a step of a recursion.
         "mqtt.max_topic_levels" => Count(16, 1000),
         "mqtt.max_inflight" | "mqtt.receive_maximum" => Count(1, u16::MAX as u64),
@@ -426,6 +428,7 @@ mod tests {
             "mqtt.listen",
             "http.listen",
             "session.when_full",
+            "mqtt.poison",
             "observe.keep",
             "rooms.create",
             "rooms.encoding",

@@ -19,7 +19,7 @@ pub use problem::{Place, Problem, Problems};
 pub use sections::{
     Approve, Auth, Blackboard, Bytes, CertificatePair, ClientCertificate, Commands, Create, Data,
     Desk, Handoff, Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory,
-    MinVersion, Mqtt, Observe, Retained, Room, Rooms, Session, Span, Tls, Tools, WebSocket,
+    MinVersion, Mqtt, Observe, Poison, Retained, Room, Rooms, Session, Span, Tls, Tools, WebSocket,
     WhenFull,
 };
 

@@ -14,7 +14,7 @@ use super::interest::Interest;
 use super::journal::{Journal, JournalLimits};
 use super::mail;
 use super::memory::{Holder, Memory};
-use super::port::{ConnectionId, Gates, Request};
+use super::port::{ConnectionId, Full, Gates, Request};
 use super::records;
 use super::retained::{Retained, RetainedLimits};
 use super::shares::Shares;
@@ -86,6 +86,8 @@ pub struct Desk {
     /// The newest batch that is on disk.
     pub(super) durable: u64,
     pub(super) stats: Arc<DeskStats>,
+    /// Where there was no room for the publish that was refused last.
+    pub(super) full: Full,
     /// Why the command that was routed last was refused, if it was.
     pub(super) refusal: Option<Rejection>,
     /// What was dropped because its reader cannot take it, until the engine hears of it: at the end of the request.
@@ -111,6 +113,7 @@ impl Desk {
             pending: Pending::new(1),
             durable: 0,
             stats: Arc::default(),
+            full: Full::Memory,
             refusal: None,
             undelivered: Vec::new(),
         }

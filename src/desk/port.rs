@@ -248,6 +248,28 @@ pub enum Stage {
     Completed,
 }
 
+/// Where there is no room for a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// There are as many retained messages as there may be, or as many bytes of them.
+    Retained,
+    /// A session that it is for is full, and such publishes are refused.
+    Queue,
+    /// There is no memory for what waits.
+    Memory,
+}
+
+impl Full {
+    /// Which limit it is.
+    pub fn words(self) -> &'static str {
+        match self {
+            Full::Retained => "retained.max_messages or retained.max_bytes is reached",
+            Full::Queue => "the queue of a session that it is for is full",
+            Full::Memory => "memory.max_queued is reached",
+        }
+    }
+}
+
 /// From the desk to a session.
 #[derive(Debug)]
 pub enum Response {
@@ -297,6 +319,10 @@ pub enum Response {
     NoRoom {
         /// Echoed.
         packet_id: u16,
+        /// Where.
+        full: Full,
+        /// What was not taken.
+        message: Message,
     },
     /// PUBCOMP may go.
     Released {

@@ -9,7 +9,7 @@ use super::batch::Release;
 use super::clients::Clients;
 use super::core::Desk;
 use super::kind::Kind;
-use super::port::{ConnectionId, Delivery, Publication, Response, Route};
+use super::port::{ConnectionId, Delivery, Full, Publication, Response, Route};
 use super::records;
 use super::shares::Turn;
 use super::timers::Timer;
@@ -70,8 +70,7 @@ impl Desk {
             Err(_) => self.tell_of_refusal(&id, &publication.message),
         };
         if let Some(packet_id) = packet_id {
-            let route = &publication.route;
-            self.acknowledge_publisher(now, &id, packet_id, route, (verdict, words));
+            self.acknowledge_publisher(now, &id, packet_id, publication, (verdict, words));
         }
         let connected = self
             .clients
@@ -140,7 +139,7 @@ impl Desk {
         now: Millis,
         id: &str,
         packet_id: u16,
-        route: &Route,
+        publication: &Publication,
         (verdict, words): (Result<Vec<Arc<str>>, Code>, Option<Box<str>>),
     ) {
         let Some(connected) = self
@@ -152,9 +151,13 @@ impl Desk {
         };
         let connection = connected.connection.clone();
         let slow = verdict.as_ref().ok().and_then(|slow| slow.first()).cloned();
-        let response = match (route, verdict) {
+        let response = match (&publication.route, verdict) {
             // A command that is refused has its reply; here nothing else would say it.
-            (Route::Subscribers, Err(Code::TooMany)) => Response::NoRoom { packet_id },
+            (Route::Subscribers, Err(Code::TooMany)) => Response::NoRoom {
+                packet_id,
+                full: self.full,
+                message: publication.message.clone(),
+            },
             (_, verdict) => Response::Published {
                 packet_id,
                 verdict: verdict.map(|_| ()),
@@ -242,6 +245,7 @@ impl Desk {
         if message.retain() && !clears && !self.retained.has_room_for(message) {
             self.stats.refused_retained_full.add_one();
             self.tell_of_full_retained(message);
+            self.full = Full::Retained;
             return Err(Code::TooMany);
         }
         let targets = self.targets(message);
@@ -260,6 +264,7 @@ impl Desk {
     fn all_have_room(&mut self, targets: &Targets, bytes: usize) -> bool {
         let mut queues = targets.queued().peekable();
         if queues.peek().is_some() && self.settings.memory.room_to_store() < bytes {
+            self.full = Full::Memory;
             return false;
         }
         if !self.clients.limits.refuse_when_full {
@@ -272,6 +277,7 @@ impl Desk {
         let Some(full) = full else {
             return true;
         };
+        self.full = Full::Queue;
         self.stats.refused_queue_full.add_one();
         let full = full.clone();
         self.warn_of_full_queue(&full);

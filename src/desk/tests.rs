@@ -336,7 +336,7 @@ impl Peer {
                 Response::Published {
                     packet_id, verdict, ..
                 } => (packet_id, verdict),
-                Response::NoRoom { packet_id } => (packet_id, Err(Code::TooMany)),
+                Response::NoRoom { packet_id, .. } => (packet_id, Err(Code::TooMany)),
                 _ => continue,
             };
             assert_eq!(packet_id, expected);

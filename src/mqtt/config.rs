@@ -39,6 +39,12 @@ pub struct MqttConfig {
     pub max_subscriptions: usize,
     /// The largest packet taken from a client, in bytes; MQTT 5 clients are told (Maximum Packet Size).
     pub max_packet_bytes: usize,
+    /// The largest packet that is read away where it need not cost the connection, in bytes.
+    pub max_discarded_bytes: usize,
+    /// Whether a publish that has cost its client two connections is acknowledged and dropped.
+    pub poison_ack: bool,
+    /// Clients of which it is remembered that a publish has cost them a connection.
+    pub max_poison: usize,
     /// Deliveries of QoS 1 and 2 that may be unacknowledged at once, where the client allows as many.
     pub max_inflight: u16,
     /// Publishes of QoS 1 and 2 from one client that may be unacknowledged at once (Receive Maximum).
@@ -87,6 +93,9 @@ impl Default for MqttConfig {
             drain_timeout: Duration::from_secs(5),
             max_connect_packet_bytes: 64 * 1024,
             max_packet_bytes: 1024 * 1024,
+            max_discarded_bytes: 16 * 1024 * 1024,
+            poison_ack: true,
+            max_poison: 10_000,
             max_topic_levels: 128,
             max_inflight: 256,
             receive_maximum: 1024,

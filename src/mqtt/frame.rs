@@ -41,12 +41,11 @@ pub(super) enum Kind {
     Auth,
 }
 
-/// Finds the first packet; `None` if its header or body has not all arrived.
+/// Reads the header of the first packet; `None` if it has not all arrived.
 ///
 /// # Errors
-/// `Malformed` if the length takes more than four bytes (MQTT-1.5.5), `PacketTooLarge` as soon as the header tells of more
-/// than `max` bytes: nothing of such a packet needs to be held.
-pub(super) fn first(input: &[u8], max: usize) -> Result<Option<Frame>, Reason> {
+/// `Malformed` if the length takes more than four bytes (MQTT-1.5.5).
+pub(super) fn head(input: &[u8]) -> Result<Option<Frame>, Reason> {
     let Some((&first, rest)) = input.split_first() else {
         return Ok(None);
     };
@@ -54,21 +53,30 @@ pub(super) fn first(input: &[u8], max: usize) -> Result<Option<Frame>, Reason> {
     for (index, &byte) in rest.iter().take(4).enumerate() {
         body |= usize::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            let frame = Frame {
+            return Ok(Some(Frame {
                 first,
                 header: index + 2,
                 body,
-            };
-            if frame.len() > max {
-                return Err(Reason::PacketTooLarge);
-            }
-            return Ok((input.len() >= frame.len()).then_some(frame));
+            }));
         }
     }
     if rest.len() >= 4 {
         return Err(Reason::Malformed);
     }
     Ok(None)
+}
+
+/// Finds the first packet; `None` if its header or body has not all arrived.
+///
+/// # Errors
+/// Those of [`head`]; `PacketTooLarge` as soon as the header tells of more than `max` bytes: nothing of such a packet needs to
+/// be held.
+pub(super) fn first(input: &[u8], max: usize) -> Result<Option<Frame>, Reason> {
+    match head(input)? {
+        Some(frame) if frame.len() > max => Err(Reason::PacketTooLarge),
+        Some(frame) if input.len() >= frame.len() => Ok(Some(frame)),
+        _ => Ok(None),
+    }
 }
 
 /// The packet's type, if its flags are right and a client may send it.

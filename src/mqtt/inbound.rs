@@ -9,9 +9,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::desk::port::{Publication, Request, Route};
+use crate::desk::port::{Full, Publication, Request, Route};
 use crate::wire::Millis;
 use crate::wire::cbor;
+use crate::wire::filter::TopicRule;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::mirror::{CommandMirrors, Trace};
 use crate::wire::name::{Agent, Key};
@@ -23,6 +24,7 @@ use super::decode::{self, Ack, Publish};
 use super::encode::{PUBACK, PUBCOMP, PUBREC};
 use super::ending::Ending;
 use super::plane::{Plane, Publisher};
+use super::poison::Cause;
 use super::properties::Properties;
 use super::reason::{Reason, of_publish};
 use super::session::Session;
@@ -89,7 +91,7 @@ impl Inbound {
     }
 
     /// Notes a publish that goes to the desk.
-    fn hand_over(&mut self, topic: &str) {
+    pub(super) fn hand_over(&mut self, topic: &str) {
         self.handed_over += 1;
         if self.on_their_way.len() <= MAX_TOPICS_ON_THEIR_WAY {
             self.on_their_way.insert(hash(topic), self.handed_over);
@@ -206,7 +208,9 @@ fn expires_at(expiry: Option<u32>, now: Millis) -> Millis {
 impl<P: Plane> Session<P> {
     pub(super) fn on_publish(&mut self, first: u8, body: &[u8]) -> Result<(), Reason> {
         let packet = decode::publish(self.client.v5, first, body)?;
-        self.check_depth(packet.topic)?;
+        if let Err(rule) = self.check_depth(packet.topic) {
+            return self.on_too_deep(&packet, rule);
+        }
         let metrics = &self.exits.metrics;
         metrics.publishes_received.of(packet.qos).add(1);
         metrics
@@ -231,6 +235,18 @@ impl<P: Plane> Session<P> {
         let topic = aliased.as_deref().unwrap_or(packet.topic);
         self.take(topic, &packet);
         Ok(())
+    }
+
+    /// A topic with too many levels costs the connection, as long as the same client does not come back with it.
+    fn on_too_deep(&mut self, packet: &Publish<'_>, rule: TopicRule) -> Result<(), Reason> {
+        match packet.packet_id {
+            Some(id) if self.swallows(Cause::TooDeep) => {
+                self.turn_away(id, packet.qos, Reason::TopicNameInvalid);
+                self.tell_of_dropped(Cause::TooDeep, packet.topic, packet.payload.len());
+                Ok(())
+            }
+            _ => Err(rule.into()),
+        }
     }
 
     /// Whether a QoS 2 id is in use, so that this PUBLISH is a repeat; answers it if the first one was answered.
@@ -352,16 +368,26 @@ impl<P: Plane> Session<P> {
     }
 
     /// The desk has no room for a publish.
-    pub(super) fn on_no_room(&mut self, id: u16) {
+    pub(super) fn on_no_room(&mut self, id: u16, full: Full, message: &Message) {
         if self.client.v5 {
-            self.on_published(id, Err(Code::TooMany), None);
-        } else {
+            return self.on_published(id, Err(Code::TooMany), Some(full.words()));
+        }
+        match Cause::of(full).filter(|&cause| self.swallows(cause)) {
+            Some(cause) => {
+                self.on_published(id, Err(Code::TooMany), None);
+                self.tell_of_dropped(cause, message.topic(), message.size());
+            }
             // MQTT-4.8.0-2.
-            self.refuse(Ending::NoRoom);
+            None => self.refuse(Ending::NoRoom),
         }
     }
 
-    fn push_live(&mut self, topic: &str, message: &Message) {
+    /// Refuses a publish that went no further than here.
+    pub(super) fn turn_away(&mut self, id: u16, qos: Qos, reason: Reason) {
+        self.acknowledge(id, qos, Err(reason), None);
+    }
+
+    pub(super) fn push_live(&mut self, topic: &str, message: &Message) {
         let publisher = self
             .publisher
             .get_or_insert_with(|| self.door.plane.publisher());

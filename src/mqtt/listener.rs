@@ -29,6 +29,7 @@ use super::metrics::Metrics;
 use super::opening;
 use super::peer::Peer;
 use super::plane::Plane;
+use super::poison::Poison;
 use super::transport::{Failure, Stream, Transport};
 
 /// A pause after the system refused to accept (too many open files, say): trying again at once would only burn time.
@@ -49,6 +50,7 @@ pub struct Door<P> {
     pub(super) incumbents: Arc<Incumbents>,
     pub(super) diary: Arc<Diary>,
     pub(super) rivals: Rivals,
+    pub(super) poison: Poison,
     admission: Arc<Admission>,
     last_connection: AtomicU64,
 }
@@ -83,6 +85,7 @@ impl<P: Plane> Door<P> {
         } = common;
         let admission = Admission::new(&config, Arc::clone(&metrics), Arc::clone(&diary));
         Arc::new(Door {
+            poison: Poison::new(config.max_poison),
             config,
             desk,
             interest,

@@ -4,6 +4,7 @@ use crate::count::Count;
 use crate::wire::message::Qos;
 
 use super::ending::PerEnding;
+use super::poison::PerCause;
 
 /// One count per QoS.
 #[derive(Debug, Default)]
@@ -75,6 +76,8 @@ pub struct Metrics {
     pub publish_bytes_received: Count,
     /// Payload bytes of PUBLISH packets written.
     pub publish_bytes_sent: Count,
+    /// Publishes acknowledged and dropped, because they would cost their client its connection again.
+    pub publishes_dropped: PerCause,
     /// QoS 0 messages dropped because the client did not keep up.
     pub dropped_slow: Count,
     /// Messages dropped because they are larger than the client takes.

@@ -24,6 +24,7 @@ use super::inbound::Inbound;
 use super::listener::Door;
 use super::listening::Listening;
 use super::outbound::{Origin, Outbound, Overrun, Parcel};
+use super::oversize::Oversize;
 use super::plane::{Plane, Publisher, Received, Subscriber};
 use super::reason::Reason;
 use super::subscriptions::Subscriptions;
@@ -63,6 +64,8 @@ pub(super) struct Session<P: Plane> {
     /// What the client may do; `None` for everything.
     pub(super) access: Option<Box<Access>>,
     pub(super) end: Option<End>,
+    /// A packet that is being read away.
+    pub(super) oversize: Option<Box<Oversize>>,
     /// What the log says of the end beside its name.
     pub(super) detail: String,
     /// When this round began.
@@ -97,6 +100,7 @@ impl<P: Plane> Session<P> {
             subscriber: None,
             access: None,
             end: None,
+            oversize: None,
             detail: String::new(),
             now: now(),
             congested: false,
@@ -119,7 +123,7 @@ impl<P: Plane> Session<P> {
     }
 
     /// Whether the client's rates allow a packet now.
-    fn in_time(&mut self, publishes: bool, bytes: usize) -> bool {
+    pub(super) fn in_time(&mut self, publishes: bool, bytes: usize) -> bool {
         let metrics = &self.exits.metrics;
         self.throttle
             .as_mut()
@@ -149,6 +153,14 @@ impl<P: Plane> Session<P> {
     pub(super) fn feed(&mut self, input: &[u8]) -> usize {
         let mut used = 0;
         while self.may_read() {
+            if self.oversize.is_some() {
+                let away = self.read_away(&input[used..]);
+                used += away;
+                if away == 0 {
+                    break;
+                }
+                continue;
+            }
             match frame::first(&input[used..], self.door.config.max_packet_bytes) {
                 Ok(None) => break,
                 Ok(Some(frame)) if self.client.v5 && !frame.is_minimal() => {
@@ -169,13 +181,13 @@ impl<P: Plane> Session<P> {
                         self.refuse(reason);
                     }
                 }
-                Err(reason) => {
-                    if reason == Reason::PacketTooLarge {
-                        let most = self.door.config.max_packet_bytes;
-                        self.detail = format!(", mqtt.max_packet is {most} bytes");
+                Err(Reason::PacketTooLarge) => {
+                    self.on_oversize(&input[used..]);
+                    if self.oversize.is_none() {
+                        break;
                     }
-                    self.refuse(reason);
                 }
+                Err(reason) => self.refuse(reason),
             }
         }
         used
@@ -242,8 +254,12 @@ impl<P: Plane> Session<P> {
                 self.on_published(packet_id, verdict, words.as_deref());
                 Ok(())
             }
-            Response::NoRoom { packet_id } => {
-                self.on_no_room(packet_id);
+            Response::NoRoom {
+                packet_id,
+                full,
+                message,
+            } => {
+                self.on_no_room(packet_id, full, &message);
                 Ok(())
             }
             Response::Released { packet_id } => {

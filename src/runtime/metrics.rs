@@ -115,6 +115,12 @@ pub(super) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
             m.publish_bytes_sent.value(),
         ),
         Metric::counters(
+            "mqtt_publishes_dropped",
+            "Publishes acknowledged and dropped because they would cost their client its connection again.",
+            "reason",
+            mqtt::Cause::ALL.map(|cause| (cause.name(), m.publishes_dropped.of(cause).value())),
+        ),
+        Metric::counters(
             "mqtt_messages_dropped",
             "Messages that did not reach a client.",
             "reason",

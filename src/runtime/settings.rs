@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::auth;
 use crate::config::{
     self, CertificatePair, ClientCertificate as Ask, Config, Create, Handoff, Identity, Keep,
-    MinVersion, WhenFull,
+    MinVersion, Poison, WhenFull,
 };
 use crate::desk::port::Gates;
 use crate::desk::{
@@ -310,6 +310,9 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
         drain_timeout: config.mqtt.drain_timeout,
         max_connect_packet_bytes: config.mqtt.max_connect_packet,
         max_packet_bytes: config.mqtt.max_packet,
+        max_discarded_bytes: config.mqtt.max_discarded,
+        poison_ack: config.mqtt.poison == Poison::Ack,
+        max_poison: config.mqtt.max_poison,
         write_high_water_bytes: config.mqtt.write_high_water,
         max_topic_levels: config.mqtt.max_topic_levels,
         max_subscriptions: config.mqtt.max_subscriptions,

@@ -117,7 +117,7 @@ fn why_a_device_dropped_off_is_in_the_log_by_name_and_once() {
     let dropped = "hallward_mqtt_messages_dropped_total{reason=\"slow_reader\"}";
     while gateway.metric(dropped) == 0 {
         for _ in 0..20 {
-            greedy.publish(Publish::new("flood", &"x".repeat(100_000), 0));
+            greedy.publish(Publish::new("flood", "x".repeat(100_000), 0));
         }
         greedy.ping();
     }

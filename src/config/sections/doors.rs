@@ -13,6 +13,16 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
+/// What becomes of a publish that must not be taken, and that its client sends again whenever it comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Poison {
+    /// It is acknowledged and dropped.
+    Ack,
+    /// It costs the connection each time.
+    Close,
+}
+
 /// `[mqtt]`: the front door, and what one client may use of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -46,6 +56,13 @@ pub struct Mqtt {
     /// The largest packet, in bytes (MQTT 5 section 3.2.2.3.6).
     #[serde(with = "size")]
     pub max_packet: usize,
+    /// The largest packet that is read away, rather than closing the connection, where MQTT lets it stay open; in bytes.
+    #[serde(with = "size")]
+    pub max_discarded: usize,
+    /// What becomes of a publish that has cost its client the connection twice.
+    pub poison: Poison,
+    /// Clients of which it is remembered that a publish has cost them a connection; those of others cost it each time.
+    pub max_poison: usize,
     /// Levels of a topic name or filter; deeper ones are refused (0x90, in SUBACK 0x8F).
     pub max_topic_levels: usize,
     /// Deliveries of QoS 1 and 2 unacknowledged at once, per client; its Receive Maximum may lower it.
@@ -110,6 +127,9 @@ impl Default for Mqtt {
             max_connect_packet: 64 * KIB,
             drain_timeout: Duration::from_secs(5),
             max_packet: MIB,
+            max_discarded: 16 * MIB,
+            poison: Poison::Ack,
+            max_poison: 10_000,
             max_topic_levels: 128,
             max_inflight: 256,
             receive_maximum: 1024,

@@ -14,7 +14,7 @@ mod tls;
 use std::time::Duration;
 
 pub use auth::Auth;
-pub use doors::{Data, Http, Log, LogFormat, LogLevel, Mqtt};
+pub use doors::{Data, Http, Log, LogFormat, LogLevel, Mqtt, Poison};
 pub use observe::{Keep, Observe};
 pub use plane::{Desk, Live, Mailbox, Memory, Retained, Session, WhenFull};
 pub use room::{Bytes, Create, Room, Span};

@@ -1,6 +1,6 @@
 use super::harness::*;
 use crate::desk::Holder;
-use crate::desk::port::{Request, Response};
+use crate::desk::port::{Full, Request, Response};
 use crate::mqtt::MqttConfig;
 
 impl World {
@@ -59,7 +59,12 @@ async fn what_the_desk_has_no_room_for_is_refused_or_closed_likewise() {
         client.send(&publish(v5, "kept/a", 1, 7, b"x")).await;
         let (packet_id, _) = world.asked_to_publish().await;
         let packet_id = packet_id.unwrap();
-        desk.responses.send(Response::NoRoom { packet_id }).unwrap();
+        let no_room = Response::NoRoom {
+            packet_id,
+            full: Full::Retained,
+            message: message("kept/a", 1, b"x"),
+        };
+        desk.responses.send(no_room).unwrap();
         let expected = if v5 {
             Got::Ack(0x40, 7, 0x97)
         } else {

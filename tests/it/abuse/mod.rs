@@ -10,6 +10,7 @@ mod crowd;
 mod fuzzed;
 mod names;
 mod offences;
+mod poison;
 mod qos2;
 mod smoke;
 mod table;

@@ -1,9 +1,10 @@
 // Ordinary MQTT through mqtt.js: everything outside the rooms.
 
-import { V5, divided, forget, passTime, run, same, up } from "./peer.mjs";
+import { Peer, V5, divided, forget, passTime, run, same, up } from "./peer.mjs";
 
 const NOT_AUTHORIZED = 0x87;
 const TAKEN_OVER = 0x8e;
+const QUOTA_EXCEEDED = 0x97;
 const numbers = (count, from = 0) => Array.from({ length: count }, (_, index) => index + from);
 const sorted = (lists) => lists.flat().map((message) => Number(message.text)).sort((a, b) => a - b);
 
@@ -20,6 +21,16 @@ async function everyQosBothWaysIsTheLowerOfTheTwo() {
     await subscriber.down();
   }
   await publisher.down();
+}
+
+async function aPublishThatIsTooLargeDoesNotShutItsClientOut() {
+  const peer = new Peer("poisoned", { clean: false, expiry: 60 });
+  // It sends what is unacknowledged again whenever it is back, before anything else.
+  peer.options.reconnectPeriod = 50;
+  await peer.up();
+  same("too large", await peer.publish("poison/large", Buffer.alloc(2_000_000)), V5 ? QUOTA_EXCEEDED : 0);
+  same("what comes next", await peer.publish("poison/small", "x"), 0);
+  await peer.down();
 }
 
 async function aBurstArrivesWholeAndInOrder() {
@@ -288,6 +299,7 @@ async function anEmptyClientIdIsGivenOne() {
 const checks = [
   everyQosBothWaysIsTheLowerOfTheTwo,
   aBurstArrivesWholeAndInOrder,
+  aPublishThatIsTooLargeDoesNotShutItsClientOut,
   wildcardsMatchByTheRules,
   dollarTopicsAreNotForClients,
   retainedMessagesAreSetFoundReplacedAndCleared,

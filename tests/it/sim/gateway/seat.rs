@@ -209,7 +209,7 @@ impl Seat {
             Response::Published {
                 packet_id, verdict, ..
             } => self.answer(packet_id, verdict.is_ok()),
-            Response::NoRoom { packet_id } => self.answer(packet_id, false),
+            Response::NoRoom { packet_id, .. } => self.answer(packet_id, false),
             Response::Released { packet_id } => Down::PubComp(packet_id),
             Response::Deliver(delivery) => {
                 let packet_id = match delivery.qos {

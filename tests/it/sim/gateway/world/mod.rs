@@ -116,6 +116,7 @@ fn settings(rules: &Rules) -> DeskSettings {
         journal: rules.journal(),
         memory: Memory::new(usize::MAX / 2),
         gates: None,
+        diary: Arc::default(),
         linger_ms: 20,
         patience_ms: 10_000,
     }

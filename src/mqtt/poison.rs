@@ -1,0 +1,242 @@
+//! Publishes that cost a client its connection each time it comes back: what it sends again first, before it does anything else.
+//!
+//! A client of 3.1.1 cannot be told that a publish is refused, and one that sends what is too large is closed, so it meets the same
+//! publish at every connect, for good. After the second close for the same reason such a publish is acknowledged and dropped, and
+//! everybody is told who can be: the log, the metrics, the client where it has a reply topic, else whoever listens below `$SYS`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::count::Count;
+use crate::desk::port::{Full, Publication, Request, Route};
+use crate::diary::{limited, shortened, shown};
+use crate::wire::message::{Message, Parts, Qos};
+use crate::wire::name::{Agent, Room};
+use crate::wire::reply::{Code, Rejection};
+use crate::wire::topic::below_room;
+
+use super::plane::Plane;
+use super::session::Session;
+
+/// Closes that a client and a reason may cost before the next publish is dropped.
+const CLOSES: u32 = 2;
+/// How long a close is remembered after the last one.
+const MEMORY: Duration = Duration::from_secs(600);
+/// Whoever is not in a room is told here.
+const EVENTS: &str = "$SYS/broker/publish/dropped";
+
+/// Why a publish costs the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// It is larger than `mqtt.max_packet`.
+    TooLarge,
+    /// Its topic has too many levels.
+    TooDeep,
+    /// There are as many retained messages as there may be.
+    RetainedFull,
+    /// A session that it is for is full, and such publishes are refused.
+    QueueFull,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Cause; 4] = [
+        Cause::TooLarge,
+        Cause::TooDeep,
+        Cause::RetainedFull,
+        Cause::QueueFull,
+    ];
+
+    /// As metrics and log lines name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::TooLarge => "too_large",
+            Cause::TooDeep => "too_deep",
+            Cause::RetainedFull => "retained_full",
+            Cause::QueueFull => "queue_full",
+        }
+    }
+
+    /// What has no place here: want of memory passes, and the publish may be taken next time.
+    pub(super) fn of(full: Full) -> Option<Cause> {
+        match full {
+            Full::Retained => Some(Cause::RetainedFull),
+            Full::Queue => Some(Cause::QueueFull),
+            Full::Memory => None,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Cause::TooLarge => "larger than mqtt.max_packet",
+            Cause::TooDeep => "its topic has more levels than mqtt.max_topic_levels",
+            Cause::RetainedFull => "retained.max_messages or retained.max_bytes is reached",
+            Cause::QueueFull => "the queue of a session that it is for is full",
+        }
+    }
+
+    fn code(self) -> Code {
+        match self {
+            Cause::TooLarge => Code::TooLarge,
+            Cause::TooDeep => Code::Malformed,
+            Cause::RetainedFull | Cause::QueueFull => Code::TooMany,
+        }
+    }
+}
+
+/// A count for each cause.
+#[derive(Debug, Default)]
+pub struct PerCause([Count; Cause::ALL.len()]);
+
+impl PerCause {
+    /// The count of one.
+    pub fn of(&self, cause: Cause) -> &Count {
+        &self.0[cause as usize]
+    }
+}
+
+/// Connections that publishes have cost, by client and cause.
+#[derive(Debug)]
+pub(super) struct Poison {
+    max_clients: usize,
+    closes: Mutex<HashMap<(Arc<str>, Cause), (u32, Instant)>>,
+}
+
+impl Poison {
+    pub(super) fn new(max_clients: usize) -> Poison {
+        Poison {
+            max_clients,
+            closes: Mutex::default(),
+        }
+    }
+
+    /// Whether a publish that must not be taken is to be dropped; else it costs the connection, which is noted. Clients beyond the
+    /// bound are closed each time.
+    pub(super) fn drops(&self, client: &Arc<str>, cause: Cause, now: Instant) -> bool {
+        let mut closes = self.closes.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (Arc::clone(client), cause);
+        if closes.len() >= self.max_clients && !closes.contains_key(&key) {
+            closes.retain(|_, (_, last)| now < *last + MEMORY);
+            if closes.len() >= self.max_clients {
+                return false;
+            }
+        }
+        let (count, last) = closes.entry(key).or_insert((0, now));
+        if now >= *last + MEMORY {
+            *count = 0;
+        }
+        *last = now;
+        if *count >= CLOSES {
+            return true;
+        }
+        *count += 1;
+        false
+    }
+}
+
+impl<P: Plane> Session<P> {
+    /// Whether a publish that must not be taken is acknowledged and dropped, rather than costing the connection once more.
+    pub(super) fn swallows(&self, cause: Cause) -> bool {
+        let door = &self.door;
+        door.config.poison_ack && door.poison.drops(&self.client.id, cause, Instant::now())
+    }
+
+    /// Tells of a publish that was dropped.
+    pub(super) fn tell_of_dropped(&mut self, cause: Cause, topic: &str, bytes: usize) {
+        self.exits.metrics.publishes_dropped.of(cause).add_one();
+        let kind = "publish_dropped";
+        let admitted = self.admits(kind);
+        let (client, shown) = (shortened(&self.client.id), shown(topic));
+        let (reason, words) = (cause.name(), cause.words());
+        limited!(
+            warn,
+            admitted,
+            client,
+            kind,
+            reason,
+            topic = shown,
+            bytes,
+            "publish dropped: {words}"
+        );
+        let words = format!("dropped, for it was refused before: {words} ({bytes} bytes)");
+        match self.room_of(topic) {
+            Some((from, room)) => {
+                let rejection = Rejection::new(cause.code(), words);
+                self.reply_through_desk(topic, from, room, rejection);
+            }
+            None => {
+                let event = serde_json::json!({
+                    "client": &*self.client.id, "topic": topic, "bytes": bytes, "reason": cause.name(),
+                });
+                let message = Message::encode(&Parts {
+                    topic: EVENTS,
+                    payload: event.to_string().as_bytes(),
+                    ..Parts::default()
+                });
+                self.push_live(EVENTS, &message);
+            }
+        }
+    }
+
+    /// The agent and the room of whom a reply can tell.
+    fn room_of(&self, topic: &str) -> Option<(Agent, Room)> {
+        let (room, _) = below_room(&self.door.config.root, topic)?;
+        Some((Agent::new(&self.client.id).ok()?, Room::new(room).ok()?))
+    }
+
+    fn reply_through_desk(&mut self, topic: &str, from: Agent, room: Room, rejection: Rejection) {
+        let message = Message::encode(&Parts {
+            topic,
+            publisher: &self.client.id,
+            qos: Qos::AtMostOnce,
+            ..Parts::default()
+        });
+        let route = Route::Refused {
+            from: Some(from),
+            room: Some(room),
+            rejection,
+        };
+        self.inbound.hand_over(topic);
+        self.exits.ask(Request::Publish {
+            connection: self.exits.connection,
+            packet_id: None,
+            publication: Publication { message, route },
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_third_time_is_one_too_many_for_each_client_and_cause() {
+        let (poison, start) = (Poison::new(100), Instant::now());
+        let (ann, bob) = (Arc::from("ann"), Arc::from("bob"));
+        let mut dropped = |client, cause, seconds| {
+            poison.drops(client, cause, start + Duration::from_secs(seconds))
+        };
+        let told = [0, 1, 2, 3].map(|second| dropped(&ann, Cause::TooLarge, second));
+        assert_eq!(told, [false, false, true, true]);
+        assert!(!dropped(&ann, Cause::RetainedFull, 4), "another cause");
+        assert!(!dropped(&bob, Cause::TooLarge, 4), "another client");
+        assert!(dropped(&ann, Cause::TooLarge, 600), "still remembered");
+        assert!(!dropped(&ann, Cause::TooLarge, 1200), "long ago");
+    }
+
+    #[test]
+    fn who_comes_under_many_names_takes_no_more_memory() {
+        let (poison, now) = (Poison::new(10), Instant::now());
+        for n in 0..100 {
+            let name = Arc::from(format!("c{n}"));
+            let told = [(); 3].map(|()| poison.drops(&name, Cause::TooLarge, now));
+            assert_eq!(told, [false, false, n < 10], "{n}");
+        }
+        assert_eq!(poison.closes.lock().unwrap().len(), 10);
+        assert!(!poison.drops(&Arc::from("later"), Cause::TooLarge, now + MEMORY));
+        assert_eq!(poison.closes.lock().unwrap().len(), 1);
+    }
+}
