@@ -170,7 +170,7 @@ impl Output {
         self.ack_with(first, packet_id, reason, None);
     }
 
-    /// The same with a Reason String of its own, which gives way to the usual one where it is to be hidden or does not fit.
+    /// The same with a Reason String of its own, in place of the usual one for the code.
     pub(super) fn ack_with(
         &mut self,
         first: u8,
@@ -184,13 +184,13 @@ impl Output {
             return;
         };
         let code = self.manner.tells(reason.code());
-        let own = words
-            .filter(|_| code == reason.code())
-            .map(|words| &words[..words.floor_char_boundary(MAX_WORDS)])
-            .and_then(|words| self.room_for(words, 3));
-        let words = own
-            .or_else(|| self.room_for(reason::explain(code), 3))
-            .filter(|_| self.manner.explains);
+        // What is to be hidden is in no words, either.
+        let own = words.filter(|_| code == reason.code());
+        let words = own.map_or_else(
+            || reason::explain(code),
+            |words| &words[..words.floor_char_boundary(MAX_WORDS)],
+        );
+        let words = self.room_for(words, 3).filter(|_| self.manner.explains);
         self.header(first, 3 + words.map_or(0, block_len));
         self.buffer.put_u16(packet_id);
         self.buffer.put_u8(code);

@@ -216,7 +216,7 @@ mod tests {
     fn the_third_time_is_one_too_many_for_each_client_and_cause() {
         let (poison, start) = (Poison::new(100), Instant::now());
         let (ann, bob) = (Arc::from("ann"), Arc::from("bob"));
-        let mut dropped = |client, cause, seconds| {
+        let dropped = |client, cause, seconds| {
             poison.drops(client, cause, start + Duration::from_secs(seconds))
         };
         let told = [0, 1, 2, 3].map(|second| dropped(&ann, Cause::TooLarge, second));
