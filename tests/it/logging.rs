@@ -72,7 +72,7 @@ fn why_a_device_dropped_off_is_in_the_log_by_name_and_once() {
     let mut gateway = Setup::new()
         .with("mqtt.max_subscriptions", "2")
         .with("retained.max_messages", "1")
-        .with("mqtt.write_buffer", "1KiB")
+        .with("mqtt.write_buffer", "4KiB")
         .with("mqtt.write_high_water", "4KiB")
         .start();
     for _ in 0..5 {
@@ -125,18 +125,18 @@ fn why_a_device_dropped_off_is_in_the_log_by_name_and_once() {
     assert!(gateway.stop().success());
     let log = gateway.stderr();
     for (kind, who) in [
-        ("packet_too_large", "large"),
-        ("protocol_error", "rude"),
-        ("keep_alive", "quiet"),
-        ("taken_over", "twin"),
-        ("two_devices", "twin"),
-        ("max_subscriptions", "greedy"),
-        ("retained_full", "keeper"),
-        ("version", "127.0.0.1"),
-        ("no_connect", "127.0.0.1"),
-        ("client_id_refused", "127.0.0.1"),
-        ("unread", "slow"),
-        ("disconnected", "greedy"),
+        ("packet_too_large", "client=\"large\""),
+        ("protocol_error", "client=\"rude\""),
+        ("keep_alive", "client=\"quiet\""),
+        ("taken_over", "client=\"twin\""),
+        ("two_devices", "client=\"twin\""),
+        ("max_subscriptions", "client=\"greedy\""),
+        ("retained_full", "client=\"keeper\""),
+        ("version", "peer=127.0.0.1"),
+        ("no_connect", "peer=127.0.0.1"),
+        ("client_id_refused", "peer=127.0.0.1"),
+        ("unread", "client=\"slow\""),
+        ("disconnected", "client=\"greedy\""),
     ] {
         let own: Vec<&str> = lines(&log, kind)
             .into_iter()

@@ -179,7 +179,7 @@ fn strangers_do_not_hide_what_a_user_was_refused() {
     for n in 0..20 {
         let mut stranger = Client::open(gateway.mqtt, Version::V5).expect("it accepts");
         let id = format!("stranger-{n}");
-        stranger.send(&Packet::Connect(v5(&id, "ann").by("ann", "a guess")));
+        stranger.send(&Packet::Connect(v5("ann", &id).by("ann", "a guess")));
         stranger.expect_closed();
     }
     let mut eye = Client::connect(gateway.mqtt, v5("eye", "eye"));

@@ -133,8 +133,13 @@ const REASON_STRING: u8 = 0x1F;
 
 /// The Reason String of a property block, with its length in front.
 fn reason_string(block: &[u8]) -> Option<String> {
-    let (&length, rest) = block.split_first()?;
-    assert_eq!(usize::from(length), rest.len());
+    let (&low, mut rest) = block.split_first()?;
+    let mut length = usize::from(low & 0x7f);
+    if low & 0x80 != 0 {
+        let (&high, behind) = rest.split_first()?;
+        (length, rest) = (length | usize::from(high) << 7, behind);
+    }
+    assert_eq!(length, rest.len());
     let (&id, value) = rest.split_first()?;
     assert_eq!(id, REASON_STRING);
     Some(String::from_utf8(value[2..].to_vec()).expect("UTF-8"))
