@@ -1,4 +1,5 @@
-//! Every `mosquitto_…` line that README.md, docs/protocol.md and docs/small-devices.md show works, in order, and prints what they say it prints.
+//! Every `mosquitto_…` line that README.md, docs/protocol.md, docs/small-devices.md and docs/clients.md show works, in order, and prints what
+//! they say it prints; so do the programs of docs/clients.md, as far as their libraries are here.
 //!
 //! Lines are taken from fenced blocks marked `sh`, and so are those that `printf` something into such a line. One that ends in `&` runs beside those after it, as in a terminal, and ends
 //! before its block does. A block marked `text` right after is all that they print; in it `…` stands for anything (times,
@@ -21,10 +22,49 @@ enum Step<'a> {
         line: &'a str,
         number: usize,
     },
+    /// A program for one of the clients that are installed.
+    Program {
+        library: Library,
+        lines: Vec<&'a str>,
+        number: usize,
+    },
     Expect {
         lines: Vec<&'a str>,
         number: usize,
     },
+}
+
+/// A client library that is installed for tests, and so can run what a page shows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Library {
+    Paho,
+    MqttJs,
+}
+
+impl Library {
+    /// By the first line of a program; other libraries were tried by hand, as the page says.
+    fn of(line: &str) -> Option<Library> {
+        match line {
+            "import paho.mqtt.client as mqtt" => Some(Library::Paho),
+            r#"const mqtt = require("mqtt");"# => Some(Library::MqttJs),
+            _ => None,
+        }
+    }
+
+    /// Starts the program against our gateway. It runs until it is killed.
+    fn start(self, lines: &[&str], port: &str) -> Child {
+        let program = lines.join("\n").replace("1883", port);
+        let mut command = match self {
+            Library::Paho => Tools::get().python(),
+            Library::MqttJs => Tools::get().node(),
+        };
+        match self {
+            Library::Paho => command.args(["-u", "-c", &program]),
+            Library::MqttJs => command.args(["-e", &program]),
+        };
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.spawn().expect("it starts")
+    }
 }
 
 /// The steps of a document, with the line numbers that they stand at.
@@ -44,9 +84,23 @@ fn steps(document: &str) -> Vec<Step<'_>> {
                 fence = Some(language);
                 steps.extend((language == "sh").then_some(Step::Begin));
             }
+            (Some("python" | "js"), None) if after_shell => match steps.last_mut() {
+                Some(Step::Program { lines, .. }) => lines.push(line),
+                _ => match Library::of(line) {
+                    None => after_shell = false,
+                    Some(library) => steps.push(Step::Program {
+                        library,
+                        lines: vec![line],
+                        number,
+                    }),
+                },
+            },
             (None, None) => after_shell &= line.trim().is_empty(),
             (Some(language), Some(_)) => {
-                after_shell = language == "sh";
+                after_shell = match language {
+                    "python" | "js" => matches!(steps.last(), Some(Step::Program { .. })),
+                    language => language == "sh",
+                };
                 fence = None;
             }
             (Some("sh"), None) if line.starts_with("mosquitto_") || line.starts_with("printf ") => {
@@ -79,6 +133,18 @@ fn fits(expected: &str, printed: &str) -> bool {
         None => rest == Some(""),
         Some(last) => rest.is_some() && printed.ends_with(last),
     }
+}
+
+/// The lines that a child prints, as they come.
+fn printed_by(child: &mut Child) -> Receiver<String> {
+    let stdout = child.stdout.take().expect("piped");
+    let (tell, printed) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let _ = tell.send(line);
+        }
+    });
+    printed
 }
 
 /// A line that runs beside those after it.
@@ -145,13 +211,7 @@ impl Reader<'_> {
     /// Starts a line and returns when its subscriptions stand.
     fn run_beside(&mut self, line: &str, number: usize) {
         let mut child = self.command(line, "-d").spawn().expect("sh runs");
-        let stdout = child.stdout.take().expect("piped");
-        let (tell, printed) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let _ = tell.send(line);
-            }
-        });
+        let printed = printed_by(&mut child);
         let mut said = Vec::new();
         loop {
             let next = printed.recv_timeout(DEADLINE);
@@ -168,6 +228,21 @@ impl Reader<'_> {
             child,
             printed,
         });
+    }
+
+    /// Runs a program until it has printed as many lines as the page says.
+    fn program(&mut self, library: Library, lines: &[&str], prints: usize, number: usize) {
+        let mut child = library.start(lines, &self.port);
+        let printed = printed_by(&mut child);
+        for _ in 0..prints {
+            let line = printed.recv_timeout(DEADLINE);
+            let place = format!("{}:{number}", self.name);
+            self.printed
+                .push(line.unwrap_or_else(|_| panic!("{place}: after {:?} nothing", self.printed)));
+        }
+        child.kill().expect("our child");
+        child.wait().expect("our child");
+        self.printed.extend(printed.iter());
     }
 
     /// Waits for those that run beside, and checks all that was printed since the last time.
@@ -229,7 +304,7 @@ fn holds(name: &str) -> usize {
     let steps = steps(&document);
     let runs = steps
         .iter()
-        .filter(|step| matches!(step, Step::Run { .. }))
+        .filter(|step| matches!(step, Step::Run { .. } | Step::Program { .. }))
         .count();
     if runs == 0 {
         return 0;
@@ -242,7 +317,7 @@ fn holds(name: &str) -> usize {
         beside: Vec::new(),
         printed: Vec::new(),
     };
-    for step in &steps {
+    for (index, step) in steps.iter().enumerate() {
         match step {
             // What is not followed by what it prints is only run.
             Step::Begin => {
@@ -250,6 +325,16 @@ fn holds(name: &str) -> usize {
                 reader.printed.clear();
             }
             Step::Run { line, number } => reader.run(line, *number),
+            Step::Program {
+                library,
+                lines,
+                number,
+            } => {
+                let Some(Step::Expect { lines: prints, .. }) = steps.get(index + 1) else {
+                    panic!("{name}:{number}: the page does not say what the program prints");
+                };
+                reader.program(*library, lines, prints.len(), *number);
+            }
             Step::Expect { lines, number } => reader.expect(lines, *number),
         }
     }
@@ -273,6 +358,63 @@ fn every_line_of_the_guide_for_small_devices_works() {
 #[test]
 fn every_line_of_the_readme_works() {
     assert_eq!(holds("README.md"), 3);
+}
+
+#[test]
+fn what_the_page_of_clients_shows_of_paho_and_mqttjs_works() {
+    assert_eq!(holds("docs/clients.md"), 6);
+}
+
+/// It is killed at its first message, with more waiting, and started again. (Node.js goes on while what it prints waits: there, this would
+/// say nothing.)
+#[test]
+fn paho_as_the_page_shows_it_loses_nothing_when_killed() {
+    const MESSAGES: usize = 8;
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/clients.md");
+    let page = std::fs::read_to_string(page).expect("the document is there");
+    let found = steps(&page).into_iter().find_map(|step| match step {
+        Step::Program {
+            library: Library::Paho,
+            lines,
+            ..
+        } => Some(lines),
+        _ => None,
+    });
+    let lines = found.expect("the page has a program of it");
+    let gateway = Setup::new().start();
+    let port = gateway.mqtt.port().to_string();
+    // Longer than what a pipe holds: whoever prints one is at it until somebody reads.
+    let text = "x".repeat(100_000);
+    let topic = "rooms/hello/inbox/paho/ed";
+    for message in 0..MESSAGES {
+        let mut publish = Tools::get().mosquitto_pub();
+        let text = format!("{message}{text}");
+        publish.args(["-p", &port, "-i", "ed", "-q", "1", "-t", topic, "-m", &text]);
+        assert!(publish.status().expect("it runs").success());
+    }
+
+    let mut killed = Library::Paho.start(&lines, &port);
+    let mut first = [0];
+    let mut stdout = killed.stdout.take().expect("piped");
+    stdout.read_exact(&mut first).expect("it prints the first");
+    killed.kill().expect("our child");
+    killed.wait().expect("our child");
+
+    let mut again = Library::Paho.start(&lines, &port);
+    let again_printed = printed_by(&mut again);
+    let printed: String = (0..MESSAGES)
+        .map_while(|_| again_printed.recv_timeout(DEADLINE).ok())
+        .map(|line| line.chars().next().expect("no empty message"))
+        .collect();
+    again.kill().expect("our child");
+    again.wait().expect("our child");
+    assert_eq!((&first, printed.as_str()), (b"0", "01234567"));
+}
+
+#[test]
+fn programs_of_other_libraries_are_no_steps() {
+    let document = "```sh\nls\n```\n\n```python\nimport other\n```\n\n```text\nout\n```\n";
+    assert_eq!(steps(document), [Step::Begin]);
 }
 
 #[test]
