@@ -85,6 +85,7 @@ fn engine(queued: u64, mut disk: Option<&mut BTreeMap<Vec<u8>, Vec<u8>>>) -> Eng
             agent: worker.clone(),
             resumed: false,
             durable: true,
+            window: u32::MAX,
         };
         run(&mut engine, 1, connected);
         if number == 1 {
@@ -238,6 +239,7 @@ fn crowd(crowd: &Crowd) -> Engine {
             agent: worker.clone(),
             resumed: false,
             durable: true,
+            window: u32::MAX,
         };
         run(&mut engine, 1, connected);
         let filter = format!("rooms/r{}/handoff/work/draft", number % crowd.rooms);

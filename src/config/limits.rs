@@ -86,7 +86,10 @@ fn range(key: &str) -> Option<Range> {
         "rooms.max_capacity" => Count(1, 1_000_000),
         "handoff.lease" | "handoff.max_lease" => Span(MS(10), MS(30 * DAY)),
         "handoff.min_lease" => Span(MS(10), MS(DAY)),
-        "handoff.max_attempts" | "handoff.max_attempts_limit" => Count(1, 1_000_000),
+        "handoff.max_attempts"
+        | "handoff.max_attempts_limit"
+        | "handoff.max_releases"
+        | "handoff.max_deliveries" => Count(1, 1_000_000),
         "handoff.backoff_initial" | "handoff.backoff_max" => Span(MS(0), MS(30 * DAY)),
         "handoff.backoff_limit" => Span(MS(0), MS(30 * DAY)),
         "handoff.backoff_factor" => Factor(1.0, 100.0),

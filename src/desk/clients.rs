@@ -47,6 +47,8 @@ pub struct Connected {
     pub connection: Connection,
     /// How many deliveries may be unacknowledged.
     pub window: usize,
+    /// How many assignments it can still be sent, as far as the engine has been told.
+    pub told_window: usize,
     /// The batch of what was held back for it last (CONNACK, SUBACK, a delivery): nothing is delivered before that.
     pub answered_in: u64,
     /// What it may do; `None` for everything.

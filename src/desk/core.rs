@@ -21,6 +21,7 @@ use super::shares::Shares;
 use super::stats::DeskStats;
 use super::timers::{Timer, Timers};
 use super::trie::FilterTrie;
+use super::work::WorkNews;
 use crate::diary::{About, Diary};
 use crate::engine::{
     Class, Effect, Engine, Input, Mailboxes, Past, Refusals, TaskCounts, Timer as EngineTimer,
@@ -90,6 +91,8 @@ pub struct Desk {
     pub(super) full: Full,
     /// Why the command that was routed last was refused, if it was.
     pub(super) refusal: Option<Rejection>,
+    /// What the engine is to hear of work on its way, at the end of the request.
+    pub(super) work: WorkNews,
     /// What was dropped because its reader cannot take it, until the engine hears of it: at the end of the request.
     pub(super) undelivered: Vec<(Agent, Class)>,
 }
@@ -115,6 +118,7 @@ impl Desk {
             stats: Arc::default(),
             full: Full::Memory,
             refusal: None,
+            work: WorkNews::default(),
             undelivered: Vec::new(),
         }
     }
@@ -177,7 +181,7 @@ impl Desk {
             Request::Schemas(schemas) => self.feed(now, Input::Schemas(schemas)),
             Request::Announce(figures) => self.announce(now, figures),
         }
-        self.tell_of_undelivered(now);
+        self.tell_of_deliveries(now);
     }
 
     /// Does what is due.
@@ -197,7 +201,7 @@ impl Desk {
             // Sealing does it.
             self.note_lazy_change(now);
         }
-        self.tell_of_undelivered(now);
+        self.tell_of_deliveries(now);
     }
 
     /// Whether something is due that whoever asks next must find done. One [`Desk::tick`] does a bounded portion of it.
@@ -238,7 +242,7 @@ impl Desk {
     pub fn seal(&mut self, now: Millis) -> Pending {
         self.engine.flush();
         self.apply_effects(now, None);
-        self.tell_of_undelivered(now);
+        self.tell_of_deliveries(now);
         let records = &mut self.pending.records;
         self.engine.drain_records(&mut |key, value| match value {
             Some(value) => records.put(Space::Engine, key, Bytes::from(value)),
@@ -286,6 +290,17 @@ impl Desk {
         // Whatever it changed has a record; somebody may wait for an effect of it.
         self.pending.awaited = true;
         verdict
+    }
+
+    /// The same for what changes no more than the engine's own records, as a rule: nobody waits for them.
+    pub(super) fn feed_lazily(&mut self, now: Millis, input: Input) {
+        let awaited = self.pending.awaited;
+        let broadcasts = self.pending.releases.len();
+        self.feed(now, input);
+        if self.pending.releases.len() == broadcasts {
+            self.pending.awaited = awaited;
+            self.note_lazy_change(now);
+        }
     }
 
     fn apply_effects(&mut self, now: Millis, came_as: Option<&Message>) {

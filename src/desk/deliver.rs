@@ -65,7 +65,13 @@ impl Desk {
     pub(super) fn deliver_directed(&mut self, now: Millis, directed: Directed) {
         let topic = directed.topic.format(&self.settings.root);
         let message = gateway_message(&topic, &directed.payload, false, &directed.mirrors);
-        self.put_into_mailbox(now, &directed.to, Kind::Directed(directed.class), message);
+        let class = directed.class;
+        let is_work = matches!(class, Class::Assignment(_));
+        let kind = Kind::Directed(class.clone());
+        self.put_into_mailbox(now, &directed.to, kind, message);
+        if is_work {
+            self.note_assigned(&directed.to.as_str().into(), &class);
+        }
     }
 
     /// Puts another agent's message into an agent's mailbox, as it is but for its expiry.
@@ -228,11 +234,11 @@ impl Desk {
                     client.terms(entry),
                     entry.dup,
                     entry.message.clone(),
-                    entry.kind.is_directed(),
+                    entry.kind.clone(),
                 )
             });
             client.outbox = outbox;
-            let Some((seq, batch, terms, dup, message, directed)) = next else {
+            let Some((seq, batch, terms, dup, message, kind)) = next else {
                 return;
             };
             let is_first = client.outbox.is_sent_first(seq);
@@ -250,7 +256,7 @@ impl Desk {
                 continue;
             };
             // A repeat has the bytes of the first time. After a crash it is not known whether there was one.
-            if directed
+            if kind.is_directed()
                 && (is_first || !dup)
                 && let Some(most) = self.is_too_large(id, &message, qos)
             {
@@ -268,6 +274,7 @@ impl Desk {
                 message,
             };
             self.stats.deliveries.add_one();
+            self.note_sent(id, &kind);
             // THE invariant: a delivery leaves after the record that justifies it, and after its client's CONNACK
             // and SUBACK.
             if batch.max(answered_in) <= durable {
@@ -338,6 +345,7 @@ impl Desk {
         }
         self.send_ready(now, &id);
         self.refill(now, &id);
+        self.note_room(&id);
         self.relieve(&id);
     }
 

@@ -55,6 +55,11 @@ impl Lanes {
         };
     }
 
+    /// Directed messages that were not sent before.
+    pub(super) fn directed_len(&self) -> usize {
+        self.directed.len()
+    }
+
     /// What goes next of what may go now. One that may not holds up its own lane, and what was sent before holds up all.
     pub(super) fn next(&self, may_go: impl Fn(u64) -> bool) -> Option<u64> {
         if let Some((_, seq)) = self.again.first() {

@@ -5,7 +5,7 @@
 //! durable are its acks, deliveries and broadcasts released.
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
-//! `subscribe`, `replay`, `publish`, `deliver`, `mail`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`, `collect`,
+//! `subscribe`, `replay`, `publish`, `deliver`, `work`, `mail`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`, `collect`,
 //! `trie`, `interest`, `memory`, `budget`, `journal` (what it keeps), `wills`, `timers`, `batch` and `records` (what it writes), `recover`, `run` (the
 //! thread).
 
@@ -41,6 +41,7 @@ mod subscribe;
 mod timers;
 mod trie;
 mod wills;
+mod work;
 
 pub use batch::{Pending, Release};
 pub use budget::{Budget, Budgets};

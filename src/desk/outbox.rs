@@ -359,6 +359,12 @@ impl Outbox {
         }
     }
 
+    /// How many directed messages more could go out now.
+    pub fn room(&self, window: usize) -> usize {
+        let taken = self.unacknowledged.len() + self.ready.directed_len();
+        window.saturating_sub(taken)
+    }
+
     /// Takes the next message to send, if the window has room. A durable session's packet ids must not collide.
     /// What was sent on this session before goes first and in the same order (MQTT-4.6.0-1); after a crash nobody knows any more what
     /// that was, and the order holds within each topic (MQTT-4.6.0-6).

@@ -64,6 +64,7 @@ impl Desk {
         session.expiry = open.expiry;
         session.offline_since = None;
         let durable = session.durable;
+        let window = usize::from(open.window.max(1));
         let opened = Response::Opened {
             session_present,
             durable,
@@ -75,7 +76,8 @@ impl Desk {
         client.delayed_will = None;
         client.connected = Some(Connected {
             connection: open.connection.clone(),
-            window: usize::from(open.window.max(1)),
+            window,
+            told_window: window,
             answered_in: number,
             gate: open.gate.clone(),
             will: open.will.map(|publication| Will {
@@ -106,6 +108,7 @@ impl Desk {
                     agent,
                     resumed: session_present,
                     durable: open.expiry > 0,
+                    window: u32::try_from(window).unwrap_or(u32::MAX),
                 },
             );
         }
@@ -240,6 +243,8 @@ impl Desk {
                 Input::Disconnected {
                     agent: agent.clone(),
                     why,
+                    // DISCONNECT without a will, or with one that is not wanted, is a good-bye.
+                    gives_back: !publish_will && !continues,
                 },
             );
             if ended_by_wish {
@@ -341,7 +346,15 @@ impl Desk {
                 .is_none_or(|client| client.connected.is_none())
         {
             let (agent, why) = (from.clone(), "its will spoke for it");
-            self.feed(now, Input::Disconnected { agent, why });
+            let gives_back = false;
+            self.feed(
+                now,
+                Input::Disconnected {
+                    agent,
+                    why,
+                    gives_back,
+                },
+            );
         }
     }
 

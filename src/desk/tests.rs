@@ -5,6 +5,7 @@ mod groups;
 mod keys;
 mod limits;
 mod replay;
+mod work;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -23,6 +23,8 @@ pub(super) struct Session {
     pub(super) rooms: BTreeSet<Room>,
     /// When the grace ends that runs now.
     pub(super) grace_until: Option<Millis>,
+    /// How many messages it can be sent before it has to acknowledge one, as far as the desk has said.
+    pub(super) window: u32,
 }
 
 /// All sessions that are connected or have a place in a room.

@@ -91,6 +91,24 @@ pub enum Input {
         resumed: bool,
         /// Whether the session outlives its connection: if it does, the agent is `offline` after the grace; if not, it is gone.
         durable: bool,
+        /// How many messages it can be sent before it has to acknowledge one.
+        window: u32,
+    },
+    /// Assignments are on their way to their worker on its present connection, for the first time or once more. The lease of one begins
+    /// with the first time, not when it was put into the mailbox.
+    Sent {
+        /// The worker.
+        agent: Agent,
+        /// Which.
+        assignments: Vec<AssignmentKey>,
+    },
+    /// How many messages an agent can be sent now before it has to acknowledge one: told when the engine would give it more than
+    /// that, or may give it more again.
+    Window {
+        /// The agent.
+        agent: Agent,
+        /// How many.
+        free: u32,
     },
     /// A subscription that names a room was made.
     Offered {
@@ -113,6 +131,8 @@ pub enum Input {
         agent: Agent,
         /// Why, in words for the event; empty where nobody knows.
         why: &'static str,
+        /// Whether it said DISCONNECT in good order and its session ends with that: it gives back the tasks that it has.
+        gives_back: bool,
     },
     /// The session is gone for good (it expired, or an operator ended it): no grace.
     SessionEnded {
@@ -299,12 +319,19 @@ impl Engine {
                 agent,
                 resumed,
                 durable,
-            } => self.connected(&agent, resumed, durable, mailboxes),
+                window,
+            } => self.connected(&agent, resumed, durable, window, mailboxes),
+            Input::Sent { agent, assignments } => self.sent(&agent, assignments),
+            Input::Window { agent, free } => self.set_window(&agent, free),
             Input::Offered { agent, offer } => return self.offered(&agent, offer),
             Input::Withdrawn { agent, offer } => {
                 self.in_room(offer.room(), |room, cx| room.withdraw(cx, &agent, &offer));
             }
-            Input::Disconnected { agent, why } => self.disconnected(&agent, why),
+            Input::Disconnected {
+                agent,
+                why,
+                gives_back,
+            } => self.disconnected(&agent, why, gives_back),
             Input::SessionEnded { agent } => self.session_ended(&agent),
             Input::Command(command) => return self.command(&command, mailboxes),
             Input::Refused {

@@ -96,6 +96,7 @@ impl RoomState {
     fn take_place(&self, cx: &mut Context, agent: &Agent) -> (ConnectionState, bool) {
         let session = cx.sessions.entry(agent.clone()).or_insert_with(|| Session {
             connected: true,
+            window: u32::MAX,
             ..Session::default()
         });
         session.rooms.insert(self.name.clone());
@@ -115,10 +116,13 @@ impl RoomState {
             return;
         };
         match member.skills() {
-            Some(skills) => self
-                .handoff
-                .scheduler
-                .set_worker(agent, skills, member.in_flight()),
+            Some(skills) => {
+                let session = cx.sessions.get(agent);
+                let window = session.map_or(u32::MAX, |session| session.window);
+                let in_flight = member.in_flight();
+                let scheduler = &mut self.handoff.scheduler;
+                scheduler.set_worker(agent, skills, in_flight, window);
+            }
             None => self.handoff.scheduler.remove_worker(agent),
         }
         self.recall(cx, agent);
@@ -386,13 +390,18 @@ impl RoomState {
             member.owed = member.held.clone();
         }
         self.set_connection(cx, agent, ConnectionState::Online, durable, "");
+        self.pause_leases(cx, agent);
         self.provider_is_back(cx, agent, resumed, mailboxes);
         if resumed {
             self.deliver_held(cx, agent);
         } else {
             self.refresh(cx, agent);
-            self.keep_leases(cx, agent, cx.settings.reconnect_grace_ms);
         }
+    }
+
+    /// How many messages an agent can be sent now.
+    pub(super) fn set_window(&mut self, agent: &Agent, free: u32) {
+        self.handoff.scheduler.set_window(agent, free);
     }
 
     /// The connection is gone: the agent keeps what it has until the grace is over.
@@ -405,7 +414,7 @@ impl RoomState {
     ) {
         self.set_connection(cx, agent, ConnectionState::Away, durable, why);
         self.expect_provider_back(cx, agent);
-        self.keep_leases(cx, agent, cx.settings.reconnect_grace_ms);
+        self.pause_leases(cx, agent);
     }
 
     /// After a restart: an agent that was connected is away, with its tasks. Says whether it is.

@@ -15,6 +15,7 @@
 //! | 21 | tool call that is not over, after the tools | its id |
 //! | 7 | outcome of a command with an id | agent, command, id, with zero bytes between |
 //! | 8 | version of a key, written once; the last one is what stands | the key, a zero byte, the room's revision, 8 bytes, big end first |
+//! | 10 | a task's last progress, as text | the task's number, 8 bytes, big end first |
 //! | 9 | lock that somebody holds, with those who wait | its name |
 //! | 32 | somebody who left | the agent |
 //!
@@ -50,6 +51,7 @@ const APPROVAL: u8 = 6;
 const OUTCOME: u8 = 7;
 const VERSION: u8 = 8;
 const LOCK: u8 = 9;
+const PROGRESS: u8 = 10;
 const TOOL: u8 = 20;
 const CALL: u8 = 21;
 const DEPARTED: u8 = 32;
@@ -88,6 +90,7 @@ pub(super) enum Change {
     Member(Agent),
     Body(TaskNo),
     State(TaskNo),
+    Progress(TaskNo),
     Key(Key),
     Version(Key, u64),
     Lock(LockName),
@@ -194,6 +197,7 @@ impl RoomState {
             }
             Change::Body(no) => Some(encode(&self.handoff.tasks.get(no)?.body)),
             Change::State(no) => Some(encode(&self.handoff.tasks.get(no)?.status)),
+            Change::Progress(no) => Some(encode(self.handoff.progress.get(*no)?)),
             // Its version stands in a record of the other kind.
             Change::Key(_) => None,
             Change::Version(key, revision) => Some(encode(self.blackboard.find(key, *revision)?)),
@@ -213,6 +217,7 @@ impl Change {
             Change::Member(agent) => key(room, MEMBER, &[agent.as_str().as_bytes()]),
             Change::Body(no) => key(room, BODY, &[&no.0.to_be_bytes()]),
             Change::State(no) => key(room, STATE, &[&no.0.to_be_bytes()]),
+            Change::Progress(no) => key(room, PROGRESS, &[&no.0.to_be_bytes()]),
             Change::Key(name) => key(room, KEY, &[name.as_str().as_bytes()]),
             Change::Version(name, revision) => {
                 let parts = [name.as_str().as_bytes(), &[0], &revision.to_be_bytes()];
@@ -280,6 +285,7 @@ fn split(key: &[u8]) -> Option<(Room, Place)> {
         MEMBER => Place::Of(Change::Member(Agent::new(text()?).ok()?)),
         BODY => Place::Of(Change::Body(number()?)),
         STATE => Place::Of(Change::State(number()?)),
+        PROGRESS => Place::Of(Change::Progress(number()?)),
         KEY => Place::Of(Change::Key(Key::new(text()?).ok()?)),
         VERSION => {
             let (rest, revision) = rest.split_last_chunk()?;
@@ -333,6 +339,7 @@ mod tests {
             Change::Departed(Agent::new("a").unwrap()),
             Change::Body(TaskNo(7)),
             Change::State(TaskNo(u64::MAX)),
+            Change::Progress(TaskNo(9)),
             Change::Key(Key::new("a/b/c").unwrap()),
             Change::Version(Key::new("a/b/c").unwrap(), 256),
             Change::Lock(LockName::new("l").unwrap()),

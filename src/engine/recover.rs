@@ -113,6 +113,7 @@ fn take(
             let body = rebuilt.bodies.remove(&no).ok_or(RecordProblem::Alone)?;
             room.rebuild_task(cx, no, body, decode(value)?);
         }
+        Place::Of(Change::Progress(no)) => room.handoff.rebuild_progress(no, decode(value)?),
         Place::Of(Change::Key(key)) => room.rebuild_key(cx, key, decode(value)?),
         Place::Of(Change::Version(key, _)) => room.rebuild_version(cx, key, decode(value)?),
         Place::Of(Change::Lock(name)) => room.rebuild_lock(cx, name, decode(value)?),

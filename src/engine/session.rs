@@ -10,14 +10,31 @@ use super::context::Context;
 use super::member::{Departure, Session};
 use super::room::RoomState;
 use super::timer::{Subject, Timer};
-use super::{Engine, Mailboxes};
+use super::{AssignmentKey, Engine, Mailboxes};
 
 impl Engine {
+    /// How many messages an agent can be sent now.
+    pub(super) fn set_window(&mut self, agent: &Agent, free: u32) {
+        if let Some(session) = self.cx.sessions.get_mut(agent) {
+            session.window = free;
+        }
+        self.in_rooms_of(agent, |room, _| room.set_window(agent, free));
+    }
+
+    /// Work is on its way to a worker.
+    pub(super) fn sent(&mut self, agent: &Agent, assignments: Vec<AssignmentKey>) {
+        for key in assignments {
+            let room = key.room.clone();
+            self.in_room(&room, |room, cx| room.sent(cx, agent, &key));
+        }
+    }
+
     pub(super) fn connected(
         &mut self,
         agent: &Agent,
         resumed: bool,
         durable: bool,
+        window: u32,
         mailboxes: &dyn Mailboxes,
     ) {
         let cx = &mut self.cx;
@@ -25,8 +42,10 @@ impl Engine {
         let session = cx.sessions.entry(agent.clone()).or_default();
         session.connected = true;
         session.durable = durable;
+        session.window = window;
         let mut unconfirmed = false;
         self.in_rooms_of(agent, |room, cx| {
+            room.set_window(agent, window);
             room.connected(cx, agent, resumed, durable, mailboxes);
             unconfirmed |= room.is_unconfirmed(agent);
         });
@@ -36,7 +55,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn disconnected(&mut self, agent: &Agent, why: &'static str) {
+    pub(super) fn disconnected(&mut self, agent: &Agent, why: &'static str, gives_back: bool) {
         // What was not connected keeps the grace that it has.
         let session = self.cx.sessions.get_mut(agent);
         let Some(session) = session.filter(|session| session.connected) else {
@@ -50,7 +69,12 @@ impl Engine {
         }
         disarm_grace(&mut self.cx, agent);
         arm_grace(&mut self.cx, agent);
-        self.in_rooms_of(agent, |room, cx| room.disconnected(cx, agent, durable, why));
+        self.in_rooms_of(agent, |room, cx| {
+            room.disconnected(cx, agent, durable, why);
+            if gives_back {
+                room.release_all(cx, agent);
+            }
+        });
     }
 
     pub(super) fn session_ended(&mut self, agent: &Agent) {

@@ -93,6 +93,10 @@ pub struct Settings {
     pub max_attempts: u32,
     /// The most attempts that a task may ask for.
     pub max_attempts_limit: u32,
+    /// How often a task may be given back before it is dead.
+    pub max_releases: u32,
+    /// How often one attempt is delivered to its worker, where the task does not say: beyond it the attempt is lost.
+    pub max_deliveries: u32,
     /// The wait after the first failed attempt, where the task does not say.
     pub backoff_initial_ms: u64,
     /// Each further wait is the last one times this, where the task does not say.
@@ -293,6 +297,8 @@ impl Default for Settings {
             max_lease_ms: DAY,
             max_attempts: 3,
             max_attempts_limit: 100,
+            max_releases: 100,
+            max_deliveries: 5,
             backoff_initial_ms: SECOND,
             backoff_factor: 2.0,
             backoff_max_ms: MINUTE,

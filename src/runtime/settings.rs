@@ -99,6 +99,8 @@ fn common(config: &Config) -> Settings {
         max_lease_ms: millis(handoff.max_lease),
         max_attempts: handoff.max_attempts,
         max_attempts_limit: handoff.max_attempts_limit,
+        max_releases: handoff.max_releases,
+        max_deliveries: handoff.max_deliveries,
         backoff_initial_ms: millis(handoff.backoff_initial),
         backoff_factor: handoff.backoff_factor,
         backoff_max_ms: millis(handoff.backoff_max),

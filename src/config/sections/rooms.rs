@@ -89,6 +89,10 @@ pub struct Handoff {
     pub max_attempts: u32,
     /// The most attempts that a task may ask for.
     pub max_attempts_limit: u32,
+    /// How often a task may be given back (`release`) before it is dead.
+    pub max_releases: u32,
+    /// Deliveries of one attempt to its worker, where the task does not say.
+    pub max_deliveries: u32,
     /// The wait before the second attempt.
     #[serde(with = "duration")]
     pub backoff_initial: Duration,
@@ -210,6 +214,8 @@ impl Default for Handoff {
             max_lease: DAY,
             max_attempts: 3,
             max_attempts_limit: 100,
+            max_releases: 100,
+            max_deliveries: 5,
             backoff_initial: Duration::from_secs(1),
             backoff_factor: 2.0,
             backoff_max: MINUTE,

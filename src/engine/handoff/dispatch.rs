@@ -210,6 +210,7 @@ fn body(cx: &mut Context, call: &Call<'_>, asked: handoff::Task, ties: Option<Bo
         deadline: asked.ttl_ms.map(|ms| cx.after(ms)),
         lease_ms: asked.lease_ms.unwrap_or(settings.lease_ms),
         max_attempts: asked.max_attempts.unwrap_or(settings.max_attempts),
+        max_deliveries: asked.max_deliveries,
         backoff,
         affinity: asked.affinity.map(Into::into),
         correlation_id: call.correlation_id.as_deref().map(Into::into),
@@ -280,6 +281,8 @@ fn check_times(settings: &Settings, asked: &handoff::Task) -> Result<(), Rejecti
     let attempts = asked.max_attempts.unwrap_or(settings.max_attempts);
     let most = settings.max_attempts_limit;
     between("maxAttempts", attempts.into(), 1, most.into())?;
+    let deliveries = asked.max_deliveries.unwrap_or(settings.max_deliveries);
+    between("maxDeliveries", deliveries.into(), 1, most.into())?;
     let Some(backoff) = asked.backoff else {
         return Ok(());
     };

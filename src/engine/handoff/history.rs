@@ -61,6 +61,28 @@ impl History {
         }
     }
 
+    /// The attempt that was taken for lost has come to a good end after all.
+    pub(super) fn end_late(&mut self, at: Millis) {
+        if let Some(attempt) = self.0.last_mut() {
+            let how = AttemptOutcome::Succeeded;
+            attempt.end = Some(Box::new(End {
+                at,
+                how,
+                error: None,
+            }));
+        }
+    }
+
+    /// Whether this worker lost this attempt or gave it back, and nobody else has had one since.
+    pub(super) fn is_nobody_elses_since(&self, no: u32, worker: &Agent) -> bool {
+        let is_open = |attempt: &Attempt| {
+            let how = attempt.end.as_deref().map(|end| end.how);
+            matches!(how, Some(AttemptOutcome::Lost | AttemptOutcome::Released))
+        };
+        let mut since = self.0.iter().skip_while(|attempt| attempt.no != no);
+        since.clone().next().is_some_and(is_open) && since.all(|attempt| attempt.worker == *worker)
+    }
+
     /// Drops the oldest beyond so many.
     pub(super) fn keep(&mut self, limit: usize) {
         if self.0.len() > limit {

@@ -6,21 +6,49 @@ use crate::wire::name::{Agent, Capability};
 use crate::engine::AssignmentKey;
 use crate::engine::context::Context;
 use crate::engine::member::Departure;
+use crate::engine::record::Change;
 use crate::engine::room::RoomState;
 use crate::engine::timer::{Subject, Timer};
 
-use super::task::{Step, why};
+use super::task::{Stage, Step, why};
 use super::{Advance, TaskNo};
 
 impl RoomState {
-    /// A task that is given back waits for its backoff, and has used up an attempt: one that everybody gives back must not go
-    /// round for ever.
-    pub(super) fn release(&mut self, cx: &mut Context, no: TaskNo, who: Option<&Agent>) {
+    /// A task that is given back has used up no attempt. One that everybody gives back must not go round for ever, though: that
+    /// has a limit of its own.
+    pub(super) fn release(
+        &mut self,
+        cx: &mut Context,
+        no: TaskNo,
+        who: Option<&Agent>,
+        reason: Option<&str>,
+    ) {
+        let Some(task) = self.handoff.tasks.get(&no) else {
+            return;
+        };
+        let (place, worker) = (task.queue_key(), task.status.holder().cloned());
+        let most = cx.settings.max_releases;
         let released = Advance {
             who,
-            ..Advance::new(Step::Release)
+            reason,
+            ..Advance::new(Step::Release { most })
         };
         self.advance(cx, no, released);
+        let task = self.handoff.tasks.get(&no);
+        let waits = task.is_some_and(|task| matches!(task.status.stage, Stage::Waiting { .. }));
+        if let (true, Some(place), Some(worker)) = (waits, place, worker) {
+            self.handoff.scheduler.offer_to_others(place, no, worker);
+        }
+    }
+
+    /// Its worker has disconnected in good order, and its session ends with that: it will not come back to what that session was
+    /// sent. What it has from an earlier one is not meant: it may have come just to say a word.
+    pub(in crate::engine) fn release_all(&mut self, cx: &mut Context, agent: &Agent) {
+        let member = self.members.0.get(agent);
+        let taken = member.map(|member| &member.held - &member.owed);
+        for no in taken.unwrap_or_default() {
+            self.release(cx, no, Some(agent), None);
+        }
     }
 
     /// The worker of a task has left the room or is gone.
@@ -31,7 +59,7 @@ impl RoomState {
         why_gone: Departure,
     ) {
         match why_gone {
-            Departure::Left => self.release(cx, no, None),
+            Departure::Left => self.release(cx, no, None, None),
             Departure::Ended => self.lose(cx, no, "worker-gone", "its worker is gone"),
         }
     }
@@ -65,7 +93,8 @@ impl RoomState {
         }
     }
 
-    /// Sends a worker what it has once more. If it takes no message of that size any more, it keeps only what it is at.
+    /// Sends a worker what it has once more, without giving it more time. If it takes no message of that size any more, it keeps
+    /// only what it is at.
     fn deliver_again(&mut self, cx: &mut Context, no: TaskNo, agent: &Agent) {
         let task = self.handoff.tasks.get(&no);
         let is_running = task.is_some_and(|task| task.status.is_running());
@@ -73,8 +102,42 @@ impl RoomState {
             self.lose_too_large(cx, no);
             return;
         }
-        self.renew_lease(cx, no);
+        let sent_too_often = task
+            .is_some_and(|task| task.status.deliveries >= task.body.max_deliveries(&cx.settings));
+        if sent_too_often {
+            self.lose_redelivered(cx, no);
+            return;
+        }
         self.deliver(cx, no);
+    }
+
+    fn lose_redelivered(&mut self, cx: &mut Context, no: TaskNo) {
+        let reason = "it was sent to its worker again and again without a word of progress";
+        self.lose(cx, no, "redelivered", reason);
+    }
+
+    /// A task is on its way to its worker. A worker that comes back for it again and again without a word is of no use to it: its
+    /// program dies of the task, or hangs while its connection lives on.
+    pub(in crate::engine) fn sent(&mut self, cx: &mut Context, agent: &Agent, key: &AssignmentKey) {
+        let Some(no) = self.handoff.numbers.get(&key.task).copied() else {
+            return;
+        };
+        let Some(task) = self.handoff.tasks.get_mut(&no) else {
+            return;
+        };
+        if task.status.holder() != Some(agent) || task.status.attempt != key.attempt {
+            return;
+        }
+        task.status.deliveries += 1;
+        let (deliveries, left) = (task.status.deliveries, std::mem::take(&mut task.lease_left));
+        let most = task.body.max_deliveries(&cx.settings);
+        self.change(cx, Change::State(no));
+        if deliveries > most {
+            self.lose_redelivered(cx, no);
+        } else if left > 0 {
+            let until = cx.after(left);
+            self.move_lease(cx, no, until);
+        }
     }
 
     fn lose_too_large(&mut self, cx: &mut Context, no: TaskNo) {
@@ -128,8 +191,26 @@ impl RoomState {
 
     /// Starts a task's lease anew.
     pub(super) fn renew_lease(&mut self, cx: &mut Context, no: TaskNo) {
-        if let Some(task) = self.handoff.tasks.get(&no) {
+        if let Some(task) = self.handoff.tasks.get_mut(&no) {
+            task.lease_left = 0;
             let until = cx.after(task.body.lease_ms);
+            self.move_lease(cx, no, until);
+        }
+    }
+
+    /// A whole lease begins once the task is sent to its worker. It is not for ever on its way.
+    pub(super) fn await_sending(&mut self, cx: &mut Context, no: TaskNo) {
+        if let Some(task) = self.handoff.tasks.get_mut(&no) {
+            task.lease_left = task.body.lease_ms;
+            self.await_worker(cx, no);
+        }
+    }
+
+    /// A lease that does not run goes on when its worker is sent the task: within the grace, or what is left of the lease if that is
+    /// longer.
+    fn await_worker(&mut self, cx: &mut Context, no: TaskNo) {
+        if let Some(task) = self.handoff.tasks.get(&no) {
+            let until = cx.after(task.lease_left.max(cx.settings.reconnect_grace_ms));
             self.move_lease(cx, no, until);
         }
     }
@@ -147,31 +228,37 @@ impl RoomState {
         cx.timers.arm(until, Timer::Lease, subject);
     }
 
-    /// No lease of this agent runs out sooner than so many milliseconds from now.
-    pub(in crate::engine) fn keep_leases(&mut self, cx: &mut Context, agent: &Agent, ms: u64) {
-        let until = cx.after(ms);
+    /// Leases of an agent do not run while its connection is gone, nor on a new one until it is sent its tasks there.
+    pub(in crate::engine) fn pause_leases(&mut self, cx: &mut Context, agent: &Agent) {
         let held = self.members.0.get(agent).map(|member| member.held.clone());
         for no in held.unwrap_or_default() {
-            let lease = self.handoff.tasks.get(&no).map(|task| task.lease_until);
-            if lease.is_some_and(|lease| lease < until) {
-                self.move_lease(cx, no, until);
+            if let Some(task) = self.handoff.tasks.get_mut(&no)
+                && task.lease_left == 0
+            {
+                task.lease_left = task.lease_until.saturating_sub(cx.now).max(1);
             }
+            self.await_worker(cx, no);
         }
     }
 
-    /// After a restart, leases begin anew, and none ends before the grace does.
+    /// After a restart, leases begin anew once their tasks are sent.
     pub(in crate::engine) fn restart_leases(&mut self, cx: &mut Context, agent: &Agent) {
         let held = self.members.0.get(agent).map(|member| member.held.clone());
         for no in held.unwrap_or_default() {
-            self.renew_lease(cx, no);
+            self.await_sending(cx, no);
         }
-        self.keep_leases(cx, agent, cx.settings.reconnect_grace_ms);
     }
 
     pub(in crate::engine) fn lease_over(&mut self, cx: &mut Context, no: TaskNo) {
         let Some(task) = self.handoff.tasks.get_mut(&no) else {
             return;
         };
+        if task.status.deliveries == 0 {
+            // Nobody has seen it: that is no fault of the task's.
+            let reason = "it could not be sent to its worker";
+            self.release(cx, no, None, Some(reason));
+            return;
+        }
         let worker = task.status.holder();
         if let Some(member) = worker.and_then(|worker| self.members.0.get_mut(worker)) {
             member.lapsed = true;

@@ -68,6 +68,7 @@ impl RoomState {
         let task = &self.handoff.tasks[&no];
         let payload = task.body.payload.as_ref().filter(|_| get.payload);
         let mut view = TaskView {
+            last_progress: self.handoff.progress.get(no).cloned(),
             history: task.status.history.view(),
             result: task.kept_result().cloned(),
             result_omitted: task.lost_result(),

@@ -1,5 +1,7 @@
 //! What handoff sends: assignments to workers, results to dispatchers, views to whoever asks.
 
+use bytes::Bytes;
+
 use crate::wire::Millis;
 use crate::wire::fit::packet_bytes;
 use crate::wire::handoff::{Assignment, ResultStatus, TaskResult, TaskState, TaskView};
@@ -77,7 +79,7 @@ impl RoomState {
         cx.emit(Effect::Deliver(Directed {
             to: worker.clone(),
             topic: RoomTopic::new(self.name.clone(), topic),
-            payload: json::encode(&task.body.assignment(task.status.attempt)),
+            payload: self.assignment(no, task, worker),
             class: Class::Assignment(AssignmentKey {
                 room: self.name.clone(),
                 task: task.body.id.clone(),
@@ -97,6 +99,27 @@ impl RoomState {
 }
 
 impl RoomState {
+    /// An assignment, with what was said of the task before as far as its worker can take it.
+    fn assignment(&self, no: TaskNo, task: &Task, worker: &Agent) -> Bytes {
+        let plain = task.body.assignment(task.status.attempt);
+        let Some(said) = self.handoff.progress.get(no) else {
+            return json::encode(&plain);
+        };
+        let most = self.members.0.get(worker).and_then(Member::max_bytes);
+        let room = most.map(|most| most.saturating_sub(task.assignment_bytes()) as usize);
+        let with = Assignment {
+            last_progress: Some(said.clone()),
+            ..plain.clone()
+        };
+        let holds = plain.payload.as_ref().map_or("", Json::text);
+        let of = |one: &Assignment| Encoding::greatest_length_of(one, holds);
+        if room.is_none_or(|room| of(&with).saturating_sub(of(&plain)) <= room) {
+            json::encode(&with)
+        } else {
+            json::encode(&plain)
+        }
+    }
+
     /// Tells a worker that what it is at is of no use any more: a task that was cancelled, or whose time is over.
     pub(super) fn tell_worker(&self, cx: &mut Context, no: TaskNo, worker: &Agent, attempt: u32) {
         let Some(task) = self.handoff.tasks.get(&no) else {
@@ -129,6 +152,7 @@ impl Body {
             task_type: self.task_type.clone(),
             capabilities: self.capabilities.to_vec(),
             payload: self.payload.clone(),
+            last_progress: None,
             priority: self.priority,
             dispatcher: self.dispatcher.clone(),
             lease_ms: self.lease_ms,
@@ -226,6 +250,7 @@ impl Task {
             deadline: body.deadline,
             bytes: Some(body.bytes),
             error: status.error.as_deref().cloned(),
+            last_progress: None,
             result: None,
             result_omitted: false,
             payload: None,

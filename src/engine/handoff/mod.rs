@@ -13,9 +13,11 @@ mod index;
 mod lease;
 mod list;
 mod messages;
+mod progress;
 mod queue;
 mod rebuild;
 mod redrive;
+mod released;
 mod results;
 pub(super) mod scheduler;
 pub(super) mod size;
@@ -44,6 +46,7 @@ use admit::Rates;
 use affinity::Affinities;
 use group::Groups;
 use index::Index;
+use progress::Progress;
 use scheduler::{RouteNo, Scheduler};
 pub(super) use states::{GROUP, TASK};
 pub(super) use task::TaskNo;
@@ -64,6 +67,7 @@ pub(super) struct Handoff {
     groups: Groups,
     /// Whose results are kept for whoever asks.
     results: Keep<(Millis, TaskNo)>,
+    pub(super) progress: Progress,
     /// Ended tasks, by when they are to be forgotten.
     pub(super) ended: BTreeSet<(Millis, TaskNo)>,
     /// The number of the last task.
@@ -96,6 +100,7 @@ impl Handoff {
             body,
             status,
             lease_until: 0,
+            lease_left: 0,
             route,
         };
         self.tasks.insert(no, Box::new(task));
@@ -158,6 +163,7 @@ impl RoomState {
             Stage::Waiting { until, unmet } => {
                 let subject = Subject::Task(self.name.clone(), no);
                 cx.timers.disarm(*until, Timer::Due, subject);
+                self.handoff.scheduler.offer_no_more(no);
                 self.await_no_more(no, unmet);
             }
             Stage::Queued => {
@@ -179,7 +185,7 @@ impl RoomState {
                 }
                 let subject = Subject::Task(self.name.clone(), no);
                 cx.timers.disarm(task.lease_until, Timer::Lease, subject);
-                task.lease_until = 0;
+                (task.lease_until, task.lease_left) = (0, 0);
                 // Also after the worker's own last word: a client that acknowledges late must not get the task again.
                 cx.emit(Effect::Revoke {
                     agent: worker.clone(),
@@ -262,7 +268,7 @@ impl RoomState {
             self.stir(cx, worker, false);
         }
         self.remember_affinity(cx, no, worker);
-        self.renew_lease(cx, no);
+        self.await_sending(cx, no);
         self.deliver(cx, no);
     }
 
@@ -319,6 +325,9 @@ impl RoomState {
         }
         let to = task.body.dispatcher.clone();
         self.deliver_result(cx, to, &sent);
+        if how != Ending::Dead {
+            self.forget_progress(cx, no);
+        }
         self.leave_family(no);
         self.release_dependants(cx, no, how);
         self.keep_result(cx, no, result);
@@ -355,6 +364,10 @@ impl RoomState {
             let worker = self.preferred(no).unwrap_or(worker);
             self.advance(cx, no, Advance::new(Step::Assign(worker)));
         }
+        while let Some((no, worker)) = self.handoff.scheduler.next_released() {
+            self.advance(cx, no, Advance::new(Step::Due));
+            self.advance(cx, no, Advance::new(Step::Assign(worker)));
+        }
     }
 
     pub(super) fn due(&mut self, cx: &mut Context, no: TaskNo) {
@@ -376,6 +389,7 @@ impl RoomState {
             self.handoff.index.remove(no, state, &task.body);
             cx.stats.tasks.remove(state);
         }
+        self.forget_progress(cx, no);
         self.change(cx, Change::Body(no));
         self.change(cx, Change::State(no));
     }

@@ -12,6 +12,7 @@ use crate::wire::name::{Agent, Capability};
 
 use super::TaskNo;
 use super::queue::{QueueKey, Queues, Rank};
+use super::released::Released;
 use super::size::SizeClass;
 
 /// A route's number; never reused within a run.
@@ -55,6 +56,8 @@ struct Worker {
     skills: Skills,
     in_flight: u32,
     turn: u64,
+    /// How many messages it can be sent.
+    window: u32,
     /// The routes that it can serve.
     routes: Vec<RouteNo>,
 }
@@ -83,6 +86,9 @@ pub(in crate::engine) struct Scheduler {
     workers: BTreeMap<Agent, Worker>,
     /// Routes where a task and a worker may have come together.
     astir: BTreeSet<RouteNo>,
+    released: Released,
+    /// Routes where a task that was given back and another worker may have come together.
+    released_astir: BTreeSet<RouteNo>,
     next_route: u32,
     next_turn: u64,
 }
@@ -140,12 +146,19 @@ impl Route {
         }
     }
 
-    /// Who of those that are free takes an assignment of this size.
+    /// The same, but for one of them.
+    fn least_loaded_but(&self, size: SizeClass, not: &Agent) -> Option<&Agent> {
+        let large_enough = self.ready.range(size..).map(|(_, ready)| ready);
+        let others = large_enough.filter_map(|ready| ready.iter().find(|(_, own)| own != not));
+        others.min().map(|(_, agent)| agent)
+    }
+
     /// The largest assignment that somebody who is free takes.
     fn largest(&self) -> Option<SizeClass> {
         self.ready.last_key_value().map(|(limit, _)| *limit)
     }
 
+    /// Who of those that are free takes an assignment of this size.
     fn least_loaded(&self, size: SizeClass) -> Option<&Agent> {
         let large_enough = self.ready.range(size..).map(|(_, ready)| ready);
         let firsts = large_enough.filter_map(BTreeSet::first);
@@ -154,9 +167,10 @@ impl Route {
 }
 
 impl Worker {
-    /// Its place among the free; `None` if it has no capacity left.
+    /// Its place among the free; `None` if it has no capacity left, or could not be sent anything now.
     fn load(&self) -> Option<Load> {
-        (self.in_flight < self.skills.capacity).then(|| Load {
+        let is_free = self.in_flight < self.skills.capacity && self.window > 0;
+        is_free.then(|| Load {
             ratio: (u64::from(self.in_flight) << 32) / u64::from(self.skills.capacity),
             in_flight: self.in_flight,
             turn: self.turn,
@@ -257,17 +271,24 @@ impl Scheduler {
     }
 
     /// A worker is available, or can take other things than before.
-    pub(in crate::engine) fn set_worker(&mut self, agent: &Agent, skills: Skills, in_flight: u32) {
-        let turn = match self.workers.get(agent) {
+    pub(in crate::engine) fn set_worker(
+        &mut self,
+        agent: &Agent,
+        skills: Skills,
+        in_flight: u32,
+        window: u32,
+    ) {
+        let (turn, window) = match self.workers.get(agent) {
             Some(known) if known.skills == skills && known.in_flight == in_flight => return,
-            Some(known) => known.turn,
-            None => self.turn(),
+            Some(known) => (known.turn, known.window),
+            None => (self.turn(), window),
         };
         self.remove_worker(agent);
         let mut worker = Worker {
             skills,
             in_flight,
             turn,
+            window,
             routes: Vec::new(),
         };
         let load = worker.load();
@@ -276,6 +297,9 @@ impl Scheduler {
                 worker.routes.push(*no);
                 route.add(agent, worker.skills.limit, load);
                 self.astir.insert(*no);
+                if self.released.has_any(*no) {
+                    self.released_astir.insert(*no);
+                }
             }
         }
         self.workers.insert(agent.clone(), worker);
@@ -299,8 +323,14 @@ impl Scheduler {
         let turn = self.turn();
         self.reload(agent, |worker| {
             worker.in_flight += 1;
+            worker.window = worker.window.saturating_sub(1);
             worker.turn = turn;
         });
+    }
+
+    /// How many messages a worker can be sent now.
+    pub(in crate::engine) fn set_window(&mut self, agent: &Agent, window: u32) {
+        self.reload(agent, |worker| worker.window = window);
     }
 
     /// A worker has one task less.
@@ -325,6 +355,9 @@ impl Scheduler {
             route.add_ready(agent, worker.skills.limit, after);
             if after.is_some() && self.queues.has_any(*no) {
                 self.astir.insert(*no);
+            }
+            if after.is_some() && self.released.has_any(*no) {
+                self.released_astir.insert(*no);
             }
         }
     }
@@ -373,6 +406,40 @@ impl Scheduler {
             self.queues.oldest(*no, largest, late)
         });
         oldest.min().map(|(_, _, priority)| priority)
+    }
+
+    /// A worker has given a task back: until its wait is over it is for everybody else.
+    pub(in crate::engine) fn offer_to_others(&mut self, at: QueueKey, task: TaskNo, not: Agent) {
+        self.released.insert(at, task, not);
+        self.released_astir.insert(at.route);
+    }
+
+    /// Its wait is over, or nobody is to have it any more.
+    pub(in crate::engine) fn offer_no_more(&mut self, task: TaskNo) {
+        self.released.remove(task);
+    }
+
+    /// A task that one worker has given back and another one is free for. What queues goes first.
+    pub(in crate::engine) fn next_released(&mut self) -> Option<(TaskNo, Agent)> {
+        while let Some(no) = self.released_astir.first().copied() {
+            if let Some(found) = self.released_match(no) {
+                return Some(found);
+            }
+            self.released_astir.remove(&no);
+        }
+        None
+    }
+
+    fn released_match(&self, no: RouteNo) -> Option<(TaskNo, Agent)> {
+        let route = self.routes.get(&no)?;
+        self.released.of(no).find_map(|(not, tasks)| {
+            // Where nobody else is free at all there is no need to look at each.
+            route.least_loaded_but(SizeClass::default(), not)?;
+            tasks.iter().find_map(|(task, size)| {
+                let other = route.least_loaded_but(*size, not)?;
+                Some((*task, other.clone()))
+            })
+        })
     }
 
     /// Whether a worker could take a task of this place right now.
@@ -456,7 +523,7 @@ mod tests {
             (&["b"], Priority::Critical),
         ];
         queue(&mut scheduler, &tasks);
-        scheduler.set_worker(&agent("w"), skills(&["a", "b"], &[], 4), 0);
+        scheduler.set_worker(&agent("w"), skills(&["a", "b"], &[], 4), 0, 9);
         let order: Vec<u64> = matches(&mut scheduler, &tasks)
             .into_iter()
             .map(|(task, _)| task)
@@ -467,9 +534,9 @@ mod tests {
     #[test]
     fn the_least_loaded_worker_is_chosen_and_then_who_waited_longest() {
         let mut scheduler = Scheduler::default();
-        scheduler.set_worker(&agent("half"), skills(&["a"], &[], 2), 1);
-        scheduler.set_worker(&agent("idle-1"), skills(&["a"], &[], 1), 0);
-        scheduler.set_worker(&agent("idle-2"), skills(&["a"], &[], 4), 0);
+        scheduler.set_worker(&agent("half"), skills(&["a"], &[], 2), 1, 9);
+        scheduler.set_worker(&agent("idle-1"), skills(&["a"], &[], 1), 0, 9);
+        scheduler.set_worker(&agent("idle-2"), skills(&["a"], &[], 4), 0, 9);
         let tasks: [(&[&str], Priority); 4] = [(&["a"], Priority::Medium); 4];
         queue(&mut scheduler, &tasks);
         let who: Vec<String> = matches(&mut scheduler, &tasks)
@@ -484,10 +551,10 @@ mod tests {
         let mut scheduler = Scheduler::default();
         let tasks: [(&[&str], Priority); 1] = [(&["a", "b"], Priority::Medium)];
         queue(&mut scheduler, &tasks);
-        scheduler.set_worker(&agent("half"), skills(&["a"], &[], 1), 0);
-        scheduler.set_worker(&agent("deaf"), skills(&[], &["a", "b"], 1), 0);
+        scheduler.set_worker(&agent("half"), skills(&["a"], &[], 1), 0, 9);
+        scheduler.set_worker(&agent("deaf"), skills(&[], &["a", "b"], 1), 0, 9);
         assert!(matches(&mut scheduler, &tasks).is_empty());
-        scheduler.set_worker(&agent("both"), skills(&["b"], &["a"], 1), 0);
+        scheduler.set_worker(&agent("both"), skills(&["b"], &["a"], 1), 0, 9);
         assert_eq!(matches(&mut scheduler, &tasks), [(1, "both".to_owned())]);
     }
 
@@ -495,10 +562,10 @@ mod tests {
     fn a_worker_that_is_full_or_gone_gets_nothing() {
         let mut scheduler = Scheduler::default();
         let tasks: [(&[&str], Priority); 2] = [(&["a"], Priority::Medium); 2];
-        scheduler.set_worker(&agent("gone"), skills(&["a"], &[], 5), 0);
+        scheduler.set_worker(&agent("gone"), skills(&["a"], &[], 5), 0, 9);
         scheduler.remove_worker(&agent("gone"));
-        scheduler.set_worker(&agent("none"), skills(&["a"], &[], 0), 0);
-        scheduler.set_worker(&agent("one"), skills(&["a"], &[], 1), 0);
+        scheduler.set_worker(&agent("none"), skills(&["a"], &[], 0), 0, 9);
+        scheduler.set_worker(&agent("one"), skills(&["a"], &[], 1), 0, 9);
         queue(&mut scheduler, &tasks);
         assert_eq!(matches(&mut scheduler, &tasks), [(1, "one".to_owned())]);
         scheduler.freed(&agent("one"));
@@ -508,7 +575,7 @@ mod tests {
     #[test]
     fn a_route_without_tasks_gives_way_to_another() {
         let mut scheduler = Scheduler::default();
-        scheduler.set_worker(&agent("w"), skills(&["a", "b", "c"], &[], 1), 0);
+        scheduler.set_worker(&agent("w"), skills(&["a", "b", "c"], &[], 1), 0, 9);
         let a = scheduler.enter(need(&["a"]), 2).unwrap();
         scheduler.enter(need(&["b"]), 2).unwrap();
         assert_eq!(scheduler.enter(need(&["c"]), 2), None);
@@ -523,10 +590,10 @@ mod tests {
         let need = Need::new(&capabilities(&["a"]), &capabilities(&["b", "c"]));
         let route = scheduler.enter(need, 10).unwrap();
         scheduler.enqueue(at(route), Priority::Medium, &boss(), TaskNo(1), 0);
-        scheduler.set_worker(&agent("only-a"), skills(&["a"], &[], 1), 0);
-        scheduler.set_worker(&agent("only-c"), skills(&["c"], &[], 1), 0);
+        scheduler.set_worker(&agent("only-a"), skills(&["a"], &[], 1), 0, 9);
+        scheduler.set_worker(&agent("only-c"), skills(&["c"], &[], 1), 0, 9);
         assert_eq!(scheduler.next_match(None), None);
-        scheduler.set_worker(&agent("both"), skills(&["c"], &["a"], 1), 0);
+        scheduler.set_worker(&agent("both"), skills(&["c"], &["a"], 1), 0, 9);
         assert_eq!(scheduler.next_match(None), Some((TaskNo(1), agent("both"))));
     }
 
@@ -544,7 +611,7 @@ mod tests {
             limit: SizeClass::of_limit(Some(128)),
             ..skills(&["a"], &[], 1)
         };
-        scheduler.set_worker(&agent("small"), small, 0);
+        scheduler.set_worker(&agent("small"), small, 0, 9);
         assert!(scheduler.is_served(route, at(route).size));
         assert!(!scheduler.is_served(route, large.size));
         assert!(!scheduler.is_free(large, &agent("small")));
@@ -554,7 +621,7 @@ mod tests {
         );
         scheduler.dequeue(at(route), Priority::Low, &boss(), TaskNo(2), true);
         assert_eq!(scheduler.next_match(None), None);
-        scheduler.set_worker(&agent("large"), skills(&["a"], &[], 1), 0);
+        scheduler.set_worker(&agent("large"), skills(&["a"], &[], 1), 0, 9);
         assert_eq!(
             scheduler.next_match(None),
             Some((TaskNo(1), agent("large")))

@@ -9,9 +9,10 @@ const fn begins(happens: &'static str, to: &'static str) -> Transition {
 const HELD_BACK: &str = "its worker reports an error, attempts are left";
 const GIVEN_UP: &str =
     "its worker reports an error that no retry helps, or this was the last attempt";
-const RELEASED: &str = "its worker gives it back or leaves the room, attempts are left";
-const RELEASED_LAST: &str =
-    "its worker gives it back or leaves the room, this was the last attempt";
+const RELEASED: &str = "its worker gives it back, leaves the room, or disconnects in good order";
+const RELEASED_LAST: &str = "its worker gives it back, and it was given back too often";
+const DONE_LATE: &str =
+    "its worker, which was taken for lost, is done, and nobody else has had it since";
 const LOST: &str = "its lease runs out or its worker is gone, attempts are left";
 const LOST_LAST: &str = "its lease runs out or its worker is gone, this was the last attempt";
 const EXPIRED: &str = "its time to live is over";
@@ -31,6 +32,8 @@ pub(in crate::engine) const TASK: Machine = Machine {
         Transition::stays("running", "its worker sends a partial result", "handoff.progress"),
         Transition::moves("assigned", "its worker is done", "succeeded", "handoff.succeeded"),
         Transition::moves("running", "its worker is done", "succeeded", "handoff.succeeded"),
+        Transition::moves("waiting", DONE_LATE, "succeeded", "handoff.succeeded"),
+        Transition::moves("queued", DONE_LATE, "succeeded", "handoff.succeeded"),
         Transition::moves("assigned", HELD_BACK, "waiting", "handoff.failed"),
         Transition::moves("running", HELD_BACK, "waiting", "handoff.failed"),
         Transition::moves("assigned", GIVEN_UP, "dead", "handoff.failed"),

@@ -51,6 +51,8 @@ pub(in crate::engine) struct Body {
     pub(in crate::engine) deadline: Option<Millis>,
     pub(in crate::engine) lease_ms: u64,
     pub(in crate::engine) max_attempts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) max_deliveries: Option<u32>,
     pub(in crate::engine) backoff: Backoff,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) affinity: Option<Box<str>>,
@@ -108,8 +110,14 @@ pub(in crate::engine) struct Status {
     pub(in crate::engine) stage: Stage,
     /// The fencing token: how often it was assigned.
     pub(in crate::engine) attempt: u32,
-    /// Attempts that came to nothing, released ones included.
+    /// Attempts that came to nothing.
     pub(in crate::engine) failures: u32,
+    /// How often it was given back since it was dispatched or redriven.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(in crate::engine) releases: u32,
+    /// How often the present attempt was sent to its worker since that said how far it is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(in crate::engine) deliveries: u32,
     /// Who had it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) last_worker: Option<Agent>,
@@ -139,6 +147,9 @@ pub(in crate::engine) struct Task {
     pub(in crate::engine) status: Status,
     /// When its worker's lease runs out; 0 while nobody has it. Not recorded: after a restart leases begin anew.
     pub(in crate::engine) lease_until: Millis,
+    /// What is left of the lease, in milliseconds, while it does not run: its worker has not been sent the task on its present
+    /// connection, or is away. 0 while it runs.
+    pub(in crate::engine) lease_left: u64,
     /// Where it queues, until it has ended.
     pub(in crate::engine) route: Option<RouteNo>,
 }
@@ -156,8 +167,11 @@ pub(in crate::engine) enum Step {
     Succeed(Word),
     /// Its worker failed.
     Fail(TaskError, Word),
-    /// Its worker gives it back.
-    Release,
+    /// Its worker gives it back: no failure, but so often that it must be its own fault.
+    Release {
+        /// So often it may be.
+        most: u32,
+    },
     /// Its worker went silent or away.
     Lose(TaskError),
     /// Its deadline came.
@@ -179,7 +193,7 @@ impl Step {
             Step::Run => "handoff.running",
             Step::Succeed(_) => "handoff.succeeded",
             Step::Fail(..) | Step::Doom(_) => "handoff.failed",
-            Step::Release => "handoff.released",
+            Step::Release { .. } => "handoff.released",
             Step::Lose(_) => "handoff.lost",
             Step::Expire => "handoff.expired",
             Step::Cancel(_) => "handoff.cancelled",
@@ -222,6 +236,8 @@ impl Status {
             stage,
             attempt: 0,
             failures: 0,
+            releases: 0,
+            deliveries: 0,
             last_worker: None,
             updated_at: now,
             error: None,
@@ -285,6 +301,25 @@ impl Status {
         }
     }
 
+    /// Its worker gives it back. Others may have it at once; its worker has to wait like after a first failure, so that a task
+    /// which everybody gives back does not go round without a pause.
+    fn release(&mut self, body: &Body, most: u32, now: Millis) -> Stage {
+        let error = why("released", "its worker gave it back");
+        let message = error.message.clone();
+        self.history
+            .end(AttemptOutcome::Released, Some(&message), now);
+        self.error = Some(Box::new(error));
+        self.releases += 1;
+        if self.releases > most {
+            let word = Word::plain(UpdateStatus::Release);
+            return ended(Ending::Dead, now, Some(word));
+        }
+        Stage::Waiting {
+            until: now.saturating_add(body.backoff_after(1)),
+            unmet: Vec::new(),
+        }
+    }
+
     /// Who has it now.
     pub(in crate::engine) fn holder(&self) -> Option<&Agent> {
         match &self.stage {
@@ -307,6 +342,7 @@ impl Task {
             }
             (Stage::Queued, Step::Assign(worker)) => {
                 status.attempt += 1;
+                status.deliveries = 0;
                 status.last_worker = Some(worker.clone());
                 status.history.begin(status.attempt, &worker, now);
                 let running = false;
@@ -327,16 +363,17 @@ impl Task {
                 status.history.end(AttemptOutcome::Succeeded, None, now);
                 ended(Ending::Succeeded, now, Some(word))
             }
+            // Its worker was only slow, and nobody else has begun with it.
+            (Stage::Waiting { .. } | Stage::Queued, Step::Succeed(word)) => {
+                status.error = None;
+                status.history.end_late(now);
+                ended(Ending::Succeeded, now, Some(word))
+            }
             (Stage::Held { .. }, Step::Fail(error, word)) => {
                 let end = (AttemptOutcome::Failed, Some(word));
                 status.come_to_nothing(&self.body, error, now, end)
             }
-            (Stage::Held { .. }, Step::Release) => {
-                let error = why("released", "its worker gave it back");
-                let word = Word::plain(UpdateStatus::Release);
-                let end = (AttemptOutcome::Released, Some(word));
-                status.come_to_nothing(&self.body, error, now, end)
-            }
+            (Stage::Held { .. }, Step::Release { most }) => status.release(&self.body, most, now),
             (Stage::Held { .. }, Step::Lose(error)) => {
                 status.come_to_nothing(&self.body, error, now, (AttemptOutcome::Lost, None))
             }
@@ -359,6 +396,7 @@ impl Task {
                 Step::Redrive(unmet),
             ) => {
                 status.failures = 0;
+                status.releases = 0;
                 if unmet.is_empty() {
                     Stage::Queued
                 } else {
@@ -403,6 +441,11 @@ impl Body {
         let of_type = settings.types.get(&self.task_type);
         let own = of_type.and_then(|of_type| of_type.result_retention_ms);
         ended_at.saturating_add(own.unwrap_or(settings.result_retention_ms))
+    }
+
+    /// How often one attempt is sent to its worker.
+    pub(in crate::engine) fn max_deliveries(&self, settings: &Settings) -> u32 {
+        self.max_deliveries.unwrap_or(settings.max_deliveries)
     }
 
     /// How large its assignment is, as far as workers' limits go.
@@ -474,6 +517,7 @@ mod tests {
                 deadline: None,
                 lease_ms: 10,
                 max_attempts: 3,
+                max_deliveries: None,
                 backoff: Backoff {
                     initial_ms: 100,
                     factor: 2.0,
@@ -488,6 +532,7 @@ mod tests {
             },
             status: Status::new(stage, 0),
             lease_until: 0,
+            lease_left: 0,
             route: None,
         }
     }
@@ -507,7 +552,7 @@ mod tests {
             Step::Run,
             Step::Succeed(word(UpdateStatus::Success)),
             Step::Fail(why("x", "x"), word(UpdateStatus::Error)),
-            Step::Release,
+            Step::Release { most: 2 },
             Step::Lose(why("x", "x")),
             Step::Expire,
             Step::Cancel(why("x", "x")),
@@ -540,9 +585,9 @@ mod tests {
         let waiting = |unmet| Stage::Waiting { until: 9, unmet };
         #[rustfmt::skip]
         let expected = [
-            (waiting(vec![]), ["queued", "-", "-", "-", "-", "-", "-", "expired", "cancelled", "-", "dead"]),
-            (waiting(vec![TaskNo(1)]), ["-", "-", "-", "-", "-", "-", "-", "expired", "cancelled", "-", "dead"]),
-            (Stage::Queued, ["-", "assigned", "-", "-", "-", "-", "-", "expired", "cancelled", "-", "-"]),
+            (waiting(vec![]), ["queued", "-", "-", "succeeded", "-", "-", "-", "expired", "cancelled", "-", "dead"]),
+            (waiting(vec![TaskNo(1)]), ["-", "-", "-", "succeeded", "-", "-", "-", "expired", "cancelled", "-", "dead"]),
+            (Stage::Queued, ["-", "assigned", "-", "succeeded", "-", "-", "-", "expired", "cancelled", "-", "-"]),
             (held(false), ["-", "-", "running", "succeeded", "waiting", "waiting", "waiting", "expired", "cancelled", "-", "-"]),
             (held(true), ["-", "-", "-", "succeeded", "waiting", "waiting", "waiting", "expired", "cancelled", "-", "-"]),
             (end(Ending::Succeeded), ["-"; 11]),
@@ -581,6 +626,7 @@ mod tests {
             for attempts in [1, 3] {
                 let mut task = task(stage.clone());
                 task.body.max_attempts = attempts;
+                task.status.releases = 3 - attempts;
                 let from = task.status.state().as_str();
                 if task.step(step.clone(), 5) {
                     seen.insert((from, step.event(), task.status.state().as_str()));
@@ -600,19 +646,34 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_used_up_by_failing_getting_lost_and_being_given_back() {
+    fn attempts_are_used_up_by_failing_and_getting_lost_and_not_by_being_given_back() {
         let mut task = task(Stage::Queued);
         for step in [
-            Step::Release,
             Step::Lose(why("x", "x")),
+            Step::Release { most: 2 },
+            Step::Lose(why("x", "x")),
+            Step::Release { most: 2 },
             Step::Fail(why("x", "x"), word(UpdateStatus::Error)),
         ] {
+            assert!(!task.status.state().is_final());
             task.step(Step::Due, 1);
             assert!(task.step(Step::Assign(worker()), 1));
             assert!(task.step(step, 1));
         }
         assert_eq!(task.status.state(), TaskState::Dead);
-        assert_eq!((task.status.attempt, task.status.failures), (3, 3));
+        assert_eq!((task.status.attempt, task.status.failures), (5, 3));
+    }
+
+    #[test]
+    fn what_is_given_back_again_and_again_is_dead_at_last() {
+        let mut task = task(Stage::Queued);
+        for _ in 0..3 {
+            assert!(!task.status.state().is_final());
+            task.step(Step::Due, 1);
+            assert!(task.step(Step::Assign(worker()), 1));
+            assert!(task.step(Step::Release { most: 2 }, 1));
+        }
+        assert_eq!(task.status.state(), TaskState::Dead);
     }
 
     #[test]

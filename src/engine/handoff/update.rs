@@ -44,11 +44,15 @@ impl RoomState {
                         return admitted.map(|()| accepted);
                     }
                     room.run(cx, call, no);
+                    room.is_getting_on(cx, no);
                     room.partial(cx, call, no, update);
                 }
                 UpdateStatus::Success => room.succeed(cx, call, no, update),
                 UpdateStatus::Error => room.fail(cx, call, no, update),
-                UpdateStatus::Release => room.release(cx, no, Some(call.from())),
+                UpdateStatus::Release => {
+                    room.keep_progress(cx, no, update.result);
+                    room.release(cx, no, Some(call.from()), None);
+                }
             }
             Ok(accepted)
         })
@@ -73,6 +77,16 @@ impl RoomState {
                 ..Advance::new(Step::Run)
             };
             self.advance(cx, no, run);
+        }
+    }
+
+    /// A worker that gets on with a task may be sent it again as often as at first.
+    fn is_getting_on(&mut self, cx: &mut Context, no: TaskNo) {
+        if let Some(task) = self.handoff.tasks.get_mut(&no)
+            && task.status.deliveries > 1
+        {
+            task.status.deliveries = 1;
+            self.change(cx, Change::State(no));
         }
     }
 
@@ -104,8 +118,9 @@ impl RoomState {
         let (id, to) = (task.body.id.clone(), task.body.dispatcher.clone());
         let traceparent = task.body.traceparent.clone();
         let bytes = result.text().len();
-        let partial = task.result(cx.now, ResultStatus::Partial, Some(result));
+        let partial = task.result(cx.now, ResultStatus::Partial, Some(result.clone()));
         self.change(cx, Change::State(no));
+        self.keep_progress(cx, no, Some(result));
         self.deliver_result(cx, to, &partial);
         let happened = Happened {
             detail: Detail {
@@ -132,6 +147,7 @@ impl RoomState {
 
     fn fail(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo, update: Update) {
         let word = Word::of(&update);
+        self.keep_progress(cx, no, update.result);
         let error = update.error;
         let error = error.unwrap_or_else(|| why("error", "the worker did not say what went wrong"));
         let reason = error.message.clone();

@@ -236,14 +236,18 @@ fn a_worker_that_lets_a_lease_run_out_is_shown_as_overloaded_until_it_speaks_aga
 fn an_old_attempt_is_refused_and_changes_nothing() {
     let mut world = world_with_worker();
     world.dispatch("boss", "t", "draft");
+    world
+        .send("w", "presence/announce", json!({ "capacity": 0 }))
+        .unwrap();
+    world.worker("x", "draft");
     world.pass(61_000);
     world.pass(1_000);
-    assert_eq!(world.assignments("w"), assigned(&[("t", 1), ("t", 2)]));
+    assert_eq!(world.assignments("x"), assigned(&[("t", 2)]));
     assert_eq!(world.update("w", "t", 1, "success"), Err(Code::Conflict));
-    assert_eq!(world.update("x", "t", 2, "success"), Err(Code::Conflict));
+    assert_eq!(world.update("w", "t", 2, "success"), Err(Code::Conflict));
     assert_eq!(world.update("w", "no", 1, "success"), Err(Code::NotFound));
     assert_eq!(world.state("t"), TaskState::Assigned);
-    world.success("w", "t", 2);
+    world.success("x", "t", 2);
     assert_eq!(world.final_results("boss").len(), 1);
 }
 
@@ -355,25 +359,6 @@ fn an_error_is_tried_again_and_one_that_no_retry_helps_is_not() {
     assert_eq!(results[0].error.as_ref().unwrap().message, "no");
     world.send("w", "handoff/update", update).unwrap();
     assert_eq!(world.results("boss").len(), 1);
-}
-
-#[test]
-fn a_task_that_everybody_gives_back_is_dead_in_the_end() {
-    let mut world = world_with_worker();
-    world.dispatch_with(
-        "boss",
-        json!({ "id": "t", "type": "draft", "maxAttempts": 2 }),
-    );
-    world.worker("x", "draft");
-    world.update("w", "t", 1, "release").unwrap();
-    assert_eq!(world.state("t"), TaskState::Waiting);
-    world.pass(1_000);
-    let second = world.view("t").worker.unwrap();
-    world.update(second.as_str(), "t", 2, "release").unwrap();
-    assert_eq!(world.state("t"), TaskState::Dead);
-    let results = world.results("boss");
-    let error = results[0].error.as_ref().unwrap();
-    assert_eq!(error.code.as_deref(), Some("released"));
 }
 
 #[test]

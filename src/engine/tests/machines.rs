@@ -122,6 +122,7 @@ fn run(seed: u64, told: &mut Told) {
     let mut dice = Dice(ChaCha12Rng::seed_from_u64(seed));
     let mut world = World::with(Settings {
         allow_approve_on_timeout: true,
+        max_releases: 1,
         ..Settings::default()
     });
     for step in 0..400 {

@@ -3,8 +3,10 @@
 mod approve;
 mod blackboard;
 mod crash;
+mod deliveries;
 mod encoding;
 mod fit;
+mod giving_back;
 mod handoff;
 mod inbox;
 mod limits;
@@ -35,8 +37,8 @@ use crate::wire::reply::{Code, Reply};
 use crate::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::{
-    Class, Command, Directed, Effect, Engine, Forgetful, Input, Kept, Mailboxes, Past, Recall,
-    Recalled, Settings, TaskCounts, Timer, Verdict,
+    AssignmentKey, Class, Command, Directed, Effect, Engine, Forgetful, Input, Kept, Mailboxes,
+    Past, Recall, Recalled, Settings, TaskCounts, Timer, Verdict,
 };
 
 const ROOT: &str = "rooms";
@@ -139,6 +141,10 @@ struct World {
     crash_after: Option<usize>,
     /// Who sends CBOR.
     speak_cbor: Vec<&'static str>,
+    /// Assignments that are put into mailboxes.
+    work: Vec<(Agent, AssignmentKey)>,
+    /// Nothing of that goes out.
+    is_stuck: bool,
 }
 
 fn agent(name: &str) -> Agent {
@@ -178,6 +184,8 @@ impl World {
             inputs: 0,
             crash_after: None,
             speak_cbor: Vec::new(),
+            work: Vec::new(),
+            is_stuck: false,
         }
     }
 
@@ -195,6 +203,15 @@ impl World {
     fn input_in_batch(&mut self, input: Input) -> Verdict {
         let verdict = self.engine.handle(self.now, input, &self.mailboxes);
         self.collect();
+        // What is put into a mailbox goes out at once, unless a test says otherwise.
+        while !self.is_stuck
+            && let Some((agent, key)) = self.work.pop()
+        {
+            let assignments = vec![key];
+            let sent = Input::Sent { agent, assignments };
+            self.engine.handle(self.now, sent, &self.mailboxes).unwrap();
+            self.collect();
+        }
         verdict
     }
 
@@ -216,7 +233,12 @@ impl World {
     fn collect(&mut self) {
         while let Some(effect) = self.engine.poll_effect() {
             match &effect {
-                Effect::Deliver(directed) => self.directed.push(directed.clone()),
+                Effect::Deliver(directed) => {
+                    if let Class::Assignment(key) = &directed.class {
+                        self.work.push((directed.to.clone(), key.clone()));
+                    }
+                    self.directed.push(directed.clone());
+                }
                 Effect::Event(event) => {
                     self.mailboxes.past.events.push(event.clone());
                     self.events.push(event.clone());
@@ -266,12 +288,14 @@ impl World {
             agent: agent(name),
             resumed,
             durable,
+            window: u32::MAX,
         })
         .unwrap();
     }
 
     fn disconnect(&mut self, name: &str) {
         self.input(Input::Disconnected {
+            gives_back: false,
             agent: agent(name),
             why: "test",
         })

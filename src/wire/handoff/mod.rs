@@ -83,6 +83,9 @@ pub struct Task {
     /// Attempts before it is dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
+    /// How often one attempt is sent to its worker before it counts as lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_deliveries: Option<u32>,
     /// The wait between attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
@@ -135,6 +138,14 @@ pub struct Assignment {
         skip_serializing_if = "Option::is_none"
     )]
     pub payload: Option<Json>,
+    /// What was said last of it, by a worker that had it before: with `progress`, `error` or `release`. Left out where the
+    /// assignment would be larger with it than its worker takes.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub last_progress: Option<Json>,
     /// As dispatched.
     pub priority: Priority,
     /// Who wants it done.
@@ -197,7 +208,7 @@ pub struct Update {
     pub attempt: u32,
     /// What happened.
     pub status: UpdateStatus,
-    /// The result (`success`), or a partial one (`progress`).
+    /// The result (`success`), or a partial one (`progress`); with `error` and `release` what the next attempt is to know.
     #[serde(
         default,
         deserialize_with = "present",

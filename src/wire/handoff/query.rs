@@ -258,6 +258,13 @@ pub struct TaskView {
         skip_serializing_if = "Option::is_none"
     )]
     pub payload: Option<Json>,
+    /// What its worker said last of how far it is. Only in the answer to `handoff/get`.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub last_progress: Option<Json>,
     /// Its attempts, oldest first; only the latest where there were many. Only in the answer to `handoff/get`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<AttemptView>,

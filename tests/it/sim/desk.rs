@@ -219,9 +219,32 @@ impl Desk {
         concerned.into_iter().map(free).collect()
     }
 
-    /// A letter goes to its reader.
-    pub(super) fn send(&mut self, agent: &Agent, letter: u64) {
+    /// A letter goes to its reader; of work the engine hears, which may do something about it.
+    pub(super) fn send(&mut self, now: Millis, agent: &Agent, letter: u64) -> bool {
         self.sent.entry(agent.clone()).or_default().insert(letter);
+        let mailbox = self.durable.mailboxes.get(agent);
+        let sent = mailbox.and_then(|mailbox| mailbox.letter(letter));
+        let Some(key) = sent.and_then(Letter::assignment).cloned() else {
+            return false;
+        };
+        let (agent, assignments) = (agent.clone(), vec![key]);
+        let _ = self.handle(now, Input::Sent { agent, assignments });
+        true
+    }
+
+    /// Work that waits in mailboxes and was not sent on the present connections.
+    pub(super) fn unsent_work(&self) -> Vec<(Agent, u64)> {
+        let mailboxes = self.durable.mailboxes.iter();
+        let letters = mailboxes.flat_map(|(agent, mailbox)| {
+            let letters = mailbox.letters();
+            letters.map(move |letter| (agent.clone(), letter))
+        });
+        letters
+            .filter(|(agent, letter)| {
+                letter.assignment().is_some() && !self.is_sent(agent, letter.number)
+            })
+            .map(|(agent, letter)| (agent, letter.number))
+            .collect()
     }
 
     /// Whether a letter has gone to its reader on the present connection.
@@ -274,6 +297,7 @@ impl Desk {
                 agent,
                 resumed,
                 durable: persistent,
+                window: u32::MAX,
             },
         );
         resumed

@@ -16,6 +16,7 @@ pub(super) struct Rules {
     pub(super) lease_ms: Millis,
     /// The attempts of a task that names none.
     pub(super) max_attempts: u32,
+    pub(super) max_deliveries: u32,
     /// The backoff of a task that names none.
     pub(super) backoff: Backoff,
     /// How long a task waits behind more urgent ones before it has every other turn.
@@ -50,6 +51,7 @@ impl Default for Rules {
             grace_ms: 2_000,
             lease_ms: 1_500,
             max_attempts: 3,
+            max_deliveries: 3,
             backoff: Backoff {
                 initial_ms: 100,
                 factor: 2.0,
@@ -115,6 +117,7 @@ impl Rules {
             reconnect_grace_ms: self.grace_ms,
             lease_ms: self.lease_ms,
             max_attempts: self.max_attempts,
+            max_deliveries: self.max_deliveries,
             backoff_initial_ms: self.backoff.initial_ms,
             backoff_factor: self.backoff.factor,
             backoff_max_ms: self.backoff.max_ms,

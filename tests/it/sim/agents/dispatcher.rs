@@ -25,10 +25,10 @@ pub(in super::super) struct Dispatcher {
 impl Dispatcher {
     pub(super) fn stroll(&mut self, ctx: &mut Ctx<'_>) {
         match ctx.dice.below(100) {
-            0..=67 => self.dispatch(ctx),
-            68..=75 => self.cancel(ctx),
-            76..=83 => self.repeat(ctx),
-            84..=88 => self.redrive(ctx),
+            0..=63 => self.dispatch(ctx),
+            64..=71 => self.cancel(ctx),
+            72..=79 => self.repeat(ctx),
+            80..=88 => self.redrive(ctx),
             89..=92 => list(ctx),
             _ => self.ask(ctx),
         }
@@ -87,6 +87,7 @@ impl Dispatcher {
             not_before_ms: dice.maybe(15, |dice| dice.between(1, 3_000)),
             ttl_ms: dice.maybe(25, |dice| dice.between(200, 15_000)),
             lease_ms: dice.maybe(40, |dice| dice.between(1_000, 3_000)),
+            max_deliveries: None,
             max_attempts: dice.maybe(60, |dice| u32::try_from(dice.between(1, 4)).expect("small")),
             backoff: dice.maybe(40, |dice| Backoff {
                 initial_ms: dice.between(1, 500),
@@ -164,7 +165,7 @@ impl Dispatcher {
             correlation_id: Some(ctx.mint("again")),
             ..Redrive::default()
         };
-        let room = if ctx.dice.percent(50) || self.tasks.is_empty() {
+        let room = if ctx.dice.percent(70) || self.tasks.is_empty() {
             let skill = *ctx.dice.pick(&SKILLS);
             redrive.task_type = Some(TaskType::new(skill).expect("a name"));
             redrive.limit = Some(2);

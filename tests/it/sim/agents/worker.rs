@@ -305,9 +305,11 @@ impl Worker {
         update.result = match update.status {
             UpdateStatus::Success if update.result.is_some() => update.result,
             UpdateStatus::Success => Some(Json::parse("{ \"done\": 1.0 }").expect("JSON")),
-            UpdateStatus::Progress => ctx
-                .dice
-                .maybe(40, |_| Json::parse("[1,  2]").expect("JSON")),
+            UpdateStatus::Progress | UpdateStatus::Error | UpdateStatus::Release => {
+                let far = ctx.dice.below(100);
+                let said = format!("[{far},  2]");
+                ctx.dice.maybe(40, |_| Json::parse(&said).expect("JSON"))
+            }
             _ => None,
         };
         let me = ctx.me.clone();

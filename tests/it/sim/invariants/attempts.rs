@@ -41,9 +41,15 @@ pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -
     }
     let legal = match from {
         "" => matches!(to.as_str(), "waiting" | "queued"),
-        "waiting" => matches!(to.as_str(), "queued" | "expired" | "cancelled" | "dead"),
+        "waiting" => matches!(
+            to.as_str(),
+            "queued" | "expired" | "cancelled" | "dead" | "succeeded"
+        ),
         "dead" if event.what == REDRIVEN => matches!(to.as_str(), "waiting" | "queued"),
-        "queued" => matches!(to.as_str(), "assigned" | "expired" | "cancelled"),
+        "queued" => matches!(
+            to.as_str(),
+            "assigned" | "expired" | "cancelled" | "succeeded"
+        ),
         "assigned" | "running" => to != from || to == "running",
         "failed" => matches!(to.as_str(), "waiting" | "queued" | "dead"),
         _ => false,
@@ -87,7 +93,10 @@ pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -
         "cancelled" => cancelled_by_somebody(model, step, &event.room, &id, task),
         "succeeded" => {
             let given_back = task.hold.as_ref().is_some_and(|hold| hold.given_back);
-            ensure!(given_back, "{id} succeeds though its worker did not say so");
+            ensure!(
+                given_back || task.done_late,
+                "{id} succeeds though its worker did not say so"
+            );
             Ok(())
         }
         _ => Ok(()),
@@ -114,8 +123,15 @@ fn attempts_end_for_a_reason(
         matches!(step.input(), Some(Input::SessionEnded { agent }) if *agent == hold.worker);
     // Before it announced its limit, a worker may have got what is beyond it; what it is at it keeps.
     let too_large = too_large && task.state == "assigned" && !step.runs_timers();
+    let is_sent = matches!(step.input(), Some(Input::Sent { .. }));
+    let most = model.rules.max_deliveries;
+    let comes_again = matches!(
+        step.input(),
+        Some(Input::Connected { .. } | Input::Offered { .. })
+    );
+    let too_often = (is_sent && hold.deliveries > most) || (comes_again && hold.deliveries >= most);
     ensure!(
-        hold.given_back || in_time || ended || too_large,
+        hold.given_back || in_time || ended || too_large || too_often,
         "{id} is taken from {} at {} for no reason: {task:?}, {:?}",
         hold.worker,
         step.now,
@@ -165,6 +181,7 @@ pub(super) fn assignments(
         "{key:?} carries {assignment:?}"
     );
     assignment_says_what_was_dispatched(model, worker, task, &assignment)?;
+    assignment_says_what_was_said_last(model, &key.room, worker, task, &assignment)?;
     ensure!(
         model.people.is_online(worker),
         "{worker} gets {} and is not online",
@@ -198,6 +215,14 @@ pub(super) fn assignments(
         key.task,
         step.now,
         task.ready_at
+    );
+    let is_shunned = task.released.as_ref();
+    let is_shunned = is_shunned.is_some_and(|(by, until)| by == worker && step.now < *until);
+    ensure!(
+        !is_shunned,
+        "{worker} gave {} back and has it again at {}: {task:?}",
+        key.task,
+        step.now
     );
     ensure!(
         task.deadline.is_none_or(|at| at > model.ticked_at),
@@ -245,6 +270,26 @@ fn assignment_says_what_was_dispatched(
             && assignment.traceparent == spec.traceparent
             && (spec.correlation_id.is_none() || assignment.correlation_id == spec.correlation_id),
         "dispatched {task:?}, assigned {assignment:?}"
+    );
+    Ok(())
+}
+
+/// Handoff: what was said last of a task goes on, unless it makes the assignment too large.
+fn assignment_says_what_was_said_last(
+    model: &Model,
+    room: &Room,
+    worker: &Agent,
+    task: &TaskModel,
+    assignment: &Assignment,
+) -> Check {
+    let told = &assignment.last_progress;
+    let member = model.people.member_of(room, worker);
+    let is_small = member.is_some_and(|member| member.max_bytes().is_some());
+    ensure!(
+        model.encodings.same(worker, told, &task.progress) || (told.is_none() && is_small),
+        "{:?} was said of {}, and {worker} is told {told:?}",
+        task.progress,
+        assignment.task
     );
     Ok(())
 }
@@ -375,6 +420,11 @@ pub(super) fn timers_have_fired(model: &Model) -> Check {
         ensure!(
             !model.people.is_past(&hold.worker, grace, now),
             "{} is gone for good at {now} and holds {id}: {task:?}",
+            hold.worker
+        );
+        ensure!(
+            hold.deliveries <= model.rules.max_deliveries,
+            "{id} was sent to {} again and again: {task:?}",
             hold.worker
         );
         let away = matches!(model.people.link(&hold.worker), Link::Away { .. });

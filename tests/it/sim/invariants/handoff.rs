@@ -134,6 +134,15 @@ pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
         .as_ref()
         .filter(|_| task.attempt == update.attempt);
     let hold = hold.filter(|hold| hold.worker == *me);
+    if task.takes_late(me, &update) {
+        ensure!(
+            step.verdict.is_ok(),
+            "{me} did {} before anybody else had it again, and got {:?}",
+            update.task,
+            step.verdict
+        );
+        return Ok(());
+    }
     match (hold, step.refusal()) {
         (None, None) => Err(format!(
             "{me} does not hold {:?} under attempt {}, but its update was taken",

@@ -185,8 +185,13 @@ pub(super) fn nobody_idles_while_work_waits(model: &Model, desk: &Desk) -> Check
         });
     for ((room, agent), member) in free {
         let mut live = model.tasks.live();
+        let is_for = |task: &TaskModel| {
+            let given_back = task.released.as_ref();
+            let by_another = given_back.is_some_and(|(by, _)| by != agent);
+            task.state == "queued" || (task.state == "waiting" && by_another)
+        };
         let passed_over =
-            live.find(|((at, _), task)| at == room && task.state == "queued" && task.suits(member));
+            live.find(|((at, _), task)| at == room && is_for(task) && task.suits(member));
         ensure!(
             passed_over.is_none(),
             "{passed_over:?} waits at {} while {agent} is free: {member:?}",

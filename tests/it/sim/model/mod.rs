@@ -381,7 +381,7 @@ impl Model {
             Effect::Deliver(directed) => match &directed.class {
                 Class::Assignment(key) => {
                     self.tasks
-                        .assigned(self.now, key, &directed.to, &mut self.tally);
+                        .assigned(self.now, key, &directed.to, &self.rules, &mut self.tally);
                 }
                 Class::Result => match group_result(directed) {
                     Some(result) => {

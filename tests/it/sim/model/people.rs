@@ -97,6 +97,7 @@ impl People {
                 agent,
                 resumed,
                 durable,
+                ..
             } => {
                 self.links.insert(agent.clone(), Link::Online);
                 self.durable.insert(agent.clone(), *durable);
@@ -140,6 +141,8 @@ impl People {
             | Input::Refused { .. }
             | Input::Schemas(_)
             | Input::TooLarge { .. }
+            | Input::Sent { .. }
+            | Input::Window { .. }
             | Input::Tick => {}
         }
     }

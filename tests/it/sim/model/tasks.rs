@@ -22,6 +22,12 @@ pub(in super::super) const GATHERED: &str = "handoff.gathered";
 /// Says that a task has been taken.
 const DISPATCHED: &str = "handoff.dispatched";
 
+/// Says that a worker gave a task back.
+const RELEASED: &str = "handoff.released";
+
+/// Says that a worker failed.
+const FAILED: &str = "handoff.failed";
+
 /// Says that a dead task lives again.
 pub(in super::super) const REDRIVEN: &str = "handoff.redriven";
 
@@ -33,8 +39,29 @@ pub(in super::super) struct Hold {
     pub(in super::super) lease_low: Millis,
     /// … and no longer than until here, while the worker is connected.
     pub(in super::super) lease_high: Millis,
+    /// What is left of the lease while it does not run: until its worker is sent the task on its present connection.
+    pub(in super::super) left: Option<Millis>,
+    /// Its worker has begun a new session, and was not sent the task there.
+    pub(in super::super) owed: bool,
+    /// How often it was sent since its worker said how far it is.
+    pub(in super::super) deliveries: u32,
     /// The worker gave it back in the step that is being looked at.
     pub(in super::super) given_back: bool,
+}
+
+impl Hold {
+    /// The lease does not run until the task is sent; that is waited for within the grace, or what is left if that is longer.
+    fn pause(&mut self, now: Millis, grace_ms: Millis) {
+        let left = self
+            .left
+            .unwrap_or(self.lease_high.saturating_sub(now).max(1));
+        self.left = Some(left);
+        self.run_until(now + left.max(grace_ms));
+    }
+
+    fn run_until(&mut self, at: Millis) {
+        (self.lease_low, self.lease_high) = (at, at);
+    }
 }
 
 /// One task.
@@ -59,6 +86,14 @@ pub(in super::super) struct TaskModel {
     pub(in super::super) ready_at: Millis,
     /// It does not wait for its next attempt longer than until here.
     pub(in super::super) due_by: Millis,
+    /// Who gave it back last, and until when it is for others alone.
+    pub(in super::super) released: Option<(Agent, Millis)>,
+    /// Every attempt: who had it, and whether it ended lost or given back.
+    pub(in super::super) attempts: Vec<(u32, Agent, bool)>,
+    /// What was said last of how far it is.
+    pub(in super::super) progress: Option<Json>,
+    /// Its worker said that it was done when it had it no more.
+    pub(in super::super) done_late: bool,
     /// Attempts that count against `max_attempts`.
     pub(in super::super) failures: u32,
     /// The word with which its worker ended the last attempt, if it did.
@@ -123,6 +158,19 @@ pub(in super::super) fn suits(spec: &Task, member: &Member) -> bool {
         && (spec.any_of.is_empty() || spec.any_of.iter().any(|one| can.contains(one)))
 }
 
+/// The word that a worker has not said, but which its leaving says.
+fn given_back(name: &TaskName, attempt: u32) -> Update {
+    Update {
+        task: name.1.clone(),
+        attempt,
+        status: UpdateStatus::Release,
+        result: None,
+        error: None,
+        id: None,
+        correlation_id: None,
+    }
+}
+
 impl TaskModel {
     /// Whether somebody with these capabilities can do it.
     pub(in super::super) fn suits(&self, member: &Member) -> bool {
@@ -149,13 +197,32 @@ impl TaskModel {
 
     /// Whether its last worker says just what ended the attempt, once more.
     pub(in super::super) fn is_echo(&self, worker: &Agent, update: &Update) -> bool {
+        let is_same = |word: &Update| {
+            let (said, again) = (
+                (word.status, &word.result, &word.error),
+                (update.status, &update.result, &update.error),
+            );
+            said == again
+        };
         self.hold.is_none()
-            && self.attempt == update.attempt
             && self.last_worker.as_ref() == Some(worker)
-            && self.last_word.as_ref().is_some_and(|word| {
-                (word.status, &word.result, &word.error)
-                    == (update.status, &update.result, &update.error)
-            })
+            && self.last_word.as_ref().is_some_and(is_same)
+            && (self.attempt == update.attempt || self.is_open_to(worker, update.attempt))
+    }
+
+    /// Whether a worker that lost an attempt, or gave it back, may still say that it is done.
+    pub(in super::super) fn takes_late(&self, worker: &Agent, update: &Update) -> bool {
+        let is_done = update.status == UpdateStatus::Success;
+        is_done && !self.is_final() && self.is_open_to(worker, update.attempt)
+    }
+
+    /// Whether a worker lost an attempt or gave it back, and nobody else has had the task since.
+    fn is_open_to(&self, worker: &Agent, attempt: u32) -> bool {
+        let mut since = self.attempts.iter().skip_while(|(no, ..)| *no != attempt);
+        since
+            .next()
+            .is_some_and(|(_, own, open)| own == worker && *open)
+            && since.all(|(_, own, _)| own == worker)
     }
 
     /// The group that it is of, if it is.
@@ -164,10 +231,10 @@ impl TaskModel {
         Some((room.clone(), self.dispatcher.clone(), name))
     }
 
-    /// How long it waits after the failure just counted.
-    fn wait(&self) -> Millis {
+    /// How long it waits after so many failures.
+    fn wait(&self, failures: u32) -> Millis {
         let mut wait = self.backoff.initial_ms as f64;
-        for _ in 1..self.failures {
+        for _ in 1..failures {
             wait *= self.backoff.factor;
         }
         // Rounded down: how the engine rounds is its own business.
@@ -252,20 +319,34 @@ impl Tasks {
             };
             match input {
                 Input::Recovered => {
-                    let grace_ends = now + rules.grace_ms;
-                    hold.lease_low = hold.lease_low.max(grace_ends);
-                    hold.lease_high = hold.lease_high.max(grace_ends).max(now + task.lease_ms);
+                    hold.left = Some(task.lease_ms);
+                    hold.pause(now, rules.grace_ms);
                 }
                 Input::Connected { agent, resumed, .. } if hold.worker == *agent => {
-                    // Who is back has a whole lease; what a recovery added beyond it may go. A new session has the grace to
-                    // take up what the one before had.
-                    let grace = if *resumed { 0 } else { rules.grace_ms };
-                    hold.lease_low = hold.lease_low.min(now + task.lease_ms);
-                    hold.lease_high = hold.lease_high.max(now + task.lease_ms.max(grace));
+                    hold.owed = !resumed;
+                    hold.pause(now, rules.grace_ms);
                 }
-                // A new session has taken up what its worker had, also what is too large to be sent again.
-                Input::Offered { agent, .. } if hold.worker == *agent => {
-                    hold.lease_high = hold.lease_high.max(now + task.lease_ms);
+                Input::Sent { agent, assignments } if hold.worker == *agent => {
+                    let is_it = |key: &AssignmentKey| {
+                        (&key.room, &key.task) == (&name.0, &name.1) && key.attempt == task.attempt
+                    };
+                    if assignments.iter().any(is_it) {
+                        hold.deliveries += 1;
+                        if let Some(left) = hold.left.take() {
+                            hold.run_until(now + left);
+                        }
+                    }
+                }
+                Input::Disconnected {
+                    agent,
+                    gives_back: true,
+                    ..
+                } if hold.worker == *agent && !hold.owed => {
+                    hold.given_back = true;
+                    task.last_word = Some(given_back(name, task.attempt));
+                }
+                Input::Disconnected { agent, .. } if hold.worker == *agent => {
+                    hold.pause(now, rules.grace_ms);
                 }
                 _ => {}
             }
@@ -293,6 +374,10 @@ impl Tasks {
             last_worker: None,
             ready_at: step.now + spec.not_before_ms.unwrap_or(0),
             due_by: step.now + spec.not_before_ms.unwrap_or(0),
+            released: None,
+            attempts: Vec::new(),
+            progress: None,
+            done_late: false,
             failures: 0,
             last_word: None,
             ended_by_word: false,
@@ -332,16 +417,26 @@ impl Tasks {
         let Some(task) = self.all.get_mut(&name) else {
             return;
         };
-        if let Some(hold) = &mut task.hold {
-            match update.status {
-                Accepted | Progress => {
-                    hold.lease_low = step.now + task.lease_ms;
-                    hold.lease_high = hold.lease_low;
+        let said = update.result.clone();
+        if matches!(update.status, Progress | Error | Release) && said.is_some() {
+            task.progress = said;
+        }
+        let Some(hold) = &mut task.hold else {
+            task.done_late = true;
+            task.last_word = Some(update);
+            return;
+        };
+        match update.status {
+            Accepted | Progress => {
+                hold.left = None;
+                hold.run_until(step.now + task.lease_ms);
+                if update.status == Progress {
+                    hold.deliveries = hold.deliveries.min(1);
                 }
-                Success | Error | Release => {
-                    hold.given_back = true;
-                    task.last_word = Some(update);
-                }
+            }
+            Success | Error | Release => {
+                hold.given_back = true;
+                task.last_word = Some(update);
             }
         }
     }
@@ -357,15 +452,7 @@ impl Tasks {
                 && let Some(hold) = &mut task.hold
             {
                 hold.given_back = true;
-                task.last_word = Some(Update {
-                    task: name.1,
-                    attempt: task.attempt,
-                    status: UpdateStatus::Release,
-                    result: None,
-                    error: None,
-                    id: None,
-                    correlation_id: None,
-                });
+                task.last_word = Some(given_back(&name, task.attempt));
             }
         }
     }
@@ -378,7 +465,8 @@ impl Tasks {
         if let Some(task) = self.all.get_mut(&name)
             && let Some(hold) = &mut task.hold
         {
-            hold.lease_high = step.now + task.lease_ms;
+            hold.left = None;
+            hold.run_until(step.now + task.lease_ms);
         }
     }
 
@@ -387,6 +475,7 @@ impl Tasks {
         now: Millis,
         key: &AssignmentKey,
         worker: &Agent,
+        rules: &Rules,
         tally: &mut Tally,
     ) {
         let name = (key.room.clone(), key.task.clone());
@@ -395,8 +484,7 @@ impl Tasks {
         };
         if let Some(hold) = task.hold.as_mut().filter(|_| task.attempt == key.attempt) {
             tally.assigned_again += 1;
-            // Its worker has a whole lease from when it is sent again.
-            hold.lease_high = hold.lease_high.max(now + task.lease_ms);
+            hold.owed = false;
             return;
         }
         tally.assigned += 1;
@@ -404,14 +492,21 @@ impl Tasks {
         let held = self.held.entry(whose).or_default();
         held.insert(key.task.clone());
         task.attempt = key.attempt;
+        task.released = None;
+        task.attempts.push((key.attempt, worker.clone(), false));
         task.last_worker = Some(worker.clone());
         task.last_word = None;
-        task.hold = Some(Hold {
+        let mut hold = Hold {
             worker: worker.clone(),
-            lease_low: now + task.lease_ms,
-            lease_high: now + task.lease_ms,
+            lease_low: 0,
+            lease_high: 0,
+            left: Some(task.lease_ms),
+            owed: false,
+            deliveries: 0,
             given_back: false,
-        });
+        };
+        hold.pause(now, rules.grace_ms);
+        task.hold = Some(hold);
     }
 
     pub(super) fn event(&mut self, event: &Event, tally: &mut Tally) {
@@ -453,15 +548,26 @@ impl Tasks {
         match to.as_str() {
             "queued" | "waiting" | "failed" if was_held => {
                 task.hold = None;
-                task.failures += 1;
-                task.ready_at = event.at + task.wait();
-                // A millisecond for rounding.
-                task.due_by = task.ready_at + 1;
+                if event.what == RELEASED {
+                    let until = event.at + task.wait(1);
+                    task.released = held_by.clone().map(|worker| (worker, until));
+                    task.ready_at = event.at;
+                    task.due_by = until + 1;
+                } else {
+                    task.failures += 1;
+                    task.ready_at = event.at + task.wait(task.failures);
+                    // A millisecond for rounding.
+                    task.due_by = task.ready_at + 1;
+                }
+                if let Some((_, _, open)) = task.attempts.last_mut() {
+                    *open = event.what != FAILED;
+                }
                 tally.put_back += 1;
             }
             _ if task.is_final() => {
                 let hold = task.hold.take();
-                task.ended_by_word = hold.is_some_and(|hold| hold.given_back);
+                let late = std::mem::take(&mut task.done_late);
+                task.ended_by_word = late || hold.is_some_and(|hold| hold.given_back);
                 self.live.remove(&name);
                 task.ended_at = Some(event.at);
                 *tally.ended.entry(to.clone()).or_default() += 1;

@@ -58,7 +58,13 @@ impl World {
         }
         one.disconnected();
         let agent = one.name.clone();
-        self.hand_in(Input::Disconnected { agent, why: "" })
+        // Now and then in good order.
+        let gives_back = !one.persistent && self.dice.percent(10);
+        self.hand_in(Input::Disconnected {
+            agent,
+            why: "",
+            gives_back,
+        })
     }
 
     pub(super) fn end_session(&mut self, who: Who, link: LinkId) -> Outcome {
@@ -139,7 +145,9 @@ impl World {
             (letter.number, too_large)
         });
         for (number, too_large) in letters.take(window).collect::<Vec<_>>() {
-            self.desk.send(&one.name, number);
+            if too_large.is_none() {
+                dropped |= self.desk.send(self.now, &one.name, number);
+            }
             if let Some(class) = too_large {
                 // Whoever gets these is to have all of them.
                 self.desk.drop_too_large(self.now, &one.name, &class);

@@ -1,0 +1,71 @@
+//! Progress: what a worker said last of how far it is, so that the next attempt can go on from there.
+//!
+//! It stands in a record of its own, because it may be large and a task's state is written at every step.
+
+use std::collections::BTreeMap;
+
+use crate::wire::json::Json;
+
+use crate::engine::context::Context;
+use crate::engine::record::Change;
+use crate::engine::room::RoomState;
+
+use super::{Handoff, TaskNo};
+
+/// The last progress of tasks that have not ended well.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Progress {
+    of: BTreeMap<TaskNo, Json>,
+    bytes: usize,
+}
+
+impl Progress {
+    pub(in crate::engine) fn get(&self, no: TaskNo) -> Option<&Json> {
+        self.of.get(&no)
+    }
+
+    pub(super) fn put(&mut self, no: TaskNo, said: Json) {
+        self.bytes += said.text().len();
+        if let Some(before) = self.of.insert(no, said) {
+            self.bytes -= before.text().len();
+        }
+    }
+
+    fn take(&mut self, no: TaskNo) -> bool {
+        let taken = self.of.remove(&no);
+        self.bytes -= taken.as_ref().map_or(0, |said| said.text().len());
+        taken.is_some()
+    }
+}
+
+impl Handoff {
+    /// Recovery, after the tasks.
+    pub(in crate::engine) fn rebuild_progress(&mut self, no: TaskNo, said: Json) {
+        if self.tasks.contains_key(&no) {
+            self.progress.put(no, said);
+        }
+    }
+}
+
+impl RoomState {
+    /// Keeps what a worker said for whoever has the task next, if there is room for it in the room.
+    pub(super) fn keep_progress(&mut self, cx: &mut Context, no: TaskNo, said: Option<Json>) {
+        let Some(said) = said else {
+            return;
+        };
+        let handoff = &mut self.handoff;
+        let bytes = handoff.payload_bytes + handoff.progress.bytes + said.text().len();
+        if bytes > cx.settings.max_task_bytes_per_room {
+            cx.stats.forgotten_early += 1;
+            return;
+        }
+        handoff.progress.put(no, said);
+        self.change(cx, Change::Progress(no));
+    }
+
+    pub(super) fn forget_progress(&mut self, cx: &mut Context, no: TaskNo) {
+        if self.handoff.progress.take(no) {
+            self.change(cx, Change::Progress(no));
+        }
+    }
+}
