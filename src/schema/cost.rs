@@ -22,6 +22,10 @@ const BYTES_A_STEP: usize = 32;
 pub(super) struct Cost {
     steps: Vec<u64>,
     nested: Vec<u64>,
+    /// The JSON pointers of all parts that have a `pattern`.
+    pub(super) patterned: Vec<String>,
+    /// All regular expressions.
+    pub(super) patterns: Vec<String>,
 }
 
 /// A subschema: which others it tries, and on what.
@@ -51,7 +55,8 @@ struct Walk<'a> {
     numbers: BTreeMap<String, usize>,
     waiting: Vec<(String, &'a Value)>,
     parts: Vec<Part>,
-    patterns: usize,
+    patterned: Vec<String>,
+    patterns: Vec<String>,
 }
 
 /// What the steps at one level below a part are, for objects and for arrays: a value is only one of them.
@@ -63,11 +68,14 @@ struct Shapes {
 
 impl Cost {
     pub(super) fn of(schema: &Value) -> Result<Cost, SchemaError> {
-        let parts = Walk::over(schema)?;
+        let walk = Walk::over(schema)?;
+        let parts = walk.parts;
         let order = innermost_first(&parts)?;
         let cost = Cost {
             steps: steps(&parts, &order),
             nested: nested(&parts, &order),
+            patterned: walk.patterned,
+            patterns: walk.patterns,
         };
         if cost.steps[0] > MAX_STEPS || cost.nested[0] > MAX_NESTED {
             return Err(SchemaError::TooCostly);
@@ -115,13 +123,14 @@ impl Cost {
 }
 
 impl<'a> Walk<'a> {
-    fn over(root: &'a Value) -> Result<Vec<Part>, SchemaError> {
+    fn over(root: &'a Value) -> Result<Walk<'a>, SchemaError> {
         let mut walk = Walk {
             root,
             numbers: BTreeMap::new(),
             waiting: Vec::new(),
             parts: Vec::new(),
-            patterns: 0,
+            patterned: Vec::new(),
+            patterns: Vec::new(),
         };
         walk.number(String::new(), root)?;
         while let Some((place, schema)) = walk.waiting.pop() {
@@ -131,7 +140,7 @@ impl<'a> Walk<'a> {
                 walk.parts[number] = part;
             }
         }
-        Ok(walk.parts)
+        Ok(walk)
     }
 
     fn number(&mut self, place: String, schema: &'a Value) -> Result<usize, SchemaError> {
@@ -175,10 +184,13 @@ impl<'a> Walk<'a> {
                 "properties" => part.named.extend(self.map(&at, value)?),
                 "patternProperties" => {
                     let patterns = self.map(&at, value)?;
-                    self.count_patterns(patterns.len())?;
+                    self.note_patterns(value.as_object().into_iter().flat_map(Map::keys))?;
                     part.properties.extend(patterns);
                 }
-                "pattern" => self.count_patterns(1)?,
+                "pattern" => {
+                    self.note_patterns(value.as_str())?;
+                    self.patterned.push(place.to_owned());
+                }
                 "additionalProperties" => part.properties.extend(self.below(&at, value)?),
                 "unevaluatedProperties" => {
                     part.times = 2;
@@ -243,12 +255,16 @@ impl<'a> Walk<'a> {
         Ok(vec![self.number(pointer, schema)?])
     }
 
-    fn count_patterns(&mut self, more: usize) -> Result<(), SchemaError> {
-        self.patterns += more;
-        if self.patterns > MAX_PATTERNS {
-            return Err(SchemaError::TooManyPatterns);
+    fn note_patterns<T: ToString>(
+        &mut self,
+        more: impl IntoIterator<Item = T>,
+    ) -> Result<(), SchemaError> {
+        let more = more.into_iter().map(|pattern| pattern.to_string());
+        self.patterns.extend(more);
+        match self.patterns.len() > MAX_PATTERNS {
+            true => Err(SchemaError::TooManyPatterns),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -1,19 +1,24 @@
 //! JSON Schema: whether a value is what a schema asks for, at a cost that is known beforehand.
 //!
 //! It compiles schemas that operators and agents wrote and checks values against them. It fetches nothing: a schema refers only to
-//! parts of itself. Regular expressions match in linear time. A schema says at once how many steps a level of a value can take
+//! parts of itself. Regular expressions match in linear time where they can, and else within a bound (see `pattern`). A schema says at once how many steps a level of a value can take
 //! (see `cost`), so that no schema and no value holds its caller up. Formats are notes to readers, as JSON Schema 2020-12 has it, and
 //! are not checked. The engine calls it for blackboard values.
 
 mod cost;
+mod pattern;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
+use jsonschema::ValidationError;
 use serde_json::Value;
 
 use cost::Cost;
+use pattern::Pattern;
+
+pub use pattern::{MAX_PATTERN_STEPS, is_unicode_pattern};
 
 /// The longest text of a schema, in bytes.
 pub const MAX_SCHEMA_BYTES: usize = 64 * 1024;
@@ -103,16 +108,22 @@ impl Schema {
         if text.len() > MAX_SCHEMA_BYTES {
             return Err(SchemaError::TooLong(text.len()));
         }
-        let schema: Value =
+        let mut schema: Value =
             serde_json::from_str(text).map_err(|error| SchemaError::Json(words(&error, 127)))?;
         // What compiling costs is bounded by the same numbers, so they come first.
         let cost = Cost::of(&schema)?;
+        take_patterns(&mut schema, &cost.patterned);
         let patterns = jsonschema::PatternOptions::regex()
             .size_limit(MAX_PATTERN_BYTES)
             .dfa_size_limit(MAX_PATTERN_BYTES);
         let validator = jsonschema::options()
             .offline()
             .should_validate_formats(false)
+            .with_keyword(pattern::KEYWORD, |_, value, _| {
+                let pattern = Pattern::compile(value.as_str().unwrap_or_default());
+                let pattern = pattern.map_err(ValidationError::custom)?;
+                Ok(Box::new(pattern))
+            })
             .with_pattern_options(patterns)
             .build(&schema)
             .map_err(|error| SchemaError::Invalid {
@@ -134,14 +145,46 @@ impl Schema {
         let value: Value = serde_json::from_str(text)
             .map_err(|error| whole(shortened(&words(&error, MAX_DEPTH))))?;
         self.cost.allows(&value).map_err(whole)?;
-        if self.validator.is_valid(&value) {
+        pattern::begin();
+        if self.validator.is_valid(&value) && !pattern::is_used_up() {
             return Ok(());
         }
-        let violation = |error: jsonschema::ValidationError<'_>| Violation {
+        pattern::begin();
+        let violation = |error: ValidationError<'_>| Violation {
             path: error.instance_path().to_string(),
             reason: shortened(&error.masked().to_string()),
         };
-        self.validator.validate(&value).map_err(violation)
+        let checked = self.validator.validate(&value).map_err(violation);
+        match pattern::is_used_up() {
+            true => Err(whole(format!(
+                "would take more than {MAX_PATTERN_STEPS} steps to check against the schema's regular expressions"
+            ))),
+            false => checked,
+        }
+    }
+}
+
+/// Puts the patterns that the linear engine cannot match under a keyword of their own.
+fn take_patterns(schema: &mut Value, patterned: &[String]) {
+    for place in patterned {
+        let part = schema.pointer_mut(place).and_then(Value::as_object_mut);
+        let Some(part) = part else {
+            continue;
+        };
+        let ours = part
+            .get("pattern")
+            .and_then(Value::as_str)
+            .is_some_and(pattern::is_ours);
+        if let Some(pattern) = ours.then(|| part.remove("pattern")).flatten() {
+            part.insert(pattern::KEYWORD.to_owned(), pattern);
+        }
+    }
+}
+
+impl Schema {
+    /// The regular expressions in it.
+    pub fn patterns(&self) -> &[String] {
+        &self.cost.patterns
     }
 }
 

@@ -905,6 +905,11 @@ fn cards_are_as_clients_of_mcp_take_them() {
             json!({ "properties": { "a": false } }),
             "inputSchema.properties.a",
         ),
+        (
+            "outputSchema",
+            json!({ "properties": { "a": { "pattern": "^\\-$" } } }),
+            "outputSchema",
+        ),
         ("annotations", json!("safe"), "annotations"),
         ("annotations", json!([]), "annotations"),
         ("annotations", Value::Null, "annotations"),

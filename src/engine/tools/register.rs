@@ -80,6 +80,7 @@ impl RoomState {
             room.admit_tool(cx, agent, tool)?;
             let definition = room.definition(agent, tool, said)?;
             let contract = Contract::of(&definition)?;
+            contract.fits_mcp()?;
             room.join(cx, agent)?;
             room.put_tool(cx, agent, tool, definition, contract);
             Ok(Accepted::new(Code::Done))

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::schema::Schema;
+use crate::schema::{Schema, is_unicode_pattern};
 use crate::wire::json::Json;
 use crate::wire::name::{Agent, CallId, Tool};
 use crate::wire::reply::{Code, Rejection};
@@ -114,6 +114,17 @@ impl Contract {
                 .map(|schema| compile("outputSchema", schema))
                 .transpose()?,
         })
+    }
+
+    /// Refuses an output schema that clients of MCP cannot compile: they drop the whole list with it.
+    pub(super) fn fits_mcp(&self) -> Result<(), Rejection> {
+        let mut patterns = self.output.iter().flat_map(Schema::patterns);
+        let Some(bad) = patterns.find(|pattern| !is_unicode_pattern(pattern)) else {
+            return Ok(());
+        };
+        let shown: String = bad.chars().take(200).collect();
+        let reason = format!("the pattern {shown} is none of ECMA-262 with its flag u");
+        Err(Rejection::new(Code::Invalid, reason).at("outputSchema"))
     }
 }
 
