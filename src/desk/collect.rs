@@ -14,47 +14,83 @@ use super::shares::Turn;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
+/// What one member has for another.
+enum Owed {
+    /// These, next.
+    Messages(Vec<(u64, Message)>),
+    /// Nothing any more.
+    Nothing,
+    /// Something, which the other cannot take now.
+    NoRoom,
+}
+
 impl Desk {
     /// Moves messages of the client's groups from members that are away into its queue, as far as little waits there.
     pub(super) fn collect_from_groups(&mut self, now: Millis, id: &Arc<str>) {
-        for (turn, debtor) in self.shares.debtors(id) {
-            while let Some(moved) = self.owed(&turn, &debtor) {
-                if moved.is_empty() {
-                    self.shares.settle(&turn.share, &debtor);
-                    break;
-                }
-                for (seq, message) in moved {
-                    self.drop_entry(&debtor, seq);
-                    self.deliver_to_member(now, turn.clone(), &message);
-                }
-                // In one commit: nowhere is it twice, nowhere is it missing.
-                self.pending.awaited = true;
-            }
-        }
+        // A group tells of one that owes it something at a time: with that one settled, there may be another.
+        while self.collect_once(now, id) {}
     }
 
-    /// What a member may be given of another's; `None` while it can take nothing.
-    fn owed(&self, turn: &Turn, debtor: &str) -> Option<Vec<(u64, Message)>> {
-        let client = self.clients.get(&turn.client)?;
-        client.connected.as_ref()?;
-        let (messages, bytes) = room(&client.outbox, &self.clients.limits)?;
-        // At QoS 0 it would be lost with the connection.
-        if turn.member.qos == Qos::AtMostOnce {
-            return None;
+    /// Whether somebody owes a group nothing any more.
+    fn collect_once(&mut self, now: Millis, id: &Arc<str>) -> bool {
+        let mut is_settled = false;
+        for (turn, debtor) in self.shares.debtors(id) {
+            loop {
+                match self.owed(&turn, &debtor) {
+                    Owed::Messages(moved) => {
+                        for (seq, message) in moved {
+                            self.drop_entry(&debtor, seq);
+                            self.deliver_to_member(now, turn.clone(), &message);
+                        }
+                        // In one commit: nowhere is it twice, nowhere is it missing.
+                        self.pending.awaited = true;
+                    }
+                    Owed::Nothing => {
+                        self.shares.settle(&turn.share, &debtor);
+                        is_settled = true;
+                        break;
+                    }
+                    Owed::NoRoom => break,
+                }
+            }
         }
+        is_settled
+    }
+
+    /// What a member is to be given of another's now.
+    fn owed(&self, turn: &Turn, debtor: &str) -> Owed {
         let Some(away) = self.clients.get(debtor) else {
-            return Some(Vec::new());
+            return Owed::Nothing;
         };
-        let mut moved = Vec::new();
-        let mut left = bytes;
-        for (seq, message) in away.outbox.unsent_of(&turn.share) {
-            if moved.len() == messages || left == 0 || !client.may_receive_now(message.topic()) {
+        let mut unsent = away.outbox.unsent_of(&turn.share).peekable();
+        if unsent.peek().is_none() {
+            return Owed::Nothing;
+        }
+        let limits = &self.clients.limits;
+        let client = self.clients.get(&turn.client);
+        let client = client.filter(|client| client.connected.is_some());
+        let room = client.and_then(|client| Some((client, room(&client.outbox, limits)?)));
+        // At QoS 0 it would be lost with the connection.
+        let Some((client, (messages, bytes))) = room.filter(|_| turn.member.qos > Qos::AtMostOnce)
+        else {
+            return Owed::NoRoom;
+        };
+        let (mut moved, mut size) = (Vec::new(), 0);
+        for (seq, message) in unsent {
+            size += message.size();
+            // What its queue does not take stays where it is: it was acknowledged.
+            let fits = client.can_queue(limits, size)
+                && size <= self.settings.memory.room_to_store()
+                && client.may_receive_now(message.topic());
+            if !fits || moved.len() == messages || (size > bytes && !moved.is_empty()) {
                 break;
             }
-            left = left.saturating_sub(message.size());
             moved.push((seq, message.clone()));
         }
-        Some(moved)
+        match moved.is_empty() {
+            true => Owed::NoRoom,
+            false => Owed::Messages(moved),
+        }
     }
 
     /// A member is gone, for now at least: who of its groups is here takes over what it was not sent.

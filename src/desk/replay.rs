@@ -15,7 +15,7 @@ use super::outbox::Outbox;
 use super::port::Subscription;
 use super::records;
 use super::subscribe::is_unwanted;
-use crate::ledger::Space;
+use crate::ledger::{Batch, Space};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
@@ -34,7 +34,16 @@ pub struct Replay {
 }
 
 impl Replay {
-    pub(super) fn encode(&self) -> Bytes {
+    fn store(&mut self, id: &str, filter: &str, records: &mut Batch) {
+        self.stored = true;
+        records.put(
+            Space::Session,
+            records::replay_key(id, filter),
+            self.encode(),
+        );
+    }
+
+    fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(8 + self.after.len());
         out.put_u64(self.stamp);
         out.put_slice(self.after.as_bytes());
@@ -89,10 +98,7 @@ impl Desk {
         for subscription in asked {
             let filter = &subscription.filter;
             if let Some(replay) = session.replays.get_mut(filter) {
-                replay.stored = true;
-                let key = records::replay_key(id, filter);
-                let record = replay.encode();
-                self.pending.records.put(Space::Session, key, record);
+                replay.store(id, filter, &mut self.pending.records);
             }
         }
     }
@@ -136,10 +142,7 @@ impl Desk {
         let replay = session.and_then(|session| session.replays.get_mut(filter));
         if let Some(replay) = replay {
             replay.after = topic.into();
-            replay.stored = true;
-            let key = records::replay_key(id, filter);
-            let record = replay.encode();
-            self.pending.records.put(Space::Session, key, record);
+            replay.store(id, filter, &mut self.pending.records);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Shared groups whose members come and go.
 
 use super::*;
+use crate::desk::Holder;
 
 const GROUP: &str = "$share/g/jobs/+";
 
@@ -89,4 +90,52 @@ fn who_is_here_takes_over_what_a_member_that_went_away_was_not_sent() {
     let of_y = work_off(&mut world, &mut y).len();
     world.close(&x, false);
     assert_eq!(sent + of_y + work_off(&mut world, &mut y).len(), 6);
+}
+
+#[test]
+fn what_there_is_no_room_for_stays_with_the_member_that_has_it() {
+    let memory = Memory::new(64 * 1024);
+    let settings = DeskSettings {
+        memory: memory.clone(),
+        ..settings()
+    };
+    let mut world = World::with(settings);
+    away_while_jobs_come(&mut world, 12);
+    // All that is left of the memory is in use by others.
+    memory.take(Holder::Outgoing, 64 * 1024);
+    let (mut y, _) = world.connect("y", false, u32::MAX);
+    let own = work_off(&mut world, &mut y);
+    assert_eq!(own.len(), 6);
+    assert_eq!(world.rows(Space::Outbox), 6);
+    memory.give_back(Holder::Outgoing, 64 * 1024);
+    world.close(&y, false);
+    let (mut y, _) = world.connect("y", false, u32::MAX);
+    let others = work_off(&mut world, &mut y);
+    let mut all = [own, others].concat();
+    all.sort_unstable();
+    assert_eq!(all, (0..12).collect::<Vec<_>>());
+}
+
+#[test]
+fn who_has_nothing_left_does_not_hide_another_member_that_has() {
+    let mut world = World::new();
+    away_while_jobs_come(&mut world, 0);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    // One for each member; the first becomes too old.
+    for (payload, expires_at) in [("1", world.now + 10), ("2", 0)] {
+        let job = ordinary("ann", "jobs/1", payload, Qos::AtLeastOnce, false);
+        let parts = Parts {
+            expires_at,
+            ..job.message.parts()
+        };
+        let message = Message::encode(&parts);
+        let route = Route::Subscribers;
+        world.publish(&mut ann, Publication { message, route });
+        world.commit();
+    }
+    world.pass(10);
+    assert_eq!(world.rows(Space::Outbox), 1);
+    let (mut late, _) = world.connect("late", false, u32::MAX);
+    world.subscribe(&mut late, GROUP, Qos::AtLeastOnce);
+    assert_eq!(work_off(&mut world, &mut late), [2]);
 }

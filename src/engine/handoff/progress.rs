@@ -54,8 +54,9 @@ impl RoomState {
             return;
         };
         let handoff = &mut self.handoff;
-        let bytes = handoff.payload_bytes + handoff.progress.bytes + said.text().len();
-        if bytes > cx.settings.max_task_bytes_per_room {
+        let before = handoff.progress.get(no).map_or(0, |said| said.text().len());
+        let others = handoff.payload_bytes + handoff.progress.bytes - before;
+        if others + said.text().len() > cx.settings.max_task_bytes_per_room {
             cx.stats.forgotten_early += 1;
             return;
         }

@@ -20,6 +20,16 @@ fn last_assignment(world: &World, name: &str) -> Assignment {
     all.into_iter().next_back().unwrap()
 }
 
+/// DISCONNECT in good order, of a session that ends with it.
+fn says_good_bye(world: &mut World) {
+    let input = Input::Disconnected {
+        agent: agent("w"),
+        why: "disconnected",
+        gives_back: true,
+    };
+    world.input(input).unwrap();
+}
+
 #[test]
 fn giving_back_costs_no_attempt_and_another_worker_has_it_at_once() {
     let mut world = world();
@@ -84,13 +94,7 @@ fn a_worker_that_says_good_bye_gives_its_tasks_back_at_once() {
     let mut world = world();
     world.dispatch("boss", "t", "draft");
     world.worker("x", "draft");
-    world
-        .input(Input::Disconnected {
-            agent: agent("w"),
-            why: "disconnected",
-            gives_back: true,
-        })
-        .unwrap();
+    says_good_bye(&mut world);
     let view = world.view("t");
     assert_eq!((view.worker.unwrap().as_str(), view.attempt), ("x", 2));
     assert!(world.story("t").contains(&"handoff.released".to_owned()));
@@ -104,13 +108,7 @@ fn who_comes_just_to_say_a_word_gives_nothing_back_by_leaving() {
     for status in ["accepted", "progress"] {
         world.connect("w");
         world.update("w", "t", 1, status).unwrap();
-        world
-            .input(Input::Disconnected {
-                agent: agent("w"),
-                why: "disconnected",
-                gives_back: true,
-            })
-            .unwrap();
+        says_good_bye(&mut world);
     }
     world.connect("w");
     world.success("w", "t", 1);
@@ -179,6 +177,11 @@ fn progress_without_room_is_not_kept_and_counted() {
     with_result(&mut world, "w", 1, "progress", json!("small"));
     with_result(&mut world, "w", 1, "progress", json!("x".repeat(100)));
     assert_eq!(world.view("t").last_progress.unwrap().text(), r#""small""#);
+    // The newest takes the place of the one before it.
+    with_result(&mut world, "w", 1, "progress", json!("x".repeat(45)));
+    with_result(&mut world, "w", 1, "progress", json!("y".repeat(45)));
+    let last = world.view("t").last_progress.unwrap();
+    assert_eq!(last.text(), format!(r#""{}""#, "y".repeat(45)));
     assert_eq!(world.engine.stats().forgotten_early, 1);
 }
 
