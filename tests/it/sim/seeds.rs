@@ -23,7 +23,7 @@ const SEEDS: u64 = 40;
 const PROGRESS: u64 = 500;
 
 /// Later seeds that once found something; `scenarios` tells it step by step.
-const TELLING: [(u64, &str); 7] = [
+const TELLING: [(u64, &str); 9] = [
     (
         24,
         "the result of a task that waited did not say who had it last",
@@ -38,6 +38,14 @@ const TELLING: [(u64, &str); 7] = [
     (
         33_093_287_518_667_275,
         "the model took an approval that the same step ended for the one that it asked for",
+    ),
+    (
+        170,
+        "the model wanted released work to go back at once to who had released it",
+    ),
+    (
+        468,
+        "the model forgot that the attempt a task died of may still succeed once the task is redriven",
     ),
     (
         16_656_609_828_667_660,

@@ -16,6 +16,8 @@ use super::{Check, ensure};
 pub(super) struct Queue {
     queued: BTreeSet<TaskName>,
     attempts: BTreeMap<TaskName, u32>,
+    /// What waits because its worker gave it back: it is for everybody but that worker.
+    given_back: BTreeMap<TaskName, Agent>,
     /// What each member of each room held, and whether it could take more.
     loads: BTreeMap<(hallward::wire::name::Room, Agent), Load>,
 }
@@ -52,6 +54,13 @@ impl Queue {
             queued: queued.map(|(name, _)| name.clone()).collect(),
             attempts: live()
                 .map(|(name, task)| (name.clone(), task.attempt))
+                .collect(),
+            given_back: live()
+                .filter(|(_, task)| task.state == "waiting")
+                .filter_map(|(name, task)| {
+                    let (by, _) = task.released.as_ref()?;
+                    Some((name.clone(), by.clone()))
+                })
                 .collect(),
             loads: loads.collect(),
         }
@@ -151,6 +160,7 @@ pub(super) fn load_is_shared(model: &Model, step: &Step, before: &Queue) -> Chec
             };
             let now = model.tasks.in_flight(&name.0, agent);
             let free = load.takes_work
+                && before.given_back.get(&name) != Some(agent)
                 && member.max_bytes().is_none()
                 && takes_work(model, agent, member)
                 && now < member.capacity()

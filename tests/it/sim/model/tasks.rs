@@ -27,6 +27,7 @@ const RELEASED: &str = "handoff.released";
 
 /// Says that a worker failed.
 const FAILED: &str = "handoff.failed";
+const LOST: &str = "handoff.lost";
 
 /// Says that a dead task lives again.
 pub(in super::super) const REDRIVEN: &str = "handoff.redriven";
@@ -566,6 +567,9 @@ impl Tasks {
             }
             _ if task.is_final() => {
                 let hold = task.hold.take();
+                if let Some((_, _, open)) = task.attempts.last_mut() {
+                    *open = event.what == LOST;
+                }
                 let late = std::mem::take(&mut task.done_late);
                 task.ended_by_word = late || hold.is_some_and(|hold| hold.given_back);
                 self.live.remove(&name);
