@@ -3,6 +3,7 @@
 //! It orders nothing between threads and is no lock: whoever decides by it decides by an estimate.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// A counter that only grows, or a gauge that goes up and down; its owner knows which.
 #[derive(Debug, Default)]
@@ -53,5 +54,99 @@ pub struct Raised<'a>(&'a Count);
 impl Drop for Raised<'_> {
     fn drop(&mut self) {
         self.0.lower();
+    }
+}
+
+/// How long something took, each time that it happened, counted by how long that was: the histogram of a latency.
+///
+/// Adding to it is two or three additions and no lock, whatever the number of times.
+#[derive(Debug)]
+pub struct Latency {
+    bounds: &'static [Duration],
+    /// One more than there are bounds: what took longer than all of them.
+    counts: Box<[Count]>,
+    nanos: Count,
+}
+
+/// For what a client waits for with its line open: the disk, the next turn of a thread.
+pub const MOMENTS: &[Duration] = &[
+    Duration::from_micros(50),
+    Duration::from_micros(100),
+    Duration::from_micros(250),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_micros(2500),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_millis(2500),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+];
+
+impl Latency {
+    /// Counts by these bounds, which rise.
+    pub fn new(bounds: &'static [Duration]) -> Latency {
+        Latency {
+            bounds,
+            counts: (0..=bounds.len()).map(|_| Count::default()).collect(),
+            nanos: Count::default(),
+        }
+    }
+
+    /// It took so long, so many times.
+    pub fn add(&self, took: Duration, times: u64) {
+        let at = self.bounds.partition_point(|bound| *bound < took);
+        self.counts[at].add(times);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.add(nanos.saturating_mul(times));
+    }
+
+    /// Shows what somebody else has counted by the same bounds.
+    pub fn set(&self, counts: &[u64], sum: Duration) {
+        for (shown, now) in self.counts.iter().zip(counts) {
+            shown.set(*now);
+        }
+        self.nanos
+            .set(u64::try_from(sum.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// The bounds in seconds, the last one infinite, and how often it took at most that long and longer than the bound before.
+    pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
+        let bounds = self.bounds.iter().map(Duration::as_secs_f64);
+        let counts = self.counts.iter().map(Count::value);
+        bounds.chain([f64::INFINITY]).zip(counts)
+    }
+
+    /// How long it took in all, in seconds.
+    pub fn sum(&self) -> f64 {
+        Duration::from_nanos(self.nanos.value()).as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_as_long_as_a_bound_is_counted_below_it() {
+        const BOUNDS: &[Duration] = &[Duration::from_millis(1), Duration::from_millis(10)];
+        let latency = Latency::new(BOUNDS);
+        latency.add(Duration::from_millis(1), 2);
+        latency.add(Duration::from_nanos(1_000_001), 1);
+        latency.add(Duration::from_secs(3), 4);
+        let buckets: Vec<(f64, u64)> = latency.buckets().collect();
+        assert_eq!(buckets, [(0.001, 2), (0.01, 1), (f64::INFINITY, 4)]);
+        assert!((latency.sum() - 12.003).abs() < 1e-5, "{}", latency.sum());
+    }
+
+    #[test]
+    fn the_bounds_of_moments_rise() {
+        assert!(MOMENTS.windows(2).all(|pair| pair[0] < pair[1]));
     }
 }

@@ -4,6 +4,7 @@
 //! disks and changes nothing. Clients are bounded in number, in request size and in time. `runtime` calls [`serve`].
 
 mod door;
+mod format;
 mod metrics;
 
 use std::io;
@@ -12,15 +13,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{ALLOW, CONTENT_TYPE};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use door::Door;
-pub use metrics::{Metric, Metrics, Source};
+pub use format::Format;
+pub use metrics::{Histogram, Metric, Metrics, Source};
 
 /// How long answers that are under way may take once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -107,15 +109,20 @@ async fn readyz(State(health): State<Arc<dyn Health>>) -> Response {
     }
 }
 
-async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response {
-    match metrics.encode() {
-        Ok(text) => ([(CONTENT_TYPE, Metrics::CONTENT_TYPE)], text).into_response(),
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("metrics could not be written: {error}\n"),
-        )
-            .into_response(),
-    }
+async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
+    let format = Format::negotiate(&headers);
+    // A disk that stands still must not take a thread with it that clients need.
+    let encoded = tokio::task::spawn_blocking(move || metrics.encode(format)).await;
+    let error = match encoded {
+        Ok(Ok(text)) => {
+            let kind = (CONTENT_TYPE, format.content_type());
+            return ([kind, (VARY, ACCEPT.as_str())], text).into_response();
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let words = format!("metrics could not be written: {error}\n");
+    (StatusCode::INTERNAL_SERVER_ERROR, words).into_response()
 }
 
 async fn not_found(uri: Uri) -> Response {

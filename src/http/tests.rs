@@ -90,11 +90,38 @@ async fn live_ready_and_metrics_are_answered() {
     let body = "\r\n\r\nready\nwarning: a limit is 91 % full\n";
     assert!(ready.ends_with(body), "{ready}");
     let metrics = get(server.address, "/metrics").await;
-    assert!(
-        metrics.contains("application/openmetrics-text"),
-        "{metrics}"
-    );
     assert!(metrics.contains("hallward_build{version="), "{metrics}");
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for() {
+    let server = start(patient()).await;
+    let ask = |accept: &str| {
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nHost: it\r\n{accept}Connection: close\r\n\r\n");
+        let address = server.address;
+        async move { exchange(address, request.as_bytes()).await }
+    };
+    let plain = ask("Accept: */*\r\n").await;
+    assert!(
+        plain.contains("\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n"),
+        "{plain}"
+    );
+    assert!(plain.contains("\r\nvary: accept\r\n"), "{plain}");
+    assert!(!plain.contains("# EOF"), "{plain}");
+    assert_eq!(
+        ask("").await.lines().count(),
+        plain.lines().count(),
+        "no preference is the same"
+    );
+    let open = ask("Accept: application/openmetrics-text\r\n").await;
+    assert!(
+        open.contains(
+            "\r\ncontent-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"
+        ),
+        "{open}"
+    );
+    assert!(open.ends_with("# EOF\n"), "{open}");
 }
 
 #[tokio::test]

@@ -60,7 +60,8 @@ struct Shared<R> {
 /// What the two sides of the hand-over see.
 #[derive(Debug)]
 struct Desk<R> {
-    waiting: Option<Sealed<R>>,
+    /// And since when.
+    waiting: Option<(Sealed<R>, Instant)>,
     /// A batch was taken and is not yet released.
     working: bool,
     closing: bool,
@@ -113,7 +114,7 @@ impl<R: Send + 'static> Committer<R> {
         if desk.waiting.is_some() || desk.closing || desk.stopped {
             return Err(sealed);
         }
-        desk.waiting = Some(sealed);
+        desk.waiting = Some((sealed, Instant::now()));
         drop(desk);
         self.shared.changed.notify_all();
         Ok(())
@@ -188,13 +189,13 @@ impl<R> Shared<R> {
     }
 
     /// The next batch; `None` when the committer is closing and nothing waits.
-    fn take(&self) -> Option<Sealed<R>> {
+    fn take(&self) -> Option<(Sealed<R>, Instant)> {
         let mut desk = self.lock();
         desk.working = false;
         loop {
-            if let Some(sealed) = desk.waiting.take() {
+            if let Some(waiting) = desk.waiting.take() {
                 desk.working = true;
-                return Some(sealed);
+                return Some(waiting);
             }
             if desk.closing {
                 return None;
@@ -243,10 +244,10 @@ impl<R, Release: FnMut(R), Idle: Fn()> Worker<R, Release, Idle> {
     }
 
     fn serve(&mut self) -> Result<(), StoreError> {
-        while let Some(sealed) = self.shared.take() {
+        while let Some((sealed, since)) = self.shared.take() {
             (self.idle)();
             if !sealed.batch.is_empty() {
-                self.make_durable(&sealed.batch)?;
+                self.make_durable(&sealed.batch, since)?;
             }
             (self.release)(sealed.release);
         }
@@ -254,15 +255,17 @@ impl<R, Release: FnMut(R), Idle: Fn()> Worker<R, Release, Idle> {
     }
 
     /// Commits the batch, however often it takes.
-    fn make_durable(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    fn make_durable(&mut self, batch: &Batch, since: Instant) -> Result<(), StoreError> {
         let mut pause = self.options.retry_initial;
         let mut last_attempt = false;
         loop {
             let start = Instant::now();
             let error = match self.store.commit(batch) {
                 Ok(()) => {
+                    let now = Instant::now();
+                    let (took, since) = (now - start, now - since);
                     self.health
-                        .committed(batch.len(), batch.bytes(), start.elapsed());
+                        .committed(batch.len(), batch.bytes(), took, since);
                     self.note_recovery();
                     return Ok(());
                 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::count::Count;
+use crate::count::{Count, Latency, MOMENTS};
 
 /// Whether batches become durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct CommitHealth {
     bytes: Count,
     sync_micros: Count,
     last_sync_micros: Count,
+    /// From handing a batch over until it is on disk.
+    pub latency: Latency,
     stalls: Count,
     state: watch::Sender<CommitState>,
 }
@@ -47,6 +49,7 @@ impl CommitHealth {
             bytes: Count::default(),
             sync_micros: Count::default(),
             last_sync_micros: Count::default(),
+            latency: Latency::new(MOMENTS),
             stalls: Count::default(),
             state: watch::Sender::new(CommitState::Ok),
         }
@@ -67,14 +70,14 @@ impl CommitHealth {
         self.bytes.value()
     }
 
-    /// Microseconds spent in successful commits, sync included.
-    pub fn sync_micros(&self) -> u64 {
-        self.sync_micros.value()
+    /// Time spent in successful commits, sync included, to the microsecond.
+    pub fn sync_time(&self) -> Duration {
+        Duration::from_micros(self.sync_micros.value())
     }
 
-    /// Microseconds of the last successful commit.
-    pub fn last_sync_micros(&self) -> u64 {
-        self.last_sync_micros.value()
+    /// Time of the last successful commit.
+    pub fn last_sync_time(&self) -> Duration {
+        Duration::from_micros(self.last_sync_micros.value())
     }
 
     /// How often the store began to refuse.
@@ -105,8 +108,10 @@ impl CommitHealth {
         }
     }
 
-    pub(super) fn committed(&self, rows: usize, bytes: usize, took: Duration) {
+    /// So many rows and bytes, which took so long, and so long since they were handed over.
+    pub(super) fn committed(&self, rows: usize, bytes: usize, took: Duration, since: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.latency.add(since, 1);
         self.commits.add(1);
         self.rows.add(rows as u64);
         self.bytes.add(bytes as u64);

@@ -11,6 +11,7 @@ pub mod fault;
 mod health;
 pub mod log;
 pub mod memory;
+mod size;
 pub mod sqlite;
 pub mod store;
 
@@ -22,5 +23,6 @@ pub use fault::FaultStore;
 pub use health::{CommitHealth, CommitState};
 pub use log::{LogLimits, LogStats, LoggedStore, Snapshots};
 pub use memory::MemoryStore;
+pub use size::DiskUse;
 pub use sqlite::SqliteStore;
 pub use store::{Batch, Reader, Space, Store, StoreError, Tidied, Visit, VisitKey};

@@ -8,6 +8,7 @@ mod listeners;
 mod log;
 mod metrics;
 mod plane;
+mod process;
 mod reload;
 mod schemas;
 mod settings;
@@ -169,6 +170,9 @@ impl Gateway {
             &memory,
         );
         metrics.register(move || metrics::log(&log));
+        let directory = config.data.dir.clone();
+        metrics.register(move || metrics::data(&directory));
+        metrics.register_common(metrics::process);
         let unwritten = Arc::clone(&diary);
         metrics.register(move || metrics::log_lines(&unwritten));
         if let Some(tls) = tls {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::process;
 use crate::desk::DeskStats;
 use crate::desk::port::{Holdings, Request};
 use crate::mqtt::Metrics;
@@ -140,7 +141,7 @@ impl Status {
 
     /// What the process has of the machine's memory, in bytes, where the system tells.
     fn memory(&mut self) -> Vec<(&'static str, u64)> {
-        let Some(current) = resident_bytes() else {
+        let Some(current) = process::resident_bytes() else {
             return Vec::new();
         };
         self.memory_maximum = self.memory_maximum.max(current);
@@ -239,14 +240,6 @@ impl Rate {
         }
         self.averages
     }
-}
-
-/// Linux shows it as the second number of `/proc/self/statm`, in pages.
-fn resident_bytes() -> Option<u64> {
-    const PAGE: u64 = 4096;
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * PAGE)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod interop;
 mod limits;
 mod live_plane;
 mod logging;
+mod metrics;
 mod operations;
 mod patterns;
 mod schemas;

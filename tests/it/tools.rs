@@ -1,4 +1,4 @@
-//! The foreign MQTT clients that tests speak to the gateway with; `.ci/install` fetches them.
+//! The foreign clients that tests speak to the gateway with; `.ci/install` fetches them.
 //!
 //! A test that needs one asks here and never skips: what is missing is fetched, and where that fails the test fails with the
 //! words that say what to install.
@@ -18,7 +18,7 @@ impl Tools {
         static TOOLS: OnceLock<Result<Tools, String>> = OnceLock::new();
         match TOOLS.get_or_init(install) {
             Ok(tools) => tools,
-            Err(reason) => panic!("MQTT test clients are missing; {reason}"),
+            Err(reason) => panic!("test clients are missing; {reason}"),
         }
     }
 
@@ -32,7 +32,7 @@ impl Tools {
         Command::new("mosquitto_sub")
     }
 
-    /// A Python that can `import paho.mqtt.client`.
+    /// A Python that can `import paho.mqtt.client, prometheus_client`.
     pub(crate) fn python(&self) -> Command {
         Command::new(self.directory.join("python/bin/python"))
     }
@@ -74,6 +74,8 @@ fn every_client_can_be_started() {
         let mut client = client;
         client.arg("--help").output().expect("starts");
     }
-    run(tools.python().args(["-c", "import paho.mqtt.client"]));
+    run(tools
+        .python()
+        .args(["-c", "import paho.mqtt.client, prometheus_client"]));
     run(tools.node().args(["-e", "require('mqtt').connect.call"]));
 }

@@ -1,6 +1,6 @@
 //! Figures of the ledger: commits, and the log in front of the database.
 
-use super::gauge;
+use super::{gauge, histogram};
 use crate::http::Metric;
 use crate::ledger::{CommitHealth, CommitState, LogStats};
 
@@ -61,15 +61,20 @@ pub(in super::super) fn ledger(health: &CommitHealth) -> Vec<Metric> {
             "Bytes of keys and values committed.",
             health.bytes(),
         ),
-        Metric::counter(
-            "ledger_sync_microseconds",
-            "Time spent in commits.",
-            health.sync_micros(),
+        Metric::histogram(
+            "ledger_commit_seconds",
+            "From handing a batch to the ledger until it is on disk: what waits there for the commit before it included.",
+            histogram(&health.latency),
         ),
-        gauge(
-            "ledger_last_sync_microseconds",
+        Metric::seconds(
+            "ledger_sync_seconds",
+            "Time spent in commits.",
+            health.sync_time().as_secs_f64(),
+        ),
+        Metric::gauge(
+            "ledger_last_sync_seconds",
             "Time of the last commit.",
-            health.last_sync_micros(),
+            health.last_sync_time().as_secs_f64(),
         ),
         Metric::counter(
             "ledger_stalls",

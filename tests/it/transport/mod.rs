@@ -92,6 +92,11 @@ impl Listening {
     }
 }
 
+/// A gateway that listens in every way, for tests of something else.
+pub(crate) fn everywhere(setup: Setup) -> Gateway {
+    Listening::with(setup, Pki::new()).gateway
+}
+
 /// Runs a foreign client until it ends, and expects it to be content.
 #[track_caller]
 fn passes(command: &mut Command) -> String {
