@@ -5,5 +5,6 @@
 
 mod docs;
 mod mosquitto;
+mod page;
 mod rumqttc;
 mod script;
