@@ -39,7 +39,7 @@ struct Test {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let Command::Test(test) = &args.command;
-    let config = load(&test.file, &KeyArgs::default())?;
+    let config = load(&test.file, &KeyArgs::default())?.config;
     check_filter(&test.topic)
         .map_err(|rule| Failure::usage(format!("{:?}: {rule}", test.topic)))?;
     let Some(rules) =

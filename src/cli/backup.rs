@@ -36,7 +36,7 @@ pub(super) struct Restore {
 }
 
 pub(super) fn back_up(args: &Backup) -> Result<(), Failure> {
-    let config = load(&args.file, &args.keys)?;
+    let config = load(&args.file, &args.keys)?.config;
     let mut told = 0;
     let mut progress = |bytes: u64, all: u64| {
         if bytes - told >= STRIDE {
@@ -55,7 +55,7 @@ pub(super) fn back_up(args: &Backup) -> Result<(), Failure> {
 }
 
 pub(super) fn restore(args: &Restore) -> Result<(), Failure> {
-    let config = load(&args.file, &args.keys)?;
+    let config = load(&args.file, &args.keys)?.config;
     let rows = upkeep::restore(&config, &args.from)?;
     let dir = config.data.dir.display();
     say(format_args!("{rows} rows in {dir}\n"));

@@ -1,8 +1,9 @@
 //! The arguments that become layers of the configuration.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::config::{Config, Flag, Layers, Problems};
+use crate::config::{Flag, Layers, Loaded, Problem, Problems};
 
 /// The file, for every command that reads the configuration.
 #[derive(Debug, clap::Args)]
@@ -44,12 +45,29 @@ impl KeyArgs {
 }
 
 /// Reads the file, this process's environment and the flags.
-pub(super) fn load(file: &FileArg, keys: &KeyArgs) -> Result<Config, Problems> {
-    // Names and values that are no Unicode cannot be ours.
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    Config::load(&Layers {
+pub(super) fn load(file: &FileArg, keys: &KeyArgs) -> Result<Loaded, Problems> {
+    let mut environment = HashMap::new();
+    let mut unreadable = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        // A name that is no Unicode cannot be ours.
+        let Ok(name) = name.into_string() else {
+            continue;
+        };
+        match value.into_string() {
+            Ok(value) => drop(environment.insert(name, value)),
+            Err(_) if name.starts_with("HALLWARD__") => {
+                unreadable.push(Problem::of_variable(
+                    name,
+                    "expected text, but found no Unicode",
+                ));
+            }
+            Err(_) => {}
+        }
+    }
+    if !unreadable.is_empty() {
+        return Err(Problems(unreadable));
+    }
+    Loaded::read(&Layers {
         file: file.config.clone(),
         environment,
         flags: keys.flags(),

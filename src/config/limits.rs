@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::sections::{KeySchema, check_members, stands_for};
+use super::sections::KeySchema;
 use super::units::{duration, size};
 use super::{Auth, ClientCertificate, Config, Problem, listeners, tables};
 use crate::wire::name::Key;
@@ -177,9 +177,7 @@ fn range(key: &str) -> Option<Range> {
 
 /// Checks one value against its range; the error says the range and what came.
 pub(super) fn check(key: &str, value: &Value) -> Result<(), String> {
-    let of_room = key.strip_prefix("rooms.room.");
-    let of_room = of_room.and_then(|rest| stands_for(rest.rsplit_once('.')?.1));
-    let Some(range) = range(of_room.unwrap_or(key)) else {
+    let Some(range) = range(key) else {
         return Ok(());
     };
     let (inside, low, high) = match range {
@@ -248,23 +246,11 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
     for (key, message) in listeners::check(config) {
         refuse(key, message);
     }
-    for message in check_schemas(&config.blackboard.schemas) {
-        refuse("blackboard.schemas", message);
+    for (key, message) in check_schemas(&config.blackboard.schemas) {
+        refuse(&format!("blackboard.schemas{key}"), message);
     }
     if let Err(reason) = check_root(&config.rooms.root) {
         refuse("rooms.root", reason);
-    }
-    for (name, room) in &config.rooms.room {
-        if let Err(reason) = check_members(&room.members) {
-            refuse(&format!("rooms.room.{name}.members"), reason);
-        }
-        let lease = room.lease.map(|lease| lease.0);
-        if lease.is_some_and(|lease| {
-            lease < config.handoff.min_lease || lease > config.handoff.max_lease
-        }) {
-            let message = "must lie between handoff.min_lease and handoff.max_lease";
-            refuse(&format!("rooms.room.{name}.lease"), message.to_owned());
-        }
     }
     if config.data.dir.as_os_str().is_empty() {
         refuse("data.dir", "must name a directory, but is empty".to_owned());
@@ -372,35 +358,34 @@ fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// Prefixes are keys, each with one schema, and one for each room besides.
-fn check_schemas(schemas: &[KeySchema]) -> Vec<String> {
+/// Prefixes are keys, each with one schema, and one for each room besides. What is wrong, with the rest of its key.
+fn check_schemas(schemas: &[KeySchema]) -> Vec<(String, String)> {
     let mut messages = Vec::new();
     if schemas.len() > MAX_SCHEMAS {
-        messages.push(format!(
-            "may have at most {MAX_SCHEMAS} entries, but has {}",
-            schemas.len()
-        ));
+        let found = schemas.len();
+        let message = format!("may have at most {MAX_SCHEMAS} entries, but has {found}");
+        messages.push((String::new(), message));
     }
     let mut prefixes = BTreeSet::new();
-    for KeySchema {
-        prefix,
-        schema,
-        room,
-    } in schemas
-    {
-        if let Some(room) = room
-            .as_ref()
-            .filter(|room| !crate::wire::name::is_name(room))
-        {
-            messages.push(format!("{room:?} is no name of a room"));
+    for (index, entry) in schemas.iter().enumerate() {
+        let mut refuse = |key: &str, message| messages.push((format!("[{index}].{key}"), message));
+        let KeySchema {
+            prefix,
+            schema,
+            room,
+        } = entry;
+        let room = room.as_ref();
+        if let Some(room) = room.filter(|room| !crate::wire::name::is_name(room)) {
+            refuse("room", format!("{room:?} is no name of a room"));
         }
         if let Err(error) = Key::new(prefix) {
-            messages.push(format!("prefix: {error}"));
+            refuse("prefix", error.to_string());
         } else if !prefixes.insert((room, prefix)) {
-            messages.push(format!("the prefix {prefix} has two schemas"));
+            refuse("prefix", format!("the prefix {prefix} has two schemas"));
         }
         if schema.as_os_str().is_empty() {
-            messages.push(format!("the prefix {prefix} must have a file in schema"));
+            let message = format!("the prefix {prefix} must have a file in schema");
+            refuse("schema", message);
         }
     }
     messages

@@ -1,6 +1,6 @@
 //! What the listeners of MQTT need from each other's sections: files for those that encrypt, a path for those in WebSocket frames.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use super::{ClientCertificate, Config};
@@ -51,6 +51,14 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
             }
         }
     }
+    for (key, address, other, taken) in clashes(config) {
+        refuse(
+            key,
+            format!(
+                "{address} cannot be listened on beside {taken} of {other}: give it another port"
+            ),
+        );
+    }
     let asks = tls.client_certificate != ClientCertificate::None;
     if asks && unset(&tls.client_ca) {
         refuse(
@@ -85,6 +93,41 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
     problems
 }
 
+/// Listeners that would need a port which an earlier one has, with that one.
+fn clashes(config: &Config) -> Vec<(&'static str, SocketAddr, &'static str, SocketAddr)> {
+    let all: Vec<_> = config
+        .listeners()
+        .chain([("http.listen", config.http.listen)])
+        .collect();
+    let mut clashes = Vec::new();
+    for (index, (key, address)) in all.iter().enumerate() {
+        let earlier = all[..index].iter();
+        let mut taken = earlier.filter(|(_, other)| is_same_place(address, other));
+        clashes.extend(
+            taken
+                .next()
+                .map(|(other, taken)| (*key, *address, *other, *taken)),
+        );
+    }
+    clashes
+}
+
+/// Whether two sockets cannot be listened on at once. Port 0 is another one each time; `[::]` takes IPv4 with it.
+fn is_same_place(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let covers = |all: IpAddr, one: IpAddr| match all {
+        IpAddr::V4(all) => all.is_unspecified() && (one.is_ipv4() || one.is_unspecified()),
+        IpAddr::V6(all) => all.is_unspecified(),
+    };
+    let scope = |address: &SocketAddr| match address {
+        SocketAddr::V6(address) => address.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    one.port() != 0
+        && one.port() == other.port()
+        && (covers(a, b) || covers(b, a) || a == b && scope(one) == scope(other))
+}
+
 /// `scheme://host` or `scheme://host:port`, as browsers send it.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else {
@@ -92,4 +135,38 @@ fn is_origin(text: &str) -> bool {
     };
     let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_graphic());
     plain(scheme) && plain(authority) && !authority.contains(['/', '?', '#', '@'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_the_same_place_where_one_socket_keeps_the_other_out() {
+        for (one, other, same) in [
+            ("127.0.0.1:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "127.0.0.1:2", false),
+            ("127.0.0.1:1", "127.0.0.2:1", false),
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("[::]:1", "127.0.0.1:1", true),
+            ("[::]:1", "0.0.0.0:1", true),
+            ("[::]:1", "[::1]:1", true),
+            ("0.0.0.0:1", "[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", "127.0.0.1:1", true),
+            ("[fe80::1%1]:1", "[fe80::1%2]:1", false),
+            ("0.0.0.0:0", "127.0.0.1:0", false),
+        ] {
+            let parsed = |text: &str| text.parse().expect("an address");
+            assert_eq!(
+                is_same_place(&parsed(one), &parsed(other)),
+                same,
+                "{one} {other}"
+            );
+            assert_eq!(
+                is_same_place(&parsed(other), &parsed(one)),
+                same,
+                "{other} {one}"
+            );
+        }
+    }
 }

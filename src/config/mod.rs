@@ -4,17 +4,22 @@
 //! variables, command-line flags. [`Config::load`] reads them and returns either a configuration in which every value is
 //! known to be allowed, or all the problems at once. It opens no socket and touches no directory; `cli` calls it.
 
+mod check;
+mod effective;
+mod given;
 mod limits;
+mod lines;
 mod listeners;
 mod load;
 mod problem;
 mod sections;
 mod tables;
 mod units;
+mod variables;
 
 use serde::{Deserialize, Serialize};
 
-pub use load::{Flag, Layers};
+pub use load::{Flag, Layers, Loaded};
 pub use problem::{Place, Problem, Problems};
 pub use sections::{
     Approve, Auth, Blackboard, Bytes, CertificatePair, ClientCertificate, Commands, Create, Data,

@@ -3,6 +3,17 @@
 use std::fmt;
 use std::path::PathBuf;
 
+/// What environment variables that are ours begin with.
+pub(super) const PREFIX: &str = "HALLWARD";
+/// What stands in them where keys have a dot.
+pub(super) const SEPARATOR: &str = "__";
+
+/// The environment variable of a key.
+pub(super) fn variable(path: &[String]) -> String {
+    let key = path.join(SEPARATOR).to_uppercase();
+    format!("{PREFIX}{SEPARATOR}{key}")
+}
+
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -50,6 +61,11 @@ impl Problem {
             message: message.into(),
             suggestion: None,
         }
+    }
+
+    /// A problem with an environment variable, whatever it was to say.
+    pub fn of_variable(name: impl Into<String>, message: impl Into<String>) -> Problem {
+        Problem::of_source(Place::Environment(name.into()), message)
     }
 
     /// A problem with a value, wherever it came from.
@@ -118,41 +134,6 @@ pub(super) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// The line, from 1, on which a TOML text sets `full_key` or opens the table of that name.
-///
-/// It reads headings and bare or quoted keys at the beginning of lines, which is how people write these files; where a key
-/// is written another way there is no line, never a wrong one.
-pub(super) fn line_of(toml: &str, full_key: &str) -> Option<usize> {
-    let mut table = String::new();
-    for (index, line) in toml.lines().enumerate() {
-        let line = line.trim_start();
-        let named = if let Some(heading) = line.strip_prefix('[') {
-            table = unquoted(heading.split(']').next().unwrap_or_default());
-            table.clone()
-        } else if let Some((key, _)) = line.split_once('=') {
-            let key = unquoted(key);
-            if table.is_empty() {
-                key
-            } else {
-                format!("{table}.{key}")
-            }
-        } else {
-            continue;
-        };
-        if named == full_key {
-            return Some(index + 1);
-        }
-    }
-    None
-}
-
-fn unquoted(text: &str) -> String {
-    text.split('.')
-        .map(|part| part.trim().trim_matches(['"', '\'']))
-        .collect::<Vec<_>>()
-        .join(".")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,15 +147,5 @@ mod tests {
         assert_eq!(meant("max-packet"), Some("max_packet"));
         assert_eq!(meant("listn"), Some("listen"));
         assert_eq!(meant("colour"), None);
-    }
-
-    #[test]
-    fn lines_are_found_by_heading_and_key() {
-        let toml = "http.listen = 1\n# [mqtt]\n[ \"mqtt\" ]\n  listen = 2\n'max_packet'=3\n[http]\nlisten = 4\n";
-        assert_eq!(line_of(toml, "http.listen"), Some(1));
-        assert_eq!(line_of(toml, "mqtt"), Some(3));
-        assert_eq!(line_of(toml, "mqtt.listen"), Some(4));
-        assert_eq!(line_of(toml, "mqtt.max_packet"), Some(5));
-        assert_eq!(line_of(toml, "data.dir"), None);
     }
 }

@@ -1,69 +1,96 @@
-//! Tables whose entries have names of the operator's own: `[handoff.types.NAME]` and `[handoff.capabilities.NAME]`.
+//! Tables whose entries have names of the operator's own: `[rooms.room.NAME]`, `[handoff.types.NAME]` and
+//! `[handoff.capabilities.NAME]`.
 //!
-//! Each is one value to the layers: the file gives it as a whole. What is in an entry is checked against the range of the key that
-//! it stands in for, and against the limits of the section.
+//! Each key in an entry is a value of its own to the layers. It is checked against the range of the key that it stands in for, and
+//! against the limits of the section.
 
-use config::ValueKind;
-use serde_json::Value;
-
-use super::limits;
+use super::sections::{check_members, stands_for};
 use super::units::duration;
 use super::{Config, Problem};
+use crate::wire::name::{Capability, Room, TaskType};
 
-/// Whether this key is such a table.
-pub(super) fn is_table(full_key: &str) -> bool {
-    matches!(full_key, "handoff.types" | "handoff.capabilities")
+/// Such a table.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Its section and its key there.
+    pub(super) path: [&'static str; 2],
+    /// Says what is wrong with a name.
+    pub(super) check_name: fn(&str) -> Result<(), String>,
+    /// The key whose range an entry's key shares.
+    pub(super) stands_for: fn(&str) -> Option<String>,
 }
 
-/// The entries of such a table as plain values. The environment has nothing but text: what looks like a number or a flag there is one.
-pub(super) fn plain_entries(value: config::Value, plain: fn(config::Value) -> Value) -> Value {
-    let from_environment = value.origin().is_some();
-    match value.kind {
-        ValueKind::Table(table) => {
-            let entries = table.into_iter();
-            entries
-                .map(|(key, value)| (key, plain_entries(value, plain)))
-                .collect()
-        }
-        _ => match plain(value) {
-            Value::String(text) if from_environment => {
-                serde_json::from_str(&text).unwrap_or(Value::String(text))
-            }
-            other => other,
+pub(super) const TABLES: [Table; 3] = [
+    Table {
+        path: ["rooms", "room"],
+        check_name: |name| {
+            let room = Room::new(name).map(drop);
+            room.map_err(|error| format!("is no name of a room: {error}"))
         },
-    }
-}
+        stands_for: |key| stands_for(key).map(str::to_owned),
+    },
+    Table {
+        path: ["handoff", "types"],
+        check_name: |name| TaskType::new(name).map(drop).map_err(|e| e.to_string()),
+        stands_for: |key| match key {
+            "ttl" => Some("commands.max_ttl".to_owned()),
+            _ => Some(format!("handoff.{key}")),
+        },
+    },
+    Table {
+        path: ["handoff", "capabilities"],
+        check_name: |name| Capability::new(name).map(drop).map_err(|e| e.to_string()),
+        stands_for: |key| match key {
+            "max_queued" => Some("handoff.max_queued_per_capability".to_owned()),
+            _ => Some(format!("handoff.{key}")),
+        },
+    },
+];
 
-/// The key whose range an entry's key shares.
-fn stands_in_for(key: &str) -> String {
-    match key {
-        "ttl" => "commands.max_ttl".to_owned(),
-        "max_queued" => "handoff.max_queued_per_capability".to_owned(),
-        _ => format!("handoff.{key}"),
-    }
-}
-
-/// Checks every value of a table on its own.
-pub(super) fn check(table: &Value) -> Result<(), String> {
-    for (name, entry) in table.as_object().into_iter().flatten() {
-        for (key, value) in entry.as_object().into_iter().flatten() {
-            limits::check(&stands_in_for(key), value)
-                .map_err(|reason| format!("{name}.{key} {reason}"))?;
-        }
-    }
-    Ok(())
+/// The table that a path leads to or into.
+pub(super) fn table_of(path: &[String]) -> Option<&'static Table> {
+    let [section, key, ..] = path else {
+        return None;
+    };
+    TABLES.iter().find(|table| table.path == [section, key])
 }
 
 /// What no single value shows: an entry against the limits on what tasks may ask for.
 pub(super) fn check_together(config: &Config) -> Vec<Problem> {
+    let mut problems = check_types(config);
+    for (name, room) in &config.rooms.room {
+        let mut refuse = |key: &str, words: String| {
+            problems.push(Problem::of_key(&format!("rooms.room.{name}.{key}"), words));
+        };
+        if let Err(reason) = check_members(&room.members) {
+            refuse("members", reason);
+        }
+        let lease = room.lease.map(|lease| lease.0);
+        if lease.is_some_and(|lease| {
+            lease < config.handoff.min_lease || lease > config.handoff.max_lease
+        }) {
+            let words = "must lie between handoff.min_lease and handoff.max_lease";
+            refuse("lease", words.to_owned());
+        }
+        if room.max_attempts > Some(config.handoff.max_attempts_limit) {
+            refuse("max_attempts", at_most("handoff.max_attempts_limit"));
+        }
+        let timeout = room.approval_timeout.map(|timeout| timeout.0);
+        if timeout > Some(config.approve.max_timeout) {
+            refuse("approval_timeout", at_most("approve.max_timeout"));
+        }
+    }
+    problems
+}
+
+fn check_types(config: &Config) -> Vec<Problem> {
     let handoff = &config.handoff;
     let mut problems = Vec::new();
     for (name, of_type) in &handoff.types {
         let mut refuse = |key: &str, words: String| {
-            let full_key = format!("handoff.types.{name}.{key}");
             problems.push(Problem::of_key(
-                "handoff.types",
-                format!("{full_key} {words}"),
+                &format!("handoff.types.{name}.{key}"),
+                words,
             ));
         };
         let format = duration::format;
@@ -75,25 +102,28 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
         }
         let initial = of_type.backoff_initial.unwrap_or(handoff.backoff_initial);
         let max = of_type.backoff_max.unwrap_or(handoff.backoff_max);
-        if initial > max {
-            refuse(
-                "backoff_initial",
-                "must not be more than backoff_max".to_owned(),
-            );
+        let given = (of_type.backoff_initial, of_type.backoff_max);
+        match given {
+            (Some(_), _) if initial > max => refuse("backoff_initial", at_most("backoff_max")),
+            (None, Some(_)) if initial > max => {
+                let words = "must not be less than handoff.backoff_initial";
+                refuse("backoff_max", words.to_owned());
+            }
+            _ => {}
         }
-        if max > handoff.backoff_limit {
-            refuse(
-                "backoff_max",
-                "must not be more than handoff.backoff_limit".to_owned(),
-            );
+        if of_type.backoff_max > Some(handoff.backoff_limit) {
+            refuse("backoff_max", at_most("handoff.backoff_limit"));
         }
         if of_type.max_attempts > Some(handoff.max_attempts_limit) {
-            let words = "must not be more than handoff.max_attempts_limit";
-            refuse("max_attempts", words.to_owned());
+            refuse("max_attempts", at_most("handoff.max_attempts_limit"));
         }
         if of_type.ttl > Some(config.commands.max_ttl) {
-            refuse("ttl", "must not be more than commands.max_ttl".to_owned());
+            refuse("ttl", at_most("commands.max_ttl"));
         }
     }
     problems
+}
+
+fn at_most(key: &str) -> String {
+    format!("must not be more than {key}")
 }

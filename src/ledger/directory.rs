@@ -4,9 +4,10 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::log::LOG_DIRECTORY;
 use super::store::StoreError;
 
 const LOCK_FILE: &str = "lock";
@@ -26,6 +27,61 @@ pub(super) fn create(dir: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => create_raced(dir),
         Err(error) => Err(refused(dir, error)),
     }
+}
+
+/// Tries whether a store could be opened in `dir`: whether the directory, and what is there of the store, can be written, or whether
+/// it can be made. Leaves nothing behind.
+///
+/// # Errors
+/// What a start would say.
+pub fn check(dir: &Path) -> Result<(), StoreError> {
+    match fs::metadata(dir) {
+        Ok(found) if found.is_dir() => check_contents(dir),
+        Ok(_) => Err(StoreError::NotADirectory { path: dir.into() }),
+        Err(error) if error.kind() == ErrorKind::NotFound => match fs::symlink_metadata(dir) {
+            // A link that leads nowhere.
+            Ok(_) => Err(StoreError::NotADirectory { path: dir.into() }),
+            Err(_) => check_can_be_made(dir, parent(dir)),
+        },
+        Err(error) => Err(refused(dir, error)),
+    }
+}
+
+fn check_contents(dir: &Path) -> Result<(), StoreError> {
+    let made = probe(dir);
+    let file = OpenOptions::new().create_new(true).write(true).open(&made);
+    file.and_then(|_| fs::remove_file(&made))
+        .map_err(|error| refused(dir, error))?;
+    for path in FILES_OF_A_STORE.iter().map(|name| dir.join(name)) {
+        match OpenOptions::new().write(true).open(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(refused(&path, error)),
+            _ => {}
+        }
+    }
+    let log = dir.join(LOG_DIRECTORY);
+    if log.is_dir() { check(&log) } else { Ok(()) }
+}
+
+fn check_can_be_made(dir: &Path, above: &Path) -> Result<(), StoreError> {
+    match fs::metadata(above) {
+        Ok(found) if found.is_dir() => {
+            let made = probe(above);
+            let made = private_directory()
+                .create(&made)
+                .and_then(|()| fs::remove_dir(&made));
+            made.map_err(|error| refused(dir, error))
+        }
+        Ok(_) => Err(StoreError::NotADirectory { path: above.into() }),
+        Err(error) if error.kind() == ErrorKind::NotFound && parent(above) != above => {
+            check_can_be_made(dir, parent(above))
+        }
+        Err(error) => Err(refused(above, error)),
+    }
+}
+
+/// A name that nobody else uses.
+fn probe(dir: &Path) -> PathBuf {
+    dir.join(format!(".hallward-check-{}", std::process::id()))
 }
 
 /// Somebody else made it between the look and the creation.

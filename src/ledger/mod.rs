@@ -19,6 +19,7 @@ pub mod store;
 mod agreement;
 
 pub use commit::{CommitOptions, Committer, Sealed};
+pub use directory::check as check_directory;
 pub use fault::FaultStore;
 pub use health::{CommitHealth, CommitState};
 pub use log::{LogLimits, LogStats, LoggedStore, Snapshots};

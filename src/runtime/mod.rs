@@ -278,6 +278,14 @@ impl Gateway {
     }
 }
 
+/// Whether the data directory can be used, as far as that shows without starting.
+///
+/// # Errors
+/// What a start would say.
+pub fn check_data(config: &Config) -> Result<(), Error> {
+    Ok(crate::ledger::check_directory(&config.data.dir)?)
+}
+
 /// Rebuilds the desk from the ledger, on a thread that may block.
 async fn recover(
     config: &Config,

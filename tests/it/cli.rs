@@ -113,6 +113,107 @@ fn check_lists_every_problem_with_its_place_and_ends_64() {
     assert_eq!(failure(&output), (64, expected));
 }
 
+/// What `check` prints, and what `serve` says of the same in its one line; both end 64.
+#[track_caller]
+fn both_refuse(toml: &str, variables: &[(&str, &str)]) -> (String, String) {
+    let directory = directory();
+    std::fs::write(directory.path().join("here.toml"), toml).expect("writable");
+    std::fs::write(directory.path().join("taken"), "a file").expect("writable");
+    let run = |command| {
+        let mut run = hallward(&directory);
+        run.args([command, "--config", "here.toml"]);
+        run.envs(variables.iter().copied()).output().expect("runs")
+    };
+    let (checked, served) = (run("check"), run("serve"));
+    let (code, _) = failure(&checked);
+    assert_eq!(code, 64, "{}", out(&checked));
+    let (code, line) = failure(&served);
+    assert_eq!(code, 64, "{line}");
+    (out(&checked), line)
+}
+
+#[test]
+fn one_address_twice_is_refused() {
+    let toml = "[mqtt]\nlisten = \"0.0.0.0:18830\"\n[http]\nlisten = \"127.0.0.1:18830\"\n\
+                [auth]\nenabled = true\nanonymous = \"guest\"\n";
+    let words = "here.toml:4: http.listen: 127.0.0.1:18830 cannot be listened on beside \
+                 0.0.0.0:18830 of mqtt.listen: give it another port";
+    let (checked, served) = both_refuse(toml, &[]);
+    assert_eq!((checked, served), (format!("{words}\n"), words.to_owned()));
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_made_is_refused() {
+    let (checked, served) = both_refuse("[data]\ndir = \"taken/data\"\n", &[]);
+    let words = "taken is not a directory, expected the data directory";
+    assert_eq!(checked, format!("here.toml:2: data.dir: {words}\n"));
+    assert_eq!(served, words);
+    let (checked, served) = both_refuse("[data]\ndir = \"/proc/hallward/data\"\n", &[]);
+    assert!(checked.contains("is not writable"), "{checked}");
+    assert!(served.contains("is not writable"), "{served}");
+}
+
+#[test]
+fn check_leaves_nothing_where_the_data_will_be() {
+    let directory = directory();
+    std::fs::create_dir(directory.path().join("made")).expect("writable");
+    for dir in ["made", "not/yet"] {
+        let output = hallward(&directory).args(["check", "--data", dir]).output();
+        assert!(output.expect("runs").status.success());
+    }
+    let entries = |dir: &str| std::fs::read_dir(directory.path().join(dir)).map(Iterator::count);
+    assert_eq!(entries("made").expect("readable"), 0);
+    assert_eq!(entries(".").expect("readable"), 1);
+}
+
+#[test]
+fn a_variable_that_is_no_key_is_refused() {
+    let (checked, served) = both_refuse("", &[("HALLWARD_MQTT_LISTEN", "127.0.0.1:1884")]);
+    let words = "HALLWARD_MQTT_LISTEN: is no key: a key is written HALLWARD__SECTION__KEY; \
+                 did you mean HALLWARD__MQTT__LISTEN?";
+    assert_eq!((checked, served), (format!("{words}\n"), words.to_owned()));
+}
+
+#[test]
+fn a_slip_in_a_nested_table_is_refused_with_its_line() {
+    let toml = "[handoff.types.draft]\npriority = \"high\"\nlaese = \"5m\"\n";
+    let words =
+        "here.toml:3: handoff.types.draft.laese: unknown key; did you mean lease?".to_owned();
+    let (checked, served) = both_refuse(toml, &[]);
+    assert_eq!((checked, served), (format!("{words}\n"), words));
+}
+
+#[test]
+fn check_shows_what_it_would_run_with_and_where_from() {
+    let directory = directory();
+    let toml = "[handoff]\nlease = \"5m\"\n[rooms.room.lab]\nmembers = [\"ann\"]\n";
+    std::fs::write(directory.path().join("here.toml"), toml).expect("writable");
+    let output = hallward(&directory)
+        .args(["check", "--config", "here.toml", "--data", "kept"])
+        .env("HALLWARD__LOG__LEVEL", "debug")
+        .env("RUST_LOG", "warn")
+        .output()
+        .expect("runs");
+    let text = out(&output);
+    assert!(output.status.success(), "{output:?}");
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    for line in [
+        "# What the gateway would run with, and where from; 4 not by default.",
+        "lease = \"5m\" # here.toml:2",
+        "min_lease = \"100ms\" # default",
+        "[rooms.room.lab]",
+        "members = [\"ann\"] # here.toml:4",
+        "dir = \"kept\" # --data",
+        "level = \"debug\" # HALLWARD__LOG__LEVEL",
+        "warning: RUST_LOG is set (warn) and goes before log.level",
+    ] {
+        assert!(lines.iter().any(|own| own == line), "{line} in {text}");
+    }
+}
+
 #[test]
 fn serve_beyond_loopback_is_refused_while_authentication_is_off() {
     for flag in ["--mqtt", "--http"] {

@@ -52,8 +52,21 @@ fn shipped_file_equals_the_defaults() {
 fn shipped_file_shows_and_explains_every_key() {
     let defaults = serde_json::to_value(Config::default()).expect("serializes");
     let lines: Vec<_> = SHIPPED.lines().collect();
+    let shown = Lines::of(SHIPPED).expect("TOML");
+    let last = |key: &str| {
+        match key {
+            // A table without an entry: its heading.
+            "rooms.room" => "[rooms.room]",
+            key => key.rsplit('.').next().expect("a part"),
+        }
+        .to_owned()
+    };
     for (full_key, _) in leaves(&defaults) {
-        let line = line_of(SHIPPED, &full_key).unwrap_or_else(|| panic!("{full_key} is missing"));
+        let line = shown.find(&full_key).expect("the section is there");
+        assert!(
+            lines[line - 1].trim_start().starts_with(&last(&full_key)),
+            "{full_key} is missing"
+        );
         let above = lines[line - 2];
         assert!(above.starts_with('#'), "{full_key} has no comment above it");
     }
@@ -69,34 +82,96 @@ fn types_and_capabilities_have_tables_of_their_own() {
     assert_eq!(draft.lease, Some(std::time::Duration::from_secs(300)));
     let paint = config.handoff.capabilities.values().next().expect("one");
     assert_eq!((paint.dispatch_rate, paint.max_queued), (Some(5), None));
-    for (bad, words) in [
-        ("[handoff.types.draft]\nlaese = \"5m\"", "laese"),
-        ("[handoff.types.\"a b\"]\nlease = \"5m\"", "A-Z"),
+}
+
+/// Each with its place: in tables, in tables on one line, in lists of tables.
+#[test]
+fn what_is_wrong_in_a_nested_table_is_told_with_line_and_key() {
+    for (toml, told) in [
         (
-            "[handoff.types.draft]\nlease = \"40d\"",
-            "draft.lease must be",
+            "[handoff.types.draft]\npriority = \"high\"\nlaese = \"5m\"\n",
+            ":3: handoff.types.draft.laese: unknown key; did you mean lease?",
         ),
         (
-            "[handoff.types.draft]\nlease = \"2d\"",
-            "draft.lease must be",
+            "[handoff.types.\"a b\"]\nlease = \"5m\"\n",
+            ":2: handoff.types.a b.lease: a task type must be 1 to 64 of A-Z a-z 0-9 _ . -, but is \"a b\"",
         ),
         (
-            "[handoff.types.draft]\nmax_attempts = 101",
-            "max_attempts_limit",
+            "[handoff.types.draft]\nlease = \"40d\"\n",
+            ":2: handoff.types.draft.lease: must be \"10ms\" to \"30days\", but is \"40d\"",
         ),
         (
-            "[handoff.types.draft]\nbackoff_initial = \"2m\"",
-            "backoff_max",
+            "[handoff.types.draft]\nlease = \"2d\"\n",
+            ":2: handoff.types.draft.lease: must be \"100ms\" to \"1day\"",
         ),
-        ("[handoff.types.draft]\npriority = \"urgent\"", "urgent"),
         (
-            "[handoff.capabilities.paint]\nmax_queued = 0",
-            "paint.max_queued must be",
+            "[handoff.types.draft]\nmax_attempts = 101\n",
+            ":2: handoff.types.draft.max_attempts: must not be more than handoff.max_attempts_limit",
+        ),
+        (
+            "[handoff.types.draft]\nbackoff_initial = \"2m\"\n",
+            ":2: handoff.types.draft.backoff_initial: must not be more than backoff_max",
+        ),
+        (
+            "[handoff.types.draft]\nbackoff_max = \"10ms\"\n",
+            ":2: handoff.types.draft.backoff_max: must not be less than handoff.backoff_initial",
+        ),
+        (
+            "[handoff.types.draft]\n\npriority = \"urgent\"\n",
+            ":3: handoff.types.draft.priority: unknown variant `urgent`, expected one of `low`, `medium`, `high`, `critical`",
+        ),
+        (
+            "[handoff]\ntypes = { draft = { max_attempts = \"many\" } }\n",
+            ":2: handoff.types.draft.max_attempts: invalid type: string \"many\", expected u32",
+        ),
+        (
+            "[handoff.types.draft.more]\nlease = \"5m\"\n",
+            ":2: handoff.types.draft.more.lease: unknown key",
+        ),
+        (
+            "[handoff.types]\ndraft = 5\n",
+            ":2: handoff.types.draft: invalid type: integer `5`, expected struct TaskTypeDefaults",
+        ),
+        (
+            "[handoff.capabilities.paint]\nmax_queued = 0\n",
+            ":2: handoff.capabilities.paint.max_queued: must be 1 to 100000000, but is 0",
+        ),
+        (
+            "[handoff.capabilities.paint]\nmax_qued = 1\n",
+            ":2: handoff.capabilities.paint.max_qued: unknown key; did you mean max_queued?",
+        ),
+        (
+            "[rooms.room.lab]\nmax_attempts = 101\n",
+            ":2: rooms.room.lab.max_attempts: must not be more than handoff.max_attempts_limit",
+        ),
+        (
+            "[rooms.room.lab]\napproval_timeout = \"31d\"\n",
+            ":2: rooms.room.lab.approval_timeout: must not be more than approve.max_timeout",
+        ),
+        (
+            "[[tls.others]]\ncertificate = \"a\"\nkey = \"b\"\n[[tls.others]]\ncertificate = \"c\"\nkeys = \"d\"\n",
+            ":6: tls.others[1].keys: unknown key; did you mean key?",
+        ),
+        (
+            "[tls]\nothers = [{ certificate = \"a\",\n  key = 5 }]\n",
+            ":3: tls.others[0].key: invalid type: integer `5`, expected path string",
+        ),
+        (
+            "[[blackboard.schemas]]\nprefix = \"a\"\n",
+            ":1: blackboard.schemas[0]: missing field `schema`",
         ),
     ] {
-        let problem = only_problem(from_file(bad));
-        assert!(problem.to_string().contains(words), "{bad}: {problem}");
+        let problem = only_problem(from_file(toml)).to_string();
+        assert!(problem.ends_with(told), "{toml}: {problem}");
     }
+}
+
+#[test]
+fn each_table_of_a_list_is_told_of() {
+    let toml = "[[tls.others]]\nkey = 1\n[[tls.others]]\ncertificate = \"c\"\nkeys = \"k\"\n";
+    let Problems(problems) = from_file(toml).expect_err("refused");
+    let keys: Vec<&str> = problems.iter().map(|problem| &*problem.key).collect();
+    assert_eq!(keys, ["tls.others[0].key", "tls.others[1].keys"]);
 }
 
 #[test]
@@ -296,6 +371,32 @@ fn somebody_must_be_able_to_connect() {
 }
 
 #[test]
+fn one_address_twice_is_refused_and_port_0_never_is() {
+    let problem = only_problem(from_file(
+        "[mqtt]\nlisten = \"127.0.0.1:1\"\n[http]\nlisten = \"127.0.0.1:1\"\n",
+    ));
+    assert!(
+        problem.to_string().ends_with(
+            ":4: http.listen: 127.0.0.1:1 cannot be listened on beside 127.0.0.1:1 of mqtt.listen: give it another port"
+        ),
+        "{problem}"
+    );
+    let problem = only_problem(from_file(
+        "[mqtt]\nlisten = \"0.0.0.0:8083\"\n[websocket]\nlisten = \"127.0.0.1:8083\"\n\
+         [auth]\nenabled = true\nanonymous = \"guest\"\n",
+    ));
+    assert_eq!(problem.key, "websocket.listen");
+    let problem = only_problem(from_file("[mqtt]\nlisten = \"127.0.0.1:8080\"\n"));
+    assert_eq!(
+        (&*problem.key, problem.place),
+        ("http.listen", Place::Default),
+        "the other one is a default"
+    );
+    let any = "[mqtt]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\n";
+    assert!(from_file(any).is_ok());
+}
+
+#[test]
 fn listeners_that_encrypt_need_both_files() {
     let Problems(problems) =
         from_file("[websocket]\ntls_listen = \"127.0.0.1:8084\"\n").expect_err("refused");
@@ -356,7 +457,7 @@ fn a_room_may_have_a_section_of_its_own() {
         (
             "[rooms.room.lab]\nlaese = \"5m\"\n",
             "rooms.room.lab.laese",
-            "unknown field",
+            "unknown key",
         ),
         (
             "[rooms.room.lab]\nmax_keys = 0\n",
@@ -394,19 +495,36 @@ fn schemas_of_keys_are_tables_each_with_a_prefix_and_a_file() {
     let text = "[[blackboard.schemas]]\nprefix = \"plan\"\nschema = \"plan.json\"\n";
     let schemas = from_file(text).expect("good").blackboard.schemas;
     assert_eq!(schemas[0].prefix, "plan");
-    for (bad, words) in [
+    for (bad, key, words) in [
         (
             text.replace("\"plan\"", "\"a b\""),
-            "prefix: a key must be 1 to 8 names joined by /, each 1 to 64",
+            "[0].prefix",
+            "a key must be 1 to 8 names joined by /, each 1 to 64",
         ),
-        (text.replace("plan.json", ""), "must have a file"),
-        (text.repeat(2), "has two schemas"),
-        (format!("{text}room = \"a b\"\n"), "no name of a room"),
-        (text.replace("schema =", "file ="), "unknown field `file`"),
+        (
+            text.replace("plan.json", ""),
+            "[0].schema",
+            "must have a file",
+        ),
+        (text.repeat(2), "[1].prefix", "has two schemas"),
+        (
+            format!("{text}room = \"a b\"\n"),
+            "[0].room",
+            "no name of a room",
+        ),
+        (
+            text.replace("schema =", "file ="),
+            "[0].file",
+            "unknown key",
+        ),
     ] {
         let problem = only_problem(from_file(&bad));
-        assert_eq!(problem.key, "blackboard.schemas");
+        assert_eq!(problem.key, format!("blackboard.schemas{key}"));
         assert!(problem.message.contains(words), "{problem}");
+        assert!(
+            matches!(problem.place, Place::File(_, Some(_))),
+            "{problem}"
+        );
     }
 }
 
@@ -455,7 +573,7 @@ fn what_is_wrong_in_such_a_table_of_the_environment_is_named() {
         (
             "HANDOFF__TYPES__DRAFT__LAESE",
             "5m",
-            "unknown field `laese`",
+            "unknown key; did you mean HALLWARD__HANDOFF__TYPES__DRAFT__LEASE (handoff.types.draft.lease)?",
         ),
         (
             "HANDOFF__CAPABILITIES__PUMP__MAX_QUEUED",
@@ -464,11 +582,42 @@ fn what_is_wrong_in_such_a_table_of_the_environment_is_named() {
         ),
         ("ROOMS__ROOM__LAB__MAX_KEYS", "0", "must be 1 to"),
         ("ROOMS__ROOM__LAB__MAX_KEYS", "few", "invalid type"),
-        ("ROOMS__ROOM__LAB__LAESE", "5m", "unknown field `laese`"),
+        ("ROOMS__ROOM__LAB__LAESE", "5m", "unknown key"),
+        ("ROOMS__ROOM__LAB", "{\"max_keys\": 0}", "must be 1 to"),
+        ("ROOMS__ROOM__LAB", "here", "invalid type"),
     ] {
         let variable = format!("HALLWARD__{name}");
-        let problem = only_problem(Config::load(&environment(&[(&variable, value)])));
-        assert!(problem.message.contains(words), "{variable}: {problem}");
+        let problem = only_problem(Config::load(&environment(&[(&variable, value)]))).to_string();
+        assert!(problem.starts_with(&variable), "{variable}: {problem}");
+        assert!(problem.contains(words), "{variable}: {problem}");
+    }
+    let rooms = environment(&[
+        ("HALLWARD__ROOMS__ROOM__LAB", "{}"),
+        ("HALLWARD__ROOMS__ROOM__SHED", "{\"max_keys\": 3}"),
+    ]);
+    let rooms = Config::load(&rooms).expect("good").rooms.room;
+    assert_eq!(rooms["lab"], Room::default());
+    assert_eq!(rooms["shed"].max_keys, Some(3));
+}
+
+#[test]
+fn slips_in_the_environment_are_told_with_the_variable_that_was_meant() {
+    for (name, told) in [
+        (
+            "HALLWARD__MQTT__LISTN",
+            "HALLWARD__MQTT__LISTN: mqtt.listn: unknown key; did you mean HALLWARD__MQTT__LISTEN (mqtt.listen)?",
+        ),
+        (
+            "hallward__mqqt__listen",
+            "hallward__mqqt__listen: mqqt.listen: unknown section; did you mean HALLWARD__MQTT__LISTEN (mqtt.listen)?",
+        ),
+        (
+            "HALLWARD_DATA_DIR",
+            "HALLWARD_DATA_DIR: is no key: a key is written HALLWARD__SECTION__KEY; did you mean HALLWARD__DATA__DIR?",
+        ),
+    ] {
+        let problem = only_problem(Config::load(&environment(&[(name, "x")])));
+        assert_eq!(problem.to_string(), told);
     }
 }
 
@@ -485,4 +634,55 @@ fn a_room_may_keep_its_events_for_a_time_of_its_own() {
         lab.max_event_bytes.map(|bytes| bytes.0),
         Some(2 * 1024 * 1024)
     );
+}
+
+#[test]
+fn what_it_would_run_with_reads_back_the_same_and_says_where_from() {
+    let file = file(
+        "[mqtt]\nmax_inflight = 7\n[rooms.room.\"a.b\"]\nlease = \"5m\"\nmembers = [\"x-*\", \"y\"]\n\
+         [handoff.types.draft]\npriority = \"high\"\n[[blackboard.schemas]]\nprefix = \"p\"\nschema = \"q \\\"r\\\".json\"\n",
+    );
+    let layers = Layers {
+        file: Some(file.path().to_owned()),
+        flags: vec![Flag {
+            flag: "--data",
+            key: "data.dir",
+            value: "kept".to_owned(),
+        }],
+        ..environment(&[("HALLWARD__HANDOFF__MAX_PAGE", "9")])
+    };
+    let loaded = Loaded::read(&layers).expect("good");
+    let shown = loaded.effective();
+    assert_eq!(from_file(&shown).as_ref(), Ok(&loaded.config), "{shown}");
+    let path = file.path().display();
+    let words: Vec<String> = shown
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    for line in [
+        format!("max_inflight = 7 # {path}:2"),
+        "receive_maximum = 1024 # default".to_owned(),
+        "max_page = 9 # HALLWARD__HANDOFF__MAX_PAGE".to_owned(),
+        "dir = \"kept\" # --data".to_owned(),
+        "[rooms.room.\"a.b\"]".to_owned(),
+        format!("members = [\"x-*\", \"y\"] # {path}:5"),
+        "require_online = false # default".to_owned(),
+        format!("schemas = [{{ prefix = \"p\", schema = \"q \\\"r\\\".json\" }}] # {path}:8"),
+    ] {
+        assert!(words.contains(&line), "{line} in {shown}");
+    }
+}
+
+/// Whatever is shown by `hallward check` may end in a ticket: a key that holds a secret would have to be hidden first.
+#[test]
+fn no_key_holds_a_secret() {
+    let files = ["tls.key"];
+    let defaults = serde_json::to_value(Config::default()).expect("serializes");
+    for (key, value) in leaves(&defaults) {
+        let sounds = ["secret", "password", "token", "key", "credential"]
+            .iter()
+            .any(|word| key.rsplit('.').next().is_some_and(|own| own.contains(word)));
+        let is_path = key.ends_with("_file") || files.contains(&&*key);
+        assert!(!sounds || !value.is_string() || is_path, "{key}");
+    }
 }
