@@ -403,6 +403,7 @@ impl Desk {
         self.stats
             .tasks
             .set_len(unfinished.map(|state| engine.tasks.of(*state)).sum());
+        self.stats.task_times.set(&engine);
         for (code, refused) in Refusals::CODES.iter().zip(&self.stats.commands_refused) {
             refused.set(engine.refusals.of(*code));
         }

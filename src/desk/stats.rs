@@ -1,8 +1,8 @@
 //! What the desk counts.
 
 use super::budget::Budgets;
-use crate::count::Count;
-use crate::engine::{Refusals, ToolOutcomes};
+use crate::count::{Count, Latency};
+use crate::engine::{Refusals, Spread, Stats, TaskResults, ToolOutcomes};
 
 /// The desk's counters and gauges.
 #[derive(Debug, Default)]
@@ -69,6 +69,8 @@ pub struct DeskStats {
     pub encodings: Count,
     /// Now: unfinished tasks.
     pub tasks: Count,
+    /// How long tasks wait, and take.
+    pub task_times: TaskTimes,
     /// Now: approvals that await a decision.
     pub approvals: Count,
     /// Now: tools that somebody has registered.
@@ -93,4 +95,33 @@ pub struct DeskStats {
     pub journal_bytes: Count,
     /// Now: rooms with events in the journal.
     pub journal_rooms: Count,
+}
+
+/// How long tasks wait, and take, as the engine counts it.
+#[derive(Debug)]
+pub struct TaskTimes {
+    /// See [`Stats::task_waits`].
+    pub waits: Latency,
+    /// In the order of [`TaskResults::STATES`].
+    pub results: [Latency; TaskResults::STATES.len()],
+}
+
+impl Default for TaskTimes {
+    fn default() -> TaskTimes {
+        TaskTimes {
+            waits: Latency::new(&Spread::BOUNDS),
+            results: TaskResults::STATES.map(|_| Latency::new(&Spread::BOUNDS)),
+        }
+    }
+}
+
+impl TaskTimes {
+    /// As the engine has it now.
+    pub(super) fn set(&self, engine: &Stats) {
+        let waits = &engine.task_waits;
+        self.waits.set(&waits.counts, waits.sum);
+        for (shown, (_, now)) in self.results.iter().zip(engine.task_results.all()) {
+            shown.set(&now.counts, now.sum);
+        }
+    }
 }

@@ -73,7 +73,7 @@ pub use mailbox::{Mailboxes, VisitMail};
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
 pub use settings::{CapabilityLimits, RoomSettings, Settings, TypeDefaults};
-pub use stats::{Refusals, Stats, TaskCounts, ToolOutcome, ToolOutcomes};
+pub use stats::{Refusals, Spread, Stats, TaskCounts, TaskResults, ToolOutcome, ToolOutcomes};
 pub use timer::Timer;
 
 /// What happens to the engine.

@@ -1,5 +1,8 @@
 //! Numbers for the metrics: kept up to date as things happen, so that reading them costs nothing.
 
+use std::time::Duration;
+
+use crate::wire::Millis;
 use crate::wire::handoff::TaskState;
 use crate::wire::reply::Code;
 
@@ -16,6 +19,10 @@ pub struct Stats {
     pub agents: usize,
     /// Tasks by state, ended ones as long as they are remembered.
     pub tasks: TaskCounts,
+    /// How long tasks waited for their first worker once nothing else was missing, until they were on their way.
+    pub task_waits: Spread,
+    /// From the dispatch of a task until its result.
+    pub task_results: TaskResults,
     /// Blackboard keys, without deleted ones.
     pub keys: usize,
     /// Bytes of their values.
@@ -68,6 +75,73 @@ impl TaskCounts {
 
     pub(super) fn remove(&mut self, state: TaskState) {
         self.0[state as usize] -= 1;
+    }
+}
+
+/// How long something took, each time that it happened, counted by how long that was. The engine's time has milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spread {
+    /// How often it took at most as long as each bound and longer than the one before; the last, longer than all.
+    pub counts: [u64; Spread::BOUNDS.len() + 1],
+    /// How long in all.
+    pub sum: Duration,
+}
+
+impl Spread {
+    /// From a round trip to a day.
+    pub const BOUNDS: [Duration; 17] = [
+        Duration::from_millis(1),
+        Duration::from_millis(2),
+        Duration::from_millis(5),
+        Duration::from_millis(10),
+        Duration::from_millis(25),
+        Duration::from_millis(50),
+        Duration::from_millis(100),
+        Duration::from_millis(250),
+        Duration::from_secs(1),
+        Duration::from_millis(2500),
+        Duration::from_secs(10),
+        Duration::from_secs(30),
+        Duration::from_secs(60),
+        Duration::from_secs(5 * 60),
+        Duration::from_secs(30 * 60),
+        Duration::from_secs(3 * 3600),
+        Duration::from_secs(24 * 3600),
+    ];
+
+    /// Something began at one time and was over at another.
+    pub(super) fn add(&mut self, began: Millis, over: Millis) {
+        let took = Duration::from_millis(over.saturating_sub(began));
+        let at = Spread::BOUNDS.partition_point(|bound| *bound < took);
+        self.counts[at] += 1;
+        self.sum += took;
+    }
+}
+
+/// A spread for each way in which a task ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskResults([Spread; TaskResults::STATES.len()]);
+
+impl TaskResults {
+    /// Every state in which a task has its result.
+    pub const STATES: [TaskState; 4] = [
+        TaskState::Succeeded,
+        TaskState::Dead,
+        TaskState::Expired,
+        TaskState::Cancelled,
+    ];
+
+    /// Each state with its spread.
+    pub fn all(&self) -> impl Iterator<Item = (TaskState, &Spread)> {
+        TaskResults::STATES.into_iter().zip(&self.0)
+    }
+
+    /// A task that was dispatched at one time has ended so at another; any other state is no end.
+    pub(super) fn add(&mut self, how: TaskState, dispatched: Millis, ended: Millis) {
+        let places = TaskResults::STATES.iter().zip(&mut self.0);
+        for (_, spread) in places.filter(|(state, _)| **state == how) {
+            spread.add(dispatched, ended);
+        }
     }
 }
 
@@ -147,6 +221,20 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_takes_as_long_as_a_bound_is_counted_below_it() {
+        assert!(Spread::BOUNDS.windows(2).all(|pair| pair[0] < pair[1]));
+        let mut spread = Spread::default();
+        spread.add(10, 10);
+        spread.add(10, 11);
+        spread.add(10, 12);
+        spread.add(10, 9);
+        spread.add(0, 24 * 3_600_000 + 1);
+        assert_eq!(spread.counts[..2], [3, 1]);
+        assert_eq!(spread.counts[Spread::BOUNDS.len()], 1);
+        assert_eq!(spread.sum, Duration::from_millis(24 * 3_600_000 + 4));
+    }
 
     #[test]
     fn every_state_has_its_own_place() {

@@ -341,6 +341,7 @@ impl<P: Plane> Session<P> {
         }
         if let Some(id) = packet.packet_id {
             self.inbound.sent_to_desk(id, packet.qos);
+            self.acks.handed_over(id);
         }
         self.inbound.hand_over(message.topic());
         let request = Request::Publish {
@@ -416,6 +417,10 @@ impl<P: Plane> Session<P> {
         let refused = verdict.err();
         let reason = refused.filter(|_| self.client.v5);
         let words = by_desk.flatten();
+        match by_desk {
+            Some(_) => self.acks.answered(id, qos, &self.exits.metrics.ack_latency),
+            None => self.acks.at_once(qos),
+        }
         if qos == Qos::AtLeastOnce {
             self.exits.output.ack_with(PUBACK, id, reason, words);
             return;

@@ -3,6 +3,7 @@
 use crate::count::Count;
 use crate::wire::message::Qos;
 
+use super::ack_times::AckLatency;
 use super::ending::PerEnding;
 use super::poison::PerCause;
 
@@ -72,6 +73,8 @@ pub struct Metrics {
     pub publishes_received: PerQos,
     /// PUBLISH packets written.
     pub publishes_sent: PerQos,
+    /// How long clients wait for PUBACK and PUBREC.
+    pub ack_latency: AckLatency,
     /// Payload bytes of PUBLISH packets read.
     pub publish_bytes_received: Count,
     /// Payload bytes of PUBLISH packets written.

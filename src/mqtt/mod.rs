@@ -19,6 +19,7 @@ pub mod plane;
 pub mod transport;
 
 mod access;
+mod ack_times;
 mod admission;
 mod aliases;
 mod assigned_id;

@@ -14,6 +14,7 @@ use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
 use super::access::{Access, Change};
+use super::ack_times::AckTimes;
 use super::awaited::Subscribing;
 use super::decode;
 use super::ending::Ending;
@@ -54,6 +55,7 @@ pub(super) struct Session<P: Plane> {
     pub(super) client: Client,
     pub(super) exits: Exits,
     pub(super) inbound: Inbound,
+    pub(super) acks: AckTimes,
     pub(super) outbound: Outbound,
     pub(super) subscriptions: Subscriptions,
     pub(super) subscribing: Subscribing,
@@ -92,6 +94,7 @@ impl<P: Plane> Session<P> {
             client,
             exits,
             inbound: Inbound::default(),
+            acks: AckTimes::default(),
             outbound,
             subscriptions: Subscriptions::default(),
             subscribing: Subscribing::default(),
@@ -112,6 +115,7 @@ impl<P: Plane> Session<P> {
     /// A new round: takes the time once for all that it brings. Whether a client that sent too fast is read again from now on.
     pub(super) fn begin(&mut self) -> bool {
         self.now = now();
+        self.acks.begin();
         self.exits.share.look();
         let throttle = self.throttle.as_mut();
         throttle.is_some_and(|throttle| throttle.release(Instant::now()))
@@ -359,6 +363,7 @@ impl<P: Plane> Session<P> {
         if !self.is_publishing() {
             self.exits.retry();
         }
+        self.acks.settle(&self.exits.metrics.ack_latency);
         self.outbound.written(&mut self.exits);
         self.outbound.pump(&mut self.exits, self.now);
         let outgoing =

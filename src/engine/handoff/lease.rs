@@ -130,6 +130,9 @@ impl RoomState {
         }
         task.status.deliveries += 1;
         let (deliveries, left) = (task.status.deliveries, std::mem::take(&mut task.lease_left));
+        if (key.attempt, deliveries) == (1, 1) && !task.status.is_running() {
+            cx.stats.task_waits.add(task.ready_at, cx.now);
+        }
         let most = task.body.max_deliveries(&cx.settings);
         self.change(cx, Change::State(no));
         if deliveries > most {

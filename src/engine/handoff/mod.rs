@@ -97,6 +97,7 @@ impl Handoff {
         self.index.insert(no, status.state(), &body);
         self.numbers.insert(body.id.clone(), no);
         let task = Task {
+            ready_at: status.updated_at,
             body,
             status,
             lease_until: 0,
@@ -234,6 +235,7 @@ impl RoomState {
                 self.await_dependencies(cx, no, &unmet);
             }
             Stage::Queued => {
+                task.ready_at = cx.now;
                 if let Some(key) = task.queue_key() {
                     let since = task.status.updated_at;
                     let Body {
@@ -317,6 +319,8 @@ impl RoomState {
             cx.timers.disarm(deadline, Timer::Deadline, subject);
         }
         cx.keep_promise(&task.body.dispatcher);
+        let dispatched = task.body.created_at;
+        cx.stats.task_results.add(how.state(), dispatched, cx.now);
         let payload = task.body.payload_bytes();
         self.handoff.payload_bytes -= payload;
         let sent = task.result(cx.now, how.result(), result.clone());

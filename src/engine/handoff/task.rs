@@ -145,6 +145,8 @@ pub(in crate::engine) struct Status {
 pub(in crate::engine) struct Task {
     pub(in crate::engine) body: Body,
     pub(in crate::engine) status: Status,
+    /// Since when nothing but a worker is missing, for the metrics. Not recorded.
+    pub(in crate::engine) ready_at: Millis,
     /// When its worker's lease runs out; 0 while nobody has it. Not recorded: after a restart leases begin anew.
     pub(in crate::engine) lease_until: Millis,
     /// What is left of the lease, in milliseconds, while it does not run: its worker has not been sent the task on its present
@@ -531,6 +533,7 @@ mod tests {
                 fingerprint: None,
             },
             status: Status::new(stage, 0),
+            ready_at: 0,
             lease_until: 0,
             lease_left: 0,
             route: None,

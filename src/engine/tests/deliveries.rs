@@ -1,6 +1,7 @@
 //! Work on its way: when its lease begins, how often it is sent, and how much of it at once.
 
 use super::*;
+use crate::engine::TaskResults;
 
 fn world() -> World {
     let mut world = World::new();
@@ -160,4 +161,41 @@ fn nobody_is_given_more_than_it_can_be_sent() {
     assert_eq!(world.assignments("w").len(), 3);
     world.input(window(10)).unwrap();
     assert_eq!(world.assignments("w").len(), 6);
+}
+
+#[test]
+fn how_long_a_task_waits_for_a_worker_and_for_its_end_is_counted_once() {
+    let mut world = World::new();
+    world.connect("boss");
+    world.dispatch("boss", "first", "draft");
+    let late = json!({ "id": "late", "type": "draft", "notBeforeMs": 60_000 });
+    world.dispatch_with("boss", late);
+    let waits = |world: &World| {
+        let waits = world.engine.stats().task_waits;
+        (waits.counts.iter().sum::<u64>(), waits.sum.as_millis())
+    };
+    world.pass(7_000);
+    assert_eq!(waits(&world), (0, 0));
+    world.worker("w", "draft");
+    assert_eq!(waits(&world), (1, 7_000));
+    // Once more, and a second attempt: neither is a wait of the task's for its first worker.
+    dies_and_is_back(&mut world);
+    world.update("w", "first", 1, "release").unwrap();
+    world.pass(10_000);
+    assert_eq!(waits(&world).0, 1);
+    let attempt = world.view("first").attempt;
+    world.success("w", "first", attempt);
+    // What it was told to wait does not count.
+    world.pass(60_000);
+    world.success("w", "late", 1);
+    assert_eq!(waits(&world), (2, 7_000));
+    let results = world.engine.stats().task_results;
+    let ended: Vec<(TaskState, u64)> = results
+        .all()
+        .map(|(how, spread)| (how, spread.counts.iter().sum()))
+        .collect();
+    let expected = TaskResults::STATES.map(|how| (how, u64::from(how == TaskState::Succeeded) * 2));
+    assert_eq!(ended, expected);
+    let (_, succeeded) = results.all().next().unwrap();
+    assert_eq!(succeeded.sum.as_millis(), 17_300 + 77_300);
 }

@@ -1,8 +1,8 @@
 //! Figures of the desk and the engine, and of what waits.
 
-use super::gauge;
+use super::{gauge, histogram};
 use crate::desk::{DeskStats, Holder, Memory};
-use crate::engine::{Refusals, ToolOutcomes};
+use crate::engine::{Refusals, TaskResults, ToolOutcomes};
 use crate::http::Metric;
 
 /// The desk.
@@ -157,6 +157,20 @@ pub(in crate::runtime) fn desk(d: &DeskStats) -> Vec<Metric> {
             "tasks_unfinished",
             "Tasks that have not ended.",
             d.tasks.value(),
+        ),
+        Metric::histogram(
+            "handoff_wait_seconds",
+            "From when nothing but a worker was missing (the dispatch, or the end of a delay and of what the task depends on) until the first assignment was on its way.",
+            histogram(&d.task_times.waits),
+        ),
+        Metric::histograms(
+            "handoff_result_seconds",
+            "From a dispatch until its result, by how the task ended.",
+            "outcome",
+            TaskResults::STATES
+                .iter()
+                .zip(&d.task_times.results)
+                .map(|(state, times)| (state.as_str(), histogram(times))),
         ),
         gauge(
             "approvals_pending",

@@ -1,6 +1,6 @@
 //! Figures of the front door, and of its certificates.
 
-use super::gauge;
+use super::{gauge, histogram};
 use crate::http::Metric;
 use crate::mqtt;
 use crate::mqtt::transport::tls::Tls;
@@ -84,6 +84,15 @@ pub(in crate::runtime) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
             "PUBLISH packets written.",
             "qos",
             by_qos(&m.publishes_sent),
+        ),
+        Metric::histograms(
+            "mqtt_ack_seconds",
+            "From reading a PUBLISH until its PUBACK (QoS 1) or PUBREC (QoS 2) was written for its client.",
+            "qos",
+            [
+                ("1", histogram(&m.ack_latency.puback)),
+                ("2", histogram(&m.ack_latency.pubrec)),
+            ],
         ),
         Metric::counter(
             "mqtt_publish_bytes_received",

@@ -105,3 +105,32 @@ fn a_commit_and_what_it_takes_on_the_disk_are_seen() {
     let twice = 2 * gateway.resident();
     assert!(resident > 1 << 20 && resident < twice, "{resident} {twice}");
 }
+
+#[test]
+fn how_long_acknowledgements_and_work_take_is_counted() {
+    let gateway = Gateway::start();
+    let mut boss = Agent::join(&gateway, "lab", "boss");
+    boss.listen("handoff/result/boss");
+    let mut worker = Agent::worker(&gateway, "lab", "worker", "draft");
+    let count = |name: &str, label: &str| gateway.metric(&format!("hallward_{name}_count{label}"));
+    let acks = |qos: u8| count("mqtt_ack_seconds", &format!("{{qos=\"{qos}\"}}"));
+    let before = [acks(1), acks(2)];
+    boss.dispatch(json!({"type": "draft"}));
+    let assignment = worker.assignment("draft");
+    worker.succeed(&assignment, json!(1));
+    boss.result();
+    assert_eq!(acks(1), before[0] + 2, "the dispatch and the update");
+    // To whoever listens now, and to be kept: one without the desk, one with it.
+    for publish in [
+        Publish::new("live", "x", 2),
+        Publish::new("kept", "x", 2).retained(),
+    ] {
+        assert_eq!(boss.publish(publish), 0);
+    }
+    assert_eq!(acks(2), before[1] + 2);
+    // Presence and the result leave with the commit, and the figures are those of the last one.
+    boss.set("done", json!(true));
+    assert_eq!(count("handoff_wait_seconds", ""), 1);
+    let ended = |how: &str| count("handoff_result_seconds", &format!("{{outcome=\"{how}\"}}"));
+    assert_eq!((ended("succeeded"), ended("dead")), (1, 0));
+}
