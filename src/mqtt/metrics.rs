@@ -57,6 +57,8 @@ pub struct Metrics {
     pub connections_refused: RefusedConnections,
     /// Connections closed before they said CONNECT, by what became of them.
     pub openings_failed: FailedOpenings,
+    /// CONNECT packets that came as a connection's first, refused ones included.
+    pub connects: Count,
     /// CONNECTs answered with a refusal.
     pub connects_refused: Count,
     /// Connections that the gateway closed for a reason of its own, and said so where MQTT 5 lets it.

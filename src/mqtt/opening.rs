@@ -85,6 +85,7 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
         }
         if let Some(frame) = frame::first(input, max).map_err(silent)? {
             door.metrics.packets_received.add(1);
+            door.metrics.connects.add_one();
             let connect = handshake::connect(&door.config, &input[frame.header..frame.len()]);
             input.advance(frame.len());
             return connect.map_err(Some);

@@ -110,6 +110,7 @@ impl Status {
         all.extend(
             numbers
                 .chain(counters.iter().map(|&(name, _, value)| (name, value)))
+                .filter(|(name, _)| !name.is_empty())
                 .map(|(name, value)| (name.to_owned(), value.to_string())),
         );
         for (_, load, value) in counters {
@@ -151,8 +152,8 @@ impl Status {
         ]
     }
 
-    /// What only grows: its name, the name of its rate, its value.
-    fn counters(&self) -> [(&'static str, &'static str, u64); 11] {
+    /// What only grows: its name, the name of its rate, its value. Either name may be empty: mosquitto does not show both of everything.
+    fn counters(&self) -> [(&'static str, &'static str, u64); 12] {
         let (door, desk) = (&self.front_door, &self.desk);
         let [received, sent] = [&door.publishes_received, &door.publishes_sent].map(|counts| {
             let levels = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
@@ -187,6 +188,7 @@ impl Status {
             ("publish/bytes/sent", "", door.publish_bytes_sent.value()),
             ("clients/expired", "", desk.expired_sessions.value()),
             ("sockets/opened", "sockets", door.connections_total.value()),
+            ("", "connections", door.connects.value()),
         ]
     }
 
@@ -294,5 +296,48 @@ mod tests {
         assert_eq!(value("load/messages/received/1min"), "0.00");
         value("retained messages/count");
         value("publish/messages/dropped");
+        // All that mosquitto(8) lists below load.
+        for load in [
+            "bytes/received",
+            "bytes/sent",
+            "connections",
+            "messages/received",
+            "messages/sent",
+            "publish/dropped",
+            "publish/received",
+            "publish/sent",
+            "sockets",
+        ] {
+            for minutes in WINDOWS {
+                assert_eq!(value(&format!("load/{load}/{minutes}min")), "0.00");
+            }
+        }
+        assert!(figures.iter().all(|(name, _)| !name.is_empty()));
+    }
+
+    #[test]
+    fn clients_that_connect_are_the_load_of_connections() {
+        let start = Instant::now();
+        let mut status = Status::new(Arc::default(), Arc::default(), start);
+        let load = |status: &mut Status, after: u64| {
+            let now = start + Duration::from_secs(after);
+            let figures = status.figures(now, &Holdings::default());
+            let own = figures.into_iter().filter_map(|(name, value)| {
+                let minutes = name.strip_prefix("load/connections/")?;
+                Some((minutes.to_owned(), value.parse::<f64>().expect("a number")))
+            });
+            own.collect::<Vec<_>>()
+        };
+        load(&mut status, 0);
+        status.front_door.connects.add(60);
+        let after = load(&mut status, 60);
+        let [one, five, fifteen] = &after[..] else {
+            panic!("three averages: {after:?}");
+        };
+        assert_eq!([&one.0, &five.0, &fifteen.0], ["1min", "5min", "15min"]);
+        // 60 in the last minute and none before, each window with its own memory: 60 (1 - e^(-1/minutes)).
+        let near = |value: f64, wanted: f64| (value - wanted).abs() < 0.01;
+        let ok = near(one.1, 37.93) && near(five.1, 10.88) && near(fifteen.1, 3.87);
+        assert!(ok, "{after:?}");
     }
 }

@@ -47,6 +47,11 @@ pub(in crate::runtime) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
             ],
         ),
         Metric::counter(
+            "mqtt_connects",
+            "CONNECT packets read, refused ones included.",
+            m.connects.value(),
+        ),
+        Metric::counter(
             "mqtt_connects_refused",
             "CONNECTs answered with a refusal.",
             m.connects_refused.value(),
