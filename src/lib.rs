@@ -10,6 +10,8 @@ pub mod schema;
 
 pub mod wire;
 
+pub mod clock;
+
 pub mod engine;
 
 pub mod ledger;

@@ -161,6 +161,7 @@ fn range(key: &str) -> Option<Range> {
         "retained.max_messages" => Count(0, MANY),
         "retained.max_bytes" => Bytes(0, 64 * GIB),
         "memory.max_queued" => Bytes(16 * MIB, 1024 * GIB),
+        "clock.max_step" => Span(MS(60 * SECOND), MS(10 * YEAR)),
         "desk.max_pending" => Bytes(MIB, 64 * GIB),
         "desk.max_batch" | "desk.max_requests" => Count(1, 1_000_000),
         "desk.linger" => Span(MS(0), MS(SECOND)),

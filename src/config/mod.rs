@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 pub use load::{Flag, Layers, Loaded};
 pub use problem::{Place, Problem, Problems};
 pub use sections::{
-    Approve, Auth, Blackboard, Bytes, CertificatePair, ClientCertificate, Commands, Create, Data,
-    Desk, Handoff, Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory,
+    Approve, Auth, Blackboard, Bytes, CertificatePair, ClientCertificate, Clock, Commands, Create,
+    Data, Desk, Handoff, Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory,
     MinVersion, Mqtt, Observe, Poison, Retained, Room, Rooms, Session, Span, Tls, Tools, WebSocket,
     WhenFull,
 };
@@ -64,6 +64,8 @@ pub struct Config {
     pub retained: Retained,
     /// All that waits.
     pub memory: Memory,
+    /// What counts as time.
+    pub clock: Clock,
     /// The thread that takes what changes durable state.
     pub desk: Desk,
     /// The fan-out to whoever listens now.

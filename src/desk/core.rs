@@ -19,6 +19,7 @@ use super::records;
 use super::retained::{Retained, RetainedLimits};
 use super::shares::Shares;
 use super::stats::DeskStats;
+use super::time::Time;
 use super::timers::{Timer, Timers};
 use super::trie::FilterTrie;
 use super::work::WorkNews;
@@ -83,6 +84,7 @@ pub struct Desk {
     pub(super) stamp: u64,
     pub(super) interest: Arc<Interest>,
     pub(super) timers: Timers,
+    pub(super) time: Time,
     pub(super) pending: Pending,
     /// The newest batch that is on disk.
     pub(super) durable: u64,
@@ -113,6 +115,7 @@ impl Desk {
             stamp: 0,
             interest,
             timers: Timers::default(),
+            time: Time::default(),
             pending: Pending::new(1),
             durable: 0,
             stats: Arc::default(),
@@ -201,6 +204,9 @@ impl Desk {
             // Sealing does it.
             self.note_lazy_change(now);
         }
+        if self.next_mark().is_some_and(|at| at <= now) {
+            self.leave_mark(now);
+        }
         self.tell_of_deliveries(now);
     }
 
@@ -224,7 +230,9 @@ impl Desk {
         // A batch that is to be sealed anyway forgets what is due.
         let trim = self.journal.next_trim();
         let trim = trim.filter(|_| self.pending.since.is_none());
-        own.into_iter().chain(engine).chain(trim).min()
+        let mark = self.next_mark();
+        let all = own.into_iter().chain(engine).chain(trim).chain(mark);
+        all.min()
     }
 
     /// Whether a batch should be sealed now, or when at the latest.
@@ -250,6 +258,9 @@ impl Desk {
         });
         let number = self.pending.number;
         self.journal.seal(number, now, &mut self.pending.records);
+        if !self.pending.records.is_empty() {
+            self.mark_time(now);
+        }
         self.stats.batches.add_one();
         self.update_gauges();
         let next = Pending::new(self.pending.number + 1);

@@ -6,7 +6,7 @@
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
 //! `subscribe`, `replay`, `publish`, `deliver`, `work`, `mail`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`, `collect`,
-//! `trie`, `interest`, `memory`, `budget`, `journal` (what it keeps), `wills`, `timers`, `batch` and `records` (what it writes), `recover`, `run` (the
+//! `trie`, `interest`, `memory`, `budget`, `journal` (what it keeps), `wills`, `timers`, `time`, `batch` and `records` (what it writes), `recover`, `run` (the
 //! thread).
 
 mod batch;
@@ -38,6 +38,7 @@ mod shares;
 mod stats;
 mod status;
 mod subscribe;
+mod time;
 mod timers;
 mod trie;
 mod wills;
@@ -53,8 +54,9 @@ pub use memory::{Holder, Memory, Share};
 pub use records::RecordError;
 pub use recover::{RecoverError, engine_records};
 pub use retained::RetainedLimits;
-pub use run::{Pace, RunningDesk, now, start};
+pub use run::{Pace, RunningDesk, start};
 pub use stats::DeskStats;
+pub use time::last_mark;
 
 #[cfg(test)]
 mod tests;

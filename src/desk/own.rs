@@ -115,7 +115,7 @@ impl Desk {
         };
         let payload = json::encode(event);
         self.journal
-            .append(&event.room, event.seq, event.at, name, &payload);
+            .append(&event.room, event.seq, now, name, &payload);
         let payload = self.engine.encoding(&event.room).spell(payload);
         let message = gateway_message(&topic, &payload, false, &mirrors);
         self.distribute(now, message);

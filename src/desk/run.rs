@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
 use super::batch::{Pending, Release};
 use super::core::{Desk, Sealing};
 use super::port::Request;
+use crate::clock::Clock;
 use crate::ledger::{
     CommitHealth, CommitOptions, CommitState, Committer, Sealed, Store, StoreError,
 };
@@ -23,6 +24,9 @@ use crate::wire::message::Qos;
 /// Bytes from which a batch may queue behind the one being synced. It bounds nothing (`desk.max_pending` does) and changes only
 /// when large batches go, so there is no key for it.
 const LARGE_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Sleeps are timed by a clock that stands still while the machine sleeps: nothing is late by more than this after it wakes.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// How much the desk takes at once.
 #[derive(Debug, Clone, Copy)]
@@ -68,14 +72,6 @@ impl RunningDesk {
     }
 }
 
-/// The wall clock in Unix milliseconds.
-pub fn now() -> Millis {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// What crosses between the desk's thread and the committer's.
 #[derive(Default)]
 struct Progress {
@@ -93,6 +89,7 @@ pub fn start(
     options: CommitOptions,
     plane: &Plane,
     pace: Pace,
+    clock: Arc<Clock>,
 ) -> std::io::Result<RunningDesk> {
     let (requests, inbox) = mpsc::channel(pace.max_waiting_requests);
     let progress = Arc::new(Progress::default());
@@ -114,6 +111,7 @@ pub fn start(
                         sealed: 0,
                         carried: None,
                         pace,
+                        clock,
                     }
                     .run(),
                 ),
@@ -181,6 +179,7 @@ struct Turn {
     /// A sealed batch that the committer had no room for.
     carried: Option<Sealed<Releases>>,
     pace: Pace,
+    clock: Arc<Clock>,
 }
 
 impl Turn {
@@ -191,13 +190,14 @@ impl Turn {
             self.submit_if_due();
             let takes = !self.is_full() && requests.is_empty();
             let deadline = self.deadline();
-            let progress = self.progress.clone();
+            let (progress, clock) = (self.progress.clone(), self.clock.clone());
             tokio::select! {
                 taken = self.inbox.recv_many(&mut requests, self.pace.max_requests_a_turn), if takes => open = taken > 0,
                 () = progress.wake.notified() => {}
-                () = sleep_until(deadline) => {}
+                () = sleep_until(deadline, &clock) => {}
             }
-            let now = now();
+            let now = self.clock.now();
+            self.desk.look_at_wall(now, self.clock.ahead());
             self.desk.committed(self.durable());
             self.catch_up(now);
             // After a start so much may be due that it takes several batches: whoever asks waits for the last.
@@ -232,7 +232,7 @@ impl Turn {
 
     /// When the desk must wake without being asked.
     fn deadline(&self) -> Option<Millis> {
-        let sealing = match self.desk.wants_sealing(now()) {
+        let sealing = match self.desk.wants_sealing(self.clock.now()) {
             // It goes when the one before is on disk, and has no room for more until then.
             Sealing::Now if self.is_full() => return None,
             Sealing::At(at) => Some(at),
@@ -242,7 +242,7 @@ impl Turn {
     }
 
     fn submit_if_due(&mut self) {
-        let now = now();
+        let now = self.clock.now();
         let behind = self.sealed - self.durable();
         let may_queue = u64::from(self.desk.pending_bytes() >= LARGE_BATCH_BYTES);
         if self.carried.is_none()
@@ -277,6 +277,7 @@ impl Turn {
 
     /// No session is left, or the ledger has failed for good: what is pending goes to disk if it can, then the committer ends.
     async fn finish(mut self) -> Result<(), StoreError> {
+        self.desk.leave_mark(self.clock.now());
         loop {
             self.submit();
             // A ledger that has failed takes nothing more; one that is stalled gets its last attempt from `close`.
@@ -284,10 +285,10 @@ impl Turn {
                 break;
             }
             if self.carried.is_none() {
-                if self.desk.wants_sealing(now()) == Sealing::Never {
+                if self.desk.wants_sealing(self.clock.now()) == Sealing::Never {
                     break;
                 }
-                self.seal(now());
+                self.seal(self.clock.now());
                 continue;
             }
             self.progress.wake.notified().await;
@@ -301,9 +302,12 @@ impl Turn {
     }
 }
 
-async fn sleep_until(deadline: Option<Millis>) {
+async fn sleep_until(deadline: Option<Millis>, clock: &Clock) {
     match deadline {
-        Some(at) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(now()))).await,
+        Some(at) => {
+            let left = Duration::from_millis(at.saturating_sub(clock.now()));
+            tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+        }
         None => std::future::pending().await,
     }
 }

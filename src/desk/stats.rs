@@ -53,6 +53,10 @@ pub struct DeskStats {
     pub held_acks: Count,
     /// Clients disconnected because publishers had to wait for them for too long.
     pub too_slow: Count,
+    /// Times that somebody set the wall clock forward.
+    pub clock_steps_forward: Count,
+    /// Times that somebody set it back.
+    pub clock_steps_back: Count,
     /// Now: clients with a session, a connection or mail.
     pub clients: Count,
     /// Now: connections.

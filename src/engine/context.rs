@@ -17,6 +17,7 @@ use super::blackboard::KeySchemas;
 use super::encoding::Encodings;
 use super::member::Sessions;
 use super::settings::Settings;
+use super::shown::Wall;
 use super::stats::Stats;
 use super::timer::Timers;
 use super::{Effect, Mailboxes};
@@ -29,7 +30,10 @@ pub(super) struct Context {
     common: Arc<Settings>,
     /// Of those that it names.
     named: BTreeMap<Room, Arc<Settings>>,
+    /// A point of the timeline.
     pub(super) now: Millis,
+    /// Where the wall clock is.
+    pub(super) wall: Wall,
     pub(super) timers: Timers,
     pub(super) sessions: Sessions,
     pub(super) encodings: Encodings,
@@ -62,6 +66,7 @@ impl Context {
             common,
             named,
             now: 0,
+            wall: Wall::default(),
             timers: Timers::default(),
             sessions: Sessions::default(),
             encodings: Encodings::default(),

@@ -67,7 +67,7 @@ pub(super) struct Detail<'a> {
     pub(super) token: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bytes: Option<usize>,
-    /// Until when it waits, Unix milliseconds.
+    /// Until when it waits; a point of the timeline here, told as Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +78,9 @@ pub(super) struct Detail<'a> {
     pub(super) timed_out: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<&'a str>,
+    /// By how much the wall clock was set, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) by_ms: Option<i64>,
 }
 
 /// A room's event numbers, and whether anybody has to look at the room before the batch ends.
@@ -119,10 +122,13 @@ impl Log {
         self.touch(cx);
         self.seq += 1;
         self.at = cx.now;
-        let detail = happened.detail;
+        let detail = Detail {
+            until: happened.detail.until.map(|until| cx.wall.at(until)),
+            ..happened.detail
+        };
         cx.emit(Effect::Event(Event {
             seq: self.seq,
-            at: cx.now,
+            at: cx.wall.at(cx.now),
             room: self.room.clone(),
             what: happened.what.to_owned(),
             subject: happened.subject.to_owned(),

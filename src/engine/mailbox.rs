@@ -74,7 +74,7 @@ impl RoomState {
                 ControlFlow::Continue(())
             });
         let agent = whose.clone();
-        Ok(Accepted::found(&MailboxPage { agent, mail, next }))
+        Ok(Accepted::found(cx, MailboxPage { agent, mail, next }))
     }
 
     pub(super) fn purge_mail(
@@ -111,7 +111,7 @@ impl RoomState {
                 let agent = whose.clone();
                 cx.emit(Effect::Discard { agent, seqs });
             }
-            Ok(Accepted::found(&purged))
+            Ok(Accepted::found(cx, purged))
         })
     }
 

@@ -43,6 +43,7 @@ mod roll;
 mod room;
 mod session;
 mod settings;
+mod shown;
 mod stats;
 mod timer;
 mod tools;
@@ -158,6 +159,14 @@ pub enum Input {
         agent: Agent,
         /// What it was.
         class: Class,
+    },
+    /// The wall clock was set by so many milliseconds and is `ahead` of the timeline now. Nothing is due earlier or later by it; what
+    /// is shown from now on, and is asked for by time, is of the clock as it is now.
+    ClockStepped {
+        /// By how much.
+        by: i64,
+        /// Where it is now.
+        ahead: i64,
     },
     /// From now on other schemas hold for what is written to the blackboard.
     Schemas(KeySchemas),
@@ -346,6 +355,7 @@ impl Engine {
                 replies::send(&mut self.cx, from, room, None, reply);
             }
             Input::TooLarge { agent, class } => self.take_back_too_large(&agent, &class),
+            Input::ClockStepped { by, ahead } => self.clock_stepped(by, ahead),
             Input::Schemas(schemas) => self.cx.set_schemas(&schemas),
             Input::Tick => {}
         }

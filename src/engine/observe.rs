@@ -40,8 +40,10 @@ struct Page {
 
 impl RoomState {
     pub(super) fn replay(&mut self, cx: &Context, call: &mut Call<'_>) -> Outcome {
-        let asked: Replay = call.read_or_default(&cx.settings)?;
+        let mut asked: Replay = call.read_or_default(&cx.settings)?;
         check(&asked)?;
+        asked.since = asked.since.map(|shown| cx.wall.point(shown));
+        asked.until = asked.until.map(|shown| cx.wall.point(shown));
         let max_events = page_limit(asked.limit, USUAL_PAGE, cx.settings.max_replay_events)?;
         let past = call.mailboxes.past();
         let kept = past.kept(&self.name).unwrap_or(Kept {
@@ -72,14 +74,17 @@ impl RoomState {
             );
             return Err(Rejection::new(Code::TooLarge, reason));
         }
-        Ok(Accepted::found(&ReplayPage {
-            end: page.over || page.next > kept.newest,
-            events: page.events,
-            next: page.next,
-            complete,
-            oldest: kept.oldest,
-            newest: kept.newest,
-        }))
+        Ok(Accepted::found(
+            cx,
+            ReplayPage {
+                end: page.over || page.next > kept.newest,
+                events: page.events,
+                next: page.next,
+                complete,
+                oldest: kept.oldest,
+                newest: kept.newest,
+            },
+        ))
     }
 
     /// What the entries of one answer may have: as the limit says, and as the asker can take and has room for.

@@ -24,7 +24,7 @@ pub struct Kept {
 pub struct Recalled<'a> {
     /// Its number.
     pub seq: u64,
-    /// When it was, Unix milliseconds.
+    /// When it was: a point of the timeline.
     pub at: Millis,
     /// The last level of its topic.
     pub category: &'a str,

@@ -3,7 +3,6 @@
 //! It changes an agent's place in one room; `session` does so in all its rooms. Whatever may change how an agent looks only stirs
 //! it: what it then looks like is shown once per batch, by `flush`.
 
-use crate::wire::json;
 use crate::wire::name::{Agent, Capability, Tool};
 use crate::wire::presence::{Announcement, ConnectionState, Status};
 use crate::wire::reply::{Code, Rejection};
@@ -43,7 +42,7 @@ impl RoomState {
                 continue;
             }
             member.shown = Some(looks);
-            let payload = json::encode(&member.presence(&agent));
+            let payload = cx.wall.encode(&member.presence(&agent));
             let topic = RoomTopic::new(self.name.clone(), Topic::PresenceAgent { agent });
             cx.emit(Effect::Retain {
                 topic,

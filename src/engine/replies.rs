@@ -25,6 +25,7 @@ use crate::wire::{approve, blackboard, tools};
 use super::context::Context;
 use super::digest::fingerprint;
 use super::settings::Settings;
+use super::shown::Dated;
 use super::{Class, Command, Directed, Effect, Mailboxes};
 
 /// What an accepted command comes to.
@@ -120,9 +121,9 @@ impl Accepted {
         }
     }
 
-    pub(super) fn found<T: Serialize>(view: &T) -> Accepted {
+    pub(super) fn found<T: Dated + Serialize>(cx: &Context, view: T) -> Accepted {
         Accepted {
-            data: Some(Json::of(view)),
+            data: Some(Json::of(&cx.wall.show(view))),
             ..Accepted::new(Code::Done)
         }
     }
@@ -382,7 +383,7 @@ pub(super) fn send(cx: &mut Context, to: Agent, room: Room, rest: Option<Key>, r
     cx.emit(Effect::Deliver(Directed {
         to,
         topic: RoomTopic::new(room, Topic::Reply { me, rest }),
-        payload: json::encode(&reply),
+        payload: cx.wall.encode(&reply),
         class: Class::Reply,
         mirrors: MessageMirrors {
             correlation_id: reply.correlation_id,

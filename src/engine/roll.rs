@@ -118,13 +118,16 @@ impl RoomState {
         } else {
             (self.list_present(&asked, &mut page), Vec::new())
         };
-        Ok(Accepted::found(&Roll {
-            at: cx.now,
-            present: self.present,
-            agents,
-            departed,
-            next: page.next(),
-        }))
+        Ok(Accepted::found(
+            cx,
+            Roll {
+                at: cx.now,
+                present: self.present,
+                agents,
+                departed,
+                next: page.next(),
+            },
+        ))
     }
 
     fn list_present(&self, asked: &PresenceList, page: &mut Page) -> Vec<Presence> {

@@ -10,9 +10,10 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::auth::{Access as Kind, Credentials, Guard, Identity, Refused, Rights};
-use crate::desk::now;
+use crate::clock::wall;
 use crate::desk::port::{Gate, Gates, Route};
 use crate::diary::{About, shown};
+use crate::wire::Millis;
 use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
@@ -26,6 +27,8 @@ use super::reason::Reason;
 const MAX_DECIDED: usize = 64;
 /// Longer topics are decided each time, in bytes.
 const MAX_DECIDED_BYTES: usize = 256;
+/// How late a token may be found to have expired, where somebody set the wall clock forward.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// A client's rights, as its session holds them.
 #[derive(Debug)]
@@ -258,7 +261,7 @@ impl Access {
         let expires_at = access.rights.identity().expires_at();
         let expired = async {
             match expires_at {
-                Some(at) => sleep(Duration::from_millis(at.saturating_sub(now()))).await,
+                Some(at) => wall_shows(at).await,
                 None => pending().await,
             }
         };
@@ -376,5 +379,16 @@ impl Decided {
             Kind::Receive => entry.1 = Some(allowed),
         }
         allowed
+    }
+}
+
+/// Waits until the wall clock shows this, wherever it is set meanwhile: what a token says is a time, not a span.
+async fn wall_shows(at: Millis) {
+    loop {
+        let left = at.saturating_sub(wall());
+        if left == 0 {
+            return;
+        }
+        sleep(Duration::from_millis(left).min(LOOK_AGAIN)).await;
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use crate::auth::Guard;
+use crate::clock::Clock;
 use crate::desk::Memory;
 use crate::desk::port::{ConnectionId, Interest, Request};
 use crate::diary::{About, Diary, limited};
@@ -47,6 +48,7 @@ pub struct Door<P> {
     /// `None` while everybody is let in.
     pub(super) guard: Option<Arc<Guard>>,
     pub(super) memory: Arc<Memory>,
+    pub(super) clock: Arc<Clock>,
     pub(super) incumbents: Arc<Incumbents>,
     pub(super) diary: Arc<Diary>,
     pub(super) rivals: Rivals,
@@ -66,6 +68,8 @@ pub struct Common {
     pub guard: Option<Arc<Guard>>,
     /// Which lines about clients are worth the log.
     pub diary: Arc<Diary>,
+    /// What expiries are counted by.
+    pub clock: Arc<Clock>,
 }
 
 impl<P: Plane> Door<P> {
@@ -82,6 +86,7 @@ impl<P: Plane> Door<P> {
             memory,
             guard,
             diary,
+            clock,
         } = common;
         let admission = Admission::new(&config, Arc::clone(&metrics), Arc::clone(&diary));
         Arc::new(Door {
@@ -93,6 +98,7 @@ impl<P: Plane> Door<P> {
             metrics,
             guard,
             memory,
+            clock,
             incumbents: Arc::default(),
             diary,
             rivals: Rivals::default(),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::desk::now;
 use crate::desk::port::{Response, Stage};
 use crate::diary::{About, limited, shortened};
 use crate::wire::Millis;
@@ -88,6 +87,7 @@ impl<P: Plane> Session<P> {
         outbound: Outbound,
     ) -> Session<P> {
         let throttle = Throttle::new(&door.config);
+        let now = door.clock.now();
         Session {
             throttle,
             door,
@@ -105,7 +105,7 @@ impl<P: Plane> Session<P> {
             end: None,
             oversize: None,
             detail: String::new(),
-            now: now(),
+            now,
             congested: false,
             ids: Vec::new(),
             unread: 0,
@@ -114,7 +114,7 @@ impl<P: Plane> Session<P> {
 
     /// A new round: takes the time once for all that it brings. Whether a client that sent too fast is read again from now on.
     pub(super) fn begin(&mut self) -> bool {
-        self.now = now();
+        self.now = self.door.clock.now();
         self.acks.begin();
         self.exits.share.look();
         let throttle = self.throttle.as_mut();

@@ -13,6 +13,7 @@ mod reload;
 mod schemas;
 mod settings;
 mod sys;
+mod timekeeping;
 pub mod upkeep;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::auth::Guard;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::desk::port::Gates;
 use crate::desk::{self, Desk, DeskStats, Interest, Memory, RecoverError, RunningDesk};
@@ -140,7 +142,7 @@ impl Gateway {
             .map_err(|error| Error::Failed(error.to_string()))?;
         let interest = Arc::new(Interest::default());
         let memory = Memory::new(config.memory.max_queued);
-        let (desk, store) = recover(
+        let (desk, store, clock) = recover(
             &config,
             Box::new(store),
             interest.clone(),
@@ -156,6 +158,7 @@ impl Gateway {
             CommitOptions::default(),
             &plane,
             settings::pace(&config),
+            Arc::clone(&clock),
         )
         .map_err(|error| Error::Busy(format!("cannot start the desk's thread: {error}")))?;
         schemas::register(&config, &reload, running.requests().downgrade());
@@ -192,6 +195,7 @@ impl Gateway {
                 memory,
                 guard,
                 diary: Arc::clone(&diary),
+                clock,
             },
         );
         let status = sys::Status::new(front_door, desk_stats, Instant::now());
@@ -294,20 +298,28 @@ async fn recover(
     memory: Arc<Memory>,
     guard: Option<&Arc<Guard>>,
     diary: &Arc<Diary>,
-) -> Result<(Desk, Box<dyn Store>), Error> {
+) -> Result<(Desk, Box<dyn Store>, Arc<Clock>), Error> {
     let gates =
         guard.map(|guard| Arc::new(mqtt::AbsentClients(Arc::clone(guard))) as Arc<dyn Gates>);
     let mut engine_settings = settings::engine(config);
     let desk_settings = settings::desk(config, memory, gates, Arc::clone(diary));
+    let max_step = config.clock.max_step;
     let for_thread = config.clone();
     blocking(move || {
         engine_settings.key_schemas = key_schemas(&for_thread).map_err(Error::Configuration)?;
         let records = desk::engine_records(&*store)?;
         let engine =
             Engine::recover(engine_settings, seed(), records).map_err(RecoverError::from)?;
+        let last = desk::last_mark(&*store)?;
+        let clock = timekeeping::start(last.as_ref(), engine.latest(), max_step);
         let mut desk = Desk::new(desk_settings, engine, interest);
-        desk.recover(desk::now(), &*store)?;
-        Ok((desk, store))
+        desk.keep_time(clock.reading());
+        desk.recover(clock.now(), &*store)?;
+        if let Some(last) = last {
+            let by = clock.reading().ahead.saturating_sub(last.reading.ahead);
+            desk.step_found(clock.now(), by);
+        }
+        Ok((desk, store, Arc::new(clock)))
     })
     .await?
 }

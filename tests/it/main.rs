@@ -17,6 +17,8 @@ mod patterns;
 mod schemas;
 mod sim;
 mod tidy;
+#[cfg(target_os = "linux")]
+mod time;
 mod tools;
 mod transport;
 mod upkeep;

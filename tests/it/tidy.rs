@@ -19,22 +19,28 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("diary", &["count"]),
     ("schema", &[]),
     ("wire", &[]),
+    ("clock", &["wire"]),
     ("engine", &["schema", "wire"]),
     ("ledger", &["count", "wire"]),
     ("live", &["count", "wire"]),
     (
         "desk",
-        &["count", "diary", "wire", "engine", "ledger", "live"],
+        &[
+            "clock", "count", "diary", "wire", "engine", "ledger", "live",
+        ],
     ),
     ("auth", &["count", "diary", "wire"]),
-    ("mqtt", &["count", "diary", "wire", "auth", "desk", "live"]),
+    (
+        "mqtt",
+        &["clock", "count", "diary", "wire", "auth", "desk", "live"],
+    ),
     ("http", &["wire"]),
     ("config", &["wire"]),
     (
         "runtime",
         &[
-            "count", "diary", "schema", "wire", "engine", "ledger", "live", "desk", "auth", "mqtt",
-            "http", "config",
+            "clock", "count", "diary", "schema", "wire", "engine", "ledger", "live", "desk",
+            "auth", "mqtt", "http", "config",
         ],
     ),
     ("cli", &["wire", "auth", "config", "runtime"]),

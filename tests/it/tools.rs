@@ -37,6 +37,17 @@ impl Tools {
         Command::new(self.directory.join("python/bin/python"))
     }
 
+    /// The library that has a program see another wall clock.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn libfaketime(&self) -> PathBuf {
+        let places = std::fs::read_dir("/usr/lib")
+            .expect("a Linux system")
+            .flatten();
+        let mut libraries = places.map(|place| place.path().join("faketime/libfaketimeMT.so.1"));
+        let found = libraries.find(|library| library.exists());
+        found.expect("libfaketime: .ci/install has fetched it")
+    }
+
     /// A Node.js that can `require("mqtt")`.
     pub(crate) fn node(&self) -> Command {
         let mut node = Command::new("node");

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use auth::Auth;
 pub use doors::{Data, Http, Log, LogFormat, LogLevel, Mqtt, Poison};
 pub use observe::{Keep, Observe};
-pub use plane::{Desk, Live, Mailbox, Memory, Retained, Session, WhenFull};
+pub use plane::{Clock, Desk, Live, Mailbox, Memory, Retained, Session, WhenFull};
 pub use room::{Bytes, Create, Room, Span};
 pub(super) use room::{check_members, stands_for};
 pub use rooms::{Approve, Blackboard, Commands, Handoff, KeySchema, Rooms, Tools};

@@ -141,6 +141,23 @@ impl Default for Desk {
     }
 }
 
+/// `[clock]`: what counts as time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Clock {
+    /// What counts at most for the time that nothing ran, where only the wall clock speaks for it.
+    #[serde(with = "duration")]
+    pub max_step: Duration,
+}
+
+impl Default for Clock {
+    fn default() -> Clock {
+        Clock {
+            max_step: Duration::from_secs(4 * 24 * 60 * 60),
+        }
+    }
+}
+
 /// `[live]`: the fan-out to whoever listens now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

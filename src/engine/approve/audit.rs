@@ -36,13 +36,15 @@ impl RoomState {
                 approvals: vec![approval.audited_with_content(self.can_take(call))],
                 cursor: None,
             };
-            return Ok(Accepted::found(&page));
+            return Ok(Accepted::found(cx, page));
         }
         let limit = page_limit(asked.limit, USUAL_PAGE, cx.settings.max_page)?;
         let room = self.page_bytes(cx, call)?;
         let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
-        let found = self.approvals.asked_for(asked.state, asked.since, after);
-        let before = |(at, _): &(Millis, &ApprovalId)| asked.until.is_none_or(|until| *at < until);
+        let point = |shown: Option<Millis>| shown.map(|shown| cx.wall.point(shown));
+        let (since, until) = (point(asked.since), point(asked.until));
+        let found = self.approvals.asked_for(asked.state, since, after);
+        let before = |(at, _): &(Millis, &ApprovalId)| until.is_none_or(|until| *at < until);
         let mut page = AuditPage {
             approvals: Vec::new(),
             cursor: None,
@@ -60,7 +62,7 @@ impl RoomState {
             page.approvals.push(audited);
             last = Some(format!("{at}/{id}"));
         }
-        Ok(Accepted::found(&page))
+        Ok(Accepted::found(cx, page))
     }
 }
 

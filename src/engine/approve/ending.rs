@@ -1,7 +1,6 @@
 //! Endings: time that runs out, others who are asked then, requests that are taken back, and the one decision.
 
 use crate::wire::approve::{AuditAct, CancelApproval, Decision, OnTimeout, Verdict};
-use crate::wire::json;
 use crate::wire::mirror::{MessageMirrors, Trace};
 use crate::wire::name::{Agent, ApprovalId};
 use crate::wire::reply::{Code, Rejection};
@@ -148,7 +147,7 @@ impl RoomState {
         cx.emit(Effect::Deliver(Directed {
             to: requester,
             topic: RoomTopic::new(self.name.clone(), topic),
-            payload: json::encode(&decision),
+            payload: cx.wall.encode(&decision),
             class: Class::Decision(id.clone()),
             mirrors: MessageMirrors {
                 correlation_id: approval.correlation_id.clone(),

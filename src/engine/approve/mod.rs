@@ -18,7 +18,6 @@ use crate::wire::Millis;
 use crate::wire::approve::{
     ApprovalRequest, ApprovalState, AuditAct, AuditEntry, OnTimeout, PendingApproval,
 };
-use crate::wire::json;
 use crate::wire::name::{Agent, ApprovalId};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
@@ -252,7 +251,7 @@ impl RoomState {
         let pending = approval.ended.is_none();
         cx.emit(Effect::Retain {
             topic: RoomTopic::new(self.name.clone(), Topic::ApprovePending { id }),
-            payload: pending.then(|| json::encode(&approval.asked)),
+            payload: pending.then(|| cx.wall.encode(&approval.asked)),
         });
     }
 }

@@ -136,6 +136,7 @@ impl RoomState {
         let until = cx.after(decide.defer_ms.unwrap_or(approval.timeout_ms));
         let before = approval.asked.expires_at;
         if until > latest || until <= before {
+            let [until, before, latest] = [until, before, latest].map(|at| cx.wall.at(at));
             let reason = format!(
                 "it would time out at {until}, but must do so after {before} and not after {latest}"
             );

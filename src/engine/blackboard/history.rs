@@ -135,7 +135,7 @@ impl RoomState {
         let mut versions = shown(&cx.settings, newest.take(limit))?;
         versions.reverse();
         let key = get.key;
-        Ok(Accepted::found(&wire::History { key, versions }))
+        Ok(Accepted::found(cx, wire::History { key, versions }))
     }
 }
 

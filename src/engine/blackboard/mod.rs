@@ -24,13 +24,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
 use crate::wire::blackboard::Entry;
-use crate::wire::json;
 use crate::wire::name::{Agent, Key};
 use crate::wire::reply::{Code, Rejection};
 
 use super::context::Context;
 use super::record::KeyRecord;
 use super::room::RoomState;
+use super::shown::Wall;
 use super::timer::{Subject, Timer};
 
 pub use schemas::KeySchemas;
@@ -148,10 +148,10 @@ impl Blackboard {
     }
 
     /// Every key that has a value with the message that shows it; what `show` made of that is where the value is from then on.
-    pub(super) fn show_all(&mut self, show: &mut dyn FnMut(&Key, Bytes) -> Bytes) {
+    pub(super) fn show_all(&mut self, wall: Wall, show: &mut dyn FnMut(&Key, Bytes) -> Bytes) {
         for (key, cell) in &mut self.cells {
             if let Some(entry) = cell.entry(key) {
-                let message = show(key, json::encode(&entry));
+                let message = show(key, wall.encode(&entry));
                 cell.attach(key, &message);
             }
         }

@@ -58,11 +58,14 @@ impl RoomState {
         let entries = found.entries;
         Ok(Accepted {
             revision: Some(revision),
-            ..Accepted::found(&Snapshot {
-                revision,
-                entries,
-                locks,
-            })
+            ..Accepted::found(
+                cx,
+                Snapshot {
+                    revision,
+                    entries,
+                    locks,
+                },
+            )
         })
     }
 }

@@ -68,9 +68,10 @@ impl Engine {
     /// Every key's topic and payload, for a start: what shows a key is no record of its own. `show` makes the message and returns the
     /// payload in it, where the key's value is kept from then on.
     pub fn show_keys(&mut self, show: &mut dyn FnMut(&RoomTopic, Bytes) -> Bytes) {
+        let wall = self.cx.wall;
         for (name, room) in &mut self.rooms {
             let encoding = self.cx.settings_of(name).encoding;
-            room.blackboard.show_all(&mut |key, payload| {
+            room.blackboard.show_all(wall, &mut |key, payload| {
                 let topic = Topic::BlackboardState { key: key.clone() };
                 let topic = RoomTopic::new(name.clone(), topic);
                 show(&topic, encoding.spell(payload))

@@ -3,7 +3,7 @@
 //! A write is planned first, which may refuse it, and made then, which cannot fail. So several can be all or nothing.
 
 use crate::wire::blackboard::{Delete, Set, Written};
-use crate::wire::json::{self, Json};
+use crate::wire::json::Json;
 use crate::wire::merge::merge;
 use crate::wire::name::{Agent, Key, Room};
 use crate::wire::reply::{Code, Rejection};
@@ -236,7 +236,7 @@ impl RoomState {
     }
 
     fn stand(&mut self, cx: &mut Context, key: &Key, made: Version) {
-        let payload = made.entry(key).map(|entry| json::encode(&entry));
+        let payload = made.entry(key).map(|entry| cx.wall.encode(&entry));
         cx.stats.keys += usize::from(made.value.is_some());
         cx.stats.key_bytes += made.size();
         self.change(cx, Change::Version(key.clone(), made.revision));

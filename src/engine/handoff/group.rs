@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
 use crate::wire::handoff::{self, GroupEntry, GroupResult, GroupStatus};
-use crate::wire::json::{self, Json};
+use crate::wire::json::Json;
 use crate::wire::mirror::MessageMirrors;
 use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
@@ -289,7 +289,7 @@ impl RoomState {
         cx.emit(Effect::Deliver(Directed {
             to: key.0.clone(),
             topic: RoomTopic::new(self.name.clone(), topic),
-            payload: json::encode(&gathered),
+            payload: cx.wall.encode(&gathered),
             class: Class::Result,
             mirrors: MessageMirrors {
                 expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),

@@ -10,6 +10,7 @@ use crate::wire::reply::{Code, Rejection};
 use crate::engine::context::Context;
 use crate::engine::replies::{Accepted, Call, Outcome, page_limit};
 use crate::engine::room::RoomState;
+use crate::engine::shown::{Dated, Wall};
 
 use super::Handoff;
 use super::index::Wanted;
@@ -27,6 +28,11 @@ struct Page {
     tasks: Vec<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
+}
+
+/// Its tasks are as others see them already.
+impl Dated for Page {
+    fn date(&mut self, _: Wall) {}
 }
 
 impl Handoff {
@@ -84,12 +90,15 @@ impl RoomState {
         }
         Ok(Accepted {
             task: Some(get.task),
-            ..Accepted::found(&view)
+            ..Accepted::found(cx, view)
         })
     }
 
     pub(in crate::engine) fn list_tasks(&self, cx: &Context, call: &mut Call<'_>) -> Outcome {
-        let asked: ListTasks = call.read_or_default(&cx.settings)?;
+        let mut asked: ListTasks = call.read_or_default(&cx.settings)?;
+        let point = |shown: Option<Millis>| shown.map(|shown| cx.wall.point(shown));
+        asked.created_after = point(asked.created_after);
+        asked.created_before = point(asked.created_before);
         let limit = page_limit(asked.limit, USUAL_PAGE, cx.settings.max_page)?;
         let most = self.page_bytes(cx, call)?;
         let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
@@ -108,12 +117,12 @@ impl RoomState {
         let (mut bytes, mut looked_at, mut at) = (0, 0, None);
         while page.tasks.len() < limit && looked_at < LOOKED_AT {
             let Some(no) = found.next() else {
-                return Ok(Accepted::found(&page));
+                return Ok(Accepted::found(cx, page));
             };
             looked_at += 1;
             let task = &self.handoff.tasks[&no];
             if task.is_asked_for(&asked) {
-                let view = Json::of(&task.view());
+                let view = Json::of(&cx.wall.show(task.view()));
                 bytes += view.text().len();
                 if bytes > most && page.tasks.is_empty() {
                     let reason = format!(
@@ -124,14 +133,14 @@ impl RoomState {
                 }
                 if bytes > most {
                     page.cursor = at;
-                    return Ok(Accepted::found(&page));
+                    return Ok(Accepted::found(cx, page));
                 }
                 page.tasks.push(view);
             }
             at = Some(no.0.to_string());
         }
         page.cursor = found.next().and(at);
-        Ok(Accepted::found(&page))
+        Ok(Accepted::found(cx, page))
     }
 }
 

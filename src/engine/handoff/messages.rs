@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::wire::Millis;
 use crate::wire::fit::packet_bytes;
 use crate::wire::handoff::{Assignment, ResultStatus, TaskResult, TaskState, TaskView};
-use crate::wire::json::{self, Json};
+use crate::wire::json::Json;
 use crate::wire::message::Qos;
 use crate::wire::mirror::{MessageMirrors, Trace};
 use crate::wire::name::{Agent, Capability, Room, TaskId};
@@ -32,7 +32,7 @@ impl RoomState {
         cx.emit(Effect::Deliver(Directed {
             to,
             topic: RoomTopic::new(self.name.clone(), Topic::HandoffResult { dispatcher }),
-            payload: json::encode(result),
+            payload: cx.wall.encode(result),
             class: Class::Result,
             mirrors: MessageMirrors {
                 correlation_id: result.correlation_id.clone(),
@@ -79,7 +79,7 @@ impl RoomState {
         cx.emit(Effect::Deliver(Directed {
             to: worker.clone(),
             topic: RoomTopic::new(self.name.clone(), topic),
-            payload: self.assignment(no, task, worker),
+            payload: self.assignment(cx, no, task, worker),
             class: Class::Assignment(AssignmentKey {
                 room: self.name.clone(),
                 task: task.body.id.clone(),
@@ -100,10 +100,10 @@ impl RoomState {
 
 impl RoomState {
     /// An assignment, with what was said of the task before as far as its worker can take it.
-    fn assignment(&self, no: TaskNo, task: &Task, worker: &Agent) -> Bytes {
+    fn assignment(&self, cx: &Context, no: TaskNo, task: &Task, worker: &Agent) -> Bytes {
         let plain = task.body.assignment(task.status.attempt);
         let Some(said) = self.handoff.progress.get(no) else {
-            return json::encode(&plain);
+            return cx.wall.encode(&plain);
         };
         let most = self.members.0.get(worker).and_then(Member::max_bytes);
         let room = most.map(|most| most.saturating_sub(task.assignment_bytes()) as usize);
@@ -114,9 +114,9 @@ impl RoomState {
         let holds = plain.payload.as_ref().map_or("", Json::text);
         let of = |one: &Assignment| Encoding::greatest_length_of(one, holds);
         if room.is_none_or(|room| of(&with).saturating_sub(of(&plain)) <= room) {
-            json::encode(&with)
+            cx.wall.encode(&with)
         } else {
-            json::encode(&plain)
+            cx.wall.encode(&plain)
         }
     }
 

@@ -1,6 +1,6 @@
 //! What tools send: runs and cancellations to providers, results to callers, events to whoever observes.
 
-use crate::wire::json::{self, Json};
+use crate::wire::json::Json;
 use crate::wire::mirror::{MessageMirrors, Trace};
 use crate::wire::name::Agent;
 use crate::wire::tools::{CallOver, ReturnStatus, ToolResult, ToolRun};
@@ -31,7 +31,7 @@ impl RoomState {
         cx.emit(Effect::Deliver(Directed {
             to: call.provider.clone(),
             topic: RoomTopic::new(self.name.clone(), topic),
-            payload: json::encode(&run),
+            payload: cx.wall.encode(&run),
             class: Class::Run(self.run_key(call)),
             mirrors: MessageMirrors {
                 correlation_id: call.correlation_id.clone(),
@@ -69,7 +69,7 @@ impl RoomState {
         cx.emit(Effect::Deliver(Directed {
             to: provider.clone(),
             topic: RoomTopic::new(self.name.clone(), Topic::ToolsCancelled { provider }),
-            payload: json::encode(&over),
+            payload: cx.wall.encode(&over),
             class: Class::Notice,
             mirrors: MessageMirrors {
                 correlation_id: call.correlation_id.clone(),
@@ -113,7 +113,7 @@ impl RoomState {
         cx.emit(Effect::Deliver(Directed {
             to: caller.clone(),
             topic: RoomTopic::new(self.name.clone(), Topic::ToolsResult { caller }),
-            payload: json::encode(result),
+            payload: cx.wall.encode(result),
             class: Class::ToolResult,
             mirrors: MessageMirrors {
                 correlation_id: call.correlation_id.clone(),

@@ -70,6 +70,7 @@ impl World {
                 memory: Arc::clone(&memory),
                 guard: None,
                 diary: Arc::default(),
+                clock: Arc::default(),
             },
         );
         World {

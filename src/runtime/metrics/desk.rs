@@ -29,6 +29,15 @@ pub(in crate::runtime) fn desk(d: &DeskStats) -> Vec<Metric> {
                 ("retained_full", d.refused_retained_full.value()),
             ],
         ),
+        Metric::counters(
+            "clock_steps",
+            "Times that somebody set the wall clock by a second or more.",
+            "direction",
+            [
+                ("forward", d.clock_steps_forward.value()),
+                ("back", d.clock_steps_back.value()),
+            ],
+        ),
         Metric::counter(
             "journal_events",
             "Events kept for replays.",

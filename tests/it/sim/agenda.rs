@@ -37,6 +37,8 @@ pub(super) enum Action {
     Crash,
     /// It is started again.
     Restart,
+    /// Somebody sets the wall clock.
+    SetClock,
 }
 
 /// The actions to come, by time and then in the order in which they were planned.

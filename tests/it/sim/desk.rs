@@ -22,6 +22,7 @@ use super::durable::{Change, Durable, Letter, ROOT, Sent, letter_of};
 use super::history::{Cause, Step};
 use super::mailroom::Mailroom;
 use super::rules::Rules;
+use super::wall::Wall;
 
 /// Ticks before one input, after which the engine has nothing due or never will be without.
 const MOST_TICKS: usize = 50;
@@ -66,6 +67,7 @@ pub(super) struct Desk {
     batches: u64,
     /// What is on its way.
     sent: Sent,
+    wall: Wall,
     /// Differs for every engine of a run: it feeds the ids that are minted.
     seed: u64,
 }
@@ -89,6 +91,7 @@ impl Desk {
             engine: Some(Engine::new(rules.settings(), seed)),
             batch: Batch::default(),
             sent: Sent::new(),
+            wall: Wall::default(),
             seed,
         }
     }
@@ -160,6 +163,10 @@ impl Desk {
     /// Keeps what comes of an input until the commit.
     fn hand_over(&mut self, now: Millis, input: Input) -> Verdict {
         let mail = self.mail_concerned(&input);
+        if let Input::ClockStepped { ahead, .. } = input {
+            self.wall = Wall { ahead };
+        }
+        let asked = self.wall.asked(&input);
         let engine = self.engine.as_mut().expect("the gateway is up");
         let mailroom = Mailroom {
             rules: &self.rules,
@@ -169,7 +176,7 @@ impl Desk {
             sent: &self.sent,
             journal: &self.journal,
         };
-        let verdict = engine.handle(now, input.clone(), &mailroom);
+        let verdict = engine.handle(now, asked, &mailroom);
         if verdict.is_ok() {
             self.note_session(&input);
         }
@@ -319,7 +326,7 @@ impl Desk {
     /// Drains the effects of a step and files them.
     fn keep(&mut self, mut step: Step) {
         while let Some(effect) = self.engine().poll_effect() {
-            step.effects.push(effect);
+            step.effects.push(self.wall.effect(effect));
         }
         for effect in &step.effects {
             let change = match effect {
@@ -415,9 +422,21 @@ impl Desk {
     pub(super) fn recover(&mut self, now: Millis) {
         self.seed = self.seed.wrapping_add(1 << 32);
         self.journal = journal(&self.rules, &self.durable);
-        self.engine = Some(self.recovered());
+        let mut engine = self.recovered();
+        engine.set_wall(self.wall.ahead);
+        self.engine = Some(engine);
         // Sessions that do not outlive their connection are not on disk: nobody's comes back.
         let _ = self.handle(now, Input::Recovered);
+    }
+
+    /// Somebody sets the wall clock; one that is set while nothing runs is found where it is at the start.
+    pub(super) fn set_clock(&mut self, now: Millis, ahead: i64) {
+        if !self.is_up() {
+            self.wall = Wall { ahead };
+            return;
+        }
+        let by = ahead - self.wall.ahead;
+        let _ = self.handle(now, Input::ClockStepped { by, ahead });
     }
 
     /// An engine as it would be after a crash at this moment.

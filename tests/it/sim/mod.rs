@@ -17,4 +17,5 @@ mod model;
 mod rules;
 mod scenarios;
 mod seeds;
+mod wall;
 mod world;

@@ -116,6 +116,7 @@ fn front_door(
             memory,
             guard: None,
             diary: Arc::default(),
+            clock: Arc::default(),
         },
     );
     (door, requests)
@@ -268,7 +269,7 @@ impl World {
     }
 
     fn now(&self) -> u64 {
-        desk::now() + self.ahead * 1000
+        hallward::clock::wall() + self.ahead * 1000
     }
 
     /// Lets everything happen that needs no more input.

@@ -53,6 +53,8 @@ pub(super) enum Outcome {
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
+    /// Somebody sets the wall clock.
+    ClockSet,
     /// A message to another's inbox goes out, for the first time or again.
     Sent {
         to: String,
@@ -225,12 +227,14 @@ impl What {
             What::Noticed { .. } => "noticed",
             What::Restarted => "restarted",
             What::Crashed => "crashed",
+            What::ClockSet => "clock set",
         }
     }
 }
 
 /// What happens in any number of runs.
-pub(in super::super) const ALL: [&str; 41] = [
+pub(in super::super) const ALL: [&str; 42] = [
+    "clock set",
     "sent",
     "taken",
     "full",

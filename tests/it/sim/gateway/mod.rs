@@ -12,10 +12,11 @@ mod check;
 mod client;
 mod history;
 mod linear;
+mod machine;
 mod network;
 mod seat;
 mod user;
 mod world;
 
 pub(super) use history::{ALL, Counts};
-pub(super) use world::run;
+pub(super) use world::{run, run_undisturbed};

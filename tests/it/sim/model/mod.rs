@@ -39,6 +39,7 @@ use tools::Tools;
 pub(in super::super) struct Tally {
     pub(in super::super) steps: u64,
     pub(in super::super) crashes: u64,
+    pub(in super::super) clock_steps: u64,
     pub(in super::super) assigned: u64,
     pub(in super::super) assigned_again: u64,
     pub(in super::super) put_back: u64,
@@ -87,6 +88,7 @@ impl Tally {
         let counts = [
             (&mut self.steps, other.steps),
             (&mut self.crashes, other.crashes),
+            (&mut self.clock_steps, other.clock_steps),
             (&mut self.assigned, other.assigned),
             (&mut self.assigned_again, other.assigned_again),
             (&mut self.put_back, other.put_back),
@@ -142,6 +144,7 @@ impl Tally {
     pub(in super::super) fn has_everything(&self) {
         let counts = [
             self.crashes,
+            self.clock_steps,
             self.assigned_again,
             self.put_back,
             self.repeats,

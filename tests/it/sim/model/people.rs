@@ -140,6 +140,7 @@ impl People {
             Input::Command(_)
             | Input::Refused { .. }
             | Input::Schemas(_)
+            | Input::ClockStepped { .. }
             | Input::TooLarge { .. }
             | Input::Sent { .. }
             | Input::Window { .. }

@@ -38,6 +38,16 @@ const TROUBLE_MS: [(u64, (Millis, Millis)); 3] = [
 const CALM_MS: Millis = 120_000;
 /// Steps that a failure shows; `HALLWARD_SIM_TAIL` asks for more.
 const TAIL: usize = 60;
+/// Where somebody who sets the wall clock puts it, in so many cases of a hundred: right, a little off, far off, and as on a board that
+/// does not know the time.
+const AHEAD_MS: [(u64, i64); 6] = [
+    (25, 0),
+    (20, 300_000),
+    (20, -120_000),
+    (15, 86_400_000 * 7),
+    (10, 86_400_000 * 365 * 20),
+    (10, -86_400_000 * 365 * 50),
+];
 /// Ticks at one moment before we call it spinning.
 const MAX_TICKS_AT_ONCE: u32 = 50;
 /// Inputs in a batch before it is sealed.
@@ -65,6 +75,9 @@ pub(super) struct World {
     rules: Rules,
     now: Millis,
     dice: Dice,
+    /// Of its own, so that the rest of a run is the same whether somebody sets the clock or not.
+    clock_dice: Dice,
+    has_clock_steps: bool,
     agenda: Agenda,
     desk: Desk,
     everybody: Vec<Participant>,
@@ -86,19 +99,30 @@ type Outcome = Result<(), String>;
 /// Runs a seed from dawn to oblivion.
 pub(super) fn run(seed: u64) -> Result<Report, Failure> {
     let mut world = World::new(seed);
-    match world.live() {
-        Ok(()) => Ok(Report {
-            trace: world.trace.finish(),
-            tally: world.checker.model.tally.clone(),
-        }),
-        Err(broken) => Err(Failure {
-            broken,
-            tail: world.tail.iter().map(|step| format!("{step:?}")).collect(),
-        }),
-    }
+    world.has_clock_steps = world.clock_dice.percent(40);
+    world.run()
+}
+
+/// The same, as runs were before anybody set clocks in them: what an early seed tells, it tells so.
+pub(super) fn run_undisturbed(seed: u64) -> Result<Report, Failure> {
+    World::new(seed).run()
 }
 
 impl World {
+    fn run(mut self) -> Result<Report, Failure> {
+        let world = &mut self;
+        match world.live() {
+            Ok(()) => Ok(Report {
+                trace: world.trace.finish(),
+                tally: world.checker.model.tally.clone(),
+            }),
+            Err(broken) => Err(Failure {
+                broken,
+                tail: world.tail.iter().map(|step| format!("{step:?}")).collect(),
+            }),
+        }
+    }
+
     fn new(seed: u64) -> World {
         let mut dice = Dice::new(seed);
         let beta = Room::new("beta").expect("a name");
@@ -117,6 +141,8 @@ impl World {
             checker: Checker::new(&rules),
             rules,
             dice,
+            clock_dice: Dice::new(!seed),
+            has_clock_steps: false,
             everybody,
             names,
             calm: false,
@@ -178,6 +204,7 @@ impl World {
             Action::EndSession(who, link) => return self.end_session(who, link),
             Action::Seal => return self.seal(true),
             Action::Crash => return self.crash(),
+            Action::SetClock => self.set_clock(),
             Action::Restart => {
                 self.desk.recover(self.now);
                 self.plan_seal();
@@ -258,6 +285,22 @@ impl World {
         let (least, most) = self.dice.weighted(&[(80, (500, 8_000)), (20, (1, 60))]);
         let at = self.now + self.dice.between(least, most);
         self.agenda.plan(at, Action::Crash);
+    }
+
+    fn plan_clock(&mut self) {
+        let at = self.now + self.clock_dice.between(300, 4_000);
+        self.agenda.plan(at, Action::SetClock);
+    }
+
+    fn set_clock(&mut self) {
+        if self.calm {
+            return;
+        }
+        self.plan_clock();
+        let ahead = self.clock_dice.weighted(&AHEAD_MS);
+        self.checker.model.tally.clock_steps += 1;
+        self.desk.set_clock(self.now, ahead);
+        self.plan_seal();
     }
 
     fn crash(&mut self) -> Outcome {

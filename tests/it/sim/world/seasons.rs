@@ -23,6 +23,9 @@ impl World {
             self.agenda.plan(at, Action::Wake(who, Intent::Stroll));
         }
         self.plan_crash();
+        if self.has_clock_steps {
+            self.plan_clock();
+        }
         self.pass(self.calm_at)?;
         self.calm_down()?;
         self.everybody_leaves()?;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::super::super::dice::Dice;
 use super::super::super::durable::ROOT;
 use super::super::history::{Arrival, Kind, Outcome, What};
+use super::super::machine::unset;
 use super::super::network::Publish;
 use super::plain::{JOBS, PLAIN};
 use super::{Ask, Intent, ROOM, User};
@@ -175,6 +176,7 @@ impl User {
             Ask::Lock if accepted => {
                 let token = reply["lock"]["token"].as_u64().unwrap_or_default();
                 let until = reply["lock"]["expiresAt"].as_u64().unwrap_or_default();
+                let until = unset(until, now);
                 self.holds = true;
                 self.notes.push(What::Locked { token, until });
                 let pause = dice.between(1, until.saturating_sub(now).max(2) / 2 + 100);

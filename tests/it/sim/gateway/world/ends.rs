@@ -1,5 +1,6 @@
 //! The end of a run: nothing is unanswered, nothing is left, and every image of the store is a start.
 
+use hallward::desk::last_mark;
 use hallward::desk::port::Request;
 use hallward::ledger::{MemoryStore, Store};
 use tokio::sync::oneshot;
@@ -80,12 +81,14 @@ impl World {
         let images: Vec<MemoryStore> = self.store.images().collect();
         let step = images.len() / IMAGES + 1;
         for image in images.iter().step_by(step) {
-            let mut desk = start(&self.rules, 1, self.now, image)?;
+            let last = last_mark(image).map_err(|error| error.to_string())?;
+            let here = self.machine.untouched_since(last.as_ref(), self.now);
+            let mut desk = start(&self.rules, 1, here, image)?;
             let mut next = image.snapshot();
             let pending = desk.seal(self.now);
             next.commit(&pending.records)
                 .map_err(|error| error.to_string())?;
-            let _ = start(&self.rules, 2, self.now, &next)?;
+            let _ = start(&self.rules, 2, here, &next)?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hallward::desk::{
     ClientLimits, Desk, DeskSettings, Interest, Memory, Pending, Release, RetainedLimits, Sealing,
-    engine_records,
+    engine_records, last_mark,
 };
 use hallward::engine::Engine;
 use hallward::ledger::{FaultStore, Store, StoreError};
@@ -20,6 +20,7 @@ use super::super::durable::ROOT;
 use super::super::rules::Rules;
 use super::super::seeds::number;
 use super::history::{Counts, Event, What};
+use super::machine::Machine;
 use super::network::{Down, Link, LinkId, Up, Who};
 use super::seat::Seat;
 use super::user::{EAR, Intent, LATE, MEMBERS, User};
@@ -48,6 +49,7 @@ enum Action {
     Synced(u64),
     Crash,
     Restart,
+    SetClock,
 }
 
 /// The gateway, while it is up.
@@ -64,6 +66,10 @@ struct World {
     seed: u64,
     now: Millis,
     dice: Dice,
+    machine: Machine,
+    /// Of its own, so that the rest of a run is the same whether somebody sets the clock or not.
+    clock_dice: Dice,
+    has_clock_steps: bool,
     agenda: BTreeMap<(Millis, u64), Action>,
     planned: u64,
     gateway: Option<Gateway>,
@@ -85,13 +91,26 @@ type Outcome = Result<(), String>;
 /// Runs a seed; what was broken, with the last lines of the history.
 pub(in super::super) fn run(seed: u64) -> Result<Counts, String> {
     let mut world = World::new(seed);
-    world.live().map_err(|broken| {
-        format!(
-            "{}\n\nbroken at {}: {broken}",
-            world.story().join("\n"),
-            world.now - DAWN
-        )
-    })
+    world.has_clock_steps = world.clock_dice.percent(40);
+    world.run()
+}
+
+/// The same, as runs were before anybody set clocks in them: what an early seed tells, it tells so.
+pub(in super::super) fn run_undisturbed(seed: u64) -> Result<Counts, String> {
+    World::new(seed).run()
+}
+
+impl World {
+    fn run(mut self) -> Result<Counts, String> {
+        let world = &mut self;
+        world.live().map_err(|broken| {
+            format!(
+                "{}\n\nbroken at {}: {broken}",
+                world.story().join("\n"),
+                world.now - DAWN
+            )
+        })
+    }
 }
 
 fn settings(rules: &Rules) -> DeskSettings {
@@ -123,13 +142,20 @@ fn settings(rules: &Rules) -> DeskSettings {
 }
 
 /// A desk that starts on what a store has.
-fn start(rules: &Rules, seed: u64, now: Millis, store: &dyn Store) -> Result<Desk, String> {
+fn start(rules: &Rules, seed: u64, machine: Machine, store: &dyn Store) -> Result<Desk, String> {
     let records = engine_records(store).map_err(|error| error.to_string())?;
     let engine = Engine::recover(rules.settings(), seed, records);
     let engine = engine.map_err(|error| format!("the engine cannot read its records: {error}"))?;
     let mut desk = Desk::new(settings(rules), engine, Arc::new(Interest::default()));
+    let last = last_mark(store).map_err(|error| error.to_string())?;
+    let clock = machine.clock(last.as_ref(), desk.latest())?;
+    let now = clock.now();
+    desk.keep_time(clock.reading());
     let recovered = desk.recover(now, store);
     recovered.map_err(|error| format!("the desk cannot read its records: {error}"))?;
+    if let Some(last) = last {
+        desk.step_found(now, clock.reading().ahead - last.reading.ahead);
+    }
     Ok(desk)
 }
 
@@ -148,6 +174,9 @@ impl World {
             seed,
             now: DAWN,
             dice,
+            machine: Machine::new(DAWN),
+            clock_dice: Dice::new(!seed),
+            has_clock_steps: false,
             agenda: BTreeMap::new(),
             planned: 0,
             gateway: None,
@@ -189,6 +218,10 @@ impl World {
             self.plan(0, Action::Dial(who));
             let after = self.dice.between(300, 4_000);
             self.plan(after, Action::Cut(who));
+        }
+        if self.has_clock_steps {
+            let after = self.clock_dice.between(200, 2_500);
+            self.plan(after, Action::SetClock);
         }
         self.pass(DAWN + trouble)?;
         self.calm = true;
@@ -263,6 +296,7 @@ impl World {
             Action::Synced(_) => {}
             Action::Crash => self.crash(),
             Action::Restart => return self.restart(),
+            Action::SetClock => self.set_clock(),
         }
         Ok(())
     }
@@ -477,13 +511,34 @@ impl World {
         self.plan(after, Action::Dial(who));
     }
 
+    /// Somebody sets the wall clock, whether the gateway runs or not.
+    fn set_clock(&mut self) {
+        if self.calm {
+            return;
+        }
+        let after = self.clock_dice.between(200, 2_500);
+        self.plan(after, Action::SetClock);
+        let last = last_mark(&self.store).ok().flatten();
+        self.machine.set_clock(&mut self.clock_dice, last.as_ref());
+        self.tell("gateway", What::ClockSet);
+        if let Some(up) = &mut self.gateway {
+            up.desk.look_at_wall(self.now, self.machine.ahead);
+        }
+        self.seal();
+    }
+
     fn restart(&mut self) -> Outcome {
         if self.gateway.is_some() {
             return Ok(());
         }
         self.starts += 1;
         let seed = self.seed.wrapping_add(self.starts << 32);
-        let desk = start(&self.rules, seed, self.now, &self.store)?;
+        let last = last_mark(&self.store).map_err(|error| error.to_string())?;
+        self.machine.now = self.now;
+        if self.has_clock_steps && self.clock_dice.percent(40) {
+            self.machine.starts_anew(last.as_ref());
+        }
+        let desk = start(&self.rules, seed, self.machine, &self.store)?;
         self.gateway = Some(Gateway {
             desk,
             seats: BTreeMap::new(),

@@ -1,0 +1,176 @@
+//! Times as others see them: of the wall clock, wherever that is now.
+//!
+//! The engine lives on a timeline that never jumps, and everything in it that is due or remembered is a point of that line. What
+//! leaves it says when something was or will be, which is for people and is a time of the wall clock. This is the one place that
+//! knows the difference; who sends a message says with [`Dated`] which of its fields are times.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::wire::Millis;
+use crate::wire::approve::{AuditEntry, AuditPage, AuditedApproval, Decision, PendingApproval};
+use crate::wire::blackboard::{Entry, History, LockState, Snapshot, Version};
+use crate::wire::handoff::{Assignment, AttemptView, GroupResult, TaskResult, TaskView};
+use crate::wire::json::{self, Json};
+use crate::wire::mailbox::{Mail, MailboxPage, Purged};
+use crate::wire::observe::ReplayPage;
+use crate::wire::presence::{Departed, Presence, Roll};
+use crate::wire::reply::Reply;
+use crate::wire::tools::{CallOver, ToolResult, ToolRun};
+
+use super::Engine;
+use super::event::{Detail, Happened};
+
+/// How far the wall clock is ahead of the timeline, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Wall {
+    ahead: i64,
+}
+
+impl Wall {
+    /// What the wall clock showed then, or will show, by what is known now. Unix milliseconds.
+    pub(super) fn at(self, at: Millis) -> Millis {
+        at.saturating_add_signed(self.ahead)
+    }
+
+    /// Where on the timeline it is when the wall clock shows this, by what is known now.
+    pub(super) fn point(self, shown: Millis) -> Millis {
+        shown.saturating_add_signed(self.ahead.saturating_neg())
+    }
+
+    /// A message with its times as others see them.
+    pub(super) fn show<T: Dated>(self, mut message: T) -> T {
+        message.date(self);
+        message
+    }
+
+    /// The same as JSON.
+    pub(super) fn encode<T: Dated + Clone + Serialize>(self, message: &T) -> Bytes {
+        if self == Wall::default() {
+            return json::encode(message);
+        }
+        json::encode(&self.show(message.clone()))
+    }
+}
+
+/// What says when something was or will be.
+pub(super) trait Dated {
+    /// Turns every point of the timeline in it into a time of the wall clock.
+    fn date(&mut self, wall: Wall);
+}
+
+impl Dated for Millis {
+    fn date(&mut self, wall: Wall) {
+        *self = wall.at(*self);
+    }
+}
+
+impl<T: Dated> Dated for Option<T> {
+    fn date(&mut self, wall: Wall) {
+        if let Some(inner) = self {
+            inner.date(wall);
+        }
+    }
+}
+
+impl<T: Dated> Dated for Vec<T> {
+    fn date(&mut self, wall: Wall) {
+        for one in self {
+            one.date(wall);
+        }
+    }
+}
+
+/// What was made for others before.
+impl Dated for Json {
+    fn date(&mut self, _: Wall) {}
+}
+
+/// The fields of messages that are times, or hold some.
+macro_rules! dated {
+    ($($message:ty { $($field:ident),* })*) => {
+        $(impl Dated for $message {
+            fn date(&mut self, wall: Wall) {
+                // Unused where a message has no times.
+                let _ = wall;
+                $(self.$field.date(wall);)*
+            }
+        })*
+    };
+}
+
+dated! {
+    Assignment { created_at, deadline }
+    AttemptView { assigned_at, ended_at }
+    TaskResult { created_at, at }
+    TaskView { created_at, updated_at, due_at, deadline, history }
+    GroupResult { at }
+    Entry { updated_at, expires_at }
+    History { versions }
+    Version { updated_at, expires_at }
+    LockState { expires_at }
+    Snapshot { entries, locks }
+    PendingApproval { requested_at, expires_at }
+    Decision { decided_at }
+    AuditEntry { at }
+    AuditedApproval { requested_at, expires_at, decided_at, trail }
+    AuditPage { approvals }
+    Presence { since, last_seen }
+    Departed { since, last_seen, left_at }
+    Mail { expires_at }
+    Roll { at, agents, departed }
+    MailboxPage { mail }
+    Purged {}
+    // Events are kept as they were told.
+    ReplayPage {}
+    Reply { lock, current }
+    ToolRun { called_at, deadline }
+    ToolResult { called_at, at }
+    CallOver { at }
+}
+
+impl Engine {
+    /// Where the wall clock is, in milliseconds ahead of the timeline: before the first input, and where it differs by little.
+    pub fn set_wall(&mut self, ahead: i64) {
+        self.cx.wall = Wall { ahead };
+    }
+
+    /// The latest point of the timeline that anything which was recovered, or came since, is known to have happened at.
+    pub fn latest(&self) -> Millis {
+        self.cx.now
+    }
+
+    /// Tells those who observe that times which are shown have moved, and durations have not.
+    pub(super) fn clock_stepped(&mut self, by: i64, ahead: i64) {
+        self.set_wall(ahead);
+        let gateway = self.cx.gateway.clone();
+        let stepped = Happened {
+            detail: Detail {
+                by_ms: Some(by),
+                ..Detail::default()
+            },
+            ..Happened::new("clock.stepped", gateway.as_str(), &gateway)
+        };
+        for room in self.rooms.values_mut().filter(|room| !room.is_vacant()) {
+            room.tell(&mut self.cx, &stepped);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_and_what_is_asked_for_are_the_same_point() {
+        for ahead in [0, 5_000, -5_000, i64::MAX, i64::MIN] {
+            let wall = Wall { ahead };
+            let at = 1_700_000_000_000;
+            let shown = wall.at(at);
+            let back = wall.point(shown);
+            if shown != 0 && shown < i64::MAX as u64 {
+                assert_eq!(back, at);
+            }
+        }
+    }
+}
