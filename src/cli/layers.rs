@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::config::{Flag, Layers, Loaded, Problem, Problems};
+use crate::config::{Flag, Layers, Loaded, Log, Problem, Problems};
 
 /// The file, for every command that reads the configuration.
 #[derive(Debug, clap::Args)]
@@ -46,6 +46,20 @@ impl KeyArgs {
 
 /// Reads the file, this process's environment and the flags.
 pub(super) fn load(file: &FileArg, keys: &KeyArgs) -> Result<Loaded, Problems> {
+    let (layers, unreadable) = layers(file, keys);
+    if !unreadable.is_empty() {
+        return Err(Problems(unreadable));
+    }
+    Loaded::read(&layers)
+}
+
+/// How the log is to be, as far as that can be told where the rest is not as it should be.
+pub(super) fn log_of(file: &FileArg, keys: &KeyArgs) -> Log {
+    Loaded::log_of(layers(file, keys).0)
+}
+
+/// And which of our variables are no text.
+fn layers(file: &FileArg, keys: &KeyArgs) -> (Layers, Vec<Problem>) {
     let mut environment = HashMap::new();
     let mut unreadable = Vec::new();
     for (name, value) in std::env::vars_os() {
@@ -64,12 +78,10 @@ pub(super) fn load(file: &FileArg, keys: &KeyArgs) -> Result<Loaded, Problems> {
             Err(_) => {}
         }
     }
-    if !unreadable.is_empty() {
-        return Err(Problems(unreadable));
-    }
-    Loaded::read(&Layers {
+    let layers = Layers {
         file: file.config.clone(),
         environment,
         flags: keys.flags(),
-    })
+    };
+    (layers, unreadable)
 }

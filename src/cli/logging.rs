@@ -1,6 +1,10 @@
-//! Log lines: to standard error, for people or as JSON.
+//! Log lines: to standard error, for people or as JSON. Then there is nothing else on it from then on: also a panic, and the words of a
+//! command that fails, are lines of the log.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal as _;
+use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
@@ -8,8 +12,20 @@ use super::Failure;
 use crate::config::{Log, LogFormat};
 use crate::runtime::LogOutlet;
 
-/// Starts logging for the process; a second call changes nothing. What is returned is to be settled at the end.
-pub(super) fn start(log: &Log) -> Result<LogOutlet, Failure> {
+/// Where lines go once they are JSON.
+static JSON: OnceLock<LogOutlet> = OnceLock::new();
+
+/// Sees to it that what was said is written before the process ends, whichever way that comes about.
+pub(super) struct Settled(LogOutlet);
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        self.0.settle();
+    }
+}
+
+/// Starts logging for the process; a second call changes nothing. What is returned is to be kept until the end.
+pub(super) fn start(log: &Log) -> Result<Settled, Failure> {
     let outlet = LogOutlet::of_process(log.max_waiting)
         .map_err(|error| Failure::try_again(format!("cannot write a log: {error}")))?;
     let lines = outlet.clone();
@@ -18,11 +34,41 @@ pub(super) fn start(log: &Log) -> Result<LogOutlet, Failure> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(move || lines.clone());
     // Tests and the demo may have started logging already: whoever came first stays.
-    let _ = match log.format {
+    let started = match log.format {
         LogFormat::Human => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
-    Ok(outlet)
+    if started.is_ok() {
+        std::panic::set_hook(Box::new(report_panic));
+        if log.format == LogFormat::Json {
+            let _ = JSON.set(outlet.clone());
+        }
+    }
+    Ok(Settled(outlet))
+}
+
+/// Tells of a failure of the command as a line of the log, if that is JSON; whether it is.
+pub(super) fn tell_of_failure(message: &str) -> bool {
+    let Some(outlet) = JSON.get() else {
+        return false;
+    };
+    tracing::error!("{message}");
+    outlet.settle();
+    true
+}
+
+/// What the standard library would write to standard error, as a line of the log.
+fn report_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let place = panic.location().map(ToString::to_string);
+    let place = place.as_deref().unwrap_or("an unknown place");
+    let words = panic.payload_as_str().unwrap_or("without words");
+    // Where RUST_BACKTRACE asks for one.
+    let backtrace = Backtrace::capture();
+    let captured = backtrace.status() == BacktraceStatus::Captured;
+    let backtrace = captured.then(|| tracing::field::display(&backtrace));
+    tracing::error!(thread, backtrace, "panicked at {place}: {words}");
 }
 
 fn filter(log: &Log) -> EnvFilter {
@@ -34,5 +80,64 @@ fn filter(log: &Log) -> EnvFilter {
             EnvFilter::try_new(directives).unwrap_or_else(|_| ours())
         }
         _ => ours(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Set in a process of its own, because a hook is everybody's.
+    const PANICS: &str = "HALLWARD_TEST_PANICS";
+
+    #[test]
+    fn a_panic_is_a_line_of_json_and_nothing_else() {
+        let name = "cli::logging::tests::a_panic_is_a_line_of_json_and_nothing_else";
+        if std::env::var_os(PANICS).is_some() {
+            let log = Log {
+                format: LogFormat::Json,
+                ..Log::default()
+            };
+            let _settled = start(&log).expect("it logs");
+            let thread = std::thread::Builder::new().name("unlucky".into());
+            let fallen = thread.spawn(|| panic!("so \"be\" it\nor not"));
+            let _ = fallen.expect("a thread").join();
+            assert!(tell_of_failure("the end"), "it is JSON");
+            return;
+        }
+        let this = std::env::current_exe().expect("this program");
+        let output = Command::new(this)
+            .args(["--exact", name, "--nocapture"])
+            .env(PANICS, "yes")
+            .env("RUST_BACKTRACE", "1")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .output()
+            .expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        let lines: Vec<serde_json::Value> = said
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line:?} of {said}")))
+            .collect();
+        let [panic, end] = &lines[..] else {
+            panic!("two lines: {said}");
+        };
+        assert_eq!(panic["level"], "ERROR");
+        assert_eq!(panic["thread"], "unlucky");
+        let message = panic["message"].as_str().expect("words");
+        assert!(
+            message.starts_with("panicked at src/cli/logging.rs:"),
+            "{message}"
+        );
+        assert!(message.ends_with(": so \"be\" it\nor not"), "{message}");
+        assert!(
+            panic["backtrace"]
+                .as_str()
+                .is_some_and(|trace| trace.contains("logging"))
+        );
+        assert_eq!(end["message"], "the end");
     }
 }

@@ -135,8 +135,11 @@ fn program() -> String {
     )
 }
 
-/// Says what went wrong. A standard error that nobody reads does not keep the process from ending.
+/// Says what went wrong, in the log where that is all there may be. A standard error that nobody reads does not keep the process from ending.
 fn complain(message: &str) {
+    if logging::tell_of_failure(message) {
+        return;
+    }
     let line = message.replace(['\n', '\r'], " ");
     let (done, wait) = std::sync::mpsc::channel();
     std::thread::spawn(move || {

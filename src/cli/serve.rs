@@ -1,10 +1,12 @@
 //! `hallward serve`: runs the gateway until it is told to stop.
 
+use std::net::SocketAddr;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::layers::{FileArg, KeyArgs, load};
+use super::layers::{FileArg, KeyArgs, load, log_of};
 use super::{Failure, logging, say};
-use crate::config::Config;
+use crate::config::{Config, LogFormat, Problems};
 use crate::runtime::{Gateway, MqttPlaces, Places};
 
 #[derive(Debug, clap::Args)]
@@ -16,18 +18,28 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let config = load(&args.file, &args.keys)?.config;
-    let log = logging::start(&config.log)?;
+    let loaded = load(&args.file, &args.keys);
+    let config = loaded.map_err(|problems| refuse(args, problems))?.config;
+    let _settled = logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::try_again(format!("cannot start threads: {error}")))?;
-    let outcome = runtime.block_on(serve(config));
-    log.settle();
-    outcome
+    runtime.block_on(serve(config))
+}
+
+/// Whoever wants JSON reads also in JSON why there is no more than that.
+fn refuse(args: &Args, problems: Problems) -> Failure {
+    let log = log_of(&args.file, &args.keys);
+    if log.format == LogFormat::Json {
+        // Without a log the words go to standard error as they are.
+        let _ = logging::start(&log);
+    }
+    problems.into()
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
+    let for_people = config.log.format == LogFormat::Human;
     // Before anything starts: a signal that comes early must find the way out, too.
     let mut stop = Stop::listen()?;
     let mut hangup = listen(SignalKind::hangup())?;
@@ -35,7 +47,10 @@ async fn serve(config: Config) -> Result<(), Failure> {
         gateway = Gateway::start(config) => gateway?,
         name = stop.wait() => return Err(Failure::runtime(format!("{name} before the gateway was up"))),
     };
-    say(format_args!("{}", banner(gateway.places())));
+    if for_people {
+        say(format_args!("{}", banner(gateway.places())));
+    }
+    tell_where(gateway.places());
     let (told, tell) = tokio::sync::oneshot::channel::<()>();
     let reload = gateway.reload();
     let running = gateway.run(async {
@@ -57,13 +72,38 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tracing::info!(signal = name, "draining");
     drop(told);
     tokio::select! {
-        outcome = &mut running => Ok(outcome?),
+        outcome = &mut running => {
+            outcome?;
+            tracing::info!("stopped");
+            Ok(())
+        }
         name = stop.wait() => Err(Failure::runtime(format!("{name} again: stopped without draining"))),
     }
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::runtime(format!("cannot listen for signals: {error}")))
+}
+
+/// The same as the banner, as a line of the log.
+fn tell_where(places: &Places) {
+    let shown = |address: Option<SocketAddr>| address.map(tracing::field::display);
+    let MqttPlaces {
+        tcp,
+        tls,
+        websocket,
+        secure_websocket,
+    } = places.mqtt;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        mqtt = shown(tcp),
+        mqtts = shown(tls),
+        ws = shown(websocket),
+        wss = shown(secure_websocket),
+        http = %places.http,
+        data = %places.data.display(),
+        "up"
+    );
 }
 
 /// One screen: where to find what.

@@ -14,7 +14,7 @@ use super::given::{Given, given, set};
 use super::lines::Lines;
 use super::problem::{PREFIX, SEPARATOR, variable};
 use super::tables::table_of;
-use super::{Config, Place, Problem, Problems, limits, variables};
+use super::{Config, Log, Place, Problem, Problems, limits, variables};
 
 /// A value given on the command line.
 #[derive(Debug, Clone)]
@@ -71,6 +71,19 @@ impl Loaded {
         Ok(Loaded {
             places: keys.map(|key| (key.clone(), sources.place(&key))).collect(),
             config,
+        })
+    }
+
+    /// The section `log` of layers in which other things may be wrong: its values that are good, and defaults for the others. A file
+    /// that cannot be read says nothing.
+    pub fn log_of(mut layers: Layers) -> Log {
+        let read = |layers: &Layers| {
+            let sources = Sources::read(layers);
+            sources.map(|sources| sources.decode().0.log)
+        };
+        read(&layers).unwrap_or_else(|_| {
+            layers.file = None;
+            read(&layers).unwrap_or_default()
         })
     }
 

@@ -1,7 +1,9 @@
 //! What the log says, and that nothing else depends on whether it can be written.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use crate::harness::{Client, Connect, Gateway, Packet, Publish, Setup, Version};
 
@@ -188,4 +190,141 @@ fn refused_commands_and_misspelt_filters_are_told() {
     let vain = lines(&log, "vain_filter");
     assert_eq!(vain.len(), 2, "{log}");
     assert!(vain.iter().all(|line| line.contains(misspelt)), "{log}");
+}
+
+/// `hallward serve` with the log in JSON, on ports that the system gives.
+struct InJson {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStderr>>,
+    data: tempfile::TempDir,
+}
+
+impl InJson {
+    fn serve(keys: &[(&str, &str)]) -> InJson {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hallward"))
+            .args(["serve", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .arg("--data")
+            .arg(data.path())
+            .env("HALLWARD__LOG__FORMAT", "json")
+            .env("HALLWARD__LOG__LEVEL", "debug")
+            .envs(keys.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        InJson { child, lines, data }
+    }
+
+    /// The next line, which must be an object with a level and a message.
+    fn line(&mut self) -> Option<serde_json::Value> {
+        let line = self.lines.next()?.expect("UTF-8");
+        let object: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        for key in ["timestamp", "level", "message"] {
+            assert!(object[key].is_string(), "no {key}: {line}");
+        }
+        Some(object)
+    }
+
+    /// Reads up to a line with this message.
+    fn until(&mut self, message: &str) -> serde_json::Value {
+        loop {
+            let line = self.line();
+            let line = line.unwrap_or_else(|| panic!("it ended without {message:?}"));
+            if line["message"] == message {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &kill]).status();
+        assert!(status.expect("sh runs").success(), "{kill}");
+    }
+
+    /// Reads to the end; the messages that came, the exit code, and what stands on standard output.
+    fn end(mut self) -> (BTreeSet<String>, Option<i32>, String) {
+        let rest = std::iter::from_fn(|| self.line());
+        let messages = rest.map(|line| line["message"].as_str().unwrap_or_default().to_owned());
+        let messages = messages.collect();
+        let mut stdout = String::new();
+        let mut out = self.child.stdout.take().expect("piped");
+        out.read_to_string(&mut stdout).expect("UTF-8");
+        let status = self.child.wait().expect("it ends");
+        (messages, status.code(), stdout)
+    }
+}
+
+impl Drop for InJson {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is gone after `wait`.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_log_in_json_is_nothing_else_from_the_start_to_the_end_and_says_where_the_gateway_is() {
+    let mut gateway = InJson::serve(&[("HALLWARD__WEBSOCKET__LISTEN", "127.0.0.1:0")]);
+    let up = gateway.until("up");
+    assert_eq!(up["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(up["data"], gateway.data.path().to_str().expect("UTF-8"));
+    let address = |name: &str| -> SocketAddr {
+        let shown = up[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name}: {up}"));
+        shown.parse().expect("an address")
+    };
+    for name in ["mqtt", "http", "ws"] {
+        TcpStream::connect(address(name)).expect("it listens");
+    }
+    assert_eq!([&up["mqtts"], &up["wss"]], [&serde_json::Value::Null; 2]);
+    let mut client = Client::connect(address("mqtt"), Connect::v5("quo\"ted"));
+    client.send_raw(&[0xF0, 0]);
+    client.expect_closed();
+    gateway.signal("HUP");
+    gateway.signal("TERM");
+    let (messages, code, stdout) = gateway.end();
+    for message in ["draining", "stopped", "connected"] {
+        assert!(messages.contains(message), "{message}: {messages:?}");
+    }
+    assert_eq!((code, &*stdout), (Some(0), ""));
+}
+
+#[test]
+fn why_a_gateway_does_not_start_is_json_too() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().to_str().expect("UTF-8");
+    for (keys, code, words) in [
+        (&[("HALLWARD__LOG__LEVLE", "info")][..], 64, "log.level"),
+        (
+            &[("HALLWARD__ROOMS__MAX_ROOMS", "many")],
+            64,
+            "rooms.max_rooms",
+        ),
+        (
+            &[("HALLWARD__DATA__LOG_SEGMENT", "1B")],
+            64,
+            "data.log_segment",
+        ),
+        (
+            &[
+                ("HALLWARD__TLS__LISTEN", "127.0.0.1:0"),
+                ("HALLWARD__TLS__KEY", path),
+                ("HALLWARD__TLS__CERTIFICATE", path),
+            ],
+            64,
+            path,
+        ),
+    ] {
+        let gateway = InJson::serve(keys);
+        let (messages, ended, stdout) = gateway.end();
+        assert_eq!((ended, &*stdout), (Some(code), ""), "{keys:?}");
+        let told = messages.iter().any(|message| message.contains(words));
+        assert!(told, "{words}: {messages:?}");
+    }
 }
