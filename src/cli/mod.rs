@@ -79,7 +79,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Backup(args) => backup::back_up(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Ledger(args) => ledger::run(&args),
-        Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(&args),
     }
 }
 

@@ -81,7 +81,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
 }
 
-fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+pub(super) fn listen(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::runtime(format!("cannot listen for signals: {error}")))
 }
 
@@ -136,14 +136,14 @@ fn mqtt_lines(places: &MqttPlaces) -> String {
     lines.into_iter().filter_map(line).collect()
 }
 
-/// The signals that end the gateway.
-struct Stop {
+/// The signals that end a command which runs until then.
+pub(super) struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
-    fn listen() -> Result<Stop, Failure> {
+    pub(super) fn listen() -> Result<Stop, Failure> {
         Ok(Stop {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
@@ -151,7 +151,7 @@ impl Stop {
     }
 
     /// The name of the next one.
-    async fn wait(&mut self) -> &'static str {
+    pub(super) async fn wait(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

@@ -8,9 +8,10 @@ use super::Problem;
 use super::problem::{PREFIX, SEPARATOR, nearest, variable};
 
 /// What tests of this project are told by; the programs that they start inherit it.
-const OF_TESTS: [&str; 4] = [
+const OF_TESTS: [&str; 5] = [
     "HALLWARD_BLESS",
     "HALLWARD_CRASH_",
+    "HALLWARD_DOC_",
     "HALLWARD_SIM_",
     "HALLWARD_TOOLS",
 ];

@@ -100,6 +100,15 @@ impl Agent {
         sent.map_err(|error| lost(&self.id, &error))
     }
 
+    /// Leaves text for everybody on a topic outside of every room, retained.
+    pub(super) async fn post(&self, topic: &str, text: String) -> Result<(), Failure> {
+        let sent = self
+            .client
+            .publish(topic, QoS::AtLeastOnce, true, text)
+            .await;
+        sent.map_err(|error| lost(&self.id, &error))
+    }
+
     /// The next message.
     pub(super) async fn next(&mut self) -> Result<Incoming, Failure> {
         self.incoming

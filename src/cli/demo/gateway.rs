@@ -1,91 +1,114 @@
 //! The gateway of the demo: this same program as a process of its own, so that it can be killed and restarted.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::process::Stdio;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use super::super::Failure;
 use super::PATIENCE;
 
-/// A gateway process, ended when dropped.
+/// Where it listens if nobody says, and if that is free.
+const USUAL: &str = "127.0.0.1:1883";
+/// Where it listens then if it is not.
+const ANY: &str = "127.0.0.1:0";
+
+/// Where a gateway listens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places {
+    pub(super) mqtt: SocketAddr,
+    pub(super) http: SocketAddr,
+}
+
+/// A gateway process with a data directory that goes with it.
 pub(super) struct GatewayProcess {
-    mqtt: SocketAddr,
-    http: SocketAddr,
-    data: PathBuf,
-    child: Child,
+    data: TempDir,
+    child: Option<Child>,
 }
 
 impl GatewayProcess {
-    /// Starts one on the usual port, or on another where that is taken, with a data directory of its own.
-    pub(super) async fn start() -> Result<GatewayProcess, Failure> {
-        let data = std::env::temp_dir().join(format!("hallward-demo-{}", std::process::id()));
-        let mut preferred = 1883;
-        loop {
-            let mqtt = free_address(preferred)?;
-            let http = free_address(0)?;
-            match spawn(mqtt, http, &data).await {
-                Ok(child) => {
-                    return Ok(GatewayProcess {
-                        mqtt,
-                        http,
-                        data,
-                        child,
-                    });
-                }
-                // Somebody else may have taken the usual port since it was found free.
-                Err(_) if mqtt.port() == preferred => preferred = 0,
-                Err(failure) => return Err(failure),
+    /// Makes the directory; nothing runs yet.
+    pub(super) fn prepare() -> Result<GatewayProcess, Failure> {
+        let data = tempfile::Builder::new()
+            .prefix("hallward-demo-")
+            .tempdir()
+            .map_err(|error| {
+                Failure::runtime(format!("cannot make a temporary directory: {error}"))
+            })?;
+        Ok(GatewayProcess { data, child: None })
+    }
+
+    /// Starts it on these addresses; where none is given, MQTT is at the usual place if that is free, and HTTP anywhere.
+    pub(super) async fn start(
+        &mut self,
+        mqtt: Option<&str>,
+        http: Option<&str>,
+    ) -> Result<Places, Failure> {
+        let http = http.unwrap_or(ANY);
+        match self.launch(mqtt.unwrap_or(USUAL), http).await {
+            Err(failure) if failure.code == Failure::TRY_AGAIN && mqtt.is_none() => {
+                self.launch(ANY, http).await
             }
+            outcome => outcome,
         }
     }
 
-    /// Where MQTT clients connect.
-    pub(super) fn mqtt(&self) -> SocketAddr {
-        self.mqtt
-    }
-
     /// Kills it as a power cut would, and starts it again on the same data.
-    pub(super) async fn crash(&mut self) -> Result<(), Failure> {
-        self.child
-            .kill()
-            .await
-            .map_err(|error| Failure::runtime(format!("cannot kill the gateway: {error}")))?;
-        self.child = spawn(self.mqtt, self.http, &self.data).await?;
-        Ok(())
+    pub(super) async fn crash(&mut self, places: Places) -> Result<(), Failure> {
+        self.kill().await?;
+        let (mqtt, http) = (places.mqtt.to_string(), places.http.to_string());
+        self.launch(&mqtt, &http).await.map(drop)
     }
 
     /// Ends it and removes its data.
     pub(super) async fn stop(mut self) -> Result<(), Failure> {
-        self.child
+        self.kill().await?;
+        let path = self.data.path().display().to_string();
+        self.data
+            .close()
+            .map_err(|error| Failure::runtime(format!("cannot remove {path}: {error}")))
+    }
+
+    /// Starts the process and waits until it says that it listens.
+    async fn launch(&mut self, mqtt: &str, http: &str) -> Result<Places, Failure> {
+        self.kill().await?;
+        let child = spawn(mqtt, http, self.data.path())
+            .map_err(|error| Failure::runtime(format!("cannot start the gateway: {error}")))?;
+        // Kept before anything is waited for: whatever happens, it is ended before its data goes.
+        let child = self.child.insert(child);
+        let up = tokio::time::timeout(PATIENCE, listening(child)).await;
+        match up {
+            Ok(Some(places)) => Ok(places),
+            Ok(None) => Err(last_words(child).await),
+            Err(_) => Err(Failure::runtime(format!(
+                "the gateway did not start within {PATIENCE:?}"
+            ))),
+        }
+    }
+
+    async fn kill(&mut self) -> Result<(), Failure> {
+        let Some(mut child) = self.child.take() else {
+            return Ok(());
+        };
+        child
             .kill()
             .await
-            .map_err(|error| Failure::runtime(format!("cannot stop the gateway: {error}")))?;
-        // The data is the demo's own; what cannot be removed is left to the system's clean-up.
-        let _ = std::fs::remove_dir_all(&self.data);
-        Ok(())
+            .map_err(|error| Failure::runtime(format!("cannot kill the gateway: {error}")))
     }
 }
 
-/// Starts the process and waits until it says that it listens.
-async fn spawn(
-    mqtt: SocketAddr,
-    http: SocketAddr,
-    data: &std::path::Path,
-) -> Result<Child, Failure> {
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::runtime(format!("cannot find this program's file: {error}")))?;
-    let mut child = Command::new(program)
-        .args([
-            "serve",
-            "--mqtt",
-            &mqtt.to_string(),
-            "--http",
-            &http.to_string(),
-            "--data",
-        ])
+fn spawn(mqtt: &str, http: &str, data: &std::path::Path) -> std::io::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    // What the caller has set is for another gateway.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HALLWARD_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(["serve", "--mqtt", mqtt, "--http", http, "--data"])
         .arg(data)
         // A worker that is gone should be missed within the demo's time.
         .env("HALLWARD__ROOMS__RECONNECT_GRACE", "2s")
@@ -95,48 +118,53 @@ async fn spawn(
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| Failure::runtime(format!("cannot start the gateway: {error}")))?;
-    match tokio::time::timeout(PATIENCE, first_line(&mut child)).await {
-        Ok(Some(())) => Ok(child),
-        Ok(None) => Err(Failure::runtime(format!(
-            "the gateway did not start: {}",
-            last_words(&mut child).await
-        ))),
-        Err(_) => Err(Failure::runtime(format!(
-            "the gateway did not start within {PATIENCE:?}"
-        ))),
-    }
 }
 
-/// The banner comes when the gateway listens; the rest of its output is read on, so that it never waits for us.
-async fn first_line(child: &mut Child) -> Option<()> {
+/// Reads where it listens, and then the rest of its output, so that it never waits for us. Nothing if it ends before.
+async fn listening(child: &mut Child) -> Option<Places> {
     let mut lines = BufReader::new(child.stdout.take()?).lines();
-    let first = lines.next_line().await.ok().flatten().map(drop);
+    let places = places(&mut lines).await?;
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    if first.is_some()
-        && let Some(stderr) = child.stderr.take()
-    {
+    if let Some(stderr) = child.stderr.take() {
         let mut lines = BufReader::new(stderr).lines();
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     }
-    first
+    Some(places)
 }
 
-async fn last_words(child: &mut Child) -> String {
+async fn places(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<Places> {
+    let (mut mqtt, mut http) = (None, None);
+    loop {
+        if let (Some(mqtt), Some(http)) = (mqtt, http) {
+            return Some(Places { mqtt, http });
+        }
+        let line = lines.next_line().await.ok()??;
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("mqtt"), Some(address)) => mqtt = address.parse().ok(),
+            (Some("http"), Some(url)) => http = url.trim_start_matches("http://").parse().ok(),
+            _ => {}
+        }
+    }
+}
+
+/// Why it ended: the last line that it said, and its exit code.
+async fn last_words(child: &mut Child) -> Failure {
     let mut text = String::new();
     if let Some(stderr) = &mut child.stderr {
         // Whatever could be read is better than nothing.
         let _ = stderr.read_to_string(&mut text).await;
     }
-    text.lines().last().unwrap_or("it said nothing").to_owned()
-}
-
-/// The preferred port of the loopback interface if it is free, or any.
-fn free_address(preferred: u16) -> Result<SocketAddr, Failure> {
-    let bind = |port| {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr())
-    };
-    bind(preferred)
-        .or_else(|_| bind(0))
-        .map_err(|error| Failure::try_again(format!("no free port on 127.0.0.1: {error}")))
+    let code = child.wait().await.ok().and_then(|status| status.code());
+    let line = text.lines().last().unwrap_or("hallward: it said nothing");
+    Failure {
+        code: code
+            .and_then(|code| u8::try_from(code).ok())
+            .filter(|code| *code > 0)
+            .unwrap_or(Failure::RUNTIME),
+        message: format!(
+            "the gateway did not start: {}",
+            line.trim_start_matches("hallward: ")
+        ),
+    }
 }

@@ -1,23 +1,23 @@
 //! The orchestrator: keeps the plan, hands off stage after stage, and asks before it publishes.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::super::{Failure, say};
 use super::PATIENCE;
-use super::agent::{Agent, below_room};
-use super::gateway::GatewayProcess;
+use super::agent::Agent;
+use super::editor::{self, Decides};
+use super::gateway::{GatewayProcess, Places};
+use super::screen;
+use super::story::{SUBJECTS, TITLE};
 use super::worker::Workers;
-use crate::wire::approve::{Decision, PendingApproval};
+use crate::wire::approve::Decision;
 use crate::wire::handoff::{ResultStatus, TaskResult};
 use crate::wire::json::Json;
 use crate::wire::reply::{Reply, ReplyStatus};
 
 const ID: &str = "orchestrator";
-const EDITOR: &str = "editor";
 const APPROVAL: &str = "publish-agents-at-the-edge";
 
 /// What happened, for the summary.
@@ -25,8 +25,8 @@ const APPROVAL: &str = "publish-agents-at-the-edge";
 pub(super) struct Report {
     /// Whether it ended with a publication.
     pub(super) published: bool,
-    /// From dispatch to result, by task.
-    pub(super) tasks: BTreeMap<String, (TaskResult, Duration)>,
+    /// How each task ended.
+    pub(super) tasks: BTreeMap<String, TaskResult>,
     /// The plan's last version.
     pub(super) plan_version: u64,
     /// How it was decided.
@@ -37,23 +37,20 @@ pub(super) struct Report {
 
 pub(super) struct Orchestrator {
     agent: Agent,
-    gateway: SocketAddr,
-    approves_itself: bool,
+    places: Places,
+    decides: Decides,
     report: Report,
 }
 
 impl Orchestrator {
-    pub(super) async fn start(
-        gateway: SocketAddr,
-        approves_itself: bool,
-    ) -> Result<Orchestrator, Failure> {
+    pub(super) async fn start(places: Places, decides: Decides) -> Result<Orchestrator, Failure> {
         let topics =
             ["handoff/result", "approve/decision", "reply"].map(|topic| format!("{topic}/{ID}"));
-        let agent = Agent::connect(gateway, ID, &topics).await?;
+        let agent = Agent::connect(places.mqtt, ID, &topics).await?;
         Ok(Orchestrator {
             agent,
-            gateway,
-            approves_itself,
+            places,
+            decides,
             report: Report::default(),
         })
     }
@@ -66,11 +63,10 @@ impl Orchestrator {
         chaos: bool,
     ) -> Result<Report, Failure> {
         self.write_plan("research").await?;
-        let sources = self
-            .stage("research", &[json!("brokers"), json!("agents")])
-            .await?;
+        let subjects = SUBJECTS.map(|title| json!({"title": title}));
+        let notes = self.stage("research", &subjects).await?;
         self.write_plan("draft").await?;
-        let pages = self.stage("draft", &sources).await?;
+        let pages = self.stage("draft", &notes).await?;
         if chaos && !workers.crashed() {
             return Err(Failure::runtime(
                 "no worker crashed, though chaos was asked for",
@@ -83,12 +79,12 @@ impl Orchestrator {
             say(format_args!(
                 "  !! the gateway is killed with -9 while the review is under way, and started again\n"
             ));
-            gateway.crash().await?;
+            gateway.crash(self.places).await?;
             self.report.gateway_crashes += 1;
         }
         let reviewed = self.results("review", 1).await?;
         self.write_plan("approve").await?;
-        if !self.ask_approval(&json!(reviewed)).await? {
+        if !self.ask_approval(&reviewed[0]).await? {
             self.write_plan("rejected").await?;
             return Ok(std::mem::take(&mut self.report));
         }
@@ -104,7 +100,7 @@ impl Orchestrator {
         let version = self.report.plan_version;
         let correlation = format!("plan-{stage}");
         let set = json!({
-            "value": {"story": "agents at the edge", "stage": stage},
+            "value": {"story": TITLE, "stage": stage},
             "ifVersion": version,
             "id": format!("plan-{version}"),
             "correlationId": correlation,
@@ -113,6 +109,7 @@ impl Orchestrator {
             .publish(&format!("blackboard/set/{ID}/plan"), &set)
             .await?;
         let reply = self.reply(&correlation).await?;
+        say(format_args!("\n{stage}\n"));
         self.report.plan_version = reply.version.unwrap_or(version);
         Ok(())
     }
@@ -146,7 +143,6 @@ impl Orchestrator {
         stage: &str,
         count: usize,
     ) -> Result<Vec<serde_json::Value>, Failure> {
-        let begun = Instant::now();
         let names: Vec<String> = (1..=count)
             .map(|number| format!("{stage}-{number}"))
             .collect();
@@ -156,16 +152,15 @@ impl Orchestrator {
         {
             let result: TaskResult = self.expect("handoff/result").await?;
             if result.is_final {
-                self.report
-                    .tasks
-                    .insert(result.task.to_string(), (result, begun.elapsed()));
+                show(&result);
+                self.report.tasks.insert(result.task.to_string(), result);
             }
         }
         names.iter().map(|name| self.succeeded(name)).collect()
     }
 
     fn succeeded(&self, name: &str) -> Result<serde_json::Value, Failure> {
-        let (result, _) = &self.report.tasks[name];
+        let result = &self.report.tasks[name];
         if result.status != ResultStatus::Succeeded {
             return Err(Failure::runtime(format!(
                 "task {name} ended as {:?}: {:?}",
@@ -177,57 +172,26 @@ impl Orchestrator {
             .map_err(|error| Failure::runtime(format!("task {name} returned no JSON: {error}")))
     }
 
-    /// The gate: whether a person said yes.
+    /// The gate: whether the editor said yes.
     async fn ask_approval(&mut self, content: &serde_json::Value) -> Result<bool, Failure> {
-        let request = json!({"id": APPROVAL, "action": "publish the story", "content": content, "approvers": [EDITOR]});
+        let request = json!({"id": APPROVAL, "action": "publish this", "content": content, "approvers": [editor::ID]});
         self.agent
             .publish(&format!("approve/request/{ID}"), &request)
             .await?;
         let reply = self.accepted().await?;
         debug_assert!(reply.approval.is_some());
-        if self.approves_itself {
-            self.approve_as_editor().await?;
-        } else {
-            self.tell_how_to_approve();
-        }
-        loop {
-            let incoming = self.agent.next().await?;
-            if incoming.topic.starts_with("approve/decision/") {
-                let decision: Decision = incoming.read()?;
-                let approved = decision.approved;
-                self.report.decision = Some(decision);
-                return Ok(approved);
+        let asked = editor::decide(self.places.mqtt, APPROVAL, self.decides);
+        let decision = tokio::select! {
+            // Also by somebody else who speaks as the editor, or when its time is over.
+            decision = decision(&mut self.agent) => decision?,
+            asked = asked => {
+                asked?;
+                decision(&mut self.agent).await?
             }
-        }
-    }
-
-    fn tell_how_to_approve(&self) {
-        let topic = below_room(&format!("approve/decide/{EDITOR}/{APPROVAL}"));
-        say(format_args!(
-            "\nThe story waits for the editor. You are the editor; in another terminal, type:\n\n  \
-             mosquitto_pub -h {} -p {} -i {EDITOR} -q 1 -t {topic} -m '{{\"decision\":\"approve\"}}'\n\n",
-            self.gateway.ip(),
-            self.gateway.port(),
-        ));
-    }
-
-    async fn approve_as_editor(&self) -> Result<(), Failure> {
-        let pending = format!("approve/pending/{APPROVAL}");
-        let mut editor =
-            Agent::connect(self.gateway, EDITOR, &[pending, format!("reply/{EDITOR}")]).await?;
-        let seen: PendingApproval = within_patience(editor.next()).await?.read()?;
-        // The digest binds the decision to what the editor saw.
-        let decision =
-            json!({"decision": "approve", "digest": seen.digest, "correlationId": "yes"});
-        editor
-            .publish(&format!("approve/decide/{EDITOR}/{APPROVAL}"), &decision)
-            .await?;
-        loop {
-            let incoming = within_patience(editor.next()).await?;
-            if incoming.topic.starts_with("reply/") {
-                return accept(incoming.read()?).map(drop);
-            }
-        }
+        };
+        let approved = decision.approved;
+        self.report.decision = Some(decision);
+        Ok(approved)
     }
 
     async fn reply(&mut self, correlation: &str) -> Result<Reply, Failure> {
@@ -270,7 +234,38 @@ impl Orchestrator {
     }
 }
 
-fn accept(reply: Reply) -> Result<Reply, Failure> {
+/// A person takes as long as they like.
+async fn decision(agent: &mut Agent) -> Result<Decision, Failure> {
+    loop {
+        let incoming = agent.next().await?;
+        if incoming.topic.starts_with("approve/decision/") {
+            return incoming.read();
+        }
+    }
+}
+
+/// From dispatch to result, in milliseconds, as the gateway says it.
+pub(super) fn latency(result: &TaskResult) -> u64 {
+    result.at.saturating_sub(result.created_at)
+}
+
+fn show(result: &TaskResult) {
+    let worker = result
+        .worker
+        .as_ref()
+        .map_or("nobody", |worker| worker.as_str());
+    say(format_args!(
+        "  {} by {worker}, {} ms:\n{}",
+        result.task,
+        latency(result),
+        result
+            .result
+            .as_ref()
+            .map_or_else(String::new, screen::work)
+    ));
+}
+
+pub(super) fn accept(reply: Reply) -> Result<Reply, Failure> {
     match reply.status {
         ReplyStatus::Accepted => Ok(reply),
         ReplyStatus::Rejected => {
@@ -284,7 +279,9 @@ fn accept(reply: Reply) -> Result<Reply, Failure> {
     }
 }
 
-async fn within_patience<T>(wait: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) async fn within_patience<T>(
+    wait: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let waited = tokio::time::timeout(PATIENCE, wait).await;
     waited.unwrap_or_else(|_| {
         Err(Failure::runtime(format!(

@@ -1,19 +1,15 @@
 //! The summary at the end of the demo.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use super::orchestrator::Report;
+use super::orchestrator::{Report, latency};
+use super::story::TOPIC;
 use crate::wire::observe::Event;
 
 /// A screenful: tasks, attempts, versions, latencies.
 pub(super) fn of(report: &Report, events: &[Event]) -> String {
     let mut out = String::new();
-    let attempts: u32 = report
-        .tasks
-        .values()
-        .map(|(result, _)| result.attempts)
-        .sum();
+    let attempts: u32 = report.tasks.values().map(|result| result.attempts).sum();
     let mut line = |name: &str, value: String| {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "  {name:<12} {value}");
@@ -32,6 +28,13 @@ pub(super) fn of(report: &Report, events: &[Event]) -> String {
         };
         line("approval", format!("{outcome} by {}", by.join(", ")));
     }
+    line(
+        "article",
+        match report.published {
+            true => format!("published on {TOPIC}"),
+            false => "not published".to_owned(),
+        },
+    );
     line("events", format!("{} seen", events.len()));
     if report.gateway_crashes > 0 {
         line(
@@ -42,16 +45,12 @@ pub(super) fn of(report: &Report, events: &[Event]) -> String {
             ),
         );
     }
-    let mut latencies: Vec<Duration> = report.tasks.values().map(|(_, latency)| *latency).collect();
+    let mut latencies: Vec<u64> = report.tasks.values().map(latency).collect();
     latencies.sort_unstable();
     if let (Some(median), Some(slowest)) = (latencies.get(latencies.len() / 2), latencies.last()) {
         line(
             "latency",
-            format!(
-                "median {} ms, slowest {} ms (the work itself takes 150)",
-                median.as_millis(),
-                slowest.as_millis()
-            ),
+            format!("median {median} ms, slowest {slowest} ms (the work itself takes 150)"),
         );
     }
     out

@@ -5,15 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use super::super::Failure;
 use super::agent::Agent;
-use crate::wire::handoff::{Assignment, Update, UpdateStatus};
+use super::story::{self, Article, Page, Published};
+use crate::wire::handoff::{Assignment, TaskError, Update, UpdateStatus};
 use crate::wire::json::Json;
 
-/// The capabilities of the pipeline, in the order of its stages.
-pub(super) const CAPABILITIES: [&str; 4] = ["research", "draft", "review", "publish"];
+/// The capabilities of the pipeline, in the order of its stages, and who has them.
+const CAPABILITIES: [(&str, &str); 4] = [
+    ("research", "researcher"),
+    ("draft", "writer"),
+    ("review", "reviewer"),
+    ("publish", "publisher"),
+];
 
 /// How long a piece of work takes; long enough to be seen.
 const WORK: Duration = Duration::from_millis(150);
@@ -30,9 +37,9 @@ impl Workers {
     pub(super) async fn start(gateway: SocketAddr, chaos: bool) -> Result<Workers, Failure> {
         let crashed = Arc::new(AtomicBool::new(!chaos));
         let mut tasks = JoinSet::new();
-        for capability in CAPABILITIES {
+        for (capability, profession) in CAPABILITIES {
             for number in 1..=2 {
-                let id = format!("{capability}-{number}");
+                let id = format!("{profession}-{number}");
                 let agent = connect(gateway, &id, capability).await?;
                 tasks.spawn(work(agent, gateway, capability, crashed.clone()));
             }
@@ -78,31 +85,61 @@ async fn work(
             continue;
         }
         tokio::time::sleep(WORK).await;
-        if finish(&agent, &assignment, capability).await.is_err() {
+        let Ok(outcome) = perform(&agent, capability, &assignment).await else {
+            return;
+        };
+        let (status, result, error) = match outcome {
+            Ok(result) => (UpdateStatus::Success, Some(result), None),
+            Err(message) => (UpdateStatus::Error, None, Some(unable(message))),
+        };
+        if update(&agent, &assignment, status, result, error)
+            .await
+            .is_err()
+        {
             return;
         }
     }
 }
 
-async fn accept(agent: &Agent, assignment: &Assignment) -> Result<(), Failure> {
-    update(agent, assignment, UpdateStatus::Accepted, None).await
+/// Does the work. The outer failure is the connection's, the inner one the work's.
+async fn perform(
+    agent: &Agent,
+    capability: &str,
+    assignment: &Assignment,
+) -> Result<Result<Json, String>, Failure> {
+    let payload = assignment.payload.as_ref().map_or("null", Json::text);
+    Ok(match capability {
+        "research" => read(payload).and_then(|subject| Ok(Json::of(&story::research(&subject)?))),
+        "draft" => read(payload).map(|notes| Json::of(&story::draft(&notes))),
+        "review" => read(payload).map(|pages: Vec<Page>| Json::of(&story::review(&pages))),
+        _ => match read::<Article>(payload) {
+            Ok(article) => {
+                let text = format!("{}\n\n{}\n", article.title, article.text);
+                agent.post(story::TOPIC, text).await?;
+                Ok(Json::of(&Published {
+                    title: article.title,
+                    topic: story::TOPIC.to_owned(),
+                }))
+            }
+            Err(why) => Err(why),
+        },
+    })
 }
 
-async fn finish(agent: &Agent, assignment: &Assignment, capability: &str) -> Result<(), Failure> {
-    let subject = assignment.payload.as_ref().map_or("null", Json::text);
-    let text = match capability {
-        "research" => format!("three sources on {subject}"),
-        "draft" => format!("a page from {subject}"),
-        "review" => format!("approved wording of {subject}"),
-        _ => "https://news.example/agents-at-the-edge".to_owned(),
-    };
-    update(
-        agent,
-        assignment,
-        UpdateStatus::Success,
-        Some(Json::of(&text)),
-    )
-    .await
+fn read<T: DeserializeOwned>(payload: &str) -> Result<T, String> {
+    serde_json::from_str(payload).map_err(|error| format!("cannot work on this: {error}"))
+}
+
+fn unable(message: String) -> TaskError {
+    TaskError {
+        code: None,
+        message,
+        retryable: Some(false),
+    }
+}
+
+async fn accept(agent: &Agent, assignment: &Assignment) -> Result<(), Failure> {
+    update(agent, assignment, UpdateStatus::Accepted, None, None).await
 }
 
 async fn update(
@@ -110,13 +147,14 @@ async fn update(
     assignment: &Assignment,
     status: UpdateStatus,
     result: Option<Json>,
+    error: Option<TaskError>,
 ) -> Result<(), Failure> {
     let update = Update {
         task: assignment.task.clone(),
         attempt: assignment.attempt,
         status,
         result,
-        error: None,
+        error,
         id: None,
         correlation_id: None,
     };
