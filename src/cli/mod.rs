@@ -20,7 +20,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use failure::Failure;
 
@@ -56,9 +56,10 @@ enum Command {
 
 /// Runs the command that the arguments name, the program's own name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let outcome = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let outcome = match Cli::try_parse_from(&arguments) {
         Ok(cli) => run(cli.command),
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, &arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -84,7 +85,7 @@ fn run(command: Command) -> Result<(), Failure> {
 }
 
 /// Help and version are answers; anything else is one line and [`Failure::USAGE`].
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             say(format_args!("{error}"));
@@ -96,14 +97,14 @@ fn usage(error: &clap::Error) -> ExitCode {
             ExitCode::from(Failure::USAGE)
         }
         _ => {
-            complain(&one_line(&error.to_string()));
+            complain(&one_line(&error.to_string(), arguments));
             ExitCode::from(Failure::USAGE)
         }
     }
 }
 
-/// The first paragraph and the tips of one of clap's messages, without its layout.
-fn one_line(message: &str) -> String {
+/// The first paragraph and the tips of one of clap's messages, without its layout, and whose help has more.
+fn one_line(message: &str, arguments: &[OsString]) -> String {
     let mut parts = Vec::new();
     for (index, line) in message.lines().map(str::trim).enumerate() {
         if line.starts_with("Usage:") || line.starts_with("For more information") {
@@ -117,7 +118,10 @@ fn one_line(message: &str) -> String {
             parts.push(line);
         }
     }
-    format!("{} (see hallward --help)", parts.join("; "))
+    let command = arguments.get(1).and_then(|name| name.to_str());
+    let command = command.filter(|name| Cli::command().find_subcommand(name).is_some());
+    let command = command.map_or_else(String::new, |name| format!(" {name}"));
+    format!("{} (see hallward{command} --help)", parts.join("; "))
 }
 
 /// Prints to standard output; a reader that has gone away is no failure of ours.
@@ -151,8 +155,6 @@ fn complain(message: &str) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -162,8 +164,9 @@ mod tests {
 
     #[test]
     fn usage_errors_fit_on_one_line_with_their_tip() {
-        let error = Cli::try_parse_from(["hallward", "serve", "--mqt", "x"]).expect_err("a slip");
-        let line = one_line(&error.to_string());
+        let arguments = ["hallward", "serve", "--mqt", "x"].map(OsString::from);
+        let error = Cli::try_parse_from(&arguments).expect_err("a slip");
+        let line = one_line(&error.to_string(), &arguments);
         assert!(!line.contains('\n'), "{line}");
         assert!(
             line.contains("'--mqt'") && line.contains("'--mqtt'"),

@@ -304,7 +304,9 @@ pub enum StoreError {
         found: String,
     },
     /// Another instance has the directory.
-    #[error("{path} is in use by another running instance")]
+    #[error(
+        "{path} is in use by another running instance: end that one or choose another directory"
+    )]
     Locked {
         /// The data directory.
         path: PathBuf,

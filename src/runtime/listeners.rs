@@ -90,32 +90,36 @@ pub(super) async fn bind(
     let wanted = [
         (
             "MQTT",
+            "--mqtt",
             mqtt.listen,
             transport(false, false),
             &mut places.tcp,
         ),
         (
             "MQTT over TLS",
+            "tls.listen",
             config.tls.listen,
             transport(true, false),
             &mut places.tls,
         ),
         (
             "WebSocket",
+            "websocket.listen",
             websocket.listen,
             transport(false, true),
             &mut places.websocket,
         ),
         (
             "WebSocket over TLS",
+            "websocket.tls_listen",
             websocket.tls_listen,
             transport(true, true),
             &mut places.secure_websocket,
         ),
     ];
-    for (what, address, transport, place) in wanted {
+    for (what, told_by, address, transport, place) in wanted {
         if let Some(address) = address {
-            let socket = super::listen(what, address).await?;
+            let socket = super::listen(what, told_by, address).await?;
             *place = Some(super::local_address(&socket)?);
             listeners.push(Listener { socket, transport });
         }

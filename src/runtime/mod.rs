@@ -126,7 +126,7 @@ impl Gateway {
         let guard = guard::post(&config, &reload, &diary).await?;
         let tls = listeners::certificates(&config, &reload).await?;
         let (mqtt, mqtt_places) = listeners::bind(&config, tls.as_ref()).await?;
-        let http = listen("HTTP", config.http.listen).await?;
+        let http = listen("HTTP", "--http", config.http.listen).await?;
         let places = Places {
             mqtt: mqtt_places,
             http: local_address(&http)?,
@@ -337,11 +337,14 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| Error::Failed(format!("a start-up step failed: {error}")))
 }
 
-async fn listen(what: &str, address: SocketAddr) -> Result<TcpListener, Error> {
+/// Listens where the flag or the key says.
+async fn listen(what: &str, told_by: &str, address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|error| {
         let words = format!("cannot listen for {what} on {address}: {error}");
         match error.kind() {
-            std::io::ErrorKind::AddrInUse => Error::Busy(words),
+            std::io::ErrorKind::AddrInUse => Error::Busy(format!(
+                "{words}: end what listens there, or choose another address ({told_by})"
+            )),
             _ => Error::Configuration(words),
         }
     })

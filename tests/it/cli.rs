@@ -64,6 +64,7 @@ fn slips_in_the_arguments_are_one_line_and_64() {
     let (code, line) = failure(&output);
     assert_eq!(code, 64);
     assert!(line.contains("'--mqtt'"), "{line}");
+    assert!(line.contains("hallward serve --help"), "{line}");
     let nothing = hallward(&directory).output().expect("runs");
     assert_eq!(nothing.status.code(), Some(64));
 }
@@ -240,6 +241,25 @@ fn port_in_use_is_one_line_and_75() {
     let (code, line) = failure(&output);
     assert_eq!(code, 75);
     assert!(line.contains(&address), "{line}");
+    assert!(line.contains("another address (--http)"), "{line}");
+}
+
+#[test]
+fn a_second_gateway_on_the_same_data_is_one_line_and_75() {
+    let running = crate::harness::Gateway::start();
+    let directory = directory();
+    let output = hallward(&directory)
+        .args(["serve", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        .arg("--data")
+        .arg(&running.data)
+        .output()
+        .expect("runs");
+    let (code, line) = failure(&output);
+    assert_eq!(code, 75);
+    assert!(
+        line.contains("in use by another running instance") && line.contains("another directory"),
+        "{line}"
+    );
 }
 
 /// A gateway that is killed when the test ends, however it ends.

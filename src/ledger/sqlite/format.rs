@@ -72,7 +72,12 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
         take_step(&transaction, from, step)
             .and_then(|()| transaction.commit())
             .map_err(fail)?;
-        tracing::info!(path = %path.display(), from, to = from + 1, "ledger format brought up to date");
+        if found > 0 {
+            tracing::info!(path = %path.display(), from, to = from + 1, "ledger format brought up to date");
+        }
+    }
+    if found == 0 {
+        tracing::info!(path = %path.display(), format = SUPPORTED, "new ledger");
     }
     Ok(())
 }
