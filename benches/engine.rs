@@ -17,6 +17,14 @@ use hallward::wire::topic::{Offer, RoomTopic};
 struct Roomy;
 
 impl Mailboxes for Roomy {
+    fn free_results(&self, _: &Agent) -> usize {
+        usize::MAX
+    }
+
+    fn free_result_bytes(&self, _: &Agent) -> usize {
+        usize::MAX
+    }
+
     fn free_messages(&self, _: &Agent) -> usize {
         usize::MAX
     }

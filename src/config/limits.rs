@@ -51,6 +51,7 @@ fn range(key: &str) -> Option<Range> {
         // MQTT's Remaining Length ends at 256 MiB; the header of a packet needs some bytes, too.
         "mqtt.max_packet" => Bytes(KIB, 255 * MIB),
         "mqtt.max_discarded" => Bytes(0, 256 * MIB),
+        "mqtt.patience" => Span(MS(SECOND), MS(HOUR)),
         "mqtt.max_poison" => Count(1, 1_000_000),
         // The topics of rooms have up to 15; each level is a step of a recursion.
         "mqtt.max_topic_levels" => Count(16, 1000),
@@ -153,8 +154,8 @@ fn range(key: &str) -> Option<Range> {
         "commands.max_ttl" => Span(MS(SECOND), MS(10 * YEAR)),
         "commands.max_correlation" | "commands.max_label" => Bytes(16, 64 * KIB),
         "commands.max_reason" => Bytes(16, 64 * KIB),
-        "mailbox.max_messages" | "mailbox.max_replies" => Count(1, MANY),
-        "mailbox.max_bytes" | "session.max_queued_bytes" => Bytes(64 * KIB, 64 * GIB),
+        "mailbox.max_messages" | "mailbox.max_replies" | "mailbox.max_results" => Count(1, MANY),
+        "mailbox.max_bytes" | "mailbox.max_result_bytes" | "session.max_queued_bytes" => Bytes(64 * KIB, 64 * GIB),
         "mailbox.reply_ttl" | "mailbox.result_ttl" => Span(MS(SECOND), MS(YEAR)),
         "mailbox.inbox_ttl" => Span(MS(SECOND), MS(YEAR)),
         "session.max_sessions" | "session.max_queued_messages" => Count(1, MANY),

@@ -27,6 +27,10 @@ pub struct ClientLimits {
     pub max_mailbox_messages: usize,
     /// Bytes of directed messages that wait for one agent; beyond it the sender is refused (429).
     pub max_mailbox_bytes: usize,
+    /// Results and decisions per agent, with those that are promised.
+    pub max_results: usize,
+    /// Bytes of those that wait.
+    pub max_result_bytes: usize,
     /// Replies that wait for one agent; beyond it the oldest is dropped and counted.
     pub max_replies: usize,
     /// Messages in one session's queue; beyond it the session misses what comes, which is counted, or with `refuse_when_full`
@@ -209,7 +213,7 @@ impl Client {
                 subscription_ids,
                 ..
             } => Some((*qos, *retain, subscription_ids.clone())),
-            Kind::Inbox | Kind::Directed(_) => {
+            Kind::Inbox | Kind::Directed(_) | Kind::Summary => {
                 let exact_only = entry.kind.is_for_exact_topic();
                 let (granted, ids) = self.grants(entry.message.topic(), exact_only)?;
                 Some((entry.message.qos().min(granted), false, ids))
@@ -309,6 +313,21 @@ impl Mailboxes for Clients {
             .get(agent.as_str())
             .map_or(0, |client| client.outbox.directed_bytes());
         self.limits.max_mailbox_bytes.saturating_sub(used)
+    }
+
+    fn free_results(&self, agent: &Agent) -> usize {
+        let used = match self.get(agent.as_str()) {
+            Some(client) => client.outbox.promised_messages(),
+            None if self.clients.len() < self.limits.max_clients => 0,
+            None => return 0,
+        };
+        self.limits.max_results.saturating_sub(used)
+    }
+
+    fn free_result_bytes(&self, agent: &Agent) -> usize {
+        let client = self.get(agent.as_str());
+        let used = client.map_or(0, |client| client.outbox.promised_bytes());
+        self.limits.max_result_bytes.saturating_sub(used)
     }
 
     fn free_memory(&self) -> usize {

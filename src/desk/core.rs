@@ -358,7 +358,7 @@ impl Desk {
                 .session
                 .as_ref()
                 .is_some_and(|session| session.durable)
-            || client.outbox.directed_messages() + client.outbox.replies_len() > 0;
+            || client.outbox.mail_len() > 0;
         if let Some(owner) = client
             .owner
             .as_ref()
@@ -451,6 +451,14 @@ impl Mailboxes for Kept<'_> {
 
     fn free_bytes(&self, agent: &Agent) -> usize {
         self.clients.free_bytes(agent)
+    }
+
+    fn free_results(&self, agent: &Agent) -> usize {
+        self.clients.free_results(agent)
+    }
+
+    fn free_result_bytes(&self, agent: &Agent) -> usize {
+        self.clients.free_result_bytes(agent)
     }
 
     fn free_memory(&self) -> usize {

@@ -97,11 +97,13 @@ impl Desk {
 
     /// The same, for who sees to what is ready itself.
     pub(super) fn store_in_mailbox(&mut self, to: &Agent, kind: Kind, message: Message) {
-        let max_replies = self.clients.limits.max_replies;
         let number = self.pending.number;
         let id: Arc<str> = to.as_str().into();
         if self.watchers.matches(message.topic()) {
             self.broadcast(message.clone());
+        }
+        if kind.is_reply() && !self.make_room_for_reply(&id, &kind) {
+            return;
         }
         let Some(client) = self.clients.get_or_add(&id) else {
             self.stats.dropped_no_mailbox.add_one();
@@ -109,10 +111,6 @@ impl Desk {
         };
         if client.outbox.holds(&kind) {
             return;
-        }
-        let mut dropped = None;
-        if kind.is_reply() && client.outbox.replies_len() >= max_replies {
-            dropped = client.outbox.oldest_waiting_reply();
         }
         let exact_only = kind.is_for_exact_topic();
         let deliverable =
@@ -125,10 +123,6 @@ impl Desk {
             .put(Space::Outbox, records::outbox_key(&id, seq), record);
         self.store_owner(&id);
         self.watch_expiry(&id, seq, expires_at);
-        if let Some(oldest) = dropped {
-            self.stats.dropped_replies.add_one();
-            self.drop_entry(&id, oldest);
-        }
     }
 
     /// Takes an assignment or a run back. One that is in flight stays for the rest of its session, as MQTT wants it

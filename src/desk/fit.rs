@@ -98,6 +98,6 @@ impl Desk {
         let topic = topic.format(&self.settings.root);
         let mirrors = MessageMirrors::default();
         let notice = gateway_message(&topic, &payload, false, &mirrors);
-        self.store_in_mailbox(&to, Kind::Directed(Class::Reply), notice);
+        self.store_in_mailbox(&to, Kind::Directed(Class::Refusal), notice);
     }
 }

@@ -23,6 +23,8 @@ pub enum Kind {
     Directed(Class),
     /// Another agent's message for this agent.
     Inbox,
+    /// A reply: what is left of refusals that had to give way. Of those that were not sent there is one for each room.
+    Summary,
 }
 
 impl Kind {
@@ -52,8 +54,17 @@ impl Kind {
         matches!(self, Kind::Directed(Class::Assignment(_) | Class::Run(_)))
     }
 
+    /// Whether a place was kept for it: such do not count among the others.
+    pub fn is_promised(&self) -> bool {
+        matches!(self, Kind::Directed(class) if class.is_promised())
+    }
+
     /// Whether it is a reply, or a notice that counts as one: those give way to newer ones.
     pub fn is_reply(&self) -> bool {
-        matches!(self, Kind::Directed(Class::Reply | Class::Notice))
+        match self {
+            Kind::Directed(class) => class.is_reply(),
+            Kind::Summary => true,
+            Kind::Queued { .. } | Kind::Inbox => false,
+        }
     }
 }

@@ -24,7 +24,7 @@ impl Lane {
     /// Of what was not sent before.
     pub(super) fn of(kind: &Kind) -> Lane {
         match kind {
-            Kind::Directed(_) => Lane::Directed,
+            Kind::Directed(_) | Kind::Summary => Lane::Directed,
             Kind::Inbox | Kind::Queued { .. } => Lane::Bulk,
         }
     }

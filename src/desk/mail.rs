@@ -52,7 +52,9 @@ fn kind_of(entry: &Entry) -> Option<MailKind> {
         Kind::Directed(Class::Assignment(_) | Class::Run(_)) => MailKind::Assignment,
         Kind::Directed(Class::Result | Class::ToolResult) => MailKind::Result,
         Kind::Directed(Class::Decision(_)) => MailKind::Decision,
-        Kind::Directed(Class::Reply | Class::Notice) => MailKind::Reply,
+        Kind::Directed(Class::Reply | Class::Refusal | Class::Notice) | Kind::Summary => {
+            MailKind::Reply
+        }
     })
 }
 

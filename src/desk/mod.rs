@@ -5,7 +5,7 @@
 //! durable are its acks, deliveries and broadcasts released.
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
-//! `subscribe`, `replay`, `publish`, `deliver`, `work`, `mail`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`, `collect`,
+//! `subscribe`, `replay`, `publish`, `deliver`, `work`, `mail`, `replies`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`, `collect`,
 //! `trie`, `interest`, `memory`, `budget`, `journal` (what it keeps), `wills`, `timers`, `time`, `batch` and `records` (what it writes), `recover`, `run` (the
 //! thread).
 
@@ -30,6 +30,7 @@ mod records;
 mod recover;
 mod refusal;
 mod replay;
+mod replies;
 mod responses;
 mod retained;
 mod run;

@@ -6,14 +6,18 @@
 //! The packet id of a durable session's delivery follows from its sequence number, so that it is the same after a crash
 //! without being stored (MQTT-4.4.0-1).
 
+mod counts;
 mod parting;
+mod replies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::kind::Kind;
 use super::lanes::{Lane, Lanes, Sent};
-use super::memory::{Holder, Memory};
+use super::memory::Memory;
+use counts::Tally;
+
 use crate::engine::Class;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
@@ -128,15 +132,20 @@ pub struct Outbox {
     unacknowledged: BTreeSet<(u16, u64)>,
     /// Ready, and perhaps sent before a crash, by packet id.
     perhaps_sent: BTreeSet<(u16, u64)>,
+    /// Replies to what was accepted, and notices.
     replies: BTreeSet<u64>,
+    /// Replies that refuse.
+    refusals: BTreeSet<u64>,
+    /// What is left of refusals, by topic.
+    summaries: BTreeMap<Box<str>, u64>,
     /// Those of which there is never a second.
     unique: BTreeMap<Class, u64>,
     last_seq: u64,
     sent: Sent,
     /// Messages sent for the first time.
     sends: u64,
-    directed_messages: usize,
-    directed_bytes: usize,
+    directed: Tally,
+    promised: Tally,
     queued_messages: usize,
     queued_bytes: usize,
     /// Where its bytes count, too.
@@ -155,31 +164,6 @@ impl Outbox {
     /// Whether nothing waits and nothing is in flight.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-
-    /// Directed messages, replies aside, for the mailbox's limit.
-    pub fn directed_messages(&self) -> usize {
-        self.directed_messages - self.replies.len()
-    }
-
-    /// Bytes of directed messages.
-    pub fn directed_bytes(&self) -> usize {
-        self.directed_bytes
-    }
-
-    /// Messages of the session's queue.
-    pub fn queued_messages(&self) -> usize {
-        self.queued_messages
-    }
-
-    /// Bytes of the session's queue.
-    pub fn queued_bytes(&self) -> usize {
-        self.queued_bytes
-    }
-
-    /// Replies that wait or are in flight.
-    pub fn replies_len(&self) -> usize {
-        self.replies.len()
     }
 
     /// Whether such a message is here already: an assignment or a run never is twice.
@@ -235,31 +219,18 @@ impl Outbox {
     fn insert(&mut self, seq: u64, entry: Entry) {
         self.last_seq = self.last_seq.max(seq);
         self.count(&entry, 1);
-        if entry.kind.is_reply() {
-            self.replies.insert(seq);
-        } else if let Some(class) = entry.kind.unique() {
-            self.unique.insert(class.clone(), seq);
+        match &entry.kind {
+            Kind::Directed(Class::Refusal) => drop(self.refusals.insert(seq)),
+            Kind::Summary => self.keep_summary(entry.message.topic(), seq),
+            kind if kind.is_reply() => drop(self.replies.insert(seq)),
+            kind => {
+                if let Some(class) = kind.unique() {
+                    self.unique.insert(class.clone(), seq);
+                }
+            }
         }
         self.enter(entry.place(), seq);
         self.entries.insert(seq, entry);
-    }
-
-    fn count(&mut self, entry: &Entry, sign: isize) {
-        let (messages, bytes, holder) = if entry.kind.is_directed() {
-            let (messages, bytes) = (&mut self.directed_messages, &mut self.directed_bytes);
-            (messages, bytes, Holder::Mailboxes)
-        } else {
-            let (messages, bytes) = (&mut self.queued_messages, &mut self.queued_bytes);
-            (messages, bytes, Holder::Sessions)
-        };
-        let size = entry.message.size();
-        *messages = messages.saturating_add_signed(sign);
-        *bytes = bytes.saturating_add_signed(sign * isize::try_from(size).unwrap_or(isize::MAX));
-        match &self.memory {
-            Some(memory) if sign > 0 => memory.take(holder, size),
-            Some(memory) => memory.give_back(holder, size),
-            None => {}
-        }
     }
 
     fn enter(&mut self, place: Place, seq: u64) {
@@ -312,10 +283,15 @@ impl Outbox {
         let entry = self.entries.remove(&seq)?;
         self.count(&entry, -1);
         self.leave(entry.place(), seq);
-        if entry.kind.is_reply() {
-            self.replies.remove(&seq);
-        } else if let Some(class) = entry.kind.unique() {
-            self.unique.remove(class);
+        match &entry.kind {
+            Kind::Directed(Class::Refusal) => drop(self.refusals.remove(&seq)),
+            Kind::Summary => self.forget_summary(entry.message.topic(), seq),
+            kind if kind.is_reply() => drop(self.replies.remove(&seq)),
+            kind => {
+                if let Some(class) = kind.unique() {
+                    self.unique.remove(class);
+                }
+            }
         }
         Some(entry)
     }
@@ -331,12 +307,6 @@ impl Outbox {
             };
             self.insert(seq, replaced);
         }
-    }
-
-    /// The oldest reply that is not in flight, to make room for a newer one.
-    pub fn oldest_waiting_reply(&self) -> Option<u64> {
-        let in_flight = |seq| self.unacknowledged.contains(&(packet_id(seq), seq));
-        self.replies.iter().copied().find(|seq| !in_flight(*seq))
     }
 
     /// The sequence number of an assignment or a run that has not been sent, or has not been acknowledged.

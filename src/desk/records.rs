@@ -219,6 +219,8 @@ const SHARED: u8 = 7;
 const RUN: u8 = 8;
 const TOOL_RESULT: u8 = 9;
 const NOTICE: u8 = 10;
+const REFUSAL: u8 = 11;
+const SUMMARY: u8 = 12;
 
 pub(super) fn encode_received() -> Bytes {
     Bytes::from_static(&[RECEIVED])
@@ -265,6 +267,8 @@ pub(super) fn encode_outbox(kind: &Kind, message: &Message) -> Bytes {
             put_name(&mut out, id.as_str());
         }
         Kind::Directed(Class::Reply) => out.put_u8(REPLY),
+        Kind::Directed(Class::Refusal) => out.put_u8(REFUSAL),
+        Kind::Summary => out.put_u8(SUMMARY),
         Kind::Directed(Class::ToolResult) => out.put_u8(TOOL_RESULT),
         Kind::Directed(Class::Notice) => out.put_u8(NOTICE),
     }
@@ -338,6 +342,8 @@ fn decode_outbox(mut value: Bytes) -> Option<OutboxItem> {
             ApprovalId::new(&take_name(&mut value)?).ok()?,
         )),
         REPLY => Kind::Directed(Class::Reply),
+        REFUSAL => Kind::Directed(Class::Refusal),
+        SUMMARY => Kind::Summary,
         TOOL_RESULT => Kind::Directed(Class::ToolResult),
         NOTICE => Kind::Directed(Class::Notice),
         _ => return None,
@@ -400,6 +406,8 @@ mod tests {
             Kind::Directed(Class::Result),
             Kind::Directed(Class::Decision(ApprovalId::new("a").unwrap())),
             Kind::Directed(Class::Reply),
+            Kind::Directed(Class::Refusal),
+            Kind::Summary,
             Kind::Directed(Class::ToolResult),
             Kind::Directed(Class::Notice),
         ] {

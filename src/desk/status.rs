@@ -21,9 +21,8 @@ impl Desk {
         };
         for client in self.clients.iter() {
             let outbox = &client.outbox;
-            all.stored_messages +=
-                outbox.directed_messages() + outbox.replies_len() + outbox.queued_messages();
-            all.stored_bytes += outbox.directed_bytes() + outbox.queued_bytes();
+            all.stored_messages += outbox.mail_len() + outbox.queued_messages();
+            all.stored_bytes += outbox.mail_bytes() + outbox.queued_bytes();
             if let Some(session) = &client.session {
                 let filters = session.subscriptions.keys();
                 all.subscriptions += filters.len();

@@ -5,6 +5,7 @@ mod groups;
 mod keys;
 mod limits;
 mod replay;
+mod replies;
 mod work;
 
 use std::ops::ControlFlow;
@@ -46,6 +47,8 @@ pub(super) fn settings() -> DeskSettings {
             max_subscriptions: 10,
             max_mailbox_messages: 10,
             max_mailbox_bytes: 10_000,
+            max_results: 10,
+            max_result_bytes: 10_000,
             max_replies: 2,
             max_queued_messages: 8,
             max_queued_bytes: 10_000,

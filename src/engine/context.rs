@@ -139,37 +139,72 @@ impl Context {
         }
     }
 
-    /// Directed messages that an agent's mailbox can take beyond those that are promised to it.
+    /// Results and decisions that can be promised to an agent beyond those that are.
     pub(super) fn unpromised(&self, mailboxes: &dyn Mailboxes, agent: &Agent) -> usize {
         let promised = self.promised.get(agent).copied().unwrap_or_default();
-        mailboxes.free_messages(agent).saturating_sub(promised)
+        mailboxes.free_results(agent).saturating_sub(promised)
     }
 
-    /// Whether there is room for one message more of so many bytes that nobody is promised yet. `what` is in it.
+    /// Whether there is room for one result or decision more of so many bytes that nobody is promised yet. `what` is in it.
     ///
     /// # Errors
     /// 429 that names the limit which is reached.
-    pub(super) fn has_room(
+    pub(super) fn has_place(
         &self,
         mailboxes: &dyn Mailboxes,
         to: &Agent,
         bytes: usize,
         what: &str,
     ) -> Result<(), Rejection> {
-        let bytes = bytes.max(1);
-        let (full, limit) = if self.unpromised(mailboxes, to) == 0 {
-            (format!("the mailbox of {to}"), "mailbox.max_messages")
-        } else if mailboxes.free_bytes(to) < bytes {
-            (format!("the mailbox of {to}"), "mailbox.max_bytes")
-        } else if mailboxes.free_memory() < bytes {
-            let all = "the gateway's memory for all that waits".to_owned();
-            (all, "memory.max_queued")
+        let limit = if self.unpromised(mailboxes, to) == 0 {
+            Some("mailbox.max_results")
+        } else if mailboxes.free_result_bytes(to) < bytes.max(1) {
+            Some("mailbox.max_result_bytes")
         } else {
-            return Ok(());
+            None
         };
-        let reason = format!("{full} has no room for {what}: {limit} is reached");
-        Err(Rejection::new(Code::TooMany, reason))
+        if let Some(limit) = limit {
+            let all = format!("what {to} waits for, or has not read,");
+            return Err(no_room(&all, what, limit));
+        }
+        expect_memory(mailboxes, bytes, what)
     }
+
+    /// Whether there is room for one message more of so many bytes that is neither. `what` is in it.
+    ///
+    /// # Errors
+    /// 429 that names the limit which is reached.
+    pub(super) fn has_room(
+        mailboxes: &dyn Mailboxes,
+        to: &Agent,
+        bytes: usize,
+        what: &str,
+    ) -> Result<(), Rejection> {
+        let limit = if mailboxes.free_messages(to) == 0 {
+            Some("mailbox.max_messages")
+        } else if mailboxes.free_bytes(to) < bytes.max(1) {
+            Some("mailbox.max_bytes")
+        } else {
+            None
+        };
+        if let Some(limit) = limit {
+            return Err(no_room(&format!("the mailbox of {to}"), what, limit));
+        }
+        expect_memory(mailboxes, bytes, what)
+    }
+}
+
+fn expect_memory(mailboxes: &dyn Mailboxes, bytes: usize, what: &str) -> Result<(), Rejection> {
+    if mailboxes.free_memory() >= bytes.max(1) {
+        return Ok(());
+    }
+    let all = "the gateway's memory for all that waits";
+    Err(no_room(all, what, "memory.max_queued"))
+}
+
+fn no_room(full: &str, what: &str, limit: &str) -> Rejection {
+    let reason = format!("{full} has no room for {what}: {limit} is reached");
+    Rejection::new(Code::TooMany, reason)
 }
 
 /// Mints ids: unique within a run because the generator does not repeat, between runs because the seed differs.

@@ -57,7 +57,7 @@ impl RoomState {
             return Err(Rejection::new(Code::Expired, reason));
         }
         between("ttlMs", ttl_ms, 1, cx.settings.max_ttl_ms)?;
-        cx.has_room(call.mailboxes, to, size, &format!("{size} bytes more"))?;
+        Context::has_room(call.mailboxes, to, size, &format!("{size} bytes more"))?;
         Ok(ttl_ms)
     }
 }

@@ -22,10 +22,14 @@ pub type VisitMail<'a> = &'a mut (dyn FnMut(Mail) -> ControlFlow<()> + 'a);
 
 /// What the desk keeps and the engine may ask about: how much room an agent's mailbox has, and what happened before.
 pub trait Mailboxes {
-    /// Directed messages (replies aside) that still fit.
+    /// Directed messages (replies, and what [is promised](Class::is_promised), aside) that still fit.
     fn free_messages(&self, agent: &Agent) -> usize;
-    /// Bytes that still fit.
+    /// Bytes of them that still fit.
     fn free_bytes(&self, agent: &Agent) -> usize;
+    /// Messages that [are promised](Class::is_promised) of which there may be more, those included that are promised by now.
+    fn free_results(&self, agent: &Agent) -> usize;
+    /// Bytes of them that still fit.
+    fn free_result_bytes(&self, agent: &Agent) -> usize;
     /// Bytes that the gateway may store for all agents together.
     fn free_memory(&self) -> usize {
         usize::MAX

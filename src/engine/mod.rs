@@ -259,13 +259,25 @@ pub enum Class {
     ToolResult,
     /// `approve/decision`.
     Decision(ApprovalId),
-    /// `reply`: the oldest give way when too many wait.
+    /// `reply` to what was accepted: the oldest give way when too many wait.
     Reply,
+    /// `reply` that refuses: gives way to none but others, and is summed up then.
+    Refusal,
     /// `tools/cancelled`: gives way among replies.
     Notice,
 }
 
 impl Class {
+    /// Whether a place is kept for it from when its recipient was told that it will come: results and decisions.
+    pub fn is_promised(&self) -> bool {
+        matches!(self, Class::Result | Class::ToolResult | Class::Decision(_))
+    }
+
+    /// Whether it is a reply, or counts as one: those give way to newer ones.
+    pub fn is_reply(&self) -> bool {
+        matches!(self, Class::Reply | Class::Refusal | Class::Notice)
+    }
+
     /// Whether a mailbox never holds two of it: its key says which attempt or turn it is.
     pub fn is_unique(&self) -> bool {
         matches!(self, Class::Assignment(_) | Class::Run(_))

@@ -17,7 +17,7 @@ use crate::wire::mirror::MessageMirrors;
 use crate::wire::name::{Agent, ApprovalId, CallId, CommandId, Key, Room, TaskId};
 use crate::wire::observe::Replay;
 use crate::wire::presence::{Announcement, PresenceList};
-use crate::wire::reply::{Code, Rejection, Reply};
+use crate::wire::reply::{Code, Rejection, Reply, ReplyStatus};
 use crate::wire::room::CloseRoom;
 use crate::wire::topic::{RoomTopic, Topic};
 use crate::wire::{approve, blackboard, tools};
@@ -380,11 +380,15 @@ pub(super) fn answer(cx: &mut Context, call: Call<'_>, outcome: Outcome) {
 /// Puts a reply into its reader's mailbox.
 pub(super) fn send(cx: &mut Context, to: Agent, room: Room, rest: Option<Key>, reply: Reply) {
     let me = to.clone();
+    let class = match reply.status {
+        ReplyStatus::Accepted => Class::Reply,
+        ReplyStatus::Rejected => Class::Refusal,
+    };
     cx.emit(Effect::Deliver(Directed {
         to,
         topic: RoomTopic::new(room, Topic::Reply { me, rest }),
         payload: cx.wall.encode(&reply),
-        class: Class::Reply,
+        class,
         mirrors: MessageMirrors {
             correlation_id: reply.correlation_id,
             expires_at: Some(cx.after(cx.settings.reply_ttl_ms)),

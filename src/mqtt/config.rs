@@ -43,6 +43,8 @@ pub struct MqttConfig {
     pub max_discarded_bytes: usize,
     /// Whether a publish that has cost its client two connections is acknowledged and dropped.
     pub poison_ack: bool,
+    /// How long a client of 3.1.1 may meet nothing but refusals for want of room before it is closed.
+    pub patience: Duration,
     /// Clients of which it is remembered that a publish has cost them a connection.
     pub max_poison: usize,
     /// Deliveries of QoS 1 and 2 that may be unacknowledged at once, where the client allows as many.
@@ -95,6 +97,7 @@ impl Default for MqttConfig {
             max_packet_bytes: 1024 * 1024,
             max_discarded_bytes: 16 * 1024 * 1024,
             poison_ack: true,
+            patience: Duration::from_secs(10),
             max_poison: 10_000,
             max_topic_levels: 128,
             max_inflight: 256,

@@ -49,6 +49,7 @@ mod stream;
 mod subscribing;
 mod subscriptions;
 mod throttle;
+mod unheard;
 
 #[cfg(test)]
 mod tests;

@@ -43,7 +43,7 @@ impl<P: Plane> Session<P> {
             Err(reason) => {
                 if reason == Reason::PacketTooLarge {
                     let (bytes, most) = (head.len(), self.door.config.max_packet_bytes);
-                    self.detail = format!(": {bytes} bytes, mqtt.max_packet is {most}");
+                    self.detail = format!(": {bytes} bytes, mqtt.max_packet is {most}").into();
                 }
                 self.refuse(reason);
             }

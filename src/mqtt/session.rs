@@ -29,6 +29,7 @@ use super::plane::{Plane, Publisher, Received, Subscriber};
 use super::reason::Reason;
 use super::subscriptions::Subscriptions;
 use super::throttle::Throttle;
+use super::unheard::Unheard;
 
 /// Requests that may wait for the desk's channel before the client's socket is left unread. Their bytes count in
 /// `memory.max_queued`; the number only keeps one client from being far ahead of the others, so there is no key for it.
@@ -68,11 +69,13 @@ pub(super) struct Session<P: Plane> {
     /// A packet that is being read away.
     pub(super) oversize: Option<Box<Oversize>>,
     /// What the log says of the end beside its name.
-    pub(super) detail: String,
+    pub(super) detail: Box<str>,
     /// When this round began.
     pub(super) now: Millis,
     /// `None` where clients may send as fast as they like.
     pub(super) throttle: Option<Box<Throttle>>,
+    /// Refusals that it cannot hear.
+    pub(super) unheard: Option<Box<Unheard>>,
     congested: bool,
     ids: Vec<u32>,
     /// Messages of QoS 0 that the live plane jumped over for this client in this round.
@@ -90,6 +93,7 @@ impl<P: Plane> Session<P> {
         let now = door.clock.now();
         Session {
             throttle,
+            unheard: None,
             door,
             client,
             exits,
@@ -104,7 +108,7 @@ impl<P: Plane> Session<P> {
             access: None,
             end: None,
             oversize: None,
-            detail: String::new(),
+            detail: Box::default(),
             now,
             congested: false,
             ids: Vec::new(),
@@ -117,13 +121,20 @@ impl<P: Plane> Session<P> {
         self.now = self.door.clock.now();
         self.acks.begin();
         self.exits.share.look();
+        let now = Instant::now();
         let throttle = self.throttle.as_mut();
-        throttle.is_some_and(|throttle| throttle.release(Instant::now()))
+        let released = throttle.is_some_and(|throttle| throttle.release(now));
+        let unheard = self.unheard.as_mut();
+        unheard.is_some_and(|unheard| unheard.release(now)) || released
     }
 
-    /// Until when the client is not read because it sent too fast.
+    /// Until when the client is not read because it sent too fast, or more than there is room for.
     pub(super) fn held_until(&self) -> Option<Instant> {
-        self.throttle.as_ref()?.held_until()
+        let throttle = self.throttle.as_ref();
+        let throttle = throttle.and_then(|throttle| throttle.held_until());
+        let unheard = self.unheard.as_ref();
+        let unheard = unheard.and_then(|unheard| unheard.held_until());
+        throttle.max(unheard)
     }
 
     /// Whether the client's rates allow a packet now.

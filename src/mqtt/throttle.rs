@@ -31,11 +31,12 @@ struct Held {
     _counted: HeldBack,
 }
 
+/// Counts a client that is not read, as long as it is there.
 #[derive(Debug)]
-struct HeldBack(Arc<Metrics>);
+pub(super) struct HeldBack(Arc<Metrics>);
 
 impl HeldBack {
-    fn count(metrics: &Arc<Metrics>) -> HeldBack {
+    pub(super) fn count(metrics: &Arc<Metrics>) -> HeldBack {
         metrics.throttled.add_one();
         metrics.throttled_now.add_one();
         HeldBack(Arc::clone(metrics))

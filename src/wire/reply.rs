@@ -202,6 +202,21 @@ pub struct Reply {
     pub too_large: Option<usize>,
 }
 
+/// `data` of the reply that stands for refusals which had to give way, because their reader had `mailbox.max_replies` to read already.
+/// Its `command` is `reply`, its `code` that of the last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DroppedRefusals {
+    /// How many.
+    pub dropped: u64,
+    /// The first one's `id`, or its `correlationId` where it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_id: Option<String>,
+    /// The last one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_id: Option<String>,
+}
+
 impl Reply {
     /// An acceptance without further fields.
     pub fn accepted(command: &str, code: Code) -> Reply {

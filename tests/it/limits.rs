@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hallward::config::Config;
+use hallward::wire::reply::{Code, Reply};
+use serde_json::json;
 
-use crate::harness::{Ack, Client, Connect, Gateway, Packet, Publish, Setup, Version};
+use crate::harness::{Ack, Agent, Client, Connect, Gateway, Packet, Publish, Setup, Version};
 
 /// The sum of a metric over its labels.
 fn metric(gateway: &Gateway, name: &str) -> u64 {
@@ -379,4 +381,53 @@ fn memory_for_what_waits_is_bounded_and_what_was_acknowledged_is_kept() {
     let mut writer = Client::connect(gateway.mqtt, Connect::v5("writer"));
     assert_eq!(writer.publish(Publish::new("bulk", "room again", 1)), 0);
     assert_eq!(away.message_on("bulk").text(), "room again");
+}
+
+/// It cannot be told in PUBACK: its bulk is slowed down, what was refused is counted for it, and mail to it is not touched.
+#[test]
+fn a_dispatcher_of_3_1_1_that_goes_on_beyond_its_results_is_held_back_and_closed() {
+    let gateway = Setup::new()
+        .with("mailbox.max_results", "3")
+        .with("mailbox.max_messages", "2")
+        .with("mailbox.max_replies", "4")
+        .with("mqtt.patience", "1s")
+        .start();
+    let mut bulk = Client::connect(gateway.mqtt, Connect::v311("bulk")).by_hand();
+    let mut sent = 0;
+    loop {
+        let id = bulk.packet_id();
+        let body = format!(r#"{{"id":"t{sent}","type":"draft","correlationId":"c"}}"#);
+        let mut publish = Publish::new("rooms/lab/handoff/dispatch/bulk", body, 1);
+        publish.packet_id = Some(id);
+        if bulk.try_send(&Packet::Publish(publish)).is_err() {
+            break;
+        }
+        sent += 1;
+        // The first of them all at once.
+        if sent > 20 && bulk.receive().is_err() {
+            break;
+        }
+    }
+    assert!(sent > 4, "{sent}");
+    assert!(metric(&gateway, "hallward_mqtt_throttled_total") > 0);
+    assert!(gateway.stderr().contains("no room for its publish"));
+    let mut other = Agent::join(&gateway, "lab", "other");
+    for _ in 0..2 {
+        assert_eq!(other.tell("inbox/bulk/other", &json!("stop")), 0);
+    }
+    assert_eq!(
+        other.tell("inbox/bulk/other", &json!("stop")),
+        0x97,
+        "its mail is full now"
+    );
+    let mut bulk = Agent::join(&gateway, "lab", "bulk");
+    let told: Vec<Reply> = (0..4).map(|_| bulk.next("reply/bulk")).collect();
+    let summary = told.iter().find(|reply| reply.command == "reply");
+    let summary = summary.expect("more than four replies were due");
+    let data = summary.data.as_ref().expect("it counts").text().to_owned();
+    assert!(data.contains(r#""firstId":"t3""#), "{data}");
+    assert!(
+        told.iter().all(|reply| reply.code == Code::TooMany),
+        "{told:?}"
+    );
 }

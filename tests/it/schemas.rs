@@ -94,6 +94,7 @@ fn messages() -> Vec<Message> {
         message::<tools::CancelCall>("cancel-call", Client),
         message::<tools::CallOver>("call-over", Gateway),
         message::<reply::Reply>("reply", Gateway),
+        message::<reply::DroppedRefusals>("dropped-refusals", Gateway),
         message::<mailbox::MailboxList>("mailbox-list", Client),
         message::<mailbox::MailboxPage>("mailbox-page", Gateway),
         message::<mailbox::MailboxPurge>("mailbox-purge", Client),

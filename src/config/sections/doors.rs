@@ -61,6 +61,9 @@ pub struct Mqtt {
     pub max_discarded: usize,
     /// What becomes of a publish that has cost its client the connection twice.
     pub poison: Poison,
+    /// How long a client of 3.1.1 may meet nothing but refusals for want of room (429) before it is closed.
+    #[serde(with = "duration")]
+    pub patience: Duration,
     /// Clients of which it is remembered that a publish has cost them a connection; those of others cost it each time.
     pub max_poison: usize,
     /// Levels of a topic name or filter; deeper ones are refused (0x90, in SUBACK 0x8F).
@@ -129,6 +132,7 @@ impl Default for Mqtt {
             max_packet: MIB,
             max_discarded: 16 * MIB,
             poison: Poison::Ack,
+            patience: Duration::from_secs(10),
             max_poison: 10_000,
             max_topic_levels: 128,
             max_inflight: 256,

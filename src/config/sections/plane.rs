@@ -18,6 +18,11 @@ pub struct Mailbox {
     pub max_bytes: usize,
     /// Replies per agent; the oldest give way.
     pub max_replies: usize,
+    /// Results and decisions per agent that wait or are still to come: its unfinished tasks, calls and approvals count.
+    pub max_results: usize,
+    /// Bytes of those that wait.
+    #[serde(with = "size")]
+    pub max_result_bytes: usize,
     /// How long a reply waits for its agent.
     #[serde(with = "duration")]
     pub reply_ttl: Duration,
@@ -35,6 +40,8 @@ impl Default for Mailbox {
             max_messages: 10_000,
             max_bytes: 16 * MIB,
             max_replies: 1000,
+            max_results: 100_000,
+            max_result_bytes: 256 * MIB,
             reply_ttl: HOUR,
             result_ttl: 7 * DAY,
             inbox_ttl: 7 * DAY,

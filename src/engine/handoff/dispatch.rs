@@ -84,7 +84,7 @@ impl RoomState {
                 "the room has its {limit} bytes of unfinished tasks"
             ));
         }
-        cx.has_room(call.mailboxes, call.from(), 0, "the result of another task")
+        cx.has_place(call.mailboxes, call.from(), 0, "the result of another task")
     }
 
     fn route(

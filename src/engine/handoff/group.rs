@@ -100,7 +100,10 @@ impl RoomState {
                 return refuse(Code::TooMany, format!("the room has its {limit} groups"));
             }
             if cx.unpromised(call.mailboxes, call.from()) < 2 {
-                let reason = format!("the mailbox of {} has no room for a group", call.from());
+                let reason = format!(
+                    "what {} waits for has no room for a group: mailbox.max_results is reached",
+                    call.from()
+                );
                 return refuse(Code::TooMany, reason);
             }
             return Ok(tie);

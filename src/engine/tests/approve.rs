@@ -337,7 +337,7 @@ fn pending_approvals_are_bounded() {
         Err(Code::TooMany)
     );
     decide(&mut world, "boss", "approve").unwrap();
-    world.mailboxes.free_messages.insert(agent("asker"), 0);
+    world.mailboxes.free_results.insert(agent("asker"), 0);
     assert_eq!(
         ask(&mut world, json!({ "action": "x" })),
         Err(Code::TooMany)

@@ -572,7 +572,7 @@ fn progress_with_a_result_goes_to_the_dispatcher_as_a_partial_one() {
     let results = world.results("boss");
     assert!(!results[0].is_final);
     assert_eq!(results[0].result.as_ref().unwrap().text(), "\"half\"");
-    world.mailboxes.free_messages.insert(agent("boss"), 1);
+    world.mailboxes.free_results.insert(agent("boss"), 1);
     assert_eq!(
         world.send("w", "handoff/update", update),
         Err(Code::TooMany)

@@ -70,13 +70,20 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
-fn room_that_is_promised_to_results_is_not_given_away() {
+fn what_is_promised_and_what_is_sent_do_not_crowd_each_other_out() {
     let mut world = World::new();
     world.mailboxes.free_messages.insert(agent("you"), 1);
+    world.mailboxes.free_results.insert(agent("you"), 2);
     world.dispatch("you", "t", "draft");
+    world.dispatch("you", "u", "draft");
+    let third = json!({ "id": "v", "type": "draft" });
+    let refused = world.send("you", "handoff/dispatch", third);
+    assert_eq!(refused, Err(Code::TooMany));
+    write(&mut world, message(None, "x")).unwrap();
+    world.mailboxes.free_messages.insert(agent("you"), 0);
     assert_eq!(write(&mut world, message(None, "x")), Err(Code::TooMany));
     world
         .send("you", "handoff/cancel", json!({ "task": "t" }))
         .unwrap();
-    write(&mut world, message(None, "x")).unwrap();
+    world.dispatch("you", "v", "draft");
 }

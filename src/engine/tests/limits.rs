@@ -61,7 +61,7 @@ fn tasks_are_checked() {
 #[test]
 fn a_result_always_fits_because_no_task_is_taken_beyond() {
     let mut world = World::new();
-    world.mailboxes.free_messages.insert(agent("boss"), 2);
+    world.mailboxes.free_results.insert(agent("boss"), 2);
     world.dispatch("boss", "1", "draft");
     world.dispatch("boss", "2", "draft");
     let third = json!({ "id": "3", "type": "draft" });
@@ -75,9 +75,9 @@ fn a_result_always_fits_because_no_task_is_taken_beyond() {
         world.send("boss", "handoff/dispatch", third.clone()),
         Err(Code::TooMany)
     );
-    world.mailboxes.free_messages.insert(agent("boss"), 3);
+    world.mailboxes.free_results.insert(agent("boss"), 3);
     world.dispatch_with("boss", third);
-    world.mailboxes.free_bytes.insert(agent("one"), 0);
+    world.mailboxes.free_result_bytes.insert(agent("one"), 0);
     let task = json!({ "type": "draft" });
     assert_eq!(
         world.send("one", "handoff/dispatch", task),

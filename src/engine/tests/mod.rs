@@ -49,6 +49,8 @@ const START: Millis = 1_000_000;
 struct FakeMailboxes {
     free_messages: BTreeMap<Agent, usize>,
     free_bytes: BTreeMap<Agent, usize>,
+    free_results: BTreeMap<Agent, usize>,
+    free_result_bytes: BTreeMap<Agent, usize>,
     past: FakePast,
     /// Calls whose runs wait for their acknowledgement.
     unacknowledged: Vec<String>,
@@ -108,6 +110,15 @@ impl Mailboxes for FakeMailboxes {
 
     fn free_bytes(&self, agent: &Agent) -> usize {
         self.free_bytes.get(agent).copied().unwrap_or(usize::MAX)
+    }
+
+    fn free_results(&self, agent: &Agent) -> usize {
+        self.free_results.get(agent).copied().unwrap_or(usize::MAX)
+    }
+
+    fn free_result_bytes(&self, agent: &Agent) -> usize {
+        let free = self.free_result_bytes.get(agent);
+        free.copied().unwrap_or(usize::MAX)
     }
 
     fn holds(&self, _: &Agent, class: &Class) -> bool {

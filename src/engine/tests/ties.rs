@@ -495,7 +495,7 @@ fn groups_are_checked_and_bounded() {
     assert_eq!(dispatch("boss", member("x", "h", 2)), Err(Code::TooMany));
     dispatch("boss", member("b", "g", 2)).unwrap();
     assert_eq!(dispatch("boss", member("x", "g", 2)), Err(Code::Conflict));
-    world.mailboxes.free_messages.insert(agent("third"), 1);
+    world.mailboxes.free_results.insert(agent("third"), 1);
     world.settings.max_groups_per_room = 9;
     world.crash();
     assert_eq!(

@@ -286,7 +286,7 @@ fn parts_come_in_order_before_the_one_final_result() {
 fn a_part_that_does_not_fit_in_the_mailbox_is_refused() {
     let mut world = with_provider(spell());
     let id = call(&mut world, "ann");
-    world.mailboxes.free_messages.insert(agent("ann"), 1);
+    world.mailboxes.free_results.insert(agent("ann"), 1);
     let part = answer(&mut world, "p1", &id, "partial", json!(1));
     assert_eq!(part, Err(Code::TooMany), "the last place is promised");
     answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();
@@ -802,7 +802,7 @@ fn calls_are_limited_for_each_caller_and_in_all() {
     let fourth = world.send("bob", "tools/call/spell", body.clone());
     assert_eq!(fourth, Err(Code::TooMany));
     answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();
-    world.mailboxes.free_messages.insert(agent("cat"), 0);
+    world.mailboxes.free_results.insert(agent("cat"), 0);
     let no_room = world.send("cat", "tools/call/spell", body.clone());
     assert_eq!(no_room, Err(Code::TooMany), "for the result");
     call(&mut world, "bob");

@@ -110,7 +110,7 @@ impl RoomState {
                 "the room has its {limit} bytes of arguments under way"
             ));
         }
-        cx.has_room(call.mailboxes, caller, 0, "the result")
+        cx.has_place(call.mailboxes, caller, 0, "the result")
     }
 
     fn free_provider(

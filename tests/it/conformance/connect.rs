@@ -519,7 +519,10 @@ fn mqtt_3_1_2_4_a_clean_start_forgets_the_old_session() {
         let mut clean = join(&gateway, version, &id);
         assert!(!clean.session_present);
         // The subscription is gone, and so is what waited.
+        let mut witness = join(&gateway, version, &format!("{id}-witness"));
+        witness.subscribe(&[(&id, 1)]);
         publish(&mut sender, &id, "for nobody", 1);
+        assert_eq!(witness.message().text(), "for nobody");
         clean.subscribe(&[(&id, 1)]);
         publish(&mut sender, &id, "new", 1);
         assert_eq!(clean.message().text(), "new");

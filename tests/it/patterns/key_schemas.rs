@@ -77,7 +77,7 @@ fn a_schema_that_cannot_be_used_keeps_the_gateway_from_starting() {
         let schemas = json!([{ "prefix": "plan", "schema": path }]).to_string();
         let checked = Gateway::check(&[("HALLWARD__BLACKBOARD__SCHEMAS", &schemas)]);
         assert_eq!(checked.code, Some(64), "{}", checked.stderr);
-        let said = checked.stderr;
+        let said = checked.stdout;
         assert!(said.contains(words) && said.contains("json"), "{said}");
     }
 }

@@ -20,7 +20,7 @@ use hallward::wire::topic::Topic;
 use super::agenda::{LinkId, Who};
 use super::durable::{Change, Durable, Letter, ROOT, Sent, letter_of};
 use super::history::{Cause, Step};
-use super::mailroom::Mailroom;
+use super::mailroom::{Incoming, Mailroom};
 use super::rules::Rules;
 use super::wall::Wall;
 
@@ -41,7 +41,7 @@ struct Batch {
     steps: Vec<Step>,
     changes: Vec<Change>,
     receipts: Vec<Receipt>,
-    incoming: BTreeMap<Agent, usize>,
+    incoming: BTreeMap<Agent, Incoming>,
 }
 
 /// What a commit lets out.
@@ -123,6 +123,11 @@ impl Desk {
         !self.batch.steps.is_empty() || !self.batch.changes.is_empty()
     }
 
+    /// How many results and decisions there may be for `agent`, as the engine is told.
+    fn free_results(&self, agent: &Agent) -> usize {
+        self.mailroom().free_results(agent)
+    }
+
     /// Whether `agent`'s mailbox can take another letter, as the engine is told.
     pub(super) fn free_messages(&self, agent: &Agent) -> usize {
         self.mailroom().free_messages(agent)
@@ -180,12 +185,21 @@ impl Desk {
         if verdict.is_ok() {
             self.note_session(&input);
         }
-        let free = self.room_left(&input, verdict);
+        let concerned = self.concerned(&input, verdict);
+        let free = concerned
+            .iter()
+            .map(|agent| (agent.clone(), self.free_messages(agent)));
+        let free = free.collect();
+        let places = concerned
+            .iter()
+            .map(|agent| (agent.clone(), self.free_results(agent)));
+        let places = places.collect();
         self.keep(Step {
             now,
             cause: Cause::Input(Box::new(input)),
             verdict,
             free,
+            places,
             mail,
             effects: Vec::new(),
         });
@@ -209,10 +223,10 @@ impl Desk {
         waiting
     }
 
-    /// The room in mailboxes, where it decides: for inbox messages and whatever is refused for want of it.
-    fn room_left(&self, input: &Input, verdict: Verdict) -> BTreeMap<Agent, usize> {
+    /// Whose mailboxes decide, by the room in them: for inbox messages and whatever is refused for want of it.
+    fn concerned(&self, input: &Input, verdict: Verdict) -> BTreeSet<Agent> {
         let Input::Command(command) = input else {
-            return BTreeMap::new();
+            return BTreeSet::new();
         };
         let mut concerned = BTreeSet::new();
         if let Topic::Inbox { to, .. } = &command.topic.topic {
@@ -222,8 +236,7 @@ impl Desk {
             concerned.extend(self.durable.mailboxes.keys().cloned());
             concerned.insert(command.from.clone());
         }
-        let free = |agent: Agent| (agent.clone(), self.free_messages(&agent));
-        concerned.into_iter().map(free).collect()
+        concerned
     }
 
     /// A letter goes to its reader; of work the engine hears, which may do something about it.
@@ -331,13 +344,14 @@ impl Desk {
         for effect in &step.effects {
             let change = match effect {
                 Effect::Deliver(directed) => {
-                    if !matches!(directed.class, Class::Reply | Class::Notice) {
-                        *self.batch.incoming.entry(directed.to.clone()).or_default() += 1;
-                    }
+                    let incoming = self.batch.incoming.entry(directed.to.clone()).or_default();
+                    incoming.mail +=
+                        usize::from(!directed.class.is_reply() && !directed.class.is_promised());
+                    incoming.results += usize::from(directed.class.is_promised());
                     Change::Put(directed.to.clone(), letter_of(directed))
                 }
                 Effect::Relay { to, expires_at } => {
-                    *self.batch.incoming.entry(to.clone()).or_default() += 1;
+                    self.batch.incoming.entry(to.clone()).or_default().mail += 1;
                     let command = step.command().expect("only an inbox message is relayed");
                     Change::Put(
                         to.clone(),
@@ -376,6 +390,7 @@ impl Desk {
             cause: Cause::Sealed,
             verdict: Ok(()),
             free: BTreeMap::new(),
+            places: BTreeMap::new(),
             mail: Vec::new(),
             effects: Vec::new(),
         });

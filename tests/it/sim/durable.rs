@@ -67,7 +67,11 @@ pub(super) struct Letter {
 
 impl Letter {
     fn is_reply(&self) -> bool {
-        matches!(self.class, Some(Class::Reply | Class::Notice))
+        self.class.as_ref().is_some_and(Class::is_reply)
+    }
+
+    fn is_promised(&self) -> bool {
+        self.class.as_ref().is_some_and(Class::is_promised)
     }
 
     /// Which tool's run it is, if one.
@@ -87,7 +91,7 @@ impl Letter {
                 Some(Class::Assignment(_) | Class::Run(_)) => MailKind::Assignment,
                 Some(Class::Result | Class::ToolResult) => MailKind::Result,
                 Some(Class::Decision(_)) => MailKind::Decision,
-                Some(Class::Reply | Class::Notice) => MailKind::Reply,
+                Some(Class::Reply | Class::Refusal | Class::Notice) => MailKind::Reply,
             },
             topic: self.topic.format(ROOT),
             bytes: self.payload.len(),
@@ -121,8 +125,15 @@ impl Mailbox {
         found.map(|letter| letter.number)
     }
 
-    pub(super) fn directed(&self) -> usize {
-        self.letters().filter(|letter| !letter.is_reply()).count()
+    /// Letters that are neither replies nor promised.
+    pub(super) fn mail(&self) -> usize {
+        let is_mail = |letter: &&Letter| !letter.is_reply() && !letter.is_promised();
+        self.letters().filter(is_mail).count()
+    }
+
+    /// Results and decisions.
+    pub(super) fn results(&self) -> usize {
+        self.letters().filter(|letter| letter.is_promised()).count()
     }
 
     fn put(&mut self, mut letter: Letter, rules: &Rules) {

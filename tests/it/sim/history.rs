@@ -36,6 +36,8 @@ pub(super) struct Step {
     pub(super) verdict: Verdict,
     /// How much room mailboxes had, where that decides.
     pub(super) free: BTreeMap<Agent, usize>,
+    /// The same for results and decisions, those included that are promised.
+    pub(super) places: BTreeMap<Agent, usize>,
     /// What waited in the mailbox that the command is about, from its room.
     pub(super) mail: Vec<Mail>,
     /// What it wants done, in order.
@@ -116,6 +118,11 @@ impl Step {
         self.free.get(agent).copied().unwrap_or(usize::MAX)
     }
 
+    /// How many results and decisions there might be, where somebody asked.
+    pub(super) fn places_of(&self, agent: &Agent) -> usize {
+        self.places.get(agent).copied().unwrap_or(usize::MAX)
+    }
+
     /// Whether what is due runs in this step: by itself, or as the first thing after a restart.
     pub(super) fn runs_timers(&self) -> bool {
         matches!(self.input(), Some(Input::Tick | Input::Recovered))
@@ -140,7 +147,9 @@ impl Step {
     /// The replies to `agent`.
     pub(super) fn replies_to(&self, agent: &Agent) -> Vec<(&Directed, Reply)> {
         self.directed()
-            .filter(|directed| directed.class == Class::Reply && directed.to == *agent)
+            .filter(|directed| {
+                matches!(directed.class, Class::Reply | Class::Refusal) && directed.to == *agent
+            })
             .map(|directed| (directed, read(&directed.payload)))
             .filter(|(_, reply): &(_, Reply)| reply.command != NOTICE && reply.command != LOCK)
             .collect()

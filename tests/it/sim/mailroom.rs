@@ -10,11 +10,18 @@ use hallward::wire::name::{Agent, Room};
 use super::durable::{Change, Letter, Mailbox, Sent};
 use super::rules::Rules;
 
+/// What the open batch adds to a mailbox.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Incoming {
+    pub(super) mail: usize,
+    pub(super) results: usize,
+}
+
 /// What the engine may know of mailboxes: the committed letters, and those of the open batch.
 pub(super) struct Mailroom<'a> {
     pub(super) rules: &'a Rules,
     pub(super) mailboxes: &'a BTreeMap<Agent, Mailbox>,
-    pub(super) incoming: &'a BTreeMap<Agent, usize>,
+    pub(super) incoming: &'a BTreeMap<Agent, Incoming>,
     pub(super) changes: &'a [Change],
     pub(super) sent: &'a Sent,
     pub(super) journal: &'a Journal,
@@ -22,11 +29,22 @@ pub(super) struct Mailroom<'a> {
 
 impl Mailboxes for Mailroom<'_> {
     fn free_messages(&self, agent: &Agent) -> usize {
-        let waiting = self.mailboxes.get(agent).map_or(0, Mailbox::directed);
-        let incoming = self.incoming.get(agent).copied().unwrap_or(0);
-        self.rules
-            .mailbox_letters
-            .saturating_sub(waiting + incoming)
+        let waiting = self.mailboxes.get(agent).map_or(0, Mailbox::mail);
+        let incoming = self.incoming.get(agent).map_or(0, |incoming| incoming.mail);
+        let most = self.rules.mailbox_letters;
+        most.saturating_sub(waiting + incoming)
+    }
+
+    fn free_results(&self, agent: &Agent) -> usize {
+        let waiting = self.mailboxes.get(agent).map_or(0, Mailbox::results);
+        let incoming = self.incoming.get(agent);
+        let incoming = incoming.map_or(0, |incoming| incoming.results);
+        let most = self.rules.mailbox_results;
+        most.saturating_sub(waiting + incoming)
+    }
+
+    fn free_result_bytes(&self, agent: &Agent) -> usize {
+        self.free_results(agent) * 65_536
     }
 
     fn free_bytes(&self, agent: &Agent) -> usize {

@@ -35,6 +35,7 @@ pub(super) struct Rules {
     pub(super) kept_versions: usize,
     /// Letters other than replies that a mailbox takes.
     pub(super) mailbox_letters: usize,
+    pub(super) mailbox_results: usize,
     /// Replies that wait in a mailbox before the oldest give way.
     pub(super) mailbox_replies: usize,
     /// How long an inbox message that says nothing waits.
@@ -65,6 +66,7 @@ impl Default for Rules {
             retention_ms: 3_600_000,
             kept_versions: 6,
             mailbox_letters: 20,
+            mailbox_results: 20,
             mailbox_replies: 64,
             inbox_ttl_ms: 600_000,
             cbor_room: None,

@@ -253,12 +253,8 @@ fn partial_result_that_finds_no_room_does_not_move_its_task_on() {
     let mut play = Play::new();
     play.worker_comes("w1");
     play.dispatch("t1", 1);
-    for _ in 0..Rules::default().mailbox_letters {
-        let topic = Topic::Inbox {
-            to: agent("boss"),
-            me: agent("w1"),
-        };
-        let _ = play.say("w1", topic, &"hello");
+    for n in 2..=Rules::default().mailbox_results {
+        play.dispatch(&format!("t{n}"), 1);
     }
     let mut progress = Play::word("t1", 1, UpdateStatus::Progress);
     progress.result = Some(Json::parse("[1]").expect("JSON"));

@@ -5,7 +5,7 @@
 //! or shows by mistake, is one that no model expects.
 
 use bytes::Bytes;
-use hallward::engine::{Class, Directed, Effect, Input};
+use hallward::engine::{Directed, Effect, Input};
 use hallward::wire::cbor::{self, Spelling};
 use hallward::wire::json::Json;
 use hallward::wire::observe::Event;
@@ -59,7 +59,7 @@ impl Wall {
         match &mut effect {
             // Replayed events are as they were told.
             Effect::Deliver(Directed { payload, class, .. })
-                if *class == Class::Reply && is_replay(payload) => {}
+                if class.is_reply() && is_replay(payload) => {}
             Effect::Deliver(Directed { payload, .. }) => {
                 *payload = self.moved(payload, &SHOWN, back);
             }

@@ -40,6 +40,8 @@ const LIMITS: ClientLimits = ClientLimits {
     max_clients: 5_000,
     max_subscriptions: 8,
     max_mailbox_messages: 16,
+    max_results: 1_000,
+    max_result_bytes: 1 << 20,
     max_mailbox_bytes: 64 * 1024,
     max_replies: 8,
     // Far away: nobody is to be held back for a hostile subscriber here.

@@ -352,7 +352,9 @@ impl Participant {
         let doings = self.act(ctx, |role, ctx| match (role, &letter.class) {
             (Role::Worker(worker), Some(Class::Assignment(_))) => worker.receive(&letter, ctx),
             (Role::Smith(smith), Some(Class::Run(_))) => smith.receive(&letter, ctx),
-            (Role::Operator(operator), Some(Class::Reply)) => operator.receive(&letter, ctx),
+            (Role::Operator(operator), Some(Class::Reply | Class::Refusal)) => {
+                operator.receive(&letter, ctx)
+            }
             _ => {}
         });
         self.read.insert(letter.number, letter);

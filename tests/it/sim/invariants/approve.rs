@@ -15,7 +15,7 @@ use super::super::durable::{Durable, ROOT};
 use super::super::history::{Step, plain_payload, read};
 use super::super::model::Model;
 use super::super::model::approvals::Approval;
-use super::replies::only_a_full_mailbox_is_full;
+use super::replies::only_who_waits_for_all_it_may_is_refused;
 use super::{Check, ensure, mail};
 
 /// Approve: a well-formed request becomes pending; approval by time-out is refused where the room does not allow it.
@@ -38,7 +38,7 @@ pub(super) fn requests(model: &Model, step: &Step) -> Check {
         None => Ok(()),
         Some(Code::Forbidden | Code::Invalid) if dares => Ok(()),
         Some(Code::Invalid) if in_vain => Ok(()),
-        Some(Code::TooMany) => only_a_full_mailbox_is_full(model, step, &command.from),
+        Some(Code::TooMany) => only_who_waits_for_all_it_may_is_refused(model, step, &command.from),
         Some(code) => {
             // More approvals than approvers can never come together: refusing that is sound.
             let hopeless = !request.approvers.is_empty()

@@ -9,7 +9,7 @@ use hallward::wire::topic::Topic;
 use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::super::model::tasks::{TaskModel, suits};
-use super::replies::only_a_full_mailbox_is_full;
+use super::replies::only_who_waits_for_all_it_may_is_refused;
 use super::{Check, ensure};
 
 /// Handoff: a well-formed task is taken, whether or not somebody can do it now; only `requireOnline` makes it 503, and only
@@ -59,11 +59,13 @@ pub(super) fn dispatches(model: &Model, step: &Step, room: &Room) -> Check {
         Some(Code::TooMany) if ties.opens_a_group => {
             let promised = model.promised(&command.from) + 1;
             ensure!(
-                step.free_of(&command.from) <= promised,
+                step.places_of(&command.from) <= promised,
                 "the mailbox has room for a group: no 429"
             );
         }
-        Some(Code::TooMany) => only_a_full_mailbox_is_full(model, step, &command.from)?,
+        Some(Code::TooMany) => {
+            only_who_waits_for_all_it_may_is_refused(model, step, &command.from)?
+        }
         Some(code) => ensure!(
             code == Code::Unavailable && spec.require_online && !capable(false),
             "{spec:?} was refused with {code:?}"
@@ -168,7 +170,7 @@ pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
                 update.status == UpdateStatus::Progress && update.result.is_some(),
                 "{update:?} needs no room and got 429"
             );
-            only_a_full_mailbox_is_full(model, step, &task.dispatcher)
+            only_who_waits_for_all_it_may_is_refused(model, step, &task.dispatcher)
         }
         (Some(_), Some(code)) => Err(format!(
             "{me} holds {task:?} at {} and got {code:?}",

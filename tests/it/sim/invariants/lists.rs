@@ -75,7 +75,7 @@ pub(super) fn redrives(model: &Model, step: &Step, room: &Room) -> Check {
             task.state != "dead" || parent || !model.tasks.is_free_to_go(room, task)
         }
         Some(Code::Expired) => task.deadline.is_some_and(|at| at <= step.now),
-        Some(Code::TooMany) => step.free_of(&task.dispatcher) <= model.promised(&task.dispatcher),
+        Some(Code::TooMany) => step.places_of(&task.dispatcher) <= model.promised(&task.dispatcher),
         Some(_) => false,
     };
     ensure!(right, "a redrive of {task:?} got {:?}", step.verdict);

@@ -181,7 +181,7 @@ impl Checker {
             Topic::ToolsCancel { .. } => tools::cancels(&self.model, step, room)?,
             Topic::PresenceList { .. } => presence::lists(&self.model, step, room)?,
             Topic::ObserveReplay { .. } => observe::replays(&mut self.model, step, room)?,
-            Topic::Inbox { to, .. } => replies::inbox_messages_wait(&self.model, step, to)?,
+            Topic::Inbox { to, .. } => replies::inbox_messages_wait(step, to)?,
             Topic::RoomClose { .. } | Topic::RoomOpen { .. } => {
                 closing::commands(&self.model, step, room)?;
             }
@@ -219,7 +219,9 @@ impl Checker {
                 Class::Run(key) => calls::runs(model, step, directed, key),
                 Class::ToolResult => calls::results(model, step, directed),
                 Class::Notice => calls::notices(model, directed),
-                Class::Reply => replies::replies_answer_their_command(model, step, directed),
+                Class::Reply | Class::Refusal => {
+                    replies::replies_answer_their_command(model, step, directed)
+                }
             },
             Effect::Retain { topic, payload } => match &topic.topic {
                 Topic::BlackboardState { key } => {

@@ -264,7 +264,7 @@ pub(super) fn rejected_commands_change_nothing(
     }
     for effect in &step.effects {
         let harmless = match effect {
-            Effect::Deliver(directed) => directed.class == hallward::engine::Class::Reply,
+            Effect::Deliver(directed) => directed.class.is_reply(),
             // That an agent was seen, or is in the room now.
             Effect::Retain { topic, .. } => matches!(topic.topic, Topic::PresenceAgent { .. }),
             Effect::Event(event) => event.what.starts_with("presence."),
@@ -286,7 +286,7 @@ pub(super) fn rejected_commands_change_nothing(
 }
 
 /// Inbox: a message waits for its recipient, connected or not; only a full mailbox rejects the sender, with 429.
-pub(super) fn inbox_messages_wait(model: &Model, step: &Step, to: &Agent) -> Check {
+pub(super) fn inbox_messages_wait(step: &Step, to: &Agent) -> Check {
     match step.refusal() {
         None => {
             let relayed = step
@@ -317,18 +317,27 @@ pub(super) fn inbox_messages_wait(model: &Model, step: &Step, to: &Agent) -> Che
                 code == Code::TooMany,
                 "an inbox message was refused with {code:?}"
             );
-            only_a_full_mailbox_is_full(model, step, to)
+            ensure!(
+                step.free_of(to) == 0,
+                "the mailbox of {to} has room for {}: no 429",
+                step.free_of(to)
+            );
+            Ok(())
         }
     }
 }
 
-/// Section 3: a full mailbox rejects the sender; full is one that has no room beyond what it will get for certain.
-pub(super) fn only_a_full_mailbox_is_full(model: &Model, step: &Step, whose: &Agent) -> Check {
+/// Section 3: who waits for as much as it may is refused more; results and decisions count from when they are promised.
+pub(super) fn only_who_waits_for_all_it_may_is_refused(
+    model: &Model,
+    step: &Step,
+    whose: &Agent,
+) -> Check {
     let promised = model.promised(whose);
     ensure!(
-        step.free_of(whose) <= promised,
-        "the mailbox of {whose} has room for {}, {promised} are promised: no 429",
-        step.free_of(whose)
+        step.places_of(whose) <= promised,
+        "{whose} may wait for {}, {promised} are promised: no 429",
+        step.places_of(whose)
     );
     Ok(())
 }
@@ -355,10 +364,12 @@ pub(super) fn mailboxes_keep_their_bounds(model: &Model, durable: &Durable) -> C
         for letter in mailbox.letters() {
             work += usize::from(letter.assignment().is_some() || letter.run().is_some());
         }
-        let letters = mailbox.directed() - work;
+        let letters = mailbox.mail() - work;
         ensure!(
-            letters <= model.rules.mailbox_letters,
-            "{letters} letters wait for {agent}"
+            letters <= model.rules.mailbox_letters
+                && mailbox.results() <= model.rules.mailbox_results,
+            "{letters} letters and {} results wait for {agent}",
+            mailbox.results()
         );
     }
     Ok(())

@@ -11,7 +11,7 @@ use hallward::wire::topic::Topic;
 use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::super::model::tools::{ToolModel, same_contract};
-use super::replies::only_a_full_mailbox_is_full;
+use super::replies::only_who_waits_for_all_it_may_is_refused;
 use super::{Check, ensure};
 
 fn known<'a>(model: &'a Model, room: &Room, tool: &Tool) -> Option<&'a ToolModel> {
@@ -91,7 +91,7 @@ pub(super) fn calls(model: &Model, step: &Step, room: &Room, tool: &Tool) -> Che
                 })
             });
             if free {
-                only_a_full_mailbox_is_full(model, step, &command.from)?;
+                only_who_waits_for_all_it_may_is_refused(model, step, &command.from)?;
             }
         }
         Some(code) => return Err(format!("a call of {tool} was refused with {code:?}")),
@@ -125,7 +125,7 @@ pub(super) fn returns(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
         Some(Code::TooMany) => {
             let is_part = said.status == ReturnStatus::Partial;
             ensure!(is_part, "{said:?} needs no room and got 429");
-            only_a_full_mailbox_is_full(model, step, &mine.caller)?;
+            only_who_waits_for_all_it_may_is_refused(model, step, &mine.caller)?;
         }
         Some(code) => {
             return Err(format!(

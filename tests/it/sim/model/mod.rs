@@ -415,7 +415,7 @@ impl Model {
                         .result(&directed.topic.room, result, &mut self.tally);
                 }
                 Class::Notice => {}
-                Class::Reply => self.reply(directed),
+                Class::Reply | Class::Refusal => self.reply(directed),
             },
             Effect::Retain { topic, payload } => match &topic.topic {
                 Topic::BlackboardState { key } => {

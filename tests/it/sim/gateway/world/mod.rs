@@ -121,6 +121,8 @@ fn settings(rules: &Rules) -> DeskSettings {
             max_subscriptions: 20,
             max_mailbox_messages: rules.mailbox_letters,
             max_mailbox_bytes: 1 << 20,
+            max_results: rules.mailbox_letters,
+            max_result_bytes: 1 << 20,
             // Whoever waits for a reply here waits for it.
             max_replies: 10_000,
             max_queued_messages: 10_000,

@@ -1,0 +1,132 @@
+//! Replies that wait: there are so many at most, and what gives way to newer ones.
+//!
+//! What was accepted can be asked for again; who does not know that something was refused waits for ever. So what was accepted goes first,
+//! and refusals that have to go leave a count behind.
+
+use std::sync::Arc;
+
+use super::core::Desk;
+use super::kind::Kind;
+use super::own::gateway_message;
+use super::records;
+use crate::engine::Class;
+use crate::ledger::Space;
+use crate::wire::cbor;
+use crate::wire::json::{self, Json};
+use crate::wire::message::Message;
+use crate::wire::mirror::MessageMirrors;
+use crate::wire::name::Agent;
+use crate::wire::reply::{DroppedRefusals, Rejection, Reply};
+
+impl Desk {
+    /// Makes room for a reply where too many wait; `false` if it is the one to go.
+    pub(super) fn make_room_for_reply(&mut self, id: &Arc<str>, kind: &Kind) -> bool {
+        let most = self.clients.limits.max_replies;
+        loop {
+            let Some(client) = self.clients.get(id) else {
+                return true;
+            };
+            if client.outbox.replies_len() < most {
+                return true;
+            }
+            if let Some(oldest) = client.outbox.oldest_waiting_reply() {
+                self.stats.dropped_replies.add_one();
+                self.drop_entry(id, oldest);
+                continue;
+            }
+            if !matches!(kind, Kind::Directed(Class::Refusal)) {
+                self.stats.dropped_replies.add_one();
+                return false;
+            }
+            match client.outbox.oldest_unsent_refusal() {
+                Some(oldest) => self.fold(id, oldest),
+                // All of them have been sent: their reader is at it.
+                None => return true,
+            }
+        }
+    }
+
+    /// A refusal gives way: the summary of its room counts it.
+    fn fold(&mut self, id: &Arc<str>, refusal: u64) {
+        let Ok(me) = Agent::new(id) else {
+            return self.drop_entry(id, refusal);
+        };
+        let Some(client) = self.clients.get(id) else {
+            return;
+        };
+        let Some(message) = client.outbox.message(refusal) else {
+            return;
+        };
+        self.stats.dropped_replies.add_one();
+        let topic = message.topic().to_owned();
+        let known = client.outbox.unsent_summary(&topic);
+        let before = known.and_then(|seq| read(client.outbox.message(seq)?));
+        let told = sum(before, read(message), self.clients.limits.max_replies);
+        let payload = self.engine.speaks(&me).spell(json::encode(&told));
+        let mirrors = MessageMirrors {
+            expires_at: Some(message.expires_at()).filter(|at| *at != 0),
+            ..MessageMirrors::default()
+        };
+        let summary = gateway_message(&topic, &payload, false, &mirrors);
+        if known.is_some() {
+            self.drop_entry(id, refusal);
+        }
+        self.put_summary(id, known.unwrap_or(refusal), summary);
+    }
+
+    fn put_summary(&mut self, id: &Arc<str>, seq: u64, summary: Message) {
+        let number = self.pending.number;
+        let expires_at = summary.expires_at();
+        let record = records::encode_outbox(&Kind::Summary, &summary);
+        let key = records::outbox_key(id, seq);
+        self.pending.records.put(Space::Outbox, key, record);
+        if let Some(client) = self.clients.get_mut(id) {
+            client.outbox.sum_up(seq, summary, number);
+        }
+        self.watch_expiry(id, seq, expires_at);
+    }
+}
+
+fn read(message: &Message) -> Option<Reply> {
+    let payload = message.payload();
+    if cbor::is_map(&payload) {
+        return json::decode(&cbor::to_json(&payload).ok()?).ok();
+    }
+    json::decode(&payload).ok()
+}
+
+/// The summary so far, and one refusal more.
+fn sum(before: Option<Reply>, refusal: Option<Reply>, most: usize) -> Reply {
+    let before = before.and_then(|before| before.data);
+    let before: Option<DroppedRefusals> =
+        before.and_then(|data| json::decode(data.text().as_bytes()).ok());
+    let code = refusal.as_ref().map(|refusal| refusal.code);
+    let id = refusal.and_then(|refusal| {
+        let id = refusal.id.map(|id| id.to_string());
+        id.or(refusal.correlation_id)
+    });
+    let dropped = match before {
+        None => DroppedRefusals {
+            dropped: 1,
+            first_id: id.clone(),
+            last_id: id,
+        },
+        Some(before) => DroppedRefusals {
+            dropped: before.dropped + 1,
+            first_id: before.first_id.or_else(|| id.clone()),
+            last_id: id.or(before.last_id),
+        },
+    };
+    let named = |id: &Option<String>| id.clone().unwrap_or_else(|| "one without an id".to_owned());
+    let reason = format!(
+        "{} more refusals had to give way, because you had {most} replies to read (mailbox.max_replies): the first was of {}, the last of {}",
+        dropped.dropped,
+        named(&dropped.first_id),
+        named(&dropped.last_id)
+    );
+    let code = code.unwrap_or(crate::wire::reply::Code::TooMany);
+    Reply {
+        data: Some(Json::of(&dropped)),
+        ..Reply::rejected("reply", Rejection::new(code, reason))
+    }
+}
