@@ -169,6 +169,7 @@ pub const ROWS: &[Row] = &[
     writes("blackboard/delete/{me}/#", AGENTS),
     writes("blackboard/txn/{me}", AGENTS),
     writes("blackboard/get/{me}", WATCHERS),
+    writes("blackboard/list/{me}", WATCHERS),
     writes("blackboard/history/{me}", WATCHERS),
     writes("blackboard/lock/{me}/+", AGENTS),
     writes("blackboard/unlock/{me}/+", AGENTS),
@@ -258,6 +259,7 @@ mod tests {
             ("blackboard/delete/me/a", Access::Publish),
             ("blackboard/txn/me", Access::Publish),
             ("blackboard/get/me", Access::Publish),
+            ("blackboard/list/me", Access::Publish),
             ("blackboard/history/me", Access::Publish),
             ("blackboard/lock/me/l", Access::Publish),
             ("blackboard/unlock/me/l", Access::Publish),
@@ -347,6 +349,7 @@ mod tests {
             [
                 "presence/list/{me}",
                 "blackboard/get/{me}",
+                "blackboard/list/{me}",
                 "blackboard/history/{me}",
                 "observe/replay/{me}",
                 "approve/audit/{me}",

@@ -47,6 +47,7 @@ impl RoomState {
                 | Topic::HandoffGet { .. }
                 | Topic::HandoffList { .. }
                 | Topic::BlackboardGet { .. }
+                | Topic::BlackboardList { .. }
                 | Topic::BlackboardHistory { .. }
                 | Topic::ApproveAudit { .. }
         );

@@ -178,6 +178,7 @@ envelope!(blackboard::Txn, id);
 envelope!(blackboard::Lock, id);
 envelope!(blackboard::Unlock, id);
 envelope!(blackboard::Get);
+envelope!(blackboard::ListKeys);
 envelope!(blackboard::GetHistory);
 envelope!(approve::ApprovalRequest, id);
 envelope!(approve::Decide, id);

@@ -147,6 +147,7 @@ impl RoomState {
             Topic::BlackboardDelete { key, .. } => self.delete(cx, call, key),
             Topic::BlackboardTxn { .. } => self.transact(cx, call),
             Topic::BlackboardGet { .. } => self.snapshot(cx, call),
+            Topic::BlackboardList { .. } => self.list_keys(cx, call),
             Topic::BlackboardHistory { .. } => self.history(cx, call),
             Topic::BlackboardLock { name, .. } => self.lock(cx, call, name),
             Topic::BlackboardUnlock { name, .. } => self.unlock(cx, call, name),

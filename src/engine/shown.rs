@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::wire::Millis;
 use crate::wire::approve::{AuditEntry, AuditPage, AuditedApproval, Decision, PendingApproval};
-use crate::wire::blackboard::{Entry, History, LockState, Snapshot, Version};
+use crate::wire::blackboard::{Entry, History, KeyLine, KeyPage, LockState, Snapshot, Version};
 use crate::wire::handoff::{Assignment, AttemptView, GroupResult, TaskResult, TaskView};
 use crate::wire::json::{self, Json};
 use crate::wire::mailbox::{Mail, MailboxPage, Purged};
@@ -108,6 +108,8 @@ dated! {
     Entry { updated_at, expires_at }
     History { versions }
     Version { updated_at, expires_at }
+    KeyLine { updated_at, expires_at }
+    KeyPage { keys }
     LockState { expires_at }
     Snapshot { entries, locks }
     PendingApproval { requested_at, expires_at }

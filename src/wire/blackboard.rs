@@ -126,6 +126,58 @@ pub struct Get {
     pub correlation_id: Option<String>,
 }
 
+/// `blackboard/list/{me}`: which keys there are, without their values, a page at a time.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListKeys {
+    /// The key, or the segments that keys begin with; absent means all keys of the room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<Key>,
+    /// Keys in one answer at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// From an earlier page: where this one begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Echoed in the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// `data` of the reply to a list of keys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyPage {
+    /// The room's revision: if it is another one on the next page, something was written between.
+    pub revision: u64,
+    /// Keys that have a value, by name.
+    pub keys: Vec<KeyLine>,
+    /// Where the next page begins, if there may be more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// A key without its value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyLine {
+    /// The key.
+    pub key: Key,
+    /// Counts the writes of the key.
+    pub version: u64,
+    /// The room's revision that the last write made.
+    pub revision: u64,
+    /// How many bytes its value has as JSON.
+    pub bytes: usize,
+    /// When it was written last, Unix milliseconds.
+    pub updated_at: Millis,
+    /// By whom.
+    pub updated_by: Agent,
+    /// When it deletes itself, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Millis>,
+}
+
 /// `blackboard/history/{me}`: the last versions of a key, in the reply's `data`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -77,6 +77,9 @@ pub enum Topic {
     BlackboardGet {
         me: Agent,
     },
+    BlackboardList {
+        me: Agent,
+    },
     BlackboardHistory {
         me: Agent,
     },
@@ -316,6 +319,7 @@ fn parse_parts(
         }),
         ("blackboard", "txn") => me(|me| Topic::BlackboardTxn { me }),
         ("blackboard", "get") => me(|me| Topic::BlackboardGet { me }),
+        ("blackboard", "list") => me(|me| Topic::BlackboardList { me }),
         ("blackboard", "history") => me(|me| Topic::BlackboardHistory { me }),
         ("blackboard", "lock") => two(
             third,
@@ -473,6 +477,7 @@ impl Topic {
             Topic::BlackboardDelete { me, key } => write!(out, "blackboard/delete/{me}/{key}"),
             Topic::BlackboardTxn { me } => write!(out, "blackboard/txn/{me}"),
             Topic::BlackboardGet { me } => write!(out, "blackboard/get/{me}"),
+            Topic::BlackboardList { me } => write!(out, "blackboard/list/{me}"),
             Topic::BlackboardHistory { me } => write!(out, "blackboard/history/{me}"),
             Topic::BlackboardLock { me, name } => write!(out, "blackboard/lock/{me}/{name}"),
             Topic::BlackboardUnlock { me, name } => write!(out, "blackboard/unlock/{me}/{name}"),
@@ -523,6 +528,7 @@ impl Topic {
             | Topic::BlackboardDelete { me, .. }
             | Topic::BlackboardTxn { me }
             | Topic::BlackboardGet { me }
+            | Topic::BlackboardList { me }
             | Topic::BlackboardHistory { me }
             | Topic::BlackboardLock { me, .. }
             | Topic::BlackboardUnlock { me, .. }
@@ -665,6 +671,7 @@ pub fn command_name(topic: &Topic) -> &'static str {
         Topic::BlackboardDelete { .. } => "blackboard/delete",
         Topic::BlackboardTxn { .. } => "blackboard/txn",
         Topic::BlackboardGet { .. } => "blackboard/get",
+        Topic::BlackboardList { .. } => "blackboard/list",
         Topic::BlackboardHistory { .. } => "blackboard/history",
         Topic::BlackboardLock { .. } => "blackboard/lock",
         Topic::BlackboardUnlock { .. } => "blackboard/unlock",

@@ -75,6 +75,8 @@ fn messages() -> Vec<Message> {
         message::<blackboard::Unlock>("unlock", Client),
         message::<blackboard::Get>("get", Client),
         message::<blackboard::Snapshot>("snapshot", Gateway),
+        message::<blackboard::ListKeys>("list-keys", Client),
+        message::<blackboard::KeyPage>("key-page", Gateway),
         message::<blackboard::GetHistory>("get-history", Client),
         message::<blackboard::History>("history", Gateway),
         message::<blackboard::Entry>("entry", Gateway),

@@ -7,6 +7,7 @@
 //! This file holds the state; `write` and `txn` change it, `lock` and `locking` say who may, `history` and `snapshot` answer about it.
 
 mod history;
+mod list;
 mod lock;
 mod locking;
 mod schemas;
@@ -181,15 +182,22 @@ impl Blackboard {
 fn below<'a, T>(
     map: &'a BTreeMap<Key, T>,
     prefix: Option<&'a Key>,
+    after: Option<&'a Key>,
 ) -> Box<dyn Iterator<Item = (&'a Key, &'a T)> + 'a> {
+    let from = |start: &str| {
+        let start = after.map_or(start, |after| after.as_str().max(start));
+        map.range::<str, _>((Bound::Excluded(start), Bound::Unbounded))
+    };
     let Some(prefix) = prefix else {
-        return Box::new(map.iter());
+        // No key sorts before the shortest text.
+        return Box::new(from(""));
     };
     let inner = format!("{prefix}/");
-    let bounds = (Bound::Excluded(inner.as_str()), Bound::Unbounded);
-    let below = map.range::<str, _>(bounds);
+    let below = from(&inner);
     let below = below.take_while(move |(key, _)| key.as_str().starts_with(&inner));
-    Box::new(map.get_key_value(prefix).into_iter().chain(below))
+    let own = map.get_key_value(prefix);
+    let own = own.filter(|(key, _)| after.is_none_or(|after| *key > after));
+    Box::new(own.into_iter().chain(below))
 }
 
 impl RoomState {

@@ -44,7 +44,7 @@ impl RoomState {
         let board = &self.blackboard;
         let revision = get.revision.unwrap_or(board.revision);
         if revision == board.revision {
-            for (key, cell) in below(&board.cells, get.prefix.as_ref()) {
+            for (key, cell) in below(&board.cells, get.prefix.as_ref(), None) {
                 found.add(key, cell)?;
             }
         } else {
@@ -90,8 +90,8 @@ impl Blackboard {
                 "the room's history reaches back to revision {since}, not to {revision}"
             )));
         }
-        let mut cells = below(&self.cells, prefix).peekable();
-        let mut tombstones = below(&self.tombstones, prefix).peekable();
+        let mut cells = below(&self.cells, prefix, None).peekable();
+        let mut tombstones = below(&self.tombstones, prefix, None).peekable();
         loop {
             let is_cell = match (cells.peek(), tombstones.peek()) {
                 (Some((cell, _)), Some((tombstone, _))) => cell < tombstone,

@@ -1,6 +1,6 @@
 //! Blackboard: versions, conditions, deletes, the past, transactions, and what late joiners see.
 
-use hallward::wire::blackboard::{History, Snapshot};
+use hallward::wire::blackboard::{History, KeyPage, Snapshot};
 use serde_json::{Value, json};
 
 use crate::harness::{Agent, Gateway, Setup};
@@ -256,6 +256,43 @@ fn a_merge_leaves_what_it_does_not_name_as_it_was_written() {
     let merged = ann.state("raw").expect("set");
     let expected = r#"{ "a":12345678901234567890123, "n":{"x":null,"y":2} }"#;
     assert_eq!((merged.version, merged.value.text()), (2, expected));
+}
+
+#[test]
+fn twenty_thousand_keys_are_listed_a_page_at_a_time() {
+    let gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    for batch in 0..200 {
+        let ops = (0..100).map(|n| {
+            let key = format!("k/{:05}", batch * 100 + n);
+            json!({"op": "set", "key": key, "value": n})
+        });
+        ann.accepted(
+            "blackboard/txn/ann",
+            json!({"ops": ops.collect::<Vec<_>>()}),
+        );
+    }
+    ann.set("k", json!(0));
+    ann.set("k-1", json!("beside"));
+    let mut seen = Vec::new();
+    let mut asked = json!({"prefix": "k", "limit": 200});
+    loop {
+        let reply = ann.accepted("blackboard/list/ann", asked.clone());
+        let data = reply.data.expect("a query has data");
+        let page: KeyPage = serde_json::from_str(data.text()).expect("a page");
+        seen.extend(page.keys.iter().map(|line| line.key.to_string()));
+        let Some(cursor) = page.cursor else {
+            break;
+        };
+        asked["cursor"] = json!(cursor);
+    }
+    assert_eq!(
+        (seen.len(), &*seen[0], &*seen[20_000]),
+        (20_001, "k", "k/19999")
+    );
+    assert!(seen.is_sorted(), "by name, each once");
+    let refused = ann.rejected(422, "blackboard/list/ann", json!({"cursor": "a//b"}));
+    assert_eq!(refused.path.as_deref(), Some("cursor"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hallward::wire::blackboard::{
-    Delete, Entry, Fence, Get, GetHistory, Lock, Op, OpKind, Set, Txn, Unlock,
+    Delete, Entry, Fence, Get, GetHistory, ListKeys, Lock, Op, OpKind, Set, Txn, Unlock,
 };
 use hallward::wire::json::Json;
 use hallward::wire::name::{CommandId, Key, LockName, Room};
@@ -29,6 +29,7 @@ impl Writer {
             52..=60 => self.delete(&room, key, ctx),
             61..=69 => self.transact(&room, ctx),
             70..=92 => lock(&room, ctx),
+            93..=94 if ctx.lists_keys => list(&room, ctx),
             93..=96 => look_back(&room, key, ctx),
             _ => look(&room, ctx),
         }
@@ -158,6 +159,19 @@ fn look(room: &Room, ctx: &mut Ctx<'_>) {
     };
     let me = ctx.me.clone();
     let _ = ctx.publish(room, Topic::BlackboardGet { me }, &get, true);
+}
+
+/// Which keys are there, from some place on?
+fn list(room: &Room, ctx: &mut Ctx<'_>) {
+    let cursors = [None, Some("plan"), Some("plan/b"), Some("z")];
+    let list = ListKeys {
+        prefix: ctx.dice.maybe(50, |_| Key::new("plan").expect("a key")),
+        limit: ctx.dice.maybe(50, |dice| 1 + dice.below(3) as u32),
+        cursor: ctx.dice.pick(&cursors).map(str::to_owned),
+        correlation_id: Some(ctx.mint("list")),
+    };
+    let me = ctx.me.clone();
+    let _ = ctx.publish(room, Topic::BlackboardList { me }, &list, true);
 }
 
 /// What was there?

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hallward::wire::blackboard::{Entry, Get, GetHistory, History, Version};
+use hallward::wire::blackboard::{Entry, Get, GetHistory, History, KeyPage, ListKeys, Version};
 use hallward::wire::name::{Agent, Key, Room};
 use hallward::wire::reply::Code;
 
@@ -109,4 +109,43 @@ fn is_told(model: &Model, room: &Room, reader: &Agent, past: &Past, told: &Versi
         && entry.is_none_or(|entry| {
             (entry.updated_at, &entry.updated_by) == (told.updated_at, &told.updated_by)
         })
+}
+
+/// Blackboard: a list has the keys that have a value, in order, from behind its cursor on, and says whether there are more.
+pub(super) fn lists(model: &Model, step: &Step, room: &Room) -> Check {
+    let command = step.command().expect("a question");
+    let asked: ListKeys = read(&command.payload);
+    if step.refusal() == Some(Code::TooMany) && step.free_of(&command.from) == 0 {
+        return Ok(());
+    }
+    ensure!(step.verdict.is_ok(), "a list got {:?}", step.verdict);
+    let reply = step.replies_to(&command.from).pop();
+    let data = reply.and_then(|(_, reply)| reply.data);
+    let page: KeyPage = read(data.as_ref().map_or(b"", |data| data.text().as_bytes()));
+    let board = model.board(room);
+    let is_meant = |key: &Key| {
+        is_under(key, asked.prefix.as_ref())
+            && asked
+                .cursor
+                .as_deref()
+                .is_none_or(|after| key.as_str() > after)
+    };
+    let all: Vec<&Key> = board.entries.keys().filter(|key| is_meant(key)).collect();
+    let limit = asked.limit.unwrap_or(100) as usize;
+    let told: Vec<&Key> = page.keys.iter().map(|line| &line.key).collect();
+    ensure!(
+        told == all[..limit.min(all.len())] && page.cursor.is_some() == (all.len() > limit),
+        "asked {asked:?}, expected {all:?}, got {page:?}"
+    );
+    let are_right = page.keys.iter().all(|line| {
+        let entry = &board.entries[&line.key];
+        (line.version, line.updated_at, line.expires_at)
+            == (entry.version, entry.updated_at, entry.expires_at)
+    });
+    ensure!(
+        are_right && page.revision == board.revision,
+        "{page:?} is not what stands: {:?}",
+        board.entries
+    );
+    Ok(())
 }

@@ -30,6 +30,7 @@ pub(super) fn turns_away(model: &Model, step: &Step) -> bool {
             | Topic::HandoffGet { .. }
             | Topic::HandoffList { .. }
             | Topic::BlackboardGet { .. }
+            | Topic::BlackboardList { .. }
             | Topic::BlackboardHistory { .. }
             | Topic::ApproveAudit { .. }
     );

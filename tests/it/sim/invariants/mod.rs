@@ -166,6 +166,7 @@ impl Checker {
             Topic::BlackboardTxn { .. } => txn::transactions(&self.model, step, room)?,
             Topic::BlackboardLock { .. } => locks::commands(&self.model, step, room)?,
             Topic::BlackboardGet { .. } => blackboard::snapshots(&self.model, step, room)?,
+            Topic::BlackboardList { .. } => board_past::lists(&self.model, step, room)?,
             Topic::BlackboardHistory { .. } => board_past::histories(&self.model, step, room)?,
             Topic::ApproveRequest { .. } => approve::requests(&self.model, step)?,
             Topic::ApproveDecide { me, id } => {

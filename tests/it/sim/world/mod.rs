@@ -100,6 +100,9 @@ type Outcome = Result<(), String>;
 pub(super) fn run(seed: u64) -> Result<Report, Failure> {
     let mut world = World::new(seed);
     world.has_clock_steps = world.clock_dice.percent(40);
+    for one in &mut world.everybody {
+        one.lists_keys = true;
+    }
     world.run()
 }
 
