@@ -5,6 +5,7 @@
 //! nothing itself but that sum; `runtime` has it turn its page.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ pub struct Unwritten {
 /// See the module. Kinds are few, and names of the program's own, so it holds at most `max_lines` names for each.
 #[derive(Debug)]
 pub struct Diary {
-    max_lines: usize,
+    max_lines: AtomicUsize,
     page: Mutex<BTreeMap<(About, &'static str), Entries>>,
     /// Lines that were not written at their level.
     pub unwritten: Count,
@@ -71,18 +72,24 @@ impl Diary {
     /// One with so many lines a minute for each kind, about clients and again about strangers.
     pub fn new(max_lines: usize) -> Diary {
         Diary {
-            max_lines,
+            max_lines: AtomicUsize::new(max_lines),
             page: Mutex::default(),
             unwritten: Count::default(),
         }
     }
 
+    /// Another number of lines from now on.
+    pub fn set_max_lines(&self, max_lines: usize) {
+        self.max_lines.store(max_lines, Ordering::Relaxed);
+    }
+
     /// Whether a line of this kind about this client (or this address) is worth the log now.
     pub fn admits(&self, about: About, kind: &'static str, name: &str) -> bool {
         let name = shortened(name);
+        let max_lines = self.max_lines.load(Ordering::Relaxed);
         let mut page = self.page();
         let entries = page.entry((about, kind)).or_default();
-        let admitted = !entries.named.contains(name) && entries.named.len() < self.max_lines;
+        let admitted = !entries.named.contains(name) && entries.named.len() < max_lines;
         if admitted {
             entries.named.insert(name.into());
         } else {

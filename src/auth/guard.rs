@@ -5,7 +5,7 @@
 
 use std::hash::RandomState;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, watch};
 
@@ -32,10 +32,7 @@ pub struct Credentials<'a> {
 /// See the module.
 #[derive(Debug)]
 pub struct Guard {
-    settings: Settings,
     rules: RwLock<Arc<Rules>>,
-    /// Held while files are read, so that what is read last counts last.
-    reloading: Mutex<()>,
     changes: watch::Sender<()>,
     checks: Arc<Semaphore>,
     /// Decides whose hash stands in for that of somebody unknown.
@@ -54,33 +51,30 @@ impl Guard {
         warn_of_open_files(&settings);
         Ok(Arc::new(Guard {
             rules: RwLock::new(Arc::new(rules)),
-            reloading: Mutex::default(),
             changes: watch::Sender::new(()),
             checks: Arc::new(Semaphore::new(settings.max_password_checks.max(1))),
             secret: RandomState::new(),
             stats: Arc::default(),
             diary,
-            settings,
         }))
     }
 
-    /// Reads the files anew: all of it counts from now on, or, if anything is wrong, nothing does. Blocks.
+    /// Reads the files that these settings name, and changes nothing yet. Blocks.
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn reload(&self) -> Result<(), Vec<FileProblem>> {
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let rules =
-            Rules::load(&self.settings).inspect_err(|_| self.stats.reloads_failed.add_one())?;
+    pub fn read(&self, settings: &Settings) -> Result<Rules, Vec<FileProblem>> {
+        Rules::load(settings).inspect_err(|_| self.stats.reloads_failed.add_one())
+    }
+
+    /// From now on these rules count.
+    pub fn adopt(&self, rules: Rules) {
+        warn_of_open_files(&rules.settings);
         let mut place = self.rules.write().unwrap_or_else(PoisonError::into_inner);
         *place = Arc::new(rules);
         self.changes.send_replace(());
         // Under the lock: whoever sees the count sees the rules too. Sessions look for news before each decision.
         self.stats.reloads.add_one();
-        Ok(())
     }
 
     /// The rules in force.
@@ -109,7 +103,7 @@ impl Guard {
             Credentials {
                 certificate: Some(name),
                 ..
-            } if self.settings.certificate => Identity {
+            } if rules.settings.certificate => Identity {
                 user: name.clone(),
                 proof: Proof::Certificate,
             },
@@ -117,7 +111,7 @@ impl Guard {
                 user: None,
                 password: None,
                 ..
-            } => anonymous(&self.settings)?,
+            } => anonymous(&rules.settings)?,
             Credentials {
                 password: Some(token),
                 ..

@@ -1,4 +1,4 @@
-//! `hallward acl test`: asks the files that a configuration names what a client may do with a topic, and which rule says so.
+//! `hallward acl test`: asks a configuration, and the files that it names, what a client may do with a topic, and which rule says so.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use crate::auth::{Access, Rights, Verdict, list_problems};
 use crate::config::Config;
 use crate::runtime;
 use crate::wire::filter::{check_filter, has_wildcard};
-use crate::wire::topic::{Admission, admit};
+use crate::wire::name::Room;
+use crate::wire::topic::{Admission, Offer, admit};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -68,16 +69,29 @@ fn answer(config: &Config, test: &Test, rights: &Rights) -> Result<(), Failure> 
         let word = if allowed { "allow" } else { "deny" };
         say(format_args!("{what:<9}  {word:<5}  {why}\n"));
     };
-    let mut verdict = |what: &str, verdict: Verdict<'_>| tell(what, verdict.allows(), &verdict);
-    if has_wildcard(topic) || topic.starts_with("$share/") {
-        verdict("subscribe", rights.of_filter(topic));
-    } else {
-        let grammar = refused_by_grammar(config, &test.client, topic);
-        verdict("subscribe", rights.of_filter(topic));
-        verdict("receive", rights.of_topic(Access::Receive, topic));
-        match grammar {
+    // Rights are looked at before the room is.
+    let mut verdict = |what: &str, verdict: Verdict<'_>, room: Option<&String>| match room
+        .filter(|_| verdict.allows())
+    {
+        Some(refusal) => tell(what, false, refusal),
+        None => tell(what, verdict.allows(), &verdict),
+    };
+    let root = &config.rooms.root;
+    let refusal = |room: &Room| runtime::room_refusal(config, &test.client, room);
+    let of_offer = Offer::of_filter(root, topic).and_then(|offer| refusal(offer.room()));
+    verdict("subscribe", rights.of_filter(topic), of_offer.as_ref());
+    if !has_wildcard(topic) && !topic.starts_with("$share/") {
+        verdict("receive", rights.of_topic(Access::Receive, topic), None);
+        let of_command = match admit(root, &test.client, topic) {
+            Admission::Desk(command) => refusal(&command.room),
+            _ => None,
+        };
+        match refused_by_grammar(config, &test.client, topic) {
             Some(reason) => tell("publish", false, &reason),
-            None => verdict("publish", rights.of_topic(Access::Publish, topic)),
+            None => {
+                let rights = rights.of_topic(Access::Publish, topic);
+                verdict("publish", rights, of_command.as_ref());
+            }
         }
     }
     if any {

@@ -2,7 +2,7 @@
 //! that is wrong with them; shows what a gateway would run with.
 
 use super::layers::{FileArg, KeyArgs, load};
-use super::{Failure, say};
+use super::{Failure, logging, say};
 use crate::config::{Config, Loaded, Problems};
 use crate::runtime;
 
@@ -67,8 +67,7 @@ fn problems_of_files(loaded: &Loaded) -> Vec<String> {
 
 /// `log.level` has no effect beside the variable that logging libraries share.
 fn ignored_level() -> Option<String> {
-    let set = std::env::var_os("RUST_LOG").filter(|directives| !directives.is_empty())?;
-    let directives = set.to_string_lossy();
+    let directives = logging::directives()?;
     Some(format!(
         "RUST_LOG is set ({directives}) and goes before log.level"
     ))
@@ -78,9 +77,9 @@ fn refused(problems: &[impl std::fmt::Display]) -> Failure {
     for problem in problems {
         say(format_args!("{problem}\n"));
     }
-    Failure::usage(match problems.len() {
-        1 => "the configuration has a problem".to_owned(),
-        many => format!("the configuration has {many} problems"),
+    Failure::usage(match problems {
+        [one] => format!("the configuration has a problem: {one}"),
+        many => format!("the configuration has {} problems", many.len()),
     })
 }
 

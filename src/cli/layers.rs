@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::config::{Flag, Layers, Loaded, Log, Problem, Problems};
 
 /// The file, for every command that reads the configuration.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct FileArg {
     /// Configuration file (TOML); config/hallward.toml shows every key
     #[arg(long, value_name = "FILE")]
@@ -14,7 +14,7 @@ pub(super) struct FileArg {
 }
 
 /// The keys that have a flag of their own.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct KeyArgs {
     /// Data directory [default: ./hallward-data]
     #[arg(long, value_name = "DIR")]

@@ -24,8 +24,12 @@ impl Drop for Settled {
     }
 }
 
-/// Starts logging for the process; a second call changes nothing. What is returned is to be kept until the end.
-pub(super) fn start(log: &Log) -> Result<Settled, Failure> {
+/// Sets the level of a log that runs.
+pub(super) type SetLevel = Box<dyn Fn(&Log) -> Option<String> + Send + Sync>;
+
+/// Starts logging for the process; a second call changes nothing. The first of what is returned is to be kept until the end, the second
+/// sets another level.
+pub(super) fn start(log: &Log) -> Result<(Settled, SetLevel), Failure> {
     let outlet = LogOutlet::of_process(log.max_waiting)
         .map_err(|error| Failure::try_again(format!("cannot write a log: {error}")))?;
     let lines = outlet.clone();
@@ -34,9 +38,19 @@ pub(super) fn start(log: &Log) -> Result<Settled, Failure> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(move || lines.clone());
     // Tests and the demo may have started logging already: whoever came first stays.
-    let started = match log.format {
-        LogFormat::Human => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let (started, set_level) = match log.format {
+        LogFormat::Human => {
+            let builder = builder.with_target(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            let set_level: SetLevel = Box::new(move |log| told(handle.reload(filter(log))));
+            (builder.try_init(), set_level)
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let handle = builder.reload_handle();
+            let set_level: SetLevel = Box::new(move |log| told(handle.reload(filter(log))));
+            (builder.try_init(), set_level)
+        }
     };
     if started.is_ok() {
         std::panic::set_hook(Box::new(report_panic));
@@ -44,7 +58,7 @@ pub(super) fn start(log: &Log) -> Result<Settled, Failure> {
             let _ = JSON.set(outlet.clone());
         }
     }
-    Ok(Settled(outlet))
+    Ok((Settled(outlet), set_level))
 }
 
 /// Tells of a failure of the command as a line of the log, if that is JSON; whether it is.
@@ -71,15 +85,31 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(thread, backtrace, "panicked at {place}: {words}");
 }
 
+/// What a part of the configuration says of itself when it was read again.
+fn told(set: Result<(), tracing_subscriber::reload::Error>) -> Option<String> {
+    match set {
+        Ok(()) if directives().is_some() => {
+            Some("RUST_LOG is set and goes before log.level".to_owned())
+        }
+        // That it changed is said anyway; in a process without a log of ours there is nothing to say.
+        Ok(()) | Err(_) => None,
+    }
+}
+
+/// What the environment says, which goes before the level that is configured.
+pub(super) fn directives() -> Option<String> {
+    std::env::var("RUST_LOG")
+        .ok()
+        .filter(|text| !text.is_empty())
+}
+
 fn filter(log: &Log) -> EnvFilter {
     // The embedded router opens a span for every publish even where nothing is shown; what matters of it is counted and told
     // by us.
     let ours = || EnvFilter::new(format!("{},rumqttd=off", log.level.as_str()));
-    match std::env::var("RUST_LOG") {
-        Ok(directives) if !directives.is_empty() => {
-            EnvFilter::try_new(directives).unwrap_or_else(|_| ours())
-        }
-        _ => ours(),
+    match directives() {
+        Some(directives) => EnvFilter::try_new(directives).unwrap_or_else(|_| ours()),
+        None => ours(),
     }
 }
 
@@ -100,7 +130,7 @@ mod tests {
                 format: LogFormat::Json,
                 ..Log::default()
             };
-            let _settled = start(&log).expect("it logs");
+            let (_settled, _) = start(&log).expect("it logs");
             let thread = std::thread::Builder::new().name("unlucky".into());
             let fallen = thread.spawn(|| panic!("so \"be\" it\nor not"));
             let _ = fallen.expect("a thread").join();

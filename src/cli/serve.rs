@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::layers::{FileArg, KeyArgs, load, log_of};
-use super::{Failure, logging, say};
+use super::logging::{self, SetLevel};
+use super::{Failure, say};
 use crate::config::{Config, LogFormat, Problems};
 use crate::runtime::{Gateway, MqttPlaces, Places};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     file: FileArg,
@@ -20,12 +21,12 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let loaded = load(&args.file, &args.keys);
     let config = loaded.map_err(|problems| refuse(args, problems))?.config;
-    let _settled = logging::start(&config.log)?;
+    let (_settled, set_level) = logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::try_again(format!("cannot start threads: {error}")))?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, args, set_level))
 }
 
 /// Whoever wants JSON reads also in JSON why there is no more than that.
@@ -38,7 +39,7 @@ fn refuse(args: &Args, problems: Problems) -> Failure {
     problems.into()
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, args: &Args, set_level: SetLevel) -> Result<(), Failure> {
     let for_people = config.log.format == LogFormat::Human;
     // Before anything starts: a signal that comes early must find the way out, too.
     let mut stop = Stop::listen()?;
@@ -53,6 +54,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tell_where(gateway.places());
     let (told, tell) = tokio::sync::oneshot::channel::<()>();
     let reload = gateway.reload();
+    reload.register_setting("log", move |config| set_level(&config.log));
     let running = gateway.run(async {
         // An error means that nobody will tell any more, which is as good as being told.
         let _ = tell.await;
@@ -64,8 +66,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
             name = stop.wait() => break name,
             // On its own: a file that is slow to read must not keep the gateway from stopping.
             Some(()) = hangup.recv() => {
-                let reload = reload.clone();
-                tokio::spawn(async move { reload.run().await });
+                let (reload, args) = (reload.clone(), args.clone());
+                let read = move || Ok(load(&args.file, &args.keys)?.config);
+                tokio::spawn(async move { reload.run(read).await });
             }
         }
     };

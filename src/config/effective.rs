@@ -70,7 +70,7 @@ fn name(text: &str) -> String {
 }
 
 /// A value in TOML. Its texts and JSON's differ in one character alone.
-fn toml(value: &Value) -> String {
+pub(super) fn toml(value: &Value) -> String {
     let table = |keys: &Map<String, Value>| {
         let keys = keys.iter().filter(|(_, value)| !value.is_null());
         let keys = keys.map(|(key, value)| format!("{} = {}", name(key), toml(value)));

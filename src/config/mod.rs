@@ -12,6 +12,7 @@ mod lines;
 mod listeners;
 mod load;
 mod problem;
+mod reload;
 mod sections;
 mod tables;
 mod units;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use load::{Flag, Layers, Loaded};
 pub use problem::{Place, Problem, Problems};
+pub use reload::{Changed, Takes};
 pub use sections::{
     Approve, Auth, Blackboard, Bytes, CertificatePair, ClientCertificate, Clock, Commands, Create,
     Data, Desk, Handoff, Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory,

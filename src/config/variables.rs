@@ -8,11 +8,12 @@ use super::Problem;
 use super::problem::{PREFIX, SEPARATOR, nearest, variable};
 
 /// What tests of this project are told by; the programs that they start inherit it.
-const OF_TESTS: [&str; 5] = [
+const OF_TESTS: [&str; 6] = [
     "HALLWARD_BLESS",
     "HALLWARD_CRASH_",
     "HALLWARD_DOC_",
     "HALLWARD_SIM_",
+    "HALLWARD_TEST_",
     "HALLWARD_TOOLS",
 ];
 

@@ -181,7 +181,7 @@ impl Desk {
             } => self.close(now, connection, publish_will, why, expiry),
             // Whoever asked may be gone.
             Request::Measure(answer) => drop(answer.send(self.holdings())),
-            Request::Schemas(schemas) => self.feed(now, Input::Schemas(schemas)),
+            Request::Configure(new) => self.configure(now, *new),
             Request::Announce(figures) => self.announce(now, figures),
         }
         self.tell_of_deliveries(now);

@@ -53,7 +53,7 @@ impl Holder {
 /// The bound, how much of it is in use, and what came of reaching it. Shared by the desk and all connections.
 #[derive(Debug)]
 pub struct Memory {
-    max: usize,
+    max: AtomicUsize,
     held: [AtomicUsize; Holder::ALL.len()],
     /// Publishes and commands refused (0x97, 429), and QoS 0 publishes for the desk dropped.
     pub refused: Count,
@@ -67,7 +67,7 @@ impl Memory {
     /// At most so many bytes.
     pub fn new(max: usize) -> Arc<Memory> {
         Arc::new(Memory {
-            max,
+            max: AtomicUsize::new(max),
             held: Default::default(),
             refused: Count::default(),
             dropped: Count::default(),
@@ -79,6 +79,15 @@ impl Memory {
     #[cfg(test)]
     pub fn boundless() -> Arc<Memory> {
         Memory::new(usize::MAX)
+    }
+
+    /// Another bound from now on; what is held stays.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Relaxed);
+    }
+
+    fn max(&self) -> usize {
+        self.max.load(Relaxed)
     }
 
     /// How many bytes one kind of holder holds.
@@ -93,7 +102,7 @@ impl Memory {
 
     /// Whether nobody may hold more.
     pub fn is_full(&self) -> bool {
-        self.total() >= self.max
+        self.total() >= self.max()
     }
 
     /// Whether so much may not be held for one client, unless it is little.
@@ -108,7 +117,7 @@ impl Memory {
 
     /// What is stored may fill so many bytes.
     pub fn most_stored(&self) -> usize {
-        self.max - self.max / 4
+        self.max() - self.max() / 4
     }
 
     /// So much more is held.

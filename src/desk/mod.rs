@@ -5,7 +5,7 @@
 //! durable are its acks, deliveries and broadcasts released.
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
-//! `subscribe`, `replay`, `publish`, `deliver`, `work`, `mail`, `replies`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`, `collect`,
+//! `configure`, `subscribe`, `replay`, `publish`, `deliver`, `work`, `mail`, `replies`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`, `collect`,
 //! `trie`, `interest`, `memory`, `budget`, `journal` (what it keeps), `wills`, `timers`, `time`, `batch` and `records` (what it writes), `recover`, `run` (the
 //! thread).
 
@@ -13,6 +13,7 @@ mod batch;
 mod budget;
 mod clients;
 mod collect;
+mod configure;
 mod core;
 mod deliver;
 mod fit;
@@ -48,6 +49,7 @@ mod work;
 pub use batch::{Pending, Release};
 pub use budget::{Budget, Budgets};
 pub use clients::ClientLimits;
+pub use configure::Configuration;
 pub use core::{Desk, DeskSettings, Sealing};
 pub use interest::Interest;
 pub use journal::{Journal, JournalLimits, JournalStats, RoomJournal};

@@ -84,13 +84,13 @@ impl Desk {
         });
         let misspelt: Vec<_> = misspelt.collect();
         for (topic, payload) in misspelt {
-            let topic = topic.format(&self.settings.root);
-            self.retain(&gateway_message(
-                &topic,
-                &payload,
-                true,
-                &MessageMirrors::default(),
-            ));
+            let name = topic.format(&self.settings.root);
+            let message = gateway_message(&name, &payload, true, &MessageMirrors::default());
+            if shows_key(&topic) {
+                self.show_key(&topic, &message);
+            } else {
+                self.retain(&message);
+            }
         }
     }
 

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use tokio::sync::oneshot;
 
+use super::configure::Configuration;
 pub use super::responses::{ResponseReceiver, ResponseSender, responses};
-use crate::engine::KeySchemas;
 use crate::wire::message::{Message, Qos};
 use crate::wire::mirror::CommandMirrors;
 use crate::wire::name::Agent;
@@ -116,8 +116,8 @@ pub enum Request {
     },
     /// Asks for what the desk alone can count.
     Measure(oneshot::Sender<Holdings>),
-    /// Other schemas for what is written to the blackboard.
-    Schemas(KeySchemas),
+    /// Other settings.
+    Configure(Box<Configuration>),
     /// Figures of the gateway's own under `$SYS`: retained, but not on disk.
     Announce(Vec<Message>),
 }

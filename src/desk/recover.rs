@@ -71,6 +71,7 @@ impl Desk {
         self.index_recovered(now);
         self.feed(now, Input::Recovered);
         self.recover_wills(now);
+        self.warn_of_barred_rooms();
         Ok(())
     }
 

@@ -43,6 +43,11 @@ impl Retained {
         }
     }
 
+    /// Other limits from now on; what is there stays.
+    pub fn set_limits(&mut self, limits: RetainedLimits) {
+        self.limits = limits;
+    }
+
     /// How many messages.
     pub fn count(&self) -> usize {
         self.messages.len()

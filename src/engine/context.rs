@@ -13,7 +13,6 @@ use crate::wire::Millis;
 use crate::wire::name::{Agent, Room};
 use crate::wire::reply::{Code, Rejection};
 
-use super::blackboard::KeySchemas;
 use super::encoding::Encodings;
 use super::member::Sessions;
 use super::settings::Settings;
@@ -50,16 +49,7 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(settings: Settings, seed: u64) -> Context {
-        let named = settings.rooms.iter();
-        let named = named.map(|(room, own)| {
-            let key_schemas = settings.key_schemas.clone();
-            let own = Settings {
-                key_schemas,
-                ..own.settings.clone()
-            };
-            (room.clone(), Arc::new(own))
-        });
-        let named = named.collect();
+        let named = named(&settings);
         let common = Arc::new(settings);
         Context {
             settings: Arc::clone(&common),
@@ -91,15 +81,14 @@ impl Context {
         self.named.get(room).unwrap_or(&self.common)
     }
 
-    /// From now on these schemas hold in every room.
-    pub(super) fn set_schemas(&mut self, schemas: &KeySchemas) {
-        for settings in self.named.values_mut().chain([&mut self.common]) {
-            Arc::make_mut(settings).key_schemas = schemas.clone();
-        }
+    /// From now on these settings hold.
+    pub(super) fn set_settings(&mut self, settings: Settings) {
+        self.named = named(&settings);
+        self.common = Arc::new(settings);
         self.settings = Arc::clone(&self.common);
     }
 
-    /// Whether the configuration lets a room come into being.
+    /// Whether the configuration lets a room come into being, or go on.
     pub(super) fn may_exist(&self, room: &Room) -> bool {
         self.common.rooms_on_use || self.common.rooms.contains_key(room)
     }
@@ -108,6 +97,17 @@ impl Context {
     pub(super) fn may_enter(&self, room: &Room, agent: &Agent) -> bool {
         let own = self.common.rooms.get(room);
         own.is_none_or(|own| own.admits(agent))
+    }
+
+    /// Whether an agent may be given anything to do in a room.
+    pub(super) fn may_work(&self, room: &Room, agent: &Agent) -> bool {
+        self.may_exist(room) && self.may_enter(room, agent)
+    }
+
+    /// Who may take part in a room; nobody's list is everybody.
+    pub(super) fn members_of(&self, room: &Room) -> &[String] {
+        let own = self.common.rooms.get(room);
+        own.map_or(&[], |own| &own.members)
     }
 
     pub(super) fn next_effect(&mut self) -> Option<Effect> {
@@ -205,6 +205,19 @@ fn expect_memory(mailboxes: &dyn Mailboxes, bytes: usize, what: &str) -> Result<
 fn no_room(full: &str, what: &str, limit: &str) -> Rejection {
     let reason = format!("{full} has no room for {what}: {limit} is reached");
     Rejection::new(Code::TooMany, reason)
+}
+
+/// What holds in each room that the configuration names.
+fn named(settings: &Settings) -> BTreeMap<Room, Arc<Settings>> {
+    let named = settings.rooms.iter().map(|(room, own)| {
+        let key_schemas = settings.key_schemas.clone();
+        let own = Settings {
+            key_schemas,
+            ..own.settings.clone()
+        };
+        (room.clone(), Arc::new(own))
+    });
+    named.collect()
 }
 
 /// Mints ids: unique within a run because the generator does not repeat, between runs because the seed differs.

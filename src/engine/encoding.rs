@@ -17,6 +17,7 @@ use crate::wire::reply::Rejection;
 use crate::wire::topic::Topic;
 
 use super::context::Context;
+use super::keep::MOST_AT_ONCE;
 use super::record::{encode, encoding_key};
 use super::{Command, Effect, Engine};
 
@@ -92,8 +93,9 @@ impl Encodings {
         limit: usize,
     ) {
         self.forget(agent);
-        while self.spoken.len() >= limit.max(1) {
-            let Some((_, oldest)) = self.order.first().cloned() else {
+        for _ in 0..MOST_AT_ONCE {
+            let oldest = self.order.first().cloned();
+            let Some((_, oldest)) = oldest.filter(|_| self.spoken.len() >= limit.max(1)) else {
                 break;
             };
             self.forget(&oldest);

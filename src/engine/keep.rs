@@ -4,6 +4,9 @@
 
 use std::collections::BTreeMap;
 
+/// How much one input forgets at most for a limit that was lowered, so that none takes long; further inputs go on.
+pub(super) const MOST_AT_ONCE: usize = 10_000;
+
 /// Which of them have something that is kept, and how many bytes.
 #[derive(Debug)]
 pub(super) struct Keep<K> {
@@ -34,6 +37,13 @@ impl<K: Ord> Keep<K> {
     /// It is forgotten, or goes on.
     pub(super) fn remove(&mut self, key: &K) {
         self.bytes -= self.bytes_of.remove(key).unwrap_or_default();
+    }
+
+    /// It stands under another key now.
+    pub(super) fn rename(&mut self, before: &K, now: K) {
+        if let Some(bytes) = self.bytes_of.remove(before) {
+            self.bytes_of.insert(now, bytes);
+        }
     }
 
     /// The oldest, if there are more bytes than this; it is kept no longer.

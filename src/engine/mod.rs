@@ -35,6 +35,7 @@ mod observe;
 mod outcomes;
 mod past;
 mod presence;
+mod reconfigure;
 mod record;
 mod recover;
 mod refusal;
@@ -168,8 +169,8 @@ pub enum Input {
         /// Where it is now.
         ahead: i64,
     },
-    /// From now on other schemas hold for what is written to the blackboard.
-    Schemas(KeySchemas),
+    /// From now on other settings hold. What is there stays, however much it is by a lower limit.
+    Settings(Box<Settings>),
     /// Time passed.
     Tick,
 }
@@ -368,7 +369,7 @@ impl Engine {
             }
             Input::TooLarge { agent, class } => self.take_back_too_large(&agent, &class),
             Input::ClockStepped { by, ahead } => self.clock_stepped(by, ahead),
-            Input::Schemas(schemas) => self.cx.set_schemas(&schemas),
+            Input::Settings(settings) => self.reconfigure(*settings),
             Input::Tick => {}
         }
         Ok(())
@@ -432,19 +433,11 @@ impl Engine {
             let Some((timer, subject)) = self.cx.timers.pop_due(self.cx.now) else {
                 break;
             };
-            let name = match subject {
-                Subject::Agent(agent) => {
-                    self.grace_over(&agent);
-                    continue;
-                }
-                Subject::Room(ref room)
-                | Subject::Approval(ref room, _)
-                | Subject::Call(ref room, _)
-                | Subject::Provider(ref room, _)
-                | Subject::Key(ref room, _)
-                | Subject::Lock(ref room, _)
-                | Subject::Waiter(ref room, _, _)
-                | Subject::Task(ref room, _) => room.clone(),
+            if let Subject::Agent(agent) = &subject {
+                self.grace_over(agent);
+            }
+            let Some(name) = subject.room().cloned() else {
+                continue;
             };
             if let Some(room) = self.rooms.get_mut(&name) {
                 self.cx.enter(&name);
@@ -505,12 +498,11 @@ impl Engine {
         self.cx.enter(name);
         let limit = self.cx.settings.max_rooms;
         let is_full = self.rooms.len() >= limit;
+        if !self.cx.may_exist(name) {
+            let reason = format!("there is no room {name}, and none comes into being by its use");
+            return Err(Rejection::new(Code::NotFound, reason));
+        }
         let Some(room) = self.rooms.get_mut(name) else {
-            if !self.cx.may_exist(name) {
-                let reason =
-                    format!("there is no room {name}, and none comes into being by its use");
-                return Err(Rejection::new(Code::NotFound, reason));
-            }
             if is_full {
                 let reason = format!("the gateway has its {limit} rooms");
                 return Err(Rejection::new(Code::TooMany, reason));

@@ -111,10 +111,16 @@ impl RoomState {
     pub(super) fn refresh(&mut self, cx: &mut Context, agent: &Agent) {
         self.change(cx, Change::Member(agent.clone()));
         self.stir(cx, agent, true);
+        self.assess(cx, agent);
+    }
+
+    /// Lets the scheduler know what an agent can take.
+    pub(super) fn assess(&mut self, cx: &mut Context, agent: &Agent) {
         let Some(member) = self.members.0.get(agent) else {
             return;
         };
-        match member.skills() {
+        let may_work = cx.may_work(&self.name, agent);
+        match member.skills().filter(|_| may_work) {
             Some(skills) => {
                 let session = cx.sessions.get(agent);
                 let window = session.map_or(u32::MAX, |session| session.window);

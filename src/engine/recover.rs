@@ -76,6 +76,7 @@ impl Engine {
             let mut room = rebuilt.room;
             if room.is_vacant() {
                 let limit = engine.cx.settings.max_vacated_rooms;
+                engine.cx.timers.go_on(&name);
                 engine.vacated.insert(name, room.head(), limit);
                 continue;
             }
@@ -97,9 +98,14 @@ fn take(
     place: Place,
     value: &[u8],
 ) -> Result<(), RecordProblem> {
-    let rebuilt = rooms.entry(name).or_insert_with_key(|name| Rebuilt {
-        room: RoomState::new(name.clone()),
-        bodies: BTreeMap::new(),
+    let rebuilt = rooms.entry(name).or_insert_with_key(|name| {
+        if !cx.may_exist(name) {
+            cx.timers.halt(name);
+        }
+        Rebuilt {
+            room: RoomState::new(name.clone()),
+            bodies: BTreeMap::new(),
+        }
     });
     let room = &mut rebuilt.room;
     cx.enter(&room.name);

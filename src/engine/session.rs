@@ -126,7 +126,9 @@ impl Engine {
         let rooms: Vec<Room> = self.rooms.keys().cloned().collect();
         for room in &rooms {
             self.in_room(room, |room, cx| {
-                room.sweep(cx);
+                if cx.may_exist(&room.name) {
+                    room.sweep(cx);
+                }
                 room.stir_cards(cx);
             });
         }

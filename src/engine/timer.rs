@@ -2,7 +2,7 @@
 //!
 //! It knows when and to what; what then happens is decided by whoever armed it. It never reads a clock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::Millis;
 use crate::wire::name::{Agent, ApprovalId, CallId, Key, LockName, Room};
@@ -56,27 +56,72 @@ pub(super) enum Subject {
     Waiter(Room, LockName, Agent),
 }
 
+impl Subject {
+    /// The room that it is in, unless it is of no single one.
+    pub(super) fn room(&self) -> Option<&Room> {
+        match self {
+            Subject::Agent(_) => None,
+            Subject::Room(room)
+            | Subject::Provider(room, _)
+            | Subject::Task(room, _)
+            | Subject::Approval(room, _)
+            | Subject::Call(room, _)
+            | Subject::Key(room, _)
+            | Subject::Lock(room, _)
+            | Subject::Waiter(room, _, _) => Some(room),
+        }
+    }
+}
+
+type Armed = BTreeSet<(Millis, Timer, Subject)>;
+
 /// All timers that are armed. Who arms one remembers the time, because it takes it to disarm it.
 #[derive(Debug, Default)]
-pub(super) struct Timers(BTreeSet<(Millis, Timer, Subject)>);
+pub(super) struct Timers {
+    armed: Armed,
+    /// Those of rooms that stand still: they are due when their rooms go on.
+    halted: BTreeMap<Room, Armed>,
+}
 
 impl Timers {
     pub(super) fn arm(&mut self, at: Millis, timer: Timer, subject: Subject) {
-        self.0.insert((at, timer, subject));
+        self.of(&subject).insert((at, timer, subject));
     }
 
     pub(super) fn disarm(&mut self, at: Millis, timer: Timer, subject: Subject) {
-        self.0.remove(&(at, timer, subject));
+        self.of(&subject).remove(&(at, timer, subject));
+    }
+
+    fn of(&mut self, subject: &Subject) -> &mut Armed {
+        let halted = subject.room().and_then(|room| self.halted.get_mut(room));
+        halted.unwrap_or(&mut self.armed)
+    }
+
+    /// From now on nothing in this room is due. Looks at all that is armed.
+    pub(super) fn halt(&mut self, room: &Room) {
+        if !self.halted.contains_key(room) {
+            let own = |(_, _, subject): &(Millis, Timer, Subject)| subject.room() == Some(room);
+            let halted = self.armed.extract_if(.., own).collect();
+            self.halted.insert(room.clone(), halted);
+        }
+    }
+
+    /// Whatever would have been due in this room in the meantime is due now. Says whether it stood still.
+    pub(super) fn go_on(&mut self, room: &Room) -> bool {
+        let halted = self.halted.remove(room);
+        let was_halted = halted.is_some();
+        self.armed.extend(halted.into_iter().flatten());
+        was_halted
     }
 
     pub(super) fn next(&self) -> Option<(Millis, Timer)> {
-        self.0.first().map(|(at, timer, _)| (*at, *timer))
+        self.armed.first().map(|(at, timer, _)| (*at, *timer))
     }
 
     /// Takes the earliest timer if its time has come.
     pub(super) fn pop_due(&mut self, now: Millis) -> Option<(Timer, Subject)> {
-        self.0.first().filter(|(at, ..)| *at <= now)?;
-        self.0
+        self.armed.first().filter(|(at, ..)| *at <= now)?;
+        self.armed
             .pop_first()
             .map(|(_, timer, subject)| (timer, subject))
     }

@@ -11,6 +11,7 @@ use crate::wire::Millis;
 use crate::wire::name::Room;
 
 use super::Engine;
+use super::keep::MOST_AT_ONCE;
 use super::record::{Head, encode, ground_key, head_key};
 
 /// The counters of rooms that do not exist at present.
@@ -46,7 +47,10 @@ impl Vacated {
     pub(super) fn insert(&mut self, room: Room, head: Head, limit: usize) {
         self.order.insert((head.at, room.clone()));
         self.heads.insert(room, head);
-        while self.heads.len() > limit {
+        for _ in 0..MOST_AT_ONCE {
+            if self.heads.len() <= limit {
+                return;
+            }
             let Some((_, oldest)) = self.order.pop_first() else {
                 return;
             };
@@ -89,6 +93,8 @@ impl Engine {
             return;
         };
         room.disarm_retention(&mut self.cx);
+        // Nothing of it is due any more, whether or not it stood still.
+        self.cx.timers.go_on(&name);
         self.cx.stats.rooms -= 1;
         let limit = self.cx.settings.max_vacated_rooms;
         self.vacated.insert(name, room.head(), limit);

@@ -147,7 +147,8 @@ impl Plane {
         config.validate()?;
         let runtime = Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
         let (counters, orders) = (Arc::new(Counters::default()), Arc::new(Orders::default()));
-        let (router, watch) = supervisor::start_router(&config, &counters, &orders)?;
+        let (router, watch) =
+            supervisor::start_router(&config, config.max_links, &counters, &orders)?;
         let shared = Arc::new(Shared::new(
             config,
             counters,
@@ -167,6 +168,12 @@ impl Plane {
     /// A new subscriber; it opens its link to the router when it first subscribes.
     pub fn subscriber(&self) -> Subscriber {
         Subscriber::new(Arc::clone(&self.shared))
+    }
+
+    /// Lets so many subscribers have subscriptions at the same time, soon: a router that takes more of them is started first. Fewer
+    /// than before changes nothing.
+    pub fn set_max_links(&self, links: usize) {
+        self.shared.want_links(links);
     }
 
     /// What the plane has done so far.

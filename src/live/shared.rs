@@ -3,7 +3,7 @@
 //! Holds state and answers questions about it; acts on its own never. The supervisor alone changes the router.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::runtime::Handle;
@@ -51,6 +51,10 @@ pub(super) struct Shared {
     pub(super) lanes: Vec<tokio::sync::Mutex<Lane>>,
     /// One permit for each subscriber with a link.
     pub(super) link_permits: Arc<Semaphore>,
+    /// How many there are to be; a router that is started takes so many.
+    wanted_links: AtomicUsize,
+    /// How many there are.
+    granted_links: AtomicUsize,
     pub(super) runtime: Handle,
     pub(super) orders: Arc<Orders>,
     seats: Mutex<HashMap<u64, Arc<Seat>>>,
@@ -89,6 +93,8 @@ impl Shared {
                 .map(|n| tokio::sync::Mutex::new(Lane::new(n)))
                 .collect(),
             link_permits: Arc::new(Semaphore::new(config.max_links)),
+            wanted_links: AtomicUsize::new(config.max_links),
+            granted_links: AtomicUsize::new(config.max_links),
             runtime,
             orders,
             seats: Mutex::default(),
@@ -96,6 +102,29 @@ impl Shared {
             ids: AtomicU64::new(0),
             config,
         }
+    }
+
+    /// Has so many links at the same time, as soon as a router takes as many. Never fewer than there were: others see to that.
+    pub(super) fn want_links(&self, links: usize) {
+        self.wanted_links.fetch_max(links, Ordering::Relaxed);
+        if self.is_to_grow() {
+            self.orders.rotate.notify_one();
+        }
+    }
+
+    /// Whether there are to be more links than the present router takes.
+    pub(super) fn is_to_grow(&self) -> bool {
+        self.wanted_links() > self.granted_links.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn wanted_links(&self) -> usize {
+        self.wanted_links.load(Ordering::Relaxed)
+    }
+
+    /// A router runs that takes so many links.
+    pub(super) fn grant_links(&self, links: usize) {
+        let before = self.granted_links.fetch_max(links, Ordering::Relaxed);
+        self.link_permits.add_permits(links.saturating_sub(before));
     }
 
     pub(super) fn next_id(&self) -> u64 {
@@ -153,12 +182,9 @@ impl Drop for Shared {
     }
 }
 
-pub(super) fn router_limits(config: &LiveConfig) -> RouterLimits {
+pub(super) fn router_limits(config: &LiveConfig, links: usize) -> RouterLimits {
     RouterLimits {
-        links: config
-            .max_links
-            .saturating_mul(2)
-            .saturating_add(LINKS_OF_OUR_OWN),
+        links: links.saturating_mul(2).saturating_add(LINKS_OF_OUR_OWN),
         segment_bytes: config.segment_bytes,
         segments: config.segments,
     }

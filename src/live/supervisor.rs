@@ -45,13 +45,14 @@ enum Trouble {
     Stop,
 }
 
-/// Starts a router and a link on which its death will show. Blocks for some ten microseconds.
+/// Starts a router for so many subscribers, and a link on which its death will show. Blocks for some ten microseconds.
 pub(super) fn start_router(
     config: &LiveConfig,
+    links: usize,
     counters: &Arc<Counters>,
     orders: &Arc<Orders>,
 ) -> Result<(Arc<Router>, Link), Gone> {
-    Router::spawn(router_limits(config), counters, orders)
+    Router::spawn(router_limits(config, links), counters, orders)
 }
 
 /// Runs until the last handle of the plane is dropped or the plane is told to stop.
@@ -64,7 +65,7 @@ pub(super) async fn run(shared: Weak<Shared>, orders: Arc<Orders>, mut watch: Li
         };
         if let Trouble::Sweep = trouble {
             trouble = match settle(&mut watch).await {
-                Ok(()) if has_seen_too_much(&shared) => Trouble::Rotate,
+                Ok(()) if has_seen_too_much(&shared) || shared.is_to_grow() => Trouble::Rotate,
                 Ok(()) => continue,
                 Err(Gone) => Trouble::Died,
             };
@@ -145,7 +146,8 @@ async fn replace(shared: &Arc<Shared>) -> Link {
 
 async fn try_replace(shared: &Arc<Shared>) -> Result<Link, Gone> {
     let starter = Arc::clone(shared);
-    let start = move || start_router(&starter.config, &starter.counters, &starter.orders);
+    let links = shared.wanted_links();
+    let start = move || start_router(&starter.config, links, &starter.counters, &starter.orders);
     let (router, mut watch) = shared
         .runtime
         .spawn_blocking(start)
@@ -163,6 +165,7 @@ async fn try_replace(shared: &Arc<Shared>) -> Result<Link, Gone> {
     shared
         .current
         .send_modify(|current| current.phase = Phase::Open);
+    shared.grant_links(links);
     // Not awaited: a lane's lock may be held by a publisher that waits for the next router but one.
     tokio::spawn(recover_lanes(Arc::clone(shared)));
     Ok(watch)

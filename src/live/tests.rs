@@ -480,6 +480,33 @@ async fn dropped_subscribers_free_their_links_in_the_router() {
     assert_eq!((stats.filters, stats.routers_started), (0, 1));
 }
 
+/// Also those that wait already, and though a reader that does not read holds up its old router.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_subscribers_can_be_let_in_while_it_runs() {
+    let plane = Plane::start(LiveConfig {
+        max_links: 1,
+        ..LiveConfig::default()
+    })
+    .unwrap();
+    let mut first = subscribed(&plane, &["a"]).await;
+    let waiting = {
+        let plane = plane.clone();
+        tokio::spawn(async move { subscribed(&plane, &["a"]).await })
+    };
+    plane.set_max_links(200);
+    let mut others = vec![waiting.await.unwrap()];
+    for _ in 0..198 {
+        others.push(subscribed(&plane, &["a"]).await);
+    }
+    publish(&mut plane.publisher(), "a", "x").await;
+    for subscriber in others.iter_mut().chain([&mut first]) {
+        assert_eq!(receive(subscriber).await, "x");
+    }
+    plane.set_max_links(1);
+    let stats = plane.stats();
+    assert_eq!((stats.routers_started, stats.routers_died), (2, 0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_unsubscribe_gives_the_link_back() {
     let plane = plane();

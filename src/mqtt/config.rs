@@ -82,6 +82,26 @@ pub struct MqttConfig {
     pub max_pending_bytes: usize,
 }
 
+impl MqttConfig {
+    /// What holds for a connection that was opened under these settings, now that there are others.
+    pub(super) fn renewed(&self, now: &MqttConfig) -> MqttConfig {
+        MqttConfig {
+            // What CONNACK said.
+            max_packet_bytes: self.max_packet_bytes,
+            receive_maximum: self.receive_maximum,
+            max_topic_alias: self.max_topic_alias,
+            // What its buffers were made for.
+            write_high_water_bytes: self.write_high_water_bytes,
+            max_lossy_bytes: self.max_lossy_bytes,
+            max_pending_messages: self.max_pending_messages,
+            max_pending_bytes: self.max_pending_bytes,
+            // What a start alone can change.
+            root: self.root.clone(),
+            ..now.clone()
+        }
+    }
+}
+
 impl Default for MqttConfig {
     fn default() -> Self {
         Self {

@@ -238,7 +238,7 @@ where
                 // A response that was sent before a broadcast is seen before it: the snapshot before its successors.
                 self.drain_responses();
                 let bytes: usize = self.frames.iter().map(Bytes::len).sum();
-                let most = self.session.door.config.write_high_water_bytes;
+                let most = self.session.config.write_high_water_bytes;
                 self.session.exits.output.reserve(bytes.min(most));
                 self.session.on_frames(&mut self.frames, received);
                 if self.frames.capacity() > FRAMES / 8 {
@@ -289,7 +289,7 @@ where
     /// Whether it is the desk or the live plane, rather than the client, for whose sake nothing is read.
     fn reads_held_back(&self) -> bool {
         let client_reads =
-            self.session.exits.output.len() < self.session.door.config.write_high_water_bytes;
+            self.session.exits.output.len() < self.session.config.write_high_water_bytes;
         client_reads && (self.session.is_publishing() || !self.session.may_read())
     }
 
@@ -306,7 +306,7 @@ where
         };
         session.subscriber = None;
         if let Some(publisher) = &mut session.publisher {
-            let patience = session.door.config.drain_timeout;
+            let patience = session.config.drain_timeout;
             let _ = timeout(patience, publisher.flush()).await;
         }
         let last = Request::Close {
@@ -341,7 +341,7 @@ impl<P: Plane, S> Running<P, S> {
         let session = &self.session;
         let (peer, client) = (self.peer.shown(), shortened(&session.client.id));
         let Some(End::Refused(ending)) = session.end else {
-            if session.door.config.log_connections {
+            if session.config.log_connections {
                 let left = matches!(session.end, Some(End::Left { .. }));
                 let (kind, why) = match left {
                     true => ("disconnected", "it said DISCONNECT"),

@@ -222,8 +222,7 @@ impl<P: Plane> Session<P> {
             if packet.qos == Qos::ExactlyOnce && self.repeats(id) {
                 return Ok(());
             }
-            let full =
-                self.inbound.unacknowledged() >= usize::from(self.door.config.receive_maximum);
+            let full = self.inbound.unacknowledged() >= usize::from(self.config.receive_maximum);
             if self.client.v5 && full {
                 return Err(Reason::ReceiveMaximum);
             }
@@ -263,7 +262,7 @@ impl<P: Plane> Session<P> {
         let Some(alias) = packet.properties.alias else {
             return Ok(None);
         };
-        if alias == 0 || alias > self.door.config.max_topic_alias {
+        if alias == 0 || alias > self.config.max_topic_alias {
             return Err(Reason::TopicAliasInvalid);
         }
         if packet.topic.is_empty() {
@@ -281,13 +280,13 @@ impl<P: Plane> Session<P> {
 
     fn take(&mut self, topic: &str, packet: &Publish<'_>) {
         let class = classify(
-            &self.door.config.root,
+            &self.config.root,
             &self.client.id,
             topic,
             &packet.properties,
         );
         let class = match &mut self.access {
-            Some(access) => access.judge(&self.door.config.root, topic, class),
+            Some(access) => access.judge(&self.config.root, topic, class),
             None => class,
         };
         let message = Message::encode(&Parts {

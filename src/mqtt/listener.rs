@@ -25,6 +25,7 @@ use crate::diary::{About, Diary, limited};
 
 use super::admission::{Admission, Guest, Waiting};
 use super::config::MqttConfig;
+use super::current::Current;
 use super::incumbents::{Incumbents, Rivals};
 use super::metrics::Metrics;
 use super::opening;
@@ -40,7 +41,7 @@ const PROBES: u32 = 6;
 
 /// What every connection of the gateway shares.
 pub struct Door<P> {
-    pub(super) config: MqttConfig,
+    pub(super) config: Current<MqttConfig>,
     pub(super) desk: mpsc::Sender<Request>,
     pub(super) interest: Arc<dyn Interest>,
     pub(super) plane: P,
@@ -90,8 +91,8 @@ impl<P: Plane> Door<P> {
         } = common;
         let admission = Admission::new(&config, Arc::clone(&metrics), Arc::clone(&diary));
         Arc::new(Door {
-            poison: Poison::new(config.max_poison),
-            config,
+            poison: Poison::default(),
+            config: Current::new(config),
             desk,
             interest,
             plane,
@@ -107,6 +108,12 @@ impl<P: Plane> Door<P> {
         })
     }
 
+    /// Other settings from now on. Connections that are open keep what their clients were told and what their buffers were made for.
+    pub fn configure(&self, config: MqttConfig) {
+        self.admission.configure(&config);
+        self.config.set(config);
+    }
+
     /// Serves one byte stream, whatever carries it, until it closes or `stop` turns true.
     pub async fn serve_stream<S>(
         self: Arc<Self>,
@@ -117,7 +124,7 @@ impl<P: Plane> Door<P> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let open = OpenConnection::count(&self.metrics);
-        let deadline = Instant::now() + self.config.connect_timeout;
+        let deadline = Instant::now() + self.config.get().connect_timeout;
         let arrival = Arrival {
             peer,
             deadline,
@@ -146,7 +153,7 @@ impl<P: Plane> Door<P> {
                 address: Some(address),
                 ..Peer::default()
             },
-            deadline: Instant::now() + self.config.connect_timeout,
+            deadline: Instant::now() + self.config.get().connect_timeout,
             waiting: Some(waiting),
         };
         let door = Arc::clone(&self);
@@ -286,7 +293,7 @@ async fn accept_on<P: Plane>(
                 Ok((socket, address)) => {
                     // What is refused is closed by being dropped.
                     if let Ok((guest, waiting)) = door.admission.enter(address.ip(), Instant::now())
-                        && prepare(&socket, door.config.tcp_keepalive).is_ok()
+                        && prepare(&socket, door.config.get().tcp_keepalive).is_ok()
                     {
                         let transport = listener.transport.clone();
                         let accepted = Accepted { socket, address, transport, guest, waiting };
@@ -303,7 +310,7 @@ async fn accept_on<P: Plane>(
     }
     drop(listener);
     let all_closed = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(door.config.drain_timeout, all_closed)
+    if tokio::time::timeout(door.config.get().drain_timeout, all_closed)
         .await
         .is_err()
     {

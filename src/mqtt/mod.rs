@@ -10,6 +10,7 @@
 //! into one another without any I/O of its own.
 
 pub mod config;
+mod current;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod incumbents;
@@ -56,6 +57,7 @@ mod tests;
 
 pub use access::AbsentClients;
 pub use config::{MqttConfig, Rate};
+pub use current::{Current, Versioned};
 pub use ending::Ending;
 pub use listener::{Common, Door, Listener, serve};
 pub use metrics::Metrics;

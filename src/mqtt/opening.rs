@@ -20,7 +20,9 @@ use crate::diary::{limited, shortened};
 
 use super::access::{self, Access};
 use super::admission::Waiting;
+use super::config::MqttConfig;
 use super::connection::Running;
+use super::current::Versioned;
 use super::encode::{Manner, Output};
 use super::ending::Ending;
 use super::exits::Exits;
@@ -49,6 +51,7 @@ pub(super) async fn serve<P, S>(
     // Both phases live on the heap, one after the other: the task of an idle connection is as large as the second alone.
     let share = Share::new(Arc::clone(&door.memory));
     let opening = Opening {
+        config: door.config.get(),
         door,
         stream,
         stop,
@@ -67,15 +70,13 @@ pub(super) async fn serve<P, S>(
 /// Reads the first packet; `None` if the client went away.
 async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
     door: &Door<P>,
+    config: &MqttConfig,
     stream: &mut S,
     input: &mut BytesMut,
     share: &mut Share,
 ) -> Result<Connect, Option<Refusal>> {
     let silent = |reason| Some(Refusal::Silent(reason));
-    let max = door
-        .config
-        .max_connect_packet_bytes
-        .min(door.config.max_packet_bytes);
+    let max = config.max_connect_packet_bytes.min(config.max_packet_bytes);
     loop {
         if let Some(&first) = input.first()
             && frame::kind(first) != Ok(Kind::Connect)
@@ -86,7 +87,7 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
         if let Some(frame) = frame::first(input, max).map_err(silent)? {
             door.metrics.packets_received.add(1);
             door.metrics.connects.add_one();
-            let connect = handshake::connect(&door.config, &input[frame.header..frame.len()]);
+            let connect = handshake::connect(config, &input[frame.header..frame.len()]);
             input.advance(frame.len());
             return connect.map_err(Some);
         }
@@ -120,7 +121,7 @@ where
 {
     door.metrics.connects_refused.add(1);
     let mut output = Output::default();
-    refusal.write(door.config.reason_strings, &mut output);
+    refusal.write(door.config.get().reason_strings, &mut output);
     door.metrics.packets_sent.add(output.take_packets());
     door.metrics.bytes_sent.add(output.len() as u64);
     say_goodbye(stream, output.pending()).await;
@@ -129,6 +130,8 @@ where
 /// From the first byte to CONNACK.
 struct Opening<P, S> {
     door: Arc<Door<P>>,
+    /// As it was when the connection came: all that its client is told is of one piece.
+    config: Arc<Versioned<MqttConfig>>,
     stream: S,
     peer: Peer,
     stop: watch::Receiver<bool>,
@@ -156,6 +159,7 @@ where
     async fn open(mut self) -> Option<Box<Running<P, S>>> {
         let reading = read_connect(
             &self.door,
+            &self.config,
             &mut self.stream,
             &mut self.input,
             &mut self.share,
@@ -185,7 +189,7 @@ where
                 return None;
             }
         };
-        self.deadline = Instant::now() + self.door.config.connect_timeout;
+        self.deadline = Instant::now() + self.config.connect_timeout;
         let access = match self.identify(&mut connect).await {
             Ok(access) => access,
             Err(reason) => {
@@ -312,7 +316,7 @@ where
         let (mut subscriber, mut listening) = (None, Listening::default());
         for subscription in &opened.subscriptions {
             let filter = &subscription.filter;
-            if needs_live(&self.door.config.root, &client.id, filter)
+            if needs_live(&self.config.root, &client.id, filter)
                 && let Some((filter, reliable)) =
                     listening.open(filter, client.relies_on(subscription))
             {
@@ -338,7 +342,7 @@ where
         let mut connect = connect;
         // A session that was durable before stays so until it ends.
         connect.client.durable = opened.durable;
-        let config = &self.door.config;
+        let config = &**self.config;
         let client = &connect.client;
         let resumed = opened.session_present;
         let mut exits = Exits::new(
@@ -355,7 +359,7 @@ where
         exits.output.heed(connect.max_packet, manner);
         connect.accept(config, opened.session_present, &mut exits.output);
         let outbound = Outbound::new(
-            config,
+            Arc::clone(&self.config),
             client.v5,
             connect.max_packet,
             connect.window,
@@ -363,7 +367,13 @@ where
             backlog,
         );
         let seat = self.door.incumbents.seat(&connect.client.id);
-        let mut session = Session::new(Arc::clone(&self.door), connect.client, exits, outbound);
+        let mut session = Session::new(
+            Arc::clone(&self.door),
+            Arc::clone(&self.config),
+            connect.client,
+            exits,
+            outbound,
+        );
         session.access = access.map(Box::new);
         if config.log_connections {
             let admitted = session.admits("connected");

@@ -99,28 +99,26 @@ impl PerCause {
 }
 
 /// Connections that publishes have cost, by client and cause.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Poison {
-    max_clients: usize,
     closes: Mutex<HashMap<(Arc<str>, Cause), (u32, Instant)>>,
 }
 
 impl Poison {
-    pub(super) fn new(max_clients: usize) -> Poison {
-        Poison {
-            max_clients,
-            closes: Mutex::default(),
-        }
-    }
-
     /// Whether a publish that must not be taken is to be dropped; else it costs the connection, which is noted. Clients beyond the
     /// bound are closed each time.
-    pub(super) fn drops(&self, client: &Arc<str>, cause: Cause, now: Instant) -> bool {
+    pub(super) fn drops(
+        &self,
+        client: &Arc<str>,
+        cause: Cause,
+        now: Instant,
+        max_clients: usize,
+    ) -> bool {
         let mut closes = self.closes.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (Arc::clone(client), cause);
-        if closes.len() >= self.max_clients && !closes.contains_key(&key) {
+        if closes.len() >= max_clients && !closes.contains_key(&key) {
             closes.retain(|_, (_, last)| now < *last + MEMORY);
-            if closes.len() >= self.max_clients {
+            if closes.len() >= max_clients {
                 return false;
             }
         }
@@ -140,8 +138,8 @@ impl Poison {
 impl<P: Plane> Session<P> {
     /// Whether a publish that must not be taken is acknowledged and dropped, rather than costing the connection once more.
     pub(super) fn swallows(&self, cause: Cause) -> bool {
-        let door = &self.door;
-        door.config.poison_ack && door.poison.drops(&self.client.id, cause, Instant::now())
+        let (door, most) = (&self.door, self.config.max_poison);
+        self.config.poison_ack && (door.poison).drops(&self.client.id, cause, Instant::now(), most)
     }
 
     /// Tells of a publish that was dropped.
@@ -183,7 +181,7 @@ impl<P: Plane> Session<P> {
 
     /// The agent and the room of whom a reply can tell.
     fn room_of(&self, topic: &str) -> Option<(Agent, Room)> {
-        let (room, _) = below_room(&self.door.config.root, topic)?;
+        let (room, _) = below_room(&self.config.root, topic)?;
         Some((Agent::new(&self.client.id).ok()?, Room::new(room).ok()?))
     }
 
@@ -214,10 +212,10 @@ mod tests {
 
     #[test]
     fn the_third_time_is_one_too_many_for_each_client_and_cause() {
-        let (poison, start) = (Poison::new(100), Instant::now());
+        let (poison, start) = (Poison::default(), Instant::now());
         let (ann, bob) = (Arc::from("ann"), Arc::from("bob"));
         let dropped = |client, cause, seconds| {
-            poison.drops(client, cause, start + Duration::from_secs(seconds))
+            poison.drops(client, cause, start + Duration::from_secs(seconds), 100)
         };
         let told = [0, 1, 2, 3].map(|second| dropped(&ann, Cause::TooLarge, second));
         assert_eq!(told, [false, false, true, true]);
@@ -229,14 +227,14 @@ mod tests {
 
     #[test]
     fn who_comes_under_many_names_takes_no_more_memory() {
-        let (poison, now) = (Poison::new(10), Instant::now());
+        let (poison, now) = (Poison::default(), Instant::now());
         for n in 0..100 {
             let name = Arc::from(format!("c{n}"));
-            let told = [(); 3].map(|()| poison.drops(&name, Cause::TooLarge, now));
+            let told = [(); 3].map(|()| poison.drops(&name, Cause::TooLarge, now, 10));
             assert_eq!(told, [false, false, n < 10], "{n}");
         }
         assert_eq!(poison.closes.lock().unwrap().len(), 10);
-        assert!(!poison.drops(&Arc::from("later"), Cause::TooLarge, now + MEMORY));
+        assert!(!poison.drops(&Arc::from("later"), Cause::TooLarge, now + MEMORY, 10));
         assert_eq!(poison.closes.lock().unwrap().len(), 1);
     }
 }

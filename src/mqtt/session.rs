@@ -15,6 +15,8 @@ use crate::wire::message::{Message, Qos};
 use super::access::{Access, Change};
 use super::ack_times::AckTimes;
 use super::awaited::Subscribing;
+use super::config::MqttConfig;
+use super::current::Versioned;
 use super::decode;
 use super::ending::Ending;
 use super::exits::Exits;
@@ -52,6 +54,7 @@ pub(super) enum End {
 /// A client's session, as far as it lives in a connection.
 pub(super) struct Session<P: Plane> {
     pub(super) door: Arc<Door<P>>,
+    pub(super) config: Arc<Versioned<MqttConfig>>,
     pub(super) client: Client,
     pub(super) exits: Exits,
     pub(super) inbound: Inbound,
@@ -85,15 +88,17 @@ pub(super) struct Session<P: Plane> {
 impl<P: Plane> Session<P> {
     pub(super) fn new(
         door: Arc<Door<P>>,
+        config: Arc<Versioned<MqttConfig>>,
         client: Client,
         exits: Exits,
         outbound: Outbound,
     ) -> Session<P> {
-        let throttle = Throttle::new(&door.config);
+        let throttle = Throttle::new(&config);
         let now = door.clock.now();
         Session {
             throttle,
             unheard: None,
+            config,
             door,
             client,
             exits,
@@ -121,11 +126,24 @@ impl<P: Plane> Session<P> {
         self.now = self.door.clock.now();
         self.acks.begin();
         self.exits.share.look();
+        if self.door.config.is_past(&self.config) {
+            self.heed_config();
+        }
         let now = Instant::now();
         let throttle = self.throttle.as_mut();
         let released = throttle.is_some_and(|throttle| throttle.release(now));
         let unheard = self.unheard.as_mut();
         unheard.is_some_and(|unheard| unheard.release(now)) || released
+    }
+
+    /// Other settings hold from now on, but for those that the client was told or that its buffers were made for.
+    fn heed_config(&mut self) {
+        let config = self.door.config.get().map(|now| self.config.renewed(now));
+        let rates = |config: &MqttConfig| (config.publish_rate, config.byte_rate);
+        if rates(&config) != rates(&self.config) {
+            self.throttle = Throttle::new(&config);
+        }
+        self.config = Arc::new(config);
     }
 
     /// Until when the client is not read because it sent too fast, or more than there is room for.
@@ -148,10 +166,10 @@ impl<P: Plane> Session<P> {
     /// Whether another packet may be taken from the client. Every "no" ends by itself: with the socket, the desk or the live
     /// plane having taken what waits for it, or in time.
     pub(super) fn may_read(&self) -> bool {
-        let at_desk_max = usize::from(self.door.config.receive_maximum);
+        let at_desk_max = usize::from(self.config.receive_maximum);
         self.end.is_none()
             && self.exits.waiting.len() < MAX_WAITING_REQUESTS
-            && self.exits.output.len() < self.door.config.write_high_water_bytes
+            && self.exits.output.len() < self.config.write_high_water_bytes
             && self.subscribing.has_room()
             && self.held_until().is_none()
             // MQTT 3.1.1 knows no Receive Maximum; MQTT 5 clients who exceed it are told so.
@@ -176,7 +194,7 @@ impl<P: Plane> Session<P> {
                 }
                 continue;
             }
-            match frame::first(&input[used..], self.door.config.max_packet_bytes) {
+            match frame::first(&input[used..], self.config.max_packet_bytes) {
                 Ok(None) => break,
                 Ok(Some(frame)) if self.client.v5 && !frame.is_minimal() => {
                     self.refuse(Reason::Malformed);
@@ -241,7 +259,7 @@ impl<P: Plane> Session<P> {
 
     fn on_disconnect(&mut self, body: &[u8]) -> Result<(), Reason> {
         let packet = decode::disconnect(self.client.v5, body)?;
-        let longest = self.door.config.session_expiry_max;
+        let longest = self.config.session_expiry_max;
         let expiry = packet.expiry.map(|seconds| seconds.min(longest));
         if expiry.is_some_and(|seconds| seconds > 0) && !self.client.asked_to_last {
             // MQTT-3.14.2-2 forbids to turn an expiry of 0 into another.
@@ -317,7 +335,7 @@ impl<P: Plane> Session<P> {
 
     pub(super) fn on_live(&mut self, message: Message) -> Result<(), Reason> {
         let parts = message.parts();
-        let root = &self.door.config.root;
+        let root = &self.config.root;
         let Some(found) = self
             .subscriptions
             .matching(root, &self.client.id, &parts, &mut self.ids)

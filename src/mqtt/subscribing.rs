@@ -64,7 +64,7 @@ impl<P: Plane> Session<P> {
         let id = packet.id;
         // What a packet asks for beyond what a client may have is refused at once: kept, it would take far more memory than its
         // bytes.
-        let most = self.door.config.max_subscriptions.min(packet.entries.len());
+        let most = self.config.max_subscriptions.min(packet.entries.len());
         let surplus = packet.entries.split_off(most);
         for entry in &surplus {
             check_sound(self.client.v5, entry)?;
@@ -119,7 +119,7 @@ impl<P: Plane> Session<P> {
     /// What exceeds the limit of subscriptions must not get as far as the live plane, let alone the desk.
     fn refuse_too_many(&self, asked: &mut [Result<Subscription, Reason>]) -> usize {
         let mut refused = 0;
-        let most = self.door.config.max_subscriptions;
+        let most = self.config.max_subscriptions;
         let mut all = self.subscriptions.len();
         for one in asked.iter_mut() {
             let is_new = |filter: &str| {
@@ -144,10 +144,7 @@ impl<P: Plane> Session<P> {
             let counted = &self.exits.metrics.subscriptions_refused;
             counted.add(filters as u64);
             let admitted = self.admits("max_subscriptions");
-            let (client, most) = (
-                shortened(&self.client.id),
-                self.door.config.max_subscriptions,
-            );
+            let (client, most) = (shortened(&self.client.id), self.config.max_subscriptions);
             limited!(
                 info,
                 admitted,
@@ -162,7 +159,7 @@ impl<P: Plane> Session<P> {
 
     /// How deep a topic or a filter may be is ours to say.
     pub(super) fn check_depth(&self, topic: &str) -> Result<(), TopicRule> {
-        let most = self.door.config.max_topic_levels;
+        let most = self.config.max_topic_levels;
         check_levels(topic, most).inspect_err(|_| self.exits.metrics.too_deep.add_one())
     }
 
@@ -181,7 +178,7 @@ impl<P: Plane> Session<P> {
         {
             return Ok(Err(Reason::NotAuthorized));
         }
-        if is_vain(&self.door.config.root, &entry.filter) {
+        if is_vain(&self.config.root, &entry.filter) {
             let admitted = self.admits("vain_filter");
             let (client, filter) = (shortened(&self.client.id), shown(&entry.filter));
             limited!(
@@ -192,7 +189,7 @@ impl<P: Plane> Session<P> {
                 filter,
                 "nothing can ever match this filter: no topic of a room is like it"
             );
-            if self.door.config.strict_filters && self.client.v5 {
+            if self.config.strict_filters && self.client.v5 {
                 return Ok(Err(Reason::FilterInvalid));
             }
         }
@@ -209,7 +206,7 @@ impl<P: Plane> Session<P> {
     /// Queues what a filter needs of the live plane, if that is not there yet, or not as it should be.
     fn open_live(&mut self, subscription: &Subscription) {
         let filter = &subscription.filter;
-        if !needs_live(&self.door.config.root, &self.client.id, filter) {
+        if !needs_live(&self.config.root, &self.client.id, filter) {
             return;
         }
         let reliable = self.client.relies_on(subscription);
@@ -228,7 +225,7 @@ impl<P: Plane> Session<P> {
     fn close_live(&mut self, filter: &Arc<str>) {
         // Without a subscriber nothing was ever subscribed there, and nobody would take the step.
         if self.subscriber.is_some()
-            && needs_live(&self.door.config.root, &self.client.id, filter)
+            && needs_live(&self.config.root, &self.client.id, filter)
             && !self.subscriptions.contains(filter)
             && !self.subscribing.awaits(filter)
             && let Some(filter) = self.listening.close(filter)
@@ -242,7 +239,7 @@ impl<P: Plane> Session<P> {
         for filter in &filters {
             check_grammar(self.client.v5, filter)?;
         }
-        let max_levels = self.door.config.max_topic_levels;
+        let max_levels = self.config.max_topic_levels;
         let valid = |filter: String| {
             let valid = check_filter(&filter).and_then(|()| check_levels(&filter, max_levels));
             valid.is_ok().then(|| Arc::from(filter))
@@ -271,7 +268,7 @@ impl<P: Plane> Session<P> {
         let Some(access) = &self.access else {
             return;
         };
-        let root = &self.door.config.root;
+        let root = &self.config.root;
         let is_offer = |filter: &str| {
             matches!(
                 Offer::of_filter(root, filter),

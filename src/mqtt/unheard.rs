@@ -76,7 +76,7 @@ impl<P: Plane> Session<P> {
     pub(super) fn heed(&mut self, verdict: Result<(), Code>) {
         match verdict {
             Err(Code::TooMany) if !self.client.v5 => {
-                let (now, patience) = (Instant::now(), self.door.config.patience);
+                let (now, patience) = (Instant::now(), self.config.patience);
                 let metrics = &self.exits.metrics;
                 if Unheard::refused(&mut self.unheard, now, patience, metrics) {
                     self.refuse(Ending::NoRoom);

@@ -6,6 +6,7 @@ use super::{Error, Reload, blocking, settings};
 use crate::auth::{FileProblem, Guard, Rules, list_problems};
 use crate::config::Config;
 use crate::diary::Diary;
+use crate::wire::name::{Agent, Room};
 
 /// Posts a guard, if the configuration asks for one; its files are reloaded with everything else.
 pub(super) async fn post(
@@ -21,9 +22,18 @@ pub(super) async fn post(
         .await?
         .map_err(|problems| Error::Configuration(list_problems(&problems)))?;
     let reloaded = Arc::clone(&guard);
-    reload.register("auth", move || match reloaded.reload() {
-        Ok(()) => Ok("users, passwords, rights and keys".to_owned()),
-        Err(problems) => Err(list_problems(&problems)),
+    reload.register("auth", move |config| {
+        // Whether clients must prove who they are is for a start to say.
+        let Some(settings) = settings::auth(config) else {
+            return Ok(Box::new(|| None));
+        };
+        let rules = reloaded.read(&settings);
+        let rules = rules.map_err(|problems| list_problems(&problems))?;
+        let guard = Arc::clone(&reloaded);
+        Ok(Box::new(move || {
+            guard.adopt(rules);
+            Some("users, passwords, rights and keys".to_owned())
+        }))
     });
     Ok(Some(guard))
 }
@@ -37,4 +47,20 @@ pub fn rules(config: &Config) -> Result<Option<Arc<Rules>>, Vec<FileProblem>> {
     settings
         .map(|settings| Rules::load(&settings).map(Arc::new))
         .transpose()
+}
+
+/// Why a room lets an agent say nothing in it, and subscribe to nothing that names it, whatever its rights are; `None` if it does not.
+pub fn room_refusal(config: &Config, client: &str, room: &Room) -> Option<String> {
+    // Whoever is no agent takes no part.
+    let agent = Agent::new(client).ok()?;
+    let settings = settings::engine(config);
+    match settings.rooms.get(room) {
+        Some(own) if !own.admits(&agent) => Some(format!(
+            "{agent} is no member of the room {room} (rooms.room.{room}.members)"
+        )),
+        None if !settings.rooms_on_use => Some(format!(
+            "there is no room {room}, and none comes into being by its use (rooms.create)"
+        )),
+        _ => None,
+    }
 }

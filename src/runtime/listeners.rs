@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::mqtt::Listener;
 use crate::mqtt::transport::Transport;
 use crate::mqtt::transport::tls::{Loaded, Tls};
+use crate::mqtt::{Current, Listener};
 
 use super::{Error, Reload, settings};
 
@@ -59,9 +59,11 @@ pub(super) async fn certificates(
     info!("TLS: {}", announce(&loaded));
     let tls = Arc::new(tls);
     let reloaded = Arc::clone(&tls);
-    reload.register("tls", move || match reloaded.reload() {
-        Ok(loaded) => Ok(announce(&loaded)),
-        Err(error) => Err(error.to_string()),
+    reload.register("tls", move |config| {
+        let prepared = reloaded.read(&settings::tls(config));
+        let prepared = prepared.map_err(|error| error.to_string())?;
+        let tls = Arc::clone(&reloaded);
+        Ok(Box::new(move || Some(announce(&tls.adopt(prepared)))))
     });
     Ok(Some(tls))
 }
@@ -78,10 +80,16 @@ fn announce(loaded: &Loaded) -> String {
 pub(super) async fn bind(
     config: &Config,
     tls: Option<&Arc<Tls>>,
+    reload: &Reload,
 ) -> Result<(Vec<Listener>, MqttPlaces), Error> {
     let mut places = MqttPlaces::default();
     let mut listeners = Vec::new();
-    let rules = Arc::new(settings::upgrade(config));
+    let rules = Arc::new(Current::new(settings::upgrade(config)));
+    let reloaded = Arc::clone(&rules);
+    reload.register_setting("websocket", move |config| {
+        reloaded.set(settings::upgrade(config));
+        None
+    });
     let transport = |encrypts: bool, frames: bool| Transport {
         tls: tls.filter(|_| encrypts).cloned(),
         websocket: frames.then(|| Arc::clone(&rules)),

@@ -7,6 +7,7 @@ mod front_door;
 mod ledger;
 mod lines;
 mod process;
+mod reloads;
 
 use crate::auth;
 use crate::count::Latency;
@@ -20,6 +21,7 @@ pub(super) use front_door::{front_door, tls};
 pub(super) use ledger::{ledger, log};
 pub(super) use lines::log_lines;
 pub(super) use process::process;
+pub(super) use reloads::reloads;
 
 #[expect(
     clippy::cast_precision_loss,

@@ -4,6 +4,7 @@
 
 mod control;
 mod guard;
+mod limits;
 mod listeners;
 mod log;
 mod metrics;
@@ -39,11 +40,11 @@ use crate::live;
 use crate::mqtt::{self, Door};
 
 use control::Control;
-pub use guard::rules;
+pub use guard::{room_refusal, rules};
 pub use listeners::{MqttPlaces, check_files};
 pub use log::{LogOutlet, LostLines};
 use plane::LivePlane;
-pub use reload::Reload;
+pub use reload::{Reload, ReloadStats};
 pub use schemas::key_schemas;
 
 /// Why the gateway could not start or go on.
@@ -121,11 +122,11 @@ impl Gateway {
     /// # Errors
     /// If an address cannot be had or the directory cannot be used.
     pub async fn start(config: Config) -> Result<Gateway, Error> {
-        let reload = Reload::default();
+        let reload = Reload::new(config.clone());
         let diary = Arc::new(Diary::new(config.log.max_lines));
         let guard = guard::post(&config, &reload, &diary).await?;
         let tls = listeners::certificates(&config, &reload).await?;
-        let (mqtt, mqtt_places) = listeners::bind(&config, tls.as_ref()).await?;
+        let (mqtt, mqtt_places) = listeners::bind(&config, tls.as_ref(), &reload).await?;
         let http = listen("HTTP", "--http", config.http.listen).await?;
         let places = Places {
             mqtt: mqtt_places,
@@ -161,7 +162,6 @@ impl Gateway {
             Arc::clone(&clock),
         )
         .map_err(|error| Error::Busy(format!("cannot start the desk's thread: {error}")))?;
-        schemas::register(&config, &reload, running.requests().downgrade());
         let front_door = Arc::new(mqtt::Metrics::default());
         let mut metrics = http::Metrics::new();
         register(
@@ -198,6 +198,18 @@ impl Gateway {
                 clock,
             },
         );
+        limits::register(
+            &config,
+            &reload,
+            limits::Listeners {
+                desk: running.requests().downgrade(),
+                door: Arc::downgrade(&door),
+                plane: plane.clone(),
+                diary: Arc::clone(&diary),
+            },
+        );
+        let reloads = reload.stats();
+        metrics.register(move || metrics::reloads(&reloads));
         let status = sys::Status::new(front_door, desk_stats, Instant::now());
         Ok(Gateway {
             places,

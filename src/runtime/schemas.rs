@@ -1,17 +1,12 @@
-//! Reads the schemas that the configuration names for the keys of the blackboard, and has them read anew.
+//! Reads the schemas that the configuration names for the keys of the blackboard.
 
 use std::io::Read;
 use std::path::Path;
 
-use tokio::sync::mpsc;
-
 use crate::config::Config;
-use crate::desk::port::Request;
 use crate::engine::KeySchemas;
 use crate::schema::{MAX_SCHEMA_BYTES, Schema};
 use crate::wire::name::{Key, Room};
-
-use super::Reload;
 
 /// Reads and compiles all of them.
 ///
@@ -44,20 +39,4 @@ fn compile(path: &Path) -> Result<Schema, String> {
         .and_then(|file| file.take(limit).read_to_string(&mut text))
         .map_err(|error| format!("{}: cannot read the schema: {error}", path.display()))?;
     Schema::compile(&text).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Lets the schemas be read anew with everything else.
-pub(super) fn register(config: &Config, reload: &Reload, desk: mpsc::WeakSender<Request>) {
-    if config.blackboard.schemas.is_empty() {
-        return;
-    }
-    let config = config.clone();
-    reload.register("blackboard.schemas", move || {
-        let schemas = key_schemas(&config)?;
-        let now = format!("{} schemas of keys", schemas.len());
-        let desk = desk.upgrade().ok_or("the gateway is stopping")?;
-        let sent = desk.blocking_send(Request::Schemas(schemas));
-        sent.map_err(|_| "the gateway is stopping")?;
-        Ok(now)
-    });
 }

@@ -12,7 +12,8 @@ use crate::config::{
 };
 use crate::desk::port::Gates;
 use crate::desk::{
-    ClientLimits, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits, RoomJournal,
+    ClientLimits, Configuration, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits,
+    RoomJournal,
 };
 use crate::diary::Diary;
 use crate::engine::{CapabilityLimits, KeySchemas, RoomSettings, Settings, TypeDefaults};
@@ -228,8 +229,31 @@ pub(super) fn desk(
     gates: Option<Arc<dyn Gates>>,
     diary: Arc<Diary>,
 ) -> DeskSettings {
+    let Configuration {
+        clients,
+        retained,
+        journal,
+        linger_ms,
+        ..
+    } = desk_configuration(config);
     DeskSettings {
         root: config.rooms.root.clone(),
+        clients,
+        retained,
+        journal,
+        memory,
+        gates,
+        diary,
+        linger_ms,
+        patience_ms: millis(config.live.patience),
+    }
+}
+
+/// What the desk can be told anew, without the schemas of keys.
+pub(super) fn desk_configuration(config: &Config) -> Configuration {
+    Configuration {
+        engine: Box::new(engine(config)),
+        respells: false,
         clients: ClientLimits {
             max_clients: config.session.max_sessions,
             max_subscriptions: config.mqtt.max_subscriptions,
@@ -256,11 +280,8 @@ pub(super) fn desk(
             max_read_bytes: config.observe.max_read,
             rooms: room_journals(config),
         },
-        memory,
-        gates,
-        diary,
+        max_memory: config.memory.max_queued,
         linger_ms: millis(config.desk.linger),
-        patience_ms: millis(config.live.patience),
     }
 }
 

@@ -14,6 +14,7 @@ mod logging;
 mod metrics;
 mod operations;
 mod patterns;
+mod reload;
 mod schemas;
 mod sim;
 mod tidy;

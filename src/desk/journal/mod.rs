@@ -145,6 +145,23 @@ impl Journal {
         }
     }
 
+    /// Other limits from now on. What is too much by them goes in portions, as ever.
+    pub fn set_limits(&mut self, limits: JournalLimits) {
+        self.limits = limits;
+        self.by_end.clear();
+        self.too_full.clear();
+        self.resting_until = 0;
+        for (room, shelf) in &self.shelves {
+            if let Some(at) = shelf.filed_at {
+                self.by_end
+                    .insert((self.limits.until(room, at), room.clone()));
+            }
+            if shelf.summary.bytes > self.limits.of(room).max_bytes {
+                self.too_full.insert(room.clone());
+            }
+        }
+    }
+
     /// Finds what earlier runs have left. Reads one record a room.
     ///
     /// # Errors

@@ -90,6 +90,16 @@ impl World {
         }
     }
 
+    fn limit(&mut self, max_bytes_per_room: u64, max_bytes: u64, retention_ms: u64) {
+        self.limits = JournalLimits {
+            max_bytes_per_room,
+            max_bytes,
+            retention_ms,
+            ..LIMITS
+        };
+        self.journal.set_limits(self.limits.clone());
+    }
+
     fn crash(&mut self) {
         self.sealed.clear();
         self.on_the_way.clear();
@@ -323,6 +333,8 @@ enum Step {
     Seal,
     Land(bool),
     Pass(u64),
+    /// Other limits: bytes of a room, bytes of all, how long.
+    Limit(u64, u64, u64),
     Crash,
 }
 
@@ -333,6 +345,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Seal),
         4 => any::<bool>().prop_map(Step::Land),
         2 => (0..400u64).prop_map(Step::Pass),
+        1 => (300..2_000u64, 600..3_000u64, 500..1_500u64)
+            .prop_map(|(room, all, retention)| Step::Limit(room, all, retention)),
         1 => Just(Step::Crash),
     ]
 }
@@ -353,6 +367,7 @@ proptest! {
                 Step::Seal => world.seal(),
                 Step::Land(known) => world.land(known),
                 Step::Pass(ms) => world.now += ms,
+                Step::Limit(room, all, retention) => world.limit(room, all, retention),
                 Step::Crash => world.crash(),
             }
             world.check();
@@ -364,10 +379,11 @@ proptest! {
         world.commit();
         world.check();
         let stats = world.journal.stats();
-        prop_assert!(stats.bytes <= max_bytes, "{stats:?}");
+        let limits = &world.limits;
+        prop_assert!(stats.bytes <= limits.max_bytes, "{stats:?}");
         for shelf in world.journal.shelves.values() {
-            prop_assert!(shelf.summary.bytes <= max_bytes_per_room);
-            prop_assert!(shelf.summary.oldest_at + LIMITS.retention_ms > world.now);
+            prop_assert!(shelf.summary.bytes <= limits.max_bytes_per_room);
+            prop_assert!(shelf.summary.oldest_at + limits.retention_ms > world.now);
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::wire::topic::{RoomTopic, Topic};
 
 use crate::engine::context::Context;
 use crate::engine::event::{Detail, Happened};
+use crate::engine::keep::MOST_AT_ONCE;
 use crate::engine::record::Change;
 use crate::engine::replies::{Accepted, Call, Outcome, text_at_most};
 use crate::engine::room::RoomState;
@@ -186,7 +187,10 @@ impl RoomState {
     /// Where there are too many bytes, the digest stays as proof of what was decided, and the content goes.
     fn drop_contents(&mut self, cx: &mut Context) {
         let limit = cx.settings.max_decided_bytes_per_room;
-        while let Some((_, id)) = self.approvals.contents.pop_over(limit) {
+        for _ in 0..MOST_AT_ONCE {
+            let Some((_, id)) = self.approvals.contents.pop_over(limit) else {
+                break;
+            };
             cx.stats.forgotten_early += 1;
             if let Some(approval) = self.approvals.by_id.get_mut(&id) {
                 approval.asked.content = None;

@@ -10,6 +10,7 @@ use crate::wire::name::Key;
 use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::context::Context;
+use crate::engine::keep::MOST_AT_ONCE;
 use crate::engine::record::Change;
 use crate::engine::replies::{Accepted, Call, Outcome, between, too_large};
 use crate::engine::room::RoomState;
@@ -96,10 +97,11 @@ impl RoomState {
         history.push(key, version);
         let mut forgotten = Vec::new();
         let kept = cx.settings.max_versions_per_key - 1;
-        while history.of(key).len() > kept {
+        while history.of(key).len() > kept && forgotten.len() < MOST_AT_ONCE {
             forgotten.extend(history.pop(key).map(|revision| (key.clone(), revision)));
         }
         while history.bytes > cx.settings.max_history_bytes_per_room
+            && forgotten.len() < MOST_AT_ONCE
             && let Some((revision, oldest)) = history.order.first().cloned()
         {
             history.pop(&oldest);

@@ -53,13 +53,15 @@ impl Value {
         }
     }
 
-    /// Takes the text that a message shows in place of its own, if it is the same.
+    /// Takes the text that a message shows in place of its own, if it is the same; else keeps no other message for it.
     pub(super) fn attach(&mut self, key: &Key, message: &Bytes) {
         // How an entry begins: a key has no letter that JSON would escape.
         let start = r#"{"key":"","value":"#.len() + key.as_str().len();
         let end = start + self.len();
         if message.get(start..end) == Some(self.bytes()) {
             *self = Value::Shown(message.slice(start..end));
+        } else {
+            self.detach();
         }
     }
 }
@@ -158,7 +160,7 @@ mod tests {
         assert_eq!(value, Value::from(json.clone()));
         let record = serde_cbor::to_vec(&value).unwrap();
         assert_eq!(record, serde_cbor::to_vec(&json).unwrap());
-        value.detach();
+        value.attach(&key, &Bytes::from_static(b"CBOR"));
         assert!(matches!(value, Value::Own(own) if own == json));
     }
 }

@@ -12,6 +12,7 @@ use crate::wire::topic::{RoomTopic, Topic};
 use crate::engine::Effect;
 use crate::engine::context::Context;
 use crate::engine::event::{Detail, Happened};
+use crate::engine::keep::MOST_AT_ONCE;
 use crate::engine::record::Change;
 use crate::engine::replies::{Accepted, Call, Outcome, at_most, between};
 use crate::engine::room::RoomState;
@@ -262,7 +263,9 @@ impl RoomState {
     }
 
     fn merge_tombstones(&mut self, cx: &mut Context) {
-        while self.blackboard.tombstones.len() > cx.settings.max_tombstones_per_room {
+        let most = cx.settings.max_tombstones_per_room;
+        let too_many = self.blackboard.tombstones.len().saturating_sub(most);
+        for _ in 0..too_many.min(MOST_AT_ONCE) {
             self.merge_oldest_tombstone(cx);
         }
     }

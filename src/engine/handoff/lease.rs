@@ -252,6 +252,18 @@ impl RoomState {
         }
     }
 
+    /// After a time in which nobody could renew them: those that run begin anew, the others wait for their worker as before.
+    pub(in crate::engine) fn begin_leases_anew(&mut self, cx: &mut Context, agent: &Agent) {
+        let held = self.members.0.get(agent).map(|member| member.held.clone());
+        for no in held.unwrap_or_default() {
+            let task = self.handoff.tasks.get(&no);
+            match task.is_some_and(|task| task.lease_left == 0) {
+                true => self.renew_lease(cx, no),
+                false => self.await_worker(cx, no),
+            }
+        }
+    }
+
     pub(in crate::engine) fn lease_over(&mut self, cx: &mut Context, no: TaskNo) {
         let Some(task) = self.handoff.tasks.get_mut(&no) else {
             return;

@@ -5,6 +5,7 @@
 use crate::wire::json::Json;
 
 use crate::engine::context::Context;
+use crate::engine::keep::MOST_AT_ONCE;
 use crate::engine::record::Change;
 use crate::engine::room::RoomState;
 
@@ -50,13 +51,30 @@ impl RoomState {
         let bytes = task.kept_result().map_or(0, |json| json.text().len());
         self.handoff.results.add((until, no), bytes);
         let limit = cx.settings.max_result_bytes_per_room;
-        while let Some((_, oldest)) = self.handoff.results.pop_over(limit) {
+        for _ in 0..MOST_AT_ONCE {
+            let Some((_, oldest)) = self.handoff.results.pop_over(limit) else {
+                break;
+            };
             cx.stats.forgotten_early += 1;
             if let Some(task) = self.handoff.tasks.get_mut(&oldest) {
                 task.status.kept = None;
                 task.status.omitted = true;
             }
             self.change(cx, Change::State(oldest));
+        }
+    }
+
+    /// Tasks that have ended are remembered for another time than when they did.
+    pub(in crate::engine) fn reset_retention(&mut self, cx: &Context) {
+        for (before, no) in std::mem::take(&mut self.handoff.ended) {
+            let Some(task) = self.handoff.tasks.get(&no) else {
+                continue;
+            };
+            if let Stage::Ended { at, .. } = task.status.stage {
+                let until = task.body.kept_until(&cx.settings, at);
+                self.handoff.ended.insert((until, no));
+                self.handoff.results.rename(&(before, no), (until, no));
+            }
         }
     }
 

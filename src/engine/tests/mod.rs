@@ -15,6 +15,7 @@ mod machines;
 mod observe;
 mod presence;
 mod random;
+mod reconfigure;
 mod replies;
 mod rooms;
 mod ties;
@@ -278,6 +279,13 @@ impl World {
     fn restart(&mut self) {
         self.runs += 1;
         self.engine = Engine::recover(self.settings.clone(), self.runs, self.disk.clone()).unwrap();
+    }
+
+    /// Other settings from now on, also for the next start.
+    fn reconfigure(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+        let settings = Box::new(self.settings.clone());
+        self.input(Input::Settings(settings)).unwrap();
     }
 
     /// Lets time pass, waking the engine whenever it asks for it.

@@ -220,7 +220,8 @@ impl RoomState {
     pub(in crate::engine) fn recall(&mut self, cx: &mut Context, agent: &Agent) {
         let none = BTreeSet::new();
         let member = self.members.0.get(agent);
-        let listens = member.filter(|member| member.is_available());
+        let may_work = cx.may_work(&self.name, agent);
+        let listens = member.filter(|member| may_work && member.is_available());
         let listens = listens.map_or(&none, |member| &member.provides);
         let limit = cx.settings.max_calls_per_provider;
         self.tools.registry.set_callable(agent, listens, limit);

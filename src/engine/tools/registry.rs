@@ -337,6 +337,15 @@ impl Registry {
         }
     }
 
+    /// Another number of calls at once is allowed.
+    pub(in crate::engine) fn set_limit(&mut self, limit: usize) {
+        for entry in self.entries.values_mut() {
+            let provider = |agent: &Agent| Some((self.providers.get(agent)?.load(), agent.clone()));
+            let loads = entry.callable.iter().filter_map(provider);
+            entry.ready = loads.filter(|(load, _)| load.calls < limit).collect();
+        }
+    }
+
     /// Every card may look different: after a restart nobody knows what was shown.
     pub(super) fn stir_all(&mut self) {
         self.stirred.extend(self.entries.keys().cloned());

@@ -5,6 +5,7 @@
 //! from ever finishing.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ const FAIR_TIME: Duration = Duration::from_secs(2);
 /// Those who wait, oldest first.
 #[derive(Debug)]
 pub(super) struct Lobby {
-    seats: usize,
+    seats: AtomicUsize,
     waiting: Mutex<VecDeque<Seat>>,
 }
 
@@ -30,9 +31,14 @@ struct Seat {
 impl Lobby {
     pub(super) fn new(seats: usize) -> Lobby {
         Lobby {
-            seats,
+            seats: AtomicUsize::new(seats),
             waiting: Mutex::default(),
         }
+    }
+
+    /// Another number of seats from now on; whoever has one keeps it.
+    pub(super) fn set_seats(&self, seats: usize) {
+        self.seats.store(seats, Ordering::Relaxed);
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Seat>> {
@@ -42,7 +48,7 @@ impl Lobby {
     /// Takes a seat, if need be that of the one who has waited longest; none if everybody in it has come just now.
     pub(super) fn enter(self: &Arc<Self>, now: Instant) -> Option<Waiting> {
         let mut waiting = self.waiting();
-        if waiting.len() >= self.seats {
+        if waiting.len() >= self.seats.load(Ordering::Relaxed) {
             let oldest = waiting.front()?;
             if oldest.since + FAIR_TIME > now {
                 return None;

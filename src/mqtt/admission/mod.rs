@@ -62,8 +62,28 @@ impl Source {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
+struct Limits {
+    max_connections: usize,
+    max_per_address: Option<usize>,
+    rate: Option<Pace>,
+    rate_per_address: Option<Pace>,
+}
+
+impl Limits {
+    fn of(config: &MqttConfig) -> Limits {
+        Limits {
+            max_connections: config.max_connections,
+            max_per_address: config.max_connections_per_address,
+            rate: Pace::new(config.connect_rate),
+            rate_per_address: Pace::new(config.connect_rate_per_address),
+        }
+    }
+}
+
+#[derive(Debug)]
 struct State {
+    limits: Limits,
     open: usize,
     meter: Meter,
     sources: HashMap<Source, FromSource>,
@@ -78,10 +98,6 @@ struct FromSource {
 /// The state of the door, for all listeners.
 #[derive(Debug)]
 pub(super) struct Admission {
-    max_connections: usize,
-    max_per_address: Option<usize>,
-    rate: Option<Pace>,
-    rate_per_address: Option<Pace>,
     metrics: Arc<Metrics>,
     diary: Arc<Diary>,
     state: Mutex<State>,
@@ -95,15 +111,22 @@ impl Admission {
         diary: Arc<Diary>,
     ) -> Arc<Admission> {
         Arc::new(Admission {
-            max_connections: config.max_connections,
-            max_per_address: config.max_connections_per_address,
-            rate: Pace::new(config.connect_rate),
-            rate_per_address: Pace::new(config.connect_rate_per_address),
             metrics,
             diary,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                limits: Limits::of(config),
+                open: 0,
+                meter: Meter::default(),
+                sources: HashMap::new(),
+            }),
             lobby: Arc::new(Lobby::new(config.max_opening)),
         })
+    }
+
+    /// Other limits from now on: whoever is in stays.
+    pub(super) fn configure(&self, config: &MqttConfig) {
+        self.state().limits = Limits::of(config);
+        self.lobby.set_seats(config.max_opening);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -140,23 +163,29 @@ impl Admission {
 
     /// The order matters: what one address does beyond its share takes nothing from the share of all.
     fn judge(&self, state: &mut State, source: Source, now: Instant) -> Result<Waiting, Refusal> {
-        if state.open >= self.max_connections {
+        let State {
+            limits,
+            open,
+            meter,
+            sources,
+        } = state;
+        if *open >= limits.max_connections {
             return Err(Refusal::Total);
         }
-        let own = state.sources.get(&source).map_or(0, |own| own.open);
-        if self.max_per_address.is_some_and(|max| own >= max) {
+        let own = sources.get(&source).map_or(0, |own| own.open);
+        if limits.max_per_address.is_some_and(|max| own >= max) {
             return Err(Refusal::Address);
         }
-        if let Some(rate) = self.rate_per_address {
-            if state.sources.len() >= self.max_connections + MAX_RESTING {
-                state.sources.retain(|_, from| from.open > 0);
+        if let Some(rate) = limits.rate_per_address {
+            if sources.len() >= limits.max_connections + MAX_RESTING {
+                sources.retain(|_, from| from.open > 0);
             }
-            let own = state.sources.entry(source).or_default();
+            let own = sources.entry(source).or_default();
             if !own.meter.pass(rate, now) {
                 return Err(Refusal::AddressRate);
             }
         }
-        if self.rate.is_some_and(|rate| !state.meter.pass(rate, now)) {
+        if limits.rate.is_some_and(|rate| !meter.pass(rate, now)) {
             return Err(Refusal::Rate);
         }
         self.lobby.enter(now).ok_or(Refusal::Opening)

@@ -18,6 +18,7 @@ use crate::wire::message::Qos;
 
 use super::aliases::Aliases;
 use super::config::MqttConfig;
+use super::current::Versioned;
 use super::encode::{Head, publish_len};
 use super::exits::Exits;
 use waiting::Waiting;
@@ -49,10 +50,8 @@ pub(super) struct Outbound {
     v5: bool,
     max_packet: usize,
     window: usize,
-    high_water: usize,
-    max_lossy_bytes: usize,
-    max_pending_messages: usize,
-    max_pending_bytes: usize,
+    /// As it was when the connection came: the buffers are made for it.
+    config: Arc<Versioned<MqttConfig>>,
     flights: HashMap<u16, Flight>,
     /// Ids whose PUBREC is here, in its order, and whether their PUBREL may go.
     releasing: VecDeque<(u16, bool)>,
@@ -67,7 +66,7 @@ pub(super) struct Outbound {
 
 impl Outbound {
     pub(super) fn new(
-        config: &MqttConfig,
+        config: Arc<Versioned<MqttConfig>>,
         v5: bool,
         max_packet: usize,
         window: u16,
@@ -78,10 +77,7 @@ impl Outbound {
             v5,
             max_packet,
             window: usize::from(window),
-            high_water: config.write_high_water_bytes,
-            max_lossy_bytes: config.max_lossy_bytes,
-            max_pending_messages: config.max_pending_messages,
-            max_pending_bytes: config.max_pending_bytes,
+            config,
             flights: HashMap::new(),
             releasing: VecDeque::new(),
             last_id: 0,
@@ -124,7 +120,8 @@ impl Outbound {
             exits.share.memory().closed.add_one();
         }
         let live = self.waiting.live();
-        let over = live.messages > self.max_pending_messages || live.bytes > self.max_pending_bytes;
+        let over = live.messages > self.config.max_pending_messages
+            || live.bytes > self.config.max_pending_bytes;
         if over || no_memory {
             Err(Overrun)
         } else {
@@ -170,8 +167,8 @@ impl Outbound {
     pub(super) fn congestion(&self, congested: bool) -> Option<bool> {
         let share = if congested { 4 } else { 2 };
         let live = self.waiting.live();
-        let past = live.messages > self.max_pending_messages / share
-            || live.bytes > self.max_pending_bytes / share;
+        let past = live.messages > self.config.max_pending_messages / share
+            || live.bytes > self.config.max_pending_bytes / share;
         (past != congested).then_some(past)
     }
 
@@ -194,7 +191,7 @@ impl Outbound {
     /// Whether more may be put before the socket; less of it where memory is short.
     fn socket_takes(&self, exits: &Exits) -> bool {
         let waiting = exits.output.len();
-        waiting < self.high_water && !exits.share.is_refused(waiting)
+        waiting < self.config.write_high_water_bytes && !exits.share.is_refused(waiting)
     }
 
     /// Bytes that wait for the window or the socket, what is encoded already aside, and those of aliases.
@@ -211,7 +208,7 @@ impl Outbound {
         self.waiting.keep_lossy(parcel);
         loop {
             let bytes = self.waiting.lossy_bytes();
-            let too_much = bytes > self.max_lossy_bytes;
+            let too_much = bytes > self.config.max_lossy_bytes;
             if !too_much && !exits.share.is_refused(bytes) || self.waiting.take_lossy().is_none() {
                 return;
             }
@@ -292,6 +289,7 @@ mod tests {
 
     use super::*;
     use crate::desk::{Memory, Share};
+    use crate::mqtt::Current;
     use crate::mqtt::metrics::Metrics;
     use crate::wire::message::{Message, Parts};
 
@@ -316,8 +314,8 @@ mod tests {
         let (desk, _requests) = mpsc::channel(1);
         let share = Share::new(Memory::boundless());
         let mut exits = Exits::new(1, desk, Arc::default(), share);
-        let config = MqttConfig::default();
-        let mut outbound = Outbound::new(&config, false, usize::MAX, 3, 0, Arc::default());
+        let config = Current::new(MqttConfig::default()).get();
+        let mut outbound = Outbound::new(config, false, usize::MAX, 3, 0, Arc::default());
         outbound.offer(parcel(2), &mut exits, 0).unwrap();
         for round in 0..70_000u32 {
             outbound.offer(parcel(1), &mut exits, 0).unwrap();

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
+use super::current::Current;
 pub(super) use stream::Stream;
 use stream::Wire;
 use tls::Tls;
@@ -24,7 +25,7 @@ pub struct Transport {
     /// Encrypts, if there.
     pub tls: Option<Arc<Tls>>,
     /// Takes MQTT out of WebSocket frames, if there.
-    pub websocket: Option<Arc<UpgradeRules>>,
+    pub websocket: Option<Arc<Current<UpgradeRules>>>,
 }
 
 /// Why a connection got no further than its transport's handshake.
@@ -52,7 +53,7 @@ impl Transport {
         let stream = match &self.websocket {
             None => Stream::Plain(wire),
             Some(rules) => {
-                let upgraded = websocket::accept(wire, rules).await;
+                let upgraded = websocket::accept(wire, &rules.get()).await;
                 Stream::WebSocket(Box::new(upgraded.map_err(Failure::WebSocket)?))
             }
         };

@@ -203,6 +203,70 @@ fn acl_test_says_what_is_allowed_and_why() {
 }
 
 #[test]
+fn acl_test_judges_members_and_rooms_that_are_not_configured() {
+    let site = Site::new();
+    let file = configuration(&site, "user ann\ntopic deny rooms/shut/inbox/#\n");
+    site.write("users.toml", &USERS.replace("\"lab\"", "\"*\""));
+    let toml = std::fs::read_to_string(&file).expect("written");
+    let rooms = "[rooms]\ncreate = \"configured\"\n[rooms.room.lab]\nmembers = [\"bob\", \"w-*\"]\n[rooms.room.open]\n";
+    site.write("hallward.toml", &format!("{toml}{rooms}"));
+    let ask = |topic: &str| {
+        let words = [
+            "acl",
+            "test",
+            "--config",
+            text(&file),
+            "ann",
+            "ann-1",
+            topic,
+        ];
+        let (code, said, _) = shown(&run(&words, ""));
+        (code, said)
+    };
+    let role = |what: &str| format!("allow  role agent: {what}\n");
+    let member = "deny   ann-1 is no member of the room lab (rooms.room.lab.members)\n";
+    let room = |name: &str| {
+        format!(
+            "deny   there is no room {name}, and none comes into being by its use (rooms.create)\n"
+        )
+    };
+    let (code, said) = ask("rooms/lab/handoff/dispatch/ann-1");
+    let publish = said.lines().last().expect("a line");
+    assert_eq!(
+        (code, format!("{publish}\n")),
+        (1, format!("publish    {member}"))
+    );
+    let (code, said) = ask("rooms/lab/handoff/work/draft");
+    let work = role("handoff/work/+");
+    assert_eq!(code, 0);
+    assert!(
+        said.starts_with(&format!("subscribe  {member}receive    {work}")),
+        "{said}"
+    );
+    assert_eq!(ask("rooms/lab/#"), (1, format!("subscribe  {member}")));
+    assert_eq!(
+        ask("$share/g/rooms/attic/handoff/work/x"),
+        (1, format!("subscribe  {}", room("attic")))
+    );
+    let (_, said) = ask("rooms/attic/handoff/dispatch/ann-1");
+    assert!(
+        said.ends_with(&format!("publish    {}", room("attic"))),
+        "{said}"
+    );
+    let (_, said) = ask("rooms/open/handoff/dispatch/ann-1");
+    let dispatch = role("handoff/dispatch/{me}");
+    assert!(said.ends_with(&format!("publish    {dispatch}")), "{said}");
+    // What the engine does not answer it does not refuse.
+    let (code, said) = ask("rooms/attic/observe/events/ann-1/news");
+    assert_eq!(code, 0, "{said}");
+    let (_, said) = ask("rooms/shut/inbox/bob/ann-1");
+    assert!(
+        said.contains("publish    deny   ") && said.contains("acl:2"),
+        "rights go first: {said}"
+    );
+}
+
+#[test]
 fn check_reads_the_files_of_users_and_rights() {
     let site = Site::new();
     let file = configuration(&site, "user ann\ntopik x\n");

@@ -33,6 +33,8 @@ pub(super) enum Action {
     EndSession(Who, LinkId),
     /// The batch is full or old enough.
     Seal,
+    /// An operator has it read another configuration.
+    Configure,
     /// The gateway dies.
     Crash,
     /// It is started again.

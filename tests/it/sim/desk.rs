@@ -104,6 +104,14 @@ impl Desk {
         self.engine.as_mut().expect("the gateway is up")
     }
 
+    /// Other rules from now on, for this engine and those that come after it.
+    pub(super) fn configure(&mut self, now: Millis, rules: &Rules) {
+        self.rules = rules.clone();
+        let settings = Box::new(rules.settings());
+        let verdict = self.handle(now, Input::Settings(settings));
+        assert_eq!(verdict, Ok(()), "settings are not refused");
+    }
+
     /// When the engine wants to be woken.
     pub(super) fn asks_at(&self) -> Option<Millis> {
         Some(self.engine.as_ref()?.poll_timeout()?.0)

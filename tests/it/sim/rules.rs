@@ -7,6 +7,8 @@ use hallward::wire::handoff::Backoff;
 use hallward::wire::name::Room;
 use hallward::wire::presence::Encoding;
 
+use super::dice::Dice;
+
 /// Short enough that a run of a minute meets every one of them.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
@@ -76,6 +78,35 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// With other numbers where they count for what comes, as an operator sets them while it runs.
+    pub(super) fn varied(&self, dice: &mut Dice) -> Rules {
+        let mut or = |usual: Millis, other: Millis| if dice.percent(50) { usual } else { other };
+        Rules {
+            lease_ms: or(self.lease_ms, 900),
+            max_attempts: or(self.max_attempts.into(), 2) as u32,
+            backoff: Backoff {
+                initial_ms: or(self.backoff.initial_ms, 300),
+                ..self.backoff
+            },
+            approval_timeout_ms: or(self.approval_timeout_ms, 1_500),
+            tool_timeout_ms: or(self.tool_timeout_ms, 700),
+            calls_per_provider: or(self.calls_per_provider as Millis, 1) as usize,
+            inbox_ttl_ms: or(self.inbox_ttl_ms, 5_000),
+            ..self.clone()
+        }
+    }
+
+    /// What settings say of these numbers.
+    pub(super) fn heed(&mut self, settings: &Settings) {
+        self.lease_ms = settings.lease_ms;
+        self.max_attempts = settings.max_attempts;
+        self.backoff.initial_ms = settings.backoff_initial_ms;
+        self.approval_timeout_ms = settings.approval_timeout_ms;
+        self.tool_timeout_ms = settings.tool_timeout_ms;
+        self.calls_per_provider = settings.max_calls_per_provider;
+        self.inbox_ttl_ms = settings.inbox_ttl_ms;
+    }
+
     /// The same for the journal.
     pub(super) fn journal(&self) -> JournalLimits {
         JournalLimits {

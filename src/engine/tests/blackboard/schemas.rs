@@ -79,7 +79,7 @@ fn other_schemas_hold_from_then_on_and_leave_what_stands() {
     let mut world = world();
     set(&mut world, "free", json!({ "value": 1 })).unwrap();
     let other = schemas(&[("free", json!({ "type": "string" }))]);
-    world.input(Input::Schemas(other)).unwrap();
+    world.reconfigure(|settings| settings.key_schemas = other);
     assert_eq!(
         set(&mut world, "free", json!({ "value": 2 })),
         Err(Code::Invalid)
@@ -102,7 +102,7 @@ fn schemas_hold_in_rooms_with_settings_of_their_own_too() {
     let wrong = || json!({ "value": 1 });
     assert_eq!(set(&mut world, "plan", wrong()), Err(Code::Invalid));
     let other = schemas(&[("draft", plan())]);
-    world.input(Input::Schemas(other)).unwrap();
+    world.reconfigure(|settings| settings.key_schemas = other);
     assert_eq!(set(&mut world, "plan", wrong()), Ok(()));
     assert_eq!(set(&mut world, "draft", wrong()), Err(Code::Invalid));
     world.check();

@@ -84,8 +84,7 @@ const TURN: Duration = Duration::from_millis(500);
 
 /// The certificates in use.
 pub struct Tls {
-    settings: TlsSettings,
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<InUse>,
     /// Of the certificate that expires first, in Unix seconds.
     not_after: AtomicI64,
     /// Times that the files were read again.
@@ -93,6 +92,19 @@ pub struct Tls {
     /// Times that they were in vain: something was wrong with them.
     pub reloads_failed: Count,
     turns: Semaphore,
+}
+
+#[derive(Clone)]
+struct InUse {
+    config: Arc<ServerConfig>,
+    identity: IdentityField,
+}
+
+/// Certificates that were read and are not in use yet.
+pub struct Prepared {
+    in_use: InUse,
+    not_after: i64,
+    loaded: Loaded,
 }
 
 /// What was loaded, for the log.
@@ -110,11 +122,14 @@ impl Tls {
     /// # Errors
     /// The first thing that is wrong with them.
     pub fn load(settings: TlsSettings) -> Result<(Tls, Loaded), TlsError> {
-        let (config, not_after, loaded) = build(&settings)?;
+        let Prepared {
+            in_use,
+            not_after,
+            loaded,
+        } = build(&settings)?;
         let tls = Tls {
             turns: Semaphore::new(settings.max_handshakes),
-            settings,
-            current: RwLock::new(Arc::new(config)),
+            current: RwLock::new(in_use),
             not_after: AtomicI64::new(not_after),
             reloads: Count::default(),
             reloads_failed: Count::default(),
@@ -122,19 +137,22 @@ impl Tls {
         Ok((tls, loaded))
     }
 
-    /// Reads the files again; handshakes that begin from now on use them.
+    /// Reads the files that these settings name, and changes nothing yet.
     ///
     /// # Errors
-    /// The first thing that is wrong with them; what was in use before stays in use.
-    pub fn reload(&self) -> Result<Loaded, TlsError> {
-        let (config, not_after, loaded) =
-            build(&self.settings).inspect_err(|_| self.reloads_failed.add_one())?;
+    /// The first thing that is wrong with them.
+    pub fn read(&self, settings: &TlsSettings) -> Result<Prepared, TlsError> {
+        build(settings).inspect_err(|_| self.reloads_failed.add_one())
+    }
+
+    /// Handshakes that begin from now on use these.
+    pub fn adopt(&self, prepared: Prepared) -> Loaded {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(config);
-        self.not_after.store(not_after, Ordering::Relaxed);
+        *current = prepared.in_use;
+        self.not_after.store(prepared.not_after, Ordering::Relaxed);
         // Under the lock: whoever sees the count shakes hands with the new ones.
         self.reloads.add_one();
-        Ok(loaded)
+        prepared.loaded
     }
 
     /// When the first of the gateway's certificates expires, in Unix seconds.
@@ -147,7 +165,11 @@ impl Tls {
         &self,
         stream: TcpStream,
     ) -> io::Result<(TlsStream<TcpStream>, Option<Arc<str>>)> {
-        let config = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        let InUse { config, identity } = self
+            .current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         // If all went on at once, a storm of clients would make each so slow that none is done before its deadline. Whoever says
         // nothing takes no turn.
         stream.readable().await?;
@@ -161,12 +183,12 @@ impl Tls {
         };
         let (_, session) = stream.get_ref();
         let certificate = session.peer_certificates().and_then(<[_]>::first);
-        let name = certificate.and_then(|own| identity::identity(own, self.settings.identity));
+        let name = certificate.and_then(|own| identity::identity(own, identity));
         Ok((stream, name.map(Arc::from)))
     }
 }
 
-fn build(settings: &TlsSettings) -> Result<(ServerConfig, i64, Loaded), TlsError> {
+fn build(settings: &TlsSettings) -> Result<Prepared, TlsError> {
     let provider = Arc::new(default_provider());
     let mut warnings = Vec::new();
     let mut summaries = Vec::new();
@@ -213,7 +235,14 @@ fn build(settings: &TlsSettings) -> Result<(ServerConfig, i64, Loaded), TlsError
         warnings,
     };
     let not_after = summaries.iter().map(|own| own.not_after).min();
-    Ok((config, not_after.unwrap_or_default(), loaded))
+    Ok(Prepared {
+        in_use: InUse {
+            config: Arc::new(config),
+            identity: settings.identity,
+        },
+        not_after: not_after.unwrap_or_default(),
+        loaded,
+    })
 }
 
 /// The files of a pair, with the keys that name them.

@@ -179,10 +179,15 @@ async fn sessions_resume_unless_certificates_must_be_checked_each_time() {
 #[tokio::test]
 async fn a_reload_that_fails_changes_nothing() {
     let files = Files::new();
-    let tls = load(files.settings(ClientCertificate::None));
+    let settings = files.settings(ClientCertificate::None);
+    let tls = load(settings.clone());
     let before = tls.not_after();
     files.put("server.key", "nonsense");
-    let error = tls.reload().expect_err("no key").to_string();
+    let error = tls
+        .read(&settings)
+        .map(drop)
+        .expect_err("no key")
+        .to_string();
     assert!(
         error.contains("tls.key") && error.contains("no PEM at all"),
         "{error}"
@@ -191,7 +196,8 @@ async fn a_reload_that_fails_changes_nothing() {
     let (identity, _) = shake(&tls, files.client(false)).await;
     identity.expect("the old pair still works");
     files.renew();
-    tls.reload().expect("a good pair again");
+    tls.adopt(tls.read(&settings).expect("a good pair again"));
+    assert_eq!((tls.reloads.value(), tls.reloads_failed.value()), (1, 1));
 }
 
 #[tokio::test]

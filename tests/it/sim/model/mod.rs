@@ -40,6 +40,7 @@ pub(in super::super) struct Tally {
     pub(in super::super) steps: u64,
     pub(in super::super) crashes: u64,
     pub(in super::super) clock_steps: u64,
+    pub(in super::super) configured: u64,
     pub(in super::super) assigned: u64,
     pub(in super::super) assigned_again: u64,
     pub(in super::super) put_back: u64,
@@ -89,6 +90,7 @@ impl Tally {
             (&mut self.steps, other.steps),
             (&mut self.crashes, other.crashes),
             (&mut self.clock_steps, other.clock_steps),
+            (&mut self.configured, other.configured),
             (&mut self.assigned, other.assigned),
             (&mut self.assigned_again, other.assigned_again),
             (&mut self.put_back, other.put_back),
@@ -145,6 +147,7 @@ impl Tally {
         let counts = [
             self.crashes,
             self.clock_steps,
+            self.configured,
             self.assigned_again,
             self.put_back,
             self.repeats,
@@ -277,6 +280,7 @@ impl Model {
         }
         match step.input() {
             Some(Input::Recovered) => self.recovered_at = step.now,
+            Some(Input::Settings(settings)) => self.rules.heed(settings),
             Some(Input::TooLarge { .. }) if step.events().count() > 0 => self.tally.too_large += 1,
             _ => {}
         }

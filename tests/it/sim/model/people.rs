@@ -139,7 +139,7 @@ impl People {
             }
             Input::Command(_)
             | Input::Refused { .. }
-            | Input::Schemas(_)
+            | Input::Settings(_)
             | Input::ClockStepped { .. }
             | Input::TooLarge { .. }
             | Input::Sent { .. }

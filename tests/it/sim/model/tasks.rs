@@ -10,6 +10,7 @@ use hallward::wire::handoff::{
 use hallward::wire::json::Json;
 use hallward::wire::name::{Agent, Capability, Room, TaskId};
 use hallward::wire::observe::Event;
+use hallward::wire::topic::Offer;
 
 use super::super::history::{Step, read};
 use super::super::rules::Rules;
@@ -145,6 +146,11 @@ pub(in super::super) fn needs(spec: &Task) -> Vec<Capability> {
     } else {
         spec.capabilities.clone()
     }
+}
+
+/// Whether a work topic of this capability may bring it.
+fn asks_for(spec: &Task, capability: &Capability) -> bool {
+    needs(spec).contains(capability) || spec.any_of.contains(capability)
 }
 
 /// Whether somebody with these capabilities can do such a task: it can all of it, and listens where at least one part is sent
@@ -326,6 +332,16 @@ impl Tasks {
                 Input::Connected { agent, resumed, .. } if hold.worker == *agent => {
                     hold.owed = !resumed;
                     hold.pause(now, rules.grace_ms);
+                }
+                // Its new session is sent it now; or, where it has become too large to be sent, left alone with it.
+                Input::Offered {
+                    agent,
+                    offer: Offer::Works(room, capability),
+                } if hold.worker == *agent
+                    && name.0 == *room
+                    && asks_for(&task.spec, capability) =>
+                {
+                    hold.owed = false;
                 }
                 Input::Sent { agent, assignments } if hold.worker == *agent => {
                     let is_it = |key: &AssignmentKey| {

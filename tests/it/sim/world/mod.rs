@@ -206,6 +206,7 @@ impl World {
             Action::HangUp(who, link) => return self.hang_up(who, link),
             Action::EndSession(who, link) => return self.end_session(who, link),
             Action::Seal => return self.seal(true),
+            Action::Configure => return self.configure(),
             Action::Crash => return self.crash(),
             Action::SetClock => self.set_clock(),
             Action::Restart => {
@@ -304,6 +305,25 @@ impl World {
         self.checker.model.tally.clock_steps += 1;
         self.desk.set_clock(self.now, ahead);
         self.plan_seal();
+    }
+
+    fn plan_configuring(&mut self) {
+        let at = self.now + self.dice.between(200, 4_000);
+        self.agenda.plan(at, Action::Configure);
+    }
+
+    /// What comes before it and what comes after is told apart by the commit.
+    fn configure(&mut self) -> Outcome {
+        if !self.calm {
+            self.plan_configuring();
+        }
+        if !self.desk.is_up() {
+            return Ok(());
+        }
+        let rules = self.rules.varied(&mut self.dice);
+        self.checker.model.tally.configured += 1;
+        self.desk.configure(self.now, &rules);
+        self.seal(true)
     }
 
     fn crash(&mut self) -> Outcome {

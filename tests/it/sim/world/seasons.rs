@@ -26,6 +26,7 @@ impl World {
         if self.has_clock_steps {
             self.plan_clock();
         }
+        self.plan_configuring();
         self.pass(self.calm_at)?;
         self.calm_down()?;
         self.everybody_leaves()?;
