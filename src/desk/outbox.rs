@@ -132,9 +132,9 @@ pub struct Outbox {
     unacknowledged: BTreeSet<(u16, u64)>,
     /// Ready, and perhaps sent before a crash, by packet id.
     perhaps_sent: BTreeSet<(u16, u64)>,
-    /// Replies to what was accepted, and notices.
+    /// Replies to what was accepted.
     replies: BTreeSet<u64>,
-    /// Replies that refuse.
+    /// Replies that refuse, and notices.
     refusals: BTreeSet<u64>,
     /// What is left of refusals, by topic.
     summaries: BTreeMap<Box<str>, u64>,
@@ -220,7 +220,7 @@ impl Outbox {
         self.last_seq = self.last_seq.max(seq);
         self.count(&entry, 1);
         match &entry.kind {
-            Kind::Directed(Class::Refusal) => drop(self.refusals.insert(seq)),
+            Kind::Directed(Class::Refusal | Class::Notice) => drop(self.refusals.insert(seq)),
             Kind::Summary => self.keep_summary(entry.message.topic(), seq),
             kind if kind.is_reply() => drop(self.replies.insert(seq)),
             kind => {
@@ -284,7 +284,7 @@ impl Outbox {
         self.count(&entry, -1);
         self.leave(entry.place(), seq);
         match &entry.kind {
-            Kind::Directed(Class::Refusal) => drop(self.refusals.remove(&seq)),
+            Kind::Directed(Class::Refusal | Class::Notice) => drop(self.refusals.remove(&seq)),
             Kind::Summary => self.forget_summary(entry.message.topic(), seq),
             kind if kind.is_reply() => drop(self.replies.remove(&seq)),
             kind => {

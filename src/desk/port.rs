@@ -313,6 +313,8 @@ pub enum Response {
         verdict: Result<(), Code>,
         /// Why it was refused, in the reply's words: MQTT 5's Reason String.
         words: Option<Box<str>>,
+        /// Whether it was refused because its publisher waits for as much as it may.
+        of_own_backlog: bool,
     },
     /// A publish was not taken because there is no room to keep it, and had no effect: MQTT 5 is told so (0x97), and from a
     /// 3.1.1 client the connection is closed, for its acknowledgement would be a promise (MQTT-4.8.0-2).

@@ -38,6 +38,12 @@ impl Targets {
     }
 }
 
+/// What there is to say of a publish that was refused; nothing of one that was taken.
+struct Refusal {
+    words: Option<Box<str>>,
+    of_own_backlog: bool,
+}
+
 impl Desk {
     /// A publish that only the desk may take.
     pub(super) fn publish(
@@ -65,12 +71,18 @@ impl Desk {
                 self.settings.memory.refused.add_one();
             }
         }
+        let refusal = self.refusal.as_ref().filter(|_| verdict.is_err());
+        let of_own_backlog = refusal.is_some_and(|refusal| refusal.of_own_backlog);
         let words = match verdict {
             Ok(_) => None,
             Err(_) => self.tell_of_refusal(&id, &publication.message),
         };
         if let Some(packet_id) = packet_id {
-            self.acknowledge_publisher(now, &id, packet_id, publication, (verdict, words));
+            let refusal = Refusal {
+                words,
+                of_own_backlog,
+            };
+            self.acknowledge_publisher(now, &id, packet_id, publication, (verdict, refusal));
         }
         let connected = self
             .clients
@@ -140,7 +152,7 @@ impl Desk {
         id: &str,
         packet_id: u16,
         publication: &Publication,
-        (verdict, words): (Result<Vec<Arc<str>>, Code>, Option<Box<str>>),
+        (verdict, refusal): (Result<Vec<Arc<str>>, Code>, Refusal),
     ) {
         let Some(connected) = self
             .clients
@@ -161,7 +173,8 @@ impl Desk {
             (_, verdict) => Response::Published {
                 packet_id,
                 verdict: verdict.map(|_| ()),
-                words,
+                words: refusal.words,
+                of_own_backlog: refusal.of_own_backlog,
             },
         };
         // A client never waits for itself: it could not read its way out.

@@ -16,7 +16,11 @@ use crate::wire::json::{self, Json};
 use crate::wire::message::Message;
 use crate::wire::mirror::MessageMirrors;
 use crate::wire::name::Agent;
-use crate::wire::reply::{DroppedRefusals, Rejection, Reply};
+use crate::wire::reply::{Code, DroppedRefusals, Rejection, Reply};
+use crate::wire::topic::{RoomTopic, Topic};
+
+/// Rooms of one client in which refusals that gave way are counted.
+const MAX_SUMMARIES: usize = 16;
 
 impl Desk {
     /// Makes room for a reply where too many wait; `false` if it is the one to go.
@@ -34,34 +38,56 @@ impl Desk {
                 self.drop_entry(id, oldest);
                 continue;
             }
-            if !matches!(kind, Kind::Directed(Class::Refusal)) {
+            if matches!(kind, Kind::Directed(Class::Reply)) {
                 self.stats.dropped_replies.add_one();
                 return false;
             }
-            match client.outbox.oldest_unsent_refusal() {
-                Some(oldest) => self.fold(id, oldest),
-                // All of them have been sent: their reader is at it.
+            match client.outbox.oldest_waiting_word() {
+                Some(oldest) => self.give_way(id, oldest),
+                // All of them are on their way: so many are no more than a client's window.
                 None => return true,
             }
         }
     }
 
-    /// A refusal gives way: the summary of its room counts it.
+    /// A refusal or a notice gives way; where it is a refusal that was never sent, the summary of its room counts it.
+    fn give_way(&mut self, id: &Arc<str>, oldest: u64) {
+        self.stats.dropped_replies.add_one();
+        let outbox = self.clients.get(id).map(|client| &client.outbox);
+        if outbox.is_some_and(|outbox| outbox.is_unsent_refusal(oldest)) {
+            self.fold(id, oldest);
+        } else {
+            self.drop_entry(id, oldest);
+        }
+    }
+
+    /// The summary of a refusal's room takes its place, or counts it.
     fn fold(&mut self, id: &Arc<str>, refusal: u64) {
         let Ok(me) = Agent::new(id) else {
             return self.drop_entry(id, refusal);
         };
+        let most = self.clients.limits.max_replies;
         let Some(client) = self.clients.get(id) else {
             return;
         };
         let Some(message) = client.outbox.message(refusal) else {
             return;
         };
-        self.stats.dropped_replies.add_one();
-        let topic = message.topic().to_owned();
+        let Some(Ok(topic)) = RoomTopic::parse(&self.settings.root, message.topic()) else {
+            return self.drop_entry(id, refusal);
+        };
+        let to = Topic::Reply {
+            me: me.clone(),
+            rest: None,
+        };
+        let topic = RoomTopic::new(topic.room, to).format(&self.settings.root);
+        let most_summaries = MAX_SUMMARIES.min(most / 2).max(1);
         let known = client.outbox.unsent_summary(&topic);
+        if known.is_none() && client.outbox.summaries_len() >= most_summaries {
+            return self.drop_entry(id, refusal);
+        }
         let before = known.and_then(|seq| read(client.outbox.message(seq)?));
-        let told = sum(before, read(message), self.clients.limits.max_replies);
+        let told = sum(before, read(message), most);
         let payload = self.engine.speaks(&me).spell(json::encode(&told));
         let mirrors = MessageMirrors {
             expires_at: Some(message.expires_at()).filter(|at| *at != 0),
@@ -103,7 +129,8 @@ fn sum(before: Option<Reply>, refusal: Option<Reply>, most: usize) -> Reply {
     let code = refusal.as_ref().map(|refusal| refusal.code);
     let id = refusal.and_then(|refusal| {
         let id = refusal.id.map(|id| id.to_string());
-        id.or(refusal.correlation_id)
+        let task = refusal.task.map(|task| task.to_string());
+        id.or(refusal.correlation_id).or(task)
     });
     let dropped = match before {
         None => DroppedRefusals {
@@ -119,12 +146,12 @@ fn sum(before: Option<Reply>, refusal: Option<Reply>, most: usize) -> Reply {
     };
     let named = |id: &Option<String>| id.clone().unwrap_or_else(|| "one without an id".to_owned());
     let reason = format!(
-        "{} more refusals had to give way, because you had {most} replies to read (mailbox.max_replies): the first was of {}, the last of {}",
+        "{} more, from {} to {}: they gave way, because you had {most} replies to read (mailbox.max_replies)",
         dropped.dropped,
         named(&dropped.first_id),
         named(&dropped.last_id)
     );
-    let code = code.unwrap_or(crate::wire::reply::Code::TooMany);
+    let code = code.unwrap_or(Code::TooMany);
     Reply {
         data: Some(Json::of(&dropped)),
         ..Reply::rejected("reply", Rejection::new(code, reason))

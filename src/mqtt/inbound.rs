@@ -445,7 +445,6 @@ impl<P: Plane> Session<P> {
         let by_topic = refused
             .map(|at| self.inbound.refused_topics.swap_remove(at))
             .is_some();
-        self.heed(verdict);
         let verdict = verdict.map_err(|code| of_publish(code, by_topic));
         let qos = match self.inbound.exactly.get(&id) {
             Some(Exactly::AtDesk) => {

@@ -283,7 +283,9 @@ impl<P: Plane> Session<P> {
                 packet_id,
                 verdict,
                 words,
+                of_own_backlog,
             } => {
+                self.heed(verdict, of_own_backlog);
                 self.on_published(packet_id, verdict, words.as_deref());
                 Ok(())
             }

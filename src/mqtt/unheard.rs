@@ -1,7 +1,8 @@
 //! Refusals that a client cannot hear: 3.1.1 has no word for one in PUBACK, and who sends in bulk seldom reads its replies meanwhile.
 //!
-//! A publisher of 3.1.1 that is refused for want of room (429) is not read for a while, as one that is too fast; one that meets nothing but
-//! refusals for `mqtt.patience` is closed. It has no clock: every call brings the time.
+//! A publisher of 3.1.1 that waits for as many results and decisions as it may (429, `mailbox.max_results`) and asks for more is not read for a
+//! while, as one that is too fast; one that meets nothing but that for `mqtt.patience` is closed. What others are to blame for, or what a pause
+//! of its own would mend, is none of it. It has no clock: every call brings the time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,9 +74,9 @@ impl Unheard {
 
 impl<P: Plane> Session<P> {
     /// A client that cannot be told of a refusal is slowed down by it.
-    pub(super) fn heed(&mut self, verdict: Result<(), Code>) {
+    pub(super) fn heed(&mut self, verdict: Result<(), Code>, of_own_backlog: bool) {
         match verdict {
-            Err(Code::TooMany) if !self.client.v5 => {
+            Err(_) if of_own_backlog && !self.client.v5 => {
                 let (now, patience) = (Instant::now(), self.config.patience);
                 let metrics = &self.exits.metrics;
                 if Unheard::refused(&mut self.unheard, now, patience, metrics) {

@@ -88,6 +88,8 @@ pub struct Rejection {
     pub current: Option<Box<Entry>>,
     /// The lock as it stands, where one is in the way.
     pub lock: Option<Box<LockState>>,
+    /// Whether whoever is refused waits for as much as it may, and will be refused until it has read some of it. Not told.
+    pub of_own_backlog: bool,
 }
 
 impl Rejection {
@@ -99,6 +101,7 @@ impl Rejection {
             path: None,
             current: None,
             lock: None,
+            of_own_backlog: false,
         }
     }
 
@@ -110,6 +113,15 @@ impl Rejection {
             path: self.path.clone(),
             current: None,
             lock: None,
+            of_own_backlog: self.of_own_backlog,
+        }
+    }
+
+    /// The same, where whoever is refused has itself to thank.
+    pub fn of_own_backlog(self) -> Rejection {
+        Rejection {
+            of_own_backlog: true,
+            ..self
         }
     }
 

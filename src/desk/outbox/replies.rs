@@ -2,21 +2,33 @@
 
 use super::{Entry, Outbox, packet_id};
 use crate::desk::kind::Kind;
+use crate::engine::Class;
 use crate::wire::message::Message;
 
 impl Outbox {
-    /// The oldest reply to what was accepted, or notice, that is not in flight.
+    /// The oldest reply to what was accepted that is not in flight.
     pub fn oldest_waiting_reply(&self) -> Option<u64> {
         let mut replies = self.replies.iter().copied();
         replies.find(|seq| !self.is_in_flight(*seq))
     }
 
-    /// The oldest refusal that was never sent.
-    pub fn oldest_unsent_refusal(&self) -> Option<u64> {
-        let is_unsent = |entry: &Entry| !entry.dup && entry.sent_as == 0;
-        let mut refusals = self.refusals.iter().copied();
-        refusals
-            .find(|seq| !self.is_in_flight(*seq) && self.entries.get(seq).is_some_and(is_unsent))
+    /// The oldest refusal or notice that is not in flight.
+    pub fn oldest_waiting_word(&self) -> Option<u64> {
+        let mut words = self.refusals.iter().copied();
+        words.find(|seq| !self.is_in_flight(*seq))
+    }
+
+    /// Whether it is a refusal, and no client ever had it.
+    pub fn is_unsent_refusal(&self, seq: u64) -> bool {
+        let entry = self.entries.get(&seq);
+        entry.is_some_and(|entry| {
+            entry.kind == Kind::Directed(Class::Refusal) && !entry.dup && entry.sent_as == 0
+        })
+    }
+
+    /// How many summaries there are.
+    pub fn summaries_len(&self) -> usize {
+        self.summaries.len()
     }
 
     fn is_in_flight(&self, seq: u64) -> bool {

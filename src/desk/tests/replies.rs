@@ -101,3 +101,42 @@ fn summaries_that_are_being_read_are_not_changed_any_more() {
     let last = told.last().and_then(|reply| reply.id.clone());
     assert_eq!(last.as_ref().map(|id| id.as_str()), Some("t8"));
 }
+
+#[test]
+fn refusals_in_many_rooms_do_not_pile_up() {
+    let mut world = World::new();
+    let (mut boss, _) = world.connect("boss", true, 0);
+    for n in 0..30 {
+        let topic = format!("rooms/r{n}/handoff/cancel/boss");
+        let cancel = to_room("boss", &topic, r#"{"task":"nope"}"#);
+        world.publish(&mut boss, cancel);
+        world.commit();
+    }
+    assert!(
+        world.rows(Space::Outbox) <= 3,
+        "{}",
+        world.rows(Space::Outbox)
+    );
+    world.close(&boss, false);
+    world.crash();
+    assert!(world.rows(Space::Outbox) <= 3);
+}
+
+#[test]
+fn refusals_that_were_sent_before_give_way_as_well() {
+    let mut world = World::new();
+    for round in 0..10 {
+        let (mut boss, _) = world.connect("boss", false, u32::MAX);
+        if round == 0 {
+            world.subscribe(&mut boss, "rooms/r/reply/boss", Qos::AtLeastOnce);
+        }
+        for n in 0..5 {
+            dispatch(&mut world, &mut boss, &format!("t{round}-{n}"), false);
+        }
+        // It has got some, and acknowledges none.
+        boss.deliveries();
+        world.close(&boss, false);
+    }
+    let left = world.rows(Space::Outbox);
+    assert!(left <= 2 + 5, "{left} wait");
+}

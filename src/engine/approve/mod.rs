@@ -153,7 +153,8 @@ impl RoomState {
             let reason = format!("{limit} approvals of the room await a decision already");
             return Err(Rejection::new(Code::TooMany, reason));
         }
-        cx.has_place(call.mailboxes, call.from(), 0, "the decision")?;
+        cx.has_place(call.mailboxes, call.from(), 0, "the decision")
+            .map_err(Rejection::of_own_backlog)?;
         let digest = digest_of(&request.action, request.content.as_ref())?;
         Ok(self.ask(cx, call, request, digest))
     }

@@ -85,6 +85,7 @@ impl RoomState {
             ));
         }
         cx.has_place(call.mailboxes, call.from(), 0, "the result of another task")
+            .map_err(Rejection::of_own_backlog)
     }
 
     fn route(

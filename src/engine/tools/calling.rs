@@ -111,6 +111,7 @@ impl RoomState {
             ));
         }
         cx.has_place(call.mailboxes, caller, 0, "the result")
+            .map_err(Rejection::of_own_backlog)
     }
 
     fn free_provider(

@@ -9,6 +9,7 @@ fn published(packet_id: u16, verdict: Result<(), Code>) -> Response {
         packet_id,
         verdict,
         words: None,
+        of_own_backlog: false,
     }
 }
 
