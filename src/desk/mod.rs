@@ -6,7 +6,7 @@
 //!
 //! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
 //! `configure`, `subscribe`, `replay`, `publish`, `deliver`, `work`, `mail`, `replies`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`, `collect`,
-//! `trie`, `interest`, `memory`, `budget`, `journal` (what it keeps), `wills`, `timers`, `time`, `batch` and `records` (what it writes), `recover`, `run` (the
+//! `trie`, `interest`, `memory`, `budget`, `journal` (what it keeps), `wills`, `timers`, `time`, `batch` and `records` (what it writes), `root`, `recover`, `run` (the
 //! thread).
 
 mod batch;
@@ -34,6 +34,7 @@ mod replay;
 mod replies;
 mod responses;
 mod retained;
+mod root;
 mod run;
 mod session;
 mod shares;
@@ -57,6 +58,7 @@ pub use memory::{Holder, Memory, Share};
 pub use records::RecordError;
 pub use recover::{RecoverError, engine_records};
 pub use retained::RetainedLimits;
+pub use root::check_root;
 pub use run::{Pace, RunningDesk, start};
 pub use stats::DeskStats;
 pub use time::last_mark;

@@ -26,6 +26,17 @@ pub enum RecoverError {
     /// One of the engine's records cannot be read.
     #[error(transparent)]
     Engine(#[from] crate::engine::RecordError),
+    /// What is kept was made under another root.
+    #[error(
+        "rooms.root is {configured:?}, but the rooms in the data directory were made under {found:?}, with which the topics of all that \
+         is kept begin: set rooms.root to {found:?} again, or choose another data.dir"
+    )]
+    OtherRoot {
+        /// The root that it was made under.
+        found: String,
+        /// The one that is configured.
+        configured: String,
+    },
 }
 
 /// The engine's records, to build it from.
@@ -69,6 +80,7 @@ impl Desk {
         self.show_recovered_keys();
         self.journal.recover(store)?;
         self.index_recovered(now);
+        self.note_root(store)?;
         self.feed(now, Input::Recovered);
         self.recover_wills(now);
         self.warn_of_barred_rooms();

@@ -6,6 +6,7 @@ mod keys;
 mod limits;
 mod replay;
 mod replies;
+mod root;
 mod work;
 
 use std::ops::ControlFlow;

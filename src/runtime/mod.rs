@@ -84,6 +84,7 @@ impl From<RecoverError> for Error {
     fn from(error: RecoverError) -> Error {
         match error {
             RecoverError::Store(error) => error.into(),
+            RecoverError::OtherRoot { .. } => Error::Configuration(error.to_string()),
             RecoverError::Record(_) | RecoverError::Engine(_) => Error::Failed(error.to_string()),
         }
     }
@@ -319,6 +320,7 @@ async fn recover(
     let for_thread = config.clone();
     blocking(move || {
         engine_settings.key_schemas = key_schemas(&for_thread).map_err(Error::Configuration)?;
+        desk::check_root(&*store, &for_thread.rooms.root)?;
         let records = desk::engine_records(&*store)?;
         let engine =
             Engine::recover(engine_settings, seed(), records).map_err(RecoverError::from)?;

@@ -102,6 +102,41 @@ fn listening_beyond_loopback_is_refused_while_authentication_is_off() {
 }
 
 #[test]
+fn another_root_over_the_rooms_of_an_old_one_is_refused() {
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let mut gateway = Setup::new().on(data.path()).start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    ann.set("plan", json!(1));
+    ann.disconnect();
+    assert!(gateway.stop().success());
+    let line = refused(
+        64,
+        &[
+            "--data",
+            text(data.path()),
+            "--mqtt",
+            "127.0.0.1:0",
+            "--http",
+            "127.0.0.1:0",
+        ],
+        &[("HALLWARD__ROOMS__ROOT", "spaces")],
+    );
+    assert!(
+        line.contains("rooms.root is \"spaces\"")
+            && line.contains("set rooms.root to \"rooms\" again"),
+        "{line}"
+    );
+    gateway.restart();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    assert_eq!(ann.set("plan", json!(2)), 2, "it is all there");
+    drop(gateway);
+    let empty = tempfile::tempdir().expect("a temporary directory");
+    Setup::new().on(empty.path()).start().kill();
+    let named = Setup::new().on(empty.path()).with("rooms.root", "spaces");
+    named.start();
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_a_suggestion() {
     let data = tempfile::tempdir().expect("a temporary directory");
     let environment = [("HALLWARD__ROOMS__RECONECT_GRACE", "1s")];

@@ -58,10 +58,10 @@ impl Site {
         }
     }
 
-    /// Starts the gateway again with another configuration, after a kill.
+    /// Starts the gateway again with another configuration.
     fn restart(&mut self, toml: &str) {
         std::fs::write(self.file(), toml).expect("written");
-        self.gateway.kill();
+        assert!(self.gateway.stop().success());
         self.gateway.restart();
     }
 
