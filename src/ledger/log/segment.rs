@@ -290,6 +290,10 @@ impl Found {
         };
         match frame::u32_at(start, 4) {
             0 => Err(self.damaged("it does not say which format it has")),
+            // A number that somebody wrote, not a bit that flipped in ours.
+            found if found > FORMAT && !self.is_whole(bytes) => {
+                Err(self.damaged("what it says of its format cannot be"))
+            }
             found if found > FORMAT => Err(StoreError::NewerFormat {
                 found,
                 supported: FORMAT,
@@ -297,6 +301,20 @@ impl Found {
             }),
             format => Ok(format),
         }
+    }
+
+    /// Whether a header has the checksum of what it says.
+    fn is_whole(&self, bytes: &[u8]) -> bool {
+        let Some(begin) = bytes.get(..MARK) else {
+            return false;
+        };
+        let mut id = [0; 16];
+        id.copy_from_slice(&begin[16..32]);
+        let home = Home {
+            ledger: LedgerId(id),
+            segment: self.number,
+        };
+        frame::checksum(home, &begin[..32]).to_be_bytes() == begin[32..]
     }
 
     fn home(&self, bytes: &[u8]) -> Result<Home, StoreError> {

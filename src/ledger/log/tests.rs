@@ -6,6 +6,8 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use super::frame::{self, Home};
+use super::state::LedgerId;
 use super::*;
 use crate::ledger::{FaultStore, MemoryStore};
 
@@ -240,7 +242,21 @@ fn files_of_others_are_refused_or_left_alone() {
     fs::write(&stray, "no segment").unwrap();
     let error = open(&base, dir.path()).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
-    fs::write(&stray, b"HwLg\0\0\0\x63\0\0\0\0\0\0\0\x09").unwrap();
+    let mut newer = b"HwLg\0\0\0\x63".to_vec();
+    newer.extend(next.to_be_bytes());
+    newer.extend([7; 16]);
+    fs::write(&stray, [&newer[..], &[0; 4]].concat()).unwrap();
+    let error = open(&base, dir.path()).unwrap_err();
+    assert!(
+        matches!(error, StoreError::Corrupt { .. }),
+        "a bit flipped: {error}"
+    );
+    let home = Home {
+        ledger: LedgerId([7; 16]),
+        segment: next,
+    };
+    newer.extend(frame::checksum(home, &newer).to_be_bytes());
+    fs::write(&stray, &newer).unwrap();
     let error = open(&base, dir.path()).unwrap_err();
     assert!(
         matches!(error, StoreError::NewerFormat { found: 0x63, .. }),
