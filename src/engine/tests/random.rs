@@ -32,14 +32,18 @@ pub(super) fn act(world: &mut World, dice: &mut Dice, step: u64) {
         0 => world.connect_as(who, dice.below(2) == 0, dice.below(2) == 0),
         1 => world.disconnect(who),
         2 if dice.below(4) == 0 => world.end_session(who),
-        2..=4 => world.offers(who, kind),
+        2..=4 => {
+            let offered = world.subscribe(who, &format!("rooms/r/handoff/work/{kind}"));
+            expect(world, who, offered);
+        }
         5 => world.unsubscribe(who, &format!("rooms/r/handoff/work/{kind}")),
         6 if dice.below(4) == 0 => drop(world.send_raw(who, "presence/announce", "")),
         6 | 7 => {
             let status = dice.pick(&["idle", "busy", "draining"]);
             let said =
                 json!({ "capacity": dice.below(4), "status": status, "capabilities": [kind] });
-            world.send(who, "presence/announce", said).unwrap();
+            let announced = world.send(who, "presence/announce", said);
+            expect(world, who, announced);
         }
         8..=12 => {
             let task = json!({
@@ -90,7 +94,8 @@ pub(super) fn act(world: &mut World, dice: &mut Dice, step: u64) {
         21 => {
             let request =
                 json!({ "id": format!("p{step}"), "action": "x", "quorum": 1 + dice.below(2) });
-            world.send(who, "approve/request", request).unwrap();
+            let asked = world.send(who, "approve/request", request);
+            expect(world, who, asked);
         }
         22 => {
             let word = dice.pick(&["approve", "reject", "defer"]);
@@ -108,6 +113,18 @@ pub(super) fn act(world: &mut World, dice: &mut Dice, step: u64) {
             world.pass(ms);
         }
     }
+}
+
+/// What nothing stands against is refused only where the room is barred, or not for everybody.
+fn expect(world: &World, who: &str, verdict: Verdict) {
+    let settings = &world.settings;
+    let own = settings.rooms.get("r");
+    let allowed = match own {
+        None if !settings.rooms_on_use => Err(Code::NotFound),
+        Some(own) if !own.admits(&agent(who)) => Err(Code::Forbidden),
+        _ => Ok(()),
+    };
+    assert_eq!(verdict, allowed, "{who}");
 }
 
 fn act_on_tools(world: &mut World, dice: &mut Dice, who: &str) {
@@ -196,7 +213,33 @@ fn tool_calls_end_once(world: &World, seed: u64) {
     );
 }
 
-fn run(seed: u64) {
+/// The room is barred or has members for a while, limits and defaults change.
+fn reconfigure(world: &mut World, dice: &mut Dice) {
+    let members = match dice.below(4) {
+        0 => vec!["a".to_owned(), "b".to_owned()],
+        _ => Vec::new(),
+    };
+    let (is_barred, is_named) = (dice.below(3) == 0, dice.below(2) == 0);
+    let retention = dice.pick(&[60_000, 24 * 60 * 60_000]);
+    let (calls, lease) = (1 + dice.below(3), 500 + dice.below(60_000));
+    world.reconfigure(|settings| {
+        settings.rooms_on_use = !is_barred;
+        settings.result_retention_ms = retention;
+        settings.max_calls_per_provider = usize::try_from(calls).unwrap();
+        settings.lease_ms = lease;
+        let own = crate::engine::RoomSettings {
+            members,
+            settings: Settings {
+                rooms: BTreeMap::new(),
+                ..settings.clone()
+            },
+        };
+        let named = (is_named && !is_barred).then(|| (Room::new("r").unwrap(), own));
+        settings.rooms = named.into_iter().collect();
+    });
+}
+
+fn run(seed: u64, reconfigures: bool) {
     let mut dice = Dice(ChaCha12Rng::seed_from_u64(seed));
     let encoding = match seed % 3 {
         0 => Encoding::Cbor,
@@ -211,7 +254,17 @@ fn run(seed: u64) {
     }
     for step in 0..250 {
         act(&mut world, &mut dice, step);
+        if reconfigures && dice.below(12) == 0 {
+            reconfigure(&mut world, &mut dice);
+        }
     }
+    world.check();
+    world.reconfigure(|settings| {
+        *settings = Settings {
+            encoding,
+            ..Settings::default()
+        }
+    });
     world.check();
     let spoken_to_in_cbor = |directed: &&Directed| crate::wire::cbor::is_map(&directed.payload);
     let mut in_cbor = world.directed.iter().filter(spoken_to_in_cbor);
@@ -267,7 +320,14 @@ fn run(seed: u64) {
 #[test]
 fn random_agents_find_no_way_to_break_it() {
     for seed in 0..60 {
-        run(seed);
+        run(seed, false);
+    }
+}
+
+#[test]
+fn random_agents_find_no_way_to_break_it_while_it_is_configured_anew() {
+    for seed in 0..60 {
+        run(seed, true);
     }
 }
 

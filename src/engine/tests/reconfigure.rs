@@ -249,20 +249,25 @@ fn a_room_that_is_not_configured_stands_still() {
 
 #[test]
 fn a_barred_room_that_everybody_leaves_is_no_room_any_more_and_can_be_one_again() {
-    let mut world = World::new();
-    world.worker("w", "draft");
-    world.reconfigure(|settings| only(settings, &[]));
-    world.end_session("w");
-    assert_eq!(world.engine.barred_rooms().count(), 0);
-    world.reconfigure(|settings| only(settings, &["r"]));
-    world
-        .send("a", "blackboard/set/k", json!({ "value": 1, "ttlMs": 10 }))
-        .unwrap();
-    world.pass(10);
-    assert!(world.retained("blackboard/state/k").is_none());
-    world.check();
-    world.crash();
-    world.check();
+    for is_restarted in [false, true] {
+        let mut world = World::new();
+        world.worker("w", "draft");
+        world.reconfigure(|settings| only(settings, &[]));
+        world.end_session("w");
+        assert_eq!(world.engine.barred_rooms().count(), 0);
+        if is_restarted {
+            world.crash();
+        }
+        world.reconfigure(|settings| only(settings, &["r"]));
+        world
+            .send("a", "blackboard/set/k", json!({ "value": 1, "ttlMs": 10 }))
+            .unwrap();
+        world.pass(10);
+        assert!(world.retained("blackboard/state/k").is_none());
+        world.check();
+        world.crash();
+        world.check();
+    }
 }
 
 #[test]
