@@ -153,6 +153,13 @@ pub(super) fn load_is_shared(model: &Model, step: &Step, before: &Queue) -> Chec
         if task.spec.affinity.is_some() {
             continue;
         }
+        let gave_back_now = |agent: &Agent| {
+            step.events().any(|event| {
+                event.what == "handoff.released"
+                    && (&event.room, &event.who) == (&name.0, agent)
+                    && event.subject == name.1.as_str()
+            })
+        };
         for (agent, member) in model.people.of_room(&name.0) {
             let key = (name.0.clone(), agent.clone());
             let Some(load) = before.loads.get(&key) else {
@@ -161,6 +168,7 @@ pub(super) fn load_is_shared(model: &Model, step: &Step, before: &Queue) -> Chec
             let now = model.tasks.in_flight(&name.0, agent);
             let free = load.takes_work
                 && before.given_back.get(&name) != Some(agent)
+                && !gave_back_now(agent)
                 && member.max_bytes().is_none()
                 && takes_work(model, agent, member)
                 && now < member.capacity()

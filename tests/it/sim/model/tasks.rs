@@ -211,10 +211,13 @@ impl TaskModel {
             );
             said == again
         };
+        // Of an attempt that was lost before, only that it is done after all.
+        let is_done = update.status == UpdateStatus::Success;
+        let is_late = is_done && self.is_open_to(worker, update.attempt);
         self.hold.is_none()
             && self.last_worker.as_ref() == Some(worker)
             && self.last_word.as_ref().is_some_and(is_same)
-            && (self.attempt == update.attempt || self.is_open_to(worker, update.attempt))
+            && (self.attempt == update.attempt || is_late)
     }
 
     /// Whether a worker that lost an attempt, or gave it back, may still say that it is done.
