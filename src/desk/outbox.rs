@@ -76,6 +76,11 @@ impl Entry {
         }
     }
 
+    /// Whether no client ever had it: not under this run, nor perhaps under an earlier one.
+    fn is_unsent(&self) -> bool {
+        !self.dup && self.sent_as == 0
+    }
+
     /// Where it stands now.
     fn place(&self) -> Place {
         match (self.state, self.sent_as) {
@@ -146,8 +151,7 @@ pub struct Outbox {
     sends: u64,
     directed: Tally,
     promised: Tally,
-    queued_messages: usize,
-    queued_bytes: usize,
+    queued: Tally,
     /// Where its bytes count, too.
     memory: Option<Arc<Memory>>,
 }

@@ -23,9 +23,13 @@ use crate::wire::topic::{RoomTopic, Topic};
 const MAX_SUMMARIES: usize = 16;
 
 impl Desk {
-    /// Makes room for a reply where too many wait; `false` if it is the one to go.
+    /// Makes room for a reply where too many wait; `false` if it is the one to go. Where there are more than there may be by now, one goes
+    /// for the one that comes.
     pub(super) fn make_room_for_reply(&mut self, id: &Arc<str>, kind: &Kind) -> bool {
-        let most = self.clients.limits.max_replies;
+        let limit = self.clients.limits.max_replies;
+        let before = self.clients.get(id);
+        let before = before.map_or(0, |client| client.outbox.replies_len());
+        let most = limit.max(before);
         loop {
             let Some(client) = self.clients.get(id) else {
                 return true;

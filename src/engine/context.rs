@@ -145,11 +145,37 @@ impl Context {
         mailboxes.free_results(agent).saturating_sub(promised)
     }
 
-    /// Whether there is room for one result or decision more of so many bytes that nobody is promised yet. `what` is in it.
+    /// Whether an agent that asks for something may wait for its result or decision, too. `what` is that.
+    ///
+    /// # Errors
+    /// 429 that names the limit which is reached, and says whether the agent itself has reached it.
+    pub(super) fn may_wait_for(
+        &self,
+        mailboxes: &dyn Mailboxes,
+        agent: &Agent,
+        what: &str,
+    ) -> Result<(), Rejection> {
+        self.has_place(mailboxes, agent, 1, what)
+            .map_err(Rejection::of_own_backlog)?;
+        expect_memory(mailboxes, 1, what)
+    }
+
+    /// Whether there is room for a partial result of so many bytes, which nobody is promised. `what` is in it.
     ///
     /// # Errors
     /// 429 that names the limit which is reached.
-    pub(super) fn has_place(
+    pub(super) fn has_room_beside_promises(
+        &self,
+        mailboxes: &dyn Mailboxes,
+        to: &Agent,
+        bytes: usize,
+        what: &str,
+    ) -> Result<(), Rejection> {
+        self.has_place(mailboxes, to, bytes, what)?;
+        expect_memory(mailboxes, bytes, what)
+    }
+
+    fn has_place(
         &self,
         mailboxes: &dyn Mailboxes,
         to: &Agent,
@@ -163,11 +189,8 @@ impl Context {
         } else {
             None
         };
-        if let Some(limit) = limit {
-            let all = format!("what {to} waits for, or has not read,");
-            return Err(no_room(&all, what, limit));
-        }
-        expect_memory(mailboxes, bytes, what)
+        let all = || format!("what {to} waits for, or has not read,");
+        limit.map_or(Ok(()), |limit| Err(no_room(&all(), what, limit)))
     }
 
     /// Whether there is room for one message more of so many bytes that is neither. `what` is in it.

@@ -43,7 +43,7 @@ pub struct MqttConfig {
     pub max_discarded_bytes: usize,
     /// Whether a publish that has cost its client two connections is acknowledged and dropped.
     pub poison_ack: bool,
-    /// How long a client of 3.1.1 may meet nothing but refusals for want of room before it is closed.
+    /// How long a client of 3.1.1 that waits for all the results that it may is heard asking for more before it is closed.
     pub patience: Duration,
     /// Clients of which it is remembered that a publish has cost them a connection.
     pub max_poison: usize,

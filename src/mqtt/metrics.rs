@@ -97,9 +97,9 @@ pub struct Metrics {
     pub subscriptions_refused: Count,
     /// Publishes on `$…` topics, which clients may not write.
     pub refused_dollar: Count,
-    /// Times that a client was not read because it sent faster than it may.
+    /// Times that a client was not read because it sent faster than it may, or asked for more results than it may wait for.
     pub throttled: Count,
-    /// Now: clients that are not read for that reason.
+    /// Now: clients that are not read for one of those reasons.
     pub throttled_now: Count,
     /// Topics and filters refused because they have too many levels.
     pub too_deep: Count,

@@ -61,7 +61,7 @@ pub struct Mqtt {
     pub max_discarded: usize,
     /// What becomes of a publish that has cost its client the connection twice.
     pub poison: Poison,
-    /// How long a client of 3.1.1 may meet nothing but refusals for want of room (429) before it is closed.
+    /// How long a client of 3.1.1 that waits for all the results that it may is heard asking for more before it is closed.
     #[serde(with = "duration")]
     pub patience: Duration,
     /// Clients of which it is remembered that a publish has cost them a connection; those of others cost it each time.

@@ -43,12 +43,12 @@ impl Outbox {
 
     /// Messages of the session's queue.
     pub fn queued_messages(&self) -> usize {
-        self.queued_messages
+        self.queued.messages
     }
 
     /// Bytes of the session's queue.
     pub fn queued_bytes(&self) -> usize {
-        self.queued_bytes
+        self.queued.bytes
     }
 
     /// Replies that wait or are in flight.
@@ -57,19 +57,17 @@ impl Outbox {
     }
 
     pub(super) fn count(&mut self, entry: &Entry, sign: isize) {
-        let (messages, bytes, holder) = if entry.kind.is_directed() {
-            let tally = match entry.kind.is_promised() {
-                true => &mut self.promised,
-                false => &mut self.directed,
-            };
-            (&mut tally.messages, &mut tally.bytes, Holder::Mailboxes)
+        let (tally, holder) = if !entry.kind.is_directed() {
+            (&mut self.queued, Holder::Sessions)
+        } else if entry.kind.is_promised() {
+            (&mut self.promised, Holder::Mailboxes)
         } else {
-            let (messages, bytes) = (&mut self.queued_messages, &mut self.queued_bytes);
-            (messages, bytes, Holder::Sessions)
+            (&mut self.directed, Holder::Mailboxes)
         };
         let size = entry.message.size();
-        *messages = messages.saturating_add_signed(sign);
-        *bytes = bytes.saturating_add_signed(sign * isize::try_from(size).unwrap_or(isize::MAX));
+        tally.messages = tally.messages.saturating_add_signed(sign);
+        let signed = sign * isize::try_from(size).unwrap_or(isize::MAX);
+        tally.bytes = tally.bytes.saturating_add_signed(signed);
         match &self.memory {
             Some(memory) if sign > 0 => memory.take(holder, size),
             Some(memory) => memory.give_back(holder, size),

@@ -21,9 +21,7 @@ impl Outbox {
     /// Whether it is a refusal, and no client ever had it.
     pub fn is_unsent_refusal(&self, seq: u64) -> bool {
         let entry = self.entries.get(&seq);
-        entry.is_some_and(|entry| {
-            entry.kind == Kind::Directed(Class::Refusal) && !entry.dup && entry.sent_as == 0
-        })
+        entry.is_some_and(|entry| entry.kind == Kind::Directed(Class::Refusal) && entry.is_unsent())
     }
 
     /// How many summaries there are.
@@ -43,16 +41,14 @@ impl Outbox {
     /// The summary on a topic, if it has not been sent.
     pub fn unsent_summary(&self, topic: &str) -> Option<u64> {
         let seq = *self.summaries.get(topic)?;
-        let entry = self.entries.get(&seq)?;
-        (!entry.dup && entry.sent_as == 0 && !self.is_in_flight(seq)).then_some(seq)
+        self.entries.get(&seq)?.is_unsent().then_some(seq)
     }
 
     /// Puts a summary in the place of a refusal, or of an earlier summary; it may leave once that batch is durable.
     pub fn sum_up(&mut self, seq: u64, message: Message, batch: u64) {
         if let Some(entry) = self.remove(seq) {
-            let kind = Kind::Summary;
             let summary = Entry {
-                kind,
+                kind: Kind::Summary,
                 message,
                 batch,
                 ..entry

@@ -140,3 +140,25 @@ fn refusals_that_were_sent_before_give_way_as_well() {
     let left = world.rows(Space::Outbox);
     assert!(left <= 2 + 5, "{left} wait");
 }
+
+#[test]
+fn a_lower_limit_takes_one_reply_for_each_that_comes() {
+    let mut world = World::new();
+    world.desk.clients.limits.max_replies = 10;
+    let (mut boss, _) = world.connect("boss", true, 0);
+    for n in 0..10 {
+        dispatch(&mut world, &mut boss, &format!("t{n}"), false);
+    }
+    world.desk.clients.limits.max_replies = 2;
+    for n in 10..12 {
+        dispatch(&mut world, &mut boss, &format!("t{n}"), false);
+    }
+    world.close(&boss, false);
+    let told = replies(&mut world);
+    assert_eq!(
+        told.len(),
+        10,
+        "what was there stays, but for what made room"
+    );
+    assert_eq!(dropped(&told[0]).dropped, 3);
+}

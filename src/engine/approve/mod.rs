@@ -153,8 +153,7 @@ impl RoomState {
             let reason = format!("{limit} approvals of the room await a decision already");
             return Err(Rejection::new(Code::TooMany, reason));
         }
-        cx.has_place(call.mailboxes, call.from(), 0, "the decision")
-            .map_err(Rejection::of_own_backlog)?;
+        cx.may_wait_for(call.mailboxes, call.from(), "the decision")?;
         let digest = digest_of(&request.action, request.content.as_ref())?;
         Ok(self.ask(cx, call, request, digest))
     }

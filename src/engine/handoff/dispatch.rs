@@ -84,8 +84,7 @@ impl RoomState {
                 "the room has its {limit} bytes of unfinished tasks"
             ));
         }
-        cx.has_place(call.mailboxes, call.from(), 0, "the result of another task")
-            .map_err(Rejection::of_own_backlog)
+        cx.may_wait_for(call.mailboxes, call.from(), "the result of another task")
     }
 
     fn route(

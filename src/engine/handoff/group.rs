@@ -104,7 +104,7 @@ impl RoomState {
                     "what {} waits for has no room for a group: mailbox.max_results is reached",
                     call.from()
                 );
-                return refuse(Code::TooMany, reason);
+                return refuse(Code::TooMany, reason).map_err(Rejection::of_own_backlog);
             }
             return Ok(tie);
         };

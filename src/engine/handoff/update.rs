@@ -104,7 +104,7 @@ impl RoomState {
         let to = &self.handoff.tasks[&no].body.dispatcher;
         let size = result.text().len();
         let what = "a partial result (the lease goes on all the same)";
-        cx.has_place(call.mailboxes, to, size, what)
+        cx.has_room_beside_promises(call.mailboxes, to, size, what)
     }
 
     fn partial(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo, update: Update) {

@@ -80,7 +80,7 @@ impl RoomState {
         let open = self.open_call(&said.call)?.clone();
         let size = said.result.as_ref().map_or(0, |result| result.text().len());
         let to = &open.caller;
-        cx.has_place(call.mailboxes, to, size, "a partial result")?;
+        cx.has_room_beside_promises(call.mailboxes, to, size, "a partial result")?;
         self.tell_call(cx, &open, "tools.progress", None, None);
         self.deliver_partial(cx, &open, said.result);
         Ok(())

@@ -110,8 +110,7 @@ impl RoomState {
                 "the room has its {limit} bytes of arguments under way"
             ));
         }
-        cx.has_place(call.mailboxes, caller, 0, "the result")
-            .map_err(Rejection::of_own_backlog)
+        cx.may_wait_for(call.mailboxes, caller, "the result")
     }
 
     fn free_provider(

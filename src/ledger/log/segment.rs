@@ -305,27 +305,26 @@ impl Found {
 
     /// Whether a header has the checksum of what it says.
     fn is_whole(&self, bytes: &[u8]) -> bool {
-        let Some(begin) = bytes.get(..MARK) else {
-            return false;
-        };
+        bytes.get(..MARK).is_some_and(|begin| {
+            let checksum = frame::checksum(self.home_in(begin), &begin[..32]);
+            checksum.to_be_bytes() == begin[32..]
+        })
+    }
+
+    /// What a header says of its ledger, at the place in it where this file's name puts it.
+    fn home_in(&self, header: &[u8]) -> Home {
         let mut id = [0; 16];
-        id.copy_from_slice(&begin[16..32]);
-        let home = Home {
+        id.copy_from_slice(&header[16..32]);
+        Home {
             ledger: LedgerId(id),
             segment: self.number,
-        };
-        frame::checksum(home, &begin[..32]).to_be_bytes() == begin[32..]
+        }
     }
 
     fn home(&self, bytes: &[u8]) -> Result<Home, StoreError> {
         let begin = bytes.get(..HEADER as usize);
         let begin = begin.ok_or_else(|| self.damaged("it ends before its first commit"))?;
-        let mut id = [0; 16];
-        id.copy_from_slice(&begin[16..32]);
-        let home = Home {
-            ledger: LedgerId(id),
-            segment: self.number,
-        };
+        let home = self.home_in(begin);
         if begin[..MARK] != header(home)[..MARK] {
             return Err(self.disagrees());
         }

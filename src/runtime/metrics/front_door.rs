@@ -139,7 +139,7 @@ pub(in crate::runtime) fn front_door(m: &mqtt::Metrics) -> Vec<Metric> {
         ),
         Metric::counter(
             "mqtt_throttled",
-            "Times that a client was not read because it sent faster than it may.",
+            "Times that a client was not read because it sent faster than it may, or asked for more results than it may wait for.",
             m.throttled.value(),
         ),
         gauge(
