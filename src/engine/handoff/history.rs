@@ -83,6 +83,13 @@ impl History {
         since.clone().next().is_some_and(is_open) && since.all(|attempt| attempt.worker == *worker)
     }
 
+    /// Who gave the task back, if the last attempt ended with that.
+    pub(super) fn given_back_by(&self) -> Option<&Agent> {
+        let last = self.0.last()?;
+        let how = last.end.as_deref().map(|end| end.how);
+        (how == Some(AttemptOutcome::Released)).then_some(&last.worker)
+    }
+
     /// Drops the oldest beyond so many.
     pub(super) fn keep(&mut self, limit: usize) {
         if self.0.len() > limit {

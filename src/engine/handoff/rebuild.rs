@@ -55,6 +55,12 @@ impl RoomState {
         match &task.status.stage {
             Stage::Waiting { until, unmet } => {
                 cx.timers.arm(*until, Timer::Due, subject);
+                let given_back_by = task.status.history.given_back_by();
+                let given_back_by = given_back_by.filter(|_| unmet.is_empty()).cloned();
+                if let (Some(place), Some(worker)) = (task.queue_key(), given_back_by) {
+                    let scheduler = &mut self.handoff.scheduler;
+                    scheduler.offer_to_others(place, no, worker);
+                }
                 let unmet = unmet.clone();
                 self.await_dependencies(cx, no, &unmet);
             }

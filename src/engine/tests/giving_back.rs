@@ -65,6 +65,24 @@ fn who_gave_a_task_back_waits_for_it_and_whoever_comes_meanwhile_does_not() {
 }
 
 #[test]
+fn what_was_given_back_is_for_whoever_comes_also_after_a_restart() {
+    let mut world = world();
+    world.dispatch("boss", "t", "draft");
+    world.update("w", "t", 1, "release").unwrap();
+    world.crash();
+    assert_eq!(world.state("t"), TaskState::Waiting);
+    world.connect_as("w", true, true);
+    assert_eq!(
+        world.state("t"),
+        TaskState::Waiting,
+        "it has just given it back"
+    );
+    world.worker("x", "draft");
+    assert_eq!(world.view("t").worker.unwrap().as_str(), "x");
+    world.check();
+}
+
+#[test]
 fn a_task_that_everybody_gives_back_is_dead_in_the_end() {
     let mut world = World::with(Settings {
         max_releases: 2,
