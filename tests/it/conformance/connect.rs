@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::wire::{Wire, binary, block, connect, frame, text};
-use super::{BOTH, cut_off, gateway, join, own, publish, said_at_the_end};
+use super::{BOTH, cut_off, gateway, join, own, publish, publish_past, said_at_the_end};
 use crate::harness::{
     Client, Connect, Gateway, Packet, Properties, Setup, Value, Version, property,
 };
@@ -519,10 +519,7 @@ fn mqtt_3_1_2_4_a_clean_start_forgets_the_old_session() {
         let mut clean = join(&gateway, version, &id);
         assert!(!clean.session_present);
         // The subscription is gone, and so is what waited.
-        let mut witness = join(&gateway, version, &format!("{id}-witness"));
-        witness.subscribe(&[(&id, 1)]);
-        publish(&mut sender, &id, "for nobody", 1);
-        assert_eq!(witness.message().text(), "for nobody");
+        publish_past(&gateway, version, &mut sender, (&id, "for nobody", 1));
         clean.subscribe(&[(&id, 1)]);
         publish(&mut sender, &id, "new", 1);
         assert_eq!(clean.message().text(), "new");

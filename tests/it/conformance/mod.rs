@@ -115,6 +115,22 @@ pub(super) fn publish(client: &mut Client, topic: &str, payload: &str, qos: u8) 
     assert!(code < 0x80, "{topic}: refused with {code:#x}");
 }
 
+/// Publishes and waits until whoever listens has it: later subscriptions are later than that. PUBACK alone says no more than that the
+/// gateway has taken it; a witness says that it has gone by.
+#[track_caller]
+pub(super) fn publish_past(
+    gateway: &Gateway,
+    version: Version,
+    client: &mut Client,
+    (topic, payload, qos): (&str, &str, u8),
+) {
+    let mut witness = join(gateway, version, "");
+    witness.subscribe(&[(topic, 1)]);
+    publish(client, topic, payload, qos);
+    let is_it = |message: &Publish| !message.retain && message.text() == payload;
+    while !is_it(&witness.message()) {}
+}
+
 /// Publishes a retained message and waits until it counts.
 #[track_caller]
 pub(super) fn retain(client: &mut Client, topic: &str, payload: &str, qos: u8) {

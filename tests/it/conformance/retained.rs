@@ -1,6 +1,6 @@
 //! Retained messages (MQTT 5 section 3.3.1.3): kept one a topic, shown to who comes later.
 
-use super::{BOTH, gateway, join, own, publish, retain};
+use super::{BOTH, gateway, join, own, publish, publish_past, retain};
 use crate::harness::{Client, Gateway, Publish, Version};
 
 /// What a newcomer finds under a filter, in any order, up to a marker.
@@ -89,11 +89,11 @@ fn mqtt_3_3_1_8_without_the_flag_nothing_is_kept_or_replaced() {
     for version in BOTH {
         let topic = own("unflagged", version);
         let mut client = join(&gateway, version, &topic);
-        publish(&mut client, &topic, "passes by", 1);
+        publish_past(&gateway, version, &mut client, (&topic, "passes by", 1));
         assert_eq!(found(&gateway, version, &topic), []);
         retain(&mut client, &topic, "kept", 1);
         for payload in ["passes by", ""] {
-            publish(&mut client, &topic, payload, 1);
+            publish_past(&gateway, version, &mut client, (&topic, payload, 1));
         }
         let kept = vec![(topic.clone(), "kept".to_owned(), 1)];
         assert_eq!(found(&gateway, version, &topic), kept);
