@@ -6,6 +6,8 @@ pub mod count;
 
 pub mod diary;
 
+pub mod slack;
+
 pub mod schema;
 
 pub mod wire;

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::slack::Slack;
+
 /// Values under topic filters; each filter holds one value per key.
 #[derive(Debug)]
 pub struct FilterTrie<K, V> {
@@ -85,6 +87,7 @@ fn remove_below<K: Ord, V>(node: &mut Node<K, V>, levels: &[&str], key: &K) -> O
     let old = remove_below(child, rest, key);
     if child.children.is_empty() && child.values.is_empty() {
         node.children.remove(*level);
+        node.children.give_back();
     }
     old
 }

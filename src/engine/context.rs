@@ -9,6 +9,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use ulid::{ULID_LEN, Ulid};
 
+use crate::slack::Slack;
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Room};
 use crate::wire::reply::{Code, Rejection};
@@ -112,6 +113,7 @@ impl Context {
 
     pub(super) fn next_effect(&mut self) -> Option<Effect> {
         let effect = self.effects.pop_front()?;
+        self.effects.give_back();
         self.stats.effects += 1;
         Some(effect)
     }
@@ -135,6 +137,7 @@ impl Context {
             *count -= 1;
             if *count == 0 {
                 self.promised.remove(agent);
+                self.promised.give_back();
             }
         }
     }

@@ -8,6 +8,7 @@ use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
+use crate::slack::Slack;
 use crate::wire::Millis;
 use crate::wire::name::{Agent, CommandId};
 use crate::wire::reply::{Code, Rejection};
@@ -63,6 +64,7 @@ impl Outcomes {
 
     pub(super) fn forget_oldest(&mut self) -> Option<OutcomeKey> {
         let (_, key) = self.order.pop_front()?;
+        self.order.give_back();
         self.by_key.remove(&key);
         Some(key)
     }

@@ -211,12 +211,12 @@ pub trait Store: Send {
     /// Whatever opening it meets.
     fn view(&self) -> Result<Box<dyn Reader>, StoreError>;
 
-    /// One bounded step towards giving back to the system what is not needed; for when there is nothing else to do. A store that
-    /// keeps nothing has nothing to give back.
+    /// One bounded step towards giving back to the system what is not needed; for when there is nothing else to do. While it is quiet,
+    /// what would only save time goes, too. A store that keeps nothing has nothing to give back.
     ///
     /// # Errors
     /// Whatever the step meets; nothing is lost.
-    fn tidy(&mut self) -> Result<Tidied, StoreError> {
+    fn tidy(&mut self, _is_quiet: bool) -> Result<Tidied, StoreError> {
         Ok(Tidied::default())
     }
 }

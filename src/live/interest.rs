@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::traffic::Traffic;
+use crate::slack::Slack;
 
 /// Filters with the number of subscriptions to each.
 #[derive(Default)]
@@ -81,6 +82,7 @@ impl Node {
         let last = child.remove(deeper);
         if last && child.subscriptions == 0 && child.children.is_empty() {
             self.children.remove(*level);
+            self.children.give_back();
         }
         last
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::frame::{self, FrameId};
 use super::topics::{self, PREFIX_LEN};
 use super::traffic::Wanted;
+use crate::slack::Slack;
 
 /// Frames remembered because another copy of them is due. A subscription ahead of an overlapping one by more than
 /// this many common frames makes the oldest forgotten, and its late copy is handed out again.
@@ -212,6 +213,7 @@ impl Seen {
             *due -= 1;
             if *due == 0 {
                 self.due.remove(&id);
+                self.give_back();
             }
             return false;
         }
@@ -228,6 +230,14 @@ impl Seen {
             self.due.insert(id, copies - 1);
         }
         true
+    }
+
+    fn give_back(&mut self) {
+        if self.due.is_empty() {
+            self.order.clear();
+        }
+        self.order.give_back();
+        self.due.give_back();
     }
 }
 

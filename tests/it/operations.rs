@@ -432,3 +432,41 @@ fn figures_cost_the_disk_nothing_and_can_be_turned_off() {
     watcher.message_on("$SYS/broker/uptime");
     assert_eq!(commits(), before);
 }
+
+#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+#[test]
+fn memory_is_given_back_after_a_peak() {
+    const COUNT: u16 = 8000;
+    // As by itself, only sooner: the allocator of the release gives back what was free for a tenth of a second.
+    let mut gateway = Setup::new()
+        .with("session.max_queued_bytes", "256MiB")
+        .with("mqtt.receive_maximum", "65535")
+        .through(&["env", "MALLOC_CONF=dirty_decay_ms:100"])
+        .start();
+    let mut keeper = Client::connect(gateway.mqtt, Connect::v5("keeper").persistent());
+    keeper.subscribe(&[("kept", 1)]);
+    keeper.disconnect();
+    let mut sender = Client::connect(gateway.mqtt, Connect::v5("sender"));
+    let before = gateway.resident();
+    for n in 1..=COUNT {
+        sender.send(&Packet::Publish(Publish {
+            packet_id: Some(n),
+            ..Publish::new("kept", format!("{n} {}", "x".repeat(12_000)), 1)
+        }));
+    }
+    (0..COUNT).for_each(|_| sender.expect("an ack", puback));
+    let peak = gateway.resident();
+    assert!(peak > before + (90 << 20), "{before} {peak}");
+    let mut keeper = Client::connect(gateway.mqtt, Connect::v5("keeper").persistent());
+    for n in 1..=COUNT {
+        let text = keeper.message().text().to_owned();
+        assert!(text.starts_with(&format!("{n} ")), "{n}: {}", &text[..8]);
+    }
+    let deadline = Instant::now() + DEADLINE;
+    while gateway.resident() > before + (24 << 20) {
+        keeper.ping();
+        let now = gateway.resident();
+        assert!(Instant::now() < deadline, "{before} {peak} {now}");
+    }
+    assert!(gateway.stop().success());
+}

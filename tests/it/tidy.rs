@@ -17,16 +17,17 @@ const LONGER: &[(&str, usize)] = &[
 const IMPORTS: &[(&str, &[&str])] = &[
     ("count", &[]),
     ("diary", &["count"]),
+    ("slack", &[]),
     ("schema", &[]),
     ("wire", &[]),
     ("clock", &["wire"]),
-    ("engine", &["schema", "wire"]),
+    ("engine", &["schema", "slack", "wire"]),
     ("ledger", &["count", "wire"]),
-    ("live", &["count", "wire"]),
+    ("live", &["count", "slack", "wire"]),
     (
         "desk",
         &[
-            "clock", "count", "diary", "wire", "engine", "ledger", "live",
+            "clock", "count", "diary", "slack", "wire", "engine", "ledger", "live",
         ],
     ),
     ("auth", &["count", "diary", "wire"]),

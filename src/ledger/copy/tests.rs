@@ -169,7 +169,7 @@ fn pages_that_hold_nothing_are_given_back_step_by_step() {
     for n in 0..400 {
         store.commit(&numbered(n, 50_000)).unwrap();
     }
-    let full = store.tidy().unwrap();
+    let full = store.tidy(false).unwrap();
     assert!(!full.has_more && full.bytes > 20_000_000, "{full:?}");
     for n in 0..400u32 {
         let mut batch = Batch::default();
@@ -177,7 +177,7 @@ fn pages_that_hold_nothing_are_given_back_step_by_step() {
         store.commit(&batch).unwrap();
     }
     let mut steps = 0;
-    while store.tidy().unwrap().has_more {
+    while store.tidy(false).unwrap().has_more {
         steps += 1;
     }
     assert!(steps > 10, "{steps}");

@@ -70,6 +70,8 @@ struct State {
     sealed_at: Instant,
     /// The database may have something to give back.
     has_slack: bool,
+    /// What was sealed last had not filled its segment: little comes at the moment.
+    is_quiet: bool,
     closing: bool,
 }
 
@@ -128,6 +130,7 @@ impl<S: Store + 'static> Flusher<S> {
                 not_flushed: None,
                 sealed_at: Instant::now(),
                 has_slack: true,
+                is_quiet: true,
                 closing: false,
             }),
             changed: Condvar::new(),
@@ -296,6 +299,7 @@ impl<S> Shared<S> {
     /// Lines up what is pending for the database: with its segment if that is full, else only if there is anything.
     fn seal(&self, state: &mut State, segment: Option<Segment>) {
         state.sealed_at = Instant::now();
+        state.is_quiet = segment.is_none();
         if segment.is_some() || !self.pending.is_sealed() {
             let overlay = self.pending.seal();
             state.full.push_back(Full { segment, overlay });
@@ -370,7 +374,8 @@ impl<S: Store> Worker<S> {
     /// One bounded step, and a pause as long as it took: commits need the disk, too.
     fn tidy(&self) {
         let start = Instant::now();
-        let tidied = self.shared.base().tidy();
+        let is_quiet = self.shared.lock().is_quiet;
+        let tidied = self.shared.base().tidy(is_quiet);
         let has_more = match tidied {
             Ok(tidied) => {
                 self.shared.stats.database_bytes.set(tidied.bytes);
@@ -385,7 +390,14 @@ impl<S: Store> Worker<S> {
         };
         let mut state = self.shared.lock();
         state.has_slack = has_more;
-        if has_more {
+        if !has_more && is_quiet {
+            // It only spares the making of another.
+            let spare = state.used.take();
+            drop(state);
+            if spare.map(Segment::remove).is_some_and(|gone| gone.is_err()) {
+                self.shared.stats.failures.add_one();
+            }
+        } else if has_more {
             let is_idle = |state: &mut State| {
                 !state.closing && state.ready.is_some() && state.full.is_empty()
             };

@@ -346,3 +346,26 @@ fn a_scan_ends_where_its_visitor_does() {
         assert_eq!(seen, limit);
     }
 }
+
+#[test]
+fn a_log_that_is_quiet_keeps_no_file_but_the_two_that_it_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = FaultStore::from_memory(MemoryStore::default());
+    let quick = LogLimits {
+        rest: Duration::from_millis(1),
+        ..SMALL
+    };
+    let mut store = LoggedStore::open(base, dir.path(), quick).unwrap();
+    for key in 0..100 {
+        store.commit(&put(key, &"x".repeat(300))).unwrap();
+    }
+    let begun = std::time::Instant::now();
+    while segments(dir.path()).len() != 2 {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        std::thread::yield_now();
+    }
+    for key in 100..200 {
+        store.commit(&put(key, "y")).unwrap();
+    }
+    assert_eq!(outbox(&store).len(), 200);
+}

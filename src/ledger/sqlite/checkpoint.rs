@@ -8,20 +8,25 @@
 //! database through a handle of our own, so that those pages need no second one. When only a short tail is left, commits
 //! wait for that one copy of at most a megabyte or so, and the next commit starts the log over in place.
 //!
+//! While there is nothing else to do, what a burst left behind is given back, too: then the log is cut to nothing instead, unless a
+//! reader is at it.
+//!
 //! The extra handle is closed after the connections: closing any handle of a file ends the POSIX locks that the process
 //! holds on it.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 /// A tail this short is copied while commits wait.
-const TAIL_PAGES: u64 = 256;
+pub(super) const TAIL_PAGES: u64 = 256;
 /// If commits outrun the copying this often in a row, they wait for whatever is left: that bounds the log.
 const ROUNDS: usize = 4;
 
@@ -71,6 +76,7 @@ fn checkpoint(connection: &Connection, pragma: &str) -> Result<WalFrames, rusqli
 pub(super) struct Checkpointer {
     calls: Option<SyncSender<()>>,
     turn: Arc<Mutex<()>>,
+    cut: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -80,12 +86,18 @@ impl Checkpointer {
         database: Arc<File>,
         path: PathBuf,
     ) -> io::Result<Self> {
+        // Whoever reads is not waited for: the next call tries again.
+        connection
+            .busy_timeout(Duration::ZERO)
+            .map_err(io::Error::other)?;
         let (calls, called) = sync_channel(1);
         let turn = Arc::new(Mutex::new(()));
+        let cut = Arc::new(AtomicBool::new(false));
         let worker = Worker {
             connection,
             database,
             turn: Arc::clone(&turn),
+            cut: Arc::clone(&cut),
             failing: false,
         };
         let thread = std::thread::Builder::new()
@@ -94,6 +106,7 @@ impl Checkpointer {
         Ok(Self {
             calls: Some(calls),
             turn,
+            cut,
             thread: Some(thread),
         })
     }
@@ -104,6 +117,20 @@ impl Checkpointer {
             // Full: it will run anyway. Closed: the hard limit takes over.
             let _ = calls.try_send(());
         }
+    }
+
+    /// The same, and the log's file is to be cut to nothing.
+    pub(super) fn call_to_cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.call();
+    }
+
+    /// Waits until what it was called for is done.
+    #[cfg(test)]
+    pub(super) fn settle(&self) {
+        let calls = self.calls.as_ref().unwrap();
+        // The one before is taken once the second has a place, and done once the third has.
+        (0..3).for_each(|_| calls.send(()).unwrap());
     }
 
     /// Held for the length of a commit.
@@ -127,6 +154,8 @@ struct Worker {
     connection: Connection,
     database: Arc<File>,
     turn: Arc<Mutex<()>>,
+    /// The next checkpoint is to cut the log's file.
+    cut: Arc<AtomicBool>,
     failing: bool,
 }
 
@@ -154,7 +183,12 @@ impl Worker {
                 break;
             }
         }
+        let cut = self.cut.swap(false, Ordering::AcqRel);
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if cut {
+            // A reader that is at it is told of as such, and leaves all as it is.
+            return truncate(&self.connection).map(|_| ());
+        }
         passive(&self.connection).map(|_| ())
     }
 }

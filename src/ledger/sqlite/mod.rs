@@ -63,6 +63,13 @@ impl Default for WalLimits {
     }
 }
 
+impl WalLimits {
+    /// How long its file may stay.
+    fn kept_pages(self) -> u64 {
+        self.soft_pages * 2
+    }
+}
+
 /// The ledger's store on disk. See the module for its shape.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -266,6 +273,20 @@ impl SqliteStore {
         }
     }
 
+    /// There is nothing else to do: the files become as short as what is in them.
+    fn cut_wal(&mut self, tidied: &Tidied, is_quiet: bool) {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let pages = match is_quiet {
+            true => checkpoint::TAIL_PAGES.min(self.limits.soft_pages),
+            false => self.limits.kept_pages(),
+        };
+        let is_slack = vacuum::is_slack(&self.path, log.as_ref(), tidied, pages);
+        if let Some(checkpointer) = self.checkpointer.as_ref().filter(|_| is_slack) {
+            checkpointer.call_to_cut();
+        }
+    }
+
     /// Best effort: the batch is durable already, and the next commit looks again.
     fn note_wal(&mut self) {
         if let Ok(frames) = checkpoint::frames(&self.connection) {
@@ -315,9 +336,22 @@ impl Store for SqliteStore {
         Ok(Box::new(reader.pin()?))
     }
 
-    fn tidy(&mut self) -> Result<Tidied, StoreError> {
-        let _turn = self.checkpointer.as_ref().map(Checkpointer::turn);
-        vacuum::step(&self.connection).map_err(|error| store_error(&self.path, &error))
+    fn tidy(&mut self, is_quiet: bool) -> Result<Tidied, StoreError> {
+        let fail = |error| store_error(&self.path, &error);
+        let stepped = {
+            let _turn = self.checkpointer.as_ref().map(Checkpointer::turn);
+            vacuum::step(&self.connection, is_quiet)
+        };
+        let tidied = stepped.map_err(fail)?;
+        if tidied.has_more {
+            self.call_checkpointer();
+            return Ok(tidied);
+        }
+        if is_quiet {
+            vacuum::forget_pages(&self.connection).map_err(fail)?;
+        }
+        self.cut_wal(&tidied, is_quiet);
+        Ok(tidied)
     }
 }
 
@@ -373,7 +407,7 @@ fn configure(connection: &Connection, limits: WalLimits, path: &Path) -> Result<
         });
     }
     // A burst may leave a large log behind; it shrinks to this when it starts over.
-    let keep = limits.soft_pages * 2 * u64::from(format::PAGE_BYTES);
+    let keep = limits.kept_pages() * u64::from(format::PAGE_BYTES);
     let keep = i64::try_from(keep).unwrap_or(i64::MAX);
     connection
         .pragma_update_and_check(None, "journal_size_limit", keep, |_| Ok(()))

@@ -302,3 +302,48 @@ fn log_is_bounded_without_the_checkpointer_too() {
         assert!(store.wal.log < 128 + 16, "{} pages", store.wal.log);
     }
 }
+
+#[test]
+fn a_burst_leaves_neither_pages_nor_a_long_log_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = WalLimits {
+        soft_pages: 16,
+        hard_pages: 4096,
+    };
+    let mut store = SqliteStore::open_with(dir.path(), limits).unwrap();
+    let path = dir.path().join(DATABASE_FILE);
+    let wal = dir.path().join("hallward.db-wal");
+    let len = |path: &Path| fs::metadata(path).unwrap().len();
+    let mut delete = Batch::default();
+    for n in 0..32u32 {
+        let mut batch = Batch::default();
+        for m in 0..64u32 {
+            let key = [n.to_be_bytes(), m.to_be_bytes()].concat();
+            batch.put(Space::Engine, key.clone(), vec![7; 8 * 1024]);
+            delete.delete(Space::Engine, key);
+        }
+        store.commit(&batch).unwrap();
+    }
+    store.commit(&put(*b"kept", vec![1])).unwrap();
+    let reader = store.view().unwrap();
+    store.commit(&delete).unwrap();
+    let tidy = |store: &mut SqliteStore, is_quiet| {
+        while store.tidy(is_quiet).unwrap().has_more {}
+        store.checkpointer.as_ref().unwrap().settle();
+    };
+    tidy(&mut store, false);
+    assert!(
+        len(&path) > 16 << 20,
+        "what somebody reads is not taken away"
+    );
+    assert!(len(&wal) > limits.kept_pages() * u64::from(format::PAGE_BYTES));
+    drop(reader);
+    tidy(&mut store, false);
+    // A thousand pages may stay for what comes next.
+    assert!(len(&path) < 5 << 20, "{}", len(&path));
+    assert_eq!(len(&wal), 0);
+    tidy(&mut store, true);
+    assert!(len(&path) < 1 << 20, "{}", len(&path));
+    store.commit(&put(*b"more", vec![2])).unwrap();
+    assert_eq!(keys(&store, b""), [b"kept", b"more"]);
+}
