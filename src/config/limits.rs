@@ -148,6 +148,9 @@ fn range(key: &str) -> Option<Range> {
         "tools.max_schema" => Bytes(KIB, 64 * KIB),
         "tools.max_arguments" => Bytes(KIB, 255 * MIB),
         "tools.max_call_bytes_per_room" => Bytes(64 * KIB, 64 * GIB),
+        "tools.result_retention" => Span(MS(0), MS(YEAR)),
+        "tools.max_ended_calls_per_room" => Count(1, MANY),
+        "tools.max_result_bytes_per_room" => Bytes(0, 64 * GIB),
         // Agents rely on a repeat being recognised for a day.
         "commands.idempotency" => Span(MS(DAY), MS(YEAR)),
         "commands.max_outcomes_per_room" => Count(1, MANY),

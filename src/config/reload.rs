@@ -41,7 +41,7 @@ const TABLE: &[Row] = &[
     ("blackboard", Takes::Reload, &["max_keys_per_room", "max_bytes_per_room", "max_bytes", "max_tombstones_per_room", "max_value", "max_snapshot", "history", "max_history_bytes_per_room", "schemas", "max_txn_ops", "lock_ttl", "max_lock_ttl", "lock_wait", "max_lock_wait", "max_locks_per_room", "max_lock_waiters"]),
     ("observe", Takes::Reload, &["keep", "retention", "max_bytes_per_room", "max_bytes", "max_rooms", "max_page", "max_page_bytes", "max_read"]),
     ("approve", Takes::Reload, &["timeout", "max_timeout", "approve_on_timeout", "retention", "max_trail", "max_pending_per_room", "max_decided_per_room", "max_decided_bytes_per_room", "max_quorum", "max_approvers"]),
-    ("tools", Takes::Reload, &["timeout", "max_timeout", "provider_grace", "max_per_room", "max_per_agent", "max_providers", "max_schema", "max_arguments", "max_calls_per_room", "max_calls_per_caller", "max_calls_per_provider", "max_call_bytes_per_room"]),
+    ("tools", Takes::Reload, &["timeout", "max_timeout", "provider_grace", "max_per_room", "max_per_agent", "max_providers", "max_schema", "max_arguments", "max_calls_per_room", "max_calls_per_caller", "max_calls_per_provider", "max_call_bytes_per_room", "result_retention", "max_ended_calls_per_room", "max_result_bytes_per_room"]),
     ("commands", Takes::Reload, &["idempotency", "max_outcomes_per_room", "max_ttl", "max_correlation", "max_label", "max_reason"]),
     ("mailbox", Takes::Reload, &["max_messages", "max_bytes", "max_results", "max_result_bytes", "max_replies", "reply_ttl", "result_ttl", "inbox_ttl"]),
     ("session", Takes::Reload, &["max_sessions", "max_queued_messages", "max_queued_bytes", "when_full"]),

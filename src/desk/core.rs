@@ -422,6 +422,7 @@ impl Desk {
         self.stats.approvals.set_len(engine.pending_approvals);
         self.stats.tools.set_len(engine.tools);
         self.stats.tool_calls.set_len(engine.tool_calls);
+        self.stats.ended_calls.set_len(engine.ended_calls);
         for ((outcome, _), ended) in ToolOutcomes::ALL.iter().zip(&self.stats.tool_endings) {
             ended.set(engine.tool_endings.of(*outcome));
         }

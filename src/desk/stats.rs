@@ -81,6 +81,8 @@ pub struct DeskStats {
     pub tools: Count,
     /// Now: tool calls that are not over.
     pub tool_calls: Count,
+    /// Now: tool calls that are over and remembered.
+    pub ended_calls: Count,
     /// Tool calls that are over, by how, in the order of [`ToolOutcomes::ALL`].
     pub tool_endings: [Count; ToolOutcomes::ALL.len()],
     /// Now: how full the budgets are that everybody shares.

@@ -50,6 +50,7 @@ impl RoomState {
                 | Topic::BlackboardList { .. }
                 | Topic::BlackboardHistory { .. }
                 | Topic::ApproveAudit { .. }
+                | Topic::ToolsGet { .. }
         );
         if still_taken { Ok(()) } else { self.is_open() }
     }

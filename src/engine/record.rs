@@ -13,6 +13,7 @@
 //! | 6 | approval | its id |
 //! | 20 | tool | its name |
 //! | 21 | tool call that is not over, after the tools | its id |
+//! | 22 | tool call that is over | its id |
 //! | 7 | outcome of a command with an id | agent, command, id, with zero bytes between |
 //! | 8 | version of a key, written once; the last one is what stands | the key, a zero byte, the room's revision, 8 bytes, big end first |
 //! | 10 | a task's last progress, as text | the task's number, 8 bytes, big end first |
@@ -54,6 +55,7 @@ const LOCK: u8 = 9;
 const PROGRESS: u8 = 10;
 const TOOL: u8 = 20;
 const CALL: u8 = 21;
+const ENDED_CALL: u8 = 22;
 const DEPARTED: u8 = 32;
 const ENCODING: u8 = 33;
 
@@ -98,6 +100,7 @@ pub(super) enum Change {
     Outcome(OutcomeKey),
     Tool(Tool),
     Call(CallId),
+    EndedCall(CallId),
     Departed(Agent),
 }
 
@@ -206,6 +209,7 @@ impl RoomState {
             Change::Outcome(key) => Some(encode(self.outcomes.find(key)?)),
             Change::Tool(tool) => Some(encode(self.tools.registry.definition(tool)?)),
             Change::Call(id) => Some(encode(self.tools.calls.get(id)?)),
+            Change::EndedCall(id) => Some(encode(self.tools.ended.get(id)?)),
             Change::Departed(agent) => Some(encode(self.departures.get(agent)?)),
         }
     }
@@ -227,6 +231,7 @@ impl Change {
             Change::Approval(id) => key(room, APPROVAL, &[id.as_str().as_bytes()]),
             Change::Tool(tool) => key(room, TOOL, &[tool.as_str().as_bytes()]),
             Change::Call(id) => key(room, CALL, &[id.as_str().as_bytes()]),
+            Change::EndedCall(id) => key(room, ENDED_CALL, &[id.as_str().as_bytes()]),
             Change::Departed(agent) => key(room, DEPARTED, &[agent.as_str().as_bytes()]),
             Change::Outcome(OutcomeKey { agent, command, id }) => {
                 let parts = [agent.as_str(), "\0", command, "\0", id.as_str()];
@@ -297,6 +302,7 @@ fn split(key: &[u8]) -> Option<(Room, Place)> {
         APPROVAL => Place::Of(Change::Approval(ApprovalId::new(text()?).ok()?)),
         TOOL => Place::Of(Change::Tool(Tool::new(text()?).ok()?)),
         CALL => Place::Of(Change::Call(CallId::new(text()?).ok()?)),
+        ENDED_CALL => Place::Of(Change::EndedCall(CallId::new(text()?).ok()?)),
         DEPARTED => Place::Of(Change::Departed(Agent::new(text()?).ok()?)),
         OUTCOME => {
             let mut parts = text()?.splitn(3, '\0');
@@ -346,6 +352,7 @@ mod tests {
             Change::Approval(ApprovalId::new("x").unwrap()),
             Change::Tool(Tool::new("t").unwrap()),
             Change::Call(CallId::new("a/c").unwrap()),
+            Change::EndedCall(CallId::new("a/c").unwrap()),
             Change::Outcome(OutcomeKey {
                 agent: Agent::new("a").unwrap(),
                 command: "handoff/update".to_owned(),

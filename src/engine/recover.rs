@@ -126,6 +126,7 @@ fn take(
         Place::Of(Change::Approval(_)) => room.rebuild_approval(cx, decode(value)?),
         Place::Of(Change::Tool(tool)) => room.rebuild_tool(cx, tool, decode(value)?),
         Place::Of(Change::Call(_)) => room.rebuild_call(cx, decode(value)?),
+        Place::Of(Change::EndedCall(_)) => room.rebuild_ended_call(cx, decode(value)?),
         Place::Of(Change::Departed(_)) => room.departures.insert(decode(value)?),
         Place::Of(Change::Outcome(key)) => room.outcomes.insert(key, decode(value)?),
     }

@@ -188,6 +188,7 @@ envelope!(tools::Registration, id);
 envelope!(tools::ToolCall, id);
 envelope!(tools::ToolReturn, id);
 envelope!(tools::CancelCall, id);
+envelope!(tools::GetCall);
 
 /// As much of any command as an answer to a malformed one needs.
 #[derive(Deserialize)]

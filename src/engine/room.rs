@@ -164,6 +164,7 @@ impl RoomState {
             Topic::ToolsCall { tool, .. } => self.call_tool(cx, call, tool),
             Topic::ToolsReturn { .. } => self.return_call(cx, call),
             Topic::ToolsCancel { .. } => self.cancel_call(cx, call),
+            Topic::ToolsGet { .. } => self.get_call(cx, call),
             Topic::PresenceAgent { .. }
             | Topic::HandoffWork { .. }
             | Topic::HandoffResult { .. }
@@ -230,7 +231,10 @@ impl RoomState {
     fn next_retention(&self, cx: &Context) -> Option<Millis> {
         let decided = self.approvals.oldest_decided();
         let decided = decided.map(|at| at.saturating_add(cx.settings.approval_retention_ms));
-        let kept = [self.handoff.forgets_at(), decided].into_iter().flatten();
+        let called = self.tools.ended.oldest();
+        let called = called.map(|at| at.saturating_add(cx.settings.call_retention_ms));
+        let kept = [self.handoff.forgets_at(), decided, called];
+        let kept = kept.into_iter().flatten();
         let outcome = self.outcomes.oldest();
         let outcome = outcome.map(|at| at.saturating_add(cx.settings.idempotency_ms));
         let departed = self.departures.oldest();
@@ -250,12 +254,15 @@ impl RoomState {
         for _ in 0..FORGOTTEN_AT_ONCE {
             let ended = self.handoff.forgets_at();
             let decided = self.approvals.oldest_decided();
+            let called = self.tools.ended.oldest();
             let outcome = self.outcomes.oldest();
             let departed = self.departures.oldest();
             if ended.is_some_and(|at| at <= now) {
                 self.forget_oldest_task(cx);
             } else if decided.is_some_and(|at| is_over(at, cx.settings.approval_retention_ms)) {
                 self.forget_oldest_approval(cx);
+            } else if called.is_some_and(|at| is_over(at, cx.settings.call_retention_ms)) {
+                self.forget_oldest_call(cx);
             } else if outcome.is_some_and(|at| is_over(at, idempotency)) {
                 if let Some(key) = self.outcomes.forget_oldest() {
                     self.change(cx, Change::Outcome(key));

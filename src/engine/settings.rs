@@ -158,6 +158,12 @@ pub struct Settings {
     pub max_calls_per_provider: usize,
     /// Argument bytes that a room keeps for calls that may run twice.
     pub max_call_bytes_per_room: usize,
+    /// How long a tool call that is over is remembered; 0: not at all.
+    pub call_retention_ms: u64,
+    /// Tool calls that are over and that a room remembers; beyond it the oldest are forgotten before their time.
+    pub max_ended_calls_per_room: usize,
+    /// Bytes of results and errors that a room keeps of them; beyond it the oldest go.
+    pub max_call_result_bytes_per_room: usize,
 
     /// Rooms of the gateway, without vacated ones.
     pub max_rooms: usize,
@@ -328,6 +334,9 @@ impl Default for Settings {
             max_calls_per_caller: 1_000,
             max_calls_per_provider: 100,
             max_call_bytes_per_room: 64 * MIB,
+            call_retention_ms: DAY,
+            max_ended_calls_per_room: 100_000,
+            max_call_result_bytes_per_room: 64 * MIB,
             max_rooms: 1_000,
             max_vacated_rooms: 100_000,
             departed_retention_ms: 7 * DAY,

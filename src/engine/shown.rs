@@ -16,7 +16,7 @@ use crate::wire::mailbox::{Mail, MailboxPage, Purged};
 use crate::wire::observe::ReplayPage;
 use crate::wire::presence::{Departed, Presence, Roll};
 use crate::wire::reply::Reply;
-use crate::wire::tools::{CallOver, ToolResult, ToolRun};
+use crate::wire::tools::{CallOver, CallView, ToolResult, ToolRun};
 
 use super::Engine;
 use super::event::{Detail, Happened};
@@ -129,6 +129,7 @@ dated! {
     ToolRun { called_at, deadline }
     ToolResult { called_at, at }
     CallOver { at }
+    CallView { called_at, deadline, ended_at }
 }
 
 impl Engine {

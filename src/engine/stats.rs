@@ -35,7 +35,9 @@ pub struct Stats {
     pub tools: usize,
     /// Tool calls that are not over.
     pub tool_calls: usize,
-    /// Tool calls that are over.
+    /// Tool calls that are over, as long as they are remembered.
+    pub ended_calls: usize,
+    /// Tool calls that are over, all of them.
     pub tool_endings: ToolOutcomes,
     /// Commands handled, refused ones included.
     pub commands: u64,
@@ -43,7 +45,7 @@ pub struct Stats {
     pub refusals: Refusals,
     /// Effects handed out.
     pub effects: u64,
-    /// Ended tasks, their results, decided approvals, their contents, and outcomes that were forgotten before their time because a limit was reached.
+    /// Ended tasks and tool calls, their results, decided approvals, their contents, and outcomes that were forgotten before their time because a limit was reached.
     pub forgotten_early: u64,
 }
 

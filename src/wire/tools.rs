@@ -252,6 +252,75 @@ pub struct CancelCall {
     pub correlation_id: Option<String>,
 }
 
+/// `tools/get/{me}`: one call as it stands, in the reply's `data`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GetCall {
+    /// The call.
+    pub call: CallId,
+    /// Whether its arguments are wanted, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub arguments: bool,
+    /// Echoed in the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// Where a call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CallState {
+    /// A provider has it.
+    Running,
+    /// Its provider has done it.
+    Success,
+    /// It came to nothing; `error` says why.
+    Error,
+}
+
+/// A call as `tools/get` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallView {
+    /// The call.
+    pub call: CallId,
+    /// The tool.
+    pub tool: Tool,
+    /// Where it stands.
+    pub state: CallState,
+    /// Who called.
+    pub caller: Agent,
+    /// Who has it, or had it last.
+    pub provider: Agent,
+    /// When it was called, Unix milliseconds.
+    pub called_at: Millis,
+    /// When its time is over, or would have been, Unix milliseconds.
+    pub deadline: Millis,
+    /// When it ended, Unix milliseconds; absent while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Millis>,
+    /// As the caller gave them; where they were asked for, as long as another provider may get the call.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub arguments: Option<Json>,
+    /// Its final result, as its provider gave it.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub result: Option<Json>,
+    /// It had a result, or an error that said more, for which there is no room any more, or none in this answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub result_omitted: bool,
+    /// Why it came to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ToolError>,
+}
+
 /// `tools/cancelled/{provider}`: a call that its provider need not answer any more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

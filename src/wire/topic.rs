@@ -1,5 +1,7 @@
 //! The topic grammar of rooms: text ⇄ [`RoomTopic`], who may write which, and what becomes of a publish.
 
+mod offer;
+
 use std::fmt::Write as _;
 
 use super::name::{
@@ -7,6 +9,8 @@ use super::name::{
     Tool,
 };
 use super::reply::{Code, Rejection};
+
+pub use offer::{Offer, is_own_mail};
 
 /// A topic under the root: the room, and what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +145,9 @@ pub enum Topic {
         caller: Agent,
     },
     ToolsCancel {
+        me: Agent,
+    },
+    ToolsGet {
         me: Agent,
     },
     ToolsCancelled {
@@ -379,6 +386,7 @@ fn parse_parts(
         ("tools", "return") => me(|me| Topic::ToolsReturn { me }),
         ("tools", "result") => me(|caller| Topic::ToolsResult { caller }),
         ("tools", "cancel") => me(|me| Topic::ToolsCancel { me }),
+        ("tools", "get") => me(|me| Topic::ToolsGet { me }),
         ("tools", "cancelled") => me(|provider| Topic::ToolsCancelled { provider }),
         _ => None,
     }
@@ -503,6 +511,7 @@ impl Topic {
             Topic::ToolsReturn { me } => write!(out, "tools/return/{me}"),
             Topic::ToolsResult { caller } => write!(out, "tools/result/{caller}"),
             Topic::ToolsCancel { me } => write!(out, "tools/cancel/{me}"),
+            Topic::ToolsGet { me } => write!(out, "tools/get/{me}"),
             Topic::ToolsCancelled { provider } => write!(out, "tools/cancelled/{provider}"),
             Topic::Reply { me, rest: None } => write!(out, "reply/{me}"),
             Topic::Reply {
@@ -544,7 +553,8 @@ impl Topic {
             | Topic::ToolsRegister { me, .. }
             | Topic::ToolsCall { me, .. }
             | Topic::ToolsReturn { me }
-            | Topic::ToolsCancel { me } => Some(me),
+            | Topic::ToolsCancel { me }
+            | Topic::ToolsGet { me } => Some(me),
             // `observe/events/gateway/…` fits the same shape; `admit` refuses that name to clients.
             Topic::ObserveEvents { source, .. } => Some(source),
             Topic::PresenceAgent { .. }
@@ -600,61 +610,6 @@ fn write_mailbox(out: &mut String, verb: &str, me: &Agent, of: Option<&Agent>) -
     of.map_or(Ok(()), |of| write!(out, "/{of}"))
 }
 
-/// What a subscription says about its owner, beyond that it wants messages.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Offer {
-    /// It listens in the room.
-    Joins(Room),
-    /// It offers a capability: `…/handoff/work/{capability}`, alone or in a share.
-    Works(Room, Capability),
-    /// It provides a tool: `…/tools/run/{tool}`, alone or in a share.
-    Provides(Room, Tool),
-}
-
-impl Offer {
-    /// Reads a topic filter (`$share/{group}/` allowed in front); `None` if it names no single room.
-    pub fn of_filter(root: &str, filter: &str) -> Option<Offer> {
-        let filter = match filter.strip_prefix("$share/") {
-            Some(shared) => shared.split_once('/')?.1,
-            None => filter,
-        };
-        let rest = below_root(root, filter)?;
-        let room = Room::new(rest.split('/').next()?).ok()?;
-        Some(match parse_below_root(rest).map(|parsed| parsed.topic) {
-            Ok(Topic::HandoffWork { capability }) => Offer::Works(room, capability),
-            Ok(Topic::ToolsRun { tool }) => Offer::Provides(room, tool),
-            _ => Offer::Joins(room),
-        })
-    }
-
-    /// The room that it concerns.
-    pub fn room(&self) -> &Room {
-        match self {
-            Offer::Joins(room) | Offer::Works(room, _) | Offer::Provides(room, _) => room,
-        }
-    }
-}
-
-/// Whether a filter can match nothing but the subscriber's own directed messages, which come from its mailbox and never
-/// from the live plane: its inbox, replies, results and decisions, and the exact topics that offer work or tools.
-pub fn is_own_mail(root: &str, client_id: &str, filter: &str) -> bool {
-    let inner = super::filter::Shared::parse(filter).map_or(filter, |shared| shared.filter);
-    let Some(rest) = below_root(root, inner) else {
-        return false;
-    };
-    let parts: Vec<&str> = rest.split('/').collect();
-    match parts.as_slice() {
-        // With a wildcard, also one in the place of the room, it only watches.
-        [_, "handoff", "work", _] | [_, "tools", "run", _] => !super::filter::has_wildcard(inner),
-        [_, "inbox", me, ..] | [_, "reply", me, ..] => *me == client_id,
-        [_, "handoff", "result", me]
-        | [_, "approve", "decision", me]
-        | [_, "tools", "result", me]
-        | [_, "tools", "cancelled", me] => *me == client_id,
-        _ => false,
-    }
-}
-
 /// The pattern that a command belongs to and its verb, as replies and events name it: `handoff/dispatch`.
 pub fn command_name(topic: &Topic) -> &'static str {
     match topic {
@@ -689,6 +644,7 @@ pub fn command_name(topic: &Topic) -> &'static str {
         Topic::ToolsCall { .. } => "tools/call",
         Topic::ToolsReturn { .. } => "tools/return",
         Topic::ToolsCancel { .. } => "tools/cancel",
+        Topic::ToolsGet { .. } => "tools/get",
         Topic::PresenceAgent { .. }
         | Topic::HandoffWork { .. }
         | Topic::HandoffResult { .. }
@@ -736,7 +692,7 @@ mod tests {
                 "blackboard/lock/N/N", "blackboard/unlock/N/N", "blackboard/state/K", "observe/events/N/N", "observe/replay/N",
                 "mailbox/list/N", "mailbox/list/N/N", "mailbox/purge/N", "mailbox/purge/N/N", "room/close/N", "room/open/N",
                 "approve/request/N", "approve/pending/N", "approve/decide/N/N", "approve/decision/N", "approve/cancel/N", "approve/audit/N", "tools/register/N/N",
-                "tools/card/N", "tools/call/N/N", "tools/run/N", "tools/return/N", "tools/result/N", "tools/cancel/N", "tools/cancelled/N",
+                "tools/card/N", "tools/call/N/N", "tools/run/N", "tools/return/N", "tools/result/N", "tools/cancel/N", "tools/get/N", "tools/cancelled/N",
                 "reply/N", "reply/N/K",
             ]),
         ) {
@@ -789,44 +745,6 @@ mod tests {
             admit("rooms", "ann", "rooms/lab/inbox/bob/ann"),
             Admission::Desk(_)
         ));
-    }
-
-    #[test]
-    fn exact_work_topics_offer_capabilities_and_wildcards_only_watch() {
-        let offer = |filter: &str| Offer::of_filter("rooms", filter);
-        let lab = || Room::new("lab").expect("a name");
-        let draft = Offer::Works(lab(), Capability::new("draft").expect("a name"));
-        assert_eq!(offer("rooms/lab/handoff/work/draft"), Some(draft.clone()));
-        assert_eq!(offer("$share/g/rooms/lab/handoff/work/draft"), Some(draft));
-        assert_eq!(offer("rooms/lab/handoff/work/+"), Some(Offer::Joins(lab())));
-        assert_eq!(offer("rooms/lab/#"), Some(Offer::Joins(lab())));
-        assert_eq!(offer("rooms/+/handoff/work/draft"), None);
-        assert_eq!(offer("sensors/#"), None);
-    }
-
-    #[test]
-    fn own_mail_is_told_from_what_others_may_see() {
-        for filter in [
-            "rooms/lab/inbox/ann/+",
-            "rooms/+/reply/ann",
-            "rooms/lab/handoff/result/ann",
-            "rooms/lab/handoff/work/draft",
-            "$share/g/rooms/lab/handoff/work/draft",
-            "rooms/lab/approve/decision/ann",
-        ] {
-            assert!(is_own_mail("rooms", "ann", filter), "{filter}");
-        }
-        for filter in [
-            "rooms/lab/#",
-            "rooms/lab/inbox/bob/+",
-            "rooms/lab/inbox/+/+",
-            "rooms/lab/handoff/work/+",
-            "rooms/+/handoff/work/draft",
-            "#",
-            "x/reply/ann",
-        ] {
-            assert!(!is_own_mail("rooms", "ann", filter), "{filter}");
-        }
     }
 
     #[test]

@@ -95,6 +95,8 @@ fn messages() -> Vec<Message> {
         message::<tools::ToolResult>("tool-result", Gateway),
         message::<tools::CancelCall>("cancel-call", Client),
         message::<tools::CallOver>("call-over", Gateway),
+        message::<tools::GetCall>("get-call", Client),
+        message::<tools::CallView>("call-view", Gateway),
         message::<reply::Reply>("reply", Gateway),
         message::<reply::DroppedRefusals>("dropped-refusals", Gateway),
         message::<mailbox::MailboxList>("mailbox-list", Client),

@@ -415,6 +415,14 @@ pub struct Tools {
     /// Argument bytes that a room keeps for calls that may go to another provider.
     #[serde(with = "size")]
     pub max_call_bytes_per_room: usize,
+    /// How long a call that is over is remembered, for queries and for repeats of its id; 0: not at all.
+    #[serde(with = "duration")]
+    pub result_retention: Duration,
+    /// Calls that are over and that a room remembers; beyond it the oldest are forgotten before their time.
+    pub max_ended_calls_per_room: usize,
+    /// Bytes of results and errors that a room keeps of them; beyond it the oldest go.
+    #[serde(with = "size")]
+    pub max_result_bytes_per_room: usize,
 }
 
 impl Default for Tools {
@@ -432,6 +440,9 @@ impl Default for Tools {
             max_calls_per_caller: 1000,
             max_calls_per_provider: 100,
             max_call_bytes_per_room: 64 * MIB,
+            result_retention: DAY,
+            max_ended_calls_per_room: 100_000,
+            max_result_bytes_per_room: 64 * MIB,
         }
     }
 }

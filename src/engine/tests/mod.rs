@@ -518,5 +518,6 @@ impl World {
         assert_eq!(stats.pending_approvals, recovered.pending_approvals);
         assert_eq!(stats.tools, recovered.tools);
         assert_eq!(stats.tool_calls, recovered.tool_calls);
+        assert_eq!(stats.ended_calls, recovered.ended_calls);
     }
 }

@@ -1,5 +1,7 @@
 //! Tools: the registry, calls, answers, and providers that vanish.
 
+mod ended;
+
 use crate::wire::tools::{CallOver, ReturnStatus, ToolCard, ToolResult, ToolRun};
 
 use super::*;

@@ -95,6 +95,15 @@ impl End {
         }
     }
 
+    /// What the caller gets: the result of a success, or why there is none.
+    pub(super) fn into_result(self) -> (Option<Json>, Option<ToolError>) {
+        match self {
+            End::Success(result) => (result, None),
+            End::Error(error) => (None, Some(error)),
+            gateways => (None, gateways.error()),
+        }
+    }
+
     /// What the caller is told; `None` if the call was a success.
     pub(super) fn error(&self) -> Option<ToolError> {
         let gateways = |code: &str, message: String| ToolError {

@@ -27,8 +27,8 @@ impl RoomState {
         trace.complete(&mut asked.traceparent, &mut asked.tracestate);
         self.once(cx, call, |room, cx| {
             let id = call_id(cx, call);
-            if let Some(first) = room.tools.calls.get(&id) {
-                call.expect_repeat(first.fingerprint)?;
+            if let Some(first) = room.tools.fingerprint_of(&id) {
+                call.expect_repeat(first)?;
                 // Its outcome has been forgotten before its time.
                 return Ok(Accepted::call(Code::Taken, &id));
             }

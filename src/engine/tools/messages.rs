@@ -3,7 +3,7 @@
 use crate::wire::json::Json;
 use crate::wire::mirror::{MessageMirrors, Trace};
 use crate::wire::name::Agent;
-use crate::wire::tools::{CallOver, ReturnStatus, ToolResult, ToolRun};
+use crate::wire::tools::{CallOver, ReturnStatus, ToolError, ToolResult, ToolRun};
 use crate::wire::topic::{RoomTopic, Topic};
 
 use crate::engine::context::Context;
@@ -90,8 +90,13 @@ impl RoomState {
     }
 
     /// The one final result of a call.
-    pub(super) fn deliver_result_of(&mut self, cx: &mut Context, call: &Call, end: End) {
-        let error = end.error();
+    pub(super) fn deliver_result_of(
+        &mut self,
+        cx: &mut Context,
+        call: &Call,
+        result: Option<Json>,
+        error: Option<ToolError>,
+    ) {
         let result = ToolResult {
             status: match error {
                 None => ReturnStatus::Success,
@@ -99,10 +104,7 @@ impl RoomState {
             },
             is_final: true,
             error,
-            result: match end {
-                End::Success(result) => result,
-                _ => None,
-            },
+            result,
             ..call.result(cx.now)
         };
         self.deliver_tool_result(cx, call, &result);

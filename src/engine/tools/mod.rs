@@ -1,7 +1,7 @@
 //! Tools: capabilities with a schema and a short answer.
 //!
 //! [`registry`] knows which tools there are and who can be called, `register` how that changes, [`call`] what a call is, `calling` and
-//! `answering` what agents may do about one, `absence` what becomes of calls whose provider is away or
+//! `answering` what agents may do about one, `ended` what is remembered of those that are over, `absence` what becomes of calls whose provider is away or
 //! came back without its session, `messages` what is sent. Here a call goes to a provider and ends, each in one place, so that
 //! none of the consequences can be forgotten.
 //!
@@ -11,6 +11,7 @@ mod absence;
 mod answering;
 mod call;
 mod calling;
+mod ended;
 mod messages;
 mod register;
 mod registry;
@@ -31,16 +32,18 @@ use super::timer::{Subject, Timer};
 
 pub(super) use call::Call as ToolCall;
 use call::End;
+use ended::Ended;
 pub(super) use registry::Definition;
 use registry::Registry;
 use states::RUNNING;
 pub(super) use states::{CALL, TOOL};
 
-/// A room's tools and the calls that are not over.
+/// A room's tools, the calls that are not over, and what is remembered of those that are.
 #[derive(Debug, Default)]
 pub(super) struct Tools {
     pub(super) registry: Registry,
     pub(super) calls: BTreeMap<CallId, ToolCall>,
+    pub(super) ended: Ended,
     /// How many of them each caller has.
     by_caller: BTreeMap<Agent, usize>,
     /// Argument bytes that are kept for them.
@@ -51,7 +54,7 @@ pub(super) struct Tools {
 impl Tools {
     /// Whether nothing of it must be remembered.
     pub(super) fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.registry.is_empty()
+        self.calls.is_empty() && self.ended.is_empty() && self.registry.is_empty()
     }
 
     fn enter(&mut self, call: ToolCall) {
@@ -107,7 +110,9 @@ impl RoomState {
             .and_then(|error| Some((error.code.as_deref()?, error.message.as_str())));
         self.take_back(cx, &call, notice);
         self.tell_ending(cx, &call, who, &end);
-        self.deliver_result_of(cx, &call, end);
+        let (result, error) = end.into_result();
+        self.deliver_result_of(cx, &call, result.clone(), error.clone());
+        self.remember_call_as_ended(cx, call, result, error);
     }
 
     /// The provider of a call does not have it any more: frees it, and tells it unless it was its own word.

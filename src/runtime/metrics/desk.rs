@@ -74,7 +74,7 @@ pub(in crate::runtime) fn desk(d: &DeskStats) -> Vec<Metric> {
         ),
         Metric::counter(
             "forgotten_early",
-            "Ended tasks, their results, decided approvals, their contents, and outcomes forgotten before their time for a limit.",
+            "Ended tasks and tool calls, their results, decided approvals, their contents, and outcomes forgotten before their time for a limit.",
             d.forgotten_early.value(),
         ),
         Metric::counter(
@@ -195,6 +195,11 @@ pub(in crate::runtime) fn desk(d: &DeskStats) -> Vec<Metric> {
             "tool_calls",
             "Tool calls that are not over.",
             d.tool_calls.value(),
+        ),
+        gauge(
+            "tool_calls_remembered",
+            "Tool calls that are over and remembered.",
+            d.ended_calls.value(),
         ),
         Metric::counters(
             "tool_calls_ended",

@@ -180,6 +180,14 @@ fn acl_test_says_what_is_allowed_and_why() {
         said.ends_with("publish    allow  role agent: handoff/dispatch/{me}\n"),
         "{said}"
     );
+    for (me, code, why) in [
+        ("ann-1", 0, "allow  role agent: tools/get/{me}"),
+        ("ann-2", 1, "deny   "),
+    ] {
+        let (exit, said, _) = ask("ann", "ann-1", &format!("rooms/lab/tools/get/{me}"));
+        assert_eq!(exit, code, "{said}");
+        assert!(said.contains(&format!("publish    {why}")), "{said}");
+    }
     let (code, said, _) = ask("ann", "ann-1", "rooms/lab/blackboard/#");
     assert_eq!(code, 1);
     assert_eq!(

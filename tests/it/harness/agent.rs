@@ -7,7 +7,7 @@ use hallward::wire::blackboard::Entry;
 use hallward::wire::handoff::{Assignment, TaskResult, TaskView};
 use hallward::wire::presence::Presence;
 use hallward::wire::reply::Reply;
-use hallward::wire::tools::{CallOver, ToolResult, ToolRun};
+use hallward::wire::tools::{CallOver, CallView, ToolResult, ToolRun};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -290,6 +290,13 @@ impl Agent {
     /// The next result of a call of this agent.
     pub(crate) fn tool_result(&mut self) -> ToolResult {
         self.next(&format!("tools/result/{}", self.id))
+    }
+
+    /// A call as `tools/get` shows it.
+    pub(crate) fn call_view(&mut self, call: &str) -> CallView {
+        let reply = self.accepted(&format!("tools/get/{}", self.id), json!({"call": call}));
+        let data = reply.data.expect("a query has data");
+        serde_json::from_str(data.text()).expect("a call's view")
     }
 
     /// The next word that a call needs no answer any more.

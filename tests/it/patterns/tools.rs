@@ -1,6 +1,6 @@
 //! Tools: found by their card, called with arguments that fit, answered exactly once.
 
-use hallward::wire::tools::{ReturnStatus, ToolCard, ToolResult};
+use hallward::wire::tools::{CallState, ReturnStatus, ToolCard, ToolResult};
 use serde_json::{Value, json};
 
 use crate::harness::{Agent, Connect, Gateway, Setup};
@@ -312,6 +312,74 @@ fn a_result_waits_for_a_caller_that_was_away() {
     let mut ann = caller(&gateway, "ann");
     assert_eq!(ann.tool_result().call.as_str(), call);
     ann.expect_no_mail();
+}
+
+#[test]
+fn a_caller_that_was_started_anew_asks_what_came_of_its_calls_after_a_kill() {
+    let mut gateway = Gateway::start();
+    let mut speller = provider(&gateway, "speller", spell());
+    let mut ann = Agent::join_v311(&gateway, "lab", "ann");
+    let asked = |id: &str| json!({"id": id, "arguments": {"text": "helo"}});
+    for id in ["boot-1", "boot-2", "boot-3"] {
+        ann.call("spell", asked(id));
+        speller.run("spell");
+    }
+    let words = json!({"result": {"words": ["helo"]}});
+    speller.answer("ann/boot-1", "success", words);
+    let why = json!({"error": {"code": "ink", "message": "out of ink"}});
+    speller.answer("ann/boot-2", "error", why);
+    gateway.kill();
+    gateway.restart();
+    let mut ann = Agent::join_v311(&gateway, "lab", "ann");
+    let done = ann.call_view("ann/boot-1");
+    assert_eq!(
+        (done.state, done.provider.as_str()),
+        (CallState::Success, "speller")
+    );
+    assert_eq!(
+        done.result.expect("a result").text(),
+        r#"{"words":["helo"]}"#
+    );
+    assert!(done.called_at <= done.ended_at.expect("it is over"));
+    let failed = ann.call_view("ann/boot-2");
+    let code = failed.error.expect("an error").code;
+    assert_eq!(
+        (failed.state, code.as_deref()),
+        (CallState::Error, Some("ink"))
+    );
+    assert_eq!(ann.call_view("ann/boot-3").state, CallState::Running);
+    let never = ann.rejected(404, "tools/get/ann", json!({"call": "ann/boot-4"}));
+    assert_eq!(never.path.as_deref(), Some("call"));
+    // What it is not sure of it may call again under the same id: nothing runs twice.
+    let _speller = provider(&gateway, "speller", spell());
+    assert_eq!(ann.call("spell", asked("boot-1")), "ann/boot-1");
+    assert_eq!(ann.call_view("ann/boot-1").ended_at, done.ended_at);
+    assert_eq!(gateway.metric("hallward_tool_calls"), 1);
+    let mut observer = Agent::join(&gateway, "lab", "observer").in_cbor();
+    let seen = observer.call_view("ann/boot-1");
+    assert_eq!(
+        seen.result.expect("a result").text(),
+        r#"{"words":["helo"]}"#
+    );
+}
+
+#[test]
+fn the_oldest_calls_that_are_over_are_forgotten_where_there_are_too_many() {
+    let setup = Setup::new().with("tools.max_ended_calls_per_room", "1");
+    let gateway = setup.start();
+    let mut speller = provider(&gateway, "speller", spell());
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        let call = ann.call("spell", text("helo"));
+        speller.run("spell");
+        speller.answer(&call, "success", json!({"result": {"words": []}}));
+        calls.push(call);
+    }
+    ann.rejected(404, "tools/get/ann", json!({"call": calls[0]}));
+    assert_eq!(ann.call_view(&calls[1]).state, CallState::Success);
+    assert_eq!(gateway.metric("hallward_tool_calls_remembered"), 1);
+    assert_eq!(gateway.metric("hallward_forgotten_early_total"), 1);
 }
 
 #[test]

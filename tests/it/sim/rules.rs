@@ -31,6 +31,8 @@ pub(super) struct Rules {
     pub(super) tool_timeout_ms: Millis,
     /// Calls that a provider has at once.
     pub(super) calls_per_provider: usize,
+    /// Calls that are over and that a room remembers.
+    pub(super) kept_calls: usize,
     /// How long what has ended, and the ids of commands, are remembered.
     pub(super) retention_ms: Millis,
     /// Versions of a key that are kept.
@@ -65,6 +67,7 @@ impl Default for Rules {
             provider_grace_ms: 400,
             tool_timeout_ms: 2_000,
             calls_per_provider: 3,
+            kept_calls: 30,
             retention_ms: 3_600_000,
             kept_versions: 6,
             mailbox_letters: 20,
@@ -81,7 +84,7 @@ impl Rules {
     /// With other numbers where they count for what comes, as an operator sets them while it runs.
     pub(super) fn varied(&self, dice: &mut Dice) -> Rules {
         let mut or = |usual: Millis, other: Millis| if dice.percent(50) { usual } else { other };
-        Rules {
+        let varied = Rules {
             lease_ms: or(self.lease_ms, 900),
             max_attempts: or(self.max_attempts.into(), 2) as u32,
             backoff: Backoff {
@@ -93,6 +96,12 @@ impl Rules {
             calls_per_provider: or(self.calls_per_provider as Millis, 1) as usize,
             inbox_ttl_ms: or(self.inbox_ttl_ms, 5_000),
             ..self.clone()
+        };
+        // Without dice of its own, which would have moved all that is thrown later.
+        let is_lower = varied.calls_per_provider < self.calls_per_provider;
+        Rules {
+            kept_calls: if is_lower { 8 } else { self.kept_calls },
+            ..varied
         }
     }
 
@@ -104,6 +113,7 @@ impl Rules {
         self.approval_timeout_ms = settings.approval_timeout_ms;
         self.tool_timeout_ms = settings.tool_timeout_ms;
         self.calls_per_provider = settings.max_calls_per_provider;
+        self.kept_calls = settings.max_ended_calls_per_room;
         self.inbox_ttl_ms = settings.inbox_ttl_ms;
     }
 
@@ -164,6 +174,8 @@ impl Rules {
             provider_grace_ms: self.provider_grace_ms,
             tool_timeout_ms: self.tool_timeout_ms,
             max_calls_per_provider: self.calls_per_provider,
+            max_ended_calls_per_room: self.kept_calls,
+            call_retention_ms: self.retention_ms,
             inbox_ttl_ms: self.inbox_ttl_ms,
             ..Settings::default()
         }

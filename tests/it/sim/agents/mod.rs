@@ -99,8 +99,8 @@ pub(super) struct Ctx<'a> {
     pub(super) wants: Option<Encoding>,
     /// What it does.
     pub(super) doings: Vec<Doing>,
-    /// Whether it lists keys, which runs of early seeds did not know.
-    pub(super) lists_keys: bool,
+    /// Whether it also says what runs of early seeds did not know.
+    pub(super) asks_more: bool,
     serial: &'a mut u64,
 }
 
@@ -256,7 +256,7 @@ pub(super) struct Participant {
     /// Every letter that it has read: its mailbox number and what it was.
     pub(super) read: BTreeMap<u64, Letter>,
     packets: u64,
-    pub(super) lists_keys: bool,
+    pub(super) asks_more: bool,
     serial: u64,
 }
 
@@ -280,7 +280,7 @@ impl Participant {
             last_delivery: 0,
             read: BTreeMap::new(),
             packets: 0,
-            lists_keys: false,
+            asks_more: false,
             serial: 0,
         }
     }
@@ -380,7 +380,7 @@ impl Participant {
             tongue: self.tongue,
             wants: self.wants,
             doings: Vec::new(),
-            lists_keys: self.lists_keys,
+            asks_more: self.asks_more,
             serial: &mut self.serial,
         };
         f(&mut self.role, &mut ctx);

@@ -7,7 +7,7 @@ use hallward::wire::json::Json;
 use hallward::wire::name::{CallId, CommandId, Room, Tool};
 use hallward::wire::presence::{Announcement, Status};
 use hallward::wire::tools::{
-    CancelCall, Registration, ReturnStatus, ToolCall, ToolError, ToolReturn, ToolRun,
+    CancelCall, GetCall, Registration, ReturnStatus, ToolCall, ToolError, ToolReturn, ToolRun,
 };
 use hallward::wire::topic::{Offer, Topic};
 
@@ -156,6 +156,7 @@ impl Smith {
                 let pause = ctx.dice.between(100, 2_000);
                 ctx.later(pause, Intent::Return(room));
             }
+            74..=81 if ctx.asks_more => self.ask(ctx),
             _ => {}
         }
     }
@@ -227,6 +228,34 @@ impl Smith {
         if id && ctx.dice.percent(10) {
             ctx.again(command, true);
         }
+    }
+
+    /// What came of a call of one's own, of one that one had, or of one that never was?
+    fn ask(&mut self, ctx: &mut Ctx<'_>) {
+        let never = CommandId::new("never").expect("a name");
+        let never = (ctx.room(), CallId::of(ctx.me, &never));
+        let known = if ctx.dice.percent(70) {
+            &self.made
+        } else {
+            &self.had
+        };
+        let late = known.len().saturating_sub(8);
+        let known = if ctx.dice.percent(60) {
+            &known[late..]
+        } else {
+            &known[..]
+        };
+        let (room, call) = match known.is_empty() || ctx.dice.percent(5) {
+            true => never,
+            false => ctx.dice.pick(known).clone(),
+        };
+        let asked = GetCall {
+            call,
+            arguments: ctx.dice.percent(40),
+            correlation_id: Some(ctx.mint("ask")),
+        };
+        let me = ctx.me.clone();
+        let _ = ctx.publish(&room, Topic::ToolsGet { me }, &asked, true);
     }
 
     fn withdraw(&mut self, ctx: &mut Ctx<'_>) {

@@ -29,7 +29,7 @@ impl Writer {
             52..=60 => self.delete(&room, key, ctx),
             61..=69 => self.transact(&room, ctx),
             70..=92 => lock(&room, ctx),
-            93..=94 if ctx.lists_keys => list(&room, ctx),
+            93..=94 if ctx.asks_more => list(&room, ctx),
             93..=96 => look_back(&room, key, ctx),
             _ => look(&room, ctx),
         }

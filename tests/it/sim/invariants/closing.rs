@@ -33,6 +33,7 @@ pub(super) fn turns_away(model: &Model, step: &Step) -> bool {
             | Topic::BlackboardList { .. }
             | Topic::BlackboardHistory { .. }
             | Topic::ApproveAudit { .. }
+            | Topic::ToolsGet { .. }
     );
     !still_taken && model.closed.contains_key(&command.topic.room)
 }

@@ -160,7 +160,8 @@ pub(super) fn nothing_is_kept_for_ever(model: &Model, desk: &Desk) -> Check {
             && stats.pending_approvals == 0
             && stats.agents == 0
             && stats.tools == 0
-            && stats.tool_calls == 0,
+            && stats.tool_calls == 0
+            && stats.ended_calls == 0,
         "long after the end the engine still counts {stats:?}"
     );
     let rooms: BTreeSet<_> = model.seqs.keys().collect();

@@ -1,10 +1,12 @@
 //! Tools, command by command: register and withdraw, call, return, cancel.
 
 use hallward::engine::Class;
+use hallward::wire::json::Json;
 use hallward::wire::name::{Agent, Room, Tool};
 use hallward::wire::reply::Code;
 use hallward::wire::tools::{
-    CancelCall, Registration, ReturnStatus, ToolCall, ToolResult, ToolReturn,
+    CallState, CallView, CancelCall, GetCall, Registration, ReturnStatus, ToolCall, ToolResult,
+    ToolReturn,
 };
 use hallward::wire::topic::Topic;
 
@@ -154,6 +156,61 @@ pub(super) fn cancels(model: &Model, step: &Step, room: &Room) -> Check {
         command.from,
         step.verdict
     );
+    Ok(())
+}
+
+/// Tools: a call is shown as it stands, and what came of it as its caller was told, while it runs and as long as it is one of the
+/// latest that are over; 404 before and after.
+pub(super) fn questions(model: &mut Model, step: &Step, room: &Room) -> Check {
+    let command = step.command().expect("a question");
+    let asked: GetCall = read(&command.payload);
+    let is_open = model.tools.is_open(room, &asked.call);
+    let is_kept = is_open || model.tools.is_kept(room, &asked.call);
+    let Some(call) = model.tools.find(room, &asked.call).filter(|_| is_kept) else {
+        ensure!(
+            step.refusal() == Some(Code::NotFound),
+            "{asked:?} is about no call that is known and got {:?}",
+            step.verdict
+        );
+        model.tally.calls_forgotten += u64::from(model.tools.find(room, &asked.call).is_some());
+        return Ok(());
+    };
+    ensure!(step.verdict.is_ok(), "{asked:?} got {:?}", step.verdict);
+    let reply = step.replies_to(&command.from).pop().map(|(_, reply)| reply);
+    let reply = reply.ok_or("a question got no answer")?;
+    let data = reply.data.as_ref().map_or("", |data| data.text());
+    let view: CallView = read(data.as_bytes());
+    let over = call.finals.first();
+    let state = match over.map(|over| over.status) {
+        None => CallState::Running,
+        Some(ReturnStatus::Success) => CallState::Success,
+        Some(_) => CallState::Error,
+    };
+    ensure!(
+        reply.call.as_ref() == Some(&asked.call)
+            && view.call == asked.call
+            && view.state == state
+            && view.tool == call.tool
+            && view.caller == call.caller
+            && Some(&view.provider) == call.provider.as_ref()
+            && view.called_at == call.called_at
+            && view.deadline == call.deadline
+            && view.ended_at == over.map(|over| over.at)
+            && view.error == over.and_then(|over| over.error.clone()),
+        "shown {view:?}, expected {call:?}"
+    );
+    let same = |shown: &Option<Json>, expected: Option<&Json>| {
+        let encodings = &model.encodings;
+        encodings.same(&command.from, shown, &expected.cloned())
+    };
+    let arguments = Some(&call.arguments).filter(|_| asked.arguments && is_open && call.idempotent);
+    ensure!(
+        same(&view.result, call.outcome.as_ref())
+            && same(&view.arguments, arguments)
+            && !view.result_omitted,
+        "shown {view:?}, expected {call:?}"
+    );
+    model.tally.calls_told += u64::from(over.is_some());
     Ok(())
 }
 

@@ -80,6 +80,8 @@ pub(in super::super) struct Tally {
     pub(in super::super) rerouted: u64,
     pub(in super::super) run_again: u64,
     pub(in super::super) tool_parts: u64,
+    pub(in super::super) calls_told: u64,
+    pub(in super::super) calls_forgotten: u64,
     pub(in super::super) tool_ends: BTreeMap<String, u64>,
 }
 
@@ -127,6 +129,8 @@ impl Tally {
             (&mut self.rerouted, other.rerouted),
             (&mut self.run_again, other.run_again),
             (&mut self.tool_parts, other.tool_parts),
+            (&mut self.calls_told, other.calls_told),
+            (&mut self.calls_forgotten, other.calls_forgotten),
         ];
         for (mine, theirs) in counts {
             *mine += theirs;
@@ -182,6 +186,8 @@ impl Tally {
             self.rerouted,
             self.run_again,
             self.tool_parts,
+            self.calls_told,
+            self.calls_forgotten,
         ];
         let tool_ends = [
             "success",
@@ -280,7 +286,10 @@ impl Model {
         }
         match step.input() {
             Some(Input::Recovered) => self.recovered_at = step.now,
-            Some(Input::Settings(settings)) => self.rules.heed(settings),
+            Some(Input::Settings(settings)) => {
+                self.rules.heed(settings);
+                self.tools.keep(self.rules.kept_calls);
+            }
             Some(Input::TooLarge { .. }) if step.events().count() > 0 => self.tally.too_large += 1,
             _ => {}
         }
@@ -357,6 +366,7 @@ impl Model {
             Topic::ToolsCall { tool, .. } => {
                 self.tools.called(step, tool, self.rules.tool_timeout_ms);
             }
+            Topic::ToolsReturn { .. } => self.tools.answered(step),
             Topic::MailboxList { .. } => self.tally.mail_listed += step.mail.len() as u64,
             Topic::PresenceAnnounce { me } if command.payload.is_empty() => {
                 self.people.said_farewell(&command.topic.room, me);
@@ -417,6 +427,7 @@ impl Model {
                     let result = read(&directed.payload);
                     self.tools
                         .result(&directed.topic.room, result, &mut self.tally);
+                    self.tools.keep(self.rules.kept_calls);
                 }
                 Class::Notice => {}
                 Class::Reply | Class::Refusal => self.reply(directed),

@@ -7,7 +7,9 @@ use hallward::wire::Millis;
 use hallward::wire::json::Json;
 use hallward::wire::name::{Agent, CallId, Room, Tool};
 use hallward::wire::observe::Event;
-use hallward::wire::tools::{Registration, ToolCall, ToolResult, ToolRun};
+use hallward::wire::tools::{
+    Registration, ReturnStatus, ToolCall, ToolResult, ToolReturn, ToolRun,
+};
 
 use super::super::history::{Step, read};
 use super::Tally;
@@ -35,6 +37,8 @@ pub(in super::super) struct CallModel {
     pub(in super::super) called_at: Millis,
     pub(in super::super) deadline: Millis,
     pub(in super::super) correlation_id: Option<String>,
+    /// The result that its provider gave, as that spelt it.
+    pub(in super::super) outcome: Option<Json>,
     /// Its final results: one, when it is over.
     pub(in super::super) finals: Vec<ToolResult>,
 }
@@ -49,6 +53,8 @@ pub(in super::super) struct Tools {
     pub(in super::super) calls: BTreeMap<CallName, CallModel>,
     /// Calls that are not over.
     pub(in super::super) open: BTreeSet<CallName>,
+    /// Those that are over and remembered, in the order of their ends.
+    kept: BTreeMap<Room, BTreeSet<(Millis, CallId)>>,
     /// Calls that each provider has, in all rooms.
     load: BTreeMap<(Room, Agent), usize>,
 }
@@ -119,11 +125,24 @@ impl Tools {
             correlation_id: asked
                 .correlation_id
                 .or_else(|| command.mirrors.correlation_id.clone()),
+            outcome: None,
             finals: Vec::new(),
         };
         let name = (room.clone(), run.call);
         self.open.insert(name.clone());
         self.calls.insert(name, call);
+    }
+
+    /// An answer that was accepted.
+    pub(super) fn answered(&mut self, step: &Step) {
+        let command = step.command().expect("an answer");
+        let said: ToolReturn = read(&command.payload);
+        let name = (command.topic.room.clone(), said.call);
+        if let Some(call) = self.calls.get_mut(&name)
+            && said.status == ReturnStatus::Success
+        {
+            call.outcome = said.result;
+        }
     }
 
     /// A provider got a run.
@@ -169,11 +188,31 @@ impl Tools {
             .as_ref()
             .map_or("success", |error| error.code.as_deref().unwrap_or_default());
         *tally.tool_ends.entry(code.to_owned()).or_default() += 1;
+        let kept = self.kept.entry(room.clone()).or_default();
+        kept.insert((result.at, result.call.clone()));
         call.finals.push(result);
         let provider = call.provider.clone();
         if self.open.remove(&name) {
             self.move_load(room, provider.as_ref(), None);
         }
+    }
+
+    /// So many that are over are remembered in each room.
+    pub(super) fn keep(&mut self, most: usize) {
+        for kept in self.kept.values_mut() {
+            while kept.len() > most {
+                kept.pop_first();
+            }
+        }
+    }
+
+    /// Whether a call is over and remembered.
+    pub(in super::super) fn is_kept(&self, room: &Room, call: &CallId) -> bool {
+        let over = self.find(room, call).and_then(|call| call.finals.first());
+        over.is_some_and(|over| {
+            let kept = self.kept.get(room);
+            kept.is_some_and(|kept| kept.contains(&(over.at, call.clone())))
+        })
     }
 
     pub(super) fn event(&mut self, event: &Event) {

@@ -101,7 +101,7 @@ pub(super) fn run(seed: u64) -> Result<Report, Failure> {
     let mut world = World::new(seed);
     world.has_clock_steps = world.clock_dice.percent(40);
     for one in &mut world.everybody {
-        one.lists_keys = true;
+        one.asks_more = true;
     }
     world.run()
 }

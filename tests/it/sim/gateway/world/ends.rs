@@ -65,6 +65,7 @@ impl World {
             ("approvals", stats.approvals.value()),
             ("tools", stats.tools.value()),
             ("calls", stats.tool_calls.value()),
+            ("calls that are over", stats.ended_calls.value()),
             ("locks", stats.locks.value()),
             // One room has keys, perhaps.
             ("rooms", stats.rooms.value().saturating_sub(1)),
