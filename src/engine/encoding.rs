@@ -141,7 +141,7 @@ pub(super) fn understand<'a>(
     if is_silent {
         return (Cow::Borrowed(command), None);
     }
-    let is_cbor = command.mirrors.is_cbor || cbor::is_map(payload);
+    let is_cbor = command.mirrors.is_cbor || cbor::begins(payload);
     let encoding = if is_cbor {
         Encoding::Cbor
     } else {

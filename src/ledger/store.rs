@@ -240,7 +240,7 @@ const REMEDIES: &str = "`hallward ledger check` says what is whole, `hallward le
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The file system has no room left. Retryable: the batch goes in when there is space again.
-    #[error("no space left for {path}: the commit waits until there is")]
+    #[error("no space left for {path}")]
     Full {
         /// The database file.
         path: PathBuf,

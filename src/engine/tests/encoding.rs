@@ -176,3 +176,18 @@ fn rooms_may_have_an_encoding_of_their_own() {
         Encoding::Json
     );
 }
+
+#[test]
+fn what_begins_with_another_tag_is_refused_in_the_words_of_cbor() {
+    let mut world = World::new();
+    // A set (tag 258) around the command, and a list of it.
+    let set = [&[0xd9, 0x01, 0x02][..], &cbor_of(&question())].concat();
+    let list = cbor_of(&json!([question()]));
+    for (payload, words) in [(set, "tag 258"), (list, "list")] {
+        world.send_raw("a", "handoff/get", payload).unwrap_err();
+        assert_eq!(world.last_encoding(), Encoding::Cbor);
+        let reply: Reply = parse(&world.directed.last().unwrap().payload);
+        let reason = reply.reason.unwrap_or_default();
+        assert!(reason.contains(words), "{reason}");
+    }
+}

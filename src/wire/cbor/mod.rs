@@ -42,6 +42,11 @@ pub fn is_map(payload: &[u8]) -> bool {
     matches!(untagged(payload).first(), Some(0xa0..=0xbb | 0xbf))
 }
 
+/// Whether a payload begins as a map, an array or a tag of CBOR does, which no JSON text does: what is meant to be CBOR is judged as such.
+pub fn begins(payload: &[u8]) -> bool {
+    matches!(payload.first(), Some(0x80..=0xdb))
+}
+
 /// How somebody is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spelling {

@@ -30,7 +30,7 @@ impl Encodings {
         if command.payload.is_empty() || matches!(command.topic.topic, Topic::Inbox { .. }) {
             return;
         }
-        let is_cbor = command.mirrors.is_cbor || cbor::is_map(&command.payload);
+        let is_cbor = command.mirrors.is_cbor || cbor::begins(&command.payload);
         let encoding = if is_cbor {
             Encoding::Cbor
         } else {
