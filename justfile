@@ -19,6 +19,12 @@ test *FILTER:
 sim SEEDS="20000":
     HALLWARD_SIM_SEEDS={{SEEDS}} HALLWARD_SIM_START=random cargo test --test it sim::seeds:: -- --nocapture --test-threads 1
 
+# What so many seeds came to, a line for each: before and after a change that is to change nothing, for `diff`
+histories FILE SEEDS="1250":
+    rm -f {{FILE}}
+    HALLWARD_SIM_HISTORIES={{FILE}} HALLWARD_SIM_SEEDS={{SEEDS}} cargo test --test it sim::seeds:: -- --test-threads 1
+    sort -o {{FILE}} {{FILE}}
+
 # Formatting and lints
 lint:
     cargo fmt --check

@@ -3,6 +3,7 @@
 //! It owns the engine and whatever a real desk has on disk. A crash takes the engine and the open batch, nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 
 use hallward::desk::Journal;
@@ -48,6 +49,8 @@ struct Batch {
 pub(super) struct Committed {
     /// What happened, for the model.
     pub(super) steps: Vec<Step>,
+    /// Hashes the engine's records, in the order in which it wrote them.
+    pub(super) records: u64,
     /// Whose packets are acknowledged.
     pub(super) receipts: Vec<Receipt>,
     /// Inbox messages that were dropped because their time was over.
@@ -404,7 +407,9 @@ impl Desk {
         });
         let engine = self.engine.as_mut().expect("the gateway is up");
         let ledger = &mut self.durable.ledger;
+        let mut written_records = DefaultHasher::new();
         engine.drain_records(&mut |key, value| {
+            (&key, &value).hash(&mut written_records);
             match value {
                 Some(value) => ledger.insert(key, value),
                 None => ledger.remove(&key),
@@ -429,6 +434,7 @@ impl Desk {
         Committed {
             dropped: self.durable.drop_expired(now, &self.sent),
             steps: batch.steps,
+            records: written_records.finish(),
             receipts: batch.receipts,
             recipients,
         }

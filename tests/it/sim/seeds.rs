@@ -1,10 +1,13 @@
 //! The tests: many seeds, the seeds that once found something, and that a seed is a run.
 //!
 //! `HALLWARD_SIM_SEEDS` says how many, `HALLWARD_SIM_START` from which on (a number, `random`, or any word, for instance a commit's
-//! hash), `HALLWARD_SIM_SEED` asks for one.
+//! hash), `HALLWARD_SIM_SEED` asks for one. `HALLWARD_SIM_HISTORIES` names a file that gets a line for each seed: world, seed, and a number
+//! for all that happened and was written in it. A change that is to change nothing leaves the sorted lines as they are.
 
 use std::fmt::Display;
+use std::fs::OpenOptions;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, RandomState};
+use std::io::Write;
 use std::num::NonZero;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -94,6 +97,17 @@ fn seeds(usual: u64) -> Range<u64> {
     start..start + number("HALLWARD_SIM_SEEDS").unwrap_or(usual)
 }
 
+/// Writes down what a run was, for whoever compares.
+fn note_history(world: &str, seed: u64, trace: u64) {
+    let Some(path) = std::env::var_os("HALLWARD_SIM_HISTORIES") else {
+        return;
+    };
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    let line = format!("{world} {seed} {trace:016x}\n");
+    file.and_then(|mut file| file.write_all(line.as_bytes()))
+        .expect("HALLWARD_SIM_HISTORIES names a file that can be written");
+}
+
 /// What a seed came to.
 fn outcome(seed: u64) -> Result<Report, String> {
     caught(seed, || {
@@ -176,6 +190,11 @@ fn run_all<R, T: Default + Send>(
 
 #[test]
 fn agents_and_crashes_break_no_invariant() {
+    let outcome = |seed| {
+        let report = outcome(seed)?;
+        note_history("agents", seed, report.trace);
+        Ok(report)
+    };
     let add = |total: &mut Tally, report: Report| total.add(&report.tally);
     let total = run_all(seeds(SEEDS), "agents", outcome, add);
     if number::<u64>("HALLWARD_SIM_SEED").is_none() {
@@ -185,9 +204,13 @@ fn agents_and_crashes_break_no_invariant() {
 
 #[test]
 fn gateway_keeps_its_word_whatever_network_and_disk_do() {
-    let outcome = |seed| caught(seed, || gateway::run(seed));
-    let add = |total: &mut Counts, counts: Counts| {
-        for (name, count) in counts {
+    let outcome = |seed| {
+        let report = caught(seed, || gateway::run(seed))?;
+        note_history("gateway", seed, report.trace);
+        Ok(report)
+    };
+    let add = |total: &mut Counts, report: gateway::Report| {
+        for (name, count) in report.counts {
             *total.entry(name).or_default() += count;
         }
     };

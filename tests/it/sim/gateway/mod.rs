@@ -19,4 +19,4 @@ mod user;
 mod world;
 
 pub(super) use history::{ALL, Counts};
-pub(super) use world::{run, run_undisturbed};
+pub(super) use world::{Report, run, run_undisturbed};

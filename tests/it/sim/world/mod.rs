@@ -253,6 +253,7 @@ impl World {
             self.note(step);
             check?;
         }
+        committed.records.hash(&mut self.trace);
         self.checker.model.tally.relays_expired += committed.dropped as u64;
         self.checker.committed(&self.desk)?;
         if self.dice.percent(3) {

@@ -4,6 +4,7 @@ mod clients;
 mod ends;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use hallward::desk::{
@@ -11,7 +12,7 @@ use hallward::desk::{
     engine_records, last_mark,
 };
 use hallward::engine::Engine;
-use hallward::ledger::{FaultStore, Store, StoreError};
+use hallward::ledger::{Batch, FaultStore, Store, StoreError};
 use hallward::wire::Millis;
 use hallward::wire::message::Message;
 
@@ -84,26 +85,41 @@ struct World {
     /// The gateway's events, as whoever observes would see them.
     events: Vec<(Millis, Message)>,
     calm: bool,
+    /// Hashes what reached the disk.
+    written: DefaultHasher,
 }
 
 type Outcome = Result<(), String>;
 
+/// A run that broke nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct Report {
+    /// The same for the same seed: what clients saw, and what was written.
+    pub(in super::super) trace: u64,
+    /// What happened how often.
+    pub(in super::super) counts: Counts,
+}
+
 /// Runs a seed; what was broken, with the last lines of the history.
-pub(in super::super) fn run(seed: u64) -> Result<Counts, String> {
+pub(in super::super) fn run(seed: u64) -> Result<Report, String> {
     let mut world = World::new(seed);
     world.has_clock_steps = world.clock_dice.percent(40);
     world.run()
 }
 
 /// The same, as runs were before anybody set clocks in them: what an early seed tells, it tells so.
-pub(in super::super) fn run_undisturbed(seed: u64) -> Result<Counts, String> {
+pub(in super::super) fn run_undisturbed(seed: u64) -> Result<Report, String> {
     World::new(seed).run()
 }
 
 impl World {
-    fn run(mut self) -> Result<Counts, String> {
+    fn run(mut self) -> Result<Report, String> {
         let world = &mut self;
-        world.live().map_err(|broken| {
+        let lived = world.live().map(|counts| Report {
+            trace: world.trace(),
+            counts,
+        });
+        lived.map_err(|broken| {
             format!(
                 "{}\n\nbroken at {}: {broken}",
                 world.story().join("\n"),
@@ -161,6 +177,15 @@ fn start(rules: &Rules, seed: u64, machine: Machine, store: &dyn Store) -> Resul
     Ok(desk)
 }
 
+/// Whether the disk took it.
+fn commit(store: &mut FaultStore, written: &mut DefaultHasher, records: &Batch) -> bool {
+    let is_done = store.commit(records).is_ok();
+    for change in records.iter().filter(|_| is_done) {
+        change.hash(written);
+    }
+    is_done
+}
+
 impl World {
     fn new(seed: u64) -> World {
         let mut dice = Dice::new(seed);
@@ -194,6 +219,7 @@ impl World {
             history: Vec::new(),
             events: Vec::new(),
             calm: false,
+            written: DefaultHasher::new(),
         }
     }
 
@@ -373,6 +399,17 @@ impl World {
     }
 
     /// What everybody did and was told, and the gateway's own events between.
+    fn trace(&self) -> u64 {
+        let mut trace = self.written.clone();
+        for event in &self.history {
+            format!("{} {:?} {:?}", event.at, event.who, event.what).hash(&mut trace);
+        }
+        for (at, message) in &self.events {
+            (at, message.topic(), message.payload()).hash(&mut trace);
+        }
+        trace.finish()
+    }
+
     fn story(&self) -> Vec<String> {
         let told = self.history.iter().map(|event| {
             let words = format!("{:5} {:?}", event.who, event.what);
@@ -445,7 +482,7 @@ impl World {
         let Some(pending) = up.syncing.take() else {
             return Ok(());
         };
-        if self.store.commit(&pending.records).is_err() {
+        if !commit(&mut self.store, &mut self.written, &pending.records) {
             // It tries again, and takes requests meanwhile.
             up.syncing = Some(pending);
             self.plan(5, Action::Synced(self.starts));
@@ -471,7 +508,7 @@ impl World {
         };
         if let Some(pending) = up.syncing.take()
             && self.dice.percent(50)
-            && self.store.commit(&pending.records).is_ok()
+            && commit(&mut self.store, &mut self.written, &pending.records)
         {
             let all = pending.releases.len() as u64;
             let some = usize::try_from(self.dice.below(all + 1)).expect("few");
