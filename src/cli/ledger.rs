@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Failure, say};
-use crate::runtime::upkeep::{self, Report};
+use crate::runtime::upkeep::{self, Report, count};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -47,8 +47,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             match report.problems.len() {
                 0 => Ok(()),
                 n => Err(Failure::runtime(format!(
-                    "{} is damaged: {n} problems",
-                    dir.display()
+                    "{dir} is damaged: {}; `hallward ledger repair {dir} --to NEW` copies what is whole, `hallward restore` takes a backup back",
+                    count(n as u64, "problem"),
+                    dir = dir.display(),
                 ))),
             }
         }
@@ -57,9 +58,27 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             to,
             up_to_damage,
         } => {
-            show(&upkeep::repair(dir, to, *up_to_damage)?);
-            say(format_args!("copied to {}\n", to.display()));
-            Ok(())
+            let report = upkeep::repair(dir, to, *up_to_damage)?;
+            show(&report);
+            let (rows, commits) = (report.copied.rows, report.copied.commits);
+            let commits = match commits {
+                0 => String::new(),
+                commits => format!(
+                    ", from {} of the log among others",
+                    count(commits, "commit")
+                ),
+            };
+            let rows = count(rows, "row");
+            say(format_args!(
+                "copied to {}: {rows}{commits}\n",
+                to.display()
+            ));
+            report.refusal.map_or(Ok(()), |refusal| {
+                let to = to.display();
+                Err(Failure::runtime(format!(
+                    "`hallward serve` does not start on {to}: {refusal}"
+                )))
+            })
         }
         Command::Compact { dir } => {
             let (before, after) = upkeep::compact(dir)?;
@@ -75,5 +94,8 @@ fn show(report: &Report) {
     }
     for line in &report.problems {
         say(format_args!("damaged: {line}\n"));
+    }
+    for line in &report.left_out {
+        say(format_args!("left out: {line}\n"));
     }
 }

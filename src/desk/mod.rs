@@ -58,7 +58,7 @@ pub use memory::{Holder, Memory, Share};
 pub use records::RecordError;
 pub use recover::{RecoverError, engine_records};
 pub use retained::RetainedLimits;
-pub use root::check_root;
+pub use root::{check_root, root_of};
 pub use run::{Pace, RunningDesk, start};
 pub use stats::DeskStats;
 pub use time::last_mark;

@@ -23,6 +23,7 @@ use super::lanes::Sent;
 use super::port::{RetainHandling, Subscription};
 use super::replay::Replay;
 use crate::engine::{AssignmentKey, Class, RunKey};
+use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 use crate::wire::name::{ApprovalId, CallId, Room, TaskId};
@@ -33,14 +34,23 @@ use crate::wire::name::{ApprovalId, CallId, Room, TaskId};
 pub struct RecordError {
     what: &'static str,
     key: String,
+    space: Space,
+    row: Vec<u8>,
 }
 
 impl RecordError {
-    pub(super) fn new(what: &'static str, key: &[u8]) -> RecordError {
+    pub(super) fn new(what: &'static str, space: Space, key: &[u8]) -> RecordError {
         RecordError {
             what,
             key: key.escape_ascii().to_string(),
+            space,
+            row: key.to_vec(),
         }
+    }
+
+    /// Where it lies.
+    pub fn row(&self) -> (Space, &[u8]) {
+        (self.space, &self.row)
     }
 }
 
@@ -162,7 +172,7 @@ pub(super) fn read_session<'a>(
         };
         Some((client, item))
     };
-    read().ok_or_else(|| RecordError::new("session", key))
+    read().ok_or_else(|| RecordError::new("session", Space::Session, key))
 }
 
 pub(super) fn encode_subscription(subscription: &Subscription) -> Bytes {
@@ -305,7 +315,7 @@ pub(super) fn read_outbox<'a>(
         let seq = rest.try_get_u64().ok()?;
         Some((client, seq, decode_outbox(Bytes::copy_from_slice(value))?))
     };
-    read().ok_or_else(|| RecordError::new("outbox", key))
+    read().ok_or_else(|| RecordError::new("outbox", Space::Outbox, key))
 }
 
 fn decode_outbox(mut value: Bytes) -> Option<OutboxItem> {
@@ -357,12 +367,13 @@ pub(super) fn read_inbound(key: &[u8]) -> Result<(&str, u16), RecordError> {
         let (client, mut rest) = split_key(key)?;
         Some((client, rest.try_get_u16().ok()?))
     };
-    read().ok_or_else(|| RecordError::new("inbound", key))
+    read().ok_or_else(|| RecordError::new("inbound", Space::Inbound, key))
 }
 
 /// Reads a record of the retained space.
 pub(super) fn read_retained(key: &[u8], value: &[u8]) -> Result<Message, RecordError> {
-    Message::decode(Bytes::copy_from_slice(value)).map_err(|_| RecordError::new("retained", key))
+    Message::decode(Bytes::copy_from_slice(value))
+        .map_err(|_| RecordError::new("retained", Space::Retained, key))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::records::{self, OutboxItem, RecordError, SessionItem};
 use super::timers::Timer;
 use super::wills;
 use crate::engine::Input;
-use crate::ledger::{Space, Store, StoreError};
+use crate::ledger::{REMEDIES, Space, Store, StoreError};
 use crate::wire::Millis;
 
 /// Why a desk cannot start from its ledger.
@@ -21,10 +21,10 @@ pub enum RecoverError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// One of the desk's records cannot be read.
-    #[error(transparent)]
+    #[error("{0}; {REMEDIES}")]
     Record(#[from] RecordError),
     /// One of the engine's records cannot be read.
-    #[error(transparent)]
+    #[error("{0}; {REMEDIES}")]
     Engine(#[from] crate::engine::RecordError),
     /// What is kept was made under another root.
     #[error(
@@ -37,6 +37,17 @@ pub enum RecoverError {
         /// The one that is configured.
         configured: String,
     },
+}
+
+impl RecoverError {
+    /// The row that cannot be read, or not without another one.
+    pub fn row(&self) -> Option<(Space, &[u8])> {
+        match self {
+            RecoverError::Record(error) => Some(error.row()),
+            RecoverError::Engine(error) => Some((Space::Engine, &error.row)),
+            RecoverError::Store(_) | RecoverError::OtherRoot { .. } => None,
+        }
+    }
 }
 
 /// The engine's records, to build it from.
@@ -98,7 +109,7 @@ impl Desk {
             SessionItem::Will => {
                 let value = Bytes::copy_from_slice(value);
                 let will = wills::decode(&self.settings, id, value)
-                    .ok_or_else(|| RecordError::new("will", key))?;
+                    .ok_or_else(|| RecordError::new("will", Space::Session, key))?;
                 // When it is due is known once the session is.
                 client.delayed_will = Some((0, will));
                 client.will_stored = true;

@@ -27,7 +27,11 @@ pub fn check_root(store: &dyn Store, root: &str) -> Result<(), RecoverError> {
     }
 }
 
-fn root_of(store: &dyn Store) -> Result<Option<String>, StoreError> {
+/// The root that the rooms of a store are below, as far as it tells.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn root_of(store: &dyn Store) -> Result<Option<String>, StoreError> {
     match store.get(Space::Meta, KEY)? {
         Some(root) => Ok(Some(String::from_utf8_lossy(&root).into_owned())),
         None => guess(store),

@@ -65,6 +65,8 @@ const ENCODING: u8 = 33;
 pub struct RecordError {
     /// The record's key, as far as it is text.
     pub key: String,
+    /// The key as it is.
+    pub row: Vec<u8>,
     /// What is wrong with it.
     pub problem: RecordProblem,
 }
@@ -216,7 +218,7 @@ impl RoomState {
 }
 
 impl Change {
-    fn key(&self, room: &Room) -> Vec<u8> {
+    pub(super) fn key(&self, room: &Room) -> Vec<u8> {
         match self {
             Change::Member(agent) => key(room, MEMBER, &[agent.as_str().as_bytes()]),
             Change::Body(no) => key(room, BODY, &[&no.0.to_be_bytes()]),

@@ -46,6 +46,7 @@ impl Engine {
             if key == ground_key() {
                 let ground = decode(&value).map_err(|problem| RecordError {
                     key: "the ground of all rooms".to_owned(),
+                    row: key.clone(),
                     problem,
                 })?;
                 engine.vacated.stand_on(ground);
@@ -54,6 +55,7 @@ impl Engine {
             if let Some(agent) = agent_of_encoding(&key) {
                 let spoken = decode(&value).map_err(|problem| RecordError {
                     key: format!("the encoding of {agent}"),
+                    row: key.clone(),
                     problem,
                 })?;
                 engine.cx.encodings.restore(agent, spoken);
@@ -63,6 +65,7 @@ impl Engine {
                 .and_then(|(room, place)| take(&mut engine.cx, &mut rooms, room, place, &value));
             taken.map_err(|problem| RecordError {
                 key: String::from_utf8_lossy(&key).into_owned(),
+                row: key.clone(),
                 problem,
             })?;
         }
@@ -70,6 +73,7 @@ impl Engine {
             if let Some(no) = rebuilt.bodies.keys().next() {
                 return Err(RecordError {
                     key: format!("{name} task {}", no.0),
+                    row: Change::Body(*no).key(&name),
                     problem: RecordProblem::Alone,
                 });
             }

@@ -154,6 +154,14 @@ pub(super) fn expect_empty(dir: &Path, but: &[&str]) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Removes a file if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(refused(path, error)),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the entries of the directory durable: a synced file without a name is lost too.
 pub(super) fn sync(dir: &Path) -> Result<(), StoreError> {
     if cfg!(unix) {

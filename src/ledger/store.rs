@@ -233,7 +233,7 @@ pub struct Tidied {
 }
 
 /// What can be done about files that do not read as they were written.
-const REMEDIES: &str = "`hallward ledger check` says what is whole, `hallward ledger repair --to DIR` copies that, and \
+pub const REMEDIES: &str = "`hallward ledger check` says what is whole, `hallward ledger repair --to DIR` copies that, and \
                         `hallward restore` takes a backup back; nothing was thrown away";
 
 /// What can go wrong with a store. Cheap to clone, so that a test can script the same failure many times.

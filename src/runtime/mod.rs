@@ -10,6 +10,7 @@ mod log;
 mod metrics;
 mod plane;
 mod process;
+mod rehearsal;
 mod reload;
 mod schemas;
 mod settings;
@@ -33,9 +34,7 @@ use crate::desk::{self, Desk, DeskStats, Interest, Memory, RecoverError, Running
 use crate::diary::Diary;
 use crate::engine::Engine;
 use crate::http;
-use crate::ledger::{
-    CommitHealth, CommitOptions, CommitState, LoggedStore, SqliteStore, Store, StoreError,
-};
+use crate::ledger::{CommitHealth, CommitOptions, CommitState, Store, StoreError};
 use crate::live;
 use crate::mqtt::{self, Door};
 
@@ -136,8 +135,7 @@ impl Gateway {
         };
         let dir = config.data.dir.clone();
         let limits = settings::log(&config);
-        let store =
-            blocking(move || LoggedStore::open(SqliteStore::open(&dir)?, &dir, limits)).await??;
+        let store = blocking(move || crate::ledger::open(&dir, limits)).await??;
         let log = store.stats();
         let control = Control::listen(&config.data.dir, store.snapshots());
         let plane = live::Plane::start(settings::live(&config))

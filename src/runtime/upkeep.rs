@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::control::ask_for_rows;
-use super::{Error, settings};
+use super::{Error, rehearsal, settings};
 use crate::config::Config;
 use crate::ledger::copy::{self, Target};
-use crate::ledger::{Batch, LoggedStore, SqliteStore, Store, StoreError};
+use crate::ledger::repair;
+use crate::ledger::{Batch, SqliteStore, Store, StoreError};
 
-pub use crate::ledger::copy::Report;
+pub use crate::ledger::repair::{Report, count};
 
 /// How far a backup has got: bytes of keys and values, and about how many there are, 0 if that is not known.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
@@ -54,7 +55,7 @@ pub fn back_up(
 fn copy_stopped(config: &Config, copying: &mut Copying<'_>) -> Result<(), StoreError> {
     let dir = &config.data.dir;
     expect_ledger(dir)?;
-    let store = LoggedStore::open(SqliteStore::open(dir)?, dir, settings::log(config))?;
+    let store = crate::ledger::open(dir, settings::log(config))?;
     let view = store.view()?;
     copy::rows(&*view, &mut |batch| copying.add(0, batch))
 }
@@ -93,20 +94,29 @@ pub fn restore(config: &Config, backup: &Path) -> Result<u64, Error> {
     Ok(copy::restore(backup, &config.data.dir)?)
 }
 
-/// Says what in a data directory is whole; changes nothing.
+/// Says what in a data directory is whole; changes nothing. Where it names no problem, a gateway starts on it.
 ///
 /// # Errors
 /// If it is in use, or nothing can be said.
 pub fn check(dir: &Path) -> Result<Report, Error> {
-    Ok(copy::check(dir)?)
+    let mut report = repair::check(dir)?;
+    if report.problems.is_empty()
+        && let Err(refusal) = rehearsal::rehearse(&repair::read_only(dir)?)
+    {
+        report.problems.push(refusal.to_string());
+    }
+    Ok(report)
 }
 
-/// Copies what is whole in a data directory to another.
+/// Copies what is whole in a data directory to another, on which a gateway starts: what cannot be read without something
+/// that is lost is left out as well.
 ///
 /// # Errors
 /// If it is in use, or the other is not empty or has no room.
 pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<Report, Error> {
-    Ok(copy::repair(dir, to, up_to_damage)?)
+    let mut report = repair::repair(dir, to, up_to_damage)?;
+    rehearsal::fit(&mut SqliteStore::open(to)?, &mut report)?;
+    Ok(report)
 }
 
 /// Writes the database anew without what it does not need. Returns its size before and after.

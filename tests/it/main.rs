@@ -5,6 +5,7 @@ mod auth;
 mod cli;
 mod conformance;
 mod crash;
+mod damage;
 mod demo;
 mod harness;
 mod interop;

@@ -172,7 +172,7 @@ impl Journal {
         store.scan(Space::Journal, SUMMARIES, &mut |key, value| {
             match Summary::read(key, value) {
                 Some((room, summary)) => self.restore(room, summary),
-                None => failed = Some(RecordError::new("journal", key)),
+                None => failed = Some(RecordError::new("journal", Space::Journal, key)),
             }
             match failed {
                 None => ControlFlow::Continue(()),

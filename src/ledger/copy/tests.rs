@@ -1,5 +1,7 @@
 use std::fs;
 
+use super::super::log::LOG_DIRECTORY;
+use super::super::repair::{check, repair};
 use super::super::{LogLimits, LoggedStore};
 use super::*;
 
@@ -29,7 +31,7 @@ fn count(store: &dyn Store) -> usize {
 }
 
 /// The files as a crash leaves them.
-fn image(dir: &Path) -> tempfile::TempDir {
+pub(in super::super) fn image(dir: &Path) -> tempfile::TempDir {
     let image = tempfile::tempdir().unwrap();
     fs::create_dir(image.path().join(LOG_DIRECTORY)).unwrap();
     for below in ["", LOG_DIRECTORY] {
@@ -73,7 +75,7 @@ fn rows_that_are_sent_arrive_and_make_a_ledger_that_starts() {
     assert_eq!(check(&backup).unwrap().problems, Vec::<String>::new());
 
     let restored = to.path().join("restored");
-    assert_eq!(restore(&backup, &restored).unwrap(), 302);
+    assert_eq!(restore(&backup, &restored).unwrap(), 301);
     let again = open(&restored).unwrap();
     assert_eq!(count(&again), 300, "what came after the view is not in it");
     let occupied = restore(&backup, dir.path()).unwrap_err();
@@ -146,7 +148,10 @@ fn damage_is_found_counted_and_what_is_whole_is_saved() {
     let found = check(image.path()).unwrap();
     assert!(found.problems[0].contains("are damaged"), "{found:?}");
     let lost = found.problems.last().unwrap();
-    assert!(lost.starts_with("3 commits are lost, 17"), "{found:?}");
+    assert!(
+        lost.starts_with("in all, 3 commits are lost; 17"),
+        "{found:?}"
+    );
     assert!(open(image.path()).is_err());
 
     let saved = tempfile::tempdir().unwrap();

@@ -17,7 +17,8 @@
 //! **Idle.** What has lain in the log for [`LogLimits::rest`] goes to the database without waiting for a full segment, so that what was deleted
 //! is given back. The frames stay where they are until their segment is full.
 //!
-//! **Start.** The segments are read in order and copied to the database; then an empty log begins. An incomplete frame at
+//! **Start.** The segments are read in order, and once all of them are known to be whole they are read again and copied to the
+//! database; then an empty log begins. An incomplete frame at
 //! the very end is a commit that nobody was told of. Anything else that does not read as it was written is damage, and refused; so
 //! is a log of which a part is gone: [`state`] has what the database knows of it. After an orderly end the database is complete
 //! without a log, and says so.
@@ -25,11 +26,12 @@
 mod flusher;
 mod frame;
 mod legacy;
+pub(super) mod look;
 mod overlay;
 mod pending;
 mod pieces;
 mod reader;
-mod replay;
+pub(super) mod replay;
 mod segment;
 mod snapshot;
 mod state;

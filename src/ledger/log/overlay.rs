@@ -35,6 +35,14 @@ impl Overlay {
         Ok(())
     }
 
+    /// Adds the changes of a commit, which must be later than all that are in it.
+    pub(super) fn add_batch(&mut self, batch: &Batch) {
+        for (space, key, value) in batch.iter() {
+            let place = (space, Bytes::copy_from_slice(key));
+            self.changes.insert(place, value.cloned());
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }

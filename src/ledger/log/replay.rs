@@ -13,22 +13,45 @@ use super::segment::{self, Contents, Found};
 use super::state::{LedgerId, State, legacy_flushed};
 use super::{FLUSH_BYTES, damaged, missing};
 use crate::ledger::directory;
-use crate::ledger::store::{Store, StoreError};
+use crate::ledger::store::{Reader, Store, StoreError};
 
-/// Copies the log of the last run to the database and removes it. The state that is returned is in the database.
-pub(super) fn replay(base: &mut impl Store, dir: &Path) -> Result<State, StoreError> {
-    let found = segment::find(dir)?;
-    let reader = base.reader()?;
-    let known = State::read(&*reader, dir)?;
+/// Sees that a start would find the log in `dir` complete behind the database that `base` reads, and changes nothing.
+///
+/// # Errors
+/// Why a start refuses.
+pub(in super::super) fn verify(base: &dyn Reader, dir: &Path) -> Result<(), StoreError> {
+    let (found, _) = segment::list(dir)?;
+    let (known, flushed) = known(base, dir)?;
+    expect_segments(known, &found, dir)?;
+    let mut reading = Reading::new(known, flushed);
+    for segment in &found {
+        reading.read(segment)?;
+        reading.overlay = Overlay::default();
+    }
+    reading.finish(&found)
+}
+
+/// What the database knows of the log, and the last commit that it has.
+fn known(base: &dyn Reader, dir: &Path) -> Result<(Option<State>, Link), StoreError> {
+    let known = State::read(base, dir)?;
     let flushed = match known {
         Some(state) => state.flushed,
         None => Link {
-            seq: legacy_flushed(&*reader, dir)?,
+            seq: legacy_flushed(base, dir)?,
             checksum: 0,
         },
     };
+    Ok((known, flushed))
+}
+
+/// Copies the log of the last run to the database and removes it. The state that is returned is in the database. Nothing is
+/// changed if the log is not all there.
+pub(super) fn replay(base: &mut impl Store, dir: &Path) -> Result<State, StoreError> {
+    let reader = base.reader()?;
+    verify(&*reader, dir)?;
+    let found = segment::find(dir)?;
+    let (known, flushed) = known(&*reader, dir)?;
     drop(reader);
-    expect_segments(known, &found, dir)?;
     let mut reading = Reading::new(known, flushed);
     for segment in &found {
         reading.read(segment)?;

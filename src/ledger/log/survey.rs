@@ -37,21 +37,33 @@ pub(in super::super) fn survey(
     visit: &mut dyn FnMut(&Batch) -> Result<(), StoreError>,
 ) -> Result<Survey, StoreError> {
     let log = dir.join(LOG_DIRECTORY);
-    let (known, flushed) = match reader {
-        None => (None, 0),
-        Some(reader) => (State::read(reader, dir)?, legacy_flushed(reader, dir)?),
+    let known = match reader {
+        None => Ok((None, 0)),
+        Some(reader) => {
+            State::read(reader, dir).and_then(|known| Ok((known, legacy_flushed(reader, dir)?)))
+        }
     };
-    let last = known.map_or(
-        Link {
-            seq: flushed,
-            checksum: 0,
-        },
-        |state| state.flushed,
-    );
+    let mut survey = Survey::default();
+    let (known, last) = match known {
+        Ok((known, flushed)) => {
+            let legacy = Link {
+                seq: flushed,
+                checksum: 0,
+            };
+            (known, Some(known.map_or(legacy, |state| state.flushed)))
+        }
+        Err(StoreError::Corrupt { .. }) => {
+            let problem = "which commits of the log the database has is not known";
+            survey.problems.push(problem.into());
+            (None, None)
+        }
+        Err(error) => return Err(error),
+    };
     let mut walk = Walk {
-        survey: Survey::default(),
+        survey,
         id: known.map(|state| state.id),
-        last,
+        last: last.unwrap_or_default(),
+        is_last_known: last.is_some(),
         visit,
     };
     let (found, _) = segment::list(&log)?;
@@ -67,6 +79,8 @@ struct Walk<'a> {
     /// Whose segments are looked at: the database's, or those of the first.
     id: Option<LedgerId>,
     last: Link,
+    /// If not, the first commit that is found is taken for the next.
+    is_last_known: bool,
     visit: &'a mut dyn FnMut(&Batch) -> Result<(), StoreError>,
 }
 
@@ -106,10 +120,15 @@ impl Walk<'_> {
             self.problem(segment, "it belongs to another ledger");
             return Ok(());
         }
-        let (first, mut commits) = (self.last.seq + 1, 0);
+        let (mut first, mut commits) = (0, 0);
         for piece in contents.pieces(self.last.seq) {
             match piece {
-                Piece::Frame(frame) => commits += u64::from(self.take(segment, &frame)?),
+                Piece::Frame(frame) => {
+                    if self.take(segment, &frame)? {
+                        commits += 1;
+                        first = if commits == 1 { frame.seq() } else { first };
+                    }
+                }
                 Piece::Damage { from, to } => {
                     self.problem(segment, &format!("bytes {from} to {to} are damaged"));
                 }
@@ -119,7 +138,13 @@ impl Walk<'_> {
         let (number, last) = (segment.number, self.last.seq);
         self.survey.whole.push(match commits {
             0 => format!("segment {number}: no commit that the database lacks"),
-            _ => format!("segment {number}: {commits} whole commits, from {first} to {last}"),
+            1 => format!("segment {number}: one whole commit that the database lacks, {first}"),
+            _ if commits == last - first + 1 => format!(
+                "segment {number}: {commits} whole commits that the database lacks, {first} to {last}"
+            ),
+            _ => format!(
+                "segment {number}: {commits} whole commits that the database lacks, between {first} and {last}"
+            ),
         });
         Ok(())
     }
@@ -130,7 +155,7 @@ impl Walk<'_> {
         if seq <= self.last.seq {
             return Ok(false);
         }
-        if !frame.continues(self.last) {
+        if self.is_last_known && !frame.continues(self.last) {
             let (from, to) = (self.last.seq + 1, seq - 1);
             self.survey.lost += seq - from;
             self.problem(
@@ -142,6 +167,7 @@ impl Walk<'_> {
             );
         }
         self.last = frame.link();
+        self.is_last_known = true;
         let Some(batch) = frame.batch() else {
             self.survey.lost += 1;
             self.problem(
@@ -166,12 +192,16 @@ impl Walk<'_> {
             return;
         };
         let (from, to) = (self.last.seq + 1, closed.last_seq);
-        self.survey.lost += closed.last_seq - self.last.seq;
         let end = closed.end;
-        self.problem(
-            segment,
-            &format!("bytes {at} to {end} are damaged: commits {from} to {to} are lost"),
-        );
+        if self.is_last_known {
+            self.survey.lost += closed.last_seq - self.last.seq;
+            let problem =
+                format!("bytes {at} to {end} are damaged: commits {from} to {to} are lost");
+            self.problem(segment, &problem);
+        } else if at < end {
+            self.problem(segment, &format!("bytes {at} to {end} are damaged"));
+        }
+        self.is_last_known = true;
         // The next segment goes on after them.
         self.last = Link {
             seq: closed.last_seq,

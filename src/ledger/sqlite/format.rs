@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction};
 
-use super::{StoreError, store_error};
+use super::{Space, StoreError, store_error};
 
 /// Bytes of a database page.
 pub(super) const PAGE_BYTES: u32 = 4096;
@@ -33,10 +33,92 @@ const MIGRATIONS: &[&str] = &[
     // From here on the log is chained and the database says which of it must be there: releases that do not know that would
     // neither read it nor notice that it is gone.
     "",
+    // A row's checksum, none in those that are there: no file is rewritten for it.
+    "
+    ALTER TABLE meta     ADD COLUMN c INTEGER;
+    ALTER TABLE engine   ADD COLUMN c INTEGER;
+    ALTER TABLE session  ADD COLUMN c INTEGER;
+    ALTER TABLE outbox   ADD COLUMN c INTEGER;
+    ALTER TABLE inbound  ADD COLUMN c INTEGER;
+    ALTER TABLE retained ADD COLUMN c INTEGER;
+    ALTER TABLE journal  ADD COLUMN c INTEGER;
+",
 ];
 
 /// The newest version that this build reads.
 pub(super) const SUPPORTED: u32 = MIGRATIONS.len() as u32;
+
+/// The first version whose rows have checksums.
+const WITH_CHECKSUMS: u32 = 5;
+/// The first version that has each table but the first six.
+const WITH_JOURNAL: u32 = 2;
+
+/// What a file has of a space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// No table.
+    Missing,
+    /// Rows without checksums.
+    Bare,
+    /// Rows with checksums.
+    Checked,
+}
+
+impl Shape {
+    /// What a file of this version has.
+    fn expected(version: u32, space: Space) -> Shape {
+        match version {
+            0 => Shape::Missing,
+            _ if version < WITH_JOURNAL && space == Space::Journal => Shape::Missing,
+            _ if version < WITH_CHECKSUMS => Shape::Bare,
+            _ => Shape::Checked,
+        }
+    }
+
+    /// What to select for a row's checksum.
+    pub(super) fn checksum(self) -> &'static str {
+        match self {
+            Shape::Checked => "c",
+            Shape::Bare | Shape::Missing => "NULL",
+        }
+    }
+}
+
+/// What a file has of each space, whatever its version says.
+pub(super) fn shapes(
+    connection: &Connection,
+) -> Result<[Shape; Space::ALL.len()], rusqlite::Error> {
+    let mut shapes = [Shape::Missing; Space::ALL.len()];
+    let mut columns = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
+    for space in Space::ALL {
+        let names = columns.query_map((space.name(),), |row| row.get::<_, String>(0))?;
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        shapes[space.index()] = match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["k", "v"] => Shape::Bare,
+            ["k", "v", "c"] => Shape::Checked,
+            _ => Shape::Missing,
+        };
+    }
+    Ok(shapes)
+}
+
+/// Sees that a file has the tables that its version says.
+pub(super) fn expect_shapes(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let fail = |error| store_error(path, &error);
+    let version = pragma(connection, "user_version").map_err(fail)?;
+    let shapes = shapes(connection).map_err(fail)?;
+    let differs = |space: &Space| shapes[space.index()] != Shape::expected(version, *space);
+    match Space::ALL.into_iter().find(differs) {
+        None => Ok(()),
+        Some(space) => Err(StoreError::Corrupt {
+            path: path.into(),
+            reason: format!(
+                "it says that it has format {version}, and its table {} is not of that format",
+                space.name()
+            ),
+        }),
+    }
+}
 
 /// Refuses files that are not ours to open, without changing them.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
@@ -86,6 +168,18 @@ fn take_step(transaction: &Transaction<'_>, from: u32, step: &str) -> Result<(),
     transaction.execute_batch(step)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", from + 1)
+}
+
+/// A file as a release of this format made it.
+#[cfg(test)]
+pub(in super::super) fn file_of_format(path: &Path, version: u32) -> Connection {
+    let mut file = Connection::open(path).unwrap();
+    for (from, step) in (0..version).zip(MIGRATIONS) {
+        let transaction = file.transaction().unwrap();
+        take_step(&transaction, from, step).unwrap();
+        transaction.commit().unwrap();
+    }
+    file
 }
 
 /// Both ids are signed 32-bit numbers in the file; ours are not negative, and a foreign negative one stays recognisable.

@@ -2,24 +2,78 @@
 //!
 //! It holds the directory's lock, so that no gateway begins to write meanwhile.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::super::directory;
+use super::super::log::is_state;
 use super::super::store::{Reader, Space, StoreError, Visit};
+use super::format::Shape;
 use super::reader::SqliteReader;
+use super::rows::{self, Verdict};
 use super::{BUSY_TIMEOUT, DATABASE_FILE, format, store_error};
 
 /// What is said of a damaged file at most.
 const MAX_PROBLEMS: usize = 20;
 
+/// Damaged rows of a table that are told apart, so that one that a second look finds whole is none; all are counted.
+const MAX_DAMAGED: usize = 10_000;
+
+/// What was found of rows.
+#[derive(Debug, Default)]
+pub(in super::super) struct Salvaged {
+    /// All that were read, damaged or not, but for what the ledger keeps of itself.
+    pub(in super::super) rows: u64,
+    /// Those that an older release wrote, without a checksum.
+    pub(in super::super) unchecked: u64,
+    /// Those that are not what was written, in words: some of them.
+    pub(in super::super) named: Vec<String>,
+    /// All of those.
+    pub(in super::super) damaged: u64,
+    /// What reading met otherwise.
+    pub(in super::super) problems: Vec<String>,
+}
+
+impl Salvaged {
+    fn damage(&mut self, space: Space, key: &[u8]) {
+        self.damaged += 1;
+        if self.named.len() < MAX_PROBLEMS {
+            self.named.push(rows::damage(space, key));
+        }
+    }
+
+    /// Adds what was found of another table.
+    pub(in super::super) fn add(&mut self, other: Salvaged) {
+        self.rows += other.rows;
+        self.unchecked += other.unchecked;
+        self.damaged += other.damaged;
+        let room = MAX_PROBLEMS - self.named.len();
+        self.named.extend(other.named.into_iter().take(room));
+        self.problems.extend(other.problems);
+    }
+
+    /// What is wrong, in lines: a bounded number of them.
+    pub(in super::super) fn lines(&self) -> Vec<String> {
+        let mut lines = self.problems.clone();
+        lines.extend(self.named.iter().cloned());
+        let more = self.damaged - self.named.len() as u64;
+        if more > 0 {
+            lines.push(format!("and {more} more rows are not what was written"));
+        }
+        lines
+    }
+}
+
 /// A file of the ledger that is looked at.
 pub(in super::super) struct Inspection {
     connection: Connection,
+    shapes: [Shape; Space::ALL.len()],
     path: PathBuf,
     _lock: Option<File>,
 }
@@ -44,14 +98,16 @@ impl Inspection {
         }
         let connection = read_only(&path).map_err(|error| store_error(&path, &error))?;
         format::check(&connection, &path)?;
+        let shapes = format::shapes(&connection).map_err(|error| store_error(&path, &error))?;
         Ok(Inspection {
             connection,
+            shapes,
             path,
             _lock: lock,
         })
     }
 
-    /// What SQLite finds wrong with the file; nothing if it is whole.
+    /// What SQLite finds wrong with the file, and whether its tables are those of its format; nothing if all is well.
     pub(in super::super) fn problems(&self) -> Vec<String> {
         let pragma = format!("PRAGMA integrity_check({MAX_PROBLEMS})");
         let check = || {
@@ -59,24 +115,42 @@ impl Inspection {
             let lines = statement.query_map((), |row| row.get::<_, String>(0))?;
             lines.collect::<Result<Vec<_>, _>>()
         };
-        match check() {
+        let mut problems = match check() {
             Ok(lines) => lines.into_iter().filter(|line| line != "ok").collect(),
             Err(error) => vec![error.to_string()],
+        };
+        match format::expect_shapes(&self.connection, &self.path) {
+            Err(StoreError::Corrupt { reason, .. }) => problems.push(reason),
+            Err(error) => problems.push(error.to_string()),
+            Ok(()) => {}
         }
+        problems
     }
 
-    /// Rows in all spaces.
-    pub(in super::super) fn rows(&self) -> Result<u64, StoreError> {
-        let mut rows = 0;
-        for space in self.spaces()? {
-            let sql = format!("SELECT count(*) FROM {}", space.name());
-            let count = self
-                .connection
-                .query_row(&sql, (), |row| row.get::<_, i64>(0));
-            let count = count.map_err(|error| store_error(&self.path, &error))?;
-            rows += u64::try_from(count).unwrap_or_default();
+    /// Reads all rows as a start would, and says which are damaged.
+    pub(in super::super) fn rows(&self) -> Salvaged {
+        let mut found = Salvaged::default();
+        for space in Space::ALL {
+            let mut of_space = Salvaged::default();
+            if let Some(way) = self.ways(space).first() {
+                let read = self.look(space, way, &mut |_, row| {
+                    let counts = u64::from(!is_state(space, row.key));
+                    of_space.rows += counts;
+                    match row.verdict {
+                        Verdict::Whole => {}
+                        Verdict::Unchecked => of_space.unchecked += counts,
+                        Verdict::Damaged => of_space.damage(space, row.key),
+                    }
+                    ControlFlow::Continue(())
+                });
+                if let Err(error) = read {
+                    let table = space.name();
+                    of_space.problems.push(format!("table {table}: {error}"));
+                }
+            }
+            found.add(of_space);
         }
-        Ok(rows)
+        found
     }
 
     /// Reads the rows.
@@ -85,64 +159,77 @@ impl Inspection {
         Ok(Box::new(SqliteReader::new(
             connection,
             self.path.clone(),
+            self.shapes,
             None,
         )))
     }
 
-    /// Every row of a space that can be read, some of them several times; with what could not.
-    pub(in super::super) fn salvage(
-        &self,
-        space: Space,
-        visit: Visit<'_>,
-    ) -> Result<Vec<String>, StoreError> {
-        if !self.spaces()?.contains(&space) {
-            return Ok(Vec::new());
-        }
-        let table = space.name();
-        // By key; and if a page is damaged there, what lies before and behind it.
-        let ways = [
-            format!("SELECT k, v FROM {table} ORDER BY k"),
-            format!("SELECT k, v FROM {table} ORDER BY k DESC"),
-            format!("SELECT k, v FROM {table} NOT INDEXED ORDER BY rowid"),
-            format!("SELECT k, v FROM {table} NOT INDEXED ORDER BY rowid DESC"),
-        ];
-        let mut problems = Vec::new();
-        for way in ways {
-            match self.visit(&way, visit) {
-                Ok(()) if problems.is_empty() => break,
-                Ok(()) => {}
-                Err(error) => problems.push(format!("table {table}: {error}")),
+    /// Every row of a space that can be read and is as it was written, some of them several times; with what could not.
+    pub(in super::super) fn salvage(&self, space: Space, visit: Visit<'_>) -> Salvaged {
+        let mut salvaged = Salvaged::default();
+        // By the number of the row: what one way shows damaged another may show whole, if it is the index that is damaged.
+        let mut damaged: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
+        let (mut beyond, mut is_first) = (0, true);
+        for way in self.ways(space) {
+            let read = self.look(space, &way, &mut |number, row| {
+                if row.verdict == Verdict::Damaged {
+                    if damaged.len() < MAX_DAMAGED {
+                        damaged.entry(number).or_insert_with(|| row.key.to_vec());
+                    } else if is_first {
+                        beyond += 1;
+                    }
+                    return ControlFlow::Continue(());
+                }
+                let counts = u64::from(is_first && !is_state(space, row.key));
+                salvaged.rows += counts;
+                salvaged.unchecked += counts * u64::from(row.verdict == Verdict::Unchecked);
+                damaged.remove(&number);
+                visit(row.key, row.value)
+            });
+            is_first = false;
+            if let Err(error) = read {
+                let table = space.name();
+                salvaged.problems.push(format!("table {table}: {error}"));
+            }
+            if salvaged.problems.is_empty() && damaged.is_empty() {
+                break;
             }
         }
-        problems.dedup();
-        Ok(problems)
+        salvaged.problems.dedup();
+        damaged.values().for_each(|key| salvaged.damage(space, key));
+        salvaged.damaged += beyond;
+        salvaged
     }
 
-    fn visit(&self, sql: &str, visit: Visit<'_>) -> Result<(), rusqlite::Error> {
+    /// Ways to read a table: by key; and if a page is damaged there, what lies before and behind it.
+    fn ways(&self, space: Space) -> Vec<String> {
+        let (table, shape) = (space.name(), self.shapes[space.index()]);
+        if shape == Shape::Missing {
+            return Vec::new();
+        }
+        let select = format!("SELECT rowid, k, v, {} FROM {table}", shape.checksum());
+        vec![
+            format!("{select} ORDER BY k"),
+            format!("{select} ORDER BY k DESC"),
+            format!("{select} NOT INDEXED ORDER BY rowid"),
+            format!("{select} NOT INDEXED ORDER BY rowid DESC"),
+        ]
+    }
+
+    fn look(
+        &self,
+        space: Space,
+        sql: &str,
+        visit: &mut dyn FnMut(i64, rows::Found<'_>) -> ControlFlow<()>,
+    ) -> Result<(), rusqlite::Error> {
         let mut statement = self.connection.prepare(sql)?;
-        let mut rows = statement.query(())?;
-        while let Some(row) = rows.next()? {
-            if visit(row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?).is_break() {
+        let mut found = statement.query(())?;
+        while let Some(row) = found.next()? {
+            if visit(row.get(0)?, rows::look(space, row, 1)?).is_break() {
                 break;
             }
         }
         Ok(())
-    }
-
-    /// Those that the file has: older formats lack some.
-    fn spaces(&self) -> Result<Vec<Space>, StoreError> {
-        let has = |space: &Space| {
-            let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-            self.connection
-                .query_row(sql, (space.name(),), |row| row.get::<_, i64>(0))
-        };
-        let mut spaces = Vec::new();
-        for space in Space::ALL {
-            if has(&space).map_err(|error| store_error(&self.path, &error))? > 0 {
-                spaces.push(space);
-            }
-        }
-        Ok(spaces)
     }
 }
 

@@ -10,6 +10,9 @@
 //! ordinary table it is. 8 and 16 KiB pages are faster in large commits, but a lone 256 B record then costs two to three times
 //! the bytes, which wears the flash of an edge box; 4 KiB is the middle.
 //!
+//! **Rows.** Each carries a checksum over its table, key and value: SQLite looks at the structure of its pages, not at what stands in
+//! them. It is checked wherever a value is read; whoever reads keys alone takes them as the index has them.
+//!
 //! **Memory.** 4 MiB of page cache per store, no memory map (an I/O error would become a signal, and the map counts as
 //! resident), temporary b-trees in memory because the ledger needs none.
 
@@ -17,6 +20,8 @@ mod checkpoint;
 mod format;
 mod inspect;
 mod reader;
+mod rows;
+mod seal;
 mod vacuum;
 
 use std::fs::File;
@@ -25,13 +30,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, ffi,
-};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
 
 use self::checkpoint::{Checkpointer, WalFrames};
-pub(super) use self::inspect::Inspection;
+#[cfg(test)]
+pub(super) use self::format::file_of_format;
+pub(super) use self::inspect::{Inspection, Salvaged};
 use self::reader::SqliteReader;
+use self::rows::{ReadError, Verdict};
+pub(super) use self::seal::bring_up_to_date;
 use super::directory;
 use super::store::{Batch, Reader, Space, Store, StoreError, Tidied, Visit, prefix_end};
 
@@ -100,12 +107,13 @@ impl Statements {
         let table = space.name();
         Self {
             put: format!(
-                "INSERT INTO {table} (k, v) VALUES (?1, ?2) ON CONFLICT (k) DO UPDATE SET v = excluded.v"
+                "INSERT INTO {table} (k, v, c) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (k) DO UPDATE SET v = excluded.v, c = excluded.c"
             ),
             delete: format!("DELETE FROM {table} WHERE k = ?1"),
-            get: format!("SELECT v FROM {table} WHERE k = ?1"),
-            scan: format!("SELECT k, v FROM {table} WHERE k >= ?1 AND k < ?2 ORDER BY k"),
-            scan_to_end: format!("SELECT k, v FROM {table} WHERE k >= ?1 ORDER BY k"),
+            get: format!("SELECT v, c FROM {table} WHERE k = ?1"),
+            scan: format!("SELECT k, v, c FROM {table} WHERE k >= ?1 AND k < ?2 ORDER BY k"),
+            scan_to_end: format!("SELECT k, v, c FROM {table} WHERE k >= ?1 ORDER BY k"),
         }
     }
 }
@@ -135,6 +143,7 @@ impl SqliteStore {
         let fail = |error| store_error(&path, &error);
         let mut connection = connect(&path).map_err(fail)?;
         format::check(&connection, &path)?;
+        format::expect_shapes(&connection, &path)?;
         configure(&connection, limits, &path)?;
         format::migrate(&mut connection, &path)?;
         // Frames left by an unclean end may sit in the page cache of the system alone, after a failed sync: copying them
@@ -170,13 +179,15 @@ impl SqliteStore {
         Ok(std::fs::metadata(&self.path)?.len())
     }
 
-    /// Writes the file anew without what it does not need, in the form that can give pages back later. Needs as much room
-    /// again as what it keeps.
+    /// Writes the file anew without what it does not need, in the form that can give pages back later, and with a checksum in
+    /// every row. Needs as much room again as what it keeps.
     ///
     /// # Errors
-    /// [`StoreError::Full`], and what else the file meets; nothing is lost.
+    /// [`StoreError::Full`], [`StoreError::Corrupt`] for a row that is not as it was written, and what else the file meets;
+    /// nothing is lost.
     pub fn compact(&mut self) -> Result<(), StoreError> {
         let _turn = self.checkpointer.as_ref().map(Checkpointer::turn);
+        seal::seal(&self.connection, &self.path)?;
         let fail = |error| store_error(&self.path, &error);
         self.connection
             .execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;")
@@ -221,9 +232,11 @@ impl SqliteStore {
         for (space, key, value) in batch.iter() {
             let statements = self.statements(space);
             match value {
-                Some(value) => transaction
-                    .prepare_cached(&statements.put)?
-                    .execute((key, &value[..]))?,
+                Some(value) => transaction.prepare_cached(&statements.put)?.execute((
+                    key,
+                    &value[..],
+                    rows::checksum(space, key, value),
+                ))?,
                 None => transaction
                     .prepare_cached(&statements.delete)?
                     .execute((key,))?,
@@ -232,12 +245,7 @@ impl SqliteStore {
         transaction.commit()
     }
 
-    fn visit_rows(
-        &self,
-        space: Space,
-        prefix: &[u8],
-        visit: Visit<'_>,
-    ) -> Result<(), rusqlite::Error> {
+    fn visit_rows(&self, space: Space, prefix: &[u8], visit: Visit<'_>) -> Result<(), ReadError> {
         let end = prefix_end(prefix);
         let statements = self.statements(space);
         let sql = if end.is_some() {
@@ -246,16 +254,11 @@ impl SqliteStore {
             &statements.scan_to_end
         };
         let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = match &end {
+        let found = match &end {
             Some(end) => statement.query((prefix, end.as_slice()))?,
             None => statement.query((prefix,))?,
         };
-        while let Some(row) = rows.next()? {
-            if visit(row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        rows::visit(space, found, visit)
     }
 
     /// Looks at the log's length and calls the checkpointer once for every `soft_pages` that it grew.
@@ -313,7 +316,7 @@ impl Store for SqliteStore {
 
     fn scan(&self, space: Space, prefix: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
         self.visit_rows(space, prefix, visit)
-            .map_err(|error| store_error(&self.path, &error))
+            .map_err(|error| error.of(&self.path))
     }
 
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -321,9 +324,17 @@ impl Store for SqliteStore {
             let mut statement = self
                 .connection
                 .prepare_cached(&self.statements(space).get)?;
-            statement.query_row((key,), |row| row.get(0)).optional()
+            let mut found = statement.query((key,))?;
+            let Some(row) = found.next()? else {
+                return Ok(None);
+            };
+            let found = rows::look_up(space, key, row)?;
+            match found.verdict {
+                Verdict::Damaged => Err(ReadError::Damaged(rows::damage(space, key))),
+                _ => Ok(Some(found.value.to_vec())),
+            }
         };
-        get().map_err(|error| store_error(&self.path, &error))
+        get().map_err(|error| error.of(&self.path))
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::super::store::{Reader, Space, StoreError, Visit, VisitKey};
-use super::{connect, store_error};
+use super::format::Shape;
+use super::{connect, rows, store_error};
 
 /// What is read is a page here and a page there: little of it is worth keeping.
 const CACHE_KIB: u32 = 1024;
@@ -18,7 +19,8 @@ const CACHE_KIB: u32 = 1024;
 /// Reads the ledger of a [`super::SqliteStore`].
 pub(super) struct SqliteReader {
     connection: Connection,
-    statements: [Statements; Space::ALL.len()],
+    /// None for a table that the file does not have.
+    statements: [Option<Statements>; Space::ALL.len()],
     path: PathBuf,
     // Closed after the connection: see `checkpoint`.
     _database: Option<Arc<File>>,
@@ -27,6 +29,16 @@ pub(super) struct SqliteReader {
 struct Statements {
     range: String,
     keys: String,
+}
+
+impl Statements {
+    fn of(space: Space, shape: Shape) -> Option<Statements> {
+        let (table, sum) = (space.name(), shape.checksum());
+        (shape != Shape::Missing).then(|| Statements {
+            range: format!("SELECT k, v, {sum} FROM {table} WHERE k >= ?1 AND k < ?2 ORDER BY k"),
+            keys: format!("SELECT k FROM {table} WHERE k >= ?1 AND k < ?2 ORDER BY k"),
+        })
+    }
 }
 
 impl SqliteReader {
@@ -39,24 +51,20 @@ impl SqliteReader {
             Ok(connection)
         };
         let connection = open().map_err(|error| store_error(&path, &error))?;
-        Ok(SqliteReader::new(connection, path, Some(database)))
+        let shapes = [Shape::Checked; Space::ALL.len()];
+        Ok(SqliteReader::new(connection, path, shapes, Some(database)))
     }
 
     /// Reads through a connection that cannot write.
     pub(super) fn new(
         connection: Connection,
         path: PathBuf,
+        shapes: [Shape; Space::ALL.len()],
         database: Option<Arc<File>>,
     ) -> SqliteReader {
         SqliteReader {
             connection,
-            statements: Space::ALL.map(|space| {
-                let table = space.name();
-                Statements {
-                    range: format!("SELECT k, v FROM {table} WHERE k >= ?1 AND k < ?2 ORDER BY k"),
-                    keys: format!("SELECT k FROM {table} WHERE k >= ?1 AND k < ?2 ORDER BY k"),
-                }
-            }),
+            statements: Space::ALL.map(|space| Statements::of(space, shapes[space.index()])),
             path,
             _database: database,
         }
@@ -83,18 +91,14 @@ impl Reader for SqliteReader {
         to: &[u8],
         visit: Visit<'_>,
     ) -> Result<(), StoreError> {
-        let mut read = || {
-            let sql = &self.statements[space.index()].range;
-            let mut statement = self.connection.prepare_cached(sql)?;
-            let mut rows = statement.query((from, to))?;
-            while let Some(row) = rows.next()? {
-                if visit(row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?).is_break() {
-                    break;
-                }
-            }
-            Ok(())
+        let Some(statements) = &self.statements[space.index()] else {
+            return Ok(());
         };
-        read().map_err(|error| store_error(&self.path, &error))
+        let mut read = || {
+            let mut statement = self.connection.prepare_cached(&statements.range)?;
+            rows::visit(space, statement.query((from, to))?, visit)
+        };
+        read().map_err(|error| error.of(&self.path))
     }
 
     fn keys(
@@ -104,9 +108,11 @@ impl Reader for SqliteReader {
         to: &[u8],
         visit: VisitKey<'_>,
     ) -> Result<(), StoreError> {
+        let Some(statements) = &self.statements[space.index()] else {
+            return Ok(());
+        };
         let mut read = || {
-            let sql = &self.statements[space.index()].keys;
-            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut statement = self.connection.prepare_cached(&statements.keys)?;
             let mut rows = statement.query((from, to))?;
             while let Some(row) = rows.next()? {
                 if visit(row.get_ref(0)?.as_blob()?).is_break() {
