@@ -108,12 +108,12 @@ impl RoomState {
         let found = self.handoff.index.find(dead, rest, false);
         let found: Vec<TaskNo> = found.take(LOOKED_AT + 1).collect();
         let mut told = Redriven::default();
-        let mut ends = found.len() <= LOOKED_AT;
-        for (looks, no) in found.into_iter().enumerate() {
-            if told.redriven == limit || looks == LOOKED_AT {
-                ends = false;
+        let mut behind = found.len();
+        for no in found.iter().copied().take(LOOKED_AT) {
+            if told.redriven == limit {
                 break;
             }
+            behind -= 1;
             walk.last = no;
             let admitted = self.admit_redrive(cx, call, no);
             match admitted.and_then(|()| self.reopen(cx, call, no)) {
@@ -122,9 +122,13 @@ impl RoomState {
             }
         }
         walk.skipped += u64::from(told.skipped);
-        if !ends {
-            let dead = self.handoff.index.count(dead) as u64;
-            told.remaining = dead.saturating_sub(walk.skipped);
+        if behind > 0 {
+            told.remaining = behind as u64;
+            if found.len() > LOOKED_AT {
+                // Those further behind are not counted one by one.
+                let dead = self.handoff.index.count(dead) as u64;
+                told.remaining = told.remaining.max(dead.saturating_sub(walk.skipped));
+            }
             told.cursor = Some(format!("{}/{}", walk.last.0, walk.skipped));
         }
         Accepted {

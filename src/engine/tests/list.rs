@@ -291,6 +291,47 @@ fn a_redrive_walks_on_past_all_that_cannot_live_again() {
     assert_eq!(redrive(&mut world, on).remaining, 0, "the loop has ended");
 }
 
+#[test]
+fn what_remains_is_what_is_behind_whatever_became_of_what_was_passed() {
+    let mut world = World::new();
+    world.worker("w", "draft");
+    for (id, who) in [
+        ("1", "full"),
+        ("2", "full"),
+        ("3", "boss"),
+        ("4", "boss"),
+        ("5", "boss"),
+    ] {
+        let task = json!({ "id": id, "type": "draft", "maxAttempts": 1 });
+        world.dispatch_with(who, task);
+        world.update("w", id, 1, "error").unwrap();
+    }
+    let full = Agent::new("full").unwrap();
+    world.mailboxes.free_results.insert(full.clone(), 0);
+    let told = redrive(&mut world, json!({ "type": "draft", "limit": 1 }));
+    assert_eq!((told.redriven, told.skipped, told.remaining), (1, 2, 2));
+    assert_eq!(told.skipped_because[0].code, Code::TooMany);
+    world.update("w", "3", 2, "error").unwrap();
+    world.mailboxes.free_results.remove(&full);
+    for id in ["1", "2"] {
+        world
+            .send("full", "handoff/redrive", json!({ "task": id }))
+            .unwrap();
+    }
+    let on = json!({ "type": "draft", "limit": 1, "cursor": told.cursor });
+    let told = redrive(&mut world, on);
+    assert_eq!((told.redriven, told.skipped, told.remaining), (1, 0, 1));
+    let on = json!({ "type": "draft", "limit": 1, "cursor": told.cursor });
+    let told = redrive(&mut world, on);
+    assert_eq!((told.redriven, told.remaining, told.cursor), (1, 0, None));
+    assert_eq!(
+        world.state("3"),
+        TaskState::Dead,
+        "it died again behind the walk"
+    );
+    world.check();
+}
+
 fn whole_view(world: &mut World, asked: Value) -> TaskView {
     world.send("viewer", "handoff/get", asked).unwrap();
     serde_json::from_str(world.last_reply("viewer").data.unwrap().text()).unwrap()

@@ -247,6 +247,10 @@ impl Desk {
             concerned.extend(self.durable.mailboxes.keys().cloned());
             concerned.insert(command.from.clone());
         }
+        if let Topic::HandoffRedrive { .. } = &command.topic.topic {
+            concerned.extend(self.durable.sessions.keys().cloned());
+            concerned.extend(self.durable.mailboxes.keys().cloned());
+        }
         concerned
     }
 

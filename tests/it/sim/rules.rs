@@ -67,7 +67,7 @@ impl Default for Rules {
             provider_grace_ms: 400,
             tool_timeout_ms: 2_000,
             calls_per_provider: 3,
-            kept_calls: 30,
+            kept_calls: 5,
             retention_ms: 3_600_000,
             kept_versions: 6,
             mailbox_letters: 20,
@@ -100,7 +100,7 @@ impl Rules {
         // Without dice of its own, which would have moved all that is thrown later.
         let is_lower = varied.calls_per_provider < self.calls_per_provider;
         Rules {
-            kept_calls: if is_lower { 8 } else { self.kept_calls },
+            kept_calls: if is_lower { 2 } else { self.kept_calls },
             ..varied
         }
     }

@@ -27,11 +27,7 @@ impl Approver {
             encoding: ctx.wants,
             ..Announcement::default()
         };
-        for room in ctx.rooms {
-            let me = ctx.me.clone();
-            let topic = Topic::PresenceAnnounce { me };
-            let _ = ctx.publish(room, topic, &announcement, false);
-        }
+        ctx.announce(&announcement);
     }
 
     pub(super) fn stroll(&mut self, ctx: &mut Ctx<'_>) {

@@ -19,9 +19,9 @@ use hallward::wire::Millis;
 use hallward::wire::cbor;
 use hallward::wire::json;
 use hallward::wire::mirror::CommandMirrors;
-use hallward::wire::name::{Agent, Key, Room};
+use hallward::wire::name::{Agent, CommandId, Key, Room};
 use hallward::wire::observe::Replay;
-use hallward::wire::presence::{Encoding, PresenceList};
+use hallward::wire::presence::{Announcement, Encoding, PresenceList};
 use hallward::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::agenda::LinkId;
@@ -48,6 +48,8 @@ pub(super) enum Intent {
     Return(Room),
     /// Open a room that one closed.
     Open(Room),
+    /// Go on with the walk whose last command this was.
+    Walk(CommandId),
 }
 
 /// What an agent does.
@@ -129,6 +131,15 @@ impl Ctx<'_> {
 
     pub(super) fn later(&mut self, after: Millis, intent: Intent) {
         self.doings.push(Doing::Later(after, intent));
+    }
+
+    /// Announces itself in all its rooms.
+    pub(super) fn announce(&mut self, announcement: &Announcement) {
+        for room in self.rooms {
+            let me = self.me.clone();
+            let topic = Topic::PresenceAnnounce { me };
+            let _ = self.publish(room, topic, announcement, false);
+        }
     }
 
     /// Publishes a message of the wire's on a topic of a room.
@@ -319,6 +330,7 @@ impl Participant {
         match &self.role {
             Role::Worker(worker) => worker.wants(&self.rooms),
             Role::Smith(smith) => smith.wants(&self.rooms),
+            Role::Operator(_) if self.asks_more => Operator::wants(&self.rooms),
             _ => self.rooms.iter().cloned().map(Offer::Joins).collect(),
         }
     }
@@ -329,6 +341,7 @@ impl Participant {
             Role::Worker(worker) => worker.greet(resumed, ctx),
             Role::Approver(approver) => approver.greet(ctx),
             Role::Smith(smith) => smith.greet(resumed, ctx),
+            Role::Operator(_) if ctx.asks_more => Operator::greet(ctx),
             _ => {}
         })
     }
@@ -340,7 +353,16 @@ impl Participant {
             (Role::Smith(smith), Intent::Run(errand)) => smith.go_on(errand, ctx),
             (Role::Smith(smith), Intent::Return(room)) => smith.come_back(&room, ctx),
             (Role::Operator(operator), Intent::Open(room)) => operator.open(&room, ctx),
-            (_, Intent::Work(_) | Intent::Run(_) | Intent::Return(_) | Intent::Open(_)) => {}
+            (Role::Operator(_), Intent::Return(room)) => Operator::come_back(&room, ctx),
+            (Role::Operator(operator), Intent::Walk(id)) => operator.keep_walking(&id, ctx),
+            (
+                _,
+                Intent::Work(_)
+                | Intent::Run(_)
+                | Intent::Return(_)
+                | Intent::Open(_)
+                | Intent::Walk(_),
+            ) => {}
             (role, Intent::Stroll) => {
                 if !ctx.calm {
                     stroll(role, ctx);
@@ -356,6 +378,7 @@ impl Participant {
         let doings = self.act(ctx, |role, ctx| match (role, &letter.class) {
             (Role::Worker(worker), Some(Class::Assignment(_))) => worker.receive(&letter, ctx),
             (Role::Smith(smith), Some(Class::Run(_))) => smith.receive(&letter, ctx),
+            (Role::Operator(_), Some(Class::Assignment(_))) => Operator::salvage(&letter, ctx),
             (Role::Operator(operator), Some(Class::Reply | Class::Refusal)) => {
                 operator.receive(&letter, ctx)
             }

@@ -1,16 +1,21 @@
-//! Operators: they look into the mailboxes of others, take mail out of them, and close rooms for a while.
+//! Operators: they look into the mailboxes of others, take mail out of them, and close rooms for a while. They have tasks die, and
+//! give the dead of a type another life, walking on as they are told until none is left.
 
 use bytes::Bytes;
 use hallward::engine::Command;
+use hallward::wire::handoff::{Assignment, Redrive, Redriven};
 use hallward::wire::mailbox::{MailKind, MailboxList, MailboxPage, MailboxPurge};
-use hallward::wire::name::{Agent, CommandId, Key, Room};
+use hallward::wire::name::{Agent, Capability, CommandId, Key, Room, TaskType};
+use hallward::wire::presence::Announcement;
 use hallward::wire::reply::{Code, Reply};
 use hallward::wire::room::CloseRoom;
-use hallward::wire::topic::Topic;
+use hallward::wire::topic::{Offer, Topic};
+use serde_json::json;
 
 use super::super::durable::Letter;
 use super::super::history::read;
-use super::{Ctx, Intent};
+use super::dispatcher::SKILLS;
+use super::{Ctx, Doing, Intent};
 
 const KINDS: [MailKind; 5] = [
     MailKind::Inbox,
@@ -20,16 +25,71 @@ const KINDS: [MailKind; 5] = [
     MailKind::Reply,
 ];
 
+/// What only operators do, and badly.
+const SALVAGE: &str = "salvage";
+
+/// A redrive by type that is not over.
+#[derive(Debug)]
+pub(in super::super) struct Walk {
+    room: Room,
+    task_type: TaskType,
+    limit: Option<u32>,
+    /// The command that it said last, which is said again until it is answered.
+    command: Command,
+    id: CommandId,
+    /// Where to go on, once that was answered.
+    next: Option<String>,
+}
+
 /// Remembers what it saw in mailboxes.
 #[derive(Default)]
 pub(in super::super) struct Operator {
     seen: Vec<(Room, Agent, Vec<u64>)>,
     /// The last thing that it closed.
     closed: Option<Command>,
+    /// The tasks that it dispatched last.
+    wrecks: Vec<(Room, String)>,
+    walk: Option<Box<Walk>>,
 }
 
 impl Operator {
+    /// What it has not come to the end of.
+    pub(in super::super) fn walk(&self) -> Option<&Walk> {
+        self.walk.as_deref()
+    }
+
+    pub(super) fn greet(ctx: &mut Ctx<'_>) {
+        let announcement = Announcement {
+            capacity: Some(6),
+            encoding: ctx.wants,
+            ..Announcement::default()
+        };
+        ctx.announce(&announcement);
+    }
+
+    pub(super) fn wants(rooms: &[Room]) -> Vec<Offer> {
+        let salvage = Capability::new(SALVAGE).expect("a name");
+        let offers = |room: &Room| {
+            let joins = Offer::Joins(room.clone());
+            [joins, Offer::Works(room.clone(), salvage.clone())]
+        };
+        rooms.iter().flat_map(offers).collect()
+    }
+
+    pub(super) fn come_back(room: &Room, ctx: &mut Ctx<'_>) {
+        let offers = Operator::wants(std::slice::from_ref(room));
+        ctx.doings.extend(offers.into_iter().map(Doing::Offer));
+    }
+
     pub(super) fn stroll(&mut self, ctx: &mut Ctx<'_>) {
+        if ctx.asks_more && ctx.dice.percent(45) {
+            match ctx.missing_from() {
+                Some(room) => Operator::come_back(&room, ctx),
+                None if self.walk.is_none() && ctx.dice.percent(60) => self.begin_walk(ctx),
+                None => self.wreck(ctx),
+            }
+            return;
+        }
         match ctx.dice.below(100) {
             0..=49 => list(ctx),
             50..=91 => self.purge(ctx),
@@ -74,6 +134,134 @@ impl Operator {
         };
         let me = ctx.me.clone();
         let _ = ctx.publish(room, Topic::RoomOpen { me }, &open, true);
+        if ctx.asks_more {
+            ctx.later(300, Intent::Return(room.clone()));
+        }
+    }
+
+    /// Dispatches what will die: some of it has little time, some depends on what will die as well.
+    fn wreck(&mut self, ctx: &mut Ctx<'_>) {
+        let room = ctx.room();
+        for _ in 0..ctx.dice.between(8, 24) {
+            let id = ctx.mint("wreck");
+            let here = self.wrecks.iter().rev().filter(|(at, _)| *at == room);
+            let here: Vec<&str> = here.take(4).map(|(_, id)| id.as_str()).collect();
+            let tied = !here.is_empty() && ctx.dice.percent(20);
+            let task = json!({
+                "id": id,
+                "type": SALVAGE,
+                "maxAttempts": 1,
+                "ttlMs": ctx.dice.maybe(40, |dice| dice.between(200, 3_000)),
+                "dependsOn": if tied { vec![*ctx.dice.pick(&here)] } else { Vec::new() },
+            });
+            let me = ctx.me.clone();
+            let _ = ctx.publish(&room, Topic::HandoffDispatch { me }, &task, true);
+            self.wrecks.push((room.clone(), id));
+        }
+    }
+
+    /// It fails at what has never lived before, and at half of the rest.
+    pub(super) fn salvage(letter: &Letter, ctx: &mut Ctx<'_>) {
+        let assignment: Assignment = read(&letter.payload);
+        let is_done = ctx.calm || (assignment.attempt > 1 && ctx.dice.percent(50));
+        let update = json!({
+            "task": assignment.task,
+            "attempt": assignment.attempt,
+            "status": if is_done { "success" } else { "error" },
+            "id": ctx.mint("salvage"),
+        });
+        let me = ctx.me.clone();
+        let _ = ctx.publish(
+            &letter.topic.room,
+            Topic::HandoffUpdate { me },
+            &update,
+            true,
+        );
+    }
+
+    fn begin_walk(&mut self, ctx: &mut Ctx<'_>) {
+        let room = ctx.room();
+        let task_type = if ctx.dice.percent(80) {
+            SALVAGE
+        } else {
+            *ctx.dice.pick(&SKILLS)
+        };
+        let task_type = TaskType::new(task_type).expect("a name");
+        let limit = ctx.dice.maybe(55, |dice| 1 + dice.below(4) as u32);
+        // Now and then with a cursor that nobody was given.
+        let cursor = ctx.dice.maybe(4, |_| "nowhere".to_owned());
+        self.walk_on(room, task_type, limit, cursor, ctx);
+    }
+
+    fn walk_on(
+        &mut self,
+        room: Room,
+        task_type: TaskType,
+        limit: Option<u32>,
+        cursor: Option<String>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let id = CommandId::new(&ctx.mint("walk")).expect("a name");
+        let redrive = Redrive {
+            task_type: Some(task_type.clone()),
+            limit,
+            cursor,
+            id: Some(id.clone()),
+            ..Redrive::default()
+        };
+        let me = ctx.me.clone();
+        let command = ctx.publish(&room, Topic::HandoffRedrive { me }, &redrive, true);
+        ctx.later(1_500, Intent::Walk(id.clone()));
+        self.walk = Some(Box::new(Walk {
+            room,
+            task_type,
+            limit,
+            command,
+            id,
+            next: None,
+        }));
+    }
+
+    /// Goes on as it was told, or asks once more where it was told nothing.
+    pub(super) fn keep_walking(&mut self, id: &CommandId, ctx: &mut Ctx<'_>) {
+        let Some(walk) = self.walk.take_if(|walk| walk.id == *id) else {
+            return;
+        };
+        // What nobody can do is not to live again when everybody is about to leave.
+        if ctx.calm && walk.task_type.as_str() != SALVAGE {
+            return;
+        }
+        if let Some(cursor) = walk.next {
+            self.walk_on(walk.room, walk.task_type, walk.limit, Some(cursor), ctx);
+            return;
+        }
+        ctx.again(walk.command.clone(), true);
+        ctx.later(1_500, Intent::Walk(id.clone()));
+        self.walk = Some(walk);
+    }
+
+    fn walked(&mut self, reply: &Reply, ctx: &mut Ctx<'_>) {
+        let is_answer = |walk: &&mut Box<Walk>| reply.id.as_ref() == Some(&walk.id);
+        let Some(walk) = self.walk.as_mut().filter(is_answer) else {
+            return;
+        };
+        if reply.code == Code::Invalid {
+            self.walk = None;
+            return;
+        }
+        let Some(data) = &reply.data else {
+            return;
+        };
+        let told: Redriven = read(data.text().as_bytes());
+        match told.cursor {
+            None => self.walk = None,
+            Some(cursor) if walk.next.is_none() => {
+                walk.next = Some(cursor);
+                let pause = ctx.dice.weighted(&[(70, 1), (20, 200), (10, 2_000)]);
+                ctx.later(pause, Intent::Walk(walk.id.clone()));
+            }
+            Some(_) => {}
+        }
     }
 
     /// Takes out what it saw, or whatever there is.
@@ -108,6 +296,7 @@ impl Operator {
         if reply.command == "room/open" && reply.code == Code::Conflict {
             ctx.later(5, Intent::Open(letter.topic.room.clone()));
         }
+        self.walked(&reply, ctx);
         let Some(data) = reply.data.filter(|_| reply.command == "mailbox/list") else {
             return;
         };

@@ -156,7 +156,7 @@ impl Smith {
                 let pause = ctx.dice.between(100, 2_000);
                 ctx.later(pause, Intent::Return(room));
             }
-            74..=81 if ctx.asks_more => self.ask(ctx),
+            74..=86 if ctx.asks_more => self.ask(ctx),
             _ => {}
         }
     }

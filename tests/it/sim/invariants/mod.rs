@@ -18,6 +18,7 @@ mod locks;
 mod mail;
 mod observe;
 mod presence;
+mod redrives;
 mod replies;
 mod results;
 mod states;
@@ -125,7 +126,6 @@ impl Checker {
             blackboard::accepted_writes_are_seen(&self.model, step)?;
             approve::votes_that_suffice_decide(&self.model, step)?;
             handoff::cancelled_tasks_are_over(&self.model, step)?;
-            lists::redrives_tell_what_remains(&self.model, step)?;
             results::what_a_worker_returns_reaches_the_dispatcher(&self.model, step)?;
             tools::what_is_taken_goes_on(&self.model, step)?;
         }
@@ -158,7 +158,7 @@ impl Checker {
             Topic::HandoffCancel { .. } => handoff::cancels(&self.model, step, room)?,
             Topic::HandoffGet { .. } => handoff::questions(&self.model, step, room)?,
             Topic::HandoffList { .. } => lists::pages(&self.model, step, room)?,
-            Topic::HandoffRedrive { .. } => lists::redrives(&self.model, step, room)?,
+            Topic::HandoffRedrive { .. } => redrives::commands(&mut self.model, step, room)?,
             Topic::BlackboardSet { key, .. } => blackboard::sets(&self.model, step, room, key)?,
             Topic::BlackboardDelete { key, .. } => {
                 blackboard::deletes(&self.model, step, room, key)?;
@@ -277,6 +277,7 @@ impl Checker {
     /// Calm has had its time: everything has ended and everybody knows.
     pub(super) fn finished(&self, everybody: &[Participant], durable: &Durable) -> Check {
         results::every_task_has_ended(&self.model)?;
+        redrives::walks_have_ended(everybody)?;
         calls::every_call_is_over(&self.model)?;
         for one in everybody {
             results::results_were_read_once(&self.model, one, durable)?;

@@ -10,6 +10,7 @@ pub(super) mod locks;
 pub(super) mod people;
 pub(super) mod tasks;
 pub(super) mod tools;
+pub(super) mod walks;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ use locks::Locks;
 use people::People;
 use tasks::Tasks;
 use tools::Tools;
+use walks::Walks;
 
 /// How often something happened: a run in which nothing went wrong proves little.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,6 +75,10 @@ pub(in super::super) struct Tally {
     pub(in super::super) turned_away: u64,
     pub(in super::super) doomed: u64,
     pub(in super::super) redriven: u64,
+    /// Redrives by type that took more than one command.
+    pub(in super::super) walked: u64,
+    /// Dead tasks that those left where they were, by the code that said why.
+    pub(in super::super) left_dead: BTreeMap<u16, u64>,
     pub(in super::super) gathered: u64,
     pub(in super::super) recalled: u64,
     pub(in super::super) not_recalled: u64,
@@ -122,6 +128,7 @@ impl Tally {
             (&mut self.turned_away, other.turned_away),
             (&mut self.doomed, other.doomed),
             (&mut self.redriven, other.redriven),
+            (&mut self.walked, other.walked),
             (&mut self.gathered, other.gathered),
             (&mut self.recalled, other.recalled),
             (&mut self.not_recalled, other.not_recalled),
@@ -140,6 +147,9 @@ impl Tally {
         }
         for (end, count) in &other.tool_ends {
             *self.tool_ends.entry(end.clone()).or_default() += count;
+        }
+        for (code, count) in &other.left_dead {
+            *self.left_dead.entry(*code).or_default() += count;
         }
         for (code, count) in &other.rejected {
             *self.rejected.entry(*code).or_default() += count;
@@ -179,6 +189,7 @@ impl Tally {
             self.turned_away,
             self.doomed,
             self.redriven,
+            self.walked,
             self.gathered,
             self.recalled,
             self.not_recalled,
@@ -200,11 +211,13 @@ impl Tally {
         ];
         let tool_ends = tool_ends.map(|end| self.tool_ends.get(end));
         let ended = ["succeeded", "dead", "expired", "cancelled"].map(|end| self.ended.get(end));
+        let left_dead = [408, 409, 429].map(|code| self.left_dead.get(&code));
         let rejected = [400, 403, 404, 409, 422, 429, 503].map(|code| self.rejected.get(&code));
         assert!(
             counts.iter().all(|count| *count > 0)
                 && ended.iter().all(Option::is_some)
                 && tool_ends.iter().all(Option::is_some)
+                && left_dead.iter().all(Option::is_some)
                 && rejected.iter().all(Option::is_some),
             "something never happened: {self:?}"
         );
@@ -237,6 +250,7 @@ pub(in super::super) struct Model {
     no_board: Board,
     pub(super) locks: Locks,
     pub(super) tools: Tools,
+    pub(super) walks: Walks,
     pub(super) approvals: BTreeMap<(Room, ApprovalId), Approval>,
     /// The inbox messages that each agent was sent.
     pub(super) relayed: BTreeMap<Agent, Vec<(RoomTopic, Bytes)>>,
@@ -264,6 +278,7 @@ impl Model {
             no_board: Board::default(),
             locks: Locks::default(),
             tools: Tools::default(),
+            walks: Walks::default(),
             approvals: BTreeMap::new(),
             relayed: BTreeMap::new(),
             outcomes: BTreeMap::new(),

@@ -258,7 +258,7 @@ impl Tasks {
     }
 
     /// The tasks that one depends on.
-    fn dependencies<'a>(
+    pub(in super::super) fn dependencies<'a>(
         &'a self,
         room: &'a Room,
         task: &'a TaskModel,
