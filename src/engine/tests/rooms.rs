@@ -370,6 +370,7 @@ fn a_closed_room_takes_nothing_until_it_is_opened_also_after_a_crash() {
             ("blackboard/get", json!({})),
             ("blackboard/history", json!({ "key": "k" })),
             ("approve/audit", json!({})),
+            ("tools/get", json!({ "call": "a/c" })),
         ] {
             let answered = world.send("a", question, asked);
             assert_ne!(answered, Err(Code::Unavailable), "{question} is taken");
