@@ -13,6 +13,8 @@ use crate::wire::message::Message;
 pub enum Release {
     /// To one session.
     Respond(Connection, Response),
+    /// To one session, about what ends with its connection. It keeps its place, and needs no disk.
+    Unkept(Connection, Response),
     /// To whoever listens on the live plane.
     Broadcast(Message),
     /// One more publish of a connection has left, all that came of it included.
@@ -55,6 +57,11 @@ impl Pending {
     pub fn release(&mut self, release: Release) {
         self.releases.push(release);
         self.awaited = true;
+    }
+
+    /// Holds a response back that needs no disk.
+    pub fn respond_unkept(&mut self, connection: &Connection, response: Response) {
+        self.release(Release::Unkept(connection.clone(), response));
     }
 
     /// Holds a response back.

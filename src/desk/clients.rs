@@ -55,6 +55,8 @@ pub struct Connected {
     pub told_window: usize,
     /// The batch of what was held back for it last (CONNACK, SUBACK, a delivery): nothing is delivered before that.
     pub answered_in: u64,
+    /// The batch that has the last answer to SUBSCRIBE or UNSUBSCRIBE: they go in order.
+    pub subscribed_in: u64,
     /// What it may do; `None` for everything.
     pub gate: Option<Arc<dyn Gate>>,
     /// Published if it ends badly.

@@ -18,6 +18,7 @@ use super::port::{ConnectionId, Full, Gates, Request};
 use super::records;
 use super::retained::{Retained, RetainedLimits};
 use super::shares::Shares;
+use super::stall::Stall;
 use super::stats::DeskStats;
 use super::time::Time;
 use super::timers::{Timer, Timers};
@@ -88,6 +89,8 @@ pub struct Desk {
     pub(super) pending: Pending,
     /// The newest batch that is on disk.
     pub(super) durable: u64,
+    /// What is known of the disk.
+    pub(super) stall: Stall,
     pub(super) stats: Arc<DeskStats>,
     /// Where there was no room for the publish that was refused last.
     pub(super) full: Full,
@@ -118,6 +121,7 @@ impl Desk {
             time: Time::default(),
             pending: Pending::new(1),
             durable: 0,
+            stall: Stall::default(),
             stats: Arc::default(),
             full: Full::Memory,
             refusal: None,
@@ -195,6 +199,7 @@ impl Desk {
                 Timer::Will(client) => self.will_timer(now, &client),
                 Timer::MessageExpiry(client, seq) => self.expire_message(now, &client, seq),
                 Timer::Patience(client) => self.patience_ends(now, &client),
+                Timer::Unanswered(client) => self.give_up_on_disk(now, &client),
             }
         }
         if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
@@ -261,6 +266,7 @@ impl Desk {
         if !self.pending.records.is_empty() {
             self.mark_time(now);
         }
+        self.stall.sealed(number, self.stamp);
         self.stats.batches.add_one();
         self.update_gauges();
         let next = Pending::new(self.pending.number + 1);
@@ -271,11 +277,7 @@ impl Desk {
     pub fn committed(&mut self, number: u64) {
         self.durable = self.durable.max(number);
         self.journal.committed(number);
-    }
-
-    /// How much the pending batch holds, in bytes.
-    pub fn pending_bytes(&self) -> usize {
-        self.pending.records.bytes()
+        self.stall.committed(number);
     }
 
     /// Gives the engine an input that it cannot refuse, and applies what follows.

@@ -38,6 +38,7 @@ mod root;
 mod run;
 mod session;
 mod shares;
+mod stall;
 mod stats;
 mod status;
 mod subscribe;

@@ -374,4 +374,6 @@ pub enum CloseReason {
     QuotaExceeded,
     /// What is kept under this client id belongs to another user (0x87).
     NotOwner,
+    /// The disk takes nothing, and the session is to be kept (0x97).
+    NoDisk,
 }

@@ -87,6 +87,7 @@ impl Desk {
             }
             Ok(())
         })?;
+        self.stall.begin(self.stamp);
         self.respell_retained();
         self.show_recovered_keys();
         self.journal.recover(store)?;

@@ -3,8 +3,9 @@
 //! While one batch is being synced the next one fills. A batch is handed over when the one before is on disk, so that
 //! nobody waits for more than the sync in progress and its own; a very large one may queue behind.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -39,8 +40,8 @@ pub struct Pace {
     pub max_requests_a_turn: usize,
 }
 
-/// A batch's number, and what may leave once it is on disk.
-type Releases = (u64, Vec<Release>);
+/// A batch's number, and what may leave once it is on disk. What needs no disk may be taken out before that.
+type Releases = (u64, Arc<Mutex<Vec<Release>>>);
 
 /// A running desk.
 pub struct RunningDesk {
@@ -79,6 +80,10 @@ struct Progress {
     wake: Notify,
 }
 
+fn hold(releases: &Mutex<Vec<Release>>) -> MutexGuard<'_, Vec<Release>> {
+    releases.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Starts the desk's thread and its committer.
 ///
 /// # Errors
@@ -109,6 +114,8 @@ pub fn start(
                         committer,
                         progress,
                         sealed: 0,
+                        under_way: VecDeque::new(),
+                        aside: VecDeque::new(),
                         carried: None,
                         pace,
                         clock,
@@ -133,7 +140,10 @@ fn spawn_committer(
 ) -> Committer<Releases> {
     let idle = progress.clone();
     let release = move |(number, releases): Releases| {
-        release_all(releases, &mut publisher);
+        // Held for as long as that takes: what was sealed later is not let go before it.
+        let mut releases = hold(&releases);
+        release_all(std::mem::take(&mut *releases), &mut publisher);
+        drop(releases);
         progress.durable.store(number, Ordering::Release);
         progress.wake.notify_one();
     };
@@ -149,7 +159,9 @@ fn release_all(releases: Vec<Release>, publisher: &mut Publisher) {
         match release {
             Release::Published(count) => published.push(count),
             // A session that is gone needs no answer.
-            Release::Respond(connection, response) => drop(connection.responses.send(response)),
+            Release::Respond(connection, response) | Release::Unkept(connection, response) => {
+                drop(connection.responses.send(response));
+            }
             Release::Broadcast(message) => {
                 broadcast = true;
                 let frame = message.as_bytes().clone();
@@ -176,6 +188,10 @@ struct Turn {
     progress: Arc<Progress>,
     /// The newest batch that was sealed.
     sealed: u64,
+    /// Requests that have no room while the disk takes nothing, in their order: at most as many as wait to be taken.
+    aside: VecDeque<Request>,
+    /// What waits in batches that were sealed and are not on disk, in their order: as many as are under way.
+    under_way: VecDeque<Releases>,
     /// A sealed batch that the committer had no room for.
     carried: Option<Sealed<Releases>>,
     pace: Pace,
@@ -186,38 +202,97 @@ impl Turn {
     async fn run(mut self) -> Result<(), StoreError> {
         let mut requests = Vec::new();
         let mut open = true;
+        let mut health = self.committer.health().watch();
         while open && !self.failed() {
             self.submit_if_due();
-            let takes = !self.is_full() && requests.is_empty();
+            let takes = requests.is_empty() && self.may_take();
             let deadline = self.deadline();
             let (progress, clock) = (self.progress.clone(), self.clock.clone());
             tokio::select! {
                 taken = self.inbox.recv_many(&mut requests, self.pace.max_requests_a_turn), if takes => open = taken > 0,
                 () = progress.wake.notified() => {}
+                // Only that it has: what it is now is asked for below. It is never gone: the committer has it.
+                _ = health.changed() => {}
                 () = sleep_until(deadline, &clock) => {}
             }
             let now = self.clock.now();
             self.desk.look_at_wall(now, self.clock.ahead());
-            self.desk.committed(self.durable());
+            self.note_progress();
             self.catch_up(now);
             // After a start so much may be due that it takes several batches: whoever asks waits for the last.
             if !self.desk.is_behind(now) {
-                requests
-                    .drain(..)
-                    .for_each(|request| self.desk.handle(now, request));
+                self.take_up(now);
+                for request in requests.drain(..) {
+                    self.handle(now, request);
+                }
                 self.desk.tick(now);
             }
+            self.let_go_if_stalled();
         }
         self.finish().await
+    }
+
+    /// Whether requests may be taken: there is room for what comes of them, or the disk takes nothing, and some need none.
+    fn may_take(&self) -> bool {
+        !self.is_full() || !self.is_crowded() && self.aside.len() < self.pace.max_waiting_requests
+    }
+
+    /// Does what a request asks, unless there is no room for that: then it waits.
+    fn handle(&mut self, now: Millis, request: Request) {
+        let has_room = self.aside.is_empty() && !self.is_full();
+        if has_room || !waits(&request, &self.aside) {
+            self.desk.handle(now, request);
+        } else {
+            self.aside.push_back(request);
+        }
+    }
+
+    /// Does what was put aside, as far as there is room.
+    fn take_up(&mut self, now: Millis) {
+        while !self.is_full()
+            && let Some(request) = self.aside.pop_front()
+        {
+            self.desk.handle(now, request);
+        }
+    }
+
+    /// What is on disk by now, and whether the disk takes more.
+    fn note_progress(&mut self) {
+        let durable = self.durable();
+        self.desk.committed(durable);
+        while self
+            .under_way
+            .pop_front_if(|(number, _)| *number <= durable)
+            .is_some()
+        {}
+        let state = self.committer.health().state();
+        let stands = matches!(state, CommitState::Stalled { .. });
+        self.desk.disk_stalls(self.clock.now(), stands);
+    }
+
+    /// While the disk takes nothing, what needs none goes without.
+    fn let_go_if_stalled(&mut self) {
+        if self.desk.is_stalled() {
+            for (_, releases) in &self.under_way {
+                self.desk.let_go(&mut hold(releases));
+            }
+            self.desk.let_go_of_pending();
+        }
     }
 
     fn is_full(&self) -> bool {
         self.desk.pending_bytes() >= self.pace.max_pending_bytes
     }
 
+    /// Whether there is no room for anything. While the disk takes nothing, time and those who need no disk may add as much again.
+    fn is_crowded(&self) -> bool {
+        let times = if self.desk.is_stalled() { 2 } else { 1 };
+        self.desk.pending_bytes() / times >= self.pace.max_pending_bytes
+    }
+
     /// Does what is due, as far as the batch has room for what comes of it.
     fn catch_up(&mut self, now: Millis) {
-        while !self.is_full() && self.desk.is_behind(now) {
+        while !self.is_crowded() && self.desk.is_behind(now) {
             self.desk.tick(now);
         }
     }
@@ -234,7 +309,7 @@ impl Turn {
     fn deadline(&self) -> Option<Millis> {
         let sealing = match self.desk.wants_sealing(self.clock.now()) {
             // It goes when the one before is on disk, and has no room for more until then.
-            Sealing::Now if self.is_full() => return None,
+            Sealing::Now if self.is_crowded() => return None,
             Sealing::At(at) => Some(at),
             Sealing::Now | Sealing::Never => None,
         };
@@ -262,9 +337,11 @@ impl Turn {
             ..
         } = self.desk.seal(now);
         self.sealed = number;
+        let release = (number, Arc::new(Mutex::new(releases)));
+        self.under_way.push_back(release.clone());
         self.carried = Some(Sealed {
             batch: records,
-            release: (number, releases),
+            release,
         });
     }
 
@@ -277,7 +354,11 @@ impl Turn {
 
     /// No session is left, or the ledger has failed for good: what is pending goes to disk if it can, then the committer ends.
     async fn finish(mut self) -> Result<(), StoreError> {
-        self.desk.leave_mark(self.clock.now());
+        let now = self.clock.now();
+        for request in std::mem::take(&mut self.aside) {
+            self.desk.handle(now, request);
+        }
+        self.desk.leave_mark(now);
         loop {
             self.submit();
             // A ledger that has failed takes nothing more; one that is stalled gets its last attempt from `close`.
@@ -299,6 +380,18 @@ impl Turn {
         // What reads the ledger goes before the ledger does.
         drop(desk);
         committer.close()
+    }
+}
+
+/// Whether a request waits its turn behind those that were put aside. What asks, takes away or ends does not, but nobody leaves before what it has sent.
+fn waits(request: &Request, aside: &VecDeque<Request>) -> bool {
+    match request {
+        Request::Publish { .. } | Request::Release { .. } => true,
+        Request::Close { connection, .. } => {
+            let own = |one: &Request| matches!(one, Request::Publish { connection: of, .. } | Request::Release { connection: of, .. } if of == connection);
+            aside.iter().any(own)
+        }
+        _ => false,
     }
 }
 

@@ -23,8 +23,8 @@ impl Desk {
     pub(super) fn open(&mut self, now: Millis, open: Open) {
         let id = open.client_id.clone();
         if !self.claims(&id, open.owner.as_ref()) {
-            self.pending
-                .respond(&open.connection, Response::Close(CloseReason::NotOwner));
+            let refusal = Response::Close(CloseReason::NotOwner);
+            self.pending.respond_unkept(&open.connection, refusal);
             return;
         }
         let memory = self.settings.memory.clone();
@@ -32,9 +32,13 @@ impl Desk {
         if memory.refuses(open.will.as_ref().map_or(0, will_size)) {
             memory.refused.add_one();
             let refusal = Response::Close(CloseReason::QuotaExceeded);
-            self.pending.respond(&open.connection, refusal);
+            self.pending.respond_unkept(&open.connection, refusal);
             return;
         }
+        if self.refuse_for_disk(&open) {
+            return;
+        }
+        let needs_disk = self.needs_disk(&open);
         self.take_over(now, &id);
         if open.clean_start {
             self.publish_delayed_will(now, &id);
@@ -45,10 +49,8 @@ impl Desk {
             self.stats.refused_sessions.add_one();
             let admitted = self.admits("max_sessions", &id);
             limited!(warn, admitted, client = %id, kind = "max_sessions", "connection refused: session.max_sessions is reached");
-            self.pending.respond(
-                &open.connection,
-                Response::Close(CloseReason::QuotaExceeded),
-            );
+            let refusal = Response::Close(CloseReason::QuotaExceeded);
+            self.pending.respond_unkept(&open.connection, refusal);
             return;
         };
         if client.owner.is_none() {
@@ -79,6 +81,7 @@ impl Desk {
             window,
             told_window: window,
             answered_in: number,
+            subscribed_in: 0,
             gate: open.gate.clone(),
             will: open.will.map(|publication| Will {
                 _held: Held::new(&memory, Holder::Wills, will_size(&publication)),
@@ -92,7 +95,10 @@ impl Desk {
         });
         self.store_will(&id);
         self.connections.insert(open.connection.id, id.clone());
-        self.pending.respond(&open.connection, opened);
+        match needs_disk {
+            true => self.pending.respond(&open.connection, opened),
+            false => self.pending.respond_unkept(&open.connection, opened),
+        }
         if durable {
             self.store_header(&id);
         }
@@ -164,7 +170,7 @@ impl Desk {
     }
 
     /// Closes a client's connection, if it has one, and sees to its session and its will.
-    fn disconnect(&mut self, now: Millis, id: &Arc<str>, reason: CloseReason) {
+    pub(super) fn disconnect(&mut self, now: Millis, id: &Arc<str>, reason: CloseReason) {
         let Some(connected) = self
             .clients
             .get_mut(id)
@@ -177,6 +183,7 @@ impl Desk {
         let _ = connected.connection.responses.send(Response::Close(reason));
         let why = match reason {
             CloseReason::TakenOver => "taken over by a new connection",
+            CloseReason::NoDisk => "the disk takes nothing",
             _ => "too slow",
         };
         self.disconnected(now, id, connected, true, why);

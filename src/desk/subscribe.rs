@@ -29,6 +29,9 @@ impl Desk {
         let Some(id) = self.client_of(connection) else {
             return;
         };
+        if self.refuse_subscriptions(&id, packet_id, &asked) {
+            return;
+        }
         let mut results = Vec::with_capacity(asked.len());
         let mut retained = Vec::new();
         let retained_room = self.retained_room();
@@ -62,8 +65,8 @@ impl Desk {
             .and_then(|client| client.connected.as_mut())
         {
             connected.answered_in = self.pending.number;
-            self.pending.respond(&connected.connection, response);
         }
+        self.answer(now, connection, response);
         self.resume_deliveries(now, &id);
         self.store_marks(&id, &asked);
     }
@@ -189,16 +192,11 @@ impl Desk {
             .iter()
             .map(|filter| self.remove_subscription(now, &id, filter))
             .collect();
-        if let Some(connected) = self
-            .clients
-            .get(&id)
-            .and_then(|client| client.connected.as_ref())
-        {
-            self.pending.respond(
-                &connected.connection,
-                Response::Unsubscribed { packet_id, existed },
-            );
-        }
+        self.answer(
+            now,
+            connection,
+            Response::Unsubscribed { packet_id, existed },
+        );
     }
 
     fn remove_subscription(&mut self, now: Millis, id: &Arc<str>, filter: &Arc<str>) -> bool {

@@ -7,6 +7,7 @@ mod limits;
 mod replay;
 mod replies;
 mod root;
+mod stall;
 mod work;
 
 use std::ops::ControlFlow;
@@ -130,7 +131,7 @@ impl World {
             .expect("memory takes everything");
         for release in pending.releases {
             match release {
-                Release::Respond(connection, response) => {
+                Release::Respond(connection, response) | Release::Unkept(connection, response) => {
                     drop(connection.responses.send(response));
                 }
                 Release::Broadcast(message) => self.broadcasts.push(message),
@@ -206,6 +207,26 @@ impl World {
         will: Option<Publication>,
         will_delay: u32,
     ) -> (Peer, bool) {
+        let mut peer = self.dial(id, clean_start, expiry, will, will_delay);
+        assert!(peer.next().is_none(), "nothing leaves before the commit");
+        self.commit();
+        match peer.next() {
+            Some(Response::Opened {
+                session_present, ..
+            }) => (peer, session_present),
+            other => panic!("expected Opened, got {other:?}"),
+        }
+    }
+
+    /// Asks to be let in.
+    fn dial(
+        &mut self,
+        id: &str,
+        clean_start: bool,
+        expiry: u32,
+        will: Option<Publication>,
+        will_delay: u32,
+    ) -> Peer {
         self.connections += 1;
         let (sender, responses) = super::port::responses();
         let connection = Connection {
@@ -227,19 +248,11 @@ impl World {
             will_expiry: None,
         };
         self.handle(Request::Open(Box::new(open)));
-        let mut peer = Peer {
+        Peer {
             id: id.into(),
             connection: self.connections,
             responses,
             packet_id: 0,
-        };
-        assert!(peer.next().is_none(), "nothing leaves before the commit");
-        self.commit();
-        match peer.next() {
-            Some(Response::Opened {
-                session_present, ..
-            }) => (peer, session_present),
-            other => panic!("expected Opened, got {other:?}"),
         }
     }
 

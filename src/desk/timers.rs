@@ -23,6 +23,8 @@ pub(super) enum Timer {
     MessageExpiry(Arc<str>, u64),
     /// Publishers have waited long enough for a client that does not keep up.
     Patience(Arc<str>),
+    /// A client has waited long enough for the disk to take what it has subscribed to.
+    Unanswered(Arc<str>),
 }
 
 /// All timers, the next one first.
@@ -93,6 +95,7 @@ impl Desk {
                 .clients
                 .get(id)
                 .is_some_and(|own| own.outbox.expires(*seq) == Some(at)),
+            Timer::Unanswered(id) => self.waits_for_disk(id),
             Timer::Patience(id) => {
                 let connected = self.clients.get(id).and_then(|own| own.connected.as_ref());
                 connected.is_some_and(|connected| connected.patience_ends == Some(at))

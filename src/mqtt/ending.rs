@@ -180,6 +180,7 @@ impl From<CloseReason> for Ending {
             // Publishers have waited for it as long as they are asked to.
             CloseReason::QuotaExceeded => Ending::TooSlow,
             CloseReason::NotOwner => Ending::NotAuthorized,
+            CloseReason::NoDisk => Ending::Quota,
         }
     }
 }

@@ -89,6 +89,7 @@ impl From<CloseReason> for Reason {
             CloseReason::ShuttingDown => Reason::ShuttingDown,
             CloseReason::QuotaExceeded => Reason::QuotaExceeded,
             CloseReason::NotOwner => Reason::NotAuthorized,
+            CloseReason::NoDisk => Reason::QuotaExceeded,
         }
     }
 }

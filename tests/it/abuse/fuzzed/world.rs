@@ -309,7 +309,8 @@ impl World {
             for release in pending.releases {
                 match release {
                     Release::Published(count) => drop(count.fetch_add(1, Ordering::Release)),
-                    Release::Respond(connection, response) => {
+                    Release::Respond(connection, response)
+                    | Release::Unkept(connection, response) => {
                         drop(connection.responses.send(response));
                     }
                     Release::Broadcast(message) => {

@@ -389,7 +389,9 @@ impl World {
         for release in releases {
             match release {
                 // A session that is gone needs no answer.
-                Release::Respond(connection, response) => drop(connection.responses.send(response)),
+                Release::Respond(connection, response) | Release::Unkept(connection, response) => {
+                    drop(connection.responses.send(response));
+                }
                 Release::Broadcast(message) if message.topic().contains("/observe/") => {
                     self.events.push((self.now, message));
                 }

@@ -1,0 +1,210 @@
+//! While the disk takes nothing: who needs it is refused at once, and who does not goes on.
+//!
+//! Sessions that end with their connection keep nothing, so that what answers them about themselves needs no commit; it waits for one only to keep its
+//! place among other answers. While there is none, it goes without. What it would show of others' changes is held to what is on disk.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::batch::Release;
+use super::core::Desk;
+use super::port::{CloseReason, ConnectionId, Open, Response, Subscription};
+use super::timers::Timer;
+use crate::diary::limited;
+use crate::wire::Millis;
+use crate::wire::reply::Code;
+
+/// How long a client waits whose SUBSCRIBE came before the disk was known to refuse. It is as long as `mqtt.connect_timeout` is by default; who
+/// comes later waits for nothing.
+const LONGEST_WAIT_MS: u64 = 10_000;
+
+/// What a release takes beside the message in it, which is counted where it is kept.
+const RELEASE_BYTES: usize = size_of::<Release>();
+
+/// What the desk knows of the disk.
+#[derive(Debug, Default)]
+pub(super) struct Stall {
+    /// It takes nothing at present.
+    stands: bool,
+    /// The newest stamp in each batch that is sealed and not on disk: as many as are under way.
+    sealed: VecDeque<(u64, u64)>,
+    /// The newest stamp on disk.
+    durable: u64,
+}
+
+impl Stall {
+    /// All that has a stamp by now is on disk.
+    pub(super) fn begin(&mut self, stamp: u64) {
+        self.durable = stamp;
+    }
+
+    pub(super) fn sealed(&mut self, number: u64, stamp: u64) {
+        self.sealed.push_back((number, stamp));
+    }
+
+    pub(super) fn committed(&mut self, number: u64) {
+        while let Some((_, stamp)) = self.sealed.pop_front_if(|(sealed, _)| *sealed <= number) {
+            self.durable = stamp;
+        }
+    }
+}
+
+impl Desk {
+    /// Whether the disk refuses what it is given, from now on. Who has subscribed just before is not answered for longer than
+    /// [`LONGEST_WAIT_MS`].
+    pub fn disk_stalls(&mut self, now: Millis, stands: bool) {
+        let begins = stands && !self.stall.stands;
+        self.stall.stands = stands;
+        if begins {
+            let ids = self.clients.iter().map(|client| client.id.clone());
+            let waiting: Vec<_> = ids.filter(|id| self.waits_for_disk(id)).collect();
+            for id in waiting {
+                self.set_timer(now + LONGEST_WAIT_MS, Timer::Unanswered(id));
+            }
+        }
+    }
+
+    /// Whether a client waits for an answer to SUBSCRIBE or UNSUBSCRIBE that only the disk can give.
+    pub(super) fn waits_for_disk(&self, id: &str) -> bool {
+        let client = self.clients.get(id);
+        let durable = client.and_then(|client| client.session.as_ref());
+        let connected = client.and_then(|client| client.connected.as_ref());
+        self.stall.stands
+            && durable.is_some_and(|session| session.durable)
+            && connected.is_some_and(|own| own.subscribed_in > self.durable)
+    }
+
+    /// It has subscribed when the disk filled up: whether that will be kept nobody knows, so that no SUBACK is true.
+    pub(super) fn give_up_on_disk(&mut self, now: Millis, id: &Arc<str>) {
+        if self.waits_for_disk(id) {
+            self.disconnect(now, id, CloseReason::NoDisk);
+        }
+    }
+
+    /// How much the pending batch holds, in bytes: of records, and roughly of what waits for them.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.records.bytes() + self.pending.releases.len() * RELEASE_BYTES
+    }
+
+    /// Whether it does.
+    pub fn is_stalled(&self) -> bool {
+        self.stall.stands
+    }
+
+    /// Sends what of a batch that is not on disk needs no disk. Batches in their order.
+    pub fn let_go(&self, releases: &mut Vec<Release>) {
+        let all = std::mem::take(releases);
+        for release in all {
+            match release {
+                Release::Unkept(connection, mut response) => {
+                    self.hide_unsaved(&mut response);
+                    // A session that is gone needs no answer.
+                    drop(connection.responses.send(response));
+                }
+                other => releases.push(other),
+            }
+        }
+    }
+
+    /// The same with the batch that fills.
+    pub fn let_go_of_pending(&mut self) {
+        let mut releases = std::mem::take(&mut self.pending.releases);
+        self.let_go(&mut releases);
+        self.pending.releases = releases;
+    }
+
+    /// Retained messages that are not on disk yet come once they are, as any that is published then.
+    fn hide_unsaved(&self, response: &mut Response) {
+        if let Response::Subscribed {
+            retained, stamp, ..
+        } = response
+        {
+            let durable = self.stall.durable;
+            retained.retain(|(_, message)| message.stamp() <= durable);
+            *stamp = durable.min(*stamp);
+        }
+    }
+
+    /// Whether a client that connects brings, or has, something that must be on disk before it is told that it is connected.
+    pub(super) fn needs_disk(&self, open: &Open) -> bool {
+        let client = self.clients.get(&open.client_id);
+        open.is_durable()
+            || open.will.is_some()
+            || client.is_some_and(|known| {
+                let session = known.session.as_ref();
+                known.will_stored
+                    || known.delayed_will.is_some()
+                    || session.is_some_and(|session| session.durable)
+            })
+    }
+
+    /// Refuses a client that needs the disk while it takes nothing. Nothing has come of its CONNECT.
+    pub(super) fn refuse_for_disk(&mut self, open: &Open) -> bool {
+        let refuses = self.stall.stands && self.needs_disk(open);
+        if refuses {
+            self.stats.refused_sessions.add_one();
+            let id = &open.client_id;
+            let admitted = self.admits("disk", id);
+            limited!(warn, admitted, client = %id, kind = "disk", "connection refused: its session cannot be written to disk");
+            let refusal = Response::Close(CloseReason::NoDisk);
+            drop(open.connection.responses.send(refusal));
+        }
+        refuses
+    }
+
+    /// Refuses a SUBSCRIBE of a session that is kept while the disk takes nothing, unless its place is behind one that waits.
+    pub(super) fn refuse_subscriptions(
+        &mut self,
+        id: &Arc<str>,
+        packet_id: u16,
+        asked: &[Subscription],
+    ) -> bool {
+        let Some(client) = self.clients.get(id) else {
+            return false;
+        };
+        let durable = client.session.as_ref().is_some_and(|own| own.durable);
+        let connected = client.connected.as_ref();
+        let Some(connected) = connected
+            .filter(|own| self.stall.stands && durable && own.subscribed_in <= self.durable)
+        else {
+            return false;
+        };
+        let response = Response::Subscribed {
+            packet_id,
+            results: vec![Err(Code::TooMany); asked.len()],
+            retained: Vec::new(),
+            retained_room: usize::MAX,
+            stamp: self.stamp,
+        };
+        drop(connected.connection.responses.send(response));
+        self.stats.refused_subscriptions.add(asked.len() as u64);
+        let admitted = self.admits("disk", id);
+        limited!(warn, admitted, client = %id, kind = "disk", "subscriptions refused: they cannot be written to disk");
+        true
+    }
+
+    /// Answers a connection about what nobody keeps, or about what is.
+    pub(super) fn answer(&mut self, now: Millis, connection: ConnectionId, response: Response) {
+        let Some(id) = self.client_of(connection) else {
+            return;
+        };
+        let number = self.pending.number;
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let durable = client.session.as_ref().is_some_and(|own| own.durable);
+        let Some(connected) = &mut client.connected else {
+            return;
+        };
+        connected.subscribed_in = number;
+        let connection = connected.connection.clone();
+        if durable {
+            self.pending.respond(&connection, response);
+            if self.stall.stands {
+                self.set_timer(now + LONGEST_WAIT_MS, Timer::Unanswered(id));
+            }
+        } else {
+            self.pending.respond_unkept(&connection, response);
+        }
+    }
+}
