@@ -213,8 +213,10 @@ pub struct Settings {
     pub max_history_per_task: usize,
     /// Tasks on a page of `handoff/list`.
     pub max_page: u32,
-    /// Dead tasks that one `handoff/redrive` looks at.
+    /// Dead tasks that one `handoff/redrive` puts back.
     pub max_redrive: u32,
+    /// Dead tasks that it looks at; the next goes on.
+    pub max_redrive_looks: usize,
     /// Values of `affinity` for which a room remembers the last worker; beyond it the oldest are forgotten.
     pub max_affinities_per_room: usize,
     /// Keys of a room.
@@ -288,6 +290,11 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+
+impl Settings {
+    /// What a redrive looks at unless a test says otherwise: there is nothing to choose, for its cursor goes on.
+    pub const REDRIVE_LOOKS: usize = 10_000;
+}
 
 impl Default for Settings {
     fn default() -> Settings {
@@ -366,6 +373,7 @@ impl Default for Settings {
             max_history_per_task: 20,
             max_page: 200,
             max_redrive: 1_000,
+            max_redrive_looks: Settings::REDRIVE_LOOKS,
             max_affinities_per_room: 10_000,
             max_keys_per_room: 100_000,
             max_key_bytes_per_room: 256 * MIB,

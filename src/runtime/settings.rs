@@ -125,6 +125,7 @@ fn common(config: &Config) -> Settings {
         max_history_per_task: handoff.max_history_per_task,
         max_page: handoff.max_page,
         max_redrive: handoff.max_redrive,
+        max_redrive_looks: Settings::REDRIVE_LOOKS,
         max_affinities_per_room: handoff.max_affinities_per_room,
         max_capabilities_per_task: handoff.max_capabilities_per_task,
         result_retention_ms: millis(handoff.result_retention),

@@ -17,8 +17,8 @@ use super::task::{Step, TaskNo};
 /// Tasks that one command redrives, where it does not say.
 const USUAL_REDRIVE: u32 = 100;
 
-/// Dead tasks that one command looks at; the next goes on.
-const LOOKED_AT: usize = 10_000;
+/// Dead tasks that are counted one by one for what remains.
+const COUNTED: usize = 10_000;
 
 /// How far a redrive by type has come.
 #[derive(Debug, Clone, Copy, Default)]
@@ -106,10 +106,10 @@ impl RoomState {
         };
         let rest = TaskNo(walk.last.0 + 1)..=TaskNo(self.handoff.last_no);
         let found = self.handoff.index.find(dead, rest, false);
-        let found: Vec<TaskNo> = found.take(LOOKED_AT + 1).collect();
+        let found: Vec<TaskNo> = found.take(COUNTED + 1).collect();
         let mut told = Redriven::default();
         let mut behind = found.len();
-        for no in found.iter().copied().take(LOOKED_AT) {
+        for no in found.iter().copied().take(cx.settings.max_redrive_looks) {
             if told.redriven == limit {
                 break;
             }
@@ -124,7 +124,7 @@ impl RoomState {
         walk.skipped += u64::from(told.skipped);
         if behind > 0 {
             told.remaining = behind as u64;
-            if found.len() > LOOKED_AT {
+            if found.len() > COUNTED {
                 // Those further behind are not counted one by one.
                 let dead = self.handoff.index.count(dead) as u64;
                 told.remaining = told.remaining.max(dead.saturating_sub(walk.skipped));

@@ -31,6 +31,8 @@ pub(super) struct Rules {
     pub(super) tool_timeout_ms: Millis,
     /// Calls that a provider has at once.
     pub(super) calls_per_provider: usize,
+    /// Dead tasks that one redrive looks at.
+    pub(super) redrive_looks: usize,
     /// Calls that are over and that a room remembers.
     pub(super) kept_calls: usize,
     /// How long what has ended, and the ids of commands, are remembered.
@@ -67,6 +69,7 @@ impl Default for Rules {
             provider_grace_ms: 400,
             tool_timeout_ms: 2_000,
             calls_per_provider: 3,
+            redrive_looks: 10,
             kept_calls: 5,
             retention_ms: 3_600_000,
             kept_versions: 6,
@@ -174,6 +177,7 @@ impl Rules {
             provider_grace_ms: self.provider_grace_ms,
             tool_timeout_ms: self.tool_timeout_ms,
             max_calls_per_provider: self.calls_per_provider,
+            max_redrive_looks: self.redrive_looks,
             max_ended_calls_per_room: self.kept_calls,
             call_retention_ms: self.retention_ms,
             inbox_ttl_ms: self.inbox_ttl_ms,

@@ -128,7 +128,7 @@ fn look<'a>(
         last: walk.last,
         behind: dead.len(),
     };
-    for (id, task) in dead {
+    for (id, task) in dead.into_iter().take(model.rules.redrive_looks) {
         if look.revived.len() == limit {
             break;
         }
