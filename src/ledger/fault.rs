@@ -57,6 +57,11 @@ impl FaultStore {
         self.lock().commits.len()
     }
 
+    /// What was applied, in order.
+    pub fn batches(&self) -> Vec<Batch> {
+        self.lock().commits.clone()
+    }
+
     /// Commits that were refused by the script.
     pub fn refused(&self) -> usize {
         self.lock().refused

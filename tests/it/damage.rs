@@ -275,6 +275,43 @@ fn a_flipped_bit_is_refused_in_words_and_a_repair_starts() {
     assert!(!copy.exists());
 }
 
+#[test]
+fn a_record_of_an_older_release_that_cannot_be_read_is_refused_and_left_out() {
+    let (_gateway, data) = lived();
+    let file = rusqlite::Connection::open(data.join(DATABASE_FILE)).expect("a database");
+    // As a bit that flipped before rows had checksums left it.
+    for sql in [
+        "UPDATE session SET v = x'00', c = NULL WHERE k = CAST('keeper' || x'00' || 'skept/#' AS BLOB)",
+        "UPDATE engine SET v = x'00', c = NULL WHERE rowid = (SELECT max(rowid) FROM engine)",
+    ] {
+        assert_eq!(file.execute(sql, ()).expect("a row"), 1);
+    }
+    drop(file);
+    for arguments in [&serve(&data)[..], &["ledger", "check", text(&data)]] {
+        let words = told(1, arguments);
+        for word in [
+            "engine record",
+            "hallward restore",
+            "hallward ledger repair",
+        ] {
+            assert!(words.contains(word), "{words}");
+        }
+    }
+    let copies = tempfile::tempdir().expect("a temporary directory");
+    let saved = copies.path().join("saved");
+    let words = told(0, &["ledger", "repair", text(&data), "--to", text(&saved)]);
+    for word in [
+        "left out: what no start can read",
+        "engine record",
+        "session record",
+    ] {
+        assert!(words.contains(word), "{words}");
+    }
+    let again = Setup::new().on(&saved).start();
+    let keeper = Client::connect(again.mqtt, Connect::v5("keeper").persistent());
+    assert!(keeper.session_present, "what else it had is there");
+}
+
 /// A gateway that was killed, with all in its log.
 fn killed() -> (Gateway, PathBuf) {
     let mut gateway = Gateway::start();

@@ -233,7 +233,8 @@ impl What {
 }
 
 /// What happens in any number of runs.
-pub(in super::super) const ALL: [&str; 42] = [
+pub(in super::super) const ALL: [&str; 43] = [
+    "damage refused",
     "clock set",
     "sent",
     "taken",

@@ -78,8 +78,7 @@ impl World {
     }
 
     /// Whatever commit was the last before a crash, the gateway starts from it, and again from what it makes of that.
-    pub(super) fn every_image_is_a_start(&mut self) -> Outcome {
-        let images: Vec<MemoryStore> = self.store.images().collect();
+    pub(super) fn every_image_is_a_start(&mut self, images: &[MemoryStore]) -> Outcome {
         let step = images.len() / IMAGES + 1;
         for image in images.iter().step_by(step) {
             let last = last_mark(image).map_err(|error| error.to_string())?;

@@ -1,6 +1,7 @@
 //! The world of the gateway: the clock, the network, the commits and the crashes.
 
 mod clients;
+mod damage;
 mod ends;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use hallward::desk::{
     engine_records, last_mark,
 };
 use hallward::engine::Engine;
-use hallward::ledger::{Batch, FaultStore, Store, StoreError};
+use hallward::ledger::{Batch, FaultStore, MemoryStore, Store, StoreError};
 use hallward::wire::Millis;
 use hallward::wire::message::Message;
 
@@ -261,10 +262,12 @@ impl World {
         self.pass(DAWN + trouble + CALM_MS)?;
         self.everything_has_ended()?;
         self.readers_give_up();
-        let counts = check::check(&self.history)?;
+        let mut counts = check::check(&self.history)?;
         linear::check(&self.history)?;
         self.everybody_leaves()?;
-        self.every_image_is_a_start()?;
+        let images: Vec<MemoryStore> = self.store.images().collect();
+        self.every_image_is_a_start(&images)?;
+        counts.extend(self.damage_is_never_a_loss_in_silence(&images)?);
         Ok(counts)
     }
 
