@@ -3,7 +3,7 @@
 //! It owns the engine and whatever a real desk has on disk. A crash takes the engine and the open batch, nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ops::ControlFlow;
 
 use hallward::desk::Journal;
@@ -49,7 +49,7 @@ struct Batch {
 pub(super) struct Committed {
     /// What happened, for the model.
     pub(super) steps: Vec<Step>,
-    /// Hashes the engine's records, in the order in which it wrote them.
+    /// Hashes the engine's records.
     pub(super) records: u64,
     /// Whose packets are acknowledged.
     pub(super) receipts: Vec<Receipt>,
@@ -411,9 +411,9 @@ impl Desk {
         });
         let engine = self.engine.as_mut().expect("the gateway is up");
         let ledger = &mut self.durable.ledger;
-        let mut written_records = DefaultHasher::new();
+        let mut drained = BTreeMap::new();
         engine.drain_records(&mut |key, value| {
-            (&key, &value).hash(&mut written_records);
+            drained.insert(key.clone(), value.clone());
             match value {
                 Some(value) => ledger.insert(key, value),
                 None => ledger.remove(&key),
@@ -438,7 +438,7 @@ impl Desk {
         Committed {
             dropped: self.durable.drop_expired(now, &self.sent),
             steps: batch.steps,
-            records: written_records.finish(),
+            records: BuildHasherDefault::<DefaultHasher>::default().hash_one(drained),
             receipts: batch.receipts,
             recipients,
         }
