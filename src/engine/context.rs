@@ -11,16 +11,20 @@ use ulid::{ULID_LEN, Ulid};
 
 use crate::slack::Slack;
 use crate::wire::Millis;
+use crate::wire::fit::packet_bytes;
+use crate::wire::message::Qos;
 use crate::wire::name::{Agent, Room};
 use crate::wire::reply::{Code, Rejection};
+use crate::wire::topic::RoomTopic;
 
+use super::effect::Effect;
 use super::encoding::Encodings;
+use super::mailboxes::Mailboxes;
 use super::member::Sessions;
 use super::settings::Settings;
 use super::shown::Wall;
 use super::stats::Stats;
 use super::timer::Timers;
-use super::{Effect, Mailboxes};
 
 #[derive(Debug)]
 pub(super) struct Context {
@@ -111,6 +115,25 @@ impl Context {
         own.map_or(&[], |own| &own.members)
     }
 
+    /// Puts what leaves into the encoding of whoever it is for.
+    pub(super) fn emit(&mut self, mut effect: Effect) {
+        match &mut effect {
+            Effect::Deliver(directed) => {
+                let text = std::mem::take(&mut directed.payload);
+                directed.payload = self.encodings.of(&directed.to).spell(text);
+            }
+            Effect::Retain {
+                topic,
+                payload: Some(payload),
+            } => {
+                let text = std::mem::take(payload);
+                *payload = self.settings_of(&topic.room).encoding.spell(text);
+            }
+            _ => {}
+        }
+        self.effects.push_back(effect);
+    }
+
     pub(super) fn next_effect(&mut self) -> Option<Effect> {
         let effect = self.effects.pop_front()?;
         self.effects.give_back();
@@ -126,6 +149,12 @@ impl Context {
     /// A ULID of now.
     pub(super) fn mint(&mut self) -> String {
         self.ids.mint(self.now)
+    }
+
+    /// Bytes of a packet of QoS 1 on a topic.
+    pub(super) fn packet_bytes(&self, topic: &RoomTopic, payload: usize) -> usize {
+        let topic = topic.format("").len() + self.settings.root_bytes;
+        packet_bytes(topic, payload, Qos::AtLeastOnce)
     }
 
     pub(super) fn promise(&mut self, agent: &Agent) {

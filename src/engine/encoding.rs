@@ -1,7 +1,7 @@
 //! Encodings: who is spoken to in CBOR, and the engine's edge, where CBOR becomes JSON and JSON becomes CBOR.
 //!
 //! Inside there is JSON alone, so that limits, digests and schemas mean the same whoever speaks. A command of CBOR is translated before
-//! anybody looks at it; what is directed to an agent, in [`Context::emit`], when it is made: what lies in a mailbox is what leaves, also after
+//! anybody looks at it; what is directed to an agent, in `Context::emit`, when it is made: what lies in a mailbox is what leaves, also after
 //! a crash, and a repeat has the bytes of the first time, as MQTT wants it. An agent that changes its encoding gets what waited for it in the
 //! earlier one. What everybody sees is in the encoding that the room's configuration says.
 
@@ -11,15 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::wire::cbor::{self, Spelling};
-use crate::wire::name::{Agent, Room};
+use crate::wire::name::Agent;
 use crate::wire::presence::Encoding;
 use crate::wire::reply::Rejection;
 use crate::wire::topic::Topic;
 
-use super::context::Context;
+use super::input::Command;
 use super::keep::MOST_AT_ONCE;
 use super::record::{encode, encoding_key};
-use super::{Command, Effect, Engine};
 
 /// How an agent wants to be spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +132,8 @@ impl Encodings {
 
 /// A command as the patterns see it: of JSON, unless it is no CBOR that has a JSON.
 pub(super) fn understand<'a>(
-    cx: &mut Context,
+    encodings: &mut Encodings,
+    limit: usize,
     command: &'a Command,
 ) -> (Cow<'a, Command>, Option<Rejection>) {
     let payload = &command.payload;
@@ -151,8 +151,7 @@ pub(super) fn understand<'a>(
         encoding,
         half_floats: is_cbor && cbor::has_half_float(payload),
     };
-    let limit = cx.settings.max_encodings;
-    cx.encodings.spoke(&command.from, spelling, limit);
+    encodings.spoke(&command.from, spelling, limit);
     if !is_cbor {
         return (Cow::Borrowed(command), None);
     }
@@ -165,38 +164,5 @@ pub(super) fn understand<'a>(
             (Cow::Owned(understood), None)
         }
         Err(rejection) => (Cow::Borrowed(command), Some(rejection)),
-    }
-}
-
-impl Context {
-    /// Puts what leaves into the encoding of whoever it is for.
-    pub(super) fn emit(&mut self, mut effect: Effect) {
-        match &mut effect {
-            Effect::Deliver(directed) => {
-                let text = std::mem::take(&mut directed.payload);
-                directed.payload = self.encodings.of(&directed.to).spell(text);
-            }
-            Effect::Retain {
-                topic,
-                payload: Some(payload),
-            } => {
-                let text = std::mem::take(payload);
-                *payload = self.settings_of(&topic.room).encoding.spell(text);
-            }
-            _ => {}
-        }
-        self.effects.push_back(effect);
-    }
-}
-
-impl Engine {
-    /// What an agent is spoken to in.
-    pub fn speaks(&self, agent: &Agent) -> Spelling {
-        self.cx.encodings.of(agent)
-    }
-
-    /// What a room's retained messages and events are written in.
-    pub fn encoding(&self, room: &Room) -> Encoding {
-        self.cx.settings_of(room).encoding
     }
 }

@@ -3,27 +3,18 @@
 //!
 //! Sizes are those of whole packets, in the encoding that the reader has. What is larger all the same when it leaves is the desk's.
 
-use std::cell::OnceCell;
-
-use crate::wire::fit::packet_bytes;
-use crate::wire::json::Json;
-use crate::wire::message::Qos;
 use crate::wire::name::Agent;
-use crate::wire::presence::Encoding;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use super::context::Context;
-use super::member::Member;
+use super::Engine;
+use super::effect::Class;
 use super::replies::{Call, Outcome, command_name};
-use super::room::RoomState;
-use super::tools::ToolCall;
-use super::{Class, Engine};
 
 impl Engine {
     /// The largest packet that an agent takes in a room, if it has said so.
     pub fn takes(&self, agent: &str, room: &str) -> Option<usize> {
-        self.rooms.get(room)?.takes(agent)
+        self.rooms.get(room)?.core.takes(agent)
     }
 
     /// Turns an answer to a question that its asker cannot take into a refusal. A command that had an effect is never refused for that.
@@ -62,71 +53,14 @@ impl Engine {
     pub(super) fn take_back_too_large(&mut self, agent: &Agent, class: &Class) {
         match class {
             Class::Assignment(key) => self.in_room(&key.room, |room, cx| {
-                room.take_back_if_unseen(cx, agent, key);
+                let (mut tx, patterns) = room.lend(cx);
+                patterns.handoff.take_back_if_unseen(&mut tx, agent, key);
             }),
             Class::Run(key) => self.in_room(&key.room, |room, cx| {
-                room.lose_run_too_large(cx, agent, key);
+                let (mut tx, patterns) = room.lend(cx);
+                patterns.tools.lose_run_too_large(&mut tx, agent, key);
             }),
             _ => {}
-        }
-    }
-}
-
-impl Context {
-    /// Bytes of a packet of QoS 1 on a topic.
-    pub(super) fn packet_bytes(&self, topic: &RoomTopic, payload: usize) -> usize {
-        let topic = topic.format("").len() + self.settings.root_bytes;
-        packet_bytes(topic, payload, Qos::AtLeastOnce)
-    }
-}
-
-impl RoomState {
-    fn takes(&self, agent: &str) -> Option<usize> {
-        let member = self.members.0.get(agent);
-        member.and_then(Member::max_bytes).map(|most| most as usize)
-    }
-
-    /// Refuses an inbox message that its recipient cannot take.
-    pub(super) fn expect_to_fit(
-        &self,
-        cx: &Context,
-        call: &Call<'_>,
-        to: &Agent,
-    ) -> Result<(), Rejection> {
-        let Some(most) = self.takes(to.as_str()) else {
-            return Ok(());
-        };
-        let bytes = cx.packet_bytes(&call.command.topic, call.command.payload.len());
-        if bytes <= most {
-            return Ok(());
-        }
-        let reason = format!("{to} takes packets of at most {most} bytes, and this has {bytes}");
-        Err(Rejection::new(Code::TooLarge, reason))
-    }
-
-    /// How large a call is as a packet, in whichever encoding it is larger.
-    pub(super) fn run_bytes(&self, cx: &Context, call: &ToolCall, arguments: &Json) -> usize {
-        let run = Encoding::greatest_length_of(&call.run(arguments), arguments.text());
-        let topic = Topic::ToolsRun {
-            tool: call.tool.clone(),
-        };
-        let topic = RoomTopic::new(self.name.clone(), topic);
-        cx.packet_bytes(&topic, run)
-    }
-
-    /// Tells who takes a call. Nobody counts its bytes unless somebody has a limit.
-    pub(super) fn takes_run(
-        &self,
-        cx: &Context,
-        call: &ToolCall,
-        arguments: &Json,
-    ) -> impl Fn(&Agent) -> bool {
-        let bytes = OnceCell::new();
-        move |agent| {
-            let most = self.takes(agent.as_str());
-            most.is_none_or(|most| {
-                *bytes.get_or_init(|| self.run_bytes(cx, call, arguments)) <= most
-            })
         }
     }
 }

@@ -3,8 +3,6 @@
 //! The tables stand beside the states that they are about. Whatever changes a state tells so, and what is told is looked up here: in a
 //! debug build a transition that no table holds is a panic. `docs/patterns.md` is drawn from them. They decide nothing.
 
-use super::{approve, blackboard, closing, handoff, member, tools};
-
 /// One row: in which state, what happens, which state then, and the event that tells of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
@@ -26,30 +24,6 @@ pub struct Machine {
     /// Every transition, in the order of a life.
     pub transitions: &'static [Transition],
 }
-
-/// Every machine there is, in the order of the documentation.
-pub const MACHINES: [&Machine; 9] = [
-    &handoff::TASK,
-    &handoff::GROUP,
-    &blackboard::KEY,
-    &blackboard::LOCK,
-    &approve::APPROVAL,
-    &tools::TOOL,
-    &tools::CALL,
-    &member::CONNECTION,
-    &closing::ROOM,
-];
-
-/// What is told although no state changes by it, and although it is not about a thing in one of the tables.
-pub const OTHER_EVENTS: [&str; 7] = [
-    "clock.stepped",
-    "presence.announced",
-    "presence.offered",
-    "presence.withdrawn",
-    "presence.drained",
-    "inbox.queued",
-    "inbox.purged",
-];
 
 impl Transition {
     pub(super) const fn begins(
@@ -115,12 +89,4 @@ impl Machine {
         let mut rows = self.transitions.iter();
         rows.find(|row| row.is_told_as(what, from, to))
     }
-}
-
-/// Whether there is a row that an event tells of, or it tells of none by right.
-pub(super) fn is_known(what: &str, from: Option<&str>, to: Option<&str>) -> bool {
-    OTHER_EVENTS.contains(&what)
-        || MACHINES
-            .iter()
-            .any(|machine| machine.row(what, from, to).is_some())
 }

@@ -8,10 +8,9 @@ use crate::wire::Millis;
 use crate::wire::name::{Agent, Capability, Room, Tool};
 use crate::wire::presence::{Announcement, ConnectionState, Presence, Status};
 
-use super::handoff::TaskNo;
-use super::handoff::scheduler::Skills;
-use super::handoff::size::SizeClass;
+use super::ids::TaskNo;
 use super::machine::{Machine, Transition};
+use super::size::SizeClass;
 
 /// An agent's MQTT session, as far as coordination cares.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +53,19 @@ pub(super) struct Member {
     pub(super) owed: BTreeSet<TaskNo>,
     /// What of its looks was shown last that may change without anybody saying so; unknown after a restart.
     pub(super) shown: Option<(u32, Status, ConnectionState)>,
+}
+
+/// What an available worker can take.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Skills {
+    /// By subscription: where assignments can be sent.
+    pub(super) offered: BTreeSet<Capability>,
+    /// Besides those.
+    pub(super) announced: BTreeSet<Capability>,
+    /// Tasks at once.
+    pub(super) capacity: u32,
+    /// The largest assignment that it takes.
+    pub(super) limit: SizeClass,
 }
 
 /// The agents of a room.

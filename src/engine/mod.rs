@@ -19,35 +19,39 @@
 
 mod approve;
 mod blackboard;
-mod closing;
 mod context;
+mod core;
+mod departures;
 mod digest;
+mod effect;
 mod encoding;
 mod event;
 mod fit;
 mod handoff;
-mod inbox;
+mod ids;
+mod input;
 mod keep;
 mod machine;
-mod mailbox;
+mod mailboxes;
 mod member;
-mod observe;
 mod outcomes;
 mod past;
-mod presence;
+mod pattern;
+mod queries;
 mod reconfigure;
 mod record;
 mod recover;
-mod refusal;
 mod replies;
-mod roll;
 mod room;
+mod schemas;
 mod session;
 mod settings;
 mod shown;
+mod size;
 mod stats;
 mod timer;
 mod tools;
+mod tx;
 mod vacated;
 
 #[cfg(test)]
@@ -55,253 +59,53 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
 use crate::wire::Millis;
-use crate::wire::mirror::{CommandMirrors, MessageMirrors};
-use crate::wire::name::{Agent, ApprovalId, CallId, Room, TaskId};
-use crate::wire::observe::Event;
+use crate::wire::name::{Agent, Room};
 use crate::wire::reply::{Code, Rejection, Reply};
-use crate::wire::topic::{Offer, RoomTopic};
+use crate::wire::topic::Offer;
 
 use context::Context;
+use event::{Detail, Happened};
+use record::Put;
 use room::RoomState;
 use timer::Subject;
 use vacated::Vacated;
 
-pub use blackboard::KeySchemas;
-pub use machine::{MACHINES, Machine, OTHER_EVENTS, Transition};
-pub use mailbox::{Mailboxes, VisitMail};
+pub use effect::{Class, Directed, Effect};
+pub use ids::{AssignmentKey, RunKey};
+pub use input::{Command, Input, Verdict};
+pub use machine::{Machine, Transition};
+pub use mailboxes::{Mailboxes, VisitMail};
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
+pub use schemas::KeySchemas;
 pub use settings::{CapabilityLimits, RoomSettings, Settings, TypeDefaults};
 pub use stats::{Refusals, Spread, Stats, TaskCounts, TaskResults, ToolOutcome, ToolOutcomes};
 pub use timer::Timer;
 
-/// What happens to the engine.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// The first input after `Engine::recover`: nobody is connected, and everyone who was has the reconnect grace from now. No lease
-    /// runs out because the gateway was down: each begins anew, and while its worker is away none ends before the grace does. A
-    /// worker that comes back in time has a whole lease from then, which may end sooner.
-    Recovered,
-    /// An agent's session began (`resumed: false`: whatever its earlier session offered is gone) or goes on.
-    Connected {
-        /// The agent.
-        agent: Agent,
-        /// Whether its subscriptions still stand.
-        resumed: bool,
-        /// Whether the session outlives its connection: if it does, the agent is `offline` after the grace; if not, it is gone.
-        durable: bool,
-        /// How many messages it can be sent before it has to acknowledge one.
-        window: u32,
-    },
-    /// Assignments are on their way to their worker on its present connection, for the first time or once more. The lease of one begins
-    /// with the first time, not when it was put into the mailbox.
-    Sent {
-        /// The worker.
-        agent: Agent,
-        /// Which.
-        assignments: Vec<AssignmentKey>,
-    },
-    /// How many messages an agent can be sent now before it has to acknowledge one: told when the engine would give it more than
-    /// that, or may give it more again.
-    Window {
-        /// The agent.
-        agent: Agent,
-        /// How many.
-        free: u32,
-    },
-    /// A subscription that names a room was made.
-    Offered {
-        /// Who subscribed.
-        agent: Agent,
-        /// What the filter says.
-        offer: Offer,
-    },
-    /// The last subscription that made this offer is gone.
-    Withdrawn {
-        /// Who unsubscribed.
-        agent: Agent,
-        /// What is no longer offered.
-        offer: Offer,
-    },
-    /// The connection is gone: the reconnect grace begins. Offers of a session that ends with its connection (clean) count as
-    /// standing until the grace is over or the agent connects anew.
-    Disconnected {
-        /// The agent.
-        agent: Agent,
-        /// Why, in words for the event; empty where nobody knows.
-        why: &'static str,
-        /// Whether it said DISCONNECT in good order and its session ends with that: it gives back the tasks that it has.
-        gives_back: bool,
-    },
-    /// The session is gone for good (it expired, or an operator ended it): no grace.
-    SessionEnded {
-        /// The agent.
-        agent: Agent,
-    },
-    /// A client published on a command topic; the writer has been checked.
-    Command(Command),
-    /// A publish was refused before it reached the engine; the writer gets its `rejected` reply in the room, if it can.
-    Refused {
-        /// Who published.
-        from: Agent,
-        /// Where the reply goes.
-        room: Room,
-        /// The topic below the room, shortened.
-        command: String,
-        /// Why.
-        rejection: Rejection,
-    },
-    /// A message was dropped before it was sent: it is larger than its reader takes by now. An assignment or a run goes to somebody else.
-    TooLarge {
-        /// Whose it was.
-        agent: Agent,
-        /// What it was.
-        class: Class,
-    },
-    /// The wall clock was set by so many milliseconds and is `ahead` of the timeline now. Nothing is due earlier or later by it; what
-    /// is shown from now on, and is asked for by time, is of the clock as it is now.
-    ClockStepped {
-        /// By how much.
-        by: i64,
-        /// Where it is now.
-        ahead: i64,
-    },
-    /// From now on other settings hold. What is there stays, however much it is by a lower limit.
-    Settings(Box<Settings>),
-    /// Time passed.
-    Tick,
-}
+/// Every machine there is, in the order of the documentation.
+pub const MACHINES: [&Machine; 9] = [
+    &handoff::TASK,
+    &handoff::GROUP,
+    &blackboard::KEY,
+    &blackboard::LOCK,
+    &approve::APPROVAL,
+    &tools::TOOL,
+    &tools::CALL,
+    &member::CONNECTION,
+    &room::ROOM,
+];
 
-/// A command as it came.
-#[derive(Debug, Clone)]
-pub struct Command {
-    /// The session's agent id, equal to the `{me}` of the topic.
-    pub from: Agent,
-    /// The topic.
-    pub topic: RoomTopic,
-    /// JSON or CBOR; of an inbox message anything.
-    pub payload: Bytes,
-    /// What its MQTT 5 properties say, used where the payload does not.
-    pub mirrors: CommandMirrors,
-}
-
-/// What the engine wants done once the records that justify it are on disk.
-#[derive(Debug, Clone)]
-pub enum Effect {
-    /// Put a message of the gateway's into an agent's mailbox.
-    Deliver(Directed),
-    /// Put the inbox message that is being handled into `to`'s mailbox, as it is.
-    Relay {
-        /// The recipient.
-        to: Agent,
-        /// When it may be dropped undelivered.
-        expires_at: Millis,
-    },
-    /// Take an assignment or a run back out of a mailbox, if it has not been acknowledged yet.
-    Revoke {
-        /// Whose mailbox.
-        agent: Agent,
-        /// Which: a class that [is unique](Class::is_unique).
-        class: Class,
-    },
-    /// Take messages out of a mailbox that have not been sent on the present connection.
-    Discard {
-        /// Whose mailbox.
-        agent: Agent,
-        /// Which.
-        seqs: Vec<u64>,
-    },
-    /// Set (or with `None` clear) a retained message of the gateway's, and tell everyone who listens.
-    Retain {
-        /// Where.
-        topic: RoomTopic,
-        /// JSON or CBOR, as the room has it; `None` clears.
-        payload: Option<Bytes>,
-    },
-    /// Tell everyone who observes: goes to `observe/events/gateway/{category}`.
-    Event(Event),
-}
-
-/// Which assignment: a mailbox never holds the same one twice.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AssignmentKey {
-    /// The room.
-    pub room: Room,
-    /// The task.
-    pub task: TaskId,
-    /// The fencing token.
-    pub attempt: u32,
-}
-
-/// Which run of a tool: a mailbox never holds the same one twice.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunKey {
-    /// The room.
-    pub room: Room,
-    /// The call.
-    pub call: CallId,
-    /// How many providers have lost it before.
-    pub turn: u32,
-}
-
-/// What kind of directed message, for the mailbox's limits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    /// `handoff/work`; already waiting under the same key means nothing to do.
-    Assignment(AssignmentKey),
-    /// `tools/run`; already waiting under the same key means nothing to do.
-    Run(RunKey),
-    /// `handoff/result`.
-    Result,
-    /// `tools/result`.
-    ToolResult,
-    /// `approve/decision`.
-    Decision(ApprovalId),
-    /// `reply` to what was accepted: the oldest give way when too many wait.
-    Reply,
-    /// `reply` that refuses: gives way to none but others, and is summed up then.
-    Refusal,
-    /// `tools/cancelled`: gives way among replies.
-    Notice,
-}
-
-impl Class {
-    /// Whether a place is kept for it from when its recipient was told that it will come: results and decisions.
-    pub fn is_promised(&self) -> bool {
-        matches!(self, Class::Result | Class::ToolResult | Class::Decision(_))
-    }
-
-    /// Whether it is a reply, or counts as one: those give way to newer ones.
-    pub fn is_reply(&self) -> bool {
-        matches!(self, Class::Reply | Class::Refusal | Class::Notice)
-    }
-
-    /// Whether a mailbox never holds two of it: its key says which attempt or turn it is.
-    pub fn is_unique(&self) -> bool {
-        matches!(self, Class::Assignment(_) | Class::Run(_))
-    }
-}
-
-/// A message of the gateway's for one agent.
-#[derive(Debug, Clone)]
-pub struct Directed {
-    /// The recipient.
-    pub to: Agent,
-    /// The topic that it arrives on.
-    pub topic: RoomTopic,
-    /// JSON or CBOR, as the recipient has it.
-    pub payload: Bytes,
-    /// Which kind.
-    pub class: Class,
-    /// What its MQTT 5 properties say.
-    pub mirrors: MessageMirrors,
-}
-
-/// How a command ended, for the MQTT 5 reason code of its ack; the words are in the reply.
-pub type Verdict = Result<(), Code>;
+/// What is told although no state changes by it, and although it is not about a thing in one of the tables.
+pub const OTHER_EVENTS: [&str; 7] = [
+    "clock.stepped",
+    "presence.announced",
+    "presence.offered",
+    "presence.withdrawn",
+    "presence.drained",
+    "inbox.queued",
+    "inbox.purged",
+];
 
 /// How many timers one `handle` runs at most; the rest are due at once again.
 const TIMERS_AT_ONCE: usize = 1_000;
@@ -377,7 +181,16 @@ impl Engine {
 
     /// The next thing to be done, in order.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        self.cx.next_effect()
+        let effect = self.cx.next_effect();
+        if let Some(Effect::Event(event)) = &effect {
+            let (from, to) = (event.from.as_deref(), event.to.as_deref());
+            let what = &event.what;
+            debug_assert!(
+                is_known(what, from, to),
+                "no table has {what} from {from:?} to {to:?}"
+            );
+        }
+        effect
     }
 
     /// When to call `handle` with [`Input::Tick`] at the latest, and why.
@@ -391,22 +204,21 @@ impl Engine {
         for name in self.cx.touched.clone() {
             if let Some(room) = self.rooms.get_mut(&name) {
                 self.cx.enter(&name);
-                room.flush_presence(&mut self.cx);
-                room.flush_cards(&mut self.cx);
+                room.flush(&mut self.cx);
             }
         }
     }
 
     /// Every record that changed since the last call, each once: `None` deletes. Flushes first; effects of that come out of the next
     /// `poll_effect`. Rooms that nobody is in and that remember nothing are forgotten with it, but for their counters.
-    pub fn drain_records(&mut self, put: &mut dyn FnMut(Vec<u8>, Option<Vec<u8>>)) {
+    pub fn drain_records(&mut self, put: Put<'_>) {
         self.flush();
         let mut heads = BTreeMap::new();
         for name in std::mem::take(&mut self.cx.touched) {
             if let Some(room) = self.rooms.get_mut(&name) {
-                room.log.is_touched = false;
+                room.core.log.is_touched = false;
                 if room.is_vacant() {
-                    room.forget_all_departed();
+                    room.core.forget_all_departed();
                 }
                 room.drain_records(put);
                 heads.insert(name.clone(), room.head());
@@ -415,15 +227,37 @@ impl Engine {
                 }
             }
         }
-        self.drain_heads(heads, put);
+        self.vacated.drain_heads(heads, put);
         self.cx.encodings.drain_records(put);
     }
 
-    /// Numbers for the metrics.
-    pub fn stats(&self) -> Stats {
-        Stats {
-            encodings: self.cx.encodings.len(),
-            ..self.cx.stats.clone()
+    /// Notes that a room is not there any more, once its last records are out.
+    fn vacate(&mut self, name: Room) {
+        let Some(mut room) = self.rooms.remove(&name) else {
+            return;
+        };
+        room.disarm_retention(&mut self.cx);
+        // Nothing of it is due any more, whether or not it stood still.
+        self.cx.timers.go_on(&name);
+        self.cx.stats.rooms -= 1;
+        let limit = self.cx.settings.max_vacated_rooms;
+        self.vacated.insert(name, room.head(), limit);
+        self.cx.stats.vacated_rooms = self.vacated.len();
+    }
+
+    /// Tells those who observe that times which are shown have moved, and durations have not.
+    fn clock_stepped(&mut self, by: i64, ahead: i64) {
+        self.set_wall(ahead);
+        let gateway = self.cx.gateway.clone();
+        let stepped = Happened {
+            detail: Detail {
+                by_ms: Some(by),
+                ..Detail::default()
+            },
+            ..Happened::new("clock.stepped", gateway.as_str(), &gateway)
+        };
+        for room in self.rooms.values_mut().filter(|room| !room.is_vacant()) {
+            room.core.log.tell(&mut self.cx, &stepped);
         }
     }
 
@@ -462,7 +296,8 @@ impl Engine {
 
     fn command(&mut self, command: &Command, mailboxes: &dyn Mailboxes) -> Verdict {
         self.cx.stats.commands += 1;
-        let (command, unread) = encoding::understand(&mut self.cx, command);
+        let limit = self.cx.settings.max_encodings;
+        let (command, unread) = encoding::understand(&mut self.cx.encodings, limit, command);
         let mut call = replies::Call::new(&command, mailboxes, unread);
         let outcome = self.in_new_room(&command.topic.room, |room, cx| room.command(cx, &mut call));
         let outcome = self.fit(&call, outcome);
@@ -537,4 +372,12 @@ impl Engine {
         self.cx.stats.rooms += 1;
         acted
     }
+}
+
+/// Whether there is a row that an event tells of, or it tells of none by right.
+fn is_known(what: &str, from: Option<&str>, to: Option<&str>) -> bool {
+    OTHER_EVENTS.contains(&what)
+        || MACHINES
+            .iter()
+            .any(|machine| machine.row(what, from, to).is_some())
 }

@@ -13,10 +13,7 @@ use crate::wire::Millis;
 use crate::wire::name::{Agent, CommandId};
 use crate::wire::reply::{Code, Rejection};
 
-use super::context::Context;
-use super::record::Change;
-use super::replies::{Accepted, Call, Outcome, command_name};
-use super::room::RoomState;
+use super::replies::{Accepted, Call, command_name};
 
 /// Which command an outcome belongs to: an id means something only to the agent and the command that it came with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,7 +73,7 @@ impl Outcomes {
 }
 
 impl Call<'_> {
-    fn outcome_key(&self) -> Option<OutcomeKey> {
+    pub(super) fn outcome_key(&self) -> Option<OutcomeKey> {
         Some(OutcomeKey {
             agent: self.from().clone(),
             command: command_name(self.command).to_owned(),
@@ -94,64 +91,5 @@ impl Call<'_> {
             }
             _ => Ok(()),
         }
-    }
-}
-
-impl RoomState {
-    /// Runs a command, or returns what its first run came to where it carries an id that is known.
-    pub(super) fn once(
-        &mut self,
-        cx: &mut Context,
-        call: &Call<'_>,
-        act: impl FnOnce(&mut RoomState, &mut Context) -> Outcome,
-    ) -> Outcome {
-        if let Some(first) = self.first_outcome(call)? {
-            return Ok(first);
-        }
-        let accepted = act(self, cx)?;
-        self.remember_call(cx, call, &accepted);
-        Ok(accepted)
-    }
-
-    /// What the first run of a command came to, where it carries an id that is known.
-    ///
-    /// # Errors
-    /// 409 where the id came with something else then.
-    pub(super) fn first_outcome(&self, call: &Call<'_>) -> Result<Option<Accepted>, Rejection> {
-        let first = call.outcome_key().and_then(|key| self.outcomes.find(&key));
-        let Some(first) = first else {
-            return Ok(None);
-        };
-        call.expect_repeat(first.fingerprint)?;
-        Ok(Some(first.accepted.clone()))
-    }
-
-    /// Remembers what a command came to, if it carries an id.
-    pub(super) fn remember_call(&mut self, cx: &mut Context, call: &Call<'_>, accepted: &Accepted) {
-        if let Some(key) = call.outcome_key() {
-            self.remember(cx, key, call.fingerprint, accepted);
-        }
-    }
-
-    pub(super) fn remember(
-        &mut self,
-        cx: &mut Context,
-        key: OutcomeKey,
-        fingerprint: Option<NonZeroU64>,
-        accepted: &Accepted,
-    ) {
-        if self.outcomes.len() >= cx.settings.max_outcomes_per_room
-            && let Some(forgotten) = self.outcomes.forget_oldest()
-        {
-            cx.stats.forgotten_early += 1;
-            self.change(cx, Change::Outcome(forgotten));
-        }
-        self.change(cx, Change::Outcome(key.clone()));
-        let remembered = Remembered {
-            at: cx.now,
-            accepted: accepted.clone(),
-            fingerprint,
-        };
-        self.outcomes.insert(key, remembered);
     }
 }

@@ -12,6 +12,7 @@ use crate::wire::name::{Agent, Room};
 
 use super::Engine;
 use super::context::Context;
+use super::pattern::AgentChange;
 use super::room::RoomState;
 use super::settings::Settings;
 
@@ -45,22 +46,13 @@ impl Engine {
 
 impl RoomState {
     fn reconfigured(&mut self, cx: &mut Context, before: &Before) {
-        let (old, new) = (&before.settings, Arc::clone(&cx.settings));
-        if (old.result_retention_ms, &old.types) != (new.result_retention_ms, &new.types) {
-            self.reset_retention(cx);
-        }
-        if old.max_calls_per_provider != new.max_calls_per_provider {
-            self.tools.registry.set_limit(new.max_calls_per_provider);
-        }
+        self.reconfigure_patterns(cx, &before.settings);
         self.disarm_retention(cx);
-        let may_exist = cx.may_exist(&self.name);
-        if may_exist {
-            self.forget_calls_over_limits(cx);
-        }
+        let may_exist = cx.may_exist(&self.core.name);
         if before.might_exist && !may_exist {
-            cx.timers.halt(&self.name);
+            cx.timers.halt(&self.core.name);
         }
-        if before.might_exist != may_exist || before.members != cx.members_of(&self.name) {
+        if before.might_exist != may_exist || before.members != cx.members_of(&self.core.name) {
             self.assess_all(cx);
         }
         if !before.might_exist && may_exist {
@@ -69,7 +61,7 @@ impl RoomState {
     }
 
     fn assess_all(&mut self, cx: &mut Context) {
-        let agents: Vec<Agent> = self.members.0.keys().cloned().collect();
+        let agents: Vec<Agent> = self.core.members.0.keys().cloned().collect();
         for agent in &agents {
             self.assess(cx, agent);
         }
@@ -77,11 +69,11 @@ impl RoomState {
 
     /// As after a restart no lease has run out while nobody could renew it: each begins anew.
     fn go_on_after_pause(&mut self, cx: &mut Context) {
-        let agents: Vec<Agent> = self.members.0.keys().cloned().collect();
+        let agents: Vec<Agent> = self.core.members.0.keys().cloned().collect();
         for agent in &agents {
-            self.begin_leases_anew(cx, agent);
+            self.agent_changed(cx, agent, AgentChange::WentOn);
         }
-        cx.timers.go_on(&self.name);
+        cx.timers.go_on(&self.core.name);
         self.sweep(cx);
     }
 }

@@ -24,9 +24,11 @@ use crate::wire::{approve, blackboard, tools};
 
 use super::context::Context;
 use super::digest::fingerprint;
+use super::effect::{Class, Directed, Effect};
+use super::input::Command;
+use super::mailboxes::Mailboxes;
 use super::settings::Settings;
 use super::shown::Dated;
-use super::{Class, Command, Directed, Effect, Mailboxes};
 
 /// What an accepted command comes to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -290,6 +292,11 @@ impl<'a> Call<'a> {
         }
         Ok(())
     }
+}
+
+/// The refusal of what came on a topic that carries no command.
+pub(super) fn no_command() -> Rejection {
+    Rejection::new(Code::Malformed, "this topic carries no command")
 }
 
 /// The refusal of what is larger than a limit.

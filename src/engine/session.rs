@@ -6,11 +6,14 @@ use crate::wire::Millis;
 use crate::wire::name::{Agent, Room};
 use crate::wire::presence::ConnectionState;
 
+use super::Engine;
 use super::context::Context;
+use super::ids::AssignmentKey;
+use super::mailboxes::Mailboxes;
 use super::member::{Departure, Session};
+use super::pattern::AgentChange;
 use super::room::RoomState;
 use super::timer::{Subject, Timer};
-use super::{AssignmentKey, Engine, Mailboxes};
 
 impl Engine {
     /// How many messages an agent can be sent now.
@@ -18,14 +21,19 @@ impl Engine {
         if let Some(session) = self.cx.sessions.get_mut(agent) {
             session.window = free;
         }
-        self.in_rooms_of(agent, |room, _| room.set_window(agent, free));
+        self.in_rooms_of(agent, |room, cx| {
+            room.agent_changed(cx, agent, AgentChange::Window(free));
+        });
     }
 
     /// Work is on its way to a worker.
     pub(super) fn sent(&mut self, agent: &Agent, assignments: Vec<AssignmentKey>) {
         for key in assignments {
             let room = key.room.clone();
-            self.in_room(&room, |room, cx| room.sent(cx, agent, &key));
+            self.in_room(&room, |room, cx| {
+                let (mut tx, patterns) = room.lend(cx);
+                patterns.handoff.sent(&mut tx, agent, &key);
+            });
         }
     }
 
@@ -45,7 +53,7 @@ impl Engine {
         session.window = window;
         let mut unconfirmed = false;
         self.in_rooms_of(agent, |room, cx| {
-            room.set_window(agent, window);
+            room.agent_changed(cx, agent, AgentChange::Window(window));
             room.connected(cx, agent, resumed, durable, mailboxes);
             unconfirmed |= room.is_unconfirmed(agent);
         });
@@ -72,7 +80,7 @@ impl Engine {
         self.in_rooms_of(agent, |room, cx| {
             room.disconnected(cx, agent, durable, why);
             if gives_back {
-                room.release_all(cx, agent);
+                room.agent_changed(cx, agent, AgentChange::SaidGoodbye);
             }
         });
     }
@@ -104,9 +112,9 @@ impl Engine {
                     return;
                 }
                 room.set_connection(cx, agent, ConnectionState::Offline, true, "");
-                room.give_back_all(cx, agent, Departure::Ended);
-                room.release_locks(cx, agent);
-                room.lose_calls(cx, agent);
+                let given_up = AgentChange::GivesUp(Departure::Ended);
+                room.agent_changed(cx, agent, given_up);
+                room.agent_changed(cx, agent, AgentChange::Offline);
             });
         } else {
             self.session_ended(agent);
@@ -125,12 +133,7 @@ impl Engine {
         }
         let rooms: Vec<Room> = self.rooms.keys().cloned().collect();
         for room in &rooms {
-            self.in_room(room, |room, cx| {
-                if cx.may_exist(&room.name) {
-                    room.sweep(cx);
-                }
-                room.stir_cards(cx);
-            });
+            self.in_room(room, |room, cx| room.restarted(cx));
         }
     }
 

@@ -9,7 +9,7 @@ use crate::wire::handoff::Priority;
 use crate::wire::name::{Agent, Capability, Room, TaskType};
 use crate::wire::presence::Encoding;
 
-use super::blackboard::KeySchemas;
+use super::schemas::KeySchemas;
 
 /// What holds for tasks of one type that do not say otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

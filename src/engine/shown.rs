@@ -18,13 +18,10 @@ use crate::wire::presence::{Departed, Presence, Roll};
 use crate::wire::reply::Reply;
 use crate::wire::tools::{CallOver, CallView, ToolResult, ToolRun};
 
-use super::Engine;
-use super::event::{Detail, Happened};
-
 /// How far the wall clock is ahead of the timeline, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Wall {
-    ahead: i64,
+    pub(super) ahead: i64,
 }
 
 impl Wall {
@@ -130,34 +127,6 @@ dated! {
     ToolResult { called_at, at }
     CallOver { at }
     CallView { called_at, deadline, ended_at }
-}
-
-impl Engine {
-    /// Where the wall clock is, in milliseconds ahead of the timeline: before the first input, and where it differs by little.
-    pub fn set_wall(&mut self, ahead: i64) {
-        self.cx.wall = Wall { ahead };
-    }
-
-    /// The latest point of the timeline that anything which was recovered, or came since, is known to have happened at.
-    pub fn latest(&self) -> Millis {
-        self.cx.now
-    }
-
-    /// Tells those who observe that times which are shown have moved, and durations have not.
-    pub(super) fn clock_stepped(&mut self, by: i64, ahead: i64) {
-        self.set_wall(ahead);
-        let gateway = self.cx.gateway.clone();
-        let stepped = Happened {
-            detail: Detail {
-                by_ms: Some(by),
-                ..Detail::default()
-            },
-            ..Happened::new("clock.stepped", gateway.as_str(), &gateway)
-        };
-        for room in self.rooms.values_mut().filter(|room| !room.is_vacant()) {
-            room.tell(&mut self.cx, &stepped);
-        }
-    }
 }
 
 #[cfg(test)]

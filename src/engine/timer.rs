@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::wire::Millis;
 use crate::wire::name::{Agent, ApprovalId, CallId, Key, LockName, Room};
 
-use super::handoff::TaskNo;
+use super::ids::TaskNo;
 
 /// Why the engine wants to be woken. At the same time, earlier variants go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,9 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::wire::Millis;
 use crate::wire::name::Room;
 
-use super::Engine;
 use super::keep::MOST_AT_ONCE;
-use super::record::{Head, encode, ground_key, head_key};
+use super::record::{Head, Put, encode, ground_key, head_key};
 
 /// The counters of rooms that do not exist at present.
 #[derive(Debug, Default)]
@@ -71,6 +70,24 @@ impl Vacated {
     }
 }
 
+impl Vacated {
+    /// The counters of rooms that changed, and of those that are merged now.
+    pub(super) fn drain_heads(&mut self, heads: BTreeMap<Room, Head>, put: Put<'_>) {
+        let merged = std::mem::take(&mut self.merged);
+        for (room, head) in heads {
+            if !merged.contains(&room) {
+                put(head_key(&room), Some(encode(&head)));
+            }
+        }
+        for room in merged {
+            put(head_key(&room), None);
+        }
+        if std::mem::take(&mut self.ground_rose) {
+            put(ground_key(), Some(encode(&self.ground)));
+        }
+    }
+}
+
 impl Head {
     fn max_with(self, other: Head) -> Head {
         Head {
@@ -82,42 +99,6 @@ impl Head {
             closed: None,
             last_token: self.last_token.max(other.last_token),
             history_floor: Some(self.history_floor().max(other.history_floor())),
-        }
-    }
-}
-
-impl Engine {
-    /// Notes that a room is not there any more, once its last records are out.
-    pub(super) fn vacate(&mut self, name: Room) {
-        let Some(mut room) = self.rooms.remove(&name) else {
-            return;
-        };
-        room.disarm_retention(&mut self.cx);
-        // Nothing of it is due any more, whether or not it stood still.
-        self.cx.timers.go_on(&name);
-        self.cx.stats.rooms -= 1;
-        let limit = self.cx.settings.max_vacated_rooms;
-        self.vacated.insert(name, room.head(), limit);
-        self.cx.stats.vacated_rooms = self.vacated.len();
-    }
-
-    /// The counters of rooms that changed, and of those that are merged now.
-    pub(super) fn drain_heads(
-        &mut self,
-        heads: BTreeMap<Room, Head>,
-        put: &mut dyn FnMut(Vec<u8>, Option<Vec<u8>>),
-    ) {
-        let merged = std::mem::take(&mut self.vacated.merged);
-        for (room, head) in heads {
-            if !merged.contains(&room) {
-                put(head_key(&room), Some(encode(&head)));
-            }
-        }
-        for room in merged {
-            put(head_key(&room), None);
-        }
-        if std::mem::take(&mut self.vacated.ground_rose) {
-            put(ground_key(), Some(encode(&self.vacated.ground)));
         }
     }
 }

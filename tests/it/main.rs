@@ -2,6 +2,7 @@
 
 mod abuse;
 mod auth;
+mod circles;
 mod cli;
 mod conformance;
 mod crash;

@@ -14,7 +14,7 @@ use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::context::Context;
 use crate::engine::replies::{Accepted, Call, Outcome, page_limit};
-use crate::engine::room::RoomState;
+use crate::engine::tx::RoomTx;
 
 use super::{Approval, Approvals};
 
@@ -24,26 +24,26 @@ const USUAL_PAGE: u32 = 50;
 /// What an entry takes besides its reason, in bytes, roughly.
 const ENTRY_BYTES: usize = 128;
 
-impl RoomState {
-    pub(in crate::engine) fn audit(&self, cx: &Context, call: &mut Call<'_>) -> Outcome {
-        let asked: AuditQuery = call.read_or_default(&cx.settings)?;
+impl Approvals {
+    pub(in crate::engine) fn audit(&self, tx: &RoomTx<'_>, call: &mut Call<'_>) -> Outcome {
+        let asked: AuditQuery = call.read_or_default(&tx.cx.settings)?;
         if let Some(id) = &asked.approval {
-            let Some(approval) = self.approvals.by_id.get(id) else {
+            let Some(approval) = self.by_id.get(id) else {
                 let reason = format!("no approval {id}");
                 return Err(Rejection::new(Code::NotFound, reason).at("approval"));
             };
             let page = AuditPage {
-                approvals: vec![approval.audited_with_content(self.can_take(call))],
+                approvals: vec![approval.audited_with_content(tx.can_take(call))],
                 cursor: None,
             };
-            return Ok(Accepted::found(cx, page));
+            return Ok(Accepted::found(tx.cx, page));
         }
-        let limit = page_limit(asked.limit, USUAL_PAGE, cx.settings.max_page)?;
-        let room = self.page_bytes(cx, call)?;
+        let limit = page_limit(asked.limit, USUAL_PAGE, tx.cx.settings.max_page)?;
+        let room = tx.page_bytes(call)?;
         let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
-        let point = |shown: Option<Millis>| shown.map(|shown| cx.wall.point(shown));
+        let point = |shown: Option<Millis>| shown.map(|shown| tx.cx.wall.point(shown));
         let (since, until) = (point(asked.since), point(asked.until));
-        let found = self.approvals.asked_for(asked.state, since, after);
+        let found = self.asked_for(asked.state, since, after);
         let before = |(at, _): &(Millis, &ApprovalId)| until.is_none_or(|until| *at < until);
         let mut page = AuditPage {
             approvals: Vec::new(),
@@ -51,7 +51,7 @@ impl RoomState {
         };
         let (mut bytes, mut last) = (0, None);
         for (at, id) in found.take_while(before) {
-            let audited = self.approvals.by_id[id].audited();
+            let audited = self.by_id[id].audited();
             bytes += json::length(&audited) + 1;
             let is_full = page.approvals.len() >= limit;
             // A first one always fits: its trail is bounded.
@@ -62,7 +62,7 @@ impl RoomState {
             page.approvals.push(audited);
             last = Some(format!("{at}/{id}"));
         }
-        Ok(Accepted::found(cx, page))
+        Ok(Accepted::found(tx.cx, page))
     }
 }
 

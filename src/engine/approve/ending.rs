@@ -6,53 +6,52 @@ use crate::wire::name::{Agent, ApprovalId};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use crate::engine::context::Context;
+use crate::engine::effect::{Class, Directed, Effect};
 use crate::engine::event::{Detail, Happened};
 use crate::engine::keep::MOST_AT_ONCE;
-use crate::engine::record::Change;
 use crate::engine::replies::{Accepted, Call, Outcome, text_at_most};
-use crate::engine::room::RoomState;
 use crate::engine::timer::{Subject, Timer};
-use crate::engine::{Class, Directed, Effect};
+use crate::engine::tx::RoomTx;
 
+use super::Approvals;
 use super::{Approval, Ended};
 
-impl RoomState {
-    pub(in crate::engine) fn approval_timed_out(&mut self, cx: &mut Context, id: &ApprovalId) {
-        let Some(mut approval) = self.approvals.by_id.get(id).cloned() else {
+impl Approvals {
+    pub(in crate::engine) fn approval_timed_out(&mut self, tx: &mut RoomTx<'_>, id: &ApprovalId) {
+        let Some(mut approval) = self.by_id.get(id).cloned() else {
             return;
         };
         if approval.on_timeout == OnTimeout::Escalate && !approval.asked.escalated {
-            self.escalate(cx, approval);
+            self.escalate(tx, approval);
             return;
         }
         let waited = approval.asked.expires_at - approval.asked.requested_at;
         let ended = Ended {
             // The setting may have changed since the request was taken.
             approved: approval.on_timeout == OnTimeout::Approve
-                && cx.settings.allow_approve_on_timeout,
+                && tx.cx.settings.allow_approve_on_timeout,
             by: Vec::new(),
-            at: cx.now,
+            at: tx.cx.now,
             timed_out: true,
             cancelled: false,
         };
         let reason = format!("nobody decided within {waited} ms");
-        let gateway = cx.gateway.clone();
-        approval.note(cx.now, &gateway, AuditAct::TimedOut, None);
-        self.end_approval(cx, approval, ended, Some(reason));
+        let gateway = tx.cx.gateway.clone();
+        approval.note(tx.cx.now, &gateway, AuditAct::TimedOut, None);
+        self.end_approval(tx, approval, ended, Some(reason));
     }
 
     /// Time is over for those who were asked first: others are asked, once. What was approved so far stands.
-    fn escalate(&mut self, cx: &mut Context, mut approval: Approval) {
+    fn escalate(&mut self, tx: &mut RoomTx<'_>, mut approval: Approval) {
         let asked = &mut approval.asked;
         asked.approvers = std::mem::take(&mut approval.escalate_to);
         asked.escalated = true;
-        asked.expires_at = cx.after(approval.timeout_ms);
+        asked.expires_at = tx.cx.after(approval.timeout_ms);
         let id = asked.id.clone();
-        let subject = Subject::Approval(self.name.clone(), id.clone());
-        cx.timers.arm(asked.expires_at, Timer::Approval, subject);
-        let gateway = cx.gateway.clone();
-        approval.note(cx.now, &gateway, AuditAct::Escalated, None);
+        let subject = Subject::Approval(tx.room.name.clone(), id.clone());
+        tx.cx.timers.arm(asked.expires_at, Timer::Approval, subject);
+        let gateway = tx.cx.gateway.clone();
+        approval.note(tx.cx.now, &gateway, AuditAct::Escalated, None);
         let happened = Happened {
             detail: Detail {
                 until: Some(approval.asked.expires_at),
@@ -61,22 +60,22 @@ impl RoomState {
             traceparent: approval.asked.traceparent.as_deref(),
             ..Happened::new("approve.escalated", id.as_str(), &gateway)
         };
-        self.tell(cx, &happened);
-        self.show_pending(cx, &approval);
-        self.approvals.put(approval);
+        tx.tell(&happened);
+        self.show_pending(tx, &approval);
+        self.put(approval);
     }
 
     pub(in crate::engine) fn cancel_approval(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &mut Call<'_>,
     ) -> Outcome {
-        let cancel: CancelApproval = call.read(&cx.settings)?;
-        self.once(cx, call, |room, cx| {
+        let cancel: CancelApproval = call.read(&tx.cx.settings)?;
+        tx.once(call, |tx| {
             let (by, id) = (call.from(), &cancel.approval);
-            let limit = cx.settings.max_reason_bytes;
+            let limit = tx.cx.settings.max_reason_bytes;
             text_at_most("reason", cancel.reason.as_deref(), limit)?;
-            let Some(approval) = room.approvals.by_id.get(id) else {
+            let Some(approval) = self.by_id.get(id) else {
                 let reason = format!("no approval {id}");
                 return Err(Rejection::new(Code::NotFound, reason).at("approval"));
             };
@@ -88,15 +87,15 @@ impl RoomState {
                 return Err(Rejection::new(Code::Conflict, ended.in_words(id)));
             }
             let mut approval = approval.clone();
-            approval.note(cx.now, by, AuditAct::Cancelled, cancel.reason.clone());
+            approval.note(tx.cx.now, by, AuditAct::Cancelled, cancel.reason.clone());
             let ended = Ended {
                 approved: false,
                 by: vec![by.clone()],
-                at: cx.now,
+                at: tx.cx.now,
                 timed_out: false,
                 cancelled: true,
             };
-            room.end_approval(cx, approval, ended, cancel.reason);
+            self.end_approval(tx, approval, ended, cancel.reason);
             Ok(Accepted {
                 approval: Some(id.clone()),
                 ..Accepted::new(Code::Done)
@@ -107,48 +106,50 @@ impl RoomState {
     /// The gateway refuses the first approval that awaits a decision; whether there was one.
     pub(in crate::engine) fn refuse_oldest_approval(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         reason: &str,
     ) -> bool {
-        let Some(mut approval) = self.approvals.oldest_pending().cloned() else {
+        let Some(mut approval) = self.oldest_pending().cloned() else {
             return false;
         };
         let ended = Ended {
             approved: false,
             by: Vec::new(),
-            at: cx.now,
+            at: tx.cx.now,
             timed_out: false,
             cancelled: true,
         };
-        let gateway = cx.gateway.clone();
-        approval.note(cx.now, &gateway, AuditAct::Cancelled, None);
-        self.end_approval(cx, approval, ended, Some(reason.to_owned()));
+        let gateway = tx.cx.gateway.clone();
+        approval.note(tx.cx.now, &gateway, AuditAct::Cancelled, None);
+        self.end_approval(tx, approval, ended, Some(reason.to_owned()));
         true
     }
 
     /// The one place where an approval ends.
     pub(super) fn end_approval(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         mut approval: Approval,
         ended: Ended,
         reason: Option<String>,
     ) {
         let asked = &approval.asked;
         let (id, requester) = (asked.id.clone(), asked.requester.clone());
-        let subject = Subject::Approval(self.name.clone(), id.clone());
-        cx.timers.disarm(asked.expires_at, Timer::Approval, subject);
-        cx.keep_promise(&requester);
-        cx.stats.pending_approvals -= 1;
+        let subject = Subject::Approval(tx.room.name.clone(), id.clone());
+        tx.cx
+            .timers
+            .disarm(asked.expires_at, Timer::Approval, subject);
+        tx.cx.keep_promise(&requester);
+        tx.cx.stats.pending_approvals -= 1;
         let decision = approval.decision(&ended, reason.clone());
         let topic = Topic::ApproveDecision {
             requester: requester.clone(),
         };
-        let who = ended.by.last().unwrap_or(&cx.gateway).clone();
-        cx.emit(Effect::Deliver(Directed {
+        let who = ended.by.last().unwrap_or(&tx.cx.gateway).clone();
+        tx.cx.emit(Effect::Deliver(Directed {
             to: requester,
-            topic: RoomTopic::new(self.name.clone(), topic),
-            payload: cx.wall.encode(&decision),
+            topic: RoomTopic::new(tx.room.name.clone(), topic),
+            payload: tx.cx.wall.encode(&decision),
             class: Class::Decision(id.clone()),
             mirrors: MessageMirrors {
                 correlation_id: approval.correlation_id.clone(),
@@ -157,7 +158,7 @@ impl RoomState {
                     traceparent: approval.asked.traceparent.clone(),
                     tracestate: approval.asked.tracestate.clone(),
                 },
-                expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),
+                expires_at: Some(tx.cx.after(tx.cx.settings.directed_ttl_ms)),
             },
         }));
         let happened = Happened {
@@ -173,38 +174,38 @@ impl RoomState {
             traceparent: approval.asked.traceparent.as_deref(),
             ..Happened::new("approve.decided", id.as_str(), &who)
         };
-        self.tell(cx, &happened);
+        tx.tell(&happened);
         approval.ended = Some(ended);
-        self.show_pending(cx, &approval);
-        self.approvals.put(approval);
-        self.drop_contents(cx);
-        if self.approvals.decided.len() > cx.settings.max_decided_approvals_per_room {
-            cx.stats.forgotten_early += 1;
-            self.forget_oldest_approval(cx);
+        self.show_pending(tx, &approval);
+        self.put(approval);
+        self.drop_contents(tx);
+        if self.decided.len() > tx.cx.settings.max_decided_approvals_per_room {
+            tx.cx.stats.forgotten_early += 1;
+            self.forget_oldest_approval(tx);
         }
     }
 
     /// Where there are too many bytes, the digest stays as proof of what was decided, and the content goes.
-    fn drop_contents(&mut self, cx: &mut Context) {
-        let limit = cx.settings.max_decided_bytes_per_room;
+    fn drop_contents(&mut self, tx: &mut RoomTx<'_>) {
+        let limit = tx.cx.settings.max_decided_bytes_per_room;
         for _ in 0..MOST_AT_ONCE {
-            let Some((_, id)) = self.approvals.contents.pop_over(limit) else {
+            let Some((_, id)) = self.contents.pop_over(limit) else {
                 break;
             };
-            cx.stats.forgotten_early += 1;
-            if let Some(approval) = self.approvals.by_id.get_mut(&id) {
+            tx.cx.stats.forgotten_early += 1;
+            if let Some(approval) = self.by_id.get_mut(&id) {
                 approval.asked.content = None;
                 approval.omitted = true;
             }
-            self.change(cx, Change::Approval(id));
+            self.change(tx, id);
         }
     }
 
-    pub(in crate::engine) fn forget_oldest_approval(&mut self, cx: &mut Context) {
-        let oldest = self.approvals.decided.first().cloned();
+    pub(in crate::engine) fn forget_oldest_approval(&mut self, tx: &mut RoomTx<'_>) {
+        let oldest = self.decided.first().cloned();
         if let Some((_, id)) = oldest {
-            self.approvals.remove(&id);
-            self.change(cx, Change::Approval(id));
+            self.remove(&id);
+            self.change(tx, id);
         }
     }
 }

@@ -6,6 +6,7 @@
 mod audit;
 mod check;
 mod ending;
+mod pattern;
 mod states;
 mod vote;
 
@@ -22,14 +23,13 @@ use crate::wire::name::{Agent, ApprovalId};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use super::Effect;
-use super::context::Context;
+use super::effect::Effect;
 use super::event::{Detail, Happened};
 use super::keep::Keep;
-use super::record::Change;
+use super::record::Changes;
 use super::replies::{Accepted, Call, Outcome};
-use super::room::RoomState;
 use super::timer::{Subject, Timer};
+use super::tx::RoomTx;
 
 use check::{check_request, digest_of};
 
@@ -83,6 +83,7 @@ pub(super) struct Ended {
 /// A room's approvals.
 #[derive(Debug, Default)]
 pub(super) struct Approvals {
+    changes: Changes<pattern::Change>,
     pub(super) by_id: BTreeMap<ApprovalId, Approval>,
     /// Decided ones, oldest first.
     decided: BTreeSet<(Millis, ApprovalId)>,
@@ -139,23 +140,24 @@ impl Approvals {
     }
 }
 
-impl RoomState {
-    pub(super) fn request(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
-        let mut request: ApprovalRequest = call.read(&cx.settings)?;
+impl Approvals {
+    pub(super) fn request(&mut self, tx: &mut RoomTx<'_>, call: &mut Call<'_>) -> Outcome {
+        let mut request: ApprovalRequest = call.read(&tx.cx.settings)?;
         let trace = &call.command.mirrors.trace;
         trace.complete(&mut request.traceparent, &mut request.tracestate);
         if let Some(first) = self.asked_before(call, request.id.as_ref())? {
             return Ok(first);
         }
-        check_request(cx, call.from(), &request)?;
-        let limit = cx.settings.max_pending_approvals_per_room;
-        if self.approvals.pending() >= limit {
+        check_request(tx.cx, call.from(), &request)?;
+        let limit = tx.cx.settings.max_pending_approvals_per_room;
+        if self.pending() >= limit {
             let reason = format!("{limit} approvals of the room await a decision already");
             return Err(Rejection::new(Code::TooMany, reason));
         }
-        cx.may_wait_for(call.mailboxes, call.from(), "the decision")?;
+        tx.cx
+            .may_wait_for(call.mailboxes, call.from(), "the decision")?;
         let digest = digest_of(&request.action, request.content.as_ref())?;
-        Ok(self.ask(cx, call, request, digest))
+        Ok(self.ask(tx, call, request, digest))
     }
 
     fn asked_before(
@@ -163,7 +165,7 @@ impl RoomState {
         call: &Call<'_>,
         id: Option<&ApprovalId>,
     ) -> Result<Option<Accepted>, Rejection> {
-        let Some(earlier) = id.and_then(|id| self.approvals.by_id.get(id)) else {
+        let Some(earlier) = id.and_then(|id| self.by_id.get(id)) else {
             return Ok(None);
         };
         let id = &earlier.asked.id;
@@ -180,17 +182,17 @@ impl RoomState {
 
     fn ask(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &Call<'_>,
         request: ApprovalRequest,
         digest: String,
     ) -> Accepted {
         let id = request
             .id
-            .unwrap_or_else(|| ApprovalId::new(&cx.mint()).expect("a ULID is a name"));
+            .unwrap_or_else(|| ApprovalId::new(&tx.cx.mint()).expect("a ULID is a name"));
         let timeout_ms = request
             .timeout_ms
-            .unwrap_or(cx.settings.approval_timeout_ms);
+            .unwrap_or(tx.cx.settings.approval_timeout_ms);
         let mut approval = Approval {
             asked: PendingApproval {
                 id: id.clone(),
@@ -202,8 +204,8 @@ impl RoomState {
                 approved_by: Vec::new(),
                 urgency: request.urgency,
                 digest,
-                requested_at: cx.now,
-                expires_at: cx.after(timeout_ms),
+                requested_at: tx.cx.now,
+                expires_at: tx.cx.after(timeout_ms),
                 escalated: false,
                 traceparent: request.traceparent,
                 tracestate: request.tracestate,
@@ -218,14 +220,15 @@ impl RoomState {
             trail: Vec::new(),
             ended: None,
         };
-        approval.note(cx.now, call.from(), AuditAct::Requested, None);
-        let subject = Subject::Approval(self.name.clone(), id.clone());
-        cx.timers
+        approval.note(tx.cx.now, call.from(), AuditAct::Requested, None);
+        let subject = Subject::Approval(tx.room.name.clone(), id.clone());
+        tx.cx
+            .timers
             .arm(approval.asked.expires_at, Timer::Approval, subject);
-        cx.promise(call.from());
-        cx.stats.pending_approvals += 1;
-        self.approvals.put(approval.clone());
-        self.show_pending(cx, &approval);
+        tx.cx.promise(call.from());
+        tx.cx.stats.pending_approvals += 1;
+        self.put(approval.clone());
+        self.show_pending(tx, &approval);
         let detail = Detail {
             digest: Some(&approval.asked.digest),
             reason: Some(&approval.asked.action),
@@ -238,20 +241,20 @@ impl RoomState {
             traceparent: approval.asked.traceparent.as_deref(),
             ..Happened::new("approve.requested", id.as_str(), call.from())
         };
-        self.tell(cx, &happened);
+        tx.tell(&happened);
         Accepted {
             approval: Some(id),
             ..Accepted::new(Code::Taken)
         }
     }
 
-    fn show_pending(&mut self, cx: &mut Context, approval: &Approval) {
-        self.change(cx, Change::Approval(approval.asked.id.clone()));
+    fn show_pending(&mut self, tx: &mut RoomTx<'_>, approval: &Approval) {
+        self.change(tx, approval.asked.id.clone());
         let id = approval.asked.id.clone();
         let pending = approval.ended.is_none();
-        cx.emit(Effect::Retain {
-            topic: RoomTopic::new(self.name.clone(), Topic::ApprovePending { id }),
-            payload: pending.then(|| cx.wall.encode(&approval.asked)),
+        tx.cx.emit(Effect::Retain {
+            topic: RoomTopic::new(tx.room.name.clone(), Topic::ApprovePending { id }),
+            payload: pending.then(|| tx.cx.wall.encode(&approval.asked)),
         });
     }
 }

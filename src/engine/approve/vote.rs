@@ -7,12 +7,12 @@ use crate::wire::approve::{AuditAct, Decide};
 use crate::wire::name::{Agent, ApprovalId};
 use crate::wire::reply::{Code, Rejection};
 
-use crate::engine::context::Context;
 use crate::engine::event::{Detail, Happened};
 use crate::engine::replies::{Accepted, Call, Outcome};
-use crate::engine::room::RoomState;
 use crate::engine::timer::{Subject, Timer};
+use crate::engine::tx::RoomTx;
 
+use super::Approvals;
 use super::check::{check_decide, digest_of};
 use super::{Approval, Ended, ROLE};
 
@@ -24,27 +24,27 @@ enum Vote {
     Defer,
 }
 
-impl RoomState {
+impl Approvals {
     pub(in crate::engine) fn decide(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &mut Call<'_>,
         id: &ApprovalId,
     ) -> Outcome {
-        let decide: Decide = call.read(&cx.settings)?;
-        self.once(cx, call, |room, cx| {
-            check_decide(cx, &decide)?;
-            let vote = room.check_vote(call.from(), id, &decide)?;
-            let mut approval = room.approvals.by_id[id].clone();
+        let decide: Decide = call.read(&tx.cx.settings)?;
+        tx.once(call, |tx| {
+            check_decide(tx.cx, &decide)?;
+            let vote = self.check_vote(tx, call.from(), id, &decide)?;
+            let mut approval = self.by_id[id].clone();
             match vote {
                 Vote::Again => {}
-                Vote::Reject => room.voted(cx, approval, call.from(), false, decide.reason),
-                Vote::Defer => room.defer(cx, approval, call.from(), decide)?,
+                Vote::Reject => self.voted(tx, approval, call.from(), false, decide.reason),
+                Vote::Defer => self.defer(tx, approval, call.from(), decide)?,
                 Vote::Approve => {
                     let votes = approval.asked.approved_by.len() + 1;
                     let quorum = approval.asked.quorum as usize;
                     let decides = quorum == 1 || (decide.edit.is_none() && votes >= quorum);
-                    approval.expect_room(cx, decide.reason.as_deref(), decides)?;
+                    approval.expect_room(tx.cx, decide.reason.as_deref(), decides)?;
                     let edit = decide
                         .edit
                         .filter(|edit| approval.asked.content.as_ref() != Some(edit));
@@ -55,7 +55,7 @@ impl RoomState {
                         approval.edited = true;
                     }
                     approval.asked.approved_by.push(call.from().clone());
-                    room.voted(cx, approval, call.from(), true, decide.reason);
+                    self.voted(tx, approval, call.from(), true, decide.reason);
                 }
             }
             Ok(Accepted {
@@ -68,11 +68,12 @@ impl RoomState {
     /// Whether this agent may say this now.
     fn check_vote(
         &self,
+        tx: &RoomTx<'_>,
         from: &Agent,
         id: &ApprovalId,
         decide: &Decide,
     ) -> Result<Vote, Rejection> {
-        let Some(approval) = self.approvals.by_id.get(id) else {
+        let Some(approval) = self.by_id.get(id) else {
             let reason = format!("no approval {id}");
             return Err(Rejection::new(Code::NotFound, reason));
         };
@@ -84,7 +85,7 @@ impl RoomState {
             let reason = "a requester may not decide its own request";
             return Err(Rejection::new(Code::Forbidden, reason));
         }
-        if !self.may_decide(from, &asked.approvers) {
+        if !Approvals::may_decide(tx, from, &asked.approvers) {
             let reason = format!("{from} is not among the approvers of {id}");
             return Err(Rejection::new(Code::Forbidden, reason));
         }
@@ -111,8 +112,8 @@ impl RoomState {
         }
     }
 
-    fn may_decide(&self, agent: &Agent, approvers: &[String]) -> bool {
-        let role = self.members.role(agent);
+    fn may_decide(tx: &RoomTx<'_>, agent: &Agent, approvers: &[String]) -> bool {
+        let role = tx.room.members.role(agent);
         approvers.is_empty()
             || approvers
                 .iter()
@@ -125,27 +126,29 @@ impl RoomState {
     /// Gives everybody more time, up to the longest that a request may ask for.
     fn defer(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         mut approval: Approval,
         by: &Agent,
         decide: Decide,
     ) -> Result<(), Rejection> {
-        approval.expect_room(cx, decide.reason.as_deref(), false)?;
-        let longest = cx.settings.max_approval_timeout_ms;
+        approval.expect_room(tx.cx, decide.reason.as_deref(), false)?;
+        let longest = tx.cx.settings.max_approval_timeout_ms;
         let latest = approval.asked.requested_at.saturating_add(longest);
-        let until = cx.after(decide.defer_ms.unwrap_or(approval.timeout_ms));
+        let until = tx.cx.after(decide.defer_ms.unwrap_or(approval.timeout_ms));
         let before = approval.asked.expires_at;
         if until > latest || until <= before {
-            let [until, before, latest] = [until, before, latest].map(|at| cx.wall.at(at));
+            let [until, before, latest] = [until, before, latest].map(|at| tx.cx.wall.at(at));
             let reason = format!(
                 "it would time out at {until}, but must do so after {before} and not after {latest}"
             );
             return Err(Rejection::new(Code::Invalid, reason).at("deferMs"));
         }
         let id = approval.asked.id.clone();
-        let subject = Subject::Approval(self.name.clone(), id.clone());
-        cx.timers.disarm(before, Timer::Approval, subject.clone());
-        cx.timers.arm(until, Timer::Approval, subject);
+        let subject = Subject::Approval(tx.room.name.clone(), id.clone());
+        tx.cx
+            .timers
+            .disarm(before, Timer::Approval, subject.clone());
+        tx.cx.timers.arm(until, Timer::Approval, subject);
         approval.asked.expires_at = until;
         let happened = Happened {
             detail: Detail {
@@ -156,16 +159,16 @@ impl RoomState {
             traceparent: approval.asked.traceparent.as_deref(),
             ..Happened::new("approve.deferred", id.as_str(), by)
         };
-        self.tell(cx, &happened);
-        approval.note(cx.now, by, AuditAct::Deferred, decide.reason);
-        self.show_pending(cx, &approval);
-        self.approvals.put(approval);
+        tx.tell(&happened);
+        approval.note(tx.cx.now, by, AuditAct::Deferred, decide.reason);
+        self.show_pending(tx, &approval);
+        self.put(approval);
         Ok(())
     }
 
     fn voted(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         mut approval: Approval,
         by: &Agent,
         approves: bool,
@@ -184,18 +187,18 @@ impl RoomState {
             traceparent: approval.asked.traceparent.as_deref(),
             ..Happened::new("approve.voted", id.as_str(), by)
         };
-        self.tell(cx, &happened);
+        tx.tell(&happened);
         let act = match approves {
             true if approval.newly_edited() => AuditAct::Edited,
             true => AuditAct::Approved,
             false => AuditAct::Rejected,
         };
-        approval.note(cx.now, by, act, reason.clone());
+        approval.note(tx.cx.now, by, act, reason.clone());
         let votes = approval.asked.approved_by.len();
         let quorum = approval.asked.quorum as usize;
         if approves && votes < quorum {
-            self.show_pending(cx, &approval);
-            self.approvals.put(approval);
+            self.show_pending(tx, &approval);
+            self.put(approval);
             return;
         }
         let by = if approves {
@@ -206,10 +209,10 @@ impl RoomState {
         let ended = Ended {
             approved: approves,
             by,
-            at: cx.now,
+            at: tx.cx.now,
             timed_out: false,
             cancelled: false,
         };
-        self.end_approval(cx, approval, ended, reason);
+        self.end_approval(tx, approval, ended, reason);
     }
 }

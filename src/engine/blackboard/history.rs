@@ -9,12 +9,11 @@ use crate::wire::blackboard::{self as wire, GetHistory};
 use crate::wire::name::Key;
 use crate::wire::reply::{Code, Rejection};
 
-use crate::engine::context::Context;
+use super::records::Change;
 use crate::engine::keep::MOST_AT_ONCE;
-use crate::engine::record::Change;
 use crate::engine::replies::{Accepted, Call, Outcome, between, too_large};
-use crate::engine::room::RoomState;
 use crate::engine::settings::Settings;
+use crate::engine::tx::RoomTx;
 
 use super::{Blackboard, Value, Version};
 
@@ -87,57 +86,61 @@ impl Blackboard {
     }
 }
 
-impl RoomState {
+impl Blackboard {
     /// Keeps a version that no longer stands, and forgets what is too much.
-    pub(super) fn supersede(&mut self, cx: &mut Context, key: &Key, mut version: Version) {
+    pub(super) fn supersede(&mut self, tx: &mut RoomTx<'_>, key: &Key, mut version: Version) {
         if let Some(value) = &mut version.value {
             value.detach();
         }
-        let history = &mut self.blackboard.history;
+        let history = &mut self.history;
         history.push(key, version);
         let mut forgotten = Vec::new();
-        let kept = cx.settings.max_versions_per_key - 1;
+        let kept = tx.cx.settings.max_versions_per_key - 1;
         while history.of(key).len() > kept && forgotten.len() < MOST_AT_ONCE {
             forgotten.extend(history.pop(key).map(|revision| (key.clone(), revision)));
         }
-        while history.bytes > cx.settings.max_history_bytes_per_room
+        while history.bytes > tx.cx.settings.max_history_bytes_per_room
             && forgotten.len() < MOST_AT_ONCE
             && let Some((revision, oldest)) = history.order.first().cloned()
         {
             history.pop(&oldest);
             forgotten.push((oldest, revision));
-            cx.stats.forgotten_early += 1;
+            tx.cx.stats.forgotten_early += 1;
         }
         for (key, revision) in forgotten {
-            self.change(cx, Change::Version(key, revision));
+            self.change(tx, Change::Version(key, revision));
         }
     }
 
     /// Forgets all of a key that was deleted.
-    pub(super) fn forget_history(&mut self, cx: &mut Context, key: &Key, deleted_at: u64) {
-        let history = &mut self.blackboard.history;
+    pub(super) fn forget_history(&mut self, tx: &mut RoomTx<'_>, key: &Key, deleted_at: u64) {
+        let history = &mut self.history;
         history.floor = history.floor.max(deleted_at);
-        while let Some(revision) = self.blackboard.history.pop(key) {
-            self.change(cx, Change::Version(key.clone(), revision));
+        while let Some(revision) = self.history.pop(key) {
+            self.change(tx, Change::Version(key.clone(), revision));
         }
     }
 
-    pub(in crate::engine) fn history(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
-        let get: GetHistory = call.read(&cx.settings)?;
+    pub(in crate::engine) fn history(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        call: &mut Call<'_>,
+    ) -> Outcome {
+        let get: GetHistory = call.read(&tx.cx.settings)?;
         if let Some(limit) = get.limit {
             between("limit", limit, 1, u64::MAX)?;
         }
-        let Some(standing) = self.blackboard.standing(&get.key) else {
+        let Some(standing) = self.standing(&get.key) else {
             let reason = format!("nothing is remembered of {}", get.key);
             return Err(Rejection::new(Code::NotFound, reason).at("key"));
         };
-        let past = self.blackboard.history.of(&get.key).rev();
+        let past = self.history.of(&get.key).rev();
         let newest = std::iter::once(standing).chain(past);
         let limit = usize::try_from(get.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-        let mut versions = shown(&cx.settings, newest.take(limit))?;
+        let mut versions = shown(&tx.cx.settings, newest.take(limit))?;
         versions.reverse();
         let key = get.key;
-        Ok(Accepted::found(cx, wire::History { key, versions }))
+        Ok(Accepted::found(tx.cx, wire::History { key, versions }))
     }
 }
 

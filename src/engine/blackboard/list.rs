@@ -8,22 +8,22 @@ use crate::wire::json;
 use crate::wire::name::Key;
 use crate::wire::reply::{Code, Rejection};
 
-use crate::engine::context::Context;
 use crate::engine::replies::{Accepted, Call, Outcome, page_limit};
-use crate::engine::room::RoomState;
+use crate::engine::tx::RoomTx;
 
+use super::Blackboard;
 use super::{Version, below};
 
 /// Keys in a page where the question does not say.
 const USUAL_PAGE: u32 = 100;
 
-impl RoomState {
-    pub(in crate::engine) fn list_keys(&self, cx: &Context, call: &mut Call<'_>) -> Outcome {
-        let asked: ListKeys = call.read_or_default(&cx.settings)?;
-        let limit = page_limit(asked.limit, USUAL_PAGE, cx.settings.max_page)?;
-        let most = self.page_bytes(cx, call)?;
+impl Blackboard {
+    pub(in crate::engine) fn list_keys(&self, tx: &RoomTx<'_>, call: &mut Call<'_>) -> Outcome {
+        let asked: ListKeys = call.read_or_default(&tx.cx.settings)?;
+        let limit = page_limit(asked.limit, USUAL_PAGE, tx.cx.settings.max_page)?;
+        let most = tx.page_bytes(call)?;
         let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
-        let board = &self.blackboard;
+        let board = &self;
         let mut page = KeyPage {
             revision: board.revision,
             keys: Vec::new(),
@@ -45,7 +45,7 @@ impl RoomState {
             bytes += length;
             page.keys.push(line);
         }
-        Ok(Accepted::found(cx, page))
+        Ok(Accepted::found(tx.cx, page))
     }
 }
 

@@ -14,12 +14,12 @@ use crate::wire::blackboard::{Fence, LockState};
 use crate::wire::name::{Agent, CommandId, Key, LockName};
 use crate::wire::reply::{Code, Rejection};
 
-use crate::engine::context::Context;
+use super::records::Change;
 use crate::engine::event::{Detail, Happened};
-use crate::engine::record::Change;
-use crate::engine::room::RoomState;
 use crate::engine::timer::{Subject, Timer};
+use crate::engine::tx::RoomTx;
 
+use super::Blackboard;
 use super::states::HELD;
 
 /// A lock that somebody holds.
@@ -122,13 +122,13 @@ impl Lock {
     }
 }
 
-impl RoomState {
+impl Blackboard {
     /// Refuses a write whose lock is no longer, or not yet, held under that token.
     pub(super) fn check_fence(&self, fence: Option<&Fence>) -> Result<(), Rejection> {
         let Some(Fence { lock: name, token }) = fence else {
             return Ok(());
         };
-        let found = self.blackboard.locks.get(name);
+        let found = self.locks.get(name);
         let reason = match found {
             Some(lock) if lock.holder.token == *token => return Ok(()),
             Some(lock) => {
@@ -144,18 +144,18 @@ impl RoomState {
     /// Gives a lock that is free, or being passed on, to an agent.
     pub(super) fn grant_lock(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         name: &LockName,
         agent: &Agent,
         ttl_ms: u64,
         waiters: VecDeque<Waiter>,
     ) -> LockState {
-        let locks = &mut self.blackboard.locks;
+        let locks = &mut self.locks;
         locks.last_token += 1;
         let holder = Lease {
             agent: agent.clone(),
             token: locks.last_token,
-            expires_at: cx.after(ttl_ms),
+            expires_at: tx.cx.after(ttl_ms),
         };
         locks.note(agent, name);
         let detail = Detail {
@@ -165,52 +165,59 @@ impl RoomState {
         };
         let lock = Lock { holder, waiters };
         let state = lock.state(name);
-        cx.timers
-            .arm(state.expires_at, Timer::LockLease, self.lease_of(name));
-        self.blackboard.locks.by_name.insert(name.clone(), lock);
-        cx.stats.locks += 1;
-        self.change(cx, Change::Lock(name.clone()));
+        tx.cx.timers.arm(
+            state.expires_at,
+            Timer::LockLease,
+            Blackboard::lease_of(tx, name),
+        );
+        self.locks.by_name.insert(name.clone(), lock);
+        tx.cx.stats.locks += 1;
+        self.change(tx, Change::Lock(name.clone()));
         let happened = Happened {
             to: Some(HELD),
             detail,
             ..Happened::new("blackboard.locked", name.as_str(), agent)
         };
-        self.tell(cx, &happened);
+        tx.tell(&happened);
         state
     }
 
     /// Moves the end of a lease.
-    pub(super) fn renew_lock(&mut self, cx: &mut Context, name: &LockName, ttl_ms: u64) {
-        let expires_at = cx.after(ttl_ms);
-        let subject = self.lease_of(name);
-        if let Some(lock) = self.blackboard.locks.get_mut(name) {
+    pub(super) fn renew_lock(&mut self, tx: &mut RoomTx<'_>, name: &LockName, ttl_ms: u64) {
+        let expires_at = tx.cx.after(ttl_ms);
+        let subject = Blackboard::lease_of(tx, name);
+        if let Some(lock) = self.locks.get_mut(name) {
             let before = std::mem::replace(&mut lock.holder.expires_at, expires_at);
-            cx.timers.disarm(before, Timer::LockLease, subject.clone());
-            cx.timers.arm(expires_at, Timer::LockLease, subject);
-            self.change(cx, Change::Lock(name.clone()));
+            tx.cx
+                .timers
+                .disarm(before, Timer::LockLease, subject.clone());
+            tx.cx.timers.arm(expires_at, Timer::LockLease, subject);
+            self.change(tx, Change::Lock(name.clone()));
         }
     }
 
     /// Ends a lease: the lock goes to whoever waited longest, or nobody holds it any more.
     pub(super) fn free_lock(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         name: &LockName,
         by: &Agent,
         why: &'static str,
     ) {
-        let Some(lock) = self.blackboard.locks.by_name.remove(name) else {
+        let Some(lock) = self.locks.by_name.remove(name) else {
             return;
         };
         let Lock {
             holder,
             mut waiters,
         } = lock;
-        cx.stats.locks -= 1;
-        self.blackboard.locks.unnote(&holder.agent, name);
-        let lease = self.lease_of(name);
-        cx.timers.disarm(holder.expires_at, Timer::LockLease, lease);
-        self.change(cx, Change::Lock(name.clone()));
+        tx.cx.stats.locks -= 1;
+        self.locks.unnote(&holder.agent, name);
+        let lease = Blackboard::lease_of(tx, name);
+        tx.cx
+            .timers
+            .disarm(holder.expires_at, Timer::LockLease, lease);
+        self.change(tx, Change::Lock(name.clone()));
         let detail = Detail {
             token: Some(holder.token),
             reason: Some(why),
@@ -221,23 +228,23 @@ impl RoomState {
             detail,
             ..Happened::new("blackboard.unlocked", name.as_str(), by)
         };
-        self.tell(cx, &happened);
+        tx.tell(&happened);
         if let Some(next) = waiters.pop_front() {
-            self.disarm_wait(cx, name, &next);
-            let state = self.grant_lock(cx, name, &next.agent, next.ttl_ms, waiters);
-            self.answer_waiter(cx, next, Ok(state));
+            self.disarm_wait(tx, name, &next);
+            let state = self.grant_lock(tx, name, &next.agent, next.ttl_ms, waiters);
+            self.answer_waiter(tx, next, Ok(state));
         }
     }
 
     /// Takes an agent out of those who wait for a lock.
     pub(super) fn stop_waiting(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         name: &LockName,
         agent: &Agent,
         why: &'static str,
     ) {
-        let Some(lock) = self.blackboard.locks.get_mut(name) else {
+        let Some(lock) = self.locks.get_mut(name) else {
             return;
         };
         let at = lock.waits(agent);
@@ -245,30 +252,30 @@ impl RoomState {
             return;
         };
         let state = lock.state(name);
-        self.blackboard.locks.unnote(agent, name);
-        self.disarm_wait(cx, name, &waiter);
-        self.change(cx, Change::Lock(name.clone()));
+        self.locks.unnote(agent, name);
+        self.disarm_wait(tx, name, &waiter);
+        self.change(tx, Change::Lock(name.clone()));
         let detail = Detail {
             reason: Some(why),
             ..Detail::default()
         };
         let happened = Happened::new("blackboard.gaveUp", name.as_str(), agent);
-        self.tell(cx, &Happened { detail, ..happened });
+        tx.tell(&Happened { detail, ..happened });
         let reason = format!("the lock {name} did not become free: {why}");
         let rejection = Rejection::new(Code::Expired, reason).with_lock(Some(state));
-        self.answer_waiter(cx, waiter, Err(rejection));
+        self.answer_waiter(tx, waiter, Err(rejection));
     }
 
     /// An agent is gone: it holds nothing and waits for nothing any more.
-    pub(in crate::engine) fn release_locks(&mut self, cx: &mut Context, agent: &Agent) {
-        let names = self.blackboard.locks.of_agent.get(agent);
+    pub(in crate::engine) fn release_locks(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
+        let names = self.locks.of_agent.get(agent);
         for name in names.cloned().unwrap_or_default() {
-            let lock = self.blackboard.locks.get(&name);
+            let lock = self.locks.get(&name);
             if lock.is_some_and(|lock| lock.holder.agent == *agent) {
-                let gateway = cx.gateway.clone();
-                self.free_lock(cx, &name, &gateway, "gone");
+                let gateway = tx.cx.gateway.clone();
+                self.free_lock(tx, &name, &gateway, "gone");
             } else {
-                self.stop_waiting(cx, &name, agent, "gone");
+                self.stop_waiting(tx, &name, agent, "gone");
             }
         }
     }
@@ -277,63 +284,80 @@ impl RoomState {
     /// whether there was one.
     pub(in crate::engine) fn end_first_lock(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         why: &'static str,
     ) -> bool {
-        let Some((name, lock)) = self.blackboard.locks.by_name.first_key_value() else {
+        let Some((name, lock)) = self.locks.by_name.first_key_value() else {
             return false;
         };
         let name = name.clone();
         let waiter = lock.waiters.front().map(|waiter| waiter.agent.clone());
         if let Some(waiter) = waiter {
-            self.stop_waiting(cx, &name, &waiter, why);
+            self.stop_waiting(tx, &name, &waiter, why);
         } else {
-            let gateway = cx.gateway.clone();
-            self.free_lock(cx, &name, &gateway, why);
+            let gateway = tx.cx.gateway.clone();
+            self.free_lock(tx, &name, &gateway, why);
         }
         true
     }
 
-    pub(in crate::engine) fn lock_expired(&mut self, cx: &mut Context, name: &LockName) {
-        let gateway = cx.gateway.clone();
-        self.free_lock(cx, name, &gateway, "expired");
+    pub(in crate::engine) fn lock_expired(&mut self, tx: &mut RoomTx<'_>, name: &LockName) {
+        let gateway = tx.cx.gateway.clone();
+        self.free_lock(tx, name, &gateway, "expired");
     }
 
-    pub(in crate::engine) fn wait_over(&mut self, cx: &mut Context, name: &LockName, who: &Agent) {
-        self.stop_waiting(cx, name, who, "waitMs is over");
+    pub(in crate::engine) fn wait_over(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        name: &LockName,
+        who: &Agent,
+    ) {
+        self.stop_waiting(tx, name, who, "waitMs is over");
     }
 
     /// Recovery.
-    pub(in crate::engine) fn rebuild_lock(&mut self, cx: &mut Context, name: LockName, lock: Lock) {
-        let lease = self.lease_of(&name);
-        let locks = &mut self.blackboard.locks;
+    pub(in crate::engine) fn rebuild_lock(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        name: LockName,
+        lock: Lock,
+    ) {
+        let lease = Blackboard::lease_of(tx, &name);
+        let locks = &mut self.locks;
         locks.note(&lock.holder.agent, &name);
-        cx.timers
+        tx.cx
+            .timers
             .arm(lock.holder.expires_at, Timer::LockLease, lease);
         for waiter in &lock.waiters {
             locks.note(&waiter.agent, &name);
-            let subject = Subject::Waiter(self.name.clone(), name.clone(), waiter.agent.clone());
-            cx.timers.arm(waiter.until, Timer::LockWait, subject);
+            let subject = Subject::Waiter(tx.room.name.clone(), name.clone(), waiter.agent.clone());
+            tx.cx.timers.arm(waiter.until, Timer::LockWait, subject);
         }
-        cx.stats.locks += 1;
+        tx.cx.stats.locks += 1;
         locks.by_name.insert(name, lock);
     }
 
-    pub(super) fn arm_wait(&self, cx: &mut Context, name: &LockName, waiter: &Waiter) {
-        cx.timers
-            .arm(waiter.until, Timer::LockWait, self.wait_of(name, waiter));
+    pub(super) fn arm_wait(&self, tx: &mut RoomTx<'_>, name: &LockName, waiter: &Waiter) {
+        tx.cx.timers.arm(
+            waiter.until,
+            Timer::LockWait,
+            Blackboard::wait_of(tx, name, waiter),
+        );
     }
 
-    fn disarm_wait(&self, cx: &mut Context, name: &LockName, waiter: &Waiter) {
-        cx.timers
-            .disarm(waiter.until, Timer::LockWait, self.wait_of(name, waiter));
+    fn disarm_wait(&self, tx: &mut RoomTx<'_>, name: &LockName, waiter: &Waiter) {
+        tx.cx.timers.disarm(
+            waiter.until,
+            Timer::LockWait,
+            Blackboard::wait_of(tx, name, waiter),
+        );
     }
 
-    fn lease_of(&self, name: &LockName) -> Subject {
-        Subject::Lock(self.name.clone(), name.clone())
+    fn lease_of(tx: &RoomTx<'_>, name: &LockName) -> Subject {
+        Subject::Lock(tx.room.name.clone(), name.clone())
     }
 
-    fn wait_of(&self, name: &LockName, waiter: &Waiter) -> Subject {
-        Subject::Waiter(self.name.clone(), name.clone(), waiter.agent.clone())
+    fn wait_of(tx: &RoomTx<'_>, name: &LockName, waiter: &Waiter) -> Subject {
+        Subject::Waiter(tx.room.name.clone(), name.clone(), waiter.agent.clone())
     }
 }

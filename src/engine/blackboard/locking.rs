@@ -8,14 +8,14 @@ use crate::wire::blackboard::{Lock as Asked, LockState, Unlock};
 use crate::wire::name::LockName;
 use crate::wire::reply::{Code, Rejection, Reply};
 
-use crate::engine::context::Context;
+use super::records::Change;
 use crate::engine::event::Happened;
 use crate::engine::outcomes::OutcomeKey;
-use crate::engine::record::Change;
 use crate::engine::replies::{Accepted, Call, Outcome, between, send};
-use crate::engine::room::RoomState;
 use crate::engine::settings::Settings;
+use crate::engine::tx::RoomTx;
 
+use super::Blackboard;
 use super::lock::{Lock, Waiter};
 
 /// The command's name, in replies and as part of the key under which its outcome is remembered.
@@ -55,45 +55,45 @@ enum Verdict {
     Waits,
 }
 
-impl RoomState {
+impl Blackboard {
     pub(in crate::engine) fn lock(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &mut Call<'_>,
         name: &LockName,
     ) -> Outcome {
-        let asked: Asked = call.read_or_default(&cx.settings)?;
-        let terms = Terms::of(&cx.settings, &asked)?;
-        if let Some(first) = self.first_outcome(call)? {
+        let asked: Asked = call.read_or_default(&tx.cx.settings)?;
+        let terms = Terms::of(&tx.cx.settings, &asked)?;
+        if let Some(first) = tx.first_outcome(call)? {
             return Ok(first);
         }
-        match self.judge(cx, call, name, &terms)? {
+        match self.judge(tx, call, name, &terms)? {
             Verdict::Waits => return Ok(Accepted::later()),
             Verdict::Queue => {
-                self.queue(cx, call, name, &terms);
+                self.queue(tx, call, name, &terms);
                 return Ok(Accepted::later());
             }
             Verdict::Take => {
-                self.grant_lock(cx, name, call.from(), terms.ttl_ms, VecDeque::new());
+                self.grant_lock(tx, name, call.from(), terms.ttl_ms, VecDeque::new());
             }
-            Verdict::Renew => self.renew_lock(cx, name, terms.ttl_ms),
+            Verdict::Renew => self.renew_lock(tx, name, terms.ttl_ms),
         }
-        let state = self.blackboard.locks.get(name);
+        let state = self.locks.get(name);
         let accepted = Accepted::locked(state.map(|lock| lock.state(name)));
-        self.remember_call(cx, call, &accepted);
+        tx.remember_call(call, &accepted);
         Ok(accepted)
     }
 
     fn judge(
         &self,
-        cx: &Context,
+        tx: &RoomTx<'_>,
         call: &Call<'_>,
         name: &LockName,
         terms: &Terms,
     ) -> Result<Verdict, Rejection> {
-        let locks = &self.blackboard.locks;
+        let locks = &self.locks;
         let Some(lock) = locks.get(name) else {
-            let limit = cx.settings.max_locks_per_room;
+            let limit = tx.cx.settings.max_locks_per_room;
             if let Some(token) = terms.token {
                 let reason =
                     format!("nobody holds the lock {name}, under token {token} or another");
@@ -126,7 +126,7 @@ impl RoomState {
             let holder = &lock.holder.agent;
             return refused(Code::Conflict, format!("{holder} holds the lock {name}"));
         }
-        let limit = cx.settings.max_lock_waiters;
+        let limit = tx.cx.settings.max_lock_waiters;
         if lock.waiters.len() >= limit {
             return refused(
                 Code::TooMany,
@@ -136,44 +136,44 @@ impl RoomState {
         Ok(Verdict::Queue)
     }
 
-    fn queue(&mut self, cx: &mut Context, call: &Call<'_>, name: &LockName, terms: &Terms) {
+    fn queue(&mut self, tx: &mut RoomTx<'_>, call: &Call<'_>, name: &LockName, terms: &Terms) {
         let waiter = Waiter {
             agent: call.from().clone(),
             ttl_ms: terms.ttl_ms,
-            until: cx.after(terms.wait_ms.unwrap_or_default()),
+            until: tx.cx.after(terms.wait_ms.unwrap_or_default()),
             id: call.id.clone(),
             fingerprint: call.fingerprint,
             correlation_id: call.correlation_id.clone(),
             reply_rest: call.command.mirrors.reply_rest.clone(),
         };
-        self.arm_wait(cx, name, &waiter);
-        let locks = &mut self.blackboard.locks;
+        self.arm_wait(tx, name, &waiter);
+        let locks = &mut self.locks;
         locks.note(&waiter.agent, name);
         if let Some(lock) = locks.get_mut(name) {
             lock.waiters.push_back(waiter);
         }
-        self.change(cx, Change::Lock(name.clone()));
+        self.change(tx, Change::Lock(name.clone()));
         let happened = Happened::new("blackboard.waiting", name.as_str(), call.from());
-        self.tell(cx, &happened);
+        tx.tell(&happened);
     }
 
     pub(in crate::engine) fn unlock(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &mut Call<'_>,
         name: &LockName,
     ) -> Outcome {
-        let asked: Unlock = call.read_or_default(&cx.settings)?;
-        self.once(cx, call, |room, cx| {
-            let Some(lock) = room.blackboard.locks.get(name) else {
+        let asked: Unlock = call.read_or_default(&tx.cx.settings)?;
+        tx.once(call, |tx| {
+            let Some(lock) = self.locks.get(name) else {
                 let reason = format!("nobody holds the lock {name}");
                 return Err(Rejection::new(Code::NotFound, reason));
             };
             if lock.holder.agent == *call.from() {
                 check_token(lock, name, asked.token)?;
-                room.free_lock(cx, name, call.from(), "released");
+                self.free_lock(tx, name, call.from(), "released");
             } else if asked.token.is_none() && lock.waits(call.from()).is_some() {
-                room.stop_waiting(cx, name, call.from(), "it is no longer wanted");
+                self.stop_waiting(tx, name, call.from(), "it is no longer wanted");
             } else {
                 let holder = &lock.holder.agent;
                 let rejection =
@@ -187,7 +187,7 @@ impl RoomState {
     /// Answers a lock command that has waited, and remembers the outcome if it carried an id.
     pub(super) fn answer_waiter(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         waiter: Waiter,
         outcome: Result<LockState, Rejection>,
     ) {
@@ -200,7 +200,7 @@ impl RoomState {
                         id,
                     };
                     let accepted = Accepted::locked(Some(state.clone()));
-                    self.remember(cx, key, waiter.fingerprint, &accepted);
+                    tx.remember(key, waiter.fingerprint, &accepted);
                 }
                 Reply {
                     lock: Some(state),
@@ -208,7 +208,7 @@ impl RoomState {
                 }
             }
             Err(rejection) => {
-                cx.stats.refusals.count(rejection.code);
+                tx.cx.stats.refusals.count(rejection.code);
                 Reply::rejected(LOCK, rejection)
             }
         };
@@ -217,8 +217,8 @@ impl RoomState {
             correlation_id: waiter.correlation_id,
             ..reply
         };
-        let room = self.name.clone();
-        send(cx, waiter.agent, room, waiter.reply_rest, reply);
+        let room = tx.room.name.clone();
+        send(tx.cx, waiter.agent, room, waiter.reply_rest, reply);
     }
 }
 

@@ -10,7 +10,8 @@ mod history;
 mod list;
 mod lock;
 mod locking;
-mod schemas;
+mod pattern;
+mod records;
 mod snapshot;
 mod states;
 mod txn;
@@ -28,16 +29,14 @@ use crate::wire::blackboard::Entry;
 use crate::wire::name::{Agent, Key};
 use crate::wire::reply::{Code, Rejection};
 
-use super::context::Context;
-use super::record::KeyRecord;
-use super::room::RoomState;
+use super::record::Changes;
 use super::shown::Wall;
 use super::timer::{Subject, Timer};
-
-pub use schemas::KeySchemas;
+use super::tx::RoomTx;
 
 use history::History;
 use lock::Locks;
+use records::KeyRecord;
 pub(super) use states::{KEY, LOCK};
 use value::Value;
 
@@ -63,6 +62,7 @@ pub(super) struct Version {
 /// A room's keys.
 #[derive(Debug, Default)]
 pub(super) struct Blackboard {
+    changes: Changes<records::Change>,
     /// Counts the writes of the room, deletes included; a transaction is one.
     pub(super) revision: u64,
     /// No new key starts at or below it.
@@ -200,24 +200,24 @@ fn below<'a, T>(
     Box::new(own.into_iter().chain(below))
 }
 
-impl RoomState {
+impl Blackboard {
     /// Recovery: the versions of a key come oldest first.
-    pub(super) fn rebuild_version(&mut self, cx: &mut Context, key: Key, version: Version) {
-        cx.stats.keys += usize::from(version.value.is_some());
-        cx.stats.key_bytes += version.size();
-        let earlier = self.blackboard.put(&key, version);
+    pub(super) fn rebuild_version(&mut self, tx: &mut RoomTx<'_>, key: Key, version: Version) {
+        tx.cx.stats.keys += usize::from(version.value.is_some());
+        tx.cx.stats.key_bytes += version.size();
+        let earlier = self.put(&key, version);
         if let Some(earlier) = earlier {
-            self.disarm_expiry(cx, &key, &earlier);
-            cx.stats.keys -= usize::from(earlier.value.is_some());
-            cx.stats.key_bytes -= earlier.size();
-            self.blackboard.history.push(&key, earlier);
+            self.disarm_expiry(tx, &key, &earlier);
+            tx.cx.stats.keys -= usize::from(earlier.value.is_some());
+            tx.cx.stats.key_bytes -= earlier.size();
+            self.history.push(&key, earlier);
         }
-        self.arm_expiry(cx, &key);
+        self.arm_expiry(tx, &key);
     }
 
     /// Recovery: a key as versions without a history left it.
-    pub(super) fn rebuild_key(&mut self, cx: &mut Context, key: Key, record: KeyRecord) {
-        self.blackboard.legacy.insert(key.clone());
+    pub(super) fn rebuild_key(&mut self, tx: &mut RoomTx<'_>, key: Key, record: KeyRecord) {
+        self.legacy.insert(key.clone());
         let version = match record {
             KeyRecord::Live(version) => version,
             KeyRecord::Deleted { version, revision } => Version {
@@ -225,29 +225,31 @@ impl RoomState {
                 version,
                 revision,
                 updated_at: 0,
-                updated_by: cx.gateway.clone(),
+                updated_by: tx.cx.gateway.clone(),
                 expires_at: None,
                 first: false,
             },
         };
-        self.rebuild_version(cx, key, version);
+        self.rebuild_version(tx, key, version);
     }
 
     /// Arms the timer of a key that will delete itself.
-    fn arm_expiry(&self, cx: &mut Context, key: &Key) {
-        let standing = self.blackboard.cells.get(key);
+    fn arm_expiry(&self, tx: &mut RoomTx<'_>, key: &Key) {
+        let standing = self.cells.get(key);
         if let Some(at) = standing.and_then(|cell| cell.expires_at) {
-            cx.timers.arm(at, Timer::KeyExpiry, self.expiry_of(key));
+            let subject = Blackboard::expiry_of(tx, key);
+            tx.cx.timers.arm(at, Timer::KeyExpiry, subject);
         }
     }
 
-    fn disarm_expiry(&self, cx: &mut Context, key: &Key, version: &Version) {
+    fn disarm_expiry(&self, tx: &mut RoomTx<'_>, key: &Key, version: &Version) {
         if let Some(at) = version.expires_at {
-            cx.timers.disarm(at, Timer::KeyExpiry, self.expiry_of(key));
+            let subject = Blackboard::expiry_of(tx, key);
+            tx.cx.timers.disarm(at, Timer::KeyExpiry, subject);
         }
     }
 
-    fn expiry_of(&self, key: &Key) -> Subject {
-        Subject::Key(self.name.clone(), key.clone())
+    fn expiry_of(tx: &RoomTx<'_>, key: &Key) -> Subject {
+        Subject::Key(tx.room.name.clone(), key.clone())
     }
 }

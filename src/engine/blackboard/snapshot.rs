@@ -4,9 +4,8 @@ use crate::wire::blackboard::{Entry, Get, Snapshot};
 use crate::wire::name::Key;
 use crate::wire::reply::{Code, Rejection};
 
-use crate::engine::context::Context;
 use crate::engine::replies::{Accepted, Call, Outcome, too_large};
-use crate::engine::room::RoomState;
+use crate::engine::tx::RoomTx;
 
 use super::{Blackboard, Version, below};
 
@@ -33,15 +32,19 @@ impl Collector {
     }
 }
 
-impl RoomState {
-    pub(in crate::engine) fn snapshot(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
-        let get: Get = call.read_or_default(&cx.settings)?;
+impl Blackboard {
+    pub(in crate::engine) fn snapshot(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        call: &mut Call<'_>,
+    ) -> Outcome {
+        let get: Get = call.read_or_default(&tx.cx.settings)?;
         let mut found = Collector {
             entries: Vec::new(),
             bytes: 0,
-            limit: cx.settings.max_snapshot_bytes,
+            limit: tx.cx.settings.max_snapshot_bytes,
         };
-        let board = &self.blackboard;
+        let board = &self;
         let revision = get.revision.unwrap_or(board.revision);
         if revision == board.revision {
             for (key, cell) in below(&board.cells, get.prefix.as_ref(), None) {
@@ -51,7 +54,7 @@ impl RoomState {
             board.collect_past(&mut found, get.prefix.as_ref(), revision)?;
         }
         let mut locks = Vec::new();
-        for lock in self.blackboard.locks.states().filter(|_| get.locks) {
+        for lock in self.locks.states().filter(|_| get.locks) {
             found.count(lock.name.as_str().len() + lock.holder.as_str().len())?;
             locks.push(lock);
         }
@@ -59,7 +62,7 @@ impl RoomState {
         Ok(Accepted {
             revision: Some(revision),
             ..Accepted::found(
-                cx,
+                tx.cx,
                 Snapshot {
                     revision,
                     entries,

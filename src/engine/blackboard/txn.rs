@@ -10,35 +10,38 @@ use crate::wire::json::Json;
 use crate::wire::name::Room;
 use crate::wire::reply::{Code, Rejection};
 
-use crate::engine::context::Context;
 use crate::engine::replies::{Accepted, Call, Outcome, entries_at_most};
-use crate::engine::room::RoomState;
 use crate::engine::settings::Settings;
+use crate::engine::tx::RoomTx;
 
 use super::Blackboard;
 use super::write::{Wanted, Write};
 
-impl RoomState {
-    pub(in crate::engine) fn transact(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
-        let txn: Txn = call.read(&cx.settings)?;
-        entries_at_most("ops", txn.ops.len(), cx.settings.max_txn_ops)?;
+impl Blackboard {
+    pub(in crate::engine) fn transact(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        call: &mut Call<'_>,
+    ) -> Outcome {
+        let txn: Txn = call.read(&tx.cx.settings)?;
+        entries_at_most("ops", txn.ops.len(), tx.cx.settings.max_txn_ops)?;
         if txn.ops.is_empty() {
             let reason = "a transaction has one operation at least, but this one has none";
             return Err(Rejection::new(Code::Invalid, reason).at("ops"));
         }
-        self.once(cx, call, |room, cx| {
-            room.check_fence(txn.fence.as_ref())?;
-            let writes = room.blackboard.plan(&room.name, &cx.settings, txn.ops)?;
-            room.blackboard.admit(cx, &writes)?;
+        tx.once(call, |tx| {
+            self.check_fence(txn.fence.as_ref())?;
+            let writes = self.plan(&tx.room.name, &tx.cx.settings, txn.ops)?;
+            self.admit(tx.cx, &writes)?;
             if !writes.is_empty() {
-                room.blackboard.revision += 1;
+                self.revision += 1;
             }
             let versions = writes
                 .into_iter()
-                .map(|write| room.make(cx, call.from(), write))
+                .map(|write| self.make(tx, call.from(), write))
                 .collect();
             Ok(Accepted {
-                revision: Some(room.blackboard.revision),
+                revision: Some(self.revision),
                 versions,
                 ..Accepted::new(Code::Done)
             })

@@ -6,10 +6,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::engine::Engine;
 use crate::wire::json::Json;
 use crate::wire::name::Key;
-use crate::wire::topic::{RoomTopic, Topic};
 
 #[derive(Debug, Clone)]
 pub(super) enum Value {
@@ -62,36 +60,6 @@ impl Value {
             *self = Value::Shown(message.slice(start..end));
         } else {
             self.detach();
-        }
-    }
-}
-
-impl Engine {
-    /// Every key's topic and payload, for a start: what shows a key is no record of its own. `show` makes the message and returns the
-    /// payload in it, where the key's value is kept from then on.
-    pub fn show_keys(&mut self, show: &mut dyn FnMut(&RoomTopic, Bytes) -> Bytes) {
-        let wall = self.cx.wall;
-        for (name, room) in &mut self.rooms {
-            let encoding = self.cx.settings_of(name).encoding;
-            room.blackboard.show_all(wall, &mut |key, payload| {
-                let topic = Topic::BlackboardState { key: key.clone() };
-                let topic = RoomTopic::new(name.clone(), topic);
-                show(&topic, encoding.spell(payload))
-            });
-        }
-    }
-
-    /// Bytes that the values of all rooms may have together.
-    pub fn most_key_bytes(&self) -> usize {
-        self.cx.settings.max_key_bytes
-    }
-
-    /// The payload of a message that shows a key: its value is kept there from now on, and nowhere else.
-    pub fn attach_key(&mut self, topic: &RoomTopic, payload: &Bytes) {
-        if let Topic::BlackboardState { key } = &topic.topic
-            && let Some(room) = self.rooms.get_mut(&topic.room)
-        {
-            room.blackboard.attach(key, payload);
         }
     }
 }

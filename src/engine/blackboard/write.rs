@@ -9,14 +9,14 @@ use crate::wire::name::{Agent, Key, Room};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use crate::engine::Effect;
+use super::records::Change;
 use crate::engine::context::Context;
+use crate::engine::effect::Effect;
 use crate::engine::event::{Detail, Happened};
 use crate::engine::keep::MOST_AT_ONCE;
-use crate::engine::record::Change;
 use crate::engine::replies::{Accepted, Call, Outcome, at_most, between};
-use crate::engine::room::RoomState;
 use crate::engine::settings::Settings;
+use crate::engine::tx::RoomTx;
 
 use super::states::SET;
 use super::{Blackboard, Value, Version};
@@ -126,79 +126,77 @@ impl Blackboard {
     }
 }
 
-impl RoomState {
+impl Blackboard {
     pub(in crate::engine) fn set(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &mut Call<'_>,
         key: &Key,
     ) -> Outcome {
-        let set: Set = call.read(&cx.settings)?;
-        self.once(cx, call, |room, cx| {
+        let set: Set = call.read(&tx.cx.settings)?;
+        tx.once(call, |tx| {
             let wanted = Wanted {
                 value: set.value,
                 if_version: set.if_version,
                 merge: set.merge,
                 ttl_ms: set.ttl_ms,
             };
-            room.check_fence(set.fence.as_ref())?;
-            let (board, settings) = (&room.blackboard, &cx.settings);
-            let write = board.plan_set(&room.name, settings, key.clone(), wanted)?;
-            board.admit(cx, std::slice::from_ref(&write))?;
-            Ok(room.write_one(cx, call.from(), write))
+            self.check_fence(set.fence.as_ref())?;
+            let (board, settings) = (&self, &tx.cx.settings);
+            let write = board.plan_set(&tx.room.name, settings, key.clone(), wanted)?;
+            board.admit(tx.cx, std::slice::from_ref(&write))?;
+            Ok(self.write_one(tx, call.from(), write))
         })
     }
 
     pub(in crate::engine) fn delete(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &mut Call<'_>,
         key: &Key,
     ) -> Outcome {
-        let delete: Delete = call.read_or_default(&cx.settings)?;
-        self.once(cx, call, |room, cx| {
-            room.check_fence(delete.fence.as_ref())?;
-            let write = room
-                .blackboard
-                .plan_delete(key.clone(), delete.if_version)?;
-            Ok(room.write_one(cx, call.from(), write))
+        let delete: Delete = call.read_or_default(&tx.cx.settings)?;
+        tx.once(call, |tx| {
+            self.check_fence(delete.fence.as_ref())?;
+            let write = self.plan_delete(key.clone(), delete.if_version)?;
+            Ok(self.write_one(tx, call.from(), write))
         })
     }
 
-    pub(in crate::engine) fn key_expired(&mut self, cx: &mut Context, key: &Key) {
-        if self.blackboard.cells.contains_key(key) {
-            let gateway = cx.gateway.clone();
+    pub(in crate::engine) fn key_expired(&mut self, tx: &mut RoomTx<'_>, key: &Key) {
+        if self.cells.contains_key(key) {
+            let gateway = tx.cx.gateway.clone();
             let deed = Deed::Erase("blackboard.expired");
             let key = key.clone();
-            self.write_one(cx, &gateway, Write { key, deed });
+            self.write_one(tx, &gateway, Write { key, deed });
         }
     }
 
     /// The gateway deletes the first key; whether there was one.
-    pub(in crate::engine) fn delete_first_key(&mut self, cx: &mut Context) -> bool {
-        let Some(key) = self.blackboard.cells.keys().next().cloned() else {
+    pub(in crate::engine) fn delete_first_key(&mut self, tx: &mut RoomTx<'_>) -> bool {
+        let Some(key) = self.cells.keys().next().cloned() else {
             return false;
         };
-        let gateway = cx.gateway.clone();
+        let gateway = tx.cx.gateway.clone();
         let deed = Deed::Erase("blackboard.deleted");
-        self.write_one(cx, &gateway, Write { key, deed });
+        self.write_one(tx, &gateway, Write { key, deed });
         true
     }
 
-    fn write_one(&mut self, cx: &mut Context, by: &Agent, write: Write) -> Accepted {
-        self.blackboard.revision += 1;
-        let written = self.make(cx, by, write);
+    fn write_one(&mut self, tx: &mut RoomTx<'_>, by: &Agent, write: Write) -> Accepted {
+        self.revision += 1;
+        let written = self.make(tx, by, write);
         Accepted {
             version: Some(written.version),
-            revision: Some(self.blackboard.revision),
+            revision: Some(self.revision),
             ..Accepted::new(Code::Done)
         }
     }
 
     /// Makes a write that was planned on the state as it is, at the room's revision.
-    pub(super) fn make(&mut self, cx: &mut Context, by: &Agent, write: Write) -> Written {
+    pub(super) fn make(&mut self, tx: &mut RoomTx<'_>, by: &Agent, write: Write) -> Written {
         let Write { key, deed } = write;
-        let board = &mut self.blackboard;
+        let board = &mut *self;
         let standing = board.standing(&key);
         let last = standing.map_or(board.version_floor, |standing| standing.version);
         let first = standing.is_none();
@@ -206,7 +204,7 @@ impl RoomState {
         let is_erased = matches!(deed, Deed::Erase(_));
         let (value, expires_at, version, what) = match deed {
             Deed::Put { value, ttl_ms } => {
-                let expires_at = ttl_ms.map(|ttl_ms| cx.after(ttl_ms));
+                let expires_at = ttl_ms.map(|ttl_ms| tx.cx.after(ttl_ms));
                 (Some(value.into()), expires_at, last + 1, "blackboard.set")
             }
             Deed::Erase(what) => (None, None, last, what),
@@ -215,75 +213,75 @@ impl RoomState {
             value,
             version,
             revision: board.revision,
-            updated_at: cx.now,
+            updated_at: tx.cx.now,
             updated_by: by.clone(),
             expires_at,
             first,
         };
-        self.stand(cx, &key, made);
-        self.merge_tombstones(cx);
+        self.stand(tx, &key, made);
+        self.merge_tombstones(tx);
         let happened = Happened {
             from: (is_set && is_erased).then_some(SET),
             to: (!is_set && !is_erased).then_some(SET),
             detail: Detail {
                 version: Some(version),
-                revision: Some(self.blackboard.revision),
+                revision: Some(self.revision),
                 ..Detail::default()
             },
             ..Happened::new(what, key.as_str(), by)
         };
-        self.tell(cx, &happened);
+        tx.tell(&happened);
         Written { key, version }
     }
 
-    fn stand(&mut self, cx: &mut Context, key: &Key, made: Version) {
-        let payload = made.entry(key).map(|entry| cx.wall.encode(&entry));
-        cx.stats.keys += usize::from(made.value.is_some());
-        cx.stats.key_bytes += made.size();
-        self.change(cx, Change::Version(key.clone(), made.revision));
-        let earlier = self.blackboard.put(key, made);
+    fn stand(&mut self, tx: &mut RoomTx<'_>, key: &Key, made: Version) {
+        let payload = made.entry(key).map(|entry| tx.cx.wall.encode(&entry));
+        tx.cx.stats.keys += usize::from(made.value.is_some());
+        tx.cx.stats.key_bytes += made.size();
+        self.change(tx, Change::Version(key.clone(), made.revision));
+        let earlier = self.put(key, made);
         if let Some(earlier) = &earlier {
-            cx.stats.keys -= usize::from(earlier.value.is_some());
-            cx.stats.key_bytes -= earlier.size();
-            self.disarm_expiry(cx, key, earlier);
+            tx.cx.stats.keys -= usize::from(earlier.value.is_some());
+            tx.cx.stats.key_bytes -= earlier.size();
+            self.disarm_expiry(tx, key, earlier);
         }
-        self.arm_expiry(cx, key);
+        self.arm_expiry(tx, key);
         if let Some(earlier) = earlier {
-            if self.blackboard.legacy.remove(key) {
-                self.change(cx, Change::Key(key.clone()));
-                self.change(cx, Change::Version(key.clone(), earlier.revision));
+            if self.legacy.remove(key) {
+                self.change(tx, Change::Key(key.clone()));
+                self.change(tx, Change::Version(key.clone(), earlier.revision));
             }
-            self.supersede(cx, key, earlier);
+            self.supersede(tx, key, earlier);
         }
         let topic = Topic::BlackboardState { key: key.clone() };
-        cx.emit(Effect::Retain {
-            topic: RoomTopic::new(self.name.clone(), topic),
+        tx.cx.emit(Effect::Retain {
+            topic: RoomTopic::new(tx.room.name.clone(), topic),
             payload,
         });
     }
 
-    fn merge_tombstones(&mut self, cx: &mut Context) {
-        let most = cx.settings.max_tombstones_per_room;
-        let too_many = self.blackboard.tombstones.len().saturating_sub(most);
+    fn merge_tombstones(&mut self, tx: &mut RoomTx<'_>) {
+        let most = tx.cx.settings.max_tombstones_per_room;
+        let too_many = self.tombstones.len().saturating_sub(most);
         for _ in 0..too_many.min(MOST_AT_ONCE) {
-            self.merge_oldest_tombstone(cx);
+            self.merge_oldest_tombstone(tx);
         }
     }
 
     /// Forgets the key that was deleted first, and which version it had: new keys start above it. Returns whether there was one.
-    pub(in crate::engine) fn merge_oldest_tombstone(&mut self, cx: &mut Context) -> bool {
-        let Some((revision, key)) = self.blackboard.buried.first().cloned() else {
+    pub(in crate::engine) fn merge_oldest_tombstone(&mut self, tx: &mut RoomTx<'_>) -> bool {
+        let Some((revision, key)) = self.buried.first().cloned() else {
             return false;
         };
-        if let Some(tombstone) = self.blackboard.take(&key) {
-            let floor = self.blackboard.version_floor.max(tombstone.version);
-            self.blackboard.version_floor = floor;
+        if let Some(tombstone) = self.take(&key) {
+            let floor = self.version_floor.max(tombstone.version);
+            self.version_floor = floor;
         }
-        if self.blackboard.legacy.remove(&key) {
-            self.change(cx, Change::Key(key.clone()));
+        if self.legacy.remove(&key) {
+            self.change(tx, Change::Key(key.clone()));
         }
-        self.forget_history(cx, &key, revision);
-        self.change(cx, Change::Version(key, revision));
+        self.forget_history(tx, &key, revision);
+        self.change(tx, Change::Version(key, revision));
         true
     }
 }

@@ -10,10 +10,10 @@ use crate::wire::handoff::TaskState;
 use crate::wire::name::Capability;
 use crate::wire::reply::{Code, Rejection};
 
-use crate::engine::context::Context;
-use crate::engine::room::RoomState;
 use crate::engine::settings::{CapabilityLimits, Settings};
+use crate::engine::tx::RoomTx;
 
+use super::Handoff;
 use super::index::Wanted;
 use super::task::Body;
 
@@ -81,15 +81,14 @@ impl Settings {
     }
 }
 
-impl RoomState {
+impl Handoff {
     /// Whether another task may come for each of the capabilities that it needs.
-    pub(super) fn admit_capabilities(&self, cx: &Context, body: &Body) -> Result<(), Rejection> {
-        let handoff = &self.handoff;
+    pub(super) fn admit_capabilities(&self, tx: &RoomTx<'_>, body: &Body) -> Result<(), Rejection> {
         for capability in &body.capabilities {
-            let limits = cx.settings.of_capability(capability);
+            let limits = tx.cx.settings.of_capability(capability);
             let refuse =
                 |reason: String| Err(Rejection::new(Code::TooMany, reason).at("capabilities"));
-            let waiting = handoff.index.count(Wanted {
+            let waiting = self.index.count(Wanted {
                 states: &[TaskState::Waiting, TaskState::Queued],
                 task_type: None,
                 capability: Some(capability),
@@ -97,7 +96,7 @@ impl RoomState {
             if waiting >= limits.max_queued {
                 return refuse(format!("{waiting} tasks wait for {capability} already"));
             }
-            let early = handoff.rates.too_early(cx.now, capability, limits);
+            let early = self.rates.too_early(tx.cx.now, capability, limits);
             if early > 0 {
                 let rate = limits.dispatch_rate;
                 return refuse(format!(
@@ -108,10 +107,10 @@ impl RoomState {
         Ok(())
     }
 
-    pub(super) fn count_capabilities(&mut self, cx: &Context, body: &Body) {
+    pub(super) fn count_capabilities(&mut self, tx: &RoomTx<'_>, body: &Body) {
         for capability in &body.capabilities {
-            let limits = cx.settings.of_capability(capability);
-            self.handoff.rates.count(cx.now, capability, limits);
+            let limits = tx.cx.settings.of_capability(capability);
+            self.rates.count(tx.cx.now, capability, limits);
         }
     }
 }

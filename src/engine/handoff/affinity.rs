@@ -6,10 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::wire::name::Agent;
 
-use crate::engine::context::Context;
-use crate::engine::room::RoomState;
-
-use super::TaskNo;
+use super::Handoff;
+use crate::engine::ids::TaskNo;
+use crate::engine::tx::RoomTx;
 
 /// The last worker of each value.
 #[derive(Debug, Default)]
@@ -35,21 +34,21 @@ impl Affinities {
     }
 }
 
-impl RoomState {
-    pub(super) fn remember_affinity(&mut self, cx: &Context, no: TaskNo, worker: &Agent) {
-        let task = self.handoff.tasks.get(&no);
+impl Handoff {
+    pub(super) fn remember_affinity(&mut self, tx: &RoomTx<'_>, no: TaskNo, worker: &Agent) {
+        let task = self.tasks.get(&no);
         if let Some(value) = task.and_then(|task| task.body.affinity.as_deref()) {
-            let limit = cx.settings.max_affinities_per_room;
-            self.handoff.affinities.remember(value, worker, limit);
+            let limit = tx.cx.settings.max_affinities_per_room;
+            self.affinities.remember(value, worker, limit);
         }
     }
 
     /// The worker that had the last task of the same value, if it is free for this one.
     pub(super) fn preferred(&self, no: TaskNo) -> Option<Agent> {
-        let task = self.handoff.tasks.get(&no)?;
+        let task = self.tasks.get(&no)?;
         let value = task.body.affinity.as_deref()?;
-        let worker = self.handoff.affinities.workers.get(value)?;
-        let is_free = self.handoff.scheduler.is_free(task.queue_key()?, worker);
+        let worker = self.affinities.workers.get(value)?;
+        let is_free = self.scheduler.is_free(task.queue_key()?, worker);
         is_free.then(|| worker.clone())
     }
 }

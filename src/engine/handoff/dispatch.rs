@@ -9,43 +9,49 @@ use crate::wire::handoff::{self, Backoff};
 use crate::wire::name::{Capability, TaskId};
 use crate::wire::reply::{Code, Rejection};
 
+use super::records::Change;
 use crate::engine::context::Context;
 use crate::engine::event::{Detail, Happened};
-use crate::engine::record::Change;
 use crate::engine::replies::{
     Accepted, Call, Outcome, between, entries_at_most, json_at_most, text_at_most,
 };
-use crate::engine::room::RoomState;
 use crate::engine::settings::Settings;
 use crate::engine::timer::{Subject, Timer};
+use crate::engine::tx::RoomTx;
 
+use super::Handoff;
 use super::scheduler::RouteNo;
-use super::size::SizeClass;
-use super::task::{Body, Stage, Status, TaskNo};
+use super::task::{Body, Stage, Status};
 use super::ties::Ties;
+use crate::engine::ids::TaskNo;
+use crate::engine::size::SizeClass;
 
-impl RoomState {
-    pub(in crate::engine) fn dispatch(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
-        let mut asked: handoff::Task = call.read(&cx.settings)?;
+impl Handoff {
+    pub(in crate::engine) fn dispatch(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        call: &mut Call<'_>,
+    ) -> Outcome {
+        let mut asked: handoff::Task = call.read(&tx.cx.settings)?;
         asked.ttl_ms = asked.ttl_ms.or(call.command.mirrors.ttl_ms);
         let trace = &call.command.mirrors.trace;
         trace.complete(&mut asked.traceparent, &mut asked.tracestate);
         if let Some(first) = self.dispatched_before(call, asked.id.as_ref())? {
             return Ok(first);
         }
-        default_by_type(&cx.settings, &mut asked);
-        check(&cx.settings, &asked)?;
-        self.admit_task(cx, call, &asked)?;
+        default_by_type(&tx.cx.settings, &mut asked);
+        check(&tx.cx.settings, &asked)?;
+        self.admit_task(tx, call, &asked)?;
         let delay_ms = asked.not_before_ms.unwrap_or(0);
         let require_online = asked.require_online;
-        let group = self.admit_group(cx, call, &asked)?;
-        let ties = self.tie(cx, &asked, group)?;
-        let mut body = body(cx, call, asked, ties);
-        body.measure(&cx.settings, &self.name);
-        self.admit_capabilities(cx, &body)?;
-        let route = self.route(cx, &body, require_online)?;
-        self.count_capabilities(cx, &body);
-        Ok(self.take(cx, body, route, delay_ms))
+        let group = self.admit_group(tx, call, &asked)?;
+        let ties = self.tie(tx, &asked, group)?;
+        let mut body = body(tx.cx, call, asked, ties);
+        body.measure(&tx.cx.settings, &tx.room.name);
+        self.admit_capabilities(tx, &body)?;
+        let route = self.route(tx, &body, require_online)?;
+        self.count_capabilities(tx, &body);
+        Ok(self.take(tx, body, route, delay_ms))
     }
 
     fn dispatched_before(
@@ -53,10 +59,10 @@ impl RoomState {
         call: &Call<'_>,
         id: Option<&TaskId>,
     ) -> Result<Option<Accepted>, Rejection> {
-        let Some((id, no)) = id.and_then(|id| self.handoff.numbers.get_key_value(id)) else {
+        let Some((id, no)) = id.and_then(|id| self.numbers.get_key_value(id)) else {
             return Ok(None);
         };
-        let first = &self.handoff.tasks[no].body;
+        let first = &self.tasks[no].body;
         if first.dispatcher != *call.from() {
             let reason = format!("the id {id} is another dispatcher's");
             return Err(Rejection::new(Code::Conflict, reason).at("id"));
@@ -67,34 +73,35 @@ impl RoomState {
 
     fn admit_task(
         &self,
-        cx: &Context,
+        tx: &RoomTx<'_>,
         call: &Call<'_>,
         asked: &handoff::Task,
     ) -> Result<(), Rejection> {
-        let settings = &cx.settings;
+        let settings = &tx.cx.settings;
         let too_many = |reason: String| Err(Rejection::new(Code::TooMany, reason));
         let limit = settings.max_tasks_per_room;
-        if self.handoff.unfinished() >= limit {
+        if self.unfinished() >= limit {
             return too_many(format!("the room has its {limit} unfinished tasks"));
         }
         let size = asked.payload.as_ref().map_or(0, |json| json.text().len());
         let limit = settings.max_task_bytes_per_room;
-        if self.handoff.payload_bytes + size > limit {
+        if self.payload_bytes + size > limit {
             return too_many(format!(
                 "the room has its {limit} bytes of unfinished tasks"
             ));
         }
-        cx.may_wait_for(call.mailboxes, call.from(), "the result of another task")
+        tx.cx
+            .may_wait_for(call.mailboxes, call.from(), "the result of another task")
     }
 
     fn route(
         &mut self,
-        cx: &Context,
+        tx: &RoomTx<'_>,
         body: &Body,
         require_online: bool,
     ) -> Result<RouteNo, Rejection> {
-        let limit = cx.settings.max_routes_per_room;
-        let scheduler = &mut self.handoff.scheduler;
+        let limit = tx.cx.settings.max_routes_per_room;
+        let scheduler = &mut self.scheduler;
         let Some(route) = scheduler.enter(body.need(), limit) else {
             let reason = format!("the room's tasks need {limit} different sets of capabilities");
             return Err(Rejection::new(Code::TooMany, reason));
@@ -122,39 +129,39 @@ impl RoomState {
     }
 
     /// From here on the task exists.
-    fn take(&mut self, cx: &mut Context, body: Body, route: RouteNo, delay_ms: u64) -> Accepted {
-        self.handoff.last_no += 1;
-        let no = TaskNo(self.handoff.last_no);
-        let unmet = body.ties.as_deref().map(|ties| self.handoff.unmet(ties));
+    fn take(&mut self, tx: &mut RoomTx<'_>, body: Body, route: RouteNo, delay_ms: u64) -> Accepted {
+        self.last_no += 1;
+        let no = TaskNo(self.last_no);
+        let unmet = body.ties.as_deref().map(|ties| self.unmet(ties));
         let unmet = unmet.unwrap_or_default();
         let stage = if delay_ms == 0 && unmet.is_empty() {
             Stage::Queued
         } else {
-            let until = cx.after(delay_ms);
+            let until = tx.cx.after(delay_ms);
             Stage::Waiting { until, unmet }
         };
         let accepted = Accepted::task(Code::Taken, &body.id);
-        let status = Status::new(stage, cx.now);
-        cx.promise(&body.dispatcher);
-        cx.stats.tasks.add(status.state());
-        self.change(cx, Change::Body(no));
-        self.change(cx, Change::State(no));
-        self.tell_dispatched(cx, &body, &status);
+        let status = Status::new(stage, tx.cx.now);
+        tx.cx.promise(&body.dispatcher);
+        tx.cx.stats.tasks.add(status.state());
+        self.change(tx, Change::Body(no));
+        self.change(tx, Change::State(no));
+        self.tell_dispatched(tx, &body, &status);
         if let Some(deadline) = body.deadline {
-            let subject = Subject::Task(self.name.clone(), no);
-            cx.timers.arm(deadline, Timer::Deadline, subject);
+            let subject = Subject::Task(tx.room.name.clone(), no);
+            tx.cx.timers.arm(deadline, Timer::Deadline, subject);
         }
-        self.handoff.payload_bytes += body.payload_bytes();
-        self.handoff.insert(no, body, status, Some(route));
-        self.entered_stage(cx, no, false);
+        self.payload_bytes += body.payload_bytes();
+        self.insert(no, body, status, Some(route));
+        self.entered_stage(tx, no, false);
         self.join_family(no);
-        self.join_group(cx, no);
+        self.join_group(tx, no);
         accepted
     }
 
-    fn tell_dispatched(&mut self, cx: &mut Context, body: &Body, status: &Status) {
+    fn tell_dispatched(&mut self, tx: &mut RoomTx<'_>, body: &Body, status: &Status) {
         let until = match status.stage {
-            Stage::Waiting { until, .. } => Some(until).filter(|until| *until > cx.now),
+            Stage::Waiting { until, .. } => Some(until).filter(|until| *until > tx.cx.now),
             _ => None,
         };
         let happened = Happened {
@@ -167,7 +174,7 @@ impl RoomState {
             traceparent: body.traceparent.as_deref(),
             ..Happened::new("handoff.dispatched", body.id.as_str(), &body.dispatcher)
         };
-        self.tell(cx, &happened);
+        tx.tell(&happened);
     }
 }
 

@@ -16,15 +16,16 @@ use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use crate::engine::context::Context;
+use super::records::Change;
+use crate::engine::effect::{Class, Directed, Effect};
 use crate::engine::event::{Detail, Happened};
-use crate::engine::record::Change;
 use crate::engine::replies::{Call, between, text_at_most};
-use crate::engine::room::RoomState;
 use crate::engine::timer::{Subject, Timer};
-use crate::engine::{Class, Directed, Effect};
+use crate::engine::tx::RoomTx;
 
-use super::task::{Stage, Task, TaskNo};
+use super::Handoff;
+use super::task::{Stage, Task};
+use crate::engine::ids::TaskNo;
 
 /// The group that a task is of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,15 +68,15 @@ impl Task {
     }
 }
 
-impl RoomState {
+impl Handoff {
     /// Checks the group that a new task asks for.
     pub(super) fn admit_group(
         &self,
-        cx: &Context,
+        tx: &RoomTx<'_>,
         call: &Call<'_>,
         asked: &handoff::Task,
     ) -> Result<Option<GroupTie>, Rejection> {
-        let settings = &cx.settings;
+        let settings = &tx.cx.settings;
         let refuse = |code, reason: String| Err(Rejection::new(code, reason).at("group"));
         let Some(name) = asked.group.as_deref() else {
             if asked.group_size.is_some() {
@@ -86,7 +87,7 @@ impl RoomState {
         };
         text_at_most("group", Some(name), settings.max_label_bytes)?;
         let key = (call.from().clone(), Box::from(name));
-        let known = self.handoff.groups.0.get(&key);
+        let known = self.groups.0.get(&key);
         let Some(size) = asked.group_size.or(known.map(|group| group.size)) else {
             let reason = format!("groupSize must say how many tasks {name:?} has");
             return Err(Rejection::new(Code::Invalid, reason).at("groupSize"));
@@ -96,10 +97,10 @@ impl RoomState {
         let tie = Some(GroupTie { name, size });
         let Some(group) = known else {
             let limit = settings.max_groups_per_room;
-            if self.handoff.groups.0.len() >= limit {
+            if self.groups.0.len() >= limit {
                 return refuse(Code::TooMany, format!("the room has its {limit} groups"));
             }
-            if cx.unpromised(call.mailboxes, call.from()) < 2 {
+            if tx.cx.unpromised(call.mailboxes, call.from()) < 2 {
                 let reason = format!(
                     "what {} waits for has no room for a group: mailbox.max_results is reached",
                     call.from()
@@ -119,8 +120,8 @@ impl RoomState {
     }
 
     /// A task is there, new or from its records.
-    pub(super) fn join_group(&mut self, cx: &mut Context, no: TaskNo) {
-        let Some(task) = self.handoff.tasks.get(&no) else {
+    pub(super) fn join_group(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
+        let Some(task) = self.tasks.get(&no) else {
             return;
         };
         let Some(key) = task.group() else {
@@ -133,8 +134,8 @@ impl RoomState {
             .and_then(|ties| ties.group.as_ref());
         let size = tie.map_or(0, |tie| tie.size);
         let dispatcher = key.0.clone();
-        let group = self.handoff.groups.0.entry(key.clone()).or_insert_with(|| {
-            cx.promise(&dispatcher);
+        let group = self.groups.0.entry(key.clone()).or_insert_with(|| {
+            tx.cx.promise(&dispatcher);
             Group {
                 size,
                 members: Vec::new(),
@@ -147,49 +148,48 @@ impl RoomState {
         if let Stage::Ended { .. } = task.status.stage {
             group.ended += 1;
             group.bytes += task.status.kept_bytes();
-            self.handoff.payload_bytes += task.status.kept_bytes();
+            self.payload_bytes += task.status.kept_bytes();
         }
-        self.wait_for_group(cx, &key);
+        self.wait_for_group(tx, &key);
     }
 
     /// A task of a group has ended: what it came to is kept for the group result, as far as there is room.
-    pub(super) fn ended_in_group(&mut self, cx: &mut Context, no: TaskNo, result: Option<Json>) {
-        let handoff = &mut self.handoff;
-        let Some(task) = handoff.tasks.get_mut(&no) else {
+    pub(super) fn ended_in_group(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, result: Option<Json>) {
+        let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
         let Some(key) = task.group() else {
             return;
         };
-        let Some(group) = handoff.groups.0.get_mut(&key) else {
+        let Some(group) = self.groups.0.get_mut(&key) else {
             return;
         };
         task.status.kept = result;
         let bytes = task.status.kept_bytes();
-        let room = cx
+        let room = tx
+            .cx
             .settings
             .max_group_result_bytes
             .saturating_sub(group.bytes);
-        let in_room = cx.settings.max_task_bytes_per_room;
-        if bytes > room || handoff.payload_bytes + bytes > in_room {
+        let in_room = tx.cx.settings.max_task_bytes_per_room;
+        if bytes > room || self.payload_bytes + bytes > in_room {
             task.status.kept = None;
             task.status.omitted = true;
         } else {
             group.bytes += bytes;
-            handoff.payload_bytes += bytes;
+            self.payload_bytes += bytes;
         }
         group.ended += 1;
         if group.ended == group.size as usize {
-            self.gather(cx, &key);
+            self.gather(tx, &key);
         } else {
-            self.wait_for_group(cx, &key);
+            self.wait_for_group(tx, &key);
         }
     }
 
     /// A dead task of a group lives again.
-    pub(super) fn back_in_group(&mut self, cx: &mut Context, no: TaskNo) {
-        let handoff = &mut self.handoff;
-        let Some(task) = handoff.tasks.get_mut(&no) else {
+    pub(super) fn back_in_group(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
+        let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
         let Some(key) = task.group() else {
@@ -197,85 +197,84 @@ impl RoomState {
         };
         let bytes = task.status.kept_bytes();
         task.status.omitted = false;
-        if let Some(group) = handoff.groups.0.get_mut(&key) {
+        if let Some(group) = self.groups.0.get_mut(&key) {
             group.ended -= 1;
             group.bytes -= bytes;
-            handoff.payload_bytes -= bytes;
+            self.payload_bytes -= bytes;
         }
-        self.wait_for_group(cx, &key);
+        self.wait_for_group(tx, &key);
     }
 
     /// Sees to it that a group of which everything that is there has ended does not wait for ever.
-    fn wait_for_group(&mut self, cx: &mut Context, key: &GroupKey) {
-        let Some(group) = self.handoff.groups.0.get_mut(key) else {
+    fn wait_for_group(&mut self, tx: &mut RoomTx<'_>, key: &GroupKey) {
+        let Some(group) = self.groups.0.get_mut(key) else {
             return;
         };
         let Some(first) = group.members.first() else {
             return;
         };
-        let subject = || Subject::Task(self.name.clone(), *first);
+        let subject = || Subject::Task(tx.room.name.clone(), *first);
         if let Some(until) = group.until.take() {
-            cx.timers.disarm(until, Timer::Group, subject());
+            tx.cx.timers.disarm(until, Timer::Group, subject());
         }
         if group.ended == group.members.len() {
-            let until = cx.after(cx.settings.result_retention_ms);
+            let until = tx.cx.after(tx.cx.settings.result_retention_ms);
             group.until = Some(until);
-            cx.timers.arm(until, Timer::Group, subject());
+            tx.cx.timers.arm(until, Timer::Group, subject());
         }
     }
 
     /// Nothing came to a group for long enough: it is gathered as it is.
-    pub(in crate::engine) fn group_over(&mut self, cx: &mut Context, first: TaskNo) {
-        let task = self.handoff.tasks.get(&first);
+    pub(in crate::engine) fn group_over(&mut self, tx: &mut RoomTx<'_>, first: TaskNo) {
+        let task = self.tasks.get(&first);
         if let Some(key) = task.and_then(|task| task.group()) {
-            self.gather(cx, &key);
+            self.gather(tx, &key);
         }
     }
 
     /// Its dispatcher ends a group early: what has not ended is cancelled, and what there is is gathered.
     pub(super) fn cancel_group(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         by: &Agent,
         name: &str,
         reason: Option<&str>,
     ) -> Result<(), Rejection> {
         let key = (by.clone(), Box::from(name));
-        let Some(group) = self.handoff.groups.0.get(&key) else {
+        let Some(group) = self.groups.0.get(&key) else {
             let reason = format!("{by} has no group {name:?} that has not been gathered");
             return Err(Rejection::new(Code::NotFound, reason).at("group"));
         };
         let words = format!("its group {name} was cancelled by {by}");
         for no in group.members.clone() {
-            let task = self.handoff.tasks.get(&no);
+            let task = self.tasks.get(&no);
             if task.is_some_and(|task| !task.status.state().is_final()) {
-                self.cancel_family(cx, no, by, Some(reason.unwrap_or(&words)));
+                self.cancel_family(tx, no, by, Some(reason.unwrap_or(&words)));
             }
         }
         // Complete ones are gathered already.
-        self.gather(cx, &key);
+        self.gather(tx, &key);
         Ok(())
     }
 
     /// Gathers the first group as it is; whether there was one.
-    pub(in crate::engine) fn gather_first_group(&mut self, cx: &mut Context) -> bool {
-        let key = self.handoff.groups.0.keys().next().cloned();
-        key.inspect(|key| self.gather(cx, key)).is_some()
+    pub(in crate::engine) fn gather_first_group(&mut self, tx: &mut RoomTx<'_>) -> bool {
+        let key = self.groups.0.keys().next().cloned();
+        key.inspect(|key| self.gather(tx, key)).is_some()
     }
 
     /// Sends the one result of a group, and lets its tasks go.
-    fn gather(&mut self, cx: &mut Context, key: &GroupKey) {
-        let handoff = &mut self.handoff;
-        let Some(group) = handoff.groups.0.remove(key) else {
+    fn gather(&mut self, tx: &mut RoomTx<'_>, key: &GroupKey) {
+        let Some(group) = self.groups.0.remove(key) else {
             return;
         };
         let first = group.members.first().copied().unwrap_or_default();
         if let Some(until) = group.until {
-            let subject = Subject::Task(self.name.clone(), first);
-            cx.timers.disarm(until, Timer::Group, subject);
+            let subject = Subject::Task(tx.room.name.clone(), first);
+            tx.cx.timers.disarm(until, Timer::Group, subject);
         }
-        handoff.payload_bytes -= group.bytes;
-        let members = group.members.iter().filter_map(|no| handoff.tasks.get(no));
+        self.payload_bytes -= group.bytes;
+        let members = group.members.iter().filter_map(|no| self.tasks.get(no));
         let gathered = GroupResult {
             group: key.1.to_string(),
             status: GroupStatus::Group,
@@ -283,23 +282,23 @@ impl RoomState {
             complete: group.members.len() == group.size as usize,
             size: group.size,
             tasks: members.filter_map(|task| task.entry()).collect(),
-            at: cx.now,
+            at: tx.cx.now,
             too_large: None,
         };
-        cx.keep_promise(&key.0);
+        tx.cx.keep_promise(&key.0);
         let dispatcher = key.0.clone();
         let topic = Topic::HandoffResult { dispatcher };
-        cx.emit(Effect::Deliver(Directed {
+        tx.cx.emit(Effect::Deliver(Directed {
             to: key.0.clone(),
-            topic: RoomTopic::new(self.name.clone(), topic),
-            payload: cx.wall.encode(&gathered),
+            topic: RoomTopic::new(tx.room.name.clone(), topic),
+            payload: tx.cx.wall.encode(&gathered),
             class: Class::Result,
             mirrors: MessageMirrors {
-                expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),
+                expires_at: Some(tx.cx.after(tx.cx.settings.directed_ttl_ms)),
                 ..MessageMirrors::default()
             },
         }));
-        let gateway = cx.gateway.clone();
+        let gateway = tx.cx.gateway.clone();
         let happened = Happened {
             from: Some("gathering"),
             detail: Detail {
@@ -308,20 +307,20 @@ impl RoomState {
             },
             ..Happened::new("handoff.gathered", &key.1, &gateway)
         };
-        self.tell(cx, &happened);
+        tx.tell(&happened);
         for no in group.members {
-            self.let_go(cx, no);
+            self.let_go(tx, no);
         }
     }
 
     /// A task of a group that was gathered is remembered as long as any other, and no longer.
-    fn let_go(&mut self, cx: &mut Context, no: TaskNo) {
-        let Some(task) = self.handoff.tasks.get_mut(&no) else {
+    fn let_go(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
+        let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
         task.status.gathered = true;
-        self.change(cx, Change::State(no));
-        self.remember_ended(cx, no);
+        self.change(tx, Change::State(no));
+        self.remember_ended(tx, no);
     }
 }
 

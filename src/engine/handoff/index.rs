@@ -10,7 +10,8 @@ use std::ops::RangeInclusive;
 use crate::wire::handoff::TaskState;
 use crate::wire::name::{Capability, TaskType};
 
-use super::task::{Body, TaskNo};
+use super::task::Body;
+use crate::engine::ids::TaskNo;
 
 const STATES: usize = 8;
 

@@ -7,14 +7,14 @@ use crate::wire::handoff::{GetTask, ListTasks, States, TaskView};
 use crate::wire::json::{self, Json};
 use crate::wire::reply::{Code, Rejection};
 
-use crate::engine::context::Context;
 use crate::engine::replies::{Accepted, Call, Outcome, page_limit};
-use crate::engine::room::RoomState;
 use crate::engine::shown::{Dated, Wall};
+use crate::engine::tx::RoomTx;
 
 use super::Handoff;
 use super::index::Wanted;
-use super::task::{Task, TaskNo};
+use super::task::Task;
+use crate::engine::ids::TaskNo;
 
 /// Tasks that one command looks at, where conditions that have no index drop some of them: the page ends there, and the next goes on.
 const LOOKED_AT: usize = 1_000;
@@ -67,21 +67,25 @@ impl Handoff {
     }
 }
 
-impl RoomState {
-    pub(in crate::engine) fn get_task(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
-        let get: GetTask = call.read(&cx.settings)?;
-        let no = self.handoff.number(&get.task)?;
-        let task = &self.handoff.tasks[&no];
+impl Handoff {
+    pub(in crate::engine) fn get_task(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        call: &mut Call<'_>,
+    ) -> Outcome {
+        let get: GetTask = call.read(&tx.cx.settings)?;
+        let no = self.number(&get.task)?;
+        let task = &self.tasks[&no];
         let payload = task.body.payload.as_ref().filter(|_| get.payload);
         let mut view = TaskView {
-            last_progress: self.handoff.progress.get(no).cloned(),
+            last_progress: self.progress.get(no).cloned(),
             history: task.status.history.view(),
             result: task.kept_result().cloned(),
             result_omitted: task.lost_result(),
             payload: payload.cloned(),
             ..task.view()
         };
-        let most = self.can_take(call);
+        let most = tx.can_take(call);
         if json::length(&view) > most {
             view.payload = None;
         }
@@ -90,25 +94,25 @@ impl RoomState {
         }
         Ok(Accepted {
             task: Some(get.task),
-            ..Accepted::found(cx, view)
+            ..Accepted::found(tx.cx, view)
         })
     }
 
-    pub(in crate::engine) fn list_tasks(&self, cx: &Context, call: &mut Call<'_>) -> Outcome {
-        let mut asked: ListTasks = call.read_or_default(&cx.settings)?;
-        let point = |shown: Option<Millis>| shown.map(|shown| cx.wall.point(shown));
+    pub(in crate::engine) fn list_tasks(&self, tx: &RoomTx<'_>, call: &mut Call<'_>) -> Outcome {
+        let mut asked: ListTasks = call.read_or_default(&tx.cx.settings)?;
+        let point = |shown: Option<Millis>| shown.map(|shown| tx.cx.wall.point(shown));
         asked.created_after = point(asked.created_after);
         asked.created_before = point(asked.created_before);
-        let limit = page_limit(asked.limit, USUAL_PAGE, cx.settings.max_page)?;
-        let most = self.page_bytes(cx, call)?;
+        let limit = page_limit(asked.limit, USUAL_PAGE, tx.cx.settings.max_page)?;
+        let most = tx.page_bytes(call)?;
         let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
-        let (first, last) = self.handoff.range_of(&asked, after);
+        let (first, last) = self.range_of(&asked, after);
         let wanted = Wanted {
             states: asked.state.as_ref().map_or(&[], States::as_slice),
             task_type: asked.task_type.as_ref(),
             capability: asked.capability.as_ref(),
         };
-        let index = &self.handoff.index;
+        let index = &self.index;
         let mut found = index.find(wanted, first..=last, asked.newest_first);
         let mut page = Page {
             tasks: Vec::new(),
@@ -117,12 +121,12 @@ impl RoomState {
         let (mut bytes, mut looked_at, mut at) = (0, 0, None);
         while page.tasks.len() < limit && looked_at < LOOKED_AT {
             let Some(no) = found.next() else {
-                return Ok(Accepted::found(cx, page));
+                return Ok(Accepted::found(tx.cx, page));
             };
             looked_at += 1;
-            let task = &self.handoff.tasks[&no];
+            let task = &self.tasks[&no];
             if task.is_asked_for(&asked) {
-                let view = Json::of(&cx.wall.show(task.view()));
+                let view = Json::of(&tx.cx.wall.show(task.view()));
                 bytes += view.text().len();
                 if bytes > most && page.tasks.is_empty() {
                     let reason = format!(
@@ -133,14 +137,14 @@ impl RoomState {
                 }
                 if bytes > most {
                     page.cursor = at;
-                    return Ok(Accepted::found(cx, page));
+                    return Ok(Accepted::found(tx.cx, page));
                 }
                 page.tasks.push(view);
             }
             at = Some(no.0.to_string());
         }
         page.cursor = found.next().and(at);
-        Ok(Accepted::found(cx, page))
+        Ok(Accepted::found(tx.cx, page))
     }
 }
 

@@ -13,26 +13,27 @@ use crate::wire::presence::Encoding;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use crate::engine::context::Context;
+use crate::engine::effect::{Class, Directed, Effect};
+use crate::engine::ids::AssignmentKey;
 use crate::engine::member::Member;
 use crate::engine::replies;
-use crate::engine::room::RoomState;
 use crate::engine::settings::Settings;
-use crate::engine::{AssignmentKey, Class, Directed, Effect};
+use crate::engine::tx::RoomTx;
 
-use super::TaskNo;
+use super::Handoff;
 use super::task::{Body, Stage, Task};
+use crate::engine::ids::TaskNo;
 
 /// The attempt that sizes are counted with, because the length of its number is part of them: few tasks see a later one.
 const MEASURED_ATTEMPT: u32 = 999;
 
-impl RoomState {
-    pub(super) fn deliver_result(&mut self, cx: &mut Context, to: Agent, result: &TaskResult) {
+impl Handoff {
+    pub(super) fn deliver_result(&mut self, tx: &mut RoomTx<'_>, to: Agent, result: &TaskResult) {
         let dispatcher = to.clone();
-        cx.emit(Effect::Deliver(Directed {
+        tx.cx.emit(Effect::Deliver(Directed {
             to,
-            topic: RoomTopic::new(self.name.clone(), Topic::HandoffResult { dispatcher }),
-            payload: cx.wall.encode(result),
+            topic: RoomTopic::new(tx.room.name.clone(), Topic::HandoffResult { dispatcher }),
+            payload: tx.cx.wall.encode(result),
             class: Class::Result,
             mirrors: MessageMirrors {
                 correlation_id: result.correlation_id.clone(),
@@ -41,32 +42,32 @@ impl RoomState {
                     traceparent: result.traceparent.clone(),
                     tracestate: result.tracestate.clone(),
                 },
-                expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),
+                expires_at: Some(tx.cx.after(tx.cx.settings.directed_ttl_ms)),
             },
         }));
     }
 
     /// Whether the task's assignment is larger than what its worker takes.
-    pub(super) fn is_too_large(&self, no: TaskNo, worker: &Agent) -> bool {
-        let said = self.members.0.get(worker).and_then(Member::max_bytes);
-        let task = self.handoff.tasks.get(&no);
+    pub(super) fn is_too_large(&self, tx: &RoomTx<'_>, no: TaskNo, worker: &Agent) -> bool {
+        let said = tx.room.members.0.get(worker).and_then(Member::max_bytes);
+        let task = self.tasks.get(&no);
         said.zip(task)
             .is_some_and(|(most, task)| task.assignment_bytes() > most)
     }
 
     /// Sends a worker the task that it has.
-    pub(super) fn deliver(&mut self, cx: &mut Context, no: TaskNo) {
-        let Some(task) = self.handoff.tasks.get(&no) else {
+    pub(super) fn deliver(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
+        let Some(task) = self.tasks.get(&no) else {
             return;
         };
         let Some(worker) = task.status.holder() else {
             return;
         };
-        if self.is_too_large(no, worker) {
+        if self.is_too_large(tx, no, worker) {
             return;
         }
         let offers = |capability: &&Capability| {
-            let member = self.members.0.get(worker);
+            let member = tx.room.members.0.get(worker);
             member.is_some_and(|member| member.works.contains(*capability))
         };
         let asked = || task.body.capabilities.iter().chain(task.body.any_of());
@@ -76,12 +77,12 @@ impl RoomState {
         let topic = Topic::HandoffWork {
             capability: capability.clone(),
         };
-        cx.emit(Effect::Deliver(Directed {
+        tx.cx.emit(Effect::Deliver(Directed {
             to: worker.clone(),
-            topic: RoomTopic::new(self.name.clone(), topic),
-            payload: self.assignment(cx, no, task, worker),
+            topic: RoomTopic::new(tx.room.name.clone(), topic),
+            payload: self.assignment(tx, no, task, worker),
             class: Class::Assignment(AssignmentKey {
-                room: self.name.clone(),
+                room: tx.room.name.clone(),
                 task: task.body.id.clone(),
                 attempt: task.status.attempt,
             }),
@@ -98,14 +99,14 @@ impl RoomState {
     }
 }
 
-impl RoomState {
+impl Handoff {
     /// An assignment, with what was said of the task before as far as its worker can take it.
-    fn assignment(&self, cx: &Context, no: TaskNo, task: &Task, worker: &Agent) -> Bytes {
+    fn assignment(&self, tx: &RoomTx<'_>, no: TaskNo, task: &Task, worker: &Agent) -> Bytes {
         let plain = task.body.assignment(task.status.attempt);
-        let Some(said) = self.handoff.progress.get(no) else {
-            return cx.wall.encode(&plain);
+        let Some(said) = self.progress.get(no) else {
+            return tx.cx.wall.encode(&plain);
         };
-        let most = self.members.0.get(worker).and_then(Member::max_bytes);
+        let most = tx.room.members.0.get(worker).and_then(Member::max_bytes);
         let room = most.map(|most| most.saturating_sub(task.assignment_bytes()) as usize);
         let with = Assignment {
             last_progress: Some(said.clone()),
@@ -114,15 +115,21 @@ impl RoomState {
         let holds = plain.payload.as_ref().map_or("", Json::text);
         let of = |one: &Assignment| Encoding::greatest_length_of(one, holds);
         if room.is_none_or(|room| of(&with).saturating_sub(of(&plain)) <= room) {
-            cx.wall.encode(&with)
+            tx.cx.wall.encode(&with)
         } else {
-            cx.wall.encode(&plain)
+            tx.cx.wall.encode(&plain)
         }
     }
 
     /// Tells a worker that what it is at is of no use any more: a task that was cancelled, or whose time is over.
-    pub(super) fn tell_worker(&self, cx: &mut Context, no: TaskNo, worker: &Agent, attempt: u32) {
-        let Some(task) = self.handoff.tasks.get(&no) else {
+    pub(super) fn tell_worker(
+        &self,
+        tx: &mut RoomTx<'_>,
+        no: TaskNo,
+        worker: &Agent,
+        attempt: u32,
+    ) {
+        let Some(task) = self.tasks.get(&no) else {
             return;
         };
         let code = match task.status.state() {
@@ -140,7 +147,7 @@ impl RoomState {
             task: Some(id.clone()),
             ..Reply::rejected("handoff/work", Rejection::new(code, reason))
         };
-        replies::send(cx, worker.clone(), self.name.clone(), None, reply);
+        replies::send(tx.cx, worker.clone(), tx.room.name.clone(), None, reply);
     }
 }
 

@@ -13,14 +13,15 @@ mod index;
 mod lease;
 mod list;
 mod messages;
+mod pattern;
 mod progress;
 mod queue;
 mod rebuild;
+mod records;
 mod redrive;
 mod released;
 mod results;
 pub(super) mod scheduler;
-pub(super) mod size;
 mod states;
 pub(super) mod task;
 mod ties;
@@ -34,13 +35,14 @@ use crate::wire::handoff::TaskState;
 use crate::wire::json::Json;
 use crate::wire::name::{Agent, TaskId};
 
-use super::context::Context;
+use super::effect::{Class, Effect};
 use super::event::{Detail, Happened};
+use super::ids::AssignmentKey;
 use super::keep::Keep;
-use super::record::Change;
-use super::room::RoomState;
+use super::record::Changes;
 use super::timer::{Subject, Timer};
-use super::{AssignmentKey, Class, Effect};
+use super::tx::RoomTx;
+use records::Change;
 
 use admit::Rates;
 use affinity::Affinities;
@@ -49,13 +51,19 @@ use index::Index;
 use progress::Progress;
 use scheduler::{RouteNo, Scheduler};
 pub(super) use states::{GROUP, TASK};
-pub(super) use task::TaskNo;
+
+use super::ids::TaskNo;
 use task::{Body, Ending, Stage, Status, Step, Task};
 use ties::Bonds;
 
 /// A room's tasks.
 #[derive(Debug, Default)]
 pub(super) struct Handoff {
+    changes: Changes<records::Change>,
+    /// Bodies whose states have not come yet, while records come back.
+    bodies: BTreeMap<TaskNo, Body>,
+    /// How far tasks have been looked through for those that must end because the room is closed.
+    swept: TaskNo,
     /// Boxed, because a tree keeps its nodes half empty.
     pub(super) tasks: BTreeMap<TaskNo, Box<Task>>,
     pub(super) numbers: BTreeMap<TaskId, TaskNo>,
@@ -128,43 +136,45 @@ impl<'a> Advance<'a> {
     }
 }
 
-impl RoomState {
+impl Handoff {
     /// The one place where a task moves on: carries out the step and all that follows from it. Nothing happens if the step means
     /// nothing where the task stands.
-    fn advance(&mut self, cx: &mut Context, no: TaskNo, advance: Advance<'_>) {
-        let Some(task) = self.handoff.tasks.get_mut(&no) else {
+    fn advance(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, advance: Advance<'_>) {
+        let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
         let before = task.status.stage.clone();
         let from = task.status.state();
-        if !task.step(advance.step.clone(), cx.now) {
+        if !task.step(advance.step.clone(), tx.cx.now) {
             return;
         }
         let to = task.status.state();
         let attempt = task.status.attempt;
-        task.status.history.keep(cx.settings.max_history_per_task);
-        cx.stats.tasks.remove(from);
-        cx.stats.tasks.add(to);
-        self.handoff.index.moved(no, from, to, &task.body);
-        self.change(cx, Change::State(no));
-        self.left_stage(cx, no, &before, attempt);
-        self.entered_stage(cx, no, from.is_final());
-        self.tell_step(cx, no, from, &advance);
+        task.status
+            .history
+            .keep(tx.cx.settings.max_history_per_task);
+        tx.cx.stats.tasks.remove(from);
+        tx.cx.stats.tasks.add(to);
+        self.index.moved(no, from, to, &task.body);
+        self.change(tx, Change::State(no));
+        self.left_stage(tx, no, &before, attempt);
+        self.entered_stage(tx, no, from.is_final());
+        self.tell_step(tx, no, from, &advance);
         if to.is_final() {
-            self.end(cx, no, advance.result);
+            self.end(tx, no, advance.result);
         }
     }
 
     /// Undoes what holds for a task in the stage that it was in.
-    fn left_stage(&mut self, cx: &mut Context, no: TaskNo, before: &Stage, attempt: u32) {
-        let Some(task) = self.handoff.tasks.get_mut(&no) else {
+    fn left_stage(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, before: &Stage, attempt: u32) {
+        let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
         match before {
             Stage::Waiting { until, unmet } => {
-                let subject = Subject::Task(self.name.clone(), no);
-                cx.timers.disarm(*until, Timer::Due, subject);
-                self.handoff.scheduler.offer_no_more(no);
+                let subject = Subject::Task(tx.room.name.clone(), no);
+                tx.cx.timers.disarm(*until, Timer::Due, subject);
+                self.scheduler.offer_no_more(no);
                 self.await_no_more(no, unmet);
             }
             Stage::Queued => {
@@ -175,7 +185,7 @@ impl RoomState {
                         dispatcher,
                         ..
                     } = &task.body;
-                    let scheduler = &mut self.handoff.scheduler;
+                    let scheduler = &mut self.scheduler;
                     scheduler.dequeue(key, *priority, dispatcher, no, served);
                 }
             }
@@ -184,58 +194,58 @@ impl RoomState {
                 if task.status.holder() == Some(worker) {
                     return;
                 }
-                let subject = Subject::Task(self.name.clone(), no);
-                cx.timers.disarm(task.lease_until, Timer::Lease, subject);
+                let subject = Subject::Task(tx.room.name.clone(), no);
+                tx.cx.timers.disarm(task.lease_until, Timer::Lease, subject);
                 (task.lease_until, task.lease_left) = (0, 0);
                 // Also after the worker's own last word: a client that acknowledges late must not get the task again.
-                cx.emit(Effect::Revoke {
+                tx.cx.emit(Effect::Revoke {
                     agent: worker.clone(),
                     class: Class::Assignment(AssignmentKey {
-                        room: self.name.clone(),
+                        room: tx.room.name.clone(),
                         task: task.body.id.clone(),
                         attempt,
                     }),
                 });
-                self.free(cx, no, worker);
-                self.tell_worker(cx, no, worker, attempt);
+                self.free(tx, no, worker);
+                self.tell_worker(tx, no, worker, attempt);
             }
             Stage::Ended { at, .. } => {
-                let until = task.body.kept_until(&cx.settings, *at);
-                self.handoff.ended.remove(&(until, no));
-                self.handoff.results.remove(&(until, no));
-                self.back_in_group(cx, no);
+                let until = task.body.kept_until(&tx.cx.settings, *at);
+                self.ended.remove(&(until, no));
+                self.results.remove(&(until, no));
+                self.back_in_group(tx, no);
                 self.drop_result(no);
             }
         }
     }
 
-    fn free(&mut self, cx: &mut Context, no: TaskNo, worker: &Agent) {
-        if let Some(member) = self.members.0.get_mut(worker) {
+    fn free(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, worker: &Agent) {
+        if let Some(member) = tx.room.members.0.get_mut(worker) {
             member.held.remove(&no);
             member.owed.remove(&no);
-            self.handoff.scheduler.freed(worker);
-            self.stir(cx, worker, false);
-            self.tell_drained(cx, worker);
+            self.scheduler.freed(worker);
+            tx.stir(worker, false);
+            tx.tell_drained(worker);
         }
     }
 
     /// Sees to what holds for a task in the stage that it is in now.
-    fn entered_stage(&mut self, cx: &mut Context, no: TaskNo, was_ended: bool) {
-        let Some(task) = self.handoff.tasks.get_mut(&no) else {
+    fn entered_stage(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, was_ended: bool) {
+        let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
         if was_ended {
-            cx.promise(&task.body.dispatcher);
+            tx.cx.promise(&task.body.dispatcher);
         }
         match &task.status.stage {
             Stage::Waiting { until, unmet } => {
-                let subject = Subject::Task(self.name.clone(), no);
-                cx.timers.arm(*until, Timer::Due, subject);
+                let subject = Subject::Task(tx.room.name.clone(), no);
+                tx.cx.timers.arm(*until, Timer::Due, subject);
                 let unmet = unmet.clone();
-                self.await_dependencies(cx, no, &unmet);
+                self.await_dependencies(tx, no, &unmet);
             }
             Stage::Queued => {
-                task.ready_at = cx.now;
+                task.ready_at = tx.cx.now;
                 if let Some(key) = task.queue_key() {
                     let since = task.status.updated_at;
                     let Body {
@@ -243,46 +253,52 @@ impl RoomState {
                         dispatcher,
                         ..
                     } = &task.body;
-                    let scheduler = &mut self.handoff.scheduler;
+                    let scheduler = &mut self.scheduler;
                     scheduler.enqueue(key, *priority, dispatcher, no, since);
                 }
             }
             Stage::Held { worker, running } => {
                 let (worker, running) = (worker.clone(), *running);
                 if !running {
-                    self.hold(cx, no, &worker);
+                    self.hold(tx, no, &worker);
                 }
             }
             Stage::Ended { at, .. } => {
                 // One that its group waits for is not to be forgotten.
                 if task.is_gathered() {
-                    let until = task.body.kept_until(&cx.settings, *at);
-                    self.handoff.ended.insert((until, no));
+                    let until = task.body.kept_until(&tx.cx.settings, *at);
+                    self.ended.insert((until, no));
                 }
             }
         }
     }
 
-    fn hold(&mut self, cx: &mut Context, no: TaskNo, worker: &Agent) {
-        if let Some(member) = self.members.0.get_mut(worker) {
+    fn hold(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, worker: &Agent) {
+        if let Some(member) = tx.room.members.0.get_mut(worker) {
             member.held.insert(no);
-            self.handoff.scheduler.took(worker);
-            self.stir(cx, worker, false);
+            self.scheduler.took(worker);
+            tx.stir(worker, false);
         }
-        self.remember_affinity(cx, no, worker);
-        self.await_sending(cx, no);
-        self.deliver(cx, no);
+        self.remember_affinity(tx, no, worker);
+        self.await_sending(tx, no);
+        self.deliver(tx, no);
     }
 
-    fn tell_step(&mut self, cx: &mut Context, no: TaskNo, from: TaskState, advance: &Advance<'_>) {
-        let Some(task) = self.handoff.tasks.get(&no) else {
+    fn tell_step(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        no: TaskNo,
+        from: TaskState,
+        advance: &Advance<'_>,
+    ) {
+        let Some(task) = self.tasks.get(&no) else {
             return;
         };
         let until = match task.status.stage {
-            Stage::Waiting { until, .. } => Some(until).filter(|until| *until > cx.now),
+            Stage::Waiting { until, .. } => Some(until).filter(|until| *until > tx.cx.now),
             _ => None,
         };
-        let gateway = cx.gateway.clone();
+        let gateway = tx.cx.gateway.clone();
         let happened = Happened {
             from: Some(from.as_str()),
             to: Some(task.status.state().as_str()),
@@ -300,101 +316,104 @@ impl RoomState {
                 advance.who.unwrap_or(&gateway),
             )
         };
-        self.log.tell(cx, &happened);
+        tx.tell(&happened);
     }
 
     /// Sends the one final result, and keeps of the task only what queries need.
-    fn end(&mut self, cx: &mut Context, no: TaskNo, result: Option<Json>) {
-        let Some(task) = self.handoff.tasks.get_mut(&no) else {
+    fn end(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, result: Option<Json>) {
+        let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
         let Stage::Ended { how, .. } = task.status.stage else {
             return;
         };
         if let Some(route) = task.route.take() {
-            self.handoff.scheduler.leave(route);
+            self.scheduler.leave(route);
         }
         if let Some(deadline) = task.body.deadline {
-            let subject = Subject::Task(self.name.clone(), no);
-            cx.timers.disarm(deadline, Timer::Deadline, subject);
+            let subject = Subject::Task(tx.room.name.clone(), no);
+            tx.cx.timers.disarm(deadline, Timer::Deadline, subject);
         }
-        cx.keep_promise(&task.body.dispatcher);
+        tx.cx.keep_promise(&task.body.dispatcher);
         let dispatched = task.body.created_at;
-        cx.stats.task_results.add(how.state(), dispatched, cx.now);
+        tx.cx
+            .stats
+            .task_results
+            .add(how.state(), dispatched, tx.cx.now);
         let payload = task.body.payload_bytes();
-        self.handoff.payload_bytes -= payload;
-        let sent = task.result(cx.now, how.result(), result.clone());
+        self.payload_bytes -= payload;
+        let sent = task.result(tx.cx.now, how.result(), result.clone());
         if how != Ending::Dead {
             task.body.payload = None;
         }
         let to = task.body.dispatcher.clone();
-        self.deliver_result(cx, to, &sent);
+        self.deliver_result(tx, to, &sent);
         if how != Ending::Dead {
-            self.forget_progress(cx, no);
+            self.forget_progress(tx, no);
         }
         self.leave_family(no);
-        self.release_dependants(cx, no, how);
-        self.keep_result(cx, no, result);
-        if how != Ending::Dead && payload > cx.settings.kept_payload_bytes {
-            self.change(cx, Change::Body(no));
+        self.release_dependants(tx, no, how);
+        self.keep_result(tx, no, result);
+        if how != Ending::Dead && payload > tx.cx.settings.kept_payload_bytes {
+            self.change(tx, Change::Body(no));
         }
-        self.forget_early(cx);
+        self.forget_early(tx);
     }
 
     /// A task that ended may be forgotten when its time is over.
-    fn remember_ended(&mut self, cx: &mut Context, no: TaskNo) {
-        if let Some(task) = self.handoff.tasks.get(&no)
+    fn remember_ended(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
+        if let Some(task) = self.tasks.get(&no)
             && let Stage::Ended { at, .. } = task.status.stage
         {
-            let until = task.body.kept_until(&cx.settings, at);
-            self.handoff.ended.insert((until, no));
+            let until = task.body.kept_until(&tx.cx.settings, at);
+            self.ended.insert((until, no));
         }
-        self.count_result(cx, no);
-        self.forget_early(cx);
+        self.count_result(tx, no);
+        self.forget_early(tx);
     }
 
-    fn forget_early(&mut self, cx: &mut Context) {
-        if self.handoff.ended.len() > cx.settings.max_ended_tasks_per_room {
-            cx.stats.forgotten_early += 1;
-            self.forget_oldest_task(cx);
+    fn forget_early(&mut self, tx: &mut RoomTx<'_>) {
+        if self.ended.len() > tx.cx.settings.max_ended_tasks_per_room {
+            tx.cx.stats.forgotten_early += 1;
+            self.forget_oldest_task(tx);
         }
     }
 
     /// Brings tasks and free workers together, the most urgent first, until one of them runs out.
-    pub(super) fn settle(&mut self, cx: &mut Context) {
-        let longest = cx.settings.max_wait_by_priority_ms;
-        let late = cx.now.checked_sub(longest).filter(|_| longest > 0);
-        while let Some((no, worker)) = self.handoff.scheduler.next_match(late) {
+    fn assign(&mut self, tx: &mut RoomTx<'_>) {
+        let longest = tx.cx.settings.max_wait_by_priority_ms;
+        let late = tx.cx.now.checked_sub(longest).filter(|_| longest > 0);
+        while let Some((no, worker)) = self.scheduler.next_match(late) {
             let worker = self.preferred(no).unwrap_or(worker);
-            self.advance(cx, no, Advance::new(Step::Assign(worker)));
+            self.advance(tx, no, Advance::new(Step::Assign(worker)));
         }
-        while let Some((no, worker)) = self.handoff.scheduler.next_released() {
-            self.advance(cx, no, Advance::new(Step::Due));
-            self.advance(cx, no, Advance::new(Step::Assign(worker)));
+        while let Some((no, worker)) = self.scheduler.next_released() {
+            self.advance(tx, no, Advance::new(Step::Due));
+            self.advance(tx, no, Advance::new(Step::Assign(worker)));
         }
     }
 
-    pub(super) fn due(&mut self, cx: &mut Context, no: TaskNo) {
-        self.advance(cx, no, Advance::new(Step::Due));
+    pub(super) fn due(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
+        self.advance(tx, no, Advance::new(Step::Due));
     }
 
-    pub(super) fn deadline_over(&mut self, cx: &mut Context, no: TaskNo) {
-        self.advance(cx, no, Advance::new(Step::Expire));
+    pub(super) fn deadline_over(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
+        self.advance(tx, no, Advance::new(Step::Expire));
     }
 
-    pub(super) fn forget_oldest_task(&mut self, cx: &mut Context) {
-        let Some((until, no)) = self.handoff.ended.pop_first() else {
+    pub(super) fn forget_oldest_task(&mut self, tx: &mut RoomTx<'_>) {
+        let Some((until, no)) = self.ended.pop_first() else {
             return;
         };
-        self.handoff.results.remove(&(until, no));
-        if let Some(task) = self.handoff.tasks.remove(&no) {
-            self.handoff.numbers.remove(&task.body.id);
+        self.results.remove(&(until, no));
+        if let Some(task) = self.tasks.remove(&no) {
+            self.numbers.remove(&task.body.id);
             let state = task.status.state();
-            self.handoff.index.remove(no, state, &task.body);
-            cx.stats.tasks.remove(state);
+            self.index.remove(no, state, &task.body);
+            tx.cx.stats.tasks.remove(state);
         }
-        self.forget_progress(cx, no);
-        self.change(cx, Change::Body(no));
-        self.change(cx, Change::State(no));
+        self.forget_progress(tx, no);
+        self.change(tx, Change::Body(no));
+        self.change(tx, Change::State(no));
     }
 }

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use crate::wire::json::Json;
 
-use crate::engine::context::Context;
-use crate::engine::record::Change;
-use crate::engine::room::RoomState;
+use super::records::Change;
+use crate::engine::tx::RoomTx;
 
-use super::{Handoff, TaskNo};
+use super::Handoff;
+use crate::engine::ids::TaskNo;
 
 /// The last progress of tasks that have not ended well.
 #[derive(Debug, Default)]
@@ -47,26 +47,25 @@ impl Handoff {
     }
 }
 
-impl RoomState {
+impl Handoff {
     /// Keeps what a worker said for whoever has the task next, if there is room for it in the room.
-    pub(super) fn keep_progress(&mut self, cx: &mut Context, no: TaskNo, said: Option<Json>) {
+    pub(super) fn keep_progress(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, said: Option<Json>) {
         let Some(said) = said else {
             return;
         };
-        let handoff = &mut self.handoff;
-        let before = handoff.progress.get(no).map_or(0, |said| said.text().len());
-        let others = handoff.payload_bytes + handoff.progress.bytes - before;
-        if others + said.text().len() > cx.settings.max_task_bytes_per_room {
-            cx.stats.forgotten_early += 1;
+        let before = self.progress.get(no).map_or(0, |said| said.text().len());
+        let others = self.payload_bytes + self.progress.bytes - before;
+        if others + said.text().len() > tx.cx.settings.max_task_bytes_per_room {
+            tx.cx.stats.forgotten_early += 1;
             return;
         }
-        handoff.progress.put(no, said);
-        self.change(cx, Change::Progress(no));
+        self.progress.put(no, said);
+        self.change(tx, Change::Progress(no));
     }
 
-    pub(super) fn forget_progress(&mut self, cx: &mut Context, no: TaskNo) {
-        if self.handoff.progress.take(no) {
-            self.change(cx, Change::Progress(no));
+    pub(super) fn forget_progress(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
+        if self.progress.take(no) {
+            self.change(tx, Change::Progress(no));
         }
     }
 }

@@ -17,9 +17,9 @@ use crate::wire::Millis;
 use crate::wire::handoff::Priority;
 use crate::wire::name::Agent;
 
-use super::TaskNo;
 use super::scheduler::RouteNo;
-use super::size::SizeClass;
+use crate::engine::ids::TaskNo;
+use crate::engine::size::SizeClass;
 
 /// Lanes that have run dry and still wait for the others to catch up. Beyond it the one that is ahead least is forgotten, and its
 /// dispatcher may get a task more than its share.

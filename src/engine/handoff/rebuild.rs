@@ -1,68 +1,69 @@
 //! Tasks rebuilt from their records: queues, timers and promises are derived, nothing is decided.
 
-use crate::engine::context::Context;
-use crate::engine::room::RoomState;
 use crate::engine::timer::{Subject, Timer};
+use crate::engine::tx::RoomTx;
 
-use super::task::{Body, Ending, Stage, Status, TaskNo};
+use super::Handoff;
+use super::task::{Body, Ending, Stage, Status};
+use crate::engine::ids::TaskNo;
 
-impl RoomState {
+impl Handoff {
     /// Takes a task in. They come by number, after the members of the room.
     pub(in crate::engine) fn rebuild_task(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         no: TaskNo,
         mut body: Body,
         status: Status,
     ) {
-        cx.stats.tasks.add(status.state());
+        tx.cx.stats.tasks.add(status.state());
         if body.bytes == 0 {
-            body.measure(&cx.settings, &self.name);
+            body.measure(&tx.cx.settings, &tx.room.name);
         }
         if let Stage::Ended { how, at, .. } = status.stage {
             if how != Ending::Dead {
                 body.payload = None;
             }
-            self.handoff.insert(no, body, status, None);
-            if self.handoff.tasks[&no].is_gathered() {
-                let until = self.handoff.tasks[&no].body.kept_until(&cx.settings, at);
-                self.handoff.ended.insert((until, no));
-                self.count_result(cx, no);
+            self.insert(no, body, status, None);
+            if self.tasks[&no].is_gathered() {
+                let until = self.tasks[&no].body.kept_until(&tx.cx.settings, at);
+                self.ended.insert((until, no));
+                self.count_result(tx, no);
             } else {
-                self.join_group(cx, no);
+                self.join_group(tx, no);
             }
             return;
         }
-        cx.promise(&body.dispatcher);
-        self.handoff.payload_bytes += body.payload_bytes();
+        tx.cx.promise(&body.dispatcher);
+        self.payload_bytes += body.payload_bytes();
         if let Some(deadline) = body.deadline {
-            let subject = Subject::Task(self.name.clone(), no);
-            cx.timers.arm(deadline, Timer::Deadline, subject);
+            let subject = Subject::Task(tx.room.name.clone(), no);
+            tx.cx.timers.arm(deadline, Timer::Deadline, subject);
         }
         // The limit held when the task was taken; a smaller one must not lose it now.
-        let route = self.handoff.scheduler.enter(body.need(), usize::MAX);
-        self.handoff.insert(no, body, status, route);
-        self.rebuild_stage(cx, no);
+        let route = self.scheduler.enter(body.need(), usize::MAX);
+        self.insert(no, body, status, route);
+        self.rebuild_stage(tx, no);
         self.join_family(no);
-        self.join_group(cx, no);
+        self.join_group(tx, no);
     }
 
-    fn rebuild_stage(&mut self, cx: &mut Context, no: TaskNo) {
-        let Some(task) = self.handoff.tasks.get(&no) else {
+    fn rebuild_stage(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
+        let Some(task) = self.tasks.get(&no) else {
             return;
         };
-        let subject = Subject::Task(self.name.clone(), no);
+        let subject = Subject::Task(tx.room.name.clone(), no);
         match &task.status.stage {
             Stage::Waiting { until, unmet } => {
-                cx.timers.arm(*until, Timer::Due, subject);
+                tx.cx.timers.arm(*until, Timer::Due, subject);
                 let given_back_by = task.status.history.given_back_by();
                 let given_back_by = given_back_by.filter(|_| unmet.is_empty()).cloned();
                 if let (Some(place), Some(worker)) = (task.queue_key(), given_back_by) {
-                    let scheduler = &mut self.handoff.scheduler;
+                    let scheduler = &mut self.scheduler;
                     scheduler.offer_to_others(place, no, worker);
                 }
                 let unmet = unmet.clone();
-                self.await_dependencies(cx, no, &unmet);
+                self.await_dependencies(tx, no, &unmet);
             }
             Stage::Queued => {
                 if let Some(key) = task.queue_key() {
@@ -72,15 +73,15 @@ impl RoomState {
                         dispatcher,
                         ..
                     } = &task.body;
-                    let scheduler = &mut self.handoff.scheduler;
+                    let scheduler = &mut self.scheduler;
                     scheduler.enqueue(key, *priority, dispatcher, no, since);
                 }
             }
-            Stage::Held { worker, .. } => match self.members.0.get_mut(worker) {
+            Stage::Held { worker, .. } => match tx.room.members.0.get_mut(worker) {
                 Some(member) => {
                     member.held.insert(no);
                 }
-                None => cx.timers.arm(cx.now, Timer::Lease, subject),
+                None => tx.cx.timers.arm(tx.cx.now, Timer::Lease, subject),
             },
             Stage::Ended { .. } => {}
         }

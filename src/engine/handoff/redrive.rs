@@ -5,14 +5,15 @@ use crate::wire::json::Json;
 use crate::wire::name::TaskType;
 use crate::wire::reply::{Code, Rejection};
 
-use crate::engine::context::Context;
 use crate::engine::replies::{Accepted, Call, Outcome, between};
-use crate::engine::room::RoomState;
 use crate::engine::timer::{Subject, Timer};
+use crate::engine::tx::RoomTx;
 
 use super::Advance;
+use super::Handoff;
 use super::index::Wanted;
-use super::task::{Step, TaskNo};
+use super::task::Step;
+use crate::engine::ids::TaskNo;
 
 /// Tasks that one command redrives, where it does not say.
 const USUAL_REDRIVE: u32 = 100;
@@ -63,29 +64,30 @@ impl Redriven {
     }
 }
 
-impl RoomState {
-    pub(in crate::engine) fn redrive(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
-        let redrive: Redrive = call.read(&cx.settings)?;
-        self.once(cx, call, |room, cx| {
-            match (&redrive.task, &redrive.task_type) {
-                (Some(id), None) => {
-                    let no = room.handoff.number(id)?;
-                    room.admit_redrive(cx, call, no)?;
-                    room.reopen(cx, call, no)?;
-                    Ok(Accepted::task(Code::Taken, id))
-                }
-                (None, Some(of_type)) => {
-                    let most = cx.settings.max_redrive;
-                    let limit = redrive.limit.unwrap_or(USUAL_REDRIVE.min(most));
-                    between("limit", limit.into(), 1, most.into())?;
-                    let walk = Walk::from(redrive.cursor.as_deref())?;
-                    Ok(room.redrive_type(cx, call, of_type, limit, walk))
-                }
-                _ => {
-                    let reason =
-                        "expected either task or type: which dead task, or all of which type";
-                    Err(Rejection::new(Code::Invalid, reason).at("task"))
-                }
+impl Handoff {
+    pub(in crate::engine) fn redrive(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        call: &mut Call<'_>,
+    ) -> Outcome {
+        let redrive: Redrive = call.read(&tx.cx.settings)?;
+        tx.once(call, |tx| match (&redrive.task, &redrive.task_type) {
+            (Some(id), None) => {
+                let no = self.number(id)?;
+                self.admit_redrive(tx, call, no)?;
+                self.reopen(tx, call, no)?;
+                Ok(Accepted::task(Code::Taken, id))
+            }
+            (None, Some(of_type)) => {
+                let most = tx.cx.settings.max_redrive;
+                let limit = redrive.limit.unwrap_or(USUAL_REDRIVE.min(most));
+                between("limit", limit.into(), 1, most.into())?;
+                let walk = Walk::from(redrive.cursor.as_deref())?;
+                Ok(self.redrive_type(tx, call, of_type, limit, walk))
+            }
+            _ => {
+                let reason = "expected either task or type: which dead task, or all of which type";
+                Err(Rejection::new(Code::Invalid, reason).at("task"))
             }
         })
     }
@@ -93,7 +95,7 @@ impl RoomState {
     /// The dead of a type, oldest first; those that cannot live again now are left where they are.
     fn redrive_type(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &Call<'_>,
         of_type: &TaskType,
         limit: u32,
@@ -104,19 +106,19 @@ impl RoomState {
             task_type: Some(of_type),
             capability: None,
         };
-        let rest = TaskNo(walk.last.0 + 1)..=TaskNo(self.handoff.last_no);
-        let found = self.handoff.index.find(dead, rest, false);
+        let rest = TaskNo(walk.last.0 + 1)..=TaskNo(self.last_no);
+        let found = self.index.find(dead, rest, false);
         let found: Vec<TaskNo> = found.take(COUNTED + 1).collect();
         let mut told = Redriven::default();
         let mut behind = found.len();
-        for no in found.iter().copied().take(cx.settings.max_redrive_looks) {
+        for no in found.iter().copied().take(tx.cx.settings.max_redrive_looks) {
             if told.redriven == limit {
                 break;
             }
             behind -= 1;
             walk.last = no;
-            let admitted = self.admit_redrive(cx, call, no);
-            match admitted.and_then(|()| self.reopen(cx, call, no)) {
+            let admitted = self.admit_redrive(tx, call, no);
+            match admitted.and_then(|()| self.reopen(tx, call, no)) {
                 Ok(()) => told.redriven += 1,
                 Err(rejection) => told.skip(rejection),
             }
@@ -126,7 +128,7 @@ impl RoomState {
             told.remaining = behind as u64;
             if found.len() > COUNTED {
                 // Those further behind are not counted one by one.
-                let dead = self.handoff.index.count(dead) as u64;
+                let dead = self.index.count(dead) as u64;
                 told.remaining = told.remaining.max(dead.saturating_sub(walk.skipped));
             }
             told.cursor = Some(format!("{}/{}", walk.last.0, walk.skipped));
@@ -137,21 +139,21 @@ impl RoomState {
         }
     }
 
-    fn admit_redrive(&self, cx: &Context, call: &Call<'_>, no: TaskNo) -> Result<(), Rejection> {
-        let task = &self.handoff.tasks[&no];
+    fn admit_redrive(&self, tx: &RoomTx<'_>, call: &Call<'_>, no: TaskNo) -> Result<(), Rejection> {
+        let task = &self.tasks[&no];
         let id = &task.body.id;
         if task.status.state() != TaskState::Dead {
             let state = task.status.state().as_str();
             let reason = format!("only a dead task can be redriven, but {id} is {state}");
             return Err(Rejection::new(Code::Conflict, reason));
         }
-        let overdue = |deadline| deadline <= cx.now;
+        let overdue = |deadline| deadline <= tx.cx.now;
         if task.body.deadline.is_some_and(overdue) {
             let reason = format!("the time to live of {id} is over");
             return Err(Rejection::new(Code::Expired, reason));
         }
-        let full = self.handoff.unfinished() >= cx.settings.max_tasks_per_room;
-        if full || cx.unpromised(call.mailboxes, &task.body.dispatcher) == 0 {
+        let full = self.unfinished() >= tx.cx.settings.max_tasks_per_room;
+        if full || tx.cx.unpromised(call.mailboxes, &task.body.dispatcher) == 0 {
             let reason = format!("no room for {id} or for its result");
             return Err(Rejection::new(Code::TooMany, reason));
         }
@@ -159,28 +161,32 @@ impl RoomState {
     }
 
     /// A dead task begins a new life: it is owed a result again.
-    fn reopen(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo) -> Result<(), Rejection> {
-        let unmet = self.tie_again(cx, no)?;
-        let limit = cx.settings.max_routes_per_room;
-        let handoff = &mut self.handoff;
-        let Some(task) = handoff.tasks.get_mut(&no) else {
+    fn reopen(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        call: &Call<'_>,
+        no: TaskNo,
+    ) -> Result<(), Rejection> {
+        let unmet = self.tie_again(tx, no)?;
+        let limit = tx.cx.settings.max_routes_per_room;
+        let Some(task) = self.tasks.get_mut(&no) else {
             return Ok(());
         };
-        task.route = handoff.scheduler.enter(task.body.need(), limit);
+        task.route = self.scheduler.enter(task.body.need(), limit);
         if task.route.is_none() {
             let reason = format!("the room's tasks need {limit} different sets of capabilities");
             return Err(Rejection::new(Code::TooMany, reason));
         }
-        handoff.payload_bytes += task.body.payload_bytes();
+        self.payload_bytes += task.body.payload_bytes();
         if let Some(deadline) = task.body.deadline {
-            let subject = Subject::Task(self.name.clone(), no);
-            cx.timers.arm(deadline, Timer::Deadline, subject);
+            let subject = Subject::Task(tx.room.name.clone(), no);
+            tx.cx.timers.arm(deadline, Timer::Deadline, subject);
         }
         let advance = Advance {
             who: Some(call.from()),
             ..Advance::new(Step::Redrive(unmet))
         };
-        self.advance(cx, no, advance);
+        self.advance(tx, no, advance);
         self.join_family(no);
         Ok(())
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::wire::name::Agent;
 
-use super::TaskNo;
 use super::queue::QueueKey;
 use super::scheduler::RouteNo;
-use super::size::SizeClass;
+use crate::engine::ids::TaskNo;
+use crate::engine::size::SizeClass;
 
 /// What one worker has given back of one route, oldest first.
 pub(super) type GivenBack = BTreeMap<TaskNo, SizeClass>;

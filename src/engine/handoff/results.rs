@@ -4,12 +4,13 @@
 
 use crate::wire::json::Json;
 
-use crate::engine::context::Context;
+use super::records::Change;
 use crate::engine::keep::MOST_AT_ONCE;
-use crate::engine::record::Change;
-use crate::engine::room::RoomState;
+use crate::engine::tx::RoomTx;
 
-use super::task::{Stage, Task, TaskNo};
+use super::Handoff;
+use super::task::{Stage, Task};
+use crate::engine::ids::TaskNo;
 
 impl Task {
     /// What it came to, as far as that is kept.
@@ -25,62 +26,62 @@ impl Task {
     }
 }
 
-impl RoomState {
+impl Handoff {
     /// A task has ended with this.
-    pub(super) fn keep_result(&mut self, cx: &mut Context, no: TaskNo, result: Option<Json>) {
-        let Some(task) = self.handoff.tasks.get_mut(&no) else {
+    pub(super) fn keep_result(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, result: Option<Json>) {
+        let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
         if !task.is_gathered() {
-            self.ended_in_group(cx, no, result);
+            self.ended_in_group(tx, no, result);
             return;
         }
         task.status.kept = result;
-        self.count_result(cx, no);
+        self.count_result(tx, no);
     }
 
     /// From now on its result counts among those of the room.
-    pub(super) fn count_result(&mut self, cx: &mut Context, no: TaskNo) {
-        let Some(task) = self.handoff.tasks.get(&no) else {
+    pub(super) fn count_result(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
+        let Some(task) = self.tasks.get(&no) else {
             return;
         };
         let Stage::Ended { at, .. } = task.status.stage else {
             return;
         };
-        let until = task.body.kept_until(&cx.settings, at);
+        let until = task.body.kept_until(&tx.cx.settings, at);
         let bytes = task.kept_result().map_or(0, |json| json.text().len());
-        self.handoff.results.add((until, no), bytes);
-        let limit = cx.settings.max_result_bytes_per_room;
+        self.results.add((until, no), bytes);
+        let limit = tx.cx.settings.max_result_bytes_per_room;
         for _ in 0..MOST_AT_ONCE {
-            let Some((_, oldest)) = self.handoff.results.pop_over(limit) else {
+            let Some((_, oldest)) = self.results.pop_over(limit) else {
                 break;
             };
-            cx.stats.forgotten_early += 1;
-            if let Some(task) = self.handoff.tasks.get_mut(&oldest) {
+            tx.cx.stats.forgotten_early += 1;
+            if let Some(task) = self.tasks.get_mut(&oldest) {
                 task.status.kept = None;
                 task.status.omitted = true;
             }
-            self.change(cx, Change::State(oldest));
+            self.change(tx, Change::State(oldest));
         }
     }
 
     /// Tasks that have ended are remembered for another time than when they did.
-    pub(in crate::engine) fn reset_retention(&mut self, cx: &Context) {
-        for (before, no) in std::mem::take(&mut self.handoff.ended) {
-            let Some(task) = self.handoff.tasks.get(&no) else {
+    pub(in crate::engine) fn reset_retention(&mut self, tx: &RoomTx<'_>) {
+        for (before, no) in std::mem::take(&mut self.ended) {
+            let Some(task) = self.tasks.get(&no) else {
                 continue;
             };
             if let Stage::Ended { at, .. } = task.status.stage {
-                let until = task.body.kept_until(&cx.settings, at);
-                self.handoff.ended.insert((until, no));
-                self.handoff.results.rename(&(before, no), (until, no));
+                let until = task.body.kept_until(&tx.cx.settings, at);
+                self.ended.insert((until, no));
+                self.results.rename(&(before, no), (until, no));
             }
         }
     }
 
     /// A task lives again: what it came to does not count any more.
     pub(super) fn drop_result(&mut self, no: TaskNo) {
-        if let Some(task) = self.handoff.tasks.get_mut(&no) {
+        if let Some(task) = self.tasks.get_mut(&no) {
             task.status.kept = None;
             task.status.omitted = false;
         }

@@ -10,10 +10,11 @@ use crate::wire::Millis;
 use crate::wire::handoff::Priority;
 use crate::wire::name::{Agent, Capability};
 
-use super::TaskNo;
 use super::queue::{QueueKey, Queues, Rank};
 use super::released::Released;
-use super::size::SizeClass;
+use crate::engine::ids::TaskNo;
+use crate::engine::member::Skills;
+use crate::engine::size::SizeClass;
 
 /// A route's number; never reused within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,19 +27,6 @@ pub(in crate::engine) struct Need {
     all: Box<[Capability]>,
     /// And one of these, if there are any; sorted, without repeats.
     any: Box<[Capability]>,
-}
-
-/// What an available worker can take.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::engine) struct Skills {
-    /// By subscription: where assignments can be sent.
-    pub(in crate::engine) offered: BTreeSet<Capability>,
-    /// Besides those.
-    pub(in crate::engine) announced: BTreeSet<Capability>,
-    /// Tasks at once.
-    pub(in crate::engine) capacity: u32,
-    /// The largest assignment that it takes.
-    pub(in crate::engine) limit: SizeClass,
 }
 
 /// How a worker stands among those that are free: the least loaded first, then who waited longest.

@@ -18,15 +18,10 @@ use crate::engine::settings::Settings;
 use super::history::History;
 use super::queue::QueueKey;
 use super::scheduler::{Need, RouteNo};
-use super::size::SizeClass;
 use super::ties::Ties;
 use super::word::Word;
-
-/// A task's number in its room: counts dispatches, so it orders tasks by age; never reused.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
-pub(in crate::engine) struct TaskNo(pub(in crate::engine) u64);
+use crate::engine::ids::TaskNo;
+use crate::engine::size::SizeClass;
 
 /// What was asked for: fixed at the dispatch, recorded apart from the state so that a transition does not rewrite it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -12,15 +12,16 @@ use crate::wire::handoff::{self, TaskState};
 use crate::wire::name::{Agent, TaskId};
 use crate::wire::reply::{Code, Rejection};
 
+use super::records::Change;
 use crate::engine::context::Context;
-use crate::engine::record::Change;
 use crate::engine::replies::entries_at_most;
-use crate::engine::room::RoomState;
 use crate::engine::timer::{Subject, Timer};
+use crate::engine::tx::RoomTx;
 
 use super::group::GroupTie;
-use super::task::{Ending, Stage, Step, Task, TaskNo, why};
+use super::task::{Ending, Stage, Step, Task, why};
 use super::{Advance, Handoff};
+use crate::engine::ids::TaskNo;
 
 /// How much of the reason is passed on from task to task, in bytes.
 const KEPT_REASON_BYTES: usize = 512;
@@ -194,19 +195,18 @@ impl Handoff {
     }
 }
 
-impl RoomState {
+impl Handoff {
     /// Checks what a new task is tied to.
     pub(super) fn tie(
         &self,
-        cx: &Context,
+        tx: &RoomTx<'_>,
         asked: &handoff::Task,
         group: Option<GroupTie>,
     ) -> Result<Option<Box<Ties>>, Rejection> {
-        let handoff = &self.handoff;
         let ties = Ties {
-            depends_on: handoff.dependencies(cx, asked)?,
+            depends_on: self.dependencies(tx.cx, asked)?,
             ancestors: match &asked.parent {
-                Some(parent) => handoff.line(cx, parent)?,
+                Some(parent) => self.line(tx.cx, parent)?,
                 None => Vec::new(),
             },
             parent: asked.parent.clone(),
@@ -217,13 +217,13 @@ impl RoomState {
 
     /// A task that has not ended is there, or there again.
     pub(super) fn join_family(&mut self, no: TaskNo) {
-        if let Some(task) = self.handoff.tasks.get(&no) {
-            self.handoff.bonds.join(no, task.ancestors());
+        if let Some(task) = self.tasks.get(&no) {
+            self.bonds.join(no, task.ancestors());
         }
     }
 
     pub(super) fn leave_family(&mut self, no: TaskNo) {
-        let Handoff { tasks, bonds, .. } = &mut self.handoff;
+        let Handoff { tasks, bonds, .. } = self;
         if let Some(task) = tasks.get(&no) {
             let has_ended = |no: TaskNo| {
                 let task = tasks.get(&no);
@@ -234,8 +234,8 @@ impl RoomState {
     }
 
     /// A task waits for these. What has failed already, or has been forgotten since it failed, fails it.
-    pub(super) fn await_dependencies(&mut self, cx: &mut Context, no: TaskNo, unmet: &[TaskNo]) {
-        let Handoff { tasks, bonds, .. } = &mut self.handoff;
+    pub(super) fn await_dependencies(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, unmet: &[TaskNo]) {
+        let Handoff { tasks, bonds, .. } = self;
         let mut failed = false;
         for dependency in unmet {
             bonds.wait(no, *dependency);
@@ -243,50 +243,50 @@ impl RoomState {
             failed |= task.is_none_or(|task| task.status.state().is_final());
         }
         if failed {
-            let subject = Subject::Task(self.name.clone(), no);
-            cx.timers.arm(cx.now, Timer::Dependency, subject);
+            let subject = Subject::Task(tx.room.name.clone(), no);
+            tx.cx.timers.arm(tx.cx.now, Timer::Dependency, subject);
         }
     }
 
     pub(super) fn await_no_more(&mut self, no: TaskNo, unmet: &[TaskNo]) {
         for dependency in unmet {
-            self.handoff.bonds.wait_no_more(no, *dependency);
+            self.bonds.wait_no_more(no, *dependency);
         }
     }
 
     /// A task has ended: those that wait for it go on, or fail.
-    pub(super) fn release_dependants(&mut self, cx: &mut Context, no: TaskNo, how: Ending) {
-        let Some(waiting) = self.handoff.bonds.dependants.remove(&no) else {
+    pub(super) fn release_dependants(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, how: Ending) {
+        let Some(waiting) = self.bonds.dependants.remove(&no) else {
             return;
         };
         for one in waiting {
             if how == Ending::Succeeded {
-                self.dependency_met(cx, one, no);
+                self.dependency_met(tx, one, no);
             } else {
-                let subject = Subject::Task(self.name.clone(), one);
-                cx.timers.arm(cx.now, Timer::Dependency, subject);
+                let subject = Subject::Task(tx.room.name.clone(), one);
+                tx.cx.timers.arm(tx.cx.now, Timer::Dependency, subject);
             }
         }
     }
 
-    fn dependency_met(&mut self, cx: &mut Context, no: TaskNo, dependency: TaskNo) {
-        let Some(task) = self.handoff.tasks.get_mut(&no) else {
+    fn dependency_met(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, dependency: TaskNo) {
+        let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
         let Stage::Waiting { until, unmet } = &mut task.status.stage else {
             return;
         };
         unmet.retain(|one| *one != dependency);
-        let is_due = unmet.is_empty() && *until <= cx.now;
-        self.change(cx, Change::State(no));
+        let is_due = unmet.is_empty() && *until <= tx.cx.now;
+        self.change(tx, Change::State(no));
         if is_due {
-            self.due(cx, no);
+            self.due(tx, no);
         }
     }
 
     /// A task that waits fails if something that it depends on has failed.
-    pub(in crate::engine) fn dependency_over(&mut self, cx: &mut Context, no: TaskNo) {
-        let tasks = &self.handoff.tasks;
+    pub(in crate::engine) fn dependency_over(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
+        let tasks = &self.tasks;
         let Some(task) = tasks.get(&no) else {
             return;
         };
@@ -318,22 +318,22 @@ impl RoomState {
             reason: Some(&reason),
             ..Advance::new(step)
         };
-        self.advance(cx, no, doomed);
+        self.advance(tx, no, doomed);
     }
 
     /// Cancels a task and all that belongs to it, parents first.
     pub(super) fn cancel_family(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         no: TaskNo,
         by: &Agent,
         reason: Option<&str>,
     ) {
-        let id = self.handoff.tasks[&no].body.id.clone();
+        let id = self.tasks[&no].body.id.clone();
         let mut words = reason.map_or_else(|| format!("cancelled by {by}"), str::to_owned);
         let mut waiting = VecDeque::from([no]);
         while let Some(next) = waiting.pop_front() {
-            let children = self.handoff.bonds.children.get(&next);
+            let children = self.bonds.children.get(&next);
             waiting.extend(children.into_iter().flatten());
             let cancel = Advance {
                 who: Some(by),
@@ -342,7 +342,7 @@ impl RoomState {
                     .map(String::as_str),
                 ..Advance::new(Step::Cancel(why("cancelled", words.as_str())))
             };
-            self.advance(cx, next, cancel);
+            self.advance(tx, next, cancel);
             if next == no {
                 words = format!("it belongs to {id}, which was cancelled: {words}");
             }
@@ -350,32 +350,31 @@ impl RoomState {
     }
 
     /// Whether a dead task may live again as far as its ties go, and what it then waits for.
-    pub(super) fn tie_again(&self, cx: &Context, no: TaskNo) -> Result<Vec<TaskNo>, Rejection> {
-        let handoff = &self.handoff;
-        let task = &handoff.tasks[&no];
+    pub(super) fn tie_again(&self, tx: &RoomTx<'_>, no: TaskNo) -> Result<Vec<TaskNo>, Rejection> {
+        let task = &self.tasks[&no];
         let Some(ties) = task.body.ties.as_deref() else {
             return Ok(Vec::new());
         };
         let conflict = |reason: String| Err(Rejection::new(Code::Conflict, reason));
         let cancelled = |no: &&TaskNo| {
-            let task = handoff.tasks.get(no);
+            let task = self.tasks.get(no);
             task.is_some_and(|task| task.status.state() == TaskState::Cancelled)
         };
         if let Some(above) = ties.ancestors.iter().find(cancelled) {
-            let above = &handoff.tasks[above].body.id;
+            let above = &self.tasks[above].body.id;
             return conflict(format!(
                 "{} belongs to {above}, which was cancelled",
                 task.body.id
             ));
         }
-        handoff.admit_descendant(cx, &ties.ancestors)?;
+        self.admit_descendant(tx.cx, &ties.ancestors)?;
         // One that was handed out had all that it depends on.
         if task.status.attempt > 0 {
             return Ok(Vec::new());
         }
-        let unmet = handoff.unmet(ties);
+        let unmet = self.unmet(ties);
         for tie in ties.depends_on.iter().filter(|tie| unmet.contains(&tie.no)) {
-            let state = handoff.tasks.get(&tie.no).map(|task| task.status.state());
+            let state = self.tasks.get(&tie.no).map(|task| task.status.state());
             if state.is_none_or(TaskState::is_final) {
                 let state = state.map_or("forgotten", TaskState::as_str);
                 let reason = format!("{} depends on {}, which is {state}", task.body.id, tie.id);

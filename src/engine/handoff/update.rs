@@ -4,15 +4,16 @@ use crate::wire::handoff::{Cancel, ResultStatus, Update, UpdateStatus};
 use crate::wire::name::TaskId;
 use crate::wire::reply::{Code, Rejection};
 
+use super::records::Change;
 use crate::engine::context::Context;
 use crate::engine::event::{Detail, Happened};
-use crate::engine::record::Change;
 use crate::engine::replies::{Accepted, Call, Outcome, json_at_most, text_at_most};
-use crate::engine::room::RoomState;
+use crate::engine::tx::RoomTx;
 
-use super::task::{Step, TaskNo, why};
+use super::task::{Step, why};
 use super::word::Word;
 use super::{Advance, Handoff};
+use crate::engine::ids::TaskNo;
 
 impl Handoff {
     pub(super) fn number(&self, id: &TaskId) -> Result<TaskNo, Rejection> {
@@ -23,77 +24,81 @@ impl Handoff {
     }
 }
 
-impl RoomState {
-    pub(in crate::engine) fn update(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
-        let update: Update = call.read(&cx.settings)?;
-        self.once(cx, call, |room, cx| {
-            check_update(cx, &update)?;
-            let no = room.handoff.number(&update.task)?;
+impl Handoff {
+    pub(in crate::engine) fn update(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        call: &mut Call<'_>,
+    ) -> Outcome {
+        let update: Update = call.read(&tx.cx.settings)?;
+        tx.once(call, |tx| {
+            check_update(tx.cx, &update)?;
+            let no = self.number(&update.task)?;
             let accepted = Accepted::task(Code::Done, &update.task);
-            if !room.handoff.tasks[&no].admits(call.from(), &update)? {
+            if !self.tasks[&no].admits(call.from(), &update)? {
                 return Ok(accepted);
             }
-            room.seen(cx, call);
+            self.seen(tx, call);
             match update.status {
-                UpdateStatus::Accepted => room.run(cx, call, no),
+                UpdateStatus::Accepted => self.run(tx, call, no),
                 UpdateStatus::Progress => {
-                    let admitted = room.admit_partial(cx, call, no, &update);
+                    let admitted = self.admit_partial(tx, call, no, &update);
                     if admitted.is_err() {
                         // Refused or not, the worker has been heard.
-                        room.renew_lease(cx, no);
+                        self.renew_lease(tx, no);
                         return admitted.map(|()| accepted);
                     }
-                    room.run(cx, call, no);
-                    room.is_getting_on(cx, no);
-                    room.partial(cx, call, no, update);
+                    self.run(tx, call, no);
+                    self.is_getting_on(tx, no);
+                    self.partial(tx, call, no, update);
                 }
-                UpdateStatus::Success => room.succeed(cx, call, no, update),
-                UpdateStatus::Error => room.fail(cx, call, no, update),
+                UpdateStatus::Success => self.succeed(tx, call, no, update),
+                UpdateStatus::Error => self.fail(tx, call, no, update),
                 UpdateStatus::Release => {
-                    room.keep_progress(cx, no, update.result);
-                    room.release(cx, no, Some(call.from()), None);
+                    self.keep_progress(tx, no, update.result);
+                    self.release(tx, no, Some(call.from()), None);
                 }
             }
             Ok(accepted)
         })
     }
 
-    fn seen(&mut self, cx: &mut Context, call: &Call<'_>) {
-        if let Some(member) = self.members.0.get_mut(call.from()) {
-            member.last_seen = cx.now;
+    fn seen(&mut self, tx: &mut RoomTx<'_>, call: &Call<'_>) {
+        if let Some(member) = tx.room.members.0.get_mut(call.from()) {
+            member.last_seen = tx.cx.now;
             if std::mem::take(&mut member.lapsed) {
-                self.stir(cx, call.from(), false);
+                tx.stir(call.from(), false);
             }
         }
     }
 
     /// The worker is at it, and has its whole lease again.
-    fn run(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo) {
-        self.renew_lease(cx, no);
-        let is_running = self.handoff.tasks[&no].status.is_running();
+    fn run(&mut self, tx: &mut RoomTx<'_>, call: &Call<'_>, no: TaskNo) {
+        self.renew_lease(tx, no);
+        let is_running = self.tasks[&no].status.is_running();
         if !is_running {
             let run = Advance {
                 who: Some(call.from()),
                 ..Advance::new(Step::Run)
             };
-            self.advance(cx, no, run);
+            self.advance(tx, no, run);
         }
     }
 
     /// A worker that gets on with a task may be sent it again as often as at first.
-    fn is_getting_on(&mut self, cx: &mut Context, no: TaskNo) {
-        if let Some(task) = self.handoff.tasks.get_mut(&no)
+    fn is_getting_on(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
+        if let Some(task) = self.tasks.get_mut(&no)
             && task.status.deliveries > 1
         {
             task.status.deliveries = 1;
-            self.change(cx, Change::State(no));
+            self.change(tx, Change::State(no));
         }
     }
 
     /// A partial result needs room that is not promised to final ones.
     fn admit_partial(
         &self,
-        cx: &Context,
+        tx: &RoomTx<'_>,
         call: &Call<'_>,
         no: TaskNo,
         update: &Update,
@@ -101,27 +106,28 @@ impl RoomState {
         let Some(result) = &update.result else {
             return Ok(());
         };
-        let to = &self.handoff.tasks[&no].body.dispatcher;
+        let to = &self.tasks[&no].body.dispatcher;
         let size = result.text().len();
         let what = "a partial result (the lease goes on all the same)";
-        cx.has_room_beside_promises(call.mailboxes, to, size, what)
+        tx.cx
+            .has_room_beside_promises(call.mailboxes, to, size, what)
     }
 
-    fn partial(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo, update: Update) {
+    fn partial(&mut self, tx: &mut RoomTx<'_>, call: &Call<'_>, no: TaskNo, update: Update) {
         let Some(result) = update.result else {
             return;
         };
-        let Some(task) = self.handoff.tasks.get_mut(&no) else {
+        let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
         task.status.parts += 1;
         let (id, to) = (task.body.id.clone(), task.body.dispatcher.clone());
         let traceparent = task.body.traceparent.clone();
         let bytes = result.text().len();
-        let partial = task.result(cx.now, ResultStatus::Partial, Some(result.clone()));
-        self.change(cx, Change::State(no));
-        self.keep_progress(cx, no, Some(result));
-        self.deliver_result(cx, to, &partial);
+        let partial = task.result(tx.cx.now, ResultStatus::Partial, Some(result.clone()));
+        self.change(tx, Change::State(no));
+        self.keep_progress(tx, no, Some(result));
+        self.deliver_result(tx, to, &partial);
         let happened = Happened {
             detail: Detail {
                 attempt: Some(update.attempt),
@@ -132,22 +138,22 @@ impl RoomState {
             traceparent: traceparent.as_deref(),
             ..Happened::new("handoff.progress", id.as_str(), call.from())
         };
-        self.tell(cx, &happened);
+        tx.tell(&happened);
     }
 
-    fn succeed(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo, update: Update) {
+    fn succeed(&mut self, tx: &mut RoomTx<'_>, call: &Call<'_>, no: TaskNo, update: Update) {
         let step = Step::Succeed(Word::of(&update));
         let succeed = Advance {
             who: Some(call.from()),
             result: update.result,
             ..Advance::new(step)
         };
-        self.advance(cx, no, succeed);
+        self.advance(tx, no, succeed);
     }
 
-    fn fail(&mut self, cx: &mut Context, call: &Call<'_>, no: TaskNo, update: Update) {
+    fn fail(&mut self, tx: &mut RoomTx<'_>, call: &Call<'_>, no: TaskNo, update: Update) {
         let word = Word::of(&update);
-        self.keep_progress(cx, no, update.result);
+        self.keep_progress(tx, no, update.result);
         let error = update.error;
         let error = error.unwrap_or_else(|| why("error", "the worker did not say what went wrong"));
         let reason = error.message.clone();
@@ -156,24 +162,28 @@ impl RoomState {
             reason: Some(&reason),
             ..Advance::new(Step::Fail(error, word))
         };
-        self.advance(cx, no, fail);
+        self.advance(tx, no, fail);
     }
 
-    pub(in crate::engine) fn cancel(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
-        let cancel: Cancel = call.read(&cx.settings)?;
-        self.once(cx, call, |room, cx| {
-            let limit = cx.settings.max_reason_bytes;
+    pub(in crate::engine) fn cancel(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        call: &mut Call<'_>,
+    ) -> Outcome {
+        let cancel: Cancel = call.read(&tx.cx.settings)?;
+        tx.once(call, |tx| {
+            let limit = tx.cx.settings.max_reason_bytes;
             text_at_most("reason", cancel.reason.as_deref(), limit)?;
             let reason = cancel.reason.as_deref();
             match (&cancel.task, &cancel.group) {
                 (Some(task), None) => {
-                    let no = room.handoff.number(task)?;
-                    room.expect_unfinished(no)?;
-                    room.cancel_family(cx, no, call.from(), reason);
+                    let no = self.number(task)?;
+                    self.expect_unfinished(no)?;
+                    self.cancel_family(tx, no, call.from(), reason);
                     Ok(Accepted::task(Code::Done, task))
                 }
                 (None, Some(group)) => {
-                    room.cancel_group(cx, call.from(), group, reason)?;
+                    self.cancel_group(tx, call.from(), group, reason)?;
                     Ok(Accepted::new(Code::Done))
                 }
                 _ => {
@@ -185,17 +195,17 @@ impl RoomState {
     }
 
     /// The gateway cancels a task.
-    pub(in crate::engine) fn cancel_for(&mut self, cx: &mut Context, no: TaskNo, reason: &str) {
+    pub(in crate::engine) fn cancel_for(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, reason: &str) {
         let step = Step::Cancel(why("cancelled", reason));
         let advance = Advance {
             reason: Some(reason),
             ..Advance::new(step)
         };
-        self.advance(cx, no, advance);
+        self.advance(tx, no, advance);
     }
 
     fn expect_unfinished(&self, no: TaskNo) -> Result<(), Rejection> {
-        let task = &self.handoff.tasks[&no];
+        let task = &self.tasks[&no];
         let state = task.status.state();
         if state.is_final() {
             let reason = format!("{} has ended already: {}", task.body.id, state.as_str());

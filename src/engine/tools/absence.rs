@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::wire::Millis;
 use crate::wire::name::{Agent, CallId, Tool};
 
-use crate::engine::context::Context;
-use crate::engine::room::RoomState;
+use crate::engine::effect::Class;
+use crate::engine::mailboxes::Mailboxes;
 use crate::engine::timer::{Subject, Timer};
-use crate::engine::{Class, Mailboxes};
+use crate::engine::tx::RoomTx;
 use crate::wire::presence::ConnectionState;
 
+use super::Tools;
 use super::call::End;
 
 /// Providers that are away, or back without their sessions. Not recorded: a restart gives everybody more.
@@ -41,114 +42,120 @@ impl Absences {
     }
 }
 
-impl RoomState {
+impl Tools {
     /// The connection of an agent is gone: soon its calls are, too.
-    pub(in crate::engine) fn expect_provider_back(&mut self, cx: &mut Context, agent: &Agent) {
-        if !self.tools.registry.calls_of(agent).is_empty() {
-            self.begin_provider_grace(cx, agent);
+    pub(in crate::engine) fn expect_provider_back(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
+        if !self.registry.calls_of(agent).is_empty() {
+            self.begin_provider_grace(tx, agent);
         }
     }
 
-    fn begin_provider_grace(&mut self, cx: &mut Context, agent: &Agent) {
-        self.end_provider_grace(cx, agent);
-        let at = cx.after(cx.settings.provider_grace_ms);
-        if at == cx.now {
-            self.provider_is_gone(cx, agent);
+    fn begin_provider_grace(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
+        self.end_provider_grace(tx, agent);
+        let at = tx.cx.after(tx.cx.settings.provider_grace_ms);
+        if at == tx.cx.now {
+            self.provider_is_gone(tx, agent);
             return;
         }
-        let subject = Subject::Provider(self.name.clone(), agent.clone());
-        cx.timers.arm(at, Timer::ProviderGrace, subject);
-        self.tools.absences.graces.insert(agent.clone(), at);
+        let subject = Subject::Provider(tx.room.name.clone(), agent.clone());
+        tx.cx.timers.arm(at, Timer::ProviderGrace, subject);
+        self.absences.graces.insert(agent.clone(), at);
     }
 
-    fn end_provider_grace(&mut self, cx: &mut Context, agent: &Agent) {
-        if let Some(at) = self.tools.absences.graces.remove(agent) {
-            let subject = Subject::Provider(self.name.clone(), agent.clone());
-            cx.timers.disarm(at, Timer::ProviderGrace, subject);
+    fn end_provider_grace(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
+        if let Some(at) = self.absences.graces.remove(agent) {
+            let subject = Subject::Provider(tx.room.name.clone(), agent.clone());
+            tx.cx.timers.disarm(at, Timer::ProviderGrace, subject);
         }
     }
 
     /// An agent is connected again, with the session that it had (`resumed`) or with a new one.
     pub(in crate::engine) fn provider_is_back(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         agent: &Agent,
         resumed: bool,
         mailboxes: &dyn Mailboxes,
     ) {
-        self.end_provider_grace(cx, agent);
-        let spared = self.tools.absences.spared.remove(agent);
+        self.end_provider_grace(tx, agent);
+        let spared = self.absences.spared.remove(agent);
         if !resumed {
-            let mut had = self.tools.registry.calls_of(agent);
-            had.retain(|id| self.has_forgotten(id, spared, mailboxes));
-            self.tools.absences.owed.remove(agent);
+            let mut had = self.registry.calls_of(agent);
+            had.retain(|id| self.has_forgotten(tx, id, spared, mailboxes));
+            self.absences.owed.remove(agent);
             if !had.is_empty() {
-                self.tools.absences.owed.insert(agent.clone(), had);
+                self.absences.owed.insert(agent.clone(), had);
             }
         }
-        if self.tools.absences.owed.contains_key(agent) {
-            self.begin_provider_grace(cx, agent);
+        if self.absences.owed.contains_key(agent) {
+            self.begin_provider_grace(tx, agent);
         }
     }
 
     /// Whether a provider with a new session must be taken to know nothing of a call. One whose run still waits for its acknowledgement
     /// comes to the new session by itself.
-    fn has_forgotten(&self, id: &CallId, spared: bool, mailboxes: &dyn Mailboxes) -> bool {
-        let call = self.tools.calls.get(id);
+    fn has_forgotten(
+        &self,
+        tx: &RoomTx<'_>,
+        id: &CallId,
+        spared: bool,
+        mailboxes: &dyn Mailboxes,
+    ) -> bool {
+        let call = self.calls.get(id);
         call.is_some_and(|call| {
             let stays = spared && call.arguments.is_none();
-            !stays && !mailboxes.holds(&call.provider, &Class::Run(self.run_key(call)))
+            !stays && !mailboxes.holds(&call.provider, &Class::Run(Tools::run_key(tx, call)))
         })
     }
 
     /// A provider listens to a tool, and is sent again what it had of it in an earlier session, where that may run twice.
     pub(in crate::engine) fn send_owed_runs(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         agent: &Agent,
         tool: &Tool,
     ) {
-        let owed = self.tools.absences.owed.get(agent).cloned();
+        let owed = self.absences.owed.get(agent).cloned();
         for id in owed.unwrap_or_default() {
-            let call = self.tools.calls.get(&id).filter(|call| call.tool == *tool);
+            let call = self.calls.get(&id).filter(|call| call.tool == *tool);
             let Some(call) = call.cloned() else {
                 continue;
             };
             if let Some(arguments) = call.arguments.clone() {
-                self.tools.absences.settle(agent, &id);
-                self.deliver_run(cx, &call, &arguments);
+                self.absences.settle(agent, &id);
+                self.deliver_run(tx, &call, &arguments);
             }
         }
     }
 
     /// The gateway has restarted: an agent that had calls is away, but for no reason of its own.
     pub(in crate::engine) fn spare_provider(&mut self, agent: &Agent) {
-        if !self.tools.registry.calls_of(agent).is_empty() {
-            self.tools.absences.spared.insert(agent.clone());
+        if !self.registry.calls_of(agent).is_empty() {
+            self.absences.spared.insert(agent.clone());
         }
     }
 
     /// The grace is over: what it was for is lost.
-    pub(in crate::engine) fn provider_is_gone(&mut self, cx: &mut Context, agent: &Agent) {
-        self.tools.absences.graces.remove(agent);
-        let member = self.members.0.get(agent);
+    pub(in crate::engine) fn provider_is_gone(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
+        self.absences.graces.remove(agent);
+        let member = tx.room.members.0.get(agent);
         if member.is_none_or(|member| member.connection != ConnectionState::Online) {
-            self.lose_calls(cx, agent);
+            self.lose_calls(tx, agent);
             return;
         }
-        let owed = self.tools.absences.owed.remove(agent);
+        let owed = self.absences.owed.remove(agent);
         for id in owed.unwrap_or_default() {
-            self.lose_call(cx, &id, End::Gone(agent.clone()));
+            self.lose_call(tx, &id, End::Gone(agent.clone()));
         }
     }
 
     /// An agent is gone, and so are the calls that it had.
-    pub(in crate::engine) fn lose_calls(&mut self, cx: &mut Context, agent: &Agent) {
-        self.end_provider_grace(cx, agent);
-        self.tools.absences.owed.remove(agent);
-        self.tools.absences.spared.remove(agent);
-        for id in self.tools.registry.calls_of(agent) {
-            self.lose_call(cx, &id, End::Gone(agent.clone()));
+    pub(in crate::engine) fn lose_calls(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
+        self.end_provider_grace(tx, agent);
+        self.absences.owed.remove(agent);
+        self.absences.spared.remove(agent);
+        for id in self.registry.calls_of(agent) {
+            self.lose_call(tx, &id, End::Gone(agent.clone()));
         }
     }
 }

@@ -8,27 +8,28 @@ use crate::wire::tools::{ReturnStatus, ToolError, ToolReturn};
 
 use crate::engine::context::Context;
 use crate::engine::replies::{Accepted, Call, Outcome, json_at_most, text_at_most};
-use crate::engine::room::RoomState;
+use crate::engine::tx::RoomTx;
 
+use super::Tools;
 use super::call::End;
 use super::calling::invalid;
 
-impl RoomState {
+impl Tools {
     pub(in crate::engine) fn return_call(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &mut Call<'_>,
     ) -> Outcome {
-        let said: ToolReturn = call.read(&cx.settings)?;
-        self.once(cx, call, |room, cx| {
-            check_return(cx, &said)?;
+        let said: ToolReturn = call.read(&tx.cx.settings)?;
+        tx.once(call, |tx| {
+            check_return(tx.cx, &said)?;
             let id = said.call.clone();
-            room.expect_provider(&id, call.from())?;
+            self.expect_provider(&id, call.from())?;
             match said.status {
-                ReturnStatus::Partial => room.partial_return(cx, call, said)?,
+                ReturnStatus::Partial => self.partial_return(tx, call, said)?,
                 ReturnStatus::Success => {
-                    room.check_output(&said)?;
-                    room.end_call(cx, &id, Some(call.from()), End::Success(said.result));
+                    self.check_output(&said)?;
+                    self.end_call(tx, &id, Some(call.from()), End::Success(said.result));
                 }
                 ReturnStatus::Error => {
                     let error = said.error.unwrap_or_else(|| ToolError {
@@ -36,11 +37,11 @@ impl RoomState {
                         message: "the provider did not say what went wrong".to_owned(),
                         data: None,
                     });
-                    room.end_call(cx, &id, Some(call.from()), End::Error(error));
+                    self.end_call(tx, &id, Some(call.from()), End::Error(error));
                 }
             }
-            if let Some(member) = room.members.0.get_mut(call.from()) {
-                member.last_seen = cx.now;
+            if let Some(member) = tx.room.members.0.get_mut(call.from()) {
+                member.last_seen = tx.cx.now;
             }
             Ok(Accepted::call(Code::Done, &id))
         })
@@ -58,7 +59,7 @@ impl RoomState {
     /// A success must be what the tool promises; a provider that gives nothing has given `null`.
     fn check_output(&self, said: &ToolReturn) -> Result<(), Rejection> {
         let tool = &self.open_call(&said.call)?.tool;
-        let Some(entry) = self.tools.registry.get(tool) else {
+        let Some(entry) = self.registry.get(tool) else {
             return Ok(());
         };
         let Some(output) = &entry.contract()?.output else {
@@ -73,16 +74,17 @@ impl RoomState {
     /// Parts go on at once, in order; they need room that is not promised to final results.
     fn partial_return(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &Call<'_>,
         said: ToolReturn,
     ) -> Result<(), Rejection> {
         let open = self.open_call(&said.call)?.clone();
         let size = said.result.as_ref().map_or(0, |result| result.text().len());
         let to = &open.caller;
-        cx.has_room_beside_promises(call.mailboxes, to, size, "a partial result")?;
-        self.tell_call(cx, &open, "tools.progress", None, None);
-        self.deliver_partial(cx, &open, said.result);
+        tx.cx
+            .has_room_beside_promises(call.mailboxes, to, size, "a partial result")?;
+        self.tell_call(tx, &open, "tools.progress", None, None);
+        self.deliver_partial(tx, &open, said.result);
         Ok(())
     }
 }

@@ -9,41 +9,44 @@ use crate::wire::tools::{CancelCall, ToolCall as Asked};
 
 use crate::engine::context::Context;
 use crate::engine::replies::{Accepted, Call, Outcome, between, json_at_most, text_at_most};
-use crate::engine::room::RoomState;
+use crate::engine::tx::RoomTx;
 use crate::schema::Violation;
 
+use super::Tools;
 use super::call::{Call as ToolCall, End};
+use super::fit::run_bytes;
+use super::fit::takes_run;
 use super::registry::Entry;
 
-impl RoomState {
+impl Tools {
     pub(in crate::engine) fn call_tool(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &mut Call<'_>,
         tool: &Tool,
     ) -> Outcome {
-        let mut asked: Asked = call.read(&cx.settings)?;
+        let mut asked: Asked = call.read(&tx.cx.settings)?;
         let trace = &call.command.mirrors.trace;
         trace.complete(&mut asked.traceparent, &mut asked.tracestate);
-        self.once(cx, call, |room, cx| {
-            let id = call_id(cx, call);
-            if let Some(first) = room.tools.fingerprint_of(&id) {
+        tx.once(call, |tx| {
+            let id = call_id(tx.cx, call);
+            if let Some(first) = self.fingerprint_of(&id) {
                 call.expect_repeat(first)?;
                 // Its outcome has been forgotten before its time.
                 return Ok(Accepted::call(Code::Taken, &id));
             }
             let arguments = asked.arguments.take();
             let arguments = arguments.unwrap_or_else(|| Json::of(&serde_json::Map::new()));
-            check_call(cx, &asked, &arguments)?;
-            let entry = room.callable(tool)?;
+            check_call(tx.cx, &asked, &arguments)?;
+            let entry = self.callable(tool)?;
             let input = &entry.contract()?.input;
             input
                 .check(arguments.text())
                 .map_err(|violation| invalid("arguments", violation))?;
             let (kept, timeout_ms) = (entry.definition.idempotent, entry.definition.timeout_ms);
-            room.admit_call(cx, call, &arguments, kept)?;
+            self.admit_call(tx, call, &arguments, kept)?;
             let timeout_ms = asked.timeout_ms.or(timeout_ms);
-            let timeout_ms = timeout_ms.unwrap_or(cx.settings.tool_timeout_ms);
+            let timeout_ms = timeout_ms.unwrap_or(tx.cx.settings.tool_timeout_ms);
             let mut begun = ToolCall {
                 id: id.clone(),
                 tool: tool.clone(),
@@ -53,21 +56,21 @@ impl RoomState {
                 turn: 0,
                 fingerprint: call.fingerprint,
                 arguments: kept.then(|| arguments.clone()),
-                called_at: cx.now,
-                deadline: cx.after(timeout_ms),
+                called_at: tx.cx.now,
+                deadline: tx.cx.after(timeout_ms),
                 correlation_id: call.correlation_id.clone(),
                 traceparent: asked.traceparent,
                 tracestate: asked.tracestate,
             };
-            begun.provider = room.free_provider(cx, &begun, &arguments)?;
-            room.begin_call(cx, begun, &arguments);
+            begun.provider = self.free_provider(tx, &begun, &arguments)?;
+            self.begin_call(tx, begun, &arguments);
             Ok(Accepted::call(Code::Taken, &id))
         })
     }
 
     /// The tool, if somebody can be called for it, busy or not.
     fn callable(&self, tool: &Tool) -> Result<&Entry, Rejection> {
-        let entry = self.tools.registry.get(tool);
+        let entry = self.registry.get(tool);
         let callable = entry.filter(|entry| !entry.callable.is_empty());
         callable.ok_or_else(|| {
             let reason = match entry {
@@ -82,80 +85,75 @@ impl RoomState {
 
     fn admit_call(
         &self,
-        cx: &Context,
+        tx: &RoomTx<'_>,
         call: &Call<'_>,
         arguments: &Json,
         kept: bool,
     ) -> Result<(), Rejection> {
-        let settings = &cx.settings;
+        let settings = &tx.cx.settings;
         let caller = call.from();
         let too_many = |reason: String| Err(Rejection::new(Code::TooMany, reason));
         let limit = settings.max_calls_per_room;
-        if self.tools.calls.len() >= limit {
+        if self.calls.len() >= limit {
             return too_many(format!("the room has its {limit} calls under way"));
         }
-        let own = self
-            .tools
-            .by_caller
-            .get(caller)
-            .copied()
-            .unwrap_or_default();
+        let own = self.by_caller.get(caller).copied().unwrap_or_default();
         let limit = settings.max_calls_per_caller;
         if own >= limit {
             return too_many(format!("{caller} has its {limit} calls under way"));
         }
         let limit = settings.max_call_bytes_per_room;
-        if kept && self.tools.argument_bytes + arguments.text().len() > limit {
+        if kept && self.argument_bytes + arguments.text().len() > limit {
             return too_many(format!(
                 "the room has its {limit} bytes of arguments under way"
             ));
         }
-        cx.may_wait_for(call.mailboxes, caller, "the result")
+        tx.cx.may_wait_for(call.mailboxes, caller, "the result")
     }
 
     fn free_provider(
         &self,
-        cx: &Context,
+        tx: &RoomTx<'_>,
         call: &ToolCall,
         arguments: &Json,
     ) -> Result<Agent, Rejection> {
         let tool = &call.tool;
-        let takes = self.takes_run(cx, call, arguments);
-        if let Some(provider) = self.tools.registry.pick(tool, &takes) {
+        let takes = takes_run(tx, call, arguments);
+        if let Some(provider) = self.registry.pick(tool, &takes) {
             return Ok(provider);
         }
         if !self.callable(tool)?.callable.iter().any(takes) {
-            let bytes = self.run_bytes(cx, call, arguments);
+            let bytes = run_bytes(tx, call, arguments);
             let reason = format!("nobody who provides {tool} takes a packet of {bytes} bytes");
             return Err(Rejection::new(Code::TooLarge, reason).at("arguments"));
         }
-        let limit = cx.settings.max_calls_per_provider;
+        let limit = tx.cx.settings.max_calls_per_provider;
         let reason = format!("everybody who provides {tool} has {limit} calls under way");
         Err(Rejection::new(Code::TooMany, reason))
     }
 
     pub(in crate::engine) fn cancel_call(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &mut Call<'_>,
     ) -> Outcome {
-        let cancel: CancelCall = call.read(&cx.settings)?;
-        self.once(cx, call, |room, cx| {
+        let cancel: CancelCall = call.read(&tx.cx.settings)?;
+        tx.once(call, |tx| {
             let (by, reason) = (call.from(), cancel.reason);
-            text_at_most("reason", reason.as_deref(), cx.settings.max_reason_bytes)?;
-            let open = room.open_call(&cancel.call)?;
+            text_at_most("reason", reason.as_deref(), tx.cx.settings.max_reason_bytes)?;
+            let open = self.open_call(&cancel.call)?;
             if open.caller != *by {
                 let reason = format!("{} is not a call of {by}", cancel.call);
                 return Err(Rejection::new(Code::Forbidden, reason));
             }
             let reason = reason.unwrap_or_else(|| format!("cancelled by {by}"));
-            room.end_call(cx, &cancel.call, Some(by), End::Cancelled(reason));
+            self.end_call(tx, &cancel.call, Some(by), End::Cancelled(reason));
             Ok(Accepted::call(Code::Done, &cancel.call))
         })
     }
 
     pub(super) fn open_call(&self, id: &CallId) -> Result<&ToolCall, Rejection> {
-        self.tools.calls.get(id).ok_or_else(|| {
+        self.calls.get(id).ok_or_else(|| {
             let reason = format!("{id} is no call that is under way: it is over, or never was");
             Rejection::new(Code::Conflict, reason).at("call")
         })

@@ -13,11 +13,10 @@ use crate::wire::name::{Agent, CallId, Tool};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::tools::{CallState, CallView, GetCall, ToolError};
 
-use crate::engine::context::Context;
+use super::records::Change;
 use crate::engine::keep::{Keep, MOST_AT_ONCE};
-use crate::engine::record::Change;
 use crate::engine::replies::{Accepted, Call, Outcome};
-use crate::engine::room::RoomState;
+use crate::engine::tx::RoomTx;
 
 use super::{ToolCall, Tools};
 
@@ -160,33 +159,33 @@ impl Tools {
     }
 }
 
-impl RoomState {
-    pub(in crate::engine) fn get_call(&self, cx: &Context, call: &mut Call<'_>) -> Outcome {
-        let get: GetCall = call.read(&cx.settings)?;
-        let view = self.tools.view(&get.call).ok_or_else(|| {
+impl Tools {
+    pub(in crate::engine) fn get_call(&self, tx: &RoomTx<'_>, call: &mut Call<'_>) -> Outcome {
+        let get: GetCall = call.read(&tx.cx.settings)?;
+        let view = self.view(&get.call).ok_or_else(|| {
             let reason = format!("no call {}", get.call);
             Rejection::new(Code::NotFound, reason).at("call")
         })?;
-        let view = fitting(view, get.arguments, self.can_take(call));
+        let view = fitting(view, get.arguments, tx.can_take(call));
         Ok(Accepted {
             call: Some(get.call),
-            ..Accepted::found(cx, view)
+            ..Accepted::found(tx.cx, view)
         })
     }
 
     pub(super) fn remember_call_as_ended(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: ToolCall,
         result: Option<Json>,
         error: Option<ToolError>,
     ) {
-        if cx.settings.call_retention_ms == 0 {
+        if tx.cx.settings.call_retention_ms == 0 {
             return;
         }
-        self.change(cx, Change::EndedCall(call.id.clone()));
-        cx.stats.ended_calls += 1;
-        self.tools.ended.put(EndedCall {
+        self.change(tx, Change::EndedCall(call.id.clone()));
+        tx.cx.stats.ended_calls += 1;
+        self.ended.put(EndedCall {
             id: call.id,
             tool: call.tool,
             caller: call.caller,
@@ -194,46 +193,46 @@ impl RoomState {
             fingerprint: call.fingerprint,
             called_at: call.called_at,
             deadline: call.deadline,
-            at: cx.now,
+            at: tx.cx.now,
             result,
             error,
             omitted: false,
         });
-        self.forget_calls_over_limits(cx);
+        self.forget_calls_over_limits(tx);
     }
 
     /// Where there are too many calls that are over, the oldest are forgotten; where there are too many bytes, what they came to.
-    pub(in crate::engine) fn forget_calls_over_limits(&mut self, cx: &mut Context) {
-        let limit = cx.settings.max_ended_calls_per_room;
-        let excess = self.tools.ended.by_id.len().saturating_sub(limit);
+    pub(in crate::engine) fn forget_calls_over_limits(&mut self, tx: &mut RoomTx<'_>) {
+        let limit = tx.cx.settings.max_ended_calls_per_room;
+        let excess = self.ended.by_id.len().saturating_sub(limit);
         for _ in 0..excess.min(MOST_AT_ONCE) {
-            cx.stats.forgotten_early += 1;
-            self.forget_oldest_call(cx);
+            tx.cx.stats.forgotten_early += 1;
+            self.forget_oldest_call(tx);
         }
-        let limit = cx.settings.max_call_result_bytes_per_room;
+        let limit = tx.cx.settings.max_call_result_bytes_per_room;
         for _ in 0..MOST_AT_ONCE {
-            let Some((_, id)) = self.tools.ended.results.pop_over(limit) else {
+            let Some((_, id)) = self.ended.results.pop_over(limit) else {
                 break;
             };
-            cx.stats.forgotten_early += 1;
-            if let Some(call) = self.tools.ended.by_id.get_mut(&id) {
+            tx.cx.stats.forgotten_early += 1;
+            if let Some(call) = self.ended.by_id.get_mut(&id) {
                 call.leave_out();
             }
-            self.change(cx, Change::EndedCall(id));
+            self.change(tx, Change::EndedCall(id));
         }
     }
 
-    pub(in crate::engine) fn forget_oldest_call(&mut self, cx: &mut Context) {
-        if let Some(id) = self.tools.ended.pop_oldest() {
-            cx.stats.ended_calls -= 1;
-            self.change(cx, Change::EndedCall(id));
+    pub(in crate::engine) fn forget_oldest_call(&mut self, tx: &mut RoomTx<'_>) {
+        if let Some(id) = self.ended.pop_oldest() {
+            tx.cx.stats.ended_calls -= 1;
+            self.change(tx, Change::EndedCall(id));
         }
     }
 
     /// Puts a call back that was over when earlier runs ended.
-    pub(in crate::engine) fn rebuild_ended_call(&mut self, cx: &mut Context, call: EndedCall) {
-        cx.stats.ended_calls += 1;
-        self.tools.ended.put(call);
+    pub(in crate::engine) fn rebuild_ended_call(&mut self, tx: &mut RoomTx<'_>, call: EndedCall) {
+        tx.cx.stats.ended_calls += 1;
+        self.ended.put(call);
     }
 }
 

@@ -6,33 +6,34 @@ use crate::wire::name::Agent;
 use crate::wire::tools::{CallOver, ReturnStatus, ToolError, ToolResult, ToolRun};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use crate::engine::context::Context;
+use crate::engine::effect::{Class, Directed, Effect};
 use crate::engine::event::{Detail, Happened};
-use crate::engine::room::RoomState;
-use crate::engine::{Class, Directed, Effect, RunKey};
+use crate::engine::ids::RunKey;
+use crate::engine::tx::RoomTx;
 
+use super::Tools;
 use super::call::{Call, End};
 use super::states::RUNNING;
 
-impl RoomState {
-    pub(super) fn run_key(&self, call: &Call) -> RunKey {
+impl Tools {
+    pub(super) fn run_key(tx: &RoomTx<'_>, call: &Call) -> RunKey {
         RunKey {
-            room: self.name.clone(),
+            room: tx.room.name.clone(),
             call: call.id.clone(),
             turn: call.turn,
         }
     }
 
-    pub(super) fn deliver_run(&mut self, cx: &mut Context, call: &Call, arguments: &Json) {
+    pub(super) fn deliver_run(&mut self, tx: &mut RoomTx<'_>, call: &Call, arguments: &Json) {
         let run = call.run(arguments);
         let topic = Topic::ToolsRun {
             tool: call.tool.clone(),
         };
-        cx.emit(Effect::Deliver(Directed {
+        tx.cx.emit(Effect::Deliver(Directed {
             to: call.provider.clone(),
-            topic: RoomTopic::new(self.name.clone(), topic),
-            payload: cx.wall.encode(&run),
-            class: Class::Run(self.run_key(call)),
+            topic: RoomTopic::new(tx.room.name.clone(), topic),
+            payload: tx.cx.wall.encode(&run),
+            class: Class::Run(Tools::run_key(tx, call)),
             mirrors: MessageMirrors {
                 correlation_id: call.correlation_id.clone(),
                 from: Some(call.caller.clone()),
@@ -42,17 +43,17 @@ impl RoomState {
         }));
     }
 
-    pub(super) fn revoke_run(&mut self, cx: &mut Context, call: &Call) {
-        cx.emit(Effect::Revoke {
+    pub(super) fn revoke_run(&mut self, tx: &mut RoomTx<'_>, call: &Call) {
+        tx.cx.emit(Effect::Revoke {
             agent: call.provider.clone(),
-            class: Class::Run(self.run_key(call)),
+            class: Class::Run(Tools::run_key(tx, call)),
         });
     }
 
     /// Tells a provider that nobody waits for its answer. As with replies, the oldest give way when too many wait.
     pub(super) fn deliver_notice(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &Call,
         code: &str,
         reason: &str,
@@ -62,37 +63,42 @@ impl RoomState {
             tool: call.tool.clone(),
             code: code.to_owned(),
             reason: reason.to_owned(),
-            at: cx.now,
+            at: tx.cx.now,
             too_large: None,
         };
         let provider = call.provider.clone();
-        cx.emit(Effect::Deliver(Directed {
+        tx.cx.emit(Effect::Deliver(Directed {
             to: provider.clone(),
-            topic: RoomTopic::new(self.name.clone(), Topic::ToolsCancelled { provider }),
-            payload: cx.wall.encode(&over),
+            topic: RoomTopic::new(tx.room.name.clone(), Topic::ToolsCancelled { provider }),
+            payload: tx.cx.wall.encode(&over),
             class: Class::Notice,
             mirrors: MessageMirrors {
                 correlation_id: call.correlation_id.clone(),
                 from: Some(call.caller.clone()),
                 trace: call.trace(),
-                expires_at: Some(cx.after(cx.settings.reply_ttl_ms)),
+                expires_at: Some(tx.cx.after(tx.cx.settings.reply_ttl_ms)),
             },
         }));
     }
 
-    pub(super) fn deliver_partial(&mut self, cx: &mut Context, call: &Call, result: Option<Json>) {
+    pub(super) fn deliver_partial(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        call: &Call,
+        result: Option<Json>,
+    ) {
         let partial = ToolResult {
             status: ReturnStatus::Partial,
             result,
-            ..call.result(cx.now)
+            ..call.result(tx.cx.now)
         };
-        self.deliver_tool_result(cx, call, &partial);
+        self.deliver_tool_result(tx, call, &partial);
     }
 
     /// The one final result of a call.
     pub(super) fn deliver_result_of(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &Call,
         result: Option<Json>,
         error: Option<ToolError>,
@@ -105,23 +111,23 @@ impl RoomState {
             is_final: true,
             error,
             result,
-            ..call.result(cx.now)
+            ..call.result(tx.cx.now)
         };
-        self.deliver_tool_result(cx, call, &result);
+        self.deliver_tool_result(tx, call, &result);
     }
 
-    fn deliver_tool_result(&mut self, cx: &mut Context, call: &Call, result: &ToolResult) {
+    fn deliver_tool_result(&mut self, tx: &mut RoomTx<'_>, call: &Call, result: &ToolResult) {
         let caller = call.caller.clone();
-        cx.emit(Effect::Deliver(Directed {
+        tx.cx.emit(Effect::Deliver(Directed {
             to: caller.clone(),
-            topic: RoomTopic::new(self.name.clone(), Topic::ToolsResult { caller }),
-            payload: cx.wall.encode(result),
+            topic: RoomTopic::new(tx.room.name.clone(), Topic::ToolsResult { caller }),
+            payload: tx.cx.wall.encode(result),
             class: Class::ToolResult,
             mirrors: MessageMirrors {
                 correlation_id: call.correlation_id.clone(),
                 from: Some(call.provider.clone()),
                 trace: call.trace(),
-                expires_at: Some(cx.after(cx.settings.directed_ttl_ms)),
+                expires_at: Some(tx.cx.after(tx.cx.settings.directed_ttl_ms)),
             },
         }));
     }
@@ -129,7 +135,7 @@ impl RoomState {
     /// Tells of a call that goes on.
     pub(super) fn tell_call(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &Call,
         what: &'static str,
         to: Option<&'static str>,
@@ -138,7 +144,7 @@ impl RoomState {
         let by_provider = what == "tools.progress";
         let reason = lost_by.map(|agent| format!("{agent} is gone"));
         let who = match lost_by {
-            Some(_) => cx.gateway.clone(),
+            Some(_) => tx.cx.gateway.clone(),
             None if by_provider => call.provider.clone(),
             None => call.caller.clone(),
         };
@@ -154,19 +160,19 @@ impl RoomState {
             traceparent: call.traceparent.as_deref(),
             ..Happened::new(what, call.id.as_str(), &who)
         };
-        self.tell(cx, &happened);
+        tx.tell(&happened);
     }
 
     pub(super) fn tell_ending(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &Call,
         who: Option<&Agent>,
         end: &End,
     ) {
         let (what, to) = end.told_as();
         let error = end.error();
-        let gateway = cx.gateway.clone();
+        let gateway = tx.cx.gateway.clone();
         let happened = Happened {
             from: Some(RUNNING),
             to: Some(to),
@@ -179,7 +185,7 @@ impl RoomState {
             traceparent: call.traceparent.as_deref(),
             ..Happened::new(what, call.id.as_str(), who.unwrap_or(&gateway))
         };
-        self.tell(cx, &happened);
+        tx.tell(&happened);
     }
 }
 

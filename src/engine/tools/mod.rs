@@ -12,7 +12,10 @@ mod answering;
 mod call;
 mod calling;
 mod ended;
+mod fit;
 mod messages;
+mod pattern;
+mod records;
 mod register;
 mod registry;
 mod states;
@@ -24,15 +27,16 @@ use crate::wire::name::{Agent, CallId, Tool};
 
 use absence::Absences;
 
-use super::RunKey;
-use super::context::Context;
-use super::record::Change;
-use super::room::RoomState;
+use super::ids::RunKey;
+use super::record::Changes;
 use super::timer::{Subject, Timer};
+use super::tx::RoomTx;
+use records::Change;
 
 pub(super) use call::Call as ToolCall;
 use call::End;
 use ended::Ended;
+use fit::takes_run;
 pub(super) use registry::Definition;
 use registry::Registry;
 use states::RUNNING;
@@ -41,6 +45,7 @@ pub(super) use states::{CALL, TOOL};
 /// A room's tools, the calls that are not over, and what is remembered of those that are.
 #[derive(Debug, Default)]
 pub(super) struct Tools {
+    changes: Changes<records::Change>,
     pub(super) registry: Registry,
     pub(super) calls: BTreeMap<CallId, ToolCall>,
     pub(super) ended: Ended,
@@ -52,11 +57,6 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    /// Whether nothing of it must be remembered.
-    pub(super) fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.ended.is_empty() && self.registry.is_empty()
-    }
-
     fn enter(&mut self, call: ToolCall) {
         self.argument_bytes += call.kept_bytes();
         *self.by_caller.entry(call.caller.clone()).or_default() += 1;
@@ -76,127 +76,127 @@ impl Tools {
     }
 }
 
-impl RoomState {
+impl Tools {
     /// The one place where a call comes into being: from here on its caller is owed one final result.
-    fn begin_call(&mut self, cx: &mut Context, call: ToolCall, arguments: &Json) {
-        let subject = Subject::Call(self.name.clone(), call.id.clone());
-        cx.timers.arm(call.deadline, Timer::Call, subject);
-        cx.promise(&call.caller);
-        cx.stats.tool_calls += 1;
-        self.change(cx, Change::Call(call.id.clone()));
-        let limit = cx.settings.max_calls_per_provider;
-        self.tools.registry.took(&call.provider, &call.id, limit);
-        self.tools.registry.enter(&call.tool, &call.id);
-        self.deliver_run(cx, &call, arguments);
-        self.tell_call(cx, &call, "tools.called", Some(RUNNING), None);
-        self.tools.enter(call);
+    fn begin_call(&mut self, tx: &mut RoomTx<'_>, call: ToolCall, arguments: &Json) {
+        let subject = Subject::Call(tx.room.name.clone(), call.id.clone());
+        tx.cx.timers.arm(call.deadline, Timer::Call, subject);
+        tx.cx.promise(&call.caller);
+        tx.cx.stats.tool_calls += 1;
+        self.change(tx, Change::Call(call.id.clone()));
+        let limit = tx.cx.settings.max_calls_per_provider;
+        self.registry.took(&call.provider, &call.id, limit);
+        self.registry.enter(&call.tool, &call.id);
+        self.deliver_run(tx, &call, arguments);
+        self.tell_call(tx, &call, "tools.called", Some(RUNNING), None);
+        self.enter(call);
     }
 
     /// The one place where a call ends.
-    fn end_call(&mut self, cx: &mut Context, id: &CallId, who: Option<&Agent>, end: End) {
-        let Some(call) = self.tools.leave(id) else {
+    fn end_call(&mut self, tx: &mut RoomTx<'_>, id: &CallId, who: Option<&Agent>, end: End) {
+        let Some(call) = self.leave(id) else {
             return;
         };
-        let subject = Subject::Call(self.name.clone(), id.clone());
-        cx.timers.disarm(call.deadline, Timer::Call, subject);
-        cx.keep_promise(&call.caller);
-        cx.stats.tool_calls -= 1;
-        cx.stats.tool_endings.count(end.outcome());
-        self.change(cx, Change::Call(id.clone()));
-        self.tools.registry.exit(&call.tool, id);
+        let subject = Subject::Call(tx.room.name.clone(), id.clone());
+        tx.cx.timers.disarm(call.deadline, Timer::Call, subject);
+        tx.cx.keep_promise(&call.caller);
+        tx.cx.stats.tool_calls -= 1;
+        tx.cx.stats.tool_endings.count(end.outcome());
+        self.change(tx, Change::Call(id.clone()));
+        self.registry.exit(&call.tool, id);
         let notice = end.error().filter(|_| !end.is_providers_own());
         let notice = notice
             .as_ref()
             .and_then(|error| Some((error.code.as_deref()?, error.message.as_str())));
-        self.take_back(cx, &call, notice);
-        self.tell_ending(cx, &call, who, &end);
+        self.take_back(tx, &call, notice);
+        self.tell_ending(tx, &call, who, &end);
         let (result, error) = end.into_result();
-        self.deliver_result_of(cx, &call, result.clone(), error.clone());
-        self.remember_call_as_ended(cx, call, result, error);
+        self.deliver_result_of(tx, &call, result.clone(), error.clone());
+        self.remember_call_as_ended(tx, call, result, error);
     }
 
     /// The provider of a call does not have it any more: frees it, and tells it unless it was its own word.
-    fn take_back(&mut self, cx: &mut Context, call: &ToolCall, notice: Option<(&str, &str)>) {
-        let limit = cx.settings.max_calls_per_provider;
-        self.tools.registry.freed(&call.provider, &call.id, limit);
-        self.tools.absences.settle(&call.provider, &call.id);
-        self.revoke_run(cx, call);
+    fn take_back(&mut self, tx: &mut RoomTx<'_>, call: &ToolCall, notice: Option<(&str, &str)>) {
+        let limit = tx.cx.settings.max_calls_per_provider;
+        self.registry.freed(&call.provider, &call.id, limit);
+        self.absences.settle(&call.provider, &call.id);
+        self.revoke_run(tx, call);
         if let Some((code, reason)) = notice {
-            self.deliver_notice(cx, call, code, reason);
+            self.deliver_notice(tx, call, code, reason);
         }
     }
 
     /// A call whose provider is gone: to another one if it may run twice and somebody can be called, else it ends at once.
-    fn lose_call(&mut self, cx: &mut Context, id: &CallId, end: End) {
-        let Some(call) = self.tools.calls.get(id) else {
+    fn lose_call(&mut self, tx: &mut RoomTx<'_>, id: &CallId, end: End) {
+        let Some(call) = self.calls.get(id) else {
             return;
         };
         let from = call.provider.clone();
         let next = call.arguments.as_ref().and_then(|arguments| {
-            let takes = self.takes_run(cx, call, arguments);
+            let takes = takes_run(tx, call, arguments);
             let will_do = |agent: &Agent| *agent != from && takes(agent);
-            self.tools.registry.pick(&call.tool, will_do)
+            self.registry.pick(&call.tool, will_do)
         });
         let (Some(arguments), Some(next)) = (call.arguments.clone(), next) else {
-            self.end_call(cx, id, None, end);
+            self.end_call(tx, id, None, end);
             return;
         };
         let before = call.clone();
         let reason = format!("{} has the call now", next.as_str());
-        self.take_back(cx, &before, Some(("rerouted", &reason)));
-        let limit = cx.settings.max_calls_per_provider;
-        self.tools.registry.took(&next, id, limit);
+        self.take_back(tx, &before, Some(("rerouted", &reason)));
+        let limit = tx.cx.settings.max_calls_per_provider;
+        self.registry.took(&next, id, limit);
         let moved = ToolCall {
             provider: next,
             turn: before.turn + 1,
             ..before
         };
-        self.change(cx, Change::Call(id.clone()));
-        self.deliver_run(cx, &moved, &arguments);
-        self.tell_call(cx, &moved, "tools.rerouted", None, Some(&from));
-        self.tools.calls.insert(id.clone(), moved);
+        self.change(tx, Change::Call(id.clone()));
+        self.deliver_run(tx, &moved, &arguments);
+        self.tell_call(tx, &moved, "tools.rerouted", None, Some(&from));
+        self.calls.insert(id.clone(), moved);
     }
 
     /// A run could not be sent, because it is larger than its provider takes now.
-    pub(super) fn lose_run_too_large(&mut self, cx: &mut Context, agent: &Agent, key: &RunKey) {
-        let call = self.tools.calls.get(&key.call);
+    pub(super) fn lose_run_too_large(&mut self, tx: &mut RoomTx<'_>, agent: &Agent, key: &RunKey) {
+        let call = self.calls.get(&key.call);
         if call.is_some_and(|call| call.provider == *agent && call.turn == key.turn) {
-            self.lose_call(cx, &key.call, End::TooLarge(agent.clone()));
+            self.lose_call(tx, &key.call, End::TooLarge(agent.clone()));
         }
     }
 
     /// The gateway cancels the first call that is under way; whether there was one.
-    pub(super) fn cancel_first_call(&mut self, cx: &mut Context, reason: &str) -> bool {
-        let Some(id) = self.tools.calls.keys().next().cloned() else {
+    pub(super) fn cancel_first_call(&mut self, tx: &mut RoomTx<'_>, reason: &str) -> bool {
+        let Some(id) = self.calls.keys().next().cloned() else {
             return false;
         };
-        self.end_call(cx, &id, None, End::Cancelled(reason.to_owned()));
+        self.end_call(tx, &id, None, End::Cancelled(reason.to_owned()));
         true
     }
 
-    pub(super) fn call_timed_out(&mut self, cx: &mut Context, id: &CallId) {
-        let Some(call) = self.tools.calls.get(id) else {
+    pub(super) fn call_timed_out(&mut self, tx: &mut RoomTx<'_>, id: &CallId) {
+        let Some(call) = self.calls.get(id) else {
             return;
         };
         let waited = call.deadline.saturating_sub(call.called_at);
-        self.end_call(cx, id, None, End::TimedOut(waited));
+        self.end_call(tx, id, None, End::TimedOut(waited));
     }
 
     /// Puts a call back that earlier runs have left.
-    pub(super) fn rebuild_call(&mut self, cx: &mut Context, call: ToolCall) {
-        let subject = Subject::Call(self.name.clone(), call.id.clone());
-        cx.timers.arm(call.deadline, Timer::Call, subject);
-        cx.promise(&call.caller);
-        cx.stats.tool_calls += 1;
-        let limit = cx.settings.max_calls_per_provider;
-        self.tools.registry.took(&call.provider, &call.id, limit);
-        self.tools.registry.enter(&call.tool, &call.id);
-        self.tools.enter(call);
+    pub(super) fn rebuild_call(&mut self, tx: &mut RoomTx<'_>, call: ToolCall) {
+        let subject = Subject::Call(tx.room.name.clone(), call.id.clone());
+        tx.cx.timers.arm(call.deadline, Timer::Call, subject);
+        tx.cx.promise(&call.caller);
+        tx.cx.stats.tool_calls += 1;
+        let limit = tx.cx.settings.max_calls_per_provider;
+        self.registry.took(&call.provider, &call.id, limit);
+        self.registry.enter(&call.tool, &call.id);
+        self.enter(call);
     }
 
     /// Puts a tool back that earlier runs have left; nobody can be called yet.
-    pub(super) fn rebuild_tool(&mut self, cx: &mut Context, tool: Tool, definition: Definition) {
-        cx.stats.tools += 1;
-        self.tools.registry.restore(tool, definition);
+    pub(super) fn rebuild_tool(&mut self, tx: &mut RoomTx<'_>, tool: Tool, definition: Definition) {
+        tx.cx.stats.tools += 1;
+        self.registry.restore(tool, definition);
     }
 }

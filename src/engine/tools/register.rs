@@ -13,14 +13,15 @@ use crate::wire::reply::{Code, Rejection};
 use crate::wire::tools::{Registration, ToolCard};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use crate::engine::Effect;
+use super::records::Change;
 use crate::engine::context::Context;
 use crate::engine::digest::digest;
+use crate::engine::effect::Effect;
 use crate::engine::event::{Detail, Happened};
-use crate::engine::record::Change;
 use crate::engine::replies::{Accepted, Call, Outcome, between, json_at_most, text_at_most};
-use crate::engine::room::RoomState;
+use crate::engine::tx::RoomTx;
 
+use super::Tools;
 use super::call::End;
 use super::registry::{Contract, Definition};
 use super::states::REGISTERED;
@@ -51,25 +52,25 @@ impl Told {
     }
 }
 
-impl RoomState {
+impl Tools {
     pub(in crate::engine) fn register_tool(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         call: &mut Call<'_>,
         tool: &Tool,
     ) -> Outcome {
         let agent = call.from();
         if call.command.payload.is_empty() {
-            if !self.tools.registry.registered_by(agent).contains(tool) {
+            if !self.registry.registered_by(agent).contains(tool) {
                 let reason = format!("{agent} has not registered {tool}");
                 return Err(Rejection::new(Code::NotFound, reason));
             }
-            self.withdraw_tool(cx, agent, tool);
+            self.withdraw_tool(tx, agent, tool);
             return Ok(Accepted::new(Code::Done));
         }
-        let mut said: Registration = call.read(&cx.settings)?;
-        self.once(cx, call, |room, cx| {
-            check_registration(cx, &said)?;
+        let mut said: Registration = call.read(&tx.cx.settings)?;
+        tx.once(call, |tx| {
+            check_registration(tx.cx, &said)?;
             said.input_schema = of_an_object("inputSchema", &said.input_schema)?;
             if let Some(schema) = &mut said.output_schema {
                 *schema = of_an_object("outputSchema", schema)?;
@@ -77,25 +78,25 @@ impl RoomState {
             if let Some(hints) = &said.annotations {
                 check_annotations(hints)?;
             }
-            room.admit_tool(cx, agent, tool)?;
-            let definition = room.definition(agent, tool, said)?;
+            self.admit_tool(tx, agent, tool)?;
+            let definition = self.definition(agent, tool, said)?;
             let contract = Contract::of(&definition)?;
             contract.fits_mcp()?;
-            room.join(cx, agent)?;
-            room.put_tool(cx, agent, tool, definition, contract);
+            tx.join(agent)?;
+            self.put_tool(tx, agent, tool, definition, contract);
             Ok(Accepted::new(Code::Done))
         })
     }
 
-    fn admit_tool(&self, cx: &Context, agent: &Agent, tool: &Tool) -> Result<(), Rejection> {
+    fn admit_tool(&self, tx: &RoomTx<'_>, agent: &Agent, tool: &Tool) -> Result<(), Rejection> {
         let too_many = |reason: String| Err(Rejection::new(Code::TooMany, reason));
-        let registry = &self.tools.registry;
+        let registry = &self.registry;
         let own = registry.registered_by(agent);
-        let limit = cx.settings.max_tools_per_agent;
+        let limit = tx.cx.settings.max_tools_per_agent;
         if own.len() >= limit && !own.contains(tool) {
             return too_many(format!("{agent} has registered its {limit} tools"));
         }
-        let limit = cx.settings.max_tools_per_room;
+        let limit = tx.cx.settings.max_tools_per_room;
         let Some(entry) = registry.get(tool) else {
             return match registry.len() >= limit {
                 true => too_many(format!("the room has its {limit} tools")),
@@ -103,7 +104,7 @@ impl RoomState {
             };
         };
         let registered = &entry.definition.registered;
-        let limit = cx.settings.max_providers_per_tool;
+        let limit = tx.cx.settings.max_providers_per_tool;
         if registered.len() >= limit && !registered.contains(agent) {
             return too_many(format!("{tool} has its {limit} providers"));
         }
@@ -119,7 +120,7 @@ impl RoomState {
     ) -> Result<Definition, Rejection> {
         let contract = contract_of(&said)?;
         let mut registered = BTreeSet::from([agent.clone()]);
-        if let Some(entry) = self.tools.registry.get(tool) {
+        if let Some(entry) = self.registry.get(tool) {
             if entry.definition.contract == contract {
                 registered.extend(entry.definition.registered.iter().cloned());
             } else if let Some(other) = entry.callable.iter().find(|other| *other != agent) {
@@ -144,102 +145,96 @@ impl RoomState {
 
     fn put_tool(
         &mut self,
-        cx: &mut Context,
+        tx: &mut RoomTx<'_>,
         agent: &Agent,
         tool: &Tool,
         definition: Definition,
         contract: Contract,
     ) {
-        let before = self.tools.registry.get(tool);
+        let before = self.registry.get(tool);
         let is_new = before.is_none();
         let changed = before.filter(|entry| entry.definition.contract != definition.contract);
         let orphans: Vec<CallId> =
             changed.map_or_else(Vec::new, |entry| entry.calls.iter().cloned().collect());
         let registered = before.map(|entry| entry.definition.registered.clone());
         let registered = registered.unwrap_or_default();
-        cx.stats.tools += usize::from(is_new);
+        tx.cx.stats.tools += usize::from(is_new);
         let ousted = registered.difference(&definition.registered).cloned();
         let ousted: Vec<Agent> = ousted.collect();
-        self.tools.registry.put(tool, definition, contract);
+        self.registry.put(tool, definition, contract);
         for other in &ousted {
-            self.tell_tool(cx, other, tool, Told::Withdrawn);
+            self.tell_tool(tx, other, tool, Told::Withdrawn);
         }
         for id in orphans {
-            self.end_call(cx, &id, None, End::Changed);
+            self.end_call(tx, &id, None, End::Changed);
         }
-        self.change(cx, Change::Tool(tool.clone()));
+        self.change(tx, Change::Tool(tool.clone()));
         let told = match registered.contains(agent) {
             true => Told::Again,
             false => Told::New,
         };
-        self.tell_tool(cx, agent, tool, told);
-        self.refresh(cx, agent);
+        self.tell_tool(tx, agent, tool, told);
+        tx.refresh(agent);
     }
 
     /// An agent does not provide a tool any more: its calls of it go, and the tool with its last provider.
-    fn withdraw_tool(&mut self, cx: &mut Context, agent: &Agent, tool: &Tool) {
-        if !self.tools.registry.unregister(tool, agent) {
+    fn withdraw_tool(&mut self, tx: &mut RoomTx<'_>, agent: &Agent, tool: &Tool) {
+        if !self.registry.unregister(tool, agent) {
             return;
         }
-        if self.tools.registry.get(tool).is_none() {
-            cx.stats.tools -= 1;
+        if self.registry.get(tool).is_none() {
+            tx.cx.stats.tools -= 1;
         }
-        self.change(cx, Change::Tool(tool.clone()));
-        self.tell_tool(cx, agent, tool, Told::Withdrawn);
-        for id in self.tools.registry.calls_of(agent) {
-            if self
-                .tools
-                .calls
-                .get(&id)
-                .is_some_and(|call| call.tool == *tool)
-            {
-                self.lose_call(cx, &id, End::Withdrawn(agent.clone()));
+        self.change(tx, Change::Tool(tool.clone()));
+        self.tell_tool(tx, agent, tool, Told::Withdrawn);
+        for id in self.registry.calls_of(agent) {
+            if self.calls.get(&id).is_some_and(|call| call.tool == *tool) {
+                self.lose_call(tx, &id, End::Withdrawn(agent.clone()));
             }
         }
     }
 
     /// The agent has left the room: it provides nothing, and what it was called for is lost.
-    pub(in crate::engine) fn withdraw_tools(&mut self, cx: &mut Context, agent: &Agent) {
-        self.lose_calls(cx, agent);
-        for tool in self.tools.registry.registered_by(agent) {
-            self.withdraw_tool(cx, agent, &tool);
+    pub(in crate::engine) fn withdraw_tools(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
+        self.lose_calls(tx, agent);
+        for tool in self.registry.registered_by(agent) {
+            self.withdraw_tool(tx, agent, &tool);
         }
     }
 
     /// The grace is over for an agent that came back with a new session: what it has not subscribed to again it does not provide.
-    pub(in crate::engine) fn confirm_tools(&mut self, cx: &mut Context, agent: &Agent) {
-        for tool in self.tools.registry.registered_by(agent) {
+    pub(in crate::engine) fn confirm_tools(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
+        for tool in self.registry.registered_by(agent) {
             let listens = |member: &crate::engine::member::Member| member.provides.contains(&tool);
-            if !self.members.0.get(agent).is_some_and(listens) {
-                self.withdraw_tool(cx, agent, &tool);
+            if !tx.room.members.0.get(agent).is_some_and(listens) {
+                self.withdraw_tool(tx, agent, &tool);
             }
         }
     }
 
     /// Sees to it that an agent can be called for just what it provides now.
-    pub(in crate::engine) fn recall(&mut self, cx: &mut Context, agent: &Agent) {
+    pub(in crate::engine) fn recall(&mut self, tx: &mut RoomTx<'_>, agent: &Agent, may_work: bool) {
         let none = BTreeSet::new();
-        let member = self.members.0.get(agent);
-        let may_work = cx.may_work(&self.name, agent);
+        let member = tx.room.members.0.get(agent);
         let listens = member.filter(|member| may_work && member.is_available());
         let listens = listens.map_or(&none, |member| &member.provides);
-        let limit = cx.settings.max_calls_per_provider;
-        self.tools.registry.set_callable(agent, listens, limit);
+        let limit = tx.cx.settings.max_calls_per_provider;
+        self.registry.set_callable(agent, listens, limit);
     }
 
     /// After a restart nobody knows what was shown of whom, and nobody is connected.
-    pub(in crate::engine) fn stir_cards(&mut self, cx: &mut Context) {
-        if !self.tools.registry.is_empty() {
-            self.tools.registry.stir_all();
-            self.touch(cx);
+    pub(in crate::engine) fn stir_cards(&mut self, tx: &mut RoomTx<'_>) {
+        if !self.registry.is_empty() {
+            self.registry.stir_all();
+            tx.touch();
         }
     }
 
     /// Shows every tool that looks different from when it was last shown.
-    pub(in crate::engine) fn flush_cards(&mut self, cx: &mut Context) {
-        for tool in std::mem::take(&mut self.tools.registry.stirred) {
-            let timeout_ms = cx.settings.tool_timeout_ms;
-            let payload = match self.tools.registry.get_mut(&tool) {
+    pub(in crate::engine) fn flush_cards(&mut self, tx: &mut RoomTx<'_>) {
+        for tool in std::mem::take(&mut self.registry.stirred) {
+            let timeout_ms = tx.cx.settings.tool_timeout_ms;
+            let payload = match self.registry.get_mut(&tool) {
                 Some(entry) if entry.shown.as_ref() == Some(&entry.callable) => continue,
                 Some(entry) => {
                     entry.shown = Some(entry.callable.clone());
@@ -249,15 +244,15 @@ impl RoomState {
                 }
                 None => None,
             };
-            cx.emit(Effect::Retain {
-                topic: RoomTopic::new(self.name.clone(), Topic::ToolsCard { tool }),
+            tx.cx.emit(Effect::Retain {
+                topic: RoomTopic::new(tx.room.name.clone(), Topic::ToolsCard { tool }),
                 payload,
             });
         }
     }
 
-    fn tell_tool(&mut self, cx: &mut Context, agent: &Agent, tool: &Tool, change: Told) {
-        let definition = self.tools.registry.definition(tool);
+    fn tell_tool(&mut self, tx: &mut RoomTx<'_>, agent: &Agent, tool: &Tool, change: Told) {
+        let definition = self.registry.definition(tool);
         let contract = definition.map(|definition| definition.contract.clone());
         let happened = Happened {
             from: (change == Told::Withdrawn).then_some(REGISTERED),
@@ -268,7 +263,7 @@ impl RoomState {
             },
             ..Happened::new(change.event(), tool.as_str(), agent)
         };
-        self.tell(cx, &happened);
+        tx.tell(&happened);
     }
 }
 

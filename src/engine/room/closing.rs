@@ -9,23 +9,21 @@ use crate::wire::reply::{Code, Rejection};
 use crate::wire::room::CloseRoom;
 use crate::wire::topic::Topic;
 
-use super::context::Context;
-use super::event::{Detail, Happened};
-use super::handoff::TaskNo;
-use super::machine::{Machine, Transition};
-use super::member::Departure;
-use super::replies::{Accepted, Call, Outcome, text_at_most};
-use super::room::RoomState;
-use super::timer::{Subject, Timer};
+use crate::engine::context::Context;
+use crate::engine::event::{Detail, Happened};
+use crate::engine::machine::{Machine, Transition};
+use crate::engine::member::Departure;
+use crate::engine::replies::{Accepted, Call, Outcome, text_at_most};
+use crate::engine::timer::{Subject, Timer};
+
+use super::RoomState;
 
 /// What one input ends at most, so that none takes long.
 const ENDED_AT_ONCE: usize = 100;
-/// Ended tasks that one input may pass by on its way to those that have not.
-const PASSED_AT_ONCE: usize = 10_000;
 const WORDS: &str = "the room was closed";
 
 /// A room that is in use.
-pub(super) const ROOM: Machine = Machine {
+pub(in crate::engine) const ROOM: Machine = Machine {
     name: "room",
     transitions: &[
         Transition::moves("open", "an operator closes it", "closed", "room.closed"),
@@ -35,7 +33,7 @@ pub(super) const ROOM: Machine = Machine {
 
 impl RoomState {
     /// Refuses what a closed room does not take: all but questions, and what is asked of operators.
-    pub(super) fn expect_open(&self, topic: &Topic) -> Result<(), Rejection> {
+    pub(in crate::engine) fn expect_open(&self, topic: &Topic) -> Result<(), Rejection> {
         let still_taken = matches!(
             topic,
             Topic::RoomClose { .. }
@@ -55,25 +53,27 @@ impl RoomState {
         if still_taken { Ok(()) } else { self.is_open() }
     }
 
-    pub(super) fn is_open(&self) -> Result<(), Rejection> {
+    pub(in crate::engine) fn is_open(&self) -> Result<(), Rejection> {
         match self.closed {
             None => Ok(()),
             Some(since) => {
-                let reason = format!("the room {} was closed at {since}", self.name);
+                let reason = format!("the room {} was closed at {since}", self.core.name);
                 Err(Rejection::new(Code::Unavailable, reason))
             }
         }
     }
 
-    pub(super) fn close(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+    pub(in crate::engine) fn close(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
         let close: CloseRoom = call.read_or_default(&cx.settings)?;
         let limit = cx.settings.max_reason_bytes;
         text_at_most("reason", close.reason.as_deref(), limit)?;
         self.once(cx, call, |room, cx| {
             if room.closed.is_none() {
                 room.closed = Some(cx.now);
-                room.swept = TaskNo(0);
-                let name = room.name.clone();
+                for pattern in room.patterns.all_mut() {
+                    pattern.begin_closing();
+                }
+                let name = room.core.name.clone();
                 let happened = Happened {
                     from: Some("open"),
                     to: Some("closed"),
@@ -83,14 +83,29 @@ impl RoomState {
                     },
                     ..Happened::new("room.closed", name.as_str(), call.from())
                 };
-                room.log.tell(cx, &happened);
+                room.tx(cx).tell(&happened);
                 room.sweep(cx);
             }
             Ok(Accepted::new(Code::Done))
         })
     }
 
-    pub(super) fn open(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+    /// Runs a command on the whole room, or returns what its first run came to where it carries an id that is known.
+    fn once(
+        &mut self,
+        cx: &mut Context,
+        call: &Call<'_>,
+        act: impl FnOnce(&mut RoomState, &mut Context) -> Outcome,
+    ) -> Outcome {
+        if let Some(first) = self.tx(cx).first_outcome(call)? {
+            return Ok(first);
+        }
+        let accepted = act(self, cx)?;
+        self.tx(cx).remember_call(call, &accepted);
+        Ok(accepted)
+    }
+
+    pub(in crate::engine) fn open(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
         let _: CloseRoom = call.read_or_default(&cx.settings)?;
         self.once(cx, call, |room, cx| {
             if room.closed.is_some() && room.is_sweeping {
@@ -98,26 +113,26 @@ impl RoomState {
                 return Err(Rejection::new(Code::Conflict, reason));
             }
             if room.closed.take().is_some() {
-                let name = room.name.clone();
+                let name = room.core.name.clone();
                 let happened = Happened {
                     from: Some("closed"),
                     to: Some("open"),
                     ..Happened::new("room.opened", name.as_str(), call.from())
                 };
-                room.log.tell(cx, &happened);
+                room.tx(cx).tell(&happened);
             }
             Ok(Accepted::new(Code::Done))
         })
     }
 
     /// Ends a portion of what is in a room that is closed; the rest follows at once.
-    pub(super) fn sweep(&mut self, cx: &mut Context) {
+    pub(in crate::engine) fn sweep(&mut self, cx: &mut Context) {
         if self.closed.is_none() {
             return;
         }
         self.is_sweeping = !self.end_some(cx);
         if self.is_sweeping {
-            let subject = Subject::Room(self.name.clone());
+            let subject = Subject::Room(self.core.name.clone());
             cx.timers.arm(cx.after(1), Timer::Closing, subject);
         }
     }
@@ -125,46 +140,21 @@ impl RoomState {
     /// Whether nothing is left to be ended.
     fn end_some(&mut self, cx: &mut Context) -> bool {
         let mut left = ENDED_AT_ONCE;
-        if !self.end_tasks(cx, &mut left) {
+        if !self.end_some_of_patterns(cx, &mut left) {
             return false;
-        }
-        while left > 0
-            && (self.gather_first_group(cx)
-                || self.refuse_oldest_approval(cx, WORDS)
-                || self.cancel_first_call(cx, WORDS)
-                || self.end_first_lock(cx, WORDS)
-                || self.delete_first_key(cx))
-        {
-            left -= 1;
         }
         left -= self.take_out(cx, left);
         left > 0
     }
 
-    fn end_tasks(&mut self, cx: &mut Context, left: &mut usize) -> bool {
-        let mut passed = 0;
-        loop {
-            let next = self.handoff.tasks.range(self.swept..).next();
-            let Some((no, task)) = next else {
-                return true;
-            };
-            let (no, is_over) = (*no, task.status.state().is_final());
-            if *left == 0 || passed == PASSED_AT_ONCE {
-                return false;
-            }
-            self.swept = TaskNo(no.0 + 1);
-            if is_over {
-                passed += 1;
-            } else {
-                self.cancel_for(cx, no, WORDS);
-                *left -= 1;
-            }
-        }
+    fn end_some_of_patterns(&mut self, cx: &mut Context, left: &mut usize) -> bool {
+        !self.any(cx, |pattern, tx| !pattern.end_some(tx, left, WORDS))
     }
 
     /// Takes at most so many agents out; how many there were.
     fn take_out(&mut self, cx: &mut Context, most: usize) -> usize {
-        let here = self.members.0.iter().filter(|(_, member)| !member.left);
+        let here = self.core.members.0.iter();
+        let here = here.filter(|(_, member)| !member.left);
         let some: Vec<Agent> = here.take(most).map(|(agent, _)| agent.clone()).collect();
         for agent in &some {
             self.depart(cx, agent, Departure::Left);

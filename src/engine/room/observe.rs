@@ -9,17 +9,14 @@ use crate::wire::filter;
 use crate::wire::observe::{Event, Replay, ReplayPage};
 use crate::wire::reply::{Code, Rejection};
 
-use super::context::Context;
-use super::past::{Forgetful, Kept, Recalled};
-use super::replies::{Accepted, Call, Outcome, page_limit};
-use super::room::RoomState;
+use crate::engine::past::{Forgetful, Kept, Recalled};
+use crate::engine::replies::{Accepted, Call, Outcome, page_limit};
+use crate::engine::tx::RoomTx;
 
 /// Events in a page where the question does not say.
 const USUAL_PAGE: u32 = 100;
 /// A page looks at so many events at least for those that it returns, and at twice as many as it may return.
 const LOOKS: usize = 1_000;
-/// What the rest of a reply may take of the largest message that its reader can take.
-const ENVELOPE_BYTES: usize = 512;
 
 /// A page while it fills.
 struct Page {
@@ -38,30 +35,30 @@ struct Page {
     unreadable: bool,
 }
 
-impl RoomState {
-    pub(super) fn replay(&mut self, cx: &Context, call: &mut Call<'_>) -> Outcome {
-        let mut asked: Replay = call.read_or_default(&cx.settings)?;
+impl RoomTx<'_> {
+    pub(in crate::engine) fn replay(&mut self, call: &mut Call<'_>) -> Outcome {
+        let mut asked: Replay = call.read_or_default(&self.cx.settings)?;
         check(&asked)?;
-        asked.since = asked.since.map(|shown| cx.wall.point(shown));
-        asked.until = asked.until.map(|shown| cx.wall.point(shown));
-        let max_events = page_limit(asked.limit, USUAL_PAGE, cx.settings.max_replay_events)?;
+        asked.since = asked.since.map(|shown| self.cx.wall.point(shown));
+        asked.until = asked.until.map(|shown| self.cx.wall.point(shown));
+        let max_events = page_limit(asked.limit, USUAL_PAGE, self.cx.settings.max_replay_events)?;
         let past = call.mailboxes.past();
-        let kept = past.kept(&self.name).unwrap_or(Kept {
-            oldest: self.log.seq + 1,
-            newest: self.log.seq,
-            lost_at: self.log.at,
+        let kept = past.kept(&self.room.name).unwrap_or(Kept {
+            oldest: self.room.log.seq + 1,
+            newest: self.room.log.seq,
+            lost_at: self.room.log.at,
         });
         let (start, complete) = match (asked.from_seq, asked.since) {
             (Some(seq), _) => (seq, seq.max(1) >= kept.oldest),
             (None, Some(at)) => (
-                past.near(&self.name, at).map_err(refusal)?,
+                past.near(&self.room.name, at).map_err(refusal)?,
                 at > kept.lost_at,
             ),
             (None, None) => (kept.oldest, true),
         };
-        let max_bytes = self.page_bytes(cx, call)?;
+        let max_bytes = self.page_bytes(call)?;
         let mut page = Page::new(asked, start.max(kept.oldest), max_events, max_bytes);
-        past.read(&self.name, page.next, &mut |event| page.look(event))
+        past.read(&self.room.name, page.next, &mut |event| page.look(event))
             .map_err(refusal)?;
         if page.unreadable {
             return Err(refusal(Forgetful::Unreadable));
@@ -75,7 +72,7 @@ impl RoomState {
             return Err(Rejection::new(Code::TooLarge, reason));
         }
         Ok(Accepted::found(
-            cx,
+            self.cx,
             ReplayPage {
                 end: page.over || page.next > kept.newest,
                 events: page.events,
@@ -85,25 +82,6 @@ impl RoomState {
                 newest: kept.newest,
             },
         ))
-    }
-
-    /// What the entries of one answer may have: as the limit says, and as the asker can take and has room for.
-    pub(super) fn page_bytes(&self, cx: &Context, call: &Call<'_>) -> Result<usize, Rejection> {
-        let most = cx.settings.max_page_bytes.min(self.can_take(call));
-        if call.mailboxes.free_bytes(call.from()) < most {
-            let reason = format!("your mailbox has no room for an answer of {most} bytes");
-            return Err(Rejection::new(Code::TooMany, reason));
-        }
-        Ok(most)
-    }
-
-    /// Bytes that the data in an answer may have for whoever asks, as far as that is a matter of what it can take.
-    pub(super) fn can_take(&self, call: &Call<'_>) -> usize {
-        let member = self.members.0.get(call.from());
-        let said = member.and_then(|member| member.announcement.as_ref()?.max_bytes);
-        said.map_or(usize::MAX, |most| {
-            (most as usize).saturating_sub(ENVELOPE_BYTES)
-        })
     }
 }
 

@@ -5,7 +5,7 @@
 
 /// A class of sizes. They are ordered as the sizes are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::engine) struct SizeClass(u16);
+pub(super) struct SizeClass(u16);
 
 /// Sizes below this are all the same.
 const LEAST: u32 = 64;
@@ -13,10 +13,10 @@ const PER_DOUBLING: u32 = 8;
 
 impl SizeClass {
     /// The class above all sizes: of a worker that has no limit.
-    pub(in crate::engine) const ANY: SizeClass = SizeClass(u16::MAX);
+    pub(super) const ANY: SizeClass = SizeClass(u16::MAX);
 
     /// The class of an assignment of so many bytes.
-    pub(in crate::engine) fn of_task(bytes: u32) -> SizeClass {
+    pub(super) fn of_task(bytes: u32) -> SizeClass {
         if bytes <= LEAST {
             return SizeClass(1);
         }
@@ -26,7 +26,7 @@ impl SizeClass {
     }
 
     /// The largest class that fits into so many bytes.
-    pub(in crate::engine) fn of_limit(bytes: Option<u32>) -> SizeClass {
+    pub(super) fn of_limit(bytes: Option<u32>) -> SizeClass {
         match bytes {
             None => SizeClass::ANY,
             Some(bytes) if bytes < LEAST => SizeClass(0),

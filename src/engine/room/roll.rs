@@ -2,21 +2,18 @@
 //!
 //! It looks and remembers; `presence` and `session` say who comes and goes.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use serde::Serialize;
 
-use crate::wire::Millis;
 use crate::wire::json;
 use crate::wire::name::Agent;
 use crate::wire::presence::{Departed, Presence, PresenceList, Roll};
 
-use super::context::Context;
-use super::member::Member;
-use super::record::Change;
-use super::replies::{Accepted, Call, Outcome, page_limit, text_at_most};
-use super::room::RoomState;
+use crate::engine::core::Change;
+use crate::engine::member::Member;
+use crate::engine::replies::{Accepted, Call, Outcome, page_limit, text_at_most};
+use crate::engine::tx::RoomTx;
 
 /// Agents in a page where the question does not say.
 const USUAL_PAGE: u32 = 100;
@@ -24,46 +21,6 @@ const USUAL_PAGE: u32 = 100;
 const LARGEST_PAGE: u32 = 1_000;
 /// A page looks at so many agents at least for those that it lists, and at twice as many as it may list.
 const LOOKS: usize = 1_000;
-
-/// Those who left, as long as they are remembered.
-#[derive(Debug, Default)]
-pub(super) struct Departures {
-    by_agent: BTreeMap<Agent, Departed>,
-    /// Oldest first.
-    order: BTreeSet<(Millis, Agent)>,
-}
-
-impl Departures {
-    pub(super) fn get(&self, agent: &Agent) -> Option<&Departed> {
-        self.by_agent.get(agent)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.by_agent.len()
-    }
-
-    pub(super) fn oldest(&self) -> Option<Millis> {
-        self.order.first().map(|(at, _)| *at)
-    }
-
-    pub(super) fn insert(&mut self, departed: Departed) {
-        let agent = departed.agent.clone();
-        self.remove(&agent);
-        self.order.insert((departed.left_at, agent.clone()));
-        self.by_agent.insert(agent, departed);
-    }
-
-    fn remove(&mut self, agent: &Agent) -> bool {
-        let departed = self.by_agent.remove(agent);
-        departed.is_some_and(|departed| self.order.remove(&(departed.left_at, agent.clone())))
-    }
-
-    fn remove_oldest(&mut self) -> Option<Agent> {
-        let (_, agent) = self.order.pop_first()?;
-        self.by_agent.remove(&agent);
-        Some(agent)
-    }
-}
 
 /// A page while it fills.
 struct Page {
@@ -101,14 +58,18 @@ impl Page {
     }
 }
 
-impl RoomState {
-    pub(super) fn list_presence(&self, cx: &Context, call: &mut Call<'_>) -> Outcome {
-        let asked: PresenceList = call.read_or_default(&cx.settings)?;
+impl RoomTx<'_> {
+    pub(in crate::engine) fn list_presence(&self, call: &mut Call<'_>) -> Outcome {
+        let asked: PresenceList = call.read_or_default(&self.cx.settings)?;
         let limit = page_limit(asked.limit, USUAL_PAGE, LARGEST_PAGE)?;
-        text_at_most("role", asked.role.as_deref(), cx.settings.max_label_bytes)?;
+        text_at_most(
+            "role",
+            asked.role.as_deref(),
+            self.cx.settings.max_label_bytes,
+        )?;
         let mut page = Page {
             events: limit,
-            bytes: self.page_bytes(cx, call)?,
+            bytes: self.page_bytes(call)?,
             looks: LOOKS.max(2 * limit),
             last: None,
             is_full: false,
@@ -119,10 +80,10 @@ impl RoomState {
             (self.list_present(&asked, &mut page), Vec::new())
         };
         Ok(Accepted::found(
-            cx,
+            self.cx,
             Roll {
-                at: cx.now,
-                present: self.present,
+                at: self.cx.now,
+                present: self.room.present,
                 agents,
                 departed,
                 next: page.next(),
@@ -132,7 +93,7 @@ impl RoomState {
 
     fn list_present(&self, asked: &PresenceList, page: &mut Page) -> Vec<Presence> {
         let mut listed = Vec::new();
-        for (agent, member) in self.members.0.range::<Agent, _>(after(asked)) {
+        for (agent, member) in self.room.members.0.range::<Agent, _>(after(asked)) {
             if !page.goes_on() {
                 break;
             }
@@ -151,7 +112,12 @@ impl RoomState {
 
     fn list_departed(&self, asked: &PresenceList, page: &mut Page) -> Vec<Departed> {
         let mut listed = Vec::new();
-        for (agent, departed) in self.departures.by_agent.range::<Agent, _>(after(asked)) {
+        for (agent, departed) in self
+            .room
+            .departures
+            .by_agent
+            .range::<Agent, _>(after(asked))
+        {
             if !page.goes_on() {
                 break;
             }
@@ -168,8 +134,8 @@ impl RoomState {
     }
 
     /// Remembers somebody who leaves, in place of the one who left first if there are too many.
-    pub(super) fn remember_departed(&mut self, cx: &mut Context, agent: &Agent) {
-        let Some(member) = self.members.0.get(agent) else {
+    pub(in crate::engine) fn remember_departed(&mut self, agent: &Agent) {
+        let Some(member) = self.room.members.0.get(agent) else {
             return;
         };
         let said = member.announcement.as_deref();
@@ -179,32 +145,25 @@ impl RoomState {
             role: said.and_then(|said| said.role.clone()),
             since: member.since,
             last_seen: member.last_seen,
-            left_at: cx.now,
+            left_at: self.cx.now,
         };
-        self.departures.insert(departed);
-        self.change(cx, Change::Departed(agent.clone()));
-        if self.departures.len() > cx.settings.max_departed_per_room {
-            self.forget_oldest_departed(cx);
+        self.room.departures.insert(departed);
+        self.change(Change::Departed(agent.clone()));
+        if self.room.departures.len() > self.cx.settings.max_departed_per_room {
+            self.forget_oldest_departed();
         }
     }
 
     /// Somebody is there again.
-    pub(super) fn is_back(&mut self, cx: &mut Context, agent: &Agent) {
-        if self.departures.remove(agent) {
-            self.change(cx, Change::Departed(agent.clone()));
+    pub(in crate::engine) fn is_back(&mut self, agent: &Agent) {
+        if self.room.departures.remove(agent) {
+            self.change(Change::Departed(agent.clone()));
         }
     }
 
-    pub(super) fn forget_oldest_departed(&mut self, cx: &mut Context) {
-        if let Some(agent) = self.departures.remove_oldest() {
-            self.change(cx, Change::Departed(agent));
-        }
-    }
-
-    /// The room is about to be forgotten: nobody remembers who was in it.
-    pub(super) fn forget_all_departed(&mut self) {
-        while let Some(agent) = self.departures.remove_oldest() {
-            self.changes.push(Change::Departed(agent));
+    pub(in crate::engine) fn forget_oldest_departed(&mut self) {
+        if let Some(agent) = self.room.departures.remove_oldest() {
+            self.change(Change::Departed(agent));
         }
     }
 }

@@ -8,32 +8,25 @@ use crate::wire::presence::{Announcement, ConnectionState, Status};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{Offer, RoomTopic, Topic};
 
-use super::context::Context;
-use super::event::{Detail, Happened};
-use super::member::{Departure, Member, Session, connection_word, status_word};
-use super::record::Change;
-use super::replies::{
+use crate::engine::context::Context;
+use crate::engine::core::Change;
+use crate::engine::effect::Effect;
+use crate::engine::event::{Detail, Happened};
+use crate::engine::mailboxes::Mailboxes;
+use crate::engine::member::{Departure, Member, Session, connection_word, status_word};
+use crate::engine::pattern::AgentChange;
+use crate::engine::replies::{
     Accepted, Call, Outcome, between, entries_at_most, json_at_most, text_at_most,
 };
-use super::room::RoomState;
-use super::{Effect, Mailboxes};
+use crate::engine::tx::RoomTx;
 
-impl RoomState {
-    /// Notes that an agent may look different; `surely` where more changed than the number of its tasks.
-    pub(super) fn stir(&mut self, cx: &mut Context, agent: &Agent, surely: bool) {
-        self.touch(cx);
-        match self.stirred.get_mut(agent) {
-            Some(known) => *known |= surely,
-            None => {
-                self.stirred.insert(agent.clone(), surely);
-            }
-        }
-    }
+use super::RoomState;
 
+impl RoomTx<'_> {
     /// Shows every agent that looks different from when it was last shown.
-    pub(super) fn flush_presence(&mut self, cx: &mut Context) {
-        for (agent, surely) in std::mem::take(&mut self.stirred) {
-            let member = self.members.0.get_mut(&agent);
+    pub(in crate::engine) fn flush_presence(&mut self) {
+        for (agent, surely) in std::mem::take(&mut self.room.stirred) {
+            let member = self.room.members.0.get_mut(&agent);
             let Some(member) = member.filter(|member| !member.left) else {
                 continue;
             };
@@ -42,9 +35,9 @@ impl RoomState {
                 continue;
             }
             member.shown = Some(looks);
-            let payload = cx.wall.encode(&member.presence(&agent));
-            let topic = RoomTopic::new(self.name.clone(), Topic::PresenceAgent { agent });
-            cx.emit(Effect::Retain {
+            let payload = self.cx.wall.encode(&member.presence(&agent));
+            let topic = RoomTopic::new(self.room.name.clone(), Topic::PresenceAgent { agent });
+            self.cx.emit(Effect::Retain {
                 topic,
                 payload: Some(payload),
             });
@@ -52,13 +45,13 @@ impl RoomState {
     }
 
     /// The agent's place, made if it has none; says so if it is new or was left.
-    pub(super) fn join(&mut self, cx: &mut Context, agent: &Agent) -> Result<(), Rejection> {
-        let limit = cx.settings.max_agents_per_room;
-        let is_full = self.members.0.len() >= limit;
-        let joined = match self.members.0.get_mut(agent) {
+    pub(in crate::engine) fn join(&mut self, agent: &Agent) -> Result<(), Rejection> {
+        let limit = self.cx.settings.max_agents_per_room;
+        let is_full = self.room.members.0.len() >= limit;
+        let joined = match self.room.members.0.get_mut(agent) {
             Some(member) if member.left => {
                 member.left = false;
-                member.since = cx.now;
+                member.since = self.cx.now;
                 true
             }
             Some(_) => false,
@@ -67,24 +60,29 @@ impl RoomState {
                 return Err(Rejection::new(Code::TooMany, reason));
             }
             None => {
-                let mut member = Member::new(cx.now);
-                (member.connection, member.durable) = self.take_place(cx, agent);
-                self.members.0.insert(agent.clone(), member);
-                cx.stats.agents += 1;
+                let mut member = Member::new(self.cx.now);
+                (member.connection, member.durable) = self.take_place(agent);
+                self.room.members.0.insert(agent.clone(), member);
+                self.cx.stats.agents += 1;
                 true
             }
         };
         if joined {
-            self.present += 1;
-            self.is_back(cx, agent);
-            let connection = self.members.0.get(agent).map(|member| member.connection);
+            self.room.present += 1;
+            self.is_back(agent);
+            let connection = self
+                .room
+                .members
+                .0
+                .get(agent)
+                .map(|member| member.connection);
             let happened = Happened {
                 to: connection.map(connection_word),
                 ..Happened::new("presence.joined", agent.as_str(), agent)
             };
-            self.tell(cx, &happened);
+            self.tell(&happened);
         }
-        if let Some(member) = self.members.0.get_mut(agent) {
+        if let Some(member) = self.room.members.0.get_mut(agent) {
             member.unconfirmed = false;
         }
         Ok(())
@@ -92,13 +90,17 @@ impl RoomState {
 
     /// Enters the room into the agent's session; returns how its connection stands (a will speaks for who is not there) and whether
     /// the session is durable.
-    fn take_place(&self, cx: &mut Context, agent: &Agent) -> (ConnectionState, bool) {
-        let session = cx.sessions.entry(agent.clone()).or_insert_with(|| Session {
-            connected: true,
-            window: u32::MAX,
-            ..Session::default()
-        });
-        session.rooms.insert(self.name.clone());
+    fn take_place(&mut self, agent: &Agent) -> (ConnectionState, bool) {
+        let session = self
+            .cx
+            .sessions
+            .entry(agent.clone())
+            .or_insert_with(|| Session {
+                connected: true,
+                window: u32::MAX,
+                ..Session::default()
+            });
+        session.rooms.insert(self.room.name.clone());
         let connection = match (session.connected, session.grace_until) {
             (true, _) => ConnectionState::Online,
             (false, Some(_)) => ConnectionState::Away,
@@ -107,33 +109,58 @@ impl RoomState {
         (connection, session.durable)
     }
 
-    /// Records and shows what changed about an agent, and lets the scheduler know what it can take.
-    pub(super) fn refresh(&mut self, cx: &mut Context, agent: &Agent) {
-        self.change(cx, Change::Member(agent.clone()));
-        self.stir(cx, agent, true);
-        self.assess(cx, agent);
+    /// Records and shows what changed about an agent. Patterns hear of it once the one that says so is done.
+    pub(in crate::engine) fn refresh(&mut self, agent: &Agent) {
+        self.change(Change::Member(agent.clone()));
+        self.stir(agent, true);
+        self.room.reassess.push(agent.clone());
     }
 
-    /// Lets the scheduler know what an agent can take.
-    pub(super) fn assess(&mut self, cx: &mut Context, agent: &Agent) {
-        let Some(member) = self.members.0.get(agent) else {
-            return;
+    /// Says so when an agent that takes no new work has none left.
+    pub(in crate::engine) fn tell_drained(&mut self, agent: &Agent) {
+        let member = self.room.members.0.get(agent);
+        let drained = |member: &Member| {
+            member.status() == Status::Draining && member.held.is_empty() && !member.left
         };
-        let may_work = cx.may_work(&self.name, agent);
-        match member.skills().filter(|_| may_work) {
-            Some(skills) => {
-                let session = cx.sessions.get(agent);
-                let window = session.map_or(u32::MAX, |session| session.window);
-                let in_flight = member.in_flight();
-                let scheduler = &mut self.handoff.scheduler;
-                scheduler.set_worker(agent, skills, in_flight, window);
-            }
-            None => self.handoff.scheduler.remove_worker(agent),
+        if member.is_some_and(drained) {
+            let happened = Happened::new("presence.drained", agent.as_str(), agent);
+            self.tell(&happened);
         }
-        self.recall(cx, agent);
     }
 
-    pub(super) fn announce(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+    fn tell_capability(&mut self, what: &'static str, agent: &Agent, capability: &Capability) {
+        let detail = Detail {
+            capability: Some(capability),
+            ..Detail::default()
+        };
+        let happened = Happened::new(what, agent.as_str(), agent);
+        self.tell(&Happened { detail, ..happened });
+    }
+}
+
+impl RoomState {
+    /// Records and shows what changed about an agent, and lets patterns know what it can take.
+    fn refresh(&mut self, cx: &mut Context, agent: &Agent) {
+        self.tx(cx).refresh(agent);
+        self.reassess(cx);
+    }
+
+    /// Lets patterns know what agents can take of whom something changed.
+    pub(super) fn reassess(&mut self, cx: &mut Context) {
+        for agent in std::mem::take(&mut self.core.reassess) {
+            self.assess(cx, &agent);
+        }
+    }
+
+    /// Lets patterns know what an agent can take.
+    pub(in crate::engine) fn assess(&mut self, cx: &mut Context, agent: &Agent) {
+        if self.core.members.0.contains_key(agent) {
+            let may_work = cx.may_work(&self.core.name, agent);
+            self.agent_changed(cx, agent, AgentChange::Able { may_work });
+        }
+    }
+
+    pub(in crate::engine) fn announce(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
         let agent = call.from();
         if call.command.payload.is_empty() {
             self.depart(cx, agent, Departure::Left);
@@ -141,12 +168,12 @@ impl RoomState {
         }
         let said: Announcement = call.read(&cx.settings)?;
         check_announcement(cx, &said)?;
-        self.join(cx, agent)?;
+        self.tx(cx).join(agent)?;
         if let Some(encoding) = said.encoding {
             let limit = cx.settings.max_encodings;
             cx.encodings.announced(agent, encoding, limit);
         }
-        let Some(member) = self.members.0.get_mut(agent) else {
+        let Some(member) = self.core.members.0.get_mut(agent) else {
             return Ok(Accepted::new(Code::Done));
         };
         let before = member.status();
@@ -159,39 +186,27 @@ impl RoomState {
             to: Some(status_word(after)),
             ..Happened::new("presence.announced", agent.as_str(), agent)
         };
-        self.tell(cx, &happened);
+        self.tx(cx).tell(&happened);
         self.refresh(cx, agent);
-        self.tell_drained(cx, agent);
+        self.tx(cx).tell_drained(agent);
         Ok(Accepted::new(Code::Done))
     }
 
-    /// Says so when an agent that takes no new work has none left.
-    pub(super) fn tell_drained(&mut self, cx: &mut Context, agent: &Agent) {
-        let member = self.members.0.get(agent);
-        let drained = |member: &Member| {
-            member.status() == Status::Draining && member.held.is_empty() && !member.left
-        };
-        if member.is_some_and(drained) {
-            let happened = Happened::new("presence.drained", agent.as_str(), agent);
-            self.tell(cx, &happened);
-        }
-    }
-
-    pub(super) fn offer(
+    pub(in crate::engine) fn offer(
         &mut self,
         cx: &mut Context,
         agent: &Agent,
         offer: Offer,
     ) -> Result<(), Rejection> {
-        self.expect_member(cx, agent)?;
+        self.tx(cx).expect_member(agent)?;
         if self.closed.is_some() && matches!(offer, Offer::Joins(_)) {
             // To listen, for replies say, is no part in it.
             return Ok(());
         }
         self.is_open()?;
-        self.join(cx, agent)?;
+        self.tx(cx).join(agent)?;
         let limit = cx.settings.max_capabilities_per_agent;
-        let Some(member) = self.members.0.get_mut(agent) else {
+        let Some(member) = self.core.members.0.get_mut(agent) else {
             return Ok(());
         };
         member.last_seen = cx.now;
@@ -201,10 +216,11 @@ impl RoomState {
                 return Err(Rejection::new(Code::TooMany, reason));
             }
             if member.works.insert(capability.clone()) {
-                self.tell_capability(cx, "presence.offered", agent, &capability);
+                self.tx(cx)
+                    .tell_capability("presence.offered", agent, &capability);
             }
             self.refresh(cx, agent);
-            self.deliver_owed(cx, agent, &capability);
+            self.agent_changed(cx, agent, AgentChange::Works(&capability));
         } else {
             if let Offer::Provides(_, tool) = &offer {
                 let limit = cx.settings.max_tools_per_agent;
@@ -216,20 +232,20 @@ impl RoomState {
             }
             self.refresh(cx, agent);
             if let Offer::Provides(_, tool) = &offer {
-                self.send_owed_runs(cx, agent, tool);
+                self.agent_changed(cx, agent, AgentChange::Provides(tool));
             }
         }
         Ok(())
     }
 
-    pub(super) fn withdraw(&mut self, cx: &mut Context, agent: &Agent, offer: &Offer) {
+    pub(in crate::engine) fn withdraw(&mut self, cx: &mut Context, agent: &Agent, offer: &Offer) {
         if let Offer::Provides(_, tool) = offer {
             self.stop_listening(cx, agent, tool);
         }
         let Offer::Works(_, capability) = offer else {
             return;
         };
-        let Some(member) = self.members.0.get_mut(agent) else {
+        let Some(member) = self.core.members.0.get_mut(agent) else {
             return;
         };
         if !member.works.remove(capability) {
@@ -241,13 +257,14 @@ impl RoomState {
             return;
         }
         if !member.left {
-            self.tell_capability(cx, "presence.withdrawn", agent, capability);
+            self.tx(cx)
+                .tell_capability("presence.withdrawn", agent, capability);
         }
         self.refresh(cx, agent);
     }
 
     fn stop_listening(&mut self, cx: &mut Context, agent: &Agent, tool: &Tool) {
-        let Some(member) = self.members.0.get_mut(agent) else {
+        let Some(member) = self.core.members.0.get_mut(agent) else {
             return;
         };
         if !member.provides.remove(tool) {
@@ -261,28 +278,19 @@ impl RoomState {
         }
     }
 
-    fn tell_capability(
-        &mut self,
-        cx: &mut Context,
-        what: &'static str,
-        agent: &Agent,
-        capability: &Capability,
-    ) {
-        let detail = Detail {
-            capability: Some(capability),
-            ..Detail::default()
-        };
-        let happened = Happened::new(what, agent.as_str(), agent);
-        self.tell(cx, &Happened { detail, ..happened });
-    }
-
     /// Takes an agent out of the room: its tasks go back, its presence is cleared.
-    pub(super) fn depart(&mut self, cx: &mut Context, agent: &Agent, why: Departure) {
-        if self.members.0.get(agent).is_some_and(|member| !member.left) {
-            self.present -= 1;
-            self.remember_departed(cx, agent);
+    pub(in crate::engine) fn depart(&mut self, cx: &mut Context, agent: &Agent, why: Departure) {
+        if self
+            .core
+            .members
+            .0
+            .get(agent)
+            .is_some_and(|member| !member.left)
+        {
+            self.core.present -= 1;
+            self.tx(cx).remember_departed(agent);
         }
-        let Some(member) = self.members.0.get_mut(agent) else {
+        let Some(member) = self.core.members.0.get_mut(agent) else {
             return;
         };
         let was_there = !std::mem::replace(&mut member.left, true);
@@ -291,49 +299,47 @@ impl RoomState {
         member.owed.clear();
         member.shown = None;
         let stays = why == Departure::Left && !member.offers_nothing();
-        self.handoff.scheduler.remove_worker(agent);
-        self.withdraw_tools(cx, agent);
+        self.agent_changed(cx, agent, AgentChange::Leaves);
         if was_there {
-            self.give_back_all(cx, agent, why);
-            self.release_locks(cx, agent);
+            self.agent_changed(cx, agent, AgentChange::GivesUp(why));
             let happened = Happened {
                 from: Some(connection_word(connection)),
                 ..Happened::new("presence.left", agent.as_str(), agent)
             };
-            self.tell(cx, &happened);
+            self.tx(cx).tell(&happened);
         }
-        self.stirred.remove(agent);
+        self.core.stirred.remove(agent);
         if was_there {
             let topic = Topic::PresenceAgent {
                 agent: agent.clone(),
             };
             cx.emit(Effect::Retain {
-                topic: RoomTopic::new(self.name.clone(), topic),
+                topic: RoomTopic::new(self.core.name.clone(), topic),
                 payload: None,
             });
         }
         if stays {
-            self.change(cx, Change::Member(agent.clone()));
+            self.tx(cx).change(Change::Member(agent.clone()));
         } else {
             self.remove_member(cx, agent);
         }
     }
 
     fn remove_member(&mut self, cx: &mut Context, agent: &Agent) {
-        self.members.0.remove(agent);
-        self.handoff.scheduler.remove_worker(agent);
+        self.core.members.0.remove(agent);
+        self.agent_changed(cx, agent, AgentChange::Removed);
         cx.stats.agents -= 1;
         if let Some(session) = cx.sessions.get_mut(agent) {
-            session.rooms.remove(&self.name);
+            session.rooms.remove(&self.core.name);
             if session.rooms.is_empty() && !session.connected {
                 cx.sessions.remove(agent);
             }
         }
-        self.change(cx, Change::Member(agent.clone()));
+        self.tx(cx).change(Change::Member(agent.clone()));
     }
 
     /// Notes what became of an agent's connection.
-    pub(super) fn set_connection(
+    pub(in crate::engine) fn set_connection(
         &mut self,
         cx: &mut Context,
         agent: &Agent,
@@ -341,7 +347,7 @@ impl RoomState {
         durable: bool,
         why: &'static str,
     ) {
-        let Some(member) = self.members.0.get_mut(agent) else {
+        let Some(member) = self.core.members.0.get_mut(agent) else {
             return;
         };
         let before = std::mem::replace(&mut member.connection, connection);
@@ -365,13 +371,13 @@ impl RoomState {
                 },
                 ..Happened::new(what, agent.as_str(), agent)
             };
-            self.tell(cx, &happened);
+            self.tx(cx).tell(&happened);
         }
         self.refresh(cx, agent);
     }
 
     /// A new session of an agent that has a place here: its subscriptions stand, or are gone with its earlier session.
-    pub(super) fn connected(
+    pub(in crate::engine) fn connected(
         &mut self,
         cx: &mut Context,
         agent: &Agent,
@@ -379,7 +385,7 @@ impl RoomState {
         durable: bool,
         mailboxes: &dyn Mailboxes,
     ) {
-        let Some(member) = self.members.0.get_mut(agent) else {
+        let Some(member) = self.core.members.0.get_mut(agent) else {
             return;
         };
         member.last_seen = cx.now;
@@ -395,22 +401,17 @@ impl RoomState {
             member.owed = member.held.clone();
         }
         self.set_connection(cx, agent, ConnectionState::Online, durable, "");
-        self.pause_leases(cx, agent);
-        self.provider_is_back(cx, agent, resumed, mailboxes);
+        let connected = AgentChange::Connected { resumed, mailboxes };
+        self.agent_changed(cx, agent, connected);
         if resumed {
-            self.deliver_held(cx, agent);
+            self.agent_changed(cx, agent, AgentChange::Resumed);
         } else {
             self.refresh(cx, agent);
         }
     }
 
-    /// How many messages an agent can be sent now.
-    pub(super) fn set_window(&mut self, agent: &Agent, free: u32) {
-        self.handoff.scheduler.set_window(agent, free);
-    }
-
     /// The connection is gone: the agent keeps what it has until the grace is over.
-    pub(super) fn disconnected(
+    pub(in crate::engine) fn disconnected(
         &mut self,
         cx: &mut Context,
         agent: &Agent,
@@ -418,13 +419,12 @@ impl RoomState {
         why: &'static str,
     ) {
         self.set_connection(cx, agent, ConnectionState::Away, durable, why);
-        self.expect_provider_back(cx, agent);
-        self.pause_leases(cx, agent);
+        self.agent_changed(cx, agent, AgentChange::Disconnected);
     }
 
     /// After a restart: an agent that was connected is away, with its tasks. Says whether it is.
-    pub(super) fn recovered(&mut self, cx: &mut Context, agent: &Agent) -> bool {
-        let member = self.members.0.get(agent);
+    pub(in crate::engine) fn recovered(&mut self, cx: &mut Context, agent: &Agent) -> bool {
+        let member = self.core.members.0.get(agent);
         let Some(member) = member.filter(|member| member.connection == ConnectionState::Away)
         else {
             return false;
@@ -438,34 +438,30 @@ impl RoomState {
                 },
                 ..Happened::new("presence.away", agent.as_str(), agent)
             };
-            self.tell(cx, &happened);
+            self.tx(cx).tell(&happened);
         }
         self.refresh(cx, agent);
-        self.restart_leases(cx, agent);
-        self.spare_provider(agent);
+        self.agent_changed(cx, agent, AgentChange::Restarted);
         true
     }
 
     /// Whether the agent has its place from an earlier session, and the present one has said nothing here.
-    pub(super) fn is_unconfirmed(&self, agent: &Agent) -> bool {
-        let member = self.members.0.get(agent);
+    pub(in crate::engine) fn is_unconfirmed(&self, agent: &Agent) -> bool {
+        let member = self.core.members.0.get(agent);
         member.is_some_and(|member| member.unconfirmed)
     }
 
     /// The grace is over for an agent that is connected: what its new session has not taken up is gone.
-    pub(super) fn confirm(&mut self, cx: &mut Context, agent: &Agent) {
-        let Some(member) = self.members.0.get_mut(agent) else {
+    pub(in crate::engine) fn confirm(&mut self, cx: &mut Context, agent: &Agent) {
+        let Some(member) = self.core.members.0.get_mut(agent) else {
             return;
         };
         if member.unconfirmed {
             self.depart(cx, agent, Departure::Ended);
             return;
         }
-        let owed = std::mem::take(&mut member.owed);
-        for no in owed {
-            self.give_back(cx, no, Departure::Ended);
-        }
-        self.confirm_tools(cx, agent);
+        let owed = &std::mem::take(&mut member.owed);
+        self.agent_changed(cx, agent, AgentChange::Confirmed { owed });
     }
 }
 

@@ -1,0 +1,112 @@
+//! Approve as one of a room's patterns, and what of approvals is recorded.
+
+use crate::wire::Millis;
+use crate::wire::name::{Agent, ApprovalId, Room};
+use crate::wire::topic::Topic;
+
+use crate::engine::pattern::{AgentChange, Pattern};
+use crate::engine::record::{Put, RecordKey, RecordProblem, decode, encode, key, name};
+use crate::engine::replies::{Call, Outcome, no_command};
+use crate::engine::settings::Settings;
+use crate::engine::timer::{Subject, Timer};
+use crate::engine::tx::RoomTx;
+
+use super::{Approval, Approvals};
+
+const APPROVAL: u8 = 6;
+
+/// An approval that must be recorded anew.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Change(pub(super) ApprovalId);
+
+impl RecordKey for Change {
+    fn key(&self, room: &Room) -> Vec<u8> {
+        key(room, APPROVAL, &[self.0.as_str().as_bytes()])
+    }
+}
+
+impl Pattern for Approvals {
+    fn command(&mut self, tx: &mut RoomTx<'_>, call: &mut Call<'_>) -> Outcome {
+        match &call.command.topic.topic {
+            Topic::ApproveRequest { .. } => self.request(tx, call),
+            Topic::ApproveDecide { id, .. } => self.decide(tx, call, id),
+            Topic::ApproveCancel { .. } => self.cancel_approval(tx, call),
+            Topic::ApproveAudit { .. } => self.audit(tx, call),
+            _ => Err(no_command()),
+        }
+    }
+
+    fn timer(&mut self, tx: &mut RoomTx<'_>, timer: Timer, subject: &Subject) {
+        if let (Timer::Approval, Subject::Approval(_, id)) = (timer, subject) {
+            self.approval_timed_out(tx, id);
+        }
+    }
+
+    fn agent_changed(&mut self, _: &mut RoomTx<'_>, _: &Agent, _: AgentChange<'_>) {}
+
+    fn next_retention(&self, settings: &Settings) -> Option<Millis> {
+        let decided = self.oldest_decided()?;
+        Some(decided.saturating_add(settings.approval_retention_ms))
+    }
+
+    fn forget_due(&mut self, tx: &mut RoomTx<'_>) -> bool {
+        let at = self.next_retention(&tx.cx.settings);
+        let is_due = at.is_some_and(|at| at <= tx.cx.now);
+        if is_due {
+            self.forget_oldest_approval(tx);
+        }
+        is_due
+    }
+
+    fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    fn end_some(&mut self, tx: &mut RoomTx<'_>, left: &mut usize, words: &'static str) -> bool {
+        while *left > 0 && self.refuse_oldest_approval(tx, words) {
+            *left -= 1;
+        }
+        *left > 0
+    }
+
+    fn drain_records(&mut self, room: &Room, put: Put<'_>) {
+        for change in self.changes.take() {
+            put(change.key(room), self.by_id.get(&change.0).map(encode));
+        }
+    }
+
+    fn restore(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        tag: u8,
+        rest: &[u8],
+        value: &[u8],
+    ) -> Option<Result<(), RecordProblem>> {
+        if tag != APPROVAL {
+            return None;
+        }
+        let id = name(rest, ApprovalId::new).ok_or(RecordProblem::Key);
+        let approval = id.and_then(|_| decode(value));
+        Some(approval.map(|approval| self.put_back(tx, approval)))
+    }
+}
+
+impl Approvals {
+    /// Notes that its record must be written or deleted.
+    pub(super) fn change(&mut self, tx: &mut RoomTx<'_>, id: ApprovalId) {
+        tx.touch();
+        self.changes.note(Change(id));
+    }
+
+    fn put_back(&mut self, tx: &mut RoomTx<'_>, approval: Approval) {
+        let asked = &approval.asked;
+        let id = asked.id.clone();
+        if approval.ended.is_none() {
+            let subject = Subject::Approval(tx.room.name.clone(), id);
+            tx.cx.timers.arm(asked.expires_at, Timer::Approval, subject);
+            tx.cx.promise(&asked.requester);
+            tx.cx.stats.pending_approvals += 1;
+        }
+        self.put(approval);
+    }
+}

@@ -1,0 +1,298 @@
+//! A room: everything that its agents share, and the door through which their commands come in.
+//!
+//! It holds the patterns' state side by side and lends each what it needs of the room. It never looks at other rooms.
+
+mod closing;
+mod inbox;
+mod mailbox;
+mod observe;
+mod presence;
+mod retention;
+mod roll;
+
+use crate::wire::Millis;
+use crate::wire::name::{Agent, Room};
+use crate::wire::topic::Topic;
+
+use super::approve::Approvals;
+use super::blackboard::Blackboard;
+use super::context::Context;
+use super::core::RoomCore;
+use super::handoff::Handoff;
+use super::pattern::{AgentChange, Pattern};
+use super::record::{HEAD, Half, Head, Put, RecordProblem, decode};
+use super::replies::{Call, Outcome, no_command};
+use super::settings::Settings;
+use super::timer::{Subject, Timer};
+use super::tools::Tools;
+use super::tx::RoomTx;
+
+pub(super) use closing::ROOM;
+
+#[derive(Debug)]
+pub(super) struct RoomState {
+    pub(super) core: RoomCore,
+    pub(super) patterns: Patterns,
+    retention_at: Option<Millis>,
+    /// Since when nothing begins in it, if so.
+    closed: Option<Millis>,
+    /// Whether not all has ended yet that was in it when it was closed.
+    is_sweeping: bool,
+}
+
+/// Every pattern's part of a room.
+#[derive(Debug, Default)]
+pub(super) struct Patterns {
+    pub(super) handoff: Handoff,
+    pub(super) approvals: Approvals,
+    pub(super) tools: Tools,
+    pub(super) blackboard: Blackboard,
+}
+
+impl Patterns {
+    /// All of them, in the order in which they hear of things, and in which what is in them ends when a room is closed.
+    fn all(&self) -> [&dyn Pattern; 4] {
+        [
+            &self.handoff,
+            &self.approvals,
+            &self.tools,
+            &self.blackboard,
+        ]
+    }
+
+    fn all_mut(&mut self) -> [&mut dyn Pattern; 4] {
+        [
+            &mut self.handoff,
+            &mut self.approvals,
+            &mut self.tools,
+            &mut self.blackboard,
+        ]
+    }
+}
+
+impl RoomState {
+    pub(super) fn new(name: Room) -> RoomState {
+        RoomState {
+            core: RoomCore::new(name),
+            patterns: Patterns::default(),
+            retention_at: None,
+            closed: None,
+            is_sweeping: false,
+        }
+    }
+
+    /// The room without its patterns, as one of them is lent it.
+    pub(super) fn lend<'a>(&'a mut self, cx: &'a mut Context) -> (RoomTx<'a>, &'a mut Patterns) {
+        let room = &mut self.core;
+        (RoomTx { cx, room }, &mut self.patterns)
+    }
+
+    /// The same, where no pattern is concerned.
+    fn tx<'a>(&'a mut self, cx: &'a mut Context) -> RoomTx<'a> {
+        self.lend(cx).0
+    }
+
+    /// Does something with every pattern.
+    fn each(&mut self, cx: &mut Context, mut act: impl FnMut(&mut dyn Pattern, &mut RoomTx<'_>)) {
+        let (mut tx, patterns) = self.lend(cx);
+        for pattern in patterns.all_mut() {
+            act(pattern, &mut tx);
+        }
+    }
+
+    /// Whether a pattern does something; those after it are not asked.
+    fn any(
+        &mut self,
+        cx: &mut Context,
+        mut act: impl FnMut(&mut dyn Pattern, &mut RoomTx<'_>) -> bool,
+    ) -> bool {
+        let (mut tx, patterns) = self.lend(cx);
+        let mut patterns = patterns.all_mut().into_iter();
+        patterns.any(|pattern| act(pattern, &mut tx))
+    }
+
+    /// Where its counters stand.
+    pub(super) fn head(&self) -> Head {
+        let mut head = Head {
+            seq: self.core.log.seq,
+            at: self.core.log.at,
+            closed: self.closed,
+            ..Head::default()
+        };
+        for pattern in self.patterns.all() {
+            pattern.note_head(&mut head);
+        }
+        head
+    }
+
+    /// Lets its counters go on from where they stood.
+    pub(super) fn go_on(&mut self, from: &Head) {
+        self.core.log.seq = from.seq;
+        self.core.log.at = from.at;
+        self.closed = from.closed;
+        for pattern in self.patterns.all_mut() {
+            pattern.go_on(from);
+        }
+    }
+
+    /// Whether nobody is in it and nothing of it must be remembered but what a deserted room forgets last.
+    fn is_deserted(&self) -> bool {
+        self.core.members.0.is_empty()
+            && self.core.outcomes.len() == 0
+            && self.patterns.all().iter().all(|pattern| pattern.is_empty())
+    }
+
+    fn has_remains(&self) -> bool {
+        self.patterns
+            .all()
+            .iter()
+            .any(|pattern| pattern.has_remains())
+    }
+
+    /// Whether its counters are all that is left of it.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.is_deserted() && !self.has_remains() && self.closed.is_none()
+    }
+
+    /// Hands a command to its pattern.
+    pub(super) fn command(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
+        self.tx(cx).expect_member(call.from())?;
+        self.expect_open(&call.command.topic.topic)?;
+        let (mut tx, patterns) = self.lend(cx);
+        let outcome = match &call.command.topic.topic {
+            Topic::PresenceAnnounce { .. } => return self.announce(cx, call),
+            Topic::RoomClose { .. } => return self.close(cx, call),
+            Topic::RoomOpen { .. } => return self.open(cx, call),
+            Topic::PresenceList { .. } => tx.list_presence(call),
+            Topic::Inbox { to, .. } => tx.inbox(call, to),
+            Topic::ObserveReplay { .. } => tx.replay(call),
+            Topic::MailboxList { me, of } => tx.list_mail(call, of.as_ref().unwrap_or(me)),
+            Topic::MailboxPurge { me, of } => tx.purge_mail(call, of.as_ref().unwrap_or(me)),
+            Topic::HandoffDispatch { .. }
+            | Topic::HandoffUpdate { .. }
+            | Topic::HandoffCancel { .. }
+            | Topic::HandoffGet { .. }
+            | Topic::HandoffList { .. }
+            | Topic::HandoffRedrive { .. } => patterns.handoff.command(&mut tx, call),
+            Topic::BlackboardSet { .. }
+            | Topic::BlackboardDelete { .. }
+            | Topic::BlackboardTxn { .. }
+            | Topic::BlackboardGet { .. }
+            | Topic::BlackboardList { .. }
+            | Topic::BlackboardHistory { .. }
+            | Topic::BlackboardLock { .. }
+            | Topic::BlackboardUnlock { .. } => patterns.blackboard.command(&mut tx, call),
+            Topic::ApproveRequest { .. }
+            | Topic::ApproveDecide { .. }
+            | Topic::ApproveCancel { .. }
+            | Topic::ApproveAudit { .. } => patterns.approvals.command(&mut tx, call),
+            Topic::ToolsRegister { .. }
+            | Topic::ToolsCall { .. }
+            | Topic::ToolsReturn { .. }
+            | Topic::ToolsCancel { .. }
+            | Topic::ToolsGet { .. } => patterns.tools.command(&mut tx, call),
+            Topic::PresenceAgent { .. }
+            | Topic::HandoffWork { .. }
+            | Topic::HandoffResult { .. }
+            | Topic::BlackboardState { .. }
+            | Topic::ObserveEvents { .. }
+            | Topic::ApprovePending { .. }
+            | Topic::ApproveDecision { .. }
+            | Topic::ToolsCard { .. }
+            | Topic::ToolsRun { .. }
+            | Topic::ToolsResult { .. }
+            | Topic::ToolsCancelled { .. }
+            | Topic::Reply { .. } => Err(no_command()),
+        };
+        self.reassess(cx);
+        outcome
+    }
+
+    /// A timer of the room's is due.
+    pub(super) fn timer(&mut self, cx: &mut Context, timer: Timer, subject: &Subject) {
+        match timer {
+            Timer::Retention => self.retention_over(cx),
+            Timer::Closing => self.sweep(cx),
+            _ => self.each(cx, |pattern, tx| pattern.timer(tx, timer, subject)),
+        }
+    }
+
+    /// Tells every pattern what became of an agent.
+    pub(super) fn agent_changed(
+        &mut self,
+        cx: &mut Context,
+        agent: &Agent,
+        change: AgentChange<'_>,
+    ) {
+        self.each(cx, |pattern, tx| pattern.agent_changed(tx, agent, change));
+    }
+
+    /// Lets what was freed find its use.
+    pub(super) fn settle(&mut self, cx: &mut Context) {
+        self.each(cx, |pattern, tx| pattern.settle(tx));
+    }
+
+    /// Shows what looks different from when it was last shown.
+    pub(super) fn flush(&mut self, cx: &mut Context) {
+        self.tx(cx).flush_presence();
+        self.each(cx, |pattern, tx| pattern.flush(tx));
+    }
+
+    /// The gateway has restarted.
+    pub(super) fn restarted(&mut self, cx: &mut Context) {
+        if cx.may_exist(&self.core.name) {
+            self.sweep(cx);
+        }
+        self.each(cx, |pattern, tx| pattern.restarted(tx));
+    }
+
+    /// Other settings hold for the patterns; these did.
+    pub(super) fn reconfigure_patterns(&mut self, cx: &mut Context, before: &Settings) {
+        self.each(cx, |pattern, tx| pattern.reconfigured(tx, before));
+    }
+
+    /// Every record that changed since the last call, each once: `None` deletes. The head is not among them.
+    pub(super) fn drain_records(&mut self, put: Put<'_>) {
+        self.core.drain_records(put);
+        for pattern in self.patterns.all_mut() {
+            pattern.drain_records(&self.core.name, put);
+        }
+    }
+
+    /// Takes a record back.
+    pub(super) fn restore(
+        &mut self,
+        cx: &mut Context,
+        tag: u8,
+        rest: &[u8],
+        value: &[u8],
+    ) -> Result<(), RecordProblem> {
+        if tag == HEAD {
+            if !rest.is_empty() {
+                return Err(RecordProblem::Key);
+            }
+            let head: Head = decode(value)?;
+            self.go_on(&head);
+            // The clock never goes back, not even over a restart.
+            cx.now = cx.now.max(head.at);
+            return Ok(());
+        }
+        if let Some(taken) = self.core.restore(cx, tag, rest, value) {
+            return taken;
+        }
+        let (mut tx, patterns) = self.lend(cx);
+        let mut taken = patterns
+            .all_mut()
+            .into_iter()
+            .filter_map(|pattern| pattern.restore(&mut tx, tag, rest, value));
+        taken.next().unwrap_or(Err(RecordProblem::Key))
+    }
+
+    /// All records are back. What is only half there is told.
+    pub(super) fn restored(&mut self) -> Result<(), Half> {
+        self.core.outcomes.sort();
+        let room = &self.core.name;
+        let mut patterns = self.patterns.all().into_iter();
+        patterns.try_for_each(|pattern| pattern.restored(room))
+    }
+}

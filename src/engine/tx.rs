@@ -1,0 +1,133 @@
+//! What a room lends to its patterns while an input is handled: itself but for the patterns, and what all rooms share.
+//!
+//! A pattern reaches others only through what is here, so none can touch another's state.
+
+use std::num::NonZeroU64;
+
+use crate::wire::name::Agent;
+use crate::wire::reply::{Code, Rejection};
+
+use super::context::Context;
+use super::core::{Change, RoomCore};
+use super::event::Happened;
+use super::outcomes::{OutcomeKey, Remembered};
+use super::replies::{Accepted, Call, Outcome};
+
+/// What the rest of a reply may take of the largest message that its reader can take.
+const ENVELOPE_BYTES: usize = 512;
+
+/// The room and the engine's context, for as long as one input takes.
+pub(super) struct RoomTx<'a> {
+    pub(super) cx: &'a mut Context,
+    pub(super) room: &'a mut RoomCore,
+}
+
+impl RoomTx<'_> {
+    /// The room has something to flush or to record.
+    pub(super) fn touch(&mut self) {
+        self.room.log.touch(self.cx);
+    }
+
+    /// Numbers a transition and tells those who observe.
+    pub(super) fn tell(&mut self, happened: &Happened<'_>) {
+        self.room.log.tell(self.cx, happened);
+    }
+
+    /// Notes that a record of the room itself must be written or deleted.
+    pub(super) fn change(&mut self, change: Change) {
+        self.touch();
+        self.room.changes.note(change);
+    }
+
+    /// Runs a command, or returns what its first run came to where it carries an id that is known.
+    pub(super) fn once(
+        &mut self,
+        call: &Call<'_>,
+        act: impl FnOnce(&mut RoomTx<'_>) -> Outcome,
+    ) -> Outcome {
+        if let Some(first) = self.first_outcome(call)? {
+            return Ok(first);
+        }
+        let accepted = act(self)?;
+        self.remember_call(call, &accepted);
+        Ok(accepted)
+    }
+
+    /// What the first run of a command came to, where it carries an id that is known.
+    ///
+    /// # Errors
+    /// 409 where the id came with something else then.
+    pub(super) fn first_outcome(&self, call: &Call<'_>) -> Result<Option<Accepted>, Rejection> {
+        let key = call.outcome_key();
+        let first = key.and_then(|key| self.room.outcomes.find(&key));
+        let Some(first) = first else {
+            return Ok(None);
+        };
+        call.expect_repeat(first.fingerprint)?;
+        Ok(Some(first.accepted.clone()))
+    }
+
+    /// Remembers what a command came to, if it carries an id.
+    pub(super) fn remember_call(&mut self, call: &Call<'_>, accepted: &Accepted) {
+        if let Some(key) = call.outcome_key() {
+            self.remember(key, call.fingerprint, accepted);
+        }
+    }
+
+    pub(super) fn remember(
+        &mut self,
+        key: OutcomeKey,
+        fingerprint: Option<NonZeroU64>,
+        accepted: &Accepted,
+    ) {
+        if self.room.outcomes.len() >= self.cx.settings.max_outcomes_per_room
+            && let Some(forgotten) = self.room.outcomes.forget_oldest()
+        {
+            self.cx.stats.forgotten_early += 1;
+            self.change(Change::Outcome(forgotten));
+        }
+        self.change(Change::Outcome(key.clone()));
+        let remembered = Remembered {
+            at: self.cx.now,
+            accepted: accepted.clone(),
+            fingerprint,
+        };
+        self.room.outcomes.insert(key, remembered);
+    }
+
+    /// Notes that an agent may look different; `surely` where more changed than the number of its tasks.
+    pub(super) fn stir(&mut self, agent: &Agent, surely: bool) {
+        self.touch();
+        match self.room.stirred.get_mut(agent) {
+            Some(known) => *known |= surely,
+            None => {
+                self.room.stirred.insert(agent.clone(), surely);
+            }
+        }
+    }
+
+    /// What the entries of one answer may have: as the limit says, and as the asker can take and has room for.
+    pub(super) fn page_bytes(&self, call: &Call<'_>) -> Result<usize, Rejection> {
+        let most = self.cx.settings.max_page_bytes.min(self.can_take(call));
+        if call.mailboxes.free_bytes(call.from()) < most {
+            let reason = format!("your mailbox has no room for an answer of {most} bytes");
+            return Err(Rejection::new(Code::TooMany, reason));
+        }
+        Ok(most)
+    }
+
+    /// Bytes that the data in an answer may have for whoever asks, as far as that is a matter of what it can take.
+    pub(super) fn can_take(&self, call: &Call<'_>) -> usize {
+        let most = self.room.takes(call.from().as_str());
+        most.map_or(usize::MAX, |most| most.saturating_sub(ENVELOPE_BYTES))
+    }
+
+    /// Refuses who may not take part.
+    pub(super) fn expect_member(&self, agent: &Agent) -> Result<(), Rejection> {
+        if self.cx.may_enter(&self.room.name, agent) {
+            return Ok(());
+        }
+        let reason = format!("{agent} is no member of the room {}", self.room.name);
+        Err(Rejection::new(Code::Forbidden, reason))
+    }
+}

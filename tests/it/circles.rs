@@ -1,0 +1,170 @@
+//! Circles among the engine's files, computed from what they import: a pattern's files may need one another, and nothing else may.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules by their path, `engine::handoff::task`, with what they import.
+type Imports = BTreeMap<String, BTreeSet<String>>;
+
+/// Every file of the engine that is no test, as a module, with its code before its tests.
+fn modules() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = BTreeMap::new();
+    let mut waiting: Vec<PathBuf> = vec![root.join("engine")];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("readable");
+            waiting.extend(entries.map(|entry| entry.expect("readable").path()));
+            continue;
+        }
+        let relative = path.strip_prefix(&root).expect("below src");
+        let name = relative
+            .with_extension("")
+            .to_string_lossy()
+            .replace(['/', '\\'], "::");
+        let name = name.strip_suffix("::mod").unwrap_or(&name).to_owned();
+        if !name.split("::").any(|part| part == "tests") {
+            let text = fs::read_to_string(&path).expect("text");
+            let code = text.split("#[cfg(test)]\nmod tests {").next();
+            found.insert(name, code.unwrap_or_default().to_owned());
+        }
+    }
+    found
+}
+
+/// The paths in the braces of a `use`, each whole.
+fn paths(prefix: &str, tree: &str) -> Vec<String> {
+    let tree = tree.trim();
+    let Some((before, inner)) = tree.split_once('{') else {
+        return vec![format!("{prefix}{tree}")];
+    };
+    let inner = inner.strip_suffix('}').expect("braces are closed");
+    let prefix = format!("{prefix}{before}");
+    let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+    for (at, letter) in inner.char_indices().chain([(inner.len(), ',')]) {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                let part = inner[start..at].trim();
+                if !part.is_empty() {
+                    found.extend(paths(&prefix, part));
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Where a path in a module leads, from the top.
+fn absolute(module: &str, path: &str) -> Vec<String> {
+    let mut base: Vec<&str> = Vec::new();
+    let mut rest: Vec<&str> = path.split("::").map(str::trim).collect();
+    if rest[0] == "crate" {
+        rest.remove(0);
+    } else {
+        // `super` goes up from here; anything else may be a module below.
+        base = module.split("::").collect();
+        while rest.first() == Some(&"super") {
+            base.pop();
+            rest.remove(0);
+        }
+    }
+    base.into_iter().chain(rest).map(str::to_owned).collect()
+}
+
+fn imports() -> Imports {
+    let modules = modules();
+    let of = |module: &String, code: &String| {
+        let code: String = code
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or_default())
+            .collect::<Vec<_>>()
+            .join("\n");
+        let uses = code.match_indices("use ").filter_map(|(at, _)| {
+            let begins = at == 0 || code[..at].ends_with(['\n', ' ']);
+            let (tree, _) = code[at + 4..].split_once(';')?;
+            begins.then(|| tree.to_owned())
+        });
+        let mut found = BTreeSet::new();
+        for path in uses.flat_map(|tree| paths("", &tree)) {
+            let whole = absolute(module, &path);
+            let prefixes = (1..=whole.len()).rev().map(|len| whole[..len].join("::"));
+            let target = prefixes.into_iter().find(|name| modules.contains_key(name));
+            found.extend(target.filter(|target| target != module));
+        }
+        found
+    };
+    modules
+        .iter()
+        .map(|(module, code)| (module.clone(), of(module, code)))
+        .collect()
+}
+
+/// Everything that a module needs, and what that needs.
+fn needs(imports: &Imports, module: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut waiting = vec![module.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for import in &imports[&next] {
+            if found.insert(import.clone()) {
+                waiting.push(import.clone());
+            }
+        }
+    }
+    found
+}
+
+/// What a module is part of: a folder of the engine, or itself.
+fn part(module: &str) -> String {
+    module.split("::").take(2).collect::<Vec<_>>().join("::")
+}
+
+#[test]
+fn only_files_of_one_pattern_need_one_another() {
+    let imports = imports();
+    let needs: Imports = imports
+        .keys()
+        .map(|module| (module.clone(), needs(&imports, module)))
+        .collect();
+    assert!(
+        needs["engine::handoff"].contains("engine::record"),
+        "imports are found"
+    );
+    for (module, needed) in &needs {
+        for other in needed {
+            let both = needs[other].contains(module);
+            assert!(
+                !both || part(module) == part(other),
+                "{module} and {other} need each other"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_pattern_knows_another_or_the_room() {
+    const PATTERNS: [&str; 4] = ["handoff", "approve", "tools", "blackboard"];
+    for (module, imported) in imports() {
+        let own = part(&module);
+        let Some(own) = own
+            .strip_prefix("engine::")
+            .filter(|own| PATTERNS.contains(own))
+        else {
+            continue;
+        };
+        let others = PATTERNS
+            .into_iter()
+            .chain(["room"])
+            .filter(|other| *other != own);
+        for other in others.map(|other| format!("engine::{other}")) {
+            assert!(
+                imported.iter().all(|import| part(import) != other),
+                "{module} imports {other}"
+            );
+        }
+    }
+}
