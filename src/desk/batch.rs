@@ -30,6 +30,8 @@ pub struct Pending {
     pub records: Batch,
     /// What waits for that, in order.
     pub releases: Vec<Release>,
+    /// So many of them, from the front, hold nothing that needs no disk: it has been let go.
+    pub(super) kept: usize,
     /// Since when somebody waits for it. Without anybody (only deletions of what was acknowledged), it may linger.
     pub awaited: bool,
     /// When its first change came.
@@ -43,6 +45,7 @@ impl Pending {
             number,
             records: Batch::default(),
             releases: Vec::new(),
+            kept: 0,
             awaited: false,
             since: None,
         }

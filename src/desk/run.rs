@@ -115,6 +115,7 @@ pub fn start(
                         progress,
                         sealed: 0,
                         under_way: VecDeque::new(),
+                        looked_at: 0,
                         aside: VecDeque::new(),
                         carried: None,
                         pace,
@@ -192,6 +193,8 @@ struct Turn {
     aside: VecDeque<Request>,
     /// What waits in batches that were sealed and are not on disk, in their order: as many as are under way.
     under_way: VecDeque<Releases>,
+    /// So many of these, the oldest, have nothing left that needs no disk.
+    looked_at: usize,
     /// A sealed batch that the committer had no room for.
     carried: Option<Sealed<Releases>>,
     pace: Pace,
@@ -264,7 +267,9 @@ impl Turn {
             .under_way
             .pop_front_if(|(number, _)| *number <= durable)
             .is_some()
-        {}
+        {
+            self.looked_at = self.looked_at.saturating_sub(1);
+        }
         let state = self.committer.health().state();
         let stands = matches!(state, CommitState::Stalled { .. });
         self.desk.disk_stalls(self.clock.now(), stands);
@@ -273,9 +278,10 @@ impl Turn {
     /// While the disk takes nothing, what needs none goes without.
     fn let_go_if_stalled(&mut self) {
         if self.desk.is_stalled() {
-            for (_, releases) in &self.under_way {
+            for (_, releases) in self.under_way.iter().skip(self.looked_at) {
                 self.desk.let_go(&mut hold(releases));
             }
+            self.looked_at = self.under_way.len();
             self.desk.let_go_of_pending();
         }
     }

@@ -108,9 +108,10 @@ impl Desk {
 
     /// The same with the batch that fills.
     pub fn let_go_of_pending(&mut self) {
-        let mut releases = std::mem::take(&mut self.pending.releases);
-        self.let_go(&mut releases);
-        self.pending.releases = releases;
+        let mut new = self.pending.releases.split_off(self.pending.kept);
+        self.let_go(&mut new);
+        self.pending.releases.append(&mut new);
+        self.pending.kept = self.pending.releases.len();
     }
 
     /// Retained messages that are not on disk yet come once they are, as any that is published then.

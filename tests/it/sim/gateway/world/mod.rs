@@ -357,6 +357,9 @@ impl World {
             return self.refuse(link);
         }
         up.desk.tick(now);
+        if up.desk.is_stalled() {
+            up.desk.let_go_of_pending();
+        }
         self.pump();
         self.seal();
     }
@@ -484,15 +487,20 @@ impl World {
         let Some(up) = &mut self.gateway else {
             return Ok(());
         };
-        let Some(pending) = up.syncing.take() else {
+        let Some(mut pending) = up.syncing.take() else {
             return Ok(());
         };
         if !commit(&mut self.store, &mut self.written, &pending.records) {
-            // It tries again, and takes requests meanwhile.
+            // It tries again, and takes requests meanwhile: those who need no disk go on.
+            up.desk.disk_stalls(self.now, true);
+            up.desk.let_go(&mut pending.releases);
+            up.desk.let_go_of_pending();
             up.syncing = Some(pending);
             self.plan(5, Action::Synced(self.starts));
+            self.pump();
             return Ok(());
         }
+        up.desk.disk_stalls(self.now, false);
         up.desk.committed(pending.number);
         self.release(pending.releases);
         self.pump();
