@@ -350,7 +350,7 @@ pub(super) fn page_limit(asked: Option<u32>, usual: u32, most: u32) -> Result<us
 
 /// The command's name, as replies and outcomes carry it.
 pub(super) fn command_name(command: &Command) -> &'static str {
-    crate::wire::topic::command_name(&command.topic.topic)
+    command.topic.topic.command_name()
 }
 
 /// Answers a command that wants an answer: one with an id or a correlation id, a query, or a refused one.

@@ -7,7 +7,7 @@
 use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::room::CloseRoom;
-use crate::wire::topic::Topic;
+use crate::wire::topic::{Mark, Topic};
 
 use crate::engine::context::Context;
 use crate::engine::event::{Detail, Happened};
@@ -34,22 +34,7 @@ pub(in crate::engine) const ROOM: Machine = Machine {
 impl RoomState {
     /// Refuses what a closed room does not take: all but questions, and what is asked of operators.
     pub(in crate::engine) fn expect_open(&self, topic: &Topic) -> Result<(), Rejection> {
-        let still_taken = matches!(
-            topic,
-            Topic::RoomClose { .. }
-                | Topic::RoomOpen { .. }
-                | Topic::PresenceList { .. }
-                | Topic::MailboxList { .. }
-                | Topic::MailboxPurge { .. }
-                | Topic::ObserveReplay { .. }
-                | Topic::HandoffGet { .. }
-                | Topic::HandoffList { .. }
-                | Topic::BlackboardGet { .. }
-                | Topic::BlackboardList { .. }
-                | Topic::BlackboardHistory { .. }
-                | Topic::ApproveAudit { .. }
-                | Topic::ToolsGet { .. }
-        );
+        let still_taken = topic.row().has(Mark::WhenClosed);
         if still_taken { Ok(()) } else { self.is_open() }
     }
 

@@ -60,6 +60,17 @@ impl Patterns {
         ]
     }
 
+    /// The one that a topic's first word names.
+    fn named(&mut self, name: &str) -> Option<&mut dyn Pattern> {
+        Some(match name {
+            "handoff" => &mut self.handoff,
+            "approve" => &mut self.approvals,
+            "tools" => &mut self.tools,
+            "blackboard" => &mut self.blackboard,
+            _ => return None,
+        })
+    }
+
     fn all_mut(&mut self) -> [&mut dyn Pattern; 4] {
         [
             &mut self.handoff,
@@ -168,41 +179,10 @@ impl RoomState {
             Topic::ObserveReplay { .. } => tx.replay(call),
             Topic::MailboxList { me, of } => tx.list_mail(call, of.as_ref().unwrap_or(me)),
             Topic::MailboxPurge { me, of } => tx.purge_mail(call, of.as_ref().unwrap_or(me)),
-            Topic::HandoffDispatch { .. }
-            | Topic::HandoffUpdate { .. }
-            | Topic::HandoffCancel { .. }
-            | Topic::HandoffGet { .. }
-            | Topic::HandoffList { .. }
-            | Topic::HandoffRedrive { .. } => patterns.handoff.command(&mut tx, call),
-            Topic::BlackboardSet { .. }
-            | Topic::BlackboardDelete { .. }
-            | Topic::BlackboardTxn { .. }
-            | Topic::BlackboardGet { .. }
-            | Topic::BlackboardList { .. }
-            | Topic::BlackboardHistory { .. }
-            | Topic::BlackboardLock { .. }
-            | Topic::BlackboardUnlock { .. } => patterns.blackboard.command(&mut tx, call),
-            Topic::ApproveRequest { .. }
-            | Topic::ApproveDecide { .. }
-            | Topic::ApproveCancel { .. }
-            | Topic::ApproveAudit { .. } => patterns.approvals.command(&mut tx, call),
-            Topic::ToolsRegister { .. }
-            | Topic::ToolsCall { .. }
-            | Topic::ToolsReturn { .. }
-            | Topic::ToolsCancel { .. }
-            | Topic::ToolsGet { .. } => patterns.tools.command(&mut tx, call),
-            Topic::PresenceAgent { .. }
-            | Topic::HandoffWork { .. }
-            | Topic::HandoffResult { .. }
-            | Topic::BlackboardState { .. }
-            | Topic::ObserveEvents { .. }
-            | Topic::ApprovePending { .. }
-            | Topic::ApproveDecision { .. }
-            | Topic::ToolsCard { .. }
-            | Topic::ToolsRun { .. }
-            | Topic::ToolsResult { .. }
-            | Topic::ToolsCancelled { .. }
-            | Topic::Reply { .. } => Err(no_command()),
+            topic => match patterns.named(topic.row().pattern()) {
+                Some(pattern) => pattern.command(&mut tx, call),
+                None => Err(no_command()),
+            },
         };
         self.reassess(cx);
         outcome

@@ -1,4 +1,4 @@
-//! Holds `docs/patterns.md` equal to the engine's tables of transitions, and the list of events in `docs/protocol.md`.
+//! Holds `docs/patterns.md` equal to the engine's tables of transitions, and the lists of topics and events in `docs/protocol.md`.
 //!
 //! `HALLWARD_BLESS=1 cargo test --test it patterns::page` draws them anew. The words around them are written by hand.
 
@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hallward::engine::{MACHINES, Machine, OTHER_EVENTS, Transition};
+use hallward::wire::topic::{Kind, Mark, Row, Topic};
 
 const END: &str = "<!-- end of table -->";
 
@@ -90,6 +91,69 @@ fn state_machines_are_drawn_as_the_engine_has_them() {
         let len = written[from..].find(END).expect("an end of the table");
         written.replace_range(from..from + len, &drawn(machine));
     }
+    if std::env::var_os("HALLWARD_BLESS").is_some() {
+        fs::write(&path, written).expect("writable");
+        return;
+    }
+    assert_eq!(
+        text, written,
+        "if the change is meant: HALLWARD_BLESS=1 cargo test --test it patterns::page"
+    );
+}
+
+/// A row of the grammar as the protocol's table has it.
+fn topic_line(row: &Row, before: Option<&str>) -> String {
+    let levels = |wanted: &dyn Fn(bool) -> bool| {
+        let named = row
+            .levels
+            .iter()
+            .filter(|(_, is_optional)| wanted(*is_optional));
+        named
+            .map(|(name, _)| format!("/{{{name}}}"))
+            .collect::<String>()
+    };
+    let (short, long) = (levels(&|is_optional| !is_optional), levels(&|_| true));
+    let words = row.words;
+    let mut topics = format!("`{words}{short}`");
+    if long != short {
+        write!(topics, ", `{words}{long}`").expect("memory");
+    }
+    let kind = match row.kind {
+        Kind::Command => "send",
+        Kind::Relayed => "pass on",
+        Kind::Gateway => "receive",
+    };
+    let mark = match row.kind {
+        Kind::Gateway if row.has(Mark::Retained) => ", retained",
+        Kind::Relayed if row.has(Mark::Directed) => ", stored",
+        _ => "",
+    };
+    let pattern = Some(row.pattern()).filter(|pattern| Some(*pattern) != before);
+    let pattern = pattern.unwrap_or_default();
+    format!(
+        "| {pattern} | {topics} | {kind}{mark} | {} |\n",
+        row.carries.trim()
+    )
+    .replace("|  |", "| |")
+}
+
+#[test]
+fn topics_are_listed_as_the_grammar_has_them() {
+    const HEAD: &str = "| Pattern | Topic after `rooms/{room}/` | | Carries |\n|---|---|---|---|\n";
+    let path = page("protocol.md");
+    let text = fs::read_to_string(&path).expect("docs/protocol.md");
+    let from = text
+        .find(HEAD)
+        .expect("docs/protocol.md has a table of topics")
+        + HEAD.len();
+    let len = text[from..].find("\n\n").expect("an end of the table") + 1;
+    let (mut lines, mut before) = (String::new(), None);
+    for row in Topic::ROWS {
+        lines += &topic_line(row, before);
+        before = Some(row.pattern());
+    }
+    let mut written = text.clone();
+    written.replace_range(from..from + len, &lines);
     if std::env::var_os("HALLWARD_BLESS").is_some() {
         fs::write(&path, written).expect("writable");
         return;

@@ -4,7 +4,7 @@ use hallward::engine::{Directed, Effect, Input};
 use hallward::wire::Millis;
 use hallward::wire::name::Agent;
 use hallward::wire::reply::{Code, Reply, ReplyStatus};
-use hallward::wire::topic::{Topic, command_name};
+use hallward::wire::topic::Topic;
 
 use super::super::durable::Durable;
 use super::super::history::{LOCK, NOTICE, Step, read};
@@ -30,7 +30,7 @@ fn named(step: &Step) -> (Option<String>, Option<String>) {
 
 fn identity(step: &Step) -> Option<Identity> {
     let command = step.command()?;
-    let name = command_name(&command.topic.topic);
+    let name = command.topic.topic.command_name();
     let id = named(step).0?;
     Some((
         command.from.clone(),
@@ -177,7 +177,7 @@ pub(super) fn replies_answer_their_command(
         directed.topic.topic
     );
     ensure!(
-        reply.command == command_name(&command.topic.topic),
+        reply.command == command.topic.topic.command_name(),
         "a reply to another command: {reply:?}"
     );
     let well_formed = serde_json::from_slice::<serde_json::Value>(&command.payload).is_ok();

@@ -1,0 +1,65 @@
+//! What stands between two slashes of a topic, or after the last: read, and written.
+
+use crate::wire::name::{Agent, ApprovalId, Capability, Category, Key, LockName, NameError, Tool};
+
+use super::cut;
+
+/// A level of a topic, or several that belong together.
+pub(super) trait Segment: Sized {
+    /// Whether it may be left out.
+    const IS_OPTIONAL: bool = false;
+
+    /// Takes it off the front of what is left; `None` if nothing is.
+    fn take(rest: &mut Option<&str>) -> Option<Result<Self, NameError>>;
+
+    /// Adds it, with the slash before it.
+    fn write(&self, out: &mut String);
+}
+
+macro_rules! name {
+    ($($type:ty),*) => {$(
+        impl Segment for $type {
+            fn take(rest: &mut Option<&str>) -> Option<Result<Self, NameError>> {
+                let (own, behind) = cut((*rest)?);
+                *rest = behind;
+                Some(<$type>::new(own))
+            }
+
+            fn write(&self, out: &mut String) {
+                out.push('/');
+                out.push_str(self.as_str());
+            }
+        }
+    )*};
+}
+
+name!(Agent, ApprovalId, Capability, Category, LockName, Tool);
+
+/// A key has slashes in it: it is all that is left.
+impl Segment for Key {
+    fn take(rest: &mut Option<&str>) -> Option<Result<Self, NameError>> {
+        rest.take().map(Key::new)
+    }
+
+    fn write(&self, out: &mut String) {
+        out.push('/');
+        out.push_str(self.as_str());
+    }
+}
+
+impl<T: Segment> Segment for Option<T> {
+    const IS_OPTIONAL: bool = true;
+
+    fn take(rest: &mut Option<&str>) -> Option<Result<Self, NameError>> {
+        match T::take(rest) {
+            None => Some(Ok(None)),
+            Some(taken) => Some(taken.map(Some)),
+        }
+    }
+
+    fn write(&self, out: &mut String) {
+        if let Some(segment) = self {
+            segment.write(out);
+        }
+    }
+}
