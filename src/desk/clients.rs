@@ -5,44 +5,17 @@ use std::sync::Arc;
 
 use super::kind::Kind;
 use super::lanes::Sent;
+use super::limits::ClientLimits;
 use super::memory::{Held, Memory};
 use super::outbox::{Entry, Outbox};
-use super::port::{Connection, Gate, Publication, Response, Subscription};
-use super::replay::Replay;
+use super::port::{Connection, Gate, Publication, Response};
+use super::subscription::{Replay, Subscription};
 use crate::engine::Mailboxes;
 use crate::wire::Millis;
 use crate::wire::filter::{self, Shared};
 use crate::wire::message::Qos;
 use crate::wire::name::{Agent, GATEWAY};
 use crate::wire::topic::Offer;
-
-/// Limits of mailboxes and of sessions' queues.
-#[derive(Debug, Clone, Copy)]
-pub struct ClientLimits {
-    /// Sessions and mailboxes together.
-    pub max_clients: usize,
-    /// Subscriptions of one client.
-    pub max_subscriptions: usize,
-    /// Directed messages, replies aside, that wait for one agent; beyond it the sender is refused (429).
-    pub max_mailbox_messages: usize,
-    /// Bytes of directed messages that wait for one agent; beyond it the sender is refused (429).
-    pub max_mailbox_bytes: usize,
-    /// Results and decisions per agent, with those that are promised.
-    pub max_results: usize,
-    /// Bytes of those that wait.
-    pub max_result_bytes: usize,
-    /// Replies that wait for one agent; beyond it the oldest is dropped and counted.
-    pub max_replies: usize,
-    /// Messages in one session's queue; beyond it the session misses what comes, which is counted, or with `refuse_when_full`
-    /// clients' publishes are refused (0x97). The publishers of a connected but slow client are slowed from half of it.
-    pub max_queued_messages: usize,
-    /// Bytes in one session's queue; as above.
-    pub max_queued_bytes: usize,
-    /// Bytes of QoS 0 messages that may wait for a member of a shared subscription; beyond it new ones are dropped and counted.
-    pub max_backlog_bytes: usize,
-    /// Whether a publish for a session that is full is refused, rather than dropped for that session.
-    pub refuse_when_full: bool,
-}
 
 /// A client that is connected now.
 #[derive(Debug)]

@@ -4,31 +4,10 @@
 //! What waits, is retained or remembered stays, however much it is by a lower limit. Of the past as much goes as is too much, a portion
 //! with each batch.
 
-use super::clients::ClientLimits;
 use super::core::Desk;
-use super::journal::JournalLimits;
-use super::retained::RetainedLimits;
-use crate::engine::{self, Input};
+use super::limits::Configuration;
+use crate::engine::Input;
 use crate::wire::Millis;
-
-/// What can be set anew while the desk runs.
-#[derive(Debug, Clone)]
-pub struct Configuration {
-    /// The engine's.
-    pub engine: Box<engine::Settings>,
-    /// Whether rooms may be in another encoding than before.
-    pub respells: bool,
-    /// Limits of mailboxes and queues.
-    pub clients: ClientLimits,
-    /// Limits of the retained store.
-    pub retained: RetainedLimits,
-    /// How much of rooms' past is kept.
-    pub journal: JournalLimits,
-    /// The bound on everything that waits, in bytes.
-    pub max_memory: usize,
-    /// How long deletions of what was acknowledged may wait for company, in milliseconds.
-    pub linger_ms: u64,
-}
 
 impl Desk {
     /// From now on these settings hold.

@@ -9,30 +9,28 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::batch::{Pending, Release};
-use super::clients::{ClientLimits, Clients};
+use super::clients::Clients;
+use super::disk::Disk;
 use super::interest::Interest;
-use super::journal::{Journal, JournalLimits};
-use super::mail;
+use super::journal::Journal;
+use super::limits::{ClientLimits, JournalLimits, RetainedLimits};
+use super::mail::Kept;
 use super::memory::{Holder, Memory};
 use super::port::{ConnectionId, Full, Gates, Request};
 use super::records;
-use super::retained::{Retained, RetainedLimits};
+use super::retained::Retained;
 use super::shares::Shares;
-use super::stall::Stall;
 use super::stats::DeskStats;
 use super::time::Time;
 use super::timers::{Timer, Timers};
 use super::trie::FilterTrie;
 use super::work::WorkNews;
 use crate::diary::{About, Diary};
-use crate::engine::{
-    Class, Effect, Engine, Input, Mailboxes, Past, Refusals, TaskCounts, Timer as EngineTimer,
-    ToolOutcomes, Verdict, VisitMail,
-};
+use crate::engine::{Class, Effect, Engine, Input, Timer as EngineTimer, Verdict};
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
-use crate::wire::name::{Agent, Room};
+use crate::wire::name::Agent;
 use crate::wire::reply::Rejection;
 
 /// The desk's settings.
@@ -90,7 +88,7 @@ pub struct Desk {
     /// The newest batch that is on disk.
     pub(super) durable: u64,
     /// What is known of the disk.
-    pub(super) stall: Stall,
+    pub(super) disk: Disk,
     pub(super) stats: Arc<DeskStats>,
     /// Where there was no room for the publish that was refused last.
     pub(super) full: Full,
@@ -121,7 +119,7 @@ impl Desk {
             time: Time::default(),
             pending: Pending::new(1),
             durable: 0,
-            stall: Stall::default(),
+            disk: Disk::default(),
             stats: Arc::default(),
             full: Full::Memory,
             refusal: None,
@@ -209,7 +207,7 @@ impl Desk {
             // Sealing does it.
             self.note_lazy_change(now);
         }
-        if self.next_mark().is_some_and(|at| at <= now) {
+        if self.time.next_mark().is_some_and(|at| at <= now) {
             self.leave_mark(now);
         }
         self.tell_of_deliveries(now);
@@ -235,7 +233,7 @@ impl Desk {
         // A batch that is to be sealed anyway forgets what is due.
         let trim = self.journal.next_trim();
         let trim = trim.filter(|_| self.pending.since.is_none());
-        let mark = self.next_mark();
+        let mark = self.time.next_mark();
         let all = own.into_iter().chain(engine).chain(trim).chain(mark);
         all.min()
     }
@@ -264,9 +262,9 @@ impl Desk {
         let number = self.pending.number;
         self.journal.seal(number, now, &mut self.pending.records);
         if !self.pending.records.is_empty() {
-            self.mark_time(now);
+            self.time.mark(now, &mut self.pending.records);
         }
-        self.stall.sealed(number, self.stamp);
+        self.disk.sealed(number, self.stamp);
         self.stats.batches.add_one();
         self.update_gauges();
         let next = Pending::new(self.pending.number + 1);
@@ -277,7 +275,7 @@ impl Desk {
     pub fn committed(&mut self, number: u64) {
         self.durable = self.durable.max(number);
         self.journal.committed(number);
-        self.stall.committed(number);
+        self.disk.committed(number);
     }
 
     /// Gives the engine an input that it cannot refuse, and applies what follows.
@@ -409,76 +407,70 @@ impl Desk {
         self.stats.connections.set_len(self.connections.len());
         self.stats.retained.set_len(self.retained.count());
         self.stats.retained_bytes.set_len(self.retained.bytes());
-        self.stats.rooms.set_len(engine.rooms);
-        self.stats.vacated_rooms.set_len(engine.vacated_rooms);
-        self.stats.encodings.set_len(engine.encodings);
-        let unfinished = TaskCounts::STATES.iter().filter(|state| !state.is_final());
-        self.stats
-            .tasks
-            .set_len(unfinished.map(|state| engine.tasks.of(*state)).sum());
-        self.stats.task_times.set(&engine);
-        for (code, refused) in Refusals::CODES.iter().zip(&self.stats.commands_refused) {
-            refused.set(engine.refusals.of(*code));
-        }
-        self.stats.forgotten_early.set(engine.forgotten_early);
-        self.stats.approvals.set_len(engine.pending_approvals);
-        self.stats.tools.set_len(engine.tools);
-        self.stats.tool_calls.set_len(engine.tool_calls);
-        self.stats.ended_calls.set_len(engine.ended_calls);
-        for ((outcome, _), ended) in ToolOutcomes::ALL.iter().zip(&self.stats.tool_endings) {
-            ended.set(engine.tool_endings.of(*outcome));
-        }
-        self.stats.keys.set_len(engine.keys);
+        self.stats.show_engine(&engine);
         self.update_budgets(engine.key_bytes);
-        self.stats.locks.set_len(engine.locks);
-        let journal = self.journal.stats();
-        self.stats.journal_events.set(journal.events);
-        self.stats.journal_written.set(journal.written);
-        self.stats.journal_trimmed.set(journal.trimmed);
-        self.stats.journal_bytes.set(journal.bytes);
-        self.stats.journal_rooms.set_len(journal.rooms);
-    }
-}
-
-/// What the engine may ask about.
-struct Kept<'a> {
-    root: &'a str,
-    clients: &'a Clients,
-    journal: &'a Journal,
-}
-
-impl Mailboxes for Kept<'_> {
-    fn free_messages(&self, agent: &Agent) -> usize {
-        self.clients.free_messages(agent)
+        self.stats.show_journal(self.journal.stats());
     }
 
-    fn free_bytes(&self, agent: &Agent) -> usize {
-        self.clients.free_bytes(agent)
+    /// Wakes up for this.
+    pub(super) fn set_timer(&mut self, at: Millis, timer: Timer) {
+        let mut timers = std::mem::take(&mut self.timers);
+        timers.set(at, timer, |at, timer| self.has_point(at, timer));
+        self.timers = timers;
     }
 
-    fn free_results(&self, agent: &Agent) -> usize {
-        self.clients.free_results(agent)
+    /// Whether there would be something to do at that time.
+    fn has_point(&self, at: Millis, timer: &Timer) -> bool {
+        match timer {
+            Timer::SessionExpiry(id) => {
+                let session = self.clients.get(id).and_then(|own| own.session.as_ref());
+                session.is_some_and(|session| session.ends_at() == Some(at))
+            }
+            Timer::Will(id) => {
+                let will = self
+                    .clients
+                    .get(id)
+                    .and_then(|own| own.delayed_will.as_ref());
+                will.is_some_and(|(due, _)| *due == at)
+            }
+            Timer::MessageExpiry(id, seq) => self
+                .clients
+                .get(id)
+                .is_some_and(|own| own.outbox.expires(*seq) == Some(at)),
+            Timer::Unanswered(id) => self.waits_for_disk(id),
+            Timer::Patience(id) => {
+                let connected = self.clients.get(id).and_then(|own| own.connected.as_ref());
+                connected.is_some_and(|connected| connected.patience_ends == Some(at))
+            }
+        }
     }
 
-    fn free_result_bytes(&self, agent: &Agent) -> usize {
-        self.clients.free_result_bytes(agent)
+    /// Tells the engine what it has not heard. Not at once: what it does then sends more, deeper and deeper.
+    fn tell_of_deliveries(&mut self, now: Millis) {
+        loop {
+            if let Some((agent, assignments)) = self.work.next_sent() {
+                self.feed_lazily(now, Input::Sent { agent, assignments });
+            } else if let Some(id) = self.work.next_window() {
+                self.tell_of_window(now, &id);
+            } else if self.undelivered.is_empty() {
+                return;
+            } else {
+                self.tell_of_undelivered(now);
+            }
+        }
     }
 
-    fn free_memory(&self) -> usize {
-        self.clients.free_memory()
-    }
-
-    fn holds(&self, agent: &Agent, class: &Class) -> bool {
-        let client = self.clients.get(agent.as_str());
-        client.is_some_and(|client| client.outbox.find(class).is_some())
-    }
-
-    fn mail(&self, agent: &Agent, room: &Room, after: u64, visit: VisitMail<'_>) {
-        mail::visit(self.clients, self.root, agent, room, after, visit);
-    }
-
-    fn past(&self) -> &dyn Past {
-        self.journal
+    fn tell_of_window(&mut self, now: Millis, id: &str) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        let (Some(connected), Some(agent)) = (&mut client.connected, &client.agent) else {
+            return;
+        };
+        let room = client.outbox.room(connected.window);
+        connected.told_window = room;
+        let (agent, free) = (agent.clone(), u32::try_from(room).unwrap_or(u32::MAX));
+        self.feed_lazily(now, Input::Window { agent, free });
     }
 }
 

@@ -69,8 +69,9 @@ impl Desk {
         let is_work = matches!(class, Class::Assignment(_));
         let kind = Kind::Directed(class.clone());
         self.put_into_mailbox(now, &directed.to, kind, message);
-        if is_work {
-            self.note_assigned(&directed.to.as_str().into(), &class);
+        let reader = self.clients.get_mut(directed.to.as_str());
+        if let Some(reader) = reader.filter(|_| is_work) {
+            self.work.note_assigned(reader, &class);
         }
     }
 
@@ -149,6 +150,19 @@ impl Desk {
                 .records
                 .delete(Space::Outbox, records::outbox_key(agent.as_str(), seq));
         }
+    }
+
+    /// Takes messages out of a mailbox. What is in flight stays: it goes with its acknowledgement, as MQTT wants it.
+    pub(super) fn discard(&mut self, now: Millis, agent: &Agent, seqs: &[u64]) {
+        for seq in seqs {
+            let client = self.clients.get(agent.as_str());
+            if client.is_some_and(|client| client.outbox.is_idle(*seq)) {
+                self.drop_entry(agent.as_str(), *seq);
+                self.stats.purged.add_one();
+            }
+        }
+        self.note_lazy_change(now);
+        self.forget_if_idle(agent.as_str());
     }
 
     pub(super) fn drop_entry(&mut self, id: &str, seq: u64) {
@@ -268,7 +282,7 @@ impl Desk {
                 message,
             };
             self.stats.deliveries.add_one();
-            self.note_sent(id, &kind);
+            self.work.note_sent(id, &kind);
             // THE invariant: a delivery leaves after the record that justifies it, and after its client's CONNACK
             // and SUBACK.
             if batch.max(answered_in) <= durable {
@@ -339,7 +353,9 @@ impl Desk {
         }
         self.send_ready(now, &id);
         self.refill(now, &id);
-        self.note_room(&id);
+        if let Some(client) = self.clients.get(&id) {
+            self.work.note_room(client);
+        }
         self.relieve(&id);
     }
 

@@ -1,19 +1,60 @@
-//! Mailboxes as an operator sees them: what waits, and taking some of it out.
+//! Mailboxes as the engine sees them, and through it an operator: what waits, and how much more may.
 
 use std::ops::ControlFlow;
 
 use super::clients::Clients;
-use super::core::Desk;
+use super::journal::Journal;
 use super::kind::Kind;
 use super::outbox::{Entry, Outbox, State};
-use crate::engine::{Class, VisitMail};
-use crate::wire::Millis;
+use crate::engine::{Class, Mailboxes, Past, VisitMail};
 use crate::wire::mailbox::{Mail, MailKind};
 use crate::wire::name::{Agent, Room};
 use crate::wire::topic::below_room;
 
+/// What the engine may ask about.
+pub(super) struct Kept<'a> {
+    pub root: &'a str,
+    pub clients: &'a Clients,
+    pub journal: &'a Journal,
+}
+
+impl Mailboxes for Kept<'_> {
+    fn free_messages(&self, agent: &Agent) -> usize {
+        self.clients.free_messages(agent)
+    }
+
+    fn free_bytes(&self, agent: &Agent) -> usize {
+        self.clients.free_bytes(agent)
+    }
+
+    fn free_results(&self, agent: &Agent) -> usize {
+        self.clients.free_results(agent)
+    }
+
+    fn free_result_bytes(&self, agent: &Agent) -> usize {
+        self.clients.free_result_bytes(agent)
+    }
+
+    fn free_memory(&self) -> usize {
+        self.clients.free_memory()
+    }
+
+    fn holds(&self, agent: &Agent, class: &Class) -> bool {
+        let client = self.clients.get(agent.as_str());
+        client.is_some_and(|client| client.outbox.find(class).is_some())
+    }
+
+    fn mail(&self, agent: &Agent, room: &Room, after: u64, visit: VisitMail<'_>) {
+        visit_mail(self.clients, self.root, agent, room, after, visit);
+    }
+
+    fn past(&self) -> &dyn Past {
+        self.journal
+    }
+}
+
 /// Shows what waits for an agent from a room.
-pub(super) fn visit(
+fn visit_mail(
     clients: &Clients,
     root: &str,
     agent: &Agent,
@@ -73,24 +114,9 @@ impl Outbox {
     }
 
     /// Whether it is here and not in flight.
-    fn is_idle(&self, seq: u64) -> bool {
+    pub(super) fn is_idle(&self, seq: u64) -> bool {
         self.entries
             .get(&seq)
             .is_some_and(|entry| entry.state.waits())
-    }
-}
-
-impl Desk {
-    /// Takes messages out of a mailbox. What is in flight stays: it goes with its acknowledgement, as MQTT wants it.
-    pub(super) fn discard(&mut self, now: Millis, agent: &Agent, seqs: &[u64]) {
-        for seq in seqs {
-            let client = self.clients.get(agent.as_str());
-            if client.is_some_and(|client| client.outbox.is_idle(*seq)) {
-                self.drop_entry(agent.as_str(), *seq);
-                self.stats.purged.add_one();
-            }
-        }
-        self.note_lazy_change(now);
-        self.forget_if_idle(agent.as_str());
     }
 }

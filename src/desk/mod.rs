@@ -4,10 +4,11 @@
 //! engine; its records, mailbox entries, retained changes and session changes are one atomic commit; only when that is
 //! durable are its acks, deliveries and broadcasts released.
 //!
-//! Reading order: `port` (what sessions and the desk say to each other), `core` (the state machine), `session`,
-//! `configure`, `subscribe`, `replay`, `publish`, `deliver`, `work`, `mail`, `replies`, `status`, `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `retained`, `shares`, `collect`,
-//! `trie`, `interest`, `memory`, `budget`, `journal` (what it keeps), `wills`, `timers`, `time`, `batch` and `records` (what it writes), `root`, `recover`, `run` (the
-//! thread).
+//! Reading order: `port`, `responses` and `subscription` (what sessions and the desk say to each other), `core` (the state
+//! machine), `session`, `wills`, `configure`, `subscribe`, `replay`, `publish`, `deliver`, `stall`, `wall`, `replies`, `status`,
+//! `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `mail`, `retained`, `shares`, `collect`, `trie`,
+//! `interest`, `memory`, `limits`, `budget`, `journal`, `timers`, `work`, `disk` (what it keeps), `time`, `batch` and `records`
+//! (what it writes), `root`, `recover`, `error`, `run` (the thread). No two of them need each other.
 
 mod batch;
 mod budget;
@@ -16,11 +17,14 @@ mod collect;
 mod configure;
 mod core;
 mod deliver;
+mod disk;
+mod error;
 mod fit;
 mod interest;
 mod journal;
 mod kind;
 mod lanes;
+mod limits;
 mod mail;
 mod memory;
 mod outbox;
@@ -42,23 +46,24 @@ mod stall;
 mod stats;
 mod status;
 mod subscribe;
+mod subscription;
 mod time;
 mod timers;
 mod trie;
+mod wall;
 mod wills;
 mod work;
 
 pub use batch::{Pending, Release};
 pub use budget::{Budget, Budgets};
-pub use clients::ClientLimits;
-pub use configure::Configuration;
 pub use core::{Desk, DeskSettings, Sealing};
+pub use error::RecoverError;
 pub use interest::Interest;
-pub use journal::{Journal, JournalLimits, JournalStats, RoomJournal};
+pub use journal::{Journal, JournalStats};
+pub use limits::{ClientLimits, Configuration, JournalLimits, RetainedLimits, RoomJournal};
 pub use memory::{Holder, Memory, Share};
 pub use records::RecordError;
-pub use recover::{RecoverError, engine_records};
-pub use retained::RetainedLimits;
+pub use recover::engine_records;
 pub use root::{check_root, root_of};
 pub use run::{Pace, RunningDesk, start};
 pub use stats::DeskStats;

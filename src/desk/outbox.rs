@@ -16,8 +16,6 @@ use std::sync::Arc;
 use super::kind::Kind;
 use super::lanes::{Lane, Lanes, Sent};
 use super::memory::Memory;
-use counts::Tally;
-
 use crate::engine::Class;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
@@ -125,6 +123,13 @@ pub enum Acknowledged {
     },
     /// Not in that state: an acknowledgement of what was never sent, or a repeat.
     Unknown,
+}
+
+/// How much there is of a kind.
+#[derive(Debug, Default)]
+struct Tally {
+    messages: usize,
+    bytes: usize,
 }
 
 /// The messages of one client, by sequence number.

@@ -20,8 +20,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::kind::Kind;
 use super::lanes::Sent;
-use super::port::{RetainHandling, Subscription};
-use super::replay::Replay;
+use super::subscription::{Replay, RetainHandling, Subscription};
 use crate::engine::{AssignmentKey, Class, RunKey};
 use crate::ledger::Space;
 use crate::wire::Millis;

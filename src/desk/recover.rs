@@ -6,49 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::core::Desk;
+use super::error::RecoverError;
 use super::lanes::Sent;
 use super::records::{self, OutboxItem, RecordError, SessionItem};
 use super::timers::Timer;
 use super::wills;
 use crate::engine::Input;
-use crate::ledger::{REMEDIES, Space, Store, StoreError};
+use crate::ledger::{Space, Store, StoreError};
 use crate::wire::Millis;
-
-/// Why a desk cannot start from its ledger.
-#[derive(Debug, thiserror::Error)]
-pub enum RecoverError {
-    /// The store cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// One of the desk's records cannot be read.
-    #[error("{0}; {REMEDIES}")]
-    Record(#[from] RecordError),
-    /// One of the engine's records cannot be read.
-    #[error("{0}; {REMEDIES}")]
-    Engine(#[from] crate::engine::RecordError),
-    /// What is kept was made under another root.
-    #[error(
-        "rooms.root is {configured:?}, but the rooms in the data directory were made under {found:?}, with which the topics of all that \
-         is kept begin: set rooms.root to {found:?} again, or choose another data.dir"
-    )]
-    OtherRoot {
-        /// The root that it was made under.
-        found: String,
-        /// The one that is configured.
-        configured: String,
-    },
-}
-
-impl RecoverError {
-    /// The row that cannot be read, or not without another one.
-    pub fn row(&self) -> Option<(Space, &[u8])> {
-        match self {
-            RecoverError::Record(error) => Some(error.row()),
-            RecoverError::Engine(error) => Some((Space::Engine, &error.row)),
-            RecoverError::Store(_) | RecoverError::OtherRoot { .. } => None,
-        }
-    }
-}
 
 /// The engine's records, to build it from.
 ///
@@ -87,7 +52,7 @@ impl Desk {
             }
             Ok(())
         })?;
-        self.stall.begin(self.stamp);
+        self.disk.begin(self.stamp);
         self.respell_retained();
         self.show_recovered_keys();
         self.journal.recover(store)?;

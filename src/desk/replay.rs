@@ -6,58 +6,20 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-
-use super::clients::{ClientLimits, Session};
+use super::clients::Session;
 use super::core::Desk;
 use super::kind::Kind;
+use super::limits::ClientLimits;
 use super::outbox::Outbox;
-use super::port::Subscription;
 use super::records;
 use super::subscribe::is_unwanted;
+use super::subscription::{Replay, Subscription};
 use crate::ledger::{Batch, Space};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
 /// So many of a queue's messages are retained ones, at most, where the queue is large.
 const AT_ONCE: usize = 256;
-
-/// How far a subscription has got with its retained messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replay {
-    /// They go on after this topic; empty before the first.
-    after: Box<str>,
-    /// What has changed since this stamp came to the session as it happened.
-    stamp: u64,
-    /// Whether the ledger knows of it.
-    stored: bool,
-}
-
-impl Replay {
-    fn store(&mut self, id: &str, filter: &str, records: &mut Batch) {
-        self.stored = true;
-        records.put(
-            Space::Session,
-            records::replay_key(id, filter),
-            self.encode(),
-        );
-    }
-
-    fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(8 + self.after.len());
-        out.put_u64(self.stamp);
-        out.put_slice(self.after.as_bytes());
-        out.freeze()
-    }
-
-    pub(super) fn decode(mut value: &[u8]) -> Option<Replay> {
-        Some(Replay {
-            stamp: value.try_get_u64().ok()?,
-            after: std::str::from_utf8(value).ok()?.into(),
-            stored: true,
-        })
-    }
-}
 
 /// Some of a subscription's retained messages.
 struct Chunk {
@@ -81,11 +43,7 @@ impl Desk {
         }
         let filter = subscription.filter.clone();
         let earlier = session.replays.get(&filter);
-        let replay = Replay {
-            after: "".into(),
-            stamp,
-            stored: earlier.is_some_and(|earlier| earlier.stored),
-        };
+        let replay = Replay::begun(stamp, earlier.is_some_and(|earlier| earlier.stored));
         session.replays.insert(filter, replay);
     }
 
@@ -98,7 +56,7 @@ impl Desk {
         for subscription in asked {
             let filter = &subscription.filter;
             if let Some(replay) = session.replays.get_mut(filter) {
-                replay.store(id, filter, &mut self.pending.records);
+                store(replay, id, filter, &mut self.pending.records);
             }
         }
     }
@@ -142,7 +100,7 @@ impl Desk {
         let replay = session.and_then(|session| session.replays.get_mut(filter));
         if let Some(replay) = replay {
             replay.after = topic.into();
-            replay.store(id, filter, &mut self.pending.records);
+            store(replay, id, filter, &mut self.pending.records);
         }
     }
 
@@ -176,6 +134,12 @@ impl Desk {
             is_last,
         })
     }
+}
+
+fn store(replay: &mut Replay, id: &str, filter: &str, records: &mut Batch) {
+    replay.stored = true;
+    let key = records::replay_key(id, filter);
+    records.put(Space::Session, key, replay.encode());
 }
 
 fn first(session: &Session) -> Option<(&Subscription, &Replay)> {

@@ -3,18 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use super::limits::RetainedLimits;
 use crate::wire::Millis;
 use crate::wire::filter;
 use crate::wire::message::Message;
-
-/// Limits of the store.
-#[derive(Debug, Clone, Copy)]
-pub struct RetainedLimits {
-    /// Messages.
-    pub max_messages: usize,
-    /// Bytes of all messages.
-    pub max_bytes: usize,
-}
 
 /// All retained messages, by topic.
 #[derive(Debug)]

@@ -7,8 +7,8 @@
 use std::ops::ControlFlow;
 
 use super::core::Desk;
+use super::error::RecoverError;
 use super::records::{self, OutboxItem};
-use super::recover::RecoverError;
 use crate::ledger::{Space, Store, StoreError};
 
 const KEY: &[u8] = b"root";

@@ -3,7 +3,6 @@
 //! Sessions that end with their connection keep nothing, so that what answers them about themselves needs no commit; it waits for one only to keep its
 //! place among other answers. While there is none, it goes without. What it would show of others' changes is held to what is on disk.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::batch::Release;
@@ -21,40 +20,12 @@ const LONGEST_WAIT_MS: u64 = 10_000;
 /// What a release takes beside the message in it, which is counted where it is kept.
 const RELEASE_BYTES: usize = size_of::<Release>();
 
-/// What the desk knows of the disk.
-#[derive(Debug, Default)]
-pub(super) struct Stall {
-    /// It takes nothing at present.
-    stands: bool,
-    /// The newest stamp in each batch that is sealed and not on disk: as many as are under way.
-    sealed: VecDeque<(u64, u64)>,
-    /// The newest stamp on disk.
-    durable: u64,
-}
-
-impl Stall {
-    /// All that has a stamp by now is on disk.
-    pub(super) fn begin(&mut self, stamp: u64) {
-        self.durable = stamp;
-    }
-
-    pub(super) fn sealed(&mut self, number: u64, stamp: u64) {
-        self.sealed.push_back((number, stamp));
-    }
-
-    pub(super) fn committed(&mut self, number: u64) {
-        while let Some((_, stamp)) = self.sealed.pop_front_if(|(sealed, _)| *sealed <= number) {
-            self.durable = stamp;
-        }
-    }
-}
-
 impl Desk {
     /// Whether the disk refuses what it is given, from now on. Who has subscribed just before is not answered for longer than
     /// [`LONGEST_WAIT_MS`].
     pub fn disk_stalls(&mut self, now: Millis, stands: bool) {
-        let begins = stands && !self.stall.stands;
-        self.stall.stands = stands;
+        let begins = stands && !self.disk.is_stalled;
+        self.disk.is_stalled = stands;
         if begins {
             let ids = self.clients.iter().map(|client| client.id.clone());
             let waiting: Vec<_> = ids.filter(|id| self.waits_for_disk(id)).collect();
@@ -69,7 +40,7 @@ impl Desk {
         let client = self.clients.get(id);
         let durable = client.and_then(|client| client.session.as_ref());
         let connected = client.and_then(|client| client.connected.as_ref());
-        self.stall.stands
+        self.disk.is_stalled
             && durable.is_some_and(|session| session.durable)
             && connected.is_some_and(|own| own.subscribed_in > self.durable)
     }
@@ -88,7 +59,7 @@ impl Desk {
 
     /// Whether it does.
     pub fn is_stalled(&self) -> bool {
-        self.stall.stands
+        self.disk.is_stalled
     }
 
     /// Sends what of a batch that is not on disk needs no disk. Batches in their order.
@@ -120,7 +91,7 @@ impl Desk {
             retained, stamp, ..
         } = response
         {
-            let durable = self.stall.durable;
+            let durable = self.disk.durable;
             retained.retain(|(_, message)| message.stamp() <= durable);
             *stamp = durable.min(*stamp);
         }
@@ -141,7 +112,7 @@ impl Desk {
 
     /// Refuses a client that needs the disk while it takes nothing. Nothing has come of its CONNECT.
     pub(super) fn refuse_for_disk(&mut self, open: &Open) -> bool {
-        let refuses = self.stall.stands && self.needs_disk(open);
+        let refuses = self.disk.is_stalled && self.needs_disk(open);
         if refuses {
             self.stats.refused_sessions.add_one();
             let id = &open.client_id;
@@ -166,7 +137,7 @@ impl Desk {
         let durable = client.session.as_ref().is_some_and(|own| own.durable);
         let connected = client.connected.as_ref();
         let Some(connected) = connected
-            .filter(|own| self.stall.stands && durable && own.subscribed_in <= self.durable)
+            .filter(|own| self.disk.is_stalled && durable && own.subscribed_in <= self.durable)
         else {
             return false;
         };
@@ -201,7 +172,7 @@ impl Desk {
         let connection = connected.connection.clone();
         if durable {
             self.pending.respond(&connection, response);
-            if self.stall.stands {
+            if self.disk.is_stalled {
                 self.set_timer(now + LONGEST_WAIT_MS, Timer::Unanswered(id));
             }
         } else {

@@ -1,8 +1,9 @@
 //! What the desk counts.
 
 use super::budget::Budgets;
+use super::journal::JournalStats;
 use crate::count::{Count, Latency};
-use crate::engine::{Refusals, Spread, Stats, TaskResults, ToolOutcomes};
+use crate::engine::{Refusals, Spread, Stats, TaskCounts, TaskResults, ToolOutcomes};
 
 /// The desk's counters and gauges.
 #[derive(Debug, Default)]
@@ -101,6 +102,41 @@ pub struct DeskStats {
     pub journal_bytes: Count,
     /// Now: rooms with events in the journal.
     pub journal_rooms: Count,
+}
+
+impl DeskStats {
+    /// The gauges of the engine, as they are now.
+    pub(super) fn show_engine(&self, engine: &Stats) {
+        self.rooms.set_len(engine.rooms);
+        self.vacated_rooms.set_len(engine.vacated_rooms);
+        self.encodings.set_len(engine.encodings);
+        let unfinished = TaskCounts::STATES.iter().filter(|state| !state.is_final());
+        self.tasks
+            .set_len(unfinished.map(|state| engine.tasks.of(*state)).sum());
+        self.task_times.set(engine);
+        for (code, refused) in Refusals::CODES.iter().zip(&self.commands_refused) {
+            refused.set(engine.refusals.of(*code));
+        }
+        self.forgotten_early.set(engine.forgotten_early);
+        self.approvals.set_len(engine.pending_approvals);
+        self.tools.set_len(engine.tools);
+        self.tool_calls.set_len(engine.tool_calls);
+        self.ended_calls.set_len(engine.ended_calls);
+        for ((outcome, _), ended) in ToolOutcomes::ALL.iter().zip(&self.tool_endings) {
+            ended.set(engine.tool_endings.of(*outcome));
+        }
+        self.keys.set_len(engine.keys);
+        self.locks.set_len(engine.locks);
+    }
+
+    /// Those of the journal.
+    pub(super) fn show_journal(&self, journal: JournalStats) {
+        self.journal_events.set(journal.events);
+        self.journal_written.set(journal.written);
+        self.journal_trimmed.set(journal.trimmed);
+        self.journal_bytes.set(journal.bytes);
+        self.journal_rooms.set_len(journal.rooms);
+    }
 }
 
 /// How long tasks wait, and take, as the engine counts it.

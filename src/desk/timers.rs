@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::core::Desk;
 use crate::wire::Millis;
 
 /// Timers among which nobody looks for pointless ones.
@@ -58,48 +57,23 @@ impl Timers {
         self.due.pop_first().map(|(_, timer)| timer)
     }
 
+    /// Adds one; `has_point` says of each whether there would be something to do at its time.
+    pub(super) fn set(
+        &mut self,
+        at: Millis,
+        timer: Timer,
+        has_point: impl Fn(Millis, &Timer) -> bool,
+    ) {
+        self.due.insert((at, timer));
+        if self.due.len() > self.look_at {
+            self.due.retain(|(at, timer)| has_point(*at, timer));
+            self.look_at = (2 * self.due.len()).max(NOT_WORTH_A_LOOK);
+        }
+    }
+
     /// How many.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.due.len()
-    }
-}
-
-impl Desk {
-    /// Wakes up for this.
-    pub(super) fn set_timer(&mut self, at: Millis, timer: Timer) {
-        self.timers.due.insert((at, timer));
-        if self.timers.due.len() > self.timers.look_at {
-            let mut timers = std::mem::take(&mut self.timers);
-            timers.due.retain(|(at, timer)| self.has_point(*at, timer));
-            timers.look_at = (2 * timers.due.len()).max(NOT_WORTH_A_LOOK);
-            self.timers = timers;
-        }
-    }
-
-    /// Whether there would be something to do at that time.
-    fn has_point(&self, at: Millis, timer: &Timer) -> bool {
-        match timer {
-            Timer::SessionExpiry(id) => {
-                let session = self.clients.get(id).and_then(|own| own.session.as_ref());
-                session.is_some_and(|session| session.ends_at() == Some(at))
-            }
-            Timer::Will(id) => {
-                let will = self
-                    .clients
-                    .get(id)
-                    .and_then(|own| own.delayed_will.as_ref());
-                will.is_some_and(|(due, _)| *due == at)
-            }
-            Timer::MessageExpiry(id, seq) => self
-                .clients
-                .get(id)
-                .is_some_and(|own| own.outbox.expires(*seq) == Some(at)),
-            Timer::Unanswered(id) => self.waits_for_disk(id),
-            Timer::Patience(id) => {
-                let connected = self.clients.get(id).and_then(|own| own.connected.as_ref());
-                connected.is_some_and(|connected| connected.patience_ends == Some(at))
-            }
-        }
     }
 }

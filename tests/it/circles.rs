@@ -1,4 +1,5 @@
-//! Circles among the engine's files, computed from what they import: a pattern's files may need one another, and nothing else may.
+//! Circles among the files of the engine and of the desk, computed from what they import: a pattern's files may need one another,
+//! and nothing else may.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,11 +8,11 @@ use std::path::{Path, PathBuf};
 /// Modules by their path, `engine::handoff::task`, with what they import.
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
-/// Every file of the engine that is no test, as a module, with its code before its tests.
-fn modules() -> BTreeMap<String, String> {
+/// Every file of a folder that is no test, as a module, with its code before its tests.
+fn modules(folder: &str) -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = BTreeMap::new();
-    let mut waiting: Vec<PathBuf> = vec![root.join("engine")];
+    let mut waiting: Vec<PathBuf> = vec![root.join(folder)];
     while let Some(path) = waiting.pop() {
         if path.is_dir() {
             let entries = fs::read_dir(&path).expect("readable");
@@ -76,8 +77,17 @@ fn absolute(module: &str, path: &str) -> Vec<String> {
     base.into_iter().chain(rest).map(str::to_owned).collect()
 }
 
-fn imports() -> Imports {
-    let modules = modules();
+/// Paths in the middle of the code, `super::port::Interest`; those of a `use` with braces are not among them.
+fn inline_paths(code: &str) -> impl Iterator<Item = String> {
+    let is_part = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | ':');
+    code.split(move |letter| !is_part(letter))
+        .filter(|path| path.starts_with("super::") || path.starts_with("crate::"))
+        .filter(|path| !path.ends_with(':'))
+        .map(str::to_owned)
+}
+
+fn imports(folder: &str) -> Imports {
+    let modules = modules(folder);
     let of = |module: &String, code: &String| {
         let code: String = code
             .lines()
@@ -90,7 +100,10 @@ fn imports() -> Imports {
             begins.then(|| tree.to_owned())
         });
         let mut found = BTreeSet::new();
-        for path in uses.flat_map(|tree| paths("", &tree)) {
+        let paths = uses.flat_map(|tree| paths("", &tree));
+        let visible_in = |path: &str| code.contains(&format!("pub(in {path})"));
+        let inline = inline_paths(&code).filter(|path| !visible_in(path));
+        for path in paths.chain(inline) {
             let whole = absolute(module, &path);
             let prefixes = (1..=whole.len()).rev().map(|len| whole[..len].join("::"));
             let target = prefixes.into_iter().find(|name| modules.contains_key(name));
@@ -118,6 +131,15 @@ fn needs(imports: &Imports, module: &str) -> BTreeSet<String> {
     found
 }
 
+/// What each module of a folder needs.
+fn all_needs(folder: &str) -> Imports {
+    let imports = imports(folder);
+    let modules = imports.keys();
+    modules
+        .map(|module| (module.clone(), needs(&imports, module)))
+        .collect()
+}
+
 /// What a module is part of: a folder of the engine, or itself.
 fn part(module: &str) -> String {
     module.split("::").take(2).collect::<Vec<_>>().join("::")
@@ -125,11 +147,7 @@ fn part(module: &str) -> String {
 
 #[test]
 fn only_files_of_one_pattern_need_one_another() {
-    let imports = imports();
-    let needs: Imports = imports
-        .keys()
-        .map(|module| (module.clone(), needs(&imports, module)))
-        .collect();
+    let needs = all_needs("engine");
     assert!(
         needs["engine::handoff"].contains("engine::record"),
         "imports are found"
@@ -146,9 +164,24 @@ fn only_files_of_one_pattern_need_one_another() {
 }
 
 #[test]
+fn no_two_files_of_the_desk_need_one_another() {
+    let needs = all_needs("desk");
+    assert!(
+        needs["desk::session"].contains("desk::core"),
+        "imports are found"
+    );
+    let circle: Vec<_> = needs
+        .iter()
+        .filter(|(module, needed)| needed.contains(*module))
+        .map(|(module, _)| module)
+        .collect();
+    assert!(circle.is_empty(), "in a circle: {circle:?}");
+}
+
+#[test]
 fn no_pattern_knows_another_or_the_room() {
     const PATTERNS: [&str; 4] = ["handoff", "approve", "tools", "blackboard"];
-    for (module, imported) in imports() {
+    for (module, imported) in imports("engine") {
         let own = part(&module);
         let Some(own) = own
             .strip_prefix("engine::")

@@ -14,8 +14,9 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
+use super::error::RecoverError;
+use super::limits::JournalLimits;
 use super::records::RecordError;
-use super::recover::RecoverError;
 use crate::ledger::{Batch, Reader, Space, Store};
 use crate::wire::Millis;
 use crate::wire::name::Room;
@@ -24,49 +25,6 @@ use chunk::{Chunk, Label, SUMMARIES, Summary, summary_key};
 
 /// A chunk takes no more events beyond this, so that one that is read is read soon.
 const CHUNK_BYTES: usize = 64 * 1024;
-
-/// How much of the past is kept.
-#[derive(Debug, Clone)]
-pub struct JournalLimits {
-    /// Whether anything is kept at all.
-    pub keep: bool,
-    /// How long, in milliseconds.
-    pub retention_ms: u64,
-    /// Bytes of one room.
-    pub max_bytes_per_room: u64,
-    /// Bytes of all rooms.
-    pub max_bytes: u64,
-    /// Rooms, existing or not.
-    pub max_rooms: usize,
-    /// Bytes that all who ask during one batch may have read; beyond it they are asked to come again.
-    pub max_read_bytes: usize,
-    /// Rooms with limits of their own.
-    pub rooms: BTreeMap<Room, RoomJournal>,
-}
-
-/// How much of one room's past is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RoomJournal {
-    /// How long, in milliseconds.
-    pub retention_ms: u64,
-    /// Bytes.
-    pub max_bytes: u64,
-}
-
-impl JournalLimits {
-    fn of(&self, room: &Room) -> RoomJournal {
-        let common = RoomJournal {
-            retention_ms: self.retention_ms,
-            max_bytes: self.max_bytes_per_room,
-        };
-        self.rooms.get(room).copied().unwrap_or(common)
-    }
-
-    /// When a room has to give up what happened then.
-    fn until(&self, room: &Room, at: Millis) -> Millis {
-        at.saturating_add(self.of(room).retention_ms)
-    }
-}
 
 /// What the journal has done, and holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::desk::RoomJournal;
 use crate::engine::{Forgetful, Past};
 use crate::ledger::MemoryStore;
 

@@ -3,13 +3,6 @@
 use super::{Entry, Outbox};
 use crate::desk::memory::Holder;
 
-/// How much there is of a kind.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    messages: usize,
-    bytes: usize,
-}
-
 impl Outbox {
     /// Directed messages, replies and what was promised aside, for the mailbox's limit.
     pub fn directed_messages(&self) -> usize {

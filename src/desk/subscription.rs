@@ -1,0 +1,73 @@
+//! What a session subscribes to, and how far each subscription has got with its retained messages.
+
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::wire::message::Qos;
+
+/// A subscription (MQTT section 3.8.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The filter, `$share/…` included.
+    pub filter: Arc<str>,
+    /// The most that the client wants.
+    pub qos: Qos,
+    /// Not what this client published itself.
+    pub no_local: bool,
+    /// Keep the retain flag as published.
+    pub retain_as_published: bool,
+    /// When to send retained messages.
+    pub retain_handling: RetainHandling,
+    /// MQTT 5 Subscription Identifier.
+    pub id: Option<u32>,
+}
+
+/// When retained messages are sent for a subscription (MQTT 5 section 3.8.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetainHandling {
+    /// At every SUBSCRIBE.
+    Always,
+    /// Only if the subscription did not exist.
+    IfNew,
+    /// Never.
+    Never,
+}
+
+/// How far a subscription has got with its retained messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// They go on after this topic; empty before the first.
+    pub after: Box<str>,
+    /// What has changed since this stamp came to the session as it happened.
+    pub stamp: u64,
+    /// Whether the ledger knows of it.
+    pub stored: bool,
+}
+
+impl Replay {
+    /// From the first topic on, for a subscription made when the newest change had this stamp.
+    pub(super) fn begun(stamp: u64, stored: bool) -> Replay {
+        Replay {
+            after: "".into(),
+            stamp,
+            stored,
+        }
+    }
+
+    /// The record's value: stamp (8), topic.
+    pub(super) fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(8 + self.after.len());
+        out.put_u64(self.stamp);
+        out.put_slice(self.after.as_bytes());
+        out.freeze()
+    }
+
+    pub(super) fn decode(mut value: &[u8]) -> Option<Replay> {
+        Some(Replay {
+            stamp: value.try_get_u64().ok()?,
+            after: std::str::from_utf8(value).ok()?.into(),
+            stored: true,
+        })
+    }
+}
