@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::kind::Kind;
 use super::lanes::Sent;
 use super::limits::ClientLimits;
-use super::memory::{Held, Memory};
+use super::memory::{Held, Holder, Memory};
 use super::outbox::{Entry, Outbox};
-use super::port::{Connection, Gate, Publication, Response};
+use super::port::{Connection, Gate, Response};
+use super::records::will::WillRecord;
 use super::subscription::{Replay, Subscription};
 use crate::engine::Mailboxes;
 use crate::wire::Millis;
@@ -43,16 +44,24 @@ pub struct Connected {
 /// What is published when a connection ends without DISCONNECT.
 #[derive(Debug)]
 pub struct Will {
-    /// The message, with its expiry still to be set.
-    pub publication: Publication,
+    /// What the ledger has of it.
+    pub record: WillRecord,
     /// Asked again when it is published.
     pub gate: Option<Arc<dyn Gate>>,
     /// Its place in memory.
-    pub _held: Held,
-    /// Seconds that it waits for the client to come back.
-    pub delay: u32,
-    /// Seconds that it may wait for its receivers, from when it is published.
-    pub expiry: Option<u32>,
+    _held: Held,
+}
+
+impl Will {
+    /// Counts it in `memory` as long as it lives.
+    pub fn new(memory: &Arc<Memory>, record: WillRecord, gate: Option<Arc<dyn Gate>>) -> Will {
+        let size = record.publication.message.size();
+        Will {
+            _held: Held::new(memory, Holder::Wills, size),
+            record,
+            gate,
+        }
+    }
 }
 
 /// A session (MQTT section 4.1).

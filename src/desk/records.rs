@@ -14,6 +14,8 @@
 //! Numbers are big-endian, so that keys sort by them. Client ids cannot contain the null character (MQTT-1.5.4-2), so it
 //! ends them. The ledger's format version covers all of it.
 
+pub mod will;
+
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::clients::Will;
 use super::core::Desk;
 use super::error::RecoverError;
 use super::lanes::Sent;
 use super::records::{self, OutboxItem, RecordError, SessionItem};
 use super::timers::Timer;
-use super::wills;
 use crate::engine::Input;
 use crate::ledger::{Space, Store, StoreError};
 use crate::wire::Millis;
@@ -74,10 +74,10 @@ impl Desk {
             }
             SessionItem::Will => {
                 let value = Bytes::copy_from_slice(value);
-                let will = wills::decode(&self.settings, id, value)
+                let will = records::will::decode(&self.settings.root, id, value)
                     .ok_or_else(|| RecordError::new("will", Space::Session, key))?;
                 // When it is due is known once the session is.
-                client.delayed_will = Some((0, will));
+                client.delayed_will = Some((0, Will::new(&self.settings.memory, will, None)));
                 client.will_stored = true;
             }
             SessionItem::Header(record) => {

@@ -6,17 +6,18 @@ use super::batch::Release;
 use super::clients::{Client, Connected, Session, Will};
 use super::core::Desk;
 use super::interest::Wanted;
-use super::memory::{Held, Holder};
+use super::memory::Holder;
 use super::outbox::packet_id;
-use super::port::{CloseReason, ConnectionId, Open, Publication, Response, Route, Subscription};
+use super::port::{CloseReason, ConnectionId, Open, Publication, Response, Subscription};
+use super::records::will::WillRecord;
 use super::records::{self, SessionRecord};
 use super::subscribe::weight;
 use super::timers::Timer;
-use crate::diary::{limited, shown};
+use crate::diary::limited;
 use crate::engine::Input;
 use crate::ledger::Space;
 use crate::wire::Millis;
-use crate::wire::message::{Message, Parts, Qos};
+use crate::wire::message::Qos;
 
 impl Desk {
     /// CONNECT.
@@ -83,12 +84,13 @@ impl Desk {
             answered_in: number,
             subscribed_in: 0,
             gate: open.gate.clone(),
-            will: open.will.map(|publication| Will {
-                _held: Held::new(&memory, Holder::Wills, will_size(&publication)),
-                publication,
-                gate: open.gate,
-                delay: open.will_delay,
-                expiry: open.will_expiry,
+            will: open.will.map(|publication| {
+                let record = WillRecord {
+                    publication,
+                    delay: open.will_delay,
+                    expiry: open.will_expiry,
+                };
+                Will::new(&memory, record, open.gate)
             }),
             held: Vec::new(),
             patience_ends: None,
@@ -265,41 +267,6 @@ impl Desk {
         }
     }
 
-    /// At once, or after its delay, or when the session ends, whichever is first (MQTT-3.1.2-8).
-    fn will_falls_due(&mut self, now: Millis, id: &Arc<str>, will: Will, session_continues: bool) {
-        if will.delay == 0 || !session_continues {
-            self.publish_will(now, id, &will);
-            return;
-        }
-        let at = now + u64::from(will.delay) * 1000;
-        if let Some(client) = self.clients.get_mut(id) {
-            client.delayed_will = Some((at, will));
-        }
-        self.set_timer(at, Timer::Will(id.clone()));
-    }
-
-    /// A delay is over: of this will, or of an earlier one.
-    pub(super) fn will_timer(&mut self, now: Millis, id: &Arc<str>) {
-        let due = self
-            .clients
-            .get(id)
-            .and_then(|client| client.delayed_will.as_ref());
-        if due.is_some_and(|(at, _)| *at <= now) {
-            self.publish_delayed_will(now, id);
-        }
-    }
-
-    /// The delay is over, or the session is.
-    pub(super) fn publish_delayed_will(&mut self, now: Millis, id: &Arc<str>) {
-        let will = self
-            .clients
-            .get_mut(id)
-            .and_then(|client| client.delayed_will.take());
-        if let Some((_, will)) = will {
-            self.publish_will(now, id, &will);
-        }
-    }
-
     fn keep_session(&mut self, now: Millis, id: &Arc<str>) {
         let Some(session) = self
             .clients
@@ -314,55 +281,6 @@ impl Desk {
         }
         self.store_header(id);
         self.note_lazy_change(now);
-    }
-
-    pub(super) fn publish_will(&mut self, now: Millis, id: &Arc<str>, will: &Will) {
-        self.forget_will(id);
-        let message = &will.publication.message;
-        if will
-            .gate
-            .as_ref()
-            .is_some_and(|gate| !gate.may_publish(message.topic()))
-        {
-            let admitted = self.admits("will_refused", id);
-            let topic = shown(message.topic());
-            limited!(info, admitted, client = %id, kind = "will_refused", topic, "will refused: no longer allowed");
-            self.stats.refusals.add_one();
-            return;
-        }
-        let expires_at = will
-            .expiry
-            .map_or(0, |seconds| now + u64::from(seconds) * 1000);
-        let publication = Publication {
-            message: Message::encode(&Parts {
-                expires_at,
-                ..message.parts()
-            }),
-            route: will.publication.route.clone(),
-        };
-        if let Err(code) = self.route(now, &publication) {
-            let admitted = self.admits("will_refused", id);
-            let (topic, code) = (shown(message.topic()), u16::from(code));
-            limited!(info, admitted, client = %id, kind = "will_refused", topic, code, "will refused");
-        }
-        // A will may bring an agent into a room, where it would be online for ever if nobody said otherwise.
-        if let Route::Engine { from, .. } = &will.publication.route
-            && self
-                .clients
-                .get(id)
-                .is_none_or(|client| client.connected.is_none())
-        {
-            let (agent, why) = (from.clone(), "its will spoke for it");
-            let gives_back = false;
-            self.feed(
-                now,
-                Input::Disconnected {
-                    agent,
-                    why,
-                    gives_back,
-                },
-            );
-        }
     }
 
     /// A session without a connection has lived its time.
