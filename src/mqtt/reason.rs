@@ -65,7 +65,7 @@ pub(super) fn explain(code: u8) -> &'static str {
         0x93 => "more messages in flight than Receive Maximum allows",
         0x94 => "a topic alias is 0, or above Topic Alias Maximum",
         0x95 => "larger than Maximum Packet Size allows",
-        0x97 => "a limit of the gateway is reached",
+        0x97 => "a limit of the gateway is reached, or its disk is full",
         0x99 => "the payload is not what it has to be",
         _ => "refused, and no further reason is given",
     }

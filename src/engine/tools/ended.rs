@@ -23,6 +23,19 @@ use super::{ToolCall, Tools};
 /// How much of an error's message is kept where there is no room for all of it, in bytes.
 const KEPT_MESSAGE_BYTES: usize = 200;
 
+/// What an error can give up and still say what went wrong, in bytes.
+fn droppable_bytes(error: &ToolError) -> usize {
+    let beyond = error.message.len().saturating_sub(KEPT_MESSAGE_BYTES);
+    error.data.as_ref().map_or(0, |data| data.text().len()) + beyond
+}
+
+/// Gives that up.
+fn cut(error: &mut ToolError) {
+    let end = error.message.floor_char_boundary(KEPT_MESSAGE_BYTES);
+    error.message.truncate(end);
+    error.data = None;
+}
+
 /// What is remembered of a call that is over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::engine) struct EndedCall {
@@ -48,21 +61,15 @@ pub(in crate::engine) struct EndedCall {
 impl EndedCall {
     /// Bytes that can be given up while the call is still remembered.
     fn bytes(&self) -> usize {
-        let length = |json: Option<&Json>| json.map_or(0, |json| json.text().len());
-        let error = self.error.as_ref().map_or(0, |error| {
-            let beyond = error.message.len().saturating_sub(KEPT_MESSAGE_BYTES);
-            length(error.data.as_ref()) + beyond
-        });
-        length(self.result.as_ref()) + error
+        let error = self.error.as_ref().map_or(0, droppable_bytes);
+        self.result.as_ref().map_or(0, |json| json.text().len()) + error
     }
 
     /// Gives them up.
     fn leave_out(&mut self) {
         self.result = None;
         if let Some(error) = &mut self.error {
-            let end = error.message.floor_char_boundary(KEPT_MESSAGE_BYTES);
-            error.message.truncate(end);
-            error.data = None;
+            cut(error);
         }
         self.omitted = true;
     }
@@ -242,14 +249,12 @@ fn fitting(mut view: CallView, with_arguments: bool, most: usize) -> CallView {
     if !with_arguments || is_too_much(&view) {
         view.arguments = None;
     }
-    let more = view
-        .error
-        .as_ref()
-        .is_some_and(|error| error.data.is_some());
+    let error = view.error.as_ref();
+    let more = error.is_some_and(|error| droppable_bytes(error) > 0);
     if (view.result.is_some() || more) && is_too_much(&view) {
         view.result = None;
         if let Some(error) = &mut view.error {
-            error.data = None;
+            cut(error);
         }
         view.result_omitted = true;
     }

@@ -149,7 +149,10 @@ impl Reading {
                 Piece::End { at } => self.end(segment, &contents, at)?,
             }
         }
-        Ok(())
+        match contents.cut() {
+            Some(reason) => Err(damaged(&segment.path, reason)),
+            None => Ok(()),
+        }
     }
 
     fn expect_owner(&self, segment: &Found, contents: &Contents) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! LOG/00000000000000000007.log    magic `HwLg` (4)   format (4)   number (8)   ledger's id (16)   checksum (4)
-//!                                 mark: end of the frames (8)   last commit (8)   checksum (4)   zeros (8)
+//!                                 mark: end of the frames (8)   last commit (8)   checksum (4)   bytes of the file (8)
 //!                                 frames … zeros
 //! ```
 //!
@@ -13,6 +13,9 @@
 //!
 //! The mark is written when the next segment takes over, before that takes its first frame: a segment that has it must read to its end, and
 //! the next one must be there. It shares a sector with the beginning of the file, so that no damage takes the mark alone.
+//!
+//! A file has all its bytes before it gets its name, and nothing makes it shorter: one that is has lost its end, and the commits in it.
+//! Segments of earlier releases have zeros where others say how long they were made.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
@@ -36,6 +39,8 @@ pub(super) const HEADER: u64 = 64;
 /// Where the mark lies.
 const MARK: usize = 36;
 const MARK_END: usize = MARK + 20;
+/// Where it says how long it was made; 0 in those of releases that did not say.
+const SIZE: usize = MARK_END;
 const EXTENSION: &str = "log";
 /// A file on its way to becoming a segment; what a crash leaves of one is removed.
 const MAKING: &str = "making";
@@ -152,7 +157,7 @@ fn reuse(used: Segment, dir: &Path, making: &Path, home: Home) -> Result<File, S
     fs::rename(&used.path, making).map_err(|error| failed(making, error))?;
     // Before the header changes: no crash may leave a file whose name and header disagree.
     directory::sync(dir)?;
-    write_at(&used.file, 0, &header(home))
+    write_at(&used.file, 0, &header(home, used.capacity))
         .and_then(|()| used.file.sync_data())
         .map_err(|error| failed(making, error))?;
     Ok(used.file)
@@ -173,12 +178,12 @@ fn fill(making: &Path, home: Home, capacity: u64) -> io::Result<File> {
         (&file).write_all(&ZEROS[..chunk])?;
         at += chunk as u64;
     }
-    write_at(&file, 0, &header(home))?;
+    write_at(&file, 0, &header(home, capacity))?;
     file.sync_all()?;
     Ok(file)
 }
 
-fn header(home: Home) -> [u8; HEADER as usize] {
+fn header(home: Home, capacity: u64) -> [u8; HEADER as usize] {
     let mut header = [0; HEADER as usize];
     let mut out = &mut header[..];
     out.put_slice(MAGIC);
@@ -187,6 +192,7 @@ fn header(home: Home) -> [u8; HEADER as usize] {
     out.put_slice(&home.ledger.0);
     let checksum = frame::checksum(home, &header[..32]);
     header[32..MARK].copy_from_slice(&checksum.to_be_bytes());
+    header[SIZE..].copy_from_slice(&(HEADER + capacity).to_be_bytes());
     header
 }
 
@@ -227,10 +233,20 @@ pub(super) struct Contents {
     pub(super) home: Option<Home>,
     /// The mark, if the next segment has taken over.
     pub(super) closed: Option<Closed>,
+    /// How many bytes it was made with, if it has fewer now.
+    pub(super) cut_from: Option<u64>,
     number: u64,
 }
 
 impl Contents {
+    /// What is to be said of one that lost its end.
+    pub(super) fn cut(&self) -> Option<String> {
+        let (made, left) = (self.cut_from?, self.bytes.len());
+        Some(format!(
+            "it was made with {made} bytes and has {left}: its end is gone, and the commits in that"
+        ))
+    }
+
     /// The frames and what lies between them. Frames after commit `last` are looked for behind damage.
     pub(super) fn pieces(&self, last: u64) -> Pieces {
         let start = if self.home.is_some() {
@@ -267,13 +283,17 @@ impl Found {
                     bytes,
                     home: None,
                     closed: None,
+                    cut_from: None,
                     number,
                 })
             }
             _ => {
                 let home = self.home(&bytes)?;
                 let closed = self.mark(&bytes, home)?;
+                let made = frame::u64_at(&bytes, SIZE);
+                let cut_from = Some(made).filter(|made| *made > bytes.len() as u64);
                 Ok(Contents {
+                    cut_from,
                     bytes,
                     home: Some(home),
                     closed,
@@ -325,7 +345,7 @@ impl Found {
         let begin = bytes.get(..HEADER as usize);
         let begin = begin.ok_or_else(|| self.damaged("it ends before its first commit"))?;
         let home = self.home_in(begin);
-        if begin[..MARK] != header(home)[..MARK] {
+        if begin[..MARK] != header(home, 0)[..MARK] {
             return Err(self.disagrees());
         }
         Ok(home)
@@ -336,14 +356,9 @@ impl Found {
         if mark.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
-        let number = |at: usize| {
-            mark[at..at + 8]
-                .iter()
-                .fold(0, |n, b| n << 8 | u64::from(*b))
-        };
         let closed = Closed {
-            end: number(0),
-            last_seq: number(8),
+            end: frame::u64_at(mark, 0),
+            last_seq: frame::u64_at(mark, 8),
         };
         if mark != closed.encode(home) {
             return Err(self.damaged("what it says of its own end cannot be"));

@@ -135,6 +135,9 @@ impl Walk<'_> {
                 Piece::End { at } => self.end(segment, &contents, at),
             }
         }
+        if let Some(reason) = contents.cut() {
+            self.problem(segment, &reason);
+        }
         let (number, last) = (segment.number, self.last.seq);
         self.survey.whole.push(match commits {
             0 => format!("segment {number}: no commit that the database lacks"),

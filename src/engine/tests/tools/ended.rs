@@ -261,4 +261,11 @@ fn who_takes_little_is_told_that_there_was_more() {
     assert_eq!((short.state, short.result), (CallState::Success, None));
     assert!(short.result_omitted);
     assert!(!view(&mut world, &id).result_omitted);
+    let failed = call(&mut world, "ann");
+    let error = json!({ "message": long });
+    let said = json!({ "call": failed, "status": "error", "error": error });
+    world.send("p1", "tools/return", said).unwrap();
+    let short = get(&mut world, "tiny", json!({ "call": failed }));
+    assert!(short.result_omitted);
+    assert_eq!(short.error.unwrap().message, "x".repeat(200));
 }

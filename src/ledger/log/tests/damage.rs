@@ -174,6 +174,24 @@ fn a_last_commit_torn_at_any_byte_starts_without_it_alone() {
 }
 
 #[test]
+fn a_file_that_lost_its_end_is_refused_and_what_is_left_of_it_is_found() {
+    let written = write(30);
+    let (last, end) = written.ends[written.ends.len() - 1];
+    let path = file(written.dir.path(), last);
+    let made = usize::try_from(fs::metadata(&path).unwrap().len()).unwrap();
+    // The first cuts only what no commit lay in: nobody can tell that from the other.
+    for left in [made - 1, end, end - 1, 65, 64] {
+        let image = tempfile::tempdir().unwrap();
+        copy_log(written.dir.path(), image.path());
+        let bytes = fs::read(&path).unwrap();
+        fs::write(file(image.path(), last), &bytes[..left]).unwrap();
+        let words = start(&written, image.path()).unwrap_err().to_string();
+        let told = format!("made with {made} bytes and has {left}: its end is gone");
+        assert!(words.contains(&told), "{left}: {words}");
+    }
+}
+
+#[test]
 fn a_log_of_which_a_part_or_all_is_gone_is_refused() {
     let written = write(200);
     let last = written.ends[199].0;
