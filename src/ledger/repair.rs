@@ -188,6 +188,11 @@ fn salvage(
         let rows = count(found.damaged, "damaged row");
         report.left_out.push(format!("{rows} of {DATABASE_FILE}"));
     }
+    if found.lost > 0 {
+        let rows = count(found.lost, "row");
+        let words = format!("{rows} of {DATABASE_FILE} that cannot be read");
+        report.left_out.push(words);
+    }
     if report.problems.is_empty() {
         report.whole.push(rows_in_words(&found));
     }

@@ -174,6 +174,90 @@ fn damage_to_the_index_alone_costs_no_row() {
     }
 }
 
+/// The pages that begin with one of these bytes and hold all of `words`.
+fn pages(file: &[u8], kind: u8, word: &[u8]) -> Vec<usize> {
+    let holds = |page: &[u8]| page.windows(word.len()).any(|at| at == word);
+    let numbered = file.chunks(4096).enumerate();
+    let found = numbered.filter(|(_, page)| page[0] == kind && holds(page));
+    found.map(|(number, _)| number).collect()
+}
+
+#[test]
+fn pages_that_do_not_read_cost_the_rows_on_them_and_no_other() {
+    const ROWS: usize = 1000;
+    // SQLite's types of pages.
+    const TABLE_LEAF: u8 = 13;
+    const INDEX_LEAF: u8 = 10;
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path()).unwrap();
+    // Whatever order they came in, it is not that of their keys.
+    let key = |n: usize| format!("key-{:04}", n * 377 % ROWS);
+    for n in 0..ROWS {
+        store.commit(&put(key(n).as_bytes(), &[7; 150])).unwrap();
+    }
+    drop(store);
+    let path = dir.path().join(DATABASE_FILE);
+    let file = fs::read(&path).unwrap();
+    let (tables, indexes) = (
+        pages(&file, TABLE_LEAF, b"key-"),
+        pages(&file, INDEX_LEAF, b"key-"),
+    );
+    let (table, index) = (tables[tables.len() / 3], indexes[indexes.len() / 2]);
+    let other = tables[tables.len() / 3 + 7];
+    let keys_on = |page: usize| -> Vec<usize> {
+        let page = &file[page * 4096..][..4096];
+        let is_there = |n: &usize| {
+            let key = key(*n);
+            page.windows(key.len()).any(|at| at == key.as_bytes())
+        };
+        (0..ROWS).filter(is_there).collect()
+    };
+    for with in [0, u8::MAX] {
+        for hurt in [
+            &[table][..],
+            &[table, other],
+            &[index],
+            &[table, other, index],
+        ] {
+            let mut damaged = file.clone();
+            for page in hurt {
+                damaged[page * 4096..][..4096].fill(with);
+            }
+            fs::write(&path, damaged).unwrap();
+            let to = tempfile::tempdir().unwrap();
+            let report = repair(dir.path(), to.path(), false).unwrap();
+            let of_table = hurt.iter().filter(|page| **page != index);
+            let gone: Vec<usize> = of_table.flat_map(|page| keys_on(*page)).collect();
+            let saved = open(to.path()).unwrap();
+            for n in 0..ROWS {
+                let value = saved.get(Space::Outbox, key(n).as_bytes()).unwrap();
+                assert_eq!(value.is_none(), gone.contains(&n), "{hurt:?} {n}");
+            }
+            assert_eq!(report.copied.rows, (ROWS - gone.len()) as u64);
+            let all = report.problems.join("\n");
+            let named = all.matches("it is lost").count();
+            let unnamed: Vec<usize> = match hurt.contains(&index) {
+                true => keys_on(index),
+                false => Vec::new(),
+            };
+            let known = gone.iter().filter(|n| !unnamed.contains(n)).count();
+            assert_eq!(named, known.min(20), "{all}");
+            if known > 0 {
+                let rows = format!("{known} rows of hallward.db that cannot be read");
+                assert!(report.left_out.contains(&rows), "{report:?}");
+            }
+            let is_unknown = all.contains("more rows may be lost");
+            assert_eq!(
+                is_unknown,
+                hurt.contains(&table) && hurt.contains(&index),
+                "{all}"
+            );
+            let found = check(dir.path()).unwrap().problems.join("\n");
+            assert_eq!(found.matches("it is lost").count(), named, "{found}");
+        }
+    }
+}
+
 #[test]
 fn a_ledger_that_has_lost_what_it_knows_of_its_log_keeps_all_commits() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

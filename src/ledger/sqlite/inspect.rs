@@ -2,7 +2,6 @@
 //!
 //! It holds the directory's lock, so that no gateway begins to write meanwhile.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -13,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::super::directory;
 use super::super::log::is_state;
-use super::super::store::{Reader, Space, StoreError, Visit};
+use super::super::store::{Reader, Space, StoreError};
 use super::format::Shape;
 use super::reader::SqliteReader;
 use super::rows::{self, Verdict};
@@ -21,9 +20,6 @@ use super::{BUSY_TIMEOUT, DATABASE_FILE, format, store_error};
 
 /// What is said of a damaged file at most.
 const MAX_PROBLEMS: usize = 20;
-
-/// Damaged rows of a table that are told apart, so that one that a second look finds whole is none; all are counted.
-const MAX_DAMAGED: usize = 10_000;
 
 /// What was found of rows.
 #[derive(Debug, Default)]
@@ -36,15 +32,26 @@ pub(in super::super) struct Salvaged {
     pub(in super::super) named: Vec<String>,
     /// All of those.
     pub(in super::super) damaged: u64,
+    /// Those that cannot be read, in words: some of them.
+    pub(in super::super) lost_named: Vec<String>,
+    /// All of those whose keys are known.
+    pub(in super::super) lost: u64,
     /// What reading met otherwise.
     pub(in super::super) problems: Vec<String>,
 }
 
 impl Salvaged {
-    fn damage(&mut self, space: Space, key: &[u8]) {
+    pub(super) fn damage(&mut self, space: Space, key: &[u8]) {
         self.damaged += 1;
         if self.named.len() < MAX_PROBLEMS {
             self.named.push(rows::damage(space, key));
+        }
+    }
+
+    pub(super) fn lose(&mut self, space: Space, key: &[u8]) {
+        self.lost += 1;
+        if self.lost_named.len() < MAX_PROBLEMS {
+            self.lost_named.push(rows::loss(space, key));
         }
     }
 
@@ -55,6 +62,10 @@ impl Salvaged {
         self.damaged += other.damaged;
         let room = MAX_PROBLEMS - self.named.len();
         self.named.extend(other.named.into_iter().take(room));
+        self.lost += other.lost;
+        let room = MAX_PROBLEMS - self.lost_named.len();
+        self.lost_named
+            .extend(other.lost_named.into_iter().take(room));
         self.problems.extend(other.problems);
     }
 
@@ -65,6 +76,11 @@ impl Salvaged {
         let more = self.damaged - self.named.len() as u64;
         if more > 0 {
             lines.push(format!("and {more} more rows are not what was written"));
+        }
+        lines.extend(self.lost_named.iter().cloned());
+        let more = self.lost - self.lost_named.len() as u64;
+        if more > 0 {
+            lines.push(format!("and {more} more rows are lost"));
         }
         lines
     }
@@ -132,8 +148,8 @@ impl Inspection {
         let mut found = Salvaged::default();
         for space in Space::ALL {
             let mut of_space = Salvaged::default();
-            if let Some(way) = self.ways(space).first() {
-                let read = self.look(space, way, &mut |_, row| {
+            if let Some(sql) = self.by_key(space) {
+                let read = self.look(space, &sql, &mut |row| {
                     let counts = u64::from(!is_state(space, row.key));
                     of_space.rows += counts;
                     match row.verdict {
@@ -141,11 +157,13 @@ impl Inspection {
                         Verdict::Unchecked => of_space.unchecked += counts,
                         Verdict::Damaged => of_space.damage(space, row.key),
                     }
-                    ControlFlow::Continue(())
                 });
                 if let Err(error) = read {
                     let table = space.name();
+                    of_space = self.salvage(space, &mut |_, _| ControlFlow::Continue(()));
                     of_space.problems.push(format!("table {table}: {error}"));
+                    of_space.problems.sort();
+                    of_space.problems.dedup();
                 }
             }
             found.add(of_space);
@@ -164,70 +182,29 @@ impl Inspection {
         )))
     }
 
-    /// Every row of a space that can be read and is as it was written, some of them several times; with what could not.
-    pub(in super::super) fn salvage(&self, space: Space, visit: Visit<'_>) -> Salvaged {
-        let mut salvaged = Salvaged::default();
-        // By the number of the row: what one way shows damaged another may show whole, if it is the index that is damaged.
-        let mut damaged: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
-        let (mut beyond, mut is_first) = (0, true);
-        for way in self.ways(space) {
-            let read = self.look(space, &way, &mut |number, row| {
-                if row.verdict == Verdict::Damaged {
-                    if damaged.len() < MAX_DAMAGED {
-                        damaged.entry(number).or_insert_with(|| row.key.to_vec());
-                    } else if is_first {
-                        beyond += 1;
-                    }
-                    return ControlFlow::Continue(());
-                }
-                let counts = u64::from(is_first && !is_state(space, row.key));
-                salvaged.rows += counts;
-                salvaged.unchecked += counts * u64::from(row.verdict == Verdict::Unchecked);
-                damaged.remove(&number);
-                visit(row.key, row.value)
-            });
-            is_first = false;
-            if let Err(error) = read {
-                let table = space.name();
-                salvaged.problems.push(format!("table {table}: {error}"));
-            }
-            if salvaged.problems.is_empty() && damaged.is_empty() {
-                break;
-            }
-        }
-        salvaged.problems.dedup();
-        damaged.values().for_each(|key| salvaged.damage(space, key));
-        salvaged.damaged += beyond;
-        salvaged
+    /// Where a space's rows are.
+    pub(super) fn table(&self, space: Space) -> (&Connection, Shape) {
+        (&self.connection, self.shapes[space.index()])
     }
 
-    /// Ways to read a table: by key; and if a page is damaged there, what lies before and behind it.
-    fn ways(&self, space: Space) -> Vec<String> {
+    /// Reads a space's rows by key, as a start does.
+    fn by_key(&self, space: Space) -> Option<String> {
         let (table, shape) = (space.name(), self.shapes[space.index()]);
-        if shape == Shape::Missing {
-            return Vec::new();
-        }
-        let select = format!("SELECT rowid, k, v, {} FROM {table}", shape.checksum());
-        vec![
-            format!("{select} ORDER BY k"),
-            format!("{select} ORDER BY k DESC"),
-            format!("{select} NOT INDEXED ORDER BY rowid"),
-            format!("{select} NOT INDEXED ORDER BY rowid DESC"),
-        ]
+        let sum = shape.checksum();
+        let select = || format!("SELECT k, v, {sum} FROM {table} ORDER BY k");
+        (shape != Shape::Missing).then(select)
     }
 
     fn look(
         &self,
         space: Space,
         sql: &str,
-        visit: &mut dyn FnMut(i64, rows::Found<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(rows::Found<'_>),
     ) -> Result<(), rusqlite::Error> {
         let mut statement = self.connection.prepare(sql)?;
         let mut found = statement.query(())?;
         while let Some(row) = found.next()? {
-            if visit(row.get(0)?, rows::look(space, row, 1)?).is_break() {
-                break;
-            }
+            visit(rows::look(space, row, 0)?);
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ mod format;
 mod inspect;
 mod reader;
 mod rows;
+mod salvage;
 mod seal;
 mod vacuum;
 

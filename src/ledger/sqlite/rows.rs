@@ -153,6 +153,12 @@ pub(super) fn damage(space: Space, key: &[u8]) -> String {
     format!("the row of table {table} with the key {key} is not what was written there")
 }
 
+/// What is said of a row whose key is all that is left.
+pub(super) fn loss(space: Space, key: &[u8]) -> String {
+    let (table, key) = (space.name(), show(key));
+    format!("the row of table {table} with the key {key} cannot be read: it is lost")
+}
+
 /// A key in print.
 fn show(key: &[u8]) -> String {
     let (shown, rest) = key.split_at(key.len().min(SHOWN));
