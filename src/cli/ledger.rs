@@ -69,8 +69,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
                 ),
             };
             let rows = count(rows, "row");
+            let is_nothing = report.copied.rows == 0 && !report.problems.is_empty();
+            let words = match is_nothing {
+                true => "nothing was saved; ",
+                false => "",
+            };
             say(format_args!(
-                "copied to {}: {rows}{commits}\n",
+                "{words}copied to {}: {rows}{commits}\n",
                 to.display()
             ));
             report.refusal.map_or(Ok(()), |refusal| {

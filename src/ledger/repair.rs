@@ -3,7 +3,7 @@
 //! It looks at files that no gateway uses and changes none of them. What it says of damage is bounded; what it counts is not.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::copy::{CHUNK, END, Target};
@@ -99,9 +99,12 @@ pub fn count(n: u64, what: &str) -> String {
 /// # Errors
 /// As [`check`] and [`Target::begin`].
 pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<Report, StoreError> {
-    let database = match Inspection::open(dir) {
-        Ok(database) => Some(database),
-        Err(StoreError::Missing { .. }) if dir.join(LOG_DIRECTORY).is_dir() => None,
+    let (database, without) = match Inspection::open(dir) {
+        Ok(database) => (Some(database), String::new()),
+        Err(StoreError::Missing { .. }) if dir.join(LOG_DIRECTORY).is_dir() => {
+            (None, "it is gone, only what is in the log is copied".into())
+        }
+        Err(StoreError::Corrupt { path, reason }) => (None, instead(dir, path, &reason)?),
         Err(error) => return Err(error),
     };
     let mut target = Target::begin(to)?;
@@ -112,8 +115,7 @@ pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<Report, Store
             Some(database.reader()?)
         }
         None => {
-            let gone = format!("{DATABASE_FILE}: it is gone, only what is in the log is copied");
-            report.problems.push(gone);
+            report.problems.push(format!("{DATABASE_FILE}: {without}"));
             None
         }
     };
@@ -150,6 +152,22 @@ pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<Report, Store
         report.left_out.push(words);
     }
     Ok(report)
+}
+
+/// What is said where nothing of the database can be read and the log has every commit from the first one on.
+fn instead(dir: &Path, path: PathBuf, reason: &str) -> Result<String, StoreError> {
+    let seen = survey::survey(dir, None, &mut |_| Ok(()))?;
+    if seen.commits > 0 && seen.lost == 0 && seen.problems.is_empty() {
+        return Ok(format!(
+            "nothing in it can be read ({reason}): what is copied is the log, which has every commit from the first one on, but not what \
+             a restore or a repair had put into the database before"
+        ));
+    }
+    let reason = format!(
+        "nothing in it can be read ({reason}), and the log does not have every commit from the first one on: there is nothing to \
+         copy; take a backup back with `hallward restore`"
+    );
+    Err(StoreError::Other { path, reason })
 }
 
 fn salvage(

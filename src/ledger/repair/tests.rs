@@ -259,6 +259,35 @@ fn pages_that_do_not_read_cost_the_rows_on_them_and_no_other() {
 }
 
 #[test]
+fn a_database_of_which_nothing_reads_is_made_from_the_whole_log_or_from_a_backup() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut store = open(dir.path()).unwrap();
+    for n in 0..40u8 {
+        store.commit(&put(&[n], b"value")).unwrap();
+    }
+    let killed = super::super::copy::tests::image(dir.path());
+    drop(store);
+    for (dir, has_log) in [(killed.path(), true), (dir.path(), false)] {
+        let _ = fs::remove_file(dir.join("hallward.db-wal"));
+        fs::write(dir.join(DATABASE_FILE), [u8::MAX; 8192]).unwrap();
+        let to = to.path().join(has_log.to_string());
+        match repair(dir, &to, false) {
+            Ok(report) => {
+                assert!(has_log, "{report:?}");
+                assert!(report.problems[0].contains("nothing in it can be read"));
+                assert_eq!((report.copied.rows, report.copied.commits), (40, 40));
+            }
+            Err(refusal) => {
+                let refusal = refusal.to_string();
+                assert!(!has_log && !to.exists(), "{refusal}");
+                assert!(refusal.contains("hallward restore"), "{refusal}");
+                assert!(!refusal.contains("ledger repair"), "{refusal}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_ledger_that_has_lost_what_it_knows_of_its_log_keeps_all_commits() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut store = open(dir.path()).unwrap();
