@@ -99,7 +99,7 @@ pub fn count(n: u64, what: &str) -> String {
 /// # Errors
 /// As [`check`] and [`Target::begin`].
 pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<Report, StoreError> {
-    let (database, without) = match Inspection::open(dir) {
+    let (database, without) = match Inspection::open_what_is_left(dir) {
         Ok(database) => (Some(database), String::new()),
         Err(StoreError::Missing { .. }) if dir.join(LOG_DIRECTORY).is_dir() => {
             (None, "it is gone, only what is in the log is copied".into())

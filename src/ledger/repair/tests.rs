@@ -259,6 +259,23 @@ fn pages_that_do_not_read_cost_the_rows_on_them_and_no_other() {
 }
 
 #[test]
+fn a_database_whose_end_is_gone_gives_what_is_left() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut store = open(dir.path()).unwrap();
+    for n in 0..200u8 {
+        store.commit(&put(&[n], &[n; 500])).unwrap();
+    }
+    drop(store);
+    let path = dir.path().join(DATABASE_FILE);
+    let file = fs::read(&path).unwrap();
+    fs::write(&path, &file[..file.len() - 3 * 4096]).unwrap();
+    assert!(super::super::open(dir.path(), LogLimits::default()).is_err());
+    let report = repair(dir.path(), to.path(), false).unwrap();
+    assert!((100..200).contains(&report.copied.rows), "{report:?}");
+    assert!(!report.problems.is_empty(), "{report:?}");
+}
+
+#[test]
 fn a_database_of_which_nothing_reads_is_made_from_the_whole_log_or_from_a_backup() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut store = open(dir.path()).unwrap();

@@ -91,6 +91,8 @@ pub(in super::super) struct Inspection {
     connection: Connection,
     shapes: [Shape; Space::ALL.len()],
     path: PathBuf,
+    /// Less of the file is there than it says.
+    is_short: bool,
     _lock: Option<File>,
 }
 
@@ -101,10 +103,29 @@ impl Inspection {
         Inspection::of(dir.join(DATABASE_FILE), lock)
     }
 
+    /// As [`Inspection::open`], also where the end of the file is gone: for whoever takes what is left.
+    pub(in super::super) fn open_what_is_left(dir: &Path) -> Result<Inspection, StoreError> {
+        Inspection::open(dir).or_else(|refusal| match refusal {
+            StoreError::Corrupt { .. } => {
+                let lock = directory::lock_if_there(dir)?;
+                Inspection::look_at(dir.join(DATABASE_FILE), lock, true).map_err(|_| refusal)
+            }
+            refusal => Err(refusal),
+        })
+    }
+
     /// Looks at a file whose directory is locked already.
     pub(in super::super) fn of(
         path: PathBuf,
         lock: Option<File>,
+    ) -> Result<Inspection, StoreError> {
+        Inspection::look_at(path, lock, false)
+    }
+
+    fn look_at(
+        path: PathBuf,
+        lock: Option<File>,
+        is_short: bool,
     ) -> Result<Inspection, StoreError> {
         if !path.exists() {
             return Err(StoreError::Missing {
@@ -112,13 +133,14 @@ impl Inspection {
                 path,
             });
         }
-        let connection = read_only(&path).map_err(|error| store_error(&path, &error))?;
+        let connection = read_only(&path, is_short).map_err(|error| store_error(&path, &error))?;
         format::check(&connection, &path)?;
         let shapes = format::shapes(&connection).map_err(|error| store_error(&path, &error))?;
         Ok(Inspection {
             connection,
             shapes,
             path,
+            is_short,
             _lock: lock,
         })
     }
@@ -173,7 +195,8 @@ impl Inspection {
 
     /// Reads the rows.
     pub(in super::super) fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
-        let connection = read_only(&self.path).map_err(|error| store_error(&self.path, &error))?;
+        let connection = read_only(&self.path, self.is_short)
+            .map_err(|error| store_error(&self.path, &error))?;
         Ok(Box::new(SqliteReader::new(
             connection,
             self.path.clone(),
@@ -211,7 +234,7 @@ impl Inspection {
 }
 
 /// A file without a write-ahead log is opened as one that nobody changes, so that nothing is made beside it.
-fn read_only(path: &Path) -> Result<Connection, rusqlite::Error> {
+fn read_only(path: &Path, is_short: bool) -> Result<Connection, rusqlite::Error> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     let has_log = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
@@ -233,5 +256,9 @@ fn read_only(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open_with_flags(uri, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")?;
+    if is_short {
+        // Has SQLite open a file that has fewer pages than its header says; nothing can be written here.
+        connection.execute_batch("PRAGMA writable_schema = ON;")?;
+    }
     Ok(connection)
 }
