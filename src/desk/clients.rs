@@ -1,100 +1,18 @@
 //! Everyone whom the desk keeps something for: connections, sessions, mailboxes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::client_state::{ClientState, Connected, Session, Will};
 use super::kind::Kind;
-use super::lanes::Sent;
 use super::limits::ClientLimits;
-use super::memory::{Held, Holder, Memory};
+use super::memory::Memory;
 use super::outbox::{Entry, Outbox};
-use super::port::{Connection, Gate, Response};
-use super::records::will::WillRecord;
-use super::subscription::{Replay, Subscription};
 use crate::engine::Mailboxes;
 use crate::wire::Millis;
 use crate::wire::filter::{self, Shared};
 use crate::wire::message::Qos;
 use crate::wire::name::{Agent, GATEWAY};
-use crate::wire::topic::Offer;
-
-/// A client that is connected now.
-#[derive(Debug)]
-pub struct Connected {
-    /// The way to it.
-    pub connection: Connection,
-    /// How many deliveries may be unacknowledged.
-    pub window: usize,
-    /// How many assignments it can still be sent, as far as the engine has been told.
-    pub told_window: usize,
-    /// The batch of what was held back for it last (CONNACK, SUBACK, a delivery): nothing is delivered before that.
-    pub answered_in: u64,
-    /// The batch that has the last answer to SUBSCRIBE or UNSUBSCRIBE: they go in order.
-    pub subscribed_in: u64,
-    /// What it may do; `None` for everything.
-    pub gate: Option<Arc<dyn Gate>>,
-    /// Published if it ends badly.
-    pub will: Option<Will>,
-    /// Acknowledgements of publishers that wait until this client catches up.
-    pub held: Vec<(Connection, Response)>,
-    /// How long those publishers are asked to wait, if there are any.
-    pub patience_ends: Option<Millis>,
-}
-
-/// What is published when a connection ends without DISCONNECT.
-#[derive(Debug)]
-pub struct Will {
-    /// What the ledger has of it.
-    pub record: WillRecord,
-    /// Asked again when it is published.
-    pub gate: Option<Arc<dyn Gate>>,
-    /// Its place in memory.
-    _held: Held,
-}
-
-impl Will {
-    /// Counts it in `memory` as long as it lives.
-    pub fn new(memory: &Arc<Memory>, record: WillRecord, gate: Option<Arc<dyn Gate>>) -> Will {
-        let size = record.publication.message.size();
-        Will {
-            _held: Held::new(memory, Holder::Wills, size),
-            record,
-            gate,
-        }
-    }
-}
-
-/// A session (MQTT section 4.1).
-#[derive(Debug, Default)]
-pub struct Session {
-    /// Seconds that it outlives its connection.
-    pub expiry: u32,
-    /// Whether it is in the ledger.
-    pub durable: bool,
-    /// When the connection was lost.
-    pub offline_since: Option<Millis>,
-    /// By filter.
-    pub subscriptions: BTreeMap<Arc<str>, Subscription>,
-    /// Subscriptions, by filter, whose retained messages did not fit the queue at once.
-    pub replays: BTreeMap<Arc<str>, Replay>,
-    /// What the subscriptions say, and how many say it.
-    pub offers: BTreeMap<Offer, usize>,
-    /// Packet ids of inbound QoS 2 messages that were taken and not released.
-    pub unreleased: BTreeSet<u16>,
-    /// After a restart: what may have been sent before it.
-    pub sent: Sent,
-}
-
-impl Session {
-    /// When it ends, if it is offline and ends at all.
-    pub fn ends_at(&self) -> Option<Millis> {
-        if self.expiry == u32::MAX {
-            return None;
-        }
-        self.offline_since
-            .map(|since| since + u64::from(self.expiry) * 1000)
-    }
-}
 
 /// One client.
 #[derive(Debug)]
@@ -107,10 +25,8 @@ pub struct Client {
     pub owner: Option<Arc<str>>,
     /// Whether the ledger knows the owner.
     pub owner_stored: bool,
-    /// Its connection, if it has one.
-    pub connected: Option<Connected>,
-    /// Its session, if it has one.
-    pub session: Option<Session>,
+    /// Where it is: its connection and its session.
+    pub state: ClientState,
     /// What waits for it.
     pub outbox: Outbox,
     /// A will that waits for it to come back, or for its session to end, and until when.
@@ -122,7 +38,7 @@ pub struct Client {
 impl Client {
     /// Its session, which survives; made if it is not known yet.
     pub fn durable_session(&mut self) -> &mut Session {
-        let session = self.session.get_or_insert_default();
+        let session = self.state.session_or_new();
         session.durable = true;
         session
     }
@@ -136,8 +52,7 @@ impl Client {
             agent,
             owner: None,
             owner_stored: false,
-            connected: None,
-            session: None,
+            state: ClientState::default(),
             outbox: Outbox::counted_in(memory),
             delayed_will: None,
             will_stored: false,
@@ -146,7 +61,7 @@ impl Client {
 
     /// Whether it is connected, and allowed to receive on this topic.
     pub fn may_receive_now(&self, topic: &str) -> bool {
-        self.connected.as_ref().is_some_and(|connected| {
+        self.state.connected().is_some_and(|connected| {
             let gate = connected.gate.as_ref();
             gate.is_none_or(|gate| gate.may_receive(topic))
         })
@@ -154,8 +69,7 @@ impl Client {
 
     /// Whether nothing of it is left to keep.
     pub fn is_idle(&self) -> bool {
-        self.connected.is_none()
-            && self.session.is_none()
+        matches!(self.state, ClientState::MailboxOnly)
             && self.outbox.is_empty()
             && self.delayed_will.is_none()
     }
@@ -165,7 +79,7 @@ impl Client {
     /// The topics that offer work or tools count only when subscribed to exactly: a wildcard there only watches.
     pub fn grants(&self, topic: &str, exact_only: bool) -> Option<(Qos, Vec<u32>)> {
         let mut granted: Option<(Qos, Vec<u32>)> = None;
-        for subscription in self.session.as_ref()?.subscriptions.values() {
+        for subscription in self.state.session()?.subscriptions.values() {
             let filter = Shared::parse(&subscription.filter)
                 .map_or(&*subscription.filter, |shared| shared.filter);
             let matches = if exact_only {
@@ -238,6 +152,31 @@ impl Clients {
     /// Looks one up, to change it.
     pub fn get_mut(&mut self, id: &str) -> Option<&mut Client> {
         self.clients.get_mut(id)
+    }
+
+    /// The connection of a client that is connected.
+    pub fn connected(&self, id: &str) -> Option<&Connected> {
+        self.get(id)?.state.connected()
+    }
+
+    /// The same, to change it.
+    pub fn connected_mut(&mut self, id: &str) -> Option<&mut Connected> {
+        self.get_mut(id)?.state.connected_mut()
+    }
+
+    /// Whether a client is connected.
+    pub fn is_connected(&self, id: &str) -> bool {
+        self.connected(id).is_some()
+    }
+
+    /// The session of a client that has one.
+    pub fn session(&self, id: &str) -> Option<&Session> {
+        self.get(id)?.state.session()
+    }
+
+    /// The same, to change it.
+    pub fn session_mut(&mut self, id: &str) -> Option<&mut Session> {
+        self.get_mut(id)?.state.session_mut()
     }
 
     /// Looks one up or makes one, unless there are too many.

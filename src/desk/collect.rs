@@ -68,7 +68,7 @@ impl Desk {
         }
         let limits = &self.clients.limits;
         let client = self.clients.get(&turn.client);
-        let client = client.filter(|client| client.connected.is_some());
+        let client = client.filter(|client| client.state.is_connected());
         let room = client.and_then(|client| Some((client, room(&client.outbox, limits)?)));
         // At QoS 0 it would be lost with the connection.
         let Some((client, (messages, bytes))) = room.filter(|_| turn.member.qos > Qos::AtMostOnce)
@@ -101,10 +101,7 @@ impl Desk {
         let shares: BTreeSet<Arc<str>> = client.outbox.unsent_groups().cloned().collect();
         for share in shares {
             self.shares.owes(&share, id);
-            let here = |id: &&Arc<str>| {
-                let client = self.clients.get(id);
-                client.is_some_and(|client| client.connected.is_some())
-            };
+            let here = |id: &&Arc<str>| self.clients.is_connected(id);
             let member = self.shares.members(&share).find(here).cloned();
             if let Some(member) = member {
                 self.collect_from_groups(now, &member);

@@ -353,12 +353,7 @@ impl Desk {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
-        let kept = client.will_stored
-            || client
-                .session
-                .as_ref()
-                .is_some_and(|session| session.durable)
-            || client.outbox.mail_len() > 0;
+        let kept = client.will_stored || client.state.is_durable() || client.outbox.mail_len() > 0;
         if let Some(owner) = client
             .owner
             .as_ref()
@@ -423,7 +418,7 @@ impl Desk {
     fn has_point(&self, at: Millis, timer: &Timer) -> bool {
         match timer {
             Timer::SessionExpiry(id) => {
-                let session = self.clients.get(id).and_then(|own| own.session.as_ref());
+                let session = self.clients.session(id);
                 session.is_some_and(|session| session.ends_at() == Some(at))
             }
             Timer::Will(id) => {
@@ -439,7 +434,7 @@ impl Desk {
                 .is_some_and(|own| own.outbox.expires(*seq) == Some(at)),
             Timer::Unanswered(id) => self.waits_for_disk(id),
             Timer::Patience(id) => {
-                let connected = self.clients.get(id).and_then(|own| own.connected.as_ref());
+                let connected = self.clients.connected(id);
                 connected.is_some_and(|connected| connected.patience_ends == Some(at))
             }
         }
@@ -464,7 +459,7 @@ impl Desk {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
-        let (Some(connected), Some(agent)) = (&mut client.connected, &client.agent) else {
+        let (Some(connected), Some(agent)) = (client.state.connected_mut(), &client.agent) else {
             return;
         };
         let room = client.outbox.room(connected.window);

@@ -29,12 +29,12 @@ impl Desk {
         let Some(client) = self.clients.get_mut(id) else {
             return false;
         };
-        let Some(session) = &client.session else {
+        let Some(session) = client.state.session() else {
             return false;
         };
         let no_memory = self.settings.memory.room_to_store() < message.size();
         if no_memory || !client.can_queue(&limits, message.size()) {
-            let is_connected = client.connected.is_some();
+            let is_connected = client.state.is_connected();
             if no_memory {
                 self.settings.memory.dropped.add_one();
             } else {
@@ -45,12 +45,12 @@ impl Desk {
         }
         let outbox = &mut client.outbox;
         let stored = session.durable || self.shares.must_keep(&kind);
-        let slow = client.connected.is_some()
+        let slow = client.state.is_connected()
             && (outbox.queued_messages() >= limits.max_queued_messages / 2
                 || outbox.queued_bytes() >= limits.max_queued_bytes / 2);
         let record = stored.then(|| records::encode_outbox(&kind, &message));
         let expires_at = message.expires_at();
-        let seq = outbox.push(kind, message, stored, number, client.connected.is_some());
+        let seq = outbox.push(kind, message, stored, number, client.state.is_connected());
         if let Some(record) = record {
             self.pending
                 .records
@@ -115,7 +115,7 @@ impl Desk {
         }
         let exact_only = kind.is_for_exact_topic();
         let deliverable =
-            client.connected.is_some() && client.grants(message.topic(), exact_only).is_some();
+            client.state.is_connected() && client.grants(message.topic(), exact_only).is_some();
         let record = records::encode_outbox(&kind, &message);
         let expires_at = message.expires_at();
         let seq = client.outbox.push(kind, message, true, number, deliverable);
@@ -141,8 +141,8 @@ impl Desk {
         }
         client.outbox.revoke(seq);
         if client
-            .session
-            .as_ref()
+            .state
+            .session()
             .is_none_or(|session| !session.durable)
         {
             // After a crash, too, only a later session could get it.
@@ -202,7 +202,7 @@ impl Desk {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
-        if client.connected.is_none() {
+        if !client.state.is_connected() {
             return;
         }
         let mut outbox = std::mem::take(&mut client.outbox);
@@ -225,15 +225,12 @@ impl Desk {
             let Some(client) = self.clients.get_mut(id) else {
                 return;
             };
-            let Some(connected) = &client.connected else {
+            let Some(connected) = client.state.connected() else {
                 return;
             };
             let (window, answered_in) = (connected.window, connected.answered_in);
             let connection = connected.connection.clone();
-            let numbered = client
-                .session
-                .as_ref()
-                .is_some_and(|session| session.durable);
+            let numbered = client.state.is_durable();
             let mut outbox = std::mem::take(&mut client.outbox);
             let next = outbox.next(window).map(|(seq, entry)| {
                 (
@@ -296,8 +293,7 @@ impl Desk {
     /// Holds a delivery back with the pending batch, and with it every later one, so that none overtakes it.
     fn hold_back(&mut self, id: &str, delivery: Response) {
         let number = self.pending.number;
-        let client = self.clients.get_mut(id);
-        if let Some(connected) = client.and_then(|client| client.connected.as_mut()) {
+        if let Some(connected) = self.clients.connected_mut(id) {
             connected.answered_in = number;
             self.pending.respond(&connected.connection, delivery);
         }
@@ -338,11 +334,8 @@ impl Desk {
                         .records
                         .put(Space::Outbox, key, records::encode_received());
                 }
-                let numbered = client
-                    .session
-                    .as_ref()
-                    .is_some_and(|session| session.durable);
-                if let Some(connected) = &client.connected {
+                let numbered = client.state.is_durable();
+                if let Some(connected) = client.state.connected() {
                     let response = Response::Release {
                         seq,
                         packet_id: numbered.then(|| packet_id(seq)),
@@ -366,8 +359,8 @@ impl Desk {
             return;
         };
         let holds = client
-            .connected
-            .as_ref()
+            .state
+            .connected()
             .is_some_and(|connected| !connected.held.is_empty());
         if holds
             && client.outbox.queued_messages() <= limits.max_queued_messages / 4

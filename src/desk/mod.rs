@@ -6,12 +6,13 @@
 //!
 //! Reading order: `port`, `responses` and `subscription` (what sessions and the desk say to each other), `core` (the state
 //! machine), `session`, `wills`, `configure`, `subscribe`, `replay`, `publish`, `deliver`, `stall`, `wall`, `replies`, `status`,
-//! `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `mail`, `retained`, `shares`, `collect`, `trie`,
-//! `interest`, `memory`, `limits`, `budget`, `journal`, `timers`, `work`, `disk` (what it keeps), `time`, `batch` and `records`
+//! `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `client_state`, `mail`, `retained`, `shares`,
+//! `collect`, `trie`, `interest`, `memory`, `limits`, `budget`, `journal`, `timers`, `work`, `disk` (what it keeps), `time`, `batch` and `records`
 //! (what it writes), `root`, `recover`, `error`, `run` (the thread). No two of them need each other.
 
 mod batch;
 mod budget;
+mod client_state;
 mod clients;
 mod collect;
 mod configure;

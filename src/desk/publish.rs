@@ -84,10 +84,7 @@ impl Desk {
             };
             self.acknowledge_publisher(now, &id, packet_id, publication, (verdict, refusal));
         }
-        let connected = self
-            .clients
-            .get(&id)
-            .and_then(|client| client.connected.as_ref());
+        let connected = self.clients.connected(&id);
         if let Some(connected) = connected {
             let published = Arc::clone(&connected.connection.published);
             self.pending.release(Release::Published(published));
@@ -96,20 +93,13 @@ impl Desk {
 
     /// Whether an inbound QoS 2 packet id is between PUBLISH and PUBREL: then this is a repeat (MQTT-4.3.3-10).
     fn was_taken(&self, id: &str, packet_id: u16) -> bool {
-        let session = self
-            .clients
-            .get(id)
-            .and_then(|client| client.session.as_ref());
+        let session = self.clients.session(id);
         session.is_some_and(|session| session.unreleased.contains(&packet_id))
     }
 
     /// The id joins the batch of its message: both are on disk, or neither (CVE-2026-8741).
     fn take_inbound(&mut self, id: &str, packet_id: u16) {
-        let Some(session) = self
-            .clients
-            .get_mut(id)
-            .and_then(|client| client.session.as_mut())
-        else {
+        let Some(session) = self.clients.session_mut(id) else {
             return;
         };
         session.unreleased.insert(packet_id);
@@ -131,7 +121,7 @@ impl Desk {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
-        if let Some(session) = &mut client.session
+        if let Some(session) = client.state.session_mut()
             && session.unreleased.remove(&packet_id)
             && session.durable
         {
@@ -139,7 +129,7 @@ impl Desk {
                 .records
                 .delete(Space::Inbound, records::inbound_key(&id, packet_id));
         }
-        if let Some(connected) = &client.connected {
+        if let Some(connected) = client.state.connected() {
             self.pending
                 .respond(&connected.connection, Response::Released { packet_id });
         }
@@ -154,11 +144,7 @@ impl Desk {
         publication: &Publication,
         (verdict, refusal): (Result<Vec<Arc<str>>, Code>, Refusal),
     ) {
-        let Some(connected) = self
-            .clients
-            .get(id)
-            .and_then(|client| client.connected.as_ref())
-        else {
+        let Some(connected) = self.clients.connected(id) else {
             return;
         };
         let connection = connected.connection.clone();
@@ -179,8 +165,7 @@ impl Desk {
         };
         // A client never waits for itself: it could not read its way out.
         let waits_for = slow.filter(|slow| **slow != *id);
-        let slow = waits_for
-            .and_then(|slow| Some((self.clients.get_mut(&slow)?.connected.as_mut()?, slow)));
+        let slow = waits_for.and_then(|slow| Some((self.clients.connected_mut(&slow)?, slow)));
         let Some((connected, slow)) = slow else {
             self.pending.respond(&connection, response);
             return;
@@ -451,10 +436,7 @@ impl Desk {
 
     /// QoS 0 to a member of a shared subscription: dropped if the member is away or does not keep up.
     fn send_unacknowledged(&mut self, client: &str, message: &Message, subscription_ids: Vec<u32>) {
-        let connected = self
-            .clients
-            .get(client)
-            .and_then(|client| client.connected.as_ref());
+        let connected = self.clients.connected(client);
         let Some(connection) = connected.map(|connected| connected.connection.clone()) else {
             return;
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::clients::Will;
+use super::client_state::Will;
 use super::core::Desk;
 use super::error::RecoverError;
 use super::lanes::Sent;
@@ -108,7 +108,7 @@ impl Desk {
 
     fn restore_inbound(&mut self, key: &[u8]) -> Result<(), RecordError> {
         let (id, packet_id) = records::read_inbound(key)?;
-        let session = self.clients.restore(id).session.get_or_insert_default();
+        let session = self.clients.restore(id).state.session_or_new();
         session.unreleased.insert(packet_id);
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Desk {
         let (id, seq, item) = records::read_outbox(key, value)?;
         let client = self.clients.restore(id);
         // To a session that is still to begin nothing was sent, and what was sent to one that has ended may expire.
-        let session = client.session.as_ref();
+        let session = client.state.session();
         let sent = session.map_or_else(Sent::default, |session| session.sent);
         let outbox = &mut client.outbox;
         match item {
@@ -136,7 +136,7 @@ impl Desk {
             for (at, seq) in client.outbox.expiring() {
                 timers.push((at, Timer::MessageExpiry(client.id.clone(), seq)));
             }
-            let Some(session) = &mut client.session else {
+            let Some(session) = client.state.session_mut() else {
                 continue;
             };
             // What comes from now on has not been sent.
@@ -189,7 +189,9 @@ impl Desk {
         let orphans: Vec<Arc<str>> = self
             .clients
             .iter()
-            .filter(|client| client.session.is_none() && client.outbox.queued_messages() > 0)
+            .filter(|client| {
+                client.state.session().is_none() && client.outbox.queued_messages() > 0
+            })
             .map(|client| client.id.clone())
             .collect();
         for id in orphans {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::clients::Session;
+use super::client_state::Session;
 use super::core::Desk;
 use super::kind::Kind;
 use super::limits::ClientLimits;
@@ -33,8 +33,7 @@ impl Desk {
     /// A lasting subscription at QoS 1 or 2 wants the retained messages; [`Desk::go_on_replaying`] brings them.
     pub(super) fn begin_replay(&mut self, id: &str, subscription: &Subscription) {
         let stamp = self.stamp;
-        let client = self.clients.get_mut(id);
-        let session = client.and_then(|client| client.session.as_mut());
+        let session = self.clients.session_mut(id);
         let Some(session) = session.filter(|session| session.durable) else {
             return;
         };
@@ -49,8 +48,7 @@ impl Desk {
 
     /// Records where the subscriptions of one packet are, if they have not had all at once.
     pub(super) fn store_marks(&mut self, id: &str, asked: &[Subscription]) {
-        let client = self.clients.get_mut(id);
-        let Some(session) = client.and_then(|client| client.session.as_mut()) else {
+        let Some(session) = self.clients.session_mut(id) else {
             return;
         };
         for subscription in asked {
@@ -63,8 +61,7 @@ impl Desk {
 
     /// The subscription is gone, or has had them all.
     pub(super) fn end_replay(&mut self, id: &str, filter: &str) {
-        let client = self.clients.get_mut(id);
-        let session = client.and_then(|client| client.session.as_mut());
+        let session = self.clients.session_mut(id);
         let ended = session.and_then(|session| session.replays.remove(filter));
         if ended.is_some_and(|replay| replay.stored) {
             let key = records::replay_key(id, filter);
@@ -95,8 +92,7 @@ impl Desk {
     }
 
     fn move_mark(&mut self, id: &str, filter: &str, topic: &str) {
-        let client = self.clients.get_mut(id);
-        let session = client.and_then(|client| client.session.as_mut());
+        let session = self.clients.session_mut(id);
         let replay = session.and_then(|session| session.replays.get_mut(filter));
         if let Some(replay) = replay {
             replay.after = topic.into();
@@ -107,8 +103,8 @@ impl Desk {
     /// What the queue has room for, of the first subscription that has not had all.
     fn next_chunk(&self, now: Millis, id: &Arc<str>) -> Option<Chunk> {
         let client = self.clients.get(id)?;
-        client.connected.as_ref()?;
-        let (subscription, replay) = first(client.session.as_ref()?)?;
+        client.state.connected()?;
+        let (subscription, replay) = first(client.state.session()?)?;
         let (mut messages, mut bytes) = room(&client.outbox, &self.clients.limits)?;
         let mut found = Vec::new();
         let mut is_last = true;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::batch::Release;
-use super::clients::{Client, Connected, Session, Will};
+use super::client_state::{Connected, Session, Will};
 use super::core::Desk;
 use super::interest::Wanted;
 use super::memory::Holder;
@@ -57,11 +57,11 @@ impl Desk {
         if client.owner.is_none() {
             client.owner.clone_from(&open.owner);
         }
-        let session_present = client.session.is_some();
+        let session_present = client.state.session().is_some();
         if !session_present {
             client.outbox.forget_sent();
         }
-        let session = client.session.get_or_insert_default();
+        let session = client.state.session_or_new();
         // A session that was durable stays so until it ends, even if this connection gives it no time afterwards.
         session.durable |= open.is_durable();
         session.expiry = open.expiry;
@@ -77,7 +77,7 @@ impl Desk {
         let agent = client.agent.clone();
         // Back in time: the will is not published (MQTT-3.1.3-9).
         client.delayed_will = None;
-        client.connected = Some(Connected {
+        client.state.connect(Connected {
             connection: open.connection.clone(),
             window,
             told_window: window,
@@ -140,7 +140,7 @@ impl Desk {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
-        let Some(connected) = &client.connected else {
+        let Some(connected) = client.state.connected() else {
             return;
         };
         for seq in client.outbox.unreleased() {
@@ -160,10 +160,7 @@ impl Desk {
     /// Publishers have waited for this client as long as they are asked to, unless it has caught up since. It may come back;
     /// meanwhile publishers of what does not fit its queue are refused.
     pub(super) fn patience_ends(&mut self, now: Millis, id: &Arc<str>) {
-        let connected = self
-            .clients
-            .get(id)
-            .and_then(|client| client.connected.as_ref());
+        let connected = self.clients.connected(id);
         if connected.is_some_and(|own| own.patience_ends.is_some_and(|at| at <= now)) {
             self.stats.too_slow.add_one();
             self.disconnect(now, id, CloseReason::QuotaExceeded);
@@ -176,7 +173,7 @@ impl Desk {
         let Some(connected) = self
             .clients
             .get_mut(id)
-            .and_then(|client| client.connected.take())
+            .and_then(|client| client.state.disconnect())
         else {
             return;
         };
@@ -206,10 +203,10 @@ impl Desk {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
-        let Some(connected) = client.connected.take() else {
+        let Some(connected) = client.state.disconnect() else {
             return;
         };
-        if let (Some(session), Some(expiry)) = (&mut client.session, expiry) {
+        if let (Some(session), Some(expiry)) = (client.state.session_mut(), expiry) {
             session.expiry = expiry;
         }
         self.disconnected(now, &id, connected, publish_will, why);
@@ -233,12 +230,12 @@ impl Desk {
         client.outbox.rewind();
         let agent = client.agent.clone();
         let ended_by_wish = client
-            .session
-            .as_ref()
+            .state
+            .session()
             .is_some_and(|session| session.durable && session.expiry == 0);
         let continues = client
-            .session
-            .as_ref()
+            .state
+            .session()
             .is_some_and(|session| session.expiry > 0);
         if continues {
             self.keep_session(now, id);
@@ -268,11 +265,7 @@ impl Desk {
     }
 
     fn keep_session(&mut self, now: Millis, id: &Arc<str>) {
-        let Some(session) = self
-            .clients
-            .get_mut(id)
-            .and_then(|client| client.session.as_mut())
-        else {
+        let Some(session) = self.clients.session_mut(id) else {
             return;
         };
         session.offline_since = Some(now);
@@ -288,7 +281,7 @@ impl Desk {
         let ends_at = self
             .clients
             .get(id)
-            .and_then(|client| client.session.as_ref()?.ends_at());
+            .and_then(|client| client.state.session()?.ends_at());
         // The timer of an earlier absence finds a session that was resumed since.
         if ends_at.is_none_or(|at| at > now) {
             return;
@@ -312,7 +305,7 @@ impl Desk {
         let gone = client.outbox.end_session();
         // What was sent once has not expired while the session lasted; now it may.
         let expiring: Vec<(Millis, u64)> = client.outbox.expiring().collect();
-        let session = client.session.take();
+        let session = client.state.end_session();
         for (at, seq) in expiring {
             self.set_timer(at, Timer::MessageExpiry(id.clone(), seq));
         }
@@ -353,7 +346,7 @@ impl Desk {
         let Some(client) = self.clients.get(id) else {
             return;
         };
-        let Some(session) = &client.session else {
+        let Some(session) = client.state.session() else {
             return;
         };
         let record = SessionRecord {
@@ -389,11 +382,7 @@ impl Desk {
 
     /// Everything that waits for a client that cannot take it: held acknowledgements go out.
     pub(super) fn release_held(&mut self, id: &str) {
-        let Some(connected) = self
-            .clients
-            .get_mut(id)
-            .and_then(|client: &mut Client| client.connected.as_mut())
-        else {
+        let Some(connected) = self.clients.connected_mut(id) else {
             return;
         };
         connected.patience_ends = None;

@@ -37,9 +37,8 @@ impl Desk {
 
     /// Whether a client waits for an answer to SUBSCRIBE or UNSUBSCRIBE that only the disk can give.
     pub(super) fn waits_for_disk(&self, id: &str) -> bool {
-        let client = self.clients.get(id);
-        let durable = client.and_then(|client| client.session.as_ref());
-        let connected = client.and_then(|client| client.connected.as_ref());
+        let durable = self.clients.session(id);
+        let connected = self.clients.connected(id);
         self.disk.is_stalled
             && durable.is_some_and(|session| session.durable)
             && connected.is_some_and(|own| own.subscribed_in > self.durable)
@@ -103,10 +102,7 @@ impl Desk {
         open.is_durable()
             || open.will.is_some()
             || client.is_some_and(|known| {
-                let session = known.session.as_ref();
-                known.will_stored
-                    || known.delayed_will.is_some()
-                    || session.is_some_and(|session| session.durable)
+                known.will_stored || known.delayed_will.is_some() || known.state.is_durable()
             })
     }
 
@@ -134,8 +130,8 @@ impl Desk {
         let Some(client) = self.clients.get(id) else {
             return false;
         };
-        let durable = client.session.as_ref().is_some_and(|own| own.durable);
-        let connected = client.connected.as_ref();
+        let durable = client.state.is_durable();
+        let connected = client.state.connected();
         let Some(connected) = connected
             .filter(|own| self.disk.is_stalled && durable && own.subscribed_in <= self.durable)
         else {
@@ -164,8 +160,8 @@ impl Desk {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
-        let durable = client.session.as_ref().is_some_and(|own| own.durable);
-        let Some(connected) = &mut client.connected else {
+        let durable = client.state.is_durable();
+        let Some(connected) = client.state.connected_mut() else {
             return;
         };
         connected.subscribed_in = number;

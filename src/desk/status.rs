@@ -23,7 +23,7 @@ impl Desk {
             let outbox = &client.outbox;
             all.stored_messages += outbox.mail_len() + outbox.queued_messages();
             all.stored_bytes += outbox.mail_bytes() + outbox.queued_bytes();
-            if let Some(session) = &client.session {
+            if let Some(session) = client.state.session() {
                 let filters = session.subscriptions.keys();
                 all.subscriptions += filters.len();
                 all.shared_subscriptions += filters

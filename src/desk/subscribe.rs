@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::clients::Session;
 use super::core::{Desk, Terms};
 use super::interest::Wanted;
 use super::memory::Holder;
@@ -59,11 +58,7 @@ impl Desk {
             retained_room,
             stamp: self.stamp,
         };
-        if let Some(connected) = self
-            .clients
-            .get_mut(&id)
-            .and_then(|client| client.connected.as_mut())
-        {
+        if let Some(connected) = self.clients.connected_mut(&id) {
             connected.answered_in = self.pending.number;
         }
         self.answer(now, connection, response);
@@ -80,7 +75,7 @@ impl Desk {
     ) -> Result<bool, Code> {
         let limit = self.clients.limits.max_subscriptions;
         let client = self.clients.get_mut(id).ok_or(Code::Unavailable)?;
-        let session = client.session.as_mut().ok_or(Code::Unavailable)?;
+        let session = client.state.session_mut().ok_or(Code::Unavailable)?;
         let old = session.subscriptions.get(&subscription.filter).cloned();
         if old.is_none() && session.subscriptions.len() >= limit {
             self.stats.refused_subscriptions.add_one();
@@ -92,10 +87,7 @@ impl Desk {
         }
         let durable = session.durable;
         self.offer(now, id, &subscription.filter)?;
-        let session = self
-            .clients
-            .get_mut(id)
-            .and_then(|client| client.session.as_mut());
+        let session = self.clients.session_mut(id);
         let session = session.ok_or(Code::Unavailable)?;
         session
             .subscriptions
@@ -166,10 +158,7 @@ impl Desk {
 
     /// One subscription more makes this offer.
     pub(super) fn count_offer(&mut self, id: &str, filter: &str) {
-        let session = self
-            .clients
-            .get_mut(id)
-            .and_then(|client| client.session.as_mut());
+        let session = self.clients.session_mut(id);
         if let (Some(session), Some(offer)) =
             (session, Offer::of_filter(&self.settings.root, filter))
         {
@@ -204,7 +193,7 @@ impl Desk {
             return false;
         };
         let agent = client.agent.clone();
-        let Some(session) = client.session.as_mut() else {
+        let Some(session) = client.state.session_mut() else {
             return false;
         };
         let Some(old) = session.subscriptions.remove(filter) else {
@@ -241,7 +230,7 @@ impl Desk {
         subscription: &Subscription,
         room: usize,
     ) -> Option<Vec<Message>> {
-        let session = self.clients.get(id).and_then(|own| own.session.as_ref());
+        let session = self.clients.session(id);
         let is_durable = session.is_some_and(|session| session.durable);
         let at_once = |message: &&Message| {
             let queued = is_durable && message.qos().min(subscription.qos) > Qos::AtMostOnce;
@@ -274,19 +263,4 @@ pub(super) fn weight(filter: &str) -> usize {
     const OF_ONE: usize = 256;
     const OF_A_LEVEL: usize = 128;
     OF_ONE + 2 * filter.len() + OF_A_LEVEL * filter.split('/').count()
-}
-
-impl Session {
-    /// One subscription less makes this offer; whether none is left.
-    fn withdraw(&mut self, offer: &Offer) -> bool {
-        let Some(count) = self.offers.get_mut(offer) else {
-            return false;
-        };
-        *count -= 1;
-        let last = *count == 0;
-        if last {
-            self.offers.remove(offer);
-        }
-        last
-    }
 }

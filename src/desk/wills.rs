@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::clients::Will;
+use super::client_state::Will;
 use super::core::Desk;
 use super::port::{Publication, Route};
 use super::records::{self, will};
@@ -22,8 +22,8 @@ impl Desk {
             return;
         };
         let will = client
-            .connected
-            .as_ref()
+            .state
+            .connected()
             .and_then(|connected| connected.will.as_ref());
         match will.and_then(|will| will::encode(&will.record)) {
             Some(record) => {
@@ -58,8 +58,8 @@ impl Desk {
             let gates = self.settings.gates.as_ref();
             will.gate = gates.map(|gates| gates.of(owner, &client.id));
             let since = client
-                .session
-                .as_ref()
+                .state
+                .session()
                 .filter(|session| session.expiry > 0)
                 .map(|session| session.offline_since.unwrap_or(now));
             let at = since.map_or(now, |since| since + u64::from(will.record.delay) * 1000);
@@ -152,10 +152,7 @@ impl Desk {
         }
         // A will may bring an agent into a room, where it would be online for ever if nobody said otherwise.
         if let Route::Engine { from, .. } = &record.publication.route
-            && self
-                .clients
-                .get(id)
-                .is_none_or(|client| client.connected.is_none())
+            && !self.clients.is_connected(id)
         {
             let (agent, why) = (from.clone(), "its will spoke for it");
             let gives_back = false;

@@ -32,7 +32,7 @@ impl WorkNews {
     pub(super) fn note_assigned(&mut self, client: &mut Client, class: &Class) {
         let waits = client.outbox.find(class);
         let waits = waits.is_some_and(|seq| client.outbox.waiting(seq).is_some());
-        if let Some(connected) = &mut client.connected {
+        if let Some(connected) = client.state.connected_mut() {
             connected.told_window = connected.told_window.saturating_sub(1);
             if waits && connected.told_window > 0 {
                 self.windows.insert(client.id.clone());
@@ -42,7 +42,7 @@ impl WorkNews {
 
     /// There is room in a reader's window again.
     pub(super) fn note_room(&mut self, client: &Client) {
-        let Some(connected) = client.connected.as_ref().filter(|_| client.agent.is_some()) else {
+        let Some(connected) = client.state.connected().filter(|_| client.agent.is_some()) else {
             return;
         };
         let (told, window) = (connected.told_window, connected.window);

@@ -1,0 +1,201 @@
+//! What there is of a client beside its mailbox: a connection and a session, a session alone, or neither.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::lanes::Sent;
+use super::memory::{Held, Holder, Memory};
+use super::port::{Connection, Gate, Response};
+use super::records::will::WillRecord;
+use super::subscription::{Replay, Subscription};
+use crate::wire::Millis;
+use crate::wire::topic::Offer;
+
+/// Where a client is. Whoever is connected has a session.
+#[derive(Debug, Default)]
+pub enum ClientState {
+    /// Here.
+    Connected(Box<Connected>, Session),
+    /// Its connection is gone, its session is not.
+    Away(Session),
+    /// It has no session: its mail waits, or its will.
+    #[default]
+    MailboxOnly,
+}
+
+impl ClientState {
+    /// Its connection, if it has one.
+    pub fn connected(&self) -> Option<&Connected> {
+        match self {
+            ClientState::Connected(connected, _) => Some(connected),
+            ClientState::Away(_) | ClientState::MailboxOnly => None,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn connected_mut(&mut self) -> Option<&mut Connected> {
+        match self {
+            ClientState::Connected(connected, _) => Some(connected),
+            ClientState::Away(_) | ClientState::MailboxOnly => None,
+        }
+    }
+
+    /// Whether it has a connection.
+    pub fn is_connected(&self) -> bool {
+        self.connected().is_some()
+    }
+
+    /// Its session, if it has one.
+    pub fn session(&self) -> Option<&Session> {
+        match self {
+            ClientState::Connected(_, session) | ClientState::Away(session) => Some(session),
+            ClientState::MailboxOnly => None,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn session_mut(&mut self) -> Option<&mut Session> {
+        match self {
+            ClientState::Connected(_, session) | ClientState::Away(session) => Some(session),
+            ClientState::MailboxOnly => None,
+        }
+    }
+
+    /// Whether its session is in the ledger.
+    pub fn is_durable(&self) -> bool {
+        self.session().is_some_and(|session| session.durable)
+    }
+
+    /// Its session; a new one if it has none.
+    pub fn session_or_new(&mut self) -> &mut Session {
+        if let ClientState::MailboxOnly = self {
+            *self = ClientState::Away(Session::default());
+        }
+        self.session_mut().expect("it has one now")
+    }
+
+    /// It is here, with the session that it had or a new one.
+    pub fn connect(&mut self, connected: Connected) {
+        let session = match std::mem::take(self) {
+            ClientState::Connected(_, session) | ClientState::Away(session) => session,
+            ClientState::MailboxOnly => Session::default(),
+        };
+        *self = ClientState::Connected(Box::new(connected), session);
+    }
+
+    /// It is away: takes its connection, if it had one.
+    pub fn disconnect(&mut self) -> Option<Connected> {
+        match std::mem::take(self) {
+            ClientState::Connected(connected, session) => {
+                *self = ClientState::Away(session);
+                Some(*connected)
+            }
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// Takes the session of a client that is away.
+    pub fn end_session(&mut self) -> Option<Session> {
+        match std::mem::take(self) {
+            ClientState::Away(session) => Some(session),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
+
+/// A client that is connected now.
+#[derive(Debug)]
+pub struct Connected {
+    /// The way to it.
+    pub connection: Connection,
+    /// How many deliveries may be unacknowledged.
+    pub window: usize,
+    /// How many assignments it can still be sent, as far as the engine has been told.
+    pub told_window: usize,
+    /// The batch of what was held back for it last (CONNACK, SUBACK, a delivery): nothing is delivered before that.
+    pub answered_in: u64,
+    /// The batch that has the last answer to SUBSCRIBE or UNSUBSCRIBE: they go in order.
+    pub subscribed_in: u64,
+    /// What it may do; `None` for everything.
+    pub gate: Option<Arc<dyn Gate>>,
+    /// Published if it ends badly.
+    pub will: Option<Will>,
+    /// Acknowledgements of publishers that wait until this client catches up.
+    pub held: Vec<(Connection, Response)>,
+    /// How long those publishers are asked to wait, if there are any.
+    pub patience_ends: Option<Millis>,
+}
+
+/// What is published when a connection ends without DISCONNECT.
+#[derive(Debug)]
+pub struct Will {
+    /// What the ledger has of it.
+    pub record: WillRecord,
+    /// Asked again when it is published.
+    pub gate: Option<Arc<dyn Gate>>,
+    /// Its place in memory.
+    _held: Held,
+}
+
+impl Will {
+    /// Counts it in `memory` as long as it lives.
+    pub fn new(memory: &Arc<Memory>, record: WillRecord, gate: Option<Arc<dyn Gate>>) -> Will {
+        let size = record.publication.message.size();
+        Will {
+            _held: Held::new(memory, Holder::Wills, size),
+            record,
+            gate,
+        }
+    }
+}
+
+/// A session (MQTT section 4.1).
+#[derive(Debug, Default)]
+pub struct Session {
+    /// Seconds that it outlives its connection.
+    pub expiry: u32,
+    /// Whether it is in the ledger.
+    pub durable: bool,
+    /// When the connection was lost.
+    pub offline_since: Option<Millis>,
+    /// By filter.
+    pub subscriptions: BTreeMap<Arc<str>, Subscription>,
+    /// Subscriptions, by filter, whose retained messages did not fit the queue at once.
+    pub replays: BTreeMap<Arc<str>, Replay>,
+    /// What the subscriptions say, and how many say it.
+    pub offers: BTreeMap<Offer, usize>,
+    /// Packet ids of inbound QoS 2 messages that were taken and not released.
+    pub unreleased: BTreeSet<u16>,
+    /// After a restart: what may have been sent before it.
+    pub sent: Sent,
+}
+
+impl Session {
+    /// When it ends, if it is offline and ends at all.
+    pub fn ends_at(&self) -> Option<Millis> {
+        if self.expiry == u32::MAX {
+            return None;
+        }
+        self.offline_since
+            .map(|since| since + u64::from(self.expiry) * 1000)
+    }
+
+    /// One subscription less makes this offer; whether none is left.
+    pub fn withdraw(&mut self, offer: &Offer) -> bool {
+        let Some(count) = self.offers.get_mut(offer) else {
+            return false;
+        };
+        *count -= 1;
+        let last = *count == 0;
+        if last {
+            self.offers.remove(offer);
+        }
+        last
+    }
+}
