@@ -55,10 +55,7 @@ impl RecordKey for Change {
             }
         }
     }
-}
 
-impl Change {
-    /// Whether a tag is of one of these, and which it is with this rest.
     fn parse(tag: u8, rest: &[u8]) -> Option<Option<Change>> {
         Some(match tag {
             MEMBER => name(rest, Agent::new).map(Change::Member),

@@ -40,6 +40,7 @@ mod pattern;
 mod queries;
 mod reconfigure;
 mod record;
+mod recorded;
 mod recover;
 mod replies;
 mod room;

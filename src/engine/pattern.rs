@@ -10,7 +10,8 @@ use crate::wire::name::{Agent, Capability, Room, Tool};
 use super::ids::TaskNo;
 use super::mailboxes::Mailboxes;
 use super::member::Departure;
-use super::record::{Half, Head, Put, RecordProblem};
+use super::record::{Half, Head};
+use super::recorded::Records;
 use super::replies::{Call, Outcome};
 use super::settings::Settings;
 use super::timer::{Subject, Timer};
@@ -55,7 +56,7 @@ pub(super) enum AgentChange<'a> {
 }
 
 /// A pattern's part of a room.
-pub(super) trait Pattern {
+pub(super) trait Pattern: Records {
     /// Does what a command of this pattern's asks for.
     fn command(&mut self, tx: &mut RoomTx<'_>, call: &mut Call<'_>) -> Outcome;
 
@@ -111,18 +112,6 @@ pub(super) trait Pattern {
 
     /// Lets them go on from there.
     fn go_on(&mut self, _head: &Head) {}
-
-    /// Every record that changed since the last call, each once.
-    fn drain_records(&mut self, room: &Room, put: Put<'_>);
-
-    /// Takes a record back, if one of this tag is its own. They come in the order of their keys.
-    fn restore(
-        &mut self,
-        tx: &mut RoomTx<'_>,
-        tag: u8,
-        rest: &[u8],
-        value: &[u8],
-    ) -> Option<Result<(), RecordProblem>>;
 
     /// All records of the room are back. What is only half there is told.
     fn restored(&self, _room: &Room) -> Result<(), Half> {

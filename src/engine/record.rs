@@ -46,9 +46,12 @@ pub(super) struct Half {
 }
 
 /// What a record is about.
-pub(super) trait RecordKey: Ord {
+pub(super) trait RecordKey: Ord + Sized {
     /// Its key.
     fn key(&self, room: &Room) -> Vec<u8>;
+
+    /// Whether a tag is of one of these, and which it is with this rest.
+    fn parse(tag: u8, rest: &[u8]) -> Option<Option<Self>>;
 }
 
 /// What must be recorded anew.

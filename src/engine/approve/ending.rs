@@ -6,9 +6,11 @@ use crate::wire::name::{Agent, ApprovalId};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
 
+use super::pattern::Change;
 use crate::engine::effect::{Class, Directed, Effect};
 use crate::engine::event::{Detail, Happened};
 use crate::engine::keep::MOST_AT_ONCE;
+use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, text_at_most};
 use crate::engine::timer::{Subject, Timer};
 use crate::engine::tx::RoomTx;
@@ -197,7 +199,7 @@ impl Approvals {
                 approval.asked.content = None;
                 approval.omitted = true;
             }
-            self.change(tx, id);
+            self.change(tx, Change(id));
         }
     }
 
@@ -205,7 +207,7 @@ impl Approvals {
         let oldest = self.decided.first().cloned();
         if let Some((_, id)) = oldest {
             self.remove(&id);
-            self.change(tx, id);
+            self.change(tx, Change(id));
         }
     }
 }

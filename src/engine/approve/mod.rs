@@ -27,9 +27,11 @@ use super::effect::Effect;
 use super::event::{Detail, Happened};
 use super::keep::Keep;
 use super::record::Changes;
+use super::recorded::Recorded;
 use super::replies::{Accepted, Call, Outcome};
 use super::timer::{Subject, Timer};
 use super::tx::RoomTx;
+use pattern::Change;
 
 use check::{check_request, digest_of};
 
@@ -249,7 +251,7 @@ impl Approvals {
     }
 
     fn show_pending(&mut self, tx: &mut RoomTx<'_>, approval: &Approval) {
-        self.change(tx, approval.asked.id.clone());
+        self.change(tx, Change(approval.asked.id.clone()));
         let id = approval.asked.id.clone();
         let pending = approval.ended.is_none();
         tx.cx.emit(Effect::Retain {

@@ -5,7 +5,8 @@ use crate::wire::name::{Agent, ApprovalId, Room};
 use crate::wire::topic::Topic;
 
 use crate::engine::pattern::{AgentChange, Pattern};
-use crate::engine::record::{Put, RecordKey, RecordProblem, decode, encode, key, name};
+use crate::engine::record::{Changes, RecordKey, RecordProblem, decode, encode, key, name};
+use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Call, Outcome, no_command};
 use crate::engine::settings::Settings;
 use crate::engine::timer::{Subject, Timer};
@@ -17,11 +18,15 @@ const APPROVAL: u8 = 6;
 
 /// An approval that must be recorded anew.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Change(pub(super) ApprovalId);
+pub(in crate::engine) struct Change(pub(super) ApprovalId);
 
 impl RecordKey for Change {
     fn key(&self, room: &Room) -> Vec<u8> {
         key(room, APPROVAL, &[self.0.as_str().as_bytes()])
+    }
+
+    fn parse(tag: u8, rest: &[u8]) -> Option<Option<Change>> {
+        (tag == APPROVAL).then(|| name(rest, ApprovalId::new).map(Change))
     }
 }
 
@@ -68,36 +73,32 @@ impl Pattern for Approvals {
         }
         *left > 0
     }
+}
 
-    fn drain_records(&mut self, room: &Room, put: Put<'_>) {
-        for change in self.changes.take() {
-            put(change.key(room), self.by_id.get(&change.0).map(encode));
-        }
+impl Recorded for Approvals {
+    type Key = Change;
+
+    fn changes(&mut self) -> &mut Changes<Change> {
+        &mut self.changes
     }
 
-    fn restore(
+    fn value(&self, change: &Change) -> Option<Vec<u8>> {
+        self.by_id.get(&change.0).map(encode)
+    }
+
+    fn take_back(
         &mut self,
         tx: &mut RoomTx<'_>,
-        tag: u8,
-        rest: &[u8],
+        _: Change,
         value: &[u8],
-    ) -> Option<Result<(), RecordProblem>> {
-        if tag != APPROVAL {
-            return None;
-        }
-        let id = name(rest, ApprovalId::new).ok_or(RecordProblem::Key);
-        let approval = id.and_then(|_| decode(value));
-        Some(approval.map(|approval| self.put_back(tx, approval)))
+    ) -> Result<(), RecordProblem> {
+        let approval = decode(value)?;
+        self.put_back(tx, approval);
+        Ok(())
     }
 }
 
 impl Approvals {
-    /// Notes that its record must be written or deleted.
-    pub(super) fn change(&mut self, tx: &mut RoomTx<'_>, id: ApprovalId) {
-        tx.touch();
-        self.changes.note(Change(id));
-    }
-
     fn put_back(&mut self, tx: &mut RoomTx<'_>, approval: Approval) {
         let asked = &approval.asked;
         let id = asked.id.clone();

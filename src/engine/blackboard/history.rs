@@ -11,6 +11,7 @@ use crate::wire::reply::{Code, Rejection};
 
 use super::records::Change;
 use crate::engine::keep::MOST_AT_ONCE;
+use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, between, too_large};
 use crate::engine::settings::Settings;
 use crate::engine::tx::RoomTx;

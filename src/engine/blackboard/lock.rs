@@ -16,6 +16,7 @@ use crate::wire::reply::{Code, Rejection};
 
 use super::records::Change;
 use crate::engine::event::{Detail, Happened};
+use crate::engine::recorded::Recorded;
 use crate::engine::timer::{Subject, Timer};
 use crate::engine::tx::RoomTx;
 

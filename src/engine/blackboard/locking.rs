@@ -11,6 +11,7 @@ use crate::wire::reply::{Code, Rejection, Reply};
 use super::records::Change;
 use crate::engine::event::Happened;
 use crate::engine::outcomes::OutcomeKey;
+use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, between, send};
 use crate::engine::settings::Settings;
 use crate::engine::tx::RoomTx;

@@ -1,10 +1,10 @@
 //! The blackboard as one of a room's patterns.
 
-use crate::wire::name::{Agent, Room};
+use crate::wire::name::Agent;
 use crate::wire::topic::Topic;
 
 use crate::engine::pattern::{AgentChange, Pattern};
-use crate::engine::record::{Head, Put, RecordProblem};
+use crate::engine::record::Head;
 use crate::engine::replies::{Call, Outcome, no_command};
 use crate::engine::timer::{Subject, Timer};
 use crate::engine::tx::RoomTx;
@@ -73,19 +73,5 @@ impl Pattern for Blackboard {
         self.version_floor = head.version_floor;
         self.history.floor = head.history_floor();
         self.locks.last_token = head.last_token;
-    }
-
-    fn drain_records(&mut self, room: &Room, put: Put<'_>) {
-        self.drain(room, put);
-    }
-
-    fn restore(
-        &mut self,
-        tx: &mut RoomTx<'_>,
-        tag: u8,
-        rest: &[u8],
-        value: &[u8],
-    ) -> Option<Result<(), RecordProblem>> {
-        self.take_back(tx, tag, rest, value)
     }
 }

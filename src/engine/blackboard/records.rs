@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::wire::name::{Key, LockName, Room};
 
-use crate::engine::record::{Put, RecordKey, RecordProblem, decode, encode, key, name};
+use crate::engine::record::{Changes, RecordKey, RecordProblem, decode, encode, key, name};
+use crate::engine::recorded::Recorded;
 use crate::engine::tx::RoomTx;
 
 use super::{Blackboard, Version};
@@ -17,7 +18,7 @@ const LOCK: u8 = 9;
 
 /// What of it must be recorded anew.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Change {
+pub(in crate::engine) enum Change {
     Key(Key),
     Version(Key, u64),
     Lock(LockName),
@@ -46,10 +47,7 @@ impl RecordKey for Change {
             Change::Lock(name) => key(room, LOCK, &[name.as_str().as_bytes()]),
         }
     }
-}
 
-impl Change {
-    /// Whether a tag is of one of these, and which it is with this rest.
     fn parse(tag: u8, rest: &[u8]) -> Option<Option<Change>> {
         Some(match tag {
             KEY => name(rest, Key::new).map(Change::Key),
@@ -66,17 +64,11 @@ fn version(rest: &[u8]) -> Option<Change> {
     Some(Change::Version(key, u64::from_be_bytes(*revision)))
 }
 
-impl Blackboard {
-    /// Notes that a record must be written or deleted.
-    pub(super) fn change(&mut self, tx: &mut RoomTx<'_>, change: Change) {
-        tx.touch();
-        self.changes.note(change);
-    }
+impl Recorded for Blackboard {
+    type Key = Change;
 
-    pub(super) fn drain(&mut self, room: &Room, put: Put<'_>) {
-        for change in self.changes.take() {
-            put(change.key(room), self.value(&change));
-        }
+    fn changes(&mut self) -> &mut Changes<Change> {
+        &mut self.changes
     }
 
     fn value(&self, change: &Change) -> Option<Vec<u8>> {
@@ -88,22 +80,18 @@ impl Blackboard {
         }
     }
 
-    pub(super) fn take_back(
+    fn take_back(
         &mut self,
         tx: &mut RoomTx<'_>,
-        tag: u8,
-        rest: &[u8],
+        change: Change,
         value: &[u8],
-    ) -> Option<Result<(), RecordProblem>> {
-        let change = Change::parse(tag, rest)?.ok_or(RecordProblem::Key);
-        Some(change.and_then(|change| {
-            match change {
-                Change::Key(key) => self.rebuild_key(tx, key, decode(value)?),
-                Change::Version(key, _) => self.rebuild_version(tx, key, decode(value)?),
-                Change::Lock(name) => self.rebuild_lock(tx, name, decode(value)?),
-            }
-            Ok(())
-        }))
+    ) -> Result<(), RecordProblem> {
+        match change {
+            Change::Key(key) => self.rebuild_key(tx, key, decode(value)?),
+            Change::Version(key, _) => self.rebuild_version(tx, key, decode(value)?),
+            Change::Lock(name) => self.rebuild_lock(tx, name, decode(value)?),
+        }
+        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ use crate::engine::context::Context;
 use crate::engine::effect::Effect;
 use crate::engine::event::{Detail, Happened};
 use crate::engine::keep::MOST_AT_ONCE;
+use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, at_most, between};
 use crate::engine::settings::Settings;
 use crate::engine::tx::RoomTx;

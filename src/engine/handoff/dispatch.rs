@@ -12,6 +12,7 @@ use crate::wire::reply::{Code, Rejection};
 use super::records::Change;
 use crate::engine::context::Context;
 use crate::engine::event::{Detail, Happened};
+use crate::engine::recorded::Recorded;
 use crate::engine::replies::{
     Accepted, Call, Outcome, between, entries_at_most, json_at_most, text_at_most,
 };

@@ -19,6 +19,7 @@ use crate::wire::topic::{RoomTopic, Topic};
 use super::records::Change;
 use crate::engine::effect::{Class, Directed, Effect};
 use crate::engine::event::{Detail, Happened};
+use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Call, between, text_at_most};
 use crate::engine::timer::{Subject, Timer};
 use crate::engine::tx::RoomTx;

@@ -6,6 +6,7 @@ use crate::wire::name::{Agent, Capability};
 use super::records::Change;
 use crate::engine::ids::AssignmentKey;
 use crate::engine::member::Departure;
+use crate::engine::recorded::Recorded;
 use crate::engine::timer::{Subject, Timer};
 use crate::engine::tx::RoomTx;
 

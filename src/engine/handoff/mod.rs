@@ -40,6 +40,7 @@ use super::event::{Detail, Happened};
 use super::ids::AssignmentKey;
 use super::keep::Keep;
 use super::record::Changes;
+use super::recorded::Recorded;
 use super::timer::{Subject, Timer};
 use super::tx::RoomTx;
 use records::Change;

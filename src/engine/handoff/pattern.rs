@@ -6,7 +6,7 @@ use crate::wire::topic::Topic;
 
 use crate::engine::ids::TaskNo;
 use crate::engine::pattern::{AgentChange, Pattern};
-use crate::engine::record::{Half, Head, Put, RecordKey, RecordProblem};
+use crate::engine::record::{Half, Head, RecordKey};
 use crate::engine::replies::{Call, Outcome, no_command};
 use crate::engine::settings::Settings;
 use crate::engine::timer::{Subject, Timer};
@@ -116,20 +116,6 @@ impl Pattern for Handoff {
 
     fn go_on(&mut self, head: &Head) {
         self.last_no = head.last_task;
-    }
-
-    fn drain_records(&mut self, room: &Room, put: Put<'_>) {
-        self.drain(room, put);
-    }
-
-    fn restore(
-        &mut self,
-        tx: &mut RoomTx<'_>,
-        tag: u8,
-        rest: &[u8],
-        value: &[u8],
-    ) -> Option<Result<(), RecordProblem>> {
-        self.take_back(tx, tag, rest, value)
     }
 
     fn restored(&self, room: &Room) -> Result<(), Half> {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::wire::json::Json;
 
 use super::records::Change;
+use crate::engine::recorded::Recorded;
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;

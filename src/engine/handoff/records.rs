@@ -3,7 +3,8 @@
 use crate::wire::name::Room;
 
 use crate::engine::ids::TaskNo;
-use crate::engine::record::{Put, RecordKey, RecordProblem, decode, encode, key, number};
+use crate::engine::record::{Changes, RecordKey, RecordProblem, decode, encode, key, number};
+use crate::engine::recorded::Recorded;
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;
@@ -14,7 +15,7 @@ const PROGRESS: u8 = 10;
 
 /// What of a task must be recorded anew.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Change {
+pub(in crate::engine) enum Change {
     Body(TaskNo),
     State(TaskNo),
     Progress(TaskNo),
@@ -29,10 +30,7 @@ impl RecordKey for Change {
         };
         key(room, tag, &[&no.0.to_be_bytes()])
     }
-}
 
-impl Change {
-    /// Whether a tag is of one of these, and which it is with this rest.
     fn parse(tag: u8, rest: &[u8]) -> Option<Option<Change>> {
         let of = match tag {
             BODY => Change::Body,
@@ -44,17 +42,11 @@ impl Change {
     }
 }
 
-impl Handoff {
-    /// Notes that a record must be written or deleted.
-    pub(super) fn change(&mut self, tx: &mut RoomTx<'_>, change: Change) {
-        tx.touch();
-        self.changes.note(change);
-    }
+impl Recorded for Handoff {
+    type Key = Change;
 
-    pub(super) fn drain(&mut self, room: &Room, put: Put<'_>) {
-        for change in self.changes.take() {
-            put(change.key(room), self.value(&change));
-        }
+    fn changes(&mut self) -> &mut Changes<Change> {
+        &mut self.changes
     }
 
     fn value(&self, change: &Change) -> Option<Vec<u8>> {
@@ -66,27 +58,23 @@ impl Handoff {
     }
 
     /// All bodies come first, then the states, then what was said of progress.
-    pub(super) fn take_back(
+    fn take_back(
         &mut self,
         tx: &mut RoomTx<'_>,
-        tag: u8,
-        rest: &[u8],
+        change: Change,
         value: &[u8],
-    ) -> Option<Result<(), RecordProblem>> {
-        let change = Change::parse(tag, rest)?.ok_or(RecordProblem::Key);
-        Some(change.and_then(|change| {
-            match change {
-                Change::Body(no) => {
-                    self.bodies.insert(no, decode(value)?);
-                }
-                Change::State(no) => {
-                    let body = self.bodies.remove(&no).ok_or(RecordProblem::Alone)?;
-                    self.rebuild_task(tx, no, body, decode(value)?);
-                }
-                Change::Progress(no) => self.rebuild_progress(no, decode(value)?),
+    ) -> Result<(), RecordProblem> {
+        match change {
+            Change::Body(no) => {
+                self.bodies.insert(no, decode(value)?);
             }
-            Ok(())
-        }))
+            Change::State(no) => {
+                let body = self.bodies.remove(&no).ok_or(RecordProblem::Alone)?;
+                self.rebuild_task(tx, no, body, decode(value)?);
+            }
+            Change::Progress(no) => self.rebuild_progress(no, decode(value)?),
+        }
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use crate::wire::json::Json;
 
 use super::records::Change;
 use crate::engine::keep::MOST_AT_ONCE;
+use crate::engine::recorded::Recorded;
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;

@@ -14,6 +14,7 @@ use crate::wire::reply::{Code, Rejection};
 
 use super::records::Change;
 use crate::engine::context::Context;
+use crate::engine::recorded::Recorded;
 use crate::engine::replies::entries_at_most;
 use crate::engine::timer::{Subject, Timer};
 use crate::engine::tx::RoomTx;

@@ -7,6 +7,7 @@ use crate::wire::reply::{Code, Rejection};
 use super::records::Change;
 use crate::engine::context::Context;
 use crate::engine::event::{Detail, Happened};
+use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, json_at_most, text_at_most};
 use crate::engine::tx::RoomTx;
 

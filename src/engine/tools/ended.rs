@@ -15,6 +15,7 @@ use crate::wire::tools::{CallState, CallView, GetCall, ToolError};
 
 use super::records::Change;
 use crate::engine::keep::{Keep, MOST_AT_ONCE};
+use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome};
 use crate::engine::tx::RoomTx;
 

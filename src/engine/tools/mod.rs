@@ -29,6 +29,7 @@ use absence::Absences;
 
 use super::ids::RunKey;
 use super::record::Changes;
+use super::recorded::Recorded;
 use super::timer::{Subject, Timer};
 use super::tx::RoomTx;
 use records::Change;

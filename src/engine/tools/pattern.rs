@@ -1,11 +1,10 @@
 //! Tools as one of a room's patterns.
 
 use crate::wire::Millis;
-use crate::wire::name::{Agent, Room};
+use crate::wire::name::Agent;
 use crate::wire::topic::Topic;
 
 use crate::engine::pattern::{AgentChange, Pattern};
-use crate::engine::record::{Put, RecordProblem};
 use crate::engine::replies::{Call, Outcome, no_command};
 use crate::engine::settings::Settings;
 use crate::engine::timer::{Subject, Timer};
@@ -96,19 +95,5 @@ impl Pattern for Tools {
             *left -= 1;
         }
         *left > 0
-    }
-
-    fn drain_records(&mut self, room: &Room, put: Put<'_>) {
-        self.drain(room, put);
-    }
-
-    fn restore(
-        &mut self,
-        tx: &mut RoomTx<'_>,
-        tag: u8,
-        rest: &[u8],
-        value: &[u8],
-    ) -> Option<Result<(), RecordProblem>> {
-        self.take_record_back(tx, tag, rest, value)
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::wire::name::{CallId, Room, Tool};
 
-use crate::engine::record::{Put, RecordKey, RecordProblem, decode, encode, key, name};
+use crate::engine::record::{Changes, RecordKey, RecordProblem, decode, encode, key, name};
+use crate::engine::recorded::Recorded;
 use crate::engine::tx::RoomTx;
 
 use super::Tools;
@@ -13,7 +14,7 @@ const ENDED_CALL: u8 = 22;
 
 /// What of them must be recorded anew.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Change {
+pub(in crate::engine) enum Change {
     Tool(Tool),
     Call(CallId),
     EndedCall(CallId),
@@ -27,10 +28,7 @@ impl RecordKey for Change {
             Change::EndedCall(id) => key(room, ENDED_CALL, &[id.as_str().as_bytes()]),
         }
     }
-}
 
-impl Change {
-    /// Whether a tag is of one of these, and which it is with this rest.
     fn parse(tag: u8, rest: &[u8]) -> Option<Option<Change>> {
         Some(match tag {
             TOOL => name(rest, Tool::new).map(Change::Tool),
@@ -41,17 +39,11 @@ impl Change {
     }
 }
 
-impl Tools {
-    /// Notes that a record must be written or deleted.
-    pub(super) fn change(&mut self, tx: &mut RoomTx<'_>, change: Change) {
-        tx.touch();
-        self.changes.note(change);
-    }
+impl Recorded for Tools {
+    type Key = Change;
 
-    pub(super) fn drain(&mut self, room: &Room, put: Put<'_>) {
-        for change in self.changes.take() {
-            put(change.key(room), self.value(&change));
-        }
+    fn changes(&mut self) -> &mut Changes<Change> {
+        &mut self.changes
     }
 
     fn value(&self, change: &Change) -> Option<Vec<u8>> {
@@ -63,22 +55,18 @@ impl Tools {
     }
 
     /// Tools come before their calls.
-    pub(super) fn take_record_back(
+    fn take_back(
         &mut self,
         tx: &mut RoomTx<'_>,
-        tag: u8,
-        rest: &[u8],
+        change: Change,
         value: &[u8],
-    ) -> Option<Result<(), RecordProblem>> {
-        let change = Change::parse(tag, rest)?.ok_or(RecordProblem::Key);
-        Some(change.and_then(|change| {
-            match change {
-                Change::Tool(tool) => self.rebuild_tool(tx, tool, decode(value)?),
-                Change::Call(_) => self.rebuild_call(tx, decode(value)?),
-                Change::EndedCall(_) => self.rebuild_ended_call(tx, decode(value)?),
-            }
-            Ok(())
-        }))
+    ) -> Result<(), RecordProblem> {
+        match change {
+            Change::Tool(tool) => self.rebuild_tool(tx, tool, decode(value)?),
+            Change::Call(_) => self.rebuild_call(tx, decode(value)?),
+            Change::EndedCall(_) => self.rebuild_ended_call(tx, decode(value)?),
+        }
+        Ok(())
     }
 }
 

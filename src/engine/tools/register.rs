@@ -18,6 +18,7 @@ use crate::engine::context::Context;
 use crate::engine::digest::digest;
 use crate::engine::effect::Effect;
 use crate::engine::event::{Detail, Happened};
+use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, between, json_at_most, text_at_most};
 use crate::engine::tx::RoomTx;
 
