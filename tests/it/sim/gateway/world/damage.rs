@@ -265,6 +265,10 @@ fn copy(from: &Path, to: &Path) -> Outcome {
     fs::create_dir_all(to).map_err(words)?;
     for entry in fs::read_dir(from).map_err(words)? {
         let path = entry.map_err(words)?.path();
+        // The next segment may be on its way, and gets its name in between. A start removes what a crash leaves of one.
+        if path.extension().is_some_and(|own| own == "making") {
+            continue;
+        }
         let to = to.join(path.file_name().expect("a name"));
         match path.is_dir() {
             true => copy(&path, &to)?,
