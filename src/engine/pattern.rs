@@ -83,10 +83,8 @@ pub(super) trait Pattern: Records {
         None
     }
 
-    /// Forgets one thing whose time for that has come; whether there was one.
-    fn forget_due(&mut self, _tx: &mut RoomTx<'_>) -> bool {
-        false
-    }
+    /// Forgets what that is about.
+    fn forget_oldest(&mut self, _tx: &mut RoomTx<'_>) {}
 
     /// Whether there is something that only a deserted room forgets.
     fn has_remains(&self) -> bool {

@@ -54,13 +54,8 @@ impl Pattern for Approvals {
         Some(decided.saturating_add(settings.approval_retention_ms))
     }
 
-    fn forget_due(&mut self, tx: &mut RoomTx<'_>) -> bool {
-        let at = self.next_retention(&tx.cx.settings);
-        let is_due = at.is_some_and(|at| at <= tx.cx.now);
-        if is_due {
-            self.forget_oldest_approval(tx);
-        }
-        is_due
+    fn forget_oldest(&mut self, tx: &mut RoomTx<'_>) {
+        self.forget_oldest_approval(tx);
     }
 
     fn is_empty(&self) -> bool {

@@ -84,12 +84,8 @@ impl Pattern for Handoff {
         self.forgets_at()
     }
 
-    fn forget_due(&mut self, tx: &mut RoomTx<'_>) -> bool {
-        let is_due = self.forgets_at().is_some_and(|at| at <= tx.cx.now);
-        if is_due {
-            self.forget_oldest_task(tx);
-        }
-        is_due
+    fn forget_oldest(&mut self, tx: &mut RoomTx<'_>) {
+        self.forget_oldest_task(tx);
     }
 
     fn is_empty(&self) -> bool {

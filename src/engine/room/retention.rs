@@ -54,7 +54,15 @@ impl RoomState {
     }
 
     fn forget_one(&mut self, cx: &mut Context) -> bool {
-        if self.any(cx, |pattern, tx| pattern.forget_due(tx)) {
+        let is_forgotten = self.any(cx, |pattern, tx| {
+            let at = pattern.next_retention(&tx.cx.settings);
+            let is_due = at.is_some_and(|at| at <= tx.cx.now);
+            if is_due {
+                pattern.forget_oldest(tx);
+            }
+            is_due
+        });
+        if is_forgotten {
             return true;
         }
         let now = cx.now;

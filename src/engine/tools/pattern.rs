@@ -77,13 +77,8 @@ impl Pattern for Tools {
         Some(over.saturating_add(settings.call_retention_ms))
     }
 
-    fn forget_due(&mut self, tx: &mut RoomTx<'_>) -> bool {
-        let at = self.next_retention(&tx.cx.settings);
-        let is_due = at.is_some_and(|at| at <= tx.cx.now);
-        if is_due {
-            self.forget_oldest_call(tx);
-        }
-        is_due
+    fn forget_oldest(&mut self, tx: &mut RoomTx<'_>) {
+        self.forget_oldest_call(tx);
     }
 
     fn is_empty(&self) -> bool {
