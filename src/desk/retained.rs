@@ -1,6 +1,8 @@
 //! The retained messages: the last one of each topic, for whoever subscribes later.
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::limits::RetainedLimits;
@@ -11,12 +13,42 @@ use crate::wire::message::Message;
 /// All retained messages, by topic.
 #[derive(Debug)]
 pub struct Retained {
-    messages: BTreeMap<Box<str>, Message>,
+    messages: BTreeSet<ByTopic>,
     bytes: usize,
     /// Of all these: those of clients, which the limits are for.
     clients: Load,
     limits: RetainedLimits,
 }
+
+/// A message in the order of topics. A message has its topic within: a second copy as a key would be what a small one costs.
+#[derive(Debug)]
+struct ByTopic(Message);
+
+impl Borrow<str> for ByTopic {
+    fn borrow(&self) -> &str {
+        self.0.topic()
+    }
+}
+
+impl Ord for ByTopic {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.topic().cmp(other.0.topic())
+    }
+}
+
+impl PartialOrd for ByTopic {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ByTopic {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for ByTopic {}
 
 #[derive(Debug, Default)]
 struct Load {
@@ -28,7 +60,7 @@ impl Retained {
     /// An empty store.
     pub fn new(limits: RetainedLimits) -> Retained {
         Retained {
-            messages: BTreeMap::new(),
+            messages: BTreeSet::new(),
             bytes: 0,
             clients: Load::default(),
             limits,
@@ -52,7 +84,7 @@ impl Retained {
 
     /// Whether a client may still retain this message. The gateway's own are bounded by the engine's limits instead.
     pub fn has_room_for(&self, message: &Message) -> bool {
-        let old = self.messages.get(message.topic());
+        let old = self.get(message.topic());
         let old = old.filter(|old| is_clients(old)).map(Message::size);
         let grows = message.size() > old.unwrap_or(0);
         let bytes = self.clients.bytes - old.unwrap_or(0) + message.size();
@@ -63,8 +95,8 @@ impl Retained {
     /// Keeps the message as its topic's last.
     pub fn set(&mut self, message: Message) {
         self.tally(&message, 1);
-        if let Some(old) = self.messages.insert(message.topic().into(), message) {
-            self.tally(&old, -1);
+        if let Some(old) = self.messages.replace(ByTopic(message)) {
+            self.tally(&old.0, -1);
         }
     }
 
@@ -89,15 +121,15 @@ impl Retained {
 
     /// A topic's message.
     pub fn get(&self, topic: &str) -> Option<&Message> {
-        self.messages.get(topic)
+        self.messages.get(topic).map(|found| &found.0)
     }
 
     /// Forgets a topic's message; whether there was one.
     pub fn clear(&mut self, topic: &str) -> bool {
-        let Some(old) = self.messages.remove(topic) else {
+        let Some(old) = self.messages.take(topic) else {
             return false;
         };
-        self.tally(&old, -1);
+        self.tally(&old.0, -1);
         true
     }
 
@@ -124,11 +156,11 @@ impl Retained {
         };
         self.messages
             .range::<str, _>((from, Bound::Unbounded))
-            .take_while(move |(topic, _)| topic.starts_with(fixed))
-            .filter(move |(topic, message)| {
-                filter::matches(topic_filter, topic) && !message.expired(now)
+            .map(|found| &found.0)
+            .take_while(move |message| message.topic().starts_with(fixed))
+            .filter(move |message| {
+                filter::matches(topic_filter, message.topic()) && !message.expired(now)
             })
-            .map(|(_, message)| message)
     }
 }
 

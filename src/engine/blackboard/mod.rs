@@ -67,10 +67,10 @@ pub(super) struct Blackboard {
     pub(super) revision: u64,
     /// No new key starts at or below it.
     pub(super) version_floor: u64,
-    /// Keys that have a value.
-    pub(super) cells: BTreeMap<Key, Version>,
+    /// Keys that have a value. Boxed: a third of a tree's places is empty.
+    pub(super) cells: BTreeMap<Key, Box<Version>>,
     /// Keys that were deleted.
-    pub(super) tombstones: BTreeMap<Key, Version>,
+    pub(super) tombstones: BTreeMap<Key, Box<Version>>,
     pub(super) history: History,
     pub(super) locks: Locks,
     /// Tombstones, oldest first.
@@ -113,10 +113,10 @@ impl Blackboard {
         let earlier = self.take(key);
         self.bytes += version.size();
         if version.value.is_some() {
-            self.cells.insert(key.clone(), version);
+            self.cells.insert(key.clone(), Box::new(version));
         } else {
             self.buried.insert((version.revision, key.clone()));
-            self.tombstones.insert(key.clone(), version);
+            self.tombstones.insert(key.clone(), Box::new(version));
         }
         earlier
     }
@@ -124,16 +124,17 @@ impl Blackboard {
     fn take(&mut self, key: &Key) -> Option<Version> {
         if let Some(cell) = self.cells.remove(key) {
             self.bytes -= cell.size();
-            return Some(cell);
+            return Some(*cell);
         }
         let tombstone = self.tombstones.remove(key)?;
         self.buried.remove(&(tombstone.revision, key.clone()));
-        Some(tombstone)
+        Some(*tombstone)
     }
 
     /// What stands of a key, be it a tombstone.
     fn standing(&self, key: &Key) -> Option<&Version> {
-        self.cells.get(key).or_else(|| self.tombstones.get(key))
+        let found = self.cells.get(key).or_else(|| self.tombstones.get(key));
+        found.map(Box::as_ref)
     }
 
     /// The version that a revision made of a key.
