@@ -61,14 +61,4 @@ impl Pending {
         self.releases.push(release);
         self.awaited = true;
     }
-
-    /// Holds a response back that needs no disk.
-    pub fn respond_unkept(&mut self, connection: &Connection, response: Response) {
-        self.release(Release::Unkept(connection.clone(), response));
-    }
-
-    /// Holds a response back.
-    pub fn respond(&mut self, connection: &Connection, response: Response) {
-        self.release(Release::Respond(connection.clone(), response));
-    }
 }

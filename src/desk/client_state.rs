@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::kind::Kind;
 use super::lanes::Sent;
 use super::memory::{Held, Holder, Memory};
+use super::outbox::Entry;
 use super::port::{Connection, Gate, Response};
 use super::records::will::WillRecord;
 use super::subscription::{Replay, Subscription};
 use crate::wire::Millis;
+use crate::wire::filter::{self, Shared};
+use crate::wire::message::Qos;
 use crate::wire::topic::Offer;
 
 /// Where a client is. Whoever is connected has a session.
@@ -107,6 +111,64 @@ impl ClientState {
             }
         }
     }
+
+    /// What the session grants to a directed message on a topic.
+    ///
+    /// The topics that offer work or tools count only when subscribed to exactly: a wildcard there only watches.
+    pub fn grants(&self, topic: &str, exact_only: bool) -> Option<Grant> {
+        let mut granted: Option<Grant> = None;
+        for subscription in self.session()?.subscriptions.values() {
+            let filter = Shared::parse(&subscription.filter)
+                .map_or(&*subscription.filter, |shared| shared.filter);
+            let matches = if exact_only {
+                filter == topic
+            } else {
+                filter::matches(filter, topic)
+            };
+            if matches {
+                let grant = granted.get_or_insert(Grant {
+                    qos: Qos::AtMostOnce,
+                    retain: false,
+                    subscription_ids: Vec::new(),
+                });
+                grant.qos = grant.qos.max(subscription.qos);
+                grant.subscription_ids.extend(subscription.id);
+            }
+        }
+        granted
+    }
+
+    /// How an entry of the outbox is to be sent now; `None` if no subscription matches.
+    pub fn grant_of(&self, entry: &Entry) -> Option<Grant> {
+        if let Kind::Queued {
+            qos,
+            retain,
+            subscription_ids,
+            ..
+        } = &entry.kind
+        {
+            return Some(Grant {
+                qos: *qos,
+                retain: *retain,
+                subscription_ids: subscription_ids.clone(),
+            });
+        }
+        let exact_only = entry.kind.is_for_exact_topic();
+        let granted = self.grants(entry.message.topic(), exact_only)?;
+        let qos = granted.qos.min(entry.message.qos());
+        Some(Grant { qos, ..granted })
+    }
+}
+
+/// How a message is to be sent to a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The effective QoS.
+    pub qos: Qos,
+    /// The retain flag to show.
+    pub retain: bool,
+    /// MQTT 5 identifiers of the subscriptions that it matches.
+    pub subscription_ids: Vec<u32>,
 }
 
 /// A client that is connected now.
@@ -184,6 +246,11 @@ impl Session {
         }
         self.offline_since
             .map(|since| since + u64::from(self.expiry) * 1000)
+    }
+
+    /// One subscription more makes this offer.
+    pub fn count_offer(&mut self, offer: Offer) {
+        *self.offers.entry(offer).or_default() += 1;
     }
 
     /// One subscription less makes this offer; whether none is left.

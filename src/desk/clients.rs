@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::client_state::{ClientState, Connected, Session, Will};
-use super::kind::Kind;
+use super::commits::Commits;
 use super::limits::ClientLimits;
 use super::memory::Memory;
-use super::outbox::{Entry, Outbox};
+use super::outbox::Outbox;
+use super::port::ConnectionId;
+use super::records::{self, SessionRecord};
 use crate::engine::Mailboxes;
+use crate::ledger::Space;
 use crate::wire::Millis;
-use crate::wire::filter::{self, Shared};
-use crate::wire::message::Qos;
 use crate::wire::name::{Agent, GATEWAY};
 
 /// One client.
@@ -74,49 +77,10 @@ impl Client {
             && self.delayed_will.is_none()
     }
 
-    /// What the session grants to a directed message on a topic: QoS and subscription identifiers.
-    ///
-    /// The topics that offer work or tools count only when subscribed to exactly: a wildcard there only watches.
-    pub fn grants(&self, topic: &str, exact_only: bool) -> Option<(Qos, Vec<u32>)> {
-        let mut granted: Option<(Qos, Vec<u32>)> = None;
-        for subscription in self.state.session()?.subscriptions.values() {
-            let filter = Shared::parse(&subscription.filter)
-                .map_or(&*subscription.filter, |shared| shared.filter);
-            let matches = if exact_only {
-                filter == topic
-            } else {
-                filter::matches(filter, topic)
-            };
-            if matches {
-                let (qos, ids) = granted.get_or_insert_default();
-                *qos = (*qos).max(subscription.qos);
-                ids.extend(subscription.id);
-            }
-        }
-        granted
-    }
-
     /// Whether its session's queue has room for so many bytes more.
     pub fn can_queue(&self, limits: &ClientLimits, bytes: usize) -> bool {
         self.outbox.queued_messages() < limits.max_queued_messages
             && self.outbox.queued_bytes() + bytes <= limits.max_queued_bytes
-    }
-
-    /// How an entry of the outbox is to be sent now; `None` if no subscription matches.
-    pub fn terms(&self, entry: &Entry) -> Option<(Qos, bool, Vec<u32>)> {
-        match &entry.kind {
-            Kind::Queued {
-                qos,
-                retain,
-                subscription_ids,
-                ..
-            } => Some((*qos, *retain, subscription_ids.clone())),
-            Kind::Inbox | Kind::Directed(_) | Kind::Summary => {
-                let exact_only = entry.kind.is_for_exact_topic();
-                let (granted, ids) = self.grants(entry.message.topic(), exact_only)?;
-                Some((entry.message.qos().min(granted), false, ids))
-            }
-        }
     }
 }
 
@@ -124,8 +88,8 @@ impl Client {
 #[derive(Debug)]
 pub struct Clients {
     clients: BTreeMap<Arc<str>, Client>,
-    /// The limits in force.
-    pub limits: ClientLimits,
+    connections: BTreeMap<ConnectionId, Arc<str>>,
+    limits: ClientLimits,
     memory: Arc<Memory>,
 }
 
@@ -134,9 +98,40 @@ impl Clients {
     pub fn new(limits: ClientLimits, memory: Arc<Memory>) -> Clients {
         Clients {
             clients: BTreeMap::new(),
+            connections: BTreeMap::new(),
             limits,
             memory,
         }
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &ClientLimits {
+        &self.limits
+    }
+
+    /// Other limits from now on; what is there stays.
+    pub fn set_limits(&mut self, limits: ClientLimits) {
+        self.limits = limits;
+    }
+
+    /// A client is connected by this connection from now on.
+    pub fn add_connection(&mut self, connection: ConnectionId, id: &Arc<str>) {
+        self.connections.insert(connection, id.clone());
+    }
+
+    /// The client behind a connection; `None` after a take-over, whose late requests count for nothing.
+    pub fn of_connection(&self, connection: ConnectionId) -> Option<Arc<str>> {
+        self.connections.get(&connection).cloned()
+    }
+
+    /// A connection is gone; the client that was behind it.
+    pub fn remove_connection(&mut self, connection: ConnectionId) -> Option<Arc<str>> {
+        self.connections.remove(&connection)
+    }
+
+    /// How many are connected.
+    pub fn connections_len(&self) -> usize {
+        self.connections.len()
     }
 
     /// How many.
@@ -200,10 +195,86 @@ impl Clients {
     }
 
     /// Forgets a client of which nothing is left.
-    pub fn forget_if_idle(&mut self, id: &str) {
-        if self.clients.get(id).is_some_and(Client::is_idle) {
-            self.clients.remove(id);
+    pub(super) fn forget_if_idle(&mut self, id: &str, commits: &mut Commits) {
+        let idle = self.clients.get(id).filter(|client| client.is_idle());
+        let Some(idle) = idle else { return };
+        if idle.owner_stored {
+            commits.delete(Space::Session, records::owner_key(id));
         }
+        self.clients.remove(id);
+    }
+
+    /// Whether what is kept under a client id, or is connected under it, is this user's or still nobody's. Without
+    /// authentication nobody is asked.
+    pub fn may_claim(&self, id: &str, user: Option<&Arc<str>>) -> bool {
+        let owner = self.get(id).and_then(|client| client.owner.as_ref());
+        match (owner, user) {
+            (Some(owner), Some(user)) => owner == user,
+            _ => true,
+        }
+    }
+
+    /// Puts a client's owner on disk as soon as there is something to be owned there.
+    pub(super) fn store_owner(&mut self, id: &str, commits: &mut Commits) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        let kept = client.will_stored || client.state.is_durable() || client.outbox.mail_len() > 0;
+        let owner = client.owner.as_ref();
+        if let Some(owner) = owner.filter(|_| kept && !client.owner_stored) {
+            let value = Bytes::copy_from_slice(owner.as_bytes());
+            commits.put(Space::Session, records::owner_key(id), value);
+            client.owner_stored = true;
+        }
+    }
+
+    /// Puts the header of a client's session on disk.
+    pub(super) fn store_header(&self, id: &str, commits: &mut Commits) {
+        let Some(client) = self.get(id) else {
+            return;
+        };
+        let Some(session) = client.state.session() else {
+            return;
+        };
+        let record = SessionRecord {
+            expiry: session.expiry,
+            offline_since: session.offline_since.unwrap_or(0),
+            sent: client.outbox.sent().max(session.sent),
+        };
+        commits.put(Space::Session, records::header_key(id), record.encode());
+    }
+
+    /// Stores the will of the connection that was just accepted, or forgets that of an earlier one.
+    pub(super) fn store_will(&mut self, id: &str, commits: &mut Commits) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        let connected = client.state.connected();
+        let will = connected.and_then(|connected| connected.will.as_ref());
+        match will.and_then(|will| records::will::encode(&will.record)) {
+            Some(record) => {
+                client.will_stored = true;
+                commits.put(Space::Session, records::will_key(id), record);
+            }
+            None => self.forget_will(id, commits),
+        }
+    }
+
+    /// The will is published, or never will be.
+    pub(super) fn forget_will(&mut self, id: &str, commits: &mut Commits) {
+        let client = self.clients.get_mut(id);
+        if client.is_some_and(|client| std::mem::take(&mut client.will_stored)) {
+            commits.delete(Space::Session, records::will_key(id));
+        }
+    }
+
+    /// Whether a client waits for an answer to SUBSCRIBE or UNSUBSCRIBE that only the disk can give, which takes nothing.
+    pub(super) fn waits_for_disk(&self, id: &str, commits: &Commits) -> bool {
+        let durable = self.session(id).is_some_and(|session| session.durable);
+        let connected = self.connected(id);
+        commits.is_stalled()
+            && durable
+            && connected.is_some_and(|own| !commits.is_durable(own.subscribed_in))
     }
 
     /// Everyone, in order of their ids.

@@ -1,131 +1,96 @@
 //! The desk itself, as a pure state machine: requests and times in, one pending batch out.
 //!
 //! The thread in `run` feeds it, the simulation can too. It has no clock and does no I/O, but for the responses that it
-//! may send at once because what they show is on disk already.
+//! may send at once because what they show is on disk already. Here is how its parts work together, in time and around the engine;
+//! below are the requests (`requests`), and what begins and ends with connections and sessions (`session`).
 
-use std::collections::BTreeMap;
+mod requests;
+mod session;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::batch::{Pending, Release};
 use super::clients::Clients;
-use super::disk::Disk;
+use super::commits::Commits;
+use super::delivery::Delivery;
+use super::distribute::distribute;
+use super::error::RecoverError;
+use super::index::SubscriptionIndex;
 use super::interest::Interest;
 use super::journal::Journal;
-use super::limits::{ClientLimits, JournalLimits, RetainedLimits};
 use super::mail::Kept;
-use super::memory::{Holder, Memory};
-use super::port::{ConnectionId, Full, Gates, Request};
-use super::records;
+use super::own::{event_message, gateway_message, misspelt, retain_own, show_recovered_keys};
 use super::retained::Retained;
-use super::shares::Shares;
+use super::root::note_root;
+use super::settings::DeskSettings;
 use super::stats::DeskStats;
-use super::time::Time;
+use super::time::{Moved, Time};
 use super::timers::{Timer, Timers};
-use super::trie::FilterTrie;
 use super::work::WorkNews;
-use crate::diary::{About, Diary};
-use crate::engine::{Class, Effect, Engine, Input, Timer as EngineTimer, Verdict};
-use crate::ledger::Space;
+use super::{recover, stall};
+use crate::clock::Reading;
+use crate::engine::{Effect, Engine, Input, Timer as EngineTimer, Verdict};
+use crate::ledger::{Space, Store};
 use crate::wire::Millis;
-use crate::wire::message::{Message, Qos};
-use crate::wire::name::Agent;
-use crate::wire::reply::Rejection;
+use crate::wire::json;
+use crate::wire::message::Message;
+use crate::wire::mirror::MessageMirrors;
+use crate::wire::name::Category;
+use crate::wire::observe::Event;
+use crate::wire::topic::RoomTopic;
 
-/// The desk's settings.
-#[derive(Debug, Clone)]
-pub struct DeskSettings {
-    /// The topic level under which rooms live.
-    pub root: String,
-    /// Limits of mailboxes and queues.
-    pub clients: ClientLimits,
-    /// Limits of the retained store.
-    pub retained: RetainedLimits,
-    /// How much of rooms' past is kept.
-    pub journal: JournalLimits,
-    /// The bound on everything that waits, shared with the front door.
-    pub memory: Arc<Memory>,
-    /// Who judges the wills that a restart publishes; `None` while everybody may do everything.
-    pub gates: Option<Arc<dyn Gates>>,
-    /// Which lines about clients are worth the log.
-    pub diary: Arc<Diary>,
-    /// How long deletions of what was acknowledged may wait for company, in milliseconds.
-    pub linger_ms: u64,
-    /// How long publishers of QoS 1 and 2 wait for a connected client whose queue is half full, before it is disconnected, in
-    /// milliseconds.
-    pub patience_ms: u64,
-}
-
-/// A durable subscription, as the index of subscribers holds it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
-    pub qos: Qos,
-    pub no_local: bool,
-    pub retain_as_published: bool,
-    pub id: Option<u32>,
-}
-
-/// Everything that is decided in one place.
+/// Everything that is decided in one place. Each part keeps what it holds to itself.
 pub struct Desk {
-    pub(super) settings: DeskSettings,
-    pub(super) engine: Engine,
-    pub(super) clients: Clients,
-    pub(super) connections: BTreeMap<ConnectionId, Arc<str>>,
-    /// Unshared filters of durable sessions, by client. Those of QoS 0 add their identifiers to what the others have delivered.
-    pub(super) subscribers: FilterTrie<Arc<str>, Terms>,
-    pub(super) shares: Shares,
-    /// Wildcard filters that may see other agents' directed messages, by client.
-    pub(super) watchers: FilterTrie<Arc<str>, ()>,
-    pub(super) retained: Retained,
-    pub(super) journal: Journal,
-    /// Counts changes of the retained store since the start.
-    pub(super) stamp: u64,
-    pub(super) interest: Arc<Interest>,
-    pub(super) timers: Timers,
-    pub(super) time: Time,
-    pub(super) pending: Pending,
-    /// The newest batch that is on disk.
-    pub(super) durable: u64,
-    /// What is known of the disk.
-    pub(super) disk: Disk,
-    pub(super) stats: Arc<DeskStats>,
-    /// Where there was no room for the publish that was refused last.
-    pub(super) full: Full,
-    /// Why the command that was routed last was refused, if it was.
-    pub(super) refusal: Option<Rejection>,
-    /// What the engine is to hear of work on its way, at the end of the request.
-    pub(super) work: WorkNews,
-    /// What was dropped because its reader cannot take it, until the engine hears of it: at the end of the request.
-    pub(super) undelivered: Vec<(Agent, Class)>,
+    settings: DeskSettings,
+    engine: Engine,
+    clients: Clients,
+    index: SubscriptionIndex,
+    retained: Retained,
+    journal: Journal,
+    timers: Timers,
+    time: Time,
+    commits: Commits,
+    stats: Arc<DeskStats>,
+    /// What the engine is to hear of deliveries, at the end of the request.
+    work: WorkNews,
 }
 
 impl Desk {
     /// A desk with nothing in it but the engine; `recover` fills it.
     pub fn new(settings: DeskSettings, engine: Engine, interest: Arc<Interest>) -> Desk {
+        let memory = &settings.memory;
         Desk {
-            clients: Clients::new(settings.clients, settings.memory.clone()),
+            clients: Clients::new(settings.clients, memory.clone()),
+            index: SubscriptionIndex::new(&settings.root, interest, memory.clone()),
             retained: Retained::new(settings.retained),
             journal: Journal::new(settings.journal.clone()),
             settings,
             engine,
-            connections: BTreeMap::new(),
-            subscribers: FilterTrie::default(),
-            shares: Shares::default(),
-            watchers: FilterTrie::default(),
-            stamp: 0,
-            interest,
             timers: Timers::default(),
             time: Time::default(),
-            pending: Pending::new(1),
-            durable: 0,
-            disk: Disk::default(),
+            commits: Commits::default(),
             stats: Arc::default(),
-            full: Full::Memory,
-            refusal: None,
             work: WorkNews::default(),
-            undelivered: Vec::new(),
         }
+    }
+
+    /// Fills a new desk from the ledger; nobody is connected.
+    ///
+    /// # Errors
+    /// If the store or one of its records cannot be read.
+    pub fn recover(&mut self, now: Millis, store: &dyn Store) -> Result<(), RecoverError> {
+        recover::restore(&mut self.delivery(now), store)?;
+        self.respell_retained();
+        show_recovered_keys(&self.settings.root, &mut self.engine, &mut self.retained);
+        self.journal.recover(store)?;
+        recover::index(&mut self.delivery(now));
+        note_root(&self.settings.root, store, self.commits.records())?;
+        self.feed(now, Input::Recovered);
+        self.recover_wills(now);
+        warn_of_barred_rooms(&self.engine);
+        Ok(())
     }
 
     /// The counters, to show them.
@@ -133,60 +98,26 @@ impl Desk {
         self.stats.clone()
     }
 
-    /// Takes one request, at a time by which nothing else is due: a session that has expired is not resumed, and its will
-    /// comes first (MQTT-4.1.0-2, MQTT-3.1.2-8). What a single [`Desk::tick`] does not get done is its caller's to await:
-    /// see [`Desk::is_behind`].
-    pub fn handle(&mut self, now: Millis, request: Request) {
-        self.stats.requests.add_one();
-        if self.is_behind(now) {
-            self.tick(now);
+    /// The parts that messages for clients go through.
+    fn delivery(&mut self, now: Millis) -> Delivery<'_> {
+        Delivery {
+            now,
+            settings: &self.settings,
+            stats: &self.stats,
+            engine: &self.engine,
+            clients: &mut self.clients,
+            index: &mut self.index,
+            retained: &mut self.retained,
+            timers: &mut self.timers,
+            commits: &mut self.commits,
+            work: &mut self.work,
         }
-        match request {
-            Request::Open(open) => self.open(now, *open),
-            Request::Subscribe {
-                connection,
-                packet_id,
-                subscriptions,
-            } => {
-                self.subscribe(now, connection, packet_id, subscriptions);
-            }
-            Request::Unsubscribe {
-                connection,
-                packet_id,
-                filters,
-            } => {
-                self.unsubscribe(now, connection, packet_id, &filters);
-            }
-            Request::Publish {
-                connection,
-                packet_id,
-                publication,
-            } => {
-                let memory = &self.settings.memory;
-                memory.give_back(Holder::Requests, publication.message.size());
-                self.publish(now, connection, packet_id, &publication);
-            }
-            Request::Release {
-                connection,
-                packet_id,
-            } => self.release_inbound(connection, packet_id),
-            Request::Acknowledge {
-                connection,
-                seq,
-                stage,
-            } => self.acknowledge(now, connection, seq, stage),
-            Request::Close {
-                connection,
-                publish_will,
-                why,
-                expiry,
-            } => self.close(now, connection, publish_will, why, expiry),
-            // Whoever asked may be gone.
-            Request::Measure(answer) => drop(answer.send(self.holdings())),
-            Request::Configure(new) => self.configure(now, *new),
-            Request::Announce(figures) => self.announce(now, figures),
-        }
-        self.tell_of_deliveries(now);
+    }
+
+    /// The same, for tests to look at.
+    #[cfg(test)]
+    pub(super) fn parts(&mut self) -> Delivery<'_> {
+        self.delivery(0)
     }
 
     /// Does what is due.
@@ -195,7 +126,9 @@ impl Desk {
             match timer {
                 Timer::SessionExpiry(client) => self.expire_session(now, &client),
                 Timer::Will(client) => self.will_timer(now, &client),
-                Timer::MessageExpiry(client, seq) => self.expire_message(now, &client, seq),
+                Timer::MessageExpiry(client, seq) => {
+                    self.delivery(now).expire_message(&client, seq);
+                }
                 Timer::Patience(client) => self.patience_ends(now, &client),
                 Timer::Unanswered(client) => self.give_up_on_disk(now, &client),
             }
@@ -205,7 +138,7 @@ impl Desk {
         }
         if self.journal.next_trim().is_some_and(|at| at <= now) {
             // Sealing does it.
-            self.note_lazy_change(now);
+            self.commits.note_lazily(now);
         }
         if self.time.next_mark().is_some_and(|at| at <= now) {
             self.leave_mark(now);
@@ -232,7 +165,7 @@ impl Desk {
             .map(|(at, _): (Millis, EngineTimer)| at);
         // A batch that is to be sealed anyway forgets what is due.
         let trim = self.journal.next_trim();
-        let trim = trim.filter(|_| self.pending.since.is_none());
+        let trim = trim.filter(|_| self.commits.since().is_none());
         let mark = self.time.next_mark();
         let all = own.into_iter().chain(engine).chain(trim).chain(mark);
         all.min()
@@ -240,8 +173,8 @@ impl Desk {
 
     /// Whether a batch should be sealed now, or when at the latest.
     pub fn wants_sealing(&self, now: Millis) -> Sealing {
-        match self.pending.since {
-            _ if self.pending.awaited => Sealing::Now,
+        match self.commits.since() {
+            _ if self.commits.is_awaited() => Sealing::Now,
             Some(since) if now >= since + self.settings.linger_ms => Sealing::Now,
             Some(since) => Sealing::At(since + self.settings.linger_ms),
             None => Sealing::Never,
@@ -254,43 +187,113 @@ impl Desk {
         self.engine.flush();
         self.apply_effects(now, None);
         self.tell_of_deliveries(now);
-        let records = &mut self.pending.records;
+        let number = self.commits.number();
+        let records = self.commits.records();
         self.engine.drain_records(&mut |key, value| match value {
             Some(value) => records.put(Space::Engine, key, Bytes::from(value)),
             None => records.delete(Space::Engine, key),
         });
-        let number = self.pending.number;
-        self.journal.seal(number, now, &mut self.pending.records);
-        if !self.pending.records.is_empty() {
-            self.time.mark(now, &mut self.pending.records);
+        self.journal.seal(number, now, records);
+        if !records.is_empty() {
+            self.time.mark(now, records);
         }
-        self.disk.sealed(number, self.stamp);
+        let sealed = self.commits.seal(self.retained.last_stamp());
         self.stats.batches.add_one();
         self.update_gauges();
-        let next = Pending::new(self.pending.number + 1);
-        std::mem::replace(&mut self.pending, next)
+        sealed
     }
 
     /// A batch is on disk.
     pub fn committed(&mut self, number: u64) {
-        self.durable = self.durable.max(number);
         self.journal.committed(number);
-        self.disk.committed(number);
+        self.commits.committed(number);
+    }
+
+    /// How much the pending batch holds, in bytes: of records, and roughly of what waits for them.
+    pub fn pending_bytes(&self) -> usize {
+        self.commits.bytes()
+    }
+
+    /// Whether the disk refuses what it is given, from now on. Who has subscribed just before is not left unanswered for long.
+    pub fn disk_stalls(&mut self, now: Millis, stands: bool) {
+        if self.commits.set_stalled(stands) {
+            stall::begin(&mut self.delivery(now));
+        }
+    }
+
+    /// Whether it does.
+    pub fn is_stalled(&self) -> bool {
+        self.commits.is_stalled()
+    }
+
+    /// Sends what of a batch that is not on disk needs no disk. Batches in their order.
+    pub fn let_go(&self, releases: &mut Vec<Release>) {
+        self.commits.let_go(releases);
+    }
+
+    /// The same with the batch that fills.
+    pub fn let_go_of_pending(&mut self) {
+        self.commits.let_go_of_pending();
+    }
+
+    /// From now on the desk knows where the wall clock is, and says so in each commit. Before [`Desk::recover`].
+    pub fn keep_time(&mut self, reading: Reading) {
+        self.engine.set_wall(reading.ahead);
+        self.time.begin(reading);
+    }
+
+    /// The wall clock is so far ahead of the timeline now, in milliseconds.
+    pub fn look_at_wall(&mut self, now: Millis, ahead: i64) {
+        match self.time.look(ahead) {
+            Some(Moved::Drifted) => self.engine.set_wall(ahead),
+            Some(Moved::Set(by)) => self.tell_step(now, by, ahead),
+            None => {}
+        }
+    }
+
+    /// The wall clock has been set by so much since the last run, without a reason that anybody knows.
+    pub fn step_found(&mut self, now: Millis, by: i64) {
+        if let Some(ahead) = self.time.step_found(by) {
+            self.tell_step(now, by, ahead);
+        }
+    }
+
+    fn tell_step(&mut self, now: Millis, by: i64, ahead: i64) {
+        let (direction, count) = match by {
+            ..0 => ("back", &self.stats.clock_steps_back),
+            _ => ("forward", &self.stats.clock_steps_forward),
+        };
+        count.add_one();
+        tracing::warn!(
+            by_ms = by,
+            "the wall clock was set {direction} by {}.{:03} s: what is shown follows it, what lasts does not",
+            by.unsigned_abs() / 1_000,
+            by.unsigned_abs() % 1_000
+        );
+        self.feed(now, Input::ClockStepped { by, ahead });
+    }
+
+    /// The latest point of the timeline that is known of.
+    pub fn latest(&self) -> Millis {
+        self.engine.latest()
+    }
+
+    /// Writes down where the timeline is, where nothing else may follow.
+    pub fn leave_mark(&mut self, now: Millis) {
+        if self.time.is_kept() {
+            self.time.mark(now, self.commits.records());
+            self.commits.note_lazily(now);
+        }
     }
 
     /// Gives the engine an input that it cannot refuse, and applies what follows.
-    pub(super) fn feed(&mut self, now: Millis, input: Input) {
+    fn feed(&mut self, now: Millis, input: Input) {
         let verdict = self.feed_with(now, input, None);
         debug_assert!(verdict.is_ok(), "only commands and offers are refused");
     }
 
     /// The same for a command that came as a message, which the engine may want to relay.
-    pub(super) fn feed_with(
-        &mut self,
-        now: Millis,
-        input: Input,
-        came_as: Option<&Message>,
-    ) -> Verdict {
+    fn feed_with(&mut self, now: Millis, input: Input, came_as: Option<&Message>) -> Verdict {
         let kept = Kept {
             root: &self.settings.root,
             clients: &self.clients,
@@ -299,32 +302,31 @@ impl Desk {
         let verdict = self.engine.handle(now, input, &kept);
         self.apply_effects(now, came_as);
         // Whatever it changed has a record; somebody may wait for an effect of it.
-        self.pending.awaited = true;
+        self.commits.set_awaited(true);
         verdict
     }
 
     /// The same for what changes no more than the engine's own records, as a rule: nobody waits for them.
-    pub(super) fn feed_lazily(&mut self, now: Millis, input: Input) {
-        let awaited = self.pending.awaited;
-        let broadcasts = self.pending.releases.len();
+    fn feed_lazily(&mut self, now: Millis, input: Input) {
+        let (awaited, held_back) = (self.commits.is_awaited(), self.commits.held_back());
         self.feed(now, input);
-        if self.pending.releases.len() == broadcasts {
-            self.pending.awaited = awaited;
-            self.note_lazy_change(now);
+        if self.commits.held_back() == held_back {
+            self.commits.set_awaited(awaited);
+            self.commits.note_lazily(now);
         }
     }
 
     fn apply_effects(&mut self, now: Millis, came_as: Option<&Message>) {
         while let Some(effect) = self.engine.poll_effect() {
             match effect {
-                Effect::Deliver(directed) => self.deliver_directed(now, directed),
+                Effect::Deliver(directed) => self.delivery(now).deliver_directed(directed),
                 Effect::Relay { to, expires_at } => {
                     if let Some(message) = came_as {
-                        self.deliver_inbox(now, &to, message, expires_at);
+                        self.delivery(now).deliver_inbox(&to, message, expires_at);
                     }
                 }
-                Effect::Discard { agent, seqs } => self.discard(now, &agent, &seqs),
-                Effect::Revoke { agent, class } => self.revoke(&agent, &class),
+                Effect::Discard { agent, seqs } => self.delivery(now).discard(&agent, &seqs),
+                Effect::Revoke { agent, class } => self.delivery(now).revoke(&agent, &class),
                 Effect::Retain { topic, payload } => {
                     self.retain_from_gateway(now, &topic, payload.as_deref())
                 }
@@ -333,126 +335,62 @@ impl Desk {
         }
     }
 
-    /// Whether a line of this kind about a client is worth the log.
-    pub(super) fn admits(&self, kind: &'static str, client: &str) -> bool {
-        self.settings.diary.admits(About::Client, kind, client)
+    /// A retained message of the gateway's: a key, a presence, a pending approval.
+    fn retain_from_gateway(&mut self, now: Millis, topic: &RoomTopic, payload: Option<&[u8]>) {
+        let name = topic.format(&self.settings.root);
+        let mirrors = MessageMirrors::default();
+        let message = gateway_message(&name, payload.unwrap_or_default(), true, &mirrors);
+        let stamped = self.retain_own(topic, &message);
+        distribute(&mut self.delivery(now), stamped);
     }
 
-    /// Notes a change that nobody waits for.
-    pub(super) fn note_lazy_change(&mut self, now: Millis) {
-        self.pending.since.get_or_insert(now);
+    fn retain_own(&mut self, topic: &RoomTopic, message: &Message) -> Message {
+        let (engine, retained) = (&mut self.engine, &mut self.retained);
+        retain_own(engine, retained, &mut self.commits, topic, message)
     }
 
-    /// The client behind a connection; `None` after a take-over, whose late requests count for nothing.
-    pub(super) fn client_of(&self, connection: ConnectionId) -> Option<Arc<str>> {
-        self.connections.get(&connection).cloned()
+    /// Sees to it that what was retained under another configuration is in the encoding that its room has now.
+    fn respell_retained(&mut self) {
+        for (topic, message) in misspelt(&self.settings.root, &self.engine, &self.retained) {
+            self.retain_own(&topic, &message);
+        }
     }
 
-    /// Puts a client's owner on disk as soon as there is something to be owned there.
-    pub(super) fn store_owner(&mut self, id: &str) {
-        let Some(client) = self.clients.get_mut(id) else {
+    /// An event of the gateway's: to the journal, and to whoever observes.
+    fn publish_event(&mut self, now: Millis, event: &Event) {
+        let name = event.what.split('.').next().unwrap_or("gateway");
+        let Ok(category) = Category::new(name) else {
             return;
         };
-        let kept = client.will_stored || client.state.is_durable() || client.outbox.mail_len() > 0;
-        if let Some(owner) = client
-            .owner
-            .as_ref()
-            .filter(|_| kept && !client.owner_stored)
-        {
-            let (key, value) = (
-                records::owner_key(id),
-                Bytes::copy_from_slice(owner.as_bytes()),
-            );
-            self.pending.records.put(Space::Session, key, value);
-            client.owner_stored = true;
-        }
+        let payload = json::encode(event);
+        self.journal
+            .append(&event.room, event.seq, now, name, &payload);
+        let payload = self.engine.encoding(&event.room).spell(payload);
+        let message = event_message(&self.settings.root, event, category, &payload);
+        distribute(&mut self.delivery(now), message);
     }
 
-    /// Forgets a client of which nothing is left.
-    pub(super) fn forget_if_idle(&mut self, id: &str) {
-        let idle = self.clients.get(id).filter(|client| client.is_idle());
-        if idle.is_some_and(|client| client.owner_stored) {
-            self.pending
-                .records
-                .delete(Space::Session, records::owner_key(id));
-        }
-        self.clients.forget_if_idle(id);
-    }
-
-    pub(super) fn broadcast(&mut self, message: Message) {
-        self.stats.broadcasts.add_one();
-        self.pending.release(Release::Broadcast(message));
-    }
-
-    fn update_budgets(&self, key_bytes: usize) {
-        let (budgets, memory) = (&self.stats.budgets, &self.settings.memory);
-        budgets.set("memory.max_queued", memory.total(), memory.most_stored());
-        let most = self.clients.limits.max_clients;
-        budgets.set("session.max_sessions", self.clients.len(), most);
-        let most = self.engine.most_key_bytes();
-        budgets.set("blackboard.max_bytes", key_bytes, most);
-        for (key, used, most) in self.retained.use_by_clients() {
-            budgets.set(key, used, most);
-        }
-    }
-
-    fn update_gauges(&self) {
-        let engine = self.engine.stats();
-        self.stats.clients.set_len(self.clients.len());
-        self.stats.connections.set_len(self.connections.len());
-        self.stats.retained.set_len(self.retained.count());
-        self.stats.retained_bytes.set_len(self.retained.bytes());
-        self.stats.show_engine(&engine);
-        self.update_budgets(engine.key_bytes);
-        self.stats.show_journal(self.journal.stats());
-    }
-
-    /// Wakes up for this.
-    pub(super) fn set_timer(&mut self, at: Millis, timer: Timer) {
-        let mut timers = std::mem::take(&mut self.timers);
-        timers.set(at, timer, |at, timer| self.has_point(at, timer));
-        self.timers = timers;
-    }
-
-    /// Whether there would be something to do at that time.
-    fn has_point(&self, at: Millis, timer: &Timer) -> bool {
-        match timer {
-            Timer::SessionExpiry(id) => {
-                let session = self.clients.session(id);
-                session.is_some_and(|session| session.ends_at() == Some(at))
-            }
-            Timer::Will(id) => {
-                let will = self
-                    .clients
-                    .get(id)
-                    .and_then(|own| own.delayed_will.as_ref());
-                will.is_some_and(|(due, _)| *due == at)
-            }
-            Timer::MessageExpiry(id, seq) => self
-                .clients
-                .get(id)
-                .is_some_and(|own| own.outbox.expires(*seq) == Some(at)),
-            Timer::Unanswered(id) => self.waits_for_disk(id),
-            Timer::Patience(id) => {
-                let connected = self.clients.connected(id);
-                connected.is_some_and(|connected| connected.patience_ends == Some(at))
-            }
-        }
-    }
-
-    /// Tells the engine what it has not heard. Not at once: what it does then sends more, deeper and deeper.
+    /// Tells the engine what it has not heard. Not at once: what it does then sends or drops more, deeper and deeper.
     fn tell_of_deliveries(&mut self, now: Millis) {
         loop {
             if let Some((agent, assignments)) = self.work.next_sent() {
                 self.feed_lazily(now, Input::Sent { agent, assignments });
             } else if let Some(id) = self.work.next_window() {
                 self.tell_of_window(now, &id);
-            } else if self.undelivered.is_empty() {
+            } else if !self.tell_of_undelivered(now) {
                 return;
-            } else {
-                self.tell_of_undelivered(now);
             }
         }
+    }
+
+    /// Has it find others for work and calls that were dropped; whether there were any.
+    fn tell_of_undelivered(&mut self, now: Millis) -> bool {
+        let mut found = false;
+        while let Some((agent, class)) = self.work.next_undelivered() {
+            self.feed(now, Input::TooLarge { agent, class });
+            found = true;
+        }
+        found
     }
 
     fn tell_of_window(&mut self, now: Millis, id: &str) {
@@ -467,6 +405,46 @@ impl Desk {
         let (agent, free) = (agent.clone(), u32::try_from(room).unwrap_or(u32::MAX));
         self.feed_lazily(now, Input::Window { agent, free });
     }
+
+    fn update_gauges(&self) {
+        let (stats, engine) = (&self.stats, self.engine.stats());
+        stats.clients.set_len(self.clients.len());
+        stats.connections.set_len(self.clients.connections_len());
+        stats.retained.set_len(self.retained.count());
+        stats.retained_bytes.set_len(self.retained.bytes());
+        stats.show_engine(&engine);
+        stats.show_journal(self.journal.stats());
+        let (budgets, memory) = (&stats.budgets, &self.settings.memory);
+        budgets.set("memory.max_queued", memory.total(), memory.most_stored());
+        let most = self.clients.limits().max_clients;
+        budgets.set("session.max_sessions", self.clients.len(), most);
+        let most = self.engine.most_key_bytes();
+        budgets.set("blackboard.max_bytes", engine.key_bytes, most);
+        for (key, used, most) in self.retained.use_by_clients() {
+            budgets.set(key, used, most);
+        }
+    }
+}
+
+/// Says which rooms exist and may not be used.
+fn warn_of_barred_rooms(engine: &Engine) {
+    /// So many are named.
+    const NAMED: usize = 20;
+    let rooms = engine.barred_rooms().count();
+    if rooms == 0 {
+        return;
+    }
+    let named = engine.barred_rooms().take(NAMED);
+    let mut names: Vec<&str> = named.map(|room| room.as_str()).collect();
+    if rooms > NAMED {
+        names.push("…");
+    }
+    let names = names.join(", ");
+    tracing::warn!(
+        rooms,
+        names,
+        "rooms that exist are not configured: they are closed (rooms.create), and what is in them is kept"
+    );
 }
 
 /// When a batch wants to be sealed.

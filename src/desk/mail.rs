@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::clients::Clients;
 use super::journal::Journal;
 use super::kind::Kind;
-use super::outbox::{Entry, Outbox, State};
+use super::outbox::Entry;
 use crate::engine::{Class, Mailboxes, Past, VisitMail};
 use crate::wire::mailbox::{Mail, MailKind};
 use crate::wire::name::{Agent, Room};
@@ -97,26 +97,4 @@ fn kind_of(entry: &Entry) -> Option<MailKind> {
             MailKind::Reply
         }
     })
-}
-
-impl State {
-    fn waits(self) -> bool {
-        matches!(self, State::Ready | State::Parked)
-    }
-}
-
-impl Outbox {
-    /// Directed messages behind a sequence number, oldest first, and whether each is in flight.
-    fn directed_after(&self, seq: u64) -> impl Iterator<Item = (u64, &Entry, bool)> {
-        let entries = self.entries.range(seq.saturating_add(1)..);
-        let directed = entries.filter(|(_, entry)| entry.kind.is_directed());
-        directed.map(|(seq, entry)| (*seq, entry, !entry.state.waits()))
-    }
-
-    /// Whether it is here and not in flight.
-    pub(super) fn is_idle(&self, seq: u64) -> bool {
-        self.entries
-            .get(&seq)
-            .is_some_and(|entry| entry.state.waits())
-    }
 }

@@ -4,23 +4,25 @@
 //! engine; its records, mailbox entries, retained changes and session changes are one atomic commit; only when that is
 //! durable are its acks, deliveries and broadcasts released.
 //!
-//! Reading order: `port`, `responses` and `subscription` (what sessions and the desk say to each other), `core` (the state
-//! machine), `session`, `wills`, `configure`, `subscribe`, `replay`, `publish`, `deliver`, `stall`, `wall`, `replies`, `status`,
-//! `own` (what it does with each request), `outbox`, `lanes`, `kind`, `clients`, `client_state`, `mail`, `retained`, `shares`,
-//! `collect`, `trie`, `interest`, `memory`, `limits`, `budget`, `journal`, `timers`, `work`, `disk` (what it keeps), `time`, `batch` and `records`
-//! (what it writes), `root`, `recover`, `error`, `run` (the thread). No two of them need each other.
+//! Reading order: `port`, `responses` and `subscription` (what sessions and the desk say to each other); `core` (the state machine,
+//! with `requests` and `session`), which puts the parts together and alone feeds the engine; `delivery` (messages for one client),
+//! `distribute`, `collect`, `replay`, `inbound`, `status`, `stall`, `recover` (what is done with those parts below the engine). The parts: `clients` with
+//! `client_state` and `outbox` (`lanes`, `kind`), `index` (`shares`, `trie`, `interest`), `retained`, `commits` (`batch`), `timers`,
+//! `work`, `journal`, `time`, `stats` (`budget`), `settings` (`limits`, `memory`). What they look like in the ledger: `records`, `root`. What
+//! the gateway writes itself: `own`. `run` is the thread. No two of them need each other.
 
 mod batch;
 mod budget;
 mod client_state;
 mod clients;
 mod collect;
-mod configure;
+mod commits;
 mod core;
-mod deliver;
-mod disk;
+mod delivery;
+mod distribute;
 mod error;
-mod fit;
+mod inbound;
+mod index;
 mod interest;
 mod journal;
 mod kind;
@@ -31,33 +33,28 @@ mod memory;
 mod outbox;
 mod own;
 pub mod port;
-mod publish;
 mod records;
 mod recover;
 mod refusal;
 mod replay;
-mod replies;
 mod responses;
 mod retained;
 mod root;
 mod run;
-mod session;
+mod settings;
 mod shares;
 mod stall;
 mod stats;
 mod status;
-mod subscribe;
 mod subscription;
 mod time;
 mod timers;
 mod trie;
-mod wall;
-mod wills;
 mod work;
 
 pub use batch::{Pending, Release};
 pub use budget::{Budget, Budgets};
-pub use core::{Desk, DeskSettings, Sealing};
+pub use core::{Desk, Sealing};
 pub use error::RecoverError;
 pub use interest::Interest;
 pub use journal::{Journal, JournalStats};
@@ -67,6 +64,7 @@ pub use records::RecordError;
 pub use recover::engine_records;
 pub use root::{check_root, root_of};
 pub use run::{Pace, RunningDesk, start};
+pub use settings::DeskSettings;
 pub use stats::DeskStats;
 pub use time::last_mark;
 

@@ -6,18 +6,16 @@
 //! The packet id of a durable session's delivery follows from its sequence number, so that it is the same after a crash
 //! without being stored (MQTT-4.4.0-1).
 
-mod counts;
 mod parting;
-mod replies;
+mod queries;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::kind::Kind;
 use super::lanes::{Lane, Lanes, Sent};
-use super::memory::Memory;
+use super::memory::{Holder, Memory};
 use crate::engine::Class;
-use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
 /// How many sequence numbers a packet id can tell apart.
@@ -29,7 +27,7 @@ pub fn packet_id(seq: u64) -> u16 {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+enum State {
     /// For room in the window.
     Ready,
     /// For a subscription that matches.
@@ -38,6 +36,12 @@ pub(super) enum State {
     InFlight,
     /// QoS 2: PUBREC came; PUBCOMP is missing.
     Received,
+}
+
+impl State {
+    fn waits(self) -> bool {
+        matches!(self, State::Ready | State::Parked)
+    }
 }
 
 /// A message that waits or is in flight.
@@ -57,7 +61,7 @@ pub struct Entry {
     revoked: bool,
     /// As how manieth of all it was sent; 0 if it was not, or by an earlier run.
     sent_as: u64,
-    pub(super) state: State,
+    state: State,
 }
 
 impl Entry {
@@ -135,7 +139,7 @@ struct Tally {
 /// The messages of one client, by sequence number.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    pub(super) entries: BTreeMap<u64, Entry>,
+    entries: BTreeMap<u64, Entry>,
     ready: Lanes,
     parked: BTreeSet<u64>,
     /// In flight or received, by packet id: they fill the window.
@@ -168,17 +172,6 @@ impl Outbox {
             memory: Some(memory),
             ..Outbox::default()
         }
-    }
-
-    /// Whether nothing waits and nothing is in flight.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Whether such a message is here already: an assignment or a run never is twice.
-    pub fn holds(&self, kind: &Kind) -> bool {
-        kind.unique()
-            .is_some_and(|class| self.unique.contains_key(class))
     }
 
     /// Adds a message at the end; `deliverable` says whether a subscription matches it now. Returns its sequence number.
@@ -318,16 +311,6 @@ impl Outbox {
         }
     }
 
-    /// The sequence number of an assignment or a run that has not been sent, or has not been acknowledged.
-    pub fn find(&self, class: &Class) -> Option<u64> {
-        self.unique.get(class).copied()
-    }
-
-    /// The newest message's sequence number; 0 before the first.
-    pub fn last_seq(&self) -> u64 {
-        self.last_seq
-    }
-
     /// Looks again at what had no matching subscription; `deliverable` decides.
     pub fn unpark(&mut self, mut deliverable: impl FnMut(&Entry) -> bool) {
         let parked: Vec<u64> = self.parked.iter().copied().collect();
@@ -336,12 +319,6 @@ impl Outbox {
                 self.set_state(seq, State::Ready);
             }
         }
-    }
-
-    /// How many directed messages more could go out now.
-    pub fn room(&self, window: usize) -> usize {
-        let taken = self.unacknowledged.len() + self.ready.directed_len();
-        window.saturating_sub(taken)
     }
 
     /// Takes the next message to send, if the window has room. A durable session's packet ids must not collide.
@@ -362,12 +339,6 @@ impl Outbox {
         Some((seq, entry))
     }
 
-    /// Whether what `next` gave last is this message, and was given for the first time since the gateway started.
-    pub fn is_sent_first(&self, seq: u64) -> bool {
-        let entry = self.entries.get(&seq);
-        entry.is_some_and(|entry| entry.sent_as == self.sends)
-    }
-
     /// Whether no other message has its packet id now: none that is not acknowledged, and no older one that its client may have had
     /// before a crash, unless that has no subscription: it may wait for ever.
     fn has_packet_id(&self, seq: u64) -> bool {
@@ -380,11 +351,6 @@ impl Outbox {
         // What this run has sent, it has sent under this id already.
         let older = self.perhaps_sent.range((id, 0)..(id, seq)).next();
         taken.is_none() && (sent_again || older.is_none())
-    }
-
-    /// Up to where each lane was ever sent.
-    pub fn sent(&self) -> Sent {
-        self.sent
     }
 
     /// Takes back what `next` gave, for want of a subscription.
@@ -446,26 +412,46 @@ impl Outbox {
         }
     }
 
-    /// The entry, if it still waits and was never sent: for expiry. What was sent once is sent until it is acknowledged
-    /// (MQTT-4.3.3-7, MQTT-4.4.0-1).
-    pub fn waiting(&self, seq: u64) -> Option<&Entry> {
-        self.entries
-            .get(&seq)
-            .filter(|entry| !entry.dup && matches!(entry.state, State::Ready | State::Parked))
+    /// Puts a summary in the place of a refusal, or of an earlier summary; it may leave once that batch is durable.
+    pub fn sum_up(&mut self, seq: u64, message: Message, batch: u64) {
+        if let Some(entry) = self.remove(seq) {
+            let summary = Entry {
+                kind: Kind::Summary,
+                message,
+                batch,
+                ..entry
+            };
+            self.insert(seq, summary);
+        }
     }
 
-    /// When a message expires, if it is still here and does.
-    pub fn expires(&self, seq: u64) -> Option<Millis> {
-        let at = self.entries.get(&seq)?.message.expires_at();
-        (at != 0).then_some(at)
+    fn keep_summary(&mut self, topic: &str, seq: u64) {
+        self.summaries.insert(topic.into(), seq);
     }
 
-    /// Sequence numbers and expiry times of all that can expire.
-    pub fn expiring(&self) -> impl Iterator<Item = (Millis, u64)> {
-        self.entries
-            .iter()
-            .map(|(seq, entry)| (entry.message.expires_at(), *seq))
-            .filter(|(at, _)| *at != 0)
+    fn forget_summary(&mut self, topic: &str, seq: u64) {
+        if self.summaries.get(topic) == Some(&seq) {
+            self.summaries.remove(topic);
+        }
+    }
+
+    fn count(&mut self, entry: &Entry, sign: isize) {
+        let (tally, holder) = if !entry.kind.is_directed() {
+            (&mut self.queued, Holder::Sessions)
+        } else if entry.kind.is_promised() {
+            (&mut self.promised, Holder::Mailboxes)
+        } else {
+            (&mut self.directed, Holder::Mailboxes)
+        };
+        let size = entry.message.size();
+        tally.messages = tally.messages.saturating_add_signed(sign);
+        let signed = sign * isize::try_from(size).unwrap_or(isize::MAX);
+        tally.bytes = tally.bytes.saturating_add_signed(signed);
+        match &self.memory {
+            Some(memory) if sign > 0 => memory.take(holder, size),
+            Some(memory) => memory.give_back(holder, size),
+            None => {}
+        }
     }
 }
 

@@ -2,124 +2,105 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::core::Desk;
-use crate::wire::Millis;
+use super::commits::Commits;
+use super::retained::Retained;
+use crate::engine::Engine;
 use crate::wire::cbor;
-use crate::wire::json;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::mirror::{self, MessageMirrors, Trace};
-use crate::wire::name::Agent;
+use crate::wire::name::{Agent, Category};
 use crate::wire::observe::Event;
 use crate::wire::presence::Encoding;
 use crate::wire::topic::{RoomTopic, Topic};
 
-impl Desk {
-    /// A retained message of the gateway's: a key, a presence, a pending approval. The engine's limits bound them.
-    pub(super) fn retain_from_gateway(
-        &mut self,
-        now: Millis,
-        topic: &RoomTopic,
-        payload: Option<&[u8]>,
-    ) {
-        let name = topic.format(&self.settings.root);
+/// Retains a message of the gateway's: a key, a presence, a pending approval. The engine's limits bound them.
+pub(super) fn retain_own(
+    engine: &mut Engine,
+    retained: &mut Retained,
+    commits: &mut Commits,
+    topic: &RoomTopic,
+    message: &Message,
+) -> Message {
+    if !shows_key(topic) {
+        return retained.retain(message, commits);
+    }
+    // A key's entry is retained in memory alone: the engine's record of the key says it all, and a start makes it from that.
+    let stamped = retained.stamp(message);
+    let payload = stamped.payload();
+    if payload.is_empty() {
+        retained.clear(stamped.topic());
+    } else {
+        engine.attach_key(topic, &payload);
+        retained.set(stamped.clone());
+    }
+    commits.set_awaited(true);
+    stamped
+}
+
+/// Retains the entries of all keys that the engine has recovered.
+pub(super) fn show_recovered_keys(root: &str, engine: &mut Engine, retained: &mut Retained) {
+    engine.show_keys(&mut |topic, payload| {
+        let topic = topic.format(root);
+        let message = gateway_message(&topic, &payload, true, &MessageMirrors::default());
+        let payload = message.payload();
+        retained.set(message);
+        payload
+    });
+}
+
+/// Whether a retained message shows a key, as earlier versions stored it beside the key itself.
+pub(super) fn is_stored_key(root: &str, message: &Message) -> bool {
+    let topic = RoomTopic::parse(root, message.topic());
+    message.publisher().is_empty()
+        && topic.is_some_and(|topic| topic.is_ok_and(|topic| shows_key(&topic)))
+}
+
+/// What was retained under another configuration and is not in the encoding that its room has now, as it is to be.
+pub(super) fn misspelt(
+    root: &str,
+    engine: &Engine,
+    retained: &Retained,
+) -> Vec<(RoomTopic, Message)> {
+    let filter = format!("{root}/#");
+    let respelt = retained.matching(&filter, 0).filter_map(|message| {
+        if !message.publisher().is_empty() {
+            return None;
+        }
+        let topic = RoomTopic::parse(root, message.topic())?.ok()?;
+        let payload = message.payload();
+        let payload = match (engine.encoding(&topic.room), Encoding::of(&payload)) {
+            (Encoding::Cbor, Encoding::Json) => cbor::from_json(&payload),
+            (Encoding::Json, Encoding::Cbor) => cbor::to_json(&payload).ok()?.into(),
+            _ => return None,
+        };
         let mirrors = MessageMirrors::default();
-        let message = gateway_message(&name, payload.unwrap_or_default(), true, &mirrors);
-        let stamped = if shows_key(topic) {
-            self.show_key(topic, &message)
-        } else {
-            self.retain(&message)
-        };
-        self.distribute(now, stamped);
-    }
+        let message = gateway_message(message.topic(), &payload, true, &mirrors);
+        Some((topic, message))
+    });
+    respelt.collect()
+}
 
-    /// A key's entry is retained in memory alone: the engine's record of the key says it all, and a start makes it from that.
-    fn show_key(&mut self, topic: &RoomTopic, message: &Message) -> Message {
-        let stamped = self.stamp(message);
-        let payload = stamped.payload();
-        if payload.is_empty() {
-            self.retained.clear(stamped.topic());
-        } else {
-            self.engine.attach_key(topic, &payload);
-            self.retained.set(stamped.clone());
-        }
-        self.pending.awaited = true;
-        stamped
-    }
-
-    /// Retains the entries of all keys that the engine has recovered.
-    pub(super) fn show_recovered_keys(&mut self) {
-        let (root, retained) = (&self.settings.root, &mut self.retained);
-        self.engine.show_keys(&mut |topic, payload| {
-            let topic = topic.format(root);
-            let message = gateway_message(&topic, &payload, true, &MessageMirrors::default());
-            let payload = message.payload();
-            retained.set(message);
-            payload
-        });
-    }
-
-    /// Whether a retained message shows a key, as earlier versions stored it beside the key itself.
-    pub(super) fn is_stored_key(&self, message: &Message) -> bool {
-        let topic = RoomTopic::parse(&self.settings.root, message.topic());
-        message.publisher().is_empty()
-            && topic.is_some_and(|topic| topic.is_ok_and(|topic| shows_key(&topic)))
-    }
-
-    /// Sees to it that what was retained under another configuration is in the encoding that its room has now.
-    pub(super) fn respell_retained(&mut self) {
-        let root = &self.settings.root;
-        let filter = format!("{root}/#");
-        let misspelt = self.retained.matching(&filter, 0).filter_map(|message| {
-            if !message.publisher().is_empty() {
-                return None;
-            }
-            let topic = RoomTopic::parse(root, message.topic())?.ok()?;
-            let payload = message.payload();
-            let payload = match (self.engine.encoding(&topic.room), Encoding::of(&payload)) {
-                (Encoding::Cbor, Encoding::Json) => cbor::from_json(&payload),
-                (Encoding::Json, Encoding::Cbor) => cbor::to_json(&payload).ok()?.into(),
-                _ => return None,
-            };
-            Some((topic, payload))
-        });
-        let misspelt: Vec<_> = misspelt.collect();
-        for (topic, payload) in misspelt {
-            let name = topic.format(&self.settings.root);
-            let message = gateway_message(&name, &payload, true, &MessageMirrors::default());
-            if shows_key(&topic) {
-                self.show_key(&topic, &message);
-            } else {
-                self.retain(&message);
-            }
-        }
-    }
-
-    /// An event of the gateway's: to the journal, and to whoever observes.
-    pub(super) fn publish_event(&mut self, now: Millis, event: &Event) {
-        let name = event.what.split('.').next().unwrap_or("gateway");
-        let Ok(category) = crate::wire::name::Category::new(name) else {
-            return;
-        };
-        let topic = Topic::ObserveEvents {
-            source: Agent::gateway(),
-            category,
-        };
-        let topic = RoomTopic::new(event.room.clone(), topic).format(&self.settings.root);
-        let mirrors = MessageMirrors {
-            from: Some(event.who.clone()),
-            trace: Trace {
-                traceparent: event.traceparent.clone(),
-                tracestate: None,
-            },
-            ..MessageMirrors::default()
-        };
-        let payload = json::encode(event);
-        self.journal
-            .append(&event.room, event.seq, now, name, &payload);
-        let payload = self.engine.encoding(&event.room).spell(payload);
-        let message = gateway_message(&topic, &payload, false, &mirrors);
-        self.distribute(now, message);
-    }
+/// An event of the gateway's for whoever observes; `payload` is the event as its room has it written.
+pub(super) fn event_message(
+    root: &str,
+    event: &Event,
+    category: Category,
+    payload: &[u8],
+) -> Message {
+    let topic = Topic::ObserveEvents {
+        source: Agent::gateway(),
+        category,
+    };
+    let topic = RoomTopic::new(event.room.clone(), topic).format(root);
+    let mirrors = MessageMirrors {
+        from: Some(event.who.clone()),
+        trace: Trace {
+            traceparent: event.traceparent.clone(),
+            tracestate: None,
+        },
+        ..MessageMirrors::default()
+    };
+    gateway_message(&topic, payload, false, &mirrors)
 }
 
 fn shows_key(topic: &RoomTopic) -> bool {

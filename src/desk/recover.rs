@@ -6,14 +6,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::client_state::Will;
-use super::core::Desk;
+use super::clients::Clients;
+use super::collect::recover_debts;
+use super::delivery::Delivery;
+use super::distribute::inherit;
 use super::error::RecoverError;
 use super::lanes::Sent;
+use super::own::is_stored_key;
 use super::records::{self, OutboxItem, RecordError, SessionItem};
 use super::timers::Timer;
-use crate::engine::Input;
 use crate::ledger::{Space, Store, StoreError};
-use crate::wire::Millis;
+use crate::wire::topic::Offer;
 
 /// The engine's records, to build it from.
 ///
@@ -28,187 +31,181 @@ pub fn engine_records(store: &dyn Store) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Stor
     Ok(records)
 }
 
-impl Desk {
-    /// Fills a new desk from the ledger; nobody is connected.
-    ///
-    /// # Errors
-    /// If the store or one of its records cannot be read.
-    pub fn recover(&mut self, now: Millis, store: &dyn Store) -> Result<(), RecoverError> {
-        read_all(store, Space::Session, |key, value| {
-            self.restore_session(key, value)
-        })?;
-        read_all(store, Space::Inbound, |key, _| self.restore_inbound(key))?;
-        read_all(store, Space::Outbox, |key, value| {
-            self.restore_outbox(key, value)
-        })?;
-        read_all(store, Space::Retained, |key, value| {
-            let message = records::read_retained(key, value)?;
-            if self.is_stored_key(&message) {
-                self.pending.records.delete(Space::Retained, key);
-            } else {
-                // What changes from now on is newer than all that is there.
-                self.stamp = self.stamp.max(message.stamp());
-                self.retained.set(message);
-            }
-            Ok(())
-        })?;
-        self.disk.begin(self.stamp);
-        self.respell_retained();
-        self.show_recovered_keys();
-        self.journal.recover(store)?;
-        self.index_recovered(now);
-        self.note_root(store)?;
-        self.feed(now, Input::Recovered);
-        self.recover_wills(now);
-        self.warn_of_barred_rooms();
-        Ok(())
-    }
-
-    fn restore_session(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
-        let (id, item) = records::read_session(key, value)?;
-        let client = self.clients.restore(id);
-        match item {
-            SessionItem::Owner(owner) => {
-                client.owner = Some(owner);
-                client.owner_stored = true;
-            }
-            SessionItem::Will => {
-                let value = Bytes::copy_from_slice(value);
-                let will = records::will::decode(&self.settings.root, id, value)
-                    .ok_or_else(|| RecordError::new("will", Space::Session, key))?;
-                // When it is due is known once the session is.
-                client.delayed_will = Some((0, Will::new(&self.settings.memory, will, None)));
-                client.will_stored = true;
-            }
-            SessionItem::Header(record) => {
-                // Its client may hold the packet ids of what was purged since: no number is given twice in a session.
-                if let Some(last) = record.sent.last() {
-                    client.outbox.number_after(last);
-                }
-                let session = client.durable_session();
-                session.expiry = record.expiry;
-                session.offline_since = Some(record.offline_since);
-                // What was sent on a connection that the crash broke is not known.
-                session.sent = match record.offline_since {
-                    0 => Sent::UNKNOWN,
-                    _ => record.sent,
-                };
-            }
-            SessionItem::Replay(filter, replay) => {
-                client.durable_session().replays.insert(filter, replay);
-            }
-            SessionItem::Subscription(subscription) => {
-                let filter = subscription.filter.clone();
-                let session = client.durable_session();
-                session.subscriptions.insert(filter, subscription);
-            }
+/// Fills a new desk's parts from the ledger; nobody is connected.
+///
+/// # Errors
+/// If the store or one of its records cannot be read.
+pub(super) fn restore(delivery: &mut Delivery<'_>, store: &dyn Store) -> Result<(), RecoverError> {
+    read_all(store, Space::Session, |key, value| {
+        restore_session(delivery, key, value)
+    })?;
+    read_all(store, Space::Inbound, |key, _| {
+        restore_inbound(delivery.clients, key)
+    })?;
+    read_all(store, Space::Outbox, |key, value| {
+        restore_outbox(delivery.clients, key, value)
+    })?;
+    read_all(store, Space::Retained, |key, value| {
+        let message = records::read_retained(key, value)?;
+        if is_stored_key(&delivery.settings.root, &message) {
+            delivery.commits.delete(Space::Retained, key.to_vec());
+        } else {
+            delivery.retained.restore(message);
         }
         Ok(())
-    }
+    })?;
+    delivery.commits.recovered(delivery.retained.last_stamp());
+    Ok(())
+}
 
-    fn restore_inbound(&mut self, key: &[u8]) -> Result<(), RecordError> {
-        let (id, packet_id) = records::read_inbound(key)?;
-        let session = self.clients.restore(id).state.session_or_new();
-        session.unreleased.insert(packet_id);
-        Ok(())
-    }
-
-    fn restore_outbox(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
-        let (id, seq, item) = records::read_outbox(key, value)?;
-        let client = self.clients.restore(id);
-        // To a session that is still to begin nothing was sent, and what was sent to one that has ended may expire.
-        let session = client.state.session();
-        let sent = session.map_or_else(Sent::default, |session| session.sent);
-        let outbox = &mut client.outbox;
-        match item {
-            OutboxItem::Message(kind, message) => {
-                let dup = sent.covers(&kind, seq);
-                outbox.restore(seq, kind, message, dup);
-            }
-            OutboxItem::Received => outbox.restore_received(seq),
+fn restore_session(
+    delivery: &mut Delivery<'_>,
+    key: &[u8],
+    value: &[u8],
+) -> Result<(), RecordError> {
+    let (id, item) = records::read_session(key, value)?;
+    let client = delivery.clients.restore(id);
+    match item {
+        SessionItem::Owner(owner) => {
+            client.owner = Some(owner);
+            client.owner_stored = true;
         }
-        Ok(())
-    }
-
-    fn index_recovered(&mut self, now: Millis) {
-        let (mut found, mut timers) = (Vec::new(), Vec::new());
-        for client in self.clients.iter_mut() {
-            for (at, seq) in client.outbox.expiring() {
-                timers.push((at, Timer::MessageExpiry(client.id.clone(), seq)));
+        SessionItem::Will => {
+            let value = Bytes::copy_from_slice(value);
+            let will = records::will::decode(&delivery.settings.root, id, value)
+                .ok_or_else(|| RecordError::new("will", Space::Session, key))?;
+            // When it is due is known once the session is.
+            client.delayed_will = Some((0, Will::new(&delivery.settings.memory, will, None)));
+            client.will_stored = true;
+        }
+        SessionItem::Header(record) => {
+            // Its client may hold the packet ids of what was purged since: no number is given twice in a session.
+            if let Some(last) = record.sent.last() {
+                client.outbox.number_after(last);
             }
-            let Some(session) = client.state.session_mut() else {
-                continue;
+            let session = client.durable_session();
+            session.expiry = record.expiry;
+            session.offline_since = Some(record.offline_since);
+            // What was sent on a connection that the crash broke is not known.
+            session.sent = match record.offline_since {
+                0 => Sent::UNKNOWN,
+                _ => record.sent,
             };
-            // What comes from now on has not been sent.
-            let sent = session.sent.at_most(client.outbox.last_seq());
-            // Connected when the gateway stopped: its absence begins now.
-            let was_there = session.offline_since.is_none_or(|since| since == 0);
-            // On disk as well, or the next start would take for sent what comes until then.
-            let is_news = session.durable && (was_there || sent != session.sent);
-            session.sent = sent;
-            if was_there {
-                session.offline_since = Some(now);
-            }
-            if let Some(at) = session.ends_at() {
-                timers.push((at, Timer::SessionExpiry(client.id.clone())));
-            }
-            found.push((
-                client.id.clone(),
-                session.subscriptions.values().cloned().collect::<Vec<_>>(),
-                is_news,
-            ));
         }
-        for (at, timer) in timers {
-            self.set_timer(at, timer);
+        SessionItem::Replay(filter, replay) => {
+            client.durable_session().replays.insert(filter, replay);
         }
-        for (id, subscriptions, is_news) in found {
-            if is_news {
-                self.store_header(&id);
-            }
-            for subscription in subscriptions {
-                self.index(&id, true, &subscription);
-                self.count_offer(&id, &subscription.filter);
-            }
+        SessionItem::Subscription(subscription) => {
+            let filter = subscription.filter.clone();
+            let session = client.durable_session();
+            session.subscriptions.insert(filter, subscription);
         }
-        self.recover_debts();
-        self.end_lost_sessions(now);
     }
+    Ok(())
+}
 
-    /// A session that ended with its connection has no packet ids left to remember, and its shared messages go to others of their groups;
-    /// a client of whom nothing else was left is forgotten.
-    fn end_lost_sessions(&mut self, now: Millis) {
-        let idle: Vec<Arc<str>> = self
-            .clients
-            .iter()
-            .filter(|client| client.is_idle())
-            .map(|client| client.id.clone())
-            .collect();
-        for id in idle {
-            self.forget_if_idle(&id);
+fn restore_inbound(clients: &mut Clients, key: &[u8]) -> Result<(), RecordError> {
+    let (id, packet_id) = records::read_inbound(key)?;
+    let session = clients.restore(id).state.session_or_new();
+    session.unreleased.insert(packet_id);
+    Ok(())
+}
+
+fn restore_outbox(clients: &mut Clients, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
+    let (id, seq, item) = records::read_outbox(key, value)?;
+    let client = clients.restore(id);
+    // To a session that is still to begin nothing was sent, and what was sent to one that has ended may expire.
+    let session = client.state.session();
+    let sent = session.map_or_else(Sent::default, |session| session.sent);
+    let outbox = &mut client.outbox;
+    match item {
+        OutboxItem::Message(kind, message) => {
+            let dup = sent.covers(&kind, seq);
+            outbox.restore(seq, kind, message, dup);
         }
-        let orphans: Vec<Arc<str>> = self
-            .clients
-            .iter()
-            .filter(|client| {
-                client.state.session().is_none() && client.outbox.queued_messages() > 0
-            })
-            .map(|client| client.id.clone())
-            .collect();
-        for id in orphans {
-            let Some(client) = self.clients.get_mut(&id) else {
-                continue;
-            };
-            let inheritance = client.outbox.inheritance();
-            for seq in client.outbox.end_session() {
-                self.pending
-                    .records
-                    .delete(Space::Outbox, records::outbox_key(&id, seq));
-            }
-            for (share, message) in inheritance {
-                self.inherit(now, &share, &message);
-            }
-            self.forget_if_idle(&id);
+        OutboxItem::Received => outbox.restore_received(seq),
+    }
+    Ok(())
+}
+
+/// Then timers, indexes and groups follow from what was found.
+pub(super) fn index(delivery: &mut Delivery<'_>) {
+    let (mut found, mut timers) = (Vec::new(), Vec::new());
+    for client in delivery.clients.iter_mut() {
+        for (at, seq) in client.outbox.expiring() {
+            timers.push((at, Timer::MessageExpiry(client.id.clone(), seq)));
         }
+        let Some(session) = client.state.session_mut() else {
+            continue;
+        };
+        // What comes from now on has not been sent.
+        let sent = session.sent.at_most(client.outbox.last_seq());
+        // Connected when the gateway stopped: its absence begins now.
+        let was_there = session.offline_since.is_none_or(|since| since == 0);
+        // On disk as well, or the next start would take for sent what comes until then.
+        let is_news = session.durable && (was_there || sent != session.sent);
+        session.sent = sent;
+        if was_there {
+            session.offline_since = Some(delivery.now);
+        }
+        if let Some(at) = session.ends_at() {
+            timers.push((at, Timer::SessionExpiry(client.id.clone())));
+        }
+        found.push((
+            client.id.clone(),
+            session.subscriptions.values().cloned().collect::<Vec<_>>(),
+            is_news,
+        ));
+    }
+    for (at, timer) in timers {
+        delivery.set_timer(at, timer);
+    }
+    for (id, subscriptions, is_news) in found {
+        if is_news {
+            delivery.clients.store_header(&id, delivery.commits);
+        }
+        for subscription in subscriptions {
+            delivery.index.add(&id, true, &subscription);
+            let offer = Offer::of_filter(&delivery.settings.root, &subscription.filter);
+            let session = delivery.clients.session_mut(&id);
+            if let (Some(session), Some(offer)) = (session, offer) {
+                session.count_offer(offer);
+            }
+        }
+    }
+    recover_debts(delivery);
+    end_lost_sessions(delivery);
+}
+
+/// A session that ended with its connection has no packet ids left to remember, and its shared messages go to others of their groups;
+/// a client of whom nothing else was left is forgotten.
+fn end_lost_sessions(delivery: &mut Delivery<'_>) {
+    let idle: Vec<Arc<str>> = delivery
+        .clients
+        .iter()
+        .filter(|client| client.is_idle())
+        .map(|client| client.id.clone())
+        .collect();
+    for id in idle {
+        delivery.clients.forget_if_idle(&id, delivery.commits);
+    }
+    let orphans: Vec<Arc<str>> = delivery
+        .clients
+        .iter()
+        .filter(|client| client.state.session().is_none() && client.outbox.queued_messages() > 0)
+        .map(|client| client.id.clone())
+        .collect();
+    for id in orphans {
+        let Some(client) = delivery.clients.get_mut(&id) else {
+            continue;
+        };
+        let inheritance = client.outbox.inheritance();
+        for seq in client.outbox.end_session() {
+            let key = records::outbox_key(&id, seq);
+            delivery.commits.delete(Space::Outbox, key);
+        }
+        inherit(delivery, inheritance);
+        delivery.clients.forget_if_idle(&id, delivery.commits);
     }
 }
 

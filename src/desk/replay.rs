@@ -7,15 +7,14 @@
 use std::sync::Arc;
 
 use super::client_state::Session;
-use super::core::Desk;
+use super::commits::Commits;
+use super::delivery::Delivery;
 use super::kind::Kind;
 use super::limits::ClientLimits;
 use super::outbox::Outbox;
 use super::records;
-use super::subscribe::is_unwanted;
 use super::subscription::{Replay, Subscription};
-use crate::ledger::{Batch, Space};
-use crate::wire::Millis;
+use crate::ledger::Space;
 use crate::wire::message::{Message, Qos};
 
 /// So many of a queue's messages are retained ones, at most, where the queue is large.
@@ -29,113 +28,132 @@ struct Chunk {
     is_last: bool,
 }
 
-impl Desk {
-    /// A lasting subscription at QoS 1 or 2 wants the retained messages; [`Desk::go_on_replaying`] brings them.
-    pub(super) fn begin_replay(&mut self, id: &str, subscription: &Subscription) {
-        let stamp = self.stamp;
-        let session = self.clients.session_mut(id);
-        let Some(session) = session.filter(|session| session.durable) else {
-            return;
-        };
-        if subscription.qos == Qos::AtMostOnce {
-            return;
-        }
-        let filter = subscription.filter.clone();
-        let earlier = session.replays.get(&filter);
-        let replay = Replay::begun(stamp, earlier.is_some_and(|earlier| earlier.stored));
-        session.replays.insert(filter, replay);
-    }
+/// The retained messages of a new subscription that go out with SUBACK: all but what a durable session gets into its queue.
+/// Nothing at all if there are more than fit.
+pub(super) fn retained_at_once(
+    delivery: &Delivery<'_>,
+    id: &str,
+    subscription: &Subscription,
+    room: usize,
+) -> Option<Vec<Message>> {
+    let session = delivery.clients.session(id);
+    let is_durable = session.is_some_and(|session| session.durable);
+    let at_once = |message: &&Message| {
+        let queued = is_durable && message.qos().min(subscription.qos) > Qos::AtMostOnce;
+        !queued && !subscription.is_unwanted(message, id)
+    };
+    let filter = &subscription.filter;
+    let matching = delivery.retained.matching(filter, delivery.now);
+    let messages: Vec<Message> = matching.filter(at_once).take(room + 1).cloned().collect();
+    (messages.len() <= room).then_some(messages)
+}
 
-    /// Records where the subscriptions of one packet are, if they have not had all at once.
-    pub(super) fn store_marks(&mut self, id: &str, asked: &[Subscription]) {
-        let Some(session) = self.clients.session_mut(id) else {
-            return;
-        };
-        for subscription in asked {
-            let filter = &subscription.filter;
-            if let Some(replay) = session.replays.get_mut(filter) {
-                store(replay, id, filter, &mut self.pending.records);
-            }
-        }
+/// A lasting subscription at QoS 1 or 2 wants the retained messages; [`go_on_replaying`] brings them.
+pub(super) fn begin_replay(delivery: &mut Delivery<'_>, id: &str, subscription: &Subscription) {
+    let stamp = delivery.retained.last_stamp();
+    let session = delivery.clients.session_mut(id);
+    let Some(session) = session.filter(|session| session.durable) else {
+        return;
+    };
+    if subscription.qos == Qos::AtMostOnce {
+        return;
     }
+    let filter = subscription.filter.clone();
+    let earlier = session.replays.get(&filter);
+    let replay = Replay::begun(stamp, earlier.is_some_and(|earlier| earlier.stored));
+    session.replays.insert(filter, replay);
+}
 
-    /// The subscription is gone, or has had them all.
-    pub(super) fn end_replay(&mut self, id: &str, filter: &str) {
-        let session = self.clients.session_mut(id);
-        let ended = session.and_then(|session| session.replays.remove(filter));
-        if ended.is_some_and(|replay| replay.stored) {
-            let key = records::replay_key(id, filter);
-            self.pending.records.delete(Space::Session, key);
-        }
-    }
-
-    /// Queues further retained messages where little waits: after a connect, a subscribe, an acknowledgement.
-    pub(super) fn go_on_replaying(&mut self, now: Millis, id: &Arc<str>) {
-        while let Some(chunk) = self.next_chunk(now, id) {
-            if chunk.is_last {
-                self.end_replay(id, &chunk.filter);
-            } else if let Some((_, last)) = chunk.messages.last() {
-                self.move_mark(id, &chunk.filter, last.topic());
-            }
-            for (qos, message) in chunk.messages {
-                let kind = Kind::Queued {
-                    qos,
-                    retain: true,
-                    subscription_ids: chunk.id.into_iter().collect(),
-                    share: None,
-                };
-                self.enqueue(now, id, kind, message);
-            }
-            // Somebody waits for them.
-            self.pending.awaited = true;
-        }
-    }
-
-    fn move_mark(&mut self, id: &str, filter: &str, topic: &str) {
-        let session = self.clients.session_mut(id);
-        let replay = session.and_then(|session| session.replays.get_mut(filter));
-        if let Some(replay) = replay {
-            replay.after = topic.into();
-            store(replay, id, filter, &mut self.pending.records);
-        }
-    }
-
-    /// What the queue has room for, of the first subscription that has not had all.
-    fn next_chunk(&self, now: Millis, id: &Arc<str>) -> Option<Chunk> {
-        let client = self.clients.get(id)?;
-        client.state.connected()?;
-        let (subscription, replay) = first(client.state.session()?)?;
-        let (mut messages, mut bytes) = room(&client.outbox, &self.clients.limits)?;
-        let mut found = Vec::new();
-        let mut is_last = true;
+/// Records where the subscriptions of one packet are, if they have not had all at once.
+pub(super) fn store_marks(delivery: &mut Delivery<'_>, id: &str, asked: &[Subscription]) {
+    let Some(session) = delivery.clients.session_mut(id) else {
+        return;
+    };
+    for subscription in asked {
         let filter = &subscription.filter;
-        for message in self.retained.matching_after(filter, &replay.after, now) {
-            let qos = message.qos().min(subscription.qos);
-            let came_since = message.stamp() > replay.stamp;
-            if qos == Qos::AtMostOnce || came_since || is_unwanted(message, id, subscription) {
-                continue;
-            }
-            if messages == 0 || bytes == 0 {
-                is_last = false;
-                break;
-            }
-            messages -= 1;
-            bytes = bytes.saturating_sub(message.size());
-            found.push((qos, message.clone()));
+        if let Some(replay) = session.replays.get_mut(filter) {
+            store(replay, id, filter, delivery.commits);
         }
-        Some(Chunk {
-            filter: filter.clone(),
-            id: subscription.id,
-            messages: found,
-            is_last,
-        })
     }
 }
 
-fn store(replay: &mut Replay, id: &str, filter: &str, records: &mut Batch) {
+/// The subscription is gone, or has had them all.
+pub(super) fn end_replay(delivery: &mut Delivery<'_>, id: &str, filter: &str) {
+    let session = delivery.clients.session_mut(id);
+    let ended = session.and_then(|session| session.replays.remove(filter));
+    if ended.is_some_and(|replay| replay.stored) {
+        let key = records::replay_key(id, filter);
+        delivery.commits.delete(Space::Session, key);
+    }
+}
+
+/// Queues further retained messages where little waits: after a connect, a subscribe, an acknowledgement.
+pub(super) fn go_on_replaying(delivery: &mut Delivery<'_>, id: &Arc<str>) {
+    while let Some(chunk) = next_chunk(delivery, id) {
+        if chunk.is_last {
+            end_replay(delivery, id, &chunk.filter);
+        } else if let Some((_, last)) = chunk.messages.last() {
+            move_mark(delivery, id, &chunk.filter, last.topic());
+        }
+        for (qos, message) in chunk.messages {
+            let kind = Kind::Queued {
+                qos,
+                retain: true,
+                subscription_ids: chunk.id.into_iter().collect(),
+                share: None,
+            };
+            delivery.enqueue(id, kind, message);
+        }
+        // Somebody waits for them.
+        delivery.commits.set_awaited(true);
+    }
+}
+
+fn move_mark(delivery: &mut Delivery<'_>, id: &str, filter: &str, topic: &str) {
+    let session = delivery.clients.session_mut(id);
+    let replay = session.and_then(|session| session.replays.get_mut(filter));
+    if let Some(replay) = replay {
+        replay.after = topic.into();
+        store(replay, id, filter, delivery.commits);
+    }
+}
+
+/// What the queue has room for, of the first subscription that has not had all.
+fn next_chunk(delivery: &Delivery<'_>, id: &Arc<str>) -> Option<Chunk> {
+    let client = delivery.clients.get(id)?;
+    client.state.connected()?;
+    let (subscription, replay) = first(client.state.session()?)?;
+    let (mut messages, mut bytes) = room(&client.outbox, delivery.clients.limits())?;
+    let mut found = Vec::new();
+    let mut is_last = true;
+    let filter = &subscription.filter;
+    let retained = &delivery.retained;
+    for message in retained.matching_after(filter, &replay.after, delivery.now) {
+        let qos = message.qos().min(subscription.qos);
+        let came_since = message.stamp() > replay.stamp;
+        if qos == Qos::AtMostOnce || came_since || subscription.is_unwanted(message, id) {
+            continue;
+        }
+        if messages == 0 || bytes == 0 {
+            is_last = false;
+            break;
+        }
+        messages -= 1;
+        bytes = bytes.saturating_sub(message.size());
+        found.push((qos, message.clone()));
+    }
+    Some(Chunk {
+        filter: filter.clone(),
+        id: subscription.id,
+        messages: found,
+        is_last,
+    })
+}
+
+fn store(replay: &mut Replay, id: &str, filter: &str, commits: &mut Commits) {
     replay.stored = true;
     let key = records::replay_key(id, filter);
-    records.put(Space::Session, key, replay.encode());
+    commits.put(Space::Session, key, replay.encode());
 }
 
 fn first(session: &Session) -> Option<(&Subscription, &Replay)> {

@@ -5,10 +5,12 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
+use super::commits::Commits;
 use super::limits::RetainedLimits;
+use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::filter;
-use crate::wire::message::Message;
+use crate::wire::message::{Message, Parts};
 
 /// All retained messages, by topic.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct Retained {
     /// Of all these: those of clients, which the limits are for.
     clients: Load,
     limits: RetainedLimits,
+    /// The stamp of the newest change.
+    stamp: u64,
 }
 
 /// A message in the order of topics. A message has its topic within: a second copy as a key would be what a small one costs.
@@ -64,6 +68,7 @@ impl Retained {
             bytes: 0,
             clients: Load::default(),
             limits,
+            stamp: 0,
         }
     }
 
@@ -90,6 +95,43 @@ impl Retained {
         let bytes = self.clients.bytes - old.unwrap_or(0) + message.size();
         let one_more = old.is_none() && self.clients.messages >= self.limits.max_messages;
         !(one_more || grows && bytes > self.limits.max_bytes)
+    }
+
+    /// The stamp of the newest change: they count up, and on over restarts.
+    pub fn last_stamp(&self) -> u64 {
+        self.stamp
+    }
+
+    /// The message as the next change of what is retained.
+    pub fn stamp(&mut self, message: &Message) -> Message {
+        self.stamp += 1;
+        Message::encode(&Parts {
+            stamp: self.stamp,
+            retain: true,
+            ..message.parts()
+        })
+    }
+
+    /// Keeps a message (or with an empty payload clears its topic, MQTT-3.3.1-6), on disk as well; returns it stamped.
+    pub(super) fn retain(&mut self, message: &Message, commits: &mut Commits) -> Message {
+        let stamped = self.stamp(message);
+        let topic = stamped.topic().as_bytes().to_vec();
+        if stamped.payload().is_empty() {
+            if self.clear(stamped.topic()) {
+                commits.delete(Space::Retained, topic);
+            }
+        } else {
+            self.set(stamped.clone());
+            commits.put(Space::Retained, topic, stamped.as_bytes().clone());
+        }
+        commits.set_awaited(true);
+        stamped
+    }
+
+    /// Puts back a message from the ledger. What changes from now on is newer than all that is there.
+    pub fn restore(&mut self, message: Message) {
+        self.stamp = self.stamp.max(message.stamp());
+        self.set(message);
     }
 
     /// Keeps the message as its topic's last.
@@ -183,7 +225,6 @@ fn fixed_prefix(filter: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::message::Parts;
 
     fn message(topic: &str, payload: &[u8]) -> Message {
         Message::encode(&Parts {

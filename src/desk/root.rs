@@ -6,10 +6,9 @@
 
 use std::ops::ControlFlow;
 
-use super::core::Desk;
 use super::error::RecoverError;
 use super::records::{self, OutboxItem};
-use crate::ledger::{Space, Store, StoreError};
+use crate::ledger::{Batch, Space, Store, StoreError};
 
 const KEY: &[u8] = b"root";
 
@@ -86,17 +85,16 @@ fn first_level(
     Ok(found)
 }
 
-impl Desk {
-    /// Has the store know under which root it was made, unless it does.
-    pub(super) fn note_root(&mut self, store: &dyn Store) -> Result<(), StoreError> {
-        let root = self.settings.root.as_bytes();
-        if store
-            .get(Space::Meta, KEY)?
-            .is_none_or(|known| known != root)
-        {
-            let root = root.to_vec();
-            self.pending.records.put(Space::Meta, KEY, root);
-        }
-        Ok(())
+/// Has the store know under which root it was made, unless it does.
+pub(super) fn note_root(
+    root: &str,
+    store: &dyn Store,
+    records: &mut Batch,
+) -> Result<(), StoreError> {
+    let root = root.as_bytes();
+    let known = store.get(Space::Meta, KEY)?;
+    if known.is_none_or(|known| known != root) {
+        records.put(Space::Meta, KEY, root.to_vec());
     }
+    Ok(())
 }

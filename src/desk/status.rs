@@ -2,48 +2,48 @@
 //!
 //! They are retained for whoever subscribes later, and never on disk: a gateway that starts has new ones.
 
-use super::core::Desk;
+use super::clients::Clients;
+use super::delivery::Delivery;
+use super::distribute::distribute;
 use super::port::Holdings;
-use crate::wire::Millis;
+use super::retained::Retained;
 use crate::wire::filter::Shared;
 use crate::wire::message::Message;
 
-impl Desk {
-    /// Looks at every client.
-    pub(super) fn holdings(&self) -> Holdings {
-        let mut all = Holdings {
-            clients: self.clients.len(),
-            connected: self.connections.len(),
-            stored_messages: self.retained.count(),
-            stored_bytes: self.retained.bytes(),
-            retained: self.retained.count(),
-            ..Holdings::default()
-        };
-        for client in self.clients.iter() {
-            let outbox = &client.outbox;
-            all.stored_messages += outbox.mail_len() + outbox.queued_messages();
-            all.stored_bytes += outbox.mail_bytes() + outbox.queued_bytes();
-            if let Some(session) = client.state.session() {
-                let filters = session.subscriptions.keys();
-                all.subscriptions += filters.len();
-                all.shared_subscriptions += filters
-                    .filter(|filter| Shared::parse(filter).is_some())
-                    .count();
-            }
+/// Looks at every client.
+pub(super) fn holdings(clients: &Clients, retained: &Retained) -> Holdings {
+    let mut all = Holdings {
+        clients: clients.len(),
+        connected: clients.connections_len(),
+        stored_messages: retained.count(),
+        stored_bytes: retained.bytes(),
+        retained: retained.count(),
+        ..Holdings::default()
+    };
+    for client in clients.iter() {
+        let outbox = &client.outbox;
+        all.stored_messages += outbox.mail_len() + outbox.queued_messages();
+        all.stored_bytes += outbox.mail_bytes() + outbox.queued_bytes();
+        if let Some(session) = client.state.session() {
+            let filters = session.subscriptions.keys();
+            all.subscriptions += filters.len();
+            all.shared_subscriptions += filters
+                .filter(|filter| Shared::parse(filter).is_some())
+                .count();
         }
-        all
     }
+    all
+}
 
-    /// Publishes the figures that changed.
-    pub(super) fn announce(&mut self, now: Millis, figures: Vec<Message>) {
-        for figure in figures {
-            let known = self.retained.get(figure.topic());
-            if known.is_some_and(|known| known.payload() == figure.payload()) {
-                continue;
-            }
-            let stamped = self.stamp(&figure);
-            self.retained.set(stamped.clone());
-            self.distribute(now, stamped);
+/// Publishes the figures that changed.
+pub(super) fn announce(delivery: &mut Delivery<'_>, figures: Vec<Message>) {
+    for figure in figures {
+        let known = delivery.retained.get(figure.topic());
+        if known.is_some_and(|known| known.payload() == figure.payload()) {
+            continue;
         }
+        let stamped = delivery.retained.stamp(&figure);
+        delivery.retained.set(stamped.clone());
+        distribute(delivery, stamped);
     }
 }

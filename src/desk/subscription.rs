@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::wire::message::Qos;
+use crate::wire::filter::Shared;
+use crate::wire::message::{Message, Qos};
 
 /// A subscription (MQTT section 3.8.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,23 @@ pub struct Subscription {
     pub retain_handling: RetainHandling,
     /// MQTT 5 Subscription Identifier.
     pub id: Option<u32>,
+}
+
+impl Subscription {
+    /// Whether it asks for retained messages, being new or not (MQTT 5 section 3.3.1.3); one of a group never does.
+    pub(super) fn wants_retained(&self, existed: bool) -> bool {
+        let wanted = match self.retain_handling {
+            RetainHandling::Always => true,
+            RetainHandling::IfNew => !existed,
+            RetainHandling::Never => false,
+        };
+        wanted && Shared::parse(&self.filter).is_none()
+    }
+
+    /// Whether a message is its own client's, which wants none of its own (MQTT-3.8.3-3), however old it is.
+    pub(super) fn is_unwanted(&self, message: &Message, id: &str) -> bool {
+        self.no_local && message.publisher() == id
+    }
 }
 
 /// When retained messages are sent for a subscription (MQTT 5 section 3.8.3.1).

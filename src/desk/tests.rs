@@ -13,13 +13,14 @@ mod work;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::core::{Desk, DeskSettings};
+use super::core::Desk;
 use super::port::{
     CloseReason, Connection, Delivery, Open, Publication, Request, Response, RetainHandling, Route,
     Stage, Subscription,
 };
 use super::{
-    ClientLimits, Interest, JournalLimits, Memory, Release, RetainedLimits, engine_records,
+    ClientLimits, DeskSettings, Interest, JournalLimits, Memory, Release, RetainedLimits,
+    engine_records,
 };
 use crate::engine::{Engine, Settings};
 use crate::ledger::{Batch, MemoryStore, Space, Store};
@@ -890,9 +891,9 @@ fn timers_of_what_is_gone_do_not_pile_up() {
         world.close(&visitor, false);
     }
     assert!(
-        world.desk.timers.len() <= 1_100,
+        world.desk.parts().timers.len() <= 1_100,
         "{}",
-        world.desk.timers.len()
+        world.desk.parts().timers.len()
     );
 }
 

@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::clients::Clients;
+use super::commits::Commits;
 use crate::wire::Millis;
 
 /// Timers among which nobody looks for pointless ones.
@@ -57,16 +59,12 @@ impl Timers {
         self.due.pop_first().map(|(_, timer)| timer)
     }
 
-    /// Adds one; `has_point` says of each whether there would be something to do at its time.
-    pub(super) fn set(
-        &mut self,
-        at: Millis,
-        timer: Timer,
-        has_point: impl Fn(Millis, &Timer) -> bool,
-    ) {
+    /// Adds one.
+    pub(super) fn set(&mut self, at: Millis, timer: Timer, clients: &Clients, commits: &Commits) {
         self.due.insert((at, timer));
         if self.due.len() > self.look_at {
-            self.due.retain(|(at, timer)| has_point(*at, timer));
+            self.due
+                .retain(|(at, timer)| has_point(*at, timer, clients, commits));
             self.look_at = (2 * self.due.len()).max(NOT_WORTH_A_LOOK);
         }
     }
@@ -75,5 +73,27 @@ impl Timers {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.due.len()
+    }
+}
+
+/// Whether there would be something to do at that time.
+fn has_point(at: Millis, timer: &Timer, clients: &Clients, commits: &Commits) -> bool {
+    match timer {
+        Timer::SessionExpiry(id) => {
+            let session = clients.session(id);
+            session.is_some_and(|session| session.ends_at() == Some(at))
+        }
+        Timer::Will(id) => {
+            let will = clients.get(id).and_then(|own| own.delayed_will.as_ref());
+            will.is_some_and(|(due, _)| *due == at)
+        }
+        Timer::MessageExpiry(id, seq) => clients
+            .get(id)
+            .is_some_and(|own| own.outbox.expires(*seq) == Some(at)),
+        Timer::Unanswered(id) => clients.waits_for_disk(id, commits),
+        Timer::Patience(id) => {
+            let connected = clients.connected(id);
+            connected.is_some_and(|connected| connected.patience_ends == Some(at))
+        }
     }
 }

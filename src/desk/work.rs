@@ -16,6 +16,8 @@ use crate::wire::name::Agent;
 pub(super) struct WorkNews {
     sent: BTreeMap<Agent, Vec<AssignmentKey>>,
     windows: BTreeSet<Arc<str>>,
+    /// What was dropped because its reader cannot take it.
+    undelivered: Vec<(Agent, Class)>,
 }
 
 impl WorkNews {
@@ -50,6 +52,16 @@ impl WorkNews {
         if more > 0 && (told == 0 || more >= window.div_ceil(2)) {
             self.windows.insert(client.id.clone());
         }
+    }
+
+    /// Work or a call was dropped, because its reader cannot take it.
+    pub(super) fn note_undelivered(&mut self, agent: Agent, class: Class) {
+        self.undelivered.push((agent, class));
+    }
+
+    /// Takes one that was dropped.
+    pub(super) fn next_undelivered(&mut self) -> Option<(Agent, Class)> {
+        self.undelivered.pop()
     }
 
     /// Takes the assignments that went out to one agent.

@@ -2,10 +2,7 @@
 //!
 //! Called by the desk's `session`; it writes nothing.
 
-use std::sync::Arc;
-
-use super::{Entry, Kind, Outbox, Sent, State};
-use crate::wire::message::{Message, Qos};
+use super::{Entry, Outbox, Sent, State};
 
 impl Outbox {
     /// The connection is gone, the session stays: what was in flight will be sent again, first and marked as a repeat.
@@ -53,35 +50,5 @@ impl Outbox {
             entry.dup = false;
             entry.sent_as = 0;
         }
-    }
-
-    /// QoS 2 deliveries for which PUBREC came and PUBCOMP did not, oldest first.
-    pub fn unreleased(&self) -> Vec<u64> {
-        let is_received = |seq: &u64| {
-            let entry = self.entries.get(seq);
-            entry.is_some_and(|entry| entry.state == State::Received)
-        };
-        let unacknowledged = self.unacknowledged.iter().map(|(_, seq)| *seq);
-        let mut received: Vec<u64> = unacknowledged.filter(is_received).collect();
-        received.sort_unstable();
-        received
-    }
-
-    /// What the members of a shared subscription inherit if the session ends now, in order: what is not acknowledged, but for
-    /// QoS 2 once it was sent (MQTT-4.8.2-5).
-    pub fn inheritance(&self) -> Vec<(Arc<str>, Message)> {
-        let inherited = |entry: &Entry| match &entry.kind {
-            Kind::Queued {
-                qos,
-                share: Some(share),
-                ..
-            } if entry.state != State::Received => {
-                let begun = entry.dup || entry.state == State::InFlight;
-                let goes = *qos < Qos::ExactlyOnce || !begun;
-                goes.then(|| (share.clone(), entry.message.clone()))
-            }
-            _ => None,
-        };
-        self.entries.values().filter_map(inherited).collect()
     }
 }

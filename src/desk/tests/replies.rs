@@ -11,6 +11,15 @@ fn dispatch(world: &mut World, peer: &mut Peer, id: &str, good: bool) {
     assert_eq!(peer.verdict(id).map(|verdict| verdict.is_ok()), Some(good));
 }
 
+fn set_max_replies(world: &mut World, max_replies: usize) {
+    let clients = world.desk.parts().clients;
+    let limits = ClientLimits {
+        max_replies,
+        ..*clients.limits()
+    };
+    clients.set_limits(limits);
+}
+
 fn replies(world: &mut World) -> Vec<Reply> {
     let (mut boss, _) = world.connect("boss", true, 0);
     world.subscribe(&mut boss, "rooms/r/reply/boss", Qos::AtLeastOnce);
@@ -144,12 +153,12 @@ fn refusals_that_were_sent_before_give_way_as_well() {
 #[test]
 fn a_lower_limit_takes_one_reply_for_each_that_comes() {
     let mut world = World::new();
-    world.desk.clients.limits.max_replies = 10;
+    set_max_replies(&mut world, 10);
     let (mut boss, _) = world.connect("boss", true, 0);
     for n in 0..10 {
         dispatch(&mut world, &mut boss, &format!("t{n}"), false);
     }
-    world.desk.clients.limits.max_replies = 2;
+    set_max_replies(&mut world, 2);
     for n in 10..12 {
         dispatch(&mut world, &mut boss, &format!("t{n}"), false);
     }

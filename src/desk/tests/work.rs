@@ -9,8 +9,8 @@ fn dispatch(world: &mut World, ann: &mut Peer, n: usize) {
     world.commit();
 }
 
-fn state_counts(world: &World) -> (usize, usize) {
-    let stats = world.desk.engine.stats();
+fn state_counts(world: &mut World) -> (usize, usize) {
+    let stats = world.desk.parts().engine.stats();
     let of = |state| stats.tasks.of(state);
     use crate::wire::handoff::TaskState::{Assigned, Queued};
     (of(Assigned), of(Queued))
@@ -30,12 +30,12 @@ fn a_worker_that_acknowledges_late_is_given_what_its_window_holds() {
     for n in 0..5 {
         dispatch(&mut world, &mut ann, n);
     }
-    assert_eq!(state_counts(&world), (2, 3));
+    assert_eq!(state_counts(&mut world), (2, 3));
     let first = w.deliveries();
     assert_eq!(first.len(), 2);
     world.acknowledge(&w, first[0].seq, Stage::Done);
     world.commit();
-    assert_eq!(state_counts(&world), (3, 2));
+    assert_eq!(state_counts(&mut world), (3, 2));
     assert_eq!(w.deliveries().len(), 1);
     // Another worker gets what this one cannot be sent.
     let (mut x, _) = world.connect("x", true, 0);
@@ -63,11 +63,11 @@ fn other_mail_in_the_window_counts_as_well() {
         dispatch(&mut world, &mut ann, n);
     }
     // One too many, until it is known that there is no room; it waits and loses nothing by it.
-    assert_eq!(state_counts(&world), (1, 4));
+    assert_eq!(state_counts(&mut world), (1, 4));
     for one in mail {
         world.acknowledge(&w, one.seq, Stage::Done);
     }
     world.commit();
     assert_eq!(w.deliveries().len(), 2);
-    assert_eq!(state_counts(&world), (2, 3));
+    assert_eq!(state_counts(&mut world), (2, 3));
 }

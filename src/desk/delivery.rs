@@ -1,31 +1,52 @@
 //! Messages for one client: into its outbox, out through its window, acknowledged.
+//!
+//! Here is what lies below the engine. What the desk does above it, with requests and with time, borrows its parts to a [`Delivery`],
+//! which looks at the engine and never feeds it.
+
+mod fit;
+mod replies;
 
 use std::sync::Arc;
 
-use super::core::Desk;
+use super::batch::Release;
+use super::clients::Clients;
+use super::commits::Commits;
+use super::index::SubscriptionIndex;
 use super::kind::Kind;
 use super::outbox::{Acknowledged, packet_id};
 use super::own::gateway_message;
-use super::port::{ConnectionId, Delivery, Response, Stage};
+use super::port::{self, Response, Stage};
 use super::records;
-use super::timers::Timer;
-use crate::engine::{Class, Directed};
+use super::retained::Retained;
+use super::settings::DeskSettings;
+use super::stats::DeskStats;
+use super::timers::{Timer, Timers};
+use super::work::WorkNews;
+use crate::diary::limited;
+use crate::engine::{Class, Directed, Engine};
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts};
 use crate::wire::name::Agent;
 
-impl Desk {
+/// The parts of the desk that messages for clients go through, at one time.
+pub(super) struct Delivery<'a> {
+    pub now: Millis,
+    pub settings: &'a DeskSettings,
+    pub stats: &'a DeskStats,
+    pub engine: &'a Engine,
+    pub clients: &'a mut Clients,
+    pub index: &'a mut SubscriptionIndex,
+    pub retained: &'a mut Retained,
+    pub timers: &'a mut Timers,
+    pub commits: &'a mut Commits,
+    pub work: &'a mut WorkNews,
+}
+
+impl Delivery<'_> {
     /// Appends to a session's queue, unless it is full; whether the client is connected and slow.
-    pub(super) fn enqueue(
-        &mut self,
-        now: Millis,
-        id: &Arc<str>,
-        kind: Kind,
-        message: Message,
-    ) -> bool {
-        let limits = self.clients.limits;
-        let number = self.pending.number;
+    pub(super) fn enqueue(&mut self, id: &Arc<str>, kind: Kind, message: Message) -> bool {
+        let limits = *self.clients.limits();
         let Some(client) = self.clients.get_mut(id) else {
             return false;
         };
@@ -44,31 +65,48 @@ impl Desk {
             return is_connected;
         }
         let outbox = &mut client.outbox;
-        let stored = session.durable || self.shares.must_keep(&kind);
+        let stored = session.durable || self.index.shares().must_keep(&kind);
         let slow = client.state.is_connected()
             && (outbox.queued_messages() >= limits.max_queued_messages / 2
                 || outbox.queued_bytes() >= limits.max_queued_bytes / 2);
         let record = stored.then(|| records::encode_outbox(&kind, &message));
         let expires_at = message.expires_at();
-        let seq = outbox.push(kind, message, stored, number, client.state.is_connected());
+        let (batch, ready) = (self.commits.number(), client.state.is_connected());
+        let seq = outbox.push(kind, message, stored, batch, ready);
         if let Some(record) = record {
-            self.pending
-                .records
+            self.commits
                 .put(Space::Outbox, records::outbox_key(id, seq), record);
         }
         self.watch_expiry(id, seq, expires_at);
-        self.send_ready(now, id);
+        self.send_ready(id);
         slow
     }
 
+    pub(super) fn warn_of_full_queue(&self, client: &str) {
+        let outcome = if self.clients.limits().refuse_when_full {
+            "publishers are refused"
+        } else {
+            "it misses messages"
+        };
+        let kind = "queue_full";
+        let admitted = self.settings.admits(kind, client);
+        limited!(
+            warn,
+            admitted,
+            client,
+            kind,
+            "the queue of this session is full: {outcome}"
+        );
+    }
+
     /// Puts a message of the gateway's into an agent's mailbox.
-    pub(super) fn deliver_directed(&mut self, now: Millis, directed: Directed) {
+    pub(super) fn deliver_directed(&mut self, directed: Directed) {
         let topic = directed.topic.format(&self.settings.root);
         let message = gateway_message(&topic, &directed.payload, false, &directed.mirrors);
         let class = directed.class;
         let is_work = matches!(class, Class::Assignment(_));
         let kind = Kind::Directed(class.clone());
-        self.put_into_mailbox(now, &directed.to, kind, message);
+        self.put_into_mailbox(&directed.to, kind, message);
         let reader = self.clients.get_mut(directed.to.as_str());
         if let Some(reader) = reader.filter(|_| is_work) {
             self.work.note_assigned(reader, &class);
@@ -76,31 +114,24 @@ impl Desk {
     }
 
     /// Puts another agent's message into an agent's mailbox, as it is but for its expiry.
-    pub(super) fn deliver_inbox(
-        &mut self,
-        now: Millis,
-        to: &Agent,
-        message: &Message,
-        expires_at: Millis,
-    ) {
+    pub(super) fn deliver_inbox(&mut self, to: &Agent, message: &Message, expires_at: Millis) {
         let message = Message::encode(&Parts {
             expires_at,
             retain: false,
             ..message.parts()
         });
-        self.put_into_mailbox(now, to, Kind::Inbox, message);
+        self.put_into_mailbox(to, Kind::Inbox, message);
     }
 
-    fn put_into_mailbox(&mut self, now: Millis, to: &Agent, kind: Kind, message: Message) {
+    fn put_into_mailbox(&mut self, to: &Agent, kind: Kind, message: Message) {
         self.store_in_mailbox(to, kind, message);
-        self.send_ready(now, &to.as_str().into());
+        self.send_ready(&to.as_str().into());
     }
 
     /// The same, for who sees to what is ready itself.
-    pub(super) fn store_in_mailbox(&mut self, to: &Agent, kind: Kind, message: Message) {
-        let number = self.pending.number;
+    fn store_in_mailbox(&mut self, to: &Agent, kind: Kind, message: Message) {
         let id: Arc<str> = to.as_str().into();
-        if self.watchers.matches(message.topic()) {
+        if self.index.is_watched(message.topic()) {
             self.broadcast(message.clone());
         }
         if kind.is_reply() && !self.make_room_for_reply(&id, &kind) {
@@ -114,16 +145,22 @@ impl Desk {
             return;
         }
         let exact_only = kind.is_for_exact_topic();
-        let deliverable =
-            client.state.is_connected() && client.grants(message.topic(), exact_only).is_some();
+        let deliverable = client.state.is_connected()
+            && client.state.grants(message.topic(), exact_only).is_some();
         let record = records::encode_outbox(&kind, &message);
         let expires_at = message.expires_at();
-        let seq = client.outbox.push(kind, message, true, number, deliverable);
-        self.pending
-            .records
+        let batch = self.commits.number();
+        let seq = client.outbox.push(kind, message, true, batch, deliverable);
+        self.commits
             .put(Space::Outbox, records::outbox_key(&id, seq), record);
-        self.store_owner(&id);
+        self.clients.store_owner(&id, self.commits);
         self.watch_expiry(&id, seq, expires_at);
+    }
+
+    /// To whoever listens on the live plane.
+    pub(super) fn broadcast(&mut self, message: Message) {
+        self.stats.broadcasts.add_one();
+        self.commits.release(Release::Broadcast(message));
     }
 
     /// Takes an assignment or a run back. One that is in flight stays for the rest of its session, as MQTT wants it
@@ -140,20 +177,15 @@ impl Desk {
             return;
         }
         client.outbox.revoke(seq);
-        if client
-            .state
-            .session()
-            .is_none_or(|session| !session.durable)
-        {
+        if !client.state.is_durable() {
             // After a crash, too, only a later session could get it.
-            self.pending
-                .records
+            self.commits
                 .delete(Space::Outbox, records::outbox_key(agent.as_str(), seq));
         }
     }
 
     /// Takes messages out of a mailbox. What is in flight stays: it goes with its acknowledgement, as MQTT wants it.
-    pub(super) fn discard(&mut self, now: Millis, agent: &Agent, seqs: &[u64]) {
+    pub(super) fn discard(&mut self, agent: &Agent, seqs: &[u64]) {
         for seq in seqs {
             let client = self.clients.get(agent.as_str());
             if client.is_some_and(|client| client.outbox.is_idle(*seq)) {
@@ -161,128 +193,111 @@ impl Desk {
                 self.stats.purged.add_one();
             }
         }
-        self.note_lazy_change(now);
-        self.forget_if_idle(agent.as_str());
+        self.commits.note_lazily(self.now);
+        self.clients.forget_if_idle(agent.as_str(), self.commits);
     }
 
+    /// Takes a message out, in whatever state it is.
     pub(super) fn drop_entry(&mut self, id: &str, seq: u64) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
         if client.outbox.remove(seq).is_some_and(|entry| entry.stored) {
-            self.pending
-                .records
+            self.commits
                 .delete(Space::Outbox, records::outbox_key(id, seq));
         }
         self.relieve(id);
     }
 
-    pub(super) fn watch_expiry(&mut self, id: &Arc<str>, seq: u64, expires_at: Millis) {
+    /// Wakes the desk up for this.
+    pub(super) fn set_timer(&mut self, at: Millis, timer: Timer) {
+        self.timers.set(at, timer, self.clients, self.commits);
+    }
+
+    fn watch_expiry(&mut self, id: &Arc<str>, seq: u64, expires_at: Millis) {
         if expires_at != 0 {
             self.set_timer(expires_at, Timer::MessageExpiry(id.clone(), seq));
         }
     }
 
     /// A message that still waits has become too old (MQTT-3.3.2-5).
-    pub(super) fn expire_message(&mut self, now: Millis, id: &Arc<str>, seq: u64) {
+    pub(super) fn expire_message(&mut self, id: &Arc<str>, seq: u64) {
         let waiting = self
             .clients
             .get(id)
             .and_then(|client| client.outbox.waiting(seq));
-        if waiting.is_some_and(|entry| entry.message.expired(now)) {
+        if waiting.is_some_and(|entry| entry.message.expired(self.now)) {
             self.stats.expired.add_one();
             self.drop_entry(id, seq);
-            self.note_lazy_change(now);
-            self.forget_if_idle(id);
+            self.commits.note_lazily(self.now);
+            self.clients.forget_if_idle(id, self.commits);
         }
     }
 
-    /// After a connect or a subscribe: what had no taker may have one.
-    pub(super) fn resume_deliveries(&mut self, now: Millis, id: &Arc<str>) {
-        let Some(client) = self.clients.get_mut(id) else {
-            return;
+    /// After a connect or a subscribe: what had no taker may have one. Whether the client is there.
+    pub(super) fn resume(&mut self, id: &Arc<str>) -> bool {
+        let client = self.clients.get_mut(id);
+        let Some(client) = client.filter(|client| client.state.is_connected()) else {
+            return false;
         };
-        if !client.state.is_connected() {
-            return;
-        }
-        let mut outbox = std::mem::take(&mut client.outbox);
-        outbox.unpark(|entry| client.terms(entry).is_some());
-        client.outbox = outbox;
-        self.send_ready(now, id);
-        self.refill(now, id);
-    }
-
-    /// Where little waits there is room for what waits elsewhere.
-    fn refill(&mut self, now: Millis, id: &Arc<str>) {
-        self.go_on_replaying(now, id);
-        self.collect_from_groups(now, id);
+        let state = &client.state;
+        client
+            .outbox
+            .unpark(|entry| state.grant_of(entry).is_some());
+        self.send_ready(id);
+        true
     }
 
     /// Sends what the window has room for.
-    fn send_ready(&mut self, now: Millis, id: &Arc<str>) {
+    fn send_ready(&mut self, id: &Arc<str>) {
         loop {
-            let durable = self.durable;
             let Some(client) = self.clients.get_mut(id) else {
                 return;
             };
             let Some(connected) = client.state.connected() else {
                 return;
             };
-            let (window, answered_in) = (connected.window, connected.answered_in);
-            let connection = connected.connection.clone();
-            let numbered = client.state.is_durable();
-            let mut outbox = std::mem::take(&mut client.outbox);
-            let next = outbox.next(window).map(|(seq, entry)| {
-                (
-                    seq,
-                    entry.batch,
-                    client.terms(entry),
-                    entry.dup,
-                    entry.message.clone(),
-                    entry.kind.clone(),
-                )
-            });
-            client.outbox = outbox;
-            let Some((seq, batch, terms, dup, message, kind)) = next else {
+            let Some((seq, entry)) = client.outbox.next(connected.window) else {
                 return;
             };
+            let (entry, grant) = (entry.clone(), client.state.grant_of(entry));
             let is_first = client.outbox.is_sent_first(seq);
             // What was sent once is sent until it is acknowledged (MQTT-4.3.3-7).
-            if message.expired(now) && !dup {
+            if entry.message.expired(self.now) && !entry.dup {
                 self.stats.expired.add_one();
                 self.drop_entry(id, seq);
                 continue;
             }
-            let Some((qos, retain, subscription_ids)) = terms else {
+            let Some(grant) = grant else {
                 // Unsubscribed since: a directed message waits for the next subscription.
-                if let Some(client) = self.clients.get_mut(id) {
-                    client.outbox.park(seq);
-                }
+                client.outbox.park(seq);
                 continue;
             };
+            let connection = connected.connection.clone();
+            let answered_in = connected.answered_in;
+            let numbered = client.state.is_durable();
             // A repeat has the bytes of the first time. After a crash it is not known whether there was one.
-            if kind.is_directed()
-                && (is_first || !dup)
-                && let Some(most) = self.is_too_large(id, &message, qos)
+            if entry.kind.is_directed()
+                && (is_first || !entry.dup)
+                && let Some(most) = self.is_too_large(id, &entry.message, grant.qos)
             {
-                self.make_fit(now, id, seq, qos, most);
+                self.make_fit(id, seq, grant.qos, most);
                 continue;
             }
-            let packet_id = numbered.then(|| packet_id(seq));
-            let delivery = Delivery {
+            let delivery = port::Delivery {
                 seq,
-                packet_id,
-                dup,
-                qos,
-                retain,
-                subscription_ids,
-                message,
+                packet_id: numbered.then(|| packet_id(seq)),
+                dup: entry.dup,
+                qos: grant.qos,
+                retain: grant.retain,
+                subscription_ids: grant.subscription_ids,
+                message: entry.message,
             };
             self.stats.deliveries.add_one();
-            self.work.note_sent(id, &kind);
+            self.work.note_sent(id, &entry.kind);
             // THE invariant: a delivery leaves after the record that justifies it, and after its client's CONNACK
             // and SUBACK.
-            if batch.max(answered_in) <= durable {
+            if self.commits.is_durable(entry.batch.max(answered_in)) {
                 let _ = connection.responses.send(Response::Deliver(delivery));
             } else {
                 self.hold_back(id, Response::Deliver(delivery));
@@ -292,46 +307,35 @@ impl Desk {
 
     /// Holds a delivery back with the pending batch, and with it every later one, so that none overtakes it.
     fn hold_back(&mut self, id: &str, delivery: Response) {
-        let number = self.pending.number;
         if let Some(connected) = self.clients.connected_mut(id) {
-            connected.answered_in = number;
-            self.pending.respond(&connected.connection, delivery);
+            connected.answered_in = self.commits.number();
+            self.commits.respond(&connected.connection, delivery);
         }
     }
 
-    /// PUBACK, PUBREC, PUBCOMP.
-    pub(super) fn acknowledge(
-        &mut self,
-        now: Millis,
-        connection: ConnectionId,
-        seq: u64,
-        stage: Stage,
-    ) {
-        let Some(id) = self.client_of(connection) else {
-            return;
-        };
-        let Some(client) = self.clients.get_mut(&id) else {
-            return;
+    /// PUBACK, PUBREC, PUBCOMP: what it was for is done, and more is sent. Whether it was for anything.
+    pub(super) fn acknowledge(&mut self, id: &Arc<str>, seq: u64, stage: Stage) -> bool {
+        let Some(client) = self.clients.get_mut(id) else {
+            return false;
         };
         let acknowledged = match stage {
             Stage::Done => client.outbox.done(seq),
             Stage::Received => client.outbox.received(seq),
             Stage::Completed => client.outbox.completed(seq),
         };
-        let key = records::outbox_key(&id, seq);
+        let key = records::outbox_key(id, seq);
         match acknowledged {
-            Acknowledged::Unknown => return,
+            Acknowledged::Unknown => return false,
             Acknowledged::Removed { stored } => {
                 if stored {
                     // Lost in a crash, it costs a repeat that QoS 1 allows; so nobody waits for it.
-                    self.pending.records.delete(Space::Outbox, key);
-                    self.note_lazy_change(now);
+                    self.commits.delete(Space::Outbox, key);
+                    self.commits.note_lazily(self.now);
                 }
             }
             Acknowledged::Received { stored } => {
                 if stored {
-                    self.pending
-                        .records
+                    self.commits
                         .put(Space::Outbox, key, records::encode_received());
                 }
                 let numbered = client.state.is_durable();
@@ -340,33 +344,47 @@ impl Desk {
                         seq,
                         packet_id: numbered.then(|| packet_id(seq)),
                     };
-                    self.pending.respond(&connected.connection, response);
+                    self.commits.respond(&connected.connection, response);
                 }
             }
         }
-        self.send_ready(now, &id);
-        self.refill(now, &id);
-        if let Some(client) = self.clients.get(&id) {
-            self.work.note_room(client);
-        }
-        self.relieve(&id);
+        self.send_ready(id);
+        true
     }
 
-    /// A client that has caught up no longer holds up its publishers.
-    fn relieve(&mut self, id: &str) {
-        let limits = self.clients.limits;
+    /// PUBREL goes again for every delivery that had its PUBREC (MQTT-4.4.0-1).
+    pub(super) fn resend_releases(&mut self, id: &str) {
         let Some(client) = self.clients.get(id) else {
             return;
         };
-        let holds = client
-            .state
-            .connected()
-            .is_some_and(|connected| !connected.held.is_empty());
-        if holds
-            && client.outbox.queued_messages() <= limits.max_queued_messages / 4
-            && client.outbox.queued_bytes() <= limits.max_queued_bytes / 4
-        {
-            self.release_held(id);
+        let Some(connected) = client.state.connected() else {
+            return;
+        };
+        for seq in client.outbox.unreleased() {
+            let response = Response::Release {
+                seq,
+                packet_id: Some(packet_id(seq)),
+            };
+            self.commits.respond(&connected.connection, response);
+        }
+    }
+
+    /// A client that has caught up no longer holds up its publishers: their acknowledgements go out.
+    pub(super) fn relieve(&mut self, id: &str) {
+        let limits = *self.clients.limits();
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        let outbox = &client.outbox;
+        let has_caught_up = outbox.queued_messages() <= limits.max_queued_messages / 4
+            && outbox.queued_bytes() <= limits.max_queued_bytes / 4;
+        let connected = client.state.connected_mut();
+        let Some(connected) = connected.filter(|own| has_caught_up && !own.held.is_empty()) else {
+            return;
+        };
+        connected.patience_ends = None;
+        for (connection, response) in std::mem::take(&mut connected.held) {
+            self.commits.respond(&connection, response);
         }
     }
 }

@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use super::core::Desk;
-use super::kind::Kind;
-use super::own::gateway_message;
-use super::records;
-use crate::engine::{Class, Input};
+use super::Delivery;
+use crate::desk::kind::Kind;
+use crate::desk::own::gateway_message;
+use crate::desk::records;
+use crate::engine::Class;
 use crate::ledger::Space;
-use crate::wire::Millis;
 use crate::wire::fit::{packet_bytes, shorten};
 use crate::wire::json;
 use crate::wire::message::{Message, Parts, Qos};
@@ -20,7 +19,7 @@ use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic, below_room};
 
-impl Desk {
+impl Delivery<'_> {
     /// What a client takes at most of the room that the message is from, if the message is more.
     pub(super) fn is_too_large(&self, id: &str, message: &Message, qos: Qos) -> Option<usize> {
         let (room, _) = below_room(&self.settings.root, message.topic())?;
@@ -31,12 +30,11 @@ impl Desk {
 
     /// Shortens a message that is ready to leave, or takes it out and says so to whom it was for. The caller looks again at what is ready:
     /// to do so here would take some of the stack for every message that is too large.
-    pub(super) fn make_fit(&mut self, now: Millis, id: &Arc<str>, seq: u64, qos: Qos, most: usize) {
-        let number = self.pending.number;
+    pub(super) fn make_fit(&mut self, id: &Arc<str>, seq: u64, qos: Qos, most: usize) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
-        let Some(entry) = client.outbox.entries.get(&seq) else {
+        let Some(entry) = client.outbox.get(seq) else {
             return;
         };
         let (kind, message) = (entry.kind.clone(), entry.message.clone());
@@ -51,12 +49,12 @@ impl Desk {
         let Some(short) = short else {
             self.stats.dropped_too_large.add_one();
             self.drop_entry(id, seq);
-            self.note_lazy_change(now);
+            self.commits.note_lazily(self.now);
             if !kind.is_reply() {
                 self.tell_of_too_large(id, &message, bytes, most);
             }
             if let (Some(class), Ok(agent)) = (kind.unique(), Agent::new(id)) {
-                self.undelivered.push((agent, class.clone()));
+                self.work.note_undelivered(agent, class.clone());
             }
             return;
         };
@@ -66,17 +64,10 @@ impl Desk {
             ..message.parts()
         });
         let record = records::encode_outbox(&kind, &message);
-        client.outbox.replace(seq, message, number);
+        client.outbox.replace(seq, message, self.commits.number());
         let key = records::outbox_key(id, seq);
-        self.pending.records.put(Space::Outbox, key, record);
-        self.pending.awaited = true;
-    }
-
-    /// Has the engine find others for work and calls that were dropped. Not at once: what it does then may drop more, deeper and deeper.
-    pub(super) fn tell_of_undelivered(&mut self, now: Millis) {
-        while let Some((agent, class)) = self.undelivered.pop() {
-            self.feed(now, Input::TooLarge { agent, class });
-        }
+        self.commits.put(Space::Outbox, key, record);
+        self.commits.set_awaited(true);
     }
 
     /// A rejected reply in place of what an agent cannot take at all.

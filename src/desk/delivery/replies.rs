@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use super::core::Desk;
-use super::kind::Kind;
-use super::own::gateway_message;
-use super::records;
+use super::Delivery;
+use crate::desk::kind::Kind;
+use crate::desk::own::gateway_message;
+use crate::desk::records;
 use crate::engine::Class;
 use crate::ledger::Space;
 use crate::wire::cbor;
@@ -22,11 +22,11 @@ use crate::wire::topic::{RoomTopic, Topic};
 /// Rooms of one client in which refusals that gave way are counted.
 const MAX_SUMMARIES: usize = 16;
 
-impl Desk {
+impl Delivery<'_> {
     /// Makes room for a reply where too many wait; `false` if it is the one to go. Where there are more than there may be by now, one goes
     /// for the one that comes.
     pub(super) fn make_room_for_reply(&mut self, id: &Arc<str>, kind: &Kind) -> bool {
-        let limit = self.clients.limits.max_replies;
+        let limit = self.clients.limits().max_replies;
         let before = self.clients.get(id);
         let before = before.map_or(0, |client| client.outbox.replies_len());
         let most = limit.max(before);
@@ -70,7 +70,7 @@ impl Desk {
         let Ok(me) = Agent::new(id) else {
             return self.drop_entry(id, refusal);
         };
-        let most = self.clients.limits.max_replies;
+        let most = self.clients.limits().max_replies;
         let Some(client) = self.clients.get(id) else {
             return;
         };
@@ -105,13 +105,12 @@ impl Desk {
     }
 
     fn put_summary(&mut self, id: &Arc<str>, seq: u64, summary: Message) {
-        let number = self.pending.number;
         let expires_at = summary.expires_at();
         let record = records::encode_outbox(&Kind::Summary, &summary);
         let key = records::outbox_key(id, seq);
-        self.pending.records.put(Space::Outbox, key, record);
+        self.commits.put(Space::Outbox, key, record);
         if let Some(client) = self.clients.get_mut(id) {
-            client.outbox.sum_up(seq, summary, number);
+            client.outbox.sum_up(seq, summary, self.commits.number());
         }
         self.watch_expiry(id, seq, expires_at);
     }

@@ -1,31 +1,33 @@
-//! Sessions begin, are resumed, taken over, and end.
+//! Sessions begin, are resumed, taken over, and end; and the wills that come of that.
+//!
+//! A will is stored with the connection that it is for, published when that breaks, after its delay or with the end of its session,
+//! and gone once it is published or discarded; it is published after a restart where a crash broke that connection (MQTT-3.1.2-7,
+//! MQTT-3.1.2-8).
 
 use std::sync::Arc;
 
-use super::batch::Release;
-use super::client_state::{Connected, Session, Will};
-use super::core::Desk;
-use super::interest::Wanted;
-use super::memory::Holder;
-use super::outbox::packet_id;
-use super::port::{CloseReason, ConnectionId, Open, Publication, Response, Subscription};
-use super::records::will::WillRecord;
-use super::records::{self, SessionRecord};
-use super::subscribe::weight;
-use super::timers::Timer;
-use crate::diary::limited;
+use super::Desk;
+use crate::desk::client_state::{Connected, Session, Will};
+use crate::desk::collect::{hand_over, resume_deliveries};
+use crate::desk::commits::Commits;
+use crate::desk::distribute::inherit;
+use crate::desk::port::{CloseReason, ConnectionId, Open, Publication, Response, Route};
+use crate::desk::records::{self, will::WillRecord};
+use crate::desk::stall::{needs_disk, refuses_client};
+use crate::desk::timers::Timer;
+use crate::diary::{limited, shown};
 use crate::engine::Input;
 use crate::ledger::Space;
 use crate::wire::Millis;
-use crate::wire::message::Qos;
+use crate::wire::message::{Message, Parts};
 
 impl Desk {
     /// CONNECT.
     pub(super) fn open(&mut self, now: Millis, open: Open) {
         let id = open.client_id.clone();
-        if !self.claims(&id, open.owner.as_ref()) {
+        if !self.clients.may_claim(&id, open.owner.as_ref()) {
             let refusal = Response::Close(CloseReason::NotOwner);
-            self.pending.respond_unkept(&open.connection, refusal);
+            self.commits.respond_unkept(&open.connection, refusal);
             return;
         }
         let memory = self.settings.memory.clone();
@@ -33,25 +35,25 @@ impl Desk {
         if memory.refuses(open.will.as_ref().map_or(0, will_size)) {
             memory.refused.add_one();
             let refusal = Response::Close(CloseReason::QuotaExceeded);
-            self.pending.respond_unkept(&open.connection, refusal);
+            self.commits.respond_unkept(&open.connection, refusal);
             return;
         }
-        if self.refuse_for_disk(&open) {
+        if refuses_client(&self.delivery(now), &open) {
             return;
         }
-        let needs_disk = self.needs_disk(&open);
+        let needs_disk = needs_disk(&self.clients, &open);
         self.take_over(now, &id);
         if open.clean_start {
             self.publish_delayed_will(now, &id);
             self.end_session(now, &id);
         }
-        let number = self.pending.number;
+        let number = self.commits.number();
         let Some(client) = self.clients.get_or_add(&id) else {
             self.stats.refused_sessions.add_one();
-            let admitted = self.admits("max_sessions", &id);
+            let admitted = self.settings.admits("max_sessions", &id);
             limited!(warn, admitted, client = %id, kind = "max_sessions", "connection refused: session.max_sessions is reached");
             let refusal = Response::Close(CloseReason::QuotaExceeded);
-            self.pending.respond_unkept(&open.connection, refusal);
+            self.commits.respond_unkept(&open.connection, refusal);
             return;
         };
         if client.owner.is_none() {
@@ -95,20 +97,21 @@ impl Desk {
             held: Vec::new(),
             patience_ends: None,
         });
-        self.store_will(&id);
-        self.connections.insert(open.connection.id, id.clone());
+        self.clients.store_will(&id, &mut self.commits);
+        self.clients.add_connection(open.connection.id, &id);
         match needs_disk {
-            true => self.pending.respond(&open.connection, opened),
-            false => self.pending.respond_unkept(&open.connection, opened),
+            true => self.commits.respond(&open.connection, opened),
+            false => self.commits.respond_unkept(&open.connection, opened),
         }
         if durable {
-            self.store_header(&id);
+            self.clients.store_header(&id, &mut self.commits);
         }
-        self.store_owner(&id);
-        self.resend_releases(&id);
-        self.shares.settle_all(&id);
+        self.clients.store_owner(&id, &mut self.commits);
+        let mut delivery = self.delivery(now);
+        delivery.resend_releases(&id);
+        delivery.index.shares_mut().settle_all(&id);
         // First what waited, then what the return brings about: in the order in which it happened.
-        self.resume_deliveries(now, &id);
+        resume_deliveries(&mut delivery, &id);
         if let Some(agent) = agent {
             self.feed(
                 now,
@@ -119,36 +122,6 @@ impl Desk {
                     window: u32::try_from(window).unwrap_or(u32::MAX),
                 },
             );
-        }
-    }
-
-    /// Whether what is kept under a client id, or is connected under it, is this user's or still nobody's. Without
-    /// authentication nobody is asked.
-    fn claims(&self, id: &str, user: Option<&Arc<str>>) -> bool {
-        let owner = self
-            .clients
-            .get(id)
-            .and_then(|client| client.owner.as_ref());
-        match (owner, user) {
-            (Some(owner), Some(user)) => owner == user,
-            _ => true,
-        }
-    }
-
-    /// PUBREL goes again for every delivery that had its PUBREC (MQTT-4.4.0-1).
-    fn resend_releases(&mut self, id: &str) {
-        let Some(client) = self.clients.get_mut(id) else {
-            return;
-        };
-        let Some(connected) = client.state.connected() else {
-            return;
-        };
-        for seq in client.outbox.unreleased() {
-            let response = Response::Release {
-                seq,
-                packet_id: Some(packet_id(seq)),
-            };
-            self.pending.respond(&connected.connection, response);
         }
     }
 
@@ -164,12 +137,19 @@ impl Desk {
         if connected.is_some_and(|own| own.patience_ends.is_some_and(|at| at <= now)) {
             self.stats.too_slow.add_one();
             self.disconnect(now, id, CloseReason::QuotaExceeded);
-            self.forget_if_idle(id);
+            self.clients.forget_if_idle(id, &mut self.commits);
+        }
+    }
+
+    /// It has subscribed when the disk filled up: whether that will be kept nobody knows, so that no SUBACK is true.
+    pub(super) fn give_up_on_disk(&mut self, now: Millis, id: &Arc<str>) {
+        if self.clients.waits_for_disk(id, &self.commits) {
+            self.disconnect(now, id, CloseReason::NoDisk);
         }
     }
 
     /// Closes a client's connection, if it has one, and sees to its session and its will.
-    pub(super) fn disconnect(&mut self, now: Millis, id: &Arc<str>, reason: CloseReason) {
+    fn disconnect(&mut self, now: Millis, id: &Arc<str>, reason: CloseReason) {
         let Some(connected) = self
             .clients
             .get_mut(id)
@@ -177,7 +157,7 @@ impl Desk {
         else {
             return;
         };
-        self.connections.remove(&connected.connection.id);
+        self.clients.remove_connection(connected.connection.id);
         // It shows nothing that is not on disk, so it may go at once; whoever left already does not hear it.
         let _ = connected.connection.responses.send(Response::Close(reason));
         let why = match reason {
@@ -197,7 +177,7 @@ impl Desk {
         why: &'static str,
         expiry: Option<u32>,
     ) {
-        let Some(id) = self.connections.remove(&connection) else {
+        let Some(id) = self.clients.remove_connection(connection) else {
             return;
         };
         let Some(client) = self.clients.get_mut(&id) else {
@@ -210,7 +190,7 @@ impl Desk {
             session.expiry = expiry;
         }
         self.disconnected(now, &id, connected, publish_will, why);
-        self.forget_if_idle(&id);
+        self.clients.forget_if_idle(&id, &mut self.commits);
     }
 
     fn disconnected(
@@ -222,7 +202,7 @@ impl Desk {
         why: &'static str,
     ) {
         for (connection, response) in connected.held {
-            self.pending.respond(&connection, response);
+            self.commits.respond(&connection, response);
         }
         let Some(client) = self.clients.get_mut(id) else {
             return;
@@ -239,7 +219,7 @@ impl Desk {
             .is_some_and(|session| session.expiry > 0);
         if continues {
             self.keep_session(now, id);
-            self.hand_over(now, id);
+            hand_over(&mut self.delivery(now), id);
         } else {
             self.end_session(now, id);
         }
@@ -259,7 +239,7 @@ impl Desk {
         }
         match connected.will {
             Some(will) if publish_will => self.will_falls_due(now, id, will, continues),
-            Some(_) => self.forget_will(id),
+            Some(_) => self.clients.forget_will(id, &mut self.commits),
             None => {}
         }
     }
@@ -270,10 +250,11 @@ impl Desk {
         };
         session.offline_since = Some(now);
         if let Some(at) = session.ends_at() {
-            self.set_timer(at, Timer::SessionExpiry(id.clone()));
+            self.delivery(now)
+                .set_timer(at, Timer::SessionExpiry(id.clone()));
         }
-        self.store_header(id);
-        self.note_lazy_change(now);
+        self.clients.store_header(id, &mut self.commits);
+        self.commits.note_lazily(now);
     }
 
     /// A session without a connection has lived its time.
@@ -293,11 +274,11 @@ impl Desk {
         if let Some(agent) = agent {
             self.feed(now, Input::SessionEnded { agent });
         }
-        self.forget_if_idle(id);
+        self.clients.forget_if_idle(id, &mut self.commits);
     }
 
     /// The session goes, with its subscriptions and its queue; the mailbox stays.
-    pub(super) fn end_session(&mut self, now: Millis, id: &Arc<str>) {
+    fn end_session(&mut self, now: Millis, id: &Arc<str>) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
@@ -307,87 +288,150 @@ impl Desk {
         let expiring: Vec<(Millis, u64)> = client.outbox.expiring().collect();
         let session = client.state.end_session();
         for (at, seq) in expiring {
-            self.set_timer(at, Timer::MessageExpiry(id.clone(), seq));
+            self.delivery(now)
+                .set_timer(at, Timer::MessageExpiry(id.clone(), seq));
         }
         let Some(session) = session else {
             return;
         };
         for seq in gone {
-            self.pending
-                .records
+            self.commits
                 .delete(Space::Outbox, records::outbox_key(id, seq));
         }
         for subscription in session.subscriptions.values() {
-            self.unindex(id, session.durable, subscription);
+            self.index.remove(id, session.durable, subscription);
         }
         if session.durable {
-            self.delete_session_records(id, &session);
+            delete_records(&mut self.commits, id, &session);
         }
-        for (share, message) in inheritance {
-            self.inherit(now, &share, &message);
-        }
+        inherit(&mut self.delivery(now), inheritance);
     }
 
-    fn delete_session_records(&mut self, id: &str, session: &Session) {
-        let records = &mut self.pending.records;
-        records.delete(Space::Session, records::header_key(id));
-        for filter in session.subscriptions.keys() {
-            records.delete(Space::Session, records::subscription_key(id, filter));
+    /// After a restart every connection is broken: its will falls due now, or after what is left of its delay.
+    pub(super) fn recover_wills(&mut self, now: Millis) {
+        let mut due = Vec::new();
+        for client in self.clients.iter_mut() {
+            let Some((_, mut will)) = client.delayed_will.take() else {
+                continue;
+            };
+            // A will from before authentication is nobody's, and nobody may do nothing.
+            let owner = client.owner.as_deref().unwrap_or_default();
+            let gates = self.settings.gates.as_ref();
+            will.gate = gates.map(|gates| gates.of(owner, &client.id));
+            let since = client
+                .state
+                .session()
+                .filter(|session| session.expiry > 0)
+                .map(|session| session.offline_since.unwrap_or(now));
+            let at = since.map_or(now, |since| since + u64::from(will.record.delay) * 1000);
+            due.push((client.id.clone(), at, will));
         }
-        for filter in session.replays.keys() {
-            records.delete(Space::Session, records::replay_key(id, filter));
-        }
-        for packet_id in &session.unreleased {
-            records.delete(Space::Inbound, records::inbound_key(id, *packet_id));
-        }
-    }
-
-    pub(super) fn store_header(&mut self, id: &str) {
-        let Some(client) = self.clients.get(id) else {
-            return;
-        };
-        let Some(session) = client.state.session() else {
-            return;
-        };
-        let record = SessionRecord {
-            expiry: session.expiry,
-            offline_since: session.offline_since.unwrap_or(0),
-            sent: client.outbox.sent().max(session.sent),
-        };
-        self.pending
-            .records
-            .put(Space::Session, records::header_key(id), record.encode());
-    }
-
-    /// Takes a subscription out of every index.
-    pub(super) fn unindex(&mut self, id: &Arc<str>, durable: bool, subscription: &Subscription) {
-        use crate::wire::filter::Shared;
-        let filter = &subscription.filter;
-        let memory = &self.settings.memory;
-        memory.give_back(Holder::Subscriptions, weight(filter));
-        if let Some(shared) = Shared::parse(filter) {
-            if self.shares.leave(filter, shared.filter, id) {
-                self.interest.remove(Wanted::Shared, shared.filter, filter);
+        for (id, at, will) in due {
+            if at > now {
+                self.delivery(now).set_timer(at, Timer::Will(id.clone()));
+                if let Some(client) = self.clients.get_mut(&id) {
+                    client.delayed_will = Some((at, will));
+                }
+            } else {
+                self.publish_will(now, &id, &will);
+                self.clients.forget_if_idle(&id, &mut self.commits);
             }
-            return;
         }
-        if durable
-            && let Some(terms) = self.subscribers.remove(filter, id)
-            && terms.qos > Qos::AtMostOnce
-        {
-            self.interest.remove(Wanted::Durably, filter, id);
-        }
-        self.watchers.remove(filter, id);
     }
 
-    /// Everything that waits for a client that cannot take it: held acknowledgements go out.
-    pub(super) fn release_held(&mut self, id: &str) {
-        let Some(connected) = self.clients.connected_mut(id) else {
+    /// At once, or after its delay, or when the session ends, whichever is first (MQTT-3.1.2-8).
+    fn will_falls_due(&mut self, now: Millis, id: &Arc<str>, will: Will, session_continues: bool) {
+        if will.record.delay == 0 || !session_continues {
+            self.publish_will(now, id, &will);
             return;
-        };
-        connected.patience_ends = None;
-        for (connection, response) in std::mem::take(&mut connected.held) {
-            self.pending.release(Release::Respond(connection, response));
         }
+        let at = now + u64::from(will.record.delay) * 1000;
+        if let Some(client) = self.clients.get_mut(id) {
+            client.delayed_will = Some((at, will));
+        }
+        self.delivery(now).set_timer(at, Timer::Will(id.clone()));
+    }
+
+    /// A delay is over: of this will, or of an earlier one.
+    pub(super) fn will_timer(&mut self, now: Millis, id: &Arc<str>) {
+        let due = self
+            .clients
+            .get(id)
+            .and_then(|client| client.delayed_will.as_ref());
+        if due.is_some_and(|(at, _)| *at <= now) {
+            self.publish_delayed_will(now, id);
+        }
+    }
+
+    /// The delay is over, or the session is.
+    fn publish_delayed_will(&mut self, now: Millis, id: &Arc<str>) {
+        let will = self
+            .clients
+            .get_mut(id)
+            .and_then(|client| client.delayed_will.take());
+        if let Some((_, will)) = will {
+            self.publish_will(now, id, &will);
+        }
+    }
+
+    /// It leaves like any other publish, if its client still may.
+    fn publish_will(&mut self, now: Millis, id: &Arc<str>, will: &Will) {
+        self.clients.forget_will(id, &mut self.commits);
+        let record = &will.record;
+        let message = &record.publication.message;
+        if will
+            .gate
+            .as_ref()
+            .is_some_and(|gate| !gate.may_publish(message.topic()))
+        {
+            let admitted = self.settings.admits("will_refused", id);
+            let topic = shown(message.topic());
+            limited!(info, admitted, client = %id, kind = "will_refused", topic, "will refused: no longer allowed");
+            self.stats.refusals.add_one();
+            return;
+        }
+        let expires_at = record
+            .expiry
+            .map_or(0, |seconds| now + u64::from(seconds) * 1000);
+        let publication = Publication {
+            message: Message::encode(&Parts {
+                expires_at,
+                ..message.parts()
+            }),
+            route: record.publication.route.clone(),
+        };
+        if let Err(refused) = self.route(now, &publication) {
+            let admitted = self.settings.admits("will_refused", id);
+            let (topic, code) = (shown(message.topic()), u16::from(refused.code()));
+            limited!(info, admitted, client = %id, kind = "will_refused", topic, code, "will refused");
+        }
+        // A will may bring an agent into a room, where it would be online for ever if nobody said otherwise.
+        if let Route::Engine { from, .. } = &record.publication.route
+            && !self.clients.is_connected(id)
+        {
+            let (agent, why) = (from.clone(), "its will spoke for it");
+            let gives_back = false;
+            self.feed(
+                now,
+                Input::Disconnected {
+                    agent,
+                    why,
+                    gives_back,
+                },
+            );
+        }
+    }
+}
+
+fn delete_records(commits: &mut Commits, id: &str, session: &Session) {
+    commits.delete(Space::Session, records::header_key(id));
+    for filter in session.subscriptions.keys() {
+        commits.delete(Space::Session, records::subscription_key(id, filter));
+    }
+    for filter in session.replays.keys() {
+        commits.delete(Space::Session, records::replay_key(id, filter));
+    }
+    for packet_id in &session.unreleased {
+        commits.delete(Space::Inbound, records::inbound_key(id, *packet_id));
     }
 }

@@ -1,0 +1,174 @@
+//! Commits: the batch that fills, how far the disk is with those before it, and what may leave because of that.
+
+use std::collections::VecDeque;
+
+use super::batch::{Pending, Release};
+use super::port::{Connection, Response};
+use crate::ledger::{Batch, Space};
+use crate::wire::Millis;
+
+use bytes::Bytes;
+
+/// What a release takes beside the message in it, which is counted where it is kept.
+const RELEASE_BYTES: usize = size_of::<Release>();
+
+/// The batch that fills, and what is known of the disk.
+#[derive(Debug)]
+pub(super) struct Commits {
+    pending: Pending,
+    /// The newest batch that is on disk.
+    durable: u64,
+    /// The disk takes nothing at present.
+    is_stalled: bool,
+    /// The newest stamp in each batch that is sealed and not on disk: as many as are under way.
+    sealed_stamps: VecDeque<(u64, u64)>,
+    /// The newest stamp of a retained message on disk.
+    durable_stamp: u64,
+}
+
+impl Default for Commits {
+    fn default() -> Commits {
+        Commits {
+            pending: Pending::new(1),
+            durable: 0,
+            is_stalled: false,
+            sealed_stamps: VecDeque::new(),
+            durable_stamp: 0,
+        }
+    }
+}
+
+impl Commits {
+    /// The batch that fills: what is held back now leaves with it.
+    pub(super) fn number(&self) -> u64 {
+        self.pending.number
+    }
+
+    /// What is to be on disk with it.
+    pub(super) fn records(&mut self) -> &mut Batch {
+        &mut self.pending.records
+    }
+
+    pub(super) fn put(&mut self, space: Space, key: Vec<u8>, value: impl Into<Bytes>) {
+        self.pending.records.put(space, key, value);
+    }
+
+    pub(super) fn delete(&mut self, space: Space, key: Vec<u8>) {
+        self.pending.records.delete(space, key);
+    }
+
+    /// Holds something back; somebody waits for it.
+    pub(super) fn release(&mut self, release: Release) {
+        self.pending.release(release);
+    }
+
+    /// Holds a response back.
+    pub(super) fn respond(&mut self, connection: &Connection, response: Response) {
+        self.release(Release::Respond(connection.clone(), response));
+    }
+
+    /// Holds a response back that needs no disk.
+    pub(super) fn respond_unkept(&mut self, connection: &Connection, response: Response) {
+        self.release(Release::Unkept(connection.clone(), response));
+    }
+
+    /// How many releases wait.
+    pub(super) fn held_back(&self) -> usize {
+        self.pending.releases.len()
+    }
+
+    /// Whether somebody waits for this batch.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.pending.awaited
+    }
+
+    /// From now on somebody does, or nobody does.
+    pub(super) fn set_awaited(&mut self, awaited: bool) {
+        self.pending.awaited = awaited;
+    }
+
+    /// Notes a change that nobody waits for.
+    pub(super) fn note_lazily(&mut self, now: Millis) {
+        self.pending.since.get_or_insert(now);
+    }
+
+    /// When the first change came that nobody waits for, if there is one.
+    pub(super) fn since(&self) -> Option<Millis> {
+        self.pending.since
+    }
+
+    /// How much the batch holds, in bytes: of records, and roughly of what waits for them.
+    pub(super) fn bytes(&self) -> usize {
+        self.pending.records.bytes() + self.pending.releases.len() * RELEASE_BYTES
+    }
+
+    /// Ends the batch, with stamps up to this; the next one begins.
+    pub(super) fn seal(&mut self, stamp: u64) -> Pending {
+        let number = self.pending.number;
+        self.sealed_stamps.push_back((number, stamp));
+        std::mem::replace(&mut self.pending, Pending::new(number + 1))
+    }
+
+    /// A batch is on disk.
+    pub(super) fn committed(&mut self, number: u64) {
+        self.durable = self.durable.max(number);
+        let sealed = &mut self.sealed_stamps;
+        while let Some((_, stamp)) = sealed.pop_front_if(|(sealed, _)| *sealed <= number) {
+            self.durable_stamp = stamp;
+        }
+    }
+
+    /// At a start all that has a stamp is on disk.
+    pub(super) fn recovered(&mut self, stamp: u64) {
+        self.durable_stamp = stamp;
+    }
+
+    /// Whether a batch, and all before it, is on disk.
+    pub(super) fn is_durable(&self, batch: u64) -> bool {
+        batch <= self.durable
+    }
+
+    /// Whether the disk takes nothing.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.is_stalled
+    }
+
+    /// Whether it takes nothing from now on; whether that is new.
+    pub(super) fn set_stalled(&mut self, stands: bool) -> bool {
+        !std::mem::replace(&mut self.is_stalled, stands) && stands
+    }
+
+    /// Sends what of a batch that is not on disk needs no disk. Batches in their order.
+    pub(super) fn let_go(&self, releases: &mut Vec<Release>) {
+        for release in std::mem::take(releases) {
+            match release {
+                Release::Unkept(connection, mut response) => {
+                    self.hide_unsaved(&mut response);
+                    // A session that is gone needs no answer.
+                    drop(connection.responses.send(response));
+                }
+                other => releases.push(other),
+            }
+        }
+    }
+
+    /// The same with the batch that fills.
+    pub(super) fn let_go_of_pending(&mut self) {
+        let mut new = self.pending.releases.split_off(self.pending.kept);
+        self.let_go(&mut new);
+        self.pending.releases.append(&mut new);
+        self.pending.kept = self.pending.releases.len();
+    }
+
+    /// Retained messages that are not on disk yet come once they are, as any that is published then.
+    fn hide_unsaved(&self, response: &mut Response) {
+        if let Response::Subscribed {
+            retained, stamp, ..
+        } = response
+        {
+            let durable = self.durable_stamp;
+            retained.retain(|(_, message)| message.stamp() <= durable);
+            *stamp = durable.min(*stamp);
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! What sessions ask: PUBLISH, SUBSCRIBE and what acknowledges them, and what the runtime asks.
+
+use std::sync::Arc;
+
+use super::{Desk, warn_of_barred_rooms};
+use crate::desk::batch::Release;
+use crate::desk::collect::{refill, resume_deliveries};
+use crate::desk::distribute;
+use crate::desk::inbound;
+use crate::desk::limits::Configuration;
+use crate::desk::memory::Holder;
+use crate::desk::port::{
+    ConnectionId, Full, Publication, Request, Response, Route, Stage, Subscription,
+};
+use crate::desk::records;
+use crate::desk::refusal::tell_of_refusal;
+use crate::desk::replay::{begin_replay, end_replay, retained_at_once, store_marks};
+use crate::desk::stall::{answer, refuses_subscriptions};
+use crate::desk::status::{announce, holdings};
+use crate::desk::timers::Timer;
+use crate::engine::{self, Input};
+use crate::ledger::Space;
+use crate::wire::Millis;
+use crate::wire::message::{Message, Qos};
+use crate::wire::reply::{Code, Rejection};
+use crate::wire::topic::{Offer, below_room};
+
+/// Why a publication had no effect.
+pub(super) enum Refused {
+    /// There is no room to keep it for those who subscribe.
+    Full(Full),
+    /// It is a command, or was to be one, and the reply has this.
+    Command(Code, Option<Rejection>),
+}
+
+impl Refused {
+    /// The code that says so.
+    pub(super) fn code(&self) -> Code {
+        match self {
+            Refused::Full(_) => Code::TooMany,
+            Refused::Command(code, _) => *code,
+        }
+    }
+}
+
+impl Desk {
+    /// Takes one request, at a time by which nothing else is due: a session that has expired is not resumed, and its will
+    /// comes first (MQTT-4.1.0-2, MQTT-3.1.2-8). What a single [`Desk::tick`] does not get done is its caller's to await:
+    /// see [`Desk::is_behind`].
+    pub fn handle(&mut self, now: Millis, request: Request) {
+        self.stats.requests.add_one();
+        if self.is_behind(now) {
+            self.tick(now);
+        }
+        match request {
+            Request::Open(open) => self.open(now, *open),
+            Request::Subscribe {
+                connection,
+                packet_id,
+                subscriptions,
+            } => {
+                self.subscribe(now, connection, packet_id, subscriptions);
+            }
+            Request::Unsubscribe {
+                connection,
+                packet_id,
+                filters,
+            } => {
+                self.unsubscribe(now, connection, packet_id, &filters);
+            }
+            Request::Publish {
+                connection,
+                packet_id,
+                publication,
+            } => {
+                let memory = &self.settings.memory;
+                memory.give_back(Holder::Requests, publication.message.size());
+                self.publish(now, connection, packet_id, publication);
+            }
+            Request::Release {
+                connection,
+                packet_id,
+            } => {
+                if let Some(id) = self.clients.of_connection(connection) {
+                    inbound::release(&mut self.clients, &mut self.commits, &id, packet_id);
+                }
+            }
+            Request::Acknowledge {
+                connection,
+                seq,
+                stage,
+            } => self.acknowledge(now, connection, seq, stage),
+            Request::Close {
+                connection,
+                publish_will,
+                why,
+                expiry,
+            } => self.close(now, connection, publish_will, why, expiry),
+            // Whoever asked may be gone.
+            Request::Measure(answer) => {
+                let _ = answer.send(holdings(&self.clients, &self.retained));
+            }
+            Request::Configure(new) => self.configure(now, *new),
+            Request::Announce(figures) => announce(&mut self.delivery(now), figures),
+        }
+        self.tell_of_deliveries(now);
+    }
+
+    /// From now on these settings hold: a request like any other, so that whoever asks before it is judged by the old ones and
+    /// whoever asks after it by the new ones.
+    ///
+    /// What waits, is retained or remembered stays, however much it is by a lower limit. Of the past as much goes as is too much, a
+    /// portion with each batch.
+    fn configure(&mut self, now: Millis, new: Configuration) {
+        self.settings.linger_ms = new.linger_ms;
+        self.settings.memory.set_max(new.max_memory);
+        self.clients.set_limits(new.clients);
+        self.retained.set_limits(new.retained);
+        self.journal.set_limits(new.journal);
+        self.feed(now, Input::Settings(new.engine));
+        if new.respells {
+            self.respell_retained();
+        }
+        warn_of_barred_rooms(&self.engine);
+    }
+
+    /// A publish that only the desk may take.
+    fn publish(
+        &mut self,
+        now: Millis,
+        connection: ConnectionId,
+        packet_id: Option<u16>,
+        publication: Publication,
+    ) {
+        let Some(id) = self.clients.of_connection(connection) else {
+            return;
+        };
+        self.stats.publishes.add_one();
+        let once = publication.message.qos() == Qos::ExactlyOnce;
+        let outcome = match packet_id.filter(|_| once) {
+            Some(packet_id) if inbound::was_taken(&self.clients, &id, packet_id) => Ok(Vec::new()),
+            Some(packet_id) => self.route(now, &publication).inspect(|_| {
+                inbound::take(&mut self.clients, &mut self.commits, &id, packet_id);
+            }),
+            None => self.route(now, &publication),
+        };
+        let refused = outcome.as_ref().err();
+        let words =
+            refused.and_then(|refused| self.note_refusal(&id, &publication.message, refused));
+        if let Some(packet_id) = packet_id {
+            let slow = outcome.as_ref().ok().and_then(|slow| slow.first()).cloned();
+            let response = match outcome {
+                // A command that is refused has its reply; here nothing else would say it.
+                Err(Refused::Full(full)) => Response::NoRoom {
+                    packet_id,
+                    full,
+                    message: publication.message,
+                },
+                Err(Refused::Command(code, rejection)) => Response::Published {
+                    packet_id,
+                    verdict: Err(code),
+                    words,
+                    of_own_backlog: rejection.is_some_and(|rejection| rejection.of_own_backlog),
+                },
+                Ok(_) => Response::Published {
+                    packet_id,
+                    verdict: Ok(()),
+                    words: None,
+                    of_own_backlog: false,
+                },
+            };
+            self.acknowledge_publisher(now, &id, response, slow);
+        }
+        if let Some(connected) = self.clients.connected(&id) {
+            let published = Arc::clone(&connected.connection.published);
+            self.commits.release(Release::Published(published));
+        }
+    }
+
+    /// Counts a refusal, and tells of it in the log if it was a command's; then its words.
+    fn note_refusal(&self, id: &str, message: &Message, refused: &Refused) -> Option<Box<str>> {
+        self.stats.refusals.add_one();
+        if self.settings.memory.room_to_store() < message.size() {
+            self.settings.memory.refused.add_one();
+        }
+        match refused {
+            Refused::Command(_, Some(rejection)) => {
+                let topic = message.topic();
+                Some(tell_of_refusal(&self.settings, id, topic, rejection))
+            }
+            _ => None,
+        }
+    }
+
+    /// PUBACK or PUBREC leaves with the batch, or later where a subscriber is connected and slow.
+    fn acknowledge_publisher(
+        &mut self,
+        now: Millis,
+        id: &str,
+        response: Response,
+        slow: Option<Arc<str>>,
+    ) {
+        let Some(connected) = self.clients.connected(id) else {
+            return;
+        };
+        let connection = connected.connection.clone();
+        // A client never waits for itself: it could not read its way out.
+        let waits_for = slow.filter(|slow| **slow != *id);
+        let slow = waits_for.and_then(|slow| Some((self.clients.connected_mut(&slow)?, slow)));
+        let Some((connected, slow)) = slow else {
+            self.commits.respond(&connection, response);
+            return;
+        };
+        self.stats.held_acks.add_one();
+        connected.held.push((connection, response));
+        if connected.patience_ends.is_none() {
+            let at = now + self.settings.patience_ms;
+            connected.patience_ends = Some(at);
+            self.delivery(now).set_timer(at, Timer::Patience(slow));
+        }
+    }
+
+    /// Sends a publication where it belongs; returns the connected subscribers that are slow.
+    pub(super) fn route(
+        &mut self,
+        now: Millis,
+        publication: &Publication,
+    ) -> Result<Vec<Arc<str>>, Refused> {
+        let message = &publication.message;
+        match &publication.route {
+            Route::Subscribers => {
+                distribute::publish(&mut self.delivery(now), message).map_err(Refused::Full)
+            }
+            Route::Engine {
+                from,
+                topic,
+                mirrors,
+            } => {
+                let command = engine::Command {
+                    from: from.clone(),
+                    topic: topic.clone(),
+                    payload: message.payload(),
+                    mirrors: mirrors.clone(),
+                };
+                let verdict = self.feed_with(now, Input::Command(command), Some(message));
+                let rejection = self.engine.take_refusal();
+                verdict
+                    .map(|()| Vec::new())
+                    .map_err(|code| Refused::Command(code, rejection))
+            }
+            Route::Refused {
+                from,
+                room,
+                rejection,
+            } => {
+                if let (Some(from), Some(room)) = (from, room) {
+                    let command = below_room(&self.settings.root, message.topic())
+                        .map_or("", |(_, command)| command)
+                        .chars()
+                        .take(128)
+                        .collect();
+                    let (from, room, rejection) = (from.clone(), room.clone(), rejection.clone());
+                    self.feed(
+                        now,
+                        Input::Refused {
+                            from,
+                            room,
+                            command,
+                            rejection,
+                        },
+                    );
+                }
+                Err(Refused::Command(rejection.code, Some(rejection.clone())))
+            }
+        }
+    }
+
+    /// PUBACK, PUBREC, PUBCOMP.
+    fn acknowledge(&mut self, now: Millis, connection: ConnectionId, seq: u64, stage: Stage) {
+        let Some(id) = self.clients.of_connection(connection) else {
+            return;
+        };
+        let mut delivery = self.delivery(now);
+        if delivery.acknowledge(&id, seq, stage) {
+            refill(&mut delivery, &id);
+            if let Some(client) = delivery.clients.get(&id) {
+                delivery.work.note_room(client);
+            }
+            delivery.relieve(&id);
+        }
+    }
+
+    /// SUBSCRIBE.
+    fn subscribe(
+        &mut self,
+        now: Millis,
+        connection: ConnectionId,
+        packet_id: u16,
+        asked: Vec<Subscription>,
+    ) {
+        let Some(id) = self.clients.of_connection(connection) else {
+            return;
+        };
+        if refuses_subscriptions(&self.delivery(now), &id, packet_id, &asked) {
+            return;
+        }
+        let mut results = Vec::with_capacity(asked.len());
+        let mut retained = Vec::new();
+        // The most copies of retained messages that may wait for one client: each one four times, for filters that overlap, and
+        // some. Without it, a packet full of filters that all match everything would multiply the store.
+        let retained_room = 4 * self.retained.count() + 1024;
+        for (index, subscription) in asked.iter().enumerate() {
+            let room = retained_room - retained.len();
+            let added = self.add_subscription(now, &id, subscription);
+            results.push(added.and_then(|existed| {
+                if !subscription.wants_retained(existed) {
+                    return Ok(subscription.qos);
+                }
+                let messages = retained_at_once(&self.delivery(now), &id, subscription, room);
+                if messages.is_none() && !existed {
+                    self.remove_subscription(now, &id, &subscription.filter);
+                }
+                let messages = messages.ok_or(Code::TooMany)?;
+                retained.extend(messages.into_iter().map(|message| (index, message)));
+                begin_replay(&mut self.delivery(now), &id, subscription);
+                Ok(subscription.qos)
+            }));
+        }
+        let response = Response::Subscribed {
+            packet_id,
+            results,
+            retained,
+            retained_room,
+            stamp: self.retained.last_stamp(),
+        };
+        let mut delivery = self.delivery(now);
+        if let Some(connected) = delivery.clients.connected_mut(&id) {
+            connected.answered_in = delivery.commits.number();
+        }
+        answer(&mut delivery, &id, response);
+        resume_deliveries(&mut delivery, &id);
+        store_marks(&mut delivery, &id, &asked);
+    }
+
+    /// Adds or replaces one; whether it existed (MQTT-3.8.4-3).
+    fn add_subscription(
+        &mut self,
+        now: Millis,
+        id: &Arc<str>,
+        subscription: &Subscription,
+    ) -> Result<bool, Code> {
+        let limit = self.clients.limits().max_subscriptions;
+        let session = self.clients.session(id).ok_or(Code::Unavailable)?;
+        let old = session.subscriptions.get(&subscription.filter).cloned();
+        if old.is_none() && session.subscriptions.len() >= limit {
+            self.stats.refused_subscriptions.add_one();
+            return Err(Code::TooMany);
+        }
+        if old.is_none() && self.settings.memory.is_full() {
+            self.settings.memory.refused.add_one();
+            return Err(Code::TooMany);
+        }
+        let durable = session.durable;
+        let offer = Offer::of_filter(&self.settings.root, &subscription.filter);
+        self.offer(now, id, offer.as_ref())?;
+        let session = self.clients.session_mut(id);
+        let session = session.ok_or(Code::Unavailable)?;
+        session
+            .subscriptions
+            .insert(subscription.filter.clone(), subscription.clone());
+        match (&old, offer) {
+            (Some(old), _) => self.index.remove(id, durable, old),
+            (None, Some(offer)) => session.count_offer(offer),
+            (None, None) => {}
+        }
+        self.index.add(id, durable, subscription);
+        if durable {
+            let key = records::subscription_key(id, &subscription.filter);
+            let value = records::encode_subscription(subscription);
+            self.commits.put(Space::Session, key, value);
+        }
+        Ok(old.is_some())
+    }
+
+    /// Tells the engine what a filter offers; also when it was offered before, because after a reconnect the engine brings the
+    /// agent's assignments again.
+    fn offer(&mut self, now: Millis, id: &str, offer: Option<&Offer>) -> Result<(), Code> {
+        let agent = self.clients.get(id).and_then(|client| client.agent.clone());
+        match (agent, offer.cloned()) {
+            (Some(agent), Some(offer)) => {
+                self.feed_with(now, Input::Offered { agent, offer }, None)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// UNSUBSCRIBE.
+    fn unsubscribe(
+        &mut self,
+        now: Millis,
+        connection: ConnectionId,
+        packet_id: u16,
+        filters: &[Arc<str>],
+    ) {
+        let Some(id) = self.clients.of_connection(connection) else {
+            return;
+        };
+        let existed = filters
+            .iter()
+            .map(|filter| self.remove_subscription(now, &id, filter))
+            .collect();
+        let response = Response::Unsubscribed { packet_id, existed };
+        answer(&mut self.delivery(now), &id, response);
+    }
+
+    fn remove_subscription(&mut self, now: Millis, id: &Arc<str>, filter: &Arc<str>) -> bool {
+        let Some(client) = self.clients.get_mut(id) else {
+            return false;
+        };
+        let agent = client.agent.clone();
+        let Some(session) = client.state.session_mut() else {
+            return false;
+        };
+        let Some(old) = session.subscriptions.remove(filter) else {
+            return false;
+        };
+        let withdrawn =
+            Offer::of_filter(&self.settings.root, filter).filter(|offer| session.withdraw(offer));
+        let durable = session.durable;
+        self.index.remove(id, durable, &old);
+        if durable {
+            self.commits
+                .delete(Space::Session, records::subscription_key(id, filter));
+            end_replay(&mut self.delivery(now), id, filter);
+        }
+        if let (Some(agent), Some(offer)) = (agent, withdrawn) {
+            self.feed(now, Input::Withdrawn { agent, offer });
+        }
+        true
+    }
+}

@@ -1,0 +1,225 @@
+//! What an outbox holds: how much, by what its limits tell apart; which messages; what of them may go, or give way.
+//!
+//! Nothing here changes it.
+
+use std::sync::Arc;
+
+use super::{Entry, Outbox, State, packet_id};
+use crate::desk::kind::Kind;
+use crate::desk::lanes::Sent;
+use crate::engine::Class;
+use crate::wire::Millis;
+use crate::wire::message::{Message, Qos};
+
+impl Outbox {
+    /// Directed messages, replies and what was promised aside, for the mailbox's limit.
+    pub fn directed_messages(&self) -> usize {
+        self.directed.messages - self.replies_len()
+    }
+
+    /// Bytes of directed messages, what was promised aside.
+    pub fn directed_bytes(&self) -> usize {
+        self.directed.bytes
+    }
+
+    /// Directed messages of every kind.
+    pub fn mail_len(&self) -> usize {
+        self.directed.messages + self.promised.messages
+    }
+
+    /// Their bytes.
+    pub fn mail_bytes(&self) -> usize {
+        self.directed.bytes + self.promised.bytes
+    }
+
+    /// Results and decisions, for which a place was kept.
+    pub fn promised_messages(&self) -> usize {
+        self.promised.messages
+    }
+
+    /// Bytes of them.
+    pub fn promised_bytes(&self) -> usize {
+        self.promised.bytes
+    }
+
+    /// Messages of the session's queue.
+    pub fn queued_messages(&self) -> usize {
+        self.queued.messages
+    }
+
+    /// Bytes of the session's queue.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued.bytes
+    }
+
+    /// Replies that wait or are in flight.
+    pub fn replies_len(&self) -> usize {
+        self.replies.len() + self.refusals.len() + self.summaries.len()
+    }
+
+    /// A message that waits or is in flight.
+    pub fn get(&self, seq: u64) -> Option<&Entry> {
+        self.entries.get(&seq)
+    }
+
+    /// Whether nothing waits and nothing is in flight.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether such a message is here already: an assignment or a run never is twice.
+    pub fn holds(&self, kind: &Kind) -> bool {
+        kind.unique()
+            .is_some_and(|class| self.unique.contains_key(class))
+    }
+
+    /// The sequence number of an assignment or a run that has not been sent, or has not been acknowledged.
+    pub fn find(&self, class: &Class) -> Option<u64> {
+        self.unique.get(class).copied()
+    }
+
+    /// The newest message's sequence number; 0 before the first.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// How many directed messages more could go out now.
+    pub fn room(&self, window: usize) -> usize {
+        let taken = self.unacknowledged.len() + self.ready.directed_len();
+        window.saturating_sub(taken)
+    }
+
+    /// Whether what `next` gave last is this message, and was given for the first time since the gateway started.
+    pub fn is_sent_first(&self, seq: u64) -> bool {
+        let entry = self.entries.get(&seq);
+        entry.is_some_and(|entry| entry.sent_as == self.sends)
+    }
+
+    /// Up to where each lane was ever sent.
+    pub fn sent(&self) -> Sent {
+        self.sent
+    }
+
+    /// The entry, if it still waits and was never sent: for expiry. What was sent once is sent until it is acknowledged
+    /// (MQTT-4.3.3-7, MQTT-4.4.0-1).
+    pub fn waiting(&self, seq: u64) -> Option<&Entry> {
+        self.entries
+            .get(&seq)
+            .filter(|entry| !entry.dup && matches!(entry.state, State::Ready | State::Parked))
+    }
+
+    /// When a message expires, if it is still here and does.
+    pub fn expires(&self, seq: u64) -> Option<Millis> {
+        let at = self.entries.get(&seq)?.message.expires_at();
+        (at != 0).then_some(at)
+    }
+
+    /// Sequence numbers and expiry times of all that can expire.
+    pub fn expiring(&self) -> impl Iterator<Item = (Millis, u64)> {
+        self.entries
+            .iter()
+            .map(|(seq, entry)| (entry.message.expires_at(), *seq))
+            .filter(|(at, _)| *at != 0)
+    }
+
+    /// Directed messages behind a sequence number, oldest first, and whether each is in flight.
+    pub fn directed_after(&self, seq: u64) -> impl Iterator<Item = (u64, &Entry, bool)> {
+        let entries = self.entries.range(seq.saturating_add(1)..);
+        let directed = entries.filter(|(_, entry)| entry.kind.is_directed());
+        directed.map(|(seq, entry)| (*seq, entry, !entry.state.waits()))
+    }
+
+    /// Whether it is here and not in flight.
+    pub fn is_idle(&self, seq: u64) -> bool {
+        self.entries
+            .get(&seq)
+            .is_some_and(|entry| entry.state.waits())
+    }
+
+    /// Messages of one group that were never sent, oldest first.
+    pub fn unsent_of(&self, share: &str) -> impl Iterator<Item = (u64, &Message)> {
+        let entries = self.entries.iter();
+        entries.filter_map(move |(seq, entry)| {
+            let is_of_it = entry.kind.share().is_some_and(|own| **own == *share);
+            let unsent = is_of_it && self.waiting(*seq).is_some();
+            unsent.then_some((*seq, &entry.message))
+        })
+    }
+
+    /// Groups of which messages were never sent.
+    pub fn unsent_groups(&self) -> impl Iterator<Item = &Arc<str>> {
+        let entries = self.entries.iter();
+        entries.filter_map(|(seq, entry)| {
+            let share = entry.kind.share()?;
+            self.waiting(*seq).map(|_| share)
+        })
+    }
+
+    /// The oldest reply to what was accepted that is not in flight.
+    pub fn oldest_waiting_reply(&self) -> Option<u64> {
+        let mut replies = self.replies.iter().copied();
+        replies.find(|seq| !self.is_in_flight(*seq))
+    }
+
+    /// The oldest refusal or notice that is not in flight.
+    pub fn oldest_waiting_word(&self) -> Option<u64> {
+        let mut words = self.refusals.iter().copied();
+        words.find(|seq| !self.is_in_flight(*seq))
+    }
+
+    /// Whether it is a refusal, and no client ever had it.
+    pub fn is_unsent_refusal(&self, seq: u64) -> bool {
+        let entry = self.entries.get(&seq);
+        entry.is_some_and(|entry| entry.kind == Kind::Directed(Class::Refusal) && entry.is_unsent())
+    }
+
+    /// How many summaries there are.
+    pub fn summaries_len(&self) -> usize {
+        self.summaries.len()
+    }
+
+    fn is_in_flight(&self, seq: u64) -> bool {
+        self.unacknowledged.contains(&(packet_id(seq), seq))
+    }
+
+    /// A message.
+    pub fn message(&self, seq: u64) -> Option<&Message> {
+        self.entries.get(&seq).map(|entry| &entry.message)
+    }
+
+    /// The summary on a topic, if it has not been sent.
+    pub fn unsent_summary(&self, topic: &str) -> Option<u64> {
+        let seq = *self.summaries.get(topic)?;
+        self.entries.get(&seq)?.is_unsent().then_some(seq)
+    }
+
+    /// QoS 2 deliveries for which PUBREC came and PUBCOMP did not, oldest first.
+    pub fn unreleased(&self) -> Vec<u64> {
+        let is_received = |seq: &u64| {
+            let entry = self.entries.get(seq);
+            entry.is_some_and(|entry| entry.state == State::Received)
+        };
+        let unacknowledged = self.unacknowledged.iter().map(|(_, seq)| *seq);
+        let mut received: Vec<u64> = unacknowledged.filter(is_received).collect();
+        received.sort_unstable();
+        received
+    }
+
+    /// What the members of a shared subscription inherit if the session ends now, in order: what is not acknowledged, but for
+    /// QoS 2 once it was sent (MQTT-4.8.2-5).
+    pub fn inheritance(&self) -> Vec<(Arc<str>, Message)> {
+        let inherited = |entry: &Entry| match &entry.kind {
+            Kind::Queued {
+                qos,
+                share: Some(share),
+                ..
+            } if entry.state != State::Received => {
+                let begun = entry.dup || entry.state == State::InFlight;
+                let goes = *qos < Qos::ExactlyOnce || !begun;
+                goes.then(|| (share.clone(), entry.message.clone()))
+            }
+            _ => None,
+        };
+        self.entries.values().filter_map(inherited).collect()
+    }
+}

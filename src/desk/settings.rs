@@ -1,0 +1,39 @@
+//! The desk's settings.
+
+use std::sync::Arc;
+
+use super::limits::{ClientLimits, JournalLimits, RetainedLimits};
+use super::memory::Memory;
+use super::port::Gates;
+use crate::diary::{About, Diary};
+
+/// The desk's settings.
+#[derive(Debug, Clone)]
+pub struct DeskSettings {
+    /// The topic level under which rooms live.
+    pub root: String,
+    /// Limits of mailboxes and queues.
+    pub clients: ClientLimits,
+    /// Limits of the retained store.
+    pub retained: RetainedLimits,
+    /// How much of rooms' past is kept.
+    pub journal: JournalLimits,
+    /// The bound on everything that waits, shared with the front door.
+    pub memory: Arc<Memory>,
+    /// Who judges the wills that a restart publishes; `None` while everybody may do everything.
+    pub gates: Option<Arc<dyn Gates>>,
+    /// Which lines about clients are worth the log.
+    pub diary: Arc<Diary>,
+    /// How long deletions of what was acknowledged may wait for company, in milliseconds.
+    pub linger_ms: u64,
+    /// How long publishers of QoS 1 and 2 wait for a connected client whose queue is half full, before it is disconnected, in
+    /// milliseconds.
+    pub patience_ms: u64,
+}
+
+impl DeskSettings {
+    /// Whether a line of this kind about a client is worth the log.
+    pub(super) fn admits(&self, kind: &'static str, client: &str) -> bool {
+        self.diary.admits(About::Client, kind, client)
+    }
+}
