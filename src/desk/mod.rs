@@ -4,7 +4,7 @@
 //! engine; its records, mailbox entries, retained changes and session changes are one atomic commit; only when that is
 //! durable are its acks, deliveries and broadcasts released.
 //!
-//! Reading order: `port`, `responses` and `subscription` (what sessions and the desk say to each other); `core` (the state machine,
+//! Reading order: `port`, `responses`, `route` and `subscription` (what sessions and the desk say to each other); `core` (the state machine,
 //! with `requests` and `session`), which puts the parts together and alone feeds the engine; `delivery` (messages for one client),
 //! `distribute`, `collect`, `replay`, `inbound`, `status`, `stall`, `recover` (what is done with those parts below the engine). The parts: `clients` with
 //! `client_state` and `outbox` (`lanes`, `kind`), `index` (`shares`, `trie`, `interest`), `retained`, `commits` (`batch`), `timers`,
@@ -40,6 +40,7 @@ mod replay;
 mod responses;
 mod retained;
 mod root;
+mod route;
 mod run;
 mod settings;
 mod shares;

@@ -13,12 +13,9 @@ use super::limits::Configuration;
 pub use super::responses::{
     CloseReason, Delivery, Full, Response, ResponseReceiver, ResponseSender, responses,
 };
+pub use super::route::{Route, Sorted, sort};
 pub use super::subscription::{RetainHandling, Subscription};
 use crate::wire::message::{Message, Qos};
-use crate::wire::mirror::CommandMirrors;
-use crate::wire::name::Agent;
-use crate::wire::reply::Rejection;
-use crate::wire::topic::RoomTopic;
 
 /// Numbers connections; never reused within a process.
 pub type ConnectionId = u64;
@@ -185,31 +182,6 @@ pub struct Publication {
     pub message: Message,
     /// What the topic grammar says of it.
     pub route: Route,
-}
-
-/// What the topic grammar says of a publication.
-#[derive(Debug, Clone)]
-pub enum Route {
-    /// Ordinary MQTT, and an agent's own events: to whoever subscribes.
-    Subscribers,
-    /// A command or an inbox message.
-    Engine {
-        /// The client.
-        from: Agent,
-        /// The parsed topic.
-        topic: RoomTopic,
-        /// What its properties say.
-        mirrors: CommandMirrors,
-    },
-    /// Refused by the grammar: only the `rejected` reply is left to do, where the writer and the room are known.
-    Refused {
-        /// The client, where its id is an agent's.
-        from: Option<Agent>,
-        /// The room, where the topic names one.
-        room: Option<crate::wire::name::Room>,
-        /// Why.
-        rejection: Rejection,
-    },
 }
 
 /// How far a client has acknowledged a delivery.

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::auth::{Access as Kind, Credentials, Guard, Identity, Refused, Rights};
 use crate::clock::wall;
-use crate::desk::port::{Gate, Gates, Route};
+use crate::desk::port::{Gate, Gates, Route, Sorted};
 use crate::diary::{About, shown};
 use crate::wire::Millis;
 use crate::wire::name::Agent;
@@ -19,7 +19,6 @@ use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
 
 use super::handshake::Connect;
-use super::inbound::Class;
 use super::peer::Peer;
 use super::reason::Reason;
 
@@ -196,19 +195,19 @@ impl Access {
     }
 
     /// What becomes of a publish that the grammar has sorted.
-    pub(super) fn judge(&mut self, root: &str, topic: &str, class: Class) -> Class {
-        match class {
-            Class::Plain | Class::Desk(_) => {
+    pub(super) fn judge(&mut self, root: &str, topic: &str, sorted: Sorted) -> Sorted {
+        match sorted {
+            Sorted::Plain | Sorted::Desk(_) => {
                 self.follow();
                 if !self.lost && self.decided.of(&self.rights, Kind::Publish, topic) {
-                    return class;
+                    return sorted;
                 }
                 let verdict = self.rights.of_topic(Kind::Publish, topic);
                 let what = format!("PUBLISH on {}: {verdict}", shown(topic));
                 self.refused(Refused::Publish, &what);
                 self.forbidden(root, topic)
             }
-            Class::Refused(Route::Refused {
+            Sorted::Refused(Route::Refused {
                 from: Some(from),
                 room: Some(room),
                 rejection,
@@ -221,13 +220,13 @@ impl Access {
                     },
                 );
                 if self.rights.may_receive(&reply.format(root)) {
-                    Class::Refused(Route::Refused {
+                    Sorted::Refused(Route::Refused {
                         from: Some(from),
                         room: Some(room),
                         rejection,
                     })
                 } else {
-                    Class::Forbidden
+                    Sorted::Forbidden
                 }
             }
             other => other,
@@ -235,17 +234,17 @@ impl Access {
     }
 
     /// Refused, with a reply where the writer may read it.
-    fn forbidden(&mut self, root: &str, topic: &str) -> Class {
+    fn forbidden(&mut self, root: &str, topic: &str) -> Sorted {
         let parsed = RoomTopic::parse(root, topic).and_then(Result::ok);
         let from = Agent::new(self.rights.client_id()).ok();
         let (Some(parsed), Some(from)) = (parsed, from) else {
-            return Class::Forbidden;
+            return Sorted::Forbidden;
         };
         let reason = format!("{:?} may not write to {topic}", self.rights.identity().user);
         self.judge(
             root,
             topic,
-            Class::Refused(Route::Refused {
+            Sorted::Refused(Route::Refused {
                 from: Some(from),
                 room: Some(parsed.room),
                 rejection: Rejection::new(Code::Forbidden, reason),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 
-use crate::desk::port::{Publication, Route, Subscription};
+use crate::desk::port::{Publication, Route, Sorted, Subscription};
 use crate::wire::filter::{check_levels, check_name};
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::name::GATEWAY;
@@ -14,7 +14,7 @@ use super::config::MqttConfig;
 use super::encode::{Manner, Output, put_string};
 use super::ending::Ending;
 use super::hello::{self, Hello, HelloWill, Wishes};
-use super::inbound::{Class, classify};
+use super::inbound::sorted;
 use super::properties::{Properties, id};
 use super::reader::Reader;
 use super::reason::Reason;
@@ -197,10 +197,12 @@ fn judge_will(config: &MqttConfig, id: &str, will: &HelloWill<'_>) -> Result<Wil
     if !properties.fits(will.payload) {
         return Err(Reason::PayloadInvalid);
     }
-    let route = match classify(&config.root, id, will.topic, &properties) {
-        Class::Plain => Route::Subscribers,
-        Class::Desk(route) => route,
-        Class::Dollar | Class::Refused(_) | Class::Forbidden => return Err(Reason::NotAuthorized),
+    let route = match sorted(&config.root, id, will.topic, &properties) {
+        Sorted::Plain => Route::Subscribers,
+        Sorted::Desk(route) => route,
+        Sorted::Dollar | Sorted::Refused(_) | Sorted::Forbidden => {
+            return Err(Reason::NotAuthorized);
+        }
     };
     let message = Message::encode(&Parts {
         topic: will.topic,

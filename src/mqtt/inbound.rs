@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::desk::port::{Full, Publication, Request, Route};
+use crate::desk::port::{Full, Publication, Request, Route, Sorted, sort};
 use crate::wire::Millis;
 use crate::wire::cbor;
 use crate::wire::filter::TopicRule;
@@ -17,7 +17,7 @@ use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::mirror::{CommandMirrors, Trace};
 use crate::wire::name::{Agent, Key};
 use crate::wire::reply::Code;
-use crate::wire::topic::{Admission, RoomTopic, Topic, admit};
+use crate::wire::topic::{RoomTopic, Topic};
 
 use super::aliases::OfClient;
 use super::decode::{self, Ack, Publish};
@@ -132,63 +132,30 @@ fn hash(topic: &str) -> u64 {
     hasher.finish()
 }
 
-/// What the topic grammar makes of a publish.
-#[derive(Debug)]
-pub(super) enum Class {
-    /// `$…`: not for clients to write.
-    Dollar,
-    /// To whoever subscribes.
-    Plain,
-    /// The desk's, by its topic.
-    Desk(Route),
-    /// Refused by its topic.
-    Refused(Route),
-    /// Not this client's to write, and no reply would reach it.
-    Forbidden,
-}
-
 /// Sorts a publish of client `client_id` by its topic.
-pub(super) fn classify(
+pub(super) fn sorted(
     root: &str,
     client_id: &str,
     topic: &str,
     properties: &Properties<'_>,
-) -> Class {
-    if topic.starts_with('$') {
-        return Class::Dollar;
-    }
-    let from = Agent::new(client_id).ok();
-    match (admit(root, client_id, topic), from) {
-        (Admission::Ordinary | Admission::Relayed(_), _) => Class::Plain,
-        (Admission::Refused { room, rejection }, from) => Class::Refused(Route::Refused {
-            from,
-            room,
-            rejection,
-        }),
-        (Admission::Desk(topic), Some(from)) => {
-            let correlation = properties
-                .correlation
-                .and_then(|data| std::str::from_utf8(data).ok());
-            let response = properties.response_topic;
-            let owned = |text: Option<&str>| text.map(str::to_owned);
-            Class::Desk(Route::Engine {
-                mirrors: CommandMirrors {
-                    correlation_id: owned(correlation),
-                    reply_rest: response.and_then(|reply| own_reply(root, &topic, &from, reply)),
-                    ttl_ms: properties.expiry.map(|seconds| u64::from(seconds) * 1000),
-                    trace: Trace {
-                        traceparent: owned(properties.traceparent),
-                        tracestate: owned(properties.tracestate),
-                    },
-                    is_cbor: properties.content_type.is_some_and(cbor::is_content_type),
-                },
-                from,
-                topic,
-            })
+) -> Sorted {
+    sort(root, client_id, topic, |from, command| {
+        let correlation = properties
+            .correlation
+            .and_then(|data| std::str::from_utf8(data).ok());
+        let response = properties.response_topic;
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        CommandMirrors {
+            correlation_id: owned(correlation),
+            reply_rest: response.and_then(|reply| own_reply(root, command, from, reply)),
+            ttl_ms: properties.expiry.map(|seconds| u64::from(seconds) * 1000),
+            trace: Trace {
+                traceparent: owned(properties.traceparent),
+                tracestate: owned(properties.tracestate),
+            },
+            is_cbor: properties.content_type.is_some_and(cbor::is_content_type),
         }
-        // `admit` lets only a topic through that names the client id as an agent.
-        (Admission::Desk(_), None) => Class::Dollar,
-    }
+    })
 }
 
 /// What a Response Topic appends to the caller's own reply topic in the room of its command.
@@ -279,15 +246,11 @@ impl<P: Plane> Session<P> {
     }
 
     fn take(&mut self, topic: &str, packet: &Publish<'_>) {
-        let class = classify(
-            &self.config.root,
-            &self.client.id,
-            topic,
-            &packet.properties,
-        );
-        let class = match &mut self.access {
-            Some(access) => access.judge(&self.config.root, topic, class),
-            None => class,
+        let root = &self.config.root;
+        let sorted = sorted(root, &self.client.id, topic, &packet.properties);
+        let sorted = match &mut self.access {
+            Some(access) => access.judge(root, topic, sorted),
+            None => sorted,
         };
         let message = Message::encode(&Parts {
             topic,
@@ -299,24 +262,24 @@ impl<P: Plane> Session<P> {
             properties: &packet.properties.forwarded,
             payload: packet.payload,
         });
-        match class {
-            Class::Dollar => {
+        match sorted {
+            Sorted::Dollar => {
                 self.exits.metrics.refused_dollar.add(1);
                 self.acknowledge_here(packet, Err(Reason::NotAuthorized));
             }
-            Class::Forbidden => self.acknowledge_here(packet, Err(Reason::NotAuthorized)),
-            Class::Desk(route) => {
+            Sorted::Forbidden => self.acknowledge_here(packet, Err(Reason::NotAuthorized)),
+            Sorted::Desk(route) => {
                 self.hand_to_desk(packet, message, route);
             }
-            Class::Refused(route) => {
+            Sorted::Refused(route) => {
                 if self.hand_to_desk(packet, message, route) {
                     self.inbound.refused_topics.extend(packet.packet_id);
                 }
             }
-            Class::Plain if self.is_kept(topic, packet) => {
+            Sorted::Plain if self.is_kept(topic, packet) => {
                 self.hand_to_desk(packet, message, Route::Subscribers);
             }
-            Class::Plain => {
+            Sorted::Plain => {
                 self.push_live(topic, &message);
                 self.acknowledge_here(packet, Ok(()));
             }
