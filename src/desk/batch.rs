@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use tokio::sync::oneshot;
+
+use super::memory::{Held, Holder, Memory};
 use super::port::{Connection, Response};
 use crate::ledger::Batch;
 use crate::wire::Millis;
 use crate::wire::message::Message;
+use crate::wire::reply::Reply;
 
 /// Something that may leave once its batch is durable.
 #[derive(Debug)]
@@ -17,8 +21,37 @@ pub enum Release {
     Unkept(Connection, Response),
     /// To whoever listens on the live plane.
     Broadcast(Message),
+    /// To a caller within the process.
+    Answer(Answer),
     /// One more publish of a connection has left, all that came of it included.
     Published(Arc<AtomicU64>),
+}
+
+/// What a command has come to, and who is told.
+#[derive(Debug)]
+pub struct Answer {
+    to: oneshot::Sender<Reply>,
+    reply: Box<Reply>,
+    /// Its place in memory, until it is sent.
+    _held: Held,
+}
+
+impl Answer {
+    /// Counts it in `memory` until it is sent.
+    pub(super) fn new(memory: &Arc<Memory>, to: oneshot::Sender<Reply>, reply: Reply) -> Answer {
+        let data = reply.data.as_ref().map_or(0, |data| data.text().len());
+        let bytes = size_of::<Reply>() + data;
+        Answer {
+            to,
+            reply: Box::new(reply),
+            _held: Held::new(memory, Holder::Answers, bytes),
+        }
+    }
+
+    /// Sends it. Whoever asked may be gone.
+    pub fn send(self) {
+        drop(self.to.send(*self.reply));
+    }
 }
 
 /// The batch that fills.

@@ -214,6 +214,15 @@ impl Clients {
         }
     }
 
+    /// What is kept under a client id is this user's from now on, unless it is somebody's.
+    pub(super) fn claim(&mut self, id: &str, user: Option<&Arc<str>>, commits: &mut Commits) {
+        let client = self.clients.get_mut(id);
+        if let Some(client) = client.filter(|client| client.owner.is_none()) {
+            client.owner = user.cloned();
+        }
+        self.store_owner(id, commits);
+    }
+
     /// Puts a client's owner on disk as soon as there is something to be owned there.
     pub(super) fn store_owner(&mut self, id: &str, commits: &mut Commits) {
         let Some(client) = self.clients.get_mut(id) else {

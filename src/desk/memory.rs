@@ -35,11 +35,13 @@ pub enum Holder {
     Wills,
     /// Filters in the indexes; an estimate.
     Subscriptions,
+    /// Answers to callers within the process, until they are on disk.
+    Answers,
 }
 
 impl Holder {
     /// Every holder, with its name for the metrics.
-    pub const ALL: [(Holder, &'static str); 7] = [
+    pub const ALL: [(Holder, &'static str); 8] = [
         (Holder::Mailboxes, "mailboxes"),
         (Holder::Sessions, "sessions"),
         (Holder::Requests, "requests"),
@@ -47,6 +49,7 @@ impl Holder {
         (Holder::Outgoing, "outgoing"),
         (Holder::Wills, "wills"),
         (Holder::Subscriptions, "subscriptions"),
+        (Holder::Answers, "answers"),
     ];
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Reading order: `port`, `responses`, `route` and `subscription` (what sessions and the desk say to each other); `core` (the state machine,
 //! with `requests` and `session`), which puts the parts together and alone feeds the engine; `delivery` (messages for one client),
-//! `distribute`, `collect`, `replay`, `inbound`, `status`, `stall`, `recover` (what is done with those parts below the engine). The parts: `clients` with
+//! `distribute`, `collect`, `replay`, `inbound`, `command`, `status`, `stall`, `recover` (what is done with those parts below the engine). The parts: `clients` with
 //! `client_state` and `outbox` (`lanes`, `kind`), `index` (`shares`, `trie`, `interest`), `retained`, `commits` (`batch`), `timers`,
 //! `work`, `journal`, `time`, `stats` (`budget`), `settings` (`limits`, `memory`). What they look like in the ledger: `records`, `root`. What
 //! the gateway writes itself: `own`. `run` is the thread. No two of them need each other.
@@ -16,6 +16,7 @@ mod budget;
 mod client_state;
 mod clients;
 mod collect;
+mod command;
 mod commits;
 mod core;
 mod delivery;
@@ -53,7 +54,7 @@ mod timers;
 mod trie;
 mod work;
 
-pub use batch::{Pending, Release};
+pub use batch::{Answer, Pending, Release};
 pub use budget::{Budget, Budgets};
 pub use core::{Desk, Sealing};
 pub use error::RecoverError;

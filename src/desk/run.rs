@@ -159,6 +159,7 @@ fn release_all(releases: Vec<Release>, publisher: &mut Publisher) {
     for release in releases {
         match release {
             Release::Published(count) => published.push(count),
+            Release::Answer(answer) => answer.send(),
             // A session that is gone needs no answer.
             Release::Respond(connection, response) | Release::Unkept(connection, response) => {
                 drop(connection.responses.send(response));
@@ -392,7 +393,7 @@ impl Turn {
 /// Whether a request waits its turn behind those that were put aside. What asks, takes away or ends does not, but nobody leaves before what it has sent.
 fn waits(request: &Request, aside: &VecDeque<Request>) -> bool {
     match request {
-        Request::Publish { .. } | Request::Release { .. } => true,
+        Request::Publish { .. } | Request::Release { .. } | Request::Command(_) => true,
         Request::Close { connection, .. } => {
             let own = |one: &Request| matches!(one, Request::Publish { connection: of, .. } | Request::Release { connection: of, .. } if of == connection);
             aside.iter().any(own)

@@ -14,6 +14,8 @@ pub struct DeskStats {
     pub batches: Count,
     /// Publishes that came to the desk.
     pub publishes: Count,
+    /// Commands of callers within the process.
+    pub direct_commands: Count,
     /// Refused commands and publishes.
     pub refusals: Count,
     /// Deliveries sent to sessions.

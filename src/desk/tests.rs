@@ -1,5 +1,6 @@
 //! Scenarios of the desk: a pure state machine, a store in memory, no threads.
 
+mod command;
 mod due;
 mod groups;
 mod keys;
@@ -136,6 +137,7 @@ impl World {
                     drop(connection.responses.send(response));
                 }
                 Release::Broadcast(message) => self.broadcasts.push(message),
+                Release::Answer(answer) => answer.send(),
                 Release::Published(_) => {}
             }
         }

@@ -27,7 +27,7 @@ impl Engine {
         let most = self.takes(call.from().as_str(), room.as_str());
         // The one command that tells of its effect where questions have their answer.
         let had_effect = matches!(call.command.topic.topic, Topic::MailboxPurge { .. });
-        let Some(most) = most.filter(|_| !had_effect) else {
+        let Some(most) = most.filter(|_| !had_effect && !call.is_asked) else {
             return Ok(accepted);
         };
         let reply = Reply {

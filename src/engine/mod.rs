@@ -66,6 +66,7 @@ use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::Offer;
 
 use context::Context;
+use encoding::Encodings;
 use event::{Detail, Happened};
 use record::Put;
 use room::RoomState;
@@ -118,6 +119,7 @@ pub struct Engine {
     rooms: BTreeMap<Room, RoomState>,
     vacated: Vacated,
     refusal: Option<Rejection>,
+    answer: Option<Reply>,
 }
 
 impl Engine {
@@ -129,6 +131,7 @@ impl Engine {
             rooms: BTreeMap::new(),
             vacated: Vacated::default(),
             refusal: None,
+            answer: None,
         }
     }
 
@@ -160,7 +163,24 @@ impl Engine {
                 gives_back,
             } => self.disconnected(&agent, why, gives_back),
             Input::SessionEnded { agent } => self.session_ended(&agent),
-            Input::Command(command) => return self.command(&command, mailboxes),
+            Input::Command(command) => {
+                let (verdict, reply) = self.command(&command, mailboxes, false);
+                if let Some(reply) = reply {
+                    let Command {
+                        from,
+                        topic,
+                        mirrors,
+                        ..
+                    } = command;
+                    replies::send(&mut self.cx, from, topic.room, mirrors.reply_rest, reply);
+                }
+                return verdict;
+            }
+            Input::Ask(command) => {
+                let (verdict, reply) = self.command(&command, mailboxes, true);
+                self.answer = reply.map(|reply| self.cx.wall.show(reply));
+                return verdict;
+            }
             Input::Refused {
                 from,
                 room,
@@ -295,11 +315,24 @@ impl Engine {
         offered.map_err(|rejection| rejection.code)
     }
 
-    fn command(&mut self, command: &Command, mailboxes: &dyn Mailboxes) -> Verdict {
+    /// Carries a command out: how it ended, and what is to be answered, if anything. Of one that is asked from within the process it is
+    /// not noted in which encoding its agent speaks.
+    fn command(
+        &mut self,
+        command: &Command,
+        mailboxes: &dyn Mailboxes,
+        is_asked: bool,
+    ) -> (Verdict, Option<Reply>) {
         self.cx.stats.commands += 1;
         let limit = self.cx.settings.max_encodings;
-        let (command, unread) = encoding::understand(&mut self.cx.encodings, limit, command);
-        let mut call = replies::Call::new(&command, mailboxes, unread);
+        let mut unnoted = Encodings::default();
+        let encodings = if is_asked {
+            &mut unnoted
+        } else {
+            &mut self.cx.encodings
+        };
+        let (command, unread) = encoding::understand(encodings, limit, command);
+        let mut call = replies::Call::new(&command, mailboxes, unread, is_asked);
         let outcome = self.in_new_room(&command.topic.room, |room, cx| room.command(cx, &mut call));
         let outcome = self.fit(&call, outcome);
         let verdict = match &outcome {
@@ -311,8 +344,7 @@ impl Engine {
             self.refusal = outcome.as_ref().err().map(Rejection::in_words);
             call.read_remains(&self.cx.settings);
         }
-        replies::answer(&mut self.cx, call, outcome);
-        verdict
+        (verdict, replies::answer(call, outcome))
     }
 
     /// Acts in a room, if it exists, then lets work that was freed find its workers.

@@ -6,7 +6,7 @@ use crate::wire::Millis;
 use crate::wire::cbor::Spelling;
 use crate::wire::name::{Agent, Room};
 use crate::wire::presence::Encoding;
-use crate::wire::reply::Rejection;
+use crate::wire::reply::{Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic};
 
 use super::Engine;
@@ -25,6 +25,11 @@ impl Engine {
     /// Why the last command was refused, once: its code, its reason and its path.
     pub fn take_refusal(&mut self) -> Option<Rejection> {
         self.refusal.take()
+    }
+
+    /// The answer to the last [`Input::Ask`](super::Input::Ask), once.
+    pub fn take_answer(&mut self) -> Option<Reply> {
+        self.answer.take()
     }
 
     /// What an agent is spoken to in.

@@ -210,6 +210,8 @@ pub(super) struct Call<'a> {
     pub(super) id: Option<CommandId>,
     /// Of what it says, where it has an id.
     pub(super) fingerprint: Option<NonZeroU64>,
+    /// By a caller within the process, who gets the answer itself: no mailbox and no reader's limit has a say in it.
+    pub(super) is_asked: bool,
     is_read: bool,
     /// Why its payload cannot be read at all.
     unread: Option<Rejection>,
@@ -220,10 +222,12 @@ impl<'a> Call<'a> {
         command: &'a Command,
         mailboxes: &'a dyn Mailboxes,
         unread: Option<Rejection>,
+        is_asked: bool,
     ) -> Call<'a> {
         Call {
             command,
             mailboxes,
+            is_asked,
             correlation_id: command.mirrors.correlation_id.clone(),
             id: None,
             fingerprint: None,
@@ -353,37 +357,24 @@ pub(super) fn command_name(command: &Command) -> &'static str {
     command.topic.topic.command_name()
 }
 
-/// Answers a command that wants an answer: one with an id or a correlation id, a query, or a refused one.
-pub(super) fn answer(cx: &mut Context, call: Call<'_>, outcome: Outcome) {
-    let wanted = call.id.is_some() || call.correlation_id.is_some();
+/// The answer to a command that wants one: with an id or a correlation id, a query, or a refused one; or to any, if it is asked.
+pub(super) fn answer(call: Call<'_>, outcome: Outcome) -> Option<Reply> {
+    let wanted = call.is_asked || call.id.is_some() || call.correlation_id.is_some();
     let name = command_name(call.command);
     let tells = |accepted: &Accepted| {
         accepted.data.is_some() || accepted.told.is_some() || accepted.lock.is_some()
     };
     let reply = match outcome {
-        Ok(accepted) if accepted.is_later => return,
+        Ok(accepted) if accepted.is_later && !call.is_asked => return None,
         Ok(accepted) if wanted || tells(&accepted) => accepted.reply(name),
-        Ok(_) => return,
+        Ok(_) => return None,
         Err(rejection) => Reply::rejected(name, rejection),
     };
-    let reply = Reply {
+    Some(Reply {
         id: call.id,
         correlation_id: call.correlation_id,
         ..reply
-    };
-    let Command {
-        from,
-        topic,
-        mirrors,
-        ..
-    } = call.command;
-    send(
-        cx,
-        from.clone(),
-        topic.room.clone(),
-        mirrors.reply_rest.clone(),
-        reply,
-    );
+    })
 }
 
 /// Puts a reply into its reader's mailbox.

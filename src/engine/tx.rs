@@ -109,7 +109,7 @@ impl RoomTx<'_> {
     /// What the entries of one answer may have: as the limit says, and as the asker can take and has room for.
     pub(super) fn page_bytes(&self, call: &Call<'_>) -> Result<usize, Rejection> {
         let most = self.cx.settings.max_page_bytes.min(self.can_take(call));
-        if call.mailboxes.free_bytes(call.from()) < most {
+        if !call.is_asked && call.mailboxes.free_bytes(call.from()) < most {
             let reason = format!("your mailbox has no room for an answer of {most} bytes");
             return Err(Rejection::new(Code::TooMany, reason));
         }
@@ -119,6 +119,7 @@ impl RoomTx<'_> {
     /// Bytes that the data in an answer may have for whoever asks, as far as that is a matter of what it can take.
     pub(super) fn can_take(&self, call: &Call<'_>) -> usize {
         let most = self.room.takes(call.from().as_str());
+        let most = most.filter(|_| !call.is_asked);
         most.map_or(usize::MAX, |most| most.saturating_sub(ENVELOPE_BYTES))
     }
 

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::{Desk, warn_of_barred_rooms};
-use crate::desk::batch::Release;
+use crate::desk::batch::{Answer, Release};
 use crate::desk::collect::{refill, resume_deliveries};
+use crate::desk::command::{admit, command_of, no_memory, rejected};
 use crate::desk::distribute;
 use crate::desk::inbound;
 use crate::desk::limits::Configuration;
 use crate::desk::memory::Holder;
 use crate::desk::port::{
-    ConnectionId, Full, Publication, Request, Response, Route, Stage, Subscription,
+    CommandRequest, ConnectionId, Full, Publication, Request, Response, Route, Stage, Subscription,
 };
 use crate::desk::records;
 use crate::desk::refusal::tell_of_refusal;
@@ -21,9 +22,9 @@ use crate::desk::timers::Timer;
 use crate::engine::{self, Input};
 use crate::ledger::Space;
 use crate::wire::Millis;
-use crate::wire::message::{Message, Qos};
-use crate::wire::reply::{Code, Rejection};
-use crate::wire::topic::{Offer, below_room};
+use crate::wire::message::{Message, Parts, Qos};
+use crate::wire::reply::{Code, Rejection, Reply};
+use crate::wire::topic::Offer;
 
 /// Why a publication had no effect.
 pub(super) enum Refused {
@@ -96,6 +97,7 @@ impl Desk {
                 why,
                 expiry,
             } => self.close(now, connection, publish_will, why, expiry),
+            Request::Command(asked) => self.command(now, *asked),
             // Whoever asked may be gone.
             Request::Measure(answer) => {
                 let _ = answer.send(holdings(&self.clients, &self.retained));
@@ -254,11 +256,7 @@ impl Desk {
                 rejection,
             } => {
                 if let (Some(from), Some(room)) = (from, room) {
-                    let command = below_room(&self.settings.root, message.topic())
-                        .map_or("", |(_, command)| command)
-                        .chars()
-                        .take(128)
-                        .collect();
+                    let command = command_of(&self.settings.root, message.topic());
                     let (from, room, rejection) = (from.clone(), room.clone(), rejection.clone());
                     self.feed(
                         now,
@@ -273,6 +271,61 @@ impl Desk {
                 Err(Refused::Command(rejection.code, Some(rejection.clone())))
             }
         }
+    }
+
+    /// A command of a caller within the process. One who has gone by now has it not carried out.
+    fn command(&mut self, now: Millis, asked: CommandRequest) {
+        if asked.answer.is_closed() {
+            return;
+        }
+        self.stats.direct_commands.add_one();
+        let root = &self.settings.root;
+        if self.settings.memory.is_full() {
+            self.settings.memory.refused.add_one();
+            self.stats.refusals.add_one();
+            // At once, so that nothing fills up with refusals; it shows nothing that is kept.
+            drop(asked.answer.send(no_memory(root, &asked.topic)));
+            return;
+        }
+        let (reply, rejection) = match admit(root, &self.clients, &asked) {
+            Ok(command) => self.ask_engine(now, &asked, command),
+            Err(rejection) => {
+                let reply = rejected(root, &asked.topic, rejection.clone());
+                (Some(reply), Some(rejection))
+            }
+        };
+        if let Some(rejection) = rejection {
+            self.stats.refusals.add_one();
+            tell_of_refusal(&self.settings, &asked.client_id, &asked.topic, &rejection);
+        }
+        if let Some(reply) = reply {
+            let answer = Answer::new(&self.settings.memory, asked.answer, reply);
+            self.commits.release(Release::Answer(answer));
+        }
+    }
+
+    /// Carries a caller's command out: the reply, and why it was refused, if it was.
+    fn ask_engine(
+        &mut self,
+        now: Millis,
+        asked: &CommandRequest,
+        command: engine::Command,
+    ) -> (Option<Reply>, Option<Rejection>) {
+        let message = Message::encode(&Parts {
+            topic: &asked.topic,
+            publisher: &asked.client_id,
+            qos: Qos::AtLeastOnce,
+            payload: &asked.payload,
+            ..Parts::default()
+        });
+        let from = command.from.clone();
+        // How it ended is in the reply.
+        let _ = self.feed_with(now, Input::Ask(command), Some(&message));
+        let (reply, rejection) = (self.engine.take_answer(), self.engine.take_refusal());
+        self.see_absent(now, from, "a caller spoke for it");
+        let (id, owner) = (&asked.client_id, asked.owner.as_ref());
+        self.clients.claim(id, owner, &mut self.commits);
+        (reply, rejection)
     }
 
     /// PUBACK, PUBREC, PUBCOMP.

@@ -20,6 +20,7 @@ use crate::engine::Input;
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts};
+use crate::wire::name::Agent;
 
 impl Desk {
     /// CONNECT.
@@ -405,11 +406,14 @@ impl Desk {
             let (topic, code) = (shown(message.topic()), u16::from(refused.code()));
             limited!(info, admitted, client = %id, kind = "will_refused", topic, code, "will refused");
         }
-        // A will may bring an agent into a room, where it would be online for ever if nobody said otherwise.
-        if let Route::Engine { from, .. } = &record.publication.route
-            && !self.clients.is_connected(id)
-        {
-            let (agent, why) = (from.clone(), "its will spoke for it");
+        if let Route::Engine { from, .. } = &record.publication.route {
+            self.see_absent(now, from.clone(), "its will spoke for it");
+        }
+    }
+
+    /// Something spoke for an agent: it may have brought it into a room, where it would be online for ever if nobody said otherwise.
+    pub(super) fn see_absent(&mut self, now: Millis, agent: Agent, why: &'static str) {
+        if !self.clients.is_connected(agent.as_str()) {
             let gives_back = false;
             self.feed(
                 now,

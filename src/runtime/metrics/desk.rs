@@ -16,6 +16,11 @@ pub(in crate::runtime) fn desk(d: &DeskStats) -> Vec<Metric> {
             d.publishes.value(),
         ),
         Metric::counter(
+            "desk_direct_commands",
+            "Commands of callers within the process.",
+            d.direct_commands.value(),
+        ),
+        Metric::counter(
             "desk_refusals",
             "Commands and publishes refused.",
             d.refusals.value(),

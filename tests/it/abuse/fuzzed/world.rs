@@ -308,6 +308,7 @@ impl World {
                 .expect("memory takes everything");
             for release in pending.releases {
                 match release {
+                    Release::Answer(answer) => answer.send(),
                     Release::Published(count) => drop(count.fetch_add(1, Ordering::Release)),
                     Release::Respond(connection, response)
                     | Release::Unkept(connection, response) => {

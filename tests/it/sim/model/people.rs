@@ -138,6 +138,7 @@ impl People {
                 self.dormant.retain(|(_, member), _| member != agent);
             }
             Input::Command(_)
+            | Input::Ask(_)
             | Input::Refused { .. }
             | Input::Settings(_)
             | Input::ClockStepped { .. }

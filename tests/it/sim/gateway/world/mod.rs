@@ -401,7 +401,7 @@ impl World {
                 Release::Broadcast(message) if message.topic().contains("/observe/") => {
                     self.events.push((self.now, message));
                 }
-                Release::Broadcast(_) | Release::Published(_) => {}
+                Release::Broadcast(_) | Release::Published(_) | Release::Answer(_) => {}
             }
         }
     }
