@@ -47,10 +47,8 @@ pub(super) fn step(connection: &Connection, is_quiet: bool) -> Result<Tidied, ru
     })
 }
 
-/// Gives back the memory of pages that are only kept to be read again, and of statements: those were compiled after the first pages
-/// were read, so that the system's allocator would keep all below them.
+/// Gives back the memory of pages that are only kept to be read again.
 pub(super) fn forget_pages(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.flush_prepared_statement_cache();
     connection.execute_batch("PRAGMA shrink_memory")
 }
 
