@@ -5,11 +5,12 @@
 //! nothing itself but that sum; `runtime` has it turn its page.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::count::Count;
+use crate::metrics::{Count, MetricSet, Scrape};
 
 /// How long a line stands for its client and kind.
 pub const PAGE: Duration = Duration::from_secs(60);
@@ -65,6 +66,13 @@ pub struct Diary {
 impl Default for Diary {
     fn default() -> Diary {
         Diary::new(100)
+    }
+}
+
+impl MetricSet for Diary {
+    fn encode(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let help = "Log lines about clients that were lines at debug, because there were such lines enough that minute.";
+        scrape.counter("log_lines_limited", help, &self.unwritten)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Modules in reading order; `ARCHITECTURE.md` draws how they fit.
 
-pub mod count;
+pub mod metrics;
 
 pub mod diary;
 

@@ -64,7 +64,7 @@ impl Guard {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn read(&self, settings: &Settings) -> Result<Rules, Vec<FileProblem>> {
-        Rules::load(settings).inspect_err(|_| self.stats.reloads_failed.add_one())
+        Rules::load(settings).inspect_err(|_| self.stats.reloads.failed.add_one())
     }
 
     /// From now on these rules count.
@@ -74,7 +74,7 @@ impl Guard {
         *place = Arc::new(rules);
         self.changes.send_replace(());
         // Under the lock: whoever sees the count sees the rules too. Sessions look for news before each decision.
-        self.stats.reloads.add_one();
+        self.stats.reloads.done.add_one();
     }
 
     /// The rules in force.

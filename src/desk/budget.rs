@@ -1,8 +1,9 @@
 //! How full the budgets are that everybody shares, so that who runs the gateway hears of it before anybody is refused.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::count::Count;
+use crate::metrics::{Count, MetricSet, Scrape};
 
 /// From here on it is said, in percent.
 const NEARLY_FULL: u64 = 90;
@@ -68,12 +69,17 @@ impl Default for Budgets {
     }
 }
 
-impl Budgets {
-    /// Every budget.
-    pub fn all(&self) -> &[Budget] {
-        &self.0
+impl MetricSet for Budgets {
+    fn encode(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let help = "What is in use of the limits that everybody shares: bytes or things, as the limit counts.";
+        let used = self.0.each_ref().map(|own| (own.key, own.used.value()));
+        scrape.gauge("budget_used", help, &("limit", used))?;
+        let most = self.0.each_ref().map(|own| (own.key, own.most.value()));
+        scrape.gauge("budget_limit", "What there is of them.", &("limit", most))
     }
+}
 
+impl Budgets {
     /// A word for each that is nearly full.
     pub fn warnings(&self) -> Vec<String> {
         let nearly_full = self.0.iter().filter(|own| own.is_nearly_full.load(Relaxed));

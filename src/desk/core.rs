@@ -260,8 +260,8 @@ impl Desk {
 
     fn tell_step(&mut self, now: Millis, by: i64, ahead: i64) {
         let (direction, count) = match by {
-            ..0 => ("back", &self.stats.clock_steps_back),
-            _ => ("forward", &self.stats.clock_steps_forward),
+            ..0 => ("back", &self.stats.clock_steps.back),
+            _ => ("forward", &self.stats.clock_steps.forward),
         };
         count.add_one();
         tracing::warn!(
@@ -412,8 +412,8 @@ impl Desk {
         stats.connections.set_len(self.clients.connections_len());
         stats.retained.set_len(self.retained.count());
         stats.retained_bytes.set_len(self.retained.bytes());
-        stats.show_engine(&engine);
-        stats.show_journal(self.journal.stats());
+        stats.engine.show(&engine);
+        stats.journal.show(&self.journal.stats());
         let (budgets, memory) = (&stats.budgets, &self.settings.memory);
         budgets.set("memory.max_queued", memory.total(), memory.most_stored());
         let most = self.clients.limits().max_clients;

@@ -59,7 +59,7 @@ impl Delivery<'_> {
             if no_memory {
                 self.settings.memory.dropped.add_one();
             } else {
-                self.stats.dropped_queue_full.add_one();
+                self.stats.dropped.queue_full.add_one();
                 self.warn_of_full_queue(id);
             }
             return is_connected;
@@ -138,7 +138,7 @@ impl Delivery<'_> {
             return;
         }
         let Some(client) = self.clients.get_or_add(&id) else {
-            self.stats.dropped_no_mailbox.add_one();
+            self.stats.dropped.no_mailbox.add_one();
             return;
         };
         if client.outbox.holds(&kind) {
@@ -190,7 +190,7 @@ impl Delivery<'_> {
             let client = self.clients.get(agent.as_str());
             if client.is_some_and(|client| client.outbox.is_idle(*seq)) {
                 self.drop_entry(agent.as_str(), *seq);
-                self.stats.purged.add_one();
+                self.stats.dropped.purged.add_one();
             }
         }
         self.commits.note_lazily(self.now);
@@ -227,7 +227,7 @@ impl Delivery<'_> {
             .get(id)
             .and_then(|client| client.outbox.waiting(seq));
         if waiting.is_some_and(|entry| entry.message.expired(self.now)) {
-            self.stats.expired.add_one();
+            self.stats.dropped.expired.add_one();
             self.drop_entry(id, seq);
             self.commits.note_lazily(self.now);
             self.clients.forget_if_idle(id, self.commits);
@@ -264,7 +264,7 @@ impl Delivery<'_> {
             let is_first = client.outbox.is_sent_first(seq);
             // What was sent once is sent until it is acknowledged (MQTT-4.3.3-7).
             if entry.message.expired(self.now) && !entry.dup {
-                self.stats.expired.add_one();
+                self.stats.dropped.expired.add_one();
                 self.drop_entry(id, seq);
                 continue;
             }

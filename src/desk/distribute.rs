@@ -37,7 +37,7 @@ pub(super) fn publish(
 ) -> Result<Vec<Arc<str>>, Full> {
     let clears = message.payload().is_empty();
     if message.retain() && !clears && !delivery.retained.has_room_for(message) {
-        delivery.stats.refused_retained_full.add_one();
+        delivery.stats.refused.retained_full.add_one();
         tell_of_full_retained(delivery, message);
         return Err(Full::Retained);
     }
@@ -69,7 +69,7 @@ fn see_to_room(delivery: &Delivery<'_>, targets: &Targets, bytes: usize) -> Resu
     let Some(full) = full else {
         return Ok(());
     };
-    delivery.stats.refused_queue_full.add_one();
+    delivery.stats.refused.queue_full.add_one();
     delivery.warn_of_full_queue(full);
     Err(Full::Queue)
 }
@@ -159,7 +159,7 @@ fn send_unacknowledged(
     let connection = &connected.connection;
     let backlog = connection.backlog.load(Ordering::Relaxed);
     if backlog > delivery.clients.limits().max_backlog_bytes {
-        delivery.stats.dropped_backlog.add_one();
+        delivery.stats.dropped.backlog.add_one();
         return;
     }
     let sent = port::Delivery {

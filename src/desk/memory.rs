@@ -8,56 +8,44 @@
 //! What is stored (mailboxes, queues) may fill three quarters of it, so that messages on their way get through
 //! while somebody's mail lies for days.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::count::Count;
+use crate::metrics::{Count, MetricSet, Per, Scrape, labels};
 
 /// What a connection may hold each way though all is full: clients that take what they ask for do not suffer from others.
 const SPARED_BYTES: usize = 16 * 1024;
 /// Up to this a connection's holding is not counted: most hold something for a moment, over and over.
 const UNCOUNTED_BYTES: usize = 4 * 1024;
 
-/// Who holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holder {
-    /// Directed messages.
-    Mailboxes,
-    /// Queues of persistent sessions and shared subscriptions.
-    Sessions,
-    /// Publishes on their way to the desk.
-    Requests,
-    /// Packets that have not come whole, and QoS 2 packet ids, of connections.
-    Incoming,
-    /// What waits for connections' sockets and windows.
-    Outgoing,
-    /// Wills of clients that are connected, or may come back in time.
-    Wills,
-    /// Filters in the indexes; an estimate.
-    Subscriptions,
-    /// Answers to callers within the process, until they are on disk.
-    Answers,
-}
-
-impl Holder {
-    /// Every holder, with its name for the metrics.
-    pub const ALL: [(Holder, &'static str); 8] = [
-        (Holder::Mailboxes, "mailboxes"),
-        (Holder::Sessions, "sessions"),
-        (Holder::Requests, "requests"),
-        (Holder::Incoming, "incoming"),
-        (Holder::Outgoing, "outgoing"),
-        (Holder::Wills, "wills"),
-        (Holder::Subscriptions, "subscriptions"),
-        (Holder::Answers, "answers"),
-    ];
+labels! {
+    /// Who holds.
+    pub enum Holder by "holder" {
+        /// Directed messages.
+        Mailboxes = "mailboxes",
+        /// Queues of persistent sessions and shared subscriptions.
+        Sessions = "sessions",
+        /// Publishes on their way to the desk.
+        Requests = "requests",
+        /// Packets that have not come whole, and QoS 2 packet ids, of connections.
+        Incoming = "incoming",
+        /// What waits for connections' sockets and windows.
+        Outgoing = "outgoing",
+        /// Wills of clients that are connected, or may come back in time.
+        Wills = "wills",
+        /// Filters in the indexes; an estimate.
+        Subscriptions = "subscriptions",
+        /// Answers to callers within the process, until they are on disk.
+        Answers = "answers",
+    }
 }
 
 /// The bound, how much of it is in use, and what came of reaching it. Shared by the desk and all connections.
 #[derive(Debug)]
 pub struct Memory {
     max: AtomicUsize,
-    held: [AtomicUsize; Holder::ALL.len()],
+    held: Per<Holder, AtomicUsize>,
     /// Publishes and commands refused (0x97, 429), and QoS 0 publishes for the desk dropped.
     pub refused: Count,
     /// Messages dropped that nobody could be refused: QoS 0 deliveries, and the gateway's own to persistent sessions.
@@ -66,12 +54,28 @@ pub struct Memory {
     pub closed: Count,
 }
 
+impl MetricSet for Memory {
+    fn encode(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let help =
+            "Bytes that wait, by what holds them; what waits for several is counted for each.";
+        let held = Per::<Holder, usize>::new(|holder| self.held(holder));
+        scrape.gauge("queued_bytes", help, &held)?;
+        let help = "What came of reaching memory.max_queued.";
+        let outcomes = [
+            ("refused", self.refused.value()),
+            ("dropped", self.dropped.value()),
+            ("closed", self.closed.value()),
+        ];
+        scrape.counter("memory_refusals", help, &("outcome", outcomes))
+    }
+}
+
 impl Memory {
     /// At most so many bytes.
     pub fn new(max: usize) -> Arc<Memory> {
         Arc::new(Memory {
             max: AtomicUsize::new(max),
-            held: Default::default(),
+            held: Per::default(),
             refused: Count::default(),
             dropped: Count::default(),
             closed: Count::default(),
@@ -95,12 +99,12 @@ impl Memory {
 
     /// How many bytes one kind of holder holds.
     pub fn held(&self, holder: Holder) -> usize {
-        self.held[holder as usize].load(Relaxed)
+        self.held.of(holder).load(Relaxed)
     }
 
     /// How many bytes all hold.
     pub fn total(&self) -> usize {
-        self.held.iter().map(|held| held.load(Relaxed)).sum()
+        self.held.values().map(|held| held.load(Relaxed)).sum()
     }
 
     /// Whether nobody may hold more.
@@ -125,14 +129,14 @@ impl Memory {
 
     /// So much more is held.
     pub fn take(&self, holder: Holder, bytes: usize) {
-        self.held[holder as usize].fetch_add(bytes, Relaxed);
+        self.held.of(holder).fetch_add(bytes, Relaxed);
     }
 
     /// So much is held no longer.
     pub fn give_back(&self, holder: Holder, bytes: usize) {
         // Never below nothing: a figure that wrapped around would close the gateway to everybody.
         let less = |held: usize| Some(held.saturating_sub(bytes));
-        let _ = self.held[holder as usize].fetch_update(Relaxed, Relaxed, less);
+        let _ = self.held.of(holder).fetch_update(Relaxed, Relaxed, less);
     }
 }
 

@@ -82,7 +82,7 @@ pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
 pub use schemas::KeySchemas;
 pub use settings::{CapabilityLimits, RoomSettings, Settings, TypeDefaults};
-pub use stats::{Refusals, Spread, Stats, TaskCounts, TaskResults, ToolOutcome, ToolOutcomes};
+pub use stats::{Refusals, Spread, Stats, TaskCounts, TaskResults, ToolOutcome};
 pub use timer::Timer;
 
 /// Every machine there is, in the order of the documentation.

@@ -1,52 +1,58 @@
 //! Numbers for the metrics: kept up to date as things happen, so that reading them costs nothing.
 
+use std::fmt;
 use std::time::Duration;
 
+use crate::metrics::{Out, Per, Values, labels, metrics};
 use crate::wire::Millis;
 use crate::wire::handoff::TaskState;
 use crate::wire::reply::Code;
 
-/// What the engine holds and what it has done since it was made.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Rooms that exist.
-    pub rooms: usize,
-    /// Rooms of which nothing is left but their counters.
-    pub vacated_rooms: usize,
-    /// Now: agents whose encoding is remembered.
-    pub encodings: usize,
-    /// Places of agents in rooms: an agent in two rooms counts twice.
-    pub agents: usize,
-    /// Tasks by state, ended ones as long as they are remembered.
-    pub tasks: TaskCounts,
-    /// How long tasks waited for their first worker once nothing else was missing, until they were on their way.
-    pub task_waits: Spread,
-    /// From the dispatch of a task until its result.
-    pub task_results: TaskResults,
-    /// Blackboard keys, without deleted ones.
-    pub keys: usize,
-    /// Bytes of their values.
-    pub key_bytes: usize,
-    /// Locks that somebody holds.
-    pub locks: usize,
-    /// Approvals that await a decision.
-    pub pending_approvals: usize,
-    /// Tools that somebody has registered.
-    pub tools: usize,
-    /// Tool calls that are not over.
-    pub tool_calls: usize,
-    /// Tool calls that are over, as long as they are remembered.
-    pub ended_calls: usize,
-    /// Tool calls that are over, all of them.
-    pub tool_endings: ToolOutcomes,
-    /// Commands handled, refused ones included.
-    pub commands: u64,
-    /// Refusals, by code.
-    pub refusals: Refusals,
-    /// Effects handed out.
-    pub effects: u64,
-    /// Ended tasks and tool calls, their results, decided approvals, their contents, and outcomes that were forgotten before their time because a limit was reached.
-    pub forgotten_early: u64,
+metrics! {
+    /// What the engine holds and what it has done since it was made.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct Stats {
+        /// Rooms.
+        gauge rooms: usize = "rooms",
+        /// Rooms that nobody is in, of which only the numbers are remembered.
+        gauge vacated_rooms: usize = "rooms_vacated",
+        /// Agents of which it is remembered that they speak CBOR, or have announced an encoding.
+        gauge encodings: usize = "agents_with_encoding",
+        /// Places of agents in rooms: an agent in two rooms counts twice.
+        hidden agents: usize,
+        /// Tasks that have not ended.
+        gauge tasks: TaskCounts = "tasks_unfinished",
+        /// From when nothing but a worker was missing (the dispatch, or the end of a delay and of what the task depends on)
+        /// until the first assignment was on its way.
+        histogram task_waits: Spread = "handoff_wait_seconds",
+        /// From a dispatch until its result, by how the task ended.
+        histogram task_results: TaskResults = "handoff_result_seconds",
+        /// Approvals that await a decision.
+        gauge pending_approvals: usize = "approvals_pending",
+        /// Tools that somebody has registered.
+        gauge tools: usize = "tools",
+        /// Tool calls that are not over.
+        gauge tool_calls: usize = "tool_calls",
+        /// Tool calls that are over and remembered.
+        gauge ended_calls: usize = "tool_calls_remembered",
+        /// Tool calls that are over, by how they ended.
+        counter tool_endings: Per<ToolOutcome, u64> = "tool_calls_ended",
+        /// Blackboard keys.
+        gauge keys: usize = "blackboard_keys",
+        /// Bytes of their values.
+        hidden key_bytes: usize,
+        /// Locks that somebody holds.
+        gauge locks: usize = "blackboard_locks",
+        /// Commands handled, refused ones included.
+        hidden commands: u64,
+        /// Commands refused, by the code of the reply.
+        counter refusals: Refusals = "commands_refused",
+        /// Effects handed out.
+        hidden effects: u64,
+        /// Ended tasks and tool calls, their results, decided approvals, their contents, and outcomes forgotten before
+        /// their time for a limit.
+        counter forgotten_early: u64 = "forgotten_early",
+    }
 }
 
 /// A number for each task state.
@@ -77,6 +83,14 @@ impl TaskCounts {
 
     pub(super) fn remove(&mut self, state: TaskState) {
         self.0[state as usize] -= 1;
+    }
+}
+
+impl Values for TaskCounts {
+    fn encode(&self, out: &mut Out<'_>) -> fmt::Result {
+        let unfinished = TaskCounts::STATES.iter().filter(|state| !state.is_final());
+        let sum: usize = unfinished.map(|state| self.of(*state)).sum();
+        sum.encode(out)
     }
 }
 
@@ -120,6 +134,14 @@ impl Spread {
     }
 }
 
+impl Values for Spread {
+    fn encode(&self, out: &mut Out<'_>) -> fmt::Result {
+        let bounds = Spread::BOUNDS.iter().map(Duration::as_secs_f64);
+        let buckets: Vec<_> = bounds.chain([f64::INFINITY]).zip(self.counts).collect();
+        out.buckets(self.sum.as_secs_f64(), &buckets)
+    }
+}
+
 /// A spread for each way in which a task ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskResults([Spread; TaskResults::STATES.len()]);
@@ -147,42 +169,26 @@ impl TaskResults {
     }
 }
 
-/// How a tool call ends, as the metrics tell it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ToolOutcome {
-    /// Its provider did it.
-    Success,
-    /// Its provider could not.
-    Error,
-    /// Nobody answered in time.
-    TimedOut,
-    /// Its caller did not want it any more.
-    Cancelled,
-    /// Its provider, or what the tool was, is gone.
-    Lost,
+impl Values for TaskResults {
+    fn encode(&self, out: &mut Out<'_>) -> fmt::Result {
+        self.all()
+            .try_for_each(|(state, spread)| out.labelled("outcome", state.as_str(), spread))
+    }
 }
 
-/// A number for each way in which a tool call ends.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ToolOutcomes([u64; ToolOutcomes::ALL.len()]);
-
-impl ToolOutcomes {
-    /// Every way, with its name.
-    pub const ALL: [(ToolOutcome, &'static str); 5] = [
-        (ToolOutcome::Success, "success"),
-        (ToolOutcome::Error, "error"),
-        (ToolOutcome::TimedOut, "timed_out"),
-        (ToolOutcome::Cancelled, "cancelled"),
-        (ToolOutcome::Lost, "lost"),
-    ];
-
-    /// How many calls ended so.
-    pub fn of(&self, outcome: ToolOutcome) -> u64 {
-        self.0[outcome as usize]
-    }
-
-    pub(super) fn count(&mut self, outcome: ToolOutcome) {
-        self.0[outcome as usize] += 1;
+labels! {
+    /// How a tool call ends.
+    pub enum ToolOutcome by "outcome" {
+        /// Its provider did it.
+        Success = "success",
+        /// Its provider could not.
+        Error = "error",
+        /// Nobody answered in time.
+        TimedOut = "timed_out",
+        /// Its caller did not want it any more.
+        Cancelled = "cancelled",
+        /// Its provider, or what the tool was, is gone.
+        Lost = "lost",
     }
 }
 
@@ -217,6 +223,15 @@ impl Refusals {
 
     fn place(code: Code) -> Option<usize> {
         Refusals::CODES.iter().position(|known| *known == code)
+    }
+}
+
+impl Values for Refusals {
+    fn encode(&self, out: &mut Out<'_>) -> fmt::Result {
+        let codes = Refusals::CODES.iter().zip(&self.0);
+        codes.into_iter().try_for_each(|(code, count)| {
+            out.labelled("code", &u16::from(*code).to_string(), count)
+        })
     }
 }
 

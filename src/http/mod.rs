@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use door::Door;
 pub use format::Format;
-pub use metrics::{Histogram, Metric, Metrics, Source};
+pub use metrics::Metrics;
 
 /// How long answers that are under way may take once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(2);

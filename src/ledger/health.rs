@@ -2,11 +2,12 @@
 //!
 //! It owns numbers and words only. The committer writes them; metrics, readiness and the runtime read them.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::count::{Count, Latency, MOMENTS};
+use crate::metrics::{Count, Latency, MOMENTS, MetricSet, Scrape, Seconds, metrics};
 
 /// Whether batches become durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,62 +28,62 @@ pub enum CommitState {
     },
 }
 
-/// Shared by the committer and everybody who watches it. Counters only grow.
+metrics! {
+    /// What commits come to.
+    #[derive(Debug)]
+    pub struct CommitStats {
+        /// Batches made durable.
+        counter commits: Count = "ledger_commits",
+        /// Rows written or deleted.
+        counter rows: Count = "ledger_rows",
+        /// Bytes of keys and values committed.
+        counter bytes: Count = "ledger_bytes",
+        /// From handing a batch to the ledger until it is on disk: what waits there for the commit before it included.
+        histogram latency: Latency = "ledger_commit_seconds",
+        /// Time spent in commits.
+        counter sync: Seconds = "ledger_sync_seconds",
+        /// Time of the last commit.
+        gauge last_sync: Seconds = "ledger_last_sync_seconds",
+        /// Times that the disk began to refuse.
+        counter stalls: Count = "ledger_stalls",
+    }
+}
+
+/// Shared by the committer and everybody who watches it.
 #[derive(Debug)]
 pub struct CommitHealth {
-    commits: Count,
-    rows: Count,
-    bytes: Count,
-    sync_micros: Count,
-    last_sync_micros: Count,
-    /// From handing a batch over until it is on disk.
-    pub latency: Latency,
-    stalls: Count,
+    stats: CommitStats,
     state: watch::Sender<CommitState>,
+}
+
+impl MetricSet for CommitHealth {
+    fn encode(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let is_ok = matches!(self.state(), CommitState::Ok);
+        let help = "1 while commits reach the disk.";
+        scrape.gauge("ledger_ok", help, &u64::from(is_ok))?;
+        self.stats.encode(scrape)
+    }
 }
 
 impl CommitHealth {
     pub(super) fn new() -> Self {
         Self {
-            commits: Count::default(),
-            rows: Count::default(),
-            bytes: Count::default(),
-            sync_micros: Count::default(),
-            last_sync_micros: Count::default(),
-            latency: Latency::new(MOMENTS),
-            stalls: Count::default(),
+            stats: CommitStats {
+                commits: Count::default(),
+                rows: Count::default(),
+                bytes: Count::default(),
+                latency: Latency::new(MOMENTS),
+                sync: Seconds::default(),
+                last_sync: Seconds::default(),
+                stalls: Count::default(),
+            },
             state: watch::Sender::new(CommitState::Ok),
         }
     }
 
-    /// Batches made durable; empty ones cost no commit and do not count.
-    pub fn commits(&self) -> u64 {
-        self.commits.value()
-    }
-
-    /// Rows written or deleted.
-    pub fn rows(&self) -> u64 {
-        self.rows.value()
-    }
-
-    /// Bytes of keys and values committed.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.value()
-    }
-
-    /// Time spent in successful commits, sync included, to the microsecond.
-    pub fn sync_time(&self) -> Duration {
-        Duration::from_micros(self.sync_micros.value())
-    }
-
-    /// Time of the last successful commit.
-    pub fn last_sync_time(&self) -> Duration {
-        Duration::from_micros(self.last_sync_micros.value())
-    }
-
-    /// How often the store began to refuse.
-    pub fn stalls(&self) -> u64 {
-        self.stalls.value()
+    /// What commits came to so far; empty batches cost none and do not count.
+    pub fn stats(&self) -> &CommitStats {
+        &self.stats
     }
 
     /// The state now.
@@ -110,13 +111,13 @@ impl CommitHealth {
 
     /// So many rows and bytes, which took so long, and so long since they were handed over.
     pub(super) fn committed(&self, rows: usize, bytes: usize, took: Duration, since: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.latency.add(since, 1);
-        self.commits.add(1);
-        self.rows.add(rows as u64);
-        self.bytes.add(bytes as u64);
-        self.sync_micros.add(micros);
-        self.last_sync_micros.set(micros);
+        let stats = &self.stats;
+        stats.latency.add(since, 1);
+        stats.commits.add_one();
+        stats.rows.add(rows as u64);
+        stats.bytes.add(bytes as u64);
+        stats.sync.add(took);
+        stats.last_sync.set(took);
     }
 
     /// True if this is the first failure of a new stall.
@@ -133,7 +134,7 @@ impl CommitHealth {
             *state = CommitState::Stalled { since, error };
         });
         if begins {
-            self.stalls.add(1);
+            self.stats.stalls.add_one();
         }
         begins
     }

@@ -1,10 +1,12 @@
 //! How much of the disk the data directory takes. It looks at sizes only, and at nothing deeper than the log's own directory.
 
+use std::fmt;
 use std::fs::{self, DirEntry, Metadata};
 use std::path::Path;
 
 use super::log::LOG_DIRECTORY;
 use super::sqlite::DATABASE_FILE;
+use crate::metrics::{MetricSet, Scrape};
 
 /// Bytes that the file system has set aside for what is there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,6 +17,18 @@ pub struct DiskUse {
     pub log: u64,
     /// Everything else.
     pub other: u64,
+}
+
+impl MetricSet for DiskUse {
+    fn encode(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let help = "Bytes of the disk that the data directory takes: the database with its own log, the commit log, the rest.";
+        let parts = [
+            ("database", self.database),
+            ("log", self.log),
+            ("other", self.other),
+        ];
+        scrape.gauge("data_bytes", help, &("part", parts))
+    }
 }
 
 impl DiskUse {

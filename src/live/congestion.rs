@@ -13,11 +13,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::seat::Seat;
-use super::stats::Counters;
+use super::stats::Stats;
 
 pub(super) struct Congestion {
     patience: Duration,
-    counters: Arc<Counters>,
+    counters: Arc<Stats>,
     /// Length of `seats`, so that a publisher who finds nobody congested takes no lock.
     congested: AtomicUsize,
     seats: Mutex<HashMap<u64, Congested>>,
@@ -41,7 +41,7 @@ impl Congested {
 }
 
 impl Congestion {
-    pub(super) fn new(patience: Duration, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(patience: Duration, counters: Arc<Stats>) -> Self {
         let (congested, seats, changed) = (AtomicUsize::new(0), Mutex::default(), Notify::new());
         Self {
             patience,

@@ -26,6 +26,8 @@ mod tests;
 mod topics;
 mod traffic;
 
+use std::fmt;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,11 +35,12 @@ use tokio::runtime::Handle;
 
 pub use publisher::Publisher;
 pub use stats::Stats;
+
+use crate::metrics::{MetricSet, Scrape};
 pub use subscriber::{Received, Subscriber};
 
 use lane::{BYTES_PER_EVENT, LANES, UNROUTED_BYTES};
 use shared::{Orders, Phase, Shared};
-use stats::Counters;
 
 /// The least that a log must hold. What all lanes may have under way reaches the log in one turn of the router; with
 /// less than twice that, a reader could be overtaken before it or its publishers had a chance.
@@ -137,6 +140,12 @@ pub struct Plane {
     shared: Arc<Shared>,
 }
 
+impl MetricSet for Plane {
+    fn encode(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        self.stats().encode(scrape)
+    }
+}
+
 impl Plane {
     /// Starts the router, a thread of its own, and its supervisor, a task of the current tokio runtime. The runtime
     /// needs its timer.
@@ -146,7 +155,7 @@ impl Plane {
     pub fn start(config: LiveConfig) -> Result<Self, LiveError> {
         config.validate()?;
         let runtime = Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
-        let (counters, orders) = (Arc::new(Counters::default()), Arc::new(Orders::default()));
+        let (counters, orders) = (Arc::new(Stats::default()), Arc::new(Orders::default()));
         let (router, watch) =
             supervisor::start_router(&config, config.max_links, &counters, &orders)?;
         let shared = Arc::new(Shared::new(
@@ -177,9 +186,10 @@ impl Plane {
     }
 
     /// What the plane has done so far.
-    pub fn stats(&self) -> Stats {
-        let filters = self.shared.interest().filters() as u64;
-        self.shared.counters.snapshot(filters)
+    pub fn stats(&self) -> &Stats {
+        let stats = &self.shared.counters;
+        stats.filters.set_len(self.shared.interest().filters());
+        stats
     }
 
     /// Makes the router thread panic, the way it does in the field. For tests of whatever relies on its supervision.

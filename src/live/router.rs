@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::frame::Sealed;
 use super::shared::Orders;
-use super::stats::Counters;
+use super::stats::Stats;
 use super::topics;
 
 /// Messages that the router reads from one filter's log in a turn.
@@ -49,7 +49,7 @@ const OPENINGS_QUEUED: usize = 64;
 /// A running router thread.
 pub(super) struct Router {
     openings: mpsc::Sender<Opening>,
-    counters: Arc<Counters>,
+    counters: Arc<Stats>,
     orders: Arc<Orders>,
     links_named: AtomicU64,
     /// Hashes of the filters ever subscribed: the router keeps a log for each, for ever.
@@ -70,7 +70,7 @@ impl Router {
     /// answers: some ten microseconds.
     pub(super) fn spawn(
         limits: RouterLimits,
-        counters: &Arc<Counters>,
+        counters: &Arc<Stats>,
         orders: &Arc<Orders>,
     ) -> Result<(Arc<Self>, Link), Gone> {
         static ROUTERS_OF_THIS_PROCESS: AtomicUsize = AtomicUsize::new(0);
@@ -230,7 +230,7 @@ impl Link {
             router.links_named.fetch_add(1, Ordering::Relaxed)
         );
         let (tx, rx) = connect(&name)?;
-        router.counters.links_opened.add(1);
+        router.counters.links_open.add_one();
         Ok(Self {
             tx,
             rx,
@@ -376,7 +376,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.disconnect();
-        self.router.counters.links_closed.add(1);
+        self.router.counters.links_open.lower();
         self.router.orders.sweep.notify_one();
     }
 }

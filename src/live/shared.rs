@@ -16,7 +16,7 @@ use super::lane::{LANES, Lane};
 use super::openings::Openings;
 use super::router::{Gone, Link, Router, RouterLimits};
 use super::seat::Seat;
-use super::stats::Counters;
+use super::stats::Stats;
 
 /// Links beyond the subscribers': one for each lane, the supervisor's, the one that ends the router, and those that
 /// overlap while a subscriber changes over.
@@ -44,7 +44,7 @@ pub(super) enum Phase {
 
 pub(super) struct Shared {
     pub(super) config: LiveConfig,
-    pub(super) counters: Arc<Counters>,
+    pub(super) counters: Arc<Stats>,
     pub(super) current: watch::Sender<Current>,
     pub(super) congestion: Congestion,
     pub(super) openings: Arc<Openings>,
@@ -73,7 +73,7 @@ pub(super) struct Orders {
 impl Shared {
     pub(super) fn new(
         config: LiveConfig,
-        counters: Arc<Counters>,
+        counters: Arc<Stats>,
         orders: Arc<Orders>,
         router: Arc<Router>,
         runtime: Handle,

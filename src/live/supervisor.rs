@@ -19,7 +19,7 @@ use super::attachment::Attachment;
 use super::router::{Gone, Link, Notice, Router};
 use super::seat::{Replacement, Seat};
 use super::shared::{Orders, Phase, Shared, router_limits};
-use super::stats::Counters;
+use super::stats::Stats;
 use super::{LiveConfig, LiveError};
 
 /// How long a new router may take to have all subscribers linked before it is taken for dead.
@@ -49,7 +49,7 @@ enum Trouble {
 pub(super) fn start_router(
     config: &LiveConfig,
     links: usize,
-    counters: &Arc<Counters>,
+    counters: &Arc<Stats>,
     orders: &Arc<Orders>,
 ) -> Result<(Arc<Router>, Link), Gone> {
     Router::spawn(router_limits(config, links), counters, orders)

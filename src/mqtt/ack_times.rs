@@ -5,9 +5,10 @@
 //! is found again by its packet id.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::count::{Latency, MOMENTS};
+use crate::metrics::{Latency, MOMENTS, Out, Values};
 use crate::wire::message::Qos;
 
 /// Places for publishes at the desk that an idle session may hold on to.
@@ -28,6 +29,13 @@ impl Default for AckLatency {
             puback: Latency::new(MOMENTS),
             pubrec: Latency::new(MOMENTS),
         }
+    }
+}
+
+impl Values for AckLatency {
+    fn encode(&self, out: &mut Out<'_>) -> fmt::Result {
+        out.labelled("qos", "1", &self.puback)?;
+        out.labelled("qos", "2", &self.pubrec)
     }
 }
 

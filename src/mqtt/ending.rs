@@ -1,102 +1,55 @@
 //! Why a connection ends: one name for each kind, which log line, metric and presence share.
 
-use crate::count::Count;
 use crate::desk::port::CloseReason;
+use crate::metrics::labels;
 
 use super::reason::Reason;
 
-/// Why the gateway closes a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// A packet that does not read as MQTT says.
-    Malformed,
-    /// A packet or a value that is not allowed there, an acknowledgement of the wrong kind.
-    Protocol,
-    /// Well formed, and not possible here.
-    NotPossible,
-    /// Nothing was heard for one and a half times the keep-alive.
-    KeepAlive,
-    /// The same client id connected again.
-    TakenOver,
-    /// The gateway stops.
-    ShuttingDown,
-    /// The gateway cannot serve at the moment.
-    Unavailable,
-    /// The client has lost its right to be here.
-    NotAuthorized,
-    /// Its token is over.
-    TokenOver,
-    /// A filter that is none, from a client of 3.1.1.
-    Filter,
-    /// A topic that is none, or too deep.
-    Topic,
-    /// More in flight than Receive Maximum allows.
-    ReceiveMaximum,
-    /// A topic alias that was not agreed.
-    Alias,
-    /// A packet larger than `mqtt.max_packet`.
-    PacketTooLarge,
-    /// An answer larger than the client takes.
-    AnswerTooLarge,
-    /// It did not read what others sent it.
-    TooSlow,
-    /// Its publish found no room, and 3.1.1 has no word for it.
-    NoRoom,
-    /// There is no memory for what it sends or is sent.
-    Memory,
-    /// Another limit.
-    Quota,
+labels! {
+    /// Why the gateway closes a connection.
+    pub enum Ending by "reason" {
+        /// A packet that does not read as MQTT says.
+        Malformed = "malformed_packet",
+        /// A packet or a value that is not allowed there, an acknowledgement of the wrong kind.
+        Protocol = "protocol_error",
+        /// Well formed, and not possible here.
+        NotPossible = "not_possible",
+        /// Nothing was heard for one and a half times the keep-alive.
+        KeepAlive = "keep_alive",
+        /// The same client id connected again.
+        TakenOver = "taken_over",
+        /// The gateway stops.
+        ShuttingDown = "shutting_down",
+        /// The gateway cannot serve at the moment.
+        Unavailable = "unavailable",
+        /// The client has lost its right to be here.
+        NotAuthorized = "not_authorized",
+        /// Its token is over.
+        TokenOver = "token_over",
+        /// A filter that is none, from a client of 3.1.1.
+        Filter = "invalid_filter",
+        /// A topic that is none, or too deep.
+        Topic = "invalid_topic",
+        /// More in flight than Receive Maximum allows.
+        ReceiveMaximum = "receive_maximum",
+        /// A topic alias that was not agreed.
+        Alias = "topic_alias",
+        /// A packet larger than `mqtt.max_packet`.
+        PacketTooLarge = "packet_too_large",
+        /// An answer larger than the client takes.
+        AnswerTooLarge = "answer_too_large",
+        /// It did not read what others sent it.
+        TooSlow = "too_slow",
+        /// Its publish found no room, and 3.1.1 has no word for it.
+        NoRoom = "no_room",
+        /// There is no memory for what it sends or is sent.
+        Memory = "memory",
+        /// Another limit.
+        Quota = "quota",
+    }
 }
 
 impl Ending {
-    /// Every kind.
-    pub const ALL: [Ending; 19] = [
-        Ending::Malformed,
-        Ending::Protocol,
-        Ending::NotPossible,
-        Ending::KeepAlive,
-        Ending::TakenOver,
-        Ending::ShuttingDown,
-        Ending::Unavailable,
-        Ending::NotAuthorized,
-        Ending::TokenOver,
-        Ending::Filter,
-        Ending::Topic,
-        Ending::ReceiveMaximum,
-        Ending::Alias,
-        Ending::PacketTooLarge,
-        Ending::AnswerTooLarge,
-        Ending::TooSlow,
-        Ending::NoRoom,
-        Ending::Memory,
-        Ending::Quota,
-    ];
-
-    /// As metrics and log lines name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Ending::Malformed => "malformed_packet",
-            Ending::Protocol => "protocol_error",
-            Ending::NotPossible => "not_possible",
-            Ending::KeepAlive => "keep_alive",
-            Ending::TakenOver => "taken_over",
-            Ending::ShuttingDown => "shutting_down",
-            Ending::Unavailable => "unavailable",
-            Ending::NotAuthorized => "not_authorized",
-            Ending::TokenOver => "token_over",
-            Ending::Filter => "invalid_filter",
-            Ending::Topic => "invalid_topic",
-            Ending::ReceiveMaximum => "receive_maximum",
-            Ending::Alias => "topic_alias",
-            Ending::PacketTooLarge => "packet_too_large",
-            Ending::AnswerTooLarge => "answer_too_large",
-            Ending::TooSlow => "too_slow",
-            Ending::NoRoom => "no_room",
-            Ending::Memory => "memory",
-            Ending::Quota => "quota",
-        }
-    }
-
     /// For people: in log lines, and as presence's `why`.
     pub fn words(self) -> &'static str {
         match self {
@@ -185,34 +138,18 @@ impl From<CloseReason> for Ending {
     }
 }
 
-/// A count for each ending.
-#[derive(Debug, Default)]
-pub struct PerEnding([Count; Ending::ALL.len()]);
-
-impl PerEnding {
-    /// The count of one.
-    pub fn of(&self, ending: Ending) -> &Count {
-        &self.0[ending as usize]
-    }
-
-    /// All together.
-    pub fn value(&self) -> u64 {
-        self.0.iter().map(Count::value).sum()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::metrics::Label;
 
     #[test]
-    fn each_kind_has_a_name_a_place_and_a_reason_of_its_own() {
-        let names: BTreeSet<&str> = Ending::ALL.map(Ending::name).into();
+    fn each_kind_has_a_name_and_a_reason_of_its_own() {
+        let names: BTreeSet<&str> = Ending::ALL.iter().map(|ending| ending.name()).collect();
         assert_eq!(names.len(), Ending::ALL.len());
-        for (place, ending) in Ending::ALL.into_iter().enumerate() {
-            assert_eq!(ending as usize, place);
+        for ending in Ending::ALL.iter().copied() {
             let by_reason = Ending::from(ending.reason());
             assert_eq!(by_reason.reason(), ending.reason(), "{ending:?}");
         }

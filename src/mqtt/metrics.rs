@@ -1,108 +1,121 @@
-//! Counters of the front door, shared by all connections. Names and types for export are the exporter's business.
-
-use crate::count::Count;
-use crate::wire::message::Qos;
+//! What the front door counts, for all connections together.
 
 use super::ack_times::AckLatency;
-use super::ending::PerEnding;
-use super::poison::PerCause;
+use super::ending::Ending;
+use super::poison::Cause;
+use crate::metrics::{Count, Label, Per, labelled, metrics};
+use crate::wire::message::Qos;
 
-/// One count per QoS.
-#[derive(Debug, Default)]
-pub struct PerQos([Count; 3]);
+impl Label for Qos {
+    const KEY: &'static str = "qos";
+    const ALL: &'static [Qos] = &[Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
 
-impl PerQos {
-    /// The count of one QoS.
-    pub fn of(&self, qos: Qos) -> &Count {
-        &self.0[usize::from(qos.level())]
+    fn index(self) -> usize {
+        usize::from(self.level())
+    }
+
+    fn text(self) -> &'static str {
+        ["0", "1", "2"][self.index()]
     }
 }
 
-/// Connections closed as they arrived.
-#[derive(Debug, Default)]
-pub struct RefusedConnections {
-    /// There were as many as there may be.
-    pub too_many: Count,
-    /// There were as many from that address.
-    pub address: Count,
-    /// They came too fast.
-    pub rate: Count,
-    /// They came too fast from that address.
-    pub address_rate: Count,
-    /// Too many were opening.
-    pub opening: Count,
+labelled! {
+    /// Connections closed as they arrived.
+    pub struct RefusedConnections by "reason" {
+        /// There were as many as there may be.
+        too_many,
+        /// There were as many from that address.
+        address,
+        /// They came too fast.
+        rate,
+        /// They came too fast from that address.
+        address_rate,
+        /// Too many were opening.
+        opening,
+    }
 }
 
-/// Connections that ended between accept and CONNECT.
-#[derive(Debug, Default)]
-pub struct FailedOpenings {
-    /// TLS did not come about: an unknown authority, an old version, a revoked certificate, no TLS at all.
-    pub tls: Count,
-    /// The request for a WebSocket was not good.
-    pub websocket: Count,
-    /// The deadline came first.
-    pub timeout: Count,
-    /// They had to give way to others.
-    pub gave_way: Count,
+labelled! {
+    /// Connections that ended between accept and CONNECT.
+    pub struct FailedOpenings by "reason" {
+        /// TLS did not come about: an unknown authority, an old version, a revoked certificate, no TLS at all.
+        tls,
+        /// The request for a WebSocket was not good.
+        websocket,
+        /// The deadline came first.
+        timeout,
+        /// They had to give way to others.
+        gave_way,
+    }
 }
 
-/// What the front door counts since the process began.
-#[derive(Debug, Default)]
-pub struct Metrics {
-    /// Connections now, from accept to close.
-    pub connections_open: Count,
-    /// Connections accepted.
-    pub connections_total: Count,
-    /// Connections closed as they arrived, by the limit that they met.
-    pub connections_refused: RefusedConnections,
-    /// Connections closed before they said CONNECT, by what became of them.
-    pub openings_failed: FailedOpenings,
-    /// CONNECT packets that came as a connection's first, refused ones included.
-    pub connects: Count,
-    /// CONNECTs answered with a refusal.
-    pub connects_refused: Count,
-    /// Connections that the gateway closed for a reason of its own, and said so where MQTT 5 lets it.
-    pub disconnects: PerEnding,
-    /// Packets read.
-    pub packets_received: Count,
-    /// Packets written.
-    pub packets_sent: Count,
-    /// Bytes read.
-    pub bytes_received: Count,
-    /// Bytes written.
-    pub bytes_sent: Count,
-    /// PUBLISH packets read.
-    pub publishes_received: PerQos,
-    /// PUBLISH packets written.
-    pub publishes_sent: PerQos,
-    /// How long clients wait for PUBACK and PUBREC.
-    pub ack_latency: AckLatency,
-    /// Payload bytes of PUBLISH packets read.
-    pub publish_bytes_received: Count,
-    /// Payload bytes of PUBLISH packets written.
-    pub publish_bytes_sent: Count,
-    /// Publishes acknowledged and dropped, because they would cost their client its connection again.
-    pub publishes_dropped: PerCause,
-    /// QoS 0 messages dropped because the client did not keep up.
-    pub dropped_slow: Count,
-    /// Messages dropped because they are larger than the client takes.
-    pub dropped_too_large: Count,
-    /// Live messages dropped because too many came before the SUBACK of the subscription that selects them.
-    pub dropped_early: Count,
-    /// Messages dropped because they had expired.
-    pub dropped_expired: Count,
-    /// Messages of QoS 0 that the live plane jumped over.
-    pub missed: Count,
-    /// Filters refused because a client has as many as it may.
-    pub subscriptions_refused: Count,
-    /// Publishes on `$…` topics, which clients may not write.
-    pub refused_dollar: Count,
-    /// Times that a client was not read because it sent faster than it may, or asked for more results than it may wait for.
-    pub throttled: Count,
-    /// Now: clients that are not read for one of those reasons.
-    pub throttled_now: Count,
-    /// Topics and filters refused because they have too many levels.
-    pub too_deep: Count,
-    /// Acks for packet ids that were not in flight.
-    pub stray_acks: Count,
+labelled! {
+    /// Messages that did not reach a client.
+    pub struct UndeliveredMessages by "reason" {
+        /// QoS 0, because the client did not keep up.
+        slow_reader,
+        /// Larger than the client takes.
+        too_large_for_client,
+        /// Their time was over.
+        expired,
+        /// Live ones, because too many came before the SUBACK of the subscription that selects them.
+        before_suback,
+        /// QoS 0, because the live plane jumped over them.
+        lagged,
+    }
+}
+
+metrics! {
+    /// What the front door counts since the process began.
+    #[derive(Debug, Default)]
+    pub struct Metrics {
+        /// Connections now.
+        gauge connections_open: Count = "mqtt_connections",
+        /// Connections accepted.
+        counter connections_total: Count = "mqtt_connections_accepted",
+        /// Connections closed as they arrived.
+        counter connections_refused: RefusedConnections = "mqtt_connections_refused",
+        /// Connections that ended before CONNECT.
+        counter openings_failed: FailedOpenings = "mqtt_openings_failed",
+        /// CONNECT packets read, refused ones included.
+        counter connects: Count = "mqtt_connects",
+        /// CONNECTs answered with a refusal.
+        counter connects_refused: Count = "mqtt_connects_refused",
+        /// Connections that the gateway closed for a reason of its own.
+        counter disconnects: Per<Ending> = "mqtt_disconnects",
+        /// Packets read.
+        counter packets_received: Count = "mqtt_packets_received",
+        /// Packets written.
+        counter packets_sent: Count = "mqtt_packets_sent",
+        /// Bytes read.
+        counter bytes_received: Count = "mqtt_bytes_received",
+        /// Bytes written.
+        counter bytes_sent: Count = "mqtt_bytes_sent",
+        /// PUBLISH packets read.
+        counter publishes_received: Per<Qos> = "mqtt_publishes_received",
+        /// PUBLISH packets written.
+        counter publishes_sent: Per<Qos> = "mqtt_publishes_sent",
+        /// From reading a PUBLISH until its PUBACK (QoS 1) or PUBREC (QoS 2) was written for its client.
+        histogram ack_latency: AckLatency = "mqtt_ack_seconds",
+        /// Payload bytes of PUBLISH packets read.
+        counter publish_bytes_received: Count = "mqtt_publish_bytes_received",
+        /// Payload bytes of PUBLISH packets written.
+        counter publish_bytes_sent: Count = "mqtt_publish_bytes_sent",
+        /// Publishes acknowledged and dropped because they would cost their client its connection again.
+        counter publishes_dropped: Per<Cause> = "mqtt_publishes_dropped",
+        /// Messages that did not reach a client.
+        counter undelivered: UndeliveredMessages = "mqtt_messages_dropped",
+        /// Filters refused because a client has as many as it may.
+        counter subscriptions_refused: Count = "mqtt_subscriptions_refused",
+        /// Publishes on topics that begin with $.
+        counter refused_dollar: Count = "mqtt_refused_dollar_topics",
+        /// Times that a client was not read because it sent faster than it may, or asked for more results than it may wait for.
+        counter throttled: Count = "mqtt_throttled",
+        /// Clients that are not read for that reason now.
+        gauge throttled_now: Count = "mqtt_throttled_clients",
+        /// Topics and filters refused because they have too many levels.
+        counter too_deep: Count = "mqtt_topics_too_deep",
+        /// Acks for packet ids that were not in flight.
+        counter stray_acks: Count = "mqtt_stray_acks",
+    }
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::count::Count;
 use crate::desk::port::{Full, Publication, Request, Route};
 use crate::diary::{limited, shortened, shown};
+use crate::metrics::labels;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::name::{Agent, Room};
 use crate::wire::reply::{Code, Rejection};
@@ -28,38 +28,21 @@ const MEMORY: Duration = Duration::from_secs(600);
 /// Whoever is not in a room is told here.
 const EVENTS: &str = "$SYS/broker/publish/dropped";
 
-/// Why a publish costs the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// It is larger than `mqtt.max_packet`.
-    TooLarge,
-    /// Its topic has too many levels.
-    TooDeep,
-    /// There are as many retained messages as there may be.
-    RetainedFull,
-    /// A session that it is for is full, and such publishes are refused.
-    QueueFull,
+labels! {
+    /// Why a publish costs the connection.
+    pub enum Cause by "reason" {
+        /// It is larger than `mqtt.max_packet`.
+        TooLarge = "too_large",
+        /// Its topic has too many levels.
+        TooDeep = "too_deep",
+        /// There are as many retained messages as there may be.
+        RetainedFull = "retained_full",
+        /// A session that it is for is full, and such publishes are refused.
+        QueueFull = "queue_full",
+    }
 }
 
 impl Cause {
-    /// Every cause.
-    pub const ALL: [Cause; 4] = [
-        Cause::TooLarge,
-        Cause::TooDeep,
-        Cause::RetainedFull,
-        Cause::QueueFull,
-    ];
-
-    /// As metrics and log lines name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Cause::TooLarge => "too_large",
-            Cause::TooDeep => "too_deep",
-            Cause::RetainedFull => "retained_full",
-            Cause::QueueFull => "queue_full",
-        }
-    }
-
     /// What has no place here: want of memory passes, and the publish may be taken next time.
     pub(super) fn of(full: Full) -> Option<Cause> {
         match full {
@@ -84,17 +67,6 @@ impl Cause {
             Cause::TooDeep => Code::Malformed,
             Cause::RetainedFull | Cause::QueueFull => Code::TooMany,
         }
-    }
-}
-
-/// A count for each cause.
-#[derive(Debug, Default)]
-pub struct PerCause([Count; Cause::ALL.len()]);
-
-impl PerCause {
-    /// The count of one.
-    pub fn of(&self, cause: Cause) -> &Count {
-        &self.0[cause as usize]
     }
 }
 

@@ -331,7 +331,7 @@ impl<P: Plane> Session<P> {
             self.refuse(Ending::TooSlow);
         } else {
             self.unread += received.missed;
-            self.exits.metrics.missed.add(received.missed);
+            self.exits.metrics.undelivered.lagged.add(received.missed);
         }
     }
 
@@ -343,7 +343,7 @@ impl<P: Plane> Session<P> {
             .matching(root, &self.client.id, &parts, &mut self.ids)
         else {
             if !self.subscribing.keep_early(&message) {
-                self.exits.metrics.dropped_early.add_one();
+                self.exits.metrics.undelivered.before_suback.add_one();
             }
             return Ok(());
         };

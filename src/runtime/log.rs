@@ -4,24 +4,27 @@
 //! So a full disk, a closed descriptor or a pipe that nobody reads costs log lines and nothing else. `cli` opens it once for the
 //! process; the metrics show what was lost.
 
+use std::fmt;
+
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::count::Count;
 use crate::diary::{Diary, PAGE};
+use crate::metrics::{Scrape, labelled};
 
 /// How long the end of the process waits for a writer that makes no progress.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Lines that were not written.
-#[derive(Debug, Default)]
-pub struct LostLines {
-    /// Too much waited already.
-    pub full: Count,
-    /// The system refused them.
-    pub failed: Count,
+labelled! {
+    /// Lines that were not written.
+    pub struct LostLines by "reason" {
+        /// Too much waited already.
+        full,
+        /// The system refused them.
+        failed,
+    }
 }
 
 #[derive(Debug, Default)]
@@ -158,10 +161,11 @@ fn tell(lost: &LostLines, told: u64) -> u64 {
     missing
 }
 
-/// What the log of this process lost, if it has one.
-pub(super) fn lost_lines() -> (u64, u64) {
-    let lost = OF_PROCESS.get().map(LogOutlet::lost);
-    lost.map_or((0, 0), |lost| (lost.full.value(), lost.failed.value()))
+/// Shows what the log of this process lost.
+pub(super) fn encode_lost_lines(scrape: &mut Scrape<'_>) -> fmt::Result {
+    let (none, help) = (LostLines::default(), "Log lines that were not written.");
+    let lost = OF_PROCESS.get().map_or(&none, LogOutlet::lost);
+    scrape.counter("log_lines_lost", help, lost)
 }
 
 /// Takes lines; never fails and never waits.

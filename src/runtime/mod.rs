@@ -7,7 +7,6 @@ mod guard;
 mod limits;
 mod listeners;
 mod log;
-mod metrics;
 mod plane;
 mod process;
 mod rehearsal;
@@ -34,8 +33,9 @@ use crate::desk::{self, Desk, DeskStats, Interest, Memory, RecoverError, Running
 use crate::diary::Diary;
 use crate::engine::Engine;
 use crate::http;
-use crate::ledger::{CommitHealth, CommitOptions, CommitState, Store, StoreError};
+use crate::ledger::{CommitHealth, CommitOptions, CommitState, DiskUse, Store, StoreError};
 use crate::live;
+use crate::metrics::{MetricSet as _, Scrape};
 use crate::mqtt::{self, Door};
 
 use control::Control;
@@ -171,18 +171,19 @@ impl Gateway {
             &plane,
             &memory,
         );
-        metrics.register(move || metrics::log(&log));
+        metrics.register(log);
         let directory = config.data.dir.clone();
-        metrics.register(move || metrics::data(&directory));
-        metrics.register_common(metrics::process);
-        let unwritten = Arc::clone(&diary);
-        metrics.register(move || metrics::log_lines(&unwritten));
+        let data = move |scrape: &mut Scrape<'_>| DiskUse::of(&directory).encode(scrape);
+        metrics.register(Arc::new(data));
+        let own = |scrape: &mut Scrape<'_>| process::read().encode(scrape);
+        metrics.register_common(Arc::new(own));
+        metrics.register(Arc::new(log::encode_lost_lines));
+        metrics.register(Arc::clone(&diary));
         if let Some(tls) = tls {
-            metrics.register(move || metrics::tls(&tls));
+            metrics.register(tls);
         }
         if let Some(guard) = &guard {
-            let stats = guard.stats();
-            metrics.register(move || metrics::auth(&stats));
+            metrics.register(guard.stats());
         }
         let door = Door::new(
             settings::mqtt(&config),
@@ -207,8 +208,7 @@ impl Gateway {
                 diary: Arc::clone(&diary),
             },
         );
-        let reloads = reload.stats();
-        metrics.register(move || metrics::reloads(&reloads));
+        metrics.register(reload.stats());
         let status = sys::Status::new(front_door, desk_stats, Instant::now());
         Ok(Gateway {
             places,
@@ -376,20 +376,11 @@ fn register(
     plane: &live::Plane,
     memory: &Arc<Memory>,
 ) {
-    let (front_door, desk, health, plane, memory) = (
-        front_door.clone(),
-        desk.clone(),
-        health.clone(),
-        plane.clone(),
-        memory.clone(),
-    );
-    metrics.register(move || metrics::front_door(&front_door));
-    let stats = desk.clone();
-    metrics.register(move || metrics::budgets(&stats.budgets));
-    metrics.register(move || metrics::desk(&desk));
-    metrics.register(move || metrics::memory(&memory));
-    metrics.register(move || metrics::ledger(&health));
-    metrics.register(move || metrics::live(&plane.stats()));
+    metrics.register(front_door.clone());
+    metrics.register(desk.clone());
+    metrics.register(memory.clone());
+    metrics.register(health.clone());
+    metrics.register(Arc::new(plane.clone()));
 }
 
 /// The HTTP server, ready as long as the ledger takes commits.

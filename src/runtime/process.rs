@@ -1,20 +1,26 @@
-//! What the system knows of this process. Linux tells; elsewhere nothing is known.
+//! What the system knows of this process, under the names that every exporter gives it. Linux tells; elsewhere nothing is known.
 
-/// As of one moment; what cannot be read is not known.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Process {
-    /// Processor time so far, of user and system, in seconds.
-    pub(super) cpu_seconds: Option<f64>,
-    /// Memory of the machine that it has.
-    pub(super) resident_bytes: Option<u64>,
-    /// Addresses that it has.
-    pub(super) virtual_bytes: Option<u64>,
-    pub(super) threads: Option<u64>,
-    pub(super) open_fds: Option<u64>,
-    /// `None` also where there is no limit.
-    pub(super) max_fds: Option<u64>,
-    /// In Unix time, seconds.
-    pub(super) started_at: Option<f64>,
+use crate::metrics::metrics;
+
+metrics! {
+    /// As of one moment; what cannot be read is not known.
+    #[derive(Debug, Clone, Default)]
+    pub(super) struct Process {
+        /// Total user and system CPU time spent in seconds.
+        counter cpu_seconds: Option<f64> = "process_cpu_seconds",
+        /// Resident memory size in bytes.
+        gauge resident_bytes: Option<u64> = "process_resident_memory_bytes",
+        /// Virtual memory size in bytes.
+        gauge virtual_bytes: Option<u64> = "process_virtual_memory_bytes",
+        /// Number of open file descriptors.
+        gauge open_fds: Option<u64> = "process_open_fds",
+        /// Maximum number of open file descriptors.
+        gauge max_fds: Option<u64> = "process_max_fds",
+        /// Number of threads.
+        gauge threads: Option<u64> = "process_threads",
+        /// Start time of the process since the Unix epoch in seconds.
+        gauge started_at: Option<f64> = "process_start_time_seconds",
+    }
 }
 
 /// Memory of the machine that this process has, in bytes.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{error, info, warn};
 
 use crate::config::{Changed, Config, Problems, Takes};
-use crate::count::Count;
+use crate::metrics::{Count, labelled, metrics};
 
 /// Puts what was read in use; says in a few words what that is, if it is worth a line.
 pub(super) type Change = Box<dyn FnOnce() -> Option<String> + Send>;
@@ -20,15 +20,25 @@ type Part = Box<dyn Fn(&Config) -> Result<Change, String> + Send>;
 /// What a part has read.
 type Read = (&'static str, Result<Change, String>);
 
-/// How often the configuration was read again, and what came of it.
-#[derive(Debug, Default)]
-pub struct ReloadStats {
-    /// Times that it was in order.
-    pub done: Count,
-    /// Times that it was refused.
-    pub failed: Count,
-    /// Settings that are configured and wait for a restart.
-    pub waiting: Count,
+labelled! {
+    /// What came of reading the configuration again.
+    pub struct ReloadOutcomes by "outcome" {
+        /// It was in order.
+        done,
+        /// It was refused.
+        failed,
+    }
+}
+
+metrics! {
+    /// The configuration, and how often it was read again.
+    #[derive(Debug, Default)]
+    pub struct ReloadStats {
+        /// Times that the configuration was read again.
+        counter outcomes: ReloadOutcomes = "config_reloads",
+        /// Settings that are configured and wait for a restart.
+        gauge waiting: Count = "config_restart_settings",
+    }
 }
 
 struct State {
@@ -123,14 +133,14 @@ impl Reload {
         state.running = next;
         self.tell(&changed, &state.running.changes_to(&wanted), said_any);
         // A file that could not be read has been told of; the configuration itself is in order.
-        self.stats.done.add_one();
+        self.stats.outcomes.done.add_one();
     }
 
     fn refuse(&self, problems: &[impl fmt::Display]) {
         for problem in problems {
             error!("configuration not reloaded, everything runs on as before: {problem}");
         }
-        self.stats.failed.add_one();
+        self.stats.outcomes.failed.add_one();
     }
 
     fn tell(&self, changed: &[Changed], left: &[Changed], said_any: bool) {
@@ -241,7 +251,7 @@ mod tests {
         let runs = parts(&reload);
         reload.run(|| Ok(config(1, "broken"))).await;
         assert_eq!(runs.load(Ordering::Relaxed), 1);
-        assert_eq!(reload.stats.done.value(), 1);
+        assert_eq!(reload.stats.outcomes.done.value(), 1);
     }
 
     #[tokio::test]
@@ -252,7 +262,10 @@ mod tests {
         assert_eq!(runs.load(Ordering::Relaxed), 1, "read again as it was");
         assert_eq!(reload.state().running, config(1, "good"));
         assert_eq!(
-            (reload.stats.done.value(), reload.stats.failed.value()),
+            (
+                reload.stats.outcomes.done.value(),
+                reload.stats.outcomes.failed.value()
+            ),
             (0, 1)
         );
         reload.run(|| Ok(config(10, "better"))).await;
@@ -265,7 +278,7 @@ mod tests {
         let runs = parts(&reload);
         reload.run(|| Err(Problems(Vec::new()))).await;
         assert_eq!(runs.load(Ordering::Relaxed), 1);
-        assert_eq!(reload.stats.failed.value(), 1);
+        assert_eq!(reload.stats.outcomes.failed.value(), 1);
     }
 
     #[tokio::test]

@@ -159,11 +159,11 @@ impl Status {
             let levels = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
             levels.map(|qos| counts.of(qos).value()).iter().sum()
         });
-        let dropped = door.dropped_slow.value()
-            + door.dropped_too_large.value()
-            + door.missed.value()
-            + desk.dropped_queue_full.value()
-            + desk.dropped_backlog.value();
+        let dropped = door.undelivered.slow_reader.value()
+            + door.undelivered.too_large_for_client.value()
+            + door.undelivered.lagged.value()
+            + desk.dropped.queue_full.value()
+            + desk.dropped.backlog.value();
         [
             (
                 "messages/received",

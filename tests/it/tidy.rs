@@ -15,32 +15,32 @@ const LONGER: &[(&str, usize)] = &[
 
 /// Who may import whom, within `crate::`. What is not named here may import nothing of ours.
 const IMPORTS: &[(&str, &[&str])] = &[
-    ("count", &[]),
-    ("diary", &["count"]),
+    ("metrics", &[]),
+    ("diary", &["metrics"]),
     ("slack", &[]),
     ("schema", &[]),
     ("wire", &[]),
     ("clock", &["wire"]),
-    ("engine", &["schema", "slack", "wire"]),
-    ("ledger", &["count", "wire"]),
-    ("live", &["count", "slack", "wire"]),
+    ("engine", &["metrics", "schema", "slack", "wire"]),
+    ("ledger", &["metrics", "wire"]),
+    ("live", &["metrics", "slack", "wire"]),
     (
         "desk",
         &[
-            "clock", "count", "diary", "slack", "wire", "engine", "ledger", "live",
+            "clock", "metrics", "diary", "slack", "wire", "engine", "ledger", "live",
         ],
     ),
-    ("auth", &["count", "diary", "wire"]),
+    ("auth", &["metrics", "diary", "wire"]),
     (
         "mqtt",
-        &["clock", "count", "diary", "wire", "auth", "desk", "live"],
+        &["clock", "metrics", "diary", "wire", "auth", "desk", "live"],
     ),
-    ("http", &["wire"]),
+    ("http", &["metrics"]),
     ("config", &["wire"]),
     (
         "runtime",
         &[
-            "clock", "count", "diary", "schema", "wire", "engine", "ledger", "live", "desk",
+            "clock", "metrics", "diary", "schema", "wire", "engine", "ledger", "live", "desk",
             "auth", "mqtt", "http", "config",
         ],
     ),

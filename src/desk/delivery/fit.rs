@@ -47,7 +47,7 @@ impl Delivery<'_> {
             _ => shorten(&message.payload(), room_for, bytes),
         };
         let Some(short) = short else {
-            self.stats.dropped_too_large.add_one();
+            self.stats.dropped.too_large.add_one();
             self.drop_entry(id, seq);
             self.commits.note_lazily(self.now);
             if !kind.is_reply() {

@@ -38,12 +38,12 @@ impl Delivery<'_> {
                 return true;
             }
             if let Some(oldest) = client.outbox.oldest_waiting_reply() {
-                self.stats.dropped_replies.add_one();
+                self.stats.dropped.old_reply.add_one();
                 self.drop_entry(id, oldest);
                 continue;
             }
             if matches!(kind, Kind::Directed(Class::Reply)) {
-                self.stats.dropped_replies.add_one();
+                self.stats.dropped.old_reply.add_one();
                 return false;
             }
             match client.outbox.oldest_waiting_word() {
@@ -56,7 +56,7 @@ impl Delivery<'_> {
 
     /// A refusal or a notice gives way; where it is a refusal that was never sent, the summary of its room counts it.
     fn give_way(&mut self, id: &Arc<str>, oldest: u64) {
-        self.stats.dropped_replies.add_one();
+        self.stats.dropped.old_reply.add_one();
         let outbox = self.clients.get(id).map(|client| &client.outbox);
         if outbox.is_some_and(|outbox| outbox.is_unsent_refusal(oldest)) {
             self.fold(id, oldest);

@@ -18,6 +18,7 @@ use super::error::RecoverError;
 use super::limits::JournalLimits;
 use super::records::RecordError;
 use crate::ledger::{Batch, Reader, Space, Store};
+use crate::metrics::metrics;
 use crate::wire::Millis;
 use crate::wire::name::Room;
 
@@ -26,19 +27,21 @@ use chunk::{Chunk, Label, SUMMARIES, Summary, summary_key};
 /// A chunk takes no more events beyond this, so that one that is read is read soon.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// What the journal has done, and holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct JournalStats {
-    /// Events taken.
-    pub events: u64,
-    /// Bytes taken.
-    pub written: u64,
-    /// Events that are not kept any more.
-    pub trimmed: u64,
-    /// Now: bytes kept.
-    pub bytes: u64,
-    /// Now: rooms with a past.
-    pub rooms: usize,
+metrics! {
+    /// What the journal has done, and holds.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub struct JournalStats {
+        /// Events kept for replays.
+        counter events: u64 = "journal_events",
+        /// Bytes of events kept for replays.
+        counter written: u64 = "journal_written_bytes",
+        /// Events that are kept no longer, for their age or for a limit.
+        counter trimmed: u64 = "journal_trimmed",
+        /// Bytes of events that can be replayed.
+        gauge bytes: u64 = "journal_bytes",
+        /// Rooms with events that can be replayed.
+        gauge rooms: usize = "journal_rooms",
+    }
 }
 
 /// Every room's past. See the module.

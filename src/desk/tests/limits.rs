@@ -31,7 +31,7 @@ fn full_queue_of_an_absent_subscriber_refuses_the_publisher_and_nobody_gets_the_
         let expected = if n < 8 { Ok(()) } else { Err(Code::TooMany) };
         assert_eq!(verdict, Some(expected), "message {n}");
     }
-    assert_eq!(world.desk.stats().refused_queue_full.value(), 2);
+    assert_eq!(world.desk.stats().refused.queue_full.value(), 2);
     assert_eq!(world.rows(Space::Outbox), 8);
     assert_eq!(world.broadcasts.len(), 8, "all or nobody");
     let (mut sub, _) = world.connect("sub", false, u32::MAX);
@@ -60,7 +60,7 @@ fn full_member_of_a_share_leaves_its_turn_to_others_and_the_last_one_refuses() {
         let expected = if n < 16 { Ok(()) } else { Err(Code::TooMany) };
         assert_eq!(ann.verdict(id), Some(expected), "message {n}");
     }
-    assert_eq!(world.desk.stats().refused_queue_full.value(), 1);
+    assert_eq!(world.desk.stats().refused.queue_full.value(), 1);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn messages_of_the_gateway_that_a_full_queue_cannot_take_are_dropped_and_counted
         world.commit();
         assert_eq!(ann.verdict(id), Some(Ok(())), "it is on the blackboard");
     }
-    assert_eq!(world.desk.stats().dropped_queue_full.value(), 2);
+    assert_eq!(world.desk.stats().dropped.queue_full.value(), 2);
 }
 
 #[test]

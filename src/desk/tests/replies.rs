@@ -58,7 +58,7 @@ fn what_was_accepted_gives_way_to_refusals_and_never_the_other_way_round() {
         .collect();
     let told: Vec<_> = told.iter().flatten().map(|id| id.as_str()).collect();
     assert_eq!(told, ["b", "c"]);
-    assert_eq!(world.desk.stats().dropped_replies.value(), 2);
+    assert_eq!(world.desk.stats().dropped.old_reply.value(), 2);
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Tools {
         tx.cx.timers.disarm(call.deadline, Timer::Call, subject);
         tx.cx.keep_promise(&call.caller);
         tx.cx.stats.tool_calls -= 1;
-        tx.cx.stats.tool_endings.count(end.outcome());
+        *tx.cx.stats.tool_endings.of_mut(end.outcome()) += 1;
         self.change(tx, Change::Call(id.clone()));
         self.registry.exit(&call.tool, id);
         let notice = end.error().filter(|_| !end.is_providers_own());

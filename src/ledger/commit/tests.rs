@@ -134,12 +134,17 @@ fn release_follows_the_commit_in_order() {
         world.submit(sealed(id));
     }
     let health = world.committer.health();
+    let stats = health.stats();
     world.committer.close().unwrap();
     let released: Vec<_> = world.released.iter().collect();
     let expected: Vec<_> = (0..50).map(|id| (id, usize::from(id) + 1)).collect();
     assert_eq!(released, expected);
     assert_eq!(
-        (health.commits(), health.rows(), health.bytes()),
+        (
+            stats.commits.value(),
+            stats.rows.value(),
+            stats.bytes.value()
+        ),
         (50, 50, 100)
     );
     assert_eq!(health.state(), CommitState::Ok);
@@ -215,7 +220,11 @@ fn full_disk_holds_releases_back_until_there_is_space() {
         [(0, 1), (1, 2), (2, 3), (3, 4)]
     );
     assert_eq!(
-        (health.stalls(), health.state(), world.disk.refused()),
+        (
+            health.stats().stalls.value(),
+            health.state(),
+            world.disk.refused()
+        ),
         (1, CommitState::Ok, 5)
     );
 }

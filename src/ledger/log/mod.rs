@@ -54,7 +54,7 @@ pub use self::snapshot::Snapshots;
 pub(super) use self::state::{State, begin, is_state};
 use super::directory;
 use super::store::{Batch, Reader, Space, Store, StoreError, Visit, prefix_end};
-use crate::count::Count;
+use crate::metrics::{Count, metrics};
 
 /// The directory of the segments, in the data directory.
 pub const LOG_DIRECTORY: &str = "log";
@@ -82,23 +82,25 @@ impl Default for LogLimits {
     }
 }
 
-/// Figures for the metrics.
-#[derive(Debug, Default)]
-pub struct LogStats {
-    /// Full segments that wait for the database.
-    pub full_segments: Count,
-    /// Segments copied to the database.
-    pub flushed_segments: Count,
-    /// Rows written to or deleted from the database.
-    pub flushed_rows: Count,
-    /// Attempts to copy or to make a segment that failed; each is tried again.
-    pub failures: Count,
-    /// Commits that waited for the flusher.
-    pub waits: Count,
-    /// Bytes of the database, as of the last time that there was time to look.
-    pub database_bytes: Count,
-    /// Bytes in it that hold nothing.
-    pub free_bytes: Count,
+metrics! {
+    /// How the log and what copies it are doing.
+    #[derive(Debug, Default)]
+    pub struct LogStats {
+        /// Full files of the commit log that wait to be copied to the database.
+        gauge full_segments: Count = "log_full_segments",
+        /// Files of the commit log copied to the database.
+        counter flushed_segments: Count = "log_segments_flushed",
+        /// Rows of the database written or deleted.
+        counter flushed_rows: Count = "log_rows_flushed",
+        /// Attempts to copy or to make a file of the commit log that failed; each is tried again.
+        counter failures: Count = "log_failures",
+        /// Bytes of the database's file, as of the last time that there was time to look.
+        gauge database_bytes: Count = "ledger_database_bytes",
+        /// Bytes of it that hold nothing; they are used again, or given back while there is time.
+        gauge free_bytes: Count = "ledger_database_free_bytes",
+        /// Commits that waited for the next file of the commit log.
+        counter waits: Count = "log_waits",
+    }
 }
 
 /// A store with a log in front of it.

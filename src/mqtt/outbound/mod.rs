@@ -216,7 +216,7 @@ impl Outbound {
                 exits.share.memory().dropped.add_one();
             }
             self.dropped += 1;
-            exits.metrics.dropped_slow.add(1);
+            exits.metrics.undelivered.slow_reader.add(1);
         }
     }
 
@@ -224,7 +224,7 @@ impl Outbound {
         let parts = parcel.message.parts();
         // What was sent once is sent until it is acknowledged (MQTT-4.3.3-7).
         if parcel.message.expired(now) && !parcel.dup {
-            exits.metrics.dropped_expired.add(1);
+            exits.metrics.undelivered.expired.add(1);
             exits.acknowledge(parcel.seq, Stage::Done);
             return;
         }
@@ -245,7 +245,7 @@ impl Outbound {
         }
         if publish_len(self.v5, &parts, &head) > self.max_packet {
             // MQTT-3.1.2-25: as if it had been sent.
-            exits.metrics.dropped_too_large.add(1);
+            exits.metrics.undelivered.too_large_for_client.add(1);
             exits.acknowledge(parcel.seq, Stage::Done);
             return;
         }

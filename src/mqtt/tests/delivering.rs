@@ -112,7 +112,7 @@ async fn what_is_too_large_for_the_client_is_as_good_as_delivered() {
     say(&desk, delivery(6, Some(2), 1, message("a", 1, b"small")));
     assert_eq!(acknowledged(&mut world).await, (5, Stage::Done));
     assert_eq!(client.recv().await.delivered().payload, b"small");
-    assert_eq!(world.metrics.dropped_too_large.value(), 1);
+    assert_eq!(world.metrics.undelivered.too_large_for_client.value(), 1);
 }
 
 #[tokio::test]

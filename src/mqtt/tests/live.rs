@@ -65,7 +65,7 @@ async fn expired_messages_are_not_delivered() {
     world.plane.send(&Message::encode(&old));
     world.plane.send(&message("a", 0, b"fresh"));
     assert_eq!(client.recv().await.delivered().payload, b"fresh");
-    assert_eq!(world.metrics.dropped_expired.value(), 1);
+    assert_eq!(world.metrics.undelivered.expired.value(), 1);
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn gaps_close_whoever_was_promised_none() {
     world.plane.report(5, false);
     world.plane.send(&message("a", 0, b"on"));
     assert_eq!(hearer.recv().await.delivered().payload, b"on");
-    assert_eq!(world.metrics.missed.value(), 5);
+    assert_eq!(world.metrics.undelivered.lagged.value(), 5);
     world.subscribe(&mut hearer, &desk, "b", 1).await;
     world.plane.report(1, false);
     assert_eq!(hearer.recv().await, Got::Disconnect(0x97));
@@ -137,7 +137,10 @@ async fn slow_clients_lose_the_oldest_of_qos_0() {
     }
     assert!(got.len() < 60, "{got:?}");
     assert!(got.is_sorted(), "{got:?}");
-    assert_eq!(world.metrics.dropped_slow.value(), 100 - got.len() as u64);
+    assert_eq!(
+        world.metrics.undelivered.slow_reader.value(),
+        100 - got.len() as u64
+    );
     let backlog = desk.backlog.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(backlog, 0);
 }

@@ -8,6 +8,8 @@ mod files;
 mod identity;
 mod names;
 
+use std::fmt;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -29,7 +31,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::count::Count;
+use crate::metrics::{MetricSet, Scrape, labelled};
 
 pub use files::TlsError;
 pub use identity::IdentityField;
@@ -82,15 +84,23 @@ pub struct TlsSettings {
 /// A handshake that takes longer goes on without being counted: its client is slow, and others need not wait for that.
 const TURN: Duration = Duration::from_millis(500);
 
+labelled! {
+    /// Times that the files of certificates were read again.
+    pub struct CertificateReloads by "outcome" {
+        /// They are in use.
+        done,
+        /// Something was wrong with them.
+        failed,
+    }
+}
+
 /// The certificates in use.
 pub struct Tls {
     current: RwLock<InUse>,
     /// Of the certificate that expires first, in Unix seconds.
     not_after: AtomicI64,
     /// Times that the files were read again.
-    pub reloads: Count,
-    /// Times that they were in vain: something was wrong with them.
-    pub reloads_failed: Count,
+    pub reloads: CertificateReloads,
     turns: Semaphore,
 }
 
@@ -116,6 +126,20 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
+impl MetricSet for Tls {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "gauges are floating-point in the format"
+    )]
+    fn encode(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let help = "When the first of the gateway's certificates expires, in Unix time.";
+        let not_after = self.not_after() as f64;
+        scrape.gauge("tls_certificate_not_after_seconds", help, &not_after)?;
+        let help = "Times that the files were read again.";
+        scrape.counter("tls_reloads", help, &self.reloads)
+    }
+}
+
 impl Tls {
     /// Reads the files.
     ///
@@ -131,8 +155,7 @@ impl Tls {
             turns: Semaphore::new(settings.max_handshakes),
             current: RwLock::new(in_use),
             not_after: AtomicI64::new(not_after),
-            reloads: Count::default(),
-            reloads_failed: Count::default(),
+            reloads: CertificateReloads::default(),
         };
         Ok((tls, loaded))
     }
@@ -142,7 +165,7 @@ impl Tls {
     /// # Errors
     /// The first thing that is wrong with them.
     pub fn read(&self, settings: &TlsSettings) -> Result<Prepared, TlsError> {
-        build(settings).inspect_err(|_| self.reloads_failed.add_one())
+        build(settings).inspect_err(|_| self.reloads.failed.add_one())
     }
 
     /// Handshakes that begin from now on use these.
@@ -151,7 +174,7 @@ impl Tls {
         *current = prepared.in_use;
         self.not_after.store(prepared.not_after, Ordering::Relaxed);
         // Under the lock: whoever sees the count shakes hands with the new ones.
-        self.reloads.add_one();
+        self.reloads.done.add_one();
         prepared.loaded
     }
 

@@ -197,7 +197,10 @@ async fn a_reload_that_fails_changes_nothing() {
     identity.expect("the old pair still works");
     files.renew();
     tls.adopt(tls.read(&settings).expect("a good pair again"));
-    assert_eq!((tls.reloads.value(), tls.reloads_failed.value()), (1, 1));
+    assert_eq!(
+        (tls.reloads.done.value(), tls.reloads.failed.value()),
+        (1, 1)
+    );
 }
 
 #[tokio::test]

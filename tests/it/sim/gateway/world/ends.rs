@@ -2,6 +2,7 @@
 
 use hallward::desk::last_mark;
 use hallward::desk::port::Request;
+use hallward::engine::TaskCounts;
 use hallward::ledger::{MemoryStore, Store};
 use tokio::sync::oneshot;
 
@@ -56,20 +57,28 @@ impl World {
         up.desk.handle(now, Request::Measure(ask));
         let held = answer.try_recv().map_err(|error| error.to_string())?;
         let stats = up.desk.stats();
+        let engine = stats.engine.read(Clone::clone);
+        let unfinished = TaskCounts::STATES
+            .into_iter()
+            .filter(|state| !state.is_final());
+        let tasks: usize = unfinished.map(|state| engine.tasks.of(state)).sum();
         let left = [
             ("clients", held.clients as u64),
             ("connections", held.connected as u64),
             ("subscriptions", held.subscriptions as u64),
             ("messages", (held.stored_messages - held.retained) as u64),
-            ("tasks", stats.tasks.value()),
-            ("approvals", stats.approvals.value()),
-            ("tools", stats.tools.value()),
-            ("calls", stats.tool_calls.value()),
-            ("calls that are over", stats.ended_calls.value()),
-            ("locks", stats.locks.value()),
+            ("tasks", tasks as u64),
+            ("approvals", engine.pending_approvals as u64),
+            ("tools", engine.tools as u64),
+            ("calls", engine.tool_calls as u64),
+            ("calls that are over", engine.ended_calls as u64),
+            ("locks", engine.locks as u64),
             // One room has keys, perhaps.
-            ("rooms", stats.rooms.value().saturating_sub(1)),
-            ("bytes of the past", stats.journal_bytes.value()),
+            ("rooms", engine.rooms.saturating_sub(1) as u64),
+            (
+                "bytes of the past",
+                stats.journal.read(|journal| journal.bytes),
+            ),
         ];
         match left.iter().find(|(_, count)| *count > 0) {
             Some((what, count)) => Err(format!("{count} {what} are left of {held:?}")),

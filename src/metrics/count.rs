@@ -3,6 +3,7 @@
 //! It orders nothing between threads and is no lock: whoever decides by it decides by an estimate.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// A counter that only grows, or a gauge that goes up and down; its owner knows which.
@@ -57,6 +58,53 @@ impl Drop for Raised<'_> {
     }
 }
 
+/// A time that is shown in seconds, to the microsecond: the sum of many, or the last.
+#[derive(Debug, Default)]
+pub struct Seconds(Count);
+
+impl Seconds {
+    /// So much more.
+    pub fn add(&self, more: Duration) {
+        self.0.add(micros(more));
+    }
+
+    /// It is so much now.
+    pub fn set(&self, now: Duration) {
+        self.0.set(micros(now));
+    }
+
+    /// How much.
+    pub fn value(&self) -> Duration {
+        Duration::from_micros(self.0.value())
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Numbers that their owner counts without sharing them, as of the last time that it showed them.
+#[derive(Debug, Default)]
+pub struct Latest<T>(Mutex<T>);
+
+impl<T: Clone> Latest<T> {
+    /// They are these now.
+    pub fn show(&self, now: &T) {
+        self.lock().clone_from(now);
+    }
+}
+
+impl<T> Latest<T> {
+    /// Looks at them.
+    pub fn read<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+        look(&self.lock())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// How long something took, each time that it happened, counted by how long that was: the histogram of a latency.
 ///
 /// Adding to it is two or three additions and no lock, whatever the number of times.
@@ -105,15 +153,6 @@ impl Latency {
         self.counts[at].add(times);
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.nanos.add(nanos.saturating_mul(times));
-    }
-
-    /// Shows what somebody else has counted by the same bounds.
-    pub fn set(&self, counts: &[u64], sum: Duration) {
-        for (shown, now) in self.counts.iter().zip(counts) {
-            shown.set(*now);
-        }
-        self.nanos
-            .set(u64::try_from(sum.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// The bounds in seconds, the last one infinite, and how often it took at most that long and longer than the bound before.
