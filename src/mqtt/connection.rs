@@ -17,15 +17,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::desk::port::{Request, Response, ResponseReceiver};
 use crate::diary::{limited, shortened};
 
-use super::access::{Access, Change};
-use super::awaited::Step;
-use super::encode::Output;
+use super::accept::incumbents::Seat;
+use super::accept::listener::stopped;
+use super::codec::encode::Output;
+use super::codec::reason::Reason;
 use super::ending::Ending;
-use super::incumbents::Seat;
-use super::listener::stopped;
 use super::peer::Peer;
 use super::plane::{Plane, Publisher, Received, Subscriber};
-use super::reason::Reason;
+use super::session::access::{Access, Change};
+use super::session::awaited::Step;
 use super::session::{End, Session};
 use super::stream::{GOODBYE, poll_read, say_goodbye};
 

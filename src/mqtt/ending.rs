@@ -3,7 +3,7 @@
 use crate::desk::port::CloseReason;
 use crate::metrics::labels;
 
-use super::reason::Reason;
+use super::codec::reason::Reason;
 
 labels! {
     /// Why the gateway closes a connection.

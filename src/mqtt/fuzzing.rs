@@ -5,11 +5,11 @@ use bytes::Bytes;
 
 use crate::wire::message::{Message, Parts};
 
+use super::accept::handshake;
+use super::codec::decode::{self, Publish};
+use super::codec::encode::{Alias, Head, Output, PUBACK, PUBCOMP, PUBREC, PUBREL, publish_len};
+use super::codec::frame::{self, Frame, Kind};
 use super::config::MqttConfig;
-use super::decode::{self, Publish};
-use super::encode::{Alias, Head, Output, PUBACK, PUBCOMP, PUBREC, PUBREL, publish_len};
-use super::frame::{self, Frame, Kind};
-use super::handshake;
 
 /// Any time; expiries count from it.
 const NOW: u64 = 1_000_000;

@@ -1,8 +1,8 @@
 //! What the front door counts, for all connections together.
 
-use super::ack_times::AckLatency;
 use super::ending::Ending;
-use super::poison::Cause;
+use super::session::ack_times::AckLatency;
+use super::session::poison::Cause;
 use crate::metrics::{Count, Label, Per, labelled, metrics};
 use crate::wire::message::Qos;
 

@@ -1,0 +1,404 @@
+//! A connection up to CONNACK: reads CONNECT against the clock, asks the desk for the session, listens again where it listened.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::auth::Refused;
+use crate::desk::Share;
+use crate::desk::port::{
+    self, CloseReason, Connection as DeskEnd, ConnectionId, Open, Request, Response,
+    ResponseReceiver, Subscription,
+};
+
+use crate::diary::{limited, shortened};
+use crate::mqtt::codec::encode::{Manner, Output};
+use crate::mqtt::codec::frame::{self, Kind};
+use crate::mqtt::codec::reason::Reason;
+use crate::mqtt::config::MqttConfig;
+use crate::mqtt::connection::Running;
+use crate::mqtt::current::Versioned;
+use crate::mqtt::ending::Ending;
+use crate::mqtt::peer::Peer;
+use crate::mqtt::plane::{Plane, Subscriber};
+use crate::mqtt::session::Session;
+use crate::mqtt::session::access::{self, Access};
+use crate::mqtt::session::exits::Exits;
+use crate::mqtt::session::listening::Listening;
+use crate::mqtt::session::outbound::Outbound;
+use crate::mqtt::session::subscriptions::needs_live;
+use crate::mqtt::stream::{GOODBYE, poll_read, say_goodbye};
+
+use super::admission::Waiting;
+use super::handshake::{self, Client, Connect, Refusal};
+use super::listener::{Arrival, Door, must_give_way, stopped};
+
+/// Serves a stream from its first byte to its last.
+pub(in crate::mqtt) async fn serve<P, S>(
+    door: Arc<Door<P>>,
+    stream: S,
+    arrival: Arrival,
+    stop: watch::Receiver<bool>,
+) where
+    P: Plane,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // Both phases live on the heap, one after the other: the task of an idle connection is as large as the second alone.
+    let share = Share::new(Arc::clone(&door.memory));
+    let opening = Opening {
+        config: door.config.get(),
+        door,
+        stream,
+        stop,
+        input: BytesMut::new(),
+        peer: arrival.peer,
+        deadline: arrival.deadline,
+        waiting: arrival.waiting,
+        share,
+    };
+    if let Some(mut running) = Box::pin(opening.open()).await {
+        running.run().await;
+        Box::pin(running.finish()).await;
+    }
+}
+
+/// Reads the first packet; `None` if the client went away.
+async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
+    door: &Door<P>,
+    config: &MqttConfig,
+    stream: &mut S,
+    input: &mut BytesMut,
+    share: &mut Share,
+) -> Result<Connect, Option<Refusal>> {
+    let silent = |reason| Some(Refusal::Silent(reason));
+    let max = config.max_connect_packet_bytes.min(config.max_packet_bytes);
+    loop {
+        if let Some(&first) = input.first()
+            && frame::kind(first) != Ok(Kind::Connect)
+        {
+            // MQTT-3.1.0-1.
+            return Err(silent(Reason::Protocol));
+        }
+        if let Some(frame) = frame::first(input, max).map_err(silent)? {
+            door.metrics.packets_received.add(1);
+            door.metrics.connects.add_one();
+            let connect = handshake::connect(config, &input[frame.header..frame.len()]);
+            input.advance(frame.len());
+            return connect.map_err(Some);
+        }
+        let count = poll_fn(|cx| poll_read(stream, input, cx))
+            .await
+            .map_err(|_| None)?;
+        if count == 0 {
+            return Err(None);
+        }
+        door.metrics.bytes_received.add(count as u64);
+        share.set_incoming(input.len());
+        share.look();
+        if share.is_refused(input.len()) {
+            share.memory().closed.add_one();
+            return Err(silent(Reason::QuotaExceeded));
+        }
+    }
+}
+
+/// A line for a stranger who is not let in; whom the guard or the desk refuses, they have told of.
+fn tell<P: Plane>(door: &Door<P>, peer: &Peer, refusal: Refusal) {
+    let (kind, why) = refusal.told();
+    let admitted = door.admits_stranger(kind, peer);
+    let peer = peer.shown();
+    limited!(info, admitted, %peer, kind, "refused: {why}");
+}
+
+async fn refuse<P: Plane, S>(door: &Door<P>, stream: S, refusal: Refusal)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    door.metrics.connects_refused.add(1);
+    let mut output = Output::default();
+    refusal.write(door.config.get().reason_strings, &mut output);
+    door.metrics.packets_sent.add(output.take_packets());
+    door.metrics.bytes_sent.add(output.len() as u64);
+    say_goodbye(stream, output.pending()).await;
+}
+
+/// From the first byte to CONNACK.
+struct Opening<P, S> {
+    door: Arc<Door<P>>,
+    /// As it was when the connection came: all that its client is told is of one piece.
+    config: Arc<Versioned<MqttConfig>>,
+    stream: S,
+    peer: Peer,
+    stop: watch::Receiver<bool>,
+    input: BytesMut,
+    deadline: Instant,
+    /// Until CONNECT is here.
+    waiting: Option<Waiting>,
+    share: Share,
+}
+
+/// What the desk answered to CONNECT.
+struct Opened {
+    session_present: bool,
+    durable: bool,
+    subscriptions: Vec<Subscription>,
+    unreleased: Vec<u16>,
+}
+
+impl<P, S> Opening<P, S>
+where
+    P: Plane,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Lets the client in, or not.
+    async fn open(mut self) -> Option<Box<Running<P, S>>> {
+        let reading = read_connect(
+            &self.door,
+            &self.config,
+            &mut self.stream,
+            &mut self.input,
+            &mut self.share,
+        );
+        let first = tokio::select! {
+            first = timeout_at(self.deadline, reading) => first,
+            () = stopped(&mut self.stop) => return None,
+            () = must_give_way(self.waiting.as_ref()) => {
+                self.door.metrics.openings_failed.gave_way.add(1);
+                return None;
+            }
+        };
+        self.waiting = None;
+        let mut connect = match first {
+            Ok(Ok(connect)) => connect,
+            Ok(Err(Some(refusal))) => {
+                tell(&self.door, &self.peer, refusal);
+                refuse(&self.door, self.stream, refusal).await;
+                return None;
+            }
+            Ok(Err(None)) => return None,
+            Err(_) => {
+                self.door.metrics.openings_failed.timeout.add(1);
+                let admitted = self.door.admits_stranger("connect_timeout", &self.peer);
+                let peer = self.peer.shown();
+                limited!(info, admitted, %peer, kind = "connect_timeout", "closed: no CONNECT in time");
+                return None;
+            }
+        };
+        self.deadline = Instant::now() + self.config.connect_timeout;
+        let access = match self.identify(&mut connect).await {
+            Ok(access) => access,
+            Err(reason) => {
+                if reason == Reason::ServerUnavailable {
+                    tell(&self.door, &self.peer, connect.turn_away(reason));
+                }
+                refuse(&self.door, self.stream, connect.turn_away(reason)).await;
+                return None;
+            }
+        };
+        self.door.incumbents.settle(&connect.client.id).await;
+        let id = self.door.next_connection();
+        let (sender, mut responses) = port::responses();
+        let backlog = Arc::new(AtomicUsize::new(0));
+        let published = Arc::new(AtomicU64::new(0));
+        let desk_end = DeskEnd {
+            id,
+            responses: sender,
+            backlog: Arc::clone(&backlog),
+            published: Arc::clone(&published),
+        };
+        let admitted = match self
+            .ask(&mut connect, access.as_ref(), desk_end, &mut responses)
+            .await
+        {
+            Ok(opened) => self.listen(&connect.client, opened).await,
+            Err(reason) => Err(reason),
+        };
+        match admitted {
+            Ok((opened, listening, subscriber)) => {
+                let mut running = self.running(connect, id, backlog, responses, &opened, access);
+                running.session.subscriber = subscriber;
+                running.session.inbound.published = published;
+                running.session.listening = listening;
+                for subscription in opened.subscriptions {
+                    let qos = subscription.qos;
+                    running.session.subscriptions.insert(subscription, qos, 0);
+                }
+                running.session.review_offers();
+                Some(running)
+            }
+            Err(reason) => {
+                let close = Request::Close {
+                    connection: id,
+                    publish_will: false,
+                    why: Ending::from(reason).words(),
+                    expiry: None,
+                };
+                // The desk may be gone; then there is nothing to close.
+                let _ = timeout(GOODBYE, self.door.desk.send(close)).await;
+                refuse(&self.door, self.stream, connect.turn_away(reason)).await;
+                None
+            }
+        }
+    }
+
+    /// Asks the guard, if there is one, who the client is. A check that waits for others waits no longer than the deadline.
+    async fn identify(&self, connect: &mut Connect) -> Result<Option<Access>, Reason> {
+        let Some(guard) = &self.door.guard else {
+            return Ok(None);
+        };
+        let entering = access::enter(guard, &self.peer, connect);
+        match timeout_at(self.deadline, entering).await {
+            Ok(entered) => entered.map(Some),
+            Err(_) => Err(Reason::ServerUnavailable),
+        }
+    }
+
+    /// Asks the desk for the session.
+    async fn ask(
+        &self,
+        connect: &mut Connect,
+        access: Option<&Access>,
+        connection: DeskEnd,
+        responses: &mut ResponseReceiver,
+    ) -> Result<Opened, Reason> {
+        let will = connect.will.take();
+        let open = Open {
+            connection,
+            client_id: Arc::clone(&connect.client.id),
+            owner: access.map(Access::owner),
+            gate: access.map(Access::gate),
+            clean_start: connect.clean_start,
+            expiry: connect.expiry,
+            window: connect.window,
+            will_delay: will.as_ref().map_or(0, |will| will.delay),
+            will_expiry: will.as_ref().and_then(|will| will.expiry),
+            will: will.map(|will| will.publication),
+        };
+        let asking = self.door.desk.send(Request::Open(Box::new(open)));
+        if !matches!(timeout_at(self.deadline, asking).await, Ok(Ok(()))) {
+            return Err(Reason::ServerUnavailable);
+        }
+        match timeout_at(self.deadline, responses.recv()).await {
+            Ok(Some(Response::Opened {
+                session_present,
+                durable,
+                subscriptions,
+                unreleased,
+            })) => Ok(Opened {
+                session_present,
+                durable,
+                subscriptions,
+                unreleased,
+            }),
+            Ok(Some(Response::Close(reason))) => {
+                if let (Some(access), CloseReason::NotOwner) = (access, reason) {
+                    let what = "CONNECT: what is kept under this id is another user's";
+                    access.refused(Refused::Owner, &what);
+                }
+                Err(reason.into())
+            }
+            _ => Err(Reason::ServerUnavailable),
+        }
+    }
+
+    /// Subscribes on the live plane what still stands. Before CONNACK: a client that reads "session present" misses nothing
+    /// from then on.
+    async fn listen(
+        &self,
+        client: &Client,
+        opened: Opened,
+    ) -> Result<(Opened, Listening, Option<P::Subscriber>), Reason> {
+        let (mut subscriber, mut listening) = (None, Listening::default());
+        for subscription in &opened.subscriptions {
+            let filter = &subscription.filter;
+            if needs_live(&self.config.root, &client.id, filter)
+                && let Some((filter, reliable)) =
+                    listening.open(filter, client.relies_on(subscription))
+            {
+                let subscriber = subscriber.get_or_insert_with(|| self.door.plane.subscriber());
+                let subscribing = subscriber.subscribe(&filter, reliable);
+                if timeout_at(self.deadline, subscribing).await.is_err() {
+                    return Err(Reason::ServerUnavailable);
+                }
+            }
+        }
+        Ok((opened, listening, subscriber))
+    }
+
+    fn running(
+        self,
+        connect: Connect,
+        id: ConnectionId,
+        backlog: Arc<AtomicUsize>,
+        responses: ResponseReceiver,
+        opened: &Opened,
+        access: Option<Access>,
+    ) -> Box<Running<P, S>> {
+        let mut connect = connect;
+        // A session that was durable before stays so until it ends.
+        connect.client.durable = opened.durable;
+        let config = &**self.config;
+        let client = &connect.client;
+        let resumed = opened.session_present;
+        let mut exits = Exits::new(
+            id,
+            self.door.desk.clone(),
+            Arc::clone(&self.door.metrics),
+            self.share,
+        );
+        let manner = Manner {
+            speaks: config.reason_strings,
+            explains: client.v5 && connect.problem_information && config.reason_strings,
+            reveals: config.reveal_denials,
+        };
+        exits.output.heed(connect.max_packet, manner);
+        connect.accept(config, opened.session_present, &mut exits.output);
+        let outbound = Outbound::new(
+            Arc::clone(&self.config),
+            client.v5,
+            connect.max_packet,
+            connect.window,
+            connect.max_alias,
+            backlog,
+        );
+        let seat = self.door.incumbents.seat(&connect.client.id);
+        let mut session = Session::new(
+            Arc::clone(&self.door),
+            Arc::clone(&self.config),
+            connect.client,
+            exits,
+            outbound,
+        );
+        session.access = access.map(Box::new);
+        if config.log_connections {
+            let admitted = session.admits("connected");
+            let client = &session.client;
+            let (id, version) = (
+                shortened(&client.id),
+                if client.v5 { "5.0" } else { "3.1.1" },
+            );
+            let (peer, keep_alive) = (self.peer.shown(), client.keep_alive);
+            limited!(info, admitted, client = id, %peer, version, keep_alive, resumed, "connected");
+        }
+        session.inbound.restore(&opened.unreleased);
+        Box::new(Running {
+            last_packet: Instant::now(),
+            seat,
+            is_wanted: false,
+            session,
+            peer: self.peer,
+            stream: self.stream,
+            input: self.input,
+            responses,
+            stop: self.stop,
+            frames: Vec::new(),
+            unflushed: false,
+            closed: false,
+        })
+    }
+}

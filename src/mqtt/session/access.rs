@@ -1,0 +1,392 @@
+//! What the guard has to say about one client: at CONNECT, for each publish and filter, before each delivery, and again
+//! whenever its rules change. Without a guard there is none of this, and no cost.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::auth::{Access as Kind, Credentials, Guard, Identity, Refused, Rights};
+use crate::clock::wall;
+use crate::desk::port::{Gate, Gates, Route, Sorted};
+use crate::diary::{About, shown};
+use crate::mqtt::accept::handshake::Connect;
+use crate::mqtt::codec::reason::Reason;
+use crate::mqtt::peer::Peer;
+use crate::wire::Millis;
+use crate::wire::name::Agent;
+use crate::wire::reply::{Code, Rejection};
+use crate::wire::topic::{RoomTopic, Topic};
+
+/// Topics that a session remembers the answer for; full, it is emptied.
+const MAX_DECIDED: usize = 64;
+/// Longer topics are decided each time, in bytes.
+const MAX_DECIDED_BYTES: usize = 256;
+/// How late a token may be found to have expired, where somebody set the wall clock forward.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// A client's rights, as its session holds them.
+#[derive(Debug)]
+pub(in crate::mqtt) struct Access {
+    guard: Arc<Guard>,
+    rights: Rights,
+    changes: watch::Receiver<()>,
+    decided: Decided,
+    /// The rules that came have no place for the client; its session is about to hear of it.
+    lost: bool,
+    gate: Arc<ClientGate>,
+}
+
+impl Drop for Access {
+    fn drop(&mut self) {
+        self.gate.forget();
+    }
+}
+
+/// Why a session may not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::mqtt) enum Change {
+    /// The rules were read anew.
+    Rules,
+    /// The client's token is over.
+    Expired,
+}
+
+/// Lets a client in under its id, or not.
+///
+/// # Errors
+/// What CONNACK says; counted and logged.
+pub(in crate::mqtt) async fn enter(
+    guard: &Arc<Guard>,
+    peer: &Peer,
+    connect: &mut Connect,
+) -> Result<Access, Reason> {
+    let (user, password) = (connect.user.take(), connect.password.take());
+    let credentials = Credentials {
+        user: user.as_deref(),
+        password: password.as_ref().map(|secret| &*secret.0),
+        certificate: peer.certificate_identity.as_ref(),
+    };
+    // Before the rules are asked: what changes from here on is heard of.
+    let changes = guard.changes();
+    let admitted = match guard.login(credentials).await {
+        Ok(identity) => admit(guard, &identity, connect).map_err(|kind| (about(&identity), kind)),
+        Err(kind) => Err((About::Stranger, kind)),
+    };
+    match admitted {
+        Ok(rights) => Ok(Access {
+            guard: Arc::clone(guard),
+            gate: Arc::new(ClientGate {
+                guard: Arc::clone(guard),
+                identity: Arc::clone(rights.identity()),
+                client_id: Arc::clone(rights.client_id()),
+                current: Mutex::default(),
+            }),
+            rights,
+            changes,
+            decided: Decided::default(),
+            lost: false,
+        }),
+        Err((about, kind)) => {
+            let from = peer.shown();
+            let user = shown(&user.unwrap_or_default());
+            let what = format!("CONNECT from {from}, user {user}");
+            guard.refused(about, kind, &connect.client.id, &what);
+            Err(match kind {
+                Refused::Credentials => Reason::BadCredentials,
+                _ => Reason::NotAuthorized,
+            })
+        }
+    }
+}
+
+/// Whoever is let in without a proof stays a stranger.
+fn about(identity: &Identity) -> About {
+    if identity.is_anonymous() {
+        About::Stranger
+    } else {
+        About::Client
+    }
+}
+
+/// The client id and the will, judged by who brings them.
+fn admit(
+    guard: &Guard,
+    identity: &Arc<Identity>,
+    connect: &mut Connect,
+) -> Result<Rights, Refused> {
+    let rules = guard.rules();
+    if connect.assigned_id {
+        let id = rules.assign_id(identity, &connect.client.id);
+        connect.assign(id.ok_or(Refused::ClientId)?.into());
+    }
+    let rights = rules.rights(identity, &connect.client.id)?;
+    match &connect.will {
+        Some(will) if !rights.may_publish(will.publication.message.topic()) => Err(Refused::Will),
+        _ => Ok(rights),
+    }
+}
+
+impl Access {
+    /// Whose the client is.
+    pub(in crate::mqtt) fn owner(&self) -> Arc<str> {
+        Arc::clone(&self.rights.identity().user)
+    }
+
+    /// For the desk to ask.
+    pub(in crate::mqtt) fn gate(&self) -> Arc<dyn Gate> {
+        self.gate.clone()
+    }
+
+    /// Whether the client has proved who it is.
+    pub(in crate::mqtt) fn about(&self) -> About {
+        about(self.rights.identity())
+    }
+
+    /// Counts a refusal and logs it, once a minute.
+    pub(in crate::mqtt) fn refused(&self, kind: Refused, what: &dyn std::fmt::Display) {
+        let client = self.rights.client_id();
+        self.guard.refused(self.about(), kind, client, what);
+    }
+
+    /// Whether a message on this topic may be delivered.
+    pub(in crate::mqtt) fn may_receive(&mut self, topic: &str) -> bool {
+        self.follow();
+        !self.lost && self.decided.of(&self.rights, Kind::Receive, topic)
+    }
+
+    /// Rules that changed count at once, even before the session turns to the news of it.
+    fn follow(&mut self) {
+        let changed = self.changes.has_changed().unwrap_or(false);
+        if !changed || self.rights.are_of(&self.guard.rules()) {
+            return;
+        }
+        self.decided = Decided::default();
+        match self.guard.renew(&self.rights) {
+            Ok(rights) => self.rights = rights,
+            Err(_) => self.lost = true,
+        }
+    }
+
+    /// Counts a delivery that was refused. It is not worth a line: who subscribes to a wildcard asks for it.
+    pub(in crate::mqtt) fn not_delivered(&self) {
+        self.guard.stats().count_delivery();
+    }
+
+    /// Whether a subscription to this filter may stand; a refusal is counted.
+    pub(in crate::mqtt) fn may_subscribe(&self, filter: &str) -> bool {
+        let verdict = self.rights.of_filter(filter);
+        if !verdict.allows() {
+            self.refused(
+                Refused::Subscribe,
+                &format_args!("SUBSCRIBE to {}: {verdict}", shown(filter)),
+            );
+        }
+        verdict.allows()
+    }
+
+    /// The same without a word about it.
+    pub(in crate::mqtt) fn still_may_subscribe(&self, filter: &str) -> bool {
+        self.rights.of_filter(filter).allows()
+    }
+
+    /// What becomes of a publish that the grammar has sorted.
+    pub(in crate::mqtt) fn judge(&mut self, root: &str, topic: &str, sorted: Sorted) -> Sorted {
+        match sorted {
+            Sorted::Plain | Sorted::Desk(_) => {
+                self.follow();
+                if !self.lost && self.decided.of(&self.rights, Kind::Publish, topic) {
+                    return sorted;
+                }
+                let verdict = self.rights.of_topic(Kind::Publish, topic);
+                let what = format!("PUBLISH on {}: {verdict}", shown(topic));
+                self.refused(Refused::Publish, &what);
+                self.forbidden(root, topic)
+            }
+            Sorted::Refused(Route::Refused {
+                from: Some(from),
+                room: Some(room),
+                rejection,
+            }) => {
+                let reply = RoomTopic::new(
+                    room.clone(),
+                    Topic::Reply {
+                        me: from.clone(),
+                        rest: None,
+                    },
+                );
+                if self.rights.may_receive(&reply.format(root)) {
+                    Sorted::Refused(Route::Refused {
+                        from: Some(from),
+                        room: Some(room),
+                        rejection,
+                    })
+                } else {
+                    Sorted::Forbidden
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// Refused, with a reply where the writer may read it.
+    fn forbidden(&mut self, root: &str, topic: &str) -> Sorted {
+        let parsed = RoomTopic::parse(root, topic).and_then(Result::ok);
+        let from = Agent::new(self.rights.client_id()).ok();
+        let (Some(parsed), Some(from)) = (parsed, from) else {
+            return Sorted::Forbidden;
+        };
+        let reason = format!("{:?} may not write to {topic}", self.rights.identity().user);
+        self.judge(
+            root,
+            topic,
+            Sorted::Refused(Route::Refused {
+                from: Some(from),
+                room: Some(parsed.room),
+                rejection: Rejection::new(Code::Forbidden, reason),
+            }),
+        )
+    }
+
+    /// Waits until the session must be looked at again. Cancel-safe.
+    pub(in crate::mqtt) async fn change(access: Option<&mut Access>) -> Change {
+        let Some(access) = access else {
+            return pending().await;
+        };
+        let expires_at = access.rights.identity().expires_at();
+        let expired = async {
+            match expires_at {
+                Some(at) => wall_shows(at).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            changed = access.changes.changed() => match changed {
+                Ok(()) => Change::Rules,
+                // The guard lives as long as the door.
+                Err(_) => pending().await,
+            },
+            () = expired => Change::Expired,
+        }
+    }
+
+    /// Takes the rules that are in force now.
+    ///
+    /// # Errors
+    /// If the client is nobody any more; counted and logged.
+    pub(in crate::mqtt) fn renew(&mut self) -> Result<(), Reason> {
+        self.decided = Decided::default();
+        self.gate.forget();
+        match self.guard.renew(&self.rights) {
+            Ok(rights) => {
+                (self.rights, self.lost) = (rights, false);
+                Ok(())
+            }
+            Err(kind) => {
+                let user = &self.rights.identity().user;
+                self.refused(kind, &format_args!("user {user:?} is not what it was"));
+                Err(Reason::NotAuthorized)
+            }
+        }
+    }
+
+    /// The token is over.
+    pub(in crate::mqtt) fn expire(&self) -> Reason {
+        self.refused(Refused::Expired, &"the token is over");
+        Reason::MaximumConnectTime
+    }
+}
+
+/// The desk's view of a client's rights, by the rules as they are when it asks. It keeps the answer's rules no longer than the session
+/// does, so that old rules go when nobody needs them.
+#[derive(Debug)]
+struct ClientGate {
+    guard: Arc<Guard>,
+    identity: Arc<Identity>,
+    client_id: Arc<str>,
+    current: Mutex<Option<Rights>>,
+}
+
+impl ClientGate {
+    fn ask(&self, question: impl Fn(&Rights) -> bool) -> bool {
+        let rules = self.guard.rules();
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if !current.as_ref().is_some_and(|rights| rights.are_of(&rules)) {
+            *current = rules.rights(&self.identity, &self.client_id).ok();
+        }
+        current.as_ref().is_some_and(question)
+    }
+
+    fn forget(&self) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Gate for ClientGate {
+    fn may_publish(&self, topic: &str) -> bool {
+        self.ask(|rights| rights.may_publish(topic))
+    }
+
+    fn may_receive(&self, topic: &str) -> bool {
+        self.ask(|rights| rights.may_receive(topic))
+    }
+}
+
+/// Gates for wills whose clients are gone, by the names that they had.
+#[derive(Debug)]
+pub struct AbsentClients(pub Arc<Guard>);
+
+impl Gates for AbsentClients {
+    fn of(&self, owner: &str, client_id: &Arc<str>) -> Arc<dyn Gate> {
+        Arc::new(ClientGate {
+            identity: self.0.rules().suppose(owner),
+            guard: Arc::clone(&self.0),
+            client_id: Arc::clone(client_id),
+            current: Mutex::default(),
+        })
+    }
+}
+
+/// Topics that were decided lately: most clients write and read a few, over and over.
+#[derive(Debug, Default)]
+struct Decided(HashMap<Box<str>, (Option<bool>, Option<bool>)>);
+
+impl Decided {
+    fn of(&mut self, rights: &Rights, access: Kind, topic: &str) -> bool {
+        let decide = || rights.of_topic(access, topic).allows();
+        let place = |(publish, receive)| match access {
+            Kind::Publish => publish,
+            Kind::Receive => receive,
+        };
+        if let Some(known) = self.0.get(topic).copied().and_then(place) {
+            return known;
+        }
+        let allowed = decide();
+        if topic.len() > MAX_DECIDED_BYTES {
+            return allowed;
+        }
+        if self.0.len() >= MAX_DECIDED {
+            self.0.clear();
+        }
+        let entry = self.0.entry(topic.into()).or_default();
+        match access {
+            Kind::Publish => entry.0 = Some(allowed),
+            Kind::Receive => entry.1 = Some(allowed),
+        }
+        allowed
+    }
+}
+
+/// Waits until the wall clock shows this, wherever it is set meanwhile: what a token says is a time, not a span.
+async fn wall_shows(at: Millis) {
+    loop {
+        let left = at.saturating_sub(wall());
+        if left == 0 {
+            return;
+        }
+        sleep(Duration::from_millis(left).min(LOOK_AGAIN)).await;
+    }
+}

@@ -1,0 +1,331 @@
+//! Deliveries to the client: packet ids, the in-flight window, and what waits for either or for the socket.
+//!
+//! Two queues. What must not be lost waits in order for window and socket: deliveries from the desk, retained snapshots, live
+//! messages of QoS 1 and 2. What may be lost, live messages of QoS 0, waits for the socket alone, and the oldest go first when
+//! there is too much of it. A retained snapshot is never overtaken: its successors would look older than it.
+
+mod acks;
+mod parcel;
+mod waiting;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use crate::desk::port::Stage;
+use crate::mqtt::codec::encode::{Head, publish_len};
+use crate::mqtt::config::MqttConfig;
+use crate::mqtt::current::Versioned;
+use crate::wire::Millis;
+use crate::wire::message::Qos;
+
+use super::aliases::Aliases;
+use super::exits::Exits;
+use waiting::Waiting;
+
+pub(in crate::mqtt) use parcel::{Origin, Parcel};
+
+/// Places for flights that an idle session may hold on to.
+const FLIGHTS_AT_HAND: usize = 16;
+
+/// How far an outgoing QoS 1 or 2 message has come (MQTT 5 section 4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flight {
+    /// QoS 1, PUBACK awaited.
+    AtLeastOnce { seq: u64 },
+    /// QoS 2, PUBREC awaited.
+    Sent { seq: u64 },
+    /// QoS 2, PUBREC is here; the desk's word is awaited.
+    Received { seq: u64 },
+    /// QoS 2, PUBREL sent, PUBCOMP awaited.
+    Released { seq: u64 },
+}
+
+/// The client's queues asked more of the session than it may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::mqtt) struct Overrun;
+
+#[derive(Debug)]
+pub(in crate::mqtt) struct Outbound {
+    v5: bool,
+    max_packet: usize,
+    window: usize,
+    /// As it was when the connection came: the buffers are made for it.
+    config: Arc<Versioned<MqttConfig>>,
+    flights: HashMap<u16, Flight>,
+    /// Ids whose PUBREC is here, in its order, and whether their PUBREL may go.
+    releasing: VecDeque<(u16, bool)>,
+    last_id: u16,
+    waiting: Waiting,
+    /// Desk deliveries of QoS 0 that are done once the socket has taken so many bytes: (bytes, seq).
+    unwritten: VecDeque<(u64, u64)>,
+    aliases: Aliases,
+    /// Messages of QoS 0 dropped since they were last asked for.
+    dropped: u64,
+}
+
+impl Outbound {
+    pub(in crate::mqtt) fn new(
+        config: Arc<Versioned<MqttConfig>>,
+        v5: bool,
+        max_packet: usize,
+        window: u16,
+        max_alias: u16,
+        backlog: Arc<AtomicUsize>,
+    ) -> Outbound {
+        Outbound {
+            v5,
+            max_packet,
+            window: usize::from(window),
+            config,
+            flights: HashMap::new(),
+            releasing: VecDeque::new(),
+            last_id: 0,
+            waiting: Waiting::new(backlog),
+            unwritten: VecDeque::new(),
+            aliases: Aliases::new(max_alias),
+            dropped: 0,
+        }
+    }
+
+    /// Takes a message: writes it if window and socket allow, else keeps it as its origin says.
+    ///
+    /// # Errors
+    /// If the queue of live QoS 1 and 2 messages is full.
+    pub(in crate::mqtt) fn offer(
+        &mut self,
+        parcel: Parcel,
+        exits: &mut Exits,
+        now: Millis,
+    ) -> Result<(), Overrun> {
+        let may_be_lost = parcel.qos == Qos::AtMostOnce
+            && (parcel.origin == Origin::Live || parcel.origin == Origin::Desk && parcel.seq == 0);
+        if may_be_lost {
+            if self.socket_takes(exits) && self.waiting.lets_lossy_pass() {
+                self.send(parcel, exits, now);
+            } else {
+                self.keep_lossy(parcel, exits);
+            }
+            return Ok(());
+        }
+        if self.waiting.next_kept().is_none() && self.has_room(&parcel, exits) {
+            self.send(parcel, exits, now);
+            return Ok(());
+        }
+        let promised = parcel.origin == Origin::Desk;
+        self.waiting.keep(parcel);
+        // What comes from the desk is in its window, and not lost with this connection.
+        let no_memory = !promised && exits.share.is_refused(self.waiting.bytes());
+        if no_memory {
+            exits.share.memory().closed.add_one();
+        }
+        let live = self.waiting.live();
+        let over = live.messages > self.config.max_pending_messages
+            || live.bytes > self.config.max_pending_bytes;
+        if over || no_memory {
+            Err(Overrun)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Drops what waits here and may not be delivered any more; the desk hears that it is done.
+    pub(in crate::mqtt) fn retain(&mut self, allowed: impl FnMut(&str) -> bool, exits: &mut Exits) {
+        self.waiting.retain(allowed, |dropped| {
+            exits.acknowledge(dropped.seq, Stage::Done)
+        });
+    }
+
+    /// Writes what window and socket have room for now.
+    pub(in crate::mqtt) fn pump(&mut self, exits: &mut Exits, now: Millis) {
+        while self
+            .waiting
+            .next_kept()
+            .is_some_and(|next| self.has_room(next, exits))
+            && let Some(parcel) = self.waiting.take_kept()
+        {
+            self.send(parcel, exits, now);
+        }
+        while self.waiting.snapshots() == 0
+            && self.socket_takes(exits)
+            && let Some(parcel) = self.waiting.take_lossy()
+        {
+            self.send(parcel, exits, now);
+        }
+        self.waiting.give_back();
+        if self.flights.is_empty() && self.flights.capacity() > FLIGHTS_AT_HAND {
+            self.flights = HashMap::new();
+        }
+    }
+
+    /// Retained messages that wait.
+    pub(in crate::mqtt) fn snapshots(&self) -> usize {
+        self.waiting.snapshots()
+    }
+
+    /// Whether publishers should be held back: `Some` when that ought to change.
+    pub(in crate::mqtt) fn congestion(&self, congested: bool) -> Option<bool> {
+        let share = if congested { 4 } else { 2 };
+        let live = self.waiting.live();
+        let past = live.messages > self.config.max_pending_messages / share
+            || live.bytes > self.config.max_pending_bytes / share;
+        (past != congested).then_some(past)
+    }
+
+    /// Notes how many bytes the socket has taken in all.
+    pub(in crate::mqtt) fn written(&mut self, exits: &mut Exits) {
+        while let Some(&(position, seq)) = self.unwritten.front() {
+            if position > exits.output.written() {
+                break;
+            }
+            self.unwritten.pop_front();
+            exits.acknowledge(seq, Stage::Done);
+        }
+    }
+
+    fn has_room(&self, parcel: &Parcel, exits: &Exits) -> bool {
+        self.socket_takes(exits)
+            && (parcel.qos == Qos::AtMostOnce || self.flights.len() < self.window)
+    }
+
+    /// Whether more may be put before the socket; less of it where memory is short.
+    fn socket_takes(&self, exits: &Exits) -> bool {
+        let waiting = exits.output.len();
+        waiting < self.config.write_high_water_bytes && !exits.share.is_refused(waiting)
+    }
+
+    /// Bytes that wait for the window or the socket, what is encoded already aside, and those of aliases.
+    pub(in crate::mqtt) fn held_bytes(&self) -> usize {
+        self.waiting.bytes() + self.aliases.bytes()
+    }
+
+    /// Messages of QoS 0 dropped since the last call, because the client does not keep up.
+    pub(in crate::mqtt) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    fn keep_lossy(&mut self, parcel: Parcel, exits: &Exits) {
+        self.waiting.keep_lossy(parcel);
+        loop {
+            let bytes = self.waiting.lossy_bytes();
+            let too_much = bytes > self.config.max_lossy_bytes;
+            if !too_much && !exits.share.is_refused(bytes) || self.waiting.take_lossy().is_none() {
+                return;
+            }
+            if !too_much {
+                exits.share.memory().dropped.add_one();
+            }
+            self.dropped += 1;
+            exits.metrics.undelivered.slow_reader.add(1);
+        }
+    }
+
+    fn send(&mut self, parcel: Parcel, exits: &mut Exits, now: Millis) {
+        let parts = parcel.message.parts();
+        // What was sent once is sent until it is acknowledged (MQTT-4.3.3-7).
+        if parcel.message.expired(now) && !parcel.dup {
+            exits.metrics.undelivered.expired.add(1);
+            exits.acknowledge(parcel.seq, Stage::Done);
+            return;
+        }
+        let mut head = Head {
+            qos: parcel.qos,
+            retain: parcel.retain,
+            dup: parcel.dup,
+            packet_id: None,
+            subscription_ids: &parcel.subscription_ids,
+            alias: self.aliases.find(parts.topic),
+            now,
+        };
+        if head.alias.is_some_and(|alias| !alias.known)
+            && publish_len(self.v5, &parts, &head) > self.max_packet
+        {
+            // Telling the alias takes room that the message may need.
+            head.alias = None;
+        }
+        if publish_len(self.v5, &parts, &head) > self.max_packet {
+            // MQTT-3.1.2-25: as if it had been sent.
+            exits.metrics.undelivered.too_large_for_client.add(1);
+            exits.acknowledge(parcel.seq, Stage::Done);
+            return;
+        }
+        let seq = parcel.seq;
+        let flight = match parcel.qos {
+            Qos::AtMostOnce => None,
+            Qos::AtLeastOnce => Some(Flight::AtLeastOnce { seq }),
+            Qos::ExactlyOnce => Some(Flight::Sent { seq }),
+        };
+        if let Some(flight) = flight {
+            let packet_id = parcel.packet_id.unwrap_or_else(|| self.free_id());
+            self.flights.insert(packet_id, flight);
+            head.packet_id = Some(packet_id);
+        }
+        exits.output.publish(self.v5, &parts, &head);
+        self.aliases.sent(parts.topic, head.alias);
+        exits.metrics.publishes_sent.of(parcel.qos).add(1);
+        exits
+            .metrics
+            .publish_bytes_sent
+            .add(parts.payload.len() as u64);
+        if flight.is_none() && seq != 0 {
+            self.unwritten.push_back((exits.output.position(), seq));
+        }
+    }
+
+    /// A packet id that is not in flight. There are more ids than the window has places, so there always is one.
+    fn free_id(&mut self) -> u16 {
+        loop {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if !self.flights.contains_key(&self.last_id) {
+                return self.last_id;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::desk::{Memory, Share};
+    use crate::mqtt::Current;
+    use crate::mqtt::metrics::Metrics;
+    use crate::wire::message::{Message, Parts};
+
+    fn parcel(level: u8) -> Parcel {
+        Parcel {
+            origin: Origin::Live,
+            message: Message::encode(&Parts {
+                topic: "a",
+                ..Parts::default()
+            }),
+            qos: Qos::from_level(level).unwrap(),
+            retain: false,
+            dup: false,
+            seq: 0,
+            packet_id: None,
+            subscription_ids: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn packet_ids_in_flight_are_not_given_twice() {
+        let (desk, _requests) = mpsc::channel(1);
+        let share = Share::new(Memory::boundless());
+        let mut exits = Exits::new(1, desk, Arc::default(), share);
+        let config = Current::new(MqttConfig::default()).get();
+        let mut outbound = Outbound::new(config, false, usize::MAX, 3, 0, Arc::default());
+        outbound.offer(parcel(2), &mut exits, 0).unwrap();
+        for round in 0..70_000u32 {
+            outbound.offer(parcel(1), &mut exits, 0).unwrap();
+            exits.output.advance(exits.output.len());
+            let id = outbound.last_id;
+            assert!(id > 1, "round {round}");
+            outbound.puback(id, &mut exits).unwrap();
+        }
+        assert_eq!(outbound.flights.len(), 1);
+        let metrics: &Metrics = &exits.metrics;
+        assert_eq!(metrics.stray_acks.value(), 0);
+    }
+}
