@@ -1,7 +1,8 @@
-//! A connection after CONNACK: moves bytes, requests, responses and frames between the session and the world, and keeps time.
+//! A connection after CONNACK: moves bytes, requests, responses and frames between the session and the world, does what the
+//! session wants of the live plane, and keeps time.
 //!
-//! It waits in one place, for whatever comes first, so that nothing that is slow (the client, the desk, the live plane) keeps the
-//! others waiting; what the session cannot take at the moment is left unread.
+//! It waits in one place, for whatever comes first, so that nothing that is slow (the client, the desk, the live plane)
+//! keeps the others waiting; what the session cannot take at the moment is left unread. It decides nothing.
 
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -15,18 +16,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::desk::port::{Request, Response, ResponseReceiver};
-use crate::diary::{limited, shortened};
 
 use super::accept::incumbents::Seat;
 use super::accept::listener::stopped;
 use super::codec::encode::Output;
 use super::codec::reason::Reason;
-use super::ending::Ending;
 use super::peer::Peer;
 use super::plane::{Plane, Publisher, Received, Subscriber};
 use super::session::access::{Access, Change};
-use super::session::awaited::Step;
-use super::session::{End, Session};
+use super::session::{Action, Session};
 use super::stream::{GOODBYE, poll_read, say_goodbye};
 
 /// The most frames taken from the live plane in one go: one client's share of a turn, no limit on anything that waits.
@@ -47,8 +45,8 @@ enum Event {
     Read(usize),
     Wrote(usize),
     Broken,
-    /// The live plane did the step at the front.
-    Stepped,
+    /// The live plane did what the session wanted.
+    ActionDone,
     Frames(Received),
     /// What the client may do has changed.
     Access(Change),
@@ -90,7 +88,7 @@ where
         loop {
             self.begin();
             self.advance();
-            if self.session.end.is_some() {
+            if self.session.is_over() {
                 break;
             }
             if std::mem::take(&mut self.is_wanted) {
@@ -105,7 +103,7 @@ where
                 Event::Timer => {
                     let deadline = self.keep_alive_deadline();
                     // Silence that we caused by not reading does not count.
-                    let heard = deadline > Instant::now() || self.reads_held_back();
+                    let heard = deadline > Instant::now() || self.session.reads_held_back();
                     let again = if heard {
                         deadline.max(Instant::now() + GOODBYE)
                     } else {
@@ -132,7 +130,6 @@ where
     fn advance(&mut self) {
         loop {
             self.session.settle_round();
-            self.take_steps();
             if self.input.is_empty() || !self.session.may_read() {
                 break;
             }
@@ -149,28 +146,16 @@ where
         self.session.settle_input(self.input.len());
     }
 
-    /// Asks the desk as far as the live plane has done its part.
-    fn take_steps(&mut self) {
-        let session = &mut self.session;
-        while let Some(Step::Ask(_)) = session.subscribing.steps.front() {
-            if let Some(Step::Ask(request)) = session.subscribing.steps.pop_front() {
-                session.exits.ask(*request);
-            }
-        }
-        if session.subscribing.steps.is_empty() {
-            session.subscribing.steps.shrink_to_fit();
-        }
-    }
-
     async fn next_event(&mut self, timer: Pin<&mut tokio::time::Sleep>) -> Event {
         let publishing = self.session.is_publishing();
         let wants_input = !publishing && self.session.may_read();
-        let session = &mut self.session;
-        let waiting = &mut session.exits.waiting;
-        let io = poll_fn(|cx| {
-            let output = &mut session.exits.output;
+        let action = self.session.poll_action();
+        let Session {
+            io, live, access, ..
+        } = &mut self.session;
+        let bytes = poll_fn(|cx| {
             if let Poll::Ready(event) =
-                poll_write(&mut self.stream, output, &mut self.unflushed, cx)
+                poll_write(&mut self.stream, &mut io.output, &mut self.unflushed, cx)
             {
                 return Poll::Ready(event);
             }
@@ -184,26 +169,22 @@ where
                 },
             )
         });
-        let live = live_event(
-            session.subscriber.as_mut(),
-            session.subscribing.steps.front(),
-            &mut self.frames,
-        );
+        let fan_out = live_event(live.subscriber.as_mut(), action, &mut self.frames);
         // In no fixed order, so that neither a client, nor the desk, nor the live plane can starve the others.
         let anyone = async {
             tokio::select! {
-                event = io => event,
-                event = live => event,
+                event = bytes => event,
+                event = fan_out => event,
                 response = self.responses.recv() => Event::Response(response),
             }
         };
         tokio::select! {
             biased;
             () = stopped(&mut self.stop) => Event::Stop,
-            asked = ask_one(&session.exits.desk, waiting), if !publishing => Event::Asked(asked),
-            () = flush(session.publisher.as_mut()) => Event::Flushed,
+            asked = ask_one(&io.desk, &mut io.waiting), if !publishing => Event::Asked(asked),
+            () = flush(live.publisher.as_mut()) => Event::Flushed,
             event = anyone => event,
-            change = Access::change(session.access.as_deref_mut()) => Event::Access(change),
+            change = Access::change(access.as_deref_mut()) => Event::Access(change),
             () = self.seat.wanted() => Event::Wanted,
             () = timer => Event::Timer,
         }
@@ -225,21 +206,16 @@ where
                 self.read_what_came();
             }
             Event::Asked(true) | Event::Flushed | Event::Timer => {}
-            Event::Read(count) => self.session.exits.metrics.bytes_received.add(count as u64),
-            Event::Wrote(count) => self.count_output(count),
+            Event::Read(count) => self.session.io.metrics.bytes_received.add(count as u64),
+            Event::Wrote(count) => self.session.io.count_output(count),
             Event::Broken => {
                 self.closed = true;
-                self.session.end.get_or_insert(End::Gone);
+                self.session.lose();
             }
-            Event::Stepped => {
-                self.session.subscribing.steps.pop_front();
-            }
+            Event::ActionDone => self.session.action_done(),
             Event::Frames(received) => {
                 // A response that was sent before a broadcast is seen before it: the snapshot before its successors.
                 self.drain_responses();
-                let bytes: usize = self.frames.iter().map(Bytes::len).sum();
-                let most = self.session.config.write_high_water_bytes;
-                self.session.exits.output.reserve(bytes.min(most));
                 self.session.on_frames(&mut self.frames, received);
                 if self.frames.capacity() > FRAMES / 8 {
                     self.frames = Vec::new();
@@ -272,120 +248,51 @@ where
         }
     }
 
-    fn count_output(&mut self, bytes: usize) {
-        let exits = &mut self.session.exits;
-        exits.metrics.packets_sent.add(exits.output.take_packets());
-        exits.metrics.bytes_sent.add(bytes as u64);
-    }
-
     fn keep_alive_deadline(&self) -> Instant {
-        match self.session.client.keep_alive {
-            0 => Instant::now() + FOR_EVER,
-            // MQTT-3.1.2-22: one and a half times.
-            seconds => self.last_packet + Duration::from_millis(u64::from(seconds) * 1500),
+        match self.session.max_silence() {
+            None => Instant::now() + FOR_EVER,
+            Some(silence) => self.last_packet + silence,
         }
-    }
-
-    /// Whether it is the desk or the live plane, rather than the client, for whose sake nothing is read.
-    fn reads_held_back(&self) -> bool {
-        let client_reads =
-            self.session.exits.output.len() < self.session.config.write_high_water_bytes;
-        client_reads && (self.session.is_publishing() || !self.session.may_read())
     }
 
     /// Hands on what was taken from the client, tells the desk, tells the client.
     pub(super) async fn finish(mut self: Box<Self>) {
         let session = &mut self.session;
-        let (publish_will, why, expiry) = match session.end {
-            Some(End::Left {
-                publish_will,
-                expiry,
-            }) => (publish_will, "disconnected", expiry),
-            Some(End::Refused(ending)) => (true, ending.words(), None),
-            Some(End::Gone) | None => (true, "connection lost", None),
-        };
-        session.subscriber = None;
-        if let Some(publisher) = &mut session.publisher {
-            let patience = session.config.drain_timeout;
-            let _ = timeout(patience, publisher.flush()).await;
+        session.live.subscriber = None;
+        if let Some(publisher) = &mut session.live.publisher {
+            let _ = timeout(session.config.drain_timeout, publisher.flush()).await;
         }
-        let last = Request::Close {
-            connection: session.exits.connection,
-            publish_will,
-            why,
-            expiry,
-        };
-        for request in session.exits.waiting.drain(..).chain([last]) {
-            if session.exits.desk.send(request).await.is_err() {
+        for request in session.last_requests() {
+            if session.io.desk.send(request).await.is_err() {
                 break;
             }
         }
         self.seat.leave();
-        if let Some(End::Refused(ending)) = session.end {
-            session.exits.metrics.disconnects.of(ending).add(1);
-            if session.client.v5 {
-                session.exits.output.disconnect(ending.reason());
-            }
-        }
-        self.tell_of_the_end();
-        self.count_output(self.session.exits.output.len());
+        session.tell_of_the_end(&self.peer);
+        session.io.count_output(session.io.output.len());
         if !self.closed {
-            say_goodbye(self.stream, self.session.exits.output.pending()).await;
+            say_goodbye(self.stream, session.io.output.pending()).await;
         }
     }
 }
 
-/// Lines about how connections end.
-impl<P: Plane, S> Running<P, S> {
-    fn tell_of_the_end(&self) {
-        let session = &self.session;
-        let (peer, client) = (self.peer.shown(), shortened(&session.client.id));
-        let Some(End::Refused(ending)) = session.end else {
-            if session.config.log_connections {
-                let left = matches!(session.end, Some(End::Left { .. }));
-                let (kind, why) = match left {
-                    true => ("disconnected", "it said DISCONNECT"),
-                    false => ("connection_lost", "connection lost"),
-                };
-                let admitted = session.admits(kind);
-                limited!(info, admitted, client, %peer, kind, "disconnected: {why}");
-            }
-            return;
-        };
-        let kind = ending.name();
-        let admitted = session.admits(kind);
-        let words = ending.words();
-        let detail = &session.detail;
-        limited!(info, admitted, client, %peer, kind, "closed: {words}{detail}");
-        let rivals = &session.door.rivals;
-        if ending == Ending::TakenOver && rivals.taken_over(&session.client.id, Instant::now()) {
-            let kind = "two_devices";
-            let admitted = session.admits(kind);
-            limited!(warn, admitted, client, %peer, kind, "two devices with one id: taken over three times within a minute");
-        }
-    }
-}
-
-/// What the live plane is asked: the step at the front, else frames.
+/// Does on the live plane what the session wants there, else receives.
 async fn live_event<S: Subscriber>(
     subscriber: Option<&mut S>,
-    step: Option<&Step>,
+    action: Option<Action>,
     frames: &mut Vec<Bytes>,
 ) -> Event {
     let Some(subscriber) = subscriber else {
         return pending().await;
     };
-    match step {
-        Some(Step::Open { filter, reliable }) => {
-            subscriber.subscribe(filter, *reliable).await;
-            Event::Stepped
+    match action {
+        Some(Action::LiveOpen { filter, reliable }) => {
+            subscriber.subscribe(&filter, reliable).await;
         }
-        Some(Step::Close(filter)) => {
-            subscriber.unsubscribe(filter).await;
-            Event::Stepped
-        }
-        Some(Step::Ask(_)) | None => Event::Frames(subscriber.recv(frames, FRAMES).await),
+        Some(Action::LiveClose(filter)) => subscriber.unsubscribe(&filter).await,
+        None => return Event::Frames(subscriber.recv(frames, FRAMES).await),
     }
+    Event::ActionDone
 }
 
 async fn flush<L: Publisher>(publisher: Option<&mut L>) {

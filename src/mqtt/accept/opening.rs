@@ -28,7 +28,8 @@ use crate::mqtt::peer::Peer;
 use crate::mqtt::plane::{Plane, Subscriber};
 use crate::mqtt::session::Session;
 use crate::mqtt::session::access::{self, Access};
-use crate::mqtt::session::exits::Exits;
+use crate::mqtt::session::inbound::Inbound;
+use crate::mqtt::session::io::SessionIo;
 use crate::mqtt::session::listening::Listening;
 use crate::mqtt::session::outbound::Outbound;
 use crate::mqtt::session::subscriptions::needs_live;
@@ -142,6 +143,14 @@ struct Opening<P, S> {
     share: Share,
 }
 
+/// What a connection shares with the desk; the desk has the other ends.
+struct DeskSide {
+    id: ConnectionId,
+    responses: ResponseReceiver,
+    backlog: Arc<AtomicUsize>,
+    published: Arc<AtomicU64>,
+}
+
 /// What the desk answered to CONNECT.
 struct Opened {
     session_present: bool,
@@ -202,17 +211,21 @@ where
         };
         self.door.incumbents.settle(&connect.client.id).await;
         let id = self.door.next_connection();
-        let (sender, mut responses) = port::responses();
-        let backlog = Arc::new(AtomicUsize::new(0));
-        let published = Arc::new(AtomicU64::new(0));
+        let (sender, responses) = port::responses();
+        let mut desk = DeskSide {
+            id,
+            responses,
+            backlog: Arc::default(),
+            published: Arc::default(),
+        };
         let desk_end = DeskEnd {
             id,
             responses: sender,
-            backlog: Arc::clone(&backlog),
-            published: Arc::clone(&published),
+            backlog: Arc::clone(&desk.backlog),
+            published: Arc::clone(&desk.published),
         };
         let admitted = match self
-            .ask(&mut connect, access.as_ref(), desk_end, &mut responses)
+            .ask(&mut connect, access.as_ref(), desk_end, &mut desk.responses)
             .await
         {
             Ok(opened) => self.listen(&connect.client, opened).await,
@@ -220,15 +233,10 @@ where
         };
         match admitted {
             Ok((opened, listening, subscriber)) => {
-                let mut running = self.running(connect, id, backlog, responses, &opened, access);
-                running.session.subscriber = subscriber;
-                running.session.inbound.published = published;
-                running.session.listening = listening;
-                for subscription in opened.subscriptions {
-                    let qos = subscription.qos;
-                    running.session.subscriptions.insert(subscription, qos, 0);
-                }
-                running.session.review_offers();
+                let mut running = self.running(connect, desk, &opened, access);
+                running
+                    .session
+                    .resume(opened.subscriptions, listening, subscriber);
                 Some(running)
             }
             Err(reason) => {
@@ -333,9 +341,7 @@ where
     fn running(
         self,
         connect: Connect,
-        id: ConnectionId,
-        backlog: Arc<AtomicUsize>,
-        responses: ResponseReceiver,
+        desk: DeskSide,
         opened: &Opened,
         access: Option<Access>,
     ) -> Box<Running<P, S>> {
@@ -345,8 +351,8 @@ where
         let config = &**self.config;
         let client = &connect.client;
         let resumed = opened.session_present;
-        let mut exits = Exits::new(
-            id,
+        let mut io = SessionIo::new(
+            desk.id,
             self.door.desk.clone(),
             Arc::clone(&self.door.metrics),
             self.share,
@@ -356,25 +362,26 @@ where
             explains: client.v5 && connect.problem_information && config.reason_strings,
             reveals: config.reveal_denials,
         };
-        exits.output.heed(connect.max_packet, manner);
-        connect.accept(config, opened.session_present, &mut exits.output);
+        io.output.heed(connect.max_packet, manner);
+        connect.accept(config, opened.session_present, &mut io.output);
         let outbound = Outbound::new(
             Arc::clone(&self.config),
             client.v5,
             connect.max_packet,
             connect.window,
             connect.max_alias,
-            backlog,
+            desk.backlog,
         );
         let seat = self.door.incumbents.seat(&connect.client.id);
-        let mut session = Session::new(
+        let session = Session::new(
             Arc::clone(&self.door),
             Arc::clone(&self.config),
             connect.client,
-            exits,
+            io,
+            Inbound::new(desk.published, &opened.unreleased),
             outbound,
+            access,
         );
-        session.access = access.map(Box::new);
         if config.log_connections {
             let admitted = session.admits("connected");
             let client = &session.client;
@@ -385,7 +392,6 @@ where
             let (peer, keep_alive) = (self.peer.shown(), client.keep_alive);
             limited!(info, admitted, client = id, %peer, version, keep_alive, resumed, "connected");
         }
-        session.inbound.restore(&opened.unreleased);
         Box::new(Running {
             last_packet: Instant::now(),
             seat,
@@ -394,7 +400,7 @@ where
             peer: self.peer,
             stream: self.stream,
             input: self.input,
-            responses,
+            responses: desk.responses,
             stop: self.stop,
             frames: Vec::new(),
             unflushed: false,

@@ -16,10 +16,13 @@ use crate::diary::{About, shown};
 use crate::mqtt::accept::handshake::Connect;
 use crate::mqtt::codec::reason::Reason;
 use crate::mqtt::peer::Peer;
+use crate::mqtt::plane::Plane;
 use crate::wire::Millis;
 use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
+
+use super::Session;
 
 /// Topics that a session remembers the answer for; full, it is emptied.
 const MAX_DECIDED: usize = 64;
@@ -142,7 +145,7 @@ impl Access {
     }
 
     /// Whether the client has proved who it is.
-    pub(in crate::mqtt) fn about(&self) -> About {
+    pub(super) fn about(&self) -> About {
         about(self.rights.identity())
     }
 
@@ -153,7 +156,7 @@ impl Access {
     }
 
     /// Whether a message on this topic may be delivered.
-    pub(in crate::mqtt) fn may_receive(&mut self, topic: &str) -> bool {
+    pub(super) fn may_receive(&mut self, topic: &str) -> bool {
         self.follow();
         !self.lost && self.decided.of(&self.rights, Kind::Receive, topic)
     }
@@ -172,12 +175,12 @@ impl Access {
     }
 
     /// Counts a delivery that was refused. It is not worth a line: who subscribes to a wildcard asks for it.
-    pub(in crate::mqtt) fn not_delivered(&self) {
+    pub(super) fn not_delivered(&self) {
         self.guard.stats().count_delivery();
     }
 
     /// Whether a subscription to this filter may stand; a refusal is counted.
-    pub(in crate::mqtt) fn may_subscribe(&self, filter: &str) -> bool {
+    pub(super) fn may_subscribe(&self, filter: &str) -> bool {
         let verdict = self.rights.of_filter(filter);
         if !verdict.allows() {
             self.refused(
@@ -189,12 +192,12 @@ impl Access {
     }
 
     /// The same without a word about it.
-    pub(in crate::mqtt) fn still_may_subscribe(&self, filter: &str) -> bool {
+    pub(super) fn still_may_subscribe(&self, filter: &str) -> bool {
         self.rights.of_filter(filter).allows()
     }
 
     /// What becomes of a publish that the grammar has sorted.
-    pub(in crate::mqtt) fn judge(&mut self, root: &str, topic: &str, sorted: Sorted) -> Sorted {
+    pub(super) fn judge(&mut self, root: &str, topic: &str, sorted: Sorted) -> Sorted {
         match sorted {
             Sorted::Plain | Sorted::Desk(_) => {
                 self.follow();
@@ -277,7 +280,7 @@ impl Access {
     ///
     /// # Errors
     /// If the client is nobody any more; counted and logged.
-    pub(in crate::mqtt) fn renew(&mut self) -> Result<(), Reason> {
+    pub(super) fn renew(&mut self) -> Result<(), Reason> {
         self.decided = Decided::default();
         self.gate.forget();
         match self.guard.renew(&self.rights) {
@@ -294,9 +297,30 @@ impl Access {
     }
 
     /// The token is over.
-    pub(in crate::mqtt) fn expire(&self) -> Reason {
+    pub(super) fn expire(&self) -> Reason {
         self.refused(Refused::Expired, &"the token is over");
         Reason::MaximumConnectTime
+    }
+}
+
+impl<P: Plane> Session<P> {
+    /// The rules, or the client's standing, have changed.
+    pub(in crate::mqtt) fn on_change(&mut self, change: Change) {
+        let Some(access) = &mut self.access else {
+            return;
+        };
+        let renewed = match change {
+            Change::Expired => Err(access.expire()),
+            Change::Rules => access.renew(),
+        };
+        match renewed {
+            Ok(()) => {
+                self.outbound
+                    .retain(|topic| access.may_receive(topic), &mut self.io);
+                self.review_offers();
+            }
+            Err(reason) => self.refuse(reason),
+        }
     }
 }
 

@@ -51,7 +51,7 @@ impl AckLatency {
 
 /// One session's; nothing until its first publish that is to be acknowledged, because most connections are idle.
 #[derive(Debug, Default)]
-pub(in crate::mqtt) struct AckTimes(Option<Box<Times>>);
+pub(super) struct AckTimes(Option<Box<Times>>);
 
 #[derive(Debug)]
 struct Times {
@@ -64,7 +64,7 @@ struct Times {
 
 impl AckTimes {
     /// A new round.
-    pub(in crate::mqtt) fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         if let Some(times) = &mut self.0 {
             times.round = Instant::now();
         }
@@ -81,13 +81,13 @@ impl AckTimes {
     }
 
     /// It is the desk that acknowledges this one.
-    pub(in crate::mqtt) fn handed_over(&mut self, packet_id: u16) {
+    pub(super) fn handed_over(&mut self, packet_id: u16) {
         let times = self.times();
         times.at_desk.push_back((packet_id, times.round));
     }
 
     /// The desk has. It need not be in order, but mostly is.
-    pub(in crate::mqtt) fn answered(&mut self, packet_id: u16, qos: Qos, latency: &AckLatency) {
+    pub(super) fn answered(&mut self, packet_id: u16, qos: Qos, latency: &AckLatency) {
         let Some(times) = &mut self.0 else { return };
         let at = times.at_desk.iter().position(|(id, _)| *id == packet_id);
         let Some((_, since)) = at.and_then(|at| times.at_desk.remove(at)) else {
@@ -100,12 +100,12 @@ impl AckTimes {
     }
 
     /// Acknowledged without the desk.
-    pub(in crate::mqtt) fn at_once(&mut self, qos: Qos) {
+    pub(super) fn at_once(&mut self, qos: Qos) {
         self.times().at_once[usize::from(qos == Qos::ExactlyOnce)] += 1;
     }
 
     /// What was acknowledged in this round is about to be written.
-    pub(in crate::mqtt) fn settle(&mut self, latency: &AckLatency) {
+    pub(super) fn settle(&mut self, latency: &AckLatency) {
         let Some(times) = &mut self.0 else { return };
         let [puback, pubrec] = std::mem::take(&mut times.at_once);
         if puback + pubrec > 0 {

@@ -56,15 +56,20 @@ pub(in crate::mqtt) struct Inbound {
     handed_over: u64,
     /// The last of them by topic (its hash), forgotten once all have left.
     on_their_way: HashMap<u64, u64>,
-    pub(in crate::mqtt) published: Arc<AtomicU64>,
+    published: Arc<AtomicU64>,
 }
 
 impl Inbound {
-    /// After a reconnect: ids that the desk holds until PUBREL.
-    pub(in crate::mqtt) fn restore(&mut self, unreleased: &[u16]) {
+    /// `published` is how many publishes of the connection the desk has handed on, `unreleased` the ids of earlier ones that it
+    /// holds until PUBREL.
+    pub(in crate::mqtt) fn new(published: Arc<AtomicU64>, unreleased: &[u16]) -> Inbound {
         let taken = |&id: &u16| (id, Exactly::Taken { by_desk: true });
-        self.exactly = unreleased.iter().map(taken).collect();
-        self.restored = unreleased.iter().copied().collect();
+        Inbound {
+            exactly: unreleased.iter().map(taken).collect(),
+            restored: unreleased.iter().copied().collect(),
+            published,
+            ..Inbound::default()
+        }
     }
 
     /// What the client may not exceed (MQTT 5 section 4.9). What it sent on an earlier connection does not count.
@@ -91,7 +96,7 @@ impl Inbound {
     }
 
     /// Notes a publish that goes to the desk.
-    pub(in crate::mqtt) fn hand_over(&mut self, topic: &str) {
+    pub(super) fn hand_over(&mut self, topic: &str) {
         self.handed_over += 1;
         if self.on_their_way.len() <= MAX_TOPICS_ON_THEIR_WAY {
             self.on_their_way.insert(hash(topic), self.handed_over);
@@ -100,13 +105,13 @@ impl Inbound {
 
     /// Bytes that aliases take, and ids until they are released. MQTT 5 clients may have as many ids as Receive Maximum; 3.1.1
     /// knows no such bound but that there are 65,535.
-    pub(in crate::mqtt) fn held_bytes(&self) -> usize {
+    pub(super) fn held_bytes(&self) -> usize {
         const OF_ONE: usize = 16;
         self.exactly.len() * OF_ONE + self.aliases.bytes()
     }
 
     /// Publishes whose ack waits for the desk.
-    pub(in crate::mqtt) fn at_desk(&self) -> usize {
+    pub(super) fn at_desk(&self) -> usize {
         self.at_least_at_desk + self.exactly_at_desk
     }
 
@@ -173,12 +178,12 @@ fn expires_at(expiry: Option<u32>, now: Millis) -> Millis {
 }
 
 impl<P: Plane> Session<P> {
-    pub(in crate::mqtt) fn on_publish(&mut self, first: u8, body: &[u8]) -> Result<(), Reason> {
+    pub(super) fn on_publish(&mut self, first: u8, body: &[u8]) -> Result<(), Reason> {
         let packet = decode::publish(self.client.v5, first, body)?;
         if let Err(rule) = self.check_depth(packet.topic) {
             return self.on_too_deep(&packet, rule);
         }
-        let metrics = &self.exits.metrics;
+        let metrics = &self.io.metrics;
         metrics.publishes_received.of(packet.qos).add(1);
         metrics
             .publish_bytes_received
@@ -219,7 +224,7 @@ impl<P: Plane> Session<P> {
     fn repeats(&mut self, id: u16) -> bool {
         let known = self.inbound.exactly.get(&id).copied();
         if let Some(Exactly::Taken { .. }) = known {
-            self.exits.output.ack(PUBREC, id, None);
+            self.io.output.ack(PUBREC, id, None);
         }
         known.is_some()
     }
@@ -264,7 +269,7 @@ impl<P: Plane> Session<P> {
         });
         match sorted {
             Sorted::Dollar => {
-                self.exits.metrics.refused_dollar.add(1);
+                self.io.metrics.refused_dollar.add(1);
                 self.acknowledge_here(packet, Err(Reason::NotAuthorized));
             }
             Sorted::Forbidden => self.acknowledge_here(packet, Err(Reason::NotAuthorized)),
@@ -296,8 +301,8 @@ impl<P: Plane> Session<P> {
 
     /// Whether it was taken: not if there is no memory left for what waits.
     fn hand_to_desk(&mut self, packet: &Publish<'_>, message: Message, route: Route) -> bool {
-        if self.exits.share.is_full() {
-            self.exits.share.memory().refused.add_one();
+        if self.io.share.is_full() {
+            self.io.share.memory().refused.add_one();
             self.turn_down(packet);
             return false;
         }
@@ -307,15 +312,15 @@ impl<P: Plane> Session<P> {
         }
         self.inbound.hand_over(message.topic());
         let request = Request::Publish {
-            connection: self.exits.connection,
+            connection: self.io.connection,
             packet_id: packet.packet_id,
             publication: Publication { message, route },
         };
         if self.is_publishing() {
             // What went past the desk before is not to be overtaken, either.
-            self.exits.waiting.push_back(request);
+            self.io.waiting.push_back(request);
         } else {
-            self.exits.ask(request);
+            self.io.ask(request);
         }
         true
     }
@@ -331,7 +336,7 @@ impl<P: Plane> Session<P> {
     }
 
     /// The desk has no room for a publish.
-    pub(in crate::mqtt) fn on_no_room(&mut self, id: u16, full: Full, message: &Message) {
+    pub(super) fn on_no_room(&mut self, id: u16, full: Full, message: &Message) {
         if self.client.v5 {
             return self.on_published(id, Err(Code::TooMany), Some(full.words()));
         }
@@ -346,12 +351,13 @@ impl<P: Plane> Session<P> {
     }
 
     /// Refuses a publish that went no further than here.
-    pub(in crate::mqtt) fn turn_away(&mut self, id: u16, qos: Qos, reason: Reason) {
+    pub(super) fn turn_away(&mut self, id: u16, qos: Qos, reason: Reason) {
         self.acknowledge(id, qos, Err(reason), None);
     }
 
-    pub(in crate::mqtt) fn push_live(&mut self, topic: &str, message: &Message) {
+    pub(super) fn push_live(&mut self, topic: &str, message: &Message) {
         let publisher = self
+            .live
             .publisher
             .get_or_insert_with(|| self.door.plane.publisher());
         let frame = message.as_bytes().clone();
@@ -380,14 +386,14 @@ impl<P: Plane> Session<P> {
         let reason = refused.filter(|_| self.client.v5);
         let words = by_desk.flatten();
         match by_desk {
-            Some(_) => self.acks.answered(id, qos, &self.exits.metrics.ack_latency),
+            Some(_) => self.acks.answered(id, qos, &self.io.metrics.ack_latency),
             None => self.acks.at_once(qos),
         }
         if qos == Qos::AtLeastOnce {
-            self.exits.output.ack_with(PUBACK, id, reason, words);
+            self.io.output.ack_with(PUBACK, id, reason, words);
             return;
         }
-        self.exits.output.ack_with(PUBREC, id, reason, words);
+        self.io.output.ack_with(PUBREC, id, reason, words);
         if reason.is_some() {
             // MQTT-4.3.3: the id is free again, no PUBREL follows.
             self.inbound.forget(id);
@@ -399,12 +405,7 @@ impl<P: Plane> Session<P> {
     }
 
     /// The desk's word on a publish.
-    pub(in crate::mqtt) fn on_published(
-        &mut self,
-        id: u16,
-        verdict: Result<(), Code>,
-        words: Option<&str>,
-    ) {
+    pub(super) fn on_published(&mut self, id: u16, verdict: Result<(), Code>, words: Option<&str>) {
         let refused = self
             .inbound
             .refused_topics
@@ -427,36 +428,36 @@ impl<P: Plane> Session<P> {
         self.acknowledge(id, qos, verdict, Some(words));
     }
 
-    pub(in crate::mqtt) fn on_pubrel(&mut self, ack: Ack) -> Result<(), Reason> {
+    pub(super) fn on_pubrel(&mut self, ack: Ack) -> Result<(), Reason> {
         let id = ack.packet_id;
         match self.inbound.exactly.get(&id).copied() {
             Some(Exactly::Taken { by_desk: true }) => {
                 self.inbound.exactly.insert(id, Exactly::Releasing);
-                self.exits.ask(Request::Release {
-                    connection: self.exits.connection,
+                self.io.ask(Request::Release {
+                    connection: self.io.connection,
                     packet_id: id,
                 });
             }
             Some(Exactly::Taken { by_desk: false }) => {
                 self.inbound.forget(id);
-                self.exits.output.ack(PUBCOMP, id, None);
+                self.io.output.ack(PUBCOMP, id, None);
             }
             Some(Exactly::Releasing) => {}
             // PUBREL before PUBREC.
             Some(Exactly::AtDesk) => return Err(Reason::Protocol),
             None => {
                 let reason = self.client.v5.then_some(Reason::PacketIdNotFound);
-                self.exits.output.ack(PUBCOMP, id, reason);
+                self.io.output.ack(PUBCOMP, id, reason);
             }
         }
         Ok(())
     }
 
     /// The desk has forgotten the id.
-    pub(in crate::mqtt) fn on_released(&mut self, id: u16) {
+    pub(super) fn on_released(&mut self, id: u16) {
         if self.inbound.exactly.get(&id) == Some(&Exactly::Releasing) {
             self.inbound.forget(id);
-            self.exits.output.ack(PUBCOMP, id, None);
+            self.io.output.ack(PUBCOMP, id, None);
         }
     }
 }

@@ -64,7 +64,7 @@ impl Listening {
     }
 
     /// The client no longer wants a filter. Returns what is to be unsubscribed, if anything is.
-    pub(in crate::mqtt) fn close(&mut self, filter: &str) -> Option<Arc<str>> {
+    pub(super) fn close(&mut self, filter: &str) -> Option<Arc<str>> {
         let serving = self.served_by.remove(filter)?;
         let at = self.position(&serving)?;
         self.asked[at].serves -= 1;

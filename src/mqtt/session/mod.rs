@@ -1,16 +1,17 @@
 //! One connected client: packets, responses and frames in; bytes, requests and live publishes out. No I/O, no waiting.
 //!
-//! The connection calls it with whatever happened, then carries off what the session left at its exits.
+//! The connection calls it with whatever happened, then carries off what the session left at its io.
 
 pub(super) mod access;
 pub(super) mod ack_times;
 mod aliases;
-pub(super) mod awaited;
-pub(super) mod exits;
+mod end;
 pub(super) mod inbound;
+pub(super) mod io;
 pub(super) mod listening;
 pub(super) mod outbound;
 mod oversize;
+mod pending_subscribes;
 pub(super) mod poison;
 mod subscribing;
 pub(super) mod subscriptions;
@@ -18,11 +19,12 @@ mod throttle;
 mod unheard;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::desk::port::{Response, Stage};
+use crate::desk::port::{Response, Stage, Subscription};
 use crate::diary::{About, limited, shortened};
 use crate::mqtt::accept::handshake::Client;
 use crate::mqtt::accept::listener::Door;
@@ -32,18 +34,21 @@ use crate::mqtt::codec::reason::Reason;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
+pub(super) use pending_subscribes::Action;
+
 use super::config::MqttConfig;
 use super::current::Versioned;
 use super::ending::Ending;
 use super::plane::{Plane, Publisher, Received, Subscriber};
-use access::{Access, Change};
+use access::Access;
 use ack_times::AckTimes;
-use awaited::Subscribing;
-use exits::Exits;
+use end::SessionEnd;
 use inbound::Inbound;
+use io::{LiveEnds, SessionIo};
 use listening::Listening;
 use outbound::{Origin, Outbound, Overrun, Parcel};
 use oversize::Oversize;
+use pending_subscribes::PendingSubscribes;
 use subscriptions::Subscriptions;
 use throttle::Throttle;
 use unheard::Unheard;
@@ -52,44 +57,28 @@ use unheard::Unheard;
 /// `memory.max_queued`; the number only keeps one client from being far ahead of the others, so there is no key for it.
 const MAX_WAITING_REQUESTS: usize = 256;
 
-/// Why a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// The client said DISCONNECT.
-    Left {
-        publish_will: bool,
-        expiry: Option<u32>,
-    },
-    /// The socket closed or failed.
-    Gone,
-    /// We close, and tell whoever can be told.
-    Refused(Ending),
-}
-
 /// A client's session, as far as it lives in a connection.
 pub(super) struct Session<P: Plane> {
-    pub(super) door: Arc<Door<P>>,
-    pub(super) config: Arc<Versioned<MqttConfig>>,
-    pub(super) client: Client,
-    pub(super) exits: Exits,
-    pub(super) inbound: Inbound,
-    pub(super) acks: AckTimes,
-    pub(super) outbound: Outbound,
-    pub(super) subscriptions: Subscriptions,
-    pub(super) subscribing: Subscribing,
-    pub(super) listening: Listening,
-    /// Opened by the first publish, and the first subscription, that need them.
-    pub(super) publisher: Option<P::Publisher>,
-    pub(super) subscriber: Option<P::Subscriber>,
+    pub(super) io: SessionIo,
+    pub(super) live: LiveEnds<P>,
     /// What the client may do; `None` for everything.
     pub(super) access: Option<Box<Access>>,
-    pub(super) end: Option<End>,
+    pub(super) config: Arc<Versioned<MqttConfig>>,
+    door: Arc<Door<P>>,
+    pub(super) client: Client,
+    inbound: Inbound,
+    acks: AckTimes,
+    outbound: Outbound,
+    subscriptions: Subscriptions,
+    pending_subscribes: PendingSubscribes,
+    listening: Listening,
+    end: Option<SessionEnd>,
     /// A packet that is being read away.
     oversize: Option<Box<Oversize>>,
     /// What the log says of the end beside its name.
-    pub(super) detail: Box<str>,
+    detail: Box<str>,
     /// When this round began.
-    pub(super) now: Millis,
+    now: Millis,
     /// `None` where clients may send as fast as they like.
     throttle: Option<Box<Throttle>>,
     /// Refusals that it cannot hear.
@@ -105,42 +94,61 @@ impl<P: Plane> Session<P> {
         door: Arc<Door<P>>,
         config: Arc<Versioned<MqttConfig>>,
         client: Client,
-        exits: Exits,
+        io: SessionIo,
+        inbound: Inbound,
         outbound: Outbound,
+        access: Option<Access>,
     ) -> Session<P> {
         let throttle = Throttle::new(&config);
         let now = door.clock.now();
         Session {
-            throttle,
-            unheard: None,
+            io,
+            live: LiveEnds {
+                publisher: None,
+                subscriber: None,
+            },
+            access: access.map(Box::new),
             config,
             door,
             client,
-            exits,
-            inbound: Inbound::default(),
+            inbound,
             acks: AckTimes::default(),
             outbound,
             subscriptions: Subscriptions::default(),
-            subscribing: Subscribing::default(),
+            pending_subscribes: PendingSubscribes::default(),
             listening: Listening::default(),
-            publisher: None,
-            subscriber: None,
-            access: None,
             end: None,
             oversize: None,
             detail: Box::default(),
             now,
+            throttle,
+            unheard: None,
             congested: false,
             ids: Vec::new(),
             unread: 0,
         }
     }
 
+    /// Goes on with what an earlier connection subscribed to, which the live plane has already.
+    pub(super) fn resume(
+        &mut self,
+        subscriptions: Vec<Subscription>,
+        listening: Listening,
+        subscriber: Option<P::Subscriber>,
+    ) {
+        (self.listening, self.live.subscriber) = (listening, subscriber);
+        for subscription in subscriptions {
+            let qos = subscription.qos;
+            self.subscriptions.insert(subscription, qos, 0);
+        }
+        self.review_offers();
+    }
+
     /// A new round: takes the time once for all that it brings. Whether a client that sent too fast is read again from now on.
     pub(super) fn begin(&mut self) -> bool {
         self.now = self.door.clock.now();
         self.acks.begin();
-        self.exits.share.look();
+        self.io.share.look();
         if self.door.config.is_past(&self.config) {
             self.heed_config();
         }
@@ -161,39 +169,44 @@ impl<P: Plane> Session<P> {
         self.config = Arc::new(config);
     }
 
-    /// Until when the client is not read because it sent too fast, or more than there is room for.
-    pub(super) fn held_until(&self) -> Option<Instant> {
-        let throttle = self.throttle.as_ref();
-        let throttle = throttle.and_then(|throttle| throttle.held_until());
-        let unheard = self.unheard.as_ref();
-        let unheard = unheard.and_then(|unheard| unheard.held_until());
-        throttle.max(unheard)
-    }
-
-    /// Whether the client's rates allow a packet now.
-    pub(super) fn in_time(&mut self, publishes: bool, bytes: usize) -> bool {
-        let metrics = &self.exits.metrics;
-        self.throttle
-            .as_mut()
-            .is_none_or(|throttle| throttle.takes(publishes, bytes, Instant::now(), metrics))
-    }
-
     /// Whether another packet may be taken from the client. Every "no" ends by itself: with the socket, the desk or the live
     /// plane having taken what waits for it, or in time.
     pub(super) fn may_read(&self) -> bool {
         let at_desk_max = usize::from(self.config.receive_maximum);
         self.end.is_none()
-            && self.exits.waiting.len() < MAX_WAITING_REQUESTS
-            && self.exits.output.len() < self.config.write_high_water_bytes
-            && self.subscribing.has_room()
+            && self.io.waiting.len() < MAX_WAITING_REQUESTS
+            && self.io.output.len() < self.config.write_high_water_bytes
+            && self.pending_subscribes.has_room()
             && self.held_until().is_none()
             // MQTT 3.1.1 knows no Receive Maximum; MQTT 5 clients who exceed it are told so.
             && (self.client.v5 || self.inbound.at_desk() < at_desk_max)
     }
 
+    /// Whether it is the desk or the live plane, rather than the client, for whose sake nothing is read.
+    pub(super) fn reads_held_back(&self) -> bool {
+        let client_reads = self.io.output.len() < self.config.write_high_water_bytes;
+        client_reads && (self.is_publishing() || !self.may_read())
+    }
+
+    /// For how long the client may be silent (MQTT-3.1.2-22: one and a half times its keep-alive); `None` for ever.
+    pub(super) fn max_silence(&self) -> Option<Duration> {
+        let seconds = u64::from(self.client.keep_alive);
+        (seconds > 0).then(|| Duration::from_millis(seconds * 1500))
+    }
+
+    /// What the connection is to do on the live plane; the same until it is done.
+    pub(super) fn poll_action(&self) -> Option<Action> {
+        self.pending_subscribes.action().cloned()
+    }
+
+    /// The last action is done.
+    pub(super) fn action_done(&mut self) {
+        self.pending_subscribes.action_done();
+    }
+
     /// Whether frames wait to be flushed to the live plane.
     pub(super) fn is_publishing(&self) -> bool {
-        let publisher = self.publisher.as_ref();
+        let publisher = self.live.publisher.as_ref();
         publisher.is_some_and(|live| !live.is_empty())
     }
 
@@ -216,7 +229,7 @@ impl<P: Plane> Session<P> {
                 }
                 Ok(Some(frame)) => {
                     let publishes = matches!(frame::kind(frame.first), Ok(Kind::Publish));
-                    if publishes && self.subscribing.holds_publish() {
+                    if publishes && self.pending_subscribes.holds_publish() {
                         break;
                     }
                     if !self.in_time(publishes, frame.len()) {
@@ -224,7 +237,7 @@ impl<P: Plane> Session<P> {
                     }
                     let packet = &input[used..used + frame.len()];
                     used += frame.len();
-                    self.exits.metrics.packets_received.add(1);
+                    self.io.metrics.packets_received.add(1);
                     if let Err(reason) = self.on_packet(frame.first, &packet[frame.header..]) {
                         self.refuse(reason);
                     }
@@ -247,22 +260,22 @@ impl<P: Plane> Session<P> {
             Kind::Publish => self.on_publish(first, body),
             Kind::Puback => {
                 let ack = decode::ack(self.client.v5, kind, body)?;
-                self.outbound.puback(ack.packet_id, &mut self.exits)
+                self.outbound.puback(ack.packet_id, &mut self.io)
             }
             Kind::Pubrec => {
                 let ack = decode::ack(self.client.v5, kind, body)?;
                 self.outbound
-                    .pubrec(ack.packet_id, ack.success, &mut self.exits)
+                    .pubrec(ack.packet_id, ack.success, &mut self.io)
             }
             Kind::Pubcomp => {
                 let ack = decode::ack(self.client.v5, kind, body)?;
-                self.outbound.pubcomp(ack.packet_id, &mut self.exits)
+                self.outbound.pubcomp(ack.packet_id, &mut self.io)
             }
             Kind::Pubrel => self.on_pubrel(decode::ack(self.client.v5, kind, body)?),
             Kind::Subscribe => self.on_subscribe(body),
             Kind::Unsubscribe => self.on_unsubscribe(body),
             Kind::Pingreq if body.is_empty() => {
-                self.exits.output.pingresp();
+                self.io.output.pingresp();
                 Ok(())
             }
             Kind::Pingreq => Err(Reason::Malformed),
@@ -280,7 +293,7 @@ impl<P: Plane> Session<P> {
             // MQTT-3.14.2-2 forbids to turn an expiry of 0 into another.
             return Err(Reason::Protocol);
         }
-        self.end = Some(End::Left {
+        self.end = Some(SessionEnd::Left {
             publish_will: packet.publish_will,
             expiry,
         });
@@ -318,7 +331,7 @@ impl<P: Plane> Session<P> {
             }
             Response::Deliver(delivery) => self.offer(delivery.into(), self.now),
             Response::Release { seq, packet_id } => {
-                self.outbound.release(seq, packet_id, &mut self.exits);
+                self.outbound.release(seq, packet_id, &mut self.io);
                 Ok(())
             }
             Response::Close(reason) => {
@@ -333,6 +346,9 @@ impl<P: Plane> Session<P> {
 
     /// What the live plane has to say. All responses that were there before must have been handled.
     pub(super) fn on_frames(&mut self, frames: &mut Vec<Bytes>, received: Received) {
+        let bytes: usize = frames.iter().map(Bytes::len).sum();
+        let most = self.config.write_high_water_bytes;
+        self.io.output.reserve(bytes.min(most));
         for frame in frames.drain(..) {
             // The plane carries what sessions and the desk encoded; anything else would be a fault of ours.
             if let Ok(message) = Message::decode(frame)
@@ -346,19 +362,19 @@ impl<P: Plane> Session<P> {
             self.refuse(Ending::TooSlow);
         } else {
             self.unread += received.missed;
-            self.exits.metrics.undelivered.lagged.add(received.missed);
+            self.io.metrics.undelivered.lagged.add(received.missed);
         }
     }
 
-    pub(super) fn on_live(&mut self, message: Message) -> Result<(), Reason> {
+    fn on_live(&mut self, message: Message) -> Result<(), Reason> {
         let parts = message.parts();
         let root = &self.config.root;
         let Some(found) = self
             .subscriptions
             .matching(root, &self.client.id, &parts, &mut self.ids)
         else {
-            if !self.subscribing.keep_early(&message) {
-                self.exits.metrics.undelivered.before_suback.add_one();
+            if !self.pending_subscribes.keep_early(&message) {
+                self.io.metrics.undelivered.before_suback.add_one();
             }
             return Ok(());
         };
@@ -380,15 +396,15 @@ impl<P: Plane> Session<P> {
         self.offer(parcel, self.now)
     }
 
-    pub(super) fn offer(&mut self, parcel: Parcel, now: Millis) -> Result<(), Reason> {
+    fn offer(&mut self, parcel: Parcel, now: Millis) -> Result<(), Reason> {
         if let Some(access) = &mut self.access
             && !access.may_receive(parcel.message.topic())
         {
             access.not_delivered();
-            self.exits.acknowledge(parcel.seq, Stage::Done);
+            self.io.acknowledge(parcel.seq, Stage::Done);
             return Ok(());
         }
-        if let Err(Overrun) = self.outbound.offer(parcel, &mut self.exits, now) {
+        if let Err(Overrun) = self.outbound.offer(parcel, &mut self.io, now) {
             self.refuse(Ending::TooSlow);
         }
         Ok(())
@@ -397,9 +413,9 @@ impl<P: Plane> Session<P> {
     /// Notes how much is held of what the client sent, in bytes; ends the session if it needs more and there is no memory.
     pub(super) fn settle_input(&mut self, waiting: usize) {
         let held = waiting + self.inbound.held_bytes();
-        self.exits.share.set_incoming(held);
-        if self.exits.share.is_refused(held) && self.may_read() {
-            self.exits.share.memory().closed.add_one();
+        self.io.share.set_incoming(held);
+        if self.io.share.is_refused(held) && self.may_read() {
+            self.io.share.memory().closed.add_one();
             self.refuse(Ending::Memory);
         }
     }
@@ -407,27 +423,31 @@ impl<P: Plane> Session<P> {
     /// The end of a round: writes what now has room, and tells the live plane whether to go easy.
     pub(super) fn settle_round(&mut self) {
         if !self.is_publishing() {
-            self.exits.retry();
+            self.io.retry();
         }
-        self.acks.settle(&self.exits.metrics.ack_latency);
-        self.outbound.written(&mut self.exits);
-        self.outbound.pump(&mut self.exits, self.now);
-        let outgoing =
-            self.exits.output.len() + self.outbound.held_bytes() + self.subscribing.early_bytes();
-        self.exits.share.set_outgoing(outgoing);
+        self.acks.settle(&self.io.metrics.ack_latency);
+        self.outbound.written(&mut self.io);
+        self.outbound.pump(&mut self.io, self.now);
+        let outgoing = self.io.output.len()
+            + self.outbound.held_bytes()
+            + self.pending_subscribes.early_bytes();
+        self.io.share.set_outgoing(outgoing);
         if let Some(congested) = self.outbound.congestion(self.congested) {
             self.congested = congested;
-            if let Some(subscriber) = &mut self.subscriber {
+            if let Some(subscriber) = &mut self.live.subscriber {
                 subscriber.set_congested(congested);
             }
         }
-        if self.exits.desk_gone {
+        if self.io.desk_gone {
             self.refuse(Reason::ShuttingDown);
         }
-        if self.exits.output.is_incomplete() {
+        if self.io.output.is_incomplete() {
             self.refuse(Ending::AnswerTooLarge);
         }
         self.tell_of_unread();
+        while let Some(request) = self.pending_subscribes.next_request() {
+            self.io.ask(request);
+        }
     }
 
     /// A client that does not read what may be lost is told of in the log.
@@ -455,29 +475,5 @@ impl<P: Plane> Session<P> {
             .as_ref()
             .map_or(About::Client, |own| own.about());
         self.door.diary.admits(about, kind, &self.client.id)
-    }
-
-    /// The rules, or the client's standing, have changed.
-    pub(super) fn on_change(&mut self, change: Change) {
-        let Some(access) = &mut self.access else {
-            return;
-        };
-        let renewed = match change {
-            Change::Expired => Err(access.expire()),
-            Change::Rules => access.renew(),
-        };
-        match renewed {
-            Ok(()) => {
-                self.outbound
-                    .retain(|topic| access.may_receive(topic), &mut self.exits);
-                self.review_offers();
-            }
-            Err(reason) => self.refuse(reason),
-        }
-    }
-
-    /// Ends the session for a reason of ours; the first one stands.
-    pub(super) fn refuse(&mut self, ending: impl Into<Ending>) {
-        self.end.get_or_insert(End::Refused(ending.into()));
     }
 }

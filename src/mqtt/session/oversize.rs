@@ -90,7 +90,7 @@ impl<P: Plane> Session<P> {
             self.oversize = Some(oversize);
             return here;
         }
-        self.exits.metrics.packets_received.add(1);
+        self.io.metrics.packets_received.add(1);
         if let Some(id) = oversize.packet_id {
             self.turn_away(id, oversize.qos, Reason::QuotaExceeded);
         }

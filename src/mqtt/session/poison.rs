@@ -44,7 +44,7 @@ labels! {
 
 impl Cause {
     /// What has no place here: want of memory passes, and the publish may be taken next time.
-    pub(in crate::mqtt) fn of(full: Full) -> Option<Cause> {
+    pub(super) fn of(full: Full) -> Option<Cause> {
         match full {
             Full::Retained => Some(Cause::RetainedFull),
             Full::Queue => Some(Cause::QueueFull),
@@ -79,7 +79,7 @@ pub(in crate::mqtt) struct Poison {
 impl Poison {
     /// Whether a publish that must not be taken is to be dropped; else it costs the connection, which is noted. Clients beyond the
     /// bound are closed each time.
-    pub(in crate::mqtt) fn drops(
+    pub(super) fn drops(
         &self,
         client: &Arc<str>,
         cause: Cause,
@@ -109,14 +109,14 @@ impl Poison {
 
 impl<P: Plane> Session<P> {
     /// Whether a publish that must not be taken is acknowledged and dropped, rather than costing the connection once more.
-    pub(in crate::mqtt) fn swallows(&self, cause: Cause) -> bool {
+    pub(super) fn swallows(&self, cause: Cause) -> bool {
         let (door, most) = (&self.door, self.config.max_poison);
         self.config.poison_ack && (door.poison).drops(&self.client.id, cause, Instant::now(), most)
     }
 
     /// Tells of a publish that was dropped.
-    pub(in crate::mqtt) fn tell_of_dropped(&mut self, cause: Cause, topic: &str, bytes: usize) {
-        self.exits.metrics.publishes_dropped.of(cause).add_one();
+    pub(super) fn tell_of_dropped(&mut self, cause: Cause, topic: &str, bytes: usize) {
+        self.io.metrics.publishes_dropped.of(cause).add_one();
         let kind = "publish_dropped";
         let admitted = self.admits(kind);
         let (client, shown) = (shortened(&self.client.id), shown(topic));
@@ -170,8 +170,8 @@ impl<P: Plane> Session<P> {
             rejection,
         };
         self.inbound.hand_over(topic);
-        self.exits.ask(Request::Publish {
-            connection: self.exits.connection,
+        self.io.ask(Request::Publish {
+            connection: self.io.connection,
             packet_id: None,
             publication: Publication { message, route },
         });

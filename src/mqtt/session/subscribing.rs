@@ -19,8 +19,8 @@ use crate::wire::reply::Code;
 use crate::wire::topic::Offer;
 
 use super::Session;
-use super::awaited::{Awaited, Step, Suback};
 use super::outbound::{Origin, Parcel};
+use super::pending_subscribes::{Action, Pending, Suback};
 use super::subscriptions::needs_live;
 
 /// What must not even be asked for ends the connection.
@@ -103,17 +103,18 @@ impl<P: Plane> Session<P> {
         let refused = self.suback_code(Some(&Reason::QuotaExceeded));
         codes.extend(std::iter::repeat_n(refused, surplus));
         let v5 = self.client.v5;
-        self.exits.output.suback(v5, packet_id, &codes);
+        self.io.output.suback(v5, packet_id, &codes);
     }
 
     /// Asks the desk about the next filters of a SUBSCRIBE.
     fn ask_for_part(&mut self, mut suback: Suback) {
         let request = Request::Subscribe {
-            connection: self.exits.connection,
+            connection: self.io.connection,
             subscriptions: suback.take_part(),
             packet_id: suback.packet_id,
         };
-        self.ask_in_turn(Awaited::Suback(suback), request);
+        self.pending_subscribes
+            .ask(Pending::Suback(suback), request);
     }
 
     /// What exceeds the limit of subscriptions must not get as far as the live plane, let alone the desk.
@@ -123,7 +124,7 @@ impl<P: Plane> Session<P> {
         let mut all = self.subscriptions.len();
         for one in asked.iter_mut() {
             let is_new = |filter: &str| {
-                !self.subscriptions.contains(filter) && !self.subscribing.awaits(filter)
+                !self.subscriptions.contains(filter) && !self.pending_subscribes.has(filter)
             };
             match one {
                 Ok(subscription) if is_new(&subscription.filter) => {
@@ -141,7 +142,7 @@ impl<P: Plane> Session<P> {
 
     fn tell_of_surplus(&self, filters: usize) {
         if filters > 0 {
-            let counted = &self.exits.metrics.subscriptions_refused;
+            let counted = &self.io.metrics.subscriptions_refused;
             counted.add(filters as u64);
             let admitted = self.admits("max_subscriptions");
             let (client, most) = (shortened(&self.client.id), self.config.max_subscriptions);
@@ -160,7 +161,7 @@ impl<P: Plane> Session<P> {
     /// How deep a topic or a filter may be is ours to say.
     pub(super) fn check_depth(&self, topic: &str) -> Result<(), TopicRule> {
         let most = self.config.max_topic_levels;
-        check_levels(topic, most).inspect_err(|_| self.exits.metrics.too_deep.add_one())
+        check_levels(topic, most).inspect_err(|_| self.io.metrics.too_deep.add_one())
     }
 
     /// A filter as the desk takes it; the inner error goes into SUBACK, the outer one ends the connection.
@@ -213,24 +214,24 @@ impl<P: Plane> Session<P> {
         let Some((filter, reliable)) = self.listening.open(filter, reliable) else {
             return;
         };
-        if self.subscriber.is_none() {
-            self.subscriber = Some(self.door.plane.subscriber());
-        }
-        self.subscribing
-            .steps
-            .push_back(Step::Open { filter, reliable });
+        let plane = &self.door.plane;
+        self.live
+            .subscriber
+            .get_or_insert_with(|| plane.subscriber());
+        self.pending_subscribes
+            .want(Action::LiveOpen { filter, reliable });
     }
 
     /// Queues a filter to be dropped from the live plane, unless it is still, or again, wanted.
     fn close_live(&mut self, filter: &Arc<str>) {
-        // Without a subscriber nothing was ever subscribed there, and nobody would take the step.
-        if self.subscriber.is_some()
+        // Without a subscriber nothing was ever subscribed there, and nobody would do it.
+        if self.live.subscriber.is_some()
             && needs_live(&self.config.root, &self.client.id, filter)
             && !self.subscriptions.contains(filter)
-            && !self.subscribing.awaits(filter)
+            && !self.pending_subscribes.has(filter)
             && let Some(filter) = self.listening.close(filter)
         {
-            self.subscribing.steps.push_back(Step::Close(filter));
+            self.pending_subscribes.want(Action::LiveClose(filter));
         }
     }
 
@@ -248,23 +249,22 @@ impl<P: Plane> Session<P> {
         let filters: Vec<Arc<str>> = asked.iter().flatten().cloned().collect();
         if filters.is_empty() {
             let codes = vec![Reason::FilterInvalid.code(); asked.len()];
-            self.exits
-                .output
-                .unsuback(self.client.v5, packet_id, &codes);
+            self.io.output.unsuback(self.client.v5, packet_id, &codes);
             return Ok(());
         }
         let request = Request::Unsubscribe {
-            connection: self.exits.connection,
+            connection: self.io.connection,
             packet_id,
             filters,
         };
-        self.ask_in_turn(Awaited::Unsuback(packet_id, asked), request);
+        self.pending_subscribes
+            .ask(Pending::Unsuback(packet_id, asked), request);
         Ok(())
     }
 
     /// Withdraws the offers of work and tools that the client may not make any more, so that tasks and calls go to others, and
     /// makes those again that it may. Other subscriptions stand: what they bring is checked one by one.
-    pub(in crate::mqtt) fn review_offers(&mut self) {
+    pub(super) fn review_offers(&mut self) {
         let Some(access) = &self.access else {
             return;
         };
@@ -279,16 +279,16 @@ impl<P: Plane> Session<P> {
         let lost = self
             .subscriptions
             .take(|filter| is_offer(filter) && !may(filter));
-        let suspended = std::mem::take(&mut self.subscribing.suspended);
+        let suspended = std::mem::take(&mut self.pending_subscribes.suspended);
         let (again, still): (Vec<_>, Vec<_>) =
             suspended.into_iter().partition(|one| may(&one.filter));
-        self.subscribing.suspended = still;
-        let connection = self.exits.connection;
+        self.pending_subscribes.suspended = still;
+        let connection = self.io.connection;
         if !lost.is_empty() {
             let filters = lost.iter().map(|one| Arc::clone(&one.filter)).collect();
-            self.subscribing.suspended.extend(lost);
-            self.ask_in_turn(
-                Awaited::Withdrawn,
+            self.pending_subscribes.suspended.extend(lost);
+            self.pending_subscribes.ask(
+                Pending::Withdrawn,
                 Request::Unsubscribe {
                     connection,
                     packet_id: 0,
@@ -301,8 +301,8 @@ impl<P: Plane> Session<P> {
                 let qos = subscription.qos;
                 self.subscriptions.insert(subscription.clone(), qos, 0);
             }
-            self.ask_in_turn(
-                Awaited::Restored(again.clone()),
+            self.pending_subscribes.ask(
+                Pending::Restored(again.clone()),
                 Request::Subscribe {
                     connection,
                     packet_id: 0,
@@ -310,13 +310,6 @@ impl<P: Plane> Session<P> {
                 },
             );
         }
-    }
-
-    fn ask_in_turn(&mut self, awaited: Awaited, request: Request) {
-        self.subscribing.awaited.push_back(awaited);
-        self.subscribing
-            .steps
-            .push_back(Step::Ask(Box::new(request)));
     }
 
     /// The desk's answer to SUBSCRIBE, or to a part of it: SUBACK once it is complete, then what is retained (MQTT-3.8.4). What is
@@ -332,9 +325,9 @@ impl<P: Plane> Session<P> {
         else {
             return Ok(());
         };
-        let mut suback = match self.subscribing.answered() {
-            Some(Awaited::Suback(suback)) => suback,
-            Some(Awaited::Restored(_)) => return Ok(()),
+        let mut suback = match self.pending_subscribes.answered() {
+            Some(Pending::Suback(suback)) => suback,
+            Some(Pending::Restored(_)) => return Ok(()),
             _ => return Err(Reason::ImplementationSpecific),
         };
         let mut results = results.into_iter();
@@ -360,7 +353,7 @@ impl<P: Plane> Session<P> {
             return Err(Reason::QuotaExceeded);
         }
         self.send_retained(retained, &granted)?;
-        self.subscribing
+        self.pending_subscribes
             .take_early()
             .into_iter()
             .try_for_each(|message| self.on_live(message))
@@ -369,7 +362,7 @@ impl<P: Plane> Session<P> {
     fn settle(&mut self, subscription: Subscription, result: Result<Qos, Code>, stamp: u64) -> u8 {
         match result {
             Ok(qos) => {
-                self.subscribing
+                self.pending_subscribes
                     .suspended
                     .retain(|one| one.filter != subscription.filter);
                 self.subscriptions.insert(subscription, qos, stamp);
@@ -415,9 +408,9 @@ impl<P: Plane> Session<P> {
 
     /// The desk's answer to UNSUBSCRIBE.
     pub(super) fn on_unsubscribed(&mut self, existed: &[bool]) -> Result<(), Reason> {
-        let (packet_id, asked) = match self.subscribing.answered() {
-            Some(Awaited::Unsuback(packet_id, asked)) => (packet_id, asked),
-            Some(Awaited::Withdrawn) => return Ok(()),
+        let (packet_id, asked) = match self.pending_subscribes.answered() {
+            Some(Pending::Unsuback(packet_id, asked)) => (packet_id, asked),
+            Some(Pending::Withdrawn) => return Ok(()),
             _ => return Err(Reason::ImplementationSpecific),
         };
         const NO_SUBSCRIPTION_EXISTED: u8 = 0x11;
@@ -428,7 +421,7 @@ impl<P: Plane> Session<P> {
                 None => Reason::FilterInvalid.code(),
                 Some(filter) if existed.next() == Some(&true) => {
                     self.subscriptions.remove(&filter);
-                    self.subscribing
+                    self.pending_subscribes
                         .suspended
                         .retain(|one| one.filter != filter);
                     self.close_live(&filter);
@@ -437,9 +430,7 @@ impl<P: Plane> Session<P> {
                 Some(_) => NO_SUBSCRIPTION_EXISTED,
             });
         }
-        self.exits
-            .output
-            .unsuback(self.client.v5, packet_id, &codes);
+        self.io.output.unsuback(self.client.v5, packet_id, &codes);
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ struct Entry {
 
 /// All subscriptions of a session. Exact filters are looked up; those with wildcards are tried one by one.
 #[derive(Debug, Default)]
-pub(in crate::mqtt) struct Subscriptions {
+pub(super) struct Subscriptions {
     exact: HashMap<Arc<str>, Entry>,
     wildcard: Vec<Entry>,
     /// Served by the desk alone, so only their being there matters.
@@ -29,16 +29,16 @@ pub(in crate::mqtt) struct Subscriptions {
 
 /// How a live message is to be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mqtt) struct Match {
+pub(super) struct Match {
     /// The highest granted QoS.
-    pub(in crate::mqtt) granted: Qos,
+    pub(super) granted: Qos,
     /// Whether some subscription keeps the retain flag.
-    pub(in crate::mqtt) retain_as_published: bool,
+    pub(super) retain_as_published: bool,
 }
 
 impl Subscriptions {
     /// Enters a subscription, or replaces the one with the same filter.
-    pub(in crate::mqtt) fn insert(&mut self, subscription: Subscription, granted: Qos, stamp: u64) {
+    pub(super) fn insert(&mut self, subscription: Subscription, granted: Qos, stamp: u64) {
         let filter = Arc::clone(&subscription.filter);
         if filter.starts_with("$share/") {
             self.shared.insert(filter, subscription);
@@ -73,7 +73,7 @@ impl Subscriptions {
     }
 
     /// Removes a subscription, if it is there.
-    pub(in crate::mqtt) fn remove(&mut self, filter: &str) {
+    pub(super) fn remove(&mut self, filter: &str) {
         self.exact.remove(filter);
         self.shared.remove(filter);
         self.wildcard
@@ -81,7 +81,7 @@ impl Subscriptions {
     }
 
     /// Removes the subscriptions whose filter is chosen, and returns them.
-    pub(in crate::mqtt) fn take(&mut self, chosen: impl Fn(&str) -> bool) -> Vec<Subscription> {
+    pub(super) fn take(&mut self, chosen: impl Fn(&str) -> bool) -> Vec<Subscription> {
         let exact = self.exact.extract_if(|filter, _| chosen(filter));
         let exact = exact.map(|(_, entry)| entry.subscription);
         let shared = self.shared.extract_if(|filter, _| chosen(filter));
@@ -94,12 +94,12 @@ impl Subscriptions {
     }
 
     /// How many there are.
-    pub(in crate::mqtt) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.exact.len() + self.wildcard.len() + self.shared.len()
     }
 
     /// Whether this very filter is subscribed.
-    pub(in crate::mqtt) fn contains(&self, filter: &str) -> bool {
+    pub(super) fn contains(&self, filter: &str) -> bool {
         self.exact.contains_key(filter)
             || self.shared.contains_key(filter)
             || self
@@ -109,14 +109,14 @@ impl Subscriptions {
     }
 
     /// Whether any subscription served by the live plane was granted QoS 1 or 2.
-    pub(in crate::mqtt) fn any_reliable(&self) -> bool {
+    pub(super) fn any_reliable(&self) -> bool {
         let reliable = |entry: &Entry| entry.granted > Qos::AtMostOnce;
         self.exact.values().any(reliable) || self.wildcard.iter().any(reliable)
     }
 
     /// Whether, and how, a message from the live plane goes to client `me`; `ids` is filled with the identifiers of the
     /// subscriptions that it matches (MQTT-3.3.4-3).
-    pub(in crate::mqtt) fn matching(
+    pub(super) fn matching(
         &self,
         root: &str,
         me: &str,

@@ -9,7 +9,10 @@ use tokio::time::Instant;
 
 use crate::mqtt::config::{MqttConfig, Rate};
 use crate::mqtt::metrics::Metrics;
+use crate::mqtt::plane::Plane;
 use crate::mqtt::rate::{Meter, Pace};
+
+use super::Session;
 
 /// A burst is never less than this part of what a second lets through: timers are not finer than a millisecond, and one packet
 /// a tick would be less than the rate.
@@ -100,6 +103,25 @@ impl Throttle {
     /// Lets the client go on if its time has come; whether it was held back until now.
     pub(super) fn release(&mut self, now: Instant) -> bool {
         self.held.take_if(|held| held.until <= now).is_some()
+    }
+}
+
+impl<P: Plane> Session<P> {
+    /// Until when the client is not read because it sent too fast, or more than there is room for.
+    pub(in crate::mqtt) fn held_until(&self) -> Option<Instant> {
+        let throttle = self.throttle.as_ref();
+        let throttle = throttle.and_then(|throttle| throttle.held_until());
+        let unheard = self.unheard.as_ref();
+        let unheard = unheard.and_then(|unheard| unheard.held_until());
+        throttle.max(unheard)
+    }
+
+    /// Whether the client's rates allow a packet now.
+    pub(super) fn in_time(&mut self, publishes: bool, bytes: usize) -> bool {
+        let metrics = &self.io.metrics;
+        self.throttle
+            .as_mut()
+            .is_none_or(|throttle| throttle.takes(publishes, bytes, Instant::now(), metrics))
     }
 }
 

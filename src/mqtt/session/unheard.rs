@@ -78,7 +78,7 @@ impl<P: Plane> Session<P> {
         match verdict {
             Err(_) if of_own_backlog && !self.client.v5 => {
                 let (now, patience) = (Instant::now(), self.config.patience);
-                let metrics = &self.exits.metrics;
+                let metrics = &self.io.metrics;
                 if Unheard::refused(&mut self.unheard, now, patience, metrics) {
                     self.refuse(Ending::NoRoom);
                 }

@@ -20,10 +20,10 @@ use crate::wire::Millis;
 use crate::wire::message::Qos;
 
 use super::aliases::Aliases;
-use super::exits::Exits;
+use super::io::SessionIo;
 use waiting::Waiting;
 
-pub(in crate::mqtt) use parcel::{Origin, Parcel};
+pub(super) use parcel::{Origin, Parcel};
 
 /// Places for flights that an idle session may hold on to.
 const FLIGHTS_AT_HAND: usize = 16;
@@ -43,7 +43,7 @@ enum Flight {
 
 /// The client's queues asked more of the session than it may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mqtt) struct Overrun;
+pub(super) struct Overrun;
 
 #[derive(Debug)]
 pub(in crate::mqtt) struct Outbound {
@@ -92,32 +92,32 @@ impl Outbound {
     ///
     /// # Errors
     /// If the queue of live QoS 1 and 2 messages is full.
-    pub(in crate::mqtt) fn offer(
+    pub(super) fn offer(
         &mut self,
         parcel: Parcel,
-        exits: &mut Exits,
+        io: &mut SessionIo,
         now: Millis,
     ) -> Result<(), Overrun> {
         let may_be_lost = parcel.qos == Qos::AtMostOnce
             && (parcel.origin == Origin::Live || parcel.origin == Origin::Desk && parcel.seq == 0);
         if may_be_lost {
-            if self.socket_takes(exits) && self.waiting.lets_lossy_pass() {
-                self.send(parcel, exits, now);
+            if self.socket_takes(io) && self.waiting.lets_lossy_pass() {
+                self.send(parcel, io, now);
             } else {
-                self.keep_lossy(parcel, exits);
+                self.keep_lossy(parcel, io);
             }
             return Ok(());
         }
-        if self.waiting.next_kept().is_none() && self.has_room(&parcel, exits) {
-            self.send(parcel, exits, now);
+        if self.waiting.next_kept().is_none() && self.has_room(&parcel, io) {
+            self.send(parcel, io, now);
             return Ok(());
         }
         let promised = parcel.origin == Origin::Desk;
         self.waiting.keep(parcel);
         // What comes from the desk is in its window, and not lost with this connection.
-        let no_memory = !promised && exits.share.is_refused(self.waiting.bytes());
+        let no_memory = !promised && io.share.is_refused(self.waiting.bytes());
         if no_memory {
-            exits.share.memory().closed.add_one();
+            io.share.memory().closed.add_one();
         }
         let live = self.waiting.live();
         let over = live.messages > self.config.max_pending_messages
@@ -130,27 +130,26 @@ impl Outbound {
     }
 
     /// Drops what waits here and may not be delivered any more; the desk hears that it is done.
-    pub(in crate::mqtt) fn retain(&mut self, allowed: impl FnMut(&str) -> bool, exits: &mut Exits) {
-        self.waiting.retain(allowed, |dropped| {
-            exits.acknowledge(dropped.seq, Stage::Done)
-        });
+    pub(super) fn retain(&mut self, allowed: impl FnMut(&str) -> bool, io: &mut SessionIo) {
+        self.waiting
+            .retain(allowed, |dropped| io.acknowledge(dropped.seq, Stage::Done));
     }
 
     /// Writes what window and socket have room for now.
-    pub(in crate::mqtt) fn pump(&mut self, exits: &mut Exits, now: Millis) {
+    pub(super) fn pump(&mut self, io: &mut SessionIo, now: Millis) {
         while self
             .waiting
             .next_kept()
-            .is_some_and(|next| self.has_room(next, exits))
+            .is_some_and(|next| self.has_room(next, io))
             && let Some(parcel) = self.waiting.take_kept()
         {
-            self.send(parcel, exits, now);
+            self.send(parcel, io, now);
         }
         while self.waiting.snapshots() == 0
-            && self.socket_takes(exits)
+            && self.socket_takes(io)
             && let Some(parcel) = self.waiting.take_lossy()
         {
-            self.send(parcel, exits, now);
+            self.send(parcel, io, now);
         }
         self.waiting.give_back();
         if self.flights.is_empty() && self.flights.capacity() > FLIGHTS_AT_HAND {
@@ -159,12 +158,12 @@ impl Outbound {
     }
 
     /// Retained messages that wait.
-    pub(in crate::mqtt) fn snapshots(&self) -> usize {
+    pub(super) fn snapshots(&self) -> usize {
         self.waiting.snapshots()
     }
 
     /// Whether publishers should be held back: `Some` when that ought to change.
-    pub(in crate::mqtt) fn congestion(&self, congested: bool) -> Option<bool> {
+    pub(super) fn congestion(&self, congested: bool) -> Option<bool> {
         let share = if congested { 4 } else { 2 };
         let live = self.waiting.live();
         let past = live.messages > self.config.max_pending_messages / share
@@ -173,59 +172,58 @@ impl Outbound {
     }
 
     /// Notes how many bytes the socket has taken in all.
-    pub(in crate::mqtt) fn written(&mut self, exits: &mut Exits) {
+    pub(super) fn written(&mut self, io: &mut SessionIo) {
         while let Some(&(position, seq)) = self.unwritten.front() {
-            if position > exits.output.written() {
+            if position > io.output.written() {
                 break;
             }
             self.unwritten.pop_front();
-            exits.acknowledge(seq, Stage::Done);
+            io.acknowledge(seq, Stage::Done);
         }
     }
 
-    fn has_room(&self, parcel: &Parcel, exits: &Exits) -> bool {
-        self.socket_takes(exits)
-            && (parcel.qos == Qos::AtMostOnce || self.flights.len() < self.window)
+    fn has_room(&self, parcel: &Parcel, io: &SessionIo) -> bool {
+        self.socket_takes(io) && (parcel.qos == Qos::AtMostOnce || self.flights.len() < self.window)
     }
 
     /// Whether more may be put before the socket; less of it where memory is short.
-    fn socket_takes(&self, exits: &Exits) -> bool {
-        let waiting = exits.output.len();
-        waiting < self.config.write_high_water_bytes && !exits.share.is_refused(waiting)
+    fn socket_takes(&self, io: &SessionIo) -> bool {
+        let waiting = io.output.len();
+        waiting < self.config.write_high_water_bytes && !io.share.is_refused(waiting)
     }
 
     /// Bytes that wait for the window or the socket, what is encoded already aside, and those of aliases.
-    pub(in crate::mqtt) fn held_bytes(&self) -> usize {
+    pub(super) fn held_bytes(&self) -> usize {
         self.waiting.bytes() + self.aliases.bytes()
     }
 
     /// Messages of QoS 0 dropped since the last call, because the client does not keep up.
-    pub(in crate::mqtt) fn take_dropped(&mut self) -> u64 {
+    pub(super) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
 
-    fn keep_lossy(&mut self, parcel: Parcel, exits: &Exits) {
+    fn keep_lossy(&mut self, parcel: Parcel, io: &SessionIo) {
         self.waiting.keep_lossy(parcel);
         loop {
             let bytes = self.waiting.lossy_bytes();
             let too_much = bytes > self.config.max_lossy_bytes;
-            if !too_much && !exits.share.is_refused(bytes) || self.waiting.take_lossy().is_none() {
+            if !too_much && !io.share.is_refused(bytes) || self.waiting.take_lossy().is_none() {
                 return;
             }
             if !too_much {
-                exits.share.memory().dropped.add_one();
+                io.share.memory().dropped.add_one();
             }
             self.dropped += 1;
-            exits.metrics.undelivered.slow_reader.add(1);
+            io.metrics.undelivered.slow_reader.add(1);
         }
     }
 
-    fn send(&mut self, parcel: Parcel, exits: &mut Exits, now: Millis) {
+    fn send(&mut self, parcel: Parcel, io: &mut SessionIo, now: Millis) {
         let parts = parcel.message.parts();
         // What was sent once is sent until it is acknowledged (MQTT-4.3.3-7).
         if parcel.message.expired(now) && !parcel.dup {
-            exits.metrics.undelivered.expired.add(1);
-            exits.acknowledge(parcel.seq, Stage::Done);
+            io.metrics.undelivered.expired.add(1);
+            io.acknowledge(parcel.seq, Stage::Done);
             return;
         }
         let mut head = Head {
@@ -245,8 +243,8 @@ impl Outbound {
         }
         if publish_len(self.v5, &parts, &head) > self.max_packet {
             // MQTT-3.1.2-25: as if it had been sent.
-            exits.metrics.undelivered.too_large_for_client.add(1);
-            exits.acknowledge(parcel.seq, Stage::Done);
+            io.metrics.undelivered.too_large_for_client.add(1);
+            io.acknowledge(parcel.seq, Stage::Done);
             return;
         }
         let seq = parcel.seq;
@@ -260,15 +258,14 @@ impl Outbound {
             self.flights.insert(packet_id, flight);
             head.packet_id = Some(packet_id);
         }
-        exits.output.publish(self.v5, &parts, &head);
+        io.output.publish(self.v5, &parts, &head);
         self.aliases.sent(parts.topic, head.alias);
-        exits.metrics.publishes_sent.of(parcel.qos).add(1);
-        exits
-            .metrics
+        io.metrics.publishes_sent.of(parcel.qos).add(1);
+        io.metrics
             .publish_bytes_sent
             .add(parts.payload.len() as u64);
         if flight.is_none() && seq != 0 {
-            self.unwritten.push_back((exits.output.position(), seq));
+            self.unwritten.push_back((io.output.position(), seq));
         }
     }
 
@@ -313,19 +310,19 @@ mod tests {
     fn packet_ids_in_flight_are_not_given_twice() {
         let (desk, _requests) = mpsc::channel(1);
         let share = Share::new(Memory::boundless());
-        let mut exits = Exits::new(1, desk, Arc::default(), share);
+        let mut io = SessionIo::new(1, desk, Arc::default(), share);
         let config = Current::new(MqttConfig::default()).get();
         let mut outbound = Outbound::new(config, false, usize::MAX, 3, 0, Arc::default());
-        outbound.offer(parcel(2), &mut exits, 0).unwrap();
+        outbound.offer(parcel(2), &mut io, 0).unwrap();
         for round in 0..70_000u32 {
-            outbound.offer(parcel(1), &mut exits, 0).unwrap();
-            exits.output.advance(exits.output.len());
+            outbound.offer(parcel(1), &mut io, 0).unwrap();
+            io.output.advance(io.output.len());
             let id = outbound.last_id;
             assert!(id > 1, "round {round}");
-            outbound.puback(id, &mut exits).unwrap();
+            outbound.puback(id, &mut io).unwrap();
         }
         assert_eq!(outbound.flights.len(), 1);
-        let metrics: &Metrics = &exits.metrics;
+        let metrics: &Metrics = &io.metrics;
         assert_eq!(metrics.stray_acks.value(), 0);
     }
 }

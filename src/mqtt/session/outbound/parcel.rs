@@ -5,7 +5,7 @@ use crate::wire::message::{Message, Qos};
 
 /// Where a message comes from, which decides what happens when the client does not keep up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mqtt) enum Origin {
+pub(in crate::mqtt::session) enum Origin {
     /// The desk, which keeps count itself.
     Desk,
     /// Retained messages for a new subscription; already in memory, so taken whole.
@@ -16,17 +16,17 @@ pub(in crate::mqtt) enum Origin {
 
 /// A message on its way to the client.
 #[derive(Debug)]
-pub(in crate::mqtt) struct Parcel {
-    pub(in crate::mqtt) origin: Origin,
-    pub(in crate::mqtt) message: Message,
-    pub(in crate::mqtt) qos: Qos,
-    pub(in crate::mqtt) retain: bool,
-    pub(in crate::mqtt) dup: bool,
+pub(in crate::mqtt::session) struct Parcel {
+    pub(in crate::mqtt::session) origin: Origin,
+    pub(in crate::mqtt::session) message: Message,
+    pub(in crate::mqtt::session) qos: Qos,
+    pub(in crate::mqtt::session) retain: bool,
+    pub(in crate::mqtt::session) dup: bool,
     /// The desk's number; 0 if only the session knows of it.
-    pub(in crate::mqtt) seq: u64,
+    pub(in crate::mqtt::session) seq: u64,
     /// Given by the desk for durable sessions.
-    pub(in crate::mqtt) packet_id: Option<u16>,
-    pub(in crate::mqtt) subscription_ids: Vec<u32>,
+    pub(in crate::mqtt::session) packet_id: Option<u16>,
+    pub(in crate::mqtt::session) subscription_ids: Vec<u32>,
 }
 
 impl Parcel {

@@ -1,4 +1,6 @@
-//! The two ways out of a session that need no waiting: bytes for the client, requests for the desk.
+//! What a session has to say: bytes for the client, requests for the desk, messages for the live plane.
+//!
+//! The session fills it without waiting; the connection waits for those who take it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,10 +12,11 @@ use crate::desk::port::{ConnectionId, Request, Stage};
 use crate::desk::{Holder, Share};
 use crate::mqtt::codec::encode::Output;
 use crate::mqtt::metrics::Metrics;
+use crate::mqtt::plane::Plane;
 
-/// What a session has to say; the connection carries it off.
+/// A session's side of the client and of the desk.
 #[derive(Debug)]
-pub(in crate::mqtt) struct Exits {
+pub(in crate::mqtt) struct SessionIo {
     /// To the client.
     pub(in crate::mqtt) output: Output,
     /// To the desk.
@@ -21,22 +24,22 @@ pub(in crate::mqtt) struct Exits {
     /// What the desk's channel has no room for yet, in order.
     pub(in crate::mqtt) waiting: VecDeque<Request>,
     /// The desk takes nothing any more.
-    pub(in crate::mqtt) desk_gone: bool,
+    pub(super) desk_gone: bool,
     /// Who says it.
-    pub(in crate::mqtt) connection: ConnectionId,
+    pub(super) connection: ConnectionId,
     pub(in crate::mqtt) metrics: Arc<Metrics>,
     /// Of the memory that there is for all that waits.
-    pub(in crate::mqtt) share: Share,
+    pub(super) share: Share,
 }
 
-impl Exits {
+impl SessionIo {
     pub(in crate::mqtt) fn new(
         connection: ConnectionId,
         desk: mpsc::Sender<Request>,
         metrics: Arc<Metrics>,
         share: Share,
-    ) -> Exits {
-        Exits {
+    ) -> SessionIo {
+        SessionIo {
             output: Output::default(),
             desk,
             waiting: VecDeque::new(),
@@ -48,7 +51,7 @@ impl Exits {
     }
 
     /// Hands a request to the desk, behind those that wait.
-    pub(in crate::mqtt) fn ask(&mut self, request: Request) {
+    pub(super) fn ask(&mut self, request: Request) {
         if let Request::Publish { publication, .. } = &request {
             // The desk gives it back when it takes the request.
             let memory = self.share.memory();
@@ -62,7 +65,7 @@ impl Exits {
     }
 
     /// Hands over what waits, as far as there is room; an emptied queue is given back.
-    pub(in crate::mqtt) fn retry(&mut self) {
+    pub(super) fn retry(&mut self) {
         while let Some(request) = self.waiting.pop_front() {
             if !self.hand_over(request) {
                 return;
@@ -87,8 +90,14 @@ impl Exits {
         }
     }
 
+    /// Counts what the client has been sent.
+    pub(in crate::mqtt) fn count_output(&mut self, bytes: usize) {
+        self.metrics.packets_sent.add(self.output.take_packets());
+        self.metrics.bytes_sent.add(bytes as u64);
+    }
+
     /// Tells the desk how far a delivery has come; a delivery of the session's own (`seq` 0) is nobody else's business.
-    pub(in crate::mqtt) fn acknowledge(&mut self, seq: u64, stage: Stage) {
+    pub(super) fn acknowledge(&mut self, seq: u64, stage: Stage) {
         if seq != 0 {
             self.ask(Request::Acknowledge {
                 connection: self.connection,
@@ -97,4 +106,11 @@ impl Exits {
             });
         }
     }
+}
+
+/// A session's ends of the live plane, each opened when it is first needed.
+pub(in crate::mqtt) struct LiveEnds<P: Plane> {
+    /// Holds what is to be flushed.
+    pub(in crate::mqtt) publisher: Option<P::Publisher>,
+    pub(in crate::mqtt) subscriber: Option<P::Subscriber>,
 }
