@@ -68,8 +68,10 @@ use crate::wire::topic::Offer;
 use context::Context;
 use encoding::Encodings;
 use event::{Detail, Happened};
+use fit::fit;
+use reconfigure::Before;
 use record::Put;
-use room::RoomState;
+use room::{RoomState, retention};
 use timer::Subject;
 use vacated::Vacated;
 
@@ -133,6 +135,24 @@ impl Engine {
             refusal: None,
             answer: None,
         }
+    }
+
+    /// Rebuilds the state from records alone; nothing is re-decided. They come in the order of their keys. The seed must not be
+    /// one that an earlier run used.
+    ///
+    /// # Errors
+    /// If a record cannot be read, or half of a task is missing.
+    pub fn recover(
+        settings: Settings,
+        seed: u64,
+        records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+    ) -> Result<Engine, RecordError> {
+        let mut engine = Engine::new(settings, seed);
+        let rooms = recover::rooms(&mut engine.cx, &mut engine.vacated, records)?;
+        engine.cx.stats.rooms = rooms.len();
+        engine.cx.stats.vacated_rooms = engine.vacated.len();
+        engine.rooms = rooms;
+        Ok(engine)
     }
 
     /// Takes an input at a time, which never goes back: an earlier one counts as the latest there was. Timers that are due by then
@@ -257,7 +277,7 @@ impl Engine {
         let Some(mut room) = self.rooms.remove(&name) else {
             return;
         };
-        room.disarm_retention(&mut self.cx);
+        retention::disarm(&mut room, &mut self.cx);
         // Nothing of it is due any more, whether or not it stood still.
         self.cx.timers.go_on(&name);
         self.cx.stats.rooms -= 1;
@@ -279,6 +299,19 @@ impl Engine {
         };
         for room in self.rooms.values_mut().filter(|room| !room.is_vacant()) {
             room.core.log.tell(&mut self.cx, &stepped);
+        }
+    }
+
+    /// Puts other settings in force, and sees to what follows from them in each room.
+    fn reconfigure(&mut self, settings: Settings) {
+        let names: Vec<Room> = self.rooms.keys().cloned().collect();
+        let before: Vec<Before> = names
+            .iter()
+            .map(|name| Before::of(&self.cx, name))
+            .collect();
+        self.cx.set_settings(settings);
+        for (name, before) in names.iter().zip(before) {
+            self.in_room(name, |room, cx| before.give_way(room, cx));
         }
     }
 
@@ -334,7 +367,8 @@ impl Engine {
         let (command, unread) = encoding::understand(encodings, limit, command);
         let mut call = replies::Call::new(&command, mailboxes, unread, is_asked);
         let outcome = self.in_new_room(&command.topic.room, |room, cx| room.command(cx, &mut call));
-        let outcome = self.fit(&call, outcome);
+        let most = self.takes(call.from().as_str(), command.topic.room.as_str());
+        let outcome = fit(&self.cx, most, &call, outcome);
         let verdict = match &outcome {
             Ok(_) => Ok(()),
             Err(rejection) => Err(rejection.code),
@@ -353,7 +387,7 @@ impl Engine {
         if let Some(room) = self.rooms.get_mut(name) {
             act(room, &mut self.cx);
             room.settle(&mut self.cx);
-            room.arm_retention(&mut self.cx);
+            retention::arm(room, &mut self.cx);
         }
     }
 
@@ -379,7 +413,7 @@ impl Engine {
         };
         let acted = act(room, &mut self.cx);
         room.settle(&mut self.cx);
-        room.arm_retention(&mut self.cx);
+        retention::arm(room, &mut self.cx);
         acted
     }
 
@@ -400,7 +434,7 @@ impl Engine {
         self.vacated.remove(name);
         self.cx.stats.vacated_rooms = self.vacated.len();
         room.settle(&mut self.cx);
-        room.arm_retention(&mut self.cx);
+        retention::arm(&mut room, &mut self.cx);
         self.rooms.insert(name.clone(), room);
         self.cx.stats.rooms += 1;
         acted

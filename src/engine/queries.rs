@@ -37,6 +37,16 @@ impl Engine {
         self.cx.encodings.of(agent)
     }
 
+    /// The largest packet that an agent takes in a room, if it has said so.
+    pub fn takes(&self, agent: &str, room: &str) -> Option<usize> {
+        self.rooms.get(room)?.core.takes(agent)
+    }
+
+    /// Rooms that exist and may not be used, because the configuration does not name them: what is in them is kept.
+    pub fn barred_rooms(&self) -> impl Iterator<Item = &Room> {
+        self.rooms.keys().filter(|room| !self.cx.may_exist(room))
+    }
+
     /// What a room's retained messages and events are written in.
     pub fn encoding(&self, room: &Room) -> Encoding {
         self.cx.settings_of(room).encoding

@@ -10,70 +10,57 @@ use std::sync::Arc;
 
 use crate::wire::name::{Agent, Room};
 
-use super::Engine;
 use super::context::Context;
 use super::pattern::AgentChange;
-use super::room::RoomState;
+use super::room::{RoomState, retention};
 use super::settings::Settings;
 
-/// What held in a room.
-struct Before {
+/// What held in a room before there were other settings.
+pub(super) struct Before {
     settings: Arc<Settings>,
     members: Vec<String>,
     might_exist: bool,
 }
 
-impl Engine {
-    /// Rooms that exist and may not be used, because the configuration does not name them: what is in them is kept.
-    pub fn barred_rooms(&self) -> impl Iterator<Item = &Room> {
-        self.rooms.keys().filter(|room| !self.cx.may_exist(room))
+impl Before {
+    pub(super) fn of(cx: &Context, room: &Room) -> Before {
+        Before {
+            settings: Arc::clone(cx.settings_of(room)),
+            members: cx.members_of(room).to_vec(),
+            might_exist: cx.may_exist(room),
+        }
     }
 
-    pub(super) fn reconfigure(&mut self, settings: Settings) {
-        let names: Vec<Room> = self.rooms.keys().cloned().collect();
-        let before = names.iter().map(|name| Before {
-            settings: Arc::clone(self.cx.settings_of(name)),
-            members: self.cx.members_of(name).to_vec(),
-            might_exist: self.cx.may_exist(name),
-        });
-        let before: Vec<Before> = before.collect();
-        self.cx.set_settings(settings);
-        for (name, before) in names.iter().zip(before) {
-            self.in_room(name, |room, cx| room.reconfigured(cx, &before));
+    /// What holds now is in force in the room.
+    pub(super) fn give_way(&self, room: &mut RoomState, cx: &mut Context) {
+        room.reconfigure_patterns(cx, &self.settings);
+        retention::disarm(room, cx);
+        let may_exist = cx.may_exist(&room.core.name);
+        if self.might_exist && !may_exist {
+            cx.timers.halt(&room.core.name);
+        }
+        if self.might_exist != may_exist || self.members != cx.members_of(&room.core.name) {
+            assess_all(room, cx);
+        }
+        if !self.might_exist && may_exist {
+            go_on_after_pause(room, cx);
         }
     }
 }
 
-impl RoomState {
-    fn reconfigured(&mut self, cx: &mut Context, before: &Before) {
-        self.reconfigure_patterns(cx, &before.settings);
-        self.disarm_retention(cx);
-        let may_exist = cx.may_exist(&self.core.name);
-        if before.might_exist && !may_exist {
-            cx.timers.halt(&self.core.name);
-        }
-        if before.might_exist != may_exist || before.members != cx.members_of(&self.core.name) {
-            self.assess_all(cx);
-        }
-        if !before.might_exist && may_exist {
-            self.go_on_after_pause(cx);
-        }
+fn assess_all(room: &mut RoomState, cx: &mut Context) {
+    let agents: Vec<Agent> = room.core.members.0.keys().cloned().collect();
+    for agent in &agents {
+        room.assess(cx, agent);
     }
+}
 
-    fn assess_all(&mut self, cx: &mut Context) {
-        let agents: Vec<Agent> = self.core.members.0.keys().cloned().collect();
-        for agent in &agents {
-            self.assess(cx, agent);
-        }
+/// As after a restart no lease has run out while nobody could renew it: each begins anew.
+fn go_on_after_pause(room: &mut RoomState, cx: &mut Context) {
+    let agents: Vec<Agent> = room.core.members.0.keys().cloned().collect();
+    for agent in &agents {
+        room.agent_changed(cx, agent, AgentChange::WentOn);
     }
-
-    /// As after a restart no lease has run out while nobody could renew it: each begins anew.
-    fn go_on_after_pause(&mut self, cx: &mut Context) {
-        let agents: Vec<Agent> = self.core.members.0.keys().cloned().collect();
-        for agent in &agents {
-            self.agent_changed(cx, agent, AgentChange::WentOn);
-        }
-        cx.timers.go_on(&self.core.name);
-        self.sweep(cx);
-    }
+    cx.timers.go_on(&room.core.name);
+    room.sweep(cx);
 }

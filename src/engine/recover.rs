@@ -7,76 +7,67 @@ use std::collections::BTreeMap;
 
 use crate::wire::name::Room;
 
-use super::Engine;
 use super::context::Context;
 use super::record::{RecordError, RecordProblem, agent_of_encoding, decode, ground_key, split};
-use super::room::RoomState;
-use super::settings::Settings;
+use super::room::{RoomState, retention};
+use super::vacated::Vacated;
 
-impl Engine {
-    /// Rebuilds the state from records alone; nothing is re-decided. They come in the order of their keys. The seed must not be
-    /// one that an earlier run used.
-    ///
-    /// # Errors
-    /// If a record cannot be read, or half of a task is missing.
-    pub fn recover(
-        settings: Settings,
-        seed: u64,
-        records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
-    ) -> Result<Engine, RecordError> {
-        let mut engine = Engine::new(settings, seed);
-        let mut rooms = BTreeMap::new();
-        for (key, value) in records {
-            if key == ground_key() {
-                let ground = decode(&value).map_err(|problem| RecordError {
-                    key: "the ground of all rooms".to_owned(),
-                    row: key.clone(),
-                    problem,
-                })?;
-                engine.vacated.stand_on(ground);
-                continue;
-            }
-            if let Some(agent) = agent_of_encoding(&key) {
-                let spoken = decode(&value).map_err(|problem| RecordError {
-                    key: format!("the encoding of {agent}"),
-                    row: key.clone(),
-                    problem,
-                })?;
-                engine.cx.encodings.restore(agent, spoken);
-                continue;
-            }
-            let taken = match split(&key) {
-                Some((room, tag, rest)) => {
-                    take(&mut engine.cx, &mut rooms, room, (tag, rest), &value)
-                }
-                None => Err(RecordProblem::Key),
-            };
-            taken.map_err(|problem| RecordError {
-                key: String::from_utf8_lossy(&key).into_owned(),
+/// The rooms that the records tell of, which come in the order of their keys; what they say of all rooms, and of rooms that nobody is
+/// in, goes where it belongs.
+///
+/// # Errors
+/// If a record cannot be read, or half of a task is missing.
+pub(super) fn rooms(
+    cx: &mut Context,
+    vacated: &mut Vacated,
+    records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+) -> Result<BTreeMap<Room, RoomState>, RecordError> {
+    let mut rooms = BTreeMap::new();
+    for (key, value) in records {
+        if key == ground_key() {
+            let ground = decode(&value).map_err(|problem| RecordError {
+                key: "the ground of all rooms".to_owned(),
                 row: key.clone(),
                 problem,
             })?;
+            vacated.stand_on(ground);
+            continue;
         }
-        for (name, mut room) in rooms {
-            room.restored().map_err(|half| RecordError {
-                key: format!("{name} {}", half.name),
-                row: half.row,
-                problem: RecordProblem::Alone,
+        if let Some(agent) = agent_of_encoding(&key) {
+            let spoken = decode(&value).map_err(|problem| RecordError {
+                key: format!("the encoding of {agent}"),
+                row: key.clone(),
+                problem,
             })?;
-            if room.is_vacant() {
-                let limit = engine.cx.settings.max_vacated_rooms;
-                engine.cx.timers.go_on(&name);
-                engine.vacated.insert(name, room.head(), limit);
-                continue;
-            }
-            engine.cx.enter(&name);
-            room.arm_retention(&mut engine.cx);
-            engine.cx.stats.rooms += 1;
-            engine.rooms.insert(name, room);
+            cx.encodings.restore(agent, spoken);
+            continue;
         }
-        engine.cx.stats.vacated_rooms = engine.vacated.len();
-        Ok(engine)
+        let taken = match split(&key) {
+            Some((room, tag, rest)) => take(cx, &mut rooms, room, (tag, rest), &value),
+            None => Err(RecordProblem::Key),
+        };
+        taken.map_err(|problem| RecordError {
+            key: String::from_utf8_lossy(&key).into_owned(),
+            row: key.clone(),
+            problem,
+        })?;
     }
+    for (name, room) in &mut rooms {
+        room.restored().map_err(|half| RecordError {
+            key: format!("{name} {}", half.name),
+            row: half.row,
+            problem: RecordProblem::Alone,
+        })?;
+        if room.is_vacant() {
+            cx.timers.go_on(name);
+            vacated.insert(name.clone(), room.head(), cx.settings.max_vacated_rooms);
+            continue;
+        }
+        cx.enter(name);
+        retention::arm(room, cx);
+    }
+    rooms.retain(|_, room| !room.is_vacant());
+    Ok(rooms)
 }
 
 fn take(

@@ -8,6 +8,7 @@ use crate::wire::presence::ConnectionState;
 
 use super::Engine;
 use super::context::Context;
+use super::effect::Class;
 use super::ids::AssignmentKey;
 use super::mailboxes::Mailboxes;
 use super::member::{Departure, Session};
@@ -134,6 +135,21 @@ impl Engine {
         let rooms: Vec<Room> = self.rooms.keys().cloned().collect();
         for room in &rooms {
             self.in_room(room, |room, cx| room.restarted(cx));
+        }
+    }
+
+    /// Takes back what an agent was to get, and cannot any more.
+    pub(super) fn take_back_too_large(&mut self, agent: &Agent, class: &Class) {
+        match class {
+            Class::Assignment(key) => self.in_room(&key.room, |room, cx| {
+                let (mut tx, patterns) = room.lend(cx);
+                patterns.handoff.take_back_if_unseen(&mut tx, agent, key);
+            }),
+            Class::Run(key) => self.in_room(&key.room, |room, cx| {
+                let (mut tx, patterns) = room.lend(cx);
+                patterns.tools.lose_run_too_large(&mut tx, agent, key);
+            }),
+            _ => {}
         }
     }
 

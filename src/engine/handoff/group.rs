@@ -55,18 +55,16 @@ struct Group {
 #[derive(Debug, Default)]
 pub(super) struct Groups(BTreeMap<GroupKey, Group>);
 
-impl Task {
-    /// The group that still waits for it.
-    fn group(&self) -> Option<GroupKey> {
-        let tie = self.body.ties.as_deref()?.group.as_ref()?;
-        let key = || (self.body.dispatcher.clone(), tie.name.clone());
-        (!self.status.gathered).then(key)
-    }
+/// The group that still waits for it.
+fn group_of(task: &Task) -> Option<GroupKey> {
+    let tie = task.body.ties.as_deref()?.group.as_ref()?;
+    let key = || (task.body.dispatcher.clone(), tie.name.clone());
+    (!task.status.gathered).then(key)
+}
 
-    /// Whether it must be remembered for its group.
-    pub(super) fn is_gathered(&self) -> bool {
-        self.group().is_none()
-    }
+/// Whether it must be remembered for its group.
+pub(super) fn is_gathered(task: &Task) -> bool {
+    group_of(task).is_none()
 }
 
 impl Handoff {
@@ -125,7 +123,7 @@ impl Handoff {
         let Some(task) = self.tasks.get(&no) else {
             return;
         };
-        let Some(key) = task.group() else {
+        let Some(key) = group_of(task) else {
             return;
         };
         let tie = task
@@ -159,7 +157,7 @@ impl Handoff {
         let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
-        let Some(key) = task.group() else {
+        let Some(key) = group_of(task) else {
             return;
         };
         let Some(group) = self.groups.0.get_mut(&key) else {
@@ -193,7 +191,7 @@ impl Handoff {
         let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
-        let Some(key) = task.group() else {
+        let Some(key) = group_of(task) else {
             return;
         };
         let bytes = task.status.kept_bytes();
@@ -228,7 +226,7 @@ impl Handoff {
     /// Nothing came to a group for long enough: it is gathered as it is.
     pub(in crate::engine) fn group_over(&mut self, tx: &mut RoomTx<'_>, first: TaskNo) {
         let task = self.tasks.get(&first);
-        if let Some(key) = task.and_then(|task| task.group()) {
+        if let Some(key) = task.and_then(|task| group_of(task)) {
             self.gather(tx, &key);
         }
     }
@@ -282,7 +280,7 @@ impl Handoff {
             is_final: true,
             complete: group.members.len() == group.size as usize,
             size: group.size,
-            tasks: members.filter_map(|task| task.entry()).collect(),
+            tasks: members.filter_map(|task| entry(task)).collect(),
             at: tx.cx.now,
             too_large: None,
         };
@@ -325,22 +323,20 @@ impl Handoff {
     }
 }
 
-impl Task {
-    fn entry(&self) -> Option<GroupEntry> {
-        let Stage::Ended { how, .. } = self.status.stage else {
-            return None;
-        };
-        let omitted = self.status.omitted;
-        let error = self.status.error.as_deref().filter(|_| !omitted);
-        Some(GroupEntry {
-            task: self.body.id.clone(),
-            task_type: self.body.task_type.clone(),
-            status: how.result(),
-            result: self.status.kept.clone(),
-            error: error.cloned(),
-            omitted,
-            attempts: self.status.attempt,
-            worker: self.status.worker().cloned(),
-        })
-    }
+fn entry(task: &Task) -> Option<GroupEntry> {
+    let Stage::Ended { how, .. } = task.status.stage else {
+        return None;
+    };
+    let omitted = task.status.omitted;
+    let error = task.status.error.as_deref().filter(|_| !omitted);
+    Some(GroupEntry {
+        task: task.body.id.clone(),
+        task_type: task.body.task_type.clone(),
+        status: how.result(),
+        result: task.status.kept.clone(),
+        error: error.cloned(),
+        omitted,
+        attempts: task.status.attempt,
+        worker: task.status.worker().cloned(),
+    })
 }

@@ -125,7 +125,7 @@ impl Handoff {
             };
             looked_at += 1;
             let task = &self.tasks[&no];
-            if task.is_asked_for(&asked) {
+            if is_asked_for(task, &asked) {
                 let view = Json::of(&tx.cx.wall.show(task.view()));
                 bytes += view.text().len();
                 if bytes > most && page.tasks.is_empty() {
@@ -148,14 +148,12 @@ impl Handoff {
     }
 }
 
-impl Task {
-    /// Whether it meets the conditions that the index does not see to.
-    fn is_asked_for(&self, asked: &ListTasks) -> bool {
-        let dispatcher = asked.dispatcher.as_ref();
-        let capability = asked.capability.as_ref();
-        dispatcher.is_none_or(|dispatcher| self.body.dispatcher == *dispatcher)
-            && capability.is_none_or(|capability| self.body.asks_for(capability))
-    }
+/// Whether it meets the conditions that the index does not see to.
+fn is_asked_for(task: &Task, asked: &ListTasks) -> bool {
+    let dispatcher = asked.dispatcher.as_ref();
+    let capability = asked.capability.as_ref();
+    dispatcher.is_none_or(|dispatcher| task.body.dispatcher == *dispatcher)
+        && capability.is_none_or(|capability| task.body.asks_for(capability))
 }
 
 fn read_cursor(text: &str) -> Result<TaskNo, Rejection> {

@@ -47,7 +47,7 @@ use records::Change;
 
 use admit::Rates;
 use affinity::Affinities;
-use group::Groups;
+use group::{Groups, is_gathered};
 use index::Index;
 use progress::Progress;
 use scheduler::{RouteNo, Scheduler};
@@ -266,7 +266,7 @@ impl Handoff {
             }
             Stage::Ended { at, .. } => {
                 // One that its group waits for is not to be forgotten.
-                if task.is_gathered() {
+                if is_gathered(task) {
                     let until = task.body.kept_until(&tx.cx.settings, *at);
                     self.ended.insert((until, no));
                 }

@@ -4,6 +4,7 @@ use crate::engine::timer::{Subject, Timer};
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;
+use super::group::is_gathered;
 use super::task::{Body, Ending, Stage, Status};
 use crate::engine::ids::TaskNo;
 
@@ -25,7 +26,7 @@ impl Handoff {
                 body.payload = None;
             }
             self.insert(no, body, status, None);
-            if self.tasks[&no].is_gathered() {
+            if is_gathered(&self.tasks[&no]) {
                 let until = self.tasks[&no].body.kept_until(&tx.cx.settings, at);
                 self.ended.insert((until, no));
                 self.count_result(tx, no);

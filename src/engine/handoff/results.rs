@@ -10,6 +10,7 @@ use crate::engine::recorded::Recorded;
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;
+use super::group::is_gathered;
 use super::task::{Stage, Task};
 use crate::engine::ids::TaskNo;
 
@@ -33,7 +34,7 @@ impl Handoff {
         let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
-        if !task.is_gathered() {
+        if !is_gathered(task) {
             self.ended_in_group(tx, no, result);
             return;
         }

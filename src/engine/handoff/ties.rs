@@ -119,17 +119,15 @@ impl Bonds {
     }
 }
 
-impl Task {
-    fn ancestors(&self) -> &[TaskNo] {
-        let ties = self.body.ties.as_deref();
-        ties.map_or(&[], |ties| &ties.ancestors)
-    }
+fn ancestors(task: &Task) -> &[TaskNo] {
+    let ties = task.body.ties.as_deref();
+    ties.map_or(&[], |ties| &ties.ancestors)
+}
 
-    fn has_ended_badly(&self) -> bool {
-        match self.status.stage {
-            Stage::Ended { how, .. } => how != Ending::Succeeded,
-            _ => false,
-        }
+fn has_ended_badly(task: &Task) -> bool {
+    match task.status.stage {
+        Stage::Ended { how, .. } => how != Ending::Succeeded,
+        _ => false,
     }
 }
 
@@ -166,7 +164,7 @@ impl Handoff {
             let reason = format!("{parent} has ended already: {}", state.as_str());
             return Err(Rejection::new(Code::Conflict, reason).at("parent"));
         }
-        let mut line = task.ancestors().to_vec();
+        let mut line = ancestors(task).to_vec();
         line.push(no);
         if line.len() > settings.max_depth {
             let reason = format!("{parent} is {} tasks deep already", settings.max_depth);
@@ -219,7 +217,7 @@ impl Handoff {
     /// A task that has not ended is there, or there again.
     pub(super) fn join_family(&mut self, no: TaskNo) {
         if let Some(task) = self.tasks.get(&no) {
-            self.bonds.join(no, task.ancestors());
+            self.bonds.join(no, ancestors(task));
         }
     }
 
@@ -230,7 +228,7 @@ impl Handoff {
                 let task = tasks.get(&no);
                 task.is_none_or(|task| task.status.state().is_final())
             };
-            bonds.leave(no, task.ancestors(), has_ended);
+            bonds.leave(no, ancestors(task), has_ended);
         }
     }
 
@@ -297,7 +295,7 @@ impl Handoff {
         };
         let failed = unmet.iter().find(|no| {
             let dependency = tasks.get(no);
-            dependency.is_none_or(|task| task.has_ended_badly())
+            dependency.is_none_or(|task| has_ended_badly(task))
         });
         let Some(failed) = failed else {
             return;

@@ -12,7 +12,7 @@ use crate::engine::replies::{Accepted, Call, Outcome, json_at_most, text_at_most
 use crate::engine::tx::RoomTx;
 
 use super::task::{Step, why};
-use super::word::Word;
+use super::word::{Word, admits};
 use super::{Advance, Handoff};
 use crate::engine::ids::TaskNo;
 
@@ -36,7 +36,7 @@ impl Handoff {
             check_update(tx.cx, &update)?;
             let no = self.number(&update.task)?;
             let accepted = Accepted::task(Code::Done, &update.task);
-            if !self.tasks[&no].admits(call.from(), &update)? {
+            if !admits(&self.tasks[&no], call.from(), &update)? {
                 return Ok(accepted);
             }
             self.seen(tx, call);

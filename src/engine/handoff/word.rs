@@ -46,42 +46,38 @@ impl Word {
     }
 }
 
-impl Task {
-    /// Whether a worker may say this of it now; `Ok(false)` if it has said the very same before and the task has ended by it.
-    pub(in crate::engine) fn admits(
-        &self,
-        from: &Agent,
-        update: &Update,
-    ) -> Result<bool, Rejection> {
-        let (id, status) = (&self.body.id, &self.status);
-        let is_late = status.attempt >= update.attempt
-            && update.status == UpdateStatus::Success
-            && status.history.is_nobody_elses_since(update.attempt, from);
-        let is_theirs = status.attempt == update.attempt && status.worker() == Some(from);
-        match &status.stage {
-            Stage::Held { .. } if is_theirs => Ok(true),
-            // It came late; but what is done is done, as long as nobody else is at it.
-            Stage::Held { .. } | Stage::Waiting { .. } | Stage::Queued if is_late => Ok(true),
-            Stage::Held { worker, .. } => Err(conflict(format!(
-                "{id} is at attempt {} with {worker}; attempt {} of {from} is over",
-                status.attempt, update.attempt
+/// Whether a worker may say this of it now; `Ok(false)` if it has said the very same before and the task has ended by it.
+pub(in crate::engine) fn admits(
+    task: &Task,
+    from: &Agent,
+    update: &Update,
+) -> Result<bool, Rejection> {
+    let (id, status) = (&task.body.id, &task.status);
+    let is_late = status.attempt >= update.attempt
+        && update.status == UpdateStatus::Success
+        && status.history.is_nobody_elses_since(update.attempt, from);
+    let is_theirs = status.attempt == update.attempt && status.worker() == Some(from);
+    match &status.stage {
+        Stage::Held { .. } if is_theirs => Ok(true),
+        // It came late; but what is done is done, as long as nobody else is at it.
+        Stage::Held { .. } | Stage::Waiting { .. } | Stage::Queued if is_late => Ok(true),
+        Stage::Held { worker, .. } => Err(conflict(format!(
+            "{id} is at attempt {} with {worker}; attempt {} of {from} is over",
+            status.attempt, update.attempt
+        ))),
+        // An attempt that the gateway ended is over, whatever its worker says later.
+        Stage::Ended { how, at, .. } => match status.last_word().filter(|_| is_theirs || is_late) {
+            Some(word) if word.is_said_again_by(update) => Ok(false),
+            word => Err(conflict(format!(
+                "{id} has ended: {} at {at}{}",
+                how.state().as_str(),
+                word.map_or("", |_| ", by something else that its worker said")
             ))),
-            // An attempt that the gateway ended is over, whatever its worker says later.
-            Stage::Ended { how, at, .. } => {
-                match status.last_word().filter(|_| is_theirs || is_late) {
-                    Some(word) if word.is_said_again_by(update) => Ok(false),
-                    word => Err(conflict(format!(
-                        "{id} has ended: {} at {at}{}",
-                        how.state().as_str(),
-                        word.map_or("", |_| ", by something else that its worker said")
-                    ))),
-                }
-            }
-            Stage::Waiting { .. } | Stage::Queued => Err(conflict(format!(
-                "nobody has {id} now: attempt {} of {from} is over",
-                update.attempt
-            ))),
-        }
+        },
+        Stage::Waiting { .. } | Stage::Queued => Err(conflict(format!(
+            "nobody has {id} now: attempt {} of {from} is over",
+            update.attempt
+        ))),
     }
 }
 

@@ -20,73 +20,78 @@ const USUAL_PAGE: u32 = 100;
 /// Messages that a page shows, or that one purge takes out, at most.
 const AT_ONCE: u32 = 1_000;
 
-impl RoomTx<'_> {
-    pub(in crate::engine) fn list_mail(&mut self, call: &mut Call<'_>, whose: &Agent) -> Outcome {
-        let asked: MailboxList = call.read_or_default(&self.cx.settings)?;
-        let limit = page_limit(asked.limit, USUAL_PAGE, AT_ONCE)?;
-        let most_bytes = self.page_bytes(call)?;
-        let (mut mail, mut bytes, mut next) = (Vec::new(), 0, None);
-        let after = asked.after.unwrap_or(0);
-        call.mailboxes
-            .mail(whose, &self.room.name, after, &mut |letter: Mail| {
-                if asked.kind.is_some_and(|kind| kind != letter.kind) {
-                    return ControlFlow::Continue(());
-                }
-                bytes += json::length(&letter) + 1;
-                let is_full = mail.len() == limit || (bytes > most_bytes && !mail.is_empty());
-                if is_full {
-                    next = mail.last().map(|last: &Mail| last.seq);
-                    return ControlFlow::Break(());
-                }
-                mail.push(letter);
-                ControlFlow::Continue(())
-            });
-        let agent = whose.clone();
-        Ok(Accepted::found(self.cx, MailboxPage { agent, mail, next }))
-    }
-
-    pub(in crate::engine) fn purge_mail(&mut self, call: &mut Call<'_>, whose: &Agent) -> Outcome {
-        let purge: MailboxPurge = call.read(&self.cx.settings)?;
-        check(&purge)?;
-        let mailboxes = call.mailboxes;
-        self.once(call, |tx| {
-            let (mut seqs, mut more) = (Vec::new(), false);
-            mailboxes.mail(whose, &tx.room.name, 0, &mut |letter: Mail| {
-                let meant = purge.all
-                    || purge.kind == Some(letter.kind)
-                    || purge.seqs.contains(&letter.seq);
-                if letter.sent || !meant {
-                    return ControlFlow::Continue(());
-                }
-                if seqs.len() == AT_ONCE as usize {
-                    more = true;
-                    return ControlFlow::Break(());
-                }
-                seqs.push(letter.seq);
-                ControlFlow::Continue(())
-            });
-            let purged = Purged {
-                purged: seqs.len(),
-                more,
-            };
-            if purged.purged > 0 {
-                tx.tell_purge(call.from(), whose, purged.purged);
-                let agent = whose.clone();
-                tx.cx.emit(Effect::Discard { agent, seqs });
+pub(in crate::engine) fn list_mail(
+    tx: &mut RoomTx<'_>,
+    call: &mut Call<'_>,
+    whose: &Agent,
+) -> Outcome {
+    let asked: MailboxList = call.read_or_default(&tx.cx.settings)?;
+    let limit = page_limit(asked.limit, USUAL_PAGE, AT_ONCE)?;
+    let most_bytes = tx.page_bytes(call)?;
+    let (mut mail, mut bytes, mut next) = (Vec::new(), 0, None);
+    let after = asked.after.unwrap_or(0);
+    call.mailboxes
+        .mail(whose, &tx.room.name, after, &mut |letter: Mail| {
+            if asked.kind.is_some_and(|kind| kind != letter.kind) {
+                return ControlFlow::Continue(());
             }
-            Ok(Accepted::found(tx.cx, purged))
-        })
-    }
+            bytes += json::length(&letter) + 1;
+            let is_full = mail.len() == limit || (bytes > most_bytes && !mail.is_empty());
+            if is_full {
+                next = mail.last().map(|last: &Mail| last.seq);
+                return ControlFlow::Break(());
+            }
+            mail.push(letter);
+            ControlFlow::Continue(())
+        });
+    let agent = whose.clone();
+    Ok(Accepted::found(tx.cx, MailboxPage { agent, mail, next }))
+}
 
-    fn tell_purge(&mut self, by: &Agent, whose: &Agent, count: usize) {
-        let reason = format!("{count} messages");
-        let detail = Detail {
-            reason: Some(&reason),
-            ..Detail::default()
+pub(in crate::engine) fn purge_mail(
+    tx: &mut RoomTx<'_>,
+    call: &mut Call<'_>,
+    whose: &Agent,
+) -> Outcome {
+    let purge: MailboxPurge = call.read(&tx.cx.settings)?;
+    check(&purge)?;
+    let mailboxes = call.mailboxes;
+    tx.once(call, |tx| {
+        let (mut seqs, mut more) = (Vec::new(), false);
+        mailboxes.mail(whose, &tx.room.name, 0, &mut |letter: Mail| {
+            let meant =
+                purge.all || purge.kind == Some(letter.kind) || purge.seqs.contains(&letter.seq);
+            if letter.sent || !meant {
+                return ControlFlow::Continue(());
+            }
+            if seqs.len() == AT_ONCE as usize {
+                more = true;
+                return ControlFlow::Break(());
+            }
+            seqs.push(letter.seq);
+            ControlFlow::Continue(())
+        });
+        let purged = Purged {
+            purged: seqs.len(),
+            more,
         };
-        let happened = Happened::new("inbox.purged", whose.as_str(), by);
-        self.tell(&Happened { detail, ..happened });
-    }
+        if purged.purged > 0 {
+            tell_purge(tx, call.from(), whose, purged.purged);
+            let agent = whose.clone();
+            tx.cx.emit(Effect::Discard { agent, seqs });
+        }
+        Ok(Accepted::found(tx.cx, purged))
+    })
+}
+
+fn tell_purge(tx: &mut RoomTx<'_>, by: &Agent, whose: &Agent, count: usize) {
+    let reason = format!("{count} messages");
+    let detail = Detail {
+        reason: Some(&reason),
+        ..Detail::default()
+    };
+    let happened = Happened::new("inbox.purged", whose.as_str(), by);
+    tx.tell(&Happened { detail, ..happened });
 }
 
 fn check(purge: &MailboxPurge) -> Result<(), Rejection> {

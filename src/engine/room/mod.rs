@@ -7,7 +7,7 @@ mod inbox;
 mod mailbox;
 mod observe;
 mod presence;
-mod retention;
+pub(super) mod retention;
 mod roll;
 
 use crate::wire::Millis;
@@ -26,6 +26,11 @@ use super::settings::Settings;
 use super::timer::{Subject, Timer};
 use super::tools::Tools;
 use super::tx::RoomTx;
+
+use inbox::inbox;
+use mailbox::{list_mail, purge_mail};
+use observe::replay;
+use roll::list_presence;
 
 pub(super) use closing::ROOM;
 
@@ -174,11 +179,11 @@ impl RoomState {
             Topic::PresenceAnnounce { .. } => return self.announce(cx, call),
             Topic::RoomClose { .. } => return self.close(cx, call),
             Topic::RoomOpen { .. } => return self.open(cx, call),
-            Topic::PresenceList { .. } => tx.list_presence(call),
-            Topic::Inbox { to, .. } => tx.inbox(call, to),
-            Topic::ObserveReplay { .. } => tx.replay(call),
-            Topic::MailboxList { me, of } => tx.list_mail(call, of.as_ref().unwrap_or(me)),
-            Topic::MailboxPurge { me, of } => tx.purge_mail(call, of.as_ref().unwrap_or(me)),
+            Topic::PresenceList { .. } => list_presence(&tx, call),
+            Topic::Inbox { to, .. } => inbox(&mut tx, call, to),
+            Topic::ObserveReplay { .. } => replay(&mut tx, call),
+            Topic::MailboxList { me, of } => list_mail(&mut tx, call, of.as_ref().unwrap_or(me)),
+            Topic::MailboxPurge { me, of } => purge_mail(&mut tx, call, of.as_ref().unwrap_or(me)),
             topic => match patterns.named(topic.row().pattern()) {
                 Some(pattern) => pattern.command(&mut tx, call),
                 None => Err(no_command()),
@@ -191,7 +196,7 @@ impl RoomState {
     /// A timer of the room's is due.
     pub(super) fn timer(&mut self, cx: &mut Context, timer: Timer, subject: &Subject) {
         match timer {
-            Timer::Retention => self.retention_over(cx),
+            Timer::Retention => retention::over(self, cx),
             Timer::Closing => self.sweep(cx),
             _ => self.each(cx, |pattern, tx| pattern.timer(tx, timer, subject)),
         }

@@ -35,54 +35,52 @@ struct Page {
     unreadable: bool,
 }
 
-impl RoomTx<'_> {
-    pub(in crate::engine) fn replay(&mut self, call: &mut Call<'_>) -> Outcome {
-        let mut asked: Replay = call.read_or_default(&self.cx.settings)?;
-        check(&asked)?;
-        asked.since = asked.since.map(|shown| self.cx.wall.point(shown));
-        asked.until = asked.until.map(|shown| self.cx.wall.point(shown));
-        let max_events = page_limit(asked.limit, USUAL_PAGE, self.cx.settings.max_replay_events)?;
-        let past = call.mailboxes.past();
-        let kept = past.kept(&self.room.name).unwrap_or(Kept {
-            oldest: self.room.log.seq + 1,
-            newest: self.room.log.seq,
-            lost_at: self.room.log.at,
-        });
-        let (start, complete) = match (asked.from_seq, asked.since) {
-            (Some(seq), _) => (seq, seq.max(1) >= kept.oldest),
-            (None, Some(at)) => (
-                past.near(&self.room.name, at).map_err(refusal)?,
-                at > kept.lost_at,
-            ),
-            (None, None) => (kept.oldest, true),
-        };
-        let max_bytes = self.page_bytes(call)?;
-        let mut page = Page::new(asked, start.max(kept.oldest), max_events, max_bytes);
-        past.read(&self.room.name, page.next, &mut |event| page.look(event))
-            .map_err(refusal)?;
-        if page.unreadable {
-            return Err(refusal(Forgetful::Unreadable));
-        }
-        if let Some(bytes) = page.too_large.filter(|_| page.events.is_empty()) {
-            let most = page.max_bytes;
-            let reason = format!(
-                "event {} has {bytes} bytes, an answer to you may have {most}",
-                page.next
-            );
-            return Err(Rejection::new(Code::TooLarge, reason));
-        }
-        Ok(Accepted::found(
-            self.cx,
-            ReplayPage {
-                end: page.over || page.next > kept.newest,
-                events: page.events,
-                next: page.next,
-                complete,
-                oldest: kept.oldest,
-                newest: kept.newest,
-            },
-        ))
+pub(in crate::engine) fn replay(tx: &mut RoomTx<'_>, call: &mut Call<'_>) -> Outcome {
+    let mut asked: Replay = call.read_or_default(&tx.cx.settings)?;
+    check(&asked)?;
+    asked.since = asked.since.map(|shown| tx.cx.wall.point(shown));
+    asked.until = asked.until.map(|shown| tx.cx.wall.point(shown));
+    let max_events = page_limit(asked.limit, USUAL_PAGE, tx.cx.settings.max_replay_events)?;
+    let past = call.mailboxes.past();
+    let kept = past.kept(&tx.room.name).unwrap_or(Kept {
+        oldest: tx.room.log.seq + 1,
+        newest: tx.room.log.seq,
+        lost_at: tx.room.log.at,
+    });
+    let (start, complete) = match (asked.from_seq, asked.since) {
+        (Some(seq), _) => (seq, seq.max(1) >= kept.oldest),
+        (None, Some(at)) => (
+            past.near(&tx.room.name, at).map_err(refusal)?,
+            at > kept.lost_at,
+        ),
+        (None, None) => (kept.oldest, true),
+    };
+    let max_bytes = tx.page_bytes(call)?;
+    let mut page = Page::new(asked, start.max(kept.oldest), max_events, max_bytes);
+    past.read(&tx.room.name, page.next, &mut |event| page.look(event))
+        .map_err(refusal)?;
+    if page.unreadable {
+        return Err(refusal(Forgetful::Unreadable));
     }
+    if let Some(bytes) = page.too_large.filter(|_| page.events.is_empty()) {
+        let most = page.max_bytes;
+        let reason = format!(
+            "event {} has {bytes} bytes, an answer to you may have {most}",
+            page.next
+        );
+        return Err(Rejection::new(Code::TooLarge, reason));
+    }
+    Ok(Accepted::found(
+        tx.cx,
+        ReplayPage {
+            end: page.over || page.next > kept.newest,
+            events: page.events,
+            next: page.next,
+            complete,
+            oldest: kept.oldest,
+            newest: kept.newest,
+        },
+    ))
 }
 
 fn check(asked: &Replay) -> Result<(), Rejection> {

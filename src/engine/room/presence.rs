@@ -21,6 +21,7 @@ use crate::engine::replies::{
 use crate::engine::tx::RoomTx;
 
 use super::RoomState;
+use super::roll::{is_back, remember_departed};
 
 impl RoomTx<'_> {
     /// Shows every agent that looks different from when it was last shown.
@@ -69,7 +70,7 @@ impl RoomTx<'_> {
         };
         if joined {
             self.room.present += 1;
-            self.is_back(agent);
+            is_back(self, agent);
             let connection = self
                 .room
                 .members
@@ -288,7 +289,7 @@ impl RoomState {
             .is_some_and(|member| !member.left)
         {
             self.core.present -= 1;
-            self.tx(cx).remember_departed(agent);
+            remember_departed(&mut self.tx(cx), agent);
         }
         let Some(member) = self.core.members.0.get_mut(agent) else {
             return;

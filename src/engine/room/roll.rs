@@ -58,113 +58,106 @@ impl Page {
     }
 }
 
-impl RoomTx<'_> {
-    pub(in crate::engine) fn list_presence(&self, call: &mut Call<'_>) -> Outcome {
-        let asked: PresenceList = call.read_or_default(&self.cx.settings)?;
-        let limit = page_limit(asked.limit, USUAL_PAGE, LARGEST_PAGE)?;
-        text_at_most(
-            "role",
-            asked.role.as_deref(),
-            self.cx.settings.max_label_bytes,
-        )?;
-        let mut page = Page {
-            events: limit,
-            bytes: self.page_bytes(call)?,
-            looks: LOOKS.max(2 * limit),
-            last: None,
-            is_full: false,
-        };
-        let (agents, departed) = if asked.departed {
-            (Vec::new(), self.list_departed(&asked, &mut page))
-        } else {
-            (self.list_present(&asked, &mut page), Vec::new())
-        };
-        Ok(Accepted::found(
-            self.cx,
-            Roll {
-                at: self.cx.now,
-                present: self.room.present,
-                agents,
-                departed,
-                next: page.next(),
-            },
-        ))
-    }
+pub(in crate::engine) fn list_presence(tx: &RoomTx<'_>, call: &mut Call<'_>) -> Outcome {
+    let asked: PresenceList = call.read_or_default(&tx.cx.settings)?;
+    let limit = page_limit(asked.limit, USUAL_PAGE, LARGEST_PAGE)?;
+    text_at_most(
+        "role",
+        asked.role.as_deref(),
+        tx.cx.settings.max_label_bytes,
+    )?;
+    let mut page = Page {
+        events: limit,
+        bytes: tx.page_bytes(call)?,
+        looks: LOOKS.max(2 * limit),
+        last: None,
+        is_full: false,
+    };
+    let (agents, departed) = if asked.departed {
+        (Vec::new(), list_departed(tx, &asked, &mut page))
+    } else {
+        (list_present(tx, &asked, &mut page), Vec::new())
+    };
+    Ok(Accepted::found(
+        tx.cx,
+        Roll {
+            at: tx.cx.now,
+            present: tx.room.present,
+            agents,
+            departed,
+            next: page.next(),
+        },
+    ))
+}
 
-    fn list_present(&self, asked: &PresenceList, page: &mut Page) -> Vec<Presence> {
-        let mut listed = Vec::new();
-        for (agent, member) in self.room.members.0.range::<Agent, _>(after(asked)) {
-            if !page.goes_on() {
-                break;
-            }
-            if member.left || !is_wanted(member, asked) {
-                page.last = Some(agent.clone());
-                continue;
-            }
-            let presence = member.presence(agent);
-            if !page.takes(agent, &presence) {
-                break;
-            }
-            listed.push(presence);
+fn list_present(tx: &RoomTx<'_>, asked: &PresenceList, page: &mut Page) -> Vec<Presence> {
+    let mut listed = Vec::new();
+    for (agent, member) in tx.room.members.0.range::<Agent, _>(after(asked)) {
+        if !page.goes_on() {
+            break;
         }
-        listed
+        if member.left || !is_wanted(member, asked) {
+            page.last = Some(agent.clone());
+            continue;
+        }
+        let presence = member.presence(agent);
+        if !page.takes(agent, &presence) {
+            break;
+        }
+        listed.push(presence);
     }
+    listed
+}
 
-    fn list_departed(&self, asked: &PresenceList, page: &mut Page) -> Vec<Departed> {
-        let mut listed = Vec::new();
-        for (agent, departed) in self
-            .room
-            .departures
-            .by_agent
-            .range::<Agent, _>(after(asked))
-        {
-            if !page.goes_on() {
-                break;
-            }
-            if asked.role.is_some() && asked.role != departed.role {
-                page.last = Some(agent.clone());
-                continue;
-            }
-            if !page.takes(agent, departed) {
-                break;
-            }
-            listed.push(departed.clone());
+fn list_departed(tx: &RoomTx<'_>, asked: &PresenceList, page: &mut Page) -> Vec<Departed> {
+    let mut listed = Vec::new();
+    for (agent, departed) in tx.room.departures.by_agent.range::<Agent, _>(after(asked)) {
+        if !page.goes_on() {
+            break;
         }
-        listed
+        if asked.role.is_some() && asked.role != departed.role {
+            page.last = Some(agent.clone());
+            continue;
+        }
+        if !page.takes(agent, departed) {
+            break;
+        }
+        listed.push(departed.clone());
     }
+    listed
+}
 
-    /// Remembers somebody who leaves, in place of the one who left first if there are too many.
-    pub(in crate::engine) fn remember_departed(&mut self, agent: &Agent) {
-        let Some(member) = self.room.members.0.get(agent) else {
-            return;
-        };
-        let said = member.announcement.as_deref();
-        let departed = Departed {
-            agent: agent.clone(),
-            name: said.and_then(|said| said.name.clone()),
-            role: said.and_then(|said| said.role.clone()),
-            since: member.since,
-            last_seen: member.last_seen,
-            left_at: self.cx.now,
-        };
-        self.room.departures.insert(departed);
-        self.change(Change::Departed(agent.clone()));
-        if self.room.departures.len() > self.cx.settings.max_departed_per_room {
-            self.forget_oldest_departed();
-        }
+/// Remembers somebody who leaves, in place of the one who left first if there are too many.
+pub(in crate::engine) fn remember_departed(tx: &mut RoomTx<'_>, agent: &Agent) {
+    let Some(member) = tx.room.members.0.get(agent) else {
+        return;
+    };
+    let said = member.announcement.as_deref();
+    let departed = Departed {
+        agent: agent.clone(),
+        name: said.and_then(|said| said.name.clone()),
+        role: said.and_then(|said| said.role.clone()),
+        since: member.since,
+        last_seen: member.last_seen,
+        left_at: tx.cx.now,
+    };
+    tx.room.departures.insert(departed);
+    tx.change(Change::Departed(agent.clone()));
+    if tx.room.departures.len() > tx.cx.settings.max_departed_per_room {
+        forget_oldest_departed(tx);
     }
+}
 
-    /// Somebody is there again.
-    pub(in crate::engine) fn is_back(&mut self, agent: &Agent) {
-        if self.room.departures.remove(agent) {
-            self.change(Change::Departed(agent.clone()));
-        }
+/// Somebody is there again.
+pub(in crate::engine) fn is_back(tx: &mut RoomTx<'_>, agent: &Agent) {
+    if tx.room.departures.remove(agent) {
+        tx.change(Change::Departed(agent.clone()));
     }
+}
 
-    pub(in crate::engine) fn forget_oldest_departed(&mut self) {
-        if let Some(agent) = self.room.departures.remove_oldest() {
-            self.change(Change::Departed(agent));
-        }
+pub(in crate::engine) fn forget_oldest_departed(tx: &mut RoomTx<'_>) {
+    if let Some(agent) = tx.room.departures.remove_oldest() {
+        tx.change(Change::Departed(agent));
     }
 }
 
