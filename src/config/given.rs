@@ -37,9 +37,8 @@ pub(super) fn set(tree: &mut Value, path: &[String], value: Value) {
 pub(super) fn given(root: config::Value) -> Vec<Given> {
     let mut given = Vec::new();
     if let ValueKind::Table(sections) = root.kind {
-        for (section, value) in sections {
-            flatten(vec![section], value, &mut given);
-        }
+        let sections = sections.into_iter();
+        sections.for_each(|(section, value)| flatten(vec![section], value, &mut given));
     }
     // The merged layers are hash maps; problems come in the same order every time.
     given.sort_by(|a, b| a.path.cmp(&b.path));
@@ -51,11 +50,11 @@ fn flatten(path: Vec<String>, value: config::Value, given: &mut Vec<Given>) {
     let from_environment = value.origin().is_some();
     match value.kind {
         ValueKind::Table(table) if !table.is_empty() => {
-            for (key, value) in table {
-                let mut path = path.clone();
-                path.push(key);
-                flatten(path, value, given);
-            }
+            let below = table.into_iter().map(|(key, value)| {
+                let path = path.iter().cloned().chain([key]);
+                (path.collect(), value)
+            });
+            below.for_each(|(path, value)| flatten(path, value, given));
         }
         _ => {
             let value = plain(value);

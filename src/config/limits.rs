@@ -32,6 +32,7 @@ const MAX_SCHEMAS: usize = 1000;
 
 /// The range of every number, duration and size in the configuration, by its key.
 #[rustfmt::skip]
+#[expect(clippy::too_many_lines, reason = "a list of ranges")]
 fn range(key: &str) -> Option<Range> {
     use Range::{Bytes, Count, Factor, Span};
     const SECOND: u64 = 1000;

@@ -17,6 +17,11 @@
 //! approval or an inbox message only while [`Mailboxes`] shows more room than is promised already, and a worker's assignments
 //! are bounded by its capacity.
 
+#![deny(
+    clippy::disallowed_types,
+    reason = "what happens here depends on its input alone"
+)]
+
 mod approve;
 mod blackboard;
 mod context;

@@ -297,6 +297,7 @@ impl Settings {
 }
 
 impl Default for Settings {
+    #[expect(clippy::too_many_lines, reason = "a list of defaults")]
     fn default() -> Settings {
         Settings {
             rooms: BTreeMap::new(),

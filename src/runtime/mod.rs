@@ -33,7 +33,9 @@ use crate::desk::{self, Desk, DeskStats, Interest, Memory, RecoverError, Running
 use crate::diary::Diary;
 use crate::engine::Engine;
 use crate::http;
-use crate::ledger::{CommitHealth, CommitOptions, CommitState, DiskUse, Store, StoreError};
+use crate::ledger::{
+    CommitHealth, CommitOptions, CommitState, DiskUse, LoggedStore, SqliteStore, Store, StoreError,
+};
 use crate::live;
 use crate::metrics::{MetricSet as _, Scrape};
 use crate::mqtt::{self, Door};
@@ -121,6 +123,10 @@ impl Gateway {
     ///
     /// # Errors
     /// If an address cannot be had or the directory cannot be used.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "every part is made here, in the order in which they need one another"
+    )]
     pub async fn start(config: Config) -> Result<Gateway, Error> {
         let reload = Reload::new(config.clone());
         let diary = Arc::new(Diary::new(config.log.max_lines));
@@ -133,9 +139,7 @@ impl Gateway {
             http: local_address(&http)?,
             data: config.data.dir.clone(),
         };
-        let dir = config.data.dir.clone();
-        let limits = settings::log(&config);
-        let store = blocking(move || crate::ledger::open(&dir, limits)).await??;
+        let store = open_store(&config).await?;
         let log = store.stats();
         let control = Control::listen(&config.data.dir, store.snapshots());
         let plane = live::Plane::start(settings::live(&config))
@@ -162,23 +166,15 @@ impl Gateway {
         )
         .map_err(|error| Error::Busy(format!("cannot start the desk's thread: {error}")))?;
         let front_door = Arc::new(mqtt::Metrics::default());
-        let mut metrics = http::Metrics::new();
-        register(
-            &mut metrics,
-            &front_door,
-            &desk_stats,
-            &running.health(),
-            &plane,
-            &memory,
-        );
+        let mut metrics = metrics_of_process(config.data.dir.clone());
+        metrics.register(Arc::clone(&front_door));
+        metrics.register(Arc::clone(&desk_stats));
+        metrics.register(Arc::clone(&memory));
+        metrics.register(running.health());
+        metrics.register(Arc::new(plane.clone()));
         metrics.register(log);
-        let directory = config.data.dir.clone();
-        let data = move |scrape: &mut Scrape<'_>| DiskUse::of(&directory).encode(scrape);
-        metrics.register(Arc::new(data));
-        let own = |scrape: &mut Scrape<'_>| process::read().encode(scrape);
-        metrics.register_common(Arc::new(own));
-        metrics.register(Arc::new(log::encode_lost_lines));
         metrics.register(Arc::clone(&diary));
+        metrics.register(reload.stats());
         if let Some(tls) = tls {
             metrics.register(tls);
         }
@@ -208,7 +204,6 @@ impl Gateway {
                 diary: Arc::clone(&diary),
             },
         );
-        metrics.register(reload.stats());
         let status = sys::Status::new(front_door, desk_stats, Instant::now());
         Ok(Gateway {
             places,
@@ -368,19 +363,20 @@ fn local_address(listener: &TcpListener) -> Result<SocketAddr, Error> {
         .map_err(|error| Error::Failed(error.to_string()))
 }
 
-fn register(
-    metrics: &mut http::Metrics,
-    front_door: &Arc<mqtt::Metrics>,
-    desk: &Arc<DeskStats>,
-    health: &Arc<CommitHealth>,
-    plane: &live::Plane,
-    memory: &Arc<Memory>,
-) {
-    metrics.register(front_door.clone());
-    metrics.register(desk.clone());
-    metrics.register(memory.clone());
-    metrics.register(health.clone());
-    metrics.register(Arc::new(plane.clone()));
+async fn open_store(config: &Config) -> Result<LoggedStore<SqliteStore>, Error> {
+    let (dir, limits) = (config.data.dir.clone(), settings::log(config));
+    Ok(blocking(move || crate::ledger::open(&dir, limits)).await??)
+}
+
+/// What this process counts as such: its memory and descriptors, the disk that its data takes, and the lines that its log lost.
+fn metrics_of_process(data: PathBuf) -> http::Metrics {
+    let mut metrics = http::Metrics::new();
+    let own = |scrape: &mut Scrape<'_>| process::read().encode(scrape);
+    metrics.register_common(Arc::new(own));
+    let disk = move |scrape: &mut Scrape<'_>| DiskUse::of(&data).encode(scrape);
+    metrics.register(Arc::new(disk));
+    metrics.register(Arc::new(log::encode_lost_lines));
+    metrics
 }
 
 /// The HTTP server, ready as long as the ledger takes commits.

@@ -68,6 +68,7 @@ fn of_room(common: &Settings, own: &config::Room) -> Settings {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of settings")]
 fn common(config: &Config) -> Settings {
     let Config {
         rooms,

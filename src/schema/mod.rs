@@ -5,6 +5,11 @@
 //! (see `cost`), so that no schema and no value holds its caller up. Formats are notes to readers, as JSON Schema 2020-12 has it, and
 //! are not checked. The engine calls it for blackboard values.
 
+#![deny(
+    clippy::disallowed_types,
+    reason = "what happens here depends on its input alone"
+)]
+
 mod cost;
 mod pattern;
 #[cfg(test)]

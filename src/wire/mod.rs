@@ -2,6 +2,11 @@
 //!
 //! It knows text and bytes and nothing else of ours; every other module imports it.
 
+#![deny(
+    clippy::disallowed_types,
+    reason = "what happens here depends on its input alone"
+)]
+
 pub mod approve;
 pub mod blackboard;
 pub mod cbor;

@@ -70,6 +70,10 @@ fn offend(gateway: &Gateway, connect: Connect, bytes: &[u8]) {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story in the order in which it happens"
+)]
 fn why_a_device_dropped_off_is_in_the_log_by_name_and_once() {
     let mut gateway = Setup::new()
         .with("mqtt.max_subscriptions", "2")

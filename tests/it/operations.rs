@@ -411,6 +411,10 @@ fn a_full_disk_answers_whoever_comes_and_asks_meanwhile() {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story in the order in which it happens"
+)]
 fn answers_at_a_full_disk(max_pending: &str) {
     const LARGE: u16 = 40;
     let place = tempfile::tempdir().expect("a temporary directory");

@@ -22,7 +22,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("clock", &["wire"]),
     ("engine", &["metrics", "schema", "slack", "wire"]),
-    ("ledger", &["metrics", "wire"]),
+    ("ledger", &["metrics"]),
     ("live", &["metrics", "slack", "wire"]),
     (
         "desk",
@@ -33,7 +33,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("auth", &["metrics", "diary", "wire"]),
     (
         "mqtt",
-        &["clock", "metrics", "diary", "wire", "auth", "desk", "live"],
+        &["clock", "metrics", "diary", "wire", "auth", "desk"],
     ),
     ("http", &["metrics"]),
     ("config", &["wire"]),
@@ -244,6 +244,25 @@ fn nothing_imports_upward() {
         }
     }
     none(faults);
+}
+
+#[test]
+fn what_may_be_imported_is_imported() {
+    let files: Vec<File> = rust().into_iter().filter(|file| !file.is_test()).collect();
+    let mut unused = Vec::new();
+    for (module, imports) in IMPORTS {
+        let own = files.iter().filter(|file| {
+            let below = file.path.strip_prefix("src/");
+            below.and_then(|path| path.split(['/', '.']).next()) == Some(module)
+        });
+        let named: BTreeSet<String> = own
+            .flat_map(|file| named_modules(file.code()))
+            .map(|(_, name)| name)
+            .collect();
+        let idle = imports.iter().filter(|import| !named.contains(**import));
+        unused.extend(idle.map(|import| format!("{module} does not import {import}")));
+    }
+    none(unused);
 }
 
 #[test]

@@ -24,6 +24,10 @@ use crate::wire::name::Agent;
 
 impl Desk {
     /// CONNECT.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the order of its steps is what matters"
+    )]
     pub(super) fn open(&mut self, now: Millis, open: Open) {
         let id = open.client_id.clone();
         if !self.clients.may_claim(&id, open.owner.as_ref()) {

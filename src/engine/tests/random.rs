@@ -25,6 +25,10 @@ impl Dice {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one choice among many, each a line or two"
+)]
 pub(super) fn act(world: &mut World, dice: &mut Dice, step: u64) {
     let who = dice.pick(&AGENTS);
     let kind = dice.pick(&TYPES);

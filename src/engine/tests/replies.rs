@@ -120,6 +120,7 @@ fn an_id_means_something_only_with_its_agent_and_its_command() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of commands")]
 fn an_id_stands_for_what_was_said_with_it() {
     let mut world = World::new();
     world.worker("w", "draft");

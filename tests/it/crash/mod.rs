@@ -174,6 +174,7 @@ struct Cast {
 }
 
 impl Cast {
+    #[expect(clippy::too_many_lines, reason = "everybody who takes part")]
     fn begin(world: &Arc<World>) -> Cast {
         use Version::{V5, V311};
         let go = |role: Box<dyn FnOnce(&Arc<World>) + Send>| {

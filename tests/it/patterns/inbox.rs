@@ -147,6 +147,10 @@ fn one_at_a_time() -> Connect {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story in the order in which it happens"
+)]
 fn replies_results_and_decisions_go_ahead_of_mail_that_was_not_sent_yet() {
     let mut gateway = Gateway::start();
     let mut ann = Agent::join(&gateway, "lab", "ann");

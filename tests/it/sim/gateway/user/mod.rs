@@ -242,6 +242,10 @@ impl User {
         self.notes.push(What::Word { kind, id, yes });
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one choice among many, each a line or two"
+    )]
     fn stroll(&mut self, names: &[String], dice: &mut Dice) {
         let me = self.name().to_owned();
         self.serial += 1;
