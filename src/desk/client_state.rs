@@ -114,7 +114,8 @@ impl ClientState {
 
     /// What the session grants to a directed message on a topic.
     ///
-    /// The topics that offer work or tools count only when subscribed to exactly: a wildcard there only watches.
+    /// The topics that offer work or tools count only when subscribed to exactly: a wildcard there
+    /// only watches.
     pub fn grants(&self, topic: &str, exact_only: bool) -> Option<Grant> {
         let mut granted: Option<Grant> = None;
         for subscription in self.session()?.subscriptions.values() {

@@ -119,7 +119,8 @@ impl Clients {
         self.connections.insert(connection, id.clone());
     }
 
-    /// The client behind a connection; `None` after a take-over, whose late requests count for nothing.
+    /// The client behind a connection; `None` after a take-over, whose late requests count for
+    /// nothing.
     pub fn of_connection(&self, connection: ConnectionId) -> Option<Arc<str>> {
         self.connections.get(&connection).cloned()
     }
@@ -204,8 +205,8 @@ impl Clients {
         self.clients.remove(id);
     }
 
-    /// Whether what is kept under a client id, or is connected under it, is this user's or still nobody's. Without
-    /// authentication nobody is asked.
+    /// Whether what is kept under a client id, or is connected under it, is this user's or still
+    /// nobody's. Without authentication nobody is asked.
     pub fn may_claim(&self, id: &str, user: Option<&Arc<str>>) -> bool {
         let owner = self.get(id).and_then(|client| client.owner.as_ref());
         match (owner, user) {
@@ -277,7 +278,8 @@ impl Clients {
         }
     }
 
-    /// Whether a client waits for an answer to SUBSCRIBE or UNSUBSCRIBE that only the disk can give, which takes nothing.
+    /// Whether a client waits for an answer to SUBSCRIBE or UNSUBSCRIBE that only the disk can
+    /// give, which takes nothing.
     pub(super) fn waits_for_disk(&self, id: &str, commits: &Commits) -> bool {
         let durable = self.session(id).is_some_and(|session| session.durable);
         let connected = self.connected(id);

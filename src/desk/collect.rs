@@ -23,22 +23,26 @@ enum Owed {
     NoRoom,
 }
 
-/// After a connect or a subscribe: what had no taker may have one, and there may be room for what waits elsewhere.
+/// After a connect or a subscribe: what had no taker may have one, and there may be room for what
+/// waits elsewhere.
 pub(super) fn resume_deliveries(delivery: &mut Delivery<'_>, id: &Arc<str>) {
     if delivery.resume(id) {
         refill(delivery, id);
     }
 }
 
-/// Where little waits there is room for what waits elsewhere: retained messages, and what other members of its groups have.
+/// Where little waits there is room for what waits elsewhere: retained messages, and what other
+/// members of its groups have.
 pub(super) fn refill(delivery: &mut Delivery<'_>, id: &Arc<str>) {
     go_on_replaying(delivery, id);
     collect_from_groups(delivery, id);
 }
 
-/// Moves messages of the client's groups from members that are away into its queue, as far as little waits there.
+/// Moves messages of the client's groups from members that are away into its queue, as far as
+/// little waits there.
 fn collect_from_groups(delivery: &mut Delivery<'_>, id: &Arc<str>) {
-    // A group tells of one that owes it something at a time: with that one settled, there may be another.
+    // A group tells of one that owes it something at a time: with that one settled, there may be
+    // another.
     while collect_once(delivery, id) {}
 }
 

@@ -6,7 +6,8 @@ use crate::engine;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::below_room;
 
-/// A command as the engine takes it: if its topic is one that its agent writes, and the caller may speak for it.
+/// A command as the engine takes it: if its topic is one that its agent writes, and the caller may
+/// speak for it.
 pub(super) fn admit(
     root: &str,
     clients: &Clients,

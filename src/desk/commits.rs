@@ -1,4 +1,5 @@
-//! Commits: the batch that fills, how far the disk is with those before it, and what may leave because of that.
+//! Commits: the batch that fills, how far the disk is with those before it, and what may leave
+//! because of that.
 
 use std::collections::VecDeque;
 
@@ -160,7 +161,8 @@ impl Commits {
         self.pending.kept = self.pending.releases.len();
     }
 
-    /// Retained messages that are not on disk yet come once they are, as any that is published then.
+    /// Retained messages that are not on disk yet come once they are, as any that is published
+    /// then.
     fn hide_unsaved(&self, response: &mut Response) {
         if let Response::Subscribed {
             retained, stamp, ..

@@ -1,8 +1,9 @@
 //! The desk itself, as a pure state machine: requests and times in, one pending batch out.
 //!
-//! The thread in `run` feeds it, the simulation can too. It has no clock and does no I/O, but for the responses that it
-//! may send at once because what they show is on disk already. Here is how its parts work together, in time and around the engine;
-//! below are the requests (`requests`), and what begins and ends with connections and sessions (`session`).
+//! The thread in `run` feeds it, the simulation can too. It has no clock and does no I/O, but for
+//! the responses that it may send at once because what they show is on disk already. Here is how
+//! its parts work together, in time and around the engine; below are the requests (`requests`), and
+//! what begins and ends with connections and sessions (`session`).
 
 mod requests;
 mod session;
@@ -20,12 +21,14 @@ use super::error::RecoverError;
 use super::index::SubscriptionIndex;
 use super::interest::Interest;
 use super::journal::Journal;
+use super::limits::Configuration;
 use super::mail::Kept;
 use super::own::{event_message, gateway_message, misspelt, retain_own, show_recovered_keys};
 use super::retained::Retained;
 use super::root::note_root;
 use super::settings::DeskSettings;
 use super::stats::DeskStats;
+use super::status::show_gauges;
 use super::time::{Moved, Time};
 use super::timers::{Timer, Timers};
 use super::work::WorkNews;
@@ -199,7 +202,14 @@ impl Desk {
         }
         let sealed = self.commits.seal(self.retained.last_stamp());
         self.stats.batches.add_one();
-        self.update_gauges();
+        show_gauges(
+            &self.stats,
+            &self.settings,
+            &self.clients,
+            &self.retained,
+            &self.engine,
+            &self.journal.stats(),
+        );
         sealed
     }
 
@@ -214,7 +224,8 @@ impl Desk {
         self.commits.bytes()
     }
 
-    /// Whether the disk refuses what it is given, from now on. Who has subscribed just before is not left unanswered for long.
+    /// Whether the disk refuses what it is given, from now on. Who has subscribed just before is
+    /// not left unanswered for long.
     pub fn disk_stalls(&mut self, now: Millis, stands: bool) {
         if self.commits.set_stalled(stands) {
             stall::begin(&mut self.delivery(now));
@@ -236,7 +247,8 @@ impl Desk {
         self.commits.let_go_of_pending();
     }
 
-    /// From now on the desk knows where the wall clock is, and says so in each commit. Before [`Desk::recover`].
+    /// From now on the desk knows where the wall clock is, and says so in each commit. Before
+    /// [`Desk::recover`].
     pub fn keep_time(&mut self, reading: Reading) {
         self.engine.set_wall(reading.ahead);
         self.time.begin(reading);
@@ -251,7 +263,8 @@ impl Desk {
         }
     }
 
-    /// The wall clock has been set by so much since the last run, without a reason that anybody knows.
+    /// The wall clock has been set by so much since the last run, without a reason that anybody
+    /// knows.
     pub fn step_found(&mut self, now: Millis, by: i64) {
         if let Some(ahead) = self.time.step_found(by) {
             self.tell_step(now, by, ahead);
@@ -349,7 +362,8 @@ impl Desk {
         retain_own(engine, retained, &mut self.commits, topic, message)
     }
 
-    /// Sees to it that what was retained under another configuration is in the encoding that its room has now.
+    /// Sees to it that what was retained under another configuration is in the encoding that its
+    /// room has now.
     fn respell_retained(&mut self) {
         for (topic, message) in misspelt(&self.settings.root, &self.engine, &self.retained) {
             self.retain_own(&topic, &message);
@@ -370,7 +384,8 @@ impl Desk {
         distribute(&mut self.delivery(now), message);
     }
 
-    /// Tells the engine what it has not heard. Not at once: what it does then sends or drops more, deeper and deeper.
+    /// Tells the engine what it has not heard. Not at once: what it does then sends or drops more,
+    /// deeper and deeper.
     fn tell_of_deliveries(&mut self, now: Millis) {
         loop {
             if let Some((agent, assignments)) = self.work.next_sent() {
@@ -406,23 +421,22 @@ impl Desk {
         self.feed_lazily(now, Input::Window { agent, free });
     }
 
-    fn update_gauges(&self) {
-        let (stats, engine) = (&self.stats, self.engine.stats());
-        stats.clients.set_len(self.clients.len());
-        stats.connections.set_len(self.clients.connections_len());
-        stats.retained.set_len(self.retained.count());
-        stats.retained_bytes.set_len(self.retained.bytes());
-        stats.engine.show(&engine);
-        stats.journal.show(&self.journal.stats());
-        let (budgets, memory) = (&stats.budgets, &self.settings.memory);
-        budgets.set("memory.max_queued", memory.total(), memory.most_stored());
-        let most = self.clients.limits().max_clients;
-        budgets.set("session.max_sessions", self.clients.len(), most);
-        let most = self.engine.most_key_bytes();
-        budgets.set("blackboard.max_bytes", engine.key_bytes, most);
-        for (key, used, most) in self.retained.use_by_clients() {
-            budgets.set(key, used, most);
+    /// From now on these settings hold: a request like any other, so that whoever asks before it is
+    /// judged by the old ones and whoever asks after it by the new ones.
+    ///
+    /// What waits, is retained or remembered stays, however much it is by a lower limit. Of the
+    /// past as much goes as is too much, a portion with each batch.
+    fn configure(&mut self, now: Millis, new: Configuration) {
+        self.settings.linger_ms = new.linger_ms;
+        self.settings.memory.set_max(new.max_memory);
+        self.clients.set_limits(new.clients);
+        self.retained.set_limits(new.retained);
+        self.journal.set_limits(new.journal);
+        self.feed(now, Input::Settings(new.engine));
+        if new.respells {
+            self.respell_retained();
         }
+        warn_of_barred_rooms(&self.engine);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Messages for one client: into its outbox, out through its window, acknowledged.
 //!
-//! Here is what lies below the engine. What the desk does above it, with requests and with time, borrows its parts to a [`Delivery`],
-//! which looks at the engine and never feeds it.
+//! Here is what lies below the engine. What the desk does above it, with requests and with time,
+//! borrows its parts to a [`Delivery`], which looks at the engine and never feeds it.
 
 mod fit;
 mod replies;
@@ -313,7 +313,8 @@ impl Delivery<'_> {
         }
     }
 
-    /// PUBACK, PUBREC, PUBCOMP: what it was for is done, and more is sent. Whether it was for anything.
+    /// PUBACK, PUBREC, PUBCOMP: what it was for is done, and more is sent. Whether it was for
+    /// anything.
     pub(super) fn acknowledge(&mut self, id: &Arc<str>, seq: u64, stage: Stage) -> bool {
         let Some(client) = self.clients.get_mut(id) else {
             return false;
@@ -369,7 +370,8 @@ impl Delivery<'_> {
         }
     }
 
-    /// A client that has caught up no longer holds up its publishers: their acknowledgements go out.
+    /// A client that has caught up no longer holds up its publishers: their acknowledgements go
+    /// out.
     pub(super) fn relieve(&mut self, id: &str) {
         let limits = *self.clients.limits();
         let Some(client) = self.clients.get_mut(id) else {

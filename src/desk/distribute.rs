@@ -1,4 +1,5 @@
-//! Messages for whoever subscribes: to durable sessions' queues, to one member of each group, to the live plane.
+//! Messages for whoever subscribes: to durable sessions' queues, to one member of each group, to
+//! the live plane.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,8 +30,9 @@ impl Targets {
     }
 }
 
-/// All who want a client's message get it (MQTT-4.5.0-1); returns the connected subscribers that are slow. Where a queue is full, its
-/// session misses the message, or, if queues are to be full for nobody, nobody gets it and its publisher knows.
+/// All who want a client's message get it (MQTT-4.5.0-1); returns the connected subscribers that
+/// are slow. Where a queue is full, its session misses the message, or, if queues are to be full
+/// for nobody, nobody gets it and its publisher knows.
 pub(super) fn publish(
     delivery: &mut Delivery<'_>,
     message: &Message,
@@ -51,8 +53,8 @@ pub(super) fn publish(
     Ok(distribute_to(delivery, message, targets))
 }
 
-/// Sees that a message may go to all whom it is for. If their queues are to be full for nobody, and one of them is, nobody gets
-/// it and its publisher is told.
+/// Sees that a message may go to all whom it is for. If their queues are to be full for nobody, and
+/// one of them is, nobody gets it and its publisher is told.
 fn see_to_room(delivery: &Delivery<'_>, targets: &Targets, bytes: usize) -> Result<(), Full> {
     let mut queues = targets.queued().peekable();
     if queues.peek().is_some() && delivery.settings.memory.room_to_store() < bytes {
@@ -136,7 +138,8 @@ pub(super) fn deliver_to_member(delivery: &mut Delivery<'_>, turn: Turn, message
     delivery.enqueue(&turn.client, kind, message.clone());
 }
 
-/// Members' sessions have ended before they acknowledged these: others of their groups get them, if there are any.
+/// Members' sessions have ended before they acknowledged these: others of their groups get them, if
+/// there are any.
 pub(super) fn inherit(delivery: &mut Delivery<'_>, inheritance: Vec<(Arc<str>, Message)>) {
     for (share, message) in inheritance {
         let takes = can_take(delivery.clients, &message);

@@ -1,4 +1,5 @@
-//! Packet ids of QoS 2 publishes, from PUBLISH to PUBREL: one that comes meanwhile is a repeat (method B of MQTT 5 section 4.3.3).
+//! Packet ids of QoS 2 publishes, from PUBLISH to PUBREL: one that comes meanwhile is a repeat
+//! (method B of MQTT 5 section 4.3.3).
 
 use bytes::Bytes;
 
@@ -26,8 +27,8 @@ pub(super) fn take(clients: &mut Clients, commits: &mut Commits, id: &str, packe
     }
 }
 
-/// PUBREL. Its effect is on disk before PUBCOMP says that the id is free, else a crash would take the id's next
-/// message for a repeat.
+/// PUBREL. Its effect is on disk before PUBCOMP says that the id is free, else a crash would take
+/// the id's next message for a repeat.
 pub(super) fn release(clients: &mut Clients, commits: &mut Commits, id: &str, packet_id: u16) {
     let Some(client) = clients.get_mut(id) else {
         return;

@@ -1,4 +1,5 @@
-//! Who wants what: the subscriptions of all sessions by their filters, and what the front door is to know of them.
+//! Who wants what: the subscriptions of all sessions by their filters, and what the front door is
+//! to know of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +28,8 @@ struct Terms {
 pub(super) struct SubscriptionIndex {
     /// The topic level under which rooms live.
     root: Box<str>,
-    /// Unshared filters of durable sessions, by client. Those of QoS 0 add their identifiers to what the others have delivered.
+    /// Unshared filters of durable sessions, by client. Those of QoS 0 add their identifiers to
+    /// what the others have delivered.
     durable: FilterTrie<Arc<str>, Terms>,
     shares: Shares,
     /// Wildcard filters that may see other agents' directed messages, by client.
@@ -124,7 +126,8 @@ impl SubscriptionIndex {
         self.shares.pick(topic, can_take)
     }
 
-    /// Each durable session that matches, once, with the highest QoS of its matching subscriptions (MQTT-3.3.4-2, -3).
+    /// Each durable session that matches, once, with the highest QoS of its matching subscriptions
+    /// (MQTT-3.3.4-2, -3).
     pub(super) fn durable_matches(&self, message: &Message) -> BTreeMap<Arc<str>, Kind> {
         let mut matches: BTreeMap<Arc<str>, Kind> = BTreeMap::new();
         if message.qos() == Qos::AtMostOnce {
@@ -162,8 +165,8 @@ impl SubscriptionIndex {
     }
 }
 
-/// What a subscription takes in the indexes of the desk and of its connection, in bytes, roughly: its text in both, and an
-/// entry for each level.
+/// What a subscription takes in the indexes of the desk and of its connection, in bytes, roughly:
+/// its text in both, and an entry for each level.
 fn weight(filter: &str) -> usize {
     const OF_ONE: usize = 256;
     const OF_A_LEVEL: usize = 128;

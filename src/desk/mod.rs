@@ -4,12 +4,15 @@
 //! engine; its records, mailbox entries, retained changes and session changes are one atomic commit; only when that is
 //! durable are its acks, deliveries and broadcasts released.
 //!
-//! Reading order: `port`, `responses`, `route` and `subscription` (what sessions and the desk say to each other); `core` (the state machine,
-//! with `requests` and `session`), which puts the parts together and alone feeds the engine; `delivery` (messages for one client),
-//! `distribute`, `collect`, `replay`, `inbound`, `command`, `status`, `stall`, `recover` (what is done with those parts below the engine). The parts: `clients` with
-//! `client_state` and `outbox` (`lanes`, `kind`), `index` (`shares`, `trie`, `interest`), `retained`, `commits` (`batch`), `timers`,
-//! `work`, `journal`, `time`, `stats` (`budget`), `settings` (`limits`, `memory`). What they look like in the ledger: `records`, `root`. What
-//! the gateway writes itself: `own`. `run` is the thread. No two of them need each other.
+//! Reading order: `port`, `responses`, `route` and `subscription` (what sessions and the desk say
+//! to each other); `core` (the state machine, with `requests` and `session`), which puts the parts
+//! together and alone feeds the engine; `delivery` (messages for one client), `distribute`,
+//! `collect`, `replay`, `inbound`, `command`, `status`, `stall`, `recover` (what is done with those
+//! parts below the engine). The parts: `clients` with `client_state` and `outbox` (`lanes`,
+//! `kind`), `index` (`shares`, `trie`, `interest`), `retained`, `commits` (`batch`), `timers`,
+//! `work`, `journal`, `time`, `stats` (`budget`), `settings` (`limits`, `memory`). What they look
+//! like in the ledger: `records`, `root`. What the gateway writes itself: `own`. `run` is the
+//! thread. No two of them need each other.
 
 mod batch;
 mod budget;

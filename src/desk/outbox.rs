@@ -412,7 +412,8 @@ impl Outbox {
         }
     }
 
-    /// Puts a summary in the place of a refusal, or of an earlier summary; it may leave once that batch is durable.
+    /// Puts a summary in the place of a refusal, or of an earlier summary; it may leave once that
+    /// batch is durable.
     pub fn sum_up(&mut self, seq: u64, message: Message, batch: u64) {
         if let Some(entry) = self.remove(seq) {
             let summary = Entry {

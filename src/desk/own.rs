@@ -13,7 +13,8 @@ use crate::wire::observe::Event;
 use crate::wire::presence::Encoding;
 use crate::wire::topic::{RoomTopic, Topic};
 
-/// Retains a message of the gateway's: a key, a presence, a pending approval. The engine's limits bound them.
+/// Retains a message of the gateway's: a key, a presence, a pending approval. The engine's limits
+/// bound them.
 pub(super) fn retain_own(
     engine: &mut Engine,
     retained: &mut Retained,
@@ -24,7 +25,8 @@ pub(super) fn retain_own(
     if !shows_key(topic) {
         return retained.retain(message, commits);
     }
-    // A key's entry is retained in memory alone: the engine's record of the key says it all, and a start makes it from that.
+    // A key's entry is retained in memory alone: the engine's record of the key says it all, and a
+    // start makes it from that.
     let stamped = retained.stamp(message);
     let payload = stamped.payload();
     if payload.is_empty() {
@@ -55,7 +57,8 @@ pub(super) fn is_stored_key(root: &str, message: &Message) -> bool {
         && topic.is_some_and(|topic| topic.is_ok_and(|topic| shows_key(&topic)))
 }
 
-/// What was retained under another configuration and is not in the encoding that its room has now, as it is to be.
+/// What was retained under another configuration and is not in the encoding that its room has now,
+/// as it is to be.
 pub(super) fn misspelt(
     root: &str,
     engine: &Engine,
@@ -80,7 +83,8 @@ pub(super) fn misspelt(
     respelt.collect()
 }
 
-/// An event of the gateway's for whoever observes; `payload` is the event as its room has it written.
+/// An event of the gateway's for whoever observes; `payload` is the event as its room has it
+/// written.
 pub(super) fn event_message(
     root: &str,
     event: &Event,

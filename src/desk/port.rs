@@ -127,32 +127,38 @@ pub enum Request {
     Announce(Vec<Message>),
 }
 
-/// A command of a caller within the process: an HTTP API, a console, a bridge. It needs no connection, session or subscription.
+/// A command of a caller within the process: an HTTP API, a console, a bridge. It needs no
+/// connection, session or subscription.
 ///
-/// The command is carried out as if its agent had published it, and its reply goes to `answer` alone, once the batch that has what
-/// came of the command is on disk. There is always one, a refusal too: what MQTT does without a reply for (a publish without an id) has
-/// one here. It is [`Reply`] as the schema has it, with the times of the wall clock.
+/// The command is carried out as if its agent had published it, and its reply goes to `answer`
+/// alone, once the batch that has what came of the command is on disk. There is always one, a
+/// refusal too: what MQTT does without a reply for (a publish without an id) has one here. It is
+/// [`Reply`] as the schema has it, with the times of the wall clock.
 ///
-/// **What comes later** by its nature goes to the mailbox of the agent, which whoever is connected under that client id reads, as long
-/// as it keeps: a task's or a call's result, an approval's decision, work, the call of a tool, and that a lock was got which the reply
-/// says is waited for (202). For those a caller subscribes over MQTT, or asks again (`handoff/get`, `tools/get`).
+/// **What comes later** by its nature goes to the mailbox of the agent, which whoever is connected
+/// under that client id reads, as long as it keeps: a task's or a call's result, an approval's
+/// decision, work, the call of a tool, and that a lock was got which the reply says is waited for
+/// (202). For those a caller subscribes over MQTT, or asks again (`handoff/get`, `tools/get`).
 ///
-/// An agent that is not connected counts as one whose connection is lost: in a room that it has come to by its command it is away,
-/// and has left once the reconnect grace is over.
+/// An agent that is not connected counts as one whose connection is lost: in a room that it has
+/// come to by its command it is away, and has left once the reconnect grace is over.
 ///
-/// **Bounds.** Requests wait in the desk's channel (`desk.max_waiting`), so that a caller who sends waits too. Answers that wait for
-/// the disk count in `memory.max_queued` (holder `answers`); when that is reached, commands are refused at once (429), with no effect. A
-/// caller that has gone (whose receiver is dropped) before its command was taken up has none carried out; what is answered to one that has
-/// gone since is dropped.
+/// **Bounds.** Requests wait in the desk's channel (`desk.max_requests`), so that a caller who sends
+/// waits too. Answers that wait for the disk count in `memory.max_queued` (holder `answers`); when
+/// that is reached, commands are refused at once (429), with no effect. A caller that has gone
+/// (whose receiver is dropped) before its command was taken up has none carried out; what is
+/// answered to one that has gone since is dropped.
 #[derive(Debug)]
 pub struct CommandRequest {
     /// Who acts: the client id, which the topic names as its writer.
     pub client_id: Arc<str>,
-    /// The user behind it, as with [`Open::owner`]: what is kept under the client id is this user's alone.
+    /// The user behind it, as with [`Open::owner`]: what is kept under the client id is this user's
+    /// alone.
     pub owner: Option<Arc<str>>,
     /// What it may do; `None` for everything.
     pub gate: Option<Arc<dyn Gate>>,
-    /// A command's topic, `{root}/{room}/handoff/dispatch/{client id}` for instance, or that of an inbox message.
+    /// A command's topic, `{root}/{room}/handoff/dispatch/{client id}` for instance, or that of an
+    /// inbox message.
     pub topic: String,
     /// JSON or CBOR.
     pub payload: Bytes,

@@ -79,7 +79,8 @@ fn restore_session(
             client.will_stored = true;
         }
         SessionItem::Header(record) => {
-            // Its client may hold the packet ids of what was purged since: no number is given twice in a session.
+            // Its client may hold the packet ids of what was purged since: no number is given twice
+            // in a session.
             if let Some(last) = record.sent.last() {
                 client.outbox.number_after(last);
             }
@@ -114,7 +115,8 @@ fn restore_inbound(clients: &mut Clients, key: &[u8]) -> Result<(), RecordError>
 fn restore_outbox(clients: &mut Clients, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
     let (id, seq, item) = records::read_outbox(key, value)?;
     let client = clients.restore(id);
-    // To a session that is still to begin nothing was sent, and what was sent to one that has ended may expire.
+    // To a session that is still to begin nothing was sent, and what was sent to one that has ended
+    // may expire.
     let session = client.state.session();
     let sent = session.map_or_else(Sent::default, |session| session.sent);
     let outbox = &mut client.outbox;
@@ -177,8 +179,8 @@ pub(super) fn index(delivery: &mut Delivery<'_>) {
     end_lost_sessions(delivery);
 }
 
-/// A session that ended with its connection has no packet ids left to remember, and its shared messages go to others of their groups;
-/// a client of whom nothing else was left is forgotten.
+/// A session that ended with its connection has no packet ids left to remember, and its shared
+/// messages go to others of their groups; a client of whom nothing else was left is forgotten.
 fn end_lost_sessions(delivery: &mut Delivery<'_>) {
     let idle: Vec<Arc<str>> = delivery
         .clients

@@ -5,8 +5,8 @@ use crate::diary::{limited, shortened, shown};
 use crate::wire::reply::Rejection;
 use crate::wire::topic::below_room;
 
-/// Tells in the log that a command was refused: one line a minute of each client, the others at `debug`. Returns the words for its
-/// acknowledgement.
+/// Tells in the log that a command was refused: one line a minute of each client, the others at
+/// `debug`. Returns the words for its acknowledgement.
 pub(super) fn tell_of_refusal(
     settings: &DeskSettings,
     client: &str,

@@ -28,8 +28,8 @@ struct Chunk {
     is_last: bool,
 }
 
-/// The retained messages of a new subscription that go out with SUBACK: all but what a durable session gets into its queue.
-/// Nothing at all if there are more than fit.
+/// The retained messages of a new subscription that go out with SUBACK: all but what a durable
+/// session gets into its queue. Nothing at all if there are more than fit.
 pub(super) fn retained_at_once(
     delivery: &Delivery<'_>,
     id: &str,
@@ -48,7 +48,8 @@ pub(super) fn retained_at_once(
     (messages.len() <= room).then_some(messages)
 }
 
-/// A lasting subscription at QoS 1 or 2 wants the retained messages; [`go_on_replaying`] brings them.
+/// A lasting subscription at QoS 1 or 2 wants the retained messages; [`go_on_replaying`] brings
+/// them.
 pub(super) fn begin_replay(delivery: &mut Delivery<'_>, id: &str, subscription: &Subscription) {
     let stamp = delivery.retained.last_stamp();
     let session = delivery.clients.session_mut(id);
@@ -87,7 +88,8 @@ pub(super) fn end_replay(delivery: &mut Delivery<'_>, id: &str, filter: &str) {
     }
 }
 
-/// Queues further retained messages where little waits: after a connect, a subscribe, an acknowledgement.
+/// Queues further retained messages where little waits: after a connect, a subscribe, an
+/// acknowledgement.
 pub(super) fn go_on_replaying(delivery: &mut Delivery<'_>, id: &Arc<str>) {
     while let Some(chunk) = next_chunk(delivery, id) {
         if chunk.is_last {

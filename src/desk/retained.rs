@@ -24,7 +24,8 @@ pub struct Retained {
     stamp: u64,
 }
 
-/// A message in the order of topics. A message has its topic within: a second copy as a key would be what a small one costs.
+/// A message in the order of topics. A message has its topic within: a second copy as a key would
+/// be what a small one costs.
 #[derive(Debug)]
 struct ByTopic(Message);
 
@@ -112,7 +113,8 @@ impl Retained {
         })
     }
 
-    /// Keeps a message (or with an empty payload clears its topic, MQTT-3.3.1-6), on disk as well; returns it stamped.
+    /// Keeps a message (or with an empty payload clears its topic, MQTT-3.3.1-6), on disk as well;
+    /// returns it stamped.
     pub(super) fn retain(&mut self, message: &Message, commits: &mut Commits) -> Message {
         let stamped = self.stamp(message);
         let topic = stamped.topic().as_bytes().to_vec();
@@ -128,7 +130,8 @@ impl Retained {
         stamped
     }
 
-    /// Puts back a message from the ledger. What changes from now on is newer than all that is there.
+    /// Puts back a message from the ledger. What changes from now on is newer than all that is
+    /// there.
     pub fn restore(&mut self, message: Message) {
         self.stamp = self.stamp.max(message.stamp());
         self.set(message);

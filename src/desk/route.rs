@@ -1,4 +1,5 @@
-//! Sorting: what becomes of a publish, by its topic alone. Whoever brings publishes to the desk asks here.
+//! Sorting: what becomes of a publish, by its topic alone. Whoever brings publishes to the desk
+//! asks here.
 
 use crate::wire::mirror::CommandMirrors;
 use crate::wire::name::{Agent, Room};
@@ -19,7 +20,8 @@ pub enum Route {
         /// What its properties say.
         mirrors: CommandMirrors,
     },
-    /// Refused by the grammar: only the `rejected` reply is left to do, where the writer and the room are known.
+    /// Refused by the grammar: only the `rejected` reply is left to do, where the writer and the
+    /// room are known.
     Refused {
         /// The client, where its id is an agent's.
         from: Option<Agent>,
@@ -35,19 +37,20 @@ pub enum Route {
 pub enum Sorted {
     /// `$…`: not for clients to write.
     Dollar,
-    /// To whoever subscribes. The desk's only if it is retained, or somebody durable wants it (see [`super::port::Interest`]);
-    /// else it may go to the live plane.
+    /// To whoever subscribes. The desk's only if it is retained, or somebody durable wants it (see
+    /// [`super::port::Interest`]); else it may go to the live plane.
     Plain,
     /// The desk's, by its topic.
     Desk(Route),
     /// Refused by its topic; the desk tells its writer.
     Refused(Route),
-    /// Not this client's to write, and no reply would reach it. The grammar alone never says so; whoever knows the client's rights may.
+    /// Not this client's to write, and no reply would reach it. The grammar alone never says so;
+    /// whoever knows the client's rights may.
     Forbidden,
 }
 
-/// Sorts a publish of a client by its topic, where rooms live under `root`. What is said beside a command's payload is asked for only
-/// if it is one.
+/// Sorts a publish of a client by its topic, where rooms live under `root`. What is said beside a
+/// command's payload is asked for only if it is one.
 pub fn sort(
     root: &str,
     client_id: &str,

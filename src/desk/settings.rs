@@ -26,8 +26,8 @@ pub struct DeskSettings {
     pub diary: Arc<Diary>,
     /// How long deletions of what was acknowledged may wait for company, in milliseconds.
     pub linger_ms: u64,
-    /// How long publishers of QoS 1 and 2 wait for a connected client whose queue is half full, before it is disconnected, in
-    /// milliseconds.
+    /// How long publishers of QoS 1 and 2 wait for a connected client whose queue is half full,
+    /// before it is disconnected, in milliseconds.
     pub patience_ms: u64,
 }
 

@@ -16,7 +16,8 @@ use crate::wire::reply::Code;
 /// comes later waits for nothing.
 const LONGEST_WAIT_MS: u64 = 10_000;
 
-/// The disk refuses what it is given, from now on. Who has subscribed just before is not answered for longer than [`LONGEST_WAIT_MS`].
+/// The disk refuses what it is given, from now on. Who has subscribed just before is not answered
+/// for longer than [`LONGEST_WAIT_MS`].
 pub(super) fn begin(delivery: &mut Delivery<'_>) {
     let ids = delivery.clients.iter().map(|client| client.id.clone());
     let waiting = ids.filter(|id| delivery.clients.waits_for_disk(id, delivery.commits));
@@ -25,7 +26,8 @@ pub(super) fn begin(delivery: &mut Delivery<'_>) {
     }
 }
 
-/// Whether a client that connects brings, or has, something that must be on disk before it is told that it is connected.
+/// Whether a client that connects brings, or has, something that must be on disk before it is told
+/// that it is connected.
 pub(super) fn needs_disk(clients: &Clients, open: &Open) -> bool {
     let client = clients.get(&open.client_id);
     open.is_durable()
@@ -49,7 +51,8 @@ pub(super) fn refuses_client(delivery: &Delivery<'_>, open: &Open) -> bool {
     refuses
 }
 
-/// Refuses a SUBSCRIBE of a session that is kept while the disk takes nothing, unless its place is behind one that waits.
+/// Refuses a SUBSCRIBE of a session that is kept while the disk takes nothing, unless its place is
+/// behind one that waits.
 pub(super) fn refuses_subscriptions(
     delivery: &Delivery<'_>,
     id: &Arc<str>,

@@ -46,7 +46,8 @@ labelled! {
 }
 
 metrics! {
-    /// The desk's counters and gauges, and those of the engine and the journal as of the last batch.
+    /// The desk's counters and gauges, and those of the engine and the journal as of the last
+    /// batch.
     #[derive(Debug, Default)]
     pub struct DeskStats {
         /// Requests handled.

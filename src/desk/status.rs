@@ -5,8 +5,12 @@
 use super::clients::Clients;
 use super::delivery::Delivery;
 use super::distribute::distribute;
+use super::journal::JournalStats;
 use super::port::Holdings;
 use super::retained::Retained;
+use super::settings::DeskSettings;
+use super::stats::DeskStats;
+use crate::engine::Engine;
 use crate::wire::filter::Shared;
 use crate::wire::message::Message;
 
@@ -45,5 +49,32 @@ pub(super) fn announce(delivery: &mut Delivery<'_>, figures: Vec<Message>) {
         let stamped = delivery.retained.stamp(&figure);
         delivery.retained.set(stamped.clone());
         distribute(delivery, stamped);
+    }
+}
+
+/// Sets the gauges as things stand.
+pub(super) fn show_gauges(
+    stats: &DeskStats,
+    settings: &DeskSettings,
+    clients: &Clients,
+    retained: &Retained,
+    engine: &Engine,
+    journal: &JournalStats,
+) {
+    stats.clients.set_len(clients.len());
+    stats.connections.set_len(clients.connections_len());
+    stats.retained.set_len(retained.count());
+    stats.retained_bytes.set_len(retained.bytes());
+    stats.journal.show(journal);
+    let counted = engine.stats();
+    stats.engine.show(&counted);
+    let (budgets, memory) = (&stats.budgets, &settings.memory);
+    budgets.set("memory.max_queued", memory.total(), memory.most_stored());
+    let most = clients.limits().max_clients;
+    budgets.set("session.max_sessions", clients.len(), most);
+    let most = engine.most_key_bytes();
+    budgets.set("blackboard.max_bytes", counted.key_bytes, most);
+    for (key, used, most) in retained.use_by_clients() {
+        budgets.set(key, used, most);
     }
 }

@@ -25,7 +25,8 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Whether it asks for retained messages, being new or not (MQTT 5 section 3.3.1.3); one of a group never does.
+    /// Whether it asks for retained messages, being new or not (MQTT 5 section 3.3.1.3); one of a
+    /// group never does.
     pub(super) fn wants_retained(&self, existed: bool) -> bool {
         let wanted = match self.retain_handling {
             RetainHandling::Always => true,
@@ -35,7 +36,8 @@ impl Subscription {
         wanted && Shared::parse(&self.filter).is_none()
     }
 
-    /// Whether a message is its own client's, which wants none of its own (MQTT-3.8.3-3), however old it is.
+    /// Whether a message is its own client's, which wants none of its own (MQTT-3.8.3-3), however
+    /// old it is.
     pub(super) fn is_unwanted(&self, message: &Message, id: &str) -> bool {
         self.no_local && message.publisher() == id
     }

@@ -12,7 +12,8 @@ const KEY: &[u8] = b"clock";
 /// An idle gateway marks the time so often: what a start cannot know otherwise after a power cut on a machine whose wall clock stands.
 const IDLE_MARK_MS: u64 = 300_000;
 
-/// What is shown follows the wall clock in steps of this size: the clocks are not read at the same moment.
+/// What is shown follows the wall clock in steps of this size: the clocks are not read at the same
+/// moment.
 const JITTER_MS: u64 = 50;
 
 /// The clocks as the desk saw them last; nothing before [`super::Desk::keep_time`].
@@ -51,7 +52,8 @@ impl Time {
         self.reading.is_some()
     }
 
-    /// The wall clock is so far ahead of the timeline now, in milliseconds: how it has moved, if it has.
+    /// The wall clock is so far ahead of the timeline now, in milliseconds: how it has moved, if it
+    /// has.
     pub(super) fn look(&mut self, ahead: i64) -> Option<Moved> {
         let reading = self.reading.as_mut()?;
         let by = ahead.saturating_sub(reading.ahead);
@@ -62,7 +64,8 @@ impl Time {
         Some(Moved::of(by))
     }
 
-    /// The wall clock has been set by so much since the last run: where it is, if that is worth a word.
+    /// The wall clock has been set by so much since the last run: where it is, if that is worth a
+    /// word.
     pub(super) fn step_found(&self, by: i64) -> Option<i64> {
         let reading = self.reading.as_ref()?;
         (Moved::of(by) == Moved::Set(by)).then_some(reading.ahead)

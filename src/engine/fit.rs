@@ -9,8 +9,8 @@ use crate::wire::topic::{RoomTopic, Topic};
 use super::context::Context;
 use super::replies::{Call, Outcome, command_name};
 
-/// Turns an answer to a question that its asker cannot take into a refusal; `most` is the largest packet that it takes, if it has said so.
-/// A command that had an effect is never refused for that.
+/// Turns an answer to a question that its asker cannot take into a refusal; `most` is the largest
+/// packet that it takes, if it has said so. A command that had an effect is never refused for that.
 pub(super) fn fit(cx: &Context, most: Option<usize>, call: &Call<'_>, outcome: Outcome) -> Outcome {
     let accepted = outcome?;
     if accepted.data.is_none() {

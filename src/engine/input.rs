@@ -76,9 +76,10 @@ pub enum Input {
     },
     /// A client published on a command topic; the writer has been checked.
     Command(Command),
-    /// The same of a caller within the process. It is answered in any case, and to the caller alone, in JSON: see
-    /// [`Engine::take_answer`](super::Engine::take_answer). What comes later goes to the agent's mailbox as ever: results, decisions, and
-    /// that a lock was got which the answer says is waited for (202).
+    /// The same of a caller within the process. It is answered in any case, and to the caller
+    /// alone, in JSON: see [`Engine::take_answer`](super::Engine::take_answer). What comes later
+    /// goes to the agent's mailbox as ever: results, decisions, and that a lock was got which the
+    /// answer says is waited for (202).
     Ask(Command),
     /// A publish was refused before it reached the engine; the writer gets its `rejected` reply in the room, if it can.
     Refused {

@@ -142,8 +142,8 @@ impl Engine {
         }
     }
 
-    /// Rebuilds the state from records alone; nothing is re-decided. They come in the order of their keys. The seed must not be
-    /// one that an earlier run used.
+    /// Rebuilds the state from records alone; nothing is re-decided. They come in the order of
+    /// their keys. The seed must not be one that an earlier run used.
     ///
     /// # Errors
     /// If a record cannot be read, or half of a task is missing.
@@ -353,8 +353,8 @@ impl Engine {
         offered.map_err(|rejection| rejection.code)
     }
 
-    /// Carries a command out: how it ended, and what is to be answered, if anything. Of one that is asked from within the process it is
-    /// not noted in which encoding its agent speaks.
+    /// Carries a command out: how it ended, and what is to be answered, if anything. Of one that is
+    /// asked from within the process it is not noted in which encoding its agent speaks.
     fn command(
         &mut self,
         command: &Command,

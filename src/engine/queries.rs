@@ -42,7 +42,8 @@ impl Engine {
         self.rooms.get(room)?.core.takes(agent)
     }
 
-    /// Rooms that exist and may not be used, because the configuration does not name them: what is in them is kept.
+    /// Rooms that exist and may not be used, because the configuration does not name them: what is
+    /// in them is kept.
     pub fn barred_rooms(&self) -> impl Iterator<Item = &Room> {
         self.rooms.keys().filter(|room| !self.cx.may_exist(room))
     }

@@ -12,8 +12,8 @@ use super::record::{RecordError, RecordProblem, agent_of_encoding, decode, groun
 use super::room::{RoomState, retention};
 use super::vacated::Vacated;
 
-/// The rooms that the records tell of, which come in the order of their keys; what they say of all rooms, and of rooms that nobody is
-/// in, goes where it belongs.
+/// The rooms that the records tell of, which come in the order of their keys; what they say of all
+/// rooms, and of rooms that nobody is in, goes where it belongs.
 ///
 /// # Errors
 /// If a record cannot be read, or half of a task is missing.

@@ -210,7 +210,8 @@ pub(super) struct Call<'a> {
     pub(super) id: Option<CommandId>,
     /// Of what it says, where it has an id.
     pub(super) fingerprint: Option<NonZeroU64>,
-    /// By a caller within the process, who gets the answer itself: no mailbox and no reader's limit has a say in it.
+    /// By a caller within the process, who gets the answer itself: no mailbox and no reader's limit
+    /// has a say in it.
     pub(super) is_asked: bool,
     is_read: bool,
     /// Why its payload cannot be read at all.
@@ -357,7 +358,8 @@ pub(super) fn command_name(command: &Command) -> &'static str {
     command.topic.topic.command_name()
 }
 
-/// The answer to a command that wants one: with an id or a correlation id, a query, or a refused one; or to any, if it is asked.
+/// The answer to a command that wants one: with an id or a correlation id, a query, or a refused
+/// one; or to any, if it is asked.
 pub(super) fn answer(call: Call<'_>, outcome: Outcome) -> Option<Reply> {
     let wanted = call.is_asked || call.id.is_some() || call.correlation_id.is_some();
     let name = command_name(call.command);

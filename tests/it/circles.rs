@@ -1,5 +1,6 @@
-//! What files need of one another, computed from their text. Among the files of the engine and of the desk are no circles, but that a
-//! pattern's files may need one another; and no type has its methods all over the place.
+//! What files need of one another, computed from their text. Among the files of the engine and of
+//! the desk are no circles, but that a pattern's files may need one another; and no type has its
+//! methods all over the place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -202,7 +203,8 @@ fn no_pattern_knows_another_or_the_room() {
     }
 }
 
-/// In so many files a type may have its methods. Where they are in more, nobody sees all that may be done with what it holds.
+/// In so many files a type may have its methods. Where they are in more, nobody sees all that may
+/// be done with what it holds.
 const MOST_FILES: usize = 3;
 
 const NOT_YET: &str = "not parted yet";
@@ -234,7 +236,8 @@ fn extended(code: &str) -> impl Iterator<Item = &str> {
         })
 }
 
-/// A type by its path: of those that have the name, the one that is defined next to where it is used.
+/// A type by its path: of those that have the name, the one that is defined next to where it is
+/// used.
 fn type_at(modules: &BTreeMap<String, String>, module: &str, name: &str) -> String {
     let defines = |code: &str| {
         ["struct", "enum"].iter().any(|kind| {

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Desk, warn_of_barred_rooms};
+use super::Desk;
 use crate::desk::batch::{Answer, Release};
 use crate::desk::collect::{refill, resume_deliveries};
 use crate::desk::command::{admit, command_of, no_memory, rejected};
 use crate::desk::distribute;
 use crate::desk::inbound;
-use crate::desk::limits::Configuration;
 use crate::desk::memory::Holder;
 use crate::desk::port::{
     CommandRequest, ConnectionId, Full, Publication, Request, Response, Route, Stage, Subscription,
@@ -42,12 +41,19 @@ impl Refused {
             Refused::Command(code, _) => *code,
         }
     }
+
+    fn rejection(&self) -> Option<&Rejection> {
+        match self {
+            Refused::Full(_) => None,
+            Refused::Command(_, rejection) => rejection.as_ref(),
+        }
+    }
 }
 
 impl Desk {
-    /// Takes one request, at a time by which nothing else is due: a session that has expired is not resumed, and its will
-    /// comes first (MQTT-4.1.0-2, MQTT-3.1.2-8). What a single [`Desk::tick`] does not get done is its caller's to await:
-    /// see [`Desk::is_behind`].
+    /// Takes one request, at a time by which nothing else is due: a session that has expired is not
+    /// resumed, and its will comes first (MQTT-4.1.0-2, MQTT-3.1.2-8). What a single [`Desk::tick`]
+    /// does not get done is its caller's to await: see [`Desk::is_behind`].
     pub fn handle(&mut self, now: Millis, request: Request) {
         self.stats.requests.add_one();
         if self.is_behind(now) {
@@ -108,24 +114,6 @@ impl Desk {
         self.tell_of_deliveries(now);
     }
 
-    /// From now on these settings hold: a request like any other, so that whoever asks before it is judged by the old ones and
-    /// whoever asks after it by the new ones.
-    ///
-    /// What waits, is retained or remembered stays, however much it is by a lower limit. Of the past as much goes as is too much, a
-    /// portion with each batch.
-    fn configure(&mut self, now: Millis, new: Configuration) {
-        self.settings.linger_ms = new.linger_ms;
-        self.settings.memory.set_max(new.max_memory);
-        self.clients.set_limits(new.clients);
-        self.retained.set_limits(new.retained);
-        self.journal.set_limits(new.journal);
-        self.feed(now, Input::Settings(new.engine));
-        if new.respells {
-            self.respell_retained();
-        }
-        warn_of_barred_rooms(&self.engine);
-    }
-
     /// A publish that only the desk may take.
     fn publish(
         &mut self,
@@ -146,9 +134,16 @@ impl Desk {
             }),
             None => self.route(now, &publication),
         };
-        let refused = outcome.as_ref().err();
-        let words =
-            refused.and_then(|refused| self.note_refusal(&id, &publication.message, refused));
+        let words = match &outcome {
+            Ok(_) => None,
+            Err(refused) => {
+                self.count_refusal(publication.message.size());
+                refused.rejection().map(|rejection| {
+                    let topic = publication.message.topic();
+                    tell_of_refusal(&self.settings, &id, topic, rejection)
+                })
+            }
+        };
         if let Some(packet_id) = packet_id {
             let slow = outcome.as_ref().ok().and_then(|slow| slow.first()).cloned();
             let response = match outcome {
@@ -179,18 +174,10 @@ impl Desk {
         }
     }
 
-    /// Counts a refusal, and tells of it in the log if it was a command's; then its words.
-    fn note_refusal(&self, id: &str, message: &Message, refused: &Refused) -> Option<Box<str>> {
+    fn count_refusal(&self, bytes: usize) {
         self.stats.refusals.add_one();
-        if self.settings.memory.room_to_store() < message.size() {
+        if self.settings.memory.room_to_store() < bytes {
             self.settings.memory.refused.add_one();
-        }
-        match refused {
-            Refused::Command(_, Some(rejection)) => {
-                let topic = message.topic();
-                Some(tell_of_refusal(&self.settings, id, topic, rejection))
-            }
-            _ => None,
         }
     }
 
@@ -359,8 +346,9 @@ impl Desk {
         }
         let mut results = Vec::with_capacity(asked.len());
         let mut retained = Vec::new();
-        // The most copies of retained messages that may wait for one client: each one four times, for filters that overlap, and
-        // some. Without it, a packet full of filters that all match everything would multiply the store.
+        // The most copies of retained messages that may wait for one client: each one four times,
+        // for filters that overlap, and some. Without it, a packet full of filters that all match
+        // everything would multiply the store.
         let retained_room = 4 * self.retained.count() + 1024;
         for (index, subscription) in asked.iter().enumerate() {
             let room = retained_room - retained.len();
@@ -435,8 +423,8 @@ impl Desk {
         Ok(old.is_some())
     }
 
-    /// Tells the engine what a filter offers; also when it was offered before, because after a reconnect the engine brings the
-    /// agent's assignments again.
+    /// Tells the engine what a filter offers; also when it was offered before, because after a
+    /// reconnect the engine brings the agent's assignments again.
     fn offer(&mut self, now: Millis, id: &str, offer: Option<&Offer>) -> Result<(), Code> {
         let agent = self.clients.get(id).and_then(|client| client.agent.clone());
         match (agent, offer.cloned()) {

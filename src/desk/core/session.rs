@@ -1,8 +1,8 @@
 //! Sessions begin, are resumed, taken over, and end; and the wills that come of that.
 //!
-//! A will is stored with the connection that it is for, published when that breaks, after its delay or with the end of its session,
-//! and gone once it is published or discarded; it is published after a restart where a crash broke that connection (MQTT-3.1.2-7,
-//! MQTT-3.1.2-8).
+//! A will is stored with the connection that it is for, published when that breaks, after its delay
+//! or with the end of its session, and gone once it is published or discarded; it is published
+//! after a restart where a crash broke that connection (MQTT-3.1.2-7, MQTT-3.1.2-8).
 
 use std::sync::Arc;
 
@@ -146,7 +146,8 @@ impl Desk {
         }
     }
 
-    /// It has subscribed when the disk filled up: whether that will be kept nobody knows, so that no SUBACK is true.
+    /// It has subscribed when the disk filled up: whether that will be kept nobody knows, so that
+    /// no SUBACK is true.
     pub(super) fn give_up_on_disk(&mut self, now: Millis, id: &Arc<str>) {
         if self.clients.waits_for_disk(id, &self.commits) {
             self.disconnect(now, id, CloseReason::NoDisk);
@@ -312,7 +313,8 @@ impl Desk {
         inherit(&mut self.delivery(now), inheritance);
     }
 
-    /// After a restart every connection is broken: its will falls due now, or after what is left of its delay.
+    /// After a restart every connection is broken: its will falls due now, or after what is left of
+    /// its delay.
     pub(super) fn recover_wills(&mut self, now: Millis) {
         let mut due = Vec::new();
         for client in self.clients.iter_mut() {
@@ -415,7 +417,8 @@ impl Desk {
         }
     }
 
-    /// Something spoke for an agent: it may have brought it into a room, where it would be online for ever if nobody said otherwise.
+    /// Something spoke for an agent: it may have brought it into a room, where it would be online
+    /// for ever if nobody said otherwise.
     pub(super) fn see_absent(&mut self, now: Millis, agent: Agent, why: &'static str) {
         if !self.clients.is_connected(agent.as_str()) {
             let gives_back = false;

@@ -1,4 +1,5 @@
-//! What an outbox holds: how much, by what its limits tell apart; which messages; what of them may go, or give way.
+//! What an outbox holds: how much, by what its limits tell apart; which messages; what of them may
+//! go, or give way.
 //!
 //! Nothing here changes it.
 
@@ -73,7 +74,8 @@ impl Outbox {
             .is_some_and(|class| self.unique.contains_key(class))
     }
 
-    /// The sequence number of an assignment or a run that has not been sent, or has not been acknowledged.
+    /// The sequence number of an assignment or a run that has not been sent, or has not been
+    /// acknowledged.
     pub fn find(&self, class: &Class) -> Option<u64> {
         self.unique.get(class).copied()
     }
@@ -89,7 +91,8 @@ impl Outbox {
         window.saturating_sub(taken)
     }
 
-    /// Whether what `next` gave last is this message, and was given for the first time since the gateway started.
+    /// Whether what `next` gave last is this message, and was given for the first time since the
+    /// gateway started.
     pub fn is_sent_first(&self, seq: u64) -> bool {
         let entry = self.entries.get(&seq);
         entry.is_some_and(|entry| entry.sent_as == self.sends)
@@ -100,8 +103,8 @@ impl Outbox {
         self.sent
     }
 
-    /// The entry, if it still waits and was never sent: for expiry. What was sent once is sent until it is acknowledged
-    /// (MQTT-4.3.3-7, MQTT-4.4.0-1).
+    /// The entry, if it still waits and was never sent: for expiry. What was sent once is sent
+    /// until it is acknowledged (MQTT-4.3.3-7, MQTT-4.4.0-1).
     pub fn waiting(&self, seq: u64) -> Option<&Entry> {
         self.entries
             .get(&seq)
@@ -205,8 +208,8 @@ impl Outbox {
         received
     }
 
-    /// What the members of a shared subscription inherit if the session ends now, in order: what is not acknowledged, but for
-    /// QoS 2 once it was sent (MQTT-4.8.2-5).
+    /// What the members of a shared subscription inherit if the session ends now, in order: what is
+    /// not acknowledged, but for QoS 2 once it was sent (MQTT-4.8.2-5).
     pub fn inheritance(&self) -> Vec<(Arc<str>, Message)> {
         let inherited = |entry: &Entry| match &entry.kind {
             Kind::Queued {

@@ -265,3 +265,41 @@ fn who_was_never_connected_is_away_and_leaves_the_room_after_the_grace() {
     assert_eq!(listed.code, Code::Done, "{listed:?}");
     assert!(!data.contains("\"ann\""), "{data}");
 }
+
+#[test]
+fn what_was_answered_is_there_after_a_crash_and_nothing_else() {
+    for seed in 0..100_u64 {
+        let mut world = World::new();
+        let mut dice = seed;
+        let mut roll = |sides: u64| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005);
+            dice = dice.wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) % sides
+        };
+        let (mut versions, mut waiting) = ([0_u64; 4], Vec::new());
+        for _ in 0..60 {
+            match roll(6) {
+                0 => {
+                    world.crash();
+                    for (_, mut answered) in waiting.drain(..) {
+                        let answer: Result<Reply, _> = Answered::try_recv(&mut answered);
+                        assert_eq!(answer, Err(TryRecvError::Closed), "seed {seed}");
+                    }
+                }
+                1 => {
+                    world.commit();
+                    for (key, mut answered) in waiting.drain(..) {
+                        let reply = Answered::try_recv(&mut answered).expect("an answer");
+                        versions[key] += 1;
+                        assert_eq!(reply.version, Some(versions[key]), "seed {seed}");
+                    }
+                }
+                _ => {
+                    let key = usize::try_from(roll(4)).expect("small");
+                    let topic = format!("rooms/den/blackboard/set/ann/k{key}");
+                    waiting.push((key, ask(&mut world, "ann", &topic, SET)));
+                }
+            }
+        }
+    }
+}

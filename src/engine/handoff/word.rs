@@ -46,7 +46,8 @@ impl Word {
     }
 }
 
-/// Whether a worker may say this of it now; `Ok(false)` if it has said the very same before and the task has ended by it.
+/// Whether a worker may say this of it now; `Ok(false)` if it has said the very same before and the
+/// task has ended by it.
 pub(in crate::engine) fn admits(
     task: &Task,
     from: &Agent,
