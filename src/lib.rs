@@ -8,6 +8,8 @@ pub mod diary;
 
 pub mod slack;
 
+pub mod setting;
+
 pub mod schema;
 
 pub mod wire;

@@ -30,7 +30,7 @@ pub(super) type SetLevel = Box<dyn Fn(&Log) -> Option<String> + Send + Sync>;
 /// Starts logging for the process; a second call changes nothing. The first of what is returned is to be kept until the end, the second
 /// sets another level.
 pub(super) fn start(log: &Log) -> Result<(Settled, SetLevel), Failure> {
-    let outlet = LogOutlet::of_process(log.max_waiting)
+    let outlet = LogOutlet::of_process(log.max_waiting.0)
         .map_err(|error| Failure::try_again(format!("cannot write a log: {error}")))?;
     let lines = outlet.clone();
     let builder = tracing_subscriber::fmt()

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::given::{Given, set};
 use super::problem::{nearest, variable};
 use super::tables::{Table, table_of};
-use super::{Config, Problem, limits};
+use super::{Config, Problem, row};
+use crate::setting::Row;
 
 /// The value in the type that its key has, or what is wrong with it.
 pub(super) fn check(given: &Given, defaults: &Value) -> Result<Value, Vec<Problem>> {
@@ -14,9 +15,9 @@ pub(super) fn check(given: &Given, defaults: &Value) -> Result<Value, Vec<Proble
         [section, key] => defaults.get(section).and_then(|keys| keys.get(key)),
         _ => None,
     };
-    let range = match (entry, usual) {
+    let row = match (entry, usual) {
         (Some(table), _) => check_entry(given, table).map_err(|problem| vec![problem])?,
-        (None, Some(_)) => Some(given.key()),
+        (None, Some(_)) => row(&given.path[0], &given.path[1]),
         (None, None) => return Err(vec![unknown(given, defaults)]),
     };
     let value = typed(given, usual);
@@ -24,9 +25,8 @@ pub(super) fn check(given: &Given, defaults: &Value) -> Result<Value, Vec<Proble
     if !refused.is_empty() {
         return Err(refused);
     }
-    if let Some(range) = range {
-        limits::check(&range, &value)
-            .map_err(|reason| vec![Problem::of_key(&given.key(), reason)])?;
+    if let Some(check) = row.and_then(|row| row.check) {
+        check(&value).map_err(|reason| vec![Problem::of_key(&given.key(), reason)])?;
     }
     Ok(value)
 }
@@ -44,13 +44,13 @@ fn typed(given: &Given, usual: Option<&Value>) -> Value {
     }
 }
 
-/// The key whose range a value in an entry has.
-fn check_entry(given: &Given, table: &Table) -> Result<Option<String>, Problem> {
+/// The setting in whose place a value in an entry stands.
+fn check_entry(given: &Given, table: &Table) -> Result<Option<&'static Row>, Problem> {
     let name = &given.path[2];
     (table.check_name)(name).map_err(|reason| Problem::of_key(&given.key(), reason))?;
     match &given.path[3..] {
         [] => Ok(None),
-        [key] => Ok((table.stands_for)(key)),
+        [key] => Ok((table.stands_for)(key).and_then(|(section, key)| row(section, key))),
         _ => Err(Problem::of_key(&given.key(), "unknown key")),
     }
 }

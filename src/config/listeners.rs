@@ -9,10 +9,10 @@ impl Config {
     /// Every address on which MQTT clients are listened for, with its key.
     pub fn listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> + use<> {
         let all = [
-            ("mqtt.listen", self.mqtt.listen),
-            ("tls.listen", self.tls.listen),
-            ("websocket.listen", self.websocket.listen),
-            ("websocket.tls_listen", self.websocket.tls_listen),
+            ("mqtt.listen", self.mqtt.listen.0),
+            ("tls.listen", self.tls.listen.0),
+            ("websocket.listen", self.websocket.listen.0),
+            ("websocket.tls_listen", self.websocket.tls_listen.0),
         ];
         all.into_iter()
             .filter_map(|(key, address)| Some((key, address?)))
@@ -80,7 +80,7 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
             format!("must begin with / and have no spaces, ? or #, but is {path:?}"),
         );
     }
-    for origin in &websocket.origins {
+    for origin in &websocket.origins.0 {
         if origin != "*" && !is_origin(origin) {
             refuse(
                 "websocket.origins",
@@ -97,7 +97,7 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
 fn clashes(config: &Config) -> Vec<(&'static str, SocketAddr, &'static str, SocketAddr)> {
     let all: Vec<_> = config
         .listeners()
-        .chain([("http.listen", config.http.listen)])
+        .chain([("http.listen", config.http.listen.0)])
         .collect();
     let mut clashes = Vec::new();
     for (index, (key, address)) in all.iter().enumerate() {

@@ -15,67 +15,71 @@ mod problem;
 mod reload;
 mod sections;
 mod tables;
-mod units;
 mod variables;
 
 use serde::{Deserialize, Serialize};
+
+use crate::setting::{Row, Section};
 
 pub use load::{Flag, Layers, Loaded};
 pub use problem::{Place, Problem, Problems};
 pub use reload::{Changed, Takes};
 pub use sections::{
-    Approve, Auth, Blackboard, Bytes, CertificatePair, ClientCertificate, Clock, Commands, Create,
-    Data, Desk, Handoff, Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory,
-    MinVersion, Mqtt, Observe, Poison, Retained, Room, Rooms, Session, Span, Tls, Tools, WebSocket,
+    Approve, Auth, Blackboard, CertificatePair, ClientCertificate, Clock, Commands, Create, Data,
+    Desk, Handoff, Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory,
+    MinVersion, Mqtt, Observe, Poison, Retained, Room, Rooms, Session, Tls, Tools, WebSocket,
     WhenFull,
 };
 
-/// Everything that can be configured.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// The front door.
-    pub mqtt: Mqtt,
-    /// Encryption.
-    pub tls: Tls,
-    /// MQTT in WebSocket frames.
-    pub websocket: WebSocket,
-    /// Health and metrics.
-    pub http: Http,
-    /// What must survive.
-    pub data: Data,
-    /// Rooms and the agents in them.
-    pub rooms: Rooms,
-    /// Tasks.
-    pub handoff: Handoff,
-    /// Shared state.
-    pub blackboard: Blackboard,
-    /// The past of rooms.
-    pub observe: Observe,
-    /// Gates.
-    pub approve: Approve,
-    /// Remote tools.
-    pub tools: Tools,
-    /// What all commands share.
-    pub commands: Commands,
-    /// Directed messages.
-    pub mailbox: Mailbox,
-    /// Persistent sessions.
-    pub session: Session,
-    /// Retained messages.
-    pub retained: Retained,
-    /// All that waits.
-    pub memory: Memory,
-    /// What counts as time.
-    pub clock: Clock,
-    /// The thread that takes what changes durable state.
-    pub desk: Desk,
-    /// The fan-out to whoever listens now.
-    pub live: Live,
-    /// Log lines.
-    pub log: Log,
-    /// Who may connect.
-    pub auth: Auth,
+/// Everything that can be configured, from its sections.
+macro_rules! sections {
+    ($($name:ident: $section:ident,)+) => {
+        /// Everything that can be configured.
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Config {
+            $(
+                #[doc = concat!("`[", stringify!($name), "]`")]
+                pub $name: $section,
+            )+
+        }
+
+        /// What is known of every section, in the order of `config/hallward.toml`.
+        pub const SECTIONS: &[Section] = &[$(Section {
+            name: stringify!($name),
+            doc: $section::DOC,
+            rows: $section::ROWS,
+        }),+];
+    };
+}
+sections! {
+    mqtt: Mqtt,
+    tls: Tls,
+    websocket: WebSocket,
+    http: Http,
+    data: Data,
+    rooms: Rooms,
+    handoff: Handoff,
+    blackboard: Blackboard,
+    observe: Observe,
+    approve: Approve,
+    tools: Tools,
+    commands: Commands,
+    mailbox: Mailbox,
+    session: Session,
+    retained: Retained,
+    memory: Memory,
+    clock: Clock,
+    desk: Desk,
+    live: Live,
+    log: Log,
+    auth: Auth,
+}
+
+/// What is known of a setting.
+fn row(section: &str, key: &str) -> Option<&'static Row> {
+    let section = SECTIONS.iter().find(|known| known.name == section)?;
+    section.rows.iter().find(|row| row.key == key)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Which settings take effect while the gateway runs, and what two configurations have in common.
 //!
-//! Every key is in the table below; `config/hallward.toml` marks those that take a restart, `docs/configuration.md` lists them, and tests
-//! hold all three equal.
+//! Its row says whether a setting takes a restart; `config/hallward.toml` marks those that do, `docs/configuration.md` lists them.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +9,8 @@ use serde_json::{Map, Value};
 use super::effective::toml;
 use super::limits;
 use super::tables::TABLES;
-use super::{Config, Problem, Problems};
+use super::{Config, Problem, Problems, row};
+use crate::setting::Row;
 
 /// When a changed setting takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,49 +21,12 @@ pub enum Takes {
     Restart,
 }
 
-/// Keys of one section that take effect alike.
-type Row = (&'static str, Takes, &'static [&'static str]);
-
-/// Every key.
-#[rustfmt::skip]
-const TABLE: &[Row] = &[
-    ("mqtt", Takes::Reload, &["max_connections", "max_connections_per_address", "connect_rate", "connect_burst", "connect_rate_per_address", "connect_burst_per_address", "max_opening", "connect_timeout", "max_connect_packet", "drain_timeout", "max_packet", "max_discarded", "poison", "max_poison", "max_topic_levels", "max_inflight", "receive_maximum", "max_publish_rate", "publish_burst", "max_byte_rate", "byte_burst", "max_keep_alive", "tcp_keepalive", "topic_alias_max", "patience", "reason_strings", "strict_filters", "write_high_water", "write_buffer", "max_pending_messages", "max_pending_bytes", "max_subscriptions", "max_session_expiry"]),
-    ("mqtt", Takes::Restart, &["listen", "sys_interval"]),
-    ("tls", Takes::Reload, &["certificate", "key", "others", "client_ca", "client_certificate", "identity", "crl", "min_version"]),
-    ("tls", Takes::Restart, &["listen", "max_handshakes"]),
-    ("websocket", Takes::Reload, &["path", "origins"]),
-    ("websocket", Takes::Restart, &["listen", "tls_listen"]),
-    ("http", Takes::Restart, &["listen", "max_connections", "timeout"]),
-    ("data", Takes::Restart, &["dir", "log_segment", "log_segments"]),
-    ("rooms", Takes::Reload, &["create", "encoding", "max_encodings", "max_rooms", "max_vacated_rooms", "max_agents_per_room", "max_departed_per_room", "departed_retention", "reconnect_grace", "max_metadata", "max_capabilities_per_agent", "max_capacity", "room"]),
-    ("rooms", Takes::Restart, &["root"]),
-    ("handoff", Takes::Reload, &["lease", "min_lease", "max_lease", "max_attempts", "max_attempts_limit", "max_releases", "max_deliveries", "backoff_initial", "backoff_factor", "backoff_max", "backoff_limit", "max_tasks_per_room", "max_task_bytes_per_room", "max_ended_tasks_per_room", "max_routes_per_room", "max_queued_per_capability", "dispatch_rate", "dispatch_burst", "types", "capabilities", "max_dependencies_per_task", "max_dependants_per_task", "max_descendants_per_task", "max_depth", "max_group_size", "max_groups_per_room", "max_group_result", "max_history_per_task", "max_page", "max_redrive", "max_affinities_per_room", "max_capabilities_per_task", "result_retention", "max_result_bytes_per_room", "max_wait_by_priority", "max_payload", "kept_payload"]),
-    ("blackboard", Takes::Reload, &["max_keys_per_room", "max_bytes_per_room", "max_bytes", "max_tombstones_per_room", "max_value", "max_snapshot", "history", "max_history_bytes_per_room", "schemas", "max_txn_ops", "lock_ttl", "max_lock_ttl", "lock_wait", "max_lock_wait", "max_locks_per_room", "max_lock_waiters"]),
-    ("observe", Takes::Reload, &["keep", "retention", "max_bytes_per_room", "max_bytes", "max_rooms", "max_page", "max_page_bytes", "max_read"]),
-    ("approve", Takes::Reload, &["timeout", "max_timeout", "approve_on_timeout", "retention", "max_trail", "max_pending_per_room", "max_decided_per_room", "max_decided_bytes_per_room", "max_quorum", "max_approvers"]),
-    ("tools", Takes::Reload, &["timeout", "max_timeout", "provider_grace", "max_per_room", "max_per_agent", "max_providers", "max_schema", "max_arguments", "max_calls_per_room", "max_calls_per_caller", "max_calls_per_provider", "max_call_bytes_per_room", "result_retention", "max_ended_calls_per_room", "max_result_bytes_per_room"]),
-    ("commands", Takes::Reload, &["idempotency", "max_outcomes_per_room", "max_ttl", "max_correlation", "max_label", "max_reason"]),
-    ("mailbox", Takes::Reload, &["max_messages", "max_bytes", "max_results", "max_result_bytes", "max_replies", "reply_ttl", "result_ttl", "inbox_ttl"]),
-    ("session", Takes::Reload, &["max_sessions", "max_queued_messages", "max_queued_bytes", "when_full"]),
-    ("retained", Takes::Reload, &["max_messages", "max_bytes"]),
-    ("memory", Takes::Reload, &["max_queued"]),
-    ("clock", Takes::Restart, &["max_step"]),
-    ("desk", Takes::Reload, &["linger"]),
-    ("desk", Takes::Restart, &["max_pending", "max_batch", "max_requests"]),
-    ("live", Takes::Restart, &["segment", "segments", "patience", "topics_per_router", "filters_per_router", "links_per_router"]),
-    ("log", Takes::Reload, &["level", "connections", "max_lines"]),
-    ("log", Takes::Restart, &["format", "max_waiting"]),
-    ("auth", Takes::Reload, &["password_file", "users_file", "acl_file", "anonymous", "certificate", "client_ids", "reveal_denials", "jwt_key_file", "jwt_jwks_file", "jwt_issuer", "jwt_audience", "jwt_leeway", "jwt_user_claim", "jwt_roles_claim", "jwt_rooms_claim"]),
-    ("auth", Takes::Restart, &["enabled", "max_password_checks"]),
-];
-
 /// When a change of this key takes effect; keys of entries go with their tables.
-pub(super) fn takes(section: &str, key: &str) -> Takes {
-    let row = TABLE
-        .iter()
-        .find(|(own, _, keys)| *own == section && keys.contains(&key));
-    // What is not known to be read again is not read again.
-    row.map_or(Takes::Restart, |(_, takes, _)| *takes)
+fn takes(section: &str, key: &str) -> Takes {
+    match row(section, key) {
+        Some(Row { restart: None, .. }) => Takes::Reload,
+        _ => Takes::Restart,
+    }
 }
 
 /// A key whose value is another one in another configuration.
@@ -169,69 +132,16 @@ fn compare(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::leaves;
-
-    const SHIPPED: &str = include_str!("../../config/hallward.toml");
-    const PAGE: &str = include_str!("../../docs/configuration.md");
-
-    fn keys(wanted: Takes) -> BTreeSet<String> {
-        let rows = TABLE.iter().filter(|(_, takes, _)| *takes == wanted);
-        rows.flat_map(|(section, _, keys)| keys.iter().map(move |key| format!("{section}.{key}")))
-            .collect()
-    }
-
-    #[test]
-    fn every_key_is_in_the_table_once() {
-        let mut rows: Vec<String> = TABLE
-            .iter()
-            .flat_map(|(section, _, keys)| keys.iter().map(move |key| format!("{section}.{key}")))
-            .collect();
-        rows.sort();
-        let tree = tree(&Config::default());
-        let all: BTreeSet<String> = leaves(&tree).map(|(key, _)| key).collect();
-        assert_eq!(rows, all.into_iter().collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn the_shipped_file_marks_what_takes_a_restart() {
-        let lines = crate::config::lines::Lines::of(SHIPPED).expect("TOML");
-        let text: Vec<&str> = SHIPPED.lines().collect();
-        let tree = tree(&Config::default());
-        let marked = leaves(&tree).map(|(key, _)| key).filter(|key| {
-            let line = lines.find(key).expect("it is there");
-            text[line - 1].ends_with("  # restart")
-        });
-        assert_eq!(marked.collect::<BTreeSet<_>>(), keys(Takes::Restart));
-    }
-
-    #[test]
-    fn the_page_lists_what_takes_a_restart() {
-        let (_, section) = PAGE
-            .split_once("## What takes a restart")
-            .expect("the section");
-        let section = section.split("\n## ").next().expect("it ends");
-        let rows = section.lines().filter(|line| line.starts_with("| `"));
-        let listed: BTreeSet<String> = rows
-            .flat_map(|row| {
-                let cell = row.split('|').nth(1).expect("a cell");
-                cell.split('`')
-                    .skip(1)
-                    .step_by(2)
-                    .map(str::to_owned)
-                    .collect::<Vec<_>>()
-            })
-            .collect();
-        assert_eq!(listed, keys(Takes::Restart));
-    }
+    use crate::setting::{Listen, seconds};
 
     #[test]
     fn what_changed_is_told_key_by_key() {
         let before = Config::default();
         let mut after = before.clone();
-        after.handoff.lease = std::time::Duration::from_secs(300);
-        after.mqtt.listen = None;
+        after.handoff.lease = seconds(300);
+        after.mqtt.listen = Listen(None);
         let room = |lease: u64| crate::config::Room {
-            lease: Some(crate::config::Span(std::time::Duration::from_secs(lease))),
+            lease: Some(seconds(lease)),
             ..Default::default()
         };
         after.rooms.room.insert("lab".to_owned(), room(1));
@@ -274,12 +184,12 @@ mod tests {
     fn what_takes_a_restart_stays_and_must_go_with_the_rest() {
         let running = Config::default();
         let mut wanted = running.clone();
-        wanted.mqtt.listen = None;
-        wanted.websocket.listen = Some("127.0.0.1:8083".parse().expect("an address"));
+        wanted.mqtt.listen = Listen(None);
+        wanted.websocket.listen = "127.0.0.1:8083".parse().expect("an address");
         wanted.mqtt.max_inflight = 7;
         let next = running.with_reloadable(&wanted).expect("it goes together");
         assert_eq!(next.mqtt.listen, running.mqtt.listen);
-        assert_eq!(next.websocket.listen, None);
+        assert_eq!(next.websocket.listen, Listen(None));
         assert_eq!(next.mqtt.max_inflight, 7);
 
         let mut encrypts = running.clone();

@@ -1,11 +1,10 @@
 //! Tables whose entries have names of the operator's own: `[rooms.room.NAME]`, `[handoff.types.NAME]` and
 //! `[handoff.capabilities.NAME]`.
 //!
-//! Each key in an entry is a value of its own to the layers. It is checked against the range of the key that it stands in for, and
-//! against the limits of the section.
+//! Each key in an entry is a value of its own to the layers. It is checked against the range of the setting in whose place it stands,
+//! and against the limits of the section.
 
 use super::sections::{check_members, stands_for};
-use super::units::duration;
 use super::{Config, Problem};
 use crate::wire::name::{Capability, Room, TaskType};
 
@@ -16,8 +15,8 @@ pub(super) struct Table {
     pub(super) path: [&'static str; 2],
     /// Says what is wrong with a name.
     pub(super) check_name: fn(&str) -> Result<(), String>,
-    /// The key whose range an entry's key shares.
-    pub(super) stands_for: fn(&str) -> Option<String>,
+    /// The setting in whose place an entry's key stands: section and key.
+    pub(super) stands_for: for<'a> fn(&'a str) -> Option<(&'static str, &'a str)>,
 }
 
 pub(super) const TABLES: [Table; 3] = [
@@ -27,22 +26,22 @@ pub(super) const TABLES: [Table; 3] = [
             let room = Room::new(name).map(drop);
             room.map_err(|error| format!("is no name of a room: {error}"))
         },
-        stands_for: |key| stands_for(key).map(str::to_owned),
+        stands_for: |key| stands_for(key)?.split_once('.'),
     },
     Table {
         path: ["handoff", "types"],
         check_name: |name| TaskType::new(name).map(drop).map_err(|e| e.to_string()),
         stands_for: |key| match key {
-            "ttl" => Some("commands.max_ttl".to_owned()),
-            _ => Some(format!("handoff.{key}")),
+            "ttl" => Some(("commands", "max_ttl")),
+            _ => Some(("handoff", key)),
         },
     },
     Table {
         path: ["handoff", "capabilities"],
         check_name: |name| Capability::new(name).map(drop).map_err(|e| e.to_string()),
         stands_for: |key| match key {
-            "max_queued" => Some("handoff.max_queued_per_capability".to_owned()),
-            _ => Some(format!("handoff.{key}")),
+            "max_queued" => Some(("handoff", "max_queued_per_capability")),
+            _ => Some(("handoff", key)),
         },
     },
 ];
@@ -65,8 +64,7 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
         if let Err(reason) = check_members(&room.members) {
             refuse("members", reason);
         }
-        let lease = room.lease.map(|lease| lease.0);
-        if lease.is_some_and(|lease| {
+        if room.lease.is_some_and(|lease| {
             lease < config.handoff.min_lease || lease > config.handoff.max_lease
         }) {
             let words = "must lie between handoff.min_lease and handoff.max_lease";
@@ -75,8 +73,7 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
         if room.max_attempts > Some(config.handoff.max_attempts_limit) {
             refuse("max_attempts", at_most("handoff.max_attempts_limit"));
         }
-        let timeout = room.approval_timeout.map(|timeout| timeout.0);
-        if timeout > Some(config.approve.max_timeout) {
+        if room.approval_timeout > Some(config.approve.max_timeout) {
             refuse("approval_timeout", at_most("approve.max_timeout"));
         }
     }
@@ -93,12 +90,11 @@ fn check_types(config: &Config) -> Vec<Problem> {
                 words,
             ));
         };
-        let format = duration::format;
         if let Some(lease) = of_type.lease
             && !(handoff.min_lease..=handoff.max_lease).contains(&lease)
         {
-            let (least, most) = (format(handoff.min_lease), format(handoff.max_lease));
-            refuse("lease", format!("must be {least:?} to {most:?}"));
+            let (least, most) = (handoff.min_lease, handoff.max_lease);
+            refuse("lease", format!("must be \"{least}\" to \"{most}\""));
         }
         let initial = of_type.backoff_initial.unwrap_or(handoff.backoff_initial);
         let max = of_type.backoff_max.unwrap_or(handoff.backoff_max);

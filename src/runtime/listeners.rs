@@ -126,7 +126,7 @@ pub(super) async fn bind(
         ),
     ];
     for (what, told_by, address, transport, place) in wanted {
-        if let Some(address) = address {
+        if let Some(address) = address.0 {
             let socket = super::listen(what, told_by, address).await?;
             *place = Some(super::local_address(&socket)?);
             listeners.push(Listener { socket, transport });

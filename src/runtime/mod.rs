@@ -133,7 +133,7 @@ impl Gateway {
         let guard = guard::post(&config, &reload, &diary).await?;
         let tls = listeners::certificates(&config, &reload).await?;
         let (mqtt, mqtt_places) = listeners::bind(&config, tls.as_ref(), &reload).await?;
-        let http = listen("HTTP", "--http", config.http.listen).await?;
+        let http = listen("HTTP", "--http", config.http.listen.0).await?;
         let places = Places {
             mqtt: mqtt_places,
             http: local_address(&http)?,
@@ -145,7 +145,7 @@ impl Gateway {
         let plane = live::Plane::start(settings::live(&config))
             .map_err(|error| Error::Failed(error.to_string()))?;
         let interest = Arc::new(Interest::default());
-        let memory = Memory::new(config.memory.max_queued);
+        let memory = Memory::new(config.memory.max_queued.0);
         let (desk, store, clock) = recover(
             &config,
             Box::new(store),
@@ -253,9 +253,9 @@ impl Gateway {
             stopped.clone(),
         ));
         let sys = self.config.mqtt.sys_interval;
-        if !sys.is_zero() {
+        if !sys.0.is_zero() {
             tokio::spawn(sys::run(
-                sys,
+                sys.0,
                 self.desk.requests(),
                 self.status,
                 stopped.clone(),
@@ -318,7 +318,7 @@ async fn recover(
         let engine =
             Engine::recover(engine_settings, seed(), records).map_err(RecoverError::from)?;
         let last = desk::last_mark(&*store)?;
-        let clock = timekeeping::start(last.as_ref(), engine.latest(), max_step);
+        let clock = timekeeping::start(last.as_ref(), engine.latest(), max_step.0);
         let mut desk = Desk::new(desk_settings, engine, interest);
         desk.keep_time(clock.reading());
         desk.recover(clock.now(), &*store)?;
@@ -390,7 +390,7 @@ fn serve_http(
 ) -> impl Future<Output = std::io::Result<()>> + use<> {
     let limits = http::Limits {
         max_connections: config.http.max_connections,
-        timeout: config.http.timeout,
+        timeout: config.http.timeout.0,
     };
     let health = Arc::new(move || match ledger.state() {
         CommitState::Ok => Ok(desk.budgets.warnings()),

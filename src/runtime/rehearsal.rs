@@ -36,7 +36,7 @@ pub(super) fn rehearse(store: &dyn Store) -> Result<(), RecoverError> {
     let records = desk::engine_records(store)?;
     let engine = Engine::recover(settings::engine(&config), seed(), records)?;
     let last = desk::last_mark(store)?;
-    let clock = timekeeping::start(last.as_ref(), engine.latest(), config.clock.max_step);
+    let clock = timekeeping::start(last.as_ref(), engine.latest(), config.clock.max_step.0);
     let mut desk = Desk::new(settings_of_desk, engine, Arc::new(Interest::default()));
     desk.recover(clock.now(), store)
 }

@@ -22,10 +22,11 @@ use crate::live::LiveConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, Pair, TlsSettings};
 use crate::mqtt::transport::websocket::UpgradeRules;
 use crate::mqtt::{MqttConfig, Rate};
+use crate::setting::{Bytes, Span};
 use crate::wire::name::{Capability, Room, TaskType};
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn millis(span: Span) -> u64 {
+    span.ms()
 }
 
 /// For the engine.
@@ -46,8 +47,8 @@ pub(super) fn engine(config: &Config) -> Settings {
 
 /// What one room says, and for the rest what holds everywhere.
 fn of_room(common: &Settings, own: &config::Room) -> Settings {
-    let span = |own: Option<config::Span>, common| own.map_or(common, |span| millis(span.0));
-    let bytes = |own: Option<config::Bytes>, common| own.map_or(common, |bytes| bytes.0);
+    let span = |own: Option<Span>, common| own.map_or(common, Span::ms);
+    let bytes = |own: Option<Bytes>, common| own.map_or(common, |bytes| bytes.0);
     let lease_ms = span(own.lease, common.lease_ms);
     Settings {
         encoding: own.encoding.unwrap_or(common.encoding),
@@ -93,7 +94,7 @@ fn common(config: &Config) -> Settings {
         max_agents_per_room: rooms.max_agents_per_room,
         departed_retention_ms: millis(rooms.departed_retention),
         max_departed_per_room: rooms.max_departed_per_room,
-        max_metadata_bytes: rooms.max_metadata,
+        max_metadata_bytes: rooms.max_metadata.0,
         max_capabilities_per_agent: rooms.max_capabilities_per_agent,
         max_capacity: rooms.max_capacity,
         lease_ms: millis(handoff.lease),
@@ -108,7 +109,7 @@ fn common(config: &Config) -> Settings {
         backoff_max_ms: millis(handoff.backoff_max),
         backoff_limit_ms: millis(handoff.backoff_limit),
         max_tasks_per_room: handoff.max_tasks_per_room,
-        max_task_bytes_per_room: handoff.max_task_bytes_per_room,
+        max_task_bytes_per_room: handoff.max_task_bytes_per_room.0,
         max_ended_tasks_per_room: handoff.max_ended_tasks_per_room,
         max_routes_per_room: handoff.max_routes_per_room,
         types: types(handoff),
@@ -120,8 +121,8 @@ fn common(config: &Config) -> Settings {
         max_depth: handoff.max_depth,
         max_group_size: handoff.max_group_size,
         max_groups_per_room: handoff.max_groups_per_room,
-        max_group_result_bytes: handoff.max_group_result,
-        max_result_bytes_per_room: handoff.max_result_bytes_per_room,
+        max_group_result_bytes: handoff.max_group_result.0,
+        max_result_bytes_per_room: handoff.max_result_bytes_per_room.0,
         max_wait_by_priority_ms: millis(handoff.max_wait_by_priority),
         max_history_per_task: handoff.max_history_per_task,
         max_page: handoff.max_page,
@@ -130,16 +131,16 @@ fn common(config: &Config) -> Settings {
         max_affinities_per_room: handoff.max_affinities_per_room,
         max_capabilities_per_task: handoff.max_capabilities_per_task,
         result_retention_ms: millis(handoff.result_retention),
-        max_payload_bytes: handoff.max_payload,
-        kept_payload_bytes: handoff.kept_payload,
+        max_payload_bytes: handoff.max_payload.0,
+        kept_payload_bytes: handoff.kept_payload.0,
         max_keys_per_room: blackboard.max_keys_per_room,
-        max_key_bytes_per_room: blackboard.max_bytes_per_room,
-        max_key_bytes: blackboard.max_bytes,
+        max_key_bytes_per_room: blackboard.max_bytes_per_room.0,
+        max_key_bytes: blackboard.max_bytes.0,
         max_tombstones_per_room: blackboard.max_tombstones_per_room,
-        max_value_bytes: blackboard.max_value,
-        max_snapshot_bytes: blackboard.max_snapshot,
+        max_value_bytes: blackboard.max_value.0,
+        max_snapshot_bytes: blackboard.max_snapshot.0,
         max_versions_per_key: blackboard.history,
-        max_history_bytes_per_room: blackboard.max_history_bytes_per_room,
+        max_history_bytes_per_room: blackboard.max_history_bytes_per_room.0,
         // They are in files; whoever starts the engine reads them.
         key_schemas: KeySchemas::default(),
         max_txn_ops: blackboard.max_txn_ops,
@@ -153,9 +154,9 @@ fn common(config: &Config) -> Settings {
         max_approval_timeout_ms: millis(approve.max_timeout),
         allow_approve_on_timeout: approve.approve_on_timeout,
         approval_retention_ms: millis(approve.retention),
-        max_trail_bytes: approve.max_trail,
+        max_trail_bytes: approve.max_trail.0,
         max_pending_approvals_per_room: approve.max_pending_per_room,
-        max_decided_bytes_per_room: approve.max_decided_bytes_per_room,
+        max_decided_bytes_per_room: approve.max_decided_bytes_per_room.0,
         max_decided_approvals_per_room: approve.max_decided_per_room,
         max_quorum: approve.max_quorum,
         max_approvers: approve.max_approvers,
@@ -165,23 +166,23 @@ fn common(config: &Config) -> Settings {
         max_tools_per_room: tools.max_per_room,
         max_tools_per_agent: tools.max_per_agent,
         max_providers_per_tool: tools.max_providers,
-        max_tool_schema_bytes: tools.max_schema,
-        max_argument_bytes: tools.max_arguments,
+        max_tool_schema_bytes: tools.max_schema.0,
+        max_argument_bytes: tools.max_arguments.0,
         max_calls_per_room: tools.max_calls_per_room,
         max_calls_per_caller: tools.max_calls_per_caller,
         max_calls_per_provider: tools.max_calls_per_provider,
-        max_call_bytes_per_room: tools.max_call_bytes_per_room,
+        max_call_bytes_per_room: tools.max_call_bytes_per_room.0,
         call_retention_ms: millis(tools.result_retention),
         max_ended_calls_per_room: tools.max_ended_calls_per_room,
-        max_call_result_bytes_per_room: tools.max_result_bytes_per_room,
+        max_call_result_bytes_per_room: tools.max_result_bytes_per_room.0,
         max_replay_events: observe.max_page,
-        max_page_bytes: observe.max_page_bytes,
+        max_page_bytes: observe.max_page_bytes.0,
         idempotency_ms: millis(commands.idempotency),
         max_outcomes_per_room: commands.max_outcomes_per_room,
         max_ttl_ms: millis(commands.max_ttl),
-        max_correlation_bytes: commands.max_correlation,
-        max_label_bytes: commands.max_label,
-        max_reason_bytes: commands.max_reason,
+        max_correlation_bytes: commands.max_correlation.0,
+        max_label_bytes: commands.max_label.0,
+        max_reason_bytes: commands.max_reason.0,
         directed_ttl_ms: millis(mailbox.result_ttl),
         reply_ttl_ms: millis(mailbox.reply_ttl),
         inbox_ttl_ms: millis(mailbox.inbox_ttl),
@@ -263,29 +264,29 @@ pub(super) fn desk_configuration(config: &Config) -> Configuration {
             max_clients: config.session.max_sessions,
             max_subscriptions: config.mqtt.max_subscriptions,
             max_mailbox_messages: config.mailbox.max_messages,
-            max_mailbox_bytes: config.mailbox.max_bytes,
+            max_mailbox_bytes: config.mailbox.max_bytes.0,
             max_results: config.mailbox.max_results,
-            max_result_bytes: config.mailbox.max_result_bytes,
+            max_result_bytes: config.mailbox.max_result_bytes.0,
             max_replies: config.mailbox.max_replies,
             max_queued_messages: config.session.max_queued_messages,
-            max_queued_bytes: config.session.max_queued_bytes,
-            max_backlog_bytes: config.mqtt.write_buffer,
+            max_queued_bytes: config.session.max_queued_bytes.0,
+            max_backlog_bytes: config.mqtt.write_buffer.0,
             refuse_when_full: config.session.when_full == WhenFull::Refuse,
         },
         retained: RetainedLimits {
             max_messages: config.retained.max_messages,
-            max_bytes: config.retained.max_bytes,
+            max_bytes: config.retained.max_bytes.0,
         },
         journal: JournalLimits {
             keep: config.observe.keep == Keep::Gateway,
             retention_ms: millis(config.observe.retention),
-            max_bytes_per_room: config.observe.max_bytes_per_room as u64,
-            max_bytes: config.observe.max_bytes as u64,
+            max_bytes_per_room: config.observe.max_bytes_per_room.0 as u64,
+            max_bytes: config.observe.max_bytes.0 as u64,
             max_rooms: config.observe.max_rooms,
-            max_read_bytes: config.observe.max_read,
+            max_read_bytes: config.observe.max_read.0,
             rooms: room_journals(config),
         },
-        max_memory: config.memory.max_queued,
+        max_memory: config.memory.max_queued.0,
         linger_ms: millis(config.desk.linger),
     }
 }
@@ -297,13 +298,11 @@ fn room_journals(config: &Config) -> BTreeMap<Room, RoomJournal> {
         if own.event_retention.is_none() && own.max_event_bytes.is_none() {
             return None;
         }
-        let retention = own.event_retention.map_or(observe.retention, |span| span.0);
-        let bytes = own
-            .max_event_bytes
-            .map_or(observe.max_bytes_per_room, |bytes| bytes.0);
+        let retention = own.event_retention.unwrap_or(observe.retention);
+        let bytes = own.max_event_bytes.unwrap_or(observe.max_bytes_per_room);
         let journal = RoomJournal {
             retention_ms: millis(retention),
-            max_bytes: bytes as u64,
+            max_bytes: bytes.0 as u64,
         };
         Some((Room::new(name).ok()?, journal))
     });
@@ -313,7 +312,7 @@ fn room_journals(config: &Config) -> BTreeMap<Room, RoomJournal> {
 /// For the desk's thread.
 pub(super) fn pace(config: &Config) -> Pace {
     Pace {
-        max_pending_bytes: config.desk.max_pending,
+        max_pending_bytes: config.desk.max_pending.0,
         max_waiting_requests: config.desk.max_requests,
         max_requests_a_turn: config.desk.max_batch,
     }
@@ -336,15 +335,15 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
             burst: config.mqtt.connect_burst_per_address.into(),
         },
         max_opening: config.mqtt.max_opening,
-        connect_timeout: config.mqtt.connect_timeout,
-        drain_timeout: config.mqtt.drain_timeout,
-        max_connect_packet_bytes: config.mqtt.max_connect_packet,
-        max_packet_bytes: config.mqtt.max_packet,
-        max_discarded_bytes: config.mqtt.max_discarded,
-        patience: config.mqtt.patience,
+        connect_timeout: config.mqtt.connect_timeout.0,
+        drain_timeout: config.mqtt.drain_timeout.0,
+        max_connect_packet_bytes: config.mqtt.max_connect_packet.0,
+        max_packet_bytes: config.mqtt.max_packet.0,
+        max_discarded_bytes: config.mqtt.max_discarded.0,
+        patience: config.mqtt.patience.0,
         poison_ack: config.mqtt.poison == Poison::Ack,
         max_poison: config.mqtt.max_poison,
-        write_high_water_bytes: config.mqtt.write_high_water,
+        write_high_water_bytes: config.mqtt.write_high_water.0,
         max_topic_levels: config.mqtt.max_topic_levels,
         max_subscriptions: config.mqtt.max_subscriptions,
         max_inflight: config.mqtt.max_inflight,
@@ -354,22 +353,22 @@ pub(super) fn mqtt(config: &Config) -> MqttConfig {
             burst: config.mqtt.publish_burst,
         },
         byte_rate: Rate {
-            per_second: config.mqtt.max_byte_rate as u64,
-            burst: config.mqtt.byte_burst as u64,
+            per_second: config.mqtt.max_byte_rate.0 as u64,
+            burst: config.mqtt.byte_burst.0 as u64,
         },
-        max_keep_alive: u16::try_from(config.mqtt.max_keep_alive.as_secs())
+        max_keep_alive: u16::try_from(config.mqtt.max_keep_alive.0.as_secs())
             .ok()
             .filter(|&seconds| seconds > 0),
-        tcp_keepalive: Some(config.mqtt.tcp_keepalive).filter(|idle| !idle.is_zero()),
+        tcp_keepalive: Some(config.mqtt.tcp_keepalive.0).filter(|idle| !idle.is_zero()),
         max_topic_alias: config.mqtt.topic_alias_max,
         reason_strings: config.mqtt.reason_strings,
         strict_filters: config.mqtt.strict_filters,
         log_connections: config.log.connections,
         reveal_denials: config.auth.reveal_denials,
-        session_expiry_max: seconds(config.mqtt.max_session_expiry),
-        max_lossy_bytes: config.mqtt.write_buffer,
+        session_expiry_max: seconds(config.mqtt.max_session_expiry.0),
+        max_lossy_bytes: config.mqtt.write_buffer.0,
         max_pending_messages: config.mqtt.max_pending_messages,
-        max_pending_bytes: config.mqtt.max_pending_bytes,
+        max_pending_bytes: config.mqtt.max_pending_bytes.0,
     }
 }
 
@@ -392,7 +391,7 @@ pub(super) fn auth(config: &Config) -> Option<auth::Settings> {
             jwks_file: path(&keys.jwt_jwks_file),
             issuer: text(&keys.jwt_issuer),
             audience: text(&keys.jwt_audience),
-            leeway: keys.jwt_leeway,
+            leeway: keys.jwt_leeway.0,
             user_claim: keys.jwt_user_claim.clone(),
             roles_claim: keys.jwt_roles_claim.clone(),
             rooms_claim: keys.jwt_rooms_claim.clone(),
@@ -434,7 +433,7 @@ pub(super) fn tls(config: &Config) -> TlsSettings {
 pub(super) fn upgrade(config: &Config) -> UpgradeRules {
     UpgradeRules {
         path: config.websocket.path.clone(),
-        origins: config.websocket.origins.clone(),
+        origins: config.websocket.origins.clone().0,
         same_host: config.auth.enabled,
     }
 }
@@ -443,9 +442,9 @@ pub(super) fn upgrade(config: &Config) -> UpgradeRules {
 pub(super) fn live(config: &Config) -> LiveConfig {
     LiveConfig {
         max_links: config.mqtt.max_connections,
-        segment_bytes: config.live.segment,
+        segment_bytes: config.live.segment.0,
         segments: config.live.segments,
-        patience: config.live.patience,
+        patience: config.live.patience.0,
         topics_per_router: config.live.topics_per_router,
         filters_per_router: config.live.filters_per_router,
         links_per_router: config.live.links_per_router,
@@ -455,7 +454,7 @@ pub(super) fn live(config: &Config) -> LiveConfig {
 /// What the commit log may hold.
 pub(super) fn log(config: &Config) -> LogLimits {
     LogLimits {
-        segment_bytes: config.data.log_segment as u64,
+        segment_bytes: config.data.log_segment.0 as u64,
         segments: config.data.log_segments,
         ..LogLimits::default()
     }

@@ -25,8 +25,8 @@ impl InProcess {
     fn start() -> InProcess {
         let data = tempfile::tempdir().expect("a directory");
         let mut config = Config::default();
-        config.mqtt.listen = Some(free_address());
-        config.http.listen = free_address();
+        config.mqtt.listen.0 = Some(free_address());
+        config.http.listen.0 = free_address();
         config.data.dir = data.path().to_owned();
         let (started, up) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();

@@ -18,6 +18,7 @@ mod operations;
 mod patterns;
 mod reload;
 mod schemas;
+mod settings;
 mod sim;
 mod tidy;
 #[cfg(target_os = "linux")]

@@ -23,6 +23,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("diary", &["metrics"]),
     ("slack", &[]),
+    ("setting", &[]),
     ("schema", &[]),
     ("wire", &[]),
     ("clock", &["wire"]),
@@ -41,12 +42,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
         &["clock", "metrics", "diary", "wire", "auth", "desk"],
     ),
     ("http", &["metrics"]),
-    ("config", &["wire"]),
+    ("config", &["setting", "wire"]),
     (
         "runtime",
         &[
-            "clock", "metrics", "diary", "schema", "wire", "engine", "ledger", "live", "desk",
-            "auth", "mqtt", "http", "config",
+            "clock", "metrics", "diary", "schema", "setting", "wire", "engine", "ledger", "live",
+            "desk", "auth", "mqtt", "http", "config",
         ],
     ),
     ("cli", &["wire", "auth", "config", "runtime"]),

@@ -1,73 +1,53 @@
-//! The section about who may connect, and where it stands what each may do.
+//! Who may connect, and what each may do.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use crate::setting::{Span, hours, ms, settings};
 
-use super::super::units::duration;
+settings! {
+    /// Who may connect, and what each may do: docs/security.md shows how to set it up. An empty
+    /// text turns off what it names.
+    pub struct Auth;
 
-/// `[auth]`: who may connect, and what each may do. An empty text turns off what it names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    /// Whether clients must prove who they are, and may do only what somebody has allowed them.
-    pub enabled: bool,
-    /// Passwords: `USER:HASH` lines, as `hallward passwd` and `mosquitto_passwd` write them.
-    pub password_file: PathBuf,
+    /// Whether clients must prove who they are; then they may do only what somebody has allowed
+    /// them, and listening beyond loopback is possible.
+    #[restart("connections that stand have proved nothing, and it decides where one may listen")]
+    enabled: bool = false;
+    /// Passwords: USER:HASH lines, as `hallward passwd` and mosquitto_passwd write them.
+    password_file: PathBuf = PathBuf::new();
     /// Roles and rooms of users (TOML).
-    pub users_file: PathBuf,
-    /// Topics that users may read and write, in the grammar of mosquitto's `acl_file`.
-    pub acl_file: PathBuf,
-    /// The user as whom clients act that bring neither a user name nor a password.
-    pub anonymous: String,
+    users_file: PathBuf = PathBuf::new();
+    /// Topics that users may read and write, in the grammar of mosquitto's acl_file.
+    acl_file: PathBuf = PathBuf::new();
+    /// The user as whom clients act that bring neither a user name nor a password, with that user's
+    /// rooms, roles and lines; empty refuses them.
+    anonymous: String = String::new();
     /// Whether the name in a client certificate that TLS has verified is a login.
-    pub certificate: bool,
-    /// Client ids that a user may have: `%u` is the user's name, a `*` at the end anything.
-    pub client_ids: Vec<String>,
-    /// Whether acknowledgements of MQTT 5 say that rights are missing, where they are.
-    pub reveal_denials: bool,
+    certificate: bool = false;
+    /// Client ids that a user may have: %u is the user's name, a * at the end anything. `["*"]`
+    /// binds nobody.
+    client_ids: Vec<String> = ["%u", "%u-*", "%u.*", "%u:*"].map(str::to_owned).to_vec();
+    /// Whether PUBACK, PUBREC and SUBACK of MQTT 5 tell a client that it lacks the right (0x87), or
+    /// only that it is refused (0x80).
+    reveal_denials: bool = true;
     /// Passwords checked at once; more wait.
-    pub max_password_checks: usize,
-    /// Tokens: an HMAC secret, or a public key in PEM.
-    pub jwt_key_file: PathBuf,
+    #[restart("they go by the machine")]
+    max_password_checks: usize = 2, 1..=1024
+        => "further passwords wait for their turn, within `mqtt.connect_timeout`";
+    /// Tokens in place of passwords (JWT): an HMAC secret, or a public key in PEM.
+    jwt_key_file: PathBuf = PathBuf::new();
     /// Tokens: a JSON Web Key Set.
-    pub jwt_jwks_file: PathBuf,
-    /// What a token's `iss` must be.
-    pub jwt_issuer: String,
-    /// What a token's `aud` must contain.
-    pub jwt_audience: String,
-    /// How far a token's `exp` and `nbf` may be off.
-    #[serde(with = "duration")]
-    pub jwt_leeway: Duration,
+    jwt_jwks_file: PathBuf = PathBuf::new();
+    /// What a token's "iss" must be; empty for anything.
+    jwt_issuer: String = String::new();
+    /// What a token's "aud" must contain; empty for anything.
+    jwt_audience: String = String::new();
+    /// How far a token's "exp" and "nbf" may be off.
+    jwt_leeway: Span = ms(0), ms(0)..=hours(1);
     /// The claim with the user's name.
-    pub jwt_user_claim: String,
-    /// The claim with roles.
-    pub jwt_roles_claim: String,
-    /// The claim with rooms.
-    pub jwt_rooms_claim: String,
-}
-
-impl Default for Auth {
-    fn default() -> Auth {
-        Auth {
-            enabled: false,
-            password_file: PathBuf::new(),
-            users_file: PathBuf::new(),
-            acl_file: PathBuf::new(),
-            anonymous: String::new(),
-            certificate: false,
-            client_ids: ["%u", "%u-*", "%u.*", "%u:*"].map(str::to_owned).to_vec(),
-            reveal_denials: true,
-            max_password_checks: 2,
-            jwt_key_file: PathBuf::new(),
-            jwt_jwks_file: PathBuf::new(),
-            jwt_issuer: String::new(),
-            jwt_audience: String::new(),
-            jwt_leeway: Duration::ZERO,
-            jwt_user_claim: "sub".to_owned(),
-            jwt_roles_claim: "roles".to_owned(),
-            jwt_rooms_claim: "rooms".to_owned(),
-        }
-    }
+    jwt_user_claim: String = "sub".to_owned();
+    /// The claim with roles, a list or words; it goes before the users file.
+    jwt_roles_claim: String = "roles".to_owned();
+    /// The claim with rooms, a list or words; it goes before the users file.
+    jwt_rooms_claim: String = "rooms".to_owned();
 }

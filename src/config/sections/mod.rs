@@ -1,30 +1,38 @@
-//! The sections of the configuration, one struct each, and their defaults.
-//!
-//! `config/hallward.toml` shows the same keys with the same defaults (a test compares them), `limits` says how far each
-//! may go. Types only: reading and checking happen next door.
+//! The sections of the configuration: each setting is one row, see [`setting`](crate::setting).
 
+mod approve;
 mod auth;
-mod doors;
+mod blackboard;
+mod clock;
+mod commands;
+mod data;
+mod desk;
+mod handoff;
+mod http;
+mod live;
+mod log;
+mod mailbox;
+mod mqtt;
 mod observe;
-mod plane;
-mod room;
 mod rooms;
 mod tls;
+mod tools;
 
-use std::time::Duration;
-
+pub use approve::Approve;
 pub use auth::Auth;
-pub use doors::{Data, Http, Log, LogFormat, LogLevel, Mqtt, Poison};
+pub use blackboard::{Blackboard, KeySchema};
+pub use clock::Clock;
+pub use commands::Commands;
+pub use data::Data;
+pub use desk::{Desk, Memory, Retained, Session, WhenFull};
+pub use handoff::Handoff;
+pub use http::Http;
+pub use live::Live;
+pub use log::{Log, LogFormat, LogLevel};
+pub use mailbox::Mailbox;
+pub use mqtt::{Mqtt, Poison};
 pub use observe::{Keep, Observe};
-pub use plane::{Clock, Desk, Live, Mailbox, Memory, Retained, Session, WhenFull};
-pub use room::{Bytes, Create, Room, Span};
-pub(super) use room::{check_members, stands_for};
-pub use rooms::{Approve, Blackboard, Commands, Handoff, KeySchema, Rooms, Tools};
+pub use rooms::{Create, Room, Rooms};
+pub(super) use rooms::{check_members, stands_for};
 pub use tls::{CertificatePair, ClientCertificate, Identity, MinVersion, Tls, WebSocket};
-
-const KIB: usize = 1 << 10;
-const MIB: usize = 1 << 20;
-const GIB: usize = 1 << 30;
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub use tools::Tools;

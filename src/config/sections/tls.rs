@@ -1,11 +1,64 @@
-//! Sections about how MQTT gets here: encrypted, or in WebSocket frames.
+//! How MQTT gets here: encrypted, or in WebSocket frames.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::units::{optional_address, words};
+use crate::setting::{Listen, Words, settings};
+
+settings! {
+    /// Encryption, for MQTT (here) and for WebSocket (below). `hallward certs dev` makes files to
+    /// try with. The files are read again on SIGHUP; connections that stand are not disturbed.
+    pub struct Tls;
+
+    /// IP address and port for MQTT over TLS, by custom "127.0.0.1:8883". "": nowhere.
+    #[restart("sockets are opened at the start")]
+    listen: Listen = Listen(None);
+    /// The gateway's certificate (PEM), intermediate ones after it. Paths are relative to the
+    /// directory where the gateway starts.
+    certificate: PathBuf = PathBuf::new();
+    /// Its private key (PEM, not encrypted).
+    key: PathBuf = PathBuf::new();
+    /// Further certificates, each for clients that ask for a DNS name in it:
+    /// `[{ certificate = "b.crt", key = "b.key" }]`.
+    others: Vec<CertificatePair> = Vec::new();
+    /// Authorities whose certificates are good for clients (PEM).
+    client_ca: PathBuf = PathBuf::new();
+    /// "none": clients are not asked for a certificate; "optional": they may have one; "required":
+    /// they must.
+    client_certificate: ClientCertificate = ClientCertificate::None;
+    /// Where a client's name is in its certificate: "cn" (common name) or "san" (first DNS name,
+    /// URI or e-mail address).
+    identity: Identity = Identity::Cn;
+    /// Revoked client certificates (PEM). A client whose authority has no list in the file is
+    /// refused.
+    crl: PathBuf = PathBuf::new();
+    /// The oldest version of TLS: "1.2" or "1.3".
+    min_version: MinVersion = MinVersion::Tls12;
+    /// TLS handshakes that go on at once; more wait for their turn, in order, within
+    /// mqtt.connect_timeout.
+    #[restart("they go by the machine")]
+    max_handshakes: usize = 256, 1..=100_000
+        => "further TLS handshakes wait for their turn, in order";
+}
+
+settings! {
+    /// MQTT in WebSocket frames, for browsers.
+    pub struct WebSocket;
+
+    /// IP address and port for ws://, by custom "127.0.0.1:8083". "": nowhere.
+    #[restart("sockets are opened at the start")]
+    listen: Listen = Listen(None);
+    /// IP address and port for wss://, by custom "127.0.0.1:8084", with the files of
+    /// `[tls]`. "": nowhere.
+    #[restart("sockets are opened at the start")]
+    tls_listen: Listen = Listen(None);
+    /// The path that clients ask for: ws://HOST:PORT/mqtt.
+    path: String = "/mqtt".to_owned();
+    /// Web pages that may connect, by origin: `["https://app.example.org"]`; `["*"]`: all. Pages
+    /// from this machine always may.
+    origins: Words = Words::default();
+}
 
 /// Whether clients must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -51,76 +104,4 @@ pub struct CertificatePair {
     pub certificate: PathBuf,
     /// Its private key (PEM).
     pub key: PathBuf,
-}
-
-/// `[tls]`: encryption, for MQTT and for WebSocket. The files are read again on SIGHUP.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Tls {
-    /// Where MQTT clients connect with TLS; nowhere, if none.
-    #[serde(with = "optional_address")]
-    pub listen: Option<SocketAddr>,
-    /// The gateway's certificate, with intermediate ones after it (PEM).
-    pub certificate: PathBuf,
-    /// Its private key (PEM).
-    pub key: PathBuf,
-    /// Further certificates with their keys, each for the DNS names that are in it.
-    pub others: Vec<CertificatePair>,
-    /// Authorities whose certificates are good for clients (PEM).
-    pub client_ca: PathBuf,
-    /// Whether clients must show a certificate.
-    pub client_certificate: ClientCertificate,
-    /// Where in it their name is.
-    pub identity: Identity,
-    /// Revoked clients' certificates (PEM).
-    pub crl: PathBuf,
-    /// The oldest version of TLS that is spoken.
-    pub min_version: MinVersion,
-    /// Handshakes that go on at once; more wait for their turn.
-    pub max_handshakes: usize,
-}
-
-impl Default for Tls {
-    fn default() -> Tls {
-        Tls {
-            listen: None,
-            certificate: PathBuf::new(),
-            key: PathBuf::new(),
-            others: Vec::new(),
-            client_ca: PathBuf::new(),
-            client_certificate: ClientCertificate::None,
-            identity: Identity::Cn,
-            crl: PathBuf::new(),
-            min_version: MinVersion::Tls12,
-            max_handshakes: 256,
-        }
-    }
-}
-
-/// `[websocket]`: MQTT in WebSocket frames (MQTT 5 section 6).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct WebSocket {
-    /// Where clients connect with `ws://`; nowhere, if none.
-    #[serde(with = "optional_address")]
-    pub listen: Option<SocketAddr>,
-    /// Where clients connect with `wss://`, with the files of `[tls]`; nowhere, if none.
-    #[serde(with = "optional_address")]
-    pub tls_listen: Option<SocketAddr>,
-    /// The path that they ask for.
-    pub path: String,
-    /// Web origins whose pages may connect, besides those of this machine; `*` for all.
-    #[serde(with = "words")]
-    pub origins: Vec<String>,
-}
-
-impl Default for WebSocket {
-    fn default() -> WebSocket {
-        WebSocket {
-            listen: None,
-            tls_listen: None,
-            path: "/mqtt".to_owned(),
-            origins: Vec::new(),
-        }
-    }
 }

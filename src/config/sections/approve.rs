@@ -1,0 +1,36 @@
+//! Gates that a person holds.
+
+use crate::setting::{Bytes, REFUSED, Span, days, gib, kib, mib, minutes, ms, seconds, settings};
+
+settings! {
+    /// Gates that a person holds.
+    pub struct Approve;
+
+    /// How long a request waits for a decision where it does not say.
+    timeout: Span = minutes(15), seconds(1)..=days(365);
+    /// The longest time that a request may ask for.
+    max_timeout: Span = days(30), seconds(1)..=days(365);
+    /// Whether a request may ask to count as approved when nobody decides in time.
+    approve_on_timeout: bool = false;
+    /// How long a decided request can still be asked for, with everything that happened to it.
+    retention: Span = days(30), ms(0)..=days(3650);
+    /// What is kept of that for one request; beyond it only a decision is taken.
+    max_trail: Bytes = kib(16), kib(4)..=mib(1)
+        => "votes that leave the request open, and deferrals, get 429; a vote that decides is \
+            always taken", REFUSED;
+    /// Undecided requests per room.
+    max_pending_per_room: usize = 1000, 1..=100_000_000 => "429", REFUSED;
+    /// Decided requests that a room remembers; beyond it the oldest are forgotten before their
+    /// time.
+    max_decided_per_room: usize = 10_000, 1..=100_000_000
+        => "the oldest are forgotten before their time", "forgotten_early_total";
+    /// Bytes of contents that a room keeps of decided requests, for approve/audit; beyond it the
+    /// oldest go, their digests stay.
+    max_decided_bytes_per_room: Bytes = mib(64), Bytes(0)..=gib(64)
+        => "the oldest contents are forgotten before their approvals: `approve/audit` says \
+            `contentOmitted`", "forgotten_early_total";
+    /// The most approvals that one decision may need.
+    max_quorum: u32 = 100, 1..=10_000 => "422", REFUSED;
+    /// The most approvers that a request may name.
+    max_approvers: usize = 100, 1..=10_000 => "413", REFUSED;
+}
