@@ -74,9 +74,10 @@ impl Delivery<'_> {
         let Some(client) = self.clients.get(id) else {
             return;
         };
-        let Some(message) = client.outbox.message(refusal) else {
+        let Some(refused) = client.outbox.get(refusal) else {
             return;
         };
+        let message = &refused.message;
         let Some(Ok(topic)) = RoomTopic::parse(&self.settings.root, message.topic()) else {
             return self.drop_entry(id, refusal);
         };
@@ -90,7 +91,7 @@ impl Delivery<'_> {
         if known.is_none() && client.outbox.summaries_len() >= most_summaries {
             return self.drop_entry(id, refusal);
         }
-        let before = known.and_then(|seq| read(client.outbox.message(seq)?));
+        let before = known.and_then(|seq| read(&client.outbox.get(seq)?.message));
         let told = sum(before, read(message), most);
         let payload = self.engine.speaks(&me).spell(json::encode(&told));
         let mirrors = MessageMirrors {

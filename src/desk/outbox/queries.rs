@@ -185,11 +185,6 @@ impl Outbox {
         self.unacknowledged.contains(&(packet_id(seq), seq))
     }
 
-    /// A message.
-    pub fn message(&self, seq: u64) -> Option<&Message> {
-        self.entries.get(&seq).map(|entry| &entry.message)
-    }
-
     /// The summary on a topic, if it has not been sent.
     pub fn unsent_summary(&self, topic: &str) -> Option<u64> {
         let seq = *self.summaries.get(topic)?;

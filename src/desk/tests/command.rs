@@ -146,6 +146,28 @@ fn a_lock_that_is_waited_for_is_answered_at_once_and_got_by_mail() {
     assert_eq!(ann.deliveries().len(), 1, "it has the lock");
 }
 
+#[test]
+fn an_inbox_message_is_relayed_as_it_is() {
+    let mut world = World::new();
+    let answered = ask(&mut world, "ann", "rooms/den/inbox/bob/ann", "any bytes");
+    assert_eq!(reply(&mut world, answered).code, Code::Taken);
+    let (mut bob, _) = world.connect("bob", false, 100);
+    world.subscribe(&mut bob, "rooms/den/inbox/bob/+", Qos::AtLeastOnce);
+    let message = bob.deliveries().remove(0).message;
+    assert_eq!(message.payload(), "any bytes");
+    assert_eq!(message.publisher(), "ann");
+}
+
+#[test]
+fn what_a_caller_writes_in_says_nothing_of_its_agent() {
+    let mut world = World::new();
+    let (mut in_cbor, answered) = request("ann", "rooms/den/blackboard/set/ann/k", "");
+    in_cbor.payload = crate::wire::cbor::from_json(SET.as_bytes());
+    world.handle(Request::Command(Box::new(in_cbor)));
+    assert_eq!(reply(&mut world, answered).version, Some(1));
+    assert_eq!(world.desk.parts().engine.stats().encodings, 0);
+}
+
 #[derive(Debug)]
 struct ReadsOnly;
 
