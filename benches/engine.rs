@@ -82,10 +82,7 @@ fn seal(engine: &mut Engine, disk: Option<&mut BTreeMap<Vec<u8>, Vec<u8>>>) {
 
 /// One idle worker for `draft`, and so many tasks that nobody can do.
 fn engine(queued: u64, mut disk: Option<&mut BTreeMap<Vec<u8>, Vec<u8>>>) -> Engine {
-    let settings = Settings {
-        max_ended_tasks_per_room: 10_000,
-        ..Settings::default()
-    };
+    let settings = Settings::tuned(|settings| settings.handoff.max_ended_tasks_per_room = 10_000);
     let mut engine = Engine::new(settings, 7);
     for number in 1..=8 {
         let worker = agent(&format!("worker-{number}"));
@@ -234,12 +231,11 @@ struct Crowd {
 
 /// Idle workers for `draft`, and tasks of sixteen dispatchers that nobody can do, evenly spread.
 fn crowd(crowd: &Crowd) -> Engine {
-    let settings = Settings {
+    let settings = Settings::tuned(|settings| {
         // Room for what is measured beside a room that is full by default.
-        max_tasks_per_room: 2_000_000,
-        max_ended_tasks_per_room: 10_000,
-        ..Settings::default()
-    };
+        settings.handoff.max_tasks_per_room = 2_000_000;
+        settings.handoff.max_ended_tasks_per_room = 10_000;
+    });
     let mut engine = Engine::new(settings, 7);
     for number in 0..crowd.agents {
         let worker = agent(&format!("worker-{number}"));

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::sections::KeySchema;
 use super::{Auth, ClientCertificate, Config, Problem, listeners, tables};
+use crate::engine::KeySchema;
 use crate::wire::name::Key;
 
 /// Schemas of keys, each up to 64 KiB.
@@ -173,7 +173,7 @@ fn check_root(root: &str) -> Result<(), String> {
 mod tests {
     use super::*;
     use crate::config::{leaves, row};
-    use crate::setting::{Bytes, Span};
+    use crate::setting::{Size, Span};
 
     #[test]
     fn every_number_duration_and_size_has_a_range_and_starts_inside_it() {
@@ -183,7 +183,7 @@ mod tests {
             let row = row(section, last).expect("every setting has a row");
             let text = value.as_str().unwrap_or_default();
             let has_unit = text.starts_with(|first: char| first.is_ascii_digit())
-                && (text.parse::<Span>().is_ok() || text.parse::<Bytes>().is_ok());
+                && (text.parse::<Span>().is_ok() || text.parse::<Size>().is_ok());
             assert!(
                 row.check.is_some() || !(value.is_number() || has_unit),
                 "{key} has no range"

@@ -19,15 +19,18 @@ mod variables;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::{
+    ApproveConfig, BlackboardConfig, CommandsConfig, HandoffConfig, MailboxConfig, ObserveConfig,
+    RoomsConfig, ToolsConfig,
+};
 use crate::setting::{Row, Section};
 
 pub use load::{Flag, Layers, Loaded};
 pub use problem::{Place, Problem, Problems};
 pub use reload::{Changed, Takes};
 pub use sections::{
-    Approve, Auth, Blackboard, CertificatePair, ClientCertificate, Clock, Commands, Create, Data,
-    Desk, Handoff, Http, Identity, Keep, Live, Log, LogFormat, LogLevel, Mailbox, Memory,
-    MinVersion, Mqtt, Observe, Poison, Retained, Room, Rooms, Session, Tls, Tools, WebSocket,
+    Auth, CertificatePair, ClientCertificate, Clock, Data, Desk, Http, Identity, Live, Log,
+    LogFormat, LogLevel, Memory, MinVersion, Mqtt, Poison, Retained, Session, Tls, WebSocket,
     WhenFull,
 };
 
@@ -58,14 +61,14 @@ sections! {
     websocket: WebSocket,
     http: Http,
     data: Data,
-    rooms: Rooms,
-    handoff: Handoff,
-    blackboard: Blackboard,
-    observe: Observe,
-    approve: Approve,
-    tools: Tools,
-    commands: Commands,
-    mailbox: Mailbox,
+    rooms: RoomsConfig,
+    handoff: HandoffConfig,
+    blackboard: BlackboardConfig,
+    observe: ObserveConfig,
+    approve: ApproveConfig,
+    tools: ToolsConfig,
+    commands: CommandsConfig,
+    mailbox: MailboxConfig,
     session: Session,
     retained: Retained,
     memory: Memory,

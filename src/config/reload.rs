@@ -140,15 +140,13 @@ mod tests {
         let mut after = before.clone();
         after.handoff.lease = seconds(300);
         after.mqtt.listen = Listen(None);
-        let room = |lease: u64| crate::config::Room {
+        let name = |name: &str| crate::wire::name::Room::new(name).expect("a name");
+        let room = |lease: u64| crate::engine::RoomConfig {
             lease: Some(seconds(lease)),
             ..Default::default()
         };
-        after.rooms.room.insert("lab".to_owned(), room(1));
-        after
-            .rooms
-            .room
-            .insert("shed".to_owned(), Default::default());
+        after.rooms.room.insert(name("lab"), room(1));
+        after.rooms.room.insert(name("shed"), Default::default());
         let told = |from: &Config, to: &Config| -> Vec<(String, String, String, Takes)> {
             let changed = from.changes_to(to).into_iter();
             changed
@@ -169,7 +167,7 @@ mod tests {
         );
         let mut again = after.clone();
         again.rooms.room.remove("shed");
-        again.rooms.room.insert("lab".to_owned(), room(2));
+        again.rooms.room.insert(name("lab"), room(2));
         assert_eq!(
             told(&after, &again),
             [

@@ -4,8 +4,8 @@
 //! Each key in an entry is a value of its own to the layers. It is checked against the range of the setting in whose place it stands,
 //! and against the limits of the section.
 
-use super::sections::{check_members, stands_for};
 use super::{Config, Problem};
+use crate::engine::RoomConfig;
 use crate::wire::name::{Capability, Room, TaskType};
 
 /// Such a table.
@@ -26,7 +26,7 @@ pub(super) const TABLES: [Table; 3] = [
             let room = Room::new(name).map(drop);
             room.map_err(|error| format!("is no name of a room: {error}"))
         },
-        stands_for: |key| stands_for(key)?.split_once('.'),
+        stands_for: |key| RoomConfig::stands_for(key)?.split_once('.'),
     },
     Table {
         path: ["handoff", "types"],
@@ -122,4 +122,17 @@ fn check_types(config: &Config) -> Vec<Problem> {
 
 fn at_most(key: &str) -> String {
     format!("must not be more than {key}")
+}
+
+/// What is wrong with a list of members, if anything.
+fn check_members(members: &[String]) -> Result<(), String> {
+    for member in members {
+        let name = member.strip_suffix('*').unwrap_or(member);
+        if member != "*" && !crate::wire::name::is_name(name) {
+            return Err(format!(
+                "a member is an agent's name, or its beginning and a *, but {member:?} is neither"
+            ));
+        }
+    }
+    Ok(())
 }

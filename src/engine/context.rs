@@ -17,6 +17,7 @@ use crate::wire::name::{Agent, Room};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::RoomTopic;
 
+use super::config::Create;
 use super::effect::Effect;
 use super::encoding::Encodings;
 use super::mailboxes::Mailboxes;
@@ -54,7 +55,7 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(settings: Settings, seed: u64) -> Context {
-        let named = named(&settings);
+        let named = settings.of_rooms();
         let common = Arc::new(settings);
         Context {
             settings: Arc::clone(&common),
@@ -88,19 +89,19 @@ impl Context {
 
     /// From now on these settings hold.
     pub(super) fn set_settings(&mut self, settings: Settings) {
-        self.named = named(&settings);
+        self.named = settings.of_rooms();
         self.common = Arc::new(settings);
         self.settings = Arc::clone(&self.common);
     }
 
     /// Whether the configuration lets a room come into being, or go on.
     pub(super) fn may_exist(&self, room: &Room) -> bool {
-        self.common.rooms_on_use || self.common.rooms.contains_key(room)
+        self.common.rooms.create == Create::OnUse || self.common.rooms.room.contains_key(room)
     }
 
     /// Whether an agent may take part in a room.
     pub(super) fn may_enter(&self, room: &Room, agent: &Agent) -> bool {
-        let own = self.common.rooms.get(room);
+        let own = self.common.rooms.room.get(room);
         own.is_none_or(|own| own.admits(agent))
     }
 
@@ -111,7 +112,7 @@ impl Context {
 
     /// Who may take part in a room; nobody's list is everybody.
     pub(super) fn members_of(&self, room: &Room) -> &[String] {
-        let own = self.common.rooms.get(room);
+        let own = self.common.rooms.room.get(room);
         own.map_or(&[], |own| &own.members)
     }
 
@@ -127,7 +128,7 @@ impl Context {
                 payload: Some(payload),
             } => {
                 let text = std::mem::take(payload);
-                *payload = self.settings_of(&topic.room).encoding.spell(text);
+                *payload = self.settings_of(&topic.room).rooms.encoding.spell(text);
             }
             _ => {}
         }
@@ -153,7 +154,7 @@ impl Context {
 
     /// Bytes of a packet of QoS 1 on a topic.
     pub(super) fn packet_bytes(&self, topic: &RoomTopic, payload: usize) -> usize {
-        let topic = topic.format("").len() + self.settings.root_bytes;
+        let topic = topic.format("").len() + self.settings.rooms.root.len();
         packet_bytes(topic, payload, Qos::AtLeastOnce)
     }
 
@@ -260,19 +261,6 @@ fn expect_memory(mailboxes: &dyn Mailboxes, bytes: usize, what: &str) -> Result<
 fn no_room(full: &str, what: &str, limit: &str) -> Rejection {
     let reason = format!("{full} has no room for {what}: {limit} is reached");
     Rejection::new(Code::TooMany, reason)
-}
-
-/// What holds in each room that the configuration names.
-fn named(settings: &Settings) -> BTreeMap<Room, Arc<Settings>> {
-    let named = settings.rooms.iter().map(|(room, own)| {
-        let key_schemas = settings.key_schemas.clone();
-        let own = Settings {
-            key_schemas,
-            ..own.settings.clone()
-        };
-        (room.clone(), Arc::new(own))
-    });
-    named.collect()
 }
 
 /// Mints ids: unique within a run because the generator does not repeat, between runs because the seed differs.

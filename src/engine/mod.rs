@@ -24,6 +24,7 @@
 
 mod approve;
 mod blackboard;
+mod config;
 mod context;
 mod core;
 mod departures;
@@ -80,7 +81,13 @@ use room::{RoomState, retention};
 use timer::Subject;
 use vacated::Vacated;
 
+pub use approve::config::ApproveConfig;
+pub use blackboard::config::{BlackboardConfig, KeySchema};
+pub use config::{
+    CommandsConfig, Create, KeptEvents, MailboxConfig, ObserveConfig, RoomConfig, RoomsConfig,
+};
 pub use effect::{Class, Directed, Effect};
+pub use handoff::config::{CapabilityConfig, HandoffConfig, TaskTypeDefaults};
 pub use ids::{AssignmentKey, RunKey};
 pub use input::{Command, Input, Verdict};
 pub use machine::{Machine, Transition};
@@ -88,9 +95,10 @@ pub use mailboxes::{Mailboxes, VisitMail};
 pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
 pub use schemas::KeySchemas;
-pub use settings::{CapabilityLimits, RoomSettings, Settings, TypeDefaults};
+pub use settings::Settings;
 pub use stats::{Refusals, Spread, Stats, TaskCounts, TaskResults, ToolOutcome};
 pub use timer::Timer;
+pub use tools::config::ToolsConfig;
 
 /// Every machine there is, in the order of the documentation.
 pub const MACHINES: [&Machine; 9] = [
@@ -286,7 +294,7 @@ impl Engine {
         // Nothing of it is due any more, whether or not it stood still.
         self.cx.timers.go_on(&name);
         self.cx.stats.rooms -= 1;
-        let limit = self.cx.settings.max_vacated_rooms;
+        let limit = self.cx.settings.rooms.max_vacated_rooms;
         self.vacated.insert(name, room.head(), limit);
         self.cx.stats.vacated_rooms = self.vacated.len();
     }
@@ -362,7 +370,7 @@ impl Engine {
         is_asked: bool,
     ) -> (Verdict, Option<Reply>) {
         self.cx.stats.commands += 1;
-        let limit = self.cx.settings.max_encodings;
+        let limit = self.cx.settings.rooms.max_encodings;
         let mut unnoted = Encodings::default();
         let encodings = if is_asked {
             &mut unnoted
@@ -403,7 +411,7 @@ impl Engine {
         act: impl FnOnce(&mut RoomState, &mut Context) -> Result<T, Rejection>,
     ) -> Result<T, Rejection> {
         self.cx.enter(name);
-        let limit = self.cx.settings.max_rooms;
+        let limit = self.cx.settings.rooms.max_rooms;
         let is_full = self.rooms.len() >= limit;
         if !self.cx.may_exist(name) {
             let reason = format!("there is no room {name}, and none comes into being by its use");

@@ -50,7 +50,7 @@ impl Engine {
 
     /// What a room's retained messages and events are written in.
     pub fn encoding(&self, room: &Room) -> Encoding {
-        self.cx.settings_of(room).encoding
+        self.cx.settings_of(room).rooms.encoding
     }
 
     /// Where the wall clock is, in milliseconds ahead of the timeline: before the first input, and where it differs by little.
@@ -68,7 +68,7 @@ impl Engine {
     pub fn show_keys(&mut self, show: &mut dyn FnMut(&RoomTopic, Bytes) -> Bytes) {
         let wall = self.cx.wall;
         for (name, room) in &mut self.rooms {
-            let encoding = self.cx.settings_of(name).encoding;
+            let encoding = self.cx.settings_of(name).rooms.encoding;
             room.patterns
                 .blackboard
                 .show_all(wall, &mut |key, payload| {
@@ -81,7 +81,7 @@ impl Engine {
 
     /// Bytes that the values of all rooms may have together.
     pub fn most_key_bytes(&self) -> usize {
-        self.cx.settings.max_key_bytes
+        self.cx.settings.blackboard.max_bytes.0
     }
 
     /// The payload of a message that shows a key: its value is kept there from now on, and nowhere else.

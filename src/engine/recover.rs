@@ -60,7 +60,11 @@ pub(super) fn rooms(
         })?;
         if room.is_vacant() {
             cx.timers.go_on(name);
-            vacated.insert(name.clone(), room.head(), cx.settings.max_vacated_rooms);
+            vacated.insert(
+                name.clone(),
+                room.head(),
+                cx.settings.rooms.max_vacated_rooms,
+            );
             continue;
         }
         cx.enter(name);

@@ -292,7 +292,11 @@ impl<'a> Call<'a> {
 
     fn correlate(&mut self, id: Option<String>, settings: &Settings) -> Result<(), Rejection> {
         if let Some(id) = id {
-            at_most("correlationId", id.len(), settings.max_correlation_bytes)?;
+            at_most(
+                "correlationId",
+                id.len(),
+                settings.commands.max_correlation.0,
+            )?;
             self.correlation_id = Some(id);
         }
         Ok(())
@@ -393,7 +397,7 @@ pub(super) fn send(cx: &mut Context, to: Agent, room: Room, rest: Option<Key>, r
         class,
         mirrors: MessageMirrors {
             correlation_id: reply.correlation_id,
-            expires_at: Some(cx.after(cx.settings.reply_ttl_ms)),
+            expires_at: Some(cx.after(cx.settings.mailbox.reply_ttl.ms())),
             ..MessageMirrors::default()
         },
     }));

@@ -165,7 +165,7 @@ impl Engine {
 }
 
 fn arm_grace(cx: &mut Context, agent: &Agent) {
-    let at: Millis = cx.after(cx.settings.reconnect_grace_ms);
+    let at: Millis = cx.after(cx.settings.rooms.reconnect_grace.ms());
     if let Some(session) = cx.sessions.get_mut(agent) {
         session.grace_until = Some(at);
         cx.timers

@@ -80,7 +80,7 @@ impl RoomTx<'_> {
         fingerprint: Option<NonZeroU64>,
         accepted: &Accepted,
     ) {
-        if self.room.outcomes.len() >= self.cx.settings.max_outcomes_per_room
+        if self.room.outcomes.len() >= self.cx.settings.commands.max_outcomes_per_room
             && let Some(forgotten) = self.room.outcomes.forget_oldest()
         {
             self.cx.stats.forgotten_early += 1;
@@ -108,7 +108,8 @@ impl RoomTx<'_> {
 
     /// What the entries of one answer may have: as the limit says, and as the asker can take and has room for.
     pub(super) fn page_bytes(&self, call: &Call<'_>) -> Result<usize, Rejection> {
-        let most = self.cx.settings.max_page_bytes.min(self.can_take(call));
+        let limit = self.cx.settings.observe.max_page_bytes.0;
+        let most = limit.min(self.can_take(call));
         if !call.is_asked && call.mailboxes.free_bytes(call.from()) < most {
             let reason = format!("your mailbox has no room for an answer of {most} bytes");
             return Err(Rejection::new(Code::TooMany, reason));

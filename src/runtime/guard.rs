@@ -6,6 +6,7 @@ use super::{Error, Reload, blocking, settings};
 use crate::auth::{FileProblem, Guard, Rules, list_problems};
 use crate::config::Config;
 use crate::diary::Diary;
+use crate::engine::Create;
 use crate::wire::name::{Agent, Room};
 
 /// Posts a guard, if the configuration asks for one; its files are reloaded with everything else.
@@ -53,12 +54,11 @@ pub fn rules(config: &Config) -> Result<Option<Arc<Rules>>, Vec<FileProblem>> {
 pub fn room_refusal(config: &Config, client: &str, room: &Room) -> Option<String> {
     // Whoever is no agent takes no part.
     let agent = Agent::new(client).ok()?;
-    let settings = settings::engine(config);
-    match settings.rooms.get(room) {
+    match config.rooms.room.get(room) {
         Some(own) if !own.admits(&agent) => Some(format!(
             "{agent} is no member of the room {room} (rooms.room.{room}.members)"
         )),
-        None if !settings.rooms_on_use => Some(format!(
+        None if config.rooms.create == Create::Configured => Some(format!(
             "there is no room {room}, and none comes into being by its use (rooms.create)"
         )),
         _ => None,

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use crate::auth;
 use crate::config::{
-    self, CertificatePair, ClientCertificate as Ask, Config, Create, Handoff, Identity, Keep,
-    MinVersion, Poison, WhenFull,
+    CertificatePair, ClientCertificate as Ask, Config, Identity, MinVersion, Poison, WhenFull,
 };
 use crate::desk::port::Gates;
 use crate::desk::{
@@ -16,216 +15,32 @@ use crate::desk::{
     RoomJournal,
 };
 use crate::diary::Diary;
-use crate::engine::{CapabilityLimits, KeySchemas, RoomSettings, Settings, TypeDefaults};
+use crate::engine::{KeptEvents, Settings};
 use crate::ledger::LogLimits;
 use crate::live::LiveConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, Pair, TlsSettings};
 use crate::mqtt::transport::websocket::UpgradeRules;
 use crate::mqtt::{MqttConfig, Rate};
-use crate::setting::{Bytes, Span};
-use crate::wire::name::{Capability, Room, TaskType};
+use crate::setting::Span;
+use crate::wire::name::Room;
 
 fn millis(span: Span) -> u64 {
     span.ms()
 }
 
-/// For the engine.
+/// For the engine. The schemas of keys are in files; whoever starts the engine reads them.
 pub(super) fn engine(config: &Config) -> Settings {
-    let common = common(config);
-    let rooms = config.rooms.room.iter().filter_map(|(name, own)| {
-        let settings = of_room(&common, own);
-        let members = own.members.clone();
-        // The configuration has been checked: every name is one.
-        let name = Room::new(name).ok()?;
-        Some((name, RoomSettings { members, settings }))
-    });
     Settings {
-        rooms: rooms.collect(),
-        ..common.clone()
+        rooms: config.rooms.clone(),
+        handoff: config.handoff.clone(),
+        blackboard: config.blackboard.clone(),
+        observe: config.observe.clone(),
+        approve: config.approve.clone(),
+        tools: config.tools.clone(),
+        commands: config.commands.clone(),
+        mailbox: config.mailbox.clone(),
+        ..Settings::default()
     }
-}
-
-/// What one room says, and for the rest what holds everywhere.
-fn of_room(common: &Settings, own: &config::Room) -> Settings {
-    let span = |own: Option<Span>, common| own.map_or(common, Span::ms);
-    let bytes = |own: Option<Bytes>, common| own.map_or(common, |bytes| bytes.0);
-    let lease_ms = span(own.lease, common.lease_ms);
-    Settings {
-        encoding: own.encoding.unwrap_or(common.encoding),
-        max_agents_per_room: own.max_agents.unwrap_or(common.max_agents_per_room),
-        max_tasks_per_room: own.max_tasks.unwrap_or(common.max_tasks_per_room),
-        max_task_bytes_per_room: bytes(own.max_task_bytes, common.max_task_bytes_per_room),
-        lease_ms,
-        max_attempts: own.max_attempts.unwrap_or(common.max_attempts),
-        result_retention_ms: span(own.result_retention, common.result_retention_ms),
-        max_keys_per_room: own.max_keys.unwrap_or(common.max_keys_per_room),
-        max_key_bytes_per_room: bytes(own.max_key_bytes, common.max_key_bytes_per_room),
-        approval_timeout_ms: span(own.approval_timeout, common.approval_timeout_ms),
-        allow_approve_on_timeout: own
-            .approve_on_timeout
-            .unwrap_or(common.allow_approve_on_timeout),
-        inbox_ttl_ms: span(own.inbox_ttl, common.inbox_ttl_ms),
-        ..common.clone()
-    }
-}
-
-#[expect(clippy::too_many_lines, reason = "a list of settings")]
-fn common(config: &Config) -> Settings {
-    let Config {
-        rooms,
-        handoff,
-        blackboard,
-        approve,
-        tools,
-        commands,
-        mailbox,
-        observe,
-        ..
-    } = config;
-    Settings {
-        rooms: BTreeMap::new(),
-        rooms_on_use: rooms.create == Create::OnUse,
-        root_bytes: rooms.root.len(),
-        encoding: rooms.encoding,
-        max_encodings: rooms.max_encodings,
-        reconnect_grace_ms: millis(rooms.reconnect_grace),
-        max_rooms: rooms.max_rooms,
-        max_vacated_rooms: rooms.max_vacated_rooms,
-        max_agents_per_room: rooms.max_agents_per_room,
-        departed_retention_ms: millis(rooms.departed_retention),
-        max_departed_per_room: rooms.max_departed_per_room,
-        max_metadata_bytes: rooms.max_metadata.0,
-        max_capabilities_per_agent: rooms.max_capabilities_per_agent,
-        max_capacity: rooms.max_capacity,
-        lease_ms: millis(handoff.lease),
-        min_lease_ms: millis(handoff.min_lease),
-        max_lease_ms: millis(handoff.max_lease),
-        max_attempts: handoff.max_attempts,
-        max_attempts_limit: handoff.max_attempts_limit,
-        max_releases: handoff.max_releases,
-        max_deliveries: handoff.max_deliveries,
-        backoff_initial_ms: millis(handoff.backoff_initial),
-        backoff_factor: handoff.backoff_factor,
-        backoff_max_ms: millis(handoff.backoff_max),
-        backoff_limit_ms: millis(handoff.backoff_limit),
-        max_tasks_per_room: handoff.max_tasks_per_room,
-        max_task_bytes_per_room: handoff.max_task_bytes_per_room.0,
-        max_ended_tasks_per_room: handoff.max_ended_tasks_per_room,
-        max_routes_per_room: handoff.max_routes_per_room,
-        types: types(handoff),
-        capabilities: capabilities(handoff),
-        capability_limits: capability_limits(handoff),
-        max_dependencies_per_task: handoff.max_dependencies_per_task,
-        max_dependants_per_task: handoff.max_dependants_per_task,
-        max_descendants_per_task: handoff.max_descendants_per_task,
-        max_depth: handoff.max_depth,
-        max_group_size: handoff.max_group_size,
-        max_groups_per_room: handoff.max_groups_per_room,
-        max_group_result_bytes: handoff.max_group_result.0,
-        max_result_bytes_per_room: handoff.max_result_bytes_per_room.0,
-        max_wait_by_priority_ms: millis(handoff.max_wait_by_priority),
-        max_history_per_task: handoff.max_history_per_task,
-        max_page: handoff.max_page,
-        max_redrive: handoff.max_redrive,
-        max_redrive_looks: Settings::REDRIVE_LOOKS,
-        max_affinities_per_room: handoff.max_affinities_per_room,
-        max_capabilities_per_task: handoff.max_capabilities_per_task,
-        result_retention_ms: millis(handoff.result_retention),
-        max_payload_bytes: handoff.max_payload.0,
-        kept_payload_bytes: handoff.kept_payload.0,
-        max_keys_per_room: blackboard.max_keys_per_room,
-        max_key_bytes_per_room: blackboard.max_bytes_per_room.0,
-        max_key_bytes: blackboard.max_bytes.0,
-        max_tombstones_per_room: blackboard.max_tombstones_per_room,
-        max_value_bytes: blackboard.max_value.0,
-        max_snapshot_bytes: blackboard.max_snapshot.0,
-        max_versions_per_key: blackboard.history,
-        max_history_bytes_per_room: blackboard.max_history_bytes_per_room.0,
-        // They are in files; whoever starts the engine reads them.
-        key_schemas: KeySchemas::default(),
-        max_txn_ops: blackboard.max_txn_ops,
-        lock_ttl_ms: millis(blackboard.lock_ttl),
-        max_lock_ttl_ms: millis(blackboard.max_lock_ttl),
-        lock_wait_ms: millis(blackboard.lock_wait),
-        max_lock_wait_ms: millis(blackboard.max_lock_wait),
-        max_locks_per_room: blackboard.max_locks_per_room,
-        max_lock_waiters: blackboard.max_lock_waiters,
-        approval_timeout_ms: millis(approve.timeout),
-        max_approval_timeout_ms: millis(approve.max_timeout),
-        allow_approve_on_timeout: approve.approve_on_timeout,
-        approval_retention_ms: millis(approve.retention),
-        max_trail_bytes: approve.max_trail.0,
-        max_pending_approvals_per_room: approve.max_pending_per_room,
-        max_decided_bytes_per_room: approve.max_decided_bytes_per_room.0,
-        max_decided_approvals_per_room: approve.max_decided_per_room,
-        max_quorum: approve.max_quorum,
-        max_approvers: approve.max_approvers,
-        provider_grace_ms: millis(tools.provider_grace),
-        tool_timeout_ms: millis(tools.timeout),
-        max_tool_timeout_ms: millis(tools.max_timeout),
-        max_tools_per_room: tools.max_per_room,
-        max_tools_per_agent: tools.max_per_agent,
-        max_providers_per_tool: tools.max_providers,
-        max_tool_schema_bytes: tools.max_schema.0,
-        max_argument_bytes: tools.max_arguments.0,
-        max_calls_per_room: tools.max_calls_per_room,
-        max_calls_per_caller: tools.max_calls_per_caller,
-        max_calls_per_provider: tools.max_calls_per_provider,
-        max_call_bytes_per_room: tools.max_call_bytes_per_room.0,
-        call_retention_ms: millis(tools.result_retention),
-        max_ended_calls_per_room: tools.max_ended_calls_per_room,
-        max_call_result_bytes_per_room: tools.max_result_bytes_per_room.0,
-        max_replay_events: observe.max_page,
-        max_page_bytes: observe.max_page_bytes.0,
-        idempotency_ms: millis(commands.idempotency),
-        max_outcomes_per_room: commands.max_outcomes_per_room,
-        max_ttl_ms: millis(commands.max_ttl),
-        max_correlation_bytes: commands.max_correlation.0,
-        max_label_bytes: commands.max_label.0,
-        max_reason_bytes: commands.max_reason.0,
-        directed_ttl_ms: millis(mailbox.result_ttl),
-        reply_ttl_ms: millis(mailbox.reply_ttl),
-        inbox_ttl_ms: millis(mailbox.inbox_ttl),
-    }
-}
-
-fn types(handoff: &Handoff) -> BTreeMap<TaskType, TypeDefaults> {
-    let types = handoff.types.iter().map(|(name, of_type)| {
-        let defaults = TypeDefaults {
-            lease_ms: of_type.lease.map(millis),
-            max_attempts: of_type.max_attempts,
-            backoff_initial_ms: of_type.backoff_initial.map(millis),
-            backoff_factor: of_type.backoff_factor,
-            backoff_max_ms: of_type.backoff_max.map(millis),
-            priority: of_type.priority,
-            ttl_ms: of_type.ttl.map(millis),
-            require_online: of_type.require_online,
-            result_retention_ms: of_type.result_retention.map(millis),
-        };
-        (name.clone(), defaults)
-    });
-    types.collect()
-}
-
-fn capability_limits(handoff: &Handoff) -> CapabilityLimits {
-    CapabilityLimits {
-        max_queued: handoff.max_queued_per_capability,
-        dispatch_rate: handoff.dispatch_rate,
-        dispatch_burst: handoff.dispatch_burst,
-    }
-}
-
-fn capabilities(handoff: &Handoff) -> BTreeMap<Capability, CapabilityLimits> {
-    let usual = capability_limits(handoff);
-    let capabilities = handoff.capabilities.iter().map(|(name, own)| {
-        let limits = CapabilityLimits {
-            max_queued: own.max_queued.unwrap_or(usual.max_queued),
-            dispatch_rate: own.dispatch_rate.unwrap_or(usual.dispatch_rate),
-            dispatch_burst: own.dispatch_burst.unwrap_or(usual.dispatch_burst),
-        };
-        (name.clone(), limits)
-    });
-    capabilities.collect()
 }
 
 /// For the desk.
@@ -278,7 +93,7 @@ pub(super) fn desk_configuration(config: &Config) -> Configuration {
             max_bytes: config.retained.max_bytes.0,
         },
         journal: JournalLimits {
-            keep: config.observe.keep == Keep::Gateway,
+            keep: config.observe.keep == KeptEvents::Gateway,
             retention_ms: millis(config.observe.retention),
             max_bytes_per_room: config.observe.max_bytes_per_room.0 as u64,
             max_bytes: config.observe.max_bytes.0 as u64,
@@ -304,7 +119,7 @@ fn room_journals(config: &Config) -> BTreeMap<Room, RoomJournal> {
             retention_ms: millis(retention),
             max_bytes: bytes.0 as u64,
         };
-        Some((Room::new(name).ok()?, journal))
+        Some((name.clone(), journal))
     });
     own.collect()
 }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use units::{
-    Address, Bytes, Listen, Span, Words, days, gib, hours, kib, loopback, mib, minutes, ms, seconds,
+    Address, Listen, Size, Span, Words, days, gib, hours, kib, loopback, mib, minutes, ms, seconds,
 };
 
 /// What is known of one setting.
@@ -60,7 +60,7 @@ macro_rules! ranged {
         })+
     };
 }
-ranged!(u16: "{}", u32: "{}", u64: "{}", usize: "{}", f64: "{}", Span: "\"{}\"", Bytes: "\"{}\"");
+ranged!(u16: "{}", u32: "{}", u64: "{}", usize: "{}", f64: "{}", Span: "\"{}\"", Size: "\"{}\"");
 
 /// Checks a value against its range. One that is out of it is refused, never clamped: what runs is what was
 /// written.

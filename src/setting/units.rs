@@ -64,27 +64,27 @@ impl FromStr for Span {
 
 /// A number of bytes, written `"64B"`, `"256KiB"`, `"1MiB"`, `"2GiB"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Bytes(pub usize);
+pub struct Size(pub usize);
 
 /// So many times 1,024 bytes.
-pub const fn kib(count: usize) -> Bytes {
-    Bytes(count.saturating_mul(1 << 10))
+pub const fn kib(count: usize) -> Size {
+    Size(count.saturating_mul(1 << 10))
 }
 
 /// So many times 1,024 KiB.
-pub const fn mib(count: usize) -> Bytes {
+pub const fn mib(count: usize) -> Size {
     kib(count.saturating_mul(1 << 10))
 }
 
 /// So many times 1,024 MiB.
-pub const fn gib(count: usize) -> Bytes {
+pub const fn gib(count: usize) -> Size {
     mib(count.saturating_mul(1 << 10))
 }
 
-impl fmt::Display for Bytes {
+impl fmt::Display for Size {
     /// In the largest unit that divides it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Bytes(bytes) = *self;
+        let Size(bytes) = *self;
         let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
         let whole = |(unit, _): &(usize, _)| bytes >= *unit && bytes.is_multiple_of(*unit);
         let (unit, name) = units.into_iter().find(whole).unwrap_or((1, "B"));
@@ -92,15 +92,15 @@ impl fmt::Display for Bytes {
     }
 }
 
-impl FromStr for Bytes {
+impl FromStr for Size {
     type Err = ();
 
-    fn from_str(text: &str) -> Result<Bytes, ()> {
+    fn from_str(text: &str) -> Result<Size, ()> {
         if text.parse::<u64>().is_ok() {
             return Err(());
         }
         let size: ByteSize = text.parse().map_err(drop)?;
-        size.as_u64().try_into().map(Bytes).map_err(drop)
+        size.as_u64().try_into().map(Size).map_err(drop)
     }
 }
 
@@ -170,7 +170,7 @@ macro_rules! written {
 }
 written! {
     Span: "a duration such as \"30s\" or \"24h\"",
-    Bytes: "a size such as \"256KiB\" or \"1MiB\"",
+    Size: "a size such as \"256KiB\" or \"1MiB\"",
     Address: "an IP address and a port such as \"127.0.0.1:1883\"",
     Listen: "an IP address and a port such as \"127.0.0.1:1883\", or \"\" for none"
 }
@@ -206,15 +206,15 @@ mod tests {
     fn sizes_are_written_in_the_largest_unit_that_divides_them() {
         assert_eq!(mib(1).to_string(), "1MiB");
         assert_eq!(kib(256).to_string(), "256KiB");
-        assert_eq!(Bytes((1 << 20) + 1).to_string(), "1048577B");
-        for bytes in [Bytes(1), Bytes(1000), kib(1), mib(3), gib(5)] {
+        assert_eq!(Size((1 << 20) + 1).to_string(), "1048577B");
+        for bytes in [Size(1), Size(1000), kib(1), mib(3), gib(5)] {
             assert_eq!(bytes.to_string().parse(), Ok(bytes));
         }
     }
 
     #[test]
     fn numbers_without_a_unit_are_refused() {
-        assert_eq!("1024".parse::<Bytes>(), Err(()));
+        assert_eq!("1024".parse::<Size>(), Err(()));
         assert_eq!("30".parse::<Span>(), Err(()));
     }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use hallward::config::{Config, SECTIONS};
-use hallward::setting::{Bytes, Row, Section, Span};
+use hallward::setting::{Row, Section, Size, Span};
 use serde_json::Value;
 
 /// Every setting: its section, its row and its default.
@@ -158,7 +158,7 @@ fn the_page_of_limits_has_every_limit() {
 fn every_count_and_size_says_what_happens_when_it_is_reached() {
     for (section, row, default) in settings() {
         let text = default.as_str().unwrap_or_default();
-        let is_size = text.ends_with('B') && text.parse::<Bytes>().is_ok();
+        let is_size = text.ends_with('B') && text.parse::<Size>().is_ok();
         let is_limit = default.is_u64() || is_size;
         assert_eq!(row.reached.is_some(), is_limit, "{section}.{}", row.key);
     }

@@ -27,7 +27,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("schema", &[]),
     ("wire", &[]),
     ("clock", &["wire"]),
-    ("engine", &["metrics", "schema", "slack", "wire"]),
+    ("engine", &["metrics", "schema", "setting", "slack", "wire"]),
     ("ledger", &["metrics"]),
     ("live", &["metrics", "slack", "wire"]),
     (
@@ -42,7 +42,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         &["clock", "metrics", "diary", "wire", "auth", "desk"],
     ),
     ("http", &["metrics"]),
-    ("config", &["setting", "wire"]),
+    ("config", &["engine", "setting", "wire"]),
     (
         "runtime",
         &[

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use super::super::leaves;
-use super::super::{Create, Room};
 use super::*;
+use crate::engine::{Create, RoomConfig};
 
 const SHIPPED: &str = include_str!("../../../config/hallward.toml");
 
@@ -425,7 +425,7 @@ fn a_room_may_have_a_section_of_its_own() {
     );
     let rooms = config.expect("good").rooms;
     assert_eq!(rooms.create, Create::Configured);
-    assert_eq!(rooms.room["lab"], Room::default());
+    assert_eq!(rooms.room["lab"], RoomConfig::default());
     let own = &rooms.room["a.b"];
     assert_eq!(own.lease.map(|lease| lease.0.as_secs()), Some(300));
     assert_eq!(own.members, ["x-*"]);
@@ -572,7 +572,7 @@ fn what_is_wrong_in_such_a_table_of_the_environment_is_named() {
         ("HALLWARD__ROOMS__ROOM__SHED", "{\"max_keys\": 3}"),
     ]);
     let rooms = Config::load(&rooms).expect("good").rooms.room;
-    assert_eq!(rooms["lab"], Room::default());
+    assert_eq!(rooms["lab"], RoomConfig::default());
     assert_eq!(rooms["shed"].max_keys, Some(3));
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::setting::{Bytes, gib, kib, mib, settings};
+use crate::setting::{Size, gib, kib, mib, settings};
 
 settings! {
     /// What must survive.
@@ -13,7 +13,7 @@ settings! {
     dir: PathBuf = PathBuf::from("./hallward-data");
     /// Size of a file of the commit log; so much is set aside on the disk twice.
     #[restart("the files are open")]
-    log_segment: Bytes = mib(4), kib(64)..=gib(1)
+    log_segment: Size = mib(4), kib(64)..=gib(1)
         => "a file of the commit log is full and waits to be copied to the database; a larger \
             commit gets a file of its own", "log_full_segments";
     /// Full files that may wait to be copied to the database; beyond it commits wait.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::setting::{Bytes, Span, gib, kib, mib, ms, seconds, settings};
+use crate::setting::{Size, Span, gib, kib, mib, ms, seconds, settings};
 
 settings! {
     /// Messages that wait for a persistent session.
@@ -22,7 +22,7 @@ settings! {
             this session",
             "desk_held_acks_total, desk_messages_dropped_total, desk_publishes_refused_total";
     /// The same in bytes.
-    max_queued_bytes: Bytes = mib(64), kib(64)..=gib(64)
+    max_queued_bytes: Size = mib(64), kib(64)..=gib(64)
         => "the same in bytes", "desk_messages_dropped_total";
     /// A message for a full session: "drop" it for this session alone, or "refuse" its publisher
     /// (0x97), so that nobody gets it.
@@ -49,7 +49,7 @@ settings! {
         => "a publish that would retain one more is refused; a topic that has one may change it",
             "desk_publishes_refused_total";
     /// The same in bytes.
-    max_bytes: Bytes = mib(256), Bytes(0)..=gib(64)
+    max_bytes: Size = mib(256), Size(0)..=gib(64)
         => "the same in bytes", "desk_publishes_refused_total";
 }
 
@@ -60,7 +60,7 @@ settings! {
 
     /// What is stored may fill three quarters of it. Then publishers are refused (0x97, 429);
     /// docs/limits.md has every outcome.
-    max_queued: Bytes = gib(1), mib(16)..=gib(1024)
+    max_queued: Size = gib(1), mib(16)..=gib(1024)
         => "see below", "queued_bytes, memory_refusals_total";
 }
 
@@ -70,7 +70,7 @@ settings! {
 
     /// What may wait for the disk; beyond it publishers are not read.
     #[restart("the desk's queue is made once")]
-    max_pending: Bytes = mib(64), mib(1)..=gib(64)
+    max_pending: Size = mib(64), mib(1)..=gib(64)
         => "so much waits for the disk: nothing more is taken until some of it is there, and \
             publishers are not read; while the disk is full, as much again for what needs no disk";
     /// Inputs per commit.

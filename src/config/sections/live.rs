@@ -1,6 +1,6 @@
 //! The fan-out to whoever listens now.
 
-use crate::setting::{Bytes, Span, gib, hours, kib, mib, ms, seconds, settings};
+use crate::setting::{Size, Span, gib, hours, kib, mib, ms, seconds, settings};
 
 const LAID_OUT: &str = "the router's memory is laid out by them";
 
@@ -10,7 +10,7 @@ settings! {
 
     /// One segment of a topic filter's log.
     #[restart(LAID_OUT)]
-    segment: Bytes = mib(1), kib(64)..=gib(1)
+    segment: Size = mib(1), kib(64)..=gib(1)
         => "times `live.segments`, the memory of one topic filter's log";
     /// Segments per log; a listener that falls behind all of them has missed messages, which is
     /// counted.

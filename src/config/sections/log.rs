@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::setting::{Bytes, gib, kib, mib, settings};
+use crate::setting::{Size, gib, kib, mib, settings};
 
 settings! {
     /// Log lines, written to standard error.
@@ -27,7 +27,7 @@ settings! {
     /// What may wait to be written; while whoever reads the log does not, further lines are dropped
     /// and counted.
     #[restart("the log is opened once")]
-    max_waiting: Bytes = mib(1), kib(4)..=gib(1)
+    max_waiting: Size = mib(1), kib(4)..=gib(1)
         => "so much of the log waits to be written, because whoever reads it does not: further \
             lines are dropped, and once one can be written again the log says how many. What \
             cannot be written at all (a full disk, a reader that is gone) is dropped, too; \

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::setting::{
-    Bytes, Listen, Span, days, gib, hours, kib, loopback, mib, minutes, ms, seconds, settings,
+    Listen, Size, Span, days, gib, hours, kib, loopback, mib, minutes, ms, seconds, settings,
 };
 
 settings! {
@@ -43,20 +43,20 @@ settings! {
     /// From the TCP connection to a complete CONNECT, TLS and WebSocket handshakes included.
     connect_timeout: Span = seconds(10), ms(100)..=minutes(5);
     /// The largest first packet: what a stranger may make the gateway hold.
-    max_connect_packet: Bytes = kib(64), kib(1)..=mib(16)
+    max_connect_packet: Size = kib(64), kib(1)..=mib(16)
         => "a larger first packet closes its connection", "mqtt_connects_refused_total";
     /// How long a stop waits for clients to take what is on its way to them.
     drain_timeout: Span = seconds(5), ms(0)..=minutes(5);
     /// The largest packet.
     // MQTT's Remaining Length ends at 256 MiB; the header of a packet needs some bytes, too.
-    max_packet: Bytes = mib(1), kib(1)..=mib(255)
+    max_packet: Size = mib(1), kib(1)..=mib(255)
         => "a larger packet ends its connection as soon as its header is read (0x95); MQTT 5 \
             clients are told the limit. A QoS 0 publish of a 3.1.1 client is read away instead \
             and dropped, and one of QoS 1 or 2 the third time (see below)",
             "mqtt_disconnects_total, mqtt_publishes_dropped_total";
     /// A PUBLISH above max_packet, but not above this, is read away where MQTT lets its connection
     /// stay open; a larger one closes it.
-    max_discarded: Bytes = mib(16), Bytes(0)..=mib(256)
+    max_discarded: Size = mib(16), Size(0)..=mib(256)
         => "a packet larger than this is not read away but ends its connection each time",
             "mqtt_disconnects_total";
     /// A publish that cannot be taken and costs the connection (too large, too deep, no room; 3.1.1
@@ -100,12 +100,12 @@ settings! {
         => "so many may come at once after a silence; 0: as many as in a second. Never less than \
             the rate lets through in 10 ms";
     /// Bytes a second from one client, packets of every kind; likewise. 0B: as many as come.
-    max_byte_rate: Bytes = Bytes(0), Bytes(0)..=gib(64)
+    max_byte_rate: Size = Size(0), Size(0)..=gib(64)
         => "as `mqtt.max_publish_rate`, for the bytes of packets of every kind; a packet larger \
             than the burst is taken whole and paid for afterwards",
             "mqtt_throttled_total, mqtt_throttled_clients";
     /// Bytes that a client may send at once after a silence. 0B: as many as in a second.
-    byte_burst: Bytes = Bytes(0), Bytes(0)..=gib(64)
+    byte_burst: Size = Size(0), Size(0)..=gib(64)
         => "so many may come at once after a silence; 0B: as many as in a second";
     /// The longest keep-alive; MQTT 5 clients that ask for a longer one, or for none, are told this
     /// one. 0s: as they ask.
@@ -126,12 +126,12 @@ settings! {
     /// 5: 0x8F); the log warns of them either way.
     strict_filters: bool = false;
     /// What may wait for one client's socket before deliveries of QoS 1 and 2 are held back.
-    write_high_water: Bytes = kib(256), kib(4)..=gib(1)
+    write_high_water: Size = kib(256), kib(4)..=gib(1)
         => "so much waits for its socket: further deliveries wait in their queues, and the client \
             is not read";
     /// QoS 0 messages that may wait for one client, in bytes; beyond it they are dropped, oldest
     /// first.
-    write_buffer: Bytes = mib(1), kib(4)..=gib(1)
+    write_buffer: Size = mib(1), kib(4)..=gib(1)
         => "QoS 0 messages for it are dropped, oldest first; new ones to a member of a shared \
             subscription", "mqtt_messages_dropped_total, desk_messages_dropped_total";
     /// QoS 1 and 2 messages that may wait for one client without a persistent session, before it is
@@ -140,7 +140,7 @@ settings! {
         => "QoS 1 and 2 without a persistent session: publishers are held back from half of it, \
             the subscriber is disconnected beyond it (0x97)", "mqtt_disconnects_total";
     /// The same in bytes.
-    max_pending_bytes: Bytes = mib(16), kib(64)..=gib(64)
+    max_pending_bytes: Size = mib(16), kib(64)..=gib(64)
         => "the same in bytes", "mqtt_disconnects_total";
     /// Subscriptions per client.
     max_subscriptions: usize = 10_000, 1..=1_000_000

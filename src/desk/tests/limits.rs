@@ -1,5 +1,6 @@
 use super::*;
 use crate::desk::Holder;
+use crate::setting::Size;
 
 const KIB: usize = 1024;
 
@@ -319,10 +320,7 @@ fn without_memory_large_wills_and_new_subscriptions_are_refused() {
 
 #[test]
 fn full_blackboards_are_named_and_stop_no_dispatch() {
-    let settings = Settings {
-        max_key_bytes: 3 * KIB,
-        ..Settings::default()
-    };
+    let settings = Settings::tuned(|settings| settings.blackboard.max_bytes = Size(3 * KIB));
     let mut world = World::of(super::settings(), settings);
     let (mut ann, _) = world.connect("ann", true, 0);
     world.subscribe(&mut ann, "rooms/+/reply/ann", Qos::AtLeastOnce);

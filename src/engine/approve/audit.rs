@@ -38,7 +38,7 @@ impl Approvals {
             };
             return Ok(Accepted::found(tx.cx, page));
         }
-        let limit = page_limit(asked.limit, USUAL_PAGE, tx.cx.settings.max_page)?;
+        let limit = page_limit(asked.limit, USUAL_PAGE, tx.cx.settings.handoff.max_page)?;
         let room = tx.page_bytes(call)?;
         let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
         let point = |shown: Option<Millis>| shown.map(|shown| tx.cx.wall.point(shown));
@@ -154,7 +154,7 @@ impl Approval {
             .iter()
             .map(|entry| bytes(entry.reason.as_deref()))
             .sum();
-        let limit = cx.settings.max_trail_bytes;
+        let limit = cx.settings.approve.max_trail.0;
         if decides || used + bytes(reason) <= limit {
             return Ok(());
         }

@@ -39,30 +39,48 @@ pub(super) fn check_request(
 ) -> Result<(), Rejection> {
     let settings = &cx.settings;
     let on_timeout = request.on_timeout.unwrap_or_default();
-    check_escalation(from, request, settings.max_approvers)?;
-    if on_timeout == OnTimeout::Approve && !settings.allow_approve_on_timeout {
+    check_escalation(from, request, settings.approve.max_approvers)?;
+    if on_timeout == OnTimeout::Approve && !settings.approve.approve_on_timeout {
         let reason = "this gateway does not allow onTimeout: approve";
         return Err(Rejection::new(Code::Forbidden, reason).at("onTimeout"));
     }
-    text_at_most("action", Some(&request.action), settings.max_reason_bytes)?;
+    text_at_most(
+        "action",
+        Some(&request.action),
+        settings.commands.max_reason.0,
+    )?;
     json_at_most(
         "content",
         request.content.as_ref(),
-        settings.max_payload_bytes,
+        settings.handoff.max_payload.0,
     )?;
     text_at_most(
         "urgency",
         request.urgency.as_deref(),
-        settings.max_label_bytes,
+        settings.commands.max_label.0,
     )?;
-    let trace = settings.max_correlation_bytes;
+    let trace = settings.commands.max_correlation.0;
     text_at_most("traceparent", request.traceparent.as_deref(), trace)?;
     text_at_most("tracestate", request.tracestate.as_deref(), trace)?;
-    entries_at_most("approvers", request.approvers.len(), settings.max_approvers)?;
+    entries_at_most(
+        "approvers",
+        request.approvers.len(),
+        settings.approve.max_approvers,
+    )?;
     let quorum = request.quorum.unwrap_or(1);
-    between("quorum", quorum.into(), 1, settings.max_quorum.into())?;
+    between(
+        "quorum",
+        quorum.into(),
+        1,
+        settings.approve.max_quorum.into(),
+    )?;
     if let Some(timeout_ms) = request.timeout_ms {
-        between("timeoutMs", timeout_ms, 1, settings.max_approval_timeout_ms)?;
+        between(
+            "timeoutMs",
+            timeout_ms,
+            1,
+            settings.approve.max_timeout.ms(),
+        )?;
     }
     check_approvers("approvers", from, &request.approvers, quorum)
 }
@@ -114,14 +132,22 @@ fn check_approvers(
 
 pub(super) fn check_decide(cx: &Context, decide: &Decide) -> Result<(), Rejection> {
     let settings = &cx.settings;
-    text_at_most("decision", Some(&decide.decision), settings.max_label_bytes)?;
+    text_at_most(
+        "decision",
+        Some(&decide.decision),
+        settings.commands.max_label.0,
+    )?;
     text_at_most(
         "reason",
         decide.reason.as_deref(),
-        settings.max_reason_bytes,
+        settings.commands.max_reason.0,
     )?;
-    text_at_most("digest", decide.digest.as_deref(), settings.max_label_bytes)?;
-    json_at_most("edit", decide.edit.as_ref(), settings.max_payload_bytes)
+    text_at_most(
+        "digest",
+        decide.digest.as_deref(),
+        settings.commands.max_label.0,
+    )?;
+    json_at_most("edit", decide.edit.as_ref(), settings.handoff.max_payload.0)
 }
 
 #[cfg(test)]

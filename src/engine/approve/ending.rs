@@ -31,7 +31,7 @@ impl Approvals {
         let ended = Ended {
             // The setting may have changed since the request was taken.
             approved: approval.on_timeout == OnTimeout::Approve
-                && tx.cx.settings.allow_approve_on_timeout,
+                && tx.cx.settings.approve.approve_on_timeout,
             by: Vec::new(),
             at: tx.cx.now,
             timed_out: true,
@@ -75,7 +75,7 @@ impl Approvals {
         let cancel: CancelApproval = call.read(&tx.cx.settings)?;
         tx.once(call, |tx| {
             let (by, id) = (call.from(), &cancel.approval);
-            let limit = tx.cx.settings.max_reason_bytes;
+            let limit = tx.cx.settings.commands.max_reason.0;
             text_at_most("reason", cancel.reason.as_deref(), limit)?;
             let Some(approval) = self.by_id.get(id) else {
                 let reason = format!("no approval {id}");
@@ -160,7 +160,7 @@ impl Approvals {
                     traceparent: approval.asked.traceparent.clone(),
                     tracestate: approval.asked.tracestate.clone(),
                 },
-                expires_at: Some(tx.cx.after(tx.cx.settings.directed_ttl_ms)),
+                expires_at: Some(tx.cx.after(tx.cx.settings.mailbox.result_ttl.ms())),
             },
         }));
         let happened = Happened {
@@ -181,7 +181,7 @@ impl Approvals {
         self.show_pending(tx, &approval);
         self.put(approval);
         self.drop_contents(tx);
-        if self.decided.len() > tx.cx.settings.max_decided_approvals_per_room {
+        if self.decided.len() > tx.cx.settings.approve.max_decided_per_room {
             tx.cx.stats.forgotten_early += 1;
             self.forget_oldest_approval(tx);
         }
@@ -189,7 +189,7 @@ impl Approvals {
 
     /// Where there are too many bytes, the digest stays as proof of what was decided, and the content goes.
     fn drop_contents(&mut self, tx: &mut RoomTx<'_>) {
-        let limit = tx.cx.settings.max_decided_bytes_per_room;
+        let limit = tx.cx.settings.approve.max_decided_bytes_per_room.0;
         for _ in 0..MOST_AT_ONCE {
             let Some((_, id)) = self.contents.pop_over(limit) else {
                 break;

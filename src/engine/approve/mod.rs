@@ -5,6 +5,7 @@
 
 mod audit;
 mod check;
+pub(super) mod config;
 mod ending;
 mod pattern;
 mod states;
@@ -151,7 +152,7 @@ impl Approvals {
             return Ok(first);
         }
         check_request(tx.cx, call.from(), &request)?;
-        let limit = tx.cx.settings.max_pending_approvals_per_room;
+        let limit = tx.cx.settings.approve.max_pending_per_room;
         if self.pending() >= limit {
             let reason = format!("{limit} approvals of the room await a decision already");
             return Err(Rejection::new(Code::TooMany, reason));
@@ -194,7 +195,7 @@ impl Approvals {
             .unwrap_or_else(|| ApprovalId::new(&tx.cx.mint()).expect("a ULID is a name"));
         let timeout_ms = request
             .timeout_ms
-            .unwrap_or(tx.cx.settings.approval_timeout_ms);
+            .unwrap_or(tx.cx.settings.approve.timeout.ms());
         let mut approval = Approval {
             asked: PendingApproval {
                 id: id.clone(),

@@ -51,7 +51,7 @@ impl Pattern for Approvals {
 
     fn next_retention(&self, settings: &Settings) -> Option<Millis> {
         let decided = self.oldest_decided()?;
-        Some(decided.saturating_add(settings.approval_retention_ms))
+        Some(decided.saturating_add(settings.approve.retention.ms()))
     }
 
     fn forget_oldest(&mut self, tx: &mut RoomTx<'_>) {

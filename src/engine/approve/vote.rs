@@ -132,7 +132,7 @@ impl Approvals {
         decide: Decide,
     ) -> Result<(), Rejection> {
         approval.expect_room(tx.cx, decide.reason.as_deref(), false)?;
-        let longest = tx.cx.settings.max_approval_timeout_ms;
+        let longest = tx.cx.settings.approve.max_timeout.ms();
         let latest = approval.asked.requested_at.saturating_add(longest);
         let until = tx.cx.after(decide.defer_ms.unwrap_or(approval.timeout_ms));
         let before = approval.asked.expires_at;

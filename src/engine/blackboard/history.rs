@@ -96,11 +96,11 @@ impl Blackboard {
         let history = &mut self.history;
         history.push(key, version);
         let mut forgotten = Vec::new();
-        let kept = tx.cx.settings.max_versions_per_key - 1;
+        let kept = tx.cx.settings.blackboard.history - 1;
         while history.of(key).len() > kept && forgotten.len() < MOST_AT_ONCE {
             forgotten.extend(history.pop(key).map(|revision| (key.clone(), revision)));
         }
-        while history.bytes > tx.cx.settings.max_history_bytes_per_room
+        while history.bytes > tx.cx.settings.blackboard.max_history_bytes_per_room.0
             && forgotten.len() < MOST_AT_ONCE
             && let Some((revision, oldest)) = history.order.first().cloned()
         {
@@ -153,8 +153,8 @@ fn shown<'a>(
     let mut shown = Vec::new();
     for version in versions {
         bytes += version.size();
-        if bytes > settings.max_snapshot_bytes {
-            let refused = too_large("a history", bytes, settings.max_snapshot_bytes);
+        if bytes > settings.blackboard.max_snapshot.0 {
+            let refused = too_large("a history", bytes, settings.blackboard.max_snapshot.0);
             return Err(refused.at("limit"));
         }
         shown.push(wire::Version {

@@ -20,7 +20,7 @@ const USUAL_PAGE: u32 = 100;
 impl Blackboard {
     pub(in crate::engine) fn list_keys(&self, tx: &RoomTx<'_>, call: &mut Call<'_>) -> Outcome {
         let asked: ListKeys = call.read_or_default(&tx.cx.settings)?;
-        let limit = page_limit(asked.limit, USUAL_PAGE, tx.cx.settings.max_page)?;
+        let limit = page_limit(asked.limit, USUAL_PAGE, tx.cx.settings.handoff.max_page)?;
         let most = tx.page_bytes(call)?;
         let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
         let board = &self;

@@ -33,15 +33,15 @@ struct Terms {
 
 impl Terms {
     fn of(settings: &Settings, asked: &Asked) -> Result<Terms, Rejection> {
-        let ttl_ms = asked.ttl_ms.unwrap_or(settings.lock_ttl_ms);
-        between("ttlMs", ttl_ms, 1, settings.max_lock_ttl_ms)?;
+        let ttl_ms = asked.ttl_ms.unwrap_or(settings.blackboard.lock_ttl.ms());
+        between("ttlMs", ttl_ms, 1, settings.blackboard.max_lock_ttl.ms())?;
         let wait_ms = asked.wait_ms;
         if let Some(wait_ms) = wait_ms {
-            between("waitMs", wait_ms, 1, settings.max_lock_wait_ms)?;
+            between("waitMs", wait_ms, 1, settings.blackboard.max_lock_wait.ms())?;
         }
         Ok(Terms {
             ttl_ms,
-            wait_ms: wait_ms.or(asked.wait.then_some(settings.lock_wait_ms)),
+            wait_ms: wait_ms.or(asked.wait.then_some(settings.blackboard.lock_wait.ms())),
             token: asked.token,
         })
     }
@@ -94,7 +94,7 @@ impl Blackboard {
     ) -> Result<Verdict, Rejection> {
         let locks = &self.locks;
         let Some(lock) = locks.get(name) else {
-            let limit = tx.cx.settings.max_locks_per_room;
+            let limit = tx.cx.settings.blackboard.max_locks_per_room;
             if let Some(token) = terms.token {
                 let reason =
                     format!("nobody holds the lock {name}, under token {token} or another");
@@ -127,7 +127,7 @@ impl Blackboard {
             let holder = &lock.holder.agent;
             return refused(Code::Conflict, format!("{holder} holds the lock {name}"));
         }
-        let limit = tx.cx.settings.max_lock_waiters;
+        let limit = tx.cx.settings.blackboard.max_lock_waiters;
         if lock.waiters.len() >= limit {
             return refused(
                 Code::TooMany,

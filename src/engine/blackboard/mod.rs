@@ -6,6 +6,7 @@
 //!
 //! This file holds the state; `write` and `txn` change it, `lock` and `locking` say who may, `history` and `snapshot` answer about it.
 
+pub(super) mod config;
 mod history;
 mod list;
 mod lock;

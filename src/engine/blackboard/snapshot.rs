@@ -42,7 +42,7 @@ impl Blackboard {
         let mut found = Collector {
             entries: Vec::new(),
             bytes: 0,
-            limit: tx.cx.settings.max_snapshot_bytes,
+            limit: tx.cx.settings.blackboard.max_snapshot.0,
         };
         let board = &self;
         let revision = get.revision.unwrap_or(board.revision);

@@ -24,7 +24,7 @@ impl Blackboard {
         call: &mut Call<'_>,
     ) -> Outcome {
         let txn: Txn = call.read(&tx.cx.settings)?;
-        entries_at_most("ops", txn.ops.len(), tx.cx.settings.max_txn_ops)?;
+        entries_at_most("ops", txn.ops.len(), tx.cx.settings.blackboard.max_txn_ops)?;
         if txn.ops.is_empty() {
             let reason = "a transaction has one operation at least, but this one has none";
             return Err(Rejection::new(Code::Invalid, reason).at("ops"));

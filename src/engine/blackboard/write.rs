@@ -53,10 +53,10 @@ impl Blackboard {
         key: Key,
         wanted: Wanted,
     ) -> Result<Write, Rejection> {
-        let limit = settings.max_value_bytes;
+        let limit = settings.blackboard.max_value.0;
         at_most("value", wanted.value.text().len(), limit)?;
         if let Some(ttl_ms) = wanted.ttl_ms {
-            between("ttlMs", ttl_ms, 1, settings.max_ttl_ms)?;
+            between("ttlMs", ttl_ms, 1, settings.commands.max_ttl.ms())?;
         }
         self.expect(&key, wanted.if_version)?;
         let mut value = wanted.value;
@@ -102,7 +102,10 @@ impl Blackboard {
                 bytes += value.text().len();
             }
         }
-        let (max_keys, max_bytes) = (settings.max_keys_per_room, settings.max_key_bytes_per_room);
+        let (max_keys, max_bytes) = (
+            settings.blackboard.max_keys_per_room,
+            settings.blackboard.max_bytes_per_room.0,
+        );
         // What makes the room smaller is welcome, however full it is.
         if keys > max_keys && keys > old_keys {
             let reason = format!("the room has its {max_keys} keys");
@@ -116,10 +119,10 @@ impl Blackboard {
             return Err(Rejection::new(Code::TooMany, reason));
         }
         let all = cx.stats.key_bytes.saturating_sub(old_bytes) + bytes;
-        if all > settings.max_key_bytes && bytes > old_bytes {
+        if all > settings.blackboard.max_bytes.0 && bytes > old_bytes {
             let reason = format!(
                 "the values of all rooms may have at most {} bytes together (blackboard.max_bytes)",
-                settings.max_key_bytes
+                settings.blackboard.max_bytes.0
             );
             return Err(Rejection::new(Code::TooMany, reason));
         }
@@ -262,7 +265,7 @@ impl Blackboard {
     }
 
     fn merge_tombstones(&mut self, tx: &mut RoomTx<'_>) {
-        let most = tx.cx.settings.max_tombstones_per_room;
+        let most = tx.cx.settings.blackboard.max_tombstones_per_room;
         let too_many = self.tombstones.len().saturating_sub(most);
         for _ in 0..too_many.min(MOST_AT_ONCE) {
             self.merge_oldest_tombstone(tx);

@@ -10,7 +10,7 @@ use crate::wire::handoff::TaskState;
 use crate::wire::name::Capability;
 use crate::wire::reply::{Code, Rejection};
 
-use crate::engine::settings::{CapabilityLimits, Settings};
+use crate::engine::settings::Settings;
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;
@@ -21,6 +21,17 @@ use super::task::Body;
 const MAX_RATES: usize = 10_000;
 
 const SECOND_US: u64 = 1_000_000;
+
+/// What a room takes of tasks that need a capability.
+#[derive(Debug, Clone, Copy)]
+struct CapabilityLimits {
+    /// Tasks that wait for it.
+    max_queued: usize,
+    /// Tasks dispatched in a second, on the average; 0: as many as come.
+    dispatch_rate: u32,
+    /// Tasks dispatched at once.
+    dispatch_burst: u32,
+}
 
 /// When the next task of each capability would be on time, in microseconds; only where that lies ahead.
 #[derive(Debug, Default)]
@@ -74,10 +85,16 @@ fn interval(limits: CapabilityLimits) -> Option<u64> {
     SECOND_US.checked_div(limits.dispatch_rate.into())
 }
 
-impl Settings {
-    fn of_capability(&self, capability: &Capability) -> CapabilityLimits {
-        let own = self.capabilities.get(capability).copied();
-        own.unwrap_or(self.capability_limits)
+impl CapabilityLimits {
+    fn of(settings: &Settings, capability: &Capability) -> CapabilityLimits {
+        let usual = &settings.handoff;
+        let own = usual.capabilities.get(capability);
+        let own = own.copied().unwrap_or_default();
+        CapabilityLimits {
+            max_queued: own.max_queued.unwrap_or(usual.max_queued_per_capability),
+            dispatch_rate: own.dispatch_rate.unwrap_or(usual.dispatch_rate),
+            dispatch_burst: own.dispatch_burst.unwrap_or(usual.dispatch_burst),
+        }
     }
 }
 
@@ -85,7 +102,7 @@ impl Handoff {
     /// Whether another task may come for each of the capabilities that it needs.
     pub(super) fn admit_capabilities(&self, tx: &RoomTx<'_>, body: &Body) -> Result<(), Rejection> {
         for capability in &body.capabilities {
-            let limits = tx.cx.settings.of_capability(capability);
+            let limits = CapabilityLimits::of(&tx.cx.settings, capability);
             let refuse =
                 |reason: String| Err(Rejection::new(Code::TooMany, reason).at("capabilities"));
             let waiting = self.index.count(Wanted {
@@ -109,7 +126,7 @@ impl Handoff {
 
     pub(super) fn count_capabilities(&mut self, tx: &RoomTx<'_>, body: &Body) {
         for capability in &body.capabilities {
-            let limits = tx.cx.settings.of_capability(capability);
+            let limits = CapabilityLimits::of(&tx.cx.settings, capability);
             self.rates.count(tx.cx.now, capability, limits);
         }
     }

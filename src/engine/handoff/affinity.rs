@@ -38,7 +38,7 @@ impl Handoff {
     pub(super) fn remember_affinity(&mut self, tx: &RoomTx<'_>, no: TaskNo, worker: &Agent) {
         let task = self.tasks.get(&no);
         if let Some(value) = task.and_then(|task| task.body.affinity.as_deref()) {
-            let limit = tx.cx.settings.max_affinities_per_room;
+            let limit = tx.cx.settings.handoff.max_affinities_per_room;
             self.affinities.remember(value, worker, limit);
         }
     }

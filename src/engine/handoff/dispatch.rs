@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::setting::Span;
 use crate::wire::handoff::{self, Backoff};
 use crate::wire::name::{Capability, TaskId};
 use crate::wire::reply::{Code, Rejection};
@@ -80,12 +81,12 @@ impl Handoff {
     ) -> Result<(), Rejection> {
         let settings = &tx.cx.settings;
         let too_many = |reason: String| Err(Rejection::new(Code::TooMany, reason));
-        let limit = settings.max_tasks_per_room;
+        let limit = settings.handoff.max_tasks_per_room;
         if self.unfinished() >= limit {
             return too_many(format!("the room has its {limit} unfinished tasks"));
         }
         let size = asked.payload.as_ref().map_or(0, |json| json.text().len());
-        let limit = settings.max_task_bytes_per_room;
+        let limit = settings.handoff.max_task_bytes_per_room.0;
         if self.payload_bytes + size > limit {
             return too_many(format!(
                 "the room has its {limit} bytes of unfinished tasks"
@@ -101,7 +102,7 @@ impl Handoff {
         body: &Body,
         require_online: bool,
     ) -> Result<RouteNo, Rejection> {
-        let limit = tx.cx.settings.max_routes_per_room;
+        let limit = tx.cx.settings.handoff.max_routes_per_room;
         let scheduler = &mut self.scheduler;
         let Some(route) = scheduler.enter(body.need(), limit) else {
             let reason = format!("the room's tasks need {limit} different sets of capabilities");
@@ -181,20 +182,22 @@ impl Handoff {
 
 /// Fills in what the configuration says of tasks of this type.
 fn default_by_type(settings: &Settings, asked: &mut handoff::Task) {
-    let Some(of_type) = settings.types.get(&asked.task_type) else {
+    let usual = &settings.handoff;
+    let Some(of_type) = usual.types.get(&asked.task_type) else {
         return;
     };
-    asked.lease_ms = asked.lease_ms.or(of_type.lease_ms);
+    asked.lease_ms = asked.lease_ms.or(of_type.lease.map(Span::ms));
     asked.max_attempts = asked.max_attempts.or(of_type.max_attempts);
     asked.priority = asked.priority.or(of_type.priority);
-    asked.ttl_ms = asked.ttl_ms.or(of_type.ttl_ms);
+    asked.ttl_ms = asked.ttl_ms.or(of_type.ttl.map(Span::ms));
     asked.require_online |= of_type.require_online;
     asked.backoff.get_or_insert(Backoff {
         initial_ms: of_type
-            .backoff_initial_ms
-            .unwrap_or(settings.backoff_initial_ms),
-        factor: of_type.backoff_factor.unwrap_or(settings.backoff_factor),
-        max_ms: of_type.backoff_max_ms.unwrap_or(settings.backoff_max_ms),
+            .backoff_initial
+            .unwrap_or(usual.backoff_initial)
+            .ms(),
+        factor: of_type.backoff_factor.unwrap_or(usual.backoff_factor),
+        max_ms: of_type.backoff_max.unwrap_or(usual.backoff_max).ms(),
     });
 }
 
@@ -202,9 +205,9 @@ fn default_by_type(settings: &Settings, asked: &mut handoff::Task) {
 fn body(cx: &mut Context, call: &Call<'_>, asked: handoff::Task, ties: Option<Box<Ties>>) -> Body {
     let settings = &cx.settings;
     let backoff = asked.backoff.unwrap_or(Backoff {
-        initial_ms: settings.backoff_initial_ms,
-        factor: settings.backoff_factor,
-        max_ms: settings.backoff_max_ms,
+        initial_ms: settings.handoff.backoff_initial.ms(),
+        factor: settings.handoff.backoff_factor,
+        max_ms: settings.handoff.backoff_max.ms(),
     });
     Body {
         dispatcher: call.from().clone(),
@@ -216,8 +219,8 @@ fn body(cx: &mut Context, call: &Call<'_>, asked: handoff::Task, ties: Option<Bo
         priority: asked.priority.unwrap_or_default(),
         created_at: cx.now,
         deadline: asked.ttl_ms.map(|ms| cx.after(ms)),
-        lease_ms: asked.lease_ms.unwrap_or(settings.lease_ms),
-        max_attempts: asked.max_attempts.unwrap_or(settings.max_attempts),
+        lease_ms: asked.lease_ms.unwrap_or(settings.handoff.lease.ms()),
+        max_attempts: asked.max_attempts.unwrap_or(settings.handoff.max_attempts),
         max_deliveries: asked.max_deliveries,
         backoff,
         affinity: asked.affinity.map(Into::into),
@@ -252,49 +255,54 @@ fn check(settings: &Settings, asked: &handoff::Task) -> Result<(), Rejection> {
     json_at_most(
         "payload",
         asked.payload.as_ref(),
-        settings.max_payload_bytes,
+        settings.handoff.max_payload.0,
     )?;
     entries_at_most(
         "capabilities",
         asked.capabilities.len(),
-        settings.max_capabilities_per_task,
+        settings.handoff.max_capabilities_per_task,
     )?;
     entries_at_most(
         "anyOf",
         asked.any_of.len(),
-        settings.max_capabilities_per_task,
+        settings.handoff.max_capabilities_per_task,
     )?;
-    let correlation = settings.max_correlation_bytes;
+    let correlation = settings.commands.max_correlation.0;
     text_at_most("traceparent", asked.traceparent.as_deref(), correlation)?;
     text_at_most("tracestate", asked.tracestate.as_deref(), correlation)?;
     text_at_most(
         "affinity",
         asked.affinity.as_deref(),
-        settings.max_label_bytes,
+        settings.commands.max_label.0,
     )?;
     check_times(settings, asked)
 }
 
 fn check_times(settings: &Settings, asked: &handoff::Task) -> Result<(), Rejection> {
-    let longest = settings.max_ttl_ms;
+    let longest = settings.commands.max_ttl.ms();
     if asked.ttl_ms == Some(0) {
         let reason = "the task's time to live is over";
         return Err(Rejection::new(Code::Expired, reason).at("ttlMs"));
     }
     between("ttlMs", asked.ttl_ms.unwrap_or(1), 1, longest)?;
     between("notBeforeMs", asked.not_before_ms.unwrap_or(0), 0, longest)?;
-    let lease_ms = asked.lease_ms.unwrap_or(settings.lease_ms);
-    let (least, most) = (settings.min_lease_ms, settings.max_lease_ms);
+    let lease_ms = asked.lease_ms.unwrap_or(settings.handoff.lease.ms());
+    let (least, most) = (
+        settings.handoff.min_lease.ms(),
+        settings.handoff.max_lease.ms(),
+    );
     between("leaseMs", lease_ms, least, most)?;
-    let attempts = asked.max_attempts.unwrap_or(settings.max_attempts);
-    let most = settings.max_attempts_limit;
+    let attempts = asked.max_attempts.unwrap_or(settings.handoff.max_attempts);
+    let most = settings.handoff.max_attempts_limit;
     between("maxAttempts", attempts.into(), 1, most.into())?;
-    let deliveries = asked.max_deliveries.unwrap_or(settings.max_deliveries);
+    let deliveries = asked
+        .max_deliveries
+        .unwrap_or(settings.handoff.max_deliveries);
     between("maxDeliveries", deliveries.into(), 1, most.into())?;
     let Some(backoff) = asked.backoff else {
         return Ok(());
     };
-    let most = settings.backoff_limit_ms;
+    let most = settings.handoff.backoff_limit.ms();
     between("backoff.maxMs", backoff.max_ms, 1, most)?;
     between("backoff.initialMs", backoff.initial_ms, 1, backoff.max_ms)?;
     if !(1.0..=100.0).contains(&backoff.factor) {

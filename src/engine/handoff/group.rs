@@ -84,18 +84,23 @@ impl Handoff {
             }
             return Ok(None);
         };
-        text_at_most("group", Some(name), settings.max_label_bytes)?;
+        text_at_most("group", Some(name), settings.commands.max_label.0)?;
         let key = (call.from().clone(), Box::from(name));
         let known = self.groups.0.get(&key);
         let Some(size) = asked.group_size.or(known.map(|group| group.size)) else {
             let reason = format!("groupSize must say how many tasks {name:?} has");
             return Err(Rejection::new(Code::Invalid, reason).at("groupSize"));
         };
-        between("groupSize", size.into(), 1, settings.max_group_size.into())?;
+        between(
+            "groupSize",
+            size.into(),
+            1,
+            settings.handoff.max_group_size.into(),
+        )?;
         let name = Box::from(name);
         let tie = Some(GroupTie { name, size });
         let Some(group) = known else {
-            let limit = settings.max_groups_per_room;
+            let limit = settings.handoff.max_groups_per_room;
             if self.groups.0.len() >= limit {
                 return refuse(Code::TooMany, format!("the room has its {limit} groups"));
             }
@@ -168,9 +173,11 @@ impl Handoff {
         let room = tx
             .cx
             .settings
-            .max_group_result_bytes
+            .handoff
+            .max_group_result
+            .0
             .saturating_sub(group.bytes);
-        let in_room = tx.cx.settings.max_task_bytes_per_room;
+        let in_room = tx.cx.settings.handoff.max_task_bytes_per_room.0;
         if bytes > room || self.payload_bytes + bytes > in_room {
             task.status.kept = None;
             task.status.omitted = true;
@@ -217,7 +224,7 @@ impl Handoff {
             tx.cx.timers.disarm(until, Timer::Group, subject());
         }
         if group.ended == group.members.len() {
-            let until = tx.cx.after(tx.cx.settings.result_retention_ms);
+            let until = tx.cx.after(tx.cx.settings.handoff.result_retention.ms());
             group.until = Some(until);
             tx.cx.timers.arm(until, Timer::Group, subject());
         }
@@ -293,7 +300,7 @@ impl Handoff {
             payload: tx.cx.wall.encode(&gathered),
             class: Class::Result,
             mirrors: MessageMirrors {
-                expires_at: Some(tx.cx.after(tx.cx.settings.directed_ttl_ms)),
+                expires_at: Some(tx.cx.after(tx.cx.settings.mailbox.result_ttl.ms())),
                 ..MessageMirrors::default()
             },
         }));

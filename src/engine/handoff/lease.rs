@@ -29,7 +29,7 @@ impl Handoff {
             return;
         };
         let (place, worker) = (task.queue_key(), task.status.holder().cloned());
-        let most = tx.cx.settings.max_releases;
+        let most = tx.cx.settings.handoff.max_releases;
         let released = Advance {
             who,
             reason,
@@ -231,9 +231,10 @@ impl Handoff {
     /// longer.
     fn await_worker(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
         if let Some(task) = self.tasks.get(&no) {
-            let until = tx
-                .cx
-                .after(task.lease_left.max(tx.cx.settings.reconnect_grace_ms));
+            let until = tx.cx.after(
+                task.lease_left
+                    .max(tx.cx.settings.rooms.reconnect_grace.ms()),
+            );
             self.move_lease(tx, no, until);
         }
     }

@@ -103,7 +103,7 @@ impl Handoff {
         let point = |shown: Option<Millis>| shown.map(|shown| tx.cx.wall.point(shown));
         asked.created_after = point(asked.created_after);
         asked.created_before = point(asked.created_before);
-        let limit = page_limit(asked.limit, USUAL_PAGE, tx.cx.settings.max_page)?;
+        let limit = page_limit(asked.limit, USUAL_PAGE, tx.cx.settings.handoff.max_page)?;
         let most = tx.page_bytes(call)?;
         let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
         let (first, last) = self.range_of(&asked, after);

@@ -42,7 +42,7 @@ impl Handoff {
                     traceparent: result.traceparent.clone(),
                     tracestate: result.tracestate.clone(),
                 },
-                expires_at: Some(tx.cx.after(tx.cx.settings.directed_ttl_ms)),
+                expires_at: Some(tx.cx.after(tx.cx.settings.mailbox.result_ttl.ms())),
             },
         }));
     }
@@ -178,7 +178,7 @@ impl Body {
         let payload = Encoding::greatest_length_of(&assignment, holds);
         let offered = self.capabilities.iter().chain(&self.any_of);
         let longest = offered.map(|capability| capability.as_str().len()).max();
-        let topic = settings.root_bytes
+        let topic = settings.rooms.root.len()
             + room.as_str().len()
             + "//handoff/work/".len()
             + longest.unwrap_or_default();

@@ -6,6 +6,7 @@
 
 mod admit;
 mod affinity;
+pub(super) mod config;
 mod dispatch;
 mod group;
 mod history;
@@ -153,7 +154,7 @@ impl Handoff {
         let attempt = task.status.attempt;
         task.status
             .history
-            .keep(tx.cx.settings.max_history_per_task);
+            .keep(tx.cx.settings.handoff.max_history_per_task);
         tx.cx.stats.tasks.remove(from);
         tx.cx.stats.tasks.add(to);
         self.index.moved(no, from, to, &task.body);
@@ -355,7 +356,7 @@ impl Handoff {
         self.leave_family(no);
         self.release_dependants(tx, no, how);
         self.keep_result(tx, no, result);
-        if how != Ending::Dead && payload > tx.cx.settings.kept_payload_bytes {
+        if how != Ending::Dead && payload > tx.cx.settings.handoff.kept_payload.0 {
             self.change(tx, Change::Body(no));
         }
         self.forget_early(tx);
@@ -374,7 +375,7 @@ impl Handoff {
     }
 
     fn forget_early(&mut self, tx: &mut RoomTx<'_>) {
-        if self.ended.len() > tx.cx.settings.max_ended_tasks_per_room {
+        if self.ended.len() > tx.cx.settings.handoff.max_ended_tasks_per_room {
             tx.cx.stats.forgotten_early += 1;
             self.forget_oldest_task(tx);
         }
@@ -382,7 +383,7 @@ impl Handoff {
 
     /// Brings tasks and free workers together, the most urgent first, until one of them runs out.
     fn assign(&mut self, tx: &mut RoomTx<'_>) {
-        let longest = tx.cx.settings.max_wait_by_priority_ms;
+        let longest = tx.cx.settings.handoff.max_wait_by_priority.ms();
         let late = tx.cx.now.checked_sub(longest).filter(|_| longest > 0);
         while let Some((no, worker)) = self.scheduler.next_match(late) {
             let worker = self.preferred(no).unwrap_or(worker);

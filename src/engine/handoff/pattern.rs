@@ -75,7 +75,9 @@ impl Pattern for Handoff {
 
     fn reconfigured(&mut self, tx: &mut RoomTx<'_>, before: &Settings) {
         let now = &tx.cx.settings;
-        if (before.result_retention_ms, &before.types) != (now.result_retention_ms, &now.types) {
+        if (before.handoff.result_retention, &before.handoff.types)
+            != (now.handoff.result_retention, &now.handoff.types)
+        {
             self.reset_retention(tx);
         }
     }

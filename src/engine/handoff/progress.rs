@@ -56,7 +56,7 @@ impl Handoff {
         };
         let before = self.progress.get(no).map_or(0, |said| said.text().len());
         let others = self.payload_bytes + self.progress.bytes - before;
-        if others + said.text().len() > tx.cx.settings.max_task_bytes_per_room {
+        if others + said.text().len() > tx.cx.settings.handoff.max_task_bytes_per_room.0 {
             tx.cx.stats.forgotten_early += 1;
             return;
         }

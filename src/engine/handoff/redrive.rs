@@ -79,7 +79,7 @@ impl Handoff {
                 Ok(Accepted::task(Code::Taken, id))
             }
             (None, Some(of_type)) => {
-                let most = tx.cx.settings.max_redrive;
+                let most = tx.cx.settings.handoff.max_redrive;
                 let limit = redrive.limit.unwrap_or(USUAL_REDRIVE.min(most));
                 between("limit", limit.into(), 1, most.into())?;
                 let walk = Walk::from(redrive.cursor.as_deref())?;
@@ -152,7 +152,7 @@ impl Handoff {
             let reason = format!("the time to live of {id} is over");
             return Err(Rejection::new(Code::Expired, reason));
         }
-        let full = self.unfinished() >= tx.cx.settings.max_tasks_per_room;
+        let full = self.unfinished() >= tx.cx.settings.handoff.max_tasks_per_room;
         if full || tx.cx.unpromised(call.mailboxes, &task.body.dispatcher) == 0 {
             let reason = format!("no room for {id} or for its result");
             return Err(Rejection::new(Code::TooMany, reason));
@@ -168,7 +168,7 @@ impl Handoff {
         no: TaskNo,
     ) -> Result<(), Rejection> {
         let unmet = self.tie_again(tx, no)?;
-        let limit = tx.cx.settings.max_routes_per_room;
+        let limit = tx.cx.settings.handoff.max_routes_per_room;
         let Some(task) = self.tasks.get_mut(&no) else {
             return Ok(());
         };

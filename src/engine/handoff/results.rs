@@ -53,7 +53,7 @@ impl Handoff {
         let until = task.body.kept_until(&tx.cx.settings, at);
         let bytes = task.kept_result().map_or(0, |json| json.text().len());
         self.results.add((until, no), bytes);
-        let limit = tx.cx.settings.max_result_bytes_per_room;
+        let limit = tx.cx.settings.handoff.max_result_bytes_per_room.0;
         for _ in 0..MOST_AT_ONCE {
             let Some((_, oldest)) = self.results.pop_over(limit) else {
                 break;

@@ -435,14 +435,16 @@ impl Body {
 
     /// Until when it is remembered if it ended then.
     pub(in crate::engine) fn kept_until(&self, settings: &Settings, ended_at: Millis) -> Millis {
-        let of_type = settings.types.get(&self.task_type);
-        let own = of_type.and_then(|of_type| of_type.result_retention_ms);
-        ended_at.saturating_add(own.unwrap_or(settings.result_retention_ms))
+        let of_type = settings.handoff.types.get(&self.task_type);
+        let own = of_type.and_then(|of_type| of_type.result_retention);
+        let retention = own.unwrap_or(settings.handoff.result_retention);
+        ended_at.saturating_add(retention.ms())
     }
 
     /// How often one attempt is sent to its worker.
     pub(in crate::engine) fn max_deliveries(&self, settings: &Settings) -> u32 {
-        self.max_deliveries.unwrap_or(settings.max_deliveries)
+        self.max_deliveries
+            .unwrap_or(settings.handoff.max_deliveries)
     }
 
     /// How large its assignment is, as far as workers' limits go.

@@ -135,13 +135,13 @@ impl Handoff {
     /// What a task depends on and what has not been met of it: unknown tasks are refused, so there is no circle.
     fn dependencies(&self, cx: &Context, asked: &handoff::Task) -> Result<Vec<Tie>, Rejection> {
         let settings = &cx.settings;
-        let most = settings.max_dependencies_per_task;
+        let most = settings.handoff.max_dependencies_per_task;
         entries_at_most("dependsOn", asked.depends_on.len(), most)?;
         let mut ties: Vec<Tie> = Vec::new();
         for id in &asked.depends_on {
             let no = self.number(id).map_err(|reason| reason.at("dependsOn"))?;
             let waiting = self.bonds.dependants.get(&no).map_or(0, BTreeSet::len);
-            let most = settings.max_dependants_per_task;
+            let most = settings.handoff.max_dependants_per_task;
             if waiting >= most {
                 let reason = format!("{most} tasks wait for {id} already");
                 return Err(Rejection::new(Code::TooMany, reason).at("dependsOn"));
@@ -166,8 +166,11 @@ impl Handoff {
         }
         let mut line = ancestors(task).to_vec();
         line.push(no);
-        if line.len() > settings.max_depth {
-            let reason = format!("{parent} is {} tasks deep already", settings.max_depth);
+        if line.len() > settings.handoff.max_depth {
+            let reason = format!(
+                "{parent} is {} tasks deep already",
+                settings.handoff.max_depth
+            );
             return Err(Rejection::new(Code::Invalid, reason).at("parent"));
         }
         self.admit_descendant(cx, &line)?;
@@ -175,7 +178,7 @@ impl Handoff {
     }
 
     fn admit_descendant(&self, cx: &Context, line: &[TaskNo]) -> Result<(), Rejection> {
-        let most = cx.settings.max_descendants_per_task;
+        let most = cx.settings.handoff.max_descendants_per_task;
         if self.bonds.family(line) >= most {
             let reason = format!("{most} unfinished tasks belong to the topmost parent already");
             return Err(Rejection::new(Code::TooMany, reason).at("parent"));

@@ -173,7 +173,7 @@ impl Handoff {
     ) -> Outcome {
         let cancel: Cancel = call.read(&tx.cx.settings)?;
         tx.once(call, |tx| {
-            let limit = tx.cx.settings.max_reason_bytes;
+            let limit = tx.cx.settings.commands.max_reason.0;
             text_at_most("reason", cancel.reason.as_deref(), limit)?;
             let reason = cancel.reason.as_deref();
             match (&cancel.task, &cancel.group) {
@@ -218,10 +218,14 @@ impl Handoff {
 
 fn check_update(cx: &Context, update: &Update) -> Result<(), Rejection> {
     let settings = &cx.settings;
-    json_at_most("result", update.result.as_ref(), settings.max_payload_bytes)?;
+    json_at_most(
+        "result",
+        update.result.as_ref(),
+        settings.handoff.max_payload.0,
+    )?;
     let error = update.error.as_ref();
     let code = error.and_then(|error| error.code.as_deref());
-    text_at_most("error.code", code, settings.max_label_bytes)?;
+    text_at_most("error.code", code, settings.commands.max_label.0)?;
     let message = error.map(|error| error.message.as_str());
-    text_at_most("error.message", message, settings.max_reason_bytes)
+    text_at_most("error.message", message, settings.commands.max_reason.0)
 }

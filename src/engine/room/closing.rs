@@ -50,7 +50,7 @@ impl RoomState {
 
     pub(in crate::engine) fn close(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
         let close: CloseRoom = call.read_or_default(&cx.settings)?;
-        let limit = cx.settings.max_reason_bytes;
+        let limit = cx.settings.commands.max_reason.0;
         text_at_most("reason", close.reason.as_deref(), limit)?;
         self.once(cx, call, |room, cx| {
             if room.closed.is_none() {

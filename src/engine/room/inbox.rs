@@ -53,11 +53,11 @@ fn admit(tx: &RoomTx<'_>, call: &Call<'_>, to: &Agent) -> Result<u64, Rejection>
         let reason = "the gateway has no inbox";
         return Err(Rejection::new(Code::Forbidden, reason));
     }
-    if size > tx.cx.settings.max_payload_bytes {
+    if size > tx.cx.settings.handoff.max_payload.0 {
         return Err(too_large(
             "an inbox message",
             size,
-            tx.cx.settings.max_payload_bytes,
+            tx.cx.settings.handoff.max_payload.0,
         ));
     }
     expect_to_fit(tx, call, to)?;
@@ -65,12 +65,12 @@ fn admit(tx: &RoomTx<'_>, call: &Call<'_>, to: &Agent) -> Result<u64, Rejection>
         .command
         .mirrors
         .ttl_ms
-        .unwrap_or(tx.cx.settings.inbox_ttl_ms);
+        .unwrap_or(tx.cx.settings.mailbox.inbox_ttl.ms());
     if ttl_ms == 0 {
         let reason = "the message's time to live is over";
         return Err(Rejection::new(Code::Expired, reason));
     }
-    between("ttlMs", ttl_ms, 1, tx.cx.settings.max_ttl_ms)?;
+    between("ttlMs", ttl_ms, 1, tx.cx.settings.commands.max_ttl.ms())?;
     Context::has_room(call.mailboxes, to, size, &format!("{size} bytes more"))?;
     Ok(ttl_ms)
 }

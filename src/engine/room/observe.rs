@@ -40,7 +40,7 @@ pub(in crate::engine) fn replay(tx: &mut RoomTx<'_>, call: &mut Call<'_>) -> Out
     check(&asked)?;
     asked.since = asked.since.map(|shown| tx.cx.wall.point(shown));
     asked.until = asked.until.map(|shown| tx.cx.wall.point(shown));
-    let max_events = page_limit(asked.limit, USUAL_PAGE, tx.cx.settings.max_replay_events)?;
+    let max_events = page_limit(asked.limit, USUAL_PAGE, tx.cx.settings.observe.max_page)?;
     let past = call.mailboxes.past();
     let kept = past.kept(&tx.room.name).unwrap_or(Kept {
         oldest: tx.room.log.seq + 1,

@@ -47,7 +47,7 @@ impl RoomTx<'_> {
 
     /// The agent's place, made if it has none; says so if it is new or was left.
     pub(in crate::engine) fn join(&mut self, agent: &Agent) -> Result<(), Rejection> {
-        let limit = self.cx.settings.max_agents_per_room;
+        let limit = self.cx.settings.rooms.max_agents_per_room;
         let is_full = self.room.members.0.len() >= limit;
         let joined = match self.room.members.0.get_mut(agent) {
             Some(member) if member.left => {
@@ -171,7 +171,7 @@ impl RoomState {
         check_announcement(cx, &said)?;
         self.tx(cx).join(agent)?;
         if let Some(encoding) = said.encoding {
-            let limit = cx.settings.max_encodings;
+            let limit = cx.settings.rooms.max_encodings;
             cx.encodings.announced(agent, encoding, limit);
         }
         let Some(member) = self.core.members.0.get_mut(agent) else {
@@ -206,7 +206,7 @@ impl RoomState {
         }
         self.is_open()?;
         self.tx(cx).join(agent)?;
-        let limit = cx.settings.max_capabilities_per_agent;
+        let limit = cx.settings.rooms.max_capabilities_per_agent;
         let Some(member) = self.core.members.0.get_mut(agent) else {
             return Ok(());
         };
@@ -224,7 +224,7 @@ impl RoomState {
             self.agent_changed(cx, agent, AgentChange::Works(&capability));
         } else {
             if let Offer::Provides(_, tool) = &offer {
-                let limit = cx.settings.max_tools_per_agent;
+                let limit = cx.settings.tools.max_per_agent;
                 if member.provides.len() >= limit && !member.provides.contains(tool) {
                     let reason = format!("{agent} listens to its {limit} tools in the room");
                     return Err(Rejection::new(Code::TooMany, reason));
@@ -468,21 +468,26 @@ impl RoomState {
 
 fn check_announcement(cx: &Context, said: &Announcement) -> Result<(), Rejection> {
     let settings = &cx.settings;
-    text_at_most("name", said.name.as_deref(), settings.max_label_bytes)?;
-    text_at_most("role", said.role.as_deref(), settings.max_label_bytes)?;
+    text_at_most("name", said.name.as_deref(), settings.commands.max_label.0)?;
+    text_at_most("role", said.role.as_deref(), settings.commands.max_label.0)?;
     json_at_most(
         "metadata",
         said.metadata.as_ref(),
-        settings.max_metadata_bytes,
+        settings.rooms.max_metadata.0,
     )?;
     let capabilities = said.capabilities.len();
     entries_at_most(
         "capabilities",
         capabilities,
-        settings.max_capabilities_per_agent,
+        settings.rooms.max_capabilities_per_agent,
     )?;
     let capacity = said.capacity.unwrap_or(1);
-    between("capacity", capacity.into(), 0, settings.max_capacity.into())?;
+    between(
+        "capacity",
+        capacity.into(),
+        0,
+        settings.rooms.max_capacity.into(),
+    )?;
     if said.load.is_some_and(|load| !(0.0..=1.0).contains(&load)) {
         let reason = format!(
             "load must be 0 to 1, but is {}",

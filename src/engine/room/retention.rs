@@ -34,11 +34,16 @@ fn next(room: &RoomState, cx: &Context) -> Option<Millis> {
         .iter()
         .filter_map(|pattern| pattern.next_retention(settings));
     let outcome = room.core.outcomes.oldest();
-    let outcome = outcome.map(|at| at.saturating_add(settings.idempotency_ms));
+    let outcome = outcome.map(|at| at.saturating_add(settings.commands.idempotency.ms()));
     let departed = room.core.departures.oldest();
-    let departed = departed.map(|at| at.saturating_add(settings.departed_retention_ms));
+    let departed = departed.map(|at| at.saturating_add(settings.rooms.departed_retention.ms()));
     let remains = room.has_remains() && room.is_deserted();
-    let remains = remains.then(|| room.core.log.at.saturating_add(settings.idempotency_ms));
+    let remains = remains.then(|| {
+        room.core
+            .log
+            .at
+            .saturating_add(settings.commands.idempotency.ms())
+    });
     kept.chain(outcome).chain(departed).chain(remains).min()
 }
 
@@ -67,7 +72,7 @@ fn forget_one(room: &mut RoomState, cx: &mut Context) -> bool {
     }
     let now = cx.now;
     let is_over = |at: Millis, ms: u64| at.saturating_add(ms) <= now;
-    let idempotency = cx.settings.idempotency_ms;
+    let idempotency = cx.settings.commands.idempotency.ms();
     let outcome = room.core.outcomes.oldest();
     if outcome.is_some_and(|at| is_over(at, idempotency)) {
         if let Some(key) = room.core.outcomes.forget_oldest() {
@@ -76,7 +81,7 @@ fn forget_one(room: &mut RoomState, cx: &mut Context) -> bool {
         return true;
     }
     let departed = room.core.departures.oldest();
-    if departed.is_some_and(|at| is_over(at, cx.settings.departed_retention_ms)) {
+    if departed.is_some_and(|at| is_over(at, cx.settings.rooms.departed_retention.ms())) {
         forget_oldest_departed(&mut room.tx(cx));
         return true;
     }

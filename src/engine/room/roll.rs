@@ -64,7 +64,7 @@ pub(in crate::engine) fn list_presence(tx: &RoomTx<'_>, call: &mut Call<'_>) -> 
     text_at_most(
         "role",
         asked.role.as_deref(),
-        tx.cx.settings.max_label_bytes,
+        tx.cx.settings.commands.max_label.0,
     )?;
     let mut page = Page {
         events: limit,
@@ -143,7 +143,7 @@ pub(in crate::engine) fn remember_departed(tx: &mut RoomTx<'_>, agent: &Agent) {
     };
     tx.room.departures.insert(departed);
     tx.change(Change::Departed(agent.clone()));
-    if tx.room.departures.len() > tx.cx.settings.max_departed_per_room {
+    if tx.room.departures.len() > tx.cx.settings.rooms.max_departed_per_room {
         forget_oldest_departed(tx);
     }
 }

@@ -123,10 +123,9 @@ fn a_time_out_approves_only_where_the_gateway_allows_it() {
     let request = json!({ "id": "p", "action": "x", "onTimeout": "approve", "timeoutMs": 5 });
     let mut world = World::new();
     assert_eq!(ask(&mut world, request.clone()), Err(Code::Forbidden));
-    let mut world = World::with(Settings {
-        allow_approve_on_timeout: true,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.approve.approve_on_timeout = true
+    }));
     ask(&mut world, request).unwrap();
     world.pass(5);
     let decision = &world.decisions("asker")[0];
@@ -330,10 +329,9 @@ fn content_that_is_nested_too_deep_has_no_digest() {
 
 #[test]
 fn pending_approvals_are_bounded() {
-    let mut world = World::with(Settings {
-        max_pending_approvals_per_room: 1,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.approve.max_pending_per_room = 1
+    }));
     ask(&mut world, json!({ "id": "p", "action": "x" })).unwrap();
     assert_eq!(
         ask(&mut world, json!({ "action": "x" })),

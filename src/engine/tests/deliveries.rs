@@ -20,10 +20,9 @@ fn dies_and_is_back(world: &mut World) {
 #[test]
 fn a_task_that_kills_its_worker_is_taken_from_it() {
     for says in [None, Some("accepted")] {
-        let mut world = World::with(Settings {
-            max_deliveries: 3,
-            ..Settings::default()
-        });
+        let mut world = World::with(Settings::tuned(|settings| {
+            settings.handoff.max_deliveries = 3
+        }));
         world.connect("boss");
         world.worker("w", "draft");
         let task = json!({ "id": "t", "type": "draft", "maxAttempts": 2, "maxDeliveries": 2 });
@@ -72,10 +71,9 @@ fn a_worker_that_gets_on_with_its_task_may_come_back_for_it_as_often_as_it_will(
 
 #[test]
 fn a_program_that_hangs_loses_its_task_though_its_connection_comes_back_again_and_again() {
-    let mut world = World::with(Settings {
-        max_deliveries: 100,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.max_deliveries = 100
+    }));
     world.connect("boss");
     world.connect_as("w", false, true);
     world.offers("w", "draft");

@@ -119,10 +119,7 @@ fn half_floats_go_only_to_who_has_sent_one() {
 
 #[test]
 fn of_too_many_the_first_is_forgotten() {
-    let settings = Settings {
-        max_encodings: 2,
-        ..Settings::default()
-    };
+    let settings = Settings::tuned(|settings| settings.rooms.max_encodings = 2);
     let mut world = World::with(settings);
     for name in ["a", "b", "c"] {
         assert_eq!(
@@ -153,14 +150,11 @@ fn a_repeat_in_the_other_encoding_is_a_repeat() {
 #[test]
 fn rooms_may_have_an_encoding_of_their_own() {
     let mut settings = Settings::default();
-    let own = super::super::RoomSettings {
-        members: Vec::new(),
-        settings: Settings {
-            encoding: Encoding::Cbor,
-            ..Settings::default()
-        },
+    let own = RoomConfig {
+        encoding: Some(Encoding::Cbor),
+        ..RoomConfig::default()
     };
-    settings.rooms.insert(Room::new("r").unwrap(), own);
+    settings.rooms.room.insert(Room::new("r").unwrap(), own);
     let mut world = World::with(settings);
     world
         .send("a", "blackboard/set/k", json!({ "value": 1, "id": "i" }))

@@ -84,10 +84,9 @@ fn what_was_given_back_is_for_whoever_comes_also_after_a_restart() {
 
 #[test]
 fn a_task_that_everybody_gives_back_is_dead_in_the_end() {
-    let mut world = World::with(Settings {
-        max_releases: 2,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.max_releases = 2
+    }));
     world.connect("boss");
     world.worker("w", "draft");
     world.worker("x", "draft");
@@ -185,10 +184,9 @@ fn a_small_reader_gets_the_assignment_without_what_was_said_before() {
 
 #[test]
 fn progress_without_room_is_not_kept_and_counted() {
-    let mut world = World::with(Settings {
-        max_task_bytes_per_room: 50,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.max_task_bytes_per_room = Size(50)
+    }));
     world.connect("boss");
     world.worker("w", "draft");
     world.dispatch("boss", "t", "draft");

@@ -87,11 +87,10 @@ fn a_result_always_fits_because_no_task_is_taken_beyond() {
 
 #[test]
 fn unfinished_tasks_of_a_room_are_bounded_in_number_and_bytes() {
-    let mut world = World::with(Settings {
-        max_tasks_per_room: 2,
-        max_task_bytes_per_room: 10,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.max_tasks_per_room = 2;
+        settings.handoff.max_task_bytes_per_room = Size(10);
+    }));
     world.dispatch_with(
         "boss",
         json!({ "id": "1", "type": "draft", "payload": "12345" }),
@@ -115,10 +114,9 @@ fn unfinished_tasks_of_a_room_are_bounded_in_number_and_bytes() {
 
 #[test]
 fn ended_tasks_beyond_the_limit_are_forgotten_oldest_first() {
-    let mut world = World::with(Settings {
-        max_ended_tasks_per_room: 1,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.max_ended_tasks_per_room = 1
+    }));
     world.worker("w", "draft");
     for id in ["1", "2"] {
         world.dispatch("boss", id, "draft");
@@ -136,19 +134,20 @@ fn ended_tasks_beyond_the_limit_are_forgotten_oldest_first() {
 #[test]
 fn what_waits_for_a_capability_is_bounded_and_so_is_how_fast_it_comes() {
     let mut settings = Settings::default();
-    let slow = crate::engine::CapabilityLimits {
-        dispatch_rate: 10,
-        dispatch_burst: 2,
-        ..settings.capability_limits
+    let slow = crate::engine::CapabilityConfig {
+        dispatch_rate: Some(10),
+        dispatch_burst: Some(2),
+        ..Default::default()
     };
-    let few = crate::engine::CapabilityLimits {
-        max_queued: 1,
-        ..settings.capability_limits
+    let few = crate::engine::CapabilityConfig {
+        max_queued: Some(1),
+        ..Default::default()
     };
-    settings.capabilities = BTreeMap::from([("slow", slow), ("few", few)].map(|(name, limits)| {
-        let name = crate::wire::name::Capability::new(name).unwrap();
-        (name, limits)
-    }));
+    settings.handoff.capabilities =
+        BTreeMap::from([("slow", slow), ("few", few)].map(|(name, limits)| {
+            let name = crate::wire::name::Capability::new(name).unwrap();
+            (name, limits)
+        }));
     let mut world = World::with(settings);
     let send = |world: &mut World, kind: &str| {
         world.send("boss", "handoff/dispatch", json!({ "type": kind }))
@@ -182,16 +181,16 @@ fn what_waits_for_a_capability_is_bounded_and_so_is_how_fast_it_comes() {
 
 #[test]
 fn a_type_may_have_defaults_of_its_own() {
-    let of_type = crate::engine::TypeDefaults {
-        lease_ms: Some(7_000),
+    let of_type = crate::engine::TaskTypeDefaults {
+        lease: Some(ms(7_000)),
         max_attempts: Some(1),
-        backoff_initial_ms: Some(10),
+        backoff_initial: Some(ms(10)),
         priority: Some(crate::wire::handoff::Priority::High),
-        ttl_ms: Some(50_000),
-        result_retention_ms: Some(1_000),
+        ttl: Some(ms(50_000)),
+        result_retention: Some(ms(1_000)),
         ..Default::default()
     };
-    let careful = crate::engine::TypeDefaults {
+    let careful = crate::engine::TaskTypeDefaults {
         require_online: true,
         ..Default::default()
     };
@@ -199,10 +198,9 @@ fn a_type_may_have_defaults_of_its_own() {
         let name = crate::wire::name::TaskType::new(name).unwrap();
         (name, of_type)
     });
-    let mut world = World::with(Settings {
-        types: BTreeMap::from(types),
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.types = BTreeMap::from(types)
+    }));
     let careful = json!({ "type": "careful" });
     assert_eq!(
         world.send("boss", "handoff/dispatch", careful),
@@ -239,10 +237,9 @@ fn a_type_may_have_defaults_of_its_own() {
 
 #[test]
 fn different_needs_are_bounded() {
-    let mut world = World::with(Settings {
-        max_routes_per_room: 1,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.max_routes_per_room = 1
+    }));
     world.dispatch("boss", "1", "a");
     let other = json!({ "id": "2", "type": "b" });
     assert_eq!(
@@ -259,10 +256,7 @@ fn different_needs_are_bounded() {
 
 #[test]
 fn rooms_are_bounded_and_refusals_make_none() {
-    let mut world = World::with(Settings {
-        max_rooms: 1,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| settings.rooms.max_rooms = 1));
     assert_eq!(
         world.send_raw("a", "handoff/dispatch", "{"),
         Err(Code::Malformed)

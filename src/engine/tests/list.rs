@@ -106,10 +106,7 @@ fn a_list_is_of_the_tasks_that_meet_every_condition() {
 
 #[test]
 fn a_page_that_would_be_too_large_ends_early_and_the_next_goes_on() {
-    let settings = Settings {
-        max_page_bytes: 600,
-        ..Settings::default()
-    };
+    let settings = Settings::tuned(|settings| settings.observe.max_page_bytes = Size(600));
     let mut world = World::with(settings);
     for id in ["1", "2", "3", "4", "5"] {
         world.dispatch("boss", id, "draft");
@@ -187,10 +184,9 @@ fn a_history_tells_of_every_attempt_and_survives_a_crash() {
 
 #[test]
 fn a_long_history_keeps_its_latest_attempts() {
-    let mut world = World::with(Settings {
-        max_history_per_task: 2,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.max_history_per_task = 2
+    }));
     world.worker("w", "draft");
     world.dispatch_with(
         "boss",
@@ -241,10 +237,9 @@ fn what_a_task_came_to_can_be_asked_for_until_it_is_forgotten() {
 
 #[test]
 fn the_oldest_results_give_way_where_there_is_no_room_for_more() {
-    let mut world = World::with(Settings {
-        max_result_bytes_per_room: 10,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.max_result_bytes_per_room = Size(10)
+    }));
     world.worker("w", "draft");
     for id in ["1", "2", "3"] {
         world.dispatch("boss", id, "draft");

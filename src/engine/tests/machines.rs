@@ -120,11 +120,10 @@ fn act_more(world: &mut World, dice: &mut Dice, step: u64) {
 
 fn run(seed: u64, told: &mut Told) {
     let mut dice = Dice(ChaCha12Rng::seed_from_u64(seed));
-    let mut world = World::with(Settings {
-        allow_approve_on_timeout: true,
-        max_releases: 1,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.approve.approve_on_timeout = true;
+        settings.handoff.max_releases = 1;
+    }));
     for step in 0..400 {
         let runs = world.runs;
         match dice.below(3) {

@@ -27,6 +27,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::setting::{Size, ms};
 use crate::wire::Millis;
 use crate::wire::approve::Decision;
 use crate::wire::handoff::{Assignment, TaskResult, TaskState, TaskView};
@@ -38,8 +39,8 @@ use crate::wire::reply::{Code, Reply};
 use crate::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::{
-    AssignmentKey, Class, Command, Directed, Effect, Engine, Forgetful, Input, Kept, Mailboxes,
-    Past, Recall, Recalled, Settings, TaskCounts, Timer, Verdict,
+    AssignmentKey, Class, Command, Create, Directed, Effect, Engine, Forgetful, Input, Kept,
+    Mailboxes, Past, Recall, Recalled, RoomConfig, Settings, TaskCounts, Timer, Verdict,
 };
 
 const ROOT: &str = "rooms";

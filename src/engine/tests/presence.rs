@@ -313,11 +313,10 @@ fn announcements_are_checked() {
 
 #[test]
 fn offers_are_bounded() {
-    let mut world = World::with(Settings {
-        max_capabilities_per_agent: 1,
-        max_agents_per_room: 1,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.rooms.max_capabilities_per_agent = 1;
+        settings.rooms.max_agents_per_room = 1;
+    }));
     world.worker("a", "draft");
     assert_eq!(
         world.subscribe("a", "rooms/r/handoff/work/review"),
@@ -392,10 +391,9 @@ fn a_list_shows_who_is_there_page_by_page() {
 
 #[test]
 fn who_left_is_remembered_with_when_it_was_seen_last() {
-    let mut world = World::with(Settings {
-        max_departed_per_room: 2,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.rooms.max_departed_per_room = 2
+    }));
     world.worker("stays", "draft");
     for name in ["x", "y", "z"] {
         world.connect(name);
@@ -457,7 +455,7 @@ fn a_worker_whose_lease_ran_out_is_overloaded_until_it_is_heard() {
         .unwrap();
     world.offers("a", "draft");
     world.dispatch("boss", "t", "draft");
-    world.pass(Settings::default().lease_ms);
+    world.pass(Settings::default().handoff.lease.ms());
     assert_eq!(
         listed(&roll(&mut world, json!({ "status": "overloaded" }))),
         ["a"]

@@ -122,9 +122,9 @@ pub(super) fn act(world: &mut World, dice: &mut Dice, step: u64) {
 /// What nothing stands against is refused only where the room is barred, or not for everybody.
 fn expect(world: &World, who: &str, verdict: Verdict) {
     let settings = &world.settings;
-    let own = settings.rooms.get("r");
+    let own = settings.rooms.room.get("r");
     let allowed = match own {
-        None if !settings.rooms_on_use => Err(Code::NotFound),
+        None if settings.rooms.create == Create::Configured => Err(Code::NotFound),
         Some(own) if !own.admits(&agent(who)) => Err(Code::Forbidden),
         _ => Ok(()),
     };
@@ -227,19 +227,19 @@ fn reconfigure(world: &mut World, dice: &mut Dice) {
     let retention = dice.pick(&[60_000, 24 * 60 * 60_000]);
     let (calls, lease) = (1 + dice.below(3), 500 + dice.below(60_000));
     world.reconfigure(|settings| {
-        settings.rooms_on_use = !is_barred;
-        settings.result_retention_ms = retention;
-        settings.max_calls_per_provider = usize::try_from(calls).unwrap();
-        settings.lease_ms = lease;
-        let own = crate::engine::RoomSettings {
+        settings.rooms.create = match is_barred {
+            true => Create::Configured,
+            false => Create::OnUse,
+        };
+        settings.handoff.result_retention = ms(retention);
+        settings.tools.max_calls_per_provider = usize::try_from(calls).unwrap();
+        settings.handoff.lease = ms(lease);
+        let own = RoomConfig {
             members,
-            settings: Settings {
-                rooms: BTreeMap::new(),
-                ..settings.clone()
-            },
+            ..RoomConfig::default()
         };
         let named = (is_named && !is_barred).then(|| (Room::new("r").unwrap(), own));
-        settings.rooms = named.into_iter().collect();
+        settings.rooms.room = named.into_iter().collect();
     });
 }
 
@@ -249,10 +249,9 @@ fn run(seed: u64, reconfigures: bool) {
         0 => Encoding::Cbor,
         _ => Encoding::Json,
     };
-    let mut world = World::with(Settings {
-        encoding,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.rooms.encoding = encoding
+    }));
     if seed.is_multiple_of(2) {
         world.speak_cbor.extend(["b", "d"]);
     }
@@ -264,10 +263,7 @@ fn run(seed: u64, reconfigures: bool) {
     }
     world.check();
     world.reconfigure(|settings| {
-        *settings = Settings {
-            encoding,
-            ..Settings::default()
-        }
+        *settings = Settings::tuned(|settings| settings.rooms.encoding = encoding)
     });
     world.check();
     let spoken_to_in_cbor = |directed: &&Directed| crate::wire::cbor::is_map(&directed.payload);

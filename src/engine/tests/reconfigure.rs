@@ -1,27 +1,20 @@
 //! Other settings while it runs: what is there stays, what comes is judged anew, and a room that is not configured stands still.
 
 use super::*;
-use crate::engine::RoomSettings;
 
 /// Only these rooms exist, each for everybody.
 fn only(settings: &mut Settings, rooms: &[&str]) {
-    settings.rooms_on_use = false;
-    let own = |name: &&str| {
-        let own = RoomSettings {
-            members: Vec::new(),
-            settings: Settings::default(),
-        };
-        (Room::new(name).unwrap(), own)
-    };
-    settings.rooms = rooms.iter().map(own).collect();
+    settings.rooms.create = Create::Configured;
+    let own = |name: &&str| (Room::new(name).unwrap(), RoomConfig::default());
+    settings.rooms.room = rooms.iter().map(own).collect();
 }
 
 fn members(settings: &mut Settings, members: &[&str]) {
-    let own = RoomSettings {
+    let own = RoomConfig {
         members: members.iter().map(|name| (*name).to_owned()).collect(),
-        settings: Settings::default(),
+        ..RoomConfig::default()
     };
-    settings.rooms = [(Room::new("r").unwrap(), own)].into();
+    settings.rooms.room = [(Room::new("r").unwrap(), own)].into();
 }
 
 fn set(world: &mut World, key: &str, value: Value) -> Verdict {
@@ -48,14 +41,14 @@ fn a_lower_limit_keeps_what_is_there_and_refuses_what_comes() {
             .unwrap();
     }
     world.reconfigure(|settings| {
-        settings.max_keys_per_room = 1;
-        settings.max_tasks_per_room = 1;
-        settings.max_pending_approvals_per_room = 1;
-        settings.max_locks_per_room = 1;
-        settings.max_payload_bytes = 16;
-        settings.max_agents_per_room = 1;
-        settings.max_rooms = 1;
-        settings.max_routes_per_room = 1;
+        settings.blackboard.max_keys_per_room = 1;
+        settings.handoff.max_tasks_per_room = 1;
+        settings.approve.max_pending_per_room = 1;
+        settings.blackboard.max_locks_per_room = 1;
+        settings.handoff.max_payload = Size(16);
+        settings.rooms.max_agents_per_room = 1;
+        settings.rooms.max_rooms = 1;
+        settings.handoff.max_routes_per_room = 1;
     });
     assert_eq!(set(&mut world, "k4", json!(1)), Err(Code::TooMany));
     set(&mut world, "k1", json!(2)).unwrap();
@@ -94,7 +87,7 @@ fn a_lower_limit_keeps_what_is_there_and_refuses_what_comes() {
         stats.tasks.of(TaskState::Queued) + stats.tasks.of(TaskState::Assigned),
         3
     );
-    world.reconfigure(|settings| settings.max_keys_per_room = 4);
+    world.reconfigure(|settings| settings.blackboard.max_keys_per_room = 4);
     set(&mut world, "k4", json!(1)).unwrap();
 }
 
@@ -106,12 +99,12 @@ fn other_defaults_are_for_what_comes() {
     world.success("w", "before", 1);
     world.dispatch("a", "under-way", "draft");
     world.reconfigure(|settings| {
-        settings.lease_ms = 1_000;
-        let of_type = crate::engine::TypeDefaults {
+        settings.handoff.lease = ms(1_000);
+        let of_type = crate::engine::TaskTypeDefaults {
             max_attempts: Some(1),
             ..Default::default()
         };
-        settings.types = [("draft".parse().unwrap(), of_type)].into();
+        settings.handoff.types = [("draft".parse().unwrap(), of_type)].into();
     });
     world.pass(30_000);
     assert_eq!(
@@ -135,10 +128,10 @@ fn what_has_ended_is_remembered_as_the_new_settings_say() {
         let done = json!({ "task": id, "attempt": 1, "status": "success", "result": "x" });
         world.send("w", "handoff/update", done).unwrap();
     }
-    world.reconfigure(|settings| settings.result_retention_ms = 3 * 24 * 60 * 60_000);
+    world.reconfigure(|settings| settings.handoff.result_retention = ms(3 * 24 * 60 * 60_000));
     world.pass(2 * 24 * 60 * 60_000);
     assert_eq!(world.state("one"), TaskState::Succeeded);
-    world.reconfigure(|settings| settings.result_retention_ms = 1_000);
+    world.reconfigure(|settings| settings.handoff.result_retention = ms(1_000));
     world.pass(0);
     let forgotten = world.send("v", "handoff/get", json!({ "task": "one" }));
     assert_eq!(forgotten, Err(Code::NotFound));
@@ -147,10 +140,9 @@ fn what_has_ended_is_remembered_as_the_new_settings_say() {
 
 #[test]
 fn a_provider_takes_more_calls_as_soon_as_it_may() {
-    let mut world = World::with(Settings {
-        max_calls_per_provider: 1,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.tools.max_calls_per_provider = 1
+    }));
     world.connect("p");
     world.subscribe("p", "rooms/r/tools/run/add").unwrap();
     let tool = json!({ "description": "adds", "inputSchema": { "type": "object" } });
@@ -158,9 +150,9 @@ fn a_provider_takes_more_calls_as_soon_as_it_may() {
     let call = |world: &mut World| world.send("a", "tools/call/add", json!({ "arguments": {} }));
     call(&mut world).unwrap();
     assert_eq!(call(&mut world), Err(Code::TooMany));
-    world.reconfigure(|settings| settings.max_calls_per_provider = 3);
+    world.reconfigure(|settings| settings.tools.max_calls_per_provider = 3);
     call(&mut world).unwrap();
-    world.reconfigure(|settings| settings.max_calls_per_provider = 1);
+    world.reconfigure(|settings| settings.tools.max_calls_per_provider = 1);
     assert_eq!(call(&mut world), Err(Code::TooMany));
     world.check();
 }
@@ -182,7 +174,7 @@ fn who_is_no_member_any_more_gets_no_new_work_until_it_is_one_again() {
     );
     world.dispatch("a", "t2", "draft");
     assert!(world.assignments(other).is_empty());
-    world.reconfigure(|settings| settings.rooms.clear());
+    world.reconfigure(|settings| settings.rooms.room.clear());
     assert_eq!(world.assignments(other), [("t2".to_owned(), 1)]);
     world.check();
 }
@@ -191,10 +183,9 @@ fn who_is_no_member_any_more_gets_no_new_work_until_it_is_one_again() {
 #[test]
 fn a_room_that_is_not_configured_stands_still() {
     for is_restarted in [false, true] {
-        let mut world = World::with(Settings {
-            max_attempts: 1,
-            ..Settings::default()
-        });
+        let mut world = World::with(Settings::tuned(|settings| {
+            settings.handoff.max_attempts = 1
+        }));
         world.connect_as("w", false, true);
         world.offers("w", "draft");
         for id in ["t1", "t2"] {
@@ -276,13 +267,13 @@ fn a_room_goes_by_its_own_section_from_when_it_has_one() {
     set(&mut world, "k1", json!(1)).unwrap();
     world.reconfigure(|settings| {
         only(settings, &["r"]);
-        settings.rooms_on_use = true;
-        for own in settings.rooms.values_mut() {
-            own.settings.max_keys_per_room = 1;
+        settings.rooms.create = Create::OnUse;
+        for own in settings.rooms.room.values_mut() {
+            own.max_keys = Some(1);
         }
     });
     assert_eq!(set(&mut world, "k2", json!(1)), Err(Code::TooMany));
-    world.reconfigure(|settings| settings.rooms.clear());
+    world.reconfigure(|settings| settings.rooms.room.clear());
     set(&mut world, "k2", json!(1)).unwrap();
 }
 
@@ -296,7 +287,7 @@ fn what_is_too_much_by_a_lower_limit_is_forgotten_in_portions() {
         set(&mut world, &other, json!(n)).unwrap();
     }
     let versions = world.disk.len();
-    world.reconfigure(|settings| settings.max_history_bytes_per_room = 0);
+    world.reconfigure(|settings| settings.blackboard.max_history_bytes_per_room = Size(0));
     assert_eq!(
         world.disk.len(),
         versions,

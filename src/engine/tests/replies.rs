@@ -364,10 +364,9 @@ fn a_repeated_update_with_an_id_returns_its_first_outcome() {
 
 #[test]
 fn outcomes_are_forgotten_after_a_while_and_beyond_their_limit() {
-    let mut world = World::with(Settings {
-        max_outcomes_per_room: 2,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.commands.max_outcomes_per_room = 2
+    }));
     let set = |id: &str| json!({ "value": 1, "id": id });
     for id in ["1", "2", "3"] {
         world.send("a", "blackboard/set/k", set(id)).unwrap();

@@ -6,11 +6,10 @@ const DAY: u64 = 24 * 60 * 60_000;
 
 /// At most so many rooms, and so many vacated ones whose counters are remembered one by one.
 fn world_of(max_rooms: usize, max_vacated_rooms: usize) -> World {
-    World::with(Settings {
-        max_rooms,
-        max_vacated_rooms,
-        ..Settings::default()
-    })
+    World::with(Settings::tuned(|settings| {
+        settings.rooms.max_rooms = max_rooms;
+        settings.rooms.max_vacated_rooms = max_vacated_rooms;
+    }))
 }
 
 fn command_in(world: &mut World, room: &str, verb: &str, payload: &str) -> Verdict {
@@ -208,7 +207,7 @@ fn a_lower_limit_holds_for_rooms_that_were_vacated_under_a_higher_one() {
         visit(&mut world, room);
         world.pass(1);
     }
-    world.settings.max_vacated_rooms = 1;
+    world.settings.rooms.max_vacated_rooms = 1;
     world.crash();
     assert_eq!(rooms(&world), (0, 1));
     assert_eq!(world.disk.len(), 2, "the ground, and t");
@@ -232,23 +231,15 @@ fn a_room_that_is_left_and_entered_in_one_batch_stays() {
     world.check();
 }
 
-fn configured(room: &str, members: &[&str], settings: Settings) -> Settings {
-    let own = crate::engine::RoomSettings {
-        members: members.iter().map(|member| (*member).to_owned()).collect(),
-        settings,
-    };
-    Settings {
-        rooms: BTreeMap::from([(Room::new(room).unwrap(), own)]),
-        ..Settings::default()
-    }
+fn configured(room: &str, own: RoomConfig) -> Settings {
+    let room = Room::new(room).unwrap();
+    Settings::tuned(|settings| settings.rooms.room = BTreeMap::from([(room, own)]))
 }
 
 #[test]
 fn where_rooms_are_configured_others_do_not_come_into_being() {
-    let settings = Settings {
-        rooms_on_use: false,
-        ..configured("r", &[], Settings::default())
-    };
+    let mut settings = configured("r", RoomConfig::default());
+    settings.rooms.create = Create::Configured;
     let mut world = World::with(settings);
     assert_eq!(set(&mut world, "s", "k"), Err(Code::NotFound));
     world.connect("a");
@@ -259,12 +250,12 @@ fn where_rooms_are_configured_others_do_not_come_into_being() {
 
 #[test]
 fn a_room_may_have_limits_and_defaults_of_its_own() {
-    let own = Settings {
-        max_keys_per_room: 1,
-        lease_ms: 5_000,
-        ..Settings::default()
+    let own = RoomConfig {
+        max_keys: Some(1),
+        lease: Some(ms(5_000)),
+        ..RoomConfig::default()
     };
-    let mut world = World::with(configured("r", &[], own));
+    let mut world = World::with(configured("r", own));
     assert_eq!(set(&mut world, "r", "one"), Ok(()));
     assert_eq!(set(&mut world, "r", "two"), Err(Code::TooMany));
     for key in ["one", "two"] {
@@ -284,8 +275,11 @@ fn a_room_may_have_limits_and_defaults_of_its_own() {
 
 #[test]
 fn who_is_no_member_does_not_take_part() {
-    let settings = configured("r", &["ann", "writer-*"], Settings::default());
-    let mut world = World::with(settings);
+    let own = RoomConfig {
+        members: vec!["ann".to_owned(), "writer-*".to_owned()],
+        ..RoomConfig::default()
+    };
+    let mut world = World::with(configured("r", own));
     for (name, admitted) in [
         ("ann", true),
         ("writer-7", true),

@@ -125,11 +125,10 @@ fn cancelled_and_expired_tasks_fail_their_dependants_too() {
 
 #[test]
 fn dependencies_must_exist_and_are_bounded() {
-    let mut world = World::with(Settings {
-        max_dependencies_per_task: 2,
-        max_dependants_per_task: 1,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.max_dependencies_per_task = 2;
+        settings.handoff.max_dependants_per_task = 1;
+    }));
     let mut dispatch = |task| world.send("boss", "handoff/dispatch", task);
     assert_eq!(
         dispatch(task("x", json!({ "dependsOn": ["x"] }))),
@@ -230,11 +229,10 @@ fn a_worker_whose_task_expires_is_told() {
 
 #[test]
 fn parents_must_be_at_it_and_families_are_bounded() {
-    let mut world = World::with(Settings {
-        max_depth: 2,
-        max_descendants_per_task: 3,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.max_depth = 2;
+        settings.handoff.max_descendants_per_task = 3;
+    }));
     let child = |id: &str, parent: &str| task(id, json!({ "parent": parent }));
     let mut dispatch = |task| world.send("boss", "handoff/dispatch", task);
     assert_eq!(dispatch(child("a", "a")), Err(Code::NotFound));
@@ -336,10 +334,9 @@ fn a_group_has_one_result_that_lists_all_in_the_order_of_dispatch() {
 
 #[test]
 fn a_group_that_never_gets_all_its_tasks_is_gathered_as_it_is() {
-    let mut world = busy_world(Settings {
-        result_retention_ms: 10_000,
-        ..Settings::default()
-    });
+    let mut world = busy_world(Settings::tuned(|settings| {
+        settings.handoff.result_retention = ms(10_000)
+    }));
     world.dispatch_with("boss", task("a", json!({ "group": "g", "groupSize": 3 })));
     world.success("w", "a", 1);
     world.pass(9_000);
@@ -419,10 +416,9 @@ fn a_group_of_which_all_are_there_is_complete_when_it_is_cancelled() {
 
 #[test]
 fn what_has_no_room_in_a_group_result_is_said_to_be_left_out() {
-    let mut world = busy_world(Settings {
-        max_group_result_bytes: 40,
-        ..Settings::default()
-    });
+    let mut world = busy_world(Settings::tuned(|settings| {
+        settings.handoff.max_group_result = Size(40)
+    }));
     for id in ["a", "b"] {
         world.dispatch_with("boss", task(id, json!({ "group": "g", "groupSize": 2 })));
     }
@@ -469,10 +465,9 @@ fn a_dead_task_that_lives_again_is_waited_for_by_its_group() {
 
 #[test]
 fn groups_are_checked_and_bounded() {
-    let mut world = World::with(Settings {
-        max_groups_per_room: 2,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.max_groups_per_room = 2
+    }));
     let member =
         |id: &str, group: &str, size: u32| task(id, json!({ "group": group, "groupSize": size }));
     let mut dispatch = |from, task| world.send(from, "handoff/dispatch", task);
@@ -496,7 +491,7 @@ fn groups_are_checked_and_bounded() {
     dispatch("boss", member("b", "g", 2)).unwrap();
     assert_eq!(dispatch("boss", member("x", "g", 2)), Err(Code::Conflict));
     world.mailboxes.free_results.insert(agent("third"), 1);
-    world.settings.max_groups_per_room = 9;
+    world.settings.handoff.max_groups_per_room = 9;
     world.crash();
     assert_eq!(
         world.send("third", "handoff/dispatch", member("t", "h", 2)),

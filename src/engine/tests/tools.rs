@@ -304,10 +304,9 @@ fn calls_go_to_the_least_loaded_and_then_to_who_waited_longest() {
 
 #[test]
 fn nobody_gets_more_calls_at_once_than_it_may() {
-    let mut world = World::with(Settings {
-        max_calls_per_provider: 2,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.tools.max_calls_per_provider = 2
+    }));
     provide(&mut world, "p1", spell());
     let id = call(&mut world, "ann");
     call(&mut world, "ann");
@@ -441,15 +440,14 @@ fn registrations_are_checked() {
 
 #[test]
 fn tools_and_calls_have_their_limits() {
-    let mut world = World::with(Settings {
-        max_tools_per_room: 3,
-        max_tools_per_agent: 2,
-        max_providers_per_tool: 2,
-        max_calls_per_room: 3,
-        max_calls_per_caller: 2,
-        max_call_bytes_per_room: 20,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.tools.max_per_room = 3;
+        settings.tools.max_per_agent = 2;
+        settings.tools.max_providers = 2;
+        settings.tools.max_calls_per_room = 3;
+        settings.tools.max_calls_per_caller = 2;
+        settings.tools.max_call_bytes_per_room = Size(20);
+    }));
     let register = |world: &mut World, who: &str, tool: &str| {
         world.send(who, &format!("tools/register/{tool}"), idempotent())
     };
@@ -479,11 +477,10 @@ fn tools_and_calls_have_their_limits() {
 
 #[test]
 fn calls_are_limited_for_each_caller_and_in_all() {
-    let mut world = World::with(Settings {
-        max_calls_per_room: 3,
-        max_calls_per_caller: 2,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.tools.max_calls_per_room = 3;
+        settings.tools.max_calls_per_caller = 2;
+    }));
     provide(&mut world, "p1", spell());
     let id = call(&mut world, "ann");
     call(&mut world, "ann");

@@ -52,7 +52,7 @@ impl Tools {
 
     fn begin_provider_grace(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
         self.end_provider_grace(tx, agent);
-        let at = tx.cx.after(tx.cx.settings.provider_grace_ms);
+        let at = tx.cx.after(tx.cx.settings.tools.provider_grace.ms());
         if at == tx.cx.now {
             self.provider_is_gone(tx, agent);
             return;

@@ -91,12 +91,16 @@ impl Tools {
 
 fn check_return(cx: &Context, said: &ToolReturn) -> Result<(), Rejection> {
     let settings = &cx.settings;
-    json_at_most("result", said.result.as_ref(), settings.max_payload_bytes)?;
+    json_at_most(
+        "result",
+        said.result.as_ref(),
+        settings.handoff.max_payload.0,
+    )?;
     let error = said.error.as_ref();
     let code = error.and_then(|error| error.code.as_deref());
-    text_at_most("error.code", code, settings.max_label_bytes)?;
+    text_at_most("error.code", code, settings.commands.max_label.0)?;
     let message = error.map(|error| error.message.as_str());
-    text_at_most("error.message", message, settings.max_reason_bytes)?;
+    text_at_most("error.message", message, settings.commands.max_reason.0)?;
     let data = error.and_then(|error| error.data.as_ref());
-    json_at_most("error.data", data, settings.max_metadata_bytes)
+    json_at_most("error.data", data, settings.rooms.max_metadata.0)
 }

@@ -46,7 +46,7 @@ impl Tools {
             let (kept, timeout_ms) = (entry.definition.idempotent, entry.definition.timeout_ms);
             self.admit_call(tx, call, &arguments, kept)?;
             let timeout_ms = asked.timeout_ms.or(timeout_ms);
-            let timeout_ms = timeout_ms.unwrap_or(tx.cx.settings.tool_timeout_ms);
+            let timeout_ms = timeout_ms.unwrap_or(tx.cx.settings.tools.timeout.ms());
             let mut begun = ToolCall {
                 id: id.clone(),
                 tool: tool.clone(),
@@ -93,16 +93,16 @@ impl Tools {
         let settings = &tx.cx.settings;
         let caller = call.from();
         let too_many = |reason: String| Err(Rejection::new(Code::TooMany, reason));
-        let limit = settings.max_calls_per_room;
+        let limit = settings.tools.max_calls_per_room;
         if self.calls.len() >= limit {
             return too_many(format!("the room has its {limit} calls under way"));
         }
         let own = self.by_caller.get(caller).copied().unwrap_or_default();
-        let limit = settings.max_calls_per_caller;
+        let limit = settings.tools.max_calls_per_caller;
         if own >= limit {
             return too_many(format!("{caller} has its {limit} calls under way"));
         }
-        let limit = settings.max_call_bytes_per_room;
+        let limit = settings.tools.max_call_bytes_per_room.0;
         if kept && self.argument_bytes + arguments.text().len() > limit {
             return too_many(format!(
                 "the room has its {limit} bytes of arguments under way"
@@ -127,7 +127,7 @@ impl Tools {
             let reason = format!("nobody who provides {tool} takes a packet of {bytes} bytes");
             return Err(Rejection::new(Code::TooLarge, reason).at("arguments"));
         }
-        let limit = tx.cx.settings.max_calls_per_provider;
+        let limit = tx.cx.settings.tools.max_calls_per_provider;
         let reason = format!("everybody who provides {tool} has {limit} calls under way");
         Err(Rejection::new(Code::TooMany, reason))
     }
@@ -140,7 +140,11 @@ impl Tools {
         let cancel: CancelCall = call.read(&tx.cx.settings)?;
         tx.once(call, |tx| {
             let (by, reason) = (call.from(), cancel.reason);
-            text_at_most("reason", reason.as_deref(), tx.cx.settings.max_reason_bytes)?;
+            text_at_most(
+                "reason",
+                reason.as_deref(),
+                tx.cx.settings.commands.max_reason.0,
+            )?;
             let open = self.open_call(&cancel.call)?;
             if open.caller != *by {
                 let reason = format!("{} is not a call of {by}", cancel.call);
@@ -174,13 +178,13 @@ pub(super) fn invalid(field: &str, violation: Violation) -> Rejection {
 
 fn check_call(cx: &Context, asked: &Asked, arguments: &Json) -> Result<(), Rejection> {
     let settings = &cx.settings;
-    let limit = settings.max_argument_bytes;
+    let limit = settings.tools.max_arguments.0;
     json_at_most("arguments", Some(arguments), limit)?;
-    let correlation = settings.max_correlation_bytes;
+    let correlation = settings.commands.max_correlation.0;
     text_at_most("traceparent", asked.traceparent.as_deref(), correlation)?;
     text_at_most("tracestate", asked.tracestate.as_deref(), correlation)?;
     match asked.timeout_ms {
-        Some(ms) => between("timeoutMs", ms, 1, settings.max_tool_timeout_ms),
+        Some(ms) => between("timeoutMs", ms, 1, settings.tools.max_timeout.ms()),
         None => Ok(()),
     }
 }

@@ -188,7 +188,7 @@ impl Tools {
         result: Option<Json>,
         error: Option<ToolError>,
     ) {
-        if tx.cx.settings.call_retention_ms == 0 {
+        if tx.cx.settings.tools.result_retention.ms() == 0 {
             return;
         }
         self.change(tx, Change::EndedCall(call.id.clone()));
@@ -211,13 +211,13 @@ impl Tools {
 
     /// Where there are too many calls that are over, the oldest are forgotten; where there are too many bytes, what they came to.
     pub(in crate::engine) fn forget_calls_over_limits(&mut self, tx: &mut RoomTx<'_>) {
-        let limit = tx.cx.settings.max_ended_calls_per_room;
+        let limit = tx.cx.settings.tools.max_ended_calls_per_room;
         let excess = self.ended.by_id.len().saturating_sub(limit);
         for _ in 0..excess.min(MOST_AT_ONCE) {
             tx.cx.stats.forgotten_early += 1;
             self.forget_oldest_call(tx);
         }
-        let limit = tx.cx.settings.max_call_result_bytes_per_room;
+        let limit = tx.cx.settings.tools.max_result_bytes_per_room.0;
         for _ in 0..MOST_AT_ONCE {
             let Some((_, id)) = self.ended.results.pop_over(limit) else {
                 break;

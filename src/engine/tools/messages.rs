@@ -76,7 +76,7 @@ impl Tools {
                 correlation_id: call.correlation_id.clone(),
                 from: Some(call.caller.clone()),
                 trace: call.trace(),
-                expires_at: Some(tx.cx.after(tx.cx.settings.reply_ttl_ms)),
+                expires_at: Some(tx.cx.after(tx.cx.settings.mailbox.reply_ttl.ms())),
             },
         }));
     }
@@ -127,7 +127,7 @@ impl Tools {
                 correlation_id: call.correlation_id.clone(),
                 from: Some(call.provider.clone()),
                 trace: call.trace(),
-                expires_at: Some(tx.cx.after(tx.cx.settings.directed_ttl_ms)),
+                expires_at: Some(tx.cx.after(tx.cx.settings.mailbox.result_ttl.ms())),
             },
         }));
     }

@@ -11,6 +11,7 @@ mod absence;
 mod answering;
 mod call;
 mod calling;
+pub(super) mod config;
 mod ended;
 mod fit;
 mod messages;
@@ -85,7 +86,7 @@ impl Tools {
         tx.cx.promise(&call.caller);
         tx.cx.stats.tool_calls += 1;
         self.change(tx, Change::Call(call.id.clone()));
-        let limit = tx.cx.settings.max_calls_per_provider;
+        let limit = tx.cx.settings.tools.max_calls_per_provider;
         self.registry.took(&call.provider, &call.id, limit);
         self.registry.enter(&call.tool, &call.id);
         self.deliver_run(tx, &call, arguments);
@@ -118,7 +119,7 @@ impl Tools {
 
     /// The provider of a call does not have it any more: frees it, and tells it unless it was its own word.
     fn take_back(&mut self, tx: &mut RoomTx<'_>, call: &ToolCall, notice: Option<(&str, &str)>) {
-        let limit = tx.cx.settings.max_calls_per_provider;
+        let limit = tx.cx.settings.tools.max_calls_per_provider;
         self.registry.freed(&call.provider, &call.id, limit);
         self.absences.settle(&call.provider, &call.id);
         self.revoke_run(tx, call);
@@ -145,7 +146,7 @@ impl Tools {
         let before = call.clone();
         let reason = format!("{} has the call now", next.as_str());
         self.take_back(tx, &before, Some(("rerouted", &reason)));
-        let limit = tx.cx.settings.max_calls_per_provider;
+        let limit = tx.cx.settings.tools.max_calls_per_provider;
         self.registry.took(&next, id, limit);
         let moved = ToolCall {
             provider: next,
@@ -189,7 +190,7 @@ impl Tools {
         tx.cx.timers.arm(call.deadline, Timer::Call, subject);
         tx.cx.promise(&call.caller);
         tx.cx.stats.tool_calls += 1;
-        let limit = tx.cx.settings.max_calls_per_provider;
+        let limit = tx.cx.settings.tools.max_calls_per_provider;
         self.registry.took(&call.provider, &call.id, limit);
         self.registry.enter(&call.tool, &call.id);
         self.enter(call);

@@ -63,8 +63,8 @@ impl Pattern for Tools {
     }
 
     fn reconfigured(&mut self, tx: &mut RoomTx<'_>, before: &Settings) {
-        let most = tx.cx.settings.max_calls_per_provider;
-        if before.max_calls_per_provider != most {
+        let most = tx.cx.settings.tools.max_calls_per_provider;
+        if before.tools.max_calls_per_provider != most {
             self.registry.set_limit(most);
         }
         if tx.cx.may_exist(&tx.room.name) {
@@ -74,7 +74,7 @@ impl Pattern for Tools {
 
     fn next_retention(&self, settings: &Settings) -> Option<Millis> {
         let over = self.ended.oldest()?;
-        Some(over.saturating_add(settings.call_retention_ms))
+        Some(over.saturating_add(settings.tools.result_retention.ms()))
     }
 
     fn forget_oldest(&mut self, tx: &mut RoomTx<'_>) {

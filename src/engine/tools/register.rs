@@ -93,11 +93,11 @@ impl Tools {
         let too_many = |reason: String| Err(Rejection::new(Code::TooMany, reason));
         let registry = &self.registry;
         let own = registry.registered_by(agent);
-        let limit = tx.cx.settings.max_tools_per_agent;
+        let limit = tx.cx.settings.tools.max_per_agent;
         if own.len() >= limit && !own.contains(tool) {
             return too_many(format!("{agent} has registered its {limit} tools"));
         }
-        let limit = tx.cx.settings.max_tools_per_room;
+        let limit = tx.cx.settings.tools.max_per_room;
         let Some(entry) = registry.get(tool) else {
             return match registry.len() >= limit {
                 true => too_many(format!("the room has its {limit} tools")),
@@ -105,7 +105,7 @@ impl Tools {
             };
         };
         let registered = &entry.definition.registered;
-        let limit = tx.cx.settings.max_providers_per_tool;
+        let limit = tx.cx.settings.tools.max_providers;
         if registered.len() >= limit && !registered.contains(agent) {
             return too_many(format!("{tool} has its {limit} providers"));
         }
@@ -219,7 +219,7 @@ impl Tools {
         let member = tx.room.members.0.get(agent);
         let listens = member.filter(|member| may_work && member.is_available());
         let listens = listens.map_or(&none, |member| &member.provides);
-        let limit = tx.cx.settings.max_calls_per_provider;
+        let limit = tx.cx.settings.tools.max_calls_per_provider;
         self.registry.set_callable(agent, listens, limit);
     }
 
@@ -234,7 +234,7 @@ impl Tools {
     /// Shows every tool that looks different from when it was last shown.
     pub(in crate::engine) fn flush_cards(&mut self, tx: &mut RoomTx<'_>) {
         for tool in std::mem::take(&mut self.registry.stirred) {
-            let timeout_ms = tx.cx.settings.tool_timeout_ms;
+            let timeout_ms = tx.cx.settings.tools.timeout.ms();
             let payload = match self.registry.get_mut(&tool) {
                 Some(entry) if entry.shown.as_ref() == Some(&entry.callable) => continue,
                 Some(entry) => {
@@ -383,16 +383,20 @@ fn contract_of(said: &Registration) -> Result<String, Rejection> {
 
 fn check_registration(cx: &Context, said: &Registration) -> Result<(), Rejection> {
     let settings = &cx.settings;
-    text_at_most("title", said.title.as_deref(), settings.max_label_bytes)?;
-    let words = settings.max_reason_bytes;
+    text_at_most(
+        "title",
+        said.title.as_deref(),
+        settings.commands.max_label.0,
+    )?;
+    let words = settings.commands.max_reason.0;
     text_at_most("description", Some(&said.description), words)?;
-    let schema = settings.max_tool_schema_bytes;
+    let schema = settings.tools.max_schema.0;
     json_at_most("inputSchema", Some(&said.input_schema), schema)?;
     json_at_most("outputSchema", said.output_schema.as_ref(), schema)?;
-    let hints = settings.max_metadata_bytes;
+    let hints = settings.rooms.max_metadata.0;
     json_at_most("annotations", said.annotations.as_ref(), hints)?;
     match said.timeout_ms {
-        Some(ms) => between("timeoutMs", ms, 1, settings.max_tool_timeout_ms),
+        Some(ms) => between("timeoutMs", ms, 1, settings.tools.max_timeout.ms()),
         None => Ok(()),
     }
 }

@@ -1,7 +1,8 @@
 //! The limits and delays that both sides are told: the engine by its settings, the model by these numbers.
 
 use hallward::desk::JournalLimits;
-use hallward::engine::{RoomSettings, Settings};
+use hallward::engine::{RoomConfig, Settings};
+use hallward::setting::ms;
 use hallward::wire::Millis;
 use hallward::wire::handoff::Backoff;
 use hallward::wire::name::Room;
@@ -110,14 +111,14 @@ impl Rules {
 
     /// What settings say of these numbers.
     pub(super) fn heed(&mut self, settings: &Settings) {
-        self.lease_ms = settings.lease_ms;
-        self.max_attempts = settings.max_attempts;
-        self.backoff.initial_ms = settings.backoff_initial_ms;
-        self.approval_timeout_ms = settings.approval_timeout_ms;
-        self.tool_timeout_ms = settings.tool_timeout_ms;
-        self.calls_per_provider = settings.max_calls_per_provider;
-        self.kept_calls = settings.max_ended_calls_per_room;
-        self.inbox_ttl_ms = settings.inbox_ttl_ms;
+        self.lease_ms = settings.handoff.lease.ms();
+        self.max_attempts = settings.handoff.max_attempts;
+        self.backoff.initial_ms = settings.handoff.backoff_initial.ms();
+        self.approval_timeout_ms = settings.approve.timeout.ms();
+        self.tool_timeout_ms = settings.tools.timeout.ms();
+        self.calls_per_provider = settings.tools.max_calls_per_provider;
+        self.kept_calls = settings.tools.max_ended_calls_per_room;
+        self.inbox_ttl_ms = settings.mailbox.inbox_ttl.ms();
     }
 
     /// The same for the journal.
@@ -135,19 +136,35 @@ impl Rules {
 
     /// The same for the engine.
     pub(super) fn settings(&self) -> Settings {
-        let common = self.common();
-        let rooms = self.cbor_room.iter().map(|room| {
-            let settings = Settings {
-                encoding: Encoding::Cbor,
-                ..common.clone()
+        Settings::tuned(|settings| {
+            let own = RoomConfig {
+                encoding: Some(Encoding::Cbor),
+                ..RoomConfig::default()
             };
-            let members = Vec::new();
-            (room.clone(), RoomSettings { members, settings })
-        });
-        Settings {
-            rooms: rooms.collect(),
-            ..common.clone()
-        }
+            let rooms = self.cbor_room.iter();
+            settings.rooms.room = rooms.map(|room| (room.clone(), own.clone())).collect();
+            settings.rooms.reconnect_grace = ms(self.grace_ms);
+            settings.handoff.lease = ms(self.lease_ms);
+            settings.handoff.max_attempts = self.max_attempts;
+            settings.handoff.max_deliveries = self.max_deliveries;
+            settings.handoff.backoff_initial = ms(self.backoff.initial_ms);
+            settings.handoff.backoff_factor = self.backoff.factor;
+            settings.handoff.backoff_max = ms(self.backoff.max_ms);
+            settings.handoff.result_retention = ms(self.retention_ms);
+            settings.handoff.max_wait_by_priority = ms(self.max_wait_ms);
+            settings.approve.retention = ms(self.retention_ms);
+            settings.rooms.departed_retention = ms(self.retention_ms);
+            settings.commands.idempotency = ms(self.retention_ms);
+            settings.approve.timeout = ms(self.approval_timeout_ms);
+            settings.blackboard.history = self.kept_versions;
+            settings.tools.provider_grace = ms(self.provider_grace_ms);
+            settings.tools.timeout = ms(self.tool_timeout_ms);
+            settings.tools.max_calls_per_provider = self.calls_per_provider;
+            settings.max_redrive_looks = self.redrive_looks;
+            settings.tools.max_ended_calls_per_room = self.kept_calls;
+            settings.tools.result_retention = ms(self.retention_ms);
+            settings.mailbox.inbox_ttl = ms(self.inbox_ttl_ms);
+        })
     }
 
     /// What everybody reads in a room is written in.
@@ -155,33 +172,6 @@ impl Rules {
         match &self.cbor_room {
             Some(other) if other == room => Encoding::Cbor,
             _ => Encoding::Json,
-        }
-    }
-
-    fn common(&self) -> Settings {
-        Settings {
-            reconnect_grace_ms: self.grace_ms,
-            lease_ms: self.lease_ms,
-            max_attempts: self.max_attempts,
-            max_deliveries: self.max_deliveries,
-            backoff_initial_ms: self.backoff.initial_ms,
-            backoff_factor: self.backoff.factor,
-            backoff_max_ms: self.backoff.max_ms,
-            result_retention_ms: self.retention_ms,
-            max_wait_by_priority_ms: self.max_wait_ms,
-            approval_retention_ms: self.retention_ms,
-            departed_retention_ms: self.retention_ms,
-            idempotency_ms: self.retention_ms,
-            approval_timeout_ms: self.approval_timeout_ms,
-            max_versions_per_key: self.kept_versions,
-            provider_grace_ms: self.provider_grace_ms,
-            tool_timeout_ms: self.tool_timeout_ms,
-            max_calls_per_provider: self.calls_per_provider,
-            max_redrive_looks: self.redrive_looks,
-            max_ended_calls_per_room: self.kept_calls,
-            call_retention_ms: self.retention_ms,
-            inbox_ttl_ms: self.inbox_ttl_ms,
-            ..Settings::default()
         }
     }
 }

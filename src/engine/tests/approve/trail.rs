@@ -91,10 +91,9 @@ fn the_audit_pages_by_state_and_time() {
 
 #[test]
 fn a_full_trail_takes_nothing_but_a_decision() {
-    let mut world = World::with(Settings {
-        max_trail_bytes: 600,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.approve.max_trail = Size(600)
+    }));
     let request = json!({ "id": "p", "action": "x", "quorum": 2 });
     ask(&mut world, request).unwrap();
     let defer = |n: u64| json!({ "decision": "defer", "deferMs": 3_600_000 + n });
@@ -113,10 +112,9 @@ fn a_full_trail_takes_nothing_but_a_decision() {
 
 #[test]
 fn what_was_approved_can_be_asked_for_again() {
-    let mut world = World::with(Settings {
-        max_decided_bytes_per_room: 10,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.approve.max_decided_bytes_per_room = Size(10)
+    }));
     let audited = |world: &mut World, id: &str| -> crate::wire::approve::AuditedApproval {
         let query = json!({ "approval": id });
         world.send("boss", "approve/audit", query).unwrap();

@@ -43,10 +43,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 fn the_last_versions_of_a_key_are_kept_with_its_deletes() {
-    let mut world = World::with(Settings {
-        max_versions_per_key: 4,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| settings.blackboard.history = 4));
     set(&mut world, "k", json!({ "value": 1 })).unwrap();
     world.pass(5);
     set(&mut world, "k", json!({ "value": null })).unwrap();
@@ -129,11 +126,10 @@ fn a_snapshot_of_the_past_shows_every_key_as_it_was() {
 
 #[test]
 fn a_revision_that_history_does_not_reach_is_refused_and_never_guessed() {
-    let mut world = World::with(Settings {
-        max_versions_per_key: 2,
-        max_tombstones_per_room: 1,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.blackboard.history = 2;
+        settings.blackboard.max_tombstones_per_room = 1;
+    }));
     for n in 1..=3 {
         set(&mut world, "x/k", json!({ "value": n })).unwrap();
     }
@@ -169,10 +165,9 @@ fn a_revision_that_history_does_not_reach_is_refused_and_never_guessed() {
 
 #[test]
 fn bytes_of_the_past_are_bounded_and_the_oldest_go() {
-    let mut world = World::with(Settings {
-        max_history_bytes_per_room: 1_000,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.blackboard.max_history_bytes_per_room = Size(1_000)
+    }));
     let long = "x".repeat(300);
     for key in ["a", "b", "c", "a", "b", "c"] {
         set(&mut world, key, json!({ "value": long })).unwrap();
@@ -183,10 +178,7 @@ fn bytes_of_the_past_are_bounded_and_the_oldest_go() {
     let records = world.disk.keys().filter(|key| key[2] == 8).count();
     assert_eq!(records, 5);
     world.check();
-    let mut none = World::with(Settings {
-        max_versions_per_key: 1,
-        ..Settings::default()
-    });
+    let mut none = World::with(Settings::tuned(|settings| settings.blackboard.history = 1));
     set(&mut none, "a", json!({ "value": 1 })).unwrap();
     set(&mut none, "a", json!({ "value": 2 })).unwrap();
     assert_eq!(seen(&mut none, "a"), [(2, value("2"))]);
@@ -195,10 +187,9 @@ fn bytes_of_the_past_are_bounded_and_the_oldest_go() {
 
 #[test]
 fn a_history_that_is_too_large_can_be_asked_for_in_part() {
-    let mut world = World::with(Settings {
-        max_snapshot_bytes: 10,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.blackboard.max_snapshot = Size(10)
+    }));
     for _ in 0..2 {
         set(&mut world, "k", json!({ "value": "123456" })).unwrap();
     }

@@ -338,11 +338,10 @@ fn a_lease_that_ended_while_the_gateway_was_down_is_over() {
 
 #[test]
 fn locks_are_bounded() {
-    let mut world = World::with(Settings {
-        max_locks_per_room: 1,
-        max_lock_waiters: 1,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.blackboard.max_locks_per_room = 1;
+        settings.blackboard.max_lock_waiters = 1;
+    }));
     take(&mut world, "a", json!({}));
     assert_eq!(
         world.send("a", "blackboard/lock/other", json!({})),

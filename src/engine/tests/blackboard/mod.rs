@@ -106,10 +106,9 @@ fn a_deleted_keys_version_is_never_used_again_not_even_after_a_crash() {
 
 #[test]
 fn forgotten_tombstones_leave_a_floor_for_new_keys() {
-    let mut world = World::with(Settings {
-        max_tombstones_per_room: 1,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.blackboard.max_tombstones_per_room = 1
+    }));
     for key in ["a", "b"] {
         for _ in 0..3 {
             set(&mut world, key, json!({ "value": 1 })).unwrap();
@@ -195,10 +194,9 @@ fn a_snapshot_is_everything_below_a_prefix() {
 
 #[test]
 fn a_snapshot_that_is_too_large_is_refused() {
-    let mut world = World::with(Settings {
-        max_snapshot_bytes: 10,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.blackboard.max_snapshot = Size(10)
+    }));
     set(&mut world, "k/a", json!({ "value": "12345678" })).unwrap();
     assert_eq!(
         world.send("v", "blackboard/get", json!({})),
@@ -234,12 +232,11 @@ fn a_repeated_write_with_an_id_is_one_write() {
 
 #[test]
 fn values_and_keys_are_bounded() {
-    let mut world = World::with(Settings {
-        max_value_bytes: 10,
-        max_keys_per_room: 3,
-        max_key_bytes_per_room: 20,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.blackboard.max_value = Size(10);
+        settings.blackboard.max_keys_per_room = 3;
+        settings.blackboard.max_bytes_per_room = Size(20);
+    }));
     assert_eq!(
         set(&mut world, "k", json!({ "value": "123456789" })),
         Err(Code::TooLarge)
@@ -298,10 +295,9 @@ fn a_merge_changes_what_it_names_and_nothing_else() {
 
 #[test]
 fn the_result_of_a_merge_is_bounded_as_any_value_is() {
-    let mut world = World::with(Settings {
-        max_value_bytes: 20,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.blackboard.max_value = Size(20)
+    }));
     set(&mut world, "k", json!({ "value": { "a": "123456" } })).unwrap();
     let more = json!({ "value": { "b": "123456" }, "merge": true });
     assert_eq!(set(&mut world, "k", more), Err(Code::TooLarge));

@@ -23,10 +23,9 @@ fn plan() -> Value {
 }
 
 fn world() -> World {
-    World::with(Settings {
-        key_schemas: schemas(&[("plan", plan()), ("plan/raw", json!(true))]),
-        ..Settings::default()
-    })
+    World::with(Settings::tuned(|settings| {
+        settings.key_schemas = schemas(&[("plan", plan()), ("plan/raw", json!(true))])
+    }))
 }
 
 #[test]
@@ -90,15 +89,10 @@ fn other_schemas_hold_from_then_on_and_leave_what_stands() {
 
 #[test]
 fn schemas_hold_in_rooms_with_settings_of_their_own_too() {
-    let own = crate::engine::RoomSettings {
-        members: Vec::new(),
-        settings: Settings::default(),
-    };
-    let mut world = World::with(Settings {
-        key_schemas: schemas(&[("plan", plan())]),
-        rooms: [(Room::new("r").unwrap(), own)].into(),
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.key_schemas = schemas(&[("plan", plan())]);
+        settings.rooms.room = [(Room::new("r").unwrap(), RoomConfig::default())].into();
+    }));
     let wrong = || json!({ "value": 1 });
     assert_eq!(set(&mut world, "plan", wrong()), Err(Code::Invalid));
     let other = schemas(&[("draft", plan())]);
@@ -120,10 +114,9 @@ fn a_room_may_have_schemas_of_its_own() {
         of(Some("r"), "plan", json!({ "type": "string" })),
         of(Some("other"), "plan/a", json!(false)),
     ];
-    let mut world = World::with(Settings {
-        key_schemas: list.into_iter().collect(),
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.key_schemas = list.into_iter().collect()
+    }));
     for key in ["plan", "plan/a"] {
         set(&mut world, key, json!({ "value": "text" })).unwrap();
         let elsewhere = json!({ "value": { "title": "x" } });

@@ -143,12 +143,11 @@ fn a_repeated_transaction_is_one() {
 
 #[test]
 fn a_transaction_may_move_what_would_not_fit_twice() {
-    let mut world = World::with(Settings {
-        max_keys_per_room: 1,
-        max_key_bytes_per_room: 10,
-        max_txn_ops: 2,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.blackboard.max_keys_per_room = 1;
+        settings.blackboard.max_bytes_per_room = Size(10);
+        settings.blackboard.max_txn_ops = 2;
+    }));
     set(&mut world, "a", json!({ "value": "1234567" })).unwrap();
     let put = json!({ "op": "set", "key": "b", "value": "1234567" });
     assert_eq!(txn(&mut world, json!([put])), Err(Code::TooMany));

@@ -4,10 +4,9 @@ use super::*;
 
 #[test]
 fn what_waits_behind_more_urgent_work_has_every_other_turn_after_a_while() {
-    let mut world = World::with(Settings {
-        max_wait_by_priority_ms: 1_000,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.handoff.max_wait_by_priority = ms(1_000)
+    }));
     let dispatch = |world: &mut World, from: &str, id: &str, priority: &str| {
         let task = json!({ "id": id, "type": "draft", "priority": priority });
         world.dispatch_with(from, task);

@@ -53,10 +53,9 @@ fn redrive(world: &mut World, asked: Value) -> Redriven {
 
 #[test]
 fn a_redrive_walks_on_past_all_that_cannot_live_again() {
-    let mut world = World::with(Settings {
-        max_capacity: 10_000,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.rooms.max_capacity = 10_000
+    }));
     world.worker("w", "draft");
     for id in 0..10_005 {
         let id = format!("old-{id}");

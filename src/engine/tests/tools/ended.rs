@@ -106,10 +106,9 @@ fn what_ended_without_an_answer_says_why() {
 
 #[test]
 fn the_oldest_results_give_way_where_there_is_no_room_for_more() {
-    let mut world = World::with(Settings {
-        max_call_result_bytes_per_room: 40,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.tools.max_result_bytes_per_room = Size(40)
+    }));
     provide(&mut world, "p1", spell());
     // Fifteen bytes each.
     let first = answered(&mut world, "abc");
@@ -129,7 +128,7 @@ fn the_oldest_results_give_way_where_there_is_no_room_for_more() {
         world.crash();
     }
     assert_eq!(world.engine.stats().forgotten_early, 0, "a new process");
-    world.reconfigure(|settings| settings.max_call_result_bytes_per_room = 11);
+    world.reconfigure(|settings| settings.tools.max_result_bytes_per_room = Size(11));
     assert_eq!(world.engine.stats().forgotten_early, 2);
     assert!(view(&mut world, &second).result_omitted);
     let short = view(&mut world, &long);
@@ -141,10 +140,9 @@ fn the_oldest_results_give_way_where_there_is_no_room_for_more() {
 
 #[test]
 fn the_oldest_calls_are_forgotten_where_there_are_too_many() {
-    let mut world = World::with(Settings {
-        max_ended_calls_per_room: 3,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.tools.max_ended_calls_per_room = 3
+    }));
     provide(&mut world, "p1", spell());
     let mut calls = Vec::new();
     for _ in 0..4 {
@@ -155,7 +153,7 @@ fn the_oldest_calls_are_forgotten_where_there_are_too_many() {
     assert!(!is_unknown(&mut world, &calls[1]));
     let stats = world.engine.stats();
     assert_eq!((stats.ended_calls, stats.forgotten_early), (3, 1));
-    world.reconfigure(|settings| settings.max_ended_calls_per_room = 1);
+    world.reconfigure(|settings| settings.tools.max_ended_calls_per_room = 1);
     assert!(is_unknown(&mut world, &calls[2]));
     assert!(!is_unknown(&mut world, &calls[3]));
     let stats = world.engine.stats();
@@ -165,12 +163,11 @@ fn the_oldest_calls_are_forgotten_where_there_are_too_many() {
 
 #[test]
 fn a_limit_that_falls_far_is_reached_a_portion_at_a_time() {
-    let mut world = World::with(Settings {
-        max_calls_per_provider: 20_000,
-        max_calls_per_caller: 20_000,
-        max_calls_per_room: 20_000,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.tools.max_calls_per_provider = 20_000;
+        settings.tools.max_calls_per_caller = 20_000;
+        settings.tools.max_calls_per_room = 20_000;
+    }));
     let tool = json!({ "description": "d", "inputSchema": {} });
     provide(&mut world, "p1", tool);
     for _ in 0..10_005 {
@@ -179,7 +176,7 @@ fn a_limit_that_falls_far_is_reached_a_portion_at_a_time() {
     // All of them at once.
     world.send_raw("p1", "tools/register/spell", "").unwrap();
     assert_eq!(world.engine.stats().ended_calls, 10_005);
-    world.reconfigure(|settings| settings.max_ended_calls_per_room = 2);
+    world.reconfigure(|settings| settings.tools.max_ended_calls_per_room = 2);
     assert_eq!(world.engine.stats().ended_calls, 5);
     let tool = json!({ "description": "d", "inputSchema": {} });
     world.send("p1", "tools/register/spell", tool).unwrap();
@@ -193,13 +190,13 @@ fn a_limit_that_falls_far_is_reached_a_portion_at_a_time() {
 fn what_is_over_is_remembered_as_the_new_settings_say() {
     let mut world = with_provider(spell());
     let first = answered(&mut world, "");
-    world.reconfigure(|settings| settings.call_retention_ms = 3 * DAY);
+    world.reconfigure(|settings| settings.tools.result_retention = ms(3 * DAY));
     world.pass(2 * DAY);
     assert!(!is_unknown(&mut world, &first));
-    world.reconfigure(|settings| settings.call_retention_ms = 1_000);
+    world.reconfigure(|settings| settings.tools.result_retention = ms(1_000));
     world.pass(0);
     assert!(is_unknown(&mut world, &first));
-    world.reconfigure(|settings| settings.call_retention_ms = 0);
+    world.reconfigure(|settings| settings.tools.result_retention = ms(0));
     let second = answered(&mut world, "");
     assert!(is_unknown(&mut world, &second), "nothing is to be kept");
     assert_eq!(world.engine.stats().ended_calls, 0);
@@ -208,11 +205,10 @@ fn what_is_over_is_remembered_as_the_new_settings_say() {
 
 #[test]
 fn a_call_is_not_run_again_under_its_id_while_it_is_remembered() {
-    let mut world = World::with(Settings {
-        max_outcomes_per_room: 1,
-        call_retention_ms: 2 * DAY,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.commands.max_outcomes_per_room = 1;
+        settings.tools.result_retention = ms(2 * DAY);
+    }));
     provide(&mut world, "p1", spell());
     let id = call_with(&mut world, "ann", json!({ "id": "1" }));
     answer(&mut world, "p1", &id, "success", json!({ "words": [] })).unwrap();

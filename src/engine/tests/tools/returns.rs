@@ -109,10 +109,9 @@ fn after_a_restart_of_the_gateway_providers_are_not_taken_to_have_forgotten() {
 
 #[test]
 fn where_there_is_no_grace_a_call_is_lost_with_the_connection() {
-    let mut world = World::with(Settings {
-        provider_grace_ms: 0,
-        ..Settings::default()
-    });
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.tools.provider_grace = ms(0)
+    }));
     provide(&mut world, "p1", spell());
     call(&mut world, "ann");
     world.disconnect("p1");

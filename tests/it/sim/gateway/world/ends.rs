@@ -46,7 +46,9 @@ impl World {
         let long = 3 * self
             .rules
             .settings()
-            .inbox_ttl_ms
+            .mailbox
+            .inbox_ttl
+            .ms()
             .max(self.rules.retention_ms);
         self.pass(self.now + long)?;
         let now = self.now;

@@ -1,10 +1,10 @@
 //! Gates that a person holds.
 
-use crate::setting::{Bytes, REFUSED, Span, days, gib, kib, mib, minutes, ms, seconds, settings};
+use crate::setting::{REFUSED, Size, Span, days, gib, kib, mib, minutes, ms, seconds, settings};
 
 settings! {
     /// Gates that a person holds.
-    pub struct Approve;
+    pub struct ApproveConfig;
 
     /// How long a request waits for a decision where it does not say.
     timeout: Span = minutes(15), seconds(1)..=days(365);
@@ -15,7 +15,7 @@ settings! {
     /// How long a decided request can still be asked for, with everything that happened to it.
     retention: Span = days(30), ms(0)..=days(3650);
     /// What is kept of that for one request; beyond it only a decision is taken.
-    max_trail: Bytes = kib(16), kib(4)..=mib(1)
+    max_trail: Size = kib(16), kib(4)..=mib(1)
         => "votes that leave the request open, and deferrals, get 429; a vote that decides is \
             always taken", REFUSED;
     /// Undecided requests per room.
@@ -26,7 +26,7 @@ settings! {
         => "the oldest are forgotten before their time", "forgotten_early_total";
     /// Bytes of contents that a room keeps of decided requests, for approve/audit; beyond it the
     /// oldest go, their digests stay.
-    max_decided_bytes_per_room: Bytes = mib(64), Bytes(0)..=gib(64)
+    max_decided_bytes_per_room: Size = mib(64), Size(0)..=gib(64)
         => "the oldest contents are forgotten before their approvals: `approve/audit` says \
             `contentOmitted`", "forgotten_early_total";
     /// The most approvals that one decision may need.

@@ -1,10 +1,10 @@
 //! Remote tools, and what holds where neither a tool nor a call says.
 
-use crate::setting::{Bytes, REFUSED, Span, days, gib, hours, kib, mib, ms, seconds, settings};
+use crate::setting::{REFUSED, Size, Span, days, gib, hours, kib, mib, ms, seconds, settings};
 
 settings! {
     /// Remote tools: capabilities with a schema and a short answer.
-    pub struct Tools;
+    pub struct ToolsConfig;
 
     /// How long a call may take where neither the tool nor the call says.
     timeout: Span = seconds(30), ms(100)..=days(1);
@@ -23,9 +23,9 @@ settings! {
     max_providers: usize = 100, 1..=10_000 => "429", REFUSED;
     /// The largest input schema, and again the largest output schema.
     // No longer ones can be checked in a time that is known.
-    max_schema: Bytes = kib(32), kib(1)..=kib(64) => "413", REFUSED;
+    max_schema: Size = kib(32), kib(1)..=kib(64) => "413", REFUSED;
     /// The largest arguments of a call.
-    max_arguments: Bytes = kib(64), kib(1)..=mib(255) => "413", REFUSED;
+    max_arguments: Size = kib(64), kib(1)..=mib(255) => "413", REFUSED;
     /// Calls of a room that are not over.
     max_calls_per_room: usize = 10_000, 1..=1_000_000
         => "429", "tool_calls, commands_refused_total";
@@ -35,7 +35,7 @@ settings! {
     max_calls_per_provider: usize = 100, 1..=1_000_000
         => "another provider is called; 429 if all have that many", REFUSED;
     /// Arguments that a room keeps for calls that may go to another provider.
-    max_call_bytes_per_room: Bytes = mib(64), kib(64)..=gib(64)
+    max_call_bytes_per_room: Size = mib(64), kib(64)..=gib(64)
         => "429, for tools that are `idempotent`", REFUSED;
     /// How long a call that is over, and what it came to, can still be asked for; 0: not at all.
     result_retention: Span = days(1), ms(0)..=days(365);
@@ -46,7 +46,7 @@ settings! {
             "tool_calls_remembered, forgotten_early_total";
     /// Bytes of results and errors that a room keeps of calls that are over, for tools/get; beyond
     /// it the oldest go.
-    max_result_bytes_per_room: Bytes = mib(64), Bytes(0)..=gib(64)
+    max_result_bytes_per_room: Size = mib(64), Size(0)..=gib(64)
         => "what the oldest came to is forgotten before their calls: `tools/get` says \
             `resultOmitted`", "forgotten_early_total";
 }

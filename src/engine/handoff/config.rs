@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::setting::{Bytes, REFUSED, Span, days, gib, kib, mib, minutes, ms, seconds, settings};
+use crate::setting::{REFUSED, Size, Span, days, gib, kib, mib, minutes, ms, seconds, settings};
 use crate::wire::handoff::Priority;
 use crate::wire::name::{Capability, TaskType};
 
 settings! {
     /// Tasks.
-    pub struct Handoff;
+    pub struct HandoffConfig;
 
     /// How long a worker may be silent before its task goes to another, where the task does not
     /// say.
@@ -43,7 +43,7 @@ settings! {
     /// Tasks of a room that have not ended.
     max_tasks_per_room: usize = 1_000_000, 1..=100_000_000 => "429", REFUSED;
     /// Payload bytes of the tasks of a room that have not ended.
-    max_task_bytes_per_room: Bytes = gib(1), kib(64)..=gib(64) => "429", REFUSED;
+    max_task_bytes_per_room: Size = gib(1), kib(64)..=gib(64) => "429", REFUSED;
     /// Ended tasks that a room remembers; beyond it the oldest are forgotten before their time.
     max_ended_tasks_per_room: usize = 500_000, 1..=100_000_000
         => "the oldest are forgotten before their time", "forgotten_early_total";
@@ -74,7 +74,7 @@ settings! {
     max_groups_per_room: usize = 10_000, 1..=100_000_000 => "429", REFUSED;
     /// Results and errors that a group's result repeats; beyond it they are left out and said to
     /// be.
-    max_group_result: Bytes = kib(256), Bytes(0)..=mib(16)
+    max_group_result: Size = kib(256), Size(0)..=mib(16)
         => "the group's result says `omitted`; the task's own result has it";
     /// Attempts that a task's history shows; beyond it the oldest are dropped.
     max_history_per_task: usize = 20, 1..=1000
@@ -93,17 +93,17 @@ settings! {
     result_retention: Span = days(1), ms(0)..=days(365);
     /// Bytes of results that a room keeps of tasks that have ended, for handoff/get; beyond it the
     /// oldest go.
-    max_result_bytes_per_room: Bytes = mib(64), Bytes(0)..=gib(64)
+    max_result_bytes_per_room: Size = mib(64), Size(0)..=gib(64)
         => "the oldest results are forgotten before their tasks: `handoff/get` says \
             `resultOmitted`", "forgotten_early_total";
     /// How long a task waits behind more urgent ones before it gets every other turn; 0: as long as
     /// there are any.
     max_wait_by_priority: Span = minutes(10), ms(0)..=days(365);
     /// The largest task payload or result.
-    max_payload: Bytes = kib(256), kib(1)..=mib(255) => "413", REFUSED;
+    max_payload: Size = kib(256), kib(1)..=mib(255) => "413", REFUSED;
     /// Payloads of ended tasks up to this size are kept with the task; larger ones are removed at
     /// once.
-    kept_payload: Bytes = Bytes(512), Bytes(0)..=mib(1)
+    kept_payload: Size = Size(512), Size(0)..=mib(1)
         => "a larger payload is removed as soon as its task has ended";
     /// Defaults for tasks of one type, where the task does not say. A section for each:
     /// `[handoff.types.NAME]` with any of lease, max_attempts, backoff_initial, backoff_factor,
@@ -111,7 +111,7 @@ settings! {
     types: BTreeMap<TaskType, TaskTypeDefaults> = BTreeMap::new();
     /// Limits of one capability. A section for each: `[handoff.capabilities.NAME]` with any of
     /// max_queued, dispatch_rate, dispatch_burst.
-    capabilities: BTreeMap<Capability, CapabilityLimits> = BTreeMap::new();
+    capabilities: BTreeMap<Capability, CapabilityConfig> = BTreeMap::new();
 }
 
 /// `[handoff.types.NAME]`: what holds for tasks of one type that do not say otherwise.
@@ -144,9 +144,9 @@ pub struct TaskTypeDefaults {
 }
 
 /// `[handoff.capabilities.NAME]`: what a room takes of tasks that need one capability.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CapabilityLimits {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename = "CapabilityLimits")]
+pub struct CapabilityConfig {
     /// Tasks that wait for it.
     pub max_queued: Option<usize>,
     /// Tasks in a second, on the average; 0: as many as come.

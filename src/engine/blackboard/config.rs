@@ -5,19 +5,19 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::setting::{
-    Bytes, REFUSED, Span, days, gib, hours, kib, mib, minutes, ms, seconds, settings,
+    REFUSED, Size, Span, days, gib, hours, kib, mib, minutes, ms, seconds, settings,
 };
 
 settings! {
     /// Versioned shared state.
-    pub struct Blackboard;
+    pub struct BlackboardConfig;
 
     /// Keys per room.
     max_keys_per_room: usize = 100_000, 1..=100_000_000 => "429", REFUSED;
     /// Value bytes per room.
-    max_bytes_per_room: Bytes = mib(256), kib(64)..=gib(64) => "429", REFUSED;
+    max_bytes_per_room: Size = mib(256), kib(64)..=gib(64) => "429", REFUSED;
     /// Value bytes of all rooms together.
-    max_bytes: Bytes = gib(1), kib(64)..=gib(64)
+    max_bytes: Size = gib(1), kib(64)..=gib(64)
         => "429, in every room", "budget_used, commands_refused_total";
     /// Deleted keys whose version a room remembers one by one; beyond it a new key starts above all
     /// forgotten ones.
@@ -25,13 +25,13 @@ settings! {
         => "the versions of further deleted keys are not remembered one by one: new keys start \
             above all of them";
     /// The largest value.
-    max_value: Bytes = kib(256), kib(1)..=mib(255) => "413", REFUSED;
+    max_value: Size = kib(256), kib(1)..=mib(255) => "413", REFUSED;
     /// What one blackboard/get or blackboard/history returns.
-    max_snapshot: Bytes = mib(1), kib(1)..=mib(255) => "413", REFUSED;
+    max_snapshot: Size = mib(1), kib(1)..=mib(255) => "413", REFUSED;
     /// Versions of a key that are kept, the one that stands included.
     history: usize = 16, 1..=10_000 => "the oldest versions of the key are forgotten";
     /// Bytes of past versions per room; beyond it the oldest are forgotten.
-    max_history_bytes_per_room: Bytes = mib(64), Bytes(0)..=gib(64)
+    max_history_bytes_per_room: Size = mib(64), Size(0)..=gib(64)
         => "the oldest versions of the room are forgotten before their time",
             "forgotten_early_total";
     /// What values must look like: `[{ prefix = "plan", schema = "plan.schema.json" }]`, with JSON
