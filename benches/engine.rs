@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
-use hallward::engine::{Class, Command, Effect, Engine, Input, Mailboxes, Settings};
+use hallward::engine::{Command, DirectedKind, Effect, Engine, Input, Mailboxes, Settings};
 use hallward::wire::mirror::CommandMirrors;
 use hallward::wire::name::Agent;
 use hallward::wire::topic::{Offer, RoomTopic};
@@ -278,7 +278,7 @@ fn say(engine: &mut Engine, from: &str, verb: &str, payload: String) -> Option<A
     let mut worker = None;
     while let Some(effect) = engine.poll_effect() {
         if let Effect::Deliver(directed) = effect
-            && matches!(directed.class, Class::Assignment(_))
+            && matches!(directed.class, DirectedKind::Assignment(_))
         {
             worker = Some(directed.to);
         }

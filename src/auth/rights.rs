@@ -10,7 +10,7 @@ use super::identity::Identity;
 use super::role::{Access, Role, Row, allowing};
 use super::rules::Rules;
 use super::users::Grants;
-use crate::wire::filter::{Shared, has_wildcard};
+use crate::wire::filter::{SharedFilter, has_wildcard};
 use crate::wire::topic::below_root;
 
 /// A client's rights under one set of rules.
@@ -106,7 +106,7 @@ impl Rights {
     /// May a subscription stand? Yes if its filter can match something that may be delivered; what is delivered is checked
     /// again, each time. A shared subscription is judged by the filter that its group listens to.
     pub fn of_filter(&self, filter: &str) -> Verdict<'_> {
-        let filter = Shared::parse(filter).map_or(filter, |shared| shared.filter);
+        let filter = SharedFilter::parse(filter).map_or(filter, |shared| shared.filter);
         let acl = self.rules.acl.as_ref();
         let opinion = acl.map(|acl| acl.of_filter(self.asker(), filter));
         combine(opinion).unwrap_or_else(|| self.by_role_of_filter(filter))

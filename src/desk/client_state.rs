@@ -11,7 +11,7 @@ use super::port::{Connection, Gate, Response};
 use super::records::will::WillRecord;
 use super::subscription::{Replay, Subscription};
 use crate::wire::Millis;
-use crate::wire::filter::{self, Shared};
+use crate::wire::filter::{self, SharedFilter};
 use crate::wire::message::Qos;
 use crate::wire::topic::Offer;
 
@@ -119,7 +119,7 @@ impl ClientState {
     pub fn grants(&self, topic: &str, exact_only: bool) -> Option<Grant> {
         let mut granted: Option<Grant> = None;
         for subscription in self.session()?.subscriptions.values() {
-            let filter = Shared::parse(&subscription.filter)
+            let filter = SharedFilter::parse(&subscription.filter)
                 .map_or(&*subscription.filter, |shared| shared.filter);
             let matches = if exact_only {
                 filter == topic

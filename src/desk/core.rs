@@ -379,7 +379,7 @@ impl Desk {
         let payload = json::encode(event);
         self.journal
             .append(&event.room, event.seq, now, name, &payload);
-        let payload = self.engine.encoding(&event.room).spell(payload);
+        let payload = self.engine.encoding(&event.room).encode(payload);
         let message = event_message(&self.settings.root, event, category, &payload);
         distribute(&mut self.delivery(now), message);
     }

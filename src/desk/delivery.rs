@@ -23,7 +23,7 @@ use super::stats::DeskStats;
 use super::timers::{Timer, Timers};
 use super::work::WorkNews;
 use crate::diary::limited;
-use crate::engine::{Class, Directed, Engine};
+use crate::engine::{Directed, DirectedKind, Engine};
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts};
@@ -104,7 +104,7 @@ impl Delivery<'_> {
         let topic = directed.topic.format(&self.settings.root);
         let message = gateway_message(&topic, &directed.payload, false, &directed.mirrors);
         let class = directed.class;
-        let is_work = matches!(class, Class::Assignment(_));
+        let is_work = matches!(class, DirectedKind::Assignment(_));
         let kind = Kind::Directed(class.clone());
         self.put_into_mailbox(&directed.to, kind, message);
         let reader = self.clients.get_mut(directed.to.as_str());
@@ -165,7 +165,7 @@ impl Delivery<'_> {
 
     /// Takes an assignment or a run back. One that is in flight stays for the rest of its session, as MQTT wants it
     /// (MQTT-4.4.0-1): its attempt or turn fences it.
-    pub(super) fn revoke(&mut self, agent: &Agent, class: &Class) {
+    pub(super) fn revoke(&mut self, agent: &Agent, class: &DirectedKind) {
         let Some(client) = self.clients.get_mut(agent.as_str()) else {
             return;
         };

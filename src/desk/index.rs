@@ -10,7 +10,7 @@ use super::memory::{Holder, Memory};
 use super::shares::{Member, Shares, Turn};
 use super::subscription::Subscription;
 use super::trie::FilterTrie;
-use crate::wire::filter::{self, Shared};
+use crate::wire::filter::{self, SharedFilter};
 use crate::wire::message::{Message, Qos};
 use crate::wire::topic;
 
@@ -59,7 +59,7 @@ impl SubscriptionIndex {
     pub(super) fn add(&mut self, id: &Arc<str>, durable: bool, subscription: &Subscription) {
         let filter = &subscription.filter;
         self.memory.take(Holder::Subscriptions, weight(filter));
-        if let Some(shared) = Shared::parse(filter) {
+        if let Some(shared) = SharedFilter::parse(filter) {
             let member = Member {
                 qos: subscription.qos,
                 id: subscription.id,
@@ -91,7 +91,7 @@ impl SubscriptionIndex {
     pub(super) fn remove(&mut self, id: &Arc<str>, durable: bool, subscription: &Subscription) {
         let filter = &subscription.filter;
         self.memory.give_back(Holder::Subscriptions, weight(filter));
-        if let Some(shared) = Shared::parse(filter) {
+        if let Some(shared) = SharedFilter::parse(filter) {
             if self.shares.leave(filter, shared.filter, id) {
                 self.interest.remove(Wanted::Shared, shared.filter, filter);
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::Class;
+use crate::engine::DirectedKind;
 use crate::wire::message::Qos;
 
 /// What an entry is for.
@@ -20,7 +20,7 @@ pub enum Kind {
         share: Option<Arc<str>>,
     },
     /// A message of the gateway's for this agent.
-    Directed(Class),
+    Directed(DirectedKind),
     /// Another agent's message for this agent.
     Inbox,
     /// A reply: what is left of refusals that had to give way. Of those that were not sent there is one for each room.
@@ -42,7 +42,7 @@ impl Kind {
     }
 
     /// Its class, if an outbox never holds a second one of it.
-    pub fn unique(&self) -> Option<&Class> {
+    pub fn unique(&self) -> Option<&DirectedKind> {
         match self {
             Kind::Directed(class) if class.is_unique() => Some(class),
             _ => None,
@@ -51,7 +51,10 @@ impl Kind {
 
     /// Whether only a subscription to just its topic takes it: work and tools' runs are for those who offer them.
     pub fn is_for_exact_topic(&self) -> bool {
-        matches!(self, Kind::Directed(Class::Assignment(_) | Class::Run(_)))
+        matches!(
+            self,
+            Kind::Directed(DirectedKind::Assignment(_) | DirectedKind::Run(_))
+        )
     }
 
     /// Whether a place was kept for it: such do not count among the others.

@@ -6,7 +6,7 @@ use super::clients::Clients;
 use super::journal::Journal;
 use super::kind::Kind;
 use super::outbox::Entry;
-use crate::engine::{Class, Mailboxes, Past, VisitMail};
+use crate::engine::{DirectedKind, Mailboxes, Past, VisitMail};
 use crate::wire::mailbox::{Mail, MailKind};
 use crate::wire::name::{Agent, Room};
 use crate::wire::topic::below_room;
@@ -39,7 +39,7 @@ impl Mailboxes for Kept<'_> {
         self.clients.free_memory()
     }
 
-    fn holds(&self, agent: &Agent, class: &Class) -> bool {
+    fn holds(&self, agent: &Agent, class: &DirectedKind) -> bool {
         let client = self.clients.get(agent.as_str());
         client.is_some_and(|client| client.outbox.find(class).is_some())
     }
@@ -90,11 +90,10 @@ fn kind_of(entry: &Entry) -> Option<MailKind> {
     Some(match &entry.kind {
         Kind::Queued { .. } => return None,
         Kind::Inbox => MailKind::Inbox,
-        Kind::Directed(Class::Assignment(_) | Class::Run(_)) => MailKind::Assignment,
-        Kind::Directed(Class::Result | Class::ToolResult) => MailKind::Result,
-        Kind::Directed(Class::Decision(_)) => MailKind::Decision,
-        Kind::Directed(Class::Reply | Class::Refusal | Class::Notice) | Kind::Summary => {
-            MailKind::Reply
-        }
+        Kind::Directed(DirectedKind::Assignment(_) | DirectedKind::Run(_)) => MailKind::Assignment,
+        Kind::Directed(DirectedKind::Result | DirectedKind::ToolResult) => MailKind::Result,
+        Kind::Directed(DirectedKind::Decision(_)) => MailKind::Decision,
+        Kind::Directed(DirectedKind::Reply | DirectedKind::Refusal | DirectedKind::Notice)
+        | Kind::Summary => MailKind::Reply,
     })
 }

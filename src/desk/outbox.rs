@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::kind::Kind;
 use super::lanes::{Lane, Lanes, Sent};
 use super::memory::{Holder, Memory};
-use crate::engine::Class;
+use crate::engine::DirectedKind;
 use crate::wire::message::{Message, Qos};
 
 /// How many sequence numbers a packet id can tell apart.
@@ -153,7 +153,7 @@ pub struct Outbox {
     /// What is left of refusals, by topic.
     summaries: BTreeMap<Box<str>, u64>,
     /// Those of which there is never a second.
-    unique: BTreeMap<Class, u64>,
+    unique: BTreeMap<DirectedKind, u64>,
     last_seq: u64,
     sent: Sent,
     /// Messages sent for the first time.
@@ -222,7 +222,9 @@ impl Outbox {
         self.last_seq = self.last_seq.max(seq);
         self.count(&entry, 1);
         match &entry.kind {
-            Kind::Directed(Class::Refusal | Class::Notice) => drop(self.refusals.insert(seq)),
+            Kind::Directed(DirectedKind::Refusal | DirectedKind::Notice) => {
+                self.refusals.insert(seq);
+            }
             Kind::Summary => self.keep_summary(entry.message.topic(), seq),
             kind if kind.is_reply() => drop(self.replies.insert(seq)),
             kind => {
@@ -286,7 +288,9 @@ impl Outbox {
         self.count(&entry, -1);
         self.leave(entry.place(), seq);
         match &entry.kind {
-            Kind::Directed(Class::Refusal | Class::Notice) => drop(self.refusals.remove(&seq)),
+            Kind::Directed(DirectedKind::Refusal | DirectedKind::Notice) => {
+                self.refusals.remove(&seq);
+            }
             Kind::Summary => self.forget_summary(entry.message.topic(), seq),
             kind if kind.is_reply() => drop(self.replies.remove(&seq)),
             kind => {
@@ -479,7 +483,7 @@ mod tests {
     }
 
     fn reply() -> Kind {
-        Kind::Directed(Class::Reply)
+        Kind::Directed(DirectedKind::Reply)
     }
 
     fn send(outbox: &mut Outbox, window: usize) -> Vec<u64> {

@@ -23,7 +23,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use super::kind::Kind;
 use super::lanes::Sent;
 use super::subscription::{Replay, RetainHandling, Subscription};
-use crate::engine::{AssignmentKey, Class, RunKey};
+use crate::engine::{AssignmentKey, DirectedKind, RunKey};
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
@@ -260,28 +260,28 @@ pub(super) fn encode_outbox(kind: &Kind, message: &Message) -> Bytes {
                 .for_each(|id| out.put_u32(*id));
         }
         Kind::Inbox => out.put_u8(INBOX),
-        Kind::Directed(Class::Assignment(key)) => {
+        Kind::Directed(DirectedKind::Assignment(key)) => {
             out.put_u8(ASSIGNMENT);
             put_name(&mut out, key.room.as_str());
             put_name(&mut out, key.task.as_str());
             out.put_u32(key.attempt);
         }
-        Kind::Directed(Class::Run(key)) => {
+        Kind::Directed(DirectedKind::Run(key)) => {
             out.put_u8(RUN);
             put_name(&mut out, key.room.as_str());
             put_name(&mut out, key.call.as_str());
             out.put_u32(key.turn);
         }
-        Kind::Directed(Class::Result) => out.put_u8(RESULT),
-        Kind::Directed(Class::Decision(id)) => {
+        Kind::Directed(DirectedKind::Result) => out.put_u8(RESULT),
+        Kind::Directed(DirectedKind::Decision(id)) => {
             out.put_u8(DECISION);
             put_name(&mut out, id.as_str());
         }
-        Kind::Directed(Class::Reply) => out.put_u8(REPLY),
-        Kind::Directed(Class::Refusal) => out.put_u8(REFUSAL),
+        Kind::Directed(DirectedKind::Reply) => out.put_u8(REPLY),
+        Kind::Directed(DirectedKind::Refusal) => out.put_u8(REFUSAL),
         Kind::Summary => out.put_u8(SUMMARY),
-        Kind::Directed(Class::ToolResult) => out.put_u8(TOOL_RESULT),
-        Kind::Directed(Class::Notice) => out.put_u8(NOTICE),
+        Kind::Directed(DirectedKind::ToolResult) => out.put_u8(TOOL_RESULT),
+        Kind::Directed(DirectedKind::Notice) => out.put_u8(NOTICE),
     }
     out.put_slice(message.as_bytes());
     out.freeze()
@@ -338,25 +338,25 @@ fn decode_outbox(mut value: Bytes) -> Option<OutboxItem> {
             }
         }
         INBOX => Kind::Inbox,
-        ASSIGNMENT => Kind::Directed(Class::Assignment(AssignmentKey {
+        ASSIGNMENT => Kind::Directed(DirectedKind::Assignment(AssignmentKey {
             room: Room::new(&take_name(&mut value)?).ok()?,
             task: TaskId::new(&take_name(&mut value)?).ok()?,
             attempt: value.try_get_u32().ok()?,
         })),
-        RUN => Kind::Directed(Class::Run(RunKey {
+        RUN => Kind::Directed(DirectedKind::Run(RunKey {
             room: Room::new(&take_name(&mut value)?).ok()?,
             call: CallId::new(&take_name(&mut value)?).ok()?,
             turn: value.try_get_u32().ok()?,
         })),
-        RESULT => Kind::Directed(Class::Result),
-        DECISION => Kind::Directed(Class::Decision(
+        RESULT => Kind::Directed(DirectedKind::Result),
+        DECISION => Kind::Directed(DirectedKind::Decision(
             ApprovalId::new(&take_name(&mut value)?).ok()?,
         )),
-        REPLY => Kind::Directed(Class::Reply),
-        REFUSAL => Kind::Directed(Class::Refusal),
+        REPLY => Kind::Directed(DirectedKind::Reply),
+        REFUSAL => Kind::Directed(DirectedKind::Refusal),
         SUMMARY => Kind::Summary,
-        TOOL_RESULT => Kind::Directed(Class::ToolResult),
-        NOTICE => Kind::Directed(Class::Notice),
+        TOOL_RESULT => Kind::Directed(DirectedKind::ToolResult),
+        NOTICE => Kind::Directed(DirectedKind::Notice),
         _ => return None,
     };
     Some(OutboxItem::Message(kind, Message::decode(value).ok()?))
@@ -413,15 +413,15 @@ mod tests {
                 share: Some("$share/g/a/+".into()),
             },
             Kind::Inbox,
-            Kind::Directed(Class::Assignment(assignment)),
-            Kind::Directed(Class::Run(run)),
-            Kind::Directed(Class::Result),
-            Kind::Directed(Class::Decision(ApprovalId::new("a").unwrap())),
-            Kind::Directed(Class::Reply),
-            Kind::Directed(Class::Refusal),
+            Kind::Directed(DirectedKind::Assignment(assignment)),
+            Kind::Directed(DirectedKind::Run(run)),
+            Kind::Directed(DirectedKind::Result),
+            Kind::Directed(DirectedKind::Decision(ApprovalId::new("a").unwrap())),
+            Kind::Directed(DirectedKind::Reply),
+            Kind::Directed(DirectedKind::Refusal),
             Kind::Summary,
-            Kind::Directed(Class::ToolResult),
-            Kind::Directed(Class::Notice),
+            Kind::Directed(DirectedKind::ToolResult),
+            Kind::Directed(DirectedKind::Notice),
         ] {
             let value = encode_outbox(&kind, &message);
             let key = outbox_key("client", 9);

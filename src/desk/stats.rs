@@ -93,7 +93,7 @@ metrics! {
         /// The budgets that everybody shares.
         part budgets: Budgets,
         /// The engine's.
-        part engine: Latest<engine::Stats>,
+        part engine: Latest<engine::EngineStats>,
         /// The journal's.
         part journal: Latest<JournalStats>,
     }

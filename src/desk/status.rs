@@ -11,7 +11,7 @@ use super::retained::Retained;
 use super::settings::DeskSettings;
 use super::stats::DeskStats;
 use crate::engine::Engine;
-use crate::wire::filter::Shared;
+use crate::wire::filter::SharedFilter;
 use crate::wire::message::Message;
 
 /// Looks at every client.
@@ -32,7 +32,7 @@ pub(super) fn holdings(clients: &Clients, retained: &Retained) -> Holdings {
             let filters = session.subscriptions.keys();
             all.subscriptions += filters.len();
             all.shared_subscriptions += filters
-                .filter(|filter| Shared::parse(filter).is_some())
+                .filter(|filter| SharedFilter::parse(filter).is_some())
                 .count();
         }
     }

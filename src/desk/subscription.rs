@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::wire::filter::Shared;
+use crate::wire::filter::SharedFilter;
 use crate::wire::message::{Message, Qos};
 
 /// A subscription (MQTT section 3.8.3).
@@ -33,7 +33,7 @@ impl Subscription {
             RetainHandling::IfNew => !existed,
             RetainHandling::Never => false,
         };
-        wanted && Shared::parse(&self.filter).is_none()
+        wanted && SharedFilter::parse(&self.filter).is_none()
     }
 
     /// Whether a message is its own client's, which wants none of its own (MQTT-3.8.3-3), however

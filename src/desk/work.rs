@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::clients::Client;
 use super::kind::Kind;
-use crate::engine::{AssignmentKey, Class};
+use crate::engine::{AssignmentKey, DirectedKind};
 use crate::wire::name::Agent;
 
 /// What has not been told yet.
@@ -17,13 +17,13 @@ pub(super) struct WorkNews {
     sent: BTreeMap<Agent, Vec<AssignmentKey>>,
     windows: BTreeSet<Arc<str>>,
     /// What was dropped because its reader cannot take it.
-    undelivered: Vec<(Agent, Class)>,
+    undelivered: Vec<(Agent, DirectedKind)>,
 }
 
 impl WorkNews {
     /// A message is on its way on its reader's connection.
     pub(super) fn note_sent(&mut self, id: &str, kind: &Kind) {
-        if let Kind::Directed(Class::Assignment(key)) = kind
+        if let Kind::Directed(DirectedKind::Assignment(key)) = kind
             && let Ok(agent) = Agent::new(id)
         {
             self.sent.entry(agent).or_default().push(key.clone());
@@ -31,7 +31,7 @@ impl WorkNews {
     }
 
     /// An assignment was put into a mailbox; if it could not go out at once, the engine has given more than there is room for.
-    pub(super) fn note_assigned(&mut self, client: &mut Client, class: &Class) {
+    pub(super) fn note_assigned(&mut self, client: &mut Client, class: &DirectedKind) {
         let waits = client.outbox.find(class);
         let waits = waits.is_some_and(|seq| client.outbox.waiting(seq).is_some());
         if let Some(connected) = client.state.connected_mut() {
@@ -55,12 +55,12 @@ impl WorkNews {
     }
 
     /// Work or a call was dropped, because its reader cannot take it.
-    pub(super) fn note_undelivered(&mut self, agent: Agent, class: Class) {
+    pub(super) fn note_undelivered(&mut self, agent: Agent, class: DirectedKind) {
         self.undelivered.push((agent, class));
     }
 
     /// Takes one that was dropped.
-    pub(super) fn next_undelivered(&mut self) -> Option<(Agent, Class)> {
+    pub(super) fn next_undelivered(&mut self) -> Option<(Agent, DirectedKind)> {
         self.undelivered.pop()
     }
 

@@ -24,7 +24,7 @@ use super::mailboxes::Mailboxes;
 use super::member::Sessions;
 use super::settings::Settings;
 use super::shown::Wall;
-use super::stats::Stats;
+use super::stats::EngineStats;
 use super::timer::Timers;
 
 #[derive(Debug)]
@@ -42,14 +42,14 @@ pub(super) struct Context {
     pub(super) timers: Timers,
     pub(super) sessions: Sessions,
     pub(super) encodings: Encodings,
-    pub(super) stats: Stats,
+    pub(super) stats: EngineStats,
     pub(super) gateway: Agent,
     /// Rooms with something to flush or to record, in the order in which they first changed.
     pub(super) touched: Vec<Room>,
     pub(super) effects: VecDeque<Effect>,
     /// Directed messages that are promised to an agent: a result for each task that it dispatched and that has not ended, a
     /// decision for each approval that it awaits. Only looked up, never iterated.
-    promised: HashMap<Agent, usize>,
+    reserved: HashMap<Agent, usize>,
     ids: Ids,
 }
 
@@ -66,11 +66,11 @@ impl Context {
             timers: Timers::default(),
             sessions: Sessions::default(),
             encodings: Encodings::default(),
-            stats: Stats::default(),
+            stats: EngineStats::default(),
             gateway: Agent::gateway(),
             touched: Vec::new(),
             effects: VecDeque::new(),
-            promised: HashMap::new(),
+            reserved: HashMap::new(),
             ids: Ids(ChaCha12Rng::seed_from_u64(seed)),
         }
     }
@@ -121,14 +121,14 @@ impl Context {
         match &mut effect {
             Effect::Deliver(directed) => {
                 let text = std::mem::take(&mut directed.payload);
-                directed.payload = self.encodings.of(&directed.to).spell(text);
+                directed.payload = self.encodings.of(&directed.to).encode(text);
             }
             Effect::Retain {
                 topic,
                 payload: Some(payload),
             } => {
                 let text = std::mem::take(payload);
-                *payload = self.settings_of(&topic.room).rooms.encoding.spell(text);
+                *payload = self.settings_of(&topic.room).rooms.encoding.encode(text);
             }
             _ => {}
         }
@@ -158,24 +158,24 @@ impl Context {
         packet_bytes(topic, payload, Qos::AtLeastOnce)
     }
 
-    pub(super) fn promise(&mut self, agent: &Agent) {
-        *self.promised.entry(agent.clone()).or_default() += 1;
+    pub(super) fn reserve_result(&mut self, agent: &Agent) {
+        *self.reserved.entry(agent.clone()).or_default() += 1;
     }
 
-    pub(super) fn keep_promise(&mut self, agent: &Agent) {
-        if let Some(count) = self.promised.get_mut(agent) {
+    pub(super) fn release_result(&mut self, agent: &Agent) {
+        if let Some(count) = self.reserved.get_mut(agent) {
             *count -= 1;
             if *count == 0 {
-                self.promised.remove(agent);
-                self.promised.give_back();
+                self.reserved.remove(agent);
+                self.reserved.give_back();
             }
         }
     }
 
     /// Results and decisions that can be promised to an agent beyond those that are.
-    pub(super) fn unpromised(&self, mailboxes: &dyn Mailboxes, agent: &Agent) -> usize {
-        let promised = self.promised.get(agent).copied().unwrap_or_default();
-        mailboxes.free_results(agent).saturating_sub(promised)
+    pub(super) fn free_results_of(&self, mailboxes: &dyn Mailboxes, agent: &Agent) -> usize {
+        let reserved = self.reserved.get(agent).copied().unwrap_or_default();
+        mailboxes.free_results(agent).saturating_sub(reserved)
     }
 
     /// Whether an agent that asks for something may wait for its result or decision, too. `what` is that.
@@ -215,7 +215,7 @@ impl Context {
         bytes: usize,
         what: &str,
     ) -> Result<(), Rejection> {
-        let limit = if self.unpromised(mailboxes, to) == 0 {
+        let limit = if self.free_results_of(mailboxes, to) == 0 {
             Some("mailbox.max_results")
         } else if mailboxes.free_result_bytes(to) < bytes.max(1) {
             Some("mailbox.max_result_bytes")

@@ -10,7 +10,7 @@ use crate::wire::presence::{Announcement, ConnectionState};
 
 use super::context::Context;
 use super::departures::Departures;
-use super::event::Log;
+use super::event::EventCounter;
 use super::member::{Member, Members};
 use super::outcomes::{OutcomeKey, Outcomes};
 use super::record::{Changes, Put, RecordKey, RecordProblem, decode, encode, key, name};
@@ -23,44 +23,44 @@ const DEPARTED: u8 = 32;
 #[derive(Debug)]
 pub(super) struct RoomCore {
     pub(super) name: Room,
-    pub(super) log: Log,
+    pub(super) log: EventCounter,
     pub(super) members: Members,
     /// Members that have not left.
     pub(super) present: usize,
     pub(super) departures: Departures,
     pub(super) outcomes: Outcomes,
-    pub(super) changes: Changes<Change>,
+    pub(super) changes: Changes<RoomChange>,
     /// Agents whose presence may look different now, and whether it does for certain.
-    pub(super) stirred: BTreeMap<Agent, bool>,
+    pub(super) dirty_presence: BTreeMap<Agent, bool>,
     /// Agents that can take something else now, as patterns have to hear.
     pub(super) reassess: Vec<Agent>,
 }
 
 /// What of it must be recorded anew.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Change {
+pub(super) enum RoomChange {
     Member(Agent),
     Outcome(OutcomeKey),
     Departed(Agent),
 }
 
-impl RecordKey for Change {
+impl RecordKey for RoomChange {
     fn key(&self, room: &Room) -> Vec<u8> {
         match self {
-            Change::Member(agent) => key(room, MEMBER, &[agent.as_str().as_bytes()]),
-            Change::Departed(agent) => key(room, DEPARTED, &[agent.as_str().as_bytes()]),
-            Change::Outcome(OutcomeKey { agent, command, id }) => {
+            RoomChange::Member(agent) => key(room, MEMBER, &[agent.as_str().as_bytes()]),
+            RoomChange::Departed(agent) => key(room, DEPARTED, &[agent.as_str().as_bytes()]),
+            RoomChange::Outcome(OutcomeKey { agent, command, id }) => {
                 let parts = [agent.as_str(), "\0", command, "\0", id.as_str()];
                 key(room, OUTCOME, &parts.map(str::as_bytes))
             }
         }
     }
 
-    fn parse(tag: u8, rest: &[u8]) -> Option<Option<Change>> {
+    fn parse(tag: u8, rest: &[u8]) -> Option<Option<RoomChange>> {
         Some(match tag {
-            MEMBER => name(rest, Agent::new).map(Change::Member),
-            DEPARTED => name(rest, Agent::new).map(Change::Departed),
-            OUTCOME => outcome_key(rest).map(Change::Outcome),
+            MEMBER => name(rest, Agent::new).map(RoomChange::Member),
+            DEPARTED => name(rest, Agent::new).map(RoomChange::Departed),
+            OUTCOME => outcome_key(rest).map(RoomChange::Outcome),
             _ => return None,
         })
     }
@@ -111,14 +111,14 @@ impl MemberRecord {
 impl RoomCore {
     pub(super) fn new(name: Room) -> RoomCore {
         RoomCore {
-            log: Log::new(name.clone()),
+            log: EventCounter::new(name.clone()),
             name,
             members: Members::default(),
             present: 0,
             departures: Departures::default(),
             outcomes: Outcomes::default(),
             changes: Changes::default(),
-            stirred: BTreeMap::new(),
+            dirty_presence: BTreeMap::new(),
             reassess: Vec::new(),
         }
     }
@@ -126,7 +126,7 @@ impl RoomCore {
     /// The room is about to be forgotten: nobody remembers who was in it.
     pub(super) fn forget_all_departed(&mut self) {
         while let Some(agent) = self.departures.remove_oldest() {
-            self.changes.note(Change::Departed(agent));
+            self.changes.note(RoomChange::Departed(agent));
         }
     }
 
@@ -136,14 +136,14 @@ impl RoomCore {
         }
     }
 
-    fn value(&self, change: &Change) -> Option<Vec<u8>> {
+    fn value(&self, change: &RoomChange) -> Option<Vec<u8>> {
         match change {
-            Change::Member(agent) => {
+            RoomChange::Member(agent) => {
                 let member = self.members.0.get(agent)?;
                 Some(encode(&MemberRecord::of(member)))
             }
-            Change::Outcome(key) => Some(encode(self.outcomes.find(key)?)),
-            Change::Departed(agent) => Some(encode(self.departures.get(agent)?)),
+            RoomChange::Outcome(key) => Some(encode(self.outcomes.find(key)?)),
+            RoomChange::Departed(agent) => Some(encode(self.departures.get(agent)?)),
         }
     }
 
@@ -155,12 +155,12 @@ impl RoomCore {
         rest: &[u8],
         value: &[u8],
     ) -> Option<Result<(), RecordProblem>> {
-        let change = Change::parse(tag, rest)?.ok_or(RecordProblem::Key);
+        let change = RoomChange::parse(tag, rest)?.ok_or(RecordProblem::Key);
         Some(change.and_then(|change| {
             match change {
-                Change::Member(agent) => self.restore_member(cx, agent, decode(value)?),
-                Change::Departed(_) => self.departures.insert(decode(value)?),
-                Change::Outcome(key) => self.outcomes.insert(key, decode(value)?),
+                RoomChange::Member(agent) => self.restore_member(cx, agent, decode(value)?),
+                RoomChange::Departed(_) => self.departures.insert(decode(value)?),
+                RoomChange::Outcome(key) => self.outcomes.insert(key, decode(value)?),
             }
             Ok(())
         }))
@@ -204,9 +204,9 @@ mod tests {
     fn keys_are_read_as_they_were_written() {
         let room = Room::new("studio").unwrap();
         let changes = [
-            Change::Member(Agent::new("a").unwrap()),
-            Change::Departed(Agent::new("a").unwrap()),
-            Change::Outcome(OutcomeKey {
+            RoomChange::Member(Agent::new("a").unwrap()),
+            RoomChange::Departed(Agent::new("a").unwrap()),
+            RoomChange::Outcome(OutcomeKey {
                 agent: Agent::new("a").unwrap(),
                 command: "handoff/update".to_owned(),
                 id: CommandId::new("1").unwrap(),
@@ -215,7 +215,7 @@ mod tests {
         for change in changes {
             let key = change.key(&room);
             let (_, tag, rest) = crate::engine::record::split(&key).unwrap();
-            assert_eq!(Change::parse(tag, rest), Some(Some(change)));
+            assert_eq!(RoomChange::parse(tag, rest), Some(Some(change)));
         }
     }
 }

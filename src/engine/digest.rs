@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::wire::cbor::{Token, Tokens};
+use crate::wire::cbor::{JsonTokens, Token};
 
 pub(super) use fingerprint::fingerprint;
 
@@ -25,7 +25,7 @@ pub(super) fn digest<T: Serialize>(value: &T) -> serde_json::Result<String> {
 /// doubles (section 3.2.2.3), and each name once in an object (section 3.1).
 pub(super) fn unfaithful(text: &str) -> Option<String> {
     let mut open: Vec<Inside> = Vec::new();
-    for token in Tokens(text.as_bytes()) {
+    for token in JsonTokens(text.as_bytes()) {
         if token == Token::Close {
             open.pop();
             continue;

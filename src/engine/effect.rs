@@ -26,8 +26,8 @@ pub enum Effect {
     Revoke {
         /// Whose mailbox.
         agent: Agent,
-        /// Which: a class that [is unique](Class::is_unique).
-        class: Class,
+        /// Which: a class that [is unique](DirectedKind::is_unique).
+        class: DirectedKind,
     },
     /// Take messages out of a mailbox that have not been sent on the present connection.
     Discard {
@@ -49,7 +49,7 @@ pub enum Effect {
 
 /// What kind of directed message, for the mailbox's limits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
+pub enum DirectedKind {
     /// `handoff/work`; already waiting under the same key means nothing to do.
     Assignment(AssignmentKey),
     /// `tools/run`; already waiting under the same key means nothing to do.
@@ -68,20 +68,26 @@ pub enum Class {
     Notice,
 }
 
-impl Class {
+impl DirectedKind {
     /// Whether a place is kept for it from when its recipient was told that it will come: results and decisions.
     pub fn is_promised(&self) -> bool {
-        matches!(self, Class::Result | Class::ToolResult | Class::Decision(_))
+        matches!(
+            self,
+            DirectedKind::Result | DirectedKind::ToolResult | DirectedKind::Decision(_)
+        )
     }
 
     /// Whether it is a reply, or counts as one: those give way to newer ones.
     pub fn is_reply(&self) -> bool {
-        matches!(self, Class::Reply | Class::Refusal | Class::Notice)
+        matches!(
+            self,
+            DirectedKind::Reply | DirectedKind::Refusal | DirectedKind::Notice
+        )
     }
 
     /// Whether a mailbox never holds two of it: its key says which attempt or turn it is.
     pub fn is_unique(&self) -> bool {
-        matches!(self, Class::Assignment(_) | Class::Run(_))
+        matches!(self, DirectedKind::Assignment(_) | DirectedKind::Run(_))
     }
 }
 
@@ -95,7 +101,7 @@ pub struct Directed {
     /// JSON or CBOR, as the recipient has it.
     pub payload: Bytes,
     /// Which kind.
-    pub class: Class,
+    pub class: DirectedKind,
     /// What its MQTT 5 properties say.
     pub mirrors: MessageMirrors,
 }

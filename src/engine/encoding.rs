@@ -10,19 +10,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::cbor::{self, Spelling};
+use crate::wire::cbor::{self, ReaderEncoding};
 use crate::wire::name::Agent;
 use crate::wire::presence::Encoding;
 use crate::wire::reply::Rejection;
 use crate::wire::topic::Topic;
 
 use super::input::Command;
-use super::keep::MOST_AT_ONCE;
+use super::kept_bytes::MOST_AT_ONCE;
 use super::record::{encode, encoding_key};
 
 /// How an agent wants to be spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Spoken {
+pub(super) struct AgentEncoding {
     encoding: Encoding,
     /// It said so; else it is what it spoke last.
     announced: bool,
@@ -36,7 +36,7 @@ pub(super) struct Spoken {
 /// The agents that want anything but to be answered in the JSON that they speak.
 #[derive(Debug, Default)]
 pub(super) struct Encodings {
-    spoken: BTreeMap<Agent, Spoken>,
+    agents: BTreeMap<Agent, AgentEncoding>,
     /// Oldest first.
     order: BTreeSet<(u64, Agent)>,
     /// Whose record must be written anew.
@@ -45,21 +45,21 @@ pub(super) struct Encodings {
 }
 
 impl Encodings {
-    pub(super) fn of(&self, agent: &Agent) -> Spelling {
-        let spelling = |spoken: &Spoken| Spelling {
+    pub(super) fn of(&self, agent: &Agent) -> ReaderEncoding {
+        let spelling = |spoken: &AgentEncoding| ReaderEncoding {
             encoding: spoken.encoding,
             half_floats: spoken.half_floats,
         };
-        self.spoken.get(agent).map(spelling).unwrap_or_default()
+        self.agents.get(agent).map(spelling).unwrap_or_default()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.spoken.len()
+        self.agents.len()
     }
 
     /// An agent has sent a command.
-    pub(super) fn spoke(&mut self, agent: &Agent, spelling: Spelling, limit: usize) {
-        let known = self.spoken.get(agent).copied();
+    pub(super) fn spoke(&mut self, agent: &Agent, spelling: ReaderEncoding, limit: usize) {
+        let known = self.agents.get(agent).copied();
         match (known, spelling.encoding) {
             (None, Encoding::Json) => {}
             (Some(known), Encoding::Json) if known.announced => {}
@@ -76,7 +76,7 @@ impl Encodings {
 
     /// An agent has said how it wants to be answered, which holds until it says something else.
     pub(super) fn announced(&mut self, agent: &Agent, encoding: Encoding, limit: usize) {
-        let known = self.spoken.get(agent);
+        let known = self.agents.get(agent);
         let half_floats = known.is_some_and(|known| known.half_floats);
         if known.is_none_or(|known| !known.announced || known.encoding != encoding) {
             self.note(agent, encoding, true, half_floats, limit);
@@ -94,12 +94,12 @@ impl Encodings {
         self.forget(agent);
         for _ in 0..MOST_AT_ONCE {
             let oldest = self.order.first().cloned();
-            let Some((_, oldest)) = oldest.filter(|_| self.spoken.len() >= limit.max(1)) else {
+            let Some((_, oldest)) = oldest.filter(|_| self.agents.len() >= limit.max(1)) else {
                 break;
             };
             self.forget(&oldest);
         }
-        let spoken = Spoken {
+        let spoken = AgentEncoding {
             encoding,
             announced,
             half_floats,
@@ -110,28 +110,28 @@ impl Encodings {
     }
 
     fn forget(&mut self, agent: &Agent) {
-        if let Some(spoken) = self.spoken.remove(agent) {
+        if let Some(spoken) = self.agents.remove(agent) {
             self.order.remove(&(spoken.no, agent.clone()));
             self.changed.insert(agent.clone());
         }
     }
 
     /// As a record says.
-    pub(super) fn restore(&mut self, agent: Agent, spoken: Spoken) {
+    pub(super) fn restore(&mut self, agent: Agent, spoken: AgentEncoding) {
         self.last_no = self.last_no.max(spoken.no);
         self.order.insert((spoken.no, agent.clone()));
-        self.spoken.insert(agent, spoken);
+        self.agents.insert(agent, spoken);
     }
 
     pub(super) fn drain_records(&mut self, put: &mut dyn FnMut(Vec<u8>, Option<Vec<u8>>)) {
         for agent in std::mem::take(&mut self.changed) {
-            put(encoding_key(&agent), self.spoken.get(&agent).map(encode));
+            put(encoding_key(&agent), self.agents.get(&agent).map(encode));
         }
     }
 }
 
 /// A command as the patterns see it: of JSON, unless it is no CBOR that has a JSON.
-pub(super) fn understand<'a>(
+pub(super) fn decode<'a>(
     encodings: &mut Encodings,
     limit: usize,
     command: &'a Command,
@@ -147,7 +147,7 @@ pub(super) fn understand<'a>(
     } else {
         Encoding::Json
     };
-    let spelling = Spelling {
+    let spelling = ReaderEncoding {
         encoding,
         half_floats: is_cbor && cbor::has_half_float(payload),
     };

@@ -14,7 +14,7 @@ use super::effect::Effect;
 
 /// A transition, borrowed from where it happened.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Happened<'a> {
+pub(super) struct RoomEvent<'a> {
     /// `pattern.transition`.
     pub(super) what: &'static str,
     pub(super) subject: &'a str,
@@ -25,9 +25,9 @@ pub(super) struct Happened<'a> {
     pub(super) traceparent: Option<&'a str>,
 }
 
-impl<'a> Happened<'a> {
-    pub(super) fn new(what: &'static str, subject: &'a str, who: &'a Agent) -> Happened<'a> {
-        Happened {
+impl<'a> RoomEvent<'a> {
+    pub(super) fn new(what: &'static str, subject: &'a str, who: &'a Agent) -> RoomEvent<'a> {
+        RoomEvent {
             what,
             subject,
             who,
@@ -84,7 +84,7 @@ pub(super) struct Detail<'a> {
 
 /// A room's event numbers, and whether anybody has to look at the room before the batch ends.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(super) struct EventCounter {
     room: Room,
     /// The last event's number.
     pub(super) seq: u64,
@@ -94,9 +94,9 @@ pub(super) struct Log {
     pub(super) is_touched: bool,
 }
 
-impl Log {
-    pub(super) fn new(room: Room) -> Log {
-        Log {
+impl EventCounter {
+    pub(super) fn new(room: Room) -> EventCounter {
+        EventCounter {
             room,
             seq: 0,
             at: 0,
@@ -112,7 +112,7 @@ impl Log {
     }
 
     /// Numbers a transition and tells those who observe.
-    pub(super) fn tell(&mut self, cx: &mut Context, happened: &Happened<'_>) {
+    pub(super) fn record_event(&mut self, cx: &mut Context, happened: &RoomEvent<'_>) {
         self.touch(cx);
         self.seq += 1;
         self.at = cx.now;

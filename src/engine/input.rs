@@ -7,7 +7,7 @@ use crate::wire::name::{Agent, Room};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{Offer, RoomTopic};
 
-use super::effect::Class;
+use super::effect::DirectedKind;
 use super::ids::AssignmentKey;
 use super::settings::Settings;
 
@@ -97,7 +97,7 @@ pub enum Input {
         /// Whose it was.
         agent: Agent,
         /// What it was.
-        class: Class,
+        class: DirectedKind,
     },
     /// The wall clock was set by so many milliseconds and is `ahead` of the timeline now. Nothing is due earlier or later by it; what
     /// is shown from now on, and is asked for by time, is of the clock as it is now.

@@ -14,7 +14,7 @@ use super::size::SizeClass;
 
 /// An agent's MQTT session, as far as coordination cares.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Session {
+pub(super) struct AgentSession {
     pub(super) connected: bool,
     /// Whether it outlives its connection.
     pub(super) durable: bool,
@@ -27,7 +27,7 @@ pub(super) struct Session {
 }
 
 /// All sessions that are connected or have a place in a room.
-pub(super) type Sessions = BTreeMap<Agent, Session>;
+pub(super) type Sessions = BTreeMap<Agent, AgentSession>;
 
 /// An agent's place in a room.
 #[derive(Debug)]

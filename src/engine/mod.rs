@@ -29,19 +29,20 @@ mod context;
 mod core;
 mod departures;
 mod digest;
+mod dormant;
 mod effect;
 mod encoding;
 mod event;
+mod event_log;
 mod fit;
 mod handoff;
 mod ids;
 mod input;
-mod keep;
+mod kept_bytes;
 mod machine;
 mod mailboxes;
 mod member;
 mod outcomes;
-mod past;
 mod pattern;
 mod queries;
 mod reconfigure;
@@ -59,7 +60,6 @@ mod stats;
 mod timer;
 mod tools;
 mod tx;
-mod vacated;
 
 #[cfg(test)]
 mod tests;
@@ -72,31 +72,31 @@ use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::Offer;
 
 use context::Context;
+use dormant::Vacated;
 use encoding::Encodings;
-use event::{Detail, Happened};
+use event::{Detail, RoomEvent};
 use fit::fit;
 use reconfigure::Before;
 use record::Put;
 use room::{RoomState, retention};
-use timer::Subject;
-use vacated::Vacated;
+use timer::TimerSubject;
 
 pub use approve::config::ApproveConfig;
 pub use blackboard::config::{BlackboardConfig, KeySchema};
 pub use config::{
     CommandsConfig, Create, KeptEvents, MailboxConfig, ObserveConfig, RoomConfig, RoomsConfig,
 };
-pub use effect::{Class, Directed, Effect};
+pub use effect::{Directed, DirectedKind, Effect};
+pub use event_log::{EventLogError, EventRange, NoPast, Past, Recall, Recalled};
 pub use handoff::config::{CapabilityConfig, HandoffConfig, TaskTypeDefaults};
 pub use ids::{AssignmentKey, RunKey};
 pub use input::{Command, Input, Verdict};
 pub use machine::{Machine, Transition};
 pub use mailboxes::{Mailboxes, VisitMail};
-pub use past::{Forgetful, Kept, NoPast, Past, Recall, Recalled};
 pub use record::{RecordError, RecordProblem};
 pub use schemas::KeySchemas;
 pub use settings::Settings;
-pub use stats::{Refusals, Spread, Stats, TaskCounts, TaskResults, ToolOutcome};
+pub use stats::{EngineStats, Refusals, Spread, TaskCounts, TaskResults, ToolOutcome};
 pub use timer::Timer;
 pub use tools::config::ToolsConfig;
 
@@ -303,15 +303,15 @@ impl Engine {
     fn clock_stepped(&mut self, by: i64, ahead: i64) {
         self.set_wall(ahead);
         let gateway = self.cx.gateway.clone();
-        let stepped = Happened {
+        let stepped = RoomEvent {
             detail: Detail {
                 by_ms: Some(by),
                 ..Detail::default()
             },
-            ..Happened::new("clock.stepped", gateway.as_str(), &gateway)
+            ..RoomEvent::new("clock.stepped", gateway.as_str(), &gateway)
         };
         for room in self.rooms.values_mut().filter(|room| !room.is_vacant()) {
-            room.core.log.tell(&mut self.cx, &stepped);
+            room.core.log.record_event(&mut self.cx, &stepped);
         }
     }
 
@@ -334,7 +334,7 @@ impl Engine {
             let Some((timer, subject)) = self.cx.timers.pop_due(self.cx.now) else {
                 break;
             };
-            if let Subject::Agent(agent) = &subject {
+            if let TimerSubject::Agent(agent) = &subject {
                 self.grace_over(agent);
             }
             let Some(name) = subject.room().cloned() else {
@@ -377,7 +377,7 @@ impl Engine {
         } else {
             &mut self.cx.encodings
         };
-        let (command, unread) = encoding::understand(encodings, limit, command);
+        let (command, unread) = encoding::decode(encodings, limit, command);
         let mut call = replies::Call::new(&command, mailboxes, unread, is_asked);
         let outcome = self.in_new_room(&command.topic.room, |room, cx| room.command(cx, &mut call));
         let most = self.takes(call.from().as_str(), command.topic.room.as_str());

@@ -10,11 +10,11 @@ use crate::wire::name::{Agent, Capability, Room, Tool};
 use super::ids::TaskNo;
 use super::mailboxes::Mailboxes;
 use super::member::Departure;
-use super::record::{Half, Head};
+use super::record::{Half, RoomCounters};
 use super::recorded::Records;
 use super::replies::{Call, Outcome};
 use super::settings::Settings;
-use super::timer::{Subject, Timer};
+use super::timer::{Timer, TimerSubject};
 use super::tx::RoomTx;
 
 /// What became of an agent that has a place in the room.
@@ -61,7 +61,7 @@ pub(super) trait Pattern: Records {
     fn command(&mut self, tx: &mut RoomTx<'_>, call: &mut Call<'_>) -> Outcome;
 
     /// A timer of the room's is due; one of another pattern's is none of its business.
-    fn timer(&mut self, tx: &mut RoomTx<'_>, timer: Timer, subject: &Subject);
+    fn timer(&mut self, tx: &mut RoomTx<'_>, timer: Timer, subject: &TimerSubject);
 
     /// Something became of an agent.
     fn agent_changed(&mut self, tx: &mut RoomTx<'_>, agent: &Agent, change: AgentChange<'_>);
@@ -106,10 +106,10 @@ pub(super) trait Pattern: Records {
     fn end_some(&mut self, tx: &mut RoomTx<'_>, left: &mut usize, words: &'static str) -> bool;
 
     /// Where its counters stand.
-    fn note_head(&self, _head: &mut Head) {}
+    fn note_head(&self, _head: &mut RoomCounters) {}
 
     /// Lets them go on from there.
-    fn go_on(&mut self, _head: &Head) {}
+    fn go_on(&mut self, _head: &RoomCounters) {}
 
     /// All records of the room are back. What is only half there is told.
     fn restored(&self, _room: &Room) -> Result<(), Half> {

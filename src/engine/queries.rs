@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::wire::Millis;
-use crate::wire::cbor::Spelling;
+use crate::wire::cbor::ReaderEncoding;
 use crate::wire::name::{Agent, Room};
 use crate::wire::presence::Encoding;
 use crate::wire::reply::{Rejection, Reply};
@@ -11,12 +11,12 @@ use crate::wire::topic::{RoomTopic, Topic};
 
 use super::Engine;
 use super::shown::Wall;
-use super::stats::Stats;
+use super::stats::EngineStats;
 
 impl Engine {
     /// Numbers for the metrics.
-    pub fn stats(&self) -> Stats {
-        Stats {
+    pub fn stats(&self) -> EngineStats {
+        EngineStats {
             encodings: self.cx.encodings.len(),
             ..self.cx.stats.clone()
         }
@@ -33,7 +33,7 @@ impl Engine {
     }
 
     /// What an agent is spoken to in.
-    pub fn speaks(&self, agent: &Agent) -> Spelling {
+    pub fn encoding_of(&self, agent: &Agent) -> ReaderEncoding {
         self.cx.encodings.of(agent)
     }
 
@@ -74,7 +74,7 @@ impl Engine {
                 .show_all(wall, &mut |key, payload| {
                     let topic = Topic::BlackboardState { key: key.clone() };
                     let topic = RoomTopic::new(name.clone(), topic);
-                    show(&topic, encoding.spell(payload))
+                    show(&topic, encoding.encode(payload))
                 });
         }
     }

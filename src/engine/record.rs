@@ -5,7 +5,7 @@
 //!
 //! | tag | what | rest of the key | whose |
 //! |---|---|---|---|
-//! | 1 | [`Head`] of the room, before everything else of it | nothing | the room's |
+//! | 1 | [`RoomCounters`] of the room, before everything else of it | nothing | the room's |
 //! | 2 | an agent's place | the agent | the room's |
 //! | 3 | task body, written once | the task's number, 8 bytes, big end first | handoff |
 //! | 4 | task status, at every transition | the same | handoff |
@@ -110,7 +110,7 @@ pub enum RecordProblem {
 
 /// A room's counters: all that is left of one that was vacated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Head {
+pub(super) struct RoomCounters {
     pub(super) seq: u64,
     pub(super) at: Millis,
     pub(super) last_task: u64,
@@ -127,7 +127,7 @@ pub(super) struct Head {
     pub(super) last_token: u64,
 }
 
-impl Head {
+impl RoomCounters {
     pub(super) fn history_floor(&self) -> u64 {
         self.history_floor.unwrap_or(self.revision)
     }
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn other_formats_are_refused_with_words() {
-        let error = decode::<Head>(&[9, 1, 2]).unwrap_err();
+        let error = decode::<RoomCounters>(&[9, 1, 2]).unwrap_err();
         assert_eq!(error.to_string(), "expected format 1, found Some(9)");
     }
 }

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use crate::wire::name::Room;
 
 use super::context::Context;
+use super::dormant::Vacated;
 use super::record::{RecordError, RecordProblem, agent_of_encoding, decode, ground_key, split};
 use super::room::{RoomState, retention};
-use super::vacated::Vacated;
 
 /// The rooms that the records tell of, which come in the order of their keys; what they say of all
 /// rooms, and of rooms that nobody is in, goes where it belongs.

@@ -24,7 +24,7 @@ use crate::wire::{approve, blackboard, tools};
 
 use super::context::Context;
 use super::digest::fingerprint;
-use super::effect::{Class, Directed, Effect};
+use super::effect::{Directed, DirectedKind, Effect};
 use super::input::Command;
 use super::mailboxes::Mailboxes;
 use super::settings::Settings;
@@ -387,8 +387,8 @@ pub(super) fn answer(call: Call<'_>, outcome: Outcome) -> Option<Reply> {
 pub(super) fn send(cx: &mut Context, to: Agent, room: Room, rest: Option<Key>, reply: Reply) {
     let me = to.clone();
     let class = match reply.status {
-        ReplyStatus::Accepted => Class::Reply,
-        ReplyStatus::Rejected => Class::Refusal,
+        ReplyStatus::Accepted => DirectedKind::Reply,
+        ReplyStatus::Rejected => DirectedKind::Refusal,
     };
     cx.emit(Effect::Deliver(Directed {
         to,

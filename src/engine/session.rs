@@ -8,13 +8,13 @@ use crate::wire::presence::ConnectionState;
 
 use super::Engine;
 use super::context::Context;
-use super::effect::Class;
+use super::effect::DirectedKind;
 use super::ids::AssignmentKey;
 use super::mailboxes::Mailboxes;
-use super::member::{Departure, Session};
+use super::member::{AgentSession, Departure};
 use super::pattern::AgentChange;
 use super::room::RoomState;
-use super::timer::{Subject, Timer};
+use super::timer::{Timer, TimerSubject};
 
 impl Engine {
     /// How many messages an agent can be sent now.
@@ -58,7 +58,7 @@ impl Engine {
             room.connected(cx, agent, resumed, durable, mailboxes);
             unconfirmed |= room.is_unconfirmed(agent);
         });
-        let has_rooms = |session: &Session| !session.rooms.is_empty();
+        let has_rooms = |session: &AgentSession| !session.rooms.is_empty();
         if unconfirmed || (!resumed && self.cx.sessions.get(agent).is_some_and(has_rooms)) {
             arm_grace(&mut self.cx, agent);
         }
@@ -95,12 +95,12 @@ impl Engine {
     pub(super) fn grace_over(&mut self, agent: &Agent) {
         let now = self.cx.now;
         let session = self.cx.sessions.get_mut(agent);
-        let is_over = |session: &&mut Session| session.grace_until.is_some_and(|at| at <= now);
+        let is_over = |session: &&mut AgentSession| session.grace_until.is_some_and(|at| at <= now);
         let Some(session) = session.filter(is_over) else {
             return;
         };
         session.grace_until = None;
-        let Session {
+        let AgentSession {
             connected, durable, ..
         } = *session;
         if connected {
@@ -139,13 +139,13 @@ impl Engine {
     }
 
     /// Takes back what an agent was to get, and cannot any more.
-    pub(super) fn take_back_too_large(&mut self, agent: &Agent, class: &Class) {
+    pub(super) fn take_back_too_large(&mut self, agent: &Agent, class: &DirectedKind) {
         match class {
-            Class::Assignment(key) => self.in_room(&key.room, |room, cx| {
+            DirectedKind::Assignment(key) => self.in_room(&key.room, |room, cx| {
                 let (mut tx, patterns) = room.lend(cx);
                 patterns.handoff.take_back_if_unseen(&mut tx, agent, key);
             }),
-            Class::Run(key) => self.in_room(&key.room, |room, cx| {
+            DirectedKind::Run(key) => self.in_room(&key.room, |room, cx| {
                 let (mut tx, patterns) = room.lend(cx);
                 patterns.tools.lose_run_too_large(&mut tx, agent, key);
             }),
@@ -169,7 +169,7 @@ fn arm_grace(cx: &mut Context, agent: &Agent) {
     if let Some(session) = cx.sessions.get_mut(agent) {
         session.grace_until = Some(at);
         cx.timers
-            .arm(at, Timer::Grace, Subject::Agent(agent.clone()));
+            .arm(at, Timer::Grace, TimerSubject::Agent(agent.clone()));
     }
 }
 
@@ -177,6 +177,6 @@ fn disarm_grace(cx: &mut Context, agent: &Agent) {
     let session = cx.sessions.get_mut(agent);
     if let Some(at) = session.and_then(|session| session.grace_until.take()) {
         cx.timers
-            .disarm(at, Timer::Grace, Subject::Agent(agent.clone()));
+            .disarm(at, Timer::Grace, TimerSubject::Agent(agent.clone()));
     }
 }

@@ -11,7 +11,7 @@ use crate::wire::reply::Code;
 metrics! {
     /// What the engine holds and what it has done since it was made.
     #[derive(Debug, Clone, Default, PartialEq, Eq)]
-    pub struct Stats {
+    pub struct EngineStats {
         /// Rooms.
         gauge rooms: usize = "rooms",
         /// Rooms that nobody is in, of which only the numbers are remembered.

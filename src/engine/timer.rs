@@ -44,7 +44,7 @@ pub enum Timer {
 
 /// What a timer is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Subject {
+pub(super) enum TimerSubject {
     Agent(Agent),
     Provider(Room, Agent),
     Room(Room),
@@ -56,24 +56,24 @@ pub(super) enum Subject {
     Waiter(Room, LockName, Agent),
 }
 
-impl Subject {
+impl TimerSubject {
     /// The room that it is in, unless it is of no single one.
     pub(super) fn room(&self) -> Option<&Room> {
         match self {
-            Subject::Agent(_) => None,
-            Subject::Room(room)
-            | Subject::Provider(room, _)
-            | Subject::Task(room, _)
-            | Subject::Approval(room, _)
-            | Subject::Call(room, _)
-            | Subject::Key(room, _)
-            | Subject::Lock(room, _)
-            | Subject::Waiter(room, _, _) => Some(room),
+            TimerSubject::Agent(_) => None,
+            TimerSubject::Room(room)
+            | TimerSubject::Provider(room, _)
+            | TimerSubject::Task(room, _)
+            | TimerSubject::Approval(room, _)
+            | TimerSubject::Call(room, _)
+            | TimerSubject::Key(room, _)
+            | TimerSubject::Lock(room, _)
+            | TimerSubject::Waiter(room, _, _) => Some(room),
         }
     }
 }
 
-type Armed = BTreeSet<(Millis, Timer, Subject)>;
+type Armed = BTreeSet<(Millis, Timer, TimerSubject)>;
 
 /// All timers that are armed. Who arms one remembers the time, because it takes it to disarm it.
 #[derive(Debug, Default)]
@@ -84,15 +84,15 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    pub(super) fn arm(&mut self, at: Millis, timer: Timer, subject: Subject) {
+    pub(super) fn arm(&mut self, at: Millis, timer: Timer, subject: TimerSubject) {
         self.of(&subject).insert((at, timer, subject));
     }
 
-    pub(super) fn disarm(&mut self, at: Millis, timer: Timer, subject: Subject) {
+    pub(super) fn disarm(&mut self, at: Millis, timer: Timer, subject: TimerSubject) {
         self.of(&subject).remove(&(at, timer, subject));
     }
 
-    fn of(&mut self, subject: &Subject) -> &mut Armed {
+    fn of(&mut self, subject: &TimerSubject) -> &mut Armed {
         let halted = subject.room().and_then(|room| self.halted.get_mut(room));
         halted.unwrap_or(&mut self.armed)
     }
@@ -100,7 +100,8 @@ impl Timers {
     /// From now on nothing in this room is due. Looks at all that is armed.
     pub(super) fn halt(&mut self, room: &Room) {
         if !self.halted.contains_key(room) {
-            let own = |(_, _, subject): &(Millis, Timer, Subject)| subject.room() == Some(room);
+            let own =
+                |(_, _, subject): &(Millis, Timer, TimerSubject)| subject.room() == Some(room);
             let halted = self.armed.extract_if(.., own).collect();
             self.halted.insert(room.clone(), halted);
         }
@@ -119,7 +120,7 @@ impl Timers {
     }
 
     /// Takes the earliest timer if its time has come.
-    pub(super) fn pop_due(&mut self, now: Millis) -> Option<(Timer, Subject)> {
+    pub(super) fn pop_due(&mut self, now: Millis) -> Option<(Timer, TimerSubject)> {
         self.armed.first().filter(|(at, ..)| *at <= now)?;
         self.armed
             .pop_first()

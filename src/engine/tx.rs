@@ -8,8 +8,8 @@ use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 
 use super::context::Context;
-use super::core::{Change, RoomCore};
-use super::event::Happened;
+use super::core::{RoomChange, RoomCore};
+use super::event::RoomEvent;
 use super::outcomes::{OutcomeKey, Remembered};
 use super::replies::{Accepted, Call, Outcome};
 
@@ -29,12 +29,12 @@ impl RoomTx<'_> {
     }
 
     /// Numbers a transition and tells those who observe.
-    pub(super) fn tell(&mut self, happened: &Happened<'_>) {
-        self.room.log.tell(self.cx, happened);
+    pub(super) fn record_event(&mut self, happened: &RoomEvent<'_>) {
+        self.room.log.record_event(self.cx, happened);
     }
 
     /// Notes that a record of the room itself must be written or deleted.
-    pub(super) fn change(&mut self, change: Change) {
+    pub(super) fn change(&mut self, change: RoomChange) {
         self.touch();
         self.room.changes.note(change);
     }
@@ -84,9 +84,9 @@ impl RoomTx<'_> {
             && let Some(forgotten) = self.room.outcomes.forget_oldest()
         {
             self.cx.stats.forgotten_early += 1;
-            self.change(Change::Outcome(forgotten));
+            self.change(RoomChange::Outcome(forgotten));
         }
-        self.change(Change::Outcome(key.clone()));
+        self.change(RoomChange::Outcome(key.clone()));
         let remembered = Remembered {
             at: self.cx.now,
             accepted: accepted.clone(),
@@ -95,13 +95,13 @@ impl RoomTx<'_> {
         self.room.outcomes.insert(key, remembered);
     }
 
-    /// Notes that an agent may look different; `surely` where more changed than the number of its tasks.
-    pub(super) fn stir(&mut self, agent: &Agent, surely: bool) {
+    /// Notes that an agent may look different; `must_show` where more changed than the number of its tasks.
+    pub(super) fn mark_presence_dirty(&mut self, agent: &Agent, must_show: bool) {
         self.touch();
-        match self.room.stirred.get_mut(agent) {
-            Some(known) => *known |= surely,
+        match self.room.dirty_presence.get_mut(agent) {
+            Some(known) => *known |= must_show,
             None => {
-                self.room.stirred.insert(agent.clone(), surely);
+                self.room.dirty_presence.insert(agent.clone(), must_show);
             }
         }
     }

@@ -190,7 +190,7 @@ impl<V: Values, const N: usize> Values for (&str, [(&str, V); N]) {
 }
 
 /// The values of a label. Declared with `labels!`.
-pub trait Label: Copy + 'static {
+pub trait MetricLabel: Copy + 'static {
     /// The label's name.
     const KEY: &'static str;
     /// Every value, in the order of their indexes.
@@ -207,7 +207,7 @@ pub trait Label: Copy + 'static {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Per<L, V = Count>(Box<[V]>, PhantomData<L>);
 
-impl<L: Label, V> Per<L, V> {
+impl<L: MetricLabel, V> Per<L, V> {
     /// Made by `one` for each.
     pub fn new(one: impl Fn(L) -> V) -> Per<L, V> {
         Per(L::ALL.iter().copied().map(one).collect(), PhantomData)
@@ -229,13 +229,13 @@ impl<L: Label, V> Per<L, V> {
     }
 }
 
-impl<L: Label, V: Default> Default for Per<L, V> {
+impl<L: MetricLabel, V: Default> Default for Per<L, V> {
     fn default() -> Per<L, V> {
         Per::new(|_| V::default())
     }
 }
 
-impl<L: Label, V: Values> Values for Per<L, V> {
+impl<L: MetricLabel, V: Values> Values for Per<L, V> {
     fn encode(&self, out: &mut Out<'_>) -> fmt::Result {
         let values = L::ALL.iter().zip(&self.0);
         values

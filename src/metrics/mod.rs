@@ -7,7 +7,7 @@ mod count;
 mod encode;
 
 pub use count::{Count, Latency, Latest, MOMENTS, Raised, Seconds};
-pub use encode::{Label, MetricSet, Out, Per, Scrape, Values, collector};
+pub use encode::{MetricLabel, MetricSet, Out, Per, Scrape, Values, collector};
 
 /// Declares the numbers of one part: a struct, and how it is shown.
 ///
@@ -87,7 +87,7 @@ macro_rules! labels {
             }
         }
 
-        impl $crate::metrics::Label for $label {
+        impl $crate::metrics::MetricLabel for $label {
             const KEY: &'static str = $key;
             const ALL: &'static [$label] = &[$( $label::$case ),*];
 

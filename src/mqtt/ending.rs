@@ -143,7 +143,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::metrics::Label;
+    use crate::metrics::MetricLabel;
 
     #[test]
     fn each_kind_has_a_name_and_a_reason_of_its_own() {

@@ -3,10 +3,10 @@
 use super::ending::Ending;
 use super::session::ack_times::AckLatency;
 use super::session::poison::Cause;
-use crate::metrics::{Count, Label, Per, labelled, metrics};
+use crate::metrics::{Count, MetricLabel, Per, labelled, metrics};
 use crate::wire::message::Qos;
 
-impl Label for Qos {
+impl MetricLabel for Qos {
     const KEY: &'static str = "qos";
     const ALL: &'static [Qos] = &[Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
 

@@ -36,7 +36,11 @@ pub fn check_name(topic: &str) -> Result<(), TopicRule> {
 pub fn check_filter(filter: &str) -> Result<(), TopicRule> {
     check_text(filter)?;
     let filter = match filter.strip_prefix("$share/") {
-        Some(_) => Shared::parse(filter).ok_or(TopicRule::BadShare)?.filter,
+        Some(_) => {
+            SharedFilter::parse(filter)
+                .ok_or(TopicRule::BadShare)?
+                .filter
+        }
         None if filter == "$share" => return Err(TopicRule::BadShare),
         None => filter,
     };
@@ -66,7 +70,7 @@ fn check_wildcards(filter: &str) -> Result<(), TopicRule> {
 
 /// Checks how many levels a topic or a filter has, without what `$share/…` puts in front (see CVE-2019-11779).
 pub fn check_levels(topic: &str, max: usize) -> Result<(), TopicRule> {
-    let topic = Shared::parse(topic).map_or(topic, |shared| shared.filter);
+    let topic = SharedFilter::parse(topic).map_or(topic, |shared| shared.filter);
     if topic.bytes().filter(|&b| b == b'/').count() >= max {
         return Err(TopicRule::TooDeep);
     }
@@ -85,19 +89,19 @@ fn check_text(topic: &str) -> Result<(), TopicRule> {
 
 /// A shared subscription's two parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shared<'a> {
+pub struct SharedFilter<'a> {
     /// The group's name; groups are told apart by name and filter (MQTT-4.8.2).
     pub group: &'a str,
     /// What the group listens to.
     pub filter: &'a str,
 }
 
-impl<'a> Shared<'a> {
+impl<'a> SharedFilter<'a> {
     /// Splits `$share/{group}/{filter}`; `None` if it is not one, or not well formed.
-    pub fn parse(filter: &'a str) -> Option<Shared<'a>> {
+    pub fn parse(filter: &'a str) -> Option<SharedFilter<'a>> {
         let (group, filter) = filter.strip_prefix("$share/")?.split_once('/')?;
         let valid = !group.is_empty() && !group.contains(['+', '#']) && !filter.is_empty();
-        valid.then_some(Shared { group, filter })
+        valid.then_some(SharedFilter { group, filter })
     }
 }
 

@@ -74,7 +74,7 @@ pub fn shorten(payload: &[u8], most: usize, bytes: usize) -> Option<Bytes> {
     if size(&fields) > most {
         return None;
     }
-    Some(encoding.spell(json::encode(&fields)))
+    Some(encoding.encode(json::encode(&fields)))
 }
 
 /// The fields of an object, in order.

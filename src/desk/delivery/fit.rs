@@ -9,7 +9,7 @@ use super::Delivery;
 use crate::desk::kind::Kind;
 use crate::desk::own::gateway_message;
 use crate::desk::records;
-use crate::engine::Class;
+use crate::engine::DirectedKind;
 use crate::ledger::Space;
 use crate::wire::fit::{packet_bytes, shorten};
 use crate::wire::json;
@@ -43,7 +43,9 @@ impl Delivery<'_> {
         let room_for = (most + payload).saturating_sub(bytes);
         let short = match &kind {
             // Whoever gets these is to have all of them, or none.
-            Kind::Inbox | Kind::Directed(Class::Assignment(_) | Class::Run(_)) => None,
+            Kind::Inbox | Kind::Directed(DirectedKind::Assignment(_) | DirectedKind::Run(_)) => {
+                None
+            }
             _ => shorten(&message.payload(), room_for, bytes),
         };
         let Some(short) = short else {
@@ -83,12 +85,12 @@ impl Delivery<'_> {
             too_large: Some(bytes),
             ..Reply::rejected(command.map_or("", |(_, command)| command), rejection)
         };
-        let payload = self.engine.speaks(&me).spell(json::encode(&reply));
+        let payload = self.engine.encoding_of(&me).encode(json::encode(&reply));
         let to = me.clone();
         let topic = RoomTopic::new(topic.room, Topic::Reply { me, rest: None });
         let topic = topic.format(&self.settings.root);
         let mirrors = MessageMirrors::default();
         let notice = gateway_message(&topic, &payload, false, &mirrors);
-        self.store_in_mailbox(&to, Kind::Directed(Class::Refusal), notice);
+        self.store_in_mailbox(&to, Kind::Directed(DirectedKind::Refusal), notice);
     }
 }

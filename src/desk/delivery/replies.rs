@@ -9,7 +9,7 @@ use super::Delivery;
 use crate::desk::kind::Kind;
 use crate::desk::own::gateway_message;
 use crate::desk::records;
-use crate::engine::Class;
+use crate::engine::DirectedKind;
 use crate::ledger::Space;
 use crate::wire::cbor;
 use crate::wire::json::{self, Json};
@@ -42,7 +42,7 @@ impl Delivery<'_> {
                 self.drop_entry(id, oldest);
                 continue;
             }
-            if matches!(kind, Kind::Directed(Class::Reply)) {
+            if matches!(kind, Kind::Directed(DirectedKind::Reply)) {
                 self.stats.dropped.old_reply.add_one();
                 return false;
             }
@@ -93,7 +93,7 @@ impl Delivery<'_> {
         }
         let before = known.and_then(|seq| read(&client.outbox.get(seq)?.message));
         let told = sum(before, read(message), most);
-        let payload = self.engine.speaks(&me).spell(json::encode(&told));
+        let payload = self.engine.encoding_of(&me).encode(json::encode(&told));
         let mirrors = MessageMirrors {
             expires_at: Some(message.expires_at()).filter(|at| *at != 0),
             ..MessageMirrors::default()

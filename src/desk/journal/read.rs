@@ -4,22 +4,22 @@ use std::ops::ControlFlow;
 
 use super::Journal;
 use super::chunk::{Label, end, events, from};
-use crate::engine::{Forgetful, Kept, Past, Recall};
+use crate::engine::{EventLogError, EventRange, Past, Recall};
 use crate::ledger::{Space, StoreError};
 use crate::wire::Millis;
 use crate::wire::name::Room;
 
 impl Past for Journal {
-    fn kept(&self, room: &Room) -> Option<Kept> {
+    fn kept(&self, room: &Room) -> Option<EventRange> {
         let summary = &self.shelves.get(room)?.summary;
-        Some(Kept {
+        Some(EventRange {
             oldest: summary.oldest,
             newest: summary.newest,
             lost_at: summary.lost_at,
         })
     }
 
-    fn near(&self, room: &Room, at: Millis) -> Result<u64, Forgetful> {
+    fn near(&self, room: &Room, at: Millis) -> Result<u64, EventLogError> {
         let Some(shelf) = self.shelves.get(room) else {
             return Ok(0);
         };
@@ -42,7 +42,7 @@ impl Past for Journal {
         Ok(low)
     }
 
-    fn read(&self, room: &Room, seq: u64, visit: Recall<'_>) -> Result<(), Forgetful> {
+    fn read(&self, room: &Room, seq: u64, visit: Recall<'_>) -> Result<(), EventLogError> {
         let Some(shelf) = self.shelves.get(room) else {
             return Ok(());
         };
@@ -75,7 +75,7 @@ struct Reading<'a> {
     seq: u64,
     visit: Recall<'a>,
     /// It is over, or something went wrong.
-    stopped: Option<Result<(), Forgetful>>,
+    stopped: Option<Result<(), EventLogError>>,
 }
 
 impl Reading<'_> {
@@ -85,7 +85,7 @@ impl Reading<'_> {
         }
         for event in events(label.first, value) {
             let Some(event) = event else {
-                self.stopped = Some(Err(Forgetful::Unreadable));
+                self.stopped = Some(Err(EventLogError::Unreadable));
                 return;
             };
             if event.seq < self.seq {
@@ -102,7 +102,7 @@ impl Reading<'_> {
 
 impl Journal {
     /// The first chunk on disk that has this number or a later one.
-    fn label_from(&self, room: &Room, seq: u64) -> Result<Option<Label>, Forgetful> {
+    fn label_from(&self, room: &Room, seq: u64) -> Result<Option<Label>, EventLogError> {
         let Some(reader) = &self.reader else {
             return Ok(None);
         };
@@ -123,19 +123,19 @@ impl Journal {
         room: &Room,
         until: u64,
         reading: &mut Reading<'_>,
-    ) -> Result<(), Forgetful> {
+    ) -> Result<(), EventLogError> {
         let Some(reader) = &self.reader else {
             return Ok(());
         };
         if self.may_read.get() == 0 {
-            return Err(Forgetful::Busy);
+            return Err(EventLogError::Busy);
         }
         let (from, to) = (from(room, reading.seq), end(room));
         let chunk = &mut |key: &[u8], value: &[u8]| {
             let left = self.may_read.get().saturating_sub(value.len());
             self.may_read.set(left);
             let Some(label) = Label::read(key) else {
-                reading.stopped = Some(Err(Forgetful::Unreadable));
+                reading.stopped = Some(Err(EventLogError::Unreadable));
                 return ControlFlow::Break(());
             };
             if label.first >= until {
@@ -156,7 +156,7 @@ impl Journal {
     }
 }
 
-fn unreadable(error: &StoreError) -> Forgetful {
+fn unreadable(error: &StoreError) -> EventLogError {
     tracing::warn!(%error, "a room's past cannot be read");
-    Forgetful::Unreadable
+    EventLogError::Unreadable
 }

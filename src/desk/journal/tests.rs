@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::desk::RoomJournal;
-use crate::engine::{Forgetful, Past};
+use crate::engine::{EventLogError, Past};
 use crate::ledger::MemoryStore;
 
 const LIMITS: JournalLimits = JournalLimits {
@@ -308,7 +308,7 @@ fn who_reads_too_much_at_once_comes_again() {
     assert_eq!(world.read("a", 1).len(), 1, "a chunk at least");
     let nothing = &mut |_: crate::engine::Recalled<'_>| ControlFlow::Continue(());
     let refused = world.journal.read(&room("a"), 2, nothing);
-    assert_eq!(refused, Err(Forgetful::Busy));
+    assert_eq!(refused, Err(EventLogError::Busy));
     world.commit();
     assert_eq!(world.read("a", 2).len(), 1);
 }

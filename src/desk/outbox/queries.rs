@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Entry, Outbox, State, packet_id};
 use crate::desk::kind::Kind;
 use crate::desk::lanes::Sent;
-use crate::engine::Class;
+use crate::engine::DirectedKind;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
@@ -76,7 +76,7 @@ impl Outbox {
 
     /// The sequence number of an assignment or a run that has not been sent, or has not been
     /// acknowledged.
-    pub fn find(&self, class: &Class) -> Option<u64> {
+    pub fn find(&self, class: &DirectedKind) -> Option<u64> {
         self.unique.get(class).copied()
     }
 
@@ -173,7 +173,9 @@ impl Outbox {
     /// Whether it is a refusal, and no client ever had it.
     pub fn is_unsent_refusal(&self, seq: u64) -> bool {
         let entry = self.entries.get(&seq);
-        entry.is_some_and(|entry| entry.kind == Kind::Directed(Class::Refusal) && entry.is_unsent())
+        entry.is_some_and(|entry| {
+            entry.kind == Kind::Directed(DirectedKind::Refusal) && entry.is_unsent()
+        })
     }
 
     /// How many summaries there are.

@@ -6,17 +6,17 @@ use crate::wire::name::{Agent, ApprovalId};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use super::pattern::Change;
-use crate::engine::effect::{Class, Directed, Effect};
-use crate::engine::event::{Detail, Happened};
-use crate::engine::keep::MOST_AT_ONCE;
+use super::pattern::ApprovalChange;
+use crate::engine::effect::{Directed, DirectedKind, Effect};
+use crate::engine::event::{Detail, RoomEvent};
+use crate::engine::kept_bytes::MOST_AT_ONCE;
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, text_at_most};
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Approvals;
-use super::{Approval, Ended};
+use super::{Approval, ApprovalOutcome};
 
 impl Approvals {
     pub(in crate::engine) fn approval_timed_out(&mut self, tx: &mut RoomTx<'_>, id: &ApprovalId) {
@@ -28,7 +28,7 @@ impl Approvals {
             return;
         }
         let waited = approval.asked.expires_at - approval.asked.requested_at;
-        let ended = Ended {
+        let ended = ApprovalOutcome {
             // The setting may have changed since the request was taken.
             approved: approval.on_timeout == OnTimeout::Approve
                 && tx.cx.settings.approve.approve_on_timeout,
@@ -50,19 +50,19 @@ impl Approvals {
         asked.escalated = true;
         asked.expires_at = tx.cx.after(approval.timeout_ms);
         let id = asked.id.clone();
-        let subject = Subject::Approval(tx.room.name.clone(), id.clone());
+        let subject = TimerSubject::Approval(tx.room.name.clone(), id.clone());
         tx.cx.timers.arm(asked.expires_at, Timer::Approval, subject);
         let gateway = tx.cx.gateway.clone();
         approval.note(tx.cx.now, &gateway, AuditAct::Escalated, None);
-        let happened = Happened {
+        let happened = RoomEvent {
             detail: Detail {
                 until: Some(approval.asked.expires_at),
                 ..Detail::default()
             },
             traceparent: approval.asked.traceparent.as_deref(),
-            ..Happened::new("approve.escalated", id.as_str(), &gateway)
+            ..RoomEvent::new("approve.escalated", id.as_str(), &gateway)
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
         self.show_pending(tx, &approval);
         self.put(approval);
     }
@@ -90,7 +90,7 @@ impl Approvals {
             }
             let mut approval = approval.clone();
             approval.note(tx.cx.now, by, AuditAct::Cancelled, cancel.reason.clone());
-            let ended = Ended {
+            let ended = ApprovalOutcome {
                 approved: false,
                 by: vec![by.clone()],
                 at: tx.cx.now,
@@ -114,7 +114,7 @@ impl Approvals {
         let Some(mut approval) = self.oldest_pending().cloned() else {
             return false;
         };
-        let ended = Ended {
+        let ended = ApprovalOutcome {
             approved: false,
             by: Vec::new(),
             at: tx.cx.now,
@@ -132,16 +132,16 @@ impl Approvals {
         &mut self,
         tx: &mut RoomTx<'_>,
         mut approval: Approval,
-        ended: Ended,
+        ended: ApprovalOutcome,
         reason: Option<String>,
     ) {
         let asked = &approval.asked;
         let (id, requester) = (asked.id.clone(), asked.requester.clone());
-        let subject = Subject::Approval(tx.room.name.clone(), id.clone());
+        let subject = TimerSubject::Approval(tx.room.name.clone(), id.clone());
         tx.cx
             .timers
             .disarm(asked.expires_at, Timer::Approval, subject);
-        tx.cx.keep_promise(&requester);
+        tx.cx.release_result(&requester);
         tx.cx.stats.pending_approvals -= 1;
         let decision = approval.decision(&ended, reason.clone());
         let topic = Topic::ApproveDecision {
@@ -152,7 +152,7 @@ impl Approvals {
             to: requester,
             topic: RoomTopic::new(tx.room.name.clone(), topic),
             payload: tx.cx.wall.encode(&decision),
-            class: Class::Decision(id.clone()),
+            class: DirectedKind::Decision(id.clone()),
             mirrors: MessageMirrors {
                 correlation_id: approval.correlation_id.clone(),
                 from: Some(who.clone()),
@@ -163,7 +163,7 @@ impl Approvals {
                 expires_at: Some(tx.cx.after(tx.cx.settings.mailbox.result_ttl.ms())),
             },
         }));
-        let happened = Happened {
+        let happened = RoomEvent {
             from: Some("pending"),
             to: Some(ended.word()),
             detail: Detail {
@@ -174,9 +174,9 @@ impl Approvals {
                 ..Detail::default()
             },
             traceparent: approval.asked.traceparent.as_deref(),
-            ..Happened::new("approve.decided", id.as_str(), &who)
+            ..RoomEvent::new("approve.decided", id.as_str(), &who)
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
         approval.ended = Some(ended);
         self.show_pending(tx, &approval);
         self.put(approval);
@@ -199,7 +199,7 @@ impl Approvals {
                 approval.asked.content = None;
                 approval.omitted = true;
             }
-            self.change(tx, Change(id));
+            self.change(tx, ApprovalChange(id));
         }
     }
 
@@ -207,13 +207,13 @@ impl Approvals {
         let oldest = self.decided.first().cloned();
         if let Some((_, id)) = oldest {
             self.remove(&id);
-            self.change(tx, Change(id));
+            self.change(tx, ApprovalChange(id));
         }
     }
 }
 
 impl Approval {
-    fn decision(&self, ended: &Ended, reason: Option<String>) -> Decision {
+    fn decision(&self, ended: &ApprovalOutcome, reason: Option<String>) -> Decision {
         Decision {
             id: self.asked.id.clone(),
             action: Some(self.asked.action.clone()),
@@ -240,7 +240,7 @@ impl Approval {
     }
 }
 
-impl Ended {
+impl ApprovalOutcome {
     fn word(&self) -> &'static str {
         match (self.approved, self.cancelled) {
             (true, _) => "approved",

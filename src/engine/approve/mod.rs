@@ -25,14 +25,14 @@ use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
 
 use super::effect::Effect;
-use super::event::{Detail, Happened};
-use super::keep::Keep;
+use super::event::{Detail, RoomEvent};
+use super::kept_bytes::KeptBytes;
 use super::record::Changes;
 use super::recorded::Recorded;
 use super::replies::{Accepted, Call, Outcome};
-use super::timer::{Subject, Timer};
+use super::timer::{Timer, TimerSubject};
 use super::tx::RoomTx;
-use pattern::Change;
+use pattern::ApprovalChange;
 
 use check::{check_request, digest_of};
 
@@ -65,7 +65,7 @@ pub(super) struct Approval {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     trail: Vec<AuditEntry>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) ended: Option<Ended>,
+    pub(super) ended: Option<ApprovalOutcome>,
 }
 
 fn minute() -> u64 {
@@ -74,7 +74,7 @@ fn minute() -> u64 {
 
 /// How an approval ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Ended {
+pub(super) struct ApprovalOutcome {
     pub(super) approved: bool,
     pub(super) by: Vec<Agent>,
     pub(super) at: Millis,
@@ -86,7 +86,7 @@ pub(super) struct Ended {
 /// A room's approvals.
 #[derive(Debug, Default)]
 pub(super) struct Approvals {
-    changes: Changes<pattern::Change>,
+    changes: Changes<pattern::ApprovalChange>,
     pub(super) by_id: BTreeMap<ApprovalId, Approval>,
     /// Decided ones, oldest first.
     decided: BTreeSet<(Millis, ApprovalId)>,
@@ -94,7 +94,7 @@ pub(super) struct Approvals {
     by_time: BTreeSet<(Millis, ApprovalId)>,
     by_state: BTreeSet<(ApprovalState, Millis, ApprovalId)>,
     /// Decided ones whose contents are kept.
-    contents: Keep<(Millis, ApprovalId)>,
+    contents: KeptBytes<(Millis, ApprovalId)>,
 }
 
 impl Approvals {
@@ -224,11 +224,11 @@ impl Approvals {
             ended: None,
         };
         approval.note(tx.cx.now, call.from(), AuditAct::Requested, None);
-        let subject = Subject::Approval(tx.room.name.clone(), id.clone());
+        let subject = TimerSubject::Approval(tx.room.name.clone(), id.clone());
         tx.cx
             .timers
             .arm(approval.asked.expires_at, Timer::Approval, subject);
-        tx.cx.promise(call.from());
+        tx.cx.reserve_result(call.from());
         tx.cx.stats.pending_approvals += 1;
         self.put(approval.clone());
         self.show_pending(tx, &approval);
@@ -238,13 +238,13 @@ impl Approvals {
             until: Some(approval.asked.expires_at),
             ..Detail::default()
         };
-        let happened = Happened {
+        let happened = RoomEvent {
             to: Some("pending"),
             detail,
             traceparent: approval.asked.traceparent.as_deref(),
-            ..Happened::new("approve.requested", id.as_str(), call.from())
+            ..RoomEvent::new("approve.requested", id.as_str(), call.from())
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
         Accepted {
             approval: Some(id),
             ..Accepted::new(Code::Taken)
@@ -252,7 +252,7 @@ impl Approvals {
     }
 
     fn show_pending(&mut self, tx: &mut RoomTx<'_>, approval: &Approval) {
-        self.change(tx, Change(approval.asked.id.clone()));
+        self.change(tx, ApprovalChange(approval.asked.id.clone()));
         let id = approval.asked.id.clone();
         let pending = approval.ended.is_none();
         tx.cx.emit(Effect::Retain {

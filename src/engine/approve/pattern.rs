@@ -9,7 +9,7 @@ use crate::engine::record::{Changes, RecordKey, RecordProblem, decode, encode, k
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Call, Outcome, no_command};
 use crate::engine::settings::Settings;
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::{Approval, Approvals};
@@ -18,15 +18,15 @@ const APPROVAL: u8 = 6;
 
 /// An approval that must be recorded anew.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::engine) struct Change(pub(super) ApprovalId);
+pub(in crate::engine) struct ApprovalChange(pub(super) ApprovalId);
 
-impl RecordKey for Change {
+impl RecordKey for ApprovalChange {
     fn key(&self, room: &Room) -> Vec<u8> {
         key(room, APPROVAL, &[self.0.as_str().as_bytes()])
     }
 
-    fn parse(tag: u8, rest: &[u8]) -> Option<Option<Change>> {
-        (tag == APPROVAL).then(|| name(rest, ApprovalId::new).map(Change))
+    fn parse(tag: u8, rest: &[u8]) -> Option<Option<ApprovalChange>> {
+        (tag == APPROVAL).then(|| name(rest, ApprovalId::new).map(ApprovalChange))
     }
 }
 
@@ -41,8 +41,8 @@ impl Pattern for Approvals {
         }
     }
 
-    fn timer(&mut self, tx: &mut RoomTx<'_>, timer: Timer, subject: &Subject) {
-        if let (Timer::Approval, Subject::Approval(_, id)) = (timer, subject) {
+    fn timer(&mut self, tx: &mut RoomTx<'_>, timer: Timer, subject: &TimerSubject) {
+        if let (Timer::Approval, TimerSubject::Approval(_, id)) = (timer, subject) {
             self.approval_timed_out(tx, id);
         }
     }
@@ -71,20 +71,20 @@ impl Pattern for Approvals {
 }
 
 impl Recorded for Approvals {
-    type Key = Change;
+    type Key = ApprovalChange;
 
-    fn changes(&mut self) -> &mut Changes<Change> {
+    fn changes(&mut self) -> &mut Changes<ApprovalChange> {
         &mut self.changes
     }
 
-    fn value(&self, change: &Change) -> Option<Vec<u8>> {
+    fn value(&self, change: &ApprovalChange) -> Option<Vec<u8>> {
         self.by_id.get(&change.0).map(encode)
     }
 
     fn take_back(
         &mut self,
         tx: &mut RoomTx<'_>,
-        _: Change,
+        _: ApprovalChange,
         value: &[u8],
     ) -> Result<(), RecordProblem> {
         let approval = decode(value)?;
@@ -98,9 +98,9 @@ impl Approvals {
         let asked = &approval.asked;
         let id = asked.id.clone();
         if approval.ended.is_none() {
-            let subject = Subject::Approval(tx.room.name.clone(), id);
+            let subject = TimerSubject::Approval(tx.room.name.clone(), id);
             tx.cx.timers.arm(asked.expires_at, Timer::Approval, subject);
-            tx.cx.promise(&asked.requester);
+            tx.cx.reserve_result(&asked.requester);
             tx.cx.stats.pending_approvals += 1;
         }
         self.put(approval);

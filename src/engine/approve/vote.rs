@@ -7,14 +7,14 @@ use crate::wire::approve::{AuditAct, Decide};
 use crate::wire::name::{Agent, ApprovalId};
 use crate::wire::reply::{Code, Rejection};
 
-use crate::engine::event::{Detail, Happened};
+use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::replies::{Accepted, Call, Outcome};
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Approvals;
 use super::check::{check_decide, digest_of};
-use super::{Approval, Ended, ROLE};
+use super::{Approval, ApprovalOutcome, ROLE};
 
 /// What a valid word comes to.
 enum Vote {
@@ -144,22 +144,22 @@ impl Approvals {
             return Err(Rejection::new(Code::Invalid, reason).at("deferMs"));
         }
         let id = approval.asked.id.clone();
-        let subject = Subject::Approval(tx.room.name.clone(), id.clone());
+        let subject = TimerSubject::Approval(tx.room.name.clone(), id.clone());
         tx.cx
             .timers
             .disarm(before, Timer::Approval, subject.clone());
         tx.cx.timers.arm(until, Timer::Approval, subject);
         approval.asked.expires_at = until;
-        let happened = Happened {
+        let happened = RoomEvent {
             detail: Detail {
                 until: Some(until),
                 reason: decide.reason.as_deref(),
                 ..Detail::default()
             },
             traceparent: approval.asked.traceparent.as_deref(),
-            ..Happened::new("approve.deferred", id.as_str(), by)
+            ..RoomEvent::new("approve.deferred", id.as_str(), by)
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
         approval.note(tx.cx.now, by, AuditAct::Deferred, decide.reason);
         self.show_pending(tx, &approval);
         self.put(approval);
@@ -181,13 +181,13 @@ impl Approvals {
             reason: reason.as_deref(),
             ..Detail::default()
         };
-        let happened = Happened {
+        let happened = RoomEvent {
             to: Some(if approves { "approve" } else { "reject" }),
             detail,
             traceparent: approval.asked.traceparent.as_deref(),
-            ..Happened::new("approve.voted", id.as_str(), by)
+            ..RoomEvent::new("approve.voted", id.as_str(), by)
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
         let act = match approves {
             true if approval.newly_edited() => AuditAct::Edited,
             true => AuditAct::Approved,
@@ -206,7 +206,7 @@ impl Approvals {
         } else {
             vec![by.clone()]
         };
-        let ended = Ended {
+        let ended = ApprovalOutcome {
             approved: approves,
             by,
             at: tx.cx.now,

@@ -9,32 +9,32 @@ use crate::wire::blackboard::{self as wire, GetHistory};
 use crate::wire::name::Key;
 use crate::wire::reply::{Code, Rejection};
 
-use super::records::Change;
-use crate::engine::keep::MOST_AT_ONCE;
+use super::records::KeyChange;
+use crate::engine::kept_bytes::MOST_AT_ONCE;
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, between, too_large};
 use crate::engine::settings::Settings;
 use crate::engine::tx::RoomTx;
 
-use super::{Blackboard, Value, Version};
+use super::{Blackboard, KeyVersion, StoredValue};
 
 /// What a past version costs beyond its value, in bytes.
 const OVERHEAD: usize = 128;
 
 /// The past versions of a room's keys.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct History {
+pub(in crate::engine) struct VersionHistory {
     /// What keys that are no longer remembered were before this revision is unknown; from it on they were absent.
     pub(in crate::engine) floor: u64,
     /// Oldest first.
-    past: BTreeMap<Key, VecDeque<Version>>,
+    past: BTreeMap<Key, VecDeque<KeyVersion>>,
     /// All of them by revision, oldest first.
     order: BTreeSet<(u64, Key)>,
     bytes: usize,
 }
 
-impl History {
-    pub(super) fn push(&mut self, key: &Key, version: Version) {
+impl VersionHistory {
+    pub(super) fn push(&mut self, key: &Key, version: KeyVersion) {
         self.bytes += OVERHEAD + version.size();
         self.order.insert((version.revision, key.clone()));
         self.past.entry(key.clone()).or_default().push_back(version);
@@ -52,13 +52,13 @@ impl History {
         Some(version.revision)
     }
 
-    pub(super) fn find(&self, key: &Key, revision: u64) -> Option<&Version> {
+    pub(super) fn find(&self, key: &Key, revision: u64) -> Option<&KeyVersion> {
         let versions = self.past.get(key)?;
         let at = versions.binary_search_by_key(&revision, |version| version.revision);
         versions.get(at.ok()?)
     }
 
-    fn of(&self, key: &Key) -> vec_deque::Iter<'_, Version> {
+    fn of(&self, key: &Key) -> vec_deque::Iter<'_, KeyVersion> {
         self.past
             .get(key)
             .map_or_else(Default::default, VecDeque::iter)
@@ -70,7 +70,7 @@ impl Blackboard {
     ///
     /// # Errors
     /// The first revision from which on it is known, where that is later.
-    pub(super) fn at(&self, key: &Key, revision: u64) -> Result<Option<&Version>, u64> {
+    pub(super) fn at(&self, key: &Key, revision: u64) -> Result<Option<&KeyVersion>, u64> {
         let standing = self.standing(key);
         if let Some(version) = standing.filter(|version| version.revision <= revision) {
             return Ok(Some(version));
@@ -89,7 +89,7 @@ impl Blackboard {
 
 impl Blackboard {
     /// Keeps a version that no longer stands, and forgets what is too much.
-    pub(super) fn supersede(&mut self, tx: &mut RoomTx<'_>, key: &Key, mut version: Version) {
+    pub(super) fn supersede(&mut self, tx: &mut RoomTx<'_>, key: &Key, mut version: KeyVersion) {
         if let Some(value) = &mut version.value {
             value.detach();
         }
@@ -109,7 +109,7 @@ impl Blackboard {
             tx.cx.stats.forgotten_early += 1;
         }
         for (key, revision) in forgotten {
-            self.change(tx, Change::Version(key, revision));
+            self.change(tx, KeyChange::Version(key, revision));
         }
     }
 
@@ -118,7 +118,7 @@ impl Blackboard {
         let history = &mut self.history;
         history.floor = history.floor.max(deleted_at);
         while let Some(revision) = self.history.pop(key) {
-            self.change(tx, Change::Version(key.clone(), revision));
+            self.change(tx, KeyChange::Version(key.clone(), revision));
         }
     }
 
@@ -147,7 +147,7 @@ impl Blackboard {
 
 fn shown<'a>(
     settings: &Settings,
-    versions: impl Iterator<Item = &'a Version>,
+    versions: impl Iterator<Item = &'a KeyVersion>,
 ) -> Result<Vec<wire::Version>, Rejection> {
     let mut bytes = 0;
     let mut shown = Vec::new();
@@ -160,7 +160,7 @@ fn shown<'a>(
         shown.push(wire::Version {
             version: version.version,
             revision: version.revision,
-            value: version.value.as_ref().map(Value::json),
+            value: version.value.as_ref().map(StoredValue::json),
             deleted: version.value.is_none(),
             updated_at: version.updated_at,
             updated_by: version.updated_by.clone(),

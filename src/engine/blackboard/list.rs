@@ -12,7 +12,7 @@ use crate::engine::replies::{Accepted, Call, Outcome, page_limit};
 use crate::engine::tx::RoomTx;
 
 use super::Blackboard;
-use super::{Version, below};
+use super::{KeyVersion, below};
 
 /// Keys in a page where the question does not say.
 const USUAL_PAGE: u32 = 100;
@@ -49,7 +49,7 @@ impl Blackboard {
     }
 }
 
-impl Version {
+impl KeyVersion {
     fn line(&self, key: &Key) -> KeyLine {
         KeyLine {
             key: key.clone(),

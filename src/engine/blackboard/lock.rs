@@ -14,10 +14,10 @@ use crate::wire::blackboard::{Fence, LockState};
 use crate::wire::name::{Agent, CommandId, Key, LockName};
 use crate::wire::reply::{Code, Rejection};
 
-use super::records::Change;
-use crate::engine::event::{Detail, Happened};
+use super::records::KeyChange;
+use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::recorded::Recorded;
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Blackboard;
@@ -25,7 +25,7 @@ use super::states::HELD;
 
 /// A lock that somebody holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(in crate::engine) struct Lock {
+pub(in crate::engine) struct HeldLock {
     pub(super) holder: Lease,
     /// Who waited longest comes first.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
@@ -62,7 +62,7 @@ pub(super) struct Waiter {
 /// The locks of a room that are held.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Locks {
-    by_name: BTreeMap<LockName, Lock>,
+    by_name: BTreeMap<LockName, HeldLock>,
     /// What an agent holds or waits for.
     of_agent: BTreeMap<Agent, BTreeSet<LockName>>,
     /// The last token that was given out.
@@ -70,11 +70,11 @@ pub(in crate::engine) struct Locks {
 }
 
 impl Locks {
-    pub(in crate::engine) fn get(&self, name: &LockName) -> Option<&Lock> {
+    pub(in crate::engine) fn get(&self, name: &LockName) -> Option<&HeldLock> {
         self.by_name.get(name)
     }
 
-    pub(super) fn get_mut(&mut self, name: &LockName) -> Option<&mut Lock> {
+    pub(super) fn get_mut(&mut self, name: &LockName) -> Option<&mut HeldLock> {
         self.by_name.get_mut(name)
     }
 
@@ -105,7 +105,7 @@ impl Locks {
     }
 }
 
-impl Lock {
+impl HeldLock {
     pub(super) fn state(&self, name: &LockName) -> LockState {
         LockState {
             name: name.clone(),
@@ -164,7 +164,7 @@ impl Blackboard {
             until: Some(holder.expires_at),
             ..Detail::default()
         };
-        let lock = Lock { holder, waiters };
+        let lock = HeldLock { holder, waiters };
         let state = lock.state(name);
         tx.cx.timers.arm(
             state.expires_at,
@@ -173,13 +173,13 @@ impl Blackboard {
         );
         self.locks.by_name.insert(name.clone(), lock);
         tx.cx.stats.locks += 1;
-        self.change(tx, Change::Lock(name.clone()));
-        let happened = Happened {
+        self.change(tx, KeyChange::Lock(name.clone()));
+        let happened = RoomEvent {
             to: Some(HELD),
             detail,
-            ..Happened::new("blackboard.locked", name.as_str(), agent)
+            ..RoomEvent::new("blackboard.locked", name.as_str(), agent)
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
         state
     }
 
@@ -193,7 +193,7 @@ impl Blackboard {
                 .timers
                 .disarm(before, Timer::LockLease, subject.clone());
             tx.cx.timers.arm(expires_at, Timer::LockLease, subject);
-            self.change(tx, Change::Lock(name.clone()));
+            self.change(tx, KeyChange::Lock(name.clone()));
         }
     }
 
@@ -208,7 +208,7 @@ impl Blackboard {
         let Some(lock) = self.locks.by_name.remove(name) else {
             return;
         };
-        let Lock {
+        let HeldLock {
             holder,
             mut waiters,
         } = lock;
@@ -218,18 +218,18 @@ impl Blackboard {
         tx.cx
             .timers
             .disarm(holder.expires_at, Timer::LockLease, lease);
-        self.change(tx, Change::Lock(name.clone()));
+        self.change(tx, KeyChange::Lock(name.clone()));
         let detail = Detail {
             token: Some(holder.token),
             reason: Some(why),
             ..Detail::default()
         };
-        let happened = Happened {
+        let happened = RoomEvent {
             from: Some(HELD),
             detail,
-            ..Happened::new("blackboard.unlocked", name.as_str(), by)
+            ..RoomEvent::new("blackboard.unlocked", name.as_str(), by)
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
         if let Some(next) = waiters.pop_front() {
             self.disarm_wait(tx, name, &next);
             let state = self.grant_lock(tx, name, &next.agent, next.ttl_ms, waiters);
@@ -255,13 +255,13 @@ impl Blackboard {
         let state = lock.state(name);
         self.locks.unnote(agent, name);
         self.disarm_wait(tx, name, &waiter);
-        self.change(tx, Change::Lock(name.clone()));
+        self.change(tx, KeyChange::Lock(name.clone()));
         let detail = Detail {
             reason: Some(why),
             ..Detail::default()
         };
-        let happened = Happened::new("blackboard.gaveUp", name.as_str(), agent);
-        tx.tell(&Happened { detail, ..happened });
+        let happened = RoomEvent::new("blackboard.gaveUp", name.as_str(), agent);
+        tx.record_event(&RoomEvent { detail, ..happened });
         let reason = format!("the lock {name} did not become free: {why}");
         let rejection = Rejection::new(Code::Expired, reason).with_lock(Some(state));
         self.answer_waiter(tx, waiter, Err(rejection));
@@ -321,7 +321,7 @@ impl Blackboard {
         &mut self,
         tx: &mut RoomTx<'_>,
         name: LockName,
-        lock: Lock,
+        lock: HeldLock,
     ) {
         let lease = Blackboard::lease_of(tx, &name);
         let locks = &mut self.locks;
@@ -331,7 +331,8 @@ impl Blackboard {
             .arm(lock.holder.expires_at, Timer::LockLease, lease);
         for waiter in &lock.waiters {
             locks.note(&waiter.agent, &name);
-            let subject = Subject::Waiter(tx.room.name.clone(), name.clone(), waiter.agent.clone());
+            let subject =
+                TimerSubject::Waiter(tx.room.name.clone(), name.clone(), waiter.agent.clone());
             tx.cx.timers.arm(waiter.until, Timer::LockWait, subject);
         }
         tx.cx.stats.locks += 1;
@@ -354,11 +355,11 @@ impl Blackboard {
         );
     }
 
-    fn lease_of(tx: &RoomTx<'_>, name: &LockName) -> Subject {
-        Subject::Lock(tx.room.name.clone(), name.clone())
+    fn lease_of(tx: &RoomTx<'_>, name: &LockName) -> TimerSubject {
+        TimerSubject::Lock(tx.room.name.clone(), name.clone())
     }
 
-    fn wait_of(tx: &RoomTx<'_>, name: &LockName, waiter: &Waiter) -> Subject {
-        Subject::Waiter(tx.room.name.clone(), name.clone(), waiter.agent.clone())
+    fn wait_of(tx: &RoomTx<'_>, name: &LockName, waiter: &Waiter) -> TimerSubject {
+        TimerSubject::Waiter(tx.room.name.clone(), name.clone(), waiter.agent.clone())
     }
 }

@@ -8,8 +8,8 @@ use crate::wire::blackboard::{Lock as Asked, LockState, Unlock};
 use crate::wire::name::LockName;
 use crate::wire::reply::{Code, Rejection, Reply};
 
-use super::records::Change;
-use crate::engine::event::Happened;
+use super::records::KeyChange;
+use crate::engine::event::RoomEvent;
 use crate::engine::outcomes::OutcomeKey;
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, between, send};
@@ -17,7 +17,7 @@ use crate::engine::settings::Settings;
 use crate::engine::tx::RoomTx;
 
 use super::Blackboard;
-use super::lock::{Lock, Waiter};
+use super::lock::{HeldLock, Waiter};
 
 /// The command's name, in replies and as part of the key under which its outcome is remembered.
 const LOCK: &str = "blackboard/lock";
@@ -153,9 +153,9 @@ impl Blackboard {
         if let Some(lock) = locks.get_mut(name) {
             lock.waiters.push_back(waiter);
         }
-        self.change(tx, Change::Lock(name.clone()));
-        let happened = Happened::new("blackboard.waiting", name.as_str(), call.from());
-        tx.tell(&happened);
+        self.change(tx, KeyChange::Lock(name.clone()));
+        let happened = RoomEvent::new("blackboard.waiting", name.as_str(), call.from());
+        tx.record_event(&happened);
     }
 
     pub(in crate::engine) fn unlock(
@@ -223,7 +223,7 @@ impl Blackboard {
     }
 }
 
-fn check_token(lock: &Lock, name: &LockName, token: Option<u64>) -> Result<(), Rejection> {
+fn check_token(lock: &HeldLock, name: &LockName, token: Option<u64>) -> Result<(), Rejection> {
     let held = lock.holder.token;
     match token {
         Some(token) if token != held => {

@@ -32,21 +32,21 @@ use crate::wire::reply::{Code, Rejection};
 
 use super::record::Changes;
 use super::shown::Wall;
-use super::timer::{Subject, Timer};
+use super::timer::{Timer, TimerSubject};
 use super::tx::RoomTx;
 
-use history::History;
+use history::VersionHistory;
 use lock::Locks;
 use records::KeyRecord;
 pub(super) use states::{KEY, LOCK};
-use value::Value;
+use value::StoredValue;
 
 /// What a write made of a key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Version {
+pub(super) struct KeyVersion {
     /// `None` where it deleted the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    value: Option<Value>,
+    value: Option<StoredValue>,
     /// Where it deleted the key, the version that it had.
     version: u64,
     /// The room's revision that it made.
@@ -63,16 +63,16 @@ pub(super) struct Version {
 /// A room's keys.
 #[derive(Debug, Default)]
 pub(super) struct Blackboard {
-    changes: Changes<records::Change>,
+    changes: Changes<records::KeyChange>,
     /// Counts the writes of the room, deletes included; a transaction is one.
     pub(super) revision: u64,
     /// No new key starts at or below it.
     pub(super) version_floor: u64,
     /// Keys that have a value. Boxed: a third of a tree's places is empty.
-    pub(super) cells: BTreeMap<Key, Box<Version>>,
+    pub(super) cells: BTreeMap<Key, Box<KeyVersion>>,
     /// Keys that were deleted.
-    pub(super) tombstones: BTreeMap<Key, Box<Version>>,
-    pub(super) history: History,
+    pub(super) tombstones: BTreeMap<Key, Box<KeyVersion>>,
+    pub(super) history: VersionHistory,
     pub(super) locks: Locks,
     /// Tombstones, oldest first.
     buried: BTreeSet<(u64, Key)>,
@@ -82,7 +82,7 @@ pub(super) struct Blackboard {
     legacy: BTreeSet<Key>,
 }
 
-impl Version {
+impl KeyVersion {
     /// As the key's entry; `None` where it was deleted.
     fn entry(&self, key: &Key) -> Option<Entry> {
         Some(Entry {
@@ -104,13 +104,13 @@ impl Version {
     }
 
     fn size(&self) -> usize {
-        self.value.as_ref().map_or(0, Value::len)
+        self.value.as_ref().map_or(0, StoredValue::len)
     }
 }
 
 impl Blackboard {
     /// Lets a version stand, with a value or as a tombstone, and returns the one that stood before.
-    fn put(&mut self, key: &Key, version: Version) -> Option<Version> {
+    fn put(&mut self, key: &Key, version: KeyVersion) -> Option<KeyVersion> {
         let earlier = self.take(key);
         self.bytes += version.size();
         if version.value.is_some() {
@@ -122,7 +122,7 @@ impl Blackboard {
         earlier
     }
 
-    fn take(&mut self, key: &Key) -> Option<Version> {
+    fn take(&mut self, key: &Key) -> Option<KeyVersion> {
         if let Some(cell) = self.cells.remove(key) {
             self.bytes -= cell.size();
             return Some(*cell);
@@ -133,13 +133,13 @@ impl Blackboard {
     }
 
     /// What stands of a key, be it a tombstone.
-    fn standing(&self, key: &Key) -> Option<&Version> {
+    fn standing(&self, key: &Key) -> Option<&KeyVersion> {
         let found = self.cells.get(key).or_else(|| self.tombstones.get(key));
         found.map(Box::as_ref)
     }
 
     /// The version that a revision made of a key.
-    pub(super) fn find(&self, key: &Key, revision: u64) -> Option<&Version> {
+    pub(super) fn find(&self, key: &Key, revision: u64) -> Option<&KeyVersion> {
         let standing = self
             .standing(key)
             .filter(|version| version.revision == revision);
@@ -204,7 +204,7 @@ fn below<'a, T>(
 
 impl Blackboard {
     /// Recovery: the versions of a key come oldest first.
-    pub(super) fn rebuild_version(&mut self, tx: &mut RoomTx<'_>, key: Key, version: Version) {
+    pub(super) fn rebuild_version(&mut self, tx: &mut RoomTx<'_>, key: Key, version: KeyVersion) {
         tx.cx.stats.keys += usize::from(version.value.is_some());
         tx.cx.stats.key_bytes += version.size();
         let earlier = self.put(&key, version);
@@ -222,7 +222,7 @@ impl Blackboard {
         self.legacy.insert(key.clone());
         let version = match record {
             KeyRecord::Live(version) => version,
-            KeyRecord::Deleted { version, revision } => Version {
+            KeyRecord::Deleted { version, revision } => KeyVersion {
                 value: None,
                 version,
                 revision,
@@ -244,14 +244,14 @@ impl Blackboard {
         }
     }
 
-    fn disarm_expiry(&self, tx: &mut RoomTx<'_>, key: &Key, version: &Version) {
+    fn disarm_expiry(&self, tx: &mut RoomTx<'_>, key: &Key, version: &KeyVersion) {
         if let Some(at) = version.expires_at {
             let subject = Blackboard::expiry_of(tx, key);
             tx.cx.timers.disarm(at, Timer::KeyExpiry, subject);
         }
     }
 
-    fn expiry_of(tx: &RoomTx<'_>, key: &Key) -> Subject {
-        Subject::Key(tx.room.name.clone(), key.clone())
+    fn expiry_of(tx: &RoomTx<'_>, key: &Key) -> TimerSubject {
+        TimerSubject::Key(tx.room.name.clone(), key.clone())
     }
 }

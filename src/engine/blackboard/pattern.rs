@@ -4,9 +4,9 @@ use crate::wire::name::Agent;
 use crate::wire::topic::Topic;
 
 use crate::engine::pattern::{AgentChange, Pattern};
-use crate::engine::record::Head;
+use crate::engine::record::RoomCounters;
 use crate::engine::replies::{Call, Outcome, no_command};
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Blackboard;
@@ -26,11 +26,11 @@ impl Pattern for Blackboard {
         }
     }
 
-    fn timer(&mut self, tx: &mut RoomTx<'_>, timer: Timer, subject: &Subject) {
+    fn timer(&mut self, tx: &mut RoomTx<'_>, timer: Timer, subject: &TimerSubject) {
         match (timer, subject) {
-            (Timer::KeyExpiry, Subject::Key(_, key)) => self.key_expired(tx, key),
-            (Timer::LockLease, Subject::Lock(_, name)) => self.lock_expired(tx, name),
-            (Timer::LockWait, Subject::Waiter(_, name, who)) => self.wait_over(tx, name, who),
+            (Timer::KeyExpiry, TimerSubject::Key(_, key)) => self.key_expired(tx, key),
+            (Timer::LockLease, TimerSubject::Lock(_, name)) => self.lock_expired(tx, name),
+            (Timer::LockWait, TimerSubject::Waiter(_, name, who)) => self.wait_over(tx, name, who),
             _ => {}
         }
     }
@@ -61,14 +61,14 @@ impl Pattern for Blackboard {
         *left > 0
     }
 
-    fn note_head(&self, head: &mut Head) {
+    fn note_head(&self, head: &mut RoomCounters) {
         head.revision = self.revision;
         head.version_floor = self.version_floor;
         head.history_floor = Some(self.history.floor);
         head.last_token = self.locks.last_token;
     }
 
-    fn go_on(&mut self, head: &Head) {
+    fn go_on(&mut self, head: &RoomCounters) {
         self.revision = head.revision;
         self.version_floor = head.version_floor;
         self.history.floor = head.history_floor();

@@ -7,7 +7,7 @@ use crate::wire::reply::{Code, Rejection};
 use crate::engine::replies::{Accepted, Call, Outcome, too_large};
 use crate::engine::tx::RoomTx;
 
-use super::{Blackboard, Version, below};
+use super::{Blackboard, KeyVersion, below};
 
 /// Entries on their way into an answer, whose size is bounded.
 struct Collector {
@@ -17,7 +17,7 @@ struct Collector {
 }
 
 impl Collector {
-    fn add(&mut self, key: &Key, version: &Version) -> Result<(), Rejection> {
+    fn add(&mut self, key: &Key, version: &KeyVersion) -> Result<(), Rejection> {
         self.count(key.as_str().len() + version.size())?;
         self.entries.extend(version.entry(key));
         Ok(())

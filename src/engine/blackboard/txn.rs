@@ -15,7 +15,7 @@ use crate::engine::settings::Settings;
 use crate::engine::tx::RoomTx;
 
 use super::Blackboard;
-use super::write::{Wanted, Write};
+use super::write::{SetRequest, Write};
 
 impl Blackboard {
     pub(in crate::engine) fn transact(
@@ -92,7 +92,7 @@ impl Blackboard {
         Ok(match op {
             OpKind::Set => {
                 let value: Json = value.ok_or_else(|| missing("value"))?;
-                let wanted = Wanted {
+                let wanted = SetRequest {
                     value,
                     if_version,
                     merge,

@@ -10,26 +10,26 @@ use crate::wire::json::Json;
 use crate::wire::name::Key;
 
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(super) enum StoredValue {
     Own(Json),
     /// JSON text within the message that shows it.
     Shown(Bytes),
 }
 
-impl Value {
+impl StoredValue {
     /// How long its text is, in bytes.
     pub(super) fn len(&self) -> usize {
         match self {
-            Value::Own(json) => json.text().len(),
-            Value::Shown(text) => text.len(),
+            StoredValue::Own(json) => json.text().len(),
+            StoredValue::Shown(text) => text.len(),
         }
     }
 
     /// As a value of its own.
     pub(super) fn json(&self) -> Json {
         match self {
-            Value::Own(json) => json.clone(),
-            Value::Shown(text) => {
+            StoredValue::Own(json) => json.clone(),
+            StoredValue::Shown(text) => {
                 let text = std::str::from_utf8(text).ok();
                 let json = text.and_then(|text| Json::parse(text).ok());
                 json.expect("it was JSON when it was written, and bytes never change")
@@ -39,15 +39,15 @@ impl Value {
 
     fn bytes(&self) -> &[u8] {
         match self {
-            Value::Own(json) => json.text().as_bytes(),
-            Value::Shown(text) => text,
+            StoredValue::Own(json) => json.text().as_bytes(),
+            StoredValue::Shown(text) => text,
         }
     }
 
     /// Lets go of the memory of a message, which may be much more than the value.
     pub(super) fn detach(&mut self) {
-        if let Value::Shown(_) = self {
-            *self = Value::Own(self.json());
+        if let StoredValue::Shown(_) = self {
+            *self = StoredValue::Own(self.json());
         }
     }
 
@@ -57,30 +57,30 @@ impl Value {
         let start = r#"{"key":"","value":"#.len() + key.as_str().len();
         let end = start + self.len();
         if message.get(start..end) == Some(self.bytes()) {
-            *self = Value::Shown(message.slice(start..end));
+            *self = StoredValue::Shown(message.slice(start..end));
         } else {
             self.detach();
         }
     }
 }
 
-impl From<Json> for Value {
-    fn from(json: Json) -> Value {
-        Value::Own(json)
+impl From<Json> for StoredValue {
+    fn from(json: Json) -> StoredValue {
+        StoredValue::Own(json)
     }
 }
 
-impl PartialEq for Value {
-    fn eq(&self, other: &Value) -> bool {
+impl PartialEq for StoredValue {
+    fn eq(&self, other: &StoredValue) -> bool {
         self.bytes() == other.bytes()
     }
 }
 
-impl Serialize for Value {
+impl Serialize for StoredValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // As `Json` does: in records its text.
         match (self, serializer.is_human_readable()) {
-            (Value::Shown(text), false) => {
+            (StoredValue::Shown(text), false) => {
                 serializer.serialize_str(std::str::from_utf8(text).unwrap_or_default())
             }
             _ => self.json().serialize(serializer),
@@ -88,9 +88,9 @@ impl Serialize for Value {
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-        Json::deserialize(deserializer).map(Value::Own)
+impl<'de> Deserialize<'de> for StoredValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StoredValue, D::Error> {
+        Json::deserialize(deserializer).map(StoredValue::Own)
     }
 }
 
@@ -115,20 +115,20 @@ mod tests {
             expires_at: None,
         };
         let message = json::encode(&entry);
-        let mut value = Value::from(json.clone());
+        let mut value = StoredValue::from(json.clone());
         value.attach(&Key::new("plan/x-22").unwrap(), &message);
         value.attach(&key, &message.slice(..10));
-        assert!(matches!(value, Value::Own(_)));
+        assert!(matches!(value, StoredValue::Own(_)));
         value.attach(&key, &message);
-        assert!(matches!(value, Value::Shown(_)));
+        assert!(matches!(value, StoredValue::Shown(_)));
         assert_eq!(
             (value.json(), value.len()),
             (json.clone(), json.text().len())
         );
-        assert_eq!(value, Value::from(json.clone()));
+        assert_eq!(value, StoredValue::from(json.clone()));
         let record = serde_cbor::to_vec(&value).unwrap();
         assert_eq!(record, serde_cbor::to_vec(&json).unwrap());
         value.attach(&key, &Bytes::from_static(b"CBOR"));
-        assert!(matches!(value, Value::Own(own) if own == json));
+        assert!(matches!(value, StoredValue::Own(own) if own == json));
     }
 }

@@ -9,18 +9,18 @@ use crate::wire::name::{Agent, Key, Room};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use super::records::Change;
+use super::records::KeyChange;
 use crate::engine::context::Context;
 use crate::engine::effect::Effect;
-use crate::engine::event::{Detail, Happened};
-use crate::engine::keep::MOST_AT_ONCE;
+use crate::engine::event::{Detail, RoomEvent};
+use crate::engine::kept_bytes::MOST_AT_ONCE;
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, at_most, between};
 use crate::engine::settings::Settings;
 use crate::engine::tx::RoomTx;
 
 use super::states::SET;
-use super::{Blackboard, Value, Version};
+use super::{Blackboard, KeyVersion, StoredValue};
 
 /// A write that has been checked.
 pub(super) struct Write {
@@ -38,7 +38,7 @@ enum Deed {
 }
 
 /// What a set asks for.
-pub(super) struct Wanted {
+pub(super) struct SetRequest {
     pub(super) value: Json,
     pub(super) if_version: Option<u64>,
     pub(super) merge: bool,
@@ -51,7 +51,7 @@ impl Blackboard {
         room: &Room,
         settings: &Settings,
         key: Key,
-        wanted: Wanted,
+        wanted: SetRequest,
     ) -> Result<Write, Rejection> {
         let limit = settings.blackboard.max_value.0;
         at_most("value", wanted.value.text().len(), limit)?;
@@ -62,7 +62,7 @@ impl Blackboard {
         let mut value = wanted.value;
         if wanted.merge {
             let old = self.cells.get(&key).and_then(|cell| cell.value.as_ref());
-            let merged = merge(old.map(Value::json).as_ref(), &value);
+            let merged = merge(old.map(StoredValue::json).as_ref(), &value);
             value = merged
                 .map_err(|error| Rejection::new(Code::Invalid, error.to_string()).at("value"))?;
             at_most("value", value.text().len(), limit)?;
@@ -139,7 +139,7 @@ impl Blackboard {
     ) -> Outcome {
         let set: Set = call.read(&tx.cx.settings)?;
         tx.once(call, |tx| {
-            let wanted = Wanted {
+            let wanted = SetRequest {
                 value: set.value,
                 if_version: set.if_version,
                 merge: set.merge,
@@ -213,7 +213,7 @@ impl Blackboard {
             }
             Deed::Erase(what) => (None, None, last, what),
         };
-        let made = Version {
+        let made = KeyVersion {
             value,
             version,
             revision: board.revision,
@@ -224,7 +224,7 @@ impl Blackboard {
         };
         self.stand(tx, &key, made);
         self.merge_tombstones(tx);
-        let happened = Happened {
+        let happened = RoomEvent {
             from: (is_set && is_erased).then_some(SET),
             to: (!is_set && !is_erased).then_some(SET),
             detail: Detail {
@@ -232,17 +232,17 @@ impl Blackboard {
                 revision: Some(self.revision),
                 ..Detail::default()
             },
-            ..Happened::new(what, key.as_str(), by)
+            ..RoomEvent::new(what, key.as_str(), by)
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
         Written { key, version }
     }
 
-    fn stand(&mut self, tx: &mut RoomTx<'_>, key: &Key, made: Version) {
+    fn stand(&mut self, tx: &mut RoomTx<'_>, key: &Key, made: KeyVersion) {
         let payload = made.entry(key).map(|entry| tx.cx.wall.encode(&entry));
         tx.cx.stats.keys += usize::from(made.value.is_some());
         tx.cx.stats.key_bytes += made.size();
-        self.change(tx, Change::Version(key.clone(), made.revision));
+        self.change(tx, KeyChange::Version(key.clone(), made.revision));
         let earlier = self.put(key, made);
         if let Some(earlier) = &earlier {
             tx.cx.stats.keys -= usize::from(earlier.value.is_some());
@@ -252,8 +252,8 @@ impl Blackboard {
         self.arm_expiry(tx, key);
         if let Some(earlier) = earlier {
             if self.legacy.remove(key) {
-                self.change(tx, Change::Key(key.clone()));
-                self.change(tx, Change::Version(key.clone(), earlier.revision));
+                self.change(tx, KeyChange::Key(key.clone()));
+                self.change(tx, KeyChange::Version(key.clone(), earlier.revision));
             }
             self.supersede(tx, key, earlier);
         }
@@ -282,10 +282,10 @@ impl Blackboard {
             self.version_floor = floor;
         }
         if self.legacy.remove(&key) {
-            self.change(tx, Change::Key(key.clone()));
+            self.change(tx, KeyChange::Key(key.clone()));
         }
         self.forget_history(tx, &key, revision);
-        self.change(tx, Change::Version(key, revision));
+        self.change(tx, KeyChange::Version(key, revision));
         true
     }
 }

@@ -10,7 +10,7 @@ use std::num::NonZeroU64;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::wire::cbor::{Token, Tokens};
+use crate::wire::cbor::{JsonTokens, Token};
 
 use super::decimal;
 
@@ -74,7 +74,7 @@ impl Open {
 
 fn written(payload: &[u8]) -> Vec<u8> {
     let mut open: Vec<Open> = vec![Open::List(Vec::new())];
-    for token in Tokens(payload) {
+    for token in JsonTokens(payload) {
         let value = match token {
             Token::Array => {
                 open.push(Open::List(Vec::new()));

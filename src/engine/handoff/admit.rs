@@ -14,7 +14,7 @@ use crate::engine::settings::Settings;
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;
-use super::index::Wanted;
+use super::index::TaskFilter;
 use super::task::Body;
 
 /// Capabilities whose rate is remembered at once; beyond it the one that is over soonest is forgotten before its time.
@@ -105,7 +105,7 @@ impl Handoff {
             let limits = CapabilityLimits::of(&tx.cx.settings, capability);
             let refuse =
                 |reason: String| Err(Rejection::new(Code::TooMany, reason).at("capabilities"));
-            let waiting = self.index.count(Wanted {
+            let waiting = self.index.count(TaskFilter {
                 states: &[TaskState::Waiting, TaskState::Queued],
                 task_type: None,
                 capability: Some(capability),

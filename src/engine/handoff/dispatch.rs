@@ -10,21 +10,21 @@ use crate::wire::handoff::{self, Backoff};
 use crate::wire::name::{Capability, TaskId};
 use crate::wire::reply::{Code, Rejection};
 
-use super::records::Change;
+use super::records::TaskChange;
 use crate::engine::context::Context;
-use crate::engine::event::{Detail, Happened};
+use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{
     Accepted, Call, Outcome, between, entries_at_most, json_at_most, text_at_most,
 };
 use crate::engine::settings::Settings;
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;
+use super::dependencies::Ties;
 use super::scheduler::RouteNo;
-use super::task::{Body, Stage, Status};
-use super::ties::Ties;
+use super::task::{Body, TaskStage, TaskStatus};
 use crate::engine::ids::TaskNo;
 use crate::engine::size::SizeClass;
 
@@ -137,20 +137,20 @@ impl Handoff {
         let unmet = body.ties.as_deref().map(|ties| self.unmet(ties));
         let unmet = unmet.unwrap_or_default();
         let stage = if delay_ms == 0 && unmet.is_empty() {
-            Stage::Queued
+            TaskStage::Queued
         } else {
             let until = tx.cx.after(delay_ms);
-            Stage::Waiting { until, unmet }
+            TaskStage::Waiting { until, unmet }
         };
         let accepted = Accepted::task(Code::Taken, &body.id);
-        let status = Status::new(stage, tx.cx.now);
-        tx.cx.promise(&body.dispatcher);
+        let status = TaskStatus::new(stage, tx.cx.now);
+        tx.cx.reserve_result(&body.dispatcher);
         tx.cx.stats.tasks.add(status.state());
-        self.change(tx, Change::Body(no));
-        self.change(tx, Change::State(no));
+        self.change(tx, TaskChange::Body(no));
+        self.change(tx, TaskChange::State(no));
         self.tell_dispatched(tx, &body, &status);
         if let Some(deadline) = body.deadline {
-            let subject = Subject::Task(tx.room.name.clone(), no);
+            let subject = TimerSubject::Task(tx.room.name.clone(), no);
             tx.cx.timers.arm(deadline, Timer::Deadline, subject);
         }
         self.payload_bytes += body.payload_bytes();
@@ -161,12 +161,12 @@ impl Handoff {
         accepted
     }
 
-    fn tell_dispatched(&mut self, tx: &mut RoomTx<'_>, body: &Body, status: &Status) {
+    fn tell_dispatched(&mut self, tx: &mut RoomTx<'_>, body: &Body, status: &TaskStatus) {
         let until = match status.stage {
-            Stage::Waiting { until, .. } => Some(until).filter(|until| *until > tx.cx.now),
+            TaskStage::Waiting { until, .. } => Some(until).filter(|until| *until > tx.cx.now),
             _ => None,
         };
-        let happened = Happened {
+        let happened = RoomEvent {
             to: Some(status.state().as_str()),
             detail: Detail {
                 task_type: Some(body.task_type.as_str()),
@@ -174,9 +174,9 @@ impl Handoff {
                 ..Detail::default()
             },
             traceparent: body.traceparent.as_deref(),
-            ..Happened::new("handoff.dispatched", body.id.as_str(), &body.dispatcher)
+            ..RoomEvent::new("handoff.dispatched", body.id.as_str(), &body.dispatcher)
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
     }
 }
 

@@ -16,16 +16,16 @@ use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use super::records::Change;
-use crate::engine::effect::{Class, Directed, Effect};
-use crate::engine::event::{Detail, Happened};
+use super::records::TaskChange;
+use crate::engine::effect::{Directed, DirectedKind, Effect};
+use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Call, between, text_at_most};
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;
-use super::task::{Stage, Task};
+use super::task::{Task, TaskStage};
 use crate::engine::ids::TaskNo;
 
 /// The group that a task is of.
@@ -104,7 +104,7 @@ impl Handoff {
             if self.groups.0.len() >= limit {
                 return refuse(Code::TooMany, format!("the room has its {limit} groups"));
             }
-            if tx.cx.unpromised(call.mailboxes, call.from()) < 2 {
+            if tx.cx.free_results_of(call.mailboxes, call.from()) < 2 {
                 let reason = format!(
                     "what {} waits for has no room for a group: mailbox.max_results is reached",
                     call.from()
@@ -139,7 +139,7 @@ impl Handoff {
         let size = tie.map_or(0, |tie| tie.size);
         let dispatcher = key.0.clone();
         let group = self.groups.0.entry(key.clone()).or_insert_with(|| {
-            tx.cx.promise(&dispatcher);
+            tx.cx.reserve_result(&dispatcher);
             Group {
                 size,
                 members: Vec::new(),
@@ -149,7 +149,7 @@ impl Handoff {
             }
         });
         group.members.push(no);
-        if let Stage::Ended { .. } = task.status.stage {
+        if let TaskStage::Ended { .. } = task.status.stage {
             group.ended += 1;
             group.bytes += task.status.kept_bytes();
             self.payload_bytes += task.status.kept_bytes();
@@ -219,7 +219,7 @@ impl Handoff {
         let Some(first) = group.members.first() else {
             return;
         };
-        let subject = || Subject::Task(tx.room.name.clone(), *first);
+        let subject = || TimerSubject::Task(tx.room.name.clone(), *first);
         if let Some(until) = group.until.take() {
             tx.cx.timers.disarm(until, Timer::Group, subject());
         }
@@ -276,7 +276,7 @@ impl Handoff {
         };
         let first = group.members.first().copied().unwrap_or_default();
         if let Some(until) = group.until {
-            let subject = Subject::Task(tx.room.name.clone(), first);
+            let subject = TimerSubject::Task(tx.room.name.clone(), first);
             tx.cx.timers.disarm(until, Timer::Group, subject);
         }
         self.payload_bytes -= group.bytes;
@@ -291,29 +291,29 @@ impl Handoff {
             at: tx.cx.now,
             too_large: None,
         };
-        tx.cx.keep_promise(&key.0);
+        tx.cx.release_result(&key.0);
         let dispatcher = key.0.clone();
         let topic = Topic::HandoffResult { dispatcher };
         tx.cx.emit(Effect::Deliver(Directed {
             to: key.0.clone(),
             topic: RoomTopic::new(tx.room.name.clone(), topic),
             payload: tx.cx.wall.encode(&gathered),
-            class: Class::Result,
+            class: DirectedKind::Result,
             mirrors: MessageMirrors {
                 expires_at: Some(tx.cx.after(tx.cx.settings.mailbox.result_ttl.ms())),
                 ..MessageMirrors::default()
             },
         }));
         let gateway = tx.cx.gateway.clone();
-        let happened = Happened {
+        let happened = RoomEvent {
             from: Some("gathering"),
             detail: Detail {
                 dispatcher: Some(&key.0),
                 ..Detail::default()
             },
-            ..Happened::new("handoff.gathered", &key.1, &gateway)
+            ..RoomEvent::new("handoff.gathered", &key.1, &gateway)
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
         for no in group.members {
             self.let_go(tx, no);
         }
@@ -325,13 +325,13 @@ impl Handoff {
             return;
         };
         task.status.gathered = true;
-        self.change(tx, Change::State(no));
+        self.change(tx, TaskChange::State(no));
         self.remember_ended(tx, no);
     }
 }
 
 fn entry(task: &Task) -> Option<GroupEntry> {
-    let Stage::Ended { how, .. } = task.status.stage else {
+    let TaskStage::Ended { how, .. } = task.status.stage else {
         return None;
     };
     let omitted = task.status.omitted;

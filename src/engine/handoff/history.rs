@@ -32,9 +32,9 @@ struct End {
 /// The attempts at a task, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(in crate::engine) struct History(Vec<Attempt>);
+pub(in crate::engine) struct AttemptHistory(Vec<Attempt>);
 
-impl History {
+impl AttemptHistory {
     pub(in crate::engine) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

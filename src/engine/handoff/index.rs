@@ -39,7 +39,7 @@ pub(super) struct Index {
 
 /// What is asked for: all of it must hold.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted<'a> {
+pub(super) struct TaskFilter<'a> {
     /// Any of these; every state if empty.
     pub(super) states: &'a [TaskState],
     pub(super) task_type: Option<&'a TaskType>,
@@ -109,14 +109,14 @@ impl Index {
     }
 
     /// How many tasks there are of these; a capability counts only where no type is given.
-    pub(super) fn count(&self, wanted: Wanted<'_>) -> usize {
+    pub(super) fn count(&self, wanted: TaskFilter<'_>) -> usize {
         self.sets(wanted).map(BTreeSet::len).sum()
     }
 
     /// The tasks of a range of numbers, by number. Where type and capability are both given, those of the type.
     pub(super) fn find<'a>(
         &'a self,
-        wanted: Wanted<'a>,
+        wanted: TaskFilter<'a>,
         range: RangeInclusive<TaskNo>,
         newest_first: bool,
     ) -> impl Iterator<Item = TaskNo> + 'a {
@@ -136,7 +136,10 @@ impl Index {
         }
     }
 
-    fn sets<'a>(&'a self, wanted: Wanted<'a>) -> impl Iterator<Item = &'a BTreeSet<TaskNo>> + 'a {
+    fn sets<'a>(
+        &'a self,
+        wanted: TaskFilter<'a>,
+    ) -> impl Iterator<Item = &'a BTreeSet<TaskNo>> + 'a {
         let of_type = wanted.task_type.map(|name| {
             let name: Capability = name.clone().into();
             [Kind::Plain(name.clone()), Kind::Type(name)]

@@ -3,16 +3,16 @@
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Capability};
 
-use super::records::Change;
+use super::records::TaskChange;
 use crate::engine::ids::AssignmentKey;
 use crate::engine::member::Departure;
 use crate::engine::recorded::Recorded;
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Advance;
 use super::Handoff;
-use super::task::{Stage, Step, why};
+use super::task::{Step, TaskStage, why};
 use crate::engine::ids::TaskNo;
 
 impl Handoff {
@@ -37,7 +37,7 @@ impl Handoff {
         };
         self.advance(tx, no, released);
         let task = self.tasks.get(&no);
-        let waits = task.is_some_and(|task| matches!(task.status.stage, Stage::Waiting { .. }));
+        let waits = task.is_some_and(|task| matches!(task.status.stage, TaskStage::Waiting { .. }));
         if let (true, Some(place), Some(worker)) = (waits, place, worker) {
             self.scheduler.offer_to_others(place, no, worker);
         }
@@ -152,7 +152,7 @@ impl Handoff {
             tx.cx.stats.task_waits.add(task.ready_at, tx.cx.now);
         }
         let most = task.body.max_deliveries(&tx.cx.settings);
-        self.change(tx, Change::State(no));
+        self.change(tx, TaskChange::State(no));
         if deliveries > most {
             self.lose_redelivered(tx, no);
         } else if left > 0 {
@@ -243,7 +243,7 @@ impl Handoff {
         let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
-        let subject = Subject::Task(tx.room.name.clone(), no);
+        let subject = TimerSubject::Task(tx.room.name.clone(), no);
         if task.lease_until != 0 {
             tx.cx
                 .timers

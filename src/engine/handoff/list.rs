@@ -12,7 +12,7 @@ use crate::engine::shown::{Dated, Wall};
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;
-use super::index::Wanted;
+use super::index::TaskFilter;
 use super::task::Task;
 use crate::engine::ids::TaskNo;
 
@@ -107,7 +107,7 @@ impl Handoff {
         let most = tx.page_bytes(call)?;
         let after = asked.cursor.as_deref().map(read_cursor).transpose()?;
         let (first, last) = self.range_of(&asked, after);
-        let wanted = Wanted {
+        let wanted = TaskFilter {
             states: asked.state.as_ref().map_or(&[], States::as_slice),
             task_type: asked.task_type.as_ref(),
             capability: asked.capability.as_ref(),

@@ -13,7 +13,7 @@ use crate::wire::presence::Encoding;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use crate::engine::effect::{Class, Directed, Effect};
+use crate::engine::effect::{Directed, DirectedKind, Effect};
 use crate::engine::ids::AssignmentKey;
 use crate::engine::member::Member;
 use crate::engine::replies;
@@ -21,7 +21,7 @@ use crate::engine::settings::Settings;
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;
-use super::task::{Body, Stage, Task};
+use super::task::{Body, Task, TaskStage};
 use crate::engine::ids::TaskNo;
 
 /// The attempt that sizes are counted with, because the length of its number is part of them: few tasks see a later one.
@@ -34,7 +34,7 @@ impl Handoff {
             to,
             topic: RoomTopic::new(tx.room.name.clone(), Topic::HandoffResult { dispatcher }),
             payload: tx.cx.wall.encode(result),
-            class: Class::Result,
+            class: DirectedKind::Result,
             mirrors: MessageMirrors {
                 correlation_id: result.correlation_id.clone(),
                 from: result.worker.clone(),
@@ -81,7 +81,7 @@ impl Handoff {
             to: worker.clone(),
             topic: RoomTopic::new(tx.room.name.clone(), topic),
             payload: self.assignment(tx, no, task, worker),
-            class: Class::Assignment(AssignmentKey {
+            class: DirectedKind::Assignment(AssignmentKey {
                 room: tx.room.name.clone(),
                 task: task.body.id.clone(),
                 attempt: task.status.attempt,
@@ -225,7 +225,7 @@ impl Task {
     pub(super) fn view(&self) -> TaskView {
         let (body, status) = (&self.body, &self.status);
         let unmet = match &status.stage {
-            Stage::Waiting { unmet, .. } => unmet.as_slice(),
+            TaskStage::Waiting { unmet, .. } => unmet.as_slice(),
             _ => &[],
         };
         let ties = body.ties.iter().flat_map(|ties| &ties.depends_on);
@@ -245,7 +245,7 @@ impl Task {
             created_at: body.created_at,
             updated_at: status.updated_at,
             due_at: match status.stage {
-                Stage::Waiting { until, .. } => Some(until),
+                TaskStage::Waiting { until, .. } => Some(until),
                 _ => None,
             },
             depends_on: ids(&mut ties.clone().map(|tie| &tie.id)),

@@ -7,10 +7,12 @@
 mod admit;
 mod affinity;
 pub(super) mod config;
+mod dependencies;
 mod dispatch;
 mod group;
 mod history;
 mod index;
+mod last_report;
 mod lease;
 mod list;
 mod messages;
@@ -25,9 +27,7 @@ mod results;
 pub(super) mod scheduler;
 mod states;
 pub(super) mod task;
-mod ties;
 mod update;
-mod word;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,32 +36,32 @@ use crate::wire::handoff::TaskState;
 use crate::wire::json::Json;
 use crate::wire::name::{Agent, TaskId};
 
-use super::effect::{Class, Effect};
-use super::event::{Detail, Happened};
+use super::effect::{DirectedKind, Effect};
+use super::event::{Detail, RoomEvent};
 use super::ids::AssignmentKey;
-use super::keep::Keep;
+use super::kept_bytes::KeptBytes;
 use super::record::Changes;
 use super::recorded::Recorded;
-use super::timer::{Subject, Timer};
+use super::timer::{Timer, TimerSubject};
 use super::tx::RoomTx;
-use records::Change;
+use records::TaskChange;
 
 use admit::Rates;
 use affinity::Affinities;
 use group::{Groups, is_gathered};
 use index::Index;
-use progress::Progress;
+use progress::ProgressReports;
 use scheduler::{RouteNo, Scheduler};
 pub(super) use states::{GROUP, TASK};
 
 use super::ids::TaskNo;
-use task::{Body, Ending, Stage, Status, Step, Task};
-use ties::Bonds;
+use dependencies::Dependencies;
+use task::{Body, Step, Task, TaskEnding, TaskStage, TaskStatus};
 
 /// A room's tasks.
 #[derive(Debug, Default)]
 pub(super) struct Handoff {
-    changes: Changes<records::Change>,
+    changes: Changes<records::TaskChange>,
     /// Bodies whose states have not come yet, while records come back.
     bodies: BTreeMap<TaskNo, Body>,
     /// How far tasks have been looked through for those that must end because the room is closed.
@@ -73,11 +73,11 @@ pub(super) struct Handoff {
     affinities: Affinities,
     index: Index,
     rates: Rates,
-    bonds: Bonds,
+    bonds: Dependencies,
     groups: Groups,
     /// Whose results are kept for whoever asks.
-    results: Keep<(Millis, TaskNo)>,
-    pub(super) progress: Progress,
+    results: KeptBytes<(Millis, TaskNo)>,
+    pub(super) progress: ProgressReports,
     /// Ended tasks, by when they are to be forgotten.
     pub(super) ended: BTreeSet<(Millis, TaskNo)>,
     /// The number of the last task.
@@ -101,7 +101,7 @@ impl Handoff {
         &mut self,
         no: TaskNo,
         body: Body,
-        status: Status,
+        status: TaskStatus,
         route: Option<RouteNo>,
     ) {
         self.index.insert(no, status.state(), &body);
@@ -158,7 +158,7 @@ impl Handoff {
         tx.cx.stats.tasks.remove(from);
         tx.cx.stats.tasks.add(to);
         self.index.moved(no, from, to, &task.body);
-        self.change(tx, Change::State(no));
+        self.change(tx, TaskChange::State(no));
         self.left_stage(tx, no, &before, attempt);
         self.entered_stage(tx, no, from.is_final());
         self.tell_step(tx, no, from, &advance);
@@ -168,18 +168,18 @@ impl Handoff {
     }
 
     /// Undoes what holds for a task in the stage that it was in.
-    fn left_stage(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, before: &Stage, attempt: u32) {
+    fn left_stage(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, before: &TaskStage, attempt: u32) {
         let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
         match before {
-            Stage::Waiting { until, unmet } => {
-                let subject = Subject::Task(tx.room.name.clone(), no);
+            TaskStage::Waiting { until, unmet } => {
+                let subject = TimerSubject::Task(tx.room.name.clone(), no);
                 tx.cx.timers.disarm(*until, Timer::Due, subject);
                 self.scheduler.offer_no_more(no);
                 self.await_no_more(no, unmet);
             }
-            Stage::Queued => {
+            TaskStage::Queued => {
                 if let Some(key) = task.queue_key() {
                     let served = task.status.holder().is_some();
                     let Body {
@@ -191,18 +191,18 @@ impl Handoff {
                     scheduler.dequeue(key, *priority, dispatcher, no, served);
                 }
             }
-            Stage::Held { worker, .. } => {
+            TaskStage::Held { worker, .. } => {
                 // A worker that says it is at it still has it.
                 if task.status.holder() == Some(worker) {
                     return;
                 }
-                let subject = Subject::Task(tx.room.name.clone(), no);
+                let subject = TimerSubject::Task(tx.room.name.clone(), no);
                 tx.cx.timers.disarm(task.lease_until, Timer::Lease, subject);
                 (task.lease_until, task.lease_left) = (0, 0);
                 // Also after the worker's own last word: a client that acknowledges late must not get the task again.
                 tx.cx.emit(Effect::Revoke {
                     agent: worker.clone(),
-                    class: Class::Assignment(AssignmentKey {
+                    class: DirectedKind::Assignment(AssignmentKey {
                         room: tx.room.name.clone(),
                         task: task.body.id.clone(),
                         attempt,
@@ -211,7 +211,7 @@ impl Handoff {
                 self.free(tx, no, worker);
                 self.tell_worker(tx, no, worker, attempt);
             }
-            Stage::Ended { at, .. } => {
+            TaskStage::Ended { at, .. } => {
                 let until = task.body.kept_until(&tx.cx.settings, *at);
                 self.ended.remove(&(until, no));
                 self.results.remove(&(until, no));
@@ -226,7 +226,7 @@ impl Handoff {
             member.held.remove(&no);
             member.owed.remove(&no);
             self.scheduler.freed(worker);
-            tx.stir(worker, false);
+            tx.mark_presence_dirty(worker, false);
             tx.tell_drained(worker);
         }
     }
@@ -237,16 +237,16 @@ impl Handoff {
             return;
         };
         if was_ended {
-            tx.cx.promise(&task.body.dispatcher);
+            tx.cx.reserve_result(&task.body.dispatcher);
         }
         match &task.status.stage {
-            Stage::Waiting { until, unmet } => {
-                let subject = Subject::Task(tx.room.name.clone(), no);
+            TaskStage::Waiting { until, unmet } => {
+                let subject = TimerSubject::Task(tx.room.name.clone(), no);
                 tx.cx.timers.arm(*until, Timer::Due, subject);
                 let unmet = unmet.clone();
                 self.await_dependencies(tx, no, &unmet);
             }
-            Stage::Queued => {
+            TaskStage::Queued => {
                 task.ready_at = tx.cx.now;
                 if let Some(key) = task.queue_key() {
                     let since = task.status.updated_at;
@@ -259,13 +259,13 @@ impl Handoff {
                     scheduler.enqueue(key, *priority, dispatcher, no, since);
                 }
             }
-            Stage::Held { worker, running } => {
+            TaskStage::Held { worker, running } => {
                 let (worker, running) = (worker.clone(), *running);
                 if !running {
                     self.hold(tx, no, &worker);
                 }
             }
-            Stage::Ended { at, .. } => {
+            TaskStage::Ended { at, .. } => {
                 // One that its group waits for is not to be forgotten.
                 if is_gathered(task) {
                     let until = task.body.kept_until(&tx.cx.settings, *at);
@@ -279,7 +279,7 @@ impl Handoff {
         if let Some(member) = tx.room.members.0.get_mut(worker) {
             member.held.insert(no);
             self.scheduler.took(worker);
-            tx.stir(worker, false);
+            tx.mark_presence_dirty(worker, false);
         }
         self.remember_affinity(tx, no, worker);
         self.await_sending(tx, no);
@@ -297,11 +297,11 @@ impl Handoff {
             return;
         };
         let until = match task.status.stage {
-            Stage::Waiting { until, .. } => Some(until).filter(|until| *until > tx.cx.now),
+            TaskStage::Waiting { until, .. } => Some(until).filter(|until| *until > tx.cx.now),
             _ => None,
         };
         let gateway = tx.cx.gateway.clone();
-        let happened = Happened {
+        let happened = RoomEvent {
             from: Some(from.as_str()),
             to: Some(task.status.state().as_str()),
             detail: Detail {
@@ -312,13 +312,13 @@ impl Handoff {
                 ..Detail::default()
             },
             traceparent: task.body.traceparent.as_deref(),
-            ..Happened::new(
+            ..RoomEvent::new(
                 advance.step.event(),
                 task.body.id.as_str(),
                 advance.who.unwrap_or(&gateway),
             )
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
     }
 
     /// Sends the one final result, and keeps of the task only what queries need.
@@ -326,17 +326,17 @@ impl Handoff {
         let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
-        let Stage::Ended { how, .. } = task.status.stage else {
+        let TaskStage::Ended { how, .. } = task.status.stage else {
             return;
         };
         if let Some(route) = task.route.take() {
             self.scheduler.leave(route);
         }
         if let Some(deadline) = task.body.deadline {
-            let subject = Subject::Task(tx.room.name.clone(), no);
+            let subject = TimerSubject::Task(tx.room.name.clone(), no);
             tx.cx.timers.disarm(deadline, Timer::Deadline, subject);
         }
-        tx.cx.keep_promise(&task.body.dispatcher);
+        tx.cx.release_result(&task.body.dispatcher);
         let dispatched = task.body.created_at;
         tx.cx
             .stats
@@ -345,19 +345,19 @@ impl Handoff {
         let payload = task.body.payload_bytes();
         self.payload_bytes -= payload;
         let sent = task.result(tx.cx.now, how.result(), result.clone());
-        if how != Ending::Dead {
+        if how != TaskEnding::Dead {
             task.body.payload = None;
         }
         let to = task.body.dispatcher.clone();
         self.deliver_result(tx, to, &sent);
-        if how != Ending::Dead {
+        if how != TaskEnding::Dead {
             self.forget_progress(tx, no);
         }
         self.leave_family(no);
         self.release_dependants(tx, no, how);
         self.keep_result(tx, no, result);
-        if how != Ending::Dead && payload > tx.cx.settings.handoff.kept_payload.0 {
-            self.change(tx, Change::Body(no));
+        if how != TaskEnding::Dead && payload > tx.cx.settings.handoff.kept_payload.0 {
+            self.change(tx, TaskChange::Body(no));
         }
         self.forget_early(tx);
     }
@@ -365,7 +365,7 @@ impl Handoff {
     /// A task that ended may be forgotten when its time is over.
     fn remember_ended(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
         if let Some(task) = self.tasks.get(&no)
-            && let Stage::Ended { at, .. } = task.status.stage
+            && let TaskStage::Ended { at, .. } = task.status.stage
         {
             let until = task.body.kept_until(&tx.cx.settings, at);
             self.ended.insert((until, no));
@@ -415,7 +415,7 @@ impl Handoff {
             tx.cx.stats.tasks.remove(state);
         }
         self.forget_progress(tx, no);
-        self.change(tx, Change::Body(no));
-        self.change(tx, Change::State(no));
+        self.change(tx, TaskChange::Body(no));
+        self.change(tx, TaskChange::State(no));
     }
 }

@@ -6,14 +6,14 @@ use crate::wire::topic::Topic;
 
 use crate::engine::ids::TaskNo;
 use crate::engine::pattern::{AgentChange, Pattern};
-use crate::engine::record::{Half, Head, RecordKey};
+use crate::engine::record::{Half, RecordKey, RoomCounters};
 use crate::engine::replies::{Call, Outcome, no_command};
 use crate::engine::settings::Settings;
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;
-use super::records::Change;
+use super::records::TaskChange;
 
 /// Ended tasks that one input may pass by on its way to those that have not.
 const PASSED_AT_ONCE: usize = 10_000;
@@ -31,8 +31,8 @@ impl Pattern for Handoff {
         }
     }
 
-    fn timer(&mut self, tx: &mut RoomTx<'_>, timer: Timer, subject: &Subject) {
-        let Subject::Task(_, no) = subject else {
+    fn timer(&mut self, tx: &mut RoomTx<'_>, timer: Timer, subject: &TimerSubject) {
+        let TimerSubject::Task(_, no) = subject else {
             return;
         };
         match timer {
@@ -108,11 +108,11 @@ impl Pattern for Handoff {
         *left > 0
     }
 
-    fn note_head(&self, head: &mut Head) {
+    fn note_head(&self, head: &mut RoomCounters) {
         head.last_task = self.last_no;
     }
 
-    fn go_on(&mut self, head: &Head) {
+    fn go_on(&mut self, head: &RoomCounters) {
         self.last_no = head.last_task;
     }
 
@@ -120,7 +120,7 @@ impl Pattern for Handoff {
         match self.bodies.keys().next() {
             Some(no) => Err(Half {
                 name: format!("task {}", no.0),
-                row: Change::Body(*no).key(room),
+                row: TaskChange::Body(*no).key(room),
             }),
             None => Ok(()),
         }

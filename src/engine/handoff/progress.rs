@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::wire::json::Json;
 
-use super::records::Change;
+use super::records::TaskChange;
 use crate::engine::recorded::Recorded;
 use crate::engine::tx::RoomTx;
 
@@ -15,12 +15,12 @@ use crate::engine::ids::TaskNo;
 
 /// The last progress of tasks that have not ended well.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Progress {
+pub(in crate::engine) struct ProgressReports {
     of: BTreeMap<TaskNo, Json>,
     bytes: usize,
 }
 
-impl Progress {
+impl ProgressReports {
     pub(in crate::engine) fn get(&self, no: TaskNo) -> Option<&Json> {
         self.of.get(&no)
     }
@@ -61,12 +61,12 @@ impl Handoff {
             return;
         }
         self.progress.put(no, said);
-        self.change(tx, Change::Progress(no));
+        self.change(tx, TaskChange::Progress(no));
     }
 
     pub(super) fn forget_progress(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
         if self.progress.take(no) {
-            self.change(tx, Change::Progress(no));
+            self.change(tx, TaskChange::Progress(no));
         }
     }
 }

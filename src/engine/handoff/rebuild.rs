@@ -1,11 +1,11 @@
 //! Tasks rebuilt from their records: queues, timers and promises are derived, nothing is decided.
 
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;
 use super::group::is_gathered;
-use super::task::{Body, Ending, Stage, Status};
+use super::task::{Body, TaskEnding, TaskStage, TaskStatus};
 use crate::engine::ids::TaskNo;
 
 impl Handoff {
@@ -15,14 +15,14 @@ impl Handoff {
         tx: &mut RoomTx<'_>,
         no: TaskNo,
         mut body: Body,
-        status: Status,
+        status: TaskStatus,
     ) {
         tx.cx.stats.tasks.add(status.state());
         if body.bytes == 0 {
             body.measure(&tx.cx.settings, &tx.room.name);
         }
-        if let Stage::Ended { how, at, .. } = status.stage {
-            if how != Ending::Dead {
+        if let TaskStage::Ended { how, at, .. } = status.stage {
+            if how != TaskEnding::Dead {
                 body.payload = None;
             }
             self.insert(no, body, status, None);
@@ -35,10 +35,10 @@ impl Handoff {
             }
             return;
         }
-        tx.cx.promise(&body.dispatcher);
+        tx.cx.reserve_result(&body.dispatcher);
         self.payload_bytes += body.payload_bytes();
         if let Some(deadline) = body.deadline {
-            let subject = Subject::Task(tx.room.name.clone(), no);
+            let subject = TimerSubject::Task(tx.room.name.clone(), no);
             tx.cx.timers.arm(deadline, Timer::Deadline, subject);
         }
         // The limit held when the task was taken; a smaller one must not lose it now.
@@ -53,9 +53,9 @@ impl Handoff {
         let Some(task) = self.tasks.get(&no) else {
             return;
         };
-        let subject = Subject::Task(tx.room.name.clone(), no);
+        let subject = TimerSubject::Task(tx.room.name.clone(), no);
         match &task.status.stage {
-            Stage::Waiting { until, unmet } => {
+            TaskStage::Waiting { until, unmet } => {
                 tx.cx.timers.arm(*until, Timer::Due, subject);
                 let given_back_by = task.status.history.given_back_by();
                 let given_back_by = given_back_by.filter(|_| unmet.is_empty()).cloned();
@@ -66,7 +66,7 @@ impl Handoff {
                 let unmet = unmet.clone();
                 self.await_dependencies(tx, no, &unmet);
             }
-            Stage::Queued => {
+            TaskStage::Queued => {
                 if let Some(key) = task.queue_key() {
                     let since = task.status.updated_at;
                     let Body {
@@ -78,13 +78,13 @@ impl Handoff {
                     scheduler.enqueue(key, *priority, dispatcher, no, since);
                 }
             }
-            Stage::Held { worker, .. } => match tx.room.members.0.get_mut(worker) {
+            TaskStage::Held { worker, .. } => match tx.room.members.0.get_mut(worker) {
                 Some(member) => {
                     member.held.insert(no);
                 }
                 None => tx.cx.timers.arm(tx.cx.now, Timer::Lease, subject),
             },
-            Stage::Ended { .. } => {}
+            TaskStage::Ended { .. } => {}
         }
     }
 }

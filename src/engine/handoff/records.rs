@@ -15,27 +15,27 @@ const PROGRESS: u8 = 10;
 
 /// What of a task must be recorded anew.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::engine) enum Change {
+pub(in crate::engine) enum TaskChange {
     Body(TaskNo),
     State(TaskNo),
     Progress(TaskNo),
 }
 
-impl RecordKey for Change {
+impl RecordKey for TaskChange {
     fn key(&self, room: &Room) -> Vec<u8> {
         let (tag, no) = match self {
-            Change::Body(no) => (BODY, no),
-            Change::State(no) => (STATE, no),
-            Change::Progress(no) => (PROGRESS, no),
+            TaskChange::Body(no) => (BODY, no),
+            TaskChange::State(no) => (STATE, no),
+            TaskChange::Progress(no) => (PROGRESS, no),
         };
         key(room, tag, &[&no.0.to_be_bytes()])
     }
 
-    fn parse(tag: u8, rest: &[u8]) -> Option<Option<Change>> {
+    fn parse(tag: u8, rest: &[u8]) -> Option<Option<TaskChange>> {
         let of = match tag {
-            BODY => Change::Body,
-            STATE => Change::State,
-            PROGRESS => Change::Progress,
+            BODY => TaskChange::Body,
+            STATE => TaskChange::State,
+            PROGRESS => TaskChange::Progress,
             _ => return None,
         };
         Some(number(rest).map(TaskNo).map(of))
@@ -43,17 +43,17 @@ impl RecordKey for Change {
 }
 
 impl Recorded for Handoff {
-    type Key = Change;
+    type Key = TaskChange;
 
-    fn changes(&mut self) -> &mut Changes<Change> {
+    fn changes(&mut self) -> &mut Changes<TaskChange> {
         &mut self.changes
     }
 
-    fn value(&self, change: &Change) -> Option<Vec<u8>> {
+    fn value(&self, change: &TaskChange) -> Option<Vec<u8>> {
         match change {
-            Change::Body(no) => Some(encode(&self.tasks.get(no)?.body)),
-            Change::State(no) => Some(encode(&self.tasks.get(no)?.status)),
-            Change::Progress(no) => Some(encode(self.progress.get(*no)?)),
+            TaskChange::Body(no) => Some(encode(&self.tasks.get(no)?.body)),
+            TaskChange::State(no) => Some(encode(&self.tasks.get(no)?.status)),
+            TaskChange::Progress(no) => Some(encode(self.progress.get(*no)?)),
         }
     }
 
@@ -61,18 +61,18 @@ impl Recorded for Handoff {
     fn take_back(
         &mut self,
         tx: &mut RoomTx<'_>,
-        change: Change,
+        change: TaskChange,
         value: &[u8],
     ) -> Result<(), RecordProblem> {
         match change {
-            Change::Body(no) => {
+            TaskChange::Body(no) => {
                 self.bodies.insert(no, decode(value)?);
             }
-            Change::State(no) => {
+            TaskChange::State(no) => {
                 let body = self.bodies.remove(&no).ok_or(RecordProblem::Alone)?;
                 self.rebuild_task(tx, no, body, decode(value)?);
             }
-            Change::Progress(no) => self.rebuild_progress(no, decode(value)?),
+            TaskChange::Progress(no) => self.rebuild_progress(no, decode(value)?),
         }
         Ok(())
     }
@@ -87,14 +87,14 @@ mod tests {
     fn keys_are_read_as_they_were_written() {
         let room = Room::new("studio").unwrap();
         let changes = [
-            Change::Body(TaskNo(7)),
-            Change::State(TaskNo(u64::MAX)),
-            Change::Progress(TaskNo(9)),
+            TaskChange::Body(TaskNo(7)),
+            TaskChange::State(TaskNo(u64::MAX)),
+            TaskChange::Progress(TaskNo(9)),
         ];
         for change in changes {
             let key = change.key(&room);
             let (_, tag, rest) = split(&key).unwrap();
-            assert_eq!(Change::parse(tag, rest), Some(Some(change)));
+            assert_eq!(TaskChange::parse(tag, rest), Some(Some(change)));
         }
     }
 }

@@ -6,12 +6,12 @@ use crate::wire::name::TaskType;
 use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::replies::{Accepted, Call, Outcome, between};
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Advance;
 use super::Handoff;
-use super::index::Wanted;
+use super::index::TaskFilter;
 use super::task::Step;
 use crate::engine::ids::TaskNo;
 
@@ -101,7 +101,7 @@ impl Handoff {
         limit: u32,
         mut walk: Walk,
     ) -> Accepted {
-        let dead = Wanted {
+        let dead = TaskFilter {
             states: &[TaskState::Dead],
             task_type: Some(of_type),
             capability: None,
@@ -153,7 +153,7 @@ impl Handoff {
             return Err(Rejection::new(Code::Expired, reason));
         }
         let full = self.unfinished() >= tx.cx.settings.handoff.max_tasks_per_room;
-        if full || tx.cx.unpromised(call.mailboxes, &task.body.dispatcher) == 0 {
+        if full || tx.cx.free_results_of(call.mailboxes, &task.body.dispatcher) == 0 {
             let reason = format!("no room for {id} or for its result");
             return Err(Rejection::new(Code::TooMany, reason));
         }
@@ -179,7 +179,7 @@ impl Handoff {
         }
         self.payload_bytes += task.body.payload_bytes();
         if let Some(deadline) = task.body.deadline {
-            let subject = Subject::Task(tx.room.name.clone(), no);
+            let subject = TimerSubject::Task(tx.room.name.clone(), no);
             tx.cx.timers.arm(deadline, Timer::Deadline, subject);
         }
         let advance = Advance {

@@ -4,26 +4,26 @@
 
 use crate::wire::json::Json;
 
-use super::records::Change;
-use crate::engine::keep::MOST_AT_ONCE;
+use super::records::TaskChange;
+use crate::engine::kept_bytes::MOST_AT_ONCE;
 use crate::engine::recorded::Recorded;
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;
 use super::group::is_gathered;
-use super::task::{Stage, Task};
+use super::task::{Task, TaskStage};
 use crate::engine::ids::TaskNo;
 
 impl Task {
     /// What it came to, as far as that is kept.
     pub(super) fn kept_result(&self) -> Option<&Json> {
-        let has_ended = matches!(self.status.stage, Stage::Ended { .. });
+        let has_ended = matches!(self.status.stage, TaskStage::Ended { .. });
         self.status.kept.as_ref().filter(|_| has_ended)
     }
 
     /// Whether it came to something that is not kept.
     pub(super) fn lost_result(&self) -> bool {
-        let has_ended = matches!(self.status.stage, Stage::Ended { .. });
+        let has_ended = matches!(self.status.stage, TaskStage::Ended { .. });
         has_ended && self.status.omitted && self.status.kept.is_none()
     }
 }
@@ -47,7 +47,7 @@ impl Handoff {
         let Some(task) = self.tasks.get(&no) else {
             return;
         };
-        let Stage::Ended { at, .. } = task.status.stage else {
+        let TaskStage::Ended { at, .. } = task.status.stage else {
             return;
         };
         let until = task.body.kept_until(&tx.cx.settings, at);
@@ -63,7 +63,7 @@ impl Handoff {
                 task.status.kept = None;
                 task.status.omitted = true;
             }
-            self.change(tx, Change::State(oldest));
+            self.change(tx, TaskChange::State(oldest));
         }
     }
 
@@ -73,7 +73,7 @@ impl Handoff {
             let Some(task) = self.tasks.get(&no) else {
                 continue;
             };
-            if let Stage::Ended { at, .. } = task.status.stage {
+            if let TaskStage::Ended { at, .. } = task.status.stage {
                 let until = task.body.kept_until(&tx.cx.settings, at);
                 self.ended.insert((until, no));
                 self.results.rename(&(before, no), (until, no));

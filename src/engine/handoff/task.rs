@@ -15,11 +15,11 @@ use crate::wire::name::{Agent, Capability, TaskId, TaskType};
 
 use crate::engine::settings::Settings;
 
-use super::history::History;
+use super::dependencies::Ties;
+use super::history::AttemptHistory;
+use super::last_report::LastReport;
 use super::queue::QueueKey;
 use super::scheduler::{Need, RouteNo};
-use super::ties::Ties;
-use super::word::Word;
 use crate::engine::ids::TaskNo;
 use crate::engine::size::SizeClass;
 
@@ -67,7 +67,7 @@ pub(in crate::engine) struct Body {
 
 /// Where a task stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(in crate::engine) enum Stage {
+pub(in crate::engine) enum TaskStage {
     /// For its delay or its backoff, and for what it depends on.
     Waiting {
         until: Millis,
@@ -80,11 +80,11 @@ pub(in crate::engine) enum Stage {
     Held { worker: Agent, running: bool },
     /// For good, unless a dead one is redriven.
     Ended {
-        how: Ending,
+        how: TaskEnding,
         at: Millis,
         /// The word of its worker that ended it, if it was one.
         said: Option<UpdateStatus>,
-        /// Of that word; see [`Word`].
+        /// Of that word; see [`LastReport`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         digest: Option<NonZeroU64>,
     },
@@ -92,7 +92,7 @@ pub(in crate::engine) enum Stage {
 
 /// How a task ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::engine) enum Ending {
+pub(in crate::engine) enum TaskEnding {
     Succeeded,
     Dead,
     Expired,
@@ -101,8 +101,8 @@ pub(in crate::engine) enum Ending {
 
 /// What changes in the life of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(in crate::engine) struct Status {
-    pub(in crate::engine) stage: Stage,
+pub(in crate::engine) struct TaskStatus {
+    pub(in crate::engine) stage: TaskStage,
     /// The fencing token: how often it was assigned.
     pub(in crate::engine) attempt: u32,
     /// Attempts that came to nothing.
@@ -119,8 +119,8 @@ pub(in crate::engine) struct Status {
     pub(in crate::engine) updated_at: Millis,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) error: Option<Box<TaskError>>,
-    #[serde(default, skip_serializing_if = "History::is_empty")]
-    pub(in crate::engine) history: History,
+    #[serde(default, skip_serializing_if = "AttemptHistory::is_empty")]
+    pub(in crate::engine) history: AttemptHistory,
     /// Partial results so far.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(in crate::engine) parts: u32,
@@ -139,7 +139,7 @@ pub(in crate::engine) struct Status {
 #[derive(Debug)]
 pub(in crate::engine) struct Task {
     pub(in crate::engine) body: Body,
-    pub(in crate::engine) status: Status,
+    pub(in crate::engine) status: TaskStatus,
     /// Since when nothing but a worker is missing, for the metrics. Not recorded.
     pub(in crate::engine) ready_at: Millis,
     /// When its worker's lease runs out; 0 while nobody has it. Not recorded: after a restart leases begin anew.
@@ -161,9 +161,9 @@ pub(in crate::engine) enum Step {
     /// Its worker is at it.
     Run,
     /// Its worker is done.
-    Succeed(Word),
+    Succeed(LastReport),
     /// Its worker failed.
-    Fail(TaskError, Word),
+    Fail(TaskError, LastReport),
     /// Its worker gives it back: no failure, but so often that it must be its own fault.
     Release {
         /// So often it may be.
@@ -207,29 +207,29 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-impl Ending {
+impl TaskEnding {
     pub(in crate::engine) fn state(self) -> TaskState {
         match self {
-            Ending::Succeeded => TaskState::Succeeded,
-            Ending::Dead => TaskState::Dead,
-            Ending::Expired => TaskState::Expired,
-            Ending::Cancelled => TaskState::Cancelled,
+            TaskEnding::Succeeded => TaskState::Succeeded,
+            TaskEnding::Dead => TaskState::Dead,
+            TaskEnding::Expired => TaskState::Expired,
+            TaskEnding::Cancelled => TaskState::Cancelled,
         }
     }
 
     pub(in crate::engine) fn result(self) -> ResultStatus {
         match self {
-            Ending::Succeeded => ResultStatus::Succeeded,
-            Ending::Dead => ResultStatus::Dead,
-            Ending::Expired => ResultStatus::Expired,
-            Ending::Cancelled => ResultStatus::Cancelled,
+            TaskEnding::Succeeded => ResultStatus::Succeeded,
+            TaskEnding::Dead => ResultStatus::Dead,
+            TaskEnding::Expired => ResultStatus::Expired,
+            TaskEnding::Cancelled => ResultStatus::Cancelled,
         }
     }
 }
 
-impl Status {
-    pub(in crate::engine) fn new(stage: Stage, now: Millis) -> Status {
-        Status {
+impl TaskStatus {
+    pub(in crate::engine) fn new(stage: TaskStage, now: Millis) -> TaskStatus {
+        TaskStatus {
             stage,
             attempt: 0,
             failures: 0,
@@ -238,7 +238,7 @@ impl Status {
             last_worker: None,
             updated_at: now,
             error: None,
-            history: History::default(),
+            history: AttemptHistory::default(),
             parts: 0,
             kept: None,
             omitted: false,
@@ -260,16 +260,16 @@ impl Status {
 
     pub(in crate::engine) fn state(&self) -> TaskState {
         match &self.stage {
-            Stage::Waiting { .. } => TaskState::Waiting,
-            Stage::Queued => TaskState::Queued,
-            Stage::Held { running: false, .. } => TaskState::Assigned,
-            Stage::Held { running: true, .. } => TaskState::Running,
-            Stage::Ended { how, .. } => how.state(),
+            TaskStage::Waiting { .. } => TaskState::Waiting,
+            TaskStage::Queued => TaskState::Queued,
+            TaskStage::Held { running: false, .. } => TaskState::Assigned,
+            TaskStage::Held { running: true, .. } => TaskState::Running,
+            TaskStage::Ended { how, .. } => how.state(),
         }
     }
 
     pub(in crate::engine) fn is_running(&self) -> bool {
-        matches!(self.stage, Stage::Held { running: true, .. })
+        matches!(self.stage, TaskStage::Held { running: true, .. })
     }
 
     /// Who has it, or had it last.
@@ -283,16 +283,16 @@ impl Status {
         body: &Body,
         error: TaskError,
         now: Millis,
-        (how, said): (AttemptOutcome, Option<Word>),
-    ) -> Stage {
+        (how, said): (AttemptOutcome, Option<LastReport>),
+    ) -> TaskStage {
         self.history.end(how, Some(&error.message), now);
         let hopeless = error.retryable == Some(false);
         self.error = Some(Box::new(error));
         self.failures += 1;
         if hopeless || self.failures >= body.max_attempts {
-            return ended(Ending::Dead, now, said);
+            return ended(TaskEnding::Dead, now, said);
         }
-        Stage::Waiting {
+        TaskStage::Waiting {
             until: now.saturating_add(body.backoff_after(self.failures)),
             unmet: Vec::new(),
         }
@@ -300,7 +300,7 @@ impl Status {
 
     /// Its worker gives it back. Others may have it at once; its worker has to wait like after a first failure, so that a task
     /// which everybody gives back does not go round without a pause.
-    fn release(&mut self, body: &Body, most: u32, now: Millis) -> Stage {
+    fn release(&mut self, body: &Body, most: u32, now: Millis) -> TaskStage {
         let error = why("released", "its worker gave it back");
         let message = error.message.clone();
         self.history
@@ -308,10 +308,10 @@ impl Status {
         self.error = Some(Box::new(error));
         self.releases += 1;
         if self.releases > most {
-            let word = Word::plain(UpdateStatus::Release);
-            return ended(Ending::Dead, now, Some(word));
+            let word = LastReport::plain(UpdateStatus::Release);
+            return ended(TaskEnding::Dead, now, Some(word));
         }
-        Stage::Waiting {
+        TaskStage::Waiting {
             until: now.saturating_add(body.backoff_after(1)),
             unmet: Vec::new(),
         }
@@ -320,7 +320,7 @@ impl Status {
     /// Who has it now.
     pub(in crate::engine) fn holder(&self) -> Option<&Agent> {
         match &self.stage {
-            Stage::Held { worker, .. } => Some(worker),
+            TaskStage::Held { worker, .. } => Some(worker),
             _ => None,
         }
     }
@@ -330,74 +330,77 @@ impl Task {
     /// Every change of state there is: the table [`TASK`](super::TASK) says the same, row by row. Returns whether the step means
     /// anything where the task stands; if not, nothing has changed.
     pub(in crate::engine) fn step(&mut self, step: Step, now: Millis) -> bool {
+        use TaskStage::{Ended, Held, Queued, Waiting};
+
         let status = &mut self.status;
         let next = match (&status.stage, step) {
-            (Stage::Waiting { unmet, .. }, Step::Due) if unmet.is_empty() => Stage::Queued,
-            (Stage::Waiting { .. }, Step::Doom(error)) => {
+            (Waiting { unmet, .. }, Step::Due) if unmet.is_empty() => Queued,
+            (Waiting { .. }, Step::Doom(error)) => {
                 status.error = Some(Box::new(error));
-                ended(Ending::Dead, now, None)
+                ended(TaskEnding::Dead, now, None)
             }
-            (Stage::Queued, Step::Assign(worker)) => {
+            (Queued, Step::Assign(worker)) => {
                 status.attempt += 1;
                 status.deliveries = 0;
                 status.last_worker = Some(worker.clone());
                 status.history.begin(status.attempt, &worker, now);
                 let running = false;
-                Stage::Held { worker, running }
+                Held { worker, running }
             }
             (
-                Stage::Held {
+                Held {
                     worker,
                     running: false,
                 },
                 Step::Run,
-            ) => Stage::Held {
+            ) => Held {
                 worker: worker.clone(),
                 running: true,
             },
-            (Stage::Held { .. }, Step::Succeed(word)) => {
+            (Held { .. }, Step::Succeed(word)) => {
                 status.error = None;
                 status.history.end(AttemptOutcome::Succeeded, None, now);
-                ended(Ending::Succeeded, now, Some(word))
+                ended(TaskEnding::Succeeded, now, Some(word))
             }
             // Its worker was only slow, and nobody else has begun with it.
-            (Stage::Waiting { .. } | Stage::Queued, Step::Succeed(word)) => {
+            (Waiting { .. } | Queued, Step::Succeed(word)) => {
                 status.error = None;
                 status.history.end_late(now);
-                ended(Ending::Succeeded, now, Some(word))
+                ended(TaskEnding::Succeeded, now, Some(word))
             }
-            (Stage::Held { .. }, Step::Fail(error, word)) => {
+            (Held { .. }, Step::Fail(error, word)) => {
                 let end = (AttemptOutcome::Failed, Some(word));
                 status.come_to_nothing(&self.body, error, now, end)
             }
-            (Stage::Held { .. }, Step::Release { most }) => status.release(&self.body, most, now),
-            (Stage::Held { .. }, Step::Lose(error)) => {
+            (Held { .. }, Step::Release { most }) => status.release(&self.body, most, now),
+            (Held { .. }, Step::Lose(error)) => {
                 status.come_to_nothing(&self.body, error, now, (AttemptOutcome::Lost, None))
             }
-            (Stage::Waiting { .. } | Stage::Queued | Stage::Held { .. }, Step::Expire) => {
+            (Waiting { .. } | Queued | Held { .. }, Step::Expire) => {
                 status.error = Some(Box::new(why("expired", "its time to live is over")));
                 status.history.end(AttemptOutcome::Expired, None, now);
-                ended(Ending::Expired, now, None)
+                ended(TaskEnding::Expired, now, None)
             }
-            (Stage::Waiting { .. } | Stage::Queued | Stage::Held { .. }, Step::Cancel(error)) => {
+            (Waiting { .. } | Queued | Held { .. }, Step::Cancel(error)) => {
                 status
                     .history
                     .end(AttemptOutcome::Cancelled, Some(&error.message), now);
                 status.error = Some(Box::new(error));
-                ended(Ending::Cancelled, now, None)
+                ended(TaskEnding::Cancelled, now, None)
             }
             (
-                Stage::Ended {
-                    how: Ending::Dead, ..
+                Ended {
+                    how: TaskEnding::Dead,
+                    ..
                 },
                 Step::Redrive(unmet),
             ) => {
                 status.failures = 0;
                 status.releases = 0;
                 if unmet.is_empty() {
-                    Stage::Queued
+                    Queued
                 } else {
-                    Stage::Waiting { until: now, unmet }
+                    Waiting { until: now, unmet }
                 }
             }
             _ => return false,
@@ -475,8 +478,8 @@ impl Body {
     }
 }
 
-fn ended(how: Ending, at: Millis, word: Option<Word>) -> Stage {
-    Stage::Ended {
+fn ended(how: TaskEnding, at: Millis, word: Option<LastReport>) -> TaskStage {
+    TaskStage::Ended {
         how,
         at,
         said: word.map(|word| word.status),
@@ -500,7 +503,7 @@ mod tests {
     use super::super::TASK;
     use super::*;
 
-    fn task(stage: Stage) -> Task {
+    fn task(stage: TaskStage) -> Task {
         let name = TaskType::new("draft").unwrap();
         Task {
             body: Body {
@@ -529,7 +532,7 @@ mod tests {
                 ties: None,
                 fingerprint: None,
             },
-            status: Status::new(stage, 0),
+            status: TaskStatus::new(stage, 0),
             ready_at: 0,
             lease_until: 0,
             lease_left: 0,
@@ -541,8 +544,8 @@ mod tests {
         Agent::new("w").unwrap()
     }
 
-    fn word(status: UpdateStatus) -> Word {
-        Word::plain(status)
+    fn word(status: UpdateStatus) -> LastReport {
+        LastReport::plain(status)
     }
 
     fn every_step() -> Vec<Step> {
@@ -561,14 +564,14 @@ mod tests {
         ]
     }
 
-    fn states_after(stage: &Stage) -> Vec<&'static str> {
+    fn states_after(stage: &TaskStage) -> Vec<&'static str> {
         let after = every_step().into_iter().map(|step| {
             let mut task = task(stage.clone());
             let moved = task.step(step, 5);
             if moved {
                 task.status.state().as_str()
             } else {
-                assert_eq!(task.status, Status::new(stage.clone(), 0));
+                assert_eq!(task.status, TaskStatus::new(stage.clone(), 0));
                 "-"
             }
         });
@@ -577,23 +580,23 @@ mod tests {
 
     #[test]
     fn every_state_takes_the_steps_that_mean_something_there_and_no_other() {
-        let held = |running| Stage::Held {
+        let held = |running| TaskStage::Held {
             worker: worker(),
             running,
         };
         let end = |how| ended(how, 1, None);
-        let waiting = |unmet| Stage::Waiting { until: 9, unmet };
+        let waiting = |unmet| TaskStage::Waiting { until: 9, unmet };
         #[rustfmt::skip]
         let expected = [
             (waiting(vec![]), ["queued", "-", "-", "succeeded", "-", "-", "-", "expired", "cancelled", "-", "dead"]),
             (waiting(vec![TaskNo(1)]), ["-", "-", "-", "succeeded", "-", "-", "-", "expired", "cancelled", "-", "dead"]),
-            (Stage::Queued, ["-", "assigned", "-", "succeeded", "-", "-", "-", "expired", "cancelled", "-", "-"]),
+            (TaskStage::Queued, ["-", "assigned", "-", "succeeded", "-", "-", "-", "expired", "cancelled", "-", "-"]),
             (held(false), ["-", "-", "running", "succeeded", "waiting", "waiting", "waiting", "expired", "cancelled", "-", "-"]),
             (held(true), ["-", "-", "-", "succeeded", "waiting", "waiting", "waiting", "expired", "cancelled", "-", "-"]),
-            (end(Ending::Succeeded), ["-"; 11]),
-            (end(Ending::Expired), ["-"; 11]),
-            (end(Ending::Cancelled), ["-"; 11]),
-            (end(Ending::Dead), ["-", "-", "-", "-", "-", "-", "-", "-", "-", "queued", "-"]),
+            (end(TaskEnding::Succeeded), ["-"; 11]),
+            (end(TaskEnding::Expired), ["-"; 11]),
+            (end(TaskEnding::Cancelled), ["-"; 11]),
+            (end(TaskEnding::Dead), ["-", "-", "-", "-", "-", "-", "-", "-", "-", "queued", "-"]),
         ];
         for (stage, states) in expected {
             assert_eq!(states_after(&stage), states, "{stage:?}");
@@ -602,18 +605,18 @@ mod tests {
 
     #[test]
     fn the_table_has_what_the_steps_do_and_nothing_else() {
-        let held = |running| Stage::Held {
+        let held = |running| TaskStage::Held {
             worker: worker(),
             running,
         };
-        let waiting = |unmet| Stage::Waiting { until: 9, unmet };
+        let waiting = |unmet| TaskStage::Waiting { until: 9, unmet };
         let ends = [
-            Ending::Succeeded,
-            Ending::Dead,
-            Ending::Expired,
-            Ending::Cancelled,
+            TaskEnding::Succeeded,
+            TaskEnding::Dead,
+            TaskEnding::Expired,
+            TaskEnding::Cancelled,
         ];
-        let mut stages = vec![waiting(vec![]), waiting(vec![TaskNo(1)]), Stage::Queued];
+        let mut stages = vec![waiting(vec![]), waiting(vec![TaskNo(1)]), TaskStage::Queued];
         stages.extend([held(false), held(true)]);
         stages.extend(ends.map(|how| ended(how, 1, None)));
         let mut steps = every_step();
@@ -640,14 +643,14 @@ mod tests {
 
     #[test]
     fn backoff_grows_by_its_factor_up_to_its_limit() {
-        let body = task(Stage::Queued).body;
+        let body = task(TaskStage::Queued).body;
         let waits: Vec<u64> = (1..=4).map(|times| body.backoff_after(times)).collect();
         assert_eq!(waits, [100, 200, 350, 350]);
     }
 
     #[test]
     fn attempts_are_used_up_by_failing_and_getting_lost_and_not_by_being_given_back() {
-        let mut task = task(Stage::Queued);
+        let mut task = task(TaskStage::Queued);
         for step in [
             Step::Lose(why("x", "x")),
             Step::Release { most: 2 },
@@ -666,7 +669,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_again_and_again_is_dead_at_last() {
-        let mut task = task(Stage::Queued);
+        let mut task = task(TaskStage::Queued);
         for _ in 0..3 {
             assert!(!task.status.state().is_final());
             task.step(Step::Due, 1);
@@ -678,7 +681,7 @@ mod tests {
 
     #[test]
     fn an_error_that_no_retry_helps_ends_a_task_at_once() {
-        let mut task = task(Stage::Queued);
+        let mut task = task(TaskStage::Queued);
         task.step(Step::Assign(worker()), 1);
         let mut error = why("bad-input", "no");
         error.retryable = Some(false);

@@ -4,15 +4,15 @@ use crate::wire::handoff::{Cancel, ResultStatus, Update, UpdateStatus};
 use crate::wire::name::TaskId;
 use crate::wire::reply::{Code, Rejection};
 
-use super::records::Change;
+use super::records::TaskChange;
 use crate::engine::context::Context;
-use crate::engine::event::{Detail, Happened};
+use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, json_at_most, text_at_most};
 use crate::engine::tx::RoomTx;
 
+use super::last_report::{LastReport, admits};
 use super::task::{Step, why};
-use super::word::{Word, admits};
 use super::{Advance, Handoff};
 use crate::engine::ids::TaskNo;
 
@@ -68,7 +68,7 @@ impl Handoff {
         if let Some(member) = tx.room.members.0.get_mut(call.from()) {
             member.last_seen = tx.cx.now;
             if std::mem::take(&mut member.lapsed) {
-                tx.stir(call.from(), false);
+                tx.mark_presence_dirty(call.from(), false);
             }
         }
     }
@@ -92,7 +92,7 @@ impl Handoff {
             && task.status.deliveries > 1
         {
             task.status.deliveries = 1;
-            self.change(tx, Change::State(no));
+            self.change(tx, TaskChange::State(no));
         }
     }
 
@@ -126,10 +126,10 @@ impl Handoff {
         let traceparent = task.body.traceparent.clone();
         let bytes = result.text().len();
         let partial = task.result(tx.cx.now, ResultStatus::Partial, Some(result.clone()));
-        self.change(tx, Change::State(no));
+        self.change(tx, TaskChange::State(no));
         self.keep_progress(tx, no, Some(result));
         self.deliver_result(tx, to, &partial);
-        let happened = Happened {
+        let happened = RoomEvent {
             detail: Detail {
                 attempt: Some(update.attempt),
                 worker: Some(call.from()),
@@ -137,13 +137,13 @@ impl Handoff {
                 ..Detail::default()
             },
             traceparent: traceparent.as_deref(),
-            ..Happened::new("handoff.progress", id.as_str(), call.from())
+            ..RoomEvent::new("handoff.progress", id.as_str(), call.from())
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
     }
 
     fn succeed(&mut self, tx: &mut RoomTx<'_>, call: &Call<'_>, no: TaskNo, update: Update) {
-        let step = Step::Succeed(Word::of(&update));
+        let step = Step::Succeed(LastReport::of(&update));
         let succeed = Advance {
             who: Some(call.from()),
             result: update.result,
@@ -153,7 +153,7 @@ impl Handoff {
     }
 
     fn fail(&mut self, tx: &mut RoomTx<'_>, call: &Call<'_>, no: TaskNo, update: Update) {
-        let word = Word::of(&update);
+        let word = LastReport::of(&update);
         self.keep_progress(tx, no, update.result);
         let error = update.error;
         let error = error.unwrap_or_else(|| why("error", "the worker did not say what went wrong"));

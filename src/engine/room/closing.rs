@@ -10,11 +10,11 @@ use crate::wire::room::CloseRoom;
 use crate::wire::topic::{Mark, Topic};
 
 use crate::engine::context::Context;
-use crate::engine::event::{Detail, Happened};
+use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::machine::{Machine, Transition};
 use crate::engine::member::Departure;
 use crate::engine::replies::{Accepted, Call, Outcome, text_at_most};
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 
 use super::RoomState;
 
@@ -59,16 +59,16 @@ impl RoomState {
                     pattern.begin_closing();
                 }
                 let name = room.core.name.clone();
-                let happened = Happened {
+                let happened = RoomEvent {
                     from: Some("open"),
                     to: Some("closed"),
                     detail: Detail {
                         reason: close.reason.as_deref(),
                         ..Detail::default()
                     },
-                    ..Happened::new("room.closed", name.as_str(), call.from())
+                    ..RoomEvent::new("room.closed", name.as_str(), call.from())
                 };
-                room.tx(cx).tell(&happened);
+                room.tx(cx).record_event(&happened);
                 room.sweep(cx);
             }
             Ok(Accepted::new(Code::Done))
@@ -99,12 +99,12 @@ impl RoomState {
             }
             if room.closed.take().is_some() {
                 let name = room.core.name.clone();
-                let happened = Happened {
+                let happened = RoomEvent {
                     from: Some("closed"),
                     to: Some("open"),
-                    ..Happened::new("room.opened", name.as_str(), call.from())
+                    ..RoomEvent::new("room.opened", name.as_str(), call.from())
                 };
-                room.tx(cx).tell(&happened);
+                room.tx(cx).record_event(&happened);
             }
             Ok(Accepted::new(Code::Done))
         })
@@ -117,7 +117,7 @@ impl RoomState {
         }
         self.is_sweeping = !self.end_some(cx);
         if self.is_sweeping {
-            let subject = Subject::Room(self.core.name.clone());
+            let subject = TimerSubject::Room(self.core.name.clone());
             cx.timers.arm(cx.after(1), Timer::Closing, subject);
         }
     }

@@ -7,7 +7,7 @@ use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::context::Context;
 use crate::engine::effect::Effect;
-use crate::engine::event::{Detail, Happened};
+use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::replies::{Accepted, Call, Outcome, between, too_large};
 use crate::engine::tx::RoomTx;
 
@@ -27,8 +27,8 @@ pub(in crate::engine) fn inbox(tx: &mut RoomTx<'_>, call: &mut Call<'_>, to: &Ag
         bytes: Some(call.command.payload.len()),
         ..Detail::default()
     };
-    let happened = Happened::new("inbox.queued", to.as_str(), call.from());
-    tx.tell(&Happened { detail, ..happened });
+    let happened = RoomEvent::new("inbox.queued", to.as_str(), call.from());
+    tx.record_event(&RoomEvent { detail, ..happened });
     Ok(Accepted::new(Code::Taken))
 }
 

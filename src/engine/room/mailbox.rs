@@ -11,7 +11,7 @@ use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::effect::Effect;
-use crate::engine::event::{Detail, Happened};
+use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::replies::{Accepted, Call, Outcome, entries_at_most, page_limit};
 use crate::engine::tx::RoomTx;
 
@@ -90,8 +90,8 @@ fn tell_purge(tx: &mut RoomTx<'_>, by: &Agent, whose: &Agent, count: usize) {
         reason: Some(&reason),
         ..Detail::default()
     };
-    let happened = Happened::new("inbox.purged", whose.as_str(), by);
-    tx.tell(&Happened { detail, ..happened });
+    let happened = RoomEvent::new("inbox.purged", whose.as_str(), by);
+    tx.record_event(&RoomEvent { detail, ..happened });
 }
 
 fn check(purge: &MailboxPurge) -> Result<(), Rejection> {

@@ -5,10 +5,10 @@
 mod closing;
 mod inbox;
 mod mailbox;
+mod member_list;
 mod observe;
 mod presence;
 pub(super) mod retention;
-mod roll;
 
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Room};
@@ -20,17 +20,17 @@ use super::context::Context;
 use super::core::RoomCore;
 use super::handoff::Handoff;
 use super::pattern::{AgentChange, Pattern};
-use super::record::{HEAD, Half, Head, Put, RecordProblem, decode};
+use super::record::{HEAD, Half, Put, RecordProblem, RoomCounters, decode};
 use super::replies::{Call, Outcome, no_command};
 use super::settings::Settings;
-use super::timer::{Subject, Timer};
+use super::timer::{Timer, TimerSubject};
 use super::tools::Tools;
 use super::tx::RoomTx;
 
 use inbox::inbox;
 use mailbox::{list_mail, purge_mail};
+use member_list::list_presence;
 use observe::replay;
-use roll::list_presence;
 
 pub(super) use closing::ROOM;
 
@@ -128,12 +128,12 @@ impl RoomState {
     }
 
     /// Where its counters stand.
-    pub(super) fn head(&self) -> Head {
-        let mut head = Head {
+    pub(super) fn head(&self) -> RoomCounters {
+        let mut head = RoomCounters {
             seq: self.core.log.seq,
             at: self.core.log.at,
             closed: self.closed,
-            ..Head::default()
+            ..RoomCounters::default()
         };
         for pattern in self.patterns.all() {
             pattern.note_head(&mut head);
@@ -142,7 +142,7 @@ impl RoomState {
     }
 
     /// Lets its counters go on from where they stood.
-    pub(super) fn go_on(&mut self, from: &Head) {
+    pub(super) fn go_on(&mut self, from: &RoomCounters) {
         self.core.log.seq = from.seq;
         self.core.log.at = from.at;
         self.closed = from.closed;
@@ -194,7 +194,7 @@ impl RoomState {
     }
 
     /// A timer of the room's is due.
-    pub(super) fn timer(&mut self, cx: &mut Context, timer: Timer, subject: &Subject) {
+    pub(super) fn timer(&mut self, cx: &mut Context, timer: Timer, subject: &TimerSubject) {
         match timer {
             Timer::Retention => retention::over(self, cx),
             Timer::Closing => self.sweep(cx),
@@ -256,7 +256,7 @@ impl RoomState {
             if !rest.is_empty() {
                 return Err(RecordProblem::Key);
             }
-            let head: Head = decode(value)?;
+            let head: RoomCounters = decode(value)?;
             self.go_on(&head);
             // The clock never goes back, not even over a restart.
             cx.now = cx.now.max(head.at);

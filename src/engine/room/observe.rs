@@ -9,7 +9,7 @@ use crate::wire::filter;
 use crate::wire::observe::{Event, Replay, ReplayPage};
 use crate::wire::reply::{Code, Rejection};
 
-use crate::engine::past::{Forgetful, Kept, Recalled};
+use crate::engine::event_log::{EventLogError, EventRange, Recalled};
 use crate::engine::replies::{Accepted, Call, Outcome, page_limit};
 use crate::engine::tx::RoomTx;
 
@@ -42,7 +42,7 @@ pub(in crate::engine) fn replay(tx: &mut RoomTx<'_>, call: &mut Call<'_>) -> Out
     asked.until = asked.until.map(|shown| tx.cx.wall.point(shown));
     let max_events = page_limit(asked.limit, USUAL_PAGE, tx.cx.settings.observe.max_page)?;
     let past = call.mailboxes.past();
-    let kept = past.kept(&tx.room.name).unwrap_or(Kept {
+    let kept = past.kept(&tx.room.name).unwrap_or(EventRange {
         oldest: tx.room.log.seq + 1,
         newest: tx.room.log.seq,
         lost_at: tx.room.log.at,
@@ -60,7 +60,7 @@ pub(in crate::engine) fn replay(tx: &mut RoomTx<'_>, call: &mut Call<'_>) -> Out
     past.read(&tx.room.name, page.next, &mut |event| page.look(event))
         .map_err(refusal)?;
     if page.unreadable {
-        return Err(refusal(Forgetful::Unreadable));
+        return Err(refusal(EventLogError::Unreadable));
     }
     if let Some(bytes) = page.too_large.filter(|_| page.events.is_empty()) {
         let most = page.max_bytes;
@@ -102,10 +102,10 @@ fn check(asked: &Replay) -> Result<(), Rejection> {
     Err(Rejection::new(Code::Invalid, reason).at("filter"))
 }
 
-fn refusal(error: Forgetful) -> Rejection {
+fn refusal(error: EventLogError) -> Rejection {
     let code = match error {
-        Forgetful::Busy => Code::TooMany,
-        Forgetful::Unreadable => Code::Unavailable,
+        EventLogError::Busy => Code::TooMany,
+        EventLogError::Unreadable => Code::Unavailable,
     };
     Rejection::new(code, error.to_string())
 }

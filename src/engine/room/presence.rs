@@ -9,11 +9,11 @@ use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{Offer, RoomTopic, Topic};
 
 use crate::engine::context::Context;
-use crate::engine::core::Change;
+use crate::engine::core::RoomChange;
 use crate::engine::effect::Effect;
-use crate::engine::event::{Detail, Happened};
+use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::mailboxes::Mailboxes;
-use crate::engine::member::{Departure, Member, Session, connection_word, status_word};
+use crate::engine::member::{AgentSession, Departure, Member, connection_word, status_word};
 use crate::engine::pattern::AgentChange;
 use crate::engine::replies::{
     Accepted, Call, Outcome, between, entries_at_most, json_at_most, text_at_most,
@@ -21,18 +21,18 @@ use crate::engine::replies::{
 use crate::engine::tx::RoomTx;
 
 use super::RoomState;
-use super::roll::{is_back, remember_departed};
+use super::member_list::{is_back, remember_departed};
 
 impl RoomTx<'_> {
     /// Shows every agent that looks different from when it was last shown.
     pub(in crate::engine) fn flush_presence(&mut self) {
-        for (agent, surely) in std::mem::take(&mut self.room.stirred) {
+        for (agent, must_show) in std::mem::take(&mut self.room.dirty_presence) {
             let member = self.room.members.0.get_mut(&agent);
             let Some(member) = member.filter(|member| !member.left) else {
                 continue;
             };
             let looks = (member.in_flight(), member.status(), member.connection);
-            if !surely && member.shown == Some(looks) {
+            if !must_show && member.shown == Some(looks) {
                 continue;
             }
             member.shown = Some(looks);
@@ -77,11 +77,11 @@ impl RoomTx<'_> {
                 .0
                 .get(agent)
                 .map(|member| member.connection);
-            let happened = Happened {
+            let happened = RoomEvent {
                 to: connection.map(connection_word),
-                ..Happened::new("presence.joined", agent.as_str(), agent)
+                ..RoomEvent::new("presence.joined", agent.as_str(), agent)
             };
-            self.tell(&happened);
+            self.record_event(&happened);
         }
         if let Some(member) = self.room.members.0.get_mut(agent) {
             member.unconfirmed = false;
@@ -96,10 +96,10 @@ impl RoomTx<'_> {
             .cx
             .sessions
             .entry(agent.clone())
-            .or_insert_with(|| Session {
+            .or_insert_with(|| AgentSession {
                 connected: true,
                 window: u32::MAX,
-                ..Session::default()
+                ..AgentSession::default()
             });
         session.rooms.insert(self.room.name.clone());
         let connection = match (session.connected, session.grace_until) {
@@ -112,8 +112,8 @@ impl RoomTx<'_> {
 
     /// Records and shows what changed about an agent. Patterns hear of it once the one that says so is done.
     pub(in crate::engine) fn refresh(&mut self, agent: &Agent) {
-        self.change(Change::Member(agent.clone()));
-        self.stir(agent, true);
+        self.change(RoomChange::Member(agent.clone()));
+        self.mark_presence_dirty(agent, true);
         self.room.reassess.push(agent.clone());
     }
 
@@ -124,8 +124,8 @@ impl RoomTx<'_> {
             member.status() == Status::Draining && member.held.is_empty() && !member.left
         };
         if member.is_some_and(drained) {
-            let happened = Happened::new("presence.drained", agent.as_str(), agent);
-            self.tell(&happened);
+            let happened = RoomEvent::new("presence.drained", agent.as_str(), agent);
+            self.record_event(&happened);
         }
     }
 
@@ -134,8 +134,8 @@ impl RoomTx<'_> {
             capability: Some(capability),
             ..Detail::default()
         };
-        let happened = Happened::new(what, agent.as_str(), agent);
-        self.tell(&Happened { detail, ..happened });
+        let happened = RoomEvent::new(what, agent.as_str(), agent);
+        self.record_event(&RoomEvent { detail, ..happened });
     }
 }
 
@@ -182,12 +182,12 @@ impl RoomState {
         member.lapsed = false;
         member.announcement = Some(Box::new(said));
         let after = member.status();
-        let happened = Happened {
+        let happened = RoomEvent {
             from: Some(status_word(before)),
             to: Some(status_word(after)),
-            ..Happened::new("presence.announced", agent.as_str(), agent)
+            ..RoomEvent::new("presence.announced", agent.as_str(), agent)
         };
-        self.tx(cx).tell(&happened);
+        self.tx(cx).record_event(&happened);
         self.refresh(cx, agent);
         self.tx(cx).tell_drained(agent);
         Ok(Accepted::new(Code::Done))
@@ -303,13 +303,13 @@ impl RoomState {
         self.agent_changed(cx, agent, AgentChange::Leaves);
         if was_there {
             self.agent_changed(cx, agent, AgentChange::GivesUp(why));
-            let happened = Happened {
+            let happened = RoomEvent {
                 from: Some(connection_word(connection)),
-                ..Happened::new("presence.left", agent.as_str(), agent)
+                ..RoomEvent::new("presence.left", agent.as_str(), agent)
             };
-            self.tx(cx).tell(&happened);
+            self.tx(cx).record_event(&happened);
         }
-        self.core.stirred.remove(agent);
+        self.core.dirty_presence.remove(agent);
         if was_there {
             let topic = Topic::PresenceAgent {
                 agent: agent.clone(),
@@ -320,7 +320,7 @@ impl RoomState {
             });
         }
         if stays {
-            self.tx(cx).change(Change::Member(agent.clone()));
+            self.tx(cx).change(RoomChange::Member(agent.clone()));
         } else {
             self.remove_member(cx, agent);
         }
@@ -336,7 +336,7 @@ impl RoomState {
                 cx.sessions.remove(agent);
             }
         }
-        self.tx(cx).change(Change::Member(agent.clone()));
+        self.tx(cx).change(RoomChange::Member(agent.clone()));
     }
 
     /// Notes what became of an agent's connection.
@@ -363,16 +363,16 @@ impl RoomState {
                 ConnectionState::Away => "presence.away",
                 ConnectionState::Offline => "presence.offline",
             };
-            let happened = Happened {
+            let happened = RoomEvent {
                 from: Some(connection_word(before)),
                 to: Some(connection_word(connection)),
                 detail: Detail {
                     reason: Some(why).filter(|why| !why.is_empty()),
                     ..Detail::default()
                 },
-                ..Happened::new(what, agent.as_str(), agent)
+                ..RoomEvent::new(what, agent.as_str(), agent)
             };
-            self.tx(cx).tell(&happened);
+            self.tx(cx).record_event(&happened);
         }
         self.refresh(cx, agent);
     }
@@ -431,15 +431,15 @@ impl RoomState {
             return false;
         };
         if !member.left {
-            let happened = Happened {
+            let happened = RoomEvent {
                 to: Some(connection_word(ConnectionState::Away)),
                 detail: Detail {
                     reason: Some("the gateway restarted"),
                     ..Detail::default()
                 },
-                ..Happened::new("presence.away", agent.as_str(), agent)
+                ..RoomEvent::new("presence.away", agent.as_str(), agent)
             };
-            self.tx(cx).tell(&happened);
+            self.tx(cx).record_event(&happened);
         }
         self.refresh(cx, agent);
         self.agent_changed(cx, agent, AgentChange::Restarted);

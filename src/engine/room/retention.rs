@@ -3,11 +3,11 @@
 use crate::wire::Millis;
 
 use crate::engine::context::Context;
-use crate::engine::core::Change;
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::core::RoomChange;
+use crate::engine::timer::{Timer, TimerSubject};
 
 use super::RoomState;
-use super::roll::forget_oldest_departed;
+use super::member_list::forget_oldest_departed;
 
 /// How much one retention timer forgets, so that no single input takes long; the rest follows at once.
 const FORGOTTEN_AT_ONCE: usize = 100;
@@ -22,7 +22,7 @@ pub(in crate::engine) fn arm(room: &mut RoomState, cx: &mut Context) {
         return;
     }
     disarm(room, cx);
-    let subject = Subject::Room(room.core.name.clone());
+    let subject = TimerSubject::Room(room.core.name.clone());
     cx.timers.arm(at, Timer::Retention, subject);
     room.retention_at = Some(at);
 }
@@ -76,7 +76,7 @@ fn forget_one(room: &mut RoomState, cx: &mut Context) -> bool {
     let outcome = room.core.outcomes.oldest();
     if outcome.is_some_and(|at| is_over(at, idempotency)) {
         if let Some(key) = room.core.outcomes.forget_oldest() {
-            room.tx(cx).change(Change::Outcome(key));
+            room.tx(cx).change(RoomChange::Outcome(key));
         }
         return true;
     }
@@ -94,7 +94,7 @@ fn forget_one(room: &mut RoomState, cx: &mut Context) -> bool {
 /// Nothing is to be forgotten for now: the room is about to go, or something else is due sooner.
 pub(in crate::engine) fn disarm(room: &mut RoomState, cx: &mut Context) {
     if let Some(at) = room.retention_at.take() {
-        let subject = Subject::Room(room.core.name.clone());
+        let subject = TimerSubject::Room(room.core.name.clone());
         cx.timers.disarm(at, Timer::Retention, subject);
     }
 }

@@ -64,7 +64,7 @@ fn a_worker_of_cbor_is_never_sent_more_floats_than_it_can_take() {
     let sent: Vec<&Directed> = world
         .directed
         .iter()
-        .filter(|one| matches!(one.class, Class::Assignment(_)))
+        .filter(|one| matches!(one.class, DirectedKind::Assignment(_)))
         .collect();
     assert_eq!(sent.len(), 1);
     assert!(cbor::is_map(&sent[0].payload) && size(sent[0]) <= 256);
@@ -136,7 +136,7 @@ fn a_call_goes_to_whoever_can_take_it() {
         let runs = world
             .directed
             .iter()
-            .filter(|one| matches!(one.class, Class::Run(_)));
+            .filter(|one| matches!(one.class, DirectedKind::Run(_)));
         runs.map(|one| one.to.to_string()).collect::<Vec<_>>()
     };
     for _ in 0..2 {
@@ -166,7 +166,7 @@ fn what_could_not_be_sent_goes_to_somebody_else_unless_it_is_no_longer_theirs() 
     world.dispatch("boss", "t", "draft");
     let too_large = |attempt| Input::TooLarge {
         agent: agent("small"),
-        class: Class::Assignment(AssignmentKey {
+        class: DirectedKind::Assignment(AssignmentKey {
             room: Room::new("r").unwrap(),
             task: TaskId::new("t").unwrap(),
             attempt,
@@ -205,13 +205,13 @@ fn a_run_that_could_not_be_sent_goes_to_another_provider_if_it_may() {
                 .iter()
                 .rev()
                 .filter_map(|one| match &one.class {
-                    Class::Run(key) => Some((one.to.clone(), key.clone())),
+                    DirectedKind::Run(key) => Some((one.to.clone(), key.clone())),
                     _ => None,
                 });
             runs.next().unwrap()
         };
         let (provider, key) = last(&world);
-        let class = Class::Run(key.clone());
+        let class = DirectedKind::Run(key.clone());
         let agent = provider.clone();
         let too_large = Input::TooLarge { agent, class };
         world.input(too_large.clone()).unwrap();
@@ -226,7 +226,7 @@ fn a_run_that_could_not_be_sent_goes_to_another_provider_if_it_may() {
             let result = world
                 .directed
                 .iter()
-                .rfind(|one| one.class == Class::ToolResult);
+                .rfind(|one| one.class == DirectedKind::ToolResult);
             let result: Value = parse(&result.unwrap().payload);
             assert_eq!(result["error"]["code"], "too-large");
         }

@@ -4,6 +4,7 @@ mod approve;
 mod blackboard;
 mod crash;
 mod deliveries;
+mod dependencies;
 mod encoding;
 mod fit;
 mod giving_back;
@@ -18,7 +19,6 @@ mod random;
 mod reconfigure;
 mod replies;
 mod rooms;
-mod ties;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -39,8 +39,9 @@ use crate::wire::reply::{Code, Reply};
 use crate::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::{
-    AssignmentKey, Class, Command, Create, Directed, Effect, Engine, Forgetful, Input, Kept,
-    Mailboxes, Past, Recall, Recalled, RoomConfig, Settings, TaskCounts, Timer, Verdict,
+    AssignmentKey, Command, Create, Directed, DirectedKind, Effect, Engine, EventLogError,
+    EventRange, Input, Mailboxes, Past, Recall, Recalled, RoomConfig, Settings, TaskCounts, Timer,
+    Verdict,
 };
 
 const ROOT: &str = "rooms";
@@ -72,23 +73,23 @@ impl FakePast {
 }
 
 impl Past for FakePast {
-    fn kept(&self, room: &Room) -> Option<Kept> {
+    fn kept(&self, room: &Room) -> Option<EventRange> {
         let oldest = self.of(room).next()?;
-        Some(Kept {
+        Some(EventRange {
             oldest: oldest.seq,
             newest: self.of(room).last()?.seq,
             lost_at: if oldest.seq > 1 { oldest.at } else { 0 },
         })
     }
 
-    fn near(&self, room: &Room, at: Millis) -> Result<u64, Forgetful> {
+    fn near(&self, room: &Room, at: Millis) -> Result<u64, EventLogError> {
         let first = self.of(room).find(|event| event.at >= at);
         Ok(first.map_or(u64::MAX, |event| event.seq))
     }
 
-    fn read(&self, room: &Room, from: u64, visit: Recall<'_>) -> Result<(), Forgetful> {
+    fn read(&self, room: &Room, from: u64, visit: Recall<'_>) -> Result<(), EventLogError> {
         if self.is_busy {
-            return Err(Forgetful::Busy);
+            return Err(EventLogError::Busy);
         }
         for event in self.of(room).filter(|event| event.seq >= from) {
             let recalled = Recalled {
@@ -123,8 +124,8 @@ impl Mailboxes for FakeMailboxes {
         free.copied().unwrap_or(usize::MAX)
     }
 
-    fn holds(&self, _: &Agent, class: &Class) -> bool {
-        let Class::Run(run) = class else {
+    fn holds(&self, _: &Agent, class: &DirectedKind) -> bool {
+        let DirectedKind::Run(run) = class else {
             return false;
         };
         let mut waiting = self.unacknowledged.iter();
@@ -247,7 +248,7 @@ impl World {
         while let Some(effect) = self.engine.poll_effect() {
             match &effect {
                 Effect::Deliver(directed) => {
-                    if let Class::Assignment(key) = &directed.class {
+                    if let DirectedKind::Assignment(key) = &directed.class {
                         self.work.push((directed.to.clone(), key.clone()));
                     }
                     self.directed.push(directed.clone());
@@ -476,7 +477,7 @@ impl World {
         let revoked = self.effects.iter().filter_map(|effect| match effect {
             Effect::Revoke {
                 agent,
-                class: Class::Assignment(assignment),
+                class: DirectedKind::Assignment(assignment),
             } => Some((
                 agent.to_string(),
                 assignment.task.to_string(),

@@ -77,7 +77,7 @@ fn mqtt_5_properties_stand_in_for_what_the_payload_does_not_say() {
     let reply = world.directed.last().unwrap().clone();
     assert_eq!(reply.topic.format(ROOT), "rooms/r/reply/a/x/y");
     assert_eq!(reply.mirrors.correlation_id.as_deref(), Some("property"));
-    assert_eq!(reply.class, Class::Reply);
+    assert_eq!(reply.class, DirectedKind::Reply);
     assert_eq!(reply.mirrors.expires_at, Some(START + 60 * 60_000));
     assert_eq!(world.view("t").deadline, Some(START + 1_000));
     world.pass(1_000);

@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::wire::Millis;
 use crate::wire::name::{Agent, CallId, Tool};
 
-use crate::engine::effect::Class;
+use crate::engine::effect::DirectedKind;
 use crate::engine::mailboxes::Mailboxes;
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 use crate::wire::presence::ConnectionState;
 
 use super::Tools;
-use super::call::End;
+use super::call::CallEnd;
 
 /// Providers that are away, or back without their sessions. Not recorded: a restart gives everybody more.
 #[derive(Debug, Default)]
@@ -57,14 +57,14 @@ impl Tools {
             self.provider_is_gone(tx, agent);
             return;
         }
-        let subject = Subject::Provider(tx.room.name.clone(), agent.clone());
+        let subject = TimerSubject::Provider(tx.room.name.clone(), agent.clone());
         tx.cx.timers.arm(at, Timer::ProviderGrace, subject);
         self.absences.graces.insert(agent.clone(), at);
     }
 
     fn end_provider_grace(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
         if let Some(at) = self.absences.graces.remove(agent) {
-            let subject = Subject::Provider(tx.room.name.clone(), agent.clone());
+            let subject = TimerSubject::Provider(tx.room.name.clone(), agent.clone());
             tx.cx.timers.disarm(at, Timer::ProviderGrace, subject);
         }
     }
@@ -104,7 +104,7 @@ impl Tools {
         let call = self.calls.get(id);
         call.is_some_and(|call| {
             let stays = spared && call.arguments.is_none();
-            !stays && !mailboxes.holds(&call.provider, &Class::Run(Tools::run_key(tx, call)))
+            !stays && !mailboxes.holds(&call.provider, &DirectedKind::Run(Tools::run_key(tx, call)))
         })
     }
 
@@ -145,7 +145,7 @@ impl Tools {
         }
         let owed = self.absences.owed.remove(agent);
         for id in owed.unwrap_or_default() {
-            self.lose_call(tx, &id, End::Gone(agent.clone()));
+            self.lose_call(tx, &id, CallEnd::Gone(agent.clone()));
         }
     }
 
@@ -155,7 +155,7 @@ impl Tools {
         self.absences.owed.remove(agent);
         self.absences.spared.remove(agent);
         for id in self.registry.calls_of(agent) {
-            self.lose_call(tx, &id, End::Gone(agent.clone()));
+            self.lose_call(tx, &id, CallEnd::Gone(agent.clone()));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::replies::{Accepted, Call, Outcome, json_at_most, text_at_most
 use crate::engine::tx::RoomTx;
 
 use super::Tools;
-use super::call::End;
+use super::call::CallEnd;
 use super::calling::invalid;
 
 impl Tools {
@@ -29,7 +29,7 @@ impl Tools {
                 ReturnStatus::Partial => self.partial_return(tx, call, said)?,
                 ReturnStatus::Success => {
                     self.check_output(&said)?;
-                    self.end_call(tx, &id, Some(call.from()), End::Success(said.result));
+                    self.end_call(tx, &id, Some(call.from()), CallEnd::Success(said.result));
                 }
                 ReturnStatus::Error => {
                     let error = said.error.unwrap_or_else(|| ToolError {
@@ -37,7 +37,7 @@ impl Tools {
                         message: "the provider did not say what went wrong".to_owned(),
                         data: None,
                     });
-                    self.end_call(tx, &id, Some(call.from()), End::Error(error));
+                    self.end_call(tx, &id, Some(call.from()), CallEnd::Error(error));
                 }
             }
             if let Some(member) = tx.room.members.0.get_mut(call.from()) {

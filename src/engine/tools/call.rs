@@ -15,7 +15,7 @@ use crate::engine::stats::ToolOutcome;
 
 /// A call that is not over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(in crate::engine) struct Call {
+pub(in crate::engine) struct ToolCall {
     pub(super) id: CallId,
     pub(in crate::engine) tool: Tool,
     pub(super) caller: Agent,
@@ -38,7 +38,7 @@ pub(in crate::engine) struct Call {
     pub(super) tracestate: Option<String>,
 }
 
-impl Call {
+impl ToolCall {
     /// Argument bytes that it keeps.
     pub(super) fn kept_bytes(&self) -> usize {
         self.arguments.as_ref().map_or(0, |json| json.text().len())
@@ -47,7 +47,7 @@ impl Call {
 
 /// How a call ends.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum End {
+pub(super) enum CallEnd {
     /// Its provider has done it.
     Success(Option<Json>),
     /// Its provider could not.
@@ -66,30 +66,32 @@ pub(super) enum End {
     TooLarge(Agent),
 }
 
-impl End {
+impl CallEnd {
     pub(super) fn outcome(&self) -> ToolOutcome {
         match self {
-            End::Success(_) => ToolOutcome::Success,
-            End::Error(_) => ToolOutcome::Error,
-            End::TimedOut(_) => ToolOutcome::TimedOut,
-            End::Cancelled(_) => ToolOutcome::Cancelled,
-            End::Gone(_) | End::Withdrawn(_) | End::Changed | End::TooLarge(_) => ToolOutcome::Lost,
+            CallEnd::Success(_) => ToolOutcome::Success,
+            CallEnd::Error(_) => ToolOutcome::Error,
+            CallEnd::TimedOut(_) => ToolOutcome::TimedOut,
+            CallEnd::Cancelled(_) => ToolOutcome::Cancelled,
+            CallEnd::Gone(_) | CallEnd::Withdrawn(_) | CallEnd::Changed | CallEnd::TooLarge(_) => {
+                ToolOutcome::Lost
+            }
         }
     }
 
     /// Whether the provider has said so itself.
     pub(super) fn is_providers_own(&self) -> bool {
-        matches!(self, End::Success(_) | End::Error(_))
+        matches!(self, CallEnd::Success(_) | CallEnd::Error(_))
     }
 
     /// What the event says: the transition, the state that the call ends in.
     pub(super) fn told_as(&self) -> (&'static str, &'static str) {
         match self {
-            End::Success(_) => ("tools.returned", "success"),
-            End::Error(_) => ("tools.returned", "error"),
-            End::TimedOut(_) => ("tools.expired", "error"),
-            End::Cancelled(_) => ("tools.cancelled", "error"),
-            End::Gone(_) | End::Withdrawn(_) | End::Changed | End::TooLarge(_) => {
+            CallEnd::Success(_) => ("tools.returned", "success"),
+            CallEnd::Error(_) => ("tools.returned", "error"),
+            CallEnd::TimedOut(_) => ("tools.expired", "error"),
+            CallEnd::Cancelled(_) => ("tools.cancelled", "error"),
+            CallEnd::Gone(_) | CallEnd::Withdrawn(_) | CallEnd::Changed | CallEnd::TooLarge(_) => {
                 ("tools.lost", "error")
             }
         }
@@ -98,8 +100,8 @@ impl End {
     /// What the caller gets: the result of a success, or why there is none.
     pub(super) fn into_result(self) -> (Option<Json>, Option<ToolError>) {
         match self {
-            End::Success(result) => (result, None),
-            End::Error(error) => (None, Some(error)),
+            CallEnd::Success(result) => (result, None),
+            CallEnd::Error(error) => (None, Some(error)),
             gateways => (None, gateways.error()),
         }
     }
@@ -112,23 +114,23 @@ impl End {
             data: None,
         };
         Some(match self {
-            End::Success(_) => return None,
-            End::Error(error) => error.clone(),
-            End::TimedOut(ms) => gateways("timeout", format!("no answer within {ms} ms")),
-            End::Cancelled(reason) => gateways("cancelled", reason.clone()),
-            End::Gone(provider) => gateways(
+            CallEnd::Success(_) => return None,
+            CallEnd::Error(error) => error.clone(),
+            CallEnd::TimedOut(ms) => gateways("timeout", format!("no answer within {ms} ms")),
+            CallEnd::Cancelled(reason) => gateways("cancelled", reason.clone()),
+            CallEnd::Gone(provider) => gateways(
                 "provider-gone",
                 format!("{provider} lost its connection before it answered"),
             ),
-            End::Withdrawn(provider) => gateways(
+            CallEnd::Withdrawn(provider) => gateways(
                 "withdrawn",
                 format!("{provider} withdrew the tool before it answered"),
             ),
-            End::Changed => gateways(
+            CallEnd::Changed => gateways(
                 "tool-changed",
                 "the tool was registered anew with another schema".to_owned(),
             ),
-            End::TooLarge(provider) => gateways(
+            CallEnd::TooLarge(provider) => gateways(
                 "too-large",
                 format!("its run is larger than {provider} takes now"),
             ),

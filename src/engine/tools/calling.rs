@@ -13,10 +13,10 @@ use crate::engine::tx::RoomTx;
 use crate::schema::Violation;
 
 use super::Tools;
-use super::call::{Call as ToolCall, End};
+use super::call::{CallEnd, ToolCall};
 use super::fit::run_bytes;
 use super::fit::takes_run;
-use super::registry::Entry;
+use super::registry::ToolEntry;
 
 impl Tools {
     pub(in crate::engine) fn call_tool(
@@ -69,7 +69,7 @@ impl Tools {
     }
 
     /// The tool, if somebody can be called for it, busy or not.
-    fn callable(&self, tool: &Tool) -> Result<&Entry, Rejection> {
+    fn callable(&self, tool: &Tool) -> Result<&ToolEntry, Rejection> {
         let entry = self.registry.get(tool);
         let callable = entry.filter(|entry| !entry.callable.is_empty());
         callable.ok_or_else(|| {
@@ -151,7 +151,7 @@ impl Tools {
                 return Err(Rejection::new(Code::Forbidden, reason));
             }
             let reason = reason.unwrap_or_else(|| format!("cancelled by {by}"));
-            self.end_call(tx, &cancel.call, Some(by), End::Cancelled(reason));
+            self.end_call(tx, &cancel.call, Some(by), CallEnd::Cancelled(reason));
             Ok(Accepted::call(Code::Done, &cancel.call))
         })
     }

@@ -13,8 +13,8 @@ use crate::wire::name::{Agent, CallId, Tool};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::tools::{CallState, CallView, GetCall, ToolError};
 
-use super::records::Change;
-use crate::engine::keep::{Keep, MOST_AT_ONCE};
+use super::records::ToolChange;
+use crate::engine::kept_bytes::{KeptBytes, MOST_AT_ONCE};
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome};
 use crate::engine::tx::RoomTx;
@@ -98,15 +98,15 @@ impl EndedCall {
 
 /// A room's calls that are over.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Ended {
+pub(in crate::engine) struct EndedCalls {
     by_id: BTreeMap<CallId, EndedCall>,
     /// Oldest first.
     order: BTreeSet<(Millis, CallId)>,
     /// Those of which something can be given up.
-    results: Keep<(Millis, CallId)>,
+    results: KeptBytes<(Millis, CallId)>,
 }
 
-impl Ended {
+impl EndedCalls {
     pub(in crate::engine) fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
@@ -191,7 +191,7 @@ impl Tools {
         if tx.cx.settings.tools.result_retention.ms() == 0 {
             return;
         }
-        self.change(tx, Change::EndedCall(call.id.clone()));
+        self.change(tx, ToolChange::EndedCall(call.id.clone()));
         tx.cx.stats.ended_calls += 1;
         self.ended.put(EndedCall {
             id: call.id,
@@ -226,14 +226,14 @@ impl Tools {
             if let Some(call) = self.ended.by_id.get_mut(&id) {
                 call.leave_out();
             }
-            self.change(tx, Change::EndedCall(id));
+            self.change(tx, ToolChange::EndedCall(id));
         }
     }
 
     pub(in crate::engine) fn forget_oldest_call(&mut self, tx: &mut RoomTx<'_>) {
         if let Some(id) = self.ended.pop_oldest() {
             tx.cx.stats.ended_calls -= 1;
-            self.change(tx, Change::EndedCall(id));
+            self.change(tx, ToolChange::EndedCall(id));
         }
     }
 

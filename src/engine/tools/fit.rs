@@ -8,10 +8,10 @@ use crate::wire::name::Agent;
 use crate::wire::presence::Encoding;
 use crate::wire::topic::{RoomTopic, Topic};
 
-use super::call::Call;
+use super::call::ToolCall;
 
 /// How large a call is as a packet, in whichever encoding it is larger.
-pub(super) fn run_bytes(tx: &RoomTx<'_>, call: &Call, arguments: &Json) -> usize {
+pub(super) fn run_bytes(tx: &RoomTx<'_>, call: &ToolCall, arguments: &Json) -> usize {
     let run = Encoding::greatest_length_of(&call.run(arguments), arguments.text());
     let topic = Topic::ToolsRun {
         tool: call.tool.clone(),
@@ -21,7 +21,11 @@ pub(super) fn run_bytes(tx: &RoomTx<'_>, call: &Call, arguments: &Json) -> usize
 }
 
 /// Tells who takes a call. Nobody counts its bytes unless somebody has a limit.
-pub(super) fn takes_run(tx: &RoomTx<'_>, call: &Call, arguments: &Json) -> impl Fn(&Agent) -> bool {
+pub(super) fn takes_run(
+    tx: &RoomTx<'_>,
+    call: &ToolCall,
+    arguments: &Json,
+) -> impl Fn(&Agent) -> bool {
     let bytes = OnceCell::new();
     move |agent| {
         let most = tx.room.takes(agent.as_str());

@@ -6,17 +6,17 @@ use crate::wire::name::Agent;
 use crate::wire::tools::{CallOver, ReturnStatus, ToolError, ToolResult, ToolRun};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use crate::engine::effect::{Class, Directed, Effect};
-use crate::engine::event::{Detail, Happened};
+use crate::engine::effect::{Directed, DirectedKind, Effect};
+use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::ids::RunKey;
 use crate::engine::tx::RoomTx;
 
 use super::Tools;
-use super::call::{Call, End};
+use super::call::{CallEnd, ToolCall};
 use super::states::RUNNING;
 
 impl Tools {
-    pub(super) fn run_key(tx: &RoomTx<'_>, call: &Call) -> RunKey {
+    pub(super) fn run_key(tx: &RoomTx<'_>, call: &ToolCall) -> RunKey {
         RunKey {
             room: tx.room.name.clone(),
             call: call.id.clone(),
@@ -24,7 +24,7 @@ impl Tools {
         }
     }
 
-    pub(super) fn deliver_run(&mut self, tx: &mut RoomTx<'_>, call: &Call, arguments: &Json) {
+    pub(super) fn deliver_run(&mut self, tx: &mut RoomTx<'_>, call: &ToolCall, arguments: &Json) {
         let run = call.run(arguments);
         let topic = Topic::ToolsRun {
             tool: call.tool.clone(),
@@ -33,7 +33,7 @@ impl Tools {
             to: call.provider.clone(),
             topic: RoomTopic::new(tx.room.name.clone(), topic),
             payload: tx.cx.wall.encode(&run),
-            class: Class::Run(Tools::run_key(tx, call)),
+            class: DirectedKind::Run(Tools::run_key(tx, call)),
             mirrors: MessageMirrors {
                 correlation_id: call.correlation_id.clone(),
                 from: Some(call.caller.clone()),
@@ -43,10 +43,10 @@ impl Tools {
         }));
     }
 
-    pub(super) fn revoke_run(&mut self, tx: &mut RoomTx<'_>, call: &Call) {
+    pub(super) fn revoke_run(&mut self, tx: &mut RoomTx<'_>, call: &ToolCall) {
         tx.cx.emit(Effect::Revoke {
             agent: call.provider.clone(),
-            class: Class::Run(Tools::run_key(tx, call)),
+            class: DirectedKind::Run(Tools::run_key(tx, call)),
         });
     }
 
@@ -54,7 +54,7 @@ impl Tools {
     pub(super) fn deliver_notice(
         &mut self,
         tx: &mut RoomTx<'_>,
-        call: &Call,
+        call: &ToolCall,
         code: &str,
         reason: &str,
     ) {
@@ -71,7 +71,7 @@ impl Tools {
             to: provider.clone(),
             topic: RoomTopic::new(tx.room.name.clone(), Topic::ToolsCancelled { provider }),
             payload: tx.cx.wall.encode(&over),
-            class: Class::Notice,
+            class: DirectedKind::Notice,
             mirrors: MessageMirrors {
                 correlation_id: call.correlation_id.clone(),
                 from: Some(call.caller.clone()),
@@ -84,7 +84,7 @@ impl Tools {
     pub(super) fn deliver_partial(
         &mut self,
         tx: &mut RoomTx<'_>,
-        call: &Call,
+        call: &ToolCall,
         result: Option<Json>,
     ) {
         let partial = ToolResult {
@@ -99,7 +99,7 @@ impl Tools {
     pub(super) fn deliver_result_of(
         &mut self,
         tx: &mut RoomTx<'_>,
-        call: &Call,
+        call: &ToolCall,
         result: Option<Json>,
         error: Option<ToolError>,
     ) {
@@ -116,13 +116,13 @@ impl Tools {
         self.deliver_tool_result(tx, call, &result);
     }
 
-    fn deliver_tool_result(&mut self, tx: &mut RoomTx<'_>, call: &Call, result: &ToolResult) {
+    fn deliver_tool_result(&mut self, tx: &mut RoomTx<'_>, call: &ToolCall, result: &ToolResult) {
         let caller = call.caller.clone();
         tx.cx.emit(Effect::Deliver(Directed {
             to: caller.clone(),
             topic: RoomTopic::new(tx.room.name.clone(), Topic::ToolsResult { caller }),
             payload: tx.cx.wall.encode(result),
-            class: Class::ToolResult,
+            class: DirectedKind::ToolResult,
             mirrors: MessageMirrors {
                 correlation_id: call.correlation_id.clone(),
                 from: Some(call.provider.clone()),
@@ -136,7 +136,7 @@ impl Tools {
     pub(super) fn tell_call(
         &mut self,
         tx: &mut RoomTx<'_>,
-        call: &Call,
+        call: &ToolCall,
         what: &'static str,
         to: Option<&'static str>,
         lost_by: Option<&Agent>,
@@ -148,7 +148,7 @@ impl Tools {
             None if by_provider => call.provider.clone(),
             None => call.caller.clone(),
         };
-        let happened = Happened {
+        let happened = RoomEvent {
             to,
             detail: Detail {
                 tool: Some(&call.tool),
@@ -158,22 +158,22 @@ impl Tools {
                 ..Detail::default()
             },
             traceparent: call.traceparent.as_deref(),
-            ..Happened::new(what, call.id.as_str(), &who)
+            ..RoomEvent::new(what, call.id.as_str(), &who)
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
     }
 
     pub(super) fn tell_ending(
         &mut self,
         tx: &mut RoomTx<'_>,
-        call: &Call,
+        call: &ToolCall,
         who: Option<&Agent>,
-        end: &End,
+        end: &CallEnd,
     ) {
         let (what, to) = end.told_as();
         let error = end.error();
         let gateway = tx.cx.gateway.clone();
-        let happened = Happened {
+        let happened = RoomEvent {
             from: Some(RUNNING),
             to: Some(to),
             detail: Detail {
@@ -183,13 +183,13 @@ impl Tools {
                 ..Detail::default()
             },
             traceparent: call.traceparent.as_deref(),
-            ..Happened::new(what, call.id.as_str(), who.unwrap_or(&gateway))
+            ..RoomEvent::new(what, call.id.as_str(), who.unwrap_or(&gateway))
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
     }
 }
 
-impl Call {
+impl ToolCall {
     fn trace(&self) -> Trace {
         Trace {
             traceparent: self.traceparent.clone(),

@@ -31,13 +31,13 @@ use absence::Absences;
 use super::ids::RunKey;
 use super::record::Changes;
 use super::recorded::Recorded;
-use super::timer::{Subject, Timer};
+use super::timer::{Timer, TimerSubject};
 use super::tx::RoomTx;
-use records::Change;
+use records::ToolChange;
 
-pub(super) use call::Call as ToolCall;
-use call::End;
-use ended::Ended;
+use call::CallEnd;
+pub(super) use call::ToolCall;
+use ended::EndedCalls;
 use fit::takes_run;
 pub(super) use registry::Definition;
 use registry::Registry;
@@ -47,10 +47,10 @@ pub(super) use states::{CALL, TOOL};
 /// A room's tools, the calls that are not over, and what is remembered of those that are.
 #[derive(Debug, Default)]
 pub(super) struct Tools {
-    changes: Changes<records::Change>,
+    changes: Changes<records::ToolChange>,
     pub(super) registry: Registry,
     pub(super) calls: BTreeMap<CallId, ToolCall>,
-    pub(super) ended: Ended,
+    pub(super) ended: EndedCalls,
     /// How many of them each caller has.
     by_caller: BTreeMap<Agent, usize>,
     /// Argument bytes that are kept for them.
@@ -81,11 +81,11 @@ impl Tools {
 impl Tools {
     /// The one place where a call comes into being: from here on its caller is owed one final result.
     fn begin_call(&mut self, tx: &mut RoomTx<'_>, call: ToolCall, arguments: &Json) {
-        let subject = Subject::Call(tx.room.name.clone(), call.id.clone());
+        let subject = TimerSubject::Call(tx.room.name.clone(), call.id.clone());
         tx.cx.timers.arm(call.deadline, Timer::Call, subject);
-        tx.cx.promise(&call.caller);
+        tx.cx.reserve_result(&call.caller);
         tx.cx.stats.tool_calls += 1;
-        self.change(tx, Change::Call(call.id.clone()));
+        self.change(tx, ToolChange::Call(call.id.clone()));
         let limit = tx.cx.settings.tools.max_calls_per_provider;
         self.registry.took(&call.provider, &call.id, limit);
         self.registry.enter(&call.tool, &call.id);
@@ -95,16 +95,16 @@ impl Tools {
     }
 
     /// The one place where a call ends.
-    fn end_call(&mut self, tx: &mut RoomTx<'_>, id: &CallId, who: Option<&Agent>, end: End) {
+    fn end_call(&mut self, tx: &mut RoomTx<'_>, id: &CallId, who: Option<&Agent>, end: CallEnd) {
         let Some(call) = self.leave(id) else {
             return;
         };
-        let subject = Subject::Call(tx.room.name.clone(), id.clone());
+        let subject = TimerSubject::Call(tx.room.name.clone(), id.clone());
         tx.cx.timers.disarm(call.deadline, Timer::Call, subject);
-        tx.cx.keep_promise(&call.caller);
+        tx.cx.release_result(&call.caller);
         tx.cx.stats.tool_calls -= 1;
         *tx.cx.stats.tool_endings.of_mut(end.outcome()) += 1;
-        self.change(tx, Change::Call(id.clone()));
+        self.change(tx, ToolChange::Call(id.clone()));
         self.registry.exit(&call.tool, id);
         let notice = end.error().filter(|_| !end.is_providers_own());
         let notice = notice
@@ -129,7 +129,7 @@ impl Tools {
     }
 
     /// A call whose provider is gone: to another one if it may run twice and somebody can be called, else it ends at once.
-    fn lose_call(&mut self, tx: &mut RoomTx<'_>, id: &CallId, end: End) {
+    fn lose_call(&mut self, tx: &mut RoomTx<'_>, id: &CallId, end: CallEnd) {
         let Some(call) = self.calls.get(id) else {
             return;
         };
@@ -153,7 +153,7 @@ impl Tools {
             turn: before.turn + 1,
             ..before
         };
-        self.change(tx, Change::Call(id.clone()));
+        self.change(tx, ToolChange::Call(id.clone()));
         self.deliver_run(tx, &moved, &arguments);
         self.tell_call(tx, &moved, "tools.rerouted", None, Some(&from));
         self.calls.insert(id.clone(), moved);
@@ -163,7 +163,7 @@ impl Tools {
     pub(super) fn lose_run_too_large(&mut self, tx: &mut RoomTx<'_>, agent: &Agent, key: &RunKey) {
         let call = self.calls.get(&key.call);
         if call.is_some_and(|call| call.provider == *agent && call.turn == key.turn) {
-            self.lose_call(tx, &key.call, End::TooLarge(agent.clone()));
+            self.lose_call(tx, &key.call, CallEnd::TooLarge(agent.clone()));
         }
     }
 
@@ -172,7 +172,7 @@ impl Tools {
         let Some(id) = self.calls.keys().next().cloned() else {
             return false;
         };
-        self.end_call(tx, &id, None, End::Cancelled(reason.to_owned()));
+        self.end_call(tx, &id, None, CallEnd::Cancelled(reason.to_owned()));
         true
     }
 
@@ -181,14 +181,14 @@ impl Tools {
             return;
         };
         let waited = call.deadline.saturating_sub(call.called_at);
-        self.end_call(tx, id, None, End::TimedOut(waited));
+        self.end_call(tx, id, None, CallEnd::TimedOut(waited));
     }
 
     /// Puts a call back that earlier runs have left.
     pub(super) fn rebuild_call(&mut self, tx: &mut RoomTx<'_>, call: ToolCall) {
-        let subject = Subject::Call(tx.room.name.clone(), call.id.clone());
+        let subject = TimerSubject::Call(tx.room.name.clone(), call.id.clone());
         tx.cx.timers.arm(call.deadline, Timer::Call, subject);
-        tx.cx.promise(&call.caller);
+        tx.cx.reserve_result(&call.caller);
         tx.cx.stats.tool_calls += 1;
         let limit = tx.cx.settings.tools.max_calls_per_provider;
         self.registry.took(&call.provider, &call.id, limit);

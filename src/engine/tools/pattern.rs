@@ -7,7 +7,7 @@ use crate::wire::topic::Topic;
 use crate::engine::pattern::{AgentChange, Pattern};
 use crate::engine::replies::{Call, Outcome, no_command};
 use crate::engine::settings::Settings;
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Tools;
@@ -24,10 +24,12 @@ impl Pattern for Tools {
         }
     }
 
-    fn timer(&mut self, tx: &mut RoomTx<'_>, timer: Timer, subject: &Subject) {
+    fn timer(&mut self, tx: &mut RoomTx<'_>, timer: Timer, subject: &TimerSubject) {
         match (timer, subject) {
-            (Timer::Call, Subject::Call(_, id)) => self.call_timed_out(tx, id),
-            (Timer::ProviderGrace, Subject::Provider(_, agent)) => self.provider_is_gone(tx, agent),
+            (Timer::Call, TimerSubject::Call(_, id)) => self.call_timed_out(tx, id),
+            (Timer::ProviderGrace, TimerSubject::Provider(_, agent)) => {
+                self.provider_is_gone(tx, agent)
+            }
             _ => {}
         }
     }

@@ -14,43 +14,43 @@ const ENDED_CALL: u8 = 22;
 
 /// What of them must be recorded anew.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::engine) enum Change {
+pub(in crate::engine) enum ToolChange {
     Tool(Tool),
     Call(CallId),
     EndedCall(CallId),
 }
 
-impl RecordKey for Change {
+impl RecordKey for ToolChange {
     fn key(&self, room: &Room) -> Vec<u8> {
         match self {
-            Change::Tool(tool) => key(room, TOOL, &[tool.as_str().as_bytes()]),
-            Change::Call(id) => key(room, CALL, &[id.as_str().as_bytes()]),
-            Change::EndedCall(id) => key(room, ENDED_CALL, &[id.as_str().as_bytes()]),
+            ToolChange::Tool(tool) => key(room, TOOL, &[tool.as_str().as_bytes()]),
+            ToolChange::Call(id) => key(room, CALL, &[id.as_str().as_bytes()]),
+            ToolChange::EndedCall(id) => key(room, ENDED_CALL, &[id.as_str().as_bytes()]),
         }
     }
 
-    fn parse(tag: u8, rest: &[u8]) -> Option<Option<Change>> {
+    fn parse(tag: u8, rest: &[u8]) -> Option<Option<ToolChange>> {
         Some(match tag {
-            TOOL => name(rest, Tool::new).map(Change::Tool),
-            CALL => name(rest, CallId::new).map(Change::Call),
-            ENDED_CALL => name(rest, CallId::new).map(Change::EndedCall),
+            TOOL => name(rest, Tool::new).map(ToolChange::Tool),
+            CALL => name(rest, CallId::new).map(ToolChange::Call),
+            ENDED_CALL => name(rest, CallId::new).map(ToolChange::EndedCall),
             _ => return None,
         })
     }
 }
 
 impl Recorded for Tools {
-    type Key = Change;
+    type Key = ToolChange;
 
-    fn changes(&mut self) -> &mut Changes<Change> {
+    fn changes(&mut self) -> &mut Changes<ToolChange> {
         &mut self.changes
     }
 
-    fn value(&self, change: &Change) -> Option<Vec<u8>> {
+    fn value(&self, change: &ToolChange) -> Option<Vec<u8>> {
         match change {
-            Change::Tool(tool) => Some(encode(self.registry.definition(tool)?)),
-            Change::Call(id) => Some(encode(self.calls.get(id)?)),
-            Change::EndedCall(id) => Some(encode(self.ended.get(id)?)),
+            ToolChange::Tool(tool) => Some(encode(self.registry.definition(tool)?)),
+            ToolChange::Call(id) => Some(encode(self.calls.get(id)?)),
+            ToolChange::EndedCall(id) => Some(encode(self.ended.get(id)?)),
         }
     }
 
@@ -58,13 +58,13 @@ impl Recorded for Tools {
     fn take_back(
         &mut self,
         tx: &mut RoomTx<'_>,
-        change: Change,
+        change: ToolChange,
         value: &[u8],
     ) -> Result<(), RecordProblem> {
         match change {
-            Change::Tool(tool) => self.rebuild_tool(tx, tool, decode(value)?),
-            Change::Call(_) => self.rebuild_call(tx, decode(value)?),
-            Change::EndedCall(_) => self.rebuild_ended_call(tx, decode(value)?),
+            ToolChange::Tool(tool) => self.rebuild_tool(tx, tool, decode(value)?),
+            ToolChange::Call(_) => self.rebuild_call(tx, decode(value)?),
+            ToolChange::EndedCall(_) => self.rebuild_ended_call(tx, decode(value)?),
         }
         Ok(())
     }
@@ -79,14 +79,14 @@ mod tests {
     fn keys_are_read_as_they_were_written() {
         let room = Room::new("studio").unwrap();
         let changes = [
-            Change::Tool(Tool::new("t").unwrap()),
-            Change::Call(CallId::new("a/c").unwrap()),
-            Change::EndedCall(CallId::new("a/c").unwrap()),
+            ToolChange::Tool(Tool::new("t").unwrap()),
+            ToolChange::Call(CallId::new("a/c").unwrap()),
+            ToolChange::EndedCall(CallId::new("a/c").unwrap()),
         ];
         for change in changes {
             let key = change.key(&room);
             let (_, tag, rest) = split(&key).unwrap();
-            assert_eq!(Change::parse(tag, rest), Some(Some(change)));
+            assert_eq!(ToolChange::parse(tag, rest), Some(Some(change)));
         }
     }
 }

@@ -13,17 +13,17 @@ use crate::wire::reply::{Code, Rejection};
 use crate::wire::tools::{Registration, ToolCard};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use super::records::Change;
+use super::records::ToolChange;
 use crate::engine::context::Context;
 use crate::engine::digest::digest;
 use crate::engine::effect::Effect;
-use crate::engine::event::{Detail, Happened};
+use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, between, json_at_most, text_at_most};
 use crate::engine::tx::RoomTx;
 
 use super::Tools;
-use super::call::End;
+use super::call::CallEnd;
 use super::registry::{Contract, Definition};
 use super::states::REGISTERED;
 
@@ -167,9 +167,9 @@ impl Tools {
             self.tell_tool(tx, other, tool, Told::Withdrawn);
         }
         for id in orphans {
-            self.end_call(tx, &id, None, End::Changed);
+            self.end_call(tx, &id, None, CallEnd::Changed);
         }
-        self.change(tx, Change::Tool(tool.clone()));
+        self.change(tx, ToolChange::Tool(tool.clone()));
         let told = match registered.contains(agent) {
             true => Told::Again,
             false => Told::New,
@@ -186,11 +186,11 @@ impl Tools {
         if self.registry.get(tool).is_none() {
             tx.cx.stats.tools -= 1;
         }
-        self.change(tx, Change::Tool(tool.clone()));
+        self.change(tx, ToolChange::Tool(tool.clone()));
         self.tell_tool(tx, agent, tool, Told::Withdrawn);
         for id in self.registry.calls_of(agent) {
             if self.calls.get(&id).is_some_and(|call| call.tool == *tool) {
-                self.lose_call(tx, &id, End::Withdrawn(agent.clone()));
+                self.lose_call(tx, &id, CallEnd::Withdrawn(agent.clone()));
             }
         }
     }
@@ -233,7 +233,7 @@ impl Tools {
 
     /// Shows every tool that looks different from when it was last shown.
     pub(in crate::engine) fn flush_cards(&mut self, tx: &mut RoomTx<'_>) {
-        for tool in std::mem::take(&mut self.registry.stirred) {
+        for tool in std::mem::take(&mut self.registry.dirty) {
             let timeout_ms = tx.cx.settings.tools.timeout.ms();
             let payload = match self.registry.get_mut(&tool) {
                 Some(entry) if entry.shown.as_ref() == Some(&entry.callable) => continue,
@@ -255,16 +255,16 @@ impl Tools {
     fn tell_tool(&mut self, tx: &mut RoomTx<'_>, agent: &Agent, tool: &Tool, change: Told) {
         let definition = self.registry.definition(tool);
         let contract = definition.map(|definition| definition.contract.clone());
-        let happened = Happened {
+        let happened = RoomEvent {
             from: (change == Told::Withdrawn).then_some(REGISTERED),
             to: (change == Told::New).then_some(REGISTERED),
             detail: Detail {
                 digest: contract.as_deref(),
                 ..Detail::default()
             },
-            ..Happened::new(change.event(), tool.as_str(), agent)
+            ..RoomEvent::new(change.event(), tool.as_str(), agent)
         };
-        tx.tell(&happened);
+        tx.record_event(&happened);
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) struct Contract {
 
 /// A tool.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct ToolEntry {
     pub(super) definition: Definition,
     /// Words where a schema of an earlier run cannot be used any more: nobody is called then.
     contract: Result<Contract, String>,
@@ -75,16 +75,16 @@ struct Provider {
 /// A room's tools and providers.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Registry {
-    entries: BTreeMap<Tool, Entry>,
+    entries: BTreeMap<Tool, ToolEntry>,
     providers: BTreeMap<Agent, Provider>,
     last_turn: u64,
     /// Tools whose card may look different.
-    pub(super) stirred: BTreeSet<Tool>,
+    pub(super) dirty: BTreeSet<Tool>,
 }
 
-impl Entry {
-    fn new(definition: Definition, contract: Result<Contract, String>) -> Entry {
-        Entry {
+impl ToolEntry {
+    fn new(definition: Definition, contract: Result<Contract, String>) -> ToolEntry {
+        ToolEntry {
             definition,
             contract,
             callable: BTreeSet::new(),
@@ -150,11 +150,11 @@ impl Registry {
         self.entries.len()
     }
 
-    pub(super) fn get(&self, tool: &Tool) -> Option<&Entry> {
+    pub(super) fn get(&self, tool: &Tool) -> Option<&ToolEntry> {
         self.entries.get(tool)
     }
 
-    pub(super) fn get_mut(&mut self, tool: &Tool) -> Option<&mut Entry> {
+    pub(super) fn get_mut(&mut self, tool: &Tool) -> Option<&mut ToolEntry> {
         self.entries.get_mut(tool)
     }
 
@@ -176,9 +176,9 @@ impl Registry {
     /// Puts a tool in place, or in the place of what it was. Whoever is not among the registered any more is not callable either.
     pub(super) fn put(&mut self, tool: &Tool, definition: Definition, contract: Contract) {
         let registered = definition.registered.clone();
-        self.stirred.insert(tool.clone());
+        self.dirty.insert(tool.clone());
         let Some(entry) = self.entries.get_mut(tool) else {
-            let entry = Entry::new(definition, Ok(contract));
+            let entry = ToolEntry::new(definition, Ok(contract));
             self.entries.insert(tool.clone(), entry);
             self.note_registered(tool, &registered);
             return;
@@ -209,7 +209,8 @@ impl Registry {
         let contract =
             contract.map_err(|rejection| format!("{tool} has no schema to check by: {rejection}"));
         self.note_registered(&tool, &definition.registered);
-        self.entries.insert(tool, Entry::new(definition, contract));
+        self.entries
+            .insert(tool, ToolEntry::new(definition, contract));
     }
 
     /// An agent does not provide the tool any more; says whether it did, and removes the tool with the last of them.
@@ -222,7 +223,7 @@ impl Registry {
         if entry.definition.registered.is_empty() {
             self.entries.remove(tool);
         }
-        self.stirred.insert(tool.clone());
+        self.dirty.insert(tool.clone());
         self.note(agent, |provider| {
             provider.registered.remove(tool);
         });
@@ -265,7 +266,7 @@ impl Registry {
         if provider.calls.len() < limit {
             entry.ready.insert((provider.load(), agent.clone()));
         }
-        self.stirred.insert(tool.clone());
+        self.dirty.insert(tool.clone());
     }
 
     fn close(&mut self, tool: &Tool, agent: &Agent) {
@@ -277,7 +278,7 @@ impl Registry {
         if provider.callable.remove(tool) {
             entry.callable.remove(agent);
             entry.ready.remove(&(provider.load(), agent.clone()));
-            self.stirred.insert(tool.clone());
+            self.dirty.insert(tool.clone());
         }
     }
 
@@ -348,6 +349,6 @@ impl Registry {
 
     /// Every card may look different: after a restart nobody knows what was shown.
     pub(super) fn stir_all(&mut self) {
-        self.stirred.extend(self.entries.keys().cloned());
+        self.dirty.extend(self.entries.keys().cloned());
     }
 }

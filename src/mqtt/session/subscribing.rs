@@ -12,7 +12,9 @@ use crate::diary::{limited, shortened, shown};
 use crate::mqtt::codec::decode::{self, Entry};
 use crate::mqtt::codec::reason::{Reason, of_subscription};
 use crate::mqtt::plane::Plane;
-use crate::wire::filter::{Shared, TopicRule, check_filter, check_levels, check_plain_filter};
+use crate::wire::filter::{
+    SharedFilter, TopicRule, check_filter, check_levels, check_plain_filter,
+};
 use crate::wire::message::{Message, Qos};
 use crate::wire::name::Room;
 use crate::wire::reply::Code;
@@ -26,7 +28,7 @@ use super::subscriptions::needs_live;
 /// What must not even be asked for ends the connection.
 fn check_sound(v5: bool, entry: &Entry) -> Result<(), Reason> {
     check_grammar(v5, &entry.filter)?;
-    if entry.no_local && Shared::parse(&entry.filter).is_some() {
+    if entry.no_local && SharedFilter::parse(&entry.filter).is_some() {
         // MQTT-3.8.3-4.
         return Err(Reason::Protocol);
     }
@@ -35,7 +37,7 @@ fn check_sound(v5: bool, entry: &Entry) -> Result<(), Reason> {
 
 /// Whether a filter is about rooms and matches none of their topics: it is misspelt.
 fn is_vain(root: &str, filter: &str) -> bool {
-    let filter = Shared::parse(filter).map_or(filter, |shared| shared.filter);
+    let filter = SharedFilter::parse(filter).map_or(filter, |shared| shared.filter);
     let Some(below) = filter
         .strip_prefix(root)
         .and_then(|rest| rest.strip_prefix('/'))

@@ -30,7 +30,7 @@ use super::presence::Encoding;
 
 pub use read::{MAX_DEPTH, has_half_float, to_json};
 pub use tags::untagged;
-pub use write::{Token, Tokens, from_json, length_of};
+pub use write::{JsonTokens, Token, from_json, length_of};
 
 use write::may_be_longer;
 
@@ -49,16 +49,16 @@ pub fn begins(payload: &[u8]) -> bool {
 
 /// How somebody is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Spelling {
+pub struct ReaderEncoding {
     /// The encoding.
     pub encoding: Encoding,
     /// In CBOR: whether floats may have 16 bits, which not every reader knows.
     pub half_floats: bool,
 }
 
-impl Spelling {
+impl ReaderEncoding {
     /// A JSON text, spelt so.
-    pub fn spell(self, text: Bytes) -> Bytes {
+    pub fn encode(self, text: Bytes) -> Bytes {
         match self.encoding {
             Encoding::Json => text,
             Encoding::Cbor => write::spelt(&text, self.half_floats),
@@ -91,16 +91,16 @@ impl Encoding {
     }
 
     /// As everybody can read it.
-    fn plain(self) -> Spelling {
-        Spelling {
+    fn plain(self) -> ReaderEncoding {
+        ReaderEncoding {
             encoding: self,
             half_floats: false,
         }
     }
 
     /// A JSON text in this encoding, without half floats.
-    pub fn spell(self, text: Bytes) -> Bytes {
-        self.plain().spell(text)
+    pub fn encode(self, text: Bytes) -> Bytes {
+        self.plain().encode(text)
     }
 
     /// How many bytes a value has in this encoding at most.

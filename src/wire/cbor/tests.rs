@@ -13,12 +13,12 @@ fn cbor(json: &str) -> Vec<u8> {
 
 /// For a reader that knows half floats.
 fn halves(json: &str) -> Vec<u8> {
-    let spelling = Spelling {
+    let spelling = ReaderEncoding {
         encoding: Encoding::Cbor,
         half_floats: true,
     };
     let value = crate::wire::json::Json::parse(json).unwrap();
-    let spelt = spelling.spell(Bytes::copy_from_slice(json.as_bytes()));
+    let spelt = spelling.encode(Bytes::copy_from_slice(json.as_bytes()));
     assert_eq!(spelling.length_of(&value), spelt.len());
     spelt.to_vec()
 }

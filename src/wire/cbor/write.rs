@@ -69,9 +69,9 @@ pub enum Token<'a> {
 
 /// Splits a JSON text.
 #[derive(Debug)]
-pub struct Tokens<'a>(pub &'a [u8]);
+pub struct JsonTokens<'a>(pub &'a [u8]);
 
-impl<'a> Iterator for Tokens<'a> {
+impl<'a> Iterator for JsonTokens<'a> {
     type Item = Token<'a>;
 
     fn next(&mut self) -> Option<Token<'a>> {
@@ -113,7 +113,7 @@ fn text(rest: &[u8]) -> &[u8] {
 /// How many items each array and map has, a map's keys included, in the order in which they open.
 fn lengths(text: &[u8]) -> Vec<usize> {
     let (mut lengths, mut open) = (Vec::new(), Vec::new());
-    for token in Tokens(text) {
+    for token in JsonTokens(text) {
         if token == Token::Close {
             open.pop();
             continue;
@@ -131,7 +131,7 @@ fn lengths(text: &[u8]) -> Vec<usize> {
 
 fn write(text: &[u8], half_floats: bool, mut to: impl io::Write) {
     let mut lengths = lengths(text).into_iter();
-    for token in Tokens(text) {
+    for token in JsonTokens(text) {
         let mut out = Serializer::new(IoWrite::new(&mut to));
         // Nothing here can fail: memory takes everything, and all numbers are of a kind that CBOR has.
         let _ = match token {

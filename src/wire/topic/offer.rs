@@ -1,7 +1,7 @@
 //! What a filter says: whether whoever subscribes to it offers something by that, or wants its own mail.
 
 use super::{Topic, below_root, parse_below_root};
-use crate::wire::filter::{Shared, has_wildcard};
+use crate::wire::filter::{SharedFilter, has_wildcard};
 use crate::wire::name::{Capability, Room, Tool};
 
 /// What a subscription says about its owner, beyond that it wants messages.
@@ -42,7 +42,7 @@ impl Offer {
 /// Whether a filter can match nothing but the subscriber's own directed messages, which come from its mailbox and never
 /// from the live plane: its inbox, replies, results and decisions, and the exact topics that offer work or tools.
 pub fn is_own_mail(root: &str, client_id: &str, filter: &str) -> bool {
-    let inner = Shared::parse(filter).map_or(filter, |shared| shared.filter);
+    let inner = SharedFilter::parse(filter).map_or(filter, |shared| shared.filter);
     let Some(rest) = below_root(root, inner) else {
         return false;
     };

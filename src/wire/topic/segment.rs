@@ -5,7 +5,7 @@ use crate::wire::name::{Agent, ApprovalId, Capability, Category, Key, LockName, 
 use super::cut;
 
 /// A level of a topic, or several that belong together.
-pub(super) trait Segment: Sized {
+pub(super) trait TopicField: Sized {
     /// Whether it may be left out.
     const IS_OPTIONAL: bool = false;
 
@@ -18,7 +18,7 @@ pub(super) trait Segment: Sized {
 
 macro_rules! name {
     ($($type:ty),*) => {$(
-        impl Segment for $type {
+        impl TopicField for $type {
             fn take(rest: &mut Option<&str>) -> Option<Result<Self, NameError>> {
                 let (own, behind) = cut((*rest)?);
                 *rest = behind;
@@ -36,7 +36,7 @@ macro_rules! name {
 name!(Agent, ApprovalId, Capability, Category, LockName, Tool);
 
 /// A key has slashes in it: it is all that is left.
-impl Segment for Key {
+impl TopicField for Key {
     fn take(rest: &mut Option<&str>) -> Option<Result<Self, NameError>> {
         rest.take().map(Key::new)
     }
@@ -47,7 +47,7 @@ impl Segment for Key {
     }
 }
 
-impl<T: Segment> Segment for Option<T> {
+impl<T: TopicField> TopicField for Option<T> {
     const IS_OPTIONAL: bool = true;
 
     fn take(rest: &mut Option<&str>) -> Option<Result<Self, NameError>> {

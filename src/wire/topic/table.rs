@@ -2,7 +2,7 @@
 
 use crate::wire::name::{Agent, ApprovalId, Capability, Category, Key, LockName, NameError, Tool};
 
-use super::segment::Segment;
+use super::segment::TopicField;
 
 /// Who consumes what a topic carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ macro_rules! topics {
             $(
                 pub(super) const $topic: Row = Row {
                     words: $words,
-                    levels: &[$((stringify!($level), <$type as Segment>::IS_OPTIONAL)),+],
+                    levels: &[$((stringify!($level), <$type as TopicField>::IS_OPTIONAL)),+],
                     kind: Kind::$kind,
                     marks: &[$($(Mark::$mark),+)?],
                     carries: concat!($($carries),+),
@@ -116,7 +116,7 @@ macro_rules! topics {
                 let topic = match words {
                     $($words => {
                         $(
-                            let $level = match <$type as Segment>::take(&mut rest)? {
+                            let $level = match <$type as TopicField>::take(&mut rest)? {
                                 Ok(level) => level,
                                 Err(error) => return Some(Err(error)),
                             };
@@ -133,7 +133,7 @@ macro_rules! topics {
                 out.push_str(self.row().words);
                 match self {
                     $(Topic::$topic { $($level),+ } => {
-                        $(Segment::write($level, out);)+
+                        $(TopicField::write($level, out);)+
                     })+
                 }
             }

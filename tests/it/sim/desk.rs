@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ops::ControlFlow;
 
 use hallward::desk::Journal;
-use hallward::engine::{Class, Effect, Engine, Input, Mailboxes, Verdict};
+use hallward::engine::{DirectedKind, Effect, Engine, Input, Mailboxes, Verdict};
 use hallward::ledger::{Batch as Records, Store};
 use hallward::wire::Millis;
 use hallward::wire::fit::packet_bytes;
@@ -298,7 +298,7 @@ impl Desk {
     }
 
     /// Drops work or a call that is too large to be sent, and says so to the engine.
-    pub(super) fn drop_too_large(&mut self, now: Millis, agent: &Agent, class: &Class) {
+    pub(super) fn drop_too_large(&mut self, now: Millis, agent: &Agent, class: &DirectedKind) {
         let (agent, class) = (agent.clone(), class.clone());
         let change = Change::Revoke(agent.clone(), class.clone());
         self.batch.changes.push(change);
@@ -505,7 +505,7 @@ impl Desk {
     }
 
     /// What the engine counts.
-    pub(super) fn stats(&self) -> hallward::engine::Stats {
+    pub(super) fn stats(&self) -> hallward::engine::EngineStats {
         self.engine
             .as_ref()
             .expect("the gateway is up")

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use hallward::engine::{AssignmentKey, Class, Directed, RunKey};
+use hallward::engine::{AssignmentKey, Directed, DirectedKind, RunKey};
 use hallward::ledger::MemoryStore;
 use hallward::wire::Millis;
 use hallward::wire::mailbox::{Mail, MailKind};
@@ -56,7 +56,7 @@ pub(super) struct Letter {
     /// Counts the letters of the mailbox.
     pub(super) number: u64,
     /// What the gateway wrote; `None` for an agent's inbox message.
-    pub(super) class: Option<Class>,
+    pub(super) class: Option<DirectedKind>,
     /// Where it arrives.
     pub(super) topic: RoomTopic,
     /// As written.
@@ -67,17 +67,17 @@ pub(super) struct Letter {
 
 impl Letter {
     fn is_reply(&self) -> bool {
-        self.class.as_ref().is_some_and(Class::is_reply)
+        self.class.as_ref().is_some_and(DirectedKind::is_reply)
     }
 
     fn is_promised(&self) -> bool {
-        self.class.as_ref().is_some_and(Class::is_promised)
+        self.class.as_ref().is_some_and(DirectedKind::is_promised)
     }
 
     /// Which tool's run it is, if one.
     pub(super) fn run(&self) -> Option<&RunKey> {
         match &self.class {
-            Some(Class::Run(key)) => Some(key),
+            Some(DirectedKind::Run(key)) => Some(key),
             _ => None,
         }
     }
@@ -88,10 +88,12 @@ impl Letter {
             seq: self.number,
             kind: match &self.class {
                 None => MailKind::Inbox,
-                Some(Class::Assignment(_) | Class::Run(_)) => MailKind::Assignment,
-                Some(Class::Result | Class::ToolResult) => MailKind::Result,
-                Some(Class::Decision(_)) => MailKind::Decision,
-                Some(Class::Reply | Class::Refusal | Class::Notice) => MailKind::Reply,
+                Some(DirectedKind::Assignment(_) | DirectedKind::Run(_)) => MailKind::Assignment,
+                Some(DirectedKind::Result | DirectedKind::ToolResult) => MailKind::Result,
+                Some(DirectedKind::Decision(_)) => MailKind::Decision,
+                Some(DirectedKind::Reply | DirectedKind::Refusal | DirectedKind::Notice) => {
+                    MailKind::Reply
+                }
             },
             topic: self.topic.format(ROOT),
             bytes: self.payload.len(),
@@ -103,7 +105,7 @@ impl Letter {
     /// Which assignment it is, if one.
     pub(super) fn assignment(&self) -> Option<&AssignmentKey> {
         match &self.class {
-            Some(Class::Assignment(key)) => Some(key),
+            Some(DirectedKind::Assignment(key)) => Some(key),
             _ => None,
         }
     }
@@ -119,7 +121,7 @@ impl Mailbox {
     }
 
     /// The letter of a class of which there is never a second.
-    pub(super) fn number_of(&self, class: &Class) -> Option<u64> {
+    pub(super) fn number_of(&self, class: &DirectedKind) -> Option<u64> {
         let mut letters = self.letters();
         let found = letters.find(|letter| letter.class.as_ref() == Some(class));
         found.map(|letter| letter.number)
@@ -137,7 +139,7 @@ impl Mailbox {
     }
 
     fn put(&mut self, mut letter: Letter, rules: &Rules) {
-        let is_unique = letter.class.as_ref().is_some_and(Class::is_unique);
+        let is_unique = letter.class.as_ref().is_some_and(DirectedKind::is_unique);
         if is_unique && self.letters().any(|other| other.class == letter.class) {
             return;
         }
@@ -172,7 +174,7 @@ pub(super) type Sent = BTreeMap<Agent, BTreeSet<u64>>;
 #[derive(Debug)]
 pub(super) enum Change {
     Put(Agent, Letter),
-    Revoke(Agent, Class),
+    Revoke(Agent, DirectedKind),
     Settle(Agent, u64),
     Discard(Agent, Vec<u64>),
     Retain(String, Option<Bytes>),

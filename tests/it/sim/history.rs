@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
-use hallward::engine::{Class, Command, Directed, Effect, Input, Verdict};
+use hallward::engine::{Command, Directed, DirectedKind, Effect, Input, Verdict};
 use hallward::wire::Millis;
 use hallward::wire::cbor;
 use hallward::wire::handoff::GroupResult;
@@ -148,7 +148,8 @@ impl Step {
     pub(super) fn replies_to(&self, agent: &Agent) -> Vec<(&Directed, Reply)> {
         self.directed()
             .filter(|directed| {
-                matches!(directed.class, Class::Reply | Class::Refusal) && directed.to == *agent
+                matches!(directed.class, DirectedKind::Reply | DirectedKind::Refusal)
+                    && directed.to == *agent
             })
             .map(|directed| (directed, read(&directed.payload)))
             .filter(|(_, reply): &(_, Reply)| reply.command != NOTICE && reply.command != LOCK)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use hallward::desk::Journal;
-use hallward::engine::{Class, Mailboxes, Past, VisitMail};
+use hallward::engine::{DirectedKind, Mailboxes, Past, VisitMail};
 use hallward::wire::name::{Agent, Room};
 
 use super::durable::{Change, Letter, Mailbox, Sent};
@@ -51,7 +51,7 @@ impl Mailboxes for Mailroom<'_> {
         self.free_messages(agent) * 65_536
     }
 
-    fn holds(&self, agent: &Agent, class: &Class) -> bool {
+    fn holds(&self, agent: &Agent, class: &DirectedKind) -> bool {
         let mailbox = self.mailboxes.get(agent);
         let committed = mailbox.and_then(|mailbox| mailbox.number_of(class));
         let mut holds = committed.is_some();

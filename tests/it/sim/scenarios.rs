@@ -1,6 +1,6 @@
 //! Named scenarios: what the random agents once found, told step by step. Every invariant is checked on the way.
 
-use hallward::engine::{Class, Command, Input, Verdict};
+use hallward::engine::{Command, DirectedKind, Input, Verdict};
 use hallward::wire::Millis;
 use hallward::wire::handoff::{
     Backoff, Cancel, GetTask, ResultStatus, Task, TaskError, TaskResult, TaskView, Update,
@@ -177,7 +177,7 @@ impl Play {
     fn assigned(&self) -> Vec<String> {
         let directed = self.last.iter().flat_map(Step::directed);
         let tasks = directed.filter_map(|one| match &one.class {
-            Class::Assignment(key) => Some(key.task.to_string()),
+            DirectedKind::Assignment(key) => Some(key.task.to_string()),
             _ => None,
         });
         tasks.collect()

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use hallward::engine::{Directed, Effect, Input};
-use hallward::wire::cbor::{self, Spelling};
+use hallward::wire::cbor::{self, ReaderEncoding};
 use hallward::wire::json::Json;
 use hallward::wire::observe::Event;
 use hallward::wire::presence::Encoding;
@@ -99,11 +99,11 @@ impl Wall {
         if moved == text {
             return payload.clone();
         }
-        let spelling = Spelling {
+        let spelling = ReaderEncoding {
             encoding: Encoding::Cbor,
             half_floats: cbor::has_half_float(payload),
         };
-        spelling.spell(moved.into())
+        spelling.encode(moved.into())
     }
 }
 

@@ -14,7 +14,7 @@ mod writer;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use hallward::engine::{Class, Command};
+use hallward::engine::{Command, DirectedKind};
 use hallward::wire::Millis;
 use hallward::wire::cbor;
 use hallward::wire::json;
@@ -376,10 +376,14 @@ impl Participant {
     /// Reads a letter; the same one may come again.
     pub(super) fn receive(&mut self, letter: Letter, ctx: Surroundings<'_>) -> Vec<Doing> {
         let doings = self.act(ctx, |role, ctx| match (role, &letter.class) {
-            (Role::Worker(worker), Some(Class::Assignment(_))) => worker.receive(&letter, ctx),
-            (Role::Smith(smith), Some(Class::Run(_))) => smith.receive(&letter, ctx),
-            (Role::Operator(_), Some(Class::Assignment(_))) => Operator::salvage(&letter, ctx),
-            (Role::Operator(operator), Some(Class::Reply | Class::Refusal)) => {
+            (Role::Worker(worker), Some(DirectedKind::Assignment(_))) => {
+                worker.receive(&letter, ctx)
+            }
+            (Role::Smith(smith), Some(DirectedKind::Run(_))) => smith.receive(&letter, ctx),
+            (Role::Operator(_), Some(DirectedKind::Assignment(_))) => {
+                Operator::salvage(&letter, ctx)
+            }
+            (Role::Operator(operator), Some(DirectedKind::Reply | DirectedKind::Refusal)) => {
                 operator.receive(&letter, ctx)
             }
             _ => {}

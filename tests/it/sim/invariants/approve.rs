@@ -1,7 +1,7 @@
 //! Approve: nothing but enough clear words of the right people is an approval.
 
 use bytes::Bytes;
-use hallward::engine::{Class, Directed, Effect, Input};
+use hallward::engine::{Directed, DirectedKind, Effect, Input};
 use hallward::wire::approve::{
     ApprovalRequest, CancelApproval, Decide, Decision, OnTimeout, PendingApproval, Verdict,
 };
@@ -264,7 +264,7 @@ fn content_is_what_was_approved(model: &Model, approval: &Approval, decision: &D
 /// Approve: what is decided is pending no longer.
 pub(super) fn decisions_clear_what_was_pending(model: &Model, step: &Step) -> Check {
     for directed in step.directed() {
-        if let Class::Decision(id) = &directed.class {
+        if let DirectedKind::Decision(id) = &directed.class {
             let approval = model.approval(&directed.topic.room, id);
             ensure!(
                 approval.is_some_and(|approval| approval.pending.is_none()),
@@ -336,7 +336,7 @@ pub(super) fn decisions_were_read_once(
     durable: &Durable,
 ) -> Check {
     let decided = |letter: &super::super::durable::Letter| match &letter.class {
-        Some(Class::Decision(id)) => Some((letter.topic.room.clone(), id.clone())),
+        Some(DirectedKind::Decision(id)) => Some((letter.topic.room.clone(), id.clone())),
         _ => None,
     };
     let mut told: Vec<_> = mail::told(one, durable).filter_map(decided).collect();

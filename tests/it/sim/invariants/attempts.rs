@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hallward::engine::{AssignmentKey, Class, Directed, Effect, Input};
+use hallward::engine::{AssignmentKey, Directed, DirectedKind, Effect, Input};
 use hallward::wire::cbor;
 use hallward::wire::fit::packet_bytes;
 use hallward::wire::handoff::{Assignment, Cancel};
@@ -342,7 +342,7 @@ fn assignment_is_not_too_large(model: &Model, directed: &Directed) -> Check {
 pub(super) fn what_is_too_large_goes_back(model: &Model, step: &Step) -> Check {
     let Some(Input::TooLarge {
         agent,
-        class: Class::Assignment(key),
+        class: DirectedKind::Assignment(key),
     }) = step.input()
     else {
         return Ok(());
@@ -361,7 +361,7 @@ pub(super) fn revocations_are_of_what_is_over(model: &Model, step: &Step) -> Che
     for effect in &step.effects {
         let Effect::Revoke {
             agent,
-            class: Class::Assignment(assignment),
+            class: DirectedKind::Assignment(assignment),
         } = effect
         else {
             continue;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hallward::engine::{Class, Directed, Effect, RunKey};
+use hallward::engine::{Directed, DirectedKind, Effect, RunKey};
 use hallward::wire::name::{Agent, Tool};
 use hallward::wire::observe::Event;
 use hallward::wire::tools::{CallOver, ReturnStatus, ToolCard, ToolResult, ToolRun};
@@ -222,7 +222,7 @@ pub(super) fn revocations_are_of_what_is_over(model: &Model, step: &Step) -> Che
     for effect in &step.effects {
         if let Effect::Revoke {
             agent,
-            class: Class::Run(key),
+            class: DirectedKind::Run(key),
         } = effect
         {
             ensure!(
@@ -328,7 +328,7 @@ pub(super) fn every_call_is_over(model: &Model) -> Check {
 /// Tools: the caller has read one final result of each of its calls.
 pub(super) fn results_were_read_once(model: &Model, one: &Participant, durable: &Durable) -> Check {
     let letters = mail::told(one, durable);
-    let results = letters.filter(|letter| letter.class == Some(Class::ToolResult));
+    let results = letters.filter(|letter| letter.class == Some(DirectedKind::ToolResult));
     let mut told: Vec<_> = results
         .map(|letter| {
             (

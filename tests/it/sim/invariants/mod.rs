@@ -26,7 +26,7 @@ mod tools;
 mod txn;
 mod work;
 
-use hallward::engine::{Class, Effect};
+use hallward::engine::{DirectedKind, Effect};
 use hallward::wire::name::{Agent, Room, TaskId};
 use hallward::wire::reply::Code;
 use hallward::wire::topic::Topic;
@@ -215,13 +215,13 @@ impl Checker {
                 attempts::transitions_are_legal(model, step, event)
             }
             Effect::Deliver(directed) => match &directed.class {
-                Class::Assignment(key) => attempts::assignments(model, step, directed, key),
-                Class::Result => results::results(model, step, directed),
-                Class::Decision(id) => approve::decisions(model, step, directed, id),
-                Class::Run(key) => calls::runs(model, step, directed, key),
-                Class::ToolResult => calls::results(model, step, directed),
-                Class::Notice => calls::notices(model, directed),
-                Class::Reply | Class::Refusal => {
+                DirectedKind::Assignment(key) => attempts::assignments(model, step, directed, key),
+                DirectedKind::Result => results::results(model, step, directed),
+                DirectedKind::Decision(id) => approve::decisions(model, step, directed, id),
+                DirectedKind::Run(key) => calls::runs(model, step, directed, key),
+                DirectedKind::ToolResult => calls::results(model, step, directed),
+                DirectedKind::Notice => calls::notices(model, directed),
+                DirectedKind::Reply | DirectedKind::Refusal => {
                     replies::replies_answer_their_command(model, step, directed)
                 }
             },

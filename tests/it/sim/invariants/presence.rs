@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hallward::engine::{Class, Effect, Input};
+use hallward::engine::{DirectedKind, Effect, Input};
 use hallward::wire::name::{Agent, Room};
 use hallward::wire::presence::{ConnectionState, Presence, PresenceList, Roll, Status};
 use hallward::wire::reply::Code;
@@ -167,7 +167,9 @@ pub(super) fn workers_that_return_get_their_tasks_again(model: &Model, step: &St
     let told: BTreeSet<_> = step
         .directed()
         .filter_map(|directed| match &directed.class {
-            Class::Assignment(key) if directed.to == *agent => Some((&key.task, key.attempt)),
+            DirectedKind::Assignment(key) if directed.to == *agent => {
+                Some((&key.task, key.attempt))
+            }
             _ => None,
         })
         .collect();

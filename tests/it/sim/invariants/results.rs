@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hallward::engine::{Class, Directed};
+use hallward::engine::{Directed, DirectedKind};
 use hallward::wire::handoff::{GroupResult, ResultStatus, TaskResult, Update, UpdateStatus};
 use hallward::wire::json::Json;
 use hallward::wire::name::{Agent, Room, TaskId};
@@ -116,7 +116,9 @@ pub(super) fn final_states_have_their_result(model: &Model, step: &Step) -> Chec
             touched.insert((event.room.clone(), id));
         }
     }
-    let results = step.directed().filter(|one| one.class == Class::Result);
+    let results = step
+        .directed()
+        .filter(|one| one.class == DirectedKind::Result);
     for directed in results.filter(|one| group_result(one).is_none()) {
         let result: TaskResult = read(&directed.payload);
         touched.insert((directed.topic.room.clone(), result.task));
@@ -179,7 +181,9 @@ pub(super) fn what_a_worker_returns_reaches_the_dispatcher(model: &Model, step: 
     let update: Update = read(&command.payload);
     let results: Vec<TaskResult> = step
         .directed()
-        .filter(|directed| directed.class == Class::Result && group_result(directed).is_none())
+        .filter(|directed| {
+            directed.class == DirectedKind::Result && group_result(directed).is_none()
+        })
         .map(|directed| read(&directed.payload))
         .filter(|result: &TaskResult| result.task == update.task)
         .collect();
@@ -231,7 +235,7 @@ pub(super) fn every_task_has_ended(model: &Model) -> Check {
 pub(super) fn results_were_read_once(model: &Model, one: &Participant, durable: &Durable) -> Check {
     let mut read_results: Vec<(Room, TaskId)> = Vec::new();
     let mut read_groups: Vec<GroupName> = Vec::new();
-    for letter in told(one, durable).filter(|l| l.class == Some(Class::Result)) {
+    for letter in told(one, durable).filter(|l| l.class == Some(DirectedKind::Result)) {
         let room = letter.topic.room.clone();
         if let Ok(result) = serde_json::from_slice::<GroupResult>(&plain_payload(&letter.payload)) {
             read_groups.push((room, one.name.clone(), result.group));

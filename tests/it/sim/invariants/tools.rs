@@ -1,6 +1,6 @@
 //! Tools, command by command: register and withdraw, call, return, cancel.
 
-use hallward::engine::Class;
+use hallward::engine::DirectedKind;
 use hallward::wire::json::Json;
 use hallward::wire::name::{Agent, Room, Tool};
 use hallward::wire::reply::Code;
@@ -223,7 +223,7 @@ pub(super) fn what_is_taken_goes_on(model: &Model, step: &Step) -> Check {
     match &command.topic.topic {
         Topic::ToolsCall { tool, .. } => {
             let new = step.directed().filter(|directed| {
-                matches!(&directed.class, Class::Run(key) if key.room == *room && key.turn == 0)
+                matches!(&directed.class, DirectedKind::Run(key) if key.room == *room && key.turn == 0)
             });
             let count = new.count();
             ensure!(
@@ -236,7 +236,7 @@ pub(super) fn what_is_taken_goes_on(model: &Model, step: &Step) -> Check {
             let results = step
                 .directed()
                 .filter(|directed| {
-                    directed.class == Class::ToolResult && directed.topic.room == *room
+                    directed.class == DirectedKind::ToolResult && directed.topic.room == *room
                 })
                 .map(|directed| read::<ToolResult>(&directed.payload));
             let results: Vec<_> = results.filter(|result| result.call == said.call).collect();

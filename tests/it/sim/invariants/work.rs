@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hallward::engine::Class;
+use hallward::engine::DirectedKind;
 use hallward::wire::name::Agent;
 
 use super::super::desk::Desk;
@@ -34,7 +34,7 @@ impl Queue {
     pub(super) fn before(model: &Model, step: &Step) -> Option<Queue> {
         let assigns = step
             .directed()
-            .any(|directed| matches!(directed.class, Class::Assignment(_)));
+            .any(|directed| matches!(directed.class, DirectedKind::Assignment(_)));
         assigns.then(|| Queue::of(model))
     }
 
@@ -78,7 +78,7 @@ fn assigned<'a>(
     before: &'a Queue,
 ) -> impl Iterator<Item = (TaskName, &'a TaskModel, &'a Agent)> {
     step.directed().filter_map(|directed| {
-        let Class::Assignment(key) = &directed.class else {
+        let DirectedKind::Assignment(key) = &directed.class else {
             return None;
         };
         let name = (key.room.clone(), key.task.clone());

@@ -15,7 +15,7 @@ pub(super) mod walks;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use hallward::engine::{Class, Directed, Effect, Input};
+use hallward::engine::{Directed, DirectedKind, Effect, Input};
 use hallward::wire::Millis;
 use hallward::wire::approve::CancelApproval;
 use hallward::wire::name::{Agent, ApprovalId, Room, TaskId};
@@ -411,11 +411,11 @@ impl Model {
                 self.room_event(event);
             }
             Effect::Deliver(directed) => match &directed.class {
-                Class::Assignment(key) => {
+                DirectedKind::Assignment(key) => {
                     self.tasks
                         .assigned(self.now, key, &directed.to, &self.rules, &mut self.tally);
                 }
-                Class::Result => match group_result(directed) {
+                DirectedKind::Result => match group_result(directed) {
                     Some(result) => {
                         let name = (
                             directed.topic.room.clone(),
@@ -428,24 +428,24 @@ impl Model {
                         .tasks
                         .result(&directed.topic.room, &read(&directed.payload)),
                 },
-                Class::Decision(id) => {
+                DirectedKind::Decision(id) => {
                     let key = (directed.topic.room.clone(), id.clone());
                     if let Some(approval) = self.approvals.get_mut(&key) {
                         approval.decided(read(&directed.payload), &mut self.tally);
                     }
                 }
-                Class::Run(key) => {
+                DirectedKind::Run(key) => {
                     self.tools
                         .ran(self.now, directed, key.turn, &mut self.tally);
                 }
-                Class::ToolResult => {
+                DirectedKind::ToolResult => {
                     let result = read(&directed.payload);
                     self.tools
                         .result(&directed.topic.room, result, &mut self.tally);
                     self.tools.keep(self.rules.kept_calls);
                 }
-                Class::Notice => {}
-                Class::Reply | Class::Refusal => self.reply(directed),
+                DirectedKind::Notice => {}
+                DirectedKind::Reply | DirectedKind::Refusal => self.reply(directed),
             },
             Effect::Retain { topic, payload } => match &topic.topic {
                 Topic::BlackboardState { key } => {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hallward::engine::{Class, Directed};
+use hallward::engine::{Directed, DirectedKind};
 use hallward::wire::Millis;
 use hallward::wire::json::Json;
 use hallward::wire::name::{Agent, CallId, Room, Tool};
@@ -103,7 +103,7 @@ impl Tools {
         let command = step.command().expect("a call");
         let room = &command.topic.room;
         let run = step.directed().find_map(|directed| match &directed.class {
-            Class::Run(key) if key.turn == 0 => Some(read::<ToolRun>(&directed.payload)),
+            DirectedKind::Run(key) if key.turn == 0 => Some(read::<ToolRun>(&directed.payload)),
             _ => None,
         });
         let known = self.registry.get(&(room.clone(), tool.clone()));

@@ -1,6 +1,6 @@
 //! Between agents and desk: connections, packets and letters, each on its way for some time and none overtaking another.
 
-use hallward::engine::{Class, Input};
+use hallward::engine::{DirectedKind, Input};
 use hallward::wire::Millis;
 use hallward::wire::reply::{Code, Rejection};
 use hallward::wire::topic::Offer;
@@ -140,7 +140,7 @@ impl World {
             .partition(|letter| self.desk.is_sent(&one.name, letter.number));
         let window = one.window.saturating_sub(sent.len());
         let letters = waiting.into_iter().map(|letter| {
-            let unique = letter.class.clone().filter(Class::is_unique);
+            let unique = letter.class.clone().filter(DirectedKind::is_unique);
             let too_large = unique.filter(|_| self.desk.is_too_large(&one.name, letter));
             (letter.number, too_large)
         });

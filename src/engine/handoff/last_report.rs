@@ -12,28 +12,28 @@ use crate::wire::json::Json;
 use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 
-use super::task::{Stage, Status, Task};
+use super::task::{Task, TaskStage, TaskStatus};
 
 /// What a worker said last of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) struct Word {
+pub(in crate::engine) struct LastReport {
     pub(super) status: UpdateStatus,
     /// Of all that an update says besides; `None` where nobody can tell any more, and for a worker that left.
     pub(super) digest: Option<NonZeroU64>,
 }
 
-impl Word {
+impl LastReport {
     /// Without particulars: any update of this status is the same.
-    pub(super) fn plain(status: UpdateStatus) -> Word {
-        Word {
+    pub(super) fn plain(status: UpdateStatus) -> LastReport {
+        LastReport {
             status,
             digest: None,
         }
     }
 
     /// The word that an update is: the same text makes the same word, whatever the update's id is.
-    pub(super) fn of(update: &Update) -> Word {
-        Word {
+    pub(super) fn of(update: &Update) -> LastReport {
+        LastReport {
             status: update.status,
             digest: NonZeroU64::new(digest(update)),
         }
@@ -42,7 +42,7 @@ impl Word {
     /// Whether an update says the same as this.
     pub(super) fn is_said_again_by(self, update: &Update) -> bool {
         self.status == update.status
-            && (self.digest.is_none() || self.digest == Word::of(update).digest)
+            && (self.digest.is_none() || self.digest == LastReport::of(update).digest)
     }
 }
 
@@ -59,34 +59,40 @@ pub(in crate::engine) fn admits(
         && status.history.is_nobody_elses_since(update.attempt, from);
     let is_theirs = status.attempt == update.attempt && status.worker() == Some(from);
     match &status.stage {
-        Stage::Held { .. } if is_theirs => Ok(true),
+        TaskStage::Held { .. } if is_theirs => Ok(true),
         // It came late; but what is done is done, as long as nobody else is at it.
-        Stage::Held { .. } | Stage::Waiting { .. } | Stage::Queued if is_late => Ok(true),
-        Stage::Held { worker, .. } => Err(conflict(format!(
+        TaskStage::Held { .. } | TaskStage::Waiting { .. } | TaskStage::Queued if is_late => {
+            Ok(true)
+        }
+        TaskStage::Held { worker, .. } => Err(conflict(format!(
             "{id} is at attempt {} with {worker}; attempt {} of {from} is over",
             status.attempt, update.attempt
         ))),
         // An attempt that the gateway ended is over, whatever its worker says later.
-        Stage::Ended { how, at, .. } => match status.last_word().filter(|_| is_theirs || is_late) {
-            Some(word) if word.is_said_again_by(update) => Ok(false),
-            word => Err(conflict(format!(
-                "{id} has ended: {} at {at}{}",
-                how.state().as_str(),
-                word.map_or("", |_| ", by something else that its worker said")
-            ))),
-        },
-        Stage::Waiting { .. } | Stage::Queued => Err(conflict(format!(
+        TaskStage::Ended { how, at, .. } => {
+            match status.last_word().filter(|_| is_theirs || is_late) {
+                Some(word) if word.is_said_again_by(update) => Ok(false),
+                word => Err(conflict(format!(
+                    "{id} has ended: {} at {at}{}",
+                    how.state().as_str(),
+                    word.map_or("", |_| ", by something else that its worker said")
+                ))),
+            }
+        }
+        TaskStage::Waiting { .. } | TaskStage::Queued => Err(conflict(format!(
             "nobody has {id} now: attempt {} of {from} is over",
             update.attempt
         ))),
     }
 }
 
-impl Status {
+impl TaskStatus {
     /// The word of its worker that ended it.
-    fn last_word(&self) -> Option<Word> {
+    fn last_word(&self) -> Option<LastReport> {
         match self.stage {
-            Stage::Ended { said, digest, .. } => said.map(|status| Word { status, digest }),
+            TaskStage::Ended { said, digest, .. } => {
+                said.map(|status| LastReport { status, digest })
+            }
             _ => None,
         }
     }
@@ -121,7 +127,7 @@ mod tests {
 
     #[test]
     fn only_what_was_said_counts() {
-        let first = Word::of(&update(
+        let first = LastReport::of(&update(
             r#"{"task":"t","attempt":1,"status":"success","result":[1]}"#,
         ));
         for (again, json) in [
@@ -148,7 +154,7 @@ mod tests {
 
     #[test]
     fn where_no_digest_was_kept_the_status_decides() {
-        let known = Word::plain(UpdateStatus::Success);
+        let known = LastReport::plain(UpdateStatus::Success);
         let said = update(r#"{"task":"t","attempt":1,"status":"success","result":1}"#);
         assert!(known.is_said_again_by(&said));
     }

@@ -9,22 +9,22 @@ pub(super) const MOST_AT_ONCE: usize = 10_000;
 
 /// Which of them have something that is kept, and how many bytes.
 #[derive(Debug)]
-pub(super) struct Keep<K> {
+pub(super) struct KeptBytes<K> {
     /// Oldest first.
     bytes_of: BTreeMap<K, usize>,
     bytes: usize,
 }
 
-impl<K> Default for Keep<K> {
-    fn default() -> Keep<K> {
-        Keep {
+impl<K> Default for KeptBytes<K> {
+    fn default() -> KeptBytes<K> {
+        KeptBytes {
             bytes_of: BTreeMap::new(),
             bytes: 0,
         }
     }
 }
 
-impl<K: Ord> Keep<K> {
+impl<K: Ord> KeptBytes<K> {
     /// Something is over; what has no bytes needs no keeping.
     pub(super) fn add(&mut self, key: K, bytes: usize) {
         self.remove(&key);

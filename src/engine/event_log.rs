@@ -10,7 +10,7 @@ use crate::wire::name::Room;
 
 /// How much of a room's past is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
+pub struct EventRange {
     /// The oldest event.
     pub oldest: u64,
     /// The newest.
@@ -37,7 +37,7 @@ pub type Recall<'a> = &'a mut (dyn FnMut(Recalled<'_>) -> ControlFlow<()> + 'a);
 
 /// Why the past cannot be read now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Forgetful {
+pub enum EventLogError {
     /// So much of it has been read at once that others must get their turn.
     #[error("too much of the past is being read at once: ask again")]
     Busy,
@@ -49,19 +49,19 @@ pub enum Forgetful {
 /// The events of rooms, as far as they are kept.
 pub trait Past {
     /// How much of a room's past is kept; `None` if nothing is.
-    fn kept(&self, room: &Room) -> Option<Kept>;
+    fn kept(&self, room: &Room) -> Option<EventRange>;
 
     /// An event from which on to read for those of a time and later: none of them is before it, and few others after it.
     ///
     /// # Errors
-    /// See [`Forgetful`].
-    fn near(&self, room: &Room, at: Millis) -> Result<u64, Forgetful>;
+    /// See [`EventLogError`].
+    fn near(&self, room: &Room, at: Millis) -> Result<u64, EventLogError>;
 
     /// Visits the events of a room from a number on, in order, until `visit` breaks.
     ///
     /// # Errors
-    /// See [`Forgetful`]; what was visited before stands.
-    fn read(&self, room: &Room, from: u64, visit: Recall<'_>) -> Result<(), Forgetful>;
+    /// See [`EventLogError`]; what was visited before stands.
+    fn read(&self, room: &Room, from: u64, visit: Recall<'_>) -> Result<(), EventLogError>;
 }
 
 /// Nothing is kept.
@@ -69,15 +69,15 @@ pub trait Past {
 pub struct NoPast;
 
 impl Past for NoPast {
-    fn kept(&self, _: &Room) -> Option<Kept> {
+    fn kept(&self, _: &Room) -> Option<EventRange> {
         None
     }
 
-    fn near(&self, _: &Room, _: Millis) -> Result<u64, Forgetful> {
+    fn near(&self, _: &Room, _: Millis) -> Result<u64, EventLogError> {
         Ok(0)
     }
 
-    fn read(&self, _: &Room, _: u64, _: Recall<'_>) -> Result<(), Forgetful> {
+    fn read(&self, _: &Room, _: u64, _: Recall<'_>) -> Result<(), EventLogError> {
         Ok(())
     }
 }

@@ -12,15 +12,15 @@ use crate::wire::handoff::{self, TaskState};
 use crate::wire::name::{Agent, TaskId};
 use crate::wire::reply::{Code, Rejection};
 
-use super::records::Change;
+use super::records::TaskChange;
 use crate::engine::context::Context;
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::entries_at_most;
-use crate::engine::timer::{Subject, Timer};
+use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::group::GroupTie;
-use super::task::{Ending, Stage, Step, Task, why};
+use super::task::{Step, Task, TaskEnding, TaskStage, why};
 use super::{Advance, Handoff};
 use crate::engine::ids::TaskNo;
 
@@ -50,7 +50,7 @@ pub(in crate::engine) struct Ties {
 
 /// The ties of a room's tasks, from the other side.
 #[derive(Debug, Default)]
-pub(super) struct Bonds {
+pub(super) struct Dependencies {
     /// Who waits for a task.
     dependants: BTreeMap<TaskNo, BTreeSet<TaskNo>>,
     /// What belongs to a task and has not ended, or has something below it that has not.
@@ -60,7 +60,7 @@ pub(super) struct Bonds {
     families: BTreeMap<TaskNo, usize>,
 }
 
-impl Bonds {
+impl Dependencies {
     fn wait(&mut self, no: TaskNo, dependency: TaskNo) {
         self.dependants.entry(dependency).or_default().insert(no);
     }
@@ -126,7 +126,7 @@ fn ancestors(task: &Task) -> &[TaskNo] {
 
 fn has_ended_badly(task: &Task) -> bool {
     match task.status.stage {
-        Stage::Ended { how, .. } => how != Ending::Succeeded,
+        TaskStage::Ended { how, .. } => how != TaskEnding::Succeeded,
         _ => false,
     }
 }
@@ -245,7 +245,7 @@ impl Handoff {
             failed |= task.is_none_or(|task| task.status.state().is_final());
         }
         if failed {
-            let subject = Subject::Task(tx.room.name.clone(), no);
+            let subject = TimerSubject::Task(tx.room.name.clone(), no);
             tx.cx.timers.arm(tx.cx.now, Timer::Dependency, subject);
         }
     }
@@ -257,15 +257,15 @@ impl Handoff {
     }
 
     /// A task has ended: those that wait for it go on, or fail.
-    pub(super) fn release_dependants(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, how: Ending) {
+    pub(super) fn release_dependants(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, how: TaskEnding) {
         let Some(waiting) = self.bonds.dependants.remove(&no) else {
             return;
         };
         for one in waiting {
-            if how == Ending::Succeeded {
+            if how == TaskEnding::Succeeded {
                 self.dependency_met(tx, one, no);
             } else {
-                let subject = Subject::Task(tx.room.name.clone(), one);
+                let subject = TimerSubject::Task(tx.room.name.clone(), one);
                 tx.cx.timers.arm(tx.cx.now, Timer::Dependency, subject);
             }
         }
@@ -275,12 +275,12 @@ impl Handoff {
         let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
-        let Stage::Waiting { until, unmet } = &mut task.status.stage else {
+        let TaskStage::Waiting { until, unmet } = &mut task.status.stage else {
             return;
         };
         unmet.retain(|one| *one != dependency);
         let is_due = unmet.is_empty() && *until <= tx.cx.now;
-        self.change(tx, Change::State(no));
+        self.change(tx, TaskChange::State(no));
         if is_due {
             self.due(tx, no);
         }
@@ -292,7 +292,7 @@ impl Handoff {
         let Some(task) = tasks.get(&no) else {
             return;
         };
-        let (Stage::Waiting { unmet, .. }, Some(ties)) = (&task.status.stage, &task.body.ties)
+        let (TaskStage::Waiting { unmet, .. }, Some(ties)) = (&task.status.stage, &task.body.ties)
         else {
             return;
         };

@@ -10,7 +10,7 @@ use crate::wire::json;
 use crate::wire::name::Agent;
 use crate::wire::presence::{Departed, Presence, PresenceList, Roll};
 
-use crate::engine::core::Change;
+use crate::engine::core::RoomChange;
 use crate::engine::member::Member;
 use crate::engine::replies::{Accepted, Call, Outcome, page_limit, text_at_most};
 use crate::engine::tx::RoomTx;
@@ -142,7 +142,7 @@ pub(in crate::engine) fn remember_departed(tx: &mut RoomTx<'_>, agent: &Agent) {
         left_at: tx.cx.now,
     };
     tx.room.departures.insert(departed);
-    tx.change(Change::Departed(agent.clone()));
+    tx.change(RoomChange::Departed(agent.clone()));
     if tx.room.departures.len() > tx.cx.settings.rooms.max_departed_per_room {
         forget_oldest_departed(tx);
     }
@@ -151,13 +151,13 @@ pub(in crate::engine) fn remember_departed(tx: &mut RoomTx<'_>, agent: &Agent) {
 /// Somebody is there again.
 pub(in crate::engine) fn is_back(tx: &mut RoomTx<'_>, agent: &Agent) {
     if tx.room.departures.remove(agent) {
-        tx.change(Change::Departed(agent.clone()));
+        tx.change(RoomChange::Departed(agent.clone()));
     }
 }
 
 pub(in crate::engine) fn forget_oldest_departed(tx: &mut RoomTx<'_>) {
     if let Some(agent) = tx.room.departures.remove_oldest() {
-        tx.change(Change::Departed(agent));
+        tx.change(RoomChange::Departed(agent));
     }
 }
 

@@ -10,17 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::wire::Millis;
 use crate::wire::name::Room;
 
-use super::keep::MOST_AT_ONCE;
-use super::record::{Head, Put, encode, ground_key, head_key};
+use super::kept_bytes::MOST_AT_ONCE;
+use super::record::{Put, RoomCounters, encode, ground_key, head_key};
 
 /// The counters of rooms that do not exist at present.
 #[derive(Debug, Default)]
 pub(super) struct Vacated {
-    heads: BTreeMap<Room, Head>,
+    heads: BTreeMap<Room, RoomCounters>,
     /// By their last event, oldest first.
     order: BTreeSet<(Millis, Room)>,
     /// Not below any counter of a room that is not remembered.
-    ground: Head,
+    ground: RoomCounters,
     /// Merged into the ground since the last records.
     merged: BTreeSet<Room>,
     ground_rose: bool,
@@ -28,7 +28,7 @@ pub(super) struct Vacated {
 
 impl Vacated {
     /// Where a room that is opened now goes on.
-    pub(super) fn start_of(&self, room: &Room) -> Head {
+    pub(super) fn start_of(&self, room: &Room) -> RoomCounters {
         self.heads.get(room).copied().unwrap_or(self.ground)
     }
 
@@ -38,12 +38,12 @@ impl Vacated {
     }
 
     /// Takes the ground that earlier runs have left.
-    pub(super) fn stand_on(&mut self, ground: Head) {
+    pub(super) fn stand_on(&mut self, ground: RoomCounters) {
         self.ground = ground;
     }
 
     /// A room has been vacated. Beyond the limit the oldest is remembered by the ground alone.
-    pub(super) fn insert(&mut self, room: Room, head: Head, limit: usize) {
+    pub(super) fn insert(&mut self, room: Room, head: RoomCounters, limit: usize) {
         self.order.insert((head.at, room.clone()));
         self.heads.insert(room, head);
         for _ in 0..MOST_AT_ONCE {
@@ -72,7 +72,7 @@ impl Vacated {
 
 impl Vacated {
     /// The counters of rooms that changed, and of those that are merged now.
-    pub(super) fn drain_heads(&mut self, heads: BTreeMap<Room, Head>, put: Put<'_>) {
+    pub(super) fn drain_heads(&mut self, heads: BTreeMap<Room, RoomCounters>, put: Put<'_>) {
         let merged = std::mem::take(&mut self.merged);
         for (room, head) in heads {
             if !merged.contains(&room) {
@@ -88,9 +88,9 @@ impl Vacated {
     }
 }
 
-impl Head {
-    fn max_with(self, other: Head) -> Head {
-        Head {
+impl RoomCounters {
+    fn max_with(self, other: RoomCounters) -> RoomCounters {
+        RoomCounters {
             seq: self.seq.max(other.seq),
             at: self.at.max(other.at),
             last_task: self.last_task.max(other.last_task),
