@@ -58,8 +58,9 @@ fn fan_out(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("live/deliveries");
     group.sample_size(20);
     for (readers, frames) in [(1, 50_000), (100, 2_000)] {
-        let plane = runtime
-            .block_on(async { Plane::start(LiveConfig::default()).expect("limits that work") });
+        let plane = runtime.block_on(async {
+            Plane::start(LiveConfig::default(), 20_000).expect("limits that work")
+        });
         let mut subscribers = runtime.block_on(subscribers(&plane, readers));
         let mut publisher = plane.publisher();
         group.throughput(Throughput::Elements((readers * frames) as u64));
@@ -72,8 +73,8 @@ fn fan_out(criterion: &mut Criterion) {
 
 fn hop(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let plane =
-        runtime.block_on(async { Plane::start(LiveConfig::default()).expect("limits that work") });
+    let plane = runtime
+        .block_on(async { Plane::start(LiveConfig::default(), 20_000).expect("limits that work") });
     let mut subscriber = runtime.block_on(subscribers(&plane, 1)).remove(0);
     let mut publisher = plane.publisher();
     let mut out = Vec::new();

@@ -9,6 +9,7 @@
 
 mod acl;
 mod client_id;
+mod config;
 mod guard;
 mod identity;
 mod password;
@@ -24,6 +25,7 @@ mod users;
 
 pub use acl::Decided;
 pub use client_id::{BadPattern, ClientIds};
+pub use config::AuthConfig;
 pub use guard::{Credentials, Guard};
 pub use identity::Identity;
 pub use password::{EditError, HashError, PasswordHash, remove_user, set_password};

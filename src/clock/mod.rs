@@ -5,6 +5,7 @@
 //! [`Mark`] on disk says where it was; a start goes on from there by what is known of the time that was down. It decides nothing about
 //! what is due.
 
+mod config;
 mod source;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
 
+pub use config::ClockConfig;
 pub use source::{Source, System, wall};
 
 /// Smaller differences between the wall clock and the timeline are no step: clocks are read one after the other, and are disciplined.

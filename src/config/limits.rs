@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::{Auth, ClientCertificate, Config, Problem, listeners, tables};
+use super::{ClientCertificate, Config, Problem, listeners, tables};
+use crate::auth::AuthConfig;
 use crate::engine::KeySchema;
 use crate::wire::name::Key;
 
@@ -58,7 +59,7 @@ pub(super) fn check_together(config: &Config) -> Vec<Problem> {
 }
 
 /// What would let nobody in, or mean nothing.
-fn check_auth(auth: &Auth) -> Vec<(&'static str, String)> {
+fn check_auth(auth: &AuthConfig) -> Vec<(&'static str, String)> {
     let mut problems = Vec::new();
     let given = |path: &std::path::PathBuf| !path.as_os_str().is_empty();
     let ways_in = [

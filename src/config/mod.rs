@@ -19,19 +19,24 @@ mod variables;
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::AuthConfig;
+use crate::clock::ClockConfig;
+use crate::desk::{DeskConfig, MemoryConfig, RetainedConfig, SessionConfig};
 use crate::engine::{
     ApproveConfig, BlackboardConfig, CommandsConfig, HandoffConfig, MailboxConfig, ObserveConfig,
     RoomsConfig, ToolsConfig,
 };
+use crate::http::HttpConfig;
+use crate::ledger::DataConfig;
+use crate::live::LiveConfig;
 use crate::setting::{Row, Section};
 
 pub use load::{Flag, Layers, Loaded};
 pub use problem::{Place, Problem, Problems};
 pub use reload::{Changed, Takes};
 pub use sections::{
-    Auth, CertificatePair, ClientCertificate, Clock, Data, Desk, Http, Identity, Live, Log,
-    LogFormat, LogLevel, Memory, MinVersion, Mqtt, Poison, Retained, Session, Tls, WebSocket,
-    WhenFull,
+    CertificatePair, ClientCertificate, Identity, Log, LogFormat, LogLevel, MinVersion, Mqtt,
+    Poison, Tls, WebSocket,
 };
 
 /// Everything that can be configured, from its sections.
@@ -59,8 +64,8 @@ sections! {
     mqtt: Mqtt,
     tls: Tls,
     websocket: WebSocket,
-    http: Http,
-    data: Data,
+    http: HttpConfig,
+    data: DataConfig,
     rooms: RoomsConfig,
     handoff: HandoffConfig,
     blackboard: BlackboardConfig,
@@ -69,14 +74,14 @@ sections! {
     tools: ToolsConfig,
     commands: CommandsConfig,
     mailbox: MailboxConfig,
-    session: Session,
-    retained: Retained,
-    memory: Memory,
-    clock: Clock,
-    desk: Desk,
-    live: Live,
+    session: SessionConfig,
+    retained: RetainedConfig,
+    memory: MemoryConfig,
+    clock: ClockConfig,
+    desk: DeskConfig,
+    live: LiveConfig,
     log: Log,
-    auth: Auth,
+    auth: AuthConfig,
 }
 
 /// What is known of a setting.

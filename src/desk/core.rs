@@ -67,7 +67,7 @@ impl Desk {
         Desk {
             clients: Clients::new(settings.clients, memory.clone()),
             index: SubscriptionIndex::new(&settings.root, interest, memory.clone()),
-            retained: Retained::new(settings.retained),
+            retained: Retained::new(settings.retained.clone()),
             journal: Journal::new(settings.journal.clone()),
             settings,
             engine,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::config::RetainedConfig;
 use crate::engine;
 use crate::wire::Millis;
 use crate::wire::name::Room;
@@ -32,15 +33,6 @@ pub struct ClientLimits {
     pub max_backlog_bytes: usize,
     /// Whether a publish for a session that is full is refused, rather than dropped for that session.
     pub refuse_when_full: bool,
-}
-
-/// Limits of the retained store.
-#[derive(Debug, Clone, Copy)]
-pub struct RetainedLimits {
-    /// Messages.
-    pub max_messages: usize,
-    /// Bytes of all messages.
-    pub max_bytes: usize,
 }
 
 /// How much of rooms' past is kept.
@@ -96,7 +88,7 @@ pub struct Configuration {
     /// Limits of mailboxes and queues.
     pub clients: ClientLimits,
     /// Limits of the retained store.
-    pub retained: RetainedLimits,
+    pub retained: RetainedConfig,
     /// How much of rooms' past is kept.
     pub journal: JournalLimits,
     /// The bound on everything that waits, in bytes.

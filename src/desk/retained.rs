@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::commits::Commits;
-use super::limits::RetainedLimits;
+use super::config::RetainedConfig;
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::filter;
@@ -19,7 +19,7 @@ pub struct Retained {
     bytes: usize,
     /// Of all these: those of clients, which the limits are for.
     clients: Load,
-    limits: RetainedLimits,
+    limits: RetainedConfig,
     /// The stamp of the newest change.
     stamp: u64,
 }
@@ -63,7 +63,7 @@ struct Load {
 
 impl Retained {
     /// An empty store.
-    pub fn new(limits: RetainedLimits) -> Retained {
+    pub fn new(limits: RetainedConfig) -> Retained {
         Retained {
             messages: BTreeSet::new(),
             bytes: 0,
@@ -74,7 +74,7 @@ impl Retained {
     }
 
     /// Other limits from now on; what is there stays.
-    pub fn set_limits(&mut self, limits: RetainedLimits) {
+    pub fn set_limits(&mut self, limits: RetainedConfig) {
         self.limits = limits;
     }
 
@@ -95,7 +95,7 @@ impl Retained {
         let grows = message.size() > old.unwrap_or(0);
         let bytes = self.clients.bytes - old.unwrap_or(0) + message.size();
         let one_more = old.is_none() && self.clients.messages >= self.limits.max_messages;
-        !(one_more || grows && bytes > self.limits.max_bytes)
+        !(one_more || grows && bytes > self.limits.max_bytes.0)
     }
 
     /// The stamp of the newest change: they count up, and on over restarts.
@@ -150,7 +150,7 @@ impl Retained {
         let (held, most) = (&self.clients, &self.limits);
         [
             ("retained.max_messages", held.messages, most.max_messages),
-            ("retained.max_bytes", held.bytes, most.max_bytes),
+            ("retained.max_bytes", held.bytes, most.max_bytes.0),
         ]
     }
 
@@ -240,9 +240,9 @@ mod tests {
     }
 
     fn store() -> Retained {
-        Retained::new(RetainedLimits {
+        Retained::new(RetainedConfig {
             max_messages: 4,
-            max_bytes: 10_000,
+            max_bytes: crate::setting::Size(10_000),
         })
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use super::batch::{Pending, Release};
+use super::config::DeskConfig;
 use super::core::{Desk, Sealing};
 use super::port::Request;
 use crate::clock::Clock;
@@ -28,17 +29,6 @@ const LARGE_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Sleeps are timed by a clock that stands still while the machine sleeps: nothing is late by more than this after it wakes.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-
-/// How much the desk takes at once.
-#[derive(Debug, Clone, Copy)]
-pub struct Pace {
-    /// Bytes beyond which it takes no request until a batch is on disk.
-    pub max_pending_bytes: usize,
-    /// Requests that may wait for it; senders wait beyond it.
-    pub max_waiting_requests: usize,
-    /// Requests that it takes before it looks whether a batch can go.
-    pub max_requests_a_turn: usize,
-}
 
 /// A batch's number, and what may leave once it is on disk. What needs no disk may be taken out before that.
 type Releases = (u64, Arc<Mutex<Vec<Release>>>);
@@ -93,10 +83,10 @@ pub fn start(
     store: Box<dyn Store>,
     options: CommitOptions,
     plane: &Plane,
-    pace: Pace,
+    pace: DeskConfig,
     clock: Arc<Clock>,
 ) -> std::io::Result<RunningDesk> {
-    let (requests, inbox) = mpsc::channel(pace.max_waiting_requests);
+    let (requests, inbox) = mpsc::channel(pace.max_requests);
     let progress = Arc::new(Progress::default());
     let committer = spawn_committer(store, options, plane.publisher(), progress.clone());
     let health = committer.health();
@@ -198,7 +188,7 @@ struct Turn {
     looked_at: usize,
     /// A sealed batch that the committer had no room for.
     carried: Option<Sealed<Releases>>,
-    pace: Pace,
+    pace: DeskConfig,
     clock: Arc<Clock>,
 }
 
@@ -213,7 +203,7 @@ impl Turn {
             let deadline = self.deadline();
             let (progress, clock) = (self.progress.clone(), self.clock.clone());
             tokio::select! {
-                taken = self.inbox.recv_many(&mut requests, self.pace.max_requests_a_turn), if takes => open = taken > 0,
+                taken = self.inbox.recv_many(&mut requests, self.pace.max_batch), if takes => open = taken > 0,
                 () = progress.wake.notified() => {}
                 // Only that it has: what it is now is asked for below. It is never gone: the committer has it.
                 _ = health.changed() => {}
@@ -238,7 +228,7 @@ impl Turn {
 
     /// Whether requests may be taken: there is room for what comes of them, or the disk takes nothing, and some need none.
     fn may_take(&self) -> bool {
-        !self.is_full() || !self.is_crowded() && self.aside.len() < self.pace.max_waiting_requests
+        !self.is_full() || !self.is_crowded() && self.aside.len() < self.pace.max_requests
     }
 
     /// Does what a request asks, unless there is no room for that: then it waits.
@@ -288,13 +278,13 @@ impl Turn {
     }
 
     fn is_full(&self) -> bool {
-        self.desk.pending_bytes() >= self.pace.max_pending_bytes
+        self.desk.pending_bytes() >= self.pace.max_pending.0
     }
 
     /// Whether there is no room for anything. While the disk takes nothing, time and those who need no disk may add as much again.
     fn is_crowded(&self) -> bool {
         let times = if self.desk.is_stalled() { 2 } else { 1 };
-        self.desk.pending_bytes() / times >= self.pace.max_pending_bytes
+        self.desk.pending_bytes() / times >= self.pace.max_pending.0
     }
 
     /// Does what is due, as far as the batch has room for what comes of it.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::limits::{ClientLimits, JournalLimits, RetainedLimits};
+use super::config::RetainedConfig;
+use super::limits::{ClientLimits, JournalLimits};
 use super::memory::Memory;
 use super::port::Gates;
 use crate::diary::{About, Diary};
@@ -15,7 +16,7 @@ pub struct DeskSettings {
     /// Limits of mailboxes and queues.
     pub clients: ClientLimits,
     /// Limits of the retained store.
-    pub retained: RetainedLimits,
+    pub retained: RetainedConfig,
     /// How much of rooms' past is kept.
     pub journal: JournalLimits,
     /// The bound on everything that waits, shared with the front door.

@@ -20,11 +20,12 @@ use super::port::{
     Stage, Subscription,
 };
 use super::{
-    ClientLimits, DeskSettings, Interest, JournalLimits, Memory, Release, RetainedLimits,
+    ClientLimits, DeskSettings, Interest, JournalLimits, Memory, Release, RetainedConfig,
     engine_records,
 };
 use crate::engine::{Engine, Settings};
 use crate::ledger::{Batch, MemoryStore, Space, Store};
+use crate::setting::Size;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::mirror::CommandMirrors;
@@ -59,9 +60,9 @@ pub(super) fn settings() -> DeskSettings {
             max_backlog_bytes: 10_000,
             refuse_when_full: true,
         },
-        retained: RetainedLimits {
+        retained: RetainedConfig {
             max_messages: 3,
-            max_bytes: 10_000,
+            max_bytes: Size(10_000),
         },
         journal: journal(),
         memory: Memory::boundless(),

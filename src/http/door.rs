@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
-use super::Limits;
+use super::HttpConfig;
 
 /// The most that a client may send before it is answered, in bytes: its request line and headers.
 pub(super) const MAX_REQUEST_BYTES: usize = 16 * 1024;
@@ -30,11 +30,11 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(listener: TcpListener, limits: Limits) -> Door {
+    pub(super) fn new(listener: TcpListener, limits: &HttpConfig) -> Door {
         Door {
             listener,
             places: Arc::new(Semaphore::new(limits.max_connections)),
-            timeout: limits.timeout,
+            timeout: limits.timeout.0,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! It asks whoever runs the gateway how it is and shows the numbers that others register; it knows nothing of MQTT, rooms or
 //! disks and changes nothing. Clients are bounded in number, in request size and in time. `runtime` calls [`serve`].
 
+mod config;
 mod door;
 mod format;
 mod metrics;
@@ -20,6 +21,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+pub use config::HttpConfig;
 use door::Door;
 pub use format::Format;
 pub use metrics::Metrics;
@@ -45,28 +47,19 @@ where
     }
 }
 
-/// How much of the server its clients may use.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Connections at once; more wait to be accepted.
-    pub max_connections: usize,
-    /// For a whole request to arrive, and for a client to take some of its answer.
-    pub timeout: Duration,
-}
-
 /// Answers requests until `stop` resolves, then lets answers that are under way finish for a moment.
 ///
 /// # Errors
 /// Only if the listener fails for good; failed connections are their clients' affair.
 pub async fn serve(
     listener: TcpListener,
-    limits: Limits,
+    limits: HttpConfig,
     health: Arc<dyn Health>,
     metrics: Arc<Metrics>,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (halt, halted) = oneshot::channel::<()>();
-    let server = axum::serve(Door::new(listener, limits), router(health, metrics))
+    let server = axum::serve(Door::new(listener, &limits), router(health, metrics))
         .with_graceful_shutdown(async move {
             // The sender is never used, only dropped.
             let _ = halted.await;

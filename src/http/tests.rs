@@ -7,6 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::setting::{ms, seconds};
+
 use super::door::MAX_REQUEST_BYTES;
 use super::*;
 
@@ -17,7 +19,7 @@ struct Server {
     task: JoinHandle<io::Result<()>>,
 }
 
-async fn start(limits: Limits) -> Server {
+async fn start(limits: HttpConfig) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("bound");
     let ready = Arc::new(AtomicBool::new(true));
@@ -44,17 +46,19 @@ async fn start(limits: Limits) -> Server {
     }
 }
 
-fn patient() -> Limits {
-    Limits {
+fn patient() -> HttpConfig {
+    HttpConfig {
         max_connections: 8,
-        timeout: Duration::from_secs(60),
+        timeout: seconds(60),
+        ..HttpConfig::default()
     }
 }
 
-fn hasty() -> Limits {
-    Limits {
+fn hasty() -> HttpConfig {
+    HttpConfig {
         max_connections: 1,
-        timeout: Duration::from_millis(500),
+        timeout: ms(500),
+        ..HttpConfig::default()
     }
 }
 

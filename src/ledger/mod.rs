@@ -5,6 +5,7 @@
 //! recovery scans it once at the start.
 
 pub mod commit;
+mod config;
 pub mod copy;
 mod directory;
 pub mod fault;
@@ -21,6 +22,7 @@ pub mod store;
 mod agreement;
 
 pub use commit::{CommitOptions, Committer, Sealed};
+pub use config::DataConfig;
 pub use directory::check as check_directory;
 pub use fault::FaultStore;
 pub use health::{CommitHealth, CommitState};

@@ -8,6 +8,7 @@
 //! absence is counted; a reliable frame waits for listeners that lag; a router's death loses at most what it held.
 
 mod attachment;
+mod config;
 mod congestion;
 mod frame;
 mod interest;
@@ -29,10 +30,10 @@ mod traffic;
 use std::fmt;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+pub use config::LiveConfig;
 pub use publisher::Publisher;
 pub use stats::Stats;
 
@@ -46,40 +47,6 @@ use shared::{Orders, Phase, Shared};
 /// less than twice that, a reader could be overtaken before it or its publishers had a chance.
 const LEAST_LOG_BYTES: usize = 2 * LANES * (UNROUTED_BYTES + BYTES_PER_EVENT);
 
-/// Limits of the live plane.
-#[derive(Debug, Clone)]
-pub struct LiveConfig {
-    /// Subscribers that have subscriptions at the same time; more of them wait in their first subscribe.
-    pub max_links: usize,
-    /// Size of one segment of a filter's log, in bytes; at least 1,024.
-    pub segment_bytes: usize,
-    /// Segments kept per filter; with `segment_bytes × (segments - 1)` at least 1.5 MiB. A subscriber that lags by more
-    /// than that misses messages. Every filter in use comes to take `segment_bytes × segments` of memory.
-    pub segments: usize,
-    /// How long publishers of reliable frames wait for a congested subscriber before it is told that it is too slow.
-    pub patience: Duration,
-    /// Distinct topics published through one lane to one router before that router is replaced.
-    pub topics_per_router: usize,
-    /// Distinct filters no longer subscribed, if more than those that are, before a router is replaced.
-    pub filters_per_router: usize,
-    /// Links opened to one router before it is replaced.
-    pub links_per_router: usize,
-}
-
-impl Default for LiveConfig {
-    fn default() -> Self {
-        Self {
-            max_links: 20_000,
-            segment_bytes: 1024 * 1024,
-            segments: 4,
-            patience: Duration::from_secs(10),
-            topics_per_router: 100_000,
-            filters_per_router: 10_000,
-            links_per_router: 1_000_000,
-        }
-    }
-}
-
 impl LiveConfig {
     /// Bytes by which a reliable reader may lag before publishers are held back: half of what a log surely holds.
     fn tolerated_lag(&self) -> u64 {
@@ -88,14 +55,15 @@ impl LiveConfig {
 
     /// Bytes of messages that a filter's log surely holds: the oldest segment goes as a whole when a new one begins.
     fn log_bytes(&self) -> usize {
-        self.segment_bytes
+        self.segment
+            .0
             .saturating_mul(self.segments.saturating_sub(1))
     }
 
-    fn validate(&self) -> Result<(), LiveError> {
+    fn validate(&self, max_links: usize) -> Result<(), LiveError> {
         let limits = [
-            ("max_links", self.max_links, 1),
-            ("segment_bytes", self.segment_bytes, 1024),
+            ("max_links", max_links, 1),
+            ("segment_bytes", self.segment.0, 1024),
             ("segments", self.segments, 2),
             (
                 "segment_bytes × (segments - 1)",
@@ -148,18 +116,18 @@ impl MetricSet for Plane {
 
 impl Plane {
     /// Starts the router, a thread of its own, and its supervisor, a task of the current tokio runtime. The runtime
-    /// needs its timer.
+    /// needs its timer. Subscribers beyond `max_links` that have subscriptions at once wait in their first subscribe.
     ///
     /// # Errors
     /// A limit too small, no runtime, or a thread that could not be started.
-    pub fn start(config: LiveConfig) -> Result<Self, LiveError> {
-        config.validate()?;
+    pub fn start(config: LiveConfig, max_links: usize) -> Result<Self, LiveError> {
+        config.validate(max_links)?;
         let runtime = Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
         let (counters, orders) = (Arc::new(Stats::default()), Arc::new(Orders::default()));
-        let (router, watch) =
-            supervisor::start_router(&config, config.max_links, &counters, &orders)?;
+        let (router, watch) = supervisor::start_router(&config, max_links, &counters, &orders)?;
         let shared = Arc::new(Shared::new(
             config,
+            max_links,
             counters,
             Arc::clone(&orders),
             router,

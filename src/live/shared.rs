@@ -73,6 +73,7 @@ pub(super) struct Orders {
 impl Shared {
     pub(super) fn new(
         config: LiveConfig,
+        max_links: usize,
         counters: Arc<Stats>,
         orders: Arc<Orders>,
         router: Arc<Router>,
@@ -85,16 +86,16 @@ impl Shared {
             router: Some(router),
         };
         Self {
-            congestion: Congestion::new(config.patience, Arc::clone(&counters)),
+            congestion: Congestion::new(config.patience.0, Arc::clone(&counters)),
             openings: Arc::default(),
             counters,
             current: watch::Sender::new(current),
             lanes: (0..LANES)
                 .map(|n| tokio::sync::Mutex::new(Lane::new(n)))
                 .collect(),
-            link_permits: Arc::new(Semaphore::new(config.max_links)),
-            wanted_links: AtomicUsize::new(config.max_links),
-            granted_links: AtomicUsize::new(config.max_links),
+            link_permits: Arc::new(Semaphore::new(max_links)),
+            wanted_links: AtomicUsize::new(max_links),
+            granted_links: AtomicUsize::new(max_links),
             runtime,
             orders,
             seats: Mutex::default(),
@@ -185,7 +186,7 @@ impl Drop for Shared {
 pub(super) fn router_limits(config: &LiveConfig, links: usize) -> RouterLimits {
     RouterLimits {
         links: links.saturating_mul(2).saturating_add(LINKS_OF_OUR_OWN),
-        segment_bytes: config.segment_bytes,
+        segment_bytes: config.segment.0,
         segments: config.segments,
     }
 }

@@ -7,14 +7,14 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::*;
+use crate::setting::{Size, ms};
 
 fn plane() -> Plane {
-    Plane::start(LiveConfig::default()).unwrap()
+    Plane::start(LiveConfig::default(), 20_000).unwrap()
 }
 
 async fn publish(publisher: &mut Publisher, topic: &str, frame: &str) {
@@ -308,10 +308,13 @@ async fn nothing_hangs_on_a_plane_that_was_shut_down() {
 
 #[tokio::test]
 async fn limits_that_cannot_work_are_refused() {
-    let refused = Plane::start(LiveConfig {
-        segment_bytes: 10,
-        ..LiveConfig::default()
-    })
+    let refused = Plane::start(
+        LiveConfig {
+            segment: Size(10),
+            ..LiveConfig::default()
+        },
+        20_000,
+    )
     .err();
     assert_eq!(
         refused,

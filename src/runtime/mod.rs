@@ -142,7 +142,7 @@ impl Gateway {
         let store = open_store(&config).await?;
         let log = store.stats();
         let control = Control::listen(&config.data.dir, store.snapshots());
-        let plane = live::Plane::start(settings::live(&config))
+        let plane = live::Plane::start(config.live.clone(), config.mqtt.max_connections)
             .map_err(|error| Error::Failed(error.to_string()))?;
         let interest = Arc::new(Interest::default());
         let memory = Memory::new(config.memory.max_queued.0);
@@ -161,7 +161,7 @@ impl Gateway {
             store,
             CommitOptions::default(),
             &plane,
-            settings::pace(&config),
+            config.desk.clone(),
             Arc::clone(&clock),
         )
         .map_err(|error| Error::Busy(format!("cannot start the desk's thread: {error}")))?;
@@ -364,7 +364,7 @@ fn local_address(listener: &TcpListener) -> Result<SocketAddr, Error> {
 }
 
 async fn open_store(config: &Config) -> Result<LoggedStore<SqliteStore>, Error> {
-    let (dir, limits) = (config.data.dir.clone(), settings::log(config));
+    let (dir, limits) = (config.data.dir.clone(), config.data.log());
     Ok(blocking(move || crate::ledger::open(&dir, limits)).await??)
 }
 
@@ -388,10 +388,7 @@ fn serve_http(
     metrics: Arc<http::Metrics>,
     mut stopped: watch::Receiver<bool>,
 ) -> impl Future<Output = std::io::Result<()>> + use<> {
-    let limits = http::Limits {
-        max_connections: config.http.max_connections,
-        timeout: config.http.timeout.0,
-    };
+    let limits = config.http.clone();
     let health = Arc::new(move || match ledger.state() {
         CommitState::Ok => Ok(desk.budgets.warnings()),
         CommitState::Stalled { error, .. } | CommitState::Failed { error } => Err(error),

@@ -7,17 +7,14 @@ use std::time::Duration;
 
 use crate::auth;
 use crate::config::{
-    CertificatePair, ClientCertificate as Ask, Config, Identity, MinVersion, Poison, WhenFull,
+    CertificatePair, ClientCertificate as Ask, Config, Identity, MinVersion, Poison,
 };
 use crate::desk::port::Gates;
 use crate::desk::{
-    ClientLimits, Configuration, DeskSettings, JournalLimits, Memory, Pace, RetainedLimits,
-    RoomJournal,
+    ClientLimits, Configuration, DeskSettings, JournalLimits, Memory, RoomJournal, WhenFull,
 };
 use crate::diary::Diary;
 use crate::engine::{KeptEvents, Settings};
-use crate::ledger::LogLimits;
-use crate::live::LiveConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, Pair, TlsSettings};
 use crate::mqtt::transport::websocket::UpgradeRules;
 use crate::mqtt::{MqttConfig, Rate};
@@ -88,10 +85,7 @@ pub(super) fn desk_configuration(config: &Config) -> Configuration {
             max_backlog_bytes: config.mqtt.write_buffer.0,
             refuse_when_full: config.session.when_full == WhenFull::Refuse,
         },
-        retained: RetainedLimits {
-            max_messages: config.retained.max_messages,
-            max_bytes: config.retained.max_bytes.0,
-        },
+        retained: config.retained.clone(),
         journal: JournalLimits {
             keep: config.observe.keep == KeptEvents::Gateway,
             retention_ms: millis(config.observe.retention),
@@ -122,15 +116,6 @@ fn room_journals(config: &Config) -> BTreeMap<Room, RoomJournal> {
         Some((name.clone(), journal))
     });
     own.collect()
-}
-
-/// For the desk's thread.
-pub(super) fn pace(config: &Config) -> Pace {
-    Pace {
-        max_pending_bytes: config.desk.max_pending.0,
-        max_waiting_requests: config.desk.max_requests,
-        max_requests_a_turn: config.desk.max_batch,
-    }
 }
 
 /// For the front door.
@@ -250,27 +235,5 @@ pub(super) fn upgrade(config: &Config) -> UpgradeRules {
         path: config.websocket.path.clone(),
         origins: config.websocket.origins.clone().0,
         same_host: config.auth.enabled,
-    }
-}
-
-/// For the live plane.
-pub(super) fn live(config: &Config) -> LiveConfig {
-    LiveConfig {
-        max_links: config.mqtt.max_connections,
-        segment_bytes: config.live.segment.0,
-        segments: config.live.segments,
-        patience: config.live.patience.0,
-        topics_per_router: config.live.topics_per_router,
-        filters_per_router: config.live.filters_per_router,
-        links_per_router: config.live.links_per_router,
-    }
-}
-
-/// What the commit log may hold.
-pub(super) fn log(config: &Config) -> LogLimits {
-    LogLimits {
-        segment_bytes: config.data.log_segment.0 as u64,
-        segments: config.data.log_segments,
-        ..LogLimits::default()
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::control::ask_for_rows;
-use super::{Error, rehearsal, settings};
+use super::{Error, rehearsal};
 use crate::config::Config;
 use crate::ledger::copy::{self, Target};
 use crate::ledger::repair;
@@ -55,7 +55,7 @@ pub fn back_up(
 fn copy_stopped(config: &Config, copying: &mut Copying<'_>) -> Result<(), StoreError> {
     let dir = &config.data.dir;
     expect_ledger(dir)?;
-    let store = crate::ledger::open(dir, settings::log(config))?;
+    let store = crate::ledger::open(dir, config.data.log())?;
     let view = store.view()?;
     copy::rows(&*view, &mut |batch| copying.add(0, batch))
 }

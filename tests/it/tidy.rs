@@ -26,23 +26,28 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("setting", &[]),
     ("schema", &[]),
     ("wire", &[]),
-    ("clock", &["wire"]),
+    ("clock", &["setting", "wire"]),
     ("engine", &["metrics", "schema", "setting", "slack", "wire"]),
-    ("ledger", &["metrics"]),
-    ("live", &["metrics", "slack", "wire"]),
+    ("ledger", &["metrics", "setting"]),
+    ("live", &["metrics", "setting", "slack", "wire"]),
     (
         "desk",
         &[
-            "clock", "metrics", "diary", "slack", "wire", "engine", "ledger", "live",
+            "clock", "metrics", "diary", "setting", "slack", "wire", "engine", "ledger", "live",
         ],
     ),
-    ("auth", &["metrics", "diary", "wire"]),
+    ("auth", &["metrics", "diary", "setting", "wire"]),
     (
         "mqtt",
         &["clock", "metrics", "diary", "wire", "auth", "desk"],
     ),
-    ("http", &["metrics"]),
-    ("config", &["engine", "setting", "wire"]),
+    ("http", &["metrics", "setting"]),
+    (
+        "config",
+        &[
+            "auth", "clock", "desk", "engine", "http", "ledger", "live", "setting", "wire",
+        ],
+    ),
     (
         "runtime",
         &[

@@ -175,9 +175,9 @@ fn without_memory_queues_refuse_and_what_needs_none_goes_on() {
 
 #[test]
 fn a_full_store_retains_nothing_more_but_clearing_is_possible() {
-    let retained = RetainedLimits {
+    let retained = RetainedConfig {
         max_messages: 10,
-        max_bytes: 3 * KIB,
+        max_bytes: Size(3 * KIB),
     };
     let mut world = World::with(DeskSettings {
         retained,

@@ -22,9 +22,9 @@ fn crowded() -> World {
 }
 
 fn roomy() -> DeskSettings {
-    let retained = RetainedLimits {
+    let retained = RetainedConfig {
         max_messages: 10 * CROWD,
-        max_bytes: 1_000_000,
+        max_bytes: Size(1_000_000),
     };
     DeskSettings {
         retained,

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 
 use hallward::desk::port::{Holdings, Request};
 use hallward::desk::{
-    self, ClientLimits, Desk, DeskSettings, JournalLimits, Memory, Release, RetainedLimits,
+    self, ClientLimits, Desk, DeskSettings, JournalLimits, Memory, Release, RetainedConfig,
 };
 use hallward::engine::{Engine, Settings};
 use hallward::ledger::{MemoryStore, Store};
 use hallward::mqtt::{Common, Door, Metrics, MqttConfig};
+use hallward::setting::Size;
 use tokio::io::duplex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -50,9 +51,9 @@ const LIMITS: ClientLimits = ClientLimits {
     max_backlog_bytes: 1 << 20,
     refuse_when_full: false,
 };
-const RETAINED: RetainedLimits = RetainedLimits {
+const RETAINED: RetainedConfig = RetainedConfig {
     max_messages: 8,
-    max_bytes: 64 * 1024,
+    max_bytes: Size(64 * 1024),
 };
 
 pub(super) struct World {

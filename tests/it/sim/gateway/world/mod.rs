@@ -10,11 +10,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use hallward::desk::{
-    ClientLimits, Desk, DeskSettings, Interest, Memory, Pending, Release, RetainedLimits, Sealing,
+    ClientLimits, Desk, DeskSettings, Interest, Memory, Pending, Release, RetainedConfig, Sealing,
     engine_records, last_mark,
 };
 use hallward::engine::Engine;
 use hallward::ledger::{Batch, FaultStore, MemoryStore, Store, StoreError};
+use hallward::setting::Size;
 use hallward::wire::Millis;
 use hallward::wire::message::Message;
 
@@ -148,9 +149,9 @@ fn settings(rules: &Rules) -> DeskSettings {
             max_backlog_bytes: 1 << 20,
             refuse_when_full: true,
         },
-        retained: RetainedLimits {
+        retained: RetainedConfig {
             max_messages: 1_000,
-            max_bytes: 1 << 22,
+            max_bytes: Size(1 << 22),
         },
         journal: rules.journal(),
         memory: Memory::new(usize::MAX / 2),

@@ -6,7 +6,7 @@ use crate::setting::{Size, Span, gib, kib, mib, ms, seconds, settings};
 
 settings! {
     /// Messages that wait for a persistent session.
-    pub struct Session;
+    pub struct SessionConfig;
 
     /// Clients that the gateway remembers, connected or not: sessions and mailboxes together.
     max_sessions: usize = 100_000, 1..=100_000_000
@@ -42,7 +42,7 @@ pub enum WhenFull {
 
 settings! {
     /// Retained messages of clients, the gateway's own aside.
-    pub struct Retained;
+    pub struct RetainedConfig;
 
     /// Messages.
     max_messages: usize = 100_000, 0..=100_000_000
@@ -56,7 +56,7 @@ settings! {
 settings! {
     /// One bound on everything that waits: mailboxes, queues, retained messages, and what
     /// connections hold of packets. Tasks and blackboards have limits of their own, per room.
-    pub struct Memory;
+    pub struct MemoryConfig;
 
     /// What is stored may fill three quarters of it. Then publishers are refused (0x97, 429);
     /// docs/limits.md has every outcome.
@@ -66,7 +66,7 @@ settings! {
 
 settings! {
     /// The one thread that takes every input that changes durable state.
-    pub struct Desk;
+    pub struct DeskConfig;
 
     /// What may wait for the disk; beyond it publishers are not read.
     #[restart("the desk's queue is made once")]

@@ -7,7 +7,7 @@ use crate::setting::{Span, hours, ms, settings};
 settings! {
     /// Who may connect, and what each may do: docs/security.md shows how to set it up. An empty
     /// text turns off what it names.
-    pub struct Auth;
+    pub struct AuthConfig;
 
     /// Whether clients must prove who they are; then they may do only what somebody has allowed
     /// them, and listening beyond loopback is possible.

@@ -6,7 +6,7 @@ const LAID_OUT: &str = "the router's memory is laid out by them";
 
 settings! {
     /// The fan-out to whoever listens now.
-    pub struct Live;
+    pub struct LiveConfig;
 
     /// One segment of a topic filter's log.
     #[restart(LAID_OUT)]

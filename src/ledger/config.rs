@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::LogLimits;
 use crate::setting::{Size, gib, kib, mib, settings};
 
 settings! {
     /// What must survive.
-    pub struct Data;
+    pub struct DataConfig;
 
     /// The directory of the ledger; made if it does not exist, used by one gateway at a time.
     #[restart("the files are open")]
@@ -22,4 +23,15 @@ settings! {
         => "so many full files wait: commits wait for the copying, or for the disk if that fails; \
             times `data.log_segment`, the memory for it",
             "log_full_segments, log_waits_total, log_failures_total";
+}
+
+impl DataConfig {
+    /// What the commit log may hold.
+    pub fn log(&self) -> LogLimits {
+        LogLimits {
+            segment_bytes: self.log_segment.0 as u64,
+            segments: self.log_segments,
+            ..LogLimits::default()
+        }
+    }
 }

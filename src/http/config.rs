@@ -4,7 +4,7 @@ use crate::setting::{Address, Span, loopback, minutes, ms, seconds, settings};
 
 settings! {
     /// Health checks and metrics.
-    pub struct Http;
+    pub struct HttpConfig;
 
     /// IP address and port. Loopback only while authentication is off.
     #[restart("sockets are opened at the start")]
