@@ -14,7 +14,6 @@ const LONGER: &[(&str, usize)] = &[
     // One life of a task, as the model has it.
     ("tests/it/sim/model/tasks.rs", 640),
     ("src/config/load/tests.rs", 700),
-    ("src/desk/tests.rs", 1180),
     ("src/mqtt/tests/harness.rs", 660),
 ];
 

@@ -1,3 +1,5 @@
+//! The journal: what it keeps, gives back and trims.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

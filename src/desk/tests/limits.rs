@@ -1,3 +1,5 @@
+//! Limits: what is refused, what is dropped, and what memory is counted for.
+
 use super::*;
 use crate::desk::Holder;
 use crate::setting::Size;

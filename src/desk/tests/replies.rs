@@ -1,3 +1,5 @@
+//! Replies that nobody reads: how many are kept, and how refusals are summed up.
+
 use super::*;
 use crate::wire::reply::{DroppedRefusals, Reply};
 

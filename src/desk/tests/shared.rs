@@ -1,4 +1,4 @@
-//! Shared groups whose members come and go.
+//! Shared subscriptions: one member gets each message, and members come and go.
 
 use super::*;
 use crate::desk::Holder;
@@ -138,4 +138,67 @@ fn who_has_nothing_left_does_not_hide_another_member_that_has() {
     let (mut late, _) = world.connect("late", false, u32::MAX);
     world.subscribe(&mut late, GROUP, Qos::AtLeastOnce);
     assert_eq!(work_off(&mut world, &mut late), [2]);
+}
+
+#[test]
+fn shared_group_gets_each_message_once() {
+    let mut world = World::new();
+    let (mut x, _) = world.connect("x", true, 0);
+    let (mut y, _) = world.connect("y", true, 0);
+    world.subscribe(&mut x, "$share/g/jobs/+", Qos::AtLeastOnce);
+    world.subscribe(&mut y, "$share/g/jobs/+", Qos::AtMostOnce);
+    let (mut ann, _) = world.connect("ann", true, 0);
+    for n in 0..4 {
+        world.publish(
+            &mut ann,
+            ordinary("ann", "jobs/1", &n.to_string(), Qos::AtLeastOnce, false),
+        );
+    }
+    world.commit();
+    assert_eq!(x.payloads(), ["0", "2"]);
+    assert_eq!(y.payloads(), ["1", "3"]);
+}
+
+#[test]
+fn what_a_member_without_a_lasting_session_had_in_a_crash_goes_to_one_that_has() {
+    let mut world = World::new();
+    let (mut lasting, _) = world.connect("lasting", false, u32::MAX);
+    let (mut passing, _) = world.connect("passing", true, 0);
+    for member in [&mut lasting, &mut passing] {
+        world.subscribe(member, "$share/g/jobs/+", Qos::ExactlyOnce);
+    }
+    let (mut ann, _) = world.connect("ann", true, 0);
+    let publish = |world: &mut World, ann: &mut Peer, payload, qos| {
+        world.publish(ann, ordinary("ann", "jobs/1", payload, qos, false));
+        world.commit();
+    };
+    for payload in ["0", "1"] {
+        publish(&mut world, &mut ann, payload, Qos::AtLeastOnce);
+    }
+    for payload in ["2", "3"] {
+        publish(&mut world, &mut ann, payload, Qos::ExactlyOnce);
+    }
+    assert_eq!(lasting.payloads(), ["0", "2"]);
+    assert_eq!(passing.payloads(), ["1", "3"]);
+    world.crash();
+    let (mut lasting, present) = world.connect("lasting", false, u32::MAX);
+    assert!(present);
+    let taken = |lasting: &mut Peer| -> Vec<(u64, String, bool)> {
+        let all = lasting.deliveries().into_iter().map(|one| {
+            let payload = String::from_utf8_lossy(&one.message.payload()).into_owned();
+            (one.seq, payload, one.dup)
+        });
+        all.collect()
+    };
+    let own = [(1, "0".to_owned(), true), (2, "2".to_owned(), true)];
+    assert_eq!(taken(&mut lasting), own);
+    world.acknowledge(&lasting, 1, Stage::Done);
+    world.acknowledge(&lasting, 2, Stage::Received);
+    world.acknowledge(&lasting, 2, Stage::Completed);
+    world.commit();
+    // What the other may have at QoS 2 is gone with it.
+    assert_eq!(taken(&mut lasting), [(3, "1".to_owned(), false)]);
+    world.acknowledge(&lasting, 3, Stage::Done);
+    world.commit();
+    assert_eq!(world.rows(Space::Outbox), 0);
 }
