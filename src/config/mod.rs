@@ -29,14 +29,15 @@ use crate::engine::{
 use crate::http::HttpConfig;
 use crate::ledger::DataConfig;
 use crate::live::LiveConfig;
+use crate::mqtt::MqttConfig;
 use crate::setting::{Row, Section};
 
 pub use load::{Flag, Layers, Loaded};
 pub use problem::{Place, Problem, Problems};
 pub use reload::{Changed, Takes};
 pub use sections::{
-    CertificatePair, ClientCertificate, Identity, Log, LogFormat, LogLevel, MinVersion, Mqtt,
-    Poison, Tls, WebSocket,
+    CertificatePair, ClientCertificate, Identity, Log, LogFormat, LogLevel, MinVersion, Tls,
+    WebSocket,
 };
 
 /// Everything that can be configured, from its sections.
@@ -61,7 +62,7 @@ macro_rules! sections {
     };
 }
 sections! {
-    mqtt: Mqtt,
+    mqtt: MqttConfig,
     tls: Tls,
     websocket: WebSocket,
     http: HttpConfig,

@@ -260,7 +260,7 @@ where
         let session = &mut self.session;
         session.live.subscriber = None;
         if let Some(publisher) = &mut session.live.publisher {
-            let _ = timeout(session.config.drain_timeout, publisher.flush()).await;
+            let _ = timeout(session.config.mqtt.drain_timeout.0, publisher.flush()).await;
         }
         for request in session.last_requests() {
             if session.io.desk.send(request).await.is_err() {

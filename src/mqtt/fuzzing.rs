@@ -9,7 +9,7 @@ use super::accept::handshake;
 use super::codec::decode::{self, Publish};
 use super::codec::encode::{Alias, Head, Output, PUBACK, PUBCOMP, PUBREC, PUBREL, publish_len};
 use super::codec::frame::{self, Frame, Kind};
-use super::config::MqttConfig;
+use super::config::{DoorConfig, MqttConfig};
 
 /// Any time; expiries count from it.
 const NOW: u64 = 1_000_000;
@@ -19,7 +19,7 @@ const NOW: u64 = 1_000_000;
 /// # Panics
 /// If what was read and is written again does not read the same.
 pub fn decode(v5: bool, stream: &[u8]) {
-    let max = MqttConfig::default().max_packet_bytes;
+    let max = MqttConfig::default().max_packet.0;
     let mut rest = stream;
     while let Ok(Some(frame)) = frame::first(rest, max) {
         packet(v5, frame.first, &rest[frame.header..frame.len()]);
@@ -120,10 +120,10 @@ fn ack(v5: bool, kind: Kind, first: u8, body: &[u8]) {
 
 /// What answers it must be sound.
 fn connect(body: &[u8]) {
-    let Ok(read) = handshake::connect(&MqttConfig::default(), body) else {
+    let Ok(read) = handshake::connect(&DoorConfig::from(MqttConfig::default()), body) else {
         return;
     };
     let mut out = Output::default();
-    read.accept(&MqttConfig::default(), false, &mut out);
+    read.accept(&DoorConfig::from(MqttConfig::default()), false, &mut out);
     body_of(out.pending());
 }

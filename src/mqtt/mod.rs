@@ -29,7 +29,7 @@ mod stream;
 mod tests;
 
 pub use accept::listener::{Common, Door, Listener, serve};
-pub use config::{MqttConfig, Rate};
+pub use config::{DoorConfig, MqttConfig, PoisonRule, Rate};
 pub use current::{Current, Versioned};
 pub use ending::Ending;
 pub use metrics::Metrics;

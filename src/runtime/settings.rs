@@ -3,21 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::auth;
-use crate::config::{
-    CertificatePair, ClientCertificate as Ask, Config, Identity, MinVersion, Poison,
-};
+use crate::config::{CertificatePair, ClientCertificate as Ask, Config, Identity, MinVersion};
 use crate::desk::port::Gates;
 use crate::desk::{
     ClientLimits, Configuration, DeskSettings, JournalLimits, Memory, RoomJournal, WhenFull,
 };
 use crate::diary::Diary;
 use crate::engine::{KeptEvents, Settings};
+use crate::mqtt::DoorConfig;
 use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, Pair, TlsSettings};
 use crate::mqtt::transport::websocket::UpgradeRules;
-use crate::mqtt::{MqttConfig, Rate};
 use crate::setting::Span;
 use crate::wire::name::Room;
 
@@ -119,56 +116,12 @@ fn room_journals(config: &Config) -> BTreeMap<Room, RoomJournal> {
 }
 
 /// For the front door.
-pub(super) fn mqtt(config: &Config) -> MqttConfig {
-    let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
-    MqttConfig {
+pub(super) fn mqtt(config: &Config) -> DoorConfig {
+    DoorConfig {
+        mqtt: config.mqtt.clone(),
         root: config.rooms.root.clone(),
-        max_connections: config.mqtt.max_connections,
-        max_connections_per_address: Some(config.mqtt.max_connections_per_address)
-            .filter(|&max| max > 0),
-        connect_rate: Rate {
-            per_second: config.mqtt.connect_rate.into(),
-            burst: config.mqtt.connect_burst.into(),
-        },
-        connect_rate_per_address: Rate {
-            per_second: config.mqtt.connect_rate_per_address.into(),
-            burst: config.mqtt.connect_burst_per_address.into(),
-        },
-        max_opening: config.mqtt.max_opening,
-        connect_timeout: config.mqtt.connect_timeout.0,
-        drain_timeout: config.mqtt.drain_timeout.0,
-        max_connect_packet_bytes: config.mqtt.max_connect_packet.0,
-        max_packet_bytes: config.mqtt.max_packet.0,
-        max_discarded_bytes: config.mqtt.max_discarded.0,
-        patience: config.mqtt.patience.0,
-        poison_ack: config.mqtt.poison == Poison::Ack,
-        max_poison: config.mqtt.max_poison,
-        write_high_water_bytes: config.mqtt.write_high_water.0,
-        max_topic_levels: config.mqtt.max_topic_levels,
-        max_subscriptions: config.mqtt.max_subscriptions,
-        max_inflight: config.mqtt.max_inflight,
-        receive_maximum: config.mqtt.receive_maximum,
-        publish_rate: Rate {
-            per_second: config.mqtt.max_publish_rate,
-            burst: config.mqtt.publish_burst,
-        },
-        byte_rate: Rate {
-            per_second: config.mqtt.max_byte_rate.0 as u64,
-            burst: config.mqtt.byte_burst.0 as u64,
-        },
-        max_keep_alive: u16::try_from(config.mqtt.max_keep_alive.0.as_secs())
-            .ok()
-            .filter(|&seconds| seconds > 0),
-        tcp_keepalive: Some(config.mqtt.tcp_keepalive.0).filter(|idle| !idle.is_zero()),
-        max_topic_alias: config.mqtt.topic_alias_max,
-        reason_strings: config.mqtt.reason_strings,
-        strict_filters: config.mqtt.strict_filters,
         log_connections: config.log.connections,
         reveal_denials: config.auth.reveal_denials,
-        session_expiry_max: seconds(config.mqtt.max_session_expiry.0),
-        max_lossy_bytes: config.mqtt.write_buffer.0,
-        max_pending_messages: config.mqtt.max_pending_messages,
-        max_pending_bytes: config.mqtt.max_pending_bytes.0,
     }
 }
 

@@ -38,13 +38,15 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("auth", &["metrics", "diary", "setting", "wire"]),
     (
         "mqtt",
-        &["clock", "metrics", "diary", "wire", "auth", "desk"],
+        &[
+            "clock", "metrics", "diary", "setting", "wire", "auth", "desk",
+        ],
     ),
     ("http", &["metrics", "setting"]),
     (
         "config",
         &[
-            "auth", "clock", "desk", "engine", "http", "ledger", "live", "setting", "wire",
+            "auth", "clock", "desk", "engine", "http", "ledger", "live", "mqtt", "setting", "wire",
         ],
     ),
     (

@@ -10,7 +10,7 @@ use crate::mqtt::codec::hello::{self, Hello, HelloWill, Wishes};
 use crate::mqtt::codec::properties::{Properties, id};
 use crate::mqtt::codec::reader::Reader;
 use crate::mqtt::codec::reason::Reason;
-use crate::mqtt::config::MqttConfig;
+use crate::mqtt::config::DoorConfig;
 use crate::mqtt::ending::Ending;
 use crate::mqtt::session::inbound::sorted;
 use crate::wire::filter::{check_levels, check_name};
@@ -102,7 +102,7 @@ const BAD_CREDENTIALS: u8 = 4;
 const NOT_AUTHORIZED: u8 = 5;
 
 /// Reads and judges the body of the first packet.
-pub(in crate::mqtt) fn connect(config: &MqttConfig, body: &[u8]) -> Result<Connect, Refusal> {
+pub(in crate::mqtt) fn connect(config: &DoorConfig, body: &[u8]) -> Result<Connect, Refusal> {
     let mut reader = Reader::new(body);
     let v5 = version(&mut reader)? == 5;
     let mut wishes = Wishes::default();
@@ -137,7 +137,7 @@ fn refusal_v4(reason: Reason) -> Refusal {
     }
 }
 
-fn judge(config: &MqttConfig, v5: bool, asked: &Hello<'_>) -> Result<Connect, Reason> {
+fn judge(config: &DoorConfig, v5: bool, asked: &Hello<'_>) -> Result<Connect, Reason> {
     let wishes = asked.wishes;
     if wishes.extended_authentication {
         return Err(Reason::BadAuthentication);
@@ -161,8 +161,8 @@ fn judge(config: &MqttConfig, v5: bool, asked: &Hello<'_>) -> Result<Connect, Re
         false if asked.clean_start => 0,
         false => u32::MAX,
     };
-    let expiry = wanted.min(config.session_expiry_max);
-    let longest = config.max_keep_alive.filter(|_| v5);
+    let expiry = wanted.min(config.mqtt.longest_session());
+    let longest = config.mqtt.longest_keep_alive().filter(|_| v5);
     let too_long = |longest: &u16| asked.keep_alive == 0 || asked.keep_alive > *longest;
     let capped = longest.filter(too_long);
     let connect = Connect {
@@ -175,9 +175,9 @@ fn judge(config: &MqttConfig, v5: bool, asked: &Hello<'_>) -> Result<Connect, Re
         },
         clean_start: asked.clean_start,
         expiry,
-        window: config.max_inflight.min(wishes.receive_maximum),
+        window: config.mqtt.max_inflight.min(wishes.receive_maximum),
         max_packet: wishes.max_packet,
-        max_alias: config.max_topic_alias.min(wishes.topic_alias_maximum),
+        max_alias: config.mqtt.topic_alias_max.min(wishes.topic_alias_maximum),
         problem_information: wishes.problem_information,
         will,
         user: asked.user_name.map(str::to_owned),
@@ -190,9 +190,9 @@ fn judge(config: &MqttConfig, v5: bool, asked: &Hello<'_>) -> Result<Connect, Re
     Ok(connect)
 }
 
-fn judge_will(config: &MqttConfig, id: &str, will: &HelloWill<'_>) -> Result<Will, Reason> {
+fn judge_will(config: &DoorConfig, id: &str, will: &HelloWill<'_>) -> Result<Will, Reason> {
     check_name(will.topic)?;
-    check_levels(will.topic, config.max_topic_levels)?;
+    check_levels(will.topic, config.mqtt.max_topic_levels)?;
     let properties = Properties::parse(&will.properties)?;
     if !properties.fits(will.payload) {
         return Err(Reason::PayloadInvalid);
@@ -235,7 +235,7 @@ impl Connect {
     }
 
     /// A client that cannot be sent CONNACK cannot be let in (MQTT-3.1.2-24).
-    fn check_answer(&self, config: &MqttConfig) -> Result<(), Reason> {
+    fn check_answer(&self, config: &DoorConfig) -> Result<(), Reason> {
         let mut answer = Output::default();
         self.accept(config, false, &mut answer);
         if answer.len() > self.max_packet {
@@ -247,7 +247,7 @@ impl Connect {
     /// CONNACK for a client that is let in (MQTT 5 section 3.2.2.3).
     pub(in crate::mqtt) fn accept(
         &self,
-        config: &MqttConfig,
+        config: &DoorConfig,
         session_present: bool,
         out: &mut Output,
     ) {
@@ -261,12 +261,12 @@ impl Connect {
             block.put_u32(self.expiry);
         }
         block.put_u8(id::RECEIVE_MAXIMUM);
-        block.put_u16(config.receive_maximum);
+        block.put_u16(config.mqtt.receive_maximum);
         block.put_u8(id::MAXIMUM_PACKET_SIZE);
-        block.put_u32(u32::try_from(config.max_packet_bytes).unwrap_or(u32::MAX));
-        if config.max_topic_alias > 0 {
+        block.put_u32(u32::try_from(config.mqtt.max_packet.0).unwrap_or(u32::MAX));
+        if config.mqtt.topic_alias_max > 0 {
             block.put_u8(id::TOPIC_ALIAS_MAXIMUM);
-            block.put_u16(config.max_topic_alias);
+            block.put_u16(config.mqtt.topic_alias_max);
         }
         if self.assigned_id {
             block.put_u8(id::ASSIGNED_CLIENT_ID);

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::desk::Memory;
 use crate::desk::port::{ConnectionId, Interest, Request};
 use crate::diary::{About, Diary, limited};
-use crate::mqtt::config::MqttConfig;
+use crate::mqtt::config::DoorConfig;
 use crate::mqtt::current::Current;
 use crate::mqtt::metrics::Metrics;
 use crate::mqtt::peer::Peer;
@@ -41,7 +41,7 @@ const PROBES: u32 = 6;
 
 /// What every connection of the gateway shares.
 pub struct Door<P> {
-    pub(in crate::mqtt) config: Current<MqttConfig>,
+    pub(in crate::mqtt) config: Current<DoorConfig>,
     pub(in crate::mqtt) desk: mpsc::Sender<Request>,
     pub(in crate::mqtt) interest: Arc<dyn Interest>,
     pub(in crate::mqtt) plane: P,
@@ -76,7 +76,7 @@ pub struct Common {
 impl<P: Plane> Door<P> {
     /// A door to one desk and one live plane.
     pub fn new(
-        config: MqttConfig,
+        config: DoorConfig,
         desk: mpsc::Sender<Request>,
         interest: Arc<dyn Interest>,
         plane: P,
@@ -89,7 +89,7 @@ impl<P: Plane> Door<P> {
             diary,
             clock,
         } = common;
-        let admission = Admission::new(&config, Arc::clone(&metrics), Arc::clone(&diary));
+        let admission = Admission::new(&config.mqtt, Arc::clone(&metrics), Arc::clone(&diary));
         Arc::new(Door {
             poison: Poison::default(),
             config: Current::new(config),
@@ -109,8 +109,8 @@ impl<P: Plane> Door<P> {
     }
 
     /// Other settings from now on. Connections that are open keep what their clients were told and what their buffers were made for.
-    pub fn configure(&self, config: MqttConfig) {
-        self.admission.configure(&config);
+    pub fn configure(&self, config: DoorConfig) {
+        self.admission.configure(&config.mqtt);
         self.config.set(config);
     }
 
@@ -124,7 +124,7 @@ impl<P: Plane> Door<P> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let open = OpenConnection::count(&self.metrics);
-        let deadline = Instant::now() + self.config.get().connect_timeout;
+        let deadline = Instant::now() + self.config.get().mqtt.connect_timeout.0;
         let arrival = Arrival {
             peer,
             deadline,
@@ -153,7 +153,7 @@ impl<P: Plane> Door<P> {
                 address: Some(address),
                 ..Peer::default()
             },
-            deadline: Instant::now() + self.config.get().connect_timeout,
+            deadline: Instant::now() + self.config.get().mqtt.connect_timeout.0,
             waiting: Some(waiting),
         };
         let door = Arc::clone(&self);
@@ -293,7 +293,7 @@ async fn accept_on<P: Plane>(
                 Ok((socket, address)) => {
                     // What is refused is closed by being dropped.
                     if let Ok((guest, waiting)) = door.admission.enter(address.ip(), Instant::now())
-                        && prepare(&socket, door.config.get().tcp_keepalive).is_ok()
+                        && prepare(&socket, door.config.get().mqtt.probes_after()).is_ok()
                     {
                         let transport = listener.transport.clone();
                         let accepted = Accepted { socket, address, transport, guest, waiting };
@@ -310,7 +310,7 @@ async fn accept_on<P: Plane>(
     }
     drop(listener);
     let all_closed = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(door.config.get().drain_timeout, all_closed)
+    if tokio::time::timeout(door.config.get().mqtt.drain_timeout.0, all_closed)
         .await
         .is_err()
     {

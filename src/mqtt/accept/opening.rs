@@ -20,7 +20,7 @@ use crate::diary::{limited, shortened};
 use crate::mqtt::codec::encode::{Manner, Output};
 use crate::mqtt::codec::frame::{self, Kind};
 use crate::mqtt::codec::reason::Reason;
-use crate::mqtt::config::MqttConfig;
+use crate::mqtt::config::DoorConfig;
 use crate::mqtt::connection::Running;
 use crate::mqtt::current::Versioned;
 use crate::mqtt::ending::Ending;
@@ -71,13 +71,17 @@ pub(in crate::mqtt) async fn serve<P, S>(
 /// Reads the first packet; `None` if the client went away.
 async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
     door: &Door<P>,
-    config: &MqttConfig,
+    config: &DoorConfig,
     stream: &mut S,
     input: &mut BytesMut,
     share: &mut Share,
 ) -> Result<Connect, Option<Refusal>> {
     let silent = |reason| Some(Refusal::Silent(reason));
-    let max = config.max_connect_packet_bytes.min(config.max_packet_bytes);
+    let max = config
+        .mqtt
+        .max_connect_packet
+        .0
+        .min(config.mqtt.max_packet.0);
     loop {
         if let Some(&first) = input.first()
             && frame::kind(first) != Ok(Kind::Connect)
@@ -122,7 +126,7 @@ where
 {
     door.metrics.connects_refused.add(1);
     let mut output = Output::default();
-    refusal.write(door.config.get().reason_strings, &mut output);
+    refusal.write(door.config.get().mqtt.reason_strings, &mut output);
     door.metrics.packets_sent.add(output.take_packets());
     door.metrics.bytes_sent.add(output.len() as u64);
     say_goodbye(stream, output.pending()).await;
@@ -132,7 +136,7 @@ where
 struct Opening<P, S> {
     door: Arc<Door<P>>,
     /// As it was when the connection came: all that its client is told is of one piece.
-    config: Arc<Versioned<MqttConfig>>,
+    config: Arc<Versioned<DoorConfig>>,
     stream: S,
     peer: Peer,
     stop: watch::Receiver<bool>,
@@ -202,7 +206,7 @@ where
                 return None;
             }
         };
-        self.deadline = Instant::now() + self.config.connect_timeout;
+        self.deadline = Instant::now() + self.config.mqtt.connect_timeout.0;
         let access = match self.identify(&mut connect).await {
             Ok(access) => access,
             Err(reason) => {
@@ -362,8 +366,8 @@ where
             self.share,
         );
         let manner = Manner {
-            speaks: config.reason_strings,
-            explains: client.v5 && connect.problem_information && config.reason_strings,
+            speaks: config.mqtt.reason_strings,
+            explains: client.v5 && connect.problem_information && config.mqtt.reason_strings,
             reveals: config.reveal_denials,
         };
         io.output.heed(connect.max_packet, manner);

@@ -194,7 +194,8 @@ impl<P: Plane> Session<P> {
             if packet.qos == Qos::ExactlyOnce && self.repeats(id) {
                 return Ok(());
             }
-            let full = self.inbound.unacknowledged() >= usize::from(self.config.receive_maximum);
+            let full =
+                self.inbound.unacknowledged() >= usize::from(self.config.mqtt.receive_maximum);
             if self.client.v5 && full {
                 return Err(Reason::ReceiveMaximum);
             }
@@ -234,7 +235,7 @@ impl<P: Plane> Session<P> {
         let Some(alias) = packet.properties.alias else {
             return Ok(None);
         };
-        if alias == 0 || alias > self.config.max_topic_alias {
+        if alias == 0 || alias > self.config.mqtt.topic_alias_max {
             return Err(Reason::TopicAliasInvalid);
         }
         if packet.topic.is_empty() {

@@ -36,7 +36,7 @@ use crate::wire::message::{Message, Qos};
 
 pub(super) use pending_subscribes::Action;
 
-use super::config::MqttConfig;
+use super::config::DoorConfig;
 use super::current::Versioned;
 use super::ending::Ending;
 use super::plane::{Plane, Publisher, Received, Subscriber};
@@ -63,7 +63,7 @@ pub(super) struct Session<P: Plane> {
     pub(super) live: LiveEnds<P>,
     /// What the client may do; `None` for everything.
     pub(super) access: Option<Box<Access>>,
-    pub(super) config: Arc<Versioned<MqttConfig>>,
+    pub(super) config: Arc<Versioned<DoorConfig>>,
     door: Arc<Door<P>>,
     pub(super) client: Client,
     inbound: Inbound,
@@ -92,14 +92,14 @@ pub(super) struct Session<P: Plane> {
 impl<P: Plane> Session<P> {
     pub(super) fn new(
         door: Arc<Door<P>>,
-        config: Arc<Versioned<MqttConfig>>,
+        config: Arc<Versioned<DoorConfig>>,
         client: Client,
         io: SessionIo,
         inbound: Inbound,
         outbound: Outbound,
         access: Option<Access>,
     ) -> Session<P> {
-        let throttle = Throttle::new(&config);
+        let throttle = Throttle::new(&config.mqtt);
         let now = door.clock.now();
         Session {
             io,
@@ -162,9 +162,9 @@ impl<P: Plane> Session<P> {
     /// Other settings hold from now on, but for those that the client was told or that its buffers were made for.
     fn heed_config(&mut self) {
         let config = self.door.config.get().map(|now| self.config.renewed(now));
-        let rates = |config: &MqttConfig| (config.publish_rate, config.byte_rate);
+        let rates = |config: &DoorConfig| (config.mqtt.publishes(), config.mqtt.bytes());
         if rates(&config) != rates(&self.config) {
-            self.throttle = Throttle::new(&config);
+            self.throttle = Throttle::new(&config.mqtt);
         }
         self.config = Arc::new(config);
     }
@@ -172,10 +172,10 @@ impl<P: Plane> Session<P> {
     /// Whether another packet may be taken from the client. Every "no" ends by itself: with the socket, the desk or the live
     /// plane having taken what waits for it, or in time.
     pub(super) fn may_read(&self) -> bool {
-        let at_desk_max = usize::from(self.config.receive_maximum);
+        let at_desk_max = usize::from(self.config.mqtt.receive_maximum);
         self.end.is_none()
             && self.io.waiting.len() < MAX_WAITING_REQUESTS
-            && self.io.output.len() < self.config.write_high_water_bytes
+            && self.io.output.len() < self.config.mqtt.write_high_water.0
             && self.pending_subscribes.has_room()
             && self.held_until().is_none()
             // MQTT 3.1.1 knows no Receive Maximum; MQTT 5 clients who exceed it are told so.
@@ -184,7 +184,7 @@ impl<P: Plane> Session<P> {
 
     /// Whether it is the desk or the live plane, rather than the client, for whose sake nothing is read.
     pub(super) fn reads_held_back(&self) -> bool {
-        let client_reads = self.io.output.len() < self.config.write_high_water_bytes;
+        let client_reads = self.io.output.len() < self.config.mqtt.write_high_water.0;
         client_reads && (self.is_publishing() || !self.may_read())
     }
 
@@ -222,7 +222,7 @@ impl<P: Plane> Session<P> {
                 }
                 continue;
             }
-            match frame::first(&input[used..], self.config.max_packet_bytes) {
+            match frame::first(&input[used..], self.config.mqtt.max_packet.0) {
                 Ok(None) => break,
                 Ok(Some(frame)) if self.client.v5 && !frame.is_minimal() => {
                     self.refuse(Reason::Malformed);
@@ -287,7 +287,7 @@ impl<P: Plane> Session<P> {
 
     fn on_disconnect(&mut self, body: &[u8]) -> Result<(), Reason> {
         let packet = decode::disconnect(self.client.v5, body)?;
-        let longest = self.config.session_expiry_max;
+        let longest = self.config.mqtt.longest_session();
         let expiry = packet.expiry.map(|seconds| seconds.min(longest));
         if expiry.is_some_and(|seconds| seconds > 0) && !self.client.asked_to_last {
             // MQTT-3.14.2-2 forbids to turn an expiry of 0 into another.
@@ -347,7 +347,7 @@ impl<P: Plane> Session<P> {
     /// What the live plane has to say. All responses that were there before must have been handled.
     pub(super) fn on_frames(&mut self, frames: &mut Vec<Bytes>, received: Received) {
         let bytes: usize = frames.iter().map(Bytes::len).sum();
-        let most = self.config.write_high_water_bytes;
+        let most = self.config.mqtt.write_high_water.0;
         self.io.output.reserve(bytes.min(most));
         for frame in frames.drain(..) {
             // The plane carries what sessions and the desk encoded; anything else would be a fault of ours.

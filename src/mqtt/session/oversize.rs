@@ -42,7 +42,7 @@ impl<P: Plane> Session<P> {
             Ok(None) => {}
             Err(reason) => {
                 if reason == Reason::PacketTooLarge {
-                    let (bytes, most) = (head.len(), self.config.max_packet_bytes);
+                    let (bytes, most) = (head.len(), self.config.mqtt.max_packet.0);
                     self.detail = format!(": {bytes} bytes, mqtt.max_packet is {most}").into();
                 }
                 self.refuse(reason);
@@ -55,7 +55,7 @@ impl<P: Plane> Session<P> {
         let publishes = frame::kind(head.first)? == Kind::Publish;
         let qos = Qos::from_level(head.first >> 1 & 0b11).ok_or(Reason::Malformed)?;
         let too_large = !publishes
-            || head.len() > self.config.max_discarded_bytes
+            || head.len() > self.config.mqtt.max_discarded.0
             || (self.client.v5 && qos == Qos::AtMostOnce);
         // Who is to be closed is told as soon as the header is here.
         if too_large || (qos > Qos::AtMostOnce && !self.swallows(Cause::TooLarge)) {

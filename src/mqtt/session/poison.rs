@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::desk::port::{Full, Publication, Request, Route};
 use crate::diary::{limited, shortened, shown};
 use crate::metrics::labels;
+use crate::mqtt::config::PoisonRule;
 use crate::mqtt::plane::Plane;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::name::{Agent, Room};
@@ -110,8 +111,9 @@ impl Poison {
 impl<P: Plane> Session<P> {
     /// Whether a publish that must not be taken is acknowledged and dropped, rather than costing the connection once more.
     pub(super) fn swallows(&self, cause: Cause) -> bool {
-        let (door, most) = (&self.door, self.config.max_poison);
-        self.config.poison_ack && (door.poison).drops(&self.client.id, cause, Instant::now(), most)
+        let (door, most) = (&self.door, self.config.mqtt.max_poison);
+        self.config.mqtt.poison == PoisonRule::Ack
+            && (door.poison).drops(&self.client.id, cause, Instant::now(), most)
     }
 
     /// Tells of a publish that was dropped.

@@ -66,7 +66,7 @@ impl<P: Plane> Session<P> {
         let id = packet.id;
         // What a packet asks for beyond what a client may have is refused at once: kept, it would take far more memory than its
         // bytes.
-        let most = self.config.max_subscriptions.min(packet.entries.len());
+        let most = self.config.mqtt.max_subscriptions.min(packet.entries.len());
         let surplus = packet.entries.split_off(most);
         for entry in &surplus {
             check_sound(self.client.v5, entry)?;
@@ -122,7 +122,7 @@ impl<P: Plane> Session<P> {
     /// What exceeds the limit of subscriptions must not get as far as the live plane, let alone the desk.
     fn refuse_too_many(&self, asked: &mut [Result<Subscription, Reason>]) -> usize {
         let mut refused = 0;
-        let most = self.config.max_subscriptions;
+        let most = self.config.mqtt.max_subscriptions;
         let mut all = self.subscriptions.len();
         for one in asked.iter_mut() {
             let is_new = |filter: &str| {
@@ -147,7 +147,10 @@ impl<P: Plane> Session<P> {
             let counted = &self.io.metrics.subscriptions_refused;
             counted.add(filters as u64);
             let admitted = self.admits("max_subscriptions");
-            let (client, most) = (shortened(&self.client.id), self.config.max_subscriptions);
+            let (client, most) = (
+                shortened(&self.client.id),
+                self.config.mqtt.max_subscriptions,
+            );
             limited!(
                 info,
                 admitted,
@@ -162,7 +165,7 @@ impl<P: Plane> Session<P> {
 
     /// How deep a topic or a filter may be is ours to say.
     pub(super) fn check_depth(&self, topic: &str) -> Result<(), TopicRule> {
-        let most = self.config.max_topic_levels;
+        let most = self.config.mqtt.max_topic_levels;
         check_levels(topic, most).inspect_err(|_| self.io.metrics.too_deep.add_one())
     }
 
@@ -192,7 +195,7 @@ impl<P: Plane> Session<P> {
                 filter,
                 "nothing can ever match this filter: no topic of a room is like it"
             );
-            if self.config.strict_filters && self.client.v5 {
+            if self.config.mqtt.strict_filters && self.client.v5 {
                 return Ok(Err(Reason::FilterInvalid));
             }
         }
@@ -242,7 +245,7 @@ impl<P: Plane> Session<P> {
         for filter in &filters {
             check_grammar(self.client.v5, filter)?;
         }
-        let max_levels = self.config.max_topic_levels;
+        let max_levels = self.config.mqtt.max_topic_levels;
         let valid = |filter: String| {
             let valid = check_filter(&filter).and_then(|()| check_levels(&filter, max_levels));
             valid.is_ok().then(|| Arc::from(filter))

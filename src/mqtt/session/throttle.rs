@@ -55,8 +55,8 @@ impl Drop for HeldBack {
 impl Throttle {
     /// `None` where nothing is limited.
     pub(super) fn new(config: &MqttConfig) -> Option<Box<Throttle>> {
-        let publishes = Limit::new(config.publish_rate);
-        let bytes = Limit::new(config.byte_rate);
+        let publishes = Limit::new(config.publishes());
+        let bytes = Limit::new(config.bytes());
         let limited = publishes.is_some() || bytes.is_some();
         limited.then(|| {
             Box::new(Throttle {
@@ -162,6 +162,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::setting::Size;
 
     fn rate(per_second: u64, burst: u64) -> Rate {
         Rate { per_second, burst }
@@ -176,8 +177,10 @@ mod tests {
     impl Reader {
         fn new(publish_rate: Rate, byte_rate: Rate) -> Reader {
             let config = MqttConfig {
-                publish_rate,
-                byte_rate,
+                max_publish_rate: publish_rate.per_second,
+                publish_burst: publish_rate.burst,
+                max_byte_rate: Size(byte_rate.per_second as usize),
+                byte_burst: Size(byte_rate.burst as usize),
                 ..MqttConfig::default()
             };
             let now = Instant::now();

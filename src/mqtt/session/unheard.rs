@@ -77,7 +77,7 @@ impl<P: Plane> Session<P> {
     pub(super) fn heed(&mut self, verdict: Result<(), Code>, of_own_backlog: bool) {
         match verdict {
             Err(_) if of_own_backlog && !self.client.v5 => {
-                let (now, patience) = (Instant::now(), self.config.patience);
+                let (now, patience) = (Instant::now(), self.config.mqtt.patience.0);
                 let metrics = &self.io.metrics;
                 if Unheard::refused(&mut self.unheard, now, patience, metrics) {
                     self.refuse(Ending::NoRoom);

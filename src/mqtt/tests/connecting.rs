@@ -1,5 +1,4 @@
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::packet::{
     AuthenticationMethod, MessageExpiryInterval, Property, Qos as WireQos, ReceiveMaximum,
@@ -11,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::harness::*;
 use crate::desk::port::{CloseReason, Request, Response, Route};
 use crate::mqtt::{Listener, MqttConfig, Transport, serve};
+use crate::setting::{ms, seconds};
 
 fn refused(code: u8) -> Got {
     Got::Connack {
@@ -53,7 +53,10 @@ async fn answer(v5: bool, connect: &[u8]) -> Got {
 
 #[tokio::test]
 async fn both_versions_are_let_in_on_one_port() {
-    let mut world = World::new();
+    let mut world = World::with(MqttConfig {
+        max_session_expiry: seconds(u32::MAX.into()),
+        ..MqttConfig::default()
+    });
     for (connect, expiry) in [
         (connect4("old", true), 0),
         (connect4("old", false), u32::MAX),
@@ -108,8 +111,8 @@ async fn both_versions_are_let_in_on_one_port() {
 #[tokio::test]
 async fn what_is_granted_differently_is_said() {
     let mut world = World::with(MqttConfig {
-        session_expiry_max: 100,
-        max_keep_alive: Some(30),
+        max_session_expiry: seconds(100),
+        max_keep_alive: seconds(30),
         ..MqttConfig::default()
     });
     let mut client = world.dial();
@@ -321,7 +324,7 @@ async fn packets_sent_before_connack_wait_for_it() {
 #[tokio::test]
 async fn strangers_who_say_nothing_are_closed_at_the_deadline() {
     let world = World::with(MqttConfig {
-        connect_timeout: Duration::from_millis(20),
+        connect_timeout: ms(20),
         ..MqttConfig::default()
     });
     let mut quiet = world.dial();

@@ -5,6 +5,7 @@ use mqtt_protocol_core::mqtt::packet::{
 use super::harness::*;
 use crate::desk::port::{Connection, Request, Response, Stage};
 use crate::mqtt::MqttConfig;
+use crate::setting::Size;
 use crate::wire::message::{Message, Parts, Qos};
 
 async fn acknowledged(world: &mut World) -> (u64, Stage) {
@@ -119,7 +120,7 @@ async fn what_is_too_large_for_the_client_is_as_good_as_delivered() {
 async fn a_retained_snapshot_is_whole_and_never_overtaken() {
     let mut world = World::with(MqttConfig {
         max_inflight: 2,
-        max_lossy_bytes: 200,
+        write_buffer: Size(200),
         max_pending_messages: 4,
         ..MqttConfig::default()
     });

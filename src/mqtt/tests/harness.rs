@@ -61,7 +61,7 @@ impl World {
         let metrics = Arc::new(Metrics::default());
         let memory = Memory::new(64 << 20);
         let door = Door::new(
-            config,
+            config.into(),
             to_desk,
             Arc::new(Kept),
             plane.clone(),

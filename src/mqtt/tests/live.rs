@@ -1,6 +1,7 @@
 use super::harness::*;
 use crate::desk::port::{Request, Response};
 use crate::mqtt::MqttConfig;
+use crate::setting::Size;
 use crate::wire::message::{Message, Parts, Qos};
 
 #[tokio::test]
@@ -120,8 +121,8 @@ async fn a_full_window_holds_publishers_back_then_closes() {
 #[tokio::test]
 async fn slow_clients_lose_the_oldest_of_qos_0() {
     let mut world = World::with(MqttConfig {
-        write_high_water_bytes: 64,
-        max_lossy_bytes: 400,
+        write_high_water: Size(64),
+        write_buffer: Size(400),
         ..MqttConfig::default()
     });
     world.pipe = 64;

@@ -5,14 +5,13 @@ use tokio::time::Instant;
 
 use super::harness::*;
 use crate::desk::port::Connection;
-use crate::mqtt::{MqttConfig, Rate};
+use crate::mqtt::MqttConfig;
+use crate::setting::Size;
 
 fn slow_publishers() -> World {
     World::with(MqttConfig {
-        publish_rate: Rate {
-            per_second: 1,
-            burst: 1,
-        },
+        max_publish_rate: 1,
+        publish_burst: 1,
         ..MqttConfig::default()
     })
 }
@@ -47,10 +46,8 @@ async fn a_client_that_publishes_too_fast_is_read_at_its_rate_and_loses_nothing(
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_not_read_stays_connected_and_gets_its_deliveries() {
     let mut world = World::with(MqttConfig {
-        byte_rate: Rate {
-            per_second: 2,
-            burst: 1,
-        },
+        max_byte_rate: Size(2),
+        byte_burst: Size(1),
         ..MqttConfig::default()
     });
     let (mut client, desk) = watched(&mut world).await;

@@ -74,9 +74,9 @@ impl Limits {
     fn of(config: &MqttConfig) -> Limits {
         Limits {
             max_connections: config.max_connections,
-            max_per_address: config.max_connections_per_address,
-            rate: Pace::new(config.connect_rate),
-            rate_per_address: Pace::new(config.connect_rate_per_address),
+            max_per_address: Some(config.max_connections_per_address).filter(|&max| max > 0),
+            rate: Pace::new(config.connects()),
+            rate_per_address: Pace::new(config.connects_per_address()),
         }
     }
 }
@@ -235,14 +235,9 @@ impl Drop for Guest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mqtt::Rate;
 
     fn admission(config: MqttConfig) -> Arc<Admission> {
         Admission::new(&config, Arc::default(), Arc::default())
-    }
-
-    fn rate(per_second: u64, burst: u64) -> Rate {
-        Rate { per_second, burst }
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -253,7 +248,7 @@ mod tests {
     fn connections_are_bounded_in_all_and_by_address() {
         let admission = admission(MqttConfig {
             max_connections: 3,
-            max_connections_per_address: Some(2),
+            max_connections_per_address: 2,
             ..MqttConfig::default()
         });
         let now = Instant::now();
@@ -277,7 +272,7 @@ mod tests {
     #[test]
     fn an_ipv6_network_counts_as_one_address() {
         let admission = admission(MqttConfig {
-            max_connections_per_address: Some(1),
+            max_connections_per_address: 1,
             ..MqttConfig::default()
         });
         let now = Instant::now();
@@ -292,8 +287,10 @@ mod tests {
     #[test]
     fn one_fast_address_takes_nothing_from_the_rate_of_all() {
         let admission = admission(MqttConfig {
-            connect_rate: rate(1, 3),
-            connect_rate_per_address: rate(1, 2),
+            connect_rate: 1,
+            connect_burst: 3,
+            connect_rate_per_address: 1,
+            connect_burst_per_address: 2,
             ..MqttConfig::default()
         });
         let now = Instant::now();
@@ -320,7 +317,8 @@ mod tests {
 
         let many = admission(MqttConfig {
             max_connections: 1,
-            connect_rate_per_address: rate(1, 20),
+            connect_rate_per_address: 1,
+            connect_burst_per_address: 20,
             ..MqttConfig::default()
         });
         // Whoever leaves has been there so lately that it is remembered, however long this takes.

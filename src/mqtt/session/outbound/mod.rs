@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicUsize;
 
 use crate::desk::port::Stage;
 use crate::mqtt::codec::encode::{Head, publish_len};
-use crate::mqtt::config::MqttConfig;
+use crate::mqtt::config::DoorConfig;
 use crate::mqtt::current::Versioned;
 use crate::wire::Millis;
 use crate::wire::message::Qos;
@@ -51,7 +51,7 @@ pub(in crate::mqtt) struct Outbound {
     max_packet: usize,
     window: usize,
     /// As it was when the connection came: the buffers are made for it.
-    config: Arc<Versioned<MqttConfig>>,
+    config: Arc<Versioned<DoorConfig>>,
     flights: HashMap<u16, Flight>,
     /// Ids whose PUBREC is here, in its order, and whether their PUBREL may go.
     releasing: VecDeque<(u16, bool)>,
@@ -66,7 +66,7 @@ pub(in crate::mqtt) struct Outbound {
 
 impl Outbound {
     pub(in crate::mqtt) fn new(
-        config: Arc<Versioned<MqttConfig>>,
+        config: Arc<Versioned<DoorConfig>>,
         v5: bool,
         max_packet: usize,
         window: u16,
@@ -120,8 +120,8 @@ impl Outbound {
             io.share.memory().closed.add_one();
         }
         let live = self.waiting.live();
-        let over = live.messages > self.config.max_pending_messages
-            || live.bytes > self.config.max_pending_bytes;
+        let over = live.messages > self.config.mqtt.max_pending_messages
+            || live.bytes > self.config.mqtt.max_pending_bytes.0;
         if over || no_memory {
             Err(Overrun)
         } else {
@@ -166,8 +166,8 @@ impl Outbound {
     pub(super) fn congestion(&self, congested: bool) -> Option<bool> {
         let share = if congested { 4 } else { 2 };
         let live = self.waiting.live();
-        let past = live.messages > self.config.max_pending_messages / share
-            || live.bytes > self.config.max_pending_bytes / share;
+        let past = live.messages > self.config.mqtt.max_pending_messages / share
+            || live.bytes > self.config.mqtt.max_pending_bytes.0 / share;
         (past != congested).then_some(past)
     }
 
@@ -189,7 +189,7 @@ impl Outbound {
     /// Whether more may be put before the socket; less of it where memory is short.
     fn socket_takes(&self, io: &SessionIo) -> bool {
         let waiting = io.output.len();
-        waiting < self.config.write_high_water_bytes && !io.share.is_refused(waiting)
+        waiting < self.config.mqtt.write_high_water.0 && !io.share.is_refused(waiting)
     }
 
     /// Bytes that wait for the window or the socket, what is encoded already aside, and those of aliases.
@@ -206,7 +206,7 @@ impl Outbound {
         self.waiting.keep_lossy(parcel);
         loop {
             let bytes = self.waiting.lossy_bytes();
-            let too_much = bytes > self.config.max_lossy_bytes;
+            let too_much = bytes > self.config.mqtt.write_buffer.0;
             if !too_much && !io.share.is_refused(bytes) || self.waiting.take_lossy().is_none() {
                 return;
             }
@@ -287,6 +287,7 @@ mod tests {
     use super::*;
     use crate::desk::{Memory, Share};
     use crate::mqtt::Current;
+    use crate::mqtt::MqttConfig;
     use crate::mqtt::metrics::Metrics;
     use crate::wire::message::{Message, Parts};
 
@@ -311,7 +312,7 @@ mod tests {
         let (desk, _requests) = mpsc::channel(1);
         let share = Share::new(Memory::boundless());
         let mut io = SessionIo::new(1, desk, Arc::default(), share);
-        let config = Current::new(MqttConfig::default()).get();
+        let config = Current::new(DoorConfig::from(MqttConfig::default())).get();
         let mut outbound = Outbound::new(config, false, usize::MAX, 3, 0, Arc::default());
         outbound.offer(parcel(2), &mut io, 0).unwrap();
         for round in 0..70_000u32 {

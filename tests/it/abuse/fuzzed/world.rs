@@ -10,7 +10,7 @@ use hallward::desk::{
 use hallward::engine::{Engine, Settings};
 use hallward::ledger::{MemoryStore, Store};
 use hallward::mqtt::{Common, Door, Metrics, MqttConfig};
-use hallward::setting::Size;
+use hallward::setting::{Size, seconds};
 use tokio::io::duplex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -102,15 +102,16 @@ fn front_door(
 ) -> (Arc<Door<MemoryPlane>>, mpsc::Receiver<Request>) {
     let (to_desk, requests) = mpsc::channel(16);
     let config = MqttConfig {
-        max_packet_bytes: 64 * 1024,
+        max_packet: Size(64 * 1024),
         max_inflight: 4,
         receive_maximum: 8,
-        write_high_water_bytes: 8 * 1024,
-        max_lossy_bytes: 8 * 1024,
+        write_high_water: Size(8 * 1024),
+        write_buffer: Size(8 * 1024),
+        max_session_expiry: seconds(u32::MAX.into()),
         ..MqttConfig::default()
     };
     let door = Door::new(
-        config,
+        config.into(),
         to_desk,
         interest,
         plane.clone(),
