@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use tokio::sync::oneshot;
 
-use super::memory::{Held, Holder, Memory};
+use super::memory::{Account, MemoryBudget, Reservation};
 use super::port::{Connection, Response};
 use crate::ledger::Batch;
 use crate::wire::Millis;
@@ -17,8 +17,9 @@ use crate::wire::reply::Reply;
 pub enum Release {
     /// To one session.
     Respond(Connection, Response),
-    /// To one session, about what ends with its connection. It keeps its place, and needs no disk.
-    Unkept(Connection, Response),
+    /// To one session, about what ends with its connection. It keeps its place in the order, and needs
+    /// no disk.
+    NonDurable(Connection, Response),
     /// To whoever listens on the live plane.
     Broadcast(Message),
     /// To a caller within the process.
@@ -33,18 +34,22 @@ pub struct Answer {
     to: oneshot::Sender<Reply>,
     reply: Box<Reply>,
     /// Its place in memory, until it is sent.
-    _held: Held,
+    _reservation: Reservation,
 }
 
 impl Answer {
     /// Counts it in `memory` until it is sent.
-    pub(super) fn new(memory: &Arc<Memory>, to: oneshot::Sender<Reply>, reply: Reply) -> Answer {
+    pub(super) fn new(
+        memory: &Arc<MemoryBudget>,
+        to: oneshot::Sender<Reply>,
+        reply: Reply,
+    ) -> Answer {
         let data = reply.data.as_ref().map_or(0, |data| data.text().len());
         let bytes = size_of::<Reply>() + data;
         Answer {
             to,
             reply: Box::new(reply),
-            _held: Held::new(memory, Holder::Answers, bytes),
+            _reservation: Reservation::new(memory, Account::Answers, bytes),
         }
     }
 

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::kind::Kind;
-use super::lanes::Sent;
-use super::memory::{Held, Holder, Memory};
-use super::outbox::Entry;
+use super::memory::{Account, MemoryBudget, Reservation};
+use super::outbox::OutboxEntry;
+use super::outbox_kind::OutboxKind;
 use super::port::{Connection, Gate, Response};
 use super::records::will::WillRecord;
-use super::subscription::{Replay, Subscription};
+use super::send_order::SentMarks;
+use super::subscription::{RetainedCursor, Subscription};
 use crate::wire::Millis;
 use crate::wire::filter::{self, SharedFilter};
 use crate::wire::message::Qos;
@@ -140,8 +140,8 @@ impl ClientState {
     }
 
     /// How an entry of the outbox is to be sent now; `None` if no subscription matches.
-    pub fn grant_of(&self, entry: &Entry) -> Option<Grant> {
-        if let Kind::Queued {
+    pub fn grant_of(&self, entry: &OutboxEntry) -> Option<Grant> {
+        if let OutboxKind::Queued {
             qos,
             retain,
             subscription_ids,
@@ -180,7 +180,7 @@ pub struct Connected {
     /// How many deliveries may be unacknowledged.
     pub window: usize,
     /// How many assignments it can still be sent, as far as the engine has been told.
-    pub told_window: usize,
+    pub reported_window: usize,
     /// The batch of what was held back for it last (CONNACK, SUBACK, a delivery): nothing is delivered before that.
     pub answered_in: u64,
     /// The batch that has the last answer to SUBSCRIBE or UNSUBSCRIBE: they go in order.
@@ -190,9 +190,9 @@ pub struct Connected {
     /// Published if it ends badly.
     pub will: Option<Will>,
     /// Acknowledgements of publishers that wait until this client catches up.
-    pub held: Vec<(Connection, Response)>,
-    /// How long those publishers are asked to wait, if there are any.
-    pub patience_ends: Option<Millis>,
+    pub deferred_acks: Vec<(Connection, Response)>,
+    /// Until when those publishers wait, if there are any.
+    pub slow_consumer_deadline: Option<Millis>,
 }
 
 /// What is published when a connection ends without DISCONNECT.
@@ -203,15 +203,19 @@ pub struct Will {
     /// Asked again when it is published.
     pub gate: Option<Arc<dyn Gate>>,
     /// Its place in memory.
-    _held: Held,
+    _reservation: Reservation,
 }
 
 impl Will {
     /// Counts it in `memory` as long as it lives.
-    pub fn new(memory: &Arc<Memory>, record: WillRecord, gate: Option<Arc<dyn Gate>>) -> Will {
+    pub fn new(
+        memory: &Arc<MemoryBudget>,
+        record: WillRecord,
+        gate: Option<Arc<dyn Gate>>,
+    ) -> Will {
         let size = record.publication.message.size();
         Will {
-            _held: Held::new(memory, Holder::Wills, size),
+            _reservation: Reservation::new(memory, Account::Wills, size),
             record,
             gate,
         }
@@ -230,13 +234,13 @@ pub struct Session {
     /// By filter.
     pub subscriptions: BTreeMap<Arc<str>, Subscription>,
     /// Subscriptions, by filter, whose retained messages did not fit the queue at once.
-    pub replays: BTreeMap<Arc<str>, Replay>,
+    pub retained_cursors: BTreeMap<Arc<str>, RetainedCursor>,
     /// What the subscriptions say, and how many say it.
     pub offers: BTreeMap<Offer, usize>,
     /// Packet ids of inbound QoS 2 messages that were taken and not released.
     pub unreleased: BTreeSet<u16>,
     /// After a restart: what may have been sent before it.
-    pub sent: Sent,
+    pub sent: SentMarks,
 }
 
 impl Session {

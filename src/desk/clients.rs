@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::client_state::{ClientState, Connected, Session, Will};
 use super::commits::Commits;
 use super::limits::ClientLimits;
-use super::memory::Memory;
+use super::memory::MemoryBudget;
 use super::outbox::Outbox;
 use super::port::ConnectionId;
 use super::records::{self, SessionRecord};
@@ -46,7 +46,7 @@ impl Client {
         session
     }
 
-    fn new(id: Arc<str>, memory: Arc<Memory>) -> Client {
+    fn new(id: Arc<str>, memory: Arc<MemoryBudget>) -> Client {
         let agent = Agent::new(&id)
             .ok()
             .filter(|agent| agent.as_str() != GATEWAY);
@@ -90,12 +90,12 @@ pub struct Clients {
     clients: BTreeMap<Arc<str>, Client>,
     connections: BTreeMap<ConnectionId, Arc<str>>,
     limits: ClientLimits,
-    memory: Arc<Memory>,
+    memory: Arc<MemoryBudget>,
 }
 
 impl Clients {
     /// Nobody yet.
-    pub fn new(limits: ClientLimits, memory: Arc<Memory>) -> Clients {
+    pub fn new(limits: ClientLimits, memory: Arc<MemoryBudget>) -> Clients {
         Clients {
             clients: BTreeMap::new(),
             connections: BTreeMap::new(),

@@ -21,10 +21,10 @@ pub(super) struct Commits {
     durable: u64,
     /// The disk takes nothing at present.
     is_stalled: bool,
-    /// The newest stamp in each batch that is sealed and not on disk: as many as are under way.
-    sealed_stamps: VecDeque<(u64, u64)>,
-    /// The newest stamp of a retained message on disk.
-    durable_stamp: u64,
+    /// Each batch that is sealed and not on disk, and the newest retained change up to it.
+    sealed_retained_seqs: VecDeque<(u64, u64)>,
+    /// The newest retained change on disk.
+    durable_retained_seq: u64,
 }
 
 impl Default for Commits {
@@ -33,8 +33,8 @@ impl Default for Commits {
             pending: Pending::new(1),
             durable: 0,
             is_stalled: false,
-            sealed_stamps: VecDeque::new(),
-            durable_stamp: 0,
+            sealed_retained_seqs: VecDeque::new(),
+            durable_retained_seq: 0,
         }
     }
 }
@@ -69,8 +69,8 @@ impl Commits {
     }
 
     /// Holds a response back that needs no disk.
-    pub(super) fn respond_unkept(&mut self, connection: &Connection, response: Response) {
-        self.release(Release::Unkept(connection.clone(), response));
+    pub(super) fn respond_non_durable(&mut self, connection: &Connection, response: Response) {
+        self.release(Release::NonDurable(connection.clone(), response));
     }
 
     /// How many releases wait.
@@ -103,25 +103,25 @@ impl Commits {
         self.pending.records.bytes() + self.pending.releases.len() * RELEASE_BYTES
     }
 
-    /// Ends the batch, with stamps up to this; the next one begins.
-    pub(super) fn seal(&mut self, stamp: u64) -> Pending {
+    /// Ends the batch, with retained changes up to this one; the next one begins.
+    pub(super) fn seal(&mut self, retained_seq: u64) -> Pending {
         let number = self.pending.number;
-        self.sealed_stamps.push_back((number, stamp));
+        self.sealed_retained_seqs.push_back((number, retained_seq));
         std::mem::replace(&mut self.pending, Pending::new(number + 1))
     }
 
     /// A batch is on disk.
     pub(super) fn committed(&mut self, number: u64) {
         self.durable = self.durable.max(number);
-        let sealed = &mut self.sealed_stamps;
-        while let Some((_, stamp)) = sealed.pop_front_if(|(sealed, _)| *sealed <= number) {
-            self.durable_stamp = stamp;
+        let sealed = &mut self.sealed_retained_seqs;
+        while let Some((_, retained_seq)) = sealed.pop_front_if(|(sealed, _)| *sealed <= number) {
+            self.durable_retained_seq = retained_seq;
         }
     }
 
-    /// At a start all that has a stamp is on disk.
-    pub(super) fn recovered(&mut self, stamp: u64) {
-        self.durable_stamp = stamp;
+    /// At a start all retained messages are on disk, up to this change.
+    pub(super) fn recovered(&mut self, retained_seq: u64) {
+        self.durable_retained_seq = retained_seq;
     }
 
     /// Whether a batch, and all before it, is on disk.
@@ -139,11 +139,11 @@ impl Commits {
         !std::mem::replace(&mut self.is_stalled, stands) && stands
     }
 
-    /// Sends what of a batch that is not on disk needs no disk. Batches in their order.
-    pub(super) fn let_go(&self, releases: &mut Vec<Release>) {
+    /// Sends what needs no disk from a batch that is not on disk. Batches go in their order.
+    pub(super) fn release_non_durable(&self, releases: &mut Vec<Release>) {
         for release in std::mem::take(releases) {
             match release {
-                Release::Unkept(connection, mut response) => {
+                Release::NonDurable(connection, mut response) => {
                     self.hide_unsaved(&mut response);
                     // A session that is gone needs no answer.
                     drop(connection.responses.send(response));
@@ -154,9 +154,9 @@ impl Commits {
     }
 
     /// The same with the batch that fills.
-    pub(super) fn let_go_of_pending(&mut self) {
+    pub(super) fn release_non_durable_pending(&mut self) {
         let mut new = self.pending.releases.split_off(self.pending.kept);
-        self.let_go(&mut new);
+        self.release_non_durable(&mut new);
         self.pending.releases.append(&mut new);
         self.pending.kept = self.pending.releases.len();
     }
@@ -165,12 +165,14 @@ impl Commits {
     /// then.
     fn hide_unsaved(&self, response: &mut Response) {
         if let Response::Subscribed {
-            retained, stamp, ..
+            retained,
+            retained_seq,
+            ..
         } = response
         {
-            let durable = self.durable_stamp;
-            retained.retain(|(_, message)| message.stamp() <= durable);
-            *stamp = durable.min(*stamp);
+            let durable = self.durable_retained_seq;
+            retained.retain(|(_, message)| message.retained_seq() <= durable);
+            *retained_seq = durable.min(*retained_seq);
         }
     }
 }

@@ -15,23 +15,25 @@ use bytes::Bytes;
 use super::batch::{Pending, Release};
 use super::clients::Clients;
 use super::commits::Commits;
-use super::delivery::Delivery;
+use super::delivery::DeliveryContext;
 use super::distribute::distribute;
 use super::error::RecoverError;
+use super::gateway_messages::{
+    event_message, gateway_message, in_other_encoding, retain_gateway_message, show_recovered_keys,
+};
 use super::index::SubscriptionIndex;
-use super::interest::Interest;
+use super::interest::InterestIndex;
 use super::journal::Journal;
 use super::limits::Configuration;
-use super::mail::Kept;
-use super::own::{event_message, gateway_message, misspelt, retain_own, show_recovered_keys};
-use super::retained::Retained;
+use super::mail::EngineView;
+use super::retained::RetainedStore;
 use super::root::note_root;
 use super::settings::DeskSettings;
 use super::stats::DeskStats;
 use super::status::show_gauges;
 use super::time::{Moved, Time};
-use super::timers::{Timer, Timers};
-use super::work::WorkNews;
+use super::timers::{ClientTimer, ClientTimers};
+use super::work::WorkReports;
 use super::{recover, stall};
 use crate::clock::Reading;
 use crate::engine::{Effect, Engine, Input, Timer as EngineTimer, Verdict};
@@ -50,32 +52,32 @@ pub struct Desk {
     engine: Engine,
     clients: Clients,
     index: SubscriptionIndex,
-    retained: Retained,
+    retained: RetainedStore,
     journal: Journal,
-    timers: Timers,
+    timers: ClientTimers,
     time: Time,
     commits: Commits,
     stats: Arc<DeskStats>,
     /// What the engine is to hear of deliveries, at the end of the request.
-    work: WorkNews,
+    work: WorkReports,
 }
 
 impl Desk {
     /// A desk with nothing in it but the engine; `recover` fills it.
-    pub fn new(settings: DeskSettings, engine: Engine, interest: Arc<Interest>) -> Desk {
+    pub fn new(settings: DeskSettings, engine: Engine, interest: Arc<InterestIndex>) -> Desk {
         let memory = &settings.memory;
         Desk {
             clients: Clients::new(settings.clients, memory.clone()),
             index: SubscriptionIndex::new(&settings.root, interest, memory.clone()),
-            retained: Retained::new(settings.retained.clone()),
+            retained: RetainedStore::new(settings.retained.clone()),
             journal: Journal::new(settings.journal.clone()),
             settings,
             engine,
-            timers: Timers::default(),
+            timers: ClientTimers::default(),
             time: Time::default(),
             commits: Commits::default(),
             stats: Arc::default(),
-            work: WorkNews::default(),
+            work: WorkReports::default(),
         }
     }
 
@@ -85,7 +87,7 @@ impl Desk {
     /// If the store or one of its records cannot be read.
     pub fn recover(&mut self, now: Millis, store: &dyn Store) -> Result<(), RecoverError> {
         recover::restore(&mut self.delivery(now), store)?;
-        self.respell_retained();
+        self.reencode_retained();
         show_recovered_keys(&self.settings.root, &mut self.engine, &mut self.retained);
         self.journal.recover(store)?;
         recover::index(&mut self.delivery(now));
@@ -102,8 +104,8 @@ impl Desk {
     }
 
     /// The parts that messages for clients go through.
-    fn delivery(&mut self, now: Millis) -> Delivery<'_> {
-        Delivery {
+    fn delivery(&mut self, now: Millis) -> DeliveryContext<'_> {
+        DeliveryContext {
             now,
             settings: &self.settings,
             stats: &self.stats,
@@ -119,7 +121,7 @@ impl Desk {
 
     /// The same, for tests to look at.
     #[cfg(test)]
-    pub(super) fn parts(&mut self) -> Delivery<'_> {
+    pub(super) fn parts(&mut self) -> DeliveryContext<'_> {
         self.delivery(0)
     }
 
@@ -127,13 +129,13 @@ impl Desk {
     pub fn tick(&mut self, now: Millis) {
         while let Some(timer) = self.timers.take_due(now) {
             match timer {
-                Timer::SessionExpiry(client) => self.expire_session(now, &client),
-                Timer::Will(client) => self.will_timer(now, &client),
-                Timer::MessageExpiry(client, seq) => {
+                ClientTimer::SessionExpiry(client) => self.expire_session(now, &client),
+                ClientTimer::Will(client) => self.will_timer(now, &client),
+                ClientTimer::MessageExpiry(client, seq) => {
                     self.delivery(now).expire_message(&client, seq);
                 }
-                Timer::Patience(client) => self.patience_ends(now, &client),
-                Timer::Unanswered(client) => self.give_up_on_disk(now, &client),
+                ClientTimer::SlowConsumer(client) => self.slow_consumer_times_out(now, &client),
+                ClientTimer::SubackTimeout(client) => self.suback_times_out(now, &client),
             }
         }
         if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
@@ -146,7 +148,7 @@ impl Desk {
         if self.time.next_mark().is_some_and(|at| at <= now) {
             self.leave_mark(now);
         }
-        self.tell_of_deliveries(now);
+        self.report_deliveries(now);
     }
 
     /// Whether something is due that whoever asks next must find done. One [`Desk::tick`] does a bounded portion of it.
@@ -189,7 +191,7 @@ impl Desk {
     pub fn seal(&mut self, now: Millis) -> Pending {
         self.engine.flush();
         self.apply_effects(now, None);
-        self.tell_of_deliveries(now);
+        self.report_deliveries(now);
         let number = self.commits.number();
         let records = self.commits.records();
         self.engine.drain_records(&mut |key, value| match value {
@@ -200,7 +202,7 @@ impl Desk {
         if !records.is_empty() {
             self.time.mark(now, records);
         }
-        let sealed = self.commits.seal(self.retained.last_stamp());
+        let sealed = self.commits.seal(self.retained.last_retained_seq());
         self.stats.batches.add_one();
         show_gauges(
             &self.stats,
@@ -238,13 +240,13 @@ impl Desk {
     }
 
     /// Sends what of a batch that is not on disk needs no disk. Batches in their order.
-    pub fn let_go(&self, releases: &mut Vec<Release>) {
-        self.commits.let_go(releases);
+    pub fn release_non_durable(&self, releases: &mut Vec<Release>) {
+        self.commits.release_non_durable(releases);
     }
 
     /// The same with the batch that fills.
-    pub fn let_go_of_pending(&mut self) {
-        self.commits.let_go_of_pending();
+    pub fn release_non_durable_pending(&mut self) {
+        self.commits.release_non_durable_pending();
     }
 
     /// From now on the desk knows where the wall clock is, and says so in each commit. Before
@@ -258,7 +260,7 @@ impl Desk {
     pub fn look_at_wall(&mut self, now: Millis, ahead: i64) {
         match self.time.look(ahead) {
             Some(Moved::Drifted) => self.engine.set_wall(ahead),
-            Some(Moved::Set(by)) => self.tell_step(now, by, ahead),
+            Some(Moved::Set(by)) => self.report_clock_step(now, by, ahead),
             None => {}
         }
     }
@@ -267,11 +269,11 @@ impl Desk {
     /// knows.
     pub fn step_found(&mut self, now: Millis, by: i64) {
         if let Some(ahead) = self.time.step_found(by) {
-            self.tell_step(now, by, ahead);
+            self.report_clock_step(now, by, ahead);
         }
     }
 
-    fn tell_step(&mut self, now: Millis, by: i64, ahead: i64) {
+    fn report_clock_step(&mut self, now: Millis, by: i64, ahead: i64) {
         let (direction, count) = match by {
             ..0 => ("back", &self.stats.clock_steps.back),
             _ => ("forward", &self.stats.clock_steps.forward),
@@ -307,12 +309,12 @@ impl Desk {
 
     /// The same for a command that came as a message, which the engine may want to relay.
     fn feed_with(&mut self, now: Millis, input: Input, came_as: Option<&Message>) -> Verdict {
-        let kept = Kept {
+        let view = EngineView {
             root: &self.settings.root,
             clients: &self.clients,
             journal: &self.journal,
         };
-        let verdict = self.engine.handle(now, input, &kept);
+        let verdict = self.engine.handle(now, input, &view);
         self.apply_effects(now, came_as);
         // Whatever it changed has a record; somebody may wait for an effect of it.
         self.commits.set_awaited(true);
@@ -353,20 +355,21 @@ impl Desk {
         let name = topic.format(&self.settings.root);
         let mirrors = MessageMirrors::default();
         let message = gateway_message(&name, payload.unwrap_or_default(), true, &mirrors);
-        let stamped = self.retain_own(topic, &message);
-        distribute(&mut self.delivery(now), stamped);
+        let numbered = self.retain_gateway_message(topic, &message);
+        distribute(&mut self.delivery(now), numbered);
     }
 
-    fn retain_own(&mut self, topic: &RoomTopic, message: &Message) -> Message {
+    fn retain_gateway_message(&mut self, topic: &RoomTopic, message: &Message) -> Message {
         let (engine, retained) = (&mut self.engine, &mut self.retained);
-        retain_own(engine, retained, &mut self.commits, topic, message)
+        retain_gateway_message(engine, retained, &mut self.commits, topic, message)
     }
 
     /// Sees to it that what was retained under another configuration is in the encoding that its
     /// room has now.
-    fn respell_retained(&mut self) {
-        for (topic, message) in misspelt(&self.settings.root, &self.engine, &self.retained) {
-            self.retain_own(&topic, &message);
+    fn reencode_retained(&mut self) {
+        for (topic, message) in in_other_encoding(&self.settings.root, &self.engine, &self.retained)
+        {
+            self.retain_gateway_message(&topic, &message);
         }
     }
 
@@ -386,20 +389,20 @@ impl Desk {
 
     /// Tells the engine what it has not heard. Not at once: what it does then sends or drops more,
     /// deeper and deeper.
-    fn tell_of_deliveries(&mut self, now: Millis) {
+    fn report_deliveries(&mut self, now: Millis) {
         loop {
             if let Some((agent, assignments)) = self.work.next_sent() {
                 self.feed_lazily(now, Input::Sent { agent, assignments });
             } else if let Some(id) = self.work.next_window() {
-                self.tell_of_window(now, &id);
-            } else if !self.tell_of_undelivered(now) {
+                self.report_window(now, &id);
+            } else if !self.report_undelivered(now) {
                 return;
             }
         }
     }
 
     /// Has it find others for work and calls that were dropped; whether there were any.
-    fn tell_of_undelivered(&mut self, now: Millis) -> bool {
+    fn report_undelivered(&mut self, now: Millis) -> bool {
         let mut found = false;
         while let Some((agent, class)) = self.work.next_undelivered() {
             self.feed(now, Input::TooLarge { agent, class });
@@ -408,7 +411,7 @@ impl Desk {
         found
     }
 
-    fn tell_of_window(&mut self, now: Millis, id: &str) {
+    fn report_window(&mut self, now: Millis, id: &str) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
@@ -416,7 +419,7 @@ impl Desk {
             return;
         };
         let room = client.outbox.room(connected.window);
-        connected.told_window = room;
+        connected.reported_window = room;
         let (agent, free) = (agent.clone(), u32::try_from(room).unwrap_or(u32::MAX));
         self.feed_lazily(now, Input::Window { agent, free });
     }
@@ -433,8 +436,8 @@ impl Desk {
         self.retained.set_limits(new.retained);
         self.journal.set_limits(new.journal);
         self.feed(now, Input::Settings(new.engine));
-        if new.respells {
-            self.respell_retained();
+        if new.reencodes {
+            self.reencode_retained();
         }
         warn_of_barred_rooms(&self.engine);
     }

@@ -1,9 +1,9 @@
 //! Messages for one client: into its outbox, out through its window, acknowledged.
 //!
 //! Here is what lies below the engine. What the desk does above it, with requests and with time,
-//! borrows its parts to a [`Delivery`], which looks at the engine and never feeds it.
+//! borrows its parts to a [`DeliveryContext`], which looks at the engine and never feeds it.
 
-mod fit;
+mod max_packet;
 mod replies;
 
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use std::sync::Arc;
 use super::batch::Release;
 use super::clients::Clients;
 use super::commits::Commits;
+use super::gateway_messages::gateway_message;
 use super::index::SubscriptionIndex;
-use super::kind::Kind;
 use super::outbox::{Acknowledged, packet_id};
-use super::own::gateway_message;
+use super::outbox_kind::OutboxKind;
 use super::port::{self, Response, Stage};
 use super::records;
-use super::retained::Retained;
+use super::retained::RetainedStore;
 use super::settings::DeskSettings;
 use super::stats::DeskStats;
-use super::timers::{Timer, Timers};
-use super::work::WorkNews;
+use super::timers::{ClientTimer, ClientTimers};
+use super::work::WorkReports;
 use crate::diary::limited;
 use crate::engine::{Directed, DirectedKind, Engine};
 use crate::ledger::Space;
@@ -30,22 +30,22 @@ use crate::wire::message::{Message, Parts};
 use crate::wire::name::Agent;
 
 /// The parts of the desk that messages for clients go through, at one time.
-pub(super) struct Delivery<'a> {
+pub(super) struct DeliveryContext<'a> {
     pub now: Millis,
     pub settings: &'a DeskSettings,
     pub stats: &'a DeskStats,
     pub engine: &'a Engine,
     pub clients: &'a mut Clients,
     pub index: &'a mut SubscriptionIndex,
-    pub retained: &'a mut Retained,
-    pub timers: &'a mut Timers,
+    pub retained: &'a mut RetainedStore,
+    pub timers: &'a mut ClientTimers,
     pub commits: &'a mut Commits,
-    pub work: &'a mut WorkNews,
+    pub work: &'a mut WorkReports,
 }
 
-impl Delivery<'_> {
+impl DeliveryContext<'_> {
     /// Appends to a session's queue, unless it is full; whether the client is connected and slow.
-    pub(super) fn enqueue(&mut self, id: &Arc<str>, kind: Kind, message: Message) -> bool {
+    pub(super) fn enqueue(&mut self, id: &Arc<str>, kind: OutboxKind, message: Message) -> bool {
         let limits = *self.clients.limits();
         let Some(client) = self.clients.get_mut(id) else {
             return false;
@@ -105,7 +105,7 @@ impl Delivery<'_> {
         let message = gateway_message(&topic, &directed.payload, false, &directed.mirrors);
         let class = directed.class;
         let is_work = matches!(class, DirectedKind::Assignment(_));
-        let kind = Kind::Directed(class.clone());
+        let kind = OutboxKind::Directed(class.clone());
         self.put_into_mailbox(&directed.to, kind, message);
         let reader = self.clients.get_mut(directed.to.as_str());
         if let Some(reader) = reader.filter(|_| is_work) {
@@ -120,16 +120,16 @@ impl Delivery<'_> {
             retain: false,
             ..message.parts()
         });
-        self.put_into_mailbox(to, Kind::Inbox, message);
+        self.put_into_mailbox(to, OutboxKind::Inbox, message);
     }
 
-    fn put_into_mailbox(&mut self, to: &Agent, kind: Kind, message: Message) {
+    fn put_into_mailbox(&mut self, to: &Agent, kind: OutboxKind, message: Message) {
         self.store_in_mailbox(to, kind, message);
         self.send_ready(&to.as_str().into());
     }
 
     /// The same, for who sees to what is ready itself.
-    fn store_in_mailbox(&mut self, to: &Agent, kind: Kind, message: Message) {
+    fn store_in_mailbox(&mut self, to: &Agent, kind: OutboxKind, message: Message) {
         let id: Arc<str> = to.as_str().into();
         if self.index.is_watched(message.topic()) {
             self.broadcast(message.clone());
@@ -206,17 +206,17 @@ impl Delivery<'_> {
             self.commits
                 .delete(Space::Outbox, records::outbox_key(id, seq));
         }
-        self.relieve(id);
+        self.resume_publishers(id);
     }
 
     /// Wakes the desk up for this.
-    pub(super) fn set_timer(&mut self, at: Millis, timer: Timer) {
+    pub(super) fn set_timer(&mut self, at: Millis, timer: ClientTimer) {
         self.timers.set(at, timer, self.clients, self.commits);
     }
 
     fn watch_expiry(&mut self, id: &Arc<str>, seq: u64, expires_at: Millis) {
         if expires_at != 0 {
-            self.set_timer(expires_at, Timer::MessageExpiry(id.clone(), seq));
+            self.set_timer(expires_at, ClientTimer::MessageExpiry(id.clone(), seq));
         }
     }
 
@@ -279,9 +279,9 @@ impl Delivery<'_> {
             // A repeat has the bytes of the first time. After a crash it is not known whether there was one.
             if entry.kind.is_directed()
                 && (is_first || !entry.dup)
-                && let Some(most) = self.is_too_large(id, &entry.message, grant.qos)
+                && let Some(most) = self.max_packet_exceeded(id, &entry.message, grant.qos)
             {
-                self.make_fit(id, seq, grant.qos, most);
+                self.fit_max_packet(id, seq, grant.qos, most);
                 continue;
             }
             let delivery = port::Delivery {
@@ -372,7 +372,7 @@ impl Delivery<'_> {
 
     /// A client that has caught up no longer holds up its publishers: their acknowledgements go
     /// out.
-    pub(super) fn relieve(&mut self, id: &str) {
+    pub(super) fn resume_publishers(&mut self, id: &str) {
         let limits = *self.clients.limits();
         let Some(client) = self.clients.get_mut(id) else {
             return;
@@ -381,11 +381,13 @@ impl Delivery<'_> {
         let has_caught_up = outbox.queued_messages() <= limits.max_queued_messages / 4
             && outbox.queued_bytes() <= limits.max_queued_bytes / 4;
         let connected = client.state.connected_mut();
-        let Some(connected) = connected.filter(|own| has_caught_up && !own.held.is_empty()) else {
+        let Some(connected) =
+            connected.filter(|own| has_caught_up && !own.deferred_acks.is_empty())
+        else {
             return;
         };
-        connected.patience_ends = None;
-        for (connection, response) in std::mem::take(&mut connected.held) {
+        connected.slow_consumer_deadline = None;
+        for (connection, response) in std::mem::take(&mut connected.deferred_acks) {
             self.commits.respond(&connection, response);
         }
     }

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::clients::Clients;
-use super::delivery::Delivery;
-use super::kind::Kind;
+use super::delivery::DeliveryContext;
+use super::outbox_kind::OutboxKind;
 use super::port::{self, Full, Response};
-use super::shares::Turn;
+use super::shared_subscriptions::MemberTurn;
 use crate::diary::{limited, shown};
 use crate::wire::message::{Message, Qos};
 
 /// Whose queues a message goes into.
 struct Targets {
-    durable: BTreeMap<Arc<str>, Kind>,
-    turns: Vec<Turn>,
+    durable: BTreeMap<Arc<str>, OutboxKind>,
+    turns: Vec<MemberTurn>,
     /// As published.
     qos: Qos,
 }
@@ -24,7 +24,7 @@ struct Targets {
 impl Targets {
     /// Those that keep it until it is acknowledged.
     fn queued(&self) -> impl Iterator<Item = &Arc<str>> {
-        let keeps = |turn: &&Turn| turn.member.qos.min(self.qos) > Qos::AtMostOnce;
+        let keeps = |turn: &&MemberTurn| turn.member.qos.min(self.qos) > Qos::AtMostOnce;
         let members = self.turns.iter().filter(keeps).map(|turn| &turn.client);
         self.durable.keys().chain(members)
     }
@@ -34,17 +34,17 @@ impl Targets {
 /// are slow. Where a queue is full, its session misses the message, or, if queues are to be full
 /// for nobody, nobody gets it and its publisher knows.
 pub(super) fn publish(
-    delivery: &mut Delivery<'_>,
+    delivery: &mut DeliveryContext<'_>,
     message: &Message,
 ) -> Result<Vec<Arc<str>>, Full> {
     let clears = message.payload().is_empty();
     if message.retain() && !clears && !delivery.retained.has_room_for(message) {
         delivery.stats.refused.retained_full.add_one();
-        tell_of_full_retained(delivery, message);
+        warn_of_full_retained(delivery, message);
         return Err(Full::Retained);
     }
     let targets = targets(delivery, message);
-    see_to_room(delivery, &targets, message.size())?;
+    check_room(delivery, &targets, message.size())?;
     let message = if message.retain() {
         delivery.retained.retain(message, delivery.commits)
     } else {
@@ -53,9 +53,9 @@ pub(super) fn publish(
     Ok(distribute_to(delivery, message, targets))
 }
 
-/// Sees that a message may go to all whom it is for. If their queues are to be full for nobody, and
-/// one of them is, nobody gets it and its publisher is told.
-fn see_to_room(delivery: &Delivery<'_>, targets: &Targets, bytes: usize) -> Result<(), Full> {
+/// Checks that a message may go to all whom it is for. Where publishers are refused for a full
+/// queue, and one of the queues is full, nobody gets it and its publisher is told.
+fn check_room(delivery: &DeliveryContext<'_>, targets: &Targets, bytes: usize) -> Result<(), Full> {
     let mut queues = targets.queued().peekable();
     if queues.peek().is_some() && delivery.settings.memory.room_to_store() < bytes {
         return Err(Full::Memory);
@@ -76,7 +76,7 @@ fn see_to_room(delivery: &Delivery<'_>, targets: &Targets, bytes: usize) -> Resu
     Err(Full::Queue)
 }
 
-fn tell_of_full_retained(delivery: &Delivery<'_>, message: &Message) {
+fn warn_of_full_retained(delivery: &DeliveryContext<'_>, message: &Message) {
     let (client, kind) = (message.publisher(), "retained_full");
     let admitted = delivery.settings.admits(kind, client);
     let (topic, bytes) = (shown(message.topic()), message.size());
@@ -93,12 +93,12 @@ fn tell_of_full_retained(delivery: &Delivery<'_>, message: &Message) {
 }
 
 /// A message that nobody could refuse, to all who want it.
-pub(super) fn distribute(delivery: &mut Delivery<'_>, message: Message) {
+pub(super) fn distribute(delivery: &mut DeliveryContext<'_>, message: Message) {
     let targets = targets(delivery, &message);
     distribute_to(delivery, message, targets);
 }
 
-fn targets(delivery: &mut Delivery<'_>, message: &Message) -> Targets {
+fn targets(delivery: &mut DeliveryContext<'_>, message: &Message) -> Targets {
     let takes = can_take(delivery.clients, message);
     Targets {
         turns: delivery.index.turns(message.topic(), takes),
@@ -107,7 +107,11 @@ fn targets(delivery: &mut Delivery<'_>, message: &Message) -> Targets {
     }
 }
 
-fn distribute_to(delivery: &mut Delivery<'_>, message: Message, targets: Targets) -> Vec<Arc<str>> {
+fn distribute_to(
+    delivery: &mut DeliveryContext<'_>,
+    message: Message,
+    targets: Targets,
+) -> Vec<Arc<str>> {
     let mut slow = Vec::new();
     for (client, kind) in targets.durable {
         if delivery.enqueue(&client, kind, message.clone()) {
@@ -122,14 +126,18 @@ fn distribute_to(delivery: &mut Delivery<'_>, message: Message, targets: Targets
 }
 
 /// A group's message, to the member whose turn it is.
-pub(super) fn deliver_to_member(delivery: &mut Delivery<'_>, turn: Turn, message: &Message) {
+pub(super) fn deliver_to_member(
+    delivery: &mut DeliveryContext<'_>,
+    turn: MemberTurn,
+    message: &Message,
+) {
     let qos = message.qos().min(turn.member.qos);
     let subscription_ids: Vec<u32> = turn.member.id.into_iter().collect();
     if qos == Qos::AtMostOnce {
         send_unacknowledged(delivery, &turn.client, message, subscription_ids);
         return;
     }
-    let kind = Kind::Queued {
+    let kind = OutboxKind::Queued {
         qos,
         retain: false,
         subscription_ids,
@@ -138,10 +146,13 @@ pub(super) fn deliver_to_member(delivery: &mut Delivery<'_>, turn: Turn, message
     delivery.enqueue(&turn.client, kind, message.clone());
 }
 
-/// Members' sessions have ended before they acknowledged these: others of their groups get them, if
+/// Gives what members whose sessions have ended did not acknowledge to others of their groups, if
 /// there are any.
-pub(super) fn inherit(delivery: &mut Delivery<'_>, inheritance: Vec<(Arc<str>, Message)>) {
-    for (share, message) in inheritance {
+pub(super) fn redistribute_shared(
+    delivery: &mut DeliveryContext<'_>,
+    unfinished_shared: Vec<(Arc<str>, Message)>,
+) {
+    for (share, message) in unfinished_shared {
         let takes = can_take(delivery.clients, &message);
         if let Some(turn) = delivery.index.shares_mut().pick_from(&share, takes) {
             deliver_to_member(delivery, turn, &message);
@@ -151,7 +162,7 @@ pub(super) fn inherit(delivery: &mut Delivery<'_>, inheritance: Vec<(Arc<str>, M
 
 /// QoS 0 to a member of a shared subscription: dropped if the member is away or does not keep up.
 fn send_unacknowledged(
-    delivery: &mut Delivery<'_>,
+    delivery: &mut DeliveryContext<'_>,
     client: &str,
     message: &Message,
     subscription_ids: Vec<u32>,

@@ -1,6 +1,6 @@
 //! Why a start fails.
 
-use super::records::RecordError;
+use super::records::DeskRecordError;
 use crate::ledger::{REMEDIES, Space, StoreError};
 
 /// Why a desk cannot start from its ledger.
@@ -11,7 +11,7 @@ pub enum RecoverError {
     Store(#[from] StoreError),
     /// One of the desk's records cannot be read.
     #[error("{0}; {REMEDIES}")]
-    Record(#[from] RecordError),
+    Record(#[from] DeskRecordError),
     /// One of the engine's records cannot be read.
     #[error("{0}; {REMEDIES}")]
     Engine(#[from] crate::engine::RecordError),

@@ -4,19 +4,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::interest::{Interest, Wanted};
-use super::kind::Kind;
-use super::memory::{Holder, Memory};
-use super::shares::{Member, Shares, Turn};
+use super::interest::{InterestIndex, InterestKind};
+use super::memory::{Account, MemoryBudget};
+use super::outbox_kind::OutboxKind;
+use super::shared_subscriptions::{GroupMember, MemberTurn, SharedSubscriptions};
 use super::subscription::Subscription;
 use super::trie::FilterTrie;
 use crate::wire::filter::{self, SharedFilter};
 use crate::wire::message::{Message, Qos};
 use crate::wire::topic;
 
-/// A durable subscription, as the index has it.
+/// A durable subscription's options and identifier (MQTT 5 sections 3.8.3.1 and 3.8.2.1.2).
 #[derive(Debug, Clone, Copy)]
-struct Terms {
+struct SubscriptionOptions {
     qos: Qos,
     no_local: bool,
     retain_as_published: bool,
@@ -30,25 +30,25 @@ pub(super) struct SubscriptionIndex {
     root: Box<str>,
     /// Unshared filters of durable sessions, by client. Those of QoS 0 add their identifiers to
     /// what the others have delivered.
-    durable: FilterTrie<Arc<str>, Terms>,
-    shares: Shares,
+    durable: FilterTrie<Arc<str>, SubscriptionOptions>,
+    shares: SharedSubscriptions,
     /// Wildcard filters that may see other agents' directed messages, by client.
     watchers: FilterTrie<Arc<str>, ()>,
-    interest: Arc<Interest>,
-    memory: Arc<Memory>,
+    interest: Arc<InterestIndex>,
+    memory: Arc<MemoryBudget>,
 }
 
 impl SubscriptionIndex {
     /// Nobody wants anything yet.
     pub(super) fn new(
         root: &str,
-        interest: Arc<Interest>,
-        memory: Arc<Memory>,
+        interest: Arc<InterestIndex>,
+        memory: Arc<MemoryBudget>,
     ) -> SubscriptionIndex {
         SubscriptionIndex {
             root: root.into(),
             durable: FilterTrie::default(),
-            shares: Shares::default(),
+            shares: SharedSubscriptions::default(),
             watchers: FilterTrie::default(),
             interest,
             memory,
@@ -58,28 +58,29 @@ impl SubscriptionIndex {
     /// Adds a subscription of a session, which is durable or not.
     pub(super) fn add(&mut self, id: &Arc<str>, durable: bool, subscription: &Subscription) {
         let filter = &subscription.filter;
-        self.memory.take(Holder::Subscriptions, weight(filter));
+        self.memory.reserve(Account::Subscriptions, weight(filter));
         if let Some(shared) = SharedFilter::parse(filter) {
-            let member = Member {
+            let member = GroupMember {
                 qos: subscription.qos,
                 id: subscription.id,
-                lasts: durable,
+                durable,
             };
             if self.shares.join(filter, shared.filter, id, member) {
-                self.interest.add(Wanted::Shared, shared.filter, filter);
+                self.interest
+                    .add(InterestKind::Shared, shared.filter, filter);
             }
             return;
         }
         if durable {
-            let terms = Terms {
+            let options = SubscriptionOptions {
                 qos: subscription.qos,
                 no_local: subscription.no_local,
                 retain_as_published: subscription.retain_as_published,
                 id: subscription.id,
             };
-            self.durable.insert(filter, id.clone(), terms);
+            self.durable.insert(filter, id.clone(), options);
             if subscription.qos > Qos::AtMostOnce {
-                self.interest.add(Wanted::Durably, filter, id);
+                self.interest.add(InterestKind::Durably, filter, id);
             }
         }
         if filter::has_wildcard(filter) && !topic::is_own_mail(&self.root, id, filter) {
@@ -90,18 +91,19 @@ impl SubscriptionIndex {
     /// Takes one out again.
     pub(super) fn remove(&mut self, id: &Arc<str>, durable: bool, subscription: &Subscription) {
         let filter = &subscription.filter;
-        self.memory.give_back(Holder::Subscriptions, weight(filter));
+        self.memory.release(Account::Subscriptions, weight(filter));
         if let Some(shared) = SharedFilter::parse(filter) {
             if self.shares.leave(filter, shared.filter, id) {
-                self.interest.remove(Wanted::Shared, shared.filter, filter);
+                self.interest
+                    .remove(InterestKind::Shared, shared.filter, filter);
             }
             return;
         }
         if durable
-            && let Some(terms) = self.durable.remove(filter, id)
-            && terms.qos > Qos::AtMostOnce
+            && let Some(options) = self.durable.remove(filter, id)
+            && options.qos > Qos::AtMostOnce
         {
-            self.interest.remove(Wanted::Durably, filter, id);
+            self.interest.remove(InterestKind::Durably, filter, id);
         }
         self.watchers.remove(filter, id);
     }
@@ -112,40 +114,45 @@ impl SubscriptionIndex {
     }
 
     /// The groups.
-    pub(super) fn shares(&self) -> &Shares {
+    pub(super) fn shares(&self) -> &SharedSubscriptions {
         &self.shares
     }
 
-    /// The groups, to change what they owe.
-    pub(super) fn shares_mut(&mut self) -> &mut Shares {
+    /// The groups, to note which absent members have messages.
+    pub(super) fn shares_mut(&mut self) -> &mut SharedSubscriptions {
         &mut self.shares
     }
 
-    /// For each group that a message concerns, the member whose turn it is; see [`Shares::pick`].
-    pub(super) fn turns(&mut self, topic: &str, can_take: impl Fn(&str) -> bool) -> Vec<Turn> {
+    /// For each group that a message concerns, the member whose turn it is; see
+    /// [`SharedSubscriptions::pick`].
+    pub(super) fn turns(
+        &mut self,
+        topic: &str,
+        can_take: impl Fn(&str) -> bool,
+    ) -> Vec<MemberTurn> {
         self.shares.pick(topic, can_take)
     }
 
     /// Each durable session that matches, once, with the highest QoS of its matching subscriptions
     /// (MQTT-3.3.4-2, -3).
-    pub(super) fn durable_matches(&self, message: &Message) -> BTreeMap<Arc<str>, Kind> {
-        let mut matches: BTreeMap<Arc<str>, Kind> = BTreeMap::new();
+    pub(super) fn durable_matches(&self, message: &Message) -> BTreeMap<Arc<str>, OutboxKind> {
+        let mut matches: BTreeMap<Arc<str>, OutboxKind> = BTreeMap::new();
         if message.qos() == Qos::AtMostOnce {
             return matches;
         }
-        self.durable.visit(message.topic(), &mut |client, terms| {
-            if terms.no_local && **client == *message.publisher() {
+        self.durable.visit(message.topic(), &mut |client, options| {
+            if options.no_local && **client == *message.publisher() {
                 return;
             }
-            let granted = message.qos().min(terms.qos);
-            let shows_retain = message.retain() && terms.retain_as_published;
-            let kind = matches.entry(client.clone()).or_insert(Kind::Queued {
+            let granted = message.qos().min(options.qos);
+            let shows_retain = message.retain() && options.retain_as_published;
+            let kind = matches.entry(client.clone()).or_insert(OutboxKind::Queued {
                 qos: granted,
                 retain: shows_retain,
                 subscription_ids: Vec::new(),
                 share: None,
             });
-            if let Kind::Queued {
+            if let OutboxKind::Queued {
                 qos,
                 retain,
                 subscription_ids,
@@ -154,12 +161,11 @@ impl SubscriptionIndex {
             {
                 *qos = (*qos).max(granted);
                 *retain |= shows_retain;
-                subscription_ids.extend(terms.id);
+                subscription_ids.extend(options.id);
             }
         });
         // Whom QoS 0 is enough for is served by the live plane.
-        let queued =
-            |kind: &Kind| matches!(kind, Kind::Queued { qos, .. } if *qos > Qos::AtMostOnce);
+        let queued = |kind: &OutboxKind| matches!(kind, OutboxKind::Queued { qos, .. } if *qos > Qos::AtMostOnce);
         matches.retain(|_, kind| queued(kind));
         matches
     }

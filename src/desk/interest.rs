@@ -9,9 +9,9 @@ use std::sync::{PoisonError, RwLock};
 use super::trie::FilterTrie;
 use crate::wire::message::Qos;
 
-/// The index; one per gateway, shared by all sessions.
+/// The filters of durable and shared subscribers; one per gateway, shared by all sessions.
 #[derive(Debug, Default)]
-pub struct Interest {
+pub struct InterestIndex {
     /// Spares the lock while nobody wants anything.
     any: AtomicBool,
     filters: RwLock<Filters>,
@@ -25,14 +25,14 @@ struct Filters {
     shared: FilterTrie<std::sync::Arc<str>, ()>,
 }
 
-/// Which of the two kinds of filter.
+/// Which subscribers a filter is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum InterestKind {
     Durably,
     Shared,
 }
 
-impl super::port::Interest for Interest {
+impl super::port::Interest for InterestIndex {
     fn wants(&self, topic: &str, qos: Qos) -> bool {
         if !self.any.load(Ordering::Acquire) {
             return false;
@@ -42,28 +42,28 @@ impl super::port::Interest for Interest {
     }
 }
 
-impl Interest {
-    pub(super) fn add(&self, wanted: Wanted, filter: &str, who: &std::sync::Arc<str>) {
-        self.change(wanted, |trie| {
+impl InterestIndex {
+    pub(super) fn add(&self, kind: InterestKind, filter: &str, who: &std::sync::Arc<str>) {
+        self.change(kind, |trie| {
             trie.insert(filter, who.clone(), ());
         });
     }
 
-    pub(super) fn remove(&self, wanted: Wanted, filter: &str, who: &std::sync::Arc<str>) {
-        self.change(wanted, |trie| {
+    pub(super) fn remove(&self, kind: InterestKind, filter: &str, who: &std::sync::Arc<str>) {
+        self.change(kind, |trie| {
             trie.remove(filter, who);
         });
     }
 
     fn change(
         &self,
-        wanted: Wanted,
+        kind: InterestKind,
         change: impl FnOnce(&mut FilterTrie<std::sync::Arc<str>, ()>),
     ) {
         let mut filters = self.filters.write().unwrap_or_else(PoisonError::into_inner);
-        change(match wanted {
-            Wanted::Durably => &mut filters.durable,
-            Wanted::Shared => &mut filters.shared,
+        change(match kind {
+            InterestKind::Durably => &mut filters.durable,
+            InterestKind::Shared => &mut filters.shared,
         });
         let any = !(filters.durable.is_empty() && filters.shared.is_empty());
         self.any.store(any, Ordering::Release);
@@ -77,15 +77,15 @@ mod tests {
 
     #[test]
     fn durable_filters_want_no_qos_0_and_shared_ones_want_all() {
-        let interest = Interest::default();
+        let interest = InterestIndex::default();
         assert!(!interest.wants("a/b", Qos::ExactlyOnce));
-        interest.add(Wanted::Durably, "a/#", &"client".into());
+        interest.add(InterestKind::Durably, "a/#", &"client".into());
         assert!(interest.wants("a/b", Qos::AtLeastOnce));
         assert!(!interest.wants("a/b", Qos::AtMostOnce));
-        interest.add(Wanted::Shared, "a/b", &"group".into());
+        interest.add(InterestKind::Shared, "a/b", &"group".into());
         assert!(interest.wants("a/b", Qos::AtMostOnce));
-        interest.remove(Wanted::Shared, "a/b", &"group".into());
-        interest.remove(Wanted::Durably, "a/#", &"client".into());
+        interest.remove(InterestKind::Shared, "a/b", &"group".into());
+        interest.remove(InterestKind::Durably, "a/#", &"client".into());
         assert!(!interest.wants("a/b", Qos::ExactlyOnce));
     }
 }

@@ -83,8 +83,8 @@ impl JournalLimits {
 pub struct Configuration {
     /// The engine's.
     pub engine: Box<engine::Settings>,
-    /// Whether rooms may be in another encoding than before.
-    pub respells: bool,
+    /// Whether rooms may have another encoding than before.
+    pub reencodes: bool,
     /// Limits of mailboxes and queues.
     pub clients: ClientLimits,
     /// Limits of the retained store.

@@ -4,21 +4,21 @@ use std::ops::ControlFlow;
 
 use super::clients::Clients;
 use super::journal::Journal;
-use super::kind::Kind;
-use super::outbox::Entry;
+use super::outbox::OutboxEntry;
+use super::outbox_kind::OutboxKind;
 use crate::engine::{DirectedKind, Mailboxes, Past, VisitMail};
 use crate::wire::mailbox::{Mail, MailKind};
 use crate::wire::name::{Agent, Room};
 use crate::wire::topic::below_room;
 
-/// What the engine may ask about.
-pub(super) struct Kept<'a> {
+/// What the engine may see of the desk.
+pub(super) struct EngineView<'a> {
     pub root: &'a str,
     pub clients: &'a Clients,
     pub journal: &'a Journal,
 }
 
-impl Mailboxes for Kept<'_> {
+impl Mailboxes for EngineView<'_> {
     fn free_messages(&self, agent: &Agent) -> usize {
         self.clients.free_messages(agent)
     }
@@ -86,14 +86,18 @@ fn visit_mail(
     }
 }
 
-fn kind_of(entry: &Entry) -> Option<MailKind> {
+fn kind_of(entry: &OutboxEntry) -> Option<MailKind> {
     Some(match &entry.kind {
-        Kind::Queued { .. } => return None,
-        Kind::Inbox => MailKind::Inbox,
-        Kind::Directed(DirectedKind::Assignment(_) | DirectedKind::Run(_)) => MailKind::Assignment,
-        Kind::Directed(DirectedKind::Result | DirectedKind::ToolResult) => MailKind::Result,
-        Kind::Directed(DirectedKind::Decision(_)) => MailKind::Decision,
-        Kind::Directed(DirectedKind::Reply | DirectedKind::Refusal | DirectedKind::Notice)
-        | Kind::Summary => MailKind::Reply,
+        OutboxKind::Queued { .. } => return None,
+        OutboxKind::Inbox => MailKind::Inbox,
+        OutboxKind::Directed(DirectedKind::Assignment(_) | DirectedKind::Run(_)) => {
+            MailKind::Assignment
+        }
+        OutboxKind::Directed(DirectedKind::Result | DirectedKind::ToolResult) => MailKind::Result,
+        OutboxKind::Directed(DirectedKind::Decision(_)) => MailKind::Decision,
+        OutboxKind::Directed(
+            DirectedKind::Reply | DirectedKind::Refusal | DirectedKind::Notice,
+        )
+        | OutboxKind::Summary => MailKind::Reply,
     })
 }

@@ -20,8 +20,8 @@ const SPARED_BYTES: usize = 16 * 1024;
 const UNCOUNTED_BYTES: usize = 4 * 1024;
 
 labels! {
-    /// Who holds.
-    pub enum Holder by "holder" {
+    /// What bytes are held for.
+    pub enum Account by "holder" {
         /// Directed messages.
         Mailboxes = "mailboxes",
         /// Queues of persistent sessions and shared subscriptions.
@@ -43,9 +43,9 @@ labels! {
 
 /// The bound, how much of it is in use, and what came of reaching it. Shared by the desk and all connections.
 #[derive(Debug)]
-pub struct Memory {
+pub struct MemoryBudget {
     max: AtomicUsize,
-    held: Per<Holder, AtomicUsize>,
+    reserved: Per<Account, AtomicUsize>,
     /// Publishes and commands refused (0x97, 429), and QoS 0 publishes for the desk dropped.
     pub refused: Count,
     /// Messages dropped that nobody could be refused: QoS 0 deliveries, and the gateway's own to persistent sessions.
@@ -54,12 +54,12 @@ pub struct Memory {
     pub closed: Count,
 }
 
-impl MetricSet for Memory {
+impl MetricSet for MemoryBudget {
     fn encode(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
         let help =
             "Bytes that wait, by what holds them; what waits for several is counted for each.";
-        let held = Per::<Holder, usize>::new(|holder| self.held(holder));
-        scrape.gauge("queued_bytes", help, &held)?;
+        let reserved = Per::<Account, usize>::new(|account| self.reserved(account));
+        scrape.gauge("queued_bytes", help, &reserved)?;
         let help = "What came of reaching memory.max_queued.";
         let outcomes = [
             ("refused", self.refused.value()),
@@ -70,12 +70,12 @@ impl MetricSet for Memory {
     }
 }
 
-impl Memory {
+impl MemoryBudget {
     /// At most so many bytes.
-    pub fn new(max: usize) -> Arc<Memory> {
-        Arc::new(Memory {
+    pub fn new(max: usize) -> Arc<MemoryBudget> {
+        Arc::new(MemoryBudget {
             max: AtomicUsize::new(max),
-            held: Per::default(),
+            reserved: Per::default(),
             refused: Count::default(),
             dropped: Count::default(),
             closed: Count::default(),
@@ -84,8 +84,8 @@ impl Memory {
 
     /// Without a bound, for tests of other things.
     #[cfg(test)]
-    pub fn boundless() -> Arc<Memory> {
-        Memory::new(usize::MAX)
+    pub fn boundless() -> Arc<MemoryBudget> {
+        MemoryBudget::new(usize::MAX)
     }
 
     /// Another bound from now on; what is held stays.
@@ -97,14 +97,17 @@ impl Memory {
         self.max.load(Relaxed)
     }
 
-    /// How many bytes one kind of holder holds.
-    pub fn held(&self, holder: Holder) -> usize {
-        self.held.of(holder).load(Relaxed)
+    /// How many bytes one account has.
+    pub fn reserved(&self, account: Account) -> usize {
+        self.reserved.of(account).load(Relaxed)
     }
 
     /// How many bytes all hold.
     pub fn total(&self) -> usize {
-        self.held.values().map(|held| held.load(Relaxed)).sum()
+        self.reserved
+            .values()
+            .map(|reserved| reserved.load(Relaxed))
+            .sum()
     }
 
     /// Whether nobody may hold more.
@@ -128,57 +131,60 @@ impl Memory {
     }
 
     /// So much more is held.
-    pub fn take(&self, holder: Holder, bytes: usize) {
-        self.held.of(holder).fetch_add(bytes, Relaxed);
+    pub fn reserve(&self, account: Account, bytes: usize) {
+        self.reserved.of(account).fetch_add(bytes, Relaxed);
     }
 
     /// So much is held no longer.
-    pub fn give_back(&self, holder: Holder, bytes: usize) {
+    pub fn release(&self, account: Account, bytes: usize) {
         // Never below nothing: a figure that wrapped around would close the gateway to everybody.
-        let less = |held: usize| Some(held.saturating_sub(bytes));
-        let _ = self.held.of(holder).fetch_update(Relaxed, Relaxed, less);
+        let less = |reserved: usize| Some(reserved.saturating_sub(bytes));
+        let _ = self
+            .reserved
+            .of(account)
+            .fetch_update(Relaxed, Relaxed, less);
     }
 }
 
-/// A holding of one thing; gone when the thing is.
+/// The bytes of one thing, counted as long as it lives.
 #[derive(Debug)]
-pub struct Held {
-    memory: Arc<Memory>,
-    holder: Holder,
+pub struct Reservation {
+    memory: Arc<MemoryBudget>,
+    account: Account,
     bytes: usize,
 }
 
-impl Held {
-    /// So much is held from now on.
-    pub fn new(memory: &Arc<Memory>, holder: Holder, bytes: usize) -> Held {
-        memory.take(holder, bytes);
-        Held {
+impl Reservation {
+    /// So much is counted from now on.
+    pub fn new(memory: &Arc<MemoryBudget>, account: Account, bytes: usize) -> Reservation {
+        memory.reserve(account, bytes);
+        Reservation {
             memory: memory.clone(),
-            holder,
+            account,
             bytes,
         }
     }
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.memory.give_back(self.holder, self.bytes);
+        self.memory.release(self.account, self.bytes);
     }
 }
 
 /// A connection's part: told how much it holds, it keeps the sum right, also when the connection ends.
 #[derive(Debug)]
-pub struct Share {
-    memory: Arc<Memory>,
+pub struct ConnectionShare {
+    memory: Arc<MemoryBudget>,
     incoming: usize,
     outgoing: usize,
     full: bool,
 }
 
-impl Share {
+impl ConnectionShare {
     /// Of a connection that holds nothing yet.
-    pub fn new(memory: Arc<Memory>) -> Share {
-        Share {
+    pub fn new(memory: Arc<MemoryBudget>) -> ConnectionShare {
+        ConnectionShare {
             memory,
             incoming: 0,
             outgoing: 0,
@@ -187,7 +193,7 @@ impl Share {
     }
 
     /// The bound that it is a part of.
-    pub fn memory(&self) -> &Arc<Memory> {
+    pub fn memory(&self) -> &Arc<MemoryBudget> {
         &self.memory
     }
 
@@ -205,7 +211,7 @@ impl Share {
     pub fn set_incoming(&mut self, bytes: usize) {
         settle(
             &self.memory,
-            Holder::Incoming,
+            Account::Incoming,
             &mut self.incoming,
             counted(bytes),
         );
@@ -215,7 +221,7 @@ impl Share {
     pub fn set_outgoing(&mut self, bytes: usize) {
         settle(
             &self.memory,
-            Holder::Outgoing,
+            Account::Outgoing,
             &mut self.outgoing,
             counted(bytes),
         );
@@ -227,7 +233,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for ConnectionShare {
     fn drop(&mut self) {
         self.set_incoming(0);
         self.set_outgoing(0);
@@ -238,13 +244,13 @@ fn counted(bytes: usize) -> usize {
     if bytes > UNCOUNTED_BYTES { bytes } else { 0 }
 }
 
-fn settle(memory: &Memory, holder: Holder, held: &mut usize, now: usize) {
-    match now.cmp(held) {
+fn settle(memory: &MemoryBudget, account: Account, reserved: &mut usize, now: usize) {
+    match now.cmp(reserved) {
         std::cmp::Ordering::Equal => return,
-        std::cmp::Ordering::Greater => memory.take(holder, now - *held),
-        std::cmp::Ordering::Less => memory.give_back(holder, *held - now),
+        std::cmp::Ordering::Greater => memory.reserve(account, now - *reserved),
+        std::cmp::Ordering::Less => memory.release(account, *reserved - now),
     }
-    *held = now;
+    *reserved = now;
 }
 
 #[cfg(test)]
@@ -255,39 +261,39 @@ mod tests {
 
     #[test]
     fn stored_messages_leave_a_quarter_for_what_is_on_its_way() {
-        let memory = Memory::new(100 * KIB);
-        memory.take(Holder::Mailboxes, 40 * KIB);
-        memory.take(Holder::Wills, 30 * KIB);
+        let memory = MemoryBudget::new(100 * KIB);
+        memory.reserve(Account::Mailboxes, 40 * KIB);
+        memory.reserve(Account::Wills, 30 * KIB);
         assert_eq!(memory.room_to_store(), 5 * KIB);
-        memory.take(Holder::Sessions, 10 * KIB);
+        memory.reserve(Account::Sessions, 10 * KIB);
         assert_eq!(memory.room_to_store(), 0);
         assert!(!memory.is_full());
-        memory.take(Holder::Outgoing, 20 * KIB);
+        memory.reserve(Account::Outgoing, 20 * KIB);
         assert!(memory.is_full());
-        memory.give_back(Holder::Mailboxes, 40 * KIB);
+        memory.release(Account::Mailboxes, 40 * KIB);
         assert_eq!(memory.room_to_store(), 15 * KIB);
     }
 
     #[test]
     fn a_connection_that_ends_gives_all_back() {
-        let memory = Memory::new(100 * KIB);
-        let mut share = Share::new(Arc::clone(&memory));
+        let memory = MemoryBudget::new(100 * KIB);
+        let mut share = ConnectionShare::new(Arc::clone(&memory));
         share.set_incoming(50 * KIB);
         share.set_outgoing(60 * KIB);
         share.set_outgoing(10 * KIB);
-        assert_eq!(memory.held(Holder::Incoming), 50 * KIB);
-        assert_eq!(memory.held(Holder::Outgoing), 10 * KIB);
+        assert_eq!(memory.reserved(Account::Incoming), 50 * KIB);
+        assert_eq!(memory.reserved(Account::Outgoing), 10 * KIB);
         share.set_outgoing(KIB);
-        assert_eq!(memory.held(Holder::Outgoing), 0, "too little to count");
+        assert_eq!(memory.reserved(Account::Outgoing), 0, "too little to count");
         drop(share);
         assert_eq!(memory.total(), 0);
     }
 
     #[test]
     fn who_holds_little_does_not_suffer_from_who_holds_much() {
-        let memory = Memory::new(100 * KIB);
-        memory.take(Holder::Outgoing, 100 * KIB);
-        let mut share = Share::new(memory);
+        let memory = MemoryBudget::new(100 * KIB);
+        memory.reserve(Account::Outgoing, 100 * KIB);
+        let mut share = ConnectionShare::new(memory);
         share.look();
         assert!(share.is_full());
         assert!(!share.is_refused(SPARED_BYTES));
@@ -296,9 +302,9 @@ mod tests {
 
     #[test]
     fn giving_back_too_much_leaves_nothing_rather_than_everything() {
-        let memory = Memory::new(KIB);
-        memory.take(Holder::Requests, 10);
-        memory.give_back(Holder::Requests, 20);
+        let memory = MemoryBudget::new(KIB);
+        memory.reserve(Account::Requests, 10);
+        memory.release(Account::Requests, 20);
         assert_eq!(memory.total(), 0);
     }
 }

@@ -7,18 +7,17 @@
 //! Reading order: `port`, `responses`, `route` and `subscription` (what sessions and the desk say
 //! to each other); `core` (the state machine, with `requests` and `session`), which puts the parts
 //! together and alone feeds the engine; `delivery` (messages for one client), `distribute`,
-//! `collect`, `replay`, `inbound`, `command`, `status`, `stall`, `recover` (what is done with those
-//! parts below the engine). The parts: `clients` with `client_state` and `outbox` (`lanes`,
-//! `kind`), `index` (`shares`, `trie`, `interest`), `retained`, `commits` (`batch`), `timers`,
-//! `work`, `journal`, `time`, `stats` (`budget`), `settings` (`limits`, `memory`). What they look
-//! like in the ledger: `records`, `root`. What the gateway writes itself: `own`. `run` is the
-//! thread. No two of them need each other.
+//! `reassign`, `replay`, `inbound`, `command`, `status`, `stall`, `recover` (what is done with those
+//! parts below the engine). The parts: `clients` with `client_state` and `outbox` (`send_order`,
+//! `outbox_kind`), `index` (`shared_subscriptions`, `trie`, `interest`), `retained`, `commits`
+//! (`batch`), `timers`, `work`, `journal`, `time`, `stats` (`budget`), `settings` (`limits`,
+//! `memory`). What they look like in the ledger: `records`, `root`. What the gateway writes itself:
+//! `gateway_messages`. `run` is the thread. No two of them need each other.
 
 mod batch;
 mod budget;
 mod client_state;
 mod clients;
-mod collect;
 mod command;
 mod commits;
 mod config;
@@ -26,18 +25,18 @@ mod core;
 mod delivery;
 mod distribute;
 mod error;
+mod gateway_messages;
 mod inbound;
 mod index;
 mod interest;
 mod journal;
-mod kind;
-mod lanes;
 mod limits;
 mod mail;
 mod memory;
 mod outbox;
-mod own;
+mod outbox_kind;
 pub mod port;
+mod reassign;
 mod records;
 mod recover;
 mod refusal;
@@ -47,8 +46,9 @@ mod retained;
 mod root;
 mod route;
 mod run;
+mod send_order;
 mod settings;
-mod shares;
+mod shared_subscriptions;
 mod stall;
 mod stats;
 mod status;
@@ -63,11 +63,11 @@ pub use budget::{Budget, Budgets};
 pub use config::{DeskConfig, MemoryConfig, RetainedConfig, SessionConfig, WhenFull};
 pub use core::{Desk, Sealing};
 pub use error::RecoverError;
-pub use interest::Interest;
+pub use interest::InterestIndex;
 pub use journal::{Journal, JournalStats};
 pub use limits::{ClientLimits, Configuration, JournalLimits, RoomJournal};
-pub use memory::{Holder, Memory, Share};
-pub use records::RecordError;
+pub use memory::{Account, ConnectionShare, MemoryBudget};
+pub use records::DeskRecordError;
 pub use recover::engine_records;
 pub use root::{check_root, root_of};
 pub use run::{RunningDesk, start};

@@ -1,20 +1,20 @@
 //! One client's outgoing messages: its mailbox (directed, waits whatever the session is) and its session's queue, numbered together.
 //!
-//! It knows in which state each message is, and so what may be sent next; `lanes` has the order. It does no I/O: the desk writes the
-//! records and releases the deliveries.
+//! It knows in which state each message is, and so what may be sent next; `send_order` has the
+//! order. It does no I/O: the desk writes the records and releases the deliveries.
 //!
 //! The packet id of a durable session's delivery follows from its sequence number, so that it is the same after a crash
 //! without being stored (MQTT-4.4.0-1).
 
-mod parting;
 mod queries;
+mod session_end;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::kind::Kind;
-use super::lanes::{Lane, Lanes, Sent};
-use super::memory::{Holder, Memory};
+use super::memory::{Account, MemoryBudget};
+use super::outbox_kind::OutboxKind;
+use super::send_order::{SendOrder, SendPriority, SentMarks};
 use crate::engine::DirectedKind;
 use crate::wire::message::{Message, Qos};
 
@@ -27,7 +27,7 @@ pub fn packet_id(seq: u64) -> u16 {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum EntryState {
     /// For room in the window.
     Ready,
     /// For a subscription that matches.
@@ -38,17 +38,17 @@ enum State {
     Received,
 }
 
-impl State {
+impl EntryState {
     fn waits(self) -> bool {
-        matches!(self, State::Ready | State::Parked)
+        matches!(self, EntryState::Ready | EntryState::Parked)
     }
 }
 
 /// A message that waits or is in flight.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct OutboxEntry {
     /// What it is for.
-    pub kind: Kind,
+    pub kind: OutboxKind,
     /// The message.
     pub message: Message,
     /// Whether it is (or is about to be) in the ledger.
@@ -59,43 +59,43 @@ pub struct Entry {
     pub dup: bool,
     /// No longer true: goes with the session, within which MQTT has it sent until it is acknowledged.
     revoked: bool,
-    /// As how manieth of all it was sent; 0 if it was not, or by an earlier run.
-    sent_as: u64,
-    state: State,
+    /// Its place in the order of sending, from 1; 0 if this run has not sent it.
+    send_index: u64,
+    state: EntryState,
 }
 
-impl Entry {
-    fn new(kind: Kind, message: Message, stored: bool, state: State) -> Entry {
-        Entry {
+impl OutboxEntry {
+    fn new(kind: OutboxKind, message: Message, stored: bool, state: EntryState) -> OutboxEntry {
+        OutboxEntry {
             kind,
             message,
             stored,
             batch: 0,
             dup: false,
             revoked: false,
-            sent_as: 0,
+            send_index: 0,
             state,
         }
     }
 
     /// Whether no client ever had it: not under this run, nor perhaps under an earlier one.
     fn is_unsent(&self) -> bool {
-        !self.dup && self.sent_as == 0
+        !self.dup && self.send_index == 0
     }
 
     /// Where it stands now.
     fn place(&self) -> Place {
-        match (self.state, self.sent_as) {
-            (State::Ready, 0) => Place::Ready {
-                lane: Lane::of(&self.kind),
+        match (self.state, self.send_index) {
+            (EntryState::Ready, 0) => Place::Ready {
+                priority: SendPriority::of(&self.kind),
                 perhaps_sent: self.dup,
             },
-            (State::Ready, sent_as) => Place::Ready {
-                lane: Lane::Again(sent_as),
+            (EntryState::Ready, send_index) => Place::Ready {
+                priority: SendPriority::Resend(send_index),
                 perhaps_sent: false,
             },
-            (State::Parked, _) => Place::Parked,
-            (State::InFlight | State::Received, _) => Place::Unacknowledged,
+            (EntryState::Parked, _) => Place::Parked,
+            (EntryState::InFlight | EntryState::Received, _) => Place::Unacknowledged,
         }
     }
 }
@@ -104,7 +104,7 @@ impl Entry {
 #[derive(Debug, Clone, Copy)]
 enum Place {
     Ready {
-        lane: Lane,
+        priority: SendPriority,
         /// By an earlier run: its client may hold its packet id.
         perhaps_sent: bool,
     },
@@ -139,8 +139,8 @@ struct Tally {
 /// The messages of one client, by sequence number.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    entries: BTreeMap<u64, Entry>,
-    ready: Lanes,
+    entries: BTreeMap<u64, OutboxEntry>,
+    ready: SendOrder,
     parked: BTreeSet<u64>,
     /// In flight or received, by packet id: they fill the window.
     unacknowledged: BTreeSet<(u16, u64)>,
@@ -155,19 +155,19 @@ pub struct Outbox {
     /// Those of which there is never a second.
     unique: BTreeMap<DirectedKind, u64>,
     last_seq: u64,
-    sent: Sent,
+    sent: SentMarks,
     /// Messages sent for the first time.
     sends: u64,
     directed: Tally,
     promised: Tally,
     queued: Tally,
     /// Where its bytes count, too.
-    memory: Option<Arc<Memory>>,
+    memory: Option<Arc<MemoryBudget>>,
 }
 
 impl Outbox {
     /// An empty one whose bytes count in `memory`.
-    pub fn counted_in(memory: Arc<Memory>) -> Outbox {
+    pub fn counted_in(memory: Arc<MemoryBudget>) -> Outbox {
         Outbox {
             memory: Some(memory),
             ..Outbox::default()
@@ -177,7 +177,7 @@ impl Outbox {
     /// Adds a message at the end; `deliverable` says whether a subscription matches it now. Returns its sequence number.
     pub fn push(
         &mut self,
-        kind: Kind,
+        kind: OutboxKind,
         message: Message,
         stored: bool,
         batch: u64,
@@ -185,12 +185,12 @@ impl Outbox {
     ) -> u64 {
         let seq = self.last_seq + 1;
         let state = if deliverable {
-            State::Ready
+            EntryState::Ready
         } else {
-            State::Parked
+            EntryState::Parked
         };
-        let entry = Entry::new(kind, message, stored, state);
-        self.insert(seq, Entry { batch, ..entry });
+        let entry = OutboxEntry::new(kind, message, stored, state);
+        self.insert(seq, OutboxEntry { batch, ..entry });
         seq
     }
 
@@ -200,32 +200,32 @@ impl Outbox {
     }
 
     /// Puts back a message from the ledger; `dup` unless it is known that it was never sent.
-    pub fn restore(&mut self, seq: u64, kind: Kind, message: Message, dup: bool) {
-        let entry = Entry::new(kind, message, true, State::Parked);
-        self.insert(seq, Entry { dup, ..entry });
+    pub fn restore(&mut self, seq: u64, kind: OutboxKind, message: Message, dup: bool) {
+        let entry = OutboxEntry::new(kind, message, true, EntryState::Parked);
+        self.insert(seq, OutboxEntry { dup, ..entry });
     }
 
     /// Puts back the mark that PUBREC came for a message.
     pub fn restore_received(&mut self, seq: u64) {
         let message = Message::encode(&crate::wire::message::Parts::default());
-        let kind = Kind::Queued {
+        let kind = OutboxKind::Queued {
             qos: Qos::ExactlyOnce,
             retain: false,
             subscription_ids: Vec::new(),
             share: None,
         };
-        let entry = Entry::new(kind, message, true, State::Received);
-        self.insert(seq, Entry { dup: true, ..entry });
+        let entry = OutboxEntry::new(kind, message, true, EntryState::Received);
+        self.insert(seq, OutboxEntry { dup: true, ..entry });
     }
 
-    fn insert(&mut self, seq: u64, entry: Entry) {
+    fn insert(&mut self, seq: u64, entry: OutboxEntry) {
         self.last_seq = self.last_seq.max(seq);
         self.count(&entry, 1);
         match &entry.kind {
-            Kind::Directed(DirectedKind::Refusal | DirectedKind::Notice) => {
+            OutboxKind::Directed(DirectedKind::Refusal | DirectedKind::Notice) => {
                 self.refusals.insert(seq);
             }
-            Kind::Summary => self.keep_summary(entry.message.topic(), seq),
+            OutboxKind::Summary => self.keep_summary(entry.message.topic(), seq),
             kind if kind.is_reply() => drop(self.replies.insert(seq)),
             kind => {
                 if let Some(class) = kind.unique() {
@@ -239,8 +239,11 @@ impl Outbox {
 
     fn enter(&mut self, place: Place, seq: u64) {
         match place {
-            Place::Ready { lane, perhaps_sent } => {
-                self.ready.insert(lane, seq);
+            Place::Ready {
+                priority,
+                perhaps_sent,
+            } => {
+                self.ready.insert(priority, seq);
                 if perhaps_sent {
                     self.perhaps_sent.insert((packet_id(seq), seq));
                 }
@@ -256,8 +259,11 @@ impl Outbox {
 
     fn leave(&mut self, place: Place, seq: u64) {
         match place {
-            Place::Ready { lane, perhaps_sent } => {
-                self.ready.remove(lane, seq);
+            Place::Ready {
+                priority,
+                perhaps_sent,
+            } => {
+                self.ready.remove(priority, seq);
                 if perhaps_sent {
                     self.perhaps_sent.remove(&(packet_id(seq), seq));
                 }
@@ -271,7 +277,7 @@ impl Outbox {
         }
     }
 
-    fn set_state(&mut self, seq: u64, state: State) {
+    fn set_state(&mut self, seq: u64, state: EntryState) {
         let Some(entry) = self.entries.get_mut(&seq) else {
             return;
         };
@@ -283,15 +289,15 @@ impl Outbox {
     }
 
     /// Removes an entry in whatever state.
-    pub fn remove(&mut self, seq: u64) -> Option<Entry> {
+    pub fn remove(&mut self, seq: u64) -> Option<OutboxEntry> {
         let entry = self.entries.remove(&seq)?;
         self.count(&entry, -1);
         self.leave(entry.place(), seq);
         match &entry.kind {
-            Kind::Directed(DirectedKind::Refusal | DirectedKind::Notice) => {
+            OutboxKind::Directed(DirectedKind::Refusal | DirectedKind::Notice) => {
                 self.refusals.remove(&seq);
             }
-            Kind::Summary => self.forget_summary(entry.message.topic(), seq),
+            OutboxKind::Summary => self.forget_summary(entry.message.topic(), seq),
             kind if kind.is_reply() => drop(self.replies.remove(&seq)),
             kind => {
                 if let Some(class) = kind.unique() {
@@ -305,10 +311,10 @@ impl Outbox {
     /// Puts another message in an entry's place, which is to be sent once that batch is durable.
     pub fn replace(&mut self, seq: u64, message: Message, batch: u64) {
         if let Some(entry) = self.remove(seq) {
-            let replaced = Entry {
+            let replaced = OutboxEntry {
                 message,
                 batch,
-                state: State::Ready,
+                state: EntryState::Ready,
                 ..entry
             };
             self.insert(seq, replaced);
@@ -316,11 +322,11 @@ impl Outbox {
     }
 
     /// Looks again at what had no matching subscription; `deliverable` decides.
-    pub fn unpark(&mut self, mut deliverable: impl FnMut(&Entry) -> bool) {
+    pub fn unpark(&mut self, mut deliverable: impl FnMut(&OutboxEntry) -> bool) {
         let parked: Vec<u64> = self.parked.iter().copied().collect();
         for seq in parked {
             if self.entries.get(&seq).is_some_and(&mut deliverable) {
-                self.set_state(seq, State::Ready);
+                self.set_state(seq, EntryState::Ready);
             }
         }
     }
@@ -328,17 +334,17 @@ impl Outbox {
     /// Takes the next message to send, if the window has room. A durable session's packet ids must not collide.
     /// What was sent on this session before goes first and in the same order (MQTT-4.6.0-1); after a crash nobody knows any more what
     /// that was, and the order holds within each topic (MQTT-4.6.0-6).
-    pub fn next(&mut self, window: usize) -> Option<(u64, &Entry)> {
+    pub fn next(&mut self, window: usize) -> Option<(u64, &OutboxEntry)> {
         if self.unacknowledged.len() >= window {
             return None;
         }
         let seq = self.ready.next(|seq| self.has_packet_id(seq))?;
-        self.set_state(seq, State::InFlight);
+        self.set_state(seq, EntryState::InFlight);
         let entry = self.entries.get_mut(&seq)?;
         self.sent.note(&entry.kind, seq);
-        if entry.sent_as == 0 {
+        if entry.send_index == 0 {
             self.sends += 1;
-            entry.sent_as = self.sends;
+            entry.send_index = self.sends;
         }
         Some((seq, entry))
     }
@@ -351,7 +357,7 @@ impl Outbox {
         let sent_again = self
             .entries
             .get(&seq)
-            .is_some_and(|entry| entry.sent_as > 0);
+            .is_some_and(|entry| entry.send_index > 0);
         // What this run has sent, it has sent under this id already.
         let older = self.perhaps_sent.range((id, 0)..(id, seq)).next();
         taken.is_none() && (sent_again || older.is_none())
@@ -359,30 +365,30 @@ impl Outbox {
 
     /// Takes back what `next` gave, for want of a subscription.
     pub fn park(&mut self, seq: u64) {
-        self.set_state(seq, State::Parked);
+        self.set_state(seq, EntryState::Parked);
         if let Some(entry) = self.entries.get_mut(&seq)
             && !entry.dup
         {
-            entry.sent_as = 0;
+            entry.send_index = 0;
         }
     }
 
     /// PUBACK, or written at QoS 0, or PUBREC with an error.
     pub fn done(&mut self, seq: u64) -> Acknowledged {
-        self.finish(seq, State::InFlight)
+        self.finish(seq, EntryState::InFlight)
     }
 
     /// PUBREC.
     pub fn received(&mut self, seq: u64) -> Acknowledged {
         match self.entries.get(&seq) {
-            Some(entry) if entry.state == State::InFlight => {
+            Some(entry) if entry.state == EntryState::InFlight => {
                 let stored = entry.stored;
-                self.set_state(seq, State::Received);
+                self.set_state(seq, EntryState::Received);
                 self.forget_message(seq);
                 Acknowledged::Received { stored }
             }
             // A repeat, after a reconnect: PUBREL goes again.
-            Some(entry) if entry.state == State::Received => Acknowledged::Received {
+            Some(entry) if entry.state == EntryState::Received => Acknowledged::Received {
                 stored: entry.stored,
             },
             _ => Acknowledged::Unknown,
@@ -402,10 +408,10 @@ impl Outbox {
 
     /// PUBCOMP.
     pub fn completed(&mut self, seq: u64) -> Acknowledged {
-        self.finish(seq, State::Received)
+        self.finish(seq, EntryState::Received)
     }
 
-    fn finish(&mut self, seq: u64, expected: State) -> Acknowledged {
+    fn finish(&mut self, seq: u64, expected: EntryState) -> Acknowledged {
         match self.entries.get(&seq) {
             Some(entry) if entry.state == expected => {
                 let stored = entry.stored;
@@ -420,8 +426,8 @@ impl Outbox {
     /// batch is durable.
     pub fn sum_up(&mut self, seq: u64, message: Message, batch: u64) {
         if let Some(entry) = self.remove(seq) {
-            let summary = Entry {
-                kind: Kind::Summary,
+            let summary = OutboxEntry {
+                kind: OutboxKind::Summary,
                 message,
                 batch,
                 ..entry
@@ -440,21 +446,21 @@ impl Outbox {
         }
     }
 
-    fn count(&mut self, entry: &Entry, sign: isize) {
-        let (tally, holder) = if !entry.kind.is_directed() {
-            (&mut self.queued, Holder::Sessions)
+    fn count(&mut self, entry: &OutboxEntry, sign: isize) {
+        let (tally, account) = if !entry.kind.is_directed() {
+            (&mut self.queued, Account::Sessions)
         } else if entry.kind.is_promised() {
-            (&mut self.promised, Holder::Mailboxes)
+            (&mut self.promised, Account::Mailboxes)
         } else {
-            (&mut self.directed, Holder::Mailboxes)
+            (&mut self.directed, Account::Mailboxes)
         };
         let size = entry.message.size();
         tally.messages = tally.messages.saturating_add_signed(sign);
         let signed = sign * isize::try_from(size).unwrap_or(isize::MAX);
         tally.bytes = tally.bytes.saturating_add_signed(signed);
         match &self.memory {
-            Some(memory) if sign > 0 => memory.take(holder, size),
-            Some(memory) => memory.give_back(holder, size),
+            Some(memory) if sign > 0 => memory.reserve(account, size),
+            Some(memory) => memory.release(account, size),
             None => {}
         }
     }
@@ -473,8 +479,8 @@ mod tests {
         })
     }
 
-    fn queued() -> Kind {
-        Kind::Queued {
+    fn queued() -> OutboxKind {
+        OutboxKind::Queued {
             qos: Qos::ExactlyOnce,
             retain: false,
             subscription_ids: Vec::new(),
@@ -482,8 +488,8 @@ mod tests {
         }
     }
 
-    fn reply() -> Kind {
-        Kind::Directed(DirectedKind::Reply)
+    fn reply() -> OutboxKind {
+        OutboxKind::Directed(DirectedKind::Reply)
     }
 
     fn send(outbox: &mut Outbox, window: usize) -> Vec<u64> {
@@ -584,7 +590,7 @@ mod tests {
     fn session_end_takes_the_queue_and_leaves_the_mailbox() {
         let mut outbox = Outbox::default();
         outbox.push(queued(), message(b"broadcast"), true, 0, true);
-        outbox.push(Kind::Inbox, message(b"directed"), true, 0, true);
+        outbox.push(OutboxKind::Inbox, message(b"directed"), true, 0, true);
         outbox.push(queued(), message(b"live only"), false, 0, true);
         send(&mut outbox, 9);
         assert_eq!(outbox.end_session(), [1]);
@@ -597,8 +603,8 @@ mod tests {
     #[test]
     fn what_was_revoked_in_flight_goes_with_the_session() {
         let mut outbox = Outbox::default();
-        outbox.push(Kind::Inbox, message(b"revoked"), true, 0, true);
-        outbox.push(Kind::Inbox, message(b"stands"), true, 0, true);
+        outbox.push(OutboxKind::Inbox, message(b"revoked"), true, 0, true);
+        outbox.push(OutboxKind::Inbox, message(b"stands"), true, 0, true);
         send(&mut outbox, 9);
         outbox.revoke(1);
         outbox.rewind();
@@ -612,8 +618,8 @@ mod tests {
     #[test]
     fn parked_messages_wait_for_a_subscription_in_order() {
         let mut outbox = Outbox::default();
-        outbox.push(Kind::Inbox, message(b"1"), true, 0, false);
-        outbox.push(Kind::Inbox, message(b"2"), true, 0, true);
+        outbox.push(OutboxKind::Inbox, message(b"1"), true, 0, false);
+        outbox.push(OutboxKind::Inbox, message(b"2"), true, 0, true);
         assert_eq!(send(&mut outbox, 9), [2]);
         outbox.unpark(|_| true);
         assert_eq!(send(&mut outbox, 9), [1]);
@@ -622,7 +628,7 @@ mod tests {
     fn what_the_gateway_has_for_an_agent_goes_ahead_of_mail_that_was_not_sent_yet() {
         let mut outbox = Outbox::default();
         for _ in 0..10_000 {
-            outbox.push(Kind::Inbox, message(b"bulk"), true, 0, true);
+            outbox.push(OutboxKind::Inbox, message(b"bulk"), true, 0, true);
         }
         assert_eq!(send(&mut outbox, 1), [1]);
         outbox.push(reply(), message(b"first answer"), true, 0, true);
@@ -641,7 +647,7 @@ mod tests {
     fn what_was_sent_before_goes_again_in_the_order_in_which_it_was_sent() {
         let mut outbox = Outbox::default();
         for _ in 0..3 {
-            outbox.push(Kind::Inbox, message(b"bulk"), true, 0, true);
+            outbox.push(OutboxKind::Inbox, message(b"bulk"), true, 0, true);
         }
         assert_eq!(send(&mut outbox, 1), [1]);
         outbox.push(reply(), message(b"answer"), true, 0, true);
@@ -659,15 +665,15 @@ mod tests {
 
     #[test]
     fn a_crash_keeps_what_was_not_sent_apart_and_answers_ahead() {
-        let sent = Sent {
+        let sent = SentMarks {
             directed: 2,
             bulk: 1,
         };
         let mut outbox = Outbox::default();
         for (seq, kind) in [
-            (1, Kind::Inbox),
+            (1, OutboxKind::Inbox),
             (2, reply()),
-            (3, Kind::Inbox),
+            (3, OutboxKind::Inbox),
             (4, reply()),
         ] {
             let dup = sent.covers(&kind, seq);
@@ -682,8 +688,8 @@ mod tests {
     #[test]
     fn a_packet_id_that_is_taken_holds_up_its_own_lane_alone() {
         let mut outbox = Outbox::default();
-        outbox.push(Kind::Inbox, message(b"1"), true, 0, true);
-        outbox.push(Kind::Inbox, message(b"2"), true, 0, true);
+        outbox.push(OutboxKind::Inbox, message(b"1"), true, 0, true);
+        outbox.push(OutboxKind::Inbox, message(b"2"), true, 0, true);
         assert_eq!(send(&mut outbox, 1), [1]);
         outbox.last_seq = 65_535;
         outbox.push(reply(), message(b"has the packet id of 1"), true, 0, true);

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | session | client `0` `h` | expiry (4), offline since (8), last sequence number sent (8) |
 //! | session | client `0` `s` filter | QoS, flags, retain handling, subscription id (4) |
-//! | session | client `0` `r` filter | retained messages that the subscription is still to get: stamp (8), the topic after which |
+//! | session | client `0` `r` filter | retained messages that the subscription is still to get: their sequence number (8), the topic after which |
 //! | session | client `0` `o` | the user whose session and mailbox it is; absent where no user has claimed them |
 //! | session | client `0` `w` | its connection's will, or that of a lost one that still waits |
 //! | outbox | client `0` sequence number (8) | kind, its particulars, the message |
@@ -20,9 +20,9 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::kind::Kind;
-use super::lanes::Sent;
-use super::subscription::{Replay, RetainHandling, Subscription};
+use super::outbox_kind::OutboxKind;
+use super::send_order::SentMarks;
+use super::subscription::{RetainHandling, RetainedCursor, Subscription};
 use crate::engine::{AssignmentKey, DirectedKind, RunKey};
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -32,16 +32,16 @@ use crate::wire::name::{ApprovalId, CallId, Room, TaskId};
 /// A record that does not read as what its place says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unreadable {what} record under key {key:?}")]
-pub struct RecordError {
+pub struct DeskRecordError {
     what: &'static str,
     key: String,
     space: Space,
     row: Vec<u8>,
 }
 
-impl RecordError {
-    pub(super) fn new(what: &'static str, space: Space, key: &[u8]) -> RecordError {
-        RecordError {
+impl DeskRecordError {
+    pub(super) fn new(what: &'static str, space: Space, key: &[u8]) -> DeskRecordError {
+        DeskRecordError {
             what,
             key: key.escape_ascii().to_string(),
             space,
@@ -63,7 +63,7 @@ pub struct SessionRecord {
     /// When its connection was lost, Unix milliseconds; 0 while connected.
     pub offline_since: Millis,
     /// What was sent, while it is offline.
-    pub sent: Sent,
+    pub sent: SentMarks,
 }
 
 impl SessionRecord {
@@ -78,13 +78,13 @@ impl SessionRecord {
 
     fn decode(mut value: &[u8]) -> Option<SessionRecord> {
         let (expiry, offline_since) = (value.try_get_u32().ok()?, value.try_get_u64().ok()?);
-        // Earlier versions did not write it down, or sent all in one lane.
+        // Earlier versions did not write it down, or had one priority.
         let bulk = value.try_get_u64().unwrap_or(u64::MAX);
         let directed = value.try_get_u64().unwrap_or(bulk);
         Some(SessionRecord {
             expiry,
             offline_since,
-            sent: Sent { directed, bulk },
+            sent: SentMarks { directed, bulk },
         })
     }
 }
@@ -97,7 +97,7 @@ pub enum SessionItem {
     /// One of its subscriptions.
     Subscription(Subscription),
     /// The retained messages that one of them is still to get.
-    Replay(Arc<str>, Replay),
+    RetainedCursor(Arc<str>, RetainedCursor),
     /// The user whose it is.
     Owner(Arc<str>),
     /// The will of its connection, to be read by `wills`.
@@ -154,7 +154,7 @@ fn split_key(key: &[u8]) -> Option<(&str, &[u8])> {
 pub(super) fn read_session<'a>(
     key: &'a [u8],
     value: &[u8],
-) -> Result<(&'a str, SessionItem), RecordError> {
+) -> Result<(&'a str, SessionItem), DeskRecordError> {
     let read = || {
         let (client, rest) = split_key(key)?;
         let item = match rest.split_first()? {
@@ -166,14 +166,14 @@ pub(super) fn read_session<'a>(
             )?),
             (b'r', filter) => {
                 let filter = std::str::from_utf8(filter).ok()?;
-                SessionItem::Replay(filter.into(), Replay::decode(value)?)
+                SessionItem::RetainedCursor(filter.into(), RetainedCursor::decode(value)?)
             }
             (b'o', []) => SessionItem::Owner(std::str::from_utf8(value).ok()?.into()),
             _ => return None,
         };
         Some((client, item))
     };
-    read().ok_or_else(|| RecordError::new("session", Space::Session, key))
+    read().ok_or_else(|| DeskRecordError::new("session", Space::Session, key))
 }
 
 pub(super) fn encode_subscription(subscription: &Subscription) -> Bytes {
@@ -214,7 +214,7 @@ fn decode_subscription(filter: &str, mut value: &[u8]) -> Option<Subscription> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutboxItem {
     /// A message that is not acknowledged.
-    Message(Kind, Message),
+    Message(OutboxKind, Message),
     /// PUBREC came for it; PUBCOMP did not.
     Received,
 }
@@ -237,10 +237,10 @@ pub(super) fn encode_received() -> Bytes {
     Bytes::from_static(&[RECEIVED])
 }
 
-pub(super) fn encode_outbox(kind: &Kind, message: &Message) -> Bytes {
+pub(super) fn encode_outbox(kind: &OutboxKind, message: &Message) -> Bytes {
     let mut out = BytesMut::with_capacity(message.size() + 64);
     match kind {
-        Kind::Queued {
+        OutboxKind::Queued {
             qos,
             retain,
             subscription_ids,
@@ -259,29 +259,29 @@ pub(super) fn encode_outbox(kind: &Kind, message: &Message) -> Bytes {
                 .take(usize::from(u16::MAX))
                 .for_each(|id| out.put_u32(*id));
         }
-        Kind::Inbox => out.put_u8(INBOX),
-        Kind::Directed(DirectedKind::Assignment(key)) => {
+        OutboxKind::Inbox => out.put_u8(INBOX),
+        OutboxKind::Directed(DirectedKind::Assignment(key)) => {
             out.put_u8(ASSIGNMENT);
             put_name(&mut out, key.room.as_str());
             put_name(&mut out, key.task.as_str());
             out.put_u32(key.attempt);
         }
-        Kind::Directed(DirectedKind::Run(key)) => {
+        OutboxKind::Directed(DirectedKind::Run(key)) => {
             out.put_u8(RUN);
             put_name(&mut out, key.room.as_str());
             put_name(&mut out, key.call.as_str());
             out.put_u32(key.turn);
         }
-        Kind::Directed(DirectedKind::Result) => out.put_u8(RESULT),
-        Kind::Directed(DirectedKind::Decision(id)) => {
+        OutboxKind::Directed(DirectedKind::Result) => out.put_u8(RESULT),
+        OutboxKind::Directed(DirectedKind::Decision(id)) => {
             out.put_u8(DECISION);
             put_name(&mut out, id.as_str());
         }
-        Kind::Directed(DirectedKind::Reply) => out.put_u8(REPLY),
-        Kind::Directed(DirectedKind::Refusal) => out.put_u8(REFUSAL),
-        Kind::Summary => out.put_u8(SUMMARY),
-        Kind::Directed(DirectedKind::ToolResult) => out.put_u8(TOOL_RESULT),
-        Kind::Directed(DirectedKind::Notice) => out.put_u8(NOTICE),
+        OutboxKind::Directed(DirectedKind::Reply) => out.put_u8(REPLY),
+        OutboxKind::Directed(DirectedKind::Refusal) => out.put_u8(REFUSAL),
+        OutboxKind::Summary => out.put_u8(SUMMARY),
+        OutboxKind::Directed(DirectedKind::ToolResult) => out.put_u8(TOOL_RESULT),
+        OutboxKind::Directed(DirectedKind::Notice) => out.put_u8(NOTICE),
     }
     out.put_slice(message.as_bytes());
     out.freeze()
@@ -310,13 +310,13 @@ fn take_filter(value: &mut Bytes) -> Option<Arc<str>> {
 pub(super) fn read_outbox<'a>(
     key: &'a [u8],
     value: &[u8],
-) -> Result<(&'a str, u64, OutboxItem), RecordError> {
+) -> Result<(&'a str, u64, OutboxItem), DeskRecordError> {
     let read = || {
         let (client, mut rest) = split_key(key)?;
         let seq = rest.try_get_u64().ok()?;
         Some((client, seq, decode_outbox(Bytes::copy_from_slice(value))?))
     };
-    read().ok_or_else(|| RecordError::new("outbox", Space::Outbox, key))
+    read().ok_or_else(|| DeskRecordError::new("outbox", Space::Outbox, key))
 }
 
 fn decode_outbox(mut value: Bytes) -> Option<OutboxItem> {
@@ -330,51 +330,51 @@ fn decode_outbox(mut value: Bytes) -> Option<OutboxItem> {
             let flags = value.try_get_u8().ok()?;
             let count = value.try_get_u16().ok()?;
             let ids: Option<Vec<u32>> = (0..count).map(|_| value.try_get_u32().ok()).collect();
-            Kind::Queued {
+            OutboxKind::Queued {
                 qos: Qos::from_level(flags & 0b11)?,
                 retain: flags & 0b100 != 0,
                 subscription_ids: ids?,
                 share,
             }
         }
-        INBOX => Kind::Inbox,
-        ASSIGNMENT => Kind::Directed(DirectedKind::Assignment(AssignmentKey {
+        INBOX => OutboxKind::Inbox,
+        ASSIGNMENT => OutboxKind::Directed(DirectedKind::Assignment(AssignmentKey {
             room: Room::new(&take_name(&mut value)?).ok()?,
             task: TaskId::new(&take_name(&mut value)?).ok()?,
             attempt: value.try_get_u32().ok()?,
         })),
-        RUN => Kind::Directed(DirectedKind::Run(RunKey {
+        RUN => OutboxKind::Directed(DirectedKind::Run(RunKey {
             room: Room::new(&take_name(&mut value)?).ok()?,
             call: CallId::new(&take_name(&mut value)?).ok()?,
             turn: value.try_get_u32().ok()?,
         })),
-        RESULT => Kind::Directed(DirectedKind::Result),
-        DECISION => Kind::Directed(DirectedKind::Decision(
+        RESULT => OutboxKind::Directed(DirectedKind::Result),
+        DECISION => OutboxKind::Directed(DirectedKind::Decision(
             ApprovalId::new(&take_name(&mut value)?).ok()?,
         )),
-        REPLY => Kind::Directed(DirectedKind::Reply),
-        REFUSAL => Kind::Directed(DirectedKind::Refusal),
-        SUMMARY => Kind::Summary,
-        TOOL_RESULT => Kind::Directed(DirectedKind::ToolResult),
-        NOTICE => Kind::Directed(DirectedKind::Notice),
+        REPLY => OutboxKind::Directed(DirectedKind::Reply),
+        REFUSAL => OutboxKind::Directed(DirectedKind::Refusal),
+        SUMMARY => OutboxKind::Summary,
+        TOOL_RESULT => OutboxKind::Directed(DirectedKind::ToolResult),
+        NOTICE => OutboxKind::Directed(DirectedKind::Notice),
         _ => return None,
     };
     Some(OutboxItem::Message(kind, Message::decode(value).ok()?))
 }
 
 /// Reads a record of the inbound space: the client and the packet id.
-pub(super) fn read_inbound(key: &[u8]) -> Result<(&str, u16), RecordError> {
+pub(super) fn read_inbound(key: &[u8]) -> Result<(&str, u16), DeskRecordError> {
     let read = || {
         let (client, mut rest) = split_key(key)?;
         Some((client, rest.try_get_u16().ok()?))
     };
-    read().ok_or_else(|| RecordError::new("inbound", Space::Inbound, key))
+    read().ok_or_else(|| DeskRecordError::new("inbound", Space::Inbound, key))
 }
 
 /// Reads a record of the retained space.
-pub(super) fn read_retained(key: &[u8], value: &[u8]) -> Result<Message, RecordError> {
+pub(super) fn read_retained(key: &[u8], value: &[u8]) -> Result<Message, DeskRecordError> {
     Message::decode(Bytes::copy_from_slice(value))
-        .map_err(|_| RecordError::new("retained", Space::Retained, key))
+        .map_err(|_| DeskRecordError::new("retained", Space::Retained, key))
 }
 
 #[cfg(test)]
@@ -400,28 +400,28 @@ mod tests {
             turn: 2,
         };
         for kind in [
-            Kind::Queued {
+            OutboxKind::Queued {
                 qos: Qos::ExactlyOnce,
                 retain: true,
                 subscription_ids: vec![1, 268_435_455],
                 share: None,
             },
-            Kind::Queued {
+            OutboxKind::Queued {
                 qos: Qos::AtLeastOnce,
                 retain: false,
                 subscription_ids: Vec::new(),
                 share: Some("$share/g/a/+".into()),
             },
-            Kind::Inbox,
-            Kind::Directed(DirectedKind::Assignment(assignment)),
-            Kind::Directed(DirectedKind::Run(run)),
-            Kind::Directed(DirectedKind::Result),
-            Kind::Directed(DirectedKind::Decision(ApprovalId::new("a").unwrap())),
-            Kind::Directed(DirectedKind::Reply),
-            Kind::Directed(DirectedKind::Refusal),
-            Kind::Summary,
-            Kind::Directed(DirectedKind::ToolResult),
-            Kind::Directed(DirectedKind::Notice),
+            OutboxKind::Inbox,
+            OutboxKind::Directed(DirectedKind::Assignment(assignment)),
+            OutboxKind::Directed(DirectedKind::Run(run)),
+            OutboxKind::Directed(DirectedKind::Result),
+            OutboxKind::Directed(DirectedKind::Decision(ApprovalId::new("a").unwrap())),
+            OutboxKind::Directed(DirectedKind::Reply),
+            OutboxKind::Directed(DirectedKind::Refusal),
+            OutboxKind::Summary,
+            OutboxKind::Directed(DirectedKind::ToolResult),
+            OutboxKind::Directed(DirectedKind::Notice),
         ] {
             let value = encode_outbox(&kind, &message);
             let key = outbox_key("client", 9);
@@ -439,7 +439,7 @@ mod tests {
         let header = SessionRecord {
             expiry: 60,
             offline_since: 5,
-            sent: Sent {
+            sent: SentMarks {
                 directed: 12,
                 bulk: 9,
             },

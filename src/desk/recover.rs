@@ -7,14 +7,14 @@ use bytes::Bytes;
 
 use super::client_state::Will;
 use super::clients::Clients;
-use super::collect::recover_debts;
-use super::delivery::Delivery;
-use super::distribute::inherit;
+use super::delivery::DeliveryContext;
+use super::distribute::redistribute_shared;
 use super::error::RecoverError;
-use super::lanes::Sent;
-use super::own::is_stored_key;
-use super::records::{self, OutboxItem, RecordError, SessionItem};
-use super::timers::Timer;
+use super::gateway_messages::is_stored_key;
+use super::reassign::recover_unsent;
+use super::records::{self, DeskRecordError, OutboxItem, SessionItem};
+use super::send_order::SentMarks;
+use super::timers::ClientTimer;
 use crate::ledger::{Space, Store, StoreError};
 use crate::wire::topic::Offer;
 
@@ -35,7 +35,10 @@ pub fn engine_records(store: &dyn Store) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Stor
 ///
 /// # Errors
 /// If the store or one of its records cannot be read.
-pub(super) fn restore(delivery: &mut Delivery<'_>, store: &dyn Store) -> Result<(), RecoverError> {
+pub(super) fn restore(
+    delivery: &mut DeliveryContext<'_>,
+    store: &dyn Store,
+) -> Result<(), RecoverError> {
     read_all(store, Space::Session, |key, value| {
         restore_session(delivery, key, value)
     })?;
@@ -54,15 +57,17 @@ pub(super) fn restore(delivery: &mut Delivery<'_>, store: &dyn Store) -> Result<
         }
         Ok(())
     })?;
-    delivery.commits.recovered(delivery.retained.last_stamp());
+    delivery
+        .commits
+        .recovered(delivery.retained.last_retained_seq());
     Ok(())
 }
 
 fn restore_session(
-    delivery: &mut Delivery<'_>,
+    delivery: &mut DeliveryContext<'_>,
     key: &[u8],
     value: &[u8],
-) -> Result<(), RecordError> {
+) -> Result<(), DeskRecordError> {
     let (id, item) = records::read_session(key, value)?;
     let client = delivery.clients.restore(id);
     match item {
@@ -73,7 +78,7 @@ fn restore_session(
         SessionItem::Will => {
             let value = Bytes::copy_from_slice(value);
             let will = records::will::decode(&delivery.settings.root, id, value)
-                .ok_or_else(|| RecordError::new("will", Space::Session, key))?;
+                .ok_or_else(|| DeskRecordError::new("will", Space::Session, key))?;
             // When it is due is known once the session is.
             client.delayed_will = Some((0, Will::new(&delivery.settings.memory, will, None)));
             client.will_stored = true;
@@ -89,12 +94,15 @@ fn restore_session(
             session.offline_since = Some(record.offline_since);
             // What was sent on a connection that the crash broke is not known.
             session.sent = match record.offline_since {
-                0 => Sent::UNKNOWN,
+                0 => SentMarks::UNKNOWN,
                 _ => record.sent,
             };
         }
-        SessionItem::Replay(filter, replay) => {
-            client.durable_session().replays.insert(filter, replay);
+        SessionItem::RetainedCursor(filter, replay) => {
+            client
+                .durable_session()
+                .retained_cursors
+                .insert(filter, replay);
         }
         SessionItem::Subscription(subscription) => {
             let filter = subscription.filter.clone();
@@ -105,20 +113,20 @@ fn restore_session(
     Ok(())
 }
 
-fn restore_inbound(clients: &mut Clients, key: &[u8]) -> Result<(), RecordError> {
+fn restore_inbound(clients: &mut Clients, key: &[u8]) -> Result<(), DeskRecordError> {
     let (id, packet_id) = records::read_inbound(key)?;
     let session = clients.restore(id).state.session_or_new();
     session.unreleased.insert(packet_id);
     Ok(())
 }
 
-fn restore_outbox(clients: &mut Clients, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
+fn restore_outbox(clients: &mut Clients, key: &[u8], value: &[u8]) -> Result<(), DeskRecordError> {
     let (id, seq, item) = records::read_outbox(key, value)?;
     let client = clients.restore(id);
     // To a session that is still to begin nothing was sent, and what was sent to one that has ended
     // may expire.
     let session = client.state.session();
-    let sent = session.map_or_else(Sent::default, |session| session.sent);
+    let sent = session.map_or_else(SentMarks::default, |session| session.sent);
     let outbox = &mut client.outbox;
     match item {
         OutboxItem::Message(kind, message) => {
@@ -131,11 +139,11 @@ fn restore_outbox(clients: &mut Clients, key: &[u8], value: &[u8]) -> Result<(),
 }
 
 /// Then timers, indexes and groups follow from what was found.
-pub(super) fn index(delivery: &mut Delivery<'_>) {
+pub(super) fn index(delivery: &mut DeliveryContext<'_>) {
     let (mut found, mut timers) = (Vec::new(), Vec::new());
     for client in delivery.clients.iter_mut() {
         for (at, seq) in client.outbox.expiring() {
-            timers.push((at, Timer::MessageExpiry(client.id.clone(), seq)));
+            timers.push((at, ClientTimer::MessageExpiry(client.id.clone(), seq)));
         }
         let Some(session) = client.state.session_mut() else {
             continue;
@@ -151,7 +159,7 @@ pub(super) fn index(delivery: &mut Delivery<'_>) {
             session.offline_since = Some(delivery.now);
         }
         if let Some(at) = session.ends_at() {
-            timers.push((at, Timer::SessionExpiry(client.id.clone())));
+            timers.push((at, ClientTimer::SessionExpiry(client.id.clone())));
         }
         found.push((
             client.id.clone(),
@@ -175,13 +183,13 @@ pub(super) fn index(delivery: &mut Delivery<'_>) {
             }
         }
     }
-    recover_debts(delivery);
+    recover_unsent(delivery);
     end_lost_sessions(delivery);
 }
 
 /// A session that ended with its connection has no packet ids left to remember, and its shared
 /// messages go to others of their groups; a client of whom nothing else was left is forgotten.
-fn end_lost_sessions(delivery: &mut Delivery<'_>) {
+fn end_lost_sessions(delivery: &mut DeliveryContext<'_>) {
     let idle: Vec<Arc<str>> = delivery
         .clients
         .iter()
@@ -201,12 +209,12 @@ fn end_lost_sessions(delivery: &mut Delivery<'_>) {
         let Some(client) = delivery.clients.get_mut(&id) else {
             continue;
         };
-        let inheritance = client.outbox.inheritance();
+        let unfinished_shared = client.outbox.unfinished_shared();
         for seq in client.outbox.end_session() {
             let key = records::outbox_key(&id, seq);
             delivery.commits.delete(Space::Outbox, key);
         }
-        inherit(delivery, inheritance);
+        redistribute_shared(delivery, unfinished_shared);
         delivery.clients.forget_if_idle(&id, delivery.commits);
     }
 }
@@ -214,7 +222,7 @@ fn end_lost_sessions(delivery: &mut Delivery<'_>) {
 fn read_all(
     store: &dyn Store,
     space: Space,
-    mut read: impl FnMut(&[u8], &[u8]) -> Result<(), RecordError>,
+    mut read: impl FnMut(&[u8], &[u8]) -> Result<(), DeskRecordError>,
 ) -> Result<(), RecoverError> {
     let mut failed = None;
     store.scan(space, &[], &mut |key, value| match read(key, value) {

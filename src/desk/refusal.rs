@@ -7,7 +7,7 @@ use crate::wire::topic::below_room;
 
 /// Tells in the log that a command was refused: one line a minute of each client, the others at
 /// `debug`. Returns the words for its acknowledgement.
-pub(super) fn tell_of_refusal(
+pub(super) fn log_refusal(
     settings: &DeskSettings,
     client: &str,
     topic: &str,

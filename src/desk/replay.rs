@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use super::client_state::Session;
 use super::commits::Commits;
-use super::delivery::Delivery;
-use super::kind::Kind;
+use super::delivery::DeliveryContext;
 use super::limits::ClientLimits;
 use super::outbox::Outbox;
+use super::outbox_kind::OutboxKind;
 use super::records;
-use super::subscription::{Replay, Subscription};
+use super::subscription::{RetainedCursor, Subscription};
 use crate::ledger::Space;
 use crate::wire::message::{Message, Qos};
 
@@ -31,7 +31,7 @@ struct Chunk {
 /// The retained messages of a new subscription that go out with SUBACK: all but what a durable
 /// session gets into its queue. Nothing at all if there are more than fit.
 pub(super) fn retained_at_once(
-    delivery: &Delivery<'_>,
+    delivery: &DeliveryContext<'_>,
     id: &str,
     subscription: &Subscription,
     room: usize,
@@ -50,8 +50,12 @@ pub(super) fn retained_at_once(
 
 /// A lasting subscription at QoS 1 or 2 wants the retained messages; [`go_on_replaying`] brings
 /// them.
-pub(super) fn begin_replay(delivery: &mut Delivery<'_>, id: &str, subscription: &Subscription) {
-    let stamp = delivery.retained.last_stamp();
+pub(super) fn begin_replay(
+    delivery: &mut DeliveryContext<'_>,
+    id: &str,
+    subscription: &Subscription,
+) {
+    let retained_seq = delivery.retained.last_retained_seq();
     let session = delivery.clients.session_mut(id);
     let Some(session) = session.filter(|session| session.durable) else {
         return;
@@ -60,28 +64,28 @@ pub(super) fn begin_replay(delivery: &mut Delivery<'_>, id: &str, subscription: 
         return;
     }
     let filter = subscription.filter.clone();
-    let earlier = session.replays.get(&filter);
-    let replay = Replay::begun(stamp, earlier.is_some_and(|earlier| earlier.stored));
-    session.replays.insert(filter, replay);
+    let earlier = session.retained_cursors.get(&filter);
+    let replay = RetainedCursor::begun(retained_seq, earlier.is_some_and(|earlier| earlier.stored));
+    session.retained_cursors.insert(filter, replay);
 }
 
 /// Records where the subscriptions of one packet are, if they have not had all at once.
-pub(super) fn store_marks(delivery: &mut Delivery<'_>, id: &str, asked: &[Subscription]) {
+pub(super) fn store_cursors(delivery: &mut DeliveryContext<'_>, id: &str, asked: &[Subscription]) {
     let Some(session) = delivery.clients.session_mut(id) else {
         return;
     };
     for subscription in asked {
         let filter = &subscription.filter;
-        if let Some(replay) = session.replays.get_mut(filter) {
+        if let Some(replay) = session.retained_cursors.get_mut(filter) {
             store(replay, id, filter, delivery.commits);
         }
     }
 }
 
 /// The subscription is gone, or has had them all.
-pub(super) fn end_replay(delivery: &mut Delivery<'_>, id: &str, filter: &str) {
+pub(super) fn end_replay(delivery: &mut DeliveryContext<'_>, id: &str, filter: &str) {
     let session = delivery.clients.session_mut(id);
-    let ended = session.and_then(|session| session.replays.remove(filter));
+    let ended = session.and_then(|session| session.retained_cursors.remove(filter));
     if ended.is_some_and(|replay| replay.stored) {
         let key = records::replay_key(id, filter);
         delivery.commits.delete(Space::Session, key);
@@ -90,15 +94,15 @@ pub(super) fn end_replay(delivery: &mut Delivery<'_>, id: &str, filter: &str) {
 
 /// Queues further retained messages where little waits: after a connect, a subscribe, an
 /// acknowledgement.
-pub(super) fn go_on_replaying(delivery: &mut Delivery<'_>, id: &Arc<str>) {
+pub(super) fn go_on_replaying(delivery: &mut DeliveryContext<'_>, id: &Arc<str>) {
     while let Some(chunk) = next_chunk(delivery, id) {
         if chunk.is_last {
             end_replay(delivery, id, &chunk.filter);
         } else if let Some((_, last)) = chunk.messages.last() {
-            move_mark(delivery, id, &chunk.filter, last.topic());
+            move_cursor(delivery, id, &chunk.filter, last.topic());
         }
         for (qos, message) in chunk.messages {
-            let kind = Kind::Queued {
+            let kind = OutboxKind::Queued {
                 qos,
                 retain: true,
                 subscription_ids: chunk.id.into_iter().collect(),
@@ -111,9 +115,9 @@ pub(super) fn go_on_replaying(delivery: &mut Delivery<'_>, id: &Arc<str>) {
     }
 }
 
-fn move_mark(delivery: &mut Delivery<'_>, id: &str, filter: &str, topic: &str) {
+fn move_cursor(delivery: &mut DeliveryContext<'_>, id: &str, filter: &str, topic: &str) {
     let session = delivery.clients.session_mut(id);
-    let replay = session.and_then(|session| session.replays.get_mut(filter));
+    let replay = session.and_then(|session| session.retained_cursors.get_mut(filter));
     if let Some(replay) = replay {
         replay.after = topic.into();
         store(replay, id, filter, delivery.commits);
@@ -121,7 +125,7 @@ fn move_mark(delivery: &mut Delivery<'_>, id: &str, filter: &str, topic: &str) {
 }
 
 /// What the queue has room for, of the first subscription that has not had all.
-fn next_chunk(delivery: &Delivery<'_>, id: &Arc<str>) -> Option<Chunk> {
+fn next_chunk(delivery: &DeliveryContext<'_>, id: &Arc<str>) -> Option<Chunk> {
     let client = delivery.clients.get(id)?;
     client.state.connected()?;
     let (subscription, replay) = first(client.state.session()?)?;
@@ -132,7 +136,7 @@ fn next_chunk(delivery: &Delivery<'_>, id: &Arc<str>) -> Option<Chunk> {
     let retained = &delivery.retained;
     for message in retained.matching_after(filter, &replay.after, delivery.now) {
         let qos = message.qos().min(subscription.qos);
-        let came_since = message.stamp() > replay.stamp;
+        let came_since = message.retained_seq() > replay.retained_seq;
         if qos == Qos::AtMostOnce || came_since || subscription.is_unwanted(message, id) {
             continue;
         }
@@ -152,14 +156,14 @@ fn next_chunk(delivery: &Delivery<'_>, id: &Arc<str>) -> Option<Chunk> {
     })
 }
 
-fn store(replay: &mut Replay, id: &str, filter: &str, commits: &mut Commits) {
+fn store(replay: &mut RetainedCursor, id: &str, filter: &str, commits: &mut Commits) {
     replay.stored = true;
     let key = records::replay_key(id, filter);
     commits.put(Space::Session, key, replay.encode());
 }
 
-fn first(session: &Session) -> Option<(&Subscription, &Replay)> {
-    let (filter, replay) = session.replays.first_key_value()?;
+fn first(session: &Session) -> Option<(&Subscription, &RetainedCursor)> {
+    let (filter, replay) = session.retained_cursors.first_key_value()?;
     Some((session.subscriptions.get(filter)?, replay))
 }
 

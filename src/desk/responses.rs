@@ -100,8 +100,8 @@ pub enum Response {
         retained: Vec<(usize, Message)>,
         /// Retained messages that may wait for one client; more of them are not to be taken in.
         retained_room: usize,
-        /// Broadcasts stamped up to this are in `retained` already.
-        stamp: u64,
+        /// Broadcasts whose `retained_seq` is not above this are in `retained` already.
+        retained_seq: u64,
     },
     /// UNSUBACK may go.
     Unsubscribed {

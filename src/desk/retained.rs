@@ -14,14 +14,14 @@ use crate::wire::message::{Message, Parts};
 
 /// All retained messages, by topic.
 #[derive(Debug)]
-pub struct Retained {
+pub struct RetainedStore {
     messages: BTreeSet<ByTopic>,
     bytes: usize,
     /// Of all these: those of clients, which the limits are for.
     clients: Load,
     limits: RetainedConfig,
-    /// The stamp of the newest change.
-    stamp: u64,
+    /// The sequence number of the newest change.
+    retained_seq: u64,
 }
 
 /// A message in the order of topics. A message has its topic within: a second copy as a key would
@@ -61,15 +61,15 @@ struct Load {
     bytes: usize,
 }
 
-impl Retained {
+impl RetainedStore {
     /// An empty store.
-    pub fn new(limits: RetainedConfig) -> Retained {
-        Retained {
+    pub fn new(limits: RetainedConfig) -> RetainedStore {
+        RetainedStore {
             messages: BTreeSet::new(),
             bytes: 0,
             clients: Load::default(),
             limits,
-            stamp: 0,
+            retained_seq: 0,
         }
     }
 
@@ -98,42 +98,42 @@ impl Retained {
         !(one_more || grows && bytes > self.limits.max_bytes.0)
     }
 
-    /// The stamp of the newest change: they count up, and on over restarts.
-    pub fn last_stamp(&self) -> u64 {
-        self.stamp
+    /// The sequence number of the newest change: they count up, and on over restarts.
+    pub fn last_retained_seq(&self) -> u64 {
+        self.retained_seq
     }
 
-    /// The message as the next change of what is retained.
-    pub fn stamp(&mut self, message: &Message) -> Message {
-        self.stamp += 1;
+    /// The message with the next sequence number of what is retained.
+    pub fn number(&mut self, message: &Message) -> Message {
+        self.retained_seq += 1;
         Message::encode(&Parts {
-            stamp: self.stamp,
+            retained_seq: self.retained_seq,
             retain: true,
             ..message.parts()
         })
     }
 
     /// Keeps a message (or with an empty payload clears its topic, MQTT-3.3.1-6), on disk as well;
-    /// returns it stamped.
+    /// returns it numbered.
     pub(super) fn retain(&mut self, message: &Message, commits: &mut Commits) -> Message {
-        let stamped = self.stamp(message);
-        let topic = stamped.topic().as_bytes().to_vec();
-        if stamped.payload().is_empty() {
-            if self.clear(stamped.topic()) {
+        let numbered = self.number(message);
+        let topic = numbered.topic().as_bytes().to_vec();
+        if numbered.payload().is_empty() {
+            if self.clear(numbered.topic()) {
                 commits.delete(Space::Retained, topic);
             }
         } else {
-            self.set(stamped.clone());
-            commits.put(Space::Retained, topic, stamped.as_bytes().clone());
+            self.set(numbered.clone());
+            commits.put(Space::Retained, topic, numbered.as_bytes().clone());
         }
         commits.set_awaited(true);
-        stamped
+        numbered
     }
 
     /// Puts back a message from the ledger. What changes from now on is newer than all that is
     /// there.
     pub fn restore(&mut self, message: Message) {
-        self.stamp = self.stamp.max(message.stamp());
+        self.retained_seq = self.retained_seq.max(message.retained_seq());
         self.set(message);
     }
 
@@ -239,14 +239,14 @@ mod tests {
         })
     }
 
-    fn store() -> Retained {
-        Retained::new(RetainedConfig {
+    fn store() -> RetainedStore {
+        RetainedStore::new(RetainedConfig {
             max_messages: 4,
             max_bytes: crate::setting::Size(10_000),
         })
     }
 
-    fn topics(store: &Retained, filter: &str) -> Vec<String> {
+    fn topics(store: &RetainedStore, filter: &str) -> Vec<String> {
         store
             .matching(filter, 0)
             .map(|message| message.topic().to_owned())

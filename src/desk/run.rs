@@ -70,7 +70,7 @@ struct Progress {
     wake: Notify,
 }
 
-fn hold(releases: &Mutex<Vec<Release>>) -> MutexGuard<'_, Vec<Release>> {
+fn lock(releases: &Mutex<Vec<Release>>) -> MutexGuard<'_, Vec<Release>> {
     releases.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -98,7 +98,7 @@ pub fn start(
                 .build();
             match runtime {
                 Ok(runtime) => runtime.block_on(
-                    Turn {
+                    DeskLoop {
                         desk,
                         inbox,
                         committer,
@@ -132,7 +132,7 @@ fn spawn_committer(
     let idle = progress.clone();
     let release = move |(number, releases): Releases| {
         // Held for as long as that takes: what was sealed later is not let go before it.
-        let mut releases = hold(&releases);
+        let mut releases = lock(&releases);
         release_all(std::mem::take(&mut *releases), &mut publisher);
         drop(releases);
         progress.durable.store(number, Ordering::Release);
@@ -151,7 +151,7 @@ fn release_all(releases: Vec<Release>, publisher: &mut Publisher) {
             Release::Published(count) => published.push(count),
             Release::Answer(answer) => answer.send(),
             // A session that is gone needs no answer.
-            Release::Respond(connection, response) | Release::Unkept(connection, response) => {
+            Release::Respond(connection, response) | Release::NonDurable(connection, response) => {
                 drop(connection.responses.send(response));
             }
             Release::Broadcast(message) => {
@@ -173,7 +173,7 @@ fn release_all(releases: Vec<Release>, publisher: &mut Publisher) {
     }
 }
 
-struct Turn {
+struct DeskLoop {
     desk: Desk,
     inbox: mpsc::Receiver<Request>,
     committer: Committer<Releases>,
@@ -192,7 +192,7 @@ struct Turn {
     clock: Arc<Clock>,
 }
 
-impl Turn {
+impl DeskLoop {
     async fn run(mut self) -> Result<(), StoreError> {
         let mut requests = Vec::new();
         let mut open = true;
@@ -221,7 +221,7 @@ impl Turn {
                 }
                 self.desk.tick(now);
             }
-            self.let_go_if_stalled();
+            self.release_non_durable_if_stalled();
         }
         self.finish().await
     }
@@ -267,13 +267,13 @@ impl Turn {
     }
 
     /// While the disk takes nothing, what needs none goes without.
-    fn let_go_if_stalled(&mut self) {
+    fn release_non_durable_if_stalled(&mut self) {
         if self.desk.is_stalled() {
             for (_, releases) in self.under_way.iter().skip(self.looked_at) {
-                self.desk.let_go(&mut hold(releases));
+                self.desk.release_non_durable(&mut lock(releases));
             }
             self.looked_at = self.under_way.len();
-            self.desk.let_go_of_pending();
+            self.desk.release_non_durable_pending();
         }
     }
 
@@ -371,7 +371,7 @@ impl Turn {
             }
             self.progress.wake.notified().await;
         }
-        let Turn {
+        let DeskLoop {
             desk, committer, ..
         } = self;
         // What reads the ledger goes before the ledger does.

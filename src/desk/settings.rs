@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::config::RetainedConfig;
 use super::limits::{ClientLimits, JournalLimits};
-use super::memory::Memory;
+use super::memory::MemoryBudget;
 use super::port::Gates;
 use crate::diary::{About, Diary};
 
@@ -20,7 +20,7 @@ pub struct DeskSettings {
     /// How much of rooms' past is kept.
     pub journal: JournalLimits,
     /// The bound on everything that waits, shared with the front door.
-    pub memory: Arc<Memory>,
+    pub memory: Arc<MemoryBudget>,
     /// Who judges the wills that a restart publishes; `None` while everybody may do everything.
     pub gates: Option<Arc<dyn Gates>>,
     /// Which lines about clients are worth the log.
@@ -29,7 +29,7 @@ pub struct DeskSettings {
     pub linger_ms: u64,
     /// How long publishers of QoS 1 and 2 wait for a connected client whose queue is half full,
     /// before it is disconnected, in milliseconds.
-    pub patience_ms: u64,
+    pub slow_consumer_timeout_ms: u64,
 }
 
 impl DeskSettings {

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::clients::Clients;
-use super::delivery::Delivery;
+use super::delivery::DeliveryContext;
 use super::port::{CloseReason, Open, Response, Subscription};
-use super::timers::Timer;
+use super::timers::ClientTimer;
 use crate::diary::limited;
 use crate::wire::reply::Code;
 
@@ -18,11 +18,14 @@ const LONGEST_WAIT_MS: u64 = 10_000;
 
 /// The disk refuses what it is given, from now on. Who has subscribed just before is not answered
 /// for longer than [`LONGEST_WAIT_MS`].
-pub(super) fn begin(delivery: &mut Delivery<'_>) {
+pub(super) fn begin(delivery: &mut DeliveryContext<'_>) {
     let ids = delivery.clients.iter().map(|client| client.id.clone());
     let waiting = ids.filter(|id| delivery.clients.waits_for_disk(id, delivery.commits));
     for id in waiting.collect::<Vec<_>>() {
-        delivery.set_timer(delivery.now + LONGEST_WAIT_MS, Timer::Unanswered(id));
+        delivery.set_timer(
+            delivery.now + LONGEST_WAIT_MS,
+            ClientTimer::SubackTimeout(id),
+        );
     }
 }
 
@@ -38,7 +41,7 @@ pub(super) fn needs_disk(clients: &Clients, open: &Open) -> bool {
 }
 
 /// Refuses a client that needs the disk while it takes nothing. Nothing has come of its CONNECT.
-pub(super) fn refuses_client(delivery: &Delivery<'_>, open: &Open) -> bool {
+pub(super) fn refuses_client(delivery: &DeliveryContext<'_>, open: &Open) -> bool {
     let refuses = delivery.commits.is_stalled() && needs_disk(delivery.clients, open);
     if refuses {
         delivery.stats.refused_sessions.add_one();
@@ -54,7 +57,7 @@ pub(super) fn refuses_client(delivery: &Delivery<'_>, open: &Open) -> bool {
 /// Refuses a SUBSCRIBE of a session that is kept while the disk takes nothing, unless its place is
 /// behind one that waits.
 pub(super) fn refuses_subscriptions(
-    delivery: &Delivery<'_>,
+    delivery: &DeliveryContext<'_>,
     id: &Arc<str>,
     packet_id: u16,
     asked: &[Subscription],
@@ -74,7 +77,7 @@ pub(super) fn refuses_subscriptions(
         results: vec![Err(Code::TooMany); asked.len()],
         retained: Vec::new(),
         retained_room: usize::MAX,
-        stamp: delivery.retained.last_stamp(),
+        retained_seq: delivery.retained.last_retained_seq(),
     };
     drop(connected.connection.responses.send(response));
     delivery.stats.refused_subscriptions.add(asked.len() as u64);
@@ -84,7 +87,7 @@ pub(super) fn refuses_subscriptions(
 }
 
 /// Answers SUBSCRIBE or UNSUBSCRIBE, about what nobody keeps, or about what is.
-pub(super) fn answer(delivery: &mut Delivery<'_>, id: &Arc<str>, response: Response) {
+pub(super) fn answer(delivery: &mut DeliveryContext<'_>, id: &Arc<str>, response: Response) {
     let Some(client) = delivery.clients.get_mut(id) else {
         return;
     };
@@ -97,11 +100,11 @@ pub(super) fn answer(delivery: &mut Delivery<'_>, id: &Arc<str>, response: Respo
         delivery.commits.respond(&connected.connection, response);
         if delivery.commits.is_stalled() {
             let at = delivery.now + LONGEST_WAIT_MS;
-            delivery.set_timer(at, Timer::Unanswered(id.clone()));
+            delivery.set_timer(at, ClientTimer::SubackTimeout(id.clone()));
         }
     } else {
         delivery
             .commits
-            .respond_unkept(&connected.connection, response);
+            .respond_non_durable(&connected.connection, response);
     }
 }

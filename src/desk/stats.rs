@@ -73,7 +73,7 @@ metrics! {
         /// Messages sent to the live plane.
         counter broadcasts: Count = "desk_broadcasts",
         /// Acks held back because a subscriber is slow.
-        counter held_acks: Count = "desk_held_acks",
+        counter deferred_acks: Count = "desk_held_acks",
         /// Clients disconnected because publishers had to wait for them for too long.
         counter too_slow: Count = "desk_disconnects_too_slow",
         /// Messages that were not kept.

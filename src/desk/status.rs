@@ -3,11 +3,11 @@
 //! They are retained for whoever subscribes later, and never on disk: a gateway that starts has new ones.
 
 use super::clients::Clients;
-use super::delivery::Delivery;
+use super::delivery::DeliveryContext;
 use super::distribute::distribute;
 use super::journal::JournalStats;
 use super::port::Holdings;
-use super::retained::Retained;
+use super::retained::RetainedStore;
 use super::settings::DeskSettings;
 use super::stats::DeskStats;
 use crate::engine::Engine;
@@ -15,7 +15,7 @@ use crate::wire::filter::SharedFilter;
 use crate::wire::message::Message;
 
 /// Looks at every client.
-pub(super) fn holdings(clients: &Clients, retained: &Retained) -> Holdings {
+pub(super) fn holdings(clients: &Clients, retained: &RetainedStore) -> Holdings {
     let mut all = Holdings {
         clients: clients.len(),
         connected: clients.connections_len(),
@@ -40,15 +40,15 @@ pub(super) fn holdings(clients: &Clients, retained: &Retained) -> Holdings {
 }
 
 /// Publishes the figures that changed.
-pub(super) fn announce(delivery: &mut Delivery<'_>, figures: Vec<Message>) {
+pub(super) fn announce(delivery: &mut DeliveryContext<'_>, figures: Vec<Message>) {
     for figure in figures {
         let known = delivery.retained.get(figure.topic());
         if known.is_some_and(|known| known.payload() == figure.payload()) {
             continue;
         }
-        let stamped = delivery.retained.stamp(&figure);
-        delivery.retained.set(stamped.clone());
-        distribute(delivery, stamped);
+        let numbered = delivery.retained.number(&figure);
+        delivery.retained.set(numbered.clone());
+        distribute(delivery, numbered);
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) fn show_gauges(
     stats: &DeskStats,
     settings: &DeskSettings,
     clients: &Clients,
-    retained: &Retained,
+    retained: &RetainedStore,
     engine: &Engine,
     journal: &JournalStats,
 ) {

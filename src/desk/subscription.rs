@@ -54,38 +54,38 @@ pub enum RetainHandling {
     Never,
 }
 
-/// How far a subscription has got with its retained messages.
+/// How far a subscription has come with its retained messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replay {
+pub struct RetainedCursor {
     /// They go on after this topic; empty before the first.
     pub after: Box<str>,
-    /// What has changed since this stamp came to the session as it happened.
-    pub stamp: u64,
+    /// Changes after this sequence number came to the session as they happened.
+    pub retained_seq: u64,
     /// Whether the ledger knows of it.
     pub stored: bool,
 }
 
-impl Replay {
-    /// From the first topic on, for a subscription made when the newest change had this stamp.
-    pub(super) fn begun(stamp: u64, stored: bool) -> Replay {
-        Replay {
+impl RetainedCursor {
+    /// From the first topic on, for a subscription made when this was the newest change.
+    pub(super) fn begun(retained_seq: u64, stored: bool) -> RetainedCursor {
+        RetainedCursor {
             after: "".into(),
-            stamp,
+            retained_seq,
             stored,
         }
     }
 
-    /// The record's value: stamp (8), topic.
+    /// The record's value: sequence number (8), topic.
     pub(super) fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(8 + self.after.len());
-        out.put_u64(self.stamp);
+        out.put_u64(self.retained_seq);
         out.put_slice(self.after.as_bytes());
         out.freeze()
     }
 
-    pub(super) fn decode(mut value: &[u8]) -> Option<Replay> {
-        Some(Replay {
-            stamp: value.try_get_u64().ok()?,
+    pub(super) fn decode(mut value: &[u8]) -> Option<RetainedCursor> {
+        Some(RetainedCursor {
+            retained_seq: value.try_get_u64().ok()?,
             after: std::str::from_utf8(value).ok()?.into(),
             stored: true,
         })

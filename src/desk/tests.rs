@@ -29,8 +29,8 @@ use super::port::{
     Stage, Subscription,
 };
 use super::{
-    ClientLimits, DeskSettings, Interest, JournalLimits, Memory, Release, RetainedConfig,
-    engine_records,
+    ClientLimits, DeskSettings, InterestIndex, JournalLimits, MemoryBudget, Release,
+    RetainedConfig, engine_records,
 };
 use crate::engine::{Engine, Settings};
 use crate::ledger::{Batch, MemoryStore, Space, Store};
@@ -74,11 +74,11 @@ pub(super) fn settings() -> DeskSettings {
             max_bytes: Size(10_000),
         },
         journal: journal(),
-        memory: Memory::boundless(),
+        memory: MemoryBudget::boundless(),
         gates: None,
         diary: Arc::default(),
         linger_ms: 20,
-        patience_ms: 10_000,
+        slow_consumer_timeout_ms: 10_000,
     }
 }
 
@@ -112,7 +112,7 @@ impl World {
         let desk = Desk::new(
             settings,
             Engine::new(engine, 1),
-            Arc::new(Interest::default()),
+            Arc::new(InterestIndex::default()),
         );
         World {
             desk,
@@ -143,7 +143,8 @@ impl World {
             .expect("memory takes everything");
         for release in pending.releases {
             match release {
-                Release::Respond(connection, response) | Release::Unkept(connection, response) => {
+                Release::Respond(connection, response)
+                | Release::NonDurable(connection, response) => {
                     drop(connection.responses.send(response));
                 }
                 Release::Broadcast(message) => self.broadcasts.push(message),
@@ -161,7 +162,7 @@ impl World {
     fn restart_with(&mut self, settings: DeskSettings) {
         let records = engine_records(&self.store).expect("readable");
         let engine = Engine::recover(Settings::default(), 2, records).expect("readable");
-        self.desk = Desk::new(settings, engine, Arc::new(Interest::default()));
+        self.desk = Desk::new(settings, engine, Arc::new(InterestIndex::default()));
         self.desk.recover(self.now, &self.store).expect("readable");
         self.broadcasts.clear();
         self.commit();

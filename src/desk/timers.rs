@@ -15,44 +15,44 @@ const NOT_WORTH_A_LOOK: usize = 1024;
 
 /// What is to be done, once it is time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Timer {
+pub(super) enum ClientTimer {
     /// A session without a connection ends.
     SessionExpiry(Arc<str>),
     /// A will has waited long enough for its client.
     Will(Arc<str>),
     /// A message that waits becomes too old.
     MessageExpiry(Arc<str>, u64),
-    /// Publishers have waited long enough for a client that does not keep up.
-    Patience(Arc<str>),
-    /// A client has waited long enough for the disk to take what it has subscribed to.
-    Unanswered(Arc<str>),
+    /// Publishers have waited `slow_consumer_timeout` for a client that does not keep up.
+    SlowConsumer(Arc<str>),
+    /// A client has waited long enough for SUBACK, because the disk takes nothing.
+    SubackTimeout(Arc<str>),
 }
 
 /// All timers, the next one first.
 #[derive(Debug)]
-pub(super) struct Timers {
-    due: BTreeSet<(Millis, Timer)>,
+pub(super) struct ClientTimers {
+    due: BTreeSet<(Millis, ClientTimer)>,
     /// The number at which the pointless ones are looked for.
     look_at: usize,
 }
 
-impl Default for Timers {
-    fn default() -> Timers {
-        Timers {
+impl Default for ClientTimers {
+    fn default() -> ClientTimers {
+        ClientTimers {
             due: BTreeSet::new(),
             look_at: NOT_WORTH_A_LOOK,
         }
     }
 }
 
-impl Timers {
+impl ClientTimers {
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<Millis> {
         self.due.first().map(|(at, _)| *at)
     }
 
     /// Takes one that is due.
-    pub(super) fn take_due(&mut self, now: Millis) -> Option<Timer> {
+    pub(super) fn take_due(&mut self, now: Millis) -> Option<ClientTimer> {
         if self.next()? > now {
             return None;
         }
@@ -60,7 +60,13 @@ impl Timers {
     }
 
     /// Adds one.
-    pub(super) fn set(&mut self, at: Millis, timer: Timer, clients: &Clients, commits: &Commits) {
+    pub(super) fn set(
+        &mut self,
+        at: Millis,
+        timer: ClientTimer,
+        clients: &Clients,
+        commits: &Commits,
+    ) {
         self.due.insert((at, timer));
         if self.due.len() > self.look_at {
             self.due
@@ -77,23 +83,23 @@ impl Timers {
 }
 
 /// Whether there would be something to do at that time.
-fn has_point(at: Millis, timer: &Timer, clients: &Clients, commits: &Commits) -> bool {
+fn has_point(at: Millis, timer: &ClientTimer, clients: &Clients, commits: &Commits) -> bool {
     match timer {
-        Timer::SessionExpiry(id) => {
+        ClientTimer::SessionExpiry(id) => {
             let session = clients.session(id);
             session.is_some_and(|session| session.ends_at() == Some(at))
         }
-        Timer::Will(id) => {
+        ClientTimer::Will(id) => {
             let will = clients.get(id).and_then(|own| own.delayed_will.as_ref());
             will.is_some_and(|(due, _)| *due == at)
         }
-        Timer::MessageExpiry(id, seq) => clients
+        ClientTimer::MessageExpiry(id, seq) => clients
             .get(id)
             .is_some_and(|own| own.outbox.expires(*seq) == Some(at)),
-        Timer::Unanswered(id) => clients.waits_for_disk(id, commits),
-        Timer::Patience(id) => {
+        ClientTimer::SubackTimeout(id) => clients.waits_for_disk(id, commits),
+        ClientTimer::SlowConsumer(id) => {
             let connected = clients.connected(id);
-            connected.is_some_and(|connected| connected.patience_ends == Some(at))
+            connected.is_some_and(|connected| connected.slow_consumer_deadline == Some(at))
         }
     }
 }

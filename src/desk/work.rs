@@ -7,23 +7,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::clients::Client;
-use super::kind::Kind;
+use super::outbox_kind::OutboxKind;
 use crate::engine::{AssignmentKey, DirectedKind};
 use crate::wire::name::Agent;
 
-/// What has not been told yet.
+/// What the engine has not been told yet.
 #[derive(Debug, Default)]
-pub(super) struct WorkNews {
+pub(super) struct WorkReports {
     sent: BTreeMap<Agent, Vec<AssignmentKey>>,
     windows: BTreeSet<Arc<str>>,
     /// What was dropped because its reader cannot take it.
     undelivered: Vec<(Agent, DirectedKind)>,
 }
 
-impl WorkNews {
+impl WorkReports {
     /// A message is on its way on its reader's connection.
-    pub(super) fn note_sent(&mut self, id: &str, kind: &Kind) {
-        if let Kind::Directed(DirectedKind::Assignment(key)) = kind
+    pub(super) fn note_sent(&mut self, id: &str, kind: &OutboxKind) {
+        if let OutboxKind::Directed(DirectedKind::Assignment(key)) = kind
             && let Ok(agent) = Agent::new(id)
         {
             self.sent.entry(agent).or_default().push(key.clone());
@@ -35,8 +35,8 @@ impl WorkNews {
         let waits = client.outbox.find(class);
         let waits = waits.is_some_and(|seq| client.outbox.waiting(seq).is_some());
         if let Some(connected) = client.state.connected_mut() {
-            connected.told_window = connected.told_window.saturating_sub(1);
-            if waits && connected.told_window > 0 {
+            connected.reported_window = connected.reported_window.saturating_sub(1);
+            if waits && connected.reported_window > 0 {
                 self.windows.insert(client.id.clone());
             }
         }
@@ -47,7 +47,7 @@ impl WorkNews {
         let Some(connected) = client.state.connected().filter(|_| client.agent.is_some()) else {
             return;
         };
-        let (told, window) = (connected.told_window, connected.window);
+        let (told, window) = (connected.reported_window, connected.window);
         let more = client.outbox.room(window).saturating_sub(told);
         if more > 0 && (told == 0 || more >= window.div_ceil(2)) {
             self.windows.insert(client.id.clone());

@@ -64,7 +64,7 @@ fn publish(v5: bool, first: u8, body: &[u8]) {
         publisher: "",
         qos: read.qos,
         retain: read.retain,
-        stamp: 0,
+        retained_seq: 0,
         expires_at: read
             .properties
             .expiry

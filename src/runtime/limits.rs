@@ -59,7 +59,7 @@ impl Listeners {
         let rooms = (&config.rooms.encoding, &config.rooms.room);
         let mut configuration = settings::desk_configuration(config);
         configuration.engine.key_schemas = key_schemas;
-        configuration.respells = rooms != (&before.rooms.encoding, &before.rooms.room);
+        configuration.reencodes = rooms != (&before.rooms.encoding, &before.rooms.room);
         let request = Request::Configure(Box::new(configuration));
         // What is gone needs no settings: the gateway is stopping.
         self.door.upgrade()?.configure(settings::mqtt(config));

@@ -29,7 +29,7 @@ use crate::auth::Guard;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::desk::port::Gates;
-use crate::desk::{self, Desk, DeskStats, Interest, Memory, RecoverError, RunningDesk};
+use crate::desk::{self, Desk, DeskStats, InterestIndex, MemoryBudget, RecoverError, RunningDesk};
 use crate::diary::Diary;
 use crate::engine::Engine;
 use crate::http;
@@ -144,8 +144,8 @@ impl Gateway {
         let control = Control::listen(&config.data.dir, store.snapshots());
         let plane = live::Plane::start(config.live.clone(), config.mqtt.max_connections)
             .map_err(|error| Error::Failed(error.to_string()))?;
-        let interest = Arc::new(Interest::default());
-        let memory = Memory::new(config.memory.max_queued.0);
+        let interest = Arc::new(InterestIndex::default());
+        let memory = MemoryBudget::new(config.memory.max_queued.0);
         let (desk, store, clock) = recover(
             &config,
             Box::new(store),
@@ -300,8 +300,8 @@ pub fn check_data(config: &Config) -> Result<(), Error> {
 async fn recover(
     config: &Config,
     store: Box<dyn Store>,
-    interest: Arc<Interest>,
-    memory: Arc<Memory>,
+    interest: Arc<InterestIndex>,
+    memory: Arc<MemoryBudget>,
     guard: Option<&Arc<Guard>>,
     diary: &Arc<Diary>,
 ) -> Result<(Desk, Box<dyn Store>, Arc<Clock>), Error> {

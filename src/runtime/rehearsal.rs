@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{seed, settings, timekeeping};
 use crate::config::Config;
-use crate::desk::{self, Desk, Interest, Memory, RecoverError};
+use crate::desk::{self, Desk, InterestIndex, MemoryBudget, RecoverError};
 use crate::diary::Diary;
 use crate::engine::Engine;
 use crate::ledger::repair::{Report, count};
@@ -26,7 +26,7 @@ pub(super) fn rehearse(store: &dyn Store) -> Result<(), RecoverError> {
     let config = Config::default();
     let mut settings_of_desk = settings::desk(
         &config,
-        Memory::new(usize::MAX),
+        MemoryBudget::new(usize::MAX),
         None,
         Arc::new(Diary::new(0)),
     );
@@ -37,7 +37,7 @@ pub(super) fn rehearse(store: &dyn Store) -> Result<(), RecoverError> {
     let engine = Engine::recover(settings::engine(&config), seed(), records)?;
     let last = desk::last_mark(store)?;
     let clock = timekeeping::start(last.as_ref(), engine.latest(), config.clock.max_step.0);
-    let mut desk = Desk::new(settings_of_desk, engine, Arc::new(Interest::default()));
+    let mut desk = Desk::new(settings_of_desk, engine, Arc::new(InterestIndex::default()));
     desk.recover(clock.now(), store)
 }
 

@@ -8,7 +8,7 @@ use crate::auth;
 use crate::config::{CertificatePair, ClientCertificate as Ask, Config, Identity, MinVersion};
 use crate::desk::port::Gates;
 use crate::desk::{
-    ClientLimits, Configuration, DeskSettings, JournalLimits, Memory, RoomJournal, WhenFull,
+    ClientLimits, Configuration, DeskSettings, JournalLimits, MemoryBudget, RoomJournal, WhenFull,
 };
 use crate::diary::Diary;
 use crate::engine::{KeptEvents, Settings};
@@ -40,7 +40,7 @@ pub(super) fn engine(config: &Config) -> Settings {
 /// For the desk.
 pub(super) fn desk(
     config: &Config,
-    memory: Arc<Memory>,
+    memory: Arc<MemoryBudget>,
     gates: Option<Arc<dyn Gates>>,
     diary: Arc<Diary>,
 ) -> DeskSettings {
@@ -60,7 +60,7 @@ pub(super) fn desk(
         gates,
         diary,
         linger_ms,
-        patience_ms: millis(config.live.patience),
+        slow_consumer_timeout_ms: millis(config.live.patience),
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn desk(
 pub(super) fn desk_configuration(config: &Config) -> Configuration {
     Configuration {
         engine: Box::new(engine(config)),
-        respells: false,
+        reencodes: false,
         clients: ClientLimits {
             max_clients: config.session.max_sessions,
             max_subscriptions: config.mqtt.max_subscriptions,

@@ -48,7 +48,7 @@ pub struct Parts<'a> {
     pub retain: bool,
     /// Set on what also stands in the retained store: the desk's count of retained changes, so that a subscriber
     /// that was just sent the store does not get the same change again. 0 otherwise.
-    pub stamp: u64,
+    pub retained_seq: u64,
     /// Unix milliseconds after which it must not be delivered any more; 0 for never.
     pub expires_at: Millis,
     /// The MQTT 5 properties that are forwarded unchanged, encoded as in PUBLISH, without their length.
@@ -68,7 +68,7 @@ pub struct MessageError(&'static str);
 
 const FORMAT: u8 = 1;
 const RETAIN: u8 = 0b100;
-/// format, flags, publisher length (2), topic length (2), properties length (4), stamp (8), expiry (8).
+/// format, flags, publisher length (2), topic length (2), properties length (4), retained seq (8), expiry (8).
 const HEADER: usize = 26;
 
 impl Message {
@@ -89,7 +89,7 @@ impl Message {
         out.put_u16(u16_len(parts.publisher));
         out.put_u16(u16_len(parts.topic));
         out.put_u32(u32::try_from(parts.properties.len()).expect("MQTT properties fit 28 bits"));
-        out.put_u64(parts.stamp);
+        out.put_u64(parts.retained_seq);
         out.put_u64(parts.expires_at);
         out.put_slice(parts.publisher.as_bytes());
         out.put_slice(parts.topic.as_bytes());
@@ -132,7 +132,7 @@ impl Message {
             publisher: self.publisher(),
             qos: self.qos(),
             retain: self.retain(),
-            stamp: self.stamp(),
+            retained_seq: self.retained_seq(),
             expires_at: self.expires_at(),
             properties: self.properties(),
             payload: &self.0[self.payload_start()..],
@@ -159,8 +159,8 @@ impl Message {
         self.0[1] & RETAIN != 0
     }
 
-    /// See [`Parts::stamp`].
-    pub fn stamp(&self) -> u64 {
+    /// See [`Parts::retained_seq`].
+    pub fn retained_seq(&self) -> u64 {
         self.u64_at(10)
     }
 
@@ -240,8 +240,8 @@ mod tests {
     proptest! {
         #[test]
         fn messages_survive_encoding(topic in ".{1,40}", publisher in ".{0,20}", level in 0u8..3, retain: bool,
-                                     stamp: u64, expires_at: u64, properties: Vec<u8>, payload: Vec<u8>) {
-            let parts = Parts { topic: &topic, publisher: &publisher, qos: Qos::from_level(level).unwrap(), retain, stamp,
+                                     retained_seq: u64, expires_at: u64, properties: Vec<u8>, payload: Vec<u8>) {
+            let parts = Parts { topic: &topic, publisher: &publisher, qos: Qos::from_level(level).unwrap(), retain, retained_seq,
                                 expires_at, properties: &properties, payload: &payload };
             let message = Message::decode(Message::encode(&parts).as_bytes().clone()).unwrap();
             prop_assert_eq!(format!("{:?}", message.parts()), format!("{parts:?}"));

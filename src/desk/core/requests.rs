@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use super::Desk;
 use crate::desk::batch::{Answer, Release};
-use crate::desk::collect::{refill, resume_deliveries};
 use crate::desk::command::{admit, command_of, no_memory, rejected};
 use crate::desk::distribute;
 use crate::desk::inbound;
-use crate::desk::memory::Holder;
+use crate::desk::memory::Account;
 use crate::desk::port::{
     CommandRequest, ConnectionId, Full, Publication, Request, Response, Route, Stage, Subscription,
 };
+use crate::desk::reassign::{refill, resume_deliveries};
 use crate::desk::records;
-use crate::desk::refusal::tell_of_refusal;
-use crate::desk::replay::{begin_replay, end_replay, retained_at_once, store_marks};
+use crate::desk::refusal::log_refusal;
+use crate::desk::replay::{begin_replay, end_replay, retained_at_once, store_cursors};
 use crate::desk::stall::{answer, refuses_subscriptions};
 use crate::desk::status::{announce, holdings};
-use crate::desk::timers::Timer;
+use crate::desk::timers::ClientTimer;
 use crate::engine::{self, Input};
 use crate::ledger::Space;
 use crate::wire::Millis;
@@ -81,7 +81,7 @@ impl Desk {
                 publication,
             } => {
                 let memory = &self.settings.memory;
-                memory.give_back(Holder::Requests, publication.message.size());
+                memory.release(Account::Requests, publication.message.size());
                 self.publish(now, connection, packet_id, publication);
             }
             Request::Release {
@@ -111,7 +111,7 @@ impl Desk {
             Request::Configure(new) => self.configure(now, *new),
             Request::Announce(figures) => announce(&mut self.delivery(now), figures),
         }
-        self.tell_of_deliveries(now);
+        self.report_deliveries(now);
     }
 
     /// A publish that only the desk may take.
@@ -140,7 +140,7 @@ impl Desk {
                 self.count_refusal(publication.message.size());
                 refused.rejection().map(|rejection| {
                     let topic = publication.message.topic();
-                    tell_of_refusal(&self.settings, &id, topic, rejection)
+                    log_refusal(&self.settings, &id, topic, rejection)
                 })
             }
         };
@@ -200,12 +200,13 @@ impl Desk {
             self.commits.respond(&connection, response);
             return;
         };
-        self.stats.held_acks.add_one();
-        connected.held.push((connection, response));
-        if connected.patience_ends.is_none() {
-            let at = now + self.settings.patience_ms;
-            connected.patience_ends = Some(at);
-            self.delivery(now).set_timer(at, Timer::Patience(slow));
+        self.stats.deferred_acks.add_one();
+        connected.deferred_acks.push((connection, response));
+        if connected.slow_consumer_deadline.is_none() {
+            let at = now + self.settings.slow_consumer_timeout_ms;
+            connected.slow_consumer_deadline = Some(at);
+            self.delivery(now)
+                .set_timer(at, ClientTimer::SlowConsumer(slow));
         }
     }
 
@@ -283,7 +284,7 @@ impl Desk {
         };
         if let Some(rejection) = rejection {
             self.stats.refusals.add_one();
-            tell_of_refusal(&self.settings, &asked.client_id, &asked.topic, &rejection);
+            log_refusal(&self.settings, &asked.client_id, &asked.topic, &rejection);
         }
         if let Some(reply) = reply {
             let answer = Answer::new(&self.settings.memory, asked.answer, reply);
@@ -309,7 +310,7 @@ impl Desk {
         // How it ended is in the reply.
         let _ = self.feed_with(now, Input::Ask(command), Some(&message));
         let (reply, rejection) = (self.engine.take_answer(), self.engine.take_refusal());
-        self.see_absent(now, from, "a caller spoke for it");
+        self.disconnect_if_absent(now, from, "a caller spoke for it");
         let (id, owner) = (&asked.client_id, asked.owner.as_ref());
         self.clients.claim(id, owner, &mut self.commits);
         (reply, rejection)
@@ -326,7 +327,7 @@ impl Desk {
             if let Some(client) = delivery.clients.get(&id) {
                 delivery.work.note_room(client);
             }
-            delivery.relieve(&id);
+            delivery.resume_publishers(&id);
         }
     }
 
@@ -372,7 +373,7 @@ impl Desk {
             results,
             retained,
             retained_room,
-            stamp: self.retained.last_stamp(),
+            retained_seq: self.retained.last_retained_seq(),
         };
         let mut delivery = self.delivery(now);
         if let Some(connected) = delivery.clients.connected_mut(&id) {
@@ -380,7 +381,7 @@ impl Desk {
         }
         answer(&mut delivery, &id, response);
         resume_deliveries(&mut delivery, &id);
-        store_marks(&mut delivery, &id, &asked);
+        store_cursors(&mut delivery, &id, &asked);
     }
 
     /// Adds or replaces one; whether it existed (MQTT-3.8.4-3).

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use super::Desk;
 use crate::desk::client_state::{Connected, Session, Will};
-use crate::desk::collect::{hand_over, resume_deliveries};
 use crate::desk::commits::Commits;
-use crate::desk::distribute::inherit;
+use crate::desk::distribute::redistribute_shared;
 use crate::desk::port::{CloseReason, ConnectionId, Open, Publication, Response, Route};
+use crate::desk::reassign::{reassign_unsent, resume_deliveries};
 use crate::desk::records::{self, will::WillRecord};
 use crate::desk::stall::{needs_disk, refuses_client};
-use crate::desk::timers::Timer;
+use crate::desk::timers::ClientTimer;
 use crate::diary::{limited, shown};
 use crate::engine::Input;
 use crate::ledger::Space;
@@ -32,7 +32,7 @@ impl Desk {
         let id = open.client_id.clone();
         if !self.clients.may_claim(&id, open.owner.as_ref()) {
             let refusal = Response::Close(CloseReason::NotOwner);
-            self.commits.respond_unkept(&open.connection, refusal);
+            self.commits.respond_non_durable(&open.connection, refusal);
             return;
         }
         let memory = self.settings.memory.clone();
@@ -40,7 +40,7 @@ impl Desk {
         if memory.refuses(open.will.as_ref().map_or(0, will_size)) {
             memory.refused.add_one();
             let refusal = Response::Close(CloseReason::QuotaExceeded);
-            self.commits.respond_unkept(&open.connection, refusal);
+            self.commits.respond_non_durable(&open.connection, refusal);
             return;
         }
         if refuses_client(&self.delivery(now), &open) {
@@ -58,7 +58,7 @@ impl Desk {
             let admitted = self.settings.admits("max_sessions", &id);
             limited!(warn, admitted, client = %id, kind = "max_sessions", "connection refused: session.max_sessions is reached");
             let refusal = Response::Close(CloseReason::QuotaExceeded);
-            self.commits.respond_unkept(&open.connection, refusal);
+            self.commits.respond_non_durable(&open.connection, refusal);
             return;
         };
         if client.owner.is_none() {
@@ -87,7 +87,7 @@ impl Desk {
         client.state.connect(Connected {
             connection: open.connection.clone(),
             window,
-            told_window: window,
+            reported_window: window,
             answered_in: number,
             subscribed_in: 0,
             gate: open.gate.clone(),
@@ -99,14 +99,14 @@ impl Desk {
                 };
                 Will::new(&memory, record, open.gate)
             }),
-            held: Vec::new(),
-            patience_ends: None,
+            deferred_acks: Vec::new(),
+            slow_consumer_deadline: None,
         });
         self.clients.store_will(&id, &mut self.commits);
         self.clients.add_connection(open.connection.id, &id);
         match needs_disk {
             true => self.commits.respond(&open.connection, opened),
-            false => self.commits.respond_unkept(&open.connection, opened),
+            false => self.commits.respond_non_durable(&open.connection, opened),
         }
         if durable {
             self.clients.store_header(&id, &mut self.commits);
@@ -114,7 +114,7 @@ impl Desk {
         self.clients.store_owner(&id, &mut self.commits);
         let mut delivery = self.delivery(now);
         delivery.resend_releases(&id);
-        delivery.index.shares_mut().settle_all(&id);
+        delivery.index.shares_mut().clear_unsent_of(&id);
         // First what waited, then what the return brings about: in the order in which it happened.
         resume_deliveries(&mut delivery, &id);
         if let Some(agent) = agent {
@@ -137,9 +137,9 @@ impl Desk {
 
     /// Publishers have waited for this client as long as they are asked to, unless it has caught up since. It may come back;
     /// meanwhile publishers of what does not fit its queue are refused.
-    pub(super) fn patience_ends(&mut self, now: Millis, id: &Arc<str>) {
+    pub(super) fn slow_consumer_times_out(&mut self, now: Millis, id: &Arc<str>) {
         let connected = self.clients.connected(id);
-        if connected.is_some_and(|own| own.patience_ends.is_some_and(|at| at <= now)) {
+        if connected.is_some_and(|own| own.slow_consumer_deadline.is_some_and(|at| at <= now)) {
             self.stats.too_slow.add_one();
             self.disconnect(now, id, CloseReason::QuotaExceeded);
             self.clients.forget_if_idle(id, &mut self.commits);
@@ -148,7 +148,7 @@ impl Desk {
 
     /// It has subscribed when the disk filled up: whether that will be kept nobody knows, so that
     /// no SUBACK is true.
-    pub(super) fn give_up_on_disk(&mut self, now: Millis, id: &Arc<str>) {
+    pub(super) fn suback_times_out(&mut self, now: Millis, id: &Arc<str>) {
         if self.clients.waits_for_disk(id, &self.commits) {
             self.disconnect(now, id, CloseReason::NoDisk);
         }
@@ -207,7 +207,7 @@ impl Desk {
         publish_will: bool,
         why: &'static str,
     ) {
-        for (connection, response) in connected.held {
+        for (connection, response) in connected.deferred_acks {
             self.commits.respond(&connection, response);
         }
         let Some(client) = self.clients.get_mut(id) else {
@@ -225,7 +225,7 @@ impl Desk {
             .is_some_and(|session| session.expiry > 0);
         if continues {
             self.keep_session(now, id);
-            hand_over(&mut self.delivery(now), id);
+            reassign_unsent(&mut self.delivery(now), id);
         } else {
             self.end_session(now, id);
         }
@@ -257,7 +257,7 @@ impl Desk {
         session.offline_since = Some(now);
         if let Some(at) = session.ends_at() {
             self.delivery(now)
-                .set_timer(at, Timer::SessionExpiry(id.clone()));
+                .set_timer(at, ClientTimer::SessionExpiry(id.clone()));
         }
         self.clients.store_header(id, &mut self.commits);
         self.commits.note_lazily(now);
@@ -288,14 +288,14 @@ impl Desk {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
-        let inheritance = client.outbox.inheritance();
+        let unfinished_shared = client.outbox.unfinished_shared();
         let gone = client.outbox.end_session();
         // What was sent once has not expired while the session lasted; now it may.
         let expiring: Vec<(Millis, u64)> = client.outbox.expiring().collect();
         let session = client.state.end_session();
         for (at, seq) in expiring {
             self.delivery(now)
-                .set_timer(at, Timer::MessageExpiry(id.clone(), seq));
+                .set_timer(at, ClientTimer::MessageExpiry(id.clone(), seq));
         }
         let Some(session) = session else {
             return;
@@ -310,7 +310,7 @@ impl Desk {
         if session.durable {
             delete_records(&mut self.commits, id, &session);
         }
-        inherit(&mut self.delivery(now), inheritance);
+        redistribute_shared(&mut self.delivery(now), unfinished_shared);
     }
 
     /// After a restart every connection is broken: its will falls due now, or after what is left of
@@ -335,7 +335,8 @@ impl Desk {
         }
         for (id, at, will) in due {
             if at > now {
-                self.delivery(now).set_timer(at, Timer::Will(id.clone()));
+                self.delivery(now)
+                    .set_timer(at, ClientTimer::Will(id.clone()));
                 if let Some(client) = self.clients.get_mut(&id) {
                     client.delayed_will = Some((at, will));
                 }
@@ -356,7 +357,8 @@ impl Desk {
         if let Some(client) = self.clients.get_mut(id) {
             client.delayed_will = Some((at, will));
         }
-        self.delivery(now).set_timer(at, Timer::Will(id.clone()));
+        self.delivery(now)
+            .set_timer(at, ClientTimer::Will(id.clone()));
     }
 
     /// A delay is over: of this will, or of an earlier one.
@@ -413,13 +415,13 @@ impl Desk {
             limited!(info, admitted, client = %id, kind = "will_refused", topic, code, "will refused");
         }
         if let Route::Engine { from, .. } = &record.publication.route {
-            self.see_absent(now, from.clone(), "its will spoke for it");
+            self.disconnect_if_absent(now, from.clone(), "its will spoke for it");
         }
     }
 
     /// Something spoke for an agent: it may have brought it into a room, where it would be online
     /// for ever if nobody said otherwise.
-    pub(super) fn see_absent(&mut self, now: Millis, agent: Agent, why: &'static str) {
+    pub(super) fn disconnect_if_absent(&mut self, now: Millis, agent: Agent, why: &'static str) {
         if !self.clients.is_connected(agent.as_str()) {
             let gives_back = false;
             self.feed(
@@ -439,7 +441,7 @@ fn delete_records(commits: &mut Commits, id: &str, session: &Session) {
     for filter in session.subscriptions.keys() {
         commits.delete(Space::Session, records::subscription_key(id, filter));
     }
-    for filter in session.replays.keys() {
+    for filter in session.retained_cursors.keys() {
         commits.delete(Space::Session, records::replay_key(id, filter));
     }
     for packet_id in &session.unreleased {

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::Delivery;
-use crate::desk::kind::Kind;
-use crate::desk::own::gateway_message;
+use super::DeliveryContext;
+use crate::desk::gateway_messages::gateway_message;
+use crate::desk::outbox_kind::OutboxKind;
 use crate::desk::records;
 use crate::engine::DirectedKind;
 use crate::ledger::Space;
@@ -22,10 +22,10 @@ use crate::wire::topic::{RoomTopic, Topic};
 /// Rooms of one client in which refusals that gave way are counted.
 const MAX_SUMMARIES: usize = 16;
 
-impl Delivery<'_> {
+impl DeliveryContext<'_> {
     /// Makes room for a reply where too many wait; `false` if it is the one to go. Where there are more than there may be by now, one goes
     /// for the one that comes.
-    pub(super) fn make_room_for_reply(&mut self, id: &Arc<str>, kind: &Kind) -> bool {
+    pub(super) fn make_room_for_reply(&mut self, id: &Arc<str>, kind: &OutboxKind) -> bool {
         let limit = self.clients.limits().max_replies;
         let before = self.clients.get(id);
         let before = before.map_or(0, |client| client.outbox.replies_len());
@@ -42,12 +42,12 @@ impl Delivery<'_> {
                 self.drop_entry(id, oldest);
                 continue;
             }
-            if matches!(kind, Kind::Directed(DirectedKind::Reply)) {
+            if matches!(kind, OutboxKind::Directed(DirectedKind::Reply)) {
                 self.stats.dropped.old_reply.add_one();
                 return false;
             }
-            match client.outbox.oldest_waiting_word() {
-                Some(oldest) => self.give_way(id, oldest),
+            match client.outbox.oldest_waiting_refusal() {
+                Some(oldest) => self.evict_refusal(id, oldest),
                 // All of them are on their way: so many are no more than a client's window.
                 None => return true,
             }
@@ -55,18 +55,18 @@ impl Delivery<'_> {
     }
 
     /// A refusal or a notice gives way; where it is a refusal that was never sent, the summary of its room counts it.
-    fn give_way(&mut self, id: &Arc<str>, oldest: u64) {
+    fn evict_refusal(&mut self, id: &Arc<str>, oldest: u64) {
         self.stats.dropped.old_reply.add_one();
         let outbox = self.clients.get(id).map(|client| &client.outbox);
         if outbox.is_some_and(|outbox| outbox.is_unsent_refusal(oldest)) {
-            self.fold(id, oldest);
+            self.summarize_refusal(id, oldest);
         } else {
             self.drop_entry(id, oldest);
         }
     }
 
     /// The summary of a refusal's room takes its place, or counts it.
-    fn fold(&mut self, id: &Arc<str>, refusal: u64) {
+    fn summarize_refusal(&mut self, id: &Arc<str>, refusal: u64) {
         let Ok(me) = Agent::new(id) else {
             return self.drop_entry(id, refusal);
         };
@@ -107,7 +107,7 @@ impl Delivery<'_> {
 
     fn put_summary(&mut self, id: &Arc<str>, seq: u64, summary: Message) {
         let expires_at = summary.expires_at();
-        let record = records::encode_outbox(&Kind::Summary, &summary);
+        let record = records::encode_outbox(&OutboxKind::Summary, &summary);
         let key = records::outbox_key(id, seq);
         self.commits.put(Space::Outbox, key, record);
         if let Some(client) = self.clients.get_mut(id) {

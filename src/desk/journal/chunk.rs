@@ -19,9 +19,9 @@ const FORMAT: u8 = 1;
 /// First and last number, time, and bytes.
 const NUMBERS: usize = 8 + 8 + 8 + 4;
 
-/// What a chunk's key says of it.
+/// What a chunk's key says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Label {
+pub(super) struct ChunkLabel {
     pub(super) first: u64,
     pub(super) last: u64,
     /// When its last event was.
@@ -32,11 +32,11 @@ pub(super) struct Label {
 /// Events of a room that follow each other.
 #[derive(Debug)]
 pub(super) struct Chunk {
-    pub(super) label: Label,
+    pub(super) label: ChunkLabel,
     value: BytesMut,
 }
 
-/// How a room's shelf stands: what recovery reads instead of all its chunks.
+/// What a room's log holds: recovery reads this instead of all its chunks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Summary {
     pub(super) oldest: u64,
@@ -51,7 +51,7 @@ impl Chunk {
         let mut value = BytesMut::with_capacity(512);
         value.put_u8(FORMAT);
         Chunk {
-            label: Label {
+            label: ChunkLabel {
                 first,
                 last: first - 1,
                 at: 0,
@@ -75,7 +75,7 @@ impl Chunk {
         self.label.bytes = u32::try_from(self.value.len()).unwrap_or(u32::MAX);
     }
 
-    pub(super) fn into_value(self) -> (Label, Bytes) {
+    pub(super) fn into_value(self) -> (ChunkLabel, Bytes) {
         (self.label, self.value.freeze())
     }
 
@@ -84,7 +84,7 @@ impl Chunk {
     }
 }
 
-impl Label {
+impl ChunkLabel {
     pub(super) fn key(&self, room: &Room) -> Vec<u8> {
         let mut key = from(room, self.last);
         key.put_u64(self.first);
@@ -99,10 +99,10 @@ impl Label {
     }
 
     /// Reads what follows the room in a key.
-    pub(super) fn read(key: &[u8]) -> Option<Label> {
+    pub(super) fn read(key: &[u8]) -> Option<ChunkLabel> {
         let mut numbers = key.get(key.len().checked_sub(NUMBERS)?..)?;
         let last = numbers.get_u64();
-        Some(Label {
+        Some(ChunkLabel {
             last,
             first: numbers.get_u64(),
             at: numbers.get_u64(),
@@ -210,7 +210,7 @@ mod tests {
         chunk.push(12, "presence", b"[1]");
         let (label, value) = chunk.into_value();
         assert_eq!((label.first, label.last, label.at), (7, 8, 12));
-        assert_eq!(Label::read(&label.key(&room)), Some(label));
+        assert_eq!(ChunkLabel::read(&label.key(&room)), Some(label));
         assert_eq!(
             label.size(&room),
             (label.key(&room).len() + value.len()) as u64
@@ -240,7 +240,7 @@ mod tests {
     fn the_first_key_from_a_number_on_is_that_of_its_chunk() {
         let room = Room::new("lab").unwrap();
         let key = |first, last| {
-            let label = Label {
+            let label = ChunkLabel {
                 first,
                 last,
                 at: 9,

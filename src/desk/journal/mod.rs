@@ -16,13 +16,13 @@ use bytes::Bytes;
 
 use super::error::RecoverError;
 use super::limits::JournalLimits;
-use super::records::RecordError;
+use super::records::DeskRecordError;
 use crate::ledger::{Batch, Reader, Space, Store};
 use crate::metrics::metrics;
 use crate::wire::Millis;
 use crate::wire::name::Room;
 
-use chunk::{Chunk, Label, SUMMARIES, Summary, summary_key};
+use chunk::{Chunk, ChunkLabel, SUMMARIES, Summary, summary_key};
 
 /// A chunk takes no more events beyond this, so that one that is read is read soon.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -49,7 +49,7 @@ pub struct Journal {
     limits: JournalLimits,
     /// `None` until there is a ledger: then only what is not on disk yet is seen.
     reader: Option<Box<dyn Reader>>,
-    shelves: BTreeMap<Room, Shelf>,
+    rooms: BTreeMap<Room, RoomLog>,
     /// Rooms by the time of their oldest chunk.
     by_age: BTreeSet<(Millis, Room)>,
     /// The same by when that one is too old.
@@ -69,10 +69,10 @@ pub struct Journal {
 
 /// A room's past.
 #[derive(Debug, Default)]
-struct Shelf {
+struct RoomLog {
     summary: Summary,
     /// Not on disk yet, with the batch that brings them there; oldest first.
-    fresh: VecDeque<(u64, Label, Bytes)>,
+    fresh: VecDeque<(u64, ChunkLabel, Bytes)>,
     /// Full chunks, and the one that fills, of the batch that fills.
     open: Vec<Chunk>,
     /// The place in `by_age`.
@@ -94,7 +94,7 @@ impl Journal {
         Journal {
             limits,
             reader: None,
-            shelves: BTreeMap::new(),
+            rooms: BTreeMap::new(),
             by_age: BTreeSet::new(),
             by_end: BTreeSet::new(),
             too_full: BTreeSet::new(),
@@ -112,12 +112,12 @@ impl Journal {
         self.by_end.clear();
         self.too_full.clear();
         self.resting_until = 0;
-        for (room, shelf) in &self.shelves {
-            if let Some(at) = shelf.filed_at {
+        for (room, log) in &self.rooms {
+            if let Some(at) = log.filed_at {
                 self.by_end
                     .insert((self.limits.until(room, at), room.clone()));
             }
-            if shelf.summary.bytes > self.limits.of(room).max_bytes {
+            if log.summary.bytes > self.limits.of(room).max_bytes {
                 self.too_full.insert(room.clone());
             }
         }
@@ -133,7 +133,7 @@ impl Journal {
         store.scan(Space::Journal, SUMMARIES, &mut |key, value| {
             match Summary::read(key, value) {
                 Some((room, summary)) => self.restore(room, summary),
-                None => failed = Some(RecordError::new("journal", Space::Journal, key)),
+                None => failed = Some(DeskRecordError::new("journal", Space::Journal, key)),
             }
             match failed {
                 None => ControlFlow::Continue(()),
@@ -145,14 +145,14 @@ impl Journal {
 
     fn restore(&mut self, room: Room, summary: Summary) {
         self.stats.bytes += summary.bytes;
-        let shelf = Shelf {
+        let log = RoomLog {
             summary,
-            ..Shelf::default()
+            ..RoomLog::default()
         };
         if summary.bytes > self.limits.of(&room).max_bytes {
             self.too_full.insert(room.clone());
         }
-        self.shelves.insert(room.clone(), shelf);
+        self.rooms.insert(room.clone(), log);
         self.file(&room);
     }
 
@@ -161,32 +161,32 @@ impl Journal {
         if !self.limits.keep {
             return;
         }
-        if !self.shelves.contains_key(room) {
-            let shelf = Shelf {
+        if !self.rooms.contains_key(room) {
+            let log = RoomLog {
                 summary: Summary {
                     oldest: seq,
                     // What was before it, if anything was, was kept by nobody.
                     lost_at: if seq > 1 { at } else { 0 },
                     ..Summary::default()
                 },
-                ..Shelf::default()
+                ..RoomLog::default()
             };
-            self.shelves.insert(room.clone(), shelf);
+            self.rooms.insert(room.clone(), log);
         }
-        let Some(shelf) = self.shelves.get_mut(room) else {
+        let Some(log) = self.rooms.get_mut(room) else {
             return;
         };
         let follows =
             |chunk: &&mut Chunk| chunk.label.last + 1 == seq && chunk.value().len() < CHUNK_BYTES;
-        match shelf.open.last_mut().filter(follows) {
+        match log.open.last_mut().filter(follows) {
             Some(chunk) => chunk.push(at, category, payload),
             None => {
                 let mut chunk = Chunk::new(seq);
                 chunk.push(at, category, payload);
-                shelf.open.push(chunk);
+                log.open.push(chunk);
             }
         }
-        shelf.summary.newest = seq;
+        log.summary.newest = seq;
         self.stats.events += 1;
         if !self.touched.contains(room) {
             self.touched.insert(room.clone());
@@ -204,8 +204,8 @@ impl Journal {
         let trimmed = self.trim(now, added, records);
         for room in touched.iter().chain(&trimmed) {
             let key = summary_key(room);
-            match self.shelves.get(room) {
-                Some(shelf) => records.put(Space::Journal, key, shelf.summary.encode()),
+            match self.rooms.get(room) {
+                Some(log) => records.put(Space::Journal, key, log.summary.encode()),
                 None => records.delete(Space::Journal, key),
             }
         }
@@ -213,27 +213,27 @@ impl Journal {
             self.in_flight
                 .push_back((number, touched.into_iter().collect()));
         }
-        self.stats.rooms = self.shelves.len();
+        self.stats.rooms = self.rooms.len();
     }
 
     fn seal_room(&mut self, room: &Room, number: u64, records: &mut Batch) -> usize {
-        let Some(shelf) = self.shelves.get_mut(room) else {
+        let Some(log) = self.rooms.get_mut(room) else {
             return 0;
         };
-        let added = shelf.open.len();
-        for chunk in std::mem::take(&mut shelf.open) {
+        let added = log.open.len();
+        for chunk in std::mem::take(&mut log.open) {
             let (label, value) = chunk.into_value();
             let size = label.size(room);
-            shelf.summary.bytes += size;
+            log.summary.bytes += size;
             self.stats.bytes += size;
             self.stats.written += size;
-            if shelf.summary.oldest_at == 0 {
-                shelf.summary.oldest_at = label.at;
+            if log.summary.oldest_at == 0 {
+                log.summary.oldest_at = label.at;
             }
             records.put(Space::Journal, label.key(room), value.clone());
-            shelf.fresh.push_back((number, label, value));
+            log.fresh.push_back((number, label, value));
         }
-        if shelf.summary.bytes > self.limits.of(room).max_bytes {
+        if log.summary.bytes > self.limits.of(room).max_bytes {
             self.too_full.insert(room.clone());
         }
         self.file(room);
@@ -244,8 +244,8 @@ impl Journal {
     pub fn committed(&mut self, number: u64) {
         while let Some((_, rooms)) = self.in_flight.pop_front_if(|(sealed, _)| *sealed <= number) {
             for room in rooms {
-                if let Some(shelf) = self.shelves.get_mut(&room) {
-                    while shelf
+                if let Some(log) = self.rooms.get_mut(&room) {
+                    while log
                         .fresh
                         .pop_front_if(|(batch, ..)| *batch <= number)
                         .is_some()
@@ -262,14 +262,14 @@ impl Journal {
 
     /// Puts a room where its oldest chunk belongs.
     fn file(&mut self, room: &Room) {
-        let Some(shelf) = self.shelves.get_mut(room) else {
+        let Some(log) = self.rooms.get_mut(room) else {
             return;
         };
-        let at = shelf.summary.oldest_at;
-        if shelf.filed_at == Some(at) {
+        let at = log.summary.oldest_at;
+        if log.filed_at == Some(at) {
             return;
         }
-        if let Some(before) = shelf.filed_at.replace(at) {
+        if let Some(before) = log.filed_at.replace(at) {
             self.by_age.remove(&(before, room.clone()));
             let end = self.limits.until(room, before);
             self.by_end.remove(&(end, room.clone()));

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::Journal;
-use super::chunk::{Label, end, events, from};
+use super::chunk::{ChunkLabel, end, events, from};
 use crate::engine::{EventLogError, EventRange, Past, Recall};
 use crate::ledger::{Space, StoreError};
 use crate::wire::Millis;
@@ -11,7 +11,7 @@ use crate::wire::name::Room;
 
 impl Past for Journal {
     fn kept(&self, room: &Room) -> Option<EventRange> {
-        let summary = &self.shelves.get(room)?.summary;
+        let summary = &self.rooms.get(room)?.summary;
         Some(EventRange {
             oldest: summary.oldest,
             newest: summary.newest,
@@ -20,10 +20,10 @@ impl Past for Journal {
     }
 
     fn near(&self, room: &Room, at: Millis) -> Result<u64, EventLogError> {
-        let Some(shelf) = self.shelves.get(room) else {
+        let Some(log) = self.rooms.get(room) else {
             return Ok(0);
         };
-        let summary = &shelf.summary;
+        let summary = &log.summary;
         let (mut low, mut high) = (summary.oldest, summary.newest + 1);
         // Times rise with numbers, so that halving finds the chunk; the labels of those on disk are in their keys.
         while low < high {
@@ -43,24 +43,24 @@ impl Past for Journal {
     }
 
     fn read(&self, room: &Room, seq: u64, visit: Recall<'_>) -> Result<(), EventLogError> {
-        let Some(shelf) = self.shelves.get(room) else {
+        let Some(log) = self.rooms.get(room) else {
             return Ok(());
         };
-        let fresh_from = shelf.fresh.front().map(|(_, label, _)| label.first);
-        let open_from = shelf.open.first().map(|chunk| chunk.label.first);
+        let fresh_from = log.fresh.front().map(|(_, label, _)| label.first);
+        let open_from = log.open.first().map(|chunk| chunk.label.first);
         let in_memory_from = fresh_from.or(open_from).unwrap_or(u64::MAX);
         let mut reading = Reading {
-            seq: seq.max(shelf.summary.oldest),
+            seq: seq.max(log.summary.oldest),
             visit,
             stopped: None,
         };
         if reading.seq < in_memory_from {
             self.read_disk(room, in_memory_from, &mut reading)?;
         }
-        for (_, label, value) in &shelf.fresh {
+        for (_, label, value) in &log.fresh {
             reading.chunk(label, value);
         }
-        for chunk in &shelf.open {
+        for chunk in &log.open {
             reading.chunk(&chunk.label, chunk.value());
         }
         match reading.stopped {
@@ -79,7 +79,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn chunk(&mut self, label: &Label, value: &[u8]) {
+    fn chunk(&mut self, label: &ChunkLabel, value: &[u8]) {
         if self.stopped.is_some() || label.last < self.seq {
             return;
         }
@@ -102,14 +102,14 @@ impl Reading<'_> {
 
 impl Journal {
     /// The first chunk on disk that has this number or a later one.
-    fn label_from(&self, room: &Room, seq: u64) -> Result<Option<Label>, EventLogError> {
+    fn label_from(&self, room: &Room, seq: u64) -> Result<Option<ChunkLabel>, EventLogError> {
         let Some(reader) = &self.reader else {
             return Ok(None);
         };
         let mut found = None;
         let (from, to) = (from(room, seq), end(room));
         let first = &mut |key: &[u8]| {
-            found = Label::read(key);
+            found = ChunkLabel::read(key);
             ControlFlow::Break(())
         };
         reader
@@ -134,7 +134,7 @@ impl Journal {
         let chunk = &mut |key: &[u8], value: &[u8]| {
             let left = self.may_read.get().saturating_sub(value.len());
             self.may_read.set(left);
-            let Some(label) = Label::read(key) else {
+            let Some(label) = ChunkLabel::read(key) else {
                 reading.stopped = Some(Err(EventLogError::Unreadable));
                 return ControlFlow::Break(());
             };

@@ -131,7 +131,7 @@ impl World {
             let Some(kept) = self.journal.kept(name) else {
                 continue;
             };
-            bytes += self.journal.shelves[name].summary.bytes;
+            bytes += self.journal.rooms[name].summary.bytes;
             let from = told.partition_point(|(seq, _)| *seq < kept.oldest);
             assert_eq!(self.read(name.as_str(), 0), told[from..], "{name}");
             assert_eq!(kept.newest, told.last().unwrap().0);
@@ -384,9 +384,9 @@ proptest! {
         let stats = world.journal.stats();
         let limits = &world.limits;
         prop_assert!(stats.bytes <= limits.max_bytes, "{stats:?}");
-        for shelf in world.journal.shelves.values() {
-            prop_assert!(shelf.summary.bytes <= limits.max_bytes_per_room);
-            prop_assert!(shelf.summary.oldest_at + limits.retention_ms > world.now);
+        for log in world.journal.rooms.values() {
+            prop_assert!(log.summary.bytes <= limits.max_bytes_per_room);
+            prop_assert!(log.summary.oldest_at + limits.retention_ms > world.now);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::Journal;
-use super::chunk::{Label, end, from};
+use super::chunk::{ChunkLabel, end, from};
 use crate::ledger::{Batch, Space};
 use crate::wire::Millis;
 use crate::wire::name::Room;
@@ -30,7 +30,7 @@ impl Journal {
     fn is_over(&self) -> bool {
         !self.limits.keep
             || self.stats.bytes > self.limits.max_bytes
-            || self.shelves.len() > self.limits.max_rooms
+            || self.rooms.len() > self.limits.max_rooms
     }
 
     /// The room that has to give something up.
@@ -92,27 +92,24 @@ impl Journal {
         gone
     }
 
-    fn must_go(&self, room: &Room, label: &Label, is_oldest: bool, now: Millis) -> bool {
-        let bytes = self
-            .shelves
-            .get(room)
-            .map_or(0, |shelf| shelf.summary.bytes);
+    fn must_go(&self, room: &Room, label: &ChunkLabel, is_oldest: bool, now: Millis) -> bool {
+        let bytes = self.rooms.get(room).map_or(0, |log| log.summary.bytes);
         self.limits.until(room, label.at) <= now
             || bytes > self.limits.of(room).max_bytes
             || (is_oldest && self.is_over())
     }
 
     /// The oldest chunks of a room that are on disk. Those whose removal is on its way there are left out.
-    fn oldest_labels(&self, room: &Room, most: usize) -> Vec<Label> {
-        let (Some(reader), Some(shelf)) = (&self.reader, self.shelves.get(room)) else {
+    fn oldest_labels(&self, room: &Room, most: usize) -> Vec<ChunkLabel> {
+        let (Some(reader), Some(log)) = (&self.reader, self.rooms.get(room)) else {
             return Vec::new();
         };
-        let fresh = shelf.fresh.front();
+        let fresh = log.fresh.front();
         let on_its_way = fresh.map_or(u64::MAX, |(_, label, _)| label.first);
         let mut labels = Vec::new();
-        let (from, to) = (from(room, shelf.summary.oldest), end(room));
+        let (from, to) = (from(room, log.summary.oldest), end(room));
         let visit = &mut |key: &[u8]| {
-            let label = Label::read(key).filter(|label| label.first < on_its_way);
+            let label = ChunkLabel::read(key).filter(|label| label.first < on_its_way);
             labels.extend(label);
             match label {
                 Some(_) if labels.len() < most => ControlFlow::Continue(()),
@@ -125,12 +122,12 @@ impl Journal {
         labels
     }
 
-    fn forget(&mut self, room: &Room, label: &Label) {
-        let Some(shelf) = self.shelves.get_mut(room) else {
+    fn forget(&mut self, room: &Room, label: &ChunkLabel) {
+        let Some(log) = self.rooms.get_mut(room) else {
             return;
         };
         let size = label.size(room);
-        let summary = &mut shelf.summary;
+        let summary = &mut log.summary;
         summary.bytes = summary.bytes.saturating_sub(size);
         summary.oldest = label.last + 1;
         summary.lost_at = label.at;
@@ -139,21 +136,21 @@ impl Journal {
     }
 
     /// Files a room anew whose oldest chunk is `next` now, or one that is not on disk yet; without any it is gone.
-    fn settle(&mut self, room: &Room, next: Option<&Label>) {
-        let Some(shelf) = self.shelves.get_mut(room) else {
+    fn settle(&mut self, room: &Room, next: Option<&ChunkLabel>) {
+        let Some(log) = self.rooms.get_mut(room) else {
             return;
         };
-        if shelf.summary.bytes <= self.limits.of(room).max_bytes {
+        if log.summary.bytes <= self.limits.of(room).max_bytes {
             self.too_full.remove(room);
         }
-        let fresh = shelf.fresh.front().map(|(_, label, _)| label);
+        let fresh = log.fresh.front().map(|(_, label, _)| label);
         match next.or(fresh) {
             Some(label) => {
-                shelf.summary.oldest = label.first;
-                shelf.summary.oldest_at = label.at;
+                log.summary.oldest = label.first;
+                log.summary.oldest_at = label.at;
                 self.file(room);
             }
-            None if shelf.summary.oldest > shelf.summary.newest => self.remove(room),
+            None if log.summary.oldest > log.summary.newest => self.remove(room),
             // It could not be read.
             None => {}
         }
@@ -161,7 +158,7 @@ impl Journal {
 
     fn remove(&mut self, room: &Room) {
         self.too_full.remove(room);
-        if let Some(at) = self.shelves.remove(room).and_then(|shelf| shelf.filed_at) {
+        if let Some(at) = self.rooms.remove(room).and_then(|log| log.filed_at) {
             self.by_age.remove(&(at, room.clone()));
             let end = self.limits.until(room, at);
             self.by_end.remove(&(end, room.clone()));

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Outbox, State, packet_id};
-use crate::desk::kind::Kind;
-use crate::desk::lanes::Sent;
+use super::{EntryState, Outbox, OutboxEntry, packet_id};
+use crate::desk::outbox_kind::OutboxKind;
+use crate::desk::send_order::SentMarks;
 use crate::engine::DirectedKind;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
@@ -59,7 +59,7 @@ impl Outbox {
     }
 
     /// A message that waits or is in flight.
-    pub fn get(&self, seq: u64) -> Option<&Entry> {
+    pub fn get(&self, seq: u64) -> Option<&OutboxEntry> {
         self.entries.get(&seq)
     }
 
@@ -69,7 +69,7 @@ impl Outbox {
     }
 
     /// Whether such a message is here already: an assignment or a run never is twice.
-    pub fn holds(&self, kind: &Kind) -> bool {
+    pub fn holds(&self, kind: &OutboxKind) -> bool {
         kind.unique()
             .is_some_and(|class| self.unique.contains_key(class))
     }
@@ -95,20 +95,20 @@ impl Outbox {
     /// gateway started.
     pub fn is_sent_first(&self, seq: u64) -> bool {
         let entry = self.entries.get(&seq);
-        entry.is_some_and(|entry| entry.sent_as == self.sends)
+        entry.is_some_and(|entry| entry.send_index == self.sends)
     }
 
-    /// Up to where each lane was ever sent.
-    pub fn sent(&self) -> Sent {
+    /// Up to where each priority was ever sent.
+    pub fn sent(&self) -> SentMarks {
         self.sent
     }
 
     /// The entry, if it still waits and was never sent: for expiry. What was sent once is sent
     /// until it is acknowledged (MQTT-4.3.3-7, MQTT-4.4.0-1).
-    pub fn waiting(&self, seq: u64) -> Option<&Entry> {
-        self.entries
-            .get(&seq)
-            .filter(|entry| !entry.dup && matches!(entry.state, State::Ready | State::Parked))
+    pub fn waiting(&self, seq: u64) -> Option<&OutboxEntry> {
+        self.entries.get(&seq).filter(|entry| {
+            !entry.dup && matches!(entry.state, EntryState::Ready | EntryState::Parked)
+        })
     }
 
     /// When a message expires, if it is still here and does.
@@ -126,7 +126,7 @@ impl Outbox {
     }
 
     /// Directed messages behind a sequence number, oldest first, and whether each is in flight.
-    pub fn directed_after(&self, seq: u64) -> impl Iterator<Item = (u64, &Entry, bool)> {
+    pub fn directed_after(&self, seq: u64) -> impl Iterator<Item = (u64, &OutboxEntry, bool)> {
         let entries = self.entries.range(seq.saturating_add(1)..);
         let directed = entries.filter(|(_, entry)| entry.kind.is_directed());
         directed.map(|(seq, entry)| (*seq, entry, !entry.state.waits()))
@@ -165,7 +165,7 @@ impl Outbox {
     }
 
     /// The oldest refusal or notice that is not in flight.
-    pub fn oldest_waiting_word(&self) -> Option<u64> {
+    pub fn oldest_waiting_refusal(&self) -> Option<u64> {
         let mut words = self.refusals.iter().copied();
         words.find(|seq| !self.is_in_flight(*seq))
     }
@@ -174,7 +174,7 @@ impl Outbox {
     pub fn is_unsent_refusal(&self, seq: u64) -> bool {
         let entry = self.entries.get(&seq);
         entry.is_some_and(|entry| {
-            entry.kind == Kind::Directed(DirectedKind::Refusal) && entry.is_unsent()
+            entry.kind == OutboxKind::Directed(DirectedKind::Refusal) && entry.is_unsent()
         })
     }
 
@@ -197,7 +197,7 @@ impl Outbox {
     pub fn unreleased(&self) -> Vec<u64> {
         let is_received = |seq: &u64| {
             let entry = self.entries.get(seq);
-            entry.is_some_and(|entry| entry.state == State::Received)
+            entry.is_some_and(|entry| entry.state == EntryState::Received)
         };
         let unacknowledged = self.unacknowledged.iter().map(|(_, seq)| *seq);
         let mut received: Vec<u64> = unacknowledged.filter(is_received).collect();
@@ -205,16 +205,16 @@ impl Outbox {
         received
     }
 
-    /// What the members of a shared subscription inherit if the session ends now, in order: what is
-    /// not acknowledged, but for QoS 2 once it was sent (MQTT-4.8.2-5).
-    pub fn inheritance(&self) -> Vec<(Arc<str>, Message)> {
-        let inherited = |entry: &Entry| match &entry.kind {
-            Kind::Queued {
+    /// What goes to other members of its shared subscriptions if the session ends now, in order: what
+    /// is not acknowledged, but for QoS 2 once it was sent (MQTT-4.8.2-5).
+    pub fn unfinished_shared(&self) -> Vec<(Arc<str>, Message)> {
+        let inherited = |entry: &OutboxEntry| match &entry.kind {
+            OutboxKind::Queued {
                 qos,
                 share: Some(share),
                 ..
-            } if entry.state != State::Received => {
-                let begun = entry.dup || entry.state == State::InFlight;
+            } if entry.state != EntryState::Received => {
+                let begun = entry.dup || entry.state == EntryState::InFlight;
                 let goes = *qos < Qos::ExactlyOnce || !begun;
                 goes.then(|| (share.clone(), entry.message.clone()))
             }

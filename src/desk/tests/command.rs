@@ -252,14 +252,14 @@ fn a_caller_who_has_gone_has_nothing_done() {
 
 #[test]
 fn who_asks_when_the_memory_is_full_is_refused_at_once_and_nothing_is_held() {
-    let memory = Memory::new(10_000);
+    let memory = MemoryBudget::new(10_000);
     let mut world = World::with(DeskSettings {
         memory: memory.clone(),
         ..settings()
     });
     let mut held = ask(&mut world, "ann", "rooms/den/blackboard/set/ann/k", SET);
-    assert!(memory.held(crate::desk::Holder::Answers) > 0);
-    memory.take(crate::desk::Holder::Outgoing, 10_000);
+    assert!(memory.reserved(crate::desk::Account::Answers) > 0);
+    memory.reserve(crate::desk::Account::Outgoing, 10_000);
     let before = memory.total();
     let mut refused = ask(&mut world, "ann", "rooms/den/blackboard/set/ann/l", SET);
     let code = refused.try_recv().map(|reply| reply.code);
@@ -267,7 +267,7 @@ fn who_asks_when_the_memory_is_full_is_refused_at_once_and_nothing_is_held() {
     assert_eq!(memory.total(), before);
     world.commit();
     assert_eq!(held.try_recv().map(|reply| reply.code), Ok(Code::Done));
-    assert_eq!(memory.held(crate::desk::Holder::Answers), 0);
+    assert_eq!(memory.reserved(crate::desk::Account::Answers), 0);
 }
 
 #[test]

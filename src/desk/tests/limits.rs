@@ -1,14 +1,14 @@
 //! Limits: what is refused, what is dropped, and what memory is counted for.
 
 use super::*;
-use crate::desk::Holder;
+use crate::desk::Account;
 use crate::setting::Size;
 
 const KIB: usize = 1024;
 
 /// A world whose memory for all that waits is this large.
-fn small(max: usize) -> (World, Arc<Memory>) {
-    let memory = Memory::new(max);
+fn small(max: usize) -> (World, Arc<MemoryBudget>) {
+    let memory = MemoryBudget::new(max);
     let settings = DeskSettings {
         memory: memory.clone(),
         ..settings()
@@ -162,14 +162,14 @@ fn without_memory_queues_refuse_and_what_needs_none_goes_on() {
         [Ok(()), Ok(()), Err(Code::TooMany), Err(Code::TooMany)]
     );
     assert_eq!(memory.refused.value(), 2);
-    assert!(memory.held(Holder::Sessions) > 2 * KIB);
+    assert!(memory.reserved(Account::Sessions) > 2 * KIB);
     let id = world.publish(&mut ann, kib("nobody/keeps/this", false));
     world.commit();
     assert_eq!(ann.verdict(id), Some(Ok(())));
     for delivery in sub.deliveries() {
         world.acknowledge(&sub, delivery.seq, Stage::Done);
     }
-    assert_eq!(memory.held(Holder::Sessions), 0);
+    assert_eq!(memory.reserved(Account::Sessions), 0);
     let id = world.publish(&mut ann, kib("a", false));
     world.commit();
     assert_eq!(ann.verdict(id), Some(Ok(())), "there is room again");
@@ -218,7 +218,7 @@ fn without_memory_mail_is_refused_and_its_sender_told() {
     }
     assert_eq!(verdicts, [Ok(()), Ok(()), Err(Code::TooMany)]);
     assert_eq!(memory.refused.value(), 1);
-    assert!(memory.held(Holder::Mailboxes) > 4 * KIB);
+    assert!(memory.reserved(Account::Mailboxes) > 4 * KIB);
     world.crash();
     let parts = world.desk.parts();
     let holdings = crate::desk::status::holdings(parts.clients, parts.retained);
@@ -244,16 +244,16 @@ fn wills_and_subscriptions_take_memory_until_they_are_gone() {
     world.subscribe(&mut ann, "a/b", Qos::AtLeastOnce);
     world.subscribe(&mut ann, "a/b", Qos::AtMostOnce);
     world.subscribe(&mut ann, "$share/g/a", Qos::AtMostOnce);
-    assert!(memory.held(Holder::Wills) > 20 * KIB);
-    let subscriptions = memory.held(Holder::Subscriptions);
+    assert!(memory.reserved(Account::Wills) > 20 * KIB);
+    let subscriptions = memory.reserved(Account::Subscriptions);
     assert!((512..4 * KIB).contains(&subscriptions), "{subscriptions}");
     world.close(&ann, true);
-    assert!(memory.held(Holder::Wills) > 20 * KIB, "it is delayed");
+    assert!(memory.reserved(Account::Wills) > 20 * KIB, "it is delayed");
     world.pass(30_000);
-    assert_eq!(memory.held(Holder::Wills), 0);
-    assert_eq!(memory.held(Holder::Subscriptions), subscriptions);
+    assert_eq!(memory.reserved(Account::Wills), 0);
+    assert_eq!(memory.reserved(Account::Subscriptions), subscriptions);
     world.pass(60_000);
-    assert_eq!(memory.held(Holder::Subscriptions), 0);
+    assert_eq!(memory.reserved(Account::Subscriptions), 0);
     assert_eq!(memory.total(), 0);
 }
 
@@ -262,7 +262,7 @@ fn without_memory_large_wills_and_new_subscriptions_are_refused() {
     let (mut world, memory) = small(64 * KIB);
     let (mut ann, _) = world.connect("ann", true, 0);
     world.subscribe(&mut ann, "old", Qos::AtLeastOnce);
-    memory.take(Holder::Outgoing, 64 * KIB);
+    memory.reserve(Account::Outgoing, 64 * KIB);
     let subscription = |filter: &str| Subscription {
         filter: filter.into(),
         qos: Qos::AtLeastOnce,

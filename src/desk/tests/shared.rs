@@ -1,7 +1,7 @@
 //! Shared subscriptions: one member gets each message, and members come and go.
 
 use super::*;
-use crate::desk::Holder;
+use crate::desk::Account;
 
 const GROUP: &str = "$share/g/jobs/+";
 
@@ -94,7 +94,7 @@ fn who_is_here_takes_over_what_a_member_that_went_away_was_not_sent() {
 
 #[test]
 fn what_there_is_no_room_for_stays_with_the_member_that_has_it() {
-    let memory = Memory::new(64 * 1024);
+    let memory = MemoryBudget::new(64 * 1024);
     let settings = DeskSettings {
         memory: memory.clone(),
         ..settings()
@@ -102,12 +102,12 @@ fn what_there_is_no_room_for_stays_with_the_member_that_has_it() {
     let mut world = World::with(settings);
     away_while_jobs_come(&mut world, 12);
     // All that is left of the memory is in use by others.
-    memory.take(Holder::Outgoing, 64 * 1024);
+    memory.reserve(Account::Outgoing, 64 * 1024);
     let (mut y, _) = world.connect("y", false, u32::MAX);
     let own = work_off(&mut world, &mut y);
     assert_eq!(own.len(), 6);
     assert_eq!(world.rows(Space::Outbox), 6);
-    memory.give_back(Holder::Outgoing, 64 * 1024);
+    memory.release(Account::Outgoing, 64 * 1024);
     world.close(&y, false);
     let (mut y, _) = world.connect("y", false, u32::MAX);
     let others = work_off(&mut world, &mut y);

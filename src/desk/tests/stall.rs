@@ -20,14 +20,16 @@ fn asks(world: &mut World, peer: &Peer, filter: &str) {
     });
 }
 
-/// The topics that come with the answer to SUBSCRIBE, and up to which stamp they are.
+/// The topics that come with the answer to SUBSCRIBE, and up to which sequence number they are.
 fn retained(peer: &mut Peer) -> Option<(Vec<String>, u64)> {
     match peer.next() {
         Some(Response::Subscribed {
-            retained, stamp, ..
+            retained,
+            retained_seq,
+            ..
         }) => {
             let topic = |(_, message): (usize, Message)| message.topic().to_owned();
-            Some((retained.into_iter().map(topic).collect(), stamp))
+            Some((retained.into_iter().map(topic).collect(), retained_seq))
         }
         None => None,
         other => panic!("SUBACK expected, but came {other:?}"),
@@ -46,19 +48,19 @@ fn what_is_not_on_disk_is_shown_to_nobody_who_is_let_in_meanwhile() {
     let mut sealed = world.desk.seal(world.now);
     world.publish(&mut writer, publish("wall/pending"));
     asks(&mut world, &reader, "wall/+");
-    world.desk.let_go_of_pending();
-    let (topics, stamp) = retained(&mut reader).expect("it needs no disk");
+    world.desk.release_non_durable_pending();
+    let (topics, retained_seq) = retained(&mut reader).expect("it needs no disk");
     assert_eq!(topics, ["wall/old"]);
-    world.desk.let_go(&mut sealed.releases);
+    world.desk.release_non_durable(&mut sealed.releases);
     let number = sealed.number;
     world.let_out(sealed);
     world.desk.committed(number);
     asks(&mut world, &reader, "wall/+");
-    world.desk.let_go_of_pending();
+    world.desk.release_non_durable_pending();
     let (topics, later) = retained(&mut reader).expect("it needs no disk");
     assert_eq!(topics, ["wall/old", "wall/sealed"]);
     assert!(
-        stamp < later,
+        retained_seq < later,
         "what comes after is not taken for what was shown"
     );
     world.commit();
@@ -85,7 +87,7 @@ fn who_subscribed_when_the_disk_filled_up_is_not_kept_waiting() {
         matches!(&refused, Some(Response::Subscribed { results, .. }) if results[0].is_err()),
         "{refused:?}"
     );
-    world.desk.let_go_of_pending();
+    world.desk.release_non_durable_pending();
     assert!(early.next().is_none());
     world.now += 10_000;
     world.desk.tick(world.now);

@@ -209,7 +209,7 @@ fn judge_will(config: &DoorConfig, id: &str, will: &HelloWill<'_>) -> Result<Wil
         publisher: id,
         qos: will.qos,
         retain: will.retain,
-        stamp: 0,
+        retained_seq: 0,
         expires_at: 0,
         properties: &properties.forwarded,
         payload: will.payload,

@@ -19,7 +19,7 @@ use tracing::warn;
 
 use crate::auth::Guard;
 use crate::clock::Clock;
-use crate::desk::Memory;
+use crate::desk::MemoryBudget;
 use crate::desk::port::{ConnectionId, Interest, Request};
 use crate::diary::{About, Diary, limited};
 use crate::mqtt::config::DoorConfig;
@@ -48,7 +48,7 @@ pub struct Door<P> {
     pub(in crate::mqtt) metrics: Arc<Metrics>,
     /// `None` while everybody is let in.
     pub(in crate::mqtt) guard: Option<Arc<Guard>>,
-    pub(in crate::mqtt) memory: Arc<Memory>,
+    pub(in crate::mqtt) memory: Arc<MemoryBudget>,
     pub(in crate::mqtt) clock: Arc<Clock>,
     pub(in crate::mqtt) incumbents: Arc<Incumbents>,
     pub(in crate::mqtt) diary: Arc<Diary>,
@@ -64,7 +64,7 @@ pub struct Common {
     /// What it counts.
     pub metrics: Arc<Metrics>,
     /// The memory for what waits.
-    pub memory: Arc<Memory>,
+    pub memory: Arc<MemoryBudget>,
     /// `None` while everybody is let in.
     pub guard: Option<Arc<Guard>>,
     /// Which lines about clients are worth the log.

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::auth::Refused;
-use crate::desk::Share;
+use crate::desk::ConnectionShare;
 use crate::desk::port::{
     self, CloseReason, Connection as DeskEnd, ConnectionId, Open, Request, Response,
     ResponseReceiver, Subscription,
@@ -50,7 +50,7 @@ pub(in crate::mqtt) async fn serve<P, S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Both phases live on the heap, one after the other: the task of an idle connection is as large as the second alone.
-    let share = Share::new(Arc::clone(&door.memory));
+    let share = ConnectionShare::new(Arc::clone(&door.memory));
     let opening = Opening {
         config: door.config.get(),
         door,
@@ -74,7 +74,7 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
     config: &DoorConfig,
     stream: &mut S,
     input: &mut BytesMut,
-    share: &mut Share,
+    share: &mut ConnectionShare,
 ) -> Result<Connect, Option<Refusal>> {
     let silent = |reason| Some(Refusal::Silent(reason));
     let max = config
@@ -144,7 +144,7 @@ struct Opening<P, S> {
     deadline: Instant,
     /// Until CONNECT is here.
     waiting: Option<Waiting>,
-    share: Share,
+    share: ConnectionShare,
 }
 
 /// What a connection shares with the desk; the desk has the other ends.

@@ -263,7 +263,7 @@ impl<P: Plane> Session<P> {
             publisher: &self.client.id,
             qos: packet.qos,
             retain: packet.retain,
-            stamp: 0,
+            retained_seq: 0,
             expires_at: expires_at(packet.properties.expiry, self.now),
             properties: &packet.properties.forwarded,
             payload: packet.payload,

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::desk::port::{ConnectionId, Request, Stage};
-use crate::desk::{Holder, Share};
+use crate::desk::{Account, ConnectionShare};
 use crate::mqtt::codec::encode::Output;
 use crate::mqtt::metrics::Metrics;
 use crate::mqtt::plane::Plane;
@@ -29,7 +29,7 @@ pub(in crate::mqtt) struct SessionIo {
     pub(super) connection: ConnectionId,
     pub(in crate::mqtt) metrics: Arc<Metrics>,
     /// Of the memory that there is for all that waits.
-    pub(super) share: Share,
+    pub(super) share: ConnectionShare,
 }
 
 impl SessionIo {
@@ -37,7 +37,7 @@ impl SessionIo {
         connection: ConnectionId,
         desk: mpsc::Sender<Request>,
         metrics: Arc<Metrics>,
-        share: Share,
+        share: ConnectionShare,
     ) -> SessionIo {
         SessionIo {
             output: Output::default(),
@@ -55,7 +55,7 @@ impl SessionIo {
         if let Request::Publish { publication, .. } = &request {
             // The desk gives it back when it takes the request.
             let memory = self.share.memory();
-            memory.take(Holder::Requests, publication.message.size());
+            memory.reserve(Account::Requests, publication.message.size());
         }
         if self.waiting.is_empty() {
             self.hand_over(request);

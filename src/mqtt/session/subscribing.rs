@@ -1,7 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE: first the live plane, then the desk, then the client's answer.
 //!
 //! A filter is live before the desk takes its snapshot of retained messages, so that nothing falls in between; what comes twice,
-//! the stamps sort out. While the live plane is being asked, no further packet is read: requests keep their order. A PUBLISH
+//! their sequence numbers sort out. While the live plane is being asked, no further packet is read: requests keep their order. A PUBLISH
 //! waits for the desk's answer, too.
 
 use std::sync::Arc;
@@ -324,7 +324,7 @@ impl<P: Plane> Session<P> {
             results,
             retained,
             retained_room,
-            stamp,
+            retained_seq,
             ..
         } = response
         else {
@@ -343,7 +343,7 @@ impl<P: Plane> Session<P> {
                 Ok(subscription) => {
                     let result = results.next().unwrap_or(Err(Code::Unavailable));
                     granted.push((subscription.id, result.unwrap_or_default()));
-                    self.settle(subscription, result, stamp)
+                    self.settle(subscription, result, retained_seq)
                 }
             };
             suback.codes.push(code);
@@ -364,13 +364,18 @@ impl<P: Plane> Session<P> {
             .try_for_each(|message| self.on_live(message))
     }
 
-    fn settle(&mut self, subscription: Subscription, result: Result<Qos, Code>, stamp: u64) -> u8 {
+    fn settle(
+        &mut self,
+        subscription: Subscription,
+        result: Result<Qos, Code>,
+        retained_seq: u64,
+    ) -> u8 {
         match result {
             Ok(qos) => {
                 self.pending_subscribes
                     .suspended
                     .retain(|one| one.filter != subscription.filter);
-                self.subscriptions.insert(subscription, qos, stamp);
+                self.subscriptions.insert(subscription, qos, retained_seq);
                 qos.level()
             }
             Err(code) => {

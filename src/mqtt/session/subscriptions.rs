@@ -14,7 +14,7 @@ struct Entry {
     subscription: Subscription,
     granted: Qos,
     /// Broadcasts of retained changes up to this one were in the snapshot that the client was sent.
-    stamp: u64,
+    retained_seq: u64,
     wildcard: bool,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Match {
 
 impl Subscriptions {
     /// Enters a subscription, or replaces the one with the same filter.
-    pub(super) fn insert(&mut self, subscription: Subscription, granted: Qos, stamp: u64) {
+    pub(super) fn insert(&mut self, subscription: Subscription, granted: Qos, retained_seq: u64) {
         let filter = Arc::clone(&subscription.filter);
         if filter.starts_with("$share/") {
             self.shared.insert(filter, subscription);
@@ -53,14 +53,14 @@ impl Subscriptions {
             self.exact.get(&filter)
         };
         // Without a snapshot, what is on its way to the old subscription is still to be delivered.
-        let stamp = match old {
-            Some(old) if subscription.retain_handling != RetainHandling::Always => old.stamp,
-            _ => stamp,
+        let retained_seq = match old {
+            Some(old) if subscription.retain_handling != RetainHandling::Always => old.retained_seq,
+            _ => retained_seq,
         };
         let entry = Entry {
             subscription,
             granted,
-            stamp,
+            retained_seq,
             wildcard,
         };
         if wildcard {
@@ -132,7 +132,8 @@ impl Subscriptions {
         let watchers_only = matches!(directed, Some(Directed::ToOneOf));
         let lets_through = |entry: &&Entry| {
             let own = entry.subscription.no_local && message.publisher == me;
-            let in_snapshot = message.stamp != 0 && message.stamp <= entry.stamp;
+            let in_snapshot =
+                message.retained_seq != 0 && message.retained_seq <= entry.retained_seq;
             !own && !in_snapshot && (entry.wildcard || !watchers_only)
         };
         let wild = self.wildcard.iter();
@@ -265,7 +266,7 @@ mod tests {
             find(
                 &table,
                 &Parts {
-                    stamp: 7,
+                    retained_seq: 7,
                     ..parts("a")
                 }
             ),
@@ -275,7 +276,7 @@ mod tests {
             find(
                 &table,
                 &Parts {
-                    stamp: 8,
+                    retained_seq: 8,
                     ..parts("a")
                 }
             )
@@ -297,7 +298,7 @@ mod tests {
             find(
                 &table,
                 &Parts {
-                    stamp: 8,
+                    retained_seq: 8,
                     ..parts("a")
                 }
             )

@@ -146,7 +146,7 @@ async fn a_retained_snapshot_is_whole_and_never_overtaken() {
             results: vec![Ok(Qos::AtLeastOnce)],
             retained: (0..50).map(|number| (0, state(number))).collect(),
             retained_room: 1024,
-            stamp: 0,
+            retained_seq: 0,
         },
     );
     assert_eq!(client.recv().await, Got::Suback(1, vec![1]));

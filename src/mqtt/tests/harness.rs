@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::desk::Memory;
+use crate::desk::MemoryBudget;
 use crate::desk::port::{
     Connection, Delivery, Interest, Open, Request, Response, RetainHandling, Subscription,
 };
@@ -36,7 +36,7 @@ pub(super) struct World {
     pub(super) saw: mpsc::UnboundedReceiver<Seen>,
     pub(super) stop: watch::Sender<bool>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) memory: Arc<Memory>,
+    pub(super) memory: Arc<MemoryBudget>,
     /// Bytes that a client may leave unread before its connection has to wait.
     pub(super) pipe: usize,
 }
@@ -59,7 +59,7 @@ impl World {
         let (to_desk, desk) = mpsc::channel(8);
         let (plane, saw) = FakePlane::new();
         let metrics = Arc::new(Metrics::default());
-        let memory = Memory::new(64 << 20);
+        let memory = MemoryBudget::new(64 << 20);
         let door = Door::new(
             config.into(),
             to_desk,
@@ -185,7 +185,7 @@ impl World {
             results: vec![Ok(Qos::from_level(qos).unwrap())],
             retained: Vec::new(),
             retained_room: 1024,
-            stamp: 0,
+            retained_seq: 0,
         };
         desk.responses.send(answer).unwrap();
         assert_eq!(client.recv().await, Got::Suback(1, vec![qos]));

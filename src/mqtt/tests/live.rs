@@ -185,7 +185,7 @@ async fn what_comes_between_subscribe_and_suback_follows_the_suback() {
         results: vec![Ok(Qos::AtLeastOnce)],
         retained: Vec::new(),
         retained_room: 1024,
-        stamp: 0,
+        retained_seq: 0,
     };
     desk.responses.send(granted).unwrap();
     assert_eq!(client.recv().await, Got::Suback(7, vec![1]));

@@ -1,16 +1,16 @@
 use super::harness::*;
-use crate::desk::Holder;
+use crate::desk::Account;
 use crate::desk::port::{Full, Request, Response};
 use crate::mqtt::MqttConfig;
 
 impl World {
     /// Others hold all the memory that there is.
     fn fill(&self) {
-        self.memory.take(Holder::Outgoing, 64 << 20);
+        self.memory.reserve(Account::Outgoing, 64 << 20);
     }
 
     fn empty(&self) {
-        self.memory.give_back(Holder::Outgoing, 64 << 20);
+        self.memory.release(Account::Outgoing, 64 << 20);
     }
 }
 
@@ -83,12 +83,12 @@ async fn publishes_on_their_way_to_the_desk_are_counted() {
         .collect();
     client.send(&flood).await;
     client.silent().await;
-    assert!(world.memory.held(Holder::Requests) > 50 * 90);
+    assert!(world.memory.reserved(Account::Requests) > 50 * 90);
     // In place of the desk.
     while let Ok(Request::Publish { publication, .. }) = world.desk.try_recv() {
         world
             .memory
-            .give_back(Holder::Requests, publication.message.size());
+            .release(Account::Requests, publication.message.size());
     }
 }
 
@@ -99,7 +99,7 @@ async fn without_memory_a_large_packet_ends_its_connection_and_small_ones_pass()
     // A PUBLISH of 256 KiB, of which 64 have come.
     client.send(&[0x30, 0x80, 0x80, 0x10, 0, 1, b'a', 0]).await;
     client.send(&vec![0; 64 * 1024]).await;
-    while world.memory.held(Holder::Incoming) < 60 * 1024 {
+    while world.memory.reserved(Account::Incoming) < 60 * 1024 {
         tokio::task::yield_now().await;
     }
     let (mut other, _kept) = world.client5("other").await;
@@ -110,7 +110,7 @@ async fn without_memory_a_large_packet_ends_its_connection_and_small_ones_pass()
     assert_eq!(client.recv().await, Got::Disconnect(0x97));
     assert_eq!(world.memory.closed.value(), 1);
     client.gone().await;
-    assert_eq!(world.memory.held(Holder::Incoming), 0);
+    assert_eq!(world.memory.reserved(Account::Incoming), 0);
     other.silent().await;
 }
 
@@ -145,7 +145,7 @@ async fn without_memory_a_subscriber_that_must_not_miss_is_closed_with_a_reason(
         world.plane.send(&message("a", 1, &[0; 1024]));
     }
     client.recv().await.delivered();
-    while world.memory.held(Holder::Outgoing) < 16 * 1024 {
+    while world.memory.reserved(Account::Outgoing) < 16 * 1024 {
         tokio::task::yield_now().await;
     }
     client.silent().await;
@@ -154,7 +154,7 @@ async fn without_memory_a_subscriber_that_must_not_miss_is_closed_with_a_reason(
     assert_eq!(client.recv().await, Got::Disconnect(0x97));
     client.gone().await;
     world.empty();
-    assert_eq!(world.memory.held(Holder::Outgoing), 0);
+    assert_eq!(world.memory.reserved(Account::Outgoing), 0);
     assert_eq!(world.memory.closed.value(), 1);
 }
 
@@ -183,7 +183,7 @@ async fn ids_of_3_1_1_clients_are_bounded_by_memory_too() {
         assert_eq!(client.recv().await, Got::Ack(0x50, id, 0));
     }
     client.silent().await;
-    assert_eq!(world.memory.held(Holder::Incoming), 2_000 * 16);
+    assert_eq!(world.memory.reserved(Account::Incoming), 2_000 * 16);
     world.fill();
     client.send(&publish(false, "a", 2, 2_001, b"")).await;
     assert_eq!(client.recv().await, Got::Ack(0x50, 2_001, 0));

@@ -38,7 +38,7 @@ async fn the_live_plane_is_joined_before_the_desk_looks() {
         topic: "a/b",
         qos: Qos::AtLeastOnce,
         retain: true,
-        stamp: 3,
+        retained_seq: 3,
         payload: b"stands",
         ..Parts::default()
     });
@@ -47,13 +47,13 @@ async fn the_live_plane_is_joined_before_the_desk_looks() {
         results: vec![Ok(Qos::ExactlyOnce)],
         retained: vec![(0, retained.clone())],
         retained_room: 1024,
-        stamp: 3,
+        retained_seq: 3,
     };
     desk.responses.send(answer).unwrap();
     // The broadcast of what is in the snapshot is not delivered twice; the next change is.
     world.plane.send(&retained);
     let parts = Parts {
-        stamp: 4,
+        retained_seq: 4,
         retain: false,
         payload: b"next",
         ..retained.parts()
@@ -103,7 +103,7 @@ async fn bad_filters_are_answered_one_by_one() {
             results: vec![Err(Code::Forbidden), Ok(Qos::AtMostOnce)],
             retained: Vec::new(),
             retained_room: 1024,
-            stamp: 0,
+            retained_seq: 0,
         };
         desk.responses.send(answer).unwrap();
         let codes = vec![failure(0x87), failure(0x8F), 0];
@@ -190,7 +190,7 @@ async fn leaving_and_joining_again_at_once_keeps_the_link() {
         results: vec![Ok(Qos::AtMostOnce)],
         retained: Vec::new(),
         retained_room: 1024,
-        stamp: 0,
+        retained_seq: 0,
     };
     desk.responses.send(answer).unwrap();
     assert_eq!(client.recv().await, Got::Unsuback(2, vec![0]));
@@ -241,7 +241,7 @@ fn granted(packet_id: u16, qos: u8) -> Response {
         results: vec![Ok(Qos::from_level(qos).unwrap())],
         retained: Vec::new(),
         retained_room: 1024,
-        stamp: 0,
+        retained_seq: 0,
     }
 }
 
@@ -271,7 +271,7 @@ async fn many_filters_are_asked_for_in_parts_and_acknowledged_at_once() {
             results: results.collect(),
             retained: Vec::new(),
             retained_room: 1024,
-            stamp: 0,
+            retained_seq: 0,
         };
         asked.extend(part);
         desk.responses.send(answer).unwrap();
@@ -304,7 +304,7 @@ async fn filters_beyond_the_limit_get_no_further() {
         results: vec![Ok(Qos::AtMostOnce); 2],
         retained: Vec::new(),
         retained_room: 1024,
-        stamp: 0,
+        retained_seq: 0,
     };
     desk.responses.send(answer).unwrap();
     assert_eq!(client.recv().await, Got::Suback(7, vec![0, 0, 0x97]));

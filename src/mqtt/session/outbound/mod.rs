@@ -285,7 +285,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::desk::{Memory, Share};
+    use crate::desk::{ConnectionShare, MemoryBudget};
     use crate::mqtt::Current;
     use crate::mqtt::MqttConfig;
     use crate::mqtt::metrics::Metrics;
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn packet_ids_in_flight_are_not_given_twice() {
         let (desk, _requests) = mpsc::channel(1);
-        let share = Share::new(Memory::boundless());
+        let share = ConnectionShare::new(MemoryBudget::boundless());
         let mut io = SessionIo::new(1, desk, Arc::default(), share);
         let config = Current::new(DoorConfig::from(MqttConfig::default())).get();
         let mut outbound = Outbound::new(config, false, usize::MAX, 3, 0, Arc::default());

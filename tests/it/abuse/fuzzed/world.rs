@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use hallward::desk::port::{Holdings, Request};
 use hallward::desk::{
-    self, ClientLimits, Desk, DeskSettings, JournalLimits, Memory, Release, RetainedConfig,
+    self, ClientLimits, Desk, DeskSettings, JournalLimits, MemoryBudget, Release, RetainedConfig,
 };
 use hallward::engine::{Engine, Settings};
 use hallward::ledger::{MemoryStore, Store};
@@ -72,13 +72,13 @@ pub(super) struct World {
     rounds: u16,
 }
 
-fn desk_settings(memory: Arc<Memory>) -> DeskSettings {
+fn desk_settings(memory: Arc<MemoryBudget>) -> DeskSettings {
     DeskSettings {
         root: "rooms".into(),
         clients: LIMITS,
         retained: RETAINED,
         linger_ms: 0,
-        patience_ms: 10_000,
+        slow_consumer_timeout_ms: 10_000,
         journal: JournalLimits {
             keep: true,
             retention_ms: 60_000,
@@ -97,8 +97,8 @@ fn desk_settings(memory: Arc<Memory>) -> DeskSettings {
 fn front_door(
     plane: &MemoryPlane,
     metrics: &Arc<Metrics>,
-    interest: Arc<desk::Interest>,
-    memory: Arc<Memory>,
+    interest: Arc<desk::InterestIndex>,
+    memory: Arc<MemoryBudget>,
 ) -> (Arc<Door<MemoryPlane>>, mpsc::Receiver<Request>) {
     let (to_desk, requests) = mpsc::channel(16);
     let config = MqttConfig {
@@ -129,8 +129,8 @@ fn front_door(
 impl World {
     pub(super) async fn new() -> World {
         let (plane, metrics) = (MemoryPlane::default(), Arc::new(Metrics::default()));
-        let interest = Arc::new(desk::Interest::default());
-        let memory = Memory::new(MEMORY);
+        let interest = Arc::new(desk::InterestIndex::default());
+        let memory = MemoryBudget::new(MEMORY);
         let (door, requests) = front_door(&plane, &metrics, interest.clone(), memory.clone());
         let engine = Engine::new(Settings::default(), 1);
         let mut world = World {
@@ -248,8 +248,8 @@ impl World {
         let records = desk::engine_records(&self.store).expect("own records can be read");
         let settings = Settings::default();
         let engine = Engine::recover(settings, 2, records).expect("own records can be read");
-        let interest = Arc::new(desk::Interest::default());
-        let memory = Memory::new(MEMORY);
+        let interest = Arc::new(desk::InterestIndex::default());
+        let memory = MemoryBudget::new(MEMORY);
         self.desk = Desk::new(desk_settings(memory.clone()), engine, interest.clone());
         let now = self.now();
         self.desk
@@ -313,7 +313,7 @@ impl World {
                     Release::Answer(answer) => answer.send(),
                     Release::Published(count) => drop(count.fetch_add(1, Ordering::Release)),
                     Release::Respond(connection, response)
-                    | Release::Unkept(connection, response) => {
+                    | Release::NonDurable(connection, response) => {
                         drop(connection.responses.send(response));
                     }
                     Release::Broadcast(message) => {

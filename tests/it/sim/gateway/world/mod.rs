@@ -10,8 +10,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use hallward::desk::{
-    ClientLimits, Desk, DeskSettings, Interest, Memory, Pending, Release, RetainedConfig, Sealing,
-    engine_records, last_mark,
+    ClientLimits, Desk, DeskSettings, InterestIndex, MemoryBudget, Pending, Release,
+    RetainedConfig, Sealing, engine_records, last_mark,
 };
 use hallward::engine::Engine;
 use hallward::ledger::{Batch, FaultStore, MemoryStore, Store, StoreError};
@@ -154,11 +154,11 @@ fn settings(rules: &Rules) -> DeskSettings {
             max_bytes: Size(1 << 22),
         },
         journal: rules.journal(),
-        memory: Memory::new(usize::MAX / 2),
+        memory: MemoryBudget::new(usize::MAX / 2),
         gates: None,
         diary: Arc::default(),
         linger_ms: 20,
-        patience_ms: 10_000,
+        slow_consumer_timeout_ms: 10_000,
     }
 }
 
@@ -167,7 +167,7 @@ fn start(rules: &Rules, seed: u64, machine: Machine, store: &dyn Store) -> Resul
     let records = engine_records(store).map_err(|error| error.to_string())?;
     let engine = Engine::recover(rules.settings(), seed, records);
     let engine = engine.map_err(|error| format!("the engine cannot read its records: {error}"))?;
-    let mut desk = Desk::new(settings(rules), engine, Arc::new(Interest::default()));
+    let mut desk = Desk::new(settings(rules), engine, Arc::new(InterestIndex::default()));
     let last = last_mark(store).map_err(|error| error.to_string())?;
     let clock = machine.clock(last.as_ref(), desk.latest())?;
     let now = clock.now();
@@ -360,7 +360,7 @@ impl World {
         }
         up.desk.tick(now);
         if up.desk.is_stalled() {
-            up.desk.let_go_of_pending();
+            up.desk.release_non_durable_pending();
         }
         self.pump();
         self.seal();
@@ -397,7 +397,8 @@ impl World {
         for release in releases {
             match release {
                 // A session that is gone needs no answer.
-                Release::Respond(connection, response) | Release::Unkept(connection, response) => {
+                Release::Respond(connection, response)
+                | Release::NonDurable(connection, response) => {
                     drop(connection.responses.send(response));
                 }
                 Release::Broadcast(message) if message.topic().contains("/observe/") => {
@@ -495,8 +496,8 @@ impl World {
         if !commit(&mut self.store, &mut self.written, &pending.records) {
             // It tries again, and takes requests meanwhile: those who need no disk go on.
             up.desk.disk_stalls(self.now, true);
-            up.desk.let_go(&mut pending.releases);
-            up.desk.let_go_of_pending();
+            up.desk.release_non_durable(&mut pending.releases);
+            up.desk.release_non_durable_pending();
             up.syncing = Some(pending);
             self.plan(5, Action::Synced(self.starts));
             self.pump();

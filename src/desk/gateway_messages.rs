@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::commits::Commits;
-use super::retained::Retained;
+use super::retained::RetainedStore;
 use crate::engine::Engine;
 use crate::wire::cbor;
 use crate::wire::message::{Message, Parts, Qos};
@@ -15,9 +15,9 @@ use crate::wire::topic::{RoomTopic, Topic};
 
 /// Retains a message of the gateway's: a key, a presence, a pending approval. The engine's limits
 /// bound them.
-pub(super) fn retain_own(
+pub(super) fn retain_gateway_message(
     engine: &mut Engine,
-    retained: &mut Retained,
+    retained: &mut RetainedStore,
     commits: &mut Commits,
     topic: &RoomTopic,
     message: &Message,
@@ -27,20 +27,20 @@ pub(super) fn retain_own(
     }
     // A key's entry is retained in memory alone: the engine's record of the key says it all, and a
     // start makes it from that.
-    let stamped = retained.stamp(message);
-    let payload = stamped.payload();
+    let numbered = retained.number(message);
+    let payload = numbered.payload();
     if payload.is_empty() {
-        retained.clear(stamped.topic());
+        retained.clear(numbered.topic());
     } else {
         engine.attach_key(topic, &payload);
-        retained.set(stamped.clone());
+        retained.set(numbered.clone());
     }
     commits.set_awaited(true);
-    stamped
+    numbered
 }
 
 /// Retains the entries of all keys that the engine has recovered.
-pub(super) fn show_recovered_keys(root: &str, engine: &mut Engine, retained: &mut Retained) {
+pub(super) fn show_recovered_keys(root: &str, engine: &mut Engine, retained: &mut RetainedStore) {
     engine.show_keys(&mut |topic, payload| {
         let topic = topic.format(root);
         let message = gateway_message(&topic, &payload, true, &MessageMirrors::default());
@@ -57,15 +57,14 @@ pub(super) fn is_stored_key(root: &str, message: &Message) -> bool {
         && topic.is_some_and(|topic| topic.is_ok_and(|topic| shows_key(&topic)))
 }
 
-/// What was retained under another configuration and is not in the encoding that its room has now,
-/// as it is to be.
-pub(super) fn misspelt(
+/// The retained messages that are not in the encoding that their rooms have now, in that encoding.
+pub(super) fn in_other_encoding(
     root: &str,
     engine: &Engine,
-    retained: &Retained,
+    retained: &RetainedStore,
 ) -> Vec<(RoomTopic, Message)> {
     let filter = format!("{root}/#");
-    let respelt = retained.matching(&filter, 0).filter_map(|message| {
+    let reencoded = retained.matching(&filter, 0).filter_map(|message| {
         if !message.publisher().is_empty() {
             return None;
         }
@@ -80,7 +79,7 @@ pub(super) fn misspelt(
         let message = gateway_message(message.topic(), &payload, true, &mirrors);
         Some((topic, message))
     });
-    respelt.collect()
+    reencoded.collect()
 }
 
 /// An event of the gateway's for whoever observes; `payload` is the event as its room has it
@@ -124,7 +123,7 @@ pub(super) fn gateway_message(
         publisher: "",
         qos: Qos::ExactlyOnce,
         retain,
-        stamp: 0,
+        retained_seq: 0,
         expires_at: mirrors.expires_at.unwrap_or(0),
         properties: &properties,
         payload,

@@ -1,22 +1,23 @@
-//! Parting: what a lost connection and the end of a session do to what waits.
+//! What a lost connection and the end of a session do to the outbox.
 //!
 //! Called by the desk's `session`; it writes nothing.
 
-use super::{Entry, Outbox, Sent, State};
+use super::{EntryState, Outbox, OutboxEntry, SentMarks};
 
 impl Outbox {
     /// The connection is gone, the session stays: what was in flight will be sent again, first and marked as a repeat.
     pub fn rewind(&mut self) {
-        let is_out = |entry: &Entry| matches!(entry.state, State::Ready | State::InFlight);
+        let is_out =
+            |entry: &OutboxEntry| matches!(entry.state, EntryState::Ready | EntryState::InFlight);
         let out = self.entries.iter().filter(|(_, entry)| is_out(entry));
         let out: Vec<u64> = out.map(|(seq, _)| *seq).collect();
         for seq in out {
             if let Some(entry) = self.entries.get_mut(&seq)
-                && entry.state == State::InFlight
+                && entry.state == EntryState::InFlight
             {
                 entry.dup = true;
             }
-            self.set_state(seq, State::Parked);
+            self.set_state(seq, EntryState::Parked);
         }
     }
 
@@ -30,7 +31,7 @@ impl Outbox {
     /// The session is gone: its queue goes, the mailbox stays. Returns the sequence numbers whose records go.
     pub fn end_session(&mut self) -> Vec<u64> {
         self.rewind();
-        let goes = |entry: &Entry| !entry.kind.is_directed() || entry.revoked;
+        let goes = |entry: &OutboxEntry| !entry.kind.is_directed() || entry.revoked;
         let gone: Vec<u64> = self
             .entries
             .iter()
@@ -45,10 +46,10 @@ impl Outbox {
 
     /// To a new session nothing was sent before.
     pub fn forget_sent(&mut self) {
-        self.sent = Sent::default();
+        self.sent = SentMarks::default();
         for entry in self.entries.values_mut() {
             entry.dup = false;
-            entry.sent_as = 0;
+            entry.send_index = 0;
         }
     }
 }

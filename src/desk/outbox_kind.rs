@@ -7,7 +7,7 @@ use crate::wire::message::Qos;
 
 /// What an entry is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum OutboxKind {
     /// A broadcast that a subscription wants at this QoS; goes with the session.
     Queued {
         /// The effective QoS.
@@ -27,16 +27,16 @@ pub enum Kind {
     Summary,
 }
 
-impl Kind {
+impl OutboxKind {
     /// Whether it stays when the session ends.
     pub fn is_directed(&self) -> bool {
-        !matches!(self, Kind::Queued { .. })
+        !matches!(self, OutboxKind::Queued { .. })
     }
 
     /// The shared subscription that it came by.
     pub fn share(&self) -> Option<&Arc<str>> {
         match self {
-            Kind::Queued { share, .. } => share.as_ref(),
+            OutboxKind::Queued { share, .. } => share.as_ref(),
             _ => None,
         }
     }
@@ -44,7 +44,7 @@ impl Kind {
     /// Its class, if an outbox never holds a second one of it.
     pub fn unique(&self) -> Option<&DirectedKind> {
         match self {
-            Kind::Directed(class) if class.is_unique() => Some(class),
+            OutboxKind::Directed(class) if class.is_unique() => Some(class),
             _ => None,
         }
     }
@@ -53,21 +53,21 @@ impl Kind {
     pub fn is_for_exact_topic(&self) -> bool {
         matches!(
             self,
-            Kind::Directed(DirectedKind::Assignment(_) | DirectedKind::Run(_))
+            OutboxKind::Directed(DirectedKind::Assignment(_) | DirectedKind::Run(_))
         )
     }
 
     /// Whether a place was kept for it: such do not count among the others.
     pub fn is_promised(&self) -> bool {
-        matches!(self, Kind::Directed(class) if class.is_promised())
+        matches!(self, OutboxKind::Directed(class) if class.is_promised())
     }
 
     /// Whether it is a reply, or a notice that counts as one: those give way to newer ones.
     pub fn is_reply(&self) -> bool {
         match self {
-            Kind::Directed(class) => class.is_reply(),
-            Kind::Summary => true,
-            Kind::Queued { .. } | Kind::Inbox => false,
+            OutboxKind::Directed(class) => class.is_reply(),
+            OutboxKind::Summary => true,
+            OutboxKind::Queued { .. } | OutboxKind::Inbox => false,
         }
     }
 }

@@ -5,68 +5,68 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::kind::Kind;
+use super::outbox_kind::OutboxKind;
 use super::trie::FilterTrie;
 use crate::wire::message::Qos;
 
 /// A member's side of its subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Member {
+pub struct GroupMember {
     /// The most that it wants.
     pub qos: Qos,
     /// Its MQTT 5 subscription identifier.
     pub id: Option<u32>,
     /// Whether its session outlives its connection.
-    pub lasts: bool,
+    pub durable: bool,
 }
 
 /// Whose turn it is, in one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
+pub struct MemberTurn {
     /// The whole filter.
     pub share: Arc<str>,
     /// The member.
     pub client: Arc<str>,
     /// Its side of the subscription.
-    pub member: Member,
+    pub member: GroupMember,
 }
 
 #[derive(Debug, Default)]
 struct Group {
-    members: BTreeMap<Arc<str>, Member>,
+    members: BTreeMap<Arc<str>, GroupMember>,
     /// Members whose sessions outlive their connections.
-    lasting: usize,
+    durable_members: usize,
     /// Who had the last message: the next one after it is next.
     last: Option<Arc<str>>,
-    /// Members that were given messages while nobody could take them.
-    owing: BTreeSet<Arc<str>>,
+    /// Absent members with unsent messages, given to them while nobody could take any.
+    absent: BTreeSet<Arc<str>>,
 }
 
-/// All groups.
+/// All shared subscriptions, by group.
 #[derive(Debug, Default)]
-pub struct Shares {
+pub struct SharedSubscriptions {
     /// By the whole filter, `$share/{group}/{filter}`.
     groups: BTreeMap<Arc<str>, Group>,
     /// The whole filters by the filter inside.
     index: FilterTrie<Arc<str>, ()>,
-    /// Groups of which members owe something, by the whole filter.
-    owing: BTreeSet<Arc<str>>,
+    /// Groups of which absent members have unsent messages, by the whole filter.
+    groups_with_unsent: BTreeSet<Arc<str>>,
 }
 
-impl Shares {
+impl SharedSubscriptions {
     /// Adds or changes a member; whether the group is new.
     pub fn join(
         &mut self,
         whole: &Arc<str>,
         inner: &str,
         client: &Arc<str>,
-        member: Member,
+        member: GroupMember,
     ) -> bool {
         let new = !self.groups.contains_key(whole);
         let group = self.groups.entry(whole.clone()).or_default();
-        group.lasting += usize::from(member.lasts);
+        group.durable_members += usize::from(member.durable);
         let before = group.members.insert(client.clone(), member);
-        group.lasting -= usize::from(before.is_some_and(|before| before.lasts));
+        group.durable_members -= usize::from(before.is_some_and(|before| before.durable));
         if new {
             self.index.insert(inner, whole.clone(), ());
         }
@@ -79,8 +79,8 @@ impl Shares {
             return false;
         };
         let left = group.members.remove(client);
-        group.lasting -= usize::from(left.is_some_and(|left| left.lasts));
-        self.settle(whole, client);
+        group.durable_members -= usize::from(left.is_some_and(|left| left.durable));
+        self.clear_unsent(whole, client);
         let is_empty = |group: &Group| group.members.is_empty();
         if !self.groups.get(whole).is_some_and(is_empty) {
             return false;
@@ -92,7 +92,7 @@ impl Shares {
 
     /// For each group that a topic concerns, the member whose turn it is. `connected` tells who can take it now: is there, and
     /// may have it.
-    pub fn pick(&mut self, topic: &str, connected: impl Fn(&str) -> bool) -> Vec<Turn> {
+    pub fn pick(&mut self, topic: &str, connected: impl Fn(&str) -> bool) -> Vec<MemberTurn> {
         let mut concerned: Vec<Arc<str>> = Vec::new();
         self.index
             .visit(topic, &mut |whole, ()| concerned.push(whole.clone()));
@@ -108,58 +108,61 @@ impl Shares {
         group.flat_map(|group| group.members.keys())
     }
 
-    /// A member has messages of a group, and is away.
-    pub fn owes(&mut self, whole: &Arc<str>, client: &Arc<str>) {
+    /// A member has unsent messages of a group, and is away.
+    pub fn note_unsent(&mut self, whole: &Arc<str>, client: &Arc<str>) {
         if let Some(group) = self.groups.get_mut(whole) {
-            group.owing.insert(client.clone());
-            self.owing.insert(whole.clone());
+            group.absent.insert(client.clone());
+            self.groups_with_unsent.insert(whole.clone());
         }
     }
 
-    /// A member that is back, or has left, owes its group nothing any more.
-    pub fn settle(&mut self, whole: &str, client: &str) {
+    /// A member is back, has left, or has no unsent messages of this group any more.
+    pub fn clear_unsent(&mut self, whole: &str, client: &str) {
         if let Some(group) = self.groups.get_mut(whole) {
-            group.owing.remove(client);
-            if group.owing.is_empty() {
-                self.owing.remove(whole);
+            group.absent.remove(client);
+            if group.absent.is_empty() {
+                self.groups_with_unsent.remove(whole);
             }
         }
     }
 
-    /// A member is back and has its part itself.
-    pub fn settle_all(&mut self, client: &str) {
-        for share in self.owing.clone() {
-            self.settle(&share, client);
+    /// A member is back: its messages are its own to receive.
+    pub fn clear_unsent_of(&mut self, client: &str) {
+        for share in self.groups_with_unsent.clone() {
+            self.clear_unsent(&share, client);
         }
     }
 
-    /// Of the groups that a client belongs to and to which others owe messages: the group, its side of it, and one of them.
-    pub fn debtors(&self, client: &str) -> Vec<(Turn, Arc<str>)> {
-        let debtor = |share: &Arc<str>| {
+    /// The groups that a client belongs to and in which an absent member has unsent messages: the
+    /// client's side of the group, and one such member.
+    pub fn absent_with_unsent(&self, client: &str) -> Vec<(MemberTurn, Arc<str>)> {
+        let find = |share: &Arc<str>| {
             let group = self.groups.get(share)?;
             let (client, member) = group.members.get_key_value(client)?;
-            let debtor = group.owing.iter().find(|owing| *owing != client)?;
-            let turn = Turn {
+            let absent = group.absent.iter().find(|other| *other != client)?;
+            let turn = MemberTurn {
                 share: share.clone(),
                 client: client.clone(),
                 member: *member,
             };
-            Some((turn, debtor.clone()))
+            Some((turn, absent.clone()))
         };
-        self.owing.iter().filter_map(debtor).collect()
+        self.groups_with_unsent.iter().filter_map(find).collect()
     }
-    /// Whether a message must be on disk though the session that gets it ends with its connection: there is somebody who inherits it after
-    /// a crash. At QoS 2 nobody would: its receiver may have it (MQTT-4.8.2-5).
-    pub fn must_keep(&self, kind: &Kind) -> bool {
+
+    /// Whether a message must be on disk though the session that gets it ends with its connection:
+    /// after a crash another member gets it. Not at QoS 2: its receiver may have it
+    /// (MQTT-4.8.2-5).
+    pub fn must_keep(&self, kind: &OutboxKind) -> bool {
         match kind {
-            Kind::Queued {
+            OutboxKind::Queued {
                 qos: Qos::AtLeastOnce,
                 share: Some(share),
                 ..
             } => self
                 .groups
                 .get(share)
-                .is_some_and(|group| group.lasting > 0),
+                .is_some_and(|group| group.durable_members > 0),
             _ => false,
         }
     }
@@ -169,12 +172,12 @@ impl Shares {
         &mut self,
         whole: &Arc<str>,
         connected: impl Fn(&str) -> bool,
-    ) -> Option<Turn> {
+    ) -> Option<MemberTurn> {
         let (client, member) = self.groups.get_mut(whole)?.take_turn(&connected)?;
         if !connected(&client) {
-            self.owes(whole, &client);
+            self.note_unsent(whole, &client);
         }
-        Some(Turn {
+        Some(MemberTurn {
             share: whole.clone(),
             client,
             member,
@@ -183,7 +186,7 @@ impl Shares {
 }
 
 impl Group {
-    fn take_turn(&mut self, connected: &impl Fn(&str) -> bool) -> Option<(Arc<str>, Member)> {
+    fn take_turn(&mut self, connected: &impl Fn(&str) -> bool) -> Option<(Arc<str>, GroupMember)> {
         let after_last = self.members.range::<Arc<str>, _>((
             self.last
                 .as_ref()
@@ -205,21 +208,21 @@ impl Group {
 mod tests {
     use super::*;
 
-    const MEMBER: Member = Member {
+    const MEMBER: GroupMember = GroupMember {
         qos: Qos::AtLeastOnce,
         id: None,
-        lasts: false,
+        durable: false,
     };
 
-    fn group_of(members: &[&str]) -> Shares {
-        let mut shares = Shares::default();
+    fn group_of(members: &[&str]) -> SharedSubscriptions {
+        let mut shares = SharedSubscriptions::default();
         for member in members {
             shares.join(&"$share/g/a/#".into(), "a/#", &(*member).into(), MEMBER);
         }
         shares
     }
 
-    fn picked(shares: &mut Shares, topic: &str, connected: &[&str]) -> Vec<String> {
+    fn picked(shares: &mut SharedSubscriptions, topic: &str, connected: &[&str]) -> Vec<String> {
         let picked = shares.pick(topic, |client| connected.contains(&client));
         picked
             .into_iter()

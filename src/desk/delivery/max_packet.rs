@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::Delivery;
-use crate::desk::kind::Kind;
-use crate::desk::own::gateway_message;
+use super::DeliveryContext;
+use crate::desk::gateway_messages::gateway_message;
+use crate::desk::outbox_kind::OutboxKind;
 use crate::desk::records;
 use crate::engine::DirectedKind;
 use crate::ledger::Space;
@@ -19,9 +19,14 @@ use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic, below_room};
 
-impl Delivery<'_> {
+impl DeliveryContext<'_> {
     /// What a client takes at most of the room that the message is from, if the message is more.
-    pub(super) fn is_too_large(&self, id: &str, message: &Message, qos: Qos) -> Option<usize> {
+    pub(super) fn max_packet_exceeded(
+        &self,
+        id: &str,
+        message: &Message,
+        qos: Qos,
+    ) -> Option<usize> {
         let (room, _) = below_room(&self.settings.root, message.topic())?;
         let most = self.engine.takes(id, room)?;
         let bytes = packet_bytes(message.topic().len(), message.payload().len(), qos);
@@ -30,7 +35,7 @@ impl Delivery<'_> {
 
     /// Shortens a message that is ready to leave, or takes it out and says so to whom it was for. The caller looks again at what is ready:
     /// to do so here would take some of the stack for every message that is too large.
-    pub(super) fn make_fit(&mut self, id: &Arc<str>, seq: u64, qos: Qos, most: usize) {
+    pub(super) fn fit_max_packet(&mut self, id: &Arc<str>, seq: u64, qos: Qos, most: usize) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
@@ -43,9 +48,8 @@ impl Delivery<'_> {
         let room_for = (most + payload).saturating_sub(bytes);
         let short = match &kind {
             // Whoever gets these is to have all of them, or none.
-            Kind::Inbox | Kind::Directed(DirectedKind::Assignment(_) | DirectedKind::Run(_)) => {
-                None
-            }
+            OutboxKind::Inbox
+            | OutboxKind::Directed(DirectedKind::Assignment(_) | DirectedKind::Run(_)) => None,
             _ => shorten(&message.payload(), room_for, bytes),
         };
         let Some(short) = short else {
@@ -53,7 +57,7 @@ impl Delivery<'_> {
             self.drop_entry(id, seq);
             self.commits.note_lazily(self.now);
             if !kind.is_reply() {
-                self.tell_of_too_large(id, &message, bytes, most);
+                self.reply_too_large(id, &message, bytes, most);
             }
             if let (Some(class), Ok(agent)) = (kind.unique(), Agent::new(id)) {
                 self.work.note_undelivered(agent, class.clone());
@@ -73,7 +77,7 @@ impl Delivery<'_> {
     }
 
     /// A rejected reply in place of what an agent cannot take at all.
-    fn tell_of_too_large(&mut self, id: &str, message: &Message, bytes: usize, most: usize) {
+    fn reply_too_large(&mut self, id: &str, message: &Message, bytes: usize, most: usize) {
         let topic = RoomTopic::parse(&self.settings.root, message.topic());
         let (Some(Ok(topic)), Ok(me)) = (topic, Agent::new(id)) else {
             return;
@@ -91,6 +95,6 @@ impl Delivery<'_> {
         let topic = topic.format(&self.settings.root);
         let mirrors = MessageMirrors::default();
         let notice = gateway_message(&topic, &payload, false, &mirrors);
-        self.store_in_mailbox(&to, Kind::Directed(DirectedKind::Refusal), notice);
+        self.store_in_mailbox(&to, OutboxKind::Directed(DirectedKind::Refusal), notice);
     }
 }
