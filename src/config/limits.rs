@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::{ClientCertificate, Config, Problem, listeners, tables};
+use super::{Config, Problem, listeners, tables};
 use crate::auth::AuthConfig;
 use crate::engine::KeySchema;
+use crate::mqtt::transport::ClientCertificate;
 use crate::wire::name::Key;
 
 /// Schemas of keys, each up to 64 KiB.

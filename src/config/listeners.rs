@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use super::{ClientCertificate, Config};
+use super::Config;
+use crate::mqtt::transport::ClientCertificate;
 
 impl Config {
     /// Every address on which MQTT clients are listened for, with its key.

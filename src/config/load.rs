@@ -1,7 +1,7 @@
 //! Reads the layers, checks every value on its own, then all together, and collects what is wrong.
 //!
 //! The `config` crate merges the layers and remembers which one each value came from; the values are then decoded by the
-//! strict types of `sections`, one at a time on top of the defaults, so that one bad value does not hide the next.
+//! strict types of the sections, one at a time on top of the defaults, so that one bad value does not hide the next.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

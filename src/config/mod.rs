@@ -11,9 +11,9 @@ mod limits;
 mod lines;
 mod listeners;
 mod load;
+mod log;
 mod problem;
 mod reload;
-mod sections;
 mod tables;
 mod variables;
 
@@ -30,15 +30,13 @@ use crate::http::HttpConfig;
 use crate::ledger::DataConfig;
 use crate::live::LiveConfig;
 use crate::mqtt::MqttConfig;
+use crate::mqtt::transport::{TlsConfig, WebSocketConfig};
 use crate::setting::{Row, Section};
 
 pub use load::{Flag, Layers, Loaded};
+pub use log::{Log, LogFormat, LogLevel};
 pub use problem::{Place, Problem, Problems};
 pub use reload::{Changed, Takes};
-pub use sections::{
-    CertificatePair, ClientCertificate, Identity, Log, LogFormat, LogLevel, MinVersion, Tls,
-    WebSocket,
-};
 
 /// Everything that can be configured, from its sections.
 macro_rules! sections {
@@ -63,8 +61,8 @@ macro_rules! sections {
 }
 sections! {
     mqtt: MqttConfig,
-    tls: Tls,
-    websocket: WebSocket,
+    tls: TlsConfig,
+    websocket: WebSocketConfig,
     http: HttpConfig,
     data: DataConfig,
     rooms: RoomsConfig,

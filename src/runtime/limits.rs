@@ -80,7 +80,7 @@ mod tests {
         let told = (config.log.level, config.log.max_lines);
         let desk = settings::desk_configuration(config);
         let door = (settings::mqtt(config), settings::upgrade(config));
-        let files = (settings::tls(config), settings::auth(config));
+        let files = (config.tls.clone(), settings::auth(config));
         format!("{told:?} {desk:?} {door:?} {files:?}")
     }
 

@@ -40,7 +40,7 @@ fn load(config: &Config) -> Result<Option<(Tls, Loaded)>, Error> {
     if config.encrypts().is_none() {
         return Ok(None);
     }
-    let loaded = Tls::load(settings::tls(config));
+    let loaded = Tls::load(&config.tls);
     loaded
         .map(Some)
         .map_err(|error| Error::Configuration(error.to_string()))
@@ -60,7 +60,7 @@ pub(super) async fn certificates(
     let tls = Arc::new(tls);
     let reloaded = Arc::clone(&tls);
     reload.register("tls", move |config| {
-        let prepared = reloaded.read(&settings::tls(config));
+        let prepared = reloaded.read(&config.tls);
         let prepared = prepared.map_err(|error| error.to_string())?;
         let tls = Arc::clone(&reloaded);
         Ok(Box::new(move || Some(announce(&tls.adopt(prepared)))))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::auth;
-use crate::config::{CertificatePair, ClientCertificate as Ask, Config, Identity, MinVersion};
+use crate::config::Config;
 use crate::desk::port::Gates;
 use crate::desk::{
     ClientLimits, Configuration, DeskSettings, JournalLimits, MemoryBudget, RoomJournal, WhenFull,
@@ -13,7 +13,6 @@ use crate::desk::{
 use crate::diary::Diary;
 use crate::engine::{KeptEvents, Settings};
 use crate::mqtt::DoorConfig;
-use crate::mqtt::transport::tls::{ClientCertificate, IdentityField, Pair, TlsSettings};
 use crate::mqtt::transport::websocket::UpgradeRules;
 use crate::setting::Span;
 use crate::wire::name::Room;
@@ -150,36 +149,6 @@ pub(super) fn auth(config: &Config) -> Option<auth::Settings> {
             rooms_claim: keys.jwt_rooms_claim.clone(),
         },
     })
-}
-
-/// For the listeners that encrypt.
-pub(super) fn tls(config: &Config) -> TlsSettings {
-    let tls = &config.tls;
-    let given = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
-    let pair = |other: &CertificatePair| Pair {
-        certificate: other.certificate.clone(),
-        key: other.key.clone(),
-    };
-    TlsSettings {
-        own: Pair {
-            certificate: tls.certificate.clone(),
-            key: tls.key.clone(),
-        },
-        others: tls.others.iter().map(pair).collect(),
-        client_ca: given(&tls.client_ca),
-        client_certificate: match tls.client_certificate {
-            Ask::None => ClientCertificate::None,
-            Ask::Optional => ClientCertificate::Optional,
-            Ask::Required => ClientCertificate::Required,
-        },
-        identity: match tls.identity {
-            Identity::Cn => IdentityField::CommonName,
-            Identity::San => IdentityField::AlternativeName,
-        },
-        crl: given(&tls.crl),
-        allow_tls12: tls.min_version == MinVersion::Tls12,
-        max_handshakes: tls.max_handshakes,
-    }
 }
 
 /// For the listeners in WebSocket frames.

@@ -4,6 +4,7 @@
 //! knows nothing of MQTT packets and sets no deadline: whoever opens a transport bounds the time and the number of those that
 //! open at once. `listener` calls it, in each connection's own task.
 
+mod config;
 mod stream;
 pub mod tls;
 pub mod websocket;
@@ -14,6 +15,9 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 
 use super::current::Current;
+pub use config::{
+    CertificatePair, ClientCertificate, Identity, MinVersion, TlsConfig, WebSocketConfig,
+};
 pub(super) use stream::Stream;
 use stream::Wire;
 use tls::Tls;

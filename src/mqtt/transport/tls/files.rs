@@ -67,7 +67,11 @@ pub(super) struct Source<'a> {
     pub(super) path: &'a Path,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    pub(super) fn new(key: &'static str, path: &'a Path) -> Source<'a> {
+        Source { key, path }
+    }
+
     pub(super) fn unusable(self, reason: impl ToString) -> TlsError {
         TlsError::Unusable {
             key: self.key,

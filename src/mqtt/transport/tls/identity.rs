@@ -4,25 +4,17 @@
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use crate::mqtt::transport::config::Identity;
+
 /// The longest name that is taken, in bytes.
 const MAX_BYTES: usize = 256;
 
-/// Where in a certificate a client's name is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum IdentityField {
-    /// The subject's first common name.
-    #[default]
-    CommonName,
-    /// The first subject alternative name that is a DNS name, a URI or an e-mail address.
-    AlternativeName,
-}
-
 /// The name that the certificate gives its holder; none if it has none, or one that is no plain text.
-pub(super) fn identity(certificate: &CertificateDer<'_>, field: IdentityField) -> Option<String> {
+pub(super) fn identity(certificate: &CertificateDer<'_>, field: Identity) -> Option<String> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let name = match field {
-        IdentityField::CommonName => parsed.subject().iter_common_name().next()?.as_str().ok()?,
-        IdentityField::AlternativeName => alternative_name(&parsed)?,
+        Identity::Cn => parsed.subject().iter_common_name().next()?.as_str().ok()?,
+        Identity::San => alternative_name(&parsed)?,
     };
     // A NUL or a line break in a name is somebody's trick, whether or not the authority noticed.
     let plain = !name.is_empty() && name.len() <= MAX_BYTES && !name.contains(char::is_control);
@@ -67,19 +59,16 @@ mod tests {
     #[test]
     fn the_common_name_is_the_subjects() {
         let named = certificate(&["writer-1"], vec![dns("elsewhere")]);
-        let found = identity(&named, IdentityField::CommonName);
+        let found = identity(&named, Identity::Cn);
         assert_eq!(found.as_deref(), Some("writer-1"));
-        assert_eq!(
-            identity(&certificate(&[], vec![]), IdentityField::CommonName),
-            None
-        );
+        assert_eq!(identity(&certificate(&[], vec![]), Identity::Cn), None);
     }
 
     #[test]
     fn the_first_alternative_name_with_a_text_counts() {
         let address = SanType::IpAddress("127.0.0.1".parse().unwrap());
         let uri = SanType::URI("spiffe://lab/writer".try_into().unwrap());
-        let found = |names| identity(&certificate(&["cn"], names), IdentityField::AlternativeName);
+        let found = |names| identity(&certificate(&["cn"], names), Identity::San);
         assert_eq!(
             found(vec![address.clone(), uri, dns("second")]).as_deref(),
             Some("spiffe://lab/writer")
@@ -99,7 +88,7 @@ mod tests {
             &"x".repeat(MAX_BYTES + 1),
         ] {
             let odd = certificate(&[name], vec![]);
-            assert_eq!(identity(&odd, IdentityField::CommonName), None, "{name:?}");
+            assert_eq!(identity(&odd, Identity::Cn), None, "{name:?}");
         }
     }
 }

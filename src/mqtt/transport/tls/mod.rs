@@ -11,7 +11,7 @@ mod names;
 use std::fmt;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -33,53 +33,10 @@ use tokio_rustls::server::TlsStream;
 
 use crate::metrics::{MetricSet, Scrape, labelled};
 
+use super::config::{CertificatePair, ClientCertificate, Identity, MinVersion, TlsConfig};
 pub use files::TlsError;
-pub use identity::IdentityField;
-
 use files::{Source, Summary, is_stale, summary};
 use names::ByName;
-
-/// Whether clients must show a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ClientCertificate {
-    /// They are not asked.
-    #[default]
-    None,
-    /// They are asked and may have none; one that they show must be good.
-    Optional,
-    /// They must show a good one.
-    Required,
-}
-
-/// A certificate and its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pair {
-    /// The certificate (PEM), with the intermediate ones after it.
-    pub certificate: PathBuf,
-    /// Its private key (PEM).
-    pub key: PathBuf,
-}
-
-/// What TLS is to be like: files, and what is asked of clients.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsSettings {
-    /// The gateway's certificate, which is shown unless another one fits better.
-    pub own: Pair,
-    /// Further ones, each for the DNS names that are in it.
-    pub others: Vec<Pair>,
-    /// Authorities for clients' certificates (PEM).
-    pub client_ca: Option<PathBuf>,
-    /// Whether clients must show a certificate. Anything but `None` needs `client_ca`.
-    pub client_certificate: ClientCertificate,
-    /// Where in it the client's name is.
-    pub identity: IdentityField,
-    /// Revocation lists for clients' certificates (PEM).
-    pub crl: Option<PathBuf>,
-    /// Whether TLS 1.2 will do, or 1.3 is asked for.
-    pub allow_tls12: bool,
-    /// Handshakes that go on at once; the next ones begin in the order in which they came.
-    pub max_handshakes: usize,
-}
 
 /// A handshake that takes longer goes on without being counted: its client is slow, and others need not wait for that.
 const TURN: Duration = Duration::from_millis(500);
@@ -107,7 +64,7 @@ pub struct Tls {
 #[derive(Clone)]
 struct InUse {
     config: Arc<ServerConfig>,
-    identity: IdentityField,
+    identity: Identity,
 }
 
 /// Certificates that were read and are not in use yet.
@@ -145,12 +102,12 @@ impl Tls {
     ///
     /// # Errors
     /// The first thing that is wrong with them.
-    pub fn load(settings: TlsSettings) -> Result<(Tls, Loaded), TlsError> {
+    pub fn load(settings: &TlsConfig) -> Result<(Tls, Loaded), TlsError> {
         let Prepared {
             in_use,
             not_after,
             loaded,
-        } = build(&settings)?;
+        } = build(settings)?;
         let tls = Tls {
             turns: Semaphore::new(settings.max_handshakes),
             current: RwLock::new(in_use),
@@ -164,7 +121,7 @@ impl Tls {
     ///
     /// # Errors
     /// The first thing that is wrong with them.
-    pub fn read(&self, settings: &TlsSettings) -> Result<Prepared, TlsError> {
+    pub fn read(&self, settings: &TlsConfig) -> Result<Prepared, TlsError> {
         build(settings).inspect_err(|_| self.reloads.failed.add_one())
     }
 
@@ -211,7 +168,7 @@ impl Tls {
     }
 }
 
-fn build(settings: &TlsSettings) -> Result<Prepared, TlsError> {
+fn build(settings: &TlsConfig) -> Result<Prepared, TlsError> {
     let provider = Arc::new(default_provider());
     let mut warnings = Vec::new();
     let mut summaries = Vec::new();
@@ -224,7 +181,7 @@ fn build(settings: &TlsSettings) -> Result<Prepared, TlsError> {
         summaries.push(summary);
         Ok(certified)
     };
-    let own = load(PairFiles::own(&settings.own))?;
+    let own = load(PairFiles::own(settings))?;
     let mut certificates = ByName::new(own);
     for other in &settings.others {
         let files = PairFiles::other(other);
@@ -232,13 +189,13 @@ fn build(settings: &TlsSettings) -> Result<Prepared, TlsError> {
             .add(load(files)?)
             .map_err(|reason| files.certificate.unusable(reason))?;
     }
-    let versions: &[&SupportedProtocolVersion] = match settings.allow_tls12 {
-        true => &[&TLS13, &TLS12],
-        false => &[&TLS13],
+    let versions: &[&SupportedProtocolVersion] = match settings.min_version {
+        MinVersion::Tls12 => &[&TLS13, &TLS12],
+        MinVersion::Tls13 => &[&TLS13],
     };
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
-        .map_err(|error| PairFiles::own(&settings.own).certificate.unusable(error))?;
+        .map_err(|error| PairFiles::own(settings).certificate.unusable(error))?;
     let verifier = verifier(settings, provider, &mut warnings)?;
     let asks_clients = verifier.is_some();
     let builder = match verifier {
@@ -276,24 +233,20 @@ struct PairFiles<'a> {
 }
 
 impl PairFiles<'_> {
-    fn own(pair: &Pair) -> PairFiles<'_> {
-        PairFiles::named(pair, "tls.certificate", "tls.key")
-    }
-
-    fn other(pair: &Pair) -> PairFiles<'_> {
-        PairFiles::named(pair, "tls.others", "tls.others")
-    }
-
-    fn named<'a>(pair: &'a Pair, certificate: &'static str, key: &'static str) -> PairFiles<'a> {
+    fn own(settings: &TlsConfig) -> PairFiles<'_> {
+        let TlsConfig {
+            certificate, key, ..
+        } = settings;
         PairFiles {
-            certificate: Source {
-                key: certificate,
-                path: &pair.certificate,
-            },
-            key: Source {
-                key,
-                path: &pair.key,
-            },
+            certificate: Source::new("tls.certificate", certificate),
+            key: Source::new("tls.key", key),
+        }
+    }
+
+    fn other(pair: &CertificatePair) -> PairFiles<'_> {
+        PairFiles {
+            certificate: Source::new("tls.others", &pair.certificate),
+            key: Source::new("tls.others", &pair.key),
         }
     }
 }
@@ -318,36 +271,28 @@ fn certified(
 }
 
 fn verifier(
-    settings: &TlsSettings,
+    settings: &TlsConfig,
     provider: Arc<CryptoProvider>,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
-    let path = match (&settings.client_certificate, &settings.client_ca) {
-        (ClientCertificate::None, _) | (_, None) => return Ok(None),
-        (_, Some(path)) => path,
-    };
-    let source = Source {
-        key: "tls.client_ca",
-        path,
-    };
+    let given = |path: &Path| !path.as_os_str().is_empty();
+    if settings.client_certificate == ClientCertificate::None || !given(&settings.client_ca) {
+        return Ok(None);
+    }
+    let source = Source::new("tls.client_ca", &settings.client_ca);
     let roots = roots(source, source.authorities()?)?;
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-    if let Some(path) = &settings.crl {
+    let crl = Some(Source::new("tls.crl", &settings.crl)).filter(|_| given(&settings.crl));
+    if let Some(crl) = crl {
         builder = builder
-            .with_crls(revocations(path, warnings)?)
+            .with_crls(revocations(crl, warnings)?)
             .only_check_end_entity_revocation();
     }
     if settings.client_certificate == ClientCertificate::Optional {
         builder = builder.allow_unauthenticated();
     }
-    let verifier = builder.build().map_err(|error| match &settings.crl {
-        Some(path) => Source {
-            key: "tls.crl",
-            path,
-        }
-        .unusable(error),
-        None => source.unusable(error),
-    })?;
+    let verifier = builder.build();
+    let verifier = verifier.map_err(|error| crl.unwrap_or(source).unusable(error))?;
     Ok(Some(verifier))
 }
 
@@ -365,16 +310,12 @@ fn roots(
 }
 
 fn revocations(
-    path: &Path,
+    source: Source<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<rustls::pki_types::CertificateRevocationListDer<'static>>, TlsError> {
-    let source = Source {
-        key: "tls.crl",
-        path,
-    };
     let lists = source.revocations()?;
     if lists.iter().any(is_stale) {
-        let path = path.display();
+        let path = source.path.display();
         warnings.push(format!(
             "tls.crl: {path} should have been replaced by now; it is used all the same"
         ));

@@ -1,5 +1,6 @@
 use std::fs;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -63,19 +64,14 @@ impl Files {
         fs::write(self.path(name), text).unwrap();
     }
 
-    fn settings(&self, client_certificate: ClientCertificate) -> TlsSettings {
-        TlsSettings {
-            own: Pair {
-                certificate: self.path("server.crt"),
-                key: self.path("server.key"),
-            },
-            others: Vec::new(),
-            client_ca: Some(self.path("ca.crt")),
+    fn settings(&self, client_certificate: ClientCertificate) -> TlsConfig {
+        TlsConfig {
+            certificate: self.path("server.crt"),
+            key: self.path("server.key"),
+            client_ca: self.path("ca.crt"),
             client_certificate,
-            identity: IdentityField::CommonName,
-            crl: None,
-            allow_tls12: true,
             max_handshakes: 1,
+            ..TlsConfig::default()
         }
     }
 
@@ -125,18 +121,18 @@ async fn shake(
     tokio::join!(answer, dial)
 }
 
-fn load(settings: TlsSettings) -> Tls {
-    Tls::load(settings).expect("good files").0
+fn load(settings: TlsConfig) -> Tls {
+    Tls::load(&settings).expect("good files").0
 }
 
 #[tokio::test]
 async fn a_verified_certificate_says_who_the_client_is() {
     let files = Files::new();
     for (field, name) in [
-        (IdentityField::CommonName, "agent-7"),
-        (IdentityField::AlternativeName, "spiffe://lab/seven"),
+        (Identity::Cn, "agent-7"),
+        (Identity::San, "spiffe://lab/seven"),
     ] {
-        let tls = load(TlsSettings {
+        let tls = load(TlsConfig {
             identity: field,
             ..files.settings(ClientCertificate::Optional)
         });

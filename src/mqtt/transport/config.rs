@@ -9,7 +9,7 @@ use crate::setting::{Listen, Words, settings};
 settings! {
     /// Encryption, for MQTT (here) and for WebSocket (below). `hallward certs dev` makes files to
     /// try with. The files are read again on SIGHUP; connections that stand are not disturbed.
-    pub struct Tls;
+    pub struct TlsConfig;
 
     /// IP address and port for MQTT over TLS, by custom "127.0.0.1:8883". "": nowhere.
     #[restart("sockets are opened at the start")]
@@ -44,7 +44,7 @@ settings! {
 
 settings! {
     /// MQTT in WebSocket frames, for browsers.
-    pub struct WebSocket;
+    pub struct WebSocketConfig;
 
     /// IP address and port for ws://, by custom "127.0.0.1:8083". "": nowhere.
     #[restart("sockets are opened at the start")]
