@@ -68,14 +68,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
                     count(commits, "commit")
                 ),
             };
+            if rows == 0 && !report.problems.is_empty() {
+                let to = to.display();
+                return Err(Failure::runtime(format!(
+                    "nothing was saved: {to} is empty; a backup is what is left (`hallward restore`)"
+                )));
+            }
             let rows = count(rows, "row");
-            let is_nothing = report.copied.rows == 0 && !report.problems.is_empty();
-            let words = match is_nothing {
-                true => "nothing was saved; ",
-                false => "",
-            };
             say(format_args!(
-                "{words}copied to {}: {rows}{commits}\n",
+                "copied to {}: {rows}{commits}\n",
                 to.display()
             ));
             report.refusal.map_or(Ok(()), |refusal| {

@@ -312,6 +312,23 @@ fn a_record_of_an_older_release_that_cannot_be_read_is_refused_and_left_out() {
     assert!(keeper.session_present, "what else it had is there");
 }
 
+#[test]
+fn a_repair_that_saves_nothing_is_an_error() {
+    let (_gateway, data) = lived();
+    let file = rusqlite::Connection::open(data.join(DATABASE_FILE)).expect("the database");
+    for space in Space::ALL {
+        let sql = format!("UPDATE {} SET c = c + 1", space.name());
+        file.execute(&sql, ()).expect("the table is there");
+    }
+    drop(file);
+    let copies = tempfile::tempdir().expect("a temporary directory");
+    let saved = copies.path().join("saved");
+    let words = told(1, &["ledger", "repair", text(&data), "--to", text(&saved)]);
+    for word in ["nothing was saved", text(&saved), "hallward restore"] {
+        assert!(words.contains(word), "{words}");
+    }
+}
+
 /// A gateway that was killed, with all in its log.
 fn killed() -> (Gateway, PathBuf) {
     let mut gateway = Gateway::start();
