@@ -13,6 +13,7 @@ mod layers;
 mod ledger;
 mod logging;
 mod passwd;
+mod ready_file;
 mod serve;
 
 use std::ffi::OsString;

@@ -1,11 +1,13 @@
 //! `hallward serve`: runs the gateway until it is told to stop.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::layers::{FileArg, KeyArgs, load, log_of};
 use super::logging::{self, SetLevel};
+use super::ready_file::ReadyFile;
 use super::{Failure, say};
 use crate::config::{Config, LogFormat, Problems};
 use crate::runtime::{Gateway, MqttPlaces, Places};
@@ -16,17 +18,22 @@ pub(super) struct Args {
     file: FileArg,
     #[command(flatten)]
     keys: KeyArgs,
+    /// Write where the gateway is found (JSON) to FILE once it is up, and remove FILE at its end
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let loaded = load(&args.file, &args.keys);
     let config = loaded.map_err(|problems| refuse(args, problems))?.config;
     let (_settled, set_level) = logging::start(&config.log)?;
+    let ready_file = args.ready_file.as_deref().map(ReadyFile::prepare);
+    let ready_file = ready_file.transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::try_again(format!("cannot start threads: {error}")))?;
-    runtime.block_on(serve(config, args, set_level))
+    runtime.block_on(serve(config, args, ready_file.as_ref(), set_level))
 }
 
 /// Whoever wants JSON reads also in JSON why there is no more than that.
@@ -39,7 +46,12 @@ fn refuse(args: &Args, problems: Problems) -> Failure {
     problems.into()
 }
 
-async fn serve(config: Config, args: &Args, set_level: SetLevel) -> Result<(), Failure> {
+async fn serve(
+    config: Config,
+    args: &Args,
+    ready_file: Option<&ReadyFile>,
+    set_level: SetLevel,
+) -> Result<(), Failure> {
     let for_people = config.log.format == LogFormat::Human;
     // Before anything starts: a signal that comes early must find the way out, too.
     let mut stop = Stop::listen()?;
@@ -48,6 +60,9 @@ async fn serve(config: Config, args: &Args, set_level: SetLevel) -> Result<(), F
         gateway = Gateway::start(config) => gateway?,
         name = stop.wait() => return Err(Failure::runtime(format!("{name} before the gateway was up"))),
     };
+    if let Some(file) = ready_file {
+        file.write(gateway.places())?;
+    }
     if for_people {
         say(format_args!("{}", banner(gateway.places())));
     }

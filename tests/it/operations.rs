@@ -169,6 +169,39 @@ fn a_gateway_that_is_up_says_so_over_http() {
 }
 
 #[test]
+fn whoever_starts_a_gateway_finds_it_by_its_ready_file() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let file = place.path().join("ready.json");
+    std::fs::write(&file, "of one that was killed").expect("writable");
+    let script = format!("exec \"$0\" \"$@\" --ready-file {}", text(&file));
+    let mut gateway = Setup::new().through(&["sh", "-c", &script]).start();
+    let found = std::fs::read(&file).expect("it is up");
+    let found: serde_json::Value = serde_json::from_slice(&found).expect("JSON");
+    let expected = json!({
+        "mqtt": gateway.mqtt.to_string(),
+        "http": format!("http://{}", gateway.http),
+        "data": gateway.data,
+        "pid": gateway.pid(),
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    assert_eq!(found, expected);
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.stderr());
+    let left = std::fs::read_dir(place.path()).expect("readable").count();
+    assert_eq!(left, 0);
+
+    let nowhere = place.path().join("nowhere/ready.json");
+    let data = place.path().join("data");
+    let line = refused(
+        1,
+        &["--data", text(&data), "--ready-file", text(&nowhere)],
+        &[],
+    );
+    assert!(line.contains(text(&nowhere)), "{line}");
+    assert!(!data.exists(), "nothing has started");
+}
+
+#[test]
 fn what_is_configured_is_told_to_clients_of_mqtt_5() {
     let gateway = Setup::new()
         .with("mqtt.receive_maximum", "7")
