@@ -4,7 +4,7 @@
 
 pub mod metrics;
 
-pub mod diary;
+pub mod log_limiter;
 
 pub mod slack;
 

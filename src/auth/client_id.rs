@@ -7,9 +7,9 @@ use super::prefix::Prefix;
 
 /// A text with `%u` for the user's name, and perhaps a `*` at its end for anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Pattern(Prefix);
+struct ClientIdPattern(Prefix);
 
-impl Pattern {
+impl ClientIdPattern {
     /// What it says of one user.
     fn of(&self, user: &str) -> Prefix {
         Prefix {
@@ -29,7 +29,7 @@ impl Pattern {
 
 /// The rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientIds(Vec<Pattern>);
+pub struct ClientIds(Vec<ClientIdPattern>);
 
 /// A pattern that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +47,7 @@ impl ClientIds {
             if text.is_empty() || prefix.text.contains('*') {
                 return Err(BadPattern(text.clone()));
             }
-            Ok(Pattern(prefix))
+            Ok(ClientIdPattern(prefix))
         };
         patterns
             .iter()

@@ -9,7 +9,7 @@ use crate::wire::Millis;
 
 /// A user, and what it was proved by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct ClientIdentity {
     /// The name; for a client that brought none, that of the user as whom it acts.
     pub user: Arc<str>,
     pub(super) proof: Proof,
@@ -35,7 +35,7 @@ pub(super) enum Proof {
     Supposed,
 }
 
-impl Identity {
+impl ClientIdentity {
     /// Whether it is a client without a name that acts as this user.
     pub fn is_anonymous(&self) -> bool {
         self.proof == Proof::Anonymous

@@ -2,15 +2,15 @@
 //!
 //! It owns the files of passwords, users, rights and keys: how they are read, what they answer, and when they are read anew. It
 //! knows topics by the grammar in `wire` and nothing of packets or sessions: `mqtt` asks it at CONNECT, PUBLISH, SUBSCRIBE and
-//! before each delivery; `runtime` builds the [`Guard`] and tells it to read again; `cli` edits and questions the same files.
+//! before each delivery; `runtime` builds the [`Authenticator`] and tells it to read again; `cli` edits and questions the same files.
 //!
 //! Reading order: `settings`, `identity` (who), `password`, `token` (proved how), `client_id` (under which ids), `users`, `role`,
-//! `acl` (what each may do), `rights` (taken together), `rules` (all files at one moment), `guard` (the running thing).
+//! `acl` (what each may do), `rights` (taken together), `rules` (all files at one moment), `authenticator` (the running thing).
 
 mod acl;
+mod authenticator;
 mod client_id;
 mod config;
-mod guard;
 mod identity;
 mod password;
 mod prefix;
@@ -24,15 +24,15 @@ mod token;
 mod users;
 
 pub use acl::Decided;
+pub use authenticator::{Authenticator, Credentials};
 pub use client_id::{BadPattern, ClientIds};
 pub use config::AuthConfig;
-pub use guard::{Credentials, Guard};
-pub use identity::Identity;
+pub use identity::ClientIdentity;
 pub use password::{EditError, HashError, PasswordHash, remove_user, set_password};
 pub use problem::{FileProblem, list_problems};
-pub use rights::{Rights, Verdict};
-pub use role::{Access, ROWS, Role, RoleSet, Row, may_match};
+pub use rights::{AccessVerdict, Rights};
+pub use role::{Operation, ROWS, Role, RoleRow, RoleSet, may_match};
 pub use rules::Rules;
-pub use settings::{Settings, TokenSettings};
-pub use stats::{Refused, Stats};
+pub use settings::{AuthSettings, TokenSettings};
+pub use stats::{AuthStats, Refused};
 pub use users::{Grants, RoomPattern};

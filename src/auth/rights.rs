@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::acl::{Asker, Decided, Opinion};
-use super::identity::Identity;
-use super::role::{Access, Role, Row, allowing};
+use super::identity::ClientIdentity;
+use super::role::{Operation, Role, RoleRow, allowing};
 use super::rules::Rules;
 use super::users::Grants;
 use crate::wire::filter::{SharedFilter, has_wildcard};
@@ -17,18 +17,18 @@ use crate::wire::topic::below_root;
 #[derive(Debug, Clone)]
 pub struct Rights {
     rules: Arc<Rules>,
-    identity: Arc<Identity>,
+    identity: Arc<ClientIdentity>,
     client_id: Arc<str>,
     grants: Arc<Grants>,
 }
 
 /// An answer, and what it rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict<'a> {
+pub enum AccessVerdict<'a> {
     /// A line of the ACL file allows it.
     Line(Decided<'a>),
     /// A role allows it by this row; `admin` needs none.
-    Role(Role, Option<&'static Row>),
+    Role(Role, Option<&'static RoleRow>),
     /// A `deny` line of the ACL file.
     Denied(Decided<'a>),
     /// The ACL file has patterns, and a name with `+` or `#` must not be put in them.
@@ -37,23 +37,25 @@ pub enum Verdict<'a> {
     Nothing,
 }
 
-impl Verdict<'_> {
+impl AccessVerdict<'_> {
     /// Whether it is a yes.
     pub fn allows(&self) -> bool {
-        matches!(self, Verdict::Line(_) | Verdict::Role(..))
+        matches!(self, AccessVerdict::Line(_) | AccessVerdict::Role(..))
     }
 }
 
-impl fmt::Display for Verdict<'_> {
+impl fmt::Display for AccessVerdict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Verdict::Line(line) | Verdict::Denied(line) => line.fmt(f),
-            Verdict::Role(role, Some(row)) => write!(f, "role {}: {}", role.name(), row.topic),
-            Verdict::Role(role, None) => write!(f, "role {}", role.name()),
-            Verdict::DangerousName => {
+            AccessVerdict::Line(line) | AccessVerdict::Denied(line) => line.fmt(f),
+            AccessVerdict::Role(role, Some(row)) => {
+                write!(f, "role {}: {}", role.name(), row.topic)
+            }
+            AccessVerdict::Role(role, None) => write!(f, "role {}", role.name()),
+            AccessVerdict::DangerousName => {
                 f.write_str("the user's name or the client id has a + or #, which patterns refuse")
             }
-            Verdict::Nothing => f.write_str("no role and no line of the ACL file allows it"),
+            AccessVerdict::Nothing => f.write_str("no role and no line of the ACL file allows it"),
         }
     }
 }
@@ -61,7 +63,7 @@ impl fmt::Display for Verdict<'_> {
 impl Rights {
     pub(super) fn new(
         rules: Arc<Rules>,
-        identity: Arc<Identity>,
+        identity: Arc<ClientIdentity>,
         client_id: Arc<str>,
         grants: Arc<Grants>,
     ) -> Rights {
@@ -79,7 +81,7 @@ impl Rights {
     }
 
     /// Who has them.
-    pub fn identity(&self) -> &Arc<Identity> {
+    pub fn identity(&self) -> &Arc<ClientIdentity> {
         &self.identity
     }
 
@@ -97,7 +99,7 @@ impl Rights {
     }
 
     /// May a message on this topic be published, or delivered?
-    pub fn of_topic(&self, access: Access, topic: &str) -> Verdict<'_> {
+    pub fn of_topic(&self, access: Operation, topic: &str) -> AccessVerdict<'_> {
         let acl = self.rules.acl.as_ref();
         let opinion = acl.map(|acl| acl.of_topic(self.asker(), access, topic));
         combine(opinion).unwrap_or_else(|| self.by_role(access, topic))
@@ -105,7 +107,7 @@ impl Rights {
 
     /// May a subscription stand? Yes if its filter can match something that may be delivered; what is delivered is checked
     /// again, each time. A shared subscription is judged by the filter that its group listens to.
-    pub fn of_filter(&self, filter: &str) -> Verdict<'_> {
+    pub fn of_filter(&self, filter: &str) -> AccessVerdict<'_> {
         let filter = SharedFilter::parse(filter).map_or(filter, |shared| shared.filter);
         let acl = self.rules.acl.as_ref();
         let opinion = acl.map(|acl| acl.of_filter(self.asker(), filter));
@@ -114,36 +116,36 @@ impl Rights {
 
     /// Whether a message on this topic may be published.
     pub fn may_publish(&self, topic: &str) -> bool {
-        self.of_topic(Access::Publish, topic).allows()
+        self.of_topic(Operation::Publish, topic).allows()
     }
 
     /// Whether a message on this topic may be delivered.
     pub fn may_receive(&self, topic: &str) -> bool {
-        self.of_topic(Access::Receive, topic).allows()
+        self.of_topic(Operation::Receive, topic).allows()
     }
 
-    fn by_role(&self, access: Access, topic: &str) -> Verdict<'static> {
+    fn by_role(&self, access: Operation, topic: &str) -> AccessVerdict<'static> {
         let roles = self.grants.roles;
         if roles.contains(Role::Admin) {
-            return Verdict::Role(Role::Admin, None);
+            return AccessVerdict::Role(Role::Admin, None);
         }
         let below = below_root(&self.rules.settings.root, topic);
         let Some((room, rest)) = below.and_then(|below| below.split_once('/')) else {
-            return Verdict::Nothing;
+            return AccessVerdict::Nothing;
         };
         if !self.grants.may_enter(room) {
-            return Verdict::Nothing;
+            return AccessVerdict::Nothing;
         }
         self.by_row(access, rest)
     }
 
-    fn by_role_of_filter(&self, filter: &str) -> Verdict<'static> {
+    fn by_role_of_filter(&self, filter: &str) -> AccessVerdict<'static> {
         if !has_wildcard(filter) || self.grants.roles.contains(Role::Admin) {
-            return self.by_role(Access::Receive, filter);
+            return self.by_role(Operation::Receive, filter);
         }
         let (root, below) = filter.split_once('/').unwrap_or((filter, ""));
         if root != "#" && root != "+" && root != self.rules.settings.root {
-            return Verdict::Nothing;
+            return AccessVerdict::Nothing;
         }
         let (room, rest) = match (root, below.split_once('/')) {
             ("#", _) => ("#", "#"),
@@ -155,43 +157,43 @@ impl Rights {
             room => self.grants.may_enter(room),
         };
         if may_enter && !rest.is_empty() {
-            self.by_row(Access::Receive, rest)
+            self.by_row(Operation::Receive, rest)
         } else {
-            Verdict::Nothing
+            AccessVerdict::Nothing
         }
     }
 
-    fn by_row(&self, access: Access, rest: &str) -> Verdict<'static> {
+    fn by_row(&self, access: Operation, rest: &str) -> AccessVerdict<'static> {
         let found = allowing(self.grants.roles, access, &self.client_id, rest);
-        found.map_or(Verdict::Nothing, |(role, row)| {
-            Verdict::Role(role, Some(row))
+        found.map_or(AccessVerdict::Nothing, |(role, row)| {
+            AccessVerdict::Role(role, Some(row))
         })
     }
 }
 
 /// What the file says; `None` if that is nothing.
-fn combine(opinion: Option<Opinion<'_>>) -> Option<Verdict<'_>> {
+fn combine(opinion: Option<Opinion<'_>>) -> Option<AccessVerdict<'_>> {
     match opinion? {
-        Opinion::Allows(line) => Some(Verdict::Line(line)),
-        Opinion::Denies(line) => Some(Verdict::Denied(line)),
-        Opinion::DangerousName => Some(Verdict::DangerousName),
+        Opinion::Allows(line) => Some(AccessVerdict::Line(line)),
+        Opinion::Denies(line) => Some(AccessVerdict::Denied(line)),
+        Opinion::DangerousName => Some(AccessVerdict::DangerousName),
         Opinion::Nothing => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::Settings;
+    use super::super::settings::AuthSettings;
     use super::*;
 
     fn rights(users: &str, acl: &str, user: &str, client_id: &str) -> Rights {
         let directory = tempfile::tempdir().unwrap();
-        let settings = Settings {
+        let settings = AuthSettings {
             root: "rooms".to_owned(),
             users_file: Some(directory.path().join("users.toml")),
             acl_file: Some(directory.path().join("acl")),
             client_ids: vec!["*".to_owned()],
-            ..Settings::default()
+            ..AuthSettings::default()
         };
         std::fs::write(settings.users_file.as_ref().unwrap(), users).unwrap();
         std::fs::write(settings.acl_file.as_ref().unwrap(), acl).unwrap();
@@ -284,7 +286,7 @@ mod tests {
     #[test]
     fn verdicts_say_what_they_rest_on() {
         let ann = rights(USERS, "user ann\ntopic deny a\n", "ann", "ann-1");
-        let why = |topic| ann.of_topic(Access::Publish, topic).to_string();
+        let why = |topic| ann.of_topic(Operation::Publish, topic).to_string();
         assert!(why("a").ends_with("acl:2: topic deny a"), "{}", why("a"));
         assert_eq!(
             why("rooms/lab/handoff/dispatch/ann-1"),

@@ -93,7 +93,7 @@ impl FromIterator<Role> for RoleSet {
 
 /// What is to be done with a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
+pub enum Operation {
     /// Write it.
     Publish,
     /// Have it delivered.
@@ -102,19 +102,19 @@ pub enum Access {
 
 /// A row of the table: topics below a room, and who may do what with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
+pub struct RoleRow {
     /// A filter below the room; `{me}` is the client's own id.
     pub topic: &'static str,
     publish: RoleSet,
     receive: RoleSet,
 }
 
-impl Row {
+impl RoleRow {
     /// Which of these roles the row lets do this.
-    pub fn allows(&self, access: Access, roles: RoleSet) -> RoleSet {
+    pub fn allows(&self, access: Operation, roles: RoleSet) -> RoleSet {
         roles.and(match access {
-            Access::Publish => self.publish,
-            Access::Receive => self.receive,
+            Operation::Publish => self.publish,
+            Operation::Receive => self.receive,
         })
     }
 }
@@ -133,16 +133,16 @@ const WATCHERS: RoleSet = RoleSet::of(&[Role::Agent, Role::Observer, Role::Bridg
 const APPROVERS: RoleSet = RoleSet::of(&[Role::Approver]);
 const BRIDGES: RoleSet = RoleSet::of(&[Role::Bridge]);
 
-const fn writes(topic: &'static str, publish: RoleSet) -> Row {
-    Row {
+const fn writes(topic: &'static str, publish: RoleSet) -> RoleRow {
+    RoleRow {
         topic,
         publish,
         receive: NOBODY,
     }
 }
 
-const fn reads(topic: &'static str, receive: RoleSet) -> Row {
-    Row {
+const fn reads(topic: &'static str, receive: RoleSet) -> RoleRow {
+    RoleRow {
         topic,
         publish: NOBODY,
         receive,
@@ -151,7 +151,7 @@ const fn reads(topic: &'static str, receive: RoleSet) -> Row {
 
 /// The table. `admin` is not in it: it may do everything.
 #[rustfmt::skip]
-pub const ROWS: &[Row] = &[
+pub const ROWS: &[RoleRow] = &[
     writes("presence/announce/{me}", RoleSet::of(&[Role::Agent, Role::Worker, Role::Approver, Role::Bridge])),
     reads("presence/agent/+", EVERYBODY),
     writes("presence/list/{me}", EVERYBODY),
@@ -217,10 +217,10 @@ pub fn may_match(rest: &str) -> bool {
 /// for `rest`, do it with some topic that the filter matches.
 pub(super) fn allowing(
     roles: RoleSet,
-    access: Access,
+    access: Operation,
     me: &str,
     rest: &str,
-) -> Option<(Role, &'static Row)> {
+) -> Option<(Role, &'static RoleRow)> {
     // An id that is no name could be a wildcard; it has no topics of its own.
     let is_agent = is_name(me);
     ROWS.iter().find_map(|row| {
@@ -241,26 +241,26 @@ mod tests {
     use super::*;
     use crate::wire::topic::{Kind, RoomTopic, Topic};
 
-    fn may(role: Role, access: Access, rest: &str) -> bool {
+    fn may(role: Role, access: Operation, rest: &str) -> bool {
         allowing(RoleSet::from_iter([role]), access, "me", rest).is_some()
     }
 
     /// What the client `me` writes, or is sent, by a row of the grammar.
-    fn topics(row: &crate::wire::topic::Row) -> Vec<(&'static str, String, Access)> {
+    fn topics(row: &crate::wire::topic::Row) -> Vec<(&'static str, String, Operation)> {
         let mut found = Vec::new();
-        let accesses: &[Access] = match row.kind {
-            Kind::Command => &[Access::Publish],
-            Kind::Relayed => &[Access::Publish, Access::Receive],
-            Kind::Gateway => &[Access::Receive],
+        let accesses: &[Operation] = match row.kind {
+            Kind::Command => &[Operation::Publish],
+            Kind::Relayed => &[Operation::Publish, Operation::Receive],
+            Kind::Gateway => &[Operation::Receive],
         };
         for access in accesses {
             let of = |(name, _): &(&str, bool)| match (*name, access) {
                 ("key" | "rest", _) => "a/b",
-                ("me" | "source", Access::Publish) => "me",
-                ("to" | "dispatcher" | "requester" | "caller" | "provider", Access::Receive) => {
+                ("me" | "source", Operation::Publish) => "me",
+                ("to" | "dispatcher" | "requester" | "caller" | "provider", Operation::Receive) => {
                     "me"
                 }
-                ("me", Access::Receive) if row.kind == Kind::Gateway => "me",
+                ("me", Operation::Receive) if row.kind == Kind::Gateway => "me",
                 _ => "x",
             };
             let needed = row.levels.iter().filter(|(_, is_optional)| !is_optional);
@@ -297,14 +297,21 @@ mod tests {
             assert!(has_row, "the table of roles says nothing of {rest}");
         }
         for role in Role::ALL.into_iter().filter(|role| *role != Role::Admin) {
-            assert!(!may(role, Access::Publish, "room/close/me"), "admin alone");
             assert!(
-                !may(role, Access::Publish, "mailbox/purge/me/bob"),
+                !may(role, Operation::Publish, "room/close/me"),
+                "admin alone"
+            );
+            assert!(
+                !may(role, Operation::Publish, "mailbox/purge/me/bob"),
                 "admin alone"
             );
         }
-        assert!(may(Role::Approver, Access::Publish, "approve/decide/me/p"));
-        assert!(!may(Role::Agent, Access::Publish, "approve/decide/me/p"));
+        assert!(may(
+            Role::Approver,
+            Operation::Publish,
+            "approve/decide/me/p"
+        ));
+        assert!(!may(Role::Agent, Operation::Publish, "approve/decide/me/p"));
     }
 
     #[test]
@@ -321,7 +328,7 @@ mod tests {
                 "inbox/me/bob",
                 "approve/decide/bob/p",
             ] {
-                assert!(!may(role, Access::Publish, rest), "{role:?} {rest}");
+                assert!(!may(role, Operation::Publish, rest), "{role:?} {rest}");
             }
         }
         for role in [Role::Agent, Role::Worker, Role::Approver, Role::Observer] {
@@ -331,10 +338,10 @@ mod tests {
                 "handoff/result/bob",
                 "approve/decision/bob",
             ] {
-                assert!(!may(role, Access::Receive, rest), "{role:?} {rest}");
+                assert!(!may(role, Operation::Receive, rest), "{role:?} {rest}");
             }
         }
-        assert!(may(Role::Bridge, Access::Receive, "inbox/bob/me"));
+        assert!(may(Role::Bridge, Operation::Receive, "inbox/bob/me"));
     }
 
     #[test]
@@ -342,7 +349,7 @@ mod tests {
         let observer = RoleSet::from_iter([Role::Observer]);
         let written: Vec<_> = ROWS
             .iter()
-            .filter(|row| row.allows(Access::Publish, observer) != RoleSet::default())
+            .filter(|row| row.allows(Operation::Publish, observer) != RoleSet::default())
             .map(|row| row.topic)
             .collect();
         assert_eq!(
@@ -377,8 +384,8 @@ mod tests {
             let line = format!(
                 "| `{}` | {} | {} |",
                 row.topic,
-                names(Access::Publish),
-                names(Access::Receive)
+                names(Operation::Publish),
+                names(Operation::Receive)
             );
             let line = line.replace("|  |", "| |");
             let line = line.replace("|  |", "| |");

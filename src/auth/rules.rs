@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use super::acl::Acl;
 use super::client_id::ClientIds;
-use super::identity::{Identity, Proof};
+use super::identity::{ClientIdentity, Proof};
 use super::password::PasswordFile;
 use super::problem::FileProblem;
 use super::rights::Rights;
-use super::settings::Settings;
+use super::settings::AuthSettings;
 use super::stats::Refused;
-use super::token::Tokens;
+use super::token::TokenVerifier;
 use super::users::{Grants, UsersFile};
 
 /// Users, rights and keys.
 #[derive(Debug)]
 pub struct Rules {
-    pub(super) settings: Settings,
+    pub(super) settings: AuthSettings,
     pub(super) passwords: Option<PasswordFile>,
-    pub(super) tokens: Option<Tokens>,
+    pub(super) tokens: Option<TokenVerifier>,
     pub(super) acl: Option<Acl>,
     users: UsersFile,
     client_ids: ClientIds,
@@ -32,7 +32,7 @@ impl Rules {
     ///
     /// # Errors
     /// Everything that is wrong with any of them.
-    pub fn load(settings: &Settings) -> Result<Rules, Vec<FileProblem>> {
+    pub fn load(settings: &AuthSettings) -> Result<Rules, Vec<FileProblem>> {
         let mut problems = Vec::new();
         let mut keep = |result: Result<(), Vec<FileProblem>>| {
             problems.extend(result.err().unwrap_or_default());
@@ -49,7 +49,7 @@ impl Rules {
         if let Some(path) = &settings.acl_file {
             keep(Acl::load(path).map(|file| acl = Some(file)));
         }
-        keep(Tokens::load(&settings.tokens).map(|found| tokens = found));
+        keep(TokenVerifier::load(&settings.tokens).map(|found| tokens = found));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -76,7 +76,7 @@ impl Rules {
     /// What stands against it.
     pub fn rights(
         self: &Arc<Rules>,
-        identity: &Arc<Identity>,
+        identity: &Arc<ClientIdentity>,
         client_id: &Arc<str>,
     ) -> Result<Rights, Refused> {
         if !self.still_holds(identity) {
@@ -98,9 +98,9 @@ impl Rules {
     }
 
     /// Somebody of this name, proved by nothing, to ask what they might do.
-    pub fn suppose(&self, user: &str) -> Arc<Identity> {
+    pub fn suppose(&self, user: &str) -> Arc<ClientIdentity> {
         let anonymous = self.settings.anonymous.as_deref() == Some(user);
-        Arc::new(Identity {
+        Arc::new(ClientIdentity {
             user: user.into(),
             proof: if anonymous {
                 Proof::Anonymous
@@ -110,7 +110,7 @@ impl Rules {
         })
     }
 
-    fn still_holds(&self, identity: &Identity) -> bool {
+    fn still_holds(&self, identity: &ClientIdentity) -> bool {
         match &identity.proof {
             Proof::Anonymous => self.settings.anonymous.as_deref() == Some(&identity.user),
             Proof::Password(text) => self
@@ -128,7 +128,7 @@ impl Rules {
     }
 
     /// Roles and rooms: the token's, where it has the claims, else the file's.
-    fn grants(&self, identity: &Identity) -> Arc<Grants> {
+    fn grants(&self, identity: &ClientIdentity) -> Arc<Grants> {
         let grants = self.users.grants(&identity.user);
         let Proof::Token { roles, rooms, .. } = &identity.proof else {
             return grants.clone();
@@ -140,7 +140,7 @@ impl Rules {
     }
 
     /// An id for a client of this user that brought none; `None` if the rule of client ids has no room for new ones.
-    pub fn assign_id(&self, identity: &Identity, fresh: &str) -> Option<String> {
+    pub fn assign_id(&self, identity: &ClientIdentity, fresh: &str) -> Option<String> {
         self.client_ids.assign(&identity.user, fresh)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Where users, passwords, rights and keys stand.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Settings {
+pub struct AuthSettings {
     /// The first level of every room topic.
     pub root: String,
     /// `USER:HASH` lines.

@@ -41,7 +41,7 @@ labelled! {
 metrics! {
     /// Counters, and gauges of password checks.
     #[derive(Debug, Default)]
-    pub struct Stats {
+    pub struct AuthStats {
         /// Clients that proved who they are.
         counter logins: Count = "auth_logins",
         /// What clients were refused.
@@ -55,7 +55,7 @@ metrics! {
     }
 }
 
-impl Stats {
+impl AuthStats {
     pub(super) fn count(&self, kind: Refused) {
         self.refused.of(kind).add_one();
     }

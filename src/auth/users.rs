@@ -55,15 +55,15 @@ impl Grants {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Table {
+struct UserTable {
     #[serde(default)]
     roles: Vec<Role>,
     #[serde(default)]
     rooms: Vec<RoomPattern>,
 }
 
-impl From<Table> for Grants {
-    fn from(table: Table) -> Grants {
+impl From<UserTable> for Grants {
+    fn from(table: UserTable) -> Grants {
         Grants {
             roles: table.roles.into_iter().collect(),
             rooms: table.rooms,
@@ -74,9 +74,9 @@ impl From<Table> for Grants {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    default: Option<Table>,
+    default: Option<UserTable>,
     #[serde(default)]
-    users: BTreeMap<String, Table>,
+    users: BTreeMap<String, UserTable>,
 }
 
 /// Everybody with roles.

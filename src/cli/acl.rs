@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::layers::{FileArg, KeyArgs, load};
 use super::{Failure, say};
-use crate::auth::{Access, Rights, Verdict, list_problems};
+use crate::auth::{AccessVerdict, Operation, Rights, list_problems};
 use crate::config::Config;
 use crate::runtime;
 use crate::wire::filter::{check_filter, has_wildcard};
@@ -70,7 +70,7 @@ fn answer(config: &Config, test: &Test, rights: &Rights) -> Result<(), Failure> 
         say(format_args!("{what:<9}  {word:<5}  {why}\n"));
     };
     // Rights are looked at before the room is.
-    let mut verdict = |what: &str, verdict: Verdict<'_>, room: Option<&String>| match room
+    let mut verdict = |what: &str, verdict: AccessVerdict<'_>, room: Option<&String>| match room
         .filter(|_| verdict.allows())
     {
         Some(refusal) => tell(what, false, refusal),
@@ -81,7 +81,7 @@ fn answer(config: &Config, test: &Test, rights: &Rights) -> Result<(), Failure> 
     let of_offer = Offer::of_filter(root, topic).and_then(|offer| refusal(offer.room()));
     verdict("subscribe", rights.of_filter(topic), of_offer.as_ref());
     if !has_wildcard(topic) && !topic.starts_with("$share/") {
-        verdict("receive", rights.of_topic(Access::Receive, topic), None);
+        verdict("receive", rights.of_topic(Operation::Receive, topic), None);
         let of_command = match admit(root, &test.client, topic) {
             Admission::Desk(command) => refusal(&command.room),
             _ => None,
@@ -89,7 +89,7 @@ fn answer(config: &Config, test: &Test, rights: &Rights) -> Result<(), Failure> 
         match refused_by_grammar(config, &test.client, topic) {
             Some(reason) => tell("publish", false, &reason),
             None => {
-                let rights = rights.of_topic(Access::Publish, topic);
+                let rights = rights.of_topic(Operation::Publish, topic);
                 verdict("publish", rights, of_command.as_ref());
             }
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Failure, say};
-use crate::runtime::upkeep::{self, Report, count};
+use crate::runtime::upkeep::{self, RepairReport, count};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-fn show(report: &Report) {
+fn show(report: &RepairReport) {
     for line in &report.whole {
         say(format_args!("ok: {line}\n"));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::memory::{Account, MemoryBudget, Reservation};
 use super::outbox::OutboxEntry;
 use super::outbox_kind::OutboxKind;
-use super::port::{Connection, Gate, Response};
+use super::port::{Authorizer, Connection, Response};
 use super::records::will::WillRecord;
 use super::send_order::SentMarks;
 use super::subscription::{RetainedCursor, Subscription};
@@ -186,7 +186,7 @@ pub struct Connected {
     /// The batch that has the last answer to SUBSCRIBE or UNSUBSCRIBE: they go in order.
     pub subscribed_in: u64,
     /// What it may do; `None` for everything.
-    pub gate: Option<Arc<dyn Gate>>,
+    pub authorizer: Option<Arc<dyn Authorizer>>,
     /// Published if it ends badly.
     pub will: Option<Will>,
     /// Acknowledgements of publishers that wait until this client catches up.
@@ -201,7 +201,7 @@ pub struct Will {
     /// What the ledger has of it.
     pub record: WillRecord,
     /// Asked again when it is published.
-    pub gate: Option<Arc<dyn Gate>>,
+    pub authorizer: Option<Arc<dyn Authorizer>>,
     /// Its place in memory.
     _reservation: Reservation,
 }
@@ -211,13 +211,13 @@ impl Will {
     pub fn new(
         memory: &Arc<MemoryBudget>,
         record: WillRecord,
-        gate: Option<Arc<dyn Gate>>,
+        authorizer: Option<Arc<dyn Authorizer>>,
     ) -> Will {
         let size = record.publication.message.size();
         Will {
             _reservation: Reservation::new(memory, Account::Wills, size),
             record,
-            gate,
+            authorizer,
         }
     }
 }

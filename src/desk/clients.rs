@@ -65,8 +65,8 @@ impl Client {
     /// Whether it is connected, and allowed to receive on this topic.
     pub fn may_receive_now(&self, topic: &str) -> bool {
         self.state.connected().is_some_and(|connected| {
-            let gate = connected.gate.as_ref();
-            gate.is_none_or(|gate| gate.may_receive(topic))
+            let authorizer = connected.authorizer.as_ref();
+            authorizer.is_none_or(|authorizer| authorizer.may_receive(topic))
         })
     }
 

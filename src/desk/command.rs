@@ -15,9 +15,9 @@ pub(super) fn admit(
 ) -> Result<engine::Command, Rejection> {
     let (id, topic) = (&asked.client_id, &asked.topic);
     let may_publish = asked
-        .gate
+        .authorizer
         .as_ref()
-        .is_none_or(|gate| gate.may_publish(topic));
+        .is_none_or(|authorizer| authorizer.may_publish(topic));
     if !may_publish || !clients.may_claim(id, asked.owner.as_ref()) {
         let reason = format!("the caller may not write to {topic} as {id:?}");
         return Err(Rejection::new(Code::Forbidden, reason));

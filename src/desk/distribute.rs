@@ -10,7 +10,7 @@ use super::delivery::DeliveryContext;
 use super::outbox_kind::OutboxKind;
 use super::port::{self, Full, Response};
 use super::shared_subscriptions::MemberTurn;
-use crate::diary::{limited, shown};
+use crate::log_limiter::{limited, shown};
 use crate::wire::message::{Message, Qos};
 
 /// Whose queues a message goes into.

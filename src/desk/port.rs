@@ -45,17 +45,17 @@ pub trait Interest: Send + Sync + 'static {
 
 /// What a client may do, for the desk to ask when the client's session cannot: about a will, and about whose turn it is in a
 /// shared subscription. The answer follows the rules as they are at the moment.
-pub trait Gate: std::fmt::Debug + Send + Sync + 'static {
+pub trait Authorizer: std::fmt::Debug + Send + Sync + 'static {
     /// Whether it may publish on a topic.
     fn may_publish(&self, topic: &str) -> bool;
     /// Whether a message on a topic may be delivered to it.
     fn may_receive(&self, topic: &str) -> bool;
 }
 
-/// Gates of clients that are not connected: whose will is all that is left, after a restart.
-pub trait Gates: std::fmt::Debug + Send + Sync + 'static {
+/// Authorizers of clients that are not connected: whose will is all that is left, after a restart.
+pub trait Authorizers: std::fmt::Debug + Send + Sync + 'static {
     /// For the client of this id, which is this user's.
-    fn of(&self, owner: &str, client_id: &Arc<str>) -> Arc<dyn Gate>;
+    fn of(&self, owner: &str, client_id: &Arc<str>) -> Arc<dyn Authorizer>;
 }
 
 /// From a session to the desk.
@@ -156,7 +156,7 @@ pub struct CommandRequest {
     /// alone.
     pub owner: Option<Arc<str>>,
     /// What it may do; `None` for everything.
-    pub gate: Option<Arc<dyn Gate>>,
+    pub authorizer: Option<Arc<dyn Authorizer>>,
     /// A command's topic, `{root}/{room}/handoff/dispatch/{client id}` for instance, or that of an
     /// inbox message.
     pub topic: String,
@@ -197,7 +197,7 @@ pub struct Open {
     /// The user who proved to be behind it: what the client keeps is this user's alone. `None` while nobody is asked.
     pub owner: Option<Arc<str>>,
     /// What it may do; `None` for everything.
-    pub gate: Option<Arc<dyn Gate>>,
+    pub authorizer: Option<Arc<dyn Authorizer>>,
     /// Forget any earlier session.
     pub clean_start: bool,
     /// Seconds that the session outlives its connection; 0 ends it with the connection (3.1.1 clean session),

@@ -1,7 +1,7 @@
 //! Commands that were refused: what the log, and MQTT 5's Reason String, say of them.
 
 use super::settings::DeskSettings;
-use crate::diary::{limited, shortened, shown};
+use crate::log_limiter::{limited, shortened, shown};
 use crate::wire::reply::Rejection;
 use crate::wire::topic::below_room;
 

@@ -17,7 +17,7 @@ use super::core::{Desk, Sealing};
 use super::port::Request;
 use crate::clock::Clock;
 use crate::ledger::{
-    CommitHealth, CommitOptions, CommitState, Committer, Sealed, Store, StoreError,
+    CommitHealth, CommitOptions, CommitState, Committer, SealedBatch, Store, StoreError,
 };
 use crate::live::{Plane, Publisher};
 use crate::wire::Millis;
@@ -187,7 +187,7 @@ struct DeskLoop {
     /// So many of these, the oldest, have nothing left that needs no disk.
     looked_at: usize,
     /// A sealed batch that the committer had no room for.
-    carried: Option<Sealed<Releases>>,
+    carried: Option<SealedBatch<Releases>>,
     pace: DeskConfig,
     clock: Arc<Clock>,
 }
@@ -336,7 +336,7 @@ impl DeskLoop {
         self.sealed = number;
         let release = (number, Arc::new(Mutex::new(releases)));
         self.under_way.push_back(release.clone());
-        self.carried = Some(Sealed {
+        self.carried = Some(SealedBatch {
             batch: records,
             release,
         });

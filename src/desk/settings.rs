@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::config::RetainedConfig;
 use super::limits::{ClientLimits, JournalLimits};
 use super::memory::MemoryBudget;
-use super::port::Gates;
-use crate::diary::{About, Diary};
+use super::port::Authorizers;
+use crate::log_limiter::{About, LogLimiter};
 
 /// The desk's settings.
 #[derive(Debug, Clone)]
@@ -22,9 +22,9 @@ pub struct DeskSettings {
     /// The bound on everything that waits, shared with the front door.
     pub memory: Arc<MemoryBudget>,
     /// Who judges the wills that a restart publishes; `None` while everybody may do everything.
-    pub gates: Option<Arc<dyn Gates>>,
+    pub authorizers: Option<Arc<dyn Authorizers>>,
     /// Which lines about clients are worth the log.
-    pub diary: Arc<Diary>,
+    pub log_limiter: Arc<LogLimiter>,
     /// How long deletions of what was acknowledged may wait for company, in milliseconds.
     pub linger_ms: u64,
     /// How long publishers of QoS 1 and 2 wait for a connected client whose queue is half full,
@@ -35,6 +35,6 @@ pub struct DeskSettings {
 impl DeskSettings {
     /// Whether a line of this kind about a client is worth the log.
     pub(super) fn admits(&self, kind: &'static str, client: &str) -> bool {
-        self.diary.admits(About::Client, kind, client)
+        self.log_limiter.admits(About::Client, kind, client)
     }
 }

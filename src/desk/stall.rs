@@ -9,7 +9,7 @@ use super::clients::Clients;
 use super::delivery::DeliveryContext;
 use super::port::{CloseReason, Open, Response, Subscription};
 use super::timers::ClientTimer;
-use crate::diary::limited;
+use crate::log_limiter::limited;
 use crate::wire::reply::Code;
 
 /// How long a client waits whose SUBSCRIBE came before the disk was known to refuse. It is as long as `mqtt.connect_timeout` is by default; who

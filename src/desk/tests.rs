@@ -75,8 +75,8 @@ pub(super) fn settings() -> DeskSettings {
         },
         journal: journal(),
         memory: MemoryBudget::boundless(),
-        gates: None,
-        diary: Arc::default(),
+        authorizers: None,
+        log_limiter: Arc::default(),
         linger_ms: 20,
         slow_consumer_timeout_ms: 10_000,
     }
@@ -193,7 +193,7 @@ impl World {
             },
             client_id: id.into(),
             owner: Some(user.into()),
-            gate: None,
+            authorizer: None,
             clean_start: true,
             expiry: 0,
             window: 2,
@@ -251,7 +251,7 @@ impl World {
         };
         let open = Open {
             owner: self.owner.clone(),
-            gate: None,
+            authorizer: None,
             connection,
             client_id: id.into(),
             clean_start,

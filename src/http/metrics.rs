@@ -12,23 +12,23 @@ use crate::metrics::{MetricSet, Scrape, collector};
 
 /// All numbers of the gateway.
 #[derive(Debug)]
-pub struct Metrics {
+pub struct MetricsRegistry {
     /// What is ours; `hallward_` goes in front.
     own: Registry,
     /// What has the names that every program gives it.
     common: Registry,
 }
 
-impl Default for Metrics {
-    fn default() -> Metrics {
-        Metrics::new()
+impl Default for MetricsRegistry {
+    fn default() -> MetricsRegistry {
+        MetricsRegistry::new()
     }
 }
 
-impl Metrics {
+impl MetricsRegistry {
     /// None yet, but for the version that is running.
-    pub fn new() -> Metrics {
-        let mut metrics = Metrics {
+    pub fn new() -> MetricsRegistry {
+        let mut metrics = MetricsRegistry {
             own: Registry::with_prefix("hallward"),
             common: Registry::default(),
         };
@@ -104,7 +104,7 @@ mod tests {
             load: 0.5,
             ..Numbers::default()
         });
-        let mut metrics = Metrics::new();
+        let mut metrics = MetricsRegistry::new();
         metrics.register(Arc::clone(&numbers));
         numbers.messages.add_one();
         numbers.dropped.full.add(2);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn both_formats_say_the_same_each_in_its_own_way() {
-        let mut metrics = Metrics::new();
+        let mut metrics = MetricsRegistry::new();
         metrics.register(Arc::new(|scrape: &mut Scrape<'_>| {
             const BOUNDS: &[Duration] = &[Duration::from_millis(500)];
             let waits = Latency::new(BOUNDS);

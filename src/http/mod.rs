@@ -3,8 +3,8 @@
 //! It asks whoever runs the gateway how it is and shows the numbers that others register; it knows nothing of MQTT, rooms or
 //! disks and changes nothing. Clients are bounded in number, in request size and in time. `runtime` calls [`serve`].
 
+mod bounded_listener;
 mod config;
-mod door;
 mod format;
 mod metrics;
 
@@ -21,10 +21,10 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use bounded_listener::BoundedListener;
 pub use config::HttpConfig;
-use door::Door;
 pub use format::Format;
-pub use metrics::Metrics;
+pub use metrics::MetricsRegistry;
 
 /// How long answers that are under way may take once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -55,16 +55,19 @@ pub async fn serve(
     listener: TcpListener,
     limits: HttpConfig,
     health: Arc<dyn Health>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<MetricsRegistry>,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (halt, halted) = oneshot::channel::<()>();
-    let server = axum::serve(Door::new(listener, &limits), router(health, metrics))
-        .with_graceful_shutdown(async move {
-            // The sender is never used, only dropped.
-            let _ = halted.await;
-        })
-        .into_future();
+    let server = axum::serve(
+        BoundedListener::new(listener, &limits),
+        router(health, metrics),
+    )
+    .with_graceful_shutdown(async move {
+        // The sender is never used, only dropped.
+        let _ = halted.await;
+    })
+    .into_future();
     tokio::pin!(server);
     tokio::select! {
         result = &mut server => return result,
@@ -75,7 +78,7 @@ pub async fn serve(
 }
 
 /// The routes; [`serve`] adds the sockets and their bounds.
-pub fn router(health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Router {
+pub fn router(health: Arc<dyn Health>, metrics: Arc<MetricsRegistry>) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz).with_state(health))
@@ -102,7 +105,7 @@ async fn readyz(State(health): State<Arc<dyn Health>>) -> Response {
     }
 }
 
-async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
+async fn scrape(State(metrics): State<Arc<MetricsRegistry>>, headers: HeaderMap) -> Response {
     let format = Format::negotiate(&headers);
     // A disk that stands still must not take a thread with it that clients need.
     let encoded = tokio::task::spawn_blocking(move || metrics.encode(format)).await;

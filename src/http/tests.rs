@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::setting::{ms, seconds};
 
-use super::door::MAX_REQUEST_BYTES;
+use super::bounded_listener::MAX_REQUEST_BYTES;
 use super::*;
 
 struct Server {
@@ -33,7 +33,7 @@ async fn start(limits: HttpConfig) -> Server {
         listener,
         limits,
         Arc::new(health),
-        Arc::new(Metrics::new()),
+        Arc::new(MetricsRegistry::new()),
         async {
             let _ = stopped.await;
         },

@@ -36,10 +36,10 @@ fn batch() -> impl Strategy<Value = Batch> {
     })
 }
 
-type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+type ExpectedRows = Vec<(Vec<u8>, Vec<u8>)>;
 
-fn scan(store: &dyn Store, space: Space, prefix: &[u8], limit: usize) -> Rows {
-    let mut rows = Rows::new();
+fn scan(store: &dyn Store, space: Space, prefix: &[u8], limit: usize) -> ExpectedRows {
+    let mut rows = ExpectedRows::new();
     let visit = &mut |key: &[u8], value: &[u8]| {
         // The log's own note in the database.
         if !is_state(space, key) {
@@ -56,9 +56,9 @@ fn scan(store: &dyn Store, space: Space, prefix: &[u8], limit: usize) -> Rows {
 }
 
 /// Everything in a range, with and without the values.
-fn ranges(store: &dyn Store, space: Space, from: &[u8], to: &[u8]) -> (Rows, Vec<Vec<u8>>) {
+fn ranges(store: &dyn Store, space: Space, from: &[u8], to: &[u8]) -> (ExpectedRows, Vec<Vec<u8>>) {
     let reader = store.reader().unwrap();
-    let (mut rows, mut keys) = (Rows::new(), Vec::new());
+    let (mut rows, mut keys) = (ExpectedRows::new(), Vec::new());
     let visit = &mut |key: &[u8], value: &[u8]| {
         rows.push((key.to_vec(), value.to_vec()));
         ControlFlow::Continue(())

@@ -18,7 +18,7 @@ use super::store::{Batch, Store, StoreError};
 
 /// One unit of durability: a batch of changes and what may happen once they are on disk.
 #[derive(Debug)]
-pub struct Sealed<R> {
+pub struct SealedBatch<R> {
     /// The changes; an empty batch costs no commit but keeps its place in the order.
     pub batch: Batch,
     /// Handed to the `release` callback when the batch is durable.
@@ -46,22 +46,22 @@ impl Default for CommitOptions {
 /// The handle of the committer. Dropping it closes it, as [`Committer::close`] does, without the result.
 #[derive(Debug)]
 pub struct Committer<R> {
-    shared: Arc<Shared<R>>,
+    shared: Arc<CommitQueue<R>>,
     health: Arc<CommitHealth>,
     thread: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
 #[derive(Debug)]
-struct Shared<R> {
-    desk: Mutex<Desk<R>>,
+struct CommitQueue<R> {
+    desk: Mutex<HandOver<R>>,
     changed: Condvar,
 }
 
 /// What the two sides of the hand-over see.
 #[derive(Debug)]
-struct Desk<R> {
+struct HandOver<R> {
     /// And since when.
-    waiting: Option<(Sealed<R>, Instant)>,
+    waiting: Option<(SealedBatch<R>, Instant)>,
     /// A batch was taken and is not yet released.
     working: bool,
     closing: bool,
@@ -83,9 +83,9 @@ impl<R: Send + 'static> Committer<R> {
         release: impl FnMut(R) + Send + 'static,
         idle: impl Fn() + Send + 'static,
     ) -> Self {
-        let shared = Arc::new(Shared::new());
+        let shared = Arc::new(CommitQueue::new());
         let health = Arc::new(CommitHealth::new());
-        let worker = Worker {
+        let worker = CommitWorker {
             store,
             options,
             release,
@@ -109,7 +109,7 @@ impl<R: Send + 'static> Committer<R> {
     /// # Errors
     /// Gives the batch back if the place is taken (`idle` will say when it is free) or if the committer has failed or is
     /// closing ([`Committer::health`] tells).
-    pub fn try_submit(&self, sealed: Sealed<R>) -> Result<(), Sealed<R>> {
+    pub fn try_submit(&self, sealed: SealedBatch<R>) -> Result<(), SealedBatch<R>> {
         let mut desk = self.shared.lock();
         if desk.waiting.is_some() || desk.closing || desk.stopped {
             return Err(sealed);
@@ -170,9 +170,9 @@ impl<R> Drop for Committer<R> {
 
 const PANICKED: &str = "the committer's thread panicked";
 
-impl<R> Shared<R> {
+impl<R> CommitQueue<R> {
     fn new() -> Self {
-        let desk = Desk {
+        let desk = HandOver {
             waiting: None,
             working: false,
             closing: false,
@@ -184,12 +184,12 @@ impl<R> Shared<R> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Desk<R>> {
+    fn lock(&self) -> MutexGuard<'_, HandOver<R>> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next batch; `None` when the committer is closing and nothing waits.
-    fn take(&self) -> Option<(Sealed<R>, Instant)> {
+    fn take(&self) -> Option<(SealedBatch<R>, Instant)> {
         let mut desk = self.lock();
         desk.working = false;
         loop {
@@ -209,7 +209,7 @@ impl<R> Shared<R> {
 
     /// Waits for `pause` or until the committer is closing; true if it is.
     fn pause(&self, pause: Duration) -> bool {
-        let closing = |desk: &mut Desk<R>| !desk.closing;
+        let closing = |desk: &mut HandOver<R>| !desk.closing;
         let (desk, _) = self
             .changed
             .wait_timeout_while(self.lock(), pause, closing)
@@ -219,16 +219,16 @@ impl<R> Shared<R> {
 }
 
 /// The thread's side.
-struct Worker<R, Release, Idle> {
+struct CommitWorker<R, Release, Idle> {
     store: Box<dyn Store>,
     options: CommitOptions,
     release: Release,
     idle: Idle,
-    shared: Arc<Shared<R>>,
+    shared: Arc<CommitQueue<R>>,
     health: Arc<CommitHealth>,
 }
 
-impl<R, Release: FnMut(R), Idle: Fn()> Worker<R, Release, Idle> {
+impl<R, Release: FnMut(R), Idle: Fn()> CommitWorker<R, Release, Idle> {
     fn run(mut self) -> Result<(), StoreError> {
         let _end = EndOfThread {
             shared: Arc::clone(&self.shared),
@@ -294,7 +294,7 @@ impl<R, Release: FnMut(R), Idle: Fn()> Worker<R, Release, Idle> {
 
 /// Tells both sides that the thread is gone, also when it panics.
 struct EndOfThread<R> {
-    shared: Arc<Shared<R>>,
+    shared: Arc<CommitQueue<R>>,
     health: Arc<CommitHealth>,
 }
 

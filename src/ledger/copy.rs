@@ -8,9 +8,9 @@ use std::io::{self, BufRead, Read, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::log::{State, begin, is_state, stream, survey};
+use super::log::{LogState, begin, is_state, stream, survey};
 use super::sqlite::{DATABASE_FILE, Inspection, RESTORING_FILE, bring_up_to_date};
-use super::store::{Batch, Reader, Space, Store, StoreError};
+use super::store::{Batch, Space, Store, StoreError, StoreReader};
 use super::{SqliteStore, directory};
 
 /// Bytes of keys and values that are read and written at once.
@@ -27,7 +27,7 @@ pub type Sink<'a> = &'a mut (dyn FnMut(&Batch) -> Result<(), StoreError> + 'a);
 ///
 /// # Errors
 /// What reading meets, or `sink`.
-pub fn rows(view: &dyn Reader, sink: Sink<'_>) -> Result<(), StoreError> {
+pub fn rows(view: &dyn StoreReader, sink: Sink<'_>) -> Result<(), StoreError> {
     for space in Space::ALL {
         let mut batch = Batch::default();
         let mut failed = None;
@@ -59,7 +59,7 @@ pub fn rows(view: &dyn Reader, sink: Sink<'_>) -> Result<(), StoreError> {
 #[derive(Debug)]
 pub struct Target {
     store: Option<SqliteStore>,
-    state: State,
+    state: LogState,
     dir: PathBuf,
     /// It was not there before.
     is_new: bool,
@@ -128,7 +128,7 @@ impl Drop for Target {
 ///
 /// # Errors
 /// What reading meets, or the other side.
-pub fn send(view: &dyn Reader, bytes: u64, mut to: impl Write) -> Result<(), StoreError> {
+pub fn send(view: &dyn StoreReader, bytes: u64, mut to: impl Write) -> Result<(), StoreError> {
     let broken = |error: io::Error| other(Path::new("the connection"), &error);
     writeln!(to, "{GREETING} {bytes}").map_err(broken)?;
     let mut sender = stream::Sender::new(to);
@@ -221,7 +221,7 @@ fn expect_whole(copy: &Path, backup: &Path) -> Result<u64, StoreError> {
 
 fn expect_complete(source: &Inspection, backup: &Path) -> Result<(), StoreError> {
     // What says so may be damaged.
-    State::read(&*source.reader()?, backup)?;
+    LogState::read(&*source.reader()?, backup)?;
     let seen = survey::survey(backup, Some(&*source.reader()?), &mut |_| Ok(()))?;
     if seen.is_clean && seen.commits == 0 {
         return Ok(());

@@ -7,16 +7,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::memory::MemoryStore;
-use super::store::{Batch, Reader, Space, Store, StoreError, Visit};
+use super::store::{Batch, Space, Store, StoreError, StoreReader, Visit};
 
 /// A scripted store. Cloning shares it.
 #[derive(Debug, Default, Clone)]
 pub struct FaultStore {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<FaultState>>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct FaultState {
     initial: MemoryStore,
     current: MemoryStore,
     commits: Vec<Batch>,
@@ -32,10 +32,10 @@ impl FaultStore {
 
     /// A store that starts with these rows, as after a recovery.
     pub fn from_memory(initial: MemoryStore) -> Self {
-        let shared = Shared {
+        let shared = FaultState {
             current: initial.snapshot(),
             initial,
-            ..Shared::default()
+            ..FaultState::default()
         };
         Self {
             shared: Arc::new(Mutex::new(shared)),
@@ -87,12 +87,12 @@ impl FaultStore {
         std::iter::once(initial).chain(later)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shared> {
+    fn lock(&self) -> MutexGuard<'_, FaultState> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shared {
+impl FaultState {
     fn scripted_failure(&mut self) -> Option<StoreError> {
         self.failures.retain(|(left, _)| *left > 0);
         let (left, error) = self.failures.first_mut()?;
@@ -121,11 +121,11 @@ impl Store for FaultStore {
         self.lock().current.get(space, key)
     }
 
-    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+    fn reader(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         self.lock().current.reader()
     }
 
-    fn view(&self) -> Result<Box<dyn Reader>, StoreError> {
+    fn view(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         self.lock().current.view()
     }
 }

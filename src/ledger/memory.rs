@@ -8,20 +8,20 @@ use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
 
-use super::store::{Batch, Reader, Space, Store, StoreError, Visit, VisitKey, prefix_end};
+use super::store::{Batch, Space, Store, StoreError, StoreReader, Visit, VisitKey, prefix_end};
 
-type Rows = BTreeMap<(Space, Vec<u8>), Bytes>;
+type MemoryRows = BTreeMap<(Space, Vec<u8>), Bytes>;
 
 /// All spaces in one ordered map. A clone shares nothing with its original.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    rows: Arc<RwLock<Rows>>,
+    rows: Arc<RwLock<MemoryRows>>,
 }
 
 /// Sees what its store has at the moment.
-struct MemoryReader(Arc<RwLock<Rows>>);
+struct MemoryReader(Arc<RwLock<MemoryRows>>);
 
-fn look(rows: &RwLock<Rows>) -> std::sync::RwLockReadGuard<'_, Rows> {
+fn look(rows: &RwLock<MemoryRows>) -> std::sync::RwLockReadGuard<'_, MemoryRows> {
     rows.read()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -42,7 +42,7 @@ impl PartialEq for MemoryStore {
 
 impl Eq for MemoryStore {}
 
-impl Reader for MemoryReader {
+impl StoreReader for MemoryReader {
     fn range(
         &self,
         space: Space,
@@ -134,11 +134,11 @@ impl Store for MemoryStore {
             .map(|value| value.to_vec()))
     }
 
-    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+    fn reader(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         Ok(Box::new(MemoryReader(Arc::clone(&self.rows))))
     }
 
-    fn view(&self) -> Result<Box<dyn Reader>, StoreError> {
+    fn view(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         self.clone().reader()
     }
 }

@@ -21,7 +21,7 @@ pub mod store;
 #[cfg(test)]
 mod agreement;
 
-pub use commit::{CommitOptions, Committer, Sealed};
+pub use commit::{CommitOptions, Committer, SealedBatch};
 pub use config::DataConfig;
 pub use directory::check as check_directory;
 pub use fault::FaultStore;
@@ -31,4 +31,4 @@ pub use memory::MemoryStore;
 pub use open::open;
 pub use size::DiskUse;
 pub use sqlite::SqliteStore;
-pub use store::{Batch, REMEDIES, Reader, Space, Store, StoreError, Tidied, Visit, VisitKey};
+pub use store::{Batch, REMEDIES, Space, Store, StoreError, StoreReader, Tidied, Visit, VisitKey};

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::copy::{CHUNK, END, Target};
 use super::log::{LOG_DIRECTORY, is_state, look, replay, survey};
 use super::sqlite::{DATABASE_FILE, Inspection, Salvaged};
-use super::store::{Batch, Reader, Space, Store, StoreError, Visit, VisitKey, prefix_end};
+use super::store::{Batch, Space, Store, StoreError, StoreReader, Visit, VisitKey, prefix_end};
 
 /// What was found, or done.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct RepairReport {
     /// What is whole.
     pub whole: Vec<String>,
     /// What is not.
@@ -39,9 +39,9 @@ pub struct Copied {
 ///
 /// # Errors
 /// [`StoreError::Locked`], and what reading meets that tells nothing about the ledger.
-pub fn check(dir: &Path) -> Result<Report, StoreError> {
+pub fn check(dir: &Path) -> Result<RepairReport, StoreError> {
     let database = Inspection::open(dir)?;
-    let mut report = Report::default();
+    let mut report = RepairReport::default();
     let mut problems = database.problems();
     let rows = database.rows();
     problems.extend(rows.lines());
@@ -98,7 +98,7 @@ pub fn count(n: u64, what: &str) -> String {
 ///
 /// # Errors
 /// As [`check`] and [`Target::begin`].
-pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<Report, StoreError> {
+pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<RepairReport, StoreError> {
     let (database, without) = match Inspection::open_what_is_left(dir) {
         Ok(database) => (Some(database), String::new()),
         Err(StoreError::Missing { .. }) if dir.join(LOG_DIRECTORY).is_dir() => {
@@ -108,7 +108,7 @@ pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<Report, Store
         Err(error) => return Err(error),
     };
     let mut target = Target::begin(to)?;
-    let mut report = Report::default();
+    let mut report = RepairReport::default();
     let reader = match &database {
         Some(database) => {
             salvage(database, &mut target, &mut report)?;
@@ -173,7 +173,7 @@ fn instead(dir: &Path, path: PathBuf, reason: &str) -> Result<String, StoreError
 fn salvage(
     database: &Inspection,
     target: &mut Target,
-    report: &mut Report,
+    report: &mut RepairReport,
 ) -> Result<(), StoreError> {
     let mut found = Salvaged::default();
     for space in Space::ALL {
@@ -217,7 +217,7 @@ fn salvage(
     Ok(())
 }
 
-fn add_log(mut report: Report, seen: survey::Survey) -> Report {
+fn add_log(mut report: RepairReport, seen: survey::Survey) -> RepairReport {
     report.whole.extend(seen.whole);
     report.problems.extend(seen.problems);
     if seen.lost > 0 {
@@ -238,27 +238,27 @@ pub fn read_only(dir: &Path) -> Result<ReadOnly, StoreError> {
     let database = Inspection::open(dir)?;
     let reader = look::look(dir, database.reader()?)?;
     Ok(ReadOnly {
-        reader: Shared(Arc::new(Mutex::new(reader))),
+        reader: SharedReader(Arc::new(Mutex::new(reader))),
         _database: database,
     })
 }
 
 /// A ledger that takes no commit. It has the directory for as long as it lives.
 pub struct ReadOnly {
-    reader: Shared,
+    reader: SharedReader,
     _database: Inspection,
 }
 
 #[derive(Clone)]
-struct Shared(Arc<Mutex<Box<dyn Reader>>>);
+struct SharedReader(Arc<Mutex<Box<dyn StoreReader>>>);
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Box<dyn Reader>> {
+impl SharedReader {
+    fn lock(&self) -> MutexGuard<'_, Box<dyn StoreReader>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Reader for Shared {
+impl StoreReader for SharedReader {
     fn range(
         &self,
         space: Space,
@@ -303,11 +303,11 @@ impl Store for ReadOnly {
         Ok(found)
     }
 
-    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+    fn reader(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         Ok(Box::new(self.reader.clone()))
     }
 
-    fn view(&self) -> Result<Box<dyn Reader>, StoreError> {
+    fn view(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         self.reader()
     }
 }

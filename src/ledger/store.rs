@@ -150,7 +150,7 @@ pub type Visit<'a> = &'a mut (dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a);
 pub type VisitKey<'a> = &'a mut (dyn FnMut(&[u8]) -> ControlFlow<()> + 'a);
 
 /// Reads what is committed, beside the thread that commits. What is committed while a call runs may be seen by it or not.
-pub trait Reader: Send {
+pub trait StoreReader: Send {
     /// Visits the keys from `from` on and below `to`, in byte order, with their values, until `visit` breaks.
     ///
     /// # Errors
@@ -203,13 +203,13 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// Whatever opening it meets.
-    fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
+    fn reader(&self) -> Result<Box<dyn StoreReader>, StoreError>;
 
     /// A way in that sees what is committed now and nothing that comes later.
     ///
     /// # Errors
     /// Whatever opening it meets.
-    fn view(&self) -> Result<Box<dyn Reader>, StoreError>;
+    fn view(&self) -> Result<Box<dyn StoreReader>, StoreError>;
 
     /// One bounded step towards giving back to the system what is not needed; for when there is nothing else to do. While it is quiet,
     /// what would only save time goes, too. A store that keeps nothing has nothing to give back.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::router::{Gone, Link, Notice};
-use super::subscriptions::Subscriptions;
-use super::traffic::Wanted;
+use super::subscriptions::LinkSubscriptions;
+use super::traffic::WantedFilter;
 
 pub(super) struct Attachment {
     pub(super) generation: u64,
     pub(super) link: Link,
-    pub(super) subscriptions: Subscriptions,
+    pub(super) subscriptions: LinkSubscriptions,
 }
 
 /// What reading a notice meant.
@@ -33,14 +33,14 @@ impl Attachment {
         Self {
             generation,
             link,
-            subscriptions: Subscriptions::default(),
+            subscriptions: LinkSubscriptions::default(),
         }
     }
 
     /// Subscribes to all `filters` and waits until the router has confirmed them; gives back what came meanwhile.
     pub(super) async fn subscribe_all(
         &mut self,
-        filters: &[Arc<Wanted>],
+        filters: &[Arc<WantedFilter>],
     ) -> Result<VecDeque<Bytes>, Gone> {
         let mut early = VecDeque::new();
         for filter in filters {
@@ -54,7 +54,7 @@ impl Attachment {
     }
 
     /// Subscribes to a filter unless that was done before. The confirmation comes as a notice.
-    pub(super) fn ask_for(&mut self, wanted: &Arc<Wanted>) -> Result<(), Gone> {
+    pub(super) fn ask_for(&mut self, wanted: &Arc<WantedFilter>) -> Result<(), Gone> {
         if let Some(slot) = self.subscriptions.add(wanted) {
             let packet_id = self.link.subscribe(&wanted.filter, slot)?;
             self.subscriptions.asked(slot, packet_id);
@@ -71,7 +71,7 @@ impl Attachment {
     }
 
     /// Makes the subscriptions those of `filters`.
-    pub(super) fn reconcile(&mut self, filters: &[Arc<Wanted>]) -> Result<(), Gone> {
+    pub(super) fn reconcile(&mut self, filters: &[Arc<WantedFilter>]) -> Result<(), Gone> {
         let surplus: Vec<String> = self
             .subscriptions
             .filters()

@@ -12,20 +12,20 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::seat::Seat;
-use super::stats::Stats;
+use super::stats::LiveStats;
+use super::subscriber_slot::SubscriberSlot;
 
 pub(super) struct Congestion {
-    patience: Duration,
-    counters: Arc<Stats>,
-    /// Length of `seats`, so that a publisher who finds nobody congested takes no lock.
+    slow_consumer_timeout: Duration,
+    counters: Arc<LiveStats>,
+    /// Length of `slots`, so that a publisher who finds nobody congested takes no lock.
     congested: AtomicUsize,
-    seats: Mutex<HashMap<u64, Congested>>,
+    slots: Mutex<HashMap<u64, Congested>>,
     changed: Notify,
 }
 
 struct Congested {
-    seat: Arc<Seat>,
+    slot: Arc<SubscriberSlot>,
     /// Its session says so: all its filters count.
     by_session: bool,
     /// Publishers say so: the filters that it relies on count.
@@ -36,63 +36,63 @@ struct Congested {
 
 impl Congested {
     fn listens_to_any(&self, topics: &[&str]) -> bool {
-        self.seat.wants_any(topics, !self.by_session)
+        self.slot.wants_any(topics, !self.by_session)
     }
 }
 
 impl Congestion {
-    pub(super) fn new(patience: Duration, counters: Arc<Stats>) -> Self {
-        let (congested, seats, changed) = (AtomicUsize::new(0), Mutex::default(), Notify::new());
+    pub(super) fn new(slow_consumer_timeout: Duration, counters: Arc<LiveStats>) -> Self {
+        let (congested, slots, changed) = (AtomicUsize::new(0), Mutex::default(), Notify::new());
         Self {
-            patience,
+            slow_consumer_timeout,
             counters,
             congested,
-            seats,
+            slots,
             changed,
         }
     }
 
     /// The session's word.
-    pub(super) fn set_by_session(&self, seat: &Arc<Seat>, congested: bool) {
+    pub(super) fn set_by_session(&self, slot: &Arc<SubscriberSlot>, congested: bool) {
         if !congested && self.congested.load(Ordering::SeqCst) == 0 {
             return; // the usual case takes no lock
         }
-        self.update(seat, |entry| entry.by_session = congested);
+        self.update(slot, |entry| entry.by_session = congested);
     }
 
     /// The publishers' word, and the subscriber's once it has caught up.
-    pub(super) fn set_behind(&self, seat: &Arc<Seat>, behind: bool) {
-        self.update(seat, |entry| {
+    pub(super) fn set_behind(&self, slot: &Arc<SubscriberSlot>, behind: bool) {
+        self.update(slot, |entry| {
             entry.behind = behind;
-            entry.seat.set_behind(behind);
+            entry.slot.set_behind(behind);
         });
     }
 
     /// Forgets a subscriber.
-    pub(super) fn leave(&self, seat: &Arc<Seat>) {
-        self.update(seat, |entry| {
+    pub(super) fn leave(&self, slot: &Arc<SubscriberSlot>) {
+        self.update(slot, |entry| {
             (entry.by_session, entry.behind) = (false, false);
-            entry.seat.set_behind(false);
+            entry.slot.set_behind(false);
         });
     }
 
-    fn update(&self, seat: &Arc<Seat>, change: impl FnOnce(&mut Congested)) {
-        let mut seats = self.seats();
-        let entry = seats.entry(seat.id()).or_insert_with(|| Congested {
-            seat: Arc::clone(seat),
+    fn update(&self, slot: &Arc<SubscriberSlot>, change: impl FnOnce(&mut Congested)) {
+        let mut slots = self.slots();
+        let entry = slots.entry(slot.id()).or_insert_with(|| Congested {
+            slot: Arc::clone(slot),
             by_session: false,
             behind: false,
             blocking_since: None,
         });
         change(entry);
         // A publisher may still find a subscriber behind that has just gone.
-        if (entry.by_session || entry.behind) && !seat.is_closed() {
-            self.congested.store(seats.len(), Ordering::SeqCst);
+        if (entry.by_session || entry.behind) && !slot.is_closed() {
+            self.congested.store(slots.len(), Ordering::SeqCst);
             return;
         }
-        seats.remove(&seat.id());
-        self.congested.store(seats.len(), Ordering::SeqCst);
-        drop(seats);
+        slots.remove(&slot.id());
+        self.congested.store(slots.len(), Ordering::SeqCst);
+        drop(slots);
         self.changed.notify_waiters();
     }
 
@@ -100,7 +100,7 @@ impl Congestion {
     pub(super) fn blocks<'t>(&self, topics: impl Iterator<Item = &'t str>) -> bool {
         self.congested.load(Ordering::SeqCst) > 0 && {
             let topics: Vec<&str> = topics.collect();
-            self.seats()
+            self.slots()
                 .values()
                 .any(|congested| congested.listens_to_any(&topics))
         }
@@ -125,36 +125,38 @@ impl Congestion {
     /// Notes that a publisher waits, and until when it will: `None` if nobody is in its way after all.
     fn wait_for(&self, topics: &[&str]) -> Option<Instant> {
         let now = Instant::now();
-        let mut seats = self.seats();
-        let in_the_way = seats
+        let mut slots = self.slots();
+        let in_the_way = slots
             .values_mut()
             .filter(|congested| congested.listens_to_any(topics));
         in_the_way
-            .map(|congested| *congested.blocking_since.get_or_insert(now) + self.patience)
+            .map(|congested| {
+                *congested.blocking_since.get_or_insert(now) + self.slow_consumer_timeout
+            })
             .min()
     }
 
     fn give_up(&self, topics: &[&str]) {
         let now = Instant::now();
-        let mut seats = self.seats();
-        seats.retain(|_, congested| {
+        let mut slots = self.slots();
+        slots.retain(|_, congested| {
             let waited = congested
                 .blocking_since
-                .is_some_and(|since| since + self.patience <= now);
+                .is_some_and(|since| since + self.slow_consumer_timeout <= now);
             let too_slow = waited && congested.listens_to_any(topics);
             if too_slow {
                 self.counters.too_slow.add(1);
-                congested.seat.set_behind(false);
-                congested.seat.tell_too_slow();
+                congested.slot.set_behind(false);
+                congested.slot.tell_too_slow();
             }
             !too_slow
         });
-        self.congested.store(seats.len(), Ordering::SeqCst);
-        drop(seats);
+        self.congested.store(slots.len(), Ordering::SeqCst);
+        drop(slots);
         self.changed.notify_waiters();
     }
 
-    fn seats(&self) -> MutexGuard<'_, HashMap<u64, Congested>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots(&self) -> MutexGuard<'_, HashMap<u64, Congested>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

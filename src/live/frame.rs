@@ -1,4 +1,4 @@
-//! The envelope in which a frame rides through the router: which lane sent it, and its number there.
+//! The envelope in which a frame rides through the router: which publisher link sent it, and its number there.
 //!
 //! One allocation holds the routed topic, the header and the frame; router and readers slice it. By its header a
 //! reader with overlapping filters knows the copies of one publish.
@@ -49,12 +49,12 @@ impl Draft {
     }
 
     /// Fills in the header. `origin` and `number` together are never used twice.
-    pub(super) fn seal(mut self, origin: u32, number: u64) -> Sealed {
+    pub(super) fn seal(mut self, origin: u32, number: u64) -> SealedFrame {
         let header = &mut self.buffer[self.topic_len..self.topic_len + HEADER_LEN];
         header[..ORIGIN_LEN].copy_from_slice(&origin.to_be_bytes());
         header[ORIGIN_LEN..].copy_from_slice(&number.to_be_bytes());
         let whole = Bytes::from(self.buffer);
-        Sealed {
+        SealedFrame {
             topic: whole.slice(..self.topic_len),
             payload: whole.slice(self.topic_len..),
         }
@@ -63,12 +63,12 @@ impl Draft {
 
 /// A frame ready for the router: routed topic, and payload with its header.
 #[derive(Debug, Clone)]
-pub(super) struct Sealed {
+pub(super) struct SealedFrame {
     pub(super) topic: Bytes,
     pub(super) payload: Bytes,
 }
 
-impl Sealed {
+impl SealedFrame {
     pub(super) fn size(&self) -> usize {
         self.topic.len() + self.payload.len()
     }

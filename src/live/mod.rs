@@ -10,16 +10,16 @@
 mod attachment;
 mod config;
 mod congestion;
+mod filter_index;
 mod frame;
-mod interest;
-mod lane;
-mod openings;
+mod pending_subscriptions;
+mod plane_state;
 mod publisher;
+mod publisher_link;
 mod router;
-mod seat;
-mod shared;
 mod stats;
 mod subscriber;
+mod subscriber_slot;
 mod subscriptions;
 mod supervisor;
 #[cfg(test)]
@@ -35,17 +35,17 @@ use tokio::runtime::Handle;
 
 pub use config::LiveConfig;
 pub use publisher::Publisher;
-pub use stats::Stats;
+pub use stats::LiveStats;
 
 use crate::metrics::{MetricSet, Scrape};
 pub use subscriber::{Received, Subscriber};
 
-use lane::{BYTES_PER_EVENT, LANES, UNROUTED_BYTES};
-use shared::{Orders, Phase, Shared};
+use plane_state::{Orders, Phase, PlaneState};
+use publisher_link::{BYTES_PER_EVENT, PUBLISHER_LINKS, UNROUTED_BYTES};
 
-/// The least that a log must hold. What all lanes may have under way reaches the log in one turn of the router; with
+/// The least that a log must hold. What all publisher links may have under way reaches the log in one turn of the router; with
 /// less than twice that, a reader could be overtaken before it or its publishers had a chance.
-const LEAST_LOG_BYTES: usize = 2 * LANES * (UNROUTED_BYTES + BYTES_PER_EVENT);
+const LEAST_LOG_BYTES: usize = 2 * PUBLISHER_LINKS * (UNROUTED_BYTES + BYTES_PER_EVENT);
 
 impl LiveConfig {
     /// Bytes by which a reliable reader may lag before publishers are held back: half of what a log surely holds.
@@ -105,7 +105,7 @@ pub enum LiveError {
 /// Handle to the live plane; cheap to clone. The plane stops when the last handle, publisher and subscriber is gone.
 #[derive(Clone)]
 pub struct Plane {
-    shared: Arc<Shared>,
+    shared: Arc<PlaneState>,
 }
 
 impl MetricSet for Plane {
@@ -123,9 +123,9 @@ impl Plane {
     pub fn start(config: LiveConfig, max_links: usize) -> Result<Self, LiveError> {
         config.validate(max_links)?;
         let runtime = Handle::try_current().map_err(|_| LiveError::NoRuntime)?;
-        let (counters, orders) = (Arc::new(Stats::default()), Arc::new(Orders::default()));
+        let (counters, orders) = (Arc::new(LiveStats::default()), Arc::new(Orders::default()));
         let (router, watch) = supervisor::start_router(&config, max_links, &counters, &orders)?;
-        let shared = Arc::new(Shared::new(
+        let shared = Arc::new(PlaneState::new(
             config,
             max_links,
             counters,
@@ -154,7 +154,7 @@ impl Plane {
     }
 
     /// What the plane has done so far.
-    pub fn stats(&self) -> &Stats {
+    pub fn stats(&self) -> &LiveStats {
         let stats = &self.shared.counters;
         stats.filters.set_len(self.shared.interest().filters());
         stats

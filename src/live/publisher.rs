@@ -1,4 +1,4 @@
-//! The sending end: buffers frames, then hands them to a lane, as fast as router and listeners allow.
+//! The sending end: buffers frames, then hands them to a publisher link, as fast as router and listeners allow.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,31 +6,31 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::frame::Draft;
-use super::lane::{BYTES_PER_EVENT, LANES, MESSAGES_PER_EVENT};
-use super::openings::Patience;
-use super::shared::Shared;
+use super::pending_subscriptions::PublisherWait;
+use super::plane_state::PlaneState;
+use super::publisher_link::{BYTES_PER_EVENT, MESSAGES_PER_EVENT, PUBLISHER_LINKS};
 
 /// Sends frames to whoever is subscribed. Cheap: it owns a batch and nothing else; links are shared with others.
 ///
 /// Frames of one publisher arrive in the order in which they were pushed, as far as one subscription goes.
 pub struct Publisher {
-    shared: Arc<Shared>,
-    lane: usize,
+    shared: Arc<PlaneState>,
+    link: usize,
     batch: VecDeque<Draft>,
-    /// The lane may still hold frames of ours: a flush was dropped while it sent them.
+    /// The publisher link may still hold frames of ours: a flush was dropped while it sent them.
     entered: bool,
     /// This batch has let others go first.
     gave_way: bool,
     /// As far as this batch has waited for subscriptions.
-    patience: Option<Patience>,
+    patience: Option<PublisherWait>,
 }
 
 impl Publisher {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let lane = usize::try_from(shared.next_id()).unwrap_or_default() % LANES;
+    pub(super) fn new(shared: Arc<PlaneState>) -> Self {
+        let link = usize::try_from(shared.next_id()).unwrap_or_default() % PUBLISHER_LINKS;
         Self {
             shared,
-            lane,
+            link,
             batch: VecDeque::new(),
             entered: false,
             gave_way: false,
@@ -79,8 +79,8 @@ impl Publisher {
             tokio::task::yield_now().await;
         }
         if self.entered {
-            let mut lane = self.shared.lanes[self.lane].lock().await;
-            lane.pump(&self.shared).await;
+            let mut link = self.shared.publisher_links[self.link].lock().await;
+            link.pump(&self.shared).await;
             self.entered = false;
         }
         while !self.batch.is_empty() {
@@ -103,7 +103,7 @@ impl Publisher {
         let chunk = self.chunk();
         let topics = self.batch.iter().take(chunk).map(Draft::topic);
         let patience = &mut self.patience;
-        shared.openings.pass(topics, patience).await;
+        shared.pending.pass(topics, patience).await;
         loop {
             let reliable = self
                 .batch
@@ -112,14 +112,14 @@ impl Publisher {
                 .filter(|draft| draft.reliable())
                 .map(Draft::topic);
             shared.congestion.pass(reliable.clone()).await;
-            let mut lane = shared.lanes[self.lane].lock().await;
+            let mut link = shared.publisher_links[self.link].lock().await;
             // Others may have filled the subscriber up while this one waited for its turn.
             if shared.congestion.blocks(reliable) {
                 continue;
             }
-            lane.enter(shared, self.batch.drain(..chunk));
+            link.enter(shared, self.batch.drain(..chunk));
             self.entered = true;
-            lane.pump(shared).await;
+            link.pump(shared).await;
             self.entered = false;
             return;
         }

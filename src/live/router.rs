@@ -22,9 +22,9 @@ use rumqttd::protocol::{
 use rumqttd::{Forward, Notification, RouterConfig};
 use tokio::sync::{mpsc, oneshot};
 
-use super::frame::Sealed;
-use super::shared::Orders;
-use super::stats::Stats;
+use super::frame::SealedFrame;
+use super::plane_state::Orders;
+use super::stats::LiveStats;
 use super::topics;
 
 /// Messages that the router reads from one filter's log in a turn.
@@ -48,19 +48,19 @@ const OPENINGS_QUEUED: usize = 64;
 
 /// A running router thread.
 pub(super) struct Router {
-    openings: mpsc::Sender<Opening>,
-    counters: Arc<Stats>,
+    openings: mpsc::Sender<LinkRequest>,
+    counters: Arc<LiveStats>,
     orders: Arc<Orders>,
     links_named: AtomicU64,
     /// Hashes of the filters ever subscribed: the router keeps a log for each, for ever.
     filters: Mutex<HashSet<u64>>,
     thread_name: String,
     /// Only ever used to end the thread.
-    fuse: Mutex<(LinkTx, LinkRx)>,
+    stop_link: Mutex<(LinkTx, LinkRx)>,
 }
 
 /// A link wanted.
-struct Opening {
+struct LinkRequest {
     router: Arc<Router>,
     reply: oneshot::Sender<Result<Link, Gone>>,
 }
@@ -70,7 +70,7 @@ impl Router {
     /// answers: some ten microseconds.
     pub(super) fn spawn(
         limits: RouterLimits,
-        counters: &Arc<Stats>,
+        counters: &Arc<LiveStats>,
         orders: &Arc<Orders>,
     ) -> Result<(Arc<Self>, Link), Gone> {
         static ROUTERS_OF_THIS_PROCESS: AtomicUsize = AtomicUsize::new(0);
@@ -90,7 +90,7 @@ impl Router {
                 .map(|(tx, rx, _)| (tx, rx))
                 .map_err(|_| Gone)
         };
-        let fuse = connect("fuse")?;
+        let stop_link = connect("fuse")?;
         counters.routers_started.add(1);
         let (openings, queue) = mpsc::channel(OPENINGS_QUEUED);
         let router = Arc::new(Self {
@@ -100,7 +100,7 @@ impl Router {
             links_named: AtomicU64::new(0),
             filters: Mutex::default(),
             thread_name: format!("router-{number}"),
-            fuse: Mutex::new(fuse),
+            stop_link: Mutex::new(stop_link),
         });
         let first = Link::connect(&router, &connect)?;
         let opener = std::thread::Builder::new().name(format!("links-{number}"));
@@ -125,13 +125,16 @@ impl Router {
 
     /// Makes the router thread unwind, as a panic does.
     pub(super) fn crash(&self) {
-        let charge = Bytes::from_owner(Charge {
+        let payload = Bytes::from_owner(StopPayload {
             thread_name: self.thread_name.clone(),
         });
         // No subscription can match a topic without prefix: the router thread itself drops the only reference.
-        let publish = Publish::new(Bytes::from_static(b"stop"), charge, false);
-        let mut fuse = self.fuse.lock().unwrap_or_else(PoisonError::into_inner);
-        poll_once(fuse.0.send(Packet::Publish(publish, None)));
+        let publish = Publish::new(Bytes::from_static(b"stop"), payload, false);
+        let mut stop_link = self
+            .stop_link
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        poll_once(stop_link.0.send(Packet::Publish(publish, None)));
     }
 }
 
@@ -147,27 +150,27 @@ impl Drop for Router {
 /// that is in the router's channel when it dies is neither answered nor dropped. Such a thread stays behind, asleep;
 /// there is one at most for each router that dies.
 fn open_links(
-    mut queue: mpsc::Receiver<Opening>,
+    mut queue: mpsc::Receiver<LinkRequest>,
     connect: &impl Fn(&str) -> Result<(LinkTx, LinkRx), Gone>,
 ) {
-    while let Some(Opening { router, reply }) = queue.blocking_recv() {
+    while let Some(LinkRequest { router, reply }) = queue.blocking_recv() {
         reply.send(Link::connect(&router, connect)).ok();
     }
 }
 
 /// A payload that ends the router thread that drops it. The router has no stop event and never lets go of its own
 /// channel, so unwinding is its only way out; `resume_unwind` spares the operator a panic message for it.
-struct Charge {
+struct StopPayload {
     thread_name: String,
 }
 
-impl AsRef<[u8]> for Charge {
+impl AsRef<[u8]> for StopPayload {
     fn as_ref(&self) -> &[u8] {
         b"stop"
     }
 }
 
-impl Drop for Charge {
+impl Drop for StopPayload {
     fn drop(&mut self) {
         if std::thread::current().name() == Some(&self.thread_name) {
             std::panic::resume_unwind(Box::new("the live router was told to end"));
@@ -211,7 +214,7 @@ impl Link {
         let (reply, answer) = oneshot::channel();
         router
             .openings
-            .send(Opening {
+            .send(LinkRequest {
                 router: Arc::clone(router),
                 reply,
             })
@@ -286,7 +289,7 @@ impl Link {
     }
 
     /// Hands over a batch followed by a ping, as one event for the router.
-    pub(super) fn publish(&mut self, batch: impl Iterator<Item = Sealed>) -> Result<(), Gone> {
+    pub(super) fn publish(&mut self, batch: impl Iterator<Item = SealedFrame>) -> Result<(), Gone> {
         {
             let mut buffer = self.tx.buffer();
             buffer.extend(batch.map(|sealed| {
@@ -298,12 +301,12 @@ impl Link {
     }
 
     /// Takes back the messages that the router has not taken. For a link whose router is gone.
-    pub(super) fn take_back(&mut self) -> Vec<Sealed> {
+    pub(super) fn take_back(&mut self) -> Vec<SealedFrame> {
         let mut buffer = self.tx.buffer();
         let packets = buffer.drain(..);
         packets
             .filter_map(|packet| match packet {
-                Packet::Publish(publish, _) => Some(Sealed {
+                Packet::Publish(publish, _) => Some(SealedFrame {
                     topic: publish.topic,
                     payload: publish.payload,
                 }),

@@ -5,7 +5,7 @@ use crate::metrics::{Count, metrics};
 metrics! {
     /// What the live plane has done since it started, and what it has now.
     #[derive(Debug, Default)]
-    pub struct Stats {
+    pub struct LiveStats {
         /// Frames given to a router.
         counter published: Count = "live_published",
         /// Frames that nobody wanted.

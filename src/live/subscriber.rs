@@ -1,6 +1,6 @@
 //! The receiving end: one link to the router, opened at the first subscription and replaced without a word.
 //!
-//! **Replacement.** The supervisor leaves a new, subscribed link in the subscriber's seat. If the old router died, its
+//! **Replacement.** The supervisor leaves a new, subscribed link in the subscriber's slot. If the old router died, its
 //! link is read to the end and the new one takes over. If the router is being replaced in good order, the old link is
 //! read until it has nothing left (publishers have moved on, so that comes to an end), and only then the new one,
 //! which keeps each publisher's order.
@@ -12,11 +12,11 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::attachment::{Attachment, Heard};
-use super::openings::Opening;
+use super::pending_subscriptions::SubscribeTicket;
+use super::plane_state::PlaneState;
 use super::router::{Gone, Notice};
-use super::seat::{Replacement, Seat};
-use super::shared::Shared;
-use super::traffic::Wanted;
+use super::subscriber_slot::{Replacement, SubscriberSlot};
+use super::traffic::WantedFilter;
 
 /// Frames taken from the link ahead of the session, so that the router can refill while the session works.
 const READ_AHEAD: usize = 512;
@@ -34,8 +34,8 @@ pub struct Received {
 ///
 /// Costs next to nothing before the first subscription and after the last was dropped.
 pub struct Subscriber {
-    shared: Arc<Shared>,
-    seat: Arc<Seat>,
+    shared: Arc<PlaneState>,
+    slot: Arc<SubscriberSlot>,
     current: Option<Attachment>,
     /// Where to go once the current router has nothing left for us.
     next: Option<Replacement>,
@@ -47,7 +47,7 @@ pub struct Subscriber {
     unreported: u64,
     permit: Option<OwnedSemaphorePermit>,
     /// A subscription that has not gone to the router yet. Kept here, as a subscribe that is dropped is called again.
-    opening: Option<Opening>,
+    opening: Option<SubscribeTicket>,
     probe: Probe,
 }
 
@@ -63,11 +63,11 @@ enum Probe {
 }
 
 impl Subscriber {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let seat = Arc::new(Seat::new(shared.next_id()));
+    pub(super) fn new(shared: Arc<PlaneState>) -> Self {
+        let slot = Arc::new(SubscriberSlot::new(shared.next_id()));
         Self {
             shared,
-            seat,
+            slot,
             current: None,
             next: None,
             ready: VecDeque::new(),
@@ -100,8 +100,8 @@ impl Subscriber {
                 .await
                 .ok();
         }
-        let openings = &self.shared.openings;
-        self.opening.get_or_insert_with(|| openings.begin(filter));
+        let pending = &self.shared.pending;
+        self.opening.get_or_insert_with(|| pending.begin(filter));
         let wanted = self.want(filter);
         while !self.shared.stopped() {
             self.attach().await;
@@ -110,7 +110,7 @@ impl Subscriber {
             }
         }
         if reliable {
-            wanted.rely(&self.seat);
+            wanted.rely(&self.slot);
         }
     }
 
@@ -122,11 +122,11 @@ impl Subscriber {
     pub async fn unsubscribe(&mut self, filter: &str) {
         self.opening = None;
         let empty = {
-            let mut filters = self.seat.filters();
+            let mut filters = self.slot.filters();
             let Some(at) = filters.iter().position(|wanted| wanted.filter == filter) else {
                 return;
             };
-            filters.swap_remove(at).leave(&self.seat);
+            filters.swap_remove(at).leave(&self.slot);
             filters.is_empty()
         };
         // A failure means that the router is gone; the link that replaces this one will not have the filter.
@@ -146,18 +146,18 @@ impl Subscriber {
         tokio::task::coop::consume_budget().await;
         loop {
             self.take_in();
-            let too_slow = self.seat.take_too_slow();
+            let too_slow = self.slot.take_too_slow();
             if too_slow || !self.ready.is_empty() {
                 return self.hand_out(out, max, too_slow);
             }
             let Some(current) = &mut self.current else {
-                self.seat.changed().await;
+                self.slot.changed().await;
                 self.adopt();
                 continue;
             };
             tokio::select! {
                 notice = current.link.next() => self.read(notice),
-                () = self.seat.changed() => self.adopt(),
+                () = self.slot.changed() => self.adopt(),
             }
         }
     }
@@ -165,13 +165,13 @@ impl Subscriber {
     /// Says whether the session behind this subscriber is unable to take more. While it is, publishers of reliable
     /// frames that match any of its filters wait.
     pub fn set_congested(&mut self, congested: bool) {
-        self.shared.congestion.set_by_session(&self.seat, congested);
+        self.shared.congestion.set_by_session(&self.slot, congested);
     }
 
     /// Whether publishers found it far behind in a filter that it relies on.
     #[cfg(test)]
     pub(super) fn is_behind(&self) -> bool {
-        self.seat.is_behind()
+        self.slot.is_behind()
     }
 
     fn hand_out(&mut self, out: &mut Vec<Bytes>, max: usize, too_slow: bool) -> Received {
@@ -203,7 +203,7 @@ impl Subscriber {
                 None => empty = true,
             }
         }
-        if self.seat.is_behind() {
+        if self.slot.is_behind() {
             self.report_progress(empty);
         }
     }
@@ -215,7 +215,7 @@ impl Subscriber {
             .as_ref()
             .map_or(0, |current| current.subscriptions.lag());
         if lag < self.shared.config.tolerated_lag() / 2 {
-            self.shared.congestion.set_behind(&self.seat, false);
+            self.shared.congestion.set_behind(&self.slot, false);
         } else if empty && self.probe == Probe::Idle {
             self.ask();
         }
@@ -269,8 +269,8 @@ impl Subscriber {
         if let Some(current) = &self.current {
             current.subscriptions.catch_up();
         }
-        if self.seat.is_behind() {
-            self.shared.congestion.set_behind(&self.seat, false);
+        if self.slot.is_behind() {
+            self.shared.congestion.set_behind(&self.slot, false);
         }
         if self.next.is_some() {
             self.change_over();
@@ -281,9 +281,9 @@ impl Subscriber {
 /// Getting a link, and changing over to a newer one.
 impl Subscriber {
     /// Enters the filter for this subscriber, whatever link it has or will have.
-    fn want(&self, filter: &str) -> Arc<Wanted> {
+    fn want(&self, filter: &str) -> Arc<WantedFilter> {
         if let Some(wanted) = self
-            .seat
+            .slot
             .filters()
             .iter()
             .find(|wanted| wanted.filter == filter)
@@ -291,14 +291,14 @@ impl Subscriber {
             return Arc::clone(wanted);
         }
         let traffic = self.shared.interest_mut().add(filter);
-        let wanted = Arc::new(Wanted::new(filter, traffic));
-        self.seat.filters().push(Arc::clone(&wanted));
-        self.shared.register(&self.seat);
+        let wanted = Arc::new(WantedFilter::new(filter, traffic));
+        self.slot.filters().push(Arc::clone(&wanted));
+        self.shared.register(&self.slot);
         wanted
     }
 
-    /// Makes sure of a link to the current router. The first one this subscriber opens itself. Its seat was registered
-    /// before it looks up the current router, so if that one dies the supervisor cannot overlook the seat: every
+    /// Makes sure of a link to the current router. The first one this subscriber opens itself. Its slot was registered
+    /// before it looks up the current router, so if that one dies the supervisor cannot overlook the slot: every
     /// later link is waited for.
     async fn attach(&mut self) {
         while !self.shared.stopped() {
@@ -318,14 +318,14 @@ impl Subscriber {
                     continue;
                 }
             }
-            self.seat.changed().await;
+            self.slot.changed().await;
             self.adopt();
         }
     }
 
     /// Subscribes on the newest link and waits for the router's word. True if that is the current router still: then
     /// it is the one that later publishes go to, or else its successor, which is given the filter before they do.
-    async fn subscribe_on_newest(&mut self, wanted: &Arc<Wanted>) -> Result<bool, Gone> {
+    async fn subscribe_on_newest(&mut self, wanted: &Arc<WantedFilter>) -> Result<bool, Gone> {
         let asked = self.newest().ok_or(Gone)?.ask_for(wanted);
         if asked.is_err() {
             self.newest_is_gone();
@@ -369,11 +369,11 @@ impl Subscriber {
 
     /// Takes the link that the supervisor may have left.
     fn adopt(&mut self) {
-        let Some(mut replacement) = self.seat.take_replacement() else {
+        let Some(mut replacement) = self.slot.take_replacement() else {
             return;
         };
         let generation = replacement.attachment.generation;
-        let wanted = self.seat.filters().clone();
+        let wanted = self.slot.filters().clone();
         if wanted.is_empty()
             || self
                 .newest()
@@ -427,22 +427,22 @@ impl Subscriber {
     fn detach(&mut self) {
         self.change_over();
         (self.current, self.next, self.permit, self.tried) = (None, None, None, 0);
-        self.shared.unregister(&self.seat);
-        drop(self.seat.take_replacement());
-        self.shared.congestion.leave(&self.seat);
+        self.shared.unregister(&self.slot);
+        drop(self.slot.take_replacement());
+        self.shared.congestion.leave(&self.slot);
     }
 }
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        self.shared.unregister(&self.seat);
+        self.shared.unregister(&self.slot);
         let mut interest = self.shared.interest_mut();
-        for wanted in self.seat.filters().drain(..) {
-            wanted.leave(&self.seat);
+        for wanted in self.slot.filters().drain(..) {
+            wanted.leave(&self.slot);
             interest.remove(&wanted.filter);
         }
         drop(interest);
-        self.seat.close();
-        self.shared.congestion.leave(&self.seat);
+        self.slot.close();
+        self.shared.congestion.leave(&self.slot);
     }
 }

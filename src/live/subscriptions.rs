@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::frame::{self, FrameId};
 use super::topics::{self, PREFIX_LEN};
-use super::traffic::Wanted;
+use super::traffic::WantedFilter;
 use crate::slack::Slack;
 
 /// Frames remembered because another copy of them is due. A subscription ahead of an overlapping one by more than
@@ -18,17 +18,17 @@ pub(super) const OVERLAPS_REMEMBERED: usize = 8192;
 /// The subscriptions of one link, by slot. A slot number is never used again on the same link, so what is still on
 /// its way when a filter is dropped is recognised.
 #[derive(Default)]
-pub(super) struct Subscriptions {
+pub(super) struct LinkSubscriptions {
     /// In ascending order of slot.
-    entries: Vec<Entry>,
+    entries: Vec<LinkSubscription>,
     next_slot: u32,
-    seen: Seen,
+    seen: DueCopies,
     missed: u64,
 }
 
-struct Entry {
+struct LinkSubscription {
     slot: u32,
-    wanted: Arc<Wanted>,
+    wanted: Arc<WantedFilter>,
     /// Where the next message of this filter's log should be; unknown until the first.
     expected: Option<u64>,
     /// How many other filters of this link have a topic in common with this one.
@@ -44,9 +44,9 @@ enum Confirmation {
     Received,
 }
 
-impl Subscriptions {
+impl LinkSubscriptions {
     /// The slot of a new subscription, or `None` if the filter is there already.
-    pub(super) fn add(&mut self, wanted: &Arc<Wanted>) -> Option<u32> {
+    pub(super) fn add(&mut self, wanted: &Arc<WantedFilter>) -> Option<u32> {
         if self.contains(&wanted.filter) {
             return None;
         }
@@ -57,7 +57,7 @@ impl Subscriptions {
             .overlapping(&wanted.filter)
             .map(|entry| entry.overlaps += 1)
             .count();
-        self.entries.push(Entry {
+        self.entries.push(LinkSubscription {
             slot,
             wanted: Arc::clone(wanted),
             expected,
@@ -186,7 +186,10 @@ impl Subscriptions {
     }
 
     /// The entries that have a topic in common with a filter. Each is looked at once: a client may have very many.
-    fn overlapping<'a>(&'a mut self, filter: &'a str) -> impl Iterator<Item = &'a mut Entry> {
+    fn overlapping<'a>(
+        &'a mut self,
+        filter: &'a str,
+    ) -> impl Iterator<Item = &'a mut LinkSubscription> {
         self.entries
             .iter_mut()
             .filter(move |entry| topics::overlap(filter, &entry.wanted.filter))
@@ -195,14 +198,14 @@ impl Subscriptions {
 
 /// Frames whose other copies are still due.
 #[derive(Debug, Default)]
-struct Seen {
+struct DueCopies {
     due: HashMap<FrameId, usize>,
     /// Ids in the order in which they came; some are no longer due.
     order: VecDeque<FrameId>,
     forgotten: u64,
 }
 
-impl Seen {
+impl DueCopies {
     fn is_empty(&self) -> bool {
         self.due.is_empty()
     }
@@ -246,12 +249,12 @@ mod tests {
     use super::super::frame::Draft;
     use super::*;
 
-    fn add(table: &mut Subscriptions, filter: &str) -> Option<u32> {
-        table.add(&Arc::new(Wanted::new(filter, Arc::default())))
+    fn add(table: &mut LinkSubscriptions, filter: &str) -> Option<u32> {
+        table.add(&Arc::new(WantedFilter::new(filter, Arc::default())))
     }
 
     fn deliver(
-        table: &mut Subscriptions,
+        table: &mut LinkSubscriptions,
         slot: u32,
         offset: u64,
         topic: &str,
@@ -265,7 +268,7 @@ mod tests {
 
     #[test]
     fn only_the_first_copy_of_an_overlap_counts() {
-        let mut table = Subscriptions::default();
+        let mut table = LinkSubscriptions::default();
         let (a, b, c) = (
             add(&mut table, "a/#").unwrap(),
             add(&mut table, "+/b").unwrap(),
@@ -281,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_late_copy_is_recognised_after_the_other_filter_is_gone() {
-        let mut table = Subscriptions::default();
+        let mut table = LinkSubscriptions::default();
         let (a, b) = (
             add(&mut table, "a/#").unwrap(),
             add(&mut table, "a/b").unwrap(),
@@ -298,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_gap_in_the_log_is_counted_once() {
-        let mut table = Subscriptions::default();
+        let mut table = LinkSubscriptions::default();
         let slot = add(&mut table, "a").unwrap();
         deliver(&mut table, slot, 40, "a", 1);
         deliver(&mut table, slot, 41, "a", 2);
@@ -309,7 +312,7 @@ mod tests {
 
     #[test]
     fn memory_of_copies_is_bounded_and_its_loss_counted() {
-        let mut table = Subscriptions::default();
+        let mut table = LinkSubscriptions::default();
         let (a, b) = (
             add(&mut table, "a/#").unwrap(),
             add(&mut table, "a/b").unwrap(),

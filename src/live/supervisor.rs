@@ -2,9 +2,9 @@
 //! publishers may go on. A task of its own, so that it depends on no session being awake.
 //!
 //! **A router that dies** drops its end of the supervisor's watch link. The next router becomes current with the
-//! phase `Relinking`, in which no publisher sends. Every registered seat gets a new link, subscribed to all its
+//! phase `Relinking`, in which no publisher sends. Every registered slot gets a new link, subscribed to all its
 //! filters and confirmed; then publishers go on. Nothing that is published after the death can miss a subscriber,
-//! and lanes take back what the dead router had not taken. Lost is what it held: frames not yet forwarded.
+//! and publisher links take back what the dead router had not taken. Lost is what it held: frames not yet forwarded.
 //!
 //! **A router that is replaced in good order**, because it keeps something for every topic, filter and link that it
 //! ever saw, goes through the same steps while it lives on; a ping makes sure that all publishes sent to it are
@@ -16,10 +16,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::attachment::Attachment;
+use super::plane_state::{Orders, Phase, PlaneState, router_limits};
 use super::router::{Gone, Link, Notice, Router};
-use super::seat::{Replacement, Seat};
-use super::shared::{Orders, Phase, Shared, router_limits};
-use super::stats::Stats;
+use super::stats::LiveStats;
+use super::subscriber_slot::{Replacement, SubscriberSlot};
 use super::{LiveConfig, LiveError};
 
 /// How long a new router may take to have all subscribers linked before it is taken for dead.
@@ -49,14 +49,14 @@ enum Trouble {
 pub(super) fn start_router(
     config: &LiveConfig,
     links: usize,
-    counters: &Arc<Stats>,
+    counters: &Arc<LiveStats>,
     orders: &Arc<Orders>,
 ) -> Result<(Arc<Router>, Link), Gone> {
     Router::spawn(router_limits(config, links), counters, orders)
 }
 
 /// Runs until the last handle of the plane is dropped or the plane is told to stop.
-pub(super) async fn run(shared: Weak<Shared>, orders: Arc<Orders>, mut watch: Link) {
+pub(super) async fn run(shared: Weak<PlaneState>, orders: Arc<Orders>, mut watch: Link) {
     let mut retired: Weak<Router> = Weak::new();
     loop {
         let mut trouble = next_trouble(&orders, &mut watch).await;
@@ -119,7 +119,7 @@ async fn settle(watch: &mut Link) -> Result<(), Gone> {
 }
 
 /// Notes that the current router is dead. From here on no publisher sends.
-fn mourn(shared: &Shared) {
+fn mourn(shared: &PlaneState) {
     shared.current.send_modify(|current| {
         current.phase = Phase::Relinking;
         current.died = current.generation;
@@ -134,7 +134,7 @@ fn mourn(shared: &Shared) {
 }
 
 /// Starts routers until one has every subscriber linked to it, then lets publishers go on.
-async fn replace(shared: &Arc<Shared>) -> Link {
+async fn replace(shared: &Arc<PlaneState>) -> Link {
     loop {
         if let Ok(watch) = try_replace(shared).await {
             return watch;
@@ -144,7 +144,7 @@ async fn replace(shared: &Arc<Shared>) -> Link {
     }
 }
 
-async fn try_replace(shared: &Arc<Shared>) -> Result<Link, Gone> {
+async fn try_replace(shared: &Arc<PlaneState>) -> Result<Link, Gone> {
     let starter = Arc::clone(shared);
     let links = shared.wanted_links();
     let start = move || start_router(&starter.config, links, &starter.counters, &starter.orders);
@@ -166,18 +166,18 @@ async fn try_replace(shared: &Arc<Shared>) -> Result<Link, Gone> {
         .current
         .send_modify(|current| current.phase = Phase::Open);
     shared.grant_links(links);
-    // Not awaited: a lane's lock may be held by a publisher that waits for the next router but one.
+    // Not awaited: a publisher link's lock may be held by a publisher that waits for the next router but one.
     tokio::spawn(recover_lanes(Arc::clone(shared)));
     Ok(watch)
 }
 
 /// Gives every subscriber a link to the router.
-async fn relink(shared: &Arc<Shared>, router: &Arc<Router>) -> Result<(), Gone> {
+async fn relink(shared: &Arc<PlaneState>, router: &Arc<Router>) -> Result<(), Gone> {
     let generation = shared.current.borrow().generation;
-    let seats = shared.seats();
+    let slots = shared.slots();
     let mut shares = JoinSet::new();
-    for seats in seats.chunks(seats.len().div_ceil(RELINKERS).max(1)) {
-        shares.spawn(relink_seats(seats.to_vec(), Arc::clone(router), generation));
+    for slots in slots.chunks(slots.len().div_ceil(RELINKERS).max(1)) {
+        shares.spawn(relink_seats(slots.to_vec(), Arc::clone(router), generation));
     }
     while let Some(share) = shares.join_next().await {
         share.unwrap_or(Err(Gone))?;
@@ -186,16 +186,16 @@ async fn relink(shared: &Arc<Shared>, router: &Arc<Router>) -> Result<(), Gone> 
 }
 
 async fn relink_seats(
-    seats: Vec<Arc<Seat>>,
+    slots: Vec<Arc<SubscriberSlot>>,
     router: Arc<Router>,
     generation: u64,
 ) -> Result<(), Gone> {
-    for seat in seats {
-        let filters = seat.filters().clone();
+    for slot in slots {
+        let filters = slot.filters().clone();
         if !filters.is_empty() {
             let mut attachment = Attachment::new(generation, Link::open(&router).await?);
             let early = attachment.subscribe_all(&filters).await?;
-            seat.offer(Replacement { attachment, early });
+            slot.offer(Replacement { attachment, early });
         }
     }
     Ok(())
@@ -210,26 +210,26 @@ async fn death(watch: &mut Link) -> Gone {
     }
 }
 
-async fn recover_lanes(shared: Arc<Shared>) {
-    for lane in &shared.lanes {
-        lane.lock().await.recover(&shared).await;
+async fn recover_lanes(shared: Arc<PlaneState>) {
+    for link in &shared.publisher_links {
+        link.lock().await.recover(&shared).await;
     }
 }
 
-async fn stop(shared: &Shared) {
+async fn stop(shared: &PlaneState) {
     shared.current.send_modify(|current| {
         current.phase = Phase::Stopped;
         current.router = None;
     });
-    for seat in shared.seats() {
-        seat.wake();
+    for slot in shared.slots() {
+        slot.wake();
     }
-    for lane in &shared.lanes {
-        lane.lock().await.close();
+    for link in &shared.publisher_links {
+        link.lock().await.close();
     }
 }
 
-fn current_router(shared: &Shared) -> Weak<Router> {
+fn current_router(shared: &PlaneState) -> Weak<Router> {
     shared
         .current
         .borrow()
@@ -239,7 +239,7 @@ fn current_router(shared: &Shared) -> Weak<Router> {
 }
 
 /// Whether the router keeps so much of what is gone that it should be replaced.
-fn has_seen_too_much(shared: &Shared) -> bool {
+fn has_seen_too_much(shared: &PlaneState) -> bool {
     let Some(router) = current_router(shared).upgrade() else {
         return false;
     };

@@ -98,7 +98,7 @@ async fn frames_of_a_flush_that_was_dropped_go_with_the_next() {
     let mut subscriber = subscribed(&plane, &["a"]).await;
     let mut publisher = plane.publisher();
     publisher.push("a", Bytes::from_static(b"one"));
-    // A lane's first flush waits for its link, unless that was very quick.
+    // A publisher link's first flush waits for its link, unless that was very quick.
     let dropped = poll_once(publisher.flush()).is_none();
     assert_eq!(publisher.is_empty(), !dropped);
     publisher.flush().await;

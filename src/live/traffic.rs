@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::seat::Seat;
+use super::subscriber_slot::SubscriberSlot;
 
 /// A filter is looked at each time that this fraction of the tolerated lag has been sent to it.
 const CHECKS_PER_LAG: u64 = 8;
 
-/// Reliable readers of a filter by the id of their seat.
-type Readers = HashMap<u64, (Arc<Seat>, Arc<Wanted>)>;
+/// Reliable readers of a filter by the id of their slot.
+type Readers = HashMap<u64, (Arc<SubscriberSlot>, Arc<WantedFilter>)>;
 
 /// What was sent to one filter, whoever subscribes it.
 #[derive(Default)]
@@ -25,7 +25,7 @@ pub(super) struct Traffic {
 }
 
 /// One subscriber's wish for one filter.
-pub(super) struct Wanted {
+pub(super) struct WantedFilter {
     pub(super) filter: String,
     traffic: Arc<Traffic>,
     taken: AtomicU64,
@@ -35,7 +35,7 @@ pub(super) struct Wanted {
 impl Traffic {
     /// Counts `bytes` more. Returns the reliable readers that are behind by more than `tolerated` bytes, if it was time
     /// to look.
-    pub(super) fn send(&self, bytes: u64, tolerated: u64) -> Vec<Arc<Seat>> {
+    pub(super) fn send(&self, bytes: u64, tolerated: u64) -> Vec<Arc<SubscriberSlot>> {
         let sent = self.sent.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if sent < self.check_at.load(Ordering::Relaxed) {
             return Vec::new();
@@ -46,7 +46,7 @@ impl Traffic {
         let behind = readers
             .values()
             .filter(|(_, wanted)| wanted.lag() > tolerated);
-        behind.map(|(seat, _)| Arc::clone(seat)).collect()
+        behind.map(|(slot, _)| Arc::clone(slot)).collect()
     }
 
     fn readers(&self) -> MutexGuard<'_, Readers> {
@@ -54,7 +54,7 @@ impl Traffic {
     }
 }
 
-impl Wanted {
+impl WantedFilter {
     pub(super) fn new(filter: &str, traffic: Arc<Traffic>) -> Self {
         let taken = AtomicU64::new(traffic.sent.load(Ordering::Relaxed));
         Self {
@@ -66,17 +66,17 @@ impl Wanted {
     }
 
     /// Has publishers watch this reader's lag from now on.
-    pub(super) fn rely(self: &Arc<Self>, seat: &Arc<Seat>) {
+    pub(super) fn rely(self: &Arc<Self>, slot: &Arc<SubscriberSlot>) {
         self.reliable.store(true, Ordering::SeqCst);
         self.catch_up();
         self.traffic
             .readers()
-            .insert(seat.id(), (Arc::clone(seat), Arc::clone(self)));
+            .insert(slot.id(), (Arc::clone(slot), Arc::clone(self)));
     }
 
     /// Ends the watch. Not to be forgotten: the traffic and this hold on to each other.
-    pub(super) fn leave(&self, seat: &Seat) {
-        self.traffic.readers().remove(&seat.id());
+    pub(super) fn leave(&self, slot: &SubscriberSlot) {
+        self.traffic.readers().remove(&slot.id());
     }
 
     pub(super) fn reliable(&self) -> bool {

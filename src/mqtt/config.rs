@@ -10,7 +10,7 @@ use crate::setting::{
 
 /// So much a second, and so much at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rate {
+pub struct RateLimit {
     /// 0 for without limit.
     pub per_second: u64,
     /// What may come at once after a pause; for one client's publishes and bytes 0 is as much as in a second.
@@ -68,32 +68,32 @@ impl DoorConfig {
 
 impl MqttConfig {
     /// Connections accepted; more are closed as they arrive.
-    pub(super) fn connects(&self) -> Rate {
-        Rate {
+    pub(super) fn connects(&self) -> RateLimit {
+        RateLimit {
             per_second: self.connect_rate.into(),
             burst: self.connect_burst.into(),
         }
     }
 
     /// The same from one address.
-    pub(super) fn connects_per_address(&self) -> Rate {
-        Rate {
+    pub(super) fn connects_per_address(&self) -> RateLimit {
+        RateLimit {
             per_second: self.connect_rate_per_address.into(),
             burst: self.connect_burst_per_address.into(),
         }
     }
 
     /// PUBLISH packets read from one client; beyond it the client is not read for a while.
-    pub(super) fn publishes(&self) -> Rate {
-        Rate {
+    pub(super) fn publishes(&self) -> RateLimit {
+        RateLimit {
             per_second: self.max_publish_rate,
             burst: self.publish_burst,
         }
     }
 
     /// Bytes read from one client, likewise.
-    pub(super) fn bytes(&self) -> Rate {
-        Rate {
+    pub(super) fn bytes(&self) -> RateLimit {
+        RateLimit {
             per_second: self.max_byte_rate.0 as u64,
             burst: self.byte_burst.0 as u64,
         }

@@ -17,13 +17,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::desk::port::{Request, Response, ResponseReceiver};
 
-use super::accept::incumbents::Seat;
 use super::accept::listener::stopped;
+use super::accept::takeover::Slot;
 use super::codec::encode::Output;
 use super::codec::reason::Reason;
 use super::peer::Peer;
 use super::plane::{Plane, Publisher, Received, Subscriber};
-use super::session::access::{Access, Change};
+use super::session::access::{AccessChange, ClientAccess};
 use super::session::{Action, Session};
 use super::stream::{GOODBYE, poll_read, say_goodbye};
 
@@ -35,7 +35,7 @@ const MOST_READ_AT_ONCE: usize = 256 * 1024;
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a connection can wait for.
-enum Event {
+enum Wakeup {
     Stop,
     /// `None`: the desk is gone.
     Response(Option<Response>),
@@ -49,7 +49,7 @@ enum Event {
     ActionDone,
     Frames(Received),
     /// What the client may do has changed.
-    Access(Change),
+    Access(AccessChange),
     /// A newer connection wants the client's session.
     Wanted,
     /// The client is read again, or it has been silent for long.
@@ -71,7 +71,7 @@ pub(super) struct Running<P: Plane, S> {
     /// The socket is not to be written to any more.
     pub(super) closed: bool,
     pub(super) last_packet: Instant,
-    pub(super) seat: Seat,
+    pub(super) slot: Slot,
     /// A newer connection waits until what has come is read.
     pub(super) is_wanted: bool,
 }
@@ -92,7 +92,7 @@ where
                 break;
             }
             if std::mem::take(&mut self.is_wanted) {
-                self.seat.settled();
+                self.slot.settled();
             }
             if let Some(until) = self.session.held_until() {
                 timer.as_mut().reset(until);
@@ -100,7 +100,7 @@ where
             let event = self.next_event(timer.as_mut()).await;
             self.begin();
             match event {
-                Event::Timer => {
+                Wakeup::Timer => {
                     let deadline = self.keep_alive_deadline();
                     // Silence that we caused by not reading does not count.
                     let heard = deadline > Instant::now() || self.session.reads_held_back();
@@ -146,7 +146,7 @@ where
         self.session.settle_input(self.input.len());
     }
 
-    async fn next_event(&mut self, timer: Pin<&mut tokio::time::Sleep>) -> Event {
+    async fn next_event(&mut self, timer: Pin<&mut tokio::time::Sleep>) -> Wakeup {
         let publishing = self.session.is_publishing();
         let wants_input = !publishing && self.session.may_read();
         let action = self.session.poll_action();
@@ -164,8 +164,8 @@ where
             }
             Poll::Ready(
                 match ready!(poll_read(&mut self.stream, &mut self.input, cx)) {
-                    Ok(count) if count > 0 => Event::Read(count),
-                    _ => Event::Broken,
+                    Ok(count) if count > 0 => Wakeup::Read(count),
+                    _ => Wakeup::Broken,
                 },
             )
         });
@@ -175,45 +175,45 @@ where
             tokio::select! {
                 event = bytes => event,
                 event = fan_out => event,
-                response = self.responses.recv() => Event::Response(response),
+                response = self.responses.recv() => Wakeup::Response(response),
             }
         };
         tokio::select! {
             biased;
-            () = stopped(&mut self.stop) => Event::Stop,
-            asked = ask_one(&io.desk, &mut io.waiting), if !publishing => Event::Asked(asked),
-            () = flush(live.publisher.as_mut()) => Event::Flushed,
+            () = stopped(&mut self.stop) => Wakeup::Stop,
+            asked = ask_one(&io.desk, &mut io.waiting), if !publishing => Wakeup::Asked(asked),
+            () = flush(live.publisher.as_mut()) => Wakeup::Flushed,
             event = anyone => event,
-            change = Access::change(access.as_deref_mut()) => Event::Access(change),
-            () = self.seat.wanted() => Event::Wanted,
-            () = timer => Event::Timer,
+            change = ClientAccess::change(access.as_deref_mut()) => Wakeup::Access(change),
+            () = self.slot.wanted() => Wakeup::Wanted,
+            () = timer => Wakeup::Timer,
         }
     }
 
-    fn on_event(&mut self, event: Event) {
+    fn on_event(&mut self, event: Wakeup) {
         match event {
-            Event::Stop => self.session.refuse(Reason::ShuttingDown),
-            Event::Response(Some(response)) => {
+            Wakeup::Stop => self.session.refuse(Reason::ShuttingDown),
+            Wakeup::Response(Some(response)) => {
                 self.session.on_response(response);
                 self.drain_responses();
             }
-            Event::Response(None) | Event::Asked(false) => {
+            Wakeup::Response(None) | Wakeup::Asked(false) => {
                 self.session.refuse(Reason::ShuttingDown);
             }
-            Event::Access(change) => self.session.on_change(change),
-            Event::Wanted => {
+            Wakeup::Access(change) => self.session.on_change(change),
+            Wakeup::Wanted => {
                 self.is_wanted = true;
                 self.read_what_came();
             }
-            Event::Asked(true) | Event::Flushed | Event::Timer => {}
-            Event::Read(count) => self.session.io.metrics.bytes_received.add(count as u64),
-            Event::Wrote(count) => self.session.io.count_output(count),
-            Event::Broken => {
+            Wakeup::Asked(true) | Wakeup::Flushed | Wakeup::Timer => {}
+            Wakeup::Read(count) => self.session.io.metrics.bytes_received.add(count as u64),
+            Wakeup::Wrote(count) => self.session.io.count_output(count),
+            Wakeup::Broken => {
                 self.closed = true;
                 self.session.lose();
             }
-            Event::ActionDone => self.session.action_done(),
-            Event::Frames(received) => {
+            Wakeup::ActionDone => self.session.action_done(),
+            Wakeup::Frames(received) => {
                 // A response that was sent before a broadcast is seen before it: the snapshot before its successors.
                 self.drain_responses();
                 self.session.on_frames(&mut self.frames, received);
@@ -231,7 +231,7 @@ where
         while self.input.len() < MOST_READ_AT_ONCE && self.session.may_read() {
             match poll_read(&mut self.stream, &mut self.input, &mut cx) {
                 Poll::Ready(Ok(count @ 1..)) => {
-                    self.on_event(Event::Read(count));
+                    self.on_event(Wakeup::Read(count));
                     continue;
                 }
                 // What came before the end is taken first: it may be a DISCONNECT. Then the end is met again.
@@ -267,7 +267,7 @@ where
                 break;
             }
         }
-        self.seat.leave();
+        self.slot.leave();
         session.tell_of_the_end(&self.peer);
         session.io.count_output(session.io.output.len());
         if !self.closed {
@@ -281,7 +281,7 @@ async fn live_event<S: Subscriber>(
     subscriber: Option<&mut S>,
     action: Option<Action>,
     frames: &mut Vec<Bytes>,
-) -> Event {
+) -> Wakeup {
     let Some(subscriber) = subscriber else {
         return pending().await;
     };
@@ -290,9 +290,9 @@ async fn live_event<S: Subscriber>(
             subscriber.subscribe(&filter, reliable).await;
         }
         Some(Action::LiveClose(filter)) => subscriber.unsubscribe(&filter).await,
-        None => return Event::Frames(subscriber.recv(frames, FRAMES).await),
+        None => return Wakeup::Frames(subscriber.recv(frames, FRAMES).await),
     }
-    Event::ActionDone
+    Wakeup::ActionDone
 }
 
 async fn flush<L: Publisher>(publisher: Option<&mut L>) {
@@ -322,19 +322,19 @@ fn poll_write<S: AsyncWrite + Unpin>(
     output: &mut Output,
     unflushed: &mut bool,
     cx: &mut Context<'_>,
-) -> Poll<Event> {
+) -> Poll<Wakeup> {
     if !output.is_empty() {
         let Ok(count @ 1..) = ready!(Pin::new(&mut *stream).poll_write(cx, output.pending()))
         else {
-            return Poll::Ready(Event::Broken);
+            return Poll::Ready(Wakeup::Broken);
         };
         output.advance(count);
         *unflushed = true;
-        return Poll::Ready(Event::Wrote(count));
+        return Poll::Ready(Wakeup::Wrote(count));
     }
     if *unflushed {
         if ready!(Pin::new(stream).poll_flush(cx)).is_err() {
-            return Poll::Ready(Event::Broken);
+            return Poll::Ready(Wakeup::Broken);
         }
         *unflushed = false;
     }

@@ -7,8 +7,10 @@ use crate::wire::message::{Message, Parts};
 
 use super::accept::handshake;
 use super::codec::decode::{self, Publish};
-use super::codec::encode::{Alias, Head, Output, PUBACK, PUBCOMP, PUBREC, PUBREL, publish_len};
-use super::codec::frame::{self, Frame, Kind};
+use super::codec::encode::{
+    Alias, Output, PUBACK, PUBCOMP, PUBREC, PUBREL, PublishHeader, publish_len,
+};
+use super::codec::fixed_header::{self, FixedHeader, PacketType};
 use super::config::{DoorConfig, MqttConfig};
 
 /// Any time; expiries count from it.
@@ -21,7 +23,7 @@ const NOW: u64 = 1_000_000;
 pub fn decode(v5: bool, stream: &[u8]) {
     let max = MqttConfig::default().max_packet.0;
     let mut rest = stream;
-    while let Ok(Some(frame)) = frame::first(rest, max) {
+    while let Ok(Some(frame)) = fixed_header::first(rest, max) {
         packet(v5, frame.first, &rest[frame.header..frame.len()]);
         rest = &rest[frame.len()..];
     }
@@ -32,23 +34,25 @@ pub fn decode(v5: bool, stream: &[u8]) {
 /// # Panics
 /// As [`decode`].
 pub fn packet(v5: bool, first: u8, body: &[u8]) {
-    let Ok(kind) = frame::kind(first) else { return };
+    let Ok(kind) = fixed_header::packet_type(first) else {
+        return;
+    };
     match kind {
-        Kind::Publish => publish(v5, first, body),
-        Kind::Connect => connect(body),
-        Kind::Subscribe => drop(decode::subscribe(v5, body)),
-        Kind::Unsubscribe => drop(decode::unsubscribe(v5, body)),
-        Kind::Disconnect => drop(decode::disconnect(v5, body)),
-        Kind::Puback => ack(v5, kind, PUBACK, body),
-        Kind::Pubrec => ack(v5, kind, PUBREC, body),
-        Kind::Pubrel => ack(v5, kind, PUBREL, body),
-        Kind::Pubcomp => ack(v5, kind, PUBCOMP, body),
-        Kind::Pingreq | Kind::Auth => {}
+        PacketType::Publish => publish(v5, first, body),
+        PacketType::Connect => connect(body),
+        PacketType::Subscribe => drop(decode::subscribe(v5, body)),
+        PacketType::Unsubscribe => drop(decode::unsubscribe(v5, body)),
+        PacketType::Disconnect => drop(decode::disconnect(v5, body)),
+        PacketType::Puback => ack(v5, kind, PUBACK, body),
+        PacketType::Pubrec => ack(v5, kind, PUBREC, body),
+        PacketType::Pubrel => ack(v5, kind, PUBREL, body),
+        PacketType::Pubcomp => ack(v5, kind, PUBCOMP, body),
+        PacketType::Pingreq | PacketType::Auth => {}
     }
 }
 
-fn body_of(packet: &[u8]) -> (Frame, &[u8]) {
-    let frame = frame::first(packet, usize::MAX)
+fn body_of(packet: &[u8]) -> (FixedHeader, &[u8]) {
+    let frame = fixed_header::first(packet, usize::MAX)
         .expect("own packets are sound")
         .expect("own packets are whole");
     assert_eq!(frame.len(), packet.len(), "a packet is as long as it says");
@@ -74,7 +78,7 @@ fn publish(v5: bool, first: u8, body: &[u8]) {
     });
     let stored: Bytes = message.as_bytes().clone();
     assert_eq!(Message::decode(stored).as_ref(), Ok(&message));
-    let head = Head {
+    let head = PublishHeader {
         qos: read.qos,
         retain: read.retain,
         dup: false,
@@ -107,7 +111,7 @@ fn essence<'a>(publish: &'a Publish<'_>) -> impl PartialEq + std::fmt::Debug + u
     )
 }
 
-fn ack(v5: bool, kind: Kind, first: u8, body: &[u8]) {
+fn ack(v5: bool, kind: PacketType, first: u8, body: &[u8]) {
     let Ok(read) = decode::ack(v5, kind, body) else {
         return;
     };

@@ -1,6 +1,6 @@
 //! What the front door counts, for all connections together.
 
-use super::ending::Ending;
+use super::disconnect_reason::DisconnectReason;
 use super::session::ack_times::AckLatency;
 use super::session::poison::Cause;
 use crate::metrics::{Count, MetricLabel, Per, labelled, metrics};
@@ -82,7 +82,7 @@ metrics! {
         /// CONNECTs answered with a refusal.
         counter connects_refused: Count = "mqtt_connects_refused",
         /// Connections that the gateway closed for a reason of its own.
-        counter disconnects: Per<Ending> = "mqtt_disconnects",
+        counter disconnects: Per<DisconnectReason> = "mqtt_disconnects",
         /// Packets read.
         counter packets_received: Count = "mqtt_packets_received",
         /// Packets written.

@@ -4,7 +4,7 @@
 //! about rooms and keeps nothing durable: what must last goes to the desk as [`Request`](crate::desk::port::Request)s, and an
 //! ack for it leaves only when the desk says so. Everything else goes to the live plane, behind the seam in [`plane`].
 //!
-//! One task per connection: `accept` takes it from its socket to CONNACK (where a guard is posted it asks [`auth`](crate::auth)
+//! One task per connection: `accept` takes it from its socket to CONNACK (where a authenticator is posted it asks [`auth`](crate::auth)
 //! who the client is), [`transport`] makes a byte stream of it, `connection` moves bytes, `codec` makes packets of them and of
 //! packets bytes, and `session` turns packets, responses and frames into one another without any I/O of its own.
 
@@ -19,7 +19,7 @@ mod accept;
 mod codec;
 mod connection;
 mod current;
-mod ending;
+mod disconnect_reason;
 mod peer;
 mod rate;
 mod session;
@@ -29,9 +29,9 @@ mod stream;
 mod tests;
 
 pub use accept::listener::{Common, Door, Listener, serve};
-pub use config::{DoorConfig, MqttConfig, PoisonRule, Rate};
+pub use config::{DoorConfig, MqttConfig, PoisonRule, RateLimit};
 pub use current::{Current, Versioned};
-pub use ending::Ending;
+pub use disconnect_reason::DisconnectReason;
 pub use metrics::Metrics;
 pub use peer::Peer;
 pub use session::access::AbsentClients;

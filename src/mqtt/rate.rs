@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::config::Rate;
+use super::config::RateLimit;
 
 /// A rate in the form that a [`Meter`] reckons with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pace {
+pub(super) struct RatePace {
     per_second: u64,
     /// How long an empty bucket takes to fill.
     depth: Duration,
 }
 
-impl Pace {
+impl RatePace {
     /// None if the rate is 0: no limit. A burst of 0 is taken for 1, or nothing would ever pass.
-    pub(super) fn new(rate: Rate) -> Option<Pace> {
-        let Rate { per_second, burst } = rate;
-        (per_second > 0).then(|| Pace {
+    pub(super) fn new(rate: RateLimit) -> Option<RatePace> {
+        let RateLimit { per_second, burst } = rate;
+        (per_second > 0).then(|| RatePace {
             per_second,
             depth: span(burst.max(1), per_second),
         })
@@ -37,20 +37,20 @@ pub(super) struct Meter {
 impl Meter {
     /// Until when so much must wait; `None` if it may pass now. It may be more than the bucket holds: then it passes when the
     /// bucket is full, and what comes next waits until the debt is paid.
-    pub(super) fn wait_until(&self, pace: Pace, amount: u64, now: Instant) -> Option<Instant> {
+    pub(super) fn wait_until(&self, pace: RatePace, amount: u64, now: Instant) -> Option<Instant> {
         let spare = pace.depth.saturating_sub(span(amount, pace.per_second));
         let full_at = self.full_at.filter(|&full_at| full_at > now + spare)?;
         Some(full_at - spare)
     }
 
     /// So much has passed.
-    pub(super) fn pay(&mut self, pace: Pace, amount: u64, now: Instant) {
+    pub(super) fn pay(&mut self, pace: RatePace, amount: u64, now: Instant) {
         let from = self.full_at.map_or(now, |full_at| full_at.max(now));
         self.full_at = Some(from + span(amount, pace.per_second));
     }
 
     /// Lets one pass, or not.
-    pub(super) fn pass(&mut self, pace: Pace, now: Instant) -> bool {
+    pub(super) fn pass(&mut self, pace: RatePace, now: Instant) -> bool {
         let passes = self.wait_until(pace, 1, now).is_none();
         if passes {
             self.pay(pace, 1, now);
@@ -75,8 +75,8 @@ fn span(amount: u64, per_second: u64) -> Duration {
 mod tests {
     use super::*;
 
-    fn pace(per_second: u64, burst: u64) -> Pace {
-        Pace::new(Rate { per_second, burst }).unwrap()
+    fn pace(per_second: u64, burst: u64) -> RatePace {
+        RatePace::new(RateLimit { per_second, burst }).unwrap()
     }
 
     #[test]
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn no_rate_is_no_limit_and_no_burst_is_one() {
         let (per_second, burst) = (0, 100);
-        assert_eq!(Pace::new(Rate { per_second, burst }), None);
+        assert_eq!(RatePace::new(RateLimit { per_second, burst }), None);
         let pace = pace(1, 0);
         let (mut meter, now) = (Meter::default(), Instant::now());
         assert!(meter.pass(pace, now));

@@ -8,9 +8,9 @@ use super::plane::LivePlane;
 use super::{Reload, key_schemas, settings};
 use crate::config::Config;
 use crate::desk::port::Request;
-use crate::diary::Diary;
 use crate::engine::KeySchemas;
 use crate::live;
+use crate::log_limiter::LogLimiter;
 use crate::mqtt::Door;
 
 /// Who is told. Those that keep the desk going are not kept by it.
@@ -18,7 +18,7 @@ pub(super) struct Listeners {
     pub(super) desk: mpsc::WeakSender<Request>,
     pub(super) door: Weak<Door<LivePlane>>,
     pub(super) plane: live::Plane,
-    pub(super) diary: Arc<Diary>,
+    pub(super) log_limiter: Arc<LogLimiter>,
 }
 
 /// Lets them be told whenever the configuration is read again.
@@ -54,7 +54,7 @@ fn place_of(schemas: &Mutex<KeySchemas>) -> std::sync::MutexGuard<'_, KeySchemas
 
 impl Listeners {
     fn tell(&self, before: &Config, config: &Config, key_schemas: KeySchemas) -> Option<String> {
-        self.diary.set_max_lines(config.log.max_lines);
+        self.log_limiter.set_max_lines(config.log.max_lines);
         self.plane.set_max_links(config.mqtt.max_connections);
         let rooms = (&config.rooms.encoding, &config.rooms.room);
         let mut configuration = settings::desk_configuration(config);

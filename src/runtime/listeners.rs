@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::mqtt::transport::Transport;
-use crate::mqtt::transport::tls::{Loaded, Tls};
+use crate::mqtt::transport::tls::{LoadedCertificates, TlsServer};
 use crate::mqtt::{Current, Listener};
 
 use super::{Error, Reload, settings};
@@ -31,16 +31,16 @@ pub struct MqttPlaces {
 /// What is wrong with the first file that is.
 pub fn check_files(config: &Config) -> Result<Vec<String>, Error> {
     match load(config)? {
-        Some((_, Loaded { warnings, .. })) => Ok(warnings),
+        Some((_, LoadedCertificates { warnings, .. })) => Ok(warnings),
         None => Ok(Vec::new()),
     }
 }
 
-fn load(config: &Config) -> Result<Option<(Tls, Loaded)>, Error> {
+fn load(config: &Config) -> Result<Option<(TlsServer, LoadedCertificates)>, Error> {
     if config.encrypts().is_none() {
         return Ok(None);
     }
-    let loaded = Tls::load(&config.tls);
+    let loaded = TlsServer::load(&config.tls);
     loaded
         .map(Some)
         .map_err(|error| Error::Configuration(error.to_string()))
@@ -50,7 +50,7 @@ fn load(config: &Config) -> Result<Option<(Tls, Loaded)>, Error> {
 pub(super) async fn certificates(
     config: &Config,
     reload: &Reload,
-) -> Result<Option<Arc<Tls>>, Error> {
+) -> Result<Option<Arc<TlsServer>>, Error> {
     let for_thread = config.clone();
     let loaded = super::blocking(move || load(&for_thread)).await??;
     let Some((tls, loaded)) = loaded else {
@@ -69,7 +69,7 @@ pub(super) async fn certificates(
 }
 
 /// Logs what may not please, and says what was loaded.
-fn announce(loaded: &Loaded) -> String {
+fn announce(loaded: &LoadedCertificates) -> String {
     for warning in &loaded.warnings {
         warn!("{warning}");
     }
@@ -79,7 +79,7 @@ fn announce(loaded: &Loaded) -> String {
 /// Binds all that are configured.
 pub(super) async fn bind(
     config: &Config,
-    tls: Option<&Arc<Tls>>,
+    tls: Option<&Arc<TlsServer>>,
     reload: &Reload,
 ) -> Result<(Vec<Listener>, MqttPlaces), Error> {
     let mut places = MqttPlaces::default();

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::diary::{Diary, PAGE};
+use crate::log_limiter::{LogLimiter, PAGE};
 use crate::metrics::{Scrape, labelled};
 
 /// How long the end of the process waits for a writer that makes no progress.
@@ -141,14 +141,14 @@ impl LogOutlet {
     }
 }
 
-/// Says once a minute what the diary has left out.
-pub(super) async fn sum_up(diary: Arc<Diary>) {
+/// Says once a minute what the log limiter has left out.
+pub(super) async fn sum_up(log_limiter: Arc<LogLimiter>) {
     let mut minutes = tokio::time::interval(PAGE);
     // The first comes at once.
     minutes.tick().await;
     loop {
         minutes.tick().await;
-        diary.sum_up();
+        log_limiter.sum_up();
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! The only module that knows all the others. `cli` starts it and tells it when to stop.
 
+mod authenticator;
 mod control;
-mod guard;
 mod limits;
 mod listeners;
 mod log;
@@ -25,23 +25,23 @@ use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::auth::Guard;
+use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::desk::port::Gates;
+use crate::desk::port::Authorizers;
 use crate::desk::{self, Desk, DeskStats, InterestIndex, MemoryBudget, RecoverError, RunningDesk};
-use crate::diary::Diary;
 use crate::engine::Engine;
 use crate::http;
 use crate::ledger::{
     CommitHealth, CommitOptions, CommitState, DiskUse, LoggedStore, SqliteStore, Store, StoreError,
 };
 use crate::live;
+use crate::log_limiter::LogLimiter;
 use crate::metrics::{MetricSet as _, Scrape};
 use crate::mqtt::{self, Door};
 
+pub use authenticator::{room_refusal, rules};
 use control::Control;
-pub use guard::{room_refusal, rules};
 pub use listeners::{MqttPlaces, check_files};
 pub use log::{LogOutlet, LostLines};
 use plane::LivePlane;
@@ -111,11 +111,11 @@ pub struct Gateway {
     plane: live::Plane,
     desk: RunningDesk,
     door: Arc<Door<LivePlane>>,
-    metrics: Arc<http::Metrics>,
+    metrics: Arc<http::MetricsRegistry>,
     status: sys::Status,
     control: Option<Control>,
     reload: Reload,
-    diary: Arc<Diary>,
+    log_limiter: Arc<LogLimiter>,
 }
 
 impl Gateway {
@@ -129,8 +129,8 @@ impl Gateway {
     )]
     pub async fn start(config: Config) -> Result<Gateway, Error> {
         let reload = Reload::new(config.clone());
-        let diary = Arc::new(Diary::new(config.log.max_lines));
-        let guard = guard::post(&config, &reload, &diary).await?;
+        let log_limiter = Arc::new(LogLimiter::new(config.log.max_lines));
+        let authenticator = authenticator::build(&config, &reload, &log_limiter).await?;
         let tls = listeners::certificates(&config, &reload).await?;
         let (mqtt, mqtt_places) = listeners::bind(&config, tls.as_ref(), &reload).await?;
         let http = listen("HTTP", "--http", config.http.listen.0).await?;
@@ -151,8 +151,8 @@ impl Gateway {
             Box::new(store),
             interest.clone(),
             memory.clone(),
-            guard.as_ref(),
-            &diary,
+            authenticator.as_ref(),
+            &log_limiter,
         )
         .await?;
         let desk_stats = desk.stats();
@@ -173,13 +173,13 @@ impl Gateway {
         metrics.register(running.health());
         metrics.register(Arc::new(plane.clone()));
         metrics.register(log);
-        metrics.register(Arc::clone(&diary));
+        metrics.register(Arc::clone(&log_limiter));
         metrics.register(reload.stats());
         if let Some(tls) = tls {
             metrics.register(tls);
         }
-        if let Some(guard) = &guard {
-            metrics.register(guard.stats());
+        if let Some(authenticator) = &authenticator {
+            metrics.register(authenticator.stats());
         }
         let door = Door::new(
             settings::mqtt(&config),
@@ -189,8 +189,8 @@ impl Gateway {
             mqtt::Common {
                 metrics: Arc::clone(&front_door),
                 memory,
-                guard,
-                diary: Arc::clone(&diary),
+                authenticator,
+                log_limiter: Arc::clone(&log_limiter),
                 clock,
             },
         );
@@ -201,7 +201,7 @@ impl Gateway {
                 desk: running.requests().downgrade(),
                 door: Arc::downgrade(&door),
                 plane: plane.clone(),
-                diary: Arc::clone(&diary),
+                log_limiter: Arc::clone(&log_limiter),
             },
         );
         let status = sys::Status::new(front_door, desk_stats, Instant::now());
@@ -217,7 +217,7 @@ impl Gateway {
             status,
             control,
             reload,
-            diary,
+            log_limiter,
         })
     }
 
@@ -267,7 +267,7 @@ impl Gateway {
                 listening.run(control).await;
             }
         });
-        let minutes = tokio::spawn(log::sum_up(Arc::clone(&self.diary)));
+        let minutes = tokio::spawn(log::sum_up(Arc::clone(&self.log_limiter)));
         let front_door = tokio::spawn(mqtt::serve(self.door, self.mqtt, stopped));
         let failure = tokio::select! {
             () = stop => None,
@@ -279,7 +279,7 @@ impl Gateway {
         let desk = self.desk;
         let outcome = blocking(move || desk.join()).await?;
         minutes.abort();
-        self.diary.sum_up();
+        self.log_limiter.sum_up();
         self.plane.shutdown().await;
         match failure {
             Some(error) => Err(Error::Failed(error)),
@@ -302,13 +302,14 @@ async fn recover(
     store: Box<dyn Store>,
     interest: Arc<InterestIndex>,
     memory: Arc<MemoryBudget>,
-    guard: Option<&Arc<Guard>>,
-    diary: &Arc<Diary>,
+    authenticator: Option<&Arc<Authenticator>>,
+    log_limiter: &Arc<LogLimiter>,
 ) -> Result<(Desk, Box<dyn Store>, Arc<Clock>), Error> {
-    let gates =
-        guard.map(|guard| Arc::new(mqtt::AbsentClients(Arc::clone(guard))) as Arc<dyn Gates>);
+    let authorizers = authenticator.map(|authenticator| {
+        Arc::new(mqtt::AbsentClients(Arc::clone(authenticator))) as Arc<dyn Authorizers>
+    });
     let mut engine_settings = settings::engine(config);
-    let desk_settings = settings::desk(config, memory, gates, Arc::clone(diary));
+    let desk_settings = settings::desk(config, memory, authorizers, Arc::clone(log_limiter));
     let max_step = config.clock.max_step;
     let for_thread = config.clone();
     blocking(move || {
@@ -369,8 +370,8 @@ async fn open_store(config: &Config) -> Result<LoggedStore<SqliteStore>, Error> 
 }
 
 /// What this process counts as such: its memory and descriptors, the disk that its data takes, and the lines that its log lost.
-fn metrics_of_process(data: PathBuf) -> http::Metrics {
-    let mut metrics = http::Metrics::new();
+fn metrics_of_process(data: PathBuf) -> http::MetricsRegistry {
+    let mut metrics = http::MetricsRegistry::new();
     let own = |scrape: &mut Scrape<'_>| process::read().encode(scrape);
     metrics.register_common(Arc::new(own));
     let disk = move |scrape: &mut Scrape<'_>| DiskUse::of(&data).encode(scrape);
@@ -385,7 +386,7 @@ fn serve_http(
     listener: TcpListener,
     ledger: Arc<CommitHealth>,
     desk: Arc<DeskStats>,
-    metrics: Arc<http::Metrics>,
+    metrics: Arc<http::MetricsRegistry>,
     mut stopped: watch::Receiver<bool>,
 ) -> impl Future<Output = std::io::Result<()>> + use<> {
     let limits = config.http.clone();

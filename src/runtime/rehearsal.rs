@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::{seed, settings, timekeeping};
 use crate::config::Config;
 use crate::desk::{self, Desk, InterestIndex, MemoryBudget, RecoverError};
-use crate::diary::Diary;
 use crate::engine::Engine;
-use crate::ledger::repair::{Report, count};
+use crate::ledger::repair::{RepairReport, count};
 use crate::ledger::{Batch, Store, StoreError};
+use crate::log_limiter::LogLimiter;
 
 /// Records that are taken out one after the other until a start would succeed. Each takes a start to find.
 const MAX_UNFIT: usize = 1000;
@@ -28,7 +28,7 @@ pub(super) fn rehearse(store: &dyn Store) -> Result<(), RecoverError> {
         &config,
         MemoryBudget::new(usize::MAX),
         None,
-        Arc::new(Diary::new(0)),
+        Arc::new(LogLimiter::new(0)),
     );
     if let Some(root) = desk::root_of(store)? {
         settings_of_desk.root = root;
@@ -45,7 +45,7 @@ pub(super) fn rehearse(store: &dyn Store) -> Result<(), RecoverError> {
 ///
 /// # Errors
 /// What the store answers.
-pub(super) fn fit(store: &mut dyn Store, report: &mut Report) -> Result<(), StoreError> {
+pub(super) fn fit(store: &mut dyn Store, report: &mut RepairReport) -> Result<(), StoreError> {
     let mut taken = 0;
     loop {
         let refusal = match rehearse(store) {

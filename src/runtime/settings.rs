@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use crate::auth;
 use crate::config::Config;
-use crate::desk::port::Gates;
+use crate::desk::port::Authorizers;
 use crate::desk::{
     ClientLimits, Configuration, DeskSettings, JournalLimits, MemoryBudget, RoomJournal, WhenFull,
 };
-use crate::diary::Diary;
 use crate::engine::{KeptEvents, Settings};
+use crate::log_limiter::LogLimiter;
 use crate::mqtt::DoorConfig;
 use crate::mqtt::transport::websocket::UpgradeRules;
 use crate::setting::Span;
@@ -40,8 +40,8 @@ pub(super) fn engine(config: &Config) -> Settings {
 pub(super) fn desk(
     config: &Config,
     memory: Arc<MemoryBudget>,
-    gates: Option<Arc<dyn Gates>>,
-    diary: Arc<Diary>,
+    authorizers: Option<Arc<dyn Authorizers>>,
+    log_limiter: Arc<LogLimiter>,
 ) -> DeskSettings {
     let Configuration {
         clients,
@@ -56,8 +56,8 @@ pub(super) fn desk(
         retained,
         journal,
         memory,
-        gates,
-        diary,
+        authorizers,
+        log_limiter,
         linger_ms,
         slow_consumer_timeout_ms: millis(config.live.patience),
     }
@@ -124,12 +124,12 @@ pub(super) fn mqtt(config: &Config) -> DoorConfig {
     }
 }
 
-/// For the guard; `None` while everybody is let in.
-pub(super) fn auth(config: &Config) -> Option<auth::Settings> {
+/// For the authenticator; `None` while everybody is let in.
+pub(super) fn auth(config: &Config) -> Option<auth::AuthSettings> {
     let keys = &config.auth;
     let path = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
     let text = |text: &String| (!text.is_empty()).then(|| text.clone());
-    keys.enabled.then(|| auth::Settings {
+    keys.enabled.then(|| auth::AuthSettings {
         root: config.rooms.root.clone(),
         password_file: path(&keys.password_file),
         users_file: path(&keys.users_file),

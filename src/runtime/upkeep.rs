@@ -11,7 +11,7 @@ use crate::ledger::copy::{self, Target};
 use crate::ledger::repair;
 use crate::ledger::{Batch, SqliteStore, Store, StoreError};
 
-pub use crate::ledger::repair::{Report, count};
+pub use crate::ledger::repair::{RepairReport, count};
 
 /// How far a backup has got: bytes of keys and values, and about how many there are, 0 if that is not known.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
@@ -98,7 +98,7 @@ pub fn restore(config: &Config, backup: &Path) -> Result<u64, Error> {
 ///
 /// # Errors
 /// If it is in use, or nothing can be said.
-pub fn check(dir: &Path) -> Result<Report, Error> {
+pub fn check(dir: &Path) -> Result<RepairReport, Error> {
     let mut report = repair::check(dir)?;
     if report.problems.is_empty()
         && let Err(refusal) = rehearsal::rehearse(&repair::read_only(dir)?)
@@ -113,7 +113,7 @@ pub fn check(dir: &Path) -> Result<Report, Error> {
 ///
 /// # Errors
 /// If it is in use, or the other is not empty or has no room.
-pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<Report, Error> {
+pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<RepairReport, Error> {
     let mut report = repair::repair(dir, to, up_to_damage)?;
     rehearsal::fit(&mut SqliteStore::open(to)?, &mut report)?;
     Ok(report)

@@ -9,7 +9,7 @@ mod parse;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::role::Access;
+use super::role::Operation;
 use crate::wire::filter::{has_wildcard, levels_cover, levels_overlap};
 
 /// What a line grants.
@@ -22,10 +22,10 @@ pub(super) enum Grant {
 }
 
 impl Grant {
-    fn allows(self, access: Access) -> bool {
+    fn allows(self, access: Operation) -> bool {
         match self {
-            Grant::Read => access == Access::Receive,
-            Grant::Write => access == Access::Publish,
+            Grant::Read => access == Operation::Receive,
+            Grant::Write => access == Operation::Publish,
             Grant::ReadWrite => true,
             Grant::Deny => false,
         }
@@ -114,7 +114,7 @@ impl Acl {
     }
 
     /// May this topic be published, or delivered?
-    pub(super) fn of_topic(&self, asker: Asker<'_>, access: Access, topic: &str) -> Opinion<'_> {
+    pub(super) fn of_topic(&self, asker: Asker<'_>, access: Operation, topic: &str) -> Opinion<'_> {
         self.ask(asker, |line, substitute| {
             (line.grant == Grant::Deny || line.grant.allows(access))
                 && levels(line, substitute, topic)
@@ -125,7 +125,7 @@ impl Acl {
     /// May a subscription to this filter stand: can it match anything that may be delivered?
     pub(super) fn of_filter(&self, asker: Asker<'_>, filter: &str) -> Opinion<'_> {
         if !has_wildcard(filter) {
-            return self.of_topic(asker, Access::Receive, filter);
+            return self.of_topic(asker, Operation::Receive, filter);
         }
         self.ask(asker, |line, substitute| {
             let Some(levels) = levels(line, substitute, filter) else {
@@ -133,7 +133,9 @@ impl Acl {
             };
             match line.grant {
                 Grant::Deny => levels_cover(levels, filter.split('/')),
-                grant => grant.allows(Access::Receive) && levels_overlap(levels, filter.split('/')),
+                grant => {
+                    grant.allows(Operation::Receive) && levels_overlap(levels, filter.split('/'))
+                }
             }
         })
     }

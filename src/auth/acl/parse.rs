@@ -20,12 +20,14 @@ impl Acl {
             let read = read_line(number, line.trim_end());
             match read {
                 Ok(None) => {}
-                Ok(Some(Read::User(name))) => {
+                Ok(Some(ParsedLine::User(name))) => {
                     acl.users.entry(name.into()).or_default();
                     user = Some(name.into());
                 }
-                Ok(Some(Read::Line(line))) if line.keyword == "pattern" => acl.patterns.push(line),
-                Ok(Some(Read::Line(line))) => acl.lines_of(user.as_deref()).push(line),
+                Ok(Some(ParsedLine::Line(line))) if line.keyword == "pattern" => {
+                    acl.patterns.push(line)
+                }
+                Ok(Some(ParsedLine::Line(line))) => acl.lines_of(user.as_deref()).push(line),
                 Err(message) => problems.push(FileProblem::at(path, number, message)),
             }
         }
@@ -50,12 +52,12 @@ impl Acl {
     }
 }
 
-enum Read<'a> {
+enum ParsedLine<'a> {
     User(&'a str),
     Line(Line),
 }
 
-fn read_line(number: usize, line: &str) -> Result<Option<Read<'_>>, String> {
+fn read_line(number: usize, line: &str) -> Result<Option<ParsedLine<'_>>, String> {
     if line.starts_with('#') {
         return Ok(None);
     }
@@ -67,7 +69,7 @@ fn read_line(number: usize, line: &str) -> Result<Option<Read<'_>>, String> {
             let name = rest.trim();
             return match name {
                 "" => Err("expected user NAME, but the name is missing".to_owned()),
-                name => Ok(Some(Read::User(name))),
+                name => Ok(Some(ParsedLine::User(name))),
             };
         }
         "topic" => "topic",
@@ -98,7 +100,7 @@ fn read_line(number: usize, line: &str) -> Result<Option<Read<'_>>, String> {
     };
     check_filter(filter)
         .map_err(|rule| format!("expected a topic filter, but {filter:?}: {rule}"))?;
-    Ok(Some(Read::Line(Line {
+    Ok(Some(ParsedLine::Line(Line {
         number,
         keyword,
         grant,

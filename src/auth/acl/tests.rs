@@ -35,10 +35,13 @@ fn may(acl: &Acl, asker: Asker<'_>, topic: &str) -> String {
         let opinion = acl.of_topic(asker, access, topic);
         matches!(opinion, Opinion::Allows(_)).then_some(letter)
     };
-    [allowed(Access::Receive, 'r'), allowed(Access::Publish, 'w')]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        allowed(Operation::Receive, 'r'),
+        allowed(Operation::Publish, 'w'),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn subscribes(acl: &Acl, asker: Asker<'_>, filter: &str) -> bool {
@@ -100,10 +103,10 @@ fn deny_beats_what_stands_around_it_in_its_group() {
     assert_eq!(may(&acl, ANN, "own/ann/y"), "rw");
     assert_eq!(may(&acl, ANN, "own/ann/x"), "");
     assert!(matches!(
-        acl.of_topic(ANN, Access::Publish, "a/secret/1"),
+        acl.of_topic(ANN, Operation::Publish, "a/secret/1"),
         Opinion::Denies(_)
     ));
-    assert_eq!(acl.of_topic(ANN, Access::Publish, "z"), Opinion::Nothing);
+    assert_eq!(acl.of_topic(ANN, Operation::Publish, "z"), Opinion::Nothing);
 }
 
 #[test]
@@ -133,7 +136,7 @@ fn names_with_wildcards_get_nothing_from_patterns() {
     };
     assert_eq!(may(&acl, sly, "mine"), "rw");
     assert_eq!(
-        acl.of_topic(sly, Access::Receive, "u/bob/1"),
+        acl.of_topic(sly, Operation::Receive, "u/bob/1"),
         Opinion::DangerousName
     );
     let sly = Asker {
@@ -142,7 +145,7 @@ fn names_with_wildcards_get_nothing_from_patterns() {
         client_id: "+",
     };
     assert_eq!(
-        acl.of_topic(sly, Access::Receive, "u/ann/1"),
+        acl.of_topic(sly, Operation::Receive, "u/ann/1"),
         Opinion::DangerousName
     );
 }
@@ -208,7 +211,7 @@ fn faults_are_told_with_their_lines() {
 #[test]
 fn the_deciding_line_is_shown() {
     let acl = acl("\nuser ann\ntopic deny a/#\n");
-    let Opinion::Denies(line) = acl.of_topic(ANN, Access::Publish, "a/b") else {
+    let Opinion::Denies(line) = acl.of_topic(ANN, Operation::Publish, "a/b") else {
         panic!("denied");
     };
     assert!(line.to_string().ends_with(":3: topic deny a/#"), "{line}");

@@ -10,7 +10,7 @@ use crate::auth::problem::{FileProblem, read_text};
 
 /// A user's line.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::auth) struct Entry {
+pub(in crate::auth) struct UserLine {
     /// As it stands in the file: it changes with every new password.
     pub(in crate::auth) text: Arc<str>,
     hash: PasswordHash,
@@ -19,9 +19,9 @@ pub(in crate::auth) struct Entry {
 /// Everybody with a password.
 #[derive(Debug, Default)]
 pub(in crate::auth) struct PasswordFile {
-    users: BTreeMap<Arc<str>, Arc<Entry>>,
+    users: BTreeMap<Arc<str>, Arc<UserLine>>,
     /// The same entries, to pick from.
-    entries: Vec<Arc<Entry>>,
+    entries: Vec<Arc<UserLine>>,
 }
 
 impl PasswordFile {
@@ -55,14 +55,14 @@ impl PasswordFile {
         }
     }
 
-    fn insert(&mut self, user: Arc<str>, entry: Entry) {
+    fn insert(&mut self, user: Arc<str>, entry: UserLine) {
         let entry = Arc::new(entry);
         self.entries.push(entry.clone());
         self.users.insert(user, entry);
     }
 
     /// A user's entry.
-    pub(in crate::auth) fn entry(&self, user: &str) -> Option<&Arc<Entry>> {
+    pub(in crate::auth) fn entry(&self, user: &str) -> Option<&Arc<UserLine>> {
         self.users.get(user)
     }
 
@@ -92,20 +92,20 @@ impl PasswordFile {
 /// A password check to be made where it may take its time.
 #[derive(Debug)]
 pub(in crate::auth) struct Check {
-    entry: Option<Arc<Entry>>,
+    entry: Option<Arc<UserLine>>,
     known: bool,
 }
 
 impl Check {
     /// The entry, if the password is right.
-    pub(in crate::auth) fn run(self, password: &[u8]) -> Option<Arc<Entry>> {
+    pub(in crate::auth) fn run(self, password: &[u8]) -> Option<Arc<UserLine>> {
         let entry = self.entry?;
         let right = entry.hash.verify(password);
         (right && self.known).then_some(entry)
     }
 }
 
-fn parse(line: &str) -> Result<(Arc<str>, Entry), String> {
+fn parse(line: &str) -> Result<(Arc<str>, UserLine), String> {
     let Some((user, hash)) = line.split_once(':') else {
         return Err("expected USER:HASH, but found no colon".to_owned());
     };
@@ -114,7 +114,7 @@ fn parse(line: &str) -> Result<(Arc<str>, Entry), String> {
         return Err("expected USER:HASH, but the user is empty".to_owned());
     }
     let parsed = PasswordHash::parse(hash).map_err(|error| format!("user {user:?}: {error}"))?;
-    let entry = Entry {
+    let entry = UserLine {
         text: hash.into(),
         hash: parsed,
     };

@@ -64,13 +64,13 @@ pub enum HashError {
 /// What a password is checked against.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PasswordHash {
-    method: Method,
+    method: HashMethod,
     salt: Vec<u8>,
     hash: Vec<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Method {
+enum HashMethod {
     Argon2id(Version, Params),
     Pbkdf2(NonZeroU32),
     Sha512,
@@ -88,8 +88,8 @@ impl PasswordHash {
             .split('$');
         let (form, method) = match parts.next() {
             Some("argon2id") => ("$argon2id$", argon2id(parts.next(), parts.next())?),
-            Some("7") => ("$7$", Method::Pbkdf2(iterations(parts.next())?)),
-            Some("6") => ("$6$", Method::Sha512),
+            Some("7") => ("$7$", HashMethod::Pbkdf2(iterations(parts.next())?)),
+            Some("6") => ("$6$", HashMethod::Sha512),
             _ => return Err(HashError::UnknownForm),
         };
         let broken = |expected| HashError::Part { form, expected };
@@ -123,7 +123,7 @@ impl PasswordHash {
         let params = Params::new(MEMORY_KIB, PASSES, 1, None)
             .map_err(|error| HashError::Make(error.to_string()))?;
         let mut made = PasswordHash {
-            method: Method::Argon2id(Version::V0x13, params),
+            method: HashMethod::Argon2id(Version::V0x13, params),
             salt,
             hash: vec![0; HASH_BYTES],
         };
@@ -142,16 +142,16 @@ impl PasswordHash {
     fn derive(&self, password: &[u8]) -> Option<Vec<u8>> {
         let mut out = vec![0; self.hash.len()];
         match &self.method {
-            Method::Argon2id(version, params) => {
+            HashMethod::Argon2id(version, params) => {
                 Argon2::new(Algorithm::Argon2id, *version, params.clone())
                     .hash_password_into(password, &self.salt, &mut out)
                     .ok()?;
             }
-            Method::Pbkdf2(iterations) => {
+            HashMethod::Pbkdf2(iterations) => {
                 let sha512 = ring::pbkdf2::PBKDF2_HMAC_SHA512;
                 ring::pbkdf2::derive(sha512, *iterations, &self.salt, password, &mut out);
             }
-            Method::Sha512 => {
+            HashMethod::Sha512 => {
                 let mut context = ring::digest::Context::new(&ring::digest::SHA512);
                 context.update(password);
                 context.update(&self.salt);
@@ -166,7 +166,7 @@ impl std::fmt::Display for PasswordHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (salt, hash) = (BASE64.encode(&self.salt), BASE64.encode(&self.hash));
         match &self.method {
-            Method::Argon2id(version, params) => write!(
+            HashMethod::Argon2id(version, params) => write!(
                 f,
                 "$argon2id$v={}$m={},t={},p={}${salt}${hash}",
                 u32::from(*version),
@@ -174,13 +174,13 @@ impl std::fmt::Display for PasswordHash {
                 params.t_cost(),
                 params.p_cost()
             ),
-            Method::Pbkdf2(iterations) => write!(f, "$7${iterations}${salt}${hash}"),
-            Method::Sha512 => write!(f, "$6${salt}${hash}"),
+            HashMethod::Pbkdf2(iterations) => write!(f, "$7${iterations}${salt}${hash}"),
+            HashMethod::Sha512 => write!(f, "$6${salt}${hash}"),
         }
     }
 }
 
-fn argon2id(version: Option<&str>, costs: Option<&str>) -> Result<Method, HashError> {
+fn argon2id(version: Option<&str>, costs: Option<&str>) -> Result<HashMethod, HashError> {
     let broken = |expected| HashError::Part {
         form: "$argon2id$",
         expected,
@@ -209,7 +209,7 @@ fn argon2id(version: Option<&str>, costs: Option<&str>) -> Result<Method, HashEr
     }
     let params = Params::new(memory, passes, lanes, None)
         .map_err(|_| broken("costs that Argon2 allows (m at least 8 times p)"))?;
-    Ok(Method::Argon2id(version, params))
+    Ok(HashMethod::Argon2id(version, params))
 }
 
 fn iterations(text: Option<&str>) -> Result<NonZeroU32, HashError> {

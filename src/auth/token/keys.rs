@@ -30,7 +30,7 @@ pub(in crate::auth) type KeyPrint = [u8; 32];
 
 /// A key, and what it may be used for.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(super) struct VerificationKey {
     /// `kid`.
     pub(super) id: Option<String>,
     pub(super) algorithms: Vec<Algorithm>,
@@ -38,11 +38,16 @@ pub(super) struct Key {
     pub(super) print: KeyPrint,
 }
 
-impl Key {
-    fn new(id: Option<String>, algorithms: &[Algorithm], key: DecodingKey, text: &[u8]) -> Key {
+impl VerificationKey {
+    fn new(
+        id: Option<String>,
+        algorithms: &[Algorithm],
+        key: DecodingKey,
+        text: &[u8],
+    ) -> VerificationKey {
         let mut print = KeyPrint::default();
         print.copy_from_slice(digest(&SHA256, text).as_ref());
-        Key {
+        VerificationKey {
             id,
             algorithms: algorithms.to_vec(),
             key,
@@ -52,7 +57,7 @@ impl Key {
 }
 
 /// A public key in PEM, or else an HMAC secret: the text of the file without white space at its ends.
-pub(super) fn from_key_file(path: &Path) -> Result<Vec<Key>, FileProblem> {
+pub(super) fn from_key_file(path: &Path) -> Result<Vec<VerificationKey>, FileProblem> {
     let text = read_text(path)?;
     let text = text.trim();
     let bad = |message: &str| Err(FileProblem::whole(path, message));
@@ -64,7 +69,7 @@ pub(super) fn from_key_file(path: &Path) -> Result<Vec<Key>, FileProblem> {
     let bytes = text.as_bytes();
     if text.starts_with("-----BEGIN") {
         if let Ok(key) = DecodingKey::from_rsa_pem(bytes) {
-            return Ok(vec![Key::new(None, RSA, key, bytes)]);
+            return Ok(vec![VerificationKey::new(None, RSA, key, bytes)]);
         }
         let Ok(key) = DecodingKey::from_ec_pem(bytes) else {
             return bad("expected a public key in PEM of RSA, P-256 or P-384");
@@ -73,7 +78,7 @@ pub(super) fn from_key_file(path: &Path) -> Result<Vec<Key>, FileProblem> {
         let Some(algorithms) = of_point(point) else {
             return bad("expected an EC public key of the curve P-256 or P-384");
         };
-        return Ok(vec![Key::new(None, algorithms, key, bytes)]);
+        return Ok(vec![VerificationKey::new(None, algorithms, key, bytes)]);
     }
     if bytes.len() < MIN_SECRET_BYTES {
         return Err(FileProblem::whole(
@@ -85,7 +90,7 @@ pub(super) fn from_key_file(path: &Path) -> Result<Vec<Key>, FileProblem> {
         ));
     }
     let key = DecodingKey::from_secret(bytes);
-    Ok(vec![Key::new(None, HMAC, key, bytes)])
+    Ok(vec![VerificationKey::new(None, HMAC, key, bytes)])
 }
 
 /// The algorithm of an uncompressed point by its length: 1 byte and two coordinates.
@@ -98,7 +103,7 @@ fn of_point(bytes: usize) -> Option<&'static [Algorithm]> {
 }
 
 /// A set as RFC 7517 has it; keys for other purposes than signatures are passed over.
-pub(super) fn from_jwks_file(path: &Path) -> Result<Vec<Key>, FileProblem> {
+pub(super) fn from_jwks_file(path: &Path) -> Result<Vec<VerificationKey>, FileProblem> {
     let text = read_text(path)?;
     let set: JwkSet = serde_json::from_str(&text).map_err(|error| {
         FileProblem::at(
@@ -127,7 +132,7 @@ pub(super) fn from_jwks_file(path: &Path) -> Result<Vec<Key>, FileProblem> {
     Ok(keys)
 }
 
-fn from_jwk(jwk: &Jwk) -> Result<Option<Key>, String> {
+fn from_jwk(jwk: &Jwk) -> Result<Option<VerificationKey>, String> {
     use jsonwebtoken::jwk::PublicKeyUse;
     if matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption)) {
         return Ok(None);
@@ -164,5 +169,5 @@ fn from_jwk(jwk: &Jwk) -> Result<Option<Key>, String> {
     };
     let text = serde_json::to_vec(jwk).map_err(|error| error.to_string())?;
     let id = jwk.common.key_id.clone();
-    Ok(Some(Key::new(id, &algorithms, key, &text)))
+    Ok(Some(VerificationKey::new(id, &algorithms, key, &text)))
 }

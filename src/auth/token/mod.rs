@@ -16,16 +16,16 @@ use super::role::{Role, RoleSet};
 use super::settings::TokenSettings;
 use super::users::RoomPattern;
 use crate::wire::Millis;
-use keys::Key;
 pub(super) use keys::KeyPrint;
+use keys::VerificationKey;
 
 /// The most rooms that one token may name.
 const MAX_ROOMS: usize = 1000;
 
 /// Everything that tokens are checked against.
 #[derive(Debug)]
-pub(super) struct Tokens {
-    keys: Vec<Key>,
+pub(super) struct TokenVerifier {
+    keys: Vec<VerificationKey>,
     settings: TokenSettings,
 }
 
@@ -55,9 +55,11 @@ pub(super) enum TokenError {
     NoUser(String),
 }
 
-impl Tokens {
+impl TokenVerifier {
     /// Reads the keys; `None` if no file is configured.
-    pub(super) fn load(settings: &TokenSettings) -> Result<Option<Tokens>, Vec<FileProblem>> {
+    pub(super) fn load(
+        settings: &TokenSettings,
+    ) -> Result<Option<TokenVerifier>, Vec<FileProblem>> {
         let mut found = Vec::new();
         let mut problems = Vec::new();
         let sources: [(&Option<_>, fn(&Path) -> _); 2] = [
@@ -76,7 +78,7 @@ impl Tokens {
             return Err(problems);
         }
         signature::install();
-        Ok(configured.then(|| Tokens {
+        Ok(configured.then(|| TokenVerifier {
             keys: found,
             settings: settings.clone(),
         }))
@@ -130,7 +132,11 @@ impl Tokens {
         validation.set_required_spec_claims(&required);
     }
 
-    fn claims(&self, claims: &Map<String, Value>, key: &Key) -> Result<Verified, TokenError> {
+    fn claims(
+        &self,
+        claims: &Map<String, Value>,
+        key: &VerificationKey,
+    ) -> Result<Verified, TokenError> {
         let settings = &self.settings;
         let user = claims.get(&settings.user_claim).and_then(Value::as_str);
         let user = user.filter(|user| !user.is_empty() && !user.contains('\0'));

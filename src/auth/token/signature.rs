@@ -29,7 +29,7 @@ pub(super) fn install() {
 }
 
 #[derive(Clone, Copy)]
-enum Method {
+enum SignatureMethod {
     Hmac(hmac::Algorithm),
     Rsa(&'static RsaParameters),
     Ec(&'static dyn VerificationAlgorithm),
@@ -37,23 +37,23 @@ enum Method {
 
 struct Ring {
     algorithm: Algorithm,
-    method: Method,
+    method: SignatureMethod,
     key: DecodingKey,
 }
 
-fn method(algorithm: Algorithm) -> Result<Method, Error> {
+fn method(algorithm: Algorithm) -> Result<SignatureMethod, Error> {
     Ok(match algorithm {
-        Algorithm::HS256 => Method::Hmac(hmac::HMAC_SHA256),
-        Algorithm::HS384 => Method::Hmac(hmac::HMAC_SHA384),
-        Algorithm::HS512 => Method::Hmac(hmac::HMAC_SHA512),
-        Algorithm::RS256 => Method::Rsa(&algorithms::RSA_PKCS1_2048_8192_SHA256),
-        Algorithm::RS384 => Method::Rsa(&algorithms::RSA_PKCS1_2048_8192_SHA384),
-        Algorithm::RS512 => Method::Rsa(&algorithms::RSA_PKCS1_2048_8192_SHA512),
-        Algorithm::PS256 => Method::Rsa(&algorithms::RSA_PSS_2048_8192_SHA256),
-        Algorithm::PS384 => Method::Rsa(&algorithms::RSA_PSS_2048_8192_SHA384),
-        Algorithm::PS512 => Method::Rsa(&algorithms::RSA_PSS_2048_8192_SHA512),
-        Algorithm::ES256 => Method::Ec(&algorithms::ECDSA_P256_SHA256_FIXED),
-        Algorithm::ES384 => Method::Ec(&algorithms::ECDSA_P384_SHA384_FIXED),
+        Algorithm::HS256 => SignatureMethod::Hmac(hmac::HMAC_SHA256),
+        Algorithm::HS384 => SignatureMethod::Hmac(hmac::HMAC_SHA384),
+        Algorithm::HS512 => SignatureMethod::Hmac(hmac::HMAC_SHA512),
+        Algorithm::RS256 => SignatureMethod::Rsa(&algorithms::RSA_PKCS1_2048_8192_SHA256),
+        Algorithm::RS384 => SignatureMethod::Rsa(&algorithms::RSA_PKCS1_2048_8192_SHA384),
+        Algorithm::RS512 => SignatureMethod::Rsa(&algorithms::RSA_PKCS1_2048_8192_SHA512),
+        Algorithm::PS256 => SignatureMethod::Rsa(&algorithms::RSA_PSS_2048_8192_SHA256),
+        Algorithm::PS384 => SignatureMethod::Rsa(&algorithms::RSA_PSS_2048_8192_SHA384),
+        Algorithm::PS512 => SignatureMethod::Rsa(&algorithms::RSA_PSS_2048_8192_SHA512),
+        Algorithm::ES256 => SignatureMethod::Ec(&algorithms::ECDSA_P256_SHA256_FIXED),
+        Algorithm::ES384 => SignatureMethod::Ec(&algorithms::ECDSA_P384_SHA384_FIXED),
         _ => return Err(ErrorKind::UnsupportedAlgorithm.into()),
     })
 }
@@ -62,19 +62,19 @@ impl Verifier<Vec<u8>> for Ring {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Invalid> {
         let invalid = |_| Invalid::new();
         match (self.method, self.key.kind()) {
-            (Method::Hmac(algorithm), DecodingKeyKind::SecretOrDer(secret)) => {
+            (SignatureMethod::Hmac(algorithm), DecodingKeyKind::SecretOrDer(secret)) => {
                 let key = hmac::Key::new(algorithm, secret);
                 hmac::verify(&key, message, signature).map_err(invalid)
             }
-            (Method::Rsa(parameters), DecodingKeyKind::SecretOrDer(der)) => {
+            (SignatureMethod::Rsa(parameters), DecodingKeyKind::SecretOrDer(der)) => {
                 let key = UnparsedPublicKey::new(parameters, der);
                 key.verify(message, signature).map_err(invalid)
             }
-            (Method::Rsa(parameters), DecodingKeyKind::RsaModulusExponent { n, e }) => {
+            (SignatureMethod::Rsa(parameters), DecodingKeyKind::RsaModulusExponent { n, e }) => {
                 let key = RsaPublicKeyComponents { n, e };
                 key.verify(parameters, message, signature).map_err(invalid)
             }
-            (Method::Ec(algorithm), DecodingKeyKind::SecretOrDer(point)) => {
+            (SignatureMethod::Ec(algorithm), DecodingKeyKind::SecretOrDer(point)) => {
                 let key = UnparsedPublicKey::new(algorithm, point);
                 key.verify(message, signature).map_err(invalid)
             }

@@ -15,9 +15,9 @@ use crate::desk::reassign::{reassign_unsent, resume_deliveries};
 use crate::desk::records::{self, will::WillRecord};
 use crate::desk::stall::{needs_disk, refuses_client};
 use crate::desk::timers::ClientTimer;
-use crate::diary::{limited, shown};
 use crate::engine::Input;
 use crate::ledger::Space;
+use crate::log_limiter::{limited, shown};
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts};
 use crate::wire::name::Agent;
@@ -90,14 +90,14 @@ impl Desk {
             reported_window: window,
             answered_in: number,
             subscribed_in: 0,
-            gate: open.gate.clone(),
+            authorizer: open.authorizer.clone(),
             will: open.will.map(|publication| {
                 let record = WillRecord {
                     publication,
                     delay: open.will_delay,
                     expiry: open.will_expiry,
                 };
-                Will::new(&memory, record, open.gate)
+                Will::new(&memory, record, open.authorizer)
             }),
             deferred_acks: Vec::new(),
             slow_consumer_deadline: None,
@@ -323,8 +323,8 @@ impl Desk {
             };
             // A will from before authentication is nobody's, and nobody may do nothing.
             let owner = client.owner.as_deref().unwrap_or_default();
-            let gates = self.settings.gates.as_ref();
-            will.gate = gates.map(|gates| gates.of(owner, &client.id));
+            let authorizers = self.settings.authorizers.as_ref();
+            will.authorizer = authorizers.map(|authorizers| authorizers.of(owner, &client.id));
             let since = client
                 .state
                 .session()
@@ -389,9 +389,9 @@ impl Desk {
         let record = &will.record;
         let message = &record.publication.message;
         if will
-            .gate
+            .authorizer
             .as_ref()
-            .is_some_and(|gate| !gate.may_publish(message.topic()))
+            .is_some_and(|authorizer| !authorizer.may_publish(message.topic()))
         {
             let admitted = self.settings.admits("will_refused", id);
             let topic = shown(message.topic());

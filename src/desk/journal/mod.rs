@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::error::RecoverError;
 use super::limits::JournalLimits;
 use super::records::DeskRecordError;
-use crate::ledger::{Batch, Reader, Space, Store};
+use crate::ledger::{Batch, Space, Store, StoreReader};
 use crate::metrics::metrics;
 use crate::wire::Millis;
 use crate::wire::name::Room;
@@ -48,7 +48,7 @@ metrics! {
 pub struct Journal {
     limits: JournalLimits,
     /// `None` until there is a ledger: then only what is not on disk yet is seen.
-    reader: Option<Box<dyn Reader>>,
+    reader: Option<Box<dyn StoreReader>>,
     rooms: BTreeMap<Room, RoomLog>,
     /// Rooms by the time of their oldest chunk.
     by_age: BTreeSet<(Millis, Room)>,

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::*;
-use crate::desk::port::{CommandRequest, Gate};
+use crate::desk::port::{Authorizer, CommandRequest};
 use crate::wire::reply::{Reply, ReplyStatus};
 
 type Answered = oneshot::Receiver<Reply>;
@@ -15,7 +15,7 @@ fn request(id: &str, topic: &str, payload: &str) -> (CommandRequest, Answered) {
     let request = CommandRequest {
         client_id: id.into(),
         owner: None,
-        gate: None,
+        authorizer: None,
         topic: topic.into(),
         payload: Bytes::copy_from_slice(payload.as_bytes()),
         mirrors: CommandMirrors::default(),
@@ -171,7 +171,7 @@ fn what_a_caller_writes_in_says_nothing_of_its_agent() {
 #[derive(Debug)]
 struct ReadsOnly;
 
-impl Gate for ReadsOnly {
+impl Authorizer for ReadsOnly {
     fn may_publish(&self, _topic: &str) -> bool {
         false
     }
@@ -197,7 +197,7 @@ fn what_is_not_the_callers_to_write_is_refused() {
         assert_eq!(reply(&mut world, answered).code, code, "{topic}");
     }
     let (mut reader, answered) = request("ann", DISPATCH, TASK);
-    reader.gate = Some(Arc::new(ReadsOnly));
+    reader.authorizer = Some(Arc::new(ReadsOnly));
     world.handle(Request::Command(Box::new(reader)));
     assert_eq!(reply(&mut world, answered).code, Code::Forbidden);
     assert_eq!(world.desk.stats().direct_commands.value(), 8);

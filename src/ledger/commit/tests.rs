@@ -28,11 +28,11 @@ impl Store for GatedStore {
         self.inner.get(space, key)
     }
 
-    fn reader(&self) -> Result<Box<dyn super::super::Reader>, StoreError> {
+    fn reader(&self) -> Result<Box<dyn super::super::StoreReader>, StoreError> {
         self.inner.reader()
     }
 
-    fn view(&self) -> Result<Box<dyn super::super::Reader>, StoreError> {
+    fn view(&self) -> Result<Box<dyn super::super::StoreReader>, StoreError> {
         self.reader()
     }
 }
@@ -84,10 +84,10 @@ fn patient() -> CommitOptions {
     }
 }
 
-fn sealed(id: u8) -> Sealed<u8> {
+fn sealed(id: u8) -> SealedBatch<u8> {
     let mut batch = Batch::default();
     batch.put(Space::Engine, [id], vec![id]);
-    Sealed { batch, release: id }
+    SealedBatch { batch, release: id }
 }
 
 fn full() -> StoreError {
@@ -105,7 +105,7 @@ fn corrupt() -> StoreError {
 
 impl World {
     /// Submits as the desk does: when the place is taken, it waits for the wake-up.
-    fn submit(&self, mut sealed: Sealed<u8>) {
+    fn submit(&self, mut sealed: SealedBatch<u8>) {
         while let Err(back) = self.committer.try_submit(sealed) {
             sealed = back;
             self.idle.recv().unwrap();
@@ -154,7 +154,7 @@ fn release_follows_the_commit_in_order() {
 fn empty_batch_costs_no_commit_and_keeps_its_place() {
     let world = plain();
     world.submit(sealed(1));
-    world.submit(Sealed {
+    world.submit(SealedBatch {
         batch: Batch::default(),
         release: 2,
     });

@@ -10,12 +10,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::super::store::{Reader, Store, StoreError};
+use super::super::store::{Store, StoreError, StoreReader};
 use super::overlay::Overlay;
-use super::pending::Pending;
+use super::pending::PendingOverlays;
 use super::reader::LoggedReader;
-use super::segment::Segment;
-use super::state;
+use super::segment::LogSegment;
+use super::state::LogState;
 use super::{FLUSH_BYTES, LogLimits, LogStats};
 
 /// Pause before something that failed is tried again.
@@ -23,9 +23,9 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// Commits on their way to the database.
 #[derive(Debug)]
-struct Full {
+struct FlushJob {
     /// The segment that takes no more commits; `None` if it still does.
-    segment: Option<Segment>,
+    segment: Option<LogSegment>,
     /// What it says and the database does not have.
     overlay: Arc<Overlay>,
 }
@@ -33,35 +33,35 @@ struct Full {
 /// The log's side.
 #[derive(Debug)]
 pub(super) struct Flusher<S: Store + 'static> {
-    shared: Arc<Shared<S>>,
+    shared: Arc<FlushQueue<S>>,
     max_full: usize,
     segment_bytes: u64,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Shared<S> {
+pub(super) struct FlushQueue<S> {
     base: Mutex<S>,
     /// What the database knows of the log. Taken after `base`.
-    known: Mutex<state::State>,
-    pending: Arc<Pending>,
-    state: Mutex<State>,
+    known: Mutex<LogState>,
+    pending: Arc<PendingOverlays>,
+    state: Mutex<FlushState>,
     changed: Condvar,
     stats: Arc<LogStats>,
 }
 
 #[derive(Debug)]
-struct State {
+struct FlushState {
     /// Oldest first. The first may be on its way to the database.
-    full: VecDeque<Full>,
+    full: VecDeque<FlushJob>,
     /// The next segment, made ahead.
-    ready: Option<Segment>,
+    ready: Option<LogSegment>,
     /// The number that it has or will have.
     next_number: u64,
     /// The room that it must have.
     next_bytes: u64,
     /// One that is in the database, to be made into a next one.
-    used: Option<Segment>,
+    used: Option<LogSegment>,
     /// What the last attempt to make the next segment met.
     not_made: Option<StoreError>,
     /// What the last attempt to copy a full one met.
@@ -78,7 +78,7 @@ struct State {
 /// What the thread does next.
 enum Job {
     /// The next segment: its number, its room, and a file that may become it.
-    Make(u64, u64, Option<Segment>),
+    Make(u64, u64, Option<LogSegment>),
     /// What it says goes to the database; the number of its segment if that is full.
     Flush(Arc<Overlay>, Option<u64>),
     /// The database gives back what it does not need.
@@ -86,7 +86,7 @@ enum Job {
     End,
 }
 
-impl State {
+impl FlushState {
     fn wants_segment(&mut self) -> Option<Job> {
         self.ready
             .is_none()
@@ -94,7 +94,7 @@ impl State {
     }
 
     /// The oldest is in the database. Keeps one file for the next segment, and gives back what is too many.
-    fn flushed(&mut self) -> Option<Segment> {
+    fn flushed(&mut self) -> Option<LogSegment> {
         self.has_slack = true;
         let flushed = self.full.pop_front()?.segment?;
         self.used.replace(flushed)
@@ -114,13 +114,13 @@ impl<S: Store + 'static> Flusher<S> {
         base: S,
         dir: PathBuf,
         limits: LogLimits,
-        known: state::State,
+        known: LogState,
     ) -> Result<Self, StoreError> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(FlushQueue {
             base: Mutex::new(base),
             known: Mutex::new(known),
             pending: Arc::default(),
-            state: Mutex::new(State {
+            state: Mutex::new(FlushState {
                 full: VecDeque::new(),
                 ready: None,
                 next_number: known.from + 1,
@@ -136,7 +136,7 @@ impl<S: Store + 'static> Flusher<S> {
             changed: Condvar::new(),
             stats: Arc::default(),
         });
-        let worker = Worker {
+        let worker = FlushWorker {
             shared: Arc::clone(&shared),
             dir: dir.clone(),
             rest: limits.rest,
@@ -161,11 +161,11 @@ impl<S: Store + 'static> Flusher<S> {
     }
 
     /// The next segment, with room for so many bytes. Waits until it is made and another full one may wait.
-    pub(super) fn next_segment(&self, bytes: u64) -> Result<Segment, StoreError> {
+    pub(super) fn next_segment(&self, bytes: u64) -> Result<LogSegment, StoreError> {
         let mut state = self.shared.lock();
         let mut waited = false;
         loop {
-            let is_large = |ready: &mut Segment| ready.capacity() >= bytes;
+            let is_large = |ready: &mut LogSegment| ready.capacity() >= bytes;
             if state.full_segments() < self.max_full
                 && let Some(ready) = state.ready.take_if(is_large)
             {
@@ -191,7 +191,7 @@ impl<S: Store + 'static> Flusher<S> {
                 let too_small = state.ready.take();
                 let spare = std::mem::replace(&mut state.used, too_small);
                 state.next_bytes = bytes;
-                spare.map_or(Ok(()), Segment::remove)?;
+                spare.map_or(Ok(()), LogSegment::remove)?;
                 self.shared.changed.notify_all();
             }
             if !waited {
@@ -203,7 +203,7 @@ impl<S: Store + 'static> Flusher<S> {
     }
 
     /// Takes over a full segment.
-    pub(super) fn take(&self, segment: Segment) {
+    pub(super) fn take(&self, segment: LogSegment) {
         let mut state = self.shared.lock();
         self.shared.seal(&mut state, Some(segment));
         let full = state.full_segments();
@@ -213,17 +213,17 @@ impl<S: Store + 'static> Flusher<S> {
     }
 
     /// A view of all that is committed now, and of nothing that comes later.
-    pub(super) fn view(&self) -> Result<Box<dyn Reader>, StoreError> {
+    pub(super) fn view(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         self.shared.view()
     }
 
     /// The same for somebody who must not keep the database open.
-    pub(super) fn shared(&self) -> Weak<Shared<S>> {
+    pub(super) fn shared(&self) -> Weak<FlushQueue<S>> {
         Arc::downgrade(&self.shared)
     }
 
     /// What is not in the database yet.
-    pub(super) fn pending(&self) -> Arc<Pending> {
+    pub(super) fn pending(&self) -> Arc<PendingOverlays> {
         Arc::clone(&self.shared.pending)
     }
 
@@ -246,7 +246,7 @@ impl<S: Store + 'static> Flusher<S> {
         let (full, next) = (std::mem::take(&mut state.full), state.next_number);
         drop(state);
         let base = &mut *self.shared.base();
-        for Full { overlay, .. } in full {
+        for FlushJob { overlay, .. } in full {
             let batches = overlay.batches(FLUSH_BYTES);
             batches
                 .into_iter()
@@ -261,9 +261,9 @@ impl<S: Store + 'static> Flusher<S> {
     }
 }
 
-impl<S: Store> Shared<S> {
+impl<S: Store> FlushQueue<S> {
     /// Changes what the database knows of the log, there first.
-    fn note(&self, base: &mut S, change: impl FnOnce(&mut state::State)) -> Result<(), StoreError> {
+    fn note(&self, base: &mut S, change: impl FnOnce(&mut LogState)) -> Result<(), StoreError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = *known;
         change(&mut next);
@@ -272,7 +272,7 @@ impl<S: Store> Shared<S> {
         Ok(())
     }
 
-    pub(super) fn view(&self) -> Result<Box<dyn Reader>, StoreError> {
+    pub(super) fn view(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         // While this is held nothing goes to the database: it has no commit that is newer than what is sealed.
         let base = self.base();
         self.seal(&mut self.lock(), None);
@@ -291,18 +291,18 @@ impl<S: Store> Shared<S> {
     }
 }
 
-impl<S> Shared<S> {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<S> FlushQueue<S> {
+    fn lock(&self) -> MutexGuard<'_, FlushState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lines up what is pending for the database: with its segment if that is full, else only if there is anything.
-    fn seal(&self, state: &mut State, segment: Option<Segment>) {
+    fn seal(&self, state: &mut FlushState, segment: Option<LogSegment>) {
         state.sealed_at = Instant::now();
         state.is_quiet = segment.is_none();
         if segment.is_some() || !self.pending.is_sealed() {
             let overlay = self.pending.seal();
-            state.full.push_back(Full { segment, overlay });
+            state.full.push_back(FlushJob { segment, overlay });
         }
     }
 
@@ -310,7 +310,7 @@ impl<S> Shared<S> {
         self.base.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn wait<'a>(&self, state: MutexGuard<'a, FlushState>) -> MutexGuard<'a, FlushState> {
         self.changed
             .wait(state)
             .unwrap_or_else(PoisonError::into_inner)
@@ -320,13 +320,13 @@ impl<S> Shared<S> {
 /// An attempt did not succeed; why is kept in the state.
 struct Failed;
 
-struct Worker<S> {
-    shared: Arc<Shared<S>>,
+struct FlushWorker<S> {
+    shared: Arc<FlushQueue<S>>,
     dir: PathBuf,
     rest: Duration,
 }
 
-impl<S: Store> Worker<S> {
+impl<S: Store> FlushWorker<S> {
     fn run(self) {
         loop {
             let done = match self.next() {
@@ -394,11 +394,14 @@ impl<S: Store> Worker<S> {
             // It only spares the making of another.
             let spare = state.used.take();
             drop(state);
-            if spare.map(Segment::remove).is_some_and(|gone| gone.is_err()) {
+            if spare
+                .map(LogSegment::remove)
+                .is_some_and(|gone| gone.is_err())
+            {
                 self.shared.stats.failures.add_one();
             }
         } else if has_more {
-            let is_idle = |state: &mut State| {
+            let is_idle = |state: &mut FlushState| {
                 !state.closing && state.ready.is_some() && state.full.is_empty()
             };
             let changed = &self.shared.changed;
@@ -408,7 +411,7 @@ impl<S: Store> Worker<S> {
 
     /// Waits before the next attempt, unless a segment is wanted meanwhile.
     fn pause(&self) {
-        let stay = |state: &mut State| {
+        let stay = |state: &mut FlushState| {
             let is_wanted = state.ready.is_none() && state.not_made.is_none();
             !state.closing && !is_wanted
         };
@@ -416,15 +419,15 @@ impl<S: Store> Worker<S> {
         drop(self.shared.changed.wait_timeout_while(state, RETRY, stay));
     }
 
-    fn known(&self) -> state::State {
+    fn known(&self) -> LogState {
         let known = &self.shared.known;
         *known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An error is kept for the commit that waits.
-    fn make(&self, number: u64, bytes: u64, used: Option<Segment>) -> Result<(), Failed> {
+    fn make(&self, number: u64, bytes: u64, used: Option<LogSegment>) -> Result<(), Failed> {
         let home = self.known().home(number);
-        let made = Segment::make(&self.dir, home, bytes, used);
+        let made = LogSegment::make(&self.dir, home, bytes, used);
         let mut state = self.shared.lock();
         let done = match made {
             Ok(made) => {
@@ -489,6 +492,6 @@ impl<S: Store> Worker<S> {
         if full.is_some() {
             self.shared.stats.flushed_segments.add_one();
         }
-        superfluous.map_or(Ok(()), Segment::remove)
+        superfluous.map_or(Ok(()), LogSegment::remove)
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Home {
 /// A commit's place in the order of all: its number, one more than that of the commit before, and the frame's checksum, which the
 /// next frame repeats. The default comes before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Link {
+pub(super) struct ChainLink {
     pub(super) seq: u64,
     pub(super) checksum: u32,
 }
@@ -44,7 +44,7 @@ pub(super) struct Frame {
     bytes: Bytes,
     /// Where the changes begin.
     changes: usize,
-    link: Link,
+    link: ChainLink,
     /// The checksum of the frame before; formats that do not have it say nothing.
     chain: Option<u32>,
 }
@@ -54,7 +54,7 @@ pub(super) struct Frame {
 pub(super) struct Header {
     length: usize,
     chain: u32,
-    pub(super) link: Link,
+    pub(super) link: ChainLink,
 }
 
 impl Header {
@@ -65,7 +65,7 @@ impl Header {
         is_ours.then(|| Header {
             length: u32_at(header, 0) as usize,
             chain: u32_at(header, 12),
-            link: Link {
+            link: ChainLink {
                 seq: seq_of(header),
                 checksum: u32_at(header, 16),
             },
@@ -92,7 +92,7 @@ impl Frame {
     }
 
     /// Writes a batch as the frame of `home` that follows `before`.
-    pub(super) fn encode(batch: &Batch, home: Home, before: Link) -> Frame {
+    pub(super) fn encode(batch: &Batch, home: Home, before: ChainLink) -> Frame {
         let seq = before.seq + 1;
         let mut out = BytesMut::with_capacity(Frame::size(batch));
         out.put_u32(0);
@@ -118,7 +118,7 @@ impl Frame {
         Frame {
             bytes: out.freeze(),
             changes: HEADER,
-            link: Link {
+            link: ChainLink {
                 seq,
                 checksum: whole,
             },
@@ -144,7 +144,7 @@ impl Frame {
         Frame {
             bytes,
             changes,
-            link: Link { seq, checksum: 0 },
+            link: ChainLink { seq, checksum: 0 },
             chain: None,
         }
     }
@@ -168,12 +168,12 @@ impl Frame {
     }
 
     /// What the next frame continues.
-    pub(super) fn link(&self) -> Link {
+    pub(super) fn link(&self) -> ChainLink {
         self.link
     }
 
     /// Whether it is the very next after `before`.
-    pub(super) fn continues(&self, before: Link) -> bool {
+    pub(super) fn continues(&self, before: ChainLink) -> bool {
         self.link.seq == before.seq + 1 && self.chain.is_none_or(|chain| chain == before.checksum)
     }
 
@@ -183,23 +183,23 @@ impl Frame {
     }
 
     /// The changes, as slices of the frame: nothing is copied.
-    pub(super) fn changes(&self) -> Changes {
-        Changes(self.bytes.slice(self.changes..))
+    pub(super) fn changes(&self) -> FrameChanges {
+        FrameChanges(self.bytes.slice(self.changes..))
     }
 }
 
 /// One change: its place, and its value or `None` for a delete.
-pub(super) type Change = ((Space, Bytes), Option<Bytes>);
+pub(super) type RowChange = ((Space, Bytes), Option<Bytes>);
 
 /// Iterates over a frame's changes; an error is a change that cannot be, in a frame whose checksum is right.
-pub(super) struct Changes(Bytes);
+pub(super) struct FrameChanges(Bytes);
 
 /// A change that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-impl Iterator for Changes {
-    type Item = Result<Change, Malformed>;
+impl Iterator for FrameChanges {
+    type Item = Result<RowChange, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
@@ -213,8 +213,8 @@ impl Iterator for Changes {
     }
 }
 
-impl Changes {
-    fn read(&mut self) -> Option<Change> {
+impl FrameChanges {
+    fn read(&mut self) -> Option<RowChange> {
         let header = self.0.get(..CHANGE_HEADER)?;
         let space = Space::from_code(header[0])?;
         let key_end = CHANGE_HEADER.checked_add(u32_at(header, 1) as usize)?;
@@ -273,7 +273,7 @@ mod tests {
         ledger: LedgerId([9; 16]),
         segment: 7,
     };
-    const BEFORE: Link = Link {
+    const BEFORE: ChainLink = ChainLink {
         seq: 41,
         checksum: 0xdead_beef,
     };
@@ -296,12 +296,12 @@ mod tests {
         let read = Frame::decode(&file.into(), HOME).unwrap();
         assert_eq!(read.link(), written.link());
         assert!(read.continues(BEFORE));
-        let other = Link {
+        let other = ChainLink {
             checksum: 1,
             ..BEFORE
         };
         assert!(!read.continues(other) && !read.continues(read.link()));
-        let changes: Vec<Change> = read.changes().map(Result::unwrap).collect();
+        let changes: Vec<RowChange> = read.changes().map(Result::unwrap).collect();
         let key = |space, key: &'static [u8]| (space, Bytes::from_static(key));
         assert_eq!(
             changes,

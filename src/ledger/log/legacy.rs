@@ -32,7 +32,7 @@ pub(super) fn encode(batch: &super::Batch, segment: u64, seq: u64) -> Vec<u8> {
         ledger: super::state::LedgerId([0; 16]),
         segment,
     };
-    let before = super::frame::Link {
+    let before = super::frame::ChainLink {
         seq: seq - 1,
         checksum: 0,
     };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::store::{Reader, StoreError};
+use super::super::store::{StoreError, StoreReader};
 use super::overlay::{Over, Overlay};
 use super::reader::LoggedReader;
 use super::survey::survey;
@@ -10,8 +10,8 @@ use super::survey::survey;
 /// Reads the ledger in the data directory `dir`, whose database `base` reads.
 pub(in super::super) fn look(
     dir: &Path,
-    base: Box<dyn Reader>,
-) -> Result<Box<dyn Reader>, StoreError> {
+    base: Box<dyn StoreReader>,
+) -> Result<Box<dyn StoreReader>, StoreError> {
     let mut overlay = Overlay::default();
     survey(dir, Some(&*base), &mut |batch| {
         overlay.add_batch(batch);

@@ -46,14 +46,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::flusher::Flusher;
-use self::frame::{Frame, Link};
+use self::frame::{ChainLink, Frame};
 use self::reader::LoggedReader;
 use self::replay::replay;
-use self::segment::Segment;
+use self::segment::LogSegment;
 pub use self::snapshot::Snapshots;
-pub(super) use self::state::{State, begin, is_state};
+pub(super) use self::state::{LogState, begin, is_state};
 use super::directory;
-use super::store::{Batch, Reader, Space, Store, StoreError, Visit, prefix_end};
+use super::store::{Batch, Space, Store, StoreError, StoreReader, Visit, prefix_end};
 use crate::metrics::{Count, metrics};
 
 /// The directory of the segments, in the data directory.
@@ -107,10 +107,10 @@ metrics! {
 #[derive(Debug)]
 pub struct LoggedStore<S: Store + 'static> {
     dir: PathBuf,
-    current: Segment,
+    current: LogSegment,
     /// What takes over once the current one is marked as full.
-    next: Option<Segment>,
-    last: Link,
+    next: Option<LogSegment>,
+    last: ChainLink,
     flusher: Flusher<S>,
     /// After a failed sync nobody knows what is on disk: nothing is written any more.
     broken: Option<StoreError>,
@@ -126,9 +126,9 @@ impl<S: Store + 'static> LoggedStore<S> {
         let dir = data.join(LOG_DIRECTORY);
         directory::create(&dir)?;
         let clean = replay(&mut base, &dir)?;
-        let current = Segment::make(&dir, clean.home(clean.from), limits.segment_bytes, None)?;
+        let current = LogSegment::make(&dir, clean.home(clean.from), limits.segment_bytes, None)?;
         // The file is there: from now on it must be.
-        let running = State {
+        let running = LogState {
             is_clean: false,
             ..clean
         };
@@ -219,14 +219,14 @@ impl<S: Store + 'static> Store for LoggedStore<S> {
         }
     }
 
-    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+    fn reader(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         let base = self.flusher.base().reader()?;
         let pending = self.flusher.pending();
         let over = move |space, from: &[u8], to: Option<&[u8]>| pending.over(space, from, to);
         Ok(Box::new(LoggedReader::new(over, base)))
     }
 
-    fn view(&self) -> Result<Box<dyn Reader>, StoreError> {
+    fn view(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         self.flusher.view()
     }
 }
@@ -236,7 +236,7 @@ impl<S: Store + 'static> Drop for LoggedStore<S> {
     fn drop(&mut self) {
         let closed = self.flusher.close().and_then(|()| {
             let left = segment::find(&self.dir)?;
-            left.iter().try_for_each(segment::Found::remove)
+            left.iter().try_for_each(segment::FoundSegment::remove)
         });
         if let Err(error) = closed {
             tracing::warn!(%error, path = %self.dir.display(), "commit log kept, the next start reads it");

@@ -8,7 +8,7 @@ use std::ops::{Bound, ControlFlow};
 use bytes::Bytes;
 
 use super::super::store::{Batch, Space, StoreError, Visit};
-use super::frame::{Frame, Link, Malformed};
+use super::frame::{ChainLink, Frame, Malformed};
 
 /// What lies over a range of the database, by key.
 pub(super) type Over = BTreeMap<Bytes, Option<Bytes>>;
@@ -18,7 +18,7 @@ pub(super) type Over = BTreeMap<Bytes, Option<Bytes>>;
 pub(super) struct Overlay {
     changes: BTreeMap<(Space, Bytes), Option<Bytes>>,
     /// The last commit in it.
-    pub(super) last: Link,
+    pub(super) last: ChainLink,
     /// Bytes of the frames.
     pub(super) bytes: usize,
 }

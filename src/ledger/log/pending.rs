@@ -11,7 +11,7 @@ use super::overlay::{Over, Overlay};
 
 /// What was sealed, and what came since. Each is held for as long as the database lacks any of it.
 #[derive(Debug, Default)]
-pub(super) struct Pending(Mutex<Overlays>);
+pub(super) struct PendingOverlays(Mutex<Overlays>);
 
 #[derive(Debug, Default)]
 struct Overlays {
@@ -20,7 +20,7 @@ struct Overlays {
     current: Overlay,
 }
 
-impl Pending {
+impl PendingOverlays {
     /// Adds a commit to what the current segment says.
     pub(super) fn add(&self, frame: &Frame) {
         let added = self.lock().current.add(frame);

@@ -2,26 +2,26 @@
 
 use std::ops::ControlFlow;
 
-use super::super::store::{Reader, Space, StoreError, Visit, VisitKey};
+use super::super::store::{Space, StoreError, StoreReader, Visit, VisitKey};
 use super::overlay::{Over, visit_merged};
 
 /// `over` says what is not in the database of the keys from one on and below another.
 pub(super) struct LoggedReader<F> {
     over: F,
-    base: Box<dyn Reader>,
+    base: Box<dyn StoreReader>,
 }
 
 impl<F> LoggedReader<F>
 where
     F: Fn(Space, &[u8], Option<&[u8]>) -> Over,
 {
-    pub(super) fn new(over: F, base: Box<dyn Reader>) -> LoggedReader<F> {
+    pub(super) fn new(over: F, base: Box<dyn StoreReader>) -> LoggedReader<F> {
         LoggedReader { over, base }
     }
 }
 
 // What is pending is taken first: what goes to the database meanwhile is then seen twice, and not missed.
-impl<F> Reader for LoggedReader<F>
+impl<F> StoreReader for LoggedReader<F>
 where
     F: Fn(Space, &[u8], Option<&[u8]>) -> Over + Send,
 {

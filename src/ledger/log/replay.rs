@@ -6,24 +6,24 @@
 
 use std::path::Path;
 
-use super::frame::{Frame, Link};
+use super::frame::{ChainLink, Frame};
 use super::overlay::Overlay;
 use super::pieces::Piece;
-use super::segment::{self, Contents, Found};
-use super::state::{LedgerId, State, legacy_flushed};
+use super::segment::{self, Contents, FoundSegment};
+use super::state::{LedgerId, LogState, legacy_flushed};
 use super::{FLUSH_BYTES, damaged, missing};
 use crate::ledger::directory;
-use crate::ledger::store::{Reader, Store, StoreError};
+use crate::ledger::store::{Store, StoreError, StoreReader};
 
 /// Sees that a start would find the log in `dir` complete behind the database that `base` reads, and changes nothing.
 ///
 /// # Errors
 /// Why a start refuses.
-pub(in super::super) fn verify(base: &dyn Reader, dir: &Path) -> Result<(), StoreError> {
+pub(in super::super) fn verify(base: &dyn StoreReader, dir: &Path) -> Result<(), StoreError> {
     let (found, _) = segment::list(dir)?;
     let (known, flushed) = known(base, dir)?;
     expect_segments(known, &found, dir)?;
-    let mut reading = Reading::new(known, flushed);
+    let mut reading = LogReading::new(known, flushed);
     for segment in &found {
         reading.read(segment)?;
         reading.overlay = Overlay::default();
@@ -32,11 +32,11 @@ pub(in super::super) fn verify(base: &dyn Reader, dir: &Path) -> Result<(), Stor
 }
 
 /// What the database knows of the log, and the last commit that it has.
-fn known(base: &dyn Reader, dir: &Path) -> Result<(Option<State>, Link), StoreError> {
-    let known = State::read(base, dir)?;
+fn known(base: &dyn StoreReader, dir: &Path) -> Result<(Option<LogState>, ChainLink), StoreError> {
+    let known = LogState::read(base, dir)?;
     let flushed = match known {
         Some(state) => state.flushed,
-        None => Link {
+        None => ChainLink {
             seq: legacy_flushed(base, dir)?,
             checksum: 0,
         },
@@ -46,13 +46,13 @@ fn known(base: &dyn Reader, dir: &Path) -> Result<(Option<State>, Link), StoreEr
 
 /// Copies the log of the last run to the database and removes it. The state that is returned is in the database. Nothing is
 /// changed if the log is not all there.
-pub(super) fn replay(base: &mut impl Store, dir: &Path) -> Result<State, StoreError> {
+pub(super) fn replay(base: &mut impl Store, dir: &Path) -> Result<LogState, StoreError> {
     let reader = base.reader()?;
     verify(&*reader, dir)?;
     let found = segment::find(dir)?;
     let (known, flushed) = known(&*reader, dir)?;
     drop(reader);
-    let mut reading = Reading::new(known, flushed);
+    let mut reading = LogReading::new(known, flushed);
     for segment in &found {
         reading.read(segment)?;
         if reading.overlay.bytes >= FLUSH_BYTES {
@@ -67,20 +67,24 @@ pub(super) fn replay(base: &mut impl Store, dir: &Path) -> Result<State, StoreEr
     }
     let id = known.map_or_else(|| LedgerId::new(dir), |state| Ok(state.id))?;
     let next = found.last().map_or(1, |last| last.number + 1);
-    let state = State {
+    let state = LogState {
         id,
         is_clean: true,
         from: known.map_or(next, |state| state.from.max(next)),
         flushed: reading.last,
     };
     state.write(base)?;
-    found.iter().try_for_each(Found::remove)?;
+    found.iter().try_for_each(FoundSegment::remove)?;
     directory::sync(dir)?;
     Ok(state)
 }
 
 /// Sees that every segment is there that the database knows of, and none lacks between them.
-fn expect_segments(known: Option<State>, found: &[Found], dir: &Path) -> Result<(), StoreError> {
+fn expect_segments(
+    known: Option<LogState>,
+    found: &[FoundSegment],
+    dir: &Path,
+) -> Result<(), StoreError> {
     let Some(state) = known else {
         return Ok(());
     };
@@ -112,22 +116,22 @@ fn expect_segments(known: Option<State>, found: &[Found], dir: &Path) -> Result<
 }
 
 /// Reads segment after segment and sees that no commit is missing after those that the database has.
-struct Reading {
-    known: Option<State>,
+struct LogReading {
+    known: Option<LogState>,
     /// The last commit that the database has when this begins.
-    flushed: Link,
+    flushed: ChainLink,
     /// The last commit read, or the last that the database has.
-    last: Link,
+    last: ChainLink,
     /// The commit before the next frame, once one was read.
-    before: Option<Link>,
+    before: Option<ChainLink>,
     overlay: Overlay,
     /// The last segment that says that another follows.
     closed: Option<u64>,
 }
 
-impl Reading {
-    fn new(known: Option<State>, flushed: Link) -> Reading {
-        Reading {
+impl LogReading {
+    fn new(known: Option<LogState>, flushed: ChainLink) -> LogReading {
+        LogReading {
             known,
             flushed,
             last: flushed,
@@ -137,7 +141,7 @@ impl Reading {
         }
     }
 
-    fn read(&mut self, segment: &Found) -> Result<(), StoreError> {
+    fn read(&mut self, segment: &FoundSegment) -> Result<(), StoreError> {
         let contents = segment.read()?;
         self.expect_owner(segment, &contents)?;
         for piece in contents.pieces(self.last.seq) {
@@ -155,7 +159,7 @@ impl Reading {
         }
     }
 
-    fn expect_owner(&self, segment: &Found, contents: &Contents) -> Result<(), StoreError> {
+    fn expect_owner(&self, segment: &FoundSegment, contents: &Contents) -> Result<(), StoreError> {
         let path = &segment.path;
         match (self.known, contents.home) {
             (Some(state), Some(home)) if state.id == home.ledger => Ok(()),
@@ -178,7 +182,7 @@ impl Reading {
         }
     }
 
-    fn take(&mut self, segment: &Found, frame: &Frame) -> Result<(), StoreError> {
+    fn take(&mut self, segment: &FoundSegment, frame: &Frame) -> Result<(), StoreError> {
         let (path, seq) = (&segment.path, frame.seq());
         if seq > self.last.seq {
             if !frame.continues(self.last) {
@@ -216,7 +220,13 @@ impl Reading {
         missing(path, reason)
     }
 
-    fn damage(&self, segment: &Found, from: u64, to: u64, contents: &Contents) -> StoreError {
+    fn damage(
+        &self,
+        segment: &FoundSegment,
+        from: u64,
+        to: u64,
+        contents: &Contents,
+    ) -> StoreError {
         let last = self.before.map_or(self.last.seq, |before| before.seq);
         let behind = contents
             .pieces(last)
@@ -233,7 +243,12 @@ impl Reading {
     }
 
     /// A segment that was left for the next one says where it ends.
-    fn end(&mut self, segment: &Found, contents: &Contents, at: u64) -> Result<(), StoreError> {
+    fn end(
+        &mut self,
+        segment: &FoundSegment,
+        contents: &Contents,
+        at: u64,
+    ) -> Result<(), StoreError> {
         let Some(closed) = contents.closed else {
             return Ok(());
         };
@@ -258,7 +273,7 @@ impl Reading {
     }
 
     /// The segment that the last one was left for must be there.
-    fn finish(&self, found: &[Found]) -> Result<(), StoreError> {
+    fn finish(&self, found: &[FoundSegment]) -> Result<(), StoreError> {
         match (self.closed, found.last()) {
             (Some(closed), Some(last)) if closed == last.number => {
                 let next = closed + 1;
@@ -281,7 +296,7 @@ impl Reading {
             base.commit(&batch)?;
         }
         match self.known {
-            Some(state) => State {
+            Some(state) => LogState {
                 flushed: overlay.last,
                 ..state
             }

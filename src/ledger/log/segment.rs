@@ -48,7 +48,7 @@ static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A segment that takes frames.
 #[derive(Debug)]
-pub(super) struct Segment {
+pub(super) struct LogSegment {
     /// Its number, from 1, and whose it is.
     pub(super) home: Home,
     path: PathBuf,
@@ -58,7 +58,7 @@ pub(super) struct Segment {
     capacity: u64,
 }
 
-impl Segment {
+impl LogSegment {
     /// Makes the segment of `home` with room for `capacity` bytes of frames, out of a used one if that has just as much.
     ///
     /// # Errors
@@ -67,15 +67,15 @@ impl Segment {
         dir: &Path,
         home: Home,
         capacity: u64,
-        used: Option<Segment>,
-    ) -> Result<Segment, StoreError> {
+        used: Option<LogSegment>,
+    ) -> Result<LogSegment, StoreError> {
         let number = home.segment;
         let making = dir.join(format!("{number:020}.{MAKING}"));
         let path = file_name(dir, number);
         let made = match used {
             Some(used) if used.capacity == capacity => reuse(used, dir, &making, home),
             other => {
-                other.map(Segment::remove).transpose()?;
+                other.map(LogSegment::remove).transpose()?;
                 fill(&making, home, capacity).map_err(|error| failed(&making, error))
             }
         };
@@ -88,7 +88,7 @@ impl Segment {
             // Best effort: the next start removes it, too.
             let _ = fs::remove_file(&making);
         }
-        Ok(Segment {
+        Ok(LogSegment {
             home,
             path,
             file: named?,
@@ -116,7 +116,7 @@ impl Segment {
     /// Marks that it takes no more frames, and that the next segment is there.
     ///
     /// # Errors
-    /// As [`Segment::append`].
+    /// As [`LogSegment::append`].
     pub(super) fn close(&self, last_seq: u64) -> Result<(), StoreError> {
         let closed = Closed {
             end: self.end,
@@ -153,7 +153,7 @@ impl Segment {
     }
 }
 
-fn reuse(used: Segment, dir: &Path, making: &Path, home: Home) -> Result<File, StoreError> {
+fn reuse(used: LogSegment, dir: &Path, making: &Path, home: Home) -> Result<File, StoreError> {
     fs::rename(&used.path, making).map_err(|error| failed(making, error))?;
     // Before the header changes: no crash may leave a file whose name and header disagree.
     directory::sync(dir)?;
@@ -219,7 +219,7 @@ impl Closed {
 
 /// A segment as a start finds it.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundSegment {
     pub(super) number: u64,
     pub(super) path: PathBuf,
 }
@@ -258,7 +258,7 @@ impl Contents {
     }
 }
 
-impl Found {
+impl FoundSegment {
     /// Removes the file.
     ///
     /// # Errors
@@ -379,7 +379,7 @@ impl Found {
 ///
 /// # Errors
 /// Whatever the file system answers.
-pub(super) fn find(dir: &Path) -> Result<Vec<Found>, StoreError> {
+pub(super) fn find(dir: &Path) -> Result<Vec<FoundSegment>, StoreError> {
     let (found, half_made) = list(dir)?;
     for path in half_made {
         fs::remove_file(&path).map_err(|error| failed(&path, error))?;
@@ -391,7 +391,7 @@ pub(super) fn find(dir: &Path) -> Result<Vec<Found>, StoreError> {
 ///
 /// # Errors
 /// Whatever the file system answers.
-pub(super) fn list(dir: &Path) -> Result<(Vec<Found>, Vec<PathBuf>), StoreError> {
+pub(super) fn list(dir: &Path) -> Result<(Vec<FoundSegment>, Vec<PathBuf>), StoreError> {
     let (mut found, mut half_made) = (Vec::new(), Vec::new());
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok((found, half_made)),
@@ -406,7 +406,7 @@ pub(super) fn list(dir: &Path) -> Result<(Vec<Found>, Vec<PathBuf>), StoreError>
             .and_then(|stem| stem.parse().ok());
         match (number, extension) {
             (Some(_), Some(MAKING)) => half_made.push(path),
-            (Some(number), Some(EXTENSION)) => found.push(Found { number, path }),
+            (Some(number), Some(EXTENSION)) => found.push(FoundSegment { number, path }),
             // Not ours.
             _ => {}
         }

@@ -4,11 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::store::{Reader, Store, StoreError};
+use super::super::store::{Store, StoreError, StoreReader};
 use super::LogStats;
 use super::flusher::Flusher;
 
-type Take = dyn Fn() -> Result<Box<dyn Reader>, StoreError> + Send + Sync;
+type Take = dyn Fn() -> Result<Box<dyn StoreReader>, StoreError> + Send + Sync;
 
 /// Takes views of a [`super::LoggedStore`] for as long as that lives; does not keep it open.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// Whatever opening it meets; that the store is closed.
-    pub fn take(&self) -> Result<Box<dyn Reader>, StoreError> {
+    pub fn take(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         (self.take)()
     }
 

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::super::store::{Batch, Reader, Space, Store, StoreError};
-use super::frame::{Home, Link};
+use super::super::store::{Batch, Space, Store, StoreError, StoreReader};
+use super::frame::{ChainLink, Home};
 use super::overlay::Overlay;
 
 /// Where it lies in [`Space::Meta`].
@@ -51,24 +51,24 @@ impl fmt::Display for LedgerId {
 
 /// The row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) struct State {
+pub(in super::super) struct LogState {
     pub(in super::super) id: LedgerId,
     /// Between an orderly end and the next start the database is all there is. Otherwise the segment `from` must be there.
     pub(in super::super) is_clean: bool,
     /// The oldest segment that may hold commits which the database lacks.
     pub(super) from: u64,
     /// The last commit that the database has all of.
-    pub(super) flushed: Link,
+    pub(super) flushed: ChainLink,
 }
 
-impl State {
+impl LogState {
     /// Of a ledger that has no commit yet.
-    pub(super) fn new(id: LedgerId) -> State {
-        State {
+    pub(super) fn new(id: LedgerId) -> LogState {
+        LogState {
             id,
             is_clean: true,
             from: 1,
-            flushed: Link::default(),
+            flushed: ChainLink::default(),
         }
     }
 
@@ -89,14 +89,14 @@ impl State {
 
     /// Reads the row, `None` if there is none.
     pub(in super::super) fn read(
-        base: &dyn Reader,
+        base: &dyn StoreReader,
         path: &Path,
-    ) -> Result<Option<State>, StoreError> {
+    ) -> Result<Option<LogState>, StoreError> {
         let row = value(base, STATE_KEY)?;
-        row.map(|row| State::decode(&row, path)).transpose()
+        row.map(|row| LogState::decode(&row, path)).transpose()
     }
 
-    fn decode(row: &[u8], path: &Path) -> Result<State, StoreError> {
+    fn decode(row: &[u8], path: &Path) -> Result<LogState, StoreError> {
         let row: &[u8; LENGTH] = row.try_into().map_err(|_| StoreError::Corrupt {
             path: path.into(),
             reason: "it does not say which commits it has".into(),
@@ -108,11 +108,11 @@ impl State {
         };
         let mut id = [0; 16];
         id.copy_from_slice(&row[..16]);
-        Ok(State {
+        Ok(LogState {
             id: LedgerId(id),
             is_clean: row[16] != 0,
             from: number(17),
-            flushed: Link {
+            flushed: ChainLink {
                 seq: number(25),
                 checksum: u32::from_be_bytes([row[33], row[34], row[35], row[36]]),
             },
@@ -140,9 +140,9 @@ impl State {
 }
 
 /// The state of a ledger that is being filled by hand: until it is written as clean, a start refuses it.
-pub(in super::super) fn begin(path: &Path) -> Result<State, StoreError> {
-    let state = State::new(LedgerId::new(path)?);
-    Ok(State {
+pub(in super::super) fn begin(path: &Path) -> Result<LogState, StoreError> {
+    let state = LogState::new(LedgerId::new(path)?);
+    Ok(LogState {
         is_clean: false,
         ..state
     })
@@ -153,8 +153,8 @@ pub(in super::super) fn is_state(space: Space, key: &[u8]) -> bool {
     space == Space::Meta && [STATE_KEY, LEGACY_KEY].contains(&key)
 }
 
-/// How far a database has got that was written before there was a [`State`]; 0 if it says nothing.
-pub(super) fn legacy_flushed(base: &dyn Reader, path: &Path) -> Result<u64, StoreError> {
+/// How far a database has got that was written before there was a [`LogState`]; 0 if it says nothing.
+pub(super) fn legacy_flushed(base: &dyn StoreReader, path: &Path) -> Result<u64, StoreError> {
     let Some(row) = value(base, LEGACY_KEY)? else {
         return Ok(0);
     };
@@ -165,7 +165,7 @@ pub(super) fn legacy_flushed(base: &dyn Reader, path: &Path) -> Result<u64, Stor
     Ok(u64::from_be_bytes(*seq))
 }
 
-fn value(base: &dyn Reader, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+fn value(base: &dyn StoreReader, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
     let mut found = None;
     let end = [key, &[0]].concat();
     base.range(Space::Meta, key, &end, &mut |_, value| {

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use bytes::{Bytes, BytesMut};
 
 use super::super::store::Batch;
-use super::frame::{self, Frame, Header, Home, Link};
+use super::frame::{self, ChainLink, Frame, Header, Home};
 use super::state::LedgerId;
 
 /// No frame of a segment reads as one of a stream.
@@ -25,14 +25,14 @@ pub(in super::super) const MAX_REFUSAL: u64 = 4096;
 /// The side that sends.
 pub(in super::super) struct Sender<W> {
     to: W,
-    last: Link,
+    last: ChainLink,
 }
 
 impl<W: Write> Sender<W> {
     pub(in super::super) fn new(to: W) -> Sender<W> {
         Sender {
             to,
-            last: Link::default(),
+            last: ChainLink::default(),
         }
     }
 
@@ -53,14 +53,14 @@ impl<W: Write> Sender<W> {
 /// The side that receives.
 pub(in super::super) struct Receiver<R> {
     from: R,
-    last: Link,
+    last: ChainLink,
 }
 
 impl<R: Read> Receiver<R> {
     pub(in super::super) fn new(from: R) -> Receiver<R> {
         Receiver {
             from,
-            last: Link::default(),
+            last: ChainLink::default(),
         }
     }
 

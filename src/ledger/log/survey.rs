@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::super::store::{Batch, Reader, StoreError};
+use super::super::store::{Batch, StoreError, StoreReader};
 use super::LOG_DIRECTORY;
-use super::frame::{Frame, Link};
+use super::frame::{ChainLink, Frame};
 use super::pieces::Piece;
-use super::segment::{self, Contents, Found};
-use super::state::{LedgerId, State, legacy_flushed};
+use super::segment::{self, Contents, FoundSegment};
+use super::state::{LedgerId, LogState, legacy_flushed};
 
 /// What a look at a log has found.
 #[derive(Debug, Default)]
@@ -33,20 +33,20 @@ pub(in super::super) struct Survey {
 /// database lacks goes to `visit`, in order.
 pub(in super::super) fn survey(
     dir: &Path,
-    reader: Option<&dyn Reader>,
+    reader: Option<&dyn StoreReader>,
     visit: &mut dyn FnMut(&Batch) -> Result<(), StoreError>,
 ) -> Result<Survey, StoreError> {
     let log = dir.join(LOG_DIRECTORY);
     let known = match reader {
         None => Ok((None, 0)),
         Some(reader) => {
-            State::read(reader, dir).and_then(|known| Ok((known, legacy_flushed(reader, dir)?)))
+            LogState::read(reader, dir).and_then(|known| Ok((known, legacy_flushed(reader, dir)?)))
         }
     };
     let mut survey = Survey::default();
     let (known, last) = match known {
         Ok((known, flushed)) => {
-            let legacy = Link {
+            let legacy = ChainLink {
                 seq: flushed,
                 checksum: 0,
             };
@@ -59,7 +59,7 @@ pub(in super::super) fn survey(
         }
         Err(error) => return Err(error),
     };
-    let mut walk = Walk {
+    let mut walk = SurveyWalk {
         survey,
         id: known.map(|state| state.id),
         last: last.unwrap_or_default(),
@@ -74,19 +74,19 @@ pub(in super::super) fn survey(
     Ok(walk.survey)
 }
 
-struct Walk<'a> {
+struct SurveyWalk<'a> {
     survey: Survey,
     /// Whose segments are looked at: the database's, or those of the first.
     id: Option<LedgerId>,
-    last: Link,
+    last: ChainLink,
     /// If not, the first commit that is found is taken for the next.
     is_last_known: bool,
     visit: &'a mut dyn FnMut(&Batch) -> Result<(), StoreError>,
 }
 
-impl Walk<'_> {
+impl SurveyWalk<'_> {
     /// Which segments must be there, and are not.
-    fn compare(&mut self, known: Option<State>, found: &[Found]) {
+    fn compare(&mut self, known: Option<LogState>, found: &[FoundSegment]) {
         let Some(state) = known else {
             return;
         };
@@ -105,7 +105,7 @@ impl Walk<'_> {
         }
     }
 
-    fn look_at(&mut self, segment: &Found) -> Result<(), StoreError> {
+    fn look_at(&mut self, segment: &FoundSegment) -> Result<(), StoreError> {
         let contents = match segment.read() {
             Ok(contents) => contents,
             Err(StoreError::Corrupt { reason, .. }) => {
@@ -153,7 +153,7 @@ impl Walk<'_> {
     }
 
     /// Whether the database lacks it.
-    fn take(&mut self, segment: &Found, frame: &Frame) -> Result<bool, StoreError> {
+    fn take(&mut self, segment: &FoundSegment, frame: &Frame) -> Result<bool, StoreError> {
         let seq = frame.seq();
         if seq <= self.last.seq {
             return Ok(false);
@@ -187,7 +187,7 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    fn end(&mut self, segment: &Found, contents: &Contents, at: u64) {
+    fn end(&mut self, segment: &FoundSegment, contents: &Contents, at: u64) {
         let Some(closed) = contents
             .closed
             .filter(|closed| closed.last_seq > self.last.seq)
@@ -206,13 +206,13 @@ impl Walk<'_> {
         }
         self.is_last_known = true;
         // The next segment goes on after them.
-        self.last = Link {
+        self.last = ChainLink {
             seq: closed.last_seq,
             checksum: 0,
         };
     }
 
-    fn problem(&mut self, segment: &Found, what: &str) {
+    fn problem(&mut self, segment: &FoundSegment, what: &str) {
         let problem = format!("segment {}: {what}", segment.number);
         self.survey.problems.push(problem);
     }

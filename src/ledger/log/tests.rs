@@ -234,7 +234,7 @@ fn files_of_others_are_refused_or_left_alone() {
     drop(open(&base, dir.path()).unwrap());
     assert_eq!(segments(dir.path()), [log.join("notes.txt")]);
 
-    let next = State::read(&*base.reader().unwrap(), &log)
+    let next = LogState::read(&*base.reader().unwrap(), &log)
         .unwrap()
         .unwrap();
     let next = next.from;

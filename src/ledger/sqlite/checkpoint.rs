@@ -93,7 +93,7 @@ impl Checkpointer {
         let (calls, called) = sync_channel(1);
         let turn = Arc::new(Mutex::new(()));
         let cut = Arc::new(AtomicBool::new(false));
-        let worker = Worker {
+        let worker = CheckpointWorker {
             connection,
             database,
             turn: Arc::clone(&turn),
@@ -150,7 +150,7 @@ impl Drop for Checkpointer {
     }
 }
 
-struct Worker {
+struct CheckpointWorker {
     connection: Connection,
     database: Arc<File>,
     turn: Arc<Mutex<()>>,
@@ -159,7 +159,7 @@ struct Worker {
     failing: bool,
 }
 
-impl Worker {
+impl CheckpointWorker {
     fn run(mut self, called: &Receiver<()>, path: &Path) {
         while called.recv().is_ok() {
             match self.checkpoint() {

@@ -12,10 +12,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::super::directory;
 use super::super::log::is_state;
-use super::super::store::{Reader, Space, StoreError};
+use super::super::store::{Space, StoreError, StoreReader};
 use super::format::Shape;
 use super::reader::SqliteReader;
-use super::rows::{self, Verdict};
+use super::rows::{self, RowVerdict};
 use super::{BUSY_TIMEOUT, DATABASE_FILE, format, store_error};
 
 /// What is said of a damaged file at most.
@@ -175,9 +175,9 @@ impl Inspection {
                     let counts = u64::from(!is_state(space, row.key));
                     of_space.rows += counts;
                     match row.verdict {
-                        Verdict::Whole => {}
-                        Verdict::Unchecked => of_space.unchecked += counts,
-                        Verdict::Damaged => of_space.damage(space, row.key),
+                        RowVerdict::Whole => {}
+                        RowVerdict::Unchecked => of_space.unchecked += counts,
+                        RowVerdict::Damaged => of_space.damage(space, row.key),
                     }
                 });
                 if let Err(error) = read {
@@ -194,7 +194,7 @@ impl Inspection {
     }
 
     /// Reads the rows.
-    pub(in super::super) fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+    pub(in super::super) fn reader(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         let connection = read_only(&self.path, self.is_short)
             .map_err(|error| store_error(&self.path, &error))?;
         Ok(Box::new(SqliteReader::new(
@@ -222,7 +222,7 @@ impl Inspection {
         &self,
         space: Space,
         sql: &str,
-        visit: &mut dyn FnMut(rows::Found<'_>),
+        visit: &mut dyn FnMut(rows::FoundRow<'_>),
     ) -> Result<(), rusqlite::Error> {
         let mut statement = self.connection.prepare(sql)?;
         let mut found = statement.query(())?;

@@ -38,10 +38,10 @@ use self::checkpoint::{Checkpointer, WalFrames};
 pub(super) use self::format::file_of_format;
 pub(super) use self::inspect::{Inspection, Salvaged};
 use self::reader::SqliteReader;
-use self::rows::{ReadError, Verdict};
+use self::rows::{ReadError, RowVerdict};
 pub(super) use self::seal::bring_up_to_date;
 use super::directory;
-use super::store::{Batch, Reader, Space, Store, StoreError, Tidied, Visit, prefix_end};
+use super::store::{Batch, Space, Store, StoreError, StoreReader, Tidied, Visit, prefix_end};
 
 /// The database file in the data directory.
 pub const DATABASE_FILE: &str = "hallward.db";
@@ -331,19 +331,19 @@ impl Store for SqliteStore {
             };
             let found = rows::look_up(space, key, row)?;
             match found.verdict {
-                Verdict::Damaged => Err(ReadError::Damaged(rows::damage(space, key))),
+                RowVerdict::Damaged => Err(ReadError::Damaged(rows::damage(space, key))),
                 _ => Ok(Some(found.value.to_vec())),
             }
         };
         get().map_err(|error| error.of(&self.path))
     }
 
-    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+    fn reader(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         let reader = SqliteReader::open(self.path.clone(), Arc::clone(&self.database))?;
         Ok(Box::new(reader))
     }
 
-    fn view(&self) -> Result<Box<dyn Reader>, StoreError> {
+    fn view(&self) -> Result<Box<dyn StoreReader>, StoreError> {
         let reader = SqliteReader::open(self.path.clone(), Arc::clone(&self.database))?;
         Ok(Box::new(reader.pin()?))
     }

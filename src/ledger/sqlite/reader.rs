@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::super::store::{Reader, Space, StoreError, Visit, VisitKey};
+use super::super::store::{Space, StoreError, StoreReader, Visit, VisitKey};
 use super::format::Shape;
 use super::{connect, rows, store_error};
 
@@ -20,21 +20,21 @@ const CACHE_KIB: u32 = 1024;
 pub(super) struct SqliteReader {
     connection: Connection,
     /// None for a table that the file does not have.
-    statements: [Option<Statements>; Space::ALL.len()],
+    statements: [Option<ReaderStatements>; Space::ALL.len()],
     path: PathBuf,
     // Closed after the connection: see `checkpoint`.
     _database: Option<Arc<File>>,
 }
 
-struct Statements {
+struct ReaderStatements {
     range: String,
     keys: String,
 }
 
-impl Statements {
-    fn of(space: Space, shape: Shape) -> Option<Statements> {
+impl ReaderStatements {
+    fn of(space: Space, shape: Shape) -> Option<ReaderStatements> {
         let (table, sum) = (space.name(), shape.checksum());
-        (shape != Shape::Missing).then(|| Statements {
+        (shape != Shape::Missing).then(|| ReaderStatements {
             range: format!("SELECT k, v, {sum} FROM {table} WHERE k >= ?1 AND k < ?2 ORDER BY k"),
             keys: format!("SELECT k FROM {table} WHERE k >= ?1 AND k < ?2 ORDER BY k"),
         })
@@ -64,7 +64,7 @@ impl SqliteReader {
     ) -> SqliteReader {
         SqliteReader {
             connection,
-            statements: Space::ALL.map(|space| Statements::of(space, shapes[space.index()])),
+            statements: Space::ALL.map(|space| ReaderStatements::of(space, shapes[space.index()])),
             path,
             _database: database,
         }
@@ -83,7 +83,7 @@ impl SqliteReader {
     }
 }
 
-impl Reader for SqliteReader {
+impl StoreReader for SqliteReader {
     fn range(
         &self,
         space: Space,

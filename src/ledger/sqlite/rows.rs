@@ -25,7 +25,7 @@ pub(super) fn checksum(space: Space, key: &[u8], value: &[u8]) -> u32 {
 
 /// Whether a row is as it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum RowVerdict {
     Whole,
     /// An older release wrote it, without a checksum.
     Unchecked,
@@ -33,10 +33,10 @@ pub(super) enum Verdict {
 }
 
 /// A row as it was found.
-pub(super) struct Found<'a> {
+pub(super) struct FoundRow<'a> {
     pub(super) key: &'a [u8],
     pub(super) value: &'a [u8],
-    pub(super) verdict: Verdict,
+    pub(super) verdict: RowVerdict,
 }
 
 /// Judges a row of the columns `k`, `v` and `c`, which begin at `first`.
@@ -44,7 +44,7 @@ pub(super) fn look<'a>(
     space: Space,
     row: &'a Row<'_>,
     first: usize,
-) -> Result<Found<'a>, rusqlite::Error> {
+) -> Result<FoundRow<'a>, rusqlite::Error> {
     let (key, value) = (row.get_ref(first)?, row.get_ref(first + 1)?);
     let sum = row.get_ref(first + 2)?;
     Ok(judge(space, key, value, sum))
@@ -55,21 +55,28 @@ pub(super) fn look_up<'a>(
     space: Space,
     key: &'a [u8],
     row: &'a Row<'_>,
-) -> Result<Found<'a>, rusqlite::Error> {
+) -> Result<FoundRow<'a>, rusqlite::Error> {
     let (value, sum) = (row.get_ref(0)?, row.get_ref(1)?);
     Ok(judge(space, ValueRef::Blob(key), value, sum))
 }
 
-fn judge<'a>(space: Space, key: ValueRef<'a>, value: ValueRef<'a>, sum: ValueRef<'a>) -> Found<'a> {
+fn judge<'a>(
+    space: Space,
+    key: ValueRef<'a>,
+    value: ValueRef<'a>,
+    sum: ValueRef<'a>,
+) -> FoundRow<'a> {
     let are_blobs = matches!((key, value), (ValueRef::Blob(_), ValueRef::Blob(_)));
     let (key, value) = (bytes(key), bytes(value));
     let verdict = match sum {
-        _ if !are_blobs => Verdict::Damaged,
-        ValueRef::Null => Verdict::Unchecked,
-        ValueRef::Integer(sum) if sum == i64::from(checksum(space, key, value)) => Verdict::Whole,
-        _ => Verdict::Damaged,
+        _ if !are_blobs => RowVerdict::Damaged,
+        ValueRef::Null => RowVerdict::Unchecked,
+        ValueRef::Integer(sum) if sum == i64::from(checksum(space, key, value)) => {
+            RowVerdict::Whole
+        }
+        _ => RowVerdict::Damaged,
     };
-    Found {
+    FoundRow {
         key,
         value,
         verdict,
@@ -115,7 +122,7 @@ pub(super) fn visit(space: Space, mut rows: Rows<'_>, visit: Visit<'_>) -> Resul
     let mut order = Order::default();
     while let Some(row) = rows.next()? {
         let found = look(space, row, 0)?;
-        if found.verdict == Verdict::Damaged {
+        if found.verdict == RowVerdict::Damaged {
             return Err(ReadError::Damaged(damage(space, found.key)));
         }
         order.expect(space, found.key)?;

@@ -12,7 +12,7 @@ use super::super::log::is_state;
 use super::super::store::{Space, Visit};
 use super::format::Shape;
 use super::inspect::{Inspection, Salvaged};
-use super::rows::{self, Verdict};
+use super::rows::{self, RowVerdict};
 
 /// Rows of a table that are told apart, so that one that a second look finds whole is none; all are counted.
 const MAX_TOLD_APART: usize = 10_000;
@@ -179,18 +179,18 @@ impl Hunt<'_> {
         );
         if own.key != key {
             self.is_index_wrong = true;
-            if by_key.verdict == Verdict::Whole && self.rescued.len() < MAX_TOLD_APART {
+            if by_key.verdict == RowVerdict::Whole && self.rescued.len() < MAX_TOLD_APART {
                 self.rescued.insert(number);
             }
         }
         let whole = match (by_key.verdict, own.verdict) {
-            (Verdict::Whole, _) => by_key,
-            (_, Verdict::Damaged) => return Ok(Some(Fate::Damaged)),
+            (RowVerdict::Whole, _) => by_key,
+            (_, RowVerdict::Damaged) => return Ok(Some(Fate::Damaged)),
             _ => own,
         };
         let counts = u64::from(!is_state(self.space, whole.key));
         self.found.rows += counts;
-        self.found.unchecked += counts * u64::from(whole.verdict == Verdict::Unchecked);
+        self.found.unchecked += counts * u64::from(whole.verdict == RowVerdict::Unchecked);
         self.is_over |= (self.visit)(whole.key, whole.value).is_break();
         Ok(None)
     }
@@ -251,7 +251,7 @@ impl Hunt<'_> {
             let (number, row) = (row.get(0)?, rows::look(self.space, row, 1)?);
             *last = Some(number);
             self.highest = self.highest.max(number);
-            if row.verdict != Verdict::Damaged {
+            if row.verdict != RowVerdict::Damaged {
                 if let Some((number, _)) = self.fates.remove(row.key) {
                     self.numbers.remove(&number);
                 }

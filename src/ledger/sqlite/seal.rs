@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::super::store::{Space, StoreError};
-use super::rows::{self, ReadError, Verdict};
+use super::rows::{self, ReadError, RowVerdict};
 use super::{WalLimits, checkpoint, configure, connect, format, store_error};
 
 /// Rows that are looked at between two commits, and bytes of them.
@@ -54,11 +54,11 @@ fn seal_some(connection: &Connection, space: Space, from: i64) -> Result<Option<
             }
             let read = rows::look(space, row, 1)?;
             match read.verdict {
-                Verdict::Whole => {}
-                Verdict::Unchecked => {
+                RowVerdict::Whole => {}
+                RowVerdict::Unchecked => {
                     sums.push((rows::checksum(space, read.key, read.value), id));
                 }
-                Verdict::Damaged => {
+                RowVerdict::Damaged => {
                     return Err(ReadError::Damaged(rows::damage(space, read.key)));
                 }
             }

@@ -64,7 +64,7 @@ async fn publishing_goes_on_across_a_crash_under_load() {
     }
     let reader = tokio::spawn(async move {
         let mut out = Vec::new();
-        // The other publishers' frames ride on other lanes and may come later.
+        // The other publishers' frames ride on other publisher links and may come later.
         while !out.iter().any(|frame: &Bytes| &frame[..] == b"the end") {
             out.clear();
             subscriber.recv(&mut out, 100).await;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 
 use crate::desk::port::{Publication, Route, Sorted, Subscription};
-use crate::mqtt::codec::encode::{Manner, Output, put_string};
-use crate::mqtt::codec::hello::{self, Hello, HelloWill, Wishes};
+use crate::mqtt::codec::connect_packet::{self, ConnectPacket, ConnectProperties, WillFields};
+use crate::mqtt::codec::encode::{ErrorDetail, Output, put_string};
 use crate::mqtt::codec::properties::{Properties, id};
-use crate::mqtt::codec::reader::Reader;
+use crate::mqtt::codec::reader::PacketReader;
 use crate::mqtt::codec::reason::Reason;
 use crate::mqtt::config::DoorConfig;
-use crate::mqtt::ending::Ending;
+use crate::mqtt::disconnect_reason::DisconnectReason;
 use crate::mqtt::session::inbound::sorted;
 use crate::wire::filter::{check_levels, check_name};
 use crate::wire::message::{Message, Parts, Qos};
@@ -21,7 +21,7 @@ use super::assigned_id::assigned_client_id;
 
 /// A client that was let in, as far as the session goes on asking about it.
 #[derive(Debug)]
-pub(in crate::mqtt) struct Client {
+pub(in crate::mqtt) struct ClientInfo {
     /// MQTT 5; else 3.1.1.
     pub(in crate::mqtt) v5: bool,
     pub(in crate::mqtt) id: Arc<str>,
@@ -33,7 +33,7 @@ pub(in crate::mqtt) struct Client {
     pub(in crate::mqtt) keep_alive: u16,
 }
 
-impl Client {
+impl ClientInfo {
     /// Whether what a subscription selects may not be lost on the live plane. For a durable session QoS 1 and 2 are the
     /// desk's.
     pub(in crate::mqtt) fn relies_on(&self, subscription: &Subscription) -> bool {
@@ -44,7 +44,7 @@ impl Client {
 /// A CONNECT that was allowed.
 #[derive(Debug)]
 pub(in crate::mqtt) struct Connect {
-    pub(in crate::mqtt) client: Client,
+    pub(in crate::mqtt) client: ClientInfo,
     pub(in crate::mqtt) clean_start: bool,
     /// Seconds.
     pub(in crate::mqtt) expiry: u32,
@@ -56,7 +56,7 @@ pub(in crate::mqtt) struct Connect {
     pub(in crate::mqtt) max_alias: u16,
     /// Whether acks that refuse may say why (Request Problem Information).
     pub(in crate::mqtt) problem_information: bool,
-    pub(in crate::mqtt) will: Option<Will>,
+    pub(in crate::mqtt) will: Option<ConnectWill>,
     pub(in crate::mqtt) user: Option<String>,
     pub(in crate::mqtt) password: Option<Secret>,
     pub(in crate::mqtt) assigned_id: bool,
@@ -75,7 +75,7 @@ impl std::fmt::Debug for Secret {
 
 /// A will that was allowed.
 #[derive(Debug)]
-pub(in crate::mqtt) struct Will {
+pub(in crate::mqtt) struct ConnectWill {
     pub(in crate::mqtt) publication: Publication,
     /// Seconds.
     pub(in crate::mqtt) delay: u32,
@@ -85,7 +85,7 @@ pub(in crate::mqtt) struct Will {
 
 /// A CONNECT that was not, and how the client is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mqtt) enum Refusal {
+pub(in crate::mqtt) enum ConnectRefusal {
     /// In 3.1.1's words: a return code.
     V4(u8),
     /// In MQTT 5's, and the client's Maximum Packet Size.
@@ -102,14 +102,18 @@ const BAD_CREDENTIALS: u8 = 4;
 const NOT_AUTHORIZED: u8 = 5;
 
 /// Reads and judges the body of the first packet.
-pub(in crate::mqtt) fn connect(config: &DoorConfig, body: &[u8]) -> Result<Connect, Refusal> {
-    let mut reader = Reader::new(body);
+pub(in crate::mqtt) fn connect(
+    config: &DoorConfig,
+    body: &[u8],
+) -> Result<Connect, ConnectRefusal> {
+    let mut reader = PacketReader::new(body);
     let v5 = version(&mut reader)? == 5;
-    let mut wishes = Wishes::default();
-    let judged = hello::read(v5, reader, &mut wishes).and_then(|asked| judge(config, v5, &asked));
+    let mut wishes = ConnectProperties::default();
+    let judged =
+        connect_packet::read(v5, reader, &mut wishes).and_then(|asked| judge(config, v5, &asked));
     judged.map_err(|reason| {
         if v5 {
-            Refusal::V5(reason, wishes.max_packet)
+            ConnectRefusal::V5(reason, wishes.max_packet)
         } else {
             refusal_v4(reason)
         }
@@ -117,27 +121,27 @@ pub(in crate::mqtt) fn connect(config: &DoorConfig, body: &[u8]) -> Result<Conne
 }
 
 /// The protocol level, if it is one that we speak (MQTT-3.1.2-2).
-fn version(reader: &mut Reader<'_>) -> Result<u8, Refusal> {
-    let name = reader.string().map_err(Refusal::Silent)?;
-    let level = reader.u8().map_err(Refusal::Silent)?;
+fn version(reader: &mut PacketReader<'_>) -> Result<u8, ConnectRefusal> {
+    let name = reader.string().map_err(ConnectRefusal::Silent)?;
+    let level = reader.u8().map_err(ConnectRefusal::Silent)?;
     match (name, level) {
         ("MQTT", 4 | 5) => Ok(level),
         // Bit 7 marks a bridge; bridges that are told of a wrong version try again without it.
-        ("MQTT", 6..=0x7f) => Err(Refusal::V5(Reason::UnsupportedVersion, usize::MAX)),
-        ("MQTT" | "MQIsdp", _) => Err(Refusal::V4(BAD_VERSION)),
-        _ => Err(Refusal::Silent(Reason::Protocol)),
+        ("MQTT", 6..=0x7f) => Err(ConnectRefusal::V5(Reason::UnsupportedVersion, usize::MAX)),
+        ("MQTT" | "MQIsdp", _) => Err(ConnectRefusal::V4(BAD_VERSION)),
+        _ => Err(ConnectRefusal::Silent(Reason::Protocol)),
     }
 }
 
-fn refusal_v4(reason: Reason) -> Refusal {
+fn refusal_v4(reason: Reason) -> ConnectRefusal {
     match reason {
-        Reason::ClientIdRefused => Refusal::V4(BAD_ID),
-        Reason::NotAuthorized => Refusal::V4(NOT_AUTHORIZED),
-        other => Refusal::Silent(other),
+        Reason::ClientIdRefused => ConnectRefusal::V4(BAD_ID),
+        Reason::NotAuthorized => ConnectRefusal::V4(NOT_AUTHORIZED),
+        other => ConnectRefusal::Silent(other),
     }
 }
 
-fn judge(config: &DoorConfig, v5: bool, asked: &Hello<'_>) -> Result<Connect, Reason> {
+fn judge(config: &DoorConfig, v5: bool, asked: &ConnectPacket<'_>) -> Result<Connect, Reason> {
     let wishes = asked.wishes;
     if wishes.extended_authentication {
         return Err(Reason::BadAuthentication);
@@ -166,7 +170,7 @@ fn judge(config: &DoorConfig, v5: bool, asked: &Hello<'_>) -> Result<Connect, Re
     let too_long = |longest: &u16| asked.keep_alive == 0 || asked.keep_alive > *longest;
     let capped = longest.filter(too_long);
     let connect = Connect {
-        client: Client {
+        client: ClientInfo {
             v5,
             id,
             durable: expiry > 0,
@@ -190,7 +194,7 @@ fn judge(config: &DoorConfig, v5: bool, asked: &Hello<'_>) -> Result<Connect, Re
     Ok(connect)
 }
 
-fn judge_will(config: &DoorConfig, id: &str, will: &HelloWill<'_>) -> Result<Will, Reason> {
+fn judge_will(config: &DoorConfig, id: &str, will: &WillFields<'_>) -> Result<ConnectWill, Reason> {
     check_name(will.topic)?;
     check_levels(will.topic, config.mqtt.max_topic_levels)?;
     let properties = Properties::parse(&will.properties)?;
@@ -214,7 +218,7 @@ fn judge_will(config: &DoorConfig, id: &str, will: &HelloWill<'_>) -> Result<Wil
         properties: &properties.forwarded,
         payload: will.payload,
     });
-    Ok(Will {
+    Ok(ConnectWill {
         publication: Publication { message, route },
         delay: will.delay,
         expiry: properties.expiry,
@@ -280,16 +284,16 @@ impl Connect {
     }
 
     /// The refusal of a client that could have been let in, had all been well on our side.
-    pub(in crate::mqtt) fn turn_away(&self, reason: Reason) -> Refusal {
+    pub(in crate::mqtt) fn turn_away(&self, reason: Reason) -> ConnectRefusal {
         if self.client.v5 {
             // CONNACK's list of reasons (MQTT 5 section 3.2.2.2) knows neither of the two.
             let reason = match reason {
                 Reason::ShuttingDown | Reason::TakenOver => Reason::ServerUnavailable,
                 other => other,
             };
-            Refusal::V5(reason, self.max_packet)
+            ConnectRefusal::V5(reason, self.max_packet)
         } else {
-            Refusal::V4(match reason {
+            ConnectRefusal::V4(match reason {
                 Reason::BadCredentials => BAD_CREDENTIALS,
                 Reason::NotAuthorized => NOT_AUTHORIZED,
                 Reason::ClientIdRefused => BAD_ID,
@@ -299,16 +303,16 @@ impl Connect {
     }
 }
 
-impl Refusal {
+impl ConnectRefusal {
     /// Its name and its words for the log.
     pub(in crate::mqtt) fn told(self) -> (&'static str, &'static str) {
         let reason = match self {
-            Refusal::V4(BAD_VERSION) => Reason::UnsupportedVersion,
-            Refusal::V4(BAD_ID) => Reason::ClientIdRefused,
-            Refusal::V4(NOT_AUTHORIZED) => Reason::NotAuthorized,
-            Refusal::V4(BAD_CREDENTIALS) => Reason::BadCredentials,
-            Refusal::V4(_) => Reason::ServerUnavailable,
-            Refusal::V5(reason, _) | Refusal::Silent(reason) => reason,
+            ConnectRefusal::V4(BAD_VERSION) => Reason::UnsupportedVersion,
+            ConnectRefusal::V4(BAD_ID) => Reason::ClientIdRefused,
+            ConnectRefusal::V4(NOT_AUTHORIZED) => Reason::NotAuthorized,
+            ConnectRefusal::V4(BAD_CREDENTIALS) => Reason::BadCredentials,
+            ConnectRefusal::V4(_) => Reason::ServerUnavailable,
+            ConnectRefusal::V5(reason, _) | ConnectRefusal::Silent(reason) => reason,
         };
         match reason {
             Reason::UnsupportedVersion => (
@@ -320,7 +324,7 @@ impl Refusal {
                 "authentication_method",
                 "it asks for an authentication method, and there is none",
             ),
-            Reason::Protocol if matches!(self, Refusal::Silent(_)) => (
+            Reason::Protocol if matches!(self, ConnectRefusal::Silent(_)) => (
                 "no_connect",
                 "what it sends does not begin with CONNECT of MQTT",
             ),
@@ -330,7 +334,7 @@ impl Refusal {
             ),
             Reason::Malformed => ("connect_malformed", "CONNECT does not read as MQTT says"),
             other => {
-                let ending = Ending::from(other);
+                let ending = DisconnectReason::from(other);
                 (ending.name(), ending.words())
             }
         }
@@ -339,12 +343,12 @@ impl Refusal {
     /// CONNACK for a client that is not let in; `speaks`: with a Reason String.
     pub(in crate::mqtt) fn write(self, speaks: bool, out: &mut Output) {
         match self {
-            Refusal::V4(code) => out.connack(false, code, None),
-            Refusal::V5(reason, max_packet) => {
-                out.heed(max_packet, Manner::at_the_door(speaks));
+            ConnectRefusal::V4(code) => out.connack(false, code, None),
+            ConnectRefusal::V5(reason, max_packet) => {
+                out.configure(max_packet, ErrorDetail::at_the_door(speaks));
                 out.connack_refusal(reason);
             }
-            Refusal::Silent(_) => {}
+            ConnectRefusal::Silent(_) => {}
         }
     }
 }

@@ -17,22 +17,22 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use crate::auth::Guard;
+use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::desk::MemoryBudget;
 use crate::desk::port::{ConnectionId, Interest, Request};
-use crate::diary::{About, Diary, limited};
+use crate::log_limiter::{About, LogLimiter, limited};
 use crate::mqtt::config::DoorConfig;
 use crate::mqtt::current::Current;
 use crate::mqtt::metrics::Metrics;
 use crate::mqtt::peer::Peer;
 use crate::mqtt::plane::Plane;
-use crate::mqtt::session::poison::Poison;
-use crate::mqtt::transport::{Failure, Stream, Transport};
+use crate::mqtt::session::poison::PoisonTracker;
+use crate::mqtt::transport::{Stream, Transport, TransportError};
 
-use super::admission::{Admission, Guest, Waiting};
-use super::incumbents::{Incumbents, Rivals};
+use super::admission::{AdmissionControl, ConnectionPermit, HalfOpenPlace};
 use super::opening;
+use super::takeover::{RecentTakeovers, Registry};
 
 /// A pause after the system refused to accept (too many open files, say): trying again at once would only burn time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -47,14 +47,14 @@ pub struct Door<P> {
     pub(in crate::mqtt) plane: P,
     pub(in crate::mqtt) metrics: Arc<Metrics>,
     /// `None` while everybody is let in.
-    pub(in crate::mqtt) guard: Option<Arc<Guard>>,
+    pub(in crate::mqtt) authenticator: Option<Arc<Authenticator>>,
     pub(in crate::mqtt) memory: Arc<MemoryBudget>,
     pub(in crate::mqtt) clock: Arc<Clock>,
-    pub(in crate::mqtt) incumbents: Arc<Incumbents>,
-    pub(in crate::mqtt) diary: Arc<Diary>,
-    pub(in crate::mqtt) rivals: Rivals,
-    pub(in crate::mqtt) poison: Poison,
-    admission: Arc<Admission>,
+    pub(in crate::mqtt) takeovers: Arc<Registry>,
+    pub(in crate::mqtt) log_limiter: Arc<LogLimiter>,
+    pub(in crate::mqtt) recent_takeovers: RecentTakeovers,
+    pub(in crate::mqtt) poison: PoisonTracker,
+    admission: Arc<AdmissionControl>,
     last_connection: AtomicU64,
 }
 
@@ -66,9 +66,9 @@ pub struct Common {
     /// The memory for what waits.
     pub memory: Arc<MemoryBudget>,
     /// `None` while everybody is let in.
-    pub guard: Option<Arc<Guard>>,
+    pub authenticator: Option<Arc<Authenticator>>,
     /// Which lines about clients are worth the log.
-    pub diary: Arc<Diary>,
+    pub log_limiter: Arc<LogLimiter>,
     /// What expiries are counted by.
     pub clock: Arc<Clock>,
 }
@@ -85,24 +85,25 @@ impl<P: Plane> Door<P> {
         let Common {
             metrics,
             memory,
-            guard,
-            diary,
+            authenticator,
+            log_limiter,
             clock,
         } = common;
-        let admission = Admission::new(&config.mqtt, Arc::clone(&metrics), Arc::clone(&diary));
+        let admission =
+            AdmissionControl::new(&config.mqtt, Arc::clone(&metrics), Arc::clone(&log_limiter));
         Arc::new(Door {
-            poison: Poison::default(),
+            poison: PoisonTracker::default(),
             config: Current::new(config),
             desk,
             interest,
             plane,
             metrics,
-            guard,
+            authenticator,
             memory,
             clock,
-            incumbents: Arc::default(),
-            diary,
-            rivals: Rivals::default(),
+            takeovers: Arc::default(),
+            log_limiter,
+            recent_takeovers: RecentTakeovers::default(),
             admission,
             last_connection: AtomicU64::new(0),
         })
@@ -137,11 +138,11 @@ impl<P: Plane> Door<P> {
     /// Serves a socket that was just accepted.
     pub(in crate::mqtt) fn serve_socket(
         self: Arc<Self>,
-        accepted: Accepted,
+        accepted: AcceptedSocket,
         stop: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send {
         let open = OpenConnection::count(&self.metrics);
-        let Accepted {
+        let AcceptedSocket {
             socket,
             address,
             transport,
@@ -184,8 +185,8 @@ impl<P: Plane> Door<P> {
                     arrival.peer.certificate_identity = identity;
                     return Some((stream, arrival));
                 }
-                Ok(Err(failure @ Failure::Tls(_))) => ("tls", failure.to_string(), &failed.tls),
-                Ok(Err(failure @ Failure::WebSocket(_))) => ("websocket", failure.to_string(), &failed.websocket),
+                Ok(Err(failure @ TransportError::Tls(_))) => ("tls", failure.to_string(), &failed.tls),
+                Ok(Err(failure @ TransportError::WebSocket(_))) => ("websocket", failure.to_string(), &failed.websocket),
                 Err(_) => ("connect_timeout", "it took too long".to_owned(), &failed.timeout),
             },
             () = must_give_way(arrival.waiting.as_ref()) => {
@@ -204,7 +205,7 @@ impl<P: Plane> Door<P> {
     pub(in crate::mqtt) fn admits_stranger(&self, kind: &'static str, peer: &Peer) -> bool {
         let address = peer.address.map(|address| address.ip().to_string());
         let address = address.unwrap_or_default();
-        self.diary.admits(About::Stranger, kind, &address)
+        self.log_limiter.admits(About::Stranger, kind, &address)
     }
 
     pub(in crate::mqtt) fn next_connection(&self) -> ConnectionId {
@@ -213,12 +214,12 @@ impl<P: Plane> Door<P> {
 }
 
 /// A socket that was let in, and how to speak on it.
-pub(in crate::mqtt) struct Accepted {
+pub(in crate::mqtt) struct AcceptedSocket {
     socket: TcpStream,
     address: SocketAddr,
     transport: Transport,
-    guest: Guest,
-    waiting: Waiting,
+    guest: ConnectionPermit,
+    waiting: HalfOpenPlace,
 }
 
 /// A byte stream that has come in and has not said CONNECT.
@@ -226,12 +227,12 @@ pub(in crate::mqtt) struct Arrival {
     pub(in crate::mqtt) peer: Peer,
     /// For the whole CONNECT to be here.
     pub(in crate::mqtt) deadline: Instant,
-    /// Its seat among those who have not said CONNECT, if those are counted.
-    pub(in crate::mqtt) waiting: Option<Waiting>,
+    /// Its place among those who have not said CONNECT, if those are counted.
+    pub(in crate::mqtt) waiting: Option<HalfOpenPlace>,
 }
 
-/// Resolves when a seat is needed by somebody else; without a seat, never.
-pub(in crate::mqtt) async fn must_give_way(waiting: Option<&Waiting>) {
+/// Resolves when a place is needed by somebody else; without a place, never.
+pub(in crate::mqtt) async fn must_give_way(waiting: Option<&HalfOpenPlace>) {
     match waiting {
         Some(waiting) => waiting.given_away().await,
         None => std::future::pending().await,
@@ -296,7 +297,7 @@ async fn accept_on<P: Plane>(
                         && prepare(&socket, door.config.get().mqtt.probes_after()).is_ok()
                     {
                         let transport = listener.transport.clone();
-                        let accepted = Accepted { socket, address, transport, guest, waiting };
+                        let accepted = AcceptedSocket { socket, address, transport, guest, waiting };
                         let door = Arc::clone(&door);
                         connections.spawn(door.serve_socket(accepted, for_connections.clone()));
                     }

@@ -1,9 +1,9 @@
 //! A connection from its socket to CONNACK: `listener` accepts, `admission` counts, `opening` reads CONNECT, `handshake` judges
-//! it, and `incumbents` lets an older connection under the same id finish reading.
+//! it, and `takeovers` lets an older connection under the same id finish reading.
 
 mod admission;
 mod assigned_id;
 pub(super) mod handshake;
-pub(super) mod incumbents;
 pub(super) mod listener;
 mod opening;
+pub(super) mod takeover;

@@ -16,27 +16,27 @@ use crate::desk::port::{
     ResponseReceiver, Subscription,
 };
 
-use crate::diary::{limited, shortened};
-use crate::mqtt::codec::encode::{Manner, Output};
-use crate::mqtt::codec::frame::{self, Kind};
+use crate::log_limiter::{limited, shortened};
+use crate::mqtt::codec::encode::{ErrorDetail, Output};
+use crate::mqtt::codec::fixed_header::{self, PacketType};
 use crate::mqtt::codec::reason::Reason;
 use crate::mqtt::config::DoorConfig;
 use crate::mqtt::connection::Running;
 use crate::mqtt::current::Versioned;
-use crate::mqtt::ending::Ending;
+use crate::mqtt::disconnect_reason::DisconnectReason;
 use crate::mqtt::peer::Peer;
 use crate::mqtt::plane::{Plane, Subscriber};
 use crate::mqtt::session::Session;
-use crate::mqtt::session::access::{self, Access};
+use crate::mqtt::session::access::{self, ClientAccess};
 use crate::mqtt::session::inbound::Inbound;
 use crate::mqtt::session::io::SessionIo;
-use crate::mqtt::session::listening::Listening;
+use crate::mqtt::session::live_filters::LiveFilters;
 use crate::mqtt::session::outbound::Outbound;
 use crate::mqtt::session::subscriptions::needs_live;
 use crate::mqtt::stream::{GOODBYE, poll_read, say_goodbye};
 
-use super::admission::Waiting;
-use super::handshake::{self, Client, Connect, Refusal};
+use super::admission::HalfOpenPlace;
+use super::handshake::{self, ClientInfo, Connect, ConnectRefusal};
 use super::listener::{Arrival, Door, must_give_way, stopped};
 
 /// Serves a stream from its first byte to its last.
@@ -75,8 +75,8 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
     stream: &mut S,
     input: &mut BytesMut,
     share: &mut ConnectionShare,
-) -> Result<Connect, Option<Refusal>> {
-    let silent = |reason| Some(Refusal::Silent(reason));
+) -> Result<Connect, Option<ConnectRefusal>> {
+    let silent = |reason| Some(ConnectRefusal::Silent(reason));
     let max = config
         .mqtt
         .max_connect_packet
@@ -84,12 +84,12 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
         .min(config.mqtt.max_packet.0);
     loop {
         if let Some(&first) = input.first()
-            && frame::kind(first) != Ok(Kind::Connect)
+            && fixed_header::packet_type(first) != Ok(PacketType::Connect)
         {
             // MQTT-3.1.0-1.
             return Err(silent(Reason::Protocol));
         }
-        if let Some(frame) = frame::first(input, max).map_err(silent)? {
+        if let Some(frame) = fixed_header::first(input, max).map_err(silent)? {
             door.metrics.packets_received.add(1);
             door.metrics.connects.add_one();
             let connect = handshake::connect(config, &input[frame.header..frame.len()]);
@@ -112,15 +112,15 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
     }
 }
 
-/// A line for a stranger who is not let in; whom the guard or the desk refuses, they have told of.
-fn tell<P: Plane>(door: &Door<P>, peer: &Peer, refusal: Refusal) {
+/// A line for a stranger who is not let in; whom the authenticator or the desk refuses, they have told of.
+fn tell<P: Plane>(door: &Door<P>, peer: &Peer, refusal: ConnectRefusal) {
     let (kind, why) = refusal.told();
     let admitted = door.admits_stranger(kind, peer);
     let peer = peer.shown();
     limited!(info, admitted, %peer, kind, "refused: {why}");
 }
 
-async fn refuse<P: Plane, S>(door: &Door<P>, stream: S, refusal: Refusal)
+async fn refuse<P: Plane, S>(door: &Door<P>, stream: S, refusal: ConnectRefusal)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -143,7 +143,7 @@ struct Opening<P, S> {
     input: BytesMut,
     deadline: Instant,
     /// Until CONNECT is here.
-    waiting: Option<Waiting>,
+    waiting: Option<HalfOpenPlace>,
     share: ConnectionShare,
 }
 
@@ -217,7 +217,7 @@ where
                 return None;
             }
         };
-        self.door.incumbents.settle(&connect.client.id).await;
+        self.door.takeovers.settle(&connect.client.id).await;
         let id = self.door.next_connection();
         let (sender, responses) = port::responses();
         let mut desk = DeskSide {
@@ -240,18 +240,18 @@ where
             Err(reason) => Err(reason),
         };
         match admitted {
-            Ok((opened, listening, subscriber)) => {
+            Ok((opened, live_filters, subscriber)) => {
                 let mut running = self.running(connect, desk, &opened, access);
                 running
                     .session
-                    .resume(opened.subscriptions, listening, subscriber);
+                    .resume(opened.subscriptions, live_filters, subscriber);
                 Some(running)
             }
             Err(reason) => {
                 let close = Request::Close {
                     connection: id,
                     publish_will: false,
-                    why: Ending::from(reason).words(),
+                    why: DisconnectReason::from(reason).words(),
                     expiry: None,
                 };
                 // The desk may be gone; then there is nothing to close.
@@ -262,12 +262,12 @@ where
         }
     }
 
-    /// Asks the guard, if there is one, who the client is. A check that waits for others waits no longer than the deadline.
-    async fn identify(&self, connect: &mut Connect) -> Result<Option<Access>, Reason> {
-        let Some(guard) = &self.door.guard else {
+    /// Asks the authenticator, if there is one, who the client is. A check that waits for others waits no longer than the deadline.
+    async fn identify(&self, connect: &mut Connect) -> Result<Option<ClientAccess>, Reason> {
+        let Some(authenticator) = &self.door.authenticator else {
             return Ok(None);
         };
-        let entering = access::enter(guard, &self.peer, connect);
+        let entering = access::enter(authenticator, &self.peer, connect);
         match timeout_at(self.deadline, entering).await {
             Ok(entered) => entered.map(Some),
             Err(_) => Err(Reason::ServerUnavailable),
@@ -278,7 +278,7 @@ where
     async fn ask(
         &self,
         connect: &mut Connect,
-        access: Option<&Access>,
+        access: Option<&ClientAccess>,
         connection: DeskEnd,
         responses: &mut ResponseReceiver,
     ) -> Result<Opened, Reason> {
@@ -286,8 +286,8 @@ where
         let open = Open {
             connection,
             client_id: Arc::clone(&connect.client.id),
-            owner: access.map(Access::owner),
-            gate: access.map(Access::gate),
+            owner: access.map(ClientAccess::owner),
+            authorizer: access.map(ClientAccess::authorizer),
             clean_start: connect.clean_start,
             expiry: connect.expiry,
             window: connect.window,
@@ -326,15 +326,15 @@ where
     /// from then on.
     async fn listen(
         &self,
-        client: &Client,
+        client: &ClientInfo,
         opened: Opened,
-    ) -> Result<(Opened, Listening, Option<P::Subscriber>), Reason> {
-        let (mut subscriber, mut listening) = (None, Listening::default());
+    ) -> Result<(Opened, LiveFilters, Option<P::Subscriber>), Reason> {
+        let (mut subscriber, mut live_filters) = (None, LiveFilters::default());
         for subscription in &opened.subscriptions {
             let filter = &subscription.filter;
             if needs_live(&self.config.root, &client.id, filter)
                 && let Some((filter, reliable)) =
-                    listening.open(filter, client.relies_on(subscription))
+                    live_filters.open(filter, client.relies_on(subscription))
             {
                 let subscriber = subscriber.get_or_insert_with(|| self.door.plane.subscriber());
                 let subscribing = subscriber.subscribe(&filter, reliable);
@@ -343,7 +343,7 @@ where
                 }
             }
         }
-        Ok((opened, listening, subscriber))
+        Ok((opened, live_filters, subscriber))
     }
 
     fn running(
@@ -351,7 +351,7 @@ where
         connect: Connect,
         desk: DeskSide,
         opened: &Opened,
-        access: Option<Access>,
+        access: Option<ClientAccess>,
     ) -> Box<Running<P, S>> {
         let mut connect = connect;
         // A session that was durable before stays so until it ends.
@@ -365,12 +365,12 @@ where
             Arc::clone(&self.door.metrics),
             self.share,
         );
-        let manner = Manner {
+        let detail = ErrorDetail {
             speaks: config.mqtt.reason_strings,
             explains: client.v5 && connect.problem_information && config.mqtt.reason_strings,
             reveals: config.reveal_denials,
         };
-        io.output.heed(connect.max_packet, manner);
+        io.output.configure(connect.max_packet, detail);
         connect.accept(config, opened.session_present, &mut io.output);
         let outbound = Outbound::new(
             Arc::clone(&self.config),
@@ -380,7 +380,7 @@ where
             connect.max_alias,
             desk.backlog,
         );
-        let seat = self.door.incumbents.seat(&connect.client.id);
+        let slot = self.door.takeovers.register(&connect.client.id);
         let session = Session::new(
             Arc::clone(&self.door),
             Arc::clone(&self.config),
@@ -402,7 +402,7 @@ where
         }
         Box::new(Running {
             last_packet: Instant::now(),
-            seat,
+            slot,
             is_wanted: false,
             session,
             peer: self.peer,

@@ -8,9 +8,9 @@ use crate::wire::filter::check_name;
 use crate::wire::message::Qos;
 
 use super::fields;
-use super::frame::Kind;
+use super::fixed_header::PacketType;
 use super::properties::{Properties, id};
-use super::reader::Reader;
+use super::reader::PacketReader;
 use super::reason::Reason;
 
 /// PUBLISH, borrowed from the input.
@@ -34,7 +34,7 @@ pub(in crate::mqtt) fn publish(v5: bool, first: u8, body: &[u8]) -> Result<Publi
         // MQTT-3.3.1-2.
         return Err(Reason::Malformed);
     }
-    let mut reader = Reader::new(body);
+    let mut reader = PacketReader::new(body);
     let topic = reader.string()?;
     let packet_id = match qos {
         Qos::AtMostOnce => None,
@@ -68,8 +68,8 @@ pub(in crate::mqtt) struct Ack {
 }
 
 /// Reads an ack (MQTT 5 sections 3.4 to 3.7).
-pub(in crate::mqtt) fn ack(v5: bool, kind: Kind, body: &[u8]) -> Result<Ack, Reason> {
-    let mut reader = Reader::new(body);
+pub(in crate::mqtt) fn ack(v5: bool, kind: PacketType, body: &[u8]) -> Result<Ack, Reason> {
+    let mut reader = PacketReader::new(body);
     let packet_id = reader.packet_id()?;
     if reader.is_empty() {
         return Ok(Ack {
@@ -82,7 +82,7 @@ pub(in crate::mqtt) fn ack(v5: bool, kind: Kind, body: &[u8]) -> Result<Ack, Rea
     }
     let code = reader.u8()?;
     let known = match kind {
-        Kind::Puback | Kind::Pubrec => {
+        PacketType::Puback | PacketType::Pubrec => {
             matches!(
                 code,
                 0 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99
@@ -107,7 +107,7 @@ pub(in crate::mqtt) fn ack(v5: bool, kind: Kind, body: &[u8]) -> Result<Ack, Rea
 const WORDS: [u8; 2] = [id::REASON_STRING, id::USER_PROPERTY];
 
 /// A body must be used up.
-fn end(reader: Reader<'_>) -> Result<(), Reason> {
+fn end(reader: PacketReader<'_>) -> Result<(), Reason> {
     if reader.is_empty() {
         Ok(())
     } else {
@@ -121,12 +121,12 @@ pub(in crate::mqtt) struct Subscribe {
     pub(in crate::mqtt) packet_id: u16,
     /// Subscription Identifier.
     pub(in crate::mqtt) id: Option<u32>,
-    pub(in crate::mqtt) entries: Vec<Entry>,
+    pub(in crate::mqtt) entries: Vec<RequestedFilter>,
 }
 
 /// One filter of a SUBSCRIBE, unchecked.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::mqtt) struct Entry {
+pub(in crate::mqtt) struct RequestedFilter {
     pub(in crate::mqtt) filter: String,
     pub(in crate::mqtt) qos: Qos,
     pub(in crate::mqtt) no_local: bool,
@@ -136,7 +136,7 @@ pub(in crate::mqtt) struct Entry {
 
 /// Reads SUBSCRIBE (MQTT 5 section 3.8).
 pub(in crate::mqtt) fn subscribe(v5: bool, body: &[u8]) -> Result<Subscribe, Reason> {
-    let mut reader = Reader::new(body);
+    let mut reader = PacketReader::new(body);
     let packet_id = reader.packet_id()?;
     let mut id = None;
     if v5 {
@@ -164,13 +164,13 @@ pub(in crate::mqtt) fn subscribe(v5: bool, body: &[u8]) -> Result<Subscribe, Rea
 }
 
 /// Reads Subscription Options (MQTT 5 section 3.8.3.1).
-fn entry(v5: bool, filter: String, options: u8) -> Result<Entry, Reason> {
+fn entry(v5: bool, filter: String, options: u8) -> Result<RequestedFilter, Reason> {
     // On 3.1.1 all but the QoS is reserved (MQTT-3.8.3-4 there).
     let reserved = if v5 { 0b1100_0000 } else { 0b1111_1100 };
     if options & reserved != 0 {
         return Err(Reason::Malformed);
     }
-    Ok(Entry {
+    Ok(RequestedFilter {
         filter,
         qos: Qos::from_level(options & 0b11).ok_or(Reason::Protocol)?,
         no_local: options & 0b100 != 0,
@@ -186,7 +186,7 @@ fn entry(v5: bool, filter: String, options: u8) -> Result<Entry, Reason> {
 
 /// Reads UNSUBSCRIBE (MQTT 5 section 3.10): packet id and filters, unchecked.
 pub(in crate::mqtt) fn unsubscribe(v5: bool, body: &[u8]) -> Result<(u16, Vec<String>), Reason> {
-    let mut reader = Reader::new(body);
+    let mut reader = PacketReader::new(body);
     let packet_id = reader.packet_id()?;
     if v5 {
         fields::read(&mut reader, &[id::USER_PROPERTY], |_, _, _| Ok(()))?;
@@ -212,7 +212,7 @@ pub(in crate::mqtt) struct Disconnect {
 
 /// Reads DISCONNECT (MQTT 5 section 3.14).
 pub(in crate::mqtt) fn disconnect(v5: bool, body: &[u8]) -> Result<Disconnect, Reason> {
-    let mut reader = Reader::new(body);
+    let mut reader = PacketReader::new(body);
     let mut disconnect = Disconnect {
         publish_will: false,
         expiry: None,
@@ -293,7 +293,7 @@ mod tests {
             let _ = subscribe(v5, &body);
             let _ = unsubscribe(v5, &body);
             let _ = disconnect(v5, &body);
-            for kind in [Kind::Puback, Kind::Pubrec, Kind::Pubrel, Kind::Pubcomp] {
+            for kind in [PacketType::Puback, PacketType::Pubrec, PacketType::Pubrel, PacketType::Pubcomp] {
                 let _ = ack(v5, kind, &body);
             }
         }

@@ -26,14 +26,14 @@ pub(in crate::mqtt) struct Output {
     packets: u64,
     /// The client's Maximum Packet Size, in bytes.
     max_packet: usize,
-    manner: Manner,
+    detail: ErrorDetail,
     /// An answer was larger than the client takes, and is missing.
     too_large: bool,
 }
 
 /// What packets that refuse tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mqtt) struct Manner {
+pub(in crate::mqtt) struct ErrorDetail {
     /// CONNACK and DISCONNECT have a Reason String, where there is room.
     pub(in crate::mqtt) speaks: bool,
     /// Acks have one, too: the client did not ask for fewer words (Request Problem Information).
@@ -42,9 +42,9 @@ pub(in crate::mqtt) struct Manner {
     pub(in crate::mqtt) reveals: bool,
 }
 
-impl Default for Manner {
-    fn default() -> Manner {
-        Manner {
+impl Default for ErrorDetail {
+    fn default() -> ErrorDetail {
+        ErrorDetail {
             speaks: false,
             explains: false,
             reveals: true,
@@ -52,12 +52,12 @@ impl Default for Manner {
     }
 }
 
-impl Manner {
+impl ErrorDetail {
     /// For a client that is not let in.
-    pub(in crate::mqtt) fn at_the_door(speaks: bool) -> Manner {
-        Manner {
+    pub(in crate::mqtt) fn at_the_door(speaks: bool) -> ErrorDetail {
+        ErrorDetail {
             speaks,
-            ..Manner::default()
+            ..ErrorDetail::default()
         }
     }
 
@@ -77,7 +77,7 @@ impl Default for Output {
             written: 0,
             packets: 0,
             max_packet: usize::MAX,
-            manner: Manner::default(),
+            detail: ErrorDetail::default(),
             too_large: false,
         }
     }
@@ -117,9 +117,9 @@ impl Output {
     }
 
     /// Sets the largest packet that the client takes, and what acks that refuse are to tell.
-    pub(in crate::mqtt) fn heed(&mut self, max_packet: usize, manner: Manner) {
+    pub(in crate::mqtt) fn configure(&mut self, max_packet: usize, detail: ErrorDetail) {
         self.max_packet = max_packet;
-        self.manner = manner;
+        self.detail = detail;
     }
 
     /// Whether an answer had to be left out because the client takes none that large (MQTT-3.1.2-24).
@@ -138,7 +138,12 @@ impl Output {
     }
 
     /// PUBLISH.
-    pub(in crate::mqtt) fn publish(&mut self, v5: bool, parts: &Parts<'_>, head: &Head<'_>) {
+    pub(in crate::mqtt) fn publish(
+        &mut self,
+        v5: bool,
+        parts: &Parts<'_>,
+        head: &PublishHeader<'_>,
+    ) {
         let layout = Layout::of(v5, parts, head);
         self.header(head.first_byte(), layout.body);
         put_string(&mut self.buffer, head.topic(parts).as_bytes());
@@ -183,14 +188,14 @@ impl Output {
             self.buffer.put_u16(packet_id);
             return;
         };
-        let code = self.manner.tells(reason.code());
+        let code = self.detail.tells(reason.code());
         // What is to be hidden is in no words, either.
         let own = words.filter(|_| code == reason.code());
         let words = own.map_or_else(
             || reason::explain(code),
             |words| &words[..words.floor_char_boundary(MAX_WORDS)],
         );
-        let words = self.room_for(words, 3).filter(|_| self.manner.explains);
+        let words = self.room_for(words, 3).filter(|_| self.detail.explains);
         self.header(first, 3 + words.map_or(0, block_len));
         self.buffer.put_u16(packet_id);
         self.buffer.put_u8(code);
@@ -222,11 +227,11 @@ impl Output {
             return;
         }
         // One string for all: that of the first that was refused.
-        let manner = self.manner;
-        let codes = codes.iter().map(|&code| manner.tells(code));
+        let detail = self.detail;
+        let codes = codes.iter().map(|&code| detail.tells(code));
         let refused = codes.clone().find(|code| *code >= 0x80);
         let words = refused
-            .filter(|_| v5 && manner.explains)
+            .filter(|_| v5 && detail.explains)
             .and_then(|code| self.room_for(reason::explain(code), body - 1));
         self.header(first, body + words.map_or(0, property_len));
         self.buffer.put_u16(packet_id);
@@ -247,7 +252,7 @@ impl Output {
     pub(in crate::mqtt) fn disconnect(&mut self, reason: Reason) {
         let words = self
             .room_for(reason.explanation(), 1)
-            .filter(|_| self.manner.speaks);
+            .filter(|_| self.detail.speaks);
         self.header(0xE0, 1 + words.map_or(0, block_len));
         self.buffer.put_u8(reason.code());
         if let Some(words) = words {
@@ -260,7 +265,7 @@ impl Output {
         const WITHOUT_WORDS: usize = 5;
         let mut block = BytesMut::new();
         let words = self.room_for(reason.explanation(), 2);
-        if let Some(words) = words.filter(|_| self.manner.speaks) {
+        if let Some(words) = words.filter(|_| self.detail.speaks) {
             put_reason_property(&mut block, words);
         }
         if WITHOUT_WORDS <= self.max_packet {
@@ -295,7 +300,7 @@ impl Output {
 
 /// What a PUBLISH says beside its message.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::mqtt) struct Head<'a> {
+pub(in crate::mqtt) struct PublishHeader<'a> {
     pub(in crate::mqtt) qos: Qos,
     pub(in crate::mqtt) retain: bool,
     pub(in crate::mqtt) dup: bool,
@@ -315,7 +320,7 @@ pub(in crate::mqtt) struct Alias {
     pub(in crate::mqtt) known: bool,
 }
 
-impl Head<'_> {
+impl PublishHeader<'_> {
     /// The topic, unless its alias stands for it.
     fn topic<'a>(&self, parts: &Parts<'a>) -> &'a str {
         if self.alias.is_some_and(|alias| alias.known) {
@@ -331,7 +336,7 @@ impl Head<'_> {
 }
 
 /// The size of a PUBLISH on the wire, in bytes.
-pub(in crate::mqtt) fn publish_len(v5: bool, parts: &Parts<'_>, head: &Head<'_>) -> usize {
+pub(in crate::mqtt) fn publish_len(v5: bool, parts: &Parts<'_>, head: &PublishHeader<'_>) -> usize {
     let body = Layout::of(v5, parts, head).body;
     1 + varint_len(body) + body
 }
@@ -342,7 +347,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(v5: bool, parts: &Parts<'_>, head: &Head<'_>) -> Layout {
+    fn of(v5: bool, parts: &Parts<'_>, head: &PublishHeader<'_>) -> Layout {
         let packet_id = if head.qos == Qos::AtMostOnce { 0 } else { 2 };
         let plain = 2 + head.topic(parts).len() + packet_id + parts.payload.len();
         if !v5 {
@@ -423,7 +428,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::mqtt::codec::{decode, frame};
+    use crate::mqtt::codec::{decode, fixed_header};
 
     proptest! {
         #[test]
@@ -431,11 +436,11 @@ mod tests {
                                                             payload in prop::collection::vec(any::<u8>(), 0..300)) {
             let qos = Qos::from_level(level).unwrap();
             let parts = Parts { topic: "a/b", expires_at: 5_000, payload: &payload, ..Parts::default() };
-            let head = Head { qos, retain, dup: false, packet_id: (level > 0).then_some(id), subscription_ids: &[], alias: None, now: 1 };
+            let head = PublishHeader { qos, retain, dup: false, packet_id: (level > 0).then_some(id), subscription_ids: &[], alias: None, now: 1 };
             let mut out = Output::default();
             out.publish(v5, &parts, &head);
             prop_assert_eq!(out.len(), publish_len(v5, &parts, &head));
-            let frame = frame::first(out.pending(), usize::MAX).unwrap().unwrap();
+            let frame = fixed_header::first(out.pending(), usize::MAX).unwrap().unwrap();
             let read = decode::publish(v5, frame.first, &out.pending()[frame.header..]).unwrap();
             prop_assert_eq!(read.payload, &payload[..]);
             prop_assert_eq!((read.qos, read.retain, read.packet_id), (qos, retain, head.packet_id));
@@ -465,7 +470,7 @@ mod tests {
     fn a_gateway_that_is_to_say_no_words_says_none() {
         for speaks in [true, false] {
             let mut out = Output::default();
-            out.heed(usize::MAX, Manner::at_the_door(speaks));
+            out.configure(usize::MAX, ErrorDetail::at_the_door(speaks));
             out.connack_refusal(Reason::BadCredentials);
             out.disconnect(Reason::Protocol);
             let told = String::from_utf8_lossy(out.pending());
@@ -478,13 +483,13 @@ mod tests {
     #[test]
     fn what_is_not_to_be_revealed_is_in_no_code_and_in_no_words() {
         for reveals in [true, false] {
-            let manner = Manner {
+            let detail = ErrorDetail {
                 speaks: true,
                 explains: true,
                 reveals,
             };
             let mut out = Output::default();
-            out.heed(usize::MAX, manner);
+            out.configure(usize::MAX, detail);
             out.ack(PUBACK, 1, Some(Reason::NotAuthorized));
             out.suback(true, 2, &[1, Reason::NotAuthorized.code()]);
             let told = String::from_utf8_lossy(out.pending());

@@ -1,12 +1,12 @@
 //! Property blocks (MQTT 5 section 2.2.2) of every packet but PUBLISH, whose own are read in `properties`.
 
-use super::properties::{Seen, id};
-use super::reader::Reader;
+use super::properties::{SeenProperties, id};
+use super::reader::PacketReader;
 use super::reason::Reason;
 
 /// A property's value. Strings are checked; those that nobody asks for are not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(super) enum PropertyValue<'a> {
     /// One byte, two, four, or a variable number of them.
     Number(u32),
     /// Binary data or a string.
@@ -15,12 +15,12 @@ pub(super) enum Value<'a> {
     Pair,
 }
 
-impl Value<'_> {
+impl PropertyValue<'_> {
     /// The number, or 0 for what is none.
     pub(super) fn number(self) -> u32 {
         match self {
-            Value::Number(number) => number,
-            Value::Bytes(_) | Value::Pair => 0,
+            PropertyValue::Number(number) => number,
+            PropertyValue::Bytes(_) | PropertyValue::Pair => 0,
         }
     }
 }
@@ -30,13 +30,13 @@ impl Value<'_> {
 /// # Errors
 /// `Malformed` for what is not among `allowed` and for bad values, `Protocol` for what is there twice; whatever `take` says.
 pub(super) fn read<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut PacketReader<'a>,
     allowed: &[u8],
-    mut take: impl FnMut(u8, Value<'a>, &'a [u8]) -> Result<(), Reason>,
+    mut take: impl FnMut(u8, PropertyValue<'a>, &'a [u8]) -> Result<(), Reason>,
 ) -> Result<(), Reason> {
     let len = reader.varint()?;
-    let mut block = Reader::new(reader.take(len)?);
-    let mut seen = Seen::default();
+    let mut block = PacketReader::new(reader.take(len)?);
+    let mut seen = SeenProperties::default();
     while !block.is_empty() {
         let before = block;
         let property = block.u8()?;
@@ -54,28 +54,28 @@ pub(super) fn read<'a>(
 }
 
 /// By the types of section 2.2.2.2.
-fn value<'a>(property: u8, block: &mut Reader<'a>) -> Result<Value<'a>, Reason> {
+fn value<'a>(property: u8, block: &mut PacketReader<'a>) -> Result<PropertyValue<'a>, Reason> {
     Ok(match property {
         id::PAYLOAD_FORMAT | id::REQUEST_PROBLEM_INFORMATION | id::REQUEST_RESPONSE_INFORMATION => {
-            Value::Number(block.u8()?.into())
+            PropertyValue::Number(block.u8()?.into())
         }
-        id::RECEIVE_MAXIMUM | id::TOPIC_ALIAS_MAXIMUM => Value::Number(block.u16()?.into()),
+        id::RECEIVE_MAXIMUM | id::TOPIC_ALIAS_MAXIMUM => PropertyValue::Number(block.u16()?.into()),
         id::MESSAGE_EXPIRY | id::SESSION_EXPIRY | id::WILL_DELAY | id::MAXIMUM_PACKET_SIZE => {
-            Value::Number(block.u32()?)
+            PropertyValue::Number(block.u32()?)
         }
         id::SUBSCRIPTION_ID => {
-            Value::Number(u32::try_from(block.varint()?).map_err(|_| Reason::Malformed)?)
+            PropertyValue::Number(u32::try_from(block.varint()?).map_err(|_| Reason::Malformed)?)
         }
-        id::CORRELATION_DATA | id::AUTHENTICATION_DATA => Value::Bytes(block.binary()?),
+        id::CORRELATION_DATA | id::AUTHENTICATION_DATA => PropertyValue::Bytes(block.binary()?),
         id::CONTENT_TYPE
         | id::RESPONSE_TOPIC
         | id::AUTHENTICATION_METHOD
         | id::SERVER_REFERENCE
-        | id::REASON_STRING => Value::Bytes(block.string()?.as_bytes()),
+        | id::REASON_STRING => PropertyValue::Bytes(block.string()?.as_bytes()),
         id::USER_PROPERTY => {
             block.string()?;
             block.string()?;
-            Value::Pair
+            PropertyValue::Pair
         }
         _ => return Err(Reason::Malformed),
     })
@@ -85,9 +85,9 @@ fn value<'a>(property: u8, block: &mut Reader<'a>) -> Result<Value<'a>, Reason> 
 mod tests {
     use super::*;
 
-    fn read_all(bytes: &[u8]) -> Result<Vec<(u8, Value<'_>)>, Reason> {
+    fn read_all(bytes: &[u8]) -> Result<Vec<(u8, PropertyValue<'_>)>, Reason> {
         let mut found = Vec::new();
-        let mut reader = Reader::new(bytes);
+        let mut reader = PacketReader::new(bytes);
         let allowed = [id::SESSION_EXPIRY, id::REASON_STRING, id::USER_PROPERTY];
         read(&mut reader, &allowed, |property, value, _| {
             found.push((property, value));
@@ -99,8 +99,8 @@ mod tests {
     #[test]
     fn each_property_is_handed_over_in_order() {
         let block = [15, 0x26, 0, 0, 0, 0, 0x11, 0, 0, 0, 9, 0x26, 0, 0, 0, 0];
-        let pair = (id::USER_PROPERTY, Value::Pair);
-        let expiry = (id::SESSION_EXPIRY, Value::Number(9));
+        let pair = (id::USER_PROPERTY, PropertyValue::Pair);
+        let expiry = (id::SESSION_EXPIRY, PropertyValue::Number(9));
         assert_eq!(read_all(&block), Ok(vec![pair, expiry, pair]));
         assert_eq!(read_all(&[0]), Ok(Vec::new()));
     }

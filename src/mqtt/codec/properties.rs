@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::wire::filter::check_name;
 use crate::wire::mirror::{TRACEPARENT, TRACESTATE};
 
-use super::reader::Reader;
+use super::reader::PacketReader;
 use super::reason::Reason;
 
 /// Property identifiers (MQTT 5 section 2.2.2.2) that the gateway reads or writes by hand.
@@ -62,9 +62,9 @@ impl<'a> Properties<'a> {
     /// `Malformed` for unknown properties and bad values, `Protocol` for one that is there twice or is not a client's.
     pub(in crate::mqtt) fn parse(block: &'a [u8]) -> Result<Properties<'a>, Reason> {
         let mut properties = Properties::default();
-        let mut seen = Seen::default();
+        let mut seen = SeenProperties::default();
         let mut kept_all = true;
-        let mut reader = Reader::new(block);
+        let mut reader = PacketReader::new(block);
         while !reader.is_empty() {
             let before = reader;
             let forwards = properties.read(&mut reader, &mut seen)?;
@@ -90,7 +90,11 @@ impl<'a> Properties<'a> {
     }
 
     /// Reads one property; whether it is forwarded.
-    fn read(&mut self, reader: &mut Reader<'a>, seen: &mut Seen) -> Result<bool, Reason> {
+    fn read(
+        &mut self,
+        reader: &mut PacketReader<'a>,
+        seen: &mut SeenProperties,
+    ) -> Result<bool, Reason> {
         let id = reader.u8()?;
         if id != id::USER_PROPERTY {
             seen.note(id)?;
@@ -134,9 +138,9 @@ impl<'a> Properties<'a> {
 
 /// Which properties were there; all identifiers are below 64.
 #[derive(Default)]
-pub(in crate::mqtt) struct Seen(u64);
+pub(in crate::mqtt) struct SeenProperties(u64);
 
-impl Seen {
+impl SeenProperties {
     pub(in crate::mqtt) fn note(&mut self, id: u8) -> Result<(), Reason> {
         let bit = 1u64.checked_shl(u32::from(id)).ok_or(Reason::Malformed)?;
         if self.0 & bit != 0 {

@@ -4,9 +4,9 @@ use super::reason::Reason;
 
 /// What is left of a packet.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::mqtt) struct Reader<'a>(&'a [u8]);
+pub(in crate::mqtt) struct PacketReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> PacketReader<'a> {
     pub(in crate::mqtt) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }

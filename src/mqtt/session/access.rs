@@ -1,5 +1,5 @@
-//! What the guard has to say about one client: at CONNECT, for each publish and filter, before each delivery, and again
-//! whenever its rules change. Without a guard there is none of this, and no cost.
+//! What the authenticator has to say about one client: at CONNECT, for each publish and filter, before each delivery, and again
+//! whenever its rules change. Without a authenticator there is none of this, and no cost.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::auth::{Access as Kind, Credentials, Guard, Identity, Refused, Rights};
+use crate::auth::{Authenticator, ClientIdentity, Credentials, Operation, Refused, Rights};
 use crate::clock::wall;
-use crate::desk::port::{Gate, Gates, Route, Sorted};
-use crate::diary::{About, shown};
+use crate::desk::port::{Authorizer, Authorizers, Route, Sorted};
+use crate::log_limiter::{About, shown};
 use crate::mqtt::accept::handshake::Connect;
 use crate::mqtt::codec::reason::Reason;
 use crate::mqtt::peer::Peer;
@@ -33,25 +33,25 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// A client's rights, as its session holds them.
 #[derive(Debug)]
-pub(in crate::mqtt) struct Access {
-    guard: Arc<Guard>,
+pub(in crate::mqtt) struct ClientAccess {
+    authenticator: Arc<Authenticator>,
     rights: Rights,
     changes: watch::Receiver<()>,
-    decided: Decided,
+    decided: DecisionCache,
     /// The rules that came have no place for the client; its session is about to hear of it.
     lost: bool,
-    gate: Arc<ClientGate>,
+    authorizer: Arc<ClientAuthorizer>,
 }
 
-impl Drop for Access {
+impl Drop for ClientAccess {
     fn drop(&mut self) {
-        self.gate.forget();
+        self.authorizer.forget();
     }
 }
 
 /// Why a session may not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mqtt) enum Change {
+pub(in crate::mqtt) enum AccessChange {
     /// The rules were read anew.
     Rules,
     /// The client's token is over.
@@ -63,10 +63,10 @@ pub(in crate::mqtt) enum Change {
 /// # Errors
 /// What CONNACK says; counted and logged.
 pub(in crate::mqtt) async fn enter(
-    guard: &Arc<Guard>,
+    authenticator: &Arc<Authenticator>,
     peer: &Peer,
     connect: &mut Connect,
-) -> Result<Access, Reason> {
+) -> Result<ClientAccess, Reason> {
     let (user, password) = (connect.user.take(), connect.password.take());
     let credentials = Credentials {
         user: user.as_deref(),
@@ -74,30 +74,32 @@ pub(in crate::mqtt) async fn enter(
         certificate: peer.certificate_identity.as_ref(),
     };
     // Before the rules are asked: what changes from here on is heard of.
-    let changes = guard.changes();
-    let admitted = match guard.login(credentials).await {
-        Ok(identity) => admit(guard, &identity, connect).map_err(|kind| (about(&identity), kind)),
+    let changes = authenticator.changes();
+    let admitted = match authenticator.login(credentials).await {
+        Ok(identity) => {
+            admit(authenticator, &identity, connect).map_err(|kind| (about(&identity), kind))
+        }
         Err(kind) => Err((About::Stranger, kind)),
     };
     match admitted {
-        Ok(rights) => Ok(Access {
-            guard: Arc::clone(guard),
-            gate: Arc::new(ClientGate {
-                guard: Arc::clone(guard),
+        Ok(rights) => Ok(ClientAccess {
+            authenticator: Arc::clone(authenticator),
+            authorizer: Arc::new(ClientAuthorizer {
+                authenticator: Arc::clone(authenticator),
                 identity: Arc::clone(rights.identity()),
                 client_id: Arc::clone(rights.client_id()),
                 current: Mutex::default(),
             }),
             rights,
             changes,
-            decided: Decided::default(),
+            decided: DecisionCache::default(),
             lost: false,
         }),
         Err((about, kind)) => {
             let from = peer.shown();
             let user = shown(&user.unwrap_or_default());
             let what = format!("CONNECT from {from}, user {user}");
-            guard.refused(about, kind, &connect.client.id, &what);
+            authenticator.refused(about, kind, &connect.client.id, &what);
             Err(match kind {
                 Refused::Credentials => Reason::BadCredentials,
                 _ => Reason::NotAuthorized,
@@ -107,7 +109,7 @@ pub(in crate::mqtt) async fn enter(
 }
 
 /// Whoever is let in without a proof stays a stranger.
-fn about(identity: &Identity) -> About {
+fn about(identity: &ClientIdentity) -> About {
     if identity.is_anonymous() {
         About::Stranger
     } else {
@@ -117,11 +119,11 @@ fn about(identity: &Identity) -> About {
 
 /// The client id and the will, judged by who brings them.
 fn admit(
-    guard: &Guard,
-    identity: &Arc<Identity>,
+    authenticator: &Authenticator,
+    identity: &Arc<ClientIdentity>,
     connect: &mut Connect,
 ) -> Result<Rights, Refused> {
-    let rules = guard.rules();
+    let rules = authenticator.rules();
     if connect.assigned_id {
         let id = rules.assign_id(identity, &connect.client.id);
         connect.assign(id.ok_or(Refused::ClientId)?.into());
@@ -133,15 +135,15 @@ fn admit(
     }
 }
 
-impl Access {
+impl ClientAccess {
     /// Whose the client is.
     pub(in crate::mqtt) fn owner(&self) -> Arc<str> {
         Arc::clone(&self.rights.identity().user)
     }
 
     /// For the desk to ask.
-    pub(in crate::mqtt) fn gate(&self) -> Arc<dyn Gate> {
-        self.gate.clone()
+    pub(in crate::mqtt) fn authorizer(&self) -> Arc<dyn Authorizer> {
+        self.authorizer.clone()
     }
 
     /// Whether the client has proved who it is.
@@ -152,23 +154,23 @@ impl Access {
     /// Counts a refusal and logs it, once a minute.
     pub(in crate::mqtt) fn refused(&self, kind: Refused, what: &dyn std::fmt::Display) {
         let client = self.rights.client_id();
-        self.guard.refused(self.about(), kind, client, what);
+        self.authenticator.refused(self.about(), kind, client, what);
     }
 
     /// Whether a message on this topic may be delivered.
     pub(super) fn may_receive(&mut self, topic: &str) -> bool {
         self.follow();
-        !self.lost && self.decided.of(&self.rights, Kind::Receive, topic)
+        !self.lost && self.decided.of(&self.rights, Operation::Receive, topic)
     }
 
     /// Rules that changed count at once, even before the session turns to the news of it.
     fn follow(&mut self) {
         let changed = self.changes.has_changed().unwrap_or(false);
-        if !changed || self.rights.are_of(&self.guard.rules()) {
+        if !changed || self.rights.are_of(&self.authenticator.rules()) {
             return;
         }
-        self.decided = Decided::default();
-        match self.guard.renew(&self.rights) {
+        self.decided = DecisionCache::default();
+        match self.authenticator.renew(&self.rights) {
             Ok(rights) => self.rights = rights,
             Err(_) => self.lost = true,
         }
@@ -176,7 +178,7 @@ impl Access {
 
     /// Counts a delivery that was refused. It is not worth a line: who subscribes to a wildcard asks for it.
     pub(super) fn not_delivered(&self) {
-        self.guard.stats().count_delivery();
+        self.authenticator.stats().count_delivery();
     }
 
     /// Whether a subscription to this filter may stand; a refusal is counted.
@@ -201,10 +203,10 @@ impl Access {
         match sorted {
             Sorted::Plain | Sorted::Desk(_) => {
                 self.follow();
-                if !self.lost && self.decided.of(&self.rights, Kind::Publish, topic) {
+                if !self.lost && self.decided.of(&self.rights, Operation::Publish, topic) {
                     return sorted;
                 }
-                let verdict = self.rights.of_topic(Kind::Publish, topic);
+                let verdict = self.rights.of_topic(Operation::Publish, topic);
                 let what = format!("PUBLISH on {}: {verdict}", shown(topic));
                 self.refused(Refused::Publish, &what);
                 self.forbidden(root, topic)
@@ -255,7 +257,7 @@ impl Access {
     }
 
     /// Waits until the session must be looked at again. Cancel-safe.
-    pub(in crate::mqtt) async fn change(access: Option<&mut Access>) -> Change {
+    pub(in crate::mqtt) async fn change(access: Option<&mut ClientAccess>) -> AccessChange {
         let Some(access) = access else {
             return pending().await;
         };
@@ -268,11 +270,11 @@ impl Access {
         };
         tokio::select! {
             changed = access.changes.changed() => match changed {
-                Ok(()) => Change::Rules,
-                // The guard lives as long as the door.
+                Ok(()) => AccessChange::Rules,
+                // The authenticator lives as long as the door.
                 Err(_) => pending().await,
             },
-            () = expired => Change::Expired,
+            () = expired => AccessChange::Expired,
         }
     }
 
@@ -281,9 +283,9 @@ impl Access {
     /// # Errors
     /// If the client is nobody any more; counted and logged.
     pub(super) fn renew(&mut self) -> Result<(), Reason> {
-        self.decided = Decided::default();
-        self.gate.forget();
-        match self.guard.renew(&self.rights) {
+        self.decided = DecisionCache::default();
+        self.authorizer.forget();
+        match self.authenticator.renew(&self.rights) {
             Ok(rights) => {
                 (self.rights, self.lost) = (rights, false);
                 Ok(())
@@ -305,13 +307,13 @@ impl Access {
 
 impl<P: Plane> Session<P> {
     /// The rules, or the client's standing, have changed.
-    pub(in crate::mqtt) fn on_change(&mut self, change: Change) {
+    pub(in crate::mqtt) fn on_change(&mut self, change: AccessChange) {
         let Some(access) = &mut self.access else {
             return;
         };
         let renewed = match change {
-            Change::Expired => Err(access.expire()),
-            Change::Rules => access.renew(),
+            AccessChange::Expired => Err(access.expire()),
+            AccessChange::Rules => access.renew(),
         };
         match renewed {
             Ok(()) => {
@@ -327,16 +329,16 @@ impl<P: Plane> Session<P> {
 /// The desk's view of a client's rights, by the rules as they are when it asks. It keeps the answer's rules no longer than the session
 /// does, so that old rules go when nobody needs them.
 #[derive(Debug)]
-struct ClientGate {
-    guard: Arc<Guard>,
-    identity: Arc<Identity>,
+struct ClientAuthorizer {
+    authenticator: Arc<Authenticator>,
+    identity: Arc<ClientIdentity>,
     client_id: Arc<str>,
     current: Mutex<Option<Rights>>,
 }
 
-impl ClientGate {
+impl ClientAuthorizer {
     fn ask(&self, question: impl Fn(&Rights) -> bool) -> bool {
-        let rules = self.guard.rules();
+        let rules = self.authenticator.rules();
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if !current.as_ref().is_some_and(|rights| rights.are_of(&rules)) {
             *current = rules.rights(&self.identity, &self.client_id).ok();
@@ -349,7 +351,7 @@ impl ClientGate {
     }
 }
 
-impl Gate for ClientGate {
+impl Authorizer for ClientAuthorizer {
     fn may_publish(&self, topic: &str) -> bool {
         self.ask(|rights| rights.may_publish(topic))
     }
@@ -359,15 +361,15 @@ impl Gate for ClientGate {
     }
 }
 
-/// Gates for wills whose clients are gone, by the names that they had.
+/// Authorizers for wills whose clients are gone, by the names that they had.
 #[derive(Debug)]
-pub struct AbsentClients(pub Arc<Guard>);
+pub struct AbsentClients(pub Arc<Authenticator>);
 
-impl Gates for AbsentClients {
-    fn of(&self, owner: &str, client_id: &Arc<str>) -> Arc<dyn Gate> {
-        Arc::new(ClientGate {
+impl Authorizers for AbsentClients {
+    fn of(&self, owner: &str, client_id: &Arc<str>) -> Arc<dyn Authorizer> {
+        Arc::new(ClientAuthorizer {
             identity: self.0.rules().suppose(owner),
-            guard: Arc::clone(&self.0),
+            authenticator: Arc::clone(&self.0),
             client_id: Arc::clone(client_id),
             current: Mutex::default(),
         })
@@ -376,14 +378,14 @@ impl Gates for AbsentClients {
 
 /// Topics that were decided lately: most clients write and read a few, over and over.
 #[derive(Debug, Default)]
-struct Decided(HashMap<Box<str>, (Option<bool>, Option<bool>)>);
+struct DecisionCache(HashMap<Box<str>, (Option<bool>, Option<bool>)>);
 
-impl Decided {
-    fn of(&mut self, rights: &Rights, access: Kind, topic: &str) -> bool {
+impl DecisionCache {
+    fn of(&mut self, rights: &Rights, access: Operation, topic: &str) -> bool {
         let decide = || rights.of_topic(access, topic).allows();
         let place = |(publish, receive)| match access {
-            Kind::Publish => publish,
-            Kind::Receive => receive,
+            Operation::Publish => publish,
+            Operation::Receive => receive,
         };
         if let Some(known) = self.0.get(topic).copied().and_then(place) {
             return known;
@@ -397,8 +399,8 @@ impl Decided {
         }
         let entry = self.0.entry(topic.into()).or_default();
         match access {
-            Kind::Publish => entry.0 = Some(allowed),
-            Kind::Receive => entry.1 = Some(allowed),
+            Operation::Publish => entry.0 = Some(allowed),
+            Operation::Receive => entry.1 = Some(allowed),
         }
         allowed
     }

@@ -65,13 +65,13 @@ impl Aliases {
 
 /// What the client has set.
 #[derive(Debug, Default)]
-pub(super) struct OfClient {
+pub(super) struct ClientAliases {
     topics: HashMap<u16, Box<str>>,
     /// Of the topics, in all.
     bytes: usize,
 }
 
-impl OfClient {
+impl ClientAliases {
     pub(super) fn set(&mut self, alias: u16, topic: &str) {
         self.bytes += topic.len();
         if let Some(old) = self.topics.insert(alias, topic.into()) {
@@ -124,7 +124,7 @@ mod tests {
         aliases.sent("long/topic", aliases.find("long/topic"));
         aliases.sent("long/topic", aliases.find("long/topic"));
         assert_eq!(aliases.bytes(), 10);
-        let mut set = OfClient::default();
+        let mut set = ClientAliases::default();
         set.set(1, "a/long/topic");
         set.set(2, "b");
         assert_eq!((set.topic(1), set.bytes()), (Some("a/long/topic"), 13));

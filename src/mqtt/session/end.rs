@@ -3,8 +3,8 @@
 use tokio::time::Instant;
 
 use crate::desk::port::Request;
-use crate::diary::{limited, shortened};
-use crate::mqtt::ending::Ending;
+use crate::log_limiter::{limited, shortened};
+use crate::mqtt::disconnect_reason::DisconnectReason;
 use crate::mqtt::peer::Peer;
 use crate::mqtt::plane::Plane;
 
@@ -21,12 +21,12 @@ pub(in crate::mqtt) enum SessionEnd {
     /// The socket closed or failed.
     Gone,
     /// We close, and tell whoever can be told.
-    Refused(Ending),
+    Refused(DisconnectReason),
 }
 
 impl<P: Plane> Session<P> {
     /// Ends the session for a reason of ours; the first one stands.
-    pub(in crate::mqtt) fn refuse(&mut self, ending: impl Into<Ending>) {
+    pub(in crate::mqtt) fn refuse(&mut self, ending: impl Into<DisconnectReason>) {
         self.end.get_or_insert(SessionEnd::Refused(ending.into()));
     }
 
@@ -85,8 +85,10 @@ impl<P: Plane> Session<P> {
         let words = ending.words();
         let detail = &self.detail;
         limited!(info, admitted, client, %peer, kind, "closed: {words}{detail}");
-        let rivals = &self.door.rivals;
-        if ending == Ending::TakenOver && rivals.taken_over(&self.client.id, Instant::now()) {
+        let recent_takeovers = &self.door.recent_takeovers;
+        if ending == DisconnectReason::TakenOver
+            && recent_takeovers.taken_over(&self.client.id, Instant::now())
+        {
             let kind = "two_devices";
             let admitted = self.admits(kind);
             limited!(warn, admitted, client, %peer, kind, "two devices with one id: taken over three times within a minute");

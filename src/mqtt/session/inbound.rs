@@ -14,7 +14,7 @@ use crate::mqtt::codec::decode::{self, Ack, Publish};
 use crate::mqtt::codec::encode::{PUBACK, PUBCOMP, PUBREC};
 use crate::mqtt::codec::properties::Properties;
 use crate::mqtt::codec::reason::{Reason, of_publish};
-use crate::mqtt::ending::Ending;
+use crate::mqtt::disconnect_reason::DisconnectReason;
 use crate::mqtt::plane::{Plane, Publisher};
 use crate::wire::Millis;
 use crate::wire::cbor;
@@ -26,7 +26,7 @@ use crate::wire::reply::Code;
 use crate::wire::topic::{RoomTopic, Topic};
 
 use super::Session;
-use super::aliases::OfClient;
+use super::aliases::ClientAliases;
 use super::poison::Cause;
 
 /// How far an incoming QoS 2 message has come.
@@ -51,7 +51,7 @@ pub(in crate::mqtt) struct Inbound {
     at_least_at_desk: usize,
     /// Ids at the desk that were refused for their topic: their reason code says so.
     refused_topics: Vec<u16>,
-    aliases: OfClient,
+    aliases: ClientAliases,
     /// Publishes handed to the desk, and how many of them have left it.
     handed_over: u64,
     /// The last of them by topic (its hash), forgotten once all have left.
@@ -330,7 +330,7 @@ impl<P: Plane> Session<P> {
     fn turn_down(&mut self, packet: &Publish<'_>) {
         if packet.packet_id.is_some() && !self.client.v5 {
             // MQTT-4.8.0-2.
-            self.refuse(Ending::Memory);
+            self.refuse(DisconnectReason::Memory);
             return;
         }
         self.acknowledge_here(packet, Err(Reason::QuotaExceeded));
@@ -347,7 +347,7 @@ impl<P: Plane> Session<P> {
                 self.tell_of_dropped(cause, message.topic(), message.size());
             }
             // MQTT-4.8.0-2.
-            None => self.refuse(Ending::NoRoom),
+            None => self.refuse(DisconnectReason::NoRoom),
         }
     }
 

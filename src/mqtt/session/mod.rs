@@ -8,7 +8,7 @@ mod aliases;
 mod end;
 pub(super) mod inbound;
 pub(super) mod io;
-pub(super) mod listening;
+pub(super) mod live_filters;
 pub(super) mod outbound;
 mod oversize;
 mod pending_subscribes;
@@ -25,11 +25,11 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::desk::port::{Response, Stage, Subscription};
-use crate::diary::{About, limited, shortened};
-use crate::mqtt::accept::handshake::Client;
+use crate::log_limiter::{About, limited, shortened};
+use crate::mqtt::accept::handshake::ClientInfo;
 use crate::mqtt::accept::listener::Door;
 use crate::mqtt::codec::decode;
-use crate::mqtt::codec::frame::{self, Kind};
+use crate::mqtt::codec::fixed_header::{self, PacketType};
 use crate::mqtt::codec::reason::Reason;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
@@ -38,18 +38,18 @@ pub(super) use pending_subscribes::Action;
 
 use super::config::DoorConfig;
 use super::current::Versioned;
-use super::ending::Ending;
+use super::disconnect_reason::DisconnectReason;
 use super::plane::{Plane, Publisher, Received, Subscriber};
-use access::Access;
+use access::ClientAccess;
 use ack_times::AckTimes;
 use end::SessionEnd;
 use inbound::Inbound;
 use io::{LiveEnds, SessionIo};
-use listening::Listening;
-use outbound::{Origin, Outbound, Overrun, Parcel};
+use live_filters::LiveFilters;
+use outbound::{Origin, Outbound, OutgoingPublish, Overrun};
 use oversize::Oversize;
 use pending_subscribes::PendingSubscribes;
-use subscriptions::Subscriptions;
+use subscriptions::SubscriptionTable;
 use throttle::Throttle;
 use unheard::Unheard;
 
@@ -62,16 +62,16 @@ pub(super) struct Session<P: Plane> {
     pub(super) io: SessionIo,
     pub(super) live: LiveEnds<P>,
     /// What the client may do; `None` for everything.
-    pub(super) access: Option<Box<Access>>,
+    pub(super) access: Option<Box<ClientAccess>>,
     pub(super) config: Arc<Versioned<DoorConfig>>,
     door: Arc<Door<P>>,
-    pub(super) client: Client,
+    pub(super) client: ClientInfo,
     inbound: Inbound,
     acks: AckTimes,
     outbound: Outbound,
-    subscriptions: Subscriptions,
+    subscriptions: SubscriptionTable,
     pending_subscribes: PendingSubscribes,
-    listening: Listening,
+    live_filters: LiveFilters,
     end: Option<SessionEnd>,
     /// A packet that is being read away.
     oversize: Option<Box<Oversize>>,
@@ -93,11 +93,11 @@ impl<P: Plane> Session<P> {
     pub(super) fn new(
         door: Arc<Door<P>>,
         config: Arc<Versioned<DoorConfig>>,
-        client: Client,
+        client: ClientInfo,
         io: SessionIo,
         inbound: Inbound,
         outbound: Outbound,
-        access: Option<Access>,
+        access: Option<ClientAccess>,
     ) -> Session<P> {
         let throttle = Throttle::new(&config.mqtt);
         let now = door.clock.now();
@@ -114,9 +114,9 @@ impl<P: Plane> Session<P> {
             inbound,
             acks: AckTimes::default(),
             outbound,
-            subscriptions: Subscriptions::default(),
+            subscriptions: SubscriptionTable::default(),
             pending_subscribes: PendingSubscribes::default(),
-            listening: Listening::default(),
+            live_filters: LiveFilters::default(),
             end: None,
             oversize: None,
             detail: Box::default(),
@@ -133,10 +133,10 @@ impl<P: Plane> Session<P> {
     pub(super) fn resume(
         &mut self,
         subscriptions: Vec<Subscription>,
-        listening: Listening,
+        live_filters: LiveFilters,
         subscriber: Option<P::Subscriber>,
     ) {
-        (self.listening, self.live.subscriber) = (listening, subscriber);
+        (self.live_filters, self.live.subscriber) = (live_filters, subscriber);
         for subscription in subscriptions {
             let qos = subscription.qos;
             self.subscriptions.insert(subscription, qos, 0);
@@ -150,7 +150,7 @@ impl<P: Plane> Session<P> {
         self.acks.begin();
         self.io.share.look();
         if self.door.config.is_past(&self.config) {
-            self.heed_config();
+            self.apply_config();
         }
         let now = Instant::now();
         let throttle = self.throttle.as_mut();
@@ -160,7 +160,7 @@ impl<P: Plane> Session<P> {
     }
 
     /// Other settings hold from now on, but for those that the client was told or that its buffers were made for.
-    fn heed_config(&mut self) {
+    fn apply_config(&mut self) {
         let config = self.door.config.get().map(|now| self.config.renewed(now));
         let rates = |config: &DoorConfig| (config.mqtt.publishes(), config.mqtt.bytes());
         if rates(&config) != rates(&self.config) {
@@ -222,13 +222,16 @@ impl<P: Plane> Session<P> {
                 }
                 continue;
             }
-            match frame::first(&input[used..], self.config.mqtt.max_packet.0) {
+            match fixed_header::first(&input[used..], self.config.mqtt.max_packet.0) {
                 Ok(None) => break,
                 Ok(Some(frame)) if self.client.v5 && !frame.is_minimal() => {
                     self.refuse(Reason::Malformed);
                 }
                 Ok(Some(frame)) => {
-                    let publishes = matches!(frame::kind(frame.first), Ok(Kind::Publish));
+                    let publishes = matches!(
+                        fixed_header::packet_type(frame.first),
+                        Ok(PacketType::Publish)
+                    );
                     if publishes && self.pending_subscribes.holds_publish() {
                         break;
                     }
@@ -255,33 +258,33 @@ impl<P: Plane> Session<P> {
     }
 
     fn on_packet(&mut self, first: u8, body: &[u8]) -> Result<(), Reason> {
-        let kind = frame::kind(first)?;
+        let kind = fixed_header::packet_type(first)?;
         match kind {
-            Kind::Publish => self.on_publish(first, body),
-            Kind::Puback => {
+            PacketType::Publish => self.on_publish(first, body),
+            PacketType::Puback => {
                 let ack = decode::ack(self.client.v5, kind, body)?;
                 self.outbound.puback(ack.packet_id, &mut self.io)
             }
-            Kind::Pubrec => {
+            PacketType::Pubrec => {
                 let ack = decode::ack(self.client.v5, kind, body)?;
                 self.outbound
                     .pubrec(ack.packet_id, ack.success, &mut self.io)
             }
-            Kind::Pubcomp => {
+            PacketType::Pubcomp => {
                 let ack = decode::ack(self.client.v5, kind, body)?;
                 self.outbound.pubcomp(ack.packet_id, &mut self.io)
             }
-            Kind::Pubrel => self.on_pubrel(decode::ack(self.client.v5, kind, body)?),
-            Kind::Subscribe => self.on_subscribe(body),
-            Kind::Unsubscribe => self.on_unsubscribe(body),
-            Kind::Pingreq if body.is_empty() => {
+            PacketType::Pubrel => self.on_pubrel(decode::ack(self.client.v5, kind, body)?),
+            PacketType::Subscribe => self.on_subscribe(body),
+            PacketType::Unsubscribe => self.on_unsubscribe(body),
+            PacketType::Pingreq if body.is_empty() => {
                 self.io.output.pingresp();
                 Ok(())
             }
-            Kind::Pingreq => Err(Reason::Malformed),
-            Kind::Disconnect => self.on_disconnect(body),
+            PacketType::Pingreq => Err(Reason::Malformed),
+            PacketType::Disconnect => self.on_disconnect(body),
             // A second CONNECT (MQTT-3.1.0-2); AUTH without an authentication method (MQTT 5 section 4.12).
-            Kind::Connect | Kind::Auth => Err(Reason::Protocol),
+            PacketType::Connect | PacketType::Auth => Err(Reason::Protocol),
         }
     }
 
@@ -313,7 +316,7 @@ impl<P: Plane> Session<P> {
                 words,
                 of_own_backlog,
             } => {
-                self.heed(verdict, of_own_backlog);
+                self.slow_down_unheard(verdict, of_own_backlog);
                 self.on_published(packet_id, verdict, words.as_deref());
                 Ok(())
             }
@@ -359,7 +362,7 @@ impl<P: Plane> Session<P> {
         }
         let gap = received.missed > 0 && !self.client.durable && self.subscriptions.any_reliable();
         if gap || received.too_slow {
-            self.refuse(Ending::TooSlow);
+            self.refuse(DisconnectReason::TooSlow);
         } else {
             self.unread += received.missed;
             self.io.metrics.undelivered.lagged.add(received.missed);
@@ -383,7 +386,7 @@ impl<P: Plane> Session<P> {
             // It comes from the desk, which keeps it until it is acknowledged.
             return Ok(());
         }
-        let parcel = Parcel {
+        let publish = OutgoingPublish {
             origin: Origin::Live,
             qos,
             retain: parts.retain && found.retain_as_published,
@@ -393,19 +396,19 @@ impl<P: Plane> Session<P> {
             subscription_ids: self.ids.clone(),
             message,
         };
-        self.offer(parcel, self.now)
+        self.offer(publish, self.now)
     }
 
-    fn offer(&mut self, parcel: Parcel, now: Millis) -> Result<(), Reason> {
+    fn offer(&mut self, publish: OutgoingPublish, now: Millis) -> Result<(), Reason> {
         if let Some(access) = &mut self.access
-            && !access.may_receive(parcel.message.topic())
+            && !access.may_receive(publish.message.topic())
         {
             access.not_delivered();
-            self.io.acknowledge(parcel.seq, Stage::Done);
+            self.io.acknowledge(publish.seq, Stage::Done);
             return Ok(());
         }
-        if let Err(Overrun) = self.outbound.offer(parcel, &mut self.io, now) {
-            self.refuse(Ending::TooSlow);
+        if let Err(Overrun) = self.outbound.offer(publish, &mut self.io, now) {
+            self.refuse(DisconnectReason::TooSlow);
         }
         Ok(())
     }
@@ -416,7 +419,7 @@ impl<P: Plane> Session<P> {
         self.io.share.set_incoming(held);
         if self.io.share.is_refused(held) && self.may_read() {
             self.io.share.memory().closed.add_one();
-            self.refuse(Ending::Memory);
+            self.refuse(DisconnectReason::Memory);
         }
     }
 
@@ -442,7 +445,7 @@ impl<P: Plane> Session<P> {
             self.refuse(Reason::ShuttingDown);
         }
         if self.io.output.is_incomplete() {
-            self.refuse(Ending::AnswerTooLarge);
+            self.refuse(DisconnectReason::AnswerTooLarge);
         }
         self.tell_of_unread();
         while let Some(request) = self.pending_subscribes.next_request() {
@@ -474,6 +477,6 @@ impl<P: Plane> Session<P> {
             .access
             .as_ref()
             .map_or(About::Client, |own| own.about());
-        self.door.diary.admits(about, kind, &self.client.id)
+        self.door.log_limiter.admits(about, kind, &self.client.id)
     }
 }

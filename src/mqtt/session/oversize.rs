@@ -4,7 +4,7 @@
 //! limit: a QoS 0 publish is read away and dropped at once. One of QoS 1 or 2 costs the connection, for its acknowledgement would be a
 //! promise, until it has done so twice (see `poison`); then it is read away, too, and acknowledged (MQTT 5: refused with 0x97).
 
-use crate::mqtt::codec::frame::{self, Frame, Kind};
+use crate::mqtt::codec::fixed_header::{self, FixedHeader, PacketType};
 use crate::mqtt::codec::reason::Reason;
 use crate::mqtt::plane::Plane;
 use crate::wire::message::Qos;
@@ -23,7 +23,7 @@ pub(super) struct Oversize {
 }
 
 /// What the beginning of a PUBLISH tells.
-struct Head<'a> {
+struct PublishBeginning<'a> {
     topic: &'a str,
     packet_id: Option<u16>,
 }
@@ -31,7 +31,7 @@ struct Head<'a> {
 impl<P: Plane> Session<P> {
     /// A packet's header tells that it is too large. Whether it is read away, or its beginning awaited; else the session is over.
     pub(super) fn on_oversize(&mut self, input: &[u8]) {
-        let head = match frame::head(input) {
+        let head = match fixed_header::read(input) {
             Ok(Some(head)) => head,
             // The caller has read the header.
             Ok(None) => return,
@@ -51,8 +51,8 @@ impl<P: Plane> Session<P> {
     }
 
     /// `None` until the topic and the packet id are here.
-    fn judge_oversize(&self, head: Frame, input: &[u8]) -> Result<Option<Oversize>, Reason> {
-        let publishes = frame::kind(head.first)? == Kind::Publish;
+    fn judge_oversize(&self, head: FixedHeader, input: &[u8]) -> Result<Option<Oversize>, Reason> {
+        let publishes = fixed_header::packet_type(head.first)? == PacketType::Publish;
         let qos = Qos::from_level(head.first >> 1 & 0b11).ok_or(Reason::Malformed)?;
         let too_large = !publishes
             || head.len() > self.config.mqtt.max_discarded.0
@@ -100,7 +100,7 @@ impl<P: Plane> Session<P> {
 }
 
 /// Topic and packet id, as soon as they are here.
-fn read_head(qos: Qos, body: &[u8]) -> Result<Option<Head<'_>>, Reason> {
+fn read_head(qos: Qos, body: &[u8]) -> Result<Option<PublishBeginning<'_>>, Reason> {
     let Some((&[high, low], rest)) = body.split_first_chunk() else {
         return Ok(None);
     };
@@ -110,7 +110,7 @@ fn read_head(qos: Qos, body: &[u8]) -> Result<Option<Head<'_>>, Reason> {
     };
     let topic = std::str::from_utf8(topic).map_err(|_| Reason::Malformed)?;
     if qos == Qos::AtMostOnce {
-        return Ok(Some(Head {
+        return Ok(Some(PublishBeginning {
             topic,
             packet_id: None,
         }));
@@ -121,7 +121,7 @@ fn read_head(qos: Qos, body: &[u8]) -> Result<Option<Head<'_>>, Reason> {
     match u16::from_be_bytes(id) {
         // MQTT-2.2.1-3.
         0 => Err(Reason::Protocol),
-        id => Ok(Some(Head {
+        id => Ok(Some(PublishBeginning {
             topic,
             packet_id: Some(id),
         })),

@@ -36,7 +36,7 @@ pub(in crate::mqtt) enum Action {
 
 /// One of the things that are done in order.
 #[derive(Debug)]
-enum Step {
+enum QueuedStep {
     Live(Action),
     /// Then the desk is asked.
     Ask(Box<Request>),
@@ -44,7 +44,7 @@ enum Step {
 
 /// What was asked and not answered yet.
 #[derive(Debug)]
-pub(super) enum Pending {
+pub(super) enum PendingAnswer {
     Suback(Suback),
     /// Per filter: asked of the desk, or no filter at all.
     Unsuback(u16, Vec<Option<Arc<str>>>),
@@ -68,20 +68,20 @@ pub(super) struct Suback {
     pub(super) surplus: usize,
 }
 
-impl Pending {
+impl PendingAnswer {
     /// Filters that are not answered.
     fn filters(&self) -> usize {
         match self {
-            Pending::Suback(suback) => suback.part.len() + suback.rest.len(),
-            Pending::Unsuback(_, asked) => asked.len(),
-            Pending::Restored(again) => again.len(),
-            Pending::Withdrawn => 0,
+            PendingAnswer::Suback(suback) => suback.part.len() + suback.rest.len(),
+            PendingAnswer::Unsuback(_, asked) => asked.len(),
+            PendingAnswer::Restored(again) => again.len(),
+            PendingAnswer::Withdrawn => 0,
         }
     }
 
     /// Whether the desk is to be asked about more of it, so that nothing may be asked behind it yet.
     pub(super) fn goes_on(&self) -> bool {
-        matches!(self, Pending::Suback(suback) if !suback.rest.is_empty())
+        matches!(self, PendingAnswer::Suback(suback) if !suback.rest.is_empty())
     }
 }
 
@@ -109,8 +109,8 @@ impl Suback {
 
 #[derive(Debug, Default)]
 pub(super) struct PendingSubscribes {
-    steps: VecDeque<Step>,
-    pending: VecDeque<Pending>,
+    steps: VecDeque<QueuedStep>,
+    pending: VecDeque<PendingAnswer>,
     /// Live messages that only a pending filter selects: they follow its SUBACK.
     early: Vec<Message>,
     early_bytes: usize,
@@ -123,27 +123,27 @@ pub(super) struct PendingSubscribes {
 impl PendingSubscribes {
     /// Notes what is wanted of the live plane, behind what was before.
     pub(super) fn want(&mut self, action: Action) {
-        self.steps.push_back(Step::Live(action));
+        self.steps.push_back(QueuedStep::Live(action));
     }
 
     /// Notes what the desk is to be asked, once the live plane has done what was wanted before.
-    pub(super) fn ask(&mut self, pending: Pending, request: Request) {
+    pub(super) fn ask(&mut self, pending: PendingAnswer, request: Request) {
         self.pending.push_back(pending);
-        self.steps.push_back(Step::Ask(Box::new(request)));
+        self.steps.push_back(QueuedStep::Ask(Box::new(request)));
     }
 
     /// What the live plane is to do now; it stays until it is done.
     pub(super) fn action(&self) -> Option<&Action> {
         match self.steps.front() {
-            Some(Step::Live(action)) => Some(action),
-            Some(Step::Ask(_)) | None => None,
+            Some(QueuedStep::Live(action)) => Some(action),
+            Some(QueuedStep::Ask(_)) | None => None,
         }
     }
 
     /// The live plane has done what was wanted first.
     pub(super) fn action_done(&mut self) {
         self.steps
-            .pop_front_if(|step| matches!(step, Step::Live(_)));
+            .pop_front_if(|step| matches!(step, QueuedStep::Live(_)));
     }
 
     /// The next request whose turn it is.
@@ -151,19 +151,26 @@ impl PendingSubscribes {
         if self.steps.is_empty() {
             self.steps.shrink_to_fit();
         }
-        match self.steps.pop_front_if(|step| matches!(step, Step::Ask(_))) {
-            Some(Step::Ask(request)) => Some(*request),
+        match self
+            .steps
+            .pop_front_if(|step| matches!(step, QueuedStep::Ask(_)))
+        {
+            Some(QueuedStep::Ask(request)) => Some(*request),
             _ => None,
         }
     }
 
     /// Whether more may be asked.
     pub(super) fn has_room(&self) -> bool {
-        let filters = self.pending.iter().map(Pending::filters).sum::<usize>();
+        let filters = self
+            .pending
+            .iter()
+            .map(PendingAnswer::filters)
+            .sum::<usize>();
         self.steps.is_empty()
             && self.pending.len() < MAX_PENDING
             && filters < MAX_PENDING_FILTERS
-            && !self.pending.back().is_some_and(Pending::goes_on)
+            && !self.pending.back().is_some_and(PendingAnswer::goes_on)
             && !self.publish_waits
     }
 
@@ -175,7 +182,7 @@ impl PendingSubscribes {
     }
 
     /// What the desk has answered now.
-    pub(super) fn answered(&mut self) -> Option<Pending> {
+    pub(super) fn answered(&mut self) -> Option<PendingAnswer> {
         let answered = self.pending.pop_front();
         self.publish_waits &= !self.pending.is_empty();
         answered
@@ -185,9 +192,11 @@ impl PendingSubscribes {
     /// room.
     pub(super) fn keep_early(&mut self, message: &Message) -> bool {
         let topic = message.topic();
-        let selects = |pending: &Pending| match pending {
-            Pending::Suback(suback) => suback.asked().any(|one| matches(&one.filter, topic)),
-            Pending::Unsuback(..) | Pending::Withdrawn | Pending::Restored(_) => false,
+        let selects = |pending: &PendingAnswer| match pending {
+            PendingAnswer::Suback(suback) => suback.asked().any(|one| matches(&one.filter, topic)),
+            PendingAnswer::Unsuback(..) | PendingAnswer::Withdrawn | PendingAnswer::Restored(_) => {
+                false
+            }
         };
         if !self.pending.iter().any(selects) {
             return true;
@@ -207,7 +216,7 @@ impl PendingSubscribes {
 
     /// The live messages that waited for a SUBACK, once nothing more is to be asked about it.
     pub(super) fn take_early(&mut self) -> Vec<Message> {
-        if self.pending.back().is_some_and(Pending::goes_on) {
+        if self.pending.back().is_some_and(PendingAnswer::goes_on) {
             return Vec::new();
         }
         self.early_bytes = 0;
@@ -216,9 +225,9 @@ impl PendingSubscribes {
 
     pub(super) fn has(&self, filter: &str) -> bool {
         self.pending.iter().any(|pending| match pending {
-            Pending::Suback(suback) => suback.asked().any(|one| &*one.filter == filter),
-            Pending::Restored(again) => again.iter().any(|one| &*one.filter == filter),
-            Pending::Unsuback(..) | Pending::Withdrawn => false,
+            PendingAnswer::Suback(suback) => suback.asked().any(|one| &*one.filter == filter),
+            PendingAnswer::Restored(again) => again.iter().any(|one| &*one.filter == filter),
+            PendingAnswer::Unsuback(..) | PendingAnswer::Withdrawn => false,
         })
     }
 }

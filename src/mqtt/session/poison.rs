@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::desk::port::{Full, Publication, Request, Route};
-use crate::diary::{limited, shortened, shown};
+use crate::log_limiter::{limited, shortened, shown};
 use crate::metrics::labels;
 use crate::mqtt::config::PoisonRule;
 use crate::mqtt::plane::Plane;
@@ -73,11 +73,11 @@ impl Cause {
 
 /// Connections that publishes have cost, by client and cause.
 #[derive(Debug, Default)]
-pub(in crate::mqtt) struct Poison {
+pub(in crate::mqtt) struct PoisonTracker {
     closes: Mutex<HashMap<(Arc<str>, Cause), (u32, Instant)>>,
 }
 
-impl Poison {
+impl PoisonTracker {
     /// Whether a publish that must not be taken is to be dropped; else it costs the connection, which is noted. Clients beyond the
     /// bound are closed each time.
     pub(super) fn drops(
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_third_time_is_one_too_many_for_each_client_and_cause() {
-        let (poison, start) = (Poison::default(), Instant::now());
+        let (poison, start) = (PoisonTracker::default(), Instant::now());
         let (ann, bob) = (Arc::from("ann"), Arc::from("bob"));
         let dropped = |client, cause, seconds| {
             poison.drops(client, cause, start + Duration::from_secs(seconds), 100)
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn who_comes_under_many_names_takes_no_more_memory() {
-        let (poison, now) = (Poison::default(), Instant::now());
+        let (poison, now) = (PoisonTracker::default(), Instant::now());
         for n in 0..100 {
             let name = Arc::from(format!("c{n}"));
             let told = [(); 3].map(|()| poison.drops(&name, Cause::TooLarge, now, 10));

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::auth::may_match;
 use crate::desk::port::{Request, Response, Subscription};
-use crate::diary::{limited, shortened, shown};
-use crate::mqtt::codec::decode::{self, Entry};
+use crate::log_limiter::{limited, shortened, shown};
+use crate::mqtt::codec::decode::{self, RequestedFilter};
 use crate::mqtt::codec::reason::{Reason, of_subscription};
 use crate::mqtt::plane::Plane;
 use crate::wire::filter::{
@@ -21,12 +21,12 @@ use crate::wire::reply::Code;
 use crate::wire::topic::Offer;
 
 use super::Session;
-use super::outbound::{Origin, Parcel};
-use super::pending_subscribes::{Action, Pending, Suback};
+use super::outbound::{Origin, OutgoingPublish};
+use super::pending_subscribes::{Action, PendingAnswer, Suback};
 use super::subscriptions::needs_live;
 
 /// What must not even be asked for ends the connection.
-fn check_sound(v5: bool, entry: &Entry) -> Result<(), Reason> {
+fn check_sound(v5: bool, entry: &RequestedFilter) -> Result<(), Reason> {
     check_grammar(v5, &entry.filter)?;
     if entry.no_local && SharedFilter::parse(&entry.filter).is_some() {
         // MQTT-3.8.3-4.
@@ -116,7 +116,7 @@ impl<P: Plane> Session<P> {
             packet_id: suback.packet_id,
         };
         self.pending_subscribes
-            .ask(Pending::Suback(suback), request);
+            .ask(PendingAnswer::Suback(suback), request);
     }
 
     /// What exceeds the limit of subscriptions must not get as far as the live plane, let alone the desk.
@@ -172,7 +172,7 @@ impl<P: Plane> Session<P> {
     /// A filter as the desk takes it; the inner error goes into SUBACK, the outer one ends the connection.
     fn subscription(
         &self,
-        entry: Entry,
+        entry: RequestedFilter,
         id: Option<u32>,
     ) -> Result<Result<Subscription, Reason>, Reason> {
         check_sound(self.client.v5, &entry)?;
@@ -216,7 +216,7 @@ impl<P: Plane> Session<P> {
             return;
         }
         let reliable = self.client.relies_on(subscription);
-        let Some((filter, reliable)) = self.listening.open(filter, reliable) else {
+        let Some((filter, reliable)) = self.live_filters.open(filter, reliable) else {
             return;
         };
         let plane = &self.door.plane;
@@ -234,7 +234,7 @@ impl<P: Plane> Session<P> {
             && needs_live(&self.config.root, &self.client.id, filter)
             && !self.subscriptions.contains(filter)
             && !self.pending_subscribes.has(filter)
-            && let Some(filter) = self.listening.close(filter)
+            && let Some(filter) = self.live_filters.close(filter)
         {
             self.pending_subscribes.want(Action::LiveClose(filter));
         }
@@ -263,7 +263,7 @@ impl<P: Plane> Session<P> {
             filters,
         };
         self.pending_subscribes
-            .ask(Pending::Unsuback(packet_id, asked), request);
+            .ask(PendingAnswer::Unsuback(packet_id, asked), request);
         Ok(())
     }
 
@@ -293,7 +293,7 @@ impl<P: Plane> Session<P> {
             let filters = lost.iter().map(|one| Arc::clone(&one.filter)).collect();
             self.pending_subscribes.suspended.extend(lost);
             self.pending_subscribes.ask(
-                Pending::Withdrawn,
+                PendingAnswer::Withdrawn,
                 Request::Unsubscribe {
                     connection,
                     packet_id: 0,
@@ -307,7 +307,7 @@ impl<P: Plane> Session<P> {
                 self.subscriptions.insert(subscription.clone(), qos, 0);
             }
             self.pending_subscribes.ask(
-                Pending::Restored(again.clone()),
+                PendingAnswer::Restored(again.clone()),
                 Request::Subscribe {
                     connection,
                     packet_id: 0,
@@ -331,8 +331,8 @@ impl<P: Plane> Session<P> {
             return Ok(());
         };
         let mut suback = match self.pending_subscribes.answered() {
-            Some(Pending::Suback(suback)) => suback,
-            Some(Pending::Restored(_)) => return Ok(()),
+            Some(PendingAnswer::Suback(suback)) => suback,
+            Some(PendingAnswer::Restored(_)) => return Ok(()),
             _ => return Err(Reason::ImplementationSpecific),
         };
         let mut results = results.into_iter();
@@ -401,7 +401,7 @@ impl<P: Plane> Session<P> {
         let now = self.now;
         for (index, message) in retained {
             let (id, granted) = granted.get(index).copied().unwrap_or_default();
-            let parcel = Parcel {
+            let publish = OutgoingPublish {
                 origin: Origin::Snapshot,
                 qos: message.qos().min(granted),
                 retain: true,
@@ -411,7 +411,7 @@ impl<P: Plane> Session<P> {
                 subscription_ids: id.into_iter().collect(),
                 message,
             };
-            self.offer(parcel, now)?;
+            self.offer(publish, now)?;
         }
         Ok(())
     }
@@ -419,8 +419,8 @@ impl<P: Plane> Session<P> {
     /// The desk's answer to UNSUBSCRIBE.
     pub(super) fn on_unsubscribed(&mut self, existed: &[bool]) -> Result<(), Reason> {
         let (packet_id, asked) = match self.pending_subscribes.answered() {
-            Some(Pending::Unsuback(packet_id, asked)) => (packet_id, asked),
-            Some(Pending::Withdrawn) => return Ok(()),
+            Some(PendingAnswer::Unsuback(packet_id, asked)) => (packet_id, asked),
+            Some(PendingAnswer::Withdrawn) => return Ok(()),
             _ => return Err(Reason::ImplementationSpecific),
         };
         const NO_SUBSCRIPTION_EXISTED: u8 = 0x11;

@@ -10,7 +10,7 @@ use crate::wire::topic::{below_root, is_own_mail};
 
 /// A subscription that stands.
 #[derive(Debug, Clone)]
-struct Entry {
+struct ActiveSubscription {
     subscription: Subscription,
     granted: Qos,
     /// Broadcasts of retained changes up to this one were in the snapshot that the client was sent.
@@ -20,9 +20,9 @@ struct Entry {
 
 /// All subscriptions of a session. Exact filters are looked up; those with wildcards are tried one by one.
 #[derive(Debug, Default)]
-pub(super) struct Subscriptions {
-    exact: HashMap<Arc<str>, Entry>,
-    wildcard: Vec<Entry>,
+pub(super) struct SubscriptionTable {
+    exact: HashMap<Arc<str>, ActiveSubscription>,
+    wildcard: Vec<ActiveSubscription>,
     /// Served by the desk alone, so only their being there matters.
     shared: HashMap<Arc<str>, Subscription>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Match {
     pub(super) retain_as_published: bool,
 }
 
-impl Subscriptions {
+impl SubscriptionTable {
     /// Enters a subscription, or replaces the one with the same filter.
     pub(super) fn insert(&mut self, subscription: Subscription, granted: Qos, retained_seq: u64) {
         let filter = Arc::clone(&subscription.filter);
@@ -57,7 +57,7 @@ impl Subscriptions {
             Some(old) if subscription.retain_handling != RetainHandling::Always => old.retained_seq,
             _ => retained_seq,
         };
-        let entry = Entry {
+        let entry = ActiveSubscription {
             subscription,
             granted,
             retained_seq,
@@ -110,7 +110,7 @@ impl Subscriptions {
 
     /// Whether any subscription served by the live plane was granted QoS 1 or 2.
     pub(super) fn any_reliable(&self) -> bool {
-        let reliable = |entry: &Entry| entry.granted > Qos::AtMostOnce;
+        let reliable = |entry: &ActiveSubscription| entry.granted > Qos::AtMostOnce;
         self.exact.values().any(reliable) || self.wildcard.iter().any(reliable)
     }
 
@@ -125,12 +125,12 @@ impl Subscriptions {
     ) -> Option<Match> {
         ids.clear();
         let directed = directed(root, message.topic);
-        if matches!(directed, Some(Directed::To(to)) if to == me) {
+        if matches!(directed, Some(Addressee::To(to)) if to == me) {
             // It comes from the mailbox.
             return None;
         }
-        let watchers_only = matches!(directed, Some(Directed::ToOneOf));
-        let lets_through = |entry: &&Entry| {
+        let watchers_only = matches!(directed, Some(Addressee::ToOneOf));
+        let lets_through = |entry: &&ActiveSubscription| {
             let own = entry.subscription.no_local && message.publisher == me;
             let in_snapshot =
                 message.retained_seq != 0 && message.retained_seq <= entry.retained_seq;
@@ -161,7 +161,7 @@ impl Subscriptions {
 
 /// Whom a directed topic is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Directed<'a> {
+enum Addressee<'a> {
     /// The agent that it names.
     To(&'a str),
     /// One of those who offer it, whom the topic does not name.
@@ -170,13 +170,13 @@ enum Directed<'a> {
 
 /// Reads off a topic or filter whether it is directed, by its text alone: this is asked for every live message, where parsing
 /// the names would cost more than the delivery. `Topic::addressee` is the same thing for parsed topics.
-fn directed<'a>(root: &str, topic: &'a str) -> Option<Directed<'a>> {
+fn directed<'a>(root: &str, topic: &'a str) -> Option<Addressee<'a>> {
     let mut parts = below_root(root, topic)?.split('/').skip(1);
     match (parts.next()?, parts.next()?, parts.next()) {
-        ("inbox" | "reply", to, _) => Some(Directed::To(to)),
-        ("handoff" | "tools", "result", Some(to)) => Some(Directed::To(to)),
-        ("approve", "decision", Some(to)) => Some(Directed::To(to)),
-        ("handoff", "work", Some(_)) | ("tools", "run", Some(_)) => Some(Directed::ToOneOf),
+        ("inbox" | "reply", to, _) => Some(Addressee::To(to)),
+        ("handoff" | "tools", "result", Some(to)) => Some(Addressee::To(to)),
+        ("approve", "decision", Some(to)) => Some(Addressee::To(to)),
+        ("handoff", "work", Some(_)) | ("tools", "run", Some(_)) => Some(Addressee::ToOneOf),
         _ => None,
     }
 }
@@ -210,7 +210,7 @@ mod tests {
         }
     }
 
-    fn find(table: &Subscriptions, message: &Parts<'_>) -> Option<(Qos, Vec<u32>)> {
+    fn find(table: &SubscriptionTable, message: &Parts<'_>) -> Option<(Qos, Vec<u32>)> {
         let mut ids = Vec::new();
         let found = table.matching("rooms", "me", message, &mut ids)?;
         ids.sort_unstable();
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn overlapping_subscriptions_give_one_delivery_with_all_ids() {
-        let mut table = Subscriptions::default();
+        let mut table = SubscriptionTable::default();
         for (filter, id, granted) in [("a/b", 1, 0), ("a/+", 2, 2), ("#", 3, 1), ("x", 4, 2)] {
             let with_id = Subscription {
                 id: Some(id),
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn own_messages_do_not_come_back_with_no_local() {
-        let mut table = Subscriptions::default();
+        let mut table = SubscriptionTable::default();
         table.insert(
             Subscription {
                 no_local: true,
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn retained_changes_that_were_in_the_snapshot_are_skipped() {
-        let mut table = Subscriptions::default();
+        let mut table = SubscriptionTable::default();
         table.insert(subscription("a"), Qos::AtMostOnce, 7);
         assert_eq!(
             find(
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn subscribing_again_without_a_snapshot_skips_nothing() {
-        let mut table = Subscriptions::default();
+        let mut table = SubscriptionTable::default();
         table.insert(subscription("a"), Qos::AtMostOnce, 7);
         let again = Subscription {
             retain_handling: RetainHandling::IfNew,
@@ -308,12 +308,12 @@ mod tests {
 
     #[test]
     fn directed_messages_reach_watchers_and_never_the_addressee() {
-        let mut table = Subscriptions::default();
+        let mut table = SubscriptionTable::default();
         table.insert(subscription("rooms/#"), Qos::AtMostOnce, 0);
         assert!(find(&table, &parts("rooms/r/inbox/you/bob")).is_some());
         assert_eq!(find(&table, &parts("rooms/r/inbox/me/bob")), None);
         assert!(find(&table, &parts("rooms/r/handoff/work/c")).is_some());
-        let mut worker = Subscriptions::default();
+        let mut worker = SubscriptionTable::default();
         worker.insert(subscription("rooms/r/handoff/work/c"), Qos::AtMostOnce, 0);
         assert_eq!(find(&worker, &parts("rooms/r/handoff/work/c")), None);
     }
@@ -339,9 +339,11 @@ mod tests {
             let parsed = RoomTopic::parse("rooms", text).unwrap().unwrap().topic;
             let short = directed("rooms", text);
             assert_eq!(short.is_some(), parsed.is_directed(), "{text}");
-            let addressee = parsed.addressee().map(|agent| Directed::To(agent.as_str()));
+            let addressee = parsed
+                .addressee()
+                .map(|agent| Addressee::To(agent.as_str()));
             assert_eq!(
-                short.filter(|&to| to != Directed::ToOneOf),
+                short.filter(|&to| to != Addressee::ToOneOf),
                 addressee,
                 "{text}"
             );

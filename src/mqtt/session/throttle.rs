@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::mqtt::config::{MqttConfig, Rate};
+use crate::mqtt::config::{MqttConfig, RateLimit};
 use crate::mqtt::metrics::Metrics;
 use crate::mqtt::plane::Plane;
-use crate::mqtt::rate::{Meter, Pace};
+use crate::mqtt::rate::{Meter, RatePace};
 
 use super::Session;
 
@@ -23,12 +23,12 @@ const LEAST_BURST: u64 = 100;
 pub(super) struct Throttle {
     publishes: Option<Limit>,
     bytes: Option<Limit>,
-    held: Option<Held>,
+    held: Option<Pause>,
 }
 
 /// The client is not read until then.
 #[derive(Debug)]
-struct Held {
+struct Pause {
     until: Instant,
     /// Lowers the gauge when the wait, or the connection, is over.
     _counted: HeldBack,
@@ -81,7 +81,7 @@ impl Throttle {
             .iter()
             .filter_map(|(limit, cost)| limit.as_ref()?.wait_until(*cost, now));
         if let Some(until) = waits.max() {
-            self.held = Some(Held {
+            self.held = Some(Pause {
                 until,
                 _counted: HeldBack::count(metrics),
             });
@@ -128,17 +128,17 @@ impl<P: Plane> Session<P> {
 /// One of the two limits, where it is set.
 #[derive(Debug)]
 struct Limit {
-    pace: Pace,
+    pace: RatePace,
     meter: Meter,
 }
 
 impl Limit {
-    fn new(rate: Rate) -> Option<Limit> {
+    fn new(rate: RateLimit) -> Option<Limit> {
         let burst = match rate.burst {
             0 => rate.per_second,
             burst => burst,
         };
-        let pace = Pace::new(Rate {
+        let pace = RatePace::new(RateLimit {
             burst: burst.max(rate.per_second / LEAST_BURST),
             ..rate
         })?;
@@ -164,8 +164,8 @@ mod tests {
     use super::*;
     use crate::setting::Size;
 
-    fn rate(per_second: u64, burst: u64) -> Rate {
-        Rate { per_second, burst }
+    fn rate(per_second: u64, burst: u64) -> RateLimit {
+        RateLimit { per_second, burst }
     }
 
     struct Reader {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     impl Reader {
-        fn new(publish_rate: Rate, byte_rate: Rate) -> Reader {
+        fn new(publish_rate: RateLimit, byte_rate: RateLimit) -> Reader {
             let config = MqttConfig {
                 max_publish_rate: publish_rate.per_second,
                 publish_burst: publish_rate.burst,
@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    const FREE: Rate = Rate {
+    const FREE: RateLimit = RateLimit {
         per_second: 0,
         burst: 0,
     };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::mqtt::ending::Ending;
+use crate::mqtt::disconnect_reason::DisconnectReason;
 use crate::mqtt::metrics::Metrics;
 use crate::mqtt::plane::Plane;
 use crate::wire::reply::Code;
@@ -74,13 +74,13 @@ impl Unheard {
 
 impl<P: Plane> Session<P> {
     /// A client that cannot be told of a refusal is slowed down by it.
-    pub(super) fn heed(&mut self, verdict: Result<(), Code>, of_own_backlog: bool) {
+    pub(super) fn slow_down_unheard(&mut self, verdict: Result<(), Code>, of_own_backlog: bool) {
         match verdict {
             Err(_) if of_own_backlog && !self.client.v5 => {
                 let (now, patience) = (Instant::now(), self.config.mqtt.patience.0);
                 let metrics = &self.io.metrics;
                 if Unheard::refused(&mut self.unheard, now, patience, metrics) {
-                    self.refuse(Ending::NoRoom);
+                    self.refuse(DisconnectReason::NoRoom);
                 }
             }
             Err(_) => {}

@@ -68,8 +68,8 @@ impl World {
             Common {
                 metrics: Arc::clone(&metrics),
                 memory: Arc::clone(&memory),
-                guard: None,
-                diary: Arc::default(),
+                authenticator: None,
+                log_limiter: Arc::default(),
                 clock: Arc::default(),
             },
         );

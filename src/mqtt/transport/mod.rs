@@ -20,21 +20,21 @@ pub use config::{
 };
 pub(super) use stream::Stream;
 use stream::Wire;
-use tls::Tls;
+use tls::TlsServer;
 use websocket::{UpgradeError, UpgradeRules};
 
 /// How the clients of one listener are spoken to. Without anything it is plain MQTT over TCP.
 #[derive(Clone, Default)]
 pub struct Transport {
     /// Encrypts, if there.
-    pub tls: Option<Arc<Tls>>,
+    pub tls: Option<Arc<TlsServer>>,
     /// Takes MQTT out of WebSocket frames, if there.
     pub websocket: Option<Arc<Current<UpgradeRules>>>,
 }
 
 /// Why a connection got no further than its transport's handshake.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum TransportError {
     #[error("no TLS: {0}")]
     Tls(io::Error),
     #[error("no WebSocket: {0}")]
@@ -46,11 +46,11 @@ impl Transport {
     pub(super) async fn open(
         &self,
         socket: TcpStream,
-    ) -> Result<(Stream, Option<Arc<str>>), Failure> {
+    ) -> Result<(Stream, Option<Arc<str>>), TransportError> {
         let (wire, identity) = match &self.tls {
             None => (Wire::Tcp(socket), None),
             Some(tls) => {
-                let (stream, identity) = tls.accept(socket).await.map_err(Failure::Tls)?;
+                let (stream, identity) = tls.accept(socket).await.map_err(TransportError::Tls)?;
                 (Wire::Tls(Box::new(stream)), identity)
             }
         };
@@ -58,7 +58,7 @@ impl Transport {
             None => Stream::Plain(wire),
             Some(rules) => {
                 let upgraded = websocket::accept(wire, &rules.get()).await;
-                Stream::WebSocket(Box::new(upgraded.map_err(Failure::WebSocket)?))
+                Stream::WebSocket(Box::new(upgraded.map_err(TransportError::WebSocket)?))
             }
         };
         Ok((stream, identity))

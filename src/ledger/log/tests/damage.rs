@@ -299,7 +299,7 @@ fn a_view_stays_as_it_was_while_commits_go_on() {
     };
     let mut store = LoggedStore::open(database, dir.path(), limits).unwrap();
     let snapshots = store.snapshots();
-    let rows = |reader: &dyn Reader| {
+    let rows = |reader: &dyn StoreReader| {
         let mut rows = 0;
         let visit = &mut |_: &[u8], _: &[u8]| {
             rows += 1;

@@ -3,7 +3,7 @@
 //! Decided the moment a connection is accepted, before a byte of it is read, for all listeners together. What is refused is closed
 //! unanswered and counted. It never waits. `listener` asks it.
 
-mod lobby;
+mod half_open;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,21 +11,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-pub(super) use lobby::Waiting;
+pub(super) use half_open::HalfOpenPlace;
 
-use crate::diary::{About, Diary, limited};
+use crate::log_limiter::{About, LogLimiter, limited};
 use crate::mqtt::config::MqttConfig;
 use crate::mqtt::metrics::Metrics;
-use crate::mqtt::rate::{Meter, Pace};
+use crate::mqtt::rate::{Meter, RatePace};
 
-use lobby::Lobby;
+use half_open::HalfOpen;
 
 /// Addresses without a connection whose recent connects are remembered; beyond it all of them are forgotten.
 const MAX_RESTING: usize = 65_536;
 
 /// Why a connection is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum AdmissionRefusal {
     Total,
     Address,
     Rate,
@@ -33,60 +33,60 @@ pub(super) enum Refusal {
     Opening,
 }
 
-impl Refusal {
+impl AdmissionRefusal {
     /// The setting that it follows from.
     fn key(self) -> &'static str {
         match self {
-            Refusal::Total => "mqtt.max_connections",
-            Refusal::Address => "mqtt.max_connections_per_address",
-            Refusal::Rate => "mqtt.connect_rate",
-            Refusal::AddressRate => "mqtt.connect_rate_per_address",
-            Refusal::Opening => "mqtt.max_opening",
+            AdmissionRefusal::Total => "mqtt.max_connections",
+            AdmissionRefusal::Address => "mqtt.max_connections_per_address",
+            AdmissionRefusal::Rate => "mqtt.connect_rate",
+            AdmissionRefusal::AddressRate => "mqtt.connect_rate_per_address",
+            AdmissionRefusal::Opening => "mqtt.max_opening",
         }
     }
 }
 
 /// An address as far as its owner cannot change it at will: with IPv6 people have a /64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Source(IpAddr);
+struct SourceAddress(IpAddr);
 
-impl Source {
-    fn of(address: IpAddr) -> Source {
+impl SourceAddress {
+    fn of(address: IpAddr) -> SourceAddress {
         match address.to_canonical() {
             IpAddr::V6(own) => {
                 let network = own.to_bits() & !u128::from(u64::MAX);
-                Source(Ipv6Addr::from_bits(network).into())
+                SourceAddress(Ipv6Addr::from_bits(network).into())
             }
-            own => Source(own),
+            own => SourceAddress(own),
         }
     }
 }
 
 #[derive(Debug)]
-struct Limits {
+struct AdmissionLimits {
     max_connections: usize,
     max_per_address: Option<usize>,
-    rate: Option<Pace>,
-    rate_per_address: Option<Pace>,
+    rate: Option<RatePace>,
+    rate_per_address: Option<RatePace>,
 }
 
-impl Limits {
-    fn of(config: &MqttConfig) -> Limits {
-        Limits {
+impl AdmissionLimits {
+    fn of(config: &MqttConfig) -> AdmissionLimits {
+        AdmissionLimits {
             max_connections: config.max_connections,
             max_per_address: Some(config.max_connections_per_address).filter(|&max| max > 0),
-            rate: Pace::new(config.connects()),
-            rate_per_address: Pace::new(config.connects_per_address()),
+            rate: RatePace::new(config.connects()),
+            rate_per_address: RatePace::new(config.connects_per_address()),
         }
     }
 }
 
 #[derive(Debug)]
-struct State {
-    limits: Limits,
+struct AdmissionState {
+    limits: AdmissionLimits,
     open: usize,
     meter: Meter,
-    sources: HashMap<Source, FromSource>,
+    sources: HashMap<SourceAddress, FromSource>,
 }
 
 #[derive(Debug, Default)]
@@ -97,39 +97,39 @@ struct FromSource {
 
 /// The state of the door, for all listeners.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(super) struct AdmissionControl {
     metrics: Arc<Metrics>,
-    diary: Arc<Diary>,
-    state: Mutex<State>,
-    lobby: Arc<Lobby>,
+    log_limiter: Arc<LogLimiter>,
+    state: Mutex<AdmissionState>,
+    half_open: Arc<HalfOpen>,
 }
 
-impl Admission {
+impl AdmissionControl {
     pub(super) fn new(
         config: &MqttConfig,
         metrics: Arc<Metrics>,
-        diary: Arc<Diary>,
-    ) -> Arc<Admission> {
-        Arc::new(Admission {
+        log_limiter: Arc<LogLimiter>,
+    ) -> Arc<AdmissionControl> {
+        Arc::new(AdmissionControl {
             metrics,
-            diary,
-            state: Mutex::new(State {
-                limits: Limits::of(config),
+            log_limiter,
+            state: Mutex::new(AdmissionState {
+                limits: AdmissionLimits::of(config),
                 open: 0,
                 meter: Meter::default(),
                 sources: HashMap::new(),
             }),
-            lobby: Arc::new(Lobby::new(config.max_opening)),
+            half_open: Arc::new(HalfOpen::new(config.max_opening)),
         })
     }
 
     /// Other limits from now on: whoever is in stays.
     pub(super) fn configure(&self, config: &MqttConfig) {
-        self.state().limits = Limits::of(config);
-        self.lobby.set_seats(config.max_opening);
+        self.state().limits = AdmissionLimits::of(config);
+        self.half_open.set_places(config.max_opening);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, AdmissionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -138,8 +138,8 @@ impl Admission {
         self: &Arc<Self>,
         address: IpAddr,
         now: Instant,
-    ) -> Result<(Guest, Waiting), Refusal> {
-        let source = Source::of(address);
+    ) -> Result<(ConnectionPermit, HalfOpenPlace), AdmissionRefusal> {
+        let source = SourceAddress::of(address);
         let mut state = self.state();
         let judged = self.judge(&mut state, source, now);
         match judged {
@@ -147,7 +147,7 @@ impl Admission {
                 state.open += 1;
                 let own = state.sources.entry(source).or_default();
                 own.open += 1;
-                let guest = Guest {
+                let guest = ConnectionPermit {
                     admission: Arc::clone(self),
                     source,
                 };
@@ -162,19 +162,24 @@ impl Admission {
     }
 
     /// The order matters: what one address does beyond its share takes nothing from the share of all.
-    fn judge(&self, state: &mut State, source: Source, now: Instant) -> Result<Waiting, Refusal> {
-        let State {
+    fn judge(
+        &self,
+        state: &mut AdmissionState,
+        source: SourceAddress,
+        now: Instant,
+    ) -> Result<HalfOpenPlace, AdmissionRefusal> {
+        let AdmissionState {
             limits,
             open,
             meter,
             sources,
         } = state;
         if *open >= limits.max_connections {
-            return Err(Refusal::Total);
+            return Err(AdmissionRefusal::Total);
         }
         let own = sources.get(&source).map_or(0, |own| own.open);
         if limits.max_per_address.is_some_and(|max| own >= max) {
-            return Err(Refusal::Address);
+            return Err(AdmissionRefusal::Address);
         }
         if let Some(rate) = limits.rate_per_address {
             if sources.len() >= limits.max_connections + MAX_RESTING {
@@ -182,32 +187,32 @@ impl Admission {
             }
             let own = sources.entry(source).or_default();
             if !own.meter.pass(rate, now) {
-                return Err(Refusal::AddressRate);
+                return Err(AdmissionRefusal::AddressRate);
             }
         }
         if limits.rate.is_some_and(|rate| !meter.pass(rate, now)) {
-            return Err(Refusal::Rate);
+            return Err(AdmissionRefusal::Rate);
         }
-        self.lobby.enter(now).ok_or(Refusal::Opening)
+        self.half_open.enter(now).ok_or(AdmissionRefusal::Opening)
     }
 
-    fn refuse(&self, refusal: Refusal, address: IpAddr) {
+    fn refuse(&self, refusal: AdmissionRefusal, address: IpAddr) {
         let counts = &self.metrics.connections_refused;
         let count = match refusal {
-            Refusal::Total => &counts.too_many,
-            Refusal::Address => &counts.address,
-            Refusal::Rate => &counts.rate,
-            Refusal::AddressRate => &counts.address_rate,
-            Refusal::Opening => &counts.opening,
+            AdmissionRefusal::Total => &counts.too_many,
+            AdmissionRefusal::Address => &counts.address,
+            AdmissionRefusal::Rate => &counts.rate,
+            AdmissionRefusal::AddressRate => &counts.address_rate,
+            AdmissionRefusal::Opening => &counts.opening,
         };
         count.add(1);
         let key = refusal.key();
         // A line for each limit says enough.
-        let admitted = self.diary.admits(About::Stranger, key, "");
+        let admitted = self.log_limiter.admits(About::Stranger, key, "");
         limited!(warn, admitted, %address, limit = key, "connection refused");
     }
 
-    fn leave(&self, source: Source) {
+    fn leave(&self, source: SourceAddress) {
         let mut state = self.state();
         state.open -= 1;
         if let Some(from) = state.sources.get_mut(&source) {
@@ -221,12 +226,12 @@ impl Admission {
 
 /// A connection that was let in; dropping it lets the next one in.
 #[derive(Debug)]
-pub(super) struct Guest {
-    admission: Arc<Admission>,
-    source: Source,
+pub(super) struct ConnectionPermit {
+    admission: Arc<AdmissionControl>,
+    source: SourceAddress,
 }
 
-impl Drop for Guest {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.admission.leave(self.source);
     }
@@ -236,8 +241,8 @@ impl Drop for Guest {
 mod tests {
     use super::*;
 
-    fn admission(config: MqttConfig) -> Arc<Admission> {
-        Admission::new(&config, Arc::default(), Arc::default())
+    fn admission(config: MqttConfig) -> Arc<AdmissionControl> {
+        AdmissionControl::new(&config, Arc::default(), Arc::default())
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -255,14 +260,14 @@ mod tests {
         let enter = |address| admission.enter(ip(address), now).map(|(guest, _)| guest);
         let first = enter("192.0.2.1").expect("let in");
         let _second = enter("192.0.2.1").expect("let in");
-        assert_eq!(enter("192.0.2.1").err(), Some(Refusal::Address));
+        assert_eq!(enter("192.0.2.1").err(), Some(AdmissionRefusal::Address));
         assert_eq!(
             enter("::ffff:192.0.2.1").err(),
-            Some(Refusal::Address),
+            Some(AdmissionRefusal::Address),
             "the same address in another spelling"
         );
         let _third = enter("192.0.2.2").expect("let in");
-        assert_eq!(enter("192.0.2.3").err(), Some(Refusal::Total));
+        assert_eq!(enter("192.0.2.3").err(), Some(AdmissionRefusal::Total));
         drop(first);
         enter("192.0.2.1").expect("there is room again");
         let refused = &admission.metrics.connections_refused;
@@ -278,7 +283,7 @@ mod tests {
         let now = Instant::now();
         let _one = admission.enter(ip("2001:db8::1"), now).expect("let in");
         let refused = admission.enter(ip("2001:db8::ffff:1"), now).err();
-        assert_eq!(refused, Some(Refusal::Address));
+        assert_eq!(refused, Some(AdmissionRefusal::Address));
         admission
             .enter(ip("2001:db8:0:1::1"), now)
             .expect("another network");
@@ -298,10 +303,10 @@ mod tests {
         assert_eq!(enter("192.0.2.1"), Ok(()));
         assert_eq!(enter("192.0.2.1"), Ok(()));
         for _ in 0..10 {
-            assert_eq!(enter("192.0.2.1"), Err(Refusal::AddressRate));
+            assert_eq!(enter("192.0.2.1"), Err(AdmissionRefusal::AddressRate));
         }
         assert_eq!(enter("192.0.2.2"), Ok(()));
-        assert_eq!(enter("192.0.2.3"), Err(Refusal::Rate));
+        assert_eq!(enter("192.0.2.3"), Err(AdmissionRefusal::Rate));
         let refused = &admission.metrics.connections_refused;
         assert_eq!(
             (refused.address_rate.value(), refused.rate.value()),
@@ -342,7 +347,7 @@ mod tests {
         let now = Instant::now();
         let (_guest, waiting) = admission.enter(ip("192.0.2.1"), now).expect("let in");
         let refused = admission.enter(ip("192.0.2.2"), now).err();
-        assert_eq!(refused, Some(Refusal::Opening));
+        assert_eq!(refused, Some(AdmissionRefusal::Opening));
         drop(waiting);
         admission
             .enter(ip("192.0.2.2"), now)

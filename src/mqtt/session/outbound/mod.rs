@@ -5,15 +5,15 @@
 //! there is too much of it. A retained snapshot is never overtaken: its successors would look older than it.
 
 mod acks;
-mod parcel;
-mod waiting;
+mod outgoing_publish;
+mod send_queue;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use crate::desk::port::Stage;
-use crate::mqtt::codec::encode::{Head, publish_len};
+use crate::mqtt::codec::encode::{PublishHeader, publish_len};
 use crate::mqtt::config::DoorConfig;
 use crate::mqtt::current::Versioned;
 use crate::wire::Millis;
@@ -21,9 +21,9 @@ use crate::wire::message::Qos;
 
 use super::aliases::Aliases;
 use super::io::SessionIo;
-use waiting::Waiting;
+use send_queue::SendQueue;
 
-pub(super) use parcel::{Origin, Parcel};
+pub(super) use outgoing_publish::{Origin, OutgoingPublish};
 
 /// Places for flights that an idle session may hold on to.
 const FLIGHTS_AT_HAND: usize = 16;
@@ -56,7 +56,7 @@ pub(in crate::mqtt) struct Outbound {
     /// Ids whose PUBREC is here, in its order, and whether their PUBREL may go.
     releasing: VecDeque<(u16, bool)>,
     last_id: u16,
-    waiting: Waiting,
+    queue: SendQueue,
     /// Desk deliveries of QoS 0 that are done once the socket has taken so many bytes: (bytes, seq).
     unwritten: VecDeque<(u64, u64)>,
     aliases: Aliases,
@@ -81,7 +81,7 @@ impl Outbound {
             flights: HashMap::new(),
             releasing: VecDeque::new(),
             last_id: 0,
-            waiting: Waiting::new(backlog),
+            queue: SendQueue::new(backlog),
             unwritten: VecDeque::new(),
             aliases: Aliases::new(max_alias),
             dropped: 0,
@@ -94,32 +94,33 @@ impl Outbound {
     /// If the queue of live QoS 1 and 2 messages is full.
     pub(super) fn offer(
         &mut self,
-        parcel: Parcel,
+        publish: OutgoingPublish,
         io: &mut SessionIo,
         now: Millis,
     ) -> Result<(), Overrun> {
-        let may_be_lost = parcel.qos == Qos::AtMostOnce
-            && (parcel.origin == Origin::Live || parcel.origin == Origin::Desk && parcel.seq == 0);
+        let may_be_lost = publish.qos == Qos::AtMostOnce
+            && (publish.origin == Origin::Live
+                || publish.origin == Origin::Desk && publish.seq == 0);
         if may_be_lost {
-            if self.socket_takes(io) && self.waiting.lets_lossy_pass() {
-                self.send(parcel, io, now);
+            if self.socket_takes(io) && self.queue.lets_lossy_pass() {
+                self.send(publish, io, now);
             } else {
-                self.keep_lossy(parcel, io);
+                self.keep_lossy(publish, io);
             }
             return Ok(());
         }
-        if self.waiting.next_kept().is_none() && self.has_room(&parcel, io) {
-            self.send(parcel, io, now);
+        if self.queue.next_kept().is_none() && self.has_room(&publish, io) {
+            self.send(publish, io, now);
             return Ok(());
         }
-        let promised = parcel.origin == Origin::Desk;
-        self.waiting.keep(parcel);
+        let promised = publish.origin == Origin::Desk;
+        self.queue.keep(publish);
         // What comes from the desk is in its window, and not lost with this connection.
-        let no_memory = !promised && io.share.is_refused(self.waiting.bytes());
+        let no_memory = !promised && io.share.is_refused(self.queue.bytes());
         if no_memory {
             io.share.memory().closed.add_one();
         }
-        let live = self.waiting.live();
+        let live = self.queue.live();
         let over = live.messages > self.config.mqtt.max_pending_messages
             || live.bytes > self.config.mqtt.max_pending_bytes.0;
         if over || no_memory {
@@ -131,27 +132,27 @@ impl Outbound {
 
     /// Drops what waits here and may not be delivered any more; the desk hears that it is done.
     pub(super) fn retain(&mut self, allowed: impl FnMut(&str) -> bool, io: &mut SessionIo) {
-        self.waiting
+        self.queue
             .retain(allowed, |dropped| io.acknowledge(dropped.seq, Stage::Done));
     }
 
     /// Writes what window and socket have room for now.
     pub(super) fn pump(&mut self, io: &mut SessionIo, now: Millis) {
         while self
-            .waiting
+            .queue
             .next_kept()
             .is_some_and(|next| self.has_room(next, io))
-            && let Some(parcel) = self.waiting.take_kept()
+            && let Some(publish) = self.queue.take_kept()
         {
-            self.send(parcel, io, now);
+            self.send(publish, io, now);
         }
-        while self.waiting.snapshots() == 0
+        while self.queue.snapshots() == 0
             && self.socket_takes(io)
-            && let Some(parcel) = self.waiting.take_lossy()
+            && let Some(publish) = self.queue.take_lossy()
         {
-            self.send(parcel, io, now);
+            self.send(publish, io, now);
         }
-        self.waiting.give_back();
+        self.queue.give_back();
         if self.flights.is_empty() && self.flights.capacity() > FLIGHTS_AT_HAND {
             self.flights = HashMap::new();
         }
@@ -159,13 +160,13 @@ impl Outbound {
 
     /// Retained messages that wait.
     pub(super) fn snapshots(&self) -> usize {
-        self.waiting.snapshots()
+        self.queue.snapshots()
     }
 
     /// Whether publishers should be held back: `Some` when that ought to change.
     pub(super) fn congestion(&self, congested: bool) -> Option<bool> {
         let share = if congested { 4 } else { 2 };
-        let live = self.waiting.live();
+        let live = self.queue.live();
         let past = live.messages > self.config.mqtt.max_pending_messages / share
             || live.bytes > self.config.mqtt.max_pending_bytes.0 / share;
         (past != congested).then_some(past)
@@ -182,19 +183,20 @@ impl Outbound {
         }
     }
 
-    fn has_room(&self, parcel: &Parcel, io: &SessionIo) -> bool {
-        self.socket_takes(io) && (parcel.qos == Qos::AtMostOnce || self.flights.len() < self.window)
+    fn has_room(&self, publish: &OutgoingPublish, io: &SessionIo) -> bool {
+        self.socket_takes(io)
+            && (publish.qos == Qos::AtMostOnce || self.flights.len() < self.window)
     }
 
     /// Whether more may be put before the socket; less of it where memory is short.
     fn socket_takes(&self, io: &SessionIo) -> bool {
-        let waiting = io.output.len();
-        waiting < self.config.mqtt.write_high_water.0 && !io.share.is_refused(waiting)
+        let queue = io.output.len();
+        queue < self.config.mqtt.write_high_water.0 && !io.share.is_refused(queue)
     }
 
     /// Bytes that wait for the window or the socket, what is encoded already aside, and those of aliases.
     pub(super) fn held_bytes(&self) -> usize {
-        self.waiting.bytes() + self.aliases.bytes()
+        self.queue.bytes() + self.aliases.bytes()
     }
 
     /// Messages of QoS 0 dropped since the last call, because the client does not keep up.
@@ -202,12 +204,12 @@ impl Outbound {
         std::mem::take(&mut self.dropped)
     }
 
-    fn keep_lossy(&mut self, parcel: Parcel, io: &SessionIo) {
-        self.waiting.keep_lossy(parcel);
+    fn keep_lossy(&mut self, publish: OutgoingPublish, io: &SessionIo) {
+        self.queue.keep_lossy(publish);
         loop {
-            let bytes = self.waiting.lossy_bytes();
+            let bytes = self.queue.lossy_bytes();
             let too_much = bytes > self.config.mqtt.write_buffer.0;
-            if !too_much && !io.share.is_refused(bytes) || self.waiting.take_lossy().is_none() {
+            if !too_much && !io.share.is_refused(bytes) || self.queue.take_lossy().is_none() {
                 return;
             }
             if !too_much {
@@ -218,20 +220,20 @@ impl Outbound {
         }
     }
 
-    fn send(&mut self, parcel: Parcel, io: &mut SessionIo, now: Millis) {
-        let parts = parcel.message.parts();
+    fn send(&mut self, publish: OutgoingPublish, io: &mut SessionIo, now: Millis) {
+        let parts = publish.message.parts();
         // What was sent once is sent until it is acknowledged (MQTT-4.3.3-7).
-        if parcel.message.expired(now) && !parcel.dup {
+        if publish.message.expired(now) && !publish.dup {
             io.metrics.undelivered.expired.add(1);
-            io.acknowledge(parcel.seq, Stage::Done);
+            io.acknowledge(publish.seq, Stage::Done);
             return;
         }
-        let mut head = Head {
-            qos: parcel.qos,
-            retain: parcel.retain,
-            dup: parcel.dup,
+        let mut head = PublishHeader {
+            qos: publish.qos,
+            retain: publish.retain,
+            dup: publish.dup,
             packet_id: None,
-            subscription_ids: &parcel.subscription_ids,
+            subscription_ids: &publish.subscription_ids,
             alias: self.aliases.find(parts.topic),
             now,
         };
@@ -244,23 +246,23 @@ impl Outbound {
         if publish_len(self.v5, &parts, &head) > self.max_packet {
             // MQTT-3.1.2-25: as if it had been sent.
             io.metrics.undelivered.too_large_for_client.add(1);
-            io.acknowledge(parcel.seq, Stage::Done);
+            io.acknowledge(publish.seq, Stage::Done);
             return;
         }
-        let seq = parcel.seq;
-        let flight = match parcel.qos {
+        let seq = publish.seq;
+        let flight = match publish.qos {
             Qos::AtMostOnce => None,
             Qos::AtLeastOnce => Some(Flight::AtLeastOnce { seq }),
             Qos::ExactlyOnce => Some(Flight::Sent { seq }),
         };
         if let Some(flight) = flight {
-            let packet_id = parcel.packet_id.unwrap_or_else(|| self.free_id());
+            let packet_id = publish.packet_id.unwrap_or_else(|| self.free_id());
             self.flights.insert(packet_id, flight);
             head.packet_id = Some(packet_id);
         }
         io.output.publish(self.v5, &parts, &head);
         self.aliases.sent(parts.topic, head.alias);
-        io.metrics.publishes_sent.of(parcel.qos).add(1);
+        io.metrics.publishes_sent.of(publish.qos).add(1);
         io.metrics
             .publish_bytes_sent
             .add(parts.payload.len() as u64);
@@ -291,8 +293,8 @@ mod tests {
     use crate::mqtt::metrics::Metrics;
     use crate::wire::message::{Message, Parts};
 
-    fn parcel(level: u8) -> Parcel {
-        Parcel {
+    fn publish(level: u8) -> OutgoingPublish {
+        OutgoingPublish {
             origin: Origin::Live,
             message: Message::encode(&Parts {
                 topic: "a",
@@ -314,9 +316,9 @@ mod tests {
         let mut io = SessionIo::new(1, desk, Arc::default(), share);
         let config = Current::new(DoorConfig::from(MqttConfig::default())).get();
         let mut outbound = Outbound::new(config, false, usize::MAX, 3, 0, Arc::default());
-        outbound.offer(parcel(2), &mut io, 0).unwrap();
+        outbound.offer(publish(2), &mut io, 0).unwrap();
         for round in 0..70_000u32 {
-            outbound.offer(parcel(1), &mut io, 0).unwrap();
+            outbound.offer(publish(1), &mut io, 0).unwrap();
             io.output.advance(io.output.len());
             let id = outbound.last_id;
             assert!(id > 1, "round {round}");

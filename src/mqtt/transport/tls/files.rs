@@ -62,14 +62,14 @@ pub enum TlsError {
 
 /// A configured file, with the key that names it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Source<'a> {
+pub(super) struct ConfiguredFile<'a> {
     pub(super) key: &'static str,
     pub(super) path: &'a Path,
 }
 
-impl<'a> Source<'a> {
-    pub(super) fn new(key: &'static str, path: &'a Path) -> Source<'a> {
-        Source { key, path }
+impl<'a> ConfiguredFile<'a> {
+    pub(super) fn new(key: &'static str, path: &'a Path) -> ConfiguredFile<'a> {
+        ConfiguredFile { key, path }
     }
 
     pub(super) fn unusable(self, reason: impl ToString) -> TlsError {
@@ -186,7 +186,7 @@ fn contents(text: &[u8]) -> String {
 
 /// Who a certificate is for, and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Summary {
+pub(super) struct CertificateSummary {
     pub(super) subject: String,
     /// Unix seconds.
     pub(super) not_after: i64,
@@ -196,9 +196,9 @@ pub(super) struct Summary {
 }
 
 /// Describes a certificate that has been parsed before.
-pub(super) fn summary(certificate: &CertificateDer<'_>) -> Summary {
+pub(super) fn summary(certificate: &CertificateDer<'_>) -> CertificateSummary {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
-        return Summary {
+        return CertificateSummary {
             subject: String::new(),
             not_after: 0,
             not_after_text: String::new(),
@@ -218,7 +218,7 @@ pub(super) fn summary(certificate: &CertificateDer<'_>) -> Summary {
     } else {
         None
     };
-    Summary {
+    CertificateSummary {
         subject: parsed.subject().to_string(),
         not_after: end,
         not_after_text: validity.not_after.to_string(),

@@ -35,7 +35,7 @@ use crate::metrics::{MetricSet, Scrape, labelled};
 
 use super::config::{CertificatePair, ClientCertificate, Identity, MinVersion, TlsConfig};
 pub use files::TlsError;
-use files::{Source, Summary, is_stale, summary};
+use files::{CertificateSummary, ConfiguredFile, is_stale, summary};
 use names::ByName;
 
 /// A handshake that takes longer goes on without being counted: its client is slow, and others need not wait for that.
@@ -52,7 +52,7 @@ labelled! {
 }
 
 /// The certificates in use.
-pub struct Tls {
+pub struct TlsServer {
     current: RwLock<InUse>,
     /// Of the certificate that expires first, in Unix seconds.
     not_after: AtomicI64,
@@ -71,19 +71,19 @@ struct InUse {
 pub struct Prepared {
     in_use: InUse,
     not_after: i64,
-    loaded: Loaded,
+    loaded: LoadedCertificates,
 }
 
 /// What was loaded, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loaded {
+pub struct LoadedCertificates {
     /// Who each certificate is for, and until when.
     pub certificates: String,
     /// What is usable and will not please everybody: an expired certificate, a stale revocation list.
     pub warnings: Vec<String>,
 }
 
-impl MetricSet for Tls {
+impl MetricSet for TlsServer {
     #[expect(
         clippy::cast_precision_loss,
         reason = "gauges are floating-point in the format"
@@ -97,18 +97,18 @@ impl MetricSet for Tls {
     }
 }
 
-impl Tls {
+impl TlsServer {
     /// Reads the files.
     ///
     /// # Errors
     /// The first thing that is wrong with them.
-    pub fn load(settings: &TlsConfig) -> Result<(Tls, Loaded), TlsError> {
+    pub fn load(settings: &TlsConfig) -> Result<(TlsServer, LoadedCertificates), TlsError> {
         let Prepared {
             in_use,
             not_after,
             loaded,
         } = build(settings)?;
-        let tls = Tls {
+        let tls = TlsServer {
             turns: Semaphore::new(settings.max_handshakes),
             current: RwLock::new(in_use),
             not_after: AtomicI64::new(not_after),
@@ -126,7 +126,7 @@ impl Tls {
     }
 
     /// Handshakes that begin from now on use these.
-    pub fn adopt(&self, prepared: Prepared) -> Loaded {
+    pub fn adopt(&self, prepared: Prepared) -> LoadedCertificates {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = prepared.in_use;
         self.not_after.store(prepared.not_after, Ordering::Relaxed);
@@ -175,7 +175,7 @@ fn build(settings: &TlsConfig) -> Result<Prepared, TlsError> {
     let mut load = |files: PairFiles<'_>| {
         let (certified, summary) = certified(files, &provider)?;
         if let Some(warning) = summary.warning {
-            let Source { key, path } = files.certificate;
+            let ConfiguredFile { key, path } = files.certificate;
             warnings.push(format!("{key}: {} {warning}", path.display()));
         }
         summaries.push(summary);
@@ -208,9 +208,10 @@ fn build(settings: &TlsConfig) -> Result<Prepared, TlsError> {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
-    let described = |own: &Summary| format!("{}, valid until {}", own.subject, own.not_after_text);
+    let described =
+        |own: &CertificateSummary| format!("{}, valid until {}", own.subject, own.not_after_text);
     let described: Vec<String> = summaries.iter().map(described).collect();
-    let loaded = Loaded {
+    let loaded = LoadedCertificates {
         certificates: described.join("; "),
         warnings,
     };
@@ -228,8 +229,8 @@ fn build(settings: &TlsConfig) -> Result<Prepared, TlsError> {
 /// The files of a pair, with the keys that name them.
 #[derive(Clone, Copy)]
 struct PairFiles<'a> {
-    certificate: Source<'a>,
-    key: Source<'a>,
+    certificate: ConfiguredFile<'a>,
+    key: ConfiguredFile<'a>,
 }
 
 impl PairFiles<'_> {
@@ -238,15 +239,15 @@ impl PairFiles<'_> {
             certificate, key, ..
         } = settings;
         PairFiles {
-            certificate: Source::new("tls.certificate", certificate),
-            key: Source::new("tls.key", key),
+            certificate: ConfiguredFile::new("tls.certificate", certificate),
+            key: ConfiguredFile::new("tls.key", key),
         }
     }
 
     fn other(pair: &CertificatePair) -> PairFiles<'_> {
         PairFiles {
-            certificate: Source::new("tls.others", &pair.certificate),
-            key: Source::new("tls.others", &pair.key),
+            certificate: ConfiguredFile::new("tls.others", &pair.certificate),
+            key: ConfiguredFile::new("tls.others", &pair.key),
         }
     }
 }
@@ -254,7 +255,7 @@ impl PairFiles<'_> {
 fn certified(
     files: PairFiles<'_>,
     provider: &CryptoProvider,
-) -> Result<(CertifiedKey, Summary), TlsError> {
+) -> Result<(CertifiedKey, CertificateSummary), TlsError> {
     let PairFiles { certificate, key } = files;
     let chain = certificate.certificates()?;
     let summary = summary(&chain[0]);
@@ -279,10 +280,10 @@ fn verifier(
     if settings.client_certificate == ClientCertificate::None || !given(&settings.client_ca) {
         return Ok(None);
     }
-    let source = Source::new("tls.client_ca", &settings.client_ca);
+    let source = ConfiguredFile::new("tls.client_ca", &settings.client_ca);
     let roots = roots(source, source.authorities()?)?;
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-    let crl = Some(Source::new("tls.crl", &settings.crl)).filter(|_| given(&settings.crl));
+    let crl = Some(ConfiguredFile::new("tls.crl", &settings.crl)).filter(|_| given(&settings.crl));
     if let Some(crl) = crl {
         builder = builder
             .with_crls(revocations(crl, warnings)?)
@@ -297,7 +298,7 @@ fn verifier(
 }
 
 fn roots(
-    source: Source<'_>,
+    source: ConfiguredFile<'_>,
     authorities: Vec<CertificateDer<'static>>,
 ) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
@@ -310,7 +311,7 @@ fn roots(
 }
 
 fn revocations(
-    source: Source<'_>,
+    source: ConfiguredFile<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<rustls::pki_types::CertificateRevocationListDer<'static>>, TlsError> {
     let lists = source.revocations()?;

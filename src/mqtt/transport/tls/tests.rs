@@ -96,7 +96,7 @@ impl Files {
 
 /// Shakes hands over a socket; returns what the gateway learnt, and how the client found it.
 async fn shake(
-    tls: &Tls,
+    tls: &TlsServer,
     client: Arc<ClientConfig>,
 ) -> (io::Result<Option<Arc<str>>>, HandshakeKind) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -121,8 +121,8 @@ async fn shake(
     tokio::join!(answer, dial)
 }
 
-fn load(settings: TlsConfig) -> Tls {
-    Tls::load(&settings).expect("good files").0
+fn load(settings: TlsConfig) -> TlsServer {
+    TlsServer::load(&settings).expect("good files").0
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ const MAX_CONTROL: u64 = 125;
 
 /// Why no more frames are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum StreamEnd {
     /// The client said goodbye; the code is to be said back, if it gave one.
     Closed(Option<CloseCode>),
     /// The client broke a rule; the code says which kind.
@@ -24,21 +24,21 @@ pub(super) enum End {
 
 /// Where in a frame the bytes are.
 #[derive(Debug, Default)]
-enum State {
+enum DecoderState {
     #[default]
     Header,
-    Data(Body),
-    Control(Control, Body),
+    Data(FramePayload),
+    Control(Control, FramePayload),
 }
 
 /// The rest of a frame's payload.
 #[derive(Debug)]
-struct Body {
+struct FramePayload {
     left: u64,
     mask: [u8; 4],
 }
 
-impl Body {
+impl FramePayload {
     /// Unmasks and takes what is there of it.
     fn take<'b>(&mut self, bytes: &'b mut [u8]) -> &'b mut [u8] {
         let there = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
@@ -55,7 +55,7 @@ impl Body {
 /// Reads a client's frames.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
-    state: State,
+    state: DecoderState,
     /// A header of which only a part has come.
     header: [u8; MAX_HEADER],
     header_len: usize,
@@ -65,7 +65,7 @@ pub(super) struct Decoder {
     control: Vec<u8>,
     /// The last ping that was not taken yet.
     ping: Option<Vec<u8>>,
-    end: Option<End>,
+    end: Option<StreamEnd>,
 }
 
 impl Decoder {
@@ -75,19 +75,19 @@ impl Decoder {
         let (mut read, mut written) = (0, 0);
         while read < bytes.len() && self.end.is_none() {
             match &mut self.state {
-                State::Header => match self.take_header(&bytes[read..]) {
+                DecoderState::Header => match self.take_header(&bytes[read..]) {
                     Ok(taken) => read += taken,
-                    Err(code) => self.end = Some(End::Violation(code)),
+                    Err(code) => self.end = Some(StreamEnd::Violation(code)),
                 },
-                State::Data(body) => {
+                DecoderState::Data(body) => {
                     let taken = body.take(&mut bytes[read..]).len();
                     bytes.copy_within(read..read + taken, written);
                     (read, written) = (read + taken, written + taken);
                     if body.left == 0 {
-                        self.state = State::Header;
+                        self.state = DecoderState::Header;
                     }
                 }
-                State::Control(kind, body) => {
+                DecoderState::Control(kind, body) => {
                     let kind = *kind;
                     let own = body.take(&mut bytes[read..]);
                     read += own.len();
@@ -106,7 +106,7 @@ impl Decoder {
         self.ping.take()
     }
 
-    pub(super) fn end(&self) -> Option<End> {
+    pub(super) fn end(&self) -> Option<StreamEnd> {
         self.end
     }
 
@@ -137,14 +137,14 @@ impl Decoder {
         if header.rsv1 || header.rsv2 || header.rsv3 || length >> 63 != 0 {
             return Err(CloseCode::Protocol);
         }
-        let body = Body { left: length, mask };
+        let body = FramePayload { left: length, mask };
         match header.opcode {
             OpCode::Control(kind) => {
                 if !header.is_final || length > MAX_CONTROL {
                     return Err(CloseCode::Protocol);
                 }
                 self.control = Vec::new();
-                self.state = State::Control(kind, body);
+                self.state = DecoderState::Control(kind, body);
                 if length == 0 {
                     self.finish_control(kind);
                 }
@@ -158,13 +158,13 @@ impl Decoder {
         }
         self.in_message = !header.is_final;
         if length > 0 {
-            self.state = State::Data(body);
+            self.state = DecoderState::Data(body);
         }
         Ok(())
     }
 
     fn finish_control(&mut self, kind: Control) {
-        self.state = State::Header;
+        self.state = DecoderState::Header;
         let payload = std::mem::take(&mut self.control);
         match kind {
             Control::Close => self.end = Some(close(&payload)),
@@ -175,20 +175,20 @@ impl Decoder {
     }
 }
 
-fn close(payload: &[u8]) -> End {
+fn close(payload: &[u8]) -> StreamEnd {
     match payload {
-        [] => End::Closed(None),
+        [] => StreamEnd::Closed(None),
         [high, low, reason @ ..] => {
             let code = CloseCode::from(u16::from_be_bytes([*high, *low]));
             if !code.is_allowed() {
-                End::Violation(CloseCode::Protocol)
+                StreamEnd::Violation(CloseCode::Protocol)
             } else if std::str::from_utf8(reason).is_err() {
-                End::Violation(CloseCode::Invalid)
+                StreamEnd::Violation(CloseCode::Invalid)
             } else {
-                End::Closed(Some(code))
+                StreamEnd::Closed(Some(code))
             }
         }
-        [_] => End::Violation(CloseCode::Protocol),
+        [_] => StreamEnd::Violation(CloseCode::Protocol),
     }
 }
 
@@ -230,7 +230,7 @@ mod tests {
         (bytes, decoder)
     }
 
-    fn ends(bytes: &[u8], end: End) {
+    fn ends(bytes: &[u8], end: StreamEnd) {
         assert_eq!(decoded(bytes).1.end(), Some(end), "{bytes:?}");
     }
 
@@ -279,7 +279,7 @@ mod tests {
     fn mqtt_6_0_0_1_text_is_refused_with_1003() {
         ends(
             &frame(TEXT, b"hello"),
-            End::Violation(CloseCode::Unsupported),
+            StreamEnd::Violation(CloseCode::Unsupported),
         );
     }
 
@@ -293,12 +293,15 @@ mod tests {
         .concat();
         let (payload, decoder) = decoded(&wire);
         assert_eq!(payload, b"good");
-        assert_eq!(decoder.end(), Some(End::Violation(CloseCode::Unsupported)));
+        assert_eq!(
+            decoder.end(),
+            Some(StreamEnd::Violation(CloseCode::Unsupported))
+        );
     }
 
     #[test]
     fn frames_that_no_client_may_send_are_violations() {
-        let protocol = End::Violation(CloseCode::Protocol);
+        let protocol = StreamEnd::Violation(CloseCode::Protocol);
         let unmasked = [BINARY, 1, 0];
         ends(&unmasked, protocol);
         ends(&frame(BINARY | 0x40, b"x"), protocol);
@@ -331,19 +334,22 @@ mod tests {
 
     #[test]
     fn goodbyes_keep_their_code() {
-        ends(&frame(CLOSE, b""), End::Closed(None));
+        ends(&frame(CLOSE, b""), StreamEnd::Closed(None));
         ends(
             &frame(CLOSE, &[0x03, 0xE8, b'b', b'y', b'e']),
-            End::Closed(Some(CloseCode::Normal)),
+            StreamEnd::Closed(Some(CloseCode::Normal)),
         );
-        ends(&frame(CLOSE, &[0x03]), End::Violation(CloseCode::Protocol));
+        ends(
+            &frame(CLOSE, &[0x03]),
+            StreamEnd::Violation(CloseCode::Protocol),
+        );
         ends(
             &frame(CLOSE, &[0x03, 0xED]),
-            End::Violation(CloseCode::Protocol),
+            StreamEnd::Violation(CloseCode::Protocol),
         );
         ends(
             &frame(CLOSE, &[0x03, 0xE8, 0xFF]),
-            End::Violation(CloseCode::Invalid),
+            StreamEnd::Violation(CloseCode::Invalid),
         );
     }
 

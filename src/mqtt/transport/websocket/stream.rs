@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-use super::decoder::{Decoder, End};
+use super::decoder::{Decoder, StreamEnd};
 
 /// The most payload in one frame, in bytes, and so the most that waits here for the socket.
 const MAX_FRAME: usize = 16 * 1024;
@@ -95,8 +95,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
             self.put(OpCode::Control(Control::Pong), &ping);
         }
         match self.decoder.end() {
-            Some(End::Closed(code)) => self.say_goodbye(code),
-            Some(End::Violation(code)) => self.say_goodbye(Some(code)),
+            Some(StreamEnd::Closed(code)) => self.say_goodbye(code),
+            Some(StreamEnd::Violation(code)) => self.say_goodbye(Some(code)),
             None => {}
         }
         if !self.out.is_empty() && self.poll_out(cx).is_ready() {
@@ -116,8 +116,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocketStream<S> {
         loop {
             match this.decoder.end() {
                 None => {}
-                Some(End::Closed(_)) => return Poll::Ready(Ok(())),
-                Some(End::Violation(code)) => {
+                Some(StreamEnd::Closed(_)) => return Poll::Ready(Ok(())),
+                Some(StreamEnd::Violation(code)) => {
                     let words = format!("the client broke the WebSocket protocol: {code}");
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, words)));
                 }

@@ -89,8 +89,8 @@ fn desk_settings(memory: Arc<MemoryBudget>) -> DeskSettings {
             rooms: std::collections::BTreeMap::new(),
         },
         memory,
-        gates: None,
-        diary: Arc::default(),
+        authorizers: None,
+        log_limiter: Arc::default(),
     }
 }
 
@@ -118,8 +118,8 @@ fn front_door(
         Common {
             metrics: Arc::clone(metrics),
             memory,
-            guard: None,
-            diary: Arc::default(),
+            authenticator: None,
+            log_limiter: Arc::default(),
             clock: Arc::default(),
         },
     );

@@ -64,7 +64,7 @@ impl Seat {
             },
             client_id: client.into(),
             owner: None,
-            gate: None,
+            authorizer: None,
             clean_start: clean,
             expiry: if clean { 0 } else { u32::MAX },
             window: WINDOW,

@@ -155,8 +155,8 @@ fn settings(rules: &Rules) -> DeskSettings {
         },
         journal: rules.journal(),
         memory: MemoryBudget::new(usize::MAX / 2),
-        gates: None,
-        diary: Arc::default(),
+        authorizers: None,
+        log_limiter: Arc::default(),
         linger_ms: 20,
         slow_consumer_timeout_ms: 10_000,
     }

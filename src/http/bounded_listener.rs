@@ -23,15 +23,15 @@ pub(super) const MAX_REQUEST_BYTES: usize = 16 * 1024;
 /// Wait after a failed accept: it is the process that has run out of something, not the client.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) struct Door {
+pub(super) struct BoundedListener {
     listener: TcpListener,
     places: Arc<Semaphore>,
     timeout: Duration,
 }
 
-impl Door {
-    pub(super) fn new(listener: TcpListener, limits: &HttpConfig) -> Door {
-        Door {
+impl BoundedListener {
+    pub(super) fn new(listener: TcpListener, limits: &HttpConfig) -> BoundedListener {
+        BoundedListener {
             listener,
             places: Arc::new(Semaphore::new(limits.max_connections)),
             timeout: limits.timeout.0,
@@ -39,18 +39,20 @@ impl Door {
     }
 }
 
-impl axum::serve::Listener for Door {
-    type Io = Guest;
+impl axum::serve::Listener for BoundedListener {
+    type Io = BoundedStream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Guest, SocketAddr) {
+    async fn accept(&mut self) -> (BoundedStream, SocketAddr) {
         let place = Arc::clone(&self.places)
             .acquire_owned()
             .await
             .expect("the semaphore is never closed");
         loop {
             match self.listener.accept().await {
-                Ok((stream, address)) => return (Guest::new(stream, place, self.timeout), address),
+                Ok((stream, address)) => {
+                    return (BoundedStream::new(stream, place, self.timeout), address);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept an HTTP connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -65,7 +67,7 @@ impl axum::serve::Listener for Door {
 }
 
 /// A connection with its place and its patience.
-pub(super) struct Guest {
+pub(super) struct BoundedStream {
     stream: TcpStream,
     _place: OwnedSemaphorePermit,
     timeout: Duration,
@@ -74,9 +76,9 @@ pub(super) struct Guest {
     unanswered: usize,
 }
 
-impl Guest {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit, timeout: Duration) -> Guest {
-        Guest {
+impl BoundedStream {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit, timeout: Duration) -> BoundedStream {
+        BoundedStream {
             stream,
             _place: place,
             timeout,
@@ -93,7 +95,7 @@ impl Guest {
     }
 }
 
-impl AsyncRead for Guest {
+impl AsyncRead for BoundedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -110,7 +112,7 @@ impl AsyncRead for Guest {
     }
 }
 
-impl AsyncWrite for Guest {
+impl AsyncWrite for BoundedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,57 +1,57 @@
-//! A lane carries the frames of many publishers to the router over one link, in the order in which they entered.
+//! A publisher link carries the frames of many publishers to the router over one link, in the order in which they entered.
 //!
-//! A link costs tens of KiB, so publishers share a few lanes. Every batch ends with a ping; the pong says that the
-//! router has routed it, and what is not yet routed is bounded. When the router dies the lane takes back what the
+//! A link costs tens of KiB, so publishers share a few publisher links. Every batch ends with a ping; the pong says that the
+//! router has routed it, and what is not yet routed is bounded. When the router dies the publisher link takes back what the
 //! router never took and sends it to the next one; what it took without answering is in doubt and counted as lost.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::frame::{Draft, Sealed};
+use super::frame::{Draft, SealedFrame};
+use super::plane_state::{Phase, PlaneState};
 use super::router::{Gone, Link, Notice};
-use super::shared::{Phase, Shared};
 use super::traffic::Traffic;
 
 // No keys for these: they pace publishers against the router and lose nothing, and the least size of a log follows from them
 // (`LEAST_LOG_BYTES`).
 
-/// Lanes of a plane.
-pub(super) const LANES: usize = 4;
-/// Messages that a lane may have sent without the router having routed them.
+/// Publisher links of a plane.
+pub(super) const PUBLISHER_LINKS: usize = 4;
+/// Messages that a publisher link may have sent without the router having routed them.
 pub(super) const UNROUTED_MESSAGES: usize = 2048;
-/// Bytes that a lane may have sent without the router having routed them, one message excepted.
+/// Bytes that a publisher link may have sent without the router having routed them, one message excepted.
 pub(super) const UNROUTED_BYTES: usize = 128 * 1024;
 /// Messages that go to the router as one event.
 pub(super) const MESSAGES_PER_EVENT: usize = 512;
 /// Bytes that go to the router as one event, one message excepted.
 pub(super) const BYTES_PER_EVENT: usize = 64 * 1024;
 
-pub(super) struct Lane {
+pub(super) struct PublisherLink {
     origin: u32,
     /// Frames that ever entered.
     entered: u64,
     /// Entered, not yet given to the link.
-    backlog: VecDeque<Sealed>,
-    connected: Option<Connected>,
+    backlog: VecDeque<SealedFrame>,
+    connected: Option<OpenLink>,
     /// Hashes of the topics that the current router has seen from here; it keeps something for each, for ever.
     topics: HashSet<u64>,
 }
 
-struct Connected {
+struct OpenLink {
     generation: u64,
     link: Link,
     /// Batches sent, oldest first, whose pong is due.
-    unrouted: VecDeque<Load>,
-    total: Load,
+    unrouted: VecDeque<Unrouted>,
+    total: Unrouted,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Load {
+struct Unrouted {
     messages: usize,
     bytes: usize,
 }
 
-impl Lane {
+impl PublisherLink {
     pub(super) fn new(number: usize) -> Self {
         let origin = u32::try_from(number).unwrap_or(u32::MAX);
         Self {
@@ -64,7 +64,7 @@ impl Lane {
     }
 
     /// Takes in frames, leaving out those that nobody on the plane wants.
-    pub(super) fn enter(&mut self, shared: &Shared, drafts: impl Iterator<Item = Draft>) {
+    pub(super) fn enter(&mut self, shared: &PlaneState, drafts: impl Iterator<Item = Draft>) {
         let tolerated = shared.config.tolerated_lag();
         let (mut unwanted, mut behind) = (0, Vec::new());
         let interest = shared.interest();
@@ -83,8 +83,8 @@ impl Lane {
                 .push_back(draft.seal(self.origin, self.entered));
         }
         drop(interest);
-        for seat in behind {
-            shared.congestion.set_behind(&seat, true);
+        for slot in behind {
+            shared.congestion.set_behind(&slot, true);
         }
         shared.counters.unwanted.add(unwanted);
         if self.topics.len() > shared.config.topics_per_router {
@@ -95,7 +95,7 @@ impl Lane {
 
     /// Sends all that has entered; returns when the last of it is on its way to the router. If the future is dropped
     /// the rest goes with the next call.
-    pub(super) async fn pump(&mut self, shared: &Shared) {
+    pub(super) async fn pump(&mut self, shared: &PlaneState) {
         while !self.backlog.is_empty() {
             let Some(connected) = self.connect(shared).await else {
                 self.backlog.clear(); // the plane has stopped
@@ -107,8 +107,8 @@ impl Lane {
         }
     }
 
-    /// Takes over from a router that died what it left of this lane, though no publisher may come by again.
-    pub(super) async fn recover(&mut self, shared: &Shared) {
+    /// Takes over from a router that died what it left of this publisher link, though no publisher may come by again.
+    pub(super) async fn recover(&mut self, shared: &PlaneState) {
         let died = shared.current.borrow().died;
         if self
             .connected
@@ -127,7 +127,7 @@ impl Lane {
     }
 
     /// A link to the current router, once publishers may use it. `None` if the plane has stopped.
-    async fn connect(&mut self, shared: &Shared) -> Option<&mut Connected> {
+    async fn connect(&mut self, shared: &PlaneState) -> Option<&mut OpenLink> {
         let mut failed = 0;
         loop {
             let usable = {
@@ -153,9 +153,9 @@ impl Lane {
                 .clone();
             match shared.open_link(current.generation, &current.router?).await {
                 Ok(link) => {
-                    let (unrouted, total) = (VecDeque::new(), Load::default());
+                    let (unrouted, total) = (VecDeque::new(), Unrouted::default());
                     self.topics = HashSet::new();
-                    self.connected = Some(Connected {
+                    self.connected = Some(OpenLink {
                         generation: current.generation,
                         link,
                         unrouted,
@@ -168,7 +168,7 @@ impl Lane {
     }
 
     /// Gives up the link. A router that was replaced in good order still routes all that it was sent.
-    fn let_go(&mut self, shared: &Shared) {
+    fn let_go(&mut self, shared: &PlaneState) {
         let died = shared.current.borrow().died;
         let Some(connected) = &mut self.connected else {
             return;
@@ -180,7 +180,7 @@ impl Lane {
         }
     }
 
-    fn send_some(&mut self, shared: &Shared) -> Result<(), Gone> {
+    fn send_some(&mut self, shared: &PlaneState) -> Result<(), Gone> {
         let Some(connected) = &mut self.connected else {
             return Ok(());
         };
@@ -189,7 +189,7 @@ impl Lane {
         if current.generation != connected.generation || current.phase != Phase::Open {
             return Ok(());
         }
-        let mut load = Load::default();
+        let mut load = Unrouted::default();
         for sealed in self.backlog.iter().take(MESSAGES_PER_EVENT) {
             if load.messages > 0 && load.bytes + sealed.size() > BYTES_PER_EVENT {
                 break;
@@ -205,7 +205,7 @@ impl Lane {
     }
 
     /// Gives up the link to a dead router, keeping what the router had not taken.
-    fn salvage(&mut self, shared: &Shared) {
+    fn salvage(&mut self, shared: &PlaneState) {
         let Some(mut connected) = self.connected.take() else {
             return;
         };
@@ -225,7 +225,7 @@ impl Lane {
     }
 }
 
-impl Connected {
+impl OpenLink {
     /// Waits until less is unrouted than may be.
     async fn make_room(&mut self) -> Result<(), Gone> {
         self.take_pongs()?;

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Those under way.
 #[derive(Default)]
-pub(super) struct Openings {
+pub(super) struct PendingSubscriptions {
     /// Length of `tickets`' filters, so that a publisher who finds none takes no lock.
     count: AtomicUsize,
     tickets: Mutex<Tickets>,
@@ -38,25 +38,25 @@ struct Tickets {
 
 /// How long a publisher waits with a batch, and for which subscriptions: those that were under way when it came.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct PublisherWait {
     newer: u64,
     until: Instant,
 }
 
 /// One of them; over when it is dropped.
-pub(super) struct Opening {
-    all: Arc<Openings>,
+pub(super) struct SubscribeTicket {
+    all: Arc<PendingSubscriptions>,
     ticket: u64,
 }
 
-impl Openings {
-    pub(super) fn begin(self: &Arc<Self>, filter: &str) -> Opening {
+impl PendingSubscriptions {
+    pub(super) fn begin(self: &Arc<Self>, filter: &str) -> SubscribeTicket {
         let mut tickets = self.tickets();
         let ticket = tickets.next;
         tickets.next += 1;
         tickets.filters.insert(ticket, filter.into());
         self.count.store(tickets.filters.len(), Ordering::SeqCst);
-        Opening {
+        SubscribeTicket {
             all: Arc::clone(self),
             ticket,
         }
@@ -67,12 +67,12 @@ impl Openings {
     pub(super) async fn pass<'t>(
         &self,
         topics: impl Iterator<Item = &'t str> + Clone,
-        patience: &mut Option<Patience>,
+        patience: &mut Option<PublisherWait>,
     ) {
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let Patience { newer, until } = *patience.get_or_insert_with(|| Patience {
+        let PublisherWait { newer, until } = *patience.get_or_insert_with(|| PublisherWait {
             newer: self.tickets().next,
             until: Instant::now() + PATIENCE,
         });
@@ -106,7 +106,7 @@ impl Tickets {
     }
 }
 
-impl Drop for Opening {
+impl Drop for SubscribeTicket {
     fn drop(&mut self) {
         let mut tickets = self.all.tickets();
         tickets.filters.remove(&self.ticket);
@@ -132,31 +132,31 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_publisher_waits_for_older_subscriptions_to_what_it_has() {
-        let openings = Arc::<Openings>::default();
-        let other = openings.begin("b/#");
-        let first = openings.begin("a/+");
+        let pending = Arc::<PendingSubscriptions>::default();
+        let other = pending.begin("b/#");
+        let first = pending.begin("a/+");
         let (topics, mut patience) = (["x", "a/1"].into_iter(), None);
         assert!(waits(&mut Box::pin(
-            openings.pass(topics.clone(), &mut patience)
+            pending.pass(topics.clone(), &mut patience)
         )));
-        let second = openings.begin("a/1");
-        let mut again = Box::pin(openings.pass(topics.clone(), &mut patience));
+        let second = pending.begin("a/1");
+        let mut again = Box::pin(pending.pass(topics.clone(), &mut patience));
         assert!(waits(&mut again));
         drop(first);
         assert!(!waits(&mut again), "the second came after it");
         drop((second, other));
-        openings.pass(topics, &mut None).await;
-        assert!(openings.tickets().filters.is_empty());
+        pending.pass(topics, &mut None).await;
+        assert!(pending.tickets().filters.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_ever_or_for_a_crowd() {
-        let openings = Arc::<Openings>::default();
-        let mut crowd = vec![openings.begin("#")];
-        openings.pass(["a"].into_iter(), &mut None).await;
-        crowd.extend((0..MAX_AWAITED).map(|_| openings.begin("#")));
+        let pending = Arc::<PendingSubscriptions>::default();
+        let mut crowd = vec![pending.begin("#")];
+        pending.pass(["a"].into_iter(), &mut None).await;
+        crowd.extend((0..MAX_AWAITED).map(|_| pending.begin("#")));
         let mut patience = None;
-        let mut pass = Box::pin(openings.pass(["a"].into_iter(), &mut patience));
+        let mut pass = Box::pin(pending.pass(["a"].into_iter(), &mut patience));
         assert!(!waits(&mut pass));
     }
 }

@@ -56,30 +56,30 @@ pub struct Unwritten {
 
 /// See the module. Kinds are few, and names of the program's own, so it holds at most `max_lines` names for each.
 #[derive(Debug)]
-pub struct Diary {
+pub struct LogLimiter {
     max_lines: AtomicUsize,
     page: Mutex<BTreeMap<(About, &'static str), Entries>>,
     /// Lines that were not written at their level.
     pub unwritten: Count,
 }
 
-impl Default for Diary {
-    fn default() -> Diary {
-        Diary::new(100)
+impl Default for LogLimiter {
+    fn default() -> LogLimiter {
+        LogLimiter::new(100)
     }
 }
 
-impl MetricSet for Diary {
+impl MetricSet for LogLimiter {
     fn encode(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
         let help = "Log lines about clients that were lines at debug, because there were such lines enough that minute.";
         scrape.counter("log_lines_limited", help, &self.unwritten)
     }
 }
 
-impl Diary {
+impl LogLimiter {
     /// One with so many lines a minute for each kind, about clients and again about strangers.
-    pub fn new(max_lines: usize) -> Diary {
-        Diary {
+    pub fn new(max_lines: usize) -> LogLimiter {
+        LogLimiter {
             max_lines: AtomicUsize::new(max_lines),
             page: Mutex::default(),
             unwritten: Count::default(),
@@ -152,7 +152,7 @@ pub fn shown(topic: &str) -> String {
     format!("{text:?}")
 }
 
-/// A line at its level if the diary has admitted it, else at `debug`.
+/// A line at its level if the limiter has admitted it, else at `debug`.
 macro_rules! limited {
     ($level:ident, $admitted:expr, $($line:tt)+) => {
         if $admitted {
@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn a_client_fills_one_line_a_minute_of_each_kind() {
-        let diary = Diary::default();
-        let admits = |kind, name| diary.admits(About::Client, kind, name);
+        let log_limiter = LogLimiter::default();
+        let admits = |kind, name| log_limiter.admits(About::Client, kind, name);
         assert!(admits("lost", "a"));
         assert!(!admits("lost", "a"));
         assert!(admits("lost", "b"));
@@ -184,30 +184,33 @@ mod tests {
             lines,
         };
         assert_eq!(
-            diary.turn(),
+            log_limiter.turn(),
             [left_out("lost", 2), left_out("too_large", 1)]
         );
-        assert!(diary.admits(About::Client, "lost", "a"), "a new minute");
-        assert_eq!(diary.turn(), []);
-        assert_eq!(diary.unwritten.value(), 3);
+        assert!(
+            log_limiter.admits(About::Client, "lost", "a"),
+            "a new minute"
+        );
+        assert_eq!(log_limiter.turn(), []);
+        assert_eq!(log_limiter.unwritten.value(), 3);
     }
 
     #[test]
     fn strangers_use_up_their_own_lines_and_no_memory() {
-        let diary = Diary::new(10);
+        let log_limiter = LogLimiter::new(10);
         for n in 0..1000 {
-            let admitted = diary.admits(About::Stranger, "credentials", &n.to_string());
+            let admitted = log_limiter.admits(About::Stranger, "credentials", &n.to_string());
             assert_eq!(admitted, n < 10, "{n}");
         }
-        assert!(diary.admits(About::Client, "credentials", "ann"));
-        assert!(diary.admits(About::Stranger, "version", "ann"));
-        let held: usize = diary
+        assert!(log_limiter.admits(About::Client, "credentials", "ann"));
+        assert!(log_limiter.admits(About::Stranger, "version", "ann"));
+        let held: usize = log_limiter
             .page()
             .values()
             .map(|entries| entries.named.len())
             .sum();
         assert_eq!(held, 12);
-        assert_eq!(diary.turn()[0].lines, 990);
+        assert_eq!(log_limiter.turn()[0].lines, 990);
     }
 
     #[test]

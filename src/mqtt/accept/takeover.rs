@@ -17,10 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Every connected client. As many as there are connections.
 #[derive(Debug, Default)]
-pub(in crate::mqtt) struct Incumbents(Mutex<HashMap<Arc<str>, Arc<Incumbent>>>);
+pub(in crate::mqtt) struct Registry(Mutex<HashMap<Arc<str>, Arc<Registered>>>);
 
 #[derive(Debug, Default)]
-struct Incumbent {
+struct Registered {
     /// Somebody wants its place.
     hurry: Notify,
     /// It has read what had come.
@@ -28,20 +28,20 @@ struct Incumbent {
     gone: AtomicBool,
 }
 
-/// A connection's place among the incumbents, until it is dropped.
+/// A connection's place among the connected clients, until it is dropped.
 #[derive(Debug)]
-pub(in crate::mqtt) struct Seat {
-    all: Arc<Incumbents>,
+pub(in crate::mqtt) struct Slot {
+    all: Arc<Registry>,
     id: Arc<str>,
-    own: Arc<Incumbent>,
+    own: Arc<Registered>,
 }
 
-impl Incumbents {
-    /// Takes the place of a client id; whoever had it keeps its own seat and is not found any more.
-    pub(in crate::mqtt) fn seat(self: &Arc<Self>, id: &Arc<str>) -> Seat {
-        let own = Arc::<Incumbent>::default();
+impl Registry {
+    /// Takes the place of a client id; whoever had it keeps its own slot and is not found any more.
+    pub(in crate::mqtt) fn register(self: &Arc<Self>, id: &Arc<str>) -> Slot {
+        let own = Arc::<Registered>::default();
         self.lock().insert(Arc::clone(id), Arc::clone(&own));
-        Seat {
+        Slot {
             all: Arc::clone(self),
             id: Arc::clone(id),
             own,
@@ -63,12 +63,12 @@ impl Incumbents {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Incumbent>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Registered>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seat {
+impl Slot {
     /// Resolves when somebody wants the place.
     pub(in crate::mqtt) async fn wanted(&self) {
         self.own.hurry.notified().await;
@@ -94,7 +94,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.leave();
     }
@@ -109,9 +109,9 @@ const MAX_RIVALS: usize = 1024;
 
 /// Client ids that were taken over lately.
 #[derive(Debug, Default)]
-pub(in crate::mqtt) struct Rivals(Mutex<HashMap<Arc<str>, (Instant, u32)>>);
+pub(in crate::mqtt) struct RecentTakeovers(Mutex<HashMap<Arc<str>, (Instant, u32)>>);
 
-impl Rivals {
+impl RecentTakeovers {
     /// Counts a take-over; whether this is the one that makes it look like two devices with one id.
     pub(in crate::mqtt) fn taken_over(&self, id: &Arc<str>, now: Instant) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,16 +136,16 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_comes_waits_until_the_incumbent_has_read_or_is_gone() {
-        let all = Arc::<Incumbents>::default();
+        let all = Arc::<Registry>::default();
         let id = Arc::from("ann");
         all.settle(&id).await;
-        let seat = all.seat(&id);
+        let slot = all.register(&id);
         let newer = all.settle(&id);
         tokio::pin!(newer);
         tokio::select! {
             biased;
             () = &mut newer => unreachable!("the incumbent has not read"),
-            () = seat.wanted() => seat.settled(),
+            () = slot.wanted() => slot.settled(),
         }
         newer.await;
         let newer = all.settle(&id);
@@ -153,7 +153,7 @@ mod tests {
         tokio::select! {
             biased;
             () = &mut newer => unreachable!("the incumbent has not read"),
-            () = seat.wanted() => drop(seat),
+            () = slot.wanted() => drop(slot),
         }
         newer.await;
         assert!(all.lock().is_empty());
@@ -161,10 +161,10 @@ mod tests {
 
     #[test]
     fn an_older_seat_that_goes_leaves_the_newer_one() {
-        let all = Arc::<Incumbents>::default();
+        let all = Arc::<Registry>::default();
         let id = Arc::from("ann");
-        let older = all.seat(&id);
-        let newer = all.seat(&id);
+        let older = all.register(&id);
+        let newer = all.register(&id);
         drop(older);
         assert_eq!(all.lock().len(), 1);
         drop(newer);
@@ -173,17 +173,17 @@ mod tests {
 
     #[test]
     fn the_third_take_over_in_a_minute_is_one_too_many() {
-        let (rivals, start) = (Rivals::default(), Instant::now());
+        let (recent_takeovers, start) = (RecentTakeovers::default(), Instant::now());
         let (ann, bob) = (Arc::from("ann"), Arc::from("bob"));
         let at = |seconds| start + Duration::from_secs(seconds);
-        let told = [0, 10, 20, 30].map(|second| rivals.taken_over(&ann, at(second)));
+        let told = [0, 10, 20, 30].map(|second| recent_takeovers.taken_over(&ann, at(second)));
         assert_eq!(told, [false, false, true, false]);
-        assert!(!rivals.taken_over(&bob, at(30)));
-        let told = [60, 61, 62].map(|second| rivals.taken_over(&ann, at(second)));
+        assert!(!recent_takeovers.taken_over(&bob, at(30)));
+        let told = [60, 61, 62].map(|second| recent_takeovers.taken_over(&ann, at(second)));
         assert_eq!(told, [false, false, true], "a new minute");
         for n in 0..2 * MAX_RIVALS {
-            rivals.taken_over(&Arc::from(n.to_string()), at(62));
+            recent_takeovers.taken_over(&Arc::from(n.to_string()), at(62));
         }
-        assert!(rivals.0.lock().unwrap().len() <= MAX_RIVALS);
+        assert!(recent_takeovers.0.lock().unwrap().len() <= MAX_RIVALS);
     }
 }

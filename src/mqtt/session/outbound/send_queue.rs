@@ -1,41 +1,41 @@
 //! What waits for window or socket, and how much of it there is.
 //!
-//! Every parcel goes in and comes out through the same few functions, so that no figure is ever left behind. It decides nothing:
+//! Every publish goes in and comes out through the same few functions, so that no figure is ever left behind. It decides nothing:
 //! what has room, what is too much and what is dropped is `Outbound`'s business.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::parcel::{Origin, Parcel};
+use super::outgoing_publish::{Origin, OutgoingPublish};
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Load {
+pub(super) struct QueuedAmount {
     pub(super) messages: usize,
     pub(super) bytes: usize,
 }
 
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct SendQueue {
     /// Not to be lost.
-    kept: VecDeque<Parcel>,
+    kept: VecDeque<OutgoingPublish>,
     /// Of `kept`: from the live plane.
-    live: Load,
+    live: QueuedAmount,
     /// Of `kept`: from retained snapshots.
     snapshots: usize,
     /// May be lost.
-    lossy: VecDeque<Parcel>,
+    lossy: VecDeque<OutgoingPublish>,
     /// Of all.
     bytes: usize,
     /// Of `lossy`; the desk reads it too.
     backlog: Arc<AtomicUsize>,
 }
 
-impl Waiting {
-    pub(super) fn new(backlog: Arc<AtomicUsize>) -> Waiting {
-        Waiting {
+impl SendQueue {
+    pub(super) fn new(backlog: Arc<AtomicUsize>) -> SendQueue {
+        SendQueue {
             kept: VecDeque::new(),
-            live: Load::default(),
+            live: QueuedAmount::default(),
             snapshots: 0,
             lossy: VecDeque::new(),
             bytes: 0,
@@ -43,9 +43,9 @@ impl Waiting {
         }
     }
 
-    pub(super) fn keep(&mut self, parcel: Parcel) {
-        let weight = parcel.weight();
-        match parcel.origin {
+    pub(super) fn keep(&mut self, publish: OutgoingPublish) {
+        let weight = publish.weight();
+        match publish.origin {
             Origin::Live => {
                 self.live.messages += 1;
                 self.live.bytes += weight;
@@ -54,60 +54,60 @@ impl Waiting {
             Origin::Desk => {}
         }
         self.bytes += weight;
-        self.kept.push_back(parcel);
+        self.kept.push_back(publish);
     }
 
-    pub(super) fn keep_lossy(&mut self, parcel: Parcel) {
-        let weight = parcel.weight();
+    pub(super) fn keep_lossy(&mut self, publish: OutgoingPublish) {
+        let weight = publish.weight();
         self.backlog.fetch_add(weight, Ordering::Relaxed);
         self.bytes += weight;
-        self.lossy.push_back(parcel);
+        self.lossy.push_back(publish);
     }
 
     /// What must not be lost and is next.
-    pub(super) fn next_kept(&self) -> Option<&Parcel> {
+    pub(super) fn next_kept(&self) -> Option<&OutgoingPublish> {
         self.kept.front()
     }
 
-    pub(super) fn take_kept(&mut self) -> Option<Parcel> {
-        let parcel = self.kept.pop_front()?;
-        self.kept_leaves(&parcel);
-        Some(parcel)
+    pub(super) fn take_kept(&mut self) -> Option<OutgoingPublish> {
+        let publish = self.kept.pop_front()?;
+        self.kept_leaves(&publish);
+        Some(publish)
     }
 
-    pub(super) fn take_lossy(&mut self) -> Option<Parcel> {
-        let parcel = self.lossy.pop_front()?;
-        self.lossy_leaves(&parcel);
-        Some(parcel)
+    pub(super) fn take_lossy(&mut self) -> Option<OutgoingPublish> {
+        let publish = self.lossy.pop_front()?;
+        self.lossy_leaves(&publish);
+        Some(publish)
     }
 
     /// Keeps what is allowed, and hands out the rest in its order.
     pub(super) fn retain(
         &mut self,
         mut allowed: impl FnMut(&str) -> bool,
-        mut dropped: impl FnMut(Parcel),
+        mut dropped: impl FnMut(OutgoingPublish),
     ) {
-        for parcel in std::mem::take(&mut self.kept) {
-            if allowed(parcel.message.topic()) {
-                self.kept.push_back(parcel);
+        for publish in std::mem::take(&mut self.kept) {
+            if allowed(publish.message.topic()) {
+                self.kept.push_back(publish);
             } else {
-                self.kept_leaves(&parcel);
-                dropped(parcel);
+                self.kept_leaves(&publish);
+                dropped(publish);
             }
         }
-        for parcel in std::mem::take(&mut self.lossy) {
-            if allowed(parcel.message.topic()) {
-                self.lossy.push_back(parcel);
+        for publish in std::mem::take(&mut self.lossy) {
+            if allowed(publish.message.topic()) {
+                self.lossy.push_back(publish);
             } else {
-                self.lossy_leaves(&parcel);
-                dropped(parcel);
+                self.lossy_leaves(&publish);
+                dropped(publish);
             }
         }
     }
 
-    fn kept_leaves(&mut self, parcel: &Parcel) {
-        let weight = parcel.weight();
-        match parcel.origin {
+    fn kept_leaves(&mut self, publish: &OutgoingPublish) {
+        let weight = publish.weight();
+        match publish.origin {
             Origin::Live => {
                 self.live.messages -= 1;
                 self.live.bytes -= weight;
@@ -118,8 +118,8 @@ impl Waiting {
         self.bytes -= weight;
     }
 
-    fn lossy_leaves(&mut self, parcel: &Parcel) {
-        let weight = parcel.weight();
+    fn lossy_leaves(&mut self, publish: &OutgoingPublish) {
+        let weight = publish.weight();
         self.backlog.fetch_sub(weight, Ordering::Relaxed);
         self.bytes -= weight;
     }
@@ -139,7 +139,7 @@ impl Waiting {
     }
 
     /// Messages of the live plane that must not be lost.
-    pub(super) fn live(&self) -> Load {
+    pub(super) fn live(&self) -> QueuedAmount {
         self.live
     }
 
@@ -164,8 +164,8 @@ mod tests {
     use super::*;
     use crate::wire::message::{Message, Parts, Qos};
 
-    fn parcel(origin: Origin, topic: &str) -> Parcel {
-        Parcel {
+    fn publish(origin: Origin, topic: &str) -> OutgoingPublish {
+        OutgoingPublish {
             origin,
             message: Message::encode(&Parts {
                 topic,
@@ -181,13 +181,13 @@ mod tests {
         }
     }
 
-    fn filled(backlog: &Arc<AtomicUsize>) -> Waiting {
-        let mut waiting = Waiting::new(Arc::clone(backlog));
+    fn filled(backlog: &Arc<AtomicUsize>) -> SendQueue {
+        let mut waiting = SendQueue::new(Arc::clone(backlog));
         for topic in ["a", "secret"] {
             for origin in [Origin::Live, Origin::Snapshot, Origin::Desk] {
-                waiting.keep(parcel(origin, topic));
+                waiting.keep(publish(origin, topic));
             }
-            waiting.keep_lossy(parcel(Origin::Live, topic));
+            waiting.keep_lossy(publish(Origin::Live, topic));
         }
         waiting
     }
@@ -196,13 +196,13 @@ mod tests {
     fn what_leaves_is_counted_out_whichever_way_it_leaves() {
         let backlog = Arc::default();
         let mut waiting = filled(&backlog);
-        let one = parcel(Origin::Live, "a").weight();
-        let other = parcel(Origin::Live, "secret").weight();
+        let one = publish(Origin::Live, "a").weight();
+        let other = publish(Origin::Live, "secret").weight();
         assert_eq!(waiting.bytes(), 4 * (one + other));
 
         let mut dropped = Vec::new();
         let not_secret = |topic: &str| topic != "secret";
-        waiting.retain(not_secret, |parcel| dropped.push(parcel.origin));
+        waiting.retain(not_secret, |publish| dropped.push(publish.origin));
         let (live, snapshot, desk) = (Origin::Live, Origin::Snapshot, Origin::Desk);
         assert_eq!(dropped, [live, snapshot, desk, live]);
         assert_eq!(waiting.bytes(), 4 * one, "rights were taken away");
@@ -213,7 +213,10 @@ mod tests {
         assert_eq!(waiting.bytes(), one);
         assert!(waiting.take_lossy().is_some());
         assert_eq!((waiting.bytes(), waiting.lossy_bytes()), (0, 0));
-        assert_eq!((waiting.live(), waiting.snapshots()), (Load::default(), 0));
+        assert_eq!(
+            (waiting.live(), waiting.snapshots()),
+            (QueuedAmount::default(), 0)
+        );
         waiting.give_back();
         assert_eq!(waiting.kept.capacity() + waiting.lossy.capacity(), 0);
     }

@@ -16,7 +16,7 @@ pub(in crate::mqtt::session) enum Origin {
 
 /// A message on its way to the client.
 #[derive(Debug)]
-pub(in crate::mqtt::session) struct Parcel {
+pub(in crate::mqtt::session) struct OutgoingPublish {
     pub(in crate::mqtt::session) origin: Origin,
     pub(in crate::mqtt::session) message: Message,
     pub(in crate::mqtt::session) qos: Qos,
@@ -29,16 +29,18 @@ pub(in crate::mqtt::session) struct Parcel {
     pub(in crate::mqtt::session) subscription_ids: Vec<u32>,
 }
 
-impl Parcel {
+impl OutgoingPublish {
     /// Bytes that it takes while it waits, all told.
     pub(super) fn weight(&self) -> usize {
-        size_of::<Parcel>() + self.subscription_ids.len() * size_of::<u32>() + self.message.size()
+        size_of::<OutgoingPublish>()
+            + self.subscription_ids.len() * size_of::<u32>()
+            + self.message.size()
     }
 }
 
-impl From<Delivery> for Parcel {
-    fn from(delivery: Delivery) -> Parcel {
-        Parcel {
+impl From<Delivery> for OutgoingPublish {
+    fn from(delivery: Delivery) -> OutgoingPublish {
+        OutgoingPublish {
             origin: Origin::Desk,
             message: delivery.message,
             qos: delivery.qos,

@@ -28,13 +28,13 @@ struct Asked {
 
 /// The live plane's filters of one session.
 #[derive(Debug, Default)]
-pub(in crate::mqtt) struct Listening {
+pub(in crate::mqtt) struct LiveFilters {
     asked: Vec<Asked>,
     /// By filter of the client: the one that serves it.
     served_by: HashMap<Arc<str>, Arc<str>>,
 }
 
-impl Listening {
+impl LiveFilters {
     /// The client wants a filter that it did not, or wants it reliably. Returns what is to be subscribed, if anything is.
     pub(in crate::mqtt) fn open(
         &mut self,
@@ -125,59 +125,62 @@ mod tests {
 
     #[test]
     fn filters_that_do_not_overlap_are_asked_for_as_they_are() {
-        let mut listening = Listening::default();
+        let mut live_filters = LiveFilters::default();
         for n in 0..500 {
             let filter: Arc<str> = format!("a/{n}/+").into();
             assert_eq!(
-                listening.open(&filter, false),
+                live_filters.open(&filter, false),
                 Some((filter.clone(), false))
             );
-            assert_eq!(listening.open(&filter, false), None);
-            assert_eq!(listening.open(&filter, true), Some((filter.clone(), true)));
-            assert_eq!(listening.open(&filter, true), None);
+            assert_eq!(live_filters.open(&filter, false), None);
+            assert_eq!(
+                live_filters.open(&filter, true),
+                Some((filter.clone(), true))
+            );
+            assert_eq!(live_filters.open(&filter, true), None);
         }
         for n in 0..500 {
             let filter: Arc<str> = format!("a/{n}/+").into();
-            assert_eq!(listening.close(&filter), Some(filter.clone()));
-            assert_eq!(listening.close(&filter), None);
+            assert_eq!(live_filters.close(&filter), Some(filter.clone()));
+            assert_eq!(live_filters.close(&filter), None);
         }
     }
 
     #[test]
     fn filters_that_overlap_end_up_under_few_that_cover_them_all() {
-        let mut listening = Listening::default();
+        let mut live_filters = LiveFilters::default();
         let filters = overlapping(1_000);
         for filter in &filters {
-            listening.open(filter, false);
-            let served = listening.asked.iter();
+            live_filters.open(filter, false);
+            let served = live_filters.asked.iter();
             assert!(
                 served.clone().any(|own| covers(&own.filter, filter)),
                 "{filter}"
             );
         }
         let matching = |topic: &str| {
-            let asked = listening.asked.iter();
+            let asked = live_filters.asked.iter();
             asked.filter(|own| matches(&own.filter, topic)).count()
         };
         let copies = matching("a/b/c/d/e/f/g/h/i/j");
         assert!(copies <= 2 * MAX_COVERED_OVERLAPS, "{copies} copies");
         for filter in &filters {
-            listening.close(filter);
+            live_filters.close(filter);
         }
-        assert!(listening.asked.is_empty() && listening.served_by.is_empty());
+        assert!(live_filters.asked.is_empty() && live_filters.served_by.is_empty());
     }
 
     #[test]
     fn a_wider_filter_stays_for_as_long_as_it_serves_somebody() {
-        let mut listening = Listening::default();
+        let mut live_filters = LiveFilters::default();
         // None of which is what some of them are joined to.
         let filters = overlapping(1_024).into_iter().enumerate();
         let filters = filters.filter(|(bits, _)| bits.count_ones() <= 1);
         let filters: Vec<Arc<str>> = filters.map(|(_, filter)| filter).collect();
         for filter in &filters {
-            listening.open(filter, false);
+            live_filters.open(filter, false);
         }
-        let wide: Vec<Arc<str>> = listening
+        let wide: Vec<Arc<str>> = live_filters
             .asked
             .iter()
             .filter(|own| own.wide)
@@ -185,26 +188,26 @@ mod tests {
             .collect();
         assert!(!wide.is_empty());
         // The client asks for one of them itself.
-        assert_eq!(listening.open(&wide[0], false), None);
-        let strengthened = listening.open(&wide[0], true);
+        assert_eq!(live_filters.open(&wide[0], false), None);
+        let strengthened = live_filters.open(&wide[0], true);
         assert_eq!(strengthened, Some((wide[0].clone(), true)));
         let closed: Vec<Arc<str>> = filters
             .iter()
-            .filter_map(|own| listening.close(own))
+            .filter_map(|own| live_filters.close(own))
             .collect();
         assert!(!closed.contains(&wide[0]));
-        assert_eq!(listening.close(&wide[0]), Some(wide[0].clone()));
+        assert_eq!(live_filters.close(&wide[0]), Some(wide[0].clone()));
     }
 
     #[test]
     fn topics_that_begin_with_dollar_are_not_under_what_covers_all_others() {
-        let mut listening = Listening::default();
+        let mut live_filters = LiveFilters::default();
         let filters = overlapping(100).into_iter();
         let filters: Vec<Arc<str>> = filters.map(|own| format!("$x/{own}").into()).collect();
         for filter in &filters {
-            listening.open(filter, false);
+            live_filters.open(filter, false);
             assert!(
-                listening
+                live_filters
                     .asked
                     .iter()
                     .any(|own| covers(&own.filter, filter))

@@ -1,4 +1,4 @@
-//! What all handles of one plane share: the current router, the seats of subscribers, the publishers' lanes, limits.
+//! What all handles of one plane share: the current router, the slots of subscribers, the publishers' publisher links, limits.
 //!
 //! Holds state and answers questions about it; acts on its own never. The supervisor alone changes the router.
 
@@ -11,20 +11,20 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::LiveConfig;
 use super::congestion::Congestion;
-use super::interest::Interest;
-use super::lane::{LANES, Lane};
-use super::openings::Openings;
+use super::filter_index::FilterIndex;
+use super::pending_subscriptions::PendingSubscriptions;
+use super::publisher_link::{PUBLISHER_LINKS, PublisherLink};
 use super::router::{Gone, Link, Router, RouterLimits};
-use super::seat::Seat;
-use super::stats::Stats;
+use super::stats::LiveStats;
+use super::subscriber_slot::SubscriberSlot;
 
-/// Links beyond the subscribers': one for each lane, the supervisor's, the one that ends the router, and those that
+/// Links beyond the subscribers': one for each publisher link, the supervisor's, the one that ends the router, and those that
 /// overlap while a subscriber changes over.
-const LINKS_OF_OUR_OWN: usize = LANES + 60;
+const LINKS_OF_OUR_OWN: usize = PUBLISHER_LINKS + 60;
 
 /// Which router is in use, and whether publishers may.
 #[derive(Clone)]
-pub(super) struct Current {
+pub(super) struct CurrentRouter {
     /// Counts routers from 1.
     pub(super) generation: u64,
     /// The newest generation whose router died, rather than being replaced in good order. 0: none.
@@ -42,13 +42,13 @@ pub(super) enum Phase {
     Stopped,
 }
 
-pub(super) struct Shared {
+pub(super) struct PlaneState {
     pub(super) config: LiveConfig,
-    pub(super) counters: Arc<Stats>,
-    pub(super) current: watch::Sender<Current>,
+    pub(super) counters: Arc<LiveStats>,
+    pub(super) current: watch::Sender<CurrentRouter>,
     pub(super) congestion: Congestion,
-    pub(super) openings: Arc<Openings>,
-    pub(super) lanes: Vec<tokio::sync::Mutex<Lane>>,
+    pub(super) pending: Arc<PendingSubscriptions>,
+    pub(super) publisher_links: Vec<tokio::sync::Mutex<PublisherLink>>,
     /// One permit for each subscriber with a link.
     pub(super) link_permits: Arc<Semaphore>,
     /// How many there are to be; a router that is started takes so many.
@@ -57,8 +57,8 @@ pub(super) struct Shared {
     granted_links: AtomicUsize,
     pub(super) runtime: Handle,
     pub(super) orders: Arc<Orders>,
-    seats: Mutex<HashMap<u64, Arc<Seat>>>,
-    interest: RwLock<Interest>,
+    slots: Mutex<HashMap<u64, Arc<SubscriberSlot>>>,
+    interest: RwLock<FilterIndex>,
     ids: AtomicU64,
 }
 
@@ -70,16 +70,16 @@ pub(super) struct Orders {
     pub(super) stop: Notify,
 }
 
-impl Shared {
+impl PlaneState {
     pub(super) fn new(
         config: LiveConfig,
         max_links: usize,
-        counters: Arc<Stats>,
+        counters: Arc<LiveStats>,
         orders: Arc<Orders>,
         router: Arc<Router>,
         runtime: Handle,
     ) -> Self {
-        let current = Current {
+        let current = CurrentRouter {
             generation: 1,
             died: 0,
             phase: Phase::Open,
@@ -87,18 +87,18 @@ impl Shared {
         };
         Self {
             congestion: Congestion::new(config.patience.0, Arc::clone(&counters)),
-            openings: Arc::default(),
+            pending: Arc::default(),
             counters,
             current: watch::Sender::new(current),
-            lanes: (0..LANES)
-                .map(|n| tokio::sync::Mutex::new(Lane::new(n)))
+            publisher_links: (0..PUBLISHER_LINKS)
+                .map(|n| tokio::sync::Mutex::new(PublisherLink::new(n)))
                 .collect(),
             link_permits: Arc::new(Semaphore::new(max_links)),
             wanted_links: AtomicUsize::new(max_links),
             granted_links: AtomicUsize::new(max_links),
             runtime,
             orders,
-            seats: Mutex::default(),
+            slots: Mutex::default(),
             interest: RwLock::default(),
             ids: AtomicU64::new(0),
             config,
@@ -150,34 +150,34 @@ impl Shared {
     }
 
     /// Puts a subscriber under the supervisor's care. From here on a router that dies is replaced for it too.
-    pub(super) fn register(&self, seat: &Arc<Seat>) {
-        self.seats_locked().insert(seat.id(), Arc::clone(seat));
+    pub(super) fn register(&self, slot: &Arc<SubscriberSlot>) {
+        self.slots_locked().insert(slot.id(), Arc::clone(slot));
     }
 
-    pub(super) fn unregister(&self, seat: &Seat) {
-        self.seats_locked().remove(&seat.id());
+    pub(super) fn unregister(&self, slot: &SubscriberSlot) {
+        self.slots_locked().remove(&slot.id());
     }
 
-    pub(super) fn seats(&self) -> Vec<Arc<Seat>> {
-        self.seats_locked().values().cloned().collect()
+    pub(super) fn slots(&self) -> Vec<Arc<SubscriberSlot>> {
+        self.slots_locked().values().cloned().collect()
     }
 
-    pub(super) fn interest(&self) -> RwLockReadGuard<'_, Interest> {
+    pub(super) fn interest(&self) -> RwLockReadGuard<'_, FilterIndex> {
         self.interest.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn interest_mut(&self) -> RwLockWriteGuard<'_, Interest> {
+    pub(super) fn interest_mut(&self) -> RwLockWriteGuard<'_, FilterIndex> {
         self.interest
             .write()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn seats_locked(&self) -> MutexGuard<'_, HashMap<u64, Arc<Seat>>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots_locked(&self) -> MutexGuard<'_, HashMap<u64, Arc<SubscriberSlot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Shared {
+impl Drop for PlaneState {
     fn drop(&mut self) {
         self.orders.stop.notify_one();
     }

@@ -11,19 +11,19 @@ use crate::slack::Slack;
 
 /// Filters with the number of subscriptions to each.
 #[derive(Default)]
-pub(super) struct Interest {
-    root: Node,
+pub(super) struct FilterIndex {
+    root: FilterNode,
     filters: usize,
 }
 
 #[derive(Default)]
-struct Node {
-    children: HashMap<Box<str>, Node>,
+struct FilterNode {
+    children: HashMap<Box<str>, FilterNode>,
     subscriptions: usize,
     traffic: Arc<Traffic>,
 }
 
-impl Interest {
+impl FilterIndex {
     /// Counts a subscription to the filter; returns what was sent to it.
     pub(super) fn add(&mut self, filter: &str) -> Arc<Traffic> {
         let mut node = &mut self.root;
@@ -69,7 +69,7 @@ fn split_level(topic: &str) -> (&str, Option<&str>) {
         .map_or((topic, None), |(level, rest)| (level, Some(rest)))
 }
 
-impl Node {
+impl FilterNode {
     /// Takes one subscription away below this node; true if that was the filter's last.
     fn remove(&mut self, levels: &[&str]) -> bool {
         let Some((level, deeper)) = levels.split_first() else {
@@ -124,7 +124,7 @@ mod tests {
             "a/b", "a/b/c", "a/x/c", "a", "x", "x/q/r", "z/y", "$SYS/y", "$SYS", "é/ü", "/",
             "a//b", "q", "", "$x/y",
         ];
-        let mut interest = Interest::default();
+        let mut interest = FilterIndex::default();
         for filter in filters {
             interest.add(filter);
             interest.add(filter);

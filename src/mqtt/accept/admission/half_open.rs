@@ -17,38 +17,38 @@ const FAIR_TIME: Duration = Duration::from_secs(2);
 
 /// Those who wait, oldest first.
 #[derive(Debug)]
-pub(super) struct Lobby {
-    seats: AtomicUsize,
-    waiting: Mutex<VecDeque<Seat>>,
+pub(super) struct HalfOpen {
+    places: AtomicUsize,
+    waiting: Mutex<VecDeque<Waiting>>,
 }
 
 #[derive(Debug)]
-struct Seat {
+struct Waiting {
     since: Instant,
     told: Arc<Notify>,
 }
 
-impl Lobby {
-    pub(super) fn new(seats: usize) -> Lobby {
-        Lobby {
-            seats: AtomicUsize::new(seats),
+impl HalfOpen {
+    pub(super) fn new(places: usize) -> HalfOpen {
+        HalfOpen {
+            places: AtomicUsize::new(places),
             waiting: Mutex::default(),
         }
     }
 
-    /// Another number of seats from now on; whoever has one keeps it.
-    pub(super) fn set_seats(&self, seats: usize) {
-        self.seats.store(seats, Ordering::Relaxed);
+    /// Another number of places from now on; whoever has one keeps it.
+    pub(super) fn set_places(&self, places: usize) {
+        self.places.store(places, Ordering::Relaxed);
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<Seat>> {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a seat, if need be that of the one who has waited longest; none if everybody in it has come just now.
-    pub(super) fn enter(self: &Arc<Self>, now: Instant) -> Option<Waiting> {
+    /// Takes a place, if need be that of the one who has waited longest; none if everybody in it has come just now.
+    pub(super) fn enter(self: &Arc<Self>, now: Instant) -> Option<HalfOpenPlace> {
         let mut waiting = self.waiting();
-        if waiting.len() >= self.seats.load(Ordering::Relaxed) {
+        if waiting.len() >= self.places.load(Ordering::Relaxed) {
             let oldest = waiting.front()?;
             if oldest.since + FAIR_TIME > now {
                 return None;
@@ -57,35 +57,35 @@ impl Lobby {
             waiting.pop_front();
         }
         let told = Arc::new(Notify::new());
-        waiting.push_back(Seat {
+        waiting.push_back(Waiting {
             since: now,
             told: Arc::clone(&told),
         });
-        Some(Waiting {
-            lobby: Arc::clone(self),
+        Some(HalfOpenPlace {
+            half_open: Arc::clone(self),
             told,
         })
     }
 }
 
-/// A seat in the lobby; dropping it leaves.
+/// A place in the half-open set; dropping it leaves.
 #[derive(Debug)]
-pub(in crate::mqtt) struct Waiting {
-    lobby: Arc<Lobby>,
+pub(in crate::mqtt) struct HalfOpenPlace {
+    half_open: Arc<HalfOpen>,
     told: Arc<Notify>,
 }
 
-impl Waiting {
-    /// Resolves when somebody else needs the seat.
+impl HalfOpenPlace {
+    /// Resolves when somebody else needs the place.
     pub(in crate::mqtt) async fn given_away(&self) {
         self.told.notified().await;
     }
 }
 
-impl Drop for Waiting {
+impl Drop for HalfOpenPlace {
     fn drop(&mut self) {
-        let mut waiting = self.lobby.waiting();
-        let own = |seat: &Seat| Arc::ptr_eq(&seat.told, &self.told);
+        let mut waiting = self.half_open.waiting();
+        let own = |place: &Waiting| Arc::ptr_eq(&place.told, &self.told);
         if let Some(at) = waiting.iter().position(own) {
             waiting.remove(at);
         }
@@ -96,7 +96,7 @@ impl Drop for Waiting {
 mod tests {
     use super::*;
 
-    fn is_told(waiting: &Waiting) -> bool {
+    fn is_told(waiting: &HalfOpenPlace) -> bool {
         let told = std::pin::pin!(waiting.given_away());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         told.poll(&mut context).is_ready()
@@ -104,27 +104,30 @@ mod tests {
 
     #[test]
     fn the_one_who_waited_longest_gives_way() {
-        let lobby = Arc::new(Lobby::new(2));
+        let half_open = Arc::new(HalfOpen::new(2));
         let begin = Instant::now();
         let later = begin + FAIR_TIME;
-        let first = lobby.enter(begin).expect("a seat");
-        let second = lobby.enter(later).expect("a seat");
-        let third = lobby.enter(later).expect("the first one's seat");
+        let first = half_open.enter(begin).expect("a seat");
+        let second = half_open.enter(later).expect("a seat");
+        let third = half_open.enter(later).expect("the first one's seat");
         assert!(is_told(&first));
         assert!(!is_told(&second) && !is_told(&third));
-        // A told one leaves no second seat behind.
+        // A told one leaves no second place behind.
         drop(first);
-        assert!(lobby.enter(later).is_none(), "nobody has had a fair time");
+        assert!(
+            half_open.enter(later).is_none(),
+            "nobody has had a fair time"
+        );
     }
 
     #[test]
     fn those_who_leave_make_room() {
-        let lobby = Arc::new(Lobby::new(1));
+        let half_open = Arc::new(HalfOpen::new(1));
         let now = Instant::now();
-        let first = lobby.enter(now).expect("a seat");
-        assert!(lobby.enter(now).is_none());
+        let first = half_open.enter(now).expect("a seat");
+        assert!(half_open.enter(now).is_none());
         drop(first);
-        assert!(lobby.enter(now).is_some());
-        assert!(lobby.waiting().is_empty());
+        assert!(half_open.enter(now).is_some());
+        assert!(half_open.waiting().is_empty());
     }
 }

@@ -4,7 +4,7 @@ use super::reason::Reason;
 
 /// Where the first packet of a buffer lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mqtt) struct Frame {
+pub(in crate::mqtt) struct FixedHeader {
     /// The first byte: type and flags.
     pub(in crate::mqtt) first: u8,
     /// Bytes of the fixed header.
@@ -13,7 +13,7 @@ pub(in crate::mqtt) struct Frame {
     pub(in crate::mqtt) body: usize,
 }
 
-impl Frame {
+impl FixedHeader {
     /// Bytes in all.
     pub(in crate::mqtt) fn len(self) -> usize {
         self.header + self.body
@@ -27,7 +27,7 @@ impl Frame {
 
 /// Packet types that a client may send (MQTT 5 section 2.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mqtt) enum Kind {
+pub(in crate::mqtt) enum PacketType {
     Connect,
     Publish,
     Puback,
@@ -45,7 +45,7 @@ pub(in crate::mqtt) enum Kind {
 ///
 /// # Errors
 /// `Malformed` if the length takes more than four bytes (MQTT-1.5.5).
-pub(in crate::mqtt) fn head(input: &[u8]) -> Result<Option<Frame>, Reason> {
+pub(in crate::mqtt) fn read(input: &[u8]) -> Result<Option<FixedHeader>, Reason> {
     let Some((&first, rest)) = input.split_first() else {
         return Ok(None);
     };
@@ -53,7 +53,7 @@ pub(in crate::mqtt) fn head(input: &[u8]) -> Result<Option<Frame>, Reason> {
     for (index, &byte) in rest.iter().take(4).enumerate() {
         body |= usize::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            return Ok(Some(Frame {
+            return Ok(Some(FixedHeader {
                 first,
                 header: index + 2,
                 body,
@@ -69,10 +69,10 @@ pub(in crate::mqtt) fn head(input: &[u8]) -> Result<Option<Frame>, Reason> {
 /// Finds the first packet; `None` if its header or body has not all arrived.
 ///
 /// # Errors
-/// Those of [`head`]; `PacketTooLarge` as soon as the header tells of more than `max` bytes: nothing of such a packet needs to
+/// Those of [`read`]; `PacketTooLarge` as soon as the header tells of more than `max` bytes: nothing of such a packet needs to
 /// be held.
-pub(in crate::mqtt) fn first(input: &[u8], max: usize) -> Result<Option<Frame>, Reason> {
-    match head(input)? {
+pub(in crate::mqtt) fn first(input: &[u8], max: usize) -> Result<Option<FixedHeader>, Reason> {
+    match read(input)? {
         Some(frame) if frame.len() > max => Err(Reason::PacketTooLarge),
         Some(frame) if input.len() >= frame.len() => Ok(Some(frame)),
         _ => Ok(None),
@@ -83,19 +83,19 @@ pub(in crate::mqtt) fn first(input: &[u8], max: usize) -> Result<Option<Frame>, 
 ///
 /// # Errors
 /// `Malformed` for reserved types and flags (MQTT-2.1.3-1), `Protocol` for what only servers send.
-pub(in crate::mqtt) fn kind(first: u8) -> Result<Kind, Reason> {
+pub(in crate::mqtt) fn packet_type(first: u8) -> Result<PacketType, Reason> {
     let (kind, flags) = match first >> 4 {
-        1 => (Kind::Connect, 0),
-        3 => return Ok(Kind::Publish),
-        4 => (Kind::Puback, 0),
-        5 => (Kind::Pubrec, 0),
-        6 => (Kind::Pubrel, 0b0010),
-        7 => (Kind::Pubcomp, 0),
-        8 => (Kind::Subscribe, 0b0010),
-        10 => (Kind::Unsubscribe, 0b0010),
-        12 => (Kind::Pingreq, 0),
-        14 => (Kind::Disconnect, 0),
-        15 => (Kind::Auth, 0),
+        1 => (PacketType::Connect, 0),
+        3 => return Ok(PacketType::Publish),
+        4 => (PacketType::Puback, 0),
+        5 => (PacketType::Pubrec, 0),
+        6 => (PacketType::Pubrel, 0b0010),
+        7 => (PacketType::Pubcomp, 0),
+        8 => (PacketType::Subscribe, 0b0010),
+        10 => (PacketType::Unsubscribe, 0b0010),
+        12 => (PacketType::Pingreq, 0),
+        14 => (PacketType::Disconnect, 0),
+        15 => (PacketType::Auth, 0),
         2 | 9 | 11 | 13 => return Err(Reason::Protocol),
         _ => return Err(Reason::Malformed),
     };
@@ -118,7 +118,7 @@ mod tests {
         let frame = first(&[0x30, 2, 7, 8, 9], 10);
         assert_eq!(
             frame,
-            Ok(Some(Frame {
+            Ok(Some(FixedHeader {
                 first: 0x30,
                 header: 2,
                 body: 2
@@ -150,10 +150,10 @@ mod tests {
 
     #[test]
     fn flags_and_directions_are_checked() {
-        assert_eq!(kind(0x82), Ok(Kind::Subscribe));
-        assert_eq!(kind(0x80), Err(Reason::Malformed));
-        assert_eq!(kind(0x60), Err(Reason::Malformed));
-        assert_eq!(kind(0x20), Err(Reason::Protocol));
-        assert_eq!(kind(0x00), Err(Reason::Malformed));
+        assert_eq!(packet_type(0x82), Ok(PacketType::Subscribe));
+        assert_eq!(packet_type(0x80), Err(Reason::Malformed));
+        assert_eq!(packet_type(0x60), Err(Reason::Malformed));
+        assert_eq!(packet_type(0x20), Err(Reason::Protocol));
+        assert_eq!(packet_type(0x00), Err(Reason::Malformed));
     }
 }

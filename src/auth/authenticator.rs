@@ -1,4 +1,4 @@
-//! The one guard of a running gateway: lets clients prove who they are, holds the rules in force, and has them read anew.
+//! The one authenticator of a running gateway: lets clients prove who they are, holds the rules in force, and has them read anew.
 //!
 //! Connections share it. What it decides for one of them stands in the [`Rights`] that it gives out; when the rules change it
 //! says so, and everybody asks for new ones.
@@ -9,14 +9,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, watch};
 
-use super::identity::{Identity, Proof};
+use super::identity::{ClientIdentity, Proof};
 use super::problem::FileProblem;
 use super::rights::Rights;
 use super::rules::Rules;
-use super::settings::Settings;
-use super::stats::{Refused, Stats};
-use super::token::{Tokens, Verified};
-use crate::diary::{About, Diary, limited, shortened};
+use super::settings::AuthSettings;
+use super::stats::{AuthStats, Refused};
+use super::token::{TokenVerifier, Verified};
+use crate::log_limiter::{About, LogLimiter, limited, shortened};
 
 /// What a client brings to prove who it is.
 #[derive(Clone, Copy, Default)]
@@ -31,31 +31,34 @@ pub struct Credentials<'a> {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Guard {
+pub struct Authenticator {
     rules: RwLock<Arc<Rules>>,
     changes: watch::Sender<()>,
     checks: Arc<Semaphore>,
     /// Decides whose hash stands in for that of somebody unknown.
     secret: RandomState,
-    stats: Arc<Stats>,
-    diary: Arc<Diary>,
+    stats: Arc<AuthStats>,
+    log_limiter: Arc<LogLimiter>,
 }
 
-impl Guard {
-    /// Reads the files. Refusals go into the diary.
+impl Authenticator {
+    /// Reads the files. Refusals go into the log limiter.
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn open(settings: Settings, diary: Arc<Diary>) -> Result<Arc<Guard>, Vec<FileProblem>> {
+    pub fn open(
+        settings: AuthSettings,
+        log_limiter: Arc<LogLimiter>,
+    ) -> Result<Arc<Authenticator>, Vec<FileProblem>> {
         let rules = Rules::load(&settings)?;
         warn_of_open_files(&settings);
-        Ok(Arc::new(Guard {
+        Ok(Arc::new(Authenticator {
             rules: RwLock::new(Arc::new(rules)),
             changes: watch::Sender::new(()),
             checks: Arc::new(Semaphore::new(settings.max_password_checks.max(1))),
             secret: RandomState::new(),
             stats: Arc::default(),
-            diary,
+            log_limiter,
         }))
     }
 
@@ -63,7 +66,7 @@ impl Guard {
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn read(&self, settings: &Settings) -> Result<Rules, Vec<FileProblem>> {
+    pub fn read(&self, settings: &AuthSettings) -> Result<Rules, Vec<FileProblem>> {
         Rules::load(settings).inspect_err(|_| self.stats.reloads.failed.add_one())
     }
 
@@ -89,7 +92,7 @@ impl Guard {
     }
 
     /// What it counts.
-    pub fn stats(&self) -> Arc<Stats> {
+    pub fn stats(&self) -> Arc<AuthStats> {
         self.stats.clone()
     }
 
@@ -97,13 +100,16 @@ impl Guard {
     ///
     /// # Errors
     /// If it proves nothing; counted by whoever refuses it.
-    pub async fn login(&self, credentials: Credentials<'_>) -> Result<Arc<Identity>, Refused> {
+    pub async fn login(
+        &self,
+        credentials: Credentials<'_>,
+    ) -> Result<Arc<ClientIdentity>, Refused> {
         let rules = self.rules();
         let identity = match credentials {
             Credentials {
                 certificate: Some(name),
                 ..
-            } if rules.settings.certificate => Identity {
+            } if rules.settings.certificate => ClientIdentity {
                 user: name.clone(),
                 proof: Proof::Certificate,
             },
@@ -115,7 +121,7 @@ impl Guard {
             Credentials {
                 password: Some(token),
                 ..
-            } if Tokens::looks_like_one(token) && rules.tokens.is_some() => {
+            } if TokenVerifier::looks_like_one(token) && rules.tokens.is_some() => {
                 by_token(&rules, token)?
             }
             Credentials {
@@ -134,7 +140,7 @@ impl Guard {
         rules: &Rules,
         user: &str,
         password: &[u8],
-    ) -> Result<Identity, Refused> {
+    ) -> Result<ClientIdentity, Refused> {
         let file = rules.passwords.as_ref().ok_or(Refused::Credentials)?;
         let check = file.check_of(user, &self.secret);
         let waiting = self.stats.checks_waiting.raise();
@@ -149,7 +155,7 @@ impl Guard {
             check.run(&password)
         });
         match checked.await {
-            Ok(Some(entry)) => Ok(Identity {
+            Ok(Some(entry)) => Ok(ClientIdentity {
                 user: user.into(),
                 proof: Proof::Password(entry.text.clone()),
             }),
@@ -167,7 +173,7 @@ impl Guard {
     ) {
         self.stats.count(kind);
         let client = shortened(client_id);
-        let admitted = self.diary.admits(about, kind.name(), client);
+        let admitted = self.log_limiter.admits(about, kind.name(), client);
         limited!(
             warn,
             admitted,
@@ -186,15 +192,15 @@ impl Guard {
     }
 }
 
-fn anonymous(settings: &Settings) -> Result<Identity, Refused> {
+fn anonymous(settings: &AuthSettings) -> Result<ClientIdentity, Refused> {
     let user = settings.anonymous.as_deref().ok_or(Refused::Anonymous)?;
-    Ok(Identity {
+    Ok(ClientIdentity {
         user: user.into(),
         proof: Proof::Anonymous,
     })
 }
 
-fn by_token(rules: &Rules, token: &[u8]) -> Result<Identity, Refused> {
+fn by_token(rules: &Rules, token: &[u8]) -> Result<ClientIdentity, Refused> {
     let tokens = rules.tokens.as_ref().ok_or(Refused::Credentials)?;
     match tokens.verify(token) {
         Ok(Verified {
@@ -203,7 +209,7 @@ fn by_token(rules: &Rules, token: &[u8]) -> Result<Identity, Refused> {
             rooms,
             expires_at,
             key,
-        }) => Ok(Identity {
+        }) => Ok(ClientIdentity {
             user,
             proof: Proof::Token {
                 key,
@@ -220,7 +226,7 @@ fn by_token(rules: &Rules, token: &[u8]) -> Result<Identity, Refused> {
 }
 
 /// Secrets that everybody on the machine may read are worth a word.
-fn warn_of_open_files(settings: &Settings) {
+fn warn_of_open_files(settings: &AuthSettings) {
     use std::os::unix::fs::PermissionsExt as _;
     let open = |path: &Path| {
         let metadata = std::fs::metadata(path);
@@ -236,12 +242,12 @@ fn warn_of_open_files(settings: &Settings) {
 mod tests {
     use super::*;
 
-    fn guard(settings: Settings) -> Arc<Guard> {
-        let settings = Settings {
+    fn authenticator(settings: AuthSettings) -> Arc<Authenticator> {
+        let settings = AuthSettings {
             client_ids: vec!["%u".to_owned()],
             ..settings
         };
-        Guard::open(settings, Arc::default()).unwrap()
+        Authenticator::open(settings, Arc::default()).unwrap()
     }
 
     #[tokio::test]
@@ -252,9 +258,9 @@ mod tests {
             password: Some(b"else"),
             certificate: Some(&name),
         };
-        let on = guard(Settings {
+        let on = authenticator(AuthSettings {
             certificate: true,
-            ..Settings::default()
+            ..AuthSettings::default()
         });
         let identity = on.login(credentials).await.unwrap();
         assert_eq!(identity.user, name);
@@ -263,7 +269,7 @@ mod tests {
             on.login(Credentials::default()).await,
             Err(Refused::Anonymous)
         );
-        let off = guard(Settings::default());
+        let off = authenticator(AuthSettings::default());
         assert_eq!(off.login(credentials).await, Err(Refused::Credentials));
         let rights = off.rules().rights(&identity, &name);
         assert_eq!(
@@ -278,29 +284,32 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("passwords");
         crate::auth::set_password(&path, "ann", b"right").unwrap();
-        let guard = guard(Settings {
+        let authenticator = authenticator(AuthSettings {
             password_file: Some(path),
             max_password_checks: 1,
-            ..Settings::default()
+            ..AuthSettings::default()
         });
-        let place = guard.checks.clone().acquire_owned().await.unwrap();
+        let place = authenticator.checks.clone().acquire_owned().await.unwrap();
         let login = |password| Credentials {
             user: Some("ann"),
             password: Some(password),
             certificate: None,
         };
         {
-            let mut waiting = std::pin::pin!(guard.login(login(b"right")));
+            let mut waiting = std::pin::pin!(authenticator.login(login(b"right")));
             let polled =
                 std::future::poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx)));
             assert!(polled.await.is_pending());
-            assert_eq!(guard.stats.checks_waiting.value(), 1);
+            assert_eq!(authenticator.stats.checks_waiting.value(), 1);
         }
-        assert_eq!(guard.stats.checks_waiting.value(), 0);
+        assert_eq!(authenticator.stats.checks_waiting.value(), 0);
         drop(place);
-        let (good, bad) = tokio::join!(guard.login(login(b"right")), guard.login(login(b"wrong")));
+        let (good, bad) = tokio::join!(
+            authenticator.login(login(b"right")),
+            authenticator.login(login(b"wrong"))
+        );
         assert_eq!(&*good.unwrap().user, "ann");
         assert_eq!(bad, Err(Refused::Credentials));
-        assert_eq!(guard.stats.checks_running.value(), 0);
+        assert_eq!(authenticator.stats.checks_running.value(), 0);
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::attachment::Attachment;
 use super::topics;
-use super::traffic::Wanted;
+use super::traffic::WantedFilter;
 
 /// A link to a newer router, already subscribed, with what came while that was done.
 pub(super) struct Replacement {
@@ -18,20 +18,20 @@ pub(super) struct Replacement {
     pub(super) early: VecDeque<Bytes>,
 }
 
-pub(super) struct Seat {
+pub(super) struct SubscriberSlot {
     id: u64,
-    filters: Mutex<Vec<Arc<Wanted>>>,
+    filters: Mutex<Vec<Arc<WantedFilter>>>,
     replacement: Mutex<Option<Replacement>>,
     too_slow: AtomicBool,
     /// Publishers found this subscriber far behind.
     behind: AtomicBool,
     /// The subscriber is gone for good.
     closed: AtomicBool,
-    /// Wakes the one subscriber that owns this seat.
+    /// Wakes the one subscriber that owns this slot.
     changed: Notify,
 }
 
-impl Seat {
+impl SubscriberSlot {
     pub(super) fn new(id: u64) -> Self {
         Self {
             id,
@@ -49,7 +49,7 @@ impl Seat {
     }
 
     /// The filters that the subscriber wants, whatever its link has of them.
-    pub(super) fn filters(&self) -> MutexGuard<'_, Vec<Arc<Wanted>>> {
+    pub(super) fn filters(&self) -> MutexGuard<'_, Vec<Arc<WantedFilter>>> {
         self.filters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,28 +1,28 @@
-//! Builds the guard from the configuration, and has it read its files anew.
+//! Builds the authenticator from the configuration, and has it read its files anew.
 
 use std::sync::Arc;
 
 use super::{Error, Reload, blocking, settings};
-use crate::auth::{FileProblem, Guard, Rules, list_problems};
+use crate::auth::{Authenticator, FileProblem, Rules, list_problems};
 use crate::config::Config;
-use crate::diary::Diary;
 use crate::engine::Create;
+use crate::log_limiter::LogLimiter;
 use crate::wire::name::{Agent, Room};
 
-/// Posts a guard, if the configuration asks for one; its files are reloaded with everything else.
-pub(super) async fn post(
+/// Builds it, if the configuration asks for one; its files are reloaded with everything else.
+pub(super) async fn build(
     config: &Config,
     reload: &Reload,
-    diary: &Arc<Diary>,
-) -> Result<Option<Arc<Guard>>, Error> {
+    log_limiter: &Arc<LogLimiter>,
+) -> Result<Option<Arc<Authenticator>>, Error> {
     let Some(settings) = settings::auth(config) else {
         return Ok(None);
     };
-    let diary = Arc::clone(diary);
-    let guard = blocking(move || Guard::open(settings, diary))
+    let log_limiter = Arc::clone(log_limiter);
+    let authenticator = blocking(move || Authenticator::open(settings, log_limiter))
         .await?
         .map_err(|problems| Error::Configuration(list_problems(&problems)))?;
-    let reloaded = Arc::clone(&guard);
+    let reloaded = Arc::clone(&authenticator);
     reload.register("auth", move |config| {
         // Whether clients must prove who they are is for a start to say.
         let Some(settings) = settings::auth(config) else {
@@ -30,13 +30,13 @@ pub(super) async fn post(
         };
         let rules = reloaded.read(&settings);
         let rules = rules.map_err(|problems| list_problems(&problems))?;
-        let guard = Arc::clone(&reloaded);
+        let authenticator = Arc::clone(&reloaded);
         Ok(Box::new(move || {
-            guard.adopt(rules);
+            authenticator.adopt(rules);
             Some("users, passwords, rights and keys".to_owned())
         }))
     });
-    Ok(Some(guard))
+    Ok(Some(authenticator))
 }
 
 /// The rules that a configuration names, read now and used by nobody; `None` while everybody is let in.

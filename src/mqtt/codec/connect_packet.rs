@@ -4,7 +4,7 @@ use crate::wire::message::Qos;
 
 use super::fields;
 use super::properties::id;
-use super::reader::Reader;
+use super::reader::PacketReader;
 use super::reason::Reason;
 
 /// Properties of CONNECT, and those of its will.
@@ -31,14 +31,14 @@ const WILL_PROPERTIES: [u8; 7] = [
 
 /// CONNECT, borrowed from the input.
 #[derive(Debug)]
-pub(in crate::mqtt) struct Hello<'a> {
+pub(in crate::mqtt) struct ConnectPacket<'a> {
     pub(in crate::mqtt) client_id: &'a str,
     /// Clean Start, or 3.1.1's Clean Session.
     pub(in crate::mqtt) clean_start: bool,
     /// Seconds.
     pub(in crate::mqtt) keep_alive: u16,
-    pub(in crate::mqtt) wishes: Wishes,
-    pub(in crate::mqtt) will: Option<HelloWill<'a>>,
+    pub(in crate::mqtt) wishes: ConnectProperties,
+    pub(in crate::mqtt) will: Option<WillFields<'a>>,
     /// Who the client says that it is, if it does.
     pub(in crate::mqtt) user_name: Option<&'a str>,
     /// What it shows for it.
@@ -47,7 +47,7 @@ pub(in crate::mqtt) struct Hello<'a> {
 
 /// The properties of CONNECT (MQTT 5 section 3.1.2.11), or what they are where they are absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mqtt) struct Wishes {
+pub(in crate::mqtt) struct ConnectProperties {
     /// Session Expiry Interval, in seconds.
     pub(in crate::mqtt) session_expiry: u32,
     pub(in crate::mqtt) receive_maximum: u16,
@@ -60,7 +60,7 @@ pub(in crate::mqtt) struct Wishes {
     pub(in crate::mqtt) extended_authentication: bool,
 }
 
-impl Default for Wishes {
+impl Default for ConnectProperties {
     fn default() -> Self {
         Self {
             session_expiry: 0,
@@ -75,7 +75,7 @@ impl Default for Wishes {
 
 /// The will, borrowed from the input.
 #[derive(Debug)]
-pub(in crate::mqtt) struct HelloWill<'a> {
+pub(in crate::mqtt) struct WillFields<'a> {
     pub(in crate::mqtt) topic: &'a str,
     pub(in crate::mqtt) payload: &'a [u8],
     pub(in crate::mqtt) qos: Qos,
@@ -116,9 +116,9 @@ impl Flags {
 /// Reads the body behind the protocol level; `wishes` is filled as far as reading gets, so that a refusal can heed them.
 pub(in crate::mqtt) fn read<'a>(
     v5: bool,
-    mut reader: Reader<'a>,
-    wishes: &mut Wishes,
-) -> Result<Hello<'a>, Reason> {
+    mut reader: PacketReader<'a>,
+    wishes: &mut ConnectProperties,
+) -> Result<ConnectPacket<'a>, Reason> {
     let flags = Flags::new(v5, reader.u8()?)?;
     let keep_alive = reader.u16()?;
     if v5 {
@@ -134,7 +134,7 @@ pub(in crate::mqtt) fn read<'a>(
     if !reader.is_empty() {
         return Err(Reason::Malformed);
     }
-    Ok(Hello {
+    Ok(ConnectPacket {
         client_id,
         clean_start: flags.has(0b10),
         keep_alive,
@@ -145,8 +145,8 @@ pub(in crate::mqtt) fn read<'a>(
     })
 }
 
-fn read_wishes(reader: &mut Reader<'_>) -> Result<Wishes, Reason> {
-    let mut wishes = Wishes::default();
+fn read_wishes(reader: &mut PacketReader<'_>) -> Result<ConnectProperties, Reason> {
+    let mut wishes = ConnectProperties::default();
     let mut data_alone = false;
     fields::read(reader, &PROPERTIES, |property, value, _| {
         let number = value.number();
@@ -174,7 +174,11 @@ fn read_wishes(reader: &mut Reader<'_>) -> Result<Wishes, Reason> {
     Ok(wishes)
 }
 
-fn read_will<'a>(v5: bool, flags: Flags, reader: &mut Reader<'a>) -> Result<HelloWill<'a>, Reason> {
+fn read_will<'a>(
+    v5: bool,
+    flags: Flags,
+    reader: &mut PacketReader<'a>,
+) -> Result<WillFields<'a>, Reason> {
     let mut delay = 0;
     let mut properties = Vec::new();
     if v5 {
@@ -186,7 +190,7 @@ fn read_will<'a>(v5: bool, flags: Flags, reader: &mut Reader<'a>) -> Result<Hell
             Ok(())
         })?;
     }
-    Ok(HelloWill {
+    Ok(WillFields {
         topic: reader.string()?,
         payload: reader.binary()?,
         qos: Qos::from_level(flags.will_level()).unwrap_or_default(),
