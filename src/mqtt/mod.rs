@@ -18,6 +18,7 @@ pub mod transport;
 mod accept;
 mod codec;
 mod connection;
+mod context;
 mod current;
 mod disconnect_reason;
 mod peer;
@@ -28,8 +29,9 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use accept::listener::{Common, Door, Listener, serve};
+pub use accept::listener::{Listener, serve};
 pub use config::{DoorConfig, MqttConfig, PoisonRule, RateLimit};
+pub use context::{ServerContext, ServerParts};
 pub use current::{Current, Versioned};
 pub use disconnect_reason::DisconnectReason;
 pub use metrics::Metrics;

@@ -11,12 +11,12 @@ use crate::desk::port::Request;
 use crate::engine::KeySchemas;
 use crate::live;
 use crate::log_limiter::LogLimiter;
-use crate::mqtt::Door;
+use crate::mqtt::ServerContext;
 
 /// Who is told. Those that keep the desk going are not kept by it.
 pub(super) struct Listeners {
     pub(super) desk: mpsc::WeakSender<Request>,
-    pub(super) door: Weak<Door<LivePlane>>,
+    pub(super) door: Weak<ServerContext<LivePlane>>,
     pub(super) plane: live::Plane,
     pub(super) log_limiter: Arc<LogLimiter>,
 }

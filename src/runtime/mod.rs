@@ -38,7 +38,7 @@ use crate::ledger::{
 use crate::live;
 use crate::log_limiter::LogLimiter;
 use crate::metrics::{MetricSet as _, Scrape};
-use crate::mqtt::{self, Door};
+use crate::mqtt::{self, ServerContext};
 
 pub use authenticator::{room_refusal, rules};
 use control::Control;
@@ -110,7 +110,7 @@ pub struct Gateway {
     mqtt: Vec<mqtt::Listener>,
     plane: live::Plane,
     desk: RunningDesk,
-    door: Arc<Door<LivePlane>>,
+    door: Arc<ServerContext<LivePlane>>,
     metrics: Arc<http::MetricsRegistry>,
     status: sys::Status,
     control: Option<Control>,
@@ -181,12 +181,12 @@ impl Gateway {
         if let Some(authenticator) = &authenticator {
             metrics.register(authenticator.stats());
         }
-        let door = Door::new(
+        let door = ServerContext::new(
             settings::mqtt(&config),
             running.requests(),
             interest,
             LivePlane(plane.clone()),
-            mqtt::Common {
+            mqtt::ServerParts {
                 metrics: Arc::clone(&front_door),
                 memory,
                 authenticator,

@@ -6,115 +6,32 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use crate::auth::Authenticator;
-use crate::clock::Clock;
-use crate::desk::MemoryBudget;
-use crate::desk::port::{ConnectionId, Interest, Request};
-use crate::log_limiter::{About, LogLimiter, limited};
-use crate::mqtt::config::DoorConfig;
-use crate::mqtt::current::Current;
+use crate::log_limiter::limited;
+use crate::mqtt::context::ServerContext;
 use crate::mqtt::metrics::Metrics;
 use crate::mqtt::peer::Peer;
 use crate::mqtt::plane::Plane;
-use crate::mqtt::session::poison::PoisonTracker;
 use crate::mqtt::transport::{Stream, Transport, TransportError};
 
-use super::admission::{AdmissionControl, ConnectionPermit, HalfOpenPlace};
+use super::admission::{ConnectionPermit, HalfOpenPlace};
 use super::opening;
-use super::takeover::{RecentTakeovers, Registry};
 
 /// A pause after the system refused to accept (too many open files, say): trying again at once would only burn time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Unanswered probes after which a silent connection is closed.
 const PROBES: u32 = 6;
 
-/// What every connection of the gateway shares.
-pub struct Door<P> {
-    pub(in crate::mqtt) config: Current<DoorConfig>,
-    pub(in crate::mqtt) desk: mpsc::Sender<Request>,
-    pub(in crate::mqtt) interest: Arc<dyn Interest>,
-    pub(in crate::mqtt) plane: P,
-    pub(in crate::mqtt) metrics: Arc<Metrics>,
-    /// `None` while everybody is let in.
-    pub(in crate::mqtt) authenticator: Option<Arc<Authenticator>>,
-    pub(in crate::mqtt) memory: Arc<MemoryBudget>,
-    pub(in crate::mqtt) clock: Arc<Clock>,
-    pub(in crate::mqtt) takeovers: Arc<Registry>,
-    pub(in crate::mqtt) log_limiter: Arc<LogLimiter>,
-    pub(in crate::mqtt) recent_takeovers: RecentTakeovers,
-    pub(in crate::mqtt) poison: PoisonTracker,
-    admission: Arc<AdmissionControl>,
-    last_connection: AtomicU64,
-}
-
-/// What the door shares with other parts of the gateway.
-#[derive(Debug)]
-pub struct Common {
-    /// What it counts.
-    pub metrics: Arc<Metrics>,
-    /// The memory for what waits.
-    pub memory: Arc<MemoryBudget>,
-    /// `None` while everybody is let in.
-    pub authenticator: Option<Arc<Authenticator>>,
-    /// Which lines about clients are worth the log.
-    pub log_limiter: Arc<LogLimiter>,
-    /// What expiries are counted by.
-    pub clock: Arc<Clock>,
-}
-
-impl<P: Plane> Door<P> {
-    /// A door to one desk and one live plane.
-    pub fn new(
-        config: DoorConfig,
-        desk: mpsc::Sender<Request>,
-        interest: Arc<dyn Interest>,
-        plane: P,
-        common: Common,
-    ) -> Arc<Door<P>> {
-        let Common {
-            metrics,
-            memory,
-            authenticator,
-            log_limiter,
-            clock,
-        } = common;
-        let admission =
-            AdmissionControl::new(&config.mqtt, Arc::clone(&metrics), Arc::clone(&log_limiter));
-        Arc::new(Door {
-            poison: PoisonTracker::default(),
-            config: Current::new(config),
-            desk,
-            interest,
-            plane,
-            metrics,
-            authenticator,
-            memory,
-            clock,
-            takeovers: Arc::default(),
-            log_limiter,
-            recent_takeovers: RecentTakeovers::default(),
-            admission,
-            last_connection: AtomicU64::new(0),
-        })
-    }
-
-    /// Other settings from now on. Connections that are open keep what their clients were told and what their buffers were made for.
-    pub fn configure(&self, config: DoorConfig) {
-        self.admission.configure(&config.mqtt);
-        self.config.set(config);
-    }
-
+impl<P: Plane> ServerContext<P> {
     /// Serves one byte stream, whatever carries it, until it closes or `stop` turns true.
     pub async fn serve_stream<S>(
         self: Arc<Self>,
@@ -157,9 +74,9 @@ impl<P: Plane> Door<P> {
             deadline: Instant::now() + self.config.get().mqtt.connect_timeout.0,
             waiting: Some(waiting),
         };
-        let door = Arc::clone(&self);
+        let context = Arc::clone(&self);
         // On the heap, and gone before the session begins: an idle connection does not carry its handshake along.
-        let handshake = Box::pin(door.handshake(socket, transport, arrival, stop.clone()));
+        let handshake = Box::pin(context.handshake(socket, transport, arrival, stop.clone()));
         async move {
             if let Some((stream, arrival)) = handshake.await {
                 opening::serve(self, stream, arrival, stop).await;
@@ -199,17 +116,6 @@ impl<P: Plane> Door<P> {
         let peer = arrival.peer.shown();
         limited!(info, admitted, %peer, kind, failure, "closed during its handshake");
         None
-    }
-
-    /// Whether a line about somebody who has not said CONNECT is worth the log: strangers are told apart by address.
-    pub(in crate::mqtt) fn admits_stranger(&self, kind: &'static str, peer: &Peer) -> bool {
-        let address = peer.address.map(|address| address.ip().to_string());
-        let address = address.unwrap_or_default();
-        self.log_limiter.admits(About::Stranger, kind, &address)
-    }
-
-    pub(in crate::mqtt) fn next_connection(&self) -> ConnectionId {
-        self.last_connection.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
@@ -267,19 +173,19 @@ pub struct Listener {
 /// Accepts on all listeners until `stop` turns true or its sender is gone; then every connection is asked to close (0x8B), and
 /// those that have not after `drain_timeout` are cut.
 pub async fn serve<P: Plane>(
-    door: Arc<Door<P>>,
+    context: Arc<ServerContext<P>>,
     listeners: Vec<Listener>,
     stop: watch::Receiver<bool>,
 ) {
     let mut loops = JoinSet::new();
     for listener in listeners {
-        loops.spawn(accept_on(Arc::clone(&door), listener, stop.clone()));
+        loops.spawn(accept_on(Arc::clone(&context), listener, stop.clone()));
     }
     loops.join_all().await;
 }
 
 async fn accept_on<P: Plane>(
-    door: Arc<Door<P>>,
+    context: Arc<ServerContext<P>>,
     listener: Listener,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -293,13 +199,13 @@ async fn accept_on<P: Plane>(
             accepted = listener.socket.accept() => match accepted {
                 Ok((socket, address)) => {
                     // What is refused is closed by being dropped.
-                    if let Ok((guest, waiting)) = door.admission.enter(address.ip(), Instant::now())
-                        && prepare(&socket, door.config.get().mqtt.probes_after()).is_ok()
+                    if let Ok((guest, waiting)) = context.admission.enter(address.ip(), Instant::now())
+                        && prepare(&socket, context.config.get().mqtt.probes_after()).is_ok()
                     {
                         let transport = listener.transport.clone();
                         let accepted = AcceptedSocket { socket, address, transport, guest, waiting };
-                        let door = Arc::clone(&door);
-                        connections.spawn(door.serve_socket(accepted, for_connections.clone()));
+                        let context = Arc::clone(&context);
+                        connections.spawn(context.serve_socket(accepted, for_connections.clone()));
                     }
                 }
                 Err(error) => {
@@ -311,7 +217,7 @@ async fn accept_on<P: Plane>(
     }
     drop(listener);
     let all_closed = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(door.config.get().mqtt.drain_timeout.0, all_closed)
+    if tokio::time::timeout(context.config.get().mqtt.drain_timeout.0, all_closed)
         .await
         .is_err()
     {

@@ -1,7 +1,7 @@
 //! A connection from its socket to CONNACK: `listener` accepts, `admission` counts, `opening` reads CONNECT, `handshake` judges
 //! it, and `takeovers` lets an older connection under the same id finish reading.
 
-mod admission;
+pub(super) mod admission;
 mod assigned_id;
 pub(super) mod handshake;
 pub(super) mod listener;

@@ -22,6 +22,7 @@ use crate::mqtt::codec::fixed_header::{self, PacketType};
 use crate::mqtt::codec::reason::Reason;
 use crate::mqtt::config::DoorConfig;
 use crate::mqtt::connection::Running;
+use crate::mqtt::context::ServerContext;
 use crate::mqtt::current::Versioned;
 use crate::mqtt::disconnect_reason::DisconnectReason;
 use crate::mqtt::peer::Peer;
@@ -37,11 +38,11 @@ use crate::mqtt::stream::{GOODBYE, poll_read, say_goodbye};
 
 use super::admission::HalfOpenPlace;
 use super::handshake::{self, ClientInfo, Connect, ConnectRefusal};
-use super::listener::{Arrival, Door, must_give_way, stopped};
+use super::listener::{Arrival, must_give_way, stopped};
 
 /// Serves a stream from its first byte to its last.
 pub(in crate::mqtt) async fn serve<P, S>(
-    door: Arc<Door<P>>,
+    context: Arc<ServerContext<P>>,
     stream: S,
     arrival: Arrival,
     stop: watch::Receiver<bool>,
@@ -50,10 +51,10 @@ pub(in crate::mqtt) async fn serve<P, S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Both phases live on the heap, one after the other: the task of an idle connection is as large as the second alone.
-    let share = ConnectionShare::new(Arc::clone(&door.memory));
+    let share = ConnectionShare::new(Arc::clone(&context.memory));
     let opening = Opening {
-        config: door.config.get(),
-        door,
+        config: context.config.get(),
+        context,
         stream,
         stop,
         input: BytesMut::new(),
@@ -70,7 +71,7 @@ pub(in crate::mqtt) async fn serve<P, S>(
 
 /// Reads the first packet; `None` if the client went away.
 async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
-    door: &Door<P>,
+    context: &ServerContext<P>,
     config: &DoorConfig,
     stream: &mut S,
     input: &mut BytesMut,
@@ -90,8 +91,8 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
             return Err(silent(Reason::Protocol));
         }
         if let Some(frame) = fixed_header::first(input, max).map_err(silent)? {
-            door.metrics.packets_received.add(1);
-            door.metrics.connects.add_one();
+            context.metrics.packets_received.add(1);
+            context.metrics.connects.add_one();
             let connect = handshake::connect(config, &input[frame.header..frame.len()]);
             input.advance(frame.len());
             return connect.map_err(Some);
@@ -102,7 +103,7 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
         if count == 0 {
             return Err(None);
         }
-        door.metrics.bytes_received.add(count as u64);
+        context.metrics.bytes_received.add(count as u64);
         share.set_incoming(input.len());
         share.look();
         if share.is_refused(input.len()) {
@@ -113,28 +114,28 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
 }
 
 /// A line for a stranger who is not let in; whom the authenticator or the desk refuses, they have told of.
-fn tell<P: Plane>(door: &Door<P>, peer: &Peer, refusal: ConnectRefusal) {
+fn tell<P: Plane>(context: &ServerContext<P>, peer: &Peer, refusal: ConnectRefusal) {
     let (kind, why) = refusal.told();
-    let admitted = door.admits_stranger(kind, peer);
+    let admitted = context.admits_stranger(kind, peer);
     let peer = peer.shown();
     limited!(info, admitted, %peer, kind, "refused: {why}");
 }
 
-async fn refuse<P: Plane, S>(door: &Door<P>, stream: S, refusal: ConnectRefusal)
+async fn refuse<P: Plane, S>(context: &ServerContext<P>, stream: S, refusal: ConnectRefusal)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    door.metrics.connects_refused.add(1);
+    context.metrics.connects_refused.add(1);
     let mut output = Output::default();
-    refusal.write(door.config.get().mqtt.reason_strings, &mut output);
-    door.metrics.packets_sent.add(output.take_packets());
-    door.metrics.bytes_sent.add(output.len() as u64);
+    refusal.write(context.config.get().mqtt.reason_strings, &mut output);
+    context.metrics.packets_sent.add(output.take_packets());
+    context.metrics.bytes_sent.add(output.len() as u64);
     say_goodbye(stream, output.pending()).await;
 }
 
 /// From the first byte to CONNACK.
 struct Opening<P, S> {
-    door: Arc<Door<P>>,
+    context: Arc<ServerContext<P>>,
     /// As it was when the connection came: all that its client is told is of one piece.
     config: Arc<Versioned<DoorConfig>>,
     stream: S,
@@ -175,7 +176,7 @@ where
     )]
     async fn open(mut self) -> Option<Box<Running<P, S>>> {
         let reading = read_connect(
-            &self.door,
+            &self.context,
             &self.config,
             &mut self.stream,
             &mut self.input,
@@ -185,7 +186,7 @@ where
             first = timeout_at(self.deadline, reading) => first,
             () = stopped(&mut self.stop) => return None,
             () = must_give_way(self.waiting.as_ref()) => {
-                self.door.metrics.openings_failed.gave_way.add(1);
+                self.context.metrics.openings_failed.gave_way.add(1);
                 return None;
             }
         };
@@ -193,14 +194,14 @@ where
         let mut connect = match first {
             Ok(Ok(connect)) => connect,
             Ok(Err(Some(refusal))) => {
-                tell(&self.door, &self.peer, refusal);
-                refuse(&self.door, self.stream, refusal).await;
+                tell(&self.context, &self.peer, refusal);
+                refuse(&self.context, self.stream, refusal).await;
                 return None;
             }
             Ok(Err(None)) => return None,
             Err(_) => {
-                self.door.metrics.openings_failed.timeout.add(1);
-                let admitted = self.door.admits_stranger("connect_timeout", &self.peer);
+                self.context.metrics.openings_failed.timeout.add(1);
+                let admitted = self.context.admits_stranger("connect_timeout", &self.peer);
                 let peer = self.peer.shown();
                 limited!(info, admitted, %peer, kind = "connect_timeout", "closed: no CONNECT in time");
                 return None;
@@ -211,14 +212,14 @@ where
             Ok(access) => access,
             Err(reason) => {
                 if reason == Reason::ServerUnavailable {
-                    tell(&self.door, &self.peer, connect.turn_away(reason));
+                    tell(&self.context, &self.peer, connect.turn_away(reason));
                 }
-                refuse(&self.door, self.stream, connect.turn_away(reason)).await;
+                refuse(&self.context, self.stream, connect.turn_away(reason)).await;
                 return None;
             }
         };
-        self.door.takeovers.settle(&connect.client.id).await;
-        let id = self.door.next_connection();
+        self.context.takeovers.settle(&connect.client.id).await;
+        let id = self.context.next_connection();
         let (sender, responses) = port::responses();
         let mut desk = DeskSide {
             id,
@@ -255,8 +256,8 @@ where
                     expiry: None,
                 };
                 // The desk may be gone; then there is nothing to close.
-                let _ = timeout(GOODBYE, self.door.desk.send(close)).await;
-                refuse(&self.door, self.stream, connect.turn_away(reason)).await;
+                let _ = timeout(GOODBYE, self.context.desk.send(close)).await;
+                refuse(&self.context, self.stream, connect.turn_away(reason)).await;
                 None
             }
         }
@@ -264,7 +265,7 @@ where
 
     /// Asks the authenticator, if there is one, who the client is. A check that waits for others waits no longer than the deadline.
     async fn identify(&self, connect: &mut Connect) -> Result<Option<ClientAccess>, Reason> {
-        let Some(authenticator) = &self.door.authenticator else {
+        let Some(authenticator) = &self.context.authenticator else {
             return Ok(None);
         };
         let entering = access::enter(authenticator, &self.peer, connect);
@@ -295,7 +296,7 @@ where
             will_expiry: will.as_ref().and_then(|will| will.expiry),
             will: will.map(|will| will.publication),
         };
-        let asking = self.door.desk.send(Request::Open(Box::new(open)));
+        let asking = self.context.desk.send(Request::Open(Box::new(open)));
         if !matches!(timeout_at(self.deadline, asking).await, Ok(Ok(()))) {
             return Err(Reason::ServerUnavailable);
         }
@@ -336,7 +337,7 @@ where
                 && let Some((filter, reliable)) =
                     live_filters.open(filter, client.relies_on(subscription))
             {
-                let subscriber = subscriber.get_or_insert_with(|| self.door.plane.subscriber());
+                let subscriber = subscriber.get_or_insert_with(|| self.context.plane.subscriber());
                 let subscribing = subscriber.subscribe(&filter, reliable);
                 if timeout_at(self.deadline, subscribing).await.is_err() {
                     return Err(Reason::ServerUnavailable);
@@ -361,8 +362,8 @@ where
         let resumed = opened.session_present;
         let mut io = SessionIo::new(
             desk.id,
-            self.door.desk.clone(),
-            Arc::clone(&self.door.metrics),
+            self.context.desk.clone(),
+            Arc::clone(&self.context.metrics),
             self.share,
         );
         let detail = ErrorDetail {
@@ -380,9 +381,9 @@ where
             connect.max_alias,
             desk.backlog,
         );
-        let slot = self.door.takeovers.register(&connect.client.id);
+        let slot = self.context.takeovers.register(&connect.client.id);
         let session = Session::new(
-            Arc::clone(&self.door),
+            Arc::clone(&self.context),
             Arc::clone(&self.config),
             connect.client,
             io,

@@ -85,7 +85,7 @@ impl<P: Plane> Session<P> {
         let words = ending.words();
         let detail = &self.detail;
         limited!(info, admitted, client, %peer, kind, "closed: {words}{detail}");
-        let recent_takeovers = &self.door.recent_takeovers;
+        let recent_takeovers = &self.context.recent_takeovers;
         if ending == DisconnectReason::TakenOver
             && recent_takeovers.taken_over(&self.client.id, Instant::now())
         {

@@ -296,7 +296,7 @@ impl<P: Plane> Session<P> {
     fn is_kept(&mut self, topic: &str, packet: &Publish<'_>) -> bool {
         packet.retain
             || (packet.qos == Qos::ExactlyOnce && self.client.durable)
-            || self.door.interest.wants(topic, packet.qos)
+            || self.context.interest.wants(topic, packet.qos)
             || self.inbound.is_on_its_way(topic)
     }
 
@@ -360,7 +360,7 @@ impl<P: Plane> Session<P> {
         let publisher = self
             .live
             .publisher
-            .get_or_insert_with(|| self.door.plane.publisher());
+            .get_or_insert_with(|| self.context.plane.publisher());
         let frame = message.as_bytes().clone();
         if message.qos() == Qos::AtMostOnce {
             publisher.push(topic, frame);

@@ -27,10 +27,10 @@ use tokio::time::Instant;
 use crate::desk::port::{Response, Stage, Subscription};
 use crate::log_limiter::{About, limited, shortened};
 use crate::mqtt::accept::handshake::ClientInfo;
-use crate::mqtt::accept::listener::Door;
 use crate::mqtt::codec::decode;
 use crate::mqtt::codec::fixed_header::{self, PacketType};
 use crate::mqtt::codec::reason::Reason;
+use crate::mqtt::context::ServerContext;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
@@ -64,7 +64,7 @@ pub(super) struct Session<P: Plane> {
     /// What the client may do; `None` for everything.
     pub(super) access: Option<Box<ClientAccess>>,
     pub(super) config: Arc<Versioned<DoorConfig>>,
-    door: Arc<Door<P>>,
+    context: Arc<ServerContext<P>>,
     pub(super) client: ClientInfo,
     inbound: Inbound,
     acks: AckTimes,
@@ -91,7 +91,7 @@ pub(super) struct Session<P: Plane> {
 
 impl<P: Plane> Session<P> {
     pub(super) fn new(
-        door: Arc<Door<P>>,
+        context: Arc<ServerContext<P>>,
         config: Arc<Versioned<DoorConfig>>,
         client: ClientInfo,
         io: SessionIo,
@@ -100,7 +100,7 @@ impl<P: Plane> Session<P> {
         access: Option<ClientAccess>,
     ) -> Session<P> {
         let throttle = Throttle::new(&config.mqtt);
-        let now = door.clock.now();
+        let now = context.clock.now();
         Session {
             io,
             live: LiveEnds {
@@ -109,7 +109,7 @@ impl<P: Plane> Session<P> {
             },
             access: access.map(Box::new),
             config,
-            door,
+            context,
             client,
             inbound,
             acks: AckTimes::default(),
@@ -146,10 +146,10 @@ impl<P: Plane> Session<P> {
 
     /// A new round: takes the time once for all that it brings. Whether a client that sent too fast is read again from now on.
     pub(super) fn begin(&mut self) -> bool {
-        self.now = self.door.clock.now();
+        self.now = self.context.clock.now();
         self.acks.begin();
         self.io.share.look();
-        if self.door.config.is_past(&self.config) {
+        if self.context.config.is_past(&self.config) {
             self.apply_config();
         }
         let now = Instant::now();
@@ -161,7 +161,11 @@ impl<P: Plane> Session<P> {
 
     /// Other settings hold from now on, but for those that the client was told or that its buffers were made for.
     fn apply_config(&mut self) {
-        let config = self.door.config.get().map(|now| self.config.renewed(now));
+        let config = self
+            .context
+            .config
+            .get()
+            .map(|now| self.config.renewed(now));
         let rates = |config: &DoorConfig| (config.mqtt.publishes(), config.mqtt.bytes());
         if rates(&config) != rates(&self.config) {
             self.throttle = Throttle::new(&config.mqtt);
@@ -477,6 +481,8 @@ impl<P: Plane> Session<P> {
             .access
             .as_ref()
             .map_or(About::Client, |own| own.about());
-        self.door.log_limiter.admits(about, kind, &self.client.id)
+        self.context
+            .log_limiter
+            .admits(about, kind, &self.client.id)
     }
 }

@@ -111,9 +111,9 @@ impl PoisonTracker {
 impl<P: Plane> Session<P> {
     /// Whether a publish that must not be taken is acknowledged and dropped, rather than costing the connection once more.
     pub(super) fn swallows(&self, cause: Cause) -> bool {
-        let (door, most) = (&self.door, self.config.mqtt.max_poison);
+        let (context, most) = (&self.context, self.config.mqtt.max_poison);
         self.config.mqtt.poison == PoisonRule::Ack
-            && (door.poison).drops(&self.client.id, cause, Instant::now(), most)
+            && (context.poison).drops(&self.client.id, cause, Instant::now(), most)
     }
 
     /// Tells of a publish that was dropped.

@@ -219,7 +219,7 @@ impl<P: Plane> Session<P> {
         let Some((filter, reliable)) = self.live_filters.open(filter, reliable) else {
             return;
         };
-        let plane = &self.door.plane;
+        let plane = &self.context.plane;
         self.live
             .subscriber
             .get_or_insert_with(|| plane.subscriber());

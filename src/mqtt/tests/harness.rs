@@ -15,7 +15,7 @@ use crate::desk::port::{
     Connection, Delivery, Interest, Open, Request, Response, RetainHandling, Subscription,
 };
 use crate::mqtt::plane::{Plane, Publisher, Received, Subscriber};
-use crate::mqtt::{Common, Door, Metrics, MqttConfig, Peer};
+use crate::mqtt::{Metrics, MqttConfig, Peer, ServerContext, ServerParts};
 use crate::wire::filter::matches;
 use crate::wire::message::{Message, Parts, Qos};
 
@@ -30,7 +30,7 @@ pub(super) async fn within<F: Future>(future: F) -> F::Output {
 
 /// Everything around the clients.
 pub(super) struct World {
-    pub(super) door: Arc<Door<FakePlane>>,
+    pub(super) door: Arc<ServerContext<FakePlane>>,
     pub(super) desk: mpsc::Receiver<Request>,
     pub(super) plane: FakePlane,
     pub(super) saw: mpsc::UnboundedReceiver<Seen>,
@@ -60,12 +60,12 @@ impl World {
         let (plane, saw) = FakePlane::new();
         let metrics = Arc::new(Metrics::default());
         let memory = MemoryBudget::new(64 << 20);
-        let door = Door::new(
+        let door = ServerContext::new(
             config.into(),
             to_desk,
             Arc::new(Kept),
             plane.clone(),
-            Common {
+            ServerParts {
                 metrics: Arc::clone(&metrics),
                 memory: Arc::clone(&memory),
                 authenticator: None,

@@ -166,7 +166,7 @@ async fn an_idle_connection_holds_little() {
     assert!(size < 2 * 1024, "the task is {size} bytes");
     assert!(running < 1536, "what it works on is {running} bytes");
     drop(near);
-    let socket = future_size(crate::mqtt::Door::<FakePlane>::serve_socket);
+    let socket = future_size(crate::mqtt::ServerContext::<FakePlane>::serve_socket);
     assert!(socket < 2 * 1024, "the task of a socket is {socket} bytes");
 }
 

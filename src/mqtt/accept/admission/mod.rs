@@ -95,9 +95,9 @@ struct FromSource {
     meter: Meter,
 }
 
-/// The state of the door, for all listeners.
+/// What it counts, for all listeners.
 #[derive(Debug)]
-pub(super) struct AdmissionControl {
+pub(in crate::mqtt) struct AdmissionControl {
     metrics: Arc<Metrics>,
     log_limiter: Arc<LogLimiter>,
     state: Mutex<AdmissionState>,
@@ -105,7 +105,7 @@ pub(super) struct AdmissionControl {
 }
 
 impl AdmissionControl {
-    pub(super) fn new(
+    pub(in crate::mqtt) fn new(
         config: &MqttConfig,
         metrics: Arc<Metrics>,
         log_limiter: Arc<LogLimiter>,
@@ -124,7 +124,7 @@ impl AdmissionControl {
     }
 
     /// Other limits from now on: whoever is in stays.
-    pub(super) fn configure(&self, config: &MqttConfig) {
+    pub(in crate::mqtt) fn configure(&self, config: &MqttConfig) {
         self.state().limits = AdmissionLimits::of(config);
         self.half_open.set_places(config.max_opening);
     }

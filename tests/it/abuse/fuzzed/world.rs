@@ -9,7 +9,7 @@ use hallward::desk::{
 };
 use hallward::engine::{Engine, Settings};
 use hallward::ledger::{MemoryStore, Store};
-use hallward::mqtt::{Common, Door, Metrics, MqttConfig};
+use hallward::mqtt::{Metrics, MqttConfig, ServerContext, ServerParts};
 use hallward::setting::{Size, seconds};
 use tokio::io::duplex;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -57,7 +57,7 @@ const RETAINED: RetainedConfig = RetainedConfig {
 };
 
 pub(super) struct World {
-    door: Arc<Door<MemoryPlane>>,
+    door: Arc<ServerContext<MemoryPlane>>,
     plane: MemoryPlane,
     desk: Desk,
     requests: mpsc::Receiver<Request>,
@@ -99,7 +99,7 @@ fn front_door(
     metrics: &Arc<Metrics>,
     interest: Arc<desk::InterestIndex>,
     memory: Arc<MemoryBudget>,
-) -> (Arc<Door<MemoryPlane>>, mpsc::Receiver<Request>) {
+) -> (Arc<ServerContext<MemoryPlane>>, mpsc::Receiver<Request>) {
     let (to_desk, requests) = mpsc::channel(16);
     let config = MqttConfig {
         max_packet: Size(64 * 1024),
@@ -110,12 +110,12 @@ fn front_door(
         max_session_expiry: seconds(u32::MAX.into()),
         ..MqttConfig::default()
     };
-    let door = Door::new(
+    let door = ServerContext::new(
         config.into(),
         to_desk,
         interest,
         plane.clone(),
-        Common {
+        ServerParts {
             metrics: Arc::clone(metrics),
             memory,
             authenticator: None,
