@@ -3,24 +3,26 @@
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hallward::live::{LiveConfig, Plane, Publisher, Subscriber};
+use hallward::live::{
+    LiveConfig, LivePlane, LivePublisher, LiveSubscriber, Plane, Publisher, Subscriber,
+};
 use tokio::runtime::Runtime;
 
 const FRAME: [u8; 256] = [7; 256];
 const TOPIC: &str = "rooms/bench/observe/events/a/speed";
 const BATCH: usize = 64;
 
-async fn subscribers(plane: &Plane, count: usize) -> Vec<Subscriber> {
+async fn subscribers(plane: &LivePlane, count: usize) -> Vec<LiveSubscriber> {
     let mut subscribers = Vec::new();
     for _ in 0..count {
         let mut subscriber = plane.subscriber();
-        subscriber.subscribe_reliable(TOPIC).await;
+        subscriber.subscribe(TOPIC, true).await;
         subscribers.push(subscriber);
     }
     subscribers
 }
 
-async fn publish(publisher: &mut Publisher, frames: usize) {
+async fn publish(publisher: &mut LivePublisher, frames: usize) {
     for n in 1..=frames {
         publisher.push_reliable(TOPIC, Bytes::from_static(&FRAME));
         if n % BATCH == 0 {
@@ -31,7 +33,7 @@ async fn publish(publisher: &mut Publisher, frames: usize) {
 }
 
 /// Receives `frames` frames, none of which may be missing; gives the subscriber back for the next round.
-async fn receive(mut subscriber: Subscriber, frames: usize) -> Subscriber {
+async fn receive(mut subscriber: LiveSubscriber, frames: usize) -> LiveSubscriber {
     let (mut out, mut received) = (Vec::new(), 0);
     while received < frames {
         let news = subscriber.recv(&mut out, 256).await;
@@ -42,7 +44,7 @@ async fn receive(mut subscriber: Subscriber, frames: usize) -> Subscriber {
     subscriber
 }
 
-async fn round(publisher: &mut Publisher, readers: &mut Vec<Subscriber>, frames: usize) {
+async fn round(publisher: &mut LivePublisher, readers: &mut Vec<LiveSubscriber>, frames: usize) {
     let receiving: Vec<_> = readers
         .drain(..)
         .map(|reader| tokio::spawn(receive(reader, frames)))
@@ -59,7 +61,7 @@ fn fan_out(criterion: &mut Criterion) {
     group.sample_size(20);
     for (readers, frames) in [(1, 50_000), (100, 2_000)] {
         let plane = runtime.block_on(async {
-            Plane::start(LiveConfig::default(), 20_000).expect("limits that work")
+            LivePlane::start(LiveConfig::default(), 20_000).expect("limits that work")
         });
         let mut subscribers = runtime.block_on(subscribers(&plane, readers));
         let mut publisher = plane.publisher();
@@ -73,8 +75,9 @@ fn fan_out(criterion: &mut Criterion) {
 
 fn hop(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let plane = runtime
-        .block_on(async { Plane::start(LiveConfig::default(), 20_000).expect("limits that work") });
+    let plane = runtime.block_on(async {
+        LivePlane::start(LiveConfig::default(), 20_000).expect("limits that work")
+    });
     let mut subscriber = runtime.block_on(subscribers(&plane, 1)).remove(0);
     let mut publisher = plane.publisher();
     let mut out = Vec::new();

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::ledger::{
     CommitHealth, CommitOptions, CommitState, Committer, SealedBatch, Store, StoreError,
 };
-use crate::live::{Plane, Publisher};
+use crate::live::{LivePlane, LivePublisher, Plane, Publisher};
 use crate::wire::Millis;
 use crate::wire::message::Qos;
 
@@ -82,7 +82,7 @@ pub fn start(
     desk: Desk,
     store: Box<dyn Store>,
     options: CommitOptions,
-    plane: &Plane,
+    plane: &LivePlane,
     pace: DeskConfig,
     clock: Arc<Clock>,
 ) -> std::io::Result<RunningDesk> {
@@ -126,7 +126,7 @@ pub fn start(
 fn spawn_committer(
     store: Box<dyn Store>,
     options: CommitOptions,
-    mut publisher: Publisher,
+    mut publisher: LivePublisher,
     progress: Arc<Progress>,
 ) -> Committer<Releases> {
     let idle = progress.clone();
@@ -143,7 +143,7 @@ fn spawn_committer(
 
 /// Runs on the committer's thread, after the batch is on disk. Responses go before broadcasts: a session that hears of a
 /// subscription must do so before it hears what came after.
-fn release_all(releases: Vec<Release>, publisher: &mut Publisher) {
+fn release_all(releases: Vec<Release>, publisher: &mut LivePublisher) {
     let mut broadcast = false;
     let mut published = Vec::new();
     for release in releases {

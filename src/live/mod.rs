@@ -13,6 +13,7 @@ mod congestion;
 mod filter_index;
 mod frame;
 mod pending_subscriptions;
+mod plane;
 mod plane_state;
 mod publisher;
 mod publisher_link;
@@ -34,11 +35,12 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 pub use config::LiveConfig;
-pub use publisher::Publisher;
+pub use publisher::LivePublisher;
 pub use stats::LiveStats;
 
 use crate::metrics::{MetricSet, Scrape};
-pub use subscriber::{Received, Subscriber};
+pub use plane::{Plane, Publisher, Received, Subscriber};
+pub use subscriber::LiveSubscriber;
 
 use plane_state::{Orders, Phase, PlaneState};
 use publisher_link::{BYTES_PER_EVENT, PUBLISHER_LINKS, UNROUTED_BYTES};
@@ -104,17 +106,30 @@ pub enum LiveError {
 
 /// Handle to the live plane; cheap to clone. The plane stops when the last handle, publisher and subscriber is gone.
 #[derive(Clone)]
-pub struct Plane {
+pub struct LivePlane {
     shared: Arc<PlaneState>,
 }
 
-impl MetricSet for Plane {
+impl MetricSet for LivePlane {
     fn encode(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
         self.stats().encode(scrape)
     }
 }
 
-impl Plane {
+impl Plane for LivePlane {
+    type Publisher = LivePublisher;
+    type Subscriber = LiveSubscriber;
+
+    fn publisher(&self) -> LivePublisher {
+        LivePublisher::new(Arc::clone(&self.shared))
+    }
+
+    fn subscriber(&self) -> LiveSubscriber {
+        LiveSubscriber::new(Arc::clone(&self.shared))
+    }
+}
+
+impl LivePlane {
     /// Starts the router, a thread of its own, and its supervisor, a task of the current tokio runtime. The runtime
     /// needs its timer. Subscribers beyond `max_links` that have subscriptions at once wait in their first subscribe.
     ///
@@ -135,16 +150,6 @@ impl Plane {
         ));
         tokio::spawn(supervisor::run(Arc::downgrade(&shared), orders, watch));
         Ok(Self { shared })
-    }
-
-    /// A new publisher.
-    pub fn publisher(&self) -> Publisher {
-        Publisher::new(Arc::clone(&self.shared))
-    }
-
-    /// A new subscriber; it opens its link to the router when it first subscribes.
-    pub fn subscriber(&self) -> Subscriber {
-        Subscriber::new(Arc::clone(&self.shared))
     }
 
     /// Lets so many subscribers have subscriptions at the same time, soon: a router that takes more of them is started first. Fewer

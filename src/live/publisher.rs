@@ -7,13 +7,14 @@ use bytes::Bytes;
 
 use super::frame::Draft;
 use super::pending_subscriptions::PublisherWait;
+use super::plane::Publisher;
 use super::plane_state::PlaneState;
 use super::publisher_link::{BYTES_PER_EVENT, MESSAGES_PER_EVENT, PUBLISHER_LINKS};
 
 /// Sends frames to whoever is subscribed. Cheap: it owns a batch and nothing else; links are shared with others.
 ///
 /// Frames of one publisher arrive in the order in which they were pushed, as far as one subscription goes.
-pub struct Publisher {
+pub struct LivePublisher {
     shared: Arc<PlaneState>,
     link: usize,
     batch: VecDeque<Draft>,
@@ -25,53 +26,20 @@ pub struct Publisher {
     patience: Option<PublisherWait>,
 }
 
-impl Publisher {
-    pub(super) fn new(shared: Arc<PlaneState>) -> Self {
-        let link = usize::try_from(shared.next_id()).unwrap_or_default() % PUBLISHER_LINKS;
-        Self {
-            shared,
-            link,
-            batch: VecDeque::new(),
-            entered: false,
-            gave_way: false,
-            patience: None,
-        }
-    }
-
-    /// Adds a frame to the batch; nothing moves until [`flush`](Self::flush). The frame is copied. It is the caller
-    /// who bounds a batch.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the caller gives the frame away"
-    )]
-    pub fn push(&mut self, topic: &str, frame: Bytes) {
+impl Publisher for LivePublisher {
+    fn push(&mut self, topic: &str, frame: Bytes) {
         self.batch.push_back(Draft::new(topic, &frame, false));
     }
 
-    /// As [`push`](Self::push), for a frame that must not be lost to a subscriber that lags: the flush waits for it.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the caller gives the frame away"
-    )]
-    pub fn push_reliable(&mut self, topic: &str, frame: Bytes) {
+    fn push_reliable(&mut self, topic: &str, frame: Bytes) {
         self.batch.push_back(Draft::new(topic, &frame, true));
     }
 
-    /// Frames pushed since the last flush.
-    pub fn len(&self) -> usize {
-        self.batch.len()
-    }
-
-    /// Whether there is nothing to flush.
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.batch.is_empty() && !self.entered
     }
 
-    /// Sends the batch. Returns when the router has, or is about to take, all of it: this is where a publisher is
-    /// slowed, by a router that lags, by a router that is being replaced, and for reliable frames by a congested
-    /// subscriber, for [`LiveConfig::patience`](super::LiveConfig::patience) at most. If the future is dropped, what
-    /// was not sent goes with the next flush.
-    pub async fn flush(&mut self) {
+    async fn flush(&mut self) {
         // Of two clients whose packets came together the runtime runs the later one first: the other one has its turn here.
         // Once a batch, however often this future is dropped, so that it comes to an end.
         if !self.gave_way {
@@ -88,8 +56,28 @@ impl Publisher {
         }
         (self.gave_way, self.patience) = (false, None);
     }
+}
 
-    /// [`flush`](Self::flush) for a thread that runs no tasks.
+impl LivePublisher {
+    pub(super) fn new(shared: Arc<PlaneState>) -> Self {
+        let link = usize::try_from(shared.next_id()).unwrap_or_default() % PUBLISHER_LINKS;
+        Self {
+            shared,
+            link,
+            batch: VecDeque::new(),
+            entered: false,
+            gave_way: false,
+            patience: None,
+        }
+    }
+
+    /// Frames pushed since the last flush.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// [`flush`](Publisher::flush) for a thread that runs no tasks.
     ///
     /// # Panics
     /// When called from within an asynchronous task.

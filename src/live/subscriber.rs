@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::attachment::{Attachment, Heard};
 use super::pending_subscriptions::SubscribeTicket;
+use super::plane::{Received, Subscriber};
 use super::plane_state::PlaneState;
 use super::router::{Gone, Notice};
 use super::subscriber_slot::{Replacement, SubscriberSlot};
@@ -21,19 +22,10 @@ use super::traffic::WantedFilter;
 /// Frames taken from the link ahead of the session, so that the router can refill while the session works.
 const READ_AHEAD: usize = 512;
 
-/// What [`Subscriber::recv`] has to say beside the frames.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Received {
-    /// Messages jumped over since the last call because this subscriber lagged; summed over overlapping filters.
-    pub missed: u64,
-    /// It held up publishers of reliable frames for longer than the plane's patience: disconnect it (0x97).
-    pub too_slow: bool,
-}
-
 /// Receives what is published under its filters, each frame once however many of them match.
 ///
 /// Costs next to nothing before the first subscription and after the last was dropped.
-pub struct Subscriber {
+pub struct LiveSubscriber {
     shared: Arc<PlaneState>,
     slot: Arc<SubscriberSlot>,
     current: Option<Attachment>,
@@ -62,37 +54,8 @@ enum Probe {
     Quiet,
 }
 
-impl Subscriber {
-    pub(super) fn new(shared: Arc<PlaneState>) -> Self {
-        let slot = Arc::new(SubscriberSlot::new(shared.next_id()));
-        Self {
-            shared,
-            slot,
-            current: None,
-            next: None,
-            ready: VecDeque::new(),
-            tried: 0,
-            unreported: 0,
-            permit: None,
-            opening: None,
-            probe: Probe::Idle,
-        }
-    }
-
-    /// Subscribes. When it returns, everything flushed later by any publisher will be received. A filter that is
-    /// subscribed already stays as it is. The filter must be valid (MQTT 5.0, section 4.7.1). If the future is
-    /// dropped, the filter may or may not be subscribed; call again or unsubscribe.
-    pub async fn subscribe(&mut self, filter: &str) {
-        self.subscribe_to(filter, false).await;
-    }
-
-    /// As [`subscribe`](Self::subscribe), and publishers of reliable frames wait when this subscriber falls far behind
-    /// in what the filter selects, whether or not it is being polled. For subscriptions with QoS 1 or 2.
-    pub async fn subscribe_reliable(&mut self, filter: &str) {
-        self.subscribe_to(filter, true).await;
-    }
-
-    async fn subscribe_to(&mut self, filter: &str, reliable: bool) {
+impl Subscriber for LiveSubscriber {
+    async fn subscribe(&mut self, filter: &str, reliable: bool) {
         if self.permit.is_none() {
             // Subscribers beyond the configured number wait here for others to leave.
             self.permit = Arc::clone(&self.shared.link_permits)
@@ -114,12 +77,7 @@ impl Subscriber {
         }
     }
 
-    /// Drops a subscription; frames of it that are still on their way are dropped too.
-    #[expect(
-        clippy::unused_async,
-        reason = "room for an answer from the router, as subscribe has"
-    )]
-    pub async fn unsubscribe(&mut self, filter: &str) {
+    async fn unsubscribe(&mut self, filter: &str) {
         self.opening = None;
         let empty = {
             let mut filters = self.slot.filters();
@@ -140,9 +98,7 @@ impl Subscriber {
         }
     }
 
-    /// Waits for at least one frame, or news about slowness, then appends to `out` what is there, at most `max`
-    /// frames. Cancel-safe: if the future is dropped, nothing is lost. Pends for ever while nothing is subscribed.
-    pub async fn recv(&mut self, out: &mut Vec<Bytes>, max: usize) -> Received {
+    async fn recv(&mut self, out: &mut Vec<Bytes>, max: usize) -> Received {
         tokio::task::coop::consume_budget().await;
         loop {
             self.take_in();
@@ -162,10 +118,26 @@ impl Subscriber {
         }
     }
 
-    /// Says whether the session behind this subscriber is unable to take more. While it is, publishers of reliable
-    /// frames that match any of its filters wait.
-    pub fn set_congested(&mut self, congested: bool) {
+    fn set_congested(&mut self, congested: bool) {
         self.shared.congestion.set_by_session(&self.slot, congested);
+    }
+}
+
+impl LiveSubscriber {
+    pub(super) fn new(shared: Arc<PlaneState>) -> Self {
+        let slot = Arc::new(SubscriberSlot::new(shared.next_id()));
+        Self {
+            shared,
+            slot,
+            current: None,
+            next: None,
+            ready: VecDeque::new(),
+            tried: 0,
+            unreported: 0,
+            permit: None,
+            opening: None,
+            probe: Probe::Idle,
+        }
     }
 
     /// Whether publishers found it far behind in a filter that it relies on.
@@ -279,7 +251,7 @@ impl Subscriber {
 }
 
 /// Getting a link, and changing over to a newer one.
-impl Subscriber {
+impl LiveSubscriber {
     /// Enters the filter for this subscriber, whatever link it has or will have.
     fn want(&self, filter: &str) -> Arc<WantedFilter> {
         if let Some(wanted) = self
@@ -433,7 +405,7 @@ impl Subscriber {
     }
 }
 
-impl Drop for Subscriber {
+impl Drop for LiveSubscriber {
     fn drop(&mut self) {
         self.shared.unregister(&self.slot);
         let mut interest = self.shared.interest_mut();

@@ -1,5 +1,5 @@
 //! What one link is subscribed to: which subscription a message came by, whether it is the first copy of its frame,
-//! and how many messages were jumped over. Bookkeeping only; owned by a [`Subscriber`](super::Subscriber).
+//! and how many messages were jumped over. Bookkeeping only; owned by a [`LiveSubscriber`](super::Subscriber).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

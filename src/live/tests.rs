@@ -13,26 +13,26 @@ use bytes::Bytes;
 use super::*;
 use crate::setting::{Size, ms};
 
-fn plane() -> Plane {
-    Plane::start(LiveConfig::default(), 20_000).unwrap()
+fn plane() -> LivePlane {
+    LivePlane::start(LiveConfig::default(), 20_000).unwrap()
 }
 
-async fn publish(publisher: &mut Publisher, topic: &str, frame: &str) {
+async fn publish(publisher: &mut LivePublisher, topic: &str, frame: &str) {
     publisher.push(topic, Bytes::copy_from_slice(frame.as_bytes()));
     publisher.flush().await;
 }
 
-async fn receive(subscriber: &mut Subscriber) -> String {
+async fn receive(subscriber: &mut LiveSubscriber) -> String {
     let mut out = Vec::new();
     let received = subscriber.recv(&mut out, 1).await;
     assert_eq!(received, Received::default());
     String::from_utf8(out.remove(0).to_vec()).unwrap()
 }
 
-async fn subscribed(plane: &Plane, filters: &[&str]) -> Subscriber {
+async fn subscribed(plane: &LivePlane, filters: &[&str]) -> LiveSubscriber {
     let mut subscriber = plane.subscriber();
     for filter in filters {
-        subscriber.subscribe(filter).await;
+        subscriber.subscribe(filter, false).await;
     }
     subscriber
 }
@@ -56,7 +56,7 @@ fn numbers(frames: &[Bytes]) -> Vec<usize> {
 }
 
 /// Routers seen dead by the supervisor so far; waits until it has replaced that many and publishers may go on.
-async fn replaced(plane: &Plane, routers: u64) {
+async fn replaced(plane: &LivePlane, routers: u64) {
     let mut changes = plane.shared.current.subscribe();
     changes
         .wait_for(|current| current.generation > routers && current.phase == Phase::Open)
@@ -113,10 +113,10 @@ async fn a_publisher_lets_a_subscription_that_came_first_go_first() {
     publish(&mut publisher, "a/b", "the lane has its link").await;
     let mut subscriber = plane.subscriber();
     // Under way, unless the router was very quick.
-    let _ = poll_once(subscriber.subscribe("a/+"));
+    let _ = poll_once(subscriber.subscribe("a/+", false));
     publisher.push("a/b", Bytes::from_static(b"one"));
     let publishing = tokio::spawn(async move { publisher.flush().await });
-    subscriber.subscribe("a/+").await;
+    subscriber.subscribe("a/+", false).await;
     publishing.await.unwrap();
     assert_eq!(receive(&mut subscriber).await, "one");
 }
@@ -125,8 +125,8 @@ async fn a_publisher_lets_a_subscription_that_came_first_go_first() {
 async fn a_subscribe_that_was_dropped_while_its_link_opened_can_be_called_again() {
     let plane = plane();
     let mut subscriber = plane.subscriber();
-    assert_eq!(poll_once(subscriber.subscribe("a")), None);
-    subscriber.subscribe("a").await;
+    assert_eq!(poll_once(subscriber.subscribe("a", false)), None);
+    subscriber.subscribe("a", false).await;
     publish(&mut plane.publisher(), "a", "one").await;
     assert_eq!(receive(&mut subscriber).await, "one");
 }
@@ -209,7 +209,7 @@ async fn nothing_comes_after_unsubscribe() {
     publish(&mut publisher, "a", "unwanted").await;
     publish(&mut publisher, "b", "wanted").await;
     assert_eq!(receive(&mut subscriber).await, "wanted");
-    subscriber.subscribe("a").await;
+    subscriber.subscribe("a", false).await;
     publish(&mut publisher, "a", "again").await;
     assert_eq!(receive(&mut subscriber).await, "again");
     assert_eq!(plane.stats().unwanted.value(), 1);
@@ -218,7 +218,7 @@ async fn nothing_comes_after_unsubscribe() {
 const FLAT_OUT: usize = 100_000;
 
 /// Publishes as fast as it goes, in batches.
-async fn publish_flat_out(mut publisher: Publisher, reliable: bool) {
+async fn publish_flat_out(mut publisher: LivePublisher, reliable: bool) {
     for n in 0..FLAT_OUT {
         if reliable {
             publisher.push_reliable("flat/out", number(n));
@@ -232,7 +232,7 @@ async fn publish_flat_out(mut publisher: Publisher, reliable: bool) {
 }
 
 /// Receives up to the last number; returns all of them and how many were missed.
-async fn receive_to_the_end(mut subscriber: Subscriber) -> (Vec<usize>, u64) {
+async fn receive_to_the_end(mut subscriber: LiveSubscriber) -> (Vec<usize>, u64) {
     let (mut out, mut missed) = (Vec::new(), 0);
     while out
         .last()
@@ -302,13 +302,13 @@ async fn nothing_hangs_on_a_plane_that_was_shut_down() {
     let mut subscriber = subscribed(&plane, &["a"]).await;
     plane.shutdown().await;
     publish(&mut publisher, "a", "x").await;
-    subscriber.subscribe("b").await;
+    subscriber.subscribe("b", false).await;
     subscriber.unsubscribe("a").await;
 }
 
 #[tokio::test]
 async fn limits_that_cannot_work_are_refused() {
-    let refused = Plane::start(
+    let refused = LivePlane::start(
         LiveConfig {
             segment: Size(10),
             ..LiveConfig::default()

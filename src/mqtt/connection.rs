@@ -22,10 +22,10 @@ use super::accept::takeover::Slot;
 use super::codec::encode::Output;
 use super::codec::reason::Reason;
 use super::peer::Peer;
-use super::plane::{Plane, Publisher, Received, Subscriber};
 use super::session::access::{AccessChange, ClientAccess};
 use super::session::{Action, Session};
 use super::stream::{GOODBYE, poll_read, say_goodbye};
+use crate::live::{Plane, Publisher, Received, Subscriber};
 
 /// The most frames taken from the live plane in one go: one client's share of a turn, no limit on anything that waits.
 const FRAMES: usize = 256;

@@ -18,8 +18,8 @@ use super::config::DoorConfig;
 use super::current::Current;
 use super::metrics::Metrics;
 use super::peer::Peer;
-use super::plane::Plane;
 use super::session::poison::PoisonTracker;
+use crate::live::Plane;
 
 /// What every connection of the gateway shares.
 pub struct ServerContext<P> {

@@ -12,7 +12,6 @@ pub mod config;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod metrics;
-pub mod plane;
 pub mod transport;
 
 mod accept;

@@ -4,12 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::mpsc;
 
-use super::plane::LivePlane;
 use super::{Reload, key_schemas, settings};
 use crate::config::Config;
 use crate::desk::port::Request;
 use crate::engine::KeySchemas;
-use crate::live;
+use crate::live::LivePlane;
 use crate::log_limiter::LogLimiter;
 use crate::mqtt::ServerContext;
 
@@ -17,7 +16,7 @@ use crate::mqtt::ServerContext;
 pub(super) struct Listeners {
     pub(super) desk: mpsc::WeakSender<Request>,
     pub(super) door: Weak<ServerContext<LivePlane>>,
-    pub(super) plane: live::Plane,
+    pub(super) plane: LivePlane,
     pub(super) log_limiter: Arc<LogLimiter>,
 }
 

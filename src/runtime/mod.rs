@@ -7,7 +7,6 @@ mod control;
 mod limits;
 mod listeners;
 mod log;
-mod plane;
 mod process;
 mod rehearsal;
 mod reload;
@@ -35,7 +34,7 @@ use crate::http;
 use crate::ledger::{
     CommitHealth, CommitOptions, CommitState, DiskUse, LoggedStore, SqliteStore, Store, StoreError,
 };
-use crate::live;
+use crate::live::LivePlane;
 use crate::log_limiter::LogLimiter;
 use crate::metrics::{MetricSet as _, Scrape};
 use crate::mqtt::{self, ServerContext};
@@ -44,7 +43,6 @@ pub use authenticator::{room_refusal, rules};
 use control::Control;
 pub use listeners::{MqttPlaces, check_files};
 pub use log::{LogOutlet, LostLines};
-use plane::LivePlane;
 pub use reload::{Reload, ReloadStats};
 pub use schemas::key_schemas;
 
@@ -108,7 +106,7 @@ pub struct Gateway {
     config: Config,
     http: TcpListener,
     mqtt: Vec<mqtt::Listener>,
-    plane: live::Plane,
+    plane: LivePlane,
     desk: RunningDesk,
     door: Arc<ServerContext<LivePlane>>,
     metrics: Arc<http::MetricsRegistry>,
@@ -142,7 +140,7 @@ impl Gateway {
         let store = open_store(&config).await?;
         let log = store.stats();
         let control = Control::listen(&config.data.dir, store.snapshots());
-        let plane = live::Plane::start(config.live.clone(), config.mqtt.max_connections)
+        let plane = LivePlane::start(config.live.clone(), config.mqtt.max_connections)
             .map_err(|error| Error::Failed(error.to_string()))?;
         let interest = Arc::new(InterestIndex::default());
         let memory = MemoryBudget::new(config.memory.max_queued.0);
@@ -185,7 +183,7 @@ impl Gateway {
             settings::mqtt(&config),
             running.requests(),
             interest,
-            LivePlane(plane.clone()),
+            plane.clone(),
             mqtt::ServerParts {
                 metrics: Arc::clone(&front_door),
                 memory,
@@ -233,7 +231,7 @@ impl Gateway {
 
     /// The live plane, for tests of its supervision.
     #[doc(hidden)]
-    pub fn live_plane(&self) -> live::Plane {
+    pub fn live_plane(&self) -> LivePlane {
         self.plane.clone()
     }
 

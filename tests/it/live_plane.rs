@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use hallward::config::Config;
-use hallward::live::Plane;
+use hallward::live::LivePlane;
 use hallward::runtime::Gateway;
 use tokio::sync::oneshot;
 
@@ -15,7 +15,7 @@ use crate::harness::{Client, Connect, DEADLINE, Publish, free_address};
 /// A gateway in a thread of this process; dropping it drains it.
 struct InProcess {
     mqtt: SocketAddr,
-    plane: Plane,
+    plane: LivePlane,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
     _data: tempfile::TempDir,

@@ -54,6 +54,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "wire",
             "auth",
             "desk",
+            "live",
         ],
     ),
     ("http", &["metrics", "setting"]),

@@ -12,7 +12,7 @@ fn smallest_logs() -> LiveConfig {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flat_out_every_frame_arrives_or_is_counted_as_missed() {
-    let plane = Plane::start(smallest_logs(), 20_000).unwrap();
+    let plane = LivePlane::start(smallest_logs(), 20_000).unwrap();
     let subscriber = subscribed(&plane, &["flat/out"]).await;
     let reader = tokio::spawn(receive_to_the_end(subscriber));
     publish_flat_out(plane.publisher(), false).await;
@@ -22,7 +22,7 @@ async fn flat_out_every_frame_arrives_or_is_counted_as_missed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_sleeps_misses_frames_and_is_told_how_many() {
-    let plane = Plane::start(smallest_logs(), 20_000).unwrap();
+    let plane = LivePlane::start(smallest_logs(), 20_000).unwrap();
     let subscriber = subscribed(&plane, &["flat/out"]).await;
     publish_flat_out(plane.publisher(), false).await;
     let (numbers, missed) = receive_to_the_end(subscriber).await;
@@ -33,9 +33,9 @@ async fn a_reader_that_sleeps_misses_frames_and_is_told_how_many() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flat_out_no_reliable_frame_is_missed_by_a_reliable_reader() {
-    let plane = Plane::start(smallest_logs(), 20_000).unwrap();
+    let plane = LivePlane::start(smallest_logs(), 20_000).unwrap();
     let mut subscriber = plane.subscriber();
-    subscriber.subscribe_reliable("flat/out").await;
+    subscriber.subscribe("flat/out", true).await;
     let reader = tokio::spawn(receive_to_the_end(subscriber));
     publish_flat_out(plane.publisher(), true).await;
     let (numbers, missed) = reader.await.unwrap();
@@ -44,9 +44,9 @@ async fn flat_out_no_reliable_frame_is_missed_by_a_reliable_reader() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reliable_reader_that_sleeps_holds_publishers_back_and_then_misses_nothing() {
-    let plane = Plane::start(smallest_logs(), 20_000).unwrap();
+    let plane = LivePlane::start(smallest_logs(), 20_000).unwrap();
     let mut subscriber = plane.subscriber();
-    subscriber.subscribe_reliable("flat/#").await;
+    subscriber.subscribe("flat/#", true).await;
     let publishers: Vec<_> = (0..2)
         .map(|_| tokio::spawn(publish_flat_out(plane.publisher(), true)))
         .collect();
@@ -67,9 +67,9 @@ async fn a_reliable_reader_that_never_wakes_is_given_up() {
         patience: ms(0),
         ..smallest_logs()
     };
-    let plane = Plane::start(config, 20_000).unwrap();
+    let plane = LivePlane::start(config, 20_000).unwrap();
     let mut subscriber = plane.subscriber();
-    subscriber.subscribe_reliable("flat/out").await;
+    subscriber.subscribe("flat/out", true).await;
     publish_flat_out(plane.publisher(), true).await;
     assert!(subscriber.recv(&mut Vec::new(), 1).await.too_slow);
 }
@@ -97,7 +97,7 @@ async fn a_congested_subscriber_holds_back_reliable_frames_of_its_topics_only() 
 
 #[tokio::test]
 async fn a_subscriber_congested_beyond_patience_is_told_and_left_behind() {
-    let plane = Plane::start(
+    let plane = LivePlane::start(
         LiveConfig {
             patience: ms(0),
             ..LiveConfig::default()

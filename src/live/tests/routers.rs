@@ -119,7 +119,7 @@ async fn a_router_is_replaced_in_good_order_without_losing_a_frame() {
         topics_per_router: 500,
         ..LiveConfig::default()
     };
-    let plane = Plane::start(config, 20_000).unwrap();
+    let plane = LivePlane::start(config, 20_000).unwrap();
     let mut subscriber = subscribed(&plane, &["many/#"]).await;
     let mut publisher = plane.publisher();
     let reader = tokio::spawn(async move {
@@ -145,7 +145,7 @@ async fn a_router_is_replaced_in_good_order_without_losing_a_frame() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_subscribers_free_their_links_in_the_router() {
     // The router refuses links beyond its limit, so this only ends if every slot is given back.
-    let plane = Plane::start(LiveConfig::default(), 1).unwrap();
+    let plane = LivePlane::start(LiveConfig::default(), 1).unwrap();
     let mut publisher = plane.publisher();
     publish(&mut publisher, "a", "opens its lane").await;
     let before = plane.stats().links_open.value();
@@ -168,7 +168,7 @@ async fn dropped_subscribers_free_their_links_in_the_router() {
 /// Also those that wait already, and though a reader that does not read holds up its old router.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_subscribers_can_be_let_in_while_it_runs() {
-    let plane = Plane::start(LiveConfig::default(), 1).unwrap();
+    let plane = LivePlane::start(LiveConfig::default(), 1).unwrap();
     let mut first = subscribed(&plane, &["a"]).await;
     let waiting = {
         let plane = plane.clone();
@@ -200,7 +200,7 @@ async fn the_last_unsubscribe_gives_the_link_back() {
     subscriber.unsubscribe("a").await;
     assert_eq!(plane.stats().links_open.value(), before);
     assert!(poll_once(subscriber.recv(&mut Vec::new(), 1)).is_none());
-    subscriber.subscribe("a").await;
+    subscriber.subscribe("a", false).await;
     publish(&mut plane.publisher(), "a", "x").await;
     assert_eq!(receive(&mut subscriber).await, "x");
 }

@@ -16,11 +16,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+use crate::live::Plane;
 use crate::log_limiter::limited;
 use crate::mqtt::context::ServerContext;
 use crate::mqtt::metrics::Metrics;
 use crate::mqtt::peer::Peer;
-use crate::mqtt::plane::Plane;
 use crate::mqtt::transport::{Stream, Transport, TransportError};
 
 use super::admission::{ConnectionPermit, HalfOpenPlace};

@@ -16,6 +16,7 @@ use crate::desk::port::{
     ResponseReceiver, Subscription,
 };
 
+use crate::live::{Plane, Subscriber};
 use crate::log_limiter::{limited, shortened};
 use crate::mqtt::codec::encode::{ErrorDetail, Output};
 use crate::mqtt::codec::fixed_header::{self, PacketType};
@@ -26,7 +27,6 @@ use crate::mqtt::context::ServerContext;
 use crate::mqtt::current::Versioned;
 use crate::mqtt::disconnect_reason::DisconnectReason;
 use crate::mqtt::peer::Peer;
-use crate::mqtt::plane::{Plane, Subscriber};
 use crate::mqtt::session::Session;
 use crate::mqtt::session::access::{self, ClientAccess};
 use crate::mqtt::session::inbound::Inbound;

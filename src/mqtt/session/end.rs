@@ -3,10 +3,10 @@
 use tokio::time::Instant;
 
 use crate::desk::port::Request;
+use crate::live::Plane;
 use crate::log_limiter::{limited, shortened};
 use crate::mqtt::disconnect_reason::DisconnectReason;
 use crate::mqtt::peer::Peer;
-use crate::mqtt::plane::Plane;
 
 use super::Session;
 

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::desk::port::{Full, Publication, Request, Route, Sorted, sort};
+use crate::live::{Plane, Publisher};
 use crate::mqtt::codec::decode::{self, Ack, Publish};
 use crate::mqtt::codec::encode::{PUBACK, PUBCOMP, PUBREC};
 use crate::mqtt::codec::properties::Properties;
 use crate::mqtt::codec::reason::{Reason, of_publish};
 use crate::mqtt::disconnect_reason::DisconnectReason;
-use crate::mqtt::plane::{Plane, Publisher};
 use crate::wire::Millis;
 use crate::wire::cbor;
 use crate::wire::filter::TopicRule;

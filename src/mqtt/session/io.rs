@@ -10,9 +10,9 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::desk::port::{ConnectionId, Request, Stage};
 use crate::desk::{Account, ConnectionShare};
+use crate::live::Plane;
 use crate::mqtt::codec::encode::Output;
 use crate::mqtt::metrics::Metrics;
-use crate::mqtt::plane::Plane;
 
 /// A session's side of the client and of the desk.
 #[derive(Debug)]

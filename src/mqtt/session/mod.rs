@@ -39,7 +39,7 @@ pub(super) use pending_subscribes::Action;
 use super::config::DoorConfig;
 use super::current::Versioned;
 use super::disconnect_reason::DisconnectReason;
-use super::plane::{Plane, Publisher, Received, Subscriber};
+use crate::live::{Plane, Publisher, Received, Subscriber};
 use access::ClientAccess;
 use ack_times::AckTimes;
 use end::SessionEnd;

@@ -4,9 +4,9 @@
 //! limit: a QoS 0 publish is read away and dropped at once. One of QoS 1 or 2 costs the connection, for its acknowledgement would be a
 //! promise, until it has done so twice (see `poison`); then it is read away, too, and acknowledged (MQTT 5: refused with 0x97).
 
+use crate::live::Plane;
 use crate::mqtt::codec::fixed_header::{self, FixedHeader, PacketType};
 use crate::mqtt::codec::reason::Reason;
-use crate::mqtt::plane::Plane;
 use crate::wire::message::Qos;
 
 use super::Session;

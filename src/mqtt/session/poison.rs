@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::desk::port::{Full, Publication, Request, Route};
+use crate::live::Plane;
 use crate::log_limiter::{limited, shortened, shown};
 use crate::metrics::labels;
 use crate::mqtt::config::PoisonRule;
-use crate::mqtt::plane::Plane;
 use crate::wire::message::{Message, Parts, Qos};
 use crate::wire::name::{Agent, Room};
 use crate::wire::reply::{Code, Rejection};

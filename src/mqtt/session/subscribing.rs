@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use crate::auth::may_match;
 use crate::desk::port::{Request, Response, Subscription};
+use crate::live::Plane;
 use crate::log_limiter::{limited, shortened, shown};
 use crate::mqtt::codec::decode::{self, RequestedFilter};
 use crate::mqtt::codec::reason::{Reason, of_subscription};
-use crate::mqtt::plane::Plane;
 use crate::wire::filter::{
     SharedFilter, TopicRule, check_filter, check_levels, check_plain_filter,
 };

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::live::Plane;
 use crate::mqtt::config::{MqttConfig, RateLimit};
 use crate::mqtt::metrics::Metrics;
-use crate::mqtt::plane::Plane;
 use crate::mqtt::rate::{Meter, RatePace};
 
 use super::Session;

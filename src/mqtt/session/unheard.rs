@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::live::Plane;
 use crate::mqtt::disconnect_reason::DisconnectReason;
 use crate::mqtt::metrics::Metrics;
-use crate::mqtt::plane::Plane;
 use crate::wire::reply::Code;
 
 use super::Session;

@@ -14,7 +14,7 @@ use crate::desk::MemoryBudget;
 use crate::desk::port::{
     Connection, Delivery, Interest, Open, Request, Response, RetainHandling, Subscription,
 };
-use crate::mqtt::plane::{Plane, Publisher, Received, Subscriber};
+use crate::live::{Plane, Publisher, Received, Subscriber};
 use crate::mqtt::{Metrics, MqttConfig, Peer, ServerContext, ServerParts};
 use crate::wire::filter::matches;
 use crate::wire::message::{Message, Parts, Qos};

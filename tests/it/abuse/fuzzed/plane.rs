@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use hallward::mqtt::plane::{Plane, Publisher, Received, Subscriber};
+use hallward::live::{Plane, Publisher, Received, Subscriber};
 use hallward::wire::filter::matches;
 use tokio::sync::mpsc;
 

@@ -1,4 +1,4 @@
-//! The seam to the live plane: what a session needs of it, and no more. The runtime fits the real one in; tests a fake one.
+//! What a session needs of a live plane, and no more: the real one has it, and so have those of tests.
 
 use std::future::Future;
 
