@@ -14,7 +14,7 @@ use super::problem::FileProblem;
 use super::rights::Rights;
 use super::rules::Rules;
 use super::settings::AuthSettings;
-use super::stats::{AuthStats, Refused};
+use super::stats::{AuthRefusal, AuthStats};
 use super::token::{TokenVerifier, Verified};
 use crate::log_limiter::{About, LogLimiter, limited, shortened};
 
@@ -103,7 +103,7 @@ impl Authenticator {
     pub async fn login(
         &self,
         credentials: Credentials<'_>,
-    ) -> Result<Arc<ClientIdentity>, Refused> {
+    ) -> Result<Arc<ClientIdentity>, AuthRefusal> {
         let rules = self.rules();
         let identity = match credentials {
             Credentials {
@@ -129,7 +129,7 @@ impl Authenticator {
                 password: Some(password),
                 ..
             } => self.by_password(&rules, user, password).await?,
-            _ => return Err(Refused::Credentials),
+            _ => return Err(AuthRefusal::Credentials),
         };
         self.stats.logins.add_one();
         Ok(Arc::new(identity))
@@ -140,8 +140,8 @@ impl Authenticator {
         rules: &Rules,
         user: &str,
         password: &[u8],
-    ) -> Result<ClientIdentity, Refused> {
-        let file = rules.passwords.as_ref().ok_or(Refused::Credentials)?;
+    ) -> Result<ClientIdentity, AuthRefusal> {
+        let file = rules.passwords.as_ref().ok_or(AuthRefusal::Credentials)?;
         let check = file.check_of(user, &self.secret);
         let waiting = self.stats.checks_waiting.raise();
         let permit = self.checks.clone().acquire_owned().await;
@@ -159,7 +159,7 @@ impl Authenticator {
                 user: user.into(),
                 proof: Proof::Password(entry.text.clone()),
             }),
-            _ => Err(Refused::Credentials),
+            _ => Err(AuthRefusal::Credentials),
         }
     }
 
@@ -167,7 +167,7 @@ impl Authenticator {
     pub fn refused(
         &self,
         about: About,
-        kind: Refused,
+        kind: AuthRefusal,
         client_id: &str,
         what: &dyn std::fmt::Display,
     ) {
@@ -187,21 +187,24 @@ impl Authenticator {
     ///
     /// # Errors
     /// If the identity or its client id is not what it was.
-    pub fn renew(&self, rights: &Rights) -> Result<Rights, Refused> {
+    pub fn renew(&self, rights: &Rights) -> Result<Rights, AuthRefusal> {
         self.rules().rights(rights.identity(), rights.client_id())
     }
 }
 
-fn anonymous(settings: &AuthSettings) -> Result<ClientIdentity, Refused> {
-    let user = settings.anonymous.as_deref().ok_or(Refused::Anonymous)?;
+fn anonymous(settings: &AuthSettings) -> Result<ClientIdentity, AuthRefusal> {
+    let user = settings
+        .anonymous
+        .as_deref()
+        .ok_or(AuthRefusal::Anonymous)?;
     Ok(ClientIdentity {
         user: user.into(),
         proof: Proof::Anonymous,
     })
 }
 
-fn by_token(rules: &Rules, token: &[u8]) -> Result<ClientIdentity, Refused> {
-    let tokens = rules.tokens.as_ref().ok_or(Refused::Credentials)?;
+fn by_token(rules: &Rules, token: &[u8]) -> Result<ClientIdentity, AuthRefusal> {
+    let tokens = rules.tokens.as_ref().ok_or(AuthRefusal::Credentials)?;
     match tokens.verify(token) {
         Ok(Verified {
             user,
@@ -220,7 +223,7 @@ fn by_token(rules: &Rules, token: &[u8]) -> Result<ClientIdentity, Refused> {
         }),
         Err(error) => {
             tracing::debug!(%error, "token refused");
-            Err(Refused::Credentials)
+            Err(AuthRefusal::Credentials)
         }
     }
 }
@@ -267,14 +270,14 @@ mod tests {
         assert!(on.rules().rights(&identity, &name).is_ok());
         assert_eq!(
             on.login(Credentials::default()).await,
-            Err(Refused::Anonymous)
+            Err(AuthRefusal::Anonymous)
         );
         let off = authenticator(AuthSettings::default());
-        assert_eq!(off.login(credentials).await, Err(Refused::Credentials));
+        assert_eq!(off.login(credentials).await, Err(AuthRefusal::Credentials));
         let rights = off.rules().rights(&identity, &name);
         assert_eq!(
             rights.err(),
-            Some(Refused::Removed),
+            Some(AuthRefusal::Removed),
             "not after a change of mind"
         );
     }
@@ -309,7 +312,7 @@ mod tests {
             authenticator.login(login(b"wrong"))
         );
         assert_eq!(&*good.unwrap().user, "ann");
-        assert_eq!(bad, Err(Refused::Credentials));
+        assert_eq!(bad, Err(AuthRefusal::Credentials));
         assert_eq!(authenticator.stats.checks_running.value(), 0);
     }
 }

@@ -34,5 +34,5 @@ pub use rights::{AccessVerdict, Rights};
 pub use role::{Operation, ROWS, Role, RoleRow, RoleSet, may_match};
 pub use rules::Rules;
 pub use settings::{AuthSettings, TokenSettings};
-pub use stats::{AuthStats, Refused};
+pub use stats::{AuthRefusal, AuthStats};
 pub use users::{Grants, RoomPattern};

@@ -10,7 +10,7 @@ use super::password::PasswordFile;
 use super::problem::FileProblem;
 use super::rights::Rights;
 use super::settings::AuthSettings;
-use super::stats::Refused;
+use super::stats::AuthRefusal;
 use super::token::TokenVerifier;
 use super::users::{Grants, UsersFile};
 
@@ -78,15 +78,15 @@ impl Rules {
         self: &Arc<Rules>,
         identity: &Arc<ClientIdentity>,
         client_id: &Arc<str>,
-    ) -> Result<Rights, Refused> {
+    ) -> Result<Rights, AuthRefusal> {
         if !self.still_holds(identity) {
-            return Err(Refused::Removed);
+            return Err(AuthRefusal::Removed);
         }
         if !self
             .client_ids
             .allow(&identity.user, client_id, &self.known)
         {
-            return Err(Refused::ClientId);
+            return Err(AuthRefusal::ClientId);
         }
         let grants = self.grants(identity);
         Ok(Rights::new(

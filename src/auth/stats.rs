@@ -4,7 +4,7 @@ use crate::metrics::{Count, Per, labelled, labels, metrics};
 
 labels! {
     /// What was refused.
-    pub enum Refused by "kind" {
+    pub enum AuthRefusal by "kind" {
         /// A wrong password, an unknown user, a token that is none.
         Credentials = "credentials",
         /// A client that brought nothing to prove who it is.
@@ -45,7 +45,7 @@ metrics! {
         /// Clients that proved who they are.
         counter logins: Count = "auth_logins",
         /// What clients were refused.
-        counter refused: Per<Refused> = "auth_refusals",
+        counter refused: Per<AuthRefusal> = "auth_refusals",
         /// Password checks that run now.
         gauge checks_running: Count = "auth_password_checks",
         /// Clients whose password check waits for others.
@@ -56,12 +56,12 @@ metrics! {
 }
 
 impl AuthStats {
-    pub(super) fn count(&self, kind: Refused) {
+    pub(super) fn count(&self, kind: AuthRefusal) {
         self.refused.of(kind).add_one();
     }
 
     /// Counts a delivery that was refused.
     pub fn count_delivery(&self) {
-        self.count(Refused::Receive);
+        self.count(AuthRefusal::Receive);
     }
 }

@@ -23,7 +23,7 @@ use super::codec::encode::Output;
 use super::codec::reason::Reason;
 use super::peer::Peer;
 use super::session::access::{AccessChange, ClientAccess};
-use super::session::{Action, Session};
+use super::session::{Action, ClientSession};
 use super::stream::{GOODBYE, poll_read, say_goodbye};
 use crate::live::{Plane, Publisher, Received, Subscriber};
 
@@ -58,7 +58,7 @@ enum Wakeup {
 
 /// After CONNACK.
 pub(super) struct Running<P: Plane, S> {
-    pub(super) session: Session<P>,
+    pub(super) session: ClientSession<P>,
     pub(super) peer: Peer,
     pub(super) stream: S,
     pub(super) input: BytesMut,
@@ -150,7 +150,7 @@ where
         let publishing = self.session.is_publishing();
         let wants_input = !publishing && self.session.may_read();
         let action = self.session.poll_action();
-        let Session {
+        let ClientSession {
             io, live, access, ..
         } = &mut self.session;
         let bytes = poll_fn(|cx| {

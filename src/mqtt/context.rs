@@ -13,7 +13,7 @@ use crate::desk::port::{ConnectionId, Interest, Request};
 use crate::log_limiter::{About, LogLimiter};
 
 use super::accept::admission::AdmissionControl;
-use super::accept::takeover::{RecentTakeovers, Registry};
+use super::accept::takeover::{ConnectedClients, RecentTakeovers};
 use super::config::DoorConfig;
 use super::current::Current;
 use super::metrics::Metrics;
@@ -32,7 +32,7 @@ pub struct ServerContext<P> {
     pub(super) authenticator: Option<Arc<Authenticator>>,
     pub(super) memory: Arc<MemoryBudget>,
     pub(super) clock: Arc<Clock>,
-    pub(super) takeovers: Arc<Registry>,
+    pub(super) connected: Arc<ConnectedClients>,
     pub(super) log_limiter: Arc<LogLimiter>,
     pub(super) recent_takeovers: RecentTakeovers,
     pub(super) poison: PoisonTracker,
@@ -79,7 +79,7 @@ impl<P: Plane> ServerContext<P> {
             authenticator: parts.authenticator,
             memory: parts.memory,
             clock: parts.clock,
-            takeovers: Arc::default(),
+            connected: Arc::default(),
             log_limiter: parts.log_limiter,
             recent_takeovers: RecentTakeovers::default(),
             admission,

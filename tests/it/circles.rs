@@ -217,7 +217,7 @@ const WIDER: [(&str, &str); 5] = [
     ("engine::blackboard::Blackboard", A_PATTERN),
     ("engine::handoff::Handoff", A_PATTERN),
     ("engine::tools::Tools", A_PATTERN),
-    ("mqtt::session::Session", NOT_YET),
+    ("mqtt::session::ClientSession", NOT_YET),
 ];
 
 /// The types to which a module adds methods of their own, those of traits left out.

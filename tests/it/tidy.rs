@@ -1,6 +1,6 @@
 //! Habits of the code and the pages that a machine can check. `ARCHITECTURE.md` says why the import rules are as they are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -86,6 +86,27 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("cli", &["wire", "auth", "config", "runtime"]),
 ];
 
+/// Names that several types have, by why they still do. A new type's name is no other's, and the last
+/// list only shrinks.
+const SHARED_NAMES: &[(&str, &[&str])] = &[
+    (
+        "each command of the line has its arguments and subcommands, named as clap's pages do",
+        &["Args", "Command"],
+    ),
+    (
+        "what a message says, and what the engine or the desk makes of it",
+        &["Op", "Status", "Task", "Verdict"],
+    ),
+    (
+        "to be renamed with the rest of the desk, the engine, wire, runtime and cli",
+        &[
+            "Chunk", "Group", "Kind", "Load", "Machine", "Mark", "Member", "Node", "Object",
+            "Open", "Out", "Page", "Part", "Pattern", "Place", "Places", "Progress", "Reading",
+            "Route", "Row", "ToolCall", "Walk",
+        ],
+    ),
+];
+
 /// What may stand at the root: where a newcomer looks first.
 const ROOT: &[&str] = &[
     ".ci",
@@ -127,7 +148,7 @@ struct File {
 impl File {
     /// The text without the tests at its end.
     fn code(&self) -> &str {
-        let end = self.text.find("#[cfg(test)]\nmod ");
+        let end = self.text.find("#[cfg(test)]\nmod tests {");
         &self.text[..end.unwrap_or(self.text.len())]
     }
 
@@ -300,6 +321,45 @@ fn what_may_be_imported_is_imported() {
         unused.extend(idle.map(|import| format!("{module} does not import {import}")));
     }
     none(unused);
+}
+
+/// The type that a line defines, in a module or in a macro that makes one.
+fn defined_type(line: &str) -> Option<&str> {
+    let in_macro = line.strip_prefix("    ");
+    let in_macro = in_macro.filter(|line| line.starts_with("pub"));
+    let line = in_macro.unwrap_or(line);
+    let line = match line.strip_prefix("pub") {
+        Some(rest) if rest.starts_with('(') => rest.split_once(") ")?.1,
+        Some(rest) => rest.trim_start(),
+        None => line,
+    };
+    let (kind, rest) = line.split_once(' ')?;
+    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+    let name = &rest[..end.unwrap_or(rest.len())];
+    matches!(kind, "struct" | "enum" | "trait" | "type" | "union").then_some(name)
+}
+
+#[test]
+fn a_types_name_means_one_thing() {
+    let mut defined = BTreeMap::<String, Vec<String>>::new();
+    for file in rust().into_iter().filter(|file| !file.is_test()) {
+        for name in file.code().lines().filter_map(defined_type) {
+            let files = defined.entry(name.to_owned()).or_default();
+            files.push(file.path.clone());
+        }
+    }
+    defined.retain(|_, files| files.len() > 1);
+    let excused = SHARED_NAMES.iter().flat_map(|(_, names)| *names);
+    let excused: BTreeSet<&str> = excused.copied().collect();
+    let shared = defined
+        .iter()
+        .filter(|(name, _)| !excused.contains(name.as_str()))
+        .map(|(name, files)| format!("{name}: {}", files.join(", ")));
+    let past = excused
+        .iter()
+        .filter(|name| !defined.contains_key(**name))
+        .map(|name| format!("{name}: one type's alone by now, take it from SHARED_NAMES"));
+    none(shared.chain(past).collect());
 }
 
 #[test]

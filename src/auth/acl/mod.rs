@@ -14,29 +14,29 @@ use crate::wire::filter::{has_wildcard, levels_cover, levels_overlap};
 
 /// What a line grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Grant {
+pub(super) enum AclGrant {
     Read,
     Write,
     ReadWrite,
     Deny,
 }
 
-impl Grant {
+impl AclGrant {
     fn allows(self, access: Operation) -> bool {
         match self {
-            Grant::Read => access == Operation::Receive,
-            Grant::Write => access == Operation::Publish,
-            Grant::ReadWrite => true,
-            Grant::Deny => false,
+            AclGrant::Read => access == Operation::Receive,
+            AclGrant::Write => access == Operation::Publish,
+            AclGrant::ReadWrite => true,
+            AclGrant::Deny => false,
         }
     }
 
     fn word(self) -> &'static str {
         match self {
-            Grant::Read => "read",
-            Grant::Write => "write",
-            Grant::ReadWrite => "readwrite",
-            Grant::Deny => "deny",
+            AclGrant::Read => "read",
+            AclGrant::Write => "write",
+            AclGrant::ReadWrite => "readwrite",
+            AclGrant::Deny => "deny",
         }
     }
 }
@@ -46,7 +46,7 @@ impl Grant {
 pub struct Line {
     number: usize,
     keyword: &'static str,
-    grant: Grant,
+    grant: AclGrant,
     filter: Box<str>,
 }
 
@@ -116,7 +116,7 @@ impl Acl {
     /// May this topic be published, or delivered?
     pub(super) fn of_topic(&self, asker: Asker<'_>, access: Operation, topic: &str) -> Opinion<'_> {
         self.ask(asker, |line, substitute| {
-            (line.grant == Grant::Deny || line.grant.allows(access))
+            (line.grant == AclGrant::Deny || line.grant.allows(access))
                 && levels(line, substitute, topic)
                     .is_some_and(|levels| levels_overlap(levels, topic.split('/')))
         })
@@ -132,7 +132,7 @@ impl Acl {
                 return false;
             };
             match line.grant {
-                Grant::Deny => levels_cover(levels, filter.split('/')),
+                AclGrant::Deny => levels_cover(levels, filter.split('/')),
                 grant => {
                     grant.allows(Operation::Receive) && levels_overlap(levels, filter.split('/'))
                 }
@@ -153,7 +153,7 @@ impl Acl {
             .flatten()
             .filter_map(|lines| lines.iter().find(|line| concerns(line, None)));
         // The first of each list is a `deny` if one concerns it.
-        if let Some(line) = own.min_by_key(|line| line.grant != Grant::Deny) {
+        if let Some(line) = own.min_by_key(|line| line.grant != AclGrant::Deny) {
             return self.opinion(line);
         }
         if self.patterns.is_empty() {
@@ -176,7 +176,7 @@ impl Acl {
             line,
         };
         match line.grant {
-            Grant::Deny => Opinion::Denies(decided),
+            AclGrant::Deny => Opinion::Denies(decided),
             _ => Opinion::Allows(decided),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Acl, Grant, Line};
+use super::{Acl, AclGrant, Line};
 use crate::auth::problem::{FileProblem, read_text};
 use crate::wire::filter::check_filter;
 
@@ -39,7 +39,7 @@ impl Acl {
             .values_mut()
             .chain([&mut acl.anonymous, &mut acl.patterns])
         {
-            lines.sort_by_key(|line| line.grant != Grant::Deny);
+            lines.sort_by_key(|line| line.grant != AclGrant::Deny);
         }
         Ok(acl)
     }
@@ -87,11 +87,11 @@ fn read_line(number: usize, line: &str) -> Result<Option<ParsedLine<'_>>, String
     };
     let (grant, filter) = match (first, rest.trim()) {
         // One word alone is a filter, even if it reads like an access.
-        (filter, "") => (Grant::ReadWrite, filter),
-        ("read", filter) => (Grant::Read, filter),
-        ("write", filter) => (Grant::Write, filter),
-        ("readwrite", filter) => (Grant::ReadWrite, filter),
-        ("deny", filter) => (Grant::Deny, filter),
+        (filter, "") => (AclGrant::ReadWrite, filter),
+        ("read", filter) => (AclGrant::Read, filter),
+        ("write", filter) => (AclGrant::Write, filter),
+        ("readwrite", filter) => (AclGrant::ReadWrite, filter),
+        ("deny", filter) => (AclGrant::Deny, filter),
         (other, _) => {
             return Err(format!(
                 "expected read, write, readwrite or deny before the filter, but found {other:?}"

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::auth::Refused;
+use crate::auth::AuthRefusal;
 use crate::desk::ConnectionShare;
 use crate::desk::port::{
     self, CloseReason, Connection as DeskEnd, ConnectionId, Open, Request, Response,
@@ -27,7 +27,7 @@ use crate::mqtt::context::ServerContext;
 use crate::mqtt::current::Versioned;
 use crate::mqtt::disconnect_reason::DisconnectReason;
 use crate::mqtt::peer::Peer;
-use crate::mqtt::session::Session;
+use crate::mqtt::session::ClientSession;
 use crate::mqtt::session::access::{self, ClientAccess};
 use crate::mqtt::session::inbound::Inbound;
 use crate::mqtt::session::io::SessionIo;
@@ -218,7 +218,7 @@ where
                 return None;
             }
         };
-        self.context.takeovers.settle(&connect.client.id).await;
+        self.context.connected.settle(&connect.client.id).await;
         let id = self.context.next_connection();
         let (sender, responses) = port::responses();
         let mut desk = DeskSide {
@@ -315,7 +315,7 @@ where
             Ok(Some(Response::Close(reason))) => {
                 if let (Some(access), CloseReason::NotOwner) = (access, reason) {
                     let what = "CONNECT: what is kept under this id is another user's";
-                    access.refused(Refused::Owner, &what);
+                    access.refused(AuthRefusal::Owner, &what);
                 }
                 Err(reason.into())
             }
@@ -381,8 +381,8 @@ where
             connect.max_alias,
             desk.backlog,
         );
-        let slot = self.context.takeovers.register(&connect.client.id);
-        let session = Session::new(
+        let slot = self.context.connected.register(&connect.client.id);
+        let session = ClientSession::new(
             Arc::clone(&self.context),
             Arc::clone(&self.config),
             connect.client,

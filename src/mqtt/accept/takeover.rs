@@ -17,10 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Every connected client. As many as there are connections.
 #[derive(Debug, Default)]
-pub(in crate::mqtt) struct Registry(Mutex<HashMap<Arc<str>, Arc<Registered>>>);
+pub(in crate::mqtt) struct ConnectedClients(Mutex<HashMap<Arc<str>, Arc<ConnectedClient>>>);
 
 #[derive(Debug, Default)]
-struct Registered {
+struct ConnectedClient {
     /// Somebody wants its place.
     hurry: Notify,
     /// It has read what had come.
@@ -31,15 +31,15 @@ struct Registered {
 /// A connection's place among the connected clients, until it is dropped.
 #[derive(Debug)]
 pub(in crate::mqtt) struct Slot {
-    all: Arc<Registry>,
+    all: Arc<ConnectedClients>,
     id: Arc<str>,
-    own: Arc<Registered>,
+    own: Arc<ConnectedClient>,
 }
 
-impl Registry {
+impl ConnectedClients {
     /// Takes the place of a client id; whoever had it keeps its own slot and is not found any more.
     pub(in crate::mqtt) fn register(self: &Arc<Self>, id: &Arc<str>) -> Slot {
-        let own = Arc::<Registered>::default();
+        let own = Arc::<ConnectedClient>::default();
         self.lock().insert(Arc::clone(id), Arc::clone(&own));
         Slot {
             all: Arc::clone(self),
@@ -63,7 +63,7 @@ impl Registry {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Registered>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<ConnectedClient>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -136,7 +136,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_comes_waits_until_the_incumbent_has_read_or_is_gone() {
-        let all = Arc::<Registry>::default();
+        let all = Arc::<ConnectedClients>::default();
         let id = Arc::from("ann");
         all.settle(&id).await;
         let slot = all.register(&id);
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn an_older_seat_that_goes_leaves_the_newer_one() {
-        let all = Arc::<Registry>::default();
+        let all = Arc::<ConnectedClients>::default();
         let id = Arc::from("ann");
         let older = all.register(&id);
         let newer = all.register(&id);

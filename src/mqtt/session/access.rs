@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::auth::{Authenticator, ClientIdentity, Credentials, Operation, Refused, Rights};
+use crate::auth::{AuthRefusal, Authenticator, ClientIdentity, Credentials, Operation, Rights};
 use crate::clock::wall;
 use crate::desk::port::{Authorizer, Authorizers, Route, Sorted};
 use crate::live::Plane;
@@ -22,7 +22,7 @@ use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
 
-use super::Session;
+use super::ClientSession;
 
 /// Topics that a session remembers the answer for; full, it is emptied.
 const MAX_DECIDED: usize = 64;
@@ -101,7 +101,7 @@ pub(in crate::mqtt) async fn enter(
             let what = format!("CONNECT from {from}, user {user}");
             authenticator.refused(about, kind, &connect.client.id, &what);
             Err(match kind {
-                Refused::Credentials => Reason::BadCredentials,
+                AuthRefusal::Credentials => Reason::BadCredentials,
                 _ => Reason::NotAuthorized,
             })
         }
@@ -122,15 +122,17 @@ fn admit(
     authenticator: &Authenticator,
     identity: &Arc<ClientIdentity>,
     connect: &mut Connect,
-) -> Result<Rights, Refused> {
+) -> Result<Rights, AuthRefusal> {
     let rules = authenticator.rules();
     if connect.assigned_id {
         let id = rules.assign_id(identity, &connect.client.id);
-        connect.assign(id.ok_or(Refused::ClientId)?.into());
+        connect.assign(id.ok_or(AuthRefusal::ClientId)?.into());
     }
     let rights = rules.rights(identity, &connect.client.id)?;
     match &connect.will {
-        Some(will) if !rights.may_publish(will.publication.message.topic()) => Err(Refused::Will),
+        Some(will) if !rights.may_publish(will.publication.message.topic()) => {
+            Err(AuthRefusal::Will)
+        }
         _ => Ok(rights),
     }
 }
@@ -152,7 +154,7 @@ impl ClientAccess {
     }
 
     /// Counts a refusal and logs it, once a minute.
-    pub(in crate::mqtt) fn refused(&self, kind: Refused, what: &dyn std::fmt::Display) {
+    pub(in crate::mqtt) fn refused(&self, kind: AuthRefusal, what: &dyn std::fmt::Display) {
         let client = self.rights.client_id();
         self.authenticator.refused(self.about(), kind, client, what);
     }
@@ -186,7 +188,7 @@ impl ClientAccess {
         let verdict = self.rights.of_filter(filter);
         if !verdict.allows() {
             self.refused(
-                Refused::Subscribe,
+                AuthRefusal::Subscribe,
                 &format_args!("SUBSCRIBE to {}: {verdict}", shown(filter)),
             );
         }
@@ -208,7 +210,7 @@ impl ClientAccess {
                 }
                 let verdict = self.rights.of_topic(Operation::Publish, topic);
                 let what = format!("PUBLISH on {}: {verdict}", shown(topic));
-                self.refused(Refused::Publish, &what);
+                self.refused(AuthRefusal::Publish, &what);
                 self.forbidden(root, topic)
             }
             Sorted::Refused(Route::Refused {
@@ -300,12 +302,12 @@ impl ClientAccess {
 
     /// The token is over.
     pub(super) fn expire(&self) -> Reason {
-        self.refused(Refused::Expired, &"the token is over");
+        self.refused(AuthRefusal::Expired, &"the token is over");
         Reason::MaximumConnectTime
     }
 }
 
-impl<P: Plane> Session<P> {
+impl<P: Plane> ClientSession<P> {
     /// The rules, or the client's standing, have changed.
     pub(in crate::mqtt) fn on_change(&mut self, change: AccessChange) {
         let Some(access) = &mut self.access else {

@@ -8,7 +8,7 @@ use crate::log_limiter::{limited, shortened};
 use crate::mqtt::disconnect_reason::DisconnectReason;
 use crate::mqtt::peer::Peer;
 
-use super::Session;
+use super::ClientSession;
 
 /// Why a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(in crate::mqtt) enum SessionEnd {
     Refused(DisconnectReason),
 }
 
-impl<P: Plane> Session<P> {
+impl<P: Plane> ClientSession<P> {
     /// Ends the session for a reason of ours; the first one stands.
     pub(in crate::mqtt) fn refuse(&mut self, ending: impl Into<DisconnectReason>) {
         self.end.get_or_insert(SessionEnd::Refused(ending.into()));

@@ -25,7 +25,7 @@ use crate::wire::name::{Agent, Key};
 use crate::wire::reply::Code;
 use crate::wire::topic::{RoomTopic, Topic};
 
-use super::Session;
+use super::ClientSession;
 use super::aliases::ClientAliases;
 use super::poison::Cause;
 
@@ -177,7 +177,7 @@ fn expires_at(expiry: Option<u32>, now: Millis) -> Millis {
     expiry.map_or(0, |seconds| now + u64::from(seconds) * 1000)
 }
 
-impl<P: Plane> Session<P> {
+impl<P: Plane> ClientSession<P> {
     pub(super) fn on_publish(&mut self, first: u8, body: &[u8]) -> Result<(), Reason> {
         let packet = decode::publish(self.client.v5, first, body)?;
         if let Err(rule) = self.check_depth(packet.topic) {

@@ -58,7 +58,7 @@ use unheard::Unheard;
 const MAX_WAITING_REQUESTS: usize = 256;
 
 /// A client's session, as far as it lives in a connection.
-pub(super) struct Session<P: Plane> {
+pub(super) struct ClientSession<P: Plane> {
     pub(super) io: SessionIo,
     pub(super) live: LiveEnds<P>,
     /// What the client may do; `None` for everything.
@@ -89,7 +89,7 @@ pub(super) struct Session<P: Plane> {
     unread: u64,
 }
 
-impl<P: Plane> Session<P> {
+impl<P: Plane> ClientSession<P> {
     pub(super) fn new(
         context: Arc<ServerContext<P>>,
         config: Arc<Versioned<DoorConfig>>,
@@ -98,10 +98,10 @@ impl<P: Plane> Session<P> {
         inbound: Inbound,
         outbound: Outbound,
         access: Option<ClientAccess>,
-    ) -> Session<P> {
+    ) -> ClientSession<P> {
         let throttle = Throttle::new(&config.mqtt);
         let now = context.clock.now();
-        Session {
+        ClientSession {
             io,
             live: LiveEnds {
                 publisher: None,

@@ -9,7 +9,7 @@ use crate::mqtt::codec::fixed_header::{self, FixedHeader, PacketType};
 use crate::mqtt::codec::reason::Reason;
 use crate::wire::message::Qos;
 
-use super::Session;
+use super::ClientSession;
 use super::poison::Cause;
 
 /// A packet that is read away.
@@ -28,7 +28,7 @@ struct PublishBeginning<'a> {
     packet_id: Option<u16>,
 }
 
-impl<P: Plane> Session<P> {
+impl<P: Plane> ClientSession<P> {
     /// A packet's header tells that it is too large. Whether it is read away, or its beginning awaited; else the session is over.
     pub(super) fn on_oversize(&mut self, input: &[u8]) {
         let head = match fixed_header::read(input) {

@@ -20,7 +20,7 @@ use crate::wire::name::{Agent, Room};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::below_room;
 
-use super::Session;
+use super::ClientSession;
 
 /// Closes that a client and a reason may cost before the next publish is dropped.
 const CLOSES: u32 = 2;
@@ -108,7 +108,7 @@ impl PoisonTracker {
     }
 }
 
-impl<P: Plane> Session<P> {
+impl<P: Plane> ClientSession<P> {
     /// Whether a publish that must not be taken is acknowledged and dropped, rather than costing the connection once more.
     pub(super) fn swallows(&self, cause: Cause) -> bool {
         let (context, most) = (&self.context, self.config.mqtt.max_poison);

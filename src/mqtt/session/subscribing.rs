@@ -20,7 +20,7 @@ use crate::wire::name::Room;
 use crate::wire::reply::Code;
 use crate::wire::topic::Offer;
 
-use super::Session;
+use super::ClientSession;
 use super::outbound::{Origin, OutgoingPublish};
 use super::pending_subscribes::{Action, PendingAnswer, Suback};
 use super::subscriptions::needs_live;
@@ -60,7 +60,7 @@ fn check_grammar(v5: bool, filter: &str) -> Result<(), Reason> {
     }
 }
 
-impl<P: Plane> Session<P> {
+impl<P: Plane> ClientSession<P> {
     pub(super) fn on_subscribe(&mut self, body: &[u8]) -> Result<(), Reason> {
         let mut packet = decode::subscribe(self.client.v5, body)?;
         let id = packet.id;

@@ -12,7 +12,7 @@ use crate::mqtt::config::{MqttConfig, RateLimit};
 use crate::mqtt::metrics::Metrics;
 use crate::mqtt::rate::{Meter, RatePace};
 
-use super::Session;
+use super::ClientSession;
 
 /// A burst is never less than this part of what a second lets through: timers are not finer than a millisecond, and one packet
 /// a tick would be less than the rate.
@@ -106,7 +106,7 @@ impl Throttle {
     }
 }
 
-impl<P: Plane> Session<P> {
+impl<P: Plane> ClientSession<P> {
     /// Until when the client is not read because it sent too fast, or more than there is room for.
     pub(in crate::mqtt) fn held_until(&self) -> Option<Instant> {
         let throttle = self.throttle.as_ref();

@@ -14,7 +14,7 @@ use crate::mqtt::disconnect_reason::DisconnectReason;
 use crate::mqtt::metrics::Metrics;
 use crate::wire::reply::Code;
 
-use super::Session;
+use super::ClientSession;
 use super::throttle::HeldBack;
 
 /// For how long a refusal keeps a client from being read.
@@ -72,7 +72,7 @@ impl Unheard {
     }
 }
 
-impl<P: Plane> Session<P> {
+impl<P: Plane> ClientSession<P> {
     /// A client that cannot be told of a refusal is slowed down by it.
     pub(super) fn slow_down_unheard(&mut self, verdict: Result<(), Code>, of_own_backlog: bool) {
         match verdict {
