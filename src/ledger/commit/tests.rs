@@ -1,3 +1,5 @@
+//! Group commit: order, faults of the disk, and what is let go when.
+
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::super::store::{Space, Visit};

@@ -1,3 +1,5 @@
+//! Backups and other copies of a ledger, and pages that are given back.
+
 use std::fs;
 
 use super::super::log::LOG_DIRECTORY;

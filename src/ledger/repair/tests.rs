@@ -1,3 +1,5 @@
+//! Repair: what is kept of a ledger that is damaged, and what it says of the rest.
+
 use std::fs;
 
 use rusqlite::Connection;

@@ -1,3 +1,5 @@
+//! The database as a store: commits, crashes, and files and directories that it cannot use.
+
 use std::fs;
 use std::ops::ControlFlow;
 

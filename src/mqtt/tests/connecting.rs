@@ -1,3 +1,5 @@
+//! CONNECT: who is let in, and what CONNACK says.
+
 use std::net::Ipv4Addr;
 
 use mqtt_protocol_core::mqtt::packet::{

@@ -1,3 +1,5 @@
+//! Deliveries: QoS, packet ids, the window, and aliases.
+
 use mqtt_protocol_core::mqtt::packet::{
     MaximumPacketSize, Property, ReceiveMaximum, TopicAliasMaximum,
 };

@@ -1,3 +1,5 @@
+//! Clients that break the protocol.
+
 use super::harness::*;
 use crate::metrics::Count;
 use crate::mqtt::MqttConfig;

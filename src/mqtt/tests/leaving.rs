@@ -1,3 +1,5 @@
+//! How connections end, and what becomes of wills and sessions.
+
 use mqtt_protocol_core::mqtt::packet::v5_0;
 
 use super::harness::*;

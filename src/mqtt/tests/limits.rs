@@ -1,3 +1,5 @@
+//! How deep topics and filters may be.
+
 use mqtt_protocol_core::mqtt::packet::v5_0;
 
 use super::harness::*;

@@ -1,3 +1,5 @@
+//! What comes from the live plane, and readers that are slow.
+
 use super::harness::*;
 use crate::desk::port::{Request, Response};
 use crate::mqtt::MqttConfig;

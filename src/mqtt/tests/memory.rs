@@ -1,3 +1,5 @@
+//! What is refused, dropped and closed without memory.
+
 use super::harness::*;
 use crate::desk::Account;
 use crate::desk::port::{Full, Request, Response};

@@ -2,6 +2,7 @@
 
 mod connecting;
 mod delivering;
+mod fake_plane;
 mod harness;
 mod hostile;
 mod leaving;

@@ -1,3 +1,5 @@
+//! PUBLISH: what goes where, and how it is acknowledged.
+
 use super::harness::*;
 use crate::desk::port::{Request, Response, Route};
 use crate::mqtt::MqttConfig;

@@ -1,3 +1,5 @@
+//! SUBSCRIBE and UNSUBSCRIBE, at the desk and on the live plane.
+
 use super::harness::*;
 use crate::desk::port::{Request, Response, RetainHandling, Subscription};
 use crate::mqtt::MqttConfig;

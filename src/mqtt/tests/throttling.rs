@@ -1,3 +1,5 @@
+//! Clients that publish faster than they may.
+
 use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::packet::v5_0;

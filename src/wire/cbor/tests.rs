@@ -1,3 +1,5 @@
+//! CBOR and JSON: each becomes the other and back.
+
 use proptest::prelude::*;
 use serde_json::Value;
 

@@ -1,3 +1,5 @@
+//! Logs and databases that are damaged, missing or of another store.
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

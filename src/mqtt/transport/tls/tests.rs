@@ -1,3 +1,5 @@
+//! TLS: certificates, their reload, and clients that have none.
+
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;

@@ -1,3 +1,5 @@
+//! WebSocket: the handshake, and frames of every kind.
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
