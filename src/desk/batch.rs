@@ -17,8 +17,8 @@ use crate::wire::reply::Reply;
 pub enum Release {
     /// To one session.
     Respond(Connection, Response),
-    /// To one session, about what ends with its connection. It keeps its place in the order, and needs
-    /// no disk.
+    /// To one session, about what ends with its connection. It keeps its place in the order, and
+    /// needs no disk.
     NonDurable(Connection, Response),
     /// To whoever listens on the live plane.
     Broadcast(Message),
@@ -70,7 +70,8 @@ pub struct Pending {
     pub releases: Vec<Release>,
     /// So many of them, from the front, hold nothing that needs no disk: it has been let go.
     pub(super) kept: usize,
-    /// Since when somebody waits for it. Without anybody (only deletions of what was acknowledged), it may linger.
+    /// Since when somebody waits for it. Without anybody (only deletions of what was acknowledged),
+    /// it may linger.
     pub awaited: bool,
     /// When its first change came.
     pub since: Option<Millis>,

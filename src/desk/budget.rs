@@ -1,4 +1,5 @@
-//! How full the budgets are that everybody shares, so that who runs the gateway hears of it before anybody is refused.
+//! How full the budgets are that everybody shares, so that who runs the gateway hears of it before
+//! anybody is refused.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -32,7 +33,8 @@ impl Budget {
         }
     }
 
-    /// Percent in use; more than a hundred where it was lowered since, or where what is due goes over it.
+    /// Percent in use; more than a hundred where it was lowered since, or where what is due goes
+    /// over it.
     pub fn percent(&self) -> u64 {
         let (used, most) = (u128::from(self.used.value()), self.most.value().max(1));
         u64::try_from(used * 100 / u128::from(most)).unwrap_or(u64::MAX)

@@ -1,4 +1,5 @@
-//! What there is of a client beside its mailbox: a connection and a session, a session alone, or neither.
+//! What there is of a client beside its mailbox: a connection and a session, a session alone, or
+//! neither.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -181,7 +182,8 @@ pub struct Connected {
     pub window: usize,
     /// How many assignments it can still be sent, as far as the engine has been told.
     pub reported_window: usize,
-    /// The batch of what was held back for it last (CONNACK, SUBACK, a delivery): nothing is delivered before that.
+    /// The batch of what was held back for it last (CONNACK, SUBACK, a delivery): nothing is
+    /// delivered before that.
     pub answered_in: u64,
     /// The batch that has the last answer to SUBSCRIBE or UNSUBSCRIBE: they go in order.
     pub subscribed_in: u64,

@@ -151,7 +151,8 @@ impl Desk {
         self.report_deliveries(now);
     }
 
-    /// Whether something is due that whoever asks next must find done. One [`Desk::tick`] does a bounded portion of it.
+    /// Whether something is due that whoever asks next must find done. One [`Desk::tick`] does a
+    /// bounded portion of it.
     pub fn is_behind(&self, now: Millis) -> bool {
         let engine = self.engine.poll_timeout().map(|(at, _)| at);
         self.timers
@@ -186,8 +187,8 @@ impl Desk {
         }
     }
 
-    /// Ends the batch: the engine's last effects and records join it, and the next one begins. Its number is to be
-    /// given to [`Desk::committed`] once it is on disk.
+    /// Ends the batch: the engine's last effects and records join it, and the next one begins. Its
+    /// number is to be given to [`Desk::committed`] once it is on disk.
     pub fn seal(&mut self, now: Millis) -> Pending {
         self.engine.flush();
         self.apply_effects(now, None);
@@ -321,7 +322,8 @@ impl Desk {
         verdict
     }
 
-    /// The same for what changes no more than the engine's own records, as a rule: nobody waits for them.
+    /// The same for what changes no more than the engine's own records, as a rule: nobody waits for
+    /// them.
     fn feed_lazily(&mut self, now: Millis, input: Input) {
         let (awaited, held_back) = (self.commits.is_awaited(), self.commits.held_back());
         self.feed(now, input);

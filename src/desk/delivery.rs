@@ -163,8 +163,8 @@ impl DeliveryContext<'_> {
         self.commits.release(Release::Broadcast(message));
     }
 
-    /// Takes an assignment or a run back. One that is in flight stays for the rest of its session, as MQTT wants it
-    /// (MQTT-4.4.0-1): its attempt or turn fences it.
+    /// Takes an assignment or a run back. One that is in flight stays for the rest of its session,
+    /// as MQTT wants it (MQTT-4.4.0-1): its attempt or turn fences it.
     pub(super) fn revoke(&mut self, agent: &Agent, class: &DirectedKind) {
         let Some(client) = self.clients.get_mut(agent.as_str()) else {
             return;
@@ -184,7 +184,8 @@ impl DeliveryContext<'_> {
         }
     }
 
-    /// Takes messages out of a mailbox. What is in flight stays: it goes with its acknowledgement, as MQTT wants it.
+    /// Takes messages out of a mailbox. What is in flight stays: it goes with its acknowledgement,
+    /// as MQTT wants it.
     pub(super) fn discard(&mut self, agent: &Agent, seqs: &[u64]) {
         for seq in seqs {
             let client = self.clients.get(agent.as_str());
@@ -276,7 +277,8 @@ impl DeliveryContext<'_> {
             let connection = connected.connection.clone();
             let answered_in = connected.answered_in;
             let numbered = client.state.is_durable();
-            // A repeat has the bytes of the first time. After a crash it is not known whether there was one.
+            // A repeat has the bytes of the first time. After a crash it is not known whether there
+            // was one.
             if entry.kind.is_directed()
                 && (is_first || !entry.dup)
                 && let Some(most) = self.max_packet_exceeded(id, &entry.message, grant.qos)
@@ -295,8 +297,8 @@ impl DeliveryContext<'_> {
             };
             self.stats.deliveries.add_one();
             self.work.note_sent(id, &entry.kind);
-            // THE invariant: a delivery leaves after the record that justifies it, and after its client's CONNACK
-            // and SUBACK.
+            // THE invariant: a delivery leaves after the record that justifies it, and after its
+            // client's CONNACK and SUBACK.
             if self.commits.is_durable(entry.batch.max(answered_in)) {
                 let _ = connection.responses.send(Response::Deliver(delivery));
             } else {
@@ -305,7 +307,8 @@ impl DeliveryContext<'_> {
         }
     }
 
-    /// Holds a delivery back with the pending batch, and with it every later one, so that none overtakes it.
+    /// Holds a delivery back with the pending batch, and with it every later one, so that none
+    /// overtakes it.
     fn hold_back(&mut self, id: &str, delivery: Response) {
         if let Some(connected) = self.clients.connected_mut(id) {
             connected.answered_in = self.commits.number();

@@ -1,4 +1,5 @@
-//! Messages of the gateway's own: retained truths, events, and how everything that it writes looks on the wire.
+//! Messages of the gateway's own: retained truths, events, and how everything that it writes looks
+//! on the wire.
 
 use bytes::{BufMut, BytesMut};
 
@@ -110,7 +111,8 @@ fn shows_key(topic: &RoomTopic) -> bool {
     matches!(topic.topic, Topic::BlackboardState { .. })
 }
 
-/// A message of the gateway's own: JSON or CBOR, at the highest QoS, so that each subscriber gets the one that it asked for.
+/// A message of the gateway's own: JSON or CBOR, at the highest QoS, so that each subscriber gets
+/// the one that it asked for.
 pub(super) fn gateway_message(
     topic: &str,
     payload: &[u8],
@@ -158,7 +160,8 @@ fn properties(payload: &[u8], mirrors: &MessageMirrors) -> BytesMut {
     out
 }
 
-/// A property of one string, or of a pair. The engine's limits keep every string far below the 65,535 bytes that fit.
+/// A property of one string, or of a pair. The engine's limits keep every string far below the
+/// 65,535 bytes that fit.
 fn put_property(out: &mut BytesMut, id: u8, strings: &[&str]) {
     out.put_u8(id);
     for text in strings {

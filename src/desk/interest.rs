@@ -1,7 +1,8 @@
 //! Which publishes must come to the desk because a durable or shared subscriber wants them.
 //!
-//! Sessions ask it for every publish, the desk changes it when such a subscription comes or goes. A change is visible
-//! before the SUBACK that reports it, so that no publish that follows a SUBACK goes past the desk.
+//! Sessions ask it for every publish, the desk changes it when such a subscription comes or goes. A
+//! change is visible before the SUBACK that reports it, so that no publish that follows a SUBACK
+//! goes past the desk.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};

@@ -14,7 +14,8 @@ pub struct ClientLimits {
     pub max_clients: usize,
     /// Subscriptions of one client.
     pub max_subscriptions: usize,
-    /// Directed messages, replies aside, that wait for one agent; beyond it the sender is refused (429).
+    /// Directed messages, replies aside, that wait for one agent; beyond it the sender is refused
+    /// (429).
     pub max_mailbox_messages: usize,
     /// Bytes of directed messages that wait for one agent; beyond it the sender is refused (429).
     pub max_mailbox_bytes: usize,
@@ -24,14 +25,17 @@ pub struct ClientLimits {
     pub max_result_bytes: usize,
     /// Replies that wait for one agent; beyond it the oldest is dropped and counted.
     pub max_replies: usize,
-    /// Messages in one session's queue; beyond it the session misses what comes, which is counted, or with `refuse_when_full`
-    /// clients' publishes are refused (0x97). The publishers of a connected but slow client are slowed from half of it.
+    /// Messages in one session's queue; beyond it the session misses what comes, which is counted,
+    /// or with `refuse_when_full` clients' publishes are refused (0x97). The publishers of a
+    /// connected but slow client are slowed from half of it.
     pub max_queued_messages: usize,
     /// Bytes in one session's queue; as above.
     pub max_queued_bytes: usize,
-    /// Bytes of QoS 0 messages that may wait for a member of a shared subscription; beyond it new ones are dropped and counted.
+    /// Bytes of QoS 0 messages that may wait for a member of a shared subscription; beyond it new
+    /// ones are dropped and counted.
     pub max_backlog_bytes: usize,
-    /// Whether a publish for a session that is full is refused, rather than dropped for that session.
+    /// Whether a publish for a session that is full is refused, rather than dropped for that
+    /// session.
     pub refuse_when_full: bool,
 }
 
@@ -48,7 +52,8 @@ pub struct JournalLimits {
     pub max_bytes: u64,
     /// Rooms, existing or not.
     pub max_rooms: usize,
-    /// Bytes that all who ask during one batch may have read; beyond it they are asked to come again.
+    /// Bytes that all who ask during one batch may have read; beyond it they are asked to come
+    /// again.
     pub max_read_bytes: usize,
     /// Rooms with limits of their own.
     pub rooms: BTreeMap<Room, RoomJournal>,

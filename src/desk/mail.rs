@@ -1,4 +1,5 @@
-//! Mailboxes as the engine sees them, and through it an operator: what waits, and how much more may.
+//! Mailboxes as the engine sees them, and through it an operator: what waits, and how much more
+//! may.
 
 use std::ops::ControlFlow;
 

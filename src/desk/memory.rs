@@ -1,12 +1,13 @@
-//! One bound on everything that waits: mailboxes, queues, and what each connection holds. Retained messages and blackboards have
-//! budgets of their own.
+//! One bound on everything that waits: mailboxes, queues, and what each connection holds. Retained
+//! messages and blackboards have budgets of their own.
 //!
-//! Whoever holds something for later says how much, and asks before it holds more. The figures are estimates that no lock
-//! protects: the bound may be passed by what many did in the same moment, never by what they do afterwards. What is in memory
-//! once and waits for several is counted for each of them.
+//! Whoever holds something for later says how much, and asks before it holds more. The figures are
+//! estimates that no lock protects: the bound may be passed by what many did in the same moment,
+//! never by what they do afterwards. What is in memory once and waits for several is counted for
+//! each of them.
 //!
-//! What is stored (mailboxes, queues) may fill three quarters of it, so that messages on their way get through
-//! while somebody's mail lies for days.
+//! What is stored (mailboxes, queues) may fill three quarters of it, so that messages on their way
+//! get through while somebody's mail lies for days.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,9 +15,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::metrics::{Count, MetricSet, Per, Scrape, labels};
 
-/// What a connection may hold each way though all is full: clients that take what they ask for do not suffer from others.
+/// What a connection may hold each way though all is full: clients that take what they ask for do
+/// not suffer from others.
 const SPARED_BYTES: usize = 16 * 1024;
-/// Up to this a connection's holding is not counted: most hold something for a moment, over and over.
+/// Up to this a connection's holding is not counted: most hold something for a moment, over and
+/// over.
 const UNCOUNTED_BYTES: usize = 4 * 1024;
 
 labels! {
@@ -41,14 +44,16 @@ labels! {
     }
 }
 
-/// The bound, how much of it is in use, and what came of reaching it. Shared by the desk and all connections.
+/// The bound, how much of it is in use, and what came of reaching it. Shared by the desk and all
+/// connections.
 #[derive(Debug)]
 pub struct MemoryBudget {
     max: AtomicUsize,
     reserved: Per<Account, AtomicUsize>,
     /// Publishes and commands refused (0x97, 429), and QoS 0 publishes for the desk dropped.
     pub refused: Count,
-    /// Messages dropped that nobody could be refused: QoS 0 deliveries, and the gateway's own to persistent sessions.
+    /// Messages dropped that nobody could be refused: QoS 0 deliveries, and the gateway's own to
+    /// persistent sessions.
     pub dropped: Count,
     /// Connections closed (0x97).
     pub closed: Count,
@@ -172,7 +177,8 @@ impl Drop for Reservation {
     }
 }
 
-/// A connection's part: told how much it holds, it keeps the sum right, also when the connection ends.
+/// A connection's part: told how much it holds, it keeps the sum right, also when the connection
+/// ends.
 #[derive(Debug)]
 pub struct ConnectionShare {
     memory: Arc<MemoryBudget>,

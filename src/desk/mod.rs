@@ -1,18 +1,20 @@
-//! The desk: one thread that takes every input that changes durable state, in order, and lets nothing out early.
+//! The desk: one thread that takes every input that changes durable state, in order, and lets
+//! nothing out early.
 //!
-//! THE INVARIANT: **nothing leaves before the record that justifies it is on disk.** A batch of requests goes through the
-//! engine; its records, mailbox entries, retained changes and session changes are one atomic commit; only when that is
-//! durable are its acks, deliveries and broadcasts released.
+//! THE INVARIANT: **nothing leaves before the record that justifies it is on disk.** A batch of
+//! requests goes through the engine; its records, mailbox entries, retained changes and session
+//! changes are one atomic commit; only when that is durable are its acks, deliveries and broadcasts
+//! released.
 //!
 //! Reading order: `port`, `responses`, `route` and `subscription` (what sessions and the desk say
 //! to each other); `core` (the state machine, with `requests` and `session`), which puts the parts
 //! together and alone feeds the engine; `delivery` (messages for one client), `distribute`,
-//! `reassign`, `replay`, `inbound`, `command`, `status`, `stall`, `recover` (what is done with those
-//! parts below the engine). The parts: `clients` with `client_state` and `outbox` (`send_order`,
-//! `outbox_kind`), `index` (`shared_subscriptions`, `trie`, `interest`), `retained`, `commits`
-//! (`batch`), `timers`, `work`, `journal`, `time`, `stats` (`budget`), `settings` (`limits`,
-//! `memory`). What they look like in the ledger: `records`, `root`. What the gateway writes itself:
-//! `gateway_messages`. `run` is the thread. No two of them need each other.
+//! `reassign`, `replay`, `inbound`, `command`, `status`, `stall`, `recover` (what is done with
+//! those parts below the engine). The parts: `clients` with `client_state` and `outbox`
+//! (`send_order`, `outbox_kind`), `index` (`shared_subscriptions`, `trie`, `interest`), `retained`,
+//! `commits` (`batch`), `timers`, `work`, `journal`, `time`, `stats` (`budget`), `settings`
+//! (`limits`, `memory`). What they look like in the ledger: `records`, `root`. What the gateway
+//! writes itself: `gateway_messages`. `run` is the thread. No two of them need each other.
 
 mod batch;
 mod budget;

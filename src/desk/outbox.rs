@@ -1,10 +1,11 @@
-//! One client's outgoing messages: its mailbox (directed, waits whatever the session is) and its session's queue, numbered together.
+//! One client's outgoing messages: its mailbox (directed, waits whatever the session is) and its
+//! session's queue, numbered together.
 //!
 //! It knows in which state each message is, and so what may be sent next; `send_order` has the
 //! order. It does no I/O: the desk writes the records and releases the deliveries.
 //!
-//! The packet id of a durable session's delivery follows from its sequence number, so that it is the same after a crash
-//! without being stored (MQTT-4.4.0-1).
+//! The packet id of a durable session's delivery follows from its sequence number, so that it is
+//! the same after a crash without being stored (MQTT-4.4.0-1).
 
 mod queries;
 mod session_end;
@@ -57,7 +58,8 @@ pub struct OutboxEntry {
     pub batch: u64,
     /// Sent before, perhaps.
     pub dup: bool,
-    /// No longer true: goes with the session, within which MQTT has it sent until it is acknowledged.
+    /// No longer true: goes with the session, within which MQTT has it sent until it is
+    /// acknowledged.
     revoked: bool,
     /// Its place in the order of sending, from 1; 0 if this run has not sent it.
     send_index: u64,
@@ -84,25 +86,25 @@ impl OutboxEntry {
     }
 
     /// Where it stands now.
-    fn place(&self) -> Place {
+    fn index(&self) -> EntryIndex {
         match (self.state, self.send_index) {
-            (EntryState::Ready, 0) => Place::Ready {
+            (EntryState::Ready, 0) => EntryIndex::Ready {
                 priority: SendPriority::of(&self.kind),
                 perhaps_sent: self.dup,
             },
-            (EntryState::Ready, send_index) => Place::Ready {
+            (EntryState::Ready, send_index) => EntryIndex::Ready {
                 priority: SendPriority::Resend(send_index),
                 perhaps_sent: false,
             },
-            (EntryState::Parked, _) => Place::Parked,
-            (EntryState::InFlight | EntryState::Received, _) => Place::Unacknowledged,
+            (EntryState::Parked, _) => EntryIndex::Parked,
+            (EntryState::InFlight | EntryState::Received, _) => EntryIndex::Unacknowledged,
         }
     }
 }
 
 /// Which index of the outbox has an entry.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum EntryIndex {
     Ready {
         priority: SendPriority,
         /// By an earlier run: its client may hold its packet id.
@@ -174,7 +176,8 @@ impl Outbox {
         }
     }
 
-    /// Adds a message at the end; `deliverable` says whether a subscription matches it now. Returns its sequence number.
+    /// Adds a message at the end; `deliverable` says whether a subscription matches it now. Returns
+    /// its sequence number.
     pub fn push(
         &mut self,
         kind: OutboxKind,
@@ -233,13 +236,13 @@ impl Outbox {
                 }
             }
         }
-        self.enter(entry.place(), seq);
+        self.enter(entry.index(), seq);
         self.entries.insert(seq, entry);
     }
 
-    fn enter(&mut self, place: Place, seq: u64) {
-        match place {
-            Place::Ready {
+    fn enter(&mut self, index: EntryIndex, seq: u64) {
+        match index {
+            EntryIndex::Ready {
                 priority,
                 perhaps_sent,
             } => {
@@ -248,18 +251,18 @@ impl Outbox {
                     self.perhaps_sent.insert((packet_id(seq), seq));
                 }
             }
-            Place::Parked => {
+            EntryIndex::Parked => {
                 self.parked.insert(seq);
             }
-            Place::Unacknowledged => {
+            EntryIndex::Unacknowledged => {
                 self.unacknowledged.insert((packet_id(seq), seq));
             }
         }
     }
 
-    fn leave(&mut self, place: Place, seq: u64) {
-        match place {
-            Place::Ready {
+    fn leave(&mut self, index: EntryIndex, seq: u64) {
+        match index {
+            EntryIndex::Ready {
                 priority,
                 perhaps_sent,
             } => {
@@ -268,10 +271,10 @@ impl Outbox {
                     self.perhaps_sent.remove(&(packet_id(seq), seq));
                 }
             }
-            Place::Parked => {
+            EntryIndex::Parked => {
                 self.parked.remove(&seq);
             }
-            Place::Unacknowledged => {
+            EntryIndex::Unacknowledged => {
                 self.unacknowledged.remove(&(packet_id(seq), seq));
             }
         }
@@ -281,9 +284,9 @@ impl Outbox {
         let Some(entry) = self.entries.get_mut(&seq) else {
             return;
         };
-        let old = entry.place();
+        let old = entry.index();
         entry.state = state;
-        let new = entry.place();
+        let new = entry.index();
         self.leave(old, seq);
         self.enter(new, seq);
     }
@@ -292,7 +295,7 @@ impl Outbox {
     pub fn remove(&mut self, seq: u64) -> Option<OutboxEntry> {
         let entry = self.entries.remove(&seq)?;
         self.count(&entry, -1);
-        self.leave(entry.place(), seq);
+        self.leave(entry.index(), seq);
         match &entry.kind {
             OutboxKind::Directed(DirectedKind::Refusal | DirectedKind::Notice) => {
                 self.refusals.remove(&seq);
@@ -331,9 +334,10 @@ impl Outbox {
         }
     }
 
-    /// Takes the next message to send, if the window has room. A durable session's packet ids must not collide.
-    /// What was sent on this session before goes first and in the same order (MQTT-4.6.0-1); after a crash nobody knows any more what
-    /// that was, and the order holds within each topic (MQTT-4.6.0-6).
+    /// Takes the next message to send, if the window has room. A durable session's packet ids must
+    /// not collide. What was sent on this session before goes first and in the same order
+    /// (MQTT-4.6.0-1); after a crash nobody knows any more what that was, and the order holds
+    /// within each topic (MQTT-4.6.0-6).
     pub fn next(&mut self, window: usize) -> Option<(u64, &OutboxEntry)> {
         if self.unacknowledged.len() >= window {
             return None;
@@ -349,8 +353,9 @@ impl Outbox {
         Some((seq, entry))
     }
 
-    /// Whether no other message has its packet id now: none that is not acknowledged, and no older one that its client may have had
-    /// before a crash, unless that has no subscription: it may wait for ever.
+    /// Whether no other message has its packet id now: none that is not acknowledged, and no older
+    /// one that its client may have had before a crash, unless that has no subscription: it may
+    /// wait for ever.
     fn has_packet_id(&self, seq: u64) -> bool {
         let id = packet_id(seq);
         let taken = self.unacknowledged.range((id, 0)..=(id, u64::MAX)).next();
@@ -395,7 +400,8 @@ impl Outbox {
         }
     }
 
-    /// After PUBREC the receiver owns the message: it no longer counts, only its packet id is still taken.
+    /// After PUBREC the receiver owns the message: it no longer counts, only its packet id is still
+    /// taken.
     fn forget_message(&mut self, seq: u64) {
         if let Some(entry) = self.remove(seq) {
             let stored = entry.stored;
@@ -686,7 +692,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_id_that_is_taken_holds_up_its_own_lane_alone() {
+    fn a_packet_id_that_is_taken_blocks_its_own_priority_alone() {
         let mut outbox = Outbox::default();
         outbox.push(OutboxKind::Inbox, message(b"1"), true, 0, true);
         outbox.push(OutboxKind::Inbox, message(b"2"), true, 0, true);

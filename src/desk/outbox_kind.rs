@@ -16,14 +16,16 @@ pub enum OutboxKind {
         retain: bool,
         /// MQTT 5 identifiers of the subscriptions that it matches.
         subscription_ids: Vec<u32>,
-        /// The shared subscription, `$share/…`, that it came to this client by: another member inherits it.
+        /// The shared subscription, `$share/…`, that it came to this client by: another member
+        /// inherits it.
         share: Option<Arc<str>>,
     },
     /// A message of the gateway's for this agent.
     Directed(DirectedKind),
     /// Another agent's message for this agent.
     Inbox,
-    /// A reply: what is left of refusals that had to give way. Of those that were not sent there is one for each room.
+    /// A reply: what is left of refusals that had to give way. Of those that were not sent there is
+    /// one for each room.
     Summary,
 }
 
@@ -49,7 +51,8 @@ impl OutboxKind {
         }
     }
 
-    /// Whether only a subscription to just its topic takes it: work and tools' runs are for those who offer them.
+    /// Whether only a subscription to just its topic takes it: work and tools' runs are for those
+    /// who offer them.
     pub fn is_for_exact_topic(&self) -> bool {
         matches!(
             self,

@@ -1,8 +1,9 @@
 //! What sessions and the desk say to each other: requests here, responses in `responses`.
 //!
-//! Requests go through one bounded channel. Responses go through a channel per connection that needs no bound of its own: acks
-//! are bounded by what the connection has sent unanswered, deliveries by its in-flight window, and messages of QoS 0 are
-//! dropped (and counted) once [`Connection::backlog`] says that the connection does not keep up.
+//! Requests go through one bounded channel. Responses go through a channel per connection that
+//! needs no bound of its own: acks are bounded by what the connection has sent unanswered,
+//! deliveries by its in-flight window, and messages of QoS 0 are dropped (and counted) once
+//! [`Connection::backlog`] says that the connection does not keep up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -30,21 +31,25 @@ pub struct Connection {
     pub id: ConnectionId,
     /// Where responses go.
     pub responses: ResponseSender,
-    /// Bytes of QoS 0 messages that wait to be written to the client; the connection keeps it, the desk looks at it.
+    /// Bytes of QoS 0 messages that wait to be written to the client; the connection keeps it, the
+    /// desk looks at it.
     pub backlog: Arc<AtomicUsize>,
-    /// How many of the connection's publishes have left the desk; the desk keeps it. What the connection sends past the desk
-    /// must not overtake those that have not (MQTT-4.6.0-5).
+    /// How many of the connection's publishes have left the desk; the desk keeps it. What the
+    /// connection sends past the desk must not overtake those that have not (MQTT-4.6.0-5).
     pub published: Arc<AtomicU64>,
 }
 
-/// What sessions ask before a publish leaves for the live plane: the shared, rarely changing index of who wants messages kept.
+/// What sessions ask before a publish leaves for the live plane: the shared, rarely changing index
+/// of who wants messages kept.
 pub trait Interest: Send + Sync + 'static {
-    /// Whether a durable or shared subscription matches a message on this topic at this QoS: then it is the desk's.
+    /// Whether a durable or shared subscription matches a message on this topic at this QoS: then
+    /// it is the desk's.
     fn wants(&self, topic: &str, qos: Qos) -> bool;
 }
 
-/// What a client may do, for the desk to ask when the client's session cannot: about a will, and about whose turn it is in a
-/// shared subscription. The answer follows the rules as they are at the moment.
+/// What a client may do, for the desk to ask when the client's session cannot: about a will, and
+/// about whose turn it is in a shared subscription. The answer follows the rules as they are at the
+/// moment.
 pub trait Authorizer: std::fmt::Debug + Send + Sync + 'static {
     /// Whether it may publish on a topic.
     fn may_publish(&self, topic: &str) -> bool;
@@ -62,7 +67,7 @@ pub trait Authorizers: std::fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub enum Request {
     /// CONNECT was read and allowed.
-    Open(Box<Open>),
+    Open(Box<OpenRequest>),
     /// SUBSCRIBE: filters are valid and allowed; `Subscribed` answers in the same order.
     Subscribe {
         /// Who asks.
@@ -143,17 +148,17 @@ pub enum Request {
 /// An agent that is not connected counts as one whose connection is lost: in a room that it has
 /// come to by its command it is away, and has left once the reconnect grace is over.
 ///
-/// **Bounds.** Requests wait in the desk's channel (`desk.max_requests`), so that a caller who sends
-/// waits too. Answers that wait for the disk count in `memory.max_queued` (holder `answers`); when
-/// that is reached, commands are refused at once (429), with no effect. A caller that has gone
+/// **Bounds.** Requests wait in the desk's channel (`desk.max_requests`), so that a caller who
+/// sends waits too. Answers that wait for the disk count in `memory.max_queued` (holder `answers`);
+/// when that is reached, commands are refused at once (429), with no effect. A caller that has gone
 /// (whose receiver is dropped) before its command was taken up has none carried out; what is
 /// answered to one that has gone since is dropped.
 #[derive(Debug)]
 pub struct CommandRequest {
     /// Who acts: the client id, which the topic names as its writer.
     pub client_id: Arc<str>,
-    /// The user behind it, as with [`Open::owner`]: what is kept under the client id is this user's
-    /// alone.
+    /// The user behind it, as with [`OpenRequest::owner`]: what is kept under the client id is this
+    /// user's alone.
     pub owner: Option<Arc<str>>,
     /// What it may do; `None` for everything.
     pub authorizer: Option<Arc<dyn Authorizer>>,
@@ -189,39 +194,43 @@ pub struct Holdings {
 
 /// A client that connects.
 #[derive(Debug)]
-pub struct Open {
+pub struct OpenRequest {
     /// Where responses go.
     pub connection: Connection,
     /// MQTT client id, never empty.
     pub client_id: Arc<str>,
-    /// The user who proved to be behind it: what the client keeps is this user's alone. `None` while nobody is asked.
+    /// The user who proved to be behind it: what the client keeps is this user's alone. `None`
+    /// while nobody is asked.
     pub owner: Option<Arc<str>>,
     /// What it may do; `None` for everything.
     pub authorizer: Option<Arc<dyn Authorizer>>,
     /// Forget any earlier session.
     pub clean_start: bool,
-    /// Seconds that the session outlives its connection; 0 ends it with the connection (3.1.1 clean session),
-    /// `u32::MAX` keeps it for ever (3.1.1 without clean session).
+    /// Seconds that the session outlives its connection; 0 ends it with the connection (3.1.1 clean
+    /// session), `u32::MAX` keeps it for ever (3.1.1 without clean session).
     pub expiry: u32,
-    /// How many deliveries may be unacknowledged at once: our limit and the client's Receive Maximum, whichever is less.
+    /// How many deliveries may be unacknowledged at once: our limit and the client's Receive
+    /// Maximum, whichever is less.
     pub window: u16,
     /// Published if the connection ends without DISCONNECT.
     pub will: Option<Publication>,
-    /// Seconds that the will waits for the client to come back (MQTT 5 section 3.1.3.2.2); 0 publishes it at once.
+    /// Seconds that the will waits for the client to come back (MQTT 5 section 3.1.3.2.2); 0
+    /// publishes it at once.
     pub will_delay: u32,
-    /// The will's Message Expiry in seconds; it counts from when the will is published, so the message has none yet.
+    /// The will's Message Expiry in seconds; it counts from when the will is published, so the
+    /// message has none yet.
     pub will_expiry: Option<u32>,
 }
 
-impl Open {
+impl OpenRequest {
     /// Whether the session outlives its connection.
     pub fn is_durable(&self) -> bool {
         self.expiry > 0
     }
 }
 
-/// A publish that the desk takes: a command, an inbox message, a retained message, or one that a durable or shared
-/// subscriber wants. (The rest goes from the session to the live plane.)
+/// A publish that the desk takes: a command, an inbox message, a retained message, or one that a
+/// durable or shared subscriber wants. (The rest goes from the session to the live plane.)
 #[derive(Debug, Clone)]
 pub struct Publication {
     /// The message; `retain` and `qos` as published.
@@ -233,7 +242,8 @@ pub struct Publication {
 /// How far a client has acknowledged a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// QoS 0: written to the socket. QoS 1: PUBACK. QoS 2: PUBREC with an error, which ends the flow.
+    /// QoS 0: written to the socket. QoS 1: PUBACK. QoS 2: PUBREC with an error, which ends the
+    /// flow.
     Done,
     /// QoS 2: PUBREC; `Response::Release` says when PUBREL may go.
     Received,

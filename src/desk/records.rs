@@ -1,4 +1,5 @@
-//! What the desk's own state looks like in the ledger: sessions, subscriptions, outgoing and inbound QoS 2 state, retained messages.
+//! What the desk's own state looks like in the ledger: sessions, subscriptions, outgoing and
+//! inbound QoS 2 state, retained messages.
 //!
 //! | space | key | value |
 //! |---|---|---|
@@ -11,8 +12,8 @@
 //! | inbound | client `0` packet id (2) | nothing |
 //! | retained | topic | the message |
 //!
-//! Numbers are big-endian, so that keys sort by them. Client ids cannot contain the null character (MQTT-1.5.4-2), so it
-//! ends them. The ledger's format version covers all of it.
+//! Numbers are big-endian, so that keys sort by them. Client ids cannot contain the null character
+//! (MQTT-1.5.4-2), so it ends them. The ledger's format version covers all of it.
 
 pub mod will;
 

@@ -1,8 +1,9 @@
 //! Retained messages for a lasting subscription: queued as fast as their reader takes them.
 //!
-//! A subscription may match far more retained messages than a session's queue holds. So they are not put into it all at once:
-//! a mark says up to which topic they were, and it goes on whenever little waits. The mark is on disk with what was queued, so
-//! that neither an absence nor a crash leaves any out.
+//! A subscription may match far more retained messages than a session's queue holds. So they are
+//! not put into it all at once: a mark says up to which topic they were, and it goes on whenever
+//! little waits. The mark is on disk with what was queued, so that neither an absence nor a crash
+//! leaves any out.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::wire::message::{Message, Qos};
 const AT_ONCE: usize = 256;
 
 /// Some of a subscription's retained messages.
-struct Chunk {
+struct RetainedChunk {
     filter: Arc<str>,
     id: Option<u32>,
     messages: Vec<(Qos, Message)>,
@@ -125,7 +126,7 @@ fn move_cursor(delivery: &mut DeliveryContext<'_>, id: &str, filter: &str, topic
 }
 
 /// What the queue has room for, of the first subscription that has not had all.
-fn next_chunk(delivery: &DeliveryContext<'_>, id: &Arc<str>) -> Option<Chunk> {
+fn next_chunk(delivery: &DeliveryContext<'_>, id: &Arc<str>) -> Option<RetainedChunk> {
     let client = delivery.clients.get(id)?;
     client.state.connected()?;
     let (subscription, replay) = first(client.state.session()?)?;
@@ -148,7 +149,7 @@ fn next_chunk(delivery: &DeliveryContext<'_>, id: &Arc<str>) -> Option<Chunk> {
         bytes = bytes.saturating_sub(message.size());
         found.push((qos, message.clone()));
     }
-    Some(Chunk {
+    Some(RetainedChunk {
         filter: filter.clone(),
         id: subscription.id,
         messages: found,

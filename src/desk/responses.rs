@@ -1,6 +1,7 @@
 //! What the desk says to one session, and the way there.
 //!
-//! Responses travel in boxes: a channel keeps room for 32 entries however idle it is, and most connections are idle.
+//! Responses travel in boxes: a channel keeps room for 32 entries however idle it is, and most
+//! connections are idle.
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -82,7 +83,8 @@ pub enum Response {
     Opened {
         /// Whether an earlier session goes on.
         session_present: bool,
-        /// Whether the session outlives this connection, so that the desk delivers all of QoS 1 and 2.
+        /// Whether the session outlives this connection, so that the desk delivers all of QoS 1 and
+        /// 2.
         durable: bool,
         /// The subscriptions that still stand.
         subscriptions: Vec<Subscription>,
@@ -95,8 +97,8 @@ pub enum Response {
         packet_id: u16,
         /// Granted QoS or a refusal, in order.
         results: Vec<Result<Qos, Code>>,
-        /// The retained messages to send now, each with the index of the subscription that asked. Those of a durable session
-        /// come as deliveries instead.
+        /// The retained messages to send now, each with the index of the subscription that asked.
+        /// Those of a durable session come as deliveries instead.
         retained: Vec<(usize, Message)>,
         /// Retained messages that may wait for one client; more of them are not to be taken in.
         retained_room: usize,
@@ -114,15 +116,17 @@ pub enum Response {
     Published {
         /// Echoed.
         packet_id: u16,
-        /// Refusals become MQTT 5 reason codes; 3.1.1 acknowledges all the same, the reply has the words.
+        /// Refusals become MQTT 5 reason codes; 3.1.1 acknowledges all the same, the reply has the
+        /// words.
         verdict: Result<(), Code>,
         /// Why it was refused, in the reply's words: MQTT 5's Reason String.
         words: Option<Box<str>>,
         /// Whether it was refused because its publisher waits for as much as it may.
         of_own_backlog: bool,
     },
-    /// A publish was not taken because there is no room to keep it, and had no effect: MQTT 5 is told so (0x97), and from a
-    /// 3.1.1 client the connection is closed, for its acknowledgement would be a promise (MQTT-4.8.0-2).
+    /// A publish was not taken because there is no room to keep it, and had no effect: MQTT 5 is
+    /// told so (0x97), and from a 3.1.1 client the connection is closed, for its acknowledgement
+    /// would be a promise (MQTT-4.8.0-2).
     NoRoom {
         /// Echoed.
         packet_id: u16,
@@ -154,7 +158,8 @@ pub enum Response {
 pub struct Delivery {
     /// Counts the client's deliveries; acknowledged by it.
     pub seq: u64,
-    /// Durable sessions: the packet id, bound to `seq` so that it is the same after a crash. Else the session picks one.
+    /// Durable sessions: the packet id, bound to `seq` so that it is the same after a crash. Else
+    /// the session picks one.
     pub packet_id: Option<u16>,
     /// Sent before, perhaps.
     pub dup: bool,

@@ -18,7 +18,7 @@ pub struct RetainedStore {
     messages: BTreeSet<ByTopic>,
     bytes: usize,
     /// Of all these: those of clients, which the limits are for.
-    clients: Load,
+    clients: ClientUsage,
     limits: RetainedConfig,
     /// The sequence number of the newest change.
     retained_seq: u64,
@@ -56,7 +56,7 @@ impl PartialEq for ByTopic {
 impl Eq for ByTopic {}
 
 #[derive(Debug, Default)]
-struct Load {
+struct ClientUsage {
     messages: usize,
     bytes: usize,
 }
@@ -67,7 +67,7 @@ impl RetainedStore {
         RetainedStore {
             messages: BTreeSet::new(),
             bytes: 0,
-            clients: Load::default(),
+            clients: ClientUsage::default(),
             limits,
             retained_seq: 0,
         }
@@ -88,7 +88,8 @@ impl RetainedStore {
         self.bytes
     }
 
-    /// Whether a client may still retain this message. The gateway's own are bounded by the engine's limits instead.
+    /// Whether a client may still retain this message. The gateway's own are bounded by the
+    /// engine's limits instead.
     pub fn has_room_for(&self, message: &Message) -> bool {
         let old = self.get(message.topic());
         let old = old.filter(|old| is_clients(old)).map(Message::size);
@@ -214,7 +215,8 @@ fn is_clients(message: &Message) -> bool {
     !message.publisher().is_empty()
 }
 
-/// What every matching topic begins with: the levels before the first wildcard (`a/#` matches `a`, so without the slash).
+/// What every matching topic begins with: the levels before the first wildcard (`a/#` matches `a`,
+/// so without the slash).
 fn fixed_prefix(filter: &str) -> &str {
     let wildcard = filter.find(['+', '#']).unwrap_or(filter.len());
     let fixed = &filter[..wildcard];

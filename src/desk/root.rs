@@ -1,8 +1,8 @@
 //! The first level of rooms' topics, under which everything that the desk keeps was made.
 //!
-//! Topics of retained messages and mailboxes begin with it, and so do the filters of sessions: under another one nobody would find
-//! what is there. So a start with another one is refused as long as there are rooms. Earlier versions did not write it down; what
-//! they have kept tells it.
+//! Topics of retained messages and mailboxes begin with it, and so do the filters of sessions:
+//! under another one nobody would find what is there. So a start with another one is refused as
+//! long as there are rooms. Earlier versions did not write it down; what they have kept tells it.
 
 use std::ops::ControlFlow;
 

@@ -1,7 +1,8 @@
 //! The desk's thread: requests in, batches to the committer, releases out once they are durable.
 //!
-//! While one batch is being synced the next one fills. A batch is handed over when the one before is on disk, so that
-//! nobody waits for more than the sync in progress and its own; a very large one may queue behind.
+//! While one batch is being synced the next one fills. A batch is handed over when the one before
+//! is on disk, so that nobody waits for more than the sync in progress and its own; a very large
+//! one may queue behind.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,14 +24,16 @@ use crate::live::{LivePlane, LivePublisher, Plane, Publisher};
 use crate::wire::Millis;
 use crate::wire::message::Qos;
 
-/// Bytes from which a batch may queue behind the one being synced. It bounds nothing (`desk.max_pending` does) and changes only
-/// when large batches go, so there is no key for it.
+/// Bytes from which a batch may queue behind the one being synced. It bounds nothing
+/// (`desk.max_pending` does) and changes only when large batches go, so there is no key for it.
 const LARGE_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// Sleeps are timed by a clock that stands still while the machine sleeps: nothing is late by more than this after it wakes.
+/// Sleeps are timed by a clock that stands still while the machine sleeps: nothing is late by more
+/// than this after it wakes.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// A batch's number, and what may leave once it is on disk. What needs no disk may be taken out before that.
+/// A batch's number, and what may leave once it is on disk. What needs no disk may be taken out
+/// before that.
 type Releases = (u64, Arc<Mutex<Vec<Release>>>);
 
 /// A running desk.
@@ -65,7 +68,7 @@ impl RunningDesk {
 
 /// What crosses between the desk's thread and the committer's.
 #[derive(Default)]
-struct Progress {
+struct CommitProgress {
     durable: AtomicU64,
     wake: Notify,
 }
@@ -87,7 +90,7 @@ pub fn start(
     clock: Arc<Clock>,
 ) -> std::io::Result<RunningDesk> {
     let (requests, inbox) = mpsc::channel(pace.max_requests);
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(CommitProgress::default());
     let committer = spawn_committer(store, options, plane.publisher(), progress.clone());
     let health = committer.health();
     let thread = std::thread::Builder::new()
@@ -127,7 +130,7 @@ fn spawn_committer(
     store: Box<dyn Store>,
     options: CommitOptions,
     mut publisher: LivePublisher,
-    progress: Arc<Progress>,
+    progress: Arc<CommitProgress>,
 ) -> Committer<Releases> {
     let idle = progress.clone();
     let release = move |(number, releases): Releases| {
@@ -141,8 +144,8 @@ fn spawn_committer(
     Committer::spawn(store, options, release, move || idle.wake.notify_one())
 }
 
-/// Runs on the committer's thread, after the batch is on disk. Responses go before broadcasts: a session that hears of a
-/// subscription must do so before it hears what came after.
+/// Runs on the committer's thread, after the batch is on disk. Responses go before broadcasts: a
+/// session that hears of a subscription must do so before it hears what came after.
 fn release_all(releases: Vec<Release>, publisher: &mut LivePublisher) {
     let mut broadcast = false;
     let mut published = Vec::new();
@@ -177,12 +180,14 @@ struct DeskLoop {
     desk: Desk,
     inbox: mpsc::Receiver<Request>,
     committer: Committer<Releases>,
-    progress: Arc<Progress>,
+    progress: Arc<CommitProgress>,
     /// The newest batch that was sealed.
     sealed: u64,
-    /// Requests that have no room while the disk takes nothing, in their order: at most as many as wait to be taken.
+    /// Requests that have no room while the disk takes nothing, in their order: at most as many as
+    /// wait to be taken.
     aside: VecDeque<Request>,
-    /// What waits in batches that were sealed and are not on disk, in their order: as many as are under way.
+    /// What waits in batches that were sealed and are not on disk, in their order: as many as are
+    /// under way.
     under_way: VecDeque<Releases>,
     /// So many of these, the oldest, have nothing left that needs no disk.
     looked_at: usize,
@@ -205,7 +210,8 @@ impl DeskLoop {
             tokio::select! {
                 taken = self.inbox.recv_many(&mut requests, self.pace.max_batch), if takes => open = taken > 0,
                 () = progress.wake.notified() => {}
-                // Only that it has: what it is now is asked for below. It is never gone: the committer has it.
+                // Only that it has: what it is now is asked for below. It is never gone: the
+                // committer has it.
                 _ = health.changed() => {}
                 () = sleep_until(deadline, &clock) => {}
             }
@@ -213,7 +219,8 @@ impl DeskLoop {
             self.desk.look_at_wall(now, self.clock.ahead());
             self.note_progress();
             self.catch_up(now);
-            // After a start so much may be due that it takes several batches: whoever asks waits for the last.
+            // After a start so much may be due that it takes several batches: whoever asks waits
+            // for the last.
             if !self.desk.is_behind(now) {
                 self.take_up(now);
                 for request in requests.drain(..) {
@@ -226,7 +233,8 @@ impl DeskLoop {
         self.finish().await
     }
 
-    /// Whether requests may be taken: there is room for what comes of them, or the disk takes nothing, and some need none.
+    /// Whether requests may be taken: there is room for what comes of them, or the disk takes
+    /// nothing, and some need none.
     fn may_take(&self) -> bool {
         !self.is_full() || !self.is_crowded() && self.aside.len() < self.pace.max_requests
     }
@@ -281,7 +289,8 @@ impl DeskLoop {
         self.desk.pending_bytes() >= self.pace.max_pending.0
     }
 
-    /// Whether there is no room for anything. While the disk takes nothing, time and those who need no disk may add as much again.
+    /// Whether there is no room for anything. While the disk takes nothing, time and those who need
+    /// no disk may add as much again.
     fn is_crowded(&self) -> bool {
         let times = if self.desk.is_stalled() { 2 } else { 1 };
         self.desk.pending_bytes() / times >= self.pace.max_pending.0
@@ -342,14 +351,16 @@ impl DeskLoop {
         });
     }
 
-    /// Hands the sealed batch over; without room it stays, and the committer wakes us when there is some.
+    /// Hands the sealed batch over; without room it stays, and the committer wakes us when there is
+    /// some.
     fn submit(&mut self) {
         if let Some(sealed) = self.carried.take() {
             self.carried = self.committer.try_submit(sealed).err();
         }
     }
 
-    /// No session is left, or the ledger has failed for good: what is pending goes to disk if it can, then the committer ends.
+    /// No session is left, or the ledger has failed for good: what is pending goes to disk if it
+    /// can, then the committer ends.
     async fn finish(mut self) -> Result<(), StoreError> {
         let now = self.clock.now();
         for request in std::mem::take(&mut self.aside) {
@@ -358,7 +369,8 @@ impl DeskLoop {
         self.desk.leave_mark(now);
         loop {
             self.submit();
-            // A ledger that has failed takes nothing more; one that is stalled gets its last attempt from `close`.
+            // A ledger that has failed takes nothing more; one that is stalled gets its last
+            // attempt from `close`.
             if self.committer.health().state() != CommitState::Ok {
                 break;
             }
@@ -380,7 +392,8 @@ impl DeskLoop {
     }
 }
 
-/// Whether a request waits its turn behind those that were put aside. What asks, takes away or ends does not, but nobody leaves before what it has sent.
+/// Whether a request waits its turn behind those that were put aside. What asks, takes away or ends
+/// does not, but nobody leaves before what it has sent.
 fn waits(request: &Request, aside: &VecDeque<Request>) -> bool {
     match request {
         Request::Publish { .. } | Request::Release { .. } | Request::Command(_) => true,

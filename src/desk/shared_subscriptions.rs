@@ -1,6 +1,8 @@
-//! Shared subscriptions: groups of clients of which exactly one gets each message (MQTT 5 section 4.8.2).
+//! Shared subscriptions: groups of clients of which exactly one gets each message (MQTT 5 section
+//! 4.8.2).
 //!
-//! Groups are told apart by name and filter. Members take turns, connected ones before those that are away.
+//! Groups are told apart by name and filter. Members take turns, connected ones before those that
+//! are away.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,7 +34,7 @@ pub struct MemberTurn {
 }
 
 #[derive(Debug, Default)]
-struct Group {
+struct ShareGroup {
     members: BTreeMap<Arc<str>, GroupMember>,
     /// Members whose sessions outlive their connections.
     durable_members: usize,
@@ -46,7 +48,7 @@ struct Group {
 #[derive(Debug, Default)]
 pub struct SharedSubscriptions {
     /// By the whole filter, `$share/{group}/{filter}`.
-    groups: BTreeMap<Arc<str>, Group>,
+    groups: BTreeMap<Arc<str>, ShareGroup>,
     /// The whole filters by the filter inside.
     index: FilterTrie<Arc<str>, ()>,
     /// Groups of which absent members have unsent messages, by the whole filter.
@@ -81,7 +83,7 @@ impl SharedSubscriptions {
         let left = group.members.remove(client);
         group.durable_members -= usize::from(left.is_some_and(|left| left.durable));
         self.clear_unsent(whole, client);
-        let is_empty = |group: &Group| group.members.is_empty();
+        let is_empty = |group: &ShareGroup| group.members.is_empty();
         if !self.groups.get(whole).is_some_and(is_empty) {
             return false;
         }
@@ -90,8 +92,8 @@ impl SharedSubscriptions {
         true
     }
 
-    /// For each group that a topic concerns, the member whose turn it is. `connected` tells who can take it now: is there, and
-    /// may have it.
+    /// For each group that a topic concerns, the member whose turn it is. `connected` tells who can
+    /// take it now: is there, and may have it.
     pub fn pick(&mut self, topic: &str, connected: impl Fn(&str) -> bool) -> Vec<MemberTurn> {
         let mut concerned: Vec<Arc<str>> = Vec::new();
         self.index
@@ -185,7 +187,7 @@ impl SharedSubscriptions {
     }
 }
 
-impl Group {
+impl ShareGroup {
     fn take_turn(&mut self, connected: &impl Fn(&str) -> bool) -> Option<(Arc<str>, GroupMember)> {
         let after_last = self.members.range::<Arc<str>, _>((
             self.last

@@ -1,19 +1,20 @@
 //! While the disk takes nothing: who needs it is refused at once, and who does not goes on.
 //!
-//! Sessions that end with their connection keep nothing, so that what answers them about themselves needs no commit; it waits for one only to keep its
-//! place among other answers. While there is none, it goes without. What it would show of others' changes is held to what is on disk.
+//! Sessions that end with their connection keep nothing, so that what answers them about themselves
+//! needs no commit; it waits for one only to keep its place among other answers. While there is
+//! none, it goes without. What it would show of others' changes is held to what is on disk.
 
 use std::sync::Arc;
 
 use super::clients::Clients;
 use super::delivery::DeliveryContext;
-use super::port::{CloseReason, Open, Response, Subscription};
+use super::port::{CloseReason, OpenRequest, Response, Subscription};
 use super::timers::ClientTimer;
 use crate::log_limiter::limited;
 use crate::wire::reply::Code;
 
-/// How long a client waits whose SUBSCRIBE came before the disk was known to refuse. It is as long as `mqtt.connect_timeout` is by default; who
-/// comes later waits for nothing.
+/// How long a client waits whose SUBSCRIBE came before the disk was known to refuse. It is as long
+/// as `mqtt.connect_timeout` is by default; who comes later waits for nothing.
 const LONGEST_WAIT_MS: u64 = 10_000;
 
 /// The disk refuses what it is given, from now on. Who has subscribed just before is not answered
@@ -31,7 +32,7 @@ pub(super) fn begin(delivery: &mut DeliveryContext<'_>) {
 
 /// Whether a client that connects brings, or has, something that must be on disk before it is told
 /// that it is connected.
-pub(super) fn needs_disk(clients: &Clients, open: &Open) -> bool {
+pub(super) fn needs_disk(clients: &Clients, open: &OpenRequest) -> bool {
     let client = clients.get(&open.client_id);
     open.is_durable()
         || open.will.is_some()
@@ -41,7 +42,7 @@ pub(super) fn needs_disk(clients: &Clients, open: &Open) -> bool {
 }
 
 /// Refuses a client that needs the disk while it takes nothing. Nothing has come of its CONNECT.
-pub(super) fn refuses_client(delivery: &DeliveryContext<'_>, open: &Open) -> bool {
+pub(super) fn refuses_client(delivery: &DeliveryContext<'_>, open: &OpenRequest) -> bool {
     let refuses = delivery.commits.is_stalled() && needs_disk(delivery.clients, open);
     if refuses {
         delivery.stats.refused_sessions.add_one();

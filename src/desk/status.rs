@@ -1,6 +1,8 @@
-//! What the gateway says about itself under `$SYS`: the figures that the desk alone has, and their messages.
+//! What the gateway says about itself under `$SYS`: the figures that the desk alone has, and their
+//! messages.
 //!
-//! They are retained for whoever subscribes later, and never on disk: a gateway that starts has new ones.
+//! They are retained for whoever subscribes later, and never on disk: a gateway that starts has new
+//! ones.
 
 use super::clients::Clients;
 use super::delivery::DeliveryContext;

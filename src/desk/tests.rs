@@ -25,8 +25,8 @@ use std::sync::Arc;
 
 use super::core::Desk;
 use super::port::{
-    CloseReason, Connection, Delivery, Open, Publication, Request, Response, RetainHandling, Route,
-    Stage, Subscription,
+    CloseReason, Connection, Delivery, OpenRequest, Publication, Request, Response, RetainHandling,
+    Route, Stage, Subscription,
 };
 use super::{
     ClientLimits, DeskSettings, InterestIndex, JournalLimits, MemoryBudget, Release,
@@ -184,7 +184,7 @@ impl World {
     fn is_refused(&mut self, user: &str, id: &str) -> bool {
         self.connections += 1;
         let (sender, mut responses) = super::port::responses();
-        let open = Open {
+        let open = OpenRequest {
             connection: Connection {
                 id: self.connections,
                 responses: sender,
@@ -249,7 +249,7 @@ impl World {
             backlog: Arc::default(),
             published: Arc::default(),
         };
-        let open = Open {
+        let open = OpenRequest {
             owner: self.owner.clone(),
             authorizer: None,
             connection,

@@ -1,6 +1,7 @@
 //! What the desk knows of the clocks, and the mark that it leaves for the next start.
 //!
-//! Time itself is an argument of everything that the desk does; here is only what must be written down about it.
+//! Time itself is an argument of everything that the desk does; here is only what must be written
+//! down about it.
 
 use crate::clock::{LEAST_STEP_MS, Mark, Reading};
 use crate::ledger::{Batch, Space, Store, StoreError};
@@ -9,7 +10,8 @@ use crate::wire::Millis;
 /// The mark's key among the facts about the ledger.
 const KEY: &[u8] = b"clock";
 
-/// An idle gateway marks the time so often: what a start cannot know otherwise after a power cut on a machine whose wall clock stands.
+/// An idle gateway marks the time so often: what a start cannot know otherwise after a power cut on
+/// a machine whose wall clock stands.
 const IDLE_MARK_MS: u64 = 300_000;
 
 /// What is shown follows the wall clock in steps of this size: the clocks are not read at the same
@@ -97,6 +99,7 @@ impl Time {
 /// If the store cannot be read.
 pub fn last_mark(store: &dyn Store) -> Result<Option<Mark>, StoreError> {
     let value = store.get(Space::Meta, KEY)?;
-    // One that cannot be read is as good as none: the wall clock counts, and what is known to have happened.
+    // One that cannot be read is as good as none: the wall clock counts, and what is known to have
+    // happened.
     Ok(value.and_then(|value| serde_cbor::from_slice(&value).ok()))
 }

@@ -1,7 +1,8 @@
 //! Why and when the desk wakes up on its own.
 //!
-//! A timer whose cause is gone stays where it is, but not for ever: clients who come and go, and messages that are taken long before
-//! they expire, would fill the memory with them. What has become pointless is thrown out before it is the greater part.
+//! A timer whose cause is gone stays where it is, but not for ever: clients who come and go, and
+//! messages that are taken long before they expire, would fill the memory with them. What has
+//! become pointless is thrown out before it is the greater part.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Topic filters indexed by level, so that finding who matches a topic costs by its depth, not by how many subscribe.
+//! Topic filters indexed by level, so that finding who matches a topic costs by its depth, not by
+//! how many subscribe.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,20 +8,21 @@ use crate::slack::Slack;
 /// Values under topic filters; each filter holds one value per key.
 #[derive(Debug)]
 pub struct FilterTrie<K, V> {
-    root: Node<K, V>,
+    root: TrieNode<K, V>,
     len: usize,
 }
 
 #[derive(Debug)]
-struct Node<K, V> {
-    /// By level text; `+` and `#` are ordinary entries here and special in matching. Only looked up, never iterated.
-    children: HashMap<Box<str>, Node<K, V>>,
+struct TrieNode<K, V> {
+    /// By level text; `+` and `#` are ordinary entries here and special in matching. Only looked
+    /// up, never iterated.
+    children: HashMap<Box<str>, TrieNode<K, V>>,
     values: BTreeMap<K, V>,
 }
 
-impl<K, V> Default for Node<K, V> {
-    fn default() -> Node<K, V> {
-        Node {
+impl<K, V> Default for TrieNode<K, V> {
+    fn default() -> TrieNode<K, V> {
+        TrieNode {
             children: HashMap::new(),
             values: BTreeMap::new(),
         }
@@ -30,7 +32,7 @@ impl<K, V> Default for Node<K, V> {
 impl<K, V> Default for FilterTrie<K, V> {
     fn default() -> FilterTrie<K, V> {
         FilterTrie {
-            root: Node::default(),
+            root: TrieNode::default(),
             len: 0,
         }
     }
@@ -61,7 +63,8 @@ impl<K: Ord, V> FilterTrie<K, V> {
         old
     }
 
-    /// Calls `visit` for every value whose filter matches the topic name, by the rules of [`crate::wire::filter::matches`].
+    /// Calls `visit` for every value whose filter matches the topic name, by the rules of
+    /// [`crate::wire::filter::matches`].
     pub fn visit<'a>(&'a self, topic: &str, visit: &mut dyn FnMut(&'a K, &'a V)) {
         if self.is_empty() {
             return;
@@ -79,7 +82,7 @@ impl<K: Ord, V> FilterTrie<K, V> {
     }
 }
 
-fn remove_below<K: Ord, V>(node: &mut Node<K, V>, levels: &[&str], key: &K) -> Option<V> {
+fn remove_below<K: Ord, V>(node: &mut TrieNode<K, V>, levels: &[&str], key: &K) -> Option<V> {
     let Some((level, rest)) = levels.split_first() else {
         return node.values.remove(key);
     };
@@ -94,7 +97,7 @@ fn remove_below<K: Ord, V>(node: &mut Node<K, V>, levels: &[&str], key: &K) -> O
 
 /// `wildcards_apply` is false at the first level of a `$` topic (MQTT-4.7.2-1).
 fn visit_below<'a, K: Ord, V>(
-    node: &'a Node<K, V>,
+    node: &'a TrieNode<K, V>,
     levels: &[&str],
     wildcards_apply: bool,
     visit: &mut dyn FnMut(&'a K, &'a V),

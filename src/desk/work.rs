@@ -1,7 +1,9 @@
-//! What the engine is to hear of work on its way: which assignments went out, and how much more a worker can be sent.
+//! What the engine is to hear of work on its way: which assignments went out, and how much more a
+//! worker can be sent.
 //!
-//! A worker that acknowledges late, or has other mail in its window, is to be given no more than it can be sent; what waits here is
-//! work that nobody does. The engine counts down by itself, and is told only where its count is far from what is true.
+//! A worker that acknowledges late, or has other mail in its window, is to be given no more than it
+//! can be sent; what waits here is work that nobody does. The engine counts down by itself, and is
+//! told only where its count is far from what is true.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +32,8 @@ impl WorkReports {
         }
     }
 
-    /// An assignment was put into a mailbox; if it could not go out at once, the engine has given more than there is room for.
+    /// An assignment was put into a mailbox; if it could not go out at once, the engine has given
+    /// more than there is room for.
     pub(super) fn note_assigned(&mut self, client: &mut Client, class: &DirectedKind) {
         let waits = client.outbox.find(class);
         let waits = waits.is_some_and(|seq| client.outbox.waiting(seq).is_some());

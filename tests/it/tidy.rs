@@ -97,11 +97,10 @@ const SHARED_NAMES: &[(&str, &[&str])] = &[
         &["Op", "Status", "Task", "Verdict"],
     ),
     (
-        "to be renamed with the rest of the desk, the engine, wire, runtime and cli",
+        "to be renamed with the rest of the engine, wire, runtime and cli",
         &[
-            "Chunk", "Group", "Kind", "Load", "Machine", "Mark", "Member", "Node", "Object",
-            "Open", "Out", "Page", "Part", "Pattern", "Place", "Places", "Progress", "Reading",
-            "Route", "Row", "ToolCall", "Walk",
+            "Kind", "Load", "Machine", "Mark", "Member", "Object", "Out", "Page", "Part",
+            "Pattern", "Places", "Route", "Row", "ToolCall", "Walk",
         ],
     ),
 ];

@@ -10,7 +10,7 @@ use super::Desk;
 use crate::desk::client_state::{Connected, Session, Will};
 use crate::desk::commits::Commits;
 use crate::desk::distribute::redistribute_shared;
-use crate::desk::port::{CloseReason, ConnectionId, Open, Publication, Response, Route};
+use crate::desk::port::{CloseReason, ConnectionId, OpenRequest, Publication, Response, Route};
 use crate::desk::reassign::{reassign_unsent, resume_deliveries};
 use crate::desk::records::{self, will::WillRecord};
 use crate::desk::stall::{needs_disk, refuses_client};
@@ -28,7 +28,7 @@ impl Desk {
         clippy::too_many_lines,
         reason = "the order of its steps is what matters"
     )]
-    pub(super) fn open(&mut self, now: Millis, open: Open) {
+    pub(super) fn open(&mut self, now: Millis, open: OpenRequest) {
         let id = open.client_id.clone();
         if !self.clients.may_claim(&id, open.owner.as_ref()) {
             let refusal = Response::Close(CloseReason::NotOwner);
@@ -69,7 +69,8 @@ impl Desk {
             client.outbox.forget_sent();
         }
         let session = client.state.session_or_new();
-        // A session that was durable stays so until it ends, even if this connection gives it no time afterwards.
+        // A session that was durable stays so until it ends, even if this connection gives it no
+        // time afterwards.
         session.durable |= open.is_durable();
         session.expiry = open.expiry;
         session.offline_since = None;
@@ -135,8 +136,8 @@ impl Desk {
         self.disconnect(now, id, CloseReason::TakenOver);
     }
 
-    /// Publishers have waited for this client as long as they are asked to, unless it has caught up since. It may come back;
-    /// meanwhile publishers of what does not fit its queue are refused.
+    /// Publishers have waited for this client as long as they are asked to, unless it has caught up
+    /// since. It may come back; meanwhile publishers of what does not fit its queue are refused.
     pub(super) fn slow_consumer_times_out(&mut self, now: Millis, id: &Arc<str>) {
         let connected = self.clients.connected(id);
         if connected.is_some_and(|own| own.slow_consumer_deadline.is_some_and(|at| at <= now)) {
@@ -164,7 +165,8 @@ impl Desk {
             return;
         };
         self.clients.remove_connection(connected.connection.id);
-        // It shows nothing that is not on disk, so it may go at once; whoever left already does not hear it.
+        // It shows nothing that is not on disk, so it may go at once; whoever left already does not
+        // hear it.
         let _ = connected.connection.responses.send(Response::Close(reason));
         let why = match reason {
             CloseReason::TakenOver => "taken over by a new connection",

@@ -1,7 +1,8 @@
 //! What an agent that has announced `maxBytes` is sent in place of what it cannot take.
 //!
-//! It looks at a directed message when it is about to leave for the first time, whenever it was stored: what waits stays whole for a
-//! reader with more room. The engine keeps to `maxBytes` where it may choose: to whom work and calls go, and what is taken for an inbox.
+//! It looks at a directed message when it is about to leave for the first time, whenever it was
+//! stored: what waits stays whole for a reader with more room. The engine keeps to `maxBytes` where
+//! it may choose: to whom work and calls go, and what is taken for an inbox.
 
 use std::sync::Arc;
 
@@ -33,8 +34,9 @@ impl DeliveryContext<'_> {
         (bytes > most).then_some(most)
     }
 
-    /// Shortens a message that is ready to leave, or takes it out and says so to whom it was for. The caller looks again at what is ready:
-    /// to do so here would take some of the stack for every message that is too large.
+    /// Shortens a message that is ready to leave, or takes it out and says so to whom it was for.
+    /// The caller looks again at what is ready: to do so here would take some of the stack for
+    /// every message that is too large.
     pub(super) fn fit_max_packet(&mut self, id: &Arc<str>, seq: u64, qos: Qos, most: usize) {
         let Some(client) = self.clients.get_mut(id) else {
             return;

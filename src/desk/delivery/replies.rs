@@ -1,7 +1,7 @@
 //! Replies that wait: there are so many at most, and what gives way to newer ones.
 //!
-//! What was accepted can be asked for again; who does not know that something was refused waits for ever. So what was accepted goes first,
-//! and refusals that have to go leave a count behind.
+//! What was accepted can be asked for again; who does not know that something was refused waits for
+//! ever. So what was accepted goes first, and refusals that have to go leave a count behind.
 
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ use crate::wire::topic::{RoomTopic, Topic};
 const MAX_SUMMARIES: usize = 16;
 
 impl DeliveryContext<'_> {
-    /// Makes room for a reply where too many wait; `false` if it is the one to go. Where there are more than there may be by now, one goes
-    /// for the one that comes.
+    /// Makes room for a reply where too many wait; `false` if it is the one to go. Where there are
+    /// more than there may be by now, one goes for the one that comes.
     pub(super) fn make_room_for_reply(&mut self, id: &Arc<str>, kind: &OutboxKind) -> bool {
         let limit = self.clients.limits().max_replies;
         let before = self.clients.get(id);
@@ -54,7 +54,8 @@ impl DeliveryContext<'_> {
         }
     }
 
-    /// A refusal or a notice gives way; where it is a refusal that was never sent, the summary of its room counts it.
+    /// A refusal or a notice gives way; where it is a refusal that was never sent, the summary of
+    /// its room counts it.
     fn evict_refusal(&mut self, id: &Arc<str>, oldest: u64) {
         self.stats.dropped.old_reply.add_one();
         let outbox = self.clients.get(id).map(|client| &client.outbox);

@@ -5,9 +5,10 @@
 //! | room `0` last number (8) first number (8) last time (8) bytes of the value (4) | format (1), events: time (8), length (1) and category, length (4) and JSON |
 //! | `0` room | format (1), oldest number (8), newest number (8), bytes (8), time of the oldest chunk (8), time of what was lost last (8) |
 //!
-//! A chunk holds what happened in one room in one batch, so that a busy room costs a row a commit and not one an event. Its last number
-//! comes first, so that the first key from a number on is that of the chunk that has it. Numbers are big-endian. It knows bytes and
-//! nothing of when they are written.
+//! A chunk holds what happened in one room in one batch, so that a busy room costs a row a commit
+//! and not one an event. Its last number comes first, so that the first key from a number on is
+//! that of the chunk that has it. Numbers are big-endian. It knows bytes and nothing of when they
+//! are written.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 

@@ -1,8 +1,9 @@
 //! The journal: what happened in each room, in order, for as long as it is kept.
 //!
-//! It takes every event of the gateway's as it is told, writes it with the batch that caused it, and shows it to whoever asks. It
-//! is bounded by age, by bytes of a room, by bytes of all rooms and by the number of rooms; what is too much goes in portions, the
-//! oldest first, so that no commit gets long. It numbers nothing: the engine does. The desk drives it; so can a simulation.
+//! It takes every event of the gateway's as it is told, writes it with the batch that caused it,
+//! and shows it to whoever asks. It is bounded by age, by bytes of a room, by bytes of all rooms
+//! and by the number of rooms; what is too much goes in portions, the oldest first, so that no
+//! commit gets long. It numbers nothing: the engine does. The desk drives it; so can a simulation.
 
 mod chunk;
 mod read;
@@ -193,7 +194,8 @@ impl Journal {
         }
     }
 
-    /// Ends the batch of this number: what happened in it joins its records, and what is too old or too much leaves with it.
+    /// Ends the batch of this number: what happened in it joins its records, and what is too old or
+    /// too much leaves with it.
     pub fn seal(&mut self, number: u64, now: Millis, records: &mut Batch) {
         self.may_read.set(self.limits.max_read_bytes);
         let touched = std::mem::take(&mut self.touched);

@@ -25,7 +25,8 @@ impl Past for Journal {
         };
         let summary = &log.summary;
         let (mut low, mut high) = (summary.oldest, summary.newest + 1);
-        // Times rise with numbers, so that halving finds the chunk; the labels of those on disk are in their keys.
+        // Times rise with numbers, so that halving finds the chunk; the labels of those on disk are
+        // in their keys.
         while low < high {
             let middle = low + (high - low) / 2;
             let Some(label) = self.label_from(room, middle)? else {
@@ -49,21 +50,21 @@ impl Past for Journal {
         let fresh_from = log.fresh.front().map(|(_, label, _)| label.first);
         let open_from = log.open.first().map(|chunk| chunk.label.first);
         let in_memory_from = fresh_from.or(open_from).unwrap_or(u64::MAX);
-        let mut reading = Reading {
+        let mut position = ReadPosition {
             seq: seq.max(log.summary.oldest),
             visit,
             stopped: None,
         };
-        if reading.seq < in_memory_from {
-            self.read_disk(room, in_memory_from, &mut reading)?;
+        if position.seq < in_memory_from {
+            self.read_disk(room, in_memory_from, &mut position)?;
         }
         for (_, label, value) in &log.fresh {
-            reading.chunk(label, value);
+            position.chunk(label, value);
         }
         for chunk in &log.open {
-            reading.chunk(&chunk.label, chunk.value());
+            position.chunk(&chunk.label, chunk.value());
         }
-        match reading.stopped {
+        match position.stopped {
             Some(Err(error)) => Err(error),
             _ => Ok(()),
         }
@@ -71,14 +72,14 @@ impl Past for Journal {
 }
 
 /// How far a reader has come.
-struct Reading<'a> {
+struct ReadPosition<'a> {
     seq: u64,
     visit: Recall<'a>,
     /// It is over, or something went wrong.
     stopped: Option<Result<(), EventLogError>>,
 }
 
-impl Reading<'_> {
+impl ReadPosition<'_> {
     fn chunk(&mut self, label: &ChunkLabel, value: &[u8]) {
         if self.stopped.is_some() || label.last < self.seq {
             return;
@@ -122,7 +123,7 @@ impl Journal {
         &self,
         room: &Room,
         until: u64,
-        reading: &mut Reading<'_>,
+        position: &mut ReadPosition<'_>,
     ) -> Result<(), EventLogError> {
         let Some(reader) = &self.reader else {
             return Ok(());
@@ -130,22 +131,22 @@ impl Journal {
         if self.may_read.get() == 0 {
             return Err(EventLogError::Busy);
         }
-        let (from, to) = (from(room, reading.seq), end(room));
+        let (from, to) = (from(room, position.seq), end(room));
         let chunk = &mut |key: &[u8], value: &[u8]| {
             let left = self.may_read.get().saturating_sub(value.len());
             self.may_read.set(left);
             let Some(label) = ChunkLabel::read(key) else {
-                reading.stopped = Some(Err(EventLogError::Unreadable));
+                position.stopped = Some(Err(EventLogError::Unreadable));
                 return ControlFlow::Break(());
             };
             if label.first >= until {
                 return ControlFlow::Break(());
             }
-            reading.chunk(&label, value);
-            if reading.stopped.is_none() && left == 0 {
-                reading.stopped = Some(Ok(()));
+            position.chunk(&label, value);
+            if position.stopped.is_none() && left == 0 {
+                position.stopped = Some(Ok(()));
             }
-            match reading.stopped {
+            match position.stopped {
                 None => ControlFlow::Continue(()),
                 Some(_) => ControlFlow::Break(()),
             }

@@ -124,7 +124,8 @@ impl World {
         read
     }
 
-    /// What is kept is the newest of what was told, all of it, and nothing younger than the limits want is lost.
+    /// What is kept is the newest of what was told, all of it, and nothing younger than the limits
+    /// want is lost.
     fn check(&self) {
         let mut bytes = 0;
         for (name, told) in &self.told {

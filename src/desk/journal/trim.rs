@@ -1,4 +1,5 @@
-//! Forgetting: what is too old, or too much, leaves the journal, the oldest first and a portion at a time.
+//! Forgetting: what is too old, or too much, leaves the journal, the oldest first and a portion at
+//! a time.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -9,9 +10,11 @@ use crate::ledger::{Batch, Space};
 use crate::wire::Millis;
 use crate::wire::name::Room;
 
-/// Chunks that one batch may take out; twice as many as it brings, if that is more, so that a busy gateway keeps up.
+/// Chunks that one batch may take out; twice as many as it brings, if that is more, so that a busy
+/// gateway keeps up.
 const CHUNKS_A_BATCH: usize = 64;
-/// How long to wait where there is something to forget, and nothing can be: it is not on disk yet, or cannot be read.
+/// How long to wait where there is something to forget, and nothing can be: it is not on disk yet,
+/// or cannot be read.
 const REST_MS: u64 = 1_000;
 
 impl Journal {
@@ -72,7 +75,8 @@ impl Journal {
         trimmed
     }
 
-    /// Takes out the oldest chunks of a room, so many at most, as long as they must go. Returns how many went.
+    /// Takes out the oldest chunks of a room, so many at most, as long as they must go. Returns how
+    /// many went.
     fn trim_room(&mut self, room: &Room, now: Millis, most: usize, records: &mut Batch) -> usize {
         let labels = self.oldest_labels(room, most + 1);
         let others = self.by_age.iter().find(|(_, other)| other != room);
@@ -99,7 +103,8 @@ impl Journal {
             || (is_oldest && self.is_over())
     }
 
-    /// The oldest chunks of a room that are on disk. Those whose removal is on its way there are left out.
+    /// The oldest chunks of a room that are on disk. Those whose removal is on its way there are
+    /// left out.
     fn oldest_labels(&self, room: &Room, most: usize) -> Vec<ChunkLabel> {
         let (Some(reader), Some(log)) = (&self.reader, self.rooms.get(room)) else {
             return Vec::new();
@@ -135,7 +140,8 @@ impl Journal {
         self.stats.trimmed += label.last + 1 - label.first;
     }
 
-    /// Files a room anew whose oldest chunk is `next` now, or one that is not on disk yet; without any it is gone.
+    /// Files a room anew whose oldest chunk is `next` now, or one that is not on disk yet; without
+    /// any it is gone.
     fn settle(&mut self, room: &Room, next: Option<&ChunkLabel>) {
         let Some(log) = self.rooms.get_mut(room) else {
             return;

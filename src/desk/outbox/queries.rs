@@ -205,8 +205,8 @@ impl Outbox {
         received
     }
 
-    /// What goes to other members of its shared subscriptions if the session ends now, in order: what
-    /// is not acknowledged, but for QoS 2 once it was sent (MQTT-4.8.2-5).
+    /// What goes to other members of its shared subscriptions if the session ends now, in order:
+    /// what is not acknowledged, but for QoS 2 once it was sent (MQTT-4.8.2-5).
     pub fn unfinished_shared(&self) -> Vec<(Arc<str>, Message)> {
         let inherited = |entry: &OutboxEntry| match &entry.kind {
             OutboxKind::Queued {

@@ -5,7 +5,8 @@
 use super::{EntryState, Outbox, OutboxEntry, SentMarks};
 
 impl Outbox {
-    /// The connection is gone, the session stays: what was in flight will be sent again, first and marked as a repeat.
+    /// The connection is gone, the session stays: what was in flight will be sent again, first and
+    /// marked as a repeat.
     pub fn rewind(&mut self) {
         let is_out =
             |entry: &OutboxEntry| matches!(entry.state, EntryState::Ready | EntryState::InFlight);
@@ -28,7 +29,8 @@ impl Outbox {
         }
     }
 
-    /// The session is gone: its queue goes, the mailbox stays. Returns the sequence numbers whose records go.
+    /// The session is gone: its queue goes, the mailbox stays. Returns the sequence numbers whose
+    /// records go.
     pub fn end_session(&mut self) -> Vec<u64> {
         self.rewind();
         let goes = |entry: &OutboxEntry| !entry.kind.is_directed() || entry.revoked;

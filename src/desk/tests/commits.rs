@@ -28,7 +28,8 @@ fn no_delivery_overtakes_one_that_waits_for_the_disk() {
     }
     let first = world.desk.seal(world.now);
     let number = first.number;
-    // Acknowledged before the batch is known to be durable: the next delivery is held back with the batch after it.
+    // Acknowledged before the batch is known to be durable: the next delivery is held back with the
+    // batch after it.
     world.acknowledge(&sub, 1, Stage::Done);
     world.let_out(first);
     world.desk.committed(number);

@@ -1,4 +1,5 @@
-//! Keys of blackboards: their retained messages are made from the engine's records, and not stored beside them.
+//! Keys of blackboards: their retained messages are made from the engine's records, and not stored
+//! beside them.
 
 use super::*;
 use crate::wire::message::Message;

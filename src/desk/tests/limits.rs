@@ -119,7 +119,7 @@ fn more_sessions_than_may_be_are_refused() {
         world.connect(&format!("c{n}"), false, u32::MAX);
     }
     let (sender, mut responses) = crate::desk::port::responses();
-    world.handle(Request::Open(Box::new(Open {
+    world.handle(Request::Open(Box::new(OpenRequest {
         connection: Connection {
             id: 9999,
             responses: sender,
@@ -294,7 +294,7 @@ fn without_memory_large_wills_and_new_subscriptions_are_refused() {
     };
     world.connect_with("bob", true, 0, will(KIB), 0);
     let (sender, mut responses) = crate::desk::port::responses();
-    world.handle(Request::Open(Box::new(Open {
+    world.handle(Request::Open(Box::new(OpenRequest {
         connection: Connection {
             id: 9999,
             responses: sender,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::auth::AuthRefusal;
 use crate::desk::ConnectionShare;
 use crate::desk::port::{
-    self, CloseReason, Connection as DeskEnd, ConnectionId, Open, Request, Response,
+    self, CloseReason, Connection as DeskEnd, ConnectionId, OpenRequest, Request, Response,
     ResponseReceiver, Subscription,
 };
 
@@ -284,7 +284,7 @@ where
         responses: &mut ResponseReceiver,
     ) -> Result<Opened, Reason> {
         let will = connect.will.take();
-        let open = Open {
+        let open = OpenRequest {
             connection,
             client_id: Arc::clone(&connect.client.id),
             owner: access.map(ClientAccess::owner),

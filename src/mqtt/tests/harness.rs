@@ -12,7 +12,7 @@ use tokio::time::timeout;
 pub(super) use super::fake_plane::{FakePlane, Seen};
 use crate::desk::MemoryBudget;
 use crate::desk::port::{
-    Connection, Delivery, Interest, Open, Request, Response, RetainHandling, Subscription,
+    Connection, Delivery, Interest, OpenRequest, Request, Response, RetainHandling, Subscription,
 };
 use crate::mqtt::{Metrics, MqttConfig, Peer, ServerContext, ServerParts};
 use crate::wire::message::{Message, Parts, Qos};
@@ -116,7 +116,7 @@ impl World {
     }
 
     /// Takes an Open and answers that there was no session.
-    pub(super) async fn opened(&mut self) -> Box<Open> {
+    pub(super) async fn opened(&mut self) -> Box<OpenRequest> {
         let open = self.asked_to_open().await;
         let answer = Response::Opened {
             session_present: false,
@@ -129,7 +129,7 @@ impl World {
     }
 
     /// Takes an Open; clients of the same test that left before are forgotten.
-    pub(super) async fn asked_to_open(&mut self) -> Box<Open> {
+    pub(super) async fn asked_to_open(&mut self) -> Box<OpenRequest> {
         loop {
             match self.asked().await {
                 Request::Open(open) => return open,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hallward::desk::port::{
-    self, Connection, Open, Publication, Request, Response, ResponseReceiver, RetainHandling,
-    Route, Stage, Subscription,
+    self, Connection, OpenRequest, Publication, Request, Response, ResponseReceiver,
+    RetainHandling, Route, Stage, Subscription,
 };
 use hallward::wire::Millis;
 use hallward::wire::message::{Message, Parts, Qos};
@@ -55,7 +55,7 @@ impl Seat {
             asked: BTreeMap::new(),
             last_id: 0,
         };
-        let open = Open {
+        let open = OpenRequest {
             connection: Connection {
                 id: connection,
                 responses: sender,
