@@ -85,7 +85,7 @@ macro_rules! own {
     ($($key:ident: $type:ty = $place:literal;)+) => {
         /// One room. What it does not say is as everywhere.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields, rename = "Room")]
+        #[serde(default, deny_unknown_fields, expecting = "struct Room")]
         pub struct RoomConfig {
             /// Who may take part: agents, or the beginning of their names before a `*`. Empty:
             /// everybody.

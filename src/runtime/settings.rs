@@ -14,12 +14,7 @@ use crate::engine::{KeptEvents, Settings};
 use crate::log_limiter::LogLimiter;
 use crate::mqtt::DoorConfig;
 use crate::mqtt::transport::websocket::UpgradeRules;
-use crate::setting::Span;
 use crate::wire::name::Room;
-
-fn millis(span: Span) -> u64 {
-    span.ms()
-}
 
 /// For the engine. The schemas of keys are in files; whoever starts the engine reads them.
 pub(super) fn engine(config: &Config) -> Settings {
@@ -59,7 +54,7 @@ pub(super) fn desk(
         authorizers,
         log_limiter,
         linger_ms,
-        slow_consumer_timeout_ms: millis(config.live.patience),
+        slow_consumer_timeout_ms: config.live.patience.ms(),
     }
 }
 
@@ -84,7 +79,7 @@ pub(super) fn desk_configuration(config: &Config) -> Configuration {
         retained: config.retained.clone(),
         journal: JournalLimits {
             keep: config.observe.keep == KeptEvents::Gateway,
-            retention_ms: millis(config.observe.retention),
+            retention_ms: config.observe.retention.ms(),
             max_bytes_per_room: config.observe.max_bytes_per_room.0 as u64,
             max_bytes: config.observe.max_bytes.0 as u64,
             max_rooms: config.observe.max_rooms,
@@ -92,7 +87,7 @@ pub(super) fn desk_configuration(config: &Config) -> Configuration {
             rooms: room_journals(config),
         },
         max_memory: config.memory.max_queued.0,
-        linger_ms: millis(config.desk.linger),
+        linger_ms: config.desk.linger.ms(),
     }
 }
 
@@ -106,7 +101,7 @@ fn room_journals(config: &Config) -> BTreeMap<Room, RoomJournal> {
         let retention = own.event_retention.unwrap_or(observe.retention);
         let bytes = own.max_event_bytes.unwrap_or(observe.max_bytes_per_room);
         let journal = RoomJournal {
-            retention_ms: millis(retention),
+            retention_ms: retention.ms(),
             max_bytes: bytes.0 as u64,
         };
         Some((name.clone(), journal))

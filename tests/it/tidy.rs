@@ -70,7 +70,6 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "metrics",
             "log_limiter",
             "schema",
-            "setting",
             "wire",
             "engine",
             "ledger",

@@ -143,6 +143,23 @@ fn what_is_wrong_in_a_nested_table_is_told_with_line_and_key() {
 }
 
 #[test]
+fn what_is_no_table_where_one_is_wanted_is_told_with_line_and_key() {
+    for (toml, told) in [
+        (
+            "[handoff.capabilities]\npaint = 5\n",
+            ":2: handoff.capabilities.paint: invalid type: integer `5`, expected struct CapabilityLimits",
+        ),
+        (
+            "[rooms.room]\nlab = 5\n",
+            ":2: rooms.room.lab: invalid type: integer `5`, expected struct Room",
+        ),
+    ] {
+        let problem = only_problem(from_file(toml)).to_string();
+        assert!(problem.ends_with(told), "{toml}: {problem}");
+    }
+}
+
+#[test]
 fn each_table_of_a_list_is_told_of() {
     let toml = "[[tls.others]]\nkey = 1\n[[tls.others]]\ncertificate = \"c\"\nkeys = \"k\"\n";
     let Problems(problems) = from_file(toml).expect_err("refused");

@@ -145,7 +145,7 @@ pub struct TaskTypeDefaults {
 
 /// `[handoff.capabilities.NAME]`: what a room takes of tasks that need one capability.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename = "CapabilityLimits")]
+#[serde(default, deny_unknown_fields, expecting = "struct CapabilityLimits")]
 pub struct CapabilityConfig {
     /// Tasks that wait for it.
     pub max_queued: Option<usize>,
