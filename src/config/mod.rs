@@ -24,7 +24,7 @@ use crate::clock::ClockConfig;
 use crate::desk::{DeskConfig, MemoryConfig, RetainedConfig, SessionConfig};
 use crate::engine::{
     ApproveConfig, BlackboardConfig, CommandsConfig, HandoffConfig, MailboxConfig, ObserveConfig,
-    RoomsConfig, ToolsConfig,
+    RoomsConfig, Settings, ToolsConfig,
 };
 use crate::http::HttpConfig;
 use crate::ledger::DataConfig;
@@ -40,7 +40,7 @@ pub use reload::{Changed, Takes};
 
 /// Everything that can be configured, from its sections.
 macro_rules! sections {
-    ($($name:ident: $section:ident,)+) => {
+    ($($name:ident: $section:ident $(=> engine.$engine:ident)?,)+) => {
         /// Everything that can be configured.
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
@@ -49,6 +49,16 @@ macro_rules! sections {
                 #[doc = concat!("`[", stringify!($name), "]`")]
                 pub $name: $section,
             )+
+        }
+
+        impl Config {
+            /// For the engine. The schemas of keys are in files; whoever starts the engine reads them.
+            pub fn engine(&self) -> Settings {
+                Settings {
+                    $($($engine: self.$engine.clone(),)?)+
+                    ..Settings::default()
+                }
+            }
         }
 
         /// What is known of every section, in the order of `config/hallward.toml`.
@@ -65,14 +75,14 @@ sections! {
     websocket: WebSocketConfig,
     http: HttpConfig,
     data: DataConfig,
-    rooms: RoomsConfig,
-    handoff: HandoffConfig,
-    blackboard: BlackboardConfig,
-    observe: ObserveConfig,
-    approve: ApproveConfig,
-    tools: ToolsConfig,
-    commands: CommandsConfig,
-    mailbox: MailboxConfig,
+    rooms: RoomsConfig => engine.rooms,
+    handoff: HandoffConfig => engine.handoff,
+    blackboard: BlackboardConfig => engine.blackboard,
+    observe: ObserveConfig => engine.observe,
+    approve: ApproveConfig => engine.approve,
+    tools: ToolsConfig => engine.tools,
+    commands: CommandsConfig => engine.commands,
+    mailbox: MailboxConfig => engine.mailbox,
     session: SessionConfig,
     retained: RetainedConfig,
     memory: MemoryConfig,

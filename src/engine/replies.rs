@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::blackboard::{LockState, Written};
 use crate::wire::cbor;
-use crate::wire::handoff::{Cancel, GetTask, ListTasks, Redrive, Task, Update};
 use crate::wire::json::{self, Json};
 use crate::wire::mailbox::{MailboxList, MailboxPurge};
 use crate::wire::mirror::MessageMirrors;
@@ -20,7 +19,6 @@ use crate::wire::presence::{Announcement, PresenceList};
 use crate::wire::reply::{Code, Rejection, Reply, ReplyStatus};
 use crate::wire::room::CloseRoom;
 use crate::wire::topic::{RoomTopic, Topic};
-use crate::wire::{approve, blackboard, tools};
 
 use super::context::Context;
 use super::digest::fingerprint;
@@ -141,7 +139,7 @@ pub(super) trait Envelope {
 
 macro_rules! envelope {
     ($type:ty, id) => {
-        impl Envelope for $type {
+        impl $crate::engine::replies::Envelope for $type {
             fn id(&self) -> Option<&str> {
                 self.id.as_ref().map(|id| id.as_str())
             }
@@ -151,7 +149,7 @@ macro_rules! envelope {
         }
     };
     ($type:ty) => {
-        impl Envelope for $type {
+        impl $crate::engine::replies::Envelope for $type {
             fn id(&self) -> Option<&str> {
                 None
             }
@@ -162,35 +160,14 @@ macro_rules! envelope {
     };
 }
 
-envelope!(Task, id);
-envelope!(Update, id);
-envelope!(Cancel, id);
-envelope!(Redrive, id);
-envelope!(GetTask);
-envelope!(ListTasks);
+pub(super) use envelope;
+
 envelope!(Announcement);
 envelope!(Replay);
 envelope!(CloseRoom, id);
 envelope!(MailboxList);
 envelope!(MailboxPurge, id);
 envelope!(PresenceList);
-envelope!(blackboard::Set, id);
-envelope!(blackboard::Delete, id);
-envelope!(blackboard::Txn, id);
-envelope!(blackboard::Lock, id);
-envelope!(blackboard::Unlock, id);
-envelope!(blackboard::Get);
-envelope!(blackboard::ListKeys);
-envelope!(blackboard::GetHistory);
-envelope!(approve::ApprovalRequest, id);
-envelope!(approve::Decide, id);
-envelope!(approve::CancelApproval, id);
-envelope!(approve::AuditQuery);
-envelope!(tools::Registration, id);
-envelope!(tools::ToolCall, id);
-envelope!(tools::ToolReturn, id);
-envelope!(tools::CancelCall, id);
-envelope!(tools::GetCall);
 
 /// As much of any command as an answer to a malformed one needs.
 #[derive(Deserialize)]

@@ -8,15 +8,11 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::wire::Millis;
-use crate::wire::approve::{AuditEntry, AuditPage, AuditedApproval, Decision, PendingApproval};
-use crate::wire::blackboard::{Entry, History, KeyLine, KeyPage, LockState, Snapshot, Version};
-use crate::wire::handoff::{Assignment, AttemptView, GroupResult, TaskResult, TaskView};
 use crate::wire::json::{self, Json};
 use crate::wire::mailbox::{Mail, MailboxPage, Purged};
 use crate::wire::observe::ReplayPage;
 use crate::wire::presence::{Departed, Presence, Roll};
 use crate::wire::reply::Reply;
-use crate::wire::tools::{CallOver, CallView, ToolResult, ToolRun};
 
 /// How far the wall clock is ahead of the timeline, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -86,8 +82,8 @@ impl Dated for Json {
 /// The fields of messages that are times, or hold some.
 macro_rules! dated {
     ($($message:ty { $($field:ident),* })*) => {
-        $(impl Dated for $message {
-            fn date(&mut self, wall: Wall) {
+        $(impl $crate::engine::shown::Dated for $message {
+            fn date(&mut self, wall: $crate::engine::shown::Wall) {
                 // Unused where a message has no times.
                 let _ = wall;
                 $(self.$field.date(wall);)*
@@ -96,24 +92,9 @@ macro_rules! dated {
     };
 }
 
+pub(super) use dated;
+
 dated! {
-    Assignment { created_at, deadline }
-    AttemptView { assigned_at, ended_at }
-    TaskResult { created_at, at }
-    TaskView { created_at, updated_at, due_at, deadline, history }
-    GroupResult { at }
-    Entry { updated_at, expires_at }
-    History { versions }
-    Version { updated_at, expires_at }
-    KeyLine { updated_at, expires_at }
-    KeyPage { keys }
-    LockState { expires_at }
-    Snapshot { entries, locks }
-    PendingApproval { requested_at, expires_at }
-    Decision { decided_at }
-    AuditEntry { at }
-    AuditedApproval { requested_at, expires_at, decided_at, trail }
-    AuditPage { approvals }
     Presence { since, last_seen }
     Departed { since, last_seen, left_at }
     Mail { expires_at }
@@ -123,10 +104,6 @@ dated! {
     // Events are kept as they were told.
     ReplayPage {}
     Reply { lock, current }
-    ToolRun { called_at, deadline }
-    ToolResult { called_at, at }
-    CallOver { at }
-    CallView { called_at, deadline, ended_at }
 }
 
 #[cfg(test)]

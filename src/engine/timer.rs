@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::Millis;
-use crate::wire::name::{Agent, ApprovalId, CallId, Key, LockName, Room};
+use crate::wire::blackboard::LockName;
+use crate::wire::name::{Agent, ApprovalId, CallId, Key, Room};
 
 use super::ids::TaskNo;
 

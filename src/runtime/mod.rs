@@ -306,7 +306,7 @@ async fn recover(
     let authorizers = authenticator.map(|authenticator| {
         Arc::new(mqtt::AbsentClients(Arc::clone(authenticator))) as Arc<dyn Authorizers>
     });
-    let mut engine_settings = settings::engine(config);
+    let mut engine_settings = config.engine();
     let desk_settings = settings::desk(config, memory, authorizers, Arc::clone(log_limiter));
     let max_step = config.clock.max_step;
     let for_thread = config.clone();

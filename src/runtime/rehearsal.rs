@@ -34,7 +34,7 @@ pub(super) fn rehearse(store: &dyn Store) -> Result<(), RecoverError> {
         settings_of_desk.root = root;
     }
     let records = desk::engine_records(store)?;
-    let engine = Engine::recover(settings::engine(&config), seed(), records)?;
+    let engine = Engine::recover(config.engine(), seed(), records)?;
     let last = desk::last_mark(store)?;
     let clock = timekeeping::start(last.as_ref(), engine.latest(), config.clock.max_step.0);
     let mut desk = Desk::new(settings_of_desk, engine, Arc::new(InterestIndex::default()));

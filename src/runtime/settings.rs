@@ -10,26 +10,11 @@ use crate::desk::port::Authorizers;
 use crate::desk::{
     ClientLimits, Configuration, DeskSettings, JournalLimits, MemoryBudget, RoomJournal, WhenFull,
 };
-use crate::engine::{KeptEvents, Settings};
+use crate::engine::KeptEvents;
 use crate::log_limiter::LogLimiter;
 use crate::mqtt::DoorConfig;
 use crate::mqtt::transport::websocket::UpgradeRules;
 use crate::wire::name::Room;
-
-/// For the engine. The schemas of keys are in files; whoever starts the engine reads them.
-pub(super) fn engine(config: &Config) -> Settings {
-    Settings {
-        rooms: config.rooms.clone(),
-        handoff: config.handoff.clone(),
-        blackboard: config.blackboard.clone(),
-        observe: config.observe.clone(),
-        approve: config.approve.clone(),
-        tools: config.tools.clone(),
-        commands: config.commands.clone(),
-        mailbox: config.mailbox.clone(),
-        ..Settings::default()
-    }
-}
 
 /// For the desk.
 pub(super) fn desk(
@@ -61,7 +46,7 @@ pub(super) fn desk(
 /// What the desk can be told anew, without the schemas of keys.
 pub(super) fn desk_configuration(config: &Config) -> Configuration {
     Configuration {
-        engine: Box::new(engine(config)),
+        engine: Box::new(config.engine()),
         reencodes: false,
         clients: ClientLimits {
             max_clients: config.session.max_sessions,

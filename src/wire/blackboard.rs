@@ -5,7 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Millis;
 use super::json::{Json, present};
-use super::name::{Agent, CommandId, Key, LockName};
+use super::name::{Agent, CommandId, Key, is_name, name};
+use super::topic::levels;
+
+name!(
+    /// A lock on the blackboard.
+    LockName, "a lock", is_name
+);
+levels!(LockName);
 
 /// `blackboard/set/{me}/{key…}`: write a key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,11 +1,8 @@
 //! Names: what may stand in one segment of a room topic, and the typed names made of it.
 
-use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The agent id that no client may use: it stands for the gateway itself.
 pub const GATEWAY: &str = "gateway";
@@ -34,7 +31,7 @@ fn parts(what: &str) -> &'static str {
 }
 
 impl NameError {
-    fn new(what: &'static str, found: &str) -> NameError {
+    pub(super) fn new(what: &'static str, found: &str) -> NameError {
         let found = found.chars().take(MAX_NAME_BYTES + 1).collect();
         NameError { what, found }
     }
@@ -52,15 +49,15 @@ macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $valid:path) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $type(Arc<str>);
+        pub struct $type(std::sync::Arc<str>);
 
         impl $type {
             /// Parses the text; the error says what is allowed.
-            pub fn new(text: &str) -> Result<$type, NameError> {
+            pub fn new(text: &str) -> Result<$type, $crate::wire::name::NameError> {
                 if $valid(text) {
                     Ok($type(text.into()))
                 } else {
-                    Err(NameError::new($what, text))
+                    Err($crate::wire::name::NameError::new($what, text))
                 }
             }
 
@@ -70,40 +67,40 @@ macro_rules! name {
             }
         }
 
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(&self.0)
             }
         }
 
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
-                deserializer.deserialize_str(Reader($type::new))
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
+                deserializer.deserialize_str($crate::wire::name::Reader($type::new))
             }
         }
 
         impl std::str::FromStr for $type {
-            type Err = NameError;
-            fn from_str(text: &str) -> Result<$type, NameError> {
+            type Err = $crate::wire::name::NameError;
+            fn from_str(text: &str) -> Result<$type, $crate::wire::name::NameError> {
                 $type::new(text)
             }
         }
 
-        impl Borrow<str> for $type {
+        impl std::borrow::Borrow<str> for $type {
             fn borrow(&self) -> &str {
                 &self.0
             }
         }
 
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&self.0, f)
             }
         }
 
@@ -114,15 +111,16 @@ macro_rules! name {
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 schemars::json_schema!({
                     "type": "string",
-                    "pattern": schema_pattern($what),
+                    "pattern": $crate::wire::name::schema_pattern($what),
                 })
             }
         }
     };
 }
+pub(crate) use name;
 
 /// Reads a name straight from the text that it stands in: a message has many, and each costs one allocation.
-struct Reader<T>(fn(&str) -> Result<T, NameError>);
+pub(super) struct Reader<T>(pub(super) fn(&str) -> Result<T, NameError>);
 
 impl<T> Visitor<'_> for Reader<T> {
     type Value = T;
@@ -137,7 +135,7 @@ impl<T> Visitor<'_> for Reader<T> {
 }
 
 /// The regular expression that the schemas give for a name of this kind.
-fn schema_pattern(what: &str) -> &'static str {
+pub(super) fn schema_pattern(what: &str) -> &'static str {
     match what {
         "a call id" => "^[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]{1,64}$",
         "a key" => "^[A-Za-z0-9_.-]{1,64}(/[A-Za-z0-9_.-]{1,64}){0,7}$",
@@ -193,10 +191,6 @@ name!(
 name!(
     /// A category of events.
     Category, "a category", is_name
-);
-name!(
-    /// A lock on the blackboard.
-    LockName, "a lock", is_name
 );
 name!(
     /// A blackboard key: 1 to 8 names joined by `/`.

@@ -11,6 +11,7 @@ use super::name::{NameError, Room, TaskType};
 
 pub use admission::{Admission, admit};
 pub use offer::{Offer, is_own_mail};
+pub(super) use segment::{TopicField, level, levels};
 pub use table::{Kind, Mark, Row, Topic};
 
 /// A topic under the root: the room, and what it is for.

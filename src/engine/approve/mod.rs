@@ -7,6 +7,7 @@ mod audit;
 mod check;
 pub(super) mod config;
 mod ending;
+mod envelopes;
 mod pattern;
 mod states;
 mod vote;

@@ -10,8 +10,9 @@ use std::num::NonZeroU64;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
+use crate::wire::blackboard::LockName;
 use crate::wire::blackboard::{Fence, LockState};
-use crate::wire::name::{Agent, CommandId, Key, LockName};
+use crate::wire::name::{Agent, CommandId, Key};
 use crate::wire::reply::{Code, Rejection};
 
 use super::records::KeyChange;

@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 
+use crate::wire::blackboard::LockName;
 use crate::wire::blackboard::{Lock as Asked, LockState, Unlock};
-use crate::wire::name::LockName;
 use crate::wire::reply::{Code, Rejection, Reply};
 
 use super::records::KeyChange;

@@ -7,6 +7,7 @@
 //! This file holds the state; `write` and `txn` change it, `lock` and `locking` say who may, `history` and `snapshot` answer about it.
 
 pub(super) mod config;
+mod envelopes;
 mod history;
 mod list;
 mod lock;

@@ -4,7 +4,8 @@ use serde::Deserialize;
 #[cfg(test)]
 use serde::Serialize;
 
-use crate::wire::name::{Key, LockName, Room};
+use crate::wire::blackboard::LockName;
+use crate::wire::name::{Key, Room};
 
 use crate::engine::record::{Changes, RecordKey, RecordProblem, decode, encode, key, name};
 use crate::engine::recorded::Recorded;

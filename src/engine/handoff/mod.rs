@@ -9,6 +9,7 @@ mod affinity;
 pub(super) mod config;
 mod dependencies;
 mod dispatch;
+mod envelopes;
 mod group;
 mod history;
 mod index;

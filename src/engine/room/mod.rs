@@ -1,6 +1,25 @@
 //! A room: everything that its agents share, and the door through which their commands come in.
 //!
 //! It holds the patterns' state side by side and lends each what it needs of the room. It never looks at other rooms.
+//!
+//! Tags of records, and whose they are (`record` says what a tag is):
+//!
+//! | tag | what | rest of the key | whose |
+//! |---|---|---|---|
+//! | 1 | `RoomCounters` of the room, before everything else of it | nothing | the room's |
+//! | 2 | an agent's place | the agent | the room's |
+//! | 3 | task body, written once | the task's number, 8 bytes, big end first | handoff |
+//! | 4 | task status, at every transition | the same | handoff |
+//! | 5 | a key as earlier versions wrote it; no longer written | the key | blackboard |
+//! | 6 | approval | its id | approve |
+//! | 7 | outcome of a command with an id | agent, command, id, with zero bytes between | the room's |
+//! | 8 | version of a key, written once; the last one is what stands | the key, a zero byte, the room's revision, 8 bytes, big end first | blackboard |
+//! | 9 | lock that somebody holds, with those who wait | its name | blackboard |
+//! | 10 | a task's last progress, as text | the task's number, 8 bytes, big end first | handoff |
+//! | 20 | tool | its name | tools |
+//! | 21 | tool call that is not over, after the tools | its id | tools |
+//! | 22 | tool call that is over | its id | tools |
+//! | 32 | somebody who left | the agent | the room's |
 
 mod closing;
 mod inbox;

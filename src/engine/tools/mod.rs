@@ -13,6 +13,7 @@ mod call;
 mod calling;
 pub(super) mod config;
 mod ended;
+mod envelopes;
 mod fit;
 mod messages;
 mod pattern;

@@ -1,11 +1,11 @@
 //! What stands between two slashes of a topic, or after the last: read, and written.
 
-use crate::wire::name::{Agent, ApprovalId, Capability, Category, Key, LockName, NameError, Tool};
+use crate::wire::name::{Agent, ApprovalId, Capability, Category, Key, NameError, Tool};
 
 use super::cut;
 
 /// A level of a topic, or several that belong together.
-pub(super) trait TopicField: Sized {
+pub(in crate::wire) trait TopicField: Sized {
     /// Whether it may be left out.
     const IS_OPTIONAL: bool = false;
 
@@ -16,13 +16,12 @@ pub(super) trait TopicField: Sized {
     fn write(&self, out: &mut String);
 }
 
-macro_rules! name {
+/// Lets names be levels of topics.
+macro_rules! levels {
     ($($type:ty),*) => {$(
-        impl TopicField for $type {
-            fn take(rest: &mut Option<&str>) -> Option<Result<Self, NameError>> {
-                let (own, behind) = cut((*rest)?);
-                *rest = behind;
-                Some(<$type>::new(own))
+        impl $crate::wire::topic::TopicField for $type {
+            fn take(rest: &mut Option<&str>) -> Option<Result<Self, $crate::wire::name::NameError>> {
+                $crate::wire::topic::level(rest).map(<$type>::new)
             }
 
             fn write(&self, out: &mut String) {
@@ -32,8 +31,16 @@ macro_rules! name {
         }
     )*};
 }
+pub(in crate::wire) use levels;
 
-name!(Agent, ApprovalId, Capability, Category, LockName, Tool);
+/// Takes the first level off the front of what is left.
+pub(in crate::wire) fn level<'a>(rest: &mut Option<&'a str>) -> Option<&'a str> {
+    let (own, behind) = cut((*rest)?);
+    *rest = behind;
+    Some(own)
+}
+
+levels!(Agent, ApprovalId, Capability, Category, Tool);
 
 /// A key has slashes in it: it is all that is left.
 impl TopicField for Key {

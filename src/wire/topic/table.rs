@@ -1,6 +1,7 @@
 //! The table of topics: one row for each kind, from which everything else that is known of topics is made.
 
-use crate::wire::name::{Agent, ApprovalId, Capability, Category, Key, LockName, NameError, Tool};
+use crate::wire::blackboard::LockName;
+use crate::wire::name::{Agent, ApprovalId, Capability, Category, Key, NameError, Tool};
 
 use super::segment::TopicField;
 

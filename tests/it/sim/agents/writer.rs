@@ -1,11 +1,12 @@
 //! Writers: they set, merge and delete a handful of keys against one another, often with a version that is no longer true.
 
 use bytes::Bytes;
+use hallward::wire::blackboard::LockName;
 use hallward::wire::blackboard::{
     Delete, Entry, Fence, Get, GetHistory, ListKeys, Lock, Op, OpKind, Set, Txn, Unlock,
 };
 use hallward::wire::json::Json;
-use hallward::wire::name::{CommandId, Key, LockName, Room};
+use hallward::wire::name::{CommandId, Key, Room};
 use hallward::wire::topic::{RoomTopic, Topic};
 
 use super::super::durable::ROOT;
