@@ -1,7 +1,9 @@
-//! The engine alone: what a task costs from dispatch to result, with little and with much in the queue, its records included.
+//! The engine alone: what a task costs from dispatch to result, with little and with much in the
+//! queue, its records included.
 //!
-//! Also prints what a queued task takes in memory, how long a large room takes to recover, and what single commands cost from a thousand
-//! tasks up to a million, ten thousand agents and a thousand rooms.
+//! Also prints what a queued task takes in memory, how long a large room takes to recover, and what
+//! single commands cost from a thousand tasks up to a million, ten thousand agents and a thousand
+//! rooms.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;

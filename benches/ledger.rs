@@ -1,7 +1,8 @@
 //! What a durable commit costs beside what the disk itself takes, on a real directory.
 //!
-//! `cargo bench --bench ledger` runs under a minute. It prints the disk's own fdatasync first and last, because the ratio
-//! is what can be compared between machines; then the steady state with its tail, which criterion's means hide.
+//! `cargo bench --bench ledger` runs under a minute. It prints the disk's own fdatasync first and
+//! last, because the ratio is what can be compared between machines; then the steady state with its
+//! tail, which criterion's means hide.
 
 use std::fs::{self, File};
 use std::hint::black_box;

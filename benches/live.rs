@@ -1,5 +1,5 @@
-//! The live plane in one process: deliveries per second from one publisher to one and to a hundred subscribers, and
-//! the time of one hop. `cargo bench --bench live`.
+//! The live plane in one process: deliveries per second from one publisher to one and to a hundred
+//! subscribers, and the time of one hop. `cargo bench --bench live`.
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -32,7 +32,8 @@ async fn publish(publisher: &mut LivePublisher, frames: usize) {
     publisher.flush().await;
 }
 
-/// Receives `frames` frames, none of which may be missing; gives the subscriber back for the next round.
+/// Receives `frames` frames, none of which may be missing; gives the subscriber back for the next
+/// round.
 async fn receive(mut subscriber: LiveSubscriber, frames: usize) -> LiveSubscriber {
     let (mut out, mut received) = (Vec::new(), 0);
     while received < frames {

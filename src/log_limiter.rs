@@ -1,8 +1,10 @@
-//! Which lines about clients are worth the log: one a minute of each client and kind, and not more than so many of each kind.
+//! Which lines about clients are worth the log: one a minute of each client and kind, and not more
+//! than so many of each kind.
 //!
-//! Those who have proved who they are and those who have not have budgets apart: however many strangers call, what is said of users
-//! stays readable. A line that is not worth the log is a line at `debug`, is counted, and is summed up once a minute. It writes
-//! nothing itself but that sum; `runtime` has it turn its page.
+//! Those who have proved who they are and those who have not have budgets apart: however many
+//! strangers call, what is said of users stays readable. A line that is not worth the log is a line
+//! at `debug`, is counted, and is summed up once a minute. It writes nothing itself but that sum;
+//! `runtime` has it turn its page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +16,8 @@ use crate::metrics::{Count, MetricSet, Scrape};
 
 /// How long a line stands for its client and kind.
 pub const PAGE: Duration = Duration::from_secs(60);
-/// The longest name that is remembered, in bytes; longer ones share a line with those that begin alike.
+/// The longest name that is remembered, in bytes; longer ones share a line with those that begin
+/// alike.
 const MAX_NAME_BYTES: usize = 128;
 
 /// Whom a line is about.
@@ -54,7 +57,8 @@ pub struct Unwritten {
     pub lines: u64,
 }
 
-/// See the module. Kinds are few, and names of the program's own, so it holds at most `max_lines` names for each.
+/// See the module. Kinds are few, and names of the program's own, so it holds at most `max_lines`
+/// names for each.
 #[derive(Debug)]
 pub struct LogLimiter {
     max_lines: AtomicUsize,

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-/// Gives memory back to the system within seconds of a peak, by threads of its own; that of glibc keeps what lies between what is still in
-/// use. `docs/operations.md` says where it is built in, and for which page sizes.
+/// Gives memory back to the system within seconds of a peak, by threads of its own; that of glibc
+/// keeps what lies between what is still in use. `docs/operations.md` says where it is built in,
+/// and for which page sizes.
 #[cfg(all(
     target_os = "linux",
     target_env = "gnu",

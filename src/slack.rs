@@ -1,7 +1,8 @@
-//! Collections that were long once and are short now give their places back: a peak is not kept for ever.
+//! Collections that were long once and are short now give their places back: a peak is not kept for
+//! ever.
 //!
-//! Trees and what is emptied by replacing it need nothing of the kind. Each call costs a comparison, and what it moves was paid for by as many
-//! removals.
+//! Trees and what is emptied by replacing it need nothing of the kind. Each call costs a
+//! comparison, and what it moves was paid for by as many removals.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
@@ -11,7 +12,8 @@ const KEPT: usize = 1024;
 
 /// Something with places that may be more than it needs.
 pub trait Slack {
-    /// Gives most of them back if it uses a quarter or less. To be called after something was taken out.
+    /// Gives most of them back if it uses a quarter or less. To be called after something was taken
+    /// out.
     fn give_back(&mut self);
 }
 

@@ -1,6 +1,7 @@
-//! Starts and ends the servers under test, each run on a fresh directory and free loopback ports, each ended by its own
-//! process id when the run drops it. Knows how every server is configured and when it is ready; measures nothing but the
-//! process itself (memory, CPU). Called by `main` and, for the process figures, by the scenarios.
+//! Starts and ends the servers under test, each run on a fresh directory and free loopback ports,
+//! each ended by its own process id when the run drops it. Knows how every server is configured and
+//! when it is ready; measures nothing but the process itself (memory, CPU). Called by `main` and,
+//! for the process figures, by the scenarios.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -133,7 +134,8 @@ impl Broker {
     }
 }
 
-/// `autosave_interval 1` is mosquitto's most careful setting of its own; it still acknowledges before it saves.
+/// `autosave_interval 1` is mosquitto's most careful setting of its own; it still acknowledges
+/// before it saves.
 fn mosquitto_config(storage: Storage, site: &Site) -> String {
     let mut config = format!(
         "listener {} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nmax_inflight_messages 1000\n\

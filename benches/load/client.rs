@@ -1,6 +1,6 @@
-//! One MQTT 3.1.1 connection with blocking sockets and large buffers, kept thin because it shares the machine with the
-//! broker that it measures. Owns the socket, its buffers and its time-outs: no call waits longer than [`STALL`]. Keeps no
-//! queue and never reconnects. Called by the scenarios.
+//! One MQTT 3.1.1 connection with blocking sockets and large buffers, kept thin because it shares
+//! the machine with the broker that it measures. Owns the socket, its buffers and its time-outs: no
+//! call waits longer than [`STALL`]. Keeps no queue and never reconnects. Called by the scenarios.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,8 @@ use crate::codec::{self, Packet, Publish};
 
 /// Longest wait for a broker that owes an answer; then the scenario ends with an error.
 pub(crate) const STALL: Duration = Duration::from_secs(10);
-/// Longest wait, after the measured time, for what is still under way; the rest counts as lost or as an error.
+/// Longest wait, after the measured time, for what is still under way; the rest counts as lost or
+/// as an error.
 pub(crate) const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// Longest single wait for bytes, so that a loop can look at its clock.
 const TICK: Duration = Duration::from_millis(50);
@@ -69,7 +70,8 @@ impl Client {
         Ok(())
     }
 
-    /// Publishes one message at QoS 1 and waits for its PUBACK; messages that arrive meanwhile go to `on_message`.
+    /// Publishes one message at QoS 1 and waits for its PUBACK; messages that arrive meanwhile go
+    /// to `on_message`.
     pub(crate) fn publish_acked(
         &mut self,
         topic: &str,
@@ -98,8 +100,8 @@ impl Client {
         Ok(())
     }
 
-    /// Waits at most a tick for bytes, gives each complete packet to `on` together with the outgoing buffer, then writes
-    /// what was queued there. Says whether bytes came.
+    /// Waits at most a tick for bytes, gives each complete packet to `on` together with the
+    /// outgoing buffer, then writes what was queued there. Says whether bytes came.
     pub(crate) fn pump(
         &mut self,
         on: impl FnMut(Packet<'_>, &mut Vec<u8>) -> Result<()>,
@@ -147,7 +149,8 @@ impl Client {
         Ok(())
     }
 
-    /// Gives up the buffers and keeps the open socket, for a connection that will only idle or be polled.
+    /// Gives up the buffers and keeps the open socket, for a connection that will only idle or be
+    /// polled.
     pub(crate) fn into_stream(self) -> TcpStream {
         self.stream
     }

@@ -1,5 +1,6 @@
-//! The few MQTT 3.1.1 packets that the load clients speak, to and from bytes. Trusts the broker to be a broker: checks
-//! what it needs to stay in step with the stream, judges nothing else, and does no input or output. Called by `client`.
+//! The few MQTT 3.1.1 packets that the load clients speak, to and from bytes. Trusts the broker to
+//! be a broker: checks what it needs to stay in step with the stream, judges nothing else, and does
+//! no input or output. Called by `client`.
 
 use anyhow::{Result, bail};
 
@@ -122,8 +123,8 @@ fn short(body: &[u8], at: usize) -> Result<u16> {
 /// Longer than any run.
 const KEEP_ALIVE_SECONDS: u16 = 7200;
 
-/// Appends a CONNECT with a keep-alive longer than any run: a load client is either busy or meant to be silent, and rumqttd refuses
-/// 0.
+/// Appends a CONNECT with a keep-alive longer than any run: a load client is either busy or meant
+/// to be silent, and rumqttd refuses 0.
 pub(crate) fn connect(out: &mut Vec<u8>, client_id: &str, clean: bool) {
     out.push(0x10);
     remaining_length(out, 10 + 2 + client_id.len());

@@ -1,5 +1,6 @@
-//! What the disk itself can do: append and `fdatasync`, one after the other, on the file system that holds the brokers'
-//! data. This is the floor under every durable latency in the table. Called by the durable scenarios.
+//! What the disk itself can do: append and `fdatasync`, one after the other, on the file system
+//! that holds the brokers' data. This is the floor under every durable latency in the table. Called
+//! by the durable scenarios.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! What the figures were taken on: cores, kernel, file system, how busy the machine was before; and room for ten thousand
-//! sockets. Called by `main`.
+//! What the figures were taken on: cores, kernel, file system, how busy the machine was before; and
+//! room for ten thousand sockets. Called by `main`.
 
 use std::fs;
 use std::path::Path;
@@ -76,8 +76,8 @@ fn file_system(data: &Path) -> String {
         .map_or_else(|| "unknown".to_owned(), |(_, kind)| kind)
 }
 
-/// Raises this process's limit of open files to what it is allowed; the servers inherit it. Without the tool, or the
-/// right, the scenario that needs many sockets ends with an error row.
+/// Raises this process's limit of open files to what it is allowed; the servers inherit it. Without
+/// the tool, or the right, the scenario that needs many sockets ends with an error row.
 pub(crate) fn raise_open_files() {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let hard = limits.lines().find_map(|line| {

@@ -1,6 +1,6 @@
-//! End-to-end load on a running gateway, and the same load on its peers in the same run:
-//! `cargo bench --bench load -- [scenario…]`. Starts every server itself on loopback, interleaves the runs, prints one
-//! Markdown table. `--help` lists the scenarios and options.
+//! End-to-end load on a running gateway, and the same load on its peers in the same run: `cargo
+//! bench --bench load -- [scenario…]`. Starts every server itself on loopback, interleaves the
+//! runs, prints one Markdown table. `--help` lists the scenarios and options.
 
 use std::fs;
 use std::io::{self, Write};
@@ -50,7 +50,8 @@ struct Args {
     /// Also writes every figure of every run to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// One run of one second each and at most 1,000 idle connections: whether it works, not how fast.
+    /// One run of one second each and at most 1,000 idle connections: whether it works, not how
+    /// fast.
     #[arg(long)]
     quick: bool,
     /// Directory for the servers' data, on the disk to be measured; the build directory by default.
@@ -165,7 +166,8 @@ fn available(brokers: &[Broker]) -> Result<Vec<Server>> {
     Ok(servers)
 }
 
-/// Runs one scenario on every server in turn, as often as asked: A B A B, so that a slow minute hits all of them.
+/// Runs one scenario on every server in turn, as often as asked: A B A B, so that a slow minute
+/// hits all of them.
 fn compare(
     scenario: &'static Scenario,
     plan: &Plan,

@@ -1,5 +1,6 @@
-//! Collects the readings of every run and prints them: a Markdown table of medians with ratios and goals, the notes that
-//! make it honest, and the same as JSON. Measures and judges nothing beyond comparing with the goals. Called by `main`.
+//! Collects the readings of every run and prints them: a Markdown table of medians with ratios and
+//! goals, the notes that make it honest, and the same as JSON. Measures and judges nothing beyond
+//! comparing with the goals. Called by `main`.
 
 use std::fmt::Write;
 
@@ -367,8 +368,8 @@ impl Row {
 }
 
 impl Cell {
-    /// Each run against the disk as it was in that very run, then the median: a disk that slows down for a while moves
-    /// both.
+    /// Each run against the disk as it was in that very run, then the median: a disk that slows
+    /// down for a while moves both.
     fn times_disk(&self) -> Option<f64> {
         let quotients: Vec<f64> = self
             .runs

@@ -1,5 +1,5 @@
-//! A minimal Redis connection: pipelined commands out, RESP2 replies in. Only what the streams scenarios need. Called by
-//! `brokers` and `scenarios::streams`.
+//! A minimal Redis connection: pipelined commands out, RESP2 replies in. Only what the streams
+//! scenarios need. Called by `brokers` and `scenarios::streams`.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,5 +1,5 @@
-//! rumqttd with its own listener, as a peer: the broker whose router Hallward embeds. Called by `main` in the process that
-//! `brokers` starts for it.
+//! rumqttd with its own listener, as a peer: the broker whose router Hallward embeds. Called by
+//! `main` in the process that `brokers` starts for it.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
-//! Latencies, percentiles and medians, and the unit-carrying reading that every scenario returns. Pure. Called by the
-//! scenarios and by `report`.
+//! Latencies, percentiles and medians, and the unit-carrying reading that every scenario returns.
+//! Pure. Called by the scenarios and by `report`.
 
 use std::time::Duration;
 
@@ -62,7 +62,8 @@ impl Latencies {
         self.0.extend(other.0);
     }
 
-    /// The median and the 99th percentile, named `{prefix}p50` and `{prefix}p99`; nothing without samples.
+    /// The median and the 99th percentile, named `{prefix}p50` and `{prefix}p99`; nothing without
+    /// samples.
     pub(crate) fn readings(mut self, prefix: &str) -> Vec<Reading> {
         self.0.sort_unstable();
         [(50, "p50"), (99, "p99")]

@@ -1,5 +1,5 @@
-//! Arbitrary bytes as CBOR, and as JSON: what was read as one comes back the same through the other. Only the numbers of tags are
-//! written in another way the first time.
+//! Arbitrary bytes as CBOR, and as JSON: what was read as one comes back the same through the
+//! other. Only the numbers of tags are written in another way the first time.
 
 #![no_main]
 

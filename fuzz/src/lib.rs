@@ -1,4 +1,5 @@
-//! What the fuzz targets share with the tests: the same files, so that an input that was found here runs there.
+//! What the fuzz targets share with the tests: the same files, so that an input that was found here
+//! runs there.
 
 #[path = "../../tests/it/harness/codec.rs"]
 mod codec;

@@ -1,7 +1,8 @@
-//! The one authenticator of a running gateway: lets clients prove who they are, holds the rules in force, and has them read anew.
+//! The one authenticator of a running gateway: lets clients prove who they are, holds the rules in
+//! force, and has them read anew.
 //!
-//! Connections share it. What it decides for one of them stands in the [`Rights`] that it gives out; when the rules change it
-//! says so, and everybody asks for new ones.
+//! Connections share it. What it decides for one of them stands in the [`Rights`] that it gives
+//! out; when the rules change it says so, and everybody asks for new ones.
 
 use std::hash::RandomState;
 use std::path::Path;
@@ -76,7 +77,8 @@ impl Authenticator {
         let mut place = self.rules.write().unwrap_or_else(PoisonError::into_inner);
         *place = Arc::new(rules);
         self.changes.send_replace(());
-        // Under the lock: whoever sees the count sees the rules too. Sessions look for news before each decision.
+        // Under the lock: whoever sees the count sees the rules too. Sessions look for news before
+        // each decision.
         self.stats.reloads.done.add_one();
     }
 
@@ -96,7 +98,8 @@ impl Authenticator {
         self.stats.clone()
     }
 
-    /// Finds out who a client is. A password check may wait for others, and runs on a thread that may block.
+    /// Finds out who a client is. A password check may wait for others, and runs on a thread that
+    /// may block.
     ///
     /// # Errors
     /// If it proves nothing; counted by whoever refuses it.

@@ -56,8 +56,8 @@ impl ClientIds {
             .map(ClientIds)
     }
 
-    /// Whether a user may have this id. Where one known user's name begins another's (`ann` and `ann-b`), an id that fits both
-    /// is the one's with the longer name.
+    /// Whether a user may have this id. Where one known user's name begins another's (`ann` and
+    /// `ann-b`), an id that fits both is the one's with the longer name.
     pub(super) fn allow(&self, user: &str, client_id: &str, known: &BTreeSet<Arc<str>>) -> bool {
         self.0.iter().any(|pattern| {
             pattern.binds(user, client_id)

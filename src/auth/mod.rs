@@ -1,11 +1,14 @@
 //! Who a client is, and what it may do.
 //!
-//! It owns the files of passwords, users, rights and keys: how they are read, what they answer, and when they are read anew. It
-//! knows topics by the grammar in `wire` and nothing of packets or sessions: `mqtt` asks it at CONNECT, PUBLISH, SUBSCRIBE and
-//! before each delivery; `runtime` builds the [`Authenticator`] and tells it to read again; `cli` edits and questions the same files.
+//! It owns the files of passwords, users, rights and keys: how they are read, what they answer, and
+//! when they are read anew. It knows topics by the grammar in `wire` and nothing of packets or
+//! sessions: `mqtt` asks it at CONNECT, PUBLISH, SUBSCRIBE and before each delivery; `runtime`
+//! builds the [`Authenticator`] and tells it to read again; `cli` edits and questions the same
+//! files.
 //!
-//! Reading order: `settings`, `identity` (who), `password`, `token` (proved how), `client_id` (under which ids), `users`, `role`,
-//! `acl` (what each may do), `rights` (taken together), `rules` (all files at one moment), `authenticator` (the running thing).
+//! Reading order: `settings`, `identity` (who), `password`, `token` (proved how), `client_id`
+//! (under which ids), `users`, `role`, `acl` (what each may do), `rights` (taken together), `rules`
+//! (all files at one moment), `authenticator` (the running thing).
 
 mod acl;
 mod authenticator;

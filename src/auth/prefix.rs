@@ -1,4 +1,5 @@
-//! A text, or with a `*` at its end whatever begins with it: how client ids and rooms are named in rules.
+//! A text, or with a `*` at its end whatever begins with it: how client ids and rooms are named in
+//! rules.
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Prefix {

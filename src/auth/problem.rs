@@ -1,4 +1,5 @@
-//! What is wrong with a file of users, passwords, rights or keys: where, what was expected, what came.
+//! What is wrong with a file of users, passwords, rights or keys: where, what was expected, what
+//! came.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

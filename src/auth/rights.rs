@@ -105,8 +105,9 @@ impl Rights {
         combine(opinion).unwrap_or_else(|| self.by_role(access, topic))
     }
 
-    /// May a subscription stand? Yes if its filter can match something that may be delivered; what is delivered is checked
-    /// again, each time. A shared subscription is judged by the filter that its group listens to.
+    /// May a subscription stand? Yes if its filter can match something that may be delivered; what
+    /// is delivered is checked again, each time. A shared subscription is judged by the filter that
+    /// its group listens to.
     pub fn of_filter(&self, filter: &str) -> AccessVerdict<'_> {
         let filter = SharedFilter::parse(filter).map_or(filter, |shared| shared.filter);
         let acl = self.rules.acl.as_ref();

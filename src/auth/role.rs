@@ -1,5 +1,5 @@
-//! Roles: what each may publish and receive in the rooms that its user may enter. The table is the whole truth; `docs/security.md`
-//! shows it, and a test holds the two equal.
+//! Roles: what each may publish and receive in the rooms that its user may enter. The table is the
+//! whole truth; `docs/security.md` shows it, and a test holds the two equal.
 
 use serde::{Deserialize, Serialize};
 
@@ -202,7 +202,8 @@ pub const ROWS: &[RoleRow] = &[
     reads("#", BRIDGES),
 ];
 
-/// Whether anything that the gateway or an agent sends in a room can match this filter of what is below the room.
+/// Whether anything that the gateway or an agent sends in a room can match this filter of what is
+/// below the room.
 pub fn may_match(rest: &str) -> bool {
     ROWS.iter().any(|row| {
         let levels = row.topic.split('/');
@@ -213,8 +214,8 @@ pub fn may_match(rest: &str) -> bool {
     })
 }
 
-/// The first role, and the row, that let client `me` do this with a topic whose part below the room is `rest`; with a filter
-/// for `rest`, do it with some topic that the filter matches.
+/// The first role, and the row, that let client `me` do this with a topic whose part below the room
+/// is `rest`; with a filter for `rest`, do it with some topic that the filter matches.
 pub(super) fn allowing(
     roles: RoleSet,
     access: Operation,

@@ -139,7 +139,8 @@ impl Rules {
         })
     }
 
-    /// An id for a client of this user that brought none; `None` if the rule of client ids has no room for new ones.
+    /// An id for a client of this user that brought none; `None` if the rule of client ids has no
+    /// room for new ones.
     pub fn assign_id(&self, identity: &ClientIdentity, fresh: &str) -> Option<String> {
         self.client_ids.assign(&identity.user, fresh)
     }

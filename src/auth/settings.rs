@@ -1,4 +1,5 @@
-//! What the configuration says about authentication. Plain values: who reads them from files is `config`'s business.
+//! What the configuration says about authentication. Plain values: who reads them from files is
+//! `config`'s business.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +19,8 @@ pub struct AuthSettings {
     pub anonymous: Option<String>,
     /// Whether a verified client certificate is a login.
     pub certificate: bool,
-    /// Which client ids a user may have: texts with `%u` for the user and at most one `*`, at the end.
+    /// Which client ids a user may have: texts with `%u` for the user and at most one `*`, at the
+    /// end.
     pub client_ids: Vec<String>,
     /// Passwords checked at once; more wait.
     pub max_password_checks: usize,

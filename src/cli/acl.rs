@@ -1,4 +1,5 @@
-//! `hallward acl test`: asks a configuration, and the files that it names, what a client may do with a topic, and which rule says so.
+//! `hallward acl test`: asks a configuration, and the files that it names, what a client may do
+//! with a topic, and which rule says so.
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Say whether a client may publish, subscribe to and receive a topic, and why; ends with 1 if it may do none of it
+    /// Say whether a client may publish, subscribe to and receive a topic, and why; ends with 1 if
+    /// it may do none of it
     Test(Test),
 }
 

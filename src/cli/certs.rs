@@ -1,4 +1,5 @@
-//! `hallward certs dev`: an authority, a certificate for the gateway and one for a client, to try TLS with.
+//! `hallward certs dev`: an authority, a certificate for the gateway and one for a client, to try
+//! TLS with.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -35,7 +36,8 @@ struct Dev {
     /// Directory for the files; made if it does not exist
     #[arg(long, value_name = "DIR", default_value = "certs")]
     dir: PathBuf,
-    /// Name or IP address by which clients reach the gateway, besides localhost, 127.0.0.1 and ::1; may be repeated
+    /// Name or IP address by which clients reach the gateway, besides localhost, 127.0.0.1 and ::1;
+    /// may be repeated
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
     /// The name in the client's certificate

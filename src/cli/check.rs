@@ -1,5 +1,5 @@
-//! `hallward check`: says whether a configuration, the files that it names and its data directory are good, and if not, everything
-//! that is wrong with them; shows what a gateway would run with.
+//! `hallward check`: says whether a configuration, the files that it names and its data directory
+//! are good, and if not, everything that is wrong with them; shows what a gateway would run with.
 
 use super::layers::{FileArg, KeyArgs, load};
 use super::{Failure, logging, say};
@@ -83,7 +83,8 @@ fn refused(problems: &[impl std::fmt::Display]) -> Failure {
     })
 }
 
-/// Where MQTT clients will be listened for: `mqtt.listen` is called `mqtt`, the others by their keys.
+/// Where MQTT clients will be listened for: `mqtt.listen` is called `mqtt`, the others by their
+/// keys.
 fn mqtt_lines(config: &Config) -> String {
     let line = |(key, address): (&str, _)| match key {
         "mqtt.listen" => format!("  mqtt  {address}\n"),

@@ -16,7 +16,8 @@ pub struct Failure {
 impl Failure {
     /// It ran and failed.
     pub const RUNTIME: u8 = 1;
-    /// The arguments or the configuration are wrong; the same again will fail again (`EX_USAGE` of sysexits.h).
+    /// The arguments or the configuration are wrong; the same again will fail again (`EX_USAGE` of
+    /// sysexits.h).
     pub const USAGE: u8 = 64;
     /// Something is busy; the same again may succeed (`EX_TEMPFAIL` of sysexits.h).
     pub const TRY_AGAIN: u8 = 75;

@@ -1,4 +1,5 @@
-//! `hallward ledger`: looks at a data directory that no gateway uses, saves what is whole, gives back disk space.
+//! `hallward ledger`: looks at a data directory that no gateway uses, saves what is whole, gives
+//! back disk space.
 
 use std::path::PathBuf;
 
@@ -27,7 +28,8 @@ enum Command {
         /// The new data directory: made if it does not exist, else it must be empty
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
-        /// Leave out commits that lie behind damage: the copy is what the ledger once was, not the most that can be had
+        /// Leave out commits that lie behind damage: the copy is what the ledger once was, not the
+        /// most that can be had
         #[arg(long)]
         up_to_damage: bool,
     },

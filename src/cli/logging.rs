@@ -1,5 +1,5 @@
-//! Log lines: to standard error, for people or as JSON. Then there is nothing else on it from then on: also a panic, and the words of a
-//! command that fails, are lines of the log.
+//! Log lines: to standard error, for people or as JSON. Then there is nothing else on it from then
+//! on: also a panic, and the words of a command that fails, are lines of the log.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal as _;
@@ -15,7 +15,8 @@ use crate::runtime::LogOutlet;
 /// Where lines go once they are JSON.
 static JSON: OnceLock<LogOutlet> = OnceLock::new();
 
-/// Sees to it that what was said is written before the process ends, whichever way that comes about.
+/// Sees to it that what was said is written before the process ends, whichever way that comes
+/// about.
 pub(super) struct Settled(LogOutlet);
 
 impl Drop for Settled {
@@ -27,8 +28,8 @@ impl Drop for Settled {
 /// Sets the level of a log that runs.
 pub(super) type SetLevel = Box<dyn Fn(&Log) -> Option<String> + Send + Sync>;
 
-/// Starts logging for the process; a second call changes nothing. The first of what is returned is to be kept until the end, the second
-/// sets another level.
+/// Starts logging for the process; a second call changes nothing. The first of what is returned is
+/// to be kept until the end, the second sets another level.
 pub(super) fn start(log: &Log) -> Result<(Settled, SetLevel), Failure> {
     let outlet = LogOutlet::of_process(log.max_waiting.0)
         .map_err(|error| Failure::try_again(format!("cannot write a log: {error}")))?;
@@ -91,7 +92,8 @@ fn told(set: Result<(), tracing_subscriber::reload::Error>) -> Option<String> {
         Ok(()) if directives().is_some() => {
             Some("RUST_LOG is set and goes before log.level".to_owned())
         }
-        // That it changed is said anyway; in a process without a log of ours there is nothing to say.
+        // That it changed is said anyway; in a process without a log of ours there is nothing to
+        // say.
         Ok(()) | Err(_) => None,
     }
 }
@@ -104,8 +106,8 @@ pub(super) fn directives() -> Option<String> {
 }
 
 fn filter(log: &Log) -> EnvFilter {
-    // The embedded router opens a span for every publish even where nothing is shown; what matters of it is counted and told
-    // by us.
+    // The embedded router opens a span for every publish even where nothing is shown; what matters
+    // of it is counted and told by us.
     let ours = || EnvFilter::new(format!("{},rumqttd=off", log.level.as_str()));
     match directives() {
         Some(directives) => EnvFilter::try_new(directives).unwrap_or_else(|_| ours()),

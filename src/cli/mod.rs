@@ -1,7 +1,8 @@
-//! The command line: reads the arguments, runs one command, and turns its outcome into an exit code.
+//! The command line: reads the arguments, runs one command, and turns its outcome into an exit
+//! code.
 //!
-//! One file per command. Every failure is one line on standard error, `hallward: …`, and one of the codes in [`Failure`].
-//! `main.rs` calls [`main`]; nothing else does.
+//! One file per command. Every failure is one line on standard error, `hallward: …`, and one of the
+//! codes in [`Failure`]. `main.rs` calls [`main`]; nothing else does.
 
 mod acl;
 mod backup;
@@ -104,7 +105,8 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     }
 }
 
-/// The first paragraph and the tips of one of clap's messages, without its layout, and whose help has more.
+/// The first paragraph and the tips of one of clap's messages, without its layout, and whose help
+/// has more.
 fn one_line(message: &str, arguments: &[OsString]) -> String {
     let mut parts = Vec::new();
     for (index, line) in message.lines().map(str::trim).enumerate() {
@@ -140,7 +142,8 @@ fn program() -> String {
     )
 }
 
-/// Says what went wrong, in the log where that is all there may be. A standard error that nobody reads does not keep the process from ending.
+/// Says what went wrong, in the log where that is all there may be. A standard error that nobody
+/// reads does not keep the process from ending.
 fn complain(message: &str) {
     if logging::tell_of_failure(message) {
         return;

@@ -1,5 +1,5 @@
-//! `hallward passwd`: gives a user a password in a password file, or removes the user. The password never stands on the command
-//! line, where others on the machine could read it.
+//! `hallward passwd`: gives a user a password in a password file, or removes the user. The password
+//! never stands on the command line, where others on the machine could read it.
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;

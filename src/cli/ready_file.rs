@@ -1,7 +1,8 @@
 //! `--ready-file`: where a gateway can be found, for programs that start one.
 //!
-//! The file is there once every address answers, whole from the first moment on (it gets its name when it is written), and gone once
-//! the gateway has ended in good order. What a killed one left is removed by the next.
+//! The file is there once every address answers, whole from the first moment on (it gets its name
+//! when it is written), and gone once the gateway has ended in good order. What a killed one left
+//! is removed by the next.
 
 use std::fs;
 use std::io;

@@ -1,9 +1,10 @@
 //! The clock: one timeline that never jumps, and how far the wall clock is from it.
 //!
-//! Whatever lasts (a lease, a time-out, an expiry) lasts on the timeline, in milliseconds that pass at the same pace whether somebody
-//! sets the wall clock or not, also while the machine sleeps. It began as the wall clock's time, and is that as long as nobody sets it. A
-//! [`Mark`] on disk says where it was; a start goes on from there by what is known of the time that was down. It decides nothing about
-//! what is due.
+//! Whatever lasts (a lease, a time-out, an expiry) lasts on the timeline, in milliseconds that pass
+//! at the same pace whether somebody sets the wall clock or not, also while the machine sleeps. It
+//! began as the wall clock's time, and is that as long as nobody sets it. A [`Mark`] on disk says
+//! where it was; a start goes on from there by what is known of the time that was down. It decides
+//! nothing about what is due.
 
 mod config;
 mod source;
@@ -18,7 +19,8 @@ use crate::wire::Millis;
 pub use config::ClockConfig;
 pub use source::{Source, System, wall};
 
-/// Smaller differences between the wall clock and the timeline are no step: clocks are read one after the other, and are disciplined.
+/// Smaller differences between the wall clock and the timeline are no step: clocks are read one
+/// after the other, and are disciplined.
 pub const LEAST_STEP_MS: u64 = 1_000;
 
 /// Where the two clocks are, as far as that only changes when one is set.
@@ -82,9 +84,10 @@ impl Default for Clock {
 }
 
 impl<S: Source> Clock<S> {
-    /// Goes on from a mark, or begins where there is none: at the wall clock's time, but not before `least`, which is the latest time
-    /// that is known of. A time that was down counts as `max_step_ms` at most where only the wall clock speaks for it, and never as less
-    /// than nothing.
+    /// Goes on from a mark, or begins where there is none: at the wall clock's time, but not before
+    /// `least`, which is the latest time that is known of. A time that was down counts as
+    /// `max_step_ms` at most where only the wall clock speaks for it, and never as less than
+    /// nothing.
     pub fn start(source: S, last: Option<&Mark>, least: Millis, max_step_ms: u64) -> (Self, Gap) {
         let (running, wall) = (source.running(), source.wall());
         let boot = source.boot();
@@ -139,7 +142,8 @@ impl Gap {
 
 fn gap(mark: &Mark, running: u64, wall: Millis, boot: Option<&str>, max_step_ms: u64) -> Gap {
     let is_same_start = boot.is_some() && boot == mark.reading.boot.as_deref();
-    // A machine that was put back to an earlier state has counted less than before: that is no evidence.
+    // A machine that was put back to an earlier state has counted less than before: that is no
+    // evidence.
     let counted = running.saturating_add_signed(mark.reading.zero);
     if is_same_start && counted >= mark.at {
         return Gap::Counted {

@@ -8,10 +8,11 @@ use crate::wire::Millis;
 pub trait Source {
     /// The wall clock, Unix milliseconds; 0 before 1970.
     fn wall(&self) -> Millis;
-    /// Milliseconds for which the machine, or on some systems the process, has run: nobody can set it, and where the system has such a
-    /// clock it counts while the machine sleeps.
+    /// Milliseconds for which the machine, or on some systems the process, has run: nobody can set
+    /// it, and where the system has such a clock it counts while the machine sleeps.
     fn running(&self) -> u64;
-    /// What tells this start of the machine from all others; `None` where `running` counts from something else, or nobody knows.
+    /// What tells this start of the machine from all others; `None` where `running` counts from
+    /// something else, or nobody knows.
     fn boot(&self) -> Option<String>;
 }
 

@@ -1,4 +1,5 @@
-//! Checks one value on its own: whether its key is known, its type is right, and it is within its range.
+//! Checks one value on its own: whether its key is known, its type is right, and it is within its
+//! range.
 
 use serde_json::{Value, json};
 
@@ -31,8 +32,9 @@ pub(super) fn check(given: &Given, defaults: &Value) -> Result<Value, Vec<Proble
     Ok(value)
 }
 
-/// The environment has nothing but text: what is to be a number, a flag or a list there is written as in JSON. An entry's keys have no
-/// defaults that say what they are, and none of them is text that looks like JSON.
+/// The environment has nothing but text: what is to be a number, a flag or a list there is written
+/// as in JSON. An entry's keys have no defaults that say what they are, and none of them is text
+/// that looks like JSON.
 fn typed(given: &Given, usual: Option<&Value>) -> Value {
     match (&given.value, usual) {
         (Value::String(text), None | Some(Value::Number(_) | Value::Bool(_) | Value::Array(_)))

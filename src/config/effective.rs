@@ -11,7 +11,8 @@ use super::{Loaded, Place};
 const MAX_WIDTH: usize = 44;
 
 impl Loaded {
-    /// Every value with where it came from, as TOML that reads back the same. No key holds a secret: those are in files.
+    /// Every value with where it came from, as TOML that reads back the same. No key holds a
+    /// secret: those are in files.
     pub fn effective(&self) -> String {
         let tree = serde_json::to_value(&self.config).expect("a configuration serializes");
         let mut text = String::new();

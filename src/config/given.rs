@@ -1,4 +1,5 @@
-//! Values as somebody gave them: one for each key of the merged layers, with its way through the tables.
+//! Values as somebody gave them: one for each key of the merged layers, with its way through the
+//! tables.
 
 use config::ValueKind;
 use serde_json::{Value, json};
@@ -8,7 +9,8 @@ use super::tables::table_of;
 /// A value that somebody gave.
 #[derive(Debug)]
 pub(super) struct Given {
-    /// `section`, `key`; just a name, or more parts, where somebody erred. In a table of entries: `section`, `key`, the entry, its key.
+    /// `section`, `key`; just a name, or more parts, where somebody erred. In a table of entries:
+    /// `section`, `key`, the entry, its key.
     pub(super) path: Vec<String>,
     pub(super) value: Value,
     pub(super) from_environment: bool,

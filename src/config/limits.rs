@@ -126,7 +126,8 @@ fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// Prefixes are keys, each with one schema, and one for each room besides. What is wrong, with the rest of its key.
+/// Prefixes are keys, each with one schema, and one for each room besides. What is wrong, with the
+/// rest of its key.
 fn check_schemas(schemas: &[KeySchema]) -> Vec<(String, String)> {
     let mut messages = Vec::new();
     if schemas.len() > MAX_SCHEMAS {

@@ -1,7 +1,7 @@
 //! Where in a TOML text each key stands, so that whoever is told of a problem finds its place.
 //!
-//! It reads the text with its spans, so it knows keys however they are written: below headings, dotted, in tables on one line, in
-//! lists of tables.
+//! It reads the text with its spans, so it knows keys however they are written: below headings,
+//! dotted, in tables on one line, in lists of tables.
 
 use std::collections::HashMap;
 
@@ -61,7 +61,8 @@ impl Lines {
         }
     }
 
-    /// The line of a key such as `mqtt.listen` or `tls.others[1].key`; of one that is not there, that of what it would be in.
+    /// The line of a key such as `mqtt.listen` or `tls.others[1].key`; of one that is not there,
+    /// that of what it would be in.
     pub(super) fn find(&self, key: &str) -> Option<usize> {
         let mut key = key;
         loop {

@@ -1,4 +1,5 @@
-//! What the listeners of MQTT need from each other's sections: files for those that encrypt, a path for those in WebSocket frames.
+//! What the listeners of MQTT need from each other's sections: files for those that encrypt, a path
+//! for those in WebSocket frames.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -113,7 +114,8 @@ fn clashes(config: &Config) -> Vec<(&'static str, SocketAddr, &'static str, Sock
     clashes
 }
 
-/// Whether two sockets cannot be listened on at once. Port 0 is another one each time; `[::]` takes IPv4 with it.
+/// Whether two sockets cannot be listened on at once. Port 0 is another one each time; `[::]` takes
+/// IPv4 with it.
 fn is_same_place(one: &SocketAddr, other: &SocketAddr) -> bool {
     let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
     let covers = |all: IpAddr, one: IpAddr| match all {

@@ -1,7 +1,8 @@
 //! Reads the layers, checks every value on its own, then all together, and collects what is wrong.
 //!
-//! The `config` crate merges the layers and remembers which one each value came from; the values are then decoded by the
-//! strict types of the sections, one at a time on top of the defaults, so that one bad value does not hide the next.
+//! The `config` crate merges the layers and remembers which one each value came from; the values
+//! are then decoded by the strict types of the sections, one at a time on top of the defaults, so
+//! that one bad value does not hide the next.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,8 @@ pub struct Flag {
 pub struct Layers {
     /// A TOML file.
     pub file: Option<PathBuf>,
-    /// Environment variables. Those that begin with `HALLWARD__` are keys; others must not look like some.
+    /// Environment variables. Those that begin with `HALLWARD__` are keys; others must not look
+    /// like some.
     pub environment: HashMap<String, String>,
     /// Command-line flags.
     pub flags: Vec<Flag>,
@@ -51,8 +53,9 @@ impl Loaded {
     /// Reads and checks all layers.
     ///
     /// # Errors
-    /// Everything that is wrong: a file that cannot be read or is no TOML, unknown keys and variables (with the nearest known one),
-    /// values of the wrong type or out of range, values that do not go together.
+    /// Everything that is wrong: a file that cannot be read or is no TOML, unknown keys and
+    /// variables (with the nearest known one), values of the wrong type or out of range, values
+    /// that do not go together.
     pub fn read(layers: &Layers) -> Result<Loaded, Problems> {
         let sources = Sources::read(layers).map_err(|problem| Problems(vec![problem]))?;
         let (config, mut problems) = sources.decode();
@@ -74,8 +77,8 @@ impl Loaded {
         })
     }
 
-    /// The section `log` of layers in which other things may be wrong: its values that are good, and defaults for the others. A file
-    /// that cannot be read says nothing.
+    /// The section `log` of layers in which other things may be wrong: its values that are good,
+    /// and defaults for the others. A file that cannot be read says nothing.
     pub fn log_of(mut layers: Layers) -> Log {
         let read = |layers: &Layers| {
             let sources = Sources::read(layers);
@@ -175,7 +178,8 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Which layer a key's value came from; of a key that nobody gave in an entry or a list that somebody did, which that came from.
+    /// Which layer a key's value came from; of a key that nobody gave in an entry or a list that
+    /// somebody did, which that came from.
     fn place(&self, key: &str) -> Place {
         if let Some(flag) = self.layers.flags.iter().find(|flag| flag.key == key) {
             return Place::Flag(flag.flag);

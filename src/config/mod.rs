@@ -1,8 +1,9 @@
 //! The configuration: typed, layered, checked before anything starts.
 //!
-//! Layers, each beating the one before: the defaults compiled in here, a TOML file, `HALLWARD__SECTION__KEY` environment
-//! variables, command-line flags. [`Config::load`] reads them and returns either a configuration in which every value is
-//! known to be allowed, or all the problems at once. It opens no socket and touches no directory; `cli` calls it.
+//! Layers, each beating the one before: the defaults compiled in here, a TOML file,
+//! `HALLWARD__SECTION__KEY` environment variables, command-line flags. [`Config::load`] reads them
+//! and returns either a configuration in which every value is known to be allowed, or all the
+//! problems at once. It opens no socket and touches no directory; `cli` calls it.
 
 mod check;
 mod effective;
@@ -52,7 +53,8 @@ macro_rules! sections {
         }
 
         impl Config {
-            /// For the engine. The schemas of keys are in files; whoever starts the engine reads them.
+            /// For the engine. The schemas of keys are in files; whoever starts the engine reads
+            /// them.
             pub fn engine(&self) -> Settings {
                 Settings {
                     $($($engine: self.$engine.clone(),)?)+

@@ -1,4 +1,5 @@
-//! What is wrong with a configuration, said so that it can be mended: where, what, and what was probably meant.
+//! What is wrong with a configuration, said so that it can be mended: where, what, and what was
+//! probably meant.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -119,7 +120,8 @@ pub(super) fn nearest<'a>(
     word: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    // At 0.8 a slip of a letter or two, a missing underscore or a wrong case passes, and unrelated words do not.
+    // At 0.8 a slip of a letter or two, a missing underscore or a wrong case passes, and unrelated
+    // words do not.
     const ALIKE: f64 = 0.8;
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     candidates

@@ -1,6 +1,7 @@
 //! Which settings take effect while the gateway runs, and what two configurations have in common.
 //!
-//! Its row says whether a setting takes a restart; `config/hallward.toml` marks those that do, `docs/configuration.md` lists them.
+//! Its row says whether a setting takes a restart; `config/hallward.toml` marks those that do,
+//! `docs/configuration.md` lists them.
 
 use std::collections::BTreeSet;
 
@@ -60,7 +61,8 @@ impl Config {
         changed
     }
 
-    /// This configuration with those values of `wanted` that can take effect while the gateway runs.
+    /// This configuration with those values of `wanted` that can take effect while the gateway
+    /// runs.
     ///
     /// # Errors
     /// If these do not go together with the others.

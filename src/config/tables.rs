@@ -1,8 +1,8 @@
-//! Tables whose entries have names of the operator's own: `[rooms.room.NAME]`, `[handoff.types.NAME]` and
-//! `[handoff.capabilities.NAME]`.
+//! Tables whose entries have names of the operator's own: `[rooms.room.NAME]`,
+//! `[handoff.types.NAME]` and `[handoff.capabilities.NAME]`.
 //!
-//! Each key in an entry is a value of its own to the layers. It is checked against the range of the setting in whose place it stands,
-//! and against the limits of the section.
+//! Each key in an entry is a value of its own to the layers. It is checked against the range of the
+//! setting in whose place it stands, and against the limits of the section.
 
 use super::{Config, Problem};
 use crate::engine::RoomConfig;

@@ -1,4 +1,5 @@
-//! Environment variables that look like keys and are none: whoever has set one believes that it does something.
+//! Environment variables that look like keys and are none: whoever has set one believes that it
+//! does something.
 
 use std::collections::HashMap;
 
@@ -37,7 +38,8 @@ pub(super) fn strays(environment: &HashMap<String, String>, defaults: &Value) ->
     names.into_iter().map(problem).collect()
 }
 
-/// What Kubernetes puts into the environment of every container beside a service named `hallward`, or `hallward-…`.
+/// What Kubernetes puts into the environment of every container beside a service named `hallward`,
+/// or `hallward-…`.
 fn is_service_link(name: &str) -> bool {
     let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let after_port = name.rsplit_once("_PORT_").map(|(_, rest)| rest);

@@ -1,4 +1,5 @@
-//! What all rooms share while an input is handled: the time, the limits, timers, sessions, and where effects go.
+//! What all rooms share while an input is handled: the time, the limits, timers, sessions, and
+//! where effects go.
 //!
 //! It decides nothing. The engine owns one and lends it to the room that acts.
 
@@ -47,8 +48,9 @@ pub(super) struct Context {
     /// Rooms with something to flush or to record, in the order in which they first changed.
     pub(super) touched: Vec<Room>,
     pub(super) effects: VecDeque<Effect>,
-    /// Directed messages that are promised to an agent: a result for each task that it dispatched and that has not ended, a
-    /// decision for each approval that it awaits. Only looked up, never iterated.
+    /// Directed messages that are promised to an agent: a result for each task that it dispatched
+    /// and that has not ended, a decision for each approval that it awaits. Only looked up, never
+    /// iterated.
     reserved: HashMap<Agent, usize>,
     ids: Ids,
 }
@@ -178,7 +180,8 @@ impl Context {
         mailboxes.free_results(agent).saturating_sub(reserved)
     }
 
-    /// Whether an agent that asks for something may wait for its result or decision, too. `what` is that.
+    /// Whether an agent that asks for something may wait for its result or decision, too. `what` is
+    /// that.
     ///
     /// # Errors
     /// 429 that names the limit which is reached, and says whether the agent itself has reached it.
@@ -193,7 +196,8 @@ impl Context {
         expect_memory(mailboxes, 1, what)
     }
 
-    /// Whether there is room for a partial result of so many bytes, which nobody is promised. `what` is in it.
+    /// Whether there is room for a partial result of so many bytes, which nobody is promised.
+    /// `what` is in it.
     ///
     /// # Errors
     /// 429 that names the limit which is reached.
@@ -226,7 +230,8 @@ impl Context {
         limit.map_or(Ok(()), |limit| Err(no_room(&all(), what, limit)))
     }
 
-    /// Whether there is room for one message more of so many bytes that is neither. `what` is in it.
+    /// Whether there is room for one message more of so many bytes that is neither. `what` is in
+    /// it.
     ///
     /// # Errors
     /// 429 that names the limit which is reached.
@@ -263,7 +268,8 @@ fn no_room(full: &str, what: &str, limit: &str) -> Rejection {
     Rejection::new(Code::TooMany, reason)
 }
 
-/// Mints ids: unique within a run because the generator does not repeat, between runs because the seed differs.
+/// Mints ids: unique within a run because the generator does not repeat, between runs because the
+/// seed differs.
 #[derive(Debug)]
 struct Ids(ChaCha12Rng);
 

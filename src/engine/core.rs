@@ -1,4 +1,5 @@
-//! What a room is without its patterns: its name, its agents and what they share, recorded by itself.
+//! What a room is without its patterns: its name, its agents and what they share, recorded by
+//! itself.
 
 use std::collections::BTreeMap;
 

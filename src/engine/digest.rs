@@ -1,5 +1,6 @@
-//! The digest that ties an approval to what was shown and a tool to its contract: equal JSON values have equal ones, however
-//! they are spelt and ordered. `fingerprint` ties an id to its command likewise, in fewer bytes.
+//! The digest that ties an approval to what was shown and a tool to its contract: equal JSON values
+//! have equal ones, however they are spelt and ordered. `fingerprint` ties an id to its command
+//! likewise, in fewer bytes.
 
 mod fingerprint;
 
@@ -21,8 +22,9 @@ pub(super) fn digest<T: Serialize>(value: &T) -> serde_json::Result<String> {
     Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Why a JSON text says more than its canonical form, in words: the digest would be that of other texts, too. RFC 8785 has numbers as
-/// doubles (section 3.2.2.3), and each name once in an object (section 3.1).
+/// Why a JSON text says more than its canonical form, in words: the digest would be that of other
+/// texts, too. RFC 8785 has numbers as doubles (section 3.2.2.3), and each name once in an object
+/// (section 3.1).
 pub(super) fn unfaithful(text: &str) -> Option<String> {
     let mut open: Vec<Inside> = Vec::new();
     for token in JsonTokens(text.as_bytes()) {
@@ -69,7 +71,8 @@ enum Inside {
 }
 
 impl Inside {
-    /// The names that there are, if what comes next in it is another; the one after that is its value.
+    /// The names that there are, if what comes next in it is another; the one after that is its
+    /// value.
     fn names_if_next(&mut self) -> Option<&mut BTreeSet<String>> {
         match self {
             Inside::Array => None,
@@ -86,8 +89,8 @@ impl Inside {
 
 /// Whether a number is the shortest decimal of a double, however it is spelt. Words are no numbers.
 ///
-/// Where two decimals are as short and as near, it is the even one, as in ECMAScript and so in RFC 8785: `serde_json` writes that one,
-/// the standard library's `{:e}` the other.
+/// Where two decimals are as short and as near, it is the even one, as in ECMAScript and so in RFC
+/// 8785: `serde_json` writes that one, the standard library's `{:e}` the other.
 fn is_faithful(scalar: &str) -> bool {
     let shortest = |value: f64| serde_json::to_string(&value).unwrap_or_default();
     match scalar.parse::<f64>() {

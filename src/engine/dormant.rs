@@ -1,8 +1,9 @@
 //! Vacated rooms: what is left of a room that nobody is in and that remembers nothing any more.
 //!
-//! Its counters stay, and its head record with them: whoever comes back finds its events numbered on and no version of a key used
-//! twice. A vacated room is not counted as a room. When vacated ones are too many, the counters of the oldest are merged into a
-//! ground, from which rooms start that are not remembered. It decides nothing else; the engine asks it when a room is opened and
+//! Its counters stay, and its head record with them: whoever comes back finds its events numbered
+//! on and no version of a key used twice. A vacated room is not counted as a room. When vacated
+//! ones are too many, the counters of the oldest are merged into a ground, from which rooms start
+//! that are not remembered. It decides nothing else; the engine asks it when a room is opened and
 //! when records are drained.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -36,7 +36,8 @@ pub enum Effect {
         /// Which.
         seqs: Vec<u64>,
     },
-    /// Set (or with `None` clear) a retained message of the gateway's, and tell everyone who listens.
+    /// Set (or with `None` clear) a retained message of the gateway's, and tell everyone who
+    /// listens.
     Retain {
         /// Where.
         topic: RoomTopic,
@@ -69,7 +70,8 @@ pub enum DirectedKind {
 }
 
 impl DirectedKind {
-    /// Whether a place is kept for it from when its recipient was told that it will come: results and decisions.
+    /// Whether a place is kept for it from when its recipient was told that it will come: results
+    /// and decisions.
     pub fn is_promised(&self) -> bool {
         matches!(
             self,

@@ -1,9 +1,12 @@
-//! Encodings: who is spoken to in CBOR, and the engine's edge, where CBOR becomes JSON and JSON becomes CBOR.
+//! Encodings: who is spoken to in CBOR, and the engine's edge, where CBOR becomes JSON and JSON
+//! becomes CBOR.
 //!
-//! Inside there is JSON alone, so that limits, digests and schemas mean the same whoever speaks. A command of CBOR is translated before
-//! anybody looks at it; what is directed to an agent, in `Context::emit`, when it is made: what lies in a mailbox is what leaves, also after
-//! a crash, and a repeat has the bytes of the first time, as MQTT wants it. An agent that changes its encoding gets what waited for it in the
-//! earlier one. What everybody sees is in the encoding that the room's configuration says.
+//! Inside there is JSON alone, so that limits, digests and schemas mean the same whoever speaks. A
+//! command of CBOR is translated before anybody looks at it; what is directed to an agent, in
+//! `Context::emit`, when it is made: what lies in a mailbox is what leaves, also after a crash, and
+//! a repeat has the bytes of the first time, as MQTT wants it. An agent that changes its encoding
+//! gets what waited for it in the earlier one. What everybody sees is in the encoding that the
+//! room's configuration says.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

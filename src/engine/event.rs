@@ -1,6 +1,7 @@
 //! Events: how a transition of any pattern is told to those who observe.
 //!
-//! It numbers and shapes them; every transition is worth one, and `machine` knows which there are. Users' payloads never ride in an event.
+//! It numbers and shapes them; every transition is worth one, and `machine` knows which there are.
+//! Users' payloads never ride in an event.
 
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
 //! The past: what the engine may ask the desk about events that are over.
 //!
-//! The engine remembers none of its events but their number. Whoever drives it may keep them, and shows them here; it keeps nothing
-//! back that was told before.
+//! The engine remembers none of its events but their number. Whoever drives it may keep them, and
+//! shows them here; it keeps nothing back that was told before.
 
 use std::ops::ControlFlow;
 
@@ -51,7 +51,8 @@ pub trait Past {
     /// How much of a room's past is kept; `None` if nothing is.
     fn kept(&self, room: &Room) -> Option<EventRange>;
 
-    /// An event from which on to read for those of a time and later: none of them is before it, and few others after it.
+    /// An event from which on to read for those of a time and later: none of them is before it, and
+    /// few others after it.
     ///
     /// # Errors
     /// See [`EventLogError`].

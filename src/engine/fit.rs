@@ -1,7 +1,8 @@
-//! Keeping to `maxBytes` where the engine may choose: answers to questions, inbox messages, and who gets a tool's run. (Who gets a task is
-//! a matter of `handoff`.)
+//! Keeping to `maxBytes` where the engine may choose: answers to questions, inbox messages, and who
+//! gets a tool's run. (Who gets a task is a matter of `handoff`.)
 //!
-//! Sizes are those of whole packets, in the encoding that the reader has. What is larger all the same when it leaves is the desk's.
+//! Sizes are those of whole packets, in the encoding that the reader has. What is larger all the
+//! same when it leaves is the desk's.
 
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::{RoomTopic, Topic};

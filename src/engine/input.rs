@@ -14,31 +14,35 @@ use super::settings::Settings;
 /// What happens to the engine.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The first input after `Engine::recover`: nobody is connected, and everyone who was has the reconnect grace from now. No lease
-    /// runs out because the gateway was down: each begins anew, and while its worker is away none ends before the grace does. A
-    /// worker that comes back in time has a whole lease from then, which may end sooner.
+    /// The first input after `Engine::recover`: nobody is connected, and everyone who was has the
+    /// reconnect grace from now. No lease runs out because the gateway was down: each begins anew,
+    /// and while its worker is away none ends before the grace does. A worker that comes back in
+    /// time has a whole lease from then, which may end sooner.
     Recovered,
-    /// An agent's session began (`resumed: false`: whatever its earlier session offered is gone) or goes on.
+    /// An agent's session began (`resumed: false`: whatever its earlier session offered is gone) or
+    /// goes on.
     Connected {
         /// The agent.
         agent: Agent,
         /// Whether its subscriptions still stand.
         resumed: bool,
-        /// Whether the session outlives its connection: if it does, the agent is `offline` after the grace; if not, it is gone.
+        /// Whether the session outlives its connection: if it does, the agent is `offline` after
+        /// the grace; if not, it is gone.
         durable: bool,
         /// How many messages it can be sent before it has to acknowledge one.
         window: u32,
     },
-    /// Assignments are on their way to their worker on its present connection, for the first time or once more. The lease of one begins
-    /// with the first time, not when it was put into the mailbox.
+    /// Assignments are on their way to their worker on its present connection, for the first time
+    /// or once more. The lease of one begins with the first time, not when it was put into the
+    /// mailbox.
     Sent {
         /// The worker.
         agent: Agent,
         /// Which.
         assignments: Vec<AssignmentKey>,
     },
-    /// How many messages an agent can be sent now before it has to acknowledge one: told when the engine would give it more than
-    /// that, or may give it more again.
+    /// How many messages an agent can be sent now before it has to acknowledge one: told when the
+    /// engine would give it more than that, or may give it more again.
     Window {
         /// The agent.
         agent: Agent,
@@ -59,14 +63,15 @@ pub enum Input {
         /// What is no longer offered.
         offer: Offer,
     },
-    /// The connection is gone: the reconnect grace begins. Offers of a session that ends with its connection (clean) count as
-    /// standing until the grace is over or the agent connects anew.
+    /// The connection is gone: the reconnect grace begins. Offers of a session that ends with its
+    /// connection (clean) count as standing until the grace is over or the agent connects anew.
     Disconnected {
         /// The agent.
         agent: Agent,
         /// Why, in words for the event; empty where nobody knows.
         why: &'static str,
-        /// Whether it said DISCONNECT in good order and its session ends with that: it gives back the tasks that it has.
+        /// Whether it said DISCONNECT in good order and its session ends with that: it gives back
+        /// the tasks that it has.
         gives_back: bool,
     },
     /// The session is gone for good (it expired, or an operator ended it): no grace.
@@ -81,7 +86,8 @@ pub enum Input {
     /// goes to the agent's mailbox as ever: results, decisions, and that a lock was got which the
     /// answer says is waited for (202).
     Ask(Command),
-    /// A publish was refused before it reached the engine; the writer gets its `rejected` reply in the room, if it can.
+    /// A publish was refused before it reached the engine; the writer gets its `rejected` reply in
+    /// the room, if it can.
     Refused {
         /// Who published.
         from: Agent,
@@ -92,15 +98,17 @@ pub enum Input {
         /// Why.
         rejection: Rejection,
     },
-    /// A message was dropped before it was sent: it is larger than its reader takes by now. An assignment or a run goes to somebody else.
+    /// A message was dropped before it was sent: it is larger than its reader takes by now. An
+    /// assignment or a run goes to somebody else.
     TooLarge {
         /// Whose it was.
         agent: Agent,
         /// What it was.
         class: DirectedKind,
     },
-    /// The wall clock was set by so many milliseconds and is `ahead` of the timeline now. Nothing is due earlier or later by it; what
-    /// is shown from now on, and is asked for by time, is of the clock as it is now.
+    /// The wall clock was set by so many milliseconds and is `ahead` of the timeline now. Nothing
+    /// is due earlier or later by it; what is shown from now on, and is asked for by time, is of
+    /// the clock as it is now.
     ClockStepped {
         /// By how much.
         by: i64,

@@ -1,10 +1,12 @@
-//! What is kept of things that are over, for whoever asks what came of them: so many bytes, and beyond those the oldest go.
+//! What is kept of things that are over, for whoever asks what came of them: so many bytes, and
+//! beyond those the oldest go.
 //!
 //! It counts; what is kept stands with the things themselves.
 
 use std::collections::BTreeMap;
 
-/// How much one input forgets at most for a limit that was lowered, so that none takes long; further inputs go on.
+/// How much one input forgets at most for a limit that was lowered, so that none takes long;
+/// further inputs go on.
 pub(super) const MOST_AT_ONCE: usize = 10_000;
 
 /// Which of them have something that is kept, and how many bytes.

@@ -1,7 +1,8 @@
 //! State machines on paper: for each pattern one table of every transition that there is.
 //!
-//! The tables stand beside the states that they are about. Whatever changes a state tells so, and what is told is looked up here: in a
-//! debug build a transition that no table holds is a panic. `docs/patterns.md` is drawn from them. They decide nothing.
+//! The tables stand beside the states that they are about. Whatever changes a state tells so, and
+//! what is told is looked up here: in a debug build a transition that no table holds is a panic.
+//! `docs/patterns.md` is drawn from them. They decide nothing.
 
 /// One row: in which state, what happens, which state then, and the event that tells of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +76,8 @@ impl Transition {
         }
     }
 
-    /// Whether an event tells of this. One that names no state to come from tells of something that leaves the state as it is.
+    /// Whether an event tells of this. One that names no state to come from tells of something that
+    /// leaves the state as it is.
     fn is_told_as(&self, what: &str, from: Option<&str>, to: Option<&str>) -> bool {
         let same = self.from == from && self.to == to;
         let stays = self.from.is_some() && self.from == self.to && from.is_none();

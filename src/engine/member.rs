@@ -22,7 +22,8 @@ pub(super) struct AgentSession {
     pub(super) rooms: BTreeSet<Room>,
     /// When the grace ends that runs now.
     pub(super) grace_until: Option<Millis>,
-    /// How many messages it can be sent before it has to acknowledge one, as far as the desk has said.
+    /// How many messages it can be sent before it has to acknowledge one, as far as the desk has
+    /// said.
     pub(super) window: u32,
 }
 
@@ -41,7 +42,8 @@ pub(super) struct Member {
     pub(super) provides: BTreeSet<Tool>,
     pub(super) connection: ConnectionState,
     pub(super) durable: bool,
-    /// It said that it leaves while subscriptions still stand: invisible and without work until it comes back.
+    /// It said that it leaves while subscriptions still stand: invisible and without work until it
+    /// comes back.
     pub(super) left: bool,
     /// Its earlier session is gone and the new one has said nothing in this room yet.
     pub(super) unconfirmed: bool,
@@ -51,7 +53,8 @@ pub(super) struct Member {
     pub(super) held: BTreeSet<TaskNo>,
     /// Those that its new session has not been sent again yet.
     pub(super) owed: BTreeSet<TaskNo>,
-    /// What of its looks was shown last that may change without anybody saying so; unknown after a restart.
+    /// What of its looks was shown last that may change without anybody saying so; unknown after a
+    /// restart.
     pub(super) shown: Option<(u32, Status, ConnectionState)>,
 }
 

@@ -1,21 +1,23 @@
 //! The engine: all coordination, pure and deterministic.
 //!
-//! It owns the rooms: agents, tasks, keys, approvals, and the state machine of each pattern. It has no clock, no
-//! randomness, no I/O and never iterates over a hash map: the same inputs at the same times give the same outputs.
-//! The desk drives it:
+//! It owns the rooms: agents, tasks, keys, approvals, and the state machine of each pattern. It has
+//! no clock, no randomness, no I/O and never iterates over a hash map: the same inputs at the same
+//! times give the same outputs. The desk drives it:
 //!
 //! 1. [`Engine::handle`] with the time and an input, which returns the verdict on a command;
-//! 2. [`Engine::poll_effect`] until it is empty, after every `handle`: what is to be delivered, retained, announced. Mailboxes must
-//!    show what was delivered before the next `handle`;
-//! 3. at the end of a batch, [`Engine::flush`] and `poll_effect` again: presences that changed, each shown once per batch;
+//! 2. [`Engine::poll_effect`] until it is empty, after every `handle`: what is to be delivered,
+//!    retained, announced. Mailboxes must show what was delivered before the next `handle`;
+//! 3. at the end of a batch, [`Engine::flush`] and `poll_effect` again: presences that changed,
+//!    each shown once per batch;
 //! 4. then [`Engine::drain_records`]: what must be on disk before any of those effects leaves;
 //! 5. [`Engine::poll_timeout`] says when to call `handle` with [`Input::Tick`], and why.
 //!
-//! After a restart: [`Engine::recover`] with a fresh seed, then [`Input::Recovered`], then as above.
+//! After a restart: [`Engine::recover`] with a fresh seed, then [`Input::Recovered`], then as
+//! above.
 //!
-//! What the desk owes the engine's directed messages: assignments, results and decisions always fit. The engine admits a task, an
-//! approval or an inbox message only while [`Mailboxes`] shows more room than is promised already, and a worker's assignments
-//! are bounded by its capacity.
+//! What the desk owes the engine's directed messages: assignments, results and decisions always
+//! fit. The engine admits a task, an approval or an inbox message only while [`Mailboxes`] shows
+//! more room than is promised already, and a worker's assignments are bounded by its capacity.
 
 #![deny(
     clippy::disallowed_types,
@@ -113,7 +115,8 @@ pub const MACHINES: [&Machine; 9] = [
     &room::ROOM,
 ];
 
-/// What is told although no state changes by it, and although it is not about a thing in one of the tables.
+/// What is told although no state changes by it, and although it is not about a thing in one of the
+/// tables.
 pub const OTHER_EVENTS: [&str; 7] = [
     "clock.stepped",
     "presence.announced",
@@ -138,8 +141,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine without rooms. The seed feeds the ids that it mints; it must differ from that of every earlier run on the
-    /// same data.
+    /// An engine without rooms. The seed feeds the ids that it mints; it must differ from that of
+    /// every earlier run on the same data.
     pub fn new(settings: Settings, seed: u64) -> Engine {
         Engine {
             cx: Context::new(settings, seed),
@@ -168,8 +171,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Takes an input at a time, which never goes back: an earlier one counts as the latest there was. Timers that are due by then
-    /// run first.
+    /// Takes an input at a time, which never goes back: an earlier one counts as the latest there
+    /// was. Timers that are due by then run first.
     ///
     /// # Errors
     /// The code with which a command, or an offer, is refused.
@@ -252,8 +255,8 @@ impl Engine {
         self.cx.timers.next()
     }
 
-    /// Shows every agent whose presence looks different from when it was last shown: at the end of a batch, so that an agent which takes
-    /// and finishes a hundred tasks in it is shown once.
+    /// Shows every agent whose presence looks different from when it was last shown: at the end of
+    /// a batch, so that an agent which takes and finishes a hundred tasks in it is shown once.
     pub fn flush(&mut self) {
         for name in self.cx.touched.clone() {
             if let Some(room) = self.rooms.get_mut(&name) {
@@ -263,8 +266,9 @@ impl Engine {
         }
     }
 
-    /// Every record that changed since the last call, each once: `None` deletes. Flushes first; effects of that come out of the next
-    /// `poll_effect`. Rooms that nobody is in and that remember nothing are forgotten with it, but for their counters.
+    /// Every record that changed since the last call, each once: `None` deletes. Flushes first;
+    /// effects of that come out of the next `poll_effect`. Rooms that nobody is in and that
+    /// remember nothing are forgotten with it, but for their counters.
     pub fn drain_records(&mut self, put: Put<'_>) {
         self.flush();
         let mut heads = BTreeMap::new();

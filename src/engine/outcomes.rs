@@ -1,7 +1,9 @@
-//! Outcomes: what commands with an id came to, so that a repeat is harmless and answered as the first time.
+//! Outcomes: what commands with an id came to, so that a repeat is harmless and answered as the
+//! first time.
 //!
-//! An id stands for what was said with it: the same one with something else is refused, for whoever sent it must not take the answer
-//! for one to that. Refusals are not remembered: a repeat of a refused command is tried again, and may succeed.
+//! An id stands for what was said with it: the same one with something else is refused, for whoever
+//! sent it must not take the answer for one to that. Refusals are not remembered: a repeat of a
+//! refused command is tried again, and may succeed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
@@ -15,7 +17,8 @@ use crate::wire::reply::{Code, Rejection};
 
 use super::replies::{Accepted, Call, command_name};
 
-/// Which command an outcome belongs to: an id means something only to the agent and the command that it came with.
+/// Which command an outcome belongs to: an id means something only to the agent and the command
+/// that it came with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct OutcomeKey {
     pub(super) agent: Agent,
@@ -81,8 +84,8 @@ impl Call<'_> {
         })
     }
 
-    /// Refuses a command whose id came with something else before. What earlier versions remember has no fingerprint: nobody
-    /// can tell.
+    /// Refuses a command whose id came with something else before. What earlier versions remember
+    /// has no fingerprint: nobody can tell.
     pub(super) fn expect_repeat(&self, first: Option<NonZeroU64>) -> Result<(), Rejection> {
         match (first, self.fingerprint, &self.id) {
             (Some(first), Some(now), Some(id)) if first != now => {

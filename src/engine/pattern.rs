@@ -1,6 +1,8 @@
-//! What a room asks of every pattern alike: to answer commands, to see to what is due, to hear of agents, to forget, to end, to be recorded.
+//! What a room asks of every pattern alike: to answer commands, to see to what is due, to hear of
+//! agents, to forget, to end, to be recorded.
 //!
-//! Whatever goes over all patterns is a loop over these. A new pattern is one more in the room's list.
+//! Whatever goes over all patterns is a loop over these. A new pattern is one more in the room's
+//! list.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +22,8 @@ use super::tx::RoomTx;
 /// What became of an agent that has a place in the room.
 #[derive(Clone, Copy)]
 pub(super) enum AgentChange<'a> {
-    /// What it can take may be something else now: as a member says it, unless it may be given nothing here.
+    /// What it can take may be something else now: as a member says it, unless it may be given
+    /// nothing here.
     Able { may_work: bool },
     /// It can be sent so many messages before it has to acknowledge one.
     Window(u32),
@@ -43,7 +46,8 @@ pub(super) enum AgentChange<'a> {
     Restarted,
     /// Its room goes on after it stood still.
     WentOn,
-    /// The grace is over, and it is connected: what its new session has not taken up is gone. `owed` are the tasks of that.
+    /// The grace is over, and it is connected: what its new session has not taken up is gone.
+    /// `owed` are the tasks of that.
     Confirmed { owed: &'a BTreeSet<TaskNo> },
     /// It is about to leave, or has left: it can be given nothing.
     Leaves,
@@ -102,7 +106,8 @@ pub(super) trait Pattern: Records {
     /// The room is being closed from now on.
     fn begin_closing(&mut self) {}
 
-    /// Ends at most so many of what has not ended, in these words, and counts them down. Whether nothing is left.
+    /// Ends at most so many of what has not ended, in these words, and counts them down. Whether
+    /// nothing is left.
     fn end_some(&mut self, tx: &mut RoomTx<'_>, left: &mut usize, words: &'static str) -> bool;
 
     /// Where its counters stand.

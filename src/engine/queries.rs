@@ -53,18 +53,20 @@ impl Engine {
         self.cx.settings_of(room).rooms.encoding
     }
 
-    /// Where the wall clock is, in milliseconds ahead of the timeline: before the first input, and where it differs by little.
+    /// Where the wall clock is, in milliseconds ahead of the timeline: before the first input, and
+    /// where it differs by little.
     pub fn set_wall(&mut self, ahead: i64) {
         self.cx.wall = Wall { ahead };
     }
 
-    /// The latest point of the timeline that anything which was recovered, or came since, is known to have happened at.
+    /// The latest point of the timeline that anything which was recovered, or came since, is known
+    /// to have happened at.
     pub fn latest(&self) -> Millis {
         self.cx.now
     }
 
-    /// Every key's topic and payload, for a start: what shows a key is no record of its own. `show` makes the message and returns the
-    /// payload in it, where the key's value is kept from then on.
+    /// Every key's topic and payload, for a start: what shows a key is no record of its own. `show`
+    /// makes the message and returns the payload in it, where the key's value is kept from then on.
     pub fn show_keys(&mut self, show: &mut dyn FnMut(&RoomTopic, Bytes) -> Bytes) {
         let wall = self.cx.wall;
         for (name, room) in &mut self.rooms {
@@ -84,7 +86,8 @@ impl Engine {
         self.cx.settings.blackboard.max_bytes.0
     }
 
-    /// The payload of a message that shows a key: its value is kept there from now on, and nowhere else.
+    /// The payload of a message that shows a key: its value is kept there from now on, and nowhere
+    /// else.
     pub fn attach_key(&mut self, topic: &RoomTopic, payload: &Bytes) {
         if let Topic::BlackboardState { key } = &topic.topic
             && let Some(room) = self.rooms.get_mut(&topic.room)

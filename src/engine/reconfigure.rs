@@ -1,10 +1,11 @@
-//! Other settings while the engine runs: an input like any other, so that what comes before it and what comes after is the same in
-//! every run.
+//! Other settings while the engine runs: an input like any other, so that what comes before it and
+//! what comes after is the same in every run.
 //!
-//! What is there stays, however much it is by a lower limit; limits are looked at when more is to come. Only what is remembered of calls that are over
-//! gives way at once, a portion at a time. Most settings are read where they
-//! count; here is what follows from those that something is derived from. A room that the configuration does not allow stands still, as
-//! if the gateway were down for it: nothing begins in it, ends or runs out until it may go on.
+//! What is there stays, however much it is by a lower limit; limits are looked at when more is to
+//! come. Only what is remembered of calls that are over gives way at once, a portion at a time.
+//! Most settings are read where they count; here is what follows from those that something is
+//! derived from. A room that the configuration does not allow stands still, as if the gateway were
+//! down for it: nothing begins in it, ends or runs out until it may go on.
 
 use std::sync::Arc;
 

@@ -1,10 +1,11 @@
 //! Records: how the engine's state stands on disk.
 //!
-//! A key is the room's name, a zero byte, a tag, and what the tag says; a value is a format byte and CBOR with named fields, so that
-//! a later version can add some. Whose tag it is knows what it means; `room` lists them.
+//! A key is the room's name, a zero byte, a tag, and what the tag says; a value is a format byte
+//! and CBOR with named fields, so that a later version can add some. Whose tag it is knows what it
+//! means; `room` lists them.
 //!
-//! The head of no room (its name is empty) is the ground from which rooms start that are not remembered. Tag 33 of no room is the
-//! encoding of the agent that follows.
+//! The head of no room (its name is empty) is the ground from which rooms start that are not
+//! remembered. Tag 33 of no room is the encoding of the agent that follows.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -102,7 +103,8 @@ pub(super) struct RoomCounters {
     /// Since when the room is closed, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) closed: Option<Millis>,
-    /// What the room's keys were before this revision is not remembered of all of them. Earlier versions kept no history.
+    /// What the room's keys were before this revision is not remembered of all of them. Earlier
+    /// versions kept no history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) history_floor: Option<u64>,
     /// The last fencing token.

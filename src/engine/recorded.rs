@@ -1,4 +1,5 @@
-//! Whoever keeps what it holds in records of its own: notes what changed, hands it out, takes it back.
+//! Whoever keeps what it holds in records of its own: notes what changed, hands it out, takes it
+//! back.
 
 use crate::wire::name::Room;
 

@@ -1,7 +1,8 @@
 //! Recovery: the state rebuilt from its records, after a restart.
 //!
-//! Nothing is decided again: what follows from the records (queues, timers, counts, promises) is derived from them, and what takes time
-//! is left to the timers. Nobody is connected yet; `Input::Recovered` says when the clock starts for those who were.
+//! Nothing is decided again: what follows from the records (queues, timers, counts, promises) is
+//! derived from them, and what takes time is left to the timers. Nobody is connected yet;
+//! `Input::Recovered` says when the clock starts for those who were.
 
 use std::collections::BTreeMap;
 

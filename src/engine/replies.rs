@@ -1,7 +1,7 @@
 //! Answers: reading a command's envelope, writing replies.
 //!
-//! It makes an answer complete; what a command does is none of its business. That a repeat is harmless is the business of
-//! `outcomes`.
+//! It makes an answer complete; what a command does is none of its business. That a repeat is
+//! harmless is the business of `outcomes`.
 
 use std::num::NonZeroU64;
 
@@ -53,7 +53,8 @@ pub(super) struct Accepted {
     /// What a query found; a query is always answered, and never remembered.
     #[serde(skip)]
     pub(super) data: Option<Json>,
-    /// What a command tells of what it did, each time that it is repeated; it is always answered, too.
+    /// What a command tells of what it did, each time that it is repeated; it is always answered,
+    /// too.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) told: Option<Json>,
 }
@@ -237,7 +238,8 @@ impl<'a> Call<'a> {
         Ok(body)
     }
 
-    /// Notes what the answer to a command needs that was refused before its payload was read, or because it could not be.
+    /// Notes what the answer to a command needs that was refused before its payload was read, or
+    /// because it could not be.
     pub(super) fn read_remains(&mut self, settings: &Settings) {
         let is_message = matches!(self.command.topic.topic, Topic::Inbox { .. });
         if self.is_read || is_message {
@@ -327,7 +329,8 @@ pub(super) fn between(path: &str, found: u64, least: u64, most: u64) -> Result<(
     Err(Rejection::new(Code::Invalid, reason).at(path))
 }
 
-/// How many entries a page is to have: what was asked for, or the usual number; 422 if that is not 1 to `most`.
+/// How many entries a page is to have: what was asked for, or the usual number; 422 if that is not
+/// 1 to `most`.
 pub(super) fn page_limit(asked: Option<u32>, usual: u32, most: u32) -> Result<usize, Rejection> {
     let limit = asked.unwrap_or(usual.min(most));
     between("limit", limit.into(), 1, most.into())?;

@@ -1,6 +1,7 @@
 //! Schemas of keys: what values below a prefix must look like.
 //!
-//! They are compiled before they come here, and replaced as a whole. Values that stand are not looked at again.
+//! They are compiled before they come here, and replaced as a whole. Values that stand are not
+//! looked at again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use crate::wire::json::Json;
 use crate::wire::name::{Key, Room};
 use crate::wire::reply::{Code, Rejection};
 
-/// The schemas of rooms' keys, by prefix. Of several prefixes of a key the longest counts, and of two alike the room's own.
+/// The schemas of rooms' keys, by prefix. Of several prefixes of a key the longest counts, and of
+/// two alike the room's own.
 #[derive(Debug, Clone, Default)]
 pub struct KeySchemas(Arc<BTreeMap<Key, OfPrefix>>);
 

@@ -1,6 +1,7 @@
 //! Sessions: what connections do to an agent's places in all its rooms.
 //!
-//! It turns the desk's news about sessions into calls on the rooms concerned, and runs the reconnect grace.
+//! It turns the desk's news about sessions into calls on the rooms concerned, and runs the
+//! reconnect grace.
 
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Room};
@@ -108,7 +109,8 @@ impl Engine {
         } else if durable {
             self.in_rooms_of(agent, |room, cx| {
                 if room.is_unconfirmed(agent) {
-                    // The session that outlives its connection has never been here; the one that was has ended.
+                    // The session that outlives its connection has never been here; the one that
+                    // was has ended.
                     room.depart(cx, agent, Departure::Ended);
                     return;
                 }

@@ -1,8 +1,9 @@
 //! Times as others see them: of the wall clock, wherever that is now.
 //!
-//! The engine lives on a timeline that never jumps, and everything in it that is due or remembered is a point of that line. What
-//! leaves it says when something was or will be, which is for people and is a time of the wall clock. This is the one place that
-//! knows the difference; who sends a message says with [`Dated`] which of its fields are times.
+//! The engine lives on a timeline that never jumps, and everything in it that is due or remembered
+//! is a point of that line. What leaves it says when something was or will be, which is for people
+//! and is a time of the wall clock. This is the one place that knows the difference; who sends a
+//! message says with [`Dated`] which of its fields are times.
 
 use bytes::Bytes;
 use serde::Serialize;

@@ -1,7 +1,9 @@
-//! Sizes of assignments, in classes: a worker that announced `maxBytes` is never sent what is larger.
+//! Sizes of assignments, in classes: a worker that announced `maxBytes` is never sent what is
+//! larger.
 //!
-//! There are eight classes to each power of two, so that a worker's limit can be looked up among the tasks that wait. A task's
-//! size is rounded up and a worker's limit down: a worker is never sent too much, and uses at least seven eighths of its limit.
+//! There are eight classes to each power of two, so that a worker's limit can be looked up among
+//! the tasks that wait. A task's size is rounded up and a worker's limit down: a worker is never
+//! sent too much, and uses at least seven eighths of its limit.
 
 /// A class of sizes. They are ordered as the sizes are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

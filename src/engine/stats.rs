@@ -22,8 +22,8 @@ metrics! {
         hidden agents: usize,
         /// Tasks that have not ended.
         gauge tasks: TaskCounts = "tasks_unfinished",
-        /// From when nothing but a worker was missing (the dispatch, or the end of a delay and of what the task depends on)
-        /// until the first assignment was on its way.
+        /// From when nothing but a worker was missing (the dispatch, or the end of a delay and of
+        /// what the task depends on) until the first assignment was on its way.
         histogram task_waits: Spread = "handoff_wait_seconds",
         /// From a dispatch until its result, by how the task ended.
         histogram task_results: TaskResults = "handoff_result_seconds",
@@ -49,8 +49,8 @@ metrics! {
         counter refusals: Refusals = "commands_refused",
         /// Effects handed out.
         hidden effects: u64,
-        /// Ended tasks and tool calls, their results, decided approvals, their contents, and outcomes forgotten before
-        /// their time for a limit.
+        /// Ended tasks and tool calls, their results, decided approvals, their contents, and
+        /// outcomes forgotten before their time for a limit.
         counter forgotten_early: u64 = "forgotten_early",
     }
 }
@@ -94,10 +94,12 @@ impl Values for TaskCounts {
     }
 }
 
-/// How long something took, each time that it happened, counted by how long that was. The engine's time has milliseconds.
+/// How long something took, each time that it happened, counted by how long that was. The engine's
+/// time has milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spread {
-    /// How often it took at most as long as each bound and longer than the one before; the last, longer than all.
+    /// How often it took at most as long as each bound and longer than the one before; the last,
+    /// longer than all.
     pub counts: [u64; Spread::BOUNDS.len() + 1],
     /// How long in all.
     pub sum: Duration,

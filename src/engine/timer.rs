@@ -1,6 +1,7 @@
 //! Time: one ordered set of everything that will happen by itself.
 //!
-//! It knows when and to what; what then happens is decided by whoever armed it. It never reads a clock.
+//! It knows when and to what; what then happens is decided by whoever armed it. It never reads a
+//! clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -108,7 +109,8 @@ impl Timers {
         }
     }
 
-    /// Whatever would have been due in this room in the meantime is due now. Says whether it stood still.
+    /// Whatever would have been due in this room in the meantime is due now. Says whether it stood
+    /// still.
     pub(super) fn go_on(&mut self, room: &Room) -> bool {
         let halted = self.halted.remove(room);
         let was_halted = halted.is_some();

@@ -1,4 +1,5 @@
-//! What a room lends to its patterns while an input is handled: itself but for the patterns, and what all rooms share.
+//! What a room lends to its patterns while an input is handled: itself but for the patterns, and
+//! what all rooms share.
 //!
 //! A pattern reaches others only through what is here, so none can touch another's state.
 
@@ -95,7 +96,8 @@ impl RoomTx<'_> {
         self.room.outcomes.insert(key, remembered);
     }
 
-    /// Notes that an agent may look different; `must_show` where more changed than the number of its tasks.
+    /// Notes that an agent may look different; `must_show` where more changed than the number of
+    /// its tasks.
     pub(super) fn mark_presence_dirty(&mut self, agent: &Agent, must_show: bool) {
         self.touch();
         match self.room.dirty_presence.get_mut(agent) {
@@ -106,7 +108,8 @@ impl RoomTx<'_> {
         }
     }
 
-    /// What the entries of one answer may have: as the limit says, and as the asker can take and has room for.
+    /// What the entries of one answer may have: as the limit says, and as the asker can take and
+    /// has room for.
     pub(super) fn page_bytes(&self, call: &Call<'_>) -> Result<usize, Rejection> {
         let limit = self.cx.settings.observe.max_page_bytes.0;
         let most = limit.min(self.can_take(call));
@@ -117,7 +120,8 @@ impl RoomTx<'_> {
         Ok(most)
     }
 
-    /// Bytes that the data in an answer may have for whoever asks, as far as that is a matter of what it can take.
+    /// Bytes that the data in an answer may have for whoever asks, as far as that is a matter of
+    /// what it can take.
     pub(super) fn can_take(&self, call: &Call<'_>) -> usize {
         let most = self.room.takes(call.from().as_str());
         let most = most.filter(|_| !call.is_asked);

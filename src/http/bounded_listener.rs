@@ -1,7 +1,7 @@
 //! The listener of the HTTP server, which holds every client to its limits.
 //!
-//! A client that trickles its request, asks without end or does not take its answer is cut off by its own connection; nobody
-//! else waits for it.
+//! A client that trickles its request, asks without end or does not take its answer is cut off by
+//! its own connection; nobody else waits for it.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,7 +1,8 @@
 //! Which text format a scraper gets, and the older of the two.
 //!
-//! A Prometheus server asks for OpenMetrics first, and says with weights what else it takes; whoever has no preference, a person with
-//! curl for instance, gets Prometheus' own text format, which everything reads.
+//! A Prometheus server asks for OpenMetrics first, and says with weights what else it takes;
+//! whoever has no preference, a person with curl for instance, gets Prometheus' own text format,
+//! which everything reads.
 
 use std::cmp::Reverse;
 
@@ -44,8 +45,9 @@ impl Format {
         }
     }
 
-    /// What these headers of a request ask for (RFC 9110 section 12.5.1). Of formats that are wanted as much, the one that is named
-    /// more exactly, then the one that is named first. Whoever takes neither gets Prometheus' format all the same.
+    /// What these headers of a request ask for (RFC 9110 section 12.5.1). Of formats that are
+    /// wanted as much, the one that is named more exactly, then the one that is named first.
+    /// Whoever takes neither gets Prometheus' format all the same.
     pub(super) fn negotiate(headers: &HeaderMap) -> Format {
         let accepted = headers.get_all(ACCEPT).iter();
         let accepted = accepted.filter_map(|value| value.to_str().ok());
@@ -60,7 +62,8 @@ impl Format {
         best.map_or(Format::Prometheus, |(_, format)| format)
     }
 
-    /// How much it is wanted, by the range that fits it best: in thousandths, how well that fits, where it stands.
+    /// How much it is wanted, by the range that fits it best: in thousandths, how well that fits,
+    /// where it stands.
     fn wanted(self, ranges: &[MediaType<'_>]) -> Option<(u16, Fit, Reverse<usize>)> {
         let fitting = ranges
             .iter()
@@ -112,8 +115,8 @@ fn weight(range: &MediaType<'_>) -> u16 {
     thousandths
 }
 
-/// Rewrites OpenMetrics as the text format 0.0.4. What differs in what we write: the name of a counter has its `_total` everywhere, and
-/// there is no end mark.
+/// Rewrites OpenMetrics as the text format 0.0.4. What differs in what we write: the name of a
+/// counter has its `_total` everywhere, and there is no end mark.
 pub(super) fn of_prometheus(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len() + openmetrics.len() / 8);
     let mut help = None;

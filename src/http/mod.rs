@@ -1,7 +1,8 @@
 //! Health and metrics over HTTP/1.1: `/livez`, `/readyz`, `/metrics`.
 //!
-//! It asks whoever runs the gateway how it is and shows the numbers that others register; it knows nothing of MQTT, rooms or
-//! disks and changes nothing. Clients are bounded in number, in request size and in time. `runtime` calls [`serve`].
+//! It asks whoever runs the gateway how it is and shows the numbers that others register; it knows
+//! nothing of MQTT, rooms or disks and changes nothing. Clients are bounded in number, in request
+//! size and in time. `runtime` calls [`serve`].
 
 mod bounded_listener;
 mod config;
@@ -47,7 +48,8 @@ where
     }
 }
 
-/// Answers requests until `stop` resolves, then lets answers that are under way finish for a moment.
+/// Answers requests until `stop` resolves, then lets answers that are under way finish for a
+/// moment.
 ///
 /// # Errors
 /// Only if the listener fails for good; failed connections are their clients' affair.

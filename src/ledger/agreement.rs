@@ -1,4 +1,5 @@
-//! Whatever is committed, the store on disk and the one in memory answer alike, before and after it is opened again.
+//! Whatever is committed, the store on disk and the one in memory answer alike, before and after it
+//! is opened again.
 
 use std::ops::ControlFlow;
 
@@ -7,7 +8,8 @@ use proptest::prelude::*;
 use super::log::is_state;
 use super::{Batch, LogLimits, LoggedStore, MemoryStore, Space, SqliteStore, Store};
 
-/// Few bytes and short keys, so that batches meet the same keys, prefixes of each other, and the edges of the byte range.
+/// Few bytes and short keys, so that batches meet the same keys, prefixes of each other, and the
+/// edges of the byte range.
 fn key() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(
         prop::sample::select(vec![0u8, 1, b'/', b'a', 254, 255]),

@@ -1,13 +1,14 @@
 //! The committer: one thread that makes batches durable and only then lets their consequences out.
 //!
-//! It owns the store, the one waiting batch and the order of release. It never looks into a batch and never drops one:
-//! a store that refuses for now stalls it, a store that is broken stops it for good. The desk submits; the runtime watches
-//! [`CommitHealth`] and closes it.
+//! It owns the store, the one waiting batch and the order of release. It never looks into a batch
+//! and never drops one: a store that refuses for now stalls it, a store that is broken stops it for
+//! good. The desk submits; the runtime watches [`CommitHealth`] and closes it.
 //!
-//! **The invariant: `release` runs after the batch is on disk, in the order of submission, or never.**
+//! **The invariant: `release` runs after the batch is on disk, in the order of submission, or
+//! never.**
 //!
-//! While one batch is being synced the next may wait here and the one after it fills at the desk: throughput does not
-//! wait for the disk and latency is one sync.
+//! While one batch is being synced the next may wait here and the one after it fills at the desk:
+//! throughput does not wait for the disk and latency is one sync.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -43,7 +44,8 @@ impl Default for CommitOptions {
     }
 }
 
-/// The handle of the committer. Dropping it closes it, as [`Committer::close`] does, without the result.
+/// The handle of the committer. Dropping it closes it, as [`Committer::close`] does, without the
+/// result.
 #[derive(Debug)]
 pub struct Committer<R> {
     shared: Arc<CommitQueue<R>>,
@@ -72,8 +74,9 @@ struct HandOver<R> {
 impl<R: Send + 'static> Committer<R> {
     /// Starts the thread that owns `store`.
     ///
-    /// `release` is called on it, in order, once a batch is durable; a slow one delays the next commit. `idle` is called
-    /// on it whenever a waiting batch was taken, so that the desk can wake up and submit the next.
+    /// `release` is called on it, in order, once a batch is durable; a slow one delays the next
+    /// commit. `idle` is called on it whenever a waiting batch was taken, so that the desk can wake
+    /// up and submit the next.
     ///
     /// # Panics
     /// If the system cannot start a thread.
@@ -107,8 +110,8 @@ impl<R: Send + 'static> Committer<R> {
     /// Hands over the next batch if the place behind the one being synced is free.
     ///
     /// # Errors
-    /// Gives the batch back if the place is taken (`idle` will say when it is free) or if the committer has failed or is
-    /// closing ([`Committer::health`] tells).
+    /// Gives the batch back if the place is taken (`idle` will say when it is free) or if the
+    /// committer has failed or is closing ([`Committer::health`] tells).
     pub fn try_submit(&self, sealed: SealedBatch<R>) -> Result<(), SealedBatch<R>> {
         let mut desk = self.shared.lock();
         if desk.waiting.is_some() || desk.closing || desk.stopped {
@@ -120,8 +123,8 @@ impl<R: Send + 'static> Committer<R> {
         Ok(())
     }
 
-    /// True if nothing waits and nothing is being synced: a batch handed over now goes to the disk at once. A desk that
-    /// submits only then, or when its batch is large, makes the fewest syncs.
+    /// True if nothing waits and nothing is being synced: a batch handed over now goes to the disk
+    /// at once. A desk that submits only then, or when its batch is large, makes the fewest syncs.
     pub fn is_idle(&self) -> bool {
         let desk = self.shared.lock();
         desk.waiting.is_none() && !desk.working && !desk.stopped
@@ -132,11 +135,12 @@ impl<R: Send + 'static> Committer<R> {
         Arc::clone(&self.health)
     }
 
-    /// Waits until everything submitted is durable and released and the store is closed. Blocks: not for an async task.
+    /// Waits until everything submitted is durable and released and the store is closed. Blocks:
+    /// not for an async task.
     ///
     /// # Errors
-    /// The store's error if it failed, or if it is stalled: then one last attempt is made, and what could not be
-    /// committed is dropped without release, as a crash would have.
+    /// The store's error if it failed, or if it is stalled: then one last attempt is made, and what
+    /// could not be committed is dropped without release, as a crash would have.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.stop()
     }

@@ -1,7 +1,8 @@
-//! A ledger of its own made from the rows of another: what backups and restores are, and repairs fill.
+//! A ledger of its own made from the rows of another: what backups and restores are, and repairs
+//! fill.
 //!
-//! It owns the new directory until it is complete. A copy that was cut short says so when somebody starts on it, and is removed if
-//! it failed.
+//! It owns the new directory until it is complete. A copy that was cut short says so when somebody
+//! starts on it, and is removed if it failed.
 
 use std::fs;
 use std::io::{self, BufRead, Read, Write};
@@ -145,7 +146,8 @@ pub fn refuse(mut to: impl Write, why: &str) {
 /// Receives what [`send`] sends; `sink` also hears how many bytes there are about.
 ///
 /// # Errors
-/// [`StoreError::Other`] in the words of a refusal, whenever it comes, or if the other side ended early; what `sink` answers.
+/// [`StoreError::Other`] in the words of a refusal, whenever it comes, or if the other side ended
+/// early; what `sink` answers.
 pub fn receive(
     from: impl Read,
     sink: &mut dyn FnMut(u64, &Batch) -> Result<(), StoreError>,
@@ -174,10 +176,12 @@ pub fn receive(
     Ok(())
 }
 
-/// Copies a backup into a data directory that is empty or not there, once it has seen that all of it is whole.
+/// Copies a backup into a data directory that is empty or not there, once it has seen that all of
+/// it is whole.
 ///
 /// # Errors
-/// [`StoreError::NotEmpty`]; [`StoreError::Missing`] and [`StoreError::Corrupt`] for what is no complete backup.
+/// [`StoreError::NotEmpty`]; [`StoreError::Missing`] and [`StoreError::Corrupt`] for what is no
+/// complete backup.
 pub fn restore(backup: &Path, dir: &Path) -> Result<u64, StoreError> {
     let source = Inspection::open(backup)?;
     expect_complete(&source, backup)?;
@@ -193,7 +197,8 @@ pub fn restore(backup: &Path, dir: &Path) -> Result<u64, StoreError> {
         .and_then(|_| fs::File::open(&copy)?.sync_all())
         .map_err(|error| directory::refused(&copy, error))?;
     let rows = expect_whole(&copy, backup).inspect_err(|_| {
-        // Best effort: the next restore removes it, too, and a start says that this one was not finished.
+        // Best effort: the next restore removes it, too, and a start says that this one was not
+        // finished.
         let _ = directory::remove(&copy);
     })?;
     bring_up_to_date(&copy)?;

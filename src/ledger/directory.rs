@@ -1,4 +1,5 @@
-//! The data directory: creating it so that it survives a power cut, and keeping a second instance out.
+//! The data directory: creating it so that it survives a power cut, and keeping a second instance
+//! out.
 //!
 //! It owns the `lock` file and the directory's entries. It never opens the database as one.
 
@@ -12,7 +13,8 @@ use super::store::StoreError;
 
 const LOCK_FILE: &str = "lock";
 
-/// Makes sure that `dir` exists; a new one is readable by its owner alone, since it holds everybody's messages.
+/// Makes sure that `dir` exists; a new one is readable by its owner alone, since it holds
+/// everybody's messages.
 pub(super) fn create(dir: &Path) -> Result<(), StoreError> {
     match fs::metadata(dir) {
         Ok(found) if found.is_dir() => return Ok(()),
@@ -29,8 +31,8 @@ pub(super) fn create(dir: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Tries whether a store could be opened in `dir`: whether the directory, and what is there of the store, can be written, or whether
-/// it can be made. Leaves nothing behind.
+/// Tries whether a store could be opened in `dir`: whether the directory, and what is there of the
+/// store, can be written, or whether it can be made. Leaves nothing behind.
 ///
 /// # Errors
 /// What a start would say.

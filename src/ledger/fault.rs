@@ -1,8 +1,9 @@
-//! A store for tests that fails when told to and remembers every state that a crash could have left behind.
+//! A store for tests that fails when told to and remembers every state that a crash could have left
+//! behind.
 //!
-//! It owns a [`MemoryStore`] and the list of commits applied to it. It never tears a batch: atomicity is the contract, so
-//! the states worth testing are those between commits. Clones are handles of one store, so that a test keeps one while the
-//! committer owns another.
+//! It owns a [`MemoryStore`] and the list of commits applied to it. It never tears a batch:
+//! atomicity is the contract, so the states worth testing are those between commits. Clones are
+//! handles of one store, so that a test keeps one while the committer owns another.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

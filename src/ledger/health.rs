@@ -1,6 +1,7 @@
 //! How the committer is doing: counters for metrics and a state that the runtime can wait on.
 //!
-//! It owns numbers and words only. The committer writes them; metrics, readiness and the runtime read them.
+//! It owns numbers and words only. The committer writes them; metrics, readiness and the runtime
+//! read them.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -14,7 +15,8 @@ use crate::metrics::{Count, Latency, MOMENTS, MetricSet, Scrape, Seconds, metric
 pub enum CommitState {
     /// They do.
     Ok,
-    /// The store refuses for now; the batch is kept, tried again, and nothing is released meanwhile.
+    /// The store refuses for now; the batch is kept, tried again, and nothing is released
+    /// meanwhile.
     Stalled {
         /// When the first attempt failed.
         since: Instant,
@@ -38,7 +40,8 @@ metrics! {
         counter rows: Count = "ledger_rows",
         /// Bytes of keys and values committed.
         counter bytes: Count = "ledger_bytes",
-        /// From handing a batch to the ledger until it is on disk: what waits there for the commit before it included.
+        /// From handing a batch to the ledger until it is on disk: what waits there for the commit
+        /// before it included.
         histogram latency: Latency = "ledger_commit_seconds",
         /// Time spent in commits.
         counter sync: Seconds = "ledger_sync_seconds",

@@ -1,6 +1,8 @@
-//! A store in memory for tests: the same order and atomicity as the real one, gone with the process.
+//! A store in memory for tests: the same order and atomicity as the real one, gone with the
+//! process.
 //!
-//! It never fails and touches no file. Tests use it directly, and [`super::fault`] builds crash images on it.
+//! It never fails and touches no file. Tests use it directly, and [`super::fault`] builds crash
+//! images on it.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -1,8 +1,9 @@
-//! The durable plane: ordered key spaces on disk, and the thread that makes changes durable before anything leaves.
+//! The durable plane: ordered key spaces on disk, and the thread that makes changes durable before
+//! anything leaves.
 //!
-//! It owns the files below the data directory and the one invariant of the gateway: *nothing leaves before the record that
-//! justifies it is on disk*. It never looks inside a key or a value, and decides nothing. The desk hands it sealed batches;
-//! recovery scans it once at the start.
+//! It owns the files below the data directory and the one invariant of the gateway: *nothing leaves
+//! before the record that justifies it is on disk*. It never looks inside a key or a value, and
+//! decides nothing. The desk hands it sealed batches; recovery scans it once at the start.
 
 pub mod commit;
 mod config;

@@ -1,6 +1,7 @@
 //! What of a ledger is whole, and a new one made of that.
 //!
-//! It looks at files that no gateway uses and changes none of them. What it says of damage is bounded; what it counts is not.
+//! It looks at files that no gateway uses and changes none of them. What it says of damage is
+//! bounded; what it counts is not.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,8 @@ pub struct Copied {
     pub commits: u64,
 }
 
-/// Says what of a ledger is whole. Changes nothing. Whatever in the files makes a start refuse is among the problems.
+/// Says what of a ledger is whole. Changes nothing. Whatever in the files makes a start refuse is
+/// among the problems.
 ///
 /// # Errors
 /// [`StoreError::Locked`], and what reading meets that tells nothing about the ledger.
@@ -93,8 +95,8 @@ pub fn count(n: u64, what: &str) -> String {
     }
 }
 
-/// Copies what is whole into the directory `to`, which is empty or not there. With `up_to_damage` nothing that lies behind
-/// damage in the log goes with it, so that the copy is what once was.
+/// Copies what is whole into the directory `to`, which is empty or not there. With `up_to_damage`
+/// nothing that lies behind damage in the log goes with it, so that the copy is what once was.
 ///
 /// # Errors
 /// As [`check`] and [`Target::begin`].
@@ -154,7 +156,8 @@ pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<RepairReport,
     Ok(report)
 }
 
-/// What is said where nothing of the database can be read and the log has every commit from the first one on.
+/// What is said where nothing of the database can be read and the log has every commit from the
+/// first one on.
 fn instead(dir: &Path, path: PathBuf, reason: &str) -> Result<String, StoreError> {
     let seen = survey::survey(dir, None, &mut |_| Ok(()))?;
     if seen.commits > 0 && seen.lost == 0 && seen.problems.is_empty() {
@@ -230,7 +233,8 @@ fn add_log(mut report: RepairReport, seen: survey::Survey) -> RepairReport {
     report
 }
 
-/// What a start would read in a data directory that no gateway uses: the database, and what the log has beside it.
+/// What a start would read in a data directory that no gateway uses: the database, and what the log
+/// has beside it.
 ///
 /// # Errors
 /// What reading meets.

@@ -1,4 +1,5 @@
-//! How much of the disk the data directory takes. It looks at sizes only, and at nothing deeper than the log's own directory.
+//! How much of the disk the data directory takes. It looks at sizes only, and at nothing deeper
+//! than the log's own directory.
 
 use std::fmt;
 use std::fs::{self, DirEntry, Metadata};
@@ -32,7 +33,8 @@ impl MetricSet for DiskUse {
 }
 
 impl DiskUse {
-    /// As it is now. A file that comes or goes meanwhile is in it or not; what cannot be read is not.
+    /// As it is now. A file that comes or goes meanwhile is in it or not; what cannot be read is
+    /// not.
     pub fn of(data: &Path) -> DiskUse {
         let mut found = DiskUse::default();
         for (entry, metadata) in entries(data) {

@@ -1,7 +1,8 @@
-//! The narrow waist of the ledger: key spaces, batches, the [`Store`] trait and what can go wrong with one.
+//! The narrow waist of the ledger: key spaces, batches, the [`Store`] trait and what can go wrong
+//! with one.
 //!
-//! It owns no file and no thread. Everything above speaks this trait alone, so that the records of a room can one day live
-//! in another engine than the SQLite file beside the process.
+//! It owns no file and no thread. Everything above speaks this trait alone, so that the records of
+//! a room can one day live in another engine than the SQLite file beside the process.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -81,8 +82,9 @@ impl Space {
 
 /// What one commit changes.
 ///
-/// A later change of a key replaces the earlier one, so an entity written five times in a batch costs one row. A delete is
-/// always kept, even of a key that was put in the same batch: an older value may be on disk.
+/// A later change of a key replaces the earlier one, so an entity written five times in a batch
+/// costs one row. A delete is always kept, even of a key that was put in the same batch: an older
+/// value may be on disk.
 ///
 /// It has no limit of its own: whoever fills it seals it by [`Batch::len`] and [`Batch::bytes`].
 #[derive(Default, Debug, Clone, PartialEq, Eq)]
@@ -149,9 +151,11 @@ pub type Visit<'a> = &'a mut (dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a);
 /// Sees a key; breaking ends the scan.
 pub type VisitKey<'a> = &'a mut (dyn FnMut(&[u8]) -> ControlFlow<()> + 'a);
 
-/// Reads what is committed, beside the thread that commits. What is committed while a call runs may be seen by it or not.
+/// Reads what is committed, beside the thread that commits. What is committed while a call runs may
+/// be seen by it or not.
 pub trait StoreReader: Send {
-    /// Visits the keys from `from` on and below `to`, in byte order, with their values, until `visit` breaks.
+    /// Visits the keys from `from` on and below `to`, in byte order, with their values, until
+    /// `visit` breaks.
     ///
     /// # Errors
     /// Whatever reading meets; what was visited before it is valid.
@@ -180,14 +184,15 @@ pub trait StoreReader: Send {
 pub trait Store: Send {
     /// Applies the whole batch or nothing. The batch is durable when this returns `Ok`.
     ///
-    /// After an error the batch may be committed again: puts and deletes are idempotent, and a failed commit may yet turn
-    /// out to be on disk after a crash.
+    /// After an error the batch may be committed again: puts and deletes are idempotent, and a
+    /// failed commit may yet turn out to be on disk after a crash.
     ///
     /// # Errors
     /// See [`StoreError::retryable`] for what may be tried again.
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
 
-    /// Visits the keys that start with `prefix`, in byte order, with their values, until `visit` breaks.
+    /// Visits the keys that start with `prefix`, in byte order, with their values, until `visit`
+    /// breaks.
     ///
     /// # Errors
     /// Whatever reading meets; what was visited before it is valid.
@@ -211,8 +216,9 @@ pub trait Store: Send {
     /// Whatever opening it meets.
     fn view(&self) -> Result<Box<dyn StoreReader>, StoreError>;
 
-    /// One bounded step towards giving back to the system what is not needed; for when there is nothing else to do. While it is quiet,
-    /// what would only save time goes, too. A store that keeps nothing has nothing to give back.
+    /// One bounded step towards giving back to the system what is not needed; for when there is
+    /// nothing else to do. While it is quiet, what would only save time goes, too. A store that
+    /// keeps nothing has nothing to give back.
     ///
     /// # Errors
     /// Whatever the step meets; nothing is lost.
@@ -236,7 +242,8 @@ pub struct Tidied {
 pub const REMEDIES: &str = "`hallward ledger check` says what is whole, `hallward ledger repair --to DIR` copies that, and \
                         `hallward restore` takes a backup back; nothing was thrown away";
 
-/// What can go wrong with a store. Cheap to clone, so that a test can script the same failure many times.
+/// What can go wrong with a store. Cheap to clone, so that a test can script the same failure many
+/// times.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The file system has no room left. Retryable: the batch goes in when there is space again.
@@ -336,7 +343,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// True if the same batch may be committed again later and nothing was lost; false if only people can help.
+    /// True if the same batch may be committed again later and nothing was lost; false if only
+    /// people can help.
     pub fn retryable(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::Busy { .. })
     }

@@ -1,4 +1,5 @@
-//! A link together with what is subscribed on it: the part of a subscriber that is exchanged when a router is.
+//! A link together with what is subscribed on it: the part of a subscriber that is exchanged when a
+//! router is.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,7 +38,8 @@ impl Attachment {
         }
     }
 
-    /// Subscribes to all `filters` and waits until the router has confirmed them; gives back what came meanwhile.
+    /// Subscribes to all `filters` and waits until the router has confirmed them; gives back what
+    /// came meanwhile.
     pub(super) async fn subscribe_all(
         &mut self,
         filters: &[Arc<WantedFilter>],

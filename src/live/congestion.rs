@@ -1,8 +1,9 @@
 //! Subscribers that cannot keep up hold back the publishers of what they listen to.
 //!
-//! A subscriber is congested while its session says so, or while publishers find it far behind in the log of a filter
-//! that it relies on. A publisher asks here before each batch of reliable frames, and waits while one of their topics
-//! belongs to a congested subscriber. Whoever makes a publisher wait beyond patience is told that it is too slow.
+//! A subscriber is congested while its session says so, or while publishers find it far behind in
+//! the log of a filter that it relies on. A publisher asks here before each batch of reliable
+//! frames, and waits while one of their topics belongs to a congested subscriber. Whoever makes a
+//! publisher wait beyond patience is told that it is too slow.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -122,7 +123,8 @@ impl Congestion {
         }
     }
 
-    /// Notes that a publisher waits, and until when it will: `None` if nobody is in its way after all.
+    /// Notes that a publisher waits, and until when it will: `None` if nobody is in its way after
+    /// all.
     fn wait_for(&self, topics: &[&str]) -> Option<Instant> {
         let now = Instant::now();
         let mut slots = self.slots();

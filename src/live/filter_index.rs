@@ -1,7 +1,9 @@
-//! Which filters are subscribed anywhere on the plane, as a tree by level, and what was sent to each.
+//! Which filters are subscribed anywhere on the plane, as a tree by level, and what was sent to
+//! each.
 //!
-//! A router scans all its filters, for each publish, for a topic that nobody listens to; asking here first makes such
-//! a publish cheap. Filled before a subscription reaches the router and emptied after, so it never knows too few.
+//! A router scans all its filters, for each publish, for a topic that nobody listens to; asking
+//! here first makes such a publish cheap. Filled before a subscription reaches the router and
+//! emptied after, so it never knows too few.
 
 use std::collections::HashMap;
 use std::sync::Arc;

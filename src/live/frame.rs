@@ -1,7 +1,8 @@
-//! The envelope in which a frame rides through the router: which publisher link sent it, and its number there.
+//! The envelope in which a frame rides through the router: which publisher link sent it, and its
+//! number there.
 //!
-//! One allocation holds the routed topic, the header and the frame; router and readers slice it. By its header a
-//! reader with overlapping filters knows the copies of one publish.
+//! One allocation holds the routed topic, the header and the frame; router and readers slice it. By
+//! its header a reader with overlapping filters knows the copies of one publish.
 
 use bytes::Bytes;
 

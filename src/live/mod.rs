@@ -1,11 +1,13 @@
 //! The live plane: fan-out to whoever is listening now.
 //!
-//! It embeds a rumqttd router as a disposable part: supervised, replaced when it dies or has grown, never asked to
-//! keep anything that must not be lost. Sessions publish and subscribe here, the committer publishes what it has made
-//! durable; nobody outside sees a rumqttd type, and nobody is told when the router changes.
+//! It embeds a rumqttd router as a disposable part: supervised, replaced when it dies or has grown,
+//! never asked to keep anything that must not be lost. Sessions publish and subscribe here, the
+//! committer publishes what it has made durable; nobody outside sees a rumqttd type, and nobody is
+//! told when the router changes.
 //!
-//! Promises: a frame published after a subscription returned is received, once, in its publisher's order, or its
-//! absence is counted; a reliable frame waits for listeners that lag; a router's death loses at most what it held.
+//! Promises: a frame published after a subscription returned is received, once, in its publisher's
+//! order, or its absence is counted; a reliable frame waits for listeners that lag; a router's
+//! death loses at most what it held.
 
 mod attachment;
 mod config;
@@ -45,17 +47,20 @@ pub use subscriber::LiveSubscriber;
 use plane_state::{Orders, Phase, PlaneState};
 use publisher_link::{BYTES_PER_EVENT, PUBLISHER_LINKS, UNROUTED_BYTES};
 
-/// The least that a log must hold. What all publisher links may have under way reaches the log in one turn of the router; with
-/// less than twice that, a reader could be overtaken before it or its publishers had a chance.
+/// The least that a log must hold. What all publisher links may have under way reaches the log in
+/// one turn of the router; with less than twice that, a reader could be overtaken before it or its
+/// publishers had a chance.
 const LEAST_LOG_BYTES: usize = 2 * PUBLISHER_LINKS * (UNROUTED_BYTES + BYTES_PER_EVENT);
 
 impl LiveConfig {
-    /// Bytes by which a reliable reader may lag before publishers are held back: half of what a log surely holds.
+    /// Bytes by which a reliable reader may lag before publishers are held back: half of what a log
+    /// surely holds.
     fn tolerated_lag(&self) -> u64 {
         self.log_bytes() as u64 / 2
     }
 
-    /// Bytes of messages that a filter's log surely holds: the oldest segment goes as a whole when a new one begins.
+    /// Bytes of messages that a filter's log surely holds: the oldest segment goes as a whole when
+    /// a new one begins.
     fn log_bytes(&self) -> usize {
         self.segment
             .0
@@ -104,7 +109,8 @@ pub enum LiveError {
     RouterDidNotStart,
 }
 
-/// Handle to the live plane; cheap to clone. The plane stops when the last handle, publisher and subscriber is gone.
+/// Handle to the live plane; cheap to clone. The plane stops when the last handle, publisher and
+/// subscriber is gone.
 #[derive(Clone)]
 pub struct LivePlane {
     shared: Arc<PlaneState>,
@@ -130,8 +136,9 @@ impl Plane for LivePlane {
 }
 
 impl LivePlane {
-    /// Starts the router, a thread of its own, and its supervisor, a task of the current tokio runtime. The runtime
-    /// needs its timer. Subscribers beyond `max_links` that have subscriptions at once wait in their first subscribe.
+    /// Starts the router, a thread of its own, and its supervisor, a task of the current tokio
+    /// runtime. The runtime needs its timer. Subscribers beyond `max_links` that have subscriptions
+    /// at once wait in their first subscribe.
     ///
     /// # Errors
     /// A limit too small, no runtime, or a thread that could not be started.
@@ -152,8 +159,8 @@ impl LivePlane {
         Ok(Self { shared })
     }
 
-    /// Lets so many subscribers have subscriptions at the same time, soon: a router that takes more of them is started first. Fewer
-    /// than before changes nothing.
+    /// Lets so many subscribers have subscriptions at the same time, soon: a router that takes more
+    /// of them is started first. Fewer than before changes nothing.
     pub fn set_max_links(&self, links: usize) {
         self.shared.want_links(links);
     }
@@ -165,7 +172,8 @@ impl LivePlane {
         stats
     }
 
-    /// Makes the router thread panic, the way it does in the field. For tests of whatever relies on its supervision.
+    /// Makes the router thread panic, the way it does in the field. For tests of whatever relies on
+    /// its supervision.
     pub fn crash_router(&self) {
         let router = self.shared.current.borrow().router.clone();
         if let Some(router) = router {

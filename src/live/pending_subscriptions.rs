@@ -1,8 +1,9 @@
 //! Subscriptions on their way to the router, for which publishers wait.
 //!
-//! A client that sends SUBSCRIBE and tells another to publish, without waiting for its SUBACK, expects the message all the same:
-//! a broker with one thread would have taken the two in that order. Here the subscriber may first need a link, while the
-//! publisher has one. So a publisher lets those subscriptions that were under way when it came, and that select what it has, go
+//! A client that sends SUBSCRIBE and tells another to publish, without waiting for its SUBACK,
+//! expects the message all the same: a broker with one thread would have taken the two in that
+//! order. Here the subscriber may first need a link, while the publisher has one. So a publisher
+//! lets those subscriptions that were under way when it came, and that select what it has, go
 //! first. A courtesy with bounds, as nobody was promised anything before the SUBACK.
 
 use std::collections::BTreeMap;
@@ -15,10 +16,12 @@ use tokio::time::Instant;
 
 use super::topics;
 
-/// Subscriptions that publishers wait for at the same time; while there are more they wait for none.
+/// Subscriptions that publishers wait for at the same time; while there are more they wait for
+/// none.
 const MAX_AWAITED: usize = 16;
 
-/// The longest that a publisher waits; the router takes a subscription within a millisecond unless it is being replaced.
+/// The longest that a publisher waits; the router takes a subscription within a millisecond unless
+/// it is being replaced.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Those under way.
@@ -36,7 +39,8 @@ struct Tickets {
     filters: BTreeMap<u64, Box<str>>,
 }
 
-/// How long a publisher waits with a batch, and for which subscriptions: those that were under way when it came.
+/// How long a publisher waits with a batch, and for which subscriptions: those that were under way
+/// when it came.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PublisherWait {
     newer: u64,
@@ -62,8 +66,9 @@ impl PendingSubscriptions {
         }
     }
 
-    /// Waits until none is under way that selects one of the topics and was when this was first called with this `patience`. If the
-    /// future is dropped, the next one waits no longer than it would have.
+    /// Waits until none is under way that selects one of the topics and was when this was first
+    /// called with this `patience`. If the future is dropped, the next one waits no longer than it
+    /// would have.
     pub(super) async fn pass<'t>(
         &self,
         topics: impl Iterator<Item = &'t str> + Clone,

@@ -1,4 +1,5 @@
-//! What a session needs of a live plane, and no more: the real one has it, and so have those of tests.
+//! What a session needs of a live plane, and no more: the real one has it, and so have those of
+//! tests.
 
 use std::future::Future;
 
@@ -25,20 +26,21 @@ pub trait Publisher: Send + 'static {
     fn push_reliable(&mut self, topic: &str, frame: Bytes);
     /// Whether there is nothing to flush.
     fn is_empty(&self) -> bool;
-    /// Sends the batch; this is where a publisher is slowed. Cancel-safe: the rest goes with the next flush.
+    /// Sends the batch; this is where a publisher is slowed. Cancel-safe: the rest goes with the
+    /// next flush.
     fn flush(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 /// Receives each frame once, however many of its filters match.
 pub trait Subscriber: Send + 'static {
-    /// When it returns, everything flushed later will be received. Cancelled, it may be called again. With `reliable`,
-    /// publishers of reliable frames also wait when this subscriber falls far behind in what the filter selects, and
-    /// a filter that is subscribed without becomes so.
+    /// When it returns, everything flushed later will be received. Cancelled, it may be called
+    /// again. With `reliable`, publishers of reliable frames also wait when this subscriber falls
+    /// far behind in what the filter selects, and a filter that is subscribed without becomes so.
     fn subscribe(&mut self, filter: &str, reliable: bool) -> impl Future<Output = ()> + Send;
     /// Drops a filter.
     fn unsubscribe(&mut self, filter: &str) -> impl Future<Output = ()> + Send;
-    /// Appends at most `max` frames to `out`, at least one unless there is something to say. Cancel-safe. Pends for ever
-    /// while nothing is subscribed.
+    /// Appends at most `max` frames to `out`, at least one unless there is something to say.
+    /// Cancel-safe. Pends for ever while nothing is subscribed.
     fn recv(&mut self, out: &mut Vec<Bytes>, max: usize) -> impl Future<Output = Received> + Send;
     /// Says whether the session can take more; while it cannot, publishers of reliable frames wait.
     fn set_congested(&mut self, congested: bool);

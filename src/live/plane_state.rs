@@ -1,6 +1,8 @@
-//! What all handles of one plane share: the current router, the slots of subscribers, the publishers' publisher links, limits.
+//! What all handles of one plane share: the current router, the slots of subscribers, the
+//! publishers' publisher links, limits.
 //!
-//! Holds state and answers questions about it; acts on its own never. The supervisor alone changes the router.
+//! Holds state and answers questions about it; acts on its own never. The supervisor alone changes
+//! the router.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,8 +20,8 @@ use super::router::{Gone, Link, Router, RouterLimits};
 use super::stats::LiveStats;
 use super::subscriber_slot::SubscriberSlot;
 
-/// Links beyond the subscribers': one for each publisher link, the supervisor's, the one that ends the router, and those that
-/// overlap while a subscriber changes over.
+/// Links beyond the subscribers': one for each publisher link, the supervisor's, the one that ends
+/// the router, and those that overlap while a subscriber changes over.
 const LINKS_OF_OUR_OWN: usize = PUBLISHER_LINKS + 60;
 
 /// Which router is in use, and whether publishers may.
@@ -105,7 +107,8 @@ impl PlaneState {
         }
     }
 
-    /// Has so many links at the same time, as soon as a router takes as many. Never fewer than there were: others see to that.
+    /// Has so many links at the same time, as soon as a router takes as many. Never fewer than
+    /// there were: others see to that.
     pub(super) fn want_links(&self, links: usize) {
         self.wanted_links.fetch_max(links, Ordering::Relaxed);
         if self.is_to_grow() {
@@ -149,7 +152,8 @@ impl PlaneState {
         }
     }
 
-    /// Puts a subscriber under the supervisor's care. From here on a router that dies is replaced for it too.
+    /// Puts a subscriber under the supervisor's care. From here on a router that dies is replaced
+    /// for it too.
     pub(super) fn register(&self, slot: &Arc<SubscriberSlot>) {
         self.slots_locked().insert(slot.id(), Arc::clone(slot));
     }

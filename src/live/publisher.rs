@@ -1,4 +1,5 @@
-//! The sending end: buffers frames, then hands them to a publisher link, as fast as router and listeners allow.
+//! The sending end: buffers frames, then hands them to a publisher link, as fast as router and
+//! listeners allow.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,9 +12,11 @@ use super::plane::Publisher;
 use super::plane_state::PlaneState;
 use super::publisher_link::{BYTES_PER_EVENT, MESSAGES_PER_EVENT, PUBLISHER_LINKS};
 
-/// Sends frames to whoever is subscribed. Cheap: it owns a batch and nothing else; links are shared with others.
+/// Sends frames to whoever is subscribed. Cheap: it owns a batch and nothing else; links are shared
+/// with others.
 ///
-/// Frames of one publisher arrive in the order in which they were pushed, as far as one subscription goes.
+/// Frames of one publisher arrive in the order in which they were pushed, as far as one
+/// subscription goes.
 pub struct LivePublisher {
     shared: Arc<PlaneState>,
     link: usize,
@@ -40,8 +43,9 @@ impl Publisher for LivePublisher {
     }
 
     async fn flush(&mut self) {
-        // Of two clients whose packets came together the runtime runs the later one first: the other one has its turn here.
-        // Once a batch, however often this future is dropped, so that it comes to an end.
+        // Of two clients whose packets came together the runtime runs the later one first: the
+        // other one has its turn here. Once a batch, however often this future is dropped, so that
+        // it comes to an end.
         if !self.gave_way {
             self.gave_way = true;
             tokio::task::yield_now().await;

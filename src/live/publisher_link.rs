@@ -1,8 +1,10 @@
-//! A publisher link carries the frames of many publishers to the router over one link, in the order in which they entered.
+//! A publisher link carries the frames of many publishers to the router over one link, in the order
+//! in which they entered.
 //!
-//! A link costs tens of KiB, so publishers share a few publisher links. Every batch ends with a ping; the pong says that the
-//! router has routed it, and what is not yet routed is bounded. When the router dies the publisher link takes back what the
-//! router never took and sends it to the next one; what it took without answering is in doubt and counted as lost.
+//! A link costs tens of KiB, so publishers share a few publisher links. Every batch ends with a
+//! ping; the pong says that the router has routed it, and what is not yet routed is bounded. When
+//! the router dies the publisher link takes back what the router never took and sends it to the
+//! next one; what it took without answering is in doubt and counted as lost.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,14 +14,15 @@ use super::plane_state::{Phase, PlaneState};
 use super::router::{Gone, Link, Notice};
 use super::traffic::Traffic;
 
-// No keys for these: they pace publishers against the router and lose nothing, and the least size of a log follows from them
-// (`LEAST_LOG_BYTES`).
+// No keys for these: they pace publishers against the router and lose nothing, and the least size
+// of a log follows from them (`LEAST_LOG_BYTES`).
 
 /// Publisher links of a plane.
 pub(super) const PUBLISHER_LINKS: usize = 4;
 /// Messages that a publisher link may have sent without the router having routed them.
 pub(super) const UNROUTED_MESSAGES: usize = 2048;
-/// Bytes that a publisher link may have sent without the router having routed them, one message excepted.
+/// Bytes that a publisher link may have sent without the router having routed them, one message
+/// excepted.
 pub(super) const UNROUTED_BYTES: usize = 128 * 1024;
 /// Messages that go to the router as one event.
 pub(super) const MESSAGES_PER_EVENT: usize = 512;
@@ -33,7 +36,8 @@ pub(super) struct PublisherLink {
     /// Entered, not yet given to the link.
     backlog: VecDeque<SealedFrame>,
     connected: Option<OpenLink>,
-    /// Hashes of the topics that the current router has seen from here; it keeps something for each, for ever.
+    /// Hashes of the topics that the current router has seen from here; it keeps something for
+    /// each, for ever.
     topics: HashSet<u64>,
 }
 
@@ -93,8 +97,8 @@ impl PublisherLink {
         }
     }
 
-    /// Sends all that has entered; returns when the last of it is on its way to the router. If the future is dropped
-    /// the rest goes with the next call.
+    /// Sends all that has entered; returns when the last of it is on its way to the router. If the
+    /// future is dropped the rest goes with the next call.
     pub(super) async fn pump(&mut self, shared: &PlaneState) {
         while !self.backlog.is_empty() {
             let Some(connected) = self.connect(shared).await else {
@@ -107,7 +111,8 @@ impl PublisherLink {
         }
     }
 
-    /// Takes over from a router that died what it left of this publisher link, though no publisher may come by again.
+    /// Takes over from a router that died what it left of this publisher link, though no publisher
+    /// may come by again.
     pub(super) async fn recover(&mut self, shared: &PlaneState) {
         let died = shared.current.borrow().died;
         if self
@@ -167,7 +172,8 @@ impl PublisherLink {
         }
     }
 
-    /// Gives up the link. A router that was replaced in good order still routes all that it was sent.
+    /// Gives up the link. A router that was replaced in good order still routes all that it was
+    /// sent.
     fn let_go(&mut self, shared: &PlaneState) {
         let died = shared.current.borrow().died;
         let Some(connected) = &mut self.connected else {
@@ -184,7 +190,8 @@ impl PublisherLink {
         let Some(connected) = &mut self.connected else {
             return Ok(());
         };
-        // Held while sending: a router that is being replaced in good order gets nothing after the change.
+        // Held while sending: a router that is being replaced in good order gets nothing after the
+        // change.
         let current = shared.current.borrow();
         if current.generation != connected.generation || current.phase != Phase::Open {
             return Ok(());

@@ -1,9 +1,10 @@
 //! One rumqttd router and links to it. Every rumqttd type of the crate is confined to this file.
 //!
-//! A [`Router`] is a thread that owns all logs and subscriptions; it has no way to be told to stop, so the last handle
-//! that drops makes it unwind. A [`Link`] is one connection to it, owned by one task; dropping it frees the router's
-//! slot. The rules that keep the router thread alive (our own link names, prefixed topics, `Ready` only in
-//! answer to `Unschedule` and never after closing) are kept here. Called by the supervisor, publishers and subscribers.
+//! A [`Router`] is a thread that owns all logs and subscriptions; it has no way to be told to stop,
+//! so the last handle that drops makes it unwind. A [`Link`] is one connection to it, owned by one
+//! task; dropping it frees the router's slot. The rules that keep the router thread alive (our own
+//! link names, prefixed topics, `Ready` only in answer to `Unschedule` and never after closing) are
+//! kept here. Called by the supervisor, publishers and subscribers.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -66,8 +67,8 @@ struct LinkRequest {
 }
 
 impl Router {
-    /// Starts a router thread, and a thread that opens links to it. Returns a first link. Blocks until the router
-    /// answers: some ten microseconds.
+    /// Starts a router thread, and a thread that opens links to it. Returns a first link. Blocks
+    /// until the router answers: some ten microseconds.
     pub(super) fn spawn(
         limits: RouterLimits,
         counters: &Arc<LiveStats>,
@@ -128,7 +129,8 @@ impl Router {
         let payload = Bytes::from_owner(StopPayload {
             thread_name: self.thread_name.clone(),
         });
-        // No subscription can match a topic without prefix: the router thread itself drops the only reference.
+        // No subscription can match a topic without prefix: the router thread itself drops the only
+        // reference.
         let publish = Publish::new(Bytes::from_static(b"stop"), payload, false);
         let mut stop_link = self
             .stop_link
@@ -146,9 +148,9 @@ impl Drop for Router {
 
 /// Opens links one after the other until the router is dropped.
 ///
-/// On a thread of its own, because opening one blocks until the router answers, and that may be never: a request
-/// that is in the router's channel when it dies is neither answered nor dropped. Such a thread stays behind, asleep;
-/// there is one at most for each router that dies.
+/// On a thread of its own, because opening one blocks until the router answers, and that may be
+/// never: a request that is in the router's channel when it dies is neither answered nor dropped.
+/// Such a thread stays behind, asleep; there is one at most for each router that dies.
 fn open_links(
     mut queue: mpsc::Receiver<LinkRequest>,
     connect: &impl Fn(&str) -> Result<(LinkTx, LinkRx), Gone>,
@@ -158,8 +160,9 @@ fn open_links(
     }
 }
 
-/// A payload that ends the router thread that drops it. The router has no stop event and never lets go of its own
-/// channel, so unwinding is its only way out; `resume_unwind` spares the operator a panic message for it.
+/// A payload that ends the router thread that drops it. The router has no stop event and never lets
+/// go of its own channel, so unwinding is its only way out; `resume_unwind` spares the operator a
+/// panic message for it.
 struct StopPayload {
     thread_name: String,
 }
@@ -209,7 +212,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Opens a link. Never returns if the router dies at the wrong moment: the caller must watch for that.
+    /// Opens a link. Never returns if the router dies at the wrong moment: the caller must watch
+    /// for that.
     pub(super) async fn open(router: &Arc<Router>) -> Result<Self, Gone> {
         let (reply, answer) = oneshot::channel();
         router
@@ -227,7 +231,8 @@ impl Link {
         router: &Arc<Router>,
         connect: &impl Fn(&str) -> Result<(LinkTx, LinkRx), Gone>,
     ) -> Result<Self, Gone> {
-        // Names are never used twice: the router keeps something for every name that it has ever seen.
+        // Names are never used twice: the router keeps something for every name that it has ever
+        // seen.
         let name = format!(
             "link-{}",
             router.links_named.fetch_add(1, Ordering::Relaxed)
@@ -243,8 +248,9 @@ impl Link {
         })
     }
 
-    /// Asks for `filter`, its messages to be marked with `slot`; slot 0 costs nothing on the way, others an allocation
-    /// for each message. Returns the packet id that [`Notice::Subscribed`] will carry.
+    /// Asks for `filter`, its messages to be marked with `slot`; slot 0 costs nothing on the way,
+    /// others an allocation for each message. Returns the packet id that [`Notice::Subscribed`]
+    /// will carry.
     pub(super) fn subscribe(&mut self, filter: &str, slot: u32) -> Result<u16, Gone> {
         self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(1);
         let mut hasher = DefaultHasher::new();
@@ -315,7 +321,8 @@ impl Link {
             .collect()
     }
 
-    /// Lets the router send again. Exactly one for each [`Notice::Paused`]: a debug build of the router asserts it.
+    /// Lets the router send again. Exactly one for each [`Notice::Paused`]: a debug build of the
+    /// router asserts it.
     pub(super) fn resume(&mut self) -> Result<(), Gone> {
         if self.closed {
             return Err(Gone);
@@ -344,7 +351,8 @@ impl Link {
         if self.closed {
             return Err(Gone);
         }
-        // Never pending: it waits, if ever, on the router's bounded channel, and the router waits for nobody.
+        // Never pending: it waits, if ever, on the router's bounded channel, and the router waits
+        // for nobody.
         match poll_once(self.tx.send(packet)) {
             Some(Ok(_)) => Ok(()),
             _ => Err(Gone),

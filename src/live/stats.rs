@@ -1,4 +1,5 @@
-//! What the live plane counts: raised by its parts, read through [`Plane::stats`](super::Plane::stats).
+//! What the live plane counts: raised by its parts, read through
+//! [`Plane::stats`](super::Plane::stats).
 
 use crate::metrics::{Count, metrics};
 
@@ -26,7 +27,8 @@ metrics! {
         gauge links_open: Count = "live_links",
         /// Distinct filters subscribed.
         gauge filters: Count = "live_filters",
-        /// Times the memory of overlapping filters overflowed; each may have let one frame through twice.
+        /// Times the memory of overlapping filters overflowed; each may have let one frame through
+        /// twice.
         hidden overlaps_forgotten: Count,
     }
 }

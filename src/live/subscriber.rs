@@ -1,9 +1,10 @@
-//! The receiving end: one link to the router, opened at the first subscription and replaced without a word.
+//! The receiving end: one link to the router, opened at the first subscription and replaced without
+//! a word.
 //!
-//! **Replacement.** The supervisor leaves a new, subscribed link in the subscriber's slot. If the old router died, its
-//! link is read to the end and the new one takes over. If the router is being replaced in good order, the old link is
-//! read until it has nothing left (publishers have moved on, so that comes to an end), and only then the new one,
-//! which keeps each publisher's order.
+//! **Replacement.** The supervisor leaves a new, subscribed link in the subscriber's slot. If the
+//! old router died, its link is read to the end and the new one takes over. If the router is being
+//! replaced in good order, the old link is read until it has nothing left (publishers have moved
+//! on, so that comes to an end), and only then the new one, which keeps each publisher's order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use super::router::{Gone, Notice};
 use super::subscriber_slot::{Replacement, SubscriberSlot};
 use super::traffic::WantedFilter;
 
-/// Frames taken from the link ahead of the session, so that the router can refill while the session works.
+/// Frames taken from the link ahead of the session, so that the router can refill while the session
+/// works.
 const READ_AHEAD: usize = 512;
 
 /// Receives what is published under its filters, each frame once however many of them match.
@@ -33,18 +35,20 @@ pub struct LiveSubscriber {
     next: Option<Replacement>,
     /// Taken from the link, not yet handed out.
     ready: VecDeque<Bytes>,
-    /// The newest router that this subscriber tried to link to by itself; 0 while it has no subscription.
+    /// The newest router that this subscriber tried to link to by itself; 0 while it has no
+    /// subscription.
     tried: u64,
     /// Jumped over on links that are gone.
     unreported: u64,
     permit: Option<OwnedSemaphorePermit>,
-    /// A subscription that has not gone to the router yet. Kept here, as a subscribe that is dropped is called again.
+    /// A subscription that has not gone to the router yet. Kept here, as a subscribe that is
+    /// dropped is called again.
     opening: Option<SubscribeTicket>,
     probe: Probe,
 }
 
-/// Finding out that the router has nothing left for us. It answers a ping in the turn in which it reads from all logs
-/// of the link: with nothing between two answers there was nothing.
+/// Finding out that the router has nothing left for us. It answers a ping in the turn in which it
+/// reads from all logs of the link: with nothing between two answers there was nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Probe {
     Idle,
@@ -87,7 +91,8 @@ impl Subscriber for LiveSubscriber {
             filters.swap_remove(at).leave(&self.slot);
             filters.is_empty()
         };
-        // A failure means that the router is gone; the link that replaces this one will not have the filter.
+        // A failure means that the router is gone; the link that replaces this one will not have
+        // the filter.
         let next = self.next.as_mut().map(|next| &mut next.attachment);
         for attachment in self.current.iter_mut().chain(next) {
             attachment.drop_filter(filter).ok();
@@ -269,9 +274,9 @@ impl LiveSubscriber {
         wanted
     }
 
-    /// Makes sure of a link to the current router. The first one this subscriber opens itself. Its slot was registered
-    /// before it looks up the current router, so if that one dies the supervisor cannot overlook the slot: every
-    /// later link is waited for.
+    /// Makes sure of a link to the current router. The first one this subscriber opens itself. Its
+    /// slot was registered before it looks up the current router, so if that one dies the
+    /// supervisor cannot overlook the slot: every later link is waited for.
     async fn attach(&mut self) {
         while !self.shared.stopped() {
             let now = self.shared.current.borrow().clone();
@@ -283,7 +288,8 @@ impl LiveSubscriber {
             }
             if let (0, Some(router)) = (self.tried, now.router) {
                 let opened = self.shared.open_link(now.generation, &router).await;
-                // Not before: who is dropped while the link opens has not tried, and nobody else would.
+                // Not before: who is dropped while the link opens has not tried, and nobody else
+                // would.
                 self.tried = now.generation;
                 if let Ok(link) = opened {
                     self.current = Some(Attachment::new(now.generation, link));
@@ -295,8 +301,9 @@ impl LiveSubscriber {
         }
     }
 
-    /// Subscribes on the newest link and waits for the router's word. True if that is the current router still: then
-    /// it is the one that later publishes go to, or else its successor, which is given the filter before they do.
+    /// Subscribes on the newest link and waits for the router's word. True if that is the current
+    /// router still: then it is the one that later publishes go to, or else its successor, which is
+    /// given the filter before they do.
     async fn subscribe_on_newest(&mut self, wanted: &Arc<WantedFilter>) -> Result<bool, Gone> {
         let asked = self.newest().ok_or(Gone)?.ask_for(wanted);
         if asked.is_err() {

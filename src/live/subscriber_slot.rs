@@ -1,5 +1,6 @@
-//! A subscriber's place on the plane, shared between the subscriber and whoever acts on its behalf: the supervisor,
-//! which leaves a new link here when a router is replaced, and publishers, which tell it that it is too slow.
+//! A subscriber's place on the plane, shared between the subscriber and whoever acts on its behalf:
+//! the supervisor, which leaves a new link here when a router is replaced, and publishers, which
+//! tell it that it is too slow.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,6 @@
-//! What one link is subscribed to: which subscription a message came by, whether it is the first copy of its frame,
-//! and how many messages were jumped over. Bookkeeping only; owned by a [`LiveSubscriber`](super::Subscriber).
+//! What one link is subscribed to: which subscription a message came by, whether it is the first
+//! copy of its frame, and how many messages were jumped over. Bookkeeping only; owned by a
+//! [`LiveSubscriber`](super::Subscriber).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,12 +12,13 @@ use super::topics::{self, PREFIX_LEN};
 use super::traffic::WantedFilter;
 use crate::slack::Slack;
 
-/// Frames remembered because another copy of them is due. A subscription ahead of an overlapping one by more than
-/// this many common frames makes the oldest forgotten, and its late copy is handed out again.
+/// Frames remembered because another copy of them is due. A subscription ahead of an overlapping
+/// one by more than this many common frames makes the oldest forgotten, and its late copy is handed
+/// out again.
 pub(super) const OVERLAPS_REMEMBERED: usize = 8192;
 
-/// The subscriptions of one link, by slot. A slot number is never used again on the same link, so what is still on
-/// its way when a filter is dropped is recognised.
+/// The subscriptions of one link, by slot. A slot number is never used again on the same link, so
+/// what is still on its way when a filter is dropped is recognised.
 #[derive(Default)]
 pub(super) struct LinkSubscriptions {
     /// In ascending order of slot.
@@ -120,7 +122,8 @@ impl LinkSubscriptions {
             .map(|entry| entry.wanted.filter.as_str())
     }
 
-    /// Takes in a message; gives back its frame unless a copy of it was given before or nobody asked for it any more.
+    /// Takes in a message; gives back its frame unless a copy of it was given before or nobody
+    /// asked for it any more.
     pub(super) fn accept(
         &mut self,
         slot: u32,
@@ -185,7 +188,8 @@ impl LinkSubscriptions {
             .count()
     }
 
-    /// The entries that have a topic in common with a filter. Each is looked at once: a client may have very many.
+    /// The entries that have a topic in common with a filter. Each is looked at once: a client may
+    /// have very many.
     fn overlapping<'a>(
         &'a mut self,
         filter: &'a str,

@@ -1,14 +1,17 @@
-//! Keeps a router running: notices at once that it died, starts the next, and links every subscriber to it before
-//! publishers may go on. A task of its own, so that it depends on no session being awake.
+//! Keeps a router running: notices at once that it died, starts the next, and links every
+//! subscriber to it before publishers may go on. A task of its own, so that it depends on no
+//! session being awake.
 //!
-//! **A router that dies** drops its end of the supervisor's watch link. The next router becomes current with the
-//! phase `Relinking`, in which no publisher sends. Every registered slot gets a new link, subscribed to all its
-//! filters and confirmed; then publishers go on. Nothing that is published after the death can miss a subscriber,
-//! and publisher links take back what the dead router had not taken. Lost is what it held: frames not yet forwarded.
+//! **A router that dies** drops its end of the supervisor's watch link. The next router becomes
+//! current with the phase `Relinking`, in which no publisher sends. Every registered slot gets a
+//! new link, subscribed to all its filters and confirmed; then publishers go on. Nothing that is
+//! published after the death can miss a subscriber, and publisher links take back what the dead
+//! router had not taken. Lost is what it held: frames not yet forwarded.
 //!
-//! **A router that is replaced in good order**, because it keeps something for every topic, filter and link that it
-//! ever saw, goes through the same steps while it lives on; a ping makes sure that all publishes sent to it are
-//! in its logs before subscribers read it to the end. It ends when its last link is dropped. Nothing is lost.
+//! **A router that is replaced in good order**, because it keeps something for every topic, filter
+//! and link that it ever saw, goes through the same steps while it lives on; a ping makes sure that
+//! all publishes sent to it are in its logs before subscribers read it to the end. It ends when its
+//! last link is dropped. Nothing is lost.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -45,7 +48,8 @@ enum Trouble {
     Stop,
 }
 
-/// Starts a router for so many subscribers, and a link on which its death will show. Blocks for some ten microseconds.
+/// Starts a router for so many subscribers, and a link on which its death will show. Blocks for
+/// some ten microseconds.
 pub(super) fn start_router(
     config: &LiveConfig,
     links: usize,
@@ -100,8 +104,9 @@ async fn next_trouble(orders: &Orders, watch: &mut Link) -> Trouble {
 
 /// Waits until the router has processed everything that was sent to it before.
 ///
-/// It asks again until it is answered, because a router that finds a closed link at the head of its queue goes to sleep
-/// although others behind it have work; any event wakes it. That is also why the supervisor is told of closed links.
+/// It asks again until it is answered, because a router that finds a closed link at the head of its
+/// queue goes to sleep although others behind it have work; any event wakes it. That is also why
+/// the supervisor is told of closed links.
 async fn settle(watch: &mut Link) -> Result<(), Gone> {
     let mut due = 0;
     loop {
@@ -166,7 +171,8 @@ async fn try_replace(shared: &Arc<PlaneState>) -> Result<Link, Gone> {
         .current
         .send_modify(|current| current.phase = Phase::Open);
     shared.grant_links(links);
-    // Not awaited: a publisher link's lock may be held by a publisher that waits for the next router but one.
+    // Not awaited: a publisher link's lock may be held by a publisher that waits for the next
+    // router but one.
     tokio::spawn(recover_lanes(Arc::clone(shared)));
     Ok(watch)
 }

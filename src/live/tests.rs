@@ -55,7 +55,8 @@ fn numbers(frames: &[Bytes]) -> Vec<usize> {
         .collect()
 }
 
-/// Routers seen dead by the supervisor so far; waits until it has replaced that many and publishers may go on.
+/// Routers seen dead by the supervisor so far; waits until it has replaced that many and publishers
+/// may go on.
 async fn replaced(plane: &LivePlane, routers: u64) {
     let mut changes = plane.shared.current.subscribe();
     changes

@@ -1,7 +1,8 @@
 //! Topic names as the router sees them.
 //!
-//! Knows nothing of links. Topics that begin with `$` get a prefix of their own, so that the router itself keeps
-//! `#` and `+/x` away from them (MQTT-4.7.2-1), and every other topic begins with an ASCII letter whatever it contains.
+//! Knows nothing of links. Topics that begin with `$` get a prefix of their own, so that the router
+//! itself keeps `#` and `+/x` away from them (MQTT-4.7.2-1), and every other topic begins with an
+//! ASCII letter whatever it contains.
 
 pub(super) use crate::wire::filter::{matches, overlap};
 

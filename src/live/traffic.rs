@@ -1,8 +1,9 @@
 //! How much was sent to a filter against how much each of its reliable readers has taken.
 //!
-//! The router says nothing of a reader's backlog, and a log that outgrows its limit drops the oldest; so publishers
-//! count what they send to each filter, readers what they take, and the difference tells publishers to wait in time.
-//! The counts drift by what is on its way when a reader begins; a reader that is found to have caught up resets them.
+//! The router says nothing of a reader's backlog, and a log that outgrows its limit drops the
+//! oldest; so publishers count what they send to each filter, readers what they take, and the
+//! difference tells publishers to wait in time. The counts drift by what is on its way when a
+//! reader begins; a reader that is found to have caught up resets them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,8 +34,8 @@ pub(super) struct WantedFilter {
 }
 
 impl Traffic {
-    /// Counts `bytes` more. Returns the reliable readers that are behind by more than `tolerated` bytes, if it was time
-    /// to look.
+    /// Counts `bytes` more. Returns the reliable readers that are behind by more than `tolerated`
+    /// bytes, if it was time to look.
     pub(super) fn send(&self, bytes: u64, tolerated: u64) -> Vec<Arc<SubscriberSlot>> {
         let sent = self.sent.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if sent < self.check_at.load(Ordering::Relaxed) {

@@ -105,7 +105,8 @@ impl<T> Latest<T> {
     }
 }
 
-/// How long something took, each time that it happened, counted by how long that was: the histogram of a latency.
+/// How long something took, each time that it happened, counted by how long that was: the histogram
+/// of a latency.
 ///
 /// Adding to it is two or three additions and no lock, whatever the number of times.
 #[derive(Debug)]
@@ -155,7 +156,8 @@ impl Latency {
         self.nanos.add(nanos.saturating_mul(times));
     }
 
-    /// The bounds in seconds, the last one infinite, and how often it took at most that long and longer than the bound before.
+    /// The bounds in seconds, the last one infinite, and how often it took at most that long and
+    /// longer than the bound before.
     pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = self.bounds.iter().map(Duration::as_secs_f64);
         let counts = self.counts.iter().map(Count::value);

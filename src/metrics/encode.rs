@@ -40,7 +40,8 @@ impl<S: MetricSet> MetricSet for Latest<S> {
 pub struct Scrape<'a>(DescriptorEncoder<'a>);
 
 impl Scrape<'_> {
-    /// A number that only grows, or several that a label tells apart; `_total` is appended to the name.
+    /// A number that only grows, or several that a label tells apart; `_total` is appended to the
+    /// name.
     ///
     /// # Errors
     /// None in practice.
@@ -98,7 +99,8 @@ impl Out<'_> {
         value.encode(&mut Out { encoder, kind })
     }
 
-    /// Upper bounds that rise, the last one infinite, and how many lie between that bound and the one before; and the sum of all.
+    /// Upper bounds that rise, the last one infinite, and how many lie between that bound and the
+    /// one before; and the sum of all.
     ///
     /// # Errors
     /// None in practice.

@@ -1,7 +1,8 @@
 //! What the gateway counts, and how `/metrics` shows it.
 //!
-//! A part declares each of its numbers once: [`metrics!`] makes the struct that it counts with, and the documentation of a field is
-//! the help that a scraper reads. Nothing is copied or formatted between scrapes.
+//! A part declares each of its numbers once: [`metrics!`] makes the struct that it counts with, and
+//! the documentation of a field is the help that a scraper reads. Nothing is copied or formatted
+//! between scrapes.
 
 mod count;
 mod encode;
@@ -11,8 +12,9 @@ pub use encode::{MetricLabel, MetricSet, Out, Per, Scrape, Values, collector};
 
 /// Declares the numbers of one part: a struct, and how it is shown.
 ///
-/// A row is a kind, a field with its type, and the name that `/metrics` shows (`hallward_` goes in front, `_total` behind a counter).
-/// The kinds are `counter`, `gauge` and `histogram`; `part` is a field with metrics of its own, `hidden` one that is not shown.
+/// A row is a kind, a field with its type, and the name that `/metrics` shows (`hallward_` goes in
+/// front, `_total` behind a counter). The kinds are `counter`, `gauge` and `histogram`; `part` is a
+/// field with metrics of its own, `hidden` one that is not shown.
 macro_rules! metrics {
     (
         $(#[$meta:meta])*
@@ -41,7 +43,8 @@ macro_rules! metrics {
     };
 }
 
-/// Declares counters that one label tells apart: a struct whose fields are named as the label's values.
+/// Declares counters that one label tells apart: a struct whose fields are named as the label's
+/// values.
 macro_rules! labelled {
     (
         $(#[$meta:meta])*

@@ -13,7 +13,8 @@ use crate::setting::{
 pub struct RateLimit {
     /// 0 for without limit.
     pub per_second: u64,
-    /// What may come at once after a pause; for one client's publishes and bytes 0 is as much as in a second.
+    /// What may come at once after a pause; for one client's publishes and bytes 0 is as much as in
+    /// a second.
     pub burst: u64,
 }
 
@@ -26,7 +27,8 @@ pub struct DoorConfig {
     pub root: String,
     /// Whether each client that comes or goes is a line of the log.
     pub log_connections: bool,
-    /// Whether acks say 0x87 where rights are missing, or 0x80 (which is for servers that do not wish to reveal the reason).
+    /// Whether acks say 0x87 where rights are missing, or 0x80 (which is for servers that do not
+    /// wish to reveal the reason).
     pub reveal_denials: bool,
 }
 
@@ -99,7 +101,8 @@ impl MqttConfig {
         }
     }
 
-    /// The longest keep-alive granted to an MQTT 5 client, in seconds (Server Keep Alive); `None` grants any, and none.
+    /// The longest keep-alive granted to an MQTT 5 client, in seconds (Server Keep Alive); `None`
+    /// grants any, and none.
     pub(super) fn longest_keep_alive(&self) -> Option<u16> {
         let seconds = u16::try_from(self.max_keep_alive.0.as_secs()).ok();
         seconds.filter(|&seconds| seconds > 0)
@@ -110,7 +113,8 @@ impl MqttConfig {
         u32::try_from(self.max_session_expiry.0.as_secs()).unwrap_or(u32::MAX)
     }
 
-    /// Silence after which TCP probes whether the other end is there; whoever does not answer for as long again is closed.
+    /// Silence after which TCP probes whether the other end is there; whoever does not answer for
+    /// as long again is closed.
     pub(super) fn probes_after(&self) -> Option<Duration> {
         Some(self.tcp_keepalive.0).filter(|idle| !idle.is_zero())
     }
@@ -263,7 +267,8 @@ settings! {
     sys_interval: Span = seconds(10), ms(0)..=days(1);
 }
 
-/// What becomes of a publish that must not be taken, and that its client sends again whenever it comes back.
+/// What becomes of a publish that must not be taken, and that its client sends again whenever it
+/// comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PoisonRule {

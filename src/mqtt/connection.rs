@@ -1,8 +1,9 @@
-//! A connection after CONNACK: moves bytes, requests, responses and frames between the session and the world, does what the
-//! session wants of the live plane, and keeps time.
+//! A connection after CONNACK: moves bytes, requests, responses and frames between the session and
+//! the world, does what the session wants of the live plane, and keeps time.
 //!
-//! It waits in one place, for whatever comes first, so that nothing that is slow (the client, the desk, the live plane)
-//! keeps the others waiting; what the session cannot take at the moment is left unread. It decides nothing.
+//! It waits in one place, for whatever comes first, so that nothing that is slow (the client, the
+//! desk, the live plane) keeps the others waiting; what the session cannot take at the moment is
+//! left unread. It decides nothing.
 
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -27,7 +28,8 @@ use super::session::{Action, ClientSession};
 use super::stream::{GOODBYE, poll_read, say_goodbye};
 use crate::live::{Plane, Publisher, Received, Subscriber};
 
-/// The most frames taken from the live plane in one go: one client's share of a turn, no limit on anything that waits.
+/// The most frames taken from the live plane in one go: one client's share of a turn, no limit on
+/// anything that waits.
 const FRAMES: usize = 256;
 /// The most that is read for the sake of a newer connection, in bytes.
 const MOST_READ_AT_ONCE: usize = 256 * 1024;
@@ -170,7 +172,8 @@ where
             )
         });
         let fan_out = live_event(live.subscriber.as_mut(), action, &mut self.frames);
-        // In no fixed order, so that neither a client, nor the desk, nor the live plane can starve the others.
+        // In no fixed order, so that neither a client, nor the desk, nor the live plane can starve
+        // the others.
         let anyone = async {
             tokio::select! {
                 event = bytes => event,
@@ -214,7 +217,8 @@ where
             }
             Wakeup::ActionDone => self.session.action_done(),
             Wakeup::Frames(received) => {
-                // A response that was sent before a broadcast is seen before it: the snapshot before its successors.
+                // A response that was sent before a broadcast is seen before it: the snapshot
+                // before its successors.
                 self.drain_responses();
                 self.session.on_frames(&mut self.frames, received);
                 if self.frames.capacity() > FRAMES / 8 {
@@ -234,7 +238,8 @@ where
                     self.on_event(Wakeup::Read(count));
                     continue;
                 }
-                // What came before the end is taken first: it may be a DISCONNECT. Then the end is met again.
+                // What came before the end is taken first: it may be a DISCONNECT. Then the end is
+                // met again.
                 Poll::Ready(_) => self.is_wanted = false,
                 Poll::Pending => {}
             }

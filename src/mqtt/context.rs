@@ -1,5 +1,5 @@
-//! What all connections of the server share: its settings, its ends of the desk and the live plane, and what is counted or
-//! remembered about all clients together.
+//! What all connections of the server share: its settings, its ends of the desk and the live plane,
+//! and what is counted or remembered about all clients together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,13 +87,15 @@ impl<P: Plane> ServerContext<P> {
         })
     }
 
-    /// Other settings from now on. Connections that are open keep what their clients were told and what their buffers were made for.
+    /// Other settings from now on. Connections that are open keep what their clients were told and
+    /// what their buffers were made for.
     pub fn configure(&self, config: DoorConfig) {
         self.admission.configure(&config.mqtt);
         self.config.set(config);
     }
 
-    /// Whether a line about somebody who has not said CONNECT is worth the log: strangers are told apart by address.
+    /// Whether a line about somebody who has not said CONNECT is worth the log: strangers are told
+    /// apart by address.
     pub(super) fn admits_stranger(&self, kind: &'static str, peer: &Peer) -> bool {
         let address = peer.address.map(|address| address.ip().to_string());
         let address = address.unwrap_or_default();

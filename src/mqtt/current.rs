@@ -1,4 +1,5 @@
-//! A value that is replaced as a whole while others use it: they keep what they have taken, and see when there is another.
+//! A value that is replaced as a whole while others use it: they keep what they have taken, and see
+//! when there is another.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! The packet decoders, for the fuzzers and their smoke tests alone. It owns nothing and serves nobody; it holds what comes from
-//! the wire against what goes onto it.
+//! The packet decoders, for the fuzzers and their smoke tests alone. It owns nothing and serves
+//! nobody; it holds what comes from the wire against what goes onto it.
 
 use bytes::Bytes;
 
@@ -98,7 +98,8 @@ fn publish(v5: bool, first: u8, body: &[u8]) {
     assert_eq!(essence(&again), essence(&read));
 }
 
-/// What must survive; an expiry of 0 seconds is the one thing that must not (it would say "expired").
+/// What must survive; an expiry of 0 seconds is the one thing that must not (it would say
+/// "expired").
 fn essence<'a>(publish: &'a Publish<'_>) -> impl PartialEq + std::fmt::Debug + use<'a> {
     let properties = &publish.properties;
     (

@@ -38,7 +38,8 @@ labelled! {
 labelled! {
     /// Connections that ended between accept and CONNECT.
     pub struct FailedOpenings by "reason" {
-        /// TLS did not come about: an unknown authority, an old version, a revoked certificate, no TLS at all.
+        /// TLS did not come about: an unknown authority, an old version, a revoked certificate, no
+        /// TLS at all.
         tls,
         /// The request for a WebSocket was not good.
         websocket,
@@ -58,7 +59,8 @@ labelled! {
         too_large_for_client,
         /// Their time was over.
         expired,
-        /// Live ones, because too many came before the SUBACK of the subscription that selects them.
+        /// Live ones, because too many came before the SUBACK of the subscription that selects
+        /// them.
         before_suback,
         /// QoS 0, because the live plane jumped over them.
         lagged,
@@ -95,13 +97,15 @@ metrics! {
         counter publishes_received: Per<Qos> = "mqtt_publishes_received",
         /// PUBLISH packets written.
         counter publishes_sent: Per<Qos> = "mqtt_publishes_sent",
-        /// From reading a PUBLISH until its PUBACK (QoS 1) or PUBREC (QoS 2) was written for its client.
+        /// From reading a PUBLISH until its PUBACK (QoS 1) or PUBREC (QoS 2) was written for its
+        /// client.
         histogram ack_latency: AckLatency = "mqtt_ack_seconds",
         /// Payload bytes of PUBLISH packets read.
         counter publish_bytes_received: Count = "mqtt_publish_bytes_received",
         /// Payload bytes of PUBLISH packets written.
         counter publish_bytes_sent: Count = "mqtt_publish_bytes_sent",
-        /// Publishes acknowledged and dropped because they would cost their client its connection again.
+        /// Publishes acknowledged and dropped because they would cost their client its connection
+        /// again.
         counter publishes_dropped: Per<Cause> = "mqtt_publishes_dropped",
         /// Messages that did not reach a client.
         counter undelivered: UndeliveredMessages = "mqtt_messages_dropped",
@@ -109,7 +113,8 @@ metrics! {
         counter subscriptions_refused: Count = "mqtt_subscriptions_refused",
         /// Publishes on topics that begin with $.
         counter refused_dollar: Count = "mqtt_refused_dollar_topics",
-        /// Times that a client was not read because it sent faster than it may, or asked for more results than it may wait for.
+        /// Times that a client was not read because it sent faster than it may, or asked for more
+        /// results than it may wait for.
         counter throttled: Count = "mqtt_throttled",
         /// Clients that are not read for that reason now.
         gauge throttled_now: Count = "mqtt_throttled_clients",

@@ -1,6 +1,8 @@
-//! A rate with a burst, reckoned with one instant: when the bucket would be full again (the generic cell rate algorithm).
+//! A rate with a burst, reckoned with one instant: when the bucket would be full again (the generic
+//! cell rate algorithm).
 //!
-//! It has no clock and waits for nobody: every call brings the time. `admission` refuses by it, `throttle` holds back by it.
+//! It has no clock and waits for nobody: every call brings the time. `admission` refuses by it,
+//! `throttle` holds back by it.
 
 use std::time::Duration;
 
@@ -35,8 +37,9 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Until when so much must wait; `None` if it may pass now. It may be more than the bucket holds: then it passes when the
-    /// bucket is full, and what comes next waits until the debt is paid.
+    /// Until when so much must wait; `None` if it may pass now. It may be more than the bucket
+    /// holds: then it passes when the bucket is full, and what comes next waits until the debt is
+    /// paid.
     pub(super) fn wait_until(&self, pace: RatePace, amount: u64, now: Instant) -> Option<Instant> {
         let spare = pace.depth.saturating_sub(span(amount, pace.per_second));
         let full_at = self.full_at.filter(|&full_at| full_at > now + spare)?;

@@ -10,13 +10,15 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
-/// The most that one read takes, in bytes. On the stack while reading, so an idle connection holds no input buffer.
+/// The most that one read takes, in bytes. On the stack while reading, so an idle connection holds
+/// no input buffer.
 const READ_BYTES: usize = 32 * 1024;
-/// How long a closing connection waits for the client to take the last bytes, and again to close its side.
+/// How long a closing connection waits for the client to take the last bytes, and again to close
+/// its side.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Writes the last bytes and closes. The client's own last bytes are read away first: closing on unread input resets the
-/// connection, and the client might never see what was written.
+/// Writes the last bytes and closes. The client's own last bytes are read away first: closing on
+/// unread input resets the connection, and the client might never see what was written.
 pub(super) async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, last: &[u8]) {
     let farewell = async {
         stream.write_all(last).await?;

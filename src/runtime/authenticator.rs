@@ -39,7 +39,8 @@ pub(super) async fn build(
     Ok(Some(authenticator))
 }
 
-/// The rules that a configuration names, read now and used by nobody; `None` while everybody is let in.
+/// The rules that a configuration names, read now and used by nobody; `None` while everybody is let
+/// in.
 ///
 /// # Errors
 /// Everything that is wrong with the files.
@@ -50,7 +51,8 @@ pub fn rules(config: &Config) -> Result<Option<Arc<Rules>>, Vec<FileProblem>> {
         .transpose()
 }
 
-/// Why a room lets an agent say nothing in it, and subscribe to nothing that names it, whatever its rights are; `None` if it does not.
+/// Why a room lets an agent say nothing in it, and subscribe to nothing that names it, whatever its
+/// rights are; `None` if it does not.
 pub fn room_refusal(config: &Config, client: &str, room: &Room) -> Option<String> {
     // Whoever is no agent takes no part.
     let agent = Agent::new(client).ok()?;

@@ -1,8 +1,10 @@
-//! The control socket: what the owner of the data directory may ask of a gateway that runs. For now that is a backup.
+//! The control socket: what the owner of the data directory may ask of a gateway that runs. For now
+//! that is a backup.
 //!
-//! It is a Unix socket for the user alone who runs the gateway (and root): who may read the files may ask, whether or not MQTT
-//! clients must prove who they are, and nobody over a network. A file in the data directory has its name, which is another
-//! one at each start. On Linux the socket itself is no file: tools that copy a directory stumble over sockets, and their paths are short.
+//! It is a Unix socket for the user alone who runs the gateway (and root): who may read the files
+//! may ask, whether or not MQTT clients must prove who they are, and nobody over a network. A file
+//! in the data directory has its name, which is another one at each start. On Linux the socket
+//! itself is no file: tools that copy a directory stumble over sockets, and their paths are short.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
@@ -67,7 +69,8 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Listens in `dir`, which this process has locked. Where that cannot be, the gateway runs without.
+    /// Listens in `dir`, which this process has locked. Where that cannot be, the gateway runs
+    /// without.
     pub(super) fn listen(dir: &Path, snapshots: Snapshots) -> Option<Control> {
         let path = dir.join(NAME_FILE);
         match bind(dir, &path) {
@@ -165,7 +168,8 @@ fn address(_: &Path, name: &str) -> io::Result<SocketAddr> {
     <SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name)
 }
 
-/// Where there are no sockets without a file; one that is left behind has a name that nobody uses again.
+/// Where there are no sockets without a file; one that is left behind has a name that nobody uses
+/// again.
 #[cfg(not(target_os = "linux"))]
 fn address(dir: &Path, name: &str) -> io::Result<SocketAddr> {
     SocketAddr::from_pathname(dir.join(name))

@@ -1,4 +1,5 @@
-//! Rooms, limits and schemas of keys: what the desk and the front door are told anew while the gateway runs.
+//! Rooms, limits and schemas of keys: what the desk and the front door are told anew while the
+//! gateway runs.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 

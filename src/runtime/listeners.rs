@@ -1,4 +1,5 @@
-//! Binds the listeners for MQTT clients and gives each its transport, with one set of certificates for those that encrypt.
+//! Binds the listeners for MQTT clients and gives each its transport, with one set of certificates
+//! for those that encrypt.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! Where log lines go: a bounded queue, and one thread that writes them.
 //!
-//! Nobody who logs ever waits for whoever reads: a line that there is no room for, or that cannot be written, is counted and gone.
-//! So a full disk, a closed descriptor or a pipe that nobody reads costs log lines and nothing else. `cli` opens it once for the
-//! process; the metrics show what was lost.
+//! Nobody who logs ever waits for whoever reads: a line that there is no room for, or that cannot
+//! be written, is counted and gone. So a full disk, a closed descriptor or a pipe that nobody reads
+//! costs log lines and nothing else. `cli` opens it once for the process; the metrics show what was
+//! lost.
 
 use std::fmt;
 
@@ -115,7 +116,8 @@ impl LogOutlet {
         if let Some(open) = OF_PROCESS.get() {
             return Ok(open.clone());
         }
-        // A descriptor of its own: nobody else waits for the lock of standard error while this one waits for a reader.
+        // A descriptor of its own: nobody else waits for the lock of standard error while this one
+        // waits for a reader.
         let descriptor = std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned()?;
         let opened = LogOutlet::open(std::fs::File::from(descriptor), max_bytes)?;
         Ok(OF_PROCESS.get_or_init(|| opened).clone())
@@ -222,7 +224,8 @@ mod tests {
         let (wrote, written) = channel();
         let mut outlet = LogOutlet::open(Slow { may, wrote }, 6).expect("a thread");
         let mut say = |line: &[u8]| outlet.write_all(line).expect("it never fails");
-        // The first is on its way to a writer that stands still; whether two or three more fit in depends on when it was taken.
+        // The first is on its way to a writer that stands still; whether two or three more fit in
+        // depends on when it was taken.
         for line in [b"a\n", b"b\n", b"c\n", b"d\n", b"e\n"] {
             say(line);
         }

@@ -1,4 +1,5 @@
-//! The runtime: builds every part from the configuration, connects them, and takes them down again in order.
+//! The runtime: builds every part from the configuration, connects them, and takes them down again
+//! in order.
 //!
 //! The only module that knows all the others. `cli` starts it and tells it when to stop.
 
@@ -367,7 +368,8 @@ async fn open_store(config: &Config) -> Result<LoggedStore<SqliteStore>, Error> 
     Ok(blocking(move || crate::ledger::open(&dir, limits)).await??)
 }
 
-/// What this process counts as such: its memory and descriptors, the disk that its data takes, and the lines that its log lost.
+/// What this process counts as such: its memory and descriptors, the disk that its data takes, and
+/// the lines that its log lost.
 fn metrics_of_process(data: PathBuf) -> http::MetricsRegistry {
     let mut metrics = http::MetricsRegistry::new();
     let own = |scrape: &mut Scrape<'_>| process::read().encode(scrape);

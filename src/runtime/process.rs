@@ -1,4 +1,5 @@
-//! What the system knows of this process, under the names that every exporter gives it. Linux tells; elsewhere nothing is known.
+//! What the system knows of this process, under the names that every exporter gives it. Linux
+//! tells; elsewhere nothing is known.
 
 use crate::metrics::metrics;
 

@@ -1,7 +1,7 @@
 //! Whether a gateway would start on a ledger, and making it so that one does.
 //!
-//! It builds engine and desk from the records as a start would, under default settings, and throws them away. It listens nowhere and
-//! writes nothing but what [`fit`] takes out of a copy.
+//! It builds engine and desk from the records as a start would, under default settings, and throws
+//! them away. It listens nowhere and writes nothing but what [`fit`] takes out of a copy.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use crate::ledger::repair::{RepairReport, count};
 use crate::ledger::{Batch, Store, StoreError};
 use crate::log_limiter::LogLimiter;
 
-/// Records that are taken out one after the other until a start would succeed. Each takes a start to find.
+/// Records that are taken out one after the other until a start would succeed. Each takes a start
+/// to find.
 const MAX_UNFIT: usize = 1000;
 /// Of those so many are named.
 const MAX_NAMED: usize = 20;

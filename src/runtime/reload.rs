@@ -1,7 +1,9 @@
-//! Reads the configuration and everything that it names again while the gateway runs; `cli` has it do so on SIGHUP.
+//! Reads the configuration and everything that it names again while the gateway runs; `cli` has it
+//! do so on SIGHUP.
 //!
-//! Each part registers how it reads its share and puts it in use. A configuration counts as a whole, with all that it names, or not at all:
-//! then what it named before is read again, each part for itself, so that a slip in one file keeps no certificate from being renewed.
+//! Each part registers how it reads its share and puts it in use. A configuration counts as a
+//! whole, with all that it names, or not at all: then what it named before is read again, each part
+//! for itself, so that a slip in one file keeps no certificate from being renewed.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -71,7 +73,8 @@ impl Reload {
         Arc::clone(&self.stats)
     }
 
-    /// Adds a part that cannot be read wrong: a setting of the process's. `adopt` puts it in use, and says what that is.
+    /// Adds a part that cannot be read wrong: a setting of the process's. `adopt` puts it in use,
+    /// and says what that is.
     pub fn register_setting(
         &self,
         name: &'static str,
@@ -84,7 +87,8 @@ impl Reload {
         });
     }
 
-    /// Adds a part. `name` is what the log calls it, such as the section of the configuration; `read` may block on files.
+    /// Adds a part. `name` is what the log calls it, such as the section of the configuration;
+    /// `read` may block on files.
     pub(super) fn register(
         &self,
         name: &'static str,
@@ -93,7 +97,8 @@ impl Reload {
         self.state().parts.push((name, Box::new(read)));
     }
 
-    /// Reads the configuration and every part, on a thread that may block; says in the log how it went.
+    /// Reads the configuration and every part, on a thread that may block; says in the log how it
+    /// went.
     pub async fn run(&self, read: impl FnOnce() -> Result<Config, Problems> + Send + 'static) {
         let reload = self.clone();
         let done = tokio::task::spawn_blocking(move || reload.run_blocking(read())).await;
@@ -188,8 +193,8 @@ impl State {
     }
 }
 
-/// Puts in use what could be read, then says how each part went: whoever reads that finds all of it in use. Returns whether any had
-/// something to say.
+/// Puts in use what could be read, then says how each part went: whoever reads that finds all of it
+/// in use. Returns whether any had something to say.
 fn adopt_each(read: Vec<Read>) -> bool {
     let adopted: Vec<(&str, Result<Option<String>, String>)> = read
         .into_iter()
@@ -221,7 +226,8 @@ mod tests {
 
     use super::*;
 
-    /// One part that is broken as long as a word is configured, and one that counts how often it is put in use with which value.
+    /// One part that is broken as long as a word is configured, and one that counts how often it is
+    /// put in use with which value.
     fn parts(reload: &Reload) -> Arc<AtomicUsize> {
         reload.register("broken", |config: &Config| {
             match config.auth.jwt_issuer.as_str() {

@@ -1,7 +1,8 @@
-//! `$SYS/broker/…`: what the gateway says about itself, under the names that mosquitto's users know (mosquitto(8)).
+//! `$SYS/broker/…`: what the gateway says about itself, under the names that mosquitto's users know
+//! (mosquitto(8)).
 //!
-//! It turns counters into messages once an interval; the desk publishes those that changed. Rates are moving averages
-//! per minute over 1, 5 and 15 minutes, as an operating system shows its load.
+//! It turns counters into messages once an interval; the desk publishes those that changed. Rates
+//! are moving averages per minute over 1, 5 and 15 minutes, as an operating system shows its load.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -152,7 +153,8 @@ impl Status {
         ]
     }
 
-    /// What only grows: its name, the name of its rate, its value. Either name may be empty: mosquitto does not show both of everything.
+    /// What only grows: its name, the name of its rate, its value. Either name may be empty:
+    /// mosquitto does not show both of everything.
     fn counters(&self) -> [(&'static str, &'static str, u64); 12] {
         let (door, desk) = (&self.front_door, &self.desk);
         let [received, sent] = [&door.publishes_received, &door.publishes_sent].map(|counts| {
@@ -335,7 +337,8 @@ mod tests {
             panic!("three averages: {after:?}");
         };
         assert_eq!([&one.0, &five.0, &fifteen.0], ["1min", "5min", "15min"]);
-        // 60 in the last minute and none before, each window with its own memory: 60 (1 - e^(-1/minutes)).
+        // 60 in the last minute and none before, each window with its own memory: 60 (1 -
+        // e^(-1/minutes)).
         let near = |value: f64, wanted: f64| (value - wanted).abs() < 0.01;
         let ok = near(one.1, 37.93) && near(five.1, 10.88) && near(fifteen.1, 3.87);
         assert!(ok, "{after:?}");

@@ -1,5 +1,5 @@
-//! What people do to a data directory: backups, checks, repairs. For the commands; a gateway that runs is asked over its control
-//! socket, all else wants the directory for itself.
+//! What people do to a data directory: backups, checks, repairs. For the commands; a gateway that
+//! runs is asked over its control socket, all else wants the directory for itself.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,11 +13,12 @@ use crate::ledger::{Batch, SqliteStore, Store, StoreError};
 
 pub use crate::ledger::repair::{RepairReport, count};
 
-/// How far a backup has got: bytes of keys and values, and about how many there are, 0 if that is not known.
+/// How far a backup has got: bytes of keys and values, and about how many there are, 0 if that is
+/// not known.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
-/// Copies what the gateway of `config` has committed now into the directory `to`, at most `rate` bytes a second. Works whether or not
-/// it runs. Returns the rows copied.
+/// Copies what the gateway of `config` has committed now into the directory `to`, at most `rate`
+/// bytes a second. Works whether or not it runs. Returns the rows copied.
 ///
 /// # Errors
 /// If `to` is not empty or has no room, or nothing can be read.
@@ -86,7 +87,8 @@ impl Copying<'_> {
     }
 }
 
-/// Copies a backup to where the gateway of `config` keeps its data, which must be empty or not there. Returns the rows restored.
+/// Copies a backup to where the gateway of `config` keeps its data, which must be empty or not
+/// there. Returns the rows restored.
 ///
 /// # Errors
 /// If that is not empty, or the backup is not complete and whole.
@@ -94,7 +96,8 @@ pub fn restore(config: &Config, backup: &Path) -> Result<u64, Error> {
     Ok(copy::restore(backup, &config.data.dir)?)
 }
 
-/// Says what in a data directory is whole; changes nothing. Where it names no problem, a gateway starts on it.
+/// Says what in a data directory is whole; changes nothing. Where it names no problem, a gateway
+/// starts on it.
 ///
 /// # Errors
 /// If it is in use, or nothing can be said.
@@ -108,8 +111,8 @@ pub fn check(dir: &Path) -> Result<RepairReport, Error> {
     Ok(report)
 }
 
-/// Copies what is whole in a data directory to another, on which a gateway starts: what cannot be read without something
-/// that is lost is left out as well.
+/// Copies what is whole in a data directory to another, on which a gateway starts: what cannot be
+/// read without something that is lost is left out as well.
 ///
 /// # Errors
 /// If it is in use, or the other is not empty or has no room.

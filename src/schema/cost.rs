@@ -1,9 +1,11 @@
-//! What a check can cost: an upper bound on its steps and on how deep it recurses, found from the schema alone.
+//! What a check can cost: an upper bound on its steps and on how deep it recurses, found from the
+//! schema alone.
 //!
-//! Parts of a schema that are tried on the same value (`allOf`, `$ref`, …) add up; so do parts that are tried on the same child of it.
-//! Two such references to a part that has two of its own make four, and so on: a short schema can double its work at each level.
-//! So the bound is kept for each level of a value apart, and a value is charged for the levels that it has. `Schema` asks it before it
-//! compiles, and before each check.
+//! Parts of a schema that are tried on the same value (`allOf`, `$ref`, …) add up; so do parts that
+//! are tried on the same child of it. Two such references to a part that has two of its own make
+//! four, and so on: a short schema can double its work at each level. So the bound is kept for each
+//! level of a value apart, and a value is charged for the levels that it has. `Schema` asks it
+//! before it compiles, and before each check.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +61,8 @@ struct Walk<'a> {
     patterns: Vec<String>,
 }
 
-/// What the steps at one level below a part are, for objects and for arrays: a value is only one of them.
+/// What the steps at one level below a part are, for objects and for arrays: a value is only one of
+/// them.
 #[derive(Debug, Clone, Copy, Default)]
 struct Shapes {
     object: u64,

@@ -1,9 +1,11 @@
 //! JSON Schema: whether a value is what a schema asks for, at a cost that is known beforehand.
 //!
-//! It compiles schemas that operators and agents wrote and checks values against them. It fetches nothing: a schema refers only to
-//! parts of itself. Regular expressions match in linear time where they can, and else within a bound (see `pattern`). A schema says at once how many steps a level of a value can take
-//! (see `cost`), so that no schema and no value holds its caller up. Formats are notes to readers, as JSON Schema 2020-12 has it, and
-//! are not checked. The engine calls it for blackboard values.
+//! It compiles schemas that operators and agents wrote and checks values against them. It fetches
+//! nothing: a schema refers only to parts of itself. Regular expressions match in linear time where
+//! they can, and else within a bound (see `pattern`). A schema says at once how many steps a level
+//! of a value can take (see `cost`), so that no schema and no value holds its caller up. Formats
+//! are notes to readers, as JSON Schema 2020-12 has it, and are not checked. The engine calls it
+//! for blackboard values.
 
 #![deny(
     clippy::disallowed_types,
@@ -105,7 +107,8 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// Compiles a schema. The draft is the one that its `$schema` names, and 2020-12 where it names none.
+    /// Compiles a schema. The draft is the one that its `$schema` names, and 2020-12 where it names
+    /// none.
     ///
     /// # Errors
     /// If it is no schema, refers to something outside, or might take too long to check.
@@ -141,7 +144,8 @@ impl Schema {
     /// Checks a JSON text. Numbers beyond 64 bits are compared as the nearest double.
     ///
     /// # Errors
-    /// The first place that is not as it should be. A value that is nested too deeply, or would take too many steps, is refused as a whole.
+    /// The first place that is not as it should be. A value that is nested too deeply, or would
+    /// take too many steps, is refused as a whole.
     pub fn check(&self, text: &str) -> Result<(), Violation> {
         let whole = |reason: String| Violation {
             path: String::new(),

@@ -1,9 +1,11 @@
-//! Settings: [`settings!`](crate::setting::settings) makes a part's configuration from one row for each.
+//! Settings: [`settings!`](crate::setting::settings) makes a part's configuration from one row for
+//! each.
 //!
-//! A row is all that is known of a setting: what it is, its type, its default, its range, why it takes a
-//! restart, and what happens when a limit is reached. From it come the field and its default, the check of its
-//! range, its lines in `config/hallward.toml`, and its places in the tables of `docs/limits.md` and
-//! `docs/configuration.md`. `config` puts the parts' configurations together and reads them.
+//! A row is all that is known of a setting: what it is, its type, its default, its range, why it
+//! takes a restart, and what happens when a limit is reached. From it come the field and its
+//! default, the check of its range, its lines in `config/hallward.toml`, and its places in the
+//! tables of `docs/limits.md` and `docs/configuration.md`. `config` puts the parts' configurations
+//! together and reads them.
 
 mod units;
 
@@ -27,7 +29,8 @@ pub struct Row {
     pub check: Option<fn(&Value) -> Result<(), String>>,
     /// Why a change takes a restart; `None` where reading the configuration again is enough.
     pub restart: Option<&'static str>,
-    /// What happens when a limit is reached, and the metrics that show it, with commas between them.
+    /// What happens when a limit is reached, and the metrics that show it, with commas between
+    /// them.
     pub reached: Option<(&'static str, &'static str)>,
 }
 
@@ -62,8 +65,8 @@ macro_rules! ranged {
 }
 ranged!(u16: "{}", u32: "{}", u64: "{}", usize: "{}", f64: "{}", Span: "\"{}\"", Size: "\"{}\"");
 
-/// Checks a value against its range. One that is out of it is refused, never clamped: what runs is what was
-/// written.
+/// Checks a value against its range. One that is out of it is refused, never clamped: what runs is
+/// what was written.
 ///
 /// # Errors
 /// The range, and what came.

@@ -136,7 +136,8 @@ fn is_false(flag: &bool) -> bool {
 pub struct Decide {
     /// `approve`; `defer` asks for more time; anything else is a rejection.
     pub decision: String,
-    /// With `defer`: milliseconds from now until it times out; the request's own time-out if not said.
+    /// With `defer`: milliseconds from now until it times out; the request's own time-out if not
+    /// said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defer_ms: Option<u64>,
     /// Why.
@@ -179,7 +180,8 @@ pub struct Decision {
     /// What was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
-    /// SHA-256 over the canonical JSON (RFC 8785) of `{action, content}` as decided on, in hexadecimal.
+    /// SHA-256 over the canonical JSON (RFC 8785) of `{action, content}` as decided on, in
+    /// hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// Whether to go ahead.
@@ -219,7 +221,8 @@ pub struct Decision {
     /// What vendors add to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
-    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
+    /// In place of a message of so many bytes, which is more than its reader takes: something has
+    /// been left out, or cut short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_large: Option<usize>,
 }
@@ -309,7 +312,8 @@ pub struct AuditEntry {
     pub digest: Option<String>,
 }
 
-/// An approval as the audit shows it. Contents are in it where one approval was asked for; the digest says which one it was.
+/// An approval as the audit shows it. Contents are in it where one approval was asked for; the
+/// digest says which one it was.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditedApproval {

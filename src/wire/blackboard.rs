@@ -58,7 +58,8 @@ pub struct Delete {
     pub correlation_id: Option<String>,
 }
 
-/// `blackboard/txn/{me}`: several writes and conditions, all or nothing, as one revision of the room.
+/// `blackboard/txn/{me}`: several writes and conditions, all or nothing, as one revision of the
+/// room.
 ///
 /// Every condition is about the room as it was before. A key is written by one operation at most.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -122,7 +123,8 @@ pub struct Get {
     /// The key, or the segments that keys begin with; absent means all keys of the room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<Key>,
-    /// The room as it was at this revision, as far as the history of its keys reaches; absent means as it is now.
+    /// The room as it was at this revision, as far as the history of its keys reaches; absent means
+    /// as it is now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
     /// Whether to list the locks that are held now, too.
@@ -199,9 +201,11 @@ pub struct GetHistory {
     pub correlation_id: Option<String>,
 }
 
-/// `blackboard/lock/{me}/{name}`: take a lock, or renew the lease on one that the writer holds. May be empty.
+/// `blackboard/lock/{me}/{name}`: take a lock, or renew the lease on one that the writer holds. May
+/// be empty.
 ///
-/// It is always answered: at once, or where it waits when it holds the lock (200) or has given up (408).
+/// It is always answered: at once, or where it waits when it holds the lock (200) or has given up
+/// (408).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Lock {
@@ -240,7 +244,8 @@ pub struct Unlock {
     pub correlation_id: Option<String>,
 }
 
-/// Lets a write take effect only while a lock is held under a token: one of an earlier holder is refused.
+/// Lets a write take effect only while a lock is held under a token: one of an earlier holder is
+/// refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Fence {

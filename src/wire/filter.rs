@@ -1,4 +1,5 @@
-//! Topic names and filters by MQTT's rules (sections 4.7 and 4.8.2): validity, matching, shared subscriptions.
+//! Topic names and filters by MQTT's rules (sections 4.7 and 4.8.2): validity, matching, shared
+//! subscriptions.
 
 /// A topic name or filter that breaks the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +69,8 @@ fn check_wildcards(filter: &str) -> Result<(), TopicRule> {
     Ok(())
 }
 
-/// Checks how many levels a topic or a filter has, without what `$share/…` puts in front (see CVE-2019-11779).
+/// Checks how many levels a topic or a filter has, without what `$share/…` puts in front (see
+/// CVE-2019-11779).
 pub fn check_levels(topic: &str, max: usize) -> Result<(), TopicRule> {
     let topic = SharedFilter::parse(topic).map_or(topic, |shared| shared.filter);
     if topic.bytes().filter(|&b| b == b'/').count() >= max {
@@ -112,8 +114,8 @@ pub fn has_wildcard(filter: &str) -> bool {
 
 /// Whether `filter` (no `$share/` in front) matches the topic name.
 ///
-/// A filter that begins with a wildcard does not match a topic that begins with `$` (MQTT-4.7.2-1); `a/#` matches `a`
-/// too (MQTT-4.7.1-2, non-normative).
+/// A filter that begins with a wildcard does not match a topic that begins with `$` (MQTT-4.7.2-1);
+/// `a/#` matches `a` too (MQTT-4.7.1-2, non-normative).
 pub fn matches(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;

@@ -1,6 +1,8 @@
-//! Fitting: how large a message is as a packet, and what one of the gateway's leaves out where its reader cannot take it whole.
+//! Fitting: how large a message is as a packet, and what one of the gateway's leaves out where its
+//! reader cannot take it whole.
 //!
-//! Small devices read into a buffer of fixed size and lose what is larger. The engine and the desk ask here; what they do about it is theirs.
+//! Small devices read into a buffer of fixed size and lose what is larger. The engine and the desk
+//! ask here; what they do about it is theirs.
 
 use std::fmt;
 
@@ -14,8 +16,9 @@ use super::json::{self, Json};
 use super::message::Qos;
 use super::presence::Encoding;
 
-/// Bytes of a PUBLISH (MQTT 3.1.1 section 3.3): fixed header, topic with its length, packet identifier where it has one, payload. What
-/// properties MQTT 5 adds is not counted; such a client can say its Maximum Packet Size.
+/// Bytes of a PUBLISH (MQTT 3.1.1 section 3.3): fixed header, topic with its length, packet
+/// identifier where it has one, payload. What properties MQTT 5 adds is not counted; such a client
+/// can say its Maximum Packet Size.
 pub fn packet_bytes(topic: usize, payload: usize, qos: Qos) -> usize {
     let packet_id = if qos == Qos::AtMostOnce { 0 } else { 2 };
     let remaining = 2 + topic + packet_id + payload;
@@ -48,8 +51,9 @@ const LISTS: [&str; 2] = ["tasks", "by"];
 /// The field that says that something has been left out, and how many bytes there would have been.
 const SAYS_SO: &str = "tooLarge";
 
-/// A message of the gateway's in at most `most` bytes, in the encoding that it has: bulk is left out, then words are cut; `tooLarge` says
-/// how many bytes there were. `None` if it cannot be made to fit.
+/// A message of the gateway's in at most `most` bytes, in the encoding that it has: bulk is left
+/// out, then words are cut; `tooLarge` says how many bytes there were. `None` if it cannot be made
+/// to fit.
 pub fn shorten(payload: &[u8], most: usize, bytes: usize) -> Option<Bytes> {
     let encoding = Encoding::of(payload);
     let mut fields: Fields = match encoding {
@@ -115,7 +119,8 @@ impl Fields {
     }
 }
 
-/// A JSON string without its last bytes: no fewer than `over`, unless it has no more. As many of CBOR, where escapes are shorter.
+/// A JSON string without its last bytes: no fewer than `over`, unless it has no more. As many of
+/// CBOR, where escapes are shorter.
 fn cut(text: &Json, over: usize) -> Option<Json> {
     let text: String = serde_json::from_str(text.text()).ok()?;
     let mut end = text.len().saturating_sub(over);

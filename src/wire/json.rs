@@ -94,7 +94,8 @@ impl schemars::JsonSchema for Json {
     }
 }
 
-/// For optional fields in which `null` is a value of its own: `#[serde(default, deserialize_with = "present")]`.
+/// For optional fields in which `null` is a value of its own: `#[serde(default, deserialize_with =
+/// "present")]`.
 pub(super) fn present<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Json>, D::Error> {

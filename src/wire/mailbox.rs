@@ -22,7 +22,8 @@ pub enum MailKind {
     Reply,
 }
 
-/// `mailbox/list/{me}`, or `mailbox/list/{me}/{agent}` for another's: asks what waits from this room, a page at a time.
+/// `mailbox/list/{me}`, or `mailbox/list/{me}/{agent}` for another's: asks what waits from this
+/// room, a page at a time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MailboxList {
@@ -73,8 +74,8 @@ pub struct Mail {
     pub sent: bool,
 }
 
-/// `mailbox/purge/{me}`, or `mailbox/purge/{me}/{agent}` for another's: takes out what waits from this room. One of `seqs`, `kind` and
-/// `all` says what.
+/// `mailbox/purge/{me}`, or `mailbox/purge/{me}/{agent}` for another's: takes out what waits from
+/// this room. One of `seqs`, `kind` and `all` says what.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MailboxPurge {

@@ -1,7 +1,9 @@
-//! JSON Merge Patch (RFC 7396) on texts: what a patch does not touch stays as its writer wrote it, character by character.
+//! JSON Merge Patch (RFC 7396) on texts: what a patch does not touch stays as its writer wrote it,
+//! character by character.
 //!
-//! Members keep their order, numbers their digits, and texts their escapes; only members that the patch names are replaced, removed
-//! or, at the end, added. It works on JSON that has been read before and so is known to be valid.
+//! Members keep their order, numbers their digits, and texts their escapes; only members that the
+//! patch names are replaced, removed or, at the end, added. It works on JSON that has been read
+//! before and so is known to be valid.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -29,7 +31,8 @@ pub fn merge(target: Option<&Json>, patch: &Json) -> Result<Json, TooDeep> {
 /// One member of an object, in the text that it stands in.
 #[derive(Debug, Clone, Copy)]
 struct Member<'a> {
-    /// From behind the brace or comma up to the value: white space, the name with its quotes, the colon.
+    /// From behind the brace or comma up to the value: white space, the name with its quotes, the
+    /// colon.
     head: &'a str,
     value: &'a str,
     /// White space up to the next comma; none behind the last.
@@ -51,7 +54,8 @@ impl<'a> Member<'a> {
         if !plain.contains('\\') && plain.len() + 2 == quoted.len() {
             return Cow::Borrowed(plain);
         }
-        // Half of a surrogate pair is the one thing that is valid here and no text; it is only itself.
+        // Half of a surrogate pair is the one thing that is valid here and no text; it is only
+        // itself.
         serde_json::from_str(quoted).map_or(Cow::Borrowed(quoted), Cow::Owned)
     }
 }
@@ -80,7 +84,8 @@ fn write_merged(
     for (index, member) in target.members.iter().enumerate() {
         let name = member.name();
         let change = wanted.get(&name).map(|at| patch.members[*at].value);
-        // Where a name stands twice the last one counts, and is all that is left once it is patched.
+        // Where a name stands twice the last one counts, and is all that is left once it is
+        // patched.
         if change.is_some_and(|value| value == "null" || last.get(&name) != Some(&index)) {
             continue;
         }

@@ -46,12 +46,13 @@ pub struct Parts<'a> {
     pub qos: Qos,
     /// As published; Retain As Published looks at it.
     pub retain: bool,
-    /// Set on what also stands in the retained store: the desk's count of retained changes, so that a subscriber
-    /// that was just sent the store does not get the same change again. 0 otherwise.
+    /// Set on what also stands in the retained store: the desk's count of retained changes, so that
+    /// a subscriber that was just sent the store does not get the same change again. 0 otherwise.
     pub retained_seq: u64,
     /// Unix milliseconds after which it must not be delivered any more; 0 for never.
     pub expires_at: Millis,
-    /// The MQTT 5 properties that are forwarded unchanged, encoded as in PUBLISH, without their length.
+    /// The MQTT 5 properties that are forwarded unchanged, encoded as in PUBLISH, without their
+    /// length.
     pub properties: &'a [u8],
     /// The application's bytes.
     pub payload: &'a [u8],
@@ -68,7 +69,8 @@ pub struct MessageError(&'static str);
 
 const FORMAT: u8 = 1;
 const RETAIN: u8 = 0b100;
-/// format, flags, publisher length (2), topic length (2), properties length (4), retained seq (8), expiry (8).
+/// format, flags, publisher length (2), topic length (2), properties length (4), retained seq (8),
+/// expiry (8).
 const HEADER: usize = 26;
 
 impl Message {

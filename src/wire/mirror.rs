@@ -1,4 +1,5 @@
-//! What MQTT 5 properties say beside a payload. They are mirrors: whatever they say, a payload can say too, and goes first.
+//! What MQTT 5 properties say beside a payload. They are mirrors: whatever they say, a payload can
+//! say too, and goes first.
 
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Key};
@@ -35,7 +36,8 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Fills in what a payload leaves out. The two parts belong together: one of the payload's does not go with one of these.
+    /// Fills in what a payload leaves out. The two parts belong together: one of the payload's does
+    /// not go with one of these.
     pub fn complete(&self, traceparent: &mut Option<String>, tracestate: &mut Option<String>) {
         if traceparent.is_none() {
             traceparent.clone_from(&self.traceparent);

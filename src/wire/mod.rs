@@ -1,4 +1,5 @@
-//! The wire: topics, messages, codes. Everything that crosses the boundary between agents and the gateway.
+//! The wire: topics, messages, codes. Everything that crosses the boundary between agents and the
+//! gateway.
 //!
 //! It knows text and bytes and nothing else of ours; every other module imports it.
 

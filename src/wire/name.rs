@@ -119,7 +119,8 @@ macro_rules! name {
 }
 pub(crate) use name;
 
-/// Reads a name straight from the text that it stands in: a message has many, and each costs one allocation.
+/// Reads a name straight from the text that it stands in: a message has many, and each costs one
+/// allocation.
 pub(super) struct Reader<T>(pub(super) fn(&str) -> Result<T, NameError>);
 
 impl<T> Visitor<'_> for Reader<T> {
@@ -177,7 +178,8 @@ name!(
     ApprovalId, "an approval id", is_name
 );
 name!(
-    /// A tool call's id: its caller and, after a `/`, the caller's own id or one minted by the gateway (a ULID).
+    /// A tool call's id: its caller and, after a `/`, the caller's own id or one minted by the
+    /// gateway (a ULID).
     CallId, "a call id", is_call_id
 );
 name!(

@@ -41,8 +41,8 @@ pub struct Event {
     pub traceparent: Option<String>,
 }
 
-/// `observe/replay/{me}`: asks for the past of the room, a page at a time. It begins at the oldest event that is kept, where
-/// neither `fromSeq` nor `since` says otherwise.
+/// `observe/replay/{me}`: asks for the past of the room, a page at a time. It begins at the oldest
+/// event that is kept, where neither `fromSeq` nor `since` says otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Replay {
@@ -70,9 +70,11 @@ pub struct Replay {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplayPage {
-    /// In the order of their numbers. There may be none though there are more pages: what matches lies further on.
+    /// In the order of their numbers. There may be none though there are more pages: what matches
+    /// lies further on.
     pub events: Vec<Event>,
-    /// `fromSeq` of the next page; after the last one the number of the next event that will happen.
+    /// `fromSeq` of the next page; after the last one the number of the next event that will
+    /// happen.
     pub next: u64,
     /// Whether there is nothing more, at present or before `until`.
     pub end: bool,

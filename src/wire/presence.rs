@@ -76,8 +76,9 @@ pub struct Announcement {
     /// The encoding in which it wants to be answered, everywhere, until it announces another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
-    /// The largest packet that it can take of what is for it alone: header, topic and payload. Larger work goes to another (rounded down
-    /// for that by at most an eighth), the rest is refused to its sender, or comes short.
+    /// The largest packet that it can take of what is for it alone: header, topic and payload.
+    /// Larger work goes to another (rounded down for that by at most an eighth), the rest is
+    /// refused to its sender, or comes short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u32>,
     /// Echoed in the reply.
@@ -119,7 +120,8 @@ pub struct Presence {
     pub metadata: Option<Json>,
     /// In the room since, Unix milliseconds.
     pub since: Millis,
-    /// When the gateway last changed this record for something that the agent did, Unix milliseconds.
+    /// When the gateway last changed this record for something that the agent did, Unix
+    /// milliseconds.
     pub last_seen: Millis,
 }
 
@@ -139,8 +141,8 @@ pub struct PresenceList {
     /// Only those with this role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// In place of those who are there: those who have left, as long as they are remembered. `status`, `connection` and
-    /// `capability` say nothing about them.
+    /// In place of those who are there: those who have left, as long as they are remembered.
+    /// `status`, `connection` and `capability` say nothing about them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub departed: bool,
     /// The page after this agent.

@@ -84,11 +84,13 @@ pub struct Rejection {
     pub reason: String,
     /// The field, where one is to blame.
     pub path: Option<String>,
-    /// The entry as it stands, with a blackboard conflict; boxed, because refusals travel in results.
+    /// The entry as it stands, with a blackboard conflict; boxed, because refusals travel in
+    /// results.
     pub current: Option<Box<Entry>>,
     /// The lock as it stands, where one is in the way.
     pub lock: Option<Box<LockState>>,
-    /// Whether whoever is refused waits for as much as it may, and will be refused until it has read some of it. Not told.
+    /// Whether whoever is refused waits for as much as it may, and will be refused until it has
+    /// read some of it. Not told.
     pub of_own_backlog: bool,
 }
 
@@ -156,7 +158,8 @@ pub enum ReplyStatus {
 
 /// What the gateway answers on `reply/{me}`.
 ///
-/// An accepted command is answered if it carried an `id` or a `correlationId`, a rejected one always.
+/// An accepted command is answered if it carried an `id` or a `correlationId`, a rejected one
+/// always.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reply {
@@ -209,13 +212,14 @@ pub struct Reply {
         skip_serializing_if = "Option::is_none"
     )]
     pub data: Option<Json>,
-    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
+    /// In place of a message of so many bytes, which is more than its reader takes: something has
+    /// been left out, or cut short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_large: Option<usize>,
 }
 
-/// `data` of the reply that stands for refusals which had to give way, because their reader had `mailbox.max_replies` to read already.
-/// Its `command` is `reply`, its `code` that of the last.
+/// `data` of the reply that stands for refusals which had to give way, because their reader had
+/// `mailbox.max_replies` to read already. Its `command` is `reply`, its `code` that of the last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DroppedRefusals {

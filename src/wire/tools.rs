@@ -7,7 +7,8 @@ use super::Millis;
 use super::json::{Json, present};
 use super::name::{Agent, CallId, CommandId, Tool};
 
-/// `tools/register/{me}/{tool}`: say what a tool is, and that one provides it. An empty payload withdraws.
+/// `tools/register/{me}/{tool}`: say what a tool is, and that one provides it. An empty payload
+/// withdraws.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Registration {
@@ -46,7 +47,8 @@ pub struct Registration {
     pub correlation_id: Option<String>,
 }
 
-/// `tools/card/{tool}`: an MCP `Tool` object and who provides it (retained; cleared when nobody has registered it any more).
+/// `tools/card/{tool}`: an MCP `Tool` object and who provides it (retained; cleared when nobody has
+/// registered it any more).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolCard {
@@ -77,7 +79,8 @@ pub struct ToolCard {
     pub timeout_ms: u64,
     /// Whether a call whose provider vanishes goes to another.
     pub idempotent: bool,
-    /// Who can be called now: registered, subscribed to `tools/run/{tool}`, online and not draining.
+    /// Who can be called now: registered, subscribed to `tools/run/{tool}`, online and not
+    /// draining.
     pub providers: Vec<Agent>,
 }
 
@@ -152,7 +155,8 @@ pub enum ReturnStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolError {
-    /// A short name: the provider's own, or of the gateway's `timeout`, `cancelled`, `provider-gone`, `withdrawn`, `tool-changed`, `too-large`.
+    /// A short name: the provider's own, or of the gateway's `timeout`, `cancelled`,
+    /// `provider-gone`, `withdrawn`, `tool-changed`, `too-large`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// In words.
@@ -230,7 +234,8 @@ pub struct ToolResult {
     /// Carried from the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
-    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
+    /// In place of a message of so many bytes, which is more than its reader takes: something has
+    /// been left out, or cut short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_large: Option<usize>,
 }
@@ -299,7 +304,8 @@ pub struct CallView {
     /// When it ended, Unix milliseconds; absent while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Millis>,
-    /// As the caller gave them; where they were asked for, as long as another provider may get the call.
+    /// As the caller gave them; where they were asked for, as long as another provider may get the
+    /// call.
     #[serde(
         default,
         deserialize_with = "present",
@@ -313,7 +319,8 @@ pub struct CallView {
         skip_serializing_if = "Option::is_none"
     )]
     pub result: Option<Json>,
-    /// It had a result, or an error that said more, for which there is no room any more, or none in this answer.
+    /// It had a result, or an error that said more, for which there is no room any more, or none in
+    /// this answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub result_omitted: bool,
     /// Why it came to nothing.
@@ -335,7 +342,8 @@ pub struct CallOver {
     pub reason: String,
     /// When, Unix milliseconds.
     pub at: Millis,
-    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
+    /// In place of a message of so many bytes, which is more than its reader takes: something has
+    /// been left out, or cut short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_large: Option<usize>,
 }

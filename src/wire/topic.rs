@@ -1,6 +1,8 @@
-//! The topic grammar of rooms: text ⇄ [`RoomTopic`], who may write which, and what becomes of a publish.
+//! The topic grammar of rooms: text ⇄ [`RoomTopic`], who may write which, and what becomes of a
+//! publish.
 //!
-//! `table` has the rows, `segment` reads and writes levels, `admission` judges a publish, `offer` reads filters.
+//! `table` has the rows, `segment` reads and writes levels, `admission` judges a publish, `offer`
+//! reads filters.
 
 mod admission;
 mod offer;
@@ -28,7 +30,8 @@ pub fn below_root<'a>(root: &str, topic: &'a str) -> Option<&'a str> {
     topic.strip_prefix(root)?.strip_prefix('/')
 }
 
-/// The room that a topic under the root is of, and what follows it: for a command, its name. Neither is looked at further.
+/// The room that a topic under the root is of, and what follows it: for a command, its name.
+/// Neither is looked at further.
 pub fn below_room<'a>(root: &str, topic: &'a str) -> Option<(&'a str, &'a str)> {
     below_root(root, topic)?.split_once('/')
 }
@@ -112,12 +115,14 @@ impl Topic {
         self.row().kind
     }
 
-    /// Whether the topic carries directed messages: they wait in one agent's mailbox until its MQTT ack.
+    /// Whether the topic carries directed messages: they wait in one agent's mailbox until its MQTT
+    /// ack.
     pub fn is_directed(&self) -> bool {
         self.row().has(Mark::Directed)
     }
 
-    /// The pattern that a command belongs to and its verb, as replies and events name it: `handoff/dispatch`.
+    /// The pattern that a command belongs to and its verb, as replies and events name it:
+    /// `handoff/dispatch`.
     pub fn command_name(&self) -> &'static str {
         match self.kind() {
             Kind::Command | Kind::Relayed => self.row().words,

@@ -78,7 +78,8 @@ fn absolute(module: &str, path: &str) -> Vec<String> {
     base.into_iter().chain(rest).map(str::to_owned).collect()
 }
 
-/// Paths in the middle of the code, `super::port::Interest`; those of a `use` with braces are not among them.
+/// Paths in the middle of the code, `super::port::Interest`; those of a `use` with braces are not
+/// among them.
 fn inline_paths(code: &str) -> impl Iterator<Item = String> {
     let is_part = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | ':');
     code.split(move |letter| !is_part(letter))

@@ -1,4 +1,5 @@
-//! Bits that flip in the database of a real run, and files that go away: what is found, who refuses, and what repairs make of it.
+//! Bits that flip in the database of a real run, and files that go away: what is found, who
+//! refuses, and what repairs make of it.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Every limit: the metrics that show it exist, and the ones of the front door do what `docs/limits.md` says. Those of rooms are met in the engine's own tests.
+//! Every limit: the metrics that show it exist, and the ones of the front door do what
+//! `docs/limits.md` says. Those of rooms are met in the engine's own tests.
 
 use hallward::config::SECTIONS;
 use hallward::wire::reply::{Code, Reply};
@@ -313,7 +314,8 @@ fn memory_for_what_waits_is_bounded_and_what_was_acknowledged_is_kept() {
     assert_eq!(away.message_on("bulk").text(), "room again");
 }
 
-/// It cannot be told in PUBACK: its bulk is slowed down, what was refused is counted for it, and mail to it is not touched.
+/// It cannot be told in PUBACK: its bulk is slowed down, what was refused is counted for it, and
+/// mail to it is not touched.
 #[test]
 fn a_dispatcher_of_3_1_1_that_goes_on_beyond_its_results_is_held_back_and_closed() {
     let gateway = Setup::new()

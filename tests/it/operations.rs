@@ -324,7 +324,8 @@ fn figures_cost_the_disk_nothing_and_can_be_turned_off() {
 #[test]
 fn memory_is_given_back_after_a_peak() {
     const COUNT: u16 = 8000;
-    // As by itself, only sooner: the allocator of the release gives back what was free for a tenth of a second.
+    // As by itself, only sooner: the allocator of the release gives back what was free for a tenth
+    // of a second.
     let mut gateway = Setup::new()
         .with("session.max_queued_bytes", "256MiB")
         .with("mqtt.receive_maximum", "65535")

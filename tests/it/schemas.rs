@@ -185,7 +185,8 @@ fn examples_satisfy_their_schema_and_lose_nothing_in_the_type() {
     assert!(strays.is_empty(), "examples of no message: {strays:?}");
 }
 
-/// `NAME.cbor` beside every `NAME.json`: what the gateway writes, read by another reader, and what the gateway reads.
+/// `NAME.cbor` beside every `NAME.json`: what the gateway writes, read by another reader, and what
+/// the gateway reads.
 #[test]
 fn examples_say_the_same_in_cbor() {
     let bless = std::env::var_os("HALLWARD_BLESS").is_some();
@@ -224,7 +225,8 @@ fn examples_say_the_same_in_cbor() {
     }
 }
 
-/// What a reader with little room gets in place of each example that may be shortened, at every size.
+/// What a reader with little room gets in place of each example that may be shortened, at every
+/// size.
 #[test]
 fn shortened_examples_satisfy_their_schema_and_fit() {
     let shortened = [

@@ -1,7 +1,8 @@
-//! Holds `config/hallward.toml`, the tables of `docs/limits.md`, and what takes a restart in `docs/configuration.md` equal to the
-//! rows of the settings.
+//! Holds `config/hallward.toml`, the tables of `docs/limits.md`, and what takes a restart in
+//! `docs/configuration.md` equal to the rows of the settings.
 //!
-//! `HALLWARD_BLESS=1 cargo test --test it settings::` writes them anew. The words around them are written by hand.
+//! `HALLWARD_BLESS=1 cargo test --test it settings::` writes them anew. The words around them are
+//! written by hand.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -117,7 +118,8 @@ fn the_shipped_file_has_every_setting() {
 fn the_page_of_limits_has_every_limit() {
     const HEAD: &str = "| Key | Default | When it is reached | Metric |\n|---|---|---|---|\n";
     hold("docs/limits.md", |text| {
-        // `<!-- limits: mqtt, session.max_sessions -->`: a key that is named stands there, others where their section does.
+        // `<!-- limits: mqtt, session.max_sessions -->`: a key that is named stands there, others
+        // where their section does.
         let marks = text
             .lines()
             .filter_map(|line| line.strip_prefix("<!-- limits: "));

@@ -1,4 +1,5 @@
-//! Habits of the code and the pages that a machine can check. `ARCHITECTURE.md` says why the import rules are as they are.
+//! Habits of the code and the pages that a machine can check. `ARCHITECTURE.md` says why the import
+//! rules are as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,6 +9,10 @@ use std::process::Command;
 const MAX_LINES: usize = 500;
 /// Of a file of tests: a scenario is read by itself.
 const MAX_TEST_LINES: usize = 600;
+
+/// How wide comments and prose are, in characters. Tables, examples and what cannot be broken may
+/// be wider.
+const WIDTH: usize = 100;
 
 /// Longer files, each with its own bound and a reason.
 const LONGER: &[(&str, usize)] = &[
@@ -84,8 +89,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("cli", &["wire", "auth", "config", "runtime"]),
 ];
 
-/// Names that several types have, by why they still do. A new type's name is no other's, and the last
-/// list only shrinks.
+/// Names that several types have, by why they still do. A new type's name is no other's, and the
+/// last list only shrinks.
 const SHARED_NAMES: &[(&str, &[&str])] = &[
     (
         "each command of the line has its arguments and subcommands, named as clap's pages do",
@@ -230,9 +235,50 @@ fn files_stay_short_enough_to_read() {
     none(rust().iter().filter_map(too_long).collect());
 }
 
+/// Whether a line of prose could be broken and is wider than the rest.
+fn is_wide(line: &str) -> bool {
+    let text = line.trim_start();
+    let (_, rest) = text.split_once(' ').unwrap_or_default();
+    let is_mark = |word: &str| ["-", "*", ">", "//", "///", "//!"].contains(&word);
+    let first = text.split(' ').next().unwrap_or_default();
+    let breaks = match is_mark(first) {
+        true => rest.trim_start().contains(' '),
+        false => text.contains(' '),
+    };
+    line.chars().count() > WIDTH && breaks && !rest.starts_with('|')
+}
+
+#[test]
+fn comments_and_prose_have_one_width() {
+    let mut faults = Vec::new();
+    for file in rust() {
+        let mut is_example = false;
+        for (index, line) in file.text.lines().enumerate() {
+            let text = line.trim_start();
+            is_example ^= text.starts_with("//") && text.contains("```");
+            if text.starts_with("//") && !is_example && is_wide(line) {
+                faults.push(format!("{}:{}: {WIDTH} at most", file.path, index + 1));
+            }
+        }
+    }
+    for page in pages() {
+        let mut is_example = false;
+        for (index, line) in page.text.lines().enumerate() {
+            let text = line.trim_start();
+            is_example ^= text.starts_with("```");
+            let is_prose = !is_example && !text.starts_with(['|', '#', '[', '<']);
+            if is_prose && !line.starts_with("    ") && is_wide(line) {
+                faults.push(format!("{}:{}: {WIDTH} at most", page.path, index + 1));
+            }
+        }
+    }
+    none(faults);
+}
+
 #[test]
 fn nothing_stands_at_the_root_that_nobody_would_look_for_there() {
-    // Git names what is kept; where there is no git, in a published package, there is nothing to see.
+    // Git names what is kept; where there is no git, in a published package, there is nothing to
+    // see.
     let kept = Command::new("git")
         .args(["ls-tree", "--name-only", "HEAD"])
         .current_dir(root())
@@ -370,7 +416,8 @@ fn import_rules_have_no_circle() {
 
 #[test]
 fn nothing_is_left_to_do_and_no_unwrap_is_excused() {
-    // Put together here, so that this file does not find itself. Clippy finds the unwraps: it knows what is a test.
+    // Put together here, so that this file does not find itself. Clippy finds the unwraps: it knows
+    // what is a test.
     let marks = [
         concat!("TO", "DO"),
         concat!("FIX", "ME"),

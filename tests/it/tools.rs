@@ -1,7 +1,7 @@
 //! The foreign clients that tests speak to the gateway with; `.ci/install` fetches them.
 //!
-//! A test that needs one asks here and never skips: what is missing is fetched, and where that fails the test fails with the
-//! words that say what to install.
+//! A test that needs one asks here and never skips: what is missing is fetched, and where that
+//! fails the test fails with the words that say what to install.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! What clients that behave notice of those that do not: QoS 1 round trips in quiet and under one attack after the other, in the same
-//! run. Called through the catalogue.
+//! What clients that behave notice of those that do not: QoS 1 round trips in quiet and under one
+//! attack after the other, in the same run. Called through the catalogue.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -111,7 +111,8 @@ fn flood(server: &Running, _: usize, goes_on: &dyn Fn() -> bool) -> Result<()> {
 fn take_over(server: &Running, _: usize, goes_on: &dyn Fn() -> bool) -> Result<()> {
     let mut before = None;
     while goes_on() {
-        // The other thread may be quicker, and then this one is refused or closed before it is let in.
+        // The other thread may be quicker, and then this one is refused or closed before it is let
+        // in.
         if let Ok(mut client) = Client::connect(server.addr, "abuse-contested", false) {
             let _ = client.subscribe(&["abuse/contested/#"], 1);
             before = Some(client);
@@ -121,7 +122,8 @@ fn take_over(server: &Running, _: usize, goes_on: &dyn Fn() -> bool) -> Result<(
     Ok(())
 }
 
-/// A thousand filters, half of which match what the bystanders send; then all is left and begun again.
+/// A thousand filters, half of which match what the bystanders send; then all is left and begun
+/// again.
 fn subscribe(server: &Running, number: usize, goes_on: &dyn Fn() -> bool) -> Result<()> {
     let filters: Vec<String> = (0..BOMB_FILTERS)
         .map(|n| match n % 4 {

@@ -1,6 +1,6 @@
-//! Sustained flows: one publisher to one or a hundred subscribers, at each QoS, live or to a persistent session. Reports
-//! deliveries per second over the measured time, and over the whole run what was lost and what came twice. Called through
-//! the catalogue.
+//! Sustained flows: one publisher to one or a hundred subscribers, at each QoS, live or to a
+//! persistent session. Reports deliveries per second over the measured time, and over the whole run
+//! what was lost and what came twice. Called through the catalogue.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,6 +1,6 @@
-//! The handoff round trip over plain MQTT: a dispatcher keeps a number of tasks in flight, workers echo each payload as
-//! the result. Also makes and reads the messages of the room protocol that the load needs. Called through the catalogue,
-//! and by `single` and `streams` for the messages.
+//! The handoff round trip over plain MQTT: a dispatcher keeps a number of tasks in flight, workers
+//! echo each payload as the result. Also makes and reads the messages of the room protocol that the
+//! load needs. Called through the catalogue, and by `single` and `streams` for the messages.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

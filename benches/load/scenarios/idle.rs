@@ -1,5 +1,5 @@
-//! What a server costs that has nothing to do: memory and CPU after start, then memory as silent connections are added.
-//! Called through the catalogue.
+//! What a server costs that has nothing to do: memory and CPU after start, then memory as silent
+//! connections are added. Called through the catalogue.
 
 use std::net::TcpStream;
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! The catalogue: which work is measured, on whom, and what DESIGN.md asks of it. Each scenario is a function that puts
-//! one running server under load for a set time and returns its readings. Called by `main`.
+//! The catalogue: which work is measured, on whom, and what DESIGN.md asks of it. Each scenario is
+//! a function that puts one running server under load for a set time and returns its readings.
+//! Called by `main`.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! The receiving side of the flow scenarios: one subscriber on a blocking socket, or a hundred on one polling thread.
-//! Counts, answers acknowledgements and looks for gaps and repeats; tells the publisher's side of progress through
-//! `Progress`. Called by `flow`.
+//! The receiving side of the flow scenarios: one subscriber on a blocking socket, or a hundred on
+//! one polling thread. Counts, answers acknowledgements and looks for gaps and repeats; tells the
+//! publisher's side of progress through `Progress`. Called by `flow`.
 
 use std::io::Write;
 use std::sync::OnceLock;

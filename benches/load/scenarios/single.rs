@@ -1,5 +1,6 @@
-//! One message at a time: round trips and acknowledgement latencies. The durable ones alternate with the disk probe in
-//! short slices, so that both meet the same disk. Called through the catalogue.
+//! One message at a time: round trips and acknowledgement latencies. The durable ones alternate
+//! with the disk probe in short slices, so that both meet the same disk. Called through the
+//! catalogue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

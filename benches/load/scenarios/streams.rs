@@ -1,5 +1,6 @@
-//! The handoff round trip over Redis Streams: tasks on one stream read by a consumer group, results on another. Every
-//! connection pipelines what Redis lets it, so that the comparison is with Redis at its best. Called by `handoff`.
+//! The handoff round trip over Redis Streams: tasks on one stream read by a consumer group, results
+//! on another. Every connection pipelines what Redis lets it, so that the comparison is with Redis
+//! at its best. Called by `handoff`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,7 +36,8 @@ pub(super) fn hand_off(server: &Running, crew: Crew, book: &mut Book) -> Result<
     submitted
 }
 
-/// Two connections: XADD on one, blocking XREAD on the other. Replies to XADD are read once they must have come.
+/// Two connections: XADD on one, blocking XREAD on the other. Replies to XADD are read once they
+/// must have come.
 fn submit(addr: SocketAddr, in_flight: usize, book: &mut Book) -> Result<()> {
     let mut writer = Redis::connect(addr)?;
     let mut reader = Redis::connect(addr)?;

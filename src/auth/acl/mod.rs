@@ -1,8 +1,9 @@
 //! Mosquitto's ACL file: the same grammar, the same answers.
 //!
-//! A user's own lines are asked first, then the pattern lines; in each group a `deny` that matches beats every allowance. A file
-//! that mosquitto reads is read here alike, so what is written about its `acl_file` holds. One thing mosquitto does not know: the
-//! user as whom anonymous clients act. That user's lines are theirs, besides those before the first `user`.
+//! A user's own lines are asked first, then the pattern lines; in each group a `deny` that matches
+//! beats every allowance. A file that mosquitto reads is read here alike, so what is written about
+//! its `acl_file` holds. One thing mosquitto does not know: the user as whom anonymous clients act.
+//! That user's lines are theirs, besides those before the first `user`.
 
 mod parse;
 
@@ -81,7 +82,8 @@ pub enum Opinion<'a> {
     Allows(Decided<'a>),
     /// A `deny` line matches.
     Denies(Decided<'a>),
-    /// There are pattern lines, and the user's name or client id has a wildcard in it, which must not be put in their place.
+    /// There are pattern lines, and the user's name or client id has a wildcard in it, which must
+    /// not be put in their place.
     DangerousName,
     /// No line matches.
     Nothing,
@@ -92,7 +94,8 @@ pub enum Opinion<'a> {
 pub struct Asker<'a> {
     /// The user, or as whom an anonymous client acts.
     pub user: &'a str,
-    /// Without a name of its own: the lines before the first `user` count as well, and `%u` stands for nobody.
+    /// Without a name of its own: the lines before the first `user` count as well, and `%u` stands
+    /// for nobody.
     pub anonymous: bool,
     /// The MQTT client id.
     pub client_id: &'a str,
@@ -182,8 +185,9 @@ impl Acl {
     }
 }
 
-/// The levels of a line, with `%c` and `%u` replaced where they fill a level of a pattern; `None` if there is nobody to put there,
-/// or if only one of line and topic begins with `$`. A name with a slash fills no level, so it matches nothing.
+/// The levels of a line, with `%c` and `%u` replaced where they fill a level of a pattern; `None`
+/// if there is nobody to put there, or if only one of line and topic begins with `$`. A name with a
+/// slash fills no level, so it matches nothing.
 fn levels<'a>(
     line: &'a Line,
     substitute: Option<Asker<'a>>,

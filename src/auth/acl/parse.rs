@@ -1,5 +1,6 @@
-//! Reads an ACL file word by word as mosquitto does: words are parted by spaces alone, a comment begins in the first column, and
-//! what follows the access (or `user`) to the end of the line is one text.
+//! Reads an ACL file word by word as mosquitto does: words are parted by spaces alone, a comment
+//! begins in the first column, and what follows the access (or `user`) to the end of the line is
+//! one text.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! The grammar and the answers of mosquitto's ACL files. `tests/it/auth` asks a real mosquitto the same questions.
+//! The grammar and the answers of mosquitto's ACL files. `tests/it/auth` asks a real mosquitto the
+//! same questions.
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! Changes one user's line of a password file and leaves the others as they are: `hallward passwd`.
 //!
-//! The file is replaced as a whole, by one that only its owner may read, so that a gateway that reads it meanwhile sees the old
-//! one or the new one.
+//! The file is replaced as a whole, by one that only its owner may read, so that a gateway that
+//! reads it meanwhile sees the old one or the new one.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -132,7 +132,8 @@ fn write_new(path: &Path, new: &Path, lines: &[String]) -> io::Result<()> {
     }
     file.set_permissions(Permissions::from_mode(0o600))?;
     if let Ok(old) = fs::metadata(path) {
-        // Root edits for the user that the gateway runs as; anybody else keeps what is theirs anyway.
+        // Root edits for the user that the gateway runs as; anybody else keeps what is theirs
+        // anyway.
         let _ = std::os::unix::fs::chown(new, Some(old.uid()), Some(old.gid()));
     }
     file.sync_all()?;

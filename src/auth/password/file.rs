@@ -1,4 +1,5 @@
-//! The password file: `user:hash`, a line each, as `mosquitto_passwd` and `hallward passwd` write it.
+//! The password file: `user:hash`, a line each, as `mosquitto_passwd` and `hallward passwd` write
+//! it.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -71,8 +72,8 @@ impl PasswordFile {
         self.users.keys()
     }
 
-    /// What checks a password of this user: for somebody unknown the entry of somebody else, always the same, so that the
-    /// answer takes as long as it would for a known one.
+    /// What checks a password of this user: for somebody unknown the entry of somebody else, always
+    /// the same, so that the answer takes as long as it would for a known one.
     pub(in crate::auth) fn check_of(&self, user: &str, secret: &RandomState) -> Check {
         if let Some(entry) = self.entry(user) {
             return Check {

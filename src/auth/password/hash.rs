@@ -1,5 +1,5 @@
-//! One password hash: our own Argon2id, and the three forms that mosquitto's files have. Slow on purpose, so callers keep it off
-//! the threads that serve clients.
+//! One password hash: our own Argon2id, and the three forms that mosquitto's files have. Slow on
+//! purpose, so callers keep it off the threads that serve clients.
 //!
 //! | form | made by |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! The keys that tokens may be signed with, from a key file or a JSON Web Key Set, each bound to its algorithms.
+//! The keys that tokens may be signed with, from a key file or a JSON Web Key Set, each bound to
+//! its algorithms.
 
 use std::path::Path;
 
@@ -56,7 +57,8 @@ impl VerificationKey {
     }
 }
 
-/// A public key in PEM, or else an HMAC secret: the text of the file without white space at its ends.
+/// A public key in PEM, or else an HMAC secret: the text of the file without white space at its
+/// ends.
 pub(super) fn from_key_file(path: &Path) -> Result<Vec<VerificationKey>, FileProblem> {
     let text = read_text(path)?;
     let text = text.trim();

@@ -1,6 +1,7 @@
 //! JSON Web Tokens in place of passwords: which keys may have signed one, and what its claims say.
 //!
-//! A key is bound to its algorithms when it is read, so a token cannot choose to have an RSA key used as a secret.
+//! A key is bound to its algorithms when it is read, so a token cannot choose to have an RSA key
+//! used as a secret.
 
 mod keys;
 mod signature;

@@ -1,5 +1,5 @@
-//! Fits ring's signature checks into the `jsonwebtoken` crate, which leaves the cryptography to whoever uses it. Checks only: the
-//! gateway signs nothing.
+//! Fits ring's signature checks into the `jsonwebtoken` crate, which leaves the cryptography to
+//! whoever uses it. Checks only: the gateway signs nothing.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};

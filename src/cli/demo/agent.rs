@@ -38,7 +38,8 @@ impl Incoming {
     }
 }
 
-/// A connection with a persistent session that reconnects by itself. Dropping it cuts the connection.
+/// A connection with a persistent session that reconnects by itself. Dropping it cuts the
+/// connection.
 pub(super) struct Agent {
     id: String,
     client: AsyncClient,

@@ -1,4 +1,5 @@
-//! The editor: sees what is to be published, and says yes or no. That is you, or with `--yes` the demo itself.
+//! The editor: sees what is to be published, and says yes or no. That is you, or with `--yes` the
+//! demo itself.
 
 use std::net::SocketAddr;
 
@@ -44,7 +45,8 @@ pub(super) async fn decide(
     tell(gateway, &seen, approves).await
 }
 
-/// What awaits the decision. Nobody is connected as the editor after that, so that anybody else can be.
+/// What awaits the decision. Nobody is connected as the editor after that, so that anybody else can
+/// be.
 async fn look(gateway: SocketAddr, approval: &str) -> Result<PendingApproval, Failure> {
     let topic = format!("approve/pending/{approval}");
     let mut editor = Agent::connect(gateway, ID, &[topic]).await?;

@@ -1,4 +1,5 @@
-//! The gateway of the demo: this same program as a process of its own, so that it can be killed and restarted.
+//! The gateway of the demo: this same program as a process of its own, so that it can be killed and
+//! restarted.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -40,7 +41,8 @@ impl GatewayProcess {
         Ok(GatewayProcess { data, child: None })
     }
 
-    /// Starts it on these addresses; where none is given, MQTT is at the usual place if that is free, and HTTP anywhere.
+    /// Starts it on these addresses; where none is given, MQTT is at the usual place if that is
+    /// free, and HTTP anywhere.
     pub(super) async fn start(
         &mut self,
         mqtt: Option<&str>,
@@ -120,7 +122,8 @@ fn spawn(mqtt: &str, http: &str, data: &std::path::Path) -> std::io::Result<Chil
         .spawn()
 }
 
-/// Reads where it listens, and then the rest of its output, so that it never waits for us. Nothing if it ends before.
+/// Reads where it listens, and then the rest of its output, so that it never waits for us. Nothing
+/// if it ends before.
 async fn listening(child: &mut Child) -> Option<Places> {
     let mut lines = BufReader::new(child.stdout.take()?).lines();
     let places = places(&mut lines).await?;

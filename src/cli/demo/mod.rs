@@ -1,8 +1,9 @@
 //! `hallward demo`: the content pipeline on real sockets.
 //!
-//! An orchestrator and two workers each for research, draft, review and publish, every one its own MQTT connection to a
-//! gateway in a process of its own. They share a plan on the blackboard, hand work off by capability, and publish only
-//! after a person approved; every piece of work is shown, and who did it. It uses the public protocol and nothing else, and leaves nothing behind.
+//! An orchestrator and two workers each for research, draft, review and publish, every one its own
+//! MQTT connection to a gateway in a process of its own. They share a plan on the blackboard, hand
+//! work off by capability, and publish only after a person approved; every piece of work is shown,
+//! and who did it. It uses the public protocol and nothing else, and leaves nothing behind.
 
 mod agent;
 mod editor;
@@ -41,7 +42,8 @@ pub(super) struct Args {
     /// Kill and restart a worker and the gateway in the middle
     #[arg(long)]
     chaos: bool,
-    /// Address for MQTT clients, port 0 for any that is free [default: 127.0.0.1:1883, or any if that is taken]
+    /// Address for MQTT clients, port 0 for any that is free [default: 127.0.0.1:1883, or any if
+    /// that is taken]
     #[arg(long, value_name = "ADDR")]
     mqtt: Option<String>,
     /// Address for health checks and metrics, port 0 for any that is free [default: 127.0.0.1:0]

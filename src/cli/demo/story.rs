@@ -1,7 +1,8 @@
 //! The work itself: what each capability makes of what it is given.
 //!
-//! No language model takes part. Research finds notes in a small library, a draft makes a page of notes, a review makes an article of
-//! pages and corrects what it finds. Workers call it; it knows nothing of MQTT.
+//! No language model takes part. Research finds notes in a small library, a draft makes a page of
+//! notes, a review makes an article of pages and corrects what it finds. Workers call it; it knows
+//! nothing of MQTT.
 
 use serde::{Deserialize, Serialize};
 

@@ -74,7 +74,8 @@ async fn work(
             return;
         }
         if capability == "draft" && !crashed.swap(true, Ordering::AcqRel) {
-            // It drops everything in the middle of its work. The gateway keeps the task for it, and brings it again.
+            // It drops everything in the middle of its work. The gateway keeps the task for it, and
+            // brings it again.
             let id = agent.id().to_owned();
             super::super::say(format_args!("  !! {id} dies at its desk, and comes back\n"));
             drop(agent);

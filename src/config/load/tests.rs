@@ -666,7 +666,8 @@ fn what_it_would_run_with_reads_back_the_same_and_says_where_from() {
     }
 }
 
-/// Whatever is shown by `hallward check` may end in a ticket: a key that holds a secret would have to be hidden first.
+/// Whatever is shown by `hallward check` may end in a ticket: a key that holds a secret would have
+/// to be hidden first.
 #[test]
 fn no_key_holds_a_secret() {
     let files = ["tls.key"];

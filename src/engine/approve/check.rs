@@ -1,4 +1,5 @@
-//! What a request and a decision must look like, and the digest that ties a decision to what was seen.
+//! What a request and a decision must look like, and the digest that ties a decision to what was
+//! seen.
 
 use std::collections::BTreeSet;
 

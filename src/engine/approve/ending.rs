@@ -1,4 +1,5 @@
-//! Endings: time that runs out, others who are asked then, requests that are taken back, and the one decision.
+//! Endings: time that runs out, others who are asked then, requests that are taken back, and the
+//! one decision.
 
 use crate::wire::approve::{AuditAct, CancelApproval, Decision, OnTimeout, Verdict};
 use crate::wire::mirror::{MessageMirrors, Trace};
@@ -43,7 +44,8 @@ impl Approvals {
         self.end_approval(tx, approval, ended, Some(reason));
     }
 
-    /// Time is over for those who were asked first: others are asked, once. What was approved so far stands.
+    /// Time is over for those who were asked first: others are asked, once. What was approved so
+    /// far stands.
     fn escalate(&mut self, tx: &mut RoomTx<'_>, mut approval: Approval) {
         let asked = &mut approval.asked;
         asked.approvers = std::mem::take(&mut approval.escalate_to);
@@ -187,7 +189,8 @@ impl Approvals {
         }
     }
 
-    /// Where there are too many bytes, the digest stays as proof of what was decided, and the content goes.
+    /// Where there are too many bytes, the digest stays as proof of what was decided, and the
+    /// content goes.
     fn drop_contents(&mut self, tx: &mut RoomTx<'_>) {
         let limit = tx.cx.settings.approve.max_decided_bytes_per_room.0;
         for _ in 0..MOST_AT_ONCE {

@@ -1,7 +1,8 @@
 //! Approve: gates that somebody else must open.
 //!
-//! It fails closed: a time-out, a word that is not exactly `approve`, one rejection, all mean no. `vote` says what approvers may do,
-//! `ending` how it comes to its one decision, `audit` what is remembered of it.
+//! It fails closed: a time-out, a word that is not exactly `approve`, one rejection, all mean no.
+//! `vote` says what approvers may do, `ending` how it comes to its one decision, `audit` what is
+//! remembered of it.
 
 mod audit;
 mod check;
@@ -59,7 +60,8 @@ pub(super) struct Approval {
     /// It was decided, and its content is not kept any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     omitted: bool,
-    /// Of the command that it came with, where that had an id; earlier versions did not write it down.
+    /// Of the command that it came with, where that had an id; earlier versions did not write it
+    /// down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fingerprint: Option<NonZeroU64>,
     /// Everything that happened to it.
@@ -91,7 +93,8 @@ pub(super) struct Approvals {
     pub(super) by_id: BTreeMap<ApprovalId, Approval>,
     /// Decided ones, oldest first.
     decided: BTreeSet<(Millis, ApprovalId)>,
-    /// All of them by when they were asked, and the same for each state: those that are pending come first.
+    /// All of them by when they were asked, and the same for each state: those that are pending
+    /// come first.
     by_time: BTreeSet<(Millis, ApprovalId)>,
     by_state: BTreeSet<(ApprovalState, Millis, ApprovalId)>,
     /// Decided ones whose contents are kept.

@@ -1,7 +1,8 @@
 //! Votes: what approvers may say, and what it comes to.
 //!
-//! An approval covers one content: an approver who edits it starts the count anew for everybody else. Whoever needs more time says
-//! `defer`, which is no vote: in the end the time runs out all the same.
+//! An approval covers one content: an approver who edits it starts the count anew for everybody
+//! else. Whoever needs more time says `defer`, which is no vote: in the end the time runs out all
+//! the same.
 
 use crate::wire::approve::{AuditAct, Decide};
 use crate::wire::name::{Agent, ApprovalId};

@@ -1,4 +1,5 @@
-//! What the engine needs to know of the pattern's messages: which commands may carry an `id`, and which fields are times.
+//! What the engine needs to know of the pattern's messages: which commands may carry an `id`, and
+//! which fields are times.
 
 use crate::engine::replies::envelope;
 use crate::engine::shown::dated;

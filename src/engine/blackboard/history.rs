@@ -1,7 +1,8 @@
 //! History: what keys were before, as far as it is kept.
 //!
-//! Of each key the last versions are kept, deletes among them, and of a room so many bytes: beyond it the oldest go. What is gone
-//! is never guessed at: a question about a revision before it is refused.
+//! Of each key the last versions are kept, deletes among them, and of a room so many bytes: beyond
+//! it the oldest go. What is gone is never guessed at: a question about a revision before it is
+//! refused.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque, vec_deque};
 
@@ -24,7 +25,8 @@ const OVERHEAD: usize = 128;
 /// The past versions of a room's keys.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct VersionHistory {
-    /// What keys that are no longer remembered were before this revision is unknown; from it on they were absent.
+    /// What keys that are no longer remembered were before this revision is unknown; from it on
+    /// they were absent.
     pub(in crate::engine) floor: u64,
     /// Oldest first.
     past: BTreeMap<Key, VecDeque<KeyVersion>>,

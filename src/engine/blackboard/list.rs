@@ -1,7 +1,8 @@
 //! Lists of keys without their values, a page at a time.
 //!
-//! A page is of the moment when it was asked for. Keys are in the order of their names and a page goes on behind the last one of the page before,
-//! so whatever stands all the while is on exactly one of them.
+//! A page is of the moment when it was asked for. Keys are in the order of their names and a page
+//! goes on behind the last one of the page before, so whatever stands all the while is on exactly
+//! one of them.
 
 use crate::wire::blackboard::{KeyLine, KeyPage, ListKeys};
 use crate::wire::json;

@@ -1,8 +1,9 @@
 //! Locks: leases on names, each with a fencing token.
 //!
-//! A token is a number that is never given out twice in a room, so a write that carries one is known to come from whoever holds the
-//! lock now: a holder that was too slow is refused, whatever it believes. A lock that nobody holds leaves no trace. Those who wait get
-//! it in the order in which they asked. The commands are in `locking`.
+//! A token is a number that is never given out twice in a room, so a write that carries one is
+//! known to come from whoever holds the lock now: a holder that was too slow is refused, whatever
+//! it believes. A lock that nobody holds leaves no trace. Those who wait get it in the order in
+//! which they asked. The commands are in `locking`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU64;
@@ -282,8 +283,8 @@ impl Blackboard {
         }
     }
 
-    /// Takes the first lock a step nearer to its end: who waits for it gives up one by one, then nobody holds it any more. Returns
-    /// whether there was one.
+    /// Takes the first lock a step nearer to its end: who waits for it gives up one by one, then
+    /// nobody holds it any more. Returns whether there was one.
     pub(in crate::engine) fn end_first_lock(
         &mut self,
         tx: &mut RoomTx<'_>,

@@ -1,6 +1,8 @@
-//! Locking: the commands `blackboard/lock` and `blackboard/unlock`, and the replies of those who had to wait.
+//! Locking: the commands `blackboard/lock` and `blackboard/unlock`, and the replies of those who
+//! had to wait.
 //!
-//! A lock command is always answered, at once or, where it waits, when it holds the lock or has given up: never both.
+//! A lock command is always answered, at once or, where it waits, when it holds the lock or has
+//! given up: never both.
 
 use std::collections::VecDeque;
 

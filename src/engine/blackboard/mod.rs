@@ -1,10 +1,12 @@
 //! Blackboard: versioned state that a room shares.
 //!
-//! A key's version counts its writes and is never used twice, not even after a delete: a deleted key leaves a tombstone
-//! with its last version. When tombstones are too many, the oldest are merged into a floor from which new keys start; so are all of a
-//! room that has long been deserted. What a key was before is its history, in which tombstones stand, too.
+//! A key's version counts its writes and is never used twice, not even after a delete: a deleted
+//! key leaves a tombstone with its last version. When tombstones are too many, the oldest are
+//! merged into a floor from which new keys start; so are all of a room that has long been deserted.
+//! What a key was before is its history, in which tombstones stand, too.
 //!
-//! This file holds the state; `write` and `txn` change it, `lock` and `locking` say who may, `history` and `snapshot` answer about it.
+//! This file holds the state; `write` and `txn` change it, `lock` and `locking` say who may,
+//! `history` and `snapshot` answer about it.
 
 pub(super) mod config;
 mod envelopes;
@@ -151,7 +153,8 @@ impl Blackboard {
         self.cells.get(key).and_then(|cell| cell.entry(key))
     }
 
-    /// Every key that has a value with the message that shows it; what `show` made of that is where the value is from then on.
+    /// Every key that has a value with the message that shows it; what `show` made of that is where
+    /// the value is from then on.
     pub(super) fn show_all(&mut self, wall: Wall, show: &mut dyn FnMut(&Key, Bytes) -> Bytes) {
         for (key, cell) in &mut self.cells {
             if let Some(entry) = cell.entry(key) {

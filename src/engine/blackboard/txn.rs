@@ -1,7 +1,8 @@
 //! Transactions: several writes and conditions, all or nothing.
 //!
-//! Everything is planned on the room as it is before anything is written, so conditions never see what the same transaction writes.
-//! All of it makes one revision, and leaves in one commit because it is one input.
+//! Everything is planned on the room as it is before anything is written, so conditions never see
+//! what the same transaction writes. All of it makes one revision, and leaves in one commit because
+//! it is one input.
 
 use std::collections::BTreeSet;
 

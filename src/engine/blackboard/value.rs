@@ -1,7 +1,8 @@
 //! A key's value: held once, though the engine and the retained message that shows it both need it.
 //!
-//! A value that stands is a slice of that message as soon as the desk has made it; in a room whose messages are CBOR it stays text
-//! of its own. A value of the past has let go of the message that showed it.
+//! A value that stands is a slice of that message as soon as the desk has made it; in a room whose
+//! messages are CBOR it stays text of its own. A value of the past has let go of the message that
+//! showed it.
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -51,7 +52,8 @@ impl StoredValue {
         }
     }
 
-    /// Takes the text that a message shows in place of its own, if it is the same; else keeps no other message for it.
+    /// Takes the text that a message shows in place of its own, if it is the same; else keeps no
+    /// other message for it.
     pub(super) fn attach(&mut self, key: &Key, message: &Bytes) {
         // How an entry begins: a key has no letter that JSON would escape.
         let start = r#"{"key":"","value":"#.len() + key.as_str().len();

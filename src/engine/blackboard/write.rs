@@ -1,6 +1,8 @@
-//! Writes: `blackboard/set` and `blackboard/delete`, what a time to live does, and how checked writes become the state.
+//! Writes: `blackboard/set` and `blackboard/delete`, what a time to live does, and how checked
+//! writes become the state.
 //!
-//! A write is planned first, which may refuse it, and made then, which cannot fail. So several can be all or nothing.
+//! A write is planned first, which may refuse it, and made then, which cannot fail. So several can
+//! be all or nothing.
 
 use crate::wire::blackboard::{Delete, Set, Written};
 use crate::wire::json::Json;
@@ -272,7 +274,8 @@ impl Blackboard {
         }
     }
 
-    /// Forgets the key that was deleted first, and which version it had: new keys start above it. Returns whether there was one.
+    /// Forgets the key that was deleted first, and which version it had: new keys start above it.
+    /// Returns whether there was one.
     pub(in crate::engine) fn merge_oldest_tombstone(&mut self, tx: &mut RoomTx<'_>) -> bool {
         let Some((revision, key)) = self.buried.first().cloned() else {
             return false;

@@ -1,9 +1,10 @@
 //! Fingerprints: what an id was used for, in eight bytes.
 //!
-//! A client that sends a command again may spell it in another way: the order of names, white space, escapes, how a number is
-//! written, JSON or CBOR. It is the same command. What only accompanies a command (trace context, the correlation id) may differ
-//! as well. Unlike the canonical JSON of RFC 8785 it never rounds a number: two that differ are two commands. It stands in
-//! records, so it must not change between versions.
+//! A client that sends a command again may spell it in another way: the order of names, white
+//! space, escapes, how a number is written, JSON or CBOR. It is the same command. What only
+//! accompanies a command (trace context, the correlation id) may differ as well. Unlike the
+//! canonical JSON of RFC 8785 it never rounds a number: two that differ are two commands. It stands
+//! in records, so it must not change between versions.
 
 use std::borrow::Cow;
 use std::num::NonZeroU64;
@@ -17,8 +18,8 @@ use super::decimal;
 /// Fields of a command that are not part of what it asks for.
 const ASIDE: [&[u8]; 4] = [b"id", b"correlationId", b"traceparent", b"tracestate"];
 
-/// An object or a list is written out up to this length, and beyond it stands for itself by its hash: so each byte is hashed once,
-/// however deep it lies.
+/// An object or a list is written out up to this length, and beyond it stands for itself by its
+/// hash: so each byte is hashed once, however deep it lies.
 const WRITTEN_OUT: usize = 64;
 
 /// A whole number of so many characters stands as it is usually written.
@@ -63,7 +64,8 @@ impl Open {
                     let aside = ASIDE.map(|name| part(b's', name));
                     members.retain(|(name, _)| !aside.contains(name));
                 }
-                // Of a name that stands twice the last value counts, as for who reads it: the order among them stays.
+                // Of a name that stands twice the last value counts, as for who reads it: the order
+                // among them stays.
                 members.sort_by(|(one, _), (other, _)| one.cmp(other));
                 let all = members.into_iter().flat_map(|(name, value)| [name, value]);
                 shortened(b'o', &all.collect::<Vec<_>>().concat())
@@ -102,7 +104,8 @@ fn written(payload: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A value with its kind and length before it, so that no two sequences of values are written alike.
+/// A value with its kind and length before it, so that no two sequences of values are written
+/// alike.
 fn part(kind: u8, bytes: &[u8]) -> Vec<u8> {
     let length = (bytes.len() as u64).to_be_bytes();
     [&[kind], &length[..], bytes].concat()

@@ -1,7 +1,8 @@
 //! Admission by capability: how many tasks may wait for one, and how fast they may come.
 //!
-//! It says whether, and with which words not; what is then done with the task is the business of `dispatch`. Rates are kept as the time
-//! at which the next task would be on time; they are not recorded, so a restart begins with a whole burst.
+//! It says whether, and with which words not; what is then done with the task is the business of
+//! `dispatch`. Rates are kept as the time at which the next task would be on time; they are not
+//! recorded, so a restart begins with a whole burst.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,8 @@ use super::Handoff;
 use super::index::TaskFilter;
 use super::task::Body;
 
-/// Capabilities whose rate is remembered at once; beyond it the one that is over soonest is forgotten before its time.
+/// Capabilities whose rate is remembered at once; beyond it the one that is over soonest is
+/// forgotten before its time.
 const MAX_RATES: usize = 10_000;
 
 const SECOND_US: u64 = 1_000_000;
@@ -33,7 +35,8 @@ struct CapabilityLimits {
     dispatch_burst: u32,
 }
 
-/// When the next task of each capability would be on time, in microseconds; only where that lies ahead.
+/// When the next task of each capability would be on time, in microseconds; only where that lies
+/// ahead.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     on_time: BTreeMap<Capability, u64>,

@@ -1,8 +1,9 @@
 //! Ties between tasks: which waits for which, and which belongs to which.
 //!
-//! A task may depend on tasks that exist, and belong to one that has not ended, so neither can go in a circle. What has failed
-//! fails those that depend on it, one timer each; what is cancelled cancels all that belongs to it, at once. Only tasks that have
-//! not ended stand here, and what keeps them together; the records have the rest.
+//! A task may depend on tasks that exist, and belong to one that has not ended, so neither can go
+//! in a circle. What has failed fails those that depend on it, one timer each; what is cancelled
+//! cancels all that belongs to it, at once. Only tasks that have not ended stand here, and what
+//! keeps them together; the records have the rest.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -92,7 +93,8 @@ impl Dependencies {
         }
     }
 
-    /// A task has ended. Those above it that have ended go, too, unless something else is below them.
+    /// A task has ended. Those above it that have ended go, too, unless something else is below
+    /// them.
     fn leave(&mut self, no: TaskNo, ancestors: &[TaskNo], has_ended: impl Fn(TaskNo) -> bool) {
         let Some(top) = ancestors.first() else {
             return;
@@ -132,7 +134,8 @@ fn has_ended_badly(task: &Task) -> bool {
 }
 
 impl Handoff {
-    /// What a task depends on and what has not been met of it: unknown tasks are refused, so there is no circle.
+    /// What a task depends on and what has not been met of it: unknown tasks are refused, so there
+    /// is no circle.
     fn dependencies(&self, cx: &Context, asked: &handoff::Task) -> Result<Vec<Tie>, Rejection> {
         let settings = &cx.settings;
         let most = settings.handoff.max_dependencies_per_task;
@@ -235,7 +238,8 @@ impl Handoff {
         }
     }
 
-    /// A task waits for these. What has failed already, or has been forgotten since it failed, fails it.
+    /// A task waits for these. What has failed already, or has been forgotten since it failed,
+    /// fails it.
     pub(super) fn await_dependencies(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, unmet: &[TaskNo]) {
         let Handoff { tasks, bonds, .. } = self;
         let mut failed = false;

@@ -1,7 +1,7 @@
 //! Dispatch: admitting a task.
 //!
-//! It checks what was asked for against the limits, so that everything after it works with values that hold. A task that is
-//! taken is owed a final result, for which there must be room.
+//! It checks what was asked for against the limits, so that everything after it works with values
+//! that hold. A task that is taken is owed a final result, for which there must be room.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,9 @@
 //! Groups: tasks that were fanned out together, and the one result that gathers them.
 //!
-//! A group is its dispatcher's, and is derived from its tasks: nothing else is recorded of it. Its tasks are remembered, and count
-//! as unfinished, until it is gathered: when all of them are there and have ended, when its dispatcher ends it, or when no further one
-//! came for as long as results are kept. Only to end it early changes what happens to a task.
+//! A group is its dispatcher's, and is derived from its tasks: nothing else is recorded of it. Its
+//! tasks are remembered, and count as unfinished, until it is gathered: when all of them are there
+//! and have ended, when its dispatcher ends it, or when no further one came for as long as results
+//! are kept. Only to end it early changes what happens to a task.
 
 use std::collections::BTreeMap;
 
@@ -157,7 +158,8 @@ impl Handoff {
         self.wait_for_group(tx, &key);
     }
 
-    /// A task of a group has ended: what it came to is kept for the group result, as far as there is room.
+    /// A task of a group has ended: what it came to is kept for the group result, as far as there
+    /// is room.
     pub(super) fn ended_in_group(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, result: Option<Json>) {
         let Some(task) = self.tasks.get_mut(&no) else {
             return;
@@ -238,7 +240,8 @@ impl Handoff {
         }
     }
 
-    /// Its dispatcher ends a group early: what has not ended is cancelled, and what there is is gathered.
+    /// Its dispatcher ends a group early: what has not ended is cancelled, and what there is is
+    /// gathered.
     pub(super) fn cancel_group(
         &mut self,
         tx: &mut RoomTx<'_>,

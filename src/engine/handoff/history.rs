@@ -1,6 +1,7 @@
 //! Histories: the attempts at a task, who had it and how each ended.
 //!
-//! Plain data that `task` writes as it moves on; `handoff/get` shows it. Of a task with many attempts the oldest are dropped.
+//! Plain data that `task` writes as it moves on; `handoff/get` shows it. Of a task with many
+//! attempts the oldest are dropped.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,8 @@ use crate::wire::Millis;
 use crate::wire::handoff::{AttemptOutcome, AttemptView};
 use crate::wire::name::Agent;
 
-/// How much of what went wrong is kept with each attempt, in bytes; the last error is kept whole with the task.
+/// How much of what went wrong is kept with each attempt, in bytes; the last error is kept whole
+/// with the task.
 const KEPT_ERROR_BYTES: usize = 200;
 
 /// One attempt.

@@ -1,7 +1,8 @@
-//! The index: a room's tasks by state, type and capability, so that a page of a list costs what is on it.
+//! The index: a room's tasks by state, type and capability, so that a page of a list costs what is
+//! on it.
 //!
-//! It keeps numbers only, and follows every task from its dispatch until it is forgotten. Who asks, and what is shown, is the business
-//! of `list`, `redrive` and `admit`.
+//! It keeps numbers only, and follows every task from its dispatch until it is forgotten. Who asks,
+//! and what is shown, is the business of `list`, `redrive` and `admit`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
@@ -18,7 +19,8 @@ const STATES: usize = 8;
 /// What tasks are found by, besides their state.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// A type that is also all that the task asks for: most tasks are of this kind, and stand under no other.
+    /// A type that is also all that the task asks for: most tasks are of this kind, and stand under
+    /// no other.
     Plain(Capability),
     /// The type of a task that asks for something else.
     Type(Capability),
@@ -113,7 +115,8 @@ impl Index {
         self.sets(wanted).map(BTreeSet::len).sum()
     }
 
-    /// The tasks of a range of numbers, by number. Where type and capability are both given, those of the type.
+    /// The tasks of a range of numbers, by number. Where type and capability are both given, those
+    /// of the type.
     pub(super) fn find<'a>(
         &'a self,
         wanted: TaskFilter<'a>,

@@ -1,7 +1,9 @@
-//! Words: what a worker may say of a task, and how a repeat of the update that ended it is told from another one.
+//! Words: what a worker may say of a task, and how a repeat of the update that ended it is told
+//! from another one.
 //!
-//! A worker whose acknowledgement was lost says the same again, and that changes nothing. Somebody who says something else of a
-//! task that has ended must learn that nobody heard it. A digest is kept, not what was said: the dispatcher has that.
+//! A worker whose acknowledgement was lost says the same again, and that changes nothing. Somebody
+//! who says something else of a task that has ended must learn that nobody heard it. A digest is
+//! kept, not what was said: the dispatcher has that.
 
 use std::num::NonZeroU64;
 
@@ -18,7 +20,8 @@ use super::task::{Task, TaskStage, TaskStatus};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) struct LastReport {
     pub(super) status: UpdateStatus,
-    /// Of all that an update says besides; `None` where nobody can tell any more, and for a worker that left.
+    /// Of all that an update says besides; `None` where nobody can tell any more, and for a worker
+    /// that left.
     pub(super) digest: Option<NonZeroU64>,
 }
 
@@ -102,7 +105,8 @@ fn conflict(reason: String) -> Rejection {
     Rejection::new(Code::Conflict, reason)
 }
 
-/// Stands in records, so it must not change between versions: the first 8 bytes of SHA-256 over each part and its length.
+/// Stands in records, so it must not change between versions: the first 8 bytes of SHA-256 over
+/// each part and its length.
 fn digest(update: &Update) -> u64 {
     let error = update.error.as_ref().map(Json::of);
     let mut hash = Sha256::new();

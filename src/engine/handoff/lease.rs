@@ -1,4 +1,5 @@
-//! Leases: how long a worker may be silent, and how a task comes back from one that is gone, silent or unwilling.
+//! Leases: how long a worker may be silent, and how a task comes back from one that is gone, silent
+//! or unwilling.
 
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Capability};
@@ -16,8 +17,8 @@ use super::task::{Step, TaskStage, why};
 use crate::engine::ids::TaskNo;
 
 impl Handoff {
-    /// A task that is given back has used up no attempt. One that everybody gives back must not go round for ever, though: that
-    /// has a limit of its own.
+    /// A task that is given back has used up no attempt. One that everybody gives back must not go
+    /// round for ever, though: that has a limit of its own.
     pub(super) fn release(
         &mut self,
         tx: &mut RoomTx<'_>,
@@ -43,8 +44,9 @@ impl Handoff {
         }
     }
 
-    /// Its worker has disconnected in good order, and its session ends with that: it will not come back to what that session was
-    /// sent. What it has from an earlier one is not meant: it may have come just to say a word.
+    /// Its worker has disconnected in good order, and its session ends with that: it will not come
+    /// back to what that session was sent. What it has from an earlier one is not meant: it may
+    /// have come just to say a word.
     pub(in crate::engine) fn release_all(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
         let member = tx.room.members.0.get(agent);
         let taken = member.map(|member| &member.held - &member.owed);
@@ -105,8 +107,8 @@ impl Handoff {
         }
     }
 
-    /// Sends a worker what it has once more, without giving it more time. If it takes no message of that size any more, it keeps
-    /// only what it is at.
+    /// Sends a worker what it has once more, without giving it more time. If it takes no message of
+    /// that size any more, it keeps only what it is at.
     fn deliver_again(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, agent: &Agent) {
         let task = self.tasks.get(&no);
         let is_running = task.is_some_and(|task| task.status.is_running());
@@ -129,8 +131,9 @@ impl Handoff {
         self.lose(tx, no, "redelivered", reason);
     }
 
-    /// A task is on its way to its worker. A worker that comes back for it again and again without a word is of no use to it: its
-    /// program dies of the task, or hangs while its connection lives on.
+    /// A task is on its way to its worker. A worker that comes back for it again and again without
+    /// a word is of no use to it: its program dies of the task, or hangs while its connection lives
+    /// on.
     pub(in crate::engine) fn sent(
         &mut self,
         tx: &mut RoomTx<'_>,
@@ -166,7 +169,8 @@ impl Handoff {
         self.lose(tx, no, "too-large", reason);
     }
 
-    /// An assignment could not be sent, because it is larger than its worker takes now. A worker that is at it has seen it before.
+    /// An assignment could not be sent, because it is larger than its worker takes now. A worker
+    /// that is at it has seen it before.
     pub(in crate::engine) fn take_back_if_unseen(
         &mut self,
         tx: &mut RoomTx<'_>,
@@ -227,8 +231,8 @@ impl Handoff {
         }
     }
 
-    /// A lease that does not run goes on when its worker is sent the task: within the grace, or what is left of the lease if that is
-    /// longer.
+    /// A lease that does not run goes on when its worker is sent the task: within the grace, or
+    /// what is left of the lease if that is longer.
     fn await_worker(&mut self, tx: &mut RoomTx<'_>, no: TaskNo) {
         if let Some(task) = self.tasks.get(&no) {
             let until = tx.cx.after(
@@ -253,7 +257,8 @@ impl Handoff {
         tx.cx.timers.arm(until, Timer::Lease, subject);
     }
 
-    /// Leases of an agent do not run while its connection is gone, nor on a new one until it is sent its tasks there.
+    /// Leases of an agent do not run while its connection is gone, nor on a new one until it is
+    /// sent its tasks there.
     pub(in crate::engine) fn pause_leases(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
         let held = tx
             .room
@@ -284,7 +289,8 @@ impl Handoff {
         }
     }
 
-    /// After a time in which nobody could renew them: those that run begin anew, the others wait for their worker as before.
+    /// After a time in which nobody could renew them: those that run begin anew, the others wait
+    /// for their worker as before.
     pub(in crate::engine) fn begin_leases_anew(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
         let held = tx
             .room

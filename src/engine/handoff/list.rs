@@ -16,7 +16,8 @@ use super::index::TaskFilter;
 use super::task::Task;
 use crate::engine::ids::TaskNo;
 
-/// Tasks that one command looks at, where conditions that have no index drop some of them: the page ends there, and the next goes on.
+/// Tasks that one command looks at, where conditions that have no index drop some of them: the page
+/// ends there, and the next goes on.
 const LOOKED_AT: usize = 1_000;
 
 /// Tasks on a page where the question does not say.

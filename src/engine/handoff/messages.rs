@@ -24,7 +24,8 @@ use super::Handoff;
 use super::task::{Body, Task, TaskStage};
 use crate::engine::ids::TaskNo;
 
-/// The attempt that sizes are counted with, because the length of its number is part of them: few tasks see a later one.
+/// The attempt that sizes are counted with, because the length of its number is part of them: few
+/// tasks see a later one.
 const MEASURED_ATTEMPT: u32 = 999;
 
 impl Handoff {
@@ -121,7 +122,8 @@ impl Handoff {
         }
     }
 
-    /// Tells a worker that what it is at is of no use any more: a task that was cancelled, or whose time is over.
+    /// Tells a worker that what it is at is of no use any more: a task that was cancelled, or whose
+    /// time is over.
     pub(super) fn tell_worker(
         &self,
         tx: &mut RoomTx<'_>,
@@ -171,7 +173,8 @@ impl Body {
         }
     }
 
-    /// Counts how large its assignment is as a packet, in whichever encoding and on whichever of its topics it is larger.
+    /// Counts how large its assignment is as a packet, in whichever encoding and on whichever of
+    /// its topics it is larger.
     pub(in crate::engine) fn measure(&mut self, settings: &Settings, room: &Room) {
         let assignment = self.assignment(MEASURED_ATTEMPT);
         let holds = self.payload.as_ref().map_or("", Json::text);

@@ -1,8 +1,9 @@
-//! Handoff: tasks and what each step of theirs means for queues, workers, timers, dispatchers and observers.
+//! Handoff: tasks and what each step of theirs means for queues, workers, timers, dispatchers and
+//! observers.
 //!
-//! [`task`] says which steps there are, [`scheduler`] who gets what, `dispatch` and `update` what agents may ask for, `lease` how a
-//! task comes back, `word` what a worker may say. Here a step is carried out, in one place (`advance`), so that none of its consequences
-//! can be forgotten.
+//! [`task`] says which steps there are, [`scheduler`] who gets what, `dispatch` and `update` what
+//! agents may ask for, `lease` how a task comes back, `word` what a worker may say. Here a step is
+//! carried out, in one place (`advance`), so that none of its consequences can be forgotten.
 
 mod admit;
 mod affinity;
@@ -140,8 +141,8 @@ impl<'a> Advance<'a> {
 }
 
 impl Handoff {
-    /// The one place where a task moves on: carries out the step and all that follows from it. Nothing happens if the step means
-    /// nothing where the task stands.
+    /// The one place where a task moves on: carries out the step and all that follows from it.
+    /// Nothing happens if the step means nothing where the task stands.
     fn advance(&mut self, tx: &mut RoomTx<'_>, no: TaskNo, advance: Advance<'_>) {
         let Some(task) = self.tasks.get_mut(&no) else {
             return;
@@ -200,7 +201,8 @@ impl Handoff {
                 let subject = TimerSubject::Task(tx.room.name.clone(), no);
                 tx.cx.timers.disarm(task.lease_until, Timer::Lease, subject);
                 (task.lease_until, task.lease_left) = (0, 0);
-                // Also after the worker's own last word: a client that acknowledges late must not get the task again.
+                // Also after the worker's own last word: a client that acknowledges late must not
+                // get the task again.
                 tx.cx.emit(Effect::Revoke {
                     agent: worker.clone(),
                     class: DirectedKind::Assignment(AssignmentKey {

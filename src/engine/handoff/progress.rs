@@ -1,6 +1,8 @@
-//! Progress: what a worker said last of how far it is, so that the next attempt can go on from there.
+//! Progress: what a worker said last of how far it is, so that the next attempt can go on from
+//! there.
 //!
-//! It stands in a record of its own, because it may be large and a task's state is written at every step.
+//! It stands in a record of its own, because it may be large and a task's state is written at every
+//! step.
 
 use std::collections::BTreeMap;
 

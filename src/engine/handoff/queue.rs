@@ -1,14 +1,17 @@
 //! Queues: the tasks of a room that wait for a worker, in the order in which they are to go.
 //!
-//! The most urgent go first. Within a priority the dispatchers take turns, so that one that floods the room cannot starve the others,
-//! and what a dispatcher has waiting goes oldest first; where there is one dispatcher, that is all there is to it. Tasks
-//! stand apart by route and by size, because workers differ in what they can take. It knows numbers and names only.
+//! The most urgent go first. Within a priority the dispatchers take turns, so that one that floods
+//! the room cannot starve the others, and what a dispatcher has waiting goes oldest first; where
+//! there is one dispatcher, that is all there is to it. Tasks stand apart by route and by size,
+//! because workers differ in what they can take. It knows numbers and names only.
 //!
-//! Turns are start-time fair queueing: a lane's turn counts what its dispatcher got; one that begins to wait starts at the turn that was
-//! reached, so nobody saves turns up; one that ran dry keeps its turn until the others have caught up.
+//! Turns are start-time fair queueing: a lane's turn counts what its dispatcher got; one that
+//! begins to wait starts at the turn that was reached, so nobody saves turns up; one that ran dry
+//! keeps its turn until the others have caught up.
 //!
-//! A priority of which a task has waited for too long is late. The scheduler asks for what is late before all that is more urgent for
-//! every other task: so nothing waits for ever, and what is urgent keeps half of the turns.
+//! A priority of which a task has waited for too long is late. The scheduler asks for what is late
+//! before all that is more urgent for every other task: so nothing waits for ever, and what is
+//! urgent keeps half of the turns.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +24,8 @@ use super::scheduler::RouteNo;
 use crate::engine::ids::TaskNo;
 use crate::engine::size::SizeClass;
 
-/// Lanes that have run dry and still wait for the others to catch up. Beyond it the one that is ahead least is forgotten, and its
-/// dispatcher may get a task more than its share.
+/// Lanes that have run dry and still wait for the others to catch up. Beyond it the one that is
+/// ahead least is forgotten, and its dispatcher may get a task more than its share.
 const MAX_IDLE_LANES: usize = 10_000;
 
 /// Where a task stands.
@@ -194,7 +197,8 @@ impl Queues {
             .is_some()
     }
 
-    /// Which task of a route goes first, of those no larger than this; only of a priority where one is given.
+    /// Which task of a route goes first, of those no larger than this; only of a priority where one
+    /// is given.
     pub(super) fn first(
         &self,
         route: RouteNo,
@@ -215,7 +219,8 @@ impl Queues {
         firsts.min()
     }
 
-    /// The task of a route that has waited longest, since `late` at least, and its priority; of those no larger than this.
+    /// The task of a route that has waited longest, since `late` at least, and its priority; of
+    /// those no larger than this.
     pub(super) fn oldest(
         &self,
         route: RouteNo,

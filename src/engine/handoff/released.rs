@@ -1,4 +1,5 @@
-//! Tasks that a worker has given back, while they wait: everybody but that worker may have them at once.
+//! Tasks that a worker has given back, while they wait: everybody but that worker may have them at
+//! once.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,8 @@
-//! Results that are kept: what a task came to can be asked for as long as the task is remembered, and as far as there is room.
+//! Results that are kept: what a task came to can be asked for as long as the task is remembered,
+//! and as far as there is room.
 //!
-//! Until a group is gathered `group` keeps those of its tasks; a room has bytes of its own for all others, and the oldest go first.
+//! Until a group is gathered `group` keeps those of its tasks; a room has bytes of its own for all
+//! others, and the oldest go first.
 
 use crate::wire::json::Json;
 

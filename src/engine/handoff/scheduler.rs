@@ -1,8 +1,9 @@
 //! The scheduler: which task goes to which worker.
 //!
-//! Tasks that need the same capabilities share a route. A route's tasks stand in `queue` in the order in which they go, and the
-//! workers that could take one right now stand here by load, so that choosing costs the same however many tasks wait and however
-//! many workers there are. It knows numbers and names only; tasks' states and workers' presence are others' business.
+//! Tasks that need the same capabilities share a route. A route's tasks stand in `queue` in the
+//! order in which they go, and the workers that could take one right now stand here by load, so
+//! that choosing costs the same however many tasks wait and however many workers there are. It
+//! knows numbers and names only; tasks' states and workers' presence are others' business.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -155,7 +156,8 @@ impl Route {
 }
 
 impl Worker {
-    /// Its place among the free; `None` if it has no capacity left, or could not be sent anything now.
+    /// Its place among the free; `None` if it has no capacity left, or could not be sent anything
+    /// now.
     fn load(&self) -> Option<Load> {
         let is_free = self.in_flight < self.skills.capacity && self.window > 0;
         is_free.then(|| Load {
@@ -167,7 +169,8 @@ impl Worker {
 }
 
 impl Scheduler {
-    /// Counts a task onto the route for what it needs; `None` if there are as many routes with tasks as may be.
+    /// Counts a task onto the route for what it needs; `None` if there are as many routes with
+    /// tasks as may be.
     pub(in crate::engine) fn enter(&mut self, need: Need, limit: usize) -> Option<RouteNo> {
         let no = match self.by_need.get(&need) {
             Some(no) => *no,
@@ -355,9 +358,9 @@ impl Scheduler {
         self.next_turn
     }
 
-    /// The task that goes first of those that somebody is free for, and who takes it. The caller assigns it, which takes it out of
-    /// the queue.
-    /// What has waited since `late` or longer has every other turn.
+    /// The task that goes first of those that somebody is free for, and who takes it. The caller
+    /// assigns it, which takes it out of the queue. What has waited since `late` or longer has
+    /// every other turn.
     pub(in crate::engine) fn next_match(
         &mut self,
         late: Option<Millis>,
@@ -387,7 +390,8 @@ impl Scheduler {
         Some((task, worker))
     }
 
-    /// The priority of the task that has waited longest of those that somebody is free for, if it is late.
+    /// The priority of the task that has waited longest of those that somebody is free for, if it
+    /// is late.
     fn late_priority(&self, late: Millis) -> Option<Priority> {
         let oldest = self.astir.iter().filter_map(|no| {
             let largest = self.routes.get(no)?.largest()?;

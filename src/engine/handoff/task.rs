@@ -1,6 +1,7 @@
 //! A task: what was asked for, where it stands, and the one `match` by which that changes.
 //!
-//! It knows nothing of rooms, workers' load, mailboxes or timers; `handoff` carries out what a step means for them.
+//! It knows nothing of rooms, workers' load, mailboxes or timers; `handoff` carries out what a step
+//! means for them.
 
 use std::num::NonZeroU64;
 
@@ -23,7 +24,8 @@ use super::scheduler::{Need, RouteNo};
 use crate::engine::ids::TaskNo;
 use crate::engine::size::SizeClass;
 
-/// What was asked for: fixed at the dispatch, recorded apart from the state so that a transition does not rewrite it.
+/// What was asked for: fixed at the dispatch, recorded apart from the state so that a transition
+/// does not rewrite it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::engine) struct Body {
     pub(in crate::engine) id: TaskId,
@@ -60,7 +62,7 @@ pub(in crate::engine) struct Body {
     /// Boxed, because most tasks have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) ties: Option<Box<Ties>>,
-    /// Of the command that it came with, where that had an id; earlier versions did not write it down.
+    /// Of the command that it came with, where that had an id; earlier versions did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) fingerprint: Option<NonZeroU64>,
 }
@@ -142,10 +144,10 @@ pub(in crate::engine) struct Task {
     pub(in crate::engine) status: TaskStatus,
     /// Since when nothing but a worker is missing, for the metrics. Not recorded.
     pub(in crate::engine) ready_at: Millis,
-    /// When its worker's lease runs out; 0 while nobody has it. Not recorded: after a restart leases begin anew.
+    /// When its worker's lease runs out; 0 while nobody has it. Not recorded: a restart renews it.
     pub(in crate::engine) lease_until: Millis,
-    /// What is left of the lease, in milliseconds, while it does not run: its worker has not been sent the task on its present
-    /// connection, or is away. 0 while it runs.
+    /// What is left of the lease, in milliseconds, while it does not run: its worker has not been
+    /// sent the task on its present connection, or is away. 0 while it runs.
     pub(in crate::engine) lease_left: u64,
     /// Where it queues, until it has ended.
     pub(in crate::engine) route: Option<RouteNo>,
@@ -298,8 +300,8 @@ impl TaskStatus {
         }
     }
 
-    /// Its worker gives it back. Others may have it at once; its worker has to wait like after a first failure, so that a task
-    /// which everybody gives back does not go round without a pause.
+    /// Its worker gives it back. Others may have it at once; its worker has to wait like after a
+    /// first failure, so that a task which everybody gives back does not go round without a pause.
     fn release(&mut self, body: &Body, most: u32, now: Millis) -> TaskStage {
         let error = why("released", "its worker gave it back");
         let message = error.message.clone();
@@ -327,8 +329,8 @@ impl TaskStatus {
 }
 
 impl Task {
-    /// Every change of state there is: the table [`TASK`](super::TASK) says the same, row by row. Returns whether the step means
-    /// anything where the task stands; if not, nothing has changed.
+    /// Every change of state there is: the table [`TASK`](super::TASK) says the same, row by row.
+    /// Returns whether the step means anything where the task stands; if not, nothing has changed.
     pub(in crate::engine) fn step(&mut self, step: Step, now: Millis) -> bool {
         use TaskStage::{Ended, Held, Queued, Waiting};
 

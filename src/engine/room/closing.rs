@@ -1,8 +1,9 @@
 //! Closing a room: everything in it ends with words, and until it is opened again nothing begins.
 //!
-//! What is in a room may be much, so it ends a portion at a time: tasks and calls of tools are cancelled, approvals refused, locks
-//! freed, keys deleted, agents taken out, each as if somebody had said so, with the results, decisions and events that go with it. A room that is being closed takes no
-//! command but questions and the one that opens it.
+//! What is in a room may be much, so it ends a portion at a time: tasks and calls of tools are
+//! cancelled, approvals refused, locks freed, keys deleted, agents taken out, each as if somebody
+//! had said so, with the results, decisions and events that go with it. A room that is being closed
+//! takes no command but questions and the one that opens it.
 
 use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
@@ -75,7 +76,8 @@ impl RoomState {
         })
     }
 
-    /// Runs a command on the whole room, or returns what its first run came to where it carries an id that is known.
+    /// Runs a command on the whole room, or returns what its first run came to where it carries an
+    /// id that is known.
     fn once(
         &mut self,
         cx: &mut Context,

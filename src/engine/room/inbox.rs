@@ -1,6 +1,7 @@
 //! Inbox: messages between agents, kept for the recipient until it acknowledges them.
 //!
-//! It only admits them; the desk relays the bytes as they are and keeps them in the recipient's mailbox.
+//! It only admits them; the desk relays the bytes as they are and keeps them in the recipient's
+//! mailbox.
 
 use crate::wire::name::{Agent, GATEWAY};
 use crate::wire::reply::{Code, Rejection};

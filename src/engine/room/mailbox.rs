@@ -1,7 +1,7 @@
 //! Mailboxes: what waits for an agent from a room, and taking some of it out.
 //!
-//! It looks at what the desk keeps and says what is to go; the desk takes it out. Whose mailbox it may be is a matter of the topic, so
-//! that roles decide it.
+//! It looks at what the desk keeps and says what is to go; the desk takes it out. Whose mailbox it
+//! may be is a matter of the topic, so that roles decide it.
 
 use std::ops::ControlFlow;
 

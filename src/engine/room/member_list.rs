@@ -19,7 +19,8 @@ use crate::engine::tx::RoomTx;
 const USUAL_PAGE: u32 = 100;
 /// Agents in a page at most.
 const LARGEST_PAGE: u32 = 1_000;
-/// A page looks at so many agents at least for those that it lists, and at twice as many as it may list.
+/// A page looks at so many agents at least for those that it lists, and at twice as many as it may
+/// list.
 const LOOKS: usize = 1_000;
 
 /// A page while it fills.

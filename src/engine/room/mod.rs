@@ -1,6 +1,7 @@
 //! A room: everything that its agents share, and the door through which their commands come in.
 //!
-//! It holds the patterns' state side by side and lends each what it needs of the room. It never looks at other rooms.
+//! It holds the patterns' state side by side and lends each what it needs of the room. It never
+//! looks at other rooms.
 //!
 //! Tags of records, and whose they are (`record` says what a tag is):
 //!
@@ -74,7 +75,8 @@ pub(super) struct Patterns {
 }
 
 impl Patterns {
-    /// All of them, in the order in which they hear of things, and in which what is in them ends when a room is closed.
+    /// All of them, in the order in which they hear of things, and in which what is in them ends
+    /// when a room is closed.
     fn all(&self) -> [&dyn Pattern; 4] {
         [
             &self.handoff,
@@ -170,7 +172,8 @@ impl RoomState {
         }
     }
 
-    /// Whether nobody is in it and nothing of it must be remembered but what a deserted room forgets last.
+    /// Whether nobody is in it and nothing of it must be remembered but what a deserted room
+    /// forgets last.
     fn is_deserted(&self) -> bool {
         self.core.members.0.is_empty()
             && self.core.outcomes.len() == 0
@@ -255,7 +258,8 @@ impl RoomState {
         self.each(cx, |pattern, tx| pattern.reconfigured(tx, before));
     }
 
-    /// Every record that changed since the last call, each once: `None` deletes. The head is not among them.
+    /// Every record that changed since the last call, each once: `None` deletes. The head is not
+    /// among them.
     pub(super) fn drain_records(&mut self, put: Put<'_>) {
         self.core.drain_records(put);
         for pattern in self.patterns.all_mut() {

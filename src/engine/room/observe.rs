@@ -1,7 +1,8 @@
 //! Observe: a room's past, a page at a time.
 //!
-//! A question is answered from what the desk keeps, in the reply itself; nothing is remembered between two pages but what the asker
-//! says. How far one page looks is bounded, so that nobody waits for somebody's long past.
+//! A question is answered from what the desk keeps, in the reply itself; nothing is remembered
+//! between two pages but what the asker says. How far one page looks is bounded, so that nobody
+//! waits for somebody's long past.
 
 use std::ops::ControlFlow;
 
@@ -15,7 +16,8 @@ use crate::engine::tx::RoomTx;
 
 /// Events in a page where the question does not say.
 const USUAL_PAGE: u32 = 100;
-/// A page looks at so many events at least for those that it returns, and at twice as many as it may return.
+/// A page looks at so many events at least for those that it returns, and at twice as many as it
+/// may return.
 const LOOKS: usize = 1_000;
 
 /// A page while it fills.

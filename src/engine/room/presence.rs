@@ -1,7 +1,7 @@
 //! Presence: who is in a room, whether the gateway holds their connection, and what they can take.
 //!
-//! It changes an agent's place in one room; `session` does so in all its rooms. Whatever may change how an agent looks only stirs
-//! it: what it then looks like is shown once per batch, by `flush`.
+//! It changes an agent's place in one room; `session` does so in all its rooms. Whatever may change
+//! how an agent looks only stirs it: what it then looks like is shown once per batch, by `flush`.
 
 use crate::wire::name::{Agent, Capability, Tool};
 use crate::wire::presence::{Announcement, ConnectionState, Status};
@@ -89,8 +89,8 @@ impl RoomTx<'_> {
         Ok(())
     }
 
-    /// Enters the room into the agent's session; returns how its connection stands (a will speaks for who is not there) and whether
-    /// the session is durable.
+    /// Enters the room into the agent's session; returns how its connection stands (a will speaks
+    /// for who is not there) and whether the session is durable.
     fn take_place(&mut self, agent: &Agent) -> (ConnectionState, bool) {
         let session = self
             .cx
@@ -110,7 +110,7 @@ impl RoomTx<'_> {
         (connection, session.durable)
     }
 
-    /// Records and shows what changed about an agent. Patterns hear of it once the one that says so is done.
+    /// Records and tells what changed about an agent. Patterns hear of it after that.
     pub(in crate::engine) fn refresh(&mut self, agent: &Agent) {
         self.change(RoomChange::Member(agent.clone()));
         self.mark_presence_dirty(agent, true);
@@ -377,7 +377,8 @@ impl RoomState {
         self.refresh(cx, agent);
     }
 
-    /// A new session of an agent that has a place here: its subscriptions stand, or are gone with its earlier session.
+    /// A new session of an agent that has a place here: its subscriptions stand, or are gone with
+    /// its earlier session.
     pub(in crate::engine) fn connected(
         &mut self,
         cx: &mut Context,
@@ -446,13 +447,13 @@ impl RoomState {
         true
     }
 
-    /// Whether the agent has its place from an earlier session, and the present one has said nothing here.
+    /// Whether the agent has its place from an earlier session, and the present one is silent here.
     pub(in crate::engine) fn is_unconfirmed(&self, agent: &Agent) -> bool {
         let member = self.core.members.0.get(agent);
         member.is_some_and(|member| member.unconfirmed)
     }
 
-    /// The grace is over for an agent that is connected: what its new session has not taken up is gone.
+    /// The grace of a connected agent is over: what its new session has not taken up is gone.
     pub(in crate::engine) fn confirm(&mut self, cx: &mut Context, agent: &Agent) {
         let Some(member) = self.core.members.0.get_mut(agent) else {
             return;

@@ -9,7 +9,8 @@ use crate::engine::timer::{Timer, TimerSubject};
 use super::RoomState;
 use super::member_list::forget_oldest_departed;
 
-/// How much one retention timer forgets, so that no single input takes long; the rest follows at once.
+/// How much one retention timer forgets, so that no single input takes long; the rest follows at
+/// once.
 const FORGOTTEN_AT_ONCE: usize = 100;
 
 /// Sees to it that the oldest thing that the room remembers is forgotten in time.

@@ -1,4 +1,5 @@
-//! Crashes: at any point the engine is rebuilt from its records and brings everything to the same end.
+//! Crashes: at any point the engine is rebuilt from its records and brings everything to the same
+//! end.
 
 use super::*;
 

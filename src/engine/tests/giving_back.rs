@@ -1,4 +1,5 @@
-//! What comes back from workers: tasks that they give back, what they had found out, and work that came late.
+//! What comes back from workers: tasks that they give back, what they had found out, and work that
+//! came late.
 
 use super::*;
 

@@ -1,5 +1,6 @@
-//! The tables of transitions and the engine say the same: what random agents do to it is in the tables, everything in the tables
-//! happens to somebody, and each transition begins where the one before it has ended.
+//! The tables of transitions and the engine say the same: what random agents do to it is in the
+//! tables, everything in the tables happens to somebody, and each transition begins where the one
+//! before it has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -363,7 +363,8 @@ impl World {
         }
     }
 
-    /// A command in room `r`; the topic is `handoff/dispatch`, the writer is added where it belongs.
+    /// A command in room `r`; the topic is `handoff/dispatch`, the writer is added where it
+    /// belongs.
     fn send(&mut self, from: &str, verb: &str, payload: Value) -> Verdict {
         if self.speak_cbor.contains(&from) {
             return self.send_raw(from, verb, serde_cbor::to_vec(&payload).unwrap());
@@ -488,7 +489,8 @@ impl World {
         revoked.collect()
     }
 
-    /// What happened to a subject: `queued -> assigned`, or the event's name where there are no states.
+    /// What happened to a subject: `queued -> assigned`, or the event's name where there are no
+    /// states.
     fn story(&self, subject: &str) -> Vec<String> {
         let events = self.events.iter().filter(|event| event.subject == subject);
         events.map(|event| event.what.clone()).collect()

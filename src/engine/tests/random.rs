@@ -1,4 +1,5 @@
-//! Random agents doing random things, crashes included: nothing panics, everything adds up, every task ends once.
+//! Random agents doing random things, crashes included: nothing panics, everything adds up, every
+//! task ends once.
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -178,7 +179,8 @@ fn act_on_tools(world: &mut World, dice: &mut Dice, who: &str) {
     }
 }
 
-/// Every call has one final result that fits its schema, and what may run once only has run once only.
+/// Every call has one final result that fits its schema, and what may run once only has run once
+/// only.
 fn tool_calls_end_once(world: &World, seed: u64) {
     let of = |what: &str| {
         let events = world.events.iter().filter(|event| event.what == what);
@@ -331,7 +333,8 @@ fn random_agents_find_no_way_to_break_it_while_it_is_configured_anew() {
     }
 }
 
-/// Nothing but tools, with providers that come and go: returns how many calls were answered, lost and given to another.
+/// Nothing but tools, with providers that come and go: returns how many calls were answered, lost
+/// and given to another.
 fn run_tools(seed: u64) -> [usize; 3] {
     let mut dice = Dice(ChaCha12Rng::seed_from_u64(seed));
     let mut world = World::new();

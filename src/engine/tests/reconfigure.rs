@@ -1,4 +1,5 @@
-//! Other settings while it runs: what is there stays, what comes is judged anew, and a room that is not configured stands still.
+//! Other settings while it runs: what is there stays, what comes is judged anew, and a room that is
+//! not configured stands still.
 
 use super::*;
 
@@ -179,7 +180,8 @@ fn who_is_no_member_any_more_gets_no_new_work_until_it_is_one_again() {
     world.check();
 }
 
-/// Neither a lease nor a time-out runs out, nothing is forgotten, and all of it goes on when the room may.
+/// Neither a lease nor a time-out runs out, nothing is forgotten, and all of it goes on when the
+/// room may.
 #[test]
 fn a_room_that_is_not_configured_stands_still() {
     for is_restarted in [false, true] {

@@ -1,4 +1,5 @@
-//! Rooms that come and go: an empty one makes way for another, and what it promised holds when somebody comes back.
+//! Rooms that come and go: an empty one makes way for another, and what it promised holds when
+//! somebody comes back.
 
 use super::*;
 

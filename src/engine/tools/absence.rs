@@ -1,9 +1,11 @@
 //! Absence: what becomes of calls whose provider is away, or came back and has forgotten them.
 //!
-//! Whoever loses its connection has a short grace of its own and then loses its calls, because a caller waits for a tool as it waits for
-//! a function. Who is back in time with its session goes on. Who is back with a new one may be a new process: as soon as it listens it is
-//! sent again what may run twice; what may not it can still answer, but no longer than that grace. After a restart of the gateway
-//! providers have the whole reconnect grace, and what they are at stays theirs: it is not they who went away.
+//! Whoever loses its connection has a short grace of its own and then loses its calls, because a
+//! caller waits for a tool as it waits for a function. Who is back in time with its session goes
+//! on. Who is back with a new one may be a new process: as soon as it listens it is sent again what
+//! may run twice; what may not it can still answer, but no longer than that grace. After a restart
+//! of the gateway providers have the whole reconnect grace, and what they are at stays theirs: it
+//! is not they who went away.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +21,8 @@ use crate::wire::presence::ConnectionState;
 use super::Tools;
 use super::call::CallEnd;
 
-/// Providers that are away, or back without their sessions. Not recorded: a restart gives everybody more.
+/// Providers that are away, or back without their sessions. Not recorded: a restart gives everybody
+/// more.
 #[derive(Debug, Default)]
 pub(super) struct Absences {
     /// When they lose what they had.
@@ -92,8 +95,8 @@ impl Tools {
         }
     }
 
-    /// Whether a provider with a new session must be taken to know nothing of a call. One whose run still waits for its acknowledgement
-    /// comes to the new session by itself.
+    /// Whether a provider with a new session must be taken to know nothing of a call. One whose run
+    /// still waits for its acknowledgement comes to the new session by itself.
     fn has_forgotten(
         &self,
         tx: &RoomTx<'_>,
@@ -108,7 +111,8 @@ impl Tools {
         })
     }
 
-    /// A provider listens to a tool, and is sent again what it had of it in an earlier session, where that may run twice.
+    /// A provider listens to a tool, and is sent again what it had of it in an earlier session,
+    /// where that may run twice.
     pub(in crate::engine) fn send_owed_runs(
         &mut self,
         tx: &mut RoomTx<'_>,

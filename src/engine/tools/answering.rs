@@ -1,6 +1,7 @@
 //! Answering: what a provider may say of a call that it has.
 //!
-//! An answer that is refused changes nothing: the call stays open, and the provider may say it better until the time is over.
+//! An answer that is refused changes nothing: the call stays open, and the provider may say it
+//! better until the time is over.
 
 use crate::wire::name::{Agent, CallId};
 use crate::wire::reply::{Code, Rejection};

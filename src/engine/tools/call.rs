@@ -25,7 +25,8 @@ pub(in crate::engine) struct ToolCall {
     /// Kept only if it may run twice: nobody needs them again otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) arguments: Option<Json>,
-    /// Of the command that it came with, where that had an id; earlier versions did not write it down.
+    /// Of the command that it came with, where that had an id; earlier versions did not write it
+    /// down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fingerprint: Option<NonZeroU64>,
     pub(super) called_at: Millis,

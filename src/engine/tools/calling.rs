@@ -1,6 +1,7 @@
 //! Calling: admitting a call, and taking one's own back.
 //!
-//! Whatever can be said against a call is said at once, before anybody is called: a caller waits for nothing but the tool.
+//! Whatever can be said against a call is said at once, before anybody is called: a caller waits
+//! for nothing but the tool.
 
 use crate::wire::json::Json;
 use crate::wire::name::{Agent, CallId, CommandId, Tool};
@@ -170,7 +171,8 @@ fn call_id(cx: &mut Context, call: &Call<'_>) -> CallId {
     CallId::of(call.from(), &id)
 }
 
-/// The refusal of a value that is not as its schema wants it, with its place as a JSON pointer into the command.
+/// The refusal of a value that is not as its schema wants it, with its place as a JSON pointer into
+/// the command.
 pub(super) fn invalid(field: &str, violation: Violation) -> Rejection {
     let path = format!("/{field}{}", violation.path);
     Rejection::new(Code::Invalid, violation.reason).at(path)

@@ -1,4 +1,5 @@
-//! Calls that are over: what came of each can be asked for as long as it is remembered, and as far as there is room.
+//! Calls that are over: what came of each can be asked for as long as it is remembered, and as far
+//! as there is room.
 //!
 //! It remembers, shows and forgets; how a call ends is the business of the module above.
 
@@ -209,7 +210,8 @@ impl Tools {
         self.forget_calls_over_limits(tx);
     }
 
-    /// Where there are too many calls that are over, the oldest are forgotten; where there are too many bytes, what they came to.
+    /// Where there are too many calls that are over, the oldest are forgotten; where there are too
+    /// many bytes, what they came to.
     pub(in crate::engine) fn forget_calls_over_limits(&mut self, tx: &mut RoomTx<'_>) {
         let limit = tx.cx.settings.tools.max_ended_calls_per_room;
         let excess = self.ended.by_id.len().saturating_sub(limit);

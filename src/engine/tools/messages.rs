@@ -1,4 +1,5 @@
-//! What tools send: runs and cancellations to providers, results to callers, events to whoever observes.
+//! What tools send: runs and cancellations to providers, results to callers, events to whoever
+//! observes.
 
 use crate::wire::json::Json;
 use crate::wire::mirror::{MessageMirrors, Trace};
@@ -50,7 +51,8 @@ impl Tools {
         });
     }
 
-    /// Tells a provider that nobody waits for its answer. As with replies, the oldest give way when too many wait.
+    /// Tells a provider that nobody waits for its answer. As with replies, the oldest give way when
+    /// too many wait.
     pub(super) fn deliver_notice(
         &mut self,
         tx: &mut RoomTx<'_>,

@@ -1,9 +1,10 @@
 //! Tools: capabilities with a schema and a short answer.
 //!
-//! [`registry`] knows which tools there are and who can be called, `register` how that changes, [`call`] what a call is, `calling` and
-//! `answering` what agents may do about one, `ended` what is remembered of those that are over, `absence` what becomes of calls whose provider is away or
-//! came back without its session, `messages` what is sent. Here a call goes to a provider and ends, each in one place, so that
-//! none of the consequences can be forgotten.
+//! [`registry`] knows which tools there are and who can be called, `register` how that changes,
+//! [`call`] what a call is, `calling` and `answering` what agents may do about one, `ended` what is
+//! remembered of those that are over, `absence` what becomes of calls whose provider is away or
+//! came back without its session, `messages` what is sent. Here a call goes to a provider and ends,
+//! each in one place, so that none of the consequences can be forgotten.
 //!
 //! A call is with exactly one provider from its first moment to its last: it never queues.
 
@@ -80,7 +81,8 @@ impl Tools {
 }
 
 impl Tools {
-    /// The one place where a call comes into being: from here on its caller is owed one final result.
+    /// The one place where a call comes into being: from here on its caller is owed one final
+    /// result.
     fn begin_call(&mut self, tx: &mut RoomTx<'_>, call: ToolCall, arguments: &Json) {
         let subject = TimerSubject::Call(tx.room.name.clone(), call.id.clone());
         tx.cx.timers.arm(call.deadline, Timer::Call, subject);
@@ -118,7 +120,8 @@ impl Tools {
         self.remember_call_as_ended(tx, call, result, error);
     }
 
-    /// The provider of a call does not have it any more: frees it, and tells it unless it was its own word.
+    /// The provider of a call does not have it any more: frees it, and tells it unless it was its
+    /// own word.
     fn take_back(&mut self, tx: &mut RoomTx<'_>, call: &ToolCall, notice: Option<(&str, &str)>) {
         let limit = tx.cx.settings.tools.max_calls_per_provider;
         self.registry.freed(&call.provider, &call.id, limit);
@@ -129,7 +132,8 @@ impl Tools {
         }
     }
 
-    /// A call whose provider is gone: to another one if it may run twice and somebody can be called, else it ends at once.
+    /// A call whose provider is gone: to another one if it may run twice and somebody can be
+    /// called, else it ends at once.
     fn lose_call(&mut self, tx: &mut RoomTx<'_>, id: &CallId, end: CallEnd) {
         let Some(call) = self.calls.get(id) else {
             return;

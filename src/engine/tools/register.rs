@@ -1,7 +1,8 @@
 //! Registering: what agents may say of the tools that they provide, and what others see of it.
 //!
-//! A tool means one thing in a room: two providers must agree on its schemas and on whether a call may run twice. Who comes
-//! with another idea is refused while somebody else can be called, and is believed when nobody can.
+//! A tool means one thing in a room: two providers must agree on its schemas and on whether a call
+//! may run twice. Who comes with another idea is refused while somebody else can be called, and is
+//! believed when nobody can.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -178,7 +179,8 @@ impl Tools {
         tx.refresh(agent);
     }
 
-    /// An agent does not provide a tool any more: its calls of it go, and the tool with its last provider.
+    /// An agent does not provide a tool any more: its calls of it go, and the tool with its last
+    /// provider.
     fn withdraw_tool(&mut self, tx: &mut RoomTx<'_>, agent: &Agent, tool: &Tool) {
         if !self.registry.unregister(tool, agent) {
             return;
@@ -203,7 +205,8 @@ impl Tools {
         }
     }
 
-    /// The grace is over for an agent that came back with a new session: what it has not subscribed to again it does not provide.
+    /// The grace is over for an agent that came back with a new session: what it has not subscribed
+    /// to again it does not provide.
     pub(in crate::engine) fn confirm_tools(&mut self, tx: &mut RoomTx<'_>, agent: &Agent) {
         for tool in self.registry.registered_by(agent) {
             let listens = |member: &crate::engine::member::Member| member.provides.contains(&tool);
@@ -289,8 +292,9 @@ impl Definition {
     }
 }
 
-/// The schema of a tool's arguments or results, which are an object and say so in MCP's `Tool`; so must each property be described by one.
-/// Clients of MCP drop the whole list for one card that is otherwise.
+/// The schema of a tool's arguments or results, which are an object and say so in MCP's `Tool`; so
+/// must each property be described by one. Clients of MCP drop the whole list for one card that is
+/// otherwise.
 fn of_an_object(path: &str, schema: &Json) -> Result<Json, Rejection> {
     #[derive(Deserialize)]
     struct Typed {

@@ -1,7 +1,8 @@
 //! The registry: which tools a room has, who has registered them, and who can be called right now.
 //!
-//! For each tool it keeps those who can be called by load, so that choosing one costs the same however many there are. It knows
-//! names, schemas and numbers; calls and connections are others' business.
+//! For each tool it keeps those who can be called by load, so that choosing one costs the same
+//! however many there are. It knows names, schemas and numbers; calls and connections are others'
+//! business.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -116,7 +117,8 @@ impl Contract {
         })
     }
 
-    /// Refuses an output schema that clients of MCP cannot compile: they drop the whole list with it.
+    /// Refuses an output schema that clients of MCP cannot compile: they drop the whole list with
+    /// it.
     pub(super) fn fits_mcp(&self) -> Result<(), Rejection> {
         let mut patterns = self.output.iter().flat_map(Schema::patterns);
         let Some(bad) = patterns.find(|pattern| !is_unicode_pattern(pattern)) else {
@@ -173,7 +175,8 @@ impl Registry {
         provider.map_or_else(BTreeSet::new, |provider| provider.calls.clone())
     }
 
-    /// Puts a tool in place, or in the place of what it was. Whoever is not among the registered any more is not callable either.
+    /// Puts a tool in place, or in the place of what it was. Whoever is not among the registered
+    /// any more is not callable either.
     pub(super) fn put(&mut self, tool: &Tool, definition: Definition, contract: Contract) {
         let registered = definition.registered.clone();
         self.dirty.insert(tool.clone());
@@ -213,7 +216,8 @@ impl Registry {
             .insert(tool, ToolEntry::new(definition, contract));
     }
 
-    /// An agent does not provide the tool any more; says whether it did, and removes the tool with the last of them.
+    /// An agent does not provide the tool any more; says whether it did, and removes the tool with
+    /// the last of them.
     pub(super) fn unregister(&mut self, tool: &Tool, agent: &Agent) -> bool {
         self.close(tool, agent);
         let Some(entry) = self.entries.get_mut(tool) else {
@@ -282,7 +286,8 @@ impl Registry {
         }
     }
 
-    /// Whom to call: the least loaded who can take one more, of those that will do. There are at most as many as may provide a tool.
+    /// Whom to call: the least loaded who can take one more, of those that will do. There are at
+    /// most as many as may provide a tool.
     pub(super) fn pick(&self, tool: &Tool, will_do: impl Fn(&Agent) -> bool) -> Option<Agent> {
         let ready = &self.entries.get(tool)?.ready;
         let mut agents = ready.iter().map(|(_, agent)| agent);

@@ -1,8 +1,8 @@
-//! The thread behind the log: makes the next segment ahead of time, copies full ones to the database, and has the database
-//! give back what it does not need when there is nothing else to do.
+//! The thread behind the log: makes the next segment ahead of time, copies full ones to the
+//! database, and has the database give back what it does not need when there is nothing else to do.
 //!
-//! It owns the database. It never touches the segment that takes commits. A failure is kept, shown to the next commit that
-//! needs room, and tried again.
+//! It owns the database. It never touches the segment that takes commits. A failure is kept, shown
+//! to the next commit that needs room, and tried again.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -93,7 +93,7 @@ impl FlushState {
             .then(|| Job::Make(self.next_number, self.next_bytes, self.used.take()))
     }
 
-    /// The oldest is in the database. Keeps one file for the next segment, and gives back what is too many.
+    /// The oldest is in the database. Keeps one file for the next segment, and gives back the rest.
     fn flushed(&mut self) -> Option<LogSegment> {
         self.has_slack = true;
         let flushed = self.full.pop_front()?.segment?;
@@ -160,7 +160,8 @@ impl<S: Store + 'static> Flusher<S> {
         Arc::clone(&self.shared.stats)
     }
 
-    /// The next segment, with room for so many bytes. Waits until it is made and another full one may wait.
+    /// The next segment, with room for so many bytes. Waits until it is made and another full one
+    /// may wait.
     pub(super) fn next_segment(&self, bytes: u64) -> Result<LogSegment, StoreError> {
         let mut state = self.shared.lock();
         let mut waited = false;
@@ -273,7 +274,8 @@ impl<S: Store> FlushQueue<S> {
     }
 
     pub(super) fn view(&self) -> Result<Box<dyn StoreReader>, StoreError> {
-        // While this is held nothing goes to the database: it has no commit that is newer than what is sealed.
+        // While this is held nothing goes to the database: it has no commit that is newer than what
+        // is sealed.
         let base = self.base();
         self.seal(&mut self.lock(), None);
         let over = self.pending.sealed();
@@ -296,7 +298,7 @@ impl<S> FlushQueue<S> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lines up what is pending for the database: with its segment if that is full, else only if there is anything.
+    /// Lines up what is pending for the database: with its segment if full, else if there is any.
     fn seal(&self, state: &mut FlushState, segment: Option<LogSegment>) {
         state.sealed_at = Instant::now();
         state.is_quiet = segment.is_none();
@@ -466,7 +468,8 @@ impl<S: Store> FlushWorker<S> {
         Failed
     }
 
-    /// Copies a part of the segment at a time, and sees between them whether a next segment is wanted.
+    /// Copies a part of the segment at a time, and sees between them whether a next segment is
+    /// wanted.
     fn copy(&self, overlay: &Overlay, full: Option<u64>) -> Result<(), StoreError> {
         for batch in overlay.batches(FLUSH_BYTES) {
             self.shared.base().commit(&batch)?;

@@ -5,11 +5,12 @@
 //! change   space (1)   key length (4)   value length (4), all ones for a delete   key   value
 //! ```
 //!
-//! Numbers are big-endian. The chain is the checksum of the frame before, in whatever segment that lies. Both checksums (CRC-32,
-//! IEEE) cover the ledger's id and the number of the segment, so that what a reused segment still holds of its earlier life, or
-//! of another ledger, never reads as a frame of this one. The header has a checksum of its own so that a frame can be found behind damage in one
-//! pass: whether a header begins at some place is told by its own few bytes, and no message can be made to look like one by
-//! somebody who does not know the id.
+//! Numbers are big-endian. The chain is the checksum of the frame before, in whatever segment that
+//! lies. Both checksums (CRC-32, IEEE) cover the ledger's id and the number of the segment, so that
+//! what a reused segment still holds of its earlier life, or of another ledger, never reads as a
+//! frame of this one. The header has a checksum of its own so that a frame can be found behind
+//! damage in one pass: whether a header begins at some place is told by its own few bytes, and no
+//! message can be made to look like one by somebody who does not know the id.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -30,8 +31,8 @@ pub(super) struct Home {
     pub(super) segment: u64,
 }
 
-/// A commit's place in the order of all: its number, one more than that of the commit before, and the frame's checksum, which the
-/// next frame repeats. The default comes before the first.
+/// A commit's place in the order of all: its number, one more than that of the commit before, and
+/// the frame's checksum, which the next frame repeats. The default comes before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct ChainLink {
     pub(super) seq: u64,
@@ -191,7 +192,8 @@ impl Frame {
 /// One change: its place, and its value or `None` for a delete.
 pub(super) type RowChange = ((Space, Bytes), Option<Bytes>);
 
-/// Iterates over a frame's changes; an error is a change that cannot be, in a frame whose checksum is right.
+/// Iterates over a frame's changes; an error is a change that cannot be, in a frame whose checksum
+/// is right.
 pub(super) struct FrameChanges(Bytes);
 
 /// A change that cannot be.

@@ -1,4 +1,5 @@
-//! Frames of the first format, as older releases left them: read at the first start of this one, never written.
+//! Frames of the first format, as older releases left them: read at the first start of this one,
+//! never written.
 //!
 //! ```text
 //! frame    length of the changes (4)   checksum (4)   sequence number (8)   changes

@@ -1,4 +1,5 @@
-//! What a start would see, without a start: the database under what the log has beside it. Changes nothing.
+//! What a start would see, without a start: the database under what the log has beside it. Changes
+//! nothing.
 
 use std::path::Path;
 

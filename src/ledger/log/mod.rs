@@ -1,27 +1,33 @@
-//! The commit log in front of the store: a commit is one write to a file that has its size already, and one sync.
+//! The commit log in front of the store: a commit is one write to a file that has its size already,
+//! and one sync.
 //!
-//! It owns the segments below `log` in the data directory, what they hold and the database does not yet, and the thread
-//! that copies the one into the other. It never looks into a key or a value. The committer calls it as any [`Store`].
+//! It owns the segments below `log` in the data directory, what they hold and the database does not
+//! yet, and the thread that copies the one into the other. It never looks into a key or a value.
+//! The committer calls it as any [`Store`].
 //!
-//! **Why.** A database writes a page of 4 KiB for every row that a small commit touches, and syncs a file that grows. Here a
-//! commit costs its own bytes. Most of what a busy gateway commits is overwritten or deleted within a second (a message that
-//! was delivered, a task that has moved on): only what is left when a segment is full reaches the database, once.
+//! **Why.** A database writes a page of 4 KiB for every row that a small commit touches, and syncs
+//! a file that grows. Here a commit costs its own bytes. Most of what a busy gateway commits is
+//! overwritten or deleted within a second (a message that was delivered, a task that has moved on):
+//! only what is left when a segment is full reaches the database, once.
 //!
-//! **Life of a segment.** It takes frames, one a commit, until the next does not fit. Then it is full, and the next one, made
-//! ahead by the flusher's thread, takes over. The flusher copies what the full one says to the database; once that is on disk
-//! the file is made into a next segment. The log's first segment therefore begins at or before the end of the database.
+//! **Life of a segment.** It takes frames, one a commit, until the next does not fit. Then it is
+//! full, and the next one, made ahead by the flusher's thread, takes over. The flusher copies what
+//! the full one says to the database; once that is on disk the file is made into a next segment.
+//! The log's first segment therefore begins at or before the end of the database.
 //!
-//! **Bounds.** [`LogLimits::segments`] full ones may wait; a commit that needs another waits for the flusher, or is
-//! refused for now if the flusher meets errors. Memory for what is not in the database yet is at most what these files hold.
+//! **Bounds.** [`LogLimits::segments`] full ones may wait; a commit that needs another waits for
+//! the flusher, or is refused for now if the flusher meets errors. Memory for what is not in the
+//! database yet is at most what these files hold.
 //!
-//! **Idle.** What has lain in the log for [`LogLimits::rest`] goes to the database without waiting for a full segment, so that what was deleted
-//! is given back. The frames stay where they are until their segment is full.
+//! **Idle.** What has lain in the log for [`LogLimits::rest`] goes to the database without waiting
+//! for a full segment, so that what was deleted is given back. The frames stay where they are until
+//! their segment is full.
 //!
-//! **Start.** The segments are read in order, and once all of them are known to be whole they are read again and copied to the
-//! database; then an empty log begins. An incomplete frame at
-//! the very end is a commit that nobody was told of. Anything else that does not read as it was written is damage, and refused; so
-//! is a log of which a part is gone: [`state`] has what the database knows of it. After an orderly end the database is complete
-//! without a log, and says so.
+//! **Start.** The segments are read in order, and once all of them are known to be whole they are
+//! read again and copied to the database; then an empty log begins. An incomplete frame at the very
+//! end is a commit that nobody was told of. Anything else that does not read as it was written is
+//! damage, and refused; so is a log of which a part is gone: [`state`] has what the database knows
+//! of it. After an orderly end the database is complete without a log, and says so.
 
 mod flusher;
 mod frame;
@@ -117,11 +123,12 @@ pub struct LoggedStore<S: Store + 'static> {
 }
 
 impl<S: Store + 'static> LoggedStore<S> {
-    /// Opens the log below `data` in front of `base`, which alone uses that directory, and copies to `base` what the log holds
-    /// from the last run.
+    /// Opens the log below `data` in front of `base`, which alone uses that directory, and copies
+    /// to `base` what the log holds from the last run.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] if a commit is missing or damaged; [`StoreError::NewerFormat`]; what the file system or `base` answer.
+    /// [`StoreError::Corrupt`] if a commit is missing or damaged; [`StoreError::NewerFormat`]; what
+    /// the file system or `base` answer.
     pub fn open(mut base: S, data: &Path, limits: LogLimits) -> Result<Self, StoreError> {
         let dir = data.join(LOG_DIRECTORY);
         directory::create(&dir)?;
@@ -154,7 +161,8 @@ impl<S: Store + 'static> LoggedStore<S> {
         Snapshots::new(&self.flusher)
     }
 
-    /// Sees that the current segment has room: if not, hands it to the flusher and goes on in the next.
+    /// Sees that the current segment has room: if not, hands it to the flusher and goes on in the
+    /// next.
     fn make_room(&mut self, bytes: usize) -> Result<(), StoreError> {
         loop {
             let next = match self.next.take() {
@@ -232,7 +240,8 @@ impl<S: Store + 'static> Store for LoggedStore<S> {
 }
 
 impl<S: Store + 'static> Drop for LoggedStore<S> {
-    /// Copies everything to the database, so that a clean end leaves an empty log. Best effort: the next start reads what is left.
+    /// Copies everything to the database, so that a clean end leaves an empty log. Best effort: the
+    /// next start reads what is left.
     fn drop(&mut self) {
         let closed = self.flusher.close().and_then(|()| {
             let left = segment::find(&self.dir)?;

@@ -1,6 +1,7 @@
 //! Commits that are in the log and not yet in the database: the newest value of each key.
 //!
-//! Keys and values are slices of the frames as they were written, so that what it holds is what the log holds.
+//! Keys and values are slices of the frames as they were written, so that what it holds is what the
+//! log holds.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
@@ -53,7 +54,8 @@ impl Overlay {
         self.changes.get(&place).map(Option::as_ref)
     }
 
-    /// Lays what it says of the keys from `from` on and below `to`, or to the end of the space, over `below`.
+    /// Lays what it says of the keys from `from` on and below `to`, or to the end of the space,
+    /// over `below`.
     pub(super) fn lay_over(&self, space: Space, from: &[u8], to: Option<&[u8]>, below: &mut Over) {
         let start = Bound::Included((space, Bytes::copy_from_slice(from)));
         let end = match to {

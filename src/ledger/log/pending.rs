@@ -1,4 +1,5 @@
-//! Everything that is in the log and not in the database: shared by the thread that commits, the flusher and readers.
+//! Everything that is in the log and not in the database: shared by the thread that commits, the
+//! flusher and readers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

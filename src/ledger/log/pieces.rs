@@ -1,11 +1,13 @@
 //! What a segment holds, piece by piece: whole frames, and damage between them.
 //!
-//! A commit is written when the one before it is on disk, so that only the very last can be incomplete. If anything whole lies
-//! behind a place that does not read as a frame, that place is damage; if nothing does, it is the end.
+//! A commit is written when the one before it is on disk, so that only the very last can be
+//! incomplete. If anything whole lies behind a place that does not read as a frame, that place is
+//! damage; if nothing does, it is the end.
 //!
-//! **Cost.** Every place behind the damage is looked at, since frames begin anywhere. Each costs the look at a number, and where that is
-//! plausible the checksum of a header: one pass over the file whatever it holds. The first format has no such checksum: there
-//! the frames that are tried may cost [`LEGACY_EFFORT`] times the file, and then the search ends.
+//! **Cost.** Every place behind the damage is looked at, since frames begin anywhere. Each costs
+//! the look at a number, and where that is plausible the checksum of a header: one pass over the
+//! file whatever it holds. The first format has no such checksum: there the frames that are tried
+//! may cost [`LEGACY_EFFORT`] times the file, and then the search ends.
 
 use bytes::Bytes;
 
@@ -14,8 +16,8 @@ use super::legacy;
 
 /// How often the bytes of a file of the first format are read at most.
 const LEGACY_EFFORT: usize = 16;
-/// Numbers that commits behind damage may have: generous, since whole segments may be missing, and small enough that hardly a
-/// place in a file looks like a number.
+/// Numbers that commits behind damage may have: generous, since whole segments may be missing, and
+/// small enough that hardly a place in a file looks like a number.
 const WINDOW: u64 = 1 << 32;
 
 /// A part of a segment.
@@ -27,7 +29,8 @@ pub(super) enum Piece {
         from: u64,
         to: u64,
     },
-    /// Where the frames end: nothing after it was ever written, but for a commit that is incomplete.
+    /// Where the frames end: nothing after it was ever written, but for a commit that is
+    /// incomplete.
     End {
         at: u64,
     },
@@ -77,8 +80,8 @@ impl Pieces {
         }
     }
 
-    /// Looks for a later frame behind `self.at`. Says where the damage ends: at a whole frame, or with the file if all that is
-    /// left of later frames are headers.
+    /// Looks for a later frame behind `self.at`. Says where the damage ends: at a whole frame, or
+    /// with the file if all that is left of later frames are headers.
     fn search(&mut self) -> Option<usize> {
         match self.home {
             Some(home) => self.search_headers(home),
@@ -137,7 +140,8 @@ impl Iterator for Pieces {
         if self.is_over {
             return None;
         }
-        // In the first format a reused segment may hold frames of this very number: they can only be older.
+        // In the first format a reused segment may hold frames of this very number: they can only
+        // be older.
         let here = self.found.take().or_else(|| self.decode(self.at));
         if let Some(frame) = here.filter(|frame| self.home.is_some() || frame.seq() > self.last) {
             self.at += frame.bytes().len();

@@ -1,4 +1,5 @@
-//! A second way in, beside the thread that commits: the database's own, under what is not in it yet.
+//! A second way in, beside the thread that commits: the database's own, under what is not in it
+//! yet.
 
 use std::ops::ControlFlow;
 
@@ -20,7 +21,8 @@ where
     }
 }
 
-// What is pending is taken first: what goes to the database meanwhile is then seen twice, and not missed.
+// What is pending is taken first: what goes to the database meanwhile is then seen twice, and not
+// missed.
 impl<F> StoreReader for LoggedReader<F>
 where
     F: Fn(Space, &[u8], Option<&[u8]>) -> Over + Send,

@@ -1,8 +1,10 @@
-//! What a start does with the log of the last run: reads it, sees that it is all there, and copies it to the database.
+//! What a start does with the log of the last run: reads it, sees that it is all there, and copies
+//! it to the database.
 //!
-//! It trusts nothing that it can check. Frames are chained from the last commit that the database has, segments are counted from the
-//! one that the database names, and a segment that was left for the next says where it ends. What does not fit is refused with
-//! the place and the numbers: the log stays as it is then.
+//! It trusts nothing that it can check. Frames are chained from the last commit that the database
+//! has, segments are counted from the one that the database names, and a segment that was left for
+//! the next says where it ends. What does not fit is refused with the place and the numbers: the
+//! log stays as it is then.
 
 use std::path::Path;
 
@@ -15,7 +17,8 @@ use super::{FLUSH_BYTES, damaged, missing};
 use crate::ledger::directory;
 use crate::ledger::store::{Store, StoreError, StoreReader};
 
-/// Sees that a start would find the log in `dir` complete behind the database that `base` reads, and changes nothing.
+/// Sees that a start would find the log in `dir` complete behind the database that `base` reads,
+/// and changes nothing.
 ///
 /// # Errors
 /// Why a start refuses.
@@ -44,8 +47,8 @@ fn known(base: &dyn StoreReader, dir: &Path) -> Result<(Option<LogState>, ChainL
     Ok((known, flushed))
 }
 
-/// Copies the log of the last run to the database and removes it. The state that is returned is in the database. Nothing is
-/// changed if the log is not all there.
+/// Copies the log of the last run to the database and removes it. The state that is returned is in
+/// the database. Nothing is changed if the log is not all there.
 pub(super) fn replay(base: &mut impl Store, dir: &Path) -> Result<LogState, StoreError> {
     let reader = base.reader()?;
     verify(&*reader, dir)?;
@@ -115,7 +118,8 @@ fn expect_segments(
     Err(missing(dir, reason))
 }
 
-/// Reads segment after segment and sees that no commit is missing after those that the database has.
+/// Reads segment after segment and sees that no commit is missing after those that the database
+/// has.
 struct LogReading {
     known: Option<LogState>,
     /// The last commit that the database has when this begins.
@@ -177,7 +181,8 @@ impl LogReading {
                     home.ledger
                 ),
             )),
-            // Left by a first start with this release that was cut short: `take` sees that all of it is in the database.
+            // Left by a first start with this release that was cut short: `take` sees that all of
+            // it is in the database.
             (_, None) => Ok(()),
         }
     }
@@ -301,7 +306,8 @@ impl LogReading {
                 ..state
             }
             .write(base),
-            // The files of an older release do not say whose they are: the state is written once all of them are copied.
+            // The files of an older release do not say whose they are: the state is written once
+            // all of them are copied.
             None => Ok(()),
         }
     }

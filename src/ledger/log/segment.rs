@@ -1,5 +1,5 @@
-//! One file of the log: filled with zeros before its first frame, so that a commit changes no metadata and its sync is one
-//! write to the disk.
+//! One file of the log: filled with zeros before its first frame, so that a commit changes no
+//! metadata and its sync is one write to the disk.
 //!
 //! ```text
 //! LOG/00000000000000000007.log    magic `HwLg` (4)   format (4)   number (8)   ledger's id (16)   checksum (4)
@@ -7,15 +7,17 @@
 //!                                 frames … zeros
 //! ```
 //!
-//! A file gets its name once it is whole on disk, and the name is on disk before the first frame. So a file under such a name
-//! is one that a commit may lie in. A segment whose commits are in the database is taken as the next one, zeros or not: its old
-//! frames carry its old number.
+//! A file gets its name once it is whole on disk, and the name is on disk before the first frame.
+//! So a file under such a name is one that a commit may lie in. A segment whose commits are in the
+//! database is taken as the next one, zeros or not: its old frames carry its old number.
 //!
-//! The mark is written when the next segment takes over, before that takes its first frame: a segment that has it must read to its end, and
-//! the next one must be there. It shares a sector with the beginning of the file, so that no damage takes the mark alone.
+//! The mark is written when the next segment takes over, before that takes its first frame: a
+//! segment that has it must read to its end, and the next one must be there. It shares a sector
+//! with the beginning of the file, so that no damage takes the mark alone.
 //!
-//! A file has all its bytes before it gets its name, and nothing makes it shorter: one that is has lost its end, and the commits in it.
-//! Segments of earlier releases have zeros where others say how long they were made.
+//! A file has all its bytes before it gets its name, and nothing makes it shorter: one that is has
+//! lost its end, and the commits in it. Segments of earlier releases have zeros where others say
+//! how long they were made.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
@@ -59,7 +61,8 @@ pub(super) struct LogSegment {
 }
 
 impl LogSegment {
-    /// Makes the segment of `home` with room for `capacity` bytes of frames, out of a used one if that has just as much.
+    /// Makes the segment of `home` with room for `capacity` bytes of frames, out of a used one if
+    /// that has just as much.
     ///
     /// # Errors
     /// [`StoreError::Full`] if there is no room for it; nothing is left behind then.
@@ -102,11 +105,13 @@ impl LogSegment {
         self.end + bytes as u64 <= HEADER + self.capacity
     }
 
-    /// Writes a frame and waits until it is on disk. After an error the same place is written again.
+    /// Writes a frame and waits until it is on disk. After an error the same place is written
+    /// again.
     ///
     /// # Errors
-    /// [`StoreError::Full`] and [`StoreError::Busy`] where the write was refused; [`StoreError::Other`] where the sync was: the
-    /// system may have dropped the pages and call the next sync a success.
+    /// [`StoreError::Full`] and [`StoreError::Busy`] where the write was refused;
+    /// [`StoreError::Other`] where the sync was: the system may have dropped the pages and call the
+    /// next sync a success.
     pub(super) fn append(&mut self, frame: &Frame) -> Result<(), StoreError> {
         self.write(self.end, frame.bytes())?;
         self.end += frame.bytes().len() as u64;
@@ -247,7 +252,8 @@ impl Contents {
         ))
     }
 
-    /// The frames and what lies between them. Frames after commit `last` are looked for behind damage.
+    /// The frames and what lies between them. Frames after commit `last` are looked for behind
+    /// damage.
     pub(super) fn pieces(&self, last: u64) -> Pieces {
         let start = if self.home.is_some() {
             HEADER
@@ -270,7 +276,8 @@ impl FoundSegment {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`StoreError::NewerFormat`], and [`StoreError::Corrupt`] for a file that is no segment of that number.
+    /// [`StoreError::NewerFormat`], and [`StoreError::Corrupt`] for a file that is no segment of
+    /// that number.
     pub(super) fn read(&self) -> Result<Contents, StoreError> {
         let bytes = Bytes::from(fs::read(&self.path).map_err(|error| failed(&self.path, error))?);
         let number = self.number;
@@ -387,7 +394,8 @@ pub(super) fn find(dir: &Path) -> Result<Vec<FoundSegment>, StoreError> {
     Ok(found)
 }
 
-/// The segments in `dir`, in order, and what a crash left of one that was being made. A directory that is not there has none.
+/// The segments in `dir`, in order, and what a crash left of one that was being made. A directory
+/// that is not there has none.
 ///
 /// # Errors
 /// Whatever the file system answers.

@@ -36,7 +36,8 @@ impl Snapshots {
         }
     }
 
-    /// A view of all that is committed now, and of nothing that comes later. The database's own log grows for as long as it is held.
+    /// A view of all that is committed now, and of nothing that comes later. The database's own log
+    /// grows for as long as it is held.
     ///
     /// # Errors
     /// Whatever opening it meets; that the store is closed.

@@ -1,7 +1,8 @@
-//! What the database knows of the log: whose it is, which of its files must be there, and how far the database has got.
+//! What the database knows of the log: whose it is, which of its files must be there, and how far
+//! the database has got.
 //!
-//! One row, written in one piece, so that no crash leaves half of it. It is on disk before what it speaks of comes to be or goes
-//! away: a start that finds less than it says has lost something.
+//! One row, written in one piece, so that no crash leaves half of it. It is on disk before what it
+//! speaks of comes to be or goes away: a start that finds less than it says has lost something.
 
 use std::fmt;
 use std::path::Path;
@@ -41,7 +42,8 @@ impl fmt::Debug for LedgerId {
 }
 
 impl fmt::Display for LedgerId {
-    /// Enough to tell two ledgers apart; all of it is nobody's business: it is what keeps a message from looking like a commit.
+    /// Enough to tell two ledgers apart; all of it is nobody's business: it is what keeps a message
+    /// from looking like a commit.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0[..4]
             .iter()
@@ -53,7 +55,8 @@ impl fmt::Display for LedgerId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct LogState {
     pub(in super::super) id: LedgerId,
-    /// Between an orderly end and the next start the database is all there is. Otherwise the segment `from` must be there.
+    /// Between an orderly end and the next start the database is all there is. Otherwise the
+    /// segment `from` must be there.
     pub(in super::super) is_clean: bool,
     /// The oldest segment that may hold commits which the database lacks.
     pub(super) from: u64,
@@ -72,7 +75,8 @@ impl LogState {
         }
     }
 
-    /// The database has all that an overlay says, which is nothing if no commit came since the one before.
+    /// The database has all that an overlay says, which is nothing if no commit came since the one
+    /// before.
     pub(super) fn has(&mut self, overlay: &Overlay) {
         if !overlay.is_empty() {
             self.flushed = overlay.last;
@@ -139,7 +143,8 @@ impl LogState {
     }
 }
 
-/// The state of a ledger that is being filled by hand: until it is written as clean, a start refuses it.
+/// The state of a ledger that is being filled by hand: until it is written as clean, a start
+/// refuses it.
 pub(in super::super) fn begin(path: &Path) -> Result<LogState, StoreError> {
     let state = LogState::new(LedgerId::new(path)?);
     Ok(LogState {
@@ -153,7 +158,8 @@ pub(in super::super) fn is_state(space: Space, key: &[u8]) -> bool {
     space == Space::Meta && [STATE_KEY, LEGACY_KEY].contains(&key)
 }
 
-/// How far a database has got that was written before there was a [`LogState`]; 0 if it says nothing.
+/// How far a database has got that was written before there was a [`LogState`]; 0 if it says
+/// nothing.
 pub(super) fn legacy_flushed(base: &dyn StoreReader, path: &Path) -> Result<u64, StoreError> {
     let Some(row) = value(base, LEGACY_KEY)? else {
         return Ok(0);

@@ -1,5 +1,6 @@
-//! Rows on their way from one process to another: batches as frames, chained and checked as in the log, and an empty one at the end;
-//! or, in place of a frame, a line with the reason why there will be no more.
+//! Rows on their way from one process to another: batches as frames, chained and checked as in the
+//! log, and an empty one at the end; or, in place of a frame, a line with the reason why there will
+//! be no more.
 
 use std::io::{self, Read, Write};
 
@@ -67,8 +68,8 @@ impl<R: Read> Receiver<R> {
     /// The next batch; `None` after the last.
     ///
     /// # Errors
-    /// `UnexpectedEof` if the sender ended before it was done, `InvalidData` if what came is not what was sent, `Other` in the
-    /// sender's words if it says why it ends.
+    /// `UnexpectedEof` if the sender ended before it was done, `InvalidData` if what came is not
+    /// what was sent, `Other` in the sender's words if it says why it ends.
     pub(in super::super) fn next(&mut self) -> io::Result<Option<Batch>> {
         let invalid =
             || io::Error::new(io::ErrorKind::InvalidData, "what came is not what was sent");

@@ -1,6 +1,7 @@
 //! Looks at a log without changing it: what is whole, what is not, and how much that is.
 //!
-//! A start refuses at the first thing that does not fit; this goes on behind it, for whoever wants to know or to keep what is left.
+//! A start refuses at the first thing that does not fit; this goes on behind it, for whoever wants
+//! to know or to keep what is left.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,8 +30,8 @@ pub(in super::super) struct Survey {
     pub(in super::super) is_clean: bool,
 }
 
-/// Looks at the log in the data directory `dir`, whose database `reader` reads if there is one. Each whole commit that the
-/// database lacks goes to `visit`, in order.
+/// Looks at the log in the data directory `dir`, whose database `reader` reads if there is one.
+/// Each whole commit that the database lacks goes to `visit`, in order.
 pub(in super::super) fn survey(
     dir: &Path,
     reader: Option<&dyn StoreReader>,

@@ -1,4 +1,5 @@
-//! The log over a real directory: what a crash, a torn write or a stray hand leaves, and what the database gets.
+//! The log over a real directory: what a crash, a torn write or a stray hand leaves, and what the
+//! database gets.
 
 mod damage;
 
@@ -140,7 +141,8 @@ fn every_crash_image_of_a_long_run_has_every_commit_that_was_confirmed() {
         model.commit(&batch).unwrap();
         let (image, database) = crash(dir.path(), &base);
         let Ok(recovered) = open(&database, image.path()) else {
-            // A segment was flushed and reused between the look at the database and the one at the files.
+            // A segment was flushed and reused between the look at the database and the one at the
+            // files.
             continue;
         };
         checked += 1;

@@ -1,18 +1,19 @@
 //! Copying the write-ahead log back into the database without holding up commits.
 //!
-//! It owns a thread with its own connection. It never writes rows. The store calls it when the log has grown, and takes
-//! turns with it for the last bit.
+//! It owns a thread with its own connection. It never writes rows. The store calls it when the log
+//! has grown, and takes turns with it for the last bit.
 //!
-//! A checkpoint that runs beside the commits can never finish: the log grows while it copies, and only a log that was
-//! copied completely starts over. So it goes in two steps. First the bulk, while commits go on, followed by a sync of the
-//! database through a handle of our own, so that those pages need no second one. When only a short tail is left, commits
-//! wait for that one copy of at most a megabyte or so, and the next commit starts the log over in place.
+//! A checkpoint that runs beside the commits can never finish: the log grows while it copies, and
+//! only a log that was copied completely starts over. So it goes in two steps. First the bulk,
+//! while commits go on, followed by a sync of the database through a handle of our own, so that
+//! those pages need no second one. When only a short tail is left, commits wait for that one copy
+//! of at most a megabyte or so, and the next commit starts the log over in place.
 //!
-//! While there is nothing else to do, what a burst left behind is given back, too: then the log is cut to nothing instead, unless a
-//! reader is at it.
+//! While there is nothing else to do, what a burst left behind is given back, too: then the log is
+//! cut to nothing instead, unless a reader is at it.
 //!
-//! The extra handle is closed after the connections: closing any handle of a file ends the POSIX locks that the process
-//! holds on it.
+//! The extra handle is closed after the connections: closing any handle of a file ends the POSIX
+//! locks that the process holds on it.
 
 use std::fs::File;
 use std::io;
@@ -27,7 +28,8 @@ use rusqlite::Connection;
 
 /// A tail this short is copied while commits wait.
 pub(super) const TAIL_PAGES: u64 = 256;
-/// If commits outrun the copying this often in a row, they wait for whatever is left: that bounds the log.
+/// If commits outrun the copying this often in a row, they wait for whatever is left: that bounds
+/// the log.
 const ROUNDS: usize = 4;
 
 /// Where the log stands, in pages.
@@ -164,7 +166,8 @@ impl CheckpointWorker {
         while called.recv().is_ok() {
             match self.checkpoint() {
                 Ok(()) => self.failing = false,
-                // The log keeps everything, so nothing is lost: said once, tried again at the next call.
+                // The log keeps everything, so nothing is lost: said once, tried again at the next
+                // call.
                 Err(error) if !self.failing => {
                     self.failing = true;
                     tracing::warn!(%error, path = %path.display(), "checkpoint failed, the write-ahead log grows");
@@ -177,7 +180,8 @@ impl CheckpointWorker {
     fn checkpoint(&self) -> Result<(), rusqlite::Error> {
         for _ in 0..ROUNDS {
             passive(&self.connection)?;
-            // Only to spare the tail the work: the checkpoint that completes the log syncs on its own account.
+            // Only to spare the tail the work: the checkpoint that completes the log syncs on its
+            // own account.
             let _ = self.database.sync_data();
             if frames(&self.connection)?.left() <= TAIL_PAGES {
                 break;

@@ -1,7 +1,8 @@
-//! The file format: whose file it is, which version it has, and how an older one becomes a current one.
+//! The file format: whose file it is, which version it has, and how an older one becomes a current
+//! one.
 //!
-//! It owns the application id, the version and the list of migrations. It never touches a file of another program or of a
-//! newer release.
+//! It owns the application id, the version and the list of migrations. It never touches a file of
+//! another program or of a newer release.
 
 use std::path::Path;
 
@@ -14,8 +15,8 @@ pub(super) const PAGE_BYTES: u32 = 4096;
 /// `Hwrd` in ASCII, in the header of every ledger.
 const APPLICATION_ID: u32 = 0x4877_7264;
 
-/// Step `n` takes a file from version `n` to `n + 1`. Released steps are never edited, only followed by new ones, and spell
-/// out the names that were current then.
+/// Step `n` takes a file from version `n` to `n + 1`. Released steps are never edited, only
+/// followed by new ones, and spell out the names that were current then.
 const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE meta     (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
@@ -28,10 +29,11 @@ const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE journal  (k BLOB NOT NULL PRIMARY KEY, v BLOB NOT NULL) STRICT;
 ",
-    // From here on commits may lie in the log beside the file: releases that do not know it must not open the file.
+    // From here on commits may lie in the log beside the file: releases that do not know it must
+    // not open the file.
     "",
-    // From here on the log is chained and the database says which of it must be there: releases that do not know that would
-    // neither read it nor notice that it is gone.
+    // From here on the log is chained and the database says which of it must be there: releases
+    // that do not know that would neither read it nor notice that it is gone.
     "",
     // A row's checksum, none in those that are there: no file is rewritten for it.
     "
@@ -145,7 +147,8 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Takes the file to [`SUPPORTED`], each step in a transaction of its own, so that a crash repeats at most one.
+/// Takes the file to [`SUPPORTED`], each step in a transaction of its own, so that a crash repeats
+/// at most one.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let fail = |error| store_error(path, &error);
     let found = pragma(connection, "user_version").map_err(fail)?;
@@ -182,7 +185,8 @@ pub(in super::super) fn file_of_format(path: &Path, version: u32) -> Connection 
     file
 }
 
-/// Both ids are signed 32-bit numbers in the file; ours are not negative, and a foreign negative one stays recognisable.
+/// Both ids are signed 32-bit numbers in the file; ours are not negative, and a foreign negative
+/// one stays recognisable.
 fn pragma(connection: &Connection, name: &str) -> Result<u32, rusqlite::Error> {
     connection
         .pragma_query_value(None, name, |row| row.get::<_, i32>(0))

@@ -103,7 +103,8 @@ impl Inspection {
         Inspection::of(dir.join(DATABASE_FILE), lock)
     }
 
-    /// As [`Inspection::open`], also where the end of the file is gone: for whoever takes what is left.
+    /// As [`Inspection::open`], also where the end of the file is gone: for whoever takes what is
+    /// left.
     pub(in super::super) fn open_what_is_left(dir: &Path) -> Result<Inspection, StoreError> {
         Inspection::open(dir).or_else(|refusal| match refusal {
             StoreError::Corrupt { .. } => {
@@ -145,7 +146,8 @@ impl Inspection {
         })
     }
 
-    /// What SQLite finds wrong with the file, and whether its tables are those of its format; nothing if all is well.
+    /// What SQLite finds wrong with the file, and whether its tables are those of its format;
+    /// nothing if all is well.
     pub(in super::super) fn problems(&self) -> Vec<String> {
         let pragma = format!("PRAGMA integrity_check({MAX_PROBLEMS})");
         let check = || {
@@ -233,7 +235,8 @@ impl Inspection {
     }
 }
 
-/// A file without a write-ahead log is opened as one that nobody changes, so that nothing is made beside it.
+/// A file without a write-ahead log is opened as one that nobody changes, so that nothing is made
+/// beside it.
 fn read_only(path: &Path, is_short: bool) -> Result<Connection, rusqlite::Error> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
@@ -257,7 +260,8 @@ fn read_only(path: &Path, is_short: bool) -> Result<Connection, rusqlite::Error>
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")?;
     if is_short {
-        // Has SQLite open a file that has fewer pages than its header says; nothing can be written here.
+        // Has SQLite open a file that has fewer pages than its header says; nothing can be written
+        // here.
         connection.execute_batch("PRAGMA writable_schema = ON;")?;
     }
     Ok(connection)

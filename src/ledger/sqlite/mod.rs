@@ -1,20 +1,24 @@
 //! The store on disk: one SQLite file in WAL mode, synced on every commit.
 //!
-//! It owns `hallward.db` and its companions in the data directory, and holds `lock` there while it lives. It never decides
-//! what is written. The committer's thread calls it; recovery scans it before that thread starts.
+//! It owns `hallward.db` and its companions in the data directory, and holds `lock` there while it
+//! lives. It never decides what is written. The committer's thread calls it; recovery scans it
+//! before that thread starts.
 //!
-//! **Layout.** One ordinary table per space with a unique index on the key, 4 KiB pages. Measured for queues (append, then
-//! delete from the front, 2,000 rows between) against `WITHOUT ROWID`: the latter writes a quarter less per commit for
-//! 256 B values committed one by one, about even at 512 B, and from 1.5 KiB on costs 1.5 to 2.3 times the ordinary table,
-//! because rows above a quarter of a page spill to overflow pages and fan-out collapses. Messages go up to 64 KiB, so the
-//! ordinary table it is. 8 and 16 KiB pages are faster in large commits, but a lone 256 B record then costs two to three times
-//! the bytes, which wears the flash of an edge box; 4 KiB is the middle.
+//! **Layout.** One ordinary table per space with a unique index on the key, 4 KiB pages. Measured
+//! for queues (append, then delete from the front, 2,000 rows between) against `WITHOUT ROWID`: the
+//! latter writes a quarter less per commit for 256 B values committed one by one, about even at 512
+//! B, and from 1.5 KiB on costs 1.5 to 2.3 times the ordinary table, because rows above a quarter
+//! of a page spill to overflow pages and fan-out collapses. Messages go up to 64 KiB, so the
+//! ordinary table it is. 8 and 16 KiB pages are faster in large commits, but a lone 256 B record
+//! then costs two to three times the bytes, which wears the flash of an edge box; 4 KiB is the
+//! middle.
 //!
-//! **Rows.** Each carries a checksum over its table, key and value: SQLite looks at the structure of its pages, not at what stands in
-//! them. It is checked wherever a value is read; whoever reads keys alone takes them as the index has them.
+//! **Rows.** Each carries a checksum over its table, key and value: SQLite looks at the structure
+//! of its pages, not at what stands in them. It is checked wherever a value is read; whoever reads
+//! keys alone takes them as the index has them.
 //!
-//! **Memory.** 4 MiB of page cache per store, no memory map (an I/O error would become a signal, and the map counts as
-//! resident), temporary b-trees in memory because the ledger needs none.
+//! **Memory.** 4 MiB of page cache per store, no memory map (an I/O error would become a signal,
+//! and the map counts as resident), temporary b-trees in memory because the ledger needs none.
 
 mod checkpoint;
 mod format;
@@ -48,7 +52,8 @@ pub const DATABASE_FILE: &str = "hallward.db";
 /// A database on its way into a data directory.
 pub(super) const RESTORING_FILE: &str = "hallward.db.restoring";
 const CACHE_KIB: u32 = 4096;
-/// Only an outside tool (a backup, a shell) can hold the file, and it gets this long before the commit counts as stalled.
+/// Only an outside tool (a backup, a shell) can hold the file, and it gets this long before the
+/// commit counts as stalled.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// Put, delete, get and two kinds of scan for every space, and a few of the store's own.
 const CACHED_STATEMENTS: usize = Space::ALL.len() * 5 + 8;
@@ -58,7 +63,8 @@ const CACHED_STATEMENTS: usize = Space::ALL.len() * 5 + 8;
 pub struct WalLimits {
     /// From here the checkpointer's thread copies it back.
     pub soft_pages: u64,
-    /// From here a commit waits for a checkpoint first. A reader from outside can hold the log beyond it.
+    /// From here a commit waits for a checkpoint first. A reader from outside can hold the log
+    /// beyond it.
     pub hard_pages: u64,
 }
 
@@ -81,7 +87,8 @@ impl WalLimits {
 /// The ledger's store on disk. See the module for its shape.
 #[derive(Debug)]
 pub struct SqliteStore {
-    // Fields drop in this order: see `checkpoint` for why the second handle of the file outlives the connections.
+    // Fields drop in this order: see `checkpoint` for why the second handle of the file outlives
+    // the connections.
     checkpointer: Option<Checkpointer>,
     connection: Connection,
     statements: [Statements; Space::ALL.len()],
@@ -120,11 +127,13 @@ impl Statements {
 }
 
 impl SqliteStore {
-    /// Opens the ledger in `dir`, creating both if need be, and keeps every other instance out until it is dropped.
+    /// Opens the ledger in `dir`, creating both if need be, and keeps every other instance out
+    /// until it is dropped.
     ///
     /// # Errors
-    /// [`StoreError::Locked`], [`StoreError::NotADirectory`] and [`StoreError::NotWritable`] about the directory;
-    /// [`StoreError::NewerFormat`], [`StoreError::Foreign`] and [`StoreError::Corrupt`] about the file in it.
+    /// [`StoreError::Locked`], [`StoreError::NotADirectory`] and [`StoreError::NotWritable`] about
+    /// the directory; [`StoreError::NewerFormat`], [`StoreError::Foreign`] and
+    /// [`StoreError::Corrupt`] about the file in it.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         Self::open_with(dir, WalLimits::default())
     }
@@ -147,8 +156,9 @@ impl SqliteStore {
         format::expect_shapes(&connection, &path)?;
         configure(&connection, limits, &path)?;
         format::migrate(&mut connection, &path)?;
-        // Frames left by an unclean end may sit in the page cache of the system alone, after a failed sync: copying them
-        // into the database and syncing that makes them durable whatever happened before.
+        // Frames left by an unclean end may sit in the page cache of the system alone, after a
+        // failed sync: copying them into the database and syncing that makes them durable whatever
+        // happened before.
         checkpoint::truncate(&connection).map_err(fail)?;
         directory::sync(dir)?;
 
@@ -180,12 +190,12 @@ impl SqliteStore {
         Ok(std::fs::metadata(&self.path)?.len())
     }
 
-    /// Writes the file anew without what it does not need, in the form that can give pages back later, and with a checksum in
-    /// every row. Needs as much room again as what it keeps.
+    /// Writes the file anew without what it does not need, in the form that can give pages back
+    /// later, and with a checksum in every row. Needs as much room again as what it keeps.
     ///
     /// # Errors
-    /// [`StoreError::Full`], [`StoreError::Corrupt`] for a row that is not as it was written, and what else the file meets;
-    /// nothing is lost.
+    /// [`StoreError::Full`], [`StoreError::Corrupt`] for a row that is not as it was written, and
+    /// what else the file meets; nothing is lost.
     pub fn compact(&mut self) -> Result<(), StoreError> {
         let _turn = self.checkpointer.as_ref().map(Checkpointer::turn);
         seal::seal(&self.connection, &self.path)?;
@@ -210,8 +220,8 @@ impl SqliteStore {
         &self.statements[space.index()]
     }
 
-    /// A log past its hard limit is copied back here and now, so that a checkpointer that cannot keep up slows the
-    /// commits instead of filling the disk.
+    /// A log past its hard limit is copied back here and now, so that a checkpointer that cannot
+    /// keep up slows the commits instead of filling the disk.
     fn bound_wal(&mut self) -> Result<(), rusqlite::Error> {
         if self.wal.log < self.limits.hard_pages {
             return Ok(());
@@ -262,7 +272,8 @@ impl SqliteStore {
         rows::visit(space, found, visit)
     }
 
-    /// Looks at the log's length and calls the checkpointer once for every `soft_pages` that it grew.
+    /// Looks at the log's length and calls the checkpointer once for every `soft_pages` that it
+    /// grew.
     fn call_checkpointer(&mut self) {
         let before = self.wal.log;
         self.note_wal();
@@ -433,10 +444,12 @@ fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
         return StoreError::Other { path, reason };
     };
     match (failure.code, failure.extended_code) {
-        // Growing the shared index of the log is the first thing to fail when only a few blocks are left.
+        // Growing the shared index of the log is the first thing to fail when only a few blocks are
+        // left.
         (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => StoreError::Full { path },
-        // A refused write (a quota, say) changed nothing. A refused sync is another matter: the system may have dropped
-        // the pages and call the next sync a success, so only a restart that copies the log anew is safe.
+        // A refused write (a quota, say) changed nothing. A refused sync is another matter: the
+        // system may have dropped the pages and call the next sync a success, so only a restart
+        // that copies the log anew is safe.
         (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory, _)
         | (_, ffi::SQLITE_IOERR_WRITE) => StoreError::Busy { path, reason },
         (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => {

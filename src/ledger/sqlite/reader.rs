@@ -1,7 +1,7 @@
 //! A second way into the file, for whoever reads while the committer commits.
 //!
-//! It owns a connection that cannot write. Each call is a read transaction of its own and ends with the call, so that it holds back
-//! no checkpoint for longer than that.
+//! It owns a connection that cannot write. Each call is a read transaction of its own and ends with
+//! the call, so that it holds back no checkpoint for longer than that.
 
 use std::fs::File;
 use std::path::PathBuf;

@@ -1,6 +1,8 @@
-//! What a row says of itself: a checksum over its table, key and value, so that a bit that flips is not taken for what was written.
+//! What a row says of itself: a checksum over its table, key and value, so that a bit that flips is
+//! not taken for what was written.
 //!
-//! Rows that a release before format 5 wrote have none until they are written again. The checksum is the log's (CRC-32, IEEE).
+//! Rows that a release before format 5 wrote have none until they are written again. The checksum
+//! is the log's (CRC-32, IEEE).
 
 use std::ops::ControlFlow;
 

@@ -1,8 +1,9 @@
 //! What of a table can be had where pages of it, or of its index, do not read any more.
 //!
-//! The table has the rows by their numbers, its index every key once more with the number of the row. So the index is read first, from
-//! both ends if need be, and each row looked up by its number: one that does not come is lost, and its key is known. If anything is wrong,
-//! the table is read as well, around what is damaged in it. Nothing here grows with the ledger: see the limits.
+//! The table has the rows by their numbers, its index every key once more with the number of the
+//! row. So the index is read first, from both ends if need be, and each row looked up by its
+//! number: one that does not come is lost, and its key is known. If anything is wrong, the table is
+//! read as well, around what is damaged in it. Nothing here grows with the ledger: see the limits.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -14,7 +15,8 @@ use super::format::Shape;
 use super::inspect::{Inspection, Salvaged};
 use super::rows::{self, RowVerdict};
 
-/// Rows of a table that are told apart, so that one that a second look finds whole is none; all are counted.
+/// Rows of a table that are told apart, so that one that a second look finds whole is none; all are
+/// counted.
 const MAX_TOLD_APART: usize = 10_000;
 /// Parts in which a table is looked at around its damage.
 const MAX_PARTS: usize = 20_000;
@@ -26,7 +28,8 @@ enum Fate {
 }
 
 impl Inspection {
-    /// Every row of a space that can be read and is as it was written, some of them several times; with what could not.
+    /// Every row of a space that can be read and is as it was written, some of them several times;
+    /// with what could not.
     pub(in super::super) fn salvage(&self, space: Space, visit: Visit<'_>) -> Salvaged {
         let (connection, shape) = self.table(space);
         if shape == Shape::Missing {
@@ -59,7 +62,8 @@ struct Hunt<'a> {
     /// Whoever takes the rows wants no more.
     is_over: bool,
     found: Salvaged,
-    /// Keys whose rows are not whole as far as is known, with the number of the row; at most [`MAX_TOLD_APART`].
+    /// Keys whose rows are not whole as far as is known, with the number of the row; at most
+    /// [`MAX_TOLD_APART`].
     fates: BTreeMap<Vec<u8>, (i64, Fate)>,
     /// The same by number.
     numbers: BTreeMap<i64, Vec<u8>>,
@@ -207,7 +211,8 @@ impl Hunt<'_> {
         }
     }
 
-    /// Reads all of the table that can be read, in ever smaller parts around what cannot; says what it met there.
+    /// Reads all of the table that can be read, in ever smaller parts around what cannot; says what
+    /// it met there.
     fn read_table(&mut self) -> Option<Error> {
         let mut parts = VecDeque::from([(i64::MIN, i64::MAX)]);
         let (mut met, mut seen) = (None, 0);

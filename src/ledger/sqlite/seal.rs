@@ -1,4 +1,5 @@
-//! Checksums for the rows of older releases, which have none: where a file is rewritten or copied anyway.
+//! Checksums for the rows of older releases, which have none: where a file is rewritten or copied
+//! anyway.
 
 use std::path::Path;
 
@@ -25,7 +26,8 @@ pub(in super::super) fn bring_up_to_date(path: &Path) -> Result<(), StoreError> 
     connection.close().map_err(|(_, error)| fail(error))
 }
 
-/// Writes a checksum into each row that has none, and sees that all others are as they were written.
+/// Writes a checksum into each row that has none, and sees that all others are as they were
+/// written.
 pub(super) fn seal(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     for space in Space::ALL {
         let mut from = Some(i64::MIN);

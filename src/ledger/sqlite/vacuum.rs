@@ -1,7 +1,7 @@
 //! Giving pages back that hold nothing, a few at a time.
 //!
-//! A new file keeps the pointers that this needs (`auto_vacuum`). A file of an older release does not: it is rewritten once by
-//! `hallward ledger compact`, and reuses its free pages until then.
+//! A new file keeps the pointers that this needs (`auto_vacuum`). A file of an older release does
+//! not: it is rewritten once by `hallward ledger compact`, and reuses its free pages until then.
 
 use std::path::Path;
 
@@ -12,7 +12,8 @@ use super::format;
 
 /// Pages moved in a step: half a megabyte that the disk writes.
 const STEP: u64 = 128;
-/// So many free pages stay, and [`KEPT_SHARE`] of the file: a queue that fills and empties would move them for nothing.
+/// So many free pages stay, and [`KEPT_SHARE`] of the file: a queue that fills and empties would
+/// move them for nothing.
 const KEPT: u64 = 1024;
 /// So many while it is quiet.
 const KEPT_IN_QUIET: u64 = 128;
@@ -52,8 +53,9 @@ pub(super) fn forget_pages(connection: &Connection) -> Result<(), rusqlite::Erro
     connection.execute_batch("PRAGMA shrink_memory")
 }
 
-/// Whether the files are longer than what is in them: pages that were given back are still in the database's until its log is copied, and
-/// the log's keeps the length of the longest burst. So many pages of that do not count.
+/// Whether the files are longer than what is in them: pages that were given back are still in the
+/// database's until its log is copied, and the log's keeps the length of the longest burst. So many
+/// pages of that do not count.
 pub(super) fn is_slack(database: &Path, log: &Path, tidied: &Tidied, log_pages: u64) -> bool {
     let len = |path| std::fs::metadata(path).map_or(0, |file| file.len());
     len(database) > tidied.bytes || len(log) > log_pages * u64::from(format::PAGE_BYTES)

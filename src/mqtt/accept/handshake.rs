@@ -1,4 +1,5 @@
-//! CONNECT and CONNACK: who the client is, what it asks for, and what it is granted (MQTT 5 sections 3.1 and 3.2).
+//! CONNECT and CONNACK: who the client is, what it asks for, and what it is granted (MQTT 5
+//! sections 3.1 and 3.2).
 
 use std::sync::Arc;
 
@@ -27,15 +28,16 @@ pub(in crate::mqtt) struct ClientInfo {
     pub(in crate::mqtt) id: Arc<str>,
     /// The session outlives the connection.
     pub(in crate::mqtt) durable: bool,
-    /// CONNECT gave the session time after the connection: DISCONNECT may change it (MQTT-3.14.2-2).
+    /// CONNECT gave the session time after the connection: DISCONNECT may change it
+    /// (MQTT-3.14.2-2).
     pub(in crate::mqtt) asked_to_last: bool,
     /// Seconds; 0 for none.
     pub(in crate::mqtt) keep_alive: u16,
 }
 
 impl ClientInfo {
-    /// Whether what a subscription selects may not be lost on the live plane. For a durable session QoS 1 and 2 are the
-    /// desk's.
+    /// Whether what a subscription selects may not be lost on the live plane. For a durable session
+    /// QoS 1 and 2 are the desk's.
     pub(in crate::mqtt) fn relies_on(&self, subscription: &Subscription) -> bool {
         !self.durable && subscription.qos > Qos::AtMostOnce
     }

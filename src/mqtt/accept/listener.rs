@@ -1,7 +1,7 @@
 //! Accepts connections, one task each, and lets them go.
 //!
-//! The accept loop only accepts: what waits for the client (TLS, WebSocket, CONNECT) waits in the connection's own task, and all
-//! of it together until one deadline.
+//! The accept loop only accepts: what waits for the client (TLS, WebSocket, CONNECT) waits in the
+//! connection's own task, and all of it together until one deadline.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +26,8 @@ use crate::mqtt::transport::{Stream, Transport, TransportError};
 use super::admission::{ConnectionPermit, HalfOpenPlace};
 use super::opening;
 
-/// A pause after the system refused to accept (too many open files, say): trying again at once would only burn time.
+/// A pause after the system refused to accept (too many open files, say): trying again at once
+/// would only burn time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Unanswered probes after which a silent connection is closed.
 const PROBES: u32 = 6;
@@ -75,7 +76,8 @@ impl<P: Plane> ServerContext<P> {
             waiting: Some(waiting),
         };
         let context = Arc::clone(&self);
-        // On the heap, and gone before the session begins: an idle connection does not carry its handshake along.
+        // On the heap, and gone before the session begins: an idle connection does not carry its
+        // handshake along.
         let handshake = Box::pin(context.handshake(socket, transport, arrival, stop.clone()));
         async move {
             if let Some((stream, arrival)) = handshake.await {
@@ -170,8 +172,8 @@ pub struct Listener {
     pub transport: Transport,
 }
 
-/// Accepts on all listeners until `stop` turns true or its sender is gone; then every connection is asked to close (0x8B), and
-/// those that have not after `drain_timeout` are cut.
+/// Accepts on all listeners until `stop` turns true or its sender is gone; then every connection is
+/// asked to close (0x8B), and those that have not after `drain_timeout` are cut.
 pub async fn serve<P: Plane>(
     context: Arc<ServerContext<P>>,
     listeners: Vec<Listener>,
@@ -225,10 +227,12 @@ async fn accept_on<P: Plane>(
     }
 }
 
-/// Sets up an accepted socket. It fails if the client is gone already, which is the client's own affair.
+/// Sets up an accepted socket. It fails if the client is gone already, which is the client's own
+/// affair.
 ///
-/// There is no `TCP_USER_TIMEOUT`: it would also cut off clients that answer and do not read for a while, and those are bounded
-/// by what may wait for them. A vanished client that is owed bytes is found by retransmission.
+/// There is no `TCP_USER_TIMEOUT`: it would also cut off clients that answer and do not read for a
+/// while, and those are bounded by what may wait for them. A vanished client that is owed bytes is
+/// found by retransmission.
 fn prepare(stream: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let Some(idle) = keepalive else {

@@ -1,4 +1,5 @@
-//! A connection up to CONNACK: reads CONNECT against the clock, asks the desk for the session, listens again where it listened.
+//! A connection up to CONNACK: reads CONNECT against the clock, asks the desk for the session,
+//! listens again where it listened.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -50,7 +51,8 @@ pub(in crate::mqtt) async fn serve<P, S>(
     P: Plane,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    // Both phases live on the heap, one after the other: the task of an idle connection is as large as the second alone.
+    // Both phases live on the heap, one after the other: the task of an idle connection is as large
+    // as the second alone.
     let share = ConnectionShare::new(Arc::clone(&context.memory));
     let opening = Opening {
         config: context.config.get(),
@@ -113,7 +115,8 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
     }
 }
 
-/// A line for a stranger who is not let in; whom the authenticator or the desk refuses, they have told of.
+/// A line for a stranger who is not let in; whom the authenticator or the desk refuses, they have
+/// told of.
 fn tell<P: Plane>(context: &ServerContext<P>, peer: &Peer, refusal: ConnectRefusal) {
     let (kind, why) = refusal.told();
     let admitted = context.admits_stranger(kind, peer);
@@ -263,7 +266,8 @@ where
         }
     }
 
-    /// Asks the authenticator, if there is one, who the client is. A check that waits for others waits no longer than the deadline.
+    /// Asks the authenticator, if there is one, who the client is. A check that waits for others
+    /// waits no longer than the deadline.
     async fn identify(&self, connect: &mut Connect) -> Result<Option<ClientAccess>, Reason> {
         let Some(authenticator) = &self.context.authenticator else {
             return Ok(None);
@@ -323,8 +327,8 @@ where
         }
     }
 
-    /// Subscribes on the live plane what still stands. Before CONNACK: a client that reads "session present" misses nothing
-    /// from then on.
+    /// Subscribes on the live plane what still stands. Before CONNACK: a client that reads "session
+    /// present" misses nothing from then on.
     async fn listen(
         &self,
         client: &ClientInfo,

@@ -1,8 +1,10 @@
-//! Who is connected under which client id, so that a take-over finds what the older connection was sent before it.
+//! Who is connected under which client id, so that a take-over finds what the older connection was
+//! sent before it.
 //!
-//! A client that says DISCONNECT and at once connects anew does so over two sockets, which different threads read. Before the
-//! desk is asked for the session, the connection that has it reads what has come, and so takes its DISCONNECT, or its last
-//! publishes, before the newer CONNECT counts.
+//! A client that says DISCONNECT and at once connects anew does so over two sockets, which
+//! different threads read. Before the desk is asked for the session, the connection that has it
+//! reads what has come, and so takes its DISCONNECT, or its last publishes, before the newer
+//! CONNECT counts.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +14,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-/// How long a newer connection waits for the older one to have read. One that cannot is taken over all the same.
+/// How long a newer connection waits for the older one to have read. One that cannot is taken over
+/// all the same.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Every connected client. As many as there are connections.

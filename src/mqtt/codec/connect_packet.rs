@@ -113,7 +113,8 @@ impl Flags {
     }
 }
 
-/// Reads the body behind the protocol level; `wishes` is filled as far as reading gets, so that a refusal can heed them.
+/// Reads the body behind the protocol level; `wishes` is filled as far as reading gets, so that a
+/// refusal can heed them.
 pub(in crate::mqtt) fn read<'a>(
     v5: bool,
     mut reader: PacketReader<'a>,

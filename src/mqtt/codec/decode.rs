@@ -1,7 +1,7 @@
 //! Packets from clients, as far as a session wants to know them.
 //!
-//! All are read by hand and strictly: what is let through here is well formed, and what comes twice, too long or in the wrong
-//! place is not.
+//! All are read by hand and strictly: what is let through here is well formed, and what comes
+//! twice, too long or in the wrong place is not.
 
 use crate::desk::port::RetainHandling;
 use crate::wire::filter::check_name;

@@ -97,7 +97,8 @@ impl Output {
         &self.buffer
     }
 
-    /// Notes that the socket took bytes. An emptied buffer is given back: an idle connection holds none.
+    /// Notes that the socket took bytes. An emptied buffer is given back: an idle connection holds
+    /// none.
     pub(in crate::mqtt) fn advance(&mut self, count: usize) {
         self.buffer.advance(count);
         self.written += count as u64;
@@ -111,7 +112,8 @@ impl Output {
         self.written
     }
 
-    /// Bytes ever put here; a packet has left once [`Output::written`] reaches what this was behind it.
+    /// Bytes ever put here; a packet has left once [`Output::written`] reaches what this was behind
+    /// it.
     pub(in crate::mqtt) fn position(&self) -> u64 {
         self.written + self.buffer.len() as u64
     }
@@ -122,7 +124,8 @@ impl Output {
         self.detail = detail;
     }
 
-    /// Whether an answer had to be left out because the client takes none that large (MQTT-3.1.2-24).
+    /// Whether an answer had to be left out because the client takes none that large
+    /// (MQTT-3.1.2-24).
     pub(in crate::mqtt) fn is_incomplete(&self) -> bool {
         self.too_large
     }
@@ -204,7 +207,8 @@ impl Output {
         }
     }
 
-    /// The words, if a packet with so many bytes of body beside them is not too large (MQTT-3.4.2-2 and its like).
+    /// The words, if a packet with so many bytes of body beside them is not too large (MQTT-3.4.2-2
+    /// and its like).
     fn room_for<'a>(&self, words: &'a str, body: usize) -> Option<&'a str> {
         let body = body + block_len(words);
         (1 + varint_len(body) + body <= self.max_packet).then_some(words)

@@ -1,4 +1,5 @@
-//! Property blocks (MQTT 5 section 2.2.2) of every packet but PUBLISH, whose own are read in `properties`.
+//! Property blocks (MQTT 5 section 2.2.2) of every packet but PUBLISH, whose own are read in
+//! `properties`.
 
 use super::properties::{SeenProperties, id};
 use super::reader::PacketReader;
@@ -28,7 +29,8 @@ impl PropertyValue<'_> {
 /// Reads a block with its length, and hands over each property of it.
 ///
 /// # Errors
-/// `Malformed` for what is not among `allowed` and for bad values, `Protocol` for what is there twice; whatever `take` says.
+/// `Malformed` for what is not among `allowed` and for bad values, `Protocol` for what is there
+/// twice; whatever `take` says.
 pub(super) fn read<'a>(
     reader: &mut PacketReader<'a>,
     allowed: &[u8],

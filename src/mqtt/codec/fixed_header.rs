@@ -1,4 +1,5 @@
-//! Cuts a byte stream into packets (MQTT 5 section 2.1), and checks what the fixed header alone tells.
+//! Cuts a byte stream into packets (MQTT 5 section 2.1), and checks what the fixed header alone
+//! tells.
 
 use super::reason::Reason;
 
@@ -69,8 +70,8 @@ pub(in crate::mqtt) fn read(input: &[u8]) -> Result<Option<FixedHeader>, Reason>
 /// Finds the first packet; `None` if its header or body has not all arrived.
 ///
 /// # Errors
-/// Those of [`read`]; `PacketTooLarge` as soon as the header tells of more than `max` bytes: nothing of such a packet needs to
-/// be held.
+/// Those of [`read`]; `PacketTooLarge` as soon as the header tells of more than `max` bytes:
+/// nothing of such a packet needs to be held.
 pub(in crate::mqtt) fn first(input: &[u8], max: usize) -> Result<Option<FixedHeader>, Reason> {
     match read(input)? {
         Some(frame) if frame.len() > max => Err(Reason::PacketTooLarge),

@@ -1,4 +1,5 @@
-//! Packets from bytes and bytes from packets, for MQTT 3.1.1 and 5.0. It keeps nothing of a client and decides nothing about one.
+//! Packets from bytes and bytes from packets, for MQTT 3.1.1 and 5.0. It keeps nothing of a client
+//! and decides nothing about one.
 
 pub(super) mod connect_packet;
 pub(super) mod decode;

@@ -1,4 +1,5 @@
-//! The properties of PUBLISH (MQTT 5 section 3.3.2.3): what the gateway reads, and what it forwards as it came.
+//! The properties of PUBLISH (MQTT 5 section 3.3.2.3): what the gateway reads, and what it forwards
+//! as it came.
 
 use std::borrow::Cow;
 
@@ -59,7 +60,8 @@ impl<'a> Properties<'a> {
     /// Reads a property block without its length.
     ///
     /// # Errors
-    /// `Malformed` for unknown properties and bad values, `Protocol` for one that is there twice or is not a client's.
+    /// `Malformed` for unknown properties and bad values, `Protocol` for one that is there twice or
+    /// is not a client's.
     pub(in crate::mqtt) fn parse(block: &'a [u8]) -> Result<Properties<'a>, Reason> {
         let mut properties = Properties::default();
         let mut seen = SeenProperties::default();

@@ -1,4 +1,5 @@
-//! MQTT 5 reason codes (section 2.4), as far as the gateway says them, and how the desk's codes map to them.
+//! MQTT 5 reason codes (section 2.4), as far as the gateway says them, and how the desk's codes map
+//! to them.
 
 use crate::desk::port::CloseReason;
 use crate::wire::filter::TopicRule;

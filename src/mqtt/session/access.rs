@@ -1,5 +1,6 @@
-//! What the authenticator has to say about one client: at CONNECT, for each publish and filter, before each delivery, and again
-//! whenever its rules change. Without a authenticator there is none of this, and no cost.
+//! What the authenticator has to say about one client: at CONNECT, for each publish and filter,
+//! before each delivery, and again whenever its rules change. Without a authenticator there is none
+//! of this, and no cost.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -178,7 +179,8 @@ impl ClientAccess {
         }
     }
 
-    /// Counts a delivery that was refused. It is not worth a line: who subscribes to a wildcard asks for it.
+    /// Counts a delivery that was refused. It is not worth a line: who subscribes to a wildcard
+    /// asks for it.
     pub(super) fn not_delivered(&self) {
         self.authenticator.stats().count_delivery();
     }
@@ -328,8 +330,8 @@ impl<P: Plane> ClientSession<P> {
     }
 }
 
-/// The desk's view of a client's rights, by the rules as they are when it asks. It keeps the answer's rules no longer than the session
-/// does, so that old rules go when nobody needs them.
+/// The desk's view of a client's rights, by the rules as they are when it asks. It keeps the
+/// answer's rules no longer than the session does, so that old rules go when nobody needs them.
 #[derive(Debug)]
 struct ClientAuthorizer {
     authenticator: Arc<Authenticator>,
@@ -408,7 +410,8 @@ impl DecisionCache {
     }
 }
 
-/// Waits until the wall clock shows this, wherever it is set meanwhile: what a token says is a time, not a span.
+/// Waits until the wall clock shows this, wherever it is set meanwhile: what a token says is a
+/// time, not a span.
 async fn wall_shows(at: Millis) {
     loop {
         let left = at.saturating_sub(wall());

@@ -1,8 +1,8 @@
-//! How long a client waits for PUBACK and PUBREC: from the round in which its PUBLISH is read to the one in which the
-//! acknowledgement is written.
+//! How long a client waits for PUBACK and PUBREC: from the round in which its PUBLISH is read to
+//! the one in which the acknowledgement is written.
 //!
-//! A round takes the time once for all that it brings, and again at its end if something was acknowledged in it. What the desk answers
-//! is found again by its packet id.
+//! A round takes the time once for all that it brings, and again at its end if something was
+//! acknowledged in it. What the desk answers is found again by its packet id.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -49,7 +49,8 @@ impl AckLatency {
     }
 }
 
-/// One session's; nothing until its first publish that is to be acknowledged, because most connections are idle.
+/// One session's; nothing until its first publish that is to be acknowledged, because most
+/// connections are idle.
 #[derive(Debug, Default)]
 pub(super) struct AckTimes(Option<Box<Times>>);
 

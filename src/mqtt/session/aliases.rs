@@ -1,5 +1,5 @@
-//! Topic aliases (MQTT 5 section 3.3.2.3.4), for as long as a connection lasts. On the way to the client the first topics get them;
-//! on the way from it the client says which.
+//! Topic aliases (MQTT 5 section 3.3.2.3.4), for as long as a connection lasts. On the way to the
+//! client the first topics get them; on the way from it the client says which.
 
 use std::collections::HashMap;
 

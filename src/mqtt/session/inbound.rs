@@ -1,8 +1,9 @@
 //! Publishes from the client: where each goes, and when it is acknowledged.
 //!
-//! What only the desk may take (commands, retained, what somebody durable wants) is acknowledged when the desk says that it is on
-//! disk. The rest goes to the live plane and is acknowledged at once. QoS 2 ids are remembered from PUBLISH to PUBREL either
-//! way (method B of MQTT 5 section 4.3.3), and not a second PUBREC leaves before the first one was due.
+//! What only the desk may take (commands, retained, what somebody durable wants) is acknowledged
+//! when the desk says that it is on disk. The rest goes to the live plane and is acknowledged at
+//! once. QoS 2 ids are remembered from PUBLISH to PUBREL either way (method B of MQTT 5 section
+//! 4.3.3), and not a second PUBREC leaves before the first one was due.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -60,8 +61,8 @@ pub(in crate::mqtt) struct Inbound {
 }
 
 impl Inbound {
-    /// `published` is how many publishes of the connection the desk has handed on, `unreleased` the ids of earlier ones that it
-    /// holds until PUBREL.
+    /// `published` is how many publishes of the connection the desk has handed on, `unreleased` the
+    /// ids of earlier ones that it holds until PUBREL.
     pub(in crate::mqtt) fn new(published: Arc<AtomicU64>, unreleased: &[u16]) -> Inbound {
         let taken = |&id: &u16| (id, Exactly::Taken { by_desk: true });
         Inbound {
@@ -72,7 +73,8 @@ impl Inbound {
         }
     }
 
-    /// What the client may not exceed (MQTT 5 section 4.9). What it sent on an earlier connection does not count.
+    /// What the client may not exceed (MQTT 5 section 4.9). What it sent on an earlier connection
+    /// does not count.
     fn unacknowledged(&self) -> usize {
         self.at_least_at_desk + self.exactly.len() - self.restored.len()
     }
@@ -83,7 +85,8 @@ impl Inbound {
         self.restored.remove(&packet_id);
     }
 
-    /// Whether the desk still has a publish on this topic, which a later one must not overtake (MQTT-4.6.0-5).
+    /// Whether the desk still has a publish on this topic, which a later one must not overtake
+    /// (MQTT-4.6.0-5).
     fn is_on_its_way(&mut self, topic: &str) -> bool {
         let published = self.published.load(Ordering::Acquire);
         if self.on_their_way.is_empty() || self.handed_over == published {
@@ -103,8 +106,8 @@ impl Inbound {
         }
     }
 
-    /// Bytes that aliases take, and ids until they are released. MQTT 5 clients may have as many ids as Receive Maximum; 3.1.1
-    /// knows no such bound but that there are 65,535.
+    /// Bytes that aliases take, and ids until they are released. MQTT 5 clients may have as many
+    /// ids as Receive Maximum; 3.1.1 knows no such bound but that there are 65,535.
     pub(super) fn held_bytes(&self) -> usize {
         const OF_ONE: usize = 16;
         self.exactly.len() * OF_ONE + self.aliases.bytes()
@@ -127,7 +130,8 @@ impl Inbound {
     }
 }
 
-/// Topics whose publishes at the desk a connection tells apart; with more, all that it publishes goes that way for a while.
+/// Topics whose publishes at the desk a connection tells apart; with more, all that it publishes
+/// goes that way for a while.
 const MAX_TOPICS_ON_THEIR_WAY: usize = 256;
 
 /// Two topics of one hash cost a detour by the desk, no more.
@@ -209,7 +213,8 @@ impl<P: Plane> ClientSession<P> {
         Ok(())
     }
 
-    /// A topic with too many levels costs the connection, as long as the same client does not come back with it.
+    /// A topic with too many levels costs the connection, as long as the same client does not come
+    /// back with it.
     fn on_too_deep(&mut self, packet: &Publish<'_>, rule: TopicRule) -> Result<(), Reason> {
         match packet.packet_id {
             Some(id) if self.swallows(Cause::TooDeep) => {
@@ -221,7 +226,8 @@ impl<P: Plane> ClientSession<P> {
         }
     }
 
-    /// Whether a QoS 2 id is in use, so that this PUBLISH is a repeat; answers it if the first one was answered.
+    /// Whether a QoS 2 id is in use, so that this PUBLISH is a repeat; answers it if the first one
+    /// was answered.
     fn repeats(&mut self, id: u16) -> bool {
         let known = self.inbound.exactly.get(&id).copied();
         if let Some(Exactly::Taken { .. }) = known {
@@ -326,7 +332,8 @@ impl<P: Plane> ClientSession<P> {
         true
     }
 
-    /// Says that a publish cannot be kept. 3.1.1 has no word for it, and an acknowledgement would be a promise.
+    /// Says that a publish cannot be kept. 3.1.1 has no word for it, and an acknowledgement would
+    /// be a promise.
     fn turn_down(&mut self, packet: &Publish<'_>) {
         if packet.packet_id.is_some() && !self.client.v5 {
             // MQTT-4.8.0-2.
@@ -374,8 +381,8 @@ impl<P: Plane> ClientSession<P> {
         self.acknowledge(id, packet.qos, verdict, None);
     }
 
-    /// Sends PUBACK or PUBREC. A refusal is for MQTT 5 to read; 3.1.1 has no way to say it. `by_desk`: the desk has decided, with
-    /// these words if it has any.
+    /// Sends PUBACK or PUBREC. A refusal is for MQTT 5 to read; 3.1.1 has no way to say it.
+    /// `by_desk`: the desk has decided, with these words if it has any.
     fn acknowledge(
         &mut self,
         id: u16,

@@ -1,4 +1,5 @@
-//! What a session has to say: bytes for the client, requests for the desk, messages for the live plane.
+//! What a session has to say: bytes for the client, requests for the desk, messages for the live
+//! plane.
 //!
 //! The session fills it without waiting; the connection waits for those who take it.
 
@@ -96,7 +97,8 @@ impl SessionIo {
         self.metrics.bytes_sent.add(bytes as u64);
     }
 
-    /// Tells the desk how far a delivery has come; a delivery of the session's own (`seq` 0) is nobody else's business.
+    /// Tells the desk how far a delivery has come; a delivery of the session's own (`seq` 0) is
+    /// nobody else's business.
     pub(super) fn acknowledge(&mut self, seq: u64, stage: Stage) {
         if seq != 0 {
             self.ask(Request::Acknowledge {

@@ -1,9 +1,10 @@
 //! What a session asks the live plane for, given what its client subscribes to.
 //!
-//! The plane keeps a log per filter and puts every message into each log that it matches. A client with a thousand filters that all
-//! match the same topic would multiply every message by a thousand, for everybody. So a session listens to few filters that
-//! overlap: beyond that it takes one wider filter for all of them. What that lets through too many, the session drops. It
-//! does no I/O; `opening` and `subscribing` carry out what it says.
+//! The plane keeps a log per filter and puts every message into each log that it matches. A client
+//! with a thousand filters that all match the same topic would multiply every message by a
+//! thousand, for everybody. So a session listens to few filters that overlap: beyond that it takes
+//! one wider filter for all of them. What that lets through too many, the session drops. It does no
+//! I/O; `opening` and `subscribing` carry out what it says.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +36,8 @@ pub(in crate::mqtt) struct LiveFilters {
 }
 
 impl LiveFilters {
-    /// The client wants a filter that it did not, or wants it reliably. Returns what is to be subscribed, if anything is.
+    /// The client wants a filter that it did not, or wants it reliably. Returns what is to be
+    /// subscribed, if anything is.
     pub(in crate::mqtt) fn open(
         &mut self,
         filter: &Arc<str>,

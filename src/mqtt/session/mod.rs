@@ -1,6 +1,8 @@
-//! One connected client: packets, responses and frames in; bytes, requests and live publishes out. No I/O, no waiting.
+//! One connected client: packets, responses and frames in; bytes, requests and live publishes out.
+//! No I/O, no waiting.
 //!
-//! The connection calls it with whatever happened, then carries off what the session left at its io.
+//! The connection calls it with whatever happened, then carries off what the session left at its
+//! io.
 
 pub(super) mod access;
 pub(super) mod ack_times;
@@ -53,8 +55,9 @@ use subscriptions::SubscriptionTable;
 use throttle::Throttle;
 use unheard::Unheard;
 
-/// Requests that may wait for the desk's channel before the client's socket is left unread. Their bytes count in
-/// `memory.max_queued`; the number only keeps one client from being far ahead of the others, so there is no key for it.
+/// Requests that may wait for the desk's channel before the client's socket is left unread. Their
+/// bytes count in `memory.max_queued`; the number only keeps one client from being far ahead of the
+/// others, so there is no key for it.
 const MAX_WAITING_REQUESTS: usize = 256;
 
 /// A client's session, as far as it lives in a connection.
@@ -144,7 +147,8 @@ impl<P: Plane> ClientSession<P> {
         self.review_offers();
     }
 
-    /// A new round: takes the time once for all that it brings. Whether a client that sent too fast is read again from now on.
+    /// A new round: takes the time once for all that it brings. Whether a client that sent too fast
+    /// is read again from now on.
     pub(super) fn begin(&mut self) -> bool {
         self.now = self.context.clock.now();
         self.acks.begin();
@@ -159,7 +163,8 @@ impl<P: Plane> ClientSession<P> {
         unheard.is_some_and(|unheard| unheard.release(now)) || released
     }
 
-    /// Other settings hold from now on, but for those that the client was told or that its buffers were made for.
+    /// Other settings hold from now on, but for those that the client was told or that its buffers
+    /// were made for.
     fn apply_config(&mut self) {
         let config = self
             .context
@@ -173,8 +178,8 @@ impl<P: Plane> ClientSession<P> {
         self.config = Arc::new(config);
     }
 
-    /// Whether another packet may be taken from the client. Every "no" ends by itself: with the socket, the desk or the live
-    /// plane having taken what waits for it, or in time.
+    /// Whether another packet may be taken from the client. Every "no" ends by itself: with the
+    /// socket, the desk or the live plane having taken what waits for it, or in time.
     pub(super) fn may_read(&self) -> bool {
         let at_desk_max = usize::from(self.config.mqtt.receive_maximum);
         self.end.is_none()
@@ -186,13 +191,15 @@ impl<P: Plane> ClientSession<P> {
             && (self.client.v5 || self.inbound.at_desk() < at_desk_max)
     }
 
-    /// Whether it is the desk or the live plane, rather than the client, for whose sake nothing is read.
+    /// Whether it is the desk or the live plane, rather than the client, for whose sake nothing is
+    /// read.
     pub(super) fn reads_held_back(&self) -> bool {
         let client_reads = self.io.output.len() < self.config.mqtt.write_high_water.0;
         client_reads && (self.is_publishing() || !self.may_read())
     }
 
-    /// For how long the client may be silent (MQTT-3.1.2-22: one and a half times its keep-alive); `None` for ever.
+    /// For how long the client may be silent (MQTT-3.1.2-22: one and a half times its keep-alive);
+    /// `None` for ever.
     pub(super) fn max_silence(&self) -> Option<Duration> {
         let seconds = u64::from(self.client.keep_alive);
         (seconds > 0).then(|| Duration::from_millis(seconds * 1500))
@@ -287,7 +294,8 @@ impl<P: Plane> ClientSession<P> {
             }
             PacketType::Pingreq => Err(Reason::Malformed),
             PacketType::Disconnect => self.on_disconnect(body),
-            // A second CONNECT (MQTT-3.1.0-2); AUTH without an authentication method (MQTT 5 section 4.12).
+            // A second CONNECT (MQTT-3.1.0-2); AUTH without an authentication method (MQTT 5
+            // section 4.12).
             PacketType::Connect | PacketType::Auth => Err(Reason::Protocol),
         }
     }
@@ -357,7 +365,8 @@ impl<P: Plane> ClientSession<P> {
         let most = self.config.mqtt.write_high_water.0;
         self.io.output.reserve(bytes.min(most));
         for frame in frames.drain(..) {
-            // The plane carries what sessions and the desk encoded; anything else would be a fault of ours.
+            // The plane carries what sessions and the desk encoded; anything else would be a fault
+            // of ours.
             if let Ok(message) = Message::decode(frame)
                 && let Err(reason) = self.on_live(message)
             {
@@ -417,7 +426,8 @@ impl<P: Plane> ClientSession<P> {
         Ok(())
     }
 
-    /// Notes how much is held of what the client sent, in bytes; ends the session if it needs more and there is no memory.
+    /// Notes how much is held of what the client sent, in bytes; ends the session if it needs more
+    /// and there is no memory.
     pub(super) fn settle_input(&mut self, waiting: usize) {
         let held = waiting + self.inbound.held_bytes();
         self.io.share.set_incoming(held);

@@ -1,8 +1,11 @@
-//! Packets larger than `mqtt.max_packet`: whether they cost the connection, or are read away without being held.
+//! Packets larger than `mqtt.max_packet`: whether they cost the connection, or are read away
+//! without being held.
 //!
-//! MQTT 5 clients are told the limit in CONNACK; who exceeds it is told 0x95 and closed, as MQTT-4.13.1-1 asks. 3.1.1 knows no such
-//! limit: a QoS 0 publish is read away and dropped at once. One of QoS 1 or 2 costs the connection, for its acknowledgement would be a
-//! promise, until it has done so twice (see `poison`); then it is read away, too, and acknowledged (MQTT 5: refused with 0x97).
+//! MQTT 5 clients are told the limit in CONNACK; who exceeds it is told 0x95 and closed, as
+//! MQTT-4.13.1-1 asks. 3.1.1 knows no such limit: a QoS 0 publish is read away and dropped at once.
+//! One of QoS 1 or 2 costs the connection, for its acknowledgement would be a promise, until it has
+//! done so twice (see `poison`); then it is read away, too, and acknowledged (MQTT 5: refused with
+//! 0x97).
 
 use crate::live::Plane;
 use crate::mqtt::codec::fixed_header::{self, FixedHeader, PacketType};
@@ -29,7 +32,8 @@ struct PublishBeginning<'a> {
 }
 
 impl<P: Plane> ClientSession<P> {
-    /// A packet's header tells that it is too large. Whether it is read away, or its beginning awaited; else the session is over.
+    /// A packet's header tells that it is too large. Whether it is read away, or its beginning
+    /// awaited; else the session is over.
     pub(super) fn on_oversize(&mut self, input: &[u8]) {
         let head = match fixed_header::read(input) {
             Ok(Some(head)) => head,
@@ -73,7 +77,8 @@ impl<P: Plane> ClientSession<P> {
         }))
     }
 
-    /// Reads away what is here of a packet that is too large; how many bytes that was. At its end it is answered.
+    /// Reads away what is here of a packet that is too large; how many bytes that was. At its end
+    /// it is answered.
     pub(super) fn read_away(&mut self, input: &[u8]) -> usize {
         let Some(oversize) = &self.oversize else {
             return 0;

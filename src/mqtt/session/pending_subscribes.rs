@@ -1,6 +1,8 @@
-//! SUBSCRIBEs and UNSUBSCRIBEs that are not answered yet, in the client's order, and what waits for them.
+//! SUBSCRIBEs and UNSUBSCRIBEs that are not answered yet, in the client's order, and what waits for
+//! them.
 //!
-//! It keeps and bounds; `subscribing` asks and answers, and the connection does on the live plane what it says.
+//! It keeps and bounds; `subscribing` asks and answers, and the connection does on the live plane
+//! what it says.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,22 +12,24 @@ use crate::mqtt::codec::reason::Reason;
 use crate::wire::filter::matches;
 use crate::wire::message::Message;
 
-/// SUBSCRIBEs and UNSUBSCRIBEs of one client that may await the desk at once; beyond, its socket is not read. The
-/// desk answers with every commit, so a larger number would only let one client hold more; there is no key for it.
+/// SUBSCRIBEs and UNSUBSCRIBEs of one client that may await the desk at once; beyond, its socket is
+/// not read. The desk answers with every commit, so a larger number would only let one client hold
+/// more; there is no key for it.
 const MAX_PENDING: usize = 16;
 
-/// Live messages that wait for the SUBACK of the subscription that selects them; beyond it they are dropped and counted. Nobody was
-/// promised them yet, so there is no key for it.
+/// Live messages that wait for the SUBACK of the subscription that selects them; beyond it they are
+/// dropped and counted. Nobody was promised them yet, so there is no key for it.
 const MAX_EARLY: usize = 256;
 
 /// Filters in all of these from which on nothing more is read.
 const MAX_PENDING_FILTERS: usize = 1024;
 
-/// Filters that the desk is asked about at once. To find what is retained under each takes it a while; between two parts it
-/// turns to others.
+/// Filters that the desk is asked about at once. To find what is retained under each takes it a
+/// while; between two parts it turns to others.
 const FILTERS_AT_ONCE: usize = 8;
 
-/// What a session wants of the live plane. The connection does one after the other, each as long as it takes.
+/// What a session wants of the live plane. The connection does one after the other, each as long as
+/// it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::mqtt) enum Action {
     /// Subscribe there; `reliable` if what the filter carries must not be lost.
@@ -79,7 +83,8 @@ impl PendingAnswer {
         }
     }
 
-    /// Whether the desk is to be asked about more of it, so that nothing may be asked behind it yet.
+    /// Whether the desk is to be asked about more of it, so that nothing may be asked behind it
+    /// yet.
     pub(super) fn goes_on(&self) -> bool {
         matches!(self, PendingAnswer::Suback(suback) if !suback.rest.is_empty())
     }
@@ -91,7 +96,8 @@ impl Suback {
         self.part.iter().chain(&self.rest).flatten()
     }
 
-    /// Takes the next filters as the part to be asked about; at least one of them is for the desk if any of the rest is.
+    /// Takes the next filters as the part to be asked about; at least one of them is for the desk
+    /// if any of the rest is.
     pub(super) fn take_part(&mut self) -> Vec<Subscription> {
         let mut asked = Vec::new();
         while asked.len() < FILTERS_AT_ONCE
@@ -174,8 +180,8 @@ impl PendingSubscribes {
             && !self.publish_waits
     }
 
-    /// Whether a PUBLISH has to wait. A client that subscribes and publishes in one breath expects to receive that; until the desk
-    /// has answered, the session does not know the subscription.
+    /// Whether a PUBLISH has to wait. A client that subscribes and publishes in one breath expects
+    /// to receive that; until the desk has answered, the session does not know the subscription.
     pub(super) fn holds_publish(&mut self) -> bool {
         self.publish_waits = !self.pending.is_empty();
         self.publish_waits
@@ -188,8 +194,8 @@ impl PendingSubscribes {
         answered
     }
 
-    /// Keeps a live message that no subscription that stands selects, if one that is pending does; false if it does and there is no
-    /// room.
+    /// Keeps a live message that no subscription that stands selects, if one that is pending does;
+    /// false if it does and there is no room.
     pub(super) fn keep_early(&mut self, message: &Message) -> bool {
         let topic = message.topic();
         let selects = |pending: &PendingAnswer| match pending {

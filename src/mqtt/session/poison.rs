@@ -1,8 +1,10 @@
-//! Publishes that cost a client its connection each time it comes back: what it sends again first, before it does anything else.
+//! Publishes that cost a client its connection each time it comes back: what it sends again first,
+//! before it does anything else.
 //!
-//! A client of 3.1.1 cannot be told that a publish is refused, and one that sends what is too large is closed, so it meets the same
-//! publish at every connect, for good. After the second close for the same reason such a publish is acknowledged and dropped, and
-//! everybody is told who can be: the log, the metrics, the client where it has a reply topic, else whoever listens below `$SYS`.
+//! A client of 3.1.1 cannot be told that a publish is refused, and one that sends what is too large
+//! is closed, so it meets the same publish at every connect, for good. After the second close for
+//! the same reason such a publish is acknowledged and dropped, and everybody is told who can be:
+//! the log, the metrics, the client where it has a reply topic, else whoever listens below `$SYS`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,8 +80,8 @@ pub(in crate::mqtt) struct PoisonTracker {
 }
 
 impl PoisonTracker {
-    /// Whether a publish that must not be taken is to be dropped; else it costs the connection, which is noted. Clients beyond the
-    /// bound are closed each time.
+    /// Whether a publish that must not be taken is to be dropped; else it costs the connection,
+    /// which is noted. Clients beyond the bound are closed each time.
     pub(super) fn drops(
         &self,
         client: &Arc<str>,
@@ -109,7 +111,8 @@ impl PoisonTracker {
 }
 
 impl<P: Plane> ClientSession<P> {
-    /// Whether a publish that must not be taken is acknowledged and dropped, rather than costing the connection once more.
+    /// Whether a publish that must not be taken is acknowledged and dropped, rather than costing
+    /// the connection once more.
     pub(super) fn swallows(&self, cause: Cause) -> bool {
         let (context, most) = (&self.context, self.config.mqtt.max_poison);
         self.config.mqtt.poison == PoisonRule::Ack

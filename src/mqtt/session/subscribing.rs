@@ -1,8 +1,9 @@
 //! SUBSCRIBE and UNSUBSCRIBE: first the live plane, then the desk, then the client's answer.
 //!
-//! A filter is live before the desk takes its snapshot of retained messages, so that nothing falls in between; what comes twice,
-//! their sequence numbers sort out. While the live plane is being asked, no further packet is read: requests keep their order. A PUBLISH
-//! waits for the desk's answer, too.
+//! A filter is live before the desk takes its snapshot of retained messages, so that nothing falls
+//! in between; what comes twice, their sequence numbers sort out. While the live plane is being
+//! asked, no further packet is read: requests keep their order. A PUBLISH waits for the desk's
+//! answer, too.
 
 use std::sync::Arc;
 
@@ -50,8 +51,9 @@ fn is_vain(root: &str, filter: &str) -> bool {
     }
 }
 
-/// A filter that breaks MQTT's grammar closes the connection of 3.1.1, which knows nothing else (MQTT-4.8.0-1); MQTT 5 has a
-/// code for it. What breaks a rule of ours, or that of shared subscriptions, 3.1.1 may ask for and not get.
+/// A filter that breaks MQTT's grammar closes the connection of 3.1.1, which knows nothing else
+/// (MQTT-4.8.0-1); MQTT 5 has a code for it. What breaks a rule of ours, or that of shared
+/// subscriptions, 3.1.1 may ask for and not get.
 fn check_grammar(v5: bool, filter: &str) -> Result<(), Reason> {
     match check_plain_filter(filter) {
         Err(TopicRule::Null) => Err(Reason::Malformed),
@@ -64,8 +66,8 @@ impl<P: Plane> ClientSession<P> {
     pub(super) fn on_subscribe(&mut self, body: &[u8]) -> Result<(), Reason> {
         let mut packet = decode::subscribe(self.client.v5, body)?;
         let id = packet.id;
-        // What a packet asks for beyond what a client may have is refused at once: kept, it would take far more memory than its
-        // bytes.
+        // What a packet asks for beyond what a client may have is refused at once: kept, it would
+        // take far more memory than its bytes.
         let most = self.config.mqtt.max_subscriptions.min(packet.entries.len());
         let surplus = packet.entries.split_off(most);
         for entry in &surplus {
@@ -100,7 +102,8 @@ impl<P: Plane> ClientSession<P> {
         Ok(())
     }
 
-    /// Answers a SUBSCRIBE; as many filters behind the codes are refused because there are too many.
+    /// Answers a SUBSCRIBE; as many filters behind the codes are refused because there are too
+    /// many.
     fn send_suback(&mut self, packet_id: u16, mut codes: Vec<u8>, surplus: usize) {
         let refused = self.suback_code(Some(&Reason::QuotaExceeded));
         codes.extend(std::iter::repeat_n(refused, surplus));
@@ -119,7 +122,8 @@ impl<P: Plane> ClientSession<P> {
             .ask(PendingAnswer::Suback(suback), request);
     }
 
-    /// What exceeds the limit of subscriptions must not get as far as the live plane, let alone the desk.
+    /// What exceeds the limit of subscriptions must not get as far as the live plane, let alone the
+    /// desk.
     fn refuse_too_many(&self, asked: &mut [Result<Subscription, Reason>]) -> usize {
         let mut refused = 0;
         let most = self.config.mqtt.max_subscriptions;
@@ -169,7 +173,8 @@ impl<P: Plane> ClientSession<P> {
         check_levels(topic, most).inspect_err(|_| self.io.metrics.too_deep.add_one())
     }
 
-    /// A filter as the desk takes it; the inner error goes into SUBACK, the outer one ends the connection.
+    /// A filter as the desk takes it; the inner error goes into SUBACK, the outer one ends the
+    /// connection.
     fn subscription(
         &self,
         entry: RequestedFilter,
@@ -209,7 +214,8 @@ impl<P: Plane> ClientSession<P> {
         }))
     }
 
-    /// Queues what a filter needs of the live plane, if that is not there yet, or not as it should be.
+    /// Queues what a filter needs of the live plane, if that is not there yet, or not as it should
+    /// be.
     fn open_live(&mut self, subscription: &Subscription) {
         let filter = &subscription.filter;
         if !needs_live(&self.config.root, &self.client.id, filter) {
@@ -267,8 +273,9 @@ impl<P: Plane> ClientSession<P> {
         Ok(())
     }
 
-    /// Withdraws the offers of work and tools that the client may not make any more, so that tasks and calls go to others, and
-    /// makes those again that it may. Other subscriptions stand: what they bring is checked one by one.
+    /// Withdraws the offers of work and tools that the client may not make any more, so that tasks
+    /// and calls go to others, and makes those again that it may. Other subscriptions stand: what
+    /// they bring is checked one by one.
     pub(super) fn review_offers(&mut self) {
         let Some(access) = &self.access else {
             return;
@@ -317,8 +324,9 @@ impl<P: Plane> ClientSession<P> {
         }
     }
 
-    /// The desk's answer to SUBSCRIBE, or to a part of it: SUBACK once it is complete, then what is retained (MQTT-3.8.4). What is
-    /// retained under earlier parts goes before it, lest its successors overtake it.
+    /// The desk's answer to SUBSCRIBE, or to a part of it: SUBACK once it is complete, then what is
+    /// retained (MQTT-3.8.4). What is retained under earlier parts goes before it, lest its
+    /// successors overtake it.
     pub(super) fn on_subscribed(&mut self, response: Response) -> Result<(), Reason> {
         let Response::Subscribed {
             results,

@@ -18,7 +18,8 @@ struct ActiveSubscription {
     wildcard: bool,
 }
 
-/// All subscriptions of a session. Exact filters are looked up; those with wildcards are tried one by one.
+/// All subscriptions of a session. Exact filters are looked up; those with wildcards are tried one
+/// by one.
 #[derive(Debug, Default)]
 pub(super) struct SubscriptionTable {
     exact: HashMap<Arc<str>, ActiveSubscription>,
@@ -114,8 +115,8 @@ impl SubscriptionTable {
         self.exact.values().any(reliable) || self.wildcard.iter().any(reliable)
     }
 
-    /// Whether, and how, a message from the live plane goes to client `me`; `ids` is filled with the identifiers of the
-    /// subscriptions that it matches (MQTT-3.3.4-3).
+    /// Whether, and how, a message from the live plane goes to client `me`; `ids` is filled with
+    /// the identifiers of the subscriptions that it matches (MQTT-3.3.4-3).
     pub(super) fn matching(
         &self,
         root: &str,
@@ -168,8 +169,9 @@ enum Addressee<'a> {
     ToOneOf,
 }
 
-/// Reads off a topic or filter whether it is directed, by its text alone: this is asked for every live message, where parsing
-/// the names would cost more than the delivery. `Topic::addressee` is the same thing for parsed topics.
+/// Reads off a topic or filter whether it is directed, by its text alone: this is asked for every
+/// live message, where parsing the names would cost more than the delivery. `Topic::addressee` is
+/// the same thing for parsed topics.
 fn directed<'a>(root: &str, topic: &'a str) -> Option<Addressee<'a>> {
     let mut parts = below_root(root, topic)?.split('/').skip(1);
     match (parts.next()?, parts.next()?, parts.next()) {
@@ -181,7 +183,8 @@ fn directed<'a>(root: &str, topic: &'a str) -> Option<Addressee<'a>> {
     }
 }
 
-/// Whether a filter can match anything that client `me` gets from the live plane: not if the desk serves it alone.
+/// Whether a filter can match anything that client `me` gets from the live plane: not if the desk
+/// serves it alone.
 pub(in crate::mqtt) fn needs_live(root: &str, me: &str, filter: &str) -> bool {
     !filter.starts_with("$share/") && !is_own_mail(root, me, filter)
 }

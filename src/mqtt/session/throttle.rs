@@ -1,7 +1,9 @@
-//! How fast one client is read: by two rates, one for its PUBLISH packets and one for all its bytes.
+//! How fast one client is read: by two rates, one for its PUBLISH packets and one for all its
+//! bytes.
 //!
-//! It decides and remembers, the session asks it before each packet, and the connection waits until the time that it names.
-//! It has no clock: every call brings the time. Nothing is ever dropped for it.
+//! It decides and remembers, the session asks it before each packet, and the connection waits until
+//! the time that it names. It has no clock: every call brings the time. Nothing is ever dropped for
+//! it.
 
 use std::sync::Arc;
 
@@ -14,8 +16,8 @@ use crate::mqtt::rate::{Meter, RatePace};
 
 use super::ClientSession;
 
-/// A burst is never less than this part of what a second lets through: timers are not finer than a millisecond, and one packet
-/// a tick would be less than the rate.
+/// A burst is never less than this part of what a second lets through: timers are not finer than a
+/// millisecond, and one packet a tick would be less than the rate.
 const LEAST_BURST: u64 = 100;
 
 /// What one client may send, and how far it is ahead of that.
@@ -67,7 +69,8 @@ impl Throttle {
         })
     }
 
-    /// Whether a packet of so many bytes may be taken now; if not, the client is held back until it may.
+    /// Whether a packet of so many bytes may be taken now; if not, the client is held back until it
+    /// may.
     pub(super) fn takes(
         &mut self,
         publish: bool,
@@ -280,8 +283,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes when: in no stretch of time is more taken than the burst and the rate allow, and a client that
-        /// always has something to send gets all of its rate. Two more or less for what is rounded.
+        /// Whatever comes when: in no stretch of time is more taken than the burst and the rate
+        /// allow, and a client that always has something to send gets all of its rate. Two more or
+        /// less for what is rounded.
         #[test]
         fn the_rate_is_held_and_reached(per_second in 1u64..100_000, burst in 1u64..1000, rounds in 1usize..200) {
             let mut reader = Reader::new(rate(per_second, burst), FREE);

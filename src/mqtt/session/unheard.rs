@@ -1,8 +1,10 @@
-//! Refusals that a client cannot hear: 3.1.1 has no word for one in PUBACK, and who sends in bulk seldom reads its replies meanwhile.
+//! Refusals that a client cannot hear: 3.1.1 has no word for one in PUBACK, and who sends in bulk
+//! seldom reads its replies meanwhile.
 //!
-//! A publisher of 3.1.1 that waits for as many results and decisions as it may (429, `mailbox.max_results`) and asks for more is not read for a
-//! while, as one that is too fast; one that meets nothing but that for `mqtt.patience` is closed. What others are to blame for, or what a pause
-//! of its own would mend, is none of it. It has no clock: every call brings the time.
+//! A publisher of 3.1.1 that waits for as many results and decisions as it may (429,
+//! `mailbox.max_results`) and asks for more is not read for a while, as one that is too fast; one
+//! that meets nothing but that for `mqtt.patience` is closed. What others are to blame for, or what
+//! a pause of its own would mend, is none of it. It has no clock: every call brings the time.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Scenarios of one or two clients over in-memory streams, with the test itself as desk and live plane.
+//! Scenarios of one or two clients over in-memory streams, with the test itself as desk and live
+//! plane.
 
 mod connecting;
 mod delivering;

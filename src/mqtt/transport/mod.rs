@@ -1,8 +1,9 @@
 //! What carries MQTT: a TCP connection, encrypted or not, with or without WebSocket frames.
 //!
-//! It turns an accepted socket into the one [`Stream`] type that sessions run over, and says whose certificate came with it. It
-//! knows nothing of MQTT packets and sets no deadline: whoever opens a transport bounds the time and the number of those that
-//! open at once. `listener` calls it, in each connection's own task.
+//! It turns an accepted socket into the one [`Stream`] type that sessions run over, and says whose
+//! certificate came with it. It knows nothing of MQTT packets and sets no deadline: whoever opens a
+//! transport bounds the time and the number of those that open at once. `listener` calls it, in
+//! each connection's own task.
 
 mod config;
 mod stream;

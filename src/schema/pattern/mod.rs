@@ -1,9 +1,9 @@
-//! Regular expressions of ECMA-262, as JSON Schema's `pattern` has them, that the linear engine cannot match: look-around, back
-//! references, empty classes.
+//! Regular expressions of ECMA-262, as JSON Schema's `pattern` has them, that the linear engine
+//! cannot match: look-around, back references, empty classes.
 //!
-//! They are matched by trying, each step counted against a budget that one check of a value has for all of them. When it is used up
-//! the value is refused with those words: how long a check takes depends on nothing but the schema and the value. `Schema` decides which
-//! patterns come here.
+//! They are matched by trying, each step counted against a budget that one check of a value has for
+//! all of them. When it is used up the value is refused with those words: how long a check takes
+//! depends on nothing but the schema and the value. `Schema` decides which patterns come here.
 
 mod node;
 mod parse;
@@ -52,7 +52,8 @@ pub(super) fn is_ours(pattern: &str) -> bool {
     parsed.needs_trying || !is_linear()
 }
 
-/// Whether ECMA-262 takes a pattern with its flag `u`, as JSON Schema asks for and many validators insist on.
+/// Whether ECMA-262 takes a pattern with its flag `u`, as JSON Schema asks for and many validators
+/// insist on.
 pub fn is_unicode_pattern(pattern: &str) -> bool {
     Parsed::of(pattern).is_ok_and(|parsed| parsed.is_unicode)
 }

@@ -1,4 +1,5 @@
-//! The grammar of ECMA-262's patterns (section 22.2.1), with what its annex B adds where that is no letter's escape.
+//! The grammar of ECMA-262's patterns (section 22.2.1), with what its annex B adds where that is no
+//! letter's escape.
 
 use regex_syntax::hir::ClassUnicode;
 
@@ -413,7 +414,8 @@ impl Parser<'_> {
         char::from_u32(number).ok_or_else(|| "no character has this number".to_owned())
     }
 
-    /// Four digits after `\u`, and the other half of a surrogate pair; a half alone is in no text of ours.
+    /// Four digits after `\u`, and the other half of a surrogate pair; a half alone is in no text
+    /// of ours.
     fn unit(&mut self) -> Result<Atom, String> {
         let high = self.digits(4)?;
         if let Some(char) = char::from_u32(high) {

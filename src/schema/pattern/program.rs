@@ -1,4 +1,5 @@
-//! A pattern as steps, and the machine that takes them: what was left untried is tried when a step fails (ECMA-262 section 22.2.2).
+//! A pattern as steps, and the machine that takes them: what was left untried is tried when a step
+//! fails (ECMA-262 section 22.2.2).
 
 use regex_syntax::hir::ClassUnicode;
 
@@ -249,7 +250,8 @@ fn choice(turn: usize, end: usize, greedy: bool) -> Op {
     }
 }
 
-/// What is left untried: where in the program, where in the text, and how many changes of registers were made before.
+/// What is left untried: where in the program, where in the text, and how many changes of registers
+/// were made before.
 type Branch = (usize, usize, usize);
 
 struct Machine<'a> {
@@ -273,7 +275,8 @@ impl Machine<'_> {
         }
     }
 
-    /// From here to a `Done`; nothing where the steps do not suffice. It calls itself for what looks around, which is nested as groups are.
+    /// From here to a `Done`; nothing where the steps do not suffice. It calls itself for what
+    /// looks around, which is nested as groups are.
     fn run(&mut self, mut at: usize, mut place: usize) -> Option<bool> {
         let before = self.changes.len();
         let mut untried: Vec<Branch> = Vec::new();
@@ -357,7 +360,8 @@ impl Machine<'_> {
         }
     }
 
-    /// Beyond what a group has matched, which must stand here. A group that has matched nothing is nothing.
+    /// Beyond what a group has matched, which must stand here. A group that has matched nothing is
+    /// nothing.
     fn again(&mut self, group: usize, place: usize, back: bool) -> Option<usize> {
         let (from, to) = (self.registers[2 * group], self.registers[2 * group + 1]);
         if from == NEVER || to == NEVER {

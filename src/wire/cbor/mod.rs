@@ -1,7 +1,9 @@
-//! CBOR (RFC 8949) on the wire, as another spelling of the same JSON: the gateway translates at its edge and thinks in JSON.
+//! CBOR (RFC 8949) on the wire, as another spelling of the same JSON: the gateway translates at its
+//! edge and thinks in JSON.
 //!
-//! What comes in is read by [`to_json`], which refuses what JSON cannot say; what goes out is written by [`from_json`], which
-//! refuses nothing. It knows no message of ours: users' values inside are translated like the rest. The engine calls both.
+//! What comes in is read by [`to_json`], which refuses what JSON cannot say; what goes out is
+//! written by [`from_json`], which refuses nothing. It knows no message of ours: users' values
+//! inside are translated like the rest. The engine calls both.
 //!
 //! | CBOR | JSON |
 //! |---|---|
@@ -42,7 +44,8 @@ pub fn is_map(payload: &[u8]) -> bool {
     matches!(untagged(payload).first(), Some(0xa0..=0xbb | 0xbf))
 }
 
-/// Whether a payload begins as a map, an array or a tag of CBOR does, which no JSON text does: what is meant to be CBOR is judged as such.
+/// Whether a payload begins as a map, an array or a tag of CBOR does, which no JSON text does: what
+/// is meant to be CBOR is judged as such.
 pub fn begins(payload: &[u8]) -> bool {
     matches!(payload.first(), Some(0x80..=0xdb))
 }
@@ -108,7 +111,8 @@ impl Encoding {
         self.plain().length_of(value)
     }
 
-    /// How many bytes a value has in whichever encoding it is larger. Only `text`, which it holds, may be longer in CBOR.
+    /// How many bytes a value has in whichever encoding it is larger. Only `text`, which it holds,
+    /// may be longer in CBOR.
     pub fn greatest_length_of<T: Serialize + ?Sized>(value: &T, text: &str) -> usize {
         let length = Encoding::Json.length_of(value);
         if may_be_longer(text) {

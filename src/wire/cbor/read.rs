@@ -1,4 +1,5 @@
-//! CBOR to JSON text. Reads no length before there are so many bytes, and no deeper than [`MAX_DEPTH`].
+//! CBOR to JSON text. Reads no length before there are so many bytes, and no deeper than
+//! [`MAX_DEPTH`].
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Tags of CBOR that say what an item means (RFC 8949 section 3.4): what JSON can say of it, or a refusal.
+//! Tags of CBOR that say what an item means (RFC 8949 section 3.4): what JSON can say of it, or a
+//! refusal.
 
 use std::fmt;
 
@@ -7,7 +8,8 @@ use serde_cbor::tags::current_cbor_tag;
 
 use super::read::Item;
 
-/// What begins a command that is CBOR all the same: that it is CBOR (tag 55799), and that a map is a map (tag 259).
+/// What begins a command that is CBOR all the same: that it is CBOR (tag 55799), and that a map is
+/// a map (tag 259).
 const BEFORE_A_MAP: [[u8; 3]; 2] = [[0xd9, 0xd9, 0xf7], [0xd9, 0x01, 0x03]];
 
 /// The longest big number in bytes: no float holds a longer one.

@@ -1,7 +1,7 @@
 //! JSON text to CBOR: definite lengths, shortest forms, the order of the text.
 //!
-//! The text is one that has been read as JSON before, so there is nothing to refuse; however deep it is nested, it takes no stack. What is
-//! no JSON makes some CBOR or other, and no panic.
+//! The text is one that has been read as JSON before, so there is nothing to refuse; however deep
+//! it is nested, it takes no stack. What is no JSON makes some CBOR or other, and no panic.
 
 use std::io;
 
@@ -43,8 +43,8 @@ pub(super) fn length_spelt(text: &[u8], half_floats: bool) -> usize {
     count.0
 }
 
-/// Whether the CBOR of a JSON text may be longer than the text: a float takes up to nine bytes, and a long text's length five. All else is
-/// no longer.
+/// Whether the CBOR of a JSON text may be longer than the text: a float takes up to nine bytes, and
+/// a long text's length five. All else is no longer.
 pub fn may_be_longer(text: &str) -> bool {
     const LONG_TEXT: usize = 65_536;
     let begins_fraction =
@@ -133,7 +133,8 @@ fn write(text: &[u8], half_floats: bool, mut to: impl io::Write) {
     let mut lengths = lengths(text).into_iter();
     for token in JsonTokens(text) {
         let mut out = Serializer::new(IoWrite::new(&mut to));
-        // Nothing here can fail: memory takes everything, and all numbers are of a kind that CBOR has.
+        // Nothing here can fail: memory takes everything, and all numbers are of a kind that CBOR
+        // has.
         let _ = match token {
             // The crate writes the length at once, and nothing at the end.
             Token::Array => out.serialize_seq(lengths.next()).map(drop),
@@ -185,7 +186,8 @@ fn write_number(
     Ok(())
 }
 
-/// The text of a JSON string. A half of a surrogate pair alone, which no UTF-8 holds, becomes U+FFFD.
+/// The text of a JSON string. A half of a surrogate pair alone, which no UTF-8 holds, becomes
+/// U+FFFD.
 fn unescape(text: &[u8]) -> std::borrow::Cow<'_, str> {
     let text = String::from_utf8_lossy(text);
     if !text.contains('\\') {

@@ -35,7 +35,8 @@ pub struct GroupResult {
     pub tasks: Vec<GroupEntry>,
     /// When this result came about, Unix milliseconds.
     pub at: Millis,
-    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
+    /// In place of a message of so many bytes, which is more than its reader takes: something has
+    /// been left out, or cut short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_large: Option<usize>,
 }

@@ -138,8 +138,8 @@ pub struct Assignment {
         skip_serializing_if = "Option::is_none"
     )]
     pub payload: Option<Json>,
-    /// What was said last of it, by a worker that had it before: with `progress`, `error` or `release`. Left out where the
-    /// assignment would be larger with it than its worker takes.
+    /// What was said last of it, by a worker that had it before: with `progress`, `error` or
+    /// `release`. Left out where the assignment would be larger with it than its worker takes.
     #[serde(
         default,
         deserialize_with = "present",
@@ -174,7 +174,8 @@ pub struct Assignment {
 pub enum UpdateStatus {
     /// It has begun.
     Accepted,
-    /// It is at it: extends the lease; with a `result` that goes to the dispatcher as a partial one.
+    /// It is at it: extends the lease; with a `result` that goes to the dispatcher as a partial
+    /// one.
     Progress,
     /// Done.
     Success,
@@ -208,7 +209,8 @@ pub struct Update {
     pub attempt: u32,
     /// What happened.
     pub status: UpdateStatus,
-    /// The result (`success`), or a partial one (`progress`); with `error` and `release` what the next attempt is to know.
+    /// The result (`success`), or a partial one (`progress`); with `error` and `release` what the
+    /// next attempt is to know.
     #[serde(
         default,
         deserialize_with = "present",
@@ -356,7 +358,8 @@ pub struct TaskResult {
     /// As dispatched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
-    /// In place of a message of so many bytes, which is more than its reader takes: something has been left out, or cut short.
+    /// In place of a message of so many bytes, which is more than its reader takes: something has
+    /// been left out, or cut short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_large: Option<usize>,
 }

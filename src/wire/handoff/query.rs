@@ -1,4 +1,5 @@
-//! Looking at tasks and putting dead ones back: `handoff/get`, `handoff/list`, `handoff/redrive`, and what they show.
+//! Looking at tasks and putting dead ones back: `handoff/get`, `handoff/list`, `handoff/redrive`,
+//! and what they show.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,8 @@ impl States {
     }
 }
 
-/// `handoff/list/{me}`: a page of the room's tasks, in the reply's `data`. All conditions must hold.
+/// `handoff/list/{me}`: a page of the room's tasks, in the reply's `data`. All conditions must
+/// hold.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListTasks {
@@ -82,7 +84,8 @@ pub struct ListTasks {
     pub correlation_id: Option<String>,
 }
 
-/// What `handoff/list` shows. A page may have fewer tasks than its limit, even none, and still not be the last.
+/// What `handoff/list` shows. A page may have fewer tasks than its limit, even none, and still not
+/// be the last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskPage {
@@ -93,7 +96,8 @@ pub struct TaskPage {
     pub cursor: Option<String>,
 }
 
-/// `handoff/redrive/{me}`: queue a dead task again, or the dead tasks of a type; each ends with another final result.
+/// `handoff/redrive/{me}`: queue a dead task again, or the dead tasks of a type; each ends with
+/// another final result.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Redrive {
@@ -139,7 +143,8 @@ pub struct Redriven {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Skipped {
-    /// As if that one task had been redriven: 408 out of time, 409 what it is tied to, 429 no room for it or for its result.
+    /// As if that one task had been redriven: 408 out of time, 409 what it is tied to, 429 no room
+    /// for it or for its result.
     pub code: Code,
     /// How many.
     pub count: u32,
@@ -217,7 +222,8 @@ pub struct TaskView {
     pub created_at: Millis,
     /// When it last changed, Unix milliseconds.
     pub updated_at: Millis,
-    /// When it may be handed out at the earliest, Unix milliseconds; for one that waits for its delay or backoff.
+    /// When it may be handed out at the earliest, Unix milliseconds; for one that waits for its
+    /// delay or backoff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Millis>,
     /// What it depends on.
@@ -265,7 +271,8 @@ pub struct TaskView {
         skip_serializing_if = "Option::is_none"
     )]
     pub last_progress: Option<Json>,
-    /// Its attempts, oldest first; only the latest where there were many. Only in the answer to `handoff/get`.
+    /// Its attempts, oldest first; only the latest where there were many. Only in the answer to
+    /// `handoff/get`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<AttemptView>,
 }

@@ -1,7 +1,9 @@
-//! Reads JSON as JSON Schema means it, and so as `schemas/` promise: serde reads more in some places and less in others.
+//! Reads JSON as JSON Schema means it, and so as `schemas/` promise: serde reads more in some
+//! places and less in others.
 //!
-//! [`Strict`] wraps a deserializer, and whatever that hands to whom it reads for. It owns no rule of any message: integers may be written
-//! `60000.0` or `1.7e12`, objects are never lists in the order of their fields, and a word of an enumeration is a text. `json::decode` calls it.
+//! [`Strict`] wraps a deserializer, and whatever that hands to whom it reads for. It owns no rule
+//! of any message: integers may be written `60000.0` or `1.7e12`, objects are never lists in the
+//! order of their fields, and a word of an enumeration is a text. `json::decode` calls it.
 
 use std::fmt;
 
@@ -10,7 +12,8 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, Visitor,
 };
 
-/// A deserializer, a visitor, a seed, or access to what is inside: all that is read through it is read strictly.
+/// A deserializer, a visitor, a seed, or access to what is inside: all that is read through it is
+/// read strictly.
 pub(super) struct Strict<T>(pub(super) T);
 
 /// From here on a float may stand for another integer than was meant.

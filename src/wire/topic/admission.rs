@@ -23,7 +23,8 @@ pub enum Admission {
     },
 }
 
-/// Decides what becomes of a publish by client `client_id` on `topic`, where rooms live under `root`.
+/// Decides what becomes of a publish by client `client_id` on `topic`, where rooms live under
+/// `root`.
 ///
 /// This is the grammar's own rule (every client-written topic names its writer), before any ACL.
 pub fn admit(root: &str, client_id: &str, topic: &str) -> Admission {

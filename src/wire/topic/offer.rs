@@ -1,4 +1,5 @@
-//! What a filter says: whether whoever subscribes to it offers something by that, or wants its own mail.
+//! What a filter says: whether whoever subscribes to it offers something by that, or wants its own
+//! mail.
 
 use super::{Topic, below_root, parse_below_root};
 use crate::wire::filter::{SharedFilter, has_wildcard};
@@ -16,7 +17,8 @@ pub enum Offer {
 }
 
 impl Offer {
-    /// Reads a topic filter (`$share/{group}/` allowed in front); `None` if it names no single room.
+    /// Reads a topic filter (`$share/{group}/` allowed in front); `None` if it names no single
+    /// room.
     pub fn of_filter(root: &str, filter: &str) -> Option<Offer> {
         let filter = match filter.strip_prefix("$share/") {
             Some(shared) => shared.split_once('/')?.1,
@@ -39,8 +41,9 @@ impl Offer {
     }
 }
 
-/// Whether a filter can match nothing but the subscriber's own directed messages, which come from its mailbox and never
-/// from the live plane: its inbox, replies, results and decisions, and the exact topics that offer work or tools.
+/// Whether a filter can match nothing but the subscriber's own directed messages, which come from
+/// its mailbox and never from the live plane: its inbox, replies, results and decisions, and the
+/// exact topics that offer work or tools.
 pub fn is_own_mail(root: &str, client_id: &str, filter: &str) -> bool {
     let inner = SharedFilter::parse(filter).map_or(filter, |shared| shared.filter);
     let Some(rest) = below_root(root, inner) else {

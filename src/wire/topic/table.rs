@@ -1,4 +1,5 @@
-//! The table of topics: one row for each kind, from which everything else that is known of topics is made.
+//! The table of topics: one row for each kind, from which everything else that is known of topics
+//! is made.
 
 use crate::wire::blackboard::LockName;
 use crate::wire::name::{Agent, ApprovalId, Capability, Category, Key, NameError, Tool};
@@ -75,7 +76,8 @@ macro_rules! topics {
     )+) => {
         /// Everything that can follow `rooms/{room}/`.
         ///
-        /// `me` is the writing client's own agent id; the other names are what the variant is about.
+        /// `me` is the writing client's own agent id; the other names are what the variant is
+        /// about.
         #[expect(missing_docs, reason = "the fields are the levels of the table in docs/protocol.md")]
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum Topic {
@@ -111,7 +113,8 @@ macro_rules! topics {
                 }
             }
 
-            /// Reads the levels behind the words of a row; `None` if there is no row of these words with so many levels.
+            /// Reads the levels behind the words of a row; `None` if there is no row of these words
+            /// with so many levels.
             pub(super) fn read(words: &str, rest: Option<&str>) -> Option<Result<Topic, NameError>> {
                 let mut rest = rest;
                 let topic = match words {
@@ -147,8 +150,9 @@ macro_rules! topics {
                 }
             }
 
-            /// The agent that a directed topic (inbox, result, decision, tool result or cancellation, reply) is for. Assignments
-            /// and tool runs are directed too, but their topic does not say to whom.
+            /// The agent that a directed topic (inbox, result, decision, tool result or
+            /// cancellation, reply) is for. Assignments and tool runs are directed too, but their
+            /// topic does not say to whom.
             #[expect(unused_variables, reason = "all levels have their names")]
             pub fn addressee(&self) -> Option<&Agent> {
                 match self {
@@ -206,7 +210,8 @@ topics! {
     BlackboardUnlock = "blackboard/unlock" { me: Agent, name: LockName } Command by me;
     /// Entry; empty: deleted
     BlackboardState = "blackboard/state" { key: Key } Gateway by gateway [Retained];
-    /// [any JSON](#observe); from `gateway`, which only the gateway writes: an Event, what happened in the room
+    /// [any JSON](#observe); from `gateway`, which only the gateway writes: an Event, what happened
+    /// in the room
     ObserveEvents = "observe/events" { source: Agent, category: Category } Relayed by source;
     /// asks for past events
     ObserveReplay = "observe/replay" { me: Agent } Command by me [WhenClosed];
@@ -244,6 +249,7 @@ topics! {
     RoomClose = "room/close" { me: Agent } Command by me [WhenClosed];
     /// lets it be used again
     RoomOpen = "room/open" { me: Agent } Command by me [WhenClosed];
-    /// [Reply](#replies-and-codes) to any of your commands; `rest` is what you appended in a Response Topic
+    /// [Reply](#replies-and-codes) to any of your commands; `rest` is what you appended in a
+    /// Response Topic
     Reply = "reply" { me: Agent, rest: Option<Key> } Gateway by gateway to me [Directed];
 }

@@ -1,4 +1,5 @@
-//! Subscriptions by the thousand: as many as are allowed and no more, and none at the cost of others.
+//! Subscriptions by the thousand: as many as are allowed and no more, and none at the cost of
+//! others.
 
 use super::bystander::Bystander;
 use super::{MIB, grown};

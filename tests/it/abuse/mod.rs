@@ -1,4 +1,5 @@
-//! Hostile clients: whatever they do, the gateway stays up, its memory bounded, and other clients notice nothing.
+//! Hostile clients: whatever they do, the gateway stays up, its memory bounded, and other clients
+//! notice nothing.
 //!
 //! `docs/security-tests.md` says which test stands for which class of flaws that brokers have had.
 

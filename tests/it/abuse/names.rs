@@ -1,11 +1,13 @@
-//! Topics, filters and client ids of every legal and illegal kind, and the name spaces that are not the clients'.
+//! Topics, filters and client ids of every legal and illegal kind, and the name spaces that are not
+//! the clients'.
 
 use super::bystander::Bystander;
 use super::{read_to_end, stranger};
 use crate::harness::{Client, Connect, Gateway, Lost, Packet, Properties, Publish, Version};
 use std::io::Write;
 
-/// Sends PUBLISH with this topic, as bytes, and returns what the gateway says before it closes; `None` if it does not.
+/// Sends PUBLISH with this topic, as bytes, and returns what the gateway says before it closes;
+/// `None` if it does not.
 fn publish_raw(client: &mut Client, topic: &[u8]) -> Option<u8> {
     let v5 = client.version == Version::V5;
     let mut body = u16::try_from(topic.len())

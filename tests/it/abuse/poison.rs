@@ -19,7 +19,8 @@ fn acknowledged(client: &mut Client) -> u8 {
     })
 }
 
-/// Comes back with the same publish until it has cost two connections; the third, with what was answered there.
+/// Comes back with the same publish until it has cost two connections; the third, with what was
+/// answered there.
 fn comes_back(gateway: &Gateway, connect: &Connect, publish: &Publish) -> (Client, u8) {
     for round in 0..2 {
         let mut client = Client::connect(gateway.mqtt, connect.clone());

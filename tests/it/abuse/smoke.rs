@@ -1,5 +1,5 @@
-//! The fuzz targets' entry points on random input: a few hundred cases each, so that every run of the suite exercises them. What
-//! a fuzzer has found stands here by name.
+//! The fuzz targets' entry points on random input: a few hundred cases each, so that every run of
+//! the suite exercises them. What a fuzzer has found stands here by name.
 
 use hallward::mqtt::fuzzing;
 use proptest::prelude::*;

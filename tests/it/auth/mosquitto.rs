@@ -1,6 +1,6 @@
-//! The same files and the same questions to a real mosquitto and to the gateway: where the ACL file alone decides, both must give
-//! the same answers. (One thing is left out: mosquitto 2.0 also puts names into parts of levels, which its manual excludes and 2.1
-//! does not do any more.)
+//! The same files and the same questions to a real mosquitto and to the gateway: where the ACL file
+//! alone decides, both must give the same answers. (One thing is left out: mosquitto 2.0 also puts
+//! names into parts of levels, which its manual excludes and 2.1 does not do any more.)
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! Sessions, mailboxes and connections of one user are nobody else's (CVE-2026-6564: session theft), even where the rule of client
-//! ids would let another in.
+//! Sessions, mailboxes and connections of one user are nobody else's (CVE-2026-6564: session
+//! theft), even where the rule of client ids would let another in.
 
 use super::*;
 use crate::harness::{Agent, Publish};

@@ -65,7 +65,8 @@ fn what_waits_for_a_slow_reader_is_looked_at_again() {
     assert_eq!(ann.message().text(), "open");
 }
 
-/// CVE-2021-34434: what was queued or retained before a right was revoked came through all the same.
+/// CVE-2021-34434: what was queued or retained before a right was revoked came through all the
+/// same.
 #[test]
 fn what_was_revoked_while_its_reader_was_away_stays_hidden() {
     let site = Site::new().acl(ACL);

@@ -1,4 +1,5 @@
-//! What clients may publish, subscribe to and receive; and the ways around it that have worked on other brokers.
+//! What clients may publish, subscribe to and receive; and the ways around it that have worked on
+//! other brokers.
 
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-//! Enhanced authentication (MQTT 5 section 4.12), of which the gateway knows no method: it is refused as it must be.
+//! Enhanced authentication (MQTT 5 section 4.12), of which the gateway knows no method: it is
+//! refused as it must be.
 
 use super::wire::{Wire, connect, frame, text};
 use super::{cut_off, gateway, join};

@@ -8,7 +8,8 @@ use crate::harness::{
     Client, Connect, Gateway, Packet, Properties, Setup, Value, Version, property,
 };
 
-/// What a first packet is answered with; `None` if with nothing. The connection must be closed behind it.
+/// What a first packet is answered with; `None` if with nothing. The connection must be closed
+/// behind it.
 #[track_caller]
 fn refusal(gateway: &Gateway, bytes: &[u8]) -> Option<(u8, Vec<u8>)> {
     let mut wire = Wire::open(gateway);
@@ -98,8 +99,9 @@ fn mqtt_3_1_2_2_another_version_is_refused_in_words_that_its_client_may_know() {
     }
 }
 
-/// 5.0: MQTT-3.1.2-3, MQTT-3.1.2-11, MQTT-3.1.2-12, MQTT-3.1.2-13, MQTT-3.1.4-1, MQTT-3.2.2-6, MQTT-3.2.2-7.
-/// 3.1.1: MQTT-3.1.2-3, MQTT-3.1.2-11, MQTT-3.1.2-13, MQTT-3.1.2-14, MQTT-3.1.2-15, MQTT-3.1.2-22, MQTT-3.1.4-1, MQTT-3.2.2-6.
+/// 5.0: MQTT-3.1.2-3, MQTT-3.1.2-11, MQTT-3.1.2-12, MQTT-3.1.2-13, MQTT-3.1.4-1, MQTT-3.2.2-6,
+/// MQTT-3.2.2-7. 3.1.1: MQTT-3.1.2-3, MQTT-3.1.2-11, MQTT-3.1.2-13, MQTT-3.1.2-14, MQTT-3.1.2-15,
+/// MQTT-3.1.2-22, MQTT-3.1.4-1, MQTT-3.2.2-6.
 #[test]
 fn mqtt_3_1_2_3_flags_that_contradict_each_other_are_malformed() {
     let gateway = gateway();
@@ -133,8 +135,9 @@ fn mqtt_3_1_2_3_flags_that_contradict_each_other_are_malformed() {
     }
 }
 
-/// 5.0: MQTT-3.1.2-9, MQTT-3.1.2-16, MQTT-3.1.2-17, MQTT-3.1.2-18, MQTT-3.1.2-19, MQTT-3.1.3-1, MQTT-3.1.3-3, MQTT-3.1.4-1.
-/// 3.1.1: MQTT-3.1.2-9, MQTT-3.1.2-11, MQTT-3.1.2-18, MQTT-3.1.2-19, MQTT-3.1.2-20, MQTT-3.1.2-21, MQTT-3.1.3-1, MQTT-3.1.3-3.
+/// 5.0: MQTT-3.1.2-9, MQTT-3.1.2-16, MQTT-3.1.2-17, MQTT-3.1.2-18, MQTT-3.1.2-19, MQTT-3.1.3-1,
+/// MQTT-3.1.3-3, MQTT-3.1.4-1. 3.1.1: MQTT-3.1.2-9, MQTT-3.1.2-11, MQTT-3.1.2-18, MQTT-3.1.2-19,
+/// MQTT-3.1.2-20, MQTT-3.1.2-21, MQTT-3.1.3-1, MQTT-3.1.3-3.
 #[test]
 fn mqtt_3_1_3_1_the_payload_of_connect_is_what_its_flags_say() {
     let gateway = gateway();

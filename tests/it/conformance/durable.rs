@@ -1,5 +1,6 @@
-//! What happens again after a lost connection, and after `kill -9` (MQTT sections 4.4 and 4.6): the same packet ids, in the same
-//! order, marked as repeats, and nothing twice where QoS 2 was asked for.
+//! What happens again after a lost connection, and after `kill -9` (MQTT sections 4.4 and 4.6): the
+//! same packet ids, in the same order, marked as repeats, and nothing twice where QoS 2 was asked
+//! for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,8 +49,9 @@ fn expect_ack(client: &mut Client, wanted: impl Fn(&Packet) -> bool) {
     client.expect("an acknowledgement", |packet| wanted(packet).then_some(()));
 }
 
-/// 5.0: MQTT-4.4.0-1, MQTT-3.3.1-1, MQTT-4.3.2-3, MQTT-4.3.3-3, MQTT-4.3.3-5, MQTT-4.3.3-6, MQTT-4.6.0-5.
-/// 3.1.1: MQTT-4.4.0-1, MQTT-3.3.1-1, MQTT-2.3.1-4, MQTT-4.3.2-1, MQTT-4.3.3-1, MQTT-4.6.0-1, MQTT-4.6.0-6.
+/// 5.0: MQTT-4.4.0-1, MQTT-3.3.1-1, MQTT-4.3.2-3, MQTT-4.3.3-3, MQTT-4.3.3-5, MQTT-4.3.3-6,
+/// MQTT-4.6.0-5. 3.1.1: MQTT-4.4.0-1, MQTT-3.3.1-1, MQTT-2.3.1-4, MQTT-4.3.2-1, MQTT-4.3.3-1,
+/// MQTT-4.6.0-1, MQTT-4.6.0-6.
 #[test]
 fn mqtt_4_4_0_1_what_was_not_acknowledged_is_sent_again_the_same() {
     let mut gateway = Gateway::start();
@@ -78,7 +80,8 @@ fn mqtt_4_4_0_1_what_was_not_acknowledged_is_sent_again_the_same() {
             }
             client.send(&Packet::PubComp(Ack::ok(ids[4])));
             client.ping();
-            // Acknowledgements may reach the disk later; a repeat of what they were for is allowed to QoS 1 alone.
+            // Acknowledgements may reach the disk later; a repeat of what they were for is allowed
+            // to QoS 1 alone.
             let mut client = come_back(&mut gateway, client, &id, crash);
             assert_eq!(
                 next_pubrel(&mut client),
@@ -268,7 +271,8 @@ fn mqtt_4_6_0_5_a_long_backlog_comes_in_order_through_a_small_window_and_lost_co
                     other => panic!("{other:?}"),
                 };
                 let number: u8 = packet.text().parse().expect("a number");
-                // What was acknowledged shortly before may come again, marked, and at QoS 2 only until PUBREL.
+                // What was acknowledged shortly before may come again, marked, and at QoS 2 only
+                // until PUBREL.
                 if seen.contains(&number) {
                     assert!(packet.dup && !released.contains(&number), "{number} twice");
                 } else {

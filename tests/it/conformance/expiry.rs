@@ -1,4 +1,5 @@
-//! Message expiry (MQTT 5 section 3.3.2.3.3): the time that is left goes with the message, and what is too old stays.
+//! Message expiry (MQTT 5 section 3.3.2.3.3): the time that is left goes with the message, and what
+//! is too old stays.
 
 use super::{gateway, join, publish, wait};
 use crate::harness::{Ack, Client, Connect, Packet, Properties, Publish, Value, Version, property};

@@ -24,8 +24,9 @@ fn bodies(version: Version) -> Vec<(u8, u8, Vec<u8>)> {
     ]
 }
 
-/// 5.0: MQTT-2.1.3-1, MQTT-3.6.1-1, MQTT-3.8.1-1, MQTT-3.10.1-1, MQTT-3.14.1-1, MQTT-4.13.1-1, MQTT-4.13.2-1.
-/// 3.1.1: MQTT-2.2.2-1, MQTT-2.2.2-2, MQTT-3.6.1-1, MQTT-3.8.1-1, MQTT-3.10.1-1, MQTT-3.14.1-1, MQTT-4.8.0-1.
+/// 5.0: MQTT-2.1.3-1, MQTT-3.6.1-1, MQTT-3.8.1-1, MQTT-3.10.1-1, MQTT-3.14.1-1, MQTT-4.13.1-1,
+/// MQTT-4.13.2-1. 3.1.1: MQTT-2.2.2-1, MQTT-2.2.2-2, MQTT-3.6.1-1, MQTT-3.8.1-1, MQTT-3.10.1-1,
+/// MQTT-3.14.1-1, MQTT-4.8.0-1.
 #[test]
 fn mqtt_2_1_3_1_reserved_flags_that_are_not_as_listed_close_the_connection() {
     let gateway = gateway();
@@ -212,7 +213,8 @@ fn mqtt_2_2_1_4_packet_ids_in_flight_differ_and_are_never_0() {
     }
 }
 
-/// 5.0: MQTT-2.2.1-5, MQTT-2.2.1-6, MQTT-3.8.4-2, MQTT-3.10.4-5. 3.1.1: MQTT-2.3.1-6, MQTT-2.3.1-7, MQTT-3.8.4-2, MQTT-3.10.4-4.
+/// 5.0: MQTT-2.2.1-5, MQTT-2.2.1-6, MQTT-3.8.4-2, MQTT-3.10.4-5. 3.1.1: MQTT-2.3.1-6, MQTT-2.3.1-7,
+/// MQTT-3.8.4-2, MQTT-3.10.4-4.
 #[test]
 fn mqtt_2_2_1_5_acknowledgements_carry_the_packet_id_of_what_they_acknowledge() {
     let gateway = gateway();

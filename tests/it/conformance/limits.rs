@@ -1,4 +1,5 @@
-//! Maximum Packet Size both ways (MQTT 5 section 3.1.2.11.4), and Reason Strings, which must not make a packet too large.
+//! Maximum Packet Size both ways (MQTT 5 section 3.1.2.11.4), and Reason Strings, which must not
+//! make a packet too large.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -145,7 +146,8 @@ fn reason_string(block: &[u8]) -> Option<String> {
     Some(String::from_utf8(value[2..].to_vec()).expect("UTF-8"))
 }
 
-/// Every refusal that an acknowledgement can say, as (packet, what begins its answer, where the properties are).
+/// Every refusal that an acknowledgement can say, as (packet, what begins its answer, where the
+/// properties are).
 fn refusals() -> Vec<(Vec<u8>, Vec<u8>, usize)> {
     vec![
         (

@@ -1,8 +1,9 @@
 //! MQTT 3.1.1 and 5.0, clause by clause, from outside: raw packets to a real gateway.
 //!
-//! A test is named by the clause that it is about first (`mqtt_3_3_1_5_…` for MQTT-3.3.1-5); the line above it lists every clause
-//! that it shows, by version. `page` holds `docs/conformance.md` equal to these lines: each numbered statement of both
-//! specifications is either shown by a test that exists, or has a reason why not.
+//! A test is named by the clause that it is about first (`mqtt_3_3_1_5_…` for MQTT-3.3.1-5); the
+//! line above it lists every clause that it shows, by version. `page` holds `docs/conformance.md`
+//! equal to these lines: each numbered statement of both specifications is either shown by a test
+//! that exists, or has a reason why not.
 
 mod auth;
 mod closing;
@@ -34,8 +35,8 @@ use wire::text;
 
 pub(super) const BOTH: [Version; 2] = [Version::V311, Version::V5];
 
-/// A gateway with the defaults that tests running at the same time share: topics and client ids must be a test's own. Its last
-/// user ends it.
+/// A gateway with the defaults that tests running at the same time share: topics and client ids
+/// must be a test's own. Its last user ends it.
 pub(super) fn gateway() -> Arc<Gateway> {
     static SHARED: Mutex<Weak<Gateway>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,8 +60,8 @@ pub(super) fn own(name: &str, version: Version) -> String {
     }
 }
 
-/// Sends these bytes on a fresh connection that was let in, and expects it to be closed; the reason that DISCONNECT gives
-/// on MQTT 5, `None` on 3.1.1, where the server has no way to say one.
+/// Sends these bytes on a fresh connection that was let in, and expects it to be closed; the reason
+/// that DISCONNECT gives on MQTT 5, `None` on 3.1.1, where the server has no way to say one.
 #[track_caller]
 pub(super) fn cut_off(gateway: &Gateway, version: Version, bytes: &[u8]) -> Option<u8> {
     let mut client = Client::connect(gateway.mqtt, Connect::new(version, ""));
@@ -115,8 +116,9 @@ pub(super) fn publish(client: &mut Client, topic: &str, payload: &str, qos: u8) 
     assert!(code < 0x80, "{topic}: refused with {code:#x}");
 }
 
-/// Publishes and waits until whoever listens has it: later subscriptions are later than that. PUBACK alone says no more than that the
-/// gateway has taken it; a witness says that it has gone by.
+/// Publishes and waits until whoever listens has it: later subscriptions are later than that.
+/// PUBACK alone says no more than that the gateway has taken it; a witness says that it has gone
+/// by.
 #[track_caller]
 pub(super) fn publish_past(
     gateway: &Gateway,
@@ -138,7 +140,8 @@ pub(super) fn retain(client: &mut Client, topic: &str, payload: &str, qos: u8) {
     assert!(code < 0x80, "{topic}: refused with {code:#x}");
 }
 
-/// Returns when the gateway says that so many seconds have gone by: a will that waits for them is the clock.
+/// Returns when the gateway says that so many seconds have gone by: a will that waits for them is
+/// the clock.
 pub(super) fn wait(gateway: &Gateway, seconds: u32) {
     static CLOCKS: AtomicU32 = AtomicU32::new(0);
     let topic = format!("clock/{}", CLOCKS.fetch_add(1, Ordering::Relaxed));

@@ -1,4 +1,5 @@
-//! Subscription options of MQTT 5 (section 3.8.3.1): No Local, Retain As Published, Retain Handling.
+//! Subscription options of MQTT 5 (section 3.8.3.1): No Local, Retain As Published, Retain
+//! Handling.
 
 use super::wire::{frame, text};
 use super::{cut_off, gateway, join, publish, retain, subscribe_with};
@@ -84,7 +85,8 @@ fn mqtt_3_3_1_10_retain_handling_says_when_retained_messages_are_sent() {
         retain(&mut client, &topic, "kept", 1);
         let marker = format!("{id}/marker");
         client.subscribe(&[(&marker, 1)]);
-        // Of what the client is subscribed to before: nothing, this filter, this filter with another QoS.
+        // Of what the client is subscribed to before: nothing, this filter, this filter with
+        // another QoS.
         for (options, expected) in [
             (NEVER, false),
             (IF_NEW, false),

@@ -1,7 +1,8 @@
-//! Holds `docs/conformance.md` equal to the tests: every numbered statement of both specifications is in its table once, and has
-//! either the tests that name it or a reason why there is none.
+//! Holds `docs/conformance.md` equal to the tests: every numbered statement of both specifications
+//! is in its table once, and has either the tests that name it or a reason why there is none.
 //!
-//! `HALLWARD_BLESS=1 cargo test --test it conformance::page` writes the tests' names into the tables. Reasons are written by hand.
+//! `HALLWARD_BLESS=1 cargo test --test it conformance::page` writes the tests' names into the
+//! tables. Reasons are written by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -4,7 +4,8 @@ use super::wire::frame;
 use super::{BOTH, cut_off, gateway, join, numbered, own, publish, said_at_the_end};
 use crate::harness::{Ack, Client, Connect, Gateway, Packet, Publish, Version};
 
-/// Somebody who receives on the topic, once live and once with a session that lasts, for both take different ways.
+/// Somebody who receives on the topic, once live and once with a session that lasts, for both take
+/// different ways.
 fn receivers(gateway: &Gateway, version: Version, topic: &str, qos: u8) -> [Client; 2] {
     let live = Connect::new(version, &format!("{topic}-live"));
     let durable = Connect::new(version, &format!("{topic}-durable")).persistent();
@@ -244,7 +245,8 @@ fn mqtt_3_4_2_1_reason_codes_that_a_packet_does_not_have_are_malformed() {
     }
 }
 
-/// 5.0: MQTT-3.4.2-1, MQTT-3.5.2-1, MQTT-3.14.2-1, MQTT-3.9.3-2, MQTT-3.11.3-2. 3.1.1: MQTT-3.9.3-2.
+/// 5.0: MQTT-3.4.2-1, MQTT-3.5.2-1, MQTT-3.14.2-1, MQTT-3.9.3-2, MQTT-3.11.3-2. 3.1.1:
+/// MQTT-3.9.3-2.
 #[test]
 fn mqtt_3_9_3_2_the_gateways_own_codes_are_of_the_lists() {
     let gateway = gateway();
@@ -300,7 +302,8 @@ fn mqtt_4_6_0_5_messages_of_one_client_keep_their_order_on_a_topic() {
             ]
             .map(|connect| Client::connect(gateway.mqtt, connect));
             let mut sender = join(&gateway, version, &topic);
-            // Retained ones take another way through the gateway than the others. They must not overtake, nor be overtaken.
+            // Retained ones take another way through the gateway than the others. They must not
+            // overtake, nor be overtaken.
             for wanted in [1, 2] {
                 let watchers = &mut watchers[..wanted];
                 watchers

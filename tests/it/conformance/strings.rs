@@ -1,10 +1,12 @@
-//! UTF-8 (MQTT 5 section 1.5.4, 3.1.1 section 1.5.3): in every string field of every packet that a client sends.
+//! UTF-8 (MQTT 5 section 1.5.4, 3.1.1 section 1.5.3): in every string field of every packet that a
+//! client sends.
 
 use super::wire::{Wire, binary, block, connect, frame, text};
 use super::{BOTH, cut_off, gateway, join, own, publish};
 use crate::harness::Version;
 
-/// A surrogate, a byte that is never UTF-8, a sequence that is cut short, one that is too long, and a null character.
+/// A surrogate, a byte that is never UTF-8, a sequence that is cut short, one that is too long, and
+/// a null character.
 const BAD: [&[u8]; 5] = [
     b"a\xED\xA0\x80",
     b"\xFF",
@@ -89,8 +91,9 @@ fn packet(place: &Place, bad: &[u8]) -> Vec<u8> {
     frame(first, &[&head, &properties, after])
 }
 
-/// 5.0: MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-3.3.2-1, MQTT-3.3.2-13, MQTT-3.3.2-19, MQTT-3.8.3-1, MQTT-3.10.3-1, MQTT-4.7.3-2.
-/// 3.1.1: MQTT-1.5.3-1, MQTT-1.5.3-2, MQTT-3.3.2-1, MQTT-3.8.3-1, MQTT-3.10.3-1, MQTT-4.7.3-2.
+/// 5.0: MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-3.3.2-1, MQTT-3.3.2-13, MQTT-3.3.2-19, MQTT-3.8.3-1,
+/// MQTT-3.10.3-1, MQTT-4.7.3-2. 3.1.1: MQTT-1.5.3-1, MQTT-1.5.3-2, MQTT-3.3.2-1, MQTT-3.8.3-1,
+/// MQTT-3.10.3-1, MQTT-4.7.3-2.
 #[test]
 fn mqtt_1_5_4_1_a_string_that_is_no_utf_8_or_has_a_null_closes_the_connection() {
     let gateway = gateway();
@@ -126,7 +129,8 @@ fn mqtt_1_5_7_1_both_halves_of_a_user_property_are_strings() {
     }
 }
 
-/// 5.0: MQTT-3.1.3-4, MQTT-3.1.3-11, MQTT-3.1.3-12. 3.1.1: MQTT-3.1.3-4, MQTT-3.1.3-10, MQTT-3.1.3-11.
+/// 5.0: MQTT-3.1.3-4, MQTT-3.1.3-11, MQTT-3.1.3-12. 3.1.1: MQTT-3.1.3-4, MQTT-3.1.3-10,
+/// MQTT-3.1.3-11.
 #[test]
 fn mqtt_3_1_3_4_strings_of_connect_are_utf_8() {
     let gateway = gateway();

@@ -65,7 +65,8 @@ fn mqtt_4_7_2_1_a_leading_wildcard_does_not_match_a_leading_dollar() {
         let mut client = join(&gateway, version, &id);
         client.subscribe(&[("#", 1), ("+/broker/#", 1), ("+/x", 1)]);
         let mut sender = join(&gateway, version, &format!("{id}-sender"));
-        // Nobody may publish there, which is the one way to be sure; what is not refused would come.
+        // Nobody may publish there, which is the one way to be sure; what is not refused would
+        // come.
         for topic in ["$SYS/x", "$SYS/broker/uptime", "$x"] {
             sender.publish(Publish::new(topic, "x", 1));
         }

@@ -29,7 +29,8 @@ fn silent_until_marker(watcher: &mut Client, topic: &str) {
     watcher.expect_silence_until(|message| message.text() == "marker");
 }
 
-/// 5.0: MQTT-3.1.2-7, MQTT-3.1.2-8, MQTT-3.1.2-12, MQTT-3.1.2-14. 3.1.1: MQTT-3.1.2-8, MQTT-3.1.2-14, MQTT-3.1.2-16.
+/// 5.0: MQTT-3.1.2-7, MQTT-3.1.2-8, MQTT-3.1.2-12, MQTT-3.1.2-14. 3.1.1: MQTT-3.1.2-8,
+/// MQTT-3.1.2-14, MQTT-3.1.2-16.
 #[test]
 fn mqtt_3_1_2_8_a_connection_that_breaks_publishes_the_will_as_it_was_asked_for() {
     let gateway = gateway();
@@ -159,7 +160,8 @@ fn mqtt_3_1_3_9_a_client_that_is_back_in_time_takes_its_will_back() {
     // The same on a take-over, which breaks no connection before it replaces it.
     Client::connect(gateway.mqtt, delayed("back", 1)).ping();
     let back = Client::connect(gateway.mqtt, Connect::v5("back").persistent());
-    // A second will of the same delay, sent later, comes first: that of the client that is back does not.
+    // A second will of the same delay, sent later, comes first: that of the client that is back
+    // does not.
     Client::connect(gateway.mqtt, {
         let mut other = delayed("other", 2);
         other.will.as_mut().expect("a will").topic = "back".to_owned();

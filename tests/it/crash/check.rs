@@ -1,6 +1,7 @@
 //! Judges a history: what was acknowledged must be there, once, in order.
 //!
-//! Pure; it finds everything that is wrong, not only the first thing. `check_tests` proves that it can.
+//! Pure; it finds everything that is wrong, not only the first thing. `check_tests` proves that it
+//! can.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -48,7 +48,8 @@ fn decision(by: &str, approved: bool) -> What {
     }
 }
 
-/// Two messages, a task, a key with two versions, an approval, a retained value: all as it should be.
+/// Two messages, a task, a key with two versions, an approval, a retained value: all as it should
+/// be.
 fn good() -> Vec<Event> {
     let written = What::Written {
         id: "c2".to_owned(),

@@ -13,7 +13,8 @@ pub(super) enum What {
     Acked,
     /// The gateway refused it although it had no reason to.
     Refused { code: u8 },
-    /// From here on, `who` must get every message of the stream. A clean session is told nothing about repeats.
+    /// From here on, `who` must get every message of the stream. A clean session is told nothing
+    /// about repeats.
     Listens { clean: bool },
     /// A message of the stream came.
     Delivered { qos: u8, dup: bool },
@@ -57,7 +58,8 @@ pub(super) enum What {
 pub(super) struct Delivery {
     pub(super) qos: u8,
     pub(super) dup: bool,
-    /// The receiver asked for a new session each time: it cannot be told that something is a repeat.
+    /// The receiver asked for a new session each time: it cannot be told that something is a
+    /// repeat.
     pub(super) clean: bool,
 }
 

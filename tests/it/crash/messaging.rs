@@ -1,4 +1,5 @@
-//! Actors that are plain MQTT: publishers, subscribers that come and go, retained messages; and the inbox, which is like them.
+//! Actors that are plain MQTT: publishers, subscribers that come and go, retained messages; and the
+//! inbox, which is like them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,11 +1,14 @@
-//! The crash test: everybody works while the gateway is killed again and again, and nothing that it promised is missing.
+//! The crash test: everybody works while the gateway is killed again and again, and nothing that it
+//! promised is missing.
 //!
-//! Publishers, subscribers that come and go, retained messages, inboxes, dispatchers and workers, blackboard writers,
-//! requesters and approvers run at once; each is a correct MQTT client that repeats what was not acknowledged. The gateway
-//! gets SIGKILL at random moments, counted in packets. Afterwards `check` judges the whole history.
+//! Publishers, subscribers that come and go, retained messages, inboxes, dispatchers and workers,
+//! blackboard writers, requesters and approvers run at once; each is a correct MQTT client that
+//! repeats what was not acknowledged. The gateway gets SIGKILL at random moments, counted in
+//! packets. Afterwards `check` judges the whole history.
 //!
-//! `HALLWARD_CRASH_SEED` and `HALLWARD_CRASH_KILLS` choose the run; a failure prints the line that repeats it. The seed fixes
-//! what actors choose and when kills are due; how threads interleave is up to the system.
+//! `HALLWARD_CRASH_SEED` and `HALLWARD_CRASH_KILLS` choose the run; a failure prints the line that
+//! repeats it. The seed fixes what actors choose and when kills are due; how threads interleave is
+//! up to the system.
 
 mod check;
 mod check_tests;
@@ -97,7 +100,8 @@ impl Run {
     fn kill_again_and_again(&self, world: &World, gateway: &mut Gateway) {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         for kill in 1..=self.kills {
-            // Mostly soon after the start, while everybody repeats what was lost; sometimes long after.
+            // Mostly soon after the start, while everybody repeats what was lost; sometimes long
+            // after.
             let packets = match rng.next_u32() % 4 {
                 0 => rng.next_u32() % 200,
                 1 | 2 => rng.next_u32() % 3000,

@@ -1,7 +1,8 @@
 //! A client that does exactly what MQTT asks of it across lost connections (sections 4.3 and 4.4).
 //!
-//! It reconnects, repeats PUBLISH with DUP and PUBREL by packet id in a session that goes on, begins anew in one that does
-//! not, remembers inbound QoS 2 by packet id, and tells its actor only what an application would be told.
+//! It reconnects, repeats PUBLISH with DUP and PUBREL by packet id in a session that goes on,
+//! begins anew in one that does not, remembers inbound QoS 2 by packet id, and tells its actor only
+//! what an application would be told.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -292,7 +293,8 @@ impl Peer {
         }
     }
 
-    /// MQTT-4.4.0-1: unacknowledged PUBLISH and PUBREL go again, with their packet ids, in their order.
+    /// MQTT-4.4.0-1: unacknowledged PUBLISH and PUBREL go again, with their packet ids, in their
+    /// order.
     fn repeat(&mut self, session_present: bool) {
         for at in 0..self.flights.len() {
             let flight = &mut self.flights[at];
@@ -374,7 +376,8 @@ impl Peer {
         // On MQTT 5 a refused command says so here, too; its reply has the words.
         let topic = &flight.publish.topic;
         let command = topic.starts_with("rooms/") && !topic.contains("/inbox/");
-        // Section 3.7.2.1: of a PUBREL that is repeated after a recovery, the gateway may know nothing any more.
+        // Section 3.7.2.1: of a PUBREL that is repeated after a recovery, the gateway may know
+        // nothing any more.
         let forgotten = flight.received && ack.code == PACKET_ID_NOT_FOUND;
         let what = match ack.code {
             0x80.. if !command && !forgotten => What::Refused { code: ack.code },

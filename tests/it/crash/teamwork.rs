@@ -1,4 +1,5 @@
-//! Actors that work together: dispatchers and workers, writers of the blackboard, requesters and approvers.
+//! Actors that work together: dispatchers and workers, writers of the blackboard, requesters and
+//! approvers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! What all actors share: whether the gateway is up, how far everybody has come, and the history.
 //!
-//! Nobody sleeps: actors wait for the gateway to be up again, the killer waits for a number of packets to have gone by.
+//! Nobody sleeps: actors wait for the gateway to be up again, the killer waits for a number of
+//! packets to have gone by.
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

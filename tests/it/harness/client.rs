@@ -1,7 +1,8 @@
 //! A synchronous MQTT client with every packet in the test's hands.
 //!
-//! By default it acknowledges what it receives, as a library would; [`Client::by_hand`] leaves that to the test. Packets
-//! that an expectation passes over are kept, in order, for the next one. A malformed packet fails the test wherever it turns up.
+//! By default it acknowledges what it receives, as a library would; [`Client::by_hand`] leaves that
+//! to the test. Packets that an expectation passes over are kept, in order, for the next one. A
+//! malformed packet fails the test wherever it turns up.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{ErrorKind, Read, Write};
@@ -135,7 +136,8 @@ impl Client {
         }
     }
 
-    /// The next packet that a test looks at: deliveries are acknowledged on the way, and PUBREL answered and passed over.
+    /// The next packet that a test looks at: deliveries are acknowledged on the way, and PUBREL
+    /// answered and passed over.
     fn pull(&mut self) -> Result<Packet, Lost> {
         loop {
             let packet = self.receive()?;
@@ -283,7 +285,8 @@ impl Client {
         })
     }
 
-    /// Reads until the marker, which the test has sent on its way, and fails if any other message came before it.
+    /// Reads until the marker, which the test has sent on its way, and fails if any other message
+    /// came before it.
     pub(crate) fn expect_silence_until(&mut self, marker: impl Fn(&Publish) -> bool) {
         let first = self.message();
         assert!(

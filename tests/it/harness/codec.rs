@@ -1,4 +1,5 @@
-//! Bytes of the packets: what a client may send is encoded, what a gateway may send is decoded strictly.
+//! Bytes of the packets: what a client may send is encoded, what a gateway may send is decoded
+//! strictly.
 
 use super::packet::{Ack, Connect, Packet, Publish, Version};
 use super::properties::{Properties, Value, type_of};

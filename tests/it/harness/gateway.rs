@@ -87,7 +87,8 @@ impl Setup {
     }
 }
 
-/// An address that nobody listens on now, outside the range that the system gives to outgoing connections.
+/// An address that nobody listens on now, outside the range that the system gives to outgoing
+/// connections.
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let offset = u16::try_from(std::process::id() % 600).expect("below 600") * 20;
@@ -344,7 +345,8 @@ impl Drop for Gateway {
     }
 }
 
-/// Says once that the banner is complete; drains standard output after that, so that the gateway never blocks on it.
+/// Says once that the banner is complete; drains standard output after that, so that the gateway
+/// never blocks on it.
 fn banner(stdout: impl Read + Send + 'static) -> Receiver<()> {
     let (tell, told) = channel();
     std::thread::spawn(move || {

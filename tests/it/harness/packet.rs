@@ -134,7 +134,8 @@ pub(crate) struct Ack {
     pub(crate) code: u8,
 }
 
-/// Any packet that one of the two sides may send; AUTH is not among them, for the gateway knows no enhanced authentication.
+/// Any packet that one of the two sides may send; AUTH is not among them, for the gateway knows no
+/// enhanced authentication.
 #[derive(Debug, Clone)]
 pub(crate) enum Packet {
     Connect(Connect),

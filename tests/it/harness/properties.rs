@@ -1,4 +1,5 @@
-//! MQTT 5 properties (section 2.2.2): any of them in any order to send, only the allowed ones once to receive.
+//! MQTT 5 properties (section 2.2.2): any of them in any order to send, only the allowed ones once
+//! to receive.
 
 /// The identifiers of section 2.2.2.2 that tests name.
 pub(crate) mod id {

@@ -1,4 +1,5 @@
-//! A small device: MQTT 3.1.1, QoS 0 alone, and a buffer that loses whatever packet is larger, as small libraries do.
+//! A small device: MQTT 3.1.1, QoS 0 alone, and a buffer that loses whatever packet is larger, as
+//! small libraries do.
 
 use serde_json::Value;
 

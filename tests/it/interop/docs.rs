@@ -1,9 +1,11 @@
-//! What README.md, docs/protocol.md, docs/small-devices.md and docs/clients.md tell a newcomer to paste works, in order, again and
-//! again, and prints what they say it prints; so do the programs of docs/clients.md, as far as their libraries are here.
+//! What README.md, docs/protocol.md, docs/small-devices.md and docs/clients.md tell a newcomer to
+//! paste works, in order, again and again, and prints what they say it prints; so do the programs
+//! of docs/clients.md, as far as their libraries are here.
 //!
-//! Every block goes to a shell as it stands: nothing waits between two of its lines but what the lines themselves wait for. A block
-//! marked `text` right after is all that they print; in it `…` stands for anything (times, generated ids). Each page is gone through
-//! twice against one gateway, and once more after its restart; `HALLWARD_DOC_PASSES` asks for more.
+//! Every block goes to a shell as it stands: nothing waits between two of its lines but what the
+//! lines themselves wait for. A block marked `text` right after is all that they print; in it `…`
+//! stands for anything (times, generated ids). Each page is gone through twice against one gateway,
+//! and once more after its restart; `HALLWARD_DOC_PASSES` asks for more.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -121,7 +123,8 @@ impl Drop for Shell {
     }
 }
 
-/// Runs a program until it has printed as many lines as the page says and their messages are acknowledged.
+/// Runs a program until it has printed as many lines as the page says and their messages are
+/// acknowledged.
 fn run(
     gateway: &Gateway,
     library: Library,
@@ -183,14 +186,16 @@ fn pass(name: &str, steps: &[Step<'_>], gateway: &Gateway) {
     }
 }
 
-/// Goes through a page as often as it should hold, and says how many lines and programs of it speak MQTT.
+/// Goes through a page as often as it should hold, and says how many lines and programs of it speak
+/// MQTT.
 fn holds(name: &str) -> usize {
     Tools::get();
     let document = page::text(name);
     let steps = page::steps(&document);
     let asked = std::env::var("HALLWARD_DOC_PASSES");
     let passes = asked.map_or(2, |asked| asked.parse().expect("a number of passes"));
-    // Each line is a connection of its own: a busy machine must not take a call away between two of them.
+    // Each line is a connection of its own: a busy machine must not take a call away between two of
+    // them.
     let setup = Setup::new().with("tools.provider_grace", "1m");
     let mut gateway = setup.start();
     for _ in 0..passes {
@@ -230,8 +235,8 @@ fn what_the_page_of_clients_shows_of_paho_and_mqttjs_works() {
     assert_eq!(holds("docs/clients.md"), 6);
 }
 
-/// It is killed at its first message, with more waiting, and started again. (Node.js goes on while what it prints waits: there, this would
-/// say nothing.)
+/// It is killed at its first message, with more waiting, and started again. (Node.js goes on while
+/// what it prints waits: there, this would say nothing.)
 #[test]
 fn paho_as_the_page_shows_it_loses_nothing_when_killed() {
     const MESSAGES: usize = 8;

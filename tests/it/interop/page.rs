@@ -1,4 +1,5 @@
-//! A page of the documentation as a newcomer uses it: blocks of lines to paste, programs to start, and what the page says they print.
+//! A page of the documentation as a newcomer uses it: blocks of lines to paste, programs to start,
+//! and what the page says they print.
 //!
 //! It only reads; [`super::docs`] runs what is found here.
 
@@ -48,7 +49,8 @@ pub(super) fn speaks(line: &&str) -> bool {
     line.starts_with("mosquitto_") || line.starts_with("printf ")
 }
 
-/// A fenced block: its language, its lines, and where it begins. `follows` if only empty lines are between it and the block before.
+/// A fenced block: its language, its lines, and where it begins. `follows` if only empty lines are
+/// between it and the block before.
 struct Block<'a> {
     language: &'a str,
     lines: Vec<&'a str>,
@@ -58,8 +60,8 @@ struct Block<'a> {
 
 /// The steps of a page, with the line numbers that they stand at.
 ///
-/// Blocks marked `sh` count if a line of theirs speaks MQTT; programs if they follow such a block; and blocks marked `text` if they follow
-/// one of either.
+/// Blocks marked `sh` count if a line of theirs speaks MQTT; programs if they follow such a block;
+/// and blocks marked `text` if they follow one of either.
 pub(super) fn steps(document: &str) -> Vec<Step<'_>> {
     let mut steps = Vec::new();
     let mut counts = false;

@@ -1,4 +1,5 @@
-//! paho-mqtt and mqtt.js, each by scripts of its own: a line per check, and words for the first that fails.
+//! paho-mqtt and mqtt.js, each by scripts of its own: a line per check, and words for the first
+//! that fails.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

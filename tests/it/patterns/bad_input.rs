@@ -276,7 +276,8 @@ fn malformed_packets_end_their_own_connection_only() {
     }
     for version in [Version::V311, Version::V5] {
         for bytes in [
-            // QoS 3; a wildcard in the topic; SUBSCRIBE with wrong flags; packet id 0; a second CONNECT.
+            // QoS 3; a wildcard in the topic; SUBSCRIBE with wrong flags; packet id 0; a second
+            // CONNECT.
             &[0x36, 0x05, 0x00, 0x01, b'a', 0x00, 0x01][..],
             &[0x30, 0x04, 0x00, 0x01, b'#', 0x00][..],
             &[0x80, 0x06, 0x00, 0x01, 0x00, 0x01, b'a', 0x00][..],

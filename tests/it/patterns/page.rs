@@ -1,6 +1,8 @@
-//! Holds `docs/patterns.md` equal to the engine's tables of transitions, and the lists of topics and events in `docs/protocol.md`.
+//! Holds `docs/patterns.md` equal to the engine's tables of transitions, and the lists of topics
+//! and events in `docs/protocol.md`.
 //!
-//! `HALLWARD_BLESS=1 cargo test --test it patterns::page` draws them anew. The words around them are written by hand.
+//! `HALLWARD_BLESS=1 cargo test --test it patterns::page` draws them anew. The words around them
+//! are written by hand.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -371,7 +371,8 @@ fn hex(text: &str) -> Vec<u8> {
     digits.map(byte).collect()
 }
 
-/// What the sketch in docs/small-devices.md has sent, byte for byte, when it was compiled with PubSubClient 2.8.
+/// What the sketch in docs/small-devices.md has sent, byte for byte, when it was compiled with
+/// PubSubClient 2.8.
 #[test]
 fn the_sketch_of_the_guide_is_understood_as_pubsubclient_sends_it() {
     let gateway = Gateway::start();

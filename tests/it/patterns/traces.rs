@@ -1,5 +1,5 @@
-//! MQTT 5 properties and fields of the body stand for each other, whichever version each side speaks: above all the trace, from what
-//! was asked to what came of it.
+//! MQTT 5 properties and fields of the body stand for each other, whichever version each side
+//! speaks: above all the trace, from what was asked to what came of it.
 
 use hallward::wire::approve::PendingApproval;
 use hallward::wire::observe::Event;
@@ -54,7 +54,8 @@ fn in_both(message: &Publish) {
     assert_eq!(told(message), [trace(), trace()], "{}", message.topic);
 }
 
-/// Dispatches, has the worker send a part and the whole, and returns what the worker and then the dispatcher saw.
+/// Dispatches, has the worker send a part and the whole, and returns what the worker and then the
+/// dispatcher saw.
 fn hand_off(boss: &mut Agent, worker: &mut Agent, task: Json, properties: bool) -> Vec<Publish> {
     boss.listen("handoff/result/boss");
     match properties {
@@ -102,7 +103,8 @@ fn a_trace_goes_from_a_3_1_1_dispatcher_by_an_mqtt_5_worker_and_back() {
     }
 }
 
-/// Calls a tool, has it answered in two parts, and returns what the provider and then the caller saw.
+/// Calls a tool, has it answered in two parts, and returns what the provider and then the caller
+/// saw.
 fn call(caller: &mut Agent, provider: &mut Agent, properties: bool) -> Vec<Publish> {
     caller.listen("tools/result/ann");
     let tool = json!({"description": "d", "inputSchema": {"type": "object"}});

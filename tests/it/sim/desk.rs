@@ -1,6 +1,8 @@
-//! A desk that keeps everything in memory and commits in batches: inputs in, one commit, and only then anything out.
+//! A desk that keeps everything in memory and commits in batches: inputs in, one commit, and only
+//! then anything out.
 //!
-//! It owns the engine and whatever a real desk has on disk. A crash takes the engine and the open batch, nothing else.
+//! It owns the engine and whatever a real desk has on disk. A crash takes the engine and the open
+//! batch, nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -155,8 +157,9 @@ impl Desk {
         }
     }
 
-    /// Hands an input to the engine, and before it what is due: the engine would run that first in any case, and as a step of
-    /// its own it is not taken for what the input does. After a restart the engine is told so before anything else.
+    /// Hands an input to the engine, and before it what is due: the engine would run that first in
+    /// any case, and as a step of its own it is not taken for what the input does. After a restart
+    /// the engine is told so before anything else.
     pub(super) fn handle(&mut self, now: Millis, input: Input) -> Verdict {
         if !matches!(input, Input::Tick | Input::Recovered) {
             self.run_timers(now);
@@ -234,7 +237,8 @@ impl Desk {
         waiting
     }
 
-    /// Whose mailboxes decide, by the room in them: for inbox messages and whatever is refused for want of it.
+    /// Whose mailboxes decide, by the room in them: for inbox messages and whatever is refused for
+    /// want of it.
     fn concerned(&self, input: &Input, verdict: Verdict) -> BTreeSet<Agent> {
         let Input::Command(command) = input else {
             return BTreeSet::new();
@@ -317,7 +321,8 @@ impl Desk {
         self.batch.receipts.push(receipt);
     }
 
-    /// Somebody connects; a session that outlives its connection goes on where it was left. Tells whether it did.
+    /// Somebody connects; a session that outlives its connection goes on where it was left. Tells
+    /// whether it did.
     pub(super) fn connect(&mut self, now: Millis, agent: &Agent, persistent: bool) -> bool {
         let resumed = persistent && self.durable.sessions.contains_key(agent);
         let agent = agent.clone();
@@ -462,7 +467,8 @@ impl Desk {
         let _ = self.handle(now, Input::Recovered);
     }
 
-    /// Somebody sets the wall clock; one that is set while nothing runs is found where it is at the start.
+    /// Somebody sets the wall clock; one that is set while nothing runs is found where it is at the
+    /// start.
     pub(super) fn set_clock(&mut self, now: Millis, ahead: i64) {
         if !self.is_up() {
             self.wall = Wall { ahead };
@@ -482,7 +488,8 @@ impl Desk {
         .expect("the engine reads what it wrote")
     }
 
-    /// Whether an engine built from the committed records counts the same things as the one that wrote them.
+    /// Whether an engine built from the committed records counts the same things as the one that
+    /// wrote them.
     pub(super) fn check_recovery(&self) -> Result<(), String> {
         let engine = self.engine.as_ref().expect("the gateway is up");
         let count = |engine: &Engine| {

@@ -1,4 +1,5 @@
-//! What happened, in the order in which it was committed: the only thing that model and invariants see.
+//! What happened, in the order in which it was committed: the only thing that model and invariants
+//! see.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -158,7 +159,8 @@ impl Step {
 }
 
 impl Hash for Step {
-    /// What came out: a run is the same if this is, and to format every step would cost more than to run it.
+    /// What came out: a run is the same if this is, and to format every step would cost more than
+    /// to run it.
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.now, self.verdict.is_ok(), &self.free).hash(state);
         for effect in &self.effects {

@@ -1,4 +1,5 @@
-//! What the simulated desk tells the engine of mailboxes: what is committed, and what the open batch makes of it.
+//! What the simulated desk tells the engine of mailboxes: what is committed, and what the open
+//! batch makes of it.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -1,4 +1,5 @@
-//! The limits and delays that both sides are told: the engine by its settings, the model by these numbers.
+//! The limits and delays that both sides are told: the engine by its settings, the model by these
+//! numbers.
 
 use hallward::desk::JournalLimits;
 use hallward::engine::{RoomConfig, Settings};

@@ -1,4 +1,5 @@
-//! Named scenarios: what the random agents once found, told step by step. Every invariant is checked on the way.
+//! Named scenarios: what the random agents once found, told step by step. Every invariant is
+//! checked on the way.
 
 use hallward::engine::{Command, DirectedKind, Input, Verdict};
 use hallward::wire::Millis;

@@ -1,8 +1,10 @@
 //! The tests: many seeds, the seeds that once found something, and that a seed is a run.
 //!
-//! `HALLWARD_SIM_SEEDS` says how many, `HALLWARD_SIM_START` from which on (a number, `random`, or any word, for instance a commit's
-//! hash), `HALLWARD_SIM_SEED` asks for one. `HALLWARD_SIM_HISTORIES` names a file that gets a line for each seed: world, seed, and a number
-//! for all that happened and was written in it. A change that is to change nothing leaves the sorted lines as they are.
+//! `HALLWARD_SIM_SEEDS` says how many, `HALLWARD_SIM_START` from which on (a number, `random`, or
+//! any word, for instance a commit's hash), `HALLWARD_SIM_SEED` asks for one.
+//! `HALLWARD_SIM_HISTORIES` names a file that gets a line for each seed: world, seed, and a number
+//! for all that happened and was written in it. A change that is to change nothing leaves the
+//! sorted lines as they are.
 
 use std::fmt::Display;
 use std::fs::OpenOptions;
@@ -71,7 +73,8 @@ pub(super) fn number<N: FromStr<Err: Display>>(name: &str) -> Option<N> {
     )
 }
 
-/// The first seed: a number as it is, a word by its hash, far from where the numbers of an ordinary run are.
+/// The first seed: a number as it is, a word by its hash, far from where the numbers of an ordinary
+/// run are.
 fn start() -> u64 {
     let Ok(text) = std::env::var("HALLWARD_SIM_START") else {
         return 0;

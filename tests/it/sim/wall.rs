@@ -1,8 +1,8 @@
-//! The wall clock, between the engine and everybody else: agents and model live on the timeline and see the engine's messages as if the
-//! clock had never been set.
+//! The wall clock, between the engine and everybody else: agents and model live on the timeline and
+//! see the engine's messages as if the clock had never been set.
 //!
-//! Which fields of which messages are times is said here once more, and not taken from the engine: a time that the engine forgets to show,
-//! or shows by mistake, is one that no model expects.
+//! Which fields of which messages are times is said here once more, and not taken from the engine:
+//! a time that the engine forgets to show, or shows by mistake, is one that no model expects.
 
 use bytes::Bytes;
 use hallward::engine::{Directed, Effect, Input};

@@ -1,11 +1,13 @@
-//! Files and addresses that do not fit: one line that names the key, the file and what was expected.
+//! Files and addresses that do not fit: one line that names the key, the file and what was
+//! expected.
 
 use std::net::TcpListener;
 
 use super::pki::Pki;
 use crate::harness::{Gateway, free_address};
 
-/// Starts with the files of `pki` and whatever `change` sets, where it must refuse; returns its one line.
+/// Starts with the files of `pki` and whatever `change` sets, where it must refuse; returns its one
+/// line.
 #[track_caller]
 fn refused(code: i32, pki: &Pki, change: &[(&str, &str)]) -> String {
     let (mqtt, http, tls) = (free_address(), free_address(), free_address());

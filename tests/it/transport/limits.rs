@@ -140,7 +140,8 @@ fn the_limit_on_connections_holds_for_all_listeners_together() {
     );
 }
 
-/// The operating system's timer for a connection of the gateway, in seconds, if it is the one for keep-alive.
+/// The operating system's timer for a connection of the gateway, in seconds, if it is the one for
+/// keep-alive.
 #[cfg(target_os = "linux")]
 fn keepalive_timer(gateway: SocketAddr, client: SocketAddr) -> Option<u64> {
     let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");

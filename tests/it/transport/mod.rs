@@ -1,4 +1,5 @@
-//! What carries MQTT: TLS, client certificates, WebSocket, and the limits at the door, with real clients and with bytes of our own.
+//! What carries MQTT: TLS, client certificates, WebSocket, and the limits at the door, with real
+//! clients and with bytes of our own.
 
 mod certs;
 mod files;

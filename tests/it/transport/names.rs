@@ -14,7 +14,8 @@ fn others(pki: &Pki, files: &[&str]) -> String {
     pairs.collect::<serde_json::Value>().to_string()
 }
 
-/// The gateway's own certificate is for localhost, 127.0.0.1; two others are for a name and for a family of names.
+/// The gateway's own certificate is for localhost, 127.0.0.1; two others are for a name and for a
+/// family of names.
 fn listening() -> Listening {
     let pki = Pki::new();
     pki.server("partner", "mqtt.partner.example", 21);

@@ -1,4 +1,5 @@
-//! Certificates for tests: an authority, what it signs and what it revokes, in a directory of their own.
+//! Certificates for tests: an authority, what it signs and what it revokes, in a directory of their
+//! own.
 
 use std::time::{Duration, SystemTime};
 

@@ -110,7 +110,8 @@ impl<'a> Hello<'a> {
         Ok(TlsClient(StreamOwned::new(session, socket)))
     }
 
-    /// Shakes hands and connects as an MQTT client. With TLS 1.3 a refused certificate is only seen after the handshake.
+    /// Shakes hands and connects as an MQTT client. With TLS 1.3 a refused certificate is only seen
+    /// after the handshake.
     pub(super) fn connect(self, address: SocketAddr) -> std::io::Result<TlsClient> {
         let mut client = self.dial(address)?;
         // Two clients of a test must not take over one another's session.

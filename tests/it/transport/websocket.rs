@@ -52,7 +52,8 @@ fn paho_speaks_over_websocket() {
 struct Raw(TcpStream);
 
 impl Raw {
-    /// Opens a connection and returns the head of the answer to a request, which `change` may spoil.
+    /// Opens a connection and returns the head of the answer to a request, which `change` may
+    /// spoil.
     fn request(up: &Listening, change: impl Fn(String) -> String) -> (Raw, String) {
         let mut socket = TcpStream::connect(up.websocket).expect("it listens");
         socket.set_read_timeout(Some(DEADLINE)).expect("a socket");

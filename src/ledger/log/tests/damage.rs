@@ -16,7 +16,8 @@ const LIMITS: LogLimits = LogLimits {
     rest: Duration::from_secs(3600),
 };
 
-/// A log of many commits in several segments, its database, and where each commit ends: segment and byte.
+/// A log of many commits in several segments, its database, and where each commit ends: segment and
+/// byte.
 struct Written {
     dir: tempfile::TempDir,
     database: MemoryStore,
@@ -115,7 +116,8 @@ fn no_damaged_page_makes_a_start_that_lacks_a_commit_with_another_behind_it() {
         };
         for (from, size) in places(512).chain(places(4096)) {
             let to = (from + size).min(whole.len());
-            // A commit that ends behind the page may begin before its end: one of those is no whole commit.
+            // A commit that ends behind the page may begin before its end: one of those is no whole
+            // commit.
             let behind = written
                 .ends
                 .iter()

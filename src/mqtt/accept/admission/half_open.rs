@@ -1,8 +1,9 @@
-//! Connections that have not said CONNECT yet: handshakes under way, strangers who trickle bytes or none.
+//! Connections that have not said CONNECT yet: handshakes under way, strangers who trickle bytes or
+//! none.
 //!
-//! Their number is bounded. When it is full, the one that has waited longest gives way, if it has had a fair time: so somebody who
-//! holds connections open and says nothing cannot keep out those who are quick, and a storm of quick ones cannot keep one another
-//! from ever finishing.
+//! Their number is bounded. When it is full, the one that has waited longest gives way, if it has
+//! had a fair time: so somebody who holds connections open and says nothing cannot keep out those
+//! who are quick, and a storm of quick ones cannot keep one another from ever finishing.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +13,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// A handshake may take so long before it has to give way to others: some round trips on a slow network.
+/// A handshake may take so long before it has to give way to others: some round trips on a slow
+/// network.
 const FAIR_TIME: Duration = Duration::from_secs(2);
 
 /// Those who wait, oldest first.
@@ -45,7 +47,8 @@ impl HalfOpen {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place, if need be that of the one who has waited longest; none if everybody in it has come just now.
+    /// Takes a place, if need be that of the one who has waited longest; none if everybody in it
+    /// has come just now.
     pub(super) fn enter(self: &Arc<Self>, now: Instant) -> Option<HalfOpenPlace> {
         let mut waiting = self.waiting();
         if waiting.len() >= self.places.load(Ordering::Relaxed) {

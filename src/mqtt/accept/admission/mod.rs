@@ -1,7 +1,8 @@
-//! Who may come in at all: how many connections, how many from one address, how fast, and how many may be opening.
+//! Who may come in at all: how many connections, how many from one address, how fast, and how many
+//! may be opening.
 //!
-//! Decided the moment a connection is accepted, before a byte of it is read, for all listeners together. What is refused is closed
-//! unanswered and counted. It never waits. `listener` asks it.
+//! Decided the moment a connection is accepted, before a byte of it is read, for all listeners
+//! together. What is refused is closed unanswered and counted. It never waits. `listener` asks it.
 
 mod half_open;
 
@@ -20,7 +21,8 @@ use crate::mqtt::rate::{Meter, RatePace};
 
 use half_open::HalfOpen;
 
-/// Addresses without a connection whose recent connects are remembered; beyond it all of them are forgotten.
+/// Addresses without a connection whose recent connects are remembered; beyond it all of them are
+/// forgotten.
 const MAX_RESTING: usize = 65_536;
 
 /// Why a connection is not taken.
@@ -161,7 +163,8 @@ impl AdmissionControl {
         }
     }
 
-    /// The order matters: what one address does beyond its share takes nothing from the share of all.
+    /// The order matters: what one address does beyond its share takes nothing from the share of
+    /// all.
     fn judge(
         &self,
         state: &mut AdmissionState,

@@ -1,4 +1,5 @@
-//! What the client says about deliveries, and the desk about PUBREC: ends flights, or takes them a step further.
+//! What the client says about deliveries, and the desk about PUBREC: ends flights, or takes them a
+//! step further.
 
 use std::collections::VecDeque;
 
@@ -11,8 +12,9 @@ use super::{FLIGHTS_AT_HAND, Flight, Outbound};
 
 impl Outbound {
     /// # Errors
-    /// Here and below: an acknowledgement that the flow of this id does not have at this point (MQTT 5 section 4.13, MQTT-4.8.0-1
-    /// of 3.1.1). One for an id that is not in flight at all may be late, and is only counted.
+    /// Here and below: an acknowledgement that the flow of this id does not have at this point
+    /// (MQTT 5 section 4.13, MQTT-4.8.0-1 of 3.1.1). One for an id that is not in flight at all may
+    /// be late, and is only counted.
     pub(in crate::mqtt::session) fn puback(
         &mut self,
         packet_id: u16,
@@ -104,7 +106,8 @@ impl Outbound {
         self.send_releases(io);
     }
 
-    /// PUBREL goes in the order in which PUBREC came (MQTT-4.6.0-6 of 3.1.1), though some wait for the desk and others need not.
+    /// PUBREL goes in the order in which PUBREC came (MQTT-4.6.0-6 of 3.1.1), though some wait for
+    /// the desk and others need not.
     fn send_releases(&mut self, io: &mut SessionIo) {
         while let Some((packet_id, true)) = self.releasing.front().copied() {
             self.releasing.pop_front();

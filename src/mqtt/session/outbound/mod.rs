@@ -1,8 +1,10 @@
-//! Deliveries to the client: packet ids, the in-flight window, and what waits for either or for the socket.
+//! Deliveries to the client: packet ids, the in-flight window, and what waits for either or for the
+//! socket.
 //!
-//! Two queues. What must not be lost waits in order for window and socket: deliveries from the desk, retained snapshots, live
-//! messages of QoS 1 and 2. What may be lost, live messages of QoS 0, waits for the socket alone, and the oldest go first when
-//! there is too much of it. A retained snapshot is never overtaken: its successors would look older than it.
+//! Two queues. What must not be lost waits in order for window and socket: deliveries from the
+//! desk, retained snapshots, live messages of QoS 1 and 2. What may be lost, live messages of QoS
+//! 0, waits for the socket alone, and the oldest go first when there is too much of it. A retained
+//! snapshot is never overtaken: its successors would look older than it.
 
 mod acks;
 mod outgoing_publish;
@@ -57,7 +59,8 @@ pub(in crate::mqtt) struct Outbound {
     releasing: VecDeque<(u16, bool)>,
     last_id: u16,
     queue: SendQueue,
-    /// Desk deliveries of QoS 0 that are done once the socket has taken so many bytes: (bytes, seq).
+    /// Desk deliveries of QoS 0 that are done once the socket has taken so many bytes: (bytes,
+    /// seq).
     unwritten: VecDeque<(u64, u64)>,
     aliases: Aliases,
     /// Messages of QoS 0 dropped since they were last asked for.
@@ -194,7 +197,8 @@ impl Outbound {
         queue < self.config.mqtt.write_high_water.0 && !io.share.is_refused(queue)
     }
 
-    /// Bytes that wait for the window or the socket, what is encoded already aside, and those of aliases.
+    /// Bytes that wait for the window or the socket, what is encoded already aside, and those of
+    /// aliases.
     pub(super) fn held_bytes(&self) -> usize {
         self.queue.bytes() + self.aliases.bytes()
     }
@@ -271,7 +275,8 @@ impl Outbound {
         }
     }
 
-    /// A packet id that is not in flight. There are more ids than the window has places, so there always is one.
+    /// A packet id that is not in flight. There are more ids than the window has places, so there
+    /// always is one.
     fn free_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);

@@ -1,7 +1,8 @@
 //! What waits for window or socket, and how much of it there is.
 //!
-//! Every publish goes in and comes out through the same few functions, so that no figure is ever left behind. It decides nothing:
-//! what has room, what is too much and what is dropped is `Outbound`'s business.
+//! Every publish goes in and comes out through the same few functions, so that no figure is ever
+//! left behind. It decides nothing: what has room, what is too much and what is dropped is
+//! `Outbound`'s business.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -9,7 +9,8 @@ use x509_parser::prelude::{
     CertificateRevocationList, FromDer, GeneralName, X509Certificate, X509Version,
 };
 
-/// What is wrong with the files that TLS was given. `key` is the configuration's, such as `tls.certificate`.
+/// What is wrong with the files that TLS was given. `key` is the configuration's, such as
+/// `tls.certificate`.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file is not there, or may not be read.

@@ -1,5 +1,5 @@
-//! Finds the name of a client in its certificate. TLS has verified the certificate by then; nothing is trusted here that the
-//! authority did not sign.
+//! Finds the name of a client in its certificate. TLS has verified the certificate by then; nothing
+//! is trusted here that the authority did not sign.
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -9,7 +9,8 @@ use crate::mqtt::transport::config::Identity;
 /// The longest name that is taken, in bytes.
 const MAX_BYTES: usize = 256;
 
-/// The name that the certificate gives its holder; none if it has none, or one that is no plain text.
+/// The name that the certificate gives its holder; none if it has none, or one that is no plain
+/// text.
 pub(super) fn identity(certificate: &CertificateDer<'_>, field: Identity) -> Option<String> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let name = match field {

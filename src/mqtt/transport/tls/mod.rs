@@ -1,8 +1,10 @@
-//! TLS: one set of certificates for all listeners that encrypt, read again when an operator says so.
+//! TLS: one set of certificates for all listeners that encrypt, read again when an operator says
+//! so.
 //!
-//! It owns the rustls configuration and swaps it whole: a handshake uses the one that was current when it began, and connections
-//! that stand are not touched. A set of files that does not fit leaves the old one in use. It never decides who may come in:
-//! it hands on the name from a certificate that it has verified.
+//! It owns the rustls configuration and swaps it whole: a handshake uses the one that was current
+//! when it began, and connections that stand are not touched. A set of files that does not fit
+//! leaves the old one in use. It never decides who may come in: it hands on the name from a
+//! certificate that it has verified.
 
 mod files;
 mod identity;
@@ -38,7 +40,8 @@ pub use files::TlsError;
 use files::{CertificateSummary, ConfiguredFile, is_stale, summary};
 use names::ByName;
 
-/// A handshake that takes longer goes on without being counted: its client is slow, and others need not wait for that.
+/// A handshake that takes longer goes on without being counted: its client is slow, and others need
+/// not wait for that.
 const TURN: Duration = Duration::from_millis(500);
 
 labelled! {
@@ -79,7 +82,8 @@ pub struct Prepared {
 pub struct LoadedCertificates {
     /// Who each certificate is for, and until when.
     pub certificates: String,
-    /// What is usable and will not please everybody: an expired certificate, a stale revocation list.
+    /// What is usable and will not please everybody: an expired certificate, a stale revocation
+    /// list.
     pub warnings: Vec<String>,
 }
 
@@ -150,8 +154,8 @@ impl TlsServer {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        // If all went on at once, a storm of clients would make each so slow that none is done before its deadline. Whoever says
-        // nothing takes no turn.
+        // If all went on at once, a storm of clients would make each so slow that none is done
+        // before its deadline. Whoever says nothing takes no turn.
         stream.readable().await?;
         let turn = self.turns.acquire().await.map_err(io::Error::other)?;
         let mut handshake = pin!(TlsAcceptor::from(config).accept(stream));
@@ -204,7 +208,8 @@ fn build(settings: &TlsConfig) -> Result<Prepared, TlsError> {
     };
     let mut config = builder.with_cert_resolver(Arc::new(certificates));
     if asks_clients {
-        // A resumed session would not be checked again: its certificate may have been revoked or have expired meanwhile.
+        // A resumed session would not be checked again: its certificate may have been revoked or
+        // have expired meanwhile.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }

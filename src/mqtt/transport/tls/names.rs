@@ -1,6 +1,8 @@
-//! Chooses among the gateway's certificates by the name that a client asks for (Server Name Indication, RFC 6066).
+//! Chooses among the gateway's certificates by the name that a client asks for (Server Name
+//! Indication, RFC 6066).
 //!
-//! The names are those in the certificates; nobody lists them a second time. rustls asks it in each handshake.
+//! The names are those in the certificates; nobody lists them a second time. rustls asks it in each
+//! handshake.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +18,8 @@ use super::files::dns_names;
 pub(super) struct ByName {
     /// For clients that ask for no name, or for one that no other certificate has.
     own: Arc<CertifiedKey>,
-    /// In the order in which they were added. A name may have several, for clients that cannot check each kind of signature.
+    /// In the order in which they were added. A name may have several, for clients that cannot
+    /// check each kind of signature.
     others: HashMap<String, Vec<Arc<CertifiedKey>>>,
 }
 

@@ -18,7 +18,8 @@ use tokio_rustls::TlsConnector;
 
 use super::*;
 
-/// An authority, a certificate for the gateway and one for a client named `agent-7`, `spiffe://lab/seven`.
+/// An authority, a certificate for the gateway and one for a client named `agent-7`,
+/// `spiffe://lab/seven`.
 struct Files {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,

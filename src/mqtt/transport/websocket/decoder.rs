@@ -1,7 +1,9 @@
-//! Takes WebSocket frames off bytes, in place: what is left is the payload, which is MQTT (RFC 6455 section 5).
+//! Takes WebSocket frames off bytes, in place: what is left is the payload, which is MQTT (RFC 6455
+//! section 5).
 //!
-//! Pure: bytes in, payload and what happened out. A frame is never gathered: payload is handed on as it comes, whatever length
-//! the frame's header declares, so a frame costs the gateway nothing but its header. `stream` drives it.
+//! Pure: bytes in, payload and what happened out. A frame is never gathered: payload is handed on
+//! as it comes, whatever length the frame's header declares, so a frame costs the gateway nothing
+//! but its header. `stream` drives it.
 
 use std::io::Cursor;
 
@@ -69,8 +71,8 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// Decodes bytes as they came and moves the payload that is in them to the front; returns its length. Nothing after an end
-    /// is looked at.
+    /// Decodes bytes as they came and moves the payload that is in them to the front; returns its
+    /// length. Nothing after an end is looked at.
     pub(super) fn decode(&mut self, bytes: &mut [u8]) -> usize {
         let (mut read, mut written) = (0, 0);
         while read < bytes.len() && self.end.is_none() {
@@ -101,7 +103,8 @@ impl Decoder {
         written
     }
 
-    /// The payload of the latest ping that waits for its pong: one pong answers all before it (RFC 6455 section 5.5.3).
+    /// The payload of the latest ping that waits for its pong: one pong answers all before it (RFC
+    /// 6455 section 5.5.3).
     pub(super) fn take_ping(&mut self) -> Option<Vec<u8>> {
         self.ping.take()
     }
@@ -132,7 +135,8 @@ impl Decoder {
     }
 
     fn begin(&mut self, header: &FrameHeader, length: u64) -> Result<(), CloseCode> {
-        // A client must mask (RFC 6455 section 5.1), no extension was agreed on, and the length has 63 bits.
+        // A client must mask (RFC 6455 section 5.1), no extension was agreed on, and the length has
+        // 63 bits.
         let mask = header.mask.ok_or(CloseCode::Protocol)?;
         if header.rsv1 || header.rsv2 || header.rsv3 || length >> 63 != 0 {
             return Err(CloseCode::Protocol);

@@ -1,7 +1,9 @@
-//! MQTT in WebSocket frames (MQTT 5 section 6): the upgrade from HTTP, then a byte stream like any other.
+//! MQTT in WebSocket frames (MQTT 5 section 6): the upgrade from HTTP, then a byte stream like any
+//! other.
 //!
-//! Frames have no meaning for MQTT: a packet may span several, and a frame may hold several (MQTT-6.0.0-2). So nothing is gathered
-//! to a message, and the limits on packets are the session's.
+//! Frames have no meaning for MQTT: a packet may span several, and a frame may hold several
+//! (MQTT-6.0.0-2). So nothing is gathered to a message, and the limits on packets are the
+//! session's.
 
 mod decoder;
 mod origin;
@@ -20,7 +22,8 @@ pub struct UpgradeRules {
     pub path: String,
     /// Web origins whose pages may connect, `*` for all. Pages of this machine always may.
     pub origins: Vec<String>,
-    /// Whether pages from the host that the gateway itself is called by may connect. Only where clients must prove who they are.
+    /// Whether pages from the host that the gateway itself is called by may connect. Only where
+    /// clients must prove who they are.
     pub same_host: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Which web pages may connect. A browser tells the origin of the page; without this rule any page that somebody opens could
-//! speak MQTT to a gateway on that machine.
+//! Which web pages may connect. A browser tells the origin of the page; without this rule any page
+//! that somebody opens could speak MQTT to a gateway on that machine.
 
 use super::UpgradeRules;
 

@@ -1,7 +1,8 @@
-//! A byte stream in WebSocket frames: what is written goes out as binary frames, what comes in them is read.
+//! A byte stream in WebSocket frames: what is written goes out as binary frames, what comes in them
+//! is read.
 //!
-//! It holds no buffer while nothing is under way. Pings are answered and closing frames sent on the way; nothing here waits for
-//! a client that does not read, beyond one frame.
+//! It holds no buffer while nothing is under way. Pings are answered and closing frames sent on the
+//! way; nothing here waits for a client that does not read, beyond one frame.
 
 use std::io;
 use std::pin::Pin;
@@ -85,8 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketStream<S> {
         }
     }
 
-    /// Answers what the frames that were just read ask for. What does not go out at once goes out with the next write; a client
-    /// that takes nothing gets no pong.
+    /// Answers what the frames that were just read ask for. What does not go out at once goes out
+    /// with the next write; a client that takes nothing gets no pong.
     fn answer(&mut self, cx: &mut Context<'_>) {
         if let Some(ping) = self.decoder.take_ping()
             && self.out.len() < MAX_FRAME

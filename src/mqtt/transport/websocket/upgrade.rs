@@ -1,4 +1,5 @@
-//! The HTTP request that becomes a WebSocket, and the answer to one that does not (RFC 6455 section 4.2).
+//! The HTTP request that becomes a WebSocket, and the answer to one that does not (RFC 6455 section
+//! 4.2).
 //!
 //! One request per connection, its head bounded; the deadline is the listener's.
 
@@ -21,7 +22,8 @@ const MAX_HEAD: usize = 8 * 1024;
 /// Read at once while the head has not ended.
 const CHUNK: usize = 1024;
 const HEAD_END: &[u8] = b"\r\n\r\n";
-/// The names of MQTT as a sub-protocol, the standard's (MQTT-6.0.0-3) first; the other is what clients of MQTT 3.1 say.
+/// The names of MQTT as a sub-protocol, the standard's (MQTT-6.0.0-3) first; the other is what
+/// clients of MQTT 3.1 say.
 const PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 
 /// Why a request did not become a WebSocket.
@@ -157,8 +159,8 @@ fn protocol(request: &Request) -> Result<&'static str, UpgradeError> {
     })
 }
 
-/// Browsers say which page opens the connection; other clients need not. A page of anybody's must not reach a gateway that its
-/// reader can reach.
+/// Browsers say which page opens the connection; other clients need not. A page of anybody's must
+/// not reach a gateway that its reader can reach.
 fn check_origin(request: &Request, rules: &UpgradeRules) -> Result<(), UpgradeError> {
     let Some(page) = request.headers().get(ORIGIN) else {
         return Ok(());

@@ -1,7 +1,9 @@
-//! Whole sessions without sockets: the real door and the real desk over pipes in memory, on one thread, driven by a [`Script`].
+//! Whole sessions without sockets: the real door and the real desk over pipes in memory, on one
+//! thread, driven by a [`Script`].
 //!
-//! Hostile clients do what the script says; two bystanders must notice nothing. The fuzz target `session` includes these files as
-//! they are; the tests below it run the same on random scripts, and on those that once broke something.
+//! Hostile clients do what the script says; two bystanders must notice nothing. The fuzz target
+//! `session` includes these files as they are; the tests below it run the same on random scripts,
+//! and on those that once broke something.
 
 use super::packets;
 

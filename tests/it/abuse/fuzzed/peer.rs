@@ -1,5 +1,5 @@
-//! The far end of one connection: bytes go in as far as the gateway takes them, and what comes out must be packets that a server
-//! may send.
+//! The far end of one connection: bytes go in as far as the gateway takes them, and what comes out
+//! must be packets that a server may send.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,7 +15,8 @@ pub(super) struct Peer {
     pub(super) version: Version,
     /// Whether it reads.
     pub(super) hears: bool,
-    /// Whether what comes can be held against `version`: a client that never said CONNECT properly may get either.
+    /// Whether what comes can be held against `version`: a client that never said CONNECT properly
+    /// may get either.
     pub(super) strict: bool,
     /// What came and was not looked at.
     pub(super) packets: Vec<Packet>,

@@ -1,4 +1,5 @@
-//! A live plane in memory that hands every frame to whoever listens at once. Each subscriber gets a frame once.
+//! A live plane in memory that hands every frame to whoever listens at once. Each subscriber gets a
+//! frame once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,5 +1,6 @@
-//! What hostile clients do in one run: made from arbitrary bytes, so that a fuzzer can shape it. Topics, filters and ids come
-//! from small pools as often as not, because what never meets never collides.
+//! What hostile clients do in one run: made from arbitrary bytes, so that a fuzzer can shape it.
+//! Topics, filters and ids come from small pools as often as not, because what never meets never
+//! collides.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 

@@ -1,4 +1,5 @@
-//! The gateway of one run: a door over pipes, a desk over a store in memory, three hostile clients and two bystanders.
+//! The gateway of one run: a door over pipes, a desk over a store in memory, three hostile clients
+//! and two bystanders.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,5 @@
-//! Approvers: they ask each other for leave and decide, sometimes on their own request, on something else, or too late.
+//! Approvers: they ask each other for leave and decide, sometimes on their own request, on
+//! something else, or too late.
 
 use hallward::wire::approve::{
     ApprovalRequest, ApprovalState, AuditQuery, CancelApproval, Decide, OnTimeout, PendingApproval,

@@ -18,7 +18,8 @@ pub(in super::super) const SKILLS: [&str; 4] = ["draft", "review", "publish", "d
 pub(in super::super) struct Dispatcher {
     tasks: Vec<(Room, TaskId)>,
     said: Vec<Command>,
-    /// The group that it is about to dispatch: where, its name, its size, and how many tasks it still lacks.
+    /// The group that it is about to dispatch: where, its name, its size, and how many tasks it
+    /// still lacks.
     group: Option<(Room, String, u32, u32)>,
 }
 
@@ -208,7 +209,8 @@ impl Dispatcher {
         }
     }
 
-    /// The same command again, to the letter or spelt in another way, long after; or its id for something else.
+    /// The same command again, to the letter or spelt in another way, long after; or its id for
+    /// something else.
     fn repeat(&mut self, ctx: &mut Ctx<'_>) {
         if self.said.is_empty() {
             return;

@@ -1,8 +1,9 @@
 //! The agents: who they are, what they remember, and how they talk to the gateway.
 //!
-//! An agent never sees the desk. It is woken, it is handed letters, and it answers with [`Doing`]s that the world carries out.
-//! What it sends waits in its outbox until it is acknowledged and is sent again after every reconnect (QoS 1), except what it
-//! sends without an id: that is sent once (QoS 0), because a repeat would be another command.
+//! An agent never sees the desk. It is woken, it is handed letters, and it answers with [`Doing`]s
+//! that the world carries out. What it sends waits in its outbox until it is acknowledged and is
+//! sent again after every reconnect (QoS 1), except what it sends without an id: that is sent once
+//! (QoS 0), because a repeat would be another command.
 
 mod approver;
 mod dispatcher;
@@ -458,7 +459,8 @@ fn chat(ctx: &mut Ctx<'_>) {
             to: to.clone(),
             me: me.clone(),
         };
-        // To whom it may concern: what begins as a CBOR map is no word about what its sender speaks.
+        // To whom it may concern: what begins as a CBOR map is no word about what its sender
+        // speaks.
         let words = match ctx.dice.percent(10) {
             true => Bytes::from_static(&[0xa0]),
             false => format!("word {word}").into(),

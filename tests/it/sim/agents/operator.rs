@@ -1,5 +1,6 @@
-//! Operators: they look into the mailboxes of others, take mail out of them, and close rooms for a while. They have tasks die, and
-//! give the dead of a type another life, walking on as they are told until none is left.
+//! Operators: they look into the mailboxes of others, take mail out of them, and close rooms for a
+//! while. They have tasks die, and give the dead of a type another life, walking on as they are
+//! told until none is left.
 
 use bytes::Bytes;
 use hallward::engine::Command;

@@ -1,4 +1,5 @@
-//! Smiths: they provide tools and call each other's. Some answer, some in parts, some fall silent or go, some answer what is over.
+//! Smiths: they provide tools and call each other's. Some answer, some in parts, some fall silent
+//! or go, some answer what is over.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -336,7 +337,8 @@ impl Smith {
     }
 
     pub(super) fn go_on(&mut self, mut errand: Errand, ctx: &mut Ctx<'_>) {
-        // Who was started anew has forgotten its calls; now and then the old process is still about.
+        // Who was started anew has forgotten its calls; now and then the old process is still
+        // about.
         if errand.life != self.life && !ctx.dice.percent(20) {
             return;
         }

@@ -1,4 +1,5 @@
-//! Workers: some finish what they get, some fail, some fall silent, some come back when nobody waits for them any more.
+//! Workers: some finish what they get, some fail, some fall silent, some come back when nobody
+//! waits for them any more.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -257,7 +258,8 @@ impl Worker {
     }
 
     pub(super) fn go_on(&mut self, mut job: Job, ctx: &mut Ctx<'_>) {
-        // A worker that was started anew has forgotten its tasks; now and then the old process is still about.
+        // A worker that was started anew has forgotten its tasks; now and then the old process is
+        // still about.
         if job.life != self.life && !ctx.dice.percent(20) {
             return;
         }

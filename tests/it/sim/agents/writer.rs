@@ -1,4 +1,5 @@
-//! Writers: they set, merge and delete a handful of keys against one another, often with a version that is no longer true.
+//! Writers: they set, merge and delete a handful of keys against one another, often with a version
+//! that is no longer true.
 
 use bytes::Bytes;
 use hallward::wire::blackboard::LockName;

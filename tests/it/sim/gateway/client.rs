@@ -1,5 +1,6 @@
-//! A client's side of MQTT: what it sends waits until it is acknowledged and is sent again after a reconnect, with DUP and the same
-//! packet id where the session goes on; what it receives at QoS 2 it takes once.
+//! A client's side of MQTT: what it sends waits until it is acknowledged and is sent again after a
+//! reconnect, with DUP and the same packet id where the session goes on; what it receives at QoS 2
+//! it takes once.
 
 use std::collections::{BTreeMap, VecDeque};
 

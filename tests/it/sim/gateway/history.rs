@@ -1,4 +1,5 @@
-//! What clients did and were told, in one order. Clients write it, `check` and `linear` read it; it judges nothing.
+//! What clients did and were told, in one order. Clients write it, `check` and `linear` read it; it
+//! judges nothing.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +34,8 @@ pub(super) enum Kind {
 /// What a client asks of the blackboard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Op {
-    /// Each key that is named gets the value, or goes where there is none; all or nothing, if each is at the version that is named.
+    /// Each key that is named gets the value, or goes where there is none; all or nothing, if each
+    /// is at the version that is named.
     Write(Vec<(String, Option<u64>, Option<String>)>),
     /// All keys.
     Read,
@@ -104,7 +106,8 @@ pub(super) enum What {
     Fenced { token: u64, version: Option<u64> },
     /// A room was closed, or opened.
     Room(&'static str),
-    /// A retained message goes out, for the first time or again, as one that may be a repeat; without a value it clears its topic.
+    /// A retained message goes out, for the first time or again, as one that may be a repeat;
+    /// without a value it clears its topic.
     Writes {
         n: u64,
         topic: String,
@@ -117,7 +120,8 @@ pub(super) enum What {
     Wrote { n: u64 },
     /// A reader asks for a topic's retained message with its first subscription, …
     Reads { topic: String },
-    /// … and has it, or nothing. It is not sure of that where what was sent at QoS 0 may have been lost.
+    /// … and has it, or nothing. It is not sure of that where what was sent at QoS 0 may have been
+    /// lost.
     Read { value: Option<String>, sure: bool },
     /// A client is told that it is subscribed.
     Granted,
@@ -142,7 +146,8 @@ pub(super) enum What {
     Posts { n: u64, qos: u8, dup: bool },
     /// … and was taken.
     Posted { n: u64 },
-    /// A member of the group is subscribed: in a session that ends with its connection, or one that lasts.
+    /// A member of the group is subscribed: in a session that ends with its connection, or one that
+    /// lasts.
     Joins { qos: u8, clean: bool },
     /// A member has a job: whose, and which.
     Works { whose: String, n: u64, how: Arrival },

@@ -1,8 +1,9 @@
-//! Whether what clients were told could have happened one after another, each while it was under way: of a blackboard here, of
-//! retained messages in `check`.
+//! Whether what clients were told could have happened one after another, each while it was under
+//! way: of a blackboard here, of retained messages in `check`.
 //!
-//! The search of Wing and Gong with Lowe's memory: take any operation that nothing unanswered precedes, see whether it says what
-//! a board would say now, and go on from there. The board here is a map; nothing of the engine's own order is asked.
+//! The search of Wing and Gong with Lowe's memory: take any operation that nothing unanswered
+//! precedes, see whether it says what a board would say now, and go on from there. The board here
+//! is a map; nothing of the engine's own order is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -74,7 +75,8 @@ pub(super) fn check(history: &[Event]) -> Result<(), String> {
         }
     }
     let mut operations: Vec<Operation<Question>> = all.into_values().collect();
-    // A refusal is not remembered: what was sent twice may be refused and, when its copy comes, be taken.
+    // A refusal is not remembered: what was sent twice may be refused and, when its copy comes, be
+    // taken.
     let copies: Vec<_> = operations
         .iter()
         .filter(|one| one.op.repeated && one.op.outcome == Some(Outcome::Refused))
@@ -92,7 +94,8 @@ pub(super) fn check(history: &[Event]) -> Result<(), String> {
     search(operations, Board::new(), apply)
 }
 
-/// Looks for an order; `apply` says what becomes of a state by an operation, or nothing if the operation does not fit.
+/// Looks for an order; `apply` says what becomes of a state by an operation, or nothing if the
+/// operation does not fit.
 pub(super) fn search<S: Clone + Ord, O: Debug, I: IntoIterator<Item = S>>(
     mut operations: Vec<Operation<O>>,
     start: S,
@@ -100,7 +103,8 @@ pub(super) fn search<S: Clone + Ord, O: Debug, I: IntoIterator<Item = S>>(
 ) -> Result<(), String> {
     operations.sort_by_key(|one| one.from);
     let mut seen: BTreeSet<(Vec<usize>, S)> = BTreeSet::new();
-    // What is done, as the first that is not and those beyond it that are; and the state that they made.
+    // What is done, as the first that is not and those beyond it that are; and the state that they
+    // made.
     let mut open: Vec<(usize, BTreeSet<usize>, S)> = vec![(0, BTreeSet::new(), start)];
     let mut furthest = 0;
     while let Some((first, beyond, state)) = open.pop() {

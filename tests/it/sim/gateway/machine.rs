@@ -1,4 +1,5 @@
-//! The machine that the gateway runs on: it counts how long it has run, and has a wall clock that somebody sets.
+//! The machine that the gateway runs on: it counts how long it has run, and has a wall clock that
+//! somebody sets.
 
 use hallward::clock::{Clock, Gap, Mark, Source};
 use hallward::wire::Millis;
@@ -36,7 +37,8 @@ impl Machine {
         }
     }
 
-    /// Somebody sets its wall clock; not before the gateway has noted when this start of the machine was.
+    /// Somebody sets its wall clock; not before the gateway has noted when this start of the
+    /// machine was.
     pub(super) fn set_clock(&mut self, dice: &mut Dice, last: Option<&Mark>) {
         if last.is_some_and(|mark| mark.reading.boot == self.boot()) {
             self.ahead = dice.weighted(&AHEAD_MS);
@@ -49,8 +51,8 @@ impl Machine {
         Machine { now, ahead, ..self }
     }
 
-    /// Power comes back; `running` begins anew. Only where the wall clock was not set since the gateway looked at it: else nobody could
-    /// say how long it was.
+    /// Power comes back; `running` begins anew. Only where the wall clock was not set since the
+    /// gateway looked at it: else nobody could say how long it was.
     pub(super) fn starts_anew(&mut self, last: Option<&Mark>) {
         if last.is_some_and(|mark| mark.reading.ahead == self.ahead) {
             self.started_at = self.now;
@@ -58,7 +60,8 @@ impl Machine {
         }
     }
 
-    /// The gateway's clock on this machine, which shows the world's time whatever happened to the machine.
+    /// The gateway's clock on this machine, which shows the world's time whatever happened to the
+    /// machine.
     pub(super) fn clock(
         self,
         last: Option<&Mark>,
@@ -77,8 +80,8 @@ impl Machine {
     }
 }
 
-/// A time that was shown, of about now, in the world's time. The clock may have been set since it was shown; the places where it is put
-/// are far enough from one another.
+/// A time that was shown, of about now, in the world's time. The clock may have been set since it
+/// was shown; the places where it is put are far enough from one another.
 pub(super) fn unset(shown: Millis, now: Millis) -> Millis {
     let places = AHEAD_MS.iter();
     let candidates = places.map(|(_, ahead)| shown.saturating_add_signed(-ahead));

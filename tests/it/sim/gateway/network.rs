@@ -1,4 +1,5 @@
-//! Packets and connections: within one, nothing overtakes and nothing is missing in the middle; between them nothing is promised.
+//! Packets and connections: within one, nothing overtakes and nothing is missing in the middle;
+//! between them nothing is promised.
 
 use bytes::Bytes;
 use hallward::wire::Millis;

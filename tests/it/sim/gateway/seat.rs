@@ -1,4 +1,5 @@
-//! The gateway's end of a connection: packets become the desk's requests, the desk's responses become packets.
+//! The gateway's end of a connection: packets become the desk's requests, the desk's responses
+//! become packets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -187,7 +188,8 @@ impl Seat {
                 _ => Vec::new(),
             };
             packets.extend(self.packet(response));
-            // What a session that does not last asked for, or what was published at QoS 0: here all of it leaves at QoS 0.
+            // What a session that does not last asked for, or what was published at QoS 0: here all
+            // of it leaves at QoS 0.
             let retained = retained.iter().map(|(_, message)| Publish {
                 retain: true,
                 topic: message.topic().to_owned(),

@@ -18,7 +18,8 @@ use super::super::model::approvals::Approval;
 use super::replies::only_who_waits_for_all_it_may_is_refused;
 use super::{Check, ensure, mail};
 
-/// Approve: a well-formed request becomes pending; approval by time-out is refused where the room does not allow it.
+/// Approve: a well-formed request becomes pending; approval by time-out is refused where the room
+/// does not allow it.
 pub(super) fn requests(model: &Model, step: &Step) -> Check {
     let command = step.command().expect("a request");
     let Ok(request) = json::decode::<ApprovalRequest>(&command.payload) else {
@@ -58,8 +59,8 @@ fn eligible(request: &ApprovalRequest, requester: &Agent) -> usize {
     others.filter(|one| *one != requester.as_str()).count()
 }
 
-/// Approve: the requester may not decide (403), nor may who was not asked (403); another digest is 409, what is decided is
-/// 409, what is unknown 404; everybody else's word counts.
+/// Approve: the requester may not decide (403), nor may who was not asked (403); another digest is
+/// 409, what is decided is 409, what is unknown 404; everybody else's word counts.
 pub(super) fn votes(model: &Model, step: &Step, room: &Room, me: &Agent, id: &ApprovalId) -> Check {
     let command = step.command().expect("a vote");
     let vote: Decide = read(&command.payload);
@@ -136,7 +137,8 @@ pub(super) fn cancels(model: &Model, step: &Step, room: &Room) -> Check {
     Ok(())
 }
 
-/// Approve: others are asked once, and only when the time of the first is over, where the request says so.
+/// Approve: others are asked once, and only when the time of the first is over, where the request
+/// says so.
 pub(super) fn escalations(model: &mut Model, step: &Step) -> Check {
     for effect in &step.effects {
         let Effect::Event(event) = effect else {
@@ -198,8 +200,8 @@ pub(super) fn pending(
     Ok(())
 }
 
-/// Approve: one decision per approval, to its requester; approved only by a quorum of clear words, never by silence; refused
-/// by somebody's word or by time.
+/// Approve: one decision per approval, to its requester; approved only by a quorum of clear words,
+/// never by silence; refused by somebody's word or by time.
 pub(super) fn decisions(model: &Model, step: &Step, directed: &Directed, id: &ApprovalId) -> Check {
     let decision: Decision = read(&directed.payload);
     let Some(approval) = model.approval(&directed.topic.room, id) else {

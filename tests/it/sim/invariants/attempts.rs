@@ -103,8 +103,8 @@ pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -
     }
 }
 
-/// Handoff: an attempt ends by its worker's word, by a lease that ran out, or by a worker gone past the grace; a worker that
-/// is away for less keeps its task.
+/// Handoff: an attempt ends by its worker's word, by a lease that ran out, or by a worker gone past
+/// the grace; a worker that is away for less keeps its task.
 fn attempts_end_for_a_reason(
     model: &Model,
     step: &Step,
@@ -121,7 +121,8 @@ fn attempts_end_for_a_reason(
     let in_time = step.runs_timers() && (hold.lease_low <= step.now || gone);
     let ended =
         matches!(step.input(), Some(Input::SessionEnded { agent }) if *agent == hold.worker);
-    // Before it announced its limit, a worker may have got what is beyond it; what it is at it keeps.
+    // Before it announced its limit, a worker may have got what is beyond it; what it is at it
+    // keeps.
     let too_large = too_large && task.state == "assigned" && !step.runs_timers();
     let is_sent = matches!(step.input(), Some(Input::Sent { .. }));
     let most = model.rules.max_deliveries;
@@ -163,8 +164,8 @@ fn cancelled_by_somebody(
     Ok(())
 }
 
-/// Handoff: an assignment goes to one worker, online, with all the capabilities and free capacity, under an attempt of its
-/// own; the same attempt goes only to who has it already.
+/// Handoff: an assignment goes to one worker, online, with all the capabilities and free capacity,
+/// under an attempt of its own; the same attempt goes only to who has it already.
 pub(super) fn assignments(
     model: &Model,
     step: &Step,
@@ -294,8 +295,8 @@ fn assignment_says_what_was_said_last(
     Ok(())
 }
 
-/// Handoff: an assignment arrives on `handoff/work/{capability}` with a capability that the task asks for, and one that the
-/// worker subscribed to if there is one: else it could not see it.
+/// Handoff: an assignment arrives on `handoff/work/{capability}` with a capability that the task
+/// asks for, and one that the worker subscribed to if there is one: else it could not see it.
 fn assignment_can_be_received(model: &Model, task: &TaskModel, directed: &Directed) -> Check {
     let Topic::HandoffWork { capability } = &directed.topic.topic else {
         return Err(format!("an assignment on {:?}", directed.topic));
@@ -379,7 +380,8 @@ pub(super) fn revocations_are_of_what_is_over(model: &Model, step: &Step) -> Che
     Ok(())
 }
 
-/// Handoff: no two workers hold the same task; what is assigned or running is held, nothing else is.
+/// Handoff: no two workers hold the same task; what is assigned or running is held, nothing else
+/// is.
 pub(super) fn one_holder_and_no_overload(model: &Model) -> Check {
     for ((_, id), task) in model.tasks.live() {
         let active = matches!(task.state.as_str(), "assigned" | "running");
@@ -393,7 +395,8 @@ pub(super) fn one_holder_and_no_overload(model: &Model) -> Check {
     Ok(())
 }
 
-/// Handoff: a lease, a grace, a delay and a deadline end when they end; no task is stuck past its time.
+/// Handoff: a lease, a grace, a delay and a deadline end when they end; no task is stuck past its
+/// time.
 pub(super) fn timers_have_fired(model: &Model) -> Check {
     let now = model.ticked_at;
     let grace = model.rules.grace_ms;

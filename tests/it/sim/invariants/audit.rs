@@ -1,4 +1,5 @@
-//! The audit of approvals: everything that was asked, as it stands, with all that was done about it.
+//! The audit of approvals: everything that was asked, as it stands, with all that was done about
+//! it.
 
 use hallward::wire::approve::{AuditAct, AuditPage, AuditQuery, AuditedApproval};
 use hallward::wire::name::{ApprovalId, Room};
@@ -12,7 +13,8 @@ use super::{Check, ensure};
 /// Approvals in a page where the question does not say.
 const USUAL_PAGE: usize = 50;
 
-/// Approve: a page of the audit has the oldest that meet its conditions, and says when there are more.
+/// Approve: a page of the audit has the oldest that meet its conditions, and says when there are
+/// more.
 pub(super) fn pages(model: &mut Model, step: &Step, room: &Room) -> Check {
     let command = step.command().expect("a question");
     if step.refusal() == Some(Code::TooMany) && step.free_of(&command.from) == 0 {

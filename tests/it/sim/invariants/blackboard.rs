@@ -16,8 +16,8 @@ use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::{Check, board_past, ensure, locks, txn};
 
-/// Blackboard: `ifVersion` is honoured (0 means absent), a mismatch is 409 with the current entry, anything else well-formed
-/// is taken.
+/// Blackboard: `ifVersion` is honoured (0 means absent), a mismatch is 409 with the current entry,
+/// anything else well-formed is taken.
 pub(super) fn sets(model: &Model, step: &Step, room: &Room, key: &Key) -> Check {
     let command = step.command().expect("a write");
     let Ok(set) = json::decode::<Set>(&command.payload) else {
@@ -108,8 +108,8 @@ fn malformed(step: &Step) -> Check {
     Ok(())
 }
 
-/// Blackboard: versions of a key are 1, 2, 3 … across deletes and crashes, revisions of a room only grow, and an entry says
-/// what was written, by whom and when.
+/// Blackboard: versions of a key are 1, 2, 3 … across deletes and crashes, revisions of a room only
+/// grow, and an entry says what was written, by whom and when.
 pub(super) fn entries(
     model: &Model,
     step: &Step,
@@ -194,7 +194,8 @@ fn merged(target: Value, patch: &Value) -> Value {
     Value::Object(target)
 }
 
-/// Blackboard: a key goes because somebody deletes it, because its time is up, or because the room is closed.
+/// Blackboard: a key goes because somebody deletes it, because its time is up, or because the room
+/// is closed.
 fn removals(model: &Model, step: &Step, room: &Room, key: &Key) -> Check {
     let board = model.board(room);
     let is_closed = model.closed.contains_key(room);

@@ -12,7 +12,8 @@ use super::super::model::board::Past;
 use super::blackboard::{entries_of, is_under};
 use super::{Check, ensure};
 
-/// Blackboard: a snapshot of a revision shows every key as it was then, or is refused because too much was forgotten.
+/// Blackboard: a snapshot of a revision shows every key as it was then, or is refused because too
+/// much was forgotten.
 pub(super) fn snapshots(
     model: &Model,
     step: &Step,
@@ -111,7 +112,8 @@ fn is_told(model: &Model, room: &Room, reader: &Agent, past: &Past, told: &Versi
         })
 }
 
-/// Blackboard: a list has the keys that have a value, in order, from behind its cursor on, and says whether there are more.
+/// Blackboard: a list has the keys that have a value, in order, from behind its cursor on, and says
+/// whether there are more.
 pub(super) fn lists(model: &Model, step: &Step, room: &Room) -> Check {
     let command = step.command().expect("a question");
     let asked: ListKeys = read(&command.payload);

@@ -15,8 +15,8 @@ use super::super::model::tools::CallModel;
 use super::super::model::{LEFT, Model};
 use super::{Check, ensure, mail};
 
-/// Tools: a run goes to one provider that has registered the tool, listens, is online and not draining; another one gets it only
-/// if the tool may run twice and the one before is gone.
+/// Tools: a run goes to one provider that has registered the tool, listens, is online and not
+/// draining; another one gets it only if the tool may run twice and the one before is gone.
 pub(super) fn runs(model: &Model, step: &Step, directed: &Directed, key: &RunKey) -> Check {
     let run: ToolRun = read(&directed.payload);
     let Some(call) = model.tools.find(&key.room, &key.call) else {
@@ -79,8 +79,9 @@ pub(super) fn runs(model: &Model, step: &Step, directed: &Directed, key: &RunKey
     Ok(())
 }
 
-/// Whether a provider has lost its calls of a tool: its connection is gone for longer than its grace, it has left, or it has
-/// withdrawn, or it came back with a new session and has not answered within its grace either.
+/// Whether a provider has lost its calls of a tool: its connection is gone for longer than its
+/// grace, it has left, or it has withdrawn, or it came back with a new session and has not answered
+/// within its grace either.
 fn is_lost(model: &Model, step: &Step, provider: &Agent, key: &RunKey, tool: &Tool) -> bool {
     let room = &key.room;
     let registered = model.tools.registry.get(&(room.clone(), tool.clone()));
@@ -100,7 +101,8 @@ fn is_lost(model: &Model, step: &Step, provider: &Agent, key: &RunKey, tool: &To
     withdrew || left || gone || forgot
 }
 
-/// Tools: results go to the caller, one of them final; what the gateway says of its own comes for the reason that it names.
+/// Tools: results go to the caller, one of them final; what the gateway says of its own comes for
+/// the reason that it names.
 pub(super) fn results(model: &Model, step: &Step, directed: &Directed) -> Check {
     let result: ToolResult = read(&directed.payload);
     let room = &directed.topic.room;
@@ -185,7 +187,8 @@ pub(super) fn notices(model: &Model, directed: &Directed) -> Check {
     Ok(())
 }
 
-/// Tools: a tool is taken from its provider because it says so, leaves, or has not come back for it.
+/// Tools: a tool is taken from its provider because it says so, leaves, or has not come back for
+/// it.
 pub(super) fn withdrawals(model: &Model, step: &Step, event: &Event) -> Check {
     if event.what != "tools.withdrawn" {
         return Ok(());

@@ -1,4 +1,5 @@
-//! Closing: a closed room takes nothing but questions, ends what was in it, and begins empty when it is opened.
+//! Closing: a closed room takes nothing but questions, ends what was in it, and begins empty when
+//! it is opened.
 
 use hallward::engine::Input;
 use hallward::wire::Millis;
@@ -14,7 +15,8 @@ use super::{Check, ensure};
 /// How long it takes at most to end what is in a room: a hundred things a millisecond.
 const SWEPT_MS: Millis = 100;
 
-/// Rooms: all but questions, and what is asked of operators, is refused while the room is closed. A repeat is no exception.
+/// Rooms: all but questions, and what is asked of operators, is refused while the room is closed. A
+/// repeat is no exception.
 pub(super) fn turns_away(model: &Model, step: &Step) -> bool {
     let Some(command) = step.command() else {
         return false;
@@ -87,7 +89,8 @@ pub(super) fn commands(model: &Model, step: &Step, room: &Room) -> Check {
     Ok(())
 }
 
-/// Rooms: an open one is closed by who says so, a closed one opened, and then nothing is left in it.
+/// Rooms: an open one is closed by who says so, a closed one opened, and then nothing is left in
+/// it.
 pub(super) fn transitions(model: &Model, step: &Step, event: &Event) -> Check {
     let topic = step.command().map(|command| &command.topic.topic);
     let is_closed = model.closed.contains_key(&event.room);

@@ -1,4 +1,5 @@
-//! Encodings: everybody is spoken to in what it asked for or spoke last, and what all see is in that of its room.
+//! Encodings: everybody is spoken to in what it asked for or spoke last, and what all see is in
+//! that of its room.
 
 use hallward::engine::Effect;
 use hallward::wire::cbor;

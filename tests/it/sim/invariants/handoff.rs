@@ -12,8 +12,8 @@ use super::super::model::tasks::{TaskModel, suits};
 use super::replies::only_who_waits_for_all_it_may_is_refused;
 use super::{Check, ensure};
 
-/// Handoff: a well-formed task is taken, whether or not somebody can do it now; only `requireOnline` makes it 503, and only
-/// if nobody capable is online.
+/// Handoff: a well-formed task is taken, whether or not somebody can do it now; only
+/// `requireOnline` makes it 503, and only if nobody capable is online.
 pub(super) fn dispatches(model: &Model, step: &Step, room: &Room) -> Check {
     let command = step.command().expect("a dispatch");
     let Ok(spec) = json::decode::<Task>(&command.payload) else {
@@ -111,8 +111,8 @@ impl Ties {
     }
 }
 
-/// Handoff: `attempt` fences. An update counts if its writer holds the task under that attempt; an old attempt is 409, an
-/// unknown task 404. Only a partial result may find no room.
+/// Handoff: `attempt` fences. An update counts if its writer holds the task under that attempt; an
+/// old attempt is 409, an unknown task 404. Only a partial result may find no room.
 pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Check {
     let command = step.command().expect("an update");
     let Ok(update) = json::decode::<Update>(&command.payload) else {
@@ -179,7 +179,8 @@ pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
     }
 }
 
-/// Ground rule 5, for workers that mint no ids: the word that ended a task may come again, to the letter, and is then a no-op.
+/// Ground rule 5, for workers that mint no ids: the word that ended a task may come again, to the
+/// letter, and is then a no-op.
 pub(super) fn is_an_echo(model: &Model, step: &Step) -> bool {
     let Some(command) = step.command().filter(|_| step.verdict.is_ok()) else {
         return false;
@@ -192,7 +193,8 @@ pub(super) fn is_an_echo(model: &Model, step: &Step) -> bool {
     task.is_some_and(|task| task.is_echo(me, &update))
 }
 
-/// Handoff: what has not ended can be cancelled by its dispatcher; what is unknown is 404, what has ended 409.
+/// Handoff: what has not ended can be cancelled by its dispatcher; what is unknown is 404, what has
+/// ended 409.
 pub(super) fn cancels(model: &Model, step: &Step, room: &Room) -> Check {
     let command = step.command().expect("a cancellation");
     let cancel: Cancel = read(&command.payload);

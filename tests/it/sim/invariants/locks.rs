@@ -1,4 +1,5 @@
-//! Locks: never two holders, never a token twice, waiters in order, one answer each, and fences that hold.
+//! Locks: never two holders, never a token twice, waiters in order, one answer each, and fences
+//! that hold.
 
 use hallward::engine::Directed;
 use hallward::wire::blackboard::Fence;
@@ -12,8 +13,8 @@ use super::super::model::Model;
 use super::super::model::locks::Detail;
 use super::{Check, ensure};
 
-/// Blackboard: a lock has one holder at a time, each with a larger token than every one before; who waited longest comes next;
-/// and a lease ends for a reason.
+/// Blackboard: a lock has one holder at a time, each with a larger token than every one before; who
+/// waited longest comes next; and a lease ends for a reason.
 pub(super) fn transitions(model: &Model, step: &Step, event: &Event) -> Check {
     let key = (event.room.clone(), event.subject.clone());
     let holder = model.locks.held.get(&key);
@@ -67,7 +68,8 @@ pub(super) fn transitions(model: &Model, step: &Step, event: &Event) -> Check {
     Ok(())
 }
 
-/// Blackboard: a lock command is answered once: by its holder's lock, or by a refusal that shows the lock as it is.
+/// Blackboard: a lock command is answered once: by its holder's lock, or by a refusal that shows
+/// the lock as it is.
 pub(super) fn answers(model: &Model, step: &Step, directed: &Directed, reply: &Reply) -> Check {
     let correlation = reply.correlation_id.clone().unwrap_or_default();
     ensure!(
@@ -120,8 +122,8 @@ pub(super) fn correlation(step: &Step) -> Option<String> {
     Some(payload["correlationId"].as_str()?.to_owned())
 }
 
-/// Blackboard: a write that carries a token takes effect only while that token's holder has the lock. Returns whether the fence
-/// is why it was refused.
+/// Blackboard: a write that carries a token takes effect only while that token's holder has the
+/// lock. Returns whether the fence is why it was refused.
 pub(super) fn fences(
     model: &Model,
     step: &Step,

@@ -1,4 +1,5 @@
-//! Mailboxes: what is shown is what waits, and what is taken out is what was meant and is not on its way.
+//! Mailboxes: what is shown is what waits, and what is taken out is what was meant and is not on
+//! its way.
 
 use hallward::engine::Effect;
 use hallward::wire::mailbox::{Mail, MailboxList, MailboxPage, MailboxPurge, Purged};
@@ -21,7 +22,8 @@ fn data<T: serde::de::DeserializeOwned>(step: &Step) -> Option<T> {
     Some(read(reply.data?.text().as_bytes()))
 }
 
-/// Mailboxes: a page shows what waits from the room behind where it begins, oldest first, and says when there is more.
+/// Mailboxes: a page shows what waits from the room behind where it begins, oldest first, and says
+/// when there is more.
 pub(super) fn lists(step: &Step, whose: &Agent) -> Check {
     let command = step.command().expect("a question");
     if step.refusal() == Some(Code::TooMany) && step.free_of(&command.from) == 0 {
@@ -44,7 +46,8 @@ pub(super) fn lists(step: &Step, whose: &Agent) -> Check {
     Ok(())
 }
 
-/// Mailboxes: a purge takes out what it names and nothing that is on its way, tells so, and says how much it was.
+/// Mailboxes: a purge takes out what it names and nothing that is on its way, tells so, and says
+/// how much it was.
 pub(super) fn purges(step: &Step, whose: &Agent) -> Check {
     let command = step.command().expect("a purge");
     let purge: MailboxPurge = read(&command.payload);
@@ -101,7 +104,8 @@ pub(super) fn discards(step: &Step) -> Check {
     Ok(())
 }
 
-/// What an agent has been told: what it has read, and what somebody took out of its mailbox before it could.
+/// What an agent has been told: what it has read, and what somebody took out of its mailbox before
+/// it could.
 pub(super) fn told<'a>(
     one: &'a Participant,
     durable: &'a Durable,
@@ -112,8 +116,8 @@ pub(super) fn told<'a>(
     one.read.values().chain(purged.map(|(letter, _)| letter))
 }
 
-/// Inbox: every message that was taken has been read, in the order in which they came, or was dropped when its time was over, or
-/// somebody took it out.
+/// Inbox: every message that was taken has been read, in the order in which they came, or was
+/// dropped when its time was over, or somebody took it out.
 pub(super) fn messages_were_read(model: &Model, one: &Participant, durable: &Durable) -> Check {
     let gone = durable
         .gone(&one.name)

@@ -1,7 +1,8 @@
-//! The invariants: what PROTOCOL promises, a function each, checked at every step, at every commit and at the end.
+//! The invariants: what PROTOCOL promises, a function each, checked at every step, at every commit
+//! and at the end.
 //!
-//! The checker walks through a step in the order of its effects: each is judged by what the model held to be true just
-//! before it, and then becomes part of the model.
+//! The checker walks through a step in the order of its effects: each is judged by what the model
+//! held to be true just before it, and then becomes part of the model.
 
 mod approve;
 mod attempts;
@@ -52,7 +53,8 @@ macro_rules! ensure {
 }
 use ensure;
 
-/// Commits from one look at everything that is retained to the next: reading it all is what costs most.
+/// Commits from one look at everything that is retained to the next: reading it all is what costs
+/// most.
 const WHOLE_STORE_EVERY: u64 = 25;
 
 /// Follows a run.
@@ -288,7 +290,8 @@ impl Checker {
         approve::every_approval_was_decided(&self.model)
     }
 
-    /// The tasks that wait because nobody can do them, with room and dispatcher; that anything else waits is an error.
+    /// The tasks that wait because nobody can do them, with room and dispatcher; that anything else
+    /// waits is an error.
     pub(super) fn waiting_for_nobody(&self) -> Result<Vec<(Room, TaskId, Agent)>, String> {
         results::waiting_for_nobody(&self.model)
     }

@@ -18,7 +18,8 @@ use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::{Check, ensure};
 
-/// Observe: the gateway numbers the events of a room without a gap, and a crash neither loses nor repeats a number.
+/// Observe: the gateway numbers the events of a room without a gap, and a crash neither loses nor
+/// repeats a number.
 pub(super) fn events_have_no_gap(model: &Model, step: &Step, event: &Event) -> Check {
     let last = model.seqs.get(&event.room).copied().unwrap_or(0);
     ensure!(
@@ -36,7 +37,8 @@ pub(super) fn events_have_no_gap(model: &Model, step: &Step, event: &Event) -> C
     Ok(())
 }
 
-/// Observe: the journal has every event of a room from the oldest that it keeps on, as it was told, and gives up the oldest first.
+/// Observe: the journal has every event of a room from the oldest that it keeps on, as it was told,
+/// and gives up the oldest first.
 pub(super) fn the_journal_is_the_past(model: &Model, journal: &Journal) -> Check {
     for (room, past) in &model.past {
         let Some(kept) = journal.kept(room) else {
@@ -67,7 +69,8 @@ pub(super) fn the_journal_is_the_past(model: &Model, journal: &Journal) -> Check
     Ok(())
 }
 
-/// Observe: a replay is the past, in order, from where it was asked for to where its cursor stands, all that matches and nothing else.
+/// Observe: a replay is the past, in order, from where it was asked for to where its cursor stands,
+/// all that matches and nothing else.
 pub(super) fn replays(model: &mut Model, step: &Step, room: &Room) -> Check {
     let command = step.command().expect("a replay is a command");
     if step.refusal() == Some(Code::TooMany) && step.free_of(&command.from) == 0 {
@@ -146,9 +149,9 @@ fn topic_of(event: &Event) -> String {
     format!("observe/events/gateway/{category}")
 }
 
-/// Ground rule 6: when all has ended and the retention is over, no task and no approval is remembered, a room without keys is
-/// vacated, and of records there is one for each room, for each version of a key that is kept, and for each agent that asked to be
-/// spoken to otherwise.
+/// Ground rule 6: when all has ended and the retention is over, no task and no approval is
+/// remembered, a room without keys is vacated, and of records there is one for each room, for each
+/// version of a key that is kept, and for each agent that asked to be spoken to otherwise.
 pub(super) fn nothing_is_kept_for_ever(model: &Model, desk: &Desk) -> Check {
     let stats = desk.stats();
     let tasks: usize = TaskCounts::STATES

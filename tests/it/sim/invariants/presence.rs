@@ -14,8 +14,8 @@ use super::super::model::people::{Link, Member};
 use super::super::model::{LEFT, Model};
 use super::{Check, ensure};
 
-/// Presence: the retained record of an agent says whether it is connected, what it can do, how much it takes and how much it
-/// has; who is in no room any more has none.
+/// Presence: the retained record of an agent says whether it is connected, what it can do, how much
+/// it takes and how much it has; who is in no room any more has none.
 pub(super) fn retained_presence_is_the_truth(model: &Model, durable: &Durable) -> Check {
     for ((room, agent), member) in &model.people.members {
         let topic = Topic::PresenceAgent {
@@ -92,8 +92,9 @@ fn one_record(
     Ok(())
 }
 
-/// Presence: an agent is in a room until it leaves or its session ends: of somebody who is away, a session that does not outlive
-/// its connection ends with the grace; of somebody who is back, so does the earlier one, where the new one says nothing.
+/// Presence: an agent is in a room until it leaves or its session ends: of somebody who is away, a
+/// session that does not outlive its connection ends with the grace; of somebody who is back, so
+/// does the earlier one, where the new one says nothing.
 pub(super) fn places_end_for_a_reason(before: &Model, step: &Step) -> Check {
     let grace = before.rules.grace_ms;
     for event in step.events().filter(|event| event.what == LEFT) {
@@ -124,7 +125,8 @@ pub(super) fn places_end_for_a_reason(before: &Model, step: &Step) -> Check {
     Ok(())
 }
 
-/// The end of a batch shows how everybody looks by then, and which tools there are; nothing happens by it.
+/// The end of a batch shows how everybody looks by then, and which tools there are; nothing happens
+/// by it.
 pub(super) fn the_end_of_a_batch_only_shows(step: &Step) -> Check {
     let shows = |effect: &&Effect| match effect {
         Effect::Retain { topic, .. } => matches!(
@@ -186,7 +188,8 @@ pub(super) fn workers_that_return_get_their_tasks_again(model: &Model, step: &St
     Ok(())
 }
 
-/// Presence: a list shows those who are in the room and nobody else, by name, and as departed nobody who is there.
+/// Presence: a list shows those who are in the room and nobody else, by name, and as departed
+/// nobody who is there.
 pub(super) fn lists(model: &Model, step: &Step, room: &Room) -> Check {
     let command = step.command().expect("a list is a command");
     if step.refusal() == Some(Code::TooMany) && step.free_of(&command.from) == 0 {

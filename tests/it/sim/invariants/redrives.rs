@@ -1,4 +1,5 @@
-//! Redrives: dead tasks that live again, one by one, or all of a type in a walk that goes on from answer to answer.
+//! Redrives: dead tasks that live again, one by one, or all of a type in a walk that goes on from
+//! answer to answer.
 
 use std::collections::BTreeMap;
 
@@ -59,8 +60,9 @@ fn of_one(model: &Model, step: &Step, room: &Room, id: &TaskId) -> Check {
     Ok(())
 }
 
-/// Handoff: a redrive by type looks at the dead from where the one before ended, oldest first, until it has put back as many as it
-/// may: it says how many, why it left others, and how many are left behind; a walk leaves none out, and ends.
+/// Handoff: a redrive by type looks at the dead from where the one before ended, oldest first,
+/// until it has put back as many as it may: it says how many, why it left others, and how many are
+/// left behind; a walk leaves none out, and ends.
 fn of_a_type(
     model: &mut Model,
     step: &Step,
@@ -213,8 +215,8 @@ fn is_told(step: &Step, told: &Redriven, look: &Look<'_>) -> Check {
     Ok(())
 }
 
-/// Handoff: when a walk has ended, nothing is dead that has been since it began, has time left, and is tied to nothing. It took
-/// no more commands than there are tasks.
+/// Handoff: when a walk has ended, nothing is dead that has been since it began, has time left, and
+/// is tied to nothing. It took no more commands than there are tasks.
 fn nothing_good_is_left(
     model: &Model,
     step: &Step,

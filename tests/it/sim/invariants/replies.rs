@@ -39,7 +39,8 @@ fn identity(step: &Step) -> Option<Identity> {
     ))
 }
 
-/// What a command says, however it is spelt: its topic and its fields, without those that only accompany it.
+/// What a command says, however it is spelt: its topic and its fields, without those that only
+/// accompany it.
 fn said(step: &Step) -> Option<Said> {
     let command = step.command()?;
     let mut fields: serde_json::Value = serde_json::from_slice(&command.payload).ok()?;
@@ -49,7 +50,8 @@ fn said(step: &Step) -> Option<Said> {
     Some((command.topic.format(""), fields))
 }
 
-/// What was answered when this id came first, if it was accepted before, and whether it came with the same.
+/// What was answered when this id came first, if it was accepted before, and whether it came with
+/// the same.
 pub(super) fn first_outcome(model: &Model, step: &Step) -> Option<(Reply, bool)> {
     let (first, reply) = model.outcomes.get(&identity(step)?)?;
     Some((reply.clone(), Some(first) == said(step).as_ref()))
@@ -66,8 +68,8 @@ pub(super) fn remember(model: &mut Model, step: &Step) {
     }
 }
 
-/// Section 2: a rejected command gets its reply, an accepted one if it carries an id or a correlation id; one reply, with
-/// the code that the MQTT ack has too.
+/// Section 2: a rejected command gets its reply, an accepted one if it carries an id or a
+/// correlation id; one reply, with the code that the MQTT ack has too.
 pub(super) fn verdict_and_reply_agree(step: &Step) -> Check {
     let Some(command) = step.command() else {
         return Ok(());
@@ -144,7 +146,8 @@ pub(super) fn trespassers_are_told(step: &Step) -> Check {
     Ok(())
 }
 
-/// Section 2: the reply names the command, echoes its correlation id, and goes to `reply/{me}` or below.
+/// Section 2: the reply names the command, echoes its correlation id, and goes to `reply/{me}` or
+/// below.
 pub(super) fn replies_answer_their_command(
     model: &Model,
     step: &Step,
@@ -285,7 +288,8 @@ pub(super) fn rejected_commands_change_nothing(
     Ok(())
 }
 
-/// Inbox: a message waits for its recipient, connected or not; only a full mailbox rejects the sender, with 429.
+/// Inbox: a message waits for its recipient, connected or not; only a full mailbox rejects the
+/// sender, with 429.
 pub(super) fn inbox_messages_wait(step: &Step, to: &Agent) -> Check {
     match step.refusal() {
         None => {
@@ -327,7 +331,8 @@ pub(super) fn inbox_messages_wait(step: &Step, to: &Agent) -> Check {
     }
 }
 
-/// Section 3: who waits for as much as it may is refused more; results and decisions count from when they are promised.
+/// Section 3: who waits for as much as it may is refused more; results and decisions count from
+/// when they are promised.
 pub(super) fn only_who_waits_for_all_it_may_is_refused(
     model: &Model,
     step: &Step,
@@ -357,7 +362,8 @@ pub(super) fn relays(model: &Model, step: &Step, to: &Agent, expires_at: Millis)
     Ok(())
 }
 
-/// Ground rule 6: a mailbox holds no more than its limit, a worker's assignments aside, which its capacity bounds.
+/// Ground rule 6: a mailbox holds no more than its limit, a worker's assignments aside, which its
+/// capacity bounds.
 pub(super) fn mailboxes_keep_their_bounds(model: &Model, durable: &Durable) -> Check {
     for (agent, mailbox) in &durable.mailboxes {
         let mut work = 0;

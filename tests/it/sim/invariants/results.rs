@@ -58,7 +58,8 @@ pub(super) fn results(model: &Model, step: &Step, directed: &Directed) -> Check 
     Ok(())
 }
 
-/// Handoff: a group has one result, which lists all its tasks in the order of dispatch as they ended, when the last has.
+/// Handoff: a group has one result, which lists all its tasks in the order of dispatch as they
+/// ended, when the last has.
 fn group_results(model: &Model, directed: &Directed, result: &GroupResult) -> Check {
     let room = &directed.topic.room;
     let name = (room.clone(), directed.to.clone(), result.group.clone());
@@ -105,7 +106,8 @@ pub(super) fn complete_groups_are_gathered(model: &Model) -> Check {
     Ok(())
 }
 
-/// Handoff: the dispatcher gets exactly one final result, at the moment at which the task ends, and it says how.
+/// Handoff: the dispatcher gets exactly one final result, at the moment at which the task ends, and
+/// it says how.
 pub(super) fn final_states_have_their_result(model: &Model, step: &Step) -> Check {
     let mut touched: BTreeSet<(Room, TaskId)> = BTreeSet::new();
     for event in step
@@ -170,7 +172,8 @@ pub(super) fn what_was_given_back_is_held_no_more(model: &Model, step: &Step) ->
     Ok(())
 }
 
-/// Handoff: a partial result goes to the dispatcher as it comes, and success brings the worker's result, to the letter.
+/// Handoff: a partial result goes to the dispatcher as it comes, and success brings the worker's
+/// result, to the letter.
 pub(super) fn what_a_worker_returns_reaches_the_dispatcher(model: &Model, step: &Step) -> Check {
     let Some(command) = step.command().filter(|_| step.verdict.is_ok()) else {
         return Ok(());
@@ -204,7 +207,8 @@ pub(super) fn what_a_worker_returns_reaches_the_dispatcher(model: &Model, step: 
     Ok(())
 }
 
-/// Handoff: nobody capable, the task waits: that is the point of a queue. Anybody capable, and it does not.
+/// Handoff: nobody capable, the task waits: that is the point of a queue. Anybody capable, and it
+/// does not.
 pub(super) fn waiting_for_nobody(model: &Model) -> Result<Vec<(Room, TaskId, Agent)>, String> {
     let mut waiting = Vec::new();
     for ((room, id), task) in model.tasks.live() {
@@ -231,7 +235,8 @@ pub(super) fn every_task_has_ended(model: &Model) -> Check {
     Ok(())
 }
 
-/// Handoff: the dispatcher has read one final result of each life of its tasks, and one of each group.
+/// Handoff: the dispatcher has read one final result of each life of its tasks, and one of each
+/// group.
 pub(super) fn results_were_read_once(model: &Model, one: &Participant, durable: &Durable) -> Check {
     let mut read_results: Vec<(Room, TaskId)> = Vec::new();
     let mut read_groups: Vec<GroupName> = Vec::new();

@@ -1,4 +1,5 @@
-//! States: whatever is told is a transition of the engine's own tables, and begins where the one before it has ended.
+//! States: whatever is told is a transition of the engine's own tables, and begins where the one
+//! before it has ended.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +42,8 @@ impl States {
         };
         let key = (event.room.clone(), machine.name, subject);
         let before = self.now.get(&key).copied();
-        // Rooms and groups come into being without an event of their own; a restart of the gateway finds everybody away.
+        // Rooms and groups come into being without an event of their own; a restart of the gateway
+        // finds everybody away.
         let unsaid = before.is_none() && matches!(machine.name, "room" | "group");
         let restarted = what == "presence.away" && from.is_none();
         ensure!(

@@ -33,7 +33,8 @@ fn callable(model: &Model, room: &Room, tool: &Tool, except: Option<&Agent>) -> 
     )
 }
 
-/// Tools: whoever says what others rely on is taken; who has another idea is refused while somebody else can be called.
+/// Tools: whoever says what others rely on is taken; who has another idea is refused while somebody
+/// else can be called.
 pub(super) fn registrations(model: &Model, step: &Step, room: &Room, tool: &Tool) -> Check {
     let command = step.command().expect("a registration");
     let me = &command.from;
@@ -64,7 +65,8 @@ pub(super) fn registrations(model: &Model, step: &Step, room: &Room, tool: &Tool
     Ok(())
 }
 
-/// Tools: a call is taken if somebody can be called and its arguments fit, and else refused at once: 503 where nobody can be called.
+/// Tools: a call is taken if somebody can be called and its arguments fit, and else refused at
+/// once: 503 where nobody can be called.
 pub(super) fn calls(model: &Model, step: &Step, room: &Room, tool: &Tool) -> Check {
     let command = step.command().expect("a call");
     let call: ToolCall = read(&command.payload);
@@ -101,7 +103,8 @@ pub(super) fn calls(model: &Model, step: &Step, room: &Room, tool: &Tool) -> Che
     Ok(())
 }
 
-/// Tools: whose call it is may answer it while it is open; every other answer is late or not its own: 409.
+/// Tools: whose call it is may answer it while it is open; every other answer is late or not its
+/// own: 409.
 pub(super) fn returns(model: &Model, step: &Step, room: &Room, me: &Agent) -> Check {
     let command = step.command().expect("an answer");
     let said: ToolReturn = read(&command.payload);
@@ -159,8 +162,8 @@ pub(super) fn cancels(model: &Model, step: &Step, room: &Room) -> Check {
     Ok(())
 }
 
-/// Tools: a call is shown as it stands, and what came of it as its caller was told, while it runs and as long as it is one of the
-/// latest that are over; 404 before and after.
+/// Tools: a call is shown as it stands, and what came of it as its caller was told, while it runs
+/// and as long as it is one of the latest that are over; 404 before and after.
 pub(super) fn questions(model: &mut Model, step: &Step, room: &Room) -> Check {
     let command = step.command().expect("a question");
     let asked: GetCall = read(&command.payload);
@@ -214,7 +217,8 @@ pub(super) fn questions(model: &mut Model, step: &Step, room: &Room) -> Check {
     Ok(())
 }
 
-/// Tools: what a provider says that is taken goes to the caller at once and unchanged, once; and a call that is taken goes to one provider.
+/// Tools: what a provider says that is taken goes to the caller at once and unchanged, once; and a
+/// call that is taken goes to one provider.
 pub(super) fn what_is_taken_goes_on(model: &Model, step: &Step) -> Check {
     let Some(command) = step.command().filter(|_| step.verdict.is_ok()) else {
         return Ok(());

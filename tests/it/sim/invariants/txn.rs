@@ -1,4 +1,5 @@
-//! Transactions: all of it or nothing, as one revision, and linearizable: conditions are those of the room as it was just before.
+//! Transactions: all of it or nothing, as one revision, and linearizable: conditions are those of
+//! the room as it was just before.
 
 use hallward::wire::blackboard::{Op, OpKind, Set, Txn};
 use hallward::wire::name::{Key, Room};
@@ -52,7 +53,8 @@ pub(super) fn deletes(step: &Step, room: &Room, key: &Key) -> bool {
     })
 }
 
-/// Blackboard: a transaction is taken if all its conditions hold, and else refused for the first that does not.
+/// Blackboard: a transaction is taken if all its conditions hold, and else refused for the first
+/// that does not.
 pub(super) fn transactions(model: &Model, step: &Step, room: &Room) -> Check {
     let command = step.command().expect("a transaction");
     let txn: Txn = read(&command.payload);

@@ -88,7 +88,9 @@ fn assigned<'a>(
     })
 }
 
-/// Handoff: what has waited for long may go before what is more urgent; otherwise highest priority first, oldest first within a priority and a dispatcher: who got a task could not have had a better one.
+/// Handoff: what has waited for long may go before what is more urgent; otherwise highest priority
+/// first, oldest first within a priority and a dispatcher: who got a task could not have had a
+/// better one.
 pub(super) fn priority_is_respected(model: &Model, step: &Step, before: &Queue) -> Check {
     for (name, task, worker) in assigned(model, step, before) {
         let Some(member) = model.people.member_of(&name.0, worker) else {
@@ -98,7 +100,8 @@ pub(super) fn priority_is_respected(model: &Model, step: &Step, before: &Queue) 
         if member.max_bytes().is_some() {
             continue;
         }
-        // Its own turn, or that of another of its priority that has waited for so long: dispatchers take turns there, too.
+        // Its own turn, or that of another of its priority that has waited for so long: dispatchers
+        // take turns there, too.
         let mut queued = before.queued.iter();
         let is_late = queued.any(|other| {
             let waited = model.tasks.find(&other.0, &other.1);
@@ -133,8 +136,8 @@ pub(super) fn priority_is_respected(model: &Model, step: &Step, before: &Queue) 
     Ok(())
 }
 
-/// Handoff: to the least loaded worker. A worker with more in hand than another that could have taken it, before and after
-/// the step and by any measure, was the wrong one.
+/// Handoff: to the least loaded worker. A worker with more in hand than another that could have
+/// taken it, before and after the step and by any measure, was the wrong one.
 pub(super) fn load_is_shared(model: &Model, step: &Step, before: &Queue) -> Check {
     for (name, task, worker) in assigned(model, step, before) {
         let key = (name.0.clone(), worker.clone());

@@ -47,7 +47,8 @@ pub(in super::super) struct Approval {
     pub(in super::super) pending: Option<Bytes>,
 }
 
-/// The approval that an accepted request makes. Its id, where the gateway mints it, is that of its pending message.
+/// The approval that an accepted request makes. Its id, where the gateway mints it, is that of its
+/// pending message.
 pub(super) fn requested(step: &Step, command: &Command, rules: &Rules) -> (ApprovalId, Approval) {
     let request: ApprovalRequest = read(&command.payload);
     let minted = step.effects.iter().find_map(|effect| match effect {

@@ -25,7 +25,8 @@ impl Encodings {
         known.copied().unwrap_or(Encoding::Json)
     }
 
-    /// A command came, as it came. An empty one is of no encoding, and an inbox message is of whatever its reader makes of it.
+    /// A command came, as it came. An empty one is of no encoding, and an inbox message is of
+    /// whatever its reader makes of it.
     pub(in super::super) fn heard(&mut self, command: &Command) {
         if command.payload.is_empty() || matches!(command.topic.topic, Topic::Inbox { .. }) {
             return;
@@ -45,7 +46,8 @@ impl Encodings {
         self.note(agent);
     }
 
-    /// Of how many agents there is something to be remembered: what they asked for, or that they do not speak JSON.
+    /// Of how many agents there is something to be remembered: what they asked for, or that they do
+    /// not speak JSON.
     pub(in super::super) fn len(&self) -> usize {
         let asked = |agent: &Agent| self.announced.contains_key(agent);
         let spoken = self.spoken.iter();
@@ -59,7 +61,8 @@ impl Encodings {
         }
     }
 
-    /// Whether what an agent is told is what it should be: to the letter in JSON; CBOR has but the values.
+    /// Whether what an agent is told is what it should be: to the letter in JSON; CBOR has but the
+    /// values.
     pub(in super::super) fn same<T: Serialize + PartialEq>(
         &self,
         reader: &Agent,

@@ -1,4 +1,5 @@
-//! Locks as they are known from what was told of them: who holds which, under which token, until when, and who waits.
+//! Locks as they are known from what was told of them: who holds which, under which token, until
+//! when, and who waits.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -1,7 +1,8 @@
 //! The reference model: what the committed history says is true.
 //!
-//! It decides nothing. It follows inputs and effects in the order in which they were committed and keeps, for each agent,
-//! task, key and approval, what may be true now; where the protocol leaves the engine a choice, it keeps the bounds.
+//! It decides nothing. It follows inputs and effects in the order in which they were committed and
+//! keeps, for each agent, task, key and approval, what may be true now; where the protocol leaves
+//! the engine a choice, it keeps the bounds.
 
 pub(super) mod approvals;
 pub(super) mod board;
@@ -237,7 +238,8 @@ pub(super) type Said = (String, serde_json::Value);
 pub(in super::super) struct Model {
     pub(super) rules: Rules,
     pub(super) now: Millis,
-    /// The time of the latest input: timers that are due run before it, so every timer up to here has fired.
+    /// The time of the latest input: timers that are due run before it, so every timer up to here
+    /// has fired.
     pub(super) ticked_at: Millis,
     /// When the gateway restarted last.
     pub(super) recovered_at: Millis,
@@ -491,7 +493,8 @@ impl Model {
         }
     }
 
-    /// Whether what all are shown in a room is what it should be: to the letter in JSON; CBOR has but the values.
+    /// Whether what all are shown in a room is what it should be: to the letter in JSON; CBOR has
+    /// but the values.
     pub(super) fn shows<T: Serialize + PartialEq>(&self, room: &Room, one: &T, other: &T) -> bool {
         let is_cbor = self.rules.encoding(room) == Encoding::Cbor;
         one == other || (is_cbor && canonical(one) == canonical(other))
@@ -513,7 +516,8 @@ impl Model {
         self.approvals.get(&(room.clone(), id.clone()))
     }
 
-    /// The letters that an agent will get for certain: a result for each of its tasks, a decision for each of its requests.
+    /// The letters that an agent will get for certain: a result for each of its tasks, a decision
+    /// for each of its requests.
     pub(super) fn promised(&self, agent: &Agent) -> usize {
         let tasks = self.tasks.live();
         let approvals = self.approvals.values();

@@ -15,7 +15,8 @@ use super::super::rules::Rules;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Link {
     Online,
-    /// Lost; the grace runs from `since`, which is the gateway's last restart if it was not over before that.
+    /// Lost; the grace runs from `since`, which is the gateway's last restart if it was not over
+    /// before that.
     Away {
         since: Millis,
     },
@@ -30,9 +31,11 @@ pub(in super::super) struct Member {
     pub(in super::super) provides: BTreeSet<Tool>,
     pub(in super::super) joins: bool,
     pub(in super::super) announcement: Option<Announcement>,
-    /// It came back with a new session and has not said anew what it can: what it announced before may count or not.
+    /// It came back with a new session and has not said anew what it can: what it announced before
+    /// may count or not.
     pub(in super::super) unsure: bool,
-    /// When the grace began of a session that has said nothing in the room yet, not even that it is there.
+    /// When the grace began of a session that has said nothing in the room yet, not even that it is
+    /// there.
     pub(in super::super) silent_since: Option<Millis>,
 }
 
@@ -46,7 +49,8 @@ pub(in super::super) struct People {
     /// Since when those are away whose connection broke while the gateway was there to see it.
     cut: BTreeMap<Agent, Millis>,
     pub(in super::super) members: BTreeMap<(Room, Agent), Member>,
-    /// Subscriptions of those who said that they leave and did not unsubscribe: they count again when they come back.
+    /// Subscriptions of those who said that they leave and did not unsubscribe: they count again
+    /// when they come back.
     dormant: BTreeMap<(Room, Agent), Member>,
 }
 
@@ -160,7 +164,8 @@ impl People {
         }
     }
 
-    /// Who connects, is cut off or finds the gateway restarted has the grace from then to say something.
+    /// Who connects, is cut off or finds the gateway restarted has the grace from then to say
+    /// something.
     fn grace_begins_anew(&mut self, now: Millis, input: &Input) {
         let concerned = |agent: &Agent| match input {
             Input::Recovered => true,
@@ -274,7 +279,8 @@ impl People {
         begun.is_some_and(|at| *at >= sent_at && *at + grace <= now)
     }
 
-    /// Whether an agent can be called for a tool that it has registered: surely, or at least perhaps.
+    /// Whether an agent can be called for a tool that it has registered: surely, or at least
+    /// perhaps.
     pub(in super::super) fn provides(
         &self,
         room: &Room,

@@ -41,7 +41,8 @@ pub(in super::super) struct Hold {
     pub(in super::super) lease_low: Millis,
     /// … and no longer than until here, while the worker is connected.
     pub(in super::super) lease_high: Millis,
-    /// What is left of the lease while it does not run: until its worker is sent the task on its present connection.
+    /// What is left of the lease while it does not run: until its worker is sent the task on its
+    /// present connection.
     pub(in super::super) left: Option<Millis>,
     /// Its worker has begun a new session, and was not sent the task there.
     pub(in super::super) owed: bool,
@@ -52,7 +53,8 @@ pub(in super::super) struct Hold {
 }
 
 impl Hold {
-    /// The lease does not run until the task is sent; that is waited for within the grace, or what is left if that is longer.
+    /// The lease does not run until the task is sent; that is waited for within the grace, or what
+    /// is left if that is longer.
     fn pause(&mut self, now: Millis, grace_ms: Millis) {
         let left = self
             .left
@@ -153,8 +155,9 @@ fn asks_for(spec: &Task, capability: &Capability) -> bool {
     needs(spec).contains(capability) || spec.any_of.contains(capability)
 }
 
-/// Whether somebody with these capabilities can do such a task: it can all of it, and listens where at least one part is sent
-/// (a capability that is only announced says nothing about where assignments would be seen).
+/// Whether somebody with these capabilities can do such a task: it can all of it, and listens where
+/// at least one part is sent (a capability that is only announced says nothing about where
+/// assignments would be seen).
 pub(in super::super) fn suits(spec: &Task, member: &Member) -> bool {
     let can = member.capabilities();
     needs(spec).iter().all(|need| can.contains(need))
@@ -195,7 +198,8 @@ impl TaskModel {
         )
     }
 
-    /// Whether it surely goes before `other` when both could have the same worker: within a priority, dispatchers take turns.
+    /// Whether it surely goes before `other` when both could have the same worker: within a
+    /// priority, dispatchers take turns.
     pub(in super::super) fn goes_before(&self, other: &TaskModel) -> bool {
         let is_older = (self.created_at, self.order) < (other.created_at, other.order);
         let same = self.priority() == other.priority() && self.dispatcher == other.dispatcher;
@@ -336,7 +340,8 @@ impl Tasks {
                     hold.owed = !resumed;
                     hold.pause(now, rules.grace_ms);
                 }
-                // Its new session is sent it now; or, where it has become too large to be sent, left alone with it.
+                // Its new session is sent it now; or, where it has become too large to be sent,
+                // left alone with it.
                 Input::Offered {
                     agent,
                     offer: Offer::Works(room, capability),

@@ -82,7 +82,8 @@ impl Tools {
         load.copied().unwrap_or_default()
     }
 
-    /// A registration that was accepted, or with an empty payload a withdrawal (which its event completes).
+    /// A registration that was accepted, or with an empty payload a withdrawal (which its event
+    /// completes).
     pub(super) fn registered(&mut self, step: &Step, tool: &Tool) {
         let command = step.command().expect("a registration");
         if command.payload.is_empty() {

@@ -1,8 +1,9 @@
 //! The world: the clock, the batches, the crashes.
 //!
-//! A run has its seasons. Trouble first: agents act at random, connections break, the gateway crashes. Then calm: everybody comes
-//! back and finishes what there is. Then everybody leaves, and time passes until nothing is remembered that need not be. At last
-//! somebody comes back and finds versions and numbers going on.
+//! A run has its seasons. Trouble first: agents act at random, connections break, the gateway
+//! crashes. Then calm: everybody comes back and finishes what there is. Then everybody leaves, and
+//! time passes until nothing is remembered that need not be. At last somebody comes back and finds
+//! versions and numbers going on.
 
 mod cast;
 mod network;
@@ -27,8 +28,8 @@ use super::seeds::number;
 
 /// The first moment: any will do, but zero hides mistakes.
 const DAWN: Millis = 1_700_000_000_000;
-/// How long trouble lasts at least, and at most beyond that, in so many runs of a hundred: many short runs find more than few
-/// long ones, but some of what goes wrong takes its time.
+/// How long trouble lasts at least, and at most beyond that, in so many runs of a hundred: many
+/// short runs find more than few long ones, but some of what goes wrong takes its time.
 const TROUBLE_MS: [(u64, (Millis, Millis)); 3] = [
     (60, (3_000, 4_000)),
     (30, (7_000, 6_000)),
@@ -38,8 +39,8 @@ const TROUBLE_MS: [(u64, (Millis, Millis)); 3] = [
 const CALM_MS: Millis = 120_000;
 /// Steps that a failure shows; `HALLWARD_SIM_TAIL` asks for more.
 const TAIL: usize = 60;
-/// Where somebody who sets the wall clock puts it, in so many cases of a hundred: right, a little off, far off, and as on a board that
-/// does not know the time.
+/// Where somebody who sets the wall clock puts it, in so many cases of a hundred: right, a little
+/// off, far off, and as on a board that does not know the time.
 const AHEAD_MS: [(u64, i64); 6] = [
     (25, 0),
     (20, 300_000),
@@ -240,7 +241,8 @@ impl World {
         }
     }
 
-    /// Commits the open batch, shows it to the checker, and lets its effects out unless the gateway dies just then.
+    /// Commits the open batch, shows it to the checker, and lets its effects out unless the gateway
+    /// dies just then.
     fn seal(&mut self, release: bool) -> Outcome {
         self.seal_planned = false;
         self.batched = 0;

@@ -1,4 +1,5 @@
-//! Between agents and desk: connections, packets and letters, each on its way for some time and none overtaking another.
+//! Between agents and desk: connections, packets and letters, each on its way for some time and
+//! none overtaking another.
 
 use hallward::engine::{DirectedKind, Input};
 use hallward::wire::Millis;

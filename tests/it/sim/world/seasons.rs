@@ -1,4 +1,5 @@
-//! The seasons of a run: trouble, calm, everybody leaves, all is forgotten; and somebody comes back.
+//! The seasons of a run: trouble, calm, everybody leaves, all is forgotten; and somebody comes
+//! back.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +37,8 @@ impl World {
         self.forget()
     }
 
-    /// Everybody comes back and does what it should; in the end no task is open that anybody could have done.
+    /// Everybody comes back and does what it should; in the end no task is open that anybody could
+    /// have done.
     fn calm_down(&mut self) -> Outcome {
         self.calm = true;
         for who in 0..self.everybody.len() {
@@ -137,7 +139,8 @@ impl World {
         self.checker.forgotten(&self.desk)
     }
 
-    /// Rooms that were vacated go on where they were: in numbers of events, in revisions and in versions.
+    /// Rooms that were vacated go on where they were: in numbers of events, in revisions and in
+    /// versions.
     fn somebody_comes_back(&mut self) -> Outcome {
         let me = &self.names[0].clone();
         let rooms: BTreeSet<Room> = self.checker.model.seqs.keys().cloned().collect();

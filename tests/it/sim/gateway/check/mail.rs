@@ -1,4 +1,5 @@
-//! Inbox mail: what was acknowledged arrives or is explained, and a list of what waits shows what can wait, and all that must.
+//! Inbox mail: what was acknowledged arrives or is explained, and a list of what waits shows what
+//! can wait, and all that must.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +7,8 @@ use hallward::wire::Millis;
 
 use super::super::history::{Counts, Event, What};
 
-/// How long what left may take to be looked at, and what left then to arrive: two commits that fail and two slow ways.
+/// How long what left may take to be looked at, and what left then to arrive: two commits that fail
+/// and two slow ways.
 const SLACK_MS: Millis = 1_000;
 
 /// From whom, to whom, which.
@@ -68,8 +70,8 @@ struct Mail<'a> {
     looks: BTreeMap<(&'a str, u64), Look<'a>>,
 }
 
-/// What was acknowledged arrives, in the order in which it was sent, as often as QoS allows; what an operator purged and what became
-/// too old may not. What was listed is what waited.
+/// What was acknowledged arrives, in the order in which it was sent, as often as QoS allows; what
+/// an operator purged and what became too old may not. What was listed is what waited.
 pub(super) fn check(history: &[Event], counts: &mut Counts) -> Result<(), String> {
     let mut mail = Mail::default();
     for (at, event) in history.iter().enumerate() {
@@ -153,8 +155,9 @@ impl<'a> Mail<'a> {
         Ok(())
     }
 
-    /// Everything that is listed was sent and is not known to be gone: acknowledged before the question on its connection, or, as
-    /// the gateway confirmed, on any; or too old for a reader who never was here. (What was sent once may wait for longer.)
+    /// Everything that is listed was sent and is not known to be gone: acknowledged before the
+    /// question on its connection, or, as the gateway confirmed, on any; or too old for a reader
+    /// who never was here. (What was sent once may wait for longer.)
     fn shows_what_may_wait(&self, look: &Look<'_>, mail: &[(String, u64)]) -> Result<(), String> {
         let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
         for (from, n) in mail {
@@ -182,7 +185,8 @@ impl<'a> Mail<'a> {
         Ok(())
     }
 
-    /// What was taken before the question and has neither arrived nor become too old is listed, if nobody took mail out there.
+    /// What was taken before the question and has neither arrived nor become too old is listed, if
+    /// nobody took mail out there.
     fn shows_what_must_wait(
         &self,
         look: &Look<'_>,
@@ -209,7 +213,8 @@ impl<'a> Mail<'a> {
             if letter.sent == 0 {
                 return Err(format!("{to} got {n} of {from}, who never sent it"));
             }
-            // A repeat at QoS 1 is a message of its own to the gateway, and so is one of a session that did not last.
+            // A repeat at QoS 1 is a message of its own to the gateway, and so is one of a session
+            // that did not last.
             if letter.fresh > letter.sent || (letter.sent == 1 && letter.exactly > 1) {
                 return Err(format!("{to} got {n} of {from} too often: {letter:?}"));
             }

@@ -1,4 +1,5 @@
-//! Judges a history that has come to its end: nothing is under way any more. It finds the first thing that is wrong.
+//! Judges a history that has come to its end: nothing is under way any more. It finds the first
+//! thing that is wrong.
 
 mod mail;
 mod registers;
@@ -28,7 +29,8 @@ pub(super) fn check(history: &[Event]) -> Result<Counts, String> {
     Ok(counts)
 }
 
-/// Tasks, approvals and calls: each that was taken ends once, and with a yes only where somebody whose it was gave one.
+/// Tasks, approvals and calls: each that was taken ends once, and with a yes only where somebody
+/// whose it was gave one.
 fn ends(history: &[Event]) -> Result<(), String> {
     let mut asked: BTreeMap<(Kind, &str), &str> = BTreeMap::new();
     let mut yes: BTreeSet<(Kind, &str)> = BTreeSet::new();

@@ -1,4 +1,5 @@
-//! Retained messages: each topic is a register, and there is an order that explains what was read of it.
+//! Retained messages: each topic is a register, and there is an order that explains what was read
+//! of it.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +37,8 @@ enum Op {
     },
 }
 
-/// Each subscriber was sent the last message that was acknowledged before it subscribed, or a later one.
+/// Each subscriber was sent the last message that was acknowledged before it subscribed, or a later
+/// one.
 pub(super) fn check(history: &[Event]) -> Result<(), String> {
     let mut topics: BTreeMap<String, Vec<Operation<Op>>> = BTreeMap::new();
     let mut listens = false;
@@ -72,7 +74,8 @@ pub(super) fn check(history: &[Event]) -> Result<(), String> {
     Ok(())
 }
 
-/// What one leaving of a message may have come to; nothing if another packet of the same delivery stands for it.
+/// What one leaving of a message may have come to; nothing if another packet of the same delivery
+/// stands for it.
 fn write(history: &[Event], from: usize) -> Option<Operation<Op>> {
     let (event, later) = (&history[from], &history[from + 1..]);
     let What::Writes {

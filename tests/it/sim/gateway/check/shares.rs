@@ -32,8 +32,9 @@ struct Group<'a> {
     repeats: bool,
 }
 
-/// A job that was acknowledged while a session that lasts was in the group is had by somebody. Excused is what MQTT lets go with a
-/// session: at QoS 2 what was sent to one that ended (MQTT-4.8.2-5); and what a crash takes with sessions that end with it.
+/// A job that was acknowledged while a session that lasts was in the group is had by somebody.
+/// Excused is what MQTT lets go with a session: at QoS 2 what was sent to one that ended
+/// (MQTT-4.8.2-5); and what a crash takes with sessions that end with it.
 pub(super) fn check(history: &[Event], counts: &mut Counts) -> Result<(), String> {
     let mut group = Group::default();
     let mut jobs: BTreeMap<(&str, u64), Job> = BTreeMap::new();

@@ -1,4 +1,5 @@
-//! Wills, and whatever else is published outside the rooms, as somebody hears them whose session lasts.
+//! Wills, and whatever else is published outside the rooms, as somebody hears them whose session
+//! lasts.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +33,8 @@ struct Course {
     known: Option<Millis>,
 }
 
-/// Never published after DISCONNECT, nor while the client is there or back in time; published when it was promised; at QoS 2 once.
-/// And what was acknowledged reaches whoever is subscribed.
+/// Never published after DISCONNECT, nor while the client is there or back in time; published when
+/// it was promised; at QoS 2 once. And what was acknowledged reaches whoever is subscribed.
 pub(super) fn check(history: &[Event], counts: &mut Counts) -> Result<(), String> {
     let is_ear = |event: &&Event| event.who == "ear";
     let heard = heard(history.iter().filter(is_ear));

@@ -173,8 +173,8 @@ impl User {
         self.client.is_gone = true;
     }
 
-    /// Nothing came with the subscription, and the connection still stands. One that has lost it waits, or if its session ended
-    /// will never know.
+    /// Nothing came with the subscription, and the connection still stands. One that has lost it
+    /// waits, or if its session ended will never know.
     pub(super) fn is_sure_of_nothing(&mut self) {
         let Some(_) = self.reading.as_ref().filter(|_| !self.client.is_gone) else {
             return;

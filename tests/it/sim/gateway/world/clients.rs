@@ -184,7 +184,8 @@ impl World {
         }
     }
 
-    /// The client loses its connection; the gateway knows at once, later, or when the client is back.
+    /// The client loses its connection; the gateway knows at once, later, or when the client is
+    /// back.
     pub(super) fn cut(&mut self, who: Who) {
         if self.calm {
             return;

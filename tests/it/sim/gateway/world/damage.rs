@@ -1,5 +1,5 @@
-//! What a run wrote, in real files: after a crash a page in the middle of the log is not what was written. No start loses a commit over it,
-//! and a repair up to the damage makes what once was.
+//! What a run wrote, in real files: after a crash a page in the middle of the log is not what was
+//! written. No start loses a commit over it, and a repair up to the damage makes what once was.
 
 use std::fs;
 use std::ops::{ControlFlow, Range};
@@ -30,7 +30,8 @@ fn limits(segment_bytes: u64) -> LogLimits {
     }
 }
 
-/// A place for files that nobody needs: in memory where there is one, for nothing here is about the disk.
+/// A place for files that nobody needs: in memory where there is one, for nothing here is about the
+/// disk.
 fn place() -> Result<tempfile::TempDir, String> {
     let memory = Path::new("/dev/shm");
     let made = match memory.is_dir() {
@@ -265,7 +266,8 @@ fn copy(from: &Path, to: &Path) -> Outcome {
     fs::create_dir_all(to).map_err(words)?;
     for entry in fs::read_dir(from).map_err(words)? {
         let path = entry.map_err(words)?.path();
-        // The next segment may be on its way, and gets its name in between. A start removes what a crash leaves of one.
+        // The next segment may be on its way, and gets its name in between. A start removes what a
+        // crash leaves of one.
         if path.extension().is_some_and(|own| own == "making") {
             continue;
         }

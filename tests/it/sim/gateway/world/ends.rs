@@ -1,4 +1,5 @@
-//! The end of a run: nothing is unanswered, nothing is left, and every image of the store is a start.
+//! The end of a run: nothing is unanswered, nothing is left, and every image of the store is a
+//! start.
 
 use hallward::desk::last_mark;
 use hallward::desk::port::Request;
@@ -23,7 +24,8 @@ impl World {
         Ok(())
     }
 
-    /// Everybody leaves for good and time passes until nothing is remembered: the desk's maps are empty.
+    /// Everybody leaves for good and time passes until nothing is remembered: the desk's maps are
+    /// empty.
     pub(super) fn everybody_leaves(&mut self) -> Outcome {
         self.links.clear();
         self.agenda
@@ -88,7 +90,8 @@ impl World {
         }
     }
 
-    /// Whatever commit was the last before a crash, the gateway starts from it, and again from what it makes of that.
+    /// Whatever commit was the last before a crash, the gateway starts from it, and again from what
+    /// it makes of that.
     pub(super) fn every_image_is_a_start(&mut self, images: &[MemoryStore]) -> Outcome {
         let step = images.len() / IMAGES + 1;
         for image in images.iter().step_by(step) {

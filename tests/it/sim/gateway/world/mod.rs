@@ -392,7 +392,8 @@ impl World {
         self.history.push(Event { at, who, what });
     }
 
-    /// Lets out what a commit justifies. Nobody here listens to the live plane, but who reads a failure wants to know of events.
+    /// Lets out what a commit justifies. Nobody here listens to the live plane, but who reads a
+    /// failure wants to know of events.
     fn release(&mut self, releases: Vec<Release>) {
         for release in releases {
             match release {

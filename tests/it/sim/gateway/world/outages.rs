@@ -3,7 +3,8 @@
 use super::*;
 
 impl World {
-    /// Kill -9: a batch on its way to the disk is there or is not, and if it is, some of what it justifies may have left.
+    /// Kill -9: a batch on its way to the disk is there or is not, and if it is, some of what it
+    /// justifies may have left.
     pub(super) fn crash(&mut self) {
         if self.calm {
             return;
