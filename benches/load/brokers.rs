@@ -233,14 +233,15 @@ impl Running {
     /// What the server said last, if it has exited.
     pub(crate) fn death(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;
+        let (broker, log) = (self.broker, self.last_words());
+        Some(format!("{broker} ended early ({status}); {log}"))
+    }
+
+    /// What the server said last.
+    pub(crate) fn last_words(&self) -> String {
         let log = fs::read(self.dir.path().join("log")).unwrap_or_default();
-        let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL)..])
-            .trim()
-            .to_owned();
-        Some(format!(
-            "{} ended early ({status}); its log ends with: {tail:?}",
-            self.broker
-        ))
+        let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL)..]);
+        format!("its log ends with: {:?}", tail.trim())
     }
 
     /// The run's own directory, on the file system that holds the server's data.

@@ -204,10 +204,10 @@ fn measure(scenario: &Scenario, broker: Broker, plan: &Plan, args: &Args) -> Res
         args.hallward_config.as_deref(),
     )?;
     let outcome = (scenario.run)(plan, &server);
-    match (outcome, server.death()) {
-        (Err(error), Some(death)) => Err(error.context(death)),
-        (outcome, _) => outcome,
-    }
+    outcome.map_err(|error| {
+        let words = server.death();
+        error.context(words.unwrap_or_else(|| server.last_words()))
+    })
 }
 
 /// Progress goes to standard error, so that standard output is the table alone.
