@@ -6,12 +6,12 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
 use super::Failure;
+use super::serve::mqtt_addresses;
 use crate::runtime::Places;
 
 /// The file of a gateway that is about to start; dropped when it has ended.
@@ -71,19 +71,10 @@ impl Drop for ReadyFile {
 
 /// What listens, under the names of the banner.
 fn found(places: &Places) -> Map<String, Value> {
-    let mqtt = &places.mqtt;
-    let with = |scheme: &str, address: Option<SocketAddr>| Some(format!("{scheme}{}", address?));
-    let addresses = [
-        ("mqtt", with("", mqtt.tcp)),
-        ("mqtts", with("", mqtt.tls)),
-        ("ws", with("ws://", mqtt.websocket)),
-        ("wss", with("wss://", mqtt.secure_websocket)),
-        ("http", with("http://", Some(places.http))),
-    ];
-    let mut found: Map<String, Value> = addresses
-        .into_iter()
-        .filter_map(|(name, address)| Some((name.to_owned(), address?.into())))
+    let mut found: Map<String, Value> = mqtt_addresses(&places.mqtt)
+        .map(|(name, address, _)| (name.to_owned(), address.into()))
         .collect();
+    found.insert("http".into(), format!("http://{}", places.http).into());
     found.insert("data".into(), json!(places.data));
     found.insert("pid".into(), json!(std::process::id()));
     found.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));

@@ -137,21 +137,30 @@ fn banner(places: &Places) -> String {
 }
 
 fn mqtt_lines(places: &MqttPlaces) -> String {
-    let lines = [
-        ("mqtt ", "", places.tcp, "(3.1.1 and 5.0)"),
+    let lines = mqtt_addresses(places);
+    let line = |(name, address, words)| format!("  {name:<5} {address}  {words}\n");
+    lines.map(line).collect()
+}
+
+/// Where MQTT clients are served, each with its name and what it is.
+pub(super) fn mqtt_addresses(
+    places: &MqttPlaces,
+) -> impl Iterator<Item = (&'static str, String, &'static str)> {
+    let all = [
+        ("mqtt", "", places.tcp, "(3.1.1 and 5.0)"),
         ("mqtts", "", places.tls, "(3.1.1 and 5.0 over TLS)"),
-        ("ws   ", "ws://", places.websocket, "(WebSocket)"),
+        ("ws", "ws://", places.websocket, "(WebSocket)"),
         (
-            "wss  ",
+            "wss",
             "wss://",
             places.secure_websocket,
             "(WebSocket over TLS)",
         ),
     ];
-    let line = |(name, scheme, address, words): (_, _, Option<_>, _)| {
-        Some(format!("  {name} {scheme}{}  {words}\n", address?))
-    };
-    lines.into_iter().filter_map(line).collect()
+    all.into_iter()
+        .filter_map(|(name, scheme, address, words)| {
+            Some((name, format!("{scheme}{}", address?), words))
+        })
 }
 
 /// The signals that end a command which runs until then.
