@@ -29,15 +29,16 @@ pub struct RetainedStore {
 #[derive(Debug)]
 struct ByTopic(Message);
 
-impl Borrow<str> for ByTopic {
-    fn borrow(&self) -> &str {
-        self.0.topic()
+// In the order of bytes, which is that of text: to compare needs no look at whether it is any.
+impl Borrow<[u8]> for ByTopic {
+    fn borrow(&self) -> &[u8] {
+        self.0.topic_bytes()
     }
 }
 
 impl Ord for ByTopic {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.topic().cmp(other.0.topic())
+        self.0.topic_bytes().cmp(other.0.topic_bytes())
     }
 }
 
@@ -167,12 +168,12 @@ impl RetainedStore {
 
     /// A topic's message.
     pub fn get(&self, topic: &str) -> Option<&Message> {
-        self.messages.get(topic).map(|found| &found.0)
+        self.messages.get(topic.as_bytes()).map(|found| &found.0)
     }
 
     /// Forgets a topic's message; whether there was one.
     pub fn clear(&mut self, topic: &str) -> bool {
-        let Some(old) = self.messages.take(topic) else {
+        let Some(old) = self.messages.take(topic.as_bytes()) else {
             return false;
         };
         self.tally(&old.0, -1);
@@ -197,11 +198,11 @@ impl RetainedStore {
     ) -> impl Iterator<Item = &'a Message> {
         let fixed = fixed_prefix(topic_filter);
         let from = match after < fixed {
-            true => Bound::Included(fixed),
-            false => Bound::Excluded(after),
+            true => Bound::Included(fixed.as_bytes()),
+            false => Bound::Excluded(after.as_bytes()),
         };
         self.messages
-            .range::<str, _>((from, Bound::Unbounded))
+            .range::<[u8], _>((from, Bound::Unbounded))
             .map(|found| &found.0)
             .take_while(move |message| message.topic().starts_with(fixed))
             .filter(move |message| {

@@ -146,6 +146,11 @@ impl Message {
         self.text(self.topic_start(), self.topic_end())
     }
 
+    /// The topic name as it is encoded, in UTF-8.
+    pub fn topic_bytes(&self) -> &[u8] {
+        &self.0[self.topic_start()..self.topic_end()]
+    }
+
     /// The client id of the publisher; empty for the gateway.
     pub fn publisher(&self) -> &str {
         self.text(HEADER, self.topic_start())
