@@ -211,7 +211,7 @@ impl Desk {
             &self.clients,
             &self.retained,
             &self.engine,
-            &self.journal.stats(),
+            self.journal.stats(),
         );
         sealed
     }

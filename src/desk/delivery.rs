@@ -57,7 +57,7 @@ impl DeliveryContext<'_> {
         if no_memory || !client.can_queue(&limits, message.size()) {
             let is_connected = client.state.is_connected();
             if no_memory {
-                self.settings.memory.dropped.add_one();
+                self.settings.memory.outcomes.dropped.add_one();
             } else {
                 self.stats.dropped.queue_full.add_one();
                 self.warn_of_full_queue(id);

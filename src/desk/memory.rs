@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::metrics::{Count, MetricSet, Per, Scrape, labels};
+use crate::metrics::{MetricSet, Per, Scrape, labelled, labels};
 
 /// What a connection may hold each way though all is full: clients that take what they ask for do
 /// not suffer from others.
@@ -44,19 +44,27 @@ labels! {
     }
 }
 
+labelled! {
+    /// What came of reaching the bound.
+    pub struct MemoryOutcomes by "outcome" {
+        /// Publishes and commands refused (0x97, 429), and QoS 0 publishes for the desk dropped.
+        refused,
+        /// Messages dropped that nobody could be refused: QoS 0 deliveries, and the gateway's own
+        /// to persistent sessions.
+        dropped,
+        /// Connections closed (0x97).
+        closed,
+    }
+}
+
 /// The bound, how much of it is in use, and what came of reaching it. Shared by the desk and all
 /// connections.
 #[derive(Debug)]
 pub struct MemoryBudget {
     max: AtomicUsize,
     reserved: Per<Account, AtomicUsize>,
-    /// Publishes and commands refused (0x97, 429), and QoS 0 publishes for the desk dropped.
-    pub refused: Count,
-    /// Messages dropped that nobody could be refused: QoS 0 deliveries, and the gateway's own to
-    /// persistent sessions.
-    pub dropped: Count,
-    /// Connections closed (0x97).
-    pub closed: Count,
+    /// What came of reaching the bound.
+    pub outcomes: MemoryOutcomes,
 }
 
 impl MetricSet for MemoryBudget {
@@ -66,12 +74,7 @@ impl MetricSet for MemoryBudget {
         let reserved = Per::<Account, usize>::new(|account| self.reserved(account));
         scrape.gauge("queued_bytes", help, &reserved)?;
         let help = "What came of reaching memory.max_queued.";
-        let outcomes = [
-            ("refused", self.refused.value()),
-            ("dropped", self.dropped.value()),
-            ("closed", self.closed.value()),
-        ];
-        scrape.counter("memory_refusals", help, &("outcome", outcomes))
+        scrape.counter("memory_refusals", help, &self.outcomes)
     }
 }
 
@@ -81,9 +84,7 @@ impl MemoryBudget {
         Arc::new(MemoryBudget {
             max: AtomicUsize::new(max),
             reserved: Per::default(),
-            refused: Count::default(),
-            dropped: Count::default(),
-            closed: Count::default(),
+            outcomes: MemoryOutcomes::default(),
         })
     }
 

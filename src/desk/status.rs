@@ -61,21 +61,22 @@ pub(super) fn show_gauges(
     clients: &Clients,
     retained: &RetainedStore,
     engine: &Engine,
-    journal: &JournalStats,
+    journal: JournalStats,
 ) {
     stats.clients.set_len(clients.len());
     stats.connections.set_len(clients.connections_len());
     stats.retained.set_len(retained.count());
     stats.retained_bytes.set_len(retained.bytes());
-    stats.journal.show(journal);
+    stats.journal.set(journal);
     let counted = engine.stats();
-    stats.engine.show(&counted);
+    let key_bytes = counted.key_bytes;
+    stats.engine.set(counted);
     let (budgets, memory) = (&stats.budgets, &settings.memory);
     budgets.set("memory.max_queued", memory.total(), memory.most_stored());
     let most = clients.limits().max_clients;
     budgets.set("session.max_sessions", clients.len(), most);
     let most = engine.most_key_bytes();
-    budgets.set("blackboard.max_bytes", counted.key_bytes, most);
+    budgets.set("blackboard.max_bytes", key_bytes, most);
     for (key, used, most) in retained.use_by_clients() {
         budgets.set(key, used, most);
     }

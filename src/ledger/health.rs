@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::metrics::{Count, Latency, MOMENTS, MetricSet, Scrape, Seconds, metrics};
+use crate::metrics::{Count, Latency, MetricSet, Scrape, Seconds, metrics};
 
 /// Whether batches become durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum CommitState {
 
 metrics! {
     /// What commits come to.
-    #[derive(Debug)]
+    #[derive(Debug, Default)]
     pub struct CommitStats {
         /// Batches made durable.
         counter commits: Count = "ledger_commits",
@@ -71,15 +71,7 @@ impl MetricSet for CommitHealth {
 impl CommitHealth {
     pub(super) fn new() -> Self {
         Self {
-            stats: CommitStats {
-                commits: Count::default(),
-                rows: Count::default(),
-                bytes: Count::default(),
-                latency: Latency::new(MOMENTS),
-                sync: Seconds::default(),
-                last_sync: Seconds::default(),
-                stalls: Count::default(),
-            },
+            stats: CommitStats::default(),
             state: watch::Sender::new(CommitState::Ok),
         }
     }

@@ -3,7 +3,7 @@
 //! It orders nothing between threads and is no lock: whoever decides by it decides by an estimate.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A counter that only grows, or a gauge that goes up and down; its owner knows which.
@@ -87,20 +87,18 @@ fn micros(time: Duration) -> u64 {
 #[derive(Debug, Default)]
 pub struct Latest<T>(Mutex<T>);
 
-impl<T: Clone> Latest<T> {
-    /// They are these now.
-    pub fn show(&self, now: &T) {
-        self.lock().clone_from(now);
-    }
-}
-
 impl<T> Latest<T> {
+    /// They are these now.
+    pub fn set(&self, now: T) {
+        *self.lock() = now;
+    }
+
     /// Looks at them.
     pub fn read<R>(&self, look: impl FnOnce(&T) -> R) -> R {
         look(&self.lock())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, T> {
+    fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -118,7 +116,7 @@ pub struct Latency {
 }
 
 /// For what a client waits for with its line open: the disk, the next turn of a thread.
-pub const MOMENTS: &[Duration] = &[
+const MOMENTS: &[Duration] = &[
     Duration::from_micros(50),
     Duration::from_micros(100),
     Duration::from_micros(250),
@@ -137,6 +135,13 @@ pub const MOMENTS: &[Duration] = &[
     Duration::from_secs(5),
     Duration::from_secs(10),
 ];
+
+impl Default for Latency {
+    /// Counts by bounds for what a client waits for: from 50 µs to 10 s.
+    fn default() -> Latency {
+        Latency::new(MOMENTS)
+    }
+}
 
 impl Latency {
     /// Counts by these bounds, which rise.

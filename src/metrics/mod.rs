@@ -1,13 +1,13 @@
 //! What the gateway counts, and how `/metrics` shows it.
 //!
 //! A part declares each of its numbers once: [`metrics!`] makes the struct that it counts with, and
-//! the documentation of a field is the help that a scraper reads. Nothing is copied or formatted
-//! between scrapes.
+//! the documentation of a field is the help that a scraper reads. Nothing is formatted between
+//! scrapes; what a part counts without sharing it is copied with each batch ([`Latest`]).
 
 mod count;
 mod encode;
 
-pub use count::{Count, Latency, Latest, MOMENTS, Raised, Seconds};
+pub use count::{Count, Latency, Latest, Raised, Seconds};
 pub use encode::{MetricLabel, MetricSet, Out, Per, Scrape, Values, collector};
 
 /// Declares the numbers of one part: a struct, and how it is shown.

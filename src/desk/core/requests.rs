@@ -177,7 +177,7 @@ impl Desk {
     fn count_refusal(&self, bytes: usize) {
         self.stats.refusals.add_one();
         if self.settings.memory.room_to_store() < bytes {
-            self.settings.memory.refused.add_one();
+            self.settings.memory.outcomes.refused.add_one();
         }
     }
 
@@ -269,7 +269,7 @@ impl Desk {
         self.stats.direct_commands.add_one();
         let root = &self.settings.root;
         if self.settings.memory.is_full() {
-            self.settings.memory.refused.add_one();
+            self.settings.memory.outcomes.refused.add_one();
             self.stats.refusals.add_one();
             // At once, so that nothing fills up with refusals; it shows nothing that is kept.
             drop(asked.answer.send(no_memory(root, &asked.topic)));
@@ -399,7 +399,7 @@ impl Desk {
             return Err(Code::TooMany);
         }
         if old.is_none() && self.settings.memory.is_full() {
-            self.settings.memory.refused.add_one();
+            self.settings.memory.outcomes.refused.add_one();
             return Err(Code::TooMany);
         }
         let durable = session.durable;

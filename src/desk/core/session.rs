@@ -38,7 +38,7 @@ impl Desk {
         let memory = self.settings.memory.clone();
         let will_size = |will: &Publication| will.message.size();
         if memory.refuses(open.will.as_ref().map_or(0, will_size)) {
-            memory.refused.add_one();
+            memory.outcomes.refused.add_one();
             let refusal = Response::Close(CloseReason::QuotaExceeded);
             self.commits.respond_non_durable(&open.connection, refusal);
             return;

@@ -161,7 +161,7 @@ fn without_memory_queues_refuse_and_what_needs_none_goes_on() {
         verdicts,
         [Ok(()), Ok(()), Err(Code::TooMany), Err(Code::TooMany)]
     );
-    assert_eq!(memory.refused.value(), 2);
+    assert_eq!(memory.outcomes.refused.value(), 2);
     assert!(memory.reserved(Account::Sessions) > 2 * KIB);
     let id = world.publish(&mut ann, kib("nobody/keeps/this", false));
     world.commit();
@@ -217,7 +217,7 @@ fn without_memory_mail_is_refused_and_its_sender_told() {
         verdicts.extend(ann.verdict(id));
     }
     assert_eq!(verdicts, [Ok(()), Ok(()), Err(Code::TooMany)]);
-    assert_eq!(memory.refused.value(), 1);
+    assert_eq!(memory.outcomes.refused.value(), 1);
     assert!(memory.reserved(Account::Mailboxes) > 4 * KIB);
     world.crash();
     let parts = world.desk.parts();
@@ -317,7 +317,7 @@ fn without_memory_large_wills_and_new_subscriptions_are_refused() {
         matches!(answer, Ok(Response::Close(CloseReason::QuotaExceeded))),
         "{answer:?}"
     );
-    assert_eq!(memory.refused.value(), 2);
+    assert_eq!(memory.outcomes.refused.value(), 2);
 }
 
 #[test]

@@ -109,7 +109,7 @@ async fn read_connect<P: Plane, S: AsyncRead + Unpin>(
         share.set_incoming(input.len());
         share.look();
         if share.is_refused(input.len()) {
-            share.memory().closed.add_one();
+            share.memory().outcomes.closed.add_one();
             return Err(silent(Reason::QuotaExceeded));
         }
     }

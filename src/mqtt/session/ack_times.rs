@@ -8,28 +8,19 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::metrics::{Latency, MOMENTS, Out, Values};
+use crate::metrics::{Latency, Out, Values};
 use crate::wire::message::Qos;
 
 /// Places for publishes at the desk that an idle session may hold on to.
 const AT_HAND: usize = 16;
 
 /// What clients waited for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct AckLatency {
     /// PUBACK, for QoS 1.
     pub puback: Latency,
     /// PUBREC, for QoS 2.
     pub pubrec: Latency,
-}
-
-impl Default for AckLatency {
-    fn default() -> AckLatency {
-        AckLatency {
-            puback: Latency::new(MOMENTS),
-            pubrec: Latency::new(MOMENTS),
-        }
-    }
 }
 
 impl Values for AckLatency {

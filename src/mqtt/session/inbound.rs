@@ -309,7 +309,7 @@ impl<P: Plane> ClientSession<P> {
     /// Whether it was taken: not if there is no memory left for what waits.
     fn hand_to_desk(&mut self, packet: &Publish<'_>, message: Message, route: Route) -> bool {
         if self.io.share.is_full() {
-            self.io.share.memory().refused.add_one();
+            self.io.share.memory().outcomes.refused.add_one();
             self.turn_down(packet);
             return false;
         }

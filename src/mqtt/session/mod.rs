@@ -432,7 +432,7 @@ impl<P: Plane> ClientSession<P> {
         let held = waiting + self.inbound.held_bytes();
         self.io.share.set_incoming(held);
         if self.io.share.is_refused(held) && self.may_read() {
-            self.io.share.memory().closed.add_one();
+            self.io.share.memory().outcomes.closed.add_one();
             self.refuse(DisconnectReason::Memory);
         }
     }

@@ -27,7 +27,7 @@ async fn without_memory_the_desk_is_asked_nothing_more_and_mqtt_5_is_told() {
     assert_eq!(client.recv().await, Got::Ack(0x50, 2, 0x97));
     client.send(&publish(true, "kept/a", 0, 0, b"x")).await;
     client.silent().await;
-    assert_eq!(world.memory.refused.value(), 3);
+    assert_eq!(world.memory.outcomes.refused.value(), 3);
     // What nobody has to keep goes on.
     client.send(&publish(true, "live/a", 1, 3, b"x")).await;
     assert_eq!(client.recv().await, Got::Ack(0x40, 3, 0));
@@ -110,7 +110,7 @@ async fn without_memory_a_large_packet_ends_its_connection_and_small_ones_pass()
     assert_eq!(world.seen().await, Seen::Published("live/a".into(), false));
     client.send(&[0; 1024]).await;
     assert_eq!(client.recv().await, Got::Disconnect(0x97));
-    assert_eq!(world.memory.closed.value(), 1);
+    assert_eq!(world.memory.outcomes.closed.value(), 1);
     client.gone().await;
     assert_eq!(world.memory.reserved(Account::Incoming), 0);
     other.silent().await;
@@ -125,7 +125,7 @@ async fn without_memory_a_stranger_is_held_to_a_small_first_packet() {
     client.send(&[0x10, 0xe0, 0xd4, 0x03]).await;
     client.send(&vec![0; 40_000]).await;
     assert_eq!(client.recv().await, Got::Closed);
-    assert_eq!(world.memory.closed.value(), 1);
+    assert_eq!(world.memory.outcomes.closed.value(), 1);
     client.gone().await;
 }
 
@@ -157,7 +157,7 @@ async fn without_memory_a_subscriber_that_must_not_miss_is_closed_with_a_reason(
     client.gone().await;
     world.empty();
     assert_eq!(world.memory.reserved(Account::Outgoing), 0);
-    assert_eq!(world.memory.closed.value(), 1);
+    assert_eq!(world.memory.outcomes.closed.value(), 1);
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn without_memory_what_may_be_lost_is_dropped_and_counted() {
     for _ in 0..100 {
         world.plane.send(&message("a", 0, &[0; 1024]));
     }
-    while world.memory.dropped.value() < 60 {
+    while world.memory.outcomes.dropped.value() < 60 {
         tokio::task::yield_now().await;
     }
     assert!(client.recv().await.delivered().payload.len() == 1024);

@@ -121,7 +121,7 @@ impl Outbound {
         // What comes from the desk is in its window, and not lost with this connection.
         let no_memory = !promised && io.share.is_refused(self.queue.bytes());
         if no_memory {
-            io.share.memory().closed.add_one();
+            io.share.memory().outcomes.closed.add_one();
         }
         let live = self.queue.live();
         let over = live.messages > self.config.mqtt.max_pending_messages
@@ -217,7 +217,7 @@ impl Outbound {
                 return;
             }
             if !too_much {
-                io.share.memory().dropped.add_one();
+                io.share.memory().outcomes.dropped.add_one();
             }
             self.dropped += 1;
             io.metrics.undelivered.slow_reader.add(1);
