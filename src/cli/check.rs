@@ -1,6 +1,7 @@
 //! `hallward check`: says whether a configuration, the files that it names and its data directory
 //! are good, and if not, everything that is wrong with them; shows what a gateway would run with.
 
+use super::ephemeral::Ephemeral;
 use super::layers::{FileArg, KeyArgs, load};
 use super::{Failure, logging, say};
 use crate::config::{Config, Loaded, Problems};
@@ -59,7 +60,9 @@ fn problems_of_files(loaded: &Loaded) -> Vec<String> {
     if let Err(of_schemas) = runtime::key_schemas(config) {
         problems.extend(of_schemas.lines().map(str::to_owned));
     }
-    if let Err(error) = runtime::check_data(config) {
+    if !Ephemeral::is_asked_for(config)
+        && let Err(error) = runtime::check_data(config)
+    {
         problems.push(loaded.problem("data.dir", error.to_string()).to_string());
     }
     problems

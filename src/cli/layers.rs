@@ -16,7 +16,7 @@ pub(super) struct FileArg {
 /// The keys that have a flag of their own.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct KeyArgs {
-    /// Data directory [default: ./hallward-data]
+    /// Data directory, or `:memory:` for one that is gone at the end [default: ./hallward-data]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
     /// Address for MQTT clients [default: 127.0.0.1:1883]

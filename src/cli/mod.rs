@@ -9,6 +9,7 @@ mod backup;
 mod certs;
 mod check;
 mod demo;
+mod ephemeral;
 mod failure;
 mod layers;
 mod ledger;

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::ephemeral::Ephemeral;
 use super::layers::{FileArg, KeyArgs, load, log_of};
 use super::logging::{self, SetLevel};
 use super::ready_file::ReadyFile;
@@ -25,7 +27,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let loaded = load(&args.file, &args.keys);
-    let config = loaded.map_err(|problems| refuse(args, problems))?.config;
+    let mut config = loaded.map_err(|problems| refuse(args, problems))?.config;
+    let ephemeral = Arc::new(Ephemeral::prepare(&mut config)?);
     let (_settled, set_level) = logging::start(&config.log)?;
     let ready_file = args.ready_file.as_deref().map(ReadyFile::prepare);
     let ready_file = ready_file.transpose()?;
@@ -33,7 +36,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::try_again(format!("cannot start threads: {error}")))?;
-    runtime.block_on(serve(config, args, ready_file.as_ref(), set_level))
+    runtime.block_on(serve(
+        config,
+        args,
+        ready_file.as_ref(),
+        set_level,
+        &ephemeral,
+    ))
 }
 
 /// Whoever wants JSON reads also in JSON why there is no more than that.
@@ -51,6 +60,7 @@ async fn serve(
     args: &Args,
     ready_file: Option<&ReadyFile>,
     set_level: SetLevel,
+    ephemeral: &Arc<Ephemeral>,
 ) -> Result<(), Failure> {
     let for_people = config.log.format == LogFormat::Human;
     // Before anything starts: a signal that comes early must find the way out, too.
@@ -82,7 +92,12 @@ async fn serve(
             // On its own: a file that is slow to read must not keep the gateway from stopping.
             Some(()) = hangup.recv() => {
                 let (reload, args) = (reload.clone(), args.clone());
-                let read = move || Ok(load(&args.file, &args.keys)?.config);
+                let ephemeral = Arc::clone(ephemeral);
+                let read = move || {
+                    let mut config = load(&args.file, &args.keys)?.config;
+                    ephemeral.apply(&mut config);
+                    Ok(config)
+                };
                 tokio::spawn(async move { reload.run(read).await });
             }
         }

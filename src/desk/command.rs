@@ -1,10 +1,14 @@
-//! Commands of callers within the process: whether they are carried out at all.
+//! Commands on their way to the engine: those of clients, and those of callers within the process,
+//! of which it says whether they are carried out at all.
 
 use super::clients::Clients;
 use super::port::{CommandRequest, Full, Route, Sorted, sort};
 use crate::engine;
+use crate::wire::message::Message;
+use crate::wire::mirror::CommandMirrors;
+use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection, Reply};
-use crate::wire::topic::below_room;
+use crate::wire::topic::{RoomTopic, below_room};
 
 /// A command as the engine takes it: if its topic is one that its agent writes, and the caller may
 /// speak for it.
@@ -39,6 +43,23 @@ pub(super) fn admit(
             let reason = format!("no command is written to {topic}");
             Err(Rejection::new(Code::Malformed, reason))
         }
+    }
+}
+
+/// A command that a client has published, as the engine takes it.
+pub(super) fn published(
+    clients: &Clients,
+    from: &Agent,
+    topic: &RoomTopic,
+    message: &Message,
+    mirrors: CommandMirrors,
+) -> engine::Command {
+    engine::Command {
+        from: from.clone(),
+        user: clients.owner_of(from.as_str()),
+        topic: topic.clone(),
+        payload: message.payload(),
+        mirrors,
     }
 }
 

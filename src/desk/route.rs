@@ -1,7 +1,7 @@
 //! Sorting: what becomes of a publish, by its topic alone. Whoever brings publishes to the desk
 //! asks here.
 
-use crate::wire::mirror::CommandMirrors;
+use crate::wire::mirror::{CommandMirrors, Trace};
 use crate::wire::name::{Agent, Room};
 use crate::wire::reply::Rejection;
 use crate::wire::topic::{Admission, RoomTopic, admit};
@@ -19,6 +19,15 @@ pub enum Route {
         topic: RoomTopic,
         /// What its properties say.
         mirrors: CommandMirrors,
+    },
+    /// An agent's own event that its room remembers: to whoever subscribes, and to the engine.
+    Event {
+        /// The client.
+        from: Agent,
+        /// The parsed topic.
+        topic: RoomTopic,
+        /// What its properties say of the trace that it is part of.
+        trace: Trace,
     },
     /// Refused by the grammar: only the `rejected` reply is left to do, where the writer and the
     /// room are known.
@@ -40,6 +49,9 @@ pub enum Sorted {
     /// To whoever subscribes. The desk's only if it is retained, or somebody durable wants it (see
     /// [`super::port::Interest`]); else it may go to the live plane.
     Plain,
+    /// An agent's own event: the desk's where its QoS asks for more than to be passed on, and else
+    /// as plain as any.
+    Told(Route),
     /// The desk's, by its topic.
     Desk(Route),
     /// Refused by its topic; the desk tells its writer.
@@ -62,6 +74,11 @@ pub fn sort(
     }
     let from = Agent::new(client_id).ok();
     match (admit(root, client_id, topic), from) {
+        (Admission::Relayed(topic), Some(from)) => Sorted::Told(Route::Event {
+            trace: mirrors(&from, &topic).trace,
+            from,
+            topic,
+        }),
         (Admission::Ordinary | Admission::Relayed(_), _) => Sorted::Plain,
         (Admission::Refused { room, rejection }, from) => Sorted::Refused(Route::Refused {
             from,

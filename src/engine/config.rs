@@ -143,6 +143,12 @@ settings! {
 
     /// Whose events are kept: those of the "gateway", or "nothing".
     keep: KeptEvents = KeptEvents::Gateway;
+    /// Whether agents' own events of QoS 1 and 2 are numbered and kept, too. Those of QoS 0 are
+    /// only passed on.
+    journal_agents: bool = true;
+    /// The largest payload of an agent's event that is kept with it.
+    max_agent_event: Size = kib(16), Size(0)..=mib(1)
+        => "the event is kept without its payload; who subscribes gets it whole";
     /// How long.
     retention: Span = days(7), seconds(1)..=days(3650);
     /// Bytes of one room; beyond it its oldest events go.

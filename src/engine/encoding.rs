@@ -140,7 +140,11 @@ pub(super) fn decode<'a>(
     command: &'a Command,
 ) -> (Cow<'a, Command>, Option<Rejection>) {
     let payload = &command.payload;
-    let is_silent = payload.is_empty() || matches!(command.topic.topic, Topic::Inbox { .. });
+    let is_theirs = matches!(
+        command.topic.topic,
+        Topic::Inbox { .. } | Topic::ObserveEvents { .. }
+    );
+    let is_silent = payload.is_empty() || is_theirs;
     if is_silent {
         return (Cow::Borrowed(command), None);
     }

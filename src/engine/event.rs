@@ -1,7 +1,7 @@
 //! Events: how a transition of any pattern is told to those who observe.
 //!
 //! It numbers and shapes them; every transition is worth one, and `machine` knows which there are.
-//! Users' payloads never ride in an event.
+//! Users' payloads never ride in an event, but for what agents say in events of their own.
 
 use serde::Serialize;
 
@@ -23,6 +23,8 @@ pub(super) struct RoomEvent<'a> {
     pub(super) from: Option<&'static str>,
     pub(super) to: Option<&'static str>,
     pub(super) detail: Detail<'a>,
+    /// What an agent said in an event of its own.
+    pub(super) payload: Option<&'a Json>,
     pub(super) traceparent: Option<&'a str>,
 }
 
@@ -35,6 +37,7 @@ impl<'a> RoomEvent<'a> {
             from: None,
             to: None,
             detail: Detail::default(),
+            payload: None,
             traceparent: None,
         }
     }
@@ -131,6 +134,7 @@ impl EventCounter {
             from: happened.from.map(str::to_owned),
             to: happened.to.map(str::to_owned),
             detail: (detail != Detail::default()).then(|| Json::of(&detail)),
+            payload: happened.payload.cloned(),
             traceparent: happened.traceparent.map(str::to_owned),
         }));
     }

@@ -121,7 +121,8 @@ pub const MACHINES: [&Machine; 9] = [
 
 /// What is told although no state changes by it, and although it is not about a thing in one of the
 /// tables.
-pub const OTHER_EVENTS: [&str; 7] = [
+pub const OTHER_EVENTS: [&str; 8] = [
+    "agent.told",
     "clock.stepped",
     "presence.announced",
     "presence.offered",

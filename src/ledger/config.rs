@@ -10,6 +10,7 @@ settings! {
     pub struct DataConfig;
 
     /// The directory of the ledger; made if it does not exist, used by one gateway at a time.
+    /// ":memory:" stands for a temporary one that is gone when the gateway ends.
     #[restart("the files are open")]
     dir: PathBuf = PathBuf::from("./hallward-data");
     /// Size of a file of the commit log; so much is set aside on the disk twice.

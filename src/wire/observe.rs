@@ -36,6 +36,13 @@ pub struct Event {
         skip_serializing_if = "Option::is_none"
     )]
     pub detail: Option<Json>,
+    /// Of an agent's own event: what it said, where that is JSON or CBOR and not too large.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub payload: Option<Json>,
     /// W3C trace context, carried from the dispatch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,

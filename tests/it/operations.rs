@@ -169,6 +169,30 @@ fn a_gateway_that_is_up_says_so_over_http() {
 }
 
 #[test]
+fn a_gateway_in_memory_leaves_nothing_behind() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let file = place.path().join("ready.json");
+    let own = place.path().join("tmp");
+    std::fs::create_dir(&own).expect("made");
+    let script = format!(
+        "TMPDIR={} exec \"$0\" \"$@\" --ready-file {}",
+        text(&own),
+        text(&file)
+    );
+    let mut gateway = Setup::new()
+        .on(std::path::Path::new(":memory:"))
+        .through(&["sh", "-c", &script])
+        .start();
+    let found = std::fs::read(&file).expect("it is up");
+    let found: serde_json::Value = serde_json::from_slice(&found).expect("JSON");
+    let data = std::path::Path::new(found["data"].as_str().expect("a path"));
+    assert!(data.starts_with(&own) && data.join("hallward.db").exists());
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.stderr());
+    assert_eq!(std::fs::read_dir(&own).expect("readable").count(), 0);
+}
+
+#[test]
 fn whoever_starts_a_gateway_finds_it_by_its_ready_file() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let file = place.path().join("ready.json");

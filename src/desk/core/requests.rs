@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Desk;
 use crate::desk::batch::{Answer, Release};
-use crate::desk::command::{admit, command_of, no_memory, rejected};
+use crate::desk::command::{admit, command_of, no_memory, published, rejected};
 use crate::desk::distribute;
 use crate::desk::inbound;
 use crate::desk::memory::Account;
@@ -22,6 +22,7 @@ use crate::engine::{self, Input};
 use crate::ledger::Space;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Parts, Qos};
+use crate::wire::mirror::CommandMirrors;
 use crate::wire::reply::{Code, Rejection, Reply};
 use crate::wire::topic::Offer;
 
@@ -226,18 +227,23 @@ impl Desk {
                 topic,
                 mirrors,
             } => {
-                let command = engine::Command {
-                    from: from.clone(),
-                    user: self.clients.owner_of(from.as_str()),
-                    topic: topic.clone(),
-                    payload: message.payload(),
-                    mirrors: mirrors.clone(),
-                };
+                let command = published(&self.clients, from, topic, message, mirrors.clone());
                 let verdict = self.feed_with(now, Input::Command(command), Some(message));
                 let rejection = self.engine.take_refusal();
                 verdict
                     .map(|()| Vec::new())
                     .map_err(|code| Refused::Command(code, rejection))
+            }
+            Route::Event { from, topic, trace } => {
+                let mirrors = CommandMirrors {
+                    trace: trace.clone(),
+                    ..CommandMirrors::default()
+                };
+                let event = published(&self.clients, from, topic, message, mirrors);
+                let verdict = self.feed_with(now, Input::Command(event), Some(message));
+                let rejection = self.engine.take_refusal();
+                verdict.map_err(|code| Refused::Command(code, rejection))?;
+                distribute::publish(&mut self.delivery(now), message).map_err(Refused::Full)
             }
             Route::Refused {
                 from,

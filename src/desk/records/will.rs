@@ -42,7 +42,7 @@ pub fn encode(will: &WillRecord) -> Option<Bytes> {
             out.put_u64(mirrors.ttl_ms.unwrap_or(u64::MAX));
         }
         // Such a will is refused with its CONNECT.
-        Route::Refused { .. } => return None,
+        Route::Event { .. } | Route::Refused { .. } => return None,
     }
     out.put_slice(message.as_bytes());
     Some(out.freeze())

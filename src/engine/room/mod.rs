@@ -33,6 +33,7 @@ pub(super) mod retention;
 
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Room};
+use crate::wire::reply::Code;
 use crate::wire::topic::Topic;
 
 use super::approve::Approvals;
@@ -42,7 +43,7 @@ use super::core::RoomCore;
 use super::handoff::Handoff;
 use super::pattern::{AgentChange, Pattern};
 use super::record::{HEAD, Half, Put, RecordProblem, RoomCounters, decode};
-use super::replies::{Call, Outcome, no_command};
+use super::replies::{Accepted, Call, Outcome, no_command};
 use super::settings::Settings;
 use super::timer::{Timer, TimerSubject};
 use super::tools::Tools;
@@ -51,7 +52,7 @@ use super::tx::RoomTx;
 use inbox::inbox;
 use mailbox::{list_mail, purge_mail};
 use member_list::list_presence;
-use observe::replay;
+use observe::{replay, told};
 
 pub(super) use closing::ROOM;
 
@@ -196,7 +197,12 @@ impl RoomState {
     /// Hands a command to its pattern.
     pub(super) fn command(&mut self, cx: &mut Context, call: &mut Call<'_>) -> Outcome {
         self.tx(cx).expect_member(call.from())?;
-        self.expect_open(&call.command.topic.topic)?;
+        let topic = &call.command.topic.topic;
+        if matches!(topic, Topic::ObserveEvents { .. }) && self.is_open().is_err() {
+            // It passes, and nothing of it is kept.
+            return Ok(Accepted::new(Code::Done));
+        }
+        self.expect_open(topic)?;
         let (mut tx, patterns) = self.lend(cx);
         let outcome = match &call.command.topic.topic {
             Topic::PresenceAnnounce { .. } => return self.announce(cx, call),
@@ -205,6 +211,7 @@ impl RoomState {
             Topic::PresenceList { .. } => list_presence(&tx, call),
             Topic::Inbox { to, .. } => inbox(&mut tx, call, to),
             Topic::ObserveReplay { .. } => replay(&mut tx, call),
+            Topic::ObserveEvents { category, .. } => told(&mut tx, call, category),
             Topic::MailboxList { me, of } => list_mail(&mut tx, call, of.as_ref().unwrap_or(me)),
             Topic::MailboxPurge { me, of } => purge_mail(&mut tx, call, of.as_ref().unwrap_or(me)),
             topic => match patterns.named(topic.row().pattern()) {

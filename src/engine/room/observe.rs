@@ -6,10 +6,14 @@
 
 use std::ops::ControlFlow;
 
+use crate::wire::cbor;
 use crate::wire::filter;
+use crate::wire::json::{self, Json};
+use crate::wire::name::Category;
 use crate::wire::observe::{Event, Replay, ReplayPage};
 use crate::wire::reply::{Code, Rejection};
 
+use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::event_log::{EventLogError, EventRange, Recalled};
 use crate::engine::replies::{Accepted, Call, Outcome, page_limit};
 use crate::engine::tx::RoomTx;
@@ -19,6 +23,8 @@ const USUAL_PAGE: u32 = 100;
 /// A page looks at so many events at least for those that it returns, and at twice as many as it
 /// may return.
 const LOOKS: usize = 1_000;
+/// The category of agents' own events.
+const AGENTS: &str = "agent";
 
 /// A page while it fills.
 struct EventPage {
@@ -85,6 +91,50 @@ pub(in crate::engine) fn replay(tx: &mut RoomTx<'_>, call: &mut Call<'_>) -> Out
     ))
 }
 
+/// An agent tells something: it has a number from now on, and is part of the room's past.
+pub(in crate::engine) fn told(
+    tx: &mut RoomTx<'_>,
+    call: &Call<'_>,
+    category: &Category,
+) -> Outcome {
+    let settings = &tx.cx.settings.observe;
+    if settings.journal_agents {
+        let bytes = &call.command.payload;
+        let is_small = bytes.len() <= settings.max_agent_event.0;
+        let payload = Some(bytes)
+            .filter(|_| is_small)
+            .and_then(|bytes| text_of(bytes));
+        let happened = RoomEvent {
+            detail: Detail {
+                bytes: payload.is_none().then_some(bytes.len()),
+                ..Detail::default()
+            },
+            payload: payload.as_ref(),
+            traceparent: call.command.mirrors.trace.traceparent.as_deref(),
+            ..RoomEvent::new("agent.told", category.as_str(), call.from())
+        };
+        tx.record_event(&happened);
+    }
+    Ok(Accepted::new(Code::Done))
+}
+
+/// Where an agent told it, if it is an agent's own event.
+fn told_on(event: &Recalled<'_>) -> Option<String> {
+    if event.category != AGENTS {
+        return None;
+    }
+    let told: Event = serde_json::from_slice(event.payload).ok()?;
+    Some(format!("observe/events/{}/{}", told.who, told.subject))
+}
+
+/// What was said, where it is JSON or CBOR.
+fn text_of(payload: &[u8]) -> Option<Json> {
+    if cbor::begins(payload) {
+        return json::decode(&cbor::to_json(payload).ok()?).ok();
+    }
+    json::decode(payload).ok()
+}
+
 fn check(asked: &Replay) -> Result<(), Rejection> {
     if asked.from_seq.is_some() && asked.since.is_some() {
         let reason = "fromSeq and since say both where to begin: give one of them";
@@ -95,12 +145,11 @@ fn check(asked: &Replay) -> Result<(), Rejection> {
     };
     filter::check_filter(wanted)
         .map_err(|rule| Rejection::new(Code::Invalid, rule.to_string()).at("filter"))?;
-    if filter::overlap(wanted, "observe/events/gateway/+") {
+    if filter::overlap(wanted, "observe/events/+/+") {
         return Ok(());
     }
-    let reason = format!(
-        "{wanted:?} matches no event that is kept: those are on observe/events/gateway/{{category}}"
-    );
+    let reason =
+        format!("{wanted:?} matches no event: those are on observe/events/{{source}}/{{category}}");
     Err(Rejection::new(Code::Invalid, reason).at("filter"))
 }
 
@@ -159,10 +208,9 @@ impl EventPage {
             return false;
         }
         self.asked.filter.as_ref().is_none_or(|wanted| {
-            filter::matches(
-                wanted,
-                &format!("observe/events/gateway/{}", event.category),
-            )
+            let own = format!("observe/events/gateway/{}", event.category);
+            filter::matches(wanted, &own)
+                || told_on(event).is_some_and(|topic| filter::matches(wanted, &topic))
         })
     }
 }

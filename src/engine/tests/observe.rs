@@ -143,7 +143,7 @@ fn questions_that_mean_nothing_are_refused() {
         (json!({ "limit": 0 }), "limit"),
         (json!({ "limit": 1_001 }), "limit"),
         (json!({ "filter": "a/#/b" }), "filter"),
-        (json!({ "filter": "observe/events/ann/log" }), "filter"),
+        (json!({ "filter": "blackboard/#" }), "filter"),
     ] {
         let (code, reply) = world.replay_refused(asked);
         assert_eq!((code, reply.path.as_deref()), (Code::Invalid, Some(path)));
@@ -162,4 +162,73 @@ fn to_ask_is_no_event_and_makes_no_room() {
     );
     assert!(world.events.is_empty());
     assert_eq!(world.engine.stats().rooms, 0);
+}
+
+#[test]
+fn what_agents_tell_has_a_number_like_all_else() {
+    let mut world = World::new();
+    world.connect("ann");
+    world.connect("me");
+    let on = |category: &str| topic(&format!("rooms/r/observe/events/ann/{category}"));
+    let mut tell = |world: &mut World, category: &str, payload: &[u8]| {
+        let event = World::command("ann", on(category), payload.to_vec());
+        world.input(Input::Command(event))
+    };
+    assert_eq!(
+        tell(&mut world, "log", br#"{ "severity": "info" }"#),
+        Ok(())
+    );
+    assert_eq!(tell(&mut world, "log", b"\xa1an\xf9\x3c\x00"), Ok(()));
+    assert_eq!(tell(&mut world, "raw", b"coffee"), Ok(()));
+    assert_eq!(tell(&mut world, "raw", &vec![b'1'; 20_000]), Ok(()));
+    let told: Vec<(u64, &str, Option<&str>)> = world
+        .events
+        .iter()
+        .filter(|event| event.what == "agent.told")
+        .map(|event| {
+            (
+                event.seq,
+                &*event.subject,
+                event.payload.as_ref().map(|said| said.text()),
+            )
+        })
+        .collect();
+    let first = told[0].0;
+    assert_eq!(
+        told,
+        [
+            (first, "log", Some(r#"{ "severity": "info" }"#)),
+            (first + 1, "log", Some(r#"{"n":1.0}"#)),
+            (first + 2, "raw", None),
+            (first + 3, "raw", None),
+        ]
+    );
+    assert_eq!(world.replies("ann").len(), 0);
+    for (filter, count) in [
+        ("observe/events/ann/+", 4),
+        ("observe/events/+/log", 2),
+        ("observe/events/gateway/agent", 4),
+        ("observe/events/ben/+", 0),
+    ] {
+        let page = world.replay(json!({ "filter": filter }));
+        assert_eq!(page.events.len(), count, "{filter}");
+    }
+    world.check();
+}
+
+#[test]
+fn what_agents_tell_passes_where_nothing_of_it_is_kept() {
+    let mut world = World::with(Settings::tuned(|settings| {
+        settings.observe.journal_agents = false;
+    }));
+    world.connect("ann");
+    let on = topic("rooms/r/observe/events/ann/log");
+    let event = World::command("ann", on, "1");
+    assert_eq!(world.input(Input::Command(event.clone())), Ok(()));
+    world.reconfigure(|settings| settings.observe.journal_agents = true);
+    world.send_raw("root", "room/close", "").unwrap();
+    let before = world.events.len();
+    assert_eq!(world.input(Input::Command(event)), Ok(()));
+    assert_eq!(world.events.len(), before);
+    assert!(world.events.iter().all(|event| event.what != "agent.told"));
 }

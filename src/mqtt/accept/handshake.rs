@@ -204,7 +204,8 @@ fn judge_will(config: &DoorConfig, id: &str, will: &WillFields<'_>) -> Result<Co
         return Err(Reason::PayloadInvalid);
     }
     let route = match sorted(&config.root, id, will.topic, &properties) {
-        Sorted::Plain => Route::Subscribers,
+        // Nobody waits for its acknowledgement: it is passed on, and not remembered.
+        Sorted::Plain | Sorted::Told(_) => Route::Subscribers,
         Sorted::Desk(route) => route,
         Sorted::Dollar | Sorted::Refused(_) | Sorted::Forbidden => {
             return Err(Reason::NotAuthorized);

@@ -205,7 +205,7 @@ impl ClientAccess {
     /// What becomes of a publish that the grammar has sorted.
     pub(super) fn judge(&mut self, root: &str, topic: &str, sorted: Sorted) -> Sorted {
         match sorted {
-            Sorted::Plain | Sorted::Desk(_) => {
+            Sorted::Plain | Sorted::Told(_) | Sorted::Desk(_) => {
                 self.follow();
                 if !self.lost && self.decided.of(&self.rights, Operation::Publish, topic) {
                     return sorted;

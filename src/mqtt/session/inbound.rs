@@ -280,6 +280,9 @@ impl<P: Plane> ClientSession<P> {
                 self.acknowledge_here(packet, Err(Reason::NotAuthorized));
             }
             Sorted::Forbidden => self.acknowledge_here(packet, Err(Reason::NotAuthorized)),
+            Sorted::Told(route) if packet.qos > Qos::AtMostOnce => {
+                self.hand_to_desk(packet, message, route);
+            }
             Sorted::Desk(route) => {
                 self.hand_to_desk(packet, message, route);
             }
@@ -288,10 +291,10 @@ impl<P: Plane> ClientSession<P> {
                     self.inbound.refused_topics.extend(packet.packet_id);
                 }
             }
-            Sorted::Plain if self.is_kept(topic, packet) => {
+            Sorted::Plain | Sorted::Told(_) if self.is_kept(topic, packet) => {
                 self.hand_to_desk(packet, message, Route::Subscribers);
             }
-            Sorted::Plain => {
+            Sorted::Plain | Sorted::Told(_) => {
                 self.push_live(topic, &message);
                 self.acknowledge_here(packet, Ok(()));
             }

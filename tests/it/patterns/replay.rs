@@ -3,7 +3,7 @@
 use hallward::wire::observe::{Event, ReplayPage};
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Gateway, Setup};
+use crate::harness::{Agent, Gateway, Publish, Setup};
 
 fn replay(agent: &mut Agent, asked: Value) -> ReplayPage {
     let topic = format!("observe/replay/{}", agent.id);
@@ -131,4 +131,42 @@ fn nothing_is_kept_where_the_configuration_says_so() {
         page.events.is_empty() && !page.complete && page.end,
         "{page:?}"
     );
+}
+
+#[test]
+fn what_agents_tell_is_part_of_the_past_where_they_ask_for_an_acknowledgement() {
+    let mut gateway = Gateway::start();
+    let mut observer = Agent::join_v311(&gateway, "lab", "observer");
+    observer.listen("observe/events/#");
+    let mut wanda = Agent::join(&gateway, "lab", "wanda");
+    for (qos, said) in [(0, "passing"), (1, "kept"), (2, "kept, too")] {
+        let topic = "rooms/lab/observe/events/wanda/log";
+        let message = Publish::new(topic, json!({ "said": said }).to_string(), qos);
+        assert_eq!(wanda.publish(message), 0);
+    }
+    let topic = "rooms/lab/observe/events/wanda/log";
+    for said in ["passing", "kept", "kept, too"] {
+        let message = observer.message_on(topic);
+        assert_eq!(
+            message.payload,
+            json!({ "said": said }).to_string().as_bytes()
+        );
+    }
+    gateway.kill();
+    gateway.restart();
+    let mut wendy = Agent::join(&gateway, "lab", "wendy");
+    let asked = json!({ "fromSeq": 1, "filter": "observe/events/wanda/+" });
+    let told: Vec<String> = replay(&mut wendy, asked)
+        .events
+        .iter()
+        .map(|event| {
+            event
+                .payload
+                .as_ref()
+                .expect("what was said")
+                .text()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(told, [r#"{"said":"kept"}"#, r#"{"said":"kept, too"}"#]);
 }
