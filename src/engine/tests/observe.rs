@@ -170,7 +170,7 @@ fn what_agents_tell_has_a_number_like_all_else() {
     world.connect("ann");
     world.connect("me");
     let on = |category: &str| topic(&format!("rooms/r/observe/events/ann/{category}"));
-    let mut tell = |world: &mut World, category: &str, payload: &[u8]| {
+    let tell = |world: &mut World, category: &str, payload: &[u8]| {
         let event = World::command("ann", on(category), payload.to_vec());
         world.input(Input::Command(event))
     };
