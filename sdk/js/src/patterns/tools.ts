@@ -1,0 +1,250 @@
+/** Tools, from the side of who calls them. Who provides them is in `worker/`. */
+
+import type { CallOptions, Client, Message } from "../client.js";
+import { HallwardError, NotFound, ToolError } from "../errors.js";
+import { Channel } from "../util/channel.js";
+import { Deferred, sleep, within } from "../util/deferred.js";
+import { type Duration, optionalMs } from "../util/duration.js";
+import { checkName, randomId } from "../util/names.js";
+import { RecentMap } from "../util/objects.js";
+import { type TraceContext, traceOf } from "../util/trace.js";
+import type * as wire from "../wire/types.js";
+import { Live } from "./live.js";
+
+export interface ToolCallOptions extends CallOptions, TraceContext {
+  /** Random if not said. With one of your own a restarted program gets the same answer. */
+  id?: string;
+  /** How long the call may take; else what the tool's registration says. */
+  within?: Duration;
+  /** Whether the call is cancelled when `signal` ends the wait for it; true if not said. */
+  cancel?: boolean;
+  correlationId?: string;
+  /** Called with each partial result. */
+  onPart?: (part: unknown) => void;
+}
+
+/** What has become of a tool. */
+export type ToolChange =
+  | { name: string; card: wire.ToolCard }
+  | { name: string; card: undefined };
+
+interface Waiting {
+  final: Deferred<wire.ToolResult>;
+  part: (result: unknown) => void;
+}
+
+/** More than any call may take: the gateway ends each one in time. */
+const LOOK_MS = 5_000;
+const MAX_PARTS = 1_000;
+
+export class Tools {
+  readonly #client: Client;
+  readonly #room: string;
+  readonly #calls = new Map<string, Waiting>();
+  readonly #seen = new RecentMap<string, true>(1_024);
+  readonly #cards = new Map<string, wire.ToolCard>();
+  readonly #changes: Live<ToolChange>;
+  #listening = false;
+  #watching: Promise<void> | undefined;
+
+  constructor(client: Client, room: string) {
+    this.#client = client;
+    this.#room = room;
+    this.#changes = new Live(client, `tools of ${room}`);
+  }
+
+  /**
+   * Calls a tool and returns what it says. Throws `ToolError` if that is an error, `Unavailable`
+   * at once if nobody provides the tool now, `Invalid` if the arguments do not fit its schema.
+   */
+  async call<R = any>(tool: string, args: unknown = {}, options: ToolCallOptions = {}): Promise<R> {
+    const { signal, cancel, onPart, traceparent, tracestate } = options;
+    const id = checkName("call id", options.id ?? randomId());
+    const call = `${this.#client.agent}/${id}`;
+    const body = {
+      id,
+      arguments: args,
+      timeoutMs: optionalMs(options.within),
+      correlationId: options.correlationId,
+      ...traceOf({ traceparent, tracestate }),
+    };
+    this.#listen();
+    const waiting = { final: new Deferred<wire.ToolResult>(), part: onPart ?? (() => {}) };
+    this.#calls.set(call, waiting);
+    this.#client.offer(this.#room, "tools/result");
+    const ended = new AbortController();
+    try {
+      const topic = `tools/call/${this.#client.agent}/${checkName("tool", tool)}`;
+      await this.#client.command(this.#room, topic, body, { ...options, retry: false });
+      void this.#look(call, options.id !== undefined, waiting.final, ended.signal);
+      const { over } = this.#client;
+      const both = AbortSignal.any(signal ? [signal, over] : [over]);
+      return resultOf(await within(waiting.final.promise, { signal: both, what: `call ${call}` }));
+    } catch (error) {
+      if (signal?.aborted && cancel !== false) this.cancel(call).catch(() => {});
+      throw error;
+    } finally {
+      ended.abort();
+      this.#calls.delete(call);
+    }
+  }
+
+  /** Calls a tool, yields its partial results, and returns what it says in the end. */
+  async *stream<R = any>(
+    tool: string,
+    args: unknown = {},
+    options: Omit<ToolCallOptions, "onPart"> = {},
+  ): AsyncGenerator<unknown, R> {
+    const left = new AbortController();
+    const { signal } = options;
+    const parts = new Channel<unknown>({ limit: MAX_PARTS, what: `parts of ${tool}` });
+    const both = AbortSignal.any(signal ? [signal, left.signal] : [left.signal]);
+    const result = this.call<R>(tool, args, {
+      ...options,
+      signal: both,
+      onPart: (part) => void parts.push(part),
+    });
+    result.then(
+      () => parts.end(),
+      (error: unknown) => parts.fail(error),
+    );
+    try {
+      for await (const part of parts) yield part;
+      return await result;
+    } finally {
+      left.abort(new Error("nobody reads the stream any more"));
+    }
+  }
+
+  /** Ends a call of one's own; the caller gets its `ToolError` with the code `cancelled`. */
+  async cancel(call: string, options: CallOptions & { reason?: string } = {}): Promise<void> {
+    const body = { call, reason: options.reason };
+    await this.#client.command(this.#room, `tools/cancel/${this.#client.agent}`, body, options);
+  }
+
+  /** A call as it stands: `{caller}/{id}`, or the id of one of your own. */
+  get(call: string, options: CallOptions & { arguments?: boolean } = {}): Promise<wire.CallView> {
+    const whole = call.includes("/") ? call : `${this.#client.agent}/${call}`;
+    const body = { call: whole, arguments: options.arguments };
+    return this.#client.query(this.#room, `tools/get/${this.#client.agent}`, body, options);
+  }
+
+  /** Answers a question of a tool's provider. */
+  async answer(
+    call: string,
+    answer: unknown,
+    options: CallOptions & { ask?: number } = {},
+  ): Promise<void> {
+    const body = { call, ask: options.ask, answer };
+    await this.#client.command(this.#room, `tools/answer/${this.#client.agent}`, body, options);
+  }
+
+  /** Every tool of the room as it stands, then each change. */
+  async *watch(options: { signal?: AbortSignal } = {}): AsyncGenerator<ToolChange, void> {
+    const changes = this.#changes.iterate(options);
+    const there = [...this.#cards.values()];
+    try {
+      await this.#watch();
+      for (const card of there) yield { name: card.name, card };
+      yield* changes;
+    } finally {
+      await changes.return();
+    }
+  }
+
+  /** Waits until somebody can be called. */
+  async available(tool: string, options: CallOptions = {}): Promise<wire.ToolCard> {
+    const { timeoutMs, signal } = this.#client.limits(options);
+    const limit = new AbortController();
+    const find = async (): Promise<wire.ToolCard> => {
+      for await (const { name, card } of this.watch({ signal: limit.signal })) {
+        if (name === tool && card && card.providers.length > 0) return card;
+      }
+      throw new Error("the watch ended"); // Never: it ends by an error.
+    };
+    try {
+      return await within(find(), { timeoutMs, signal, what: `provider of ${tool}` });
+    } finally {
+      limit.abort(new Error("found"));
+    }
+  }
+
+  #watch(): Promise<void> {
+    this.#watching ??= (async () => {
+      this.#client.route(this.#room, "tools/card", (message) => {
+        const name = message.rest[0] ?? "";
+        const card = message.body<wire.ToolCard | undefined>();
+        if (card) this.#cards.set(name, card);
+        else this.#cards.delete(name);
+        this.#changes.emit({ name, card } as ToolChange);
+        message.done();
+        return true;
+      });
+      await this.#client.subscribe(this.#room, "tools/card/+");
+    })();
+    return this.#watching;
+  }
+
+  #listen(): void {
+    if (this.#listening) return;
+    this.#listening = true;
+    this.#client.route(this.#room, "tools/result", (message) => this.#came(message));
+    this.#client.subscribe(this.#room, `tools/result/${this.#client.agent}`).catch(() => {});
+  }
+
+  #came(message: Message): boolean {
+    const result = message.body<wire.ToolResult>();
+    const waiting = this.#calls.get(result.call);
+    if (!waiting && !this.#seen.has(result.call)) return false;
+    if (result.final) {
+      this.#seen.set(result.call, true);
+      waiting?.final.resolve(result);
+    } else {
+      waiting?.part(result.result);
+    }
+    message.done();
+    return true;
+  }
+
+  /** Asks for the call: an earlier run of this program may have been told, or mail is held up. */
+  async #look(
+    call: string,
+    known: boolean,
+    final: Deferred<wire.ToolResult>,
+    ended: AbortSignal,
+  ): Promise<void> {
+    for (let first = true; !ended.aborted && !final.settled; first = false) {
+      if (!first) await sleep(LOOK_MS, ended);
+      if (ended.aborted || (first ? !known : !this.#client.crowded)) continue;
+      try {
+        const view = await this.get(call, { signal: ended });
+        if (view.state !== "running") final.resolve(finalOf(view));
+      } catch (error) {
+        if (ended.aborted) return;
+        if (error instanceof NotFound) final.reject(error);
+        else if (!(error instanceof HallwardError)) throw error;
+      }
+    }
+  }
+}
+
+function resultOf<R>(final: wire.ToolResult): R {
+  if (final.status === "success") return final.result as R;
+  const { message, code, data } = final.error ?? { message: "the call came to nothing" };
+  throw new ToolError(final.call, message, code, data);
+}
+
+/** What `tools/get` knows of a call that is over, as the result that its caller got. */
+function finalOf(view: wire.CallView): wire.ToolResult {
+  return {
+    call: view.call,
+    tool: view.tool,
+    status: view.state as wire.ReturnStatus,
+    final: true,
+    result: view.result,
+    ...(view.error && { error: view.error }),
+    provider: view.provider,
+    calledAt: view.calledAt,
+    at: view.endedAt ?? view.calledAt,
+  };
+}

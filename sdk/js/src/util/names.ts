@@ -1,0 +1,28 @@
+/** Names and ids, by the rules of the protocol. */
+
+const NAME = /^[A-Za-z0-9_.-]{1,64}$/;
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/** A random id of 22 letters (132 bits), which is a name. */
+export function randomId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(22));
+  let id = "";
+  for (const byte of bytes) id += ALPHABET[byte & 63];
+  return id;
+}
+
+/** Gives the name back, or throws a `TypeError` that says what it should be. */
+export function checkName(what: string, name: string): string {
+  if (!NAME.test(name)) {
+    throw new TypeError(`${what} ${JSON.stringify(name)}: 1 to 64 of A-Z a-z 0-9 _ . -`);
+  }
+  return name;
+}
+
+/** A blackboard key: 1 to 8 names, joined by `/`. */
+export function checkKey(key: string): string {
+  const levels = key.split("/");
+  if (levels.length > 8) throw new TypeError(`key ${JSON.stringify(key)}: more than 8 levels`);
+  for (const level of levels) checkName("key", level);
+  return key;
+}
