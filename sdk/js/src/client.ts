@@ -10,7 +10,7 @@
 import { HallwardError, Overflow, type Refused, SessionTaken, TooMany, refusal } from "./errors.js";
 import type { Receipt } from "./mqtt/acks.js";
 import { type Delivery, NegativeAck, type PublishProperties } from "./mqtt/connection.js";
-import { Session, type SessionOptions, refused } from "./mqtt/session.js";
+import { type Outgoing, Session, type SessionOptions, refused } from "./mqtt/session.js";
 import { Deferred, after, pause, within } from "./util/deferred.js";
 import { type Duration, toMs } from "./util/duration.js";
 import type { Logger } from "./util/logger.js";
@@ -90,7 +90,7 @@ interface Pending {
   readonly topic: string;
   readonly payload: Bytes;
   readonly reply: Deferred<Reply>;
-  isPublished: boolean;
+  outgoing: Outgoing | undefined;
 }
 
 export type ConnectionStatus =
@@ -178,7 +178,7 @@ export class Client {
 
   #connected(resumed: boolean): void {
     for (const pending of [...this.#pending.values()].flat()) {
-      if (pending.isPublished) void this.#publishCommand(pending);
+      if (pending.outgoing?.acknowledged.settled) void this.#publishCommand(pending);
     }
     this.#tell({ status: "connected", resumed });
   }
@@ -287,12 +287,14 @@ export class Client {
   ): Promise<void> {
     const topic = this.topic(room, suffix);
     const { qos = 1, properties = {} } = options;
-    const sent = this.#session.publish(topic, payload, qos, properties);
-    await within(sent, { ...this.limits(options), what: `acknowledgement of ${suffix}` }).catch(
-      (error: unknown) => {
-        throw refused(error);
-      },
-    );
+    const outgoing = this.#session.publish(topic, payload, qos, properties);
+    const limits = { ...this.limits(options), what: `acknowledgement of ${suffix}` };
+    try {
+      await within(outgoing.acknowledged.promise, limits);
+    } catch (error) {
+      this.#session.withdraw(outgoing);
+      throw refused(error);
+    }
   }
 
   limits(options: CallOptions): { timeoutMs: number; signal: AbortSignal | undefined } {
@@ -343,7 +345,7 @@ export class Client {
       topic: this.topic(room, suffix),
       payload: encode(this.encoding, body),
       reply: new Deferred<Reply>(),
-      isPublished: false,
+      outgoing: undefined,
     };
     pending.reply.promise.catch(() => {});
     this.#pending.set(token, [...(this.#pending.get(token) ?? []), pending]);
@@ -354,6 +356,7 @@ export class Client {
       const what = `reply to ${command}`;
       return await within(pending.reply.promise, { timeoutMs, signal, what, hint });
     } finally {
+      if (pending.outgoing) this.#session.withdraw(pending.outgoing);
       this.#pendingCount -= 1;
       const others = (this.#pending.get(token) ?? []).filter((one) => one !== pending);
       if (others.length > 0) this.#pending.set(token, others);
@@ -362,12 +365,11 @@ export class Client {
   }
 
   async #publishCommand(pending: Pending): Promise<void> {
-    pending.isPublished = false;
     const { topic, payload, reply } = pending;
     const properties = this.encoding === "cbor" ? { contentType: "application/cbor" } : {};
     try {
-      await this.#session.publish(topic, payload, 1, properties);
-      pending.isPublished = true;
+      pending.outgoing = this.#session.publish(topic, payload, 1, properties);
+      await pending.outgoing.acknowledged.promise;
     } catch (error) {
       if (error instanceof NegativeAck) after(REPLY_GRACE_MS, () => reply.reject(refused(error)));
       else reply.reject(error);

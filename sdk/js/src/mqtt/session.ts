@@ -37,7 +37,8 @@ export interface SessionEvents {
   closed(error: HallwardError): void;
 }
 
-interface Outgoing {
+/** Something that is being published. */
+export interface Outgoing {
   readonly topic: string;
   readonly payload: Bytes;
   readonly qos: Qos;
@@ -194,18 +195,23 @@ export class Session {
     });
   }
 
-  /** Settles at the PUBACK (QoS 0: when it is written), on whatever connection that comes. */
-  publish(topic: string, payload: Bytes, qos: Qos, more: PublishProperties = {}): Promise<void> {
+  /** `acknowledged` settles at the PUBACK, on whatever connection that comes. */
+  publish(topic: string, payload: Bytes, qos: Qos, properties: PublishProperties = {}): Outgoing {
     const limit = this.#options.maxQueued;
-    if (this.#end) return Promise.reject(this.#end);
-    if (this.#queue.length >= limit) {
-      return Promise.reject(new Overflow("too much waits to be published", limit));
-    }
-    const properties = more;
-    const outgoing = { topic, payload, qos, properties, acknowledged: new Deferred<void>() };
+    if (this.#end) throw this.#end;
+    if (this.#queue.length >= limit) throw new Overflow("too much waits to be published", limit);
+    const acknowledged = quiet(new Deferred<void>());
+    const outgoing = { topic, payload, qos, properties, acknowledged };
     this.#queue.push(outgoing);
     this.#pump();
-    return outgoing.acknowledged.promise;
+    return outgoing;
+  }
+
+  /** Nobody waits for it any more: what was not sent yet is not sent. */
+  withdraw(outgoing: Outgoing): void {
+    if (outgoing.acknowledged.settled || this.#flying.has(outgoing)) return;
+    this.#queue.remove(outgoing);
+    this.#idling();
   }
 
   #pump(): void {
@@ -223,13 +229,17 @@ export class Session {
         this.#flying.delete(outgoing);
         settle();
         this.#pump();
-        if (this.#flying.size === 0) this.#idle?.resolve();
+        this.#idling();
       };
       connection.publish(topic, payload, qos, properties).then(
         () => landed(() => acknowledged.resolve()),
         (error: unknown) => landed(() => acknowledged.reject(error)),
       );
     }
+  }
+
+  #idling(): void {
+    if (this.#flying.size === 0 && this.#queue.length === 0) this.#idle?.resolve();
   }
 
   /** Resolves at the SUBACK; rejects if the gateway refuses the filter. */

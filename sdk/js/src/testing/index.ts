@@ -132,7 +132,7 @@ export class TestGateway implements AsyncDisposable {
     const ws = known?.ws?.replace(/^ws:\/\//, "").replace(/\/.*$/, "") ?? "127.0.0.1:0";
     const args = ["serve", "--data", data, "--mqtt", mqtt, "--http", http];
     const child = spawn(this.#binary, [...args, "--ready-file", readyFile], {
-      env: { ...process.env, ...(websocket && { HALLWARD__WEBSOCKET__LISTEN: ws }), ...env },
+      env: { ...inherited(), ...(websocket && { HALLWARD__WEBSOCKET__LISTEN: ws }), ...env },
       stdio: ["ignore", "pipe", "pipe"],
       cwd: this.#folder,
     });
@@ -183,6 +183,12 @@ export class TestGateway implements AsyncDisposable {
     child.kill(signal);
     await exited;
   }
+}
+
+/** The environment without this package's own variables: the gateway takes them for settings. */
+function inherited(): Record<string, string | undefined> {
+  const { HALLWARD_BIN: _, ...others } = process.env;
+  return others;
 }
 
 /** Starts a gateway for tests. */

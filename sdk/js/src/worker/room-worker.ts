@@ -105,7 +105,7 @@ export class RoomWorker {
 
   /** How many handlers run now. */
   get inFlight(): number {
-    return this.#running.size;
+    return [...this.#inHand.values()].filter((one) => !one.isOver).length;
   }
 
   /** Says what to do with tasks of a type. What the handler returns is the result. */
@@ -359,11 +359,14 @@ export class RoomWorker {
 
   /** Nothing runs any more, or time is over. What waits for an answer is not waited for. */
   async #settled(ms: number): Promise<void> {
-    const deadline = Date.now() + ms;
+    const done = new AbortController();
+    let late = false;
+    const limit = sleep(ms, done.signal).then((slept) => {
+      late = slept;
+    });
     const busy = () => [...this.#inHand.values()].some((one) => !one.isSuspended);
-    while (this.#running.size > 0 && busy() && Date.now() < deadline) {
-      await Promise.race([...this.#running, sleep(deadline - Date.now())]);
-    }
+    while (busy() && !late) await Promise.race([...this.#running, limit]);
+    done.abort();
   }
 
   async #giveBack(inHand: InHand): Promise<void> {

@@ -35,6 +35,7 @@ export class Task<P = any> extends InHand {
   readonly priority: wire.Priority;
   readonly dispatcher: string;
   readonly correlationId: string | undefined;
+  readonly traceparent: string | undefined;
   readonly createdAt: number;
   /** When it expires, Unix milliseconds. */
   readonly deadline: number | undefined;
@@ -60,6 +61,7 @@ export class Task<P = any> extends InHand {
     this.priority = message.priority;
     this.dispatcher = message.dispatcher;
     this.correlationId = message.correlationId;
+    this.traceparent = message.traceparent;
     this.createdAt = message.createdAt;
     this.deadline = message.deadline;
     this.lastProgress = message.lastProgress;
