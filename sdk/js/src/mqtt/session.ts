@@ -319,9 +319,22 @@ export class Session {
     if (connection) {
       const limits = { timeoutMs: 2_000, what: "end of the connection" };
       await within(connection.end(endSession), limits).catch(() => connection.destroy());
+      if (endSession && this.#options.protocol === "3.1.1") await this.#cleanUp();
     }
     this.#connection = undefined;
     this.#finish(new Closed());
+  }
+
+  /** In MQTT 3.1.1 no DISCONNECT ends a session that is kept: a clean one in its place does. */
+  async #cleanUp(): Promise<void> {
+    if (this.#options.cleanStart) return;
+    const ignored = { delivered: () => {}, closed: () => {} };
+    try {
+      const clean = { ...this.#options, cleanStart: true, connectTimeoutMs: 2_000 };
+      await (await Connection.open(clean, ignored)).end(true);
+    } catch (error) {
+      this.#options.logger.debug(`the session is left to itself: ${String(error)}`);
+    }
   }
 
   #finish(error: HallwardError): void {

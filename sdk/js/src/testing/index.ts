@@ -72,7 +72,7 @@ export class TestGateway implements AsyncDisposable {
   get wsUrl(): string {
     const { ws } = this.#ready;
     if (ws === undefined) throw new Error("start the gateway with { websocket: true }");
-    return ws.includes("://") ? ws : `ws://${ws}/mqtt`;
+    return `ws://${addressOf(ws)}/mqtt`;
   }
 
   get httpUrl(): string {
@@ -127,9 +127,9 @@ export class TestGateway implements AsyncDisposable {
     const readyFile = join(this.#folder, "ready.json");
     rmSync(readyFile, { force: true });
     const known = this.#places;
-    const mqtt = known?.mqtt ?? "127.0.0.1:0";
-    const http = known?.http.replace("http://", "") ?? "127.0.0.1:0";
-    const ws = known?.ws?.replace(/^ws:\/\//, "").replace(/\/.*$/, "") ?? "127.0.0.1:0";
+    const mqtt = addressOf(known?.mqtt);
+    const http = addressOf(known?.http);
+    const ws = addressOf(known?.ws);
     const args = ["serve", "--data", data, "--mqtt", mqtt, "--http", http];
     const child = spawn(this.#binary, [...args, "--ready-file", readyFile], {
       env: { ...inherited(), ...(websocket && { HALLWARD__WEBSOCKET__LISTEN: ws }), ...env },
@@ -183,6 +183,11 @@ export class TestGateway implements AsyncDisposable {
     child.kill(signal);
     await exited;
   }
+}
+
+/** Host and port, without scheme and path; any free port if there is none yet. */
+function addressOf(place = "127.0.0.1:0"): string {
+  return place.replace(/^\w+:\/\//, "").replace(/\/.*$/, "");
 }
 
 /** The environment without this package's own variables: the gateway takes them for settings. */
