@@ -38,6 +38,7 @@ export interface AgentOptions {
 }
 
 const MAX_STATUSES = 1_000;
+const LEAVE_MS = 2_000;
 
 export class HallwardAgents implements AsyncDisposable {
   readonly agent: string;
@@ -45,6 +46,8 @@ export class HallwardAgents implements AsyncDisposable {
   readonly #client: Client;
   readonly #rooms = new Map<string, Room>();
   readonly #presences: Live<PresenceChange>;
+  /** In MQTT 3.1.1 a DISCONNECT does not end the session, and so leaves no room. */
+  readonly #leavesRooms: boolean;
   #watchingAll: Promise<void> | undefined;
   #opening: Promise<void> | undefined;
 
@@ -52,6 +55,7 @@ export class HallwardAgents implements AsyncDisposable {
     this.url = url;
     this.agent = checkName("agent", options.agent);
     const ephemeral = options.ephemeral === true;
+    this.#leavesRooms = options.protocol === "3.1.1" && !ephemeral;
     this.#client = new Client({
       url,
       clientId: this.agent,
@@ -155,7 +159,12 @@ export class HallwardAgents implements AsyncDisposable {
    */
   async close(options: { keepSession?: boolean } = {}): Promise<void> {
     if (this.#client.over.aborted) return;
-    await this.#client.close(options.keepSession !== true);
+    const endSession = options.keepSession !== true;
+    if (endSession && this.#leavesRooms && this.connected) {
+      const rooms = [...this.#rooms.values()];
+      await Promise.allSettled(rooms.map((room) => room.leave({ timeout: LEAVE_MS })));
+    }
+    await this.#client.close(endSession);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -7,7 +7,7 @@
  * under the same id, which repeats the first answer.
  */
 
-import { HallwardError, Overflow, type Refused, SessionTaken, TooMany, refusal } from "./errors.js";
+import { HallwardError, Overflow, Refused, SessionTaken, TooMany, refusal } from "./errors.js";
 import type { Receipt } from "./mqtt/acks.js";
 import { type Delivery, NegativeAck, type PublishProperties } from "./mqtt/connection.js";
 import { type Outgoing, Session, type SessionOptions, refused } from "./mqtt/session.js";
@@ -109,6 +109,7 @@ const MAIL = new Set([
   "inbox",
 ]);
 const MAX_PENDING = 10_000;
+const MAX_REFUSALS = 64;
 /** A refused publish is answered, too; if that gets lost, the acknowledgement has to do. */
 const REPLY_GRACE_MS = 1_000;
 const FIRST_RETRY_MS = 100;
@@ -127,6 +128,9 @@ export class Client {
   readonly #pending = new Map<string, Pending[]>();
   readonly #listeners = new Set<(status: ConnectionStatus) => void>();
   readonly #whenOver = new AbortController();
+  /** Refusals that an acknowledgement may still have to be explained by, the oldest first. */
+  readonly #refusals: Reply[] = [];
+  readonly #puzzled = new Set<(reply: Reply) => boolean>();
   #pendingCount = 0;
 
   constructor(options: ClientOptions) {
@@ -283,17 +287,60 @@ export class Client {
     room: string,
     suffix: string,
     payload: Bytes,
-    options: CallOptions & { qos?: 0 | 1; properties?: PublishProperties } = {},
+    options: Sending & { qos?: 0 | 1; properties?: PublishProperties } = {},
   ): Promise<void> {
     const topic = this.topic(room, suffix);
     const { qos = 1, properties = {} } = options;
-    const outgoing = this.#session.publish(topic, payload, qos, properties);
-    const limits = { ...this.limits(options), what: `acknowledgement of ${suffix}` };
+    const { timeoutMs, signal } = this.limits(options);
+    const what = `acknowledgement of ${suffix}`;
+    await this.#insist(timeoutMs, options, async (leftMs) => {
+      const outgoing = this.#session.publish(topic, payload, qos, properties);
+      try {
+        await within(outgoing.acknowledged.promise, { timeoutMs: leftMs, signal, what });
+      } catch (error) {
+        this.#session.withdraw(outgoing);
+        throw error instanceof NegativeAck ? await this.#explain(error) : error;
+      }
+    });
+  }
+
+  /** Tries again after 429 and 503, as long as the deadline leaves time. */
+  async #insist<T>(
+    timeoutMs: number,
+    options: Sending,
+    attempt: (leftMs: number) => Promise<T>,
+  ): Promise<T> {
+    const deadline = Date.now() + timeoutMs;
+    const stop = AbortSignal.any(options.signal ? [options.signal, this.over] : [this.over]);
+    for (let count = 0; ; count += 1) {
+      try {
+        return await attempt(deadline - Date.now());
+      } catch (error) {
+        const wait = error instanceof Refused ? retryPause(error, count, options) : undefined;
+        if (wait === undefined || Date.now() + wait >= deadline) throw error;
+        await pause(wait, stop);
+      }
+    }
+  }
+
+  /** What is no command has no id; its refusal is known by the words of the acknowledgement. */
+  async #explain(ack: NegativeAck): Promise<unknown> {
+    const said = (reply: Reply) => ack.reason?.startsWith(reply.reason ?? "?") === true;
+    const known = this.#refusals.find(said);
+    if (known) {
+      this.#refusals.splice(this.#refusals.indexOf(known), 1);
+      return refusal(known);
+    }
+    const reply = new Deferred<Reply>();
+    const explains = (found: Reply) => said(found) && (reply.resolve(found), true);
+    this.#puzzled.add(explains);
     try {
-      await within(outgoing.acknowledged.promise, limits);
-    } catch (error) {
-      this.#session.withdraw(outgoing);
-      throw refused(error);
+      const limits = { timeoutMs: REPLY_GRACE_MS, what: "reply" };
+      return refusal(await within(reply.promise, limits));
+    } catch {
+      return refused(ack);
+    } finally {
+      this.#puzzled.delete(explains);
     }
   }
 
@@ -316,15 +363,11 @@ export class Client {
 
   async #ask(room: string, suffix: string, body: Asked, options: Sending): Promise<Reply> {
     const { timeoutMs, signal } = this.limits(options);
-    const deadline = Date.now() + timeoutMs;
-    for (let attempt = 0; ; attempt += 1) {
-      const reply = await this.#once(room, suffix, body, deadline - Date.now(), signal);
+    return this.#insist(timeoutMs, options, async (leftMs) => {
+      const reply = await this.#once(room, suffix, body, leftMs, signal);
       if (reply.status === "accepted") return reply;
-      const error = refusal(reply);
-      const wait = retryPause(error, attempt, options);
-      if (wait === undefined || Date.now() + wait >= deadline) throw error;
-      await pause(wait, AbortSignal.any(signal ? [signal, this.over] : [this.over]));
-    }
+      throw refusal(reply);
+    });
   }
 
   async #once(
@@ -382,7 +425,17 @@ export class Client {
     const asked = token === undefined ? [] : (this.#pending.get(token) ?? []);
     const mine = asked.filter((one) => one.room === message.room);
     const exact = mine.find((one) => reply.command === one.command) ?? mine[0];
-    exact?.reply.resolve(reply);
+    if (exact) exact.reply.resolve(reply);
+    else if (reply.status === "rejected" && token === undefined) this.#unexplained(reply);
+  }
+
+  /** A refusal of something that is no command. `handoff/work` is for workers. */
+  #unexplained(reply: Reply): void {
+    if (reply.command === "handoff/work") return;
+    for (const explains of this.#puzzled) if (explains(reply)) return;
+    this.#refusals.push(reply);
+    if (this.#refusals.length > MAX_REFUSALS) this.#refusals.shift();
+    this.logger.debug(`${reply.command} was refused with ${reply.code}: ${reply.reason}`);
   }
 }
 

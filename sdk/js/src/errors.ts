@@ -55,7 +55,7 @@ export class HallwardError extends Error {
     const { command, path } = details;
     const where = path === undefined ? "" : ` (${path})`;
     const options = details.cause === undefined ? undefined : { cause: details.cause };
-    super(`${command === undefined ? "" : `${command}: `}${reason}${where}`, options);
+    super(`${command ? `${command}: ` : ""}${reason}${where}`, options);
     this.name = kind;
     this.kind = kind;
     this.code = details.code ?? 0;

@@ -206,7 +206,7 @@ describe("the blackboard", () => {
 
   it("refuses a key that is none before it is sent", async () => {
     const { here } = await two();
-    await assert.rejects(here.blackboard.set("a//b", 1), TypeError);
+    await assert.rejects(here.blackboard.set("a//b", 1), { kind: "Malformed" });
   });
 });
 

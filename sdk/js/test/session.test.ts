@@ -276,7 +276,7 @@ describe("connecting", () => {
   });
 
   it("needs a name that is one", () => {
-    assert.throws(() => new HallwardAgents(gateway.url, { agent: "a/b" }), TypeError);
+    assert.throws(() => new HallwardAgents(gateway.url, { agent: "a/b" }), { kind: "Malformed" });
   });
 
   it("ends in good order: what was sent has arrived, and iterators end", async () => {

@@ -83,7 +83,7 @@ describe("names", () => {
     assert.equal(checkName("agent", "a.b_c-D9"), "a.b_c-D9");
     assert.equal(checkKey("plan/monday"), "plan/monday");
     for (const wrong of ["", "a/b", "a b", "ä", "x".repeat(65)]) {
-      assert.throws(() => checkName("agent", wrong), TypeError);
+      assert.throws(() => checkName("agent", wrong), { kind: "Malformed", code: 400 });
     }
     assert.throws(() => checkKey("a/b/c/d/e/f/g/h/i"), /more than 8 levels/);
   });

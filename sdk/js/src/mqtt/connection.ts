@@ -69,10 +69,13 @@ export interface ConnectionEnd {
 /** A negative CONNACK, PUBACK or SUBACK. */
 export class NegativeAck extends Error {
   readonly code: number;
+  /** MQTT 5: the Reason String, which is the reply's `reason`. */
+  readonly reason: string | undefined;
 
   constructor(what: string, code: number, reason?: string) {
     super(`${what} was refused with 0x${code.toString(16)}${reason ? `: ${reason}` : ""}`);
     this.code = code;
+    this.reason = reason;
   }
 }
 

@@ -45,14 +45,17 @@ export class Inbox {
     this.#handlers = new Handlers(client, room, "inbox");
   }
 
-  /** Resolves when it is on disk, for as long as it waits: `ttl`, or what the gateway says. */
+  /**
+   * Resolves when it is on disk. Bytes go as they are, everything else as JSON. It waits for its
+   * reader for `ttl`, or as long as the gateway says.
+   */
   async send(
     to: string,
     data: unknown,
     options: CallOptions & { ttl?: Duration } = {},
   ): Promise<void> {
     const { ttl } = options;
-    const body = data instanceof Uint8Array ? data : encode(this.#client.encoding, data);
+    const body = data instanceof Uint8Array ? data : encode("json", data);
     const properties =
       ttl === undefined ? {} : { messageExpiryInterval: Math.max(1, Math.ceil(toMs(ttl) / 1_000)) };
     const suffix = `inbox/${checkName("agent", to)}/${this.#client.agent}`;

@@ -51,6 +51,8 @@ export interface EventsOptions {
 }
 
 const PAGE = 1_000;
+/** Stands among live events for a new connection. No agent can have this name. */
+const RECONNECTED: Observed = { source: "", category: "", payload: undefined };
 
 export class Observe {
   readonly #client: Client;
@@ -74,7 +76,7 @@ export class Observe {
   ): Promise<void> {
     const { severity = "info" } = options;
     const suffix = `observe/events/${this.#client.agent}/${checkName("category", category)}`;
-    const body = encode(this.#client.encoding, { severity, payload });
+    const body = encode("json", { severity, payload });
     await this.#client.publish(this.#room, suffix, body, options);
   }
 
@@ -139,6 +141,9 @@ export class Observe {
   ): AsyncGenerator<GatewayEvent, void> {
     const { signal, limit = 10_000, onLive } = options;
     const live = this.#live.iterate({ signal, limit });
+    const stop = this.#client.onStatus((status) => {
+      if (status.status === "connected") live.push(RECONNECTED);
+    });
     const wanted = (event: GatewayEvent) => isOf(event, query.category);
     let next = query.fromSeq;
     const behind = (seq: number) => {
@@ -153,6 +158,13 @@ export class Observe {
       }
       onLive?.();
       for await (const { source, payload } of live) {
+        if (source === RECONNECTED.source) {
+          // Whatever came meanwhile, whether or not anything comes now.
+          for await (const missed of this.#past({ fromSeq: next ?? 1 }, undefined, { signal }, behind)) {
+            if (wanted(missed)) yield missed;
+          }
+          continue;
+        }
         const event = payload as GatewayEvent;
         if (source !== "gateway" || event.seq < (next ?? 0)) continue;
         if (next !== undefined && event.seq > next) {
@@ -164,6 +176,7 @@ export class Observe {
         if (wanted(event)) yield event;
       }
     } finally {
+      stop();
       await live.return();
     }
   }

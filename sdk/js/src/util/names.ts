@@ -1,4 +1,6 @@
-/** Names and ids, by the rules of the protocol. */
+/** Names and ids, by the rules of the protocol: checked before anything is sent. */
+
+import { type Malformed, refusal } from "../errors.js";
 
 const NAME = /^[A-Za-z0-9_.-]{1,64}$/;
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -11,10 +13,10 @@ export function randomId(): string {
   return id;
 }
 
-/** Gives the name back, or throws a `TypeError` that says what it should be. */
+/** Gives the name back, or throws `Malformed` that says what it should be. */
 export function checkName(what: string, name: string): string {
   if (!NAME.test(name)) {
-    throw new TypeError(`${what} ${JSON.stringify(name)}: 1 to 64 of A-Z a-z 0-9 _ . -`);
+    throw malformed(`${what} ${JSON.stringify(name)} is no name: 1 to 64 of A-Z a-z 0-9 _ . -`);
   }
   return name;
 }
@@ -22,7 +24,12 @@ export function checkName(what: string, name: string): string {
 /** A blackboard key: 1 to 8 names, joined by `/`. */
 export function checkKey(key: string): string {
   const levels = key.split("/");
-  if (levels.length > 8) throw new TypeError(`key ${JSON.stringify(key)}: more than 8 levels`);
+  if (levels.length > 8) throw malformed(`key ${JSON.stringify(key)}: more than 8 levels`);
   for (const level of levels) checkName("key", level);
   return key;
+}
+
+/** The same error as the gateway's refusal would be. */
+function malformed(reason: string): Malformed {
+  return refusal({ command: "", status: "rejected", code: 400, reason }) as Malformed;
 }
