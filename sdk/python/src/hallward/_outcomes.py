@@ -1,0 +1,100 @@
+"""Waiting for what comes of something: of a task, an approval, a call of a tool.
+
+What came of it is delivered once, and may have been delivered to an earlier program, be lost with a
+session, or be stuck behind a full window. So whoever waits is told when it is time to `LOOK`, and
+asks the gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import Final, Generic, Literal, TypeVar, Union, cast
+
+from ._link import Status
+from ._scope import Scope
+from ._streams import Stream
+
+T = TypeVar("T")
+
+_UNCLAIMED = 1_000
+_PATIENCE = 5.0
+"""Seconds between two looks at whether the window is full."""
+
+
+class Look:
+    """Ask the gateway: it may be over."""
+
+
+LOOK: Final = Look()
+
+
+class Outcomes(Generic[T]):
+    """Who waits for what, by its id; and what came before somebody did."""
+
+    def __init__(self, scope: Scope, kind: str) -> None:
+        self._scope = scope
+        self._kind = kind
+        self._streams: dict[str, list[Stream[Union[T, Look]]]] = {}
+        self._unclaimed: OrderedDict[str, T] = OrderedDict()
+        self._patience: asyncio.TimerHandle | None = None
+        scope.link.on_status(self._connection_changed)
+
+    def follow(self, id: str, *, look: bool) -> Stream[Union[T, Look]]:
+        """What comes of it, with what has come already. ``look``: the first thing is to look."""
+        stream = cast("Stream[Union[T, Look]]", self._scope.stream(f"{self._kind} {id}"))
+        self._streams.setdefault(id, []).append(stream)
+        stream.on_close(lambda: self._unfollow(id, stream))
+        if (kept := self._unclaimed.pop(id, None)) is not None:
+            stream.put(kept)
+        elif look:
+            stream.put(LOOK)
+        self._be_patient()
+        return stream
+
+    def _unfollow(self, id: str, stream: Stream[Union[T, Look]]) -> None:
+        self._streams[id].remove(stream)
+        if not self._streams[id]:
+            del self._streams[id]
+
+    def put(self, id: str, item: T) -> bool:
+        """Gives it to whoever waits; whether anybody does."""
+        streams = self._streams.get(id, [])
+        for stream in streams:
+            stream.put(item)
+        return bool(streams)
+
+    def keep(self, id: str, item: T) -> None:
+        """Keeps it for who waits later, as long as there is room for it."""
+        self._unclaimed[id] = item
+        self._unclaimed.move_to_end(id)
+        if len(self._unclaimed) > _UNCLAIMED:
+            self._unclaimed.popitem(last=False)
+
+    def take_unclaimed(self) -> list[T]:
+        """All that was kept, for who wants all."""
+        kept = list(self._unclaimed.values())
+        self._unclaimed.clear()
+        return kept
+
+    def _connection_changed(self, status: Status) -> None:
+        if status.state == "connected" and not status.resumed:
+            self._have_all_look()
+
+    def _have_all_look(self) -> None:
+        for streams in self._streams.values():
+            for stream in streams:
+                stream.put(LOOK)
+
+    def _be_patient(self) -> None:
+        if self._patience is None:
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(_PATIENCE, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        if self._scope.link.ended or not self._streams:
+            return
+        if self._scope.link.window_full:
+            self._have_all_look()
+        self._be_patient()
