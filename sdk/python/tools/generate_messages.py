@@ -1,7 +1,7 @@
 """Writes `src/hallward/messages.py` from the gateway's JSON Schemas.
 
-    python tools/generate_messages.py            # write it
-    python tools/generate_messages.py --check    # exit 1 if it is stale
+python tools/generate_messages.py            # write it
+python tools/generate_messages.py --check    # exit 1 if it is stale
 """
 
 from __future__ import annotations
@@ -188,7 +188,8 @@ def generate(folder: Path) -> str:
     names = {snake(wire): wire for one in classes.values() for wire in one.get("properties", {})}
     rows = "".join(f"    {json.dumps(key)}: {json.dumps(names[key])},\n" for key in sorted(names))
     body.append(
-        f"NAMES: dict[str, str] = {{\n{rows}}}\n" + words("Python name to wire name, of all fields.", "")
+        f"NAMES: dict[str, str] = {{\n{rows}}}\n"
+        + words("Python name to wire name, of all fields.", "")
     )
     files = "".join(f"    {json.dumps(key)}: {value},\n" for key, value in schemas.files.items())
     body.append(

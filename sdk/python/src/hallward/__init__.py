@@ -8,7 +8,7 @@
 """
 
 from ._durations import Duration
-from ._link import Status
+from ._link import ConnectionStatus
 from ._results import Result
 from ._scope import Listener
 from ._streams import Stream
@@ -58,4 +58,77 @@ from .observe import Events, Observe, Observed
 from .presence import PresenceOf, Seen
 from .questions import Question
 from .room import Room
+from .task import Call, Task, TaskOver
 from .tools import CardChange, Part, ToolQuestion, Tools
+from .worker import Worker
+
+__all__ = [
+    "Agent",
+    "Approve",
+    "Backoff",
+    "Blackboard",
+    "Call",
+    "CardChange",
+    "Change",
+    "Conflict",
+    "ConnectionStatus",
+    "Decided",
+    "Decision",
+    "Disconnected",
+    "Duration",
+    "Entry",
+    "Event",
+    "Events",
+    "Expired",
+    "Fatal",
+    "Fence",
+    "Forbidden",
+    "Gap",
+    "GroupResult",
+    "HallwardError",
+    "Handoff",
+    "Inbox",
+    "InboxMessage",
+    "Invalid",
+    "Listener",
+    "Lock",
+    "Malformed",
+    "NotFound",
+    "Observe",
+    "Observed",
+    "Overflow",
+    "Part",
+    "PendingApproval",
+    "Presence",
+    "PresenceOf",
+    "ProtocolError",
+    "Question",
+    "Refused",
+    "Result",
+    "Retry",
+    "Room",
+    "Seen",
+    "SessionTaken",
+    "Stored",
+    "Stream",
+    "Task",
+    "TaskCancelled",
+    "TaskError",
+    "TaskExpired",
+    "TaskFailed",
+    "TaskHandle",
+    "TaskOptions",
+    "TaskOver",
+    "TaskView",
+    "Timeout",
+    "TooLarge",
+    "TooMany",
+    "ToolCard",
+    "ToolError",
+    "ToolQuestion",
+    "Tools",
+    "Transaction",
+    "Unavailable",
+    "Worker",
+    "connect",
+]

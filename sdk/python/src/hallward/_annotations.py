@@ -6,6 +6,10 @@ TypedDict, NamedTuple, Enum, Literal, unions; and pydantic and msgspec, which do
 Nothing of theirs is imported unless the program has done so.
 """
 
+# It is all about types that nobody can know before.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnnecessaryCast=false
+
 from __future__ import annotations
 
 import collections.abc
@@ -36,8 +40,8 @@ def plain(value: Any) -> Any:
         return value.value
     if isinstance(value, (datetime, date)):
         return value.isoformat()
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json", by_alias=True)
+    if (dump := getattr(value, "model_dump", None)) is not None:
+        return dump(mode="json", by_alias=True)
     if hasattr(value, "__struct_fields__"):
         return sys.modules["msgspec"].to_builtins(value)
     if isinstance(value, Mapping):
@@ -47,7 +51,9 @@ def plain(value: Any) -> Any:
 
 def convert(value: Any, annotation: Any, path: str = "") -> Any:
     """What JSON said, as the annotation wants it. Raises ``Invalid`` with the ``path``."""
-    if annotation in (Any, object, inspect.Parameter.empty) or isinstance(annotation, typing.TypeVar):
+    if annotation in (Any, object, inspect.Parameter.empty) or isinstance(
+        annotation, typing.TypeVar
+    ):
         return value
     annotation = _without_extras(annotation)
     for known in (_convert_foreign, _convert_generic, _convert_class, _convert_builtin):
@@ -102,10 +108,7 @@ def _convert_generic(value: Any, annotation: Any, path: str) -> Any:
         if not isinstance(value, list):
             raise _wrong(path, value, "an array")
         inner = arguments[0] if arguments else Any
-        items = [
-            convert(item, inner, f"{path}/{index}")
-            for index, item in enumerate(cast("list[Any]", value))
-        ]
+        items = [convert(item, inner, f"{path}/{index}") for index, item in enumerate(value)]
         return origin(items) if origin in (set, frozenset) else items
     if origin is tuple:
         return _convert_tuple(value, arguments, path)
@@ -136,7 +139,7 @@ def _convert_union(value: Any, arguments: tuple[Any, ...], path: str) -> Any:
 def _convert_tuple(value: Any, arguments: tuple[Any, ...], path: str) -> Any:
     if not isinstance(value, list):
         raise _wrong(path, value, "an array")
-    items = cast("list[Any]", value)
+    items: list[Any] = value
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(convert(item, arguments[0], f"{path}/{i}") for i, item in enumerate(items))
     if len(items) != len(arguments):
@@ -189,7 +192,7 @@ def _fields(annotation: type) -> dict[str, tuple[Any, bool]] | None:
         }
     if typing.is_typeddict(annotation):
         hints = get_type_hints(annotation, include_extras=True)
-        required = cast("frozenset[str]", annotation.__required_keys__)
+        required: frozenset[str] = getattr(annotation, "__required_keys__", frozenset())
         return {name: (kind, name in required) for name, kind in hints.items()}
     if issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
         hints = get_type_hints(annotation, include_extras=True)
@@ -219,7 +222,7 @@ def _convert_builtin(value: Any, annotation: Any, path: str) -> Any:
         return int(value)  # the gateway takes 3.0 for an integer, and so do we
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise _wrong(path, value, wanted)
-    return float(value) if annotation is float else value
+    return float(cast(float, value)) if annotation is float else value
 
 
 def _name(annotation: Any) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._codec import Encoding, decode_object, encode
-from ._link import Delivery, Link, Outgoing, Status
+from ._link import ConnectionStatus, Delivery, Link, Outgoing
 from ._names import new_id
 from .errors import (
     REFUSALS,
@@ -102,9 +102,12 @@ class Commands:
         """``rooms/{room}/…``"""
         return "/".join((self.root, room, *levels))
 
-    def on_unasked(self, listener: Callable[[str, Reply], None]) -> None:
-        """Has the listener called, with the room, for replies that no call waits for."""
+    def on_unasked(self, listener: Callable[[str, Reply], None]) -> Callable[[], None]:
+        """Has the listener called, with the room, for replies that no call waits for; what is
+        returned ends that.
+        """
         self._unasked.append(listener)
+        return lambda: self._unasked.remove(listener)
 
     async def call(
         self,
@@ -188,7 +191,7 @@ class Commands:
             error.command = pending.command
             pending.future.set_exception(error)
 
-    def _connection_changed(self, status: Status) -> None:
+    def _connection_changed(self, status: ConnectionStatus) -> None:
         if status.state == "connected":
             for pending in list(self._pending.values()):
                 if pending.outgoing is not None and pending.outgoing.acked:
@@ -226,7 +229,9 @@ class Commands:
         return None
 
     def _tell_unasked(self, room: str, reply: Reply) -> None:
-        for listener in self._unasked:
+        if reply.status == "rejected" and reply.task is None and reply.correlation_id is None:
+            logger.warning("%s refused: %s [%d]", reply.command, reply.reason, reply.code)
+        for listener in list(self._unasked):
             listener(room, reply)
 
     @staticmethod
@@ -237,9 +242,7 @@ class Commands:
 def error_of(reply: Reply) -> HallwardError:
     """The exception for a rejection."""
     kind = REFUSALS.get(reply.code, Refused)
-    error = kind(
-        reply.reason or "refused", code=reply.code, path=reply.path, command=reply.command
-    )
+    error = kind(reply.reason or "refused", code=reply.code, path=reply.path, command=reply.command)
     if isinstance(error, Conflict):
         error.current, error.lock = reply.current, reply.lock
     if isinstance(error, TooMany) and (found := re.search(r"in (\d+) ms", error.reason)):

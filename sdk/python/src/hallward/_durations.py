@@ -19,7 +19,7 @@ def milliseconds(duration: Duration) -> int:
     Raises ``ValueError`` for words that are none, or for less than nothing. A float is a
     ``TypeError``: whoever writes ``1.5`` means seconds, and an integer here is milliseconds.
     """
-    if isinstance(duration, bool) or not isinstance(duration, (str, timedelta, int)):
+    if type(duration) is bool or type(duration) is float:
         raise TypeError(f"a duration is '1.5s', a timedelta or milliseconds, not {duration!r}")
     if isinstance(duration, str):
         found = _TEXT.fullmatch(duration)

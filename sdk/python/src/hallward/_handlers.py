@@ -47,7 +47,8 @@ async def in_thread(function: Callable[..., R], *arguments: Any, **named: Any) -
             done.set_exception(error)
 
     def run() -> None:
-        result, error = None, None
+        result: R | None = None
+        error: BaseException | None = None
         try:
             result = context.run(function, *arguments, **named)
         except StopIteration as stop:  # a future cannot carry one

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Final, Generic, Literal, TypeVar, Union, cast
+from typing import Final, Generic, TypeVar, Union, cast
 
-from ._link import Status
+from ._link import ConnectionStatus
 from ._scope import Scope
 from ._streams import Stream
 
@@ -77,7 +77,7 @@ class Outcomes(Generic[T]):
         self._unclaimed.clear()
         return kept
 
-    def _connection_changed(self, status: Status) -> None:
+    def _connection_changed(self, status: ConnectionStatus) -> None:
         if status.state == "connected" and not status.resumed:
             self._have_all_look()
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Union
+from typing import Any, Union, cast
 
 from ._annotations import convert
 from ._codec import decode_object
@@ -21,7 +21,7 @@ from ._outcomes import Look, Outcomes
 from ._scope import Listener, Scope
 from ._streams import Stream, nothing
 from .errors import NotFound, ProtocolError, TaskCancelled, TaskError, TaskExpired, TaskFailed
-from .messages import GroupResult, TaskResult, TaskView
+from .messages import GroupResult, ResultStatus, TaskResult, TaskView
 from .questions import Question
 
 logger = logging.getLogger("hallward")
@@ -78,7 +78,7 @@ def result_of(view: TaskView) -> Result | None:
     return Result(
         task=view.task,
         type=view.type,
-        status=view.state,
+        status=cast("ResultStatus", view.state),
         final=True,
         attempts=view.attempt,
         created_at=view.created_at,
@@ -208,4 +208,3 @@ class Results:
         if len(self._seen) > _SEEN:
             self._seen.popitem(last=False)
         return False
-

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from ._commands import BUSY, Again, Commands
+from ._deadline import TimeIsUp, in_time
 from ._durations import Duration, in_words, seconds
 from ._handlers import Handler, Handlers
-from ._link import Delivery, Link, Route, Status
+from ._link import ConnectionStatus, Delivery, Link, Route
 from ._names import checked
 from ._streams import LIMIT, Stream
 from .errors import Timeout
@@ -85,7 +85,7 @@ class Scope:
         """A stream that ends with the agent, at the latest."""
         stream: Stream[Any] = Stream(f"{self.room}: {name}", limit=limit)
 
-        def changed(_: Status) -> None:
+        def changed(_: ConnectionStatus) -> None:
             if self.link.ended and self.link.error is not None:
                 stream.fail(self.link.error)
 
@@ -104,14 +104,10 @@ class Scope:
         self.handlers.spawn(run(), name)
 
 
-async def within(
-    work: Awaitable[T], timeout: Duration, what: str, handle: object = None
-) -> T:
+async def within(work: Awaitable[T], timeout: Duration, what: str, handle: object = None) -> T:
     """Waits for it, not longer than ``timeout``; then raises `Timeout`, which names ``what``."""
     limit = seconds(timeout)
     try:
-        return await asyncio.wait_for(work, limit)
-    except Timeout:
-        raise
-    except asyncio.TimeoutError:
+        return await in_time(work, limit)
+    except TimeIsUp:
         raise Timeout(f"{what}: nothing in {in_words(limit)}", handle=handle) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 
@@ -29,7 +29,7 @@ def current() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def restored(traceparent: str | None, tracestate: str | None) -> Iterator[None]:
+def restored(traceparent: str | None, tracestate: str | None) -> Generator[None, None, None]:
     """Within, spans belong to that trace."""
     propagate = _propagate()
     if propagate is None or traceparent is None:

@@ -12,7 +12,7 @@ from ._codec import Encoding, encode
 from ._commands import Commands
 from ._durations import Duration, seconds
 from ._handlers import Handlers
-from ._link import Delivery, Link, Options, Status
+from ._link import ConnectionStatus, Delivery, Link, Options
 from ._scope import Scope
 from ._streams import Stream
 from .room import Room
@@ -140,14 +140,14 @@ class Agent:
         await scope.subscribe(f"reply/{scope.me}", received, qos=0)
         return Room(scope)
 
-    def status(self) -> Stream[Status]:
+    def status(self) -> Stream[ConnectionStatus]:
         """What becomes of the connection, beginning with how it is now. Ends with ``closed`` or
         ``taken``.
         """
-        stream = cast("Stream[Status]", Stream("status"))
-        stream.put(Status(self._link.state))
+        stream = cast("Stream[ConnectionStatus]", Stream("status"))
+        stream.put(ConnectionStatus(self._link.state))
 
-        def changed(status: Status) -> None:
+        def changed(status: ConnectionStatus) -> None:
             stream.put(status)
             if status.state in ("closed", "taken"):
                 stream.finish()
@@ -156,10 +156,13 @@ class Agent:
         return stream
 
     async def close(self) -> None:
-        """Ends connection and session in good order. Handlers are cancelled; what they had not
-        finished is not acknowledged, and waits at the gateway.
+        """Leaves all rooms, and ends session and connection in good order. Handlers are cancelled;
+        what they had not finished is not acknowledged, and waits at the gateway.
         """
         await self._handlers.close()
+        for room in self._rooms.values():
+            if not _failed(room) and self._link.connected:
+                room.result().presence.take_leave()
         await self._link.close()
 
     async def __aenter__(self) -> Agent:

@@ -137,9 +137,10 @@ class Approve:
 
         async def decide(pending: PendingApproval) -> None:
             verdict = await self._scope.handlers.call(handler, pending)
+            if isinstance(verdict, bool):
+                verdict = "approve" if verdict else "reject"
             if verdict is not None:
-                word = {True: "approve", False: "reject"}.get(verdict, verdict)
-                await self.decide(pending, word)
+                await self.decide(pending, str(verdict))
 
         async def run() -> None:
             async with await self.pending() as pending:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 from ._codec import decode_object
 from ._commands import wire
 from ._durations import Duration, milliseconds, optional_milliseconds
-from ._link import Delivery, Status
+from ._link import ConnectionStatus, Delivery
 from ._names import checked, checked_key, new_id
 from ._scope import Scope, within
 from ._streams import LIMIT, Stream
@@ -168,11 +168,10 @@ class Blackboard:
         """Several writes, all or none: see `Transaction`."""
         return Transaction(self._scope, fence)
 
-    def lock(
-        self, name: str, *, ttl: Duration = "30s", wait: Duration | None = None
-    ) -> Lock:
-        """The right to do what one only may do at a time: ``async with room.blackboard.lock("press",
-        wait="1m") as lock:``. See `Lock`.
+    def lock(self, name: str, *, ttl: Duration = "30s", wait: Duration | None = None) -> Lock:
+        """The right to do what one only may do at a time, for `Lock`'s ``async with``.
+
+        ``ttl``: how long it lasts if its holder falls silent. ``wait``: how long to wait for it.
         """
         return Lock(self._scope, name, ttl, wait)
 
@@ -251,9 +250,7 @@ class Lock:
     So write with `fence`: such a write takes effect only while the lock is held.
     """
 
-    def __init__(
-        self, scope: Scope, name: str, ttl: Duration, wait: Duration | None
-    ) -> None:
+    def __init__(self, scope: Scope, name: str, ttl: Duration, wait: Duration | None) -> None:
         self._scope = scope
         self._ttl = milliseconds(ttl)
         self._wait = wait
@@ -277,9 +274,7 @@ class Lock:
 
     async def acquire(self, *, timeout: Duration | None = None) -> Lock:
         """Takes it."""
-        body = wire(
-            ttl_ms=self._ttl, wait_ms=optional_milliseconds(self._wait), id=new_id()
-        )
+        body = wire(ttl_ms=self._ttl, wait_ms=optional_milliseconds(self._wait), id=new_id())
         if timeout is None and self._wait is not None:
             timeout = milliseconds(self._wait) + round(self._scope.commands.timeout * 1_000)
         reply = await self._scope.call(
@@ -376,7 +371,7 @@ class _Cache:
             return self._gone is not None and key in self._gone
         return entry.version >= version
 
-    def _connection_changed(self, status: Status) -> None:
+    def _connection_changed(self, status: ConnectionStatus) -> None:
         """A new session begins with all states that are retained, but says nothing of keys that
         were deleted meanwhile.
         """
@@ -420,7 +415,6 @@ class _Cache:
 def below(key: str, prefix: str | None) -> bool:
     """Whether a key is the prefix, or below it."""
     return prefix is None or key == prefix or key.startswith(prefix + "/")
-
 
 
 async def key_page(scope: Scope, prefix: str | None, cursor: str | None) -> KeyPage:

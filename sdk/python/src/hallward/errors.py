@@ -181,7 +181,7 @@ class ProtocolError(HallwardError):
     """Something came that is not what the protocol says. Worth a report."""
 
 
-class Retry(Exception):  # noqa: N818  # raised by handlers, and not an error to them
+class Retry(Exception):  # raised by handlers, and not an error to them
     """Raised by a handler: this attempt did not work, another may.
 
     ``result``: what the next attempt finds in ``task.last_progress``.
@@ -192,7 +192,7 @@ class Retry(Exception):  # noqa: N818  # raised by handlers, and not an error to
         self.result = result
 
 
-class Fatal(Exception):  # noqa: N818
+class Fatal(Exception):
     """Raised by a handler: no other attempt will help. The task is dead at once.
 
     ``code``: a short name of the error, for whoever dispatched the task.

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypedDict, Union, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Union, cast
 
 from ._commands import BUSY, FULL, wire
 from ._durations import Duration, milliseconds, optional_milliseconds, seconds
@@ -28,11 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Backoff:
-    """The pause before the next attempt: ``initial``, then ``factor`` times as long, up to ``max``."""
+    """The pause before the next attempt: ``initial``, then each ``factor`` times the last."""
 
     initial: Duration = "1s"
     factor: float = 2.0
     max: Duration = "1m"
+
+
+class Named(Protocol):
+    """What has an ``id``: the handle of a task."""
+
+    @property
+    def id(self) -> str: ...
 
 
 class TaskOptions(TypedDict, total=False):
@@ -61,9 +68,9 @@ class TaskOptions(TypedDict, total=False):
     """Raise ``Unavailable`` if nobody online can do it now, instead of waiting."""
     correlation_id: str
     """Carried to the worker and into the results."""
-    depends_on: list[Union[str, TaskHandle]]
+    depends_on: list[Union[str, Named]]
     """Tasks that must succeed first."""
-    parent: Union[str, TaskHandle]
+    parent: Union[str, Named]
     """The task that this one belongs to: cancelled with it."""
     group: str
     """Tasks of one group have one result together, besides: see `Handoff.group`."""
@@ -322,7 +329,12 @@ class TaskHandle:
         self._results = results
         self._looked_for = looked_for
         """Whether its result may have come, and been acknowledged, before this program began."""
-        self.id = id
+        self._id = id
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return self._id
 
     def __repr__(self) -> str:
         return f"TaskHandle({self.id!r})"
@@ -422,7 +434,5 @@ def _task(type: str, payload: Any, options: TaskOptions) -> dict[str, Any]:
     return {**body, **_trace.current()}
 
 
-def _id(task: str | TaskHandle) -> str:
+def _id(task: str | Named) -> str:
     return task if isinstance(task, str) else task.id
-
-

@@ -14,7 +14,7 @@ from ._codec import decode, decode_object, encode
 from ._commands import wire
 from ._durations import Duration, milliseconds
 from ._handlers import Handler
-from ._link import Delivery, Route, Status
+from ._link import ConnectionStatus, Delivery, Route
 from ._names import checked
 from ._scope import Listener, Scope
 from ._streams import LIMIT, Stream
@@ -39,11 +39,13 @@ class Observed:
     def __init__(self, source: str, category: str, body: Any) -> None:
         self.source = source
         self.category = category
-        self.body = body
+        self.body: Any = body
         self.event: Event | None = Event.read(body) if source == "gateway" else None
 
     def _field(self, name: str) -> Any:
-        return cast("dict[str, Any]", self.body).get(name) if isinstance(self.body, dict) else None
+        if not isinstance(self.body, dict):
+            return None
+        return cast("dict[str, Any]", self.body).get(name)
 
     @property
     def severity(self) -> Any:
@@ -203,7 +205,7 @@ class Events:
         self._live.append(event)
         self._arrival.set()
 
-    def _connection_changed(self, status: Status) -> None:
+    def _connection_changed(self, status: ConnectionStatus) -> None:
         if status.state == "connected" and not status.resumed:
             self._behind = True
         self._arrival.set()
@@ -308,4 +310,3 @@ def _unix(moment: Moment) -> int:
     if moment.tzinfo is None:
         raise ValueError(f"a time needs a time zone: {moment!r}")
     return round(moment.timestamp() * 1_000)
-

@@ -72,6 +72,11 @@ class PresenceOf:
         self._said = {}
         await self._scope.publish(b"", "presence/announce", self._scope.me, timeout=timeout)
 
+    def take_leave(self) -> None:
+        """As `leave`, without waiting: the connection ends behind it."""
+        topic = self._scope.topic("presence/announce", self._scope.me)
+        self._scope.link.send_from_thread(topic, b"")
+
     async def agents(
         self,
         *,
@@ -115,7 +120,9 @@ class PresenceOf:
             document = decode_object(delivery.payload) if delivery.payload else None
             stream.put(Seen(room, agent, Presence.read(document) if document else None))
 
-        topic = self._scope.commands.topic("+" if all_rooms else self._scope.room, "presence/agent/+")
+        topic = self._scope.commands.topic(
+            "+" if all_rooms else self._scope.room, "presence/agent/+"
+        )
         link = self._scope.link
         route = await link.subscribe(topic, received, timeout=self._scope.commands.timeout)
         stream.on_close(lambda: link.unsubscribe(route))

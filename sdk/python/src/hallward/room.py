@@ -23,9 +23,7 @@ class Raw:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    async def publish(
-        self, topic: str, document: Any, *, timeout: Duration | None = None
-    ) -> None:
+    async def publish(self, topic: str, document: Any, *, timeout: Duration | None = None) -> None:
         """Publishes JSON (or CBOR), or bytes as they are, at QoS 1, and waits for the PUBACK.
 
         Raises what that refuses (MQTT 5); on 3.1.1 refusals are only logged.
@@ -39,7 +37,8 @@ class Room:
     """A room that this agent is in, with a part for each pattern. Made by `Agent.join`."""
 
     def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+        self.scope = scope
+        """What its parts are made with."""
         self.name = scope.room
         self.handoff = Handoff(scope)
         self.inbox = Inbox(scope)

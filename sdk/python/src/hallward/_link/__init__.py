@@ -4,8 +4,8 @@
 """
 
 from .delivery import Delivery, Receipts
-from .link import Link, Outgoing, Status
+from .link import ConnectionStatus, Link, Outgoing
 from .options import Options
 from .routes import Route
 
-__all__ = ["Delivery", "Link", "Options", "Outgoing", "Receipts", "Route", "Status"]
+__all__ = ["ConnectionStatus", "Delivery", "Link", "Options", "Outgoing", "Receipts", "Route"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, cast
 
 import paho.mqtt.client as mqtt
@@ -33,7 +34,7 @@ def make(options: Options) -> mqtt.Client:
     if options.websocket:
         client.ws_set_options(path=options.path)
     if options.secure and options.tls is not None:
-        client.tls_set_context(options.tls)
+        client.tls_set_context(options.tls)  # pyright: ignore[reportUnknownMemberType]
     if options.username is not None:
         client.username_pw_set(options.username, options.password)
     client.max_inflight_messages_set(1_000)
@@ -74,7 +75,7 @@ def reason_of(properties: Properties | None) -> str | None:
 
 
 def _properties(kind: int, **values: Any) -> Properties:
-    properties = Properties(kind)
+    properties = Properties(kind)  # type: ignore[no-untyped-call]
     for name, value in values.items():
         setattr(properties, name, value)
     return properties
@@ -82,7 +83,5 @@ def _properties(kind: int, **values: Any) -> Properties:
 
 def join(client: mqtt.Client) -> None:
     """Waits for the network thread to end, after `disconnect`."""
-    try:
+    with suppress(AttributeError):  # paho looks at its thread twice; it may end in between
         client.loop_stop()
-    except AttributeError:
-        pass  # paho looks at its thread twice, and the thread may end in between

@@ -49,7 +49,7 @@ _TURN = 500
 
 
 @dataclass(frozen=True)
-class Status:
+class ConnectionStatus:
     """What became of the connection. ``resumed``: the session was kept, nothing was missed."""
 
     state: State
@@ -95,7 +95,7 @@ class Link:
         self._queue: deque[Outgoing] = deque()
         self._in_flight: dict[int, Outgoing] = {}
         self._subscribing: dict[int, list[Subscription]] = {}
-        self._listeners: list[Callable[[Status], None]] = []
+        self._listeners: list[Callable[[ConnectionStatus], None]] = []
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._handed_over: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._waking = False
@@ -138,7 +138,7 @@ class Link:
     def _stop(self, state: State, error: HallwardError) -> None:
         """Nothing more is sent or handed out; whoever waits is told."""
         self.error = error
-        self._set_state(Status(state, reason=error.reason))
+        self._set_state(ConnectionStatus(state, reason=error.reason))
         self._queue.clear()
         self._in_flight.clear()
         for subscription in self._routes:
@@ -149,12 +149,12 @@ class Link:
             self._opened.set_exception(error)
             self._opened.exception()
 
-    def on_status(self, listener: Callable[[Status], None]) -> Callable[[], None]:
+    def on_status(self, listener: Callable[[ConnectionStatus], None]) -> Callable[[], None]:
         """Has the listener called with every change; what is returned ends that."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def _set_state(self, status: Status) -> None:
+    def _set_state(self, status: ConnectionStatus) -> None:
         self.state = status.state
         for listener in list(self._listeners):
             listener(status)
@@ -448,7 +448,7 @@ class Link:
         if resumed and self._unsubscribed:
             self._client.unsubscribe(list(self._unsubscribed))
         self._unsubscribed.clear()
-        self._set_state(Status("connected", resumed))
+        self._set_state(ConnectionStatus("connected", resumed))
         if not self._opened.done():
             self._opened.set_result(None)
         self._pump()
@@ -466,8 +466,7 @@ class Link:
             self._stop("taken", error)
         elif was_connected:
             logger.warning("%s: the connection is lost (%s)", self.options.agent, reason)
-            self._set_state(Status("disconnected", reason=reason))
-
+            self._set_state(ConnectionStatus("disconnected", reason=reason))
 
     def _looks_taken(self) -> bool:
         """MQTT 3.1.1 cannot say that somebody else has connected under our name. Two programs that
@@ -487,4 +486,3 @@ def refusal(code: int, reason: str | None) -> HallwardError:
     """The error for a reason code of MQTT: of a PUBACK, a SUBACK or a CONNACK."""
     number = _BY_REASON.get(code, 503)
     return REFUSALS[number](reason or f"refused with 0x{code:02x}", code=number)
-
