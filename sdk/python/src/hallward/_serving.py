@@ -162,9 +162,8 @@ class Serving:
         if room != self._scope.room or reply.status != "rejected" or reply.code not in _OVER:
             return
         task, attempt = _about(reply)
-        for run in list(self._runs.values()):
-            mine = isinstance(run, TaskRun) and run.assignment.task == task
-            if mine and attempt in (None, run.assignment.attempt):
+        for run in [one for one in self._runs.values() if isinstance(one, TaskRun)]:
+            if run.assignment.task == task and attempt in (None, run.assignment.attempt):
                 run.stop(over=True)
 
     # How runs go

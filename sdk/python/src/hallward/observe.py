@@ -43,9 +43,8 @@ class Observed:
         self.event: Event | None = Event.read(body) if source == "gateway" else None
 
     def _field(self, name: str) -> Any:
-        if not isinstance(self.body, dict):
-            return None
-        return cast("dict[str, Any]", self.body).get(name)
+        fields = self.body if isinstance(self.body, dict) else {}
+        return cast("dict[str, Any]", fields).get(name)
 
     @property
     def severity(self) -> Any:
