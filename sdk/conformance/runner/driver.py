@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 
@@ -27,7 +28,7 @@ class Driver:
         self._count = 0
         self._changed = threading.Condition()
         self._broken: str | None = None
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
         )
@@ -45,7 +46,9 @@ class Driver:
             with self._changed:
                 self._say("<", line.decode(errors="replace").strip())
                 if not known:
-                    self._broken = f"{self.name} wrote what is no answer or event: {line!r:.200}"
+                    self._broken = (
+                        f"{self.name} wrote what is no answer or event: {line!r:.200}"
+                    )
                 elif "event" in document:
                     self.events.append(document)
                 else:
@@ -56,7 +59,9 @@ class Driver:
             self._changed.notify_all()
 
     def _say(self, direction: str, line: str) -> None:
-        self.transcript.append(f"{time.monotonic():.3f} {self.name} {direction} {line[:400]}")
+        self.transcript.append(
+            f"{time.monotonic():.3f} {self.name} {direction} {line[:400]}"
+        )
 
     def ask(self, request: dict[str, Any]) -> int:
         with self._changed:
@@ -75,7 +80,9 @@ class Driver:
     def answer(self, number: int, within: float) -> dict[str, Any] | None:
         """The answer to a request; `None` if it does not come in time."""
         with self._changed:
-            self._changed.wait_for(lambda: number in self._answers or self._broken, within)
+            self._changed.wait_for(
+                lambda: number in self._answers or self._broken, within
+            )
             if number in self._answers:
                 return self._answers.pop(number)
             if self._broken:
@@ -113,9 +120,7 @@ class Driver:
         self._process.wait()
         self._reader.join(5)
         for one in (self._process.stdin, self._process.stdout):
-            if one is not None:
-                try:
+            with suppress(OSError):
+                if one is not None:
                     one.close()
-                except OSError:
-                    pass
         self._errors.close()

@@ -22,16 +22,24 @@ def faketime() -> str | None:
     return next(iter(glob.glob(_FAKETIME)), None)
 
 
+class GatewayGone(Exception):
+    """It did not start."""
+
+
 class Gateway:
     def __init__(self, binary: str, settings: dict[str, Any], clock: bool) -> None:
         self._binary = binary
         self._folder = Path(tempfile.mkdtemp(prefix="hallward-conformance-"))
         self._environment = {
-            key: value for key, value in os.environ.items() if not key.startswith("HALLWARD")
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith("HALLWARD")
         }
         for key, value in settings.items():
             name = "HALLWARD__" + key.upper().replace(".", "__")
-            self._environment[name] = str(value).lower() if isinstance(value, bool) else str(value)
+            self._environment[name] = (
+                str(value).lower() if isinstance(value, bool) else str(value)
+            )
         if clock:
             self.step_clock("+0s")
             self._environment |= {
@@ -69,7 +77,7 @@ class Gateway:
         deadline = time.monotonic() + START
         while not ready.exists():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the gateway did not start:\n{self.log}")
+                raise GatewayGone(f"the gateway did not start:\n{self.log}")
             time.sleep(0.005)
         found = json.loads(ready.read_text())
         self._mqtt = found["mqtt"]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
 from typing import Any
 
 from .driver import Driver, DriverGone
-from .gateway import Gateway, faketime
+from .gateway import Gateway, GatewayGone, faketime
 from .matching import differs, filled, picked, short
 from .proxy import Proxy
-from .scenario import Scenario
+from .scenario import VARIANTS, Scenario
 from .values import random_value
 
 _UNTOLD = {"ok", "error", "save", "later", "within"}
@@ -30,7 +29,11 @@ class Play:
     """The gateway, the drivers and their wires of one scenario."""
 
     def __init__(
-        self, scenario: Scenario, variant: dict[str, str], gateway: str, command: list[str]
+        self,
+        scenario: Scenario,
+        variant: dict[str, str],
+        gateway: str,
+        command: list[str],
     ) -> None:
         self._scenario = scenario
         self._variant = variant
@@ -49,11 +52,27 @@ class Play:
 
     def run(self) -> None:
         """Raises `Failed`, `Skipped`."""
-        self._gateway.start()
         try:
+            self._gateway.start()
+            self._check_needs()
             self._steps(self._scenario.steps)
-        except DriverGone as gone:
+        except (DriverGone, GatewayGone) as gone:
             raise Failed(str(gone)) from gone
+
+    def _check_needs(self) -> None:
+        """A gateway that does not know a status says so with 400; one that does, that there is no
+        such task.
+        """
+        status = self._scenario.needs
+        if status is None:
+            return
+        self._start("probe", "probe", VARIANTS["v5-json"])
+        update = {"task": "none", "attempt": 1, "status": status, "question": "?"}
+        request = {"op": "publish", "topic": "handoff/update/probe", "json": update}
+        probe = self._drivers["probe"]
+        answer = probe.answer(probe.ask(request), self._scenario.within) or {}
+        if answer.get("error", {}).get("kind") == "Malformed":
+            raise Skipped(f"the gateway does not know the status {status}")
 
     def close(self) -> None:
         for driver in [*self._drivers.values(), *self._gone]:
@@ -66,8 +85,14 @@ class Play:
         """What was said, and what the programs logged."""
         drivers = [*self._drivers.values(), *self._gone]
         lines = sorted(line for one in drivers for line in one.transcript)
-        errors = [f"-- {one.name} logged:\n{text}" for one in drivers if (text := one.stderr())]
-        return "\n".join([*lines, *errors, f"-- the gateway logged:\n{self._gateway.log[-2_000:]}"])
+        errors = [
+            f"-- {one.name} logged:\n{text}"
+            for one in drivers
+            if (text := one.stderr())
+        ]
+        return "\n".join(
+            [*lines, *errors, f"-- the gateway logged:\n{self._gateway.log[-2_000:]}"]
+        )
 
     # Steps
 
@@ -94,10 +119,13 @@ class Play:
 
     def _start(self, name: str, agent: str, connect: dict[str, Any]) -> None:
         driver = self._drivers[name] = Driver(name, self._command)
-        proxy = self._proxies[name] = self._proxies.get(name) or Proxy(self._gateway.port)
+        proxy = self._proxies[name] = self._proxies.get(name) or Proxy(
+            self._gateway.port
+        )
         url = f"mqtt://127.0.0.1:{proxy.port}"
         fields = {"url": url, "agent": agent, **self._variant, **connect}
         self._ok(driver, driver.ask({"op": "connect", **fields}), {})
+        driver.events.clear()
         self._ok(driver, driver.ask({"op": "join", "room": self._room}), {})
 
     def _request(self, name: str, step: dict[str, Any]) -> None:
@@ -117,7 +145,9 @@ class Play:
             raise Skipped(f"the driver does not know {answer['error'].get('reason')}")
         wanted = "error" if "error" in step else "ok"
         if wanted not in answer:
-            raise Failed(f"{driver.name}: {short(answer)}, where an {wanted} was expected")
+            raise Failed(
+                f"{driver.name}: {short(answer)}, where an {wanted} was expected"
+            )
         if why := differs(step.get(wanted) or {}, answer[wanted]):
             raise Failed(f"{driver.name}: {why}: {short(answer)}")
         self._save(step, answer[wanted])
@@ -135,17 +165,25 @@ class Play:
 
     def _step_event(self, step: dict[str, Any]) -> None:
         driver, wanted = self._drivers[step["event"]], step["is"]
-        match: Callable[[dict[str, Any]], bool] = lambda one: differs(wanted, one) is None
+
+        def match(one: dict[str, Any]) -> bool:
+            return differs(wanted, one) is None
+
         if step.get("next"):
             kind = wanted["event"]
             driver.wait_for(
-                lambda: any(one["event"] == kind for one in driver.events), self._within(step)
+                lambda: any(one["event"] == kind for one in driver.events),
+                self._within(step),
             )
             first = next((one for one in driver.events if one["event"] == kind), None)
             if first is None or not match(first):
                 raise Failed(f"{driver.name}: the next event is {short(first)}")
-        elif not driver.wait_for(lambda: any(map(match, driver.events)), self._within(step)):
-            there = [one for one in driver.events if one["event"] == wanted.get("event")]
+        elif not driver.wait_for(
+            lambda: any(map(match, driver.events)), self._within(step)
+        ):
+            there = [
+                one for one in driver.events if one["event"] == wanted.get("event")
+            ]
             raise Failed(f"{driver.name}: no such event, but {short(there)}")
         found = next(one for one in driver.events if match(one))
         driver.events.remove(found)

@@ -20,12 +20,14 @@ _NAMED = {
     "v311": ["v311-json"],
     "every": list(VARIANTS),
 }
-_FIELDS = {"name", "why", "variants", "settings", "steps", "within"}
+_FIELDS = {"name", "why", "variants", "settings", "steps", "within", "needs"}
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One document of a file. `settings` are the gateway's, by their keys."""
+    """One document of a file. `settings` are the gateway's, by their keys; `needs` is a status of an
+    update that the gateway must know.
+    """
 
     name: str
     file: str
@@ -33,6 +35,7 @@ class Scenario:
     steps: list[dict[str, Any]]
     settings: dict[str, Any] = field(default_factory=dict)
     within: float = 10.0
+    needs: str | None = None
 
 
 def load(folder: Path) -> list[Scenario]:
@@ -58,4 +61,5 @@ def _scenario(file: str, document: dict[str, Any]) -> Scenario:
         steps=document["steps"],
         settings=document.get("settings", {}),
         within=document.get("within", 10.0),
+        needs=document.get("needs"),
     )

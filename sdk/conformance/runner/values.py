@@ -5,7 +5,18 @@ from __future__ import annotations
 import random
 from typing import Any
 
-_TEXTS = ["", "a", "ümläut", "日本", "🜚", '"quoted"', "back\\slash", "new\nline", "\u0000", "camelCase"]
+_TEXTS = [
+    "",
+    "ümläut",
+    "日本",
+    "🜚",
+    '"quoted"',
+    "back\\slash",
+    "new\nline",
+    "\u0000",
+    "camelCase",
+]
+_LETTERS = [0x41, 0x20, 0xE4, 0x1F71A]
 _KEYS = ["ifVersion", "snake_case", "createdAt", "", "type", "result", "ä", "a.b", "0"]
 
 
@@ -27,7 +38,7 @@ def _scalar(source: random.Random, depth: int) -> Any:
             source.uniform(-1e6, 1e6),
             source.choice([1.5, -0.25, 1e-9, 1.7976931348623157e308, 5e-324, 0.1]),
             source.choice(_TEXTS),
-            "".join(chr(source.choice([0x41, 0x20, 0xE4, 0x1F71A])) for _ in range(source.randint(0, 40))),
+            "".join(chr(source.choice(_LETTERS)) for _ in range(source.randint(0, 40))),
         ]
     )
 

@@ -60,6 +60,7 @@ class Driver:
         self.worker: hallward.Worker | None = None
         self.serving: asyncio.Task[None] | None = None
         self.handles: dict[str, hallward.TaskHandle] = {}
+        self.known_answers: dict[Any, Any] = {}
         self.background: set[asyncio.Task[Any]] = set()
 
     # Requests
@@ -100,8 +101,11 @@ class Driver:
         self.spawn(self.follow_status(self.agent))
 
     async def follow_status(self, agent: hallward.Agent) -> None:
+        first = True
         async for status in agent.status():
-            event("status", status=status.state, resumed=status.resumed)
+            if not first:
+                event("status", status=status.state, resumed=status.resumed)
+            first = False
 
     async def op_join(self, request: Request) -> Reply:
         assert self.agent is not None
@@ -197,7 +201,8 @@ class Driver:
         return (await handoff.redrive_all(request["type"], limit=request.get("limit"))).write()
 
     async def op_group(self, request: Request) -> Reply:
-        return (await self.room(request).handoff.group(request["group"], **timeout(request))).write()
+        handoff = self.room(request).handoff
+        return (await handoff.group(request["group"], **timeout(request))).write()
 
     # Working
 
@@ -504,8 +509,6 @@ class Driver:
             await question.answer(self.known_answers[question.question])
 
     # Questions
-
-    known_answers: dict[Any, Any] = {}
 
     async def op_questions(self, request: Request) -> Reply:
         self.known_answers = request.get("answers") or {}

@@ -1,13 +1,11 @@
 """Waiting for what comes of something: of a task, an approval, a call of a tool.
 
-What came of it is delivered once, and may have been delivered to an earlier program, be lost with a
-session, or be stuck behind a full window. So whoever waits is told when it is time to `LOOK`, and
-asks the gateway.
+What came of it is delivered once, and may have been delivered to an earlier program, or be lost
+with a session. So whoever waits is told when it is time to `LOOK`, and asks the gateway.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from typing import Final, Generic, TypeVar, Union, cast
 
@@ -18,8 +16,6 @@ from ._streams import Stream
 T = TypeVar("T")
 
 _UNCLAIMED = 1_000
-_PATIENCE = 5.0
-"""Seconds between two looks at whether the window is full."""
 
 
 class Look:
@@ -37,7 +33,6 @@ class Outcomes(Generic[T]):
         self._kind = kind
         self._streams: dict[str, list[Stream[Union[T, Look]]]] = {}
         self._unclaimed: OrderedDict[str, T] = OrderedDict()
-        self._patience: asyncio.TimerHandle | None = None
         scope.link.on_status(self._connection_changed)
 
     def follow(self, id: str, *, look: bool) -> Stream[Union[T, Look]]:
@@ -49,7 +44,6 @@ class Outcomes(Generic[T]):
             stream.put(kept)
         elif look:
             stream.put(LOOK)
-        self._be_patient()
         return stream
 
     def _unfollow(self, id: str, stream: Stream[Union[T, Look]]) -> None:
@@ -79,22 +73,5 @@ class Outcomes(Generic[T]):
 
     def _connection_changed(self, status: ConnectionStatus) -> None:
         if status.state == "connected" and not status.resumed:
-            self._have_all_look()
-
-    def _have_all_look(self) -> None:
-        for streams in self._streams.values():
-            for stream in streams:
+            for stream in [one for streams in self._streams.values() for one in streams]:
                 stream.put(LOOK)
-
-    def _be_patient(self) -> None:
-        if self._patience is None:
-            loop = asyncio.get_running_loop()
-            self._patience = loop.call_later(_PATIENCE, self._lose_patience)
-
-    def _lose_patience(self) -> None:
-        self._patience = None
-        if self._scope.link.ended or not self._streams:
-            return
-        if self._scope.link.window_full:
-            self._have_all_look()
-        self._be_patient()

@@ -117,14 +117,14 @@ class Handoff:
     ) -> Result:
         """Dispatches a task and waits for what it comes to.
 
-        ``timeout``: for all of it, and not longer than the task's ``ttl``; 15 minutes if neither is
+        ``timeout``: for the result; a little longer than the task's ``ttl``, or 15 minutes, if not
         said. ``cancel``: take the task back when this call ends early, by time or by cancellation.
         Raises `TaskFailed`, `TaskExpired`, `TaskCancelled`; `Timeout`, whose ``handle`` goes on
         waiting.
         """
         handle = await self.dispatch(type, payload, **options)
         try:
-            return await handle.result(timeout=timeout or options.get("ttl") or DEFAULT_WAIT)
+            return await handle.result(timeout=timeout or _patience(options))
         except (Timeout, asyncio.CancelledError):
             if cancel:
                 with suppress(HallwardError):
@@ -143,7 +143,7 @@ class Handoff:
         (`Question`), and at last its final result. Raises as `run` does.
         """
         handle = await self.dispatch(type, payload, **options)
-        wait = timeout or options.get("ttl") or DEFAULT_WAIT
+        wait = timeout or _patience(options)
         async with aclosing(handle.stream(timeout=wait)) as news:
             async for one in news:
                 yield one
@@ -432,6 +432,12 @@ def _task(type: str, payload: Any, options: TaskOptions) -> dict[str, Any]:
     from . import _trace
 
     return {**body, **_trace.current()}
+
+
+def _patience(options: TaskOptions) -> Duration:
+    """How long to wait for a result, if nobody says. With a ``ttl`` there is one by then."""
+    ttl = options.get("ttl")
+    return DEFAULT_WAIT if ttl is None else milliseconds(ttl) + 30_000
 
 
 def _id(task: str | Named) -> str:

@@ -55,8 +55,9 @@ class Inbox:
     async def send(self, to: str, message: Any, *, timeout: Duration | None = None) -> None:
         """Sends a message. Returns once it is on disk.
 
-        ``message``: bytes and text go as they are, anything else as JSON (or CBOR, if the agent
-        speaks that); up to 256 KiB. It waits for up to 7 days, whether ``to`` is here or not.
+        ``message``: bytes and text go as they are, anything else as JSON, whatever the agent speaks
+        (nobody translates what is in an inbox); up to 256 KiB. It waits for up to 7 days, whether
+        ``to`` is here or not.
         Raises ``TooMany`` if that mailbox is full.
         """
         if isinstance(message, str):
@@ -64,7 +65,7 @@ class Inbox:
         elif isinstance(message, (bytes, bytearray, memoryview)):
             payload = bytes(cast(bytes, message))
         else:
-            payload = encode(message, self._scope.commands.encoding)
+            payload = encode(message, "json")
         to = checked("agent", to)
         await self._scope.publish(payload, "inbox", to, self._scope.me, timeout=timeout)
 

@@ -34,17 +34,17 @@ class Observed:
     gateway's is an `Event`, see ``event``.
     """
 
-    __slots__ = ("body", "category", "event", "source")
+    __slots__ = ("_fields", "body", "category", "event", "source")
 
     def __init__(self, source: str, category: str, body: Any) -> None:
         self.source = source
         self.category = category
         self.body: Any = body
-        self.event: Event | None = Event.read(body) if source == "gateway" else None
+        self._fields = cast("dict[str, Any]", body if isinstance(body, dict) else {})
+        self.event = Event.read(self._fields) if source == "gateway" else None
 
     def _field(self, name: str) -> Any:
-        fields = self.body if isinstance(self.body, dict) else {}
-        return cast("dict[str, Any]", fields).get(name)
+        return self._fields.get(name)
 
     @property
     def severity(self) -> Any:
@@ -73,7 +73,7 @@ class Observe:
         timeout: Duration | None = None,
     ) -> None:
         """Tells whoever listens. Who does not listen now misses it."""
-        body = encode({"severity": severity, "payload": payload}, self._scope.commands.encoding)
+        body = encode({"severity": severity, "payload": payload}, "json")
         levels = ("observe/events", self._scope.me, checked("category", category))
         await self._scope.publish(body, *levels, timeout=timeout)
 

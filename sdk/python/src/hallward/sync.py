@@ -426,7 +426,7 @@ class Handoff(_Twin):
     ) -> Result:
         """Dispatches a task and waits for what it comes to.
 
-        ``timeout``: for all of it, and not longer than the task's ``ttl``; 15 minutes if neither is
+        ``timeout``: for the result; a little longer than the task's ``ttl``, or 15 minutes, if not
         said. ``cancel``: take the task back when this call ends early, by time or by cancellation.
         Raises `TaskFailed`, `TaskExpired`, `TaskCancelled`; `Timeout`, whose ``handle`` goes on
         waiting.
@@ -571,8 +571,9 @@ class Inbox(_Twin):
     def send(self, to: str, message: Any, *, timeout: Duration | None = None) -> None:
         """Sends a message. Returns once it is on disk.
 
-        ``message``: bytes and text go as they are, anything else as JSON (or CBOR, if the agent
-        speaks that); up to 256 KiB. It waits for up to 7 days, whether ``to`` is here or not.
+        ``message``: bytes and text go as they are, anything else as JSON, whatever the agent speaks
+        (nobody translates what is in an inbox); up to 256 KiB. It waits for up to 7 days, whether
+        ``to`` is here or not.
         Raises ``TooMany`` if that mailbox is full.
         """
         self._call(self._inner.send(to, message, timeout=timeout))

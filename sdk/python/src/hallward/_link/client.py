@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from contextlib import suppress
 from typing import Any, cast
 
@@ -79,6 +81,14 @@ def _properties(kind: int, **values: Any) -> Properties:
     for name, value in values.items():
         setattr(properties, name, value)
     return properties
+
+
+def break_off(client: mqtt.Client) -> None:
+    """Breaks the connection. The client makes a new one, and goes on with the session."""
+    sock = client.socket()
+    if sock is not None:
+        with suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as same:
+            same.shutdown(socket.SHUT_RDWR)
 
 
 def join(client: mqtt.Client) -> None:

@@ -8,7 +8,7 @@ is finished early waits for those before it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 class Delivery:
@@ -56,7 +56,7 @@ class Receipt:
 
     def finish(self) -> None:
         self.done = True
-        self._of.flush()
+        self._of.finished()
 
 
 class Receipts:
@@ -67,8 +67,9 @@ class Receipts:
     when its handler, which is still running, is done.
     """
 
-    def __init__(self, acknowledge: Callable[[int], None]) -> None:
+    def __init__(self, acknowledge: Callable[[int], None], finished: Callable[[], None]) -> None:
         self._acknowledge = acknowledge
+        self._finished = finished
         self._order: deque[Receipt] = deque()
         self._carried: dict[str, deque[Receipt]] = {}
 
@@ -102,6 +103,17 @@ class Receipts:
         for topic, rest in before.items():
             self._carried.setdefault(topic, deque()).extend(rest)
         self._order.clear()
+
+    def in_hand(self) -> Iterator[str]:
+        """The topics of what is not finished, also of what came before the connection broke."""
+        yield from (receipt.topic for receipt in self._order if not receipt.done)
+        for topic, carried in self._carried.items():
+            yield from (topic for receipt in carried if not receipt.done)
+
+    def finished(self) -> None:
+        """One more is finished."""
+        self.flush()
+        self._finished()
 
     def flush(self) -> None:
         """Acknowledges all that is finished and has nothing unfinished before it."""

@@ -44,6 +44,8 @@ _SHORT_LIFE, _MAX_SHORT_LIVES = 2.0, 5
 """So many connections in a row that lasted less than so many seconds mean a fight."""
 _MAX_HANDED_OVER = 20_000
 """Messages of QoS 0 that may wait for the event loop; those of QoS 1 are bounded by the window."""
+_PATIENCE = 0.5
+"""Seconds that the window may be full before we do something about it."""
 _TURN = 500
 """So many entries are worked off before the event loop may do something else."""
 
@@ -87,9 +89,11 @@ class Link:
         """Why it ended, once it has."""
         self._loop = asyncio.get_running_loop()
         self._client = mqtt_client.make(options)
-        self._receipts = Receipts(self._acknowledge)
+        self._receipts = Receipts(self._acknowledge, self._finished)
         self._routes = Routes()
         self._mail: dict[str, Route] = {}
+        self._relief: asyncio.TimerHandle | None = None
+        self._set_aside: set[str] = set()
         self._unrouted: list[Delivery] = []
         self._unsubscribed: set[str] = set()
         self._queue: deque[Outgoing] = deque()
@@ -172,10 +176,6 @@ class Link:
     def unacked(self) -> int:
         """Deliveries in hand that are not acknowledged yet."""
         return len(self._receipts)
-
-    @property
-    def window_full(self) -> bool:
-        return len(self._receipts) >= self.options.window
 
     def _check_open(self) -> None:
         if self.error is not None and self.ended:
@@ -295,6 +295,7 @@ class Link:
                 self._unsubscribed.add(route.filter)
 
     def _ask_for(self, subscriptions: list[Subscription]) -> None:
+        subscriptions = [one for one in subscriptions if one.filter not in self._set_aside]
         if subscriptions and self.connected:
             filters = [(one.filter, one.qos) for one in subscriptions]
             _, mid = self._client.subscribe(filters)
@@ -322,6 +323,7 @@ class Link:
             if (dup or not self._resumed) and self._receipts.again(mid, topic, payload):
                 return
             receipt = self._receipts.receive(mid, topic, payload)
+            self._watch_window()
         delivery = Delivery(topic, payload, retained, receipt)
         routes = self._routes.find(topic)
         if routes:
@@ -353,6 +355,46 @@ class Link:
 
     def _acknowledge(self, mid: int) -> None:
         self._client.ack(mid, 1)
+
+    # A window that is full
+
+    def _watch_window(self) -> None:
+        if len(self._receipts) >= self.options.window and self._relief is None:
+            self._relief = self._loop.call_later(_PATIENCE, self._relieve)
+
+    def _relieve(self) -> None:
+        """Gets room for answers, results and work where mail in hand takes up the whole window.
+
+        Nothing can be acknowledged before its handler is done, and that may be waiting for an
+        answer, which has no room to come. What is addressed to us waits at the gateway while we do
+        not subscribe to it, also what was sent already once the connection is made anew. So mail is
+        set aside: its handlers go on, and when they are done we subscribe again, and acknowledge
+        what comes again.
+        """
+        self._relief = None
+        if len(self._receipts) < self.options.window or not self.connected:
+            return
+        topics = set(self._receipts.in_hand())
+        aside = {
+            topic_filter
+            for topic_filter, route in self._mail.items()
+            if any(route.matches(topic.split("/")) for topic in topics)
+        }
+        if aside:
+            logger.info("%s: %d in hand, making room", self.options.agent, len(self._receipts))
+            self._set_aside |= aside
+            self._client.unsubscribe(sorted(aside))
+            self._loop.call_later(_PATIENCE, mqtt_client.break_off, self._client)
+
+    def _finished(self) -> None:
+        if self._set_aside and not self._mail_in_hand():
+            back, self._set_aside = self._set_aside, set()
+            self._ask_for([one for one in self._routes if one.filter in back])
+
+    def _mail_in_hand(self) -> bool:
+        routes = [self._mail[topic_filter] for topic_filter in self._set_aside]
+        levels = [topic.split("/") for topic in self._receipts.in_hand()]
+        return any(route.matches(one) for route in routes for one in levels)
 
     # From paho's thread to the event loop
 
