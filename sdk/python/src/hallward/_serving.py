@@ -208,19 +208,23 @@ class Serving:
         self._draining = True
         announcement = {**self._announcement, "status": "draining"}
         await self._say(self._room.presence.announce_as(announcement, timeout=_LAST_WORDS))
-        running = {run.task for run in self._runs.values() if run.task is not None}
-        if running:
-            await asyncio.wait(running, timeout=self._grace)
+        for run in list(self._runs.values()):
+            if run.asking:  # whoever gets the answer goes on; it costs no attempt
+                run.stop(over=True)
+        await self._wait_for_runs(self._grace)
         for run in list(self._runs.values()):
             run.stop(over=False)
-        left = {run.task for run in self._runs.values() if run.task is not None}
-        if left:
-            await asyncio.wait(left, timeout=self._scope.commands.timeout)
+        await self._wait_for_runs(self._scope.commands.timeout)
         for tool in self._tools:
             withdrawing = self._scope.publish(
                 b"", "tools/register", self._scope.me, tool, timeout=_LAST_WORDS
             )
             await self._say(withdrawing)
+
+    async def _wait_for_runs(self, limit: float) -> None:
+        running = {run.task for run in self._runs.values() if run.task is not None}
+        if running:
+            await asyncio.wait(running, timeout=limit)
 
     @staticmethod
     async def _say(words: Awaitable[None]) -> None:

@@ -26,7 +26,7 @@ AuditAct = Literal[
     "cancelled",
 ]
 """What somebody did about an approval."""
-CallState = Literal["running", "success", "error"]
+CallState = Literal["running", "asking", "success", "error"]
 """Where a call stands."""
 ConnectionState = Literal["online", "away", "offline"]
 """Whether the gateway holds the agent's connection."""
@@ -44,9 +44,9 @@ Priority = Literal["low", "medium", "high", "critical"]
 """Which task goes first."""
 ReplyStatus = Literal["accepted", "rejected"]
 """Whether a command was taken."""
-ResultStatus = Literal["partial", "succeeded", "dead", "expired", "cancelled"]
+ResultStatus = Literal["partial", "input", "succeeded", "dead", "expired", "cancelled"]
 """How a result says it ended, or that it did not yet."""
-ReturnStatus = Literal["success", "error", "partial"]
+ReturnStatus = Literal["success", "error", "partial", "input"]
 """What a provider's answer, and its caller's result, is."""
 Status = Literal["idle", "busy", "overloaded", "draining"]
 """How much work an agent wants, as it says or as the gateway derives it."""
@@ -55,13 +55,14 @@ TaskState = Literal[
     "queued",
     "assigned",
     "running",
+    "asking",
     "succeeded",
     "dead",
     "expired",
     "cancelled",
 ]
 """Where a task stands."""
-UpdateStatus = Literal["accepted", "progress", "success", "error", "release"]
+UpdateStatus = Literal["accepted", "progress", "success", "error", "release", "input"]
 """What a worker says of its task."""
 Verdict = Literal["approve", "reject"]
 """How an approval ended."""
@@ -233,6 +234,20 @@ class Fence(Message):
     """The lock."""
     token: int
     """The token that the lock command returned."""
+
+
+class GivenAnswer(Message):
+    """What came of a question: an answer, or none in time."""
+
+    _wire = {"ask": "ask", "answer": "answer", "timed_out": "timedOut"}
+    _required = frozenset({"ask"})
+
+    ask: int
+    """Which question of the task or call it was, counted from 1."""
+    answer: Any = None
+    """What was answered; absent where nobody did in time."""
+    timed_out: bool | None = None
+    """Nobody answered in time."""
 
 
 class TaskError(Message):
@@ -506,6 +521,57 @@ class Announcement(Message):
     """How much work it wants; derived where not said."""
 
 
+class AnswerCall(Message):
+    """`tools/answer/{me}`: the answer to what a call's provider asked its caller."""
+
+    _wire = {
+        "answer": "answer",
+        "call": "call",
+        "ask": "ask",
+        "correlation_id": "correlationId",
+        "id": "id",
+    }
+    _required = frozenset({"answer", "call"})
+
+    answer: Any
+    """The answer; it must be what the question's schema asks for."""
+    call: str
+    """The call."""
+    ask: int | None = None
+    """Which of its questions; the one that is open if not said, and another one is 409."""
+    correlation_id: str | None = None
+    """Echoed in the reply."""
+    id: str | None = None
+    """Makes a repeat a no-op that returns the first outcome."""
+
+
+class AnswerTask(Message):
+    """`handoff/answer/{me}`: the answer to what a task's worker asked."""
+
+    _wire = {
+        "answer": "answer",
+        "attempt": "attempt",
+        "task": "task",
+        "ask": "ask",
+        "correlation_id": "correlationId",
+        "id": "id",
+    }
+    _required = frozenset({"answer", "attempt", "task"})
+
+    answer: Any
+    """The answer; it must be what the question's schema asks for."""
+    attempt: int
+    """The attempt that asks; another one is 409."""
+    task: str
+    """The task."""
+    ask: int | None = None
+    """Which of its questions; the one that is open if not said, and another one is 409."""
+    correlation_id: str | None = None
+    """Echoed in the reply."""
+    id: str | None = None
+    """Makes a repeat a no-op that returns the first outcome."""
+
+
 class ApprovalRequest(Message):
     """`approve/request/{me}`: ask for a decision."""
 
@@ -563,6 +629,7 @@ class Assignment(Message):
         "priority": "priority",
         "task": "task",
         "type": "type",
+        "answers": "answers",
         "correlation_id": "correlationId",
         "deadline": "deadline",
         "last_progress": "lastProgress",
@@ -580,6 +647,7 @@ class Assignment(Message):
         "task",
         "type",
     })
+    _nested = {"answers": GivenAnswer}
 
     attempt: int
     """The fencing token: every update must carry it."""
@@ -597,6 +665,10 @@ class Assignment(Message):
     """The task."""
     type: str
     """What kind of task."""
+    answers: list[GivenAnswer] | None = None
+    """What came of the questions that were asked of the task so far, in their order. Left out where
+    the assignment would be larger with them than its worker takes.
+    """
     correlation_id: str | None = None
     """As dispatched."""
     deadline: int | None = None
@@ -1285,6 +1357,66 @@ class MailboxPurge(Message):
     """These messages."""
 
 
+class OpenQuestion(Message):
+    """`handoff/asking/{task}`: a question that awaits its answer, for whoever may give it; empty: it
+    has one, or needs none any more.
+    """
+
+    _wire = {
+        "ask": "ask",
+        "asked_at": "askedAt",
+        "attempt": "attempt",
+        "dispatcher": "dispatcher",
+        "expires_at": "expiresAt",
+        "question": "question",
+        "task": "task",
+        "type": "type",
+        "worker": "worker",
+        "answerers": "answerers",
+        "schema": "schema",
+        "traceparent": "traceparent",
+        "tracestate": "tracestate",
+    }
+    _required = frozenset({
+        "ask",
+        "asked_at",
+        "attempt",
+        "dispatcher",
+        "expires_at",
+        "question",
+        "task",
+        "type",
+        "worker",
+    })
+
+    ask: int
+    """Which question of the task this is, counted from 1."""
+    asked_at: int
+    """When it was asked, Unix milliseconds."""
+    attempt: int
+    """The attempt that asks: an answer must carry it."""
+    dispatcher: str
+    """Who dispatched the task."""
+    expires_at: int
+    """When nobody waits for the answer any more, Unix milliseconds."""
+    question: Any
+    """What is asked."""
+    task: str
+    """The task."""
+    type: str
+    """What kind of task."""
+    worker: str
+    """Who asks."""
+    answerers: list[str] | None = None
+    """Who may answer besides the dispatcher: agents, or `role:NAME`."""
+    schema: Any = None
+    """What the answer must look like: a JSON Schema."""
+    traceparent: str | None = None
+    """As dispatched."""
+    tracestate: str | None = None
+    """As dispatched."""
+
+
 class PendingApproval(Message):
     """`approve/pending/{id}`: what awaits a decision (retained; cleared when decided)."""
 
@@ -1748,7 +1880,9 @@ class TaskView(Message):
         "task": "task",
         "type": "type",
         "updated_at": "updatedAt",
+        "answers": "answers",
         "any_of": "anyOf",
+        "asking": "asking",
         "bytes": "bytes",
         "deadline": "deadline",
         "depends_on": "dependsOn",
@@ -1776,7 +1910,12 @@ class TaskView(Message):
         "type",
         "updated_at",
     })
-    _nested = {"error": TaskError, "history": AttemptView}
+    _nested = {
+        "answers": GivenAnswer,
+        "asking": OpenQuestion,
+        "error": TaskError,
+        "history": AttemptView,
+    }
 
     attempt: int
     """The attempt that it is at; 0 before the first."""
@@ -1798,8 +1937,12 @@ class TaskView(Message):
     """What kind of task."""
     updated_at: int
     """When it last changed, Unix milliseconds."""
+    answers: list[GivenAnswer] | None = None
+    """What came of the questions before. Only in the answer to `handoff/get`."""
     any_of: list[str] | None = None
     """Of which it needs one besides."""
+    asking: OpenQuestion | None = None
+    """What its worker waits to be answered. Only in the answer to `handoff/get`."""
     bytes: int | None = None
     """The size of its assignment as a packet: what `maxBytes` of a worker is held against."""
     deadline: int | None = None
@@ -1860,10 +2003,14 @@ class TaskResult(Message):
         "status": "status",
         "task": "task",
         "type": "type",
+        "ask": "ask",
         "correlation_id": "correlationId",
         "error": "error",
+        "expires_at": "expiresAt",
         "part": "part",
+        "question": "question",
         "result": "result",
+        "schema": "schema",
         "too_large": "tooLarge",
         "traceparent": "traceparent",
         "tracestate": "tracestate",
@@ -1875,25 +2022,33 @@ class TaskResult(Message):
     at: int
     """When this result came about, Unix milliseconds."""
     attempts: int
-    """How many attempts there were."""
+    """How many attempts there were; with `input` the one that asks."""
     created_at: int
     """When it was dispatched, Unix milliseconds."""
     final: bool
     """Whether this is the one final result."""
     status: ResultStatus
-    """How it ended, or `partial`."""
+    """How it ended, or `partial`, or `input`."""
     task: str
     """The task."""
     type: str
     """What kind of task."""
+    ask: int | None = None
+    """With `input`: which question of the task this is, counted from 1."""
     correlation_id: str | None = None
     """As dispatched."""
     error: TaskError | None = None
     """What went wrong, where something did."""
+    expires_at: int | None = None
+    """With `input`: when nobody waits for the answer any more, Unix milliseconds."""
     part: int | None = None
     """Which partial result of the task this is, counted from 1."""
+    question: Any = None
+    """With `input`: what is asked."""
     result: Any = None
     """What the worker returned."""
+    schema: Any = None
+    """With `input`: what the answer must look like, a JSON Schema."""
     too_large: int | None = None
     """In place of a message of so many bytes, which is more than its reader takes: something has been
     left out, or cut short.
@@ -2055,9 +2210,13 @@ class ToolResult(Message):
         "provider": "provider",
         "status": "status",
         "tool": "tool",
+        "ask": "ask",
         "correlation_id": "correlationId",
         "error": "error",
+        "expires_at": "expiresAt",
+        "question": "question",
         "result": "result",
+        "schema": "schema",
         "too_large": "tooLarge",
         "traceparent": "traceparent",
         "tracestate": "tracestate",
@@ -2079,12 +2238,20 @@ class ToolResult(Message):
     """What it is."""
     tool: str
     """The tool."""
+    ask: int | None = None
+    """With `input`: which question of the call this is, counted from 1."""
     correlation_id: str | None = None
     """Echoed from the call."""
     error: ToolError | None = None
     """Why it came to nothing."""
+    expires_at: int | None = None
+    """With `input`: when nobody waits for the answer any more, Unix milliseconds."""
+    question: Any = None
+    """With `input`: what is asked of the caller."""
     result: Any = None
     """As the provider gave it."""
+    schema: Any = None
+    """With `input`: what the answer must look like, a JSON Schema."""
     too_large: int | None = None
     """In place of a message of so many bytes, which is more than its reader takes: something has been
     left out, or cut short.
@@ -2104,7 +2271,10 @@ class ToolReturn(Message):
         "correlation_id": "correlationId",
         "error": "error",
         "id": "id",
+        "question": "question",
         "result": "result",
+        "schema": "schema",
+        "ttl_ms": "ttlMs",
     }
     _required = frozenset({"call", "status"})
     _nested = {"error": ToolError}
@@ -2119,28 +2289,34 @@ class ToolReturn(Message):
     """With `error`."""
     id: str | None = None
     """Makes a repeat a no-op that returns the first outcome."""
+    question: Any = None
+    """With `input`: what is asked of the caller."""
     result: Any = None
     """The result, or a part of it; with `success` it must satisfy the output schema."""
+    schema: Any = None
+    """With `input`: what the answer must look like, a JSON Schema."""
+    ttl_ms: int | None = None
+    """With `input`: milliseconds after which the provider goes on without an answer."""
 
 
 class ToolRun(Message):
     """`tools/run/{tool}`: a call, for exactly one provider."""
 
     _wire = {
-        "arguments": "arguments",
         "call": "call",
         "called_at": "calledAt",
         "caller": "caller",
         "deadline": "deadline",
         "tool": "tool",
+        "answers": "answers",
+        "arguments": "arguments",
         "correlation_id": "correlationId",
         "traceparent": "traceparent",
         "tracestate": "tracestate",
     }
-    _required = frozenset({"arguments", "call", "called_at", "caller", "deadline", "tool"})
+    _required = frozenset({"call", "called_at", "caller", "deadline", "tool"})
+    _nested = {"answers": GivenAnswer}
 
-    arguments: Any
-    """As the caller gave them; they satisfy the input schema."""
     call: str
     """The call."""
     called_at: int
@@ -2151,6 +2327,12 @@ class ToolRun(Message):
     """When nobody waits for the answer any more, Unix milliseconds."""
     tool: str
     """The tool."""
+    answers: list[GivenAnswer] | None = None
+    """What came of the questions that were asked so far, in their order."""
+    arguments: Any = None
+    """As the caller gave them; they satisfy the input schema. Left out in a run that comes again with
+    an answer, where the tool is not idempotent: its provider has them.
+    """
     correlation_id: str | None = None
     """Echoed from the call."""
     traceparent: str | None = None
@@ -2199,10 +2381,14 @@ class Update(Message):
         "attempt": "attempt",
         "status": "status",
         "task": "task",
+        "answerers": "answerers",
         "correlation_id": "correlationId",
         "error": "error",
         "id": "id",
+        "question": "question",
         "result": "result",
+        "schema": "schema",
+        "ttl_ms": "ttlMs",
     }
     _required = frozenset({"attempt", "status", "task"})
     _nested = {"error": TaskError}
@@ -2213,16 +2399,24 @@ class Update(Message):
     """What happened."""
     task: str
     """The task."""
+    answerers: list[str] | None = None
+    """With `input`: who may answer besides the dispatcher: agents, or `role:NAME`."""
     correlation_id: str | None = None
     """Echoed in the reply."""
     error: TaskError | None = None
     """With `error`."""
     id: str | None = None
     """Makes a repeat a no-op that returns the first outcome."""
+    question: Any = None
+    """With `input`: what is asked."""
     result: Any = None
     """The result (`success`), or a partial one (`progress`); with `error` and `release` what the next
     attempt is to know.
     """
+    schema: Any = None
+    """With `input`: what the answer must look like, a JSON Schema."""
+    ttl_ms: int | None = None
+    """With `input`: milliseconds after which the worker goes on without an answer."""
 
 
 NAMES: dict[str, str] = {
@@ -2234,6 +2428,9 @@ NAMES: dict[str, str] = {
     "agents": "agents",
     "all": "all",
     "annotations": "annotations",
+    "answer": "answer",
+    "answerers": "answerers",
+    "answers": "answers",
     "any_of": "anyOf",
     "approval": "approval",
     "approvals": "approvals",
@@ -2241,6 +2438,9 @@ NAMES: dict[str, str] = {
     "approved_by": "approvedBy",
     "approvers": "approvers",
     "arguments": "arguments",
+    "ask": "ask",
+    "asked_at": "askedAt",
+    "asking": "asking",
     "assigned_at": "assignedAt",
     "at": "at",
     "attempt": "attempt",
@@ -2353,6 +2553,7 @@ NAMES: dict[str, str] = {
     "provider": "provider",
     "providers": "providers",
     "purged": "purged",
+    "question": "question",
     "quorum": "quorum",
     "reason": "reason",
     "redriven": "redriven",
@@ -2366,6 +2567,7 @@ NAMES: dict[str, str] = {
     "revision": "revision",
     "role": "role",
     "room": "room",
+    "schema": "schema",
     "sent": "sent",
     "seq": "seq",
     "seqs": "seqs",
@@ -2410,6 +2612,8 @@ NAMES: dict[str, str] = {
 
 BY_SCHEMA: dict[str, type[Message]] = {
     "announcement": Announcement,
+    "answer-call": AnswerCall,
+    "answer-task": AnswerTask,
     "approval-request": ApprovalRequest,
     "assignment": Assignment,
     "audit-page": AuditPage,
@@ -2439,6 +2643,7 @@ BY_SCHEMA: dict[str, type[Message]] = {
     "mailbox-list": MailboxList,
     "mailbox-page": MailboxPage,
     "mailbox-purge": MailboxPurge,
+    "open-question": OpenQuestion,
     "pending-approval": PendingApproval,
     "presence-list": PresenceList,
     "presence": Presence,

@@ -203,8 +203,8 @@ class Tools:
 
 
 def tool_result_of(view: CallView) -> ToolResult | None:
-    """The final answer, as ``tools/get`` shows it; ``None`` while it runs."""
-    if view.state == "running":
+    """The final answer, as ``tools/get`` shows it; ``None`` while there is none."""
+    if view.state not in ("success", "error"):
         return None
     if view.result_omitted:
         raise HallwardError(f"the answer to {view.call} is not kept any more")
