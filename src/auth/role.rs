@@ -158,6 +158,8 @@ pub const ROWS: &[RoleRow] = &[
     writes("handoff/dispatch/{me}", AGENTS),
     reads("handoff/work/+", WORKERS),
     writes("handoff/update/{me}", WORKERS),
+    reads("handoff/asking/+", RoleSet::of(&[Role::Agent, Role::Approver, Role::Observer, Role::Bridge])),
+    writes("handoff/answer/{me}", RoleSet::of(&[Role::Agent, Role::Approver, Role::Bridge])),
     writes("handoff/cancel/{me}", AGENTS),
     writes("handoff/get/{me}", AGENTS),
     writes("handoff/list/{me}", AGENTS),
@@ -189,6 +191,7 @@ pub const ROWS: &[RoleRow] = &[
     reads("tools/run/+", WORKERS),
     writes("tools/return/{me}", WORKERS),
     reads("tools/result/{me}", EVERYBODY),
+    writes("tools/answer/{me}", AGENTS),
     writes("tools/cancel/{me}", AGENTS),
     writes("tools/get/{me}", AGENTS),
     reads("tools/cancelled/{me}", EVERYBODY),
@@ -240,19 +243,19 @@ pub(super) fn allowing(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::topic::{Kind, RoomTopic, Topic};
+    use crate::wire::topic::{RoomTopic, Topic, TopicKind};
 
     fn may(role: Role, access: Operation, rest: &str) -> bool {
         allowing(RoleSet::from_iter([role]), access, "me", rest).is_some()
     }
 
     /// What the client `me` writes, or is sent, by a row of the grammar.
-    fn topics(row: &crate::wire::topic::Row) -> Vec<(&'static str, String, Operation)> {
+    fn topics(row: &crate::wire::topic::TopicRow) -> Vec<(&'static str, String, Operation)> {
         let mut found = Vec::new();
         let accesses: &[Operation] = match row.kind {
-            Kind::Command => &[Operation::Publish],
-            Kind::Relayed => &[Operation::Publish, Operation::Receive],
-            Kind::Gateway => &[Operation::Receive],
+            TopicKind::Command => &[Operation::Publish],
+            TopicKind::Relayed => &[Operation::Publish, Operation::Receive],
+            TopicKind::Gateway => &[Operation::Receive],
         };
         for access in accesses {
             let of = |(name, _): &(&str, bool)| match (*name, access) {
@@ -261,7 +264,7 @@ mod tests {
                 ("to" | "dispatcher" | "requester" | "caller" | "provider", Operation::Receive) => {
                     "me"
                 }
-                ("me", Operation::Receive) if row.kind == Kind::Gateway => "me",
+                ("me", Operation::Receive) if row.kind == TopicKind::Gateway => "me",
                 _ => "x",
             };
             let needed = row.levels.iter().filter(|(_, is_optional)| !is_optional);

@@ -58,23 +58,23 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// A file of the set.
-struct Out {
+struct CertFile {
     name: &'static str,
     secret: bool,
     text: String,
 }
 
-impl Out {
-    fn public(name: &'static str, text: String) -> Out {
-        Out {
+impl CertFile {
+    fn public(name: &'static str, text: String) -> CertFile {
+        CertFile {
             name,
             secret: false,
             text,
         }
     }
 
-    fn secret(name: &'static str, text: String) -> Out {
-        Out {
+    fn secret(name: &'static str, text: String) -> CertFile {
+        CertFile {
             name,
             secret: true,
             text,
@@ -101,7 +101,7 @@ impl Dev {
         let mut files = self
             .certificates()
             .map_err(|error| Failure::usage(format!("cannot make the certificates: {error}")))?;
-        files.push(Out::public("hallward.toml", configuration(&dir)));
+        files.push(CertFile::public("hallward.toml", configuration(&dir)));
         fs::create_dir_all(&dir).map_err(cannot_write)?;
         self.make_room(&dir, &files)?;
         for file in &files {
@@ -112,7 +112,7 @@ impl Dev {
     }
 
     /// Nothing is written unless all of it may be.
-    fn make_room(&self, dir: &Path, files: &[Out]) -> Result<(), Failure> {
+    fn make_room(&self, dir: &Path, files: &[CertFile]) -> Result<(), Failure> {
         let paths: Vec<_> = files.iter().map(|file| dir.join(file.name)).collect();
         if let Some(there) = paths.iter().find(|path| path.symlink_metadata().is_ok())
             && !self.force
@@ -136,7 +136,7 @@ impl Dev {
         Ok(())
     }
 
-    fn certificates(&self) -> Result<Vec<Out>, rcgen::Error> {
+    fn certificates(&self) -> Result<Vec<CertFile>, rcgen::Error> {
         let key = KeyPair::generate()?;
         let ca_key = key.serialize_pem();
         let mut params = self.params("Hallward development authority");
@@ -155,12 +155,12 @@ impl Dev {
         client.subject_alt_names = vec![alternative(&self.client)?];
         let (client, client_key) = leaf(client, ExtendedKeyUsagePurpose::ClientAuth, &issuer)?;
         Ok(vec![
-            Out::public("ca.crt", authority.pem()),
-            Out::secret("ca.key", ca_key),
-            Out::public("server.crt", server),
-            Out::secret("server.key", server_key),
-            Out::public("client.crt", client),
-            Out::secret("client.key", client_key),
+            CertFile::public("ca.crt", authority.pem()),
+            CertFile::secret("ca.key", ca_key),
+            CertFile::public("server.crt", server),
+            CertFile::secret("server.key", server_key),
+            CertFile::public("client.crt", client),
+            CertFile::secret("client.key", client_key),
         ])
     }
 

@@ -47,6 +47,7 @@ mod member;
 mod outcomes;
 mod pattern;
 mod queries;
+mod question;
 mod reconfigure;
 mod record;
 mod recorded;

@@ -67,6 +67,12 @@ impl<T: Dated> Dated for Option<T> {
     }
 }
 
+impl<T: Dated> Dated for Box<T> {
+    fn date(&mut self, wall: Wall) {
+        (**self).date(wall);
+    }
+}
+
 impl<T: Dated> Dated for Vec<T> {
     fn date(&mut self, wall: Wall) {
         for one in self {

@@ -61,11 +61,12 @@ pub struct TaskCounts([usize; TaskCounts::STATES.len()]);
 
 impl TaskCounts {
     /// Every state, in the order in which a task passes through them.
-    pub const STATES: [TaskState; 8] = [
+    pub const STATES: [TaskState; 9] = [
         TaskState::Waiting,
         TaskState::Queued,
         TaskState::Assigned,
         TaskState::Running,
+        TaskState::Asking,
         TaskState::Succeeded,
         TaskState::Dead,
         TaskState::Expired,

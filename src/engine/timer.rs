@@ -22,6 +22,8 @@ pub enum Timer {
     Grace,
     /// A worker was silent for a whole lease: its task goes back.
     Lease,
+    /// Nobody answered a worker's question in time: it goes on without.
+    Answer,
     /// A task's delay or backoff is over: it queues for a worker.
     Due,
     /// No further task came to a group for too long: it is gathered as it is.

@@ -5,7 +5,7 @@
 
 use std::num::NonZeroU64;
 
-use crate::wire::name::Agent;
+use crate::wire::name::{Agent, is_name};
 use crate::wire::reply::{Code, Rejection};
 
 use super::context::Context;
@@ -16,6 +16,9 @@ use super::replies::{Accepted, Call, Outcome};
 
 /// What the rest of a reply may take of the largest message that its reader can take.
 const ENVELOPE_BYTES: usize = 512;
+
+/// How a list of agents names all of a role.
+const ROLE: &str = "role:";
 
 /// The room and the engine's context, for as long as one input takes.
 pub(super) struct RoomTx<'a> {
@@ -136,4 +139,30 @@ impl RoomTx<'_> {
         let reason = format!("{agent} is no member of the room {}", self.room.name);
         Err(Rejection::new(Code::Forbidden, reason))
     }
+
+    /// Whether a list of agents and roles names this agent.
+    pub(super) fn is_named_by(&self, listed: &[String], agent: &Agent) -> bool {
+        let role = self.room.members.role(agent);
+        listed.iter().any(|one| match one.strip_prefix(ROLE) {
+            Some(name) => role == Some(name),
+            None => one == agent.as_str(),
+        })
+    }
+}
+
+/// The role that an entry of such a list names, if it does.
+pub(super) fn role_of(listed: &str) -> Option<&str> {
+    listed.strip_prefix(ROLE)
+}
+
+/// Refuses a list in which something else stands than agents and roles.
+pub(super) fn expect_agents_or_roles(path: &str, listed: &[String]) -> Result<(), Rejection> {
+    for one in listed {
+        if !is_name(role_of(one).unwrap_or(one)) {
+            let shown: String = one.chars().take(80).collect();
+            let reason = format!("{shown:?} is neither an agent nor {ROLE}NAME");
+            return Err(Rejection::new(Code::Invalid, reason).at(path));
+        }
+    }
+    Ok(())
 }

@@ -248,14 +248,17 @@ settings! {
     write_buffer: Size = mib(1), kib(4)..=gib(1)
         => "QoS 0 messages for it are dropped, oldest first; new ones to a member of a shared \
             subscription", "mqtt_messages_dropped_total, desk_messages_dropped_total";
-    /// QoS 1 and 2 messages that may wait for one client without a persistent session, before it is
-    /// disconnected.
+    /// QoS 1 and 2 messages that may wait for one client without a persistent session: its
+    /// publishers are held back from half of it. What is on its way by then still comes, however
+    /// many messages that are.
     max_pending_messages: usize = 10_000, 1..=100_000_000
         => "QoS 1 and 2 without a persistent session: publishers are held back from half of it, \
-            the subscriber is disconnected beyond it (0x97)", "mqtt_disconnects_total";
-    /// The same in bytes.
+            for `live.patience` at most, then the subscriber is disconnected (0x97)",
+            "mqtt_disconnects_total";
+    /// The same in bytes; the client is disconnected beyond it.
     max_pending_bytes: Size = mib(16), kib(64)..=gib(64)
-        => "the same in bytes", "mqtt_disconnects_total";
+        => "the same in bytes; beyond it the subscriber is disconnected (0x97)",
+            "mqtt_disconnects_total";
     /// Subscriptions per client.
     max_subscriptions: usize = 10_000, 1..=1_000_000
         => "the filter is refused in SUBACK (0x97); so are all behind the first so many of one \

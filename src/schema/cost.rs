@@ -32,7 +32,7 @@ pub(super) struct Cost {
 
 /// A subschema: which others it tries, and on what.
 #[derive(Debug, Default)]
-struct Part {
+struct Subschema {
     /// Steps of its own.
     own: u64,
     /// How often all that it does may be repeated.
@@ -52,11 +52,11 @@ struct Part {
 }
 
 /// All subschemas that can be reached, by their JSON pointers.
-struct Walk<'a> {
+struct SchemaWalk<'a> {
     root: &'a Value,
     numbers: BTreeMap<String, usize>,
     waiting: Vec<(String, &'a Value)>,
-    parts: Vec<Part>,
+    parts: Vec<Subschema>,
     patterned: Vec<String>,
     patterns: Vec<String>,
 }
@@ -71,7 +71,7 @@ struct Shapes {
 
 impl Cost {
     pub(super) fn of(schema: &Value) -> Result<Cost, SchemaError> {
-        let walk = Walk::over(schema)?;
+        let walk = SchemaWalk::over(schema)?;
         let parts = walk.parts;
         let order = innermost_first(&parts)?;
         let cost = Cost {
@@ -125,9 +125,9 @@ impl Cost {
     }
 }
 
-impl<'a> Walk<'a> {
-    fn over(root: &'a Value) -> Result<Walk<'a>, SchemaError> {
-        let mut walk = Walk {
+impl<'a> SchemaWalk<'a> {
+    fn over(root: &'a Value) -> Result<SchemaWalk<'a>, SchemaError> {
+        let mut walk = SchemaWalk {
             root,
             numbers: BTreeMap::new(),
             waiting: Vec::new(),
@@ -154,21 +154,25 @@ impl<'a> Walk<'a> {
         if number == MAX_SUBSCHEMAS {
             return Err(SchemaError::TooManySubschemas);
         }
-        self.parts.push(Part {
+        self.parts.push(Subschema {
             own: 1,
             times: 1,
-            ..Part::default()
+            ..Subschema::default()
         });
         self.numbers.insert(place.clone(), number);
         self.waiting.push((place, schema));
         Ok(number)
     }
 
-    fn read(&mut self, place: &str, keywords: &'a Map<String, Value>) -> Result<Part, SchemaError> {
-        let mut part = Part {
+    fn read(
+        &mut self,
+        place: &str,
+        keywords: &'a Map<String, Value>,
+    ) -> Result<Subschema, SchemaError> {
+        let mut part = Subschema {
             own: 1,
             times: 1,
-            ..Part::default()
+            ..Subschema::default()
         };
         for (keyword, value) in keywords {
             let at = format!("{place}/{}", escaped(keyword));
@@ -309,7 +313,7 @@ fn size(value: &Value) -> u64 {
 }
 
 /// The parts in an order in which each comes after those that it tries on the same value.
-fn innermost_first(parts: &[Part]) -> Result<Vec<usize>, SchemaError> {
+fn innermost_first(parts: &[Subschema]) -> Result<Vec<usize>, SchemaError> {
     let mut awaited: Vec<usize> = parts.iter().map(|part| part.same.len()).collect();
     let mut outer = vec![Vec::new(); parts.len()];
     for (number, part) in parts.iter().enumerate() {
@@ -336,7 +340,7 @@ fn innermost_first(parts: &[Part]) -> Result<Vec<usize>, SchemaError> {
 }
 
 /// For each level, what one value there can take when the whole is tried on the first part.
-fn steps(parts: &[Part], order: &[usize]) -> Vec<u64> {
+fn steps(parts: &[Subschema], order: &[usize]) -> Vec<u64> {
     let sum = |of: &[u64], numbers: &[usize]| {
         let each = numbers.iter().map(|number| of[*number]);
         each.fold(0, u64::saturating_add)
@@ -381,7 +385,7 @@ fn steps(parts: &[Part], order: &[usize]) -> Vec<u64> {
 }
 
 /// For each depth of a value, how many parts can wait for one another.
-fn nested(parts: &[Part], order: &[usize]) -> Vec<u64> {
+fn nested(parts: &[Subschema], order: &[usize]) -> Vec<u64> {
     let mut levels = Vec::new();
     let mut below = vec![0; parts.len()];
     for _ in 0..=MAX_DEPTH {

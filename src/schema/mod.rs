@@ -23,7 +23,7 @@ use jsonschema::ValidationError;
 use serde_json::Value;
 
 use cost::Cost;
-use pattern::Pattern;
+use pattern::EcmaPattern;
 
 pub use pattern::{MAX_PATTERN_STEPS, is_unicode_pattern};
 
@@ -128,7 +128,7 @@ impl Schema {
             .offline()
             .should_validate_formats(false)
             .with_keyword(pattern::KEYWORD, |_, value, _| {
-                let pattern = Pattern::compile(value.as_str().unwrap_or_default());
+                let pattern = EcmaPattern::compile(value.as_str().unwrap_or_default());
                 let pattern = pattern.map_err(ValidationError::custom)?;
                 Ok(Box::new(pattern))
             })

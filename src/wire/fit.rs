@@ -32,9 +32,11 @@ pub fn packet_bytes(topic: usize, payload: usize, qos: Qos) -> usize {
 }
 
 /// What may be left out of a message of the gateway's, in this order, until it fits.
-const BULK: [&str; 12] = [
+const BULK: [&str; 14] = [
     "data",
     "result",
+    "schema",
+    "question",
     "content",
     "current",
     "versions",

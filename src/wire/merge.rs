@@ -30,7 +30,7 @@ pub fn merge(target: Option<&Json>, patch: &Json) -> Result<Json, TooDeep> {
 
 /// One member of an object, in the text that it stands in.
 #[derive(Debug, Clone, Copy)]
-struct Member<'a> {
+struct MergeMember<'a> {
     /// From behind the brace or comma up to the value: white space, the name with its quotes, the
     /// colon.
     head: &'a str,
@@ -40,13 +40,13 @@ struct Member<'a> {
 }
 
 /// An object in the text that it stands in.
-struct Object<'a> {
-    members: Vec<Member<'a>>,
+struct MergeObject<'a> {
+    members: Vec<MergeMember<'a>>,
     /// White space before the closing brace.
     end: &'a str,
 }
 
-impl<'a> Member<'a> {
+impl<'a> MergeMember<'a> {
     fn name(&self) -> Cow<'a, str> {
         let head = self.head.trim_end();
         let quoted = head.strip_suffix(':').unwrap_or(head).trim();
@@ -66,14 +66,14 @@ fn write_merged(
     patch: &str,
     depth: usize,
 ) -> Result<(), TooDeep> {
-    let Some(patch) = Object::of(patch) else {
+    let Some(patch) = MergeObject::of(patch) else {
         out.push_str(patch);
         return Ok(());
     };
     if depth == MAX_PATCH_DEPTH {
         return Err(TooDeep);
     }
-    let target = target.and_then(Object::of).unwrap_or(Object {
+    let target = target.and_then(MergeObject::of).unwrap_or(MergeObject {
         members: Vec::new(),
         end: "",
     });
@@ -113,9 +113,9 @@ fn write_merged(
     Ok(())
 }
 
-impl<'a> Object<'a> {
+impl<'a> MergeObject<'a> {
     /// Takes a text apart; `None` if it is no object.
-    fn of(text: &'a str) -> Option<Object<'a>> {
+    fn of(text: &'a str) -> Option<MergeObject<'a>> {
         let inner = text.trim_ascii().strip_prefix('{')?.strip_suffix('}')?;
         let mut members = Vec::new();
         let mut rest = inner;
@@ -127,14 +127,14 @@ impl<'a> Object<'a> {
             let whole = &behind[..value_end];
             let value = whole.trim_ascii_end();
             let tail = &whole[value.len()..];
-            members.push(Member { head, value, tail });
+            members.push(MergeMember { head, value, tail });
             rest = behind.get(value_end + 1..).unwrap_or_default();
         }
         let end = match members.last_mut() {
             Some(member) => std::mem::take(&mut member.tail),
             None => inner,
         };
-        Some(Object { members, end })
+        Some(MergeObject { members, end })
     }
 
     /// Where each name stands last.

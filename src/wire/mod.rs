@@ -22,6 +22,7 @@ pub mod mirror;
 pub mod name;
 pub mod observe;
 pub mod presence;
+pub mod question;
 pub mod reply;
 pub mod room;
 pub mod tools;

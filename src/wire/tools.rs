@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Millis;
 use super::json::{Json, present};
 use super::name::{Agent, CallId, CommandId, Tool};
+use super::question::GivenAnswer;
 
 /// `tools/register/{me}/{tool}`: say what a tool is, and that one provides it. An empty payload
 /// withdraws.
@@ -120,8 +121,17 @@ pub struct ToolRun {
     pub call: CallId,
     /// The tool.
     pub tool: Tool,
-    /// As the caller gave them; they satisfy the input schema.
-    pub arguments: Json,
+    /// As the caller gave them; they satisfy the input schema. Left out in a run that comes again
+    /// with an answer, where the tool is not idempotent: its provider has them.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub arguments: Option<Json>,
+    /// What came of the questions that were asked so far, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<GivenAnswer>,
     /// Who calls.
     pub caller: Agent,
     /// When it was called, Unix milliseconds.
@@ -149,6 +159,9 @@ pub enum ReturnStatus {
     Error,
     /// A part of the result; more follows.
     Partial,
+    /// It cannot go on without an answer to its `question`: until that comes the call's time
+    /// stands still.
+    Input,
 }
 
 /// Why a call came to nothing.
@@ -188,12 +201,46 @@ pub struct ToolReturn {
     /// With `error`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ToolError>,
+    /// With `input`: what is asked of the caller.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub question: Option<Json>,
+    /// With `input`: what the answer must look like, a JSON Schema.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub schema: Option<Json>,
+    /// With `input`: milliseconds after which the provider goes on without an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
     /// Makes a repeat a no-op that returns the first outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<CommandId>,
     /// Echoed in the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+}
+
+impl ToolReturn {
+    /// Says no more than that.
+    pub fn new(call: CallId, status: ReturnStatus) -> ToolReturn {
+        ToolReturn {
+            call,
+            status,
+            result: None,
+            error: None,
+            question: None,
+            schema: None,
+            ttl_ms: None,
+            id: None,
+            correlation_id: None,
+        }
+    }
 }
 
 /// `tools/result/{caller}`: what came of a call; exactly one of them is `final`.
@@ -219,6 +266,26 @@ pub struct ToolResult {
     /// Why it came to nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ToolError>,
+    /// With `input`: which question of the call this is, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<u32>,
+    /// With `input`: what is asked of the caller.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub question: Option<Json>,
+    /// With `input`: what the answer must look like, a JSON Schema.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub schema: Option<Json>,
+    /// With `input`: when nobody waits for the answer any more, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Millis>,
     /// Who ran it last.
     pub provider: Agent,
     /// When it was called, Unix milliseconds.
@@ -277,6 +344,8 @@ pub struct GetCall {
 pub enum CallState {
     /// A provider has it.
     Running,
+    /// Its provider waits for an answer.
+    Asking,
     /// Its provider has done it.
     Success,
     /// It came to nothing; `error` says why.

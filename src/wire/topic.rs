@@ -14,7 +14,7 @@ use super::name::{NameError, Room, TaskType};
 pub use admission::{Admission, admit};
 pub use offer::{Offer, is_own_mail};
 pub(super) use segment::{TopicField, level, levels};
-pub use table::{Kind, Mark, Row, Topic};
+pub use table::{Topic, TopicKind, TopicMark, TopicRow};
 
 /// A topic under the root: the room, and what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,22 +111,22 @@ impl RoomTopic {
 
 impl Topic {
     /// Who consumes the topic.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> TopicKind {
         self.row().kind
     }
 
     /// Whether the topic carries directed messages: they wait in one agent's mailbox until its MQTT
     /// ack.
     pub fn is_directed(&self) -> bool {
-        self.row().has(Mark::Directed)
+        self.row().has(TopicMark::Directed)
     }
 
     /// The pattern that a command belongs to and its verb, as replies and events name it:
     /// `handoff/dispatch`.
     pub fn command_name(&self) -> &'static str {
         match self.kind() {
-            Kind::Command | Kind::Relayed => self.row().words,
-            Kind::Gateway => "gateway",
+            TopicKind::Command | TopicKind::Relayed => self.row().words,
+            TopicKind::Gateway => "gateway",
         }
     }
 

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hallward::wire::{
-    approve, blackboard, cbor, fit, handoff, json, mailbox, observe, presence, reply, room, tools,
+    approve, blackboard, cbor, fit, handoff, json, mailbox, observe, presence, question, reply,
+    room, tools,
 };
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -59,6 +60,8 @@ fn messages() -> Vec<Message> {
         message::<handoff::Task>("task", Client),
         message::<handoff::Assignment>("assignment", Gateway),
         message::<handoff::Update>("update", Client),
+        message::<question::OpenQuestion>("open-question", Gateway),
+        message::<question::AnswerTask>("answer-task", Client),
         message::<handoff::Cancel>("cancel", Client),
         message::<handoff::GetTask>("get-task", Client),
         message::<handoff::ListTasks>("list-tasks", Client),
@@ -93,6 +96,7 @@ fn messages() -> Vec<Message> {
         message::<tools::ToolRun>("tool-run", Gateway),
         message::<tools::ToolReturn>("tool-return", Client),
         message::<tools::ToolResult>("tool-result", Gateway),
+        message::<question::AnswerCall>("answer-call", Client),
         message::<tools::CancelCall>("cancel-call", Client),
         message::<tools::CallOver>("call-over", Gateway),
         message::<tools::GetCall>("get-call", Client),

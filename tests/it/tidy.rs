@@ -100,13 +100,6 @@ const SHARED_NAMES: &[(&str, &[&str])] = &[
         "what a message says, and what the engine or the desk makes of it",
         &["Op", "Status", "Task", "Verdict"],
     ),
-    (
-        "to be renamed with the rest of the engine, wire, runtime and cli",
-        &[
-            "Kind", "Load", "Machine", "Mark", "Member", "Object", "Out", "Page", "Part",
-            "Pattern", "Places", "Route", "Row", "ToolCall", "Walk",
-        ],
-    ),
 ];
 
 /// What may stand at the root: where a newcomer looks first.

@@ -18,7 +18,7 @@ const ANY: &str = "127.0.0.1:0";
 
 /// Where a gateway listens.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Places {
+pub(super) struct DemoAddresses {
     pub(super) mqtt: SocketAddr,
     pub(super) http: SocketAddr,
 }
@@ -47,7 +47,7 @@ impl GatewayProcess {
         &mut self,
         mqtt: Option<&str>,
         http: Option<&str>,
-    ) -> Result<Places, Failure> {
+    ) -> Result<DemoAddresses, Failure> {
         let http = http.unwrap_or(ANY);
         match self.launch(mqtt.unwrap_or(USUAL), http).await {
             Err(failure) if failure.code == Failure::TRY_AGAIN && mqtt.is_none() => {
@@ -58,7 +58,7 @@ impl GatewayProcess {
     }
 
     /// Kills it as a power cut would, and starts it again on the same data.
-    pub(super) async fn crash(&mut self, places: Places) -> Result<(), Failure> {
+    pub(super) async fn crash(&mut self, places: DemoAddresses) -> Result<(), Failure> {
         self.kill().await?;
         let (mqtt, http) = (places.mqtt.to_string(), places.http.to_string());
         self.launch(&mqtt, &http).await.map(drop)
@@ -74,7 +74,7 @@ impl GatewayProcess {
     }
 
     /// Starts the process and waits until it says that it listens.
-    async fn launch(&mut self, mqtt: &str, http: &str) -> Result<Places, Failure> {
+    async fn launch(&mut self, mqtt: &str, http: &str) -> Result<DemoAddresses, Failure> {
         self.kill().await?;
         let child = spawn(mqtt, http, self.data.path())
             .map_err(|error| Failure::runtime(format!("cannot start the gateway: {error}")))?;
@@ -124,7 +124,7 @@ fn spawn(mqtt: &str, http: &str, data: &std::path::Path) -> std::io::Result<Chil
 
 /// Reads where it listens, and then the rest of its output, so that it never waits for us. Nothing
 /// if it ends before.
-async fn listening(child: &mut Child) -> Option<Places> {
+async fn listening(child: &mut Child) -> Option<DemoAddresses> {
     let mut lines = BufReader::new(child.stdout.take()?).lines();
     let places = places(&mut lines).await?;
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
@@ -135,11 +135,11 @@ async fn listening(child: &mut Child) -> Option<Places> {
     Some(places)
 }
 
-async fn places(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<Places> {
+async fn places(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<DemoAddresses> {
     let (mut mqtt, mut http) = (None, None);
     loop {
         if let (Some(mqtt), Some(http)) = (mqtt, http) {
-            return Some(Places { mqtt, http });
+            return Some(DemoAddresses { mqtt, http });
         }
         let line = lines.next_line().await.ok()??;
         let mut words = line.split_whitespace();

@@ -8,7 +8,7 @@ use super::super::{Failure, say};
 use super::PATIENCE;
 use super::agent::Agent;
 use super::editor::{self, Decides};
-use super::gateway::{GatewayProcess, Places};
+use super::gateway::{DemoAddresses, GatewayProcess};
 use super::screen;
 use super::story::{SUBJECTS, TITLE};
 use super::worker::Workers;
@@ -37,13 +37,16 @@ pub(super) struct Report {
 
 pub(super) struct Orchestrator {
     agent: Agent,
-    places: Places,
+    places: DemoAddresses,
     decides: Decides,
     report: Report,
 }
 
 impl Orchestrator {
-    pub(super) async fn start(places: Places, decides: Decides) -> Result<Orchestrator, Failure> {
+    pub(super) async fn start(
+        places: DemoAddresses,
+        decides: Decides,
+    ) -> Result<Orchestrator, Failure> {
         let topics =
             ["handoff/result", "approve/decision", "reply"].map(|topic| format!("{topic}/{ID}"));
         let agent = Agent::connect(places.mqtt, ID, &topics).await?;

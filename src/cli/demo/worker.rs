@@ -151,13 +151,9 @@ async fn update(
     error: Option<TaskError>,
 ) -> Result<(), Failure> {
     let update = Update {
-        task: assignment.task.clone(),
-        attempt: assignment.attempt,
-        status,
         result,
         error,
-        id: None,
-        correlation_id: None,
+        ..Update::new(assignment.task.clone(), assignment.attempt, status)
     };
     agent
         .publish(&format!("handoff/update/{}", agent.id()), &update)

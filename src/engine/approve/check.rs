@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 
 use crate::wire::approve::{ApprovalRequest, Decide, OnTimeout};
 use crate::wire::json::{self, Json};
-use crate::wire::name::{Agent, is_name};
+use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::context::Context;
 use crate::engine::digest::{digest, unfaithful};
 use crate::engine::replies::{between, entries_at_most, json_at_most, text_at_most};
-
-use super::ROLE;
+use crate::engine::tx::{expect_agents_or_roles, role_of};
 
 /// The digest of `{action, content}`; `content` is left out where absent.
 pub(super) fn digest_of(action: &str, content: Option<&Json>) -> Result<String, Rejection> {
@@ -111,13 +110,9 @@ fn check_approvers(
     let invalid = |reason| Err(Rejection::new(Code::Invalid, reason).at(path));
     let mut agents = BTreeSet::new();
     let mut roles = false;
+    expect_agents_or_roles(path, approvers)?;
     for approver in approvers {
-        let role = approver.strip_prefix(ROLE);
-        if !is_name(role.unwrap_or(approver)) {
-            let shown: String = approver.chars().take(80).collect();
-            return invalid(format!("{shown:?} is neither an agent nor {ROLE}NAME"));
-        }
-        roles |= role.is_some();
+        roles |= role_of(approver).is_some();
         if approver != from.as_str() {
             agents.insert(approver);
         }

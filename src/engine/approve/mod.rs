@@ -40,8 +40,6 @@ use check::{check_request, digest_of};
 
 pub(super) use states::APPROVAL;
 
-const ROLE: &str = "role:";
-
 /// One approval, pending or decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Approval {

@@ -15,7 +15,7 @@ use crate::engine::tx::RoomTx;
 
 use super::Approvals;
 use super::check::{check_decide, digest_of};
-use super::{Approval, ApprovalOutcome, ROLE};
+use super::{Approval, ApprovalOutcome};
 
 /// What a valid word comes to.
 enum Vote {
@@ -114,14 +114,7 @@ impl Approvals {
     }
 
     fn may_decide(tx: &RoomTx<'_>, agent: &Agent, approvers: &[String]) -> bool {
-        let role = tx.room.members.role(agent);
-        approvers.is_empty()
-            || approvers
-                .iter()
-                .any(|approver| match approver.strip_prefix(ROLE) {
-                    Some(name) => role == Some(name),
-                    None => approver == agent.as_str(),
-                })
+        approvers.is_empty() || tx.is_named_by(approvers, agent)
     }
 
     /// Gives everybody more time, up to the longest that a request may ask for.

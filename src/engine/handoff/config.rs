@@ -32,6 +32,10 @@ settings! {
     max_deliveries: u32 = 5, 1..=1_000_000
         => "an attempt that would be sent to its worker once more is lost (`handoff.lost`, \
             `redelivered`), where the task does not say how often";
+    /// How long a worker waits for an answer to what it asks, where it does not say.
+    ask_timeout: Span = minutes(15), ms(1)..=days(365);
+    /// Questions that may be asked of one task.
+    max_questions_per_task: u32 = 16, 1..=1000 => "429", REFUSED;
     /// The wait before the second attempt, where the task does not say.
     backoff_initial: Span = seconds(1), ms(0)..=days(30);
     /// Each further wait is the last one times this, where the task does not say.

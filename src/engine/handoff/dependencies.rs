@@ -21,7 +21,8 @@ use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::group::GroupTie;
-use super::task::{Step, Task, TaskEnding, TaskStage, why};
+use super::step::Step;
+use super::task::{Task, TaskEnding, TaskStage, why};
 use super::{Advance, Handoff};
 use crate::engine::ids::TaskNo;
 

@@ -14,11 +14,11 @@ use crate::wire::name::{Capability, TaskType};
 use super::task::Body;
 use crate::engine::ids::TaskNo;
 
-const STATES: usize = 8;
+const STATES: usize = 9;
 
 /// What tasks are found by, besides their state.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum IndexKey {
     /// A type that is also all that the task asks for: most tasks are of this kind, and stand under
     /// no other.
     Plain(Capability),
@@ -36,7 +36,7 @@ struct PerState([BTreeSet<TaskNo>; STATES]);
 #[derive(Debug, Default)]
 pub(super) struct Index {
     all: PerState,
-    kinds: BTreeMap<Kind, PerState>,
+    kinds: BTreeMap<IndexKey, PerState>,
 }
 
 /// What is asked for: all of it must hold.
@@ -62,14 +62,16 @@ impl PerState {
     }
 }
 
-fn kinds(body: &Body) -> Vec<Kind> {
+fn kinds(body: &Body) -> Vec<IndexKey> {
     let of_type: Capability = body.task_type.clone().into();
     if body.any_of().is_empty() && *body.capabilities == [of_type.clone()] {
-        return vec![Kind::Plain(of_type)];
+        return vec![IndexKey::Plain(of_type)];
     }
     let each: BTreeSet<&Capability> = body.capabilities.iter().chain(body.any_of()).collect();
-    let each = each.into_iter().cloned().map(Kind::Capability);
-    std::iter::once(Kind::Type(of_type)).chain(each).collect()
+    let each = each.into_iter().cloned().map(IndexKey::Capability);
+    std::iter::once(IndexKey::Type(of_type))
+        .chain(each)
+        .collect()
 }
 
 impl Index {
@@ -145,11 +147,14 @@ impl Index {
     ) -> impl Iterator<Item = &'a BTreeSet<TaskNo>> + 'a {
         let of_type = wanted.task_type.map(|name| {
             let name: Capability = name.clone().into();
-            [Kind::Plain(name.clone()), Kind::Type(name)]
+            [IndexKey::Plain(name.clone()), IndexKey::Type(name)]
         });
-        let of_capability = wanted
-            .capability
-            .map(|name| [Kind::Plain(name.clone()), Kind::Capability(name.clone())]);
+        let of_capability = wanted.capability.map(|name| {
+            [
+                IndexKey::Plain(name.clone()),
+                IndexKey::Capability(name.clone()),
+            ]
+        });
         let groups: Vec<&PerState> = match of_type.or(of_capability) {
             None => vec![&self.all],
             Some(kinds) => kinds

@@ -62,15 +62,17 @@ pub(in crate::engine) fn admits(
         && status.history.is_nobody_elses_since(update.attempt, from);
     let is_theirs = status.attempt == update.attempt && status.worker() == Some(from);
     match &status.stage {
-        TaskStage::Held { .. } if is_theirs => Ok(true),
+        TaskStage::Held { .. } | TaskStage::Asking { .. } if is_theirs => Ok(true),
         // It came late; but what is done is done, as long as nobody else is at it.
         TaskStage::Held { .. } | TaskStage::Waiting { .. } | TaskStage::Queued if is_late => {
             Ok(true)
         }
-        TaskStage::Held { worker, .. } => Err(conflict(format!(
-            "{id} is at attempt {} with {worker}; attempt {} of {from} is over",
-            status.attempt, update.attempt
-        ))),
+        TaskStage::Held { worker, .. } | TaskStage::Asking { worker, .. } => {
+            Err(conflict(format!(
+                "{id} is at attempt {} with {worker}; attempt {} of {from} is over",
+                status.attempt, update.attempt
+            )))
+        }
         // An attempt that the gateway ended is over, whatever its worker says later.
         TaskStage::Ended { how, at, .. } => {
             match status.last_word().filter(|_| is_theirs || is_late) {

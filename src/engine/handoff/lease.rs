@@ -13,7 +13,8 @@ use crate::engine::tx::RoomTx;
 
 use super::Advance;
 use super::Handoff;
-use super::task::{Step, TaskStage, why};
+use super::step::Step;
+use super::task::{TaskStage, why};
 use crate::engine::ids::TaskNo;
 
 impl Handoff {

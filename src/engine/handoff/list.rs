@@ -25,14 +25,14 @@ const USUAL_PAGE: u32 = 50;
 
 /// As `wire::handoff::TaskPage`, with its tasks encoded already.
 #[derive(Serialize)]
-struct Page {
+struct EncodedTaskPage {
     tasks: Vec<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
 }
 
 /// Its tasks are as others see them already.
-impl Dated for Page {
+impl Dated for EncodedTaskPage {
     fn date(&mut self, _: Wall) {}
 }
 
@@ -80,6 +80,8 @@ impl Handoff {
         let payload = task.body.payload.as_ref().filter(|_| get.payload);
         let mut view = TaskView {
             last_progress: self.progress.get(no).cloned(),
+            asking: self.open_question(no, task).map(Box::new),
+            answers: self.questions.answers(no).to_vec(),
             history: task.status.history.view(),
             result: task.kept_result().cloned(),
             result_omitted: task.lost_result(),
@@ -89,6 +91,9 @@ impl Handoff {
         let most = tx.can_take(call);
         if json::length(&view) > most {
             view.payload = None;
+        }
+        if json::length(&view) > most {
+            (view.asking, view.answers) = (None, Vec::new());
         }
         if view.result.is_some() && json::length(&view) > most {
             (view.result, view.result_omitted) = (None, true);
@@ -115,7 +120,7 @@ impl Handoff {
         };
         let index = &self.index;
         let mut found = index.find(wanted, first..=last, asked.newest_first);
-        let mut page = Page {
+        let mut page = EncodedTaskPage {
             tasks: Vec::new(),
             cursor: None,
         };

@@ -104,22 +104,26 @@ impl Handoff {
     /// An assignment, with what was said of the task before as far as its worker can take it.
     fn assignment(&self, tx: &RoomTx<'_>, no: TaskNo, task: &Task, worker: &Agent) -> Bytes {
         let plain = task.body.assignment(task.status.attempt);
-        let Some(said) = self.progress.get(no) else {
+        let (said, answers) = (self.progress.get(no), self.questions.answers(no));
+        if said.is_none() && answers.is_empty() {
             return tx.cx.wall.encode(&plain);
-        };
+        }
         let most = tx.room.members.0.get(worker).and_then(Member::max_bytes);
         let room = most.map(|most| most.saturating_sub(task.assignment_bytes()) as usize);
-        let with = Assignment {
-            last_progress: Some(said.clone()),
-            ..plain.clone()
-        };
         let holds = plain.payload.as_ref().map_or("", Json::text);
         let of = |one: &Assignment| Encoding::greatest_length_of(one, holds);
-        if room.is_none_or(|room| of(&with).saturating_sub(of(&plain)) <= room) {
-            tx.cx.wall.encode(&with)
-        } else {
-            tx.cx.wall.encode(&plain)
-        }
+        let fits =
+            |one: &Assignment| room.is_none_or(|room| of(one).saturating_sub(of(&plain)) <= room);
+        let with_answers = Assignment {
+            answers: answers.to_vec(),
+            ..plain.clone()
+        };
+        let with_all = Assignment {
+            last_progress: said.cloned(),
+            ..with_answers.clone()
+        };
+        let fitting = [&with_all, &with_answers].into_iter().find(|one| fits(one));
+        tx.cx.wall.encode(fitting.unwrap_or(&plain))
     }
 
     /// Tells a worker that what it is at is of no use any more: a task that was cancelled, or whose
@@ -162,6 +166,7 @@ impl Body {
             capabilities: self.capabilities.to_vec(),
             payload: self.payload.clone(),
             last_progress: None,
+            answers: Vec::new(),
             priority: self.priority,
             dispatcher: self.dispatcher.clone(),
             lease_ms: self.lease_ms,
@@ -205,15 +210,20 @@ impl Task {
         result: Option<Json>,
     ) -> TaskResult {
         let body = &self.body;
-        let is_final = status != ResultStatus::Partial;
+        let is_partial = status == ResultStatus::Partial;
+        let is_final = !is_partial && status != ResultStatus::Input;
         TaskResult {
             task: body.id.clone(),
             task_type: body.task_type.clone(),
             status,
             is_final,
-            part: (!is_final).then_some(self.status.parts),
+            part: is_partial.then_some(self.status.parts),
             result,
             error: self.status.error.as_deref().filter(|_| is_final).cloned(),
+            ask: None,
+            question: None,
+            schema: None,
+            expires_at: None,
             attempts: self.status.attempt,
             worker: self.status.worker().cloned(),
             created_at: body.created_at,
@@ -264,6 +274,8 @@ impl Task {
             result: None,
             result_omitted: false,
             payload: None,
+            asking: None,
+            answers: Vec::new(),
             history: Vec::new(),
         }
     }

@@ -7,6 +7,7 @@
 
 mod admit;
 mod affinity;
+mod asking;
 pub(super) mod config;
 mod dependencies;
 mod dispatch;
@@ -28,6 +29,7 @@ mod released;
 mod results;
 pub(super) mod scheduler;
 mod states;
+mod step;
 pub(super) mod task;
 mod update;
 
@@ -50,6 +52,7 @@ use records::TaskChange;
 
 use admit::Rates;
 use affinity::Affinities;
+use asking::TaskQuestions;
 use group::{Groups, is_gathered};
 use index::Index;
 use progress::ProgressReports;
@@ -58,7 +61,8 @@ pub(super) use states::{GROUP, TASK};
 
 use super::ids::TaskNo;
 use dependencies::Dependencies;
-use task::{Body, Step, Task, TaskEnding, TaskStage, TaskStatus};
+use step::Step;
+use task::{Body, Task, TaskEnding, TaskStage, TaskStatus};
 
 /// A room's tasks.
 #[derive(Debug, Default)]
@@ -80,6 +84,7 @@ pub(super) struct Handoff {
     /// Whose results are kept for whoever asks.
     results: KeptBytes<(Millis, TaskNo)>,
     pub(super) progress: ProgressReports,
+    questions: TaskQuestions,
     /// Ended tasks, by when they are to be forgotten.
     pub(super) ended: BTreeSet<(Millis, TaskNo)>,
     /// The number of the last task.
@@ -193,6 +198,12 @@ impl Handoff {
                     scheduler.dequeue(key, *priority, dispatcher, no, served);
                 }
             }
+            TaskStage::Asking { worker, until } => {
+                let subject = TimerSubject::Task(tx.room.name.clone(), no);
+                tx.cx.timers.disarm(*until, Timer::Answer, subject);
+                self.asks_no_more(tx, no);
+                self.tell_worker(tx, no, worker, attempt);
+            }
             TaskStage::Held { worker, .. } => {
                 // A worker that says it is at it still has it.
                 if task.status.holder() == Some(worker) {
@@ -262,6 +273,11 @@ impl Handoff {
                     scheduler.enqueue(key, *priority, dispatcher, no, since);
                 }
             }
+            TaskStage::Asking { until, .. } => {
+                let subject = TimerSubject::Task(tx.room.name.clone(), no);
+                tx.cx.timers.arm(*until, Timer::Answer, subject);
+                self.show_question(tx, no);
+            }
             TaskStage::Held { worker, running } => {
                 let (worker, running) = (worker.clone(), *running);
                 if !running {
@@ -301,6 +317,7 @@ impl Handoff {
         };
         let until = match task.status.stage {
             TaskStage::Waiting { until, .. } => Some(until).filter(|until| *until > tx.cx.now),
+            TaskStage::Asking { until, .. } => Some(until),
             _ => None,
         };
         let gateway = tx.cx.gateway.clone();
@@ -355,6 +372,7 @@ impl Handoff {
         self.deliver_result(tx, to, &sent);
         if how != TaskEnding::Dead {
             self.forget_progress(tx, no);
+            self.forget_questions(tx, no);
         }
         self.leave_family(no);
         self.release_dependants(tx, no, how);
@@ -418,6 +436,7 @@ impl Handoff {
             tx.cx.stats.tasks.remove(state);
         }
         self.forget_progress(tx, no);
+        self.forget_questions(tx, no);
         self.change(tx, TaskChange::Body(no));
         self.change(tx, TaskChange::State(no));
     }

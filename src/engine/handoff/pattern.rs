@@ -23,6 +23,7 @@ impl Pattern for Handoff {
         match &call.command.topic.topic {
             Topic::HandoffDispatch { .. } => self.dispatch(tx, call),
             Topic::HandoffUpdate { .. } => self.update(tx, call),
+            Topic::HandoffAnswer { .. } => self.answer(tx, call),
             Topic::HandoffCancel { .. } => self.cancel(tx, call),
             Topic::HandoffGet { .. } => self.get_task(tx, call),
             Topic::HandoffList { .. } => self.list_tasks(tx, call),
@@ -40,6 +41,7 @@ impl Pattern for Handoff {
             Timer::Dependency => self.dependency_over(tx, *no),
             Timer::Group => self.group_over(tx, *no),
             Timer::Lease => self.lease_over(tx, *no),
+            Timer::Answer => self.answer_over(tx, *no),
             Timer::Due => self.due(tx, *no),
             _ => {}
         }

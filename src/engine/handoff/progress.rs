@@ -27,6 +27,10 @@ impl ProgressReports {
         self.of.get(&no)
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn put(&mut self, no: TaskNo, said: Json) {
         self.bytes += said.text().len();
         if let Some(before) = self.of.insert(no, said) {
@@ -57,7 +61,7 @@ impl Handoff {
             return;
         };
         let before = self.progress.get(no).map_or(0, |said| said.text().len());
-        let others = self.payload_bytes + self.progress.bytes - before;
+        let others = self.kept_bytes() - before;
         if others + said.text().len() > tx.cx.settings.handoff.max_task_bytes_per_room.0 {
             tx.cx.stats.forgotten_early += 1;
             return;

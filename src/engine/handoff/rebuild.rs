@@ -84,6 +84,7 @@ impl Handoff {
                 }
                 None => tx.cx.timers.arm(tx.cx.now, Timer::Lease, subject),
             },
+            TaskStage::Asking { until, .. } => tx.cx.timers.arm(*until, Timer::Answer, subject),
             TaskStage::Ended { .. } => {}
         }
     }

@@ -12,6 +12,7 @@ use super::Handoff;
 const BODY: u8 = 3;
 const STATE: u8 = 4;
 const PROGRESS: u8 = 10;
+const QUESTIONS: u8 = 11;
 
 /// What of a task must be recorded anew.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,7 @@ pub(in crate::engine) enum TaskChange {
     Body(TaskNo),
     State(TaskNo),
     Progress(TaskNo),
+    Questions(TaskNo),
 }
 
 impl RecordKey for TaskChange {
@@ -27,6 +29,7 @@ impl RecordKey for TaskChange {
             TaskChange::Body(no) => (BODY, no),
             TaskChange::State(no) => (STATE, no),
             TaskChange::Progress(no) => (PROGRESS, no),
+            TaskChange::Questions(no) => (QUESTIONS, no),
         };
         key(room, tag, &[&no.0.to_be_bytes()])
     }
@@ -36,6 +39,7 @@ impl RecordKey for TaskChange {
             BODY => TaskChange::Body,
             STATE => TaskChange::State,
             PROGRESS => TaskChange::Progress,
+            QUESTIONS => TaskChange::Questions,
             _ => return None,
         };
         Some(number(rest).map(TaskNo).map(of))
@@ -54,10 +58,11 @@ impl Recorded for Handoff {
             TaskChange::Body(no) => Some(encode(&self.tasks.get(no)?.body)),
             TaskChange::State(no) => Some(encode(&self.tasks.get(no)?.status)),
             TaskChange::Progress(no) => Some(encode(self.progress.get(*no)?)),
+            TaskChange::Questions(no) => Some(encode(self.questions.get(*no)?)),
         }
     }
 
-    /// All bodies come first, then the states, then what was said of progress.
+    /// All bodies come first, then the states, then what was said of progress and asked.
     fn take_back(
         &mut self,
         tx: &mut RoomTx<'_>,
@@ -73,6 +78,7 @@ impl Recorded for Handoff {
                 self.rebuild_task(tx, no, body, decode(value)?);
             }
             TaskChange::Progress(no) => self.rebuild_progress(no, decode(value)?),
+            TaskChange::Questions(no) => self.rebuild_questions(no, decode(value)?),
         }
         Ok(())
     }
@@ -90,6 +96,7 @@ mod tests {
             TaskChange::Body(TaskNo(7)),
             TaskChange::State(TaskNo(u64::MAX)),
             TaskChange::Progress(TaskNo(9)),
+            TaskChange::Questions(TaskNo(9)),
         ];
         for change in changes {
             let key = change.key(&room);

@@ -12,7 +12,7 @@ use crate::engine::tx::RoomTx;
 use super::Advance;
 use super::Handoff;
 use super::index::TaskFilter;
-use super::task::Step;
+use super::step::Step;
 use crate::engine::ids::TaskNo;
 
 /// Tasks that one command redrives, where it does not say.
@@ -23,16 +23,16 @@ const COUNTED: usize = 10_000;
 
 /// How far a redrive by type has come.
 #[derive(Debug, Clone, Copy, Default)]
-struct Walk {
+struct RedriveWalk {
     last: TaskNo,
     /// Tasks before that which were left where they are.
     skipped: u64,
 }
 
-impl Walk {
-    fn from(cursor: Option<&str>) -> Result<Walk, Rejection> {
+impl RedriveWalk {
+    fn from(cursor: Option<&str>) -> Result<RedriveWalk, Rejection> {
         let Some(text) = cursor else {
-            return Ok(Walk::default());
+            return Ok(RedriveWalk::default());
         };
         let read = || {
             let (last, skipped) = text.split_once('/')?;
@@ -40,7 +40,7 @@ impl Walk {
             let last = last.parse().ok().filter(|last| *last < u64::MAX)?;
             let skipped = skipped.parse().ok()?;
             let last = TaskNo(last);
-            Some(Walk { last, skipped })
+            Some(RedriveWalk { last, skipped })
         };
         read().ok_or_else(|| {
             let reason = format!("cursor must be one that an answer came with, but is {text:?}");
@@ -82,7 +82,7 @@ impl Handoff {
                 let most = tx.cx.settings.handoff.max_redrive;
                 let limit = redrive.limit.unwrap_or(USUAL_REDRIVE.min(most));
                 between("limit", limit.into(), 1, most.into())?;
-                let walk = Walk::from(redrive.cursor.as_deref())?;
+                let walk = RedriveWalk::from(redrive.cursor.as_deref())?;
                 Ok(self.redrive_type(tx, call, of_type, limit, walk))
             }
             _ => {
@@ -99,7 +99,7 @@ impl Handoff {
         call: &Call<'_>,
         of_type: &TaskType,
         limit: u32,
-        mut walk: Walk,
+        mut walk: RedriveWalk,
     ) -> Accepted {
         let dead = TaskFilter {
             states: &[TaskState::Dead],

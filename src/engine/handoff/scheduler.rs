@@ -32,7 +32,7 @@ pub(in crate::engine) struct Need {
 
 /// How a worker stands among those that are free: the least loaded first, then who waited longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Load {
+struct WorkerLoad {
     /// Tasks held per capacity, in 2⁻³² parts.
     ratio: u64,
     in_flight: u32,
@@ -52,20 +52,20 @@ struct Worker {
 }
 
 #[derive(Debug)]
-struct Route {
+struct QueueRoute {
     need: Need,
     /// Tasks of it that have not ended: a route without any may give way to another.
     tasks: usize,
     /// Workers that can serve it, free or not, by the largest assignment that they take.
     capable: BTreeSet<(SizeClass, Agent)>,
     /// Those of them that have capacity left.
-    ready: BTreeMap<SizeClass, BTreeSet<(Load, Agent)>>,
+    ready: BTreeMap<SizeClass, BTreeSet<(WorkerLoad, Agent)>>,
 }
 
 /// All routes of a room.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Scheduler {
-    routes: BTreeMap<RouteNo, Route>,
+    routes: BTreeMap<RouteNo, QueueRoute>,
     by_need: BTreeMap<Need, RouteNo>,
     queues: Queues,
     /// The last task that was handed out was not taken for being late.
@@ -105,26 +105,26 @@ impl Skills {
     }
 }
 
-impl Route {
+impl QueueRoute {
     /// A worker that can serve it is there.
-    fn add(&mut self, agent: &Agent, limit: SizeClass, load: Option<Load>) {
+    fn add(&mut self, agent: &Agent, limit: SizeClass, load: Option<WorkerLoad>) {
         self.capable.insert((limit, agent.clone()));
         self.add_ready(agent, limit, load);
     }
 
-    fn remove(&mut self, agent: &Agent, limit: SizeClass, load: Option<Load>) {
+    fn remove(&mut self, agent: &Agent, limit: SizeClass, load: Option<WorkerLoad>) {
         self.capable.remove(&(limit, agent.clone()));
         self.remove_ready(agent, limit, load);
     }
 
-    fn add_ready(&mut self, agent: &Agent, limit: SizeClass, load: Option<Load>) {
+    fn add_ready(&mut self, agent: &Agent, limit: SizeClass, load: Option<WorkerLoad>) {
         if let Some(load) = load {
             let ready = self.ready.entry(limit).or_default();
             ready.insert((load, agent.clone()));
         }
     }
 
-    fn remove_ready(&mut self, agent: &Agent, limit: SizeClass, load: Option<Load>) {
+    fn remove_ready(&mut self, agent: &Agent, limit: SizeClass, load: Option<WorkerLoad>) {
         if let Some(load) = load
             && let Some(ready) = self.ready.get_mut(&limit)
         {
@@ -158,9 +158,9 @@ impl Route {
 impl Worker {
     /// Its place among the free; `None` if it has no capacity left, or could not be sent anything
     /// now.
-    fn load(&self) -> Option<Load> {
+    fn load(&self) -> Option<WorkerLoad> {
         let is_free = self.in_flight < self.skills.capacity && self.window > 0;
-        is_free.then(|| Load {
+        is_free.then(|| WorkerLoad {
             ratio: (u64::from(self.in_flight) << 32) / u64::from(self.skills.capacity),
             in_flight: self.in_flight,
             turn: self.turn,
@@ -190,7 +190,7 @@ impl Scheduler {
         }
         let no = RouteNo(self.next_route);
         self.next_route = self.next_route.wrapping_add(1);
-        let mut route = Route {
+        let mut route = QueueRoute {
             need: need.clone(),
             tasks: 0,
             capable: BTreeSet::new(),
@@ -368,7 +368,7 @@ impl Scheduler {
         let late = late.filter(|_| self.late_is_next);
         let late = late.and_then(|late| self.late_priority(late));
         let (routes, queues) = (&self.routes, &self.queues);
-        let mut best: Option<(Rank, SizeClass, &Route)> = None;
+        let mut best: Option<(Rank, SizeClass, &QueueRoute)> = None;
         self.astir.retain(|no| {
             let Some(route) = routes.get(no) else {
                 return false;

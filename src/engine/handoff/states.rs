@@ -11,6 +11,7 @@ const GIVEN_UP: &str =
     "its worker reports an error that no retry helps, or this was the last attempt";
 const RELEASED: &str = "its worker gives it back, leaves the room, or disconnects in good order";
 const RELEASED_LAST: &str = "its worker gives it back, and it was given back too often";
+const ASKS: &str = "its worker cannot go on without an answer";
 const DONE_LATE: &str =
     "its worker, which was taken for lost, is done, and nobody else has had it since";
 const LOST: &str = "its lease runs out or its worker is gone, attempts are left";
@@ -30,18 +31,29 @@ pub(in crate::engine) const TASK: Machine = Machine {
         Transition::moves("queued", "a worker is free for it", "assigned", "handoff.assigned"),
         Transition::moves("assigned", "its worker says that it is at it", "running", "handoff.running"),
         Transition::stays("running", "its worker sends a partial result", "handoff.progress"),
+        Transition::moves("assigned", ASKS, "asking", "handoff.asked"),
+        Transition::moves("running", ASKS, "asking", "handoff.asked"),
+        Transition::moves("asking", "somebody answers, and its worker goes on", "assigned", "handoff.answered"),
+        Transition::moves("asking", "somebody answers, but its worker is gone", "queued", "handoff.answered"),
+        Transition::moves("asking", "nobody answered in time, and its worker goes on", "assigned", "handoff.unanswered"),
+        Transition::moves("asking", "nobody answered in time, and its worker is gone", "queued", "handoff.unanswered"),
         Transition::moves("assigned", "its worker is done", "succeeded", "handoff.succeeded"),
         Transition::moves("running", "its worker is done", "succeeded", "handoff.succeeded"),
+        Transition::moves("asking", "its worker is done without an answer", "succeeded", "handoff.succeeded"),
         Transition::moves("waiting", DONE_LATE, "succeeded", "handoff.succeeded"),
         Transition::moves("queued", DONE_LATE, "succeeded", "handoff.succeeded"),
         Transition::moves("assigned", HELD_BACK, "waiting", "handoff.failed"),
         Transition::moves("running", HELD_BACK, "waiting", "handoff.failed"),
+        Transition::moves("asking", HELD_BACK, "waiting", "handoff.failed"),
         Transition::moves("assigned", GIVEN_UP, "dead", "handoff.failed"),
         Transition::moves("running", GIVEN_UP, "dead", "handoff.failed"),
+        Transition::moves("asking", GIVEN_UP, "dead", "handoff.failed"),
         Transition::moves("assigned", RELEASED, "waiting", "handoff.released"),
         Transition::moves("running", RELEASED, "waiting", "handoff.released"),
+        Transition::moves("asking", RELEASED, "waiting", "handoff.released"),
         Transition::moves("assigned", RELEASED_LAST, "dead", "handoff.released"),
         Transition::moves("running", RELEASED_LAST, "dead", "handoff.released"),
+        Transition::moves("asking", RELEASED_LAST, "dead", "handoff.released"),
         Transition::moves("assigned", LOST, "waiting", "handoff.lost"),
         Transition::moves("running", LOST, "waiting", "handoff.lost"),
         Transition::moves("assigned", LOST_LAST, "dead", "handoff.lost"),
@@ -50,10 +62,12 @@ pub(in crate::engine) const TASK: Machine = Machine {
         Transition::moves("queued", EXPIRED, "expired", "handoff.expired"),
         Transition::moves("assigned", EXPIRED, "expired", "handoff.expired"),
         Transition::moves("running", EXPIRED, "expired", "handoff.expired"),
+        Transition::moves("asking", EXPIRED, "expired", "handoff.expired"),
         Transition::moves("waiting", CANCELLED, "cancelled", "handoff.cancelled"),
         Transition::moves("queued", CANCELLED, "cancelled", "handoff.cancelled"),
         Transition::moves("assigned", CANCELLED, "cancelled", "handoff.cancelled"),
         Transition::moves("running", CANCELLED, "cancelled", "handoff.cancelled"),
+        Transition::moves("asking", CANCELLED, "cancelled", "handoff.cancelled"),
         Transition::moves("dead", "somebody redrives it", "queued", "handoff.redriven"),
         Transition::moves("dead", "somebody redrives it while what it depends on has not ended", "waiting", "handoff.redriven"),
     ],

@@ -21,6 +21,7 @@ use super::history::AttemptHistory;
 use super::last_report::LastReport;
 use super::queue::QueueKey;
 use super::scheduler::{Need, RouteNo};
+use super::step::Step;
 use crate::engine::ids::TaskNo;
 use crate::engine::size::SizeClass;
 
@@ -80,6 +81,8 @@ pub(in crate::engine) enum TaskStage {
     Queued,
     /// With a worker, which has said so (`running`) or not yet.
     Held { worker: Agent, running: bool },
+    /// For an answer to what its worker asked, until then.
+    Asking { worker: Agent, until: Millis },
     /// For good, unless a dead one is redriven.
     Ended {
         how: TaskEnding,
@@ -153,54 +156,6 @@ pub(in crate::engine) struct Task {
     pub(in crate::engine) route: Option<RouteNo>,
 }
 
-/// What happens to a task.
-#[derive(Debug, Clone, PartialEq)]
-pub(in crate::engine) enum Step {
-    /// Its delay or backoff is over.
-    Due,
-    /// It is sent to a worker.
-    Assign(Agent),
-    /// Its worker is at it.
-    Run,
-    /// Its worker is done.
-    Succeed(LastReport),
-    /// Its worker failed.
-    Fail(TaskError, LastReport),
-    /// Its worker gives it back: no failure, but so often that it must be its own fault.
-    Release {
-        /// So often it may be.
-        most: u32,
-    },
-    /// Its worker went silent or away.
-    Lose(TaskError),
-    /// Its deadline came.
-    Expire,
-    /// Somebody cancelled it.
-    Cancel(TaskError),
-    /// What it depends on has failed.
-    Doom(TaskError),
-    /// Somebody wants a dead one tried again, which may have to wait for these first.
-    Redrive(Vec<TaskNo>),
-}
-
-impl Step {
-    /// The event that tells of it.
-    pub(super) fn event(&self) -> &'static str {
-        match self {
-            Step::Due => "handoff.queued",
-            Step::Assign(_) => "handoff.assigned",
-            Step::Run => "handoff.running",
-            Step::Succeed(_) => "handoff.succeeded",
-            Step::Fail(..) | Step::Doom(_) => "handoff.failed",
-            Step::Release { .. } => "handoff.released",
-            Step::Lose(_) => "handoff.lost",
-            Step::Expire => "handoff.expired",
-            Step::Cancel(_) => "handoff.cancelled",
-            Step::Redrive(_) => "handoff.redriven",
-        }
-    }
-}
-
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes what it may skip by reference"
@@ -266,6 +221,7 @@ impl TaskStatus {
             TaskStage::Queued => TaskState::Queued,
             TaskStage::Held { running: false, .. } => TaskState::Assigned,
             TaskStage::Held { running: true, .. } => TaskState::Running,
+            TaskStage::Asking { .. } => TaskState::Asking,
             TaskStage::Ended { how, .. } => how.state(),
         }
     }
@@ -319,6 +275,45 @@ impl TaskStatus {
         }
     }
 
+    fn live_again(&mut self, unmet: Vec<TaskNo>, now: Millis) -> TaskStage {
+        (self.failures, self.releases) = (0, 0);
+        match unmet.is_empty() {
+            true => TaskStage::Queued,
+            false => TaskStage::Waiting { until: now, unmet },
+        }
+    }
+
+    /// What it comes to that its worker asks, or has waited for long enough; `None` if nothing.
+    fn ask_or_go_on(&mut self, step: &Step, now: Millis) -> Option<TaskStage> {
+        Some(match (&self.stage, step) {
+            (TaskStage::Held { worker, .. }, Step::Ask(until)) => TaskStage::Asking {
+                worker: worker.clone(),
+                until: *until,
+            },
+            (TaskStage::Asking { worker, .. }, Step::Resume(_)) => {
+                self.deliveries = 0;
+                TaskStage::Held {
+                    worker: worker.clone(),
+                    running: false,
+                }
+            }
+            (TaskStage::Asking { .. }, Step::Requeue(_)) => {
+                let words = Some("its worker could not go on with it");
+                self.history.end(AttemptOutcome::Released, words, now);
+                TaskStage::Queued
+            }
+            _ => return None,
+        })
+    }
+
+    /// Who waits for an answer with it.
+    pub(in crate::engine) fn asker(&self) -> Option<&Agent> {
+        match &self.stage {
+            TaskStage::Asking { worker, .. } => Some(worker),
+            _ => None,
+        }
+    }
+
     /// Who has it now.
     pub(in crate::engine) fn holder(&self) -> Option<&Agent> {
         match &self.stage {
@@ -332,10 +327,16 @@ impl Task {
     /// Every change of state there is: the table [`TASK`](super::TASK) says the same, row by row.
     /// Returns whether the step means anything where the task stands; if not, nothing has changed.
     pub(in crate::engine) fn step(&mut self, step: Step, now: Millis) -> bool {
-        use TaskStage::{Ended, Held, Queued, Waiting};
+        use TaskStage::{Asking, Ended, Held, Queued, Waiting};
 
         let status = &mut self.status;
         let next = match (&status.stage, step) {
+            (_, step @ (Step::Ask(_) | Step::Resume(_) | Step::Requeue(_))) => {
+                match status.ask_or_go_on(&step, now) {
+                    Some(next) => next,
+                    None => return false,
+                }
+            }
             (Waiting { unmet, .. }, Step::Due) if unmet.is_empty() => Queued,
             (Waiting { .. }, Step::Doom(error)) => {
                 status.error = Some(Box::new(error));
@@ -359,7 +360,7 @@ impl Task {
                 worker: worker.clone(),
                 running: true,
             },
-            (Held { .. }, Step::Succeed(word)) => {
+            (Held { .. } | Asking { .. }, Step::Succeed(word)) => {
                 status.error = None;
                 status.history.end(AttemptOutcome::Succeeded, None, now);
                 ended(TaskEnding::Succeeded, now, Some(word))
@@ -370,20 +371,22 @@ impl Task {
                 status.history.end_late(now);
                 ended(TaskEnding::Succeeded, now, Some(word))
             }
-            (Held { .. }, Step::Fail(error, word)) => {
+            (Held { .. } | Asking { .. }, Step::Fail(error, word)) => {
                 let end = (AttemptOutcome::Failed, Some(word));
                 status.come_to_nothing(&self.body, error, now, end)
             }
-            (Held { .. }, Step::Release { most }) => status.release(&self.body, most, now),
+            (Held { .. } | Asking { .. }, Step::Release { most }) => {
+                status.release(&self.body, most, now)
+            }
             (Held { .. }, Step::Lose(error)) => {
                 status.come_to_nothing(&self.body, error, now, (AttemptOutcome::Lost, None))
             }
-            (Waiting { .. } | Queued | Held { .. }, Step::Expire) => {
+            (Waiting { .. } | Queued | Held { .. } | Asking { .. }, Step::Expire) => {
                 status.error = Some(Box::new(why("expired", "its time to live is over")));
                 status.history.end(AttemptOutcome::Expired, None, now);
                 ended(TaskEnding::Expired, now, None)
             }
-            (Waiting { .. } | Queued | Held { .. }, Step::Cancel(error)) => {
+            (Waiting { .. } | Queued | Held { .. } | Asking { .. }, Step::Cancel(error)) => {
                 status
                     .history
                     .end(AttemptOutcome::Cancelled, Some(&error.message), now);
@@ -396,15 +399,7 @@ impl Task {
                     ..
                 },
                 Step::Redrive(unmet),
-            ) => {
-                status.failures = 0;
-                status.releases = 0;
-                if unmet.is_empty() {
-                    Queued
-                } else {
-                    Waiting { until: now, unmet }
-                }
-            }
+            ) => status.live_again(unmet, now),
             _ => return false,
         };
         status.stage = next;
@@ -503,6 +498,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::TASK;
+    use super::super::step::AskEnd;
     use super::*;
 
     fn task(stage: TaskStage) -> Task {
@@ -546,6 +542,13 @@ mod tests {
         Agent::new("w").unwrap()
     }
 
+    fn asking() -> TaskStage {
+        TaskStage::Asking {
+            worker: worker(),
+            until: 9,
+        }
+    }
+
     fn word(status: UpdateStatus) -> LastReport {
         LastReport::plain(status)
     }
@@ -555,6 +558,9 @@ mod tests {
             Step::Due,
             Step::Assign(worker()),
             Step::Run,
+            Step::Ask(9),
+            Step::Resume(AskEnd::Answered),
+            Step::Requeue(AskEnd::TimedOut),
             Step::Succeed(word(UpdateStatus::Success)),
             Step::Fail(why("x", "x"), word(UpdateStatus::Error)),
             Step::Release { most: 2 },
@@ -590,15 +596,16 @@ mod tests {
         let waiting = |unmet| TaskStage::Waiting { until: 9, unmet };
         #[rustfmt::skip]
         let expected = [
-            (waiting(vec![]), ["queued", "-", "-", "succeeded", "-", "-", "-", "expired", "cancelled", "-", "dead"]),
-            (waiting(vec![TaskNo(1)]), ["-", "-", "-", "succeeded", "-", "-", "-", "expired", "cancelled", "-", "dead"]),
-            (TaskStage::Queued, ["-", "assigned", "-", "succeeded", "-", "-", "-", "expired", "cancelled", "-", "-"]),
-            (held(false), ["-", "-", "running", "succeeded", "waiting", "waiting", "waiting", "expired", "cancelled", "-", "-"]),
-            (held(true), ["-", "-", "-", "succeeded", "waiting", "waiting", "waiting", "expired", "cancelled", "-", "-"]),
-            (end(TaskEnding::Succeeded), ["-"; 11]),
-            (end(TaskEnding::Expired), ["-"; 11]),
-            (end(TaskEnding::Cancelled), ["-"; 11]),
-            (end(TaskEnding::Dead), ["-", "-", "-", "-", "-", "-", "-", "-", "-", "queued", "-"]),
+            (waiting(vec![]), ["queued", "-", "-", "-", "-", "-", "succeeded", "-", "-", "-", "expired", "cancelled", "-", "dead"]),
+            (waiting(vec![TaskNo(1)]), ["-", "-", "-", "-", "-", "-", "succeeded", "-", "-", "-", "expired", "cancelled", "-", "dead"]),
+            (TaskStage::Queued, ["-", "assigned", "-", "-", "-", "-", "succeeded", "-", "-", "-", "expired", "cancelled", "-", "-"]),
+            (held(false), ["-", "-", "running", "asking", "-", "-", "succeeded", "waiting", "waiting", "waiting", "expired", "cancelled", "-", "-"]),
+            (held(true), ["-", "-", "-", "asking", "-", "-", "succeeded", "waiting", "waiting", "waiting", "expired", "cancelled", "-", "-"]),
+            (asking(), ["-", "-", "-", "-", "assigned", "queued", "succeeded", "waiting", "waiting", "-", "expired", "cancelled", "-", "-"]),
+            (end(TaskEnding::Succeeded), ["-"; 14]),
+            (end(TaskEnding::Expired), ["-"; 14]),
+            (end(TaskEnding::Cancelled), ["-"; 14]),
+            (end(TaskEnding::Dead), ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "queued", "-"]),
         ];
         for (stage, states) in expected {
             assert_eq!(states_after(&stage), states, "{stage:?}");
@@ -619,10 +626,12 @@ mod tests {
             TaskEnding::Cancelled,
         ];
         let mut stages = vec![waiting(vec![]), waiting(vec![TaskNo(1)]), TaskStage::Queued];
-        stages.extend([held(false), held(true)]);
+        stages.extend([held(false), held(true), asking()]);
         stages.extend(ends.map(|how| ended(how, 1, None)));
         let mut steps = every_step();
         steps.push(Step::Redrive(vec![TaskNo(1)]));
+        steps.push(Step::Resume(AskEnd::TimedOut));
+        steps.push(Step::Requeue(AskEnd::Answered));
         let mut seen = BTreeSet::new();
         for (stage, step) in stages
             .iter()

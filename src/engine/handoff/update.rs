@@ -12,7 +12,8 @@ use crate::engine::replies::{Accepted, Call, Outcome, json_at_most, text_at_most
 use crate::engine::tx::RoomTx;
 
 use super::last_report::{LastReport, admits};
-use super::task::{Step, why};
+use super::step::Step;
+use super::task::why;
 use super::{Advance, Handoff};
 use crate::engine::ids::TaskNo;
 
@@ -46,7 +47,9 @@ impl Handoff {
                     let admitted = self.admit_partial(tx, call, no, &update);
                     if admitted.is_err() {
                         // Refused or not, the worker has been heard.
-                        self.renew_lease(tx, no);
+                        if self.tasks[&no].status.holder().is_some() {
+                            self.renew_lease(tx, no);
+                        }
                         return admitted.map(|()| accepted);
                     }
                     self.run(tx, call, no);
@@ -55,6 +58,7 @@ impl Handoff {
                 }
                 UpdateStatus::Success => self.succeed(tx, call, no, update),
                 UpdateStatus::Error => self.fail(tx, call, no, update),
+                UpdateStatus::Input => self.ask(tx, call, no, update)?,
                 UpdateStatus::Release => {
                     self.keep_progress(tx, no, update.result);
                     self.release(tx, no, Some(call.from()), None);
@@ -73,8 +77,12 @@ impl Handoff {
         }
     }
 
-    /// The worker is at it, and has its whole lease again.
+    /// The worker is at it, and has its whole lease again. While it waits for an answer it has
+    /// none, and is at nothing.
     fn run(&mut self, tx: &mut RoomTx<'_>, call: &Call<'_>, no: TaskNo) {
+        if self.tasks[&no].status.asker().is_some() {
+            return;
+        }
         self.renew_lease(tx, no);
         let is_running = self.tasks[&no].status.is_running();
         if !is_running {
@@ -107,6 +115,13 @@ impl Handoff {
         let Some(result) = &update.result else {
             return Ok(());
         };
+        if self.tasks[&no].status.asker().is_some() {
+            let reason = format!(
+                "{} waits for an answer, and has no partial result",
+                update.task
+            );
+            return Err(Rejection::new(Code::Conflict, reason));
+        }
         let to = &self.tasks[&no].body.dispatcher;
         let size = result.text().len();
         let what = "a partial result (the lease goes on all the same)";

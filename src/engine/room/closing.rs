@@ -8,7 +8,7 @@
 use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::room::CloseRoom;
-use crate::wire::topic::{Mark, Topic};
+use crate::wire::topic::{Topic, TopicMark};
 
 use crate::engine::context::Context;
 use crate::engine::event::{Detail, RoomEvent};
@@ -35,7 +35,7 @@ pub(in crate::engine) const ROOM: Machine = Machine {
 impl RoomState {
     /// Refuses what a closed room does not take: all but questions, and what is asked of operators.
     pub(in crate::engine) fn expect_open(&self, topic: &Topic) -> Result<(), Rejection> {
-        let still_taken = topic.row().has(Mark::WhenClosed);
+        let still_taken = topic.row().has(TopicMark::WhenClosed);
         if still_taken { Ok(()) } else { self.is_open() }
     }
 

@@ -24,7 +24,7 @@ const LARGEST_PAGE: u32 = 1_000;
 const LOOKS: usize = 1_000;
 
 /// A page while it fills.
-struct Page {
+struct MemberPage {
     events: usize,
     bytes: usize,
     looks: usize,
@@ -33,7 +33,7 @@ struct Page {
     is_full: bool,
 }
 
-impl Page {
+impl MemberPage {
     /// Whether the next one may be looked at.
     fn goes_on(&mut self) -> bool {
         self.is_full |= self.looks == 0 || self.events == 0;
@@ -67,7 +67,7 @@ pub(in crate::engine) fn list_presence(tx: &RoomTx<'_>, call: &mut Call<'_>) -> 
         asked.role.as_deref(),
         tx.cx.settings.commands.max_label.0,
     )?;
-    let mut page = Page {
+    let mut page = MemberPage {
         events: limit,
         bytes: tx.page_bytes(call)?,
         looks: LOOKS.max(2 * limit),
@@ -91,7 +91,7 @@ pub(in crate::engine) fn list_presence(tx: &RoomTx<'_>, call: &mut Call<'_>) -> 
     ))
 }
 
-fn list_present(tx: &RoomTx<'_>, asked: &PresenceList, page: &mut Page) -> Vec<Presence> {
+fn list_present(tx: &RoomTx<'_>, asked: &PresenceList, page: &mut MemberPage) -> Vec<Presence> {
     let mut listed = Vec::new();
     for (agent, member) in tx.room.members.0.range::<Agent, _>(after(asked)) {
         if !page.goes_on() {
@@ -110,7 +110,7 @@ fn list_present(tx: &RoomTx<'_>, asked: &PresenceList, page: &mut Page) -> Vec<P
     listed
 }
 
-fn list_departed(tx: &RoomTx<'_>, asked: &PresenceList, page: &mut Page) -> Vec<Departed> {
+fn list_departed(tx: &RoomTx<'_>, asked: &PresenceList, page: &mut MemberPage) -> Vec<Departed> {
     let mut listed = Vec::new();
     for (agent, departed) in tx.room.departures.by_agent.range::<Agent, _>(after(asked)) {
         if !page.goes_on() {

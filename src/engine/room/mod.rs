@@ -17,6 +17,7 @@
 //! | 8 | version of a key, written once; the last one is what stands | the key, a zero byte, the room's revision, 8 bytes, big end first | blackboard |
 //! | 9 | lock that somebody holds, with those who wait | its name | blackboard |
 //! | 10 | a task's last progress, as text | the task's number, 8 bytes, big end first | handoff |
+//! | 11 | what was asked of a task, and answered | the same | handoff |
 //! | 20 | tool | its name | tools |
 //! | 21 | tool call that is not over, after the tools | its id | tools |
 //! | 22 | tool call that is over | its id | tools |

@@ -21,7 +21,7 @@ const USUAL_PAGE: u32 = 100;
 const LOOKS: usize = 1_000;
 
 /// A page while it fills.
-struct Page {
+struct EventPage {
     asked: Replay,
     max_events: usize,
     max_bytes: usize,
@@ -58,7 +58,7 @@ pub(in crate::engine) fn replay(tx: &mut RoomTx<'_>, call: &mut Call<'_>) -> Out
         (None, None) => (kept.oldest, true),
     };
     let max_bytes = tx.page_bytes(call)?;
-    let mut page = Page::new(asked, start.max(kept.oldest), max_events, max_bytes);
+    let mut page = EventPage::new(asked, start.max(kept.oldest), max_events, max_bytes);
     past.read(&tx.room.name, page.next, &mut |event| page.look(event))
         .map_err(refusal)?;
     if page.unreadable {
@@ -112,9 +112,9 @@ fn refusal(error: EventLogError) -> Rejection {
     Rejection::new(code, error.to_string())
 }
 
-impl Page {
-    fn new(asked: Replay, start: u64, max_events: usize, max_bytes: usize) -> Page {
-        Page {
+impl EventPage {
+    fn new(asked: Replay, start: u64, max_events: usize, max_bytes: usize) -> EventPage {
+        EventPage {
             asked,
             max_events,
             max_bytes,

@@ -1,6 +1,7 @@
 //! Handoff, from dispatch to result.
 
 mod absence;
+mod asking;
 mod attempts;
 
 use super::*;

@@ -10,6 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 use super::random::{AGENTS, Dice, act};
 use super::*;
 use crate::engine::{MACHINES, Machine, OTHER_EVENTS, Transition};
+use crate::wire::tools::{ToolResult, ToolRun};
 
 /// The states that things are in, by what was told of them.
 #[derive(Default)]
@@ -75,7 +76,9 @@ impl Told {
 fn act_more(world: &mut World, dice: &mut Dice, step: u64) {
     let who = dice.pick(&AGENTS);
     let some_task = format!("t{}", dice.below(step + 1));
-    match dice.below(60) {
+    match dice.below(110) {
+        60..=89 => ask_and_answer_tasks(world, dice, who),
+        90..=109 => ask_and_answer_calls(world, dice, who),
         0..=14 => {
             let task = json!({
                 "id": format!("t{step}"), "type": dice.pick(&["draft", "review"]), "group": dice.pick(&["g", "h"]),
@@ -119,11 +122,72 @@ fn act_more(world: &mut World, dice: &mut Dice, step: u64) {
     }
 }
 
+/// A worker asks, or somebody answers, mostly the one who may; or somebody who asks goes on.
+fn ask_and_answer_tasks(world: &mut World, dice: &mut Dice, who: &str) {
+    let last = world.assignments(who).pop();
+    let ttl = 1 + dice.below(60_000);
+    match (dice.below(5), last) {
+        (0 | 1, Some((task, attempt))) => {
+            let status = dice.pick(&[
+                "input", "input", "progress", "success", "error", "release", "release",
+            ]);
+            let update = json!({
+                "task": task, "attempt": attempt, "status": status,
+                "question": 1, "result": 1, "ttlMs": ttl,
+            });
+            let _ = world.send(who, "handoff/update", update);
+        }
+        (2 | 3, _) => {
+            let asked = world
+                .results(who)
+                .into_iter()
+                .rev()
+                .find(|told| told.ask.is_some());
+            if let Some(told) = asked {
+                if dice.below(3) == 0 {
+                    world.end_session(told.worker.expect("who asked").as_str());
+                }
+                let answer = json!({ "task": told.task, "attempt": told.attempts, "answer": 1 });
+                let _ = world.send(who, "handoff/answer", answer);
+            }
+        }
+        _ => {
+            let task = json!({ "type": "draft", "maxAttempts": 1 + dice.below(2), "ttlMs": ttl });
+            let _ = world.send(who, "handoff/dispatch", task);
+        }
+    }
+}
+
+/// The same of calls.
+fn ask_and_answer_calls(world: &mut World, dice: &mut Dice, who: &str) {
+    let is_run = |topic: &Topic| matches!(topic, Topic::ToolsRun { .. });
+    let is_result = |topic: &Topic| matches!(topic, Topic::ToolsResult { .. });
+    match dice.below(3) {
+        0 | 1 => {
+            let Some(run) = world.directed_to::<ToolRun>(who, is_run).pop() else {
+                return;
+            };
+            let said = json!({
+                "call": run.call, "status": dice.pick(&["input", "input", "input", "partial", "success", "error"]),
+                "question": 1, "ttlMs": 1 + dice.below(20_000), "result": {},
+            });
+            let _ = world.send(who, "tools/return", said);
+        }
+        _ => {
+            let results = world.directed_to::<ToolResult>(who, is_result);
+            if let Some(told) = results.into_iter().rev().find(|told| told.ask.is_some()) {
+                let answer = json!({ "call": told.call, "answer": 1 });
+                let _ = world.send(who, "tools/answer", answer);
+            }
+        }
+    }
+}
+
 fn run(seed: u64, told: &mut Told) {
     let mut dice = Dice(ChaCha12Rng::seed_from_u64(seed));
     let mut world = World::with(Settings::tuned(|settings| {
         settings.approve.approve_on_timeout = true;
-        settings.handoff.max_releases = 1;
+        settings.handoff.max_releases = u32::try_from(seed % 2).expect("small");
     }));
     for step in 0..400 {
         let runs = world.runs;
@@ -152,7 +216,7 @@ fn run(seed: u64, told: &mut Told) {
 #[test]
 fn what_happens_is_in_the_tables_and_what_is_in_the_tables_happens() {
     let mut seen = BTreeSet::new();
-    for seed in 0..80 {
+    for seed in 0..120 {
         let mut told = Told::default();
         run(seed, &mut told);
         seen.append(&mut told.seen);

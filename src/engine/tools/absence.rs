@@ -125,9 +125,12 @@ impl Tools {
             let Some(call) = call.cloned() else {
                 continue;
             };
-            if let Some(arguments) = call.arguments.clone() {
+            if let Some(arguments) = &call.arguments {
                 self.absences.settle(agent, &id);
-                self.deliver_run(tx, &call, &arguments);
+                // One that waits for an answer comes with it.
+                if !call.is_asking() {
+                    self.deliver_run(tx, &call, Some(arguments));
+                }
             }
         }
     }

@@ -28,6 +28,7 @@ impl Tools {
             self.expect_provider(&id, call.from())?;
             match said.status {
                 ReturnStatus::Partial => self.partial_return(tx, call, said)?,
+                ReturnStatus::Input => self.ask(tx, call, said)?,
                 ReturnStatus::Success => {
                     self.check_output(&said)?;
                     self.end_call(tx, &id, Some(call.from()), CallEnd::Success(said.result));
@@ -80,6 +81,10 @@ impl Tools {
         said: ToolReturn,
     ) -> Result<(), Rejection> {
         let open = self.open_call(&said.call)?.clone();
+        if open.is_asking() {
+            let reason = format!("{} waits for an answer, and has no partial result", open.id);
+            return Err(Rejection::new(Code::Conflict, reason).at("call"));
+        }
         let size = said.result.as_ref().map_or(0, |result| result.text().len());
         let to = &open.caller;
         tx.cx

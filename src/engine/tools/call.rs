@@ -1,6 +1,7 @@
 //! A call: what was asked of whom, and the ways in which it ends.
 //!
-//! It is open from the moment when a provider has it until one of those; it has no other states.
+//! It is open from the moment when a provider has it until one of those; in between its provider
+//! may wait for an answer.
 
 use std::num::NonZeroU64;
 
@@ -11,11 +12,14 @@ use crate::wire::json::Json;
 use crate::wire::name::{Agent, CallId, Tool};
 use crate::wire::tools::ToolError;
 
+use crate::engine::question::Questions;
 use crate::engine::stats::ToolOutcome;
+
+use super::states::{ASKING, RUNNING};
 
 /// A call that is not over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(in crate::engine) struct ToolCall {
+pub(in crate::engine) struct OpenCall {
     pub(super) id: CallId,
     pub(in crate::engine) tool: Tool,
     pub(super) caller: Agent,
@@ -37,12 +41,41 @@ pub(in crate::engine) struct ToolCall {
     pub(super) traceparent: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tracestate: Option<String>,
+    /// What its provider asked, and was told.
+    #[serde(default, skip_serializing_if = "Questions::is_empty")]
+    pub(super) questions: Questions,
+    /// What is left of its time while that stands still, in milliseconds; then `deadline` is when
+    /// the answer must be there.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) left_ms: u64,
 }
 
-impl ToolCall {
-    /// Argument bytes that it keeps.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it may skip by reference"
+)]
+fn is_zero(ms: &u64) -> bool {
+    *ms == 0
+}
+
+impl OpenCall {
+    /// Bytes of arguments, questions and answers that it keeps.
     pub(super) fn kept_bytes(&self) -> usize {
-        self.arguments.as_ref().map_or(0, |json| json.text().len())
+        let arguments = self.arguments.as_ref().map_or(0, |json| json.text().len());
+        arguments + self.questions.bytes()
+    }
+
+    /// Whether its provider waits for an answer.
+    pub(super) fn is_asking(&self) -> bool {
+        self.questions.open().is_some()
+    }
+
+    /// Where it stands, as events say it.
+    pub(super) fn state(&self) -> &'static str {
+        match self.is_asking() {
+            true => ASKING,
+            false => RUNNING,
+        }
     }
 }
 

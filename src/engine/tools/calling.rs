@@ -6,15 +6,16 @@
 use crate::wire::json::Json;
 use crate::wire::name::{Agent, CallId, CommandId, Tool};
 use crate::wire::reply::{Code, Rejection};
-use crate::wire::tools::{CancelCall, ToolCall as Asked};
+use crate::wire::tools::{CancelCall, ToolCall as Inquiry};
 
 use crate::engine::context::Context;
+use crate::engine::question::Questions;
 use crate::engine::replies::{Accepted, Call, Outcome, between, json_at_most, text_at_most};
 use crate::engine::tx::RoomTx;
 use crate::schema::Violation;
 
 use super::Tools;
-use super::call::{CallEnd, ToolCall};
+use super::call::{CallEnd, OpenCall};
 use super::fit::run_bytes;
 use super::fit::takes_run;
 use super::registry::ToolEntry;
@@ -26,7 +27,7 @@ impl Tools {
         call: &mut Call<'_>,
         tool: &Tool,
     ) -> Outcome {
-        let mut asked: Asked = call.read(&tx.cx.settings)?;
+        let mut asked: Inquiry = call.read(&tx.cx.settings)?;
         let trace = &call.command.mirrors.trace;
         trace.complete(&mut asked.traceparent, &mut asked.tracestate);
         tx.once(call, |tx| {
@@ -48,7 +49,7 @@ impl Tools {
             self.admit_call(tx, call, &arguments, kept)?;
             let timeout_ms = asked.timeout_ms.or(timeout_ms);
             let timeout_ms = timeout_ms.unwrap_or(tx.cx.settings.tools.timeout.ms());
-            let mut begun = ToolCall {
+            let mut begun = OpenCall {
                 id: id.clone(),
                 tool: tool.clone(),
                 caller: call.from().clone(),
@@ -62,6 +63,8 @@ impl Tools {
                 correlation_id: call.correlation_id.clone(),
                 traceparent: asked.traceparent,
                 tracestate: asked.tracestate,
+                questions: Questions::default(),
+                left_ms: 0,
             };
             begun.provider = self.free_provider(tx, &begun, &arguments)?;
             self.begin_call(tx, begun, &arguments);
@@ -104,7 +107,7 @@ impl Tools {
             return too_many(format!("{caller} has its {limit} calls under way"));
         }
         let limit = settings.tools.max_call_bytes_per_room.0;
-        if kept && self.argument_bytes + arguments.text().len() > limit {
+        if kept && self.kept_bytes + arguments.text().len() > limit {
             return too_many(format!(
                 "the room has its {limit} bytes of arguments under way"
             ));
@@ -115,7 +118,7 @@ impl Tools {
     fn free_provider(
         &self,
         tx: &RoomTx<'_>,
-        call: &ToolCall,
+        call: &OpenCall,
         arguments: &Json,
     ) -> Result<Agent, Rejection> {
         let tool = &call.tool;
@@ -157,7 +160,7 @@ impl Tools {
         })
     }
 
-    pub(super) fn open_call(&self, id: &CallId) -> Result<&ToolCall, Rejection> {
+    pub(super) fn open_call(&self, id: &CallId) -> Result<&OpenCall, Rejection> {
         self.calls.get(id).ok_or_else(|| {
             let reason = format!("{id} is no call that is under way: it is over, or never was");
             Rejection::new(Code::Conflict, reason).at("call")
@@ -178,7 +181,7 @@ pub(super) fn invalid(field: &str, violation: Violation) -> Rejection {
     Rejection::new(Code::Invalid, violation.reason).at(path)
 }
 
-fn check_call(cx: &Context, asked: &Asked, arguments: &Json) -> Result<(), Rejection> {
+fn check_call(cx: &Context, asked: &Inquiry, arguments: &Json) -> Result<(), Rejection> {
     let settings = &cx.settings;
     let limit = settings.tools.max_arguments.0;
     json_at_most("arguments", Some(arguments), limit)?;

@@ -1,6 +1,8 @@
 //! Remote tools, and what holds where neither a tool nor a call says.
 
-use crate::setting::{REFUSED, Size, Span, days, gib, hours, kib, mib, ms, seconds, settings};
+use crate::setting::{
+    REFUSED, Size, Span, days, gib, hours, kib, mib, minutes, ms, seconds, settings,
+};
 
 settings! {
     /// Remote tools: capabilities with a schema and a short answer.
@@ -10,6 +12,10 @@ settings! {
     timeout: Span = seconds(30), ms(100)..=days(1);
     /// The longest time that a tool or a call may ask for.
     max_timeout: Span = hours(1), ms(100)..=days(1);
+    /// How long a provider waits for an answer to what it asks its caller, where it does not say.
+    ask_timeout: Span = minutes(15), ms(1)..=days(365);
+    /// Questions that may be asked of one call.
+    max_questions_per_call: u32 = 16, 1..=1000 => "429", REFUSED;
     /// How long an agent whose connection is gone keeps its calls, in case it comes back; then they
     /// go to others, or end with an error. One that comes back with a new session has as long
     /// again, to answer them or to subscribe and be sent again what is idempotent.
@@ -34,9 +40,10 @@ settings! {
     /// Calls at once that one provider gets in a room.
     max_calls_per_provider: usize = 100, 1..=1_000_000
         => "another provider is called; 429 if all have that many", REFUSED;
-    /// Arguments that a room keeps for calls that may go to another provider.
+    /// Arguments that a room keeps for calls that may go to another provider, and what is asked and
+    /// answered in calls.
     max_call_bytes_per_room: Size = mib(64), kib(64)..=gib(64)
-        => "429, for tools that are `idempotent`", REFUSED;
+        => "429, for tools that are `idempotent`, for questions and for answers", REFUSED;
     /// How long a call that is over, and what it came to, can still be asked for; 0: not at all.
     result_retention: Span = days(1), ms(0)..=days(365);
     /// Calls that are over and that a room remembers; beyond it the oldest are forgotten before

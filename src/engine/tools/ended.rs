@@ -20,7 +20,7 @@ use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome};
 use crate::engine::tx::RoomTx;
 
-use super::{ToolCall, Tools};
+use super::{OpenCall, Tools};
 
 /// How much of an error's message is kept where there is no room for all of it, in bytes.
 const KEPT_MESSAGE_BYTES: usize = 200;
@@ -136,12 +136,15 @@ impl EndedCalls {
     }
 }
 
-impl ToolCall {
+impl OpenCall {
     fn view(&self) -> CallView {
         CallView {
             call: self.id.clone(),
             tool: self.tool.clone(),
-            state: CallState::Running,
+            state: match self.is_asking() {
+                true => CallState::Asking,
+                false => CallState::Running,
+            },
             caller: self.caller.clone(),
             provider: self.provider.clone(),
             called_at: self.called_at,
@@ -163,7 +166,7 @@ impl Tools {
     }
 
     fn view(&self, id: &CallId) -> Option<CallView> {
-        let open = self.calls.get(id).map(ToolCall::view);
+        let open = self.calls.get(id).map(OpenCall::view);
         open.or_else(|| self.ended.get(id).map(EndedCall::view))
     }
 }
@@ -185,7 +188,7 @@ impl Tools {
     pub(super) fn remember_call_as_ended(
         &mut self,
         tx: &mut RoomTx<'_>,
-        call: ToolCall,
+        call: OpenCall,
         result: Option<Json>,
         error: Option<ToolError>,
     ) {

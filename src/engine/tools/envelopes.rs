@@ -3,17 +3,18 @@
 
 use crate::engine::replies::envelope;
 use crate::engine::shown::dated;
-use crate::wire::tools as wire;
+use crate::wire::{question, tools as wire};
 
 envelope!(wire::Registration, id);
 envelope!(wire::ToolCall, id);
 envelope!(wire::ToolReturn, id);
+envelope!(question::AnswerCall, id);
 envelope!(wire::CancelCall, id);
 envelope!(wire::GetCall);
 
 dated! {
     wire::ToolRun { called_at, deadline }
-    wire::ToolResult { called_at, at }
+    wire::ToolResult { expires_at, called_at, at }
     wire::CallOver { at }
     wire::CallView { called_at, deadline, ended_at }
 }

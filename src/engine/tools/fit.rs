@@ -8,11 +8,11 @@ use crate::wire::name::Agent;
 use crate::wire::presence::Encoding;
 use crate::wire::topic::{RoomTopic, Topic};
 
-use super::call::ToolCall;
+use super::call::OpenCall;
 
 /// How large a call is as a packet, in whichever encoding it is larger.
-pub(super) fn run_bytes(tx: &RoomTx<'_>, call: &ToolCall, arguments: &Json) -> usize {
-    let run = Encoding::greatest_length_of(&call.run(arguments), arguments.text());
+pub(super) fn run_bytes(tx: &RoomTx<'_>, call: &OpenCall, arguments: &Json) -> usize {
+    let run = Encoding::greatest_length_of(&call.run(Some(arguments)), arguments.text());
     let topic = Topic::ToolsRun {
         tool: call.tool.clone(),
     };
@@ -23,7 +23,7 @@ pub(super) fn run_bytes(tx: &RoomTx<'_>, call: &ToolCall, arguments: &Json) -> u
 /// Tells who takes a call. Nobody counts its bytes unless somebody has a limit.
 pub(super) fn takes_run(
     tx: &RoomTx<'_>,
-    call: &ToolCall,
+    call: &OpenCall,
     arguments: &Json,
 ) -> impl Fn(&Agent) -> bool {
     let bytes = OnceCell::new();

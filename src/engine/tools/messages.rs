@@ -13,11 +13,11 @@ use crate::engine::ids::RunKey;
 use crate::engine::tx::RoomTx;
 
 use super::Tools;
-use super::call::{CallEnd, ToolCall};
-use super::states::RUNNING;
+use super::call::{CallEnd, OpenCall};
+use super::states::{ASKING, RUNNING};
 
 impl Tools {
-    pub(super) fn run_key(tx: &RoomTx<'_>, call: &ToolCall) -> RunKey {
+    pub(super) fn run_key(tx: &RoomTx<'_>, call: &OpenCall) -> RunKey {
         RunKey {
             room: tx.room.name.clone(),
             call: call.id.clone(),
@@ -25,7 +25,12 @@ impl Tools {
         }
     }
 
-    pub(super) fn deliver_run(&mut self, tx: &mut RoomTx<'_>, call: &ToolCall, arguments: &Json) {
+    pub(super) fn deliver_run(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        call: &OpenCall,
+        arguments: Option<&Json>,
+    ) {
         let run = call.run(arguments);
         let topic = Topic::ToolsRun {
             tool: call.tool.clone(),
@@ -44,7 +49,7 @@ impl Tools {
         }));
     }
 
-    pub(super) fn revoke_run(&mut self, tx: &mut RoomTx<'_>, call: &ToolCall) {
+    pub(super) fn revoke_run(&mut self, tx: &mut RoomTx<'_>, call: &OpenCall) {
         tx.cx.emit(Effect::Revoke {
             agent: call.provider.clone(),
             class: DirectedKind::Run(Tools::run_key(tx, call)),
@@ -56,7 +61,7 @@ impl Tools {
     pub(super) fn deliver_notice(
         &mut self,
         tx: &mut RoomTx<'_>,
-        call: &ToolCall,
+        call: &OpenCall,
         code: &str,
         reason: &str,
     ) {
@@ -86,7 +91,7 @@ impl Tools {
     pub(super) fn deliver_partial(
         &mut self,
         tx: &mut RoomTx<'_>,
-        call: &ToolCall,
+        call: &OpenCall,
         result: Option<Json>,
     ) {
         let partial = ToolResult {
@@ -97,11 +102,27 @@ impl Tools {
         self.deliver_tool_result(tx, call, &partial);
     }
 
+    /// What its provider asks of the caller.
+    pub(super) fn deliver_question(&mut self, tx: &mut RoomTx<'_>, call: &OpenCall) {
+        let Some((ask, open)) = call.questions.open() else {
+            return;
+        };
+        let asked = ToolResult {
+            status: ReturnStatus::Input,
+            ask: Some(ask),
+            question: Some(open.question.clone()),
+            schema: open.schema.clone(),
+            expires_at: Some(open.expires_at),
+            ..call.result(tx.cx.now)
+        };
+        self.deliver_tool_result(tx, call, &asked);
+    }
+
     /// The one final result of a call.
     pub(super) fn deliver_result_of(
         &mut self,
         tx: &mut RoomTx<'_>,
-        call: &ToolCall,
+        call: &OpenCall,
         result: Option<Json>,
         error: Option<ToolError>,
     ) {
@@ -118,7 +139,7 @@ impl Tools {
         self.deliver_tool_result(tx, call, &result);
     }
 
-    fn deliver_tool_result(&mut self, tx: &mut RoomTx<'_>, call: &ToolCall, result: &ToolResult) {
+    fn deliver_tool_result(&mut self, tx: &mut RoomTx<'_>, call: &OpenCall, result: &ToolResult) {
         let caller = call.caller.clone();
         tx.cx.emit(Effect::Deliver(Directed {
             to: caller.clone(),
@@ -138,19 +159,26 @@ impl Tools {
     pub(super) fn tell_call(
         &mut self,
         tx: &mut RoomTx<'_>,
-        call: &ToolCall,
+        call: &OpenCall,
         what: &'static str,
         to: Option<&'static str>,
         lost_by: Option<&Agent>,
     ) {
-        let by_provider = what == "tools.progress";
+        let from = match what {
+            "tools.asked" => Some(RUNNING),
+            "tools.answered" | "tools.unanswered" => Some(ASKING),
+            _ => to.and(lost_by).map(|_| ASKING),
+        };
+        let by_provider = matches!(what, "tools.progress" | "tools.asked");
         let reason = lost_by.map(|agent| format!("{agent} is gone"));
         let who = match lost_by {
             Some(_) => tx.cx.gateway.clone(),
+            None if what == "tools.unanswered" => tx.cx.gateway.clone(),
             None if by_provider => call.provider.clone(),
             None => call.caller.clone(),
         };
         let happened = RoomEvent {
+            from,
             to,
             detail: Detail {
                 tool: Some(&call.tool),
@@ -168,7 +196,7 @@ impl Tools {
     pub(super) fn tell_ending(
         &mut self,
         tx: &mut RoomTx<'_>,
-        call: &ToolCall,
+        call: &OpenCall,
         who: Option<&Agent>,
         end: &CallEnd,
     ) {
@@ -176,7 +204,7 @@ impl Tools {
         let error = end.error();
         let gateway = tx.cx.gateway.clone();
         let happened = RoomEvent {
-            from: Some(RUNNING),
+            from: Some(call.state()),
             to: Some(to),
             detail: Detail {
                 tool: Some(&call.tool),
@@ -191,7 +219,7 @@ impl Tools {
     }
 }
 
-impl ToolCall {
+impl OpenCall {
     fn trace(&self) -> Trace {
         Trace {
             traceparent: self.traceparent.clone(),
@@ -200,11 +228,12 @@ impl ToolCall {
     }
 
     /// What its provider gets.
-    pub(in crate::engine) fn run(&self, arguments: &Json) -> ToolRun {
+    pub(in crate::engine) fn run(&self, arguments: Option<&Json>) -> ToolRun {
         ToolRun {
             call: self.id.clone(),
             tool: self.tool.clone(),
-            arguments: arguments.clone(),
+            arguments: arguments.cloned(),
+            answers: self.questions.answers().to_vec(),
             caller: self.caller.clone(),
             called_at: self.called_at,
             deadline: self.deadline,
@@ -223,6 +252,10 @@ impl ToolCall {
             is_final: false,
             result: None,
             error: None,
+            ask: None,
+            question: None,
+            schema: None,
+            expires_at: None,
             provider: self.provider.clone(),
             called_at: self.called_at,
             at: now,

@@ -10,6 +10,7 @@
 
 mod absence;
 mod answering;
+mod asking;
 mod call;
 mod calling;
 pub(super) mod config;
@@ -38,12 +39,12 @@ use super::tx::RoomTx;
 use records::ToolChange;
 
 use call::CallEnd;
-pub(super) use call::ToolCall;
+pub(super) use call::OpenCall;
 use ended::EndedCalls;
 use fit::takes_run;
 pub(super) use registry::Definition;
 use registry::Registry;
-use states::RUNNING;
+use states::{ASKING, RUNNING};
 pub(super) use states::{CALL, TOOL};
 
 /// A room's tools, the calls that are not over, and what is remembered of those that are.
@@ -51,25 +52,25 @@ pub(super) use states::{CALL, TOOL};
 pub(super) struct Tools {
     changes: Changes<records::ToolChange>,
     pub(super) registry: Registry,
-    pub(super) calls: BTreeMap<CallId, ToolCall>,
+    pub(super) calls: BTreeMap<CallId, OpenCall>,
     pub(super) ended: EndedCalls,
     /// How many of them each caller has.
     by_caller: BTreeMap<Agent, usize>,
-    /// Argument bytes that are kept for them.
-    argument_bytes: usize,
+    /// Bytes of arguments, questions and answers that are kept for them.
+    kept_bytes: usize,
     absences: Absences,
 }
 
 impl Tools {
-    fn enter(&mut self, call: ToolCall) {
-        self.argument_bytes += call.kept_bytes();
+    fn enter(&mut self, call: OpenCall) {
+        self.kept_bytes += call.kept_bytes();
         *self.by_caller.entry(call.caller.clone()).or_default() += 1;
         self.calls.insert(call.id.clone(), call);
     }
 
-    fn leave(&mut self, id: &CallId) -> Option<ToolCall> {
+    fn leave(&mut self, id: &CallId) -> Option<OpenCall> {
         let call = self.calls.remove(id)?;
-        self.argument_bytes -= call.kept_bytes();
+        self.kept_bytes -= call.kept_bytes();
         if let Some(count) = self.by_caller.get_mut(&call.caller) {
             *count -= 1;
             if *count == 0 {
@@ -83,7 +84,7 @@ impl Tools {
 impl Tools {
     /// The one place where a call comes into being: from here on its caller is owed one final
     /// result.
-    fn begin_call(&mut self, tx: &mut RoomTx<'_>, call: ToolCall, arguments: &Json) {
+    fn begin_call(&mut self, tx: &mut RoomTx<'_>, call: OpenCall, arguments: &Json) {
         let subject = TimerSubject::Call(tx.room.name.clone(), call.id.clone());
         tx.cx.timers.arm(call.deadline, Timer::Call, subject);
         tx.cx.reserve_result(&call.caller);
@@ -92,7 +93,7 @@ impl Tools {
         let limit = tx.cx.settings.tools.max_calls_per_provider;
         self.registry.took(&call.provider, &call.id, limit);
         self.registry.enter(&call.tool, &call.id);
-        self.deliver_run(tx, &call, arguments);
+        self.deliver_run(tx, &call, Some(arguments));
         self.tell_call(tx, &call, "tools.called", Some(RUNNING), None);
         self.enter(call);
     }
@@ -122,7 +123,7 @@ impl Tools {
 
     /// The provider of a call does not have it any more: frees it, and tells it unless it was its
     /// own word.
-    fn take_back(&mut self, tx: &mut RoomTx<'_>, call: &ToolCall, notice: Option<(&str, &str)>) {
+    fn take_back(&mut self, tx: &mut RoomTx<'_>, call: &OpenCall, notice: Option<(&str, &str)>) {
         let limit = tx.cx.settings.tools.max_calls_per_provider;
         self.registry.freed(&call.provider, &call.id, limit);
         self.absences.settle(&call.provider, &call.id);
@@ -153,15 +154,19 @@ impl Tools {
         self.take_back(tx, &before, Some(("rerouted", &reason)));
         let limit = tx.cx.settings.tools.max_calls_per_provider;
         self.registry.took(&next, id, limit);
-        let moved = ToolCall {
+        let was = before.state();
+        let mut moved = OpenCall {
             provider: next,
             turn: before.turn + 1,
             ..before
         };
-        self.change(tx, ToolChange::Call(id.clone()));
-        self.deliver_run(tx, &moved, &arguments);
-        self.tell_call(tx, &moved, "tools.rerouted", None, Some(&from));
-        self.calls.insert(id.clone(), moved);
+        // Whoever has it now may ask again.
+        moved.questions.withdraw();
+        self.let_time_run(tx, &mut moved);
+        self.deliver_run(tx, &moved, Some(&arguments));
+        let to = (was == ASKING).then_some(RUNNING);
+        self.tell_call(tx, &moved, "tools.rerouted", to, Some(&from));
+        self.renew(tx, moved);
     }
 
     /// A run could not be sent, because it is larger than its provider takes now.
@@ -185,12 +190,16 @@ impl Tools {
         let Some(call) = self.calls.get(id) else {
             return;
         };
+        if call.is_asking() {
+            self.go_on(tx, id, None);
+            return;
+        }
         let waited = call.deadline.saturating_sub(call.called_at);
         self.end_call(tx, id, None, CallEnd::TimedOut(waited));
     }
 
     /// Puts a call back that earlier runs have left.
-    pub(super) fn rebuild_call(&mut self, tx: &mut RoomTx<'_>, call: ToolCall) {
+    pub(super) fn rebuild_call(&mut self, tx: &mut RoomTx<'_>, call: OpenCall) {
         let subject = TimerSubject::Call(tx.room.name.clone(), call.id.clone());
         tx.cx.timers.arm(call.deadline, Timer::Call, subject);
         tx.cx.reserve_result(&call.caller);

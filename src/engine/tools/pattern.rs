@@ -18,6 +18,7 @@ impl Pattern for Tools {
             Topic::ToolsRegister { tool, .. } => self.register_tool(tx, call, tool),
             Topic::ToolsCall { tool, .. } => self.call_tool(tx, call, tool),
             Topic::ToolsReturn { .. } => self.return_call(tx, call),
+            Topic::ToolsAnswer { .. } => self.answer(tx, call),
             Topic::ToolsCancel { .. } => self.cancel_call(tx, call),
             Topic::ToolsGet { .. } => self.get_call(tx, call),
             _ => Err(no_command()),

@@ -49,7 +49,7 @@ pub(super) struct ToolEntry {
     /// Who can be called, busy or not.
     pub(super) callable: BTreeSet<Agent>,
     /// Those of them who can take one more: the least loaded first, then who waited longest.
-    ready: BTreeSet<(Load, Agent)>,
+    ready: BTreeSet<(ProviderLoad, Agent)>,
     /// Calls that are not over.
     pub(super) calls: BTreeSet<CallId>,
     /// The callable ones as they were last shown.
@@ -57,7 +57,7 @@ pub(super) struct ToolEntry {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Load {
+struct ProviderLoad {
     calls: usize,
     /// When it last got a call, counted in calls.
     turn: u64,
@@ -131,8 +131,8 @@ impl Contract {
 }
 
 impl Provider {
-    fn load(&self) -> Load {
-        Load {
+    fn load(&self) -> ProviderLoad {
+        ProviderLoad {
             calls: self.calls.len(),
             turn: self.turn,
         }

@@ -86,7 +86,6 @@ pub(super) struct ClientSession<P: Plane> {
     throttle: Option<Box<Throttle>>,
     /// Refusals that it cannot hear.
     unheard: Option<Box<Unheard>>,
-    congested: bool,
     ids: Vec<u32>,
     /// Messages of QoS 0 that the live plane jumped over for this client in this round.
     unread: u64,
@@ -126,7 +125,6 @@ impl<P: Plane> ClientSession<P> {
             now,
             throttle,
             unheard: None,
-            congested: false,
             ids: Vec::new(),
             unread: 0,
         }
@@ -449,11 +447,10 @@ impl<P: Plane> ClientSession<P> {
             + self.outbound.held_bytes()
             + self.pending_subscribes.early_bytes();
         self.io.share.set_outgoing(outgoing);
-        if let Some(congested) = self.outbound.congestion(self.congested) {
-            self.congested = congested;
-            if let Some(subscriber) = &mut self.live.subscriber {
-                subscriber.set_congested(congested);
-            }
+        if let Some(congested) = self.outbound.take_congestion()
+            && let Some(subscriber) = &mut self.live.subscriber
+        {
+            subscriber.set_congested(congested);
         }
         if self.io.desk_gone {
             self.refuse(Reason::ShuttingDown);

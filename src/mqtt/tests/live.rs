@@ -99,6 +99,7 @@ async fn a_full_window_holds_publishers_back_then_closes() {
     let mut world = World::with(MqttConfig {
         max_inflight: 1,
         max_pending_messages: 8,
+        max_pending_bytes: Size(64 * 1024),
         ..MqttConfig::default()
     });
     let (mut client, desk) = world.client5("me").await;
@@ -107,16 +108,20 @@ async fn a_full_window_holds_publishers_back_then_closes() {
         world.plane.send(&message("a", 1, b""));
     }
     assert_eq!(world.seen().await, Seen::Congested(true));
-    for id in 1..=6u16 {
+    // What was on its way when publishers were told: many, as long as they are small.
+    for _ in 0..100 {
+        world.plane.send(&message("a", 1, b""));
+    }
+    for id in 1..=106u16 {
         assert_eq!(client.recv().await.delivered().id, Some(id));
         client.send(&packet(0x40, &[&id.to_be_bytes()])).await;
     }
     assert_eq!(world.seen().await, Seen::Congested(false));
     client.silent().await;
     for _ in 0..10 {
-        world.plane.send(&message("a", 1, b""));
+        world.plane.send(&message("a", 1, &[0; 10_000]));
     }
-    assert_eq!(client.recv().await.delivered().id, Some(7));
+    assert_eq!(client.recv().await.delivered().id, Some(107));
     assert_eq!(client.recv().await, Got::Disconnect(0x97));
 }
 

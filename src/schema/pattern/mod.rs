@@ -59,16 +59,16 @@ pub fn is_unicode_pattern(pattern: &str) -> bool {
 }
 
 /// A compiled pattern.
-pub(super) struct Pattern {
+pub(super) struct EcmaPattern {
     program: Program,
 }
 
-impl Pattern {
+impl EcmaPattern {
     /// Compiles it, or says what is wrong with it.
-    pub(super) fn compile(pattern: &str) -> Result<Pattern, String> {
+    pub(super) fn compile(pattern: &str) -> Result<EcmaPattern, String> {
         let parsed = Parsed::of(pattern)?;
         let program = Program::of(&parsed)?;
-        Ok(Pattern { program })
+        Ok(EcmaPattern { program })
     }
 
     /// Whether it matches somewhere in a text; no, where the steps are used up.
@@ -80,7 +80,7 @@ impl Pattern {
     }
 }
 
-impl<'i> Keyword<'i> for Pattern {
+impl<'i> Keyword<'i> for EcmaPattern {
     fn validate(&self, instance: &'i Value) -> Result<(), ValidationError<'i>> {
         match self.is_valid(instance) {
             true => Ok(()),

@@ -222,7 +222,7 @@ impl Program {
 
     /// Whether it matches somewhere in the text; nothing where the steps do not suffice.
     pub(super) fn is_match(&self, text: &str, left: &mut u64) -> Option<bool> {
-        let mut machine = Machine {
+        let mut machine = Matcher {
             program: self,
             text,
             registers: vec![NEVER; self.registers],
@@ -254,7 +254,7 @@ fn choice(turn: usize, end: usize, greedy: bool) -> Op {
 /// were made before.
 type Branch = (usize, usize, usize);
 
-struct Machine<'a> {
+struct Matcher<'a> {
     program: &'a Program,
     text: &'a str,
     registers: Vec<usize>,
@@ -263,7 +263,7 @@ struct Machine<'a> {
     left: &'a mut u64,
 }
 
-impl Machine<'_> {
+impl Matcher<'_> {
     fn set(&mut self, register: usize, value: usize) {
         let held = std::mem::replace(&mut self.registers[register], value);
         self.changes.push((register, held));

@@ -5,7 +5,7 @@ use super::*;
 #[track_caller]
 fn matches(pattern: &str, text: &str) -> bool {
     begin();
-    let compiled = Pattern::compile(pattern).unwrap_or_else(|why| panic!("{pattern}: {why}"));
+    let compiled = EcmaPattern::compile(pattern).unwrap_or_else(|why| panic!("{pattern}: {why}"));
     let found = compiled.is_match(text);
     assert!(!is_used_up(), "{pattern} on {text}");
     found
@@ -88,12 +88,12 @@ fn what_is_no_pattern_is_refused() {
         "\\c1",
         "^*",
     ] {
-        assert!(Pattern::compile(pattern).is_err(), "{pattern}");
+        assert!(EcmaPattern::compile(pattern).is_err(), "{pattern}");
     }
     let deep = format!("{}a{}", "(".repeat(60), ")".repeat(60));
-    assert!(Pattern::compile(&deep).is_err());
+    assert!(EcmaPattern::compile(&deep).is_err());
     assert!(
-        Pattern::compile("(?=((a{50}){50}){50})").is_err(),
+        EcmaPattern::compile("(?=((a{50}){50}){50})").is_err(),
         "too long written out"
     );
 }
@@ -133,12 +133,12 @@ fn steps_are_bounded_and_always_as_many() {
         "(?=a*a*a*a*b)c",
         "^(a*)\\1*\\1*\\1*b",
     ] {
-        let compiled = Pattern::compile(pattern).unwrap();
+        let compiled = EcmaPattern::compile(pattern).unwrap();
         let text = format!("{}c", "a".repeat(5_000));
         begin();
         assert!(!compiled.is_match(&text) && is_used_up(), "{pattern}");
     }
-    let compiled = Pattern::compile("^(?=(a+)+$)b").unwrap();
+    let compiled = EcmaPattern::compile("^(?=(a+)+$)b").unwrap();
     let taken = |text: &str| {
         begin();
         compiled.is_match(text);

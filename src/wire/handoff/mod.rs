@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Millis;
 use super::json::{Json, present};
 use super::name::{Agent, Capability, CommandId, TaskId, TaskType};
+use super::question::GivenAnswer;
 
 pub use gather::{GroupEntry, GroupResult, GroupStatus};
 pub use query::{
@@ -146,6 +147,10 @@ pub struct Assignment {
         skip_serializing_if = "Option::is_none"
     )]
     pub last_progress: Option<Json>,
+    /// What came of the questions that were asked of the task so far, in their order. Left out
+    /// where the assignment would be larger with them than its worker takes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<GivenAnswer>,
     /// As dispatched.
     pub priority: Priority,
     /// Who wants it done.
@@ -183,6 +188,9 @@ pub enum UpdateStatus {
     Error,
     /// Given back: somebody else may have it.
     Release,
+    /// It cannot go on without an answer to its `question`: until that comes the lease rests, and
+    /// the worker's place is free.
+    Input,
 }
 
 /// What went wrong.
@@ -220,12 +228,51 @@ pub struct Update {
     /// With `error`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
+    /// With `input`: what is asked.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub question: Option<Json>,
+    /// With `input`: what the answer must look like, a JSON Schema.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub schema: Option<Json>,
+    /// With `input`: who may answer besides the dispatcher: agents, or `role:NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answerers: Vec<String>,
+    /// With `input`: milliseconds after which the worker goes on without an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
     /// Makes a repeat a no-op that returns the first outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<CommandId>,
     /// Echoed in the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+}
+
+impl Update {
+    /// Says no more than that.
+    pub fn new(task: TaskId, attempt: u32, status: UpdateStatus) -> Update {
+        Update {
+            task,
+            attempt,
+            status,
+            result: None,
+            error: None,
+            question: None,
+            schema: None,
+            answerers: Vec::new(),
+            ttl_ms: None,
+            id: None,
+            correlation_id: None,
+        }
+    }
 }
 
 /// `handoff/cancel/{me}`: either a task, with all that belongs to it, or a group of one's own.
@@ -263,6 +310,8 @@ pub enum TaskState {
     Assigned,
     /// The worker is at it.
     Running,
+    /// The worker waits for an answer.
+    Asking,
     /// Ended well.
     Succeeded,
     /// Ended for good after an error that no retry helps, or too many attempts.
@@ -289,6 +338,7 @@ impl TaskState {
             TaskState::Queued => "queued",
             TaskState::Assigned => "assigned",
             TaskState::Running => "running",
+            TaskState::Asking => "asking",
             TaskState::Succeeded => "succeeded",
             TaskState::Dead => "dead",
             TaskState::Expired => "expired",
@@ -303,6 +353,8 @@ impl TaskState {
 pub enum ResultStatus {
     /// Not the end: as it comes.
     Partial,
+    /// Not the end: its worker waits for an answer to its `question`.
+    Input,
     /// Ended well.
     Succeeded,
     /// Failed for good.
@@ -322,7 +374,7 @@ pub struct TaskResult {
     /// What kind of task.
     #[serde(rename = "type")]
     pub task_type: TaskType,
-    /// How it ended, or `partial`.
+    /// How it ended, or `partial`, or `input`.
     pub status: ResultStatus,
     /// Whether this is the one final result.
     #[serde(rename = "final")]
@@ -340,7 +392,27 @@ pub struct TaskResult {
     /// What went wrong, where something did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
-    /// How many attempts there were.
+    /// With `input`: which question of the task this is, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<u32>,
+    /// With `input`: what is asked.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub question: Option<Json>,
+    /// With `input`: what the answer must look like, a JSON Schema.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub schema: Option<Json>,
+    /// With `input`: when nobody waits for the answer any more, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Millis>,
+    /// How many attempts there were; with `input` the one that asks.
     pub attempts: u32,
     /// Who had it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,6 +8,7 @@ use super::{Priority, TaskError, TaskState};
 use crate::wire::Millis;
 use crate::wire::json::{Json, present};
 use crate::wire::name::{Agent, Capability, CommandId, TaskId, TaskType};
+use crate::wire::question::{GivenAnswer, OpenQuestion};
 use crate::wire::reply::Code;
 
 /// `handoff/get/{me}`: one task as it stands, in the reply's `data`.
@@ -28,7 +29,7 @@ pub struct GetTask {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
-    expecting = "a state or a list of states: waiting, queued, assigned, running, succeeded, dead, expired, cancelled"
+    expecting = "a state or a list of states: waiting, queued, assigned, running, asking, succeeded, dead, expired, cancelled"
 )]
 pub enum States {
     /// Just this one.
@@ -271,6 +272,12 @@ pub struct TaskView {
         skip_serializing_if = "Option::is_none"
     )]
     pub last_progress: Option<Json>,
+    /// What its worker waits to be answered. Only in the answer to `handoff/get`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asking: Option<Box<OpenQuestion>>,
+    /// What came of the questions before. Only in the answer to `handoff/get`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<GivenAnswer>,
     /// Its attempts, oldest first; only the latest where there were many. Only in the answer to
     /// `handoff/get`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -97,7 +97,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_struct(name, fields, Object(visitor))
+        self.0
+            .deserialize_struct(name, fields, StrictObject(visitor))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -250,9 +251,9 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Whole<V> {
 }
 
 /// Takes an object.
-struct Object<V>(V);
+struct StrictObject<V>(V);
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Object<V> {
+impl<'de, V: Visitor<'de>> Visitor<'de> for StrictObject<V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

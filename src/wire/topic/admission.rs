@@ -3,7 +3,7 @@
 use crate::wire::name::{GATEWAY, Room};
 use crate::wire::reply::{Code, Rejection};
 
-use super::{Kind, RoomTopic, below_root, parse_below_root};
+use super::{RoomTopic, TopicKind, below_root, parse_below_root};
 
 /// What is to be done with a client's publish on a topic.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +50,7 @@ pub fn admit(root: &str, client_id: &str, topic: &str) -> Admission {
                     me.as_str()
                 ),
             ),
-            Some(_) if parsed.topic.kind() == Kind::Relayed && !parsed.topic.is_directed() => {
+            Some(_) if parsed.topic.kind() == TopicKind::Relayed && !parsed.topic.is_directed() => {
                 Admission::Relayed(parsed)
             }
             Some(_) => Admission::Desk(parsed),

@@ -1,6 +1,6 @@
 //! What stands between two slashes of a topic, or after the last: read, and written.
 
-use crate::wire::name::{Agent, ApprovalId, Capability, Category, Key, NameError, Tool};
+use crate::wire::name::{Agent, ApprovalId, Capability, Category, Key, NameError, TaskId, Tool};
 
 use super::cut;
 
@@ -40,7 +40,7 @@ pub(in crate::wire) fn level<'a>(rest: &mut Option<&'a str>) -> Option<&'a str> 
     Some(own)
 }
 
-levels!(Agent, ApprovalId, Capability, Category, Tool);
+levels!(Agent, ApprovalId, Capability, Category, TaskId, Tool);
 
 /// A key has slashes in it: it is all that is left.
 impl TopicField for Key {

@@ -2,13 +2,13 @@
 //! is made.
 
 use crate::wire::blackboard::LockName;
-use crate::wire::name::{Agent, ApprovalId, Capability, Category, Key, NameError, Tool};
+use crate::wire::name::{Agent, ApprovalId, Capability, Category, Key, NameError, TaskId, Tool};
 
 use super::segment::TopicField;
 
 /// Who consumes what a topic carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum TopicKind {
     /// A client writes, the gateway alone consumes.
     Command,
     /// A client writes, subscribers receive it as it is.
@@ -19,7 +19,7 @@ pub enum Kind {
 
 /// What is special about a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
+pub enum TopicMark {
     /// What it carries waits in one agent's mailbox until that agent's MQTT acknowledgement.
     Directed,
     /// The last message is kept for whoever subscribes later.
@@ -30,27 +30,27 @@ pub enum Mark {
 
 /// What is known of one kind of topic.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct TopicRow {
     /// The levels that it begins with: the pattern, and for most a verb.
     pub words: &'static str,
     /// The levels that follow, by name, and whether they may be left out.
     pub levels: &'static [(&'static str, bool)],
     /// Who consumes it.
-    pub kind: Kind,
+    pub kind: TopicKind,
     /// What is special about it.
-    pub marks: &'static [Mark],
+    pub marks: &'static [TopicMark],
     /// What it carries, as the documentation says it.
     pub carries: &'static str,
 }
 
-impl Row {
+impl TopicRow {
     /// The pattern that it belongs to.
     pub fn pattern(&self) -> &'static str {
         self.words.split('/').next().unwrap_or_default()
     }
 
     /// Whether it has a mark.
-    pub fn has(&self, mark: Mark) -> bool {
+    pub fn has(&self, mark: TopicMark) -> bool {
         self.marks.contains(&mark)
     }
 }
@@ -92,11 +92,11 @@ macro_rules! topics {
             use super::*;
 
             $(
-                pub(super) const $topic: Row = Row {
+                pub(super) const $topic: TopicRow = TopicRow {
                     words: $words,
                     levels: &[$((stringify!($level), <$type as TopicField>::IS_OPTIONAL)),+],
-                    kind: Kind::$kind,
-                    marks: &[$($(Mark::$mark),+)?],
+                    kind: TopicKind::$kind,
+                    marks: &[$($(TopicMark::$mark),+)?],
                     carries: concat!($($carries),+),
                 };
             )+
@@ -104,10 +104,10 @@ macro_rules! topics {
 
         impl Topic {
             /// Every row, in the order of the documentation.
-            pub const ROWS: &'static [&'static Row] = &[$(&rows::$topic),+];
+            pub const ROWS: &'static [&'static TopicRow] = &[$(&rows::$topic),+];
 
             /// Its row.
-            pub fn row(&self) -> &'static Row {
+            pub fn row(&self) -> &'static TopicRow {
                 match self {
                     $(Topic::$topic { .. } => &rows::$topic,)+
                 }
@@ -176,6 +176,10 @@ topics! {
     HandoffWork = "handoff/work" { capability: Capability } Gateway by gateway [Directed];
     /// Update of a task that you work on
     HandoffUpdate = "handoff/update" { me: Agent } Command by me;
+    /// a question of a task's worker that awaits its answer; empty: it needs none any more
+    HandoffAsking = "handoff/asking" { task: TaskId } Gateway by gateway [Retained];
+    /// Answer to it
+    HandoffAnswer = "handoff/answer" { me: Agent } Command by me;
     /// Cancel
     HandoffCancel = "handoff/cancel" { me: Agent } Command by me;
     /// asks for one task
@@ -239,6 +243,8 @@ topics! {
     ToolsReturn = "tools/return" { me: Agent } Command by me;
     /// Result
     ToolsResult = "tools/result" { caller: Agent } Gateway by gateway to caller [Directed];
+    /// Answer to a question of the provider's
+    ToolsAnswer = "tools/answer" { me: Agent } Command by me;
     /// Cancel
     ToolsCancel = "tools/cancel" { me: Agent } Command by me;
     /// a call that needs no answer any more

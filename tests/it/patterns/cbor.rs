@@ -126,7 +126,7 @@ fn every_pattern_speaks_cbor() {
     );
     ann.call("double", json!({ "arguments": { "n": 4 } }));
     let run = device.run("double");
-    assert_eq!(run.arguments.text(), r#"{"n":4}"#);
+    assert_eq!(run.arguments.unwrap().text(), r#"{"n":4}"#);
     device.answer(run.call.as_str(), "success", json!({ "result": 8 }));
     assert_eq!(ann.tool_result().result.unwrap().text(), "8");
     // Lists, and the past.

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hallward::engine::{MACHINES, Machine, OTHER_EVENTS, Transition};
-use hallward::wire::topic::{Kind, Mark, Row, Topic};
+use hallward::wire::topic::{Topic, TopicKind, TopicMark, TopicRow};
 
 const END: &str = "<!-- end of table -->";
 
@@ -104,7 +104,7 @@ fn state_machines_are_drawn_as_the_engine_has_them() {
 }
 
 /// A row of the grammar as the protocol's table has it.
-fn topic_line(row: &Row, before: Option<&str>) -> String {
+fn topic_line(row: &TopicRow, before: Option<&str>) -> String {
     let levels = |wanted: &dyn Fn(bool) -> bool| {
         let named = row
             .levels
@@ -121,13 +121,13 @@ fn topic_line(row: &Row, before: Option<&str>) -> String {
         write!(topics, ", `{words}{long}`").expect("memory");
     }
     let kind = match row.kind {
-        Kind::Command => "send",
-        Kind::Relayed => "pass on",
-        Kind::Gateway => "receive",
+        TopicKind::Command => "send",
+        TopicKind::Relayed => "pass on",
+        TopicKind::Gateway => "receive",
     };
     let mark = match row.kind {
-        Kind::Gateway if row.has(Mark::Retained) => ", retained",
-        Kind::Relayed if row.has(Mark::Directed) => ", stored",
+        TopicKind::Gateway if row.has(TopicMark::Retained) => ", retained",
+        TopicKind::Relayed if row.has(TopicMark::Directed) => ", stored",
         _ => "",
     };
     let pattern = Some(row.pattern()).filter(|pattern| Some(*pattern) != before);

@@ -80,7 +80,7 @@ fn a_tool_is_found_called_and_answered() {
     assert_eq!(call, "ann/one");
     let run = speller.run("spell");
     assert_eq!((run.call.as_str(), run.caller.as_str()), ("ann/one", "ann"));
-    assert_eq!(run.arguments.text(), r#"{"text":"helo"}"#);
+    assert_eq!(run.arguments.unwrap().text(), r#"{"text":"helo"}"#);
     for part in [1, 2] {
         let reply = speller.answer(&call, "partial", json!({"result": {"part": part}}));
         assert_eq!(u16::from(reply.code), 200, "{reply:?}");

@@ -144,17 +144,12 @@ impl Play {
 
     fn word(id: &str, attempt: u32, status: UpdateStatus) -> Update {
         Update {
-            task: task(id),
-            attempt,
-            status,
-            result: None,
             error: (status == UpdateStatus::Error).then(|| TaskError {
                 code: None,
                 message: "it would not".to_owned(),
                 retryable: None,
             }),
-            id: None,
-            correlation_id: None,
+            ..Update::new(task(id), attempt, status)
         }
     }
 

@@ -65,6 +65,8 @@ pub(in crate::mqtt) struct Outbound {
     aliases: Aliases,
     /// Messages of QoS 0 dropped since they were last asked for.
     dropped: u64,
+    /// Publishers were told to hold back.
+    congested: bool,
 }
 
 impl Outbound {
@@ -88,6 +90,7 @@ impl Outbound {
             unwritten: VecDeque::new(),
             aliases: Aliases::new(max_alias),
             dropped: 0,
+            congested: false,
         }
     }
 
@@ -124,8 +127,11 @@ impl Outbound {
             io.share.memory().outcomes.closed.add_one();
         }
         let live = self.queue.live();
-        let over = live.messages > self.config.mqtt.max_pending_messages
-            || live.bytes > self.config.mqtt.max_pending_bytes.0;
+        // What was on its way when publishers were told to hold back comes all the same: of small
+        // messages that may be very many.
+        let too_many = live.messages > self.config.mqtt.max_pending_messages;
+        let over =
+            (too_many && !self.congested) || live.bytes > self.config.mqtt.max_pending_bytes.0;
         if over || no_memory {
             Err(Overrun)
         } else {
@@ -166,13 +172,15 @@ impl Outbound {
         self.queue.snapshots()
     }
 
-    /// Whether publishers should be held back: `Some` when that ought to change.
-    pub(super) fn congestion(&self, congested: bool) -> Option<bool> {
-        let share = if congested { 4 } else { 2 };
+    /// Whether publishers should be held back from now on, or not any more.
+    pub(super) fn take_congestion(&mut self) -> Option<bool> {
+        let share = if self.congested { 4 } else { 2 };
         let live = self.queue.live();
         let past = live.messages > self.config.mqtt.max_pending_messages / share
             || live.bytes > self.config.mqtt.max_pending_bytes.0 / share;
-        (past != congested).then_some(past)
+        let changed = past != self.congested;
+        self.congested = past;
+        changed.then_some(past)
     }
 
     /// Notes how many bytes the socket has taken in all.

@@ -2,13 +2,16 @@
 
 use hallward::engine::Command;
 use hallward::wire::handoff::{
-    Backoff, Cancel, GetTask, ListTasks, Priority, Redrive, States, Task, TaskState,
+    Backoff, Cancel, GetTask, ListTasks, Priority, Redrive, ResultStatus, States, Task, TaskResult,
+    TaskState,
 };
-use hallward::wire::json::Json;
+use hallward::wire::json::{self, Json};
 use hallward::wire::name::{Capability, CommandId, Room, TaskId, TaskType};
+use hallward::wire::question::AnswerTask;
 use hallward::wire::topic::Topic;
 
-use super::Ctx;
+use super::super::durable::Letter;
+use super::{Ctx, Intent};
 
 /// What tasks need; nobody can do the last.
 pub(in super::super) const SKILLS: [&str; 4] = ["draft", "review", "publish", "divine"];
@@ -32,6 +35,39 @@ impl Dispatcher {
             80..=88 => self.redrive(ctx),
             89..=92 => list(ctx),
             _ => self.ask(ctx),
+        }
+    }
+
+    /// What a worker asks is mostly answered, sometimes when nobody waits for it any more.
+    pub(super) fn receive(letter: &Letter, ctx: &mut Ctx<'_>) {
+        // That of a group looks otherwise.
+        let Ok(result) = json::decode::<TaskResult>(&letter.payload) else {
+            return;
+        };
+        if result.status != ResultStatus::Input || !ctx.dice.percent(85) {
+            return;
+        }
+        let id = ctx.dice.percent(50).then(|| ctx.mint("answer"));
+        let text = format!("[{}.0, null]", ctx.dice.below(9));
+        let answer = AnswerTask {
+            task: result.task,
+            attempt: result.attempts + u32::from(ctx.dice.percent(4)),
+            ask: ctx.dice.maybe(70, |_| result.ask.expect("a number")),
+            answer: Json::parse(&text).expect("JSON"),
+            id: id.map(|id| CommandId::new(&id).expect("a name")),
+            correlation_id: None,
+        };
+        let pause = *ctx.dice.pick(&[1, 100, 1_000, 6_000]);
+        let room = letter.topic.room.clone();
+        ctx.later(pause, Intent::Answer(room, Box::new(answer)));
+    }
+
+    pub(super) fn answer(&mut self, room: &Room, answer: &AnswerTask, ctx: &mut Ctx<'_>) {
+        let me = ctx.me.clone();
+        let repeatable = answer.id.is_some();
+        let command = ctx.publish(room, Topic::HandoffAnswer { me }, answer, repeatable);
+        if repeatable {
+            self.said.push(command);
         }
     }
 

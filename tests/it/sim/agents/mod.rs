@@ -23,6 +23,7 @@ use hallward::wire::mirror::CommandMirrors;
 use hallward::wire::name::{Agent, CommandId, Key, Room};
 use hallward::wire::observe::Replay;
 use hallward::wire::presence::{Announcement, Encoding, PresenceList};
+use hallward::wire::question::AnswerTask;
 use hallward::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::agenda::LinkId;
@@ -51,6 +52,8 @@ pub(super) enum Intent {
     Open(Room),
     /// Go on with the walk whose last command this was.
     Walk(CommandId),
+    /// Answer what a worker asked.
+    Answer(Room, Box<AnswerTask>),
 }
 
 /// What an agent does.
@@ -356,13 +359,17 @@ impl Participant {
             (Role::Operator(operator), Intent::Open(room)) => operator.open(&room, ctx),
             (Role::Operator(_), Intent::Return(room)) => Operator::come_back(&room, ctx),
             (Role::Operator(operator), Intent::Walk(id)) => operator.keep_walking(&id, ctx),
+            (Role::Dispatcher(dispatcher), Intent::Answer(room, answer)) => {
+                dispatcher.answer(&room, &answer, ctx);
+            }
             (
                 _,
                 Intent::Work(_)
                 | Intent::Run(_)
                 | Intent::Return(_)
                 | Intent::Open(_)
-                | Intent::Walk(_),
+                | Intent::Walk(_)
+                | Intent::Answer(..),
             ) => {}
             (role, Intent::Stroll) => {
                 if !ctx.calm {
@@ -380,6 +387,7 @@ impl Participant {
             (Role::Worker(worker), Some(DirectedKind::Assignment(_))) => {
                 worker.receive(&letter, ctx)
             }
+            (Role::Dispatcher(_), Some(DirectedKind::Result)) => Dispatcher::receive(&letter, ctx),
             (Role::Smith(smith), Some(DirectedKind::Run(_))) => smith.receive(&letter, ctx),
             (Role::Operator(_), Some(DirectedKind::Assignment(_))) => {
                 Operator::salvage(&letter, ctx)

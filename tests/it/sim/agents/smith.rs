@@ -383,8 +383,6 @@ impl Smith {
         let id = ctx.dice.percent(50);
         let failed = status == ReturnStatus::Error;
         let said = ToolReturn {
-            call: call.clone(),
-            status,
             result: (!failed).then(|| Json::parse(result).expect("JSON")),
             error: failed.then(|| ToolError {
                 code: Some("sim".to_owned()),
@@ -392,7 +390,7 @@ impl Smith {
                 data: None,
             }),
             id: id.then(|| CommandId::new(&ctx.mint("return")).expect("a name")),
-            correlation_id: None,
+            ..ToolReturn::new(call.clone(), status)
         };
         let me = ctx.me.clone();
         let command = ctx.publish(room, Topic::ToolsReturn { me }, &said, id);

@@ -27,6 +27,10 @@ enum Move {
     },
     /// Names an attempt that never was.
     Guess,
+    /// Asks, and does the rest when there is an answer, or none in time.
+    Ask {
+        ttl_ms: u64,
+    },
     /// Says the last thing twice.
     Stutter,
     /// Has another result when it is too late.
@@ -50,7 +54,8 @@ pub(in super::super) struct Worker {
     capacity: Option<u32>,
     /// The largest assignment that it takes.
     max_bytes: Option<u32>,
-    hands: BTreeMap<(Room, TaskId), u32>,
+    /// The attempts that it is at, and how many answers it has had by then.
+    hands: BTreeMap<(Room, TaskId), (u32, usize)>,
     /// Counts its restarts: a restarted worker has forgotten its tasks.
     life: u64,
     draining: bool,
@@ -194,7 +199,7 @@ impl Worker {
             (key.room.clone(), key.task.clone(), key.attempt)
         };
         if !self.hands.contains_key(&(room.clone(), task.clone())) {
-            let update = update(task, attempt, UpdateStatus::Success);
+            let update = Update::new(task, attempt, UpdateStatus::Success);
             let me = ctx.me.clone();
             let _ = ctx.publish(&room, Topic::HandoffUpdate { me }, &update, false);
         }
@@ -205,10 +210,11 @@ impl Worker {
         let assignment: Assignment = read(&letter.payload);
         let room = letter.topic.room.clone();
         let known = (room.clone(), assignment.task.clone());
-        if self.hands.get(&known) == Some(&assignment.attempt) {
+        let now = (assignment.attempt, assignment.answers.len());
+        if self.hands.get(&known) == Some(&now) {
             return;
         }
-        self.hands.insert(known, assignment.attempt);
+        self.hands.insert(known, now);
         if self.is_small() && !self.diligent && ctx.dice.percent(40) {
             // What waits behind it is too large now.
             self.max_bytes = Some(150);
@@ -231,7 +237,7 @@ impl Worker {
         if self.diligent {
             return vec![Move::Say(Success)];
         }
-        let dice = &mut *ctx.dice;
+        let (dice, asks_more) = (&mut *ctx.dice, ctx.asks_more);
         let mut moves = Vec::new();
         if dice.percent(75) {
             moves.push(Move::Say(Accepted));
@@ -239,6 +245,18 @@ impl Worker {
         for _ in 0..dice.below(3) {
             moves.push(Move::Wait(dice.between(1, lease_ms)));
             moves.push(Move::Say(Progress));
+        }
+        if asks_more && dice.percent(25) {
+            let ttl_ms = *dice.pick(&[300, 3_000, 20_000]);
+            moves.push(Move::Ask { ttl_ms });
+            // Most wait for what comes of it; some go on, or are gone by then.
+            match dice.below(10) {
+                0..=6 => return moves,
+                7 => moves.push(Move::Break {
+                    back_after: *dice.pick(&[100, 4_000]),
+                }),
+                _ => {}
+            }
         }
         let grace = *dice.pick(&[100, 600, 1_500, 2_500]);
         let end: &[Move] = match dice.below(100) {
@@ -292,6 +310,13 @@ impl Worker {
                 update.attempt += 1;
                 self.say(&job, update, ctx);
             }
+            Move::Ask { ttl_ms } => {
+                let mut update = update_of(&job, UpdateStatus::Input);
+                let question = format!("{{\"or\": [{}, 2.0]}}", ctx.dice.below(9));
+                update.question = Some(Json::parse(&question).expect("JSON"));
+                update.ttl_ms = Some(ttl_ms);
+                self.say(&job, update, ctx);
+            }
             Move::Wait(ms) => pause = ms,
             Move::Break { back_after } => ctx.doings.push(Doing::HangUp { back_after }),
         }
@@ -325,17 +350,5 @@ impl Worker {
 }
 
 fn update_of(job: &Job, status: UpdateStatus) -> Update {
-    update(job.task.clone(), job.attempt, status)
-}
-
-fn update(task: TaskId, attempt: u32, status: UpdateStatus) -> Update {
-    Update {
-        task,
-        attempt,
-        status,
-        result: None,
-        error: None,
-        id: None,
-        correlation_id: None,
-    }
+    Update::new(job.task.clone(), job.attempt, status)
 }

@@ -15,6 +15,7 @@ use hallward::wire::topic::Topic;
 use super::super::durable::Durable;
 use super::super::history::{Step, read};
 use super::super::model::Model;
+use super::super::model::asks::{ANSWERED, UNANSWERED};
 use super::super::model::people::Link;
 use super::super::model::tasks::{GATHERED, REDRIVEN, TaskModel, needs};
 use super::{Check, ensure};
@@ -36,26 +37,14 @@ pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -
         return Ok(());
     };
     let from = task.state.as_str();
-    if let Some(said) = &event.from {
-        ensure!(said == from, "{id} was {from:?}: {event:?}");
-    }
-    let legal = match from {
-        "" => matches!(to.as_str(), "waiting" | "queued"),
-        "waiting" => matches!(
-            to.as_str(),
-            "queued" | "expired" | "cancelled" | "dead" | "succeeded"
-        ),
-        "dead" if event.what == REDRIVEN => matches!(to.as_str(), "waiting" | "queued"),
-        "queued" => matches!(
-            to.as_str(),
-            "assigned" | "expired" | "cancelled" | "succeeded"
-        ),
-        "assigned" | "running" => to != from || to == "running",
-        "failed" => matches!(to.as_str(), "waiting" | "queued" | "dead"),
-        _ => false,
-    };
-    ensure!(legal, "{id} goes from {from:?} to {to:?}");
+    the_way_is_legal(event, &id, from, to)?;
     match to.as_str() {
+        "waiting" | "failed" | "dead" if from == "asking" => {
+            let said = task.asked.as_ref().is_some_and(|ask| ask.given_back);
+            ensure!(said, "{id} asks, and ends for no reason: {task:?}");
+            Ok(())
+        }
+        "assigned" | "queued" if from == "asking" => waits_end_for_a_reason(step, event, task),
         "waiting" | "queued" | "failed" | "dead" if matches!(from, "assigned" | "running") => {
             let detail = event.detail.as_ref().map_or("", |detail| detail.text());
             let too_large = detail.contains("larger than its worker takes");
@@ -93,14 +82,54 @@ pub(super) fn transitions_are_legal(model: &Model, step: &Step, event: &Event) -
         "cancelled" => cancelled_by_somebody(model, step, &event.room, &id, task),
         "succeeded" => {
             let given_back = task.hold.as_ref().is_some_and(|hold| hold.given_back);
+            let without = task.asked.as_ref().is_some_and(|ask| ask.given_back);
             ensure!(
-                given_back || task.done_late,
+                given_back || without || task.done_late,
                 "{id} succeeds though its worker did not say so"
             );
             Ok(())
         }
         _ => Ok(()),
     }
+}
+
+/// Whether one state may follow the other, and the event says the first.
+fn the_way_is_legal(event: &Event, id: &TaskId, from: &str, to: &str) -> Check {
+    if let Some(said) = &event.from {
+        ensure!(said == from, "{id} was {from:?}: {event:?}");
+    }
+    let legal = match from {
+        "" => matches!(to, "waiting" | "queued"),
+        "waiting" => matches!(
+            to,
+            "queued" | "expired" | "cancelled" | "dead" | "succeeded"
+        ),
+        "dead" if event.what == REDRIVEN => matches!(to, "waiting" | "queued"),
+        "queued" => matches!(to, "assigned" | "expired" | "cancelled" | "succeeded"),
+        "assigned" | "running" => to != from || to == "running",
+        "asking" => to != "running",
+        "failed" => matches!(to, "waiting" | "queued" | "dead"),
+        _ => false,
+    };
+    ensure!(legal, "{id} goes from {from:?} to {to:?}");
+    Ok(())
+}
+
+/// Handoff: a wait ends with an answer, or when its time is over.
+fn waits_end_for_a_reason(step: &Step, event: &Event, task: &TaskModel) -> Check {
+    let Some(ask) = &task.asked else {
+        return Err(format!("nobody asks: {event:?}"));
+    };
+    let is_answer = step
+        .command()
+        .is_some_and(|command| matches!(command.topic.topic, Topic::HandoffAnswer { .. }));
+    let in_time = match event.what.as_str() {
+        ANSWERED => is_answer,
+        UNANSWERED => step.runs_timers() && ask.until <= step.now,
+        _ => false,
+    };
+    ensure!(in_time, "{event:?} at {}, asked {ask:?}", step.now);
+    Ok(())
 }
 
 /// Handoff: an attempt ends by its worker's word, by a lease that ran out, or by a worker gone past
@@ -183,6 +212,15 @@ pub(super) fn assignments(
     );
     assignment_says_what_was_dispatched(model, worker, task, &assignment)?;
     assignment_says_what_was_said_last(model, &key.room, worker, task, &assignment)?;
+    if let Some(ask) = &task.asked {
+        // It goes on with who asked, wherever that is now.
+        ensure!(
+            ask.worker == *worker && key.attempt == task.attempt,
+            "{worker} gets attempt {} of what {ask:?} asks",
+            key.attempt
+        );
+        return assignment_is_not_too_large(model, directed);
+    }
     ensure!(
         model.people.is_online(worker),
         "{worker} gets {} and is not online",
@@ -290,6 +328,12 @@ fn assignment_says_what_was_said_last(
         model.encodings.same(worker, told, &task.progress) || (told.is_none() && is_small),
         "{:?} was said of {}, and {worker} is told {told:?}",
         task.progress,
+        assignment.task
+    );
+    let (told, given) = (&assignment.answers, task.given());
+    ensure!(
+        model.encodings.same(worker, told, &given) || (told.is_empty() && is_small),
+        "{given:?} was answered of {}, and {worker} is told {told:?}",
         assignment.task
     );
     Ok(())

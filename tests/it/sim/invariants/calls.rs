@@ -32,7 +32,7 @@ pub(super) fn runs(model: &Model, step: &Step, directed: &Directed, key: &RunKey
             && run.tool == call.tool
             && model
                 .encodings
-                .same(&directed.to, &run.arguments, &call.arguments)
+                .same(&directed.to, &run.arguments, &Some(call.arguments.clone()))
             && run.caller == call.caller
             && run.called_at == call.called_at
             && run.deadline == call.deadline

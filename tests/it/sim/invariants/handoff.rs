@@ -1,13 +1,16 @@
 //! Handoff, command by command: dispatch, update, cancel, get.
 
+use bytes::Bytes;
 use hallward::wire::handoff::{Cancel, GetTask, Task, TaskView, Update, UpdateStatus};
 use hallward::wire::json::{self, Json};
-use hallward::wire::name::{Agent, Room};
+use hallward::wire::name::{Agent, Room, TaskId};
+use hallward::wire::question::{AnswerTask, OpenQuestion};
 use hallward::wire::reply::Code;
 use hallward::wire::topic::Topic;
 
 use super::super::history::{Step, read};
 use super::super::model::Model;
+use super::super::model::asks::MOST_QUESTIONS;
 use super::super::model::tasks::{TaskModel, suits};
 use super::replies::only_who_waits_for_all_it_may_is_refused;
 use super::{Check, ensure};
@@ -136,6 +139,11 @@ pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
         .as_ref()
         .filter(|_| task.attempt == update.attempt);
     let hold = hold.filter(|hold| hold.worker == *me);
+    if let Some(ask) = &task.asked
+        && (&ask.worker, task.attempt) == (me, update.attempt)
+    {
+        return who_waits_for_an_answer(step, &update);
+    }
     if task.takes_late(me, &update) {
         ensure!(
             step.verdict.is_ok(),
@@ -166,8 +174,12 @@ pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
         (None, Some(code)) => Err(format!("{me} does not hold {task:?} and got {code:?}")),
         (Some(_), None) => Ok(()),
         (Some(_), Some(Code::TooMany)) => {
+            if update.status == UpdateStatus::Input && task.answers.len() >= MOST_QUESTIONS {
+                return Ok(());
+            }
+            let is_partial = update.status == UpdateStatus::Progress && update.result.is_some();
             ensure!(
-                update.status == UpdateStatus::Progress && update.result.is_some(),
+                is_partial || update.status == UpdateStatus::Input,
                 "{update:?} needs no room and got 429"
             );
             only_who_waits_for_all_it_may_is_refused(model, step, &task.dispatcher)
@@ -177,6 +189,96 @@ pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
             step.now
         )),
     }
+}
+
+/// Handoff: who waits for an answer may say all that it could otherwise, but asks one thing at a
+/// time.
+fn who_waits_for_an_answer(step: &Step, update: &Update) -> Check {
+    let is_partial = update.status == UpdateStatus::Progress && update.result.is_some();
+    let may = match step.refusal() {
+        None => update.status != UpdateStatus::Input && !is_partial,
+        Some(Code::Conflict) => update.status == UpdateStatus::Input || is_partial,
+        Some(_) => false,
+    };
+    ensure!(
+        may,
+        "it waits for an answer, says {update:?} and gets {:?}",
+        step.verdict
+    );
+    Ok(())
+}
+
+/// Handoff: the dispatcher answers, and who is named with the question, and nobody else; what they
+/// say counts for the question that is open.
+pub(super) fn answers(model: &Model, step: &Step, room: &Room) -> Check {
+    let command = step.command().expect("an answer");
+    let said: AnswerTask = read(&command.payload);
+    let Some(task) = model.tasks.find(room, &said.task) else {
+        ensure!(
+            step.refusal() == Some(Code::NotFound),
+            "an answer for an unknown task got {:?}",
+            step.verdict
+        );
+        return Ok(());
+    };
+    let expected = match &task.asked {
+        None => Some(Code::Conflict),
+        Some(_) if task.dispatcher != command.from => Some(Code::Forbidden),
+        Some(_) if task.attempt != said.attempt => Some(Code::Conflict),
+        Some(_) if said.ask.is_some_and(|ask| ask != task.next_ask()) => Some(Code::Conflict),
+        Some(_) => None,
+    };
+    ensure!(
+        step.refusal() == expected,
+        "{said:?} for {task:?} got {:?}, expected {expected:?}",
+        step.verdict
+    );
+    Ok(())
+}
+
+/// Handoff: what is asked is shown as it was asked, as long as it is open.
+pub(super) fn questions_are_shown(
+    model: &Model,
+    room: &Room,
+    id: &TaskId,
+    shown: Option<&Bytes>,
+) -> Check {
+    let task = model.tasks.find(room, id);
+    let Some(shown) = shown.map(|shown| read::<OpenQuestion>(shown)) else {
+        return Ok(());
+    };
+    let is_it = task.is_some_and(|task| {
+        let ask = task.asked.as_ref();
+        ask.is_some_and(|ask| {
+            (ask.until, &ask.question) == (shown.expires_at, &shown.question)
+                && ask.worker == shown.worker
+                && (task.attempt, task.next_ask()) == (shown.attempt, shown.ask)
+                && task.dispatcher == shown.dispatcher
+        })
+    });
+    ensure!(is_it, "shown {shown:?}, asked {task:?}");
+    Ok(())
+}
+
+/// Handoff: a question is open, shown, and not older than it may be, as long as its task asks.
+pub(super) fn who_asks_waits_for_something(model: &Model) -> Check {
+    for ((_, id), task) in model.tasks.live() {
+        let open = task.asked.as_ref();
+        ensure!(
+            (task.state == "asking") == open.is_some(),
+            "{id} is {} and asked {open:?}",
+            task.state
+        );
+        let Some(ask) = open else {
+            continue;
+        };
+        ensure!(
+            ask.until > model.ticked_at && ask.shown.is_some() && !ask.given_back,
+            "{id} asks at {}: {task:?}",
+            model.ticked_at
+        );
+    }
+    Ok(())
 }
 
 /// Ground rule 5, for workers that mint no ids: the word that ended a task may come again, to the

@@ -157,6 +157,7 @@ impl Checker {
         match &command.topic.topic {
             Topic::HandoffDispatch { .. } => handoff::dispatches(&self.model, step, room)?,
             Topic::HandoffUpdate { me } => handoff::updates(&self.model, step, room, me)?,
+            Topic::HandoffAnswer { .. } => handoff::answers(&self.model, step, room)?,
             Topic::HandoffCancel { .. } => handoff::cancels(&self.model, step, room)?,
             Topic::HandoffGet { .. } => handoff::questions(&self.model, step, room)?,
             Topic::HandoffList { .. } => lists::pages(&self.model, step, room)?,
@@ -234,6 +235,9 @@ impl Checker {
                 Topic::ApprovePending { id } => {
                     approve::pending(model, &topic.room, id, payload.as_ref())
                 }
+                Topic::HandoffAsking { task } => {
+                    handoff::questions_are_shown(model, &topic.room, task, payload.as_ref())
+                }
                 Topic::PresenceAgent { .. } | Topic::ToolsCard { .. } => Ok(()),
                 other => Err(format!("nothing is retained on {other:?}")),
             },
@@ -249,6 +253,7 @@ impl Checker {
         self.commits += 1;
         let model = &self.model;
         attempts::one_holder_and_no_overload(model)?;
+        handoff::who_asks_waits_for_something(model)?;
         attempts::timers_have_fired(model)?;
         attempts::no_stale_assignment_waits(model, &desk.durable)?;
         calls::no_stale_run_waits(model, &desk.durable)?;

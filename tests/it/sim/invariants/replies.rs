@@ -199,9 +199,9 @@ fn workers_are_told_of_what_is_over(model: &Model, directed: &Directed, reply: &
     let name = reply.task.as_ref().ok_or("a notice about no task")?;
     let task = model.tasks.find(&directed.topic.room, name);
     let holds = |task: &TaskModel| {
-        task.hold
-            .as_ref()
-            .is_some_and(|hold| hold.worker == directed.to)
+        let hold = task.hold.as_ref().map(|hold| &hold.worker);
+        let asker = task.asked.as_ref().map(|ask| &ask.worker);
+        hold.or(asker) == Some(&directed.to)
     };
     ensure!(
         task.is_some_and(holds),

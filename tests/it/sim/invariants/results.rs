@@ -44,7 +44,7 @@ pub(super) fn results(model: &Model, step: &Step, directed: &Directed) -> Check 
         task.finals
     );
     ensure!(
-        result.is_final == (result.status != ResultStatus::Partial),
+        result.is_final != matches!(result.status, ResultStatus::Partial | ResultStatus::Input),
         "final or not: {result:?}"
     );
     ensure!(
@@ -151,6 +151,7 @@ pub(super) fn final_states_have_their_result(model: &Model, step: &Step) -> Chec
 fn word(status: ResultStatus) -> &'static str {
     match status {
         ResultStatus::Partial => "partial",
+        ResultStatus::Input => "input",
         ResultStatus::Succeeded => "succeeded",
         ResultStatus::Dead => "dead",
         ResultStatus::Expired => "expired",
@@ -198,6 +199,20 @@ pub(super) fn what_a_worker_returns_reaches_the_dispatcher(model: &Model, step: 
         })
     };
     let partial = update.status == UpdateStatus::Progress && update.result.is_some();
+    if update.status == UpdateStatus::Input {
+        let asked = |result: &TaskResult| {
+            task.is_some_and(|task| {
+                let same = (&result.question, &update.question);
+                result.status == ResultStatus::Input
+                    && model.encodings.same(&task.dispatcher, same.0, same.1)
+                    && result.ask == Some(task.next_ask())
+            })
+        };
+        ensure!(
+            results.len() == 1 && asked(&results[0]),
+            "{update:?} brought {results:?}"
+        );
+    }
     if partial || update.status == UpdateStatus::Success {
         ensure!(
             results.len() == 1 && same(&results[0]),

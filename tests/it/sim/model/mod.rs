@@ -5,8 +5,10 @@
 //! the engine a choice, it keeps the bounds.
 
 pub(super) mod approvals;
+pub(super) mod asks;
 pub(super) mod board;
 pub(super) mod encodings;
+pub(super) mod holds;
 pub(super) mod locks;
 pub(super) mod people;
 pub(super) mod tasks;
@@ -78,6 +80,10 @@ pub(in super::super) struct Tally {
     pub(in super::super) redriven: u64,
     /// Redrives by type that took more than one command.
     pub(in super::super) walked: u64,
+    pub(in super::super) answered: u64,
+    pub(in super::super) unanswered: u64,
+    /// Their workers were gone.
+    pub(in super::super) answered_late: u64,
     /// Dead tasks that those left where they were, by the code that said why.
     pub(in super::super) left_dead: BTreeMap<u16, u64>,
     pub(in super::super) gathered: u64,
@@ -130,6 +136,9 @@ impl Tally {
             (&mut self.doomed, other.doomed),
             (&mut self.redriven, other.redriven),
             (&mut self.walked, other.walked),
+            (&mut self.answered, other.answered),
+            (&mut self.unanswered, other.unanswered),
+            (&mut self.answered_late, other.answered_late),
             (&mut self.gathered, other.gathered),
             (&mut self.recalled, other.recalled),
             (&mut self.not_recalled, other.not_recalled),
@@ -191,6 +200,9 @@ impl Tally {
             self.doomed,
             self.redriven,
             self.walked,
+            self.answered,
+            self.unanswered,
+            self.answered_late,
             self.gathered,
             self.recalled,
             self.not_recalled,
@@ -356,6 +368,7 @@ impl Model {
         match &command.topic.topic {
             Topic::HandoffDispatch { .. } => self.tasks.dispatched(step, &self.rules),
             Topic::HandoffUpdate { .. } => self.tasks.updated(step),
+            Topic::HandoffAnswer { .. } => self.tasks.answered(step),
             Topic::ApproveRequest { .. } => {
                 let (id, approval) = approvals::requested(step, command, &self.rules);
                 self.approvals
@@ -453,6 +466,10 @@ impl Model {
                 Topic::BlackboardState { key } => {
                     let board = self.boards.entry(topic.room.clone()).or_default();
                     board.retained(key, payload.as_ref(), &mut self.tally);
+                }
+                Topic::HandoffAsking { task } => {
+                    let shown = payload.as_ref().map(|payload| read(payload));
+                    self.tasks.shown(&topic.room, task, shown);
                 }
                 Topic::ApprovePending { id } => {
                     let key = (topic.room.clone(), id.clone());

@@ -14,6 +14,8 @@ use hallward::wire::topic::Offer;
 
 use super::super::history::{Step, read};
 use super::super::rules::Rules;
+use super::asks::{Ask, ends_a_wait};
+use super::holds::Hold;
 use super::people::Member;
 use super::{Tally, TaskName};
 
@@ -32,41 +34,6 @@ const LOST: &str = "handoff.lost";
 
 /// Says that a dead task lives again.
 pub(in super::super) const REDRIVEN: &str = "handoff.redriven";
-
-/// A worker has it.
-#[derive(Debug, Clone)]
-pub(in super::super) struct Hold {
-    pub(in super::super) worker: Agent,
-    /// The lease runs at least until here …
-    pub(in super::super) lease_low: Millis,
-    /// … and no longer than until here, while the worker is connected.
-    pub(in super::super) lease_high: Millis,
-    /// What is left of the lease while it does not run: until its worker is sent the task on its
-    /// present connection.
-    pub(in super::super) left: Option<Millis>,
-    /// Its worker has begun a new session, and was not sent the task there.
-    pub(in super::super) owed: bool,
-    /// How often it was sent since its worker said how far it is.
-    pub(in super::super) deliveries: u32,
-    /// The worker gave it back in the step that is being looked at.
-    pub(in super::super) given_back: bool,
-}
-
-impl Hold {
-    /// The lease does not run until the task is sent; that is waited for within the grace, or what
-    /// is left if that is longer.
-    fn pause(&mut self, now: Millis, grace_ms: Millis) {
-        let left = self
-            .left
-            .unwrap_or(self.lease_high.saturating_sub(now).max(1));
-        self.left = Some(left);
-        self.run_until(now + left.max(grace_ms));
-    }
-
-    fn run_until(&mut self, at: Millis) {
-        (self.lease_low, self.lease_high) = (at, at);
-    }
-}
 
 /// One task.
 #[derive(Debug, Clone)]
@@ -96,6 +63,10 @@ pub(in super::super) struct TaskModel {
     pub(in super::super) attempts: Vec<(u32, Agent, bool)>,
     /// What was said last of how far it is.
     pub(in super::super) progress: Option<Json>,
+    /// What its worker waits to be answered.
+    pub(in super::super) asked: Option<Ask>,
+    /// What came of the questions before: an answer, or none in time.
+    pub(in super::super) answers: Vec<Option<Json>>,
     /// Its worker said that it was done when it had it no more.
     pub(in super::super) done_late: bool,
     /// Attempts that count against `max_attempts`.
@@ -170,15 +141,7 @@ pub(in super::super) fn suits(spec: &Task, member: &Member) -> bool {
 
 /// The word that a worker has not said, but which its leaving says.
 fn given_back(name: &TaskName, attempt: u32) -> Update {
-    Update {
-        task: name.1.clone(),
-        attempt,
-        status: UpdateStatus::Release,
-        result: None,
-        error: None,
-        id: None,
-        correlation_id: None,
-    }
+    Update::new(name.1.clone(), attempt, UpdateStatus::Release)
 }
 
 impl TaskModel {
@@ -243,6 +206,21 @@ impl TaskModel {
     pub(in super::super) fn group_name(&self, room: &Room) -> Option<GroupName> {
         let name = self.spec.group.clone()?;
         Some((room.clone(), self.dispatcher.clone(), name))
+    }
+
+    /// An attempt came to nothing: until when it waits for the next.
+    fn pause_after(&mut self, event: &Event, held_by: Option<Agent>) {
+        if event.what == RELEASED {
+            let until = event.at + self.wait(1);
+            self.released = held_by.map(|worker| (worker, until));
+            self.ready_at = event.at;
+            self.due_by = until + 1;
+        } else {
+            self.failures += 1;
+            self.ready_at = event.at + self.wait(self.failures);
+            // A millisecond for rounding.
+            self.due_by = self.ready_at + 1;
+        }
     }
 
     /// How long it waits after so many failures.
@@ -402,6 +380,8 @@ impl Tasks {
             released: None,
             attempts: Vec::new(),
             progress: None,
+            asked: None,
+            answers: Vec::new(),
             done_late: false,
             failures: 0,
             last_word: None,
@@ -435,7 +415,9 @@ impl Tasks {
 
     /// An update that was accepted: the lease starts anew, or the task comes back.
     pub(super) fn updated(&mut self, step: &Step) {
-        use hallward::wire::handoff::UpdateStatus::{Accepted, Error, Progress, Release, Success};
+        use hallward::wire::handoff::UpdateStatus::{
+            Accepted, Error, Input, Progress, Release, Success,
+        };
         let command = step.command().expect("an update");
         let update: Update = read(&command.payload);
         let name = (command.topic.room.clone(), update.task.clone());
@@ -443,8 +425,15 @@ impl Tasks {
             return;
         };
         let said = update.result.clone();
-        if matches!(update.status, Progress | Error | Release) && said.is_some() {
+        if matches!(update.status, Progress | Error | Release | Input) && said.is_some() {
             task.progress = said;
+        }
+        if let Some(ask) = &mut task.asked {
+            if matches!(update.status, Success | Error | Release) {
+                ask.given_back = true;
+                task.last_word = Some(update);
+            }
+            return;
         }
         let Some(hold) = &mut task.hold else {
             task.done_late = true;
@@ -463,6 +452,7 @@ impl Tasks {
                 hold.given_back = true;
                 task.last_word = Some(update);
             }
+            Input => task.asked = Some(Ask::of(hold.worker.clone(), &update, step.now)),
         }
     }
 
@@ -512,13 +502,16 @@ impl Tasks {
             hold.owed = false;
             return;
         }
+        let goes_on = task.asked.is_some();
         tally.assigned += 1;
         let whose = (key.room.clone(), worker.clone());
         let held = self.held.entry(whose).or_default();
         held.insert(key.task.clone());
-        task.attempt = key.attempt;
-        task.released = None;
-        task.attempts.push((key.attempt, worker.clone(), false));
+        if !goes_on {
+            task.attempt = key.attempt;
+            task.released = None;
+            task.attempts.push((key.attempt, worker.clone(), false));
+        }
         task.last_worker = Some(worker.clone());
         task.last_word = None;
         let mut hold = Hold {
@@ -553,7 +546,15 @@ impl Tasks {
         let (Some(task), Some(to)) = (self.all.get_mut(&name), &event.to) else {
             return;
         };
+        if ends_a_wait(event) {
+            task.state.clone_from(to);
+            task.waited(event, tally);
+            return;
+        }
+        let asked_by = task.asked.as_ref().filter(|_| to != "asking");
+        let asked_by = asked_by.map(|ask| ask.worker.clone());
         let held_by = task.hold.as_ref().map(|hold| hold.worker.clone());
+        let held_by = held_by.or(asked_by);
         let was_held = held_by.is_some();
         if task.state == "waiting" && to == "dead" {
             tally.doomed += 1;
@@ -571,19 +572,10 @@ impl Tasks {
             return;
         }
         match to.as_str() {
+            "asking" => task.hold = None,
             "queued" | "waiting" | "failed" if was_held => {
-                task.hold = None;
-                if event.what == RELEASED {
-                    let until = event.at + task.wait(1);
-                    task.released = held_by.clone().map(|worker| (worker, until));
-                    task.ready_at = event.at;
-                    task.due_by = until + 1;
-                } else {
-                    task.failures += 1;
-                    task.ready_at = event.at + task.wait(task.failures);
-                    // A millisecond for rounding.
-                    task.due_by = task.ready_at + 1;
-                }
+                (task.hold, task.asked) = (None, None);
+                task.pause_after(event, held_by.clone());
                 if let Some((_, _, open)) = task.attempts.last_mut() {
                     *open = event.what != FAILED;
                 }
@@ -591,11 +583,14 @@ impl Tasks {
             }
             _ if task.is_final() => {
                 let hold = task.hold.take();
+                let ask = task.asked.take();
                 if let Some((_, _, open)) = task.attempts.last_mut() {
                     *open = event.what == LOST;
                 }
                 let late = std::mem::take(&mut task.done_late);
-                task.ended_by_word = late || hold.is_some_and(|hold| hold.given_back);
+                task.ended_by_word = late
+                    || hold.is_some_and(|hold| hold.given_back)
+                    || ask.is_some_and(|ask| ask.given_back);
                 self.live.remove(&name);
                 task.ended_at = Some(event.at);
                 *tally.ended.entry(to.clone()).or_default() += 1;
