@@ -27,7 +27,8 @@ class Raw {
     raw.#client.on("message", (topic, payload) => {
       const body = JSON.parse(payload.toString());
       if (topic.includes("/work/")) onWork?.(raw, body);
-      else raw.#settle(topic.includes("/reply/") ? `reply ${body.id}` : `result ${body.task}`, body);
+      else
+        raw.#settle(topic.includes("/reply/") ? `reply ${body.id}` : `result ${body.task}`, body);
     });
     for (const topic of topics) await raw.#client.subscribeAsync(topic, { qos: 1 });
     return raw;

@@ -22,7 +22,9 @@ function collect() {
     if ((types.get(name) ?? text) !== text) throw new Error(`two types are named ${name}`);
     types.set(name, text);
   };
-  for (const file of readdirSync(schemas).filter((name) => name.endsWith(".schema.json")).sort()) {
+  for (const file of readdirSync(schemas)
+    .filter((name) => name.endsWith(".schema.json"))
+    .sort()) {
     const schema = JSON.parse(readFileSync(new URL(file, schemas), "utf8"));
     add(schema.title, schema);
     for (const [name, part] of Object.entries(schema.$defs ?? {})) add(name, part);
@@ -48,7 +50,11 @@ function typeOf(schema) {
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" | ");
   const parts = schema.anyOf ?? schema.oneOf;
-  if (parts) return parts.map(typeOf).filter((type) => type !== "null").join(" | ");
+  if (parts)
+    return parts
+      .map(typeOf)
+      .filter((type) => type !== "null")
+      .join(" | ");
   const names = [schema.type ?? "unknown"].flat().filter((type) => type !== "null");
   return names.map((type) => primitive(type, schema)).join(" | ") || "null";
 }
@@ -66,9 +72,13 @@ function wrapUnion(type) {
 
 function comment(text, indent) {
   if (!text) return "";
-  const lines = text.replaceAll("*/", "*\u200b/").split("\n").flatMap((line) => fill(line, 90));
+  const lines = text
+    .replaceAll("*/", "*\u200b/")
+    .split("\n")
+    .flatMap((line) => fill(line, 90));
   if (lines.length === 1) return `${indent}/** ${lines[0]} */\n`;
-  return `${indent}/**\n${lines.map((line) => `${indent} * ${line}`.trimEnd()).join("\n")}\n${indent} */\n`;
+  const body = lines.map((line) => `${indent} * ${line}`.trimEnd()).join("\n");
+  return `${indent}/**\n${body}\n${indent} */\n`;
 }
 
 function fill(line, width) {

@@ -108,9 +108,7 @@ export class HallwardAgents implements AsyncDisposable {
   }
 
   /** How the connection does: as it stands, then each change, to its end. */
-  async *status(
-    options: { signal?: AbortSignal } = {},
-  ): AsyncGenerator<ConnectionStatus, void> {
+  async *status(options: { signal?: AbortSignal } = {}): AsyncGenerator<ConnectionStatus, void> {
     const { over, connected } = this.#client;
     if (over.aborted) return;
     const { signal } = options;
@@ -178,4 +176,3 @@ export async function connect(url: string, options: AgentOptions): Promise<Hallw
   await agents.connect();
   return agents;
 }
-

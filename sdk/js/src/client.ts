@@ -349,7 +349,7 @@ export class Client {
     return { timeoutMs: timeout === undefined ? this.callTimeoutMs : toMs(timeout), signal };
   }
 
-  /** A command that changes something. It has an id, so that sending it again does nothing twice. */
+  /** A command that changes something. Its id lets it be sent again without a second effect. */
   command(room: string, suffix: string, body: object, options: Sending = {}): Promise<Reply> {
     const { id = randomId() } = body as Asked;
     return this.#ask(room, suffix, { ...body, id }, options);
@@ -456,4 +456,3 @@ function retryPause(error: Refused, attempt: number, options: Sending): number |
   const longest = Math.min(FIRST_RETRY_MS * 2 ** attempt, LONGEST_RETRY_MS);
   return told + longest * (0.5 + Math.random() / 2);
 }
-

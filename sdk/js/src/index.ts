@@ -42,7 +42,7 @@ export type {
   Observed,
 } from "./patterns/observe.js";
 export type { AgentFilter, Announcement, Presence, PresenceChange } from "./patterns/presence.js";
-export { Question } from "./patterns/question.js";
+export { Question, ToolQuestion } from "./patterns/question.js";
 export { GroupHandle, TaskHandle, TaskResult } from "./patterns/task.js";
 export type { ToolCallOptions, ToolChange, Tools } from "./patterns/tools.js";
 export { Room } from "./room.js";

@@ -81,7 +81,10 @@ after(async () => {
 });
 
 describe("in a browser", () => {
-  for (const [how, encoding] of [["plain", "json"], ["bundled", "cbor"]] as const) {
+  for (const [how, encoding] of [
+    ["plain", "json"],
+    ["bundled", "cbor"],
+  ] as const) {
     it(`works as a ${how} module, with ${encoding}`, async () => {
       const name = fresh("room");
       const other = (await agent(gateway, "other")).joinRoom(name);

@@ -1,7 +1,7 @@
 // Every program of docs/javascript.md runs, and prints what the page says.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,7 +15,11 @@ const page = readFileSync(join(root, "docs/javascript.md"), "utf8");
 const gateway = await testGateway();
 const folder = mkdtempSync(join(tmpdir(), "hallward-docs-"));
 symlinkSync(join(root, "sdk/js/build/modules"), join(folder, "node_modules"));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const children: ChildProcess[] = [];
+after(() => {
+  for (const child of children) child.kill("SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
+});
 
 interface Block {
   language: string;
@@ -33,7 +37,7 @@ function start(name: string, code: string) {
   const path = join(folder, name);
   writeFileSync(path, code.replaceAll("mqtt://127.0.0.1:1883", gateway.url));
   const child = spawn(process.execPath, [path], { stdio: ["ignore", "pipe", "pipe"] });
-  after(() => void child.kill("SIGKILL"));
+  children.push(child);
   const said = { out: "", err: "" };
   child.stdout.on("data", (chunk: Buffer) => (said.out += chunk.toString()));
   child.stderr.on("data", (chunk: Buffer) => (said.err += chunk.toString()));
@@ -45,7 +49,10 @@ describe("docs/javascript.md", () => {
   const running: ReturnType<typeof start>[] = [];
 
   for (const [at, { language, code, output }] of blocks.entries()) {
-    const heading = page.slice(0, page.indexOf(code)).match(/^## .*$/gm)?.at(-1);
+    const heading = page
+      .slice(0, page.indexOf(code))
+      .match(/^## .*$/gm)
+      ?.at(-1);
     if (language === "js" && code.startsWith("// worker.mjs")) {
       it(`${heading}: its worker runs until it is told to stop`, () => {
         running.push(start("worker.mjs", code));
@@ -81,10 +88,8 @@ describe("docs/javascript.md", () => {
   });
 
   it("has lines of at most 100 columns, as the code has", () => {
-    const files = execFileSync("git", ["ls-files", "docs/javascript.md", "sdk/js", "examples/javascript"], {
-      cwd: root,
-      encoding: "utf8",
-    });
+    const places = ["docs/javascript.md", "sdk/js", "examples/javascript"];
+    const files = execFileSync("git", ["ls-files", ...places], { cwd: root, encoding: "utf8" });
     const long = files
       .split("\n")
       .filter((file) => /\.(md|ts|mjs|js)$|check$/.test(file))

@@ -207,7 +207,8 @@ const ops = {
       });
     }
     for (const [name, said] of Object.entries(tools)) {
-      const { does, timeoutMs, approval, ...spec } = typeof said === "string" ? { does: said } : said;
+      const tool = typeof said === "string" ? { does: said } : said;
+      const { does, timeoutMs, approval, ...spec } = tool;
       const { timeoutMs: decideMs, ...asks } = approval ?? {};
       const more = {
         ...spec,
@@ -318,7 +319,6 @@ const ops = {
     const lock = await roomOf(request).blackboard.lock(name, {
       ...call(request),
       ...given({ ttl: ttlMs, wait: waitMs }),
-      renew: false,
     });
     return { name: lock.name, holder: lock.holder, token: lock.token };
   },
@@ -377,7 +377,8 @@ const ops = {
 
   async "observe.emit"(request) {
     const { category, severity, payload } = request;
-    await roomOf(request).observe.emit(category, payload, { ...call(request), ...given({ severity }) });
+    const options = { ...call(request), ...given({ severity }) };
+    await roomOf(request).observe.emit(category, payload, options);
     return {};
   },
 
@@ -434,6 +435,10 @@ const ops = {
     roomOf(request).handoff.onQuestion((asked) => {
       const { task, attempt, ask, question, schema } = asked;
       tell("question", { task, attempt, ask, question, schema });
+      return answers[question];
+    });
+    roomOf(request).tools.onQuestion(({ call, ask, question, schema }) => {
+      tell("question", { call, ask, question, schema });
       return answers[question];
     });
     return {};

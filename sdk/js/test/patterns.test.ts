@@ -110,7 +110,10 @@ describe("the blackboard", () => {
     assert.equal(await there.blackboard.fetch("plan/a"), undefined);
     assert.equal(await there.blackboard.get("never"), undefined);
     const versions = await here.blackboard.history("plan/a");
-    assert.deepEqual(versions.map((one) => one.deleted ?? one.value), [{ x: 1 }, { x: 1, y: 2 }, true]);
+    assert.deepEqual(
+      versions.map((one) => one.deleted ?? one.value),
+      [{ x: 1 }, { x: 1, y: 2 }, true],
+    );
   });
 
   it("refuses a stale writer, and shows what is there", async () => {
@@ -147,7 +150,13 @@ describe("the blackboard", () => {
     ]);
     await assert.rejects(wrong, { kind: "Conflict", path: "ops[1]" });
     const { entries } = await here.blackboard.snapshot();
-    assert.deepEqual(entries.map(({ key, value }) => [key, value]), [["a", 1], ["b", 2]]);
+    assert.deepEqual(
+      entries.map(({ key, value }) => [key, value]),
+      [
+        ["a", 1],
+        ["b", 2],
+      ],
+    );
   });
 
   it("is watched: what is there first, then each change", async () => {
@@ -161,7 +170,11 @@ describe("the blackboard", () => {
     await changes.find((change) => change.deleted);
     assert.deepEqual(
       changes.items.map((change) => [change.key, change.value]),
-      [["plan/a", 1], ["plan/b", 2], ["plan/a", undefined]],
+      [
+        ["plan/a", 1],
+        ["plan/b", 2],
+        ["plan/a", undefined],
+      ],
     );
   });
 
@@ -213,7 +226,9 @@ describe("the blackboard", () => {
 describe("an approval", () => {
   it("waits for somebody's yes, who may edit what it is about", async () => {
     const { here, there, ben } = await two();
-    there.approve.onRequest((request) => request.approve({ edit: { title: "Moon" }, reason: "ok" }));
+    there.approve.onRequest((request) =>
+      request.approve({ edit: { title: "Moon" }, reason: "ok" }),
+    );
     const approval = await here.approve.request({ action: "publish", content: { title: "Tides" } });
     assert.equal(approval.approved, true);
     assert.deepEqual(approval.content, { title: "Moon" });
@@ -312,7 +327,8 @@ describe("observing", () => {
     const { here, there } = await two();
     for (let i = 0; i < 5; i += 1) await here.blackboard.set("count", i);
     const past: number[] = [];
-    for await (const event of there.observe.replay({ category: "blackboard" })) past.push(event.seq);
+    for await (const event of there.observe.replay({ category: "blackboard" }))
+      past.push(event.seq);
     assert.equal(past.length, 5);
     const live = gate();
     const events = read<GatewayEvent>(
@@ -322,7 +338,10 @@ describe("observing", () => {
     for (let i = 5; i < 10; i += 1) await here.blackboard.set("count", i);
     await events.count(10);
     const numbers = events.items.map((event) => event.seq);
-    assert.deepEqual(numbers, [...new Set(numbers)].sort((a, b) => a - b));
+    assert.deepEqual(
+      numbers,
+      [...new Set(numbers)].sort((a, b) => a - b),
+    );
     assert.deepEqual(numbers.slice(0, 5), past);
   });
 });

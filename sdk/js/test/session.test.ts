@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
 import { after, describe, it } from "node:test";
 
-import { type ConnectionStatus, type GatewayEvent, HallwardAgents, type TaskResult, connect } from "hallward";
+import {
+  type ConnectionStatus,
+  type GatewayEvent,
+  HallwardAgents,
+  type TaskResult,
+  connect,
+} from "hallward";
 import { startGateway } from "hallward/testing";
 
 import { MemoryLogger, Seen, agent, fresh, gate, soon, testGateway } from "./harness.js";
@@ -79,7 +85,11 @@ for (const protocol of ["5", "3.1.1"] as const) {
         worker.task("echo", (task) => task.payload);
         worker.tool("echo", {}, (args) => ({ args }));
         await worker.start();
-        const value = { text: "ä€😀", n: [0, -1, 1.5, 2 ** 53 - 1, 1e300], deep: { a: [null, true] } };
+        const value = {
+          text: "ä€😀",
+          n: [0, -1, 1.5, 2 ** 53 - 1, 1e300],
+          deep: { a: [null, true] },
+        };
         assert.deepEqual((await here.handoff.run("echo", value)).data, value);
         await here.blackboard.set("value", value);
         assert.deepEqual(await there.blackboard.get("value"), value);
@@ -92,7 +102,9 @@ for (const protocol of ["5", "3.1.1"] as const) {
         there.approve.onRequest((request) => request.approve());
         const approval = await here.approve.request({ action: "go", content: value });
         assert.deepEqual(approval.content, value);
-        await assert.rejects(here.blackboard.set("value", 1, { ifVersion: 9 }), { kind: "Conflict" });
+        await assert.rejects(here.blackboard.set("value", 1, { ifVersion: 9 }), {
+          kind: "Conflict",
+        });
       });
     });
   }
@@ -172,7 +184,7 @@ describe("a connection that breaks", () => {
     assert.equal((await handle.result()).data, 1);
   });
 
-  it("makes a new session where the old one is gone, and does not show what was deleted", async () => {
+  it("makes a new session where the old one is gone, and shows nothing deleted", async () => {
     const { me, proxy, statuses, name } = await proxied({ ephemeral: true });
     const room = me.joinRoom(name);
     const worker = room.worker();
@@ -255,12 +267,18 @@ describe("a gateway that is killed", () => {
     await late;
     end.open();
     const results = await Promise.all(handles.map((handle) => handle.result()));
-    assert.deepEqual(results.map((result: TaskResult<number>) => result.data), [1, 2, 3]);
+    assert.deepEqual(
+      results.map((result: TaskResult<number>) => result.data),
+      [1, 2, 3],
+    );
     await here.inbox.send("ben", "still there?");
     assert.equal((await soon(messages.next())).value.data, "still there?");
     await events.find((event) => event.what === "inbox.queued");
     const numbers = events.items.map((event) => event.seq);
-    assert.deepEqual(numbers, Array.from(numbers, (_, i) => i + 1));
+    assert.deepEqual(
+      numbers,
+      Array.from(numbers, (_, i) => i + 1),
+    );
   });
 });
 

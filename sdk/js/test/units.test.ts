@@ -29,11 +29,41 @@ describe("CBOR", () => {
 
   it("agrees with cbor-x on values of every kind", async () => {
     const { Decoder, encode } = await import("cbor-x");
-    const reader = new Decoder({ int64AsNumber: true, mapsAsObjects: true, useRecords: false } as object);
+    const reader = new Decoder({
+      int64AsNumber: true,
+      mapsAsObjects: true,
+      useRecords: false,
+    } as object);
     const values = [
-      0, 23, 24, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1, -1, -24, -25, -(2 ** 40),
-      0.5, 1.1, -0.25, 1e300, 5e-324, "", "ä€😀", "x".repeat(70_000), true, false, null, [], {},
-      [1, [2, { a: [] }]], { "": 1, __proto__x: 2, long: "y".repeat(300) },
+      0,
+      23,
+      24,
+      255,
+      256,
+      65_535,
+      65_536,
+      2 ** 32 - 1,
+      2 ** 32,
+      2 ** 53 - 1,
+      -1,
+      -24,
+      -25,
+      -(2 ** 40),
+      0.5,
+      1.1,
+      -0.25,
+      1e300,
+      5e-324,
+      "",
+      "ä€😀",
+      "x".repeat(70_000),
+      true,
+      false,
+      null,
+      [],
+      {},
+      [1, [2, { a: [] }]],
+      { "": 1, __proto__x: 2, long: "y".repeat(300) },
     ];
     for (const value of values) {
       assert.deepEqual(reader.decode(encodeCbor(value)), value);
@@ -69,9 +99,10 @@ describe("CBOR", () => {
 
 describe("durations", () => {
   it("are numbers or words", () => {
-    assert.deepEqual(["250ms", "1.5s", "10m", "2h", "1d", 7].map(toMs), [
-      250, 1_500, 600_000, 7_200_000, 86_400_000, 7,
-    ]);
+    assert.deepEqual(
+      ["250ms", "1.5s", "10m", "2h", "1d", 7].map(toMs),
+      [250, 1_500, 600_000, 7_200_000, 86_400_000, 7],
+    );
     for (const wrong of ["10", "10 s", "-1s", "1w", -1, Number.NaN]) {
       assert.throws(() => toMs(wrong), /is no duration/);
     }
@@ -128,7 +159,10 @@ describe("a channel", () => {
 
   it("that is full ends with Overflow, after what it has", async () => {
     const items = channel(2);
-    assert.deepEqual([1, 2, 3].map((item) => items.push(item)), [true, true, false]);
+    assert.deepEqual(
+      [1, 2, 3].map((item) => items.push(item)),
+      [true, true, false],
+    );
     assert.deepEqual([(await items.next()).value, (await items.next()).value], [1, 2]);
     await assert.rejects(items.next(), { kind: "Overflow" });
   });
@@ -215,15 +249,27 @@ describe("acknowledgements", () => {
     assert.deepEqual([sent, ledger.unacked], [[1, 2], 1]);
   });
 
-  it("are not taken for those of another message or another session", () => {
+  it("are not taken for those of another message", () => {
     const ledger = new AckLedger();
     ledger.connected(() => {}, false);
     ledger.receive(delivery(1, "m1"));
     ledger.disconnected();
     ledger.connected(() => {}, true);
     assert.notEqual(ledger.receive(delivery(1, "other", true)), undefined);
+    // The same text, but not what came before: that would say DUP.
+    assert.notEqual(ledger.receive(delivery(2, "m1")), undefined);
+  });
+
+  it("are recognised in a new session, under other packet ids", () => {
+    const sent: number[] = [];
+    const ledger = new AckLedger();
+    ledger.connected((id: number) => sent.push(id), false);
+    const one = ledger.receive(delivery(1, "m1"));
     ledger.disconnected();
-    ledger.connected(() => {}, false);
-    assert.notEqual(ledger.receive(delivery(1, "other", true)), undefined);
+    one.done();
+    ledger.connected((id: number) => sent.push(id), false);
+    assert.equal(ledger.receive(delivery(7, "m1")), undefined);
+    assert.notEqual(ledger.receive(delivery(8, "m1")), undefined);
+    assert.deepEqual(sent, [7]);
   });
 });

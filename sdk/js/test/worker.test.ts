@@ -75,7 +75,12 @@ describe("a worker", () => {
   it("stops when another program takes its name, and says so", async () => {
     const name = fresh("room");
     const me = fresh("worker");
-    const worker = new Worker({ url: gateway.url, agent: me, room: name, logger: new MemoryLogger() });
+    const worker = new Worker({
+      url: gateway.url,
+      agent: me,
+      room: name,
+      logger: new MemoryLogger(),
+    });
     const [began, aborted] = [gate(), gate<unknown>()];
     worker.task("hold", async (_task, { signal }) => {
       signal.addEventListener("abort", () => aborted.open(signal.reason));

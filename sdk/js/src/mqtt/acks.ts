@@ -2,8 +2,8 @@
  * Acknowledgements, in the order in which messages came (MQTT-4.6.0-2).
  *
  * Handlers end in any order; a message is acknowledged once it and all before it are done. When
- * the connection is lost, what was not acknowledged comes again under the same packet id if the
- * session is resumed: it is recognised, so that no handler runs twice for it.
+ * the connection is lost, what was not acknowledged comes again: it is recognised, so that no
+ * handler runs twice for it, whether the session was resumed or not.
  */
 
 import type { Delivery } from "./connection.js";
@@ -12,7 +12,8 @@ const MAX_CARRIED = 1_024;
 
 /** A message between its receipt and its acknowledgement. */
 export class Receipt {
-  readonly delivery: Delivery;
+  /** As it came last: the packet id of the acknowledgement. */
+  delivery: Delivery;
   isDone = false;
   readonly #ledger: AckLedger;
 
@@ -25,51 +26,67 @@ export class Receipt {
   done(): void {
     if (this.isDone) return;
     this.isDone = true;
-    this.#ledger.flush();
+    this.#ledger.finished();
   }
 }
 
 export class AckLedger {
   #order: Receipt[] = [];
-  #carried = new Map<number, Receipt>();
+  /** What came on connections before, in its order, and is expected again. */
+  #carried: Receipt[] = [];
   #acknowledge: ((packetId: number) => void) | undefined;
+  #resumed = false;
+  readonly #onFinished: () => void;
+
+  constructor(onFinished: () => void = () => {}) {
+    this.#onFinished = onFinished;
+  }
 
   /** How many messages came and are not acknowledged. */
   get unacked(): number {
     return this.#order.length;
   }
 
-  /** A connection stands. Without its old session, what comes again has other packet ids. */
   connected(acknowledge: (packetId: number) => void, resumed: boolean): void {
     this.#acknowledge = acknowledge;
-    if (!resumed) this.#carried.clear();
-    this.flush();
+    this.#resumed = resumed;
+    this.#flush();
   }
 
   disconnected(): void {
     this.#acknowledge = undefined;
-    for (const receipt of this.#order) {
-      this.#carried.set(receipt.delivery.packetId as number, receipt);
-    }
+    this.#carried = [...this.#carried, ...this.#order].slice(-MAX_CARRIED);
     this.#order = [];
-    for (const packetId of this.#carried.keys()) {
-      if (this.#carried.size <= MAX_CARRIED) break;
-      this.#carried.delete(packetId);
-    }
   }
 
   /** `undefined` if a handler has this message already, or had it. */
   receive(delivery: Delivery): Receipt | undefined {
-    const known = this.#carried.get(delivery.packetId as number);
-    this.#carried.delete(delivery.packetId as number);
-    const again = delivery.dup && known !== undefined && same(known.delivery, delivery);
-    const receipt = again ? known : new Receipt(this, delivery);
+    // In a session that was resumed, what comes again says so (DUP).
+    const again = delivery.dup || !this.#resumed;
+    const at = again ? this.#carried.findIndex((one) => same(one.delivery, delivery)) : -1;
+    const [known] = at < 0 ? [] : this.#carried.splice(at, 1);
+    const receipt = known ?? new Receipt(this, delivery);
+    receipt.delivery = delivery;
     this.#order.push(receipt);
-    if (again) this.flush();
-    return again ? undefined : receipt;
+    if (!known) return receipt;
+    this.#flush();
+    return undefined;
   }
 
-  flush(): void {
+  /** The topics of what handlers have in hand. */
+  *inHand(): Generator<string> {
+    for (const { isDone, delivery } of [...this.#order, ...this.#carried]) {
+      if (!isDone) yield delivery.topic;
+    }
+  }
+
+  /** @internal One more is done. */
+  finished(): void {
+    this.#flush();
+    this.#onFinished();
+  }
+
+  #flush(): void {
     const acknowledge = this.#acknowledge;
     if (!acknowledge) return;
     const open = this.#order.findIndex((receipt) => !receipt.isDone);

@@ -184,8 +184,11 @@ export class Connection {
     });
   }
 
-  unsubscribe(filters: string[]): void {
-    this.#client.unsubscribe(filters, () => {});
+  /** Resolves at the UNSUBACK, or when the connection is over. */
+  unsubscribe(filters: string[]): Promise<void> {
+    return new Promise((resolve) => {
+      this.#client.unsubscribe(filters, () => resolve());
+    });
   }
 
   acknowledge(packetId: number): void {

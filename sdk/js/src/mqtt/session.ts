@@ -21,6 +21,7 @@ import {
   type PublishProperties,
   type Qos,
 } from "./connection.js";
+import { Relief } from "./relief.js";
 
 export interface SessionOptions extends ConnectionOptions {
   /** How many publishes may wait for their turn. */
@@ -64,7 +65,8 @@ const HOPELESS = new Set([0x04, 0x05, 0x85, 0x86, 0x87, 0x8a, 0x8c]);
 export class Session {
   readonly #options: SessionOptions;
   readonly #events: SessionEvents;
-  readonly #acks = new AckLedger();
+  readonly #acks = new AckLedger(() => this.#relief.finished());
+  readonly #relief: Relief;
   readonly #queue = new Deque<Outgoing>();
   readonly #flying = new Set<Outgoing>();
   readonly #subscriptions = new Map<string, Subscription>();
@@ -80,6 +82,13 @@ export class Session {
   constructor(options: SessionOptions, events: SessionEvents) {
     this.#options = options;
     this.#events = events;
+    this.#relief = new Relief({
+      isFull: () => this.connected && this.#acks.unacked >= options.receiveMaximum,
+      inHand: () => this.#acks.inHand(),
+      filters: () => this.#subscriptions.keys(),
+      setAside: (filters) => void this.#setAside(filters),
+      takeUp: (filters) => this.#takeUp(filters),
+    });
   }
 
   get connected(): boolean {
@@ -136,7 +145,7 @@ export class Session {
     if (!resumed) for (const sub of this.#subscriptions.values()) renew(sub);
     this.#acks.connected((packetId) => connection.acknowledge(packetId), resumed);
     this.#subscribe();
-    if (resumed && this.#stale.size > 0) connection.unsubscribe([...this.#stale]);
+    if (resumed && this.#stale.size > 0) void connection.unsubscribe([...this.#stale]);
     this.#stale.clear();
     this.#events.connected(resumed);
     for (const delivery of early) this.#receive(delivery);
@@ -149,6 +158,7 @@ export class Session {
       return;
     }
     const receipt = this.#acks.receive(delivery);
+    this.#relief.received();
     if (receipt) this.#events.received(delivery, receipt);
   }
 
@@ -264,7 +274,7 @@ export class Session {
       if (subscription.users > 0) return;
       this.#subscriptions.delete(filter);
     }
-    if (this.#connection) this.#connection.unsubscribe([filter]);
+    if (this.#connection) void this.#connection.unsubscribe([filter]);
     else this.#stale.add(filter);
   }
 
@@ -275,9 +285,29 @@ export class Session {
     queueMicrotask(() => {
       this.#subscribing = false;
       const connection = this.#connection;
-      const open = [...this.#subscriptions.values()].filter((sub) => !sub.granted.settled);
+      const open = [...this.#subscriptions.values()].filter((sub) => this.#isWanted(sub));
       if (connection && open.length > 0) void this.#request(connection, open);
     });
+  }
+
+  #isWanted(subscription: Subscription): boolean {
+    return !subscription.granted.settled && !this.#relief.isAside(subscription.filter);
+  }
+
+  async #setAside(filters: string[]): Promise<void> {
+    const connection = this.#connection;
+    if (!connection) return;
+    this.#options.logger.debug(`${this.unacked} messages are in hand: making room`);
+    await connection.unsubscribe(filters);
+    connection.destroy();
+  }
+
+  #takeUp(filters: string[]): void {
+    for (const filter of filters) {
+      const subscription = this.#subscriptions.get(filter);
+      if (subscription) renew(subscription);
+    }
+    this.#subscribe();
   }
 
   async #request(connection: Connection, wanted: Subscription[]): Promise<void> {
@@ -341,6 +371,7 @@ export class Session {
     this.#end = error;
     this.#connection?.destroy();
     this.#connection = undefined;
+    this.#relief.stop();
     this.#wake?.();
     for (const outgoing of [...this.#flying, ...this.#queue.drain()]) {
       outgoing.acknowledged.reject(error);

@@ -92,8 +92,7 @@ export class PendingApproval<T = any> {
 
 /** What has become of a request: it waits, or it is decided. */
 export type ApprovalChange =
-  | { id: string; pending: PendingApproval }
-  | { id: string; pending: undefined };
+  { id: string; pending: PendingApproval } | { id: string; pending: undefined };
 
 /** How often somebody who waits asks whether it is decided: the mail may be held up. */
 const LOOK_MS = 15_000;
@@ -163,9 +162,7 @@ export class Approve {
   }
 
   /** Every request that waits, then each new one (also after a change of its content). */
-  async *pending(
-    options: { signal?: AbortSignal } = {},
-  ): AsyncGenerator<PendingApproval, void> {
+  async *pending(options: { signal?: AbortSignal } = {}): AsyncGenerator<PendingApproval, void> {
     for await (const change of this.watch(options)) if (change.pending) yield change.pending;
   }
 
@@ -213,9 +210,7 @@ export class Approve {
     if (this.#listening) return;
     this.#listening = true;
     this.#client.route(this.#room, "approve/decision", (message) => this.#decided(message));
-    this.#client
-      .subscribe(this.#room, `approve/decision/${this.#client.agent}`)
-      .catch(() => {});
+    this.#client.subscribe(this.#room, `approve/decision/${this.#client.agent}`).catch(() => {});
   }
 
   #decided(message: Message): boolean {

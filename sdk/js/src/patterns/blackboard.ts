@@ -17,8 +17,7 @@ export interface Entry<T = any> extends Omit<wire.Entry, "value"> {
 
 /** What happened to a key. */
 export type Change<T = any> =
-  | (Entry<T> & { deleted: false })
-  | { key: string; deleted: true; value: undefined };
+  (Entry<T> & { deleted: false }) | { key: string; deleted: true; value: undefined };
 
 export interface WriteOptions extends CallOptions {
   /** Makes a repeat harmless; random if not said. */
@@ -103,7 +102,7 @@ export class Blackboard {
     change: (value: T | undefined) => T,
     options: Omit<SetOptions, "ifVersion" | "merge"> = {},
   ): Promise<Written> {
-    for (let entry = await this.fetch<T>(key, options); ; ) {
+    for (let entry = await this.fetch<T>(key, options); ;) {
       const ifVersion = entry?.version ?? 0;
       try {
         return await this.set(key, change(entry?.value), { ...options, ifVersion });

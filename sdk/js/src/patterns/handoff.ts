@@ -85,10 +85,8 @@ export class Handoff {
     const handle = this.task<R>(id, task.id !== undefined);
     const retry = task.requireOnline !== true;
     try {
-      await this.#client.command(this.#room, `handoff/dispatch/${this.#client.agent}`, wireOf(task, id), {
-        ...options,
-        retry,
-      });
+      const topic = `handoff/dispatch/${this.#client.agent}`;
+      await this.#client.command(this.#room, topic, wireOf(task, id), { ...options, retry });
     } catch (error) {
       if (!handle.waiting) this.#tasks.delete(id);
       throw error;
@@ -157,7 +155,9 @@ export class Handoff {
   }
 
   /** The same as an iterator: the next step acknowledges the result before. */
-  results<R = unknown>(options: { signal?: AbortSignal } = {}): AsyncIterableIterator<TaskResult<R>> {
+  results<R = unknown>(
+    options: { signal?: AbortSignal } = {},
+  ): AsyncIterableIterator<TaskResult<R>> {
     void this.#listen();
     return this.#results.iterate(options) as AsyncIterableIterator<TaskResult<R>>;
   }
@@ -272,10 +272,10 @@ export class Handoff {
 
   /** Results, parts of results, groups and questions all come on one topic. */
   #came(message: Message): boolean {
-    const body = message.body<wire.TaskResult | wire.GroupResult | QuestionMessage>();
+    const body = message.body<wire.TaskResult | wire.GroupResult>();
     if ("group" in body) return this.#groupCame(message, body);
-    if ("ask" in body) return this.#questionCame(message, body);
-    const result = new TaskResult<unknown>(body as wire.TaskResult);
+    if (isQuestion(body)) return this.#questionCame(message, body);
+    const result = new TaskResult<unknown>(body);
     const handle = this.#tasks.get(result.task);
     const key = `${result.task} ${result.final ? "final" : result.part} ${result.at}`;
     if (!result.final) {
@@ -309,13 +309,16 @@ export class Handoff {
   }
 
   #question(asked: QuestionMessage): Question {
-    return new Question(asked, (answer, options) =>
-      this.answer(asked.task, asked.attempt ?? asked.attempts ?? 1, answer, {
-        ...options,
-        ask: asked.ask,
-      }),
-    );
+    const question: Question = new Question(asked, (answer, options) => {
+      const { task, attempt, ask } = question;
+      return this.answer(task, attempt, answer, { ...options, ask });
+    });
+    return question;
   }
+}
+
+function isQuestion(result: wire.TaskResult): result is wire.TaskResult & { ask: number } {
+  return result.status === "input";
 }
 
 function acknowledged(message: Message): true {

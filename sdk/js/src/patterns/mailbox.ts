@@ -32,7 +32,7 @@ export class Mailbox {
 
   /** Takes some of it out; says how many. What is being delivered stays. */
   async purge(what: Purge, options: CallOptions & { of?: string } = {}): Promise<number> {
-    for (let purged = 0; ; ) {
+    for (let purged = 0; ;) {
       const topic = this.#topic("purge", options.of);
       const reply = await this.#client.command(this.#room, topic, what, options);
       const page = reply.data as wire.Purged;

@@ -160,7 +160,12 @@ export class Observe {
       for await (const { source, payload } of live) {
         if (source === RECONNECTED.source) {
           // Whatever came meanwhile, whether or not anything comes now.
-          for await (const missed of this.#past({ fromSeq: next ?? 1 }, undefined, { signal }, behind)) {
+          for await (const missed of this.#past(
+            { fromSeq: next ?? 1 },
+            undefined,
+            { signal },
+            behind,
+          )) {
             if (wanted(missed)) yield missed;
           }
           continue;

@@ -10,6 +10,7 @@ import { RecentMap } from "../util/objects.js";
 import { type TraceContext, traceOf } from "../util/trace.js";
 import type * as wire from "../wire/types.js";
 import { Live } from "./live.js";
+import { ToolQuestion } from "./question.js";
 
 export interface ToolCallOptions extends CallOptions, TraceContext {
   /** Random if not said. With one of your own a restarted program gets the same answer. */
@@ -21,16 +22,17 @@ export interface ToolCallOptions extends CallOptions, TraceContext {
   correlationId?: string;
   /** Called with each partial result. */
   onPart?: (part: unknown) => void;
+  /** Called with each question of the provider; what it returns is the answer. */
+  onQuestion?: (question: ToolQuestion) => unknown;
 }
 
 /** What has become of a tool. */
-export type ToolChange =
-  | { name: string; card: wire.ToolCard }
-  | { name: string; card: undefined };
+export type ToolChange = { name: string; card: wire.ToolCard } | { name: string; card: undefined };
 
 interface Waiting {
   final: Deferred<wire.ToolResult>;
   part: (result: unknown) => void;
+  answer: ((question: ToolQuestion) => unknown) | undefined;
 }
 
 /** More than any call may take: the gateway ends each one in time. */
@@ -44,6 +46,7 @@ export class Tools {
   readonly #seen = new RecentMap<string, true>(1_024);
   readonly #cards = new Map<string, wire.ToolCard>();
   readonly #changes: Live<ToolChange>;
+  #answer: ((question: ToolQuestion) => unknown) | undefined;
   #listening = false;
   #watching: Promise<void> | undefined;
 
@@ -58,7 +61,7 @@ export class Tools {
    * at once if nobody provides the tool now, `Invalid` if the arguments do not fit its schema.
    */
   async call<R = any>(tool: string, args: unknown = {}, options: ToolCallOptions = {}): Promise<R> {
-    const { signal, cancel, onPart, traceparent, tracestate } = options;
+    const { signal, cancel, onPart, onQuestion, traceparent, tracestate } = options;
     const id = checkName("call id", options.id ?? randomId());
     const call = `${this.#client.agent}/${id}`;
     const body = {
@@ -69,7 +72,11 @@ export class Tools {
       ...traceOf({ traceparent, tracestate }),
     };
     this.#listen();
-    const waiting = { final: new Deferred<wire.ToolResult>(), part: onPart ?? (() => {}) };
+    const waiting: Waiting = {
+      final: new Deferred<wire.ToolResult>(),
+      part: onPart ?? (() => {}),
+      answer: onQuestion,
+    };
     this.#calls.set(call, waiting);
     this.#client.offer(this.#room, "tools/result");
     const ended = new AbortController();
@@ -127,6 +134,14 @@ export class Tools {
     const whole = call.includes("/") ? call : `${this.#client.agent}/${call}`;
     const body = { call: whole, arguments: options.arguments };
     return this.#client.query(this.#room, `tools/get/${this.#client.agent}`, body, options);
+  }
+
+  /** What answers providers' questions about calls that have no `onQuestion` of their own. */
+  onQuestion(answer: (question: ToolQuestion) => unknown): () => void {
+    this.#answer = answer;
+    return () => {
+      if (this.#answer === answer) this.#answer = undefined;
+    };
   }
 
   /** Answers a question of a tool's provider. */
@@ -196,7 +211,9 @@ export class Tools {
     const result = message.body<wire.ToolResult>();
     const waiting = this.#calls.get(result.call);
     if (!waiting && !this.#seen.has(result.call)) return false;
-    if (result.final) {
+    if (result.status === "input") {
+      this.#asked(result, waiting);
+    } else if (result.final) {
       this.#seen.set(result.call, true);
       waiting?.final.resolve(result);
     } else {
@@ -204,6 +221,19 @@ export class Tools {
     }
     message.done();
     return true;
+  }
+
+  #asked(result: wire.ToolResult, waiting: Waiting | undefined): void {
+    const question = new ToolQuestion(result, (answer, options) =>
+      this.answer(result.call, answer, { ...options, ask: question.ask }),
+    );
+    const handler = waiting?.answer ?? this.#answer;
+    void (async () => {
+      const said = await handler?.(question);
+      if (said !== undefined) await question.answer(said);
+    })().catch((error: unknown) => {
+      this.#client.logger.error(`question ${result.ask} of ${result.call} was not answered`, error);
+    });
   }
 
   /** Asks for the call: an earlier run of this program may have been told, or mail is held up. */
@@ -218,7 +248,7 @@ export class Tools {
       if (ended.aborted || (first ? !known : !this.#client.crowded)) continue;
       try {
         const view = await this.get(call, { signal: ended });
-        if (view.state !== "running") final.resolve(finalOf(view));
+        if (view.state === "success" || view.state === "error") final.resolve(finalOf(view));
       } catch (error) {
         if (ended.aborted) return;
         if (error instanceof NotFound) final.reject(error);

@@ -160,7 +160,9 @@ class Reader {
       case 2:
         return this.#chunks(2, info).flatMap((chunk) => [...chunk]);
       case 3:
-        return this.#chunks(3, info).map((chunk) => TEXT_DECODER.decode(chunk)).join("");
+        return this.#chunks(3, info)
+          .map((chunk) => TEXT_DECODER.decode(chunk))
+          .join("");
       case 4:
         return this.#array(info, depth);
       case 5:

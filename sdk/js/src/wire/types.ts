@@ -33,6 +33,36 @@ export interface Announcement {
   status?: Status;
 }
 
+/** `tools/answer/{me}`: the answer to what a call's provider asked its caller. */
+export interface AnswerCall {
+  /** The answer; it must be what the question's schema asks for. */
+  answer: unknown;
+  /** Which of its questions; the one that is open if not said, and another one is 409. */
+  ask?: number;
+  /** The call. */
+  call: CallId;
+  /** Echoed in the reply. */
+  correlationId?: string;
+  /** Makes a repeat a no-op that returns the first outcome. */
+  id?: CommandId;
+}
+
+/** `handoff/answer/{me}`: the answer to what a task's worker asked. */
+export interface AnswerTask {
+  /** The answer; it must be what the question's schema asks for. */
+  answer: unknown;
+  /** Which of its questions; the one that is open if not said, and another one is 409. */
+  ask?: number;
+  /** The attempt that asks; another one is 409. */
+  attempt: number;
+  /** Echoed in the reply. */
+  correlationId?: string;
+  /** Makes a repeat a no-op that returns the first outcome. */
+  id?: CommandId;
+  /** The task. */
+  task: TaskId;
+}
+
 export type ApprovalId = string;
 
 /** `approve/request/{me}`: ask for a decision. */
@@ -68,6 +98,11 @@ export type ApprovalState = "pending" | "approved" | "rejected" | "timedOut" | "
 
 /** `handoff/work/{capability}`: the task, for exactly one worker. */
 export interface Assignment {
+  /**
+   * What came of the questions that were asked of the task so far, in their order. Left out
+   * where the assignment would be larger with them than its worker takes.
+   */
+  answers?: Array<GivenAnswer>;
   /** The fencing token: every update must carry it. */
   attempt: number;
   /** What it needs. */
@@ -244,7 +279,7 @@ export interface CallOver {
 }
 
 /** Where a call stands. */
-export type CallState = "running" | "success" | "error";
+export type CallState = "running" | "asking" | "success" | "error";
 
 /** A call as `tools/get` shows it. */
 export interface CallView {
@@ -557,6 +592,16 @@ export interface GetTask {
   task: TaskId;
 }
 
+/** What came of a question: an answer, or none in time. */
+export interface GivenAnswer {
+  /** What was answered; absent where nobody did in time. */
+  answer?: unknown;
+  /** Which question of the task or call it was, counted from 1. */
+  ask: number;
+  /** Nobody answered in time. */
+  timedOut?: boolean;
+}
+
 /** How a task of a group ended. */
 export interface GroupEntry {
   /** How many attempts there were. */
@@ -808,6 +853,40 @@ export interface Op {
 
 /** What an operation of a transaction does. */
 export type OpKind = "set" | "delete" | "check";
+
+/**
+ * `handoff/asking/{task}`: a question that awaits its answer, for whoever may give it;
+ * empty: it
+ * has one, or needs none any more.
+ */
+export interface OpenQuestion {
+  /** Who may answer besides the dispatcher: agents, or `role:NAME`. */
+  answerers?: Array<string>;
+  /** Which question of the task this is, counted from 1. */
+  ask: number;
+  /** When it was asked, Unix milliseconds. */
+  askedAt: number;
+  /** The attempt that asks: an answer must carry it. */
+  attempt: number;
+  /** Who dispatched the task. */
+  dispatcher: Agent;
+  /** When nobody waits for the answer any more, Unix milliseconds. */
+  expiresAt: number;
+  /** What is asked. */
+  question: unknown;
+  /** What the answer must look like: a JSON Schema. */
+  schema?: unknown;
+  /** The task. */
+  task: TaskId;
+  /** As dispatched. */
+  traceparent?: string;
+  /** As dispatched. */
+  tracestate?: string;
+  /** What kind of task. */
+  type: TaskType;
+  /** Who asks. */
+  worker: Agent;
+}
 
 /** `approve/pending/{id}`: what awaits a decision (retained; cleared when decided). */
 export interface PendingApproval {
@@ -1061,10 +1140,10 @@ export interface Reply {
 export type ReplyStatus = "accepted" | "rejected";
 
 /** How a result says it ended, or that it did not yet. */
-export type ResultStatus = "partial" | "succeeded" | "dead" | "expired" | "cancelled";
+export type ResultStatus = "partial" | "input" | "succeeded" | "dead" | "expired" | "cancelled";
 
 /** What a provider's answer, and its caller's result, is. */
-export type ReturnStatus = "success" | "error" | "partial";
+export type ReturnStatus = "success" | "error" | "partial" | "input";
 
 /** `data` of the reply to a list: who is there, or was. */
 export interface Roll {
@@ -1202,9 +1281,11 @@ export interface TaskPage {
 
 /** `handoff/result/{dispatcher}`: exactly one final one per task, and partial ones before it. */
 export interface TaskResult {
+  /** With `input`: which question of the task this is, counted from 1. */
+  ask?: number;
   /** When this result came about, Unix milliseconds. */
   at: number;
-  /** How many attempts there were. */
+  /** How many attempts there were; with `input` the one that asks. */
   attempts: number;
   /** As dispatched. */
   correlationId?: string;
@@ -1212,13 +1293,19 @@ export interface TaskResult {
   createdAt: number;
   /** What went wrong, where something did. */
   error?: TaskError;
+  /** With `input`: when nobody waits for the answer any more, Unix milliseconds. */
+  expiresAt?: number;
   /** Whether this is the one final result. */
   final: boolean;
   /** Which partial result of the task this is, counted from 1. */
   part?: number;
+  /** With `input`: what is asked. */
+  question?: unknown;
   /** What the worker returned. */
   result?: unknown;
-  /** How it ended, or `partial`. */
+  /** With `input`: what the answer must look like, a JSON Schema. */
+  schema?: unknown;
+  /** How it ended, or `partial`, or `input`. */
   status: ResultStatus;
   /** The task. */
   task: TaskId;
@@ -1243,6 +1330,7 @@ export type TaskState =
   | "queued"
   | "assigned"
   | "running"
+  | "asking"
   | "succeeded"
   | "dead"
   | "expired"
@@ -1252,8 +1340,12 @@ export type TaskType = string;
 
 /** A task as `handoff/get` and `handoff/list` show it. */
 export interface TaskView {
+  /** What came of the questions before. Only in the answer to `handoff/get`. */
+  answers?: Array<GivenAnswer>;
   /** Of which it needs one besides. */
   anyOf?: Array<Capability>;
+  /** What its worker waits to be answered. Only in the answer to `handoff/get`. */
+  asking?: OpenQuestion;
   /** The attempt that it is at; 0 before the first. */
   attempt: number;
   /** The size of its assignment as a packet: what `maxBytes` of a worker is held against. */
@@ -1372,6 +1464,8 @@ export interface ToolError {
 
 /** `tools/result/{caller}`: what came of a call; exactly one of them is `final`. */
 export interface ToolResult {
+  /** With `input`: which question of the call this is, counted from 1. */
+  ask?: number;
   /** When this was said, Unix milliseconds. */
   at: number;
   /** The call. */
@@ -1382,12 +1476,18 @@ export interface ToolResult {
   correlationId?: string;
   /** Why it came to nothing. */
   error?: ToolError;
+  /** With `input`: when nobody waits for the answer any more, Unix milliseconds. */
+  expiresAt?: number;
   /** Whether the call is over with this. */
   final: boolean;
   /** Who ran it last. */
   provider: Agent;
+  /** With `input`: what is asked of the caller. */
+  question?: unknown;
   /** As the provider gave it. */
   result?: unknown;
+  /** With `input`: what the answer must look like, a JSON Schema. */
+  schema?: unknown;
   /** What it is. */
   status: ReturnStatus;
   /**
@@ -1413,16 +1513,27 @@ export interface ToolReturn {
   error?: ToolError;
   /** Makes a repeat a no-op that returns the first outcome. */
   id?: CommandId;
+  /** With `input`: what is asked of the caller. */
+  question?: unknown;
   /** The result, or a part of it; with `success` it must satisfy the output schema. */
   result?: unknown;
+  /** With `input`: what the answer must look like, a JSON Schema. */
+  schema?: unknown;
   /** What the answer is. */
   status: ReturnStatus;
+  /** With `input`: milliseconds after which the provider goes on without an answer. */
+  ttlMs?: number;
 }
 
 /** `tools/run/{tool}`: a call, for exactly one provider. */
 export interface ToolRun {
-  /** As the caller gave them; they satisfy the input schema. */
-  arguments: unknown;
+  /** What came of the questions that were asked so far, in their order. */
+  answers?: Array<GivenAnswer>;
+  /**
+   * As the caller gave them; they satisfy the input schema. Left out in a run that comes again
+   * with an answer, where the tool is not idempotent: its provider has them.
+   */
+  arguments?: unknown;
   /** The call. */
   call: CallId;
   /** When it was called, Unix milliseconds. */
@@ -1472,6 +1583,8 @@ export interface Unlock {
 
 /** `handoff/update/{me}`: a worker's word on its task. */
 export interface Update {
+  /** With `input`: who may answer besides the dispatcher: agents, or `role:NAME`. */
+  answerers?: Array<string>;
   /** From the assignment; an old one is 409 and changes nothing. */
   attempt: number;
   /** Echoed in the reply. */
@@ -1480,19 +1593,25 @@ export interface Update {
   error?: TaskError;
   /** Makes a repeat a no-op that returns the first outcome. */
   id?: CommandId;
+  /** With `input`: what is asked. */
+  question?: unknown;
   /**
    * The result (`success`), or a partial one (`progress`); with `error` and `release` what the
    * next attempt is to know.
    */
   result?: unknown;
+  /** With `input`: what the answer must look like, a JSON Schema. */
+  schema?: unknown;
   /** What happened. */
   status: UpdateStatus;
   /** The task. */
   task: TaskId;
+  /** With `input`: milliseconds after which the worker goes on without an answer. */
+  ttlMs?: number;
 }
 
 /** What a worker says of its task. */
-export type UpdateStatus = "accepted" | "progress" | "success" | "error" | "release";
+export type UpdateStatus = "accepted" | "progress" | "success" | "error" | "release" | "input";
 
 /** How an approval ended. */
 export type Verdict = "approve" | "reject";

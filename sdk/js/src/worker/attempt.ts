@@ -10,13 +10,7 @@
 import { Timeout } from "../errors.js";
 import { Deferred, within } from "../util/deferred.js";
 import type { Duration } from "../util/duration.js";
-
-/** An answer, as the assignment carries it. */
-export interface Answered {
-  ask: number;
-  answer?: unknown;
-  timedOut?: boolean;
-}
+import type { GivenAnswer } from "../wire/types.js";
 
 export interface AskOptions {
   /** JSON Schema of the answer: what does not fit is refused to whoever gives it. */
@@ -29,8 +23,8 @@ export interface AskOptions {
 
 export abstract class InHand {
   readonly #abort = new AbortController();
-  readonly #answers = new Map<number, Answered>();
-  readonly #suspended = new Map<number, Deferred<Answered>>();
+  readonly #answers = new Map<number, GivenAnswer>();
+  readonly #suspended = new Map<number, Deferred<GivenAnswer>>();
   #asked = 0;
   #turn: Promise<unknown> = Promise.resolve();
   /** Whether the last word has been said, by whomever. */
@@ -53,7 +47,7 @@ export abstract class InHand {
     for (const waiting of this.#suspended.values()) waiting.reject(reason);
   }
 
-  answered(answers: readonly Answered[]): void {
+  answered(answers: readonly GivenAnswer[]): void {
     for (const answer of answers) {
       this.#answers.set(answer.ask, answer);
       this.#suspended.get(answer.ask)?.resolve(answer);
@@ -75,8 +69,8 @@ export abstract class InHand {
     return answered.answer;
   }
 
-  async #suspend(number: number, question: unknown, options: AskOptions): Promise<Answered> {
-    const waiting = new Deferred<Answered>();
+  async #suspend(number: number, question: unknown, options: AskOptions): Promise<GivenAnswer> {
+    const waiting = new Deferred<GivenAnswer>();
     waiting.promise.catch(() => {});
     this.#suspended.set(number, waiting);
     try {

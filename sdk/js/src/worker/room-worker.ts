@@ -6,7 +6,7 @@
  */
 
 import type { Client, Message } from "../client.js";
-import { HallwardError, messageOf } from "../errors.js";
+import { Fatal, HallwardError, messageOf } from "../errors.js";
 import type { Announcement } from "../patterns/presence.js";
 import type { Room } from "../room.js";
 import { sleep, within } from "../util/deferred.js";
@@ -17,8 +17,8 @@ import { inTrace } from "../util/trace.js";
 import { encode } from "../wire/codec.js";
 import type * as wire from "../wire/types.js";
 import type { InHand } from "./attempt.js";
-import { type AssignmentMessage, Task } from "./task.js";
-import { type RunMessage, ToolCall } from "./tool-call.js";
+import { Task } from "./task.js";
+import { ToolCall } from "./tool-call.js";
 
 export interface RoomWorkerOptions {
   /** Tasks at once, over all types; 1 if not said. */
@@ -208,7 +208,7 @@ export class RoomWorker {
   // Tasks.
 
   #assigned(message: Message): boolean {
-    const assignment = message.body<AssignmentMessage>();
+    const assignment = message.body<wire.Assignment>();
     message.done();
     const { task: id, attempt } = assignment;
     const known = this.#inHand.get(id);
@@ -243,7 +243,8 @@ export class RoomWorker {
     const running = work()
       .catch((error: unknown) => {
         if (this.#client.over.aborted) return;
-        this.#client.logger.warn(`the gateway did not take what came of ${id}: ${messageOf(error)}`);
+        const why = messageOf(error);
+        this.#client.logger.warn(`the gateway did not take what came of ${id}: ${why}`);
       })
       .finally(() => {
         this.#running.delete(running);
@@ -272,7 +273,7 @@ export class RoomWorker {
     await this.#succeed(task, result);
   }
 
-  /** A result that the gateway refuses (too large, say) fails the attempt with its words. */
+  /** A result that the gateway refuses (too large, say) fails the task: it would be the same. */
   async #succeed(task: Task, result: unknown): Promise<void> {
     try {
       await task.succeed(result);
@@ -280,7 +281,7 @@ export class RoomWorker {
       const refused = error instanceof HallwardError && [400, 413, 422].includes(error.code);
       if (!refused) throw error;
       task.isOver = false;
-      await task.fail(error);
+      await task.fail(new Fatal(error.message, { code: error.kind }));
     }
   }
 
@@ -296,7 +297,7 @@ export class RoomWorker {
   // Calls of tools.
 
   #called(message: Message): boolean {
-    const run = message.body<RunMessage>();
+    const run = message.body<wire.ToolRun>();
     message.done();
     const known = this.#inHand.get(run.call);
     if (known) {

@@ -15,12 +15,7 @@ import {
 } from "../errors.js";
 import { optionalMs } from "../util/duration.js";
 import type * as wire from "../wire/types.js";
-import { type Answered, type AskOptions, InHand } from "./attempt.js";
-
-/** The wire's assignment; with `answers` once something was asked. */
-export interface AssignmentMessage extends wire.Assignment {
-  answers?: Answered[];
-}
+import { type AskOptions, InHand } from "./attempt.js";
 
 /** A worker's last word is sent until the gateway has it, for as long as that can matter. */
 const LAST_WORD_MS = 10 * 60_000;
@@ -47,7 +42,7 @@ export class Task<P = any> extends InHand {
   readonly #leaseMs: number;
   #renewal: ReturnType<typeof setInterval> | undefined;
 
-  constructor(client: Client, room: string, message: AssignmentMessage) {
+  constructor(client: Client, room: string, message: wire.Assignment) {
     super();
     this.#client = client;
     this.#room = room;

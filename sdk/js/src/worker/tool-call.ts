@@ -5,12 +5,7 @@ import { Fatal, Invalid, Retry, ToolError, messageOf } from "../errors.js";
 import { optionalMs } from "../util/duration.js";
 import { defined } from "../util/objects.js";
 import type * as wire from "../wire/types.js";
-import { type Answered, type AskOptions, InHand } from "./attempt.js";
-
-/** The wire's run; with `answers` once something was asked. */
-export interface RunMessage extends wire.ToolRun {
-  answers?: Answered[];
-}
+import { type AskOptions, InHand } from "./attempt.js";
 
 export class ToolCall<A = any> extends InHand {
   /** `{caller}/{id}`. */
@@ -25,7 +20,7 @@ export class ToolCall<A = any> extends InHand {
   readonly #client: Client;
   readonly #room: string;
 
-  constructor(client: Client, room: string, message: RunMessage) {
+  constructor(client: Client, room: string, message: wire.ToolRun) {
     super();
     this.#client = client;
     this.#room = room;
@@ -81,7 +76,8 @@ export class ToolCall<A = any> extends InHand {
 function toolError(error: unknown): wire.ToolError {
   const message = messageOf(error).slice(0, 2_000);
   if (error instanceof ToolError) {
-    return defined({ message: error.reason, code: error.errorCode, data: error.data }) as wire.ToolError;
+    const { reason, errorCode, data } = error;
+    return defined({ message: reason, code: errorCode, data }) as wire.ToolError;
   }
   const code = error instanceof Retry || error instanceof Fatal ? error.code : undefined;
   return defined({ message, code }) as wire.ToolError;
