@@ -210,7 +210,7 @@ export class Session {
     const limit = this.#options.maxQueued;
     if (this.#end) throw this.#end;
     if (this.#queue.length >= limit) throw new Overflow("too much waits to be published", limit);
-    const acknowledged = quiet(new Deferred<void>());
+    const acknowledged = new Deferred<void>();
     const outgoing = { topic, payload, qos, properties, acknowledged };
     this.#queue.push(outgoing);
     this.#pump();
@@ -260,7 +260,7 @@ export class Session {
       known.users += 1;
       return known.granted.promise;
     }
-    const subscription = { filter, qos, users: 1, granted: quiet(new Deferred<void>()) };
+    const subscription = { filter, qos, users: 1, granted: new Deferred<void>() };
     this.#subscriptions.set(filter, subscription);
     this.#stale.delete(filter);
     this.#subscribe();
@@ -386,13 +386,7 @@ export class Session {
 const NEVER = Symbol("ended") as unknown as Connection;
 
 function renew(subscription: Subscription): void {
-  if (subscription.granted.settled) subscription.granted = quiet(new Deferred<void>());
-}
-
-/** Nobody has to wait for it: a rejection that nobody sees is no error of the program. */
-function quiet<T>(deferred: Deferred<T>): Deferred<T> {
-  deferred.promise.catch(() => {});
-  return deferred;
+  if (subscription.granted.settled) subscription.granted = new Deferred<void>();
 }
 
 function jitter(ms: number): number {

@@ -1,8 +1,8 @@
 /** Approve: some things wait for somebody's yes. It fails closed. */
 
 import type { CallOptions, Client, Message } from "../client.js";
-import { HallwardError } from "../errors.js";
-import { Deferred, sleep, within } from "../util/deferred.js";
+import { messageOf } from "../errors.js";
+import { Deferred, within } from "../util/deferred.js";
 import { type Duration, optionalMs } from "../util/duration.js";
 import { checkName, randomId } from "../util/names.js";
 import { RecentMap, defined } from "../util/objects.js";
@@ -94,9 +94,6 @@ export class PendingApproval<T = any> {
 export type ApprovalChange =
   { id: string; pending: PendingApproval } | { id: string; pending: undefined };
 
-/** How often somebody who waits asks whether it is decided: the mail may be held up. */
-const LOOK_MS = 15_000;
-
 export class Approve {
   readonly #client: Client;
   readonly #room: string;
@@ -133,10 +130,10 @@ export class Approve {
     try {
       const topic = `approve/request/${this.#client.agent}`;
       await this.#client.command(this.#room, topic, body, { ...options, signal });
-      void this.#look(id, spec.id !== undefined, decided, ended.signal);
+      if (spec.id !== undefined) void this.#look(id, decided, ended.signal);
       const { over } = this.#client;
-      const both = AbortSignal.any(signal ? [signal, over] : [over]);
-      return await within(decided.promise, { signal: both, what: `decision on ${id}` });
+      const limits = { signals: [signal, over], what: `decision on ${id}` };
+      return await within(decided.promise, limits);
     } finally {
       ended.abort();
       this.#waiting.delete(id);
@@ -246,23 +243,14 @@ export class Approve {
     this.#changes.emit({ id, pending });
   }
 
-  /** Asks what was decided: at once where an earlier run of this program may have been told. */
-  async #look(
-    id: string,
-    known: boolean,
-    decided: Deferred<Approval>,
-    ended: AbortSignal,
-  ): Promise<void> {
-    for (let first = true; !ended.aborted && !decided.settled; first = false) {
-      if (!first) await sleep(LOOK_MS, ended);
-      if (ended.aborted || (first ? !known : !this.#client.crowded)) continue;
-      try {
-        for await (const audited of this.audit({ approval: id }, { signal: ended })) {
-          if (audited.state !== "pending") decided.resolve(decisionOf(audited));
-        }
-      } catch (error) {
-        if (!ended.aborted && !(error instanceof HallwardError)) throw error;
+  /** Asks whether it is decided: an earlier run of this program may have been told. */
+  async #look(id: string, decided: Deferred<Approval>, ended: AbortSignal): Promise<void> {
+    try {
+      for await (const audited of this.audit({ approval: id }, { signal: ended })) {
+        if (audited.state !== "pending") decided.resolve(decisionOf(audited));
       }
+    } catch (error) {
+      if (!ended.aborted) this.#client.logger.debug(`approval ${id}: ${messageOf(error)}`);
     }
   }
 }

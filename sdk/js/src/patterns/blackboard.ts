@@ -270,7 +270,8 @@ export class Blackboard {
     });
     try {
       const what = `state of ${missing.size} keys`;
-      await within(complete.promise, { ...this.#client.limits({}), what });
+      const { timeoutMs } = this.#client.limits({});
+      await within(complete.promise, { timeoutMs, signals: [this.#client.over], what });
     } finally {
       stop();
     }

@@ -7,8 +7,9 @@
  */
 
 import type { Client, Message } from "../client.js";
+import { onAbort } from "../util/abort.js";
 import { Channel } from "../util/channel.js";
-import { pause } from "../util/deferred.js";
+import { sleep } from "../util/deferred.js";
 import { Deque } from "../util/deque.js";
 import { inTrace } from "../util/trace.js";
 
@@ -94,14 +95,12 @@ export class Handlers<T> {
       },
       onLeft: (values) => {
         leave();
-        over.removeEventListener("abort", end);
+        forget();
         // Nobody has dealt with these: they wait for the next one who asks.
         for (const value of values) this.#giveBack(items.get(value));
       },
     });
-    const { over } = this.#client;
-    const end = () => channel.fail(over.reason);
-    over.addEventListener("abort", end, { once: true });
+    const forget = onAbort(this.#client.over, (reason) => channel.fail(reason));
     const leave = this.#join({
       take: (item) => {
         items.set(item.value, item);
@@ -135,7 +134,7 @@ export class Handlers<T> {
         const what = `a handler of ${this.#room}/${this.#kind} failed`;
         this.#client.logger.error(`${what}; it is called again in ${wait} ms`, error);
       }
-      await pause(wait, over).catch(() => {});
+      await sleep(wait, over);
     }
   }
 }

@@ -5,6 +5,7 @@
  */
 
 import type { Client } from "../client.js";
+import { onAbort } from "../util/abort.js";
 import { Channel } from "../util/channel.js";
 import { inTrace, type TraceContext } from "../util/trace.js";
 
@@ -43,20 +44,17 @@ export class Live<T> {
 
   /** Ends with an error when the connection is over for good, or when it is read too slowly. */
   iterate(options: { signal?: AbortSignal | undefined; limit?: number } = {}): Channel<T> {
-    const { over } = this.#client;
-    const end = () => channel.fail(over.reason);
     const channel = new Channel<T>({
       limit: options.limit ?? MAX_WAITING,
       what: this.#what,
       signal: options.signal,
       onLeft: () => {
         leave();
-        over.removeEventListener("abort", end);
+        forget();
       },
     });
     const leave = this.listen((item) => channel.push(item));
-    if (over.aborted) end();
-    else over.addEventListener("abort", end, { once: true });
+    const forget = onAbort(this.#client.over, (reason) => channel.fail(reason));
     return channel;
   }
 }

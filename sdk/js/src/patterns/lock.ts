@@ -1,6 +1,7 @@
 /** A lock that is held: a lease on a name, renewed until it is released. */
 
 import { HallwardError } from "../errors.js";
+import { onAbort } from "../util/abort.js";
 import type * as wire from "../wire/types.js";
 
 interface Holding {
@@ -19,6 +20,7 @@ export class Lock implements AsyncDisposable {
   readonly token: number;
   readonly #holding: Holding;
   readonly #lost = new AbortController();
+  #forget = () => {};
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(holding: Holding) {
@@ -28,7 +30,7 @@ export class Lock implements AsyncDisposable {
     this.holder = state.holder;
     this.token = state.token;
     if (renews) this.#timer = setInterval(() => void this.renew().catch(() => {}), ttlMs / 3);
-    over.addEventListener("abort", () => this.#stop(over.reason), { once: true });
+    this.#forget = onAbort(over, (reason) => this.#stop(reason));
   }
 
   /** Aborted when the lock is lost, or released. */
@@ -54,6 +56,7 @@ export class Lock implements AsyncDisposable {
 
   #stop(reason: unknown): void {
     clearInterval(this.#timer);
+    this.#forget();
     if (!this.signal.aborted) this.#lost.abort(reason);
   }
 

@@ -3,7 +3,7 @@
 import type { CallOptions, Client } from "../client.js";
 import { NotFound, TaskCancelled, TaskExpired, TaskFailed } from "../errors.js";
 import { Channel } from "../util/channel.js";
-import { Deferred, sleep, within } from "../util/deferred.js";
+import { Deferred, within } from "../util/deferred.js";
 import { toMs } from "../util/duration.js";
 import { defined } from "../util/objects.js";
 import type * as wire from "../wire/types.js";
@@ -60,8 +60,6 @@ export function finalResult<R>(result: TaskResult<R>): TaskResult<R> {
 
 const ENDED = new Set<wire.TaskState>(["succeeded", "dead", "expired", "cancelled"]);
 const MAX_PARTS = 1_000;
-/** How often somebody who waits looks whether mail is held up. */
-const LOOK_MS = 5_000;
 
 /** A task that was dispatched. Not a promise: `await handle.result()`. */
 export class TaskHandle<R = unknown> {
@@ -99,13 +97,12 @@ export class TaskHandle<R = unknown> {
   async #wait(timeoutMs: number | undefined, signal?: AbortSignal): Promise<TaskResult<R>> {
     const ended = new AbortController();
     this.#waiters += 1;
-    void this.#look(ended.signal);
+    if (this.#known) void this.#look(ended.signal);
     try {
       const { over } = this.#client;
       const what = `result of task ${this.id}`;
       const hint = () => `; the task goes on`;
-      const both = AbortSignal.any(signal ? [signal, over] : [over]);
-      return await within(this.#final.promise, { timeoutMs, signal: both, what, hint });
+      return await within(this.#final.promise, { timeoutMs, signals: [signal, over], what, hint });
     } finally {
       this.#waiters -= 1;
       ended.abort();
@@ -170,22 +167,13 @@ export class TaskHandle<R = unknown> {
     this.#forget();
   }
 
-  /**
-   * Asks for the task: its result may have been acknowledged by an earlier run of this program, or
-   * wait behind messages that wait for whoever waits here.
-   */
+  /** Asks for the task: its result may have been acknowledged by an earlier run of this program. */
   async #look(ended: AbortSignal): Promise<void> {
-    for (let first = this.#known; ; first = false) {
-      if (!first && !(await sleep(LOOK_MS, ended))) return;
-      if (ended.aborted || this.#final.settled) return;
-      if (!first && !this.#client.crowded) continue;
-      try {
-        const view = await this.status({ signal: ended });
-        if (ENDED.has(view.state)) return this.finalCame(resultOf(view));
-      } catch (error) {
-        if (ended.aborted) return;
-        if (error instanceof NotFound) return this.#final.reject(error);
-      }
+    try {
+      const view = await this.status({ signal: ended });
+      if (ENDED.has(view.state)) this.finalCame(resultOf(view));
+    } catch (error) {
+      if (error instanceof NotFound) this.#final.reject(error);
     }
   }
 }
@@ -231,7 +219,11 @@ export class GroupHandle {
   result(options: CallOptions = {}): Promise<wire.GroupResult> {
     const { timeout, signal } = options;
     const timeoutMs = timeout === undefined ? undefined : toMs(timeout);
-    return within(this.#result.promise, { timeoutMs, signal, what: `result of ${this.name}` });
+    return within(this.#result.promise, {
+      timeoutMs,
+      signals: [signal],
+      what: `result of ${this.name}`,
+    });
   }
 
   cancel(options: CallOptions & { reason?: string } = {}): Promise<void> {

@@ -1,9 +1,10 @@
 /** Tools, from the side of who calls them. Who provides them is in `worker/`. */
 
 import type { CallOptions, Client, Message } from "../client.js";
-import { HallwardError, NotFound, ToolError } from "../errors.js";
+import { NotFound, ToolError } from "../errors.js";
 import { Channel } from "../util/channel.js";
-import { Deferred, sleep, within } from "../util/deferred.js";
+import { onAbort } from "../util/abort.js";
+import { Deferred, within } from "../util/deferred.js";
 import { type Duration, optionalMs } from "../util/duration.js";
 import { checkName, randomId } from "../util/names.js";
 import { RecentMap } from "../util/objects.js";
@@ -35,8 +36,6 @@ interface Waiting {
   answer: ((question: ToolQuestion) => unknown) | undefined;
 }
 
-/** More than any call may take: the gateway ends each one in time. */
-const LOOK_MS = 5_000;
 const MAX_PARTS = 1_000;
 
 export class Tools {
@@ -83,10 +82,10 @@ export class Tools {
     try {
       const topic = `tools/call/${this.#client.agent}/${checkName("tool", tool)}`;
       await this.#client.command(this.#room, topic, body, { ...options, retry: false });
-      void this.#look(call, options.id !== undefined, waiting.final, ended.signal);
+      if (options.id !== undefined) void this.#look(call, waiting.final, ended.signal);
       const { over } = this.#client;
-      const both = AbortSignal.any(signal ? [signal, over] : [over]);
-      return resultOf(await within(waiting.final.promise, { signal: both, what: `call ${call}` }));
+      const limits = { signals: [signal, over], what: `result of call ${call}` };
+      return resultOf(await within(waiting.final.promise, limits));
     } catch (error) {
       if (signal?.aborted && cancel !== false) this.cancel(call).catch(() => {});
       throw error;
@@ -105,10 +104,10 @@ export class Tools {
     const left = new AbortController();
     const { signal } = options;
     const parts = new Channel<unknown>({ limit: MAX_PARTS, what: `parts of ${tool}` });
-    const both = AbortSignal.any(signal ? [signal, left.signal] : [left.signal]);
+    const stop = onAbort(signal, (reason) => left.abort(reason));
     const result = this.call<R>(tool, args, {
       ...options,
-      signal: both,
+      signal: left.signal,
       onPart: (part) => void parts.push(part),
     });
     result.then(
@@ -119,6 +118,7 @@ export class Tools {
       for await (const part of parts) yield part;
       return await result;
     } finally {
+      stop();
       left.abort(new Error("nobody reads the stream any more"));
     }
   }
@@ -178,7 +178,7 @@ export class Tools {
       throw new Error("the watch ended"); // Never: it ends by an error.
     };
     try {
-      return await within(find(), { timeoutMs, signal, what: `provider of ${tool}` });
+      return await within(find(), { timeoutMs, signals: [signal], what: `provider of ${tool}` });
     } finally {
       limit.abort(new Error("found"));
     }
@@ -236,24 +236,13 @@ export class Tools {
     });
   }
 
-  /** Asks for the call: an earlier run of this program may have been told, or mail is held up. */
-  async #look(
-    call: string,
-    known: boolean,
-    final: Deferred<wire.ToolResult>,
-    ended: AbortSignal,
-  ): Promise<void> {
-    for (let first = true; !ended.aborted && !final.settled; first = false) {
-      if (!first) await sleep(LOOK_MS, ended);
-      if (ended.aborted || (first ? !known : !this.#client.crowded)) continue;
-      try {
-        const view = await this.get(call, { signal: ended });
-        if (view.state === "success" || view.state === "error") final.resolve(finalOf(view));
-      } catch (error) {
-        if (ended.aborted) return;
-        if (error instanceof NotFound) final.reject(error);
-        else if (!(error instanceof HallwardError)) throw error;
-      }
+  /** Asks for the call: an earlier run of this program may have been told how it ended. */
+  async #look(call: string, final: Deferred<wire.ToolResult>, ended: AbortSignal): Promise<void> {
+    try {
+      const view = await this.get(call, { signal: ended });
+      if (view.state === "success" || view.state === "error") final.resolve(finalOf(view));
+    } catch (error) {
+      if (error instanceof NotFound) final.reject(error);
     }
   }
 }

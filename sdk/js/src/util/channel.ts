@@ -6,6 +6,7 @@
  */
 
 import { Overflow } from "../errors.js";
+import { onAbort } from "./abort.js";
 
 export interface ChannelOptions<T> {
   /** How many items may wait. */
@@ -30,12 +31,12 @@ export class Channel<T> implements AsyncIterableIterator<T, undefined> {
   readonly #waiting: Waiting<T>[] = [];
   #inHand: { item: T } | undefined;
   #end: { error?: unknown } | undefined;
+  #forget = () => {};
 
   constructor(options: ChannelOptions<T>) {
     this.#options = options;
     const { signal } = options;
-    if (signal?.aborted) this.fail(signal.reason);
-    else signal?.addEventListener("abort", () => this.fail(signal.reason), { once: true });
+    this.#forget = onAbort(signal, (reason) => this.fail(reason));
   }
 
   get ended(): boolean {
@@ -72,6 +73,7 @@ export class Channel<T> implements AsyncIterableIterator<T, undefined> {
   #close(end: { error?: unknown }): void {
     if (this.#end) return;
     this.#end = end;
+    this.#forget();
     for (const reader of this.#waiting.splice(0)) this.#finish(reader);
   }
 

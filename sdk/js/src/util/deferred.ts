@@ -1,7 +1,9 @@
-/** A promise that is settled from outside, at most once, with an optional deadline and signal. */
+/** Promises that are settled from outside, and waiting with limits. */
 
 import { Timeout } from "../errors.js";
+import { onAbort } from "./abort.js";
 
+/** A promise that is settled from outside. */
 export class Deferred<T> {
   readonly promise: Promise<T>;
   settled = false;
@@ -13,6 +15,8 @@ export class Deferred<T> {
       this.#resolve = resolve;
       this.#reject = reject;
     });
+    // Not everybody has to wait: a rejection that nobody sees is no error of the program.
+    this.promise.catch(() => {});
   }
 
   resolve(value: T): void {
@@ -29,31 +33,28 @@ export class Deferred<T> {
 export interface Limits {
   /** Milliseconds; no limit if not said. */
   timeoutMs?: number | undefined;
-  signal?: AbortSignal | undefined;
+  /** Each ends the wait with its reason. */
+  signals?: readonly (AbortSignal | undefined)[];
   /** What is waited for, in the words of the error. */
   what: string;
   hint?: () => string;
 }
 
-/** The promise's outcome, or an error when time is over or the signal says so. */
+/** The promise's outcome, or an error when time is over or a signal says so. */
 export async function within<T>(promise: Promise<T>, limits: Limits): Promise<T> {
-  const { timeoutMs, signal, what, hint } = limits;
-  signal?.throwIfAborted();
-  if (timeoutMs === undefined && signal === undefined) return promise;
+  const { timeoutMs, signals = [], what, hint } = limits;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let abort: (() => void) | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    if (timeoutMs !== undefined) {
-      timer = after(timeoutMs, () => reject(new Timeout(what, timeoutMs, hint?.() ?? "")));
-    }
-    abort = () => reject(signal?.reason);
-    signal?.addEventListener("abort", abort, { once: true });
-  });
+  let leave: (() => void)[] = [];
   try {
-    return await Promise.race([promise, limit]);
+    return await new Promise<T>((resolve, reject) => {
+      promise.then(resolve, reject);
+      leave = signals.map((signal) => onAbort(signal, reject));
+      if (timeoutMs === undefined) return;
+      timer = after(timeoutMs, () => reject(new Timeout(what, timeoutMs, hint?.() ?? "")));
+    });
   } finally {
     clearTimeout(timer);
-    if (abort) signal?.removeEventListener("abort", abort);
+    for (const off of leave) off();
   }
 }
 
@@ -65,19 +66,25 @@ export function after(ms: number, run: () => void): ReturnType<typeof setTimeout
 /** Waits so long, or until the signal says stop: then `false`. */
 export function sleep(ms: number, stop?: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
-    if (stop?.aborted) return resolve(false);
-    const end = (slept: boolean) => {
+    let off = () => {};
+    const timer = after(ms, () => {
+      off();
+      resolve(true);
+    });
+    off = onAbort(stop, () => {
       clearTimeout(timer);
-      stop?.removeEventListener("abort", stopped);
-      resolve(slept);
-    };
-    const stopped = () => end(false);
-    const timer = after(ms, () => end(true));
-    stop?.addEventListener("abort", stopped, { once: true });
+      resolve(false);
+    });
   });
 }
 
-/** Waits so long, or throws the signal's reason. */
-export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (!(await sleep(ms, signal))) throw signal.reason;
+/** Waits so long, or throws a signal's reason. */
+export async function pause(ms: number, signals: readonly (AbortSignal | undefined)[]) {
+  const over = new Deferred<void>();
+  const timer = after(ms, () => over.resolve());
+  try {
+    await within(over.promise, { signals, what: "end of a pause" });
+  } finally {
+    clearTimeout(timer);
+  }
 }

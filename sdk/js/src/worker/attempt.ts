@@ -75,7 +75,7 @@ export abstract class InHand {
     this.#suspended.set(number, waiting);
     try {
       await this.sendQuestion(question, options);
-      return await within(waiting.promise, { signal: this.signal, what: "answer" });
+      return await within(waiting.promise, { signals: [this.signal], what: "answer" });
     } finally {
       this.#suspended.delete(number);
     }

@@ -9,6 +9,7 @@ import type { Client, Message } from "../client.js";
 import { Fatal, HallwardError, messageOf } from "../errors.js";
 import type { Announcement } from "../patterns/presence.js";
 import type { Room } from "../room.js";
+import { onAbort } from "../util/abort.js";
 import { sleep, within } from "../util/deferred.js";
 import { type Duration, optionalMs, toMs } from "../util/duration.js";
 import { checkName } from "../util/names.js";
@@ -148,7 +149,7 @@ export class RoomWorker {
     this.#route("tools/cancelled", (message) => this.#callOver(message));
     this.#route("reply", (message) => this.#replied(message));
     const { over } = this.#client;
-    over.addEventListener("abort", () => this.#lost(over.reason), { once: true });
+    this.#leave.push(onAbort(over, (reason) => this.#lost(reason)));
     this.#leave.push(
       this.#client.onStatus((status) => {
         // A session that is gone may have taken the registrations with it.

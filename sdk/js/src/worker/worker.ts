@@ -2,6 +2,7 @@
 
 import { type AgentOptions, HallwardAgents } from "../agents.js";
 import { Closed } from "../errors.js";
+import { onAbort } from "../util/abort.js";
 import { Deferred } from "../util/deferred.js";
 import type {
   RoomWorker,
@@ -72,12 +73,10 @@ export class Worker {
   async run(options: RunOptions = {}): Promise<void> {
     const { signal, handleSignals = true } = options;
     const restore = handleSignals ? onSignals(() => this.stop()) : () => {};
-    const stop = () => this.stop();
-    if (signal?.aborted) stop();
-    else signal?.addEventListener("abort", stop, { once: true });
-    const { over } = this.agents;
-    const lost = () => this.#stopped.reject(over.reason);
-    over.addEventListener("abort", lost, { once: true });
+    const leave = [
+      onAbort(signal, () => this.stop()),
+      onAbort(this.agents.over, (reason) => this.#stopped.reject(reason)),
+    ];
     try {
       await this.start();
       await this.#stopped.promise;
@@ -85,8 +84,7 @@ export class Worker {
     } catch (error) {
       if (!(error instanceof Closed)) throw error;
     } finally {
-      over.removeEventListener("abort", lost);
-      signal?.removeEventListener("abort", stop);
+      for (const off of leave) off();
       await this.agents.close();
       restore();
     }
