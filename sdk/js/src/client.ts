@@ -46,6 +46,8 @@ export class Client {
   readonly agent: string;
   readonly logger: Logger;
   readonly #options: ClientOptions;
+  /** How many levels of a topic are the root. */
+  readonly #depth: number;
   readonly #session: Session;
   readonly #commands: Commands;
   readonly #router: Router;
@@ -56,6 +58,7 @@ export class Client {
     this.agent = options.agent;
     this.logger = options.logger;
     this.#options = options;
+    this.#depth = options.root.split("/").length;
     const { encoding, logger, receiveMaximum } = options;
     this.#session = new Session(options, {
       received: (delivery, receipt) => this.#received(delivery, receipt),
@@ -140,8 +143,7 @@ export class Client {
   }
 
   #received(delivery: Delivery, receipt: Receipt | undefined): void {
-    const depth = this.#options.root.split("/").length;
-    const address = addressOf(delivery.topic.split("/").slice(depth));
+    const address = addressOf(delivery.topic.split("/").slice(this.#depth));
     if (!address) {
       receipt?.done();
       return;
@@ -170,7 +172,7 @@ export class Client {
     payload: Bytes,
     options: CommandOptions & { properties?: PublishProperties } = {},
   ): Promise<void> {
-    const { properties = {} } = options;
+    const { properties } = options;
     const topic = this.#topic(room, suffix);
     await this.#commands.publish(topic, payload, properties, this.#sending(options));
   }

@@ -61,7 +61,7 @@ const LONGEST_RETRY_MS = 5_000;
 
 export class Commands {
   readonly #options: CommandsOptions;
-  readonly #pending = new Map<string, Pending[]>();
+  readonly #pending = new Map<string, Set<Pending>>();
   /** Refusals that an acknowledgement may still have to be explained by, the oldest first. */
   readonly #refusals: Reply[] = [];
   readonly #puzzled = new Set<(reply: Reply) => boolean>();
@@ -84,16 +84,21 @@ export class Commands {
   publish(
     topic: string,
     payload: Bytes,
-    properties: PublishProperties,
+    properties: PublishProperties | undefined,
     sending: Sending,
   ): Promise<void> {
     const { session } = this.#options;
     const what = `acknowledgement of ${topic}`;
+    const message = { topic, payload, qos: 1 as const, properties };
     return this.#insist(sending, async (timeoutMs) => {
-      const outgoing = session.publish(topic, payload, 1, properties);
+      const acknowledged = new Deferred<void>();
+      const outgoing = session.publish(message, (error) => {
+        if (error === undefined) acknowledged.resolve();
+        else acknowledged.reject(error);
+      });
       const signals = [sending.signal];
       try {
-        await within(outgoing.acknowledged.promise, { timeoutMs, signals, what });
+        await within(acknowledged.promise, { timeoutMs, signals, what });
       } catch (error) {
         session.withdraw(outgoing);
         throw error instanceof NegativeAck ? await this.#explain(error) : error;
@@ -103,21 +108,19 @@ export class Commands {
 
   /** A connection stands: replies to what had arrived before may have been lost. */
   connected(): void {
-    for (const pending of [...this.#pending.values()].flat()) {
-      if (pending.outgoing?.acknowledged.settled) void this.#send(pending);
+    for (const pending of this.#all()) {
+      if (pending.outgoing?.isSettled) this.#send(pending);
     }
   }
 
   closed(error: unknown): void {
-    for (const pending of [...this.#pending.values()].flat()) pending.reply.reject(error);
+    for (const pending of this.#all()) pending.reply.reject(error);
   }
 
   replied(room: string, reply: Reply): void {
     const token = reply.id ?? reply.correlationId;
-    const asked = token === undefined ? [] : (this.#pending.get(token) ?? []);
-    const mine = asked.filter((one) => one.room === room);
-    const exact = mine.find((one) => reply.command === one.command) ?? mine[0];
-    if (exact) exact.reply.resolve(reply);
+    const pending = token === undefined ? undefined : this.#find(token, room, reply.command);
+    if (pending) pending.reply.resolve(reply);
     else if (reply.status === "rejected" && token === undefined) this.#unexplained(reply);
   }
 
@@ -133,7 +136,7 @@ export class Commands {
     const pending: Pending = { ...target, token, payload, reply, outgoing: undefined };
     this.#add(pending);
     try {
-      void this.#send(pending);
+      this.#send(pending);
       const hint = () => (session.connected ? "" : "; there is no connection");
       const what = `reply to ${target.command}`;
       return await within(reply.promise, { timeoutMs, signals: [signal], what, hint });
@@ -143,28 +146,46 @@ export class Commands {
     }
   }
 
+  /** A user's own id may stand for commands of several kinds, and in several rooms. */
+  #find(token: string, room: string, command: string): Pending | undefined {
+    let found: Pending | undefined;
+    for (const one of this.#pending.get(token) ?? []) {
+      if (one.room !== room) continue;
+      if (one.command === command) return one;
+      found ??= one; // A topic that is none has no such command.
+    }
+    return found;
+  }
+
+  #all(): Pending[] {
+    return [...this.#pending.values()].flatMap((some) => [...some]);
+  }
+
   #add(pending: Pending): void {
-    this.#pending.set(pending.token, [...(this.#pending.get(pending.token) ?? []), pending]);
+    const others = this.#pending.get(pending.token);
+    if (others) others.add(pending);
+    else this.#pending.set(pending.token, new Set([pending]));
     this.#count += 1;
   }
 
   #remove(pending: Pending): void {
-    const others = (this.#pending.get(pending.token) ?? []).filter((one) => one !== pending);
-    if (others.length > 0) this.#pending.set(pending.token, others);
-    else this.#pending.delete(pending.token);
+    const others = this.#pending.get(pending.token);
+    others?.delete(pending);
+    if (others?.size === 0) this.#pending.delete(pending.token);
     this.#count -= 1;
   }
 
-  async #send(pending: Pending): Promise<void> {
+  #send(pending: Pending): void {
     const { session, encoding } = this.#options;
     const { topic, payload, reply } = pending;
-    const properties = encoding === "cbor" ? { contentType: "application/cbor" } : {};
+    const properties = encoding === "cbor" ? { contentType: "application/cbor" } : undefined;
     try {
-      pending.outgoing = session.publish(topic, payload, 1, properties);
-      await pending.outgoing.acknowledged.promise;
+      pending.outgoing = session.publish({ topic, payload, qos: 1, properties }, (error) => {
+        if (error instanceof NegativeAck) after(REPLY_GRACE_MS, () => reply.reject(refused(error)));
+        else if (error !== undefined) reply.reject(error);
+      });
     } catch (error) {
-      if (error instanceof NegativeAck) after(REPLY_GRACE_MS, () => reply.reject(refused(error)));
-      else reply.reject(error);
+      reply.reject(error);
     }
   }
 

@@ -9,6 +9,8 @@
  * that has no such method, and a test kills a program between two acknowledgements.
  */
 
+import type { Socket } from "node:net";
+
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from "mqtt";
 
 import { Disconnected } from "../errors.js";
@@ -108,6 +110,7 @@ export class Connection {
   /** How many publishes the gateway takes before it has acknowledged one. */
   readonly publishWindow: number;
   readonly #v5: boolean;
+  #gathering = false;
 
   private constructor(client: MqttClient, v5: boolean, connack: Connack) {
     this.#client = client;
@@ -126,6 +129,8 @@ export class Connection {
         reject(new Error("this version of mqtt.js cannot acknowledge by hand: install mqtt ^5.16"));
         return;
       }
+      // Else a small packet waits for the acknowledgement of the one before: 40 ms of nothing.
+      (client.stream as Partial<Socket> | undefined)?.setNoDelay?.(true);
       let connection: Connection | undefined;
       let taken = false;
       let why = "the connection was lost";
@@ -158,17 +163,20 @@ export class Connection {
     });
   }
 
-  /** Resolves at the PUBACK; rejects with `NegativeAck`. Never settles if the connection ends. */
-  publish(topic: string, payload: Bytes, qos: Qos, properties: PublishProperties): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const options = this.#v5 ? { qos, properties } : { qos };
-      const body = typeof payload === "string" ? payload : asBuffer(payload);
-      this.#client.publish(topic, body, options, (error, packet) => {
-        const code = (error as { code?: unknown } | undefined)?.code;
-        if (!error) resolve();
-        else if (typeof code === "number") reject(negative("the publish", code, packet));
-        // Else the connection is over: whoever waits hears of that from `closed`.
-      });
+  /**
+   * `done` is called at the PUBACK, with a `NegativeAck` if that says no; never if the connection
+   * ends before.
+   */
+  publish(message: Publish, done: (error?: NegativeAck) => void): void {
+    this.#gather();
+    const { topic, payload, qos, properties } = message;
+    const options = this.#v5 && properties ? { qos, properties } : { qos };
+    const body = typeof payload === "string" ? payload : asBuffer(payload);
+    this.#client.publish(topic, body, options, (error, packet) => {
+      if (!error) return done();
+      const code = (error as { code?: unknown }).code;
+      // Else the connection is over: whoever waits hears of that from `closed`.
+      if (typeof code === "number") done(negative("the publish", code, packet));
     });
   }
 
@@ -192,7 +200,20 @@ export class Connection {
   }
 
   acknowledge(packetId: number): void {
+    this.#gather();
     this.#internals._sendPacket({ cmd: "puback", messageId: packetId, reasonCode: 0 });
+  }
+
+  /** What is sent in one turn of the event loop goes to the system in one piece. */
+  #gather(): void {
+    if (this.#gathering || typeof setImmediate === "undefined") return;
+    const { stream } = this.#client;
+    this.#gathering = true;
+    stream.cork();
+    setImmediate(() => {
+      this.#gathering = false;
+      stream.uncork();
+    });
   }
 
   /** DISCONNECT, and the end of the socket. With MQTT 5 it can end the session, too. */
@@ -208,6 +229,15 @@ export class Connection {
   destroy(): void {
     this.#client.end(true);
   }
+}
+
+/** A message to be published. */
+export interface Publish {
+  readonly topic: string;
+  readonly payload: Bytes;
+  readonly qos: Qos;
+  /** MQTT 5. */
+  readonly properties: PublishProperties | undefined;
 }
 
 export interface PublishProperties {
@@ -232,6 +262,8 @@ function clientOptions(options: ConnectionOptions): IClientOptions {
     reconnectPeriod: 0,
     resubscribe: false,
     outgoingStore: forgetfulStore(),
+    // Not to put words together for nobody, several times a packet.
+    log: () => {},
     ...(options.username === undefined ? {} : { username: options.username }),
     ...(options.password === undefined ? {} : { password: options.password }),
     ...(options.tls as object | undefined),

@@ -10,7 +10,6 @@ import { Closed, Disconnected, HallwardError, Overflow, SessionTaken } from "../
 import { Deferred, after, within } from "../util/deferred.js";
 import { Deque } from "../util/deque.js";
 import type { Logger } from "../util/logger.js";
-import type { Bytes } from "../wire/codec.js";
 import { AckLedger, type Receipt } from "./acks.js";
 import {
   Connection,
@@ -18,7 +17,7 @@ import {
   type ConnectionOptions,
   type Delivery,
   NegativeAck,
-  type PublishProperties,
+  type Publish,
   type Qos,
 } from "./connection.js";
 import { Relief } from "./relief.js";
@@ -39,12 +38,10 @@ export interface SessionEvents {
 }
 
 /** Something that is being published. */
-export interface Outgoing {
-  readonly topic: string;
-  readonly payload: Bytes;
-  readonly qos: Qos;
-  readonly properties: PublishProperties;
-  readonly acknowledged: Deferred<void>;
+export interface Outgoing extends Publish {
+  isSettled: boolean;
+  /** Called once, at the PUBACK on whatever connection that comes, or at the end of it all. */
+  readonly done: (error?: unknown) => void;
 }
 
 interface Subscription {
@@ -205,13 +202,12 @@ export class Session {
     });
   }
 
-  /** `acknowledged` settles at the PUBACK, on whatever connection that comes. */
-  publish(topic: string, payload: Bytes, qos: Qos, properties: PublishProperties = {}): Outgoing {
+  /** `done` is called once it is acknowledged, or will never be. */
+  publish(message: Publish, done: (error?: unknown) => void): Outgoing {
     const limit = this.#options.maxQueued;
     if (this.#end) throw this.#end;
     if (this.#queue.length >= limit) throw new Overflow("too much waits to be published", limit);
-    const acknowledged = new Deferred<void>();
-    const outgoing = { topic, payload, qos, properties, acknowledged };
+    const outgoing = { ...message, done, isSettled: false };
     this.#queue.push(outgoing);
     this.#pump();
     return outgoing;
@@ -219,7 +215,7 @@ export class Session {
 
   /** Nobody waits for it any more: what was not sent yet is not sent. */
   withdraw(outgoing: Outgoing): void {
-    if (outgoing.acknowledged.settled || this.#flying.has(outgoing)) return;
+    if (outgoing.isSettled || this.#flying.has(outgoing)) return;
     this.#queue.remove(outgoing);
     this.#idling();
   }
@@ -227,24 +223,18 @@ export class Session {
   #pump(): void {
     const connection = this.#connection;
     if (!connection) return;
-    const window = connection.publishWindow;
-    while (this.#flying.size < window) {
+    while (this.#flying.size < connection.publishWindow) {
       const outgoing = this.#queue.shift();
       if (!outgoing) return;
       this.#flying.add(outgoing);
-      const { topic, payload, qos, properties, acknowledged } = outgoing;
-      const landed = (settle: () => void) => {
+      connection.publish(outgoing, (error) => {
         // A connection that was given up has nothing to say any more: it is sent on the next.
         if (connection !== this.#connection) return;
         this.#flying.delete(outgoing);
-        settle();
+        settle(outgoing, error);
         this.#pump();
         this.#idling();
-      };
-      connection.publish(topic, payload, qos, properties).then(
-        () => landed(() => acknowledged.resolve()),
-        (error: unknown) => landed(() => acknowledged.reject(error)),
-      );
+      });
     }
   }
 
@@ -374,7 +364,7 @@ export class Session {
     this.#relief.stop();
     this.#wake?.();
     for (const outgoing of [...this.#flying, ...this.#queue.drain()]) {
-      outgoing.acknowledged.reject(error);
+      settle(outgoing, error);
     }
     this.#flying.clear();
     for (const subscription of this.#subscriptions.values()) subscription.granted.reject(error);
@@ -387,6 +377,11 @@ const NEVER = Symbol("ended") as unknown as Connection;
 
 function renew(subscription: Subscription): void {
   if (subscription.granted.settled) subscription.granted = new Deferred<void>();
+}
+
+function settle(outgoing: Outgoing, error?: unknown): void {
+  outgoing.isSettled = true;
+  outgoing.done(error);
 }
 
 function jitter(ms: number): number {

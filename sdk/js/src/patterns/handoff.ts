@@ -5,12 +5,13 @@
  */
 
 import type { CallOptions, Client, Message } from "../client.js";
-import { type Duration, optionalMs } from "../util/duration.js";
+import { type Duration, toMs } from "../util/duration.js";
 import { RecentMap, defined } from "../util/objects.js";
 import { checkName, randomId } from "../util/names.js";
 import { type TraceContext, traceOf } from "../util/trace.js";
 import type * as wire from "../wire/types.js";
 import { Handlers, type Handler, type HandlerOptions } from "./handlers.js";
+import { Live } from "./live.js";
 import { pages } from "./pages.js";
 import { Question, type QuestionMessage } from "./question.js";
 import { GroupHandle, TaskHandle, TaskResult } from "./task.js";
@@ -66,6 +67,10 @@ export class Handoff {
   readonly #asked: Handlers<Question>;
   /** What has been seen already: messages can come twice. */
   readonly #seen = new RecentMap<string, true>(4_096);
+  /** The room's open questions, by task. */
+  readonly #open = new Map<string, Question>();
+  readonly #asking: Live<Question>;
+  #watching: Promise<void> | undefined;
   #listening: Promise<void> | undefined;
 
   constructor(client: Client, room: string) {
@@ -74,6 +79,7 @@ export class Handoff {
     this.#results = new Handlers(client, room, "handoff/result");
     this.#gathered = new Handlers(client, room, "handoff/result");
     this.#asked = new Handlers(client, room, "handoff/result");
+    this.#asking = new Live(client, `questions in ${room}`);
   }
 
   /** Hands a task over. Resolves when it is on disk; the handle waits for what comes of it. */
@@ -178,18 +184,33 @@ export class Handoff {
 
   /** Every open question in the room, whoever dispatched the task; then each new one. */
   async *questions(options: { signal?: AbortSignal } = {}): AsyncGenerator<Question, void> {
-    const handlers = new Handlers<Question>(this.#client, this.#room, "handoff/asking");
-    const leave = this.#client.route(this.#room, "handoff/asking", (message) => {
-      const asked = message.body<QuestionMessage | undefined>();
-      return asked === undefined || handlers.give(message, this.#question(asked));
-    });
-    await this.#client.subscribe(this.#room, "handoff/asking/+");
+    const coming = this.#asking.iterate(options);
+    const open = [...this.#open.values()];
     try {
-      yield* handlers.iterate(options);
+      await this.#watchQuestions();
+      yield* open;
+      yield* coming;
     } finally {
-      leave();
-      this.#client.unsubscribe(this.#room, "handoff/asking/+");
+      await coming.return();
     }
+  }
+
+  #watchQuestions(): Promise<void> {
+    this.#watching ??= (async () => {
+      this.#client.route(this.#room, "handoff/asking", (message) => {
+        const asked = message.body<wire.OpenQuestion | undefined>();
+        const task = message.rest[0] ?? "";
+        this.#open.delete(task);
+        if (asked) {
+          const question = this.#question(asked);
+          this.#open.set(task, question);
+          this.#asking.emit(question);
+        }
+        return acknowledged(message);
+      });
+      await this.#client.subscribe(this.#room, "handoff/asking/+");
+    })();
+    return this.#watching;
   }
 
   /** Answers a worker's question. */
@@ -339,18 +360,15 @@ function taskAndOptions<P>(
 
 function wireOf(task: TaskSpec, id: string): wire.Task {
   const { notBefore, ttl, lease, backoff, traceparent, tracestate, ...same } = task;
-  return defined({
-    ...same,
-    ...traceOf({ traceparent, tracestate }),
-    id,
-    type: checkName("task type", task.type),
-    notBeforeMs: optionalMs(notBefore),
-    ttlMs: optionalMs(ttl),
-    leaseMs: optionalMs(lease),
-    backoff: backoff && {
-      initialMs: optionalMs(backoff.initial) as number,
-      factor: backoff.factor,
-      maxMs: optionalMs(backoff.max) as number,
-    },
-  }) as wire.Task;
+  const body = Object.assign(same, traceOf({ traceparent, tracestate })) as wire.Task;
+  body.id = id;
+  checkName("task type", task.type);
+  if (notBefore !== undefined) body.notBeforeMs = toMs(notBefore);
+  if (ttl !== undefined) body.ttlMs = toMs(ttl);
+  if (lease !== undefined) body.leaseMs = toMs(lease);
+  if (backoff !== undefined) {
+    const { initial, factor, max } = backoff;
+    body.backoff = { initialMs: toMs(initial), factor, maxMs: toMs(max) };
+  }
+  return body;
 }

@@ -56,10 +56,12 @@ export class Inbox {
   ): Promise<void> {
     const { ttl } = options;
     const body = data instanceof Uint8Array ? data : encode("json", data);
-    const properties =
-      ttl === undefined ? {} : { messageExpiryInterval: Math.max(1, Math.ceil(toMs(ttl) / 1_000)) };
+    const properties = ttl === undefined ? undefined : { messageExpiryInterval: seconds(ttl) };
     const suffix = `inbox/${checkName("agent", to)}/${this.#client.agent}`;
-    await this.#client.publish(this.#room, suffix, body, { ...options, properties });
+    await this.#client.publish(this.#room, suffix, body, {
+      ...options,
+      ...(properties && { properties }),
+    });
   }
 
   /** Calls the handler with each message; acknowledged when it is done. */
@@ -88,4 +90,9 @@ export class Inbox {
     });
     this.#client.subscribe(this.#room, `inbox/${this.#client.agent}/+`).catch(() => {});
   }
+}
+
+/** MQTT counts whole seconds, and takes 0 for at once. */
+function seconds(duration: Duration): number {
+  return Math.max(1, Math.ceil(toMs(duration) / 1_000));
 }

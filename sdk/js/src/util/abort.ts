@@ -10,7 +10,7 @@ type Listener = (reason: unknown) => void;
 
 const listeners = new WeakMap<AbortSignal, Set<Listener>>();
 
-/** Calls the listener once, at once if it is aborted already. The returned function takes it back. */
+/** Calls the listener once: at once, if it is aborted already. What is returned takes it back. */
 export function onAbort(signal: AbortSignal | undefined, listener: Listener): () => void {
   if (!signal) return () => {};
   if (signal.aborted) {
