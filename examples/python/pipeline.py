@@ -33,7 +33,7 @@ async def pipeline(query: str) -> str:
         room.observe.on("*", lambda seen: print(f"  {seen.source}: {seen.category} {told(seen)}"))
 
         with suppress(hallward.NotFound):  # an earlier run came that far: its result is ours
-            return (await room.handoff.task(f"{query}-publish").result()).value
+            return str((await room.handoff.task(f"{query}-publish").result()).value)
 
         # What everybody sees the same way.
         await room.blackboard.set(f"plan/{query}", {"steps": STEPS, "current": 0})

@@ -2,9 +2,10 @@
 
     HALLWARD_BIN=target/release/hallward python bench/round_trip.py
 
-Round trip: dispatch, work, result, one at a time; the worker is the same kind of client. Throughput:
-dispatches, each until its reply says that it is on disk, with 64 in flight. The sides take turns, and
-the best of their rounds counts.
+Round trip: dispatch, work, result, one at a time; the worker is the same kind of client.
+Throughput: dispatches, each until its reply says that it is on disk, with 64 in flight. The sides
+take turns, and the best of their rounds counts. The raw client sets TCP_NODELAY, which paho does
+not: without it every round trip takes 40 ms more.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
+import socket
 import statistics
 import subprocess
 import sys
@@ -44,6 +46,9 @@ class Raw:
         )
         self.client.max_inflight_messages_set(1_000)
         self.client.on_message = self.received
+        self.client.on_socket_open = lambda _c, _d, sock: sock.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )
         self.client.on_subscribe = lambda *_: ready.set()
         self.client.on_connect = lambda *_: self.client.subscribe(
             [(f"rooms/{room}/reply/{agent}", 1), (f"rooms/{room}/handoff/result/{agent}", 1)]
@@ -199,9 +204,8 @@ def main() -> int:
     print(
         f"dispatches, {IN_FLIGHT} at once raw {fast:.0f}/s   sdk {ours:.0f}/s   {ours / fast:.2f} x"
     )
-    print(
-        f"idle worker            {after:.1f} MiB, paho alone {before:.1f}: {after - before:.1f} more"
-    )
+    more = after - before
+    print(f"idle worker            {after:.1f} MiB, paho alone {before:.1f}: {more:.1f} more")
     print(f"({Path(__file__).name}: {ROUNDS} rounds of {TASKS} and {DISPATCHES})")
     return 0
 

@@ -72,7 +72,7 @@ class Team:
 
 
 @pytest.fixture
-def team(gateway: Gateway) -> Team:  # noqa: F811
+def team(gateway: Gateway) -> Team:
     return Team(gateway)
 
 
@@ -83,7 +83,7 @@ def own_gateway() -> Any:
         yield running
 
 
-async def until(test: Callable[[], Awaitable[bool]], room: hallward.Room) -> None:  # noqa: F811
+async def until(test: Callable[[], Awaitable[bool]], room: hallward.Room) -> None:
     """Looks again with each event of the room until the test holds."""
     async with await room.observe.live() as events:
         if await test():

@@ -63,7 +63,7 @@ def _packaged() -> str | None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without what is ours alone: to the gateway ``HALLWARD_BIN`` would be a wrong setting."""
+    """Ours, without what is ours alone: ``HALLWARD_BIN`` is a wrong setting to the gateway."""
     ours = re.compile("HALLWARD_(?!_)")
     return {name: value for name, value in os.environ.items() if not ours.match(name)}
 
