@@ -85,14 +85,8 @@ class Play:
         """What was said, and what the programs logged."""
         drivers = [*self._drivers.values(), *self._gone]
         lines = sorted(line for one in drivers for line in one.transcript)
-        errors = [
-            f"-- {one.name} logged:\n{text}"
-            for one in drivers
-            if (text := one.stderr())
-        ]
-        return "\n".join(
-            [*lines, *errors, f"-- the gateway logged:\n{self._gateway.log[-2_000:]}"]
-        )
+        errors = [f"-- {one.name} logged:\n{text}" for one in drivers if (text := one.stderr())]
+        return "\n".join([*lines, *errors, f"-- the gateway logged:\n{self._gateway.log[-2_000:]}"])
 
     # Steps
 
@@ -119,9 +113,7 @@ class Play:
 
     def _start(self, name: str, agent: str, connect: dict[str, Any]) -> None:
         driver = self._drivers[name] = Driver(name, self._command)
-        proxy = self._proxies[name] = self._proxies.get(name) or Proxy(
-            self._gateway.port
-        )
+        proxy = self._proxies[name] = self._proxies.get(name) or Proxy(self._gateway.port)
         url = f"mqtt://127.0.0.1:{proxy.port}"
         fields = {"url": url, "agent": agent, **self._variant, **connect}
         self._ok(driver, driver.ask({"op": "connect", **fields}), {})
@@ -145,9 +137,7 @@ class Play:
             raise Skipped(f"the driver does not know {answer['error'].get('reason')}")
         wanted = "error" if "error" in step else "ok"
         if wanted not in answer:
-            raise Failed(
-                f"{driver.name}: {short(answer)}, where an {wanted} was expected"
-            )
+            raise Failed(f"{driver.name}: {short(answer)}, where an {wanted} was expected")
         if why := differs(step.get(wanted) or {}, answer[wanted]):
             raise Failed(f"{driver.name}: {why}: {short(answer)}")
         self._save(step, answer[wanted])
@@ -178,12 +168,8 @@ class Play:
             first = next((one for one in driver.events if one["event"] == kind), None)
             if first is None or not match(first):
                 raise Failed(f"{driver.name}: the next event is {short(first)}")
-        elif not driver.wait_for(
-            lambda: any(map(match, driver.events)), self._within(step)
-        ):
-            there = [
-                one for one in driver.events if one["event"] == wanted.get("event")
-            ]
+        elif not driver.wait_for(lambda: any(map(match, driver.events)), self._within(step)):
+            there = [one for one in driver.events if one["event"] == wanted.get("event")]
             raise Failed(f"{driver.name}: no such event, but {short(there)}")
         found = next(one for one in driver.events if match(one))
         driver.events.remove(found)

@@ -118,17 +118,14 @@ def literal(name: str, schema: dict[str, Any]) -> str:
     return f"{line}\n{words(schema.get('description', name), '')}"
 
 
-def table(name: str, annotation: str, rows: list[tuple[str, str]], braces: str = "{}") -> str:
+def table(name: str, rows: list[tuple[str, str]]) -> str:
     """A class variable, on one line if it fits."""
-    pairs = [f"{key}: {value}" if value else key for key, value in rows]
-    line = f"    {name} = {braces[:-1]}{', '.join(pairs)}{braces[-1]}"
-    if annotation:
-        line = line.replace(name, f"{name}: {annotation}", 1)
+    pairs = [f"{key}: {value}" for key, value in rows]
+    line = f"    {name} = {{{', '.join(pairs)}}}"
     if len(line) <= WIDTH:
         return line
-    head = line.split(" = ")[0]
     inner = "".join(f"        {pair},\n" for pair in pairs)
-    return f"{head} = {braces[:-1]}\n{inner}    {braces[-1]}"
+    return f"    {name} = {{\n{inner}    }}"
 
 
 def message(name: str, schema: dict[str, Any], schemas: Schemas) -> str:
@@ -151,23 +148,24 @@ def message(name: str, schema: dict[str, Any], schemas: Schemas) -> str:
         fields.append(f"    {snake(wire)}: {kind}{default}")
         if described := properties[wire].get("description"):
             fields.append(words(described))
-    wires = [(json.dumps(snake(one)), json.dumps(one)) for one in ordered]
     parts = [f"class {name}(Message):", words(schema.get("description", name))]
-    if wires:
-        parts += ["", table("_wire", "", wires)]
-    if required:
-        names = [(json.dumps(snake(one)), "") for one in ordered if one in required]
-        inner_table = table("_required", "", names, "{}")
-        parts.append(inner_table.replace("= {", "= frozenset({", 1) + ")")
     if nested:
-        parts.append(table("_nested", "", nested))
+        parts += ["", table("_nested", nested)]
     return "\n".join([*parts, "", *fields]) if fields else "\n".join(parts)
 
 
 def generate(folder: Path) -> str:
     schemas = Schemas(folder)
     classes = schemas.classes()
-    body = [HEAD]
+    names = {snake(wire): wire for one in classes.values() for wire in one.get("properties", {})}
+    rows = "".join(f"    {json.dumps(key)}: {json.dumps(names[key])},\n" for key in sorted(names))
+    body = [
+        HEAD,
+        f"NAMES: dict[str, str] = {{\n{rows}}}",
+        words("Python name to wire name, of all fields.", ""),
+        "Message._names = NAMES  # pyright: ignore[reportPrivateUsage]",
+        "",
+    ]
     body += [literal(name, one) for name, one in schemas.literals().items()]
     body.append("")
     done: set[str] = set()
@@ -185,12 +183,6 @@ def generate(folder: Path) -> str:
 
     for name in classes:
         add(name)
-    names = {snake(wire): wire for one in classes.values() for wire in one.get("properties", {})}
-    rows = "".join(f"    {json.dumps(key)}: {json.dumps(names[key])},\n" for key in sorted(names))
-    body.append(
-        f"NAMES: dict[str, str] = {{\n{rows}}}\n"
-        + words("Python name to wire name, of all fields.", "")
-    )
     files = "".join(f"    {json.dumps(key)}: {value},\n" for key, value in schemas.files.items())
     body.append(
         f"\nBY_SCHEMA: dict[str, type[Message]] = {{\n{files}}}\n"

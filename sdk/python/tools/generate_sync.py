@@ -62,7 +62,7 @@ HEAD = '''"""The same API for plain code: the same names, without ``await``.
 Written by `tools/generate_sync.py`: do not edit.
 """
 
-# ruff: noqa: E501
+# ruff: noqa: E501, I001
 # mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations

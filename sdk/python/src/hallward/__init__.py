@@ -7,6 +7,8 @@
 `connect` and `Worker` are where to begin; `hallward.sync` has the same without ``await``.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._durations import Duration
 from ._link import ConnectionStatus
 from ._results import Result
@@ -61,6 +63,9 @@ from .room import Room
 from .task import Call, Task, TaskOver
 from .tools import CardChange, Part, ToolQuestion, Tools
 from .worker import Worker
+
+if TYPE_CHECKING:
+    from . import sync as sync
 
 __all__ = [
     "Agent",
@@ -131,4 +136,14 @@ __all__ = [
     "Unavailable",
     "Worker",
     "connect",
+    "sync",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`hallward.sync`, which only those load who use it."""
+    if name == "sync":
+        from importlib import import_module
+
+        return import_module(".sync", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

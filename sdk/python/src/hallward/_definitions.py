@@ -39,7 +39,10 @@ class TaskDefinition:
 
     async def run(self, run: TaskRun, handlers: Handlers) -> Any:
         """Calls the handler with a task of its kind."""
-        payload = convert(run.assignment.payload, self.payload, "payload")
+        try:
+            payload = convert(run.assignment.payload, self.payload, "payload")
+        except Invalid as error:
+            raise Fatal(f"{error.reason} ({error.path})", code="payload") from error
         task: Any = Task[Any](run, payload)
         if not is_coroutine_function(self.handler):
             from .sync import Task as SyncTask
@@ -94,7 +97,7 @@ class ToolDefinition:
                 if name in arguments:
                     named[name] = convert(arguments[name], kind, f"/arguments/{name}")
         except Invalid as error:
-            raise Fatal(str(error), code="arguments") from error
+            raise Fatal(f"{error.reason} ({error.path})", code="arguments") from error
         return await handlers.call(self.handler, **named)
 
     def _call(self, run: ToolRun) -> Any:

@@ -1,14 +1,15 @@
 """What all messages of the wire have in common: reading, writing, and the names of fields.
 
 The classes themselves are in `hallward.messages`, which `tools/generate_messages.py` writes from
-the gateway's JSON Schemas. Python says `created_at` where the wire says `createdAt`; the table of
-those names is `NAMES`, so what a user put into a payload is never renamed by accident.
+the gateway's JSON Schemas. Python says `created_at` where the wire says `createdAt`, by a table: so
+what a user put into a payload is never renamed by accident.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeVar, cast
 
 from .errors import ProtocolError
 
@@ -31,16 +32,15 @@ class Message:
     that this version does not know are ignored.
     """
 
-    _wire: ClassVar[Mapping[str, str]] = {}
-    """Python name to wire name, in the order of the schema."""
-    _required: ClassVar[frozenset[str]] = frozenset()
-    """Python names of what must be there."""
+    _names: ClassVar[Mapping[str, str]] = {}
+    """Python name to wire name."""
     _nested: ClassVar[Mapping[str, type[Message]]] = {}
-    """Python names of fields that are messages themselves, or lists of them."""
+    """Fields that are messages themselves, or lists of them, by their Python names."""
 
     def __init__(self, **fields: Any) -> None:
-        unknown = fields.keys() - self._wire.keys()
-        missing = self._required - fields.keys()
+        plan = _plan(type(self))
+        unknown = fields.keys() - plan.wire.keys()
+        missing = plan.required - fields.keys()
         if unknown or missing:
             wrong = f"no field {min(unknown)!r}" if unknown else f"{min(missing)!r} is missing"
             raise TypeError(f"{type(self).__name__}: {wrong}")
@@ -55,31 +55,21 @@ class Message:
         if not isinstance(document, Mapping):
             raise ProtocolError(f"{cls.__name__}: expected an object, got {document!r:.80}")
         given = cast("Mapping[str, Any]", document)
-        fields = {
-            name: cls._read_field(name, given[wire])
-            for name, wire in cls._wire.items()
-            if wire in given
-        }
-        if missing := cls._required - fields.keys():
-            raise ProtocolError(f"{cls.__name__}: {cls._wire[min(missing)]!r} is missing")
+        plan = _plan(cls)
+        fields = {name: given[wire] for name, wire in plan.wire.items() if wire in given}
+        if missing := plan.required - fields.keys():
+            raise ProtocolError(f"{cls.__name__}: {plan.wire[min(missing)]!r} is missing")
+        for name in cls._nested.keys() & fields.keys():
+            fields[name] = _read(cls._nested[name], fields[name])
         message = cls.__new__(cls)
         message.__dict__.update(fields)
         return message
-
-    @classmethod
-    def _read_field(cls, name: str, value: Any) -> Any:
-        kind = cls._nested.get(name)
-        if kind is None or value is None:
-            return value
-        if isinstance(value, list):
-            return [kind.read(item) for item in cast("list[object]", value)]
-        return kind.read(value)
 
     def write(self) -> dict[str, Any]:
         """The document for the wire, with the fields that were given and no others."""
         return {
             wire: _written(self.__dict__[name])
-            for name, wire in self._wire.items()
+            for name, wire in _plan(type(self)).wire.items()
             if name in self.__dict__
         }
 
@@ -94,6 +84,39 @@ class Message:
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
         return f"{type(self).__name__}({fields})"
+
+
+class _Plan(NamedTuple):
+    """The fields of a class: all of them with their names on the wire, and those it must have."""
+
+    wire: Mapping[str, str]
+    required: frozenset[str]
+
+
+_PLANS: dict[type[Message], _Plan] = {}
+
+
+def _plan(kind: type[Message]) -> _Plan:
+    """Read from the annotations, once for each class that is used."""
+    plan = _PLANS.get(kind)
+    if plan is None:
+        wire = {
+            name: kind._names.get(name, name)  # pyright: ignore[reportPrivateUsage]
+            for base in reversed(kind.__mro__)
+            for name in inspect.get_annotations(base)
+            if not name.startswith("_")
+        }
+        required = frozenset(name for name in wire if not hasattr(kind, name))
+        plan = _PLANS[kind] = _Plan(wire, required)
+    return plan
+
+
+def _read(kind: type[Message], value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [kind.read(item) for item in cast("list[object]", value)]
+    return kind.read(value)
 
 
 def _written(value: Any) -> Any:

@@ -235,10 +235,7 @@ class TaskRun(Run):
             await self.fail(Fatal(f"its result was refused: {refused.reason}", code="result"))
 
     async def fail(self, error: Exception) -> None:
-        retryable = not isinstance(error, Fatal)
-        if isinstance(error, Invalid) and error.command is None:
-            retryable = False  # its payload is not what the handler takes, and will never be
-        described = {"message": words_of(error), "retryable": retryable}
+        described = {"message": words_of(error), "retryable": not isinstance(error, Fatal)}
         if (code := code_of(error)) is not None:
             described["code"] = code
         fields: dict[str, Any] = {"error": described}

@@ -49,7 +49,8 @@ class Serving:
         self._announcement = announcement
         self._grace = grace
         self._listeners = listeners
-        self._leases = Leases(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._leases = Leases(self._loop)
         self._host = Host(self._scope, self._leases, self._changed)
         self._runs: dict[object, Run] = {}
         self._done: OrderedDict[object, None] = OrderedDict()
@@ -182,8 +183,8 @@ class Serving:
     # Ending
 
     def stop(self) -> None:
-        """No new work from here on."""
-        self._stopped.set()
+        """No new work from here on. May be called from any thread."""
+        self._loop.call_soon_threadsafe(self._stopped.set)
 
     async def until_stopped(self) -> None:
         """Raises `SessionTaken` or `Disconnected` if that is why."""

@@ -7,7 +7,7 @@
 Written by `tools/generate_sync.py`: do not edit.
 """
 
-# ruff: noqa: E501
+# ruff: noqa: E501, I001
 # mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations

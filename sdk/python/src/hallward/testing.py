@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -61,6 +62,12 @@ def _packaged() -> str | None:
     return str(cast(Any, binary)())
 
 
+def _environment() -> dict[str, str]:
+    """Ours, without what is ours alone: ``HALLWARD_BIN`` is a wrong setting to the gateway."""
+    ours = re.compile("HALLWARD_(?!_)")
+    return {name: value for name, value in os.environ.items() if not ours.match(name)}
+
+
 class Gateway:
     """A gateway over a directory of its own, which is gone when it is closed. Use it with ``with``.
 
@@ -77,8 +84,7 @@ class Gateway:
     ) -> None:
         self._binary = find_gateway(binary)
         self._folder = Path(tempfile.mkdtemp(prefix="hallward-"))
-        self._environment = {**os.environ, **(environment or {})}
-        self._environment.pop("HALLWARD_BIN", None)  # to the gateway it would be a setting
+        self._environment = {**_environment(), **(environment or {})}
         for key, value in (settings or {}).items():
             name = "HALLWARD__" + key.upper().replace(".", "__")
             self._environment[name] = str(value).lower() if isinstance(value, bool) else str(value)

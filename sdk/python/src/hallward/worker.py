@@ -223,6 +223,7 @@ class Worker:
     def stop(self) -> None:
         """Has it take no new work, and end once what it has is done: at the latest after its
         grace, when what is left is cancelled and given back. Then `run` and `serve` return.
+        May be called from any thread.
         """
         self._stopping = True
         if self._serving is not None:
