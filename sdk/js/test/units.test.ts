@@ -27,13 +27,8 @@ describe("CBOR", () => {
     });
   }
 
-  it("agrees with cbor-x on values of every kind", async () => {
-    const { Decoder, encode } = await import("cbor-x");
-    const reader = new Decoder({
-      int64AsNumber: true,
-      mapsAsObjects: true,
-      useRecords: false,
-    } as object);
+  it("agrees with cborg on values of every kind", async () => {
+    const { decode: read, encode: write } = await import("cborg");
     const values = [
       0,
       23,
@@ -66,8 +61,8 @@ describe("CBOR", () => {
       { "": 1, __proto__x: 2, long: "y".repeat(300) },
     ];
     for (const value of values) {
-      assert.deepEqual(reader.decode(encodeCbor(value)), value);
-      assert.deepEqual(decodeCbor(new Uint8Array(encode(value))), value);
+      assert.deepEqual(read(encodeCbor(value)), value);
+      assert.deepEqual(decodeCbor(write(value)), value);
     }
   });
 

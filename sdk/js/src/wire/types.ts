@@ -69,8 +69,13 @@ export type ApprovalId = string;
 export interface ApprovalRequest {
   /** What is to be done, in a word or a sentence. */
   action: string;
-  /** Who may decide: agent ids, or `role:NAME`; nobody named means anybody but the requester. */
+  /**
+   * Who may decide: agents, users, or `role:NAME`; nobody named means anybody but the
+   * requester.
+   */
   approvers?: Array<string>;
+  /** The call of a tool that it stands before, or is about. */
+  call?: CallId;
   /** What exactly is to be approved. */
   content?: unknown;
   /** Echoed in the reply and the decision. */
@@ -83,6 +88,8 @@ export interface ApprovalRequest {
   onTimeout?: OnTimeout;
   /** How many approvals it takes; 1 if not said. */
   quorum?: number;
+  /** The task that it stands before, or is about. */
+  task?: TaskId;
   /** Milliseconds until it times out; the room's default if not said. */
   timeoutMs?: number;
   /** W3C Trace Context, carried to whoever decides and into the decision. */
@@ -91,6 +98,22 @@ export interface ApprovalRequest {
   tracestate?: string;
   /** A hint for people: `low`, `medium`, `high`, `critical`. */
   urgency?: string;
+}
+
+/**
+ * What a tool or a type of tasks asks for before anything is handed over: an approval of
+ * just
+ * this.
+ */
+export interface ApprovalRule {
+  /** What is to be done, in a word or a sentence; the tool's name if not said. */
+  action?: string;
+  /** Who may decide: agents, users, or `role:NAME`; nobody named means anybody but the caller. */
+  approvers?: Array<string>;
+  /** How many approvals it takes; 1 if not said. */
+  quorum?: number;
+  /** Milliseconds until it times out, and so is refused; the room's default if not said. */
+  timeoutMs?: number;
 }
 
 /** Where an approval stands. */
@@ -218,6 +241,8 @@ export interface AuditedApproval {
   approvers: Array<string>;
   /** Who decided. */
   by?: Array<Agent>;
+  /** The call of a tool that it stands before, or is about. */
+  call?: CallId;
   /** The content as it was last, approved or not; only where just this approval was asked for. */
   content?: unknown;
   /** There is no room for the content any more, or none in this answer. */
@@ -240,6 +265,8 @@ export interface AuditedApproval {
   requester: Agent;
   /** Where it stands. */
   state: ApprovalState;
+  /** The task that it stands before, or is about. */
+  task?: TaskId;
   /** Everything that happened to it, in order. */
   trail: Array<AuditEntry>;
 }
@@ -279,10 +306,12 @@ export interface CallOver {
 }
 
 /** Where a call stands. */
-export type CallState = "running" | "asking" | "success" | "error";
+export type CallState = "approving" | "running" | "asking" | "success" | "error";
 
 /** A call as `tools/get` shows it. */
 export interface CallView {
+  /** The approval that it waits for. */
+  approval?: ApprovalId;
   /**
    * As the caller gave them; where they were asked for, as long as another provider may get
    * the
@@ -301,7 +330,7 @@ export interface CallView {
   endedAt?: number;
   /** Why it came to nothing. */
   error?: ToolError;
-  /** Who has it, or had it last. */
+  /** Who has it, or had it last; `gateway` where it was not approved, or not yet. */
   provider: Agent;
   /** Its final result, as its provider gave it. */
   result?: unknown;
@@ -896,6 +925,8 @@ export interface PendingApproval {
   approvedBy: Array<Agent>;
   /** Who may decide; empty means anybody but the requester. */
   approvers: Array<string>;
+  /** The call of a tool that it stands before, or is about. */
+  call?: CallId;
   /** What exactly is to be approved. */
   content?: unknown;
   /** SHA-256, in hexadecimal, over the canonical JSON (RFC 8785) of `{action, content}`. */
@@ -912,6 +943,8 @@ export interface PendingApproval {
   requestedAt: number;
   /** Who asks. */
   requester: Agent;
+  /** The task that it stands before, or is about. */
+  task?: TaskId;
   /** W3C Trace Context, from the request. */
   traceparent?: string;
   /** What vendors add to it. */
@@ -1030,6 +1063,8 @@ export interface Redriven {
 export interface Registration {
   /** Hints as MCP has them (`ToolAnnotations`); shown, not interpreted. */
   annotations?: unknown;
+  /** Each call waits for an approval of just its arguments, which the gateway asks for. */
+  approval?: ApprovalRule;
   /** Echoed in the reply. */
   correlationId?: string;
   /** What it does, for whoever chooses a tool. */
@@ -1344,6 +1379,8 @@ export interface TaskView {
   answers?: Array<GivenAnswer>;
   /** Of which it needs one besides. */
   anyOf?: Array<Capability>;
+  /** The approval that it waits for. */
+  approval?: ApprovalId;
   /** What its worker waits to be answered. Only in the answer to `handoff/get`. */
   asking?: OpenQuestion;
   /** The attempt that it is at; 0 before the first. */
@@ -1428,6 +1465,8 @@ export interface ToolCall {
 export interface ToolCard {
   /** Hints as MCP has them. */
   annotations?: unknown;
+  /** What each call has to be approved by first. */
+  approval?: ApprovalRule;
   /** What it does. */
   description: string;
   /** Whether a call whose provider vanishes goes to another. */
@@ -1453,7 +1492,8 @@ export interface ToolCard {
 export interface ToolError {
   /**
    * A short name: the provider's own, or of the gateway's `timeout`, `cancelled`,
-   * `provider-gone`, `withdrawn`, `tool-changed`, `too-large`.
+   * `provider-gone`, `withdrawn`, `tool-changed`, `too-large`, `not-approved`,
+   * `unavailable`.
    */
   code?: string;
   /** Whatever else the provider says. */
@@ -1480,7 +1520,7 @@ export interface ToolResult {
   expiresAt?: number;
   /** Whether the call is over with this. */
   final: boolean;
-  /** Who ran it last. */
+  /** Who ran it last; `gateway` where it was never approved. */
   provider: Agent;
   /** With `input`: what is asked of the caller. */
   question?: unknown;
