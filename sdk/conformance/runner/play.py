@@ -58,6 +58,8 @@ class Play:
             self._steps(self._scenario.steps)
         except (DriverGone, GatewayGone) as gone:
             raise Failed(str(gone)) from gone
+        except (KeyError, StopIteration) as error:
+            raise Failed(f"the scenario names what is not there: {error!r}") from error
 
     def _check_needs(self) -> None:
         """A gateway that does not know a status says so with 400; one that does, that there is no
@@ -176,7 +178,8 @@ class Play:
         self._save(step, found)
 
     def _step_unseen(self, step: dict[str, Any]) -> None:
-        driver = self._drivers[step["unseen"]]
+        name = step["unseen"]
+        driver = self._drivers.get(name) or next(one for one in self._gone if one.name == name)
         for one in list(driver.events):
             if differs(step["is"], one) is None:
                 raise Failed(f"{driver.name}: there should be no {short(one)}")

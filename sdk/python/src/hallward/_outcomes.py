@@ -6,6 +6,7 @@ with a session. So whoever waits is told when it is time to `LOOK`, and asks the
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from typing import Final, Generic, TypeVar, Union, cast
 
@@ -23,6 +24,9 @@ class Look:
 
 
 LOOK: Final = Look()
+AT_ONCE: Final = 0.0
+IN_A_MOMENT: Final = 1.0
+"""For who wants all that came before the end: that may be on its way still."""
 
 
 class Outcomes(Generic[T]):
@@ -35,15 +39,18 @@ class Outcomes(Generic[T]):
         self._unclaimed: OrderedDict[str, T] = OrderedDict()
         scope.link.on_status(self._connection_changed)
 
-    def follow(self, id: str, *, look: bool) -> Stream[Union[T, Look]]:
-        """What comes of it, with what has come already. ``look``: the first thing is to look."""
+    def follow(self, id: str, *, look: float | None) -> Stream[Union[T, Look]]:
+        """What comes of it, with what has come already. ``look``: after so many seconds it is time
+        to look, because it may have come to an earlier program.
+        """
         stream = cast("Stream[Union[T, Look]]", self._scope.stream(f"{self._kind} {id}"))
         self._streams.setdefault(id, []).append(stream)
         stream.on_close(lambda: self._unfollow(id, stream))
         if (kept := self._unclaimed.pop(id, None)) is not None:
             stream.put(kept)
-        elif look:
-            stream.put(LOOK)
+        elif look is not None:
+            alarm = asyncio.get_running_loop().call_later(look, stream.put, LOOK)
+            stream.on_close(alarm.cancel)
         return stream
 
     def _unfollow(self, id: str, stream: Stream[Union[T, Look]]) -> None:

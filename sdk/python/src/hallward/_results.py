@@ -117,14 +117,14 @@ class Results:
 
     # Who waits
 
-    def follow(self, task: str, *, look: bool) -> Stream[Union[News, Look]]:
+    def follow(self, task: str, *, look: float | None) -> Stream[Union[News, Look]]:
         """What comes of one task from now on, and its result if that is there already."""
         return self._waiting.follow(task, look=look)
 
     async def group(self, name: str) -> GroupResult:
         """The result of a group, when the last of its tasks has ended."""
         await self.ready()
-        async with self._groups.follow(name, look=False) as stream:
+        async with self._groups.follow(name, look=None) as stream:
             async for one in stream:
                 if isinstance(one, GroupResult):
                     return one

@@ -12,7 +12,7 @@ from ._durations import Duration, milliseconds, optional_milliseconds
 from ._handlers import Handler
 from ._link import Delivery
 from ._names import checked, new_id
-from ._outcomes import Look, Outcomes
+from ._outcomes import AT_ONCE, Look, Outcomes
 from ._scope import Listener, Scope, within
 from ._streams import Stream
 from .errors import HallwardError
@@ -78,13 +78,15 @@ class Approve:
         )
         await self._scope.call("approve/request", {**body, **_trace.current()})
         wait = milliseconds(timeout) * (2 if on_timeout == "escalate" else 1) + _MARGIN
-        return await within(self._decision(name, look=id is not None), wait, f"approval {name}")
+        return await within(
+            self._decision(name, AT_ONCE if id is not None else None), wait, f"approval {name}"
+        )
 
     async def decision(self, id: str, *, timeout: Duration = "15m") -> Decision:
         """Waits for the decision on a request that was made before."""
-        return await within(self._decision(id, look=True), timeout, f"approval {id}")
+        return await within(self._decision(id, AT_ONCE), timeout, f"approval {id}")
 
-    async def _decision(self, id: str, *, look: bool) -> Decision:
+    async def _decision(self, id: str, look: float | None) -> Decision:
         async with self._outcomes.follow(id, look=look) as stream:
             if not self._subscribed:
                 topic = f"approve/decision/{self._scope.me}"

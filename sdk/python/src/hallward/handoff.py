@@ -14,7 +14,7 @@ from ._durations import Duration, milliseconds, optional_milliseconds, seconds
 from ._handlers import Handler
 from ._link import Delivery
 from ._names import checked, new_id
-from ._outcomes import Look
+from ._outcomes import AT_ONCE, IN_A_MOMENT, Look
 from ._results import News, Result, Results, result_of
 from ._scope import DEFAULT_WAIT, Listener, Scope, within
 from ._streams import Stream
@@ -349,7 +349,7 @@ class TaskHandle:
         return await within(self._last(), timeout, f"result of {self.id}", self)
 
     async def _last(self) -> Result:
-        async with aclosing(self._news()) as news:
+        async with aclosing(self._news(AT_ONCE)) as news:
             async for one in news:
                 if isinstance(one, Result) and one.final:
                     return one.or_raise()
@@ -360,7 +360,7 @@ class TaskHandle:
         for the whole of it. Raises as `result` does.
         """
         deadline = asyncio.get_running_loop().time() + seconds(timeout)
-        news = self._news()
+        news = self._news(IN_A_MOMENT)
         try:
             while True:
                 left = max(0.0, deadline - asyncio.get_running_loop().time())
@@ -372,9 +372,9 @@ class TaskHandle:
         finally:
             await news.aclose()
 
-    async def _news(self) -> AsyncGenerator[News, None]:
+    async def _news(self, look: float) -> AsyncGenerator[News, None]:
         """What comes, up to the final result, wherever that must be got from."""
-        async with self._results.follow(self.id, look=self._looked_for) as stream:
+        async with self._results.follow(self.id, look=look if self._looked_for else None) as stream:
             await self._results.ready()
             async for one in stream:
                 news = await self._look() if isinstance(one, Look) else one

@@ -12,7 +12,7 @@ from ._commands import FULL, wire
 from ._durations import Duration, milliseconds, optional_milliseconds
 from ._link import Delivery
 from ._names import checked, new_id
-from ._outcomes import Look, Outcomes
+from ._outcomes import IN_A_MOMENT, Look, Outcomes
 from ._scope import Scope, within
 from ._streams import Stream
 from .errors import HallwardError, NotFound, ToolError
@@ -111,7 +111,8 @@ class Tools:
         wait = optional_milliseconds(timeout)
         if wait is None:
             wait = _MARGIN + (milliseconds(call_timeout) if call_timeout else _LONGEST_CALL)
-        async with self._outcomes.follow(call, look=False) as stream:
+        look = None if id is None else IN_A_MOMENT
+        async with self._outcomes.follow(call, look=look) as stream:
             await self._subscribe()
             body = wire(
                 id=name,
@@ -122,9 +123,6 @@ class Tools:
             await self._scope.call(
                 "tools/call", {**body, **_trace.current()}, rest=rest, again=FULL
             )
-            if id is not None and (result := await self._look(call)) is not None:
-                yield _part(result)
-                return
             while True:
                 one = await within(stream.__anext__(), wait, f"answer of {tool}")
                 if isinstance(one, Look):
