@@ -3,7 +3,7 @@
 import type { CallOptions, Client } from "../client.js";
 import { NotFound, TaskCancelled, TaskExpired, TaskFailed } from "../errors.js";
 import { Channel } from "../util/channel.js";
-import { Deferred, within } from "../util/deferred.js";
+import { Deferred, sleep, within } from "../util/deferred.js";
 import { toMs } from "../util/duration.js";
 import { defined } from "../util/objects.js";
 import type * as wire from "../wire/types.js";
@@ -60,6 +60,8 @@ export function finalResult<R>(result: TaskResult<R>): TaskResult<R> {
 
 const ENDED = new Set<wire.TaskState>(["succeeded", "dead", "expired", "cancelled"]);
 const MAX_PARTS = 1_000;
+/** How long a result that was looked up gives way to one that comes as mail. */
+const MAIL_MS = 500;
 
 /** A task that was dispatched. Not a promise: `await handle.result()`. */
 export class TaskHandle<R = unknown> {
@@ -171,7 +173,10 @@ export class TaskHandle<R = unknown> {
   async #look(ended: AbortSignal): Promise<void> {
     try {
       const view = await this.status({ signal: ended });
-      if (ENDED.has(view.state)) this.finalCame(resultOf(view));
+      if (!ENDED.has(view.state)) return;
+      // Mail that is on its way goes first: there may be parts before the result.
+      await sleep(MAIL_MS, ended);
+      this.finalCame(resultOf(view));
     } catch (error) {
       if (error instanceof NotFound) this.#final.reject(error);
     }
