@@ -1,0 +1,74 @@
+"""JSON and CBOR: what goes over the wire, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+from ._annotations import plain
+from .errors import Malformed, ProtocolError
+
+Encoding = Literal["json", "cbor"]
+
+_FIRST_OF_CBOR = 0x80
+"""A document in JSON begins with ASCII, one in CBOR (a map, or a tag) does not."""
+
+
+def encode(document: Any, encoding: Encoding) -> bytes:
+    """Raises ``Malformed`` for what neither JSON nor CBOR can say, as NaN, or a set."""
+    try:
+        return _to_cbor(document) if encoding == "cbor" else _to_json(document)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Malformed(f"cannot be written: {error}", code=400) from error
+
+
+def _to_json(document: Any) -> bytes:
+    compact = (",", ":")
+    text = json.dumps(
+        document, ensure_ascii=False, allow_nan=False, separators=compact, default=plain
+    )
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: only an escape can say it
+        return json.dumps(document, separators=compact, default=plain).encode()
+
+
+def _to_cbor(document: Any) -> bytes:
+    return cast(bytes, _cbor2().dumps(document, default=_plain_in_cbor))
+
+
+def _plain_in_cbor(encoder: Any, value: object) -> None:
+    encoder.encode(plain(value))
+
+
+def decode(payload: bytes) -> Any:
+    """What a payload says, whichever of the two it is in. Raises ``ProtocolError``."""
+    try:
+        if payload[:1] >= bytes([_FIRST_OF_CBOR]):
+            return _cbor2().loads(payload)
+        return json.loads(payload)
+    except HallwardMissing:
+        raise
+    except Exception as error:
+        raise ProtocolError(f"neither JSON nor CBOR: {payload[:60]!r} ({error})") from error
+
+
+def decode_object(payload: bytes) -> Mapping[str, Any]:
+    """As `decode`; all messages of the gateway are objects."""
+    document = decode(payload)
+    if not isinstance(document, dict):
+        raise ProtocolError(f"expected an object: {payload[:60]!r}")
+    return cast("dict[str, Any]", document)
+
+
+class HallwardMissing(ImportError):
+    """An optional dependency is not installed."""
+
+
+def _cbor2() -> Any:
+    try:
+        import cbor2
+    except ImportError:
+        raise HallwardMissing("CBOR needs cbor2: pip install 'hallward[cbor]'") from None
+    return cbor2

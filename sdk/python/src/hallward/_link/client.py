@@ -1,0 +1,109 @@
+"""paho's client, made ready: all that depends on the MQTT version is here."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from typing import Any, cast
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from .options import Options
+
+_FIRST_RETRY = 0.2
+_LAST_RETRY = 30.0
+
+
+def make(options: Options) -> mqtt.Client:
+    """A client that is not connected yet.
+
+    The first connection begins a new session, so that nothing of an earlier program is left; what
+    waits for the agent waits in its mailbox. Later connections resume it (MQTT 5).
+    """
+    version5 = options.protocol == "5"
+    client = mqtt.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=options.agent,
+        clean_session=None if version5 else True,
+        protocol=MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311,
+        transport="websockets" if options.websocket else "tcp",
+        manual_ack=True,
+    )
+    if options.websocket:
+        client.ws_set_options(path=options.path)
+    if options.secure and options.tls is not None:
+        client.tls_set_context(options.tls)  # pyright: ignore[reportUnknownMemberType]
+    if options.username is not None:
+        client.username_pw_set(options.username, options.password)
+    client.on_socket_open = _without_delay
+    client.max_inflight_messages_set(1_000)
+    # paho's types say int, and its code takes any number of seconds.
+    client.reconnect_delay_set(cast(int, _FIRST_RETRY), cast(int, _LAST_RETRY))
+    return client
+
+
+def connect(client: mqtt.Client, options: Options) -> None:
+    """Has the client connect, as soon as its thread runs."""
+    if options.protocol == "5":
+        client.connect_async(
+            options.host,
+            options.port,
+            keepalive=options.keepalive,
+            clean_start=mqtt.MQTT_CLEAN_START_FIRST_ONLY,
+            properties=_properties(
+                PacketTypes.CONNECT,
+                SessionExpiryInterval=options.session_expiry,
+                ReceiveMaximum=options.window,
+            ),
+        )
+    else:
+        client.connect_async(options.host, options.port, keepalive=options.keepalive)
+
+
+def disconnect(client: mqtt.Client, options: Options) -> None:
+    """Ends connection and session in good order."""
+    if options.protocol == "5":
+        client.disconnect(properties=_properties(PacketTypes.DISCONNECT, SessionExpiryInterval=0))
+    else:
+        client.disconnect()
+
+
+def reason_of(properties: Properties | None) -> str | None:
+    """The Reason String of an acknowledgement."""
+    return cast("str | None", getattr(properties, "ReasonString", None))
+
+
+def _properties(kind: int, **values: Any) -> Properties:
+    properties = Properties(kind)  # type: ignore[no-untyped-call]
+    for name, value in values.items():
+        setattr(properties, name, value)
+    return properties
+
+
+def break_off(client: mqtt.Client) -> None:
+    """Breaks the connection. The client makes a new one, and goes on with the session."""
+    sock = client.socket()
+    if sock is not None:
+        with suppress(OSError), _same(sock) as same:
+            same.shutdown(socket.SHUT_RDWR)
+
+
+def _without_delay(client: mqtt.Client, userdata: Any, sock: Any) -> None:
+    """paho leaves Nagle's algorithm on, which makes small packets wait for 40 ms."""
+    with suppress(OSError), _same(sock) as same:
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _same(sock: Any) -> socket.socket:
+    """The TCP connection below, whatever paho has wrapped around it."""
+    return socket.socket(fileno=os.dup(sock.fileno()))
+
+
+def join(client: mqtt.Client) -> None:
+    """Waits for the network thread to end, after `disconnect`."""
+    with suppress(AttributeError):  # paho looks at its thread twice; it may end in between
+        client.loop_stop()
