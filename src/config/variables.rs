@@ -8,8 +8,10 @@ use serde_json::Value;
 use super::Problem;
 use super::problem::{PREFIX, SEPARATOR, nearest, variable};
 
-/// What tests of this project are told by; the programs that they start inherit it.
-const OF_TESTS: [&str; 6] = [
+/// What tests, of this project and of those that use its SDKs, are told by; the programs that they
+/// start inherit it.
+const OF_TESTS: [&str; 7] = [
+    "HALLWARD_BIN",
     "HALLWARD_BLESS",
     "HALLWARD_CRASH_",
     "HALLWARD_DOC_",
@@ -134,6 +136,7 @@ mod tests {
             "HALLWARD__MQTT__LISTEN",
             "HALLWARDEN",
             "PATH",
+            "HALLWARD_BIN",
             "HALLWARD_BLESS",
             "HALLWARD_SIM_SEED",
             "HALLWARD_PORT",
