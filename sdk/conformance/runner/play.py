@@ -17,6 +17,14 @@ _UNTOLD = {"ok", "error", "save", "later", "within"}
 _numbers = itertools.count(1)
 
 
+GIVEN = {
+    "soon": {"initialMs": 10, "factor": 1.0, "maxMs": 10},
+    "large": "0123456789" * 120,
+    "long_key": "/".join(letter * 60 for letter in "abcdefgh"),
+}
+"""Values that every scenario may use."""
+
+
 class Failed(Exception):
     """The SDK did not do what the scenario says."""
 
@@ -39,7 +47,7 @@ class Play:
         self._variant = variant
         self._command = command
         self._room = f"room-{next(_numbers)}"
-        self._variables: dict[str, Any] = {"room": self._room}
+        self._variables: dict[str, Any] = {"room": self._room, **GIVEN}
         self._drivers: dict[str, Driver] = {}
         self._gone: list[Driver] = []
         self._proxies: dict[str, Proxy] = {}
@@ -87,8 +95,14 @@ class Play:
         """What was said, and what the programs logged."""
         drivers = [*self._drivers.values(), *self._gone]
         lines = sorted(line for one in drivers for line in one.transcript)
-        errors = [f"-- {one.name} logged:\n{text}" for one in drivers if (text := one.stderr())]
-        return "\n".join([*lines, *errors, f"-- the gateway logged:\n{self._gateway.log[-2_000:]}"])
+        errors = [
+            f"-- {one.name} logged:\n{text}"
+            for one in drivers
+            if (text := one.stderr())
+        ]
+        return "\n".join(
+            [*lines, *errors, f"-- the gateway logged:\n{self._gateway.log[-2_000:]}"]
+        )
 
     # Steps
 
@@ -115,7 +129,9 @@ class Play:
 
     def _start(self, name: str, agent: str, connect: dict[str, Any]) -> None:
         driver = self._drivers[name] = Driver(name, self._command)
-        proxy = self._proxies[name] = self._proxies.get(name) or Proxy(self._gateway.port)
+        proxy = self._proxies[name] = self._proxies.get(name) or Proxy(
+            self._gateway.port
+        )
         url = f"mqtt://127.0.0.1:{proxy.port}"
         fields = {"url": url, "agent": agent, **self._variant, **connect}
         self._ok(driver, driver.ask({"op": "connect", **fields}), {})
@@ -139,7 +155,9 @@ class Play:
             raise Skipped(f"the driver does not know {answer['error'].get('reason')}")
         wanted = "error" if "error" in step else "ok"
         if wanted not in answer:
-            raise Failed(f"{driver.name}: {short(answer)}, where an {wanted} was expected")
+            raise Failed(
+                f"{driver.name}: {short(answer)}, where an {wanted} was expected"
+            )
         if why := differs(step.get(wanted) or {}, answer[wanted]):
             raise Failed(f"{driver.name}: {why}: {short(answer)}")
         self._save(step, answer[wanted])
@@ -170,8 +188,12 @@ class Play:
             first = next((one for one in driver.events if one["event"] == kind), None)
             if first is None or not match(first):
                 raise Failed(f"{driver.name}: the next event is {short(first)}")
-        elif not driver.wait_for(lambda: any(map(match, driver.events)), self._within(step)):
-            there = [one for one in driver.events if one["event"] == wanted.get("event")]
+        elif not driver.wait_for(
+            lambda: any(map(match, driver.events)), self._within(step)
+        ):
+            there = [
+                one for one in driver.events if one["event"] == wanted.get("event")
+            ]
             raise Failed(f"{driver.name}: no such event, but {short(there)}")
         found = next(one for one in driver.events if match(one))
         driver.events.remove(found)
@@ -179,7 +201,9 @@ class Play:
 
     def _step_unseen(self, step: dict[str, Any]) -> None:
         name = step["unseen"]
-        driver = self._drivers.get(name) or next(one for one in self._gone if one.name == name)
+        driver = self._drivers.get(name) or next(
+            one for one in self._gone if one.name == name
+        )
         for one in list(driver.events):
             if differs(step["is"], one) is None:
                 raise Failed(f"{driver.name}: there should be no {short(one)}")
