@@ -42,6 +42,7 @@ fn agent(name: &str) -> Agent {
 fn command(from: &str, topic: &str, payload: String) -> Input {
     let topic = RoomTopic::parse("rooms", topic).expect("under the root");
     Input::Command(Command {
+        user: None,
         from: agent(from),
         topic: topic.expect("a topic of the table"),
         payload: payload.into(),

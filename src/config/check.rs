@@ -53,6 +53,7 @@ fn check_entry(given: &Given, table: &Table) -> Result<Option<&'static Row>, Pro
     match &given.path[3..] {
         [] => Ok(None),
         [key] => Ok((table.stands_for)(key).and_then(|(section, key)| row(section, key))),
+        [part, _] if table.parts.contains(&part.as_str()) => Ok(None),
         _ => Err(Problem::of_key(&given.key(), "unknown key")),
     }
 }

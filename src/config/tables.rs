@@ -5,7 +5,7 @@
 //! setting in whose place it stands, and against the limits of the section.
 
 use super::{Config, Problem};
-use crate::engine::RoomConfig;
+use crate::engine::{ApprovalConfig, RoomConfig};
 use crate::wire::name::{Capability, Room, TaskType};
 
 /// Such a table.
@@ -13,6 +13,8 @@ use crate::wire::name::{Capability, Room, TaskType};
 pub(super) struct Table {
     /// Its section and its key there.
     pub(super) path: [&'static str; 2],
+    /// Keys of an entry that have keys of their own.
+    pub(super) parts: &'static [&'static str],
     /// Says what is wrong with a name.
     pub(super) check_name: fn(&str) -> Result<(), String>,
     /// The setting in whose place an entry's key stands: section and key.
@@ -22,6 +24,7 @@ pub(super) struct Table {
 pub(super) const TABLES: [Table; 3] = [
     Table {
         path: ["rooms", "room"],
+        parts: &[],
         check_name: |name| {
             let room = Room::new(name).map(drop);
             room.map_err(|error| format!("is no name of a room: {error}"))
@@ -30,6 +33,7 @@ pub(super) const TABLES: [Table; 3] = [
     },
     Table {
         path: ["handoff", "types"],
+        parts: &["approval"],
         check_name: |name| TaskType::new(name).map(drop).map_err(|e| e.to_string()),
         stands_for: |key| match key {
             "ttl" => Some(("commands", "max_ttl")),
@@ -38,6 +42,7 @@ pub(super) const TABLES: [Table; 3] = [
     },
     Table {
         path: ["handoff", "capabilities"],
+        parts: &[],
         check_name: |name| Capability::new(name).map(drop).map_err(|e| e.to_string()),
         stands_for: |key| match key {
             "max_queued" => Some(("handoff", "max_queued_per_capability")),
@@ -116,8 +121,40 @@ fn check_types(config: &Config) -> Vec<Problem> {
         if of_type.ttl > Some(config.commands.max_ttl) {
             refuse("ttl", at_most("commands.max_ttl"));
         }
+        if let Some(approval) = &of_type.approval {
+            check_approval(config, approval, &mut refuse);
+        }
     }
     problems
+}
+
+/// What is wrong with an approval that tasks of a type are to wait for, if anything.
+fn check_approval(
+    config: &Config,
+    approval: &ApprovalConfig,
+    refuse: &mut dyn FnMut(&str, String),
+) {
+    if let Some(odd) = approval.approvers.iter().find(|one| !is_agent_or_role(one)) {
+        let words = format!("{odd:?} is neither an agent, a user nor role:NAME");
+        refuse("approval.approvers", words);
+    }
+    let most = config.approve.max_quorum;
+    if approval
+        .quorum
+        .is_some_and(|quorum| !(1..=most).contains(&quorum))
+    {
+        refuse(
+            "approval.quorum",
+            format!("must be 1 to approve.max_quorum, {most}"),
+        );
+    }
+    if approval.timeout > Some(config.approve.max_timeout) {
+        refuse("approval.timeout", at_most("approve.max_timeout"));
+    }
+}
+
+fn is_agent_or_role(listed: &str) -> bool {
+    crate::wire::name::is_name(listed.strip_prefix("role:").unwrap_or(listed))
 }
 
 fn at_most(key: &str) -> String {

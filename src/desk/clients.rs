@@ -215,6 +215,11 @@ impl Clients {
         }
     }
 
+    /// The user whose a client is, where users are known.
+    pub fn owner_of(&self, id: &str) -> Option<Arc<str>> {
+        self.get(id)?.owner.clone()
+    }
+
     /// What is kept under a client id is this user's from now on, unless it is somebody's.
     pub(super) fn claim(&mut self, id: &str, user: Option<&Arc<str>>, commits: &mut Commits) {
         let client = self.clients.get_mut(id);

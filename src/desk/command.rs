@@ -28,6 +28,7 @@ pub(super) fn admit(
             topic,
             mirrors,
         }) => Ok(engine::Command {
+            user: clients.owner_of(from.as_str()),
             from,
             topic,
             payload: asked.payload.clone(),

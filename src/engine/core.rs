@@ -1,7 +1,7 @@
 //! What a room is without its patterns: its name, its agents and what they share, recorded by
 //! itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ use crate::wire::presence::{Announcement, ConnectionState};
 use super::context::Context;
 use super::departures::Departures;
 use super::event::EventCounter;
+use super::gate::GateMessage;
 use super::member::{Member, Members};
 use super::outcomes::{OutcomeKey, Outcomes};
 use super::record::{Changes, Put, RecordKey, RecordProblem, decode, encode, key, name};
@@ -35,6 +36,10 @@ pub(super) struct RoomCore {
     pub(super) dirty_presence: BTreeMap<Agent, bool>,
     /// Agents that can take something else now, as patterns have to hear.
     pub(super) reassess: Vec<Agent>,
+    /// What patterns have to tell each other before the input is over.
+    pub(super) gate_messages: VecDeque<GateMessage>,
+    /// Approvals that await a decision.
+    pub(super) pending_approvals: usize,
 }
 
 /// What of it must be recorded anew.
@@ -121,6 +126,8 @@ impl RoomCore {
             changes: Changes::default(),
             dirty_presence: BTreeMap::new(),
             reassess: Vec::new(),
+            gate_messages: VecDeque::new(),
+            pending_approvals: 0,
         }
     }
 

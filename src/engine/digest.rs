@@ -11,6 +11,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::wire::cbor::{JsonTokens, Token};
 
+use crate::wire::json::{self, Json};
+use crate::wire::reply::{Code, Rejection};
+
 pub(super) use fingerprint::fingerprint;
 
 /// SHA-256 in hexadecimal over the canonical JSON (RFC 8785) of a value.
@@ -115,6 +118,30 @@ fn decimal(number: &str) -> (bool, String, i64) {
     let places = i64::try_from(whole.len()).unwrap_or(i64::MAX) - zeros;
     let power = exponent.saturating_add(places);
     (is_negative, digits.trim_end_matches('0').to_owned(), power)
+}
+
+/// The digest that ties a decision to what was seen: of `{action, content}`, where `content` is
+/// left out if absent. `path` is where the content stands in its command.
+pub(super) fn approval_digest(
+    action: &str,
+    content: Option<&Json>,
+    path: &str,
+) -> Result<String, Rejection> {
+    let invalid = |error: serde_json::Error| {
+        let reason = format!("{path} has no canonical form: {}", json::words(&error));
+        Rejection::new(Code::Invalid, reason).at(path)
+    };
+    let mut shown = serde_json::Map::new();
+    shown.insert("action".to_owned(), action.into());
+    if let Some(content) = content {
+        if let Some(why) = unfaithful(content.text()) {
+            let reason = format!("{path} has no digest of its own: {why}");
+            return Err(Rejection::new(Code::Invalid, reason).at(path));
+        }
+        let value = serde_json::from_str(content.text()).map_err(invalid)?;
+        shown.insert("content".to_owned(), value);
+    }
+    digest(&shown).map_err(invalid)
 }
 
 #[cfg(test)]

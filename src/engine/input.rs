@@ -1,5 +1,7 @@
 //! What the engine is told, and what it says of it at once.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::wire::mirror::CommandMirrors;
@@ -126,6 +128,8 @@ pub enum Input {
 pub struct Command {
     /// The session's agent id, equal to the `{me}` of the topic.
     pub from: Agent,
+    /// The user behind it, where users are known.
+    pub user: Option<Arc<str>>,
     /// The topic.
     pub topic: RoomTopic,
     /// JSON or CBOR; of an inbox message anything.

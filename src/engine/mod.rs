@@ -24,6 +24,7 @@
     reason = "what happens here depends on its input alone"
 )]
 
+mod actor;
 mod approve;
 mod blackboard;
 mod config;
@@ -37,6 +38,8 @@ mod encoding;
 mod event;
 mod event_log;
 mod fit;
+mod gate;
+mod gating;
 mod handoff;
 mod ids;
 mod input;
@@ -84,14 +87,14 @@ use record::Put;
 use room::{RoomState, retention};
 use timer::TimerSubject;
 
-pub use approve::config::ApproveConfig;
+pub use approve::config::{ApproveConfig, SamePerson};
 pub use blackboard::config::{BlackboardConfig, KeySchema};
 pub use config::{
     CommandsConfig, Create, KeptEvents, MailboxConfig, ObserveConfig, RoomConfig, RoomsConfig,
 };
 pub use effect::{Directed, DirectedKind, Effect};
 pub use event_log::{EventLogError, EventRange, NoPast, Past, Recall, Recalled};
-pub use handoff::config::{CapabilityConfig, HandoffConfig, TaskTypeDefaults};
+pub use handoff::config::{ApprovalConfig, CapabilityConfig, HandoffConfig, TaskTypeDefaults};
 pub use ids::{AssignmentKey, RunKey};
 pub use input::{Command, Input, Verdict};
 pub use machine::{Machine, Transition};

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use crate::wire::Millis;
 use crate::wire::name::{Agent, Capability, Room, Tool};
 
+use super::gate::GateMessage;
 use super::ids::TaskNo;
 use super::mailboxes::Mailboxes;
 use super::member::Departure;
@@ -69,6 +70,9 @@ pub(super) trait Pattern: Records {
 
     /// Something became of an agent.
     fn agent_changed(&mut self, tx: &mut RoomTx<'_>, agent: &Agent, change: AgentChange<'_>);
+
+    /// Hears what another pattern has to say of what waits for approval.
+    fn gate_told(&mut self, _tx: &mut RoomTx<'_>, _message: &GateMessage) {}
 
     /// Lets what was freed find its use.
     fn settle(&mut self, _tx: &mut RoomTx<'_>) {}

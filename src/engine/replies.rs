@@ -20,6 +20,7 @@ use crate::wire::reply::{Code, Rejection, Reply, ReplyStatus};
 use crate::wire::room::CloseRoom;
 use crate::wire::topic::{RoomTopic, Topic};
 
+use super::actor::Actor;
 use super::context::Context;
 use super::digest::fingerprint;
 use super::effect::{Directed, DirectedKind, Effect};
@@ -217,6 +218,14 @@ impl<'a> Call<'a> {
 
     pub(super) fn from(&self) -> &'a Agent {
         &self.command.from
+    }
+
+    /// Who acts, and as whose.
+    pub(super) fn actor(&self) -> Actor<'a> {
+        Actor {
+            agent: &self.command.from,
+            user: self.command.user.as_deref(),
+        }
     }
 
     /// Reads the payload, and notes what the answer needs of it.

@@ -190,6 +190,8 @@ labels! {
         TimedOut = "timed_out",
         /// Its caller did not want it any more.
         Cancelled = "cancelled",
+        /// It was not approved.
+        NotApproved = "not_approved",
         /// Its provider, or what the tool was, is gone.
         Lost = "lost",
     }

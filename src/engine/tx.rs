@@ -8,9 +8,11 @@ use std::num::NonZeroU64;
 use crate::wire::name::{Agent, is_name};
 use crate::wire::reply::{Code, Rejection};
 
+use super::actor::Actor;
 use super::context::Context;
 use super::core::{RoomChange, RoomCore};
 use super::event::RoomEvent;
+use super::gate::GateMessage;
 use super::outcomes::{OutcomeKey, Remembered};
 use super::replies::{Accepted, Call, Outcome};
 
@@ -30,6 +32,12 @@ impl RoomTx<'_> {
     /// The room has something to flush or to record.
     pub(super) fn touch(&mut self) {
         self.room.log.touch(self.cx);
+    }
+
+    /// Tells the other patterns.
+    pub(super) fn tell_gates(&mut self, message: GateMessage) {
+        self.touch();
+        self.room.gate_messages.push_back(message);
     }
 
     /// Numbers a transition and tells those who observe.
@@ -140,12 +148,12 @@ impl RoomTx<'_> {
         Err(Rejection::new(Code::Forbidden, reason))
     }
 
-    /// Whether a list of agents and roles names this agent.
-    pub(super) fn is_named_by(&self, listed: &[String], agent: &Agent) -> bool {
-        let role = self.room.members.role(agent);
-        listed.iter().any(|one| match one.strip_prefix(ROLE) {
+    /// Whether a list of agents, users and roles names whoever acts.
+    pub(super) fn is_named_by(&self, listed: &[String], actor: Actor<'_>) -> bool {
+        let role = self.room.members.role(actor.agent);
+        listed.iter().any(|one| match role_of(one) {
             Some(name) => role == Some(name),
-            None => one == agent.as_str(),
+            None => actor.is_called(one),
         })
     }
 }

@@ -104,6 +104,7 @@ mod tests {
                 "on_use" => "configured",
                 "gateway" => "nothing",
                 "drop" => "refuse",
+                "user" => "agent",
                 "ack" => "close",
                 "none" => "optional",
                 "cn" => "san",

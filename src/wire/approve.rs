@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Millis;
 use super::json::{Json, present};
-use super::name::{Agent, ApprovalId, CommandId};
+use super::name::{Agent, ApprovalId, CallId, CommandId, TaskId};
 
 /// What happens when nobody decides in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -36,7 +36,7 @@ pub struct ApprovalRequest {
         skip_serializing_if = "Option::is_none"
     )]
     pub content: Option<Json>,
-    /// Who may decide: agent ids, or `role:NAME`; nobody named means anybody but the requester.
+    /// Who may decide: agents, users, or `role:NAME`; nobody named means anybody but the requester.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvers: Vec<String>,
     /// How many approvals it takes; 1 if not said.
@@ -51,6 +51,12 @@ pub struct ApprovalRequest {
     /// Who is asked after a time-out with `escalate`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub escalate_to: Vec<String>,
+    /// The task that it stands before, or is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// The call of a tool that it stands before, or is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
     /// A hint for people: `low`, `medium`, `high`, `critical`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub urgency: Option<String>,
@@ -63,6 +69,25 @@ pub struct ApprovalRequest {
     /// What vendors add to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
+}
+
+/// What a tool or a type of tasks asks for before anything is handed over: an approval of just
+/// this.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalRule {
+    /// What is to be done, in a word or a sentence; the tool's name if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// Who may decide: agents, users, or `role:NAME`; nobody named means anybody but the caller.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<String>,
+    /// How many approvals it takes; 1 if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<u32>,
+    /// Milliseconds until it times out, and so is refused; the room's default if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
 }
 
 /// `approve/cancel/{me}`: take one's own request back.
@@ -105,6 +130,12 @@ pub struct PendingApproval {
     pub quorum: u32,
     /// Who approved so far.
     pub approved_by: Vec<Agent>,
+    /// The task that it stands before, or is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// The call of a tool that it stands before, or is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
     /// A hint for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub urgency: Option<String>,
@@ -321,6 +352,12 @@ pub struct AuditedApproval {
     pub id: ApprovalId,
     /// Who asked.
     pub requester: Agent,
+    /// The task that it stands before, or is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// The call of a tool that it stands before, or is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
     /// What for.
     pub action: String,
     /// Where it stands.

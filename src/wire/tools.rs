@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Millis;
+use super::approve::ApprovalRule;
 use super::json::{Json, present};
-use super::name::{Agent, CallId, CommandId, Tool};
+use super::name::{Agent, ApprovalId, CallId, CommandId, Tool};
 use super::question::GivenAnswer;
 
 /// `tools/register/{me}/{tool}`: say what a tool is, and that one provides it. An empty payload
@@ -40,6 +41,9 @@ pub struct Registration {
     /// Whether a call may be run twice: if its provider vanishes, another one is asked.
     #[serde(default)]
     pub idempotent: bool,
+    /// Each call waits for an approval of just its arguments, which the gateway asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalRule>,
     /// Makes a repeat a no-op that returns the first outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<CommandId>,
@@ -80,6 +84,9 @@ pub struct ToolCard {
     pub timeout_ms: u64,
     /// Whether a call whose provider vanishes goes to another.
     pub idempotent: bool,
+    /// What each call has to be approved by first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalRule>,
     /// Who can be called now: registered, subscribed to `tools/run/{tool}`, online and not
     /// draining.
     pub providers: Vec<Agent>,
@@ -169,7 +176,8 @@ pub enum ReturnStatus {
 #[serde(rename_all = "camelCase")]
 pub struct ToolError {
     /// A short name: the provider's own, or of the gateway's `timeout`, `cancelled`,
-    /// `provider-gone`, `withdrawn`, `tool-changed`, `too-large`.
+    /// `provider-gone`, `withdrawn`, `tool-changed`, `too-large`, `not-approved`,
+    /// `unavailable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// In words.
@@ -286,7 +294,7 @@ pub struct ToolResult {
     /// With `input`: when nobody waits for the answer any more, Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Millis>,
-    /// Who ran it last.
+    /// Who ran it last; `gateway` where it was never approved.
     pub provider: Agent,
     /// When it was called, Unix milliseconds.
     pub called_at: Millis,
@@ -342,6 +350,8 @@ pub struct GetCall {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CallState {
+    /// It awaits its approval; nobody has it.
+    Approving,
     /// A provider has it.
     Running,
     /// Its provider waits for an answer.
@@ -364,8 +374,11 @@ pub struct CallView {
     pub state: CallState,
     /// Who called.
     pub caller: Agent,
-    /// Who has it, or had it last.
+    /// Who has it, or had it last; `gateway` where it was not approved, or not yet.
     pub provider: Agent,
+    /// The approval that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalId>,
     /// When it was called, Unix milliseconds.
     pub called_at: Millis,
     /// When its time is over, or would have been, Unix milliseconds.

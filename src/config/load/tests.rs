@@ -60,6 +60,23 @@ fn types_and_capabilities_have_tables_of_their_own() {
     assert_eq!((paint.dispatch_rate, paint.max_queued), (Some(5), None));
 }
 
+#[test]
+fn what_is_wrong_with_an_approval_of_a_type_is_told_with_line_and_key() {
+    for (toml, told) in [
+        (
+            "[handoff.types.draft.approval]\napprovers = [\"a b\"]\n",
+            ":2: handoff.types.draft.approval.approvers: \"a b\" is neither an agent, a user nor role:NAME",
+        ),
+        (
+            "[handoff.types.draft.approval]\ntimeuot = \"1m\"\n",
+            ":2: handoff.types.draft.approval.timeuot: unknown key; did you mean timeout?",
+        ),
+    ] {
+        let problem = only_problem(from_file(toml)).to_string();
+        assert!(problem.ends_with(told), "{toml}: {problem}");
+    }
+}
+
 /// Each with its place: in tables, in tables on one line, in lists of tables.
 #[test]
 fn what_is_wrong_in_a_nested_table_is_told_with_line_and_key() {

@@ -228,6 +228,7 @@ impl Desk {
             } => {
                 let command = engine::Command {
                     from: from.clone(),
+                    user: self.clients.owner_of(from.as_str()),
                     topic: topic.clone(),
                     payload: message.payload(),
                     mirrors: mirrors.clone(),

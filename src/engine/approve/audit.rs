@@ -186,6 +186,8 @@ impl Approval {
         AuditedApproval {
             id: asked.id.clone(),
             requester: asked.requester.clone(),
+            task: asked.task.clone(),
+            call: asked.call.clone(),
             action: asked.action.clone(),
             state: self.state(),
             digest: asked.digest.clone(),

@@ -4,41 +4,26 @@
 use std::collections::BTreeSet;
 
 use crate::wire::approve::{ApprovalRequest, Decide, OnTimeout};
-use crate::wire::json::{self, Json};
-use crate::wire::name::Agent;
 use crate::wire::reply::{Code, Rejection};
 
+use super::config::SamePerson;
+use crate::engine::actor::Actor;
 use crate::engine::context::Context;
-use crate::engine::digest::{digest, unfaithful};
 use crate::engine::replies::{between, entries_at_most, json_at_most, text_at_most};
 use crate::engine::tx::{expect_agents_or_roles, role_of};
 
-/// The digest of `{action, content}`; `content` is left out where absent.
-pub(super) fn digest_of(action: &str, content: Option<&Json>) -> Result<String, Rejection> {
-    let invalid = |error: serde_json::Error| {
-        let reason = format!("content has no canonical form: {}", json::words(&error));
-        Rejection::new(Code::Invalid, reason).at("content")
-    };
-    let mut shown = serde_json::Map::new();
-    shown.insert("action".to_owned(), action.into());
-    if let Some(content) = content {
-        if let Some(why) = unfaithful(content.text()) {
-            let reason = format!("content has no digest of its own: {why}");
-            return Err(Rejection::new(Code::Invalid, reason).at("content"));
-        }
-        let value = serde_json::from_str(content.text()).map_err(invalid)?;
-        shown.insert("content".to_owned(), value);
-    }
-    digest(&shown).map_err(invalid)
-}
-
 pub(super) fn check_request(
     cx: &Context,
-    from: &Agent,
+    from: Actor<'_>,
     request: &ApprovalRequest,
 ) -> Result<(), Rejection> {
     let settings = &cx.settings;
     let on_timeout = request.on_timeout.unwrap_or_default();
+    // Nobody of the requester's own may decide.
+    let from = match settings.approve.same_person {
+        SamePerson::User => from,
+        SamePerson::Agent => Actor { user: None, ..from },
+    };
     check_escalation(from, request, settings.approve.max_approvers)?;
     if on_timeout == OnTimeout::Approve && !settings.approve.approve_on_timeout {
         let reason = "this gateway does not allow onTimeout: approve";
@@ -87,7 +72,7 @@ pub(super) fn check_request(
 
 /// Whoever is to be asked after a time-out must be named, and not the requester alone.
 fn check_escalation(
-    from: &Agent,
+    from: Actor<'_>,
     request: &ApprovalRequest,
     limit: usize,
 ) -> Result<(), Rejection> {
@@ -103,7 +88,7 @@ fn check_escalation(
 /// Approvers must be names, and enough of them must be able to decide.
 fn check_approvers(
     path: &str,
-    from: &Agent,
+    from: Actor<'_>,
     approvers: &[String],
     quorum: u32,
 ) -> Result<(), Rejection> {
@@ -113,7 +98,7 @@ fn check_approvers(
     expect_agents_or_roles(path, approvers)?;
     for approver in approvers {
         roles |= role_of(approver).is_some();
-        if approver != from.as_str() {
+        if !from.is_called(approver) {
             agents.insert(approver);
         }
     }
@@ -148,7 +133,8 @@ pub(super) fn check_decide(cx: &Context, decide: &Decide) -> Result<(), Rejectio
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::engine::digest::approval_digest;
+    use crate::wire::json::Json;
 
     /// What `tests/goldens/digests.sh` draws its doubles from, too: SplitMix64.
     struct Draws(u64);
@@ -185,7 +171,7 @@ mod tests {
             let canonical = serde_json_canonicalizer::to_string(&content).unwrap();
             for text in [spelt, canonical] {
                 let content = Json::parse(&text).unwrap();
-                let digest = digest_of(&line.to_string(), Some(&content));
+                let digest = approval_digest(&line.to_string(), Some(&content), "content");
                 assert_eq!(digest.as_deref(), Ok(golden), "line {}", line + 1);
             }
         }

@@ -1,5 +1,7 @@
 //! Gates that a person holds.
 
+use serde::{Deserialize, Serialize};
+
 use crate::setting::{REFUSED, Size, Span, days, gib, kib, mib, minutes, ms, seconds, settings};
 
 settings! {
@@ -10,6 +12,10 @@ settings! {
     timeout: Span = minutes(15), seconds(1)..=days(365);
     /// The longest time that a request may ask for.
     max_timeout: Span = days(30), seconds(1)..=days(365);
+    /// Who is one person: a "user" with all its agents, or each "agent" by itself. Nobody may
+    /// decide its own request, and each person counts once. Where clients need not prove who they
+    /// are, each agent is one either way.
+    same_person: SamePerson = SamePerson::User;
     /// Whether a request may ask to count as approved when nobody decides in time.
     approve_on_timeout: bool = false;
     /// How long a decided request can still be asked for, with everything that happened to it.
@@ -33,4 +39,15 @@ settings! {
     max_quorum: u32 = 100, 1..=10_000 => "422", REFUSED;
     /// The most approvers that a request may name.
     max_approvers: usize = 100, 1..=10_000 => "413", REFUSED;
+}
+
+/// Who is one person where something takes another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SamePerson {
+    /// A user, with all its agents.
+    #[default]
+    User,
+    /// Each agent.
+    Agent,
 }

@@ -10,6 +10,7 @@ use crate::wire::topic::{RoomTopic, Topic};
 use super::pattern::ApprovalChange;
 use crate::engine::effect::{Directed, DirectedKind, Effect};
 use crate::engine::event::{Detail, RoomEvent};
+use crate::engine::gate::{GateMessage, Gated};
 use crate::engine::kept_bytes::MOST_AT_ONCE;
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, text_at_most};
@@ -143,28 +144,16 @@ impl Approvals {
         tx.cx
             .timers
             .disarm(asked.expires_at, Timer::Approval, subject);
-        tx.cx.release_result(&requester);
         tx.cx.stats.pending_approvals -= 1;
-        let decision = approval.decision(&ended, reason.clone());
-        let topic = Topic::ApproveDecision {
-            requester: requester.clone(),
-        };
+        tx.room.pending_approvals -= 1;
         let who = ended.by.last().unwrap_or(&tx.cx.gateway).clone();
-        tx.cx.emit(Effect::Deliver(Directed {
-            to: requester,
-            topic: RoomTopic::new(tx.room.name.clone(), topic),
-            payload: tx.cx.wall.encode(&decision),
-            class: DirectedKind::Decision(id.clone()),
-            mirrors: MessageMirrors {
-                correlation_id: approval.correlation_id.clone(),
-                from: Some(who.clone()),
-                trace: Trace {
-                    traceparent: approval.asked.traceparent.clone(),
-                    tracestate: approval.asked.tracestate.clone(),
-                },
-                expires_at: Some(tx.cx.after(tx.cx.settings.mailbox.result_ttl.ms())),
-            },
-        }));
+        match approval.gates.clone() {
+            Some(gated) => approval.tell_gate(tx, gated, &ended, reason.as_deref()),
+            None => {
+                tx.cx.release_result(&requester);
+                self.deliver_decision(tx, &approval, &ended, &who, reason.clone());
+            }
+        }
         let happened = RoomEvent {
             from: Some("pending"),
             to: Some(ended.word()),
@@ -187,6 +176,55 @@ impl Approvals {
             tx.cx.stats.forgotten_early += 1;
             self.forget_oldest_approval(tx);
         }
+    }
+
+    fn deliver_decision(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        approval: &Approval,
+        ended: &ApprovalOutcome,
+        who: &Agent,
+        reason: Option<String>,
+    ) {
+        let (id, requester) = (approval.asked.id.clone(), approval.asked.requester.clone());
+        let decision = approval.decision(ended, reason);
+        let topic = Topic::ApproveDecision {
+            requester: requester.clone(),
+        };
+        tx.cx.emit(Effect::Deliver(Directed {
+            to: requester,
+            topic: RoomTopic::new(tx.room.name.clone(), topic),
+            payload: tx.cx.wall.encode(&decision),
+            class: DirectedKind::Decision(id),
+            mirrors: MessageMirrors {
+                correlation_id: approval.correlation_id.clone(),
+                from: Some(who.clone()),
+                trace: Trace {
+                    traceparent: approval.asked.traceparent.clone(),
+                    tracestate: approval.asked.tracestate.clone(),
+                },
+                expires_at: Some(tx.cx.after(tx.cx.settings.mailbox.result_ttl.ms())),
+            },
+        }));
+    }
+
+    /// What waited for it needs it no more.
+    pub(super) fn withdraw(&mut self, tx: &mut RoomTx<'_>, id: &ApprovalId) {
+        let pending = self.by_id.get(id).filter(|one| one.ended.is_none());
+        let Some(mut approval) = pending.cloned() else {
+            return;
+        };
+        let gateway = tx.cx.gateway.clone();
+        approval.note(tx.cx.now, &gateway, AuditAct::Cancelled, None);
+        let ended = ApprovalOutcome {
+            approved: false,
+            by: Vec::new(),
+            at: tx.cx.now,
+            timed_out: false,
+            cancelled: true,
+        };
+        let reason = "what waited for it is over".to_owned();
+        self.end_approval(tx, approval, ended, Some(reason));
     }
 
     /// Where there are too many bytes, the digest stays as proof of what was decided, and the
@@ -216,6 +254,31 @@ impl Approvals {
 }
 
 impl Approval {
+    /// Lets what waits for it go on, or end.
+    fn tell_gate(
+        &self,
+        tx: &mut RoomTx<'_>,
+        gated: Gated,
+        ended: &ApprovalOutcome,
+        reason: Option<&str>,
+    ) {
+        let message = match ended.approved {
+            true => GateMessage::Open {
+                gated,
+                content: self.asked.content.clone(),
+            },
+            false => {
+                let words = ended.in_words(&self.asked.id);
+                let reason = match reason {
+                    Some(reason) if !ended.timed_out => format!("approval {words}: {reason}"),
+                    _ => format!("approval {words}"),
+                };
+                GateMessage::Shut { gated, reason }
+            }
+        };
+        tx.tell_gates(message);
+    }
+
     fn decision(&self, ended: &ApprovalOutcome, reason: Option<String>) -> Decision {
         Decision {
             id: self.asked.id.clone(),

@@ -15,6 +15,7 @@ mod vote;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +27,10 @@ use crate::wire::name::{Agent, ApprovalId};
 use crate::wire::reply::{Code, Rejection};
 use crate::wire::topic::{RoomTopic, Topic};
 
+use super::digest::approval_digest;
 use super::effect::Effect;
 use super::event::{Detail, RoomEvent};
+use super::gate::{GateRequest, Gated};
 use super::kept_bytes::KeptBytes;
 use super::record::Changes;
 use super::recorded::Recorded;
@@ -36,7 +39,7 @@ use super::timer::{Timer, TimerSubject};
 use super::tx::RoomTx;
 use pattern::ApprovalChange;
 
-use check::{check_request, digest_of};
+use check::check_request;
 
 pub(super) use states::APPROVAL;
 
@@ -58,6 +61,16 @@ pub(super) struct Approval {
     /// It was decided, and its content is not kept any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     omitted: bool,
+    /// What waits for it, where the gateway asks: then its outcome goes there, and not to the
+    /// requester.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gates: Option<Gated>,
+    /// The user behind the requester, and those behind who has approved so far, where they are
+    /// known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    requester_user: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    approved_by_users: Vec<Arc<str>>,
     /// Of the command that it came with, where that had an id; earlier versions did not write it
     /// down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,6 +80,27 @@ pub(super) struct Approval {
     trail: Vec<AuditEntry>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ended: Option<ApprovalOutcome>,
+}
+
+impl Approval {
+    /// One that nobody has said anything of.
+    fn new(asked: PendingApproval, timeout_ms: u64) -> Approval {
+        Approval {
+            asked,
+            on_timeout: OnTimeout::default(),
+            escalate_to: Vec::new(),
+            timeout_ms,
+            correlation_id: None,
+            gates: None,
+            requester_user: None,
+            approved_by_users: Vec::new(),
+            edited: false,
+            omitted: false,
+            fingerprint: None,
+            trail: Vec::new(),
+            ended: None,
+        }
+    }
 }
 
 fn minute() -> u64 {
@@ -110,10 +144,6 @@ impl Approvals {
         self.by_id.get(id)
     }
 
-    fn pending(&self) -> usize {
-        self.by_id.len() - self.decided.len()
-    }
-
     /// Puts one in place, or in the place of what it was.
     pub(super) fn put(&mut self, approval: Approval) {
         let id = approval.asked.id.clone();
@@ -153,15 +183,15 @@ impl Approvals {
         if let Some(first) = self.asked_before(call, request.id.as_ref())? {
             return Ok(first);
         }
-        check_request(tx.cx, call.from(), &request)?;
+        check_request(tx.cx, call.actor(), &request)?;
         let limit = tx.cx.settings.approve.max_pending_per_room;
-        if self.pending() >= limit {
+        if tx.room.pending_approvals >= limit {
             let reason = format!("{limit} approvals of the room await a decision already");
             return Err(Rejection::new(Code::TooMany, reason));
         }
         tx.cx
             .may_wait_for(call.mailboxes, call.from(), "the decision")?;
-        let digest = digest_of(&request.action, request.content.as_ref())?;
+        let digest = approval_digest(&request.action, request.content.as_ref(), "content")?;
         Ok(self.ask(tx, call, request, digest))
     }
 
@@ -198,40 +228,86 @@ impl Approvals {
         let timeout_ms = request
             .timeout_ms
             .unwrap_or(tx.cx.settings.approve.timeout.ms());
-        let mut approval = Approval {
-            asked: PendingApproval {
-                id: id.clone(),
-                requester: call.from().clone(),
-                action: request.action,
-                content: request.content,
-                approvers: request.approvers,
-                quorum: request.quorum.unwrap_or(1),
-                approved_by: Vec::new(),
-                urgency: request.urgency,
-                digest,
-                requested_at: tx.cx.now,
-                expires_at: tx.cx.after(timeout_ms),
-                escalated: false,
-                traceparent: request.traceparent,
-                tracestate: request.tracestate,
-            },
+        let asked = PendingApproval {
+            id: id.clone(),
+            requester: call.from().clone(),
+            action: request.action,
+            content: request.content,
+            approvers: request.approvers,
+            quorum: request.quorum.unwrap_or(1),
+            approved_by: Vec::new(),
+            task: request.task,
+            call: request.call,
+            urgency: request.urgency,
+            digest,
+            requested_at: tx.cx.now,
+            expires_at: tx.cx.after(timeout_ms),
+            escalated: false,
+            traceparent: request.traceparent,
+            tracestate: request.tracestate,
+        };
+        let approval = Approval {
             on_timeout: request.on_timeout.unwrap_or_default(),
             escalate_to: request.escalate_to,
-            timeout_ms,
             correlation_id: call.correlation_id.clone(),
-            edited: false,
-            omitted: false,
+            requester_user: call.command.user.clone(),
             fingerprint: call.fingerprint,
-            trail: Vec::new(),
-            ended: None,
+            ..Approval::new(asked, timeout_ms)
         };
-        approval.note(tx.cx.now, call.from(), AuditAct::Requested, None);
+        tx.cx.reserve_result(call.from());
+        self.begin(tx, approval);
+        Accepted {
+            approval: Some(id),
+            ..Accepted::new(Code::Taken)
+        }
+    }
+
+    /// The gateway asks before it hands something over.
+    fn ask_before(&mut self, tx: &mut RoomTx<'_>, request: &GateRequest) {
+        let rule = &request.rule;
+        let timeout_ms = rule.timeout_ms;
+        let timeout_ms = timeout_ms.unwrap_or(tx.cx.settings.approve.timeout.ms());
+        let (task, call) = match &request.gated {
+            Gated::Task(task) => (Some(task.clone()), None),
+            Gated::Call(call) => (None, Some(call.clone())),
+        };
+        let asked = PendingApproval {
+            id: request.id.clone(),
+            requester: request.requester.clone(),
+            action: request.action.clone(),
+            content: request.content.clone(),
+            approvers: rule.approvers.clone(),
+            quorum: rule.quorum.unwrap_or(1),
+            approved_by: Vec::new(),
+            task,
+            call,
+            urgency: None,
+            digest: request.digest.clone(),
+            requested_at: tx.cx.now,
+            expires_at: tx.cx.after(timeout_ms),
+            escalated: false,
+            traceparent: request.traceparent.clone(),
+            tracestate: request.tracestate.clone(),
+        };
+        let approval = Approval {
+            correlation_id: request.correlation_id.clone(),
+            requester_user: request.user.clone(),
+            gates: Some(request.gated.clone()),
+            ..Approval::new(asked, timeout_ms)
+        };
+        self.begin(tx, approval);
+    }
+
+    /// The one place where an approval comes into being.
+    fn begin(&mut self, tx: &mut RoomTx<'_>, mut approval: Approval) {
+        let (id, requester) = (approval.asked.id.clone(), approval.asked.requester.clone());
+        approval.note(tx.cx.now, &requester, AuditAct::Requested, None);
         let subject = TimerSubject::Approval(tx.room.name.clone(), id.clone());
         tx.cx
             .timers
             .arm(approval.asked.expires_at, Timer::Approval, subject);
-        tx.cx.reserve_result(call.from());
         tx.cx.stats.pending_approvals += 1;
+        tx.room.pending_approvals += 1;
         self.put(approval.clone());
         self.show_pending(tx, &approval);
         let detail = Detail {
@@ -244,13 +320,9 @@ impl Approvals {
             to: Some("pending"),
             detail,
             traceparent: approval.asked.traceparent.as_deref(),
-            ..RoomEvent::new("approve.requested", id.as_str(), call.from())
+            ..RoomEvent::new("approve.requested", id.as_str(), &requester)
         };
         tx.record_event(&happened);
-        Accepted {
-            approval: Some(id),
-            ..Accepted::new(Code::Taken)
-        }
     }
 
     fn show_pending(&mut self, tx: &mut RoomTx<'_>, approval: &Approval) {

@@ -4,6 +4,7 @@ use crate::wire::Millis;
 use crate::wire::name::{Agent, ApprovalId, Room};
 use crate::wire::topic::Topic;
 
+use crate::engine::gate::GateMessage;
 use crate::engine::pattern::{AgentChange, Pattern};
 use crate::engine::record::{Changes, RecordKey, RecordProblem, decode, encode, key, name};
 use crate::engine::recorded::Recorded;
@@ -48,6 +49,14 @@ impl Pattern for Approvals {
     }
 
     fn agent_changed(&mut self, _: &mut RoomTx<'_>, _: &Agent, _: AgentChange<'_>) {}
+
+    fn gate_told(&mut self, tx: &mut RoomTx<'_>, message: &GateMessage) {
+        match message {
+            GateMessage::Ask(request) => self.ask_before(tx, request),
+            GateMessage::Withdraw(id) => self.withdraw(tx, id),
+            GateMessage::Open { .. } | GateMessage::Shut { .. } => {}
+        }
+    }
 
     fn next_retention(&self, settings: &Settings) -> Option<Millis> {
         let decided = self.oldest_decided()?;
@@ -100,8 +109,11 @@ impl Approvals {
         if approval.ended.is_none() {
             let subject = TimerSubject::Approval(tx.room.name.clone(), id);
             tx.cx.timers.arm(asked.expires_at, Timer::Approval, subject);
-            tx.cx.reserve_result(&asked.requester);
+            if approval.gates.is_none() {
+                tx.cx.reserve_result(&asked.requester);
+            }
             tx.cx.stats.pending_approvals += 1;
+            tx.room.pending_approvals += 1;
         }
         self.put(approval);
     }

@@ -8,13 +8,16 @@ use crate::wire::approve::{AuditAct, Decide};
 use crate::wire::name::{Agent, ApprovalId};
 use crate::wire::reply::{Code, Rejection};
 
+use crate::engine::actor::Actor;
+use crate::engine::digest::approval_digest;
 use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::replies::{Accepted, Call, Outcome};
 use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Approvals;
-use super::check::{check_decide, digest_of};
+use super::check::check_decide;
+use super::config::SamePerson;
 use super::{Approval, ApprovalOutcome};
 
 /// What a valid word comes to.
@@ -35,7 +38,7 @@ impl Approvals {
         let decide: Decide = call.read(&tx.cx.settings)?;
         tx.once(call, |tx| {
             check_decide(tx.cx, &decide)?;
-            let vote = self.check_vote(tx, call.from(), id, &decide)?;
+            let vote = self.check_vote(tx, call.actor(), id, &decide)?;
             let mut approval = self.by_id[id].clone();
             match vote {
                 Vote::Again => {}
@@ -50,12 +53,15 @@ impl Approvals {
                         .edit
                         .filter(|edit| approval.asked.content.as_ref() != Some(edit));
                     if let Some(edit) = edit {
-                        approval.asked.digest = digest_of(&approval.asked.action, Some(&edit))?;
+                        approval.asked.digest =
+                            approval_digest(&approval.asked.action, Some(&edit), "edit")?;
                         approval.asked.content = Some(edit);
                         approval.asked.approved_by.clear();
+                        approval.approved_by_users.clear();
                         approval.edited = true;
                     }
                     approval.asked.approved_by.push(call.from().clone());
+                    approval.approved_by_users.extend(call.command.user.clone());
                     self.voted(tx, approval, call.from(), true, decide.reason);
                 }
             }
@@ -70,10 +76,11 @@ impl Approvals {
     fn check_vote(
         &self,
         tx: &RoomTx<'_>,
-        from: &Agent,
+        actor: Actor<'_>,
         id: &ApprovalId,
         decide: &Decide,
     ) -> Result<Vote, Rejection> {
+        let from = actor.agent;
         let Some(approval) = self.by_id.get(id) else {
             let reason = format!("no approval {id}");
             return Err(Rejection::new(Code::NotFound, reason));
@@ -86,7 +93,16 @@ impl Approvals {
             let reason = "a requester may not decide its own request";
             return Err(Rejection::new(Code::Forbidden, reason));
         }
-        if !Approvals::may_decide(tx, from, &asked.approvers) {
+        let users_count = tx.cx.settings.approve.same_person == SamePerson::User;
+        let user = actor.user.filter(|_| users_count);
+        if user.is_some() && user == approval.requester_user.as_deref() {
+            let reason = format!(
+                "a requester may not decide its own request: {from} and {} are the same user's",
+                asked.requester
+            );
+            return Err(Rejection::new(Code::Forbidden, reason));
+        }
+        if !Approvals::may_decide(tx, actor, &asked.approvers) {
             let reason = format!("{from} is not among the approvers of {id}");
             return Err(Rejection::new(Code::Forbidden, reason));
         }
@@ -101,7 +117,14 @@ impl Approvals {
             return Ok(Vote::Defer);
         }
         let approves = decide.decision == "approve";
-        match (asked.approved_by.contains(from), approves) {
+        let has_approved = asked.approved_by.contains(from);
+        let users = &approval.approved_by_users;
+        let counts = user.is_some_and(|user| users.iter().any(|one| **one == *user));
+        if approves && counts && !has_approved {
+            let reason = format!("another agent of {from}'s user has approved {id} already");
+            return Err(Rejection::new(Code::Conflict, reason));
+        }
+        match (has_approved, approves) {
             (true, true) if decide.edit.is_none() => Ok(Vote::Again),
             (true, true) => {
                 let reason = format!("{from} has approved {id} already");
@@ -113,8 +136,8 @@ impl Approvals {
         }
     }
 
-    fn may_decide(tx: &RoomTx<'_>, agent: &Agent, approvers: &[String]) -> bool {
-        approvers.is_empty() || tx.is_named_by(approvers, agent)
+    fn may_decide(tx: &RoomTx<'_>, actor: Actor<'_>, approvers: &[String]) -> bool {
+        approvers.is_empty() || tx.is_named_by(approvers, actor)
     }
 
     /// Gives everybody more time, up to the longest that a request may ask for.

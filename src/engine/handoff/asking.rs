@@ -127,7 +127,7 @@ impl Handoff {
             };
             let is_dispatcher = task.body.dispatcher == *call.from();
             let answerers = questions.open().map(|(_, open)| open.answerers.as_slice());
-            if !is_dispatcher && !tx.is_named_by(answerers.unwrap_or_default(), call.from()) {
+            if !is_dispatcher && !tx.is_named_by(answerers.unwrap_or_default(), call.actor()) {
                 let reason = format!(
                     "{} has not dispatched {} and is not among those who may answer",
                     call.from(),

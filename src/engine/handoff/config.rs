@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::setting::{REFUSED, Size, Span, days, gib, kib, mib, minutes, ms, seconds, settings};
+use crate::wire::approve::ApprovalRule;
 use crate::wire::handoff::Priority;
 use crate::wire::name::{Capability, TaskType};
 
@@ -111,7 +112,9 @@ settings! {
         => "a larger payload is removed as soon as its task has ended";
     /// Defaults for tasks of one type, where the task does not say. A section for each:
     /// `[handoff.types.NAME]` with any of lease, max_attempts, backoff_initial, backoff_factor,
-    /// backoff_max, priority, ttl, require_online, result_retention.
+    /// backoff_max, priority, ttl, require_online, result_retention; and
+    /// `[handoff.types.NAME.approval]` with any of action, approvers, quorum, timeout: each task
+    /// waits for an approval of its payload.
     types: BTreeMap<TaskType, TaskTypeDefaults> = BTreeMap::new();
     /// Limits of one capability. A section for each: `[handoff.capabilities.NAME]` with any of
     /// max_queued, dispatch_rate, dispatch_burst.
@@ -145,6 +148,39 @@ pub struct TaskTypeDefaults {
     /// How long a task that ended can still be asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result_retention: Option<Span>,
+    /// What each has to be approved by before it is handed out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalConfig>,
+}
+
+/// `[handoff.types.NAME.approval]`: the approval that tasks of a type wait for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApprovalConfig {
+    /// What is to be done, in a word or a sentence; the type if not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// Who may decide: agents, users, or `role:NAME`; nobody named means anybody but the
+    /// dispatcher.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<String>,
+    /// How many approvals it takes; 1 if not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<u32>,
+    /// Until it times out, and the task is dead; `approve.timeout` if not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+}
+
+impl ApprovalConfig {
+    pub(super) fn rule(&self) -> ApprovalRule {
+        ApprovalRule {
+            action: self.action.clone(),
+            approvers: self.approvers.clone(),
+            quorum: self.quorum,
+            timeout_ms: self.timeout.map(Span::ms),
+        }
+    }
 }
 
 /// `[handoff.capabilities.NAME]`: what a room takes of tasks that need one capability.

@@ -13,6 +13,7 @@ use crate::wire::reply::{Code, Rejection};
 use super::records::TaskChange;
 use crate::engine::context::Context;
 use crate::engine::event::{Detail, RoomEvent};
+use crate::engine::gate::{GateMessage, GateRequest};
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{
     Accepted, Call, Outcome, between, entries_at_most, json_at_most, text_at_most,
@@ -22,6 +23,7 @@ use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Handoff;
+use super::approval::gate;
 use super::dependencies::Ties;
 use super::scheduler::RouteNo;
 use super::task::{Body, TaskStage, TaskStatus};
@@ -51,9 +53,10 @@ impl Handoff {
         let mut body = body(tx.cx, call, asked, ties);
         body.measure(&tx.cx.settings, &tx.room.name);
         self.admit_capabilities(tx, &body)?;
+        let gate = gate(tx, call.actor(), &body)?;
         let route = self.route(tx, &body, require_online)?;
         self.count_capabilities(tx, &body);
-        Ok(self.take(tx, body, route, delay_ms))
+        Ok(self.take(tx, body, route, delay_ms, gate))
     }
 
     fn dispatched_before(
@@ -131,19 +134,33 @@ impl Handoff {
     }
 
     /// From here on the task exists.
-    fn take(&mut self, tx: &mut RoomTx<'_>, body: Body, route: RouteNo, delay_ms: u64) -> Accepted {
+    fn take(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        body: Body,
+        route: RouteNo,
+        delay_ms: u64,
+        gate: Option<Box<GateRequest>>,
+    ) -> Accepted {
         self.last_no += 1;
         let no = TaskNo(self.last_no);
         let unmet = body.ties.as_deref().map(|ties| self.unmet(ties));
         let unmet = unmet.unwrap_or_default();
-        let stage = if delay_ms == 0 && unmet.is_empty() {
+        let stage = if delay_ms == 0 && unmet.is_empty() && gate.is_none() {
             TaskStage::Queued
         } else {
             let until = tx.cx.after(delay_ms);
             TaskStage::Waiting { until, unmet }
         };
-        let accepted = Accepted::task(Code::Taken, &body.id);
-        let status = TaskStatus::new(stage, tx.cx.now);
+        let approval = gate.as_ref().map(|gate| gate.id.clone());
+        let accepted = Accepted {
+            approval: approval.clone(),
+            ..Accepted::task(Code::Taken, &body.id)
+        };
+        let status = TaskStatus {
+            awaits: approval,
+            ..TaskStatus::new(stage, tx.cx.now)
+        };
         tx.cx.reserve_result(&body.dispatcher);
         tx.cx.stats.tasks.add(status.state());
         self.change(tx, TaskChange::Body(no));
@@ -158,6 +175,9 @@ impl Handoff {
         self.entered_stage(tx, no, false);
         self.join_family(no);
         self.join_group(tx, no);
+        if let Some(gate) = gate {
+            tx.tell_gates(GateMessage::Ask(gate));
+        }
         accepted
     }
 

@@ -261,6 +261,7 @@ impl Task {
                 TaskStage::Waiting { until, .. } => Some(until),
                 _ => None,
             },
+            approval: status.awaits.clone(),
             depends_on: ids(&mut ties.clone().map(|tie| &tie.id)),
             waits_for: ids(&mut ties
                 .filter(|tie| unmet.contains(&tie.no))

@@ -7,10 +7,12 @@
 
 mod admit;
 mod affinity;
+mod approval;
 mod asking;
 pub(super) mod config;
 mod dependencies;
 mod dispatch;
+mod ending;
 mod envelopes;
 mod group;
 mod history;
@@ -352,6 +354,10 @@ impl Handoff {
         if let Some(route) = task.route.take() {
             self.scheduler.leave(route);
         }
+        self.awaits_no_more(tx, no);
+        let Some(task) = self.tasks.get_mut(&no) else {
+            return;
+        };
         if let Some(deadline) = task.body.deadline {
             let subject = TimerSubject::Task(tx.room.name.clone(), no);
             tx.cx.timers.disarm(deadline, Timer::Deadline, subject);

@@ -4,6 +4,7 @@ use crate::wire::Millis;
 use crate::wire::name::{Agent, Room};
 use crate::wire::topic::Topic;
 
+use crate::engine::gate::GateMessage;
 use crate::engine::ids::TaskNo;
 use crate::engine::pattern::{AgentChange, Pattern};
 use crate::engine::record::{Half, RecordKey, RoomCounters};
@@ -68,6 +69,10 @@ impl Pattern for Handoff {
             AgentChange::GivesUp(why) => self.give_back_all(tx, agent, why),
             AgentChange::Provides(_) | AgentChange::Offline => {}
         }
+    }
+
+    fn gate_told(&mut self, tx: &mut RoomTx<'_>, message: &GateMessage) {
+        self.approval_told(tx, message);
     }
 
     /// Brings tasks and free workers together, the most urgent first, until one of them runs out.

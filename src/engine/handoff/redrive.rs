@@ -5,12 +5,15 @@ use crate::wire::json::Json;
 use crate::wire::name::TaskType;
 use crate::wire::reply::{Code, Rejection};
 
+use crate::engine::actor::Actor;
+use crate::engine::gate::GateMessage;
 use crate::engine::replies::{Accepted, Call, Outcome, between};
 use crate::engine::timer::{Timer, TimerSubject};
 use crate::engine::tx::RoomTx;
 
 use super::Advance;
 use super::Handoff;
+use super::approval::gate;
 use super::index::TaskFilter;
 use super::step::Step;
 use crate::engine::ids::TaskNo;
@@ -172,11 +175,20 @@ impl Handoff {
         let Some(task) = self.tasks.get_mut(&no) else {
             return Ok(());
         };
+        let gate = match task.status.approved {
+            true => None,
+            // As whom it was dispatched is not known any more.
+            false => {
+                let agent = &task.body.dispatcher;
+                gate(tx, Actor { agent, user: None }, &task.body)?
+            }
+        };
         task.route = self.scheduler.enter(task.body.need(), limit);
         if task.route.is_none() {
             let reason = format!("the room's tasks need {limit} different sets of capabilities");
             return Err(Rejection::new(Code::TooMany, reason));
         }
+        task.status.awaits = gate.as_ref().map(|gate| gate.id.clone());
         self.payload_bytes += task.body.payload_bytes();
         if let Some(deadline) = task.body.deadline {
             let subject = TimerSubject::Task(tx.room.name.clone(), no);
@@ -188,6 +200,9 @@ impl Handoff {
         };
         self.advance(tx, no, advance);
         self.join_family(no);
+        if let Some(gate) = gate {
+            tx.tell_gates(GateMessage::Ask(gate));
+        }
         Ok(())
     }
 }

@@ -24,10 +24,10 @@ const CANCELLED: &str = "somebody cancels it or what it belongs to, or the room 
 pub(in crate::engine) const TASK: Machine = Machine {
     name: "task",
     transitions: &[
-        begins("a task is taken that has a delay, or depends on others", "waiting"),
+        begins("a task is taken that has a delay, depends on others, or has to be approved", "waiting"),
         begins("a task is taken", "queued"),
-        Transition::moves("waiting", "delay or backoff is over and all that it depends on has succeeded", "queued", "handoff.queued"),
-        Transition::moves("waiting", "a task that it depends on has failed", "dead", "handoff.failed"),
+        Transition::moves("waiting", "delay or backoff is over, all that it depends on has succeeded, and it is approved if it has to be", "queued", "handoff.queued"),
+        Transition::moves("waiting", "a task that it depends on has failed, or it is not approved", "dead", "handoff.failed"),
         Transition::moves("queued", "a worker is free for it", "assigned", "handoff.assigned"),
         Transition::moves("assigned", "its worker says that it is at it", "running", "handoff.running"),
         Transition::stays("running", "its worker sends a partial result", "handoff.progress"),
@@ -69,7 +69,7 @@ pub(in crate::engine) const TASK: Machine = Machine {
         Transition::moves("running", CANCELLED, "cancelled", "handoff.cancelled"),
         Transition::moves("asking", CANCELLED, "cancelled", "handoff.cancelled"),
         Transition::moves("dead", "somebody redrives it", "queued", "handoff.redriven"),
-        Transition::moves("dead", "somebody redrives it while what it depends on has not ended", "waiting", "handoff.redriven"),
+        Transition::moves("dead", "somebody redrives it while what it depends on has not ended, or it has to be approved", "waiting", "handoff.redriven"),
     ],
 };
 

@@ -37,7 +37,7 @@ pub(in crate::engine) enum Step {
     Expire,
     /// Somebody cancelled it.
     Cancel(TaskError),
-    /// What it depends on has failed.
+    /// What it depends on has failed, or it was not approved.
     Doom(TaskError),
     /// Somebody wants a dead one tried again, which may have to wait for these first.
     Redrive(Vec<TaskNo>),

@@ -8,15 +8,14 @@ use std::num::NonZeroU64;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
-use crate::wire::handoff::{
-    AttemptOutcome, Backoff, Priority, ResultStatus, TaskError, TaskState, UpdateStatus,
-};
+use crate::wire::handoff::{AttemptOutcome, Backoff, Priority, TaskError, TaskState, UpdateStatus};
 use crate::wire::json::Json;
-use crate::wire::name::{Agent, Capability, TaskId, TaskType};
+use crate::wire::name::{Agent, ApprovalId, Capability, TaskId, TaskType};
 
 use crate::engine::settings::Settings;
 
 use super::dependencies::Ties;
+pub(in crate::engine) use super::ending::TaskEnding;
 use super::history::AttemptHistory;
 use super::last_report::LastReport;
 use super::queue::QueueKey;
@@ -95,15 +94,6 @@ pub(in crate::engine) enum TaskStage {
     },
 }
 
-/// How a task ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::engine) enum TaskEnding {
-    Succeeded,
-    Dead,
-    Expired,
-    Cancelled,
-}
-
 /// What changes in the life of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::engine) struct TaskStatus {
@@ -118,6 +108,12 @@ pub(in crate::engine) struct TaskStatus {
     /// How often the present attempt was sent to its worker since that said how far it is.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(in crate::engine) deliveries: u32,
+    /// The approval that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) awaits: Option<ApprovalId>,
+    /// It has been approved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::engine) approved: bool,
     /// Who had it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) last_worker: Option<Agent>,
@@ -164,26 +160,6 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-impl TaskEnding {
-    pub(in crate::engine) fn state(self) -> TaskState {
-        match self {
-            TaskEnding::Succeeded => TaskState::Succeeded,
-            TaskEnding::Dead => TaskState::Dead,
-            TaskEnding::Expired => TaskState::Expired,
-            TaskEnding::Cancelled => TaskState::Cancelled,
-        }
-    }
-
-    pub(in crate::engine) fn result(self) -> ResultStatus {
-        match self {
-            TaskEnding::Succeeded => ResultStatus::Succeeded,
-            TaskEnding::Dead => ResultStatus::Dead,
-            TaskEnding::Expired => ResultStatus::Expired,
-            TaskEnding::Cancelled => ResultStatus::Cancelled,
-        }
-    }
-}
-
 impl TaskStatus {
     pub(in crate::engine) fn new(stage: TaskStage, now: Millis) -> TaskStatus {
         TaskStatus {
@@ -192,6 +168,8 @@ impl TaskStatus {
             failures: 0,
             releases: 0,
             deliveries: 0,
+            awaits: None,
+            approved: false,
             last_worker: None,
             updated_at: now,
             error: None,
@@ -277,7 +255,7 @@ impl TaskStatus {
 
     fn live_again(&mut self, unmet: Vec<TaskNo>, now: Millis) -> TaskStage {
         (self.failures, self.releases) = (0, 0);
-        match unmet.is_empty() {
+        match unmet.is_empty() && self.awaits.is_none() {
             true => TaskStage::Queued,
             false => TaskStage::Waiting { until: now, unmet },
         }
@@ -337,7 +315,9 @@ impl Task {
                     None => return false,
                 }
             }
-            (Waiting { unmet, .. }, Step::Due) if unmet.is_empty() => Queued,
+            (Waiting { unmet, .. }, Step::Due) if unmet.is_empty() && status.awaits.is_none() => {
+                Queued
+            }
             (Waiting { .. }, Step::Doom(error)) => {
                 status.error = Some(Box::new(error));
                 ended(TaskEnding::Dead, now, None)

@@ -235,8 +235,17 @@ impl RoomState {
         self.each(cx, |pattern, tx| pattern.agent_changed(tx, agent, change));
     }
 
+    /// Passes on what patterns have to tell each other, until they have no more to say: each
+    /// message brings at most one more.
+    fn pass_on(&mut self, cx: &mut Context) {
+        while let Some(message) = self.core.gate_messages.pop_front() {
+            self.each(cx, |pattern, tx| pattern.gate_told(tx, &message));
+        }
+    }
+
     /// Lets what was freed find its use.
     pub(super) fn settle(&mut self, cx: &mut Context) {
+        self.pass_on(cx);
         self.each(cx, |pattern, tx| pattern.settle(tx));
     }
 

@@ -1,6 +1,7 @@
 //! Approve: gates, votes, time-outs.
 
 mod escalation;
+mod gates;
 mod trail;
 
 use crate::wire::approve::{ApprovalState, AuditAct, AuditPage, PendingApproval, Verdict as Word};

@@ -76,9 +76,10 @@ impl Told {
 fn act_more(world: &mut World, dice: &mut Dice, step: u64) {
     let who = dice.pick(&AGENTS);
     let some_task = format!("t{}", dice.below(step + 1));
-    match dice.below(110) {
+    match dice.below(125) {
         60..=89 => ask_and_answer_tasks(world, dice, who),
         90..=109 => ask_and_answer_calls(world, dice, who),
+        110..=124 => call_what_has_to_be_approved(world, dice, who),
         0..=14 => {
             let task = json!({
                 "id": format!("t{step}"), "type": dice.pick(&["draft", "review"]), "group": dice.pick(&["g", "h"]),
@@ -158,6 +159,45 @@ fn ask_and_answer_tasks(world: &mut World, dice: &mut Dice, who: &str) {
     }
 }
 
+/// A tool whose calls wait for approval: provided, called, decided on.
+fn call_what_has_to_be_approved(world: &mut World, dice: &mut Dice, who: &str) {
+    match dice.below(9) {
+        0 | 1 => {
+            let _ = world.subscribe(who, "rooms/r/tools/run/wipe");
+            let said = json!({
+                "description": "d", "inputSchema": { "type": "object" },
+                "approval": { "timeoutMs": 1 + dice.below(60_000) },
+            });
+            let _ = world.send(who, "tools/register/wipe", said);
+        }
+        2..=4 => drop(world.send(who, "tools/call/wipe", json!({}))),
+        5 => {
+            let held = world
+                .events
+                .iter()
+                .rev()
+                .find(|event| event.to.as_deref() == Some("approving"));
+            if let Some(call) = held.map(|event| event.subject.clone()) {
+                let caller = call.split('/').next().unwrap();
+                let _ = world.send(caller, "tools/cancel", json!({ "call": call }));
+            }
+        }
+        _ => {
+            let asked = world
+                .events
+                .iter()
+                .rev()
+                .filter(|event| event.what == "approve.requested");
+            let id = asked.map(|event| event.subject.clone()).next();
+            let word = dice.pick(&["approve", "approve", "no"]);
+            if let Some(id) = id {
+                let said = json!({ "decision": word });
+                let _ = world.send(who, &format!("approve/decide/{id}"), said);
+            }
+        }
+    }
+}
+
 /// The same of calls.
 fn ask_and_answer_calls(world: &mut World, dice: &mut Dice, who: &str) {
     let is_run = |topic: &Topic| matches!(topic, Topic::ToolsRun { .. });
@@ -216,7 +256,7 @@ fn run(seed: u64, told: &mut Told) {
 #[test]
 fn what_happens_is_in_the_tables_and_what_is_in_the_tables_happens() {
     let mut seen = BTreeSet::new();
-    for seed in 0..120 {
+    for seed in 0..200 {
         let mut told = Told::default();
         run(seed, &mut told);
         seen.append(&mut told.seen);

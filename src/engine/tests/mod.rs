@@ -357,6 +357,7 @@ impl World {
     fn command(from: &str, topic: RoomTopic, payload: impl Into<Bytes>) -> Command {
         Command {
             from: agent(from),
+            user: None,
             topic,
             payload: payload.into(),
             mirrors: CommandMirrors::default(),

@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::Millis;
 use crate::wire::json::Json;
-use crate::wire::name::{Agent, CallId, Tool};
+use crate::wire::name::{Agent, ApprovalId, CallId, Tool};
 use crate::wire::tools::ToolError;
 
+use crate::engine::gate::NOT_APPROVED;
 use crate::engine::question::Questions;
 use crate::engine::stats::ToolOutcome;
 
-use super::states::{ASKING, RUNNING};
+use super::states::{APPROVING, ASKING, RUNNING};
 
 /// A call that is not over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub(in crate::engine) struct OpenCall {
     pub(super) traceparent: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tracestate: Option<String>,
+    /// Why nobody has it yet: until then its `provider` is the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) gate: Option<Box<CallGate>>,
     /// What its provider asked, and was told.
     #[serde(default, skip_serializing_if = "Questions::is_empty")]
     pub(super) questions: Questions,
@@ -48,6 +52,15 @@ pub(in crate::engine) struct OpenCall {
     /// the answer must be there.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) left_ms: u64,
+}
+
+/// What a call is that awaits its approval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct CallGate {
+    pub(super) approval: ApprovalId,
+    pub(super) arguments: Json,
+    /// How long it may take from then on.
+    pub(super) timeout_ms: u64,
 }
 
 #[expect(
@@ -62,7 +75,9 @@ impl OpenCall {
     /// Bytes of arguments, questions and answers that it keeps.
     pub(super) fn kept_bytes(&self) -> usize {
         let arguments = self.arguments.as_ref().map_or(0, |json| json.text().len());
-        arguments + self.questions.bytes()
+        let held = self.gate.as_ref();
+        let held = held.map_or(0, |held| held.arguments.text().len());
+        arguments + held + self.questions.bytes()
     }
 
     /// Whether its provider waits for an answer.
@@ -72,9 +87,10 @@ impl OpenCall {
 
     /// Where it stands, as events say it.
     pub(super) fn state(&self) -> &'static str {
-        match self.is_asking() {
-            true => ASKING,
-            false => RUNNING,
+        match &self.gate {
+            Some(_) => APPROVING,
+            None if self.is_asking() => ASKING,
+            None => RUNNING,
         }
     }
 }
@@ -98,6 +114,10 @@ pub(super) enum CallEnd {
     Changed,
     /// Its provider takes no message of that size any more.
     TooLarge(Agent),
+    /// It was not approved.
+    NotApproved(String),
+    /// It was, and nobody could be called then.
+    Unavailable(String),
 }
 
 impl CallEnd {
@@ -107,9 +127,12 @@ impl CallEnd {
             CallEnd::Error(_) => ToolOutcome::Error,
             CallEnd::TimedOut(_) => ToolOutcome::TimedOut,
             CallEnd::Cancelled(_) => ToolOutcome::Cancelled,
-            CallEnd::Gone(_) | CallEnd::Withdrawn(_) | CallEnd::Changed | CallEnd::TooLarge(_) => {
-                ToolOutcome::Lost
-            }
+            CallEnd::NotApproved(_) => ToolOutcome::NotApproved,
+            CallEnd::Gone(_)
+            | CallEnd::Withdrawn(_)
+            | CallEnd::Changed
+            | CallEnd::TooLarge(_)
+            | CallEnd::Unavailable(_) => ToolOutcome::Lost,
         }
     }
 
@@ -125,9 +148,12 @@ impl CallEnd {
             CallEnd::Error(_) => ("tools.returned", "error"),
             CallEnd::TimedOut(_) => ("tools.expired", "error"),
             CallEnd::Cancelled(_) => ("tools.cancelled", "error"),
-            CallEnd::Gone(_) | CallEnd::Withdrawn(_) | CallEnd::Changed | CallEnd::TooLarge(_) => {
-                ("tools.lost", "error")
-            }
+            CallEnd::NotApproved(_) => ("tools.refused", "error"),
+            CallEnd::Gone(_)
+            | CallEnd::Withdrawn(_)
+            | CallEnd::Changed
+            | CallEnd::TooLarge(_)
+            | CallEnd::Unavailable(_) => ("tools.lost", "error"),
         }
     }
 
@@ -152,6 +178,8 @@ impl CallEnd {
             CallEnd::Error(error) => error.clone(),
             CallEnd::TimedOut(ms) => gateways("timeout", format!("no answer within {ms} ms")),
             CallEnd::Cancelled(reason) => gateways("cancelled", reason.clone()),
+            CallEnd::NotApproved(reason) => gateways(NOT_APPROVED, reason.clone()),
+            CallEnd::Unavailable(reason) => gateways("unavailable", reason.clone()),
             CallEnd::Gone(provider) => gateways(
                 "provider-gone",
                 format!("{provider} lost its connection before it answered"),

@@ -46,6 +46,7 @@ impl Tools {
                 .check(arguments.text())
                 .map_err(|violation| invalid("arguments", violation))?;
             let (kept, timeout_ms) = (entry.definition.idempotent, entry.definition.timeout_ms);
+            let rule = entry.definition.approval.clone();
             self.admit_call(tx, call, &arguments, kept)?;
             let timeout_ms = asked.timeout_ms.or(timeout_ms);
             let timeout_ms = timeout_ms.unwrap_or(tx.cx.settings.tools.timeout.ms());
@@ -63,17 +64,22 @@ impl Tools {
                 correlation_id: call.correlation_id.clone(),
                 traceparent: asked.traceparent,
                 tracestate: asked.tracestate,
+                gate: None,
                 questions: Questions::default(),
                 left_ms: 0,
             };
+            if let Some(rule) = rule {
+                return self.hold_back(tx, call, begun, (arguments, timeout_ms), &rule);
+            }
             begun.provider = self.free_provider(tx, &begun, &arguments)?;
-            self.begin_call(tx, begun, &arguments);
+            self.run_call(tx, &begun, &arguments);
+            self.begin_call(tx, begun);
             Ok(Accepted::call(Code::Taken, &id))
         })
     }
 
     /// The tool, if somebody can be called for it, busy or not.
-    fn callable(&self, tool: &Tool) -> Result<&ToolEntry, Rejection> {
+    pub(super) fn callable(&self, tool: &Tool) -> Result<&ToolEntry, Rejection> {
         let entry = self.registry.get(tool);
         let callable = entry.filter(|entry| !entry.callable.is_empty());
         callable.ok_or_else(|| {
@@ -115,7 +121,7 @@ impl Tools {
         tx.cx.may_wait_for(call.mailboxes, caller, "the result")
     }
 
-    fn free_provider(
+    pub(super) fn free_provider(
         &self,
         tx: &RoomTx<'_>,
         call: &OpenCall,

@@ -86,6 +86,7 @@ impl EndedCall {
             },
             caller: self.caller.clone(),
             provider: self.provider.clone(),
+            approval: None,
             called_at: self.called_at,
             deadline: self.deadline,
             ended_at: Some(self.at),
@@ -141,12 +142,14 @@ impl OpenCall {
         CallView {
             call: self.id.clone(),
             tool: self.tool.clone(),
-            state: match self.is_asking() {
-                true => CallState::Asking,
-                false => CallState::Running,
+            state: match &self.gate {
+                Some(_) => CallState::Approving,
+                None if self.is_asking() => CallState::Asking,
+                None => CallState::Running,
             },
             caller: self.caller.clone(),
             provider: self.provider.clone(),
+            approval: self.gate.as_ref().map(|gate| gate.approval.clone()),
             called_at: self.called_at,
             deadline: self.deadline,
             ended_at: None,

@@ -14,7 +14,7 @@ use crate::engine::tx::RoomTx;
 
 use super::Tools;
 use super::call::{CallEnd, OpenCall};
-use super::states::{ASKING, RUNNING};
+use super::states::{APPROVING, ASKING, RUNNING};
 
 impl Tools {
     pub(super) fn run_key(tx: &RoomTx<'_>, call: &OpenCall) -> RunKey {
@@ -167,13 +167,14 @@ impl Tools {
         let from = match what {
             "tools.asked" => Some(RUNNING),
             "tools.answered" | "tools.unanswered" => Some(ASKING),
+            "tools.approved" => Some(APPROVING),
             _ => to.and(lost_by).map(|_| ASKING),
         };
         let by_provider = matches!(what, "tools.progress" | "tools.asked");
         let reason = lost_by.map(|agent| format!("{agent} is gone"));
         let who = match lost_by {
             Some(_) => tx.cx.gateway.clone(),
-            None if what == "tools.unanswered" => tx.cx.gateway.clone(),
+            None if matches!(what, "tools.unanswered" | "tools.approved") => tx.cx.gateway.clone(),
             None if by_provider => call.provider.clone(),
             None => call.caller.clone(),
         };

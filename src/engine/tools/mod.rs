@@ -10,6 +10,7 @@
 
 mod absence;
 mod answering;
+mod approval;
 mod asking;
 mod call;
 mod calling;
@@ -31,6 +32,7 @@ use crate::wire::name::{Agent, CallId, Tool};
 
 use absence::Absences;
 
+use super::gate::GateMessage;
 use super::ids::RunKey;
 use super::record::Changes;
 use super::recorded::Recorded;
@@ -84,18 +86,22 @@ impl Tools {
 impl Tools {
     /// The one place where a call comes into being: from here on its caller is owed one final
     /// result.
-    fn begin_call(&mut self, tx: &mut RoomTx<'_>, call: OpenCall, arguments: &Json) {
-        let subject = TimerSubject::Call(tx.room.name.clone(), call.id.clone());
-        tx.cx.timers.arm(call.deadline, Timer::Call, subject);
+    fn begin_call(&mut self, tx: &mut RoomTx<'_>, call: OpenCall) {
         tx.cx.reserve_result(&call.caller);
         tx.cx.stats.tool_calls += 1;
         self.change(tx, ToolChange::Call(call.id.clone()));
+        self.registry.enter(&call.tool, &call.id);
+        self.tell_call(tx, &call, "tools.called", Some(call.state()), None);
+        self.enter(call);
+    }
+
+    /// The one place where a call goes to its first provider.
+    fn run_call(&mut self, tx: &mut RoomTx<'_>, call: &OpenCall, arguments: &Json) {
+        let subject = TimerSubject::Call(tx.room.name.clone(), call.id.clone());
+        tx.cx.timers.arm(call.deadline, Timer::Call, subject);
         let limit = tx.cx.settings.tools.max_calls_per_provider;
         self.registry.took(&call.provider, &call.id, limit);
-        self.registry.enter(&call.tool, &call.id);
-        self.deliver_run(tx, &call, Some(arguments));
-        self.tell_call(tx, &call, "tools.called", Some(RUNNING), None);
-        self.enter(call);
+        self.deliver_run(tx, call, Some(arguments));
     }
 
     /// The one place where a call ends.
@@ -110,11 +116,16 @@ impl Tools {
         *tx.cx.stats.tool_endings.of_mut(end.outcome()) += 1;
         self.change(tx, ToolChange::Call(id.clone()));
         self.registry.exit(&call.tool, id);
+        if let Some(held) = &call.gate {
+            tx.tell_gates(GateMessage::Withdraw(held.approval.clone()));
+        }
         let notice = end.error().filter(|_| !end.is_providers_own());
         let notice = notice
             .as_ref()
             .and_then(|error| Some((error.code.as_deref()?, error.message.as_str())));
-        self.take_back(tx, &call, notice);
+        if call.gate.is_none() {
+            self.take_back(tx, &call, notice);
+        }
         self.tell_ending(tx, &call, who, &end);
         let (result, error) = end.into_result();
         self.deliver_result_of(tx, &call, result.clone(), error.clone());
@@ -200,12 +211,14 @@ impl Tools {
 
     /// Puts a call back that earlier runs have left.
     pub(super) fn rebuild_call(&mut self, tx: &mut RoomTx<'_>, call: OpenCall) {
-        let subject = TimerSubject::Call(tx.room.name.clone(), call.id.clone());
-        tx.cx.timers.arm(call.deadline, Timer::Call, subject);
         tx.cx.reserve_result(&call.caller);
         tx.cx.stats.tool_calls += 1;
-        let limit = tx.cx.settings.tools.max_calls_per_provider;
-        self.registry.took(&call.provider, &call.id, limit);
+        if call.gate.is_none() {
+            let subject = TimerSubject::Call(tx.room.name.clone(), call.id.clone());
+            tx.cx.timers.arm(call.deadline, Timer::Call, subject);
+            let limit = tx.cx.settings.tools.max_calls_per_provider;
+            self.registry.took(&call.provider, &call.id, limit);
+        }
         self.registry.enter(&call.tool, &call.id);
         self.enter(call);
     }

@@ -4,6 +4,7 @@ use crate::wire::Millis;
 use crate::wire::name::Agent;
 use crate::wire::topic::Topic;
 
+use crate::engine::gate::GateMessage;
 use crate::engine::pattern::{AgentChange, Pattern};
 use crate::engine::replies::{Call, Outcome, no_command};
 use crate::engine::settings::Settings;
@@ -55,6 +56,10 @@ impl Pattern for Tools {
             | AgentChange::GivesUp(_)
             | AgentChange::Removed => {}
         }
+    }
+
+    fn gate_told(&mut self, tx: &mut RoomTx<'_>, message: &GateMessage) {
+        self.approval_told(tx, message);
     }
 
     fn flush(&mut self, tx: &mut RoomTx<'_>) {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::wire::approve::ApprovalRule;
 use crate::wire::json::{self, Json};
 use crate::wire::name::{Agent, CallId, Tool};
 use crate::wire::reply::{Code, Rejection};
@@ -19,6 +20,7 @@ use crate::engine::context::Context;
 use crate::engine::digest::digest;
 use crate::engine::effect::Effect;
 use crate::engine::event::{Detail, RoomEvent};
+use crate::engine::gating::check_rule;
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome, between, json_at_most, text_at_most};
 use crate::engine::tx::RoomTx;
@@ -35,6 +37,8 @@ struct Promise {
     input_schema: serde_json::Value,
     output_schema: Option<serde_json::Value>,
     idempotent: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<ApprovalRule>,
 }
 
 /// What becomes of an agent's registration.
@@ -76,6 +80,9 @@ impl Tools {
             said.input_schema = of_an_object("inputSchema", &said.input_schema)?;
             if let Some(schema) = &mut said.output_schema {
                 *schema = of_an_object("outputSchema", schema)?;
+            }
+            if let Some(rule) = &said.approval {
+                check_rule(tx.cx, rule)?;
             }
             if let Some(hints) = &said.annotations {
                 check_annotations(hints)?;
@@ -127,7 +134,7 @@ impl Tools {
                 registered.extend(entry.definition.registered.iter().cloned());
             } else if let Some(other) = entry.callable.iter().find(|other| *other != agent) {
                 let reason = format!(
-                    "{other} provides {tool} with other schemas, or another idempotent: they must be the same"
+                    "{other} provides {tool} with other schemas, another idempotent or another approval: they must be the same"
                 );
                 return Err(Rejection::new(Code::Conflict, reason));
             }
@@ -140,6 +147,7 @@ impl Tools {
             annotations: said.annotations,
             timeout_ms: said.timeout_ms,
             idempotent: said.idempotent,
+            approval: said.approval,
             contract,
             registered,
         })
@@ -287,6 +295,7 @@ impl Definition {
             annotations: hints.filter(|hints| check_annotations(hints).is_ok()),
             timeout_ms: self.timeout_ms.unwrap_or(timeout_ms),
             idempotent: self.idempotent,
+            approval: self.approval.clone(),
             providers,
         }
     }
@@ -378,6 +387,7 @@ fn contract_of(said: &Registration) -> Result<String, Rejection> {
             .map(|schema| parse("outputSchema", schema))
             .transpose()?,
         idempotent: said.idempotent,
+        approval: said.approval.clone(),
     };
     digest(&promise).map_err(|error| {
         let reason = format!("a schema has no canonical form: {}", json::words(&error));

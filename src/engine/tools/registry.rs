@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{Schema, is_unicode_pattern};
+use crate::wire::approve::ApprovalRule;
 use crate::wire::json::Json;
 use crate::wire::name::{Agent, CallId, Tool};
 use crate::wire::reply::{Code, Rejection};
@@ -27,7 +28,10 @@ pub(in crate::engine) struct Definition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) timeout_ms: Option<u64>,
     pub(super) idempotent: bool,
-    /// Digest of what callers rely on: both schemas, and whether a call may run twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) approval: Option<ApprovalRule>,
+    /// Digest of what callers rely on: both schemas, whether a call may run twice, and who
+    /// approves.
     pub(super) contract: String,
     /// Who has registered it.
     pub(super) registered: BTreeSet<Agent>,

@@ -3,6 +3,7 @@
 use crate::engine::machine::{Machine, Transition};
 
 pub(super) const REGISTERED: &str = "registered";
+pub(super) const APPROVING: &str = "approving";
 pub(super) const RUNNING: &str = "running";
 pub(super) const ASKING: &str = "asking";
 
@@ -23,6 +24,11 @@ pub(in crate::engine) const CALL: Machine = Machine {
     name: "call",
     transitions: &[
         Transition::begins("a provider is called", RUNNING, "tools.called"),
+        Transition::begins("a call is taken that has to be approved", APPROVING, "tools.called"),
+        Transition::moves(APPROVING, "it is approved, and a provider is called", RUNNING, "tools.approved"),
+        Transition::moves(APPROVING, "it is not approved", "error", "tools.refused"),
+        Transition::moves(APPROVING, "it is approved, and nobody can be called; or the tool means something else now", "error", "tools.lost"),
+        Transition::moves(APPROVING, "the caller takes it back, or the room is closed", "error", "tools.cancelled"),
         Transition::stays(RUNNING, "the provider sends a partial result", "tools.progress"),
         Transition::stays(RUNNING, "the provider is gone or cannot take the run any more, the tool is idempotent, and another one can be called", "tools.rerouted"),
         Transition::moves(RUNNING, "the provider cannot go on without an answer of the caller's", ASKING, "tools.asked"),

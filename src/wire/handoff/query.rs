@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Priority, TaskError, TaskState};
 use crate::wire::Millis;
 use crate::wire::json::{Json, present};
-use crate::wire::name::{Agent, Capability, CommandId, TaskId, TaskType};
+use crate::wire::name::{Agent, ApprovalId, Capability, CommandId, TaskId, TaskType};
 use crate::wire::question::{GivenAnswer, OpenQuestion};
 use crate::wire::reply::Code;
 
@@ -227,6 +227,9 @@ pub struct TaskView {
     /// delay or backoff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Millis>,
+    /// The approval that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalId>,
     /// What it depends on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<TaskId>,

@@ -79,6 +79,7 @@ impl Play {
 
     fn say<T: serde::Serialize>(&mut self, me: &str, topic: Topic, body: &T) -> Verdict {
         self.hand_in(Input::Command(Command {
+            user: None,
             from: agent(me),
             topic: RoomTopic::new(room(), topic),
             payload: json::encode(body),

@@ -57,6 +57,8 @@ impl Approver {
         };
         let dice = &mut *ctx.dice;
         let request = ApprovalRequest {
+            task: None,
+            call: None,
             id: id.clone(),
             action: format!("publish {}", dice.below(100)),
             content: dice.maybe(70, |dice| {

@@ -185,6 +185,7 @@ impl Ctx<'_> {
         };
         Command {
             from: self.me.clone(),
+            user: None,
             topic: RoomTopic::new(room.clone(), topic),
             payload,
             mirrors: CommandMirrors {

@@ -405,6 +405,7 @@ fn registration(tool: &Tool, is_odd: bool, ctx: &mut Ctx<'_>) -> Registration {
     let parse = |text: &str| Json::parse(text).expect("JSON");
     let id = ctx.dice.percent(60);
     Registration {
+        approval: None,
         title: None,
         description: "as its name says".to_owned(),
         input_schema: parse(

@@ -175,6 +175,7 @@ fn cancel(room: &Room, task: TaskId, me: Agent) -> Command {
 fn command(room: &Room, me: &Agent, topic: Topic, payload: impl Into<Bytes>) -> Command {
     Command {
         from: me.clone(),
+        user: None,
         topic: RoomTopic::new(room.clone(), topic),
         payload: payload.into(),
         mirrors: CommandMirrors::default(),
