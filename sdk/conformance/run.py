@@ -24,24 +24,16 @@ HERE = Path(__file__).resolve().parent
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Plays the conformance list against one SDK."
-    )
+    parser = argparse.ArgumentParser(description="Plays the conformance list against one SDK.")
     parser.add_argument("--driver", help="the command that starts a driver")
     parser.add_argument(
         "--gateway",
         default=os.environ.get("HALLWARD_BIN"),
         help="the program (or HALLWARD_BIN)",
     )
-    parser.add_argument(
-        "--only", default="", help="scenarios whose name or file has one of these"
-    )
-    parser.add_argument(
-        "--variants", default="", help="of v5-json v311-json v5-cbor v311-cbor"
-    )
-    parser.add_argument(
-        "--full", action="store_true", help="every scenario in every variant"
-    )
+    parser.add_argument("--only", default="", help="scenarios whose name or file has one of these")
+    parser.add_argument("--variants", default="", help="of v5-json v311-json v5-cbor v311-cbor")
+    parser.add_argument("--full", action="store_true", help="every scenario in every variant")
     parser.add_argument("--jobs", type=int, default=3, help="scenarios at once (3)")
     parser.add_argument("--list", action="store_true", help="say which there are")
     parser.add_argument("--verbose", action="store_true", help="show what is said")
@@ -71,9 +63,7 @@ class Tally:
         self.skipped: set[str] = set()
         self._lock = threading.Lock()
 
-    def play(
-        self, scenario: Scenario, variant: str, gateway: str, driver: list[str]
-    ) -> None:
+    def play(self, scenario: Scenario, variant: str, gateway: str, driver: list[str]) -> None:
         began = time.monotonic()
         play = Play(scenario, VARIANTS[variant], gateway, driver)
         try:
@@ -89,9 +79,7 @@ class Tally:
         else:
             with self._lock:
                 self.passed += 1
-                print(
-                    f"passed  {scenario.name} ({variant}, {time.monotonic() - began:.1f} s)"
-                )
+                print(f"passed  {scenario.name} ({variant}, {time.monotonic() - began:.1f} s)")
                 if self.verbose:
                     print(indented(play.transcript()))
         finally:

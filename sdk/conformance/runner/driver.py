@@ -46,9 +46,7 @@ class Driver:
             with self._changed:
                 self._say("<", line.decode(errors="replace").strip())
                 if not known:
-                    self._broken = (
-                        f"{self.name} wrote what is no answer or event: {line!r:.200}"
-                    )
+                    self._broken = f"{self.name} wrote what is no answer or event: {line!r:.200}"
                 elif "event" in document:
                     self.events.append(document)
                 else:
@@ -59,9 +57,7 @@ class Driver:
             self._changed.notify_all()
 
     def _say(self, direction: str, line: str) -> None:
-        self.transcript.append(
-            f"{time.monotonic():.3f} {self.name} {direction} {line[:400]}"
-        )
+        self.transcript.append(f"{time.monotonic():.3f} {self.name} {direction} {line[:400]}")
 
     def ask(self, request: dict[str, Any]) -> int:
         with self._changed:
@@ -80,9 +76,7 @@ class Driver:
     def answer(self, number: int, within: float) -> dict[str, Any] | None:
         """The answer to a request; `None` if it does not come in time."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: number in self._answers or self._broken, within
-            )
+            self._changed.wait_for(lambda: number in self._answers or self._broken, within)
             if number in self._answers:
                 return self._answers.pop(number)
             if self._broken:

@@ -31,15 +31,11 @@ class Gateway:
         self._binary = binary
         self._folder = Path(tempfile.mkdtemp(prefix="hallward-conformance-"))
         self._environment = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith("HALLWARD")
+            key: value for key, value in os.environ.items() if not key.startswith("HALLWARD")
         }
         for key, value in settings.items():
             name = "HALLWARD__" + key.upper().replace(".", "__")
-            self._environment[name] = (
-                str(value).lower() if isinstance(value, bool) else str(value)
-            )
+            self._environment[name] = str(value).lower() if isinstance(value, bool) else str(value)
         if clock:
             self.step_clock("+0s")
             self._environment |= {

@@ -17,9 +17,7 @@ def filled(value: Any, variables: Mapping[str, Any]) -> Any:
         whole = _VARIABLE.fullmatch(value)
         if whole and whole[1] in variables:
             return variables[whole[1]]
-        return _VARIABLE.sub(
-            lambda found: str(variables.get(found[1], found[0])), value
-        )
+        return _VARIABLE.sub(lambda found: str(variables.get(found[1], found[0])), value)
     if isinstance(value, list):
         return [filled(one, variables) for one in value]
     if isinstance(value, dict):
@@ -36,9 +34,7 @@ def differs(expected: Any, found: Any, path: str = "") -> str | None:
         if not isinstance(found, dict):
             return f"{path or 'it'} should be an object, and is {short(found)}"
         for key, value in expected.items():
-            why = differs(
-                value, found.get(key, MISSING), f"{path}.{key}" if path else key
-            )
+            why = differs(value, found.get(key, MISSING), f"{path}.{key}" if path else key)
             if why:
                 return why
         return None
@@ -47,11 +43,7 @@ def differs(expected: Any, found: Any, path: str = "") -> str | None:
             return f"{path} should be {short(expected)}, and is {short(found)}"
         pairs = enumerate(zip(expected, found))
         return next(
-            (
-                why
-                for i, (one, other) in pairs
-                if (why := differs(one, other, f"{path}[{i}]"))
-            ),
+            (why for i, (one, other) in pairs if (why := differs(one, other, f"{path}[{i}]"))),
             None,
         )
     if same(expected, found):

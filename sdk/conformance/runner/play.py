@@ -23,6 +23,19 @@ GIVEN = {
     "long_key": "/".join(letter * 60 for letter in "abcdefgh"),
 }
 """Values that every scenario may use."""
+PROBES: dict[str, tuple[str, dict[str, Any]]] = {
+    # Unknown, the status is 400; known, there is no such task.
+    "input": (
+        "handoff/update/probe",
+        {"task": "none", "attempt": 1, "status": "input", "question": "?"},
+    ),
+    # Unknown, the field is ignored; known, it is wrong.
+    "approval": (
+        "tools/register/probe/probe",
+        {"description": "probes", "inputSchema": {}, "approval": {"quorum": "none"}},
+    ),
+}
+"""What shows whether a gateway has a feature."""
 
 
 class Failed(Exception):
@@ -70,19 +83,18 @@ class Play:
             raise Failed(f"the scenario names what is not there: {error!r}") from error
 
     def _check_needs(self) -> None:
-        """A gateway that does not know a status says so with 400; one that does, that there is no
-        such task.
-        """
-        status = self._scenario.needs
-        if status is None:
+        """Tells by its answer to something that is wrong whether the gateway knows a feature."""
+        needs = self._scenario.needs
+        if needs is None:
             return
         self._start("probe", "probe", VARIANTS["v5-json"])
-        update = {"task": "none", "attempt": 1, "status": status, "question": "?"}
-        request = {"op": "publish", "topic": "handoff/update/probe", "json": update}
+        topic, document = PROBES[needs]
         probe = self._drivers["probe"]
+        request = {"op": "publish", "topic": topic, "json": document}
         answer = probe.answer(probe.ask(request), self._scenario.within) or {}
-        if answer.get("error", {}).get("kind") == "Malformed":
-            raise Skipped(f"the gateway does not know the status {status}")
+        unknown = {"input": "Malformed", "approval": None}[needs]
+        if answer.get("error", {}).get("kind") == unknown:
+            raise Skipped(f"the gateway does not know {needs}")
 
     def close(self) -> None:
         for driver in [*self._drivers.values(), *self._gone]:
@@ -95,14 +107,8 @@ class Play:
         """What was said, and what the programs logged."""
         drivers = [*self._drivers.values(), *self._gone]
         lines = sorted(line for one in drivers for line in one.transcript)
-        errors = [
-            f"-- {one.name} logged:\n{text}"
-            for one in drivers
-            if (text := one.stderr())
-        ]
-        return "\n".join(
-            [*lines, *errors, f"-- the gateway logged:\n{self._gateway.log[-2_000:]}"]
-        )
+        errors = [f"-- {one.name} logged:\n{text}" for one in drivers if (text := one.stderr())]
+        return "\n".join([*lines, *errors, f"-- the gateway logged:\n{self._gateway.log[-2_000:]}"])
 
     # Steps
 
@@ -129,9 +135,7 @@ class Play:
 
     def _start(self, name: str, agent: str, connect: dict[str, Any]) -> None:
         driver = self._drivers[name] = Driver(name, self._command)
-        proxy = self._proxies[name] = self._proxies.get(name) or Proxy(
-            self._gateway.port
-        )
+        proxy = self._proxies[name] = self._proxies.get(name) or Proxy(self._gateway.port)
         url = f"mqtt://127.0.0.1:{proxy.port}"
         fields = {"url": url, "agent": agent, **self._variant, **connect}
         self._ok(driver, driver.ask({"op": "connect", **fields}), {})
@@ -155,9 +159,7 @@ class Play:
             raise Skipped(f"the driver does not know {answer['error'].get('reason')}")
         wanted = "error" if "error" in step else "ok"
         if wanted not in answer:
-            raise Failed(
-                f"{driver.name}: {short(answer)}, where an {wanted} was expected"
-            )
+            raise Failed(f"{driver.name}: {short(answer)}, where an {wanted} was expected")
         if why := differs(step.get(wanted) or {}, answer[wanted]):
             raise Failed(f"{driver.name}: {why}: {short(answer)}")
         self._save(step, answer[wanted])
@@ -188,12 +190,8 @@ class Play:
             first = next((one for one in driver.events if one["event"] == kind), None)
             if first is None or not match(first):
                 raise Failed(f"{driver.name}: the next event is {short(first)}")
-        elif not driver.wait_for(
-            lambda: any(map(match, driver.events)), self._within(step)
-        ):
-            there = [
-                one for one in driver.events if one["event"] == wanted.get("event")
-            ]
+        elif not driver.wait_for(lambda: any(map(match, driver.events)), self._within(step)):
+            there = [one for one in driver.events if one["event"] == wanted.get("event")]
             raise Failed(f"{driver.name}: no such event, but {short(there)}")
         found = next(one for one in driver.events if match(one))
         driver.events.remove(found)
@@ -201,9 +199,7 @@ class Play:
 
     def _step_unseen(self, step: dict[str, Any]) -> None:
         name = step["unseen"]
-        driver = self._drivers.get(name) or next(
-            one for one in self._gone if one.name == name
-        )
+        driver = self._drivers.get(name) or next(one for one in self._gone if one.name == name)
         for one in list(driver.events):
             if differs(step["is"], one) is None:
                 raise Failed(f"{driver.name}: there should be no {short(one)}")
