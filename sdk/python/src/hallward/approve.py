@@ -62,9 +62,9 @@ class Approve:
 
         ``action``: what is to be done. ``content``: what exactly, any JSON up to 256 KiB.
         ``approvers``: agents, or ``role:NAME``; anybody but you if not said. ``timeout``: how long
-        people have; then it is rejected, or what ``on_timeout`` says. ``task``, ``call``: what it is
-        about, for whoever decides. ``id``: a name of your own;
-        after a restart the same call waits for the same request, and asks nobody twice.
+        people have; then it is rejected, or what ``on_timeout`` says. ``task``, ``call``: what it
+        is about, for whoever decides. ``id``: a name of your own; after a restart the same call
+        waits for the same request, and asks nobody twice.
         """
         name = checked("approval", id) if id is not None else new_id()
         body = wire(
