@@ -17,6 +17,27 @@ _UNTOLD = {"ok", "error", "save", "later", "within"}
 _numbers = itertools.count(1)
 
 
+GIVEN = {
+    "soon": {"initialMs": 10, "factor": 1.0, "maxMs": 10},
+    "large": "0123456789" * 120,
+    "long_key": "/".join(letter * 60 for letter in "abcdefgh"),
+}
+"""Values that every scenario may use."""
+PROBES: dict[str, tuple[str, dict[str, Any]]] = {
+    # Unknown, the status is 400; known, there is no such task.
+    "input": (
+        "handoff/update/probe",
+        {"task": "none", "attempt": 1, "status": "input", "question": "?"},
+    ),
+    # Unknown, the field is ignored; known, it is wrong.
+    "approval": (
+        "tools/register/probe/probe",
+        {"description": "probes", "inputSchema": {}, "approval": {"quorum": "none"}},
+    ),
+}
+"""What shows whether a gateway has a feature."""
+
+
 class Failed(Exception):
     """The SDK did not do what the scenario says."""
 
@@ -39,7 +60,7 @@ class Play:
         self._variant = variant
         self._command = command
         self._room = f"room-{next(_numbers)}"
-        self._variables: dict[str, Any] = {"room": self._room}
+        self._variables: dict[str, Any] = {"room": self._room, **GIVEN}
         self._drivers: dict[str, Driver] = {}
         self._gone: list[Driver] = []
         self._proxies: dict[str, Proxy] = {}
@@ -62,19 +83,18 @@ class Play:
             raise Failed(f"the scenario names what is not there: {error!r}") from error
 
     def _check_needs(self) -> None:
-        """A gateway that does not know a status says so with 400; one that does, that there is no
-        such task.
-        """
-        status = self._scenario.needs
-        if status is None:
+        """Tells by its answer to something that is wrong whether the gateway knows a feature."""
+        needs = self._scenario.needs
+        if needs is None:
             return
         self._start("probe", "probe", VARIANTS["v5-json"])
-        update = {"task": "none", "attempt": 1, "status": status, "question": "?"}
-        request = {"op": "publish", "topic": "handoff/update/probe", "json": update}
+        topic, document = PROBES[needs]
         probe = self._drivers["probe"]
+        request = {"op": "publish", "topic": topic, "json": document}
         answer = probe.answer(probe.ask(request), self._scenario.within) or {}
-        if answer.get("error", {}).get("kind") == "Malformed":
-            raise Skipped(f"the gateway does not know the status {status}")
+        unknown = {"input": "Malformed", "approval": None}[needs]
+        if answer.get("error", {}).get("kind") == unknown:
+            raise Skipped(f"the gateway does not know {needs}")
 
     def close(self) -> None:
         for driver in [*self._drivers.values(), *self._gone]:

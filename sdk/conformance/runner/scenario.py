@@ -25,8 +25,8 @@ _FIELDS = {"name", "why", "variants", "settings", "steps", "within", "needs"}
 
 @dataclass(frozen=True)
 class Scenario:
-    """One document of a file. `settings` are the gateway's, by their keys; `needs` is a status of
-    an update that the gateway must know.
+    """One document of a file. `settings` are the gateway's, by their keys; `needs` is a feature
+    that the gateway must have.
     """
 
     name: str

@@ -124,7 +124,8 @@ class ToolError(HallwardError):
     """A call of a tool ended with an error.
 
     ``error_code``: what the tool said, or one of the gateway's: ``timeout``, ``cancelled``,
-    ``provider-gone``, ``withdrawn``, ``tool-changed``, ``too-large``. ``data``: what came with it.
+    ``provider-gone``, ``withdrawn``, ``tool-changed``, ``too-large``, ``not-approved``,
+    ``unavailable``. ``data``: what came with it.
     """
 
     def __init__(self, reason: str, *, call: str, error_code: str | None, data: Any) -> None:

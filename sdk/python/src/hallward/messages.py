@@ -218,7 +218,7 @@ AuditAct = Literal[
     "cancelled",
 ]
 """What somebody did about an approval."""
-CallState = Literal["running", "asking", "success", "error"]
+CallState = Literal["approving", "running", "asking", "success", "error"]
 """Where a call stands."""
 ConnectionState = Literal["online", "away", "offline"]
 """Whether the gateway holds the agent's connection."""
@@ -258,6 +258,21 @@ UpdateStatus = Literal["accepted", "progress", "success", "error", "release", "i
 """What a worker says of its task."""
 Verdict = Literal["approve", "reject"]
 """How an approval ended."""
+
+class ApprovalRule(Message):
+    """What a tool or a type of tasks asks for before anything is handed over: an approval of just
+    this.
+    """
+
+    action: str | None = None
+    """What is to be done, in a word or a sentence; the tool's name if not said."""
+    approvers: list[str] | None = None
+    """Who may decide: agents, users, or `role:NAME`; nobody named means anybody but the caller."""
+    quorum: int | None = None
+    """How many approvals it takes; 1 if not said."""
+    timeout_ms: int | None = None
+    """Milliseconds until it times out, and so is refused; the room's default if not said."""
+
 
 class AttemptView(Message):
     """One attempt at a task."""
@@ -322,12 +337,16 @@ class AuditedApproval(Message):
     """Everything that happened to it, in order."""
     by: list[str] | None = None
     """Who decided."""
+    call: str | None = None
+    """The call of a tool that it stands before, or is about."""
     content: Any = None
     """The content as it was last, approved or not; only where just this approval was asked for."""
     content_omitted: bool | None = None
     """There is no room for the content any more, or none in this answer."""
     decided_at: int | None = None
     """When it was decided, Unix milliseconds."""
+    task: str | None = None
+    """The task that it stands before, or is about."""
 
 
 class Backoff(Message):
@@ -502,7 +521,7 @@ class ToolError(Message):
     """In words."""
     code: str | None = None
     """A short name: the provider's own, or of the gateway's `timeout`, `cancelled`, `provider-gone`,
-    `withdrawn`, `tool-changed`, `too-large`.
+    `withdrawn`, `tool-changed`, `too-large`, `not-approved`, `unavailable`.
     """
     data: Any = None
     """Whatever else the provider says."""
@@ -602,7 +621,10 @@ class ApprovalRequest(Message):
     action: str
     """What is to be done, in a word or a sentence."""
     approvers: list[str] | None = None
-    """Who may decide: agent ids, or `role:NAME`; nobody named means anybody but the requester."""
+    """Who may decide: agents, users, or `role:NAME`; nobody named means anybody but the requester.
+    """
+    call: str | None = None
+    """The call of a tool that it stands before, or is about."""
     content: Any = None
     """What exactly is to be approved."""
     correlation_id: str | None = None
@@ -615,6 +637,8 @@ class ApprovalRequest(Message):
     """What a time-out means."""
     quorum: int | None = None
     """How many approvals it takes; 1 if not said."""
+    task: str | None = None
+    """The task that it stands before, or is about."""
     timeout_ms: int | None = None
     """Milliseconds until it times out; the room's default if not said."""
     traceparent: str | None = None
@@ -730,11 +754,13 @@ class CallView(Message):
     deadline: int
     """When its time is over, or would have been, Unix milliseconds."""
     provider: str
-    """Who has it, or had it last."""
+    """Who has it, or had it last; `gateway` where it was not approved, or not yet."""
     state: CallState
     """Where it stands."""
     tool: str
     """The tool."""
+    approval: str | None = None
+    """The approval that it waits for."""
     arguments: Any = None
     """As the caller gave them; where they were asked for, as long as another provider may get the
     call.
@@ -1196,10 +1222,14 @@ class PendingApproval(Message):
     """When it was asked, Unix milliseconds."""
     requester: str
     """Who asks."""
+    call: str | None = None
+    """The call of a tool that it stands before, or is about."""
     content: Any = None
     """What exactly is to be approved."""
     escalated: bool | None = None
     """Whether it timed out once and was asked again of `escalateTo`."""
+    task: str | None = None
+    """The task that it stands before, or is about."""
     traceparent: str | None = None
     """W3C Trace Context, from the request."""
     tracestate: str | None = None
@@ -1312,12 +1342,16 @@ class Registration(Message):
     withdraws.
     """
 
+    _nested = {"approval": ApprovalRule}
+
     description: str
     """What it does, for whoever chooses a tool."""
     input_schema: Any
     """JSON Schema of the arguments."""
     annotations: Any = None
     """Hints as MCP has them (`ToolAnnotations`); shown, not interpreted."""
+    approval: ApprovalRule | None = None
+    """Each call waits for an approval of just its arguments, which the gateway asks for."""
     correlation_id: str | None = None
     """Echoed in the reply."""
     id: str | None = None
@@ -1503,6 +1537,8 @@ class TaskView(Message):
     """What came of the questions before. Only in the answer to `handoff/get`."""
     any_of: list[str] | None = None
     """Of which it needs one besides."""
+    approval: str | None = None
+    """The approval that it waits for."""
     asking: OpenQuestion | None = None
     """What its worker waits to be answered. Only in the answer to `handoff/get`."""
     bytes: int | None = None
@@ -1670,6 +1706,8 @@ class ToolCard(Message):
     registered it any more).
     """
 
+    _nested = {"approval": ApprovalRule}
+
     description: str
     """What it does."""
     idempotent: bool
@@ -1685,6 +1723,8 @@ class ToolCard(Message):
     """Milliseconds that a call may take where the caller does not say."""
     annotations: Any = None
     """Hints as MCP has them."""
+    approval: ApprovalRule | None = None
+    """What each call has to be approved by first."""
     output_schema: Any = None
     """JSON Schema of the result."""
     title: str | None = None
@@ -1705,7 +1745,7 @@ class ToolResult(Message):
     final: bool
     """Whether the call is over with this."""
     provider: str
-    """Who ran it last."""
+    """Who ran it last; `gateway` where it was never approved."""
     status: ReturnStatus
     """What it is."""
     tool: str

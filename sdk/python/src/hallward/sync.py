@@ -823,16 +823,19 @@ class Approve(_Twin):
         on_timeout: OnTimeout | None = None,
         escalate_to: list[str] | None = None,
         urgency: str | None = None,
+        task: str | None = None,
+        call: str | None = None,
         correlation_id: str | None = None,
     ) -> Decision:
         """Asks, and waits for the decision: ``.approved``, ``.content`` as approved, ``.by``.
 
         ``action``: what is to be done. ``content``: what exactly, any JSON up to 256 KiB.
         ``approvers``: agents, or ``role:NAME``; anybody but you if not said. ``timeout``: how long
-        people have; then it is rejected, or what ``on_timeout`` says. ``id``: a name of your own;
-        after a restart the same call waits for the same request, and asks nobody twice.
+        people have; then it is rejected, or what ``on_timeout`` says. ``task``, ``call``: what it
+        is about, for whoever decides. ``id``: a name of your own; after a restart the same call
+        waits for the same request, and asks nobody twice.
         """
-        return self._call(self._inner.request(action, content, id=id, approvers=approvers, quorum=quorum, timeout=timeout, on_timeout=on_timeout, escalate_to=escalate_to, urgency=urgency, correlation_id=correlation_id))
+        return self._call(self._inner.request(action, content, id=id, approvers=approvers, quorum=quorum, timeout=timeout, on_timeout=on_timeout, escalate_to=escalate_to, urgency=urgency, task=task, call=call, correlation_id=correlation_id))
 
     def decision(self, id: str, *, timeout: Duration = "15m") -> Decision:
         """Waits for the decision on a request that was made before."""

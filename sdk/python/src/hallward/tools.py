@@ -20,7 +20,8 @@ from .messages import CallView, ToolCard, ToolResult
 
 _MARGIN = 30_000
 _LONGEST_CALL = 3_600_000
-"""Milliseconds: what a tool may ask for as its time-out."""
+_LONGEST_APPROVAL = 30 * 86_400_000
+"""Milliseconds: what a tool may ask for as its time-out, and for its approval."""
 
 
 class Part(NamedTuple):
@@ -120,9 +121,11 @@ class Tools:
                 timeout_ms=optional_milliseconds(call_timeout),
             )
             rest = checked("tool", tool)
-            await self._scope.call(
+            reply = await self._scope.call(
                 "tools/call", {**body, **_trace.current()}, rest=rest, again=FULL
             )
+            if reply.approval is not None and timeout is None:
+                wait += _LONGEST_APPROVAL  # its time begins when somebody has said yes
             while True:
                 one = await within(stream.__anext__(), wait, f"answer of {tool}")
                 if isinstance(one, Look):

@@ -135,7 +135,7 @@ class Worker:
         With an ``input_schema`` of its own the function takes all arguments as one mapping. A
         parameter of the type `Call` gets the call. ``idempotent``: a call may be run again by
         another provider. ``timeout``: how long a call may take; 30 s if not said. ``approval``:
-        ``{"approvers": [...], …}``: the gateway asks them before it hands a call over.
+        ``{"approvers": […], …}``: the gateway asks them before it hands a call over.
         """
 
         def register(handler: H) -> H:
