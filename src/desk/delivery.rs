@@ -26,6 +26,7 @@ use crate::engine::{Directed, DirectedKind, Engine};
 use crate::ledger::Space;
 use crate::log_limiter::limited;
 use crate::wire::Millis;
+use crate::wire::message::Qos;
 use crate::wire::message::{Message, Parts};
 use crate::wire::name::Agent;
 
@@ -258,7 +259,16 @@ impl DeliveryContext<'_> {
             let Some(connected) = client.state.connected() else {
                 return;
             };
-            let Some((seq, entry)) = client.outbox.next(connected.window) else {
+            let (state, outbox) = (&client.state, &mut client.outbox);
+            let next = if outbox.is_full(connected.window) {
+                outbox.next_reply(|entry| {
+                    let grant = state.grant_of(entry);
+                    grant.is_some_and(|grant| grant.qos == Qos::AtMostOnce)
+                })
+            } else {
+                outbox.next(connected.window)
+            };
+            let Some((seq, entry)) = next else {
                 return;
             };
             let (entry, grant) = (entry.clone(), client.state.grant_of(entry));

@@ -56,6 +56,41 @@ fn mqtt_3_3_4_9_no_more_than_receive_maximum_is_in_flight() {
     }
 }
 
+/// Who acknowledges its mail when its work is done asks meanwhile, and waits for the answer.
+#[test]
+fn an_answer_of_qos_0_passes_a_window_that_is_full() {
+    let gateway = gateway();
+    let mut client = Client::connect(gateway.mqtt, receiving("busy", 2)).by_hand();
+    client.subscribe(&[("rooms/lab/inbox/busy/+", 1), ("rooms/lab/reply/busy", 0)]);
+    let mut sender = join(&gateway, Version::V5, "ed");
+    for number in 0..4 {
+        publish(
+            &mut sender,
+            "rooms/lab/inbox/busy/ed",
+            &number.to_string(),
+            1,
+        );
+    }
+    let taken: Vec<_> = (0..2).map(|_| client.message()).collect();
+    for round in 0..3 {
+        let set = format!(r#"{{"value":{round},"id":"set-{round}"}}"#);
+        publish(&mut client, "rooms/lab/blackboard/set/busy/k", &set, 1);
+        let reply = client.message();
+        assert_eq!(
+            (reply.topic.as_str(), reply.qos),
+            ("rooms/lab/reply/busy", 0)
+        );
+        assert!(
+            reply.text().contains(&format!("set-{round}")),
+            "{}",
+            reply.text()
+        );
+    }
+    client.send(&Packet::PubAck(Ack::ok(taken[0].packet_id.expect("QoS 1"))));
+    assert_eq!(client.message().text(), "2");
+    client.ping();
+}
+
 /// 5.0: MQTT-3.3.4-7, MQTT-3.14.2-1.
 #[test]
 fn mqtt_3_3_4_7_a_client_that_sends_more_than_it_may_is_cut_off() {

@@ -544,6 +544,8 @@ export interface Event {
   detail?: unknown;
   /** The state before, where there was one. */
   from?: string;
+  /** Of an agent's own event: what it said, where that is JSON or CBOR and not too large. */
+  payload?: unknown;
   /** Where. */
   room: Room;
   /** Counts the events of the room, from 1, without a gap. */

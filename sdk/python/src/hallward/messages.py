@@ -958,6 +958,8 @@ class Event(Message):
     """Particulars: attempt, worker, version, reason …"""
     from_: str | None = None
     """The state before, where there was one."""
+    payload: Any = None
+    """Of an agent's own event: what it said, where that is JSON or CBOR and not too large."""
     to: str | None = None
     """The state after, where there is one."""
     traceparent: str | None = None

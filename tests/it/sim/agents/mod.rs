@@ -23,7 +23,7 @@ use hallward::wire::mirror::CommandMirrors;
 use hallward::wire::name::{Agent, CommandId, Key, Room};
 use hallward::wire::observe::Replay;
 use hallward::wire::presence::{Announcement, Encoding, PresenceList};
-use hallward::wire::question::AnswerTask;
+use hallward::wire::question::{AnswerCall, AnswerTask};
 use hallward::wire::topic::{Offer, RoomTopic, Topic};
 
 use super::agenda::LinkId;
@@ -54,6 +54,8 @@ pub(super) enum Intent {
     Walk(CommandId),
     /// Answer what a worker asked.
     Answer(Room, Box<AnswerTask>),
+    /// Answer what a provider asked.
+    Tell(Room, Box<AnswerCall>),
 }
 
 /// What an agent does.
@@ -360,6 +362,7 @@ impl Participant {
             (Role::Operator(operator), Intent::Open(room)) => operator.open(&room, ctx),
             (Role::Operator(_), Intent::Return(room)) => Operator::come_back(&room, ctx),
             (Role::Operator(operator), Intent::Walk(id)) => operator.keep_walking(&id, ctx),
+            (Role::Smith(_), Intent::Tell(room, answer)) => Smith::tell(&room, &answer, ctx),
             (Role::Dispatcher(dispatcher), Intent::Answer(room, answer)) => {
                 dispatcher.answer(&room, &answer, ctx);
             }
@@ -370,7 +373,8 @@ impl Participant {
                 | Intent::Return(_)
                 | Intent::Open(_)
                 | Intent::Walk(_)
-                | Intent::Answer(..),
+                | Intent::Answer(..)
+                | Intent::Tell(..),
             ) => {}
             (role, Intent::Stroll) => {
                 if !ctx.calm {
@@ -389,6 +393,7 @@ impl Participant {
                 worker.receive(&letter, ctx)
             }
             (Role::Dispatcher(_), Some(DirectedKind::Result)) => Dispatcher::receive(&letter, ctx),
+            (Role::Smith(_), Some(DirectedKind::ToolResult)) => Smith::hear(&letter, ctx),
             (Role::Smith(smith), Some(DirectedKind::Run(_))) => smith.receive(&letter, ctx),
             (Role::Operator(_), Some(DirectedKind::Assignment(_))) => {
                 Operator::salvage(&letter, ctx)

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use hallward::wire::json::Json;
 use hallward::wire::name::{CallId, CommandId, Room, Tool};
 use hallward::wire::presence::{Announcement, Status};
+use hallward::wire::question::AnswerCall;
 use hallward::wire::tools::{
-    CancelCall, GetCall, Registration, ReturnStatus, ToolCall, ToolError, ToolReturn, ToolRun,
+    CancelCall, GetCall, Registration, ReturnStatus, ToolCall, ToolError, ToolResult, ToolReturn,
+    ToolRun,
 };
 use hallward::wire::topic::{Offer, Topic};
 
@@ -27,6 +29,10 @@ enum Move {
     /// Gives what its tool does not promise, and then something better.
     Blunder,
     Fail,
+    /// Asks its caller, and does the rest when there is an answer, or none in time.
+    Ask {
+        ttl_ms: u64,
+    },
     Wait(u64),
     Break {
         back_after: u64,
@@ -310,15 +316,50 @@ impl Smith {
         ctx.later(pause, Intent::Run(errand));
     }
 
+    /// What a provider asks is mostly answered, sometimes when nobody waits for it any more.
+    pub(super) fn hear(letter: &Letter, ctx: &mut Ctx<'_>) {
+        let result: ToolResult = read(&letter.payload);
+        if result.status != ReturnStatus::Input || !ctx.dice.percent(80) {
+            return;
+        }
+        let id = ctx.dice.percent(50).then(|| ctx.mint("answer"));
+        let answer = AnswerCall {
+            call: result.call,
+            ask: ctx.dice.maybe(70, |_| result.ask.expect("a number")),
+            answer: Json::parse("[7.0, null]").expect("JSON"),
+            id: id.map(|id| CommandId::new(&id).expect("a name")),
+            correlation_id: None,
+        };
+        let pause = *ctx.dice.pick(&[1, 100, 1_000, 4_000]);
+        let room = letter.topic.room.clone();
+        ctx.later(pause, Intent::Tell(room, Box::new(answer)));
+    }
+
+    pub(super) fn tell(room: &Room, answer: &AnswerCall, ctx: &mut Ctx<'_>) {
+        let me = ctx.me.clone();
+        let repeatable = answer.id.is_some();
+        let command = ctx.publish(room, Topic::ToolsAnswer { me }, answer, repeatable);
+        if repeatable && ctx.dice.percent(20) {
+            ctx.again(command, true);
+        }
+    }
+
     fn plan(&mut self, ctx: &mut Ctx<'_>) -> Vec<Move> {
         if self.reformed {
             return vec![Move::Succeed];
         }
-        let dice = &mut *ctx.dice;
+        let (dice, asks_more) = (&mut *ctx.dice, ctx.asks_more);
         let mut moves = Vec::new();
         for _ in 0..dice.below(3) {
             moves.push(Move::Wait(dice.between(1, 300)));
             moves.push(Move::Part);
+        }
+        if asks_more && dice.percent(20) {
+            let ttl_ms = *dice.pick(&[200, 2_000]);
+            moves.push(Move::Ask { ttl_ms });
+            if dice.percent(70) {
+                return moves;
+            }
         }
         let away = *dice.pick(&[50, 300, 500, 1_500, 3_000]);
         let end: &[Move] = match dice.below(100) {
@@ -354,6 +395,15 @@ impl Smith {
             }
             Move::Blunder => self.answer(room, call, ReturnStatus::Success, "[]", ctx),
             Move::Fail => self.answer(room, call, ReturnStatus::Error, "", ctx),
+            Move::Ask { ttl_ms } => {
+                let said = ToolReturn {
+                    question: Some(Json::parse(r#"{"which": [1.0, 2]}"#).expect("JSON")),
+                    ttl_ms: Some(ttl_ms),
+                    ..ToolReturn::new(call.clone(), ReturnStatus::Input)
+                };
+                let me = ctx.me.clone();
+                let _ = ctx.publish(room, Topic::ToolsReturn { me }, &said, false);
+            }
             Move::Wait(ms) => pause = ms,
             Move::Break { back_after } => ctx.doings.push(Doing::HangUp { back_after }),
             Move::Withdraw => {

@@ -27,15 +27,22 @@ pub(super) fn runs(model: &Model, step: &Step, directed: &Directed, key: &RunKey
         "{} is over and runs: {call:?}",
         key.call
     );
+    let has_it = call.provider.as_ref() == Some(&directed.to) && key.turn == call.turn;
+    let goes_on = call.asked.as_ref().filter(|_| has_it);
+    // Who goes on with it has its arguments, unless it may be another one.
+    let arguments = goes_on.is_none() || call.idempotent;
+    let arguments = arguments.then(|| call.arguments.clone());
+    let given = call.given(goes_on.is_some());
     ensure!(
         run.call == key.call
             && run.tool == call.tool
             && model
                 .encodings
-                .same(&directed.to, &run.arguments, &Some(call.arguments.clone()))
+                .same(&directed.to, &run.arguments, &arguments)
+            && model.encodings.same(&directed.to, &run.answers, &given)
             && run.caller == call.caller
             && run.called_at == call.called_at
-            && run.deadline == call.deadline
+            && run.deadline == call.deadline_at(step.now)
             && run.correlation_id == call.correlation_id
             && directed.topic
                 == RoomTopic::new(
@@ -47,6 +54,15 @@ pub(super) fn runs(model: &Model, step: &Step, directed: &Directed, key: &RunKey
         "called {call:?}, run {run:?}"
     );
     let to = &directed.to;
+    if let Some(ask) = goes_on {
+        ensure!(
+            ask.answer.is_some() || (step.runs_timers() && ask.until <= step.now),
+            "{} goes on at {} without an answer: {call:?}",
+            key.call,
+            step.now
+        );
+        return Ok(());
+    }
     let tool = (key.room.clone(), call.tool.clone());
     let registered = model.tools.registry.get(&tool);
     let can = registered.is_some_and(|known| known.registered.contains(to))
@@ -124,7 +140,7 @@ pub(super) fn results(model: &Model, step: &Step, directed: &Directed) -> Check 
         call.finals
     );
     ensure!(
-        result.is_final == (result.status != ReturnStatus::Partial)
+        result.is_final != matches!(result.status, ReturnStatus::Partial | ReturnStatus::Input)
             && Some(&result.provider) == call.provider.as_ref()
             && result.tool == call.tool
             && result.called_at == call.called_at
@@ -239,6 +255,8 @@ pub(super) fn revocations_are_of_what_is_over(model: &Model, step: &Step) -> Che
 
 fn holds(model: &Model, agent: &Agent, key: &RunKey) -> bool {
     let call = model.tools.find(&key.room, &key.call);
+    // It comes again with the answer.
+    let call = call.filter(|call| call.asked.is_none());
     model.tools.is_open(&key.room, &key.call)
         && call.is_some_and(|call| call.turn == key.turn && call.provider.as_ref() == Some(agent))
 }

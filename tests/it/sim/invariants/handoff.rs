@@ -11,6 +11,7 @@ use hallward::wire::topic::Topic;
 use super::super::history::{Step, read};
 use super::super::model::Model;
 use super::super::model::asks::MOST_QUESTIONS;
+use super::super::model::encodings::canonical;
 use super::super::model::tasks::{TaskModel, suits};
 use super::replies::only_who_waits_for_all_it_may_is_refused;
 use super::{Check, ensure};
@@ -250,7 +251,8 @@ pub(super) fn questions_are_shown(
     let is_it = task.is_some_and(|task| {
         let ask = task.asked.as_ref();
         ask.is_some_and(|ask| {
-            (ask.until, &ask.question) == (shown.expires_at, &shown.question)
+            ask.until == shown.expires_at
+                && canonical(&shown.question) == canonical(&ask.question)
                 && ask.worker == shown.worker
                 && (task.attempt, task.next_ask()) == (shown.attempt, shown.ask)
                 && task.dispatcher == shown.dispatcher

@@ -182,6 +182,7 @@ impl Checker {
             }
             Topic::ToolsCall { tool, .. } => tools::calls(&self.model, step, room, tool)?,
             Topic::ToolsReturn { me } => tools::returns(&self.model, step, room, me)?,
+            Topic::ToolsAnswer { .. } => tools::answers(&self.model, step, room)?,
             Topic::ToolsCancel { .. } => tools::cancels(&self.model, step, room)?,
             Topic::ToolsGet { .. } => tools::questions(&mut self.model, step, room)?,
             Topic::PresenceList { .. } => presence::lists(&self.model, step, room)?,

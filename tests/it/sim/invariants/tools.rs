@@ -3,6 +3,7 @@
 use hallward::engine::DirectedKind;
 use hallward::wire::json::Json;
 use hallward::wire::name::{Agent, Room, Tool};
+use hallward::wire::question::AnswerCall;
 use hallward::wire::reply::Code;
 use hallward::wire::tools::{
     CallState, CallView, CancelCall, GetCall, Registration, ReturnStatus, ToolCall, ToolResult,
@@ -12,6 +13,7 @@ use hallward::wire::topic::Topic;
 
 use super::super::history::{Step, read};
 use super::super::model::Model;
+use super::super::model::asks::MOST_QUESTIONS;
 use super::super::model::tools::{ToolModel, same_contract};
 use super::replies::only_who_waits_for_all_it_may_is_refused;
 use super::{Check, ensure};
@@ -120,6 +122,14 @@ pub(super) fn returns(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
         );
         return Ok(());
     };
+    if mine.asked.is_some() && matches!(said.status, ReturnStatus::Input | ReturnStatus::Partial) {
+        ensure!(
+            step.refusal() == Some(Code::Conflict),
+            "{me} waits for an answer, says {said:?} and got {:?}",
+            step.verdict
+        );
+        return Ok(());
+    }
     let is_list = said.result.as_ref().is_some_and(|json| json.text() == "[]");
     let promises =
         known(model, room, &mine.tool).is_some_and(|known| known.said.output_schema.is_some());
@@ -128,7 +138,10 @@ pub(super) fn returns(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
         None => ensure!(!blunder, "{said:?} is not what {} promises", mine.tool),
         Some(Code::Invalid) => ensure!(blunder, "{said:?} was refused as invalid"),
         Some(Code::TooMany) => {
-            let is_part = said.status == ReturnStatus::Partial;
+            let is_part = matches!(said.status, ReturnStatus::Partial | ReturnStatus::Input);
+            if said.status == ReturnStatus::Input && mine.answers.len() >= MOST_QUESTIONS {
+                return Ok(());
+            }
             ensure!(is_part, "{said:?} needs no room and got 429");
             only_who_waits_for_all_it_may_is_refused(model, step, &mine.caller)?;
         }
@@ -139,6 +152,33 @@ pub(super) fn returns(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
             ));
         }
     }
+    Ok(())
+}
+
+/// Tools: the caller alone answers what a provider asks, while that waits for it.
+pub(super) fn answers(model: &Model, step: &Step, room: &Room) -> Check {
+    let command = step.command().expect("an answer");
+    let said: AnswerCall = read(&command.payload);
+    let call = model.tools.find(room, &said.call);
+    let open = call.filter(|_| model.tools.is_open(room, &said.call));
+    let expected = match open {
+        None => Some(Code::Conflict),
+        Some(call) if call.caller != command.from => Some(Code::Forbidden),
+        Some(call) if call.asked.is_none() => Some(Code::Conflict),
+        Some(call)
+            if said
+                .ask
+                .is_some_and(|ask| ask as usize != call.answers.len() + 1) =>
+        {
+            Some(Code::Conflict)
+        }
+        Some(_) => None,
+    };
+    ensure!(
+        step.refusal() == expected,
+        "{said:?} for {call:?} got {:?}, expected {expected:?}",
+        step.verdict
+    );
     Ok(())
 }
 
@@ -185,6 +225,7 @@ pub(super) fn questions(model: &mut Model, step: &Step, room: &Room) -> Check {
     let view: CallView = read(data.as_bytes());
     let over = call.finals.first();
     let state = match over.map(|over| over.status) {
+        None if call.asked.is_some() => CallState::Asking,
         None => CallState::Running,
         Some(ReturnStatus::Success) => CallState::Success,
         Some(_) => CallState::Error,

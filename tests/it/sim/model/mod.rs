@@ -93,6 +93,8 @@ pub(in super::super) struct Tally {
     pub(in super::super) rerouted: u64,
     pub(in super::super) run_again: u64,
     pub(in super::super) tool_parts: u64,
+    pub(in super::super) tool_answers: u64,
+    pub(in super::super) tool_silences: u64,
     pub(in super::super) calls_told: u64,
     pub(in super::super) calls_forgotten: u64,
     pub(in super::super) tool_ends: BTreeMap<String, u64>,
@@ -146,6 +148,8 @@ impl Tally {
             (&mut self.rerouted, other.rerouted),
             (&mut self.run_again, other.run_again),
             (&mut self.tool_parts, other.tool_parts),
+            (&mut self.tool_answers, other.tool_answers),
+            (&mut self.tool_silences, other.tool_silences),
             (&mut self.calls_told, other.calls_told),
             (&mut self.calls_forgotten, other.calls_forgotten),
         ];
@@ -209,6 +213,8 @@ impl Tally {
             self.called,
             self.rerouted,
             self.run_again,
+            self.tool_answers,
+            self.tool_silences,
             self.tool_parts,
             self.calls_told,
             self.calls_forgotten,
@@ -397,6 +403,7 @@ impl Model {
                 self.tools.called(step, tool, self.rules.tool_timeout_ms);
             }
             Topic::ToolsReturn { .. } => self.tools.answered(step),
+            Topic::ToolsAnswer { .. } => self.tools.told(step),
             Topic::MailboxList { .. } => self.tally.mail_listed += step.mail.len() as u64,
             Topic::PresenceAnnounce { me } if command.payload.is_empty() => {
                 self.people.said_farewell(&command.topic.room, me);

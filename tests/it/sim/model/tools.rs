@@ -7,6 +7,7 @@ use hallward::wire::Millis;
 use hallward::wire::json::Json;
 use hallward::wire::name::{Agent, CallId, Room, Tool};
 use hallward::wire::observe::Event;
+use hallward::wire::question::{AnswerCall, GivenAnswer};
 use hallward::wire::tools::{
     Registration, ReturnStatus, ToolCall, ToolResult, ToolReturn, ToolRun,
 };
@@ -37,10 +38,49 @@ pub(in super::super) struct CallModel {
     pub(in super::super) called_at: Millis,
     pub(in super::super) deadline: Millis,
     pub(in super::super) correlation_id: Option<String>,
+    /// What its provider waits to be answered.
+    pub(in super::super) asked: Option<CallAsk>,
+    /// What came of the questions before: an answer, or none in time.
+    pub(in super::super) answers: Vec<Option<Json>>,
     /// The result that its provider gave, as that spelt it.
     pub(in super::super) outcome: Option<Json>,
     /// Its final results: one, when it is over.
     pub(in super::super) finals: Vec<ToolResult>,
+}
+
+/// A question of a provider's: until then the time of its call stands still.
+#[derive(Debug, Clone)]
+pub(in super::super) struct CallAsk {
+    pub(in super::super) until: Millis,
+    /// What is left of the call's time.
+    left: Millis,
+    /// What was answered in the step that is being looked at.
+    pub(in super::super) answer: Option<Json>,
+}
+
+impl CallModel {
+    /// The answers as a run lists them; the one that brings it included.
+    pub(in super::super) fn given(&self, comes_with_one: bool) -> Vec<GivenAnswer> {
+        let mut answers = self.answers.clone();
+        if let Some(ask) = self.asked.as_ref().filter(|_| comes_with_one) {
+            answers.push(ask.answer.clone());
+        }
+        let answers = answers.into_iter().zip(1..);
+        let given = answers.map(|(answer, ask)| GivenAnswer {
+            ask,
+            timed_out: answer.is_none(),
+            answer,
+        });
+        given.collect()
+    }
+
+    /// When its time is over, as a run of now says it.
+    pub(in super::super) fn deadline_at(&self, now: Millis) -> Millis {
+        match &self.asked {
+            Some(ask) => now + ask.left,
+            None => self.deadline,
+        }
+    }
 }
 
 /// Names a call in every room.
@@ -126,6 +166,8 @@ impl Tools {
             correlation_id: asked
                 .correlation_id
                 .or_else(|| command.mirrors.correlation_id.clone()),
+            asked: None,
+            answers: Vec::new(),
             outcome: None,
             finals: Vec::new(),
         };
@@ -139,10 +181,36 @@ impl Tools {
         let command = step.command().expect("an answer");
         let said: ToolReturn = read(&command.payload);
         let name = (command.topic.room.clone(), said.call);
-        if let Some(call) = self.calls.get_mut(&name)
-            && said.status == ReturnStatus::Success
+        let Some(call) = self.calls.get_mut(&name) else {
+            return;
+        };
+        match said.status {
+            ReturnStatus::Success => call.outcome = said.result,
+            ReturnStatus::Input => {
+                let until = step.now + said.ttl_ms.expect("how long it waits");
+                let left = call.deadline.saturating_sub(step.now).max(1);
+                call.deadline = until;
+                call.asked = Some(CallAsk {
+                    until,
+                    left,
+                    answer: None,
+                });
+            }
+            ReturnStatus::Error | ReturnStatus::Partial => {}
+        }
+    }
+
+    /// An answer of its caller's that was accepted.
+    pub(super) fn told(&mut self, step: &Step) {
+        let command = step.command().expect("an answer");
+        let said: AnswerCall = read(&command.payload);
+        let name = (command.topic.room.clone(), said.call);
+        if let Some(ask) = self
+            .calls
+            .get_mut(&name)
+            .and_then(|call| call.asked.as_mut())
         {
-            call.outcome = said.result;
+            ask.answer = Some(said.answer);
         }
     }
 
@@ -154,7 +222,15 @@ impl Tools {
             return;
         };
         let again = call.provider.as_ref() == Some(&directed.to) && call.turn == turn;
-        if again {
+        call.deadline = call.deadline_at(now);
+        let asked = call.asked.take();
+        if let Some(ask) = asked.filter(|_| again) {
+            match &ask.answer {
+                Some(_) => tally.tool_answers += 1,
+                None => tally.tool_silences += 1,
+            }
+            call.answers.push(ask.answer);
+        } else if again {
             tally.run_again += 1;
         } else {
             tally.called += u64::from(turn == 0);
