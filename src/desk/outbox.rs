@@ -21,8 +21,6 @@ use crate::wire::message::{Message, Qos};
 
 /// How many sequence numbers a packet id can tell apart.
 const PACKET_IDS: u64 = 65_535;
-/// Replies, and again refusals, that are looked at for one that needs no acknowledgement.
-const REPLIES_LOOKED_AT: usize = 16;
 
 /// The packet id of a durable session's delivery.
 pub fn packet_id(seq: u64) -> u16 {
@@ -359,33 +357,12 @@ impl Outbox {
         (seq, entry)
     }
 
-    /// Whether what is not acknowledged fills the window.
-    pub fn is_full(&self, window: usize) -> bool {
-        self.unacknowledged.len() >= window
-    }
-
-    /// Takes the next reply to send that needs no acknowledgement, as `passes` says: it may go while
-    /// the window is full (MQTT-4.9.0-2). Whoever acknowledges when its work is done would wait for
-    /// ever for the answer to what it asks meanwhile.
+    /// Takes the [first reply](Self::first_reply) that may go while the window is full.
     pub fn next_reply(
         &mut self,
         passes: impl Fn(&OutboxEntry) -> bool,
     ) -> Option<(u64, &OutboxEntry)> {
-        let mut replies: Vec<u64> = self
-            .replies
-            .iter()
-            .take(REPLIES_LOOKED_AT)
-            .copied()
-            .collect();
-        replies.extend(self.refusals.iter().take(REPLIES_LOOKED_AT));
-        replies.sort_unstable();
-        let seq = replies.into_iter().find(|seq| {
-            let entry = self.entries.get(seq);
-            let is_new = |entry: &&OutboxEntry| {
-                entry.state == EntryState::Ready && entry.send_index == 0 && !entry.dup
-            };
-            entry.filter(is_new).is_some_and(&passes) && self.has_packet_id(*seq)
-        })?;
+        let seq = self.first_reply(passes)?;
         Some(self.take(seq))
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Nothing here changes it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{EntryState, Outbox, OutboxEntry, packet_id};
@@ -12,7 +13,34 @@ use crate::engine::DirectedKind;
 use crate::wire::Millis;
 use crate::wire::message::{Message, Qos};
 
+/// Replies, and again refusals, that are looked at for one that needs no acknowledgement.
+const REPLIES_LOOKED_AT: usize = 16;
+
 impl Outbox {
+    /// Whether what is not acknowledged fills the window.
+    pub fn is_full(&self, window: usize) -> bool {
+        self.unacknowledged.len() >= window
+    }
+
+    /// The next reply to send that needs no acknowledgement, as `passes` says: it may go while the
+    /// window is full (MQTT-4.9.0-2). Whoever acknowledges when its work is done would wait for
+    /// ever for the answer to what it asks meanwhile.
+    pub(super) fn first_reply(&self, passes: impl Fn(&OutboxEntry) -> bool) -> Option<u64> {
+        let of = |replies: &BTreeSet<u64>| -> Vec<u64> {
+            replies.iter().take(REPLIES_LOOKED_AT).copied().collect()
+        };
+        let mut replies = of(&self.replies);
+        replies.extend(of(&self.refusals));
+        replies.sort_unstable();
+        replies.into_iter().find(|seq| {
+            let entry = self.entries.get(seq);
+            let is_new = |entry: &&OutboxEntry| {
+                entry.state == EntryState::Ready && entry.send_index == 0 && !entry.dup
+            };
+            entry.filter(is_new).is_some_and(&passes) && self.has_packet_id(*seq)
+        })
+    }
+
     /// Directed messages, replies and what was promised aside, for the mailbox's limit.
     pub fn directed_messages(&self) -> usize {
         self.directed.messages - self.replies_len()
