@@ -1,5 +1,8 @@
 //! `--data :memory:`: a gateway whose data end with it, for tests and trials.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use tempfile::TempDir;
 
 use super::Failure;
@@ -18,8 +21,10 @@ impl Ephemeral {
         if config.data.dir.as_os_str() != MEMORY {
             return Ok(Ephemeral(None));
         }
+        // What is in it is nobody else's to read.
         let made = tempfile::Builder::new()
             .prefix("hallward-memory-")
+            .permissions(Permissions::from_mode(0o700))
             .tempdir();
         let dir = made.map_err(|error| {
             Failure::try_again(format!("cannot make a temporary directory: {error}"))

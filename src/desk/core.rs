@@ -384,6 +384,14 @@ impl Desk {
         let payload = json::encode(event);
         self.journal
             .append(&event.room, event.seq, now, name, &payload);
+        // What an agent said is for those who may read it there, where it said it.
+        let payload = match event.payload {
+            None => payload,
+            Some(_) => json::encode(&Event {
+                payload: None,
+                ..event.clone()
+            }),
+        };
         let payload = self.engine.encoding(&event.room).encode(payload);
         let message = event_message(&self.settings.root, event, category, &payload);
         distribute(&mut self.delivery(now), message);

@@ -139,12 +139,16 @@ fn properties(payload: &[u8], mirrors: &MessageMirrors) -> BytesMut {
     const CORRELATION_DATA: u8 = 0x09;
     const USER_PROPERTY: u8 = 0x26;
     let mut out = BytesMut::with_capacity(128);
-    // All messages of the gateway's are objects, so that their first byte tells.
+    // All messages of the gateway's are objects, so that their first byte tells; one that takes a
+    // retained one away is empty, which is no JSON: clients that parse by the type drop it.
     let content_type = match Encoding::of(payload) {
-        Encoding::Json => JSON,
-        Encoding::Cbor => cbor::CONTENT_TYPE,
+        _ if payload.is_empty() => None,
+        Encoding::Json => Some(JSON),
+        Encoding::Cbor => Some(cbor::CONTENT_TYPE),
     };
-    put_property(&mut out, CONTENT_TYPE, &[content_type]);
+    if let Some(content_type) = content_type {
+        put_property(&mut out, CONTENT_TYPE, &[content_type]);
+    }
     if let Some(correlation_id) = &mirrors.correlation_id {
         put_property(&mut out, CORRELATION_DATA, &[correlation_id]);
     }

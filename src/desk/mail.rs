@@ -10,7 +10,7 @@ use super::outbox_kind::OutboxKind;
 use crate::engine::{DirectedKind, Mailboxes, Past, VisitMail};
 use crate::wire::mailbox::{Mail, MailKind};
 use crate::wire::name::{Agent, Room};
-use crate::wire::topic::below_room;
+use crate::wire::topic::{RoomTopic, below_room};
 
 /// What the engine may see of the desk.
 pub(super) struct EngineView<'a> {
@@ -43,6 +43,13 @@ impl Mailboxes for EngineView<'_> {
     fn holds(&self, agent: &Agent, class: &DirectedKind) -> bool {
         let client = self.clients.get(agent.as_str());
         client.is_some_and(|client| client.outbox.find(class).is_some())
+    }
+
+    fn may_receive(&self, agent: &Agent, topic: &RoomTopic) -> bool {
+        let client = self.clients.get(agent.as_str());
+        let topic = topic.format(self.root);
+        // Whoever is not connected asks through a caller of this process, which has its own rights.
+        client.is_none_or(|client| !client.state.is_connected() || client.may_receive_now(&topic))
     }
 
     fn mail(&self, agent: &Agent, room: &Room, after: u64, visit: VisitMail<'_>) {

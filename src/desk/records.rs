@@ -233,6 +233,9 @@ const TOOL_RESULT: u8 = 9;
 const NOTICE: u8 = 10;
 const REFUSAL: u8 = 11;
 const SUMMARY: u8 = 12;
+/// The same as the two of that name, with how many answers they bring.
+const ANSWERED_ASSIGNMENT: u8 = 13;
+const ANSWERED_RUN: u8 = 14;
 
 pub(super) fn encode_received() -> Bytes {
     Bytes::from_static(&[RECEIVED])
@@ -262,16 +265,18 @@ pub(super) fn encode_outbox(kind: &OutboxKind, message: &Message) -> Bytes {
         }
         OutboxKind::Inbox => out.put_u8(INBOX),
         OutboxKind::Directed(DirectedKind::Assignment(key)) => {
-            out.put_u8(ASSIGNMENT);
+            out.put_u8(tag_of(ASSIGNMENT, ANSWERED_ASSIGNMENT, key.answers));
             put_name(&mut out, key.room.as_str());
             put_name(&mut out, key.task.as_str());
             out.put_u32(key.attempt);
+            put_answers(&mut out, key.answers);
         }
         OutboxKind::Directed(DirectedKind::Run(key)) => {
-            out.put_u8(RUN);
+            out.put_u8(tag_of(RUN, ANSWERED_RUN, key.answers));
             put_name(&mut out, key.room.as_str());
             put_name(&mut out, key.call.as_str());
             out.put_u32(key.turn);
+            put_answers(&mut out, key.answers);
         }
         OutboxKind::Directed(DirectedKind::Result) => out.put_u8(RESULT),
         OutboxKind::Directed(DirectedKind::Decision(id)) => {
@@ -286,6 +291,24 @@ pub(super) fn encode_outbox(kind: &OutboxKind, message: &Message) -> Bytes {
     }
     out.put_slice(message.as_bytes());
     out.freeze()
+}
+
+/// Most bring none, and are written as they always were.
+fn tag_of(plain: u8, answered: u8, answers: u32) -> u8 {
+    if answers == 0 { plain } else { answered }
+}
+
+fn put_answers(out: &mut BytesMut, answers: u32) {
+    if answers > 0 {
+        out.put_u32(answers);
+    }
+}
+
+fn take_answers(value: &mut Bytes, is_answered: bool) -> Option<u32> {
+    match is_answered {
+        true => value.try_get_u32().ok(),
+        false => Some(0),
+    }
 }
 
 /// Names are at most 64 bytes long.
@@ -339,15 +362,19 @@ fn decode_outbox(mut value: Bytes) -> Option<OutboxItem> {
             }
         }
         INBOX => OutboxKind::Inbox,
-        ASSIGNMENT => OutboxKind::Directed(DirectedKind::Assignment(AssignmentKey {
-            room: Room::new(&take_name(&mut value)?).ok()?,
-            task: TaskId::new(&take_name(&mut value)?).ok()?,
-            attempt: value.try_get_u32().ok()?,
-        })),
-        RUN => OutboxKind::Directed(DirectedKind::Run(RunKey {
+        tag @ (ASSIGNMENT | ANSWERED_ASSIGNMENT) => {
+            OutboxKind::Directed(DirectedKind::Assignment(AssignmentKey {
+                room: Room::new(&take_name(&mut value)?).ok()?,
+                task: TaskId::new(&take_name(&mut value)?).ok()?,
+                attempt: value.try_get_u32().ok()?,
+                answers: take_answers(&mut value, tag == ANSWERED_ASSIGNMENT)?,
+            }))
+        }
+        tag @ (RUN | ANSWERED_RUN) => OutboxKind::Directed(DirectedKind::Run(RunKey {
             room: Room::new(&take_name(&mut value)?).ok()?,
             call: CallId::new(&take_name(&mut value)?).ok()?,
             turn: value.try_get_u32().ok()?,
+            answers: take_answers(&mut value, tag == ANSWERED_RUN)?,
         })),
         RESULT => OutboxKind::Directed(DirectedKind::Result),
         DECISION => OutboxKind::Directed(DirectedKind::Decision(
@@ -394,11 +421,21 @@ mod tests {
             room: Room::new("lab").unwrap(),
             task: TaskId::new("t-1").unwrap(),
             attempt: 7,
+            answers: 0,
+        };
+        let answered = AssignmentKey {
+            answers: 2,
+            ..assignment.clone()
         };
         let run = RunKey {
             room: Room::new("lab").unwrap(),
             call: CallId::new("a/c-1").unwrap(),
             turn: 2,
+            answers: 0,
+        };
+        let answered_run = RunKey {
+            answers: 1,
+            ..run.clone()
         };
         for kind in [
             OutboxKind::Queued {
@@ -416,6 +453,8 @@ mod tests {
             OutboxKind::Inbox,
             OutboxKind::Directed(DirectedKind::Assignment(assignment)),
             OutboxKind::Directed(DirectedKind::Run(run)),
+            OutboxKind::Directed(DirectedKind::Assignment(answered)),
+            OutboxKind::Directed(DirectedKind::Run(answered_run)),
             OutboxKind::Directed(DirectedKind::Result),
             OutboxKind::Directed(DirectedKind::Decision(ApprovalId::new("a").unwrap())),
             OutboxKind::Directed(DirectedKind::Reply),

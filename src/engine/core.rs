@@ -38,7 +38,7 @@ pub(super) struct RoomCore {
     pub(super) reassess: Vec<Agent>,
     /// What patterns have to tell each other before the input is over.
     pub(super) gate_messages: VecDeque<GateMessage>,
-    /// Approvals that await a decision.
+    /// Approvals that await a decision, those included that are about to be asked for.
     pub(super) pending_approvals: usize,
 }
 

@@ -1,5 +1,7 @@
 //! Holding work back: what an approval before it would be, and whether it may be asked for.
 
+use std::collections::BTreeSet;
+
 use crate::wire::approve::ApprovalRule;
 use crate::wire::json::Json;
 use crate::wire::name::ApprovalId;
@@ -10,7 +12,7 @@ use super::context::Context;
 use super::digest::approval_digest;
 use super::gate::{GateRequest, Gated};
 use super::replies::{between, entries_at_most, text_at_most};
-use super::tx::{RoomTx, expect_agents_or_roles};
+use super::tx::{RoomTx, expect_agents_or_roles, role_of};
 
 impl RoomTx<'_> {
     /// What an approval before something of this actor's would be, if it may be asked for now.
@@ -58,6 +60,12 @@ pub(super) fn check_rule(cx: &Context, rule: &ApprovalRule) -> Result<(), Reject
     expect_agents_or_roles("approval.approvers", &rule.approvers)?;
     let (quorum, most) = (rule.quorum.unwrap_or(1), settings.approve.max_quorum);
     between("approval.quorum", quorum.into(), 1, most.into())?;
+    let named: BTreeSet<&String> = rule.approvers.iter().collect();
+    let has_role = rule.approvers.iter().any(|one| role_of(one).is_some());
+    if !named.is_empty() && !has_role && named.len() < quorum as usize {
+        let reason = format!("{quorum} must approve, but only {} may", named.len());
+        return Err(Rejection::new(Code::Invalid, reason).at("approval.quorum"));
+    }
     match rule.timeout_ms {
         Some(ms) => between(
             "approval.timeoutMs",

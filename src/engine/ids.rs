@@ -19,6 +19,8 @@ pub struct AssignmentKey {
     pub task: TaskId,
     /// The fencing token.
     pub attempt: u32,
+    /// How many answers it brings: it comes again with each.
+    pub answers: u32,
 }
 
 /// Which run of a tool: a mailbox never holds the same one twice.
@@ -30,4 +32,6 @@ pub struct RunKey {
     pub call: CallId,
     /// How many providers have lost it before.
     pub turn: u32,
+    /// How many answers it brings: it comes again with each.
+    pub answers: u32,
 }

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::wire::mailbox::Mail;
 use crate::wire::name::{Agent, Room};
+use crate::wire::topic::RoomTopic;
 
 use super::effect::DirectedKind;
 use super::event_log::{NoPast, Past};
@@ -32,6 +33,10 @@ pub trait Mailboxes {
     /// [is unique](DirectedKind::is_unique).
     fn holds(&self, _agent: &Agent, _class: &DirectedKind) -> bool {
         false
+    }
+    /// Whether an agent may be sent what is published on a topic.
+    fn may_receive(&self, _agent: &Agent, _topic: &RoomTopic) -> bool {
+        true
     }
     /// Visits what waits for an agent from a room, from behind a message on, oldest first, until
     /// `visit` breaks.

@@ -39,6 +39,9 @@ pub(super) struct Question {
 /// What was asked of one task or call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Questions {
+    /// How many were asked: no number is used twice, not even one that was taken back.
+    #[serde(default)]
+    asked: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     open: Option<Question>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -80,21 +83,21 @@ fn compile(schema: &Json) -> Result<Schema, Rejection> {
 
 impl Questions {
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_none() && self.answers.is_empty()
+        self.asked == 0
     }
 
     /// The one that is open, with its number.
     pub(super) fn open(&self) -> Option<(u32, &Question)> {
-        self.open.as_ref().map(|open| (self.next(), open))
+        self.open.as_ref().map(|open| (self.asked, open))
     }
 
     pub(super) fn answers(&self) -> &[GivenAnswer] {
         &self.answers
     }
 
-    /// The number of the one that is open, or of the next.
-    fn next(&self) -> u32 {
-        u32::try_from(self.answers.len()).map_or(u32::MAX, |count| count + 1)
+    /// How many are over, and were not taken back.
+    pub(super) fn answered(&self) -> u32 {
+        u32::try_from(self.answers.len()).unwrap_or(u32::MAX)
     }
 
     /// Bytes of what is kept.
@@ -106,7 +109,7 @@ impl Questions {
 
     /// Refuses one more than may be.
     pub(super) fn expect_fewer_than(&self, limit: u32) -> Result<(), Rejection> {
-        if self.next() > limit {
+        if self.asked >= limit {
             let reason = format!("{limit} questions were asked already, which is all that may be");
             return Err(Rejection::new(Code::TooMany, reason));
         }
@@ -114,6 +117,7 @@ impl Questions {
     }
 
     pub(super) fn ask(&mut self, question: Question) {
+        self.asked += 1;
         self.open = Some(question);
     }
 
@@ -144,7 +148,7 @@ impl Questions {
 
     /// The one that is open has its answer, or none in time.
     pub(super) fn close(&mut self, answer: Option<Json>) {
-        let ask = self.next();
+        let ask = self.asked;
         if self.open.take().is_some() {
             let timed_out = answer.is_none();
             self.answers.push(GivenAnswer {

@@ -37,6 +37,9 @@ impl RoomTx<'_> {
     /// Tells the other patterns.
     pub(super) fn tell_gates(&mut self, message: GateMessage) {
         self.touch();
+        if matches!(message, GateMessage::Ask(_)) {
+            self.room.pending_approvals += 1;
+        }
         self.room.gate_messages.push_back(message);
     }
 

@@ -319,7 +319,8 @@ impl ApprovalOutcome {
         let word = self.word();
         let by: Vec<&str> = self.by.iter().map(Agent::as_str).collect();
         match by.is_empty() {
-            true => format!("{id} timed out at {} and is {word}", self.at),
+            true if self.timed_out => format!("{id} timed out at {} and is {word}", self.at),
+            true => format!("{id} was {word} at {}", self.at),
             false => format!("{id} was {word} by {} at {}", by.join(", "), self.at),
         }
     }

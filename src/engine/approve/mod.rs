@@ -255,6 +255,7 @@ impl Approvals {
             ..Approval::new(asked, timeout_ms)
         };
         tx.cx.reserve_result(call.from());
+        tx.room.pending_approvals += 1;
         self.begin(tx, approval);
         Accepted {
             approval: Some(id),
@@ -307,7 +308,6 @@ impl Approvals {
             .timers
             .arm(approval.asked.expires_at, Timer::Approval, subject);
         tx.cx.stats.pending_approvals += 1;
-        tx.room.pending_approvals += 1;
         self.put(approval.clone());
         self.show_pending(tx, &approval);
         let detail = Detail {

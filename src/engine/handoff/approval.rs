@@ -22,7 +22,6 @@ use super::{Advance, Handoff};
 /// 429 where the room has as many as may be, 422 where the payload has no digest of its own.
 pub(super) fn gate(
     tx: &mut RoomTx<'_>,
-    actor: Actor<'_>,
     body: &Body,
 ) -> Result<Option<Box<GateRequest>>, Rejection> {
     let types = &tx.cx.settings.handoff.types;
@@ -31,6 +30,10 @@ pub(super) fn gate(
         return Ok(None);
     };
     let rule: ApprovalRule = rule.rule();
+    let actor = Actor {
+        agent: &body.dispatcher,
+        user: body.user.as_deref(),
+    };
     let usual = (body.task_type.as_str(), &rule);
     let content = ("payload", body.payload.as_ref());
     let request = tx.gate_before(Gated::Task(body.id.clone()), actor, usual, content)?;

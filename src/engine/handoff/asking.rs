@@ -16,6 +16,7 @@ use crate::wire::topic::{RoomTopic, Topic};
 
 use crate::engine::effect::Effect;
 use crate::engine::ids::TaskNo;
+use crate::engine::kept_bytes::MOST_AT_ONCE;
 use crate::engine::question::{Inquiry, Question, Questions};
 use crate::engine::recorded::Recorded;
 use crate::engine::replies::{Accepted, Call, Outcome};
@@ -44,6 +45,11 @@ impl TaskQuestions {
 
     pub(super) fn answers(&self, no: TaskNo) -> &[GivenAnswer] {
         self.get(no).map_or(&[], Questions::answers)
+    }
+
+    /// How many of a task's questions are over.
+    pub(super) fn answered(&self, no: TaskNo) -> u32 {
+        u32::try_from(self.answers(no).len()).unwrap_or(u32::MAX)
     }
 
     fn edit<T>(&mut self, no: TaskNo, edit: impl FnOnce(&mut Questions) -> T) -> T {
@@ -258,13 +264,43 @@ impl Handoff {
     }
 
     /// Refuses what the room has no room for beside its payloads.
-    fn admit_bytes(&self, tx: &RoomTx<'_>, more: usize, what: &str) -> Result<(), Rejection> {
+    fn admit_bytes(
+        &mut self,
+        tx: &mut RoomTx<'_>,
+        more: usize,
+        what: &str,
+    ) -> Result<(), Rejection> {
+        self.spare_bytes(tx, more);
         let limit = tx.cx.settings.handoff.max_task_bytes_per_room.0;
         if self.kept_bytes() + more > limit {
             let reason = format!("the room has no place for {what}: it may keep {limit} bytes");
             return Err(Rejection::new(Code::TooMany, reason));
         }
         Ok(())
+    }
+
+    /// Where the room has no place for so many bytes more, what dead tasks would begin with if they
+    /// were redriven gives way, the oldest first.
+    pub(super) fn spare_bytes(&mut self, tx: &mut RoomTx<'_>, more: usize) {
+        let limit = tx.cx.settings.handoff.max_task_bytes_per_room.0;
+        if self.kept_bytes() + more <= limit {
+            return;
+        }
+        let kept = self.questions.of.keys().chain(self.progress.tasks());
+        let is_dead = |no: &&TaskNo| {
+            let task = self.tasks.get(no);
+            task.is_some_and(|task| task.status.state().is_final())
+        };
+        let mut dead: Vec<TaskNo> = kept.filter(is_dead).take(MOST_AT_ONCE).copied().collect();
+        dead.sort_unstable();
+        for no in dead {
+            if self.kept_bytes() + more <= limit {
+                break;
+            }
+            tx.cx.stats.forgotten_early += 1;
+            self.forget_progress(tx, no);
+            self.forget_questions(tx, no);
+        }
     }
 
     /// Bytes that the room keeps of tasks that have not ended well.

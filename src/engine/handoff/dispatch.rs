@@ -53,7 +53,7 @@ impl Handoff {
         let mut body = body(tx.cx, call, asked, ties);
         body.measure(&tx.cx.settings, &tx.room.name);
         self.admit_capabilities(tx, &body)?;
-        let gate = gate(tx, call.actor(), &body)?;
+        let gate = gate(tx, &body)?;
         let route = self.route(tx, &body, require_online)?;
         self.count_capabilities(tx, &body);
         Ok(self.take(tx, body, route, delay_ms, gate))
@@ -73,12 +73,15 @@ impl Handoff {
             return Err(Rejection::new(Code::Conflict, reason).at("id"));
         }
         call.expect_repeat(first.fingerprint)?;
-        Ok(Some(Accepted::task(Code::Taken, id)))
+        Ok(Some(Accepted {
+            approval: self.tasks[no].status.awaits.clone(),
+            ..Accepted::task(Code::Taken, id)
+        }))
     }
 
     fn admit_task(
-        &self,
-        tx: &RoomTx<'_>,
+        &mut self,
+        tx: &mut RoomTx<'_>,
         call: &Call<'_>,
         asked: &handoff::Task,
     ) -> Result<(), Rejection> {
@@ -90,7 +93,8 @@ impl Handoff {
         }
         let size = asked.payload.as_ref().map_or(0, |json| json.text().len());
         let limit = settings.handoff.max_task_bytes_per_room.0;
-        if self.payload_bytes + size > limit {
+        self.spare_bytes(tx, size);
+        if self.kept_bytes() + size > limit {
             return too_many(format!(
                 "the room has its {limit} bytes of unfinished tasks"
             ));
@@ -231,6 +235,7 @@ fn body(cx: &mut Context, call: &Call<'_>, asked: handoff::Task, ties: Option<Bo
     });
     Body {
         dispatcher: call.from().clone(),
+        user: call.command.user.clone(),
         capabilities: needed(&asked),
         any_of: distinct(&asked.any_of),
         bytes: 0,

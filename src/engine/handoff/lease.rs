@@ -30,7 +30,8 @@ impl Handoff {
         let Some(task) = self.tasks.get(&no) else {
             return;
         };
-        let (place, worker) = (task.queue_key(), task.status.holder().cloned());
+        let worker = task.status.holder().or(task.status.asker()).cloned();
+        let place = task.queue_key();
         let most = tx.cx.settings.handoff.max_releases;
         let released = Advance {
             who,
@@ -65,8 +66,19 @@ impl Handoff {
     ) {
         match why_gone {
             Departure::Left => self.release(tx, no, None, None),
+            // What it has not been sent is not lost with it.
+            Departure::Ended if self.is_unsent(no) => {
+                self.release(tx, no, None, Some("its worker is gone"));
+            }
             Departure::Ended => self.lose(tx, no, "worker-gone", "its worker is gone"),
         }
+    }
+
+    /// Whether its worker was not sent it, or not with the answer that it waited for.
+    fn is_unsent(&self, no: TaskNo) -> bool {
+        let task = self.tasks.get(&no);
+        let unsent = task.is_some_and(|task| task.status.deliveries == 0);
+        unsent && self.questions.answered(no) > 0
     }
 
     /// An attempt ends without its worker's word.
@@ -147,7 +159,9 @@ impl Handoff {
         let Some(task) = self.tasks.get_mut(&no) else {
             return;
         };
-        if task.status.holder() != Some(agent) || task.status.attempt != key.attempt {
+        // One that was sent before an answer is sent again as it was, and says nothing new.
+        let is_latest = key.answers == self.questions.answered(no);
+        if task.status.holder() != Some(agent) || task.status.attempt != key.attempt || !is_latest {
             return;
         }
         task.status.deliveries += 1;

@@ -86,6 +86,7 @@ impl Handoff {
                 room: tx.room.name.clone(),
                 task: task.body.id.clone(),
                 attempt: task.status.attempt,
+                answers: self.questions.answered(no),
             }),
             mirrors: MessageMirrors {
                 correlation_id: task.body.correlation_id.as_deref().map(str::to_owned),

@@ -222,6 +222,7 @@ impl Handoff {
                         room: tx.room.name.clone(),
                         task: task.body.id.clone(),
                         attempt,
+                        answers: self.questions.answered(no),
                     }),
                 });
                 self.free(tx, no, worker);

@@ -27,6 +27,10 @@ impl ProgressReports {
         self.of.get(&no)
     }
 
+    pub(super) fn tasks(&self) -> impl Iterator<Item = &TaskNo> {
+        self.of.keys()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

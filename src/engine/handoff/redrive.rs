@@ -5,7 +5,6 @@ use crate::wire::json::Json;
 use crate::wire::name::TaskType;
 use crate::wire::reply::{Code, Rejection};
 
-use crate::engine::actor::Actor;
 use crate::engine::gate::GateMessage;
 use crate::engine::replies::{Accepted, Call, Outcome, between};
 use crate::engine::timer::{Timer, TimerSubject};
@@ -177,11 +176,7 @@ impl Handoff {
         };
         let gate = match task.status.approved {
             true => None,
-            // As whom it was dispatched is not known any more.
-            false => {
-                let agent = &task.body.dispatcher;
-                gate(tx, Actor { agent, user: None }, &task.body)?
-            }
+            false => gate(tx, &task.body)?,
         };
         task.route = self.scheduler.enter(task.body.need(), limit);
         if task.route.is_none() {

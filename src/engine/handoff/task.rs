@@ -4,6 +4,7 @@
 //! means for them.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,9 @@ use crate::engine::size::SizeClass;
 pub(in crate::engine) struct Body {
     pub(in crate::engine) id: TaskId,
     pub(in crate::engine) dispatcher: Agent,
+    /// The user behind it, where users are known; earlier versions did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) user: Option<Arc<str>>,
     #[serde(rename = "type")]
     pub(in crate::engine) task_type: TaskType,
     pub(in crate::engine) capabilities: Box<[Capability]>,
@@ -487,6 +491,7 @@ mod tests {
             body: Body {
                 id: TaskId::new("t").unwrap(),
                 dispatcher: Agent::new("boss").unwrap(),
+                user: None,
                 capabilities: Box::new([name.clone().into()]),
                 task_type: name,
                 any_of: Box::default(),

@@ -8,10 +8,11 @@ use std::ops::ControlFlow;
 
 use crate::wire::cbor;
 use crate::wire::filter;
-use crate::wire::json::{self, Json};
+use crate::wire::json::Json;
 use crate::wire::name::Category;
 use crate::wire::observe::{Event, Replay, ReplayPage};
 use crate::wire::reply::{Code, Rejection};
+use crate::wire::topic::{RoomTopic, Topic};
 
 use crate::engine::event::{Detail, RoomEvent};
 use crate::engine::event_log::{EventLogError, EventRange, Recalled};
@@ -65,8 +66,14 @@ pub(in crate::engine) fn replay(tx: &mut RoomTx<'_>, call: &mut Call<'_>) -> Out
     };
     let max_bytes = tx.page_bytes(call)?;
     let mut page = EventPage::new(asked, start.max(kept.oldest), max_events, max_bytes);
-    past.read(&tx.room.name, page.next, &mut |event| page.look(event))
-        .map_err(refusal)?;
+    let may_read = |topic: Topic| {
+        let topic = RoomTopic::new(tx.room.name.clone(), topic);
+        call.mailboxes.may_receive(call.from(), &topic)
+    };
+    past.read(&tx.room.name, page.next, &mut |event| {
+        page.look(event, &may_read)
+    })
+    .map_err(refusal)?;
     if page.unreadable {
         return Err(refusal(EventLogError::Unreadable));
     }
@@ -127,12 +134,21 @@ fn told_on(event: &Recalled<'_>) -> Option<String> {
     Some(format!("observe/events/{}/{}", told.who, told.subject))
 }
 
+/// The topic on which an agent told it.
+fn told_where(told: &Event) -> Option<Topic> {
+    Some(Topic::ObserveEvents {
+        source: told.who.clone(),
+        category: Category::new(&told.subject).ok()?,
+    })
+}
+
 /// What was said, where it is JSON or CBOR.
 fn text_of(payload: &[u8]) -> Option<Json> {
     if cbor::begins(payload) {
-        return json::decode(&cbor::to_json(payload).ok()?).ok();
+        let text = cbor::to_json(payload).ok()?;
+        return Json::parse(std::str::from_utf8(&text).ok()?).ok();
     }
-    json::decode(payload).ok()
+    Json::parse(std::str::from_utf8(payload).ok()?).ok()
 }
 
 fn check(asked: &Replay) -> Result<(), Rejection> {
@@ -177,7 +193,7 @@ impl EventPage {
         }
     }
 
-    fn look(&mut self, event: Recalled<'_>) -> ControlFlow<()> {
+    fn look(&mut self, event: Recalled<'_>, may_read: &dyn Fn(Topic) -> bool) -> ControlFlow<()> {
         if self.asked.until.is_some_and(|until| event.at >= until) {
             self.over = true;
             return ControlFlow::Break(());
@@ -191,10 +207,13 @@ impl EventPage {
                 self.too_large = Some(bytes);
                 return ControlFlow::Break(());
             }
-            let Ok(told) = serde_json::from_slice(event.payload) else {
+            let Ok(mut told) = serde_json::from_slice::<Event>(event.payload) else {
                 self.unreadable = true;
                 return ControlFlow::Break(());
             };
+            if told.payload.is_some() && !told_where(&told).is_some_and(may_read) {
+                told.payload = None;
+            }
             self.bytes += bytes;
             self.events.push(told);
         }

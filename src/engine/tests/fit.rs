@@ -170,6 +170,7 @@ fn what_could_not_be_sent_goes_to_somebody_else_unless_it_is_no_longer_theirs() 
             room: Room::new("r").unwrap(),
             task: TaskId::new("t").unwrap(),
             attempt,
+            answers: 0,
         }),
     };
     world.input(too_large(2)).unwrap();

@@ -181,6 +181,7 @@ fn what_agents_tell_has_a_number_like_all_else() {
     assert_eq!(tell(&mut world, "log", b"\xa1an\xf9\x3c\x00"), Ok(()));
     assert_eq!(tell(&mut world, "raw", b"coffee"), Ok(()));
     assert_eq!(tell(&mut world, "raw", &vec![b'1'; 20_000]), Ok(()));
+    assert_eq!(tell(&mut world, "list", b"[1, {}]"), Ok(()));
     let told: Vec<(u64, &str, Option<&str>)> = world
         .events
         .iter()
@@ -201,13 +202,14 @@ fn what_agents_tell_has_a_number_like_all_else() {
             (first + 1, "log", Some(r#"{"n":1.0}"#)),
             (first + 2, "raw", None),
             (first + 3, "raw", None),
+            (first + 4, "list", Some("[1, {}]")),
         ]
     );
     assert_eq!(world.replies("ann").len(), 0);
     for (filter, count) in [
-        ("observe/events/ann/+", 4),
+        ("observe/events/ann/+", 5),
         ("observe/events/+/log", 2),
-        ("observe/events/gateway/agent", 4),
+        ("observe/events/gateway/agent", 5),
         ("observe/events/ben/+", 0),
     ] {
         let page = world.replay(json!({ "filter": filter }));

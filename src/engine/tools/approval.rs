@@ -2,11 +2,11 @@
 
 use crate::wire::approve::ApprovalRule;
 use crate::wire::json::Json;
-use crate::wire::name::CallId;
+use crate::wire::name::{CallId, Tool};
 use crate::wire::reply::{Code, Rejection};
 
 use crate::engine::gate::{GateMessage, GateRequest, Gated};
-use crate::engine::replies::{Accepted, Call, Outcome};
+use crate::engine::replies::{Accepted, Call, Outcome, json_at_most};
 use crate::engine::tx::RoomTx;
 
 use super::Tools;
@@ -41,6 +41,7 @@ impl Tools {
             gate: Some(Box::new(CallGate {
                 approval: approval.clone(),
                 arguments,
+                contract: self.contract_of(&held.tool),
                 timeout_ms,
             })),
             ..held
@@ -71,6 +72,11 @@ impl Tools {
         }
     }
 
+    fn contract_of(&self, tool: &Tool) -> String {
+        let definition = self.registry.definition(tool);
+        definition.map_or_else(String::new, |definition| definition.contract.clone())
+    }
+
     fn is_held_back(&self, id: &CallId) -> bool {
         self.calls.get(id).is_some_and(|call| call.gate.is_some())
     }
@@ -85,6 +91,11 @@ impl Tools {
         };
         let arguments = content.cloned().unwrap_or(held.arguments);
         call.deadline = tx.cx.after(held.timeout_ms);
+        if self.contract_of(&call.tool) != held.contract && self.registry.get(&call.tool).is_some()
+        {
+            self.end_call(tx, id, None, CallEnd::Changed);
+            return;
+        }
         match self.provider_of_approved(tx, &mut call, &arguments) {
             Ok(()) => {
                 self.run_call(tx, &call, &arguments);
@@ -102,6 +113,8 @@ impl Tools {
         call: &mut OpenCall,
         arguments: &Json,
     ) -> Result<(), Rejection> {
+        let limit = tx.cx.settings.tools.max_arguments.0;
+        json_at_most("arguments", Some(arguments), limit)?;
         let entry = self.callable(&call.tool)?;
         let checked = entry.contract()?.input.check(arguments.text());
         checked.map_err(|violation| invalid("arguments", violation))?;

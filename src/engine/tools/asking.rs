@@ -50,7 +50,7 @@ impl Tools {
         let until = question.expires_at;
         open.questions.ask(question);
         self.move_deadline(tx, &mut open, until);
-        // The run comes again with the answer, and is another one for its provider's mailbox.
+        // The run comes again with the answer.
         self.revoke_run(tx, &open);
         self.deliver_question(tx, &open);
         self.tell_call(tx, &open, "tools.asked", Some(ASKING), None);

@@ -59,6 +59,8 @@ pub(in crate::engine) struct OpenCall {
 pub(super) struct CallGate {
     pub(super) approval: ApprovalId,
     pub(super) arguments: Json,
+    /// What the tool was then, as its digest: that is what was approved.
+    pub(super) contract: String,
     /// How long it may take from then on.
     pub(super) timeout_ms: u64,
 }

@@ -22,6 +22,7 @@ impl Tools {
             room: tx.room.name.clone(),
             call: call.id.clone(),
             turn: call.turn,
+            answers: call.questions.answered(),
         }
     }
 

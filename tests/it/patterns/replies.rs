@@ -81,3 +81,19 @@ fn correlation_data_and_response_topic_are_mirrored() {
         Some(&Value::Text("application/json".to_owned()))
     );
 }
+
+#[test]
+fn what_takes_a_retained_message_away_is_empty_and_has_no_type() {
+    let gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    let topic = "rooms/lab/blackboard/state/plan";
+    ann.listen("blackboard/state/+");
+    for (command, body) in [("set", r#"{"value":1}"#), ("delete", "{}")] {
+        let to = format!("rooms/lab/blackboard/{command}/ann/plan");
+        assert_eq!(ann.publish(Publish::new(&to, body, 1)), 0);
+    }
+    assert!(!ann.message_on(topic).payload.is_empty());
+    let clear = ann.message_on(topic);
+    assert!(clear.payload.is_empty());
+    assert_eq!(clear.properties.find(property::CONTENT_TYPE), None);
+}

@@ -194,11 +194,14 @@ export class Commands {
     const deadline = Date.now() + sending.timeoutMs;
     for (let count = 0; ; count += 1) {
       sending.signal?.throwIfAborted();
+      const start = Date.now();
       try {
-        return await attempt(deadline - Date.now());
+        return await attempt(deadline - start);
       } catch (error) {
         const wait = error instanceof Refused ? retryPause(error, count, sending) : undefined;
-        if (wait === undefined || Date.now() + wait >= deadline) throw error;
+        // With too little time for a reply, "refused" would become "who knows".
+        const end = Date.now();
+        if (wait === undefined || end + wait + 2 * (end - start) >= deadline) throw error;
         await pause(wait, [sending.signal, this.#options.over]);
       }
     }

@@ -23,7 +23,7 @@ export interface AskOptions {
 
 export abstract class InHand {
   readonly #abort = new AbortController();
-  readonly #answers = new Map<number, GivenAnswer>();
+  #answers: readonly GivenAnswer[] = [];
   readonly #suspended = new Map<number, Deferred<GivenAnswer>>();
   #asked = 0;
   #turn: Promise<unknown> = Promise.resolve();
@@ -48,9 +48,11 @@ export abstract class InHand {
   }
 
   answered(answers: readonly GivenAnswer[]): void {
-    for (const answer of answers) {
-      this.#answers.set(answer.ask, answer);
-      this.#suspended.get(answer.ask)?.resolve(answer);
+    // The gateway never uses a number twice, so what counts is the order.
+    if (answers.length <= this.#answers.length) return;
+    this.#answers = [...answers].sort((one, other) => one.ask - other.ask);
+    for (const [index, answer] of this.#answers.entries()) {
+      this.#suspended.get(index + 1)?.resolve(answer);
     }
   }
 
@@ -64,7 +66,7 @@ export abstract class InHand {
   async #ask(question: unknown, options: AskOptions): Promise<unknown> {
     this.#asked += 1;
     const number = this.#asked;
-    const answered = this.#answers.get(number) ?? (await this.#suspend(number, question, options));
+    const answered = this.#answers[number - 1] ?? (await this.#suspend(number, question, options));
     if (answered.timedOut) throw new Timeout(`answer to question ${number}`, 0);
     return answered.answer;
   }

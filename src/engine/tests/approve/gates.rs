@@ -352,6 +352,44 @@ fn providers_agree_on_the_approval_and_the_rule_must_be_one_that_can_be_kept() {
     }
 }
 
+#[test]
+fn what_runs_is_the_tool_that_was_approved() {
+    let mut world = with_tool();
+    let id = call_wipe(&mut world);
+    world.send_raw("p", "tools/register/wipe", "").unwrap();
+    world.connect("q");
+    world.subscribe("q", "rooms/r/tools/run/wipe").unwrap();
+    let other = json!({ "description": "formats", "inputSchema": { "type": "object" } });
+    world.send("q", "tools/register/wipe", other).unwrap();
+    say(&mut world, "boss", &id, json!({ "decision": "approve" })).unwrap();
+    assert_eq!(
+        outcome(&world),
+        (ReturnStatus::Error, Some("tool-changed".to_owned()))
+    );
+    assert!(runs(&world).is_empty());
+    world.check();
+}
+
+#[test]
+fn no_more_await_approval_than_may_however_many_are_redriven_at_once() {
+    let mut world = gated();
+    for id in ["a", "b", "c"] {
+        world.dispatch("boss", id, "publish");
+        let approval = world.view(id).approval.unwrap().to_string();
+        say(&mut world, "chief", &approval, json!({ "decision": "no" })).unwrap();
+    }
+    world.reconfigure(|settings| settings.approve.max_pending_per_room = 2);
+    world
+        .send(
+            "boss",
+            "handoff/redrive",
+            json!({ "type": "publish", "correlationId": "c" }),
+        )
+        .unwrap();
+    assert_eq!(world.engine.stats().pending_approvals, 2);
+    assert_eq!(world.state("c"), TaskState::Dead);
+}
+
 /// A command of an agent that is this user's.
 fn as_user(world: &mut World, user: &str, who: &str, verb: &str, body: Value) -> Verdict {
     let at = format!("rooms/r/{}", verb.replace("{me}", who));
@@ -389,6 +427,41 @@ fn nobody_approves_its_own_request_by_another_agent_of_its_own() {
     assert_eq!(yes(&mut world, "ben", "ben-1"), Ok(()));
     let mut world = of_ann(SamePerson::Agent, json!({}));
     assert_eq!(yes(&mut world, "ann", "ann-2"), Ok(()));
+}
+
+#[test]
+fn a_redrive_asks_as_the_same_person() {
+    let mut world = gated();
+    let ann = |world: &mut World, who: &str, verb: &str, body: Value| {
+        as_user(world, "ann", who, verb, body)
+    };
+    let chief = json!({ "role": "chief" });
+    ann(&mut world, "ann-2", "presence/announce/{me}", chief).unwrap();
+    let task = json!({ "id": "t", "type": "publish" });
+    ann(&mut world, "ann-1", "handoff/dispatch/{me}", task).unwrap();
+    for _ in 0..2 {
+        let id = world.view("t").approval.unwrap();
+        let topic = format!("approve/decide/{{me}}/{id}");
+        let yes = json!({ "decision": "approve" });
+        assert_eq!(ann(&mut world, "ann-2", &topic, yes), Err(Code::Forbidden));
+        ann(
+            &mut world,
+            "ann-1",
+            "approve/cancel/{me}",
+            json!({ "approval": id }),
+        )
+        .unwrap();
+        ann(
+            &mut world,
+            "ann-1",
+            "handoff/redrive/{me}",
+            json!({ "task": "t" }),
+        )
+        .unwrap();
+        world.crash();
+        let chief = json!({ "role": "chief" });
+        ann(&mut world, "ann-2", "presence/announce/{me}", chief).unwrap();
+    }
 }
 
 #[test]

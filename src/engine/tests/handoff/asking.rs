@@ -1,5 +1,6 @@
 //! Workers that cannot go on without an answer.
 
+use crate::setting::Size;
 use crate::wire::handoff::ResultStatus;
 use crate::wire::question::OpenQuestion;
 
@@ -289,4 +290,72 @@ fn answers_are_left_out_where_a_worker_takes_no_more() {
     assert_eq!(answer(&mut world, "boss", json!("x".repeat(300))), Ok(()));
     assert_eq!(answers(&last_assignment(&world, "w")), []);
     assert_eq!(world.view("t").answers.len(), 1);
+}
+
+#[test]
+fn no_number_is_used_twice_and_each_question_counts() {
+    let mut world = asking(json!({}));
+    world.reconfigure(|settings| settings.handoff.max_questions_per_task = 2);
+    assert_eq!(world.update("w", "t", 1, "release"), Ok(()));
+    world.pass(1_000);
+    assert_eq!(ask(&mut world, 2, json!({})), Ok(()));
+    assert_eq!(shown(&world).unwrap().ask, 2);
+    assert_eq!(world.update("w", "t", 2, "release"), Ok(()));
+    world.pass(1_000);
+    assert_eq!(ask(&mut world, 3, json!({})), Err(Code::TooMany));
+}
+
+#[test]
+fn who_gives_a_task_back_that_asks_gives_it_to_others_at_once() {
+    let mut world = asking(json!({}));
+    world.worker("x", "draft");
+    assert_eq!(world.update("w", "t", 1, "release"), Ok(()));
+    assert_eq!(world.view("t").worker.unwrap().as_str(), "x");
+}
+
+#[test]
+fn an_answer_that_its_worker_was_not_sent_costs_no_attempt() {
+    let mut world = World::new();
+    world.connect("boss");
+    world.connect_as("w", false, true);
+    world.offers("w", "draft");
+    world.dispatch_with(
+        "boss",
+        json!({ "id": "t", "type": "draft", "maxAttempts": 1 }),
+    );
+    assert_eq!(ask(&mut world, 1, json!({})), Ok(()));
+    world.disconnect("w");
+    world.is_stuck = true;
+    assert_eq!(answer(&mut world, "boss", json!(1)), Ok(()));
+    world.end_session("w");
+    world.is_stuck = false;
+    assert!(!world.state("t").is_final());
+    world.worker("x", "draft");
+    world.pass(1_000);
+    assert_eq!(answers(&last_assignment(&world, "x")), [(1, Some("1"))]);
+}
+
+#[test]
+fn what_dead_tasks_were_told_gives_way_to_what_lives() {
+    let mut world = World::new();
+    world.reconfigure(|settings| settings.handoff.max_task_bytes_per_room = Size(40_000));
+    world.connect("boss");
+    world.worker("w", "draft");
+    for round in 0..5 {
+        let id = format!("t{round}");
+        world.dispatch_with(
+            "boss",
+            json!({ "id": id, "type": "draft", "maxAttempts": 1 }),
+        );
+        let asks = json!({ "task": id, "attempt": 1, "status": "input", "question": 1 });
+        assert_eq!(world.send("w", "handoff/update", asks), Ok(()));
+        let said = json!({ "task": id, "attempt": 1, "answer": "x".repeat(12_000) });
+        assert_eq!(
+            world.send("boss", "handoff/answer", said),
+            Ok(()),
+            "{round}"
+        );
+        assert_eq!(world.update("w", &id, 1, "error"), Ok(()));
+    }
+    world.check();
 }

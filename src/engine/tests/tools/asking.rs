@@ -96,6 +96,13 @@ fn another_provider_begins_with_what_was_answered_and_not_with_what_is_open() {
     assert_eq!((run.answers.len(), run.deadline), (1, START + 30_000));
     assert_eq!(reply(&mut world, "ann", &id, json!(2)), Err(Code::Conflict));
     assert_eq!(ask(&mut world, "p2", &id, json!({})), Ok(()));
+    let asked = results(&world, "ann").pop().unwrap();
+    assert_eq!(asked.ask, Some(3));
+    let stale = json!({ "call": id, "ask": 2, "answer": "of another's" });
+    assert_eq!(
+        world.send("ann", "tools/answer", stale),
+        Err(Code::Conflict)
+    );
     world.check();
 }
 

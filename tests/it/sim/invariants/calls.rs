@@ -162,6 +162,7 @@ fn ends_for_its_reason(
         room: directed.topic.room.clone(),
         call: result.call.clone(),
         turn: call.turn,
+        answers: u32::try_from(call.answers.len()).expect("few"),
     };
     let command = step.command().map(|command| &command.topic.topic);
     let answered = matches!(command, Some(Topic::ToolsReturn { me }) if *me == result.provider);
