@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use hallward::ledger::repair::{RepairReport, read_only};
+use hallward::ledger::repair::{ReadOnly, RepairReport, read_only};
 use hallward::ledger::sqlite::DATABASE_FILE;
 use hallward::ledger::{LogLimits, Space, SqliteStore, Store};
 use hallward::runtime::Error;
@@ -136,8 +136,23 @@ fn directory_of(database: &[u8]) -> tempfile::TempDir {
 }
 
 /// What is wrong by `ledger check`; nothing if all is well.
+/// A process that another test starts holds our locks until it has become its program: what is in
+/// use for that moment is tried again.
+fn once_free<T>(mut open: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    loop {
+        match open() {
+            Err(Error::Busy(_)) => std::thread::yield_now(),
+            done => return done,
+        }
+    }
+}
+
+fn whole(dir: &Path) -> ReadOnly {
+    once_free(|| Ok(read_only(dir)?)).expect("whole")
+}
+
 fn problems(dir: &Path) -> Vec<String> {
-    match check(dir) {
+    match once_free(|| check(dir)) {
         Ok(report) => report.problems,
         Err(error) => vec![error.to_string()],
     }
@@ -148,7 +163,7 @@ fn every_bit_that_flips_is_found_or_does_no_harm() {
     let (_gateway, data) = lived();
     let file = fs::read(data.join(DATABASE_FILE)).expect("readable");
     assert_eq!(problems(&data), Vec::<String>::new());
-    let all = rows(&read_only(&data).expect("whole"));
+    let all = rows(&whole(&data));
     let places = places(&file, &all);
     assert!(places.len() > 40, "{} values can be placed", places.len());
     let mut rng = ChaCha8Rng::seed_from_u64(20);
@@ -175,10 +190,7 @@ fn every_bit_that_flips_is_found_or_does_no_harm() {
             continue;
         }
         harmless += 1;
-        assert!(
-            rows(&read_only(dir.path()).expect("whole")) == all,
-            "bit {bit}"
-        );
+        assert!(rows(&whole(dir.path())) == all, "bit {bit}");
         let opened = SqliteStore::open(dir.path());
         let opened =
             opened.unwrap_or_else(|error| panic!("bit {bit}: check says nothing, {error}"));
@@ -187,23 +199,19 @@ fn every_bit_that_flips_is_found_or_does_no_harm() {
     assert!(harmless > 50, "{harmless} flips did no harm");
 }
 
-/// A process that another test starts holds our locks until it has become its program: what is in
-/// use for that moment is tried again.
 fn repaired(dir: &Path, to: &Path) -> RepairReport {
-    loop {
-        match repair(dir, to, false) {
-            Ok(report) => return report,
-            Err(Error::Busy(_)) => fs::remove_dir_all(to).unwrap_or_default(),
-            Err(error) => panic!("{error:?}"),
-        }
-    }
+    let repaired = once_free(|| {
+        fs::remove_dir_all(to).unwrap_or_default();
+        repair(dir, to, false)
+    });
+    repaired.expect("a repair")
 }
 
 #[test]
 fn whichever_row_is_lost_a_repair_makes_a_ledger_that_starts() {
     let (_gateway, data) = lived();
     let file = fs::read(data.join(DATABASE_FILE)).expect("readable");
-    let all = rows(&read_only(&data).expect("whole"));
+    let all = rows(&whole(&data));
     let mut alone = 0;
     for ((space, key), at, _) in places(&file, &all) {
         let dir = directory_of(&flip(&file, at * 8 + 3));
@@ -219,7 +227,7 @@ fn whichever_row_is_lost_a_repair_makes_a_ledger_that_starts() {
                 .any(|line| line.contains("what no start can read")),
         );
         assert_eq!(problems(&to), Vec::<String>::new(), "{space:?} {key:?}");
-        let left = rows(&read_only(&to).expect("whole"));
+        let left = rows(&whole(&to));
         assert!(!left.contains_key(&(space, key)) || space == Space::Meta);
         assert!(left.len() + 2 >= all.len(), "{report:?}");
     }
@@ -231,7 +239,7 @@ fn a_flipped_bit_is_refused_in_words_and_a_repair_starts() {
     let (mut gateway, data) = lived();
     let path = data.join(DATABASE_FILE);
     let file = fs::read(&path).expect("readable");
-    let all = rows(&read_only(&data).expect("whole"));
+    let all = rows(&whole(&data));
     let places = places(&file, &all);
     let (place, at, _) = places
         .iter()
@@ -270,7 +278,7 @@ fn a_flipped_bit_is_refused_in_words_and_a_repair_starts() {
     reader.subscribe(&[("numbers/7", 0)]);
     assert_eq!(reader.message().payload.len(), 40 + 49 * 90);
     drop(again);
-    let left = rows(&read_only(&saved).expect("whole"));
+    let left = rows(&whole(&saved));
     assert!(!left.contains_key(place));
 
     // As it was, it starts, and notices while it runs.
