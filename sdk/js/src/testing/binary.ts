@@ -10,22 +10,31 @@ const NAME = process.platform === "win32" ? "hallward.exe" : "hallward";
 export function findGateway(option?: string): string {
   const said = option ?? process.env["HALLWARD_BIN"];
   if (said) return said;
-  const found = packaged() ?? onPath();
+  const installed = packaged();
+  const found = installed.path ?? onPath();
   if (found) return found;
   throw new Error(
-    "no gateway to start: run `npm install --save-dev @hallward/gateway`, put `hallward` into " +
-      "PATH, or say where it is with HALLWARD_BIN or the option `binary`",
+    `no gateway to start: ${installed.why ?? "run `npm install --save-dev @hallward/gateway`"}. ` +
+      "Or put `hallward` into PATH, or say where it is with HALLWARD_BIN or the option `binary`",
   );
 }
 
-function packaged(): string | undefined {
-  try {
-    const require = createRequire(join(process.cwd(), "package.json"));
-    const { path } = require("@hallward/gateway") as { path: string };
-    return path;
-  } catch {
-    return undefined; // Not installed.
+/** Beside this package, or of the project that the tests run in; or why it is of no use. */
+function packaged(): { path?: string; why?: string } {
+  for (const place of [import.meta.url, join(process.cwd(), "package.json")]) {
+    const require = createRequire(place);
+    try {
+      require.resolve("@hallward/gateway");
+    } catch {
+      continue; // Not installed there.
+    }
+    try {
+      return { path: (require("@hallward/gateway") as { path: string }).path };
+    } catch (error) {
+      return { why: error instanceof Error ? error.message : String(error) };
+    }
   }
+  return {};
 }
 
 function onPath(): string | undefined {
