@@ -1,6 +1,7 @@
 """CrewAI: a tool whose work is done by whichever worker in a room can do it.
 
-    pip install hallward -r requirements-crewai.txt
+    pip install hallward crewai==1.15.30
+    python worker.py
     python crewai_tool.py tides
 
 The crew waits for the result as for that of any other tool. The worker may be another program, in
@@ -40,9 +41,7 @@ class Research(BaseTool):
     def _run(self, query: str) -> str | ToolFailure:
         """A failure is returned: of a tool that raises CrewAI makes the same call again."""
         try:
-            result = self._room.handoff.run(
-                "research", {"query": query}, ttl="5m", timeout="6m", cancel=True
-            )
+            result = self._room.handoff.run("research", {"query": query}, ttl="5m")
         except hallward.HallwardError as error:
             return ToolFailure(message=str(error))
         return str(result.value)

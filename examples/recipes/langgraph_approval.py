@@ -1,6 +1,6 @@
 """LangGraph: what `interrupt()` waits for is decided in a room, by whoever may.
 
-    pip install hallward -r requirements.txt
+    pip install hallward langgraph==1.2.24 langgraph-checkpoint-sqlite==3.1.2
     python langgraph_approval.py tides
 
 The graph is checkpointed in a file, the question waits at the gateway, and both know it by the
@@ -36,18 +36,19 @@ class Article(TypedDict, total=False):
     outcome: str
 
 
-async def write(article: Article) -> Article:
+async def write(state: Article) -> Article:
     print("writing", flush=True)
-    answer = await model.ainvoke(f"Write on {article['title']}.")
+    answer = await model.ainvoke(f"Write on {state['title']}.")
     return {"text": str(answer.content)}
 
 
-async def publish(article: Article) -> Article:
+async def publish(state: Article) -> Article:
     """What stands before an interrupt runs again when the graph goes on: so let it come first."""
-    decision = interrupt({"action": "publish", "content": article})
+    decision = interrupt({"action": "publish", "content": state})
     if not decision["approved"]:
         return {"outcome": f"not published: {decision['reason']}"}
-    return {**decision["content"], "outcome": "published"}
+    edited: Article = decision["content"]
+    return {**edited, "outcome": "published"}
 
 
 def articles() -> StateGraph[Article]:

@@ -1,6 +1,6 @@
 """openai-agents: tools with `needs_approval` wait for somebody's yes in a room.
 
-    pip install hallward -r requirements.txt
+    pip install hallward openai-agents==0.24.0
     python openai_agents_approval.py issue-7
 
 The state of the interrupted run is on the room's blackboard, and the question at the gateway. So

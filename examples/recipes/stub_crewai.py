@@ -15,9 +15,9 @@ class StubModel(BaseLLM):
     arguments: dict[str, Any]
 
     def call(self, messages: Any, *rest: Any, **more: Any) -> str:
-        last = messages if isinstance(messages, str) else str(messages[-1]["content"])
-        if "Observation:" in last:
-            outcome = last.rsplit("Observation:", 1)[1].strip()
+        said = [one["content"] for one in messages if one["role"] == "assistant"]
+        if said:
+            outcome = said[-1].rsplit("Observation:", 1)[1].strip()
             return f"Thought: I know enough.\nFinal Answer: {outcome}"
         arguments = json.dumps(self.arguments)
         return f"Thought: I look it up.\nAction: {self.tool}\nAction Input: {arguments}"

@@ -1,4 +1,4 @@
-"""A model for openai-agents that asks nobody: it calls each tool once, then says what came of it."""
+"""A model for openai-agents that asks nobody: it calls a tool once, and says what came of it."""
 
 from __future__ import annotations
 
