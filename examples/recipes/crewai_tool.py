@@ -39,7 +39,7 @@ class Research(BaseTool):
         self._room = room
 
     def _run(self, query: str) -> str | ToolFailure:
-        """A failure is returned, for CrewAI would run a tool that raises again, six times in all."""
+        """A failure is returned: CrewAI would run a tool that raises again, six times in all."""
         try:
             result = self._room.handoff.run("research", {"query": query}, ttl="5m")
         except hallward.HallwardError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 from agents import Model, ModelResponse, Usage
 from agents.items import TResponseStreamEvent
@@ -31,8 +32,12 @@ class StubModel(Model):
         return ModelResponse(output=[answer], usage=Usage(), response_id=None)
 
     def _call(self) -> ResponseFunctionToolCall:
+        """As with a real model, each call has an id that no other has."""
         return ResponseFunctionToolCall(
-            type="function_call", call_id="call_1", name=self._tool, arguments=self._arguments
+            type="function_call",
+            call_id=f"call_{uuid4().hex}",
+            name=self._tool,
+            arguments=self._arguments,
         )
 
     def _say(self, text: str) -> ResponseOutputMessage:
