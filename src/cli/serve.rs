@@ -110,7 +110,7 @@ async fn serve(
             tracing::info!("stopped");
             Ok(())
         }
-        name = stop.wait() => Err(Failure::runtime(format!("{name} again: stopped without draining"))),
+        () = stop.hurry() => Err(Failure::runtime("Ctrl-C again: stopped without draining")),
     }
 }
 
@@ -198,5 +198,11 @@ impl Stop {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+
+    /// Somebody presses Ctrl-C once more. Another SIGTERM is no hurry: who stops programs may send
+    /// one to the process and one to its group.
+    async fn hurry(&mut self) {
+        self.interrupt.recv().await;
     }
 }

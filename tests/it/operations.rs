@@ -266,6 +266,18 @@ fn sigterm_and_sigint_drain() {
 }
 
 #[test]
+fn a_second_sigterm_is_no_hurry() {
+    let mut gateway = Gateway::start();
+    let mut ann = Agent::join(&gateway, "lab", "ann");
+    gateway.signal("TERM");
+    gateway.signal("TERM");
+    assert_eq!(ann.expect_disconnect(), 0x8B);
+    gateway.signal("TERM");
+    let status = gateway.ended();
+    assert_eq!(status.code(), Some(0), "{}", gateway.stderr());
+}
+
+#[test]
 fn what_is_sent_while_it_drains_is_kept_if_it_was_acknowledged() {
     let mut gateway = Gateway::start();
     let mut keeper = Client::connect(gateway.mqtt, Connect::v5("keeper").persistent());
