@@ -1,6 +1,7 @@
 //! End-to-end tests, one binary.
 
 mod abuse;
+mod agent;
 mod auth;
 mod circles;
 mod cli;

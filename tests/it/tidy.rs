@@ -29,6 +29,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("setting", &[]),
     ("schema", &[]),
     ("wire", &[]),
+    ("agent", &["wire"]),
     ("clock", &["setting", "wire"]),
     ("engine", &["metrics", "schema", "setting", "slack", "wire"]),
     ("ledger", &["metrics", "setting"]),

@@ -40,20 +40,20 @@ impl Incoming {
 
 /// A connection with a persistent session that reconnects by itself. Dropping it cuts the
 /// connection.
-pub(super) struct Agent {
+pub(super) struct DemoAgent {
     id: String,
     client: AsyncClient,
     incoming: mpsc::Receiver<Incoming>,
     connection: JoinHandle<()>,
 }
 
-impl Agent {
+impl DemoAgent {
     /// Connects and subscribes to topics below the room.
     pub(super) async fn connect(
         gateway: SocketAddr,
         id: &str,
         topics: &[String],
-    ) -> Result<Agent, Failure> {
+    ) -> Result<DemoAgent, Failure> {
         let mut options = MqttOptions::new(id, gateway.ip().to_string(), gateway.port());
         options
             .set_clean_session(false)
@@ -74,7 +74,7 @@ impl Agent {
             answered
                 .map_err(|_| Failure::runtime(format!("{id}: no SUBACK within {PATIENCE:?}")))?;
         }
-        Ok(Agent {
+        Ok(DemoAgent {
             id: id.to_owned(),
             client,
             incoming,
@@ -119,7 +119,7 @@ impl Agent {
     }
 }
 
-impl Drop for Agent {
+impl Drop for DemoAgent {
     fn drop(&mut self) {
         self.connection.abort();
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use super::super::{Failure, say};
-use super::agent::{Agent, below_room};
+use super::agent::{DemoAgent, below_room};
 use super::keys::Keys;
 use super::orchestrator::{accept, within_patience};
 use super::screen;
@@ -49,12 +49,12 @@ pub(super) async fn decide(
 /// be.
 async fn look(gateway: SocketAddr, approval: &str) -> Result<PendingApproval, Failure> {
     let topic = format!("approve/pending/{approval}");
-    let mut editor = Agent::connect(gateway, ID, &[topic]).await?;
+    let mut editor = DemoAgent::connect(gateway, ID, &[topic]).await?;
     within_patience(editor.next()).await?.read()
 }
 
 async fn tell(gateway: SocketAddr, seen: &PendingApproval, approves: bool) -> Result<(), Failure> {
-    let mut editor = Agent::connect(gateway, ID, &[format!("reply/{ID}")]).await?;
+    let mut editor = DemoAgent::connect(gateway, ID, &[format!("reply/{ID}")]).await?;
     let decision = if approves { "approve" } else { "reject" };
     // The digest binds the decision to what the editor saw.
     let decision = json!({"decision": decision, "digest": seen.digest, "correlationId": "decided"});

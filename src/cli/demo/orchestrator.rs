@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::{Failure, say};
 use super::PATIENCE;
-use super::agent::Agent;
+use super::agent::DemoAgent;
 use super::editor::{self, Decides};
 use super::gateway::{DemoAddresses, GatewayProcess};
 use super::screen;
@@ -36,7 +36,7 @@ pub(super) struct Report {
 }
 
 pub(super) struct Orchestrator {
-    agent: Agent,
+    agent: DemoAgent,
     places: DemoAddresses,
     decides: Decides,
     report: Report,
@@ -49,7 +49,7 @@ impl Orchestrator {
     ) -> Result<Orchestrator, Failure> {
         let topics =
             ["handoff/result", "approve/decision", "reply"].map(|topic| format!("{topic}/{ID}"));
-        let agent = Agent::connect(places.mqtt, ID, &topics).await?;
+        let agent = DemoAgent::connect(places.mqtt, ID, &topics).await?;
         Ok(Orchestrator {
             agent,
             places,
@@ -238,7 +238,7 @@ impl Orchestrator {
 }
 
 /// A person takes as long as they like.
-async fn decision(agent: &mut Agent) -> Result<Decision, Failure> {
+async fn decision(agent: &mut DemoAgent) -> Result<Decision, Failure> {
     loop {
         let incoming = agent.next().await?;
         if incoming.topic.starts_with("approve/decision/") {

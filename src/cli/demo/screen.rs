@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::super::{Failure, say};
-use super::agent::Agent;
+use super::agent::DemoAgent;
 use crate::wire::json::Json;
 use crate::wire::observe::Event;
 
@@ -25,7 +25,8 @@ pub(super) struct Screen {
 impl Screen {
     /// Subscribes to everything that the gateway tells of the room.
     pub(super) async fn start(gateway: SocketAddr) -> Result<Screen, Failure> {
-        let agent = Agent::connect(gateway, ID, &["observe/events/gateway/#".to_owned()]).await?;
+        let agent =
+            DemoAgent::connect(gateway, ID, &["observe/events/gateway/#".to_owned()]).await?;
         let (stop, stopped) = oneshot::channel();
         let shown = tokio::spawn(show(agent, stopped));
         Ok(Screen { stop, shown })
@@ -39,7 +40,7 @@ impl Screen {
     }
 }
 
-async fn show(mut agent: Agent, mut stopped: oneshot::Receiver<()>) -> Vec<Event> {
+async fn show(mut agent: DemoAgent, mut stopped: oneshot::Receiver<()>) -> Vec<Event> {
     let mut seen = Vec::new();
     loop {
         tokio::select! {

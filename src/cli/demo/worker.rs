@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use super::super::Failure;
-use super::agent::Agent;
+use super::agent::DemoAgent;
 use super::story::{self, Article, Page, Published};
 use crate::wire::handoff::{Assignment, TaskError, Update, UpdateStatus};
 use crate::wire::json::Json;
@@ -56,12 +56,12 @@ impl Workers {
     }
 }
 
-async fn connect(gateway: SocketAddr, id: &str, capability: &str) -> Result<Agent, Failure> {
-    Agent::connect(gateway, id, &[format!("handoff/work/{capability}")]).await
+async fn connect(gateway: SocketAddr, id: &str, capability: &str) -> Result<DemoAgent, Failure> {
+    DemoAgent::connect(gateway, id, &[format!("handoff/work/{capability}")]).await
 }
 
 async fn work(
-    mut agent: Agent,
+    mut agent: DemoAgent,
     gateway: SocketAddr,
     capability: &'static str,
     crashed: Arc<AtomicBool>,
@@ -104,7 +104,7 @@ async fn work(
 
 /// Does the work. The outer failure is the connection's, the inner one the work's.
 async fn perform(
-    agent: &Agent,
+    agent: &DemoAgent,
     capability: &str,
     assignment: &Assignment,
 ) -> Result<Result<Json, String>, Failure> {
@@ -139,12 +139,12 @@ fn unable(message: String) -> TaskError {
     }
 }
 
-async fn accept(agent: &Agent, assignment: &Assignment) -> Result<(), Failure> {
+async fn accept(agent: &DemoAgent, assignment: &Assignment) -> Result<(), Failure> {
     update(agent, assignment, UpdateStatus::Accepted, None, None).await
 }
 
 async fn update(
-    agent: &Agent,
+    agent: &DemoAgent,
     assignment: &Assignment,
     status: UpdateStatus,
     result: Option<Json>,

@@ -1,0 +1,497 @@
+//! The task that owns the socket: connects, reads, writes, and connects again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::Level;
+use super::flow::{Flow, Outgoing};
+use super::options::{LinkOptions, Protocol};
+use super::packets::{Codec, FromGateway, IncomingPublish, Welcome};
+use super::receipts::Receipts;
+use super::routes::{Letter, Routes};
+use super::status::StatusBoard;
+use super::subscriptions::FilterBook;
+use crate::agent::error::Error;
+use crate::agent::pause::Pause;
+use crate::wire::topic::is_own_mail;
+
+/// Bytes that wait for the socket; beyond them no new orders are taken.
+const MOST_UNWRITTEN: usize = 256 * 1024;
+/// Orders that are taken in one go.
+const ORDERS_A_TURN: usize = 64;
+/// A connection that ended sooner is no success.
+const SHORT_LIFE: Duration = Duration::from_secs(2);
+/// So many in a row, on MQTT 3.1.1, mean that somebody else uses our name.
+const SHORT_LIVES: u32 = 5;
+/// For the gateway to close its side after our DISCONNECT.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What the driver is asked to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    Publish(Outgoing),
+    Subscribe {
+        filter: String,
+        level: Level,
+        done: oneshot::Sender<Result<(), Error>>,
+    },
+    Unsubscribe(String),
+    Close(oneshot::Sender<()>),
+}
+
+/// Why a connection ended.
+enum Ending {
+    /// It is to be made again.
+    Lost(String),
+    /// Again, with a new session.
+    GivenBack,
+    /// For good.
+    Over(Error),
+}
+
+/// A connection that the gateway has said yes to.
+struct Established {
+    stream: TcpStream,
+    codec: Codec,
+    input: BytesMut,
+    welcome: Welcome,
+}
+
+enum Unestablished {
+    /// Another try may succeed.
+    Trouble(String),
+    /// It will not have us.
+    Unwelcome(String),
+}
+
+pub(super) struct Driver {
+    options: LinkOptions,
+    orders: mpsc::Receiver<Order>,
+    routes: Arc<Routes>,
+    receipts: Arc<Receipts>,
+    status: Arc<StatusBoard>,
+    flow: Flow,
+    filters: FilterBook,
+    /// Told when the connection has been closed.
+    closing: Option<oneshot::Sender<()>>,
+}
+
+impl Driver {
+    pub(super) fn new(
+        options: LinkOptions,
+        orders: mpsc::Receiver<Order>,
+        routes: Arc<Routes>,
+        receipts: Arc<Receipts>,
+        status: Arc<StatusBoard>,
+    ) -> Driver {
+        Driver {
+            options,
+            orders,
+            routes,
+            receipts,
+            status,
+            flow: Flow::default(),
+            filters: FilterBook::default(),
+            closing: None,
+        }
+    }
+
+    /// Drives the connection until it is closed, or nobody holds it any more.
+    pub(super) async fn run(mut self, opened: oneshot::Sender<Result<(), Error>>) {
+        let mut opened = Some(opened);
+        let end = self.live(&mut opened).await;
+        if let Some(opened) = opened {
+            // Who does not wait any more has its own error.
+            let _ = opened.send(Err(end.clone()));
+        }
+        self.status.ended(end.clone());
+        self.flow.end(&end);
+        self.filters.end(&end);
+        self.routes.clear();
+        if let Some(closing) = self.closing {
+            let _ = closing.send(());
+        }
+    }
+
+    async fn live(&mut self, opened: &mut Option<oneshot::Sender<Result<(), Error>>>) -> Error {
+        let (mut pause, mut is_new, mut short_lives) = (Pause::reconnecting(), true, 0);
+        loop {
+            let attempt = establish(self.options.clone(), is_new);
+            let established = match self.meanwhile(attempt).await {
+                Ok(established) => established,
+                Err(end) => return end,
+            };
+            match established {
+                Ok(established) => {
+                    if let Some(opened) = opened.take() {
+                        let _ = opened.send(Ok(()));
+                    }
+                    let since = Instant::now();
+                    let ending = self.serve(established).await;
+                    is_new = self.options.session.is_zero();
+                    match ending {
+                        Ending::Over(error) => return error,
+                        Ending::GivenBack => {
+                            is_new = true;
+                            self.status.disconnected("for a new session".to_owned());
+                        }
+                        Ending::Lost(reason) => self.status.disconnected(reason),
+                    }
+                    if since.elapsed() > SHORT_LIFE {
+                        (pause, short_lives) = (Pause::reconnecting(), 0);
+                    } else if self.options.protocol == Protocol::V311 && !is_new {
+                        short_lives += 1;
+                    }
+                    if short_lives >= SHORT_LIVES {
+                        return Error::SessionTaken;
+                    }
+                }
+                Err(Unestablished::Trouble(reason)) => self.status.disconnected(reason),
+                Err(Unestablished::Unwelcome(reason)) => return Error::Unconnected(reason),
+            }
+            if let Err(end) = self.meanwhile(tokio::time::sleep(pause.next())).await {
+                return end;
+            }
+        }
+    }
+
+    /// Takes orders while there is no connection.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                outcome = &mut work => return Ok(outcome),
+                order = self.orders.recv() => match order {
+                    Some(Order::Publish(outgoing)) if self.flow.waiting() >= self.options.offline => {
+                        outgoing.end(Err(Error::Overflow("too much waits for a connection already")));
+                    }
+                    Some(Order::Close(done)) => {
+                        self.closing = Some(done);
+                        return Err(Error::Disconnected);
+                    }
+                    Some(order) => self.take(order),
+                    None => return Err(Error::Disconnected),
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Publish(outgoing) => self.flow.push(outgoing),
+            Order::Subscribe {
+                filter,
+                level,
+                done,
+            } => self.filters.want(filter, level, done),
+            // Somebody may want it again since.
+            Order::Unsubscribe(filter) if self.routes.has(&filter) => {}
+            Order::Unsubscribe(filter) => self.filters.forget(filter),
+            Order::Close(done) => self.closing = Some(done),
+        }
+    }
+
+    /// One connection, from its beginning to its end.
+    async fn serve(&mut self, established: Established) -> Ending {
+        let Established {
+            stream,
+            mut codec,
+            mut input,
+            welcome,
+        } = established;
+        let (mut reader, mut writer) = stream.into_split();
+        let mut out = BytesMut::with_capacity(16 * 1024);
+        let keep_alive = welcome.keep_alive.unwrap_or(self.options.keep_alive);
+        let mut pulse = Pulse::new(keep_alive);
+        if let Err(reason) = self.begin(&welcome, &codec, &mut out) {
+            return Ending::Lost(reason);
+        }
+        let receipts = self.receipts.clone();
+        loop {
+            match self.turn(&mut codec, &mut input, &mut out) {
+                Ok(None) => {}
+                Ok(Some(ending)) => return ending,
+                Err(reason) => return Ending::Lost(reason),
+            }
+            if self.closing.is_some() {
+                self.part(&codec, reader, writer, out).await;
+                return Ending::Over(Error::Disconnected);
+            }
+            let takes_orders = out.len() < MOST_UNWRITTEN && self.flow.has_room();
+            tokio::select! {
+                read = reader.read_buf(&mut input) => match read {
+                    Ok(0) => return Ending::Lost("the gateway closed the connection".to_owned()),
+                    Ok(_) => pulse.heard(),
+                    Err(error) => return Ending::Lost(error.to_string()),
+                },
+                written = writer.write_buf(&mut out), if !out.is_empty() => {
+                    if let Err(error) = written {
+                        return Ending::Lost(error.to_string());
+                    }
+                }
+                order = self.orders.recv(), if takes_orders => match order {
+                    Some(order) => self.take_several(order),
+                    None => return Ending::Over(Error::Disconnected),
+                },
+                () = receipts.changed() => {}
+                () = pulse.beat() => {
+                    if !pulse.is_alive() {
+                        return Ending::Lost("the gateway has fallen silent".to_owned());
+                    }
+                    if let Err(reason) = codec.ping(&mut out) {
+                        return Ending::Lost(reason);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_several(&mut self, first: Order) {
+        self.take(first);
+        for _ in 1..ORDERS_A_TURN {
+            match self.orders.try_recv() {
+                Ok(order) => self.take(order),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn begin(
+        &mut self,
+        welcome: &Welcome,
+        codec: &Codec,
+        out: &mut BytesMut,
+    ) -> Result<(), String> {
+        let resumed = welcome.resumed;
+        self.receipts.reconnected(resumed);
+        self.filters.reconnected(resumed);
+        for (id, outgoing) in self.flow.reconnected(resumed, welcome.limit) {
+            let again = codec.publish(*id, &outgoing.publication, true, out);
+            again.map_err(|error| error.to_string())?;
+        }
+        self.status.connected(resumed);
+        Ok(())
+    }
+
+    /// Reads all packets that are there, and writes all that is due.
+    fn turn(
+        &mut self,
+        codec: &mut Codec,
+        input: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<Option<Ending>, String> {
+        while let Some(packet) = codec.read(input)? {
+            if let Some(ending) = self.received(packet)? {
+                return Ok(Some(ending));
+            }
+        }
+        if self.receipts.is_given_back() {
+            return Ok(Some(Ending::GivenBack));
+        }
+        for id in self.receipts.due() {
+            codec.acknowledge(id, out)?;
+        }
+        let flow = &mut self.flow;
+        while let Some((id, filters)) = self.filters.ask(|| flow.take_id()) {
+            codec.subscribe(id, &filters, out)?;
+        }
+        while let Some(filter) = self.filters.take_unwanted() {
+            codec.unsubscribe(flow.take_id(), &filter, out)?;
+        }
+        while out.len() < MOST_UNWRITTEN
+            && let Some((id, publication)) = flow.next()
+        {
+            if let Err(error) = codec.publish(id, publication, false, out)
+                && let Some(outgoing) = flow.acknowledged(id)
+            {
+                outgoing.end(Err(error));
+            }
+        }
+        Ok(None)
+    }
+
+    fn received(&mut self, packet: FromGateway) -> Result<Option<Ending>, String> {
+        match packet {
+            FromGateway::Publish(publish) => self.delivered(publish)?,
+            FromGateway::Acknowledged { id, refused } => {
+                if let Some(outgoing) = self.flow.acknowledged(id) {
+                    outgoing.end(refused.map_or(Ok(self.status.count()), Err));
+                }
+            }
+            FromGateway::Subscribed { id, refused } => {
+                self.flow.give_id_back(id);
+                self.filters.answered(id, refused);
+            }
+            FromGateway::Unsubscribed { id } => self.flow.give_id_back(id),
+            FromGateway::Pong => {}
+            FromGateway::Farewell { is_taken: true, .. } => {
+                return Ok(Some(Ending::Over(Error::SessionTaken)));
+            }
+            FromGateway::Farewell { reason, .. } => return Ok(Some(Ending::Lost(reason))),
+            FromGateway::Welcome(_) | FromGateway::Unwelcome { .. } => {
+                return Err("a second CONNACK".to_owned());
+            }
+        }
+        Ok(None)
+    }
+
+    fn delivered(&mut self, publish: IncomingPublish) -> Result<(), String> {
+        let topic = std::str::from_utf8(&publish.topic).map_err(|error| error.to_string())?;
+        let ticket = match publish.id {
+            None => None,
+            Some(id) => match self.receipts.receive(id, publish.dup) {
+                None => return Ok(()),
+                ticket => ticket,
+            },
+        };
+        let letter = Letter {
+            topic: topic.into(),
+            payload: publish.payload,
+            is_retained: publish.retain,
+            ticket,
+        };
+        if let Some(mut stray) = self.routes.hand_out(letter) {
+            // What is for this agent alone goes back to its mailbox, by being dropped.
+            if !is_own_mail(&self.options.root, &self.options.agent, &stray.topic) {
+                stray.ack();
+            }
+        }
+        Ok(())
+    }
+
+    /// Says good-bye, and ends the session.
+    async fn part(
+        &mut self,
+        codec: &Codec,
+        mut reader: OwnedReadHalf,
+        mut writer: OwnedWriteHalf,
+        mut out: BytesMut,
+    ) {
+        // Whatever fails here: the connection is over, and the gateway ends the session by itself.
+        let farewell = async {
+            let _ = codec.disconnect(&mut out);
+            let _ = writer.write_all(&out).await;
+            let _ = writer.shutdown().await;
+            // What it still sends is read, lest our last words are lost with a reset.
+            out.clear();
+            while reader.read_buf(&mut out).await.is_ok_and(|read| read > 0) {
+                out.clear();
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        let is_kept = !self.options.session.is_zero();
+        if self.options.protocol == Protocol::V311 && is_kept {
+            // Its DISCONNECT keeps the session; a connection without one ends it.
+            let _ = greet(&self.options, true, false).await;
+        }
+    }
+}
+
+/// Connects, and says who we are. `is_new`: with a new session.
+async fn establish(options: LinkOptions, is_new: bool) -> Result<Established, Unestablished> {
+    let is_kept = !options.session.is_zero();
+    let attempt = async {
+        if options.protocol == Protocol::V311 && is_new && is_kept {
+            // MQTT 3.1.1 cannot begin a new session and keep it: one that is not kept goes before,
+            // and takes what was there with it.
+            greet(&options, true, false).await?;
+            return greet(&options, false, true).await;
+        }
+        greet(&options, is_new || !is_kept, is_kept).await
+    };
+    let late = || Unestablished::Trouble("no answer from the gateway".to_owned());
+    let attempt = tokio::time::timeout(options.deadline, attempt).await;
+    attempt.unwrap_or_else(|_| Err(late()))
+}
+
+async fn greet(
+    options: &LinkOptions,
+    is_new: bool,
+    is_kept: bool,
+) -> Result<Established, Unestablished> {
+    let trouble = |error: std::io::Error| Unestablished::Trouble(error.to_string());
+    let place = (options.address.host.as_str(), options.address.port);
+    let mut stream = TcpStream::connect(place).await.map_err(trouble)?;
+    stream.set_nodelay(true).map_err(trouble)?;
+    let mut codec = Codec::new(options.protocol);
+    let mut buffer = BytesMut::with_capacity(8 * 1024);
+    codec
+        .connect(options, is_new, is_kept, &mut buffer)
+        .map_err(Unestablished::Unwelcome)?;
+    stream.write_all(&buffer).await.map_err(trouble)?;
+    buffer.clear();
+    loop {
+        match codec.read(&mut buffer).map_err(Unestablished::Trouble)? {
+            Some(FromGateway::Welcome(welcome)) => {
+                return Ok(Established {
+                    stream,
+                    codec,
+                    input: buffer,
+                    welcome,
+                });
+            }
+            Some(FromGateway::Unwelcome {
+                reason,
+                is_final: true,
+            }) => return Err(Unestablished::Unwelcome(reason)),
+            Some(FromGateway::Unwelcome { reason, .. }) => {
+                return Err(Unestablished::Trouble(reason));
+            }
+            Some(_) => {
+                let words = "a packet before CONNACK".to_owned();
+                return Err(Unestablished::Trouble(words));
+            }
+            None => {}
+        }
+        if stream.read_buf(&mut buffer).await.map_err(trouble)? == 0 {
+            let words = "closed before CONNACK".to_owned();
+            return Err(Unestablished::Trouble(words));
+        }
+    }
+}
+
+/// Keeps the connection alive, and notices when it is not.
+struct Pulse {
+    beats: tokio::time::Interval,
+    heard: Instant,
+    keep_alive: Duration,
+}
+
+impl Pulse {
+    fn new(keep_alive: Duration) -> Pulse {
+        // Zero: the gateway does not care.
+        let keep_alive = match keep_alive.is_zero() {
+            true => Duration::from_secs(60),
+            false => keep_alive,
+        };
+        let mut beats = tokio::time::interval(keep_alive / 2);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        beats.reset();
+        Pulse {
+            beats,
+            heard: Instant::now(),
+            keep_alive,
+        }
+    }
+
+    fn heard(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    async fn beat(&mut self) {
+        self.beats.tick().await;
+    }
+
+    /// Whether anything came in the time of one and a half keep alives: at least the answer to a
+    /// PINGREQ should have.
+    fn is_alive(&self) -> bool {
+        self.heard.elapsed() < self.keep_alive + self.keep_alive / 2
+    }
+}
