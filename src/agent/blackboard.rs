@@ -197,8 +197,8 @@ impl RoomBlackboard {
         data(&self.room.call(topic, body).await?)
     }
 
-    /// What is there below a prefix (or at all), and then every change, each once and in order. What
-    /// changed while there was no connection is told, too, as it is by then.
+    /// What is there below a prefix (or at all), and then every change, each once and in order.
+    /// What changed while there was no connection is told, too, as it is by then.
     ///
     /// # Errors
     /// If the gateway does not let this agent see it.
@@ -236,7 +236,7 @@ impl RoomBlackboard {
             me: self.room.me(),
             name: name.clone(),
         };
-        let usual = self.room.core().effort();
+        let usual = self.room.effort();
         let effort = Effort {
             deadline: usual.deadline + wait.unwrap_or_default(),
             ..usual

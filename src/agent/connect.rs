@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
-use super::core::{AgentCore, Replies};
+use super::core::{AgentCore, MOST_UNANSWERED, Replies};
 use super::error::Error;
-use super::link::{Address, ConnectionStatus, LinkHandle, LinkOptions, Protocol};
+use super::link::{ConnectionStatus, Endpoint, LinkHandle, LinkOptions, Protocol};
 use super::room::Room;
 use crate::wire::name::{Agent as AgentId, Room as RoomName};
 use crate::wire::presence::Encoding;
@@ -181,7 +181,7 @@ impl AgentBuilder {
     pub async fn connect(self) -> Result<Agent, Error> {
         let name = AgentId::new(&self.name)?;
         let link = LinkHandle::open(LinkOptions {
-            address: Address::parse(&self.url)?,
+            address: Endpoint::parse(&self.url)?,
             agent: self.name,
             root: self.root.clone(),
             protocol: self.protocol,
@@ -198,6 +198,7 @@ impl AgentBuilder {
             link: link.await?,
             encoding: self.encoding,
             deadline: self.deadline,
+            places: Semaphore::new(MOST_UNANSWERED),
             pending: Replies::default(),
             rooms: Mutex::new(HashMap::new()),
         };

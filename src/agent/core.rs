@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 use super::command::{CommandBody, Effort, Persistence};
 use super::error::{Error, Refusal};
-use super::link::{LinkHandle, Outbound, Sent};
-use super::pause::Pause;
+use super::link::{LinkHandle, Posting, Sent};
+use super::pause::RetryPause;
 use super::room::RoomShared;
 use crate::wire::cbor;
 use crate::wire::json::{self, Json};
@@ -22,8 +22,9 @@ use crate::wire::presence::Encoding;
 use crate::wire::reply::{Code, Reply, ReplyStatus};
 use crate::wire::topic::{RoomTopic, Topic};
 
-/// Commands that wait for their replies at most.
-const MOST_PENDING: usize = 10_000;
+/// Commands that wait for their replies at most; further ones wait for a place. The gateway keeps a
+/// thousand replies for an agent that does not come to read them (`mailbox.max_replies`).
+pub(super) const MOST_UNANSWERED: usize = 500;
 
 /// An agent, as its rooms see it.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub(super) struct AgentCore {
     pub(super) link: LinkHandle,
     pub(super) encoding: Encoding,
     pub(super) deadline: Duration,
+    pub(super) places: Semaphore,
     pub(super) pending: Replies,
     pub(super) rooms: Mutex<HashMap<RoomName, Weak<RoomShared>>>,
 }
@@ -49,9 +51,6 @@ impl Replies {
     fn expect<'a>(&'a self, key: &'a str) -> Result<Expected<'a>, Error> {
         let (tell, answer) = oneshot::channel();
         let mut map = self.map();
-        if map.len() >= MOST_PENDING {
-            return Err(Error::Overflow("too many calls wait for their replies"));
-        }
         if map.contains_key(key) {
             return Err(Error::refused(Refusal {
                 command: "call".to_owned(),
@@ -98,7 +97,7 @@ impl Drop for Expected<'_> {
 }
 
 /// A command that is ready to be sent, as often as it takes.
-struct Prepared<'a> {
+struct PreparedCall<'a> {
     command: &'static str,
     key: String,
     topic: String,
@@ -107,14 +106,6 @@ struct Prepared<'a> {
 }
 
 impl AgentCore {
-    /// How hard a call is tried where nobody says otherwise.
-    pub(super) fn effort(&self) -> Effort {
-        Effort {
-            deadline: self.deadline,
-            persistence: Persistence::Busy,
-        }
-    }
-
     /// Sends a command, and returns its reply: it is done, and on disk.
     ///
     /// # Errors
@@ -127,7 +118,7 @@ impl AgentCore {
         effort: Effort,
     ) -> Result<Reply, Error> {
         let sent = Sent::default();
-        let prepared = Prepared {
+        let prepared = PreparedCall {
             command: topic.command_name(),
             key: body.identify(),
             topic: self.topic(room, topic),
@@ -144,9 +135,9 @@ impl AgentCore {
         })
     }
 
-    async fn insist(&self, prepared: &Prepared<'_>, effort: Effort) -> Result<Reply, Error> {
+    async fn insist(&self, prepared: &PreparedCall<'_>, effort: Effort) -> Result<Reply, Error> {
         let until = Instant::now() + effort.deadline;
-        let mut pause = Pause::refused();
+        let mut pause = RetryPause::refused();
         loop {
             let error = match self.once(prepared).await {
                 Ok(reply) => return Ok(reply),
@@ -166,11 +157,13 @@ impl AgentCore {
         }
     }
 
-    async fn once(&self, prepared: &Prepared<'_>) -> Result<Reply, Error> {
+    async fn once(&self, prepared: &PreparedCall<'_>) -> Result<Reply, Error> {
+        // Nobody closes it.
+        let _place = self.places.acquire().await;
         let mut expected = self.pending.expect(&prepared.key)?;
         let mut connections = self.link.connections();
         loop {
-            let publish = self.link.publish(Outbound {
+            let publish = self.link.publish(Posting {
                 topic: prepared.topic.clone(),
                 payload: prepared.payload.clone(),
                 expiry: None,
@@ -207,24 +200,23 @@ impl AgentCore {
     /// Publishes something that is not answered but by its PUBACK.
     pub(super) async fn publish(
         &self,
-        room: &RoomName,
-        topic: Topic,
+        topic: String,
         payload: Bytes,
         expiry: Option<Duration>,
+        deadline: Duration,
     ) -> Result<(), Error> {
         let sent = Sent::default();
-        let outbound = Outbound {
-            topic: self.topic(room, topic),
+        let posting = Posting {
+            topic: topic.clone(),
             payload,
             expiry: expiry.map(|after| u32::try_from(after.as_secs()).unwrap_or(u32::MAX)),
             sent: sent.clone(),
         };
-        let what = outbound.topic.clone();
-        match tokio::time::timeout(self.deadline, self.link.publish(outbound)).await {
+        match tokio::time::timeout(deadline, self.link.publish(posting)).await {
             Ok(acked) => acked.map(drop),
             Err(_) => Err(Error::Timeout {
-                what,
-                after: self.deadline,
+                what: topic,
+                after: deadline,
                 sent: sent.get(),
             }),
         }

@@ -1,5 +1,5 @@
-//! What can go wrong, as a caller sees it: the gateway's refusals by their code, how work ended, and
-//! what happens on this side of the wire.
+//! What can go wrong, as a caller sees it: the gateway's refusals by their code, how work ended,
+//! and what happens on this side of the wire.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::wire::tools::ToolResult;
 /// Why a call came to nothing.
 ///
 /// [`Error::is_retryable`] says whether the same call may succeed later. Ids are sent with every
-/// command, so to repeat one that may have arrived does nothing twice, as long as the id is the same.
+/// command, so to repeat one that may have arrived does nothing twice, as long as the id is the
+/// same.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

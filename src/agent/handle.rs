@@ -33,7 +33,7 @@ pub enum TaskUpdate {
     /// A partial result.
     Part(TaskResult),
     /// Its worker waits for an answer.
-    Question(Question),
+    Question(TaskQuestion),
     /// It has ended well; nothing more comes.
     Done(TaskResult),
 }
@@ -104,7 +104,7 @@ impl TaskHandle {
 
     fn update(&self, part: TaskResult) -> TaskUpdate {
         match (part.status, &part.question) {
-            (ResultStatus::Input, Some(question)) => TaskUpdate::Question(Question {
+            (ResultStatus::Input, Some(question)) => TaskUpdate::Question(TaskQuestion {
                 task: part.task.clone(),
                 attempt: part.attempts,
                 ask: part.ask.unwrap_or_default(),
@@ -112,6 +112,7 @@ impl TaskHandle {
                 schema: part.schema.clone(),
                 expires_at: part.expires_at.unwrap_or_default(),
                 worker: part.worker.clone(),
+                dispatcher: self.room.me(),
                 room: self.room.clone(),
             }),
             _ => TaskUpdate::Part(part),
@@ -215,7 +216,7 @@ pub(super) async fn cancel(
 
 /// What a task's worker asks, for who may answer it.
 #[derive(Debug, Clone)]
-pub struct Question {
+pub struct TaskQuestion {
     /// The task.
     pub task: TaskId,
     /// The attempt that asks.
@@ -230,12 +231,14 @@ pub struct Question {
     pub expires_at: Millis,
     /// Who asks.
     pub worker: Option<AgentId>,
+    /// Who dispatched the task.
+    pub dispatcher: AgentId,
     room: Room,
 }
 
-impl Question {
-    pub(super) fn open(room: &Room, open: OpenQuestion) -> Question {
-        Question {
+impl TaskQuestion {
+    pub(super) fn open(room: &Room, open: OpenQuestion) -> TaskQuestion {
+        TaskQuestion {
             task: open.task,
             attempt: open.attempt,
             ask: open.ask,
@@ -243,6 +246,7 @@ impl Question {
             schema: open.schema,
             expires_at: open.expires_at,
             worker: Some(open.worker),
+            dispatcher: open.dispatcher,
             room: room.clone(),
         }
     }

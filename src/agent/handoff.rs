@@ -6,7 +6,7 @@ use super::command::{Effort, Persistence, fresh_id};
 use super::core::{data, decode};
 use super::error::Error;
 use super::feed::{Feed, UNREAD, WINDOW};
-use super::handle::{self, Question, TaskHandle};
+use super::handle::{self, TaskHandle, TaskQuestion};
 use super::link::Level;
 use super::results::Mailed;
 use super::room::Room;
@@ -47,7 +47,7 @@ impl RoomHandoff {
         // Before it can have a result.
         let handle = TaskHandle::new(self.room.clone(), id, is_named);
         let effort = Effort {
-            deadline: self.room.core().deadline,
+            deadline: self.room.deadline,
             persistence: match message.require_online {
                 true => Persistence::Full,
                 false => Persistence::Busy,
@@ -187,7 +187,7 @@ impl RoomHandoff {
     ///
     /// # Errors
     /// If the gateway does not let this agent see them.
-    pub async fn questions(&self) -> Result<Feed<Question>, Error> {
+    pub async fn questions(&self) -> Result<Feed<TaskQuestion>, Error> {
         let (sender, feed) = Feed::new(&self.room.core().link, UNREAD);
         let room = self.room.clone();
         let asked = move |mut letter: super::link::Letter| {
@@ -195,7 +195,7 @@ impl RoomHandoff {
             // An empty one: it needs no answer any more.
             if !letter.payload.is_empty() {
                 let open = decode::<OpenQuestion>(&letter.payload);
-                sender.push(open.map(|open| Question::open(&room, open)));
+                sender.push(open.map(|open| TaskQuestion::open(&room, open)));
             }
         };
         let route = self
@@ -208,7 +208,7 @@ impl RoomHandoff {
     /// Answers a question by what it is known by.
     ///
     /// # Errors
-    /// As [`Question::answer`].
+    /// As [`TaskQuestion::answer`].
     pub async fn answer<T: serde::Serialize + ?Sized>(
         &self,
         task: &str,

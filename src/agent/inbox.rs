@@ -81,9 +81,7 @@ impl RoomInbox {
             to: AgentId::new(to)?,
             me: self.room.me(),
         };
-        let core = self.room.core();
-        core.publish(&self.room.shared.name, topic, payload.into(), ttl)
-            .await
+        self.room.say(topic, payload.into(), ttl).await
     }
 
     /// Messages as they come. Each waits in the mailbox until [`Mailed::ack`]; what is dropped

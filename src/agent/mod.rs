@@ -58,7 +58,7 @@ pub use connect::{Agent, AgentBuilder};
 pub use error::{Error, Refusal};
 pub use feed::Feed;
 pub use follow::{Followed, Since};
-pub use handle::{Question, TaskHandle, TaskUpdate};
+pub use handle::{TaskHandle, TaskQuestion, TaskUpdate};
 pub use handoff::RoomHandoff;
 pub use inbox::{InboxMessage, RoomInbox};
 pub use link::{ConnectionStatus, Protocol};

@@ -66,10 +66,8 @@ impl RoomEvents {
             category: Category::new(category)?,
         };
         let event = super::command::json_of(&EmittedEvent { severity, payload })?;
-        let core = self.room.core();
-        let payload = core.encode(&event);
-        core.publish(&self.room.shared.name, topic, payload, None)
-            .await
+        let payload = self.room.core().encode(&event);
+        self.room.say(topic, payload, None).await
     }
 
     /// What agents and the gateway tell from now on: of one category, or of all (`"*"`).

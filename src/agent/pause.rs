@@ -6,23 +6,23 @@ use ulid::Ulid;
 
 /// Pauses that grow, with jitter: of many that failed together, few come back together.
 #[derive(Debug, Clone)]
-pub(super) struct Pause {
+pub(super) struct RetryPause {
     next: Duration,
     longest: Duration,
 }
 
-impl Pause {
+impl RetryPause {
     /// Before a connection is tried again.
-    pub(super) fn reconnecting() -> Pause {
-        Pause {
+    pub(super) fn reconnecting() -> RetryPause {
+        RetryPause {
             next: Duration::from_millis(100),
             longest: Duration::from_secs(10),
         }
     }
 
     /// Before a command that was refused with 429 or 503 is tried again.
-    pub(super) fn refused() -> Pause {
-        Pause {
+    pub(super) fn refused() -> RetryPause {
+        RetryPause {
             next: Duration::from_millis(250),
             longest: Duration::from_secs(60),
         }
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_the_longest() {
-        let mut pause = Pause::reconnecting();
+        let mut pause = RetryPause::reconnecting();
         let first = pause.next();
         assert!((Duration::from_millis(50)..=Duration::from_millis(100)).contains(&first));
         let last = (0..20).map(|_| pause.next()).last().expect("some");

@@ -45,9 +45,7 @@ impl RoomPresence {
     /// [`Error::Timeout`].
     pub async fn leave(&self) -> Result<(), Error> {
         let topic = Topic::PresenceAnnounce { me: self.room.me() };
-        let core = self.room.core();
-        core.publish(&self.room.shared.name, topic, bytes::Bytes::new(), None)
-            .await
+        self.room.say(topic, bytes::Bytes::new(), None).await
     }
 
     /// Who is here, or was, a page at a time.

@@ -5,15 +5,15 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::sync::{mpsc, watch};
 
 use super::core::decode;
 use super::error::Error;
 use super::feed::FeedSender;
 use super::link::Letter;
-use super::waiting::Waiting;
+use super::waiting::Expectations;
 use crate::wire::handoff::{GroupResult, TaskResult};
 use crate::wire::name::TaskId;
 
@@ -54,7 +54,7 @@ impl<T> Deref for Mailed<T> {
 #[derive(Debug, Default)]
 pub(super) struct Results {
     state: Mutex<ResultsState>,
-    pub(super) groups: Waiting<String, GroupResult>,
+    pub(super) groups: Expectations<String, GroupResult>,
 }
 
 #[derive(Debug, Default)]
@@ -89,12 +89,16 @@ impl TaskSeat {
     }
 }
 
-/// Tells the two kinds of results apart.
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum AnyResult {
     Task(Box<TaskResult>),
     Group(GroupResult),
+}
+
+/// What tells the two kinds of results apart.
+#[derive(Deserialize)]
+struct ResultKind {
+    #[serde(default)]
+    group: Option<IgnoredAny>,
 }
 
 impl Results {
@@ -149,7 +153,11 @@ impl Results {
     }
 
     pub(super) fn arrived(&self, mut letter: Letter) {
-        match read(&letter.payload) {
+        let read = decode::<ResultKind>(&letter.payload).and_then(|kind| match kind.group {
+            Some(_) => decode(&letter.payload).map(AnyResult::Group),
+            None => decode(&letter.payload).map(AnyResult::Task),
+        });
+        match read {
             Ok(AnyResult::Group(result)) => {
                 letter.ack();
                 self.groups.arrived(result.group.clone(), result);
@@ -191,8 +199,4 @@ impl ResultsState {
             }
         }
     }
-}
-
-fn read(payload: &Bytes) -> Result<AnyResult, Error> {
-    decode(payload)
 }

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use super::approve::RoomApprovals;
 use super::blackboard::RoomBlackboard;
-use super::command::{CommandBody, Effort};
+use super::command::{CommandBody, Effort, Persistence};
 use super::core::{AgentCore, decode, shared_rooms};
 use super::error::Error;
 use super::handoff::RoomHandoff;
@@ -17,7 +19,7 @@ use super::observe::RoomEvents;
 use super::presence::RoomPresence;
 use super::results::Results;
 use super::tools::{CallResults, RoomTools};
-use super::waiting::Waiting;
+use super::waiting::Expectations;
 use super::worker::RoomWorker;
 use crate::wire::approve::Decision;
 use crate::wire::name::{Agent as AgentId, ApprovalId, Room as RoomName};
@@ -30,6 +32,7 @@ type Noticed = Arc<dyn Fn(&Reply) + Send + Sync>;
 #[derive(Debug, Clone)]
 pub struct Room {
     pub(super) shared: Arc<RoomShared>,
+    pub(super) deadline: Duration,
 }
 
 /// What all clones of a room have together.
@@ -37,7 +40,7 @@ pub(super) struct RoomShared {
     pub(super) core: Arc<AgentCore>,
     pub(super) name: RoomName,
     pub(super) results: Results,
-    pub(super) decisions: Waiting<ApprovalId, Decision>,
+    pub(super) decisions: Expectations<ApprovalId, Decision>,
     pub(super) calls: CallResults,
     /// Subscriptions that stay for as long as the room.
     standing: Mutex<Vec<RouteId>>,
@@ -77,20 +80,21 @@ impl Room {
         let joined = shared_rooms(core)
             .get(&name)
             .and_then(std::sync::Weak::upgrade);
+        let deadline = core.deadline;
         if let Some(shared) = joined {
-            return Ok(Room { shared });
+            return Ok(Room { shared, deadline });
         }
         let shared = Arc::new(RoomShared {
             core: core.clone(),
             name: name.clone(),
             results: Results::default(),
-            decisions: Waiting::default(),
+            decisions: Expectations::default(),
             calls: CallResults::default(),
             standing: Mutex::default(),
             listens: Listens::default(),
             notices: Mutex::default(),
         });
-        let room = Room { shared };
+        let room = Room { shared, deadline };
         let me = core.name.clone();
         room.stand(
             Topic::Reply { me, rest: None },
@@ -105,6 +109,26 @@ impl Room {
     /// Its name.
     pub fn name(&self) -> &str {
         self.shared.name.as_str()
+    }
+
+    /// The same room, with another deadline for its calls.
+    #[must_use]
+    pub fn within(&self, deadline: Duration) -> Room {
+        Room {
+            deadline,
+            ..self.clone()
+        }
+    }
+
+    /// Publishes something on a topic below the room, at QoS 1: what this SDK has no words for.
+    ///
+    /// # Errors
+    /// What the PUBACK refuses (MQTT 5).
+    pub async fn publish(&self, topic: &str, payload: impl Into<Bytes>) -> Result<(), Error> {
+        let topic = format!("{}/{}/{topic}", self.core().root, self.shared.name);
+        self.core()
+            .publish(topic, payload.into(), None, self.deadline)
+            .await
     }
 
     /// Tasks: handed to whoever can do them, and their results.
@@ -155,8 +179,29 @@ impl Room {
         self.shared.core.name.clone()
     }
 
+    /// How hard a call is tried where nobody says otherwise.
+    pub(super) fn effort(&self) -> Effort {
+        Effort {
+            deadline: self.deadline,
+            persistence: Persistence::Busy,
+        }
+    }
+
+    /// Publishes something that is not answered but by its PUBACK.
+    pub(super) async fn say(
+        &self,
+        topic: Topic,
+        payload: Bytes,
+        expiry: Option<Duration>,
+    ) -> Result<(), Error> {
+        let topic = self.core().topic(&self.shared.name, topic);
+        self.core()
+            .publish(topic, payload, expiry, self.deadline)
+            .await
+    }
+
     pub(super) async fn call<B: CommandBody>(&self, topic: Topic, body: B) -> Result<Reply, Error> {
-        self.call_with(topic, body, self.core().effort()).await
+        self.call_with(topic, body, self.effort()).await
     }
 
     pub(super) async fn call_with<B: CommandBody>(
@@ -180,11 +225,11 @@ impl Room {
         let core = self.core();
         let what = format!("{}/{}/{filter}", core.root, self.shared.name);
         let subscribing = core.link.subscribe(what.clone(), level, sink);
-        match tokio::time::timeout(core.deadline, subscribing).await {
+        match tokio::time::timeout(self.deadline, subscribing).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Error::Timeout {
                 what: format!("subscribe {what}"),
-                after: core.deadline,
+                after: self.deadline,
                 sent: true,
             }),
         }

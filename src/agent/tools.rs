@@ -57,8 +57,8 @@ impl RoomTools {
     /// Calls a tool, and waits for what it returns.
     ///
     /// # Errors
-    /// [`Error::ToolFailed`] if it comes to nothing, [`Error::Invalid`] with a path if the arguments
-    /// do not fit, [`Error::Unavailable`] at once if nobody provides it.
+    /// [`Error::ToolFailed`] if it comes to nothing, [`Error::Invalid`] with a path if the
+    /// arguments do not fit, [`Error::Unavailable`] at once if nobody provides it.
     pub async fn call<A, T>(&self, tool: &str, arguments: &A) -> Result<T, Error>
     where
         A: Serialize + ?Sized,
@@ -97,7 +97,7 @@ impl RoomTools {
         let call = CallId::of(&self.room.me(), &id);
         let handle = CallHandle::new(&self.room, call, is_named);
         let effort = Effort {
-            deadline: self.room.core().deadline,
+            deadline: self.room.deadline,
             persistence: Persistence::Full,
         };
         self.room.call_with(topic, body, effort).await?;

@@ -11,15 +11,15 @@ use super::link::LinkHandle;
 
 /// One outcome for each key; those that nobody waits for are not kept.
 #[derive(Debug)]
-pub(super) struct Waiting<K, V>(Mutex<HashMap<K, watch::Sender<Option<V>>>>);
+pub(super) struct Expectations<K, V>(Mutex<HashMap<K, watch::Sender<Option<V>>>>);
 
-impl<K, V> Default for Waiting<K, V> {
-    fn default() -> Waiting<K, V> {
-        Waiting(Mutex::default())
+impl<K, V> Default for Expectations<K, V> {
+    fn default() -> Expectations<K, V> {
+        Expectations(Mutex::default())
     }
 }
 
-impl<K: Eq + Hash + Clone, V: Clone> Waiting<K, V> {
+impl<K: Eq + Hash + Clone, V: Clone> Expectations<K, V> {
     fn map(&self) -> MutexGuard<'_, HashMap<K, watch::Sender<Option<V>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

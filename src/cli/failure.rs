@@ -53,13 +53,13 @@ impl From<Problems> for Failure {
     }
 }
 
-impl From<runtime::Error> for Failure {
-    fn from(error: runtime::Error) -> Failure {
+impl From<runtime::GatewayError> for Failure {
+    fn from(error: runtime::GatewayError) -> Failure {
         let message = error.to_string();
         match error {
-            runtime::Error::Configuration(_) => Failure::usage(message),
-            runtime::Error::Busy(_) => Failure::try_again(message),
-            runtime::Error::Failed(_) => Failure::runtime(message),
+            runtime::GatewayError::Configuration(_) => Failure::usage(message),
+            runtime::GatewayError::Busy(_) => Failure::try_again(message),
+            runtime::GatewayError::Failed(_) => Failure::runtime(message),
         }
     }
 }

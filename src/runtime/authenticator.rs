@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Error, Reload, blocking, settings};
+use super::{GatewayError, Reload, blocking, settings};
 use crate::auth::{Authenticator, FileProblem, Rules, list_problems};
 use crate::config::Config;
 use crate::engine::Create;
@@ -14,14 +14,14 @@ pub(super) async fn build(
     config: &Config,
     reload: &Reload,
     log_limiter: &Arc<LogLimiter>,
-) -> Result<Option<Arc<Authenticator>>, Error> {
+) -> Result<Option<Arc<Authenticator>>, GatewayError> {
     let Some(settings) = settings::auth(config) else {
         return Ok(None);
     };
     let log_limiter = Arc::clone(log_limiter);
     let authenticator = blocking(move || Authenticator::open(settings, log_limiter))
         .await?
-        .map_err(|problems| Error::Configuration(list_problems(&problems)))?;
+        .map_err(|problems| GatewayError::Configuration(list_problems(&problems)))?;
     let reloaded = Arc::clone(&authenticator);
     reload.register("auth", move |config| {
         // Whether clients must prove who they are is for a start to say.

@@ -11,7 +11,7 @@ use crate::mqtt::transport::Transport;
 use crate::mqtt::transport::tls::{LoadedCertificates, TlsServer};
 use crate::mqtt::{Current, Listener};
 
-use super::{Error, Reload, settings};
+use super::{GatewayError, Reload, settings};
 
 /// Where MQTT clients can connect, with the ports that were really given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,28 +30,28 @@ pub struct MqttPlaces {
 ///
 /// # Errors
 /// What is wrong with the first file that is.
-pub fn check_files(config: &Config) -> Result<Vec<String>, Error> {
+pub fn check_files(config: &Config) -> Result<Vec<String>, GatewayError> {
     match load(config)? {
         Some((_, LoadedCertificates { warnings, .. })) => Ok(warnings),
         None => Ok(Vec::new()),
     }
 }
 
-fn load(config: &Config) -> Result<Option<(TlsServer, LoadedCertificates)>, Error> {
+fn load(config: &Config) -> Result<Option<(TlsServer, LoadedCertificates)>, GatewayError> {
     if config.encrypts().is_none() {
         return Ok(None);
     }
     let loaded = TlsServer::load(&config.tls);
     loaded
         .map(Some)
-        .map_err(|error| Error::Configuration(error.to_string()))
+        .map_err(|error| GatewayError::Configuration(error.to_string()))
 }
 
 /// The certificates, if a listener encrypts; reloaded with everything else.
 pub(super) async fn certificates(
     config: &Config,
     reload: &Reload,
-) -> Result<Option<Arc<TlsServer>>, Error> {
+) -> Result<Option<Arc<TlsServer>>, GatewayError> {
     let for_thread = config.clone();
     let loaded = super::blocking(move || load(&for_thread)).await??;
     let Some((tls, loaded)) = loaded else {
@@ -82,7 +82,7 @@ pub(super) async fn bind(
     config: &Config,
     tls: Option<&Arc<TlsServer>>,
     reload: &Reload,
-) -> Result<(Vec<Listener>, MqttPlaces), Error> {
+) -> Result<(Vec<Listener>, MqttPlaces), GatewayError> {
     let mut places = MqttPlaces::default();
     let mut listeners = Vec::new();
     let rules = Arc::new(Current::new(settings::upgrade(config)));

@@ -49,7 +49,7 @@ pub use schemas::key_schemas;
 
 /// Why the gateway could not start or go on.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum GatewayError {
     /// Something configured cannot be had; trying again will not help.
     #[error("{0}")]
     Configuration(String),
@@ -61,31 +61,33 @@ pub enum Error {
     Failed(String),
 }
 
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Error {
+impl From<StoreError> for GatewayError {
+    fn from(error: StoreError) -> GatewayError {
         let words = error.to_string();
         match error {
             StoreError::Locked { .. } | StoreError::Full { .. } | StoreError::Busy { .. } => {
-                Error::Busy(words)
+                GatewayError::Busy(words)
             }
             StoreError::NotWritable { .. }
             | StoreError::NotADirectory { .. }
             | StoreError::NotEmpty { .. }
             | StoreError::NewerFormat { .. }
-            | StoreError::Foreign { .. } => Error::Configuration(words),
+            | StoreError::Foreign { .. } => GatewayError::Configuration(words),
             StoreError::Corrupt { .. } | StoreError::Missing { .. } | StoreError::Other { .. } => {
-                Error::Failed(words)
+                GatewayError::Failed(words)
             }
         }
     }
 }
 
-impl From<RecoverError> for Error {
-    fn from(error: RecoverError) -> Error {
+impl From<RecoverError> for GatewayError {
+    fn from(error: RecoverError) -> GatewayError {
         match error {
             RecoverError::Store(error) => error.into(),
-            RecoverError::OtherRoot { .. } => Error::Configuration(error.to_string()),
-            RecoverError::Record(_) | RecoverError::Engine(_) => Error::Failed(error.to_string()),
+            RecoverError::OtherRoot { .. } => GatewayError::Configuration(error.to_string()),
+            RecoverError::Record(_) | RecoverError::Engine(_) => {
+                GatewayError::Failed(error.to_string())
+            }
         }
     }
 }
@@ -126,7 +128,7 @@ impl Gateway {
         clippy::too_many_lines,
         reason = "every part is made here, in the order in which they need one another"
     )]
-    pub async fn start(config: Config) -> Result<Gateway, Error> {
+    pub async fn start(config: Config) -> Result<Gateway, GatewayError> {
         let reload = Reload::new(config.clone());
         let log_limiter = Arc::new(LogLimiter::new(config.log.max_lines));
         let authenticator = authenticator::build(&config, &reload, &log_limiter).await?;
@@ -142,7 +144,7 @@ impl Gateway {
         let log = store.stats();
         let control = Control::listen(&config.data.dir, store.snapshots());
         let plane = LivePlane::start(config.live.clone(), config.mqtt.max_connections)
-            .map_err(|error| Error::Failed(error.to_string()))?;
+            .map_err(|error| GatewayError::Failed(error.to_string()))?;
         let interest = Arc::new(InterestIndex::default());
         let memory = MemoryBudget::new(config.memory.max_queued.0);
         let (desk, store, clock) = recover(
@@ -163,7 +165,7 @@ impl Gateway {
             config.desk.clone(),
             Arc::clone(&clock),
         )
-        .map_err(|error| Error::Busy(format!("cannot start the desk's thread: {error}")))?;
+        .map_err(|error| GatewayError::Busy(format!("cannot start the desk's thread: {error}")))?;
         let front_door = Arc::new(mqtt::Metrics::default());
         let mut metrics = metrics_of_process(config.data.dir.clone());
         metrics.register(Arc::clone(&front_door));
@@ -240,7 +242,7 @@ impl Gateway {
     ///
     /// # Errors
     /// If it could not go on.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), GatewayError> {
         let health = self.desk.health();
         let (stopping, stopped) = watch::channel(false);
         let http = tokio::spawn(serve_http(
@@ -281,7 +283,7 @@ impl Gateway {
         self.log_limiter.sum_up();
         self.plane.shutdown().await;
         match failure {
-            Some(error) => Err(Error::Failed(error)),
+            Some(error) => Err(GatewayError::Failed(error)),
             None => Ok(outcome?),
         }
     }
@@ -291,7 +293,7 @@ impl Gateway {
 ///
 /// # Errors
 /// What a start would say.
-pub fn check_data(config: &Config) -> Result<(), Error> {
+pub fn check_data(config: &Config) -> Result<(), GatewayError> {
     Ok(crate::ledger::check_directory(&config.data.dir)?)
 }
 
@@ -303,7 +305,7 @@ async fn recover(
     memory: Arc<MemoryBudget>,
     authenticator: Option<&Arc<Authenticator>>,
     log_limiter: &Arc<LogLimiter>,
-) -> Result<(Desk, Box<dyn Store>, Arc<Clock>), Error> {
+) -> Result<(Desk, Box<dyn Store>, Arc<Clock>), GatewayError> {
     let authorizers = authenticator.map(|authenticator| {
         Arc::new(mqtt::AbsentClients(Arc::clone(authenticator))) as Arc<dyn Authorizers>
     });
@@ -312,7 +314,8 @@ async fn recover(
     let max_step = config.clock.max_step;
     let for_thread = config.clone();
     blocking(move || {
-        engine_settings.key_schemas = key_schemas(&for_thread).map_err(Error::Configuration)?;
+        engine_settings.key_schemas =
+            key_schemas(&for_thread).map_err(GatewayError::Configuration)?;
         desk::check_root(&*store, &for_thread.rooms.root)?;
         let records = desk::engine_records(&*store)?;
         let engine =
@@ -339,31 +342,35 @@ fn seed() -> u64 {
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Error> {
+) -> Result<T, GatewayError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::Failed(format!("a start-up step failed: {error}")))
+    done.map_err(|error| GatewayError::Failed(format!("a start-up step failed: {error}")))
 }
 
 /// Listens where the flag or the key says.
-async fn listen(what: &str, told_by: &str, address: SocketAddr) -> Result<TcpListener, Error> {
+async fn listen(
+    what: &str,
+    told_by: &str,
+    address: SocketAddr,
+) -> Result<TcpListener, GatewayError> {
     TcpListener::bind(address).await.map_err(|error| {
         let words = format!("cannot listen for {what} on {address}: {error}");
         match error.kind() {
-            std::io::ErrorKind::AddrInUse => Error::Busy(format!(
+            std::io::ErrorKind::AddrInUse => GatewayError::Busy(format!(
                 "{words}: end what listens there, or choose another address ({told_by})"
             )),
-            _ => Error::Configuration(words),
+            _ => GatewayError::Configuration(words),
         }
     })
 }
 
-fn local_address(listener: &TcpListener) -> Result<SocketAddr, Error> {
+fn local_address(listener: &TcpListener) -> Result<SocketAddr, GatewayError> {
     listener
         .local_addr()
-        .map_err(|error| Error::Failed(error.to_string()))
+        .map_err(|error| GatewayError::Failed(error.to_string()))
 }
 
-async fn open_store(config: &Config) -> Result<LoggedStore<SqliteStore>, Error> {
+async fn open_store(config: &Config) -> Result<LoggedStore<SqliteStore>, GatewayError> {
     let (dir, limits) = (config.data.dir.clone(), config.data.log());
     Ok(blocking(move || crate::ledger::open(&dir, limits)).await??)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::control::ask_for_rows;
-use super::{Error, rehearsal};
+use super::{GatewayError, rehearsal};
 use crate::config::Config;
 use crate::ledger::copy::{self, Target};
 use crate::ledger::repair;
@@ -27,10 +27,10 @@ pub fn back_up(
     to: &Path,
     rate: u64,
     progress: Progress<'_>,
-) -> Result<u64, Error> {
+) -> Result<u64, GatewayError> {
     let dir = &config.data.dir;
     let asked = ask_for_rows(dir).map_err(|error| {
-        Error::Failed(format!(
+        GatewayError::Failed(format!(
             "cannot ask the gateway that uses {}: {error}",
             dir.display()
         ))
@@ -92,7 +92,7 @@ impl Copying<'_> {
 ///
 /// # Errors
 /// If that is not empty, or the backup is not complete and whole.
-pub fn restore(config: &Config, backup: &Path) -> Result<u64, Error> {
+pub fn restore(config: &Config, backup: &Path) -> Result<u64, GatewayError> {
     Ok(copy::restore(backup, &config.data.dir)?)
 }
 
@@ -101,7 +101,7 @@ pub fn restore(config: &Config, backup: &Path) -> Result<u64, Error> {
 ///
 /// # Errors
 /// If it is in use, or nothing can be said.
-pub fn check(dir: &Path) -> Result<RepairReport, Error> {
+pub fn check(dir: &Path) -> Result<RepairReport, GatewayError> {
     let mut report = repair::check(dir)?;
     if report.problems.is_empty()
         && let Err(refusal) = rehearsal::rehearse(&repair::read_only(dir)?)
@@ -116,7 +116,7 @@ pub fn check(dir: &Path) -> Result<RepairReport, Error> {
 ///
 /// # Errors
 /// If it is in use, or the other is not empty or has no room.
-pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<RepairReport, Error> {
+pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<RepairReport, GatewayError> {
     let mut report = repair::repair(dir, to, up_to_damage)?;
     rehearsal::fit(&mut SqliteStore::open(to)?, &mut report)?;
     Ok(report)
@@ -126,12 +126,12 @@ pub fn repair(dir: &Path, to: &Path, up_to_damage: bool) -> Result<RepairReport,
 ///
 /// # Errors
 /// If it is in use or there is no room.
-pub fn compact(dir: &Path) -> Result<(u64, u64), Error> {
+pub fn compact(dir: &Path) -> Result<(u64, u64), GatewayError> {
     expect_ledger(dir)?;
     let mut store = SqliteStore::open(dir)?;
     let size = |store: &SqliteStore| {
         let size = store.size();
-        size.map_err(|error| Error::Failed(format!("{}: {error}", dir.display())))
+        size.map_err(|error| GatewayError::Failed(format!("{}: {error}", dir.display())))
     };
     let before = size(&store)?;
     store.compact()?;

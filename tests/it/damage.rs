@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use hallward::ledger::repair::{ReadOnly, RepairReport, read_only};
 use hallward::ledger::sqlite::DATABASE_FILE;
 use hallward::ledger::{LogLimits, Space, SqliteStore, Store};
-use hallward::runtime::Error;
+use hallward::runtime::GatewayError;
 use hallward::runtime::upkeep::{check, repair};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

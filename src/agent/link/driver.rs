@@ -19,11 +19,13 @@ use super::routes::{Letter, Routes};
 use super::status::StatusBoard;
 use super::subscriptions::FilterBook;
 use crate::agent::error::Error;
-use crate::agent::pause::Pause;
+use crate::agent::pause::RetryPause;
 use crate::wire::topic::is_own_mail;
 
 /// Bytes that wait for the socket; beyond them no new orders are taken.
 const MOST_UNWRITTEN: usize = 256 * 1024;
+/// Room for what is read next.
+const READ_AT_ONCE: usize = 8 * 1024;
 /// Orders that are taken in one go.
 const ORDERS_A_TURN: usize = 64;
 /// A connection that ended sooner is no success.
@@ -35,7 +37,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What the driver is asked to do.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum LinkOrder {
     Publish(Outgoing),
     Subscribe {
         filter: String,
@@ -56,6 +58,15 @@ enum Ending {
     Over(Error),
 }
 
+/// How a connection is ended from this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    /// With its session.
+    InGoodOrder,
+    /// Nobody holds it any more; somebody may come back for the session.
+    Dropped,
+}
+
 /// A connection that the gateway has said yes to.
 struct Established {
     stream: TcpStream,
@@ -73,20 +84,21 @@ enum Unestablished {
 
 pub(super) struct Driver {
     options: LinkOptions,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<LinkOrder>,
     routes: Arc<Routes>,
     receipts: Arc<Receipts>,
     status: Arc<StatusBoard>,
     flow: Flow,
     filters: FilterBook,
+    closing: Option<Closing>,
     /// Told when the connection has been closed.
-    closing: Option<oneshot::Sender<()>>,
+    closed: Vec<oneshot::Sender<()>>,
 }
 
 impl Driver {
     pub(super) fn new(
         options: LinkOptions,
-        orders: mpsc::Receiver<Order>,
+        orders: mpsc::Receiver<LinkOrder>,
         routes: Arc<Routes>,
         receipts: Arc<Receipts>,
         status: Arc<StatusBoard>,
@@ -100,6 +112,7 @@ impl Driver {
             flow: Flow::default(),
             filters: FilterBook::default(),
             closing: None,
+            closed: Vec::new(),
         }
     }
 
@@ -115,13 +128,13 @@ impl Driver {
         self.flow.end(&end);
         self.filters.end(&end);
         self.routes.clear();
-        if let Some(closing) = self.closing {
-            let _ = closing.send(());
+        for closed in self.closed {
+            let _ = closed.send(());
         }
     }
 
     async fn live(&mut self, opened: &mut Option<oneshot::Sender<Result<(), Error>>>) -> Error {
-        let (mut pause, mut is_new, mut short_lives) = (Pause::reconnecting(), true, 0);
+        let (mut pause, mut is_new, mut short_lives) = (RetryPause::reconnecting(), true, 0);
         loop {
             let attempt = establish(self.options.clone(), is_new);
             let established = match self.meanwhile(attempt).await {
@@ -145,7 +158,7 @@ impl Driver {
                         Ending::Lost(reason) => self.status.disconnected(reason),
                     }
                     if since.elapsed() > SHORT_LIFE {
-                        (pause, short_lives) = (Pause::reconnecting(), 0);
+                        (pause, short_lives) = (RetryPause::reconnecting(), 0);
                     } else if self.options.protocol == Protocol::V311 && !is_new {
                         short_lives += 1;
                     }
@@ -169,11 +182,11 @@ impl Driver {
             tokio::select! {
                 outcome = &mut work => return Ok(outcome),
                 order = self.orders.recv() => match order {
-                    Some(Order::Publish(outgoing)) if self.flow.waiting() >= self.options.offline => {
+                    Some(LinkOrder::Publish(outgoing)) if self.flow.waiting() >= self.options.offline => {
                         outgoing.end(Err(Error::Overflow("too much waits for a connection already")));
                     }
-                    Some(Order::Close(done)) => {
-                        self.closing = Some(done);
+                    Some(LinkOrder::Close(done)) => {
+                        self.closed.push(done);
                         return Err(Error::Disconnected);
                     }
                     Some(order) => self.take(order),
@@ -183,18 +196,21 @@ impl Driver {
         }
     }
 
-    fn take(&mut self, order: Order) {
+    fn take(&mut self, order: LinkOrder) {
         match order {
-            Order::Publish(outgoing) => self.flow.push(outgoing),
-            Order::Subscribe {
+            LinkOrder::Publish(outgoing) => self.flow.push(outgoing),
+            LinkOrder::Subscribe {
                 filter,
                 level,
                 done,
             } => self.filters.want(filter, level, done),
             // Somebody may want it again since.
-            Order::Unsubscribe(filter) if self.routes.has(&filter) => {}
-            Order::Unsubscribe(filter) => self.filters.forget(filter),
-            Order::Close(done) => self.closing = Some(done),
+            LinkOrder::Unsubscribe(filter) if self.routes.has(&filter) => {}
+            LinkOrder::Unsubscribe(filter) => self.filters.forget(filter),
+            LinkOrder::Close(done) => {
+                self.closed.push(done);
+                self.closing = Some(Closing::InGoodOrder);
+            }
         }
     }
 
@@ -217,13 +233,21 @@ impl Driver {
         loop {
             match self.turn(&mut codec, &mut input, &mut out) {
                 Ok(None) => {}
-                Ok(Some(ending)) => return ending,
+                Ok(Some(ending)) => {
+                    flush(&mut writer, &mut out).await;
+                    return ending;
+                }
                 Err(reason) => return Ending::Lost(reason),
             }
-            if self.closing.is_some() {
-                self.part(&codec, reader, writer, out).await;
+            if let Some(close) = self.closing {
+                if close == Closing::InGoodOrder {
+                    self.part(&codec, reader, writer, out).await;
+                } else {
+                    flush(&mut writer, &mut out).await;
+                }
                 return Ending::Over(Error::Disconnected);
             }
+            input.reserve(READ_AT_ONCE);
             let takes_orders = out.len() < MOST_UNWRITTEN && self.flow.has_room();
             tokio::select! {
                 read = reader.read_buf(&mut input) => match read {
@@ -238,7 +262,8 @@ impl Driver {
                 }
                 order = self.orders.recv(), if takes_orders => match order {
                     Some(order) => self.take_several(order),
-                    None => return Ending::Over(Error::Disconnected),
+                    // What was handled is acknowledged all the same.
+                    None => self.closing = Some(Closing::Dropped),
                 },
                 () = receipts.changed() => {}
                 () = pulse.beat() => {
@@ -253,7 +278,7 @@ impl Driver {
         }
     }
 
-    fn take_several(&mut self, first: Order) {
+    fn take_several(&mut self, first: LinkOrder) {
         self.take(first);
         for _ in 1..ORDERS_A_TURN {
             match self.orders.try_recv() {
@@ -292,11 +317,11 @@ impl Driver {
                 return Ok(Some(ending));
             }
         }
-        if self.receipts.is_given_back() {
-            return Ok(Some(Ending::GivenBack));
-        }
         for id in self.receipts.due() {
             codec.acknowledge(id, out)?;
+        }
+        if self.receipts.is_given_back() && self.closing.is_none() {
+            return Ok(Some(Ending::GivenBack));
         }
         let flow = &mut self.flow;
         while let Some((id, filters)) = self.filters.ask(|| flow.take_id()) {
@@ -388,8 +413,16 @@ impl Driver {
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
         let is_kept = !self.options.session.is_zero();
         if self.options.protocol == Protocol::V311 && is_kept {
-            // Its DISCONNECT keeps the session; a connection without one ends it.
-            let _ = greet(&self.options, true, false).await;
+            // Its DISCONNECT keeps the session; that of a connection without one ends it.
+            let ending = async {
+                let mut last = greet(&self.options, true, false).await.ok()?;
+                let mut out = BytesMut::new();
+                last.codec.disconnect(&mut out).ok()?;
+                last.stream.write_all(&out).await.ok()?;
+                last.stream.shutdown().await.ok()?;
+                last.stream.read_buf(&mut last.input).await.ok()
+            };
+            let _ = tokio::time::timeout(FAREWELL, ending).await;
         }
     }
 }
@@ -455,6 +488,12 @@ async fn greet(
             return Err(Unestablished::Trouble(words));
         }
     }
+}
+
+/// Writes what is left, if that can be done soon.
+async fn flush(writer: &mut OwnedWriteHalf, out: &mut BytesMut) {
+    // Whatever fails here: the connection is over, and the gateway sends again.
+    let _ = tokio::time::timeout(FAREWELL, writer.write_all_buf(out)).await;
 }
 
 /// Keeps the connection alive, and notices when it is not.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use tokio::sync::oneshot;
 
-use super::Outbound;
+use super::Posting;
 use crate::agent::error::Error;
 
 /// In flight at most, however much the gateway would take.
@@ -14,15 +14,12 @@ const MOST_IN_FLIGHT: usize = 1_024;
 /// A publish, and who waits for its PUBACK.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    pub(super) publication: Outbound,
+    pub(super) publication: Posting,
     done: oneshot::Sender<Result<u64, Error>>,
 }
 
 impl Outgoing {
-    pub(super) fn new(
-        publication: Outbound,
-        done: oneshot::Sender<Result<u64, Error>>,
-    ) -> Outgoing {
+    pub(super) fn new(publication: Posting, done: oneshot::Sender<Result<u64, Error>>) -> Outgoing {
         Outgoing { publication, done }
     }
 
@@ -94,7 +91,7 @@ impl Flow {
     }
 
     /// The next one to send, with its packet identifier.
-    pub(super) fn next(&mut self) -> Option<(u16, &Outbound)> {
+    pub(super) fn next(&mut self) -> Option<(u16, &Posting)> {
         if self.in_flight.len() >= self.limit {
             return None;
         }
@@ -152,9 +149,9 @@ mod tests {
 
     fn give(flow: &mut Flow, topic: &str) -> Acked {
         let (done, acked) = oneshot::channel();
-        let publication = Outbound {
+        let publication = Posting {
             topic: topic.to_owned(),
-            ..Outbound::default()
+            ..Posting::default()
         };
         flow.push(Outgoing::new(publication, done));
         acked

@@ -25,13 +25,13 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::Error;
-use driver::{Driver, Order};
+use driver::{Driver, LinkOrder};
 use flow::Outgoing;
 use receipts::Receipts;
 use routes::Routes;
 
 pub use options::Protocol;
-pub(super) use options::{Address, LinkOptions};
+pub(super) use options::{Endpoint, LinkOptions};
 pub(super) use routes::{Letter, RouteId};
 pub use status::ConnectionStatus;
 pub(super) use status::{LinkWatch, StatusBoard};
@@ -42,7 +42,7 @@ const ORDERS: usize = 256;
 /// One agent's connection, for as long as anybody holds this.
 #[derive(Debug, Clone)]
 pub(super) struct LinkHandle {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<LinkOrder>,
     routes: Arc<Routes>,
     receipts: Arc<Receipts>,
     status: Arc<StatusBoard>,
@@ -88,10 +88,10 @@ impl LinkHandle {
     /// # Errors
     /// What the PUBACK refuses (MQTT 5), as the reply with that code would be; [`Error::Overflow`]
     /// where too much waits for a connection.
-    pub(super) async fn publish(&self, publication: Outbound) -> Result<u64, Error> {
+    pub(super) async fn publish(&self, publication: Posting) -> Result<u64, Error> {
         let (done, acked) = oneshot::channel();
         let outgoing = Outgoing::new(publication, done);
-        self.give(Order::Publish(outgoing)).await?;
+        self.give(LinkOrder::Publish(outgoing)).await?;
         acked.await.unwrap_or_else(|_| Err(self.status.gone()))
     }
 
@@ -109,7 +109,7 @@ impl LinkHandle {
             route: Some(route),
         };
         let (done, granted) = oneshot::channel();
-        self.give(Order::Subscribe {
+        self.give(LinkOrder::Subscribe {
             filter,
             level,
             done,
@@ -124,7 +124,7 @@ impl LinkHandle {
     /// The sink gets nothing more; with the last one of its filter the gateway is told.
     pub(super) fn unsubscribe(&self, route: &RouteId) {
         if self.routes.remove(route) {
-            let order = Order::Unsubscribe(route.filter.clone());
+            let order = LinkOrder::Unsubscribe(route.filter.clone());
             // Full or gone: what still comes finds no route, and that is all.
             let _ = self.orders.try_send(order);
         }
@@ -138,7 +138,7 @@ impl LinkHandle {
     /// Waits until everything that was handled is acknowledged, ends the session, and disconnects.
     pub(super) async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        if self.orders.send(Order::Close(done)).await.is_ok() {
+        if self.orders.send(LinkOrder::Close(done)).await.is_ok() {
             // An error means that the driver ended in another way.
             let _ = closed.await;
         }
@@ -154,7 +154,7 @@ impl LinkHandle {
         self.status.linked()
     }
 
-    async fn give(&self, order: Order) -> Result<(), Error> {
+    async fn give(&self, order: LinkOrder) -> Result<(), Error> {
         let sent = self.orders.send(order).await;
         sent.map_err(|_| self.status.gone())
     }
@@ -191,7 +191,7 @@ pub(super) enum Level {
 
 /// A message to publish.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Outbound {
+pub(super) struct Posting {
     /// The whole topic.
     pub(super) topic: String,
     /// The bytes.

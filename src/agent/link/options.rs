@@ -18,7 +18,7 @@ pub enum Protocol {
 /// All that the driver needs to know.
 #[derive(Debug, Clone)]
 pub(in crate::agent) struct LinkOptions {
-    pub(in crate::agent) address: Address,
+    pub(in crate::agent) address: Endpoint,
     pub(in crate::agent) agent: String,
     /// The first level of every room's topics.
     pub(in crate::agent) root: String,
@@ -37,17 +37,17 @@ pub(in crate::agent) struct LinkOptions {
 
 /// Host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::agent) struct Address {
+pub(in crate::agent) struct Endpoint {
     pub(in crate::agent) host: String,
     pub(in crate::agent) port: u16,
 }
 
 const USUAL_PORT: u16 = 1883;
 
-impl Address {
+impl Endpoint {
     /// Reads `mqtt://host:port`; the scheme and the port may be left out. Anything after the host
     /// is refused, and so is what this build cannot speak.
-    pub(in crate::agent) fn parse(url: &str) -> Result<Address, Error> {
+    pub(in crate::agent) fn parse(url: &str) -> Result<Endpoint, Error> {
         let fault = |why: &str| Error::Unconnected(format!("{url:?} {why}"));
         let place = match url.split_once("://") {
             Some(("mqtt" | "tcp", place)) => place,
@@ -79,7 +79,7 @@ impl Address {
         if host.is_empty() {
             return Err(fault("names no host"));
         }
-        Ok(Address {
+        Ok(Endpoint {
             host: host.to_owned(),
             port,
         })
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn parsed(url: &str) -> Option<(String, u16)> {
-        let address = Address::parse(url).ok()?;
+        let address = Endpoint::parse(url).ok()?;
         Some((address.host, address.port))
     }
 
@@ -120,7 +120,7 @@ mod tests {
             "mqtt://",
             "",
         ] {
-            assert!(Address::parse(url).is_err(), "{url}");
+            assert!(Endpoint::parse(url).is_err(), "{url}");
         }
     }
 }

@@ -7,7 +7,7 @@ use rumqttc::mqttbytes::{self as mqtt, v4};
 use rumqttc::v5::mqttbytes::{self as mqtt5, v5};
 
 use super::options::{LinkOptions, Protocol};
-use super::{Level, Outbound};
+use super::{Level, Posting};
 use crate::agent::error::{Error, Refusal};
 use crate::wire::reply::Code;
 
@@ -221,11 +221,11 @@ impl Codec {
     pub(super) fn publish(
         &self,
         id: u16,
-        publication: &Outbound,
+        publication: &Posting,
         dup: bool,
         out: &mut BytesMut,
     ) -> Result<(), Error> {
-        let Outbound {
+        let Posting {
             topic,
             payload,
             expiry,

@@ -8,14 +8,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::fault::Fault;
-use super::job::{Assigned, Job};
+use super::job::{Assigned, Stint};
 use super::work::{Invocation, Work};
 use crate::agent::command::json_of;
 use crate::agent::core::decode_json;
 use crate::wire::json::Json;
 
 pub(super) type Handling = Pin<Box<dyn Future<Output = Result<Json, Fault>> + Send>>;
-pub(super) type Handler = Arc<dyn Fn(Arc<Job>) -> Handling + Send + Sync>;
+pub(super) type Handler = Arc<dyn Fn(Arc<Stint>) -> Handling + Send + Sync>;
 
 /// A handler, and for how long it may be at one attempt or call.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ where
     R: Serialize + Send + 'static,
 {
     let handler = Arc::new(handler);
-    Arc::new(move |job: Arc<Job>| {
+    Arc::new(move |job: Arc<Stint>| {
         let handler = handler.clone();
         Box::pin(async move {
             let Assigned::Task(assignment) = &job.assigned else {
@@ -61,7 +61,7 @@ where
     R: Serialize + Send + 'static,
 {
     let handler = Arc::new(handler);
-    Arc::new(move |job: Arc<Job>| {
+    Arc::new(move |job: Arc<Stint>| {
         let handler = handler.clone();
         Box::pin(async move {
             let Assigned::Call(run) = &job.assigned else {

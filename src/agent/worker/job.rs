@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::agent::command::{Effort, Persistence, json_of, millis};
 use crate::agent::error::Error;
-use crate::agent::link::{Outbound, Sent};
+use crate::agent::link::{Posting, Sent};
 use crate::agent::room::Room;
 use crate::wire::handoff::{Assignment, Update, UpdateStatus};
 use crate::wire::json::Json;
@@ -26,7 +26,7 @@ const SAID: &str = "attempt-";
 
 /// Which attempt or call it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct JobKey {
+pub(super) struct StintKey {
     pub(super) id: String,
     /// 0 for a call.
     pub(super) attempt: u32,
@@ -50,7 +50,7 @@ pub(super) enum Stopped {
 
 /// What a handler shares with its worker.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct Stint {
     pub(super) room: Room,
     pub(super) assigned: Assigned,
     answers: watch::Sender<Vec<GivenAnswer>>,
@@ -59,13 +59,13 @@ pub(super) struct Job {
     stopped: watch::Sender<Option<Stopped>>,
 }
 
-impl Job {
-    pub(super) fn new(room: Room, assigned: Assigned) -> Job {
+impl Stint {
+    pub(super) fn new(room: Room, assigned: Assigned) -> Stint {
         let answers = match &assigned {
             Assigned::Task(assignment) => assignment.answers.clone(),
             Assigned::Call(run) => run.answers.clone(),
         };
-        Job {
+        Stint {
             room,
             assigned,
             answers: watch::Sender::new(answers),
@@ -75,13 +75,13 @@ impl Job {
         }
     }
 
-    pub(super) fn key(&self) -> JobKey {
+    pub(super) fn key(&self) -> StintKey {
         match &self.assigned {
-            Assigned::Task(assignment) => JobKey {
+            Assigned::Task(assignment) => StintKey {
                 id: assignment.task.to_string(),
                 attempt: assignment.attempt,
             },
-            Assigned::Call(run) => JobKey {
+            Assigned::Call(run) => StintKey {
                 id: run.call.to_string(),
                 attempt: 0,
             },
@@ -119,8 +119,8 @@ impl Job {
         });
     }
 
-    /// The answer to the handler's next question: at once if it was given before, in this attempt or
-    /// an earlier one.
+    /// The answer to the handler's next question: at once if it was given before, in this attempt
+    /// or an earlier one.
     pub(super) async fn ask(&self, question: AskedQuestion) -> Result<Json, Error> {
         let number = self.asked.fetch_add(1, Ordering::AcqRel);
         let mut answers = self.answers.subscribe();
@@ -159,7 +159,7 @@ impl Job {
                     ttl_ms: question.ttl.map(millis),
                     ..update(assignment, UpdateStatus::Input)
                 };
-                self.update(update, self.room.core().effort()).await
+                self.update(update, self.room.effort()).await
             }
             Assigned::Call(run) => {
                 let answer = ToolReturn {
@@ -168,7 +168,7 @@ impl Job {
                     ttl_ms: question.ttl.map(millis),
                     ..ToolReturn::new(run.call.clone(), ReturnStatus::Input)
                 };
-                self.give(answer, self.room.core().effort()).await
+                self.give(answer, self.room.effort()).await
             }
         }
     }
@@ -176,7 +176,7 @@ impl Job {
     /// Says how far it is; the dispatcher or caller gets it as a partial result.
     pub(super) async fn progress<T: Serialize + ?Sized>(&self, part: &T) -> Result<(), Error> {
         let result = Some(json_of(part)?);
-        let effort = self.room.core().effort();
+        let effort = self.room.effort();
         let told = match &self.assigned {
             Assigned::Task(assignment) => {
                 let update = Update {
@@ -245,7 +245,7 @@ impl Job {
         match &self.assigned {
             Assigned::Task(assignment) => {
                 let release = update(assignment, UpdateStatus::Release);
-                self.update(release, self.room.core().effort()).await
+                self.update(release, self.room.effort()).await
             }
             // Calls cannot be given back; their caller is told at once.
             Assigned::Call(_) => {
@@ -267,8 +267,8 @@ impl Job {
         told.map(drop)
     }
 
-    /// Keeps the lease, as long as this is polled. On a task of its own, so that a handler that does
-    /// not come to wait for a while loses nothing.
+    /// Keeps the lease, as long as this is polled. On a task of its own, so that a handler that
+    /// does not come to wait for a while loses nothing.
     pub(super) async fn keep_lease(&self, since: Duration) {
         let Assigned::Task(assignment) = &self.assigned else {
             return std::future::pending().await;
@@ -293,7 +293,7 @@ impl Job {
         };
         let core = self.room.core();
         let topic = Topic::HandoffUpdate { me: self.room.me() };
-        let outbound = Outbound {
+        let outbound = Posting {
             topic: core.topic(&self.room.shared.name, topic),
             payload: core.encode(&update),
             expiry: None,

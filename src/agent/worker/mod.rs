@@ -388,7 +388,7 @@ impl WorkerRun {
         let finished = tokio::time::timeout(self.grace, self.shift.is_idle()).await;
         if finished.is_err() {
             self.shift.stop_all(Stopped::Released);
-            let within = self.room.core().deadline;
+            let within = self.room.deadline;
             // What cannot even be given back goes to others when its lease is over.
             let _ = tokio::time::timeout(within, self.shift.is_idle()).await;
         }
@@ -402,14 +402,12 @@ impl WorkerRun {
     }
 
     async fn withdraw(&self) -> Result<(), Error> {
-        let core = self.room.core();
         for (tool, _) in &self.registrations {
             let topic = Topic::ToolsRegister {
                 me: self.room.me(),
                 tool: tool.clone(),
             };
-            let name = &self.room.shared.name;
-            core.publish(name, topic, Bytes::new(), None).await?;
+            self.room.say(topic, Bytes::new(), None).await?;
         }
         Ok(())
     }

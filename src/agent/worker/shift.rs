@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::fault::Fault;
 use super::handlers::{BoundHandler, of_nothing};
-use super::job::{Assigned, Job, JobKey, Stopped, attempt_of};
+use super::job::{Assigned, Stint, StintKey, Stopped, attempt_of};
 use crate::agent::core::decode;
 use crate::agent::error::Error;
 use crate::agent::link::Letter;
@@ -29,16 +29,16 @@ pub(super) struct Shift {
     pub(super) room: Room,
     pub(super) tasks: BTreeMap<TaskType, BoundHandler>,
     pub(super) tools: BTreeMap<Tool, BoundHandler>,
-    jobs: Mutex<Jobs>,
+    jobs: Mutex<Stints>,
     count: watch::Sender<usize>,
     is_draining: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Jobs {
-    running: BTreeMap<JobKey, Arc<Job>>,
-    ended: BTreeSet<JobKey>,
-    ended_in_order: VecDeque<JobKey>,
+struct Stints {
+    running: BTreeMap<StintKey, Arc<Stint>>,
+    ended: BTreeSet<StintKey>,
+    ended_in_order: VecDeque<StintKey>,
 }
 
 impl Shift {
@@ -57,7 +57,7 @@ impl Shift {
         }
     }
 
-    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+    fn jobs(&self) -> MutexGuard<'_, Stints> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -108,7 +108,7 @@ impl Shift {
         }
     }
 
-    fn stop_where(&self, why: Stopped, which: impl Fn(&JobKey) -> bool) {
+    fn stop_where(&self, why: Stopped, which: impl Fn(&StintKey) -> bool) {
         let jobs = self.jobs();
         for (_, job) in jobs.running.iter().filter(|(key, _)| which(key)) {
             job.stop(why);
@@ -133,7 +133,7 @@ impl Shift {
     }
 
     fn begin(self: &Arc<Shift>, assigned: Assigned, handler: BoundHandler) {
-        let job = Arc::new(Job::new(self.room.clone(), assigned));
+        let job = Arc::new(Stint::new(self.room.clone(), assigned));
         let key = job.key();
         {
             let mut jobs = self.jobs();
@@ -163,7 +163,7 @@ impl Shift {
         });
     }
 
-    fn ended(&self, key: JobKey) {
+    fn ended(&self, key: StintKey) {
         let mut jobs = self.jobs();
         jobs.running.remove(&key);
         if jobs.ended.insert(key.clone()) {
@@ -178,7 +178,7 @@ impl Shift {
     }
 }
 
-fn answers(job: &Job) -> Vec<crate::wire::question::GivenAnswer> {
+fn answers(job: &Stint) -> Vec<crate::wire::question::GivenAnswer> {
     match &job.assigned {
         Assigned::Task(assignment) => assignment.answers.clone(),
         Assigned::Call(run) => run.answers.clone(),
@@ -186,7 +186,7 @@ fn answers(job: &Job) -> Vec<crate::wire::question::GivenAnswer> {
 }
 
 /// Runs a handler, and tells the gateway how it ended.
-async fn perform(job: &Arc<Job>, handler: BoundHandler) {
+async fn perform(job: &Arc<Stint>, handler: BoundHandler) {
     // On tasks of their own: a handler that panics, or blocks, takes nothing else with it.
     let mut handling = tokio::spawn((handler.handler)(job.clone()));
     let leased = job.clone();
@@ -221,7 +221,7 @@ async fn perform(job: &Arc<Job>, handler: BoundHandler) {
             tell(job, Err(Fault::retry("it took too long").code("timeout"))).await
         }
     };
-    let JobKey { id, attempt } = job.key();
+    let StintKey { id, attempt } = job.key();
     match told {
         Ok(()) => {}
         Err(Error::Conflict(_) | Error::Expired(_) | Error::NotFound(_)) => {
@@ -231,11 +231,11 @@ async fn perform(job: &Arc<Job>, handler: BoundHandler) {
     }
 }
 
-async fn tell(job: &Job, outcome: Result<crate::wire::json::Json, Fault>) -> Result<(), Error> {
+async fn tell(job: &Stint, outcome: Result<crate::wire::json::Json, Fault>) -> Result<(), Error> {
     if job.is_over() {
         return Ok(());
     }
-    let JobKey { id, attempt } = job.key();
+    let StintKey { id, attempt } = job.key();
     match outcome {
         Ok(result) => match job.succeed(result).await {
             Err(error @ (Error::Malformed(_) | Error::TooLarge(_) | Error::Invalid(_))) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::job::{AskedQuestion, Job};
+use super::job::{AskedQuestion, Stint};
 use crate::agent::command::json_of;
 use crate::agent::core::decode_json;
 use crate::agent::error::Error;
@@ -20,7 +20,7 @@ use crate::wire::tools::ToolRun;
 /// else, the handler is dropped where it waits.
 #[derive(Debug)]
 pub struct Work<T> {
-    pub(super) job: Arc<Job>,
+    pub(super) job: Arc<Stint>,
     pub(super) assignment: Arc<Assignment>,
     pub(super) payload: T,
 }
@@ -64,7 +64,8 @@ impl<T> Work<T> {
     /// there be one, as [`Work::last_progress`].
     ///
     /// # Errors
-    /// [`Error::Conflict`] if the task is somebody else's by now; the handler is about to be dropped.
+    /// [`Error::Conflict`] if the task is somebody else's by now; the handler is about to be
+    /// dropped.
     pub async fn progress<P: Serialize + ?Sized>(&self, part: &P) -> Result<(), Error> {
         self.job.progress(part).await
     }
@@ -80,7 +81,7 @@ impl<T> Work<T> {
 /// If nobody waits for the answer any more, the handler is dropped where it waits.
 #[derive(Debug)]
 pub struct Invocation<A> {
-    pub(super) job: Arc<Job>,
+    pub(super) job: Arc<Stint>,
     pub(super) run: Arc<ToolRun>,
     pub(super) arguments: A,
 }
@@ -118,17 +119,17 @@ impl<A> Invocation<A> {
 /// A question in the middle of the work.
 ///
 /// A handler that runs again, in this attempt after a crash or in the next, asks its questions in
-/// the same order, and each that was answered has its answer at once. So ask before you do what must
-/// not be done twice.
+/// the same order, and each that was answered has its answer at once. So ask before you do what
+/// must not be done twice.
 #[derive(Debug)]
 #[must_use = "nobody is asked until the answer is awaited"]
 pub struct Ask<'a> {
-    job: &'a Job,
+    job: &'a Stint,
     question: Result<AskedQuestion, Error>,
 }
 
 impl<'a> Ask<'a> {
-    fn new<Q: Serialize + ?Sized>(job: &'a Job, question: &Q) -> Ask<'a> {
+    fn new<Q: Serialize + ?Sized>(job: &'a Stint, question: &Q) -> Ask<'a> {
         let question = json_of(question).map(|question| AskedQuestion {
             question,
             schema: None,
@@ -157,8 +158,8 @@ impl<'a> Ask<'a> {
         })
     }
 
-    /// One who may answer besides the dispatcher: an agent, or `role:NAME`. A tool's question is its
-    /// caller's alone.
+    /// One who may answer besides the dispatcher: an agent, or `role:NAME`. A tool's question is
+    /// its caller's alone.
     pub fn answerer(self, answerer: &str) -> Ask<'a> {
         self.try_change(|question| {
             question.answerers.push(answerer.to_owned());
@@ -174,8 +175,8 @@ impl<'a> Ask<'a> {
         })
     }
 
-    /// Asks, and waits for the answer. Meanwhile the lease rests, and the worker's place is free for
-    /// other work.
+    /// Asks, and waits for the answer. Meanwhile the lease rests, and the worker's place is free
+    /// for other work.
     ///
     /// # Errors
     /// [`Error::Timeout`] if nobody answers in time; [`Error::Payload`] if the answer is something

@@ -59,10 +59,11 @@ async fn what_was_not_acknowledged_comes_again_to_the_next_program_of_that_name(
         let wanda = stage.room("wanda").await;
         let mut inbox = wanda.inbox().listen().await.expect("an inbox");
         let first = next(&mut inbox).await;
-        let _second = next(&mut inbox).await;
+        let second = next(&mut inbox).await;
         drop(next(&mut inbox).await.ack());
         drop(first.ack());
         // The second was not handled, and so the third is not acknowledged before it.
+        drop((second, inbox, wanda));
         let twin = stage.room("wanda").await;
         let mut inbox = twin.inbox().listen().await.expect("an inbox");
         let again = next(&mut inbox).await.ack();

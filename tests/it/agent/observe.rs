@@ -77,9 +77,9 @@ async fn events_are_followed_without_a_gap_over_a_crash_of_the_gateway() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_kept_any_more_is_told_as_a_gap() {
-    let stage = Stage::with(&[("observe.max_bytes_per_room", "64KiB")]).await;
+    let stage = Stage::with(&[("observe.max_bytes_per_room", "256KiB")]).await;
     let editor = stage.room("editor").await;
-    for value in 0..800 {
+    for value in 0..2_000 {
         editor.blackboard().set("n", &value).await.expect("on disk");
     }
     let mut events = editor
