@@ -57,6 +57,8 @@ impl Gate {
             on_timeout: None,
             escalate_to: Vec::new(),
             urgency: None,
+            task: None,
+            call: None,
             correlation_id: None,
             traceparent: None,
             tracestate: None,
@@ -201,10 +203,10 @@ impl RoomApprovals {
             None => ApprovalId::new(&super::command::fresh_id())?,
         };
         request.id = Some(id.clone());
-        self.room.listen_for_decisions().await?;
         let mut expected = self.room.shared.decisions.expect(id.clone());
         let topic = Topic::ApproveRequest { me: self.room.me() };
-        self.room.call(topic, request).await?;
+        let requested = self.room.call(topic, request);
+        tokio::try_join!(self.room.listen_for_decisions(), requested)?;
         if is_named && let Some(decision) = self.decided_before(&id).await? {
             return Ok(decision);
         }

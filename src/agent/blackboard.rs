@@ -8,12 +8,13 @@ use super::command::{Effort, json_of, millis};
 use super::core::data;
 use super::error::Error;
 use super::feed::Feed;
+use super::lock::HeldBoardLock;
 use super::mirror::BlackboardMirror;
 use super::room::Room;
 use super::watch::{self, KeyUpdate};
 use crate::wire::blackboard::{
-    Delete, Entry, Fence, Get, GetHistory, History, KeyPage, ListKeys, Lock, LockName, LockState,
-    Op, Set, Snapshot, Txn, Unlock, Written,
+    Delete, Entry, Fence, Get, GetHistory, History, KeyPage, ListKeys, Lock, LockName, Op, Set,
+    Snapshot, Txn, Unlock, Written,
 };
 use crate::wire::name::Key;
 use crate::wire::reply::Reply;
@@ -216,7 +217,8 @@ impl RoomBlackboard {
         BlackboardMirror::begin(self.watch(prefix).await?).await
     }
 
-    /// Takes a lock for `ttl`, or renews it; waits for it that long if another has it.
+    /// Takes a lock, and keeps it: its lease of `ttl` is renewed until [`HeldBoardLock::release`], or
+    /// until that is dropped. Waits so long if another has it.
     ///
     /// # Errors
     /// [`Error::Conflict`] with who holds it, [`Error::Expired`] after the wait.
@@ -244,10 +246,7 @@ impl RoomBlackboard {
         let reply = self.room.call_with(topic, body, effort).await?;
         let state = reply.lock;
         let state = state.ok_or_else(|| Error::Payload("the reply has no lock".to_owned()))?;
-        Ok(HeldBoardLock {
-            board: self.clone(),
-            state,
-        })
+        Ok(HeldBoardLock::keep(self.room.clone(), state, ttl))
     }
 
     /// Gives a lock back, whoever of this agent took it, or a wait for it.
@@ -271,58 +270,5 @@ fn written(reply: &Reply) -> WriteReceipt {
     WriteReceipt {
         version: reply.version.unwrap_or_default(),
         revision: reply.revision.unwrap_or_default(),
-    }
-}
-
-/// A lock that this agent holds, until its lease is over. Dropping this does not give it back: see
-/// [`HeldBoardLock::release`].
-#[derive(Debug, Clone)]
-pub struct HeldBoardLock {
-    board: RoomBlackboard,
-    state: LockState,
-}
-
-impl HeldBoardLock {
-    /// Lets a write take effect only while the lock is held.
-    pub fn fence(&self) -> Fence {
-        Fence {
-            lock: self.state.name.clone(),
-            token: self.state.token,
-        }
-    }
-
-    /// As the gateway gave it.
-    pub fn state(&self) -> &LockState {
-        &self.state
-    }
-
-    /// Holds it for `ttl` from now on.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if it is not held any more.
-    pub async fn renew(&mut self, ttl: Duration) -> Result<(), Error> {
-        let body = Lock {
-            ttl_ms: Some(millis(ttl)),
-            token: Some(self.state.token),
-            ..Lock::default()
-        };
-        let room = &self.board.room;
-        let topic = Topic::BlackboardLock {
-            me: room.me(),
-            name: self.state.name.clone(),
-        };
-        if let Some(state) = room.call(topic, body).await?.lock {
-            self.state = state;
-        }
-        Ok(())
-    }
-
-    /// Gives it back.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if it is not held any more.
-    pub async fn release(self) -> Result<(), Error> {
-        let name = self.state.name.as_str();
-        self.board.unlock(name, Some(self.state.token)).await
     }
 }

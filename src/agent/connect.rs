@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::core::{AgentCore, MOST_UNANSWERED, Replies};
+use super::core::{AgentCore, MOST_UNANSWERED, Replies, shared_rooms};
 use super::error::Error;
 use super::link::{ConnectionStatus, Endpoint, LinkHandle, LinkOptions, Protocol};
 use super::room::Room;
 use crate::wire::name::{Agent as AgentId, Room as RoomName};
 use crate::wire::presence::Encoding;
+
+/// For a room to be left.
+const GOOD_BYE: Duration = Duration::from_secs(2);
 
 /// An agent: one connection to the gateway, under one name. Cloning it is cheap.
 ///
@@ -79,9 +82,30 @@ impl Agent {
         self.core.link.unacked()
     }
 
+    async fn leave(&self) {
+        let joined: Vec<Room> = shared_rooms(&self.core)
+            .values()
+            .filter_map(std::sync::Weak::upgrade)
+            .map(|shared| Room {
+                shared,
+                deadline: GOOD_BYE,
+            })
+            .collect();
+        for room in joined {
+            // The gateway finds it out by itself, a little later.
+            if let Err(error) = room.presence().leave().await {
+                tracing::debug!(%error, room = room.name(), "left without a word");
+            }
+        }
+    }
+
     /// Leaves in good order: what was handled is acknowledged, the session ends, and whoever still
     /// waits for something is told [`Error::Disconnected`].
     pub async fn close(&self) {
+        // On MQTT 3.1.1 a DISCONNECT says nothing of the session, so its rooms are told.
+        if self.core.protocol == Protocol::V311 {
+            self.leave().await;
+        }
         self.core.link.close().await;
     }
 }
@@ -197,6 +221,7 @@ impl AgentBuilder {
             root: self.root,
             link: link.await?,
             encoding: self.encoding,
+            protocol: self.protocol,
             deadline: self.deadline,
             places: Semaphore::new(MOST_UNANSWERED),
             pending: Replies::default(),

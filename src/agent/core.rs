@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::command::{CommandBody, Effort, Persistence};
 use super::error::{Error, Refusal};
-use super::link::{LinkHandle, Posting, Sent};
+use super::link::{LinkHandle, Posting, Protocol, Sent};
 use super::pause::RetryPause;
 use super::room::RoomShared;
 use crate::wire::cbor;
@@ -33,6 +33,7 @@ pub(super) struct AgentCore {
     pub(super) root: String,
     pub(super) link: LinkHandle,
     pub(super) encoding: Encoding,
+    pub(super) protocol: Protocol,
     pub(super) deadline: Duration,
     pub(super) places: Semaphore,
     pub(super) pending: Replies,

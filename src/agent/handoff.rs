@@ -43,7 +43,6 @@ impl RoomHandoff {
             None => TaskId::new(&fresh_id())?,
         };
         message.id = Some(id.clone());
-        self.room.listen_for_results().await?;
         // Before it can have a result.
         let handle = TaskHandle::new(self.room.clone(), id, is_named);
         let effort = Effort {
@@ -54,7 +53,9 @@ impl RoomHandoff {
             },
         };
         let topic = Topic::HandoffDispatch { me: self.room.me() };
-        self.room.call_with(topic, message, effort).await?;
+        // In one go: who has lost its connection has them done in one go, too.
+        let dispatched = self.room.call_with(topic, message, effort);
+        tokio::try_join!(self.room.listen_for_results(), dispatched)?;
         Ok(handle)
     }
 

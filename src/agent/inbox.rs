@@ -16,6 +16,7 @@ use super::feed::{Feed, WINDOW};
 use super::link::{Letter, Level};
 use super::results::Mailed;
 use super::room::Room;
+use crate::wire::cbor;
 use crate::wire::json::Json;
 use crate::wire::name::Agent as AgentId;
 use crate::wire::topic::Topic;
@@ -55,13 +56,18 @@ impl RoomInbox {
         RoomInbox { room }
     }
 
-    /// Sends a value as this agent speaks: JSON, or CBOR. See [`RoomInbox::send_bytes`].
+    /// Sends a value as this agent speaks: JSON, or (objects and arrays) CBOR. See [`RoomInbox::send_bytes`].
     ///
     /// # Errors
     /// As there.
     pub async fn send<T: Serialize + ?Sized>(&self, to: &str, message: &T) -> Result<(), Error> {
         let json: Json = json_of(message)?;
         let payload = self.room.core().encode(&json);
+        // Inbox messages are bytes, and CBOR is told from them by how it begins: a map or an array.
+        let payload = match cbor::begins(&payload) {
+            true => payload,
+            false => Bytes::copy_from_slice(json.text().as_bytes()),
+        };
         self.send_bytes(to, payload, None).await
     }
 

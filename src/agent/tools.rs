@@ -93,14 +93,14 @@ impl RoomTools {
             me: self.room.me(),
             tool: Tool::new(tool)?,
         };
-        self.room.listen_for_calls().await?;
         let call = CallId::of(&self.room.me(), &id);
         let handle = CallHandle::new(&self.room, call, is_named);
         let effort = Effort {
             deadline: self.room.deadline,
             persistence: Persistence::Full,
         };
-        self.room.call_with(topic, body, effort).await?;
+        let called = self.room.call_with(topic, body, effort);
+        tokio::try_join!(self.room.listen_for_calls(), called)?;
         Ok(handle)
     }
 
@@ -316,7 +316,7 @@ fn over(view: CallView) -> Option<ToolResult> {
     let status = match view.state {
         CallState::Success => ReturnStatus::Success,
         CallState::Error => ReturnStatus::Error,
-        CallState::Running | CallState::Asking => return None,
+        CallState::Approving | CallState::Running | CallState::Asking => return None,
     };
     Some(ToolResult {
         call: view.call,

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::requests::{millis, text};
-use super::{Driver, Trouble, event};
+use super::{Driver, Trouble, complain, event};
 
 /// What a held handler is told.
 enum Word {
@@ -127,7 +127,7 @@ async fn start(driver: &Rc<Driver>, room: &Room, request: &Value) -> Result<(), 
     tokio::task::spawn_local(async move {
         let ended = run.until(async { drop(stopping.await) }).await;
         if let Err(error) = ended {
-            eprintln!("the worker: {error}");
+            complain(&format!("the worker: {error}"));
         }
         let _ = tell.send(());
     });

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::rc::Rc;
 
-use hallward::agent::{Agent, Error, Room, TaskHandle};
+use hallward::agent::{Agent, Error, HeldBoardLock, Room, TaskHandle};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,6 +31,7 @@ struct Driver {
     /// Stops the worker, and is told when it has stopped.
     worker: RefCell<Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>>,
     tokens: Cell<u64>,
+    locks: RefCell<HashMap<String, HeldBoardLock>>,
 }
 
 impl Driver {
@@ -75,6 +76,11 @@ fn emit(document: &Value) {
     let _ = out.flush();
 }
 
+/// Says something to whoever looks for a fault.
+fn complain(words: &str) {
+    let _ = writeln!(std::io::stderr(), "{words}");
+}
+
 /// An event: the fields of a message, and what it is.
 fn event(name: &str, fields: Value) {
     let mut fields = match fields {
@@ -90,7 +96,7 @@ fn described(trouble: &Trouble) -> Value {
     let error = match trouble {
         Trouble::Sdk(error) => error,
         Trouble::Unsupported(op) => return json!({"kind": "Unsupported", "reason": op}),
-        Trouble::Request(words) => return json!({"kind": "Request", "reason": words}),
+        Trouble::Request(words) => return json!({"kind": "Malformed", "reason": words}),
     };
     let mut told = json!({"kind": kind(error), "reason": error.to_string()});
     if let Some(refusal) = error.refusal() {
@@ -130,6 +136,8 @@ fn kind(error: &Error) -> &'static str {
         Error::Disconnected => "Disconnected",
         Error::SessionTaken => "SessionTaken",
         Error::Overflow(_) => "Overflow",
+        // What the gateway would say.
+        Error::Name(_) | Error::Payload(_) => "Malformed",
         _ => "Other",
     }
 }
@@ -148,7 +156,11 @@ async fn main() {
     let serving = tokio::task::LocalSet::new();
     let requests = async {
         let asked_to_stop = hallward::agent::shutdown_signal();
-        tokio::pin!(asked_to_stop);
+        let drained = async {
+            asked_to_stop.await;
+            driver.drain().await;
+        };
+        tokio::pin!(drained);
         loop {
             tokio::select! {
                 text = lines.recv() => match text {
@@ -156,7 +168,7 @@ async fn main() {
                     Some(text) => drop(tokio::task::spawn_local(answer(driver.clone(), text))),
                     None => return,
                 },
-                () = &mut asked_to_stop => return driver.drain().await,
+                () = &mut drained => return,
             }
         }
     };
@@ -167,7 +179,7 @@ async fn main() {
 async fn answer(driver: Rc<Driver>, text: String) {
     let request: Value = match serde_json::from_str(&text) {
         Ok(request) => request,
-        Err(error) => return eprintln!("no request: {error}: {text}"),
+        Err(error) => return complain(&format!("no request: {error}: {text}")),
     };
     let number = request["n"].clone();
     let answered = match requests::perform(&driver, &request).await {

@@ -12,7 +12,7 @@ use hallward::agent::{
 use hallward::wire::presence::Encoding;
 use serde_json::{Map, Value, json};
 
-use super::{Driver, Trouble, event, golden, handlers, wires};
+use super::{Driver, Trouble, complain, event, golden, handlers, wires};
 
 type Answer = Result<Value, Trouble>;
 
@@ -40,7 +40,7 @@ pub(super) async fn perform(driver: &Rc<Driver>, request: &Value) -> Answer {
 async fn in_room(driver: &Rc<Driver>, request: &Value, op: &str) -> Answer {
     let room = room(driver, request)?;
     match op.split_once('.').unwrap_or((op, "")) {
-        ("blackboard", op) => wires::blackboard(&room, request, op).await,
+        ("blackboard", op) => wires::blackboard(driver, &room, request, op).await,
         ("approve", op) => wires::approve(&room, request, op).await,
         ("observe", op) => wires::observe(&room, request, op).await,
         ("inbox", op) => inbox(driver, &room, request, op).await,
@@ -270,7 +270,7 @@ async fn questions(driver: &Rc<Driver>, room: &Room, request: &Value) -> Answer 
             if let Some(answer) = answer
                 && let Err(error) = question.answer(&answer).await
             {
-                eprintln!("not answered: {error}");
+                complain(&format!("not answered: {error}"));
             }
         }
     });

@@ -8,11 +8,11 @@ use hallward::wire::name::ApprovalId;
 use serde_json::{Value, json};
 
 use super::requests::{message, millis, text, write_options};
-use super::{Trouble, event};
+use super::{Driver, Trouble, event};
 
 type Answer = Result<Value, Trouble>;
 
-pub(super) async fn blackboard(room: &Room, request: &Value, op: &str) -> Answer {
+pub(super) async fn blackboard(driver: &Driver, room: &Room, request: &Value, op: &str) -> Answer {
     let board = room.blackboard();
     let prefix = request["prefix"].as_str();
     Ok(match op {
@@ -47,12 +47,17 @@ pub(super) async fn blackboard(room: &Room, request: &Value, op: &str) -> Answer
             let ttl = millis(request, "ttlMs").unwrap_or(Duration::from_secs(30));
             let name = text(request, "name")?;
             let held = board.lock(name, ttl, millis(request, "waitMs")).await?;
-            json!(held.state())
+            let state = json!(held.state());
+            driver.locks.borrow_mut().insert(name.to_owned(), held);
+            state
         }
         "unlock" => {
-            board
-                .unlock(text(request, "name")?, request["token"].as_u64())
-                .await?;
+            let name = text(request, "name")?;
+            let held = driver.locks.borrow_mut().remove(name);
+            match held {
+                Some(held) => held.release().await?,
+                None => board.unlock(name, request["token"].as_u64()).await?,
+            }
             Value::Null
         }
         "watch" => {

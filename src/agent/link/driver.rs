@@ -20,6 +20,7 @@ use super::status::StatusBoard;
 use super::subscriptions::FilterBook;
 use crate::agent::error::Error;
 use crate::agent::pause::RetryPause;
+use crate::wire::filter;
 use crate::wire::topic::is_own_mail;
 
 /// Bytes that wait for the socket; beyond them no new orders are taken.
@@ -28,6 +29,8 @@ const MOST_UNWRITTEN: usize = 256 * 1024;
 const READ_AT_ONCE: usize = 8 * 1024;
 /// Orders that are taken in one go.
 const ORDERS_A_TURN: usize = 64;
+/// The window may be full for so long before something is done about it.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// A connection that ended sooner is no success.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
 /// So many in a row, on MQTT 3.1.1, mean that somebody else uses our name.
@@ -56,6 +59,25 @@ enum Ending {
     GivenBack,
     /// For good.
     Over(Error),
+}
+
+/// What is done about a window that is full of mail in hand.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Relief {
+    Unneeded,
+    /// If it is still full by then.
+    At(Instant),
+    /// Mail is unsubscribed from; then the connection is made anew.
+    Unsubscribing,
+}
+
+impl Relief {
+    async fn due(self) {
+        match self {
+            Relief::At(at) => tokio::time::sleep_until(at).await,
+            Relief::Unneeded | Relief::Unsubscribing => std::future::pending().await,
+        }
+    }
 }
 
 /// How a connection is ended from this side.
@@ -91,6 +113,7 @@ pub(super) struct Driver {
     flow: Flow,
     filters: FilterBook,
     closing: Option<Closing>,
+    relief: Relief,
     /// Told when the connection has been closed.
     closed: Vec<oneshot::Sender<()>>,
 }
@@ -112,6 +135,7 @@ impl Driver {
             flow: Flow::default(),
             filters: FilterBook::default(),
             closing: None,
+            relief: Relief::Unneeded,
             closed: Vec::new(),
         }
     }
@@ -230,6 +254,7 @@ impl Driver {
             return Ending::Lost(reason);
         }
         let receipts = self.receipts.clone();
+        self.relief = Relief::Unneeded;
         loop {
             match self.turn(&mut codec, &mut input, &mut out) {
                 Ok(None) => {}
@@ -266,6 +291,7 @@ impl Driver {
                     None => self.closing = Some(Closing::Dropped),
                 },
                 () = receipts.changed() => {}
+                () = self.relief.due() => self.relieve(),
                 () = pulse.beat() => {
                     if !pulse.is_alive() {
                         return Ending::Lost("the gateway has fallen silent".to_owned());
@@ -295,7 +321,9 @@ impl Driver {
         out: &mut BytesMut,
     ) -> Result<(), String> {
         let resumed = welcome.resumed;
-        self.receipts.reconnected(resumed);
+        let filters = &self.filters;
+        self.receipts
+            .reconnected(resumed, |topic| filters.is_aside(topic));
         self.filters.reconnected(resumed);
         for (id, outgoing) in self.flow.reconnected(resumed, welcome.limit) {
             let again = codec.publish(*id, &outgoing.publication, true, out);
@@ -323,6 +351,7 @@ impl Driver {
         if self.receipts.is_given_back() && self.closing.is_none() {
             return Ok(Some(Ending::GivenBack));
         }
+        self.watch_window();
         let flow = &mut self.flow;
         while let Some((id, filters)) = self.filters.ask(|| flow.take_id()) {
             codec.subscribe(id, &filters, out)?;
@@ -342,6 +371,36 @@ impl Driver {
         Ok(None)
     }
 
+    /// Nothing can be acknowledged before its handler is done, and that may wait for something that
+    /// has no room to come, because mail in hand takes up the whole window. What is for this agent
+    /// alone waits at the gateway while nobody subscribes to it, also what was sent already, once
+    /// there is another connection. So such mail is set aside: its handlers go on, and when they are
+    /// done we subscribe again, and acknowledge what comes again.
+    fn watch_window(&mut self) {
+        let is_full = self.receipts.len() >= self.options.window.into();
+        match self.relief {
+            Relief::Unneeded if is_full => self.relief = Relief::At(Instant::now() + PATIENCE),
+            Relief::At(_) if !is_full => self.relief = Relief::Unneeded,
+            _ => {}
+        }
+        if self.receipts.is_aside_done() && self.relief != Relief::Unsubscribing {
+            self.filters.take_back();
+        }
+    }
+
+    fn relieve(&mut self) {
+        let (root, me) = (&self.options.root, &self.options.agent);
+        let topics = self.receipts.topics();
+        let takes_room = |filter: &str| {
+            is_own_mail(root, me, filter)
+                && topics.iter().any(|topic| filter::matches(filter, topic))
+        };
+        self.relief = match self.filters.set_aside(takes_room) {
+            true => Relief::Unsubscribing,
+            false => Relief::Unneeded,
+        };
+    }
+
     fn received(&mut self, packet: FromGateway) -> Result<Option<Ending>, String> {
         match packet {
             FromGateway::Publish(publish) => self.delivered(publish)?,
@@ -354,7 +413,12 @@ impl Driver {
                 self.flow.give_id_back(id);
                 self.filters.answered(id, refused);
             }
-            FromGateway::Unsubscribed { id } => self.flow.give_id_back(id),
+            FromGateway::Unsubscribed { id } => {
+                self.flow.give_id_back(id);
+                if self.relief == Relief::Unsubscribing {
+                    return Ok(Some(Ending::Lost("to make room in the window".to_owned())));
+                }
+            }
             FromGateway::Pong => {}
             FromGateway::Farewell { is_taken: true, .. } => {
                 return Ok(Some(Ending::Over(Error::SessionTaken)));
@@ -369,16 +433,17 @@ impl Driver {
 
     fn delivered(&mut self, publish: IncomingPublish) -> Result<(), String> {
         let topic = std::str::from_utf8(&publish.topic).map_err(|error| error.to_string())?;
+        let (topic, payload): (Arc<str>, _) = (topic.into(), publish.payload);
         let ticket = match publish.id {
             None => None,
-            Some(id) => match self.receipts.receive(id, publish.dup) {
+            Some(id) => match self.receipts.receive(id, publish.dup, &topic, &payload) {
                 None => return Ok(()),
                 ticket => ticket,
             },
         };
         let letter = Letter {
-            topic: topic.into(),
-            payload: publish.payload,
+            topic,
+            payload,
             is_retained: publish.retain,
             ticket,
         };

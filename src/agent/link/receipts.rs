@@ -4,10 +4,11 @@
 //! (MQTT-4.6.0-2). What was handled already, or is being handled, when the gateway sends it again
 //! after a reconnect is not handed out a second time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 /// What came at QoS 1 and has no PUBACK yet. There cannot be more than the window, or than there
@@ -20,18 +21,53 @@ pub(super) struct Receipts {
 
 #[derive(Debug, Default)]
 struct ReceiptBook {
-    held: HashMap<u16, HeldReceipt>,
+    /// By packet identifier.
+    held: BTreeMap<u16, HeldReceipt>,
+    /// Of earlier sessions, or set aside: it comes again under another identifier.
+    known: Vec<HeldReceipt>,
     /// As they came on this connection.
     order: VecDeque<u16>,
     serial: u64,
-    is_given_back: bool,
 }
 
+/// One delivery.
 #[derive(Debug)]
 struct HeldReceipt {
-    /// Tells it from another message that has the same packet identifier later.
+    /// Which ticket is its.
     serial: u64,
-    is_done: bool,
+    stage: HeldStage,
+    topic: Arc<str>,
+    payload: Bytes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeldStage {
+    InHand,
+    Done,
+    /// Let go of without being handled.
+    GivenBack,
+}
+
+impl ReceiptBook {
+    fn find(&mut self, serial: u64) -> Option<&mut HeldReceipt> {
+        let mut all = self.held.values_mut().chain(&mut self.known);
+        all.find(|held| held.serial == serial)
+    }
+
+    /// What comes again of what we know. What was sent after something that we know and has come
+    /// before it says that this will not come.
+    fn recall(&mut self, topic: &str, payload: &Bytes) -> Option<HeldReceipt> {
+        let is_it = |held: &HeldReceipt| *held.topic == *topic && held.payload == *payload;
+        match self.known.iter().position(is_it) {
+            Some(at) => Some(self.known.remove(at)),
+            None => {
+                let is_done = |held: &HeldReceipt| held.stage == HeldStage::Done;
+                self.known
+                    .retain(|held| *held.topic != *topic || !is_done(held));
+                None
+            }
+        }
+    }
 }
 
 impl Receipts {
@@ -39,24 +75,40 @@ impl Receipts {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A delivery. `None` if it is in hand already.
-    pub(super) fn receive(self: &Arc<Receipts>, packet_id: u16, dup: bool) -> Option<Ticket> {
+    /// A delivery. `None` if it is in hand already, or was.
+    pub(super) fn receive(
+        self: &Arc<Receipts>,
+        packet_id: u16,
+        dup: bool,
+        topic: &Arc<str>,
+        payload: &Bytes,
+    ) -> Option<Ticket> {
         let mut book = self.book();
-        let is_again = dup && book.held.contains_key(&packet_id);
         if !(dup && book.order.contains(&packet_id)) {
             book.order.push_back(packet_id);
         }
-        if is_again {
+        let is_again = dup && book.held.contains_key(&packet_id);
+        let known = if is_again {
+            None
+        } else {
+            book.recall(topic, payload)
+        };
+        if is_again || known.is_some() {
+            book.held.extend(known.map(|known| (packet_id, known)));
             self.changed.notify_one();
             return None;
         }
         book.serial += 1;
         let serial = book.serial;
-        let is_done = false;
-        book.held.insert(packet_id, HeldReceipt { serial, is_done });
+        let held = HeldReceipt {
+            serial,
+            stage: HeldStage::InHand,
+            topic: topic.clone(),
+            payload: payload.clone(),
+        };
+        book.held.insert(packet_id, held);
         Some(Ticket {
             receipts: self.clone(),
-            packet_id,
             serial,
             shares: Arc::new(AtomicUsize::new(1)),
             is_acked: false,
@@ -68,25 +120,32 @@ impl Receipts {
         let mut book = self.book();
         let mut due = Vec::new();
         while let Some(first) = book.order.front().copied() {
-            match book.held.get(&first) {
-                Some(held) if !held.is_done => break,
-                _ => {
-                    book.held.remove(&first);
-                    book.order.pop_front();
-                    due.push(first);
-                }
+            let held = book.held.get(&first);
+            if held.is_some_and(|held| held.stage != HeldStage::Done) {
+                break;
             }
+            book.held.remove(&first);
+            book.order.pop_front();
+            due.push(first);
         }
         due
     }
 
-    /// A new connection. With a new session all that was in hand comes again, as new.
-    pub(super) fn reconnected(&self, resumed: bool) {
+    /// A new connection. With a new session all that is in hand comes again, as new; with the old
+    /// one what is on these topics does, because it was unsubscribed from.
+    pub(super) fn reconnected(&self, resumed: bool, is_aside: impl Fn(&str) -> bool) {
         let mut book = self.book();
         book.order.clear();
-        book.is_given_back = false;
-        if !resumed {
-            book.held.clear();
+        let held = std::mem::take(&mut book.held);
+        for (packet_id, held) in held {
+            if held.stage == HeldStage::GivenBack {
+                continue;
+            }
+            if resumed && !is_aside(&held.topic) {
+                book.held.insert(packet_id, held);
+            } else {
+                book.known.push(held);
+            }
         }
     }
 
@@ -98,34 +157,38 @@ impl Receipts {
     /// Whether somebody let go of a delivery without handling it. MQTT has no way to give one back
     /// but to begin a new session: then it is in the mailbox again.
     pub(super) fn is_given_back(&self) -> bool {
-        self.book().is_given_back
+        let book = self.book();
+        let mut held = book.held.values();
+        held.any(|held| held.stage == HeldStage::GivenBack)
     }
 
+    /// Deliveries that take a place in the window.
     pub(super) fn len(&self) -> usize {
         self.book().held.len()
     }
 
-    fn finish(&self, packet_id: u16, serial: u64) {
-        let mut book = self.book();
-        let held = book.held.get_mut(&packet_id);
-        if let Some(held) = held.filter(|held| held.serial == serial) {
-            held.is_done = true;
-            if book.order.front() == Some(&packet_id) {
-                self.changed.notify_one();
-            }
-        }
+    /// The topics of what takes a place in the window.
+    pub(super) fn topics(&self) -> Vec<Arc<str>> {
+        let book = self.book();
+        book.held.values().map(|held| held.topic.clone()).collect()
     }
 
-    fn give_back(&self, packet_id: u16, serial: u64) {
+    /// Whether nothing that was set aside is being handled any more.
+    pub(super) fn is_aside_done(&self) -> bool {
+        let book = self.book();
+        let mut known = book.known.iter();
+        known.all(|known| known.stage == HeldStage::Done)
+    }
+
+    fn become_stage(&self, serial: u64, stage: HeldStage) {
         let mut book = self.book();
-        if book
-            .held
-            .get(&packet_id)
-            .is_some_and(|held| held.serial == serial)
-        {
-            book.is_given_back = true;
-            self.changed.notify_one();
+        if let Some(held) = book.find(serial) {
+            held.stage = stage;
         }
+        // What was set aside and is let go of comes again as new.
+        book.known
+            .retain(|known| known.stage != HeldStage::GivenBack);
+        self.changed.notify_one();
     }
 }
 
@@ -134,7 +197,6 @@ impl Receipts {
 #[derive(Debug)]
 pub(in crate::agent) struct Ticket {
     receipts: Arc<Receipts>,
-    packet_id: u16,
     serial: u64,
     /// How many have to acknowledge it still.
     shares: Arc<AtomicUsize>,
@@ -146,7 +208,7 @@ impl Ticket {
     pub(in crate::agent) fn ack(mut self) {
         self.is_acked = true;
         if self.shares.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.receipts.finish(self.packet_id, self.serial);
+            self.receipts.become_stage(self.serial, HeldStage::Done);
         }
     }
 
@@ -155,7 +217,6 @@ impl Ticket {
         self.shares.fetch_add(1, Ordering::AcqRel);
         Ticket {
             receipts: self.receipts.clone(),
-            packet_id: self.packet_id,
             serial: self.serial,
             shares: self.shares.clone(),
             is_acked: false,
@@ -166,7 +227,8 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.is_acked {
-            self.receipts.give_back(self.packet_id, self.serial);
+            self.receipts
+                .become_stage(self.serial, HeldStage::GivenBack);
         }
     }
 }
@@ -179,11 +241,21 @@ mod tests {
         Arc::default()
     }
 
+    /// Each message has its identifier for its contents.
+    fn receive(receipts: &Arc<Receipts>, id: u16, dup: bool) -> Option<Ticket> {
+        receive_as(receipts, id, dup, &id.to_string())
+    }
+
+    fn receive_as(receipts: &Arc<Receipts>, id: u16, dup: bool, text: &str) -> Option<Ticket> {
+        let payload = Bytes::copy_from_slice(text.as_bytes());
+        receipts.receive(id, dup, &"inbox".into(), &payload)
+    }
+
     #[test]
     fn acknowledgements_leave_in_the_order_of_receipt() {
         let receipts = receipts();
         let tickets: Vec<Ticket> = (1..=3)
-            .filter_map(|id| receipts.receive(id, false))
+            .filter_map(|id| receive(&receipts, id, false))
             .collect();
         let [first, second, third]: [Ticket; 3] = tickets.try_into().expect("three");
         third.ack();
@@ -197,9 +269,9 @@ mod tests {
     #[test]
     fn what_is_in_hand_when_it_comes_again_is_handed_out_once() {
         let receipts = receipts();
-        let ticket = receipts.receive(7, false).expect("new");
-        receipts.reconnected(true);
-        assert!(receipts.receive(7, true).is_none());
+        let ticket = receive(&receipts, 7, false).expect("new");
+        receipts.reconnected(true, |_| false);
+        assert!(receive(&receipts, 7, true).is_none());
         assert!(receipts.due().is_empty());
         ticket.ack();
         assert_eq!(receipts.due(), [7]);
@@ -208,31 +280,71 @@ mod tests {
     #[test]
     fn what_was_handled_while_there_was_no_connection_is_acknowledged_when_it_comes_again() {
         let receipts = receipts();
-        let ticket = receipts.receive(7, false).expect("new");
-        receipts.reconnected(true);
+        let ticket = receive(&receipts, 7, false).expect("new");
+        receipts.reconnected(true, |_| false);
         ticket.ack();
         assert!(receipts.due().is_empty(), "not before it came on this one");
-        assert!(receipts.receive(7, true).is_none());
+        assert!(receive(&receipts, 7, true).is_none());
         assert_eq!(receipts.due(), [7]);
     }
 
     #[test]
-    fn a_ticket_of_an_earlier_session_acknowledges_nothing() {
+    fn in_a_new_session_what_is_known_comes_under_another_identifier_and_is_handed_out_once() {
         let receipts = receipts();
-        let old = receipts.receive(7, false).expect("new");
-        receipts.reconnected(false);
-        let new = receipts.receive(7, false).expect("another message");
-        old.ack();
-        assert!(receipts.due().is_empty());
-        assert!(!receipts.is_given_back());
-        drop(new);
+        let (first, second) = (receive(&receipts, 7, false), receive(&receipts, 8, false));
+        first.expect("new").ack();
+        receipts.reconnected(false, |_| false);
+        assert!(receive_as(&receipts, 1, false, "7").is_none());
+        assert!(receive_as(&receipts, 2, false, "8").is_none());
+        assert_eq!(receipts.due(), [1]);
+        second.expect("new").ack();
+        assert_eq!(receipts.due(), [2]);
+        assert!(
+            receive_as(&receipts, 3, false, "8").is_some(),
+            "another one like it"
+        );
+    }
+
+    #[test]
+    fn what_is_let_go_of_is_not_acknowledged_and_comes_again_as_new() {
+        let receipts = receipts();
+        drop(receive(&receipts, 7, false));
         assert!(receipts.is_given_back());
+        assert!(receipts.due().is_empty());
+        receipts.reconnected(false, |_| false);
+        assert!(!receipts.is_given_back());
+        assert!(receive(&receipts, 7, false).is_some());
+    }
+
+    #[test]
+    fn what_was_handled_and_does_not_come_again_is_forgotten_with_the_next_message() {
+        let receipts = receipts();
+        receive(&receipts, 7, false).expect("new").ack();
+        receipts.reconnected(false, |_| false);
+        assert!(receive_as(&receipts, 1, false, "other").is_some());
+        assert!(
+            receive_as(&receipts, 2, false, "7").is_some(),
+            "another one like it"
+        );
+    }
+
+    #[test]
+    fn what_is_set_aside_takes_no_place_in_the_window() {
+        let receipts = receipts();
+        let ticket = receive(&receipts, 7, false).expect("new");
+        receipts.reconnected(true, |topic| topic == "inbox");
+        assert_eq!(receipts.len(), 0);
+        assert!(!receipts.is_aside_done());
+        ticket.ack();
+        assert!(receipts.is_aside_done());
+        assert!(receive_as(&receipts, 1, false, "7").is_none());
+        assert_eq!(receipts.due(), [1]);
     }
 
     #[test]
     fn a_shared_delivery_is_acknowledged_when_all_have_it() {
         let receipts = receipts();
-        let one = receipts.receive(1, false).expect("new");
+        let one = receive(&receipts, 1, false).expect("new");
         let other = one.share();
         one.ack();
         assert!(receipts.due().is_empty());

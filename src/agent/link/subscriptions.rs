@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Level;
 use crate::agent::error::Error;
+use crate::wire::filter;
 
 type Granted = oneshot::Sender<Result<(), Error>>;
 
@@ -15,6 +16,8 @@ pub(super) struct FilterBook {
     wanted: BTreeMap<String, Wish>,
     /// SUBSCRIBEs that were not answered yet.
     asked: BTreeMap<u16, Vec<String>>,
+    /// Wanted, and not asked for at present.
+    aside: BTreeSet<String>,
     /// To be unsubscribed from, where the session remembers them.
     unwanted: BTreeSet<String>,
 }
@@ -45,6 +48,7 @@ impl FilterBook {
     /// Nobody wants it any more.
     pub(super) fn forget(&mut self, filter: String) {
         self.wanted.remove(&filter);
+        self.aside.remove(&filter);
         self.unwanted.insert(filter);
     }
 
@@ -60,6 +64,28 @@ impl FilterBook {
         }
     }
 
+    /// What comes on these topics is not wanted for a while. Whether there is any such filter.
+    pub(super) fn set_aside(&mut self, is_it: impl Fn(&str) -> bool) -> bool {
+        for (filter, wish) in self.wanted.iter_mut().filter(|(filter, _)| is_it(filter)) {
+            wish.is_granted = false;
+            wish.is_asked = false;
+            self.aside.insert(filter.clone());
+            self.unwanted.insert(filter.clone());
+        }
+        !self.aside.is_empty()
+    }
+
+    /// Whether what comes on a topic is not wanted for a while.
+    pub(super) fn is_aside(&self, topic: &str) -> bool {
+        let mut aside = self.aside.iter();
+        aside.any(|filter| filter::matches(filter, topic))
+    }
+
+    /// It is wanted again.
+    pub(super) fn take_back(&mut self) {
+        self.aside.clear();
+    }
+
     /// What is to be asked for now; answered under the identifier.
     pub(super) fn ask(
         &mut self,
@@ -68,7 +94,8 @@ impl FilterBook {
         let mut due = Vec::new();
         let mut names = Vec::new();
         for (filter, wish) in &mut self.wanted {
-            if !wish.is_granted && !wish.is_asked && due.len() < MOST_AT_ONCE {
+            let is_due = !wish.is_granted && !wish.is_asked && !self.aside.contains(filter);
+            if is_due && due.len() < MOST_AT_ONCE {
                 wish.is_asked = true;
                 due.push((filter.as_str(), wish.level));
                 names.push(filter.clone());

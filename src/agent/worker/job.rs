@@ -88,8 +88,13 @@ impl Stint {
         }
     }
 
-    /// Has the handler stop. Over stays over.
+    /// Has the handler stop. Over stays over; and what waits for an answer keeps its question, for
+    /// whoever goes on with it.
     pub(super) fn stop(&self, why: Stopped) {
+        let why = match self.is_asking() {
+            true => Stopped::Over,
+            false => why,
+        };
         self.stopped.send_modify(|stopped| {
             if *stopped != Some(Stopped::Over) {
                 *stopped = Some(why);
@@ -102,6 +107,11 @@ impl Stint {
         let mut stopped = self.stopped.subscribe();
         let why = stopped.wait_for(Option::is_some).await;
         why.ok().and_then(|why| *why).unwrap_or(Stopped::Over)
+    }
+
+    /// Whether it waits for an answer.
+    pub(super) fn is_asking(&self) -> bool {
+        self.is_asking.load(Ordering::Acquire)
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -279,7 +289,7 @@ impl Stint {
         loop {
             tokio::time::sleep(third).await;
             // While it asks the lease rests.
-            if !self.is_asking.load(Ordering::Acquire) {
+            if !self.is_asking() {
                 self.say(assignment, UpdateStatus::Progress).await;
             }
         }

@@ -21,6 +21,7 @@ use super::command::json_of;
 use super::error::Error;
 use super::link::{Letter, Level, RouteId};
 use super::room::{NoticeGuard, Room};
+use crate::wire::approve::ApprovalRule;
 use crate::wire::json::Json;
 use crate::wire::name::{Capability, TaskType, Tool};
 use crate::wire::presence::{Announcement, Status};
@@ -114,6 +115,7 @@ impl ToolOptions {
             annotations: None,
             timeout_ms: None,
             idempotent: false,
+            approval: None,
             id: None,
             correlation_id: None,
         }))
@@ -136,6 +138,15 @@ impl ToolOptions {
     pub fn idempotent(self) -> ToolOptions {
         ToolOptions(self.0.map(|registration| Registration {
             idempotent: true,
+            ..registration
+        }))
+    }
+
+    /// Each call waits for an approval of just its arguments, which the gateway asks for.
+    #[must_use]
+    pub fn approval(self, rule: ApprovalRule) -> ToolOptions {
+        ToolOptions(self.0.map(|registration| Registration {
+            approval: Some(rule),
             ..registration
         }))
     }

@@ -120,9 +120,15 @@ impl Shift {
         self.stop_where(why, |_| true);
     }
 
-    /// What comes from here on is given back at once.
+    /// What comes from here on is given back at once, and what waits for an answer waits without
+    /// its handler: that begins anew with the answer, wherever it comes to.
     pub(super) fn drain(&self) {
         self.is_draining.store(true, Ordering::Release);
+        for job in self.jobs().running.values() {
+            if job.is_asking() {
+                job.stop(Stopped::Over);
+            }
+        }
     }
 
     /// Waits until nothing runs.

@@ -10,6 +10,8 @@ mod handoff;
 mod inbox;
 mod observe;
 mod packages;
+mod page;
+mod pipeline;
 mod presence;
 mod session;
 mod tools;
