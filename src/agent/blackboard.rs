@@ -217,8 +217,8 @@ impl RoomBlackboard {
         BlackboardMirror::begin(self.watch(prefix).await?).await
     }
 
-    /// Takes a lock, and keeps it: its lease of `ttl` is renewed until [`HeldBoardLock::release`], or
-    /// until that is dropped. Waits so long if another has it.
+    /// Takes a lock, and keeps it: its lease of `ttl` is renewed until [`HeldBoardLock::release`],
+    /// or until that is dropped. Waits so long if another has it.
     ///
     /// # Errors
     /// [`Error::Conflict`] with who holds it, [`Error::Expired`] after the wait.

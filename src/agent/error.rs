@@ -55,7 +55,7 @@ pub enum Error {
     #[error("task {} was cancelled: {}", .0.task, words(.0))]
     TaskCancelled(Box<TaskResult>),
     /// The tool said `error`, or the gateway for it.
-    #[error("{} of {}: {}", .0.call, .0.tool, .0.error.as_ref().map_or("no reason", |error| &error.message))]
+    #[error("{} of {}: {}", .0.call, .0.tool, tool_words(.0))]
     ToolFailed(Box<ToolResult>),
 
     /// The call's own deadline.
@@ -112,6 +112,11 @@ fn at(path: Option<&str>) -> String {
 }
 
 fn words(result: &TaskResult) -> &str {
+    let error = result.error.as_ref();
+    error.map_or("no reason was given", |error| error.message.as_str())
+}
+
+fn tool_words(result: &ToolResult) -> &str {
     let error = result.error.as_ref();
     error.map_or("no reason was given", |error| error.message.as_str())
 }

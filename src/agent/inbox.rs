@@ -56,7 +56,8 @@ impl RoomInbox {
         RoomInbox { room }
     }
 
-    /// Sends a value as this agent speaks: JSON, or (objects and arrays) CBOR. See [`RoomInbox::send_bytes`].
+    /// Sends a value as this agent speaks: JSON, or (objects and arrays) CBOR. See
+    /// [`RoomInbox::send_bytes`].
     ///
     /// # Errors
     /// As there.

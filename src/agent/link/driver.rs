@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 use super::Level;
 use super::flow::{Flow, Outgoing};
+use super::handshake::{Established, Unestablished, end_session, establish};
 use super::options::{LinkOptions, Protocol};
 use super::packets::{Codec, FromGateway, IncomingPublish, Welcome};
+use super::pulse::Pulse;
 use super::receipts::Receipts;
 use super::routes::{Letter, Routes};
 use super::status::StatusBoard;
@@ -87,21 +88,6 @@ enum Closing {
     InGoodOrder,
     /// Nobody holds it any more; somebody may come back for the session.
     Dropped,
-}
-
-/// A connection that the gateway has said yes to.
-struct Established {
-    stream: TcpStream,
-    codec: Codec,
-    input: BytesMut,
-    welcome: Welcome,
-}
-
-enum Unestablished {
-    /// Another try may succeed.
-    Trouble(String),
-    /// It will not have us.
-    Unwelcome(String),
 }
 
 pub(super) struct Driver {
@@ -206,8 +192,8 @@ impl Driver {
             tokio::select! {
                 outcome = &mut work => return Ok(outcome),
                 order = self.orders.recv() => match order {
-                    Some(LinkOrder::Publish(outgoing)) if self.flow.waiting() >= self.options.offline => {
-                        outgoing.end(Err(Error::Overflow("too much waits for a connection already")));
+                    Some(LinkOrder::Publish(outgoing)) if self.is_offline_full() => {
+                        outgoing.end(Err(Error::Overflow("too much waits for a connection")));
                     }
                     Some(LinkOrder::Close(done)) => {
                         self.closed.push(done);
@@ -218,6 +204,10 @@ impl Driver {
                 },
             }
         }
+    }
+
+    fn is_offline_full(&mut self) -> bool {
+        self.flow.waiting() >= self.options.offline
     }
 
     fn take(&mut self, order: LinkOrder) {
@@ -374,8 +364,8 @@ impl Driver {
     /// Nothing can be acknowledged before its handler is done, and that may wait for something that
     /// has no room to come, because mail in hand takes up the whole window. What is for this agent
     /// alone waits at the gateway while nobody subscribes to it, also what was sent already, once
-    /// there is another connection. So such mail is set aside: its handlers go on, and when they are
-    /// done we subscribe again, and acknowledge what comes again.
+    /// there is another connection. So such mail is set aside: its handlers go on, and when they
+    /// are done we subscribe again, and acknowledge what comes again.
     fn watch_window(&mut self) {
         let is_full = self.receipts.len() >= self.options.window.into();
         match self.relief {
@@ -478,79 +468,7 @@ impl Driver {
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
         let is_kept = !self.options.session.is_zero();
         if self.options.protocol == Protocol::V311 && is_kept {
-            // Its DISCONNECT keeps the session; that of a connection without one ends it.
-            let ending = async {
-                let mut last = greet(&self.options, true, false).await.ok()?;
-                let mut out = BytesMut::new();
-                last.codec.disconnect(&mut out).ok()?;
-                last.stream.write_all(&out).await.ok()?;
-                last.stream.shutdown().await.ok()?;
-                last.stream.read_buf(&mut last.input).await.ok()
-            };
-            let _ = tokio::time::timeout(FAREWELL, ending).await;
-        }
-    }
-}
-
-/// Connects, and says who we are. `is_new`: with a new session.
-async fn establish(options: LinkOptions, is_new: bool) -> Result<Established, Unestablished> {
-    let is_kept = !options.session.is_zero();
-    let attempt = async {
-        if options.protocol == Protocol::V311 && is_new && is_kept {
-            // MQTT 3.1.1 cannot begin a new session and keep it: one that is not kept goes before,
-            // and takes what was there with it.
-            greet(&options, true, false).await?;
-            return greet(&options, false, true).await;
-        }
-        greet(&options, is_new || !is_kept, is_kept).await
-    };
-    let late = || Unestablished::Trouble("no answer from the gateway".to_owned());
-    let attempt = tokio::time::timeout(options.deadline, attempt).await;
-    attempt.unwrap_or_else(|_| Err(late()))
-}
-
-async fn greet(
-    options: &LinkOptions,
-    is_new: bool,
-    is_kept: bool,
-) -> Result<Established, Unestablished> {
-    let trouble = |error: std::io::Error| Unestablished::Trouble(error.to_string());
-    let place = (options.address.host.as_str(), options.address.port);
-    let mut stream = TcpStream::connect(place).await.map_err(trouble)?;
-    stream.set_nodelay(true).map_err(trouble)?;
-    let mut codec = Codec::new(options.protocol);
-    let mut buffer = BytesMut::with_capacity(8 * 1024);
-    codec
-        .connect(options, is_new, is_kept, &mut buffer)
-        .map_err(Unestablished::Unwelcome)?;
-    stream.write_all(&buffer).await.map_err(trouble)?;
-    buffer.clear();
-    loop {
-        match codec.read(&mut buffer).map_err(Unestablished::Trouble)? {
-            Some(FromGateway::Welcome(welcome)) => {
-                return Ok(Established {
-                    stream,
-                    codec,
-                    input: buffer,
-                    welcome,
-                });
-            }
-            Some(FromGateway::Unwelcome {
-                reason,
-                is_final: true,
-            }) => return Err(Unestablished::Unwelcome(reason)),
-            Some(FromGateway::Unwelcome { reason, .. }) => {
-                return Err(Unestablished::Trouble(reason));
-            }
-            Some(_) => {
-                let words = "a packet before CONNACK".to_owned();
-                return Err(Unestablished::Trouble(words));
-            }
-            None => {}
-        }
-        if stream.read_buf(&mut buffer).await.map_err(trouble)? == 0 {
-            let words = "closed before CONNACK".to_owned();
-            return Err(Unestablished::Trouble(words));
+            let _ = tokio::time::timeout(FAREWELL, end_session(&self.options)).await;
         }
     }
 }
@@ -559,43 +477,4 @@ async fn greet(
 async fn flush(writer: &mut OwnedWriteHalf, out: &mut BytesMut) {
     // Whatever fails here: the connection is over, and the gateway sends again.
     let _ = tokio::time::timeout(FAREWELL, writer.write_all_buf(out)).await;
-}
-
-/// Keeps the connection alive, and notices when it is not.
-struct Pulse {
-    beats: tokio::time::Interval,
-    heard: Instant,
-    keep_alive: Duration,
-}
-
-impl Pulse {
-    fn new(keep_alive: Duration) -> Pulse {
-        // Zero: the gateway does not care.
-        let keep_alive = match keep_alive.is_zero() {
-            true => Duration::from_secs(60),
-            false => keep_alive,
-        };
-        let mut beats = tokio::time::interval(keep_alive / 2);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        beats.reset();
-        Pulse {
-            beats,
-            heard: Instant::now(),
-            keep_alive,
-        }
-    }
-
-    fn heard(&mut self) {
-        self.heard = Instant::now();
-    }
-
-    async fn beat(&mut self) {
-        self.beats.tick().await;
-    }
-
-    /// Whether anything came in the time of one and a half keep alives: at least the answer to a
-    /// PINGREQ should have.
-    fn is_alive(&self) -> bool {
-        self.heard.elapsed() < self.keep_alive + self.keep_alive / 2
-    }
 }

@@ -11,8 +11,10 @@
 
 mod driver;
 mod flow;
+mod handshake;
 mod options;
 mod packets;
+mod pulse;
 mod receipts;
 mod routes;
 mod status;

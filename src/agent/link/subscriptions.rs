@@ -190,8 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_forgotten_while_there_was_no_connection_is_unsubscribed_from_if_the_session_knows_it()
-     {
+    fn what_was_forgotten_meanwhile_is_unsubscribed_from_if_the_session_knows_it() {
         let mut book = FilterBook::default();
         let _granted = want(&mut book, "a");
         book.forget("a".to_owned());

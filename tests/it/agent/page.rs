@@ -305,7 +305,7 @@ async fn events(room: &Room) -> Result<u64, Error> {
         match followed? {
             Followed::Event(event) => last = event.seq,
             Followed::Gap { from_seq, to_seq } => {
-                eprintln!("{from_seq} to {to_seq} are not kept any more");
+                tracing::warn!(from_seq, to_seq, "not kept any more");
             }
             _ => {}
         }
