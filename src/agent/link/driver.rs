@@ -49,8 +49,10 @@ pub(super) enum LinkOrder {
         done: oneshot::Sender<Result<(), Error>>,
     },
     Unsubscribe(String),
-    Close(oneshot::Sender<()>),
 }
+
+/// Ends the connection, and is told when it is over. Not an order: it does not wait behind them.
+pub(super) type Close = oneshot::Sender<()>;
 
 /// Why a connection ended.
 enum Ending {
@@ -93,6 +95,7 @@ enum Closing {
 pub(super) struct Driver {
     options: LinkOptions,
     orders: mpsc::Receiver<LinkOrder>,
+    closes: mpsc::Receiver<Close>,
     routes: Arc<Routes>,
     receipts: Arc<Receipts>,
     status: Arc<StatusBoard>,
@@ -101,13 +104,14 @@ pub(super) struct Driver {
     closing: Option<Closing>,
     relief: Relief,
     /// Told when the connection has been closed.
-    closed: Vec<oneshot::Sender<()>>,
+    closed: Vec<Close>,
 }
 
 impl Driver {
     pub(super) fn new(
         options: LinkOptions,
         orders: mpsc::Receiver<LinkOrder>,
+        closes: mpsc::Receiver<Close>,
         routes: Arc<Routes>,
         receipts: Arc<Receipts>,
         status: Arc<StatusBoard>,
@@ -115,6 +119,7 @@ impl Driver {
         Driver {
             options,
             orders,
+            closes,
             routes,
             receipts,
             status,
@@ -195,13 +200,13 @@ impl Driver {
                     Some(LinkOrder::Publish(outgoing)) if self.is_offline_full() => {
                         outgoing.end(Err(Error::Overflow("too much waits for a connection")));
                     }
-                    Some(LinkOrder::Close(done)) => {
-                        self.closed.push(done);
-                        return Err(Error::Disconnected);
-                    }
                     Some(order) => self.take(order),
                     None => return Err(Error::Disconnected),
                 },
+                close = self.closes.recv() => {
+                    self.closed.extend(close);
+                    return Err(Error::Disconnected);
+                }
             }
         }
     }
@@ -221,10 +226,6 @@ impl Driver {
             // Somebody may want it again since.
             LinkOrder::Unsubscribe(filter) if self.routes.has(&filter) => {}
             LinkOrder::Unsubscribe(filter) => self.filters.forget(filter),
-            LinkOrder::Close(done) => {
-                self.closed.push(done);
-                self.closing = Some(Closing::InGoodOrder);
-            }
         }
     }
 
@@ -240,9 +241,7 @@ impl Driver {
         let mut out = BytesMut::with_capacity(16 * 1024);
         let keep_alive = welcome.keep_alive.unwrap_or(self.options.keep_alive);
         let mut pulse = Pulse::new(keep_alive);
-        if let Err(reason) = self.begin(&welcome, &codec, &mut out) {
-            return Ending::Lost(reason);
-        }
+        self.begin(&welcome, &codec, &mut out);
         let receipts = self.receipts.clone();
         self.relief = Relief::Unneeded;
         loop {
@@ -280,6 +279,10 @@ impl Driver {
                     // What was handled is acknowledged all the same.
                     None => self.closing = Some(Closing::Dropped),
                 },
+                Some(close) = self.closes.recv() => {
+                    self.closed.push(close);
+                    self.closing = Some(Closing::InGoodOrder);
+                }
                 () = receipts.changed() => {}
                 () = self.relief.due() => self.relieve(),
                 () = pulse.beat() => {
@@ -304,23 +307,25 @@ impl Driver {
         }
     }
 
-    fn begin(
-        &mut self,
-        welcome: &Welcome,
-        codec: &Codec,
-        out: &mut BytesMut,
-    ) -> Result<(), String> {
+    fn begin(&mut self, welcome: &Welcome, codec: &Codec, out: &mut BytesMut) {
+        let mut refused = Vec::new();
         let resumed = welcome.resumed;
         let filters = &self.filters;
         self.receipts
             .reconnected(resumed, |topic| filters.is_aside(topic));
         self.filters.reconnected(resumed);
         for (id, outgoing) in self.flow.reconnected(resumed, welcome.limit) {
-            let again = codec.publish(*id, &outgoing.publication, true, out);
-            again.map_err(|error| error.to_string())?;
+            if let Err(error) = codec.publish(*id, &outgoing.publication, true, out) {
+                refused.push((*id, error));
+            }
+        }
+        // Another gateway may take less.
+        for (id, error) in refused {
+            if let Some(outgoing) = self.flow.acknowledged(id) {
+                outgoing.end(Err(error));
+            }
         }
         self.status.connected(resumed);
-        Ok(())
     }
 
     /// Reads all packets that are there, and writes all that is due.

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::Error;
-use driver::{Driver, LinkOrder};
+use driver::{Close, Driver, LinkOrder};
 use flow::Outgoing;
 use receipts::Receipts;
 use routes::Routes;
@@ -45,6 +45,7 @@ const ORDERS: usize = 256;
 #[derive(Debug, Clone)]
 pub(super) struct LinkHandle {
     orders: mpsc::Sender<LinkOrder>,
+    closes: mpsc::Sender<Close>,
     routes: Arc<Routes>,
     receipts: Arc<Receipts>,
     status: Arc<StatusBoard>,
@@ -57,9 +58,11 @@ impl LinkHandle {
     /// [`Error::Unconnected`] if it says no, or cannot be reached in time.
     pub(super) async fn open(options: LinkOptions) -> Result<LinkHandle, Error> {
         let (orders, inbox) = mpsc::channel(ORDERS);
+        let (closes, closings) = mpsc::channel(1);
         let (opened, open) = oneshot::channel();
         let link = LinkHandle {
             orders,
+            closes,
             routes: Arc::default(),
             receipts: Arc::default(),
             status: Arc::new(StatusBoard::new()),
@@ -68,6 +71,7 @@ impl LinkHandle {
         let driver = Driver::new(
             options,
             inbox,
+            closings,
             link.routes.clone(),
             link.receipts.clone(),
             link.status.clone(),
@@ -140,7 +144,7 @@ impl LinkHandle {
     /// Waits until everything that was handled is acknowledged, ends the session, and disconnects.
     pub(super) async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        if self.orders.send(LinkOrder::Close(done)).await.is_ok() {
+        if self.closes.send(done).await.is_ok() {
             // An error means that the driver ended in another way.
             let _ = closed.await;
         }
