@@ -248,7 +248,7 @@ impl Driver {
             match self.turn(&mut codec, &mut input, &mut out) {
                 Ok(None) => {}
                 Ok(Some(ending)) => {
-                    flush(&mut writer, &mut out).await;
+                    wind_down(reader, writer, out).await;
                     return ending;
                 }
                 Err(reason) => return Ending::Lost(reason),
@@ -257,7 +257,7 @@ impl Driver {
                 if close == Closing::InGoodOrder {
                     self.part(&codec, reader, writer, out).await;
                 } else {
-                    flush(&mut writer, &mut out).await;
+                    wind_down(reader, writer, out).await;
                 }
                 return Ending::Over(Error::Disconnected);
             }
@@ -455,22 +455,13 @@ impl Driver {
     async fn part(
         &mut self,
         codec: &Codec,
-        mut reader: OwnedReadHalf,
-        mut writer: OwnedWriteHalf,
+        reader: OwnedReadHalf,
+        writer: OwnedWriteHalf,
         mut out: BytesMut,
     ) {
-        // Whatever fails here: the connection is over, and the gateway ends the session by itself.
-        let farewell = async {
-            let _ = codec.disconnect(&mut out);
-            let _ = writer.write_all(&out).await;
-            let _ = writer.shutdown().await;
-            // What it still sends is read, lest our last words are lost with a reset.
-            out.clear();
-            while reader.read_buf(&mut out).await.is_ok_and(|read| read > 0) {
-                out.clear();
-            }
-        };
-        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        // Without it the gateway ends the session by itself, later.
+        let _ = codec.disconnect(&mut out);
+        wind_down(reader, writer, out).await;
         let is_kept = !self.options.session.is_zero();
         if self.options.protocol == Protocol::V311 && is_kept {
             let _ = tokio::time::timeout(FAREWELL, end_session(&self.options)).await;
@@ -478,8 +469,18 @@ impl Driver {
     }
 }
 
-/// Writes what is left, if that can be done soon.
-async fn flush(writer: &mut OwnedWriteHalf, out: &mut BytesMut) {
-    // Whatever fails here: the connection is over, and the gateway sends again.
-    let _ = tokio::time::timeout(FAREWELL, writer.write_all_buf(out)).await;
+/// Writes what is left, and waits until the gateway has read it: whoever comes next under this
+/// name may be quicker otherwise.
+async fn wind_down(mut reader: OwnedReadHalf, mut writer: OwnedWriteHalf, mut out: BytesMut) {
+    let farewell = async {
+        writer.write_all_buf(&mut out).await?;
+        writer.shutdown().await?;
+        // What it still sends comes again; it closes the connection when it has seen ours closed.
+        while reader.read_buf(&mut out).await? > 0 {
+            out.clear();
+        }
+        Ok::<(), std::io::Error>(())
+    };
+    // Whatever fails here: the connection is over, and what is missing comes again.
+    let _ = tokio::time::timeout(FAREWELL, farewell).await;
 }

@@ -63,6 +63,10 @@ async fn what_was_not_acknowledged_comes_again_to_the_next_program_of_that_name(
         drop(next(&mut inbox).await.ack());
         drop(first.ack());
         // The second was not handled, and so the third is not acknowledged before it.
+        // Whoever is answered on that connection has been read before.
+        within(wanda.blackboard().fetch("anything"))
+            .await
+            .expect("asked");
         drop((second, inbox, wanda));
         let twin = stage.room("wanda").await;
         let mut inbox = twin.inbox().listen().await.expect("an inbox");
