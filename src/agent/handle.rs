@@ -24,6 +24,8 @@ pub struct TaskHandle {
     seat: TaskSeat,
     /// It may have ended before we listened, so the gateway is asked once.
     is_found_again: bool,
+    /// How it ended, as the gateway says; its result may be on its way still.
+    found: Option<TaskResult>,
 }
 
 /// What is heard of a task until it ends.
@@ -45,6 +47,7 @@ impl TaskHandle {
             room,
             seat,
             is_found_again,
+            found: None,
         }
     }
 
@@ -61,6 +64,9 @@ impl TaskHandle {
     /// [`Error::TaskFailed`], [`Error::TaskExpired`], [`Error::TaskCancelled`] as it ended.
     pub async fn result(&mut self) -> Result<TaskResult, Error> {
         self.look_back().await?;
+        if let Some(found) = &self.found {
+            return found.clone().into_success();
+        }
         let link = &self.room.core().link;
         let result = super::waiting::outcome(link, &mut self.seat.end).await?;
         result.into_success()
@@ -88,6 +94,7 @@ impl TaskHandle {
         self.look_back().await?;
         let link = self.room.core().link.clone();
         let mut end = self.seat.end.clone();
+        let found = super::waiting::after_mail(self.found.as_ref());
         tokio::select! {
             biased;
             part = self.seat.parts.recv() => {
@@ -99,6 +106,7 @@ impl TaskHandle {
             result = super::waiting::outcome(&link, &mut end) => {
                 result?.into_success().map(TaskUpdate::Done)
             }
+            found = found => found.into_success().map(TaskUpdate::Done),
         }
     }
 
@@ -142,9 +150,7 @@ impl TaskHandle {
         }
         let view = get(&self.room, self.seat.task.clone(), false).await?;
         self.is_found_again = false;
-        if let Some(result) = ended(view) {
-            self.room.shared.results.settle(result);
-        }
+        self.found = ended(view);
         Ok(())
     }
 }

@@ -170,11 +170,6 @@ impl Results {
         }
     }
 
-    /// Tells those who wait for the task; whoever wants all results is not told.
-    pub(super) fn settle(&self, result: TaskResult) {
-        self.state().tell(&result);
-    }
-
     fn task_result(&self, result: TaskResult, mut letter: Letter) {
         let mut state = self.state();
         state.tell(&result);

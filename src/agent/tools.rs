@@ -199,6 +199,8 @@ pub struct CallHandle {
     results: mpsc::Receiver<ToolResult>,
     /// Whether an earlier program may have had the result.
     is_found_again: bool,
+    /// It is over, as the gateway says; the result itself may be on its way still.
+    found: Option<ToolResult>,
 }
 
 impl CallHandle {
@@ -210,6 +212,7 @@ impl CallHandle {
             call,
             results,
             is_found_again,
+            found: None,
         }
     }
 
@@ -223,6 +226,10 @@ impl CallHandle {
     /// # Errors
     /// [`Error::ToolFailed`].
     pub async fn result(mut self) -> Result<ToolResult, Error> {
+        self.look_back().await?;
+        if let Some(CallUpdate::Done(result)) = self.found.take().map(update).transpose()? {
+            return Ok(result);
+        }
         loop {
             if let CallUpdate::Done(result) = self.next().await? {
                 return Ok(result);
@@ -235,9 +242,8 @@ impl CallHandle {
     /// # Errors
     /// [`Error::ToolFailed`].
     pub async fn next(&mut self) -> Result<CallUpdate, Error> {
-        if let Some(over) = self.look_back().await? {
-            return over;
-        }
+        self.look_back().await?;
+        let found = super::waiting::after_mail(self.found.as_ref());
         let link = &self.room.core().link;
         let mut connections = link.connections();
         tokio::select! {
@@ -246,17 +252,19 @@ impl CallHandle {
                 Some(result) => update(result),
                 None => Err(Error::Disconnected),
             },
+            found = found => update(found),
             () = connections.over() => Err(link.status().gone()),
         }
     }
 
-    async fn look_back(&mut self) -> Result<Option<Result<CallUpdate, Error>>, Error> {
+    async fn look_back(&mut self) -> Result<(), Error> {
         if !self.is_found_again {
-            return Ok(None);
+            return Ok(());
         }
         let view = get(&self.room, self.call.clone()).await?;
         self.is_found_again = false;
-        Ok(over(view).map(update))
+        self.found = over(view);
+        Ok(())
     }
 
     /// Answers the question that is open.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -38,6 +39,21 @@ impl<K: Eq + Hash + Clone, V: Clone> Expectations<K, V> {
         if let Some(sender) = self.map().remove(&key) {
             sender.send_replace(Some(value));
         }
+    }
+}
+
+/// What the gateway says that something came to may be quicker than the mail that says it, and the
+/// parts before: those have so long to come.
+const MAIL: Duration = Duration::from_secs(1);
+
+/// What was found, once mail has had its time; never if there is nothing.
+pub(super) async fn after_mail<T: Clone>(found: Option<&T>) -> T {
+    match found {
+        Some(found) => {
+            tokio::time::sleep(MAIL).await;
+            found.clone()
+        }
+        None => std::future::pending().await,
     }
 }
 
