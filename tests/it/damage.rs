@@ -138,10 +138,10 @@ fn directory_of(database: &[u8]) -> tempfile::TempDir {
 /// What is wrong by `ledger check`; nothing if all is well.
 /// A process that another test starts holds our locks until it has become its program: what is in
 /// use for that moment is tried again.
-fn once_free<T>(mut open: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+fn once_free<T>(mut open: impl FnMut() -> Result<T, GatewayError>) -> Result<T, GatewayError> {
     loop {
         match open() {
-            Err(Error::Busy(_)) => std::thread::yield_now(),
+            Err(GatewayError::Busy(_)) => std::thread::yield_now(),
             done => return done,
         }
     }
