@@ -64,7 +64,12 @@ pub(in crate::engine) fn admits(
     match &status.stage {
         TaskStage::Held { .. } | TaskStage::Asking { .. } if is_theirs => Ok(true),
         // It came late; but what is done is done, as long as nobody else is at it.
-        TaskStage::Held { .. } | TaskStage::Waiting { .. } | TaskStage::Queued if is_late => {
+        TaskStage::Held { .. }
+        | TaskStage::Asking { .. }
+        | TaskStage::Waiting { .. }
+        | TaskStage::Queued
+            if is_late =>
+        {
             Ok(true)
         }
         TaskStage::Held { worker, .. } | TaskStage::Asking { worker, .. } => {

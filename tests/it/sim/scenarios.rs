@@ -316,3 +316,20 @@ fn worker_that_was_gone_before_a_crash_comes_back_as_a_stranger() {
         "w1 has not said that it can review"
     );
 }
+
+#[test]
+fn what_was_done_late_counts_also_while_the_same_worker_asks() {
+    let mut play = Play::new();
+    play.worker_comes("w1");
+    play.dispatch("t1", 3);
+    // The lease runs out, and the task comes to the same worker once more.
+    play.wait(3_000);
+    assert_eq!(play.update("w1", "t1", 2, UpdateStatus::Accepted), Ok(()));
+    let mut question = Play::word("t1", 2, UpdateStatus::Input);
+    question.question = Some(Json::parse("\"which?\"").expect("JSON"));
+    question.ttl_ms = Some(5_000);
+    let topic = || Topic::HandoffUpdate { me: agent("w1") };
+    assert_eq!(play.say("w1", topic(), &question), Ok(()));
+    assert_eq!(play.update("w1", "t1", 1, UpdateStatus::Success), Ok(()));
+    assert_eq!(play.result().status, ResultStatus::Succeeded);
+}
