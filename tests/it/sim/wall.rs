@@ -13,8 +13,9 @@ use hallward::wire::presence::Encoding;
 use hallward::wire::topic::Topic;
 
 /// Fields of the gateway's messages that say when something was or will be.
-const SHOWN: [&str; 16] = [
+const SHOWN: [&str; 17] = [
     "at",
+    "askedAt",
     "assignedAt",
     "calledAt",
     "createdAt",

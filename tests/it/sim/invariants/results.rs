@@ -205,7 +205,7 @@ pub(super) fn what_a_worker_returns_reaches_the_dispatcher(model: &Model, step: 
                 let same = (&result.question, &update.question);
                 result.status == ResultStatus::Input
                     && model.encodings.same(&task.dispatcher, same.0, same.1)
-                    && result.ask == Some(task.next_ask())
+                    && result.ask == Some(task.asks)
             })
         };
         ensure!(

@@ -139,7 +139,7 @@ pub(super) fn returns(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
         Some(Code::Invalid) => ensure!(blunder, "{said:?} was refused as invalid"),
         Some(Code::TooMany) => {
             let is_part = matches!(said.status, ReturnStatus::Partial | ReturnStatus::Input);
-            if said.status == ReturnStatus::Input && mine.answers.len() >= MOST_QUESTIONS {
+            if said.status == ReturnStatus::Input && mine.asks >= MOST_QUESTIONS {
                 return Ok(());
             }
             ensure!(is_part, "{said:?} needs no room and got 429");
@@ -165,13 +165,7 @@ pub(super) fn answers(model: &Model, step: &Step, room: &Room) -> Check {
         None => Some(Code::Conflict),
         Some(call) if call.caller != command.from => Some(Code::Forbidden),
         Some(call) if call.asked.is_none() => Some(Code::Conflict),
-        Some(call)
-            if said
-                .ask
-                .is_some_and(|ask| ask as usize != call.answers.len() + 1) =>
-        {
-            Some(Code::Conflict)
-        }
+        Some(call) if said.ask.is_some_and(|ask| ask != call.asks) => Some(Code::Conflict),
         Some(_) => None,
     };
     ensure!(

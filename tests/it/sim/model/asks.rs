@@ -15,13 +15,14 @@ pub(in super::super) const ANSWERED: &str = "handoff.answered";
 pub(in super::super) const UNANSWERED: &str = "handoff.unanswered";
 
 /// Questions that may be asked of one task.
-pub(in super::super) const MOST_QUESTIONS: usize = 16;
+pub(in super::super) const MOST_QUESTIONS: u32 = 16;
 
 /// What a worker waits to be answered.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Ask {
     pub(in super::super) worker: Agent,
     pub(in super::super) question: Json,
+    pub(in super::super) at: Millis,
     pub(in super::super) until: Millis,
     /// The worker ended the attempt without the answer, in the step that is being looked at.
     pub(in super::super) given_back: bool,
@@ -36,11 +37,21 @@ impl Ask {
         Ask {
             worker,
             question: update.question.clone().expect("a question"),
+            at: now,
             until: now + update.ttl_ms.expect("how long it waits"),
             given_back: false,
             answer: None,
             shown: None,
         }
+    }
+}
+
+/// What came of a question: an answer, or none in time.
+pub(super) fn what_came_of(ask: u32, answer: Option<Json>) -> GivenAnswer {
+    GivenAnswer {
+        ask,
+        timed_out: answer.is_none(),
+        answer,
     }
 }
 
@@ -50,24 +61,13 @@ pub(in super::super) fn ends_a_wait(event: &Event) -> bool {
 }
 
 impl TaskModel {
-    /// The number of the next question.
-    pub(in super::super) fn next_ask(&self) -> u32 {
-        u32::try_from(self.answers.len()).expect("few") + 1
-    }
-
     /// The answers as an assignment lists them; the one that brings it included.
     pub(in super::super) fn given(&self) -> Vec<GivenAnswer> {
         let mut answers = self.answers.clone();
         if let Some(ask) = &self.asked {
-            answers.push(ask.answer.clone());
+            answers.push(what_came_of(self.asks, ask.answer.clone()));
         }
-        let answers = answers.into_iter().zip(1..);
-        let given = answers.map(|(answer, ask)| GivenAnswer {
-            ask,
-            timed_out: answer.is_none(),
-            answer,
-        });
-        given.collect()
+        answers
     }
 
     /// The wait is over.
@@ -77,7 +77,7 @@ impl TaskModel {
             Some(_) => tally.answered += 1,
             None => tally.unanswered += 1,
         }
-        self.answers.push(answer);
+        self.answers.push(what_came_of(self.asks, answer));
         if event.to.as_deref() == Some("queued") {
             tally.answered_late += 1;
             self.hold = None;

@@ -10,6 +10,7 @@ use hallward::wire::handoff::{
 use hallward::wire::json::Json;
 use hallward::wire::name::{Agent, Capability, Room, TaskId};
 use hallward::wire::observe::Event;
+use hallward::wire::question::GivenAnswer;
 use hallward::wire::topic::Offer;
 
 use super::super::history::{Step, read};
@@ -65,8 +66,10 @@ pub(in super::super) struct TaskModel {
     pub(in super::super) progress: Option<Json>,
     /// What its worker waits to be answered.
     pub(in super::super) asked: Option<Ask>,
-    /// What came of the questions before: an answer, or none in time.
-    pub(in super::super) answers: Vec<Option<Json>>,
+    /// How many questions were asked: those that were taken back have a number, too.
+    pub(in super::super) asks: u32,
+    /// What came of the questions before.
+    pub(in super::super) answers: Vec<GivenAnswer>,
     /// Its worker said that it was done when it had it no more.
     pub(in super::super) done_late: bool,
     /// Attempts that count against `max_attempts`.
@@ -381,6 +384,7 @@ impl Tasks {
             attempts: Vec::new(),
             progress: None,
             asked: None,
+            asks: 0,
             answers: Vec::new(),
             done_late: false,
             failures: 0,
@@ -452,7 +456,10 @@ impl Tasks {
                 hold.given_back = true;
                 task.last_word = Some(update);
             }
-            Input => task.asked = Some(Ask::of(hold.worker.clone(), &update, step.now)),
+            Input => {
+                task.asks += 1;
+                task.asked = Some(Ask::of(hold.worker.clone(), &update, step.now));
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use hallward::wire::tools::{
 
 use super::super::history::{Step, read};
 use super::Tally;
+use super::asks::what_came_of;
 use super::encodings::canonical;
 
 /// A tool, as the last who registered it described it.
@@ -40,8 +41,10 @@ pub(in super::super) struct CallModel {
     pub(in super::super) correlation_id: Option<String>,
     /// What its provider waits to be answered.
     pub(in super::super) asked: Option<CallAsk>,
-    /// What came of the questions before: an answer, or none in time.
-    pub(in super::super) answers: Vec<Option<Json>>,
+    /// How many questions were asked: those that were taken back have a number, too.
+    pub(in super::super) asks: u32,
+    /// What came of the questions before.
+    pub(in super::super) answers: Vec<GivenAnswer>,
     /// The result that its provider gave, as that spelt it.
     pub(in super::super) outcome: Option<Json>,
     /// Its final results: one, when it is over.
@@ -63,15 +66,9 @@ impl CallModel {
     pub(in super::super) fn given(&self, comes_with_one: bool) -> Vec<GivenAnswer> {
         let mut answers = self.answers.clone();
         if let Some(ask) = self.asked.as_ref().filter(|_| comes_with_one) {
-            answers.push(ask.answer.clone());
+            answers.push(what_came_of(self.asks, ask.answer.clone()));
         }
-        let answers = answers.into_iter().zip(1..);
-        let given = answers.map(|(answer, ask)| GivenAnswer {
-            ask,
-            timed_out: answer.is_none(),
-            answer,
-        });
-        given.collect()
+        answers
     }
 
     /// When its time is over, as a run of now says it.
@@ -167,6 +164,7 @@ impl Tools {
                 .correlation_id
                 .or_else(|| command.mirrors.correlation_id.clone()),
             asked: None,
+            asks: 0,
             answers: Vec::new(),
             outcome: None,
             finals: Vec::new(),
@@ -190,6 +188,7 @@ impl Tools {
                 let until = step.now + said.ttl_ms.expect("how long it waits");
                 let left = call.deadline.saturating_sub(step.now).max(1);
                 call.deadline = until;
+                call.asks += 1;
                 call.asked = Some(CallAsk {
                     until,
                     left,
@@ -229,7 +228,8 @@ impl Tools {
                 Some(_) => tally.tool_answers += 1,
                 None => tally.tool_silences += 1,
             }
-            call.answers.push(ask.answer);
+            let given = what_came_of(call.asks, ask.answer);
+            call.answers.push(given);
         } else if again {
             tally.run_again += 1;
         } else {
