@@ -90,9 +90,16 @@ impl Loaded {
         })
     }
 
-    /// Where the value of a key came from.
+    /// Where the value of a key came from; of a table, where the first of its keys did.
     pub fn place(&self, key: &str) -> &Place {
-        self.places.get(key).unwrap_or(&Place::Default)
+        let within = || {
+            let prefix = format!("{key}.");
+            let mut after = self.places.range(prefix.clone()..);
+            let (first, place) = after.next()?;
+            first.starts_with(&prefix).then_some(place)
+        };
+        let place = self.places.get(key).or_else(within);
+        place.unwrap_or(&Place::Default)
     }
 
     /// Something that is wrong with the value of a key, for whoever finds that out by trying.

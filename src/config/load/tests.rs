@@ -659,7 +659,13 @@ fn what_it_would_run_with_reads_back_the_same_and_says_where_from() {
             key: "data.dir",
             value: "kept".to_owned(),
         }],
-        ..environment(&[("HALLWARD__HANDOFF__MAX_PAGE", "9")])
+        ..environment(&[
+            ("HALLWARD__HANDOFF__MAX_PAGE", "9"),
+            (
+                "HALLWARD__HANDOFF__TYPES__DRAFT__APPROVAL__APPROVERS",
+                "[\"mia\"]",
+            ),
+        ])
     };
     let loaded = Loaded::read(&layers).expect("good");
     let shown = loaded.effective();
@@ -673,6 +679,8 @@ fn what_it_would_run_with_reads_back_the_same_and_says_where_from() {
         format!("max_inflight = 7 # {path}:2"),
         "receive_maximum = 1024 # default".to_owned(),
         "max_page = 9 # HALLWARD__HANDOFF__MAX_PAGE".to_owned(),
+        "approval = { approvers = [\"mia\"] } # HALLWARD__HANDOFF__TYPES__DRAFT__APPROVAL__APPROVERS"
+            .to_owned(),
         "dir = \"kept\" # --data".to_owned(),
         "[rooms.room.\"a.b\"]".to_owned(),
         format!("members = [\"x-*\", \"y\"] # {path}:5"),
