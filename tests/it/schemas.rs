@@ -18,11 +18,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// A message of the wire, with what a test does to its type.
-struct Message {
-    name: &'static str,
-    schema: Schema,
+pub(crate) struct Message {
+    pub(crate) name: &'static str,
+    pub(crate) schema: Schema,
     /// Decodes and encodes again.
-    round_trip: fn(&[u8]) -> Result<Value, String>,
+    pub(crate) round_trip: fn(&[u8]) -> Result<Value, String>,
 }
 
 /// Who writes the message: what its type lets out differs from what it takes in.
@@ -50,7 +50,7 @@ fn message<T: JsonSchema + Serialize + DeserializeOwned>(
     }
 }
 
-fn messages() -> Vec<Message> {
+pub(crate) fn messages() -> Vec<Message> {
     use Writer::{Client, Gateway};
     vec![
         message::<presence::Announcement>("announcement", Client),
@@ -119,7 +119,7 @@ fn directory() -> PathBuf {
 }
 
 /// The examples of a message: `NAME.json` and `NAME.VARIANT.json`.
-fn examples() -> BTreeMap<String, Vec<(String, Vec<u8>)>> {
+pub(crate) fn examples() -> BTreeMap<String, Vec<(String, Vec<u8>)>> {
     let mut examples: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for entry in fs::read_dir(directory().join("examples")).expect("schemas/examples exists") {
         let path = entry.expect("readable").path();

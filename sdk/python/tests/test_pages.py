@@ -1,25 +1,35 @@
-"""The guide and the examples: every block of code is run, and prints what the page says."""
+"""The guide and the examples: every block of code is run, and prints what the page says. And the
+rows for Python in the tables of `docs/patterns.md`: each is run, and does what it is there for.
+"""
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import inspect
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import Team
 
+import hallward
 from hallward import sync
 from hallward.testing import Gateway
 
 SDK = Path(__file__).resolve().parent.parent
 ROOT = SDK.parent.parent
 GUIDE = ROOT / "docs/python.md"
+PATTERNS = ROOT / "docs/patterns.md"
 EXAMPLES = ROOT / "examples/python"
 WIDTH = 100
 DEADLINE = 60
@@ -168,6 +178,242 @@ def chief_says_yes(chief: subprocess.Popen[str]) -> tuple[str, int]:
     chief.kill()
     chief.communicate()
     return output, chief.returncode
+
+
+# The tables of docs/patterns.md
+
+HEAD = "| You want to | In | You write |\n|---|---|---|\n"
+
+
+def rows_of(pattern: str) -> dict[str, str]:
+    """The code for Python of a pattern's table, by what one wants to do."""
+    _, section = PATTERNS.read_text().split(f"\n## {pattern}\n", 1)
+    _, table = section.split("\n## ", 1)[0].split(HEAD, 1)
+    rows: dict[str, str] = {}
+    aim = ""
+    for line in table.split("\n\n", 1)[0].splitlines():
+        wanted, way, code = (cell.strip() for cell in line[1:-1].split(" | "))
+        aim = wanted.strip("*") or aim
+        if way == "Python":
+            lines: list[str] = re.findall(r"`([^`]+)`", code)
+            rows[aim] = "\n".join(lines).replace("\\|", "|")
+    return rows
+
+
+@dataclass
+class Running:
+    """A row that goes on beside the test, and what it has given to `keep`."""
+
+    task: asyncio.Task[None]
+    kept: asyncio.Queue[Any]
+
+    async def find(self, fits: Callable[[Any], bool]) -> Any:
+        """The first that fits; what the row raises is raised here."""
+        while True:
+            item = asyncio.create_task(self.kept.get())
+            await asyncio.wait({item, self.task}, return_when=asyncio.FIRST_COMPLETED)
+            if not item.done():
+                item.cancel()
+                await self.task
+                raise AssertionError("the row has come to its end")
+            if fits(item.result()):
+                return item.result()
+
+
+@dataclass
+class Rows:
+    """The rows of a pattern, run one by one. All must have run in the end."""
+
+    pattern: str
+    ran: set[str] = field(default_factory=set)
+
+    async def run(self, aim: str, **names: Any) -> dict[str, Any]:
+        """Runs one with these names, and returns the names that there are then."""
+        await self._run(aim, names)
+        return names
+
+    async def _run(self, aim: str, names: dict[str, Any]) -> None:
+        where = f"{PATTERNS.name}, {self.pattern}: {aim}"
+        code = rows_of(self.pattern)[aim]
+        names |= {"hallward": hallward, "__name__": "page"}
+        self.ran.add(aim)
+        made = compile(code, where, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        running = eval(made, names)
+        if made.co_flags & inspect.CO_COROUTINE:
+            await running
+
+    @asynccontextmanager
+    async def running(self, aim: str, **names: Any) -> AsyncIterator[Running]:
+        """Runs one that has no end by itself; a worker is stopped, anything else is cancelled."""
+        kept: asyncio.Queue[Any] = asyncio.Queue()
+        names["keep"] = kept.put_nowait
+        task = asyncio.create_task(self._run(aim, names))
+        try:
+            yield Running(task, kept)
+        finally:
+            if "worker" in names:
+                names["worker"].stop()
+            else:
+                task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def all_ran(self) -> None:
+        assert self.ran == set(rows_of(self.pattern))
+
+
+@asynccontextmanager
+async def agents(gateway: Gateway, *names: str) -> AsyncIterator[list[hallward.Agent]]:
+    async with AsyncExitStack() as stack:
+        connecting = [hallward.connect(gateway.url, agent=name) for name in names]
+        yield [await stack.enter_async_context(one) for one in connecting]
+
+
+@asynccontextmanager
+async def rooms(gateway: Gateway, *names: str) -> AsyncIterator[list[hallward.Room]]:
+    async with agents(gateway, *names) as connected:
+        yield [await agent.join("newsroom") for agent in connected]
+
+
+@asynccontextmanager
+async def again_and_again(act: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
+    async def run() -> None:
+        while True:
+            await act()
+
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_rows_of_handoff_do_what_they_say(own_gateway: Gateway) -> None:
+    rows = Rows("Handoff")
+    async with agents(own_gateway, "editor", "writer", "translator") as (editor, writer, other):
+        room = await editor.join("newsroom")
+
+        def write(brief: dict[str, Any]) -> dict[str, Any]:
+            return {"about": brief["title"], "words": 900}
+
+        results: asyncio.Queue[hallward.Result] = asyncio.Queue()
+        async with rows.running("be a worker", me=writer, write=write):
+            draft = (await rows.run("hand work over, and wait", room=room))["draft"]
+            assert draft.value == {"about": "Tides", "words": 900}
+            await rows.run("take results as they come", room=room, keep=results.put_nowait)
+            task = (await rows.run("hand it over, and go on", room=room))["task"]
+            while (result := await results.get()).task != "tides" or not result.final:
+                pass
+            assert (task.id, result.value["words"]) == ("tides", 900)
+
+        worker = hallward.Worker(other, room="newsroom")
+
+        @worker.task("translate")
+        async def translate(task: hallward.Task[str]) -> Any:
+            return (await rows.run("ask half-way", task=task))["language"]
+
+        async with Team(own_gateway).serving(worker):
+            await rows.run("answer that", room=room)
+            assert (await room.handoff.run("translate", "Tides")).value == "fr"
+
+        task = await room.handoff.dispatch("paint", "Tides")
+        await rows.run("cancel", task=task)
+        assert (await task.get()).state == "cancelled"
+    rows.all_ran()
+
+
+async def test_rows_of_blackboard_do_what_they_say(own_gateway: Gateway) -> None:
+    rows = Rows("Blackboard")
+    async with rooms(own_gateway, "editor") as (room,):
+        stored = (await rows.run("write a key", room=room))["stored"]
+        assert (await rows.run("read one", room=room))["entry"].value == {"lead": "Tides"}
+        aim = "watch what is there, and each change"
+        async with rows.running(aim, room=room) as changes:
+            await changes.find(lambda change: change.value == {"lead": "Tides"})
+            await rows.run("write only what nobody has changed", room=room, stored=stored)
+            await changes.find(lambda change: (change.key, change.value) == ("plan", 2))
+        with pytest.raises(hallward.Conflict):
+            await rows.run("write only what nobody has changed", room=room, stored=stored)
+        await rows.run("hold a lock, and write only while it is held", room=room)
+        assert (await room.blackboard.fetch("page")).value == 1
+        assert not (await room.blackboard.snapshot(locks=True)).locks
+    rows.all_ran()
+
+
+async def test_rows_of_approve_do_what_they_say(own_gateway: Gateway) -> None:
+    rows = Rows("Approve")
+    async with (
+        rooms(own_gateway, "editor", "boss") as (room, office),
+        rows.running("see what waits", room=office) as waiting,
+    ):
+        asking = asyncio.create_task(rows.run("ask for a yes, and wait", room=room))
+        request = await waiting.find(lambda one: getattr(one, "action", "") == "publish")
+        await rows.run("decide", room=office, request=request)
+        answer = (await asking)["answer"]
+        assert (answer.approved, answer.content) == (True, {"title": "Tides"})
+
+        printing = asyncio.create_task(room.approve.request("print", id="a-1"))
+        await waiting.find(lambda one: one.id == "a-1")
+        await rows.run("take a request back", room=room)
+        assert not (await printing).approved
+    rows.all_ran()
+
+
+async def test_rows_of_tools_do_what_they_say(own_gateway: Gateway) -> None:
+    rows = Rows("Tools")
+    async with agents(own_gateway, "editor", "counter") as (editor, counter):
+        room = await editor.join("newsroom")
+        async with (
+            rows.running("provide a tool", me=counter),
+            rows.running("see which there are", room=room) as changes,
+        ):
+            change = await changes.find(lambda change: change.card and change.card.providers)
+            assert (change.card.name, change.card.description) == ("count", "counts words")
+            assert (await rows.run("call one", room=room))["words"] == 2
+    rows.all_ran()
+
+
+async def test_rows_of_inbox_do_what_they_say(own_gateway: Gateway) -> None:
+    rows = Rows("Inbox")
+    async with rooms(own_gateway, "editor", "wanda") as (editor, wanda):
+        await rows.run("send a message", room=editor)
+        async with rows.running("read your mail", room=wanda) as mail:
+            message = await mail.find(lambda message: message.sender == "editor")
+            assert message.value == {"lunch": "12:30"}
+    rows.all_ran()
+
+
+async def test_rows_of_presence_do_what_they_say(own_gateway: Gateway) -> None:
+    rows = Rows("Presence")
+    async with rooms(own_gateway, "door", "wanda") as (door, wanda):
+        await rows.run("say who you are", room=wanda)
+        writers = (await rows.run("ask who is here", room=door))["writers"]
+        assert [(one.agent, one.capacity) for one in writers] == [("wanda", 2)]
+        async with rows.running("watch who comes and goes", room=door) as seen:
+            await seen.find(lambda one: one.agent == "wanda" and one.presence.role == "writer")
+            await rows.run("leave", room=wanda)
+            await seen.find(lambda one: one.agent == "wanda" and one.presence is None)
+    rows.all_ran()
+
+
+async def test_rows_of_observe_do_what_they_say(own_gateway: Gateway) -> None:
+    rows = Rows("Observe")
+    async with rooms(own_gateway, "watcher", "wanda") as (watcher, wanda):
+        async with (
+            rows.running("hear what happens from now on", room=watcher) as heard,
+            # Until somebody listens.
+            again_and_again(lambda: rows.run("tell of something", room=wanda)),
+        ):
+            told = await heard.find(lambda event: event.category == "log")
+            assert (told.source, told.payload) == ("wanda", {"cups": 2})
+        page = (await rows.run("ask what has happened", room=watcher))["page"]
+        assert [event.seq for event in page.events[:2]] == [1, 2]
+        async with rows.running("follow it all, without a gap", room=watcher) as followed:
+            for seq in range(1, len(page.events) + 1):
+                assert (await followed.find(lambda _: True)).seq == seq
+    rows.all_ran()
 
 
 def files() -> list[Path]:

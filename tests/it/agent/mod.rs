@@ -3,6 +3,7 @@
 
 mod approve;
 mod asking;
+mod beside;
 mod blackboard;
 mod crash;
 mod drain;

@@ -2,6 +2,7 @@
 
 mod approve;
 mod bad_input;
+pub(crate) mod beside;
 mod blackboard;
 mod cbor;
 mod handoff;
