@@ -184,6 +184,22 @@ async def test_result_handler_that_was_registered_late_still_gets_the_result(tea
         got: asyncio.Future[hallward.Result] = asyncio.get_running_loop().create_future()
         editor.handoff.on_result(got.set_result)
         assert (await got).value == 2
+        assert (await handle.result()).value == 2
+
+
+async def test_result_that_a_handler_had_is_there_for_who_waits_later(team: Team) -> None:
+    worker = team.worker()
+
+    @worker.task("draft")
+    async def draft(task: hallward.Task[int]) -> int:
+        return task.payload + 1
+
+    async with team.serving(worker), team.joined("editor") as editor:
+        got: asyncio.Future[hallward.Result] = asyncio.get_running_loop().create_future()
+        editor.handoff.on_result(got.set_result)
+        handle = await editor.handoff.dispatch("draft", 1)
+        assert (await got).value == 2
+        assert (await handle.result()).value == 2
 
 
 async def test_timeout_carries_the_handle_that_goes_on_waiting(team: Team) -> None:

@@ -100,6 +100,8 @@ class Results:
         self._sinks: list[Callable[[Result, Callable[[], None]], None]] = []
         self._askers: list[Callable[[Question], None]] = []
         self._seen: OrderedDict[tuple[Any, ...], None] = OrderedDict()
+        self._handed: OrderedDict[str, None] = OrderedDict()
+        self._forgot_handed = False
 
     async def ready(self) -> None:
         """Subscribes, once. Results wait in the mailbox until then."""
@@ -135,6 +137,7 @@ class Results:
         self._sinks.append(sink)
         for news in self._waiting.take_unclaimed():
             if isinstance(news, Result):
+                self._hand_over(news.task)
                 sink(news, nothing)
             else:
                 self._waiting.keep(news.task, news)
@@ -192,12 +195,24 @@ class Results:
         waited_for = self._waiting.put(result.task, result)
         if self._sinks:
             delivery.share(len(self._sinks))
+            if result.final and not waited_for:
+                self._hand_over(result.task)
             for sink in list(self._sinks):
                 sink(result, delivery.ack)
             return
         if not waited_for and result.final:
             self._waiting.keep(result.task, result)
         delivery.ack()
+
+    def _hand_over(self, task: str) -> None:
+        self._handed[task] = None
+        if len(self._handed) > _SEEN:
+            self._handed.popitem(last=False)
+            self._forgot_handed = True
+
+    def may_be_gone(self, task: str) -> bool:
+        """Whether its result may have been given to handlers alone: the gateway still has it."""
+        return self._forgot_handed or task in self._handed
 
     def _seen_before(self, result: Result) -> bool:
         """One whose acknowledgement was lost comes twice."""

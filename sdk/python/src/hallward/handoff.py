@@ -374,7 +374,8 @@ class TaskHandle:
 
     async def _news(self, look: float) -> AsyncGenerator[News, None]:
         """What comes, up to the final result, wherever that must be got from."""
-        async with self._results.follow(self.id, look=look if self._looked_for else None) as stream:
+        may_be_gone = self._looked_for or self._results.may_be_gone(self.id)
+        async with self._results.follow(self.id, look=look if may_be_gone else None) as stream:
             await self._results.ready()
             async for one in stream:
                 news = await self._look() if isinstance(one, Look) else one
