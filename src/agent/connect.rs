@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::core::{AgentCore, MOST_UNANSWERED, Replies, shared_rooms};
 use super::error::Error;
-use super::link::{ConnectionStatus, Endpoint, LinkHandle, LinkOptions, Protocol};
+use super::link::{ConnectionStatus, Endpoint, LinkHandle, LinkOptions, Posting, Protocol};
 use super::room::Room;
 use crate::wire::name::{Agent as AgentId, Room as RoomName};
 use crate::wire::presence::Encoding;
@@ -64,6 +65,36 @@ impl Agent {
     /// [`Error::Forbidden`] if it is not for this agent.
     pub async fn join(&self, room: &str) -> Result<Room, Error> {
         Room::join(&self.core, RoomName::new(room)?).await
+    }
+
+    /// Publishes on a topic outside of rooms, at QoS 1: for any client that listens there now.
+    /// [`Room::publish`] does the same below a room.
+    ///
+    /// # Errors
+    /// What the PUBACK refuses (MQTT 5); [`Error::Malformed`] for a topic that nobody may publish
+    /// on, because it is empty or has wildcards.
+    pub async fn publish(&self, topic: &str, payload: impl Into<Bytes>) -> Result<(), Error> {
+        let posting = Posting {
+            topic: topic.to_owned(),
+            payload: payload.into(),
+            ..Posting::default()
+        };
+        self.core.publish(posting, self.core.deadline).await
+    }
+
+    /// The same, and it stays there for whoever comes later, until something else is retained on
+    /// that topic; nothing at all (an empty payload) clears it. Returns when that is on disk.
+    ///
+    /// # Errors
+    /// As [`Agent::publish`].
+    pub async fn retain(&self, topic: &str, payload: impl Into<Bytes>) -> Result<(), Error> {
+        let posting = Posting {
+            topic: topic.to_owned(),
+            payload: payload.into(),
+            retain: true,
+            ..Posting::default()
+        };
+        self.core.publish(posting, self.core.deadline).await
     }
 
     /// What becomes of the connection from now on.

@@ -167,8 +167,8 @@ impl AgentCore {
             let publish = self.link.publish(Posting {
                 topic: prepared.topic.clone(),
                 payload: prepared.payload.clone(),
-                expiry: None,
                 sent: prepared.sent.clone(),
+                ..Posting::default()
             });
             // The reply comes before the PUBACK, and what a PUBACK can say of a refusal is less.
             let connection = tokio::select! {
@@ -199,20 +199,8 @@ impl AgentCore {
     }
 
     /// Publishes something that is not answered but by its PUBACK.
-    pub(super) async fn publish(
-        &self,
-        topic: String,
-        payload: Bytes,
-        expiry: Option<Duration>,
-        deadline: Duration,
-    ) -> Result<(), Error> {
-        let sent = Sent::default();
-        let posting = Posting {
-            topic: topic.clone(),
-            payload,
-            expiry: expiry.map(|after| u32::try_from(after.as_secs()).unwrap_or(u32::MAX)),
-            sent: sent.clone(),
-        };
+    pub(super) async fn publish(&self, posting: Posting, deadline: Duration) -> Result<(), Error> {
+        let (topic, sent) = (posting.topic.clone(), posting.sent.clone());
         match tokio::time::timeout(deadline, self.link.publish(posting)).await {
             Ok(acked) => acked.map(drop),
             Err(_) => Err(Error::Timeout {

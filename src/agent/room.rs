@@ -14,7 +14,7 @@ use super::core::{AgentCore, decode, shared_rooms};
 use super::error::Error;
 use super::handoff::RoomHandoff;
 use super::inbox::RoomInbox;
-use super::link::{Letter, Level, RouteId};
+use super::link::{Letter, Level, Posting, RouteId};
 use super::observe::RoomEvents;
 use super::presence::RoomPresence;
 use super::results::Results;
@@ -123,12 +123,14 @@ impl Room {
     /// Publishes something on a topic below the room, at QoS 1: what this SDK has no words for.
     ///
     /// # Errors
-    /// What the PUBACK refuses (MQTT 5).
+    /// As [`Agent::publish`](super::Agent::publish).
     pub async fn publish(&self, topic: &str, payload: impl Into<Bytes>) -> Result<(), Error> {
-        let topic = format!("{}/{}/{topic}", self.core().root, self.shared.name);
-        self.core()
-            .publish(topic, payload.into(), None, self.deadline)
-            .await
+        let posting = Posting {
+            topic: format!("{}/{}/{topic}", self.core().root, self.shared.name),
+            payload: payload.into(),
+            ..Posting::default()
+        };
+        self.core().publish(posting, self.deadline).await
     }
 
     /// Tasks: handed to whoever can do them, and their results.
@@ -194,10 +196,13 @@ impl Room {
         payload: Bytes,
         expiry: Option<Duration>,
     ) -> Result<(), Error> {
-        let topic = self.core().topic(&self.shared.name, topic);
-        self.core()
-            .publish(topic, payload, expiry, self.deadline)
-            .await
+        let posting = Posting {
+            topic: self.core().topic(&self.shared.name, topic),
+            payload,
+            expiry: expiry.map(|after| u32::try_from(after.as_secs()).unwrap_or(u32::MAX)),
+            ..Posting::default()
+        };
+        self.core().publish(posting, self.deadline).await
     }
 
     pub(super) async fn call<B: CommandBody>(&self, topic: Topic, body: B) -> Result<Reply, Error> {

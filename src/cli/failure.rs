@@ -1,5 +1,6 @@
 //! How commands fail: a line for people, a code for scripts.
 
+use crate::agent;
 use crate::config::Problems;
 use crate::runtime;
 
@@ -50,6 +51,12 @@ impl Failure {
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Failure {
         Failure::usage(problems.to_string())
+    }
+}
+
+impl From<agent::Error> for Failure {
+    fn from(error: agent::Error) -> Failure {
+        Failure::runtime(error.to_string())
     }
 }
 

@@ -87,7 +87,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
-    ("cli", &["wire", "auth", "config", "runtime"]),
+    ("cli", &["wire", "agent", "auth", "config", "runtime"]),
 ];
 
 /// Names that several types have, by why they still do. A new type's name is no other's, and the

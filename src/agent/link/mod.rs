@@ -204,6 +204,8 @@ pub(super) struct Posting {
     pub(super) payload: Bytes,
     /// Seconds after which the gateway may drop it (MQTT 5).
     pub(super) expiry: Option<u32>,
+    /// The gateway keeps it for who subscribes later.
+    pub(super) retain: bool,
     /// Set once it may have reached the gateway.
     pub(super) sent: Sent,
 }

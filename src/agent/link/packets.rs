@@ -9,6 +9,7 @@ use rumqttc::v5::mqttbytes::{self as mqtt5, v5};
 use super::options::{LinkOptions, Protocol};
 use super::{Level, Posting};
 use crate::agent::error::{Error, Refusal};
+use crate::wire::filter::check_name;
 use crate::wire::reply::Code;
 
 /// The largest packet that is read. The gateway's own bounds are far below.
@@ -217,7 +218,8 @@ impl Codec {
     /// Adds a PUBLISH.
     ///
     /// # Errors
-    /// 413 if it is larger than the gateway takes.
+    /// 413 if it is larger than the gateway takes; 400 for a topic for which it would end the
+    /// connection, again and again (MQTT-3.3.2-2).
     pub(super) fn publish(
         &self,
         id: u16,
@@ -229,8 +231,10 @@ impl Codec {
             topic,
             payload,
             expiry,
+            retain,
             ..
         } = publication;
+        check_name(topic).map_err(|rule| refused(topic, Code::Malformed, rule.to_string()))?;
         let written = match self.protocol {
             Protocol::V5 => {
                 let properties = expiry.map(|seconds| v5::PublishProperties {
@@ -240,7 +244,7 @@ impl Codec {
                 let publish = v5::Publish {
                     dup,
                     qos: mqtt5::QoS::AtLeastOnce,
-                    retain: false,
+                    retain: *retain,
                     topic: Bytes::copy_from_slice(topic.as_bytes()),
                     pkid: id,
                     payload: payload.clone(),
@@ -252,7 +256,7 @@ impl Codec {
                 let publish = v4::Publish {
                     dup,
                     qos: mqtt::QoS::AtLeastOnce,
-                    retain: false,
+                    retain: *retain,
                     topic: topic.clone(),
                     pkid: id,
                     payload: payload.clone(),

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::agent::command::{Effort, Persistence, json_of, millis};
 use crate::agent::error::Error;
-use crate::agent::link::{Posting, Sent};
+use crate::agent::link::Posting;
 use crate::agent::room::Room;
 use crate::wire::handoff::{Assignment, Update, UpdateStatus};
 use crate::wire::json::Json;
@@ -306,8 +306,7 @@ impl Stint {
         let outbound = Posting {
             topic: core.topic(&self.room.shared.name, topic),
             payload: core.encode(&update),
-            expiry: None,
-            sent: Sent::default(),
+            ..Posting::default()
         };
         // What does not arrive is said again, or the connection is gone, where the lease rests.
         if let Err(error) = core.link.publish(outbound).await {

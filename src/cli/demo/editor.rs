@@ -3,13 +3,10 @@
 
 use std::net::SocketAddr;
 
-use serde_json::json;
-
 use super::super::{Failure, say};
-use super::agent::{DemoAgent, below_room};
 use super::keys::Keys;
-use super::orchestrator::{accept, within_patience};
-use super::screen;
+use super::{PATIENCE, ROOM, enter, screen};
+use crate::agent::{PendingUpdate, Ruling};
 use crate::wire::approve::PendingApproval;
 
 /// Its agent id.
@@ -30,7 +27,8 @@ pub(super) async fn decide(
     approval: &str,
     who: Decides,
 ) -> Result<(), Failure> {
-    let seen = look(gateway, approval).await?;
+    let seen = tokio::time::timeout(PATIENCE, look(gateway, approval)).await;
+    let seen = seen.map_err(|_| unasked())??;
     show(&seen);
     let approves = match who {
         Decides::Itself => true,
@@ -48,25 +46,35 @@ pub(super) async fn decide(
 /// What awaits the decision. Nobody is connected as the editor after that, so that anybody else can
 /// be.
 async fn look(gateway: SocketAddr, approval: &str) -> Result<PendingApproval, Failure> {
-    let topic = format!("approve/pending/{approval}");
-    let mut editor = DemoAgent::connect(gateway, ID, &[topic]).await?;
-    within_patience(editor.next()).await?.read()
+    let (editor, room) = enter(gateway, ID).await?;
+    let mut pending = room.approve().pending().await?;
+    while let Some(update) = pending.next().await {
+        match update? {
+            PendingUpdate::Pending(seen) if seen.id.as_str() == approval => {
+                editor.close().await;
+                return Ok(*seen);
+            }
+            _ => {}
+        }
+    }
+    Err(unasked())
+}
+
+fn unasked() -> Failure {
+    Failure::runtime("the editor was not asked")
 }
 
 async fn tell(gateway: SocketAddr, seen: &PendingApproval, approves: bool) -> Result<(), Failure> {
-    let mut editor = DemoAgent::connect(gateway, ID, &[format!("reply/{ID}")]).await?;
-    let decision = if approves { "approve" } else { "reject" };
+    let (editor, room) = enter(gateway, ID).await?;
+    let ruling = match approves {
+        true => Ruling::approve(),
+        false => Ruling::reject(),
+    };
     // The digest binds the decision to what the editor saw.
-    let decision = json!({"decision": decision, "digest": seen.digest, "correlationId": "decided"});
-    editor
-        .publish(&format!("approve/decide/{ID}/{}", seen.id), &decision)
-        .await?;
-    loop {
-        let incoming = within_patience(editor.next()).await?;
-        if incoming.topic.starts_with("reply/") {
-            return accept(incoming.read()?).map(drop);
-        }
-    }
+    let ruling = ruling.digest(&seen.digest);
+    room.approve().decide(seen.id.as_str(), ruling).await?;
+    editor.close().await;
+    Ok(())
 }
 
 fn show(seen: &PendingApproval) {
@@ -78,10 +86,10 @@ fn show(seen: &PendingApproval) {
 }
 
 fn ask(gateway: SocketAddr, approval: &str) {
-    let topic = below_room(&format!("approve/decide/{ID}/{approval}"));
     say(format_args!(
         "  You are the editor. Press y to approve, n to reject. Or type in another terminal:\n    \
-         mosquitto_pub -h {} -p {} -i {ID} -q 1 -t {topic} -m '{{\"decision\":\"approve\"}}'\n",
+         mosquitto_pub -h {} -p {} -i {ID} -q 1 \
+         -t rooms/{ROOM}/approve/decide/{ID}/{approval} -m '{{\"decision\":\"approve\"}}'\n",
         gateway.ip(),
         gateway.port(),
     ));

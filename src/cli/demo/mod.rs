@@ -1,11 +1,10 @@
 //! `hallward demo`: the content pipeline on real sockets.
 //!
 //! An orchestrator and two workers each for research, draft, review and publish, every one its own
-//! MQTT connection to a gateway in a process of its own. They share a plan on the blackboard, hand
+//! connection to a gateway in a process of its own. They share a plan on the blackboard, hand
 //! work off by capability, and publish only after a person approved; every piece of work is shown,
-//! and who did it. It uses the public protocol and nothing else, and leaves nothing behind.
+//! and who did it. It uses the SDK (`agent`) as any program may, and leaves nothing behind.
 
-mod agent;
 mod editor;
 mod gateway;
 mod keys;
@@ -15,6 +14,7 @@ mod story;
 mod summary;
 mod worker;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::signal::unix::SignalKind;
@@ -26,6 +26,7 @@ use self::screen::Screen;
 use self::worker::Workers;
 use super::Failure;
 use super::serve::{Stop, listen};
+use crate::agent::{self, Agent, Room};
 
 /// The room in which it all happens.
 const ROOM: &str = "newsroom";
@@ -102,10 +103,17 @@ async fn play(gateway: &mut GatewayProcess, args: &Args, decides: Decides) -> Re
     ));
     let screen = Screen::start(places.mqtt).await?;
     let workers = Workers::start(places.mqtt, args.chaos).await?;
-    let mut orchestrator = Orchestrator::start(places, decides).await?;
+    let orchestrator = Orchestrator::start(places, decides).await?;
     let outcome = orchestrator.run(gateway, &workers, args.chaos).await;
     drop(workers);
     let events = screen.finish().await;
-    super::say(format_args!("\n{}", summary::of(&outcome?, &events)));
+    super::say(format_args!("\n{}", summary::of(&outcome?, events)));
     Ok(())
+}
+
+/// An agent that joins the room, connected for as long as anything of it is held.
+async fn enter(gateway: SocketAddr, name: &str) -> Result<(Agent, Room), agent::Error> {
+    let agent = Agent::connect(&format!("mqtt://{gateway}"), name).await?;
+    let room = agent.join(ROOM).await?;
+    Ok((agent, room))
 }

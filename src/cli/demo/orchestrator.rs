@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::super::{Failure, say};
-use super::PATIENCE;
-use super::agent::DemoAgent;
 use super::editor::{self, Decides};
 use super::gateway::{DemoAddresses, GatewayProcess};
-use super::screen;
-use super::story::{SUBJECTS, TITLE};
+use super::story::{SUBJECTS, Subject, TITLE};
 use super::worker::Workers;
+use super::{PATIENCE, enter, screen};
+use crate::agent::{Gate, Room, Task, TaskHandle, WriteOptions};
 use crate::wire::approve::Decision;
-use crate::wire::handoff::{ResultStatus, TaskResult};
+use crate::wire::handoff::TaskResult;
 use crate::wire::json::Json;
-use crate::wire::reply::{Reply, ReplyStatus};
 
 const ID: &str = "orchestrator";
 const APPROVAL: &str = "publish-agents-at-the-edge";
@@ -26,7 +26,7 @@ pub(super) struct Report {
     /// Whether it ended with a publication.
     pub(super) published: bool,
     /// How each task ended.
-    pub(super) tasks: BTreeMap<String, TaskResult>,
+    pub(super) tasks: Vec<TaskResult>,
     /// The plan's last version.
     pub(super) plan_version: u64,
     /// How it was decided.
@@ -36,7 +36,7 @@ pub(super) struct Report {
 }
 
 pub(super) struct Orchestrator {
-    agent: DemoAgent,
+    room: Room,
     places: DemoAddresses,
     decides: Decides,
     report: Report,
@@ -47,11 +47,9 @@ impl Orchestrator {
         places: DemoAddresses,
         decides: Decides,
     ) -> Result<Orchestrator, Failure> {
-        let topics =
-            ["handoff/result", "approve/decision", "reply"].map(|topic| format!("{topic}/{ID}"));
-        let agent = DemoAgent::connect(places.mqtt, ID, &topics).await?;
+        let (_, room) = enter(places.mqtt, ID).await?;
         Ok(Orchestrator {
-            agent,
+            room,
             places,
             decides,
             report: Report::default(),
@@ -60,190 +58,114 @@ impl Orchestrator {
 
     /// The whole pipeline.
     pub(super) async fn run(
-        &mut self,
+        mut self,
         gateway: &mut GatewayProcess,
         workers: &Workers,
         chaos: bool,
     ) -> Result<Report, Failure> {
         self.write_plan("research").await?;
-        let subjects = SUBJECTS.map(|title| json!({"title": title}));
-        let notes = self.stage("research", &subjects).await?;
+        let subjects = SUBJECTS.map(|title| Subject {
+            title: title.to_owned(),
+        });
+        let tasks = self.dispatch("research", &subjects).await?;
+        let notes = self.results(tasks).await?;
         self.write_plan("draft").await?;
-        let pages = self.stage("draft", &notes).await?;
+        let tasks = self.dispatch("draft", &notes).await?;
+        let pages = self.results(tasks).await?;
         if chaos && !workers.crashed() {
             return Err(Failure::runtime(
                 "no worker crashed, though chaos was asked for",
             ));
         }
         self.write_plan("review").await?;
-        self.dispatch("review", 1, &json!(pages)).await?;
+        let tasks = self.dispatch("review", &[pages]).await?;
         if chaos {
-            self.taken("review-1").await?;
             say(format_args!(
                 "  !! the gateway is killed with -9 while the review is under way, and started again\n"
             ));
             gateway.crash(self.places).await?;
             self.report.gateway_crashes += 1;
         }
-        let reviewed = self.results("review", 1).await?;
+        let reviewed = self.results(tasks).await?;
         self.write_plan("approve").await?;
         if !self.ask_approval(&reviewed[0]).await? {
             self.write_plan("rejected").await?;
-            return Ok(std::mem::take(&mut self.report));
+            return Ok(self.report);
         }
         self.write_plan("publish").await?;
-        self.stage("publish", &reviewed).await?;
+        let tasks = self.dispatch("publish", &reviewed).await?;
+        self.results(tasks).await?;
         self.write_plan("done").await?;
         self.report.published = true;
-        Ok(std::mem::take(&mut self.report))
+        Ok(self.report)
     }
 
     /// Writes the plan's next version, only if nobody else did meanwhile.
     async fn write_plan(&mut self, stage: &str) -> Result<(), Failure> {
-        let version = self.report.plan_version;
-        let correlation = format!("plan-{stage}");
-        let set = json!({
-            "value": {"story": TITLE, "stage": stage},
-            "ifVersion": version,
-            "id": format!("plan-{version}"),
-            "correlationId": correlation,
-        });
-        self.agent
-            .publish(&format!("blackboard/set/{ID}/plan"), &set)
-            .await?;
-        let reply = self.reply(&correlation).await?;
+        let plan = json!({"story": TITLE, "stage": stage});
+        let unchanged = WriteOptions {
+            if_version: Some(self.report.plan_version),
+            ..WriteOptions::default()
+        };
+        let board = self.room.blackboard();
+        self.report.plan_version = board.set_with("plan", &plan, unchanged).await?.version;
         say(format_args!("\n{stage}\n"));
-        self.report.plan_version = reply.version.unwrap_or(version);
         Ok(())
     }
 
-    /// One task per input, all at once; their results in order.
-    async fn stage(
-        &mut self,
+    /// One task per input, all at once: they are on disk now.
+    async fn dispatch<T: Serialize>(
+        &self,
         stage: &str,
-        inputs: &[serde_json::Value],
-    ) -> Result<Vec<serde_json::Value>, Failure> {
+        inputs: &[T],
+    ) -> Result<Vec<TaskHandle>, Failure> {
+        let mut tasks = Vec::new();
         for (number, input) in (1..).zip(inputs) {
-            self.dispatch(stage, number, input).await?;
+            let task = Task::new(stage)
+                .id(&format!("{stage}-{number}"))
+                .payload(input);
+            tasks.push(self.room.handoff().dispatch(task).await?);
         }
-        self.results(stage, inputs.len()).await
+        Ok(tasks)
     }
 
-    async fn dispatch(
-        &mut self,
-        stage: &str,
-        number: usize,
-        input: &serde_json::Value,
-    ) -> Result<(), Failure> {
-        let task = json!({"id": format!("{stage}-{number}"), "type": stage, "payload": input});
-        self.agent
-            .publish(&format!("handoff/dispatch/{ID}"), &task)
-            .await
-    }
-
-    async fn results(
-        &mut self,
-        stage: &str,
-        count: usize,
-    ) -> Result<Vec<serde_json::Value>, Failure> {
-        let names: Vec<String> = (1..=count)
-            .map(|number| format!("{stage}-{number}"))
+    /// Shows each as it ends; what came of them, in their order.
+    async fn results(&mut self, tasks: Vec<TaskHandle>) -> Result<Vec<Json>, Failure> {
+        let mut ending: JoinSet<_> = tasks
+            .into_iter()
+            .map(|mut task| async move { task.result_within(PATIENCE).await })
             .collect();
-        while !names
-            .iter()
-            .all(|name| self.report.tasks.contains_key(name))
-        {
-            let result: TaskResult = self.expect("handoff/result").await?;
-            if result.is_final {
-                show(&result);
-                self.report.tasks.insert(result.task.to_string(), result);
-            }
+        let mut outputs = BTreeMap::new();
+        while let Some(ended) = ending.join_next().await {
+            let result = ended.map_err(|error| Failure::runtime(error.to_string()))??;
+            show(&result);
+            outputs.insert(result.task.to_string(), result.value().clone());
+            self.report.tasks.push(result);
         }
-        names.iter().map(|name| self.succeeded(name)).collect()
-    }
-
-    fn succeeded(&self, name: &str) -> Result<serde_json::Value, Failure> {
-        let result = &self.report.tasks[name];
-        if result.status != ResultStatus::Succeeded {
-            return Err(Failure::runtime(format!(
-                "task {name} ended as {:?}: {:?}",
-                result.status, result.error
-            )));
-        }
-        let text = result.result.as_ref().map_or("null", Json::text);
-        serde_json::from_str(text)
-            .map_err(|error| Failure::runtime(format!("task {name} returned no JSON: {error}")))
+        Ok(outputs.into_values().collect())
     }
 
     /// The gate: whether the editor said yes.
-    async fn ask_approval(&mut self, content: &serde_json::Value) -> Result<bool, Failure> {
-        let request = json!({"id": APPROVAL, "action": "publish this", "content": content, "approvers": [editor::ID]});
-        self.agent
-            .publish(&format!("approve/request/{ID}"), &request)
-            .await?;
-        let reply = self.accepted().await?;
-        debug_assert!(reply.approval.is_some());
+    async fn ask_approval(&mut self, content: &Json) -> Result<bool, Failure> {
+        let gate = Gate::new("publish this")
+            .id(APPROVAL)
+            .content(content)
+            .approver(editor::ID);
+        let approvals = self.room.approve();
+        let decision = approvals.request(gate);
+        tokio::pin!(decision);
         let asked = editor::decide(self.places.mqtt, APPROVAL, self.decides);
         let decision = tokio::select! {
             // Also by somebody else who speaks as the editor, or when its time is over.
-            decision = decision(&mut self.agent) => decision?,
+            decision = &mut decision => decision?,
             asked = asked => {
                 asked?;
-                decision(&mut self.agent).await?
+                decision.await?
             }
         };
         let approved = decision.approved;
         self.report.decision = Some(decision);
         Ok(approved)
-    }
-
-    async fn reply(&mut self, correlation: &str) -> Result<Reply, Failure> {
-        loop {
-            let reply = self.accepted().await?;
-            if reply.correlation_id.as_deref() == Some(correlation) {
-                return Ok(reply);
-            }
-        }
-    }
-
-    /// Waits until the gateway has said that it has a task.
-    async fn taken(&mut self, task: &str) -> Result<(), Failure> {
-        loop {
-            let reply = self.accepted().await?;
-            if reply.task.is_some_and(|taken| taken.as_str() == task) {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn accepted(&mut self) -> Result<Reply, Failure> {
-        accept(self.expect("reply").await?)
-    }
-
-    /// The next message of one kind; results that come meanwhile are kept.
-    async fn expect<T: serde::de::DeserializeOwned>(&mut self, kind: &str) -> Result<T, Failure> {
-        loop {
-            let incoming = within_patience(self.agent.next()).await?;
-            if incoming.is_empty() {
-                continue;
-            }
-            if incoming.topic.starts_with(kind) {
-                return incoming.read();
-            }
-            if incoming.topic.starts_with("reply/") {
-                accept(incoming.read()?)?;
-            }
-        }
-    }
-}
-
-/// A person takes as long as they like.
-async fn decision(agent: &mut DemoAgent) -> Result<Decision, Failure> {
-    loop {
-        let incoming = agent.next().await?;
-        if incoming.topic.starts_with("approve/decision/") {
-            return incoming.read();
-        }
     }
 }
 
@@ -253,42 +175,12 @@ pub(super) fn latency(result: &TaskResult) -> u64 {
 }
 
 fn show(result: &TaskResult) {
-    let worker = result
-        .worker
-        .as_ref()
-        .map_or("nobody", |worker| worker.as_str());
+    let worker = result.worker.as_ref();
     say(format_args!(
-        "  {} by {worker}, {} ms:\n{}",
+        "  {} by {}, {} ms:\n{}",
         result.task,
+        worker.map_or("nobody", |worker| worker.as_str()),
         latency(result),
-        result
-            .result
-            .as_ref()
-            .map_or_else(String::new, screen::work)
+        screen::work(result.value())
     ));
-}
-
-pub(super) fn accept(reply: Reply) -> Result<Reply, Failure> {
-    match reply.status {
-        ReplyStatus::Accepted => Ok(reply),
-        ReplyStatus::Rejected => {
-            let code = u16::from(reply.code);
-            let reason = reply.reason.unwrap_or_default();
-            Err(Failure::runtime(format!(
-                "{} was rejected: {code} {reason}",
-                reply.command
-            )))
-        }
-    }
-}
-
-pub(super) async fn within_patience<T>(
-    wait: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let waited = tokio::time::timeout(PATIENCE, wait).await;
-    waited.unwrap_or_else(|_| {
-        Err(Failure::runtime(format!(
-            "nothing came within {PATIENCE:?}"
-        )))
-    })
 }

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::super::{Failure, say};
-use super::agent::DemoAgent;
+use super::enter;
+use crate::agent::{Agent, Feed, Followed, Since};
 use crate::wire::json::Json;
 use crate::wire::observe::Event;
 
@@ -18,43 +18,35 @@ const ID: &str = "screen";
 const WIDTH: usize = 76;
 
 pub(super) struct Screen {
-    stop: oneshot::Sender<()>,
-    shown: JoinHandle<Vec<Event>>,
+    agent: Agent,
+    shown: JoinHandle<usize>,
 }
 
 impl Screen {
-    /// Subscribes to everything that the gateway tells of the room.
+    /// Follows everything that the gateway tells of the room.
     pub(super) async fn start(gateway: SocketAddr) -> Result<Screen, Failure> {
-        let agent =
-            DemoAgent::connect(gateway, ID, &["observe/events/gateway/#".to_owned()]).await?;
-        let (stop, stopped) = oneshot::channel();
-        let shown = tokio::spawn(show(agent, stopped));
-        Ok(Screen { stop, shown })
+        let (agent, room) = enter(gateway, ID).await?;
+        let events = room.observe().follow(Since::Now).await?;
+        let shown = tokio::spawn(show(events));
+        Ok(Screen { agent, shown })
     }
 
-    /// Stops, and returns what was seen.
-    pub(super) async fn finish(self) -> Vec<Event> {
-        // An observer that ended early has seen what it has seen.
-        let _ = self.stop.send(());
+    /// Stops, and returns how many events were seen.
+    pub(super) async fn finish(self) -> usize {
+        self.agent.close().await;
         self.shown.await.unwrap_or_default()
     }
 }
 
-async fn show(mut agent: DemoAgent, mut stopped: oneshot::Receiver<()>) -> Vec<Event> {
-    let mut seen = Vec::new();
-    loop {
-        tokio::select! {
-            incoming = agent.next() => {
-                let Ok(event) = incoming.and_then(|incoming| incoming.read::<Event>()) else { return seen };
-                // What was not acknowledged before the gateway was killed comes again.
-                if seen.last().is_none_or(|last: &Event| last.seq < event.seq) {
-                    show_one(&event);
-                    seen.push(event);
-                }
-            }
-            _ = &mut stopped => return seen,
+async fn show(mut events: Feed<Followed>) -> usize {
+    let mut seen = 0;
+    while let Some(Ok(followed)) = events.next().await {
+        if let Followed::Event(event) = followed {
+            show_one(&event);
+            seen += 1;
         }
     }
+    seen
 }
 
 /// Where work goes; all else is counted.

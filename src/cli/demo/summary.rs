@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 
 use super::orchestrator::{Report, latency};
 use super::story::TOPIC;
-use crate::wire::observe::Event;
 
 /// A screenful: tasks, attempts, versions, latencies.
-pub(super) fn of(report: &Report, events: &[Event]) -> String {
+pub(super) fn of(report: &Report, events: usize) -> String {
     let mut out = String::new();
-    let attempts: u32 = report.tasks.values().map(|result| result.attempts).sum();
+    let attempts: u32 = report.tasks.iter().map(|result| result.attempts).sum();
     let mut line = |name: &str, value: String| {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "  {name:<12} {value}");
@@ -35,7 +34,7 @@ pub(super) fn of(report: &Report, events: &[Event]) -> String {
             false => "not published".to_owned(),
         },
     );
-    line("events", format!("{} seen", events.len()));
+    line("events", format!("{events} seen"));
     if report.gateway_crashes > 0 {
         line(
             "chaos",
@@ -45,7 +44,7 @@ pub(super) fn of(report: &Report, events: &[Event]) -> String {
             ),
         );
     }
-    let mut latencies: Vec<u64> = report.tasks.values().map(latency).collect();
+    let mut latencies: Vec<u64> = report.tasks.iter().map(latency).collect();
     latencies.sort_unstable();
     if let (Some(median), Some(slowest)) = (latencies.get(latencies.len() / 2), latencies.last()) {
         line(

@@ -1,161 +1,147 @@
 //! The workers: each offers one capability and does what it is assigned.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use super::super::Failure;
-use super::agent::DemoAgent;
-use super::story::{self, Article, Page, Published};
-use crate::wire::handoff::{Assignment, TaskError, Update, UpdateStatus};
-use crate::wire::json::Json;
+use super::super::{Failure, say};
+use super::enter;
+use super::story::{self, Article, Notes, Page, Published, Subject};
+use crate::agent::{Fault, Work, WorkerRun};
 
 /// The capabilities of the pipeline, in the order of its stages, and who has them.
 const CAPABILITIES: [(&str, &str); 4] = [
     ("research", "researcher"),
-    ("draft", "writer"),
+    (DRAFT, "writer"),
     ("review", "reviewer"),
     ("publish", "publisher"),
 ];
+
+/// Where chaos strikes.
+const DRAFT: &str = "draft";
 
 /// How long a piece of work takes; long enough to be seen.
 const WORK: Duration = Duration::from_millis(150);
 
 /// Everybody at work; dropping them disconnects them.
 pub(super) struct Workers {
-    _tasks: JoinSet<()>,
-    /// Set by whoever is killed for chaos, so that it happens once.
-    crashed: Arc<AtomicBool>,
+    _keeper: JoinSet<()>,
+    accident: Accident,
+}
+
+/// The death of a worker, for chaos: it is due once, or never.
+#[derive(Clone)]
+struct Accident {
+    is_due: Arc<AtomicBool>,
+    fall: mpsc::Sender<String>,
+}
+
+impl Accident {
+    /// If it is due it happens to this worker, which does nothing any more.
+    async fn strike(&self, name: &str) {
+        if self.is_due.swap(false, Ordering::AcqRel) {
+            // Who would not hear of it has ended the demo.
+            let _ = self.fall.send(name.to_owned()).await;
+            std::future::pending().await
+        }
+    }
 }
 
 impl Workers {
     /// Two for each capability.
     pub(super) async fn start(gateway: SocketAddr, chaos: bool) -> Result<Workers, Failure> {
-        let crashed = Arc::new(AtomicBool::new(!chaos));
-        let mut tasks = JoinSet::new();
+        let (fall, fallen) = mpsc::channel(1);
+        let is_due = Arc::new(AtomicBool::new(chaos));
+        let accident = Accident { is_due, fall };
+        let mut runs = BTreeMap::new();
         for (capability, profession) in CAPABILITIES {
             for number in 1..=2 {
-                let id = format!("{profession}-{number}");
-                let agent = connect(gateway, &id, capability).await?;
-                tasks.spawn(work(agent, gateway, capability, crashed.clone()));
+                let name = format!("{profession}-{number}");
+                let run = hire(gateway, &name, capability, &accident).await?;
+                runs.insert(name, run);
             }
         }
+        let mut keeper = JoinSet::new();
+        keeper.spawn(keep(gateway, runs, fallen, accident.clone()));
         Ok(Workers {
-            _tasks: tasks,
-            crashed,
+            _keeper: keeper,
+            accident,
         })
     }
 
     /// Whether the worker that chaos takes has been taken.
     pub(super) fn crashed(&self) -> bool {
-        self.crashed.load(Ordering::Acquire)
+        !self.accident.is_due.load(Ordering::Acquire)
     }
 }
 
-async fn connect(gateway: SocketAddr, id: &str, capability: &str) -> Result<DemoAgent, Failure> {
-    DemoAgent::connect(gateway, id, &[format!("handoff/work/{capability}")]).await
-}
-
-async fn work(
-    mut agent: DemoAgent,
+/// Has somebody come back in the place of whoever falls.
+async fn keep(
     gateway: SocketAddr,
-    capability: &'static str,
-    crashed: Arc<AtomicBool>,
+    mut runs: BTreeMap<String, WorkerRun>,
+    mut fallen: mpsc::Receiver<String>,
+    accident: Accident,
 ) {
-    while let Ok(incoming) = agent.next().await {
-        let Ok(assignment) = incoming.read::<Assignment>() else {
-            continue;
-        };
-        if accept(&agent, &assignment).await.is_err() {
-            return;
-        }
-        if capability == "draft" && !crashed.swap(true, Ordering::AcqRel) {
-            // It drops everything in the middle of its work. The gateway keeps the task for it, and
-            // brings it again.
-            let id = agent.id().to_owned();
-            super::super::say(format_args!("  !! {id} dies at its desk, and comes back\n"));
-            drop(agent);
-            let Ok(again) = connect(gateway, &id, capability).await else {
-                return;
-            };
-            agent = again;
-            continue;
-        }
-        tokio::time::sleep(WORK).await;
-        let Ok(outcome) = perform(&agent, capability, &assignment).await else {
-            return;
-        };
-        let (status, result, error) = match outcome {
-            Ok(result) => (UpdateStatus::Success, Some(result), None),
-            Err(message) => (UpdateStatus::Error, None, Some(unable(message))),
-        };
-        if update(&agent, &assignment, status, result, error)
-            .await
-            .is_err()
-        {
-            return;
+    while let Some(name) = fallen.recv().await {
+        say(format_args!(
+            "  !! {name} dies at its desk, and comes back\n"
+        ));
+        // Its connection goes, and all that it knew, in the middle of its work. The gateway keeps
+        // the task for it, and brings it again.
+        drop(runs.remove(&name));
+        if let Ok(again) = hire(gateway, &name, DRAFT, &accident).await {
+            runs.insert(name, again);
         }
     }
 }
 
-/// Does the work. The outer failure is the connection's, the inner one the work's.
-async fn perform(
-    agent: &DemoAgent,
+/// One worker, at work for as long as what is returned is held.
+async fn hire(
+    gateway: SocketAddr,
+    name: &str,
     capability: &str,
-    assignment: &Assignment,
-) -> Result<Result<Json, String>, Failure> {
-    let payload = assignment.payload.as_ref().map_or("null", Json::text);
-    Ok(match capability {
-        "research" => read(payload).and_then(|subject| Ok(Json::of(&story::research(&subject)?))),
-        "draft" => read(payload).map(|notes| Json::of(&story::draft(&notes))),
-        "review" => read(payload).map(|pages: Vec<Page>| Json::of(&story::review(&pages))),
-        _ => match read::<Article>(payload) {
-            Ok(article) => {
-                let text = format!("{}\n\n{}\n", article.title, article.text);
-                agent.post(story::TOPIC, text).await?;
-                Ok(Json::of(&Published {
-                    title: article.title,
-                    topic: story::TOPIC.to_owned(),
-                }))
+    accident: &Accident,
+) -> Result<WorkerRun, Failure> {
+    let (me, room) = enter(gateway, name).await?;
+    let worker = room.worker();
+    let worker = match capability {
+        "research" => worker.task(capability, |work: Work<Subject>| async move {
+            sleep(WORK).await;
+            story::research(work.payload()).map_err(Fault::fatal)
+        }),
+        DRAFT => {
+            let accident = accident.clone();
+            worker.task(capability, move |work: Work<Notes>| {
+                let (me, accident) = (me.clone(), accident.clone());
+                async move {
+                    sleep(WORK / 2).await;
+                    accident.strike(me.name()).await;
+                    sleep(WORK / 2).await;
+                    Ok(story::draft(work.payload()))
+                }
+            })
+        }
+        "review" => worker.task(capability, |work: Work<Vec<Page>>| async move {
+            sleep(WORK).await;
+            Ok(story::review(work.payload()))
+        }),
+        _ => worker.task(capability, move |work: Work<Article>| {
+            let me = me.clone();
+            async move {
+                sleep(WORK).await;
+                let Article { title, text, .. } = work.into_payload();
+                me.retain(story::TOPIC, format!("{title}\n\n{text}\n"))
+                    .await?;
+                let topic = story::TOPIC.to_owned();
+                Ok(Published { title, topic })
             }
-            Err(why) => Err(why),
-        },
-    })
-}
-
-fn read<T: DeserializeOwned>(payload: &str) -> Result<T, String> {
-    serde_json::from_str(payload).map_err(|error| format!("cannot work on this: {error}"))
-}
-
-fn unable(message: String) -> TaskError {
-    TaskError {
-        code: None,
-        message,
-        retryable: Some(false),
-    }
-}
-
-async fn accept(agent: &DemoAgent, assignment: &Assignment) -> Result<(), Failure> {
-    update(agent, assignment, UpdateStatus::Accepted, None, None).await
-}
-
-async fn update(
-    agent: &DemoAgent,
-    assignment: &Assignment,
-    status: UpdateStatus,
-    result: Option<Json>,
-    error: Option<TaskError>,
-) -> Result<(), Failure> {
-    let update = Update {
-        result,
-        error,
-        ..Update::new(assignment.task.clone(), assignment.attempt, status)
+        }),
     };
-    agent
-        .publish(&format!("handoff/update/{}", agent.id()), &update)
-        .await
+    Ok(worker.start().await?)
 }

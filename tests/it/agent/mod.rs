@@ -14,6 +14,7 @@ mod packages;
 mod page;
 mod pipeline;
 mod presence;
+mod publish;
 mod session;
 mod tools;
 mod worker;

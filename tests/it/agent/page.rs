@@ -297,6 +297,14 @@ async fn calling(room: &Room) -> Result<Value, Error> {
     Ok(counted)
 }
 
+async fn elsewhere(me: &Agent) -> Result<(), Error> {
+    // code: publish
+    me.publish("plant/bell", "lunch").await?;
+    me.retain("news/tides", "Tides\n\nThe moon pulls.").await?;
+    // end
+    Ok(())
+}
+
 async fn events(room: &Room) -> Result<u64, Error> {
     let mut last = 0;
     // code: follow
@@ -383,6 +391,7 @@ async fn what_the_page_shows_happens() {
         within(calling(&room)).await.expect("counted"),
         json!({"words": 2})
     );
+    within(elsewhere(&agent)).await.expect("on disk");
     assert!(within(events(&room)).await.expect("told") >= 10);
     drop(options());
     drop(stop);
