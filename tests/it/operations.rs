@@ -240,6 +240,22 @@ fn what_is_configured_is_told_to_clients_of_mqtt_5() {
     );
 }
 
+/// The name that `docs/operations.md` gives: jemalloc's own would be another program's.
+#[test]
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+fn the_allocator_heeds_its_variable() {
+    let name = "_RJEM_MALLOC_CONF";
+    let output = Gateway::run(&["--version"], &[(name, "no_such_setting:1")]);
+    assert!(output.stderr.contains("no_such_setting"), "{output:?}");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    assert!(page.contains(&format!("`{name}`")), "{name}");
+}
+
 #[test]
 fn sigterm_and_sigint_drain() {
     for signal in ["TERM", "INT"] {

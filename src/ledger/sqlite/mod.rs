@@ -51,7 +51,7 @@ use super::store::{Batch, Space, Store, StoreError, StoreReader, Tidied, Visit, 
 pub const DATABASE_FILE: &str = "hallward.db";
 /// A database on its way into a data directory.
 pub(super) const RESTORING_FILE: &str = "hallward.db.restoring";
-const CACHE_KIB: u32 = 4096;
+const CACHE_KIB: u32 = 1024;
 /// Only an outside tool (a backup, a shell) can hold the file, and it gets this long before the
 /// commit counts as stalled.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
