@@ -11,7 +11,7 @@ use crate::wire::tools::{CallState, CallView, ReturnStatus, ToolResult, ToolRun}
 use super::*;
 
 /// Tasks of the type `publish` have to be approved by somebody whose role is `chief`.
-fn gated_types() -> BTreeMap<TaskType, TaskTypeDefaults> {
+pub(super) fn gated_types() -> BTreeMap<TaskType, TaskTypeDefaults> {
     let of_type = TaskTypeDefaults {
         approval: Some(ApprovalConfig {
             approvers: vec!["role:chief".to_owned()],
@@ -23,7 +23,7 @@ fn gated_types() -> BTreeMap<TaskType, TaskTypeDefaults> {
     [("publish".parse().unwrap(), of_type)].into()
 }
 
-fn gated() -> World {
+pub(super) fn gated() -> World {
     let mut world = World::with(Settings::tuned(|settings| {
         settings.handoff.types = gated_types();
     }));
@@ -223,7 +223,7 @@ fn tool(approval: Value) -> Value {
     })
 }
 
-fn with_tool() -> World {
+pub(super) fn with_tool() -> World {
     let mut world = World::new();
     world.connect("p");
     world.subscribe("p", "rooms/r/tools/run/wipe").unwrap();
