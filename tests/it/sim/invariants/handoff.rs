@@ -175,7 +175,7 @@ pub(super) fn updates(model: &Model, step: &Step, room: &Room, me: &Agent) -> Ch
         (None, Some(code)) => Err(format!("{me} does not hold {task:?} and got {code:?}")),
         (Some(_), None) => Ok(()),
         (Some(_), Some(Code::TooMany)) => {
-            if update.status == UpdateStatus::Input && task.answers.len() >= MOST_QUESTIONS {
+            if update.status == UpdateStatus::Input && task.asks >= MOST_QUESTIONS {
                 return Ok(());
             }
             let is_partial = update.status == UpdateStatus::Progress && update.result.is_some();
@@ -226,7 +226,7 @@ pub(super) fn answers(model: &Model, step: &Step, room: &Room) -> Check {
         None => Some(Code::Conflict),
         Some(_) if task.dispatcher != command.from => Some(Code::Forbidden),
         Some(_) if task.attempt != said.attempt => Some(Code::Conflict),
-        Some(_) if said.ask.is_some_and(|ask| ask != task.next_ask()) => Some(Code::Conflict),
+        Some(_) if said.ask.is_some_and(|ask| ask != task.asks) => Some(Code::Conflict),
         Some(_) => None,
     };
     ensure!(
@@ -254,7 +254,7 @@ pub(super) fn questions_are_shown(
             ask.until == shown.expires_at
                 && canonical(&shown.question) == canonical(&ask.question)
                 && ask.worker == shown.worker
-                && (task.attempt, task.next_ask()) == (shown.attempt, shown.ask)
+                && (task.attempt, task.asks) == (shown.attempt, shown.ask)
                 && task.dispatcher == shown.dispatcher
         })
     });
@@ -386,6 +386,7 @@ pub(super) fn questions(model: &Model, step: &Step, room: &Room) -> Check {
             && view.created_at == task.created_at
             && view.deadline == task.deadline
             && view.worker == task.last_worker
+            && view.approval.as_ref() == task.clearance.awaited()
             && view.history.last().map_or(0, |one| one.attempt) == task.attempt
             && view.waits_for.is_empty() == (task.state != "waiting" || free_to_go),
         "shown {view:?}, expected {task:?}"

@@ -15,7 +15,7 @@ pub(in super::super) const ANSWERED: &str = "handoff.answered";
 pub(in super::super) const UNANSWERED: &str = "handoff.unanswered";
 
 /// Questions that may be asked of one task.
-pub(in super::super) const MOST_QUESTIONS: usize = 16;
+pub(in super::super) const MOST_QUESTIONS: u32 = 16;
 
 /// What a worker waits to be answered.
 #[derive(Debug, Clone)]
@@ -49,25 +49,24 @@ pub(in super::super) fn ends_a_wait(event: &Event) -> bool {
     matches!(event.what.as_str(), ANSWERED | UNANSWERED)
 }
 
-impl TaskModel {
-    /// The number of the next question.
-    pub(in super::super) fn next_ask(&self) -> u32 {
-        u32::try_from(self.answers.len()).expect("few") + 1
-    }
+/// What came of questions, by their numbers, as workers and providers are told.
+pub(super) fn given(answers: Vec<(u32, Option<Json>)>) -> Vec<GivenAnswer> {
+    let given = answers.into_iter().map(|(ask, answer)| GivenAnswer {
+        ask,
+        timed_out: answer.is_none(),
+        answer,
+    });
+    given.collect()
+}
 
+impl TaskModel {
     /// The answers as an assignment lists them; the one that brings it included.
     pub(in super::super) fn given(&self) -> Vec<GivenAnswer> {
         let mut answers = self.answers.clone();
         if let Some(ask) = &self.asked {
-            answers.push(ask.answer.clone());
+            answers.push((self.asks, ask.answer.clone()));
         }
-        let answers = answers.into_iter().zip(1..);
-        let given = answers.map(|(answer, ask)| GivenAnswer {
-            ask,
-            timed_out: answer.is_none(),
-            answer,
-        });
-        given.collect()
+        given(answers)
     }
 
     /// The wait is over.
@@ -77,7 +76,7 @@ impl TaskModel {
             Some(_) => tally.answered += 1,
             None => tally.unanswered += 1,
         }
-        self.answers.push(answer);
+        self.answers.push((self.asks, answer));
         if event.to.as_deref() == Some("queued") {
             tally.answered_late += 1;
             self.hold = None;

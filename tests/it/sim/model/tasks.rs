@@ -15,6 +15,7 @@ use hallward::wire::topic::Offer;
 use super::super::history::{Step, read};
 use super::super::rules::Rules;
 use super::asks::{Ask, ends_a_wait};
+use super::gates::Clearance;
 use super::holds::Hold;
 use super::people::Member;
 use super::{Tally, TaskName};
@@ -53,6 +54,8 @@ pub(in super::super) struct TaskModel {
     pub(in super::super) attempt: u32,
     pub(in super::super) hold: Option<Hold>,
     pub(in super::super) last_worker: Option<Agent>,
+    /// Whether a worker may get it.
+    pub(in super::super) clearance: Clearance,
     /// No attempt begins before this.
     pub(in super::super) ready_at: Millis,
     /// It does not wait for its next attempt longer than until here.
@@ -66,7 +69,9 @@ pub(in super::super) struct TaskModel {
     /// What its worker waits to be answered.
     pub(in super::super) asked: Option<Ask>,
     /// What came of the questions before: an answer, or none in time.
-    pub(in super::super) answers: Vec<Option<Json>>,
+    pub(in super::super) answers: Vec<(u32, Option<Json>)>,
+    /// The number of the last question; those that were taken back count.
+    pub(in super::super) asks: u32,
     /// Its worker said that it was done when it had it no more.
     pub(in super::super) done_late: bool,
     /// Attempts that count against `max_attempts`.
@@ -375,6 +380,7 @@ impl Tasks {
             attempt: 0,
             hold: None,
             last_worker: None,
+            clearance: Clearance::before(rules.asks_before(&spec.task_type)),
             ready_at: step.now + spec.not_before_ms.unwrap_or(0),
             due_by: step.now + spec.not_before_ms.unwrap_or(0),
             released: None,
@@ -382,6 +388,7 @@ impl Tasks {
             progress: None,
             asked: None,
             answers: Vec::new(),
+            asks: 0,
             done_late: false,
             failures: 0,
             last_word: None,
@@ -452,7 +459,10 @@ impl Tasks {
                 hold.given_back = true;
                 task.last_word = Some(update);
             }
-            Input => task.asked = Some(Ask::of(hold.worker.clone(), &update, step.now)),
+            Input => {
+                task.asks += 1;
+                task.asked = Some(Ask::of(hold.worker.clone(), &update, step.now));
+            }
         }
     }
 
@@ -556,7 +566,7 @@ impl Tasks {
         let held_by = task.hold.as_ref().map(|hold| hold.worker.clone());
         let held_by = held_by.or(asked_by);
         let was_held = held_by.is_some();
-        if task.state == "waiting" && to == "dead" {
+        if task.state == "waiting" && to == "dead" && !task.clearance.holds_back() {
             tally.doomed += 1;
         }
         task.state.clone_from(to);

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hallward::engine::{Directed, DirectedKind};
+use hallward::engine::Directed;
 use hallward::wire::Millis;
 use hallward::wire::json::Json;
-use hallward::wire::name::{Agent, CallId, Room, Tool};
+use hallward::wire::name::{Agent, CallId, GATEWAY, Room, Tool};
 use hallward::wire::observe::Event;
 use hallward::wire::question::{AnswerCall, GivenAnswer};
 use hallward::wire::tools::{
@@ -14,7 +14,9 @@ use hallward::wire::tools::{
 
 use super::super::history::{Step, read};
 use super::Tally;
+use super::asks::given;
 use super::encodings::canonical;
+use super::gates::Clearance;
 
 /// A tool, as the last who registered it described it.
 #[derive(Debug, Clone)]
@@ -35,13 +37,21 @@ pub(in super::super) struct CallModel {
     pub(in super::super) sent_at: Millis,
     pub(in super::super) idempotent: bool,
     pub(in super::super) arguments: Json,
+    /// What its tool was when it was called.
+    pub(in super::super) said: Registration,
+    /// Whether a provider may get it.
+    pub(in super::super) clearance: Clearance,
+    /// How long it may take from then on.
+    pub(in super::super) timeout_ms: Millis,
     pub(in super::super) called_at: Millis,
     pub(in super::super) deadline: Millis,
     pub(in super::super) correlation_id: Option<String>,
     /// What its provider waits to be answered.
     pub(in super::super) asked: Option<CallAsk>,
     /// What came of the questions before: an answer, or none in time.
-    pub(in super::super) answers: Vec<Option<Json>>,
+    pub(in super::super) answers: Vec<(u32, Option<Json>)>,
+    /// The number of the last question; those that were taken back count.
+    pub(in super::super) asks: u32,
     /// The result that its provider gave, as that spelt it.
     pub(in super::super) outcome: Option<Json>,
     /// Its final results: one, when it is over.
@@ -63,21 +73,25 @@ impl CallModel {
     pub(in super::super) fn given(&self, comes_with_one: bool) -> Vec<GivenAnswer> {
         let mut answers = self.answers.clone();
         if let Some(ask) = self.asked.as_ref().filter(|_| comes_with_one) {
-            answers.push(ask.answer.clone());
+            answers.push((self.asks, ask.answer.clone()));
         }
-        let answers = answers.into_iter().zip(1..);
-        let given = answers.map(|(answer, ask)| GivenAnswer {
-            ask,
-            timed_out: answer.is_none(),
-            answer,
-        });
-        given.collect()
+        given(answers)
+    }
+
+    /// Who has it, as others are told: the gateway, before anybody gets it.
+    pub(in super::super) fn told_provider(&self) -> Agent {
+        let gateway = || Agent::new(GATEWAY).expect("a name");
+        self.provider.clone().unwrap_or_else(gateway)
     }
 
     /// When its time is over, as a run of now says it.
     pub(in super::super) fn deadline_at(&self, now: Millis) -> Millis {
         match &self.asked {
             Some(ask) => now + ask.left,
+            // It begins once it is approved.
+            None if self.provider.is_none() && self.clearance != Clearance::NotNeeded => {
+                now + self.timeout_ms
+            }
             None => self.deadline,
         }
     }
@@ -103,7 +117,7 @@ pub(in super::super) struct Tools {
 pub(in super::super) fn same_contract(one: &Registration, other: &Registration) -> bool {
     let contract = |said: &Registration| {
         let schemas = (&said.input_schema, &said.output_schema);
-        (canonical(&schemas), said.idempotent)
+        (canonical(&schemas), said.idempotent, said.approval.clone())
     };
     contract(one) == contract(other)
 }
@@ -139,20 +153,19 @@ impl Tools {
         self.registry.insert(key, ToolModel { said, registered });
     }
 
-    /// A call that was accepted: it is named in the run that its provider gets.
+    /// A call that was accepted: its event names it.
     pub(super) fn called(&mut self, step: &Step, tool: &Tool, usual_timeout_ms: Millis) {
         let command = step.command().expect("a call");
         let room = &command.topic.room;
-        let run = step.directed().find_map(|directed| match &directed.class {
-            DirectedKind::Run(key) if key.turn == 0 => Some(read::<ToolRun>(&directed.payload)),
-            _ => None,
-        });
+        let event = step.events().find(|event| event.what == "tools.called");
+        let call = event.and_then(|event| CallId::new(&event.subject).ok());
         let known = self.registry.get(&(room.clone(), tool.clone()));
-        let (Some(run), Some(known)) = (run, known) else {
+        let (Some(id), Some(known)) = (call, known) else {
             return;
         };
         let asked: ToolCall = read(&command.payload);
         let timeout = asked.timeout_ms.or(known.said.timeout_ms);
+        let timeout = timeout.unwrap_or(usual_timeout_ms);
         let call = CallModel {
             tool: tool.clone(),
             caller: command.from.clone(),
@@ -161,17 +174,21 @@ impl Tools {
             sent_at: step.now,
             idempotent: known.said.idempotent,
             arguments: asked.arguments.expect("smiths name their arguments"),
+            said: known.said.clone(),
+            clearance: Clearance::before(known.said.approval.as_ref()),
+            timeout_ms: timeout,
             called_at: step.now,
-            deadline: step.now + timeout.unwrap_or(usual_timeout_ms),
+            deadline: step.now + timeout,
             correlation_id: asked
                 .correlation_id
                 .or_else(|| command.mirrors.correlation_id.clone()),
             asked: None,
             answers: Vec::new(),
+            asks: 0,
             outcome: None,
             finals: Vec::new(),
         };
-        let name = (room.clone(), run.call);
+        let name = (room.clone(), id);
         self.open.insert(name.clone());
         self.calls.insert(name, call);
     }
@@ -190,6 +207,7 @@ impl Tools {
                 let until = step.now + said.ttl_ms.expect("how long it waits");
                 let left = call.deadline.saturating_sub(step.now).max(1);
                 call.deadline = until;
+                call.asks += 1;
                 call.asked = Some(CallAsk {
                     until,
                     left,
@@ -229,7 +247,7 @@ impl Tools {
                 Some(_) => tally.tool_answers += 1,
                 None => tally.tool_silences += 1,
             }
-            call.answers.push(ask.answer);
+            call.answers.push((call.asks, ask.answer));
         } else if again {
             tally.run_again += 1;
         } else {
